@@ -1,0 +1,89 @@
+"""ShadowNB: move one task from a rented frontier model onto a small model you own, without leaving the notebook.
+
+::
+
+    import shadownb as snb
+
+    data = snb.Dataset.sample("support-triage")
+    model = snb.load("smollm2-135m")
+    run = model.finetune(data, method="lora", eval_dataset="auto")
+    print(model.generate("My parcel never came and the party is today!"))
+    model.save("triage-adapter")
+
+Importing this loads neither torch nor plotly; each name below is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from shadownb._version import __version__
+from shadownb.errors import ShadowError, ShadowWarning
+
+if TYPE_CHECKING:
+    from shadownb.engine import methods, runs
+    from shadownb.engine.config import TrainConfig
+    from shadownb.engine.data import Dataset
+    from shadownb.engine.doctor import doctor
+    from shadownb.engine.evals import compare
+    from shadownb.engine.models import Model, load
+    from shadownb.engine.models import catalog as models
+    from shadownb.engine.runs import Run
+    from shadownb.engine.scoring import JsonExact, Score
+    from shadownb.panels import ChatPanel, RunPanel, Studio, TrainPanel
+
+_HOMES = {
+    "ChatPanel": "shadownb.panels",
+    "Dataset": "shadownb.engine.data",
+    "JsonExact": "shadownb.engine.scoring",
+    "Model": "shadownb.engine.models",
+    "Run": "shadownb.engine.runs",
+    "RunPanel": "shadownb.panels",
+    "Score": "shadownb.engine.scoring",
+    "Studio": "shadownb.panels",
+    "TrainConfig": "shadownb.engine.config",
+    "TrainPanel": "shadownb.panels",
+    "compare": "shadownb.engine.evals",
+    "doctor": "shadownb.engine.doctor",
+    "load": "shadownb.engine.models",
+}
+_MODULES = {"methods": "shadownb.engine.methods", "runs": "shadownb.engine.runs"}
+_RENAMED = {"models": ("shadownb.engine.models", "catalog")}
+
+__all__ = [
+    "ChatPanel", "Dataset", "JsonExact", "Model", "Run", "RunPanel", "Score", "ShadowError", "ShadowWarning", "Studio",
+    "TrainConfig", "TrainPanel", "__version__", "compare", "doctor", "load", "methods", "models", "runs",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        value: Any = importlib.import_module(_MODULES[name])
+    elif name in _RENAMED:
+        module, original = _RENAMED[name]
+        value = getattr(importlib.import_module(module), original)
+    elif name in _HOMES:
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+    else:
+        raise AttributeError(f"module 'shadownb' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+def load_ipython_extension(ipython: Any) -> None:
+    """Register ``%shadow`` and ``%%shadow``; called by ``%load_ext shadownb``."""
+    from shadownb.magics import load_ipython_extension as load_extension
+
+    load_extension(ipython)
+
+
+def unload_ipython_extension(ipython: Any) -> None:
+    """Remove what :func:`load_ipython_extension` added; called by ``%unload_ext shadownb``."""
+    from shadownb.magics import unload_ipython_extension as unload_extension
+
+    unload_extension(ipython)

@@ -1,0 +1,201 @@
+"""Verbs about models and data: load, inspect, models, methods, chat, generate, export."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from shadownb._verbs import completion
+from shadownb._verbs.declare import verb
+from shadownb._verbs.face import Face
+from shadownb._verbs.listing import Listing
+from shadownb._verbs.options import (
+    MODEL_OPTIONS,
+    SAMPLING_OPTIONS,
+    Choice,
+    Value,
+    given,
+    model_options,
+    sampling_options,
+)
+
+model_argument = click.argument(
+    "name",
+    metavar="MODEL",
+    shell_complete=completion.complete_model,
+    help="Variable, alias, hub id, folder, GGUF file or run id.",
+)
+
+
+@verb("load")
+@model_argument
+@model_options
+@click.option(
+    "--max-seq-length",
+    type=Value("int"),
+    help="Longest row the model is used with (default: 2048 tokens).",
+)
+def load(face: Face, name: str, **_: Any) -> Any:
+    """Load a model.
+
+    Example: model = PROG load smollm2-135m
+    """
+    return face.model(name, **given([*MODEL_OPTIONS, "max_seq_length"]))
+
+
+@verb("inspect")
+@click.argument(
+    "name",
+    metavar="DATA",
+    shell_complete=completion.complete_data,
+    help="Variable, shipped data set or file.",
+)
+@click.option(
+    "--model",
+    "model_name",
+    shell_complete=completion.complete_model,
+    help="Whose tokens to show (default: smollm2-135m).",
+)
+@click.option(
+    "--row", type=Value("int"), default=0, help="Row to show, counted from 0."
+)
+@click.option(
+    "--loss-on",
+    type=Choice(["assistant", "last", "all"]),
+    default="assistant",
+    help="Tokens that are trained.",
+)
+def inspect(
+    face: Face, name: str, model_name: str | None, row: int, loss_on: Any
+) -> Any:
+    """Show a row's tokens, and which are trained."""
+    data = face.data(name)
+    if not -len(data) <= row < len(data):
+        face.refuse(
+            f"--row {row} is not in {name}, which has {len(data)} rows (0 to {len(data) - 1})"
+        )
+    return data.inspect(
+        face.model(model_name or face.default_model), row=row, loss_on=loss_on
+    )
+
+
+@verb("models")
+def models(face: Face) -> Any:
+    """List the models known by a short name."""
+    from shadownb.engine.models import catalog
+
+    columns: dict[str, Callable[[Any], Any]] = {
+        "model": lambda info: info.name,
+        "parameters": lambda info: f"{info.parameters / 1e6:,.0f} M",
+        "size": lambda info: f"{info.size_gb:.1f} GB",
+        "here": lambda info: "yes" if info.cached else "to download",
+        "note": lambda info: info.note,
+    }
+    return Listing(catalog(), columns, empty="No models.")
+
+
+@verb("methods")
+@click.option(
+    "--model",
+    "model_name",
+    shell_complete=completion.complete_model,
+    help="Say which methods this model can be trained with.",
+)
+@click.option(
+    "--data",
+    "data_name",
+    shell_complete=completion.complete_data,
+    help="Say which methods this data fits.",
+)
+def methods(face: Face, model_name: str | None, data_name: str | None) -> Any:
+    """List the training methods."""
+    from shadownb.engine.methods import MethodSpec, available
+
+    model = face.model(model_name) if model_name else None
+    data_format = face.data(data_name).format if data_name else None
+    columns: dict[str, Callable[[MethodSpec], Any]] = {
+        "method": lambda spec: spec.name,
+        "title": lambda spec: spec.title,
+        "group": lambda spec: spec.group,
+        "data": lambda spec: spec.data_shape,
+        "learning rate": lambda spec: f"{spec.default_learning_rate:g}",
+        "what it does": lambda spec: spec.hint,
+    }
+    if model is not None or data_format is not None:
+        columns["usable"] = lambda spec: spec.blocked(model, data_format) or "yes"
+    return Listing(available(), columns, empty="No methods.")
+
+
+# -- using a model ---------------------------------------------------------------------------------------------------
+
+
+@verb("chat")
+@click.argument(
+    "name",
+    metavar="[MODEL]",
+    required=False,
+    shell_complete=completion.complete_model,
+    help="As for load.",
+)
+@click.argument(
+    "words",
+    metavar="[MESSAGE]",
+    nargs=-1,
+    help="What to say; without it the conversation is opened.",
+)
+@sampling_options
+@model_options
+def chat(face: Face, name: str | None, words: tuple[str, ...], **_: Any) -> Any:
+    """Ask a model and watch it answer."""
+    message = "\n".join(
+        part for part in (" ".join(words), face.body or "") if part.strip()
+    ).strip()
+    loading = given(MODEL_OPTIONS)
+    sampling = given([*SAMPLING_OPTIONS, "use"])
+    if not message:
+        return face.converse(face.model(name, **loading) if name else None, sampling)
+    return face.answer(
+        face.model(name or face.default_model, **loading),
+        [{"role": "user", "content": message}],
+        sampling,
+    )
+
+
+@verb("generate")
+@model_argument
+@click.argument("words", metavar="[PROMPT]", nargs=-1, help="Text to answer.")
+@sampling_options
+@model_options
+def generate(face: Face, name: str, words: tuple[str, ...], **_: Any) -> Any:
+    """Answer one prompt and return the text."""
+    prompt = " ".join(words) or (face.body or "").strip()
+    if not prompt:
+        face.refuse("generate needs a prompt after the model")
+    return face.model(name, **given(MODEL_OPTIONS)).generate(
+        prompt, **given([*SAMPLING_OPTIONS, "use"])
+    )
+
+
+@verb("export")
+@click.argument(
+    "name",
+    metavar="RUN",
+    shell_complete=completion.complete_model,
+    help="Run id or variable, or a model variable.",
+)
+@click.option(
+    "--to", "folder", required=True, type=click.Path(), help="Folder to write."
+)
+@click.option(
+    "--fmt",
+    type=Choice(["adapter", "merged"]),
+    default="adapter",
+    help="The adapter alone, or base and adapter in one.",
+)
+def export(face: Face, name: str, folder: str, fmt: str) -> Any:
+    """Save what a run has trained."""
+    face.model(name).save(folder, fmt=fmt)
+    return Path(folder)

@@ -1,0 +1,222 @@
+"""Options of the verbs that are generated rather than written: one for each field of TrainConfig.
+
+``--max-steps`` exists because ``TrainConfig.max_steps`` does; help, choices, unit, range and default come from the
+field. Values are only given their type here, ranges and contradictions are TrainConfig's to judge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import groupby
+from typing import Any
+
+import click
+
+from shadownb._verbs.completion import complete_method
+from shadownb.engine.config import GROUPS, ConfigField, config_fields
+from shadownb.errors import did_you_mean
+
+MODEL_OPTIONS = ("backend", "device", "dtype", "quantize", "adapter")
+SAMPLING_OPTIONS = ("system", "max_new_tokens", "temperature", "top_p", "seed", "stop")
+
+
+class Value(click.ParamType[Any]):
+    """The text of an option as a number or a string; ``none`` empties an optional field."""
+
+    def __init__(self, kind: str, *, optional: bool = False) -> None:
+        self.kind = kind
+        self.optional = optional
+        self.name = {"int": "whole number", "float": "number"}.get(kind, "text")
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        return {"int": "N", "float": "X"}.get(self.kind, "TEXT")
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:
+        if not isinstance(value, str):
+            return value
+        if self.optional and value.lower() == "none":
+            return None
+        try:
+            if self.kind == "int":
+                return int(value)
+            if self.kind == "float":
+                # "8" stays a whole number: eval_steps=8 is a count where eval_steps=0.8 is a share.
+                return int(value) if value.lstrip("+-").isdigit() else float(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a {self.name}.", param, ctx)
+        return value
+
+
+class Choice(click.Choice[str]):
+    """A choice that says which one was probably meant."""
+
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
+        names = [str(choice) for choice in self.choices]
+        return f"{value!r} is not one of {', '.join(names)}.{did_you_mean(str(value), names)}"
+
+
+class Verb(click.Command):
+    """A command that takes ``--max_steps`` for ``--max-steps``, because code and YAML spell it so."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(
+            ctx, [_dashed(arg) if arg.startswith("--") else arg for arg in args]
+        )
+
+
+class GroupedVerb(Verb):
+    """A verb whose help shows its generated options under the groups of TrainConfig."""
+
+    def format_options(
+        self, ctx: click.Context, formatter: click.HelpFormatter
+    ) -> None:
+        def group(param: click.Parameter) -> str:
+            return getattr(param, "group", "")
+
+        options = [
+            param for param in self.get_params(ctx) if isinstance(param, click.Option)
+        ]
+        order = ("", *GROUPS)
+        for name, members in groupby(
+            sorted(options, key=lambda p: order.index(group(p))), key=group
+        ):
+            records = [
+                record
+                for param in members
+                if (record := param.get_help_record(ctx)) is not None
+            ]
+            with formatter.section(name.capitalize() or "Options"):
+                formatter.write_dl(records)
+
+
+class ConfigOption(click.Option):
+    """The option of one TrainConfig field."""
+
+    def __init__(self, field: ConfigField) -> None:
+        flag = field.name.replace("_", "-")
+        kind: Any = None
+        if field.kind == "choice":
+            kind = Choice(field.choices)
+        elif field.kind != "bool":
+            kind = Value(
+                "str" if field.kind == "list" else field.kind, optional=field.optional
+            )
+        super().__init__(
+            [
+                f"--{flag}/--no-{flag}" if field.kind == "bool" else f"--{flag}",
+                field.name,
+            ],
+            type=kind,
+            default=None,
+            multiple=field.kind == "list",
+            help=_help(field),
+            shell_complete=complete_method if field.name == "method" else None,
+        )
+        self.field = field
+        self.group = field.group
+
+
+def config_options() -> list[ConfigOption]:
+    """Return one option for each field of TrainConfig, in its order."""
+    return [ConfigOption(field) for field in config_fields()]
+
+
+def given(names: Iterable[str]) -> dict[str, Any]:
+    """Return those of the options ``names`` that were typed, an explicit ``none`` included."""
+    ctx = click.get_current_context()
+    default = (
+        click.core.ParameterSource.DEFAULT,
+        click.core.ParameterSource.DEFAULT_MAP,
+    )
+    return {
+        name: list(value) if isinstance(value := ctx.params[name], tuple) else value
+        for name in names
+        if name in ctx.params and ctx.get_parameter_source(name) not in default
+    }
+
+
+def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say how a model given by name is loaded."""
+    for option in reversed(
+        (
+            click.option(
+                "--backend", help="Framework that runs the model (default: auto)."
+            ),
+            click.option(
+                "--device", help="Device such as cpu, cuda:0, mps (default: auto)."
+            ),
+            click.option(
+                "--dtype",
+                type=Choice(["auto", "float32", "bfloat16", "float16"]),
+                help="Number format of the weights (default: auto).",
+            ),
+            click.option(
+                "--quantize",
+                type=Choice(["4bit", "8bit"]),
+                help="Hold the base in 4 or 8 bits.",
+            ),
+            click.option("--adapter", help="Adapter folder to put on the base."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def sampling_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say how text is generated."""
+    for option in reversed(
+        (
+            click.option("--system", help="System prompt."),
+            click.option(
+                "--max-new-tokens",
+                type=Value("int"),
+                help="Longest answer (default: 256 tokens).",
+            ),
+            click.option(
+                "--temperature", type=Value("float"), help="0 is greedy (default: 0.7)."
+            ),
+            click.option(
+                "--top-p",
+                type=Value("float"),
+                help="Share of probability kept (default: 0.95).",
+            ),
+            click.option(
+                "--seed", type=Value("int"), help="Makes sampling repeatable."
+            ),
+            click.option(
+                "--stop",
+                multiple=True,
+                help="Text that ends the answer; may be repeated.",
+            ),
+            click.option(
+                "--use",
+                type=Choice(["tuned", "base"]),
+                help="Which weights answer (default: tuned).",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def _dashed(flag: str) -> str:
+    name, equals, value = flag.partition("=")
+    return name.replace("_", "-") + equals + value
+
+
+def _help(field: ConfigField) -> str:
+    notes = [field.unit] if field.unit else []
+    if field.minimum is not None:
+        notes.append(f"at least {field.minimum:g}")
+    if field.exclusive_minimum is not None:
+        notes.append(f"above {field.exclusive_minimum:g}")
+    if field.maximum is not None:
+        notes.append(f"up to {field.maximum:g}")
+    if field.kind == "list":
+        notes.append("may be repeated")
+    elif field.default is not None:
+        default = str(field.default).lower() if field.kind == "bool" else field.default
+        notes.append(f"default: {default}")
+    return f"{field.help} [{'; '.join(notes)}]" if notes else field.help

@@ -1,0 +1,66 @@
+"""Verbs about ShadowNB itself: studio, doctor, demo, help."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from shadownb._verbs.declare import verb
+from shadownb._verbs.face import Face
+
+
+@verb("studio")
+def studio(face: Face) -> Any:
+    """Show all panels."""
+    return face.panel("studio")
+
+
+@verb("doctor")
+def show_doctor(face: Face) -> Any:
+    """Check whether this machine is ready."""
+    from shadownb.engine.doctor import doctor as examine
+
+    return examine(kernel=face.kernel)
+
+
+@verb("demo")
+def demo(face: Face) -> Any:
+    """Train on the shipped task and compare."""
+    from shadownb import demo as shown
+
+    raise click.exceptions.Exit(shown.main() or 0)
+
+
+def _complete_verb(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[str]:
+    group = ctx.find_root().command
+    return (
+        [name for name in group.list_commands(ctx) if name.startswith(incomplete)]
+        if isinstance(group, click.Group)
+        else []
+    )
+
+
+@verb("help")
+@click.argument(
+    "name",
+    metavar="[VERB]",
+    required=False,
+    shell_complete=_complete_verb,
+)
+def show_help(face: Face, name: str | None) -> None:
+    """Show the verbs, or the options of one."""
+    top = click.get_current_context().find_root()
+    group = top.command
+    assert isinstance(group, click.Group)
+    if name is None:
+        click.echo(top.get_help())
+        return
+    command = group.get_command(top, name)
+    if command is None:
+        raise click.exceptions.NoSuchCommand(
+            name, possibilities=group.commands, ctx=top
+        )
+    click.echo(click.Context(command, parent=top, info_name=name).get_help())

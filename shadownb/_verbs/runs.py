@@ -1,0 +1,107 @@
+"""Verbs about runs: list, watch and plot them; stop, pause, resume and delete them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from shadownb._verbs import completion
+from shadownb._verbs.declare import verb
+from shadownb._verbs.face import Face
+from shadownb._verbs.options import Value
+
+run_argument = click.argument(
+    "name",
+    metavar="[RUN]",
+    required=False,
+    shell_complete=completion.complete_run,
+    help="Variable or id; the latest if left out.",
+)
+
+
+@verb("runs")
+@click.option("--limit", type=Value("int"), default=20, help="Newest runs to list.")
+@click.option(
+    "--status", help="Only runs in this status, such as running or interrupted."
+)
+def runs(face: Face, limit: int, status: str | None) -> Any:
+    """List the recorded runs, newest first."""
+    from shadownb.engine import runs as recorded
+
+    return recorded.RunList(
+        [run for run in recorded.list() if status is None or run.status == status][
+            :limit
+        ]
+    )
+
+
+@verb("watch")
+@run_argument
+def watch(face: Face, name: str | None) -> Any:
+    """Follow a run, of any process, until it ends."""
+    return face.attach(face.run(name))
+
+
+@verb("plot")
+@run_argument
+@click.option("--metric", help="Only this curve, such as loss or learning_rate.")
+@click.option(
+    "--to",
+    "file",
+    type=click.Path(dir_okay=False),
+    help="Write an HTML page instead of showing the curves.",
+)
+def plot(face: Face, name: str | None, metric: str | None, file: str | None) -> Any:
+    """Show the curves of a run."""
+    run = face.run(name)
+    if file is not None:
+        run.figure(metric).write_html(file)
+        return Path(file)
+    return run.figure(metric) if face.notebook else run.plot(metric or "loss")
+
+
+@verb("stop")
+@run_argument
+@click.option("--discard", is_flag=True, help="Forget what was trained instead.")
+def stop(face: Face, name: str | None, discard: bool) -> Any:
+    """Stop a run after the step it is in, and keep what it has learnt."""
+    run = face.run(name)
+    return run.discard() if discard else run.stop()
+
+
+@verb("pause")
+@run_argument
+def pause(face: Face, name: str | None) -> Any:
+    """Pause a run; its model is free meanwhile."""
+    return face.run(name).pause()
+
+
+@verb("resume")
+@run_argument
+def resume(face: Face, name: str | None) -> Any:
+    """Go on with a paused, stopped or interrupted run."""
+    run = face.run(name)
+    elsewhere = run.is_active
+    run.resume()
+    return run if elsewhere else face.watch(run)
+
+
+@verb("delete")
+@click.argument(
+    "name",
+    metavar="RUN",
+    shell_complete=completion.complete_run,
+    help="Variable or id.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def delete(face: Face, name: str, yes: bool) -> Any:
+    """Delete a run with its checkpoints."""
+    from shadownb.engine import runs as recorded
+
+    run = face.run(name)
+    if not yes and not face.confirm(f"Delete run {run.id} and its checkpoints?"):
+        raise click.Abort
+    recorded.delete(run.id)
+    face.note(f"Deleted {run.id}.")

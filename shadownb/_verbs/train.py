@@ -1,0 +1,185 @@
+"""The ``train`` verb: options, YAML and names become one ``Model.finetune`` call.
+
+Flags win over YAML (the cell's body, then the file of ``--config``), YAML over defaults. The whole configuration is
+validated before a model is loaded.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+
+from shadownb._verbs import completion
+from shadownb._verbs.declare import verb
+from shadownb._verbs.face import Face, one_line
+from shadownb._verbs.options import (
+    MODEL_OPTIONS,
+    GroupedVerb,
+    config_options,
+    given,
+    model_options,
+)
+from shadownb.engine.config import TrainConfig
+from shadownb.errors import ShadowError, did_you_mean
+
+RUN_KEYS = ("model", "dataset", "eval_dataset", "background")
+
+
+@verb("train", GroupedVerb)
+@click.argument(
+    "words",
+    metavar="[MODEL] [DATA]",
+    nargs=-1,
+    shell_complete=completion.complete_model_or_data,
+    help="Variables or names; with one word it is the data. Without any, a notebook shows the panel.",
+)
+@click.option(
+    "--model",
+    shell_complete=completion.complete_model,
+    help="Variable, alias, hub id, folder, GGUF file or run id.",
+)
+@click.option(
+    "--dataset",
+    shell_complete=completion.complete_data,
+    help="Variable, shipped data set or file.",
+)
+@click.option(
+    "--eval-dataset",
+    shell_complete=completion.complete_data,
+    help="As --dataset, or auto, or a share such as 0.1 or 15%.",
+)
+@click.option(
+    "--background/--no-background",
+    default=None,
+    help="Return at once (a notebook's default), or wait for the end.",
+)
+@click.option(
+    "--config",
+    "file",
+    type=click.Path(exists=True, dir_okay=False),
+    help="YAML file with the same names as the options.",
+)
+@model_options
+def train(face: Face, words: tuple[str, ...], file: str | None, **_: Any) -> Any:
+    """Fine-tune a model on data.
+
+    Example: PROG train smollm2-135m support-triage --method lora --max-steps 40
+    """
+    values = read_yaml(Path(file).read_text(encoding="utf-8"), face) if file else {}
+    values |= read_yaml(face.body, face) if face.body else {}
+    values |= given([*RUN_KEYS, *MODEL_OPTIONS, *TrainConfig.model_fields])
+    _add_words(values, words, face)
+
+    if face.notebook and not values.get("dataset") and values.keys() <= {"model"}:
+        name = values.get("model")
+        return face.panel("train", **({"model": face.model(name)} if name else {}))
+    if not values.get("dataset"):
+        face.refuse(
+            f"train needs data: {face.prog} train [MODEL] DATA, for example {face.prog} train support-triage"
+        )
+
+    name = values.pop("model", None) or face.default_model
+    data_name, eval_name = values.pop("dataset"), values.pop("eval_dataset", None)
+    background = values.pop("background", None)
+    loading = {
+        option: values.pop(option) for option in MODEL_OPTIONS if option in values
+    }
+    config = _validated(values, face)
+    if config.executor == "thread" and background and not face.notebook:
+        face.refuse(
+            "--background needs --executor process here: a thread would end with this command"
+        )
+
+    values = {
+        key: getattr(config, key) for key in values
+    }  # YAML reads 1e-3 as text, the config as a number
+    data, eval_data = face.data(data_name), face.eval_data(eval_name)
+    model = face.model(name, **_with_quantized_base(loading, config, name, face))
+    if not face.notebook and background and config.executor == "auto":
+        values["executor"] = "process"
+    if face.notebook:
+        return model.finetune(
+            data, eval_dataset=eval_data, background=background, **values
+        )
+    run = model.finetune(data, eval_dataset=eval_data, background=True, **values)
+    return run if background else face.watch(run)
+
+
+train.params += config_options()
+
+
+def read_yaml(text: str, face: Face) -> dict[str, Any]:
+    """Return the options of YAML text: TrainConfig fields, the run's own keys, and how the model is loaded."""
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}" if mark else ""
+        face.refuse(
+            f"The configuration is not valid YAML{where}: {getattr(error, 'problem', error)}"
+        )
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        face.refuse(
+            "The configuration must be 'option: value' lines, for example 'method: lora'"
+        )
+    known = [*RUN_KEYS, *MODEL_OPTIONS, *TrainConfig.model_fields]
+    for key in values:
+        if key not in known:
+            face.refuse(
+                f"{key!r} is not a training option.{did_you_mean(str(key), known)}"
+            )
+    return values
+
+
+def _add_words(values: dict[str, Any], words: tuple[str, ...], face: Face) -> None:
+    if len(words) > 2:
+        face.refuse(
+            f"train takes a model and data, not {len(words)} names: {' '.join(words)}"
+        )
+    if len(words) == 1:
+        models = [
+            *completion.variables_of(face.variables, "Model"),
+            *completion.model_names(),
+        ]
+        alone = "model" if words[0] in models and "model" not in values else "dataset"
+        named = {alone: words[0]}
+    else:
+        named = dict(zip(("model", "dataset"), words, strict=False))
+    for key, word in named.items():
+        if key in values:
+            face.refuse(f"the {key} is given twice: {word} and {values[key]}")
+    values |= named
+
+
+def _validated(values: dict[str, Any], face: Face) -> TrainConfig:
+    from shadownb.engine import capabilities
+
+    try:
+        config = TrainConfig(**values)
+        capabilities.check(config)
+        return config
+    except ShadowError as error:
+        face.refuse(one_line(error))
+
+
+def _with_quantized_base(
+    loading: dict[str, Any], config: TrainConfig, name: Any, face: Face
+) -> dict[str, Any]:
+    """Load the base of a method that needs a quantised one in 4 bits, unless the user has said how."""
+    from shadownb.engine import methods
+
+    if (
+        methods.get(config.method).quantized_base
+        and "quantize" not in loading
+        and not face.has_model(name)
+    ):
+        face.note(
+            f"{config.method} needs a quantised base: loading {name} with --quantize 4bit."
+        )
+        return {**loading, "quantize": "4bit"}
+    return loading

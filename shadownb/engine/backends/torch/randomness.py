@@ -1,0 +1,113 @@
+"""Random numbers that belong to a run.
+
+A run in a thread must not disturb the user's generators, and the user must not disturb the run. So nothing here draws from
+the global generators: adapter weights come from a generator of the run's seed, and a dropout mask is a function of
+(seed, step, piece, layer). There is then no random state to save, and a resumed run draws what it would have drawn.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+import threading
+from collections.abc import Iterator
+
+import torch
+import transformers.trainer
+from torch import nn
+
+_in_run = threading.local()
+
+
+def derived_seed(*parts: int | str) -> int:
+    """Return a 63-bit seed that depends on every part."""
+    digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+def generator(*parts: int | str, device: torch.device | str = "cpu") -> torch.Generator:
+    """Return a private generator seeded by :func:`derived_seed`."""
+    return torch.Generator(device=device).manual_seed(derived_seed(*parts))
+
+
+_library_set_seed = transformers.trainer.set_seed
+
+
+def _set_seed(seed: int, deterministic: bool = False) -> None:
+    if not getattr(_in_run, "active", False):
+        _library_set_seed(seed, deterministic)
+
+
+@contextlib.contextmanager
+def private_randomness() -> Iterator[None]:
+    """In this thread, keep transformers' Trainer from resetting the process's generators in its constructor."""
+    transformers.trainer.set_seed = _set_seed
+    _in_run.active = True
+    try:
+        yield
+    finally:
+        _in_run.active = False
+
+
+class RunDropout(nn.Module):
+    """Dropout whose mask depends only on the run's seed, the position in the run, and the layer.
+
+    The same mask is drawn again when activations are recomputed (gradient checkpointing), and in a resumed run.
+    """
+
+    def __init__(self, p: float, layer: str, clock: DropoutClock) -> None:
+        super().__init__()
+        self.p = p
+        self.layer = layer
+        self.clock = clock
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:  # noqa: D102
+        if not self.training or self.p == 0.0:
+            return x
+        draw = generator(self.clock.seed, self.clock.step, self.clock.piece, self.layer, device=x.device)
+        keep = torch.empty_like(x).bernoulli_(1.0 - self.p, generator=draw)
+        return x * keep.div_(1.0 - self.p)
+
+    def extra_repr(self) -> str:  # noqa: D102
+        return f"p={self.p}, layer={self.layer}"
+
+
+class DropoutClock:
+    """Where a run stands, for its dropout layers."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.step = 0
+        self.piece = 0
+
+
+@contextlib.contextmanager
+def owned_dropout(model: nn.Module, clock: DropoutClock) -> Iterator[int]:
+    """Replace every active dropout module by :class:`RunDropout` inside the block; yields how many."""
+    replaced: list[tuple[nn.Module, str, nn.Module]] = []
+    for path, parent in list(model.named_modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.Dropout) and child.p > 0:
+                replaced.append((parent, name, child))
+                setattr(parent, name, RunDropout(child.p, f"{path}.{name}", clock).train(child.training))
+    try:
+        yield len(replaced)
+    finally:
+        for parent, name, child in replaced:
+            setattr(parent, name, child)
+
+
+def initialise_lora(weight_a: torch.Tensor, weight_b: torch.Tensor, draw: torch.Generator) -> None:
+    """Fill a LoRA pair as peft does by default: A uniform as in ``nn.Linear``, B zero."""
+    with torch.no_grad():
+        bound = math.sqrt(6.0 / ((1 + 5) * weight_a.shape[1]))
+        values = torch.empty(weight_a.shape, dtype=torch.float32).uniform_(-bound, bound, generator=draw)
+        weight_a.copy_(values)
+        weight_b.zero_()
+
+
+def functional_dropout(model: nn.Module) -> list[str]:
+    """Return settings of the model that draw from the global generator inside a function, where no module can be replaced."""
+    config = getattr(model, "config", None)
+    return [name for name in ("attention_dropout", "attn_pdrop") if float(getattr(config, name, 0.0) or 0.0) > 0]

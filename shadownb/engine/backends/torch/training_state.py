@@ -1,0 +1,66 @@
+"""What a resume needs besides the weights, in safetensors and JSON: optimizer, scheduler, positions.
+
+transformers' Trainer writes pickles here (``optimizer.pt``, ``scheduler.pt``, ``rng_state.pth``, ``training_args.bin``);
+a checkpoint that someone sends you must not be able to run code.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+OPTIMIZER = "optimizer.safetensors"
+OPTIMIZER_GROUPS = "optimizer.json"
+SCHEDULER = "scheduler.json"
+PROGRESS = "progress.json"
+
+
+def save_optimizer(optimizer: torch.optim.Optimizer, folder: Path) -> None:
+    """Write an optimizer's state: tensors to safetensors, the rest to JSON."""
+    state = optimizer.state_dict()
+    tensors: dict[str, torch.Tensor] = {}
+    plain: dict[str, dict[str, Any]] = {}
+    for index, values in state["state"].items():
+        for name, value in values.items():
+            if isinstance(value, torch.Tensor):
+                # A copy: safetensors refuses tensors that share memory (8-bit optimizers share their maps).
+                tensors[f"{index}.{name}"] = value.detach().cpu().clone().contiguous()
+            else:
+                plain.setdefault(str(index), {})[name] = value
+    save_file(tensors, folder / OPTIMIZER)
+    content = {"param_groups": state["param_groups"], "state": plain}
+    (folder / OPTIMIZER_GROUPS).write_text(json.dumps(content, default=_plain_number), encoding="utf-8")
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, folder: Path) -> None:
+    """Put a state written by :func:`save_optimizer` back, bit for bit."""
+    content = json.loads((folder / OPTIMIZER_GROUPS).read_text(encoding="utf-8"))
+    state: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in content["state"].items()}
+    for key, tensor in load_file(folder / OPTIMIZER).items():
+        index, name = key.split(".", 1)
+        state.setdefault(int(index), {})[name] = tensor
+    groups = content["param_groups"]
+    for group in groups:
+        if isinstance(group.get("betas"), list):
+            group["betas"] = tuple(group["betas"])
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def save_json(folder: Path, name: str, content: dict[str, Any]) -> None:
+    """Write a small JSON file."""
+    (folder / name).write_text(json.dumps(content, default=_plain_number, allow_nan=False), encoding="utf-8")
+
+
+def load_json(folder: Path, name: str) -> dict[str, Any]:
+    """Read a small JSON file."""
+    return dict(json.loads((folder / name).read_text(encoding="utf-8")))
+
+
+def _plain_number(value: Any) -> Any:
+    if isinstance(value, torch.Tensor) and value.numel() == 1:
+        return value.item()
+    raise TypeError(f"{type(value).__name__} is not JSON")

@@ -1,0 +1,55 @@
+"""Which method honours which option on which backend: derived from the specs and the backend, never written by hand.
+
+An option that was set and has no effect is an error that names it; nothing is ignored silently.
+"""
+
+from __future__ import annotations
+
+from shadownb.engine import methods
+from shadownb.engine.config import TrainConfig
+from shadownb.errors import ConfigError
+
+# What the torch trainer does with every supervised method, apart from the options a method's own spec lists.
+TORCH_FIELDS = frozenset(
+    {
+        "method", "learning_rate", "num_train_epochs", "max_steps", "lr_scheduler_type", "warmup_steps", "warmup_ratio",
+        "weight_decay", "max_grad_norm", "optim", "per_device_train_batch_size", "gradient_accumulation_steps",
+        "max_tokens_per_forward", "max_seq_length", "packing", "loss_on", "train_on_completions", "seed", "logging_steps",
+        "eval_steps", "sample_prompts", "sample_max_new_tokens", "early_stopping_patience", "early_stopping_threshold",
+        "save_steps", "save_total_limit", "load_best_model_at_end", "resume_from_checkpoint", "gradient_checkpointing",
+        "executor", "report_to",
+    }
+)  # fmt: skip
+
+
+def supported_fields(method: str, backend: str = "torch") -> dict[str, str | None]:
+    """Return, for every option, None where the method honours it, else the reason why not."""
+    spec = methods.get(method)
+    honoured = TORCH_FIELDS | set(spec.fields)
+    return {
+        name: None if name in honoured else f"{method} on {backend} does not use it{_used_by(name)}"
+        for name in TrainConfig.model_fields
+    }
+
+
+def table() -> dict[str, dict[str, bool]]:
+    """Return the capability table: for every method, which options it honours."""
+    return {
+        spec.name: {name: reason is None for name, reason in supported_fields(spec.name).items()}
+        for spec in methods.available()
+    }
+
+
+def check(config: TrainConfig) -> None:
+    """Raise ConfigError for the first option that was set and that the method does not honour."""
+    support = supported_fields(config.method)
+    for name in config.changed:
+        if support[name] is not None:
+            raise ConfigError(
+                f"{name}={getattr(config, name)!r} has no effect: {support[name]}.", fix=f"Leave {name} out."
+            )
+
+
+def _used_by(name: str) -> str:
+    users = [spec.name for spec in methods.available() if name in spec.fields]
+    return f" (it is for {', '.join(users)})" if users else ""

@@ -1,0 +1,190 @@
+"""Dataset: rows of any known shape, checked once, with a report of what cannot be used.
+
+Every constructor checks all rows. The format is that of most rows (or the one given); a row that does not fit it stays
+in ``rows`` and is listed in ``report`` with its number in the source and the reason. Training uses ``valid_rows``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+from shadownb.engine.data.checking import split_indices
+from shadownb.engine.data.display import dataset_html, dataset_text
+from shadownb.engine.data.readers import Loaded
+from shadownb.engine.data.sources import Sources
+from shadownb.engine.data.writers import columns, to_json, write_file
+from shadownb.errors import DataError
+
+if TYPE_CHECKING:
+    from shadownb.engine.data.statistics import TokenStatistics
+    from shadownb.engine.rendering import Inspection, LossOn, Renderer
+
+Row = dict[str, Any]
+
+
+class Dataset(Sources):
+    """Rows to train or evaluate on. Make one with ``from_list``, ``load``, ``sample``, ...; it is not changed later.
+
+    Attributes
+    ----------
+    rows
+        Every row that could be read, as given, bad ones included.
+    format
+        ``chat``, ``sharegpt``, ``preference``, ``instruction``, ``text``, ``prompt_completion`` or ``raw``.
+    name, source
+        A short name, and where the rows come from.
+    report
+        What was found when the rows were checked.
+    """
+
+    # -- content -------------------------------------------------------------------------------------------------
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of all rows, in the order they first occur."""
+        return columns(self.rows)
+
+    def valid_rows(self) -> list[Row]:
+        """Return the rows that can be used, as given."""
+        return [row for row, canonical in zip(self.rows, self._canonical, strict=True) if canonical is not None]
+
+    def canonical_rows(self) -> list[Row]:
+        """Return the rows that can be used in canonical form (see :mod:`shadownb.engine.data.formats`).
+
+        Raises
+        ------
+        DataError
+            If no row can be used, or the format is ``raw``.
+        """
+        self._refuse_raw()
+        rows = [row for row in self._canonical if row is not None]
+        if not rows:
+            raise DataError(
+                f"None of the {self.report.total:,} rows of {self.name!r} can be used.",
+                why=str(self.report.bad[0]),
+                fix="See dataset.report for the reason of each row.",
+            )
+        return rows
+
+    def canonical_row(self, index: int) -> Row:
+        """Return one row in canonical form. Raises :class:`DataError` with the reason if it is a bad one."""
+        self._refuse_raw()
+        if not -len(self.rows) <= index < len(self.rows):
+            raise DataError(
+                f"row={index} is outside {self.name!r}, which has {len(self.rows):,} rows.", fix="Rows count from 0."
+            )
+        index %= len(self.rows)
+        row = self._canonical[index]
+        if row is None:
+            reason = next(bad for bad in self.report.bad if bad.index == index)
+            raise DataError(
+                f"Row {index} of {self.name!r} cannot be used.", why=str(reason), fix="Correct it, or choose another."
+            )
+        return row
+
+    def _refuse_raw(self) -> None:
+        if self.format == "raw":
+            raise DataError(
+                f"No known columns in {self.name!r}; it has: {', '.join(self.columns[:12])}.",
+                why="Rows need messages, conversations, text, prompt and completion, or chosen and rejected.",
+                fix="Rename the columns, for example to prompt and completion, and make the Dataset again.",
+            )
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The sha256 of the rows as canonical JSON (keys sorted, order of rows kept)."""
+        digest = hashlib.sha256()
+        for row in self.rows:
+            digest.update(to_json(row, sort_keys=True, separators=(",", ":")).encode())
+            digest.update(b"\n")
+        return digest.hexdigest()
+
+    # -- parts ---------------------------------------------------------------------------------------------------
+
+    def split(self, test_size: float = 0.1, *, seed: int = 0) -> tuple[Dataset, Dataset]:
+        """Return (train, test), drawn at random with a seed of their own; each keeps the order of the rows.
+
+        Parameters
+        ----------
+        test_size
+            A share between 0 and 1, or a whole number of rows. Each side gets at least one row.
+
+        Raises
+        ------
+        DataError
+            If there are fewer than two rows, or ``test_size`` is out of range.
+        """
+        train, test = split_indices(len(self.rows), test_size, seed, self.name)
+        return self._part(train, f"{self.name}.train"), self._part(test, f"{self.name}.test")
+
+    def head(self, n: int = 5) -> Dataset:
+        """Return the first ``n`` rows."""
+        return self[:n]
+
+    def _part(self, indices: Sequence[int], name: str) -> Dataset:
+        loaded = Loaded(
+            [self.rows[index] for index in indices],
+            [self._loaded.numbers[index] for index in indices],
+            self._loaded.place,
+        )
+        return Dataset(loaded, name=name, source=self.source, format=self.format)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.rows)
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+    @overload
+    def __getitem__(self, index: slice) -> Dataset: ...
+    def __getitem__(self, index: int | slice) -> Row | Dataset:
+        if isinstance(index, slice):
+            start, stop, step = index.indices(len(self.rows))
+            shown = f"{start}:{stop}" + (f":{step}" if step != 1 else "")
+            return self._part(range(start, stop, step), f"{self.name}[{shown}]")
+        return self.rows[index]
+
+    # -- with a model --------------------------------------------------------------------------------------------
+
+    def token_statistics(
+        self, model: Any, *, loss_on: LossOn = "assistant", max_length: int | None = None
+    ) -> TokenStatistics:
+        """Return token counts for a model or tokenizer; ``max_length`` defaults to the model's ``max_seq_length``."""
+        from shadownb.engine.data.statistics import token_statistics
+
+        limit = max_length if max_length is not None else getattr(model, "max_seq_length", None)
+        return token_statistics(_renderer(model), self.canonical_rows(), loss_on=loss_on, max_length=limit)
+
+    def inspect(
+        self, model: Any, row: int = 0, *, loss_on: LossOn = "assistant", max_length: int | None = None
+    ) -> Inspection:
+        """Return the exact tokens the model (or tokenizer) sees for a row, and which of them are trained."""
+        from shadownb.engine.rendering import inspect_row
+
+        limit = max_length if max_length is not None else getattr(model, "max_seq_length", None)
+        return inspect_row(_renderer(model), self.canonical_row(row), loss_on=loss_on, max_length=limit, number=row)
+
+    # -- out -----------------------------------------------------------------------------------------------------
+
+    def save(self, path: str | Path) -> Path:
+        """Write the rows to a .jsonl, .ndjson, .json, .csv or .parquet file and return its path."""
+        return write_file(self.rows, Path(path).expanduser())
+
+    def __repr__(self) -> str:
+        return dataset_text(self)
+
+    def _repr_html_(self) -> str:
+        return dataset_html(self)
+
+
+def _renderer(model: Any) -> Renderer:
+    from shadownb.engine.rendering import Renderer
+
+    own: Renderer | None = getattr(model, "renderer", None)
+    return own if own is not None else Renderer(model)

@@ -1,0 +1,168 @@
+"""The row formats: how a row is recognised and how it becomes the canonical form that everything else reads.
+
+A canonical row is ``{"messages": [...], "tools"?: [...], "train_from"?: int}``, ``{"text": str}``, or
+``{"prompt": [...], "chosen": [...], "rejected": [...], "tools"?: [...]}`` with lists of canonical messages.
+``train_from`` is the index of the first message that may be trained: a prompt/completion row trains its completion.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from shadownb.engine.data.messages import RowProblem, canonical_messages, canonical_tools, is_message_list
+
+Row = dict[str, Any]
+
+PROMPT_COLUMNS = ("instruction", "question", "prompt", "query", "input")
+RESPONSE_COLUMNS = ("output", "answer", "response", "completion", "target")
+
+
+def detect_row(row: Row) -> str:
+    """Return the format that the columns of one row show; ``raw`` where none is known."""
+    if row.get("messages") is not None:
+        return "chat"
+    if row.get("conversations") is not None:
+        return "sharegpt"
+    if "chosen" in row and "rejected" in row:
+        return "preference"
+    if is_message_list(row.get("prompt")) and is_message_list(row.get("completion")):
+        return "prompt_completion"
+    if _column(row, PROMPT_COLUMNS) and _column(row, RESPONSE_COLUMNS):
+        return "instruction"
+    # A known column whose value is missing still says what the row was meant to be.
+    known = (("messages", "chat"), ("conversations", "sharegpt"), ("text", "text"))
+    return next((name for column, name in known if column in row), "raw")
+
+
+def detect(rows: Iterable[Row]) -> tuple[str, list[str]]:
+    """Return the format of most rows (the earlier one in a tie) and the format of each row."""
+    each = [detect_row(row) for row in rows]
+    return Counter(each).most_common(1)[0][0], each
+
+
+def canonical_row(row: Row, format: str) -> Row:
+    """Return ``row`` in canonical form.
+
+    Raises
+    ------
+    RowProblem
+        If the row cannot be used as ``format``; the text is the reason for the report.
+    """
+    return CANONICAL[format](row)
+
+
+def _column(row: Row, names: tuple[str, ...]) -> str | None:
+    return next((name for name in names if name in row), None)
+
+
+def _with_tools(row: Row, canonical: Row) -> Row:
+    tools = canonical_tools(row.get("tools"))
+    return {**canonical, "tools": tools} if tools else canonical
+
+
+def _conversation(row: Row, column: str) -> Row:
+    messages = canonical_messages(row.get(column), what=column)
+    system = row.get("system")
+    if isinstance(system, str) and system and messages[0]["role"] != "system":
+        messages.insert(0, {"role": "system", "content": system})
+    if not any(message["role"] == "assistant" for message in messages):
+        raise RowProblem(f"{column} has no assistant message, so there is nothing to train")
+    return _with_tools(row, {"messages": messages})
+
+
+def _chat(row: Row) -> Row:
+    return _conversation(row, "messages")
+
+
+def _sharegpt(row: Row) -> Row:
+    return _conversation(row, "conversations")
+
+
+def _prompt_completion(row: Row) -> Row:
+    prompt = canonical_messages(row.get("prompt"), what="prompt")
+    completion = canonical_messages(row.get("completion"), what="completion")
+    if not any(message["role"] == "assistant" for message in completion):
+        raise RowProblem("completion has no assistant message, so there is nothing to train")
+    return _with_tools(row, {"messages": prompt + completion, "train_from": len(prompt)})
+
+
+def _instruction(row: Row) -> Row:
+    prompt_column = _column(row, PROMPT_COLUMNS)
+    response_column = _column(row, RESPONSE_COLUMNS)
+    if prompt_column is None or response_column is None:
+        missing = "prompt" if prompt_column is None else "response"
+        names = PROMPT_COLUMNS if prompt_column is None else RESPONSE_COLUMNS
+        raise RowProblem(f"no {missing} column ({', '.join(names)})")
+    prompt = _text(row, prompt_column)
+    response = _text(row, response_column)
+    extra = row.get("input") if prompt_column != "input" else None
+    if isinstance(extra, str) and extra.strip():
+        prompt = f"{prompt}\n\n{extra}"
+    messages = [{"role": "user", "content": prompt}, {"role": "assistant", "content": response}]
+    system = row.get("system")
+    if isinstance(system, str) and system.strip():
+        messages.insert(0, {"role": "system", "content": system})
+    return _with_tools(row, {"messages": messages})
+
+
+def _text_row(row: Row) -> Row:
+    return {"text": _text(row, "text")}
+
+
+def _text(row: Row, column: str) -> str:
+    value = row.get(column)
+    if value is None:
+        raise RowProblem(f"{column} is missing")
+    if not isinstance(value, str):
+        raise RowProblem(f"{column} is of type {type(value).__name__}, not text")
+    if not value.strip():
+        raise RowProblem(f"{column} is empty")
+    return value
+
+
+def _preference(row: Row) -> Row:
+    prompt_column = next((name for name in PROMPT_COLUMNS if row.get(name) is not None), None)
+    prompt = _side(row, prompt_column, "user") if prompt_column else []
+    chosen, rejected = _side(row, "chosen", "assistant"), _side(row, "rejected", "assistant")
+    if chosen == rejected:
+        raise RowProblem("chosen and rejected are the same")
+    if not prompt:
+        shared = 0
+        while shared < min(len(chosen), len(rejected)) - 1 and chosen[shared] == rejected[shared]:
+            shared += 1
+        prompt, chosen, rejected = chosen[:shared], chosen[shared:], rejected[shared:]
+        if not prompt:
+            raise RowProblem(f"no prompt: neither a column ({', '.join(PROMPT_COLUMNS)}) nor a shared beginning")
+    elif chosen[: len(prompt)] == prompt and rejected[: len(prompt)] == prompt:
+        chosen, rejected = chosen[len(prompt) :], rejected[len(prompt) :]
+    for name, side in (("chosen", chosen), ("rejected", rejected)):
+        if not any(message["role"] == "assistant" for message in side):
+            raise RowProblem(f"{name} has no assistant message after the prompt")
+    return _with_tools(row, {"prompt": prompt, "chosen": chosen, "rejected": rejected})
+
+
+def _side(row: Row, column: str, role: str) -> list[Row]:
+    value = row.get(column)
+    if isinstance(value, dict):
+        value = [value]
+    if is_message_list(value) or isinstance(value, (list, tuple)):
+        return canonical_messages(value, what=column)
+    return [{"role": role, "content": _text(row, column)}]
+
+
+def _raw(row: Row) -> Row:
+    raise RowProblem(f"no known column (it has: {', '.join(map(str, row)) or 'none'})")
+
+
+CANONICAL: dict[str, Callable[[Row], Row]] = {
+    "chat": _chat,
+    "sharegpt": _sharegpt,
+    "preference": _preference,
+    "instruction": _instruction,
+    "text": _text_row,
+    "prompt_completion": _prompt_completion,
+    "raw": _raw,
+}
+FORMATS = tuple(CANONICAL)

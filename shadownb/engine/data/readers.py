@@ -1,0 +1,214 @@
+"""Rows out of files, frames and the hub. A line that cannot be read becomes a bad row with its number, not an error.
+
+A file is refused as a whole (:class:`DataError`) only when it is missing, is not text, or holds no row at all.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from shadownb.engine.data.report import BadRow
+from shadownb.errors import DataError, did_you_mean
+
+if TYPE_CHECKING:
+    import pandas
+
+Row = dict[str, Any]
+
+
+@dataclass
+class Loaded:
+    """Rows with the number each has in its source, and what could not be read as a row.
+
+    Attributes
+    ----------
+    numbers
+        The number of each row, as long as ``rows``.
+    place
+        What the numbers count: ``line``, ``row`` or ``index``.
+    unreadable
+        The lines and entries that are not rows.
+    """
+
+    rows: list[Row] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
+    place: str = "index"
+    unreadable: list[BadRow] = field(default_factory=list)
+
+    def add(self, number: int, value: Any) -> None:
+        """Take a row, or note why ``value`` is none."""
+        if isinstance(value, dict):
+            self.rows.append(value)
+            self.numbers.append(number)
+        else:
+            self.refuse(number, f"it is of type {type(value).__name__}, not an object with columns")
+
+    def refuse(self, number: int, reason: str) -> None:
+        """Note that what has this number is not a row."""
+        self.unreadable.append(BadRow(number, reason, self.place))
+
+
+def from_values(values: Iterable[Any], place: str = "index", first: int = 0) -> Loaded:
+    """Return the rows of an iterable, numbered from ``first``."""
+    loaded = Loaded(place=place)
+    for number, value in enumerate(values, start=first):
+        loaded.add(number, value)
+    return loaded
+
+
+def read_jsonl(path: Path) -> Loaded:
+    """Read one JSON object a line; blank lines are skipped."""
+    loaded = Loaded(place="line")
+    # Only \n ends a line: str.splitlines also splits at characters that JSON strings may hold.
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+        except ValueError as error:
+            loaded.refuse(number, f"not valid JSON ({error})")
+            continue
+        loaded.add(number, value)
+    return loaded
+
+
+def read_json(path: Path) -> Loaded:
+    """Read a JSON list of objects, or an object with exactly one list of them, such as ``{"data": [...]}``."""
+    try:
+        value = json.loads(read_text(path))
+    except ValueError as error:
+        fix = "Correct the file at that place. If it holds one object a line, name it .jsonl."
+        raise DataError(f"{path} is not valid JSON: {error}", fix=fix) from None
+    if isinstance(value, dict):
+        lists = {key: entry for key, entry in value.items() if isinstance(entry, list)}
+        if len(lists) != 1:
+            found = f"lists named {', '.join(lists)}" if lists else "no list"
+            raise DataError(
+                f"{path} holds an object with {found}.",
+                why="Rows are read from a JSON list, or from an object with exactly one list.",
+                fix="Save the rows as a list, or load the file and pass one list to Dataset.from_list.",
+            )
+        value = next(iter(lists.values()))
+    if not isinstance(value, list):
+        raise DataError(f"{path} holds a {type(value).__name__}, not a list of rows.", fix="Save the rows as a list.")
+    return from_values(value, "row", 1)
+
+
+def read_csv(path: Path) -> Loaded:
+    """Read a CSV file with a header; the delimiter may be a comma, a semicolon or a tab.
+
+    Rows are numbered as a spreadsheet shows them: the header is row 1.
+    """
+    text = read_text(path)
+    delimiter = max(",;\t", key=text.split("\n", 1)[0].count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    loaded = Loaded(place="row")
+    limit = csv.field_size_limit(len(text) + 1)  # the default refuses cells of documents
+    try:
+        columns = next(reader, [])
+        if len(set(columns)) < len(columns):
+            twice = next(name for name in columns if columns.count(name) > 1)
+            raise DataError(f"{path} has two columns named {twice!r}.", fix="Give every column its own name.")
+        for number, cells in enumerate(reader, start=2):
+            if cells and len(cells) != len(columns):
+                loaded.refuse(number, f"it has {len(cells)} cells, the header has {len(columns)}")
+            elif cells:
+                loaded.add(number, dict(zip(columns, cells, strict=True)))
+    except csv.Error as error:
+        raise DataError(f"{path}, line {reader.line_num}: {error}", fix="Correct that line.") from None
+    finally:
+        csv.field_size_limit(limit)
+    return loaded
+
+
+def read_parquet(path: Path) -> Loaded:
+    """Read a parquet file. Keys that arrow filled in for other rows' sake are taken out of nested values."""
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        rows = pyarrow.parquet.read_table(path).to_pylist()
+    except (pyarrow.ArrowException, OSError) as error:
+        raise DataError(f"{path} cannot be read as parquet: {error}", fix="Check that the file is complete.") from None
+    return from_values((unfilled(row) for row in rows), "row", 1)
+
+
+def read_frame(frame: pandas.DataFrame) -> Loaded:
+    """Read a pandas frame; missing values become None. Rows are numbered from 0, whatever the index."""
+    columns = [str(column) for column in frame.columns]
+    records = (dict(zip(columns, values, strict=True)) for values in frame.itertuples(index=False, name=None))
+    return from_values({key: _plain(value) for key, value in record.items()} for record in records)
+
+
+READERS: dict[str, Callable[[Path], Loaded]] = {
+    ".jsonl": read_jsonl,
+    ".ndjson": read_jsonl,
+    ".json": read_json,
+    ".csv": read_csv,
+    ".parquet": read_parquet,
+}
+
+
+def read_file(path: Path) -> Loaded:
+    """Read a file by its suffix. Raises :class:`DataError` if it is missing or of an unknown kind."""
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        known = ", ".join(READERS)
+        raise DataError(
+            f"{path}: files ending in {path.suffix!r} are not known.{did_you_mean(path.suffix, list(READERS))}",
+            fix=f"Use one of {known}.",
+        )
+    require_file(path)
+    return reader(path)
+
+
+def require_file(path: Path) -> None:
+    """Raise :class:`DataError` unless ``path`` is a file."""
+    if not path.is_file():
+        near = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise DataError(f"{path} {what}.{did_you_mean(path.name, near)}", fix="Give the path of a data file.")
+
+
+def read_text(path: Path) -> str:
+    """Return a file as text; a byte order mark is not part of it."""
+    require_file(path)
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path} is not UTF-8 text (byte {error.start}).", fix="Save it as UTF-8; in a spreadsheet: 'CSV UTF-8'."
+        ) from None
+
+
+def unfilled(row: Row) -> Row:
+    """Return a row without the None entries inside nested values: arrow gives every struct the keys of all."""
+    return {key: _without_none(value) for key, value in row.items()}
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_none(entry) for key, entry in value.items() if entry is not None}
+    if isinstance(value, list):
+        return [_without_none(entry) for entry in value]
+    return value
+
+
+def _plain(value: Any) -> Any:
+    """Return a frame's cell as plain Python: arrays as lists, numpy scalars as numbers, missing as None."""
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    if hasattr(value, "tolist"):  # numpy scalars and arrays
+        return _plain(value.tolist())
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    return None if type(value).__name__ in ("NAType", "NaTType") else value

@@ -1,0 +1,107 @@
+"""What is wrong with a data set: one entry a bad row, with the number it has in its source and the reason."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+SHOWN = 10
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """One row that cannot be used.
+
+    Attributes
+    ----------
+    row
+        Its number as in the source: the line of a JSONL file, the row a spreadsheet shows for a CSV file, counted
+        from 1 in other files and from 0 in lists and frames.
+    reason
+        Why it cannot be used.
+    place
+        What ``row`` counts: ``line``, ``row`` or ``index``.
+    index
+        Its position in ``dataset.rows``; None where the line could not be read as a row at all.
+    """
+
+    row: int
+    reason: str
+    place: str = "row"
+    index: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.place} {self.row}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class DatasetReport:
+    """The outcome of checking every row.
+
+    Attributes
+    ----------
+    format
+        The format the set is read as.
+    total
+        Rows and unreadable lines together.
+    valid
+        Rows that can be used.
+    bad
+        The others, in source order.
+    formats
+        How many rows look like which format; more than one entry means a mixed set.
+    """
+
+    format: str
+    total: int
+    valid: int
+    bad: tuple[BadRow, ...] = ()
+    formats: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every row can be used."""
+        return not self.bad
+
+    @property
+    def mixed(self) -> bool:
+        """Whether rows look like more than one format."""
+        return len(self.formats) > 1
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many rows are bad for which kind of reason (the part of the reason that does not name a place)."""
+        return dict(Counter(_kind(bad.reason) for bad in self.bad).most_common())
+
+    def summary(self) -> str:
+        """Return one line: how many rows can be used and how many cannot."""
+        line = f"{self.valid:,} of {self.total:,} rows can be used as {self.format}"
+        if self.mixed and self.bad:
+            found = ", ".join(f"{count:,} {name}" for name, count in self.formats.items())
+            line += f"; mixed formats ({found}), most are {self.format}"
+        return line
+
+    def __str__(self) -> str:
+        lines = [self.summary()]
+        lines += [f"  {bad}" for bad in self.bad[:SHOWN]]
+        if len(self.bad) > SHOWN:
+            lines.append(f"  and {len(self.bad) - SHOWN:,} more: see report.bad")
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the JSON form, with at most the first hundred bad rows spelled out."""
+        shown = [{"row": bad.row, "place": bad.place, "reason": bad.reason} for bad in self.bad[:100]]
+        return {
+            "format": self.format,
+            "total": self.total,
+            "valid": self.valid,
+            "bad": len(self.bad),
+            "formats": self.formats,
+            "counts": self.counts,
+            "rows": shown,
+        }
+
+
+def _kind(reason: str) -> str:
+    head, _, rest = reason.partition(" ")
+    return rest if "[" in head and rest else reason

@@ -1,0 +1,127 @@
+"""How long the rows of a data set are for a model, and how much of them is trained."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from shadownb.engine.rendering import LossOn, Renderer
+
+
+@dataclass(frozen=True)
+class TokenStatistics:
+    """Token counts over the rows that can be used, before any cut.
+
+    Attributes
+    ----------
+    rows
+        Rows counted.
+    minimum, median, mean, p95, maximum
+        Tokens of a row.
+    total
+        Tokens of all rows.
+    trained
+        Tokens the loss counts, after the cut at ``max_length``.
+    max_length
+        The limit that was checked, or None.
+    over_max_length
+        Rows longer than that; their ends are cut off.
+    untrained_rows
+        Rows of which nothing is trained, because the cut takes every trained token or no turn qualifies.
+    """
+
+    rows: int
+    minimum: int
+    median: float
+    mean: float
+    p95: int
+    maximum: int
+    total: int
+    trained: int
+    max_length: int | None
+    over_max_length: int
+    untrained_rows: int
+
+    def _entries(self) -> list[tuple[str, str]]:
+        share = self.trained / self.total if self.total else 0.0
+        entries = [
+            ("rows", f"{self.rows:,}"),
+            ("tokens a row", f"{self.minimum:,} to {self.maximum:,}"),
+            ("median", f"{self.median:,.0f}"),
+            ("mean", f"{self.mean:,.1f}"),
+            ("95th percentile", f"{self.p95:,}"),
+            ("tokens in all", f"{self.total:,}"),
+            ("trained", f"{self.trained:,} ({share:.0%})"),
+        ]
+        if self.max_length is not None:
+            entries.append((f"longer than {self.max_length:,}", f"{self.over_max_length:,}"))
+        if self.untrained_rows:
+            entries.append(("rows with nothing to train", f"{self.untrained_rows:,}"))
+        return entries
+
+    def __repr__(self) -> str:
+        return "TokenStatistics(" + ", ".join(f"{name}: {value}" for name, value in self._entries()) + ")"
+
+    def __str__(self) -> str:
+        return "\n".join(f"{name:27} {value}" for name, value in self._entries())
+
+    def _repr_html_(self) -> str:
+        cell = 'style="text-align:left;color:inherit;padding:.1em .8em .1em 0"'
+        body = "".join(
+            f'<tr><th scope="row" {cell}>{escape(name)}</th><td {cell}>{escape(value)}</td></tr>'
+            for name, value in self._entries()
+        )
+        return f'<table aria-label="Token statistics" style="background:transparent;color:inherit">{body}</table>'
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return asdict(self)
+
+
+def token_statistics(
+    renderer: Renderer, rows: list[dict[str, Any]], *, loss_on: LossOn = "assistant", max_length: int | None = None
+) -> TokenStatistics:
+    """Return the statistics of canonical rows. A preference row counts as its two conversations."""
+    lengths: list[int] = []
+    trained = over = untrained = 0
+    for row in rows:
+        length = taught = 0
+        cut = False
+        for part in _parts(row):
+            for sequence in renderer.render_all(part, loss_on=loss_on, max_length=max_length):
+                length += len(sequence.input_ids) + sequence.truncated_tokens
+                taught += sequence.trained_tokens
+                cut = cut or sequence.truncated_tokens > 0
+        lengths.append(length)
+        trained += taught
+        over += cut
+        untrained += taught == 0
+    lengths.sort()
+    count = len(lengths)
+    middle = (lengths[(count - 1) // 2] + lengths[count // 2]) / 2
+    return TokenStatistics(
+        rows=count,
+        minimum=lengths[0],
+        median=middle,
+        mean=sum(lengths) / count,
+        p95=lengths[math.ceil(0.95 * count) - 1],
+        maximum=lengths[-1],
+        total=sum(lengths),
+        trained=trained,
+        max_length=max_length,
+        over_max_length=over,
+        untrained_rows=untrained,
+    )
+
+
+def _parts(row: dict[str, Any]) -> list[dict[str, Any]]:
+    if "chosen" not in row:
+        return [row]
+    extra = {"tools": row["tools"]} if "tools" in row else {}
+    return [
+        {"messages": row["prompt"] + row[side], "train_from": len(row["prompt"]), **extra}
+        for side in ("chosen", "rejected")
+    ]

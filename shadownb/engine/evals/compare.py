@@ -1,0 +1,114 @@
+"""compare(): the same held-out rows answered by the base and by the tuned weights, scored and paired.
+
+The context of a row is its messages up to the last assistant turn, the reference is that turn. Both sides get the same
+prompts, sampling and seed, so the difference of a row is the training's doing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from shadownb.engine.evals.cases import Case, as_text, batches_of, cases_of
+from shadownb.engine.evals.comparison import GREEDY, ComparedRow, Comparison
+from shadownb.engine.inference.types import Sampling
+from shadownb.errors import ConfigError, ShadowWarning
+
+Progress = Callable[[int, int], None]
+
+
+def compare(
+    model: Any,
+    dataset: Any,
+    scorer: Callable[..., Any],
+    *,
+    sampling: Sampling = GREEDY,
+    max_rows: int | None = None,
+    batch_rows: int = 32,
+    progress: Progress | None = None,
+) -> Comparison:
+    """Answer held-out rows with the base and the tuned weights and score both.
+
+    Parameters
+    ----------
+    model
+        Anything with ``chat(list_of_messages, use="base"|"tuned", ...) -> list[Reply]``.
+    dataset
+        A Dataset with chat rows, or a list of rows that hold ``messages``.
+    scorer
+        ``scorer(output, expected, prompt=...)`` returning a Score, or a number.
+    sampling
+        For both sides; greedy by default. Without a seed a sampling that is not greedy gets seed 0.
+    max_rows
+        Use only the first so many rows.
+    batch_rows
+        Rows a call of ``model.chat``; ``progress`` is called between them.
+    progress
+        ``progress(done, total)``, counted in answers (two a row).
+
+    Raises
+    ------
+    DataError
+        No row has a conversation that ends in an assistant turn.
+    ConfigError
+        ``max_rows`` or ``batch_rows`` is below 1.
+    """
+    for name, value in (("max_rows", max_rows), ("batch_rows", batch_rows)):
+        if value is not None and value < 1:
+            raise ConfigError(f"{name}={value} is out of range.", fix=f"Give {name} from 1 on.")
+    if not sampling.greedy and sampling.seed is None:
+        sampling = dataclasses.replace(sampling, seed=0)
+    if getattr(model, "trained", True) is None:
+        warnings.warn("The model is not trained yet: base and tuned are the same weights.", ShadowWarning, stacklevel=2)
+    cases, skipped = cases_of(dataset)
+    cases = cases[:max_rows]
+    started = time.monotonic()
+    answers: dict[str, list[str]] = {"base": [], "tuned": []}
+    for batch in batches_of(cases, batch_rows):
+        for use in answers:
+            answers[use] += _answer(model, batch, use, sampling)
+            if progress is not None:
+                progress(sum(map(len, answers.values())), 2 * len(cases))
+    rows = tuple(
+        _scored(scorer, case, base, tuned)
+        for case, base, tuned in zip(cases, answers["base"], answers["tuned"], strict=True)
+    )
+    name = getattr(scorer, "name", None) or getattr(scorer, "__name__", None) or type(scorer).__name__
+    return Comparison(rows, str(name), sampling, time.monotonic() - started, skipped)
+
+
+def _answer(model: Any, batch: Sequence[Case], use: str, sampling: Sampling) -> list[str]:
+    options: dict[str, Any] = {name: getattr(sampling, name) for name in ("max_new_tokens", "temperature", "top_p")}
+    defaults = Sampling()
+    for name in ("top_k", "repetition_penalty", "stop", "seed"):
+        if getattr(sampling, name) != getattr(defaults, name):
+            options[name] = getattr(sampling, name)
+    if batch[0].tools:
+        options["tools"] = batch[0].tools
+    replies = model.chat([case.messages for case in batch], use=use, **options)
+    assert len(replies) == len(batch), "model.chat answers every conversation"
+    return [as_text({"content": reply.content, "tool_calls": reply.tool_calls}) for reply in replies]
+
+
+def _scored(scorer: Callable[..., Any], case: Case, base: str, tuned: str) -> ComparedRow:
+    prompt = as_text(case.messages[-1])
+    base_score, base_reason = _score(scorer, case, base, prompt)
+    tuned_score, tuned_reason = _score(scorer, case, tuned, prompt)
+    return ComparedRow(
+        case.index, case.messages, case.expected, base, tuned, base_score, tuned_score, base_reason, tuned_reason
+    )
+
+
+def _score(scorer: Callable[..., Any], case: Case, output: str, prompt: str) -> tuple[float, str]:
+    score = scorer(output, case.expected, prompt=prompt)
+    value = float(getattr(score, "value", score))
+    if not math.isfinite(value):
+        raise ConfigError(
+            f"The scorer gave {value} for row {case.index}.",
+            fix="Return a finite number for every output, 0 for one that cannot be judged.",
+        )
+    return value, str(getattr(score, "reason", "") or "")

@@ -1,0 +1,180 @@
+"""Comparison: the outcome of answering the same rows with base and tuned weights, and how sure it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from shadownb.engine.evals.cases import as_text
+from shadownb.engine.evals.report import comparison_html, comparison_text
+from shadownb.engine.evals.statistics import bootstrap_interval, mean_interval, sign_test
+from shadownb.engine.inference.types import Sampling
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+GREEDY = Sampling(temperature=0.0)
+
+
+@dataclass(frozen=True)
+class ComparedRow:
+    """One held-out row: what was asked, what was expected, and what each side answered and scored."""
+
+    index: int
+    messages: list[dict[str, Any]]
+    expected: str
+    base: str
+    tuned: str
+    base_score: float
+    tuned_score: float
+    base_reason: str = ""
+    tuned_reason: str = ""
+
+    @property
+    def difference(self) -> float:
+        """Tuned score minus base score."""
+        return self.tuned_score - self.base_score
+
+    @property
+    def prompt(self) -> str:
+        """Content of the last user message."""
+        users = [m for m in self.messages if m.get("role") == "user"]
+        return as_text((users or self.messages)[-1]) if self.messages else ""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Base against tuned on the same rows.
+
+    Attributes
+    ----------
+    rows
+        In the order of the data set.
+    scorer
+        Name of the scorer.
+    sampling
+        What both sides were sampled with.
+    seconds
+        How long generating and scoring took.
+    skipped
+        Rows of the data set that had no reference answer.
+    """
+
+    rows: tuple[ComparedRow, ...]
+    scorer: str = "score"
+    sampling: Sampling = GREEDY
+    seconds: float = 0.0
+    skipped: int = 0
+    _intervals: dict[str, tuple[float, float]] = field(default_factory=dict, repr=False, compare=False)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[ComparedRow]:
+        return iter(self.rows)
+
+    def _scores(self, side: str) -> list[float]:
+        return [getattr(row, side) for row in self.rows]
+
+    def _interval(self, name: str, make: Callable[[], tuple[float, float]]) -> tuple[float, float]:
+        if name not in self._intervals:
+            self._intervals[name] = make()
+        return self._intervals[name]
+
+    @property
+    def base(self) -> float:
+        """Mean score of the base weights."""
+        return fmean(self._scores("base_score"))
+
+    @property
+    def tuned(self) -> float:
+        """Mean score of the tuned weights."""
+        return fmean(self._scores("tuned_score"))
+
+    @property
+    def difference(self) -> float:
+        """Mean of the rows' differences, tuned minus base."""
+        return fmean(self._scores("difference"))
+
+    @property
+    def base_interval(self) -> tuple[float, float]:
+        """95 % interval of the base's mean score (Wilson for 0/1 scores, else bootstrap)."""
+        return self._interval("base", lambda: mean_interval(self._scores("base_score")))
+
+    @property
+    def tuned_interval(self) -> tuple[float, float]:
+        """95 % interval of the tuned mean score (Wilson for 0/1 scores, else bootstrap)."""
+        return self._interval("tuned", lambda: mean_interval(self._scores("tuned_score")))
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % paired bootstrap interval of the difference. Without width where all rows changed alike."""
+        return self._interval("difference", lambda: bootstrap_interval(self._scores("difference")))
+
+    @property
+    def wins(self) -> int:
+        """Rows where tuned scored higher."""
+        return sum(row.difference > 0 for row in self.rows)
+
+    @property
+    def losses(self) -> int:
+        """Rows where tuned scored lower."""
+        return sum(row.difference < 0 for row in self.rows)
+
+    @property
+    def ties(self) -> int:
+        """Rows where both scored the same."""
+        return len(self.rows) - self.wins - self.losses
+
+    @property
+    def p_value(self) -> float:
+        """Exact two-sided sign test of wins against losses (McNemar's test for 0/1 scores)."""
+        return sign_test(self.wins, self.losses)
+
+    def worst(self, k: int = 5) -> list[ComparedRow]:
+        """Return the ``k`` rows where tuned scored lowest; among equals those that got worse come first."""
+        return sorted(self.rows, key=lambda row: (row.tuned_score, row.difference, row.index))[:k]
+
+    def regressions(self) -> list[ComparedRow]:
+        """Return the rows where tuned scored lower than base, the largest loss first."""
+        return sorted((row for row in self.rows if row.difference < 0), key=lambda row: (row.difference, row.index))
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one line a row as a pandas DataFrame."""
+        import pandas as pd
+
+        names = ["index", "prompt", "expected", "base", "tuned", "base_score", "tuned_score", "difference"]
+        names += ["base_reason", "tuned_reason"]
+        return pd.DataFrame([{name: getattr(row, name) for name in names} for row in self.rows], columns=names)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the summary as plain JSON values, without the rows."""
+        return {
+            "scorer": self.scorer,
+            "rows": len(self),
+            "skipped": self.skipped,
+            "base": self.base,
+            "base_interval": list(self.base_interval),
+            "tuned": self.tuned,
+            "tuned_interval": list(self.tuned_interval),
+            "difference": self.difference,
+            "interval": list(self.interval),
+            "wins": self.wins,
+            "losses": self.losses,
+            "ties": self.ties,
+            "p_value": self.p_value,
+        }
+
+    def __str__(self) -> str:
+        return comparison_text(self)
+
+    def __repr__(self) -> str:
+        return f"Comparison({len(self)} rows, base={self.base:.3f}, tuned={self.tuned:.3f})"
+
+    def _repr_html_(self) -> str:
+        return comparison_html(self)
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(str(self))

@@ -1,0 +1,102 @@
+"""How a comparison is shown: as text in a terminal and as HTML in a notebook."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from shadownb.engine.evals.comparison import Comparison
+
+_SHOWN_ROWS = 5
+_SHOWN_CHARACTERS = 300
+
+
+def _lines(comparison: Comparison) -> list[tuple[str, str, str]]:
+    """Return name, mean and interval of both sides and of the difference."""
+    scores = [s for row in comparison for s in (row.base_score, row.tuned_score)]
+    shares = all(0 <= s <= 1 for s in scores)
+
+    def show(value: float, sign: str = "") -> str:
+        return f"{100 * value:{sign}.1f}" if shares else f"{value:{sign}.3g}"
+
+    def line(name: str, value: float, interval: tuple[float, float], unit: str, sign: str = "") -> tuple[str, str, str]:
+        low, high = interval
+        return name, show(value, sign) + (unit if shares else ""), f"{show(low, sign)} to {show(high, sign)}"
+
+    return [
+        line("base", comparison.base, comparison.base_interval, " %"),
+        line("tuned", comparison.tuned, comparison.tuned_interval, " %"),
+        line("difference", comparison.difference, comparison.interval, " points", "+"),
+    ]
+
+
+def _head(comparison: Comparison) -> str:
+    how = "greedy" if comparison.sampling.greedy else f"temperature {comparison.sampling.temperature:g}"
+    rows = "row" if len(comparison) == 1 else "rows"
+    return f"Base and tuned on {len(comparison)} held-out {rows}, scored by {comparison.scorer}, {how}"
+
+
+def _tail(comparison: Comparison) -> list[str]:
+    chance = comparison.p_value
+    shown = "below 0.0001" if chance < 0.0001 else f"{chance:.4f}"
+    lines = [
+        f"{comparison.wins} better, {comparison.losses} worse, {comparison.ties} the same; exact sign test p {shown}",
+        "Intervals hold 95 %; the difference is resampled row by row (paired bootstrap).",
+    ]
+    if len({row.difference for row in comparison}) == 1:
+        lines.append("Every row changed by the same amount, so resampling shows no spread; read the p-value.")
+    if comparison.skipped:
+        lines.append(f"{comparison.skipped} rows without a reference answer were left out.")
+    return lines
+
+
+def comparison_text(comparison: Comparison) -> str:
+    """Return the table as plain text."""
+    table = [("", "mean", "95 % interval"), *_lines(comparison)]
+    widths = [max(len(line[column]) for line in table) for column in range(3)]
+    body = [f"{name:<{widths[0]}}  {mean:>{widths[1]}}  {interval:>{widths[2]}}" for name, mean, interval in table]
+    return "\n".join([_head(comparison), "", *body, "", *_tail(comparison)])
+
+
+def comparison_html(comparison: Comparison) -> str:
+    """Return the table as HTML, with the rows where tuned did worst folded below it."""
+    body = "".join(
+        f'<tr><th scope="row" style="text-align:left">{name}</th><td>{mean}</td><td>{interval}</td></tr>'
+        for name, mean, interval in _lines(comparison)
+    )
+    head = "<thead><tr><th></th><th>mean</th><th>95 % interval</th></tr></thead>"
+    tail = "<br>".join(escape(line) for line in _tail(comparison))
+    return (
+        f'<div class="shadownb-comparison"><p>{escape(_head(comparison))}</p>'
+        f"<table>{head}<tbody>{body}</tbody></table><p>{tail}</p>{_worst_html(comparison)}</div>"
+    )
+
+
+def _worst_html(comparison: Comparison) -> str:
+    def cell(text: Any) -> str:
+        shown = str(text)
+        shown = shown if len(shown) <= _SHOWN_CHARACTERS else shown[:_SHOWN_CHARACTERS] + " …"
+        return f'<td style="text-align:left;white-space:pre-wrap;vertical-align:top">{escape(shown)}</td>'
+
+    rows = "".join(
+        "<tr>"
+        + "".join(
+            cell(text)
+            for text in (
+                row.index,
+                row.prompt,
+                row.expected,
+                f"{row.base}\n[{row.base_score:g}] {row.base_reason}",
+                f"{row.tuned}\n[{row.tuned_score:g}] {row.tuned_reason}",
+            )
+        )
+        + "</tr>"
+        for row in comparison.worst(_SHOWN_ROWS)
+    )
+    names = "".join(f"<th>{name}</th>" for name in ("row", "prompt", "expected", "base", "tuned"))
+    shown = min(_SHOWN_ROWS, len(comparison))
+    return (
+        f"<details><summary>The {shown} rows where tuned scored lowest</summary>"
+        f"<table><thead><tr>{names}</tr></thead><tbody>{rows}</tbody></table></details>"
+    )

@@ -1,0 +1,206 @@
+"""What this machine has, and what follows from it. Every decision is a (value, reason) pair; the reason is shown and kept.
+
+Detection imports torch only where that is needed to see an accelerator, so that a picker can list the machine fast.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+import platform
+from dataclasses import dataclass
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from shadownb.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    import torch
+
+DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class Device:
+    """One place where a model can be trained."""
+
+    kind: str
+    name: str
+    memory_gb: float
+    free_memory_gb: float
+    usable: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What was found; ``recommended`` is the kind of the device to use and ``reason`` says why."""
+
+    devices: tuple[Device, ...]
+    recommended: str
+    reason: str
+    cores: int
+    memory_gb: float
+    free_memory_gb: float
+
+
+def detect() -> Hardware:
+    """Look for devices that torch can train on here."""
+    import torch
+
+    memory = psutil.virtual_memory()
+    cores = psutil.cpu_count(logical=False) or os.cpu_count() or 1
+    cpu = Device(
+        "cpu", f"{_cpu_name()} ({cores} cores)", memory.total / 1e9, memory.available / 1e9, True, "always there"
+    )
+    found = [cpu]
+    for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        free, total = torch.cuda.mem_get_info(index)
+        found.append(Device("cuda", torch.cuda.get_device_name(index), total / 1e9, free / 1e9, True, "found by torch"))
+    if torch.backends.mps.is_available():
+        found.append(Device("mps", "Apple GPU", memory.total / 1e9, memory.available / 1e9, True, "found by torch"))
+    if hasattr(torch, "xpu") and torch.xpu.is_available():
+        found.append(Device("xpu", torch.xpu.get_device_name(0), 0.0, 0.0, True, "found by torch"))
+    accelerator = next((d for d in found if d.kind != "cpu"), None)
+    if accelerator is None:
+        recommended, reason = "cpu", "no accelerator was found"
+    else:
+        recommended, reason = accelerator.kind, f"{accelerator.name} is faster than the CPU"
+    return Hardware(
+        tuple(found), recommended, reason, cores, round(memory.total / 1e9, 1), round(memory.available / 1e9, 1)
+    )
+
+
+def choose_device(asked: str) -> tuple[str, str]:
+    """Return (device, reason) for ``device=``.
+
+    Raises
+    ------
+    ConfigError
+        The device is unknown or not on this machine.
+    """
+    kind = asked.split(":")[0]
+    if kind not in DEVICES:
+        raise ConfigError(
+            f"device={asked!r} is not a device.{did_you_mean(asked, DEVICES)}", fix=f"Choose one of {', '.join(DEVICES)}."
+        )
+    found = detect()
+    if asked == "auto":
+        return found.recommended, found.reason
+    if kind not in {device.kind for device in found.devices}:
+        have = ", ".join(sorted({device.kind for device in found.devices}))
+        raise ConfigError(
+            f"device={asked!r} is not on this machine.", why=f"Found: {have}.", fix="Use device='auto', or one of those."
+        )
+    return asked, "asked for"
+
+
+def choose_dtype(asked: str, device: str) -> tuple[str, str]:
+    """Return (dtype name, reason) for training on a device.
+
+    On a CPU without 16-bit matrix units bf16 training is five to six times slower than fp32, measured on AVX2.
+    """
+    import torch
+
+    if asked not in DTYPES:
+        raise ConfigError(
+            f"dtype={asked!r} is not a number format.{did_you_mean(asked, DTYPES)}", fix=f"Choose one of {', '.join(DTYPES)}."
+        )
+    if asked != "auto":
+        return asked, "asked for"
+    if device.startswith("cuda"):
+        if torch.cuda.is_bf16_supported(including_emulation=False):
+            return "bfloat16", "the GPU computes bf16 natively"
+        return "float16", "the GPU has no bf16 units"
+    if device == "cpu":
+        flags = cpu_flags()
+        fast = sorted(flags & {"amx_bf16", "avx512_bf16"})
+        if fast:
+            return "bfloat16", f"the CPU has bf16 units ({fast[0]})"
+        return "float32", "the CPU has no bf16 units; bf16 training would be 5 to 6 times slower"
+    return "float32", f"safe on {device}"
+
+
+def choose_optimizer(asked: str, device: torch.device) -> tuple[str, str]:
+    """Return (optimizer name for transformers, reason)."""
+    if asked != "auto":
+        return asked, "asked for"
+    return "adamw_torch_fused", f"torch's fused AdamW, one pass over the weights on {device.type}"
+
+
+def choose_checkpointing(asked: str, device: torch.device) -> tuple[bool, str]:
+    """Return (whether to recompute activations, reason)."""
+    if asked != "auto":
+        return asked == "on", "asked for"
+    if device.type == "cpu":
+        return False, "pieces of max_tokens_per_forward bound the activations; recomputing would only cost time"
+    import torch
+
+    free = torch.cuda.mem_get_info(device)[0] / 1e9 if device.type == "cuda" else 0.0
+    if device.type == "cuda" and free > 12:
+        return False, f"{free:.0f} GB are free on the GPU"
+    return True, f"{free:.0f} GB are free on the GPU, activations are recomputed to be safe"
+
+
+@functools.cache
+def cpu_flags() -> frozenset[str]:
+    """Return the instruction set flags the kernel reports (Linux; empty elsewhere)."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            line = next((line for line in file if line.startswith(("flags", "Features"))), "")
+    except OSError:
+        return frozenset()
+    return frozenset(line.split(":", 1)[-1].split())
+
+
+@functools.cache
+def _cpu_name() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def has_package(name: str) -> bool:
+    """Return whether a package could be imported, without importing it."""
+    return importlib.util.find_spec(name) is not None
+
+
+def describe() -> dict[str, Any]:
+    """Return the facts about this machine that a run's record keeps."""
+    import torch
+
+    found = detect()
+    return {
+        "cpu": found.devices[0].name,
+        "cores": found.cores,
+        "threads": torch.get_num_threads(),
+        "memory_gb": found.memory_gb,
+        "accelerators": [d.name for d in found.devices[1:]],
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "system": f"{platform.system()} {platform.release()}",
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what takes part in training."""
+    found = {"python": platform.python_version()}
+    for name in ("shadownb", "torch", "transformers", "peft", "trl", "accelerate", "bitsandbytes", "tokenizers"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def empty_cache() -> None:
+    """Give memory that torch keeps for later back to the device."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,0 +1,10 @@
+"""Generation: what every inference backend shares, and the gate that keeps it apart from training.
+
+``TransformersGenerator`` is imported from its own module, because it loads torch.
+"""
+
+from shadownb.engine.inference.gate import WeightsGate
+from shadownb.engine.inference.stream import TokenStream
+from shadownb.engine.inference.types import Completion, Generator, Reply, Sampling, TextStream
+
+__all__ = ["Completion", "Generator", "Reply", "Sampling", "TextStream", "TokenStream", "WeightsGate"]

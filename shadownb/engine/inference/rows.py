@@ -1,0 +1,79 @@
+"""The rows of one generation: how each follows its own tokens and ends, whatever its batch does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from transformers import StoppingCriteria
+
+from shadownb.engine.inference.text import AnswerText
+from shadownb.engine.inference.types import Completion, FinishReason
+
+Emit = Callable[[str], None]
+ShouldStop = Callable[[], bool]
+
+
+class Row:
+    """One prompt on its way to a completion."""
+
+    def __init__(self, number: int, prompt: list[int], limit: int, text: AnswerText) -> None:
+        self.number = number
+        self.prompt = prompt
+        self.limit = limit
+        self.text = text
+        self.ids: list[int] = []
+        self.reason: FinishReason | None = None
+
+    def push(self, token_id: int, stop_ids: frozenset[int]) -> str:
+        self.ids.append(token_id)
+        stop_token = token_id in stop_ids
+        piece = "" if stop_token else self.text.push(token_id)
+        if stop_token or self.text.stopped or len(self.ids) >= self.limit:
+            piece += self.text.finish()
+            self.reason = "stop" if stop_token or self.text.stopped else "length"
+        return piece
+
+    def cancel(self) -> str:
+        self.reason = "cancelled"
+        return self.text.finish()
+
+    def completion(self) -> Completion:
+        assert self.reason is not None
+        return Completion(self.text.text, self.ids, self.reason, len(self.prompt), len(self.ids))
+
+
+class RowEnds(StoppingCriteria):
+    """Tells the loop which rows are done, by stop token, stop string, length or cancelling."""
+
+    def __init__(self, rows: Sequence[Row], stop_ids: frozenset[int], emit: Emit | None, should_stop: ShouldStop):
+        self.eos_token_id = sorted(stop_ids)  # the loop pads finished rows only where a criterion has this attribute
+        self._rows = rows
+        self._stop_ids = stop_ids
+        self._emit = emit
+        self._should_stop = should_stop
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
+        cancel = self._should_stop()
+        for row, token_id in zip(self._rows, input_ids[:, -1].tolist(), strict=True):
+            if row.reason is None:
+                piece = row.push(token_id, self._stop_ids)
+                if cancel and row.reason is None:
+                    piece += row.cancel()
+                if piece and self._emit is not None:
+                    self._emit(piece)
+        return torch.tensor([row.reason is not None for row in self._rows], device=input_ids.device)
+
+
+def plan_batches(rows: Sequence[Row], max_tokens: int) -> list[list[Row]]:
+    """Group rows of similar length, longest first, so that padded prompts and answers stay within ``max_tokens``."""
+    batches: list[list[Row]] = []
+    room = 0
+    for row in sorted(rows, key=lambda r: len(r.prompt), reverse=True):
+        if room < 1:
+            batches.append([])
+            room = max(1, max_tokens // (len(row.prompt) + row.limit))
+        batches[-1].append(row)
+        room -= 1
+    return batches

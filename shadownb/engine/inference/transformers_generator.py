@@ -1,0 +1,193 @@
+"""TransformersGenerator: generation with a loaded transformers (or peft) model.
+
+The decoding loop, caches and warpers are the library's; added are a private random generator, stop strings, cancelling
+and streaming. One call sees one state of the weights: it holds the gate from its first to its last token, also over
+several batches. Gradients are switched off with ``no_grad`` rather than ``inference_mode``: on a 135M model the two
+are equally fast, and a buffer that a module makes during generation stays usable in training.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from transformers import StoppingCriteriaList
+
+from shadownb.engine.inference.gate import WaitCancelled, WeightsGate
+from shadownb.engine.inference.rows import Emit, Row, RowEnds, ShouldStop, plan_batches
+from shadownb.engine.inference.sampler import ExactConfig, processors
+from shadownb.engine.inference.stream import TokenStream
+from shadownb.engine.inference.text import AnswerText
+from shadownb.engine.inference.types import Completion, Sampling, Use
+from shadownb.engine.inference.weights import borrowed, max_positions
+from shadownb.errors import ModelError, OutOfMemoryError
+
+
+class TransformersGenerator:
+    """Generates with a transformers or peft causal language model.
+
+    Parameters
+    ----------
+    model, tokenizer
+        The loaded model and its tokenizer.
+    gate
+        Shared with whoever trains these weights.
+    stop_token_ids
+        Tokens that end an answer; they are not part of its text.
+    max_batch_tokens
+        Most prompt and new tokens, padding included, in one batch; bounds the memory of the cache.
+    skip_special_tokens
+        Whether special tokens other than the stop tokens are left out of the text.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        gate: WeightsGate,
+        *,
+        stop_token_ids: Sequence[int],
+        max_batch_tokens: int = 8192,
+        skip_special_tokens: bool = True,
+    ) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.gate = gate
+        self.stop_token_ids = frozenset(int(i) for i in stop_token_ids)
+        self.max_batch_tokens = max_batch_tokens
+        self.skip_special_tokens = skip_special_tokens
+
+    def generate(
+        self,
+        prompts: Sequence[Sequence[int]],
+        sampling: Sampling,
+        *,
+        use: Use = "tuned",
+        should_stop: ShouldStop | None = None,
+    ) -> list[Completion]:
+        """Complete each prompt, in batches of similar length; the result has the order of ``prompts``.
+
+        Parameters
+        ----------
+        prompts
+            Token ids, one list a prompt, of any lengths.
+        use
+            ``tuned`` as the weights are, ``base`` with adapters switched off.
+        should_stop
+            Looked at after every token and while waiting for the weights; true ends all rows as ``cancelled``.
+
+        Raises
+        ------
+        ModelError
+            A prompt is empty or leaves no position for an answer.
+        OutOfMemoryError
+            The device ran out of memory.
+        """
+        stop = should_stop or _never
+        seed = _seed(sampling)
+        rows = [self._row(number, prompt, sampling) for number, prompt in enumerate(prompts)]
+        try:
+            with self.gate.inference(cancelled=stop), self._ready(use):
+                for batch in plan_batches(rows, self.max_batch_tokens):
+                    if not stop():
+                        self._run(batch, sampling, seed, None, stop)
+        except WaitCancelled:
+            pass
+        for row in rows:
+            if row.reason is None:
+                row.cancel()
+        return [row.completion() for row in rows]
+
+    def stream(
+        self,
+        prompt: Sequence[int],
+        sampling: Sampling,
+        *,
+        use: Use = "tuned",
+        should_stop: ShouldStop | None = None,
+    ) -> TokenStream:
+        """Complete one prompt piece by piece.
+
+        The pieces are whole characters and their sum is the text that :meth:`generate` gives for the same seed. Close
+        the stream, or drop it, to stop early.
+        """
+        stop = should_stop or _never
+        row = self._row(0, prompt, sampling)
+        loan = self.gate.lend()
+
+        def produce(emit: Emit, closed: ShouldStop) -> Completion:
+            def cancelled() -> bool:
+                return closed() or stop()
+
+            try:
+                with self.gate.inference(cancelled=cancelled, loan=loan), self._ready(use):
+                    self._run([row], sampling, _seed(sampling), emit, cancelled)
+            except WaitCancelled:
+                row.cancel()
+            return row.completion()
+
+        try:
+            return TokenStream(produce)
+        except BaseException:
+            if loan is not None:
+                loan.give_back()
+            raise
+
+    def _row(self, number: int, prompt: Sequence[int], sampling: Sampling) -> Row:
+        ids = [int(i) for i in prompt]
+        if not ids:
+            raise ModelError(f"Prompt {number} has no tokens.", fix="Give some text or a message.")
+        most = max_positions(self.model)
+        room = sampling.max_new_tokens if most is None else most - len(ids)
+        if room < 1:
+            raise ModelError(
+                f"Prompt {number} has {len(ids)} tokens, more than the model can take.",
+                why=f"The model attends to at most {most} tokens, prompt and answer together.",
+                fix="Shorten the prompt, or drop the oldest messages of the conversation.",
+            )
+        text = AnswerText(self.tokenizer, sampling.stop, skip_special_tokens=self.skip_special_tokens)
+        return Row(number, ids, min(room, sampling.max_new_tokens), text)
+
+    @contextmanager
+    def _ready(self, use: Use) -> Iterator[None]:
+        with borrowed(self.model, use), torch.no_grad():
+            try:
+                yield
+            except RuntimeError as error:
+                if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+                    raise OutOfMemoryError(
+                        f"Generating ran out of memory on {self.model.device}.",
+                        why=str(error).splitlines()[0],
+                        fix="Give fewer or shorter prompts, or a smaller max_new_tokens.",
+                    ) from error
+                raise
+
+    def _run(self, rows: list[Row], sampling: Sampling, seed: int, emit: Emit | None, stop: ShouldStop) -> None:
+        device = self.model.device
+        width = max(len(row.prompt) for row in rows)
+        pad = min(self.stop_token_ids, default=0)
+        padding = [width - len(row.prompt) for row in rows]
+        self.model.generate(
+            input_ids=torch.tensor([[pad] * n + row.prompt for n, row in zip(padding, rows, strict=True)]).to(device),
+            attention_mask=torch.tensor([[0] * n + [1] * (width - n) for n in padding]).to(device),
+            generation_config=ExactConfig(  # type: ignore[no-untyped-call]
+                max_new_tokens=max(row.limit for row in rows),
+                do_sample=False,
+                repetition_penalty=sampling.repetition_penalty,
+                use_cache=True,
+                pad_token_id=pad,
+            ),
+            logits_processor=processors(sampling, seed, [row.number for row in rows], device),
+            stopping_criteria=StoppingCriteriaList([RowEnds(rows, self.stop_token_ids, emit, stop)]),
+        )
+
+
+def _never() -> bool:
+    return False
+
+
+def _seed(sampling: Sampling) -> int:
+    return secrets.randbits(63) if sampling.seed is None else sampling.seed

@@ -1,0 +1,58 @@
+"""The state of a torch model around an inference call: borrowed, then given back exactly as it was.
+
+Inference needs evaluation mode, a key/value cache and perhaps the adapter switched off. Training must find its modes,
+gradient flags and checkpointing as it left them. The global random state is never drawn from here, and on purpose not
+saved and restored either: putting it back would rewind draws that a cell makes meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+from shadownb.engine.inference.types import Use
+from shadownb.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
+
+
+@contextmanager
+def borrowed(model: torch.nn.Module, use: Use) -> Iterator[None]:
+    """Put ``model`` into inference state with the trained or the base weights, and back at the end.
+
+    ``use="base"`` switches adapters off; a model without adapters is its own base.
+    """
+    if use not in ("tuned", "base"):
+        raise ConfigError(f"use={use!r} is unknown.", fix="use='tuned' for the trained weights, use='base' without.")
+    training = [module for module in model.modules() if module.training]
+    checkpointing: list[Any] = [m for m in model.modules() if getattr(m, "gradient_checkpointing", False)]
+    # peft makes every active adapter trainable when it switches them on again, whatever it was before.
+    gradients = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    try:
+        model.eval()
+        for module in checkpointing:
+            module.gradient_checkpointing = False
+        with _adapters_off(model) if use == "base" else nullcontext():
+            yield
+    finally:
+        for module in checkpointing:
+            module.gradient_checkpointing = True
+        for module in training:
+            module.training = True
+        for parameter, flag in gradients:
+            if parameter.requires_grad is not flag:
+                parameter.requires_grad_(flag)
+
+
+def _adapters_off(model: Any) -> Any:
+    return model.disable_adapter() if hasattr(model, "disable_adapter") else nullcontext()
+
+
+def max_positions(model: Any) -> int | None:
+    """Return how many tokens the model can attend to, or ``None`` where its architecture sets no limit."""
+    config = model.config
+    text = config.get_text_config() if hasattr(config, "get_text_config") else config
+    limit = getattr(text, "max_position_embeddings", None)
+    return limit if isinstance(limit, int) and limit > 0 else None

@@ -1,0 +1,70 @@
+"""The training methods: a registry of short declarative specs.
+
+Backends read a spec's fields and never its name, so a method that combines known parts is one registration::
+
+    from shadownb import methods
+    methods.register(methods.get("lora").replace(name="wide", title="Wide LoRA", default_learning_rate=1e-4))
+"""
+
+from __future__ import annotations
+
+from shadownb.engine.methods.spec import MethodSpec
+from shadownb.errors import MethodError, did_you_mean
+
+__all__ = ["MethodSpec", "available", "get", "register", "unregister"]
+
+_registry: dict[str, MethodSpec] = {}
+
+
+def register(spec: MethodSpec, *, replace: bool = False) -> MethodSpec:
+    """Make a method available by its name everywhere (API, panel, magic, command line).
+
+    Raises
+    ------
+    MethodError
+        The name is taken and ``replace`` is false.
+    """
+    _load_builtin()
+    if spec.name in _registry and not replace:
+        raise MethodError(
+            f"A method named {spec.name!r} is registered already.", fix="Choose another name, or pass replace=True."
+        )
+    _registry[spec.name] = spec
+    return spec
+
+
+def unregister(name: str) -> None:
+    """Remove a method that was registered at run time."""
+    _registry.pop(get(name).name)
+
+
+def get(name: str) -> MethodSpec:
+    """Return the spec of a method.
+
+    Raises
+    ------
+    MethodError
+        No method has this name; the message lists those that exist.
+    """
+    _load_builtin()
+    if name not in _registry:
+        raise MethodError(
+            f"method={name!r} is not a training method.{did_you_mean(name, tuple(_registry))}",
+            fix=f"Choose one of: {', '.join(_registry)}.",
+        )
+    return _registry[name]
+
+
+def available() -> tuple[MethodSpec, ...]:
+    """Return all methods, in the order a picker shows them."""
+    _load_builtin()
+    return tuple(_registry.values())
+
+
+def _load_builtin() -> None:
+    if _registry:
+        return
+    from shadownb.engine.methods import full, lora, qlora
+
+    for module in (lora, qlora, full):
+        _registry[module.SPEC.name] = module.SPEC

@@ -1,0 +1,18 @@
+"""LoRA: low-rank adapters on the linear layers, the base frozen."""
+
+from __future__ import annotations
+
+from shadownb.engine.methods.spec import MethodSpec
+
+FIELDS = ("lora_r", "lora_alpha", "lora_dropout", "target_modules", "use_rslora")
+
+SPEC = MethodSpec(
+    name="lora",
+    title="LoRA",
+    group="adapter",
+    hint="Small adapters on every linear layer. Fast, a few megabytes, the base stays as it is.",
+    data_shape="chats, prompt and answer pairs, or text",
+    default_learning_rate=5e-4,
+    rate_source="about ten times the full fine-tuning rate, more for runs under 100 steps (LoRA Without Regret, 2025)",
+    fields=FIELDS,
+)

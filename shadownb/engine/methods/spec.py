@@ -1,0 +1,81 @@
+"""MethodSpec: what a training method is, as data."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from shadownb.engine.models import Model
+
+GROUPS: dict[str, str] = {
+    "adapter": "Adapters",
+    "full": "Whole model",
+    "prompt": "Learned prompts",
+    "preference": "Preferences",
+    "rl": "Reinforcement learning",
+    "memory": "Memory",
+}
+
+SUPERVISED_FORMATS = ("chat", "sharegpt", "instruction", "prompt_completion", "text")
+
+
+@dataclass(frozen=True)
+class MethodSpec:
+    """One training method.
+
+    Attributes
+    ----------
+    surface
+        What is trained: ``lora`` (low-rank adapters) or ``weights`` (the base itself). A model carries one surface.
+    objective
+        Which trainer runs: ``sft`` (next-token loss on the marked tokens).
+    quantized_base
+        True: needs a quantised base; False: cannot use one; None: either.
+    fields
+        TrainConfig fields that only methods with this surface or objective honour.
+    rate_source
+        Where the default learning rate comes from.
+    """
+
+    name: str
+    title: str
+    group: str
+    hint: str
+    data_shape: str
+    default_learning_rate: float
+    rate_source: str
+    surface: Literal["lora", "weights"] = "lora"
+    objective: Literal["sft"] = "sft"
+    data_formats: tuple[str, ...] = SUPERVISED_FORMATS
+    quantized_base: bool | None = None
+    fields: tuple[str, ...] = ()
+    options: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def changes_base_weights(self) -> bool:
+        """Whether the base itself is trained, so that comparing with it needs a second copy."""
+        return self.surface == "weights"
+
+    def replace(self, **changes: Any) -> MethodSpec:
+        """Return a copy with other values, for registering a variant."""
+        return dataclasses.replace(self, **changes)
+
+    def blocked(self, model: Model | None = None, data_format: str | None = None) -> str | None:
+        """Return why the method cannot be used here and what to do about it, or None if it can."""
+        if data_format is not None and data_format not in self.data_formats:
+            return f"{self.name} needs {self.data_shape}; this data is {data_format}"
+        if model is None:
+            return None
+        if self.quantized_base is True and model.quantization is None:
+            return (
+                f"{self.name} needs a base in 4 or 8 bits, this one is {model.dtype_name}; "
+                f'load it with shadownb.load("{model.name}", quantize="4bit")'
+            )
+        if self.quantized_base is False and model.quantization is not None:
+            return (
+                f"{self.name} changes the base weights, which a {model.quantization} base does not allow; "
+                f'load it with shadownb.load("{model.name}")'
+            )
+        return None

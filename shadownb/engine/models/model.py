@@ -1,0 +1,482 @@
+"""Model: loaded weights that can be trained, asked and saved.
+
+A model is its base (known by a hash) plus at most one trained state, (run id, step). One gate guards the weights: training
+holds it for a step, inference takes it between steps. While a worker process trains, this copy answers with the last
+checkpoint it took over; :attr:`Model.answering` says which state that is.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from shadownb.engine.inference import Reply, Sampling, WeightsGate
+from shadownb.engine.models.hashing import weights_hash
+from shadownb.engine.rendering import Renderer
+from shadownb.errors import BusyError, ConfigError, ExportError, ModelError, did_you_mean
+
+if TYPE_CHECKING:
+    import torch
+
+    from shadownb.engine.data import Dataset
+    from shadownb.engine.inference import TextStream
+    from shadownb.engine.runs.handle import Run
+
+Use = Literal["tuned", "base"]
+Message = dict[str, Any]
+FORMATS = ("adapter", "merged")
+
+
+class Model:
+    """A loaded model; made by :func:`shadownb.load`."""
+
+    def __init__(
+        self,
+        module: Any,
+        tokenizer: Any,
+        *,
+        name: str,
+        source: str,
+        quantization: str | None,
+        max_seq_length: int,
+        decisions: dict[str, tuple[Any, str]],
+    ) -> None:
+        self.module = module
+        self.tokenizer = tokenizer
+        self.renderer = Renderer(tokenizer)
+        self.name = name
+        self.source = source
+        self.quantization = quantization
+        self.max_seq_length = max_seq_length
+        self.decisions = decisions
+        self.trained: tuple[str, int] | None = None
+        self.adapter_folder: Path | None = None  # of an adapter that no run of ours made
+        self.gate = WeightsGate()
+        self._base_hash: str | None = None
+        self._pristine: Any = None  # a second, read-only base, only where training changed the base itself
+        self._base_changed = False
+        self._run: Run | None = None
+        self._lock = threading.RLock()
+
+    # -- facts ------------------------------------------------------------------------------------------------------
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        self._require_loaded()
+        return next(self.module.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The number format that training computes in."""
+        import torch
+
+        return getattr(torch, str(self.decisions["dtype"][0]))  # type: ignore[no-any-return]
+
+    @property
+    def dtype_name(self) -> str:
+        """The number format as a word, for example ``float32``."""
+        return str(self.decisions["dtype"][0])
+
+    @property
+    def public_name(self) -> str:
+        """The base's name on any machine: its hub id where it has one, else the folder it came from."""
+        from shadownb.engine.models.catalog import find
+
+        info = find(self.name)
+        return info.hub_id if info is not None else self.source
+
+    @property
+    def base_hash(self) -> str:
+        """sha256 over the base's weight files: the same name can give other weights from another source."""
+        if self._base_hash is None:
+            self._base_hash = weights_hash(self.source)
+        return self._base_hash
+
+    @property
+    def parameters_total(self) -> int:
+        """Number of weights of the base."""
+        self._require_loaded()
+        return sum(
+            (p.numel() * (2 if p.__class__.__name__ == "Params4bit" else 1))
+            for name, p in self.module.named_parameters()
+            if "lora_" not in name
+        )
+
+    @property
+    def active_run(self) -> Run | None:
+        """The run that is training (or waiting to train) this model now."""
+        return self._run if self._run is not None and self._run.is_active else None
+
+    @property
+    def answering(self) -> str:
+        """Which state of the weights answers now, in words."""
+        run = self.active_run
+        if run is not None and run.executor == "thread" and run.state.step:
+            return f"live weights at step {run.state.step} of run {run.id}"
+        if self.trained is not None:
+            return f"step {self.trained[1]} of run {self.trained[0]}"
+        return "the base, untrained"
+
+    @property
+    def surface(self) -> str | None:
+        """What is trained on it: ``lora``, ``weights``, or None."""
+        if hasattr(self.module, "peft_config"):
+            return "lora"
+        return "weights" if self._base_changed else None
+
+    def describe(self) -> dict[str, Any]:
+        """Return the facts a run's record keeps."""
+        return {
+            "name": self.name,
+            "source": self.source,
+            "base_hash": self.base_hash,
+            "parameters": self.parameters_total,
+            "quantization": self.quantization,
+            "device": list(self.decisions["device"]),
+            "dtype": list(self.decisions["dtype"]),
+            "max_seq_length": self.max_seq_length,
+            "trained": list(self.trained) if self.trained else None,
+        }
+
+    def __repr__(self) -> str:
+        if self.module is None:
+            return f"Model({self.name!r}, unloaded)"
+        size = self.parameters_total / 1e6
+        quantised = f", {self.quantization}" if self.quantization else ""
+        return f"Model({self.name!r}, {size:.0f}M weights, {self.dtype_name} on {self.device.type}{quantised}; {self.answering})"
+
+    def _repr_html_(self) -> str:
+        from shadownb.engine.displays import facts_html
+
+        if self.module is None:
+            return facts_html(f"Model {self.name}", {"state": "unloaded"})
+        return facts_html(
+            f"Model {self.name}",
+            {
+                "weights": f"{self.parameters_total / 1e6:.1f} million",
+                "device": f"{self.decisions['device'][0]} ({self.decisions['device'][1]})",
+                "number format": f"{self.quantization or self.dtype_name} ({self.decisions['dtype'][1]})",
+                "chat template": f"{self.renderer.template_source} ({self.renderer.template_reason})",
+                "answers with": self.answering,
+            },
+        )
+
+    # -- training ---------------------------------------------------------------------------------------------------
+
+    def finetune(
+        self,
+        dataset: Dataset | list[dict[str, Any]],
+        method: str = "lora",
+        background: bool | None = None,
+        eval_dataset: Dataset | list[dict[str, Any]] | str | float | None = None,
+        **fields: Any,
+    ) -> Run:
+        """Fine-tune on a dataset; returns the run, whose result this model answers with.
+
+        Parameters
+        ----------
+        dataset
+            A :class:`Dataset` or a list of rows in one of its formats.
+        method
+            See ``shadownb.methods.available()``.
+        background
+            True returns at once, False blocks until the end; None does the first in a notebook, the second in a script.
+        eval_dataset
+            Rows to evaluate on; ``"auto"`` holds out a tenth, ``0.15`` or ``"15%"`` that share.
+        **fields
+            Any option of :class:`shadownb.TrainConfig`.
+
+        Raises
+        ------
+        ConfigError, DataError, MethodError, BusyError
+            Before anything starts, naming the option. When blocking, also what made the run fail.
+        """
+        from shadownb.engine.runs.launch import launch
+
+        return launch(self, dataset, method=method, background=background, eval_dataset=eval_dataset, fields=fields)
+
+    # -- asking -----------------------------------------------------------------------------------------------------
+
+    @property
+    def generator(self) -> Any:
+        """The :class:`Generator` over these weights."""
+        from shadownb.engine.inference.transformers_generator import TransformersGenerator
+
+        self._require_loaded()
+        return TransformersGenerator(
+            self.module, self.tokenizer, self.gate, stop_token_ids=self.renderer.stop_token_ids
+        )
+
+    def generate(
+        self,
+        prompt: str | Sequence[str],
+        *,
+        system: str | None = None,
+        use: Use = "tuned",
+        should_stop: Callable[[], bool] | None = None,
+        **sampling: Any,
+    ) -> Any:
+        """Answer one prompt (returns a string) or a list of prompts (returns a list, computed in batches).
+
+        Parameters
+        ----------
+        prompt
+            User message, put through the chat template exactly as in training.
+        use
+            ``"tuned"``, or ``"base"`` for the model before training.
+        **sampling
+            ``max_new_tokens, temperature, top_p, top_k, repetition_penalty, stop, seed``.
+        """
+        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+        replies = self.chat([_turns(text, system) for text in prompts], use=use, should_stop=should_stop, **sampling)
+        texts = [reply.raw for reply in replies]
+        return texts[0] if isinstance(prompt, str) else texts
+
+    def chat(
+        self,
+        messages: Sequence[Message] | Sequence[Sequence[Message]],
+        tools: Sequence[dict[str, Any]] | None = None,
+        *,
+        use: Use = "tuned",
+        should_stop: Callable[[], bool] | None = None,
+        **sampling: Any,
+    ) -> Any:
+        """Return the :class:`Reply` to a conversation, or a list of them for a list of conversations."""
+        options = Sampling.from_options(**sampling)
+        single = bool(messages) and isinstance(messages[0], dict)
+        conversations: Iterable[Any] = [messages] if single else messages
+        prompts = [self.renderer.render_prompt(list(conversation), tools) for conversation in conversations]
+        completions = self._generator_for(use).generate(
+            prompts, options, use=self._side(use), should_stop=should_stop
+        )
+        replies = [
+            Reply.from_completion(completion, *self.renderer.parse_reply(completion.text)) for completion in completions
+        ]
+        return replies[0] if single else replies
+
+    def stream(
+        self,
+        prompt: str | Sequence[Message],
+        tools: Sequence[dict[str, Any]] | None = None,
+        *,
+        system: str | None = None,
+        use: Use = "tuned",
+        should_stop: Callable[[], bool] | None = None,
+        **sampling: Any,
+    ) -> TextStream:
+        """Answer piece by piece: iterate over the text, ``close()`` to stop; ``completion`` has the counts at the end."""
+        options = Sampling.from_options(**sampling)
+        messages = _turns(prompt, system) if isinstance(prompt, str) else list(prompt)
+        ids = self.renderer.render_prompt(messages, tools)
+        stream: TextStream = self._generator_for(use).stream(ids, options, use=self._side(use), should_stop=should_stop)
+        return stream
+
+    def _generator_for(self, use: str) -> Any:
+        if use not in ("tuned", "base"):
+            raise ConfigError(f"use={use!r} is not known.{did_you_mean(use, ('tuned', 'base'))}", fix="'tuned' or 'base'.")
+        self.catch_up()
+        if use == "base" and (self._base_changed or self._trains_base()):
+            generator = self.generator
+            generator.model = self._base_copy()
+            generator.gate = WeightsGate()
+            return generator
+        return self.generator
+
+    def _side(self, use: str) -> str:
+        return "base" if use == "base" and hasattr(self.module, "peft_config") else "tuned"
+
+    def _trains_base(self) -> bool:
+        from shadownb.engine import methods
+
+        run = self.active_run
+        return run is not None and methods.get(run.config.method).changes_base_weights
+
+    def _base_copy(self) -> Any:
+        with self._lock:
+            if self._pristine is None:
+                self._pristine = self._load_fresh_base()
+                self._pristine.requires_grad_(False)
+            return self._pristine
+
+    def _load_fresh_base(self) -> Any:
+        from shadownb.engine.models.loading import Source, load_base
+
+        quantize: Any = self.quantization
+        source = Source(self.name, self.source)
+        return load_base(source, device=str(self.device), dtype=self.dtype_name, quantize=quantize)[0]
+
+    def verify_base(self) -> tuple[bool, str]:
+        """Check that the base is what was loaded: compare every base weight in memory with its file.
+
+        Returns (whether all are equal, what was compared). For a trained base, the second copy is what answers as base.
+        """
+        import torch
+
+        from shadownb.engine.models.hashing import base_tensors
+
+        if self._base_changed or self._trains_base():
+            self._base_copy()
+            return True, f"training changed the base, so a second copy (sha256 {self.base_hash[:12]}) answers as base"
+        if self.quantization:
+            return True, f"the {self.quantization} base is frozen; it cannot be compared with its 16-bit file"
+        fresh = base_tensors(self._load_fresh_base())
+        with self.gate.inference():
+            mine = base_tensors(self.module)
+            changed = [name for name, tensor in fresh.items() if name not in mine or not torch.equal(mine[name], tensor)]
+        if changed:
+            return False, f"{len(changed)} of {len(fresh)} base tensors differ from the file, first {changed[0]}"
+        return True, f"all {len(fresh)} base tensors equal the file (sha256 {self.base_hash[:12]})"
+
+    # -- trained state ----------------------------------------------------------------------------------------------
+
+    def attach_adapter(self, folder: Path, trained: tuple[str, int] | None) -> None:
+        """Put a saved adapter on the base, trainable."""
+        from shadownb.engine.backends.torch import surface
+
+        with self.gate.inference():
+            if hasattr(self.module, "peft_config"):
+                surface.load_into(self.module, folder)
+            else:
+                self.module = surface.attach_saved(self.module, folder)
+            self.module.eval()
+        self.trained = trained
+        self.adapter_folder = folder if trained is None else None
+
+    def load_trained_weights(self, folder: Path, trained: tuple[str, int] | None) -> None:
+        """Replace the weights by those of a full fine-tuning."""
+        from shadownb.engine.backends.torch import surface
+
+        with self.gate.inference():
+            surface.load_into(self.module, folder)
+        self._base_changed = True
+        self.trained = trained
+
+    def adopt_module(self, module: Any) -> None:
+        """Take the module that now carries a surface (called by the trainer, which holds the gate)."""
+        self.module = module
+
+    def take_result(self, run_id: str, checkpoint: Any, *, in_place: bool) -> None:
+        """Take over a run's result: in place where this process trained, else from the checkpoint."""
+        if not in_place:
+            if (checkpoint.path / "adapter_config.json").is_file():
+                self.attach_adapter(checkpoint.path, None)
+            else:
+                self.load_trained_weights(checkpoint.path, None)
+        self._base_changed = self._base_changed or not hasattr(self.module, "peft_config")
+        self.trained = (run_id, checkpoint.step)
+
+    def catch_up(self) -> None:
+        """Take over the result of a worker's run that has ended since."""
+        run = self._run
+        if run is None or run.executor != "process" or run.is_active:
+            return
+        with self._lock:
+            if self._run is None:
+                return
+            self._run = None
+            checkpoint = run.result()
+            if checkpoint is not None and self.trained != (run.id, checkpoint.step):
+                self.take_result(run.id, checkpoint, in_place=False)
+
+    def begin_run(self, run: Run) -> None:
+        """Remember the run that trains this model."""
+        self._run = run
+
+    def reload_base_weights(self) -> None:
+        """Put the weights of the start back after a discarded full fine-tuning (called with the gate held)."""
+        import torch
+
+        from shadownb.engine.models.hashing import base_tensors
+
+        fresh = base_tensors(self._load_fresh_base())
+        with torch.no_grad():
+            for name, tensor in base_tensors(self.module).items():
+                tensor.copy_(fresh[name])
+        if self.trained is not None:
+            from shadownb.engine.backends.torch import surface
+            from shadownb.engine.runs.folder import RunFolder
+            from shadownb.engine.runs.results import result_of
+
+            surface.load_into(self.module, result_of(RunFolder.find(self.trained[0])).path)
+
+    # -- keeping ----------------------------------------------------------------------------------------------------
+
+    def save(self, path: str | Path, fmt: str = "adapter") -> Path:
+        """Write the trained model to a folder; returns it.
+
+        Parameters
+        ----------
+        fmt
+            ``"adapter"``: the LoRA adapter, a few megabytes, loads with ``shadownb.load(path)`` or peft.
+            ``"merged"``: a whole model without any adapter, loads anywhere transformers does. This model stays as it is.
+
+        Raises
+        ------
+        ExportError
+            The format is unknown, or does not fit what was trained.
+        """
+        if fmt not in FORMATS:
+            raise ExportError(f"fmt={fmt!r} is not a format.{did_you_mean(fmt, FORMATS)}", fix=f"Use one of {', '.join(FORMATS)}.")
+        self.catch_up()
+        has_adapter = hasattr(self.module, "peft_config")
+        if fmt == "adapter" and not has_adapter:
+            raise ExportError(
+                "fmt='adapter': this model carries no adapter.",
+                why="It was trained whole." if self._base_changed else "It has not been trained.",
+                fix="Use fmt='merged' to save the whole model.",
+            )
+        if fmt == "merged" and self.quantization:
+            raise ExportError(
+                f"fmt='merged': the base is {self.quantization}; merging would round the adapter into it.",
+                fix=f"Save the adapter, then merge it onto the 16-bit base: "
+                f"shadownb.load({self.name!r}, adapter=path).save(..., fmt='merged').",
+            )
+        target = Path(path).expanduser()
+        target.mkdir(parents=True, exist_ok=True)
+        with self.gate.inference():
+            if fmt == "adapter":
+                self.module.save_pretrained(str(target), safe_serialization=True)
+                (target / "README.md").unlink(missing_ok=True)
+            else:
+                merged = copy.deepcopy(self.module).merge_and_unload() if has_adapter else self.module
+                merged.save_pretrained(str(target), safe_serialization=True)
+            self.save_tokenizer(target)
+        return target
+
+    def save_tokenizer(self, folder: Path) -> None:
+        """Write the tokenizer, with the chat template that training used."""
+        tokenizer = copy.copy(self.tokenizer)
+        tokenizer.chat_template = self.renderer.chat_template
+        tokenizer.save_pretrained(str(folder))
+
+    def unload(self) -> None:
+        """Free the weights. The handle stays, to say what it was; load again to go on.
+
+        Raises
+        ------
+        BusyError
+            A run in this process is training it.
+        """
+        run = self.active_run
+        if run is not None and run.executor == "thread":
+            raise BusyError(f"Run {run.id} is training this model.", fix="Stop it first: run.stop(), then run.wait().")
+        self.module = self._pristine = None
+        import gc
+
+        gc.collect()
+        from shadownb.engine.hardware import empty_cache
+
+        empty_cache()
+
+    def _require_loaded(self) -> None:
+        if self.module is None:
+            raise ModelError(f"The model {self.name!r} was unloaded.", fix=f"Load it again: shadownb.load({self.name!r}).")
+
+
+def _turns(prompt: str, system: str | None) -> list[Message]:
+    turns: list[Message] = [{"role": "system", "content": system}] if system else []
+    return [*turns, {"role": "user", "content": prompt}]

@@ -1,0 +1,18 @@
+"""One renderer for training and inference: chat templates, loss masks, tool markup, the token inspector."""
+
+from shadownb.engine.rendering.inspect import Inspection, inspect_row
+from shadownb.engine.rendering.masks import LossOn, Rendered
+from shadownb.engine.rendering.parsers import ParsedReply, ReplyParser, parse_reply, register_parser
+from shadownb.engine.rendering.renderer import Renderer
+
+__all__ = [
+    "Inspection",
+    "LossOn",
+    "ParsedReply",
+    "Rendered",
+    "Renderer",
+    "ReplyParser",
+    "inspect_row",
+    "parse_reply",
+    "register_parser",
+]

@@ -1,0 +1,217 @@
+"""Checkpoints on disk: a folder each, complete or absent, that describes itself.
+
+``checkpoints/step-000020/`` holds what loads on its own (adapter or weights, tokenizer, chat template), ``training/``
+with what only a resume needs (optimizer, scheduler, positions), and ``manifest.json`` with the size and sha256 of every
+file. It is written beside its place, synced, and renamed, so that a kill at any moment leaves no half checkpoint under a
+valid name; which one is newest is read from the manifests, and a damaged one is passed over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from shadownb.errors import CheckpointError, DiskFullError
+
+MANIFEST = "manifest.json"
+TRAINING = "training"  # subfolder that a shipped copy leaves out
+FORMAT = 1
+_ASIDE = ".writing-"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One complete checkpoint."""
+
+    step: int
+    path: Path
+    final: bool = False
+    manifest: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def label(self) -> str:
+        """``final`` or ``step N``."""
+        return "final" if self.final else f"step {self.step}"
+
+
+def folder_name(step: int) -> str:
+    """Return the folder name of a step's checkpoint."""
+    return f"step-{step:06d}"
+
+
+def write(parent: Path, step: int, fill: Callable[[Path], None], manifest: dict[str, Any]) -> Checkpoint:
+    """Write one checkpoint completely or not at all.
+
+    Parameters
+    ----------
+    fill
+        Writes the files into the folder it is given.
+    manifest
+        Facts that the manifest adds to the file list (run id, method, base hash, ...).
+
+    Raises
+    ------
+    DiskFullError
+        The disk is full; what was there before is untouched and nothing partial is left.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    sweep(parent)
+    aside = parent / f"{_ASIDE}{step:06d}-{uuid.uuid4().hex[:8]}"
+    target = parent / folder_name(step)
+    try:
+        aside.mkdir()
+        fill(aside)
+        content = {**manifest, "format": FORMAT, "step": step, "files": _describe(aside)}
+        (aside / MANIFEST).write_text(json.dumps(content, indent=1, allow_nan=False), encoding="utf-8")
+        _sync_tree(aside)
+        if target.exists():  # an attempt that went back reaches the step again; the older one is of another path
+            stale = parent / f"{_ASIDE}stale-{uuid.uuid4().hex[:8]}"
+            target.rename(stale)
+            aside.rename(target)
+            shutil.rmtree(stale, ignore_errors=True)
+        else:
+            aside.rename(target)
+        _sync_folder(parent)
+    except OSError as error:
+        shutil.rmtree(aside, ignore_errors=True)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise _disk_full(parent, step) from error
+        raise
+    except BaseException as error:
+        shutil.rmtree(aside, ignore_errors=True)
+        # safetensors reports a failed write as its own error type, with the number only in the text.
+        if "No space left" in str(error) or "os error 28" in str(error):
+            raise _disk_full(parent, step) from error
+        raise
+    return Checkpoint(step, target, bool(manifest.get("final")), content)
+
+
+def ensure_space(parent: Path, needed: int, step: int) -> None:
+    """Raise DiskFullError before writing where ``needed`` bytes (and 5 %) do not fit."""
+    parent.mkdir(parents=True, exist_ok=True)
+    if shutil.disk_usage(parent).free < needed * 1.05:
+        raise _disk_full(parent, step, needed)
+
+
+def verify(path: Path) -> dict[str, Any]:
+    """Return the manifest of a checkpoint after checking every file against it.
+
+    Raises
+    ------
+    CheckpointError
+        The manifest or a file is missing, has another size, or another content.
+    """
+    try:
+        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        files = manifest["files"].items()
+        step = int(manifest["step"])
+    except FileNotFoundError:
+        raise CheckpointError(f"{path.name} has no {MANIFEST}.", why="It was not written to its end.") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"The {MANIFEST} of {path.name} is damaged ({error}).") from None
+    for name, facts in files:
+        file = path / name
+        if not file.is_file():
+            raise CheckpointError(f"{path.name} lacks {name}.")
+        if file.stat().st_size != facts["size"]:
+            raise CheckpointError(f"{name} in {path.name} has {file.stat().st_size} bytes, not {facts['size']}.")
+        if _sha256(file) != facts["sha256"]:
+            raise CheckpointError(f"{name} in {path.name} has another content than was written.")
+    manifest["step"] = step
+    return dict(manifest)
+
+
+def list_checkpoints(parent: Path) -> list[Checkpoint]:
+    """Return the checkpoints with a readable manifest, by step; contents are not checked (see :func:`verify`)."""
+    found = []
+    for path in sorted(parent.glob("step-*")) if parent.is_dir() else []:
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+            found.append(Checkpoint(int(manifest["step"]), path, bool(manifest.get("final")), manifest))
+    return sorted(found, key=lambda checkpoint: checkpoint.step)
+
+
+def newest_valid(parent: Path) -> tuple[Checkpoint | None, list[str]]:
+    """Return the newest checkpoint whose files are all as written, and why newer ones were passed over."""
+    skipped = []
+    folders = sorted(parent.glob("step-*"), key=lambda path: path.name, reverse=True) if parent.is_dir() else []
+    for path in folders:
+        try:
+            manifest = verify(path)
+        except CheckpointError as error:
+            skipped.append(error.what)
+        else:
+            return Checkpoint(manifest["step"], path, bool(manifest.get("final")), manifest), skipped
+    return None, skipped
+
+
+def prune(parent: Path, keep_last: int, keep_steps: set[int]) -> list[Path]:
+    """Delete all but the newest ``keep_last`` and those of ``keep_steps``; return what was deleted."""
+    checkpoints = list_checkpoints(parent)
+    doomed = [c for c in checkpoints[: max(0, len(checkpoints) - keep_last)] if c.step not in keep_steps and not c.final]
+    for checkpoint in doomed:
+        # Renamed first, so that a kill in the middle leaves nothing that looks like a checkpoint.
+        aside = parent / f"{_ASIDE}stale-{uuid.uuid4().hex[:8]}"
+        checkpoint.path.rename(aside)
+        shutil.rmtree(aside, ignore_errors=True)
+    return [checkpoint.path for checkpoint in doomed]
+
+
+def sweep(parent: Path) -> None:
+    """Remove what a killed writer left beside the checkpoints."""
+    for path in parent.glob(f"{_ASIDE}*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def copy_shippable(checkpoint: Path, target: Path) -> None:
+    """Copy what loads on its own, without optimizer state and manifest of the run."""
+    shutil.copytree(checkpoint, target, ignore=shutil.ignore_patterns(TRAINING, MANIFEST), dirs_exist_ok=True)
+
+
+def _describe(folder: Path) -> dict[str, dict[str, Any]]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {
+        path.relative_to(folder).as_posix(): {"size": path.stat().st_size, "sha256": _sha256(path)} for path in files
+    }
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync_tree(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with open(path, "rb") as file:
+                os.fsync(file.fileno())
+        else:
+            _sync_folder(path)
+    _sync_folder(folder)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _disk_full(parent: Path, step: int, needed: int | None = None) -> DiskFullError:
+    free = shutil.disk_usage(parent).free / 1e9
+    wanted = f" of {needed / 1e9:.2f} GB" if needed else ""
+    return DiskFullError(
+        f"The checkpoint{wanted} of step {step} does not fit: {free:.2f} GB are free at {parent}.",
+        why="Earlier checkpoints are untouched.",
+        fix="Free disk space, lower save_total_limit, or set SHADOWNB_HOME to a larger disk.",
+    )

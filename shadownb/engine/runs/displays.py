@@ -1,0 +1,47 @@
+"""A run as HTML: facts and a small curve as inline SVG, so that it shows everywhere and weighs little."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from shadownb.engine.displays import facts_html
+
+if TYPE_CHECKING:
+    from shadownb.engine.runs.handle import Run
+
+_WIDTH, _HEIGHT, _PAD = 320, 80, 4
+
+
+def run_html(run: Run) -> str:
+    """Return the display of a run."""
+    state = run.state
+    facts = {"status": state.status, "method": run.config.method, "model": run.folder.spec["model"]["name"]}
+    facts["steps"] = f"{state.step} of {state.total_steps if state.total_steps is not None else '?'}"
+    if state.last.get("loss") is not None:
+        facts["loss"] = f"{state.last['loss']:.4f}"
+    if state.evals.last is not None:
+        facts["evaluation loss"] = f"{state.evals.last[1]:.4f} at step {state.evals.last[0]}"
+    if state.elapsed_s:
+        facts["time"] = f"{state.elapsed_s:.0f} s"
+    if state.error:
+        facts["failed"] = " ".join(filter(None, (state.error["what"], state.error.get("fix"))))
+    for warning in state.warnings[-3:]:
+        facts[f"warning: {warning['code']}"] = warning["what"]
+    curve = _curve(state.series["loss"].points) if "loss" in state.series else ""
+    return f'<div style="color:inherit">{facts_html(f"Run {run.id}", facts)}{curve}</div>'
+
+
+def _curve(points: list[tuple[int, float]]) -> str:
+    if len(points) < 2:
+        return ""
+    stride = max(1, len(points) // 160)
+    drawn = [*points[::stride], points[-1]]
+    (first, last) = drawn[0][0], drawn[-1][0]
+    low, high = min(v for _, v in drawn), max(v for _, v in drawn)
+    scale_x, scale_y = (_WIDTH - 2 * _PAD) / max(1, last - first), (_HEIGHT - 2 * _PAD) / ((high - low) or 1.0)
+    path = " ".join(f"{_PAD + (s - first) * scale_x:.1f},{_HEIGHT - _PAD - (v - low) * scale_y:.1f}" for s, v in drawn)
+    label = f"loss from {drawn[0][1]:.3f} at step {first} to {drawn[-1][1]:.3f} at step {last}"
+    return (
+        f'<svg role="img" aria-label="{label}" width="{_WIDTH}" height="{_HEIGHT}" viewBox="0 0 {_WIDTH} {_HEIGHT}">'
+        f'<polyline fill="none" stroke="currentColor" stroke-width="1.5" points="{path}"/></svg>'
+    )

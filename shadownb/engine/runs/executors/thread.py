@@ -1,0 +1,101 @@
+"""The thread executor: one run at a time in a background thread of this process, others wait in line, visibly.
+
+One at a time, because accelerate's state belongs to the whole process. The thread ends when the line is empty.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from shadownb.engine.runs.commands import CommandReader
+from shadownb.engine.runs.folder import RunFolder
+from shadownb.engine.runs.job import Attempt, execute
+from shadownb.engine.runs.journal import Journal
+
+if TYPE_CHECKING:
+    from shadownb.engine.models import Model
+
+_LOOK_SECONDS = 0.2  # between looks for a stop of a run that still waits
+
+
+@dataclass
+class _Job:
+    folder: RunFolder
+    attempt: Attempt
+    journal: Journal
+    model: Model
+    commands: CommandReader
+
+
+class _Line:
+    """The jobs of this process, first come first served."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: deque[_Job] = deque()
+        self._current: _Job | None = None
+        self._trainer: threading.Thread | None = None
+        self._watcher: threading.Thread | None = None
+
+    def add(self, job: _Job) -> None:
+        with self._lock:
+            ahead = len(self._waiting) + (self._current is not None)
+            job.journal.append("phase", name="queued", done=0, total=None, unit="", message=f"{ahead} ahead")
+            self._waiting.append(job)
+            if self._trainer is None:
+                self._trainer = threading.Thread(target=self._train, name="shadownb-train", daemon=True)
+                self._trainer.start()
+            elif self._watcher is None:
+                self._watcher = threading.Thread(target=self._watch, name="shadownb-queue", daemon=True)
+                self._watcher.start()
+
+    def _train(self) -> None:
+        while True:
+            with self._lock:
+                if not self._waiting:
+                    self._trainer = self._current = None
+                    return
+                job = self._current = self._waiting.popleft()
+            try:
+                execute(job.folder, job.attempt, job.journal, job.model)
+            finally:
+                job.journal.close()
+
+    def _watch(self) -> None:
+        """Obey a stop of a run that waits; the training thread is busy with another one."""
+        pause = threading.Event()
+        while True:
+            pause.wait(_LOOK_SECONDS)
+            with self._lock:
+                for job in list(self._waiting):
+                    stop = next((c for c in job.commands.poll() if c["kind"] in ("stop", "discard")), None)
+                    if stop is not None:
+                        self._waiting.remove(job)
+                        status = "stopped" if stop["kind"] == "stop" else "discarded"
+                        job.journal.append("command", id=stop["id"], kind=stop["kind"])
+                        job.journal.append("end", status=status, result=None, note="while waiting in line", error=None)
+                        job.journal.close()
+                if not self._waiting:
+                    self._watcher = None
+                    return
+
+    def holds(self, run_id: str) -> bool:
+        with self._lock:
+            jobs = [*self._waiting, *([self._current] if self._current else [])]
+            return any(job.folder.id == run_id for job in jobs)
+
+
+_line = _Line()
+
+
+def start(folder: RunFolder, attempt: Attempt, journal: Journal, model: Model) -> None:
+    """Train a run in this process's training thread, after those before it."""
+    _line.add(_Job(folder, attempt, journal, model, CommandReader(folder.commands, attempt.commands_from)))
+
+
+def holds(run_id: str) -> bool:
+    """Return whether this process trains the run or has it in line."""
+    return _line.holds(run_id)

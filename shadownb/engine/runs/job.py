@@ -1,0 +1,154 @@
+"""One attempt of a run, the same code in a thread of the kernel and in a worker process.
+
+It takes the owner's lock, obeys commands, calls the backend, and turns whatever happens into the ``end`` event. Readers
+infer ``interrupted`` from a free lock without that event; a dying process never writes it.
+"""
+
+from __future__ import annotations
+
+import errno
+import traceback
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from filelock import Timeout
+
+from shadownb.engine.runs import checkpoints
+from shadownb.engine.runs.checkpoints import Checkpoint
+from shadownb.engine.runs.commands import CommandReader
+from shadownb.engine.runs.control import RunControl, StopRequested
+from shadownb.engine.runs.folder import RunFolder
+from shadownb.engine.runs.journal import Journal
+from shadownb.errors import BusyError, CheckpointError, DiskFullError, OutOfMemoryError, RunError, ShadowError
+
+if TYPE_CHECKING:
+    from shadownb.engine.models import Model
+
+_LOCK_SECONDS = 5.0  # a reader that looks whether the run is owned holds the lock for some microseconds
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What an executor is asked to do.
+
+    Attributes
+    ----------
+    commands_from
+        Offset into ``commands.jsonl``; what stands before it was meant for earlier attempts.
+    resume
+        Go on from the newest valid checkpoint.
+    checkpoint
+        Go on from this checkpoint folder instead (``resume_from_checkpoint``).
+    """
+
+    commands_from: int
+    resume: bool = False
+    checkpoint: str | None = None
+
+
+def execute(folder: RunFolder, attempt: Attempt, journal: Journal, model: Model | None) -> None:
+    """Run one attempt to its end. Never raises; the outcome is in the journal."""
+    control = RunControl(CommandReader(folder.commands, attempt.commands_from), journal)
+    lock = folder.owner_lock()
+    try:
+        lock.acquire(timeout=_LOCK_SECONDS)
+    except Timeout:
+        error = BusyError(f"Run {folder.id} is being trained by another process.", fix="Wait for it, or stop it.")
+        journal.append("warning", **error.to_dict())
+        return
+    try:
+        _attempt(folder, attempt, journal, control, model)
+    finally:
+        journal.flush()
+        lock.release()
+
+
+def _attempt(
+    folder: RunFolder, attempt: Attempt, journal: Journal, control: RunControl, model: Model | None
+) -> None:
+    status, result, note, problem = "failed", None, "", None
+    in_place = model is not None
+    try:
+        journal.append("phase", name="starting", done=0, total=None, unit="")
+        control.check()
+        resume = _choose_checkpoint(folder, attempt, journal)
+        if model is None:
+            journal.append("phase", name="loading model", done=0, total=None, unit="")
+            model = _load_model(folder)
+            control.check()
+        from shadownb.engine.backends.torch.session import Session
+
+        outcome = Session(folder, model, journal, control, resume=resume).run()
+        status, result, note = outcome.status, outcome.result, outcome.note
+    except StopRequested as stop:
+        status, note = ("stopped" if stop.save else "discarded"), "before the first step"
+    except ShadowError as error:
+        problem = error
+    except BaseException as error:  # a run's failure is data: every other run and the kernel go on
+        problem = _typed(error)
+        journal.append("traceback", text=traceback.format_exc())
+    if status == "failed" and problem is not None and in_place and model is not None:
+        result = _newest(folder)
+    if result is not None and in_place and model is not None and status != "discarded":
+        model.take_result(folder.id, result, in_place=True)
+    journal.append(
+        "end",
+        status=status,
+        result=result.path.name if result is not None else None,
+        note=note,
+        error=problem.to_dict() if problem is not None else None,
+    )
+
+
+def _choose_checkpoint(folder: RunFolder, attempt: Attempt, journal: Journal) -> Checkpoint | None:
+    if attempt.checkpoint is not None:
+        from pathlib import Path
+
+        path = Path(attempt.checkpoint)
+        manifest = checkpoints.verify(path)
+        return Checkpoint(manifest["step"], path, False, manifest)
+    if not attempt.resume:
+        return None
+    newest, skipped = checkpoints.newest_valid(folder.checkpoints)
+    for reason in skipped:
+        journal.append(
+            "warning",
+            code="checkpoint-skipped",
+            what=f"A damaged checkpoint was passed over: {reason}",
+            why="The newest valid one is used." if newest else "There is no valid one, so training starts anew.",
+            fix="",
+        )
+    return newest
+
+
+def _newest(folder: RunFolder) -> Checkpoint | None:
+    try:
+        return checkpoints.newest_valid(folder.checkpoints)[0]
+    except (CheckpointError, OSError):
+        return None
+
+
+def _load_model(folder: RunFolder) -> Model:
+    from shadownb.engine.models.loading import Source, load_from
+
+    spec = folder.spec["model"]
+    return load_from(Source(spec["name"], spec["source"]), spec)
+
+
+def _typed(error: BaseException) -> ShadowError:
+    from shadownb.engine.backends.torch.session import is_out_of_memory
+
+    first = (str(error).splitlines() or [""])[0]
+    if is_out_of_memory(error):
+        return OutOfMemoryError(
+            "Training ran out of memory.",
+            why=first,
+            fix="Lower max_tokens_per_forward or max_seq_length, set gradient_checkpointing='on', or use qlora.",
+        )
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFullError("The disk is full.", why=first, fix="Free space, then run.resume().")
+    return RunError(
+        f"Training failed: {type(error).__name__}: {first}",
+        why="This is not an error ShadowNB knows; the run's journal has the traceback.",
+        fix="run.traceback() shows it. run.resume() goes on from the newest checkpoint.",
+    )

@@ -1,0 +1,48 @@
+"""Whether somebody still works on a run. ``interrupted`` is inferred here by readers, never written by a dying process."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import psutil
+
+from shadownb.engine.runs.executors import thread
+from shadownb.engine.runs.folder import RunFolder
+from shadownb.engine.runs.state import ACTIVE, RunState
+
+
+def process_mark(pid: int | None = None) -> dict[str, Any]:
+    """Return what identifies a process even after its number is given to another: pid and start time."""
+    pid = os.getpid() if pid is None else pid
+    try:
+        return {"pid": pid, "started": psutil.Process(pid).create_time()}
+    except psutil.Error:
+        return {"pid": pid, "started": None}
+
+
+def is_alive(mark: dict[str, Any] | None) -> bool:
+    """Return whether the marked process is still there (a zombie is not)."""
+    if not mark:
+        return False
+    try:
+        process = psutil.Process(mark["pid"])
+        return process.create_time() == mark["started"] and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def observed_status(folder: RunFolder, state: RunState) -> str:
+    """Return the state's status, or ``interrupted`` where nobody is left to go on.
+
+    Until an attempt holds the lock, the process that launched it (or its worker) must be alive; from then on the lock says it.
+    """
+    if state.status not in ACTIVE:
+        return state.status
+    if folder.is_owned() or thread.holds(folder.id):
+        return state.status
+    launched = state.launched or {}
+    waiting = state.attempts_seen_at_launch == state.attempt
+    if waiting and (is_alive(launched.get("worker")) or (launched.get("executor") == "thread" and is_alive(launched.get("by")))):
+        return state.status
+    return "interrupted"

@@ -1,0 +1,45 @@
+"""Going on with a run that ended, broke off, or was killed: a new attempt from its newest valid checkpoint."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from shadownb.engine.runs.job import _load_model
+from shadownb.engine.runs.journal import Journal
+from shadownb.errors import BusyError, ConfigError, ModelError, RunError
+
+if TYPE_CHECKING:
+    from shadownb.engine.models import Model
+    from shadownb.engine.runs.handle import Run
+
+
+def resume(run: Run, model: Model | None, executor: str | None) -> None:
+    """Start a new attempt; see :meth:`Run.resume`."""
+    from shadownb.engine.runs.launch import resume_attempt, start
+
+    state = run.state
+    if run.is_active:
+        raise RunError(f"Run {run.id} is {state.status} already.", fix="run.wait() waits for it.")
+    if state.status == "succeeded":
+        raise RunError(
+            f"Run {run.id} has done all of its {state.total_steps} steps.",
+            fix=f"Train on from its result: shadownb.load({run.id!r}).finetune(...).",
+        )
+    if executor not in (None, "thread", "process"):
+        raise ConfigError(f"executor={executor!r} is not known.", fix="Use 'thread' or 'process'.")
+    chosen = executor or state.executor or "thread"
+    expected = run.folder.spec["model"]
+    if model is not None:
+        if model.base_hash != expected["base_hash"]:
+            raise ModelError(
+                f"Run {run.id} was trained on another base than {model.name!r}.",
+                why=f"Its base hashes to {expected['base_hash'][:12]}, this one to {model.base_hash[:12]}.",
+                fix="Leave model out, and the right one is loaded.",
+            )
+        busy = model.active_run
+        if busy is not None:
+            raise BusyError(f"Run {busy.id} is training this model.", fix="Wait for it, or stop it first.")
+    if chosen == "thread" and (model is None or model.module is None):
+        model = _load_model(run.folder)
+    run._model = model
+    start(run, chosen, resume_attempt(run.folder), Journal(run.folder.events), model)

@@ -1,0 +1,197 @@
+"""The reducer: a run's state from its events. Panel, magic, repr, snapshot and a notebook opened tomorrow all read this.
+
+Metrics past the step from which a later attempt went on are dropped: the run then took another path.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from shadownb.engine.runs.journal import Event
+from shadownb.engine.runs.series import Series
+
+ACTIVE = ("queued", "running", "paused")
+ENDED = ("succeeded", "stopped", "failed", "interrupted", "discarded")
+
+# What a step event carries and how each is called in the curves.
+CURVES = ("loss", "learning_rate", "grad_norm", "tokens_per_s", "peak_memory_gb")
+
+_ETA_WINDOW = 30  # steps whose median the remaining time is computed from
+_ETA_MINIMUM = 3  # steps before any estimate is shown
+_KEPT_WARNINGS = 100
+
+
+@dataclass
+class RunState:
+    """Everything a reader shows about a run; bounded in size."""
+
+    run_id: str = ""
+    status: str = "queued"
+    phase: dict[str, Any] = field(default_factory=lambda: {"name": "queued", "done": 0, "total": None, "unit": ""})
+    step: int = 0
+    total_steps: int | None = None
+    epoch: float = 0.0
+    attempt: int = 0
+    attempts: list[dict[str, Any]] = field(default_factory=list)
+    created_at: float | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
+    elapsed_s: float = 0.0
+    yielded_s: float = 0.0
+    eta_s: float | None = None
+    last: dict[str, Any] = field(default_factory=dict)
+    best: dict[str, Any] | None = None
+    series: dict[str, Series] = field(default_factory=dict)
+    evals: Series = field(default_factory=Series)
+    samples: list[dict[str, Any]] = field(default_factory=list)
+    checkpoints: list[dict[str, Any]] = field(default_factory=list)
+    warnings: list[dict[str, Any]] = field(default_factory=list)
+    acknowledged: dict[str, str] = field(default_factory=dict)
+    error: dict[str, Any] | None = None
+    record: dict[str, Any] = field(default_factory=dict)
+    stopping: bool = False
+    launched: dict[str, Any] | None = None
+    attempts_seen_at_launch: int = 0
+    executor: str = ""
+    result: str | None = None
+    note: str = ""
+    seq: int = 0
+    _step_seconds: deque[float] = field(default_factory=lambda: deque(maxlen=_ETA_WINDOW), repr=False)
+
+    def apply(self, event: Event) -> None:
+        """Take one event in. Unknown types and fields are ignored, so that older code reads newer journals."""
+        self.seq = event["seq"]
+        handler = getattr(self, f"_on_{event['type']}", None)
+        if handler is not None:
+            handler(event)
+
+    def _on_created(self, event: Event) -> None:
+        self.run_id = event.get("run_id", "")
+        self.created_at = event["time"]
+
+    def _on_launched(self, event: Event) -> None:
+        """An executor was asked to go on with the run; the attempt itself begins later."""
+        self.launched = {k: event.get(k) for k in ("executor", "by", "worker")}
+        self.executor = event["executor"]
+        self.attempts_seen_at_launch = self.attempt
+        self.status = "queued"
+        self.error = None
+        self.ended_at = None
+        self.stopping = False
+        self.eta_s = None
+        self.phase = {"name": "starting", "done": 0, "total": None, "unit": ""}
+
+    def _on_worker(self, event: Event) -> None:
+        if self.launched is not None:
+            self.launched["worker"] = event["mark"]
+
+    def _on_attempt(self, event: Event) -> None:
+        self.attempt = event["n"]
+        self.attempts.append({k: v for k, v in event.items() if k not in ("type", "seq")})
+        self.status = "running"
+        self.error = None
+        self.ended_at = None
+        self.stopping = False
+        self.eta_s = None
+        self._step_seconds.clear()
+        self.started_at = self.started_at or event["time"]
+        self.step = event.get("from_step", 0)
+
+    def _on_phase(self, event: Event) -> None:
+        self.phase = {k: event.get(k) for k in ("name", "done", "total", "unit", "message")}
+        if event["name"] == "queued":
+            self.status = "queued"
+        elif self.status in ("queued", "paused"):
+            self.status = "running"
+
+    def _on_plan(self, event: Event) -> None:
+        self.total_steps = event["total_steps"]
+
+    def _on_step(self, event: Event) -> None:
+        self.step = event["step"]
+        self.epoch = event.get("epoch") or self.epoch
+        self.total_steps = event.get("total_steps") or self.total_steps
+        elapsed = event.get("elapsed_s")
+        if elapsed is not None:
+            self._step_seconds.append(max(0.0, elapsed - self.elapsed_s))
+            self.elapsed_s = elapsed
+        self.last = {k: v for k, v in event.items() if k not in ("type", "seq")}
+        for name in CURVES:
+            value = event.get(name)
+            if value is not None:
+                self.series.setdefault(name, Series()).append(self.step, value)
+        self.eta_s = event["eta_s"] if "eta_s" in event else self.estimated_remaining()
+
+    def estimated_remaining(self) -> float | None:
+        """Return seconds to go from the median of the last steps; None means "still estimating"."""
+        if self.total_steps is None or len(self._step_seconds) < _ETA_MINIMUM:
+            return None
+        return statistics.median(self._step_seconds) * max(0, self.total_steps - self.step)
+
+    def _on_eval(self, event: Event) -> None:
+        loss = event.get("eval_loss")
+        if loss is None:
+            return
+        self.evals.append(event["step"], loss)
+        if self.best is None or loss < self.best["eval_loss"]:
+            self.best = {"step": event["step"], "eval_loss": loss}
+
+    def _on_sample(self, event: Event) -> None:
+        self.samples.append({k: v for k, v in event.items() if k not in ("type", "seq")})
+
+    def _on_checkpoint(self, event: Event) -> None:
+        gone = set(event.get("removed", ()))
+        self.checkpoints = [c for c in self.checkpoints if c["path"] not in gone and c["path"] != event["path"]]
+        self.checkpoints.append({k: event.get(k) for k in ("step", "path", "final", "best", "eval_loss")})
+
+    def _on_warning(self, event: Event) -> None:
+        self.warnings.append({k: event.get(k, "") for k in ("code", "what", "why", "fix")})
+        del self.warnings[:-_KEPT_WARNINGS]
+
+    def _on_command(self, event: Event) -> None:
+        self.acknowledged[event["id"]] = event["kind"]
+        if event["kind"] in ("stop", "discard"):
+            self.stopping = True
+
+    def _on_paused(self, event: Event) -> None:
+        self.status = "paused"
+        self.eta_s = None
+        self.phase = {"name": "paused", "done": self.step, "total": self.total_steps, "unit": "steps"}
+
+    def _on_yielded(self, event: Event) -> None:
+        self.yielded_s += event["seconds"]
+
+    def _on_record(self, event: Event) -> None:
+        self.record.update(event["values"])
+
+    def _on_end(self, event: Event) -> None:
+        self.status = event["status"]
+        self.result = event.get("result")
+        self.note = event.get("note") or ""
+        self.error = event.get("error")
+        self.ended_at = event["time"]
+        self.eta_s = 0.0 if event["status"] == "succeeded" else None
+        self.stopping = False
+        self.phase = {"name": event["status"], "done": self.step, "total": self.total_steps, "unit": "steps"}
+
+
+def superseded(attempts: list[tuple[int, int]]) -> Any:
+    """Return a test for step-bound events that a later attempt dropped.
+
+    Parameters
+    ----------
+    attempts
+        (seq, from_step) of every attempt event.
+    """
+    later = sorted(attempts)
+
+    def is_superseded(event: Event) -> bool:
+        step = event.get("step")
+        if step is None or event["type"] not in ("step", "eval", "sample"):
+            return False
+        return any(seq > event["seq"] and from_step < step for seq, from_step in later)
+
+    return is_superseded

@@ -1,0 +1,58 @@
+"""A reader of one run: follows its journal and keeps the reduced state up to date."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+from shadownb.engine.runs.journal import Event, JournalReader
+from shadownb.engine.runs.state import RunState, superseded
+
+
+class RunView:
+    """The state of a run folder, refreshed on demand from what was appended since the last time."""
+
+    def __init__(self, events_path: Path) -> None:
+        self._path = events_path
+        self._lock = threading.Lock()
+        self._reader = JournalReader(events_path)
+        self.state = RunState()
+
+    def refresh(self) -> RunState:
+        """Read on and return the state. After a resume that goes back, everything is read anew."""
+        with self._lock:
+            while events := self._reader.read():
+                if any(e["type"] == "attempt" and e.get("from_step", 0) < self.state.step for e in events):
+                    self._rebuild()
+                    break
+                for event in events:
+                    self.state.apply(event)
+            return self.state
+
+    def _rebuild(self) -> None:
+        self._reader = JournalReader(self._path)
+        events = list(self._reader)
+        is_superseded = superseded([(e["seq"], e.get("from_step", 0)) for e in events if e["type"] == "attempt"])
+        state = RunState()
+        # A reader that follows the curves by count must notice that they are new ones.
+        versions = {name: series.version + 1 for name, series in self.state.series.items()}
+        for event in events:
+            if not is_superseded(event):
+                state.apply(event)
+        for name, series in state.series.items():
+            series.version += versions.get(name, 0)
+        state.evals.version += self.state.evals.version + 1
+        self.state = state
+
+
+def read_metrics(events_path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return all (steps, evaluations) of a journal as dicts, without those a later attempt dropped."""
+    events: list[Event] = list(JournalReader(events_path))
+    is_superseded = superseded([(e["seq"], e.get("from_step", 0)) for e in events if e["type"] == "attempt"])
+    kept = [e for e in events if not is_superseded(e)]
+
+    def plain(kind: str) -> list[dict[str, Any]]:
+        return [{k: v for k, v in e.items() if k not in ("type", "seq")} for e in kept if e["type"] == kind]
+
+    return plain("step"), plain("eval")

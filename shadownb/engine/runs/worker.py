@@ -1,0 +1,63 @@
+"""The worker process of a run: ``python -m shadownb.engine.runs.worker FOLDER ATTEMPT``.
+
+Started by the process executor. A stop that comes while libraries and weights are loading ends the process at once:
+nothing has been trained, so nothing can be lost.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from pathlib import Path
+
+from shadownb.engine.runs.commands import CommandReader
+from shadownb.engine.runs.folder import RunFolder
+from shadownb.engine.runs.job import Attempt, execute
+from shadownb.engine.runs.journal import Journal
+from shadownb.engine.runs.liveness import process_mark
+
+_LOOK_SECONDS = 0.1
+
+
+def main() -> None:
+    """Run one attempt."""
+    folder = RunFolder(Path(sys.argv[1]))
+    attempt = Attempt(**json.loads(sys.argv[2]))
+    journal = Journal(folder.events)
+    journal.append("worker", mark=process_mark())
+    loaded = threading.Event()
+    threading.Thread(target=_watch_while_loading, args=(folder, attempt, journal, loaded), daemon=True).start()
+    lock = folder.owner_lock()
+    lock.acquire(timeout=5)
+    try:
+        journal.append("phase", name="loading libraries", done=0, total=None, unit="")
+        import shadownb.engine.backends.torch.session
+        from shadownb.engine.runs.job import _load_model
+
+        journal.append("phase", name="loading model", done=0, total=None, unit="")
+        model = _load_model(folder)
+    except Exception:
+        model = None  # the attempt loads it again and reports what is wrong
+    finally:
+        loaded.set()
+        lock.release()
+    execute(folder, attempt, journal, model)
+    journal.close()
+
+
+def _watch_while_loading(folder: RunFolder, attempt: Attempt, journal: Journal, loaded: threading.Event) -> None:
+    commands = CommandReader(folder.commands, attempt.commands_from)
+    while not loaded.wait(_LOOK_SECONDS):
+        for command in commands.poll():
+            if command["kind"] in ("stop", "discard") and not loaded.is_set():
+                status = "stopped" if command["kind"] == "stop" else "discarded"
+                journal.append("command", id=command["id"], kind=command["kind"])
+                journal.append("end", status=status, result=None, note="while loading", error=None)
+                journal.flush()
+                os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

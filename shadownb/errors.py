@@ -1,0 +1,173 @@
+"""The whole error model of ShadowNB, in one file.
+
+1. A user mistake or a limit of the machine is a :class:`ShadowError`: a stable ``code``, ``what`` happened (it names
+   the option and its value), ``why``, and ``fix``, the next step to take. Panels show it as a card, a terminal as text.
+2. The subclass says which part refused; ``except ShadowError`` catches all of them.
+3. Something that is wrong but does not stop the work is a :class:`ShadowWarning`, recorded in the run as well.
+4. An invariant of our own that breaks is an ``assert``: that is a defect in ShadowNB and never a user's fault.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class ShadowError(Exception):
+    """A failure that the user can do something about.
+
+    Parameters
+    ----------
+    what
+        What happened, in one sentence that names the option and its value.
+    why
+        The reason, with the figure or rule behind it. May be empty.
+    fix
+        The next step to take.
+    code
+        Stable identifier for documentation and tests; the class has a default.
+    """
+
+    code = "error"
+
+    def __init__(self, what: str, *, why: str = "", fix: str = "", code: str | None = None) -> None:
+        self.what = what
+        self.why = why
+        self.fix = fix
+        if code is not None:
+            self.code = code
+        super().__init__(self.as_text())
+
+    def as_text(self) -> str:
+        """Return the error as the lines a terminal shows."""
+        lines = [self.what]
+        if self.why:
+            lines.append(f"Why: {self.why}")
+        if self.fix:
+            lines.append(f"Next: {self.fix}")
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form that run journals and panels carry."""
+        return {
+            "code": self.code,
+            "kind": type(self).__name__,
+            "what": self.what,
+            "why": self.why,
+            "fix": self.fix,
+        }
+
+    def __reduce__(self) -> Any:
+        return (_rebuild, (type(self), self.what, self.why, self.fix, self.code))
+
+
+def _rebuild(kind: type[ShadowError], what: str, why: str, fix: str, code: str) -> ShadowError:
+    return kind(what, why=why, fix=fix, code=code)
+
+
+class ConfigError(ShadowError, ValueError):
+    """An option has an unknown name or a value outside its range, or two options contradict each other."""
+
+    code = "config"
+
+
+class DataError(ShadowError, ValueError):
+    """Data is empty, unreadable, mixed, or lacks what the method needs."""
+
+    code = "data"
+
+
+class ModelError(ShadowError, ValueError):
+    """A model cannot be found, loaded, or used for what was asked."""
+
+    code = "model"
+
+
+class ModelNotFoundError(ModelError):
+    """No model goes by this name: no alias, folder, GGUF file, run id, or reachable hub id."""
+
+    code = "model-not-found"
+
+
+class MethodError(ShadowError, ValueError):
+    """A training method is unknown, or the base model is not what it needs."""
+
+    code = "method"
+
+
+class BusyError(ShadowError, RuntimeError):
+    """The model or the run is in use and the request cannot be queued."""
+
+    code = "busy"
+
+
+class RunError(ShadowError, RuntimeError):
+    """A run cannot do what was asked in its present state, or its folder is damaged."""
+
+    code = "run"
+
+
+class RunNotFoundError(RunError, LookupError):
+    """No run has this id."""
+
+    code = "run-not-found"
+
+
+class CheckpointError(RunError):
+    """A checkpoint is missing, torn, or does not belong to the run."""
+
+    code = "checkpoint"
+
+
+class DiskFullError(RunError):
+    """A file could not be written because the disk is full."""
+
+    code = "disk-full"
+
+
+class NonFiniteLossError(RunError):
+    """The loss became NaN or infinite."""
+
+    code = "non-finite-loss"
+
+
+class OutOfMemoryError(RunError):
+    """The device or the machine ran out of memory."""
+
+    code = "out-of-memory"
+
+
+class MissingDependencyError(ShadowError, ImportError):
+    """An optional package is not installed."""
+
+    code = "missing-dependency"
+
+
+class ExportError(ShadowError, ValueError):
+    """A model cannot be saved in the requested format."""
+
+    code = "export"
+
+
+class ShadowWarning(UserWarning):
+    """Something a user should know that does not stop the work."""
+
+
+def did_you_mean(name: str, choices: list[str] | tuple[str, ...]) -> str:
+    """Return ``" Did you mean 'x'?"`` for the closest of ``choices``, or an empty string."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(str(name), [str(c) for c in choices], n=1, cutoff=0.6)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def error_from_dict(content: dict[str, Any]) -> ShadowError:
+    """Return the error that :meth:`ShadowError.to_dict` described; an unknown kind becomes a plain ShadowError."""
+    kind = globals().get(str(content.get("kind")), ShadowError)
+    if not (isinstance(kind, type) and issubclass(kind, ShadowError)):
+        kind = ShadowError
+    return kind(
+        str(content.get("what", "")),
+        why=str(content.get("why") or ""),
+        fix=str(content.get("fix") or ""),
+        code=content.get("code"),
+    )

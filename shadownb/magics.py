@@ -1,0 +1,199 @@
+"""``%shadow`` and ``%%shadow``: the verbs of ShadowNB in a notebook cell.
+
+``%load_ext shadownb`` adds them, prints nothing, and ``%unload_ext shadownb`` takes everything away again. A mistake in
+what was typed is one line, a failure that the engine explains is its explanation, anything else keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.shell_completion import ShellComplete, split_arg_string
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics, line_cell_magic, magics_class
+from traitlets import Unicode
+
+from shadownb._verbs import DEFAULT_MODEL, Face, one_line, verbs_for
+from shadownb.errors import ConfigError, ShadowError
+
+if TYPE_CHECKING:
+    from types import SimpleNamespace
+
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from shadownb.engine.models import Model
+    from shadownb.engine.runs import Run
+
+# The verb may follow an assignment, so the hook listens to the whole line instead of its first word.
+_BEFORE_VERB = re.compile(r"^\s*(?:[\w.,\s]+=\s*)?%%?shadow\s+")
+
+
+class NotebookFace(Face):
+    """A cell: results are returned, panels are displayed."""
+
+    prog = "%shadow"
+    notebook = True
+
+    def __init__(
+        self,
+        shell: InteractiveShell,
+        *,
+        body: str | None = None,
+        default_model: str = DEFAULT_MODEL,
+    ) -> None:
+        super().__init__(shell.user_ns, body=body, default_model=default_model)
+        self.shell = shell
+        self.kernel = getattr(shell, "kernel", None)
+
+    def panel(self, name: str, **subject: Any) -> Any:
+        from shadownb import panels
+
+        kinds = {
+            "studio": "Studio",
+            "train": "TrainPanel",
+            "run": "RunPanel",
+            "chat": "ChatPanel",
+        }
+        return getattr(panels, kinds[name])(**subject)
+
+    def attach(self, run: Run) -> Any:
+        return self.panel("run", run=run)
+
+    def answer(
+        self, model: Model, messages: list[dict[str, str]], sampling: dict[str, Any]
+    ) -> Answer:
+        return Answer(self.say(model, messages, sampling), shell=self.shell)
+
+    def converse(self, model: Model | None, sampling: dict[str, Any]) -> Any:
+        if sampling:
+            self.refuse(
+                f"{', '.join(sampling)} needs a message: %shadow chat MODEL MESSAGE, or a %%shadow chat cell"
+            )
+        return self.panel("chat", **({} if model is None else {"model": model}))
+
+    def confirm(self, question: str) -> bool:
+        self.refuse(f"{question} Add --yes to do it")
+
+
+class Answer(str):
+    """A reply that was streamed into a cell, so that this cell does not show it a second time."""
+
+    _shell: InteractiveShell
+    _shown_in: int
+
+    def __new__(cls, text: str, *, shell: InteractiveShell) -> Answer:
+        answer = super().__new__(cls, text)
+        answer._shell, answer._shown_in = shell, shell.execution_count
+        return answer
+
+    def _ipython_display_(self) -> None:
+        if self._shell.execution_count != self._shown_in:
+            print(self)
+
+
+@magics_class
+class ShadowMagics(Magics):
+    """The ``%shadow`` magic and what it adds to a shell."""
+
+    model = Unicode(DEFAULT_MODEL, help="Model that is meant where none is named.").tag(
+        config=True
+    )
+
+    shell: InteractiveShell
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        super().__init__(shell)
+        self.verbs = verbs_for(NotebookFace)
+
+    @line_cell_magic
+    def shadow(self, line: str, cell: str | None = None) -> Any:
+        """Fine-tune, watch and use small language models; %shadow help lists the verbs."""
+        face = NotebookFace(self.shell, body=cell, default_model=self.model)
+        words = _words(line)
+        if cell is not None and words[:1] not in (["train"], ["chat"], ["generate"]):
+            raise UsageError(
+                "Only train, chat and generate take a cell body; type %shadow in one line instead."
+            )
+        try:
+            with self.verbs.make_context(face.prog, words, obj=face) as context:
+                result = self.verbs.invoke(context)
+        except click.exceptions.Exit:
+            return None
+        except click.Abort:
+            raise UsageError("Nothing was done.") from None
+        except (click.ClickException, ConfigError) as error:
+            raise UsageError(one_line(error)) from None
+        except ShadowError as error:
+            _explain(error)
+            raise
+        if face.target is not None:
+            self.shell.user_ns[face.target] = result
+        return result
+
+    def complete(self, shell: InteractiveShell, event: SimpleNamespace) -> list[str]:
+        """Return what may follow the text before the cursor, as the hook ``complete_command`` expects it."""
+        typed = _BEFORE_VERB.sub("", event.text_until_cursor)
+        words = split_arg_string(typed)
+        word = "" if not words or typed[-1:].isspace() else words.pop()
+        completer = ShellComplete(
+            self.verbs, {"obj": NotebookFace(shell)}, "%shadow", ""
+        )
+        found = [item.value for item in completer.get_completions(words, word)]
+        if not found and not word:
+            found = [item.value for item in completer.get_completions(words, "--")]
+        # IPython compares with its own idea of the last word, which starts after characters such as "=".
+        cut = (
+            len(word.rpartition("=")[2])
+            if word.startswith("--") and "=" in word
+            else len(word)
+        )
+        cut -= len(event.symbol)
+        return [value[cut:] if cut > 0 else value for value in found]
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """Add ``%shadow`` and its completion to a shell; doing it twice changes nothing."""
+    unload_ipython_extension(shell)
+    magics = ShadowMagics(shell)
+    shell.register_magics(magics)
+    shell.set_hook("complete_command", _complete, re_key=_BEFORE_VERB.pattern)  # type: ignore[no-untyped-call]
+
+
+def unload_ipython_extension(shell: InteractiveShell) -> None:
+    """Take away what :func:`load_ipython_extension` added."""
+    for kind in ("line", "cell"):
+        shell.magics_manager.magics[kind].pop("shadow", None)
+    shell.magics_manager.registry.pop(ShadowMagics.__name__, None)
+    shell.configurables[:] = [
+        part for part in shell.configurables if not isinstance(part, ShadowMagics)
+    ]
+    hooks = shell.strdispatchers.get("complete_command")
+    if hooks is not None:
+        for pattern in [
+            key
+            for key in hooks.regexs
+            if getattr(key, "pattern", key) == _BEFORE_VERB.pattern
+        ]:
+            del hooks.regexs[pattern]
+
+
+def _complete(shell: InteractiveShell, event: SimpleNamespace) -> list[str]:
+    magics: ShadowMagics = shell.magics_manager.registry[ShadowMagics.__name__]
+    return magics.complete(shell, event)
+
+
+def _words(line: str) -> list[str]:
+    try:
+        return shlex.split(line)
+    except ValueError:
+        raise UsageError(
+            "A quote is not closed; put text in double quotes, or below %%shadow."
+        ) from None
+
+
+def _explain(error: ShadowError) -> None:
+    """Make IPython show the error's own text in place of the traceback."""
+    error._render_traceback_ = lambda: [f"{type(error).__name__}: {error.as_text()}"]  # type: ignore[attr-defined]

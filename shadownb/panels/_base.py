@@ -1,0 +1,136 @@
+"""What every panel is made of: one anywidget, an outbox of commands from the page, and one lock.
+
+The page never calls into the engine. It appends ``{id, kind, ...}`` to the ``commands`` trait; the observer only queues
+them, and the panel's writer thread calls ``_do_<kind>(**options)``, each id once and in order. A failure becomes the
+``error`` trait, because exceptions in observers reach nobody. ipywidgets' sync is not thread-safe, so state from the
+page, state for a new page and every change of a trait take turns behind one lock: traits may be set from any thread.
+"""
+
+from __future__ import annotations
+
+import threading
+import traceback
+import uuid
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import traitlets as t
+
+from shadownb.errors import ShadowError
+
+from ._worker import Worker
+
+STATIC = Path(__file__).parent.parent / "static"
+
+
+def as_card(error: BaseException) -> dict[str, Any]:
+    """Return what the front end's error card shows for ``error``; ``details`` holds the traceback."""
+    details = "".join(traceback.format_exception(error))
+    if isinstance(error, ShadowError):
+        return {**error.to_dict(), "details": details}
+    return {
+        "code": "unexpected",
+        "kind": type(error).__name__,
+        "what": f"{type(error).__name__}: {error}",
+        "why": "ShadowNB did not foresee this error.",
+        "fix": "The details below say where it happened.",
+        "details": details,
+    }
+
+
+class Panel(anywidget.AnyWidget):
+    """Base of all panels. A subclass names its bundle: ``_bundle = "run"`` is ``static/run.js`` and ``run.css``.
+
+    Parameters
+    ----------
+    **traits
+        Initial values of traits.
+    """
+
+    _bundle = ""
+    # Panels that draw charts bring plotly.js to the page.
+    _charts = False
+
+    panel_id = t.Unicode(help="Tells two panels of one page apart.").tag(sync=True)
+    commands = t.List(t.Dict(), help="Outbox of the page: its last commands, each with an id.").tag(sync=True)
+    ack = t.Unicode(help="Id of the last command that was handled.").tag(sync=True)
+    error = t.Dict(help="The last failure as a card shows it, or empty.").tag(sync=True)
+    runtime = anywidget.WidgetTrait().tag(sync=True)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        if "_bundle" in cls.__dict__:
+            cls._esm = STATIC / f"{cls._bundle}.js"
+            cls._css = STATIC / f"{cls._bundle}.css"
+        super().__init_subclass__(**kwargs)
+
+    def __init__(self, **traits: Any) -> None:
+        self._gate = threading.RLock()
+        self._seen: deque[str] = deque(maxlen=256)
+        self._writer = Worker(f"{type(self).__name__} writer", self.show_error)
+        traits.setdefault("panel_id", uuid.uuid4().hex)
+        if self._charts:
+            from ._runtime import ensure_runtime
+
+            traits.setdefault("runtime", ensure_runtime())
+        super().__init__(**traits)
+        self.observe(self._on_commands, names=["commands"])
+
+    def set_state(self, sync_data: dict[str, Any]) -> None:
+        """Apply state from the page; ipywidgets calls it on the kernel's main or subshell thread."""
+        with self._gate:
+            super().set_state(sync_data)
+
+    def get_state(self, key: Any = None, drop_defaults: bool = False) -> dict[str, Any]:
+        """Return the synced state; ipywidgets calls it for each update, each new page and each embedding."""
+        with self._gate:
+            return super().get_state(key, drop_defaults)
+
+    def _notify_trait(self, name: str, old_value: Any, new_value: Any) -> None:
+        # Not notify_change: traitlets replaces that one on the instance while set_state runs.
+        with self._gate:
+            super()._notify_trait(name, old_value, new_value)
+
+    def write(self, **values: Any) -> None:
+        """Set several traits in one message; from any thread."""
+        with self._gate, self.hold_sync():
+            for name, value in values.items():
+                setattr(self, name, value)
+
+    def show_error(self, error: BaseException) -> None:
+        """Show ``error`` as a card; from any thread."""
+        self.error = as_card(error)
+
+    def settle(self, timeout: float | None = 30.0) -> bool:
+        """Wait until every command received so far is handled; return whether that was so within ``timeout`` s."""
+        return self._writer.wait(timeout)
+
+    def _on_commands(self, change: dict[str, Any]) -> None:
+        for command in change["new"]:
+            identity = str(command.get("id", ""))
+            if identity and identity not in self._seen:
+                self._seen.append(identity)
+                self._writer.submit(lambda command=command: self._handle(dict(command)))
+
+    def _handle(self, command: dict[str, Any]) -> None:
+        identity, kind = command.pop("id"), str(command.pop("kind", ""))
+        failure: dict[str, Any] = {}
+        try:
+            handler = getattr(self, f"_do_{kind}", None)
+            if handler is None:
+                raise ShadowError(
+                    f"This panel knows no command {kind!r}.",
+                    why="The page and the kernel run different versions of ShadowNB.",
+                    fix="Restart the kernel and reload the page.",
+                )
+            handler(**command)
+        except Exception as error:
+            failure = as_card(error)
+        self.write(error=failure, ack=identity)
+
+    def _do_dismiss(self) -> None:
+        """Take the error card away, as every command does that succeeds."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"

@@ -1,0 +1,138 @@
+"""Copy as code: the Python cell and the ``%%shadow train`` cell that do what the form does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the form holds, as far as code needs it.
+
+    Attributes
+    ----------
+    data, eval_data
+        Choice ids (``var:rows``, ``sample:support-triage``, ``file:a.jsonl``); ``eval_data`` may also be None, "auto" or
+        a share between 0 and 1.
+    data_kind, eval_kind
+        "dataset", "rows" or "frame" for variables.
+    model
+        Choice id of the model.
+    load_options
+        Keyword arguments of ``load`` that differ from their default.
+    options
+        TrainConfig values that were given.
+    """
+
+    data: str
+    model: str
+    method: str
+    options: Mapping[str, Any]
+    eval_data: str | float | None = None
+    data_kind: str = "dataset"
+    eval_kind: str = "dataset"
+    load_options: Mapping[str, Any] | None = None
+
+
+def as_python(choice: Choice) -> str:
+    """Return a cell that trains the same thing; every line can be edited and run."""
+    lines = ["import shadownb", ""]
+    model = _model_expression(choice)
+    if not model.isidentifier():
+        lines.append(f"model = {model}")
+        model = "model"
+    data = _data_expression(choice.data, choice.data_kind)
+    if not data.isidentifier():
+        lines.append(f"data = {data}")
+        data = "data"
+    arguments = [data, f"method={choice.method!r}"]
+    if choice.eval_data is not None:
+        arguments.append(f"eval_dataset={_eval_expression(choice)}")
+    arguments += [f"{name}={_literal(value)}" for name, value in choice.options.items()]
+    arguments.append("background=True")
+    if len(arguments) <= 3:
+        lines.append(f"run = {model}.finetune({', '.join(arguments)})")
+    else:
+        lines.append(f"run = {model}.finetune(")
+        lines += [f"    {argument}," for argument in arguments]
+        lines.append(")")
+    lines.append("run")
+    return "\n".join(lines) + "\n"
+
+
+def as_magic(choice: Choice) -> str:
+    """Return a ``%%shadow train`` cell with the options as YAML."""
+    options: dict[str, Any] = {"model": _plain(choice.model), "dataset": _plain(choice.data)}
+    if choice.eval_data is not None:
+        share = isinstance(choice.eval_data, float)
+        options["eval_dataset"] = choice.eval_data if share or choice.eval_data == "auto" else _plain(str(choice.eval_data))
+    options.update(choice.load_options or {})
+    options["method"] = choice.method
+    options.update({name: list(value) if isinstance(value, tuple) else value for name, value in choice.options.items()})
+    return "%%shadow train\n" + yaml.safe_dump(options, sort_keys=False, allow_unicode=True)
+
+
+def chat_as_python(model: str, conversations: Mapping[str, list[dict[str, str]]], settings: Mapping[str, Any]) -> str:
+    """Return a cell that asks the same with the same sampling settings.
+
+    Parameters
+    ----------
+    model
+        Name of the variable that holds the model.
+    conversations
+        Messages of each side, "tuned" and "base"; with the same words on both sides they are written once.
+    settings
+        Temperature, top_p, max_new_tokens, seed and stop.
+    """
+    options = [f"{name}={settings[name]!r}" for name in ("temperature", "top_p", "max_new_tokens", "seed")]
+    if settings.get("stop"):
+        options.append(f"stop={list(settings['stop'])!r}")
+    same = len({repr(messages) for messages in conversations.values()}) == 1
+    lines: list[str] = []
+    for side, messages in conversations.items():
+        if not lines or not same:
+            lines += ["messages = ["] + [f"    {message!r}," for message in messages] + ["]"]
+        lines.append(f"for piece in {model}.stream(messages, {', '.join(options)}, use={side!r}):")
+        lines.append('    print(piece, end="")')
+        lines.append("print()")
+    return "\n".join(lines) + "\n"
+
+
+def _model_expression(choice: Choice) -> str:
+    kind, _, rest = choice.model.partition(":")
+    if kind == "var":
+        return rest
+    if kind == "given":
+        return "model"
+    options = "".join(f", {name}={_literal(value)}" for name, value in (choice.load_options or {}).items())
+    return f"shadownb.load({rest!r}{options})"
+
+
+def _data_expression(choice: str, kind: str) -> str:
+    where, _, rest = choice.partition(":")
+    if where == "var":
+        return {"rows": f"shadownb.Dataset.from_list({rest})", "frame": f"shadownb.Dataset.from_pandas({rest})"}.get(kind, rest)
+    if where == "sample":
+        return f"shadownb.Dataset.sample({rest!r})"
+    if where == "file":
+        return f"shadownb.Dataset.load({rest!r})"
+    return "data"
+
+
+def _eval_expression(choice: Choice) -> str:
+    if isinstance(choice.eval_data, float) or choice.eval_data == "auto":
+        return repr(choice.eval_data)
+    return _data_expression(str(choice.eval_data), choice.eval_kind)
+
+
+def _plain(choice: str) -> str:
+    kind, _, rest = choice.partition(":")
+    return {"given": "model"}.get(kind, rest)
+
+
+def _literal(value: Any) -> str:
+    return repr(list(value)) if isinstance(value, tuple) else repr(value)

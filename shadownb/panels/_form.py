@@ -1,0 +1,154 @@
+"""The training form: the options of TrainConfig as data a front end can draw, and back.
+
+Nothing here knows an option by name: titles come from words, ranges and help from the field's metadata, messages from
+the ConfigError that the same value would raise in a cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from shadownb.engine import methods
+from shadownb.engine.config import ConfigField, TrainConfig, config_fields
+from shadownb.errors import ConfigError, ShadowError
+
+# Chosen by controls of their own in the panel.
+_ELSEWHERE = frozenset({"method"})
+
+_WORDS = {
+    "lora": "LoRA",
+    "rslora": "rsLoRA",
+    "r": "rank",
+    "lr": "learning rate",
+    "optim": "optimizer",
+    "num": "",
+    "max": "maximum",
+    "seq": "sequence",
+    "eval": "evaluation",
+    "grad": "gradient",
+    "grpo": "GRPO",
+    "k": "count",
+    "tau": "threshold",
+}
+
+GROUP_TITLES = {
+    "schedule": "Schedule",
+    "batch": "Batch",
+    "adapter": "Adapter",
+    "data": "What is trained",
+    "evaluation": "Evaluation",
+    "saving": "Checkpoints",
+    "preference": "Preferences",
+    "memory": "Memory",
+    "runtime": "Where and how",
+}
+
+
+def title_of(name: str) -> str:
+    """Return the words of an option's name as a form shows them."""
+    parts = name.removeprefix("per_device_train_").split("_")
+    words = " ".join(word for word in (_WORDS.get(part, part) for part in parts) if word)
+    return words[:1].upper() + words[1:]
+
+
+def form_fields() -> list[dict[str, Any]]:
+    """Return every option with the control it gets, in declaration order."""
+    return [_as_dict(field) for field in config_fields() if field.name not in _ELSEWHERE]
+
+
+def _as_dict(field: ConfigField) -> dict[str, Any]:
+    return {
+        "name": field.name,
+        "title": title_of(field.name),
+        "kind": field.kind,
+        "default": list(field.default) if isinstance(field.default, tuple) else field.default,
+        "help": field.help,
+        "group": field.group,
+        "group_title": GROUP_TITLES.get(field.group, field.group.capitalize()),
+        "advanced": field.advanced,
+        "unit": field.unit,
+        "optional": field.optional,
+        "choices": list(field.choices),
+        "minimum": field.minimum,
+        "exclusive_minimum": field.exclusive_minimum,
+        "maximum": field.maximum,
+    }
+
+
+def placeholders(method: str) -> dict[str, str]:
+    """Return what an empty field will mean for this method, where that is more than its default."""
+    spec = methods.get(method)
+    return {"learning_rate": f"{spec.default_learning_rate:g}"}
+
+
+def typed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the given options without those left empty, lists split into lines."""
+    kinds = {field.name: field.kind for field in config_fields()}
+    given: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, str) and not value.strip():
+            continue
+        if value is None or value == []:
+            continue
+        if kinds.get(name) == "list" and isinstance(value, str):
+            value = [line.strip() for line in value.splitlines() if line.strip()]
+        given[name] = value.strip() if isinstance(value, str) else value
+    return given
+
+
+def build(method: str, values: Mapping[str, Any], unsupported: Mapping[str, str]) -> tuple[TrainConfig | None, dict[str, str]]:
+    """Return the validated config, or None and one message for each option that stands in the way.
+
+    Parameters
+    ----------
+    method
+        Name of the chosen method.
+    values
+        Options as the form holds them: text for numbers, "" or None for "default".
+    unsupported
+        Options that the method cannot honour, with the reason; one of these that is set is a problem.
+    """
+    given = typed(values)
+    problems = {name: reason for name, reason in unsupported.items() if name in given and _differs(name, given[name])}
+    for name, value in given.items():
+        if name not in problems:
+            try:
+                TrainConfig(**{name: value})
+            except ConfigError as error:
+                problems[name] = message_of(error)
+    if problems:
+        return None, problems
+    try:
+        return TrainConfig(method=method, **_without_defaults(given)), {}
+    except ShadowError as error:
+        return None, {"": message_of(error)}
+
+
+def message_of(error: ShadowError) -> str:
+    """Return a short sentence fit to stand below one field."""
+    what = error.what.removeprefix("The options contradict each other: ")
+    if isinstance(error, ConfigError) and ": " in what and what.split("=", 1)[0].isidentifier():
+        what = what.split(": ", 1)[1].replace("input should be", "must be").rstrip(".")
+        what = what.replace("must be greater than or equal to", "must be at least")
+        what = what.replace("must be greater than", "must be above").replace("must be less than or equal to", "must be at most")
+        what = what.replace("must be less than", "must be below")
+        what = what.split(", unable to parse")[0].replace("a valid integer", "a whole number").replace("a valid number", "a number")
+    return what
+
+
+def _differs(name: str, value: Any) -> bool:
+    try:
+        return name in TrainConfig(**{name: value}).changed
+    except ConfigError:
+        return True
+
+
+def _without_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if _differs(name, value)}
+
+
+def changed_advanced(values: Mapping[str, Any]) -> int:
+    """Return how many advanced options are set to something else than their default."""
+    advanced = {field.name for field in config_fields() if field.advanced}
+    return sum(1 for name, value in typed(values).items() if name in advanced and _differs(name, value))

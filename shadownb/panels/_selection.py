@@ -1,0 +1,132 @@
+"""Selection: everything a user has chosen in the Train panel, and what follows from it. No widget, no thread."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from shadownb.engine.config import TrainConfig
+from shadownb.errors import ConfigError, DataError, ModelError
+
+from . import _choices, _code, _form, _plan
+
+AUTO_SHARE = 0.1
+SMALLEST_SHARE, LARGEST_SHARE = 0.01, 0.5
+
+
+@dataclass
+class Selection:
+    """The form's state.
+
+    Attributes
+    ----------
+    data_id, data
+        Choice id and the Dataset once it is open.
+    eval_kind
+        "none", "auto" (a tenth), "share" or "data".
+    model_id, model
+        Choice id and the model once it is in memory.
+    load_options
+        Options of ``shadownb.load`` that were given.
+    values
+        Options as typed: text for numbers, "" or None for "default".
+    config
+        The TrainConfig they stand for, or None while one is wrong.
+    """
+
+    data_id: str = ""
+    data: Any = None
+    eval_kind: str = "auto"
+    eval_share: float = AUTO_SHARE
+    eval_id: str = ""
+    eval_data: Any = None
+    model_id: str = ""
+    model: Any = None
+    load_options: dict[str, Any] = field(default_factory=dict)
+    method: str = "lora"
+    values: dict[str, Any] = field(default_factory=dict)
+    config: TrainConfig | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything needed for an estimate is there."""
+        return self.config is not None and self.data is not None and self.model is not None
+
+    def settle(self) -> dict[str, Any]:
+        """Build the config from the values and return the form's state for the front end."""
+        unsupported = _choices.unsupported_fields(self.method)
+        self.config, problems = _form.build(self.method, self.values, unsupported)
+        return {
+            "values": dict(self.values),
+            "problems": problems,
+            "unsupported": unsupported,
+            "resolved": _form.placeholders(self.method),
+            "changed_advanced": _form.changed_advanced(self.values),
+        }
+
+    def methods(self) -> list[dict[str, Any]]:
+        """Return the method picker's rows for this model and data."""
+        return _choices.method_choices(self.model, self.data.format if self.data is not None else None, self.config)
+
+    def evaluation(self) -> Any:
+        """Return ``eval_dataset`` as :meth:`Model.finetune` takes it."""
+        return {"auto": "auto", "share": self.eval_share, "data": self.eval_data}.get(self.eval_kind)
+
+    def plan(self) -> list[dict[str, str]]:
+        """Return what will really run; empty while something is missing."""
+        if not self.complete or self.config is None:
+            return []
+        valid = self.data.report.valid
+        held = {"auto": AUTO_SHARE, "share": self.eval_share}.get(self.eval_kind, 0.0)
+        words = f"{held:.0%} of the rows, held back" if held else ""
+        if self.eval_data is not None:
+            words = f"{len(self.eval_data):,} rows of {self.eval_id.partition(':')[2]}"
+        return _plan.plan_rows(self.config, self.data, self.model, words, valid - round(valid * held))
+
+    def code(self, names: Mapping[str, Any]) -> dict[str, str]:
+        """Return the same training as a Python cell and as a magic cell; empty while something is missing."""
+        if self.config is None or not self.data_id or not self.model_id:
+            return {}
+        evaluation = self.eval_id if self.eval_kind == "data" else self.evaluation()
+        choice = _code.Choice(
+            data=self.data_id,
+            model=self.model_id,
+            method=self.method,
+            options={name: value for name, value in self.config.changed.items() if name != "method"},
+            eval_data=evaluation or None,
+            data_kind=_kind(self.data_id, names),
+            eval_kind=_kind(self.eval_id, names),
+            load_options={} if _in_memory(self.model_id) else self.load_options,
+        )
+        return {"python": _code.as_python(choice), "magic": _code.as_magic(choice)}
+
+    def start(self) -> Any:
+        """Start training in the background and return the run.
+
+        Raises
+        ------
+        ShadowError
+            Something is missing, or the engine refuses.
+        """
+        if self.data is None:
+            raise DataError("No data is chosen.", fix="Choose data in the first part of the panel.")
+        if self.model is None:
+            raise ModelError("No model is loaded.", fix="Choose a model in the second part of the panel.")
+        if self.config is None:
+            raise ConfigError("An option is wrong.", fix="Mend the option that is marked.")
+        if self.eval_kind == "data" and self.eval_data is None:
+            raise DataError("No evaluation data is chosen.", fix="Choose it, or hold back a share of the rows.")
+        options = {name: value for name, value in self.config.changed.items() if name != "method"}
+        return self.model.finetune(
+            self.data, method=self.method, background=True, eval_dataset=self.evaluation(), **options
+        )
+
+
+def _in_memory(model_id: str) -> bool:
+    return model_id == "given" or model_id.startswith("var:")
+
+
+def _kind(choice: str, names: Mapping[str, Any]) -> str:
+    where, _, name = choice.partition(":")
+    return (_choices.kind_of(names.get(name)) if where == "var" else None) or "dataset"

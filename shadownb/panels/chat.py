@@ -1,0 +1,325 @@
+"""ChatPanel: talk to a model while or after it is trained, the base beside it on the same prompt and seed.
+
+Each side keeps a conversation of its own. Pieces go to the front end at most ten times a second as the ``delta`` trait;
+``turns`` always holds the whole, so a reload in the middle of an answer loses nothing.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from typing import Any
+
+import traitlets as t
+
+from shadownb.errors import ModelError
+
+from . import _choices
+from ._base import Panel, as_card
+from ._code import chat_as_python
+from ._worker import Worker
+
+_FLUSH_SECONDS = 0.1
+SIDES = ("tuned", "base")
+
+DEFAULTS: dict[str, Any] = {
+    "system": "",
+    "temperature": 0.7,
+    "top_p": 0.95,
+    "max_new_tokens": 256,
+    "seed": None,
+    "stop": [],
+    "compare": True,
+}
+
+
+class ChatPanel(Panel):
+    """Chat with a model; usable alone.
+
+    Parameters
+    ----------
+    model
+        A loaded model.
+    run
+        A run whose model answers; loaded from its newest checkpoint where it isn't in memory.
+    """
+
+    _bundle = "chat"
+
+    turns = t.List().tag(sync=True)
+    delta = t.Dict().tag(sync=True)
+    settings = t.Dict().tag(sync=True)
+    model_state = t.Dict({"stage": "none"}).tag(sync=True)
+    base_check = t.Dict({"stage": "none"}).tag(sync=True)
+    busy = t.Bool(False).tag(sync=True)
+    code = t.Dict().tag(sync=True)
+
+    def __init__(self, model: Any = None, run: Any = None) -> None:
+        self._model: Any = None
+        self._stop = threading.Event()
+        self._last_id = 0
+        super().__init__(settings=dict(DEFAULTS))
+        self._worker = Worker("ChatPanel worker", self.show_error)
+        if model is not None:
+            self.use(model)
+        elif run is not None:
+            self.use_run(run)
+
+    # -- for Python ----------------------------------------------------------------------------------------------
+
+    @property
+    def model(self) -> Any:
+        """The model that answers, or None."""
+        return self._model
+
+    def use(self, model: Any) -> None:
+        """Let another model answer from now on; the conversation stays."""
+        self._model = model
+        self.base_check = {"stage": "none"}
+        self.refresh()
+
+    def use_run(self, run: Any) -> None:
+        """Load the model of a run on the worker thread and let it answer."""
+        self.model_state = {"stage": "loading", "name": run.id, "phase": f"Loading the model of run {run.id}"}
+        self._worker.submit(lambda: self._load_run(run), key="load")
+
+    def refresh(self) -> None:
+        """Show again which step or checkpoint will answer."""
+        self.model_state = _describe(self._model)
+        self.code = self._as_code()
+
+    def ask(self, prompt: str) -> None:
+        """Queue a prompt, as if it had been typed; returns at once."""
+        self._do_send(prompt)
+
+    def stop(self) -> None:
+        """Stop the answer that is being written; what is there stays."""
+        self._do_stop()
+
+    def settle(self, timeout: float | None = 30.0) -> bool:
+        """Wait until commands are handled and nothing is loaded or answered any more; False if that took longer."""
+        return super().settle(timeout) and self._worker.wait(timeout)
+
+    # -- commands of the front end: short, on any thread -----------------------------------------------------------
+
+    def _do_send(self, prompt: str) -> None:
+        text = prompt.strip()
+        if not text or self.busy:
+            return
+        if self._model is None:
+            raise ModelError("There is no model to talk to.", fix="Load one in a cell: ChatPanel(shadownb.load(\"smollm2-135m\")).")
+        self._last_id += 1
+        seed = self.settings.get("seed")
+        seed = secrets.randbelow(2**31) if seed is None else seed
+        sides = SIDES if self.settings["compare"] and _can_compare(self._model) else SIDES[:1]
+        turn = {"id": self._last_id, "prompt": text, "seed": seed, "sides": {side: _empty_side() for side in sides}}
+        self.error = {}
+        self._stop.clear()
+        self.busy = True
+        self.turns = [*self.turns, turn]
+        self.code = self._as_code()
+        self._worker.submit(lambda: self._answer(turn, dict(self.settings)))
+
+    def _do_stop(self) -> None:
+        self._stop.set()
+
+    def _do_clear(self) -> None:
+        self._stop.set()
+        self._worker.submit(self._forget)
+
+    def _do_settings(self, values: dict[str, Any]) -> None:
+        known = {name: value for name, value in values.items() if name in DEFAULTS}
+        self.settings = {**self.settings, **_checked(known)}
+        self.code = self._as_code()
+
+    def _do_refresh(self) -> None:
+        self.refresh()
+
+    def _do_check_base(self) -> None:
+        self._worker.submit(self._check_base, key="check")
+
+    # -- jobs of the worker thread -------------------------------------------------------------------------------
+
+    def _load_run(self, run: Any) -> None:
+        from shadownb.engine import models
+
+        try:
+            self.use(models.load(run.id))
+        except Exception as error:
+            self.model_state = {"stage": "failed", "name": run.id, "error": as_card(error)}
+
+    def _forget(self) -> None:
+        self.turns = []
+        self.error = {}
+        self.code = self._as_code()
+
+    def _answer(self, turn: dict[str, Any], settings: dict[str, Any]) -> None:
+        try:
+            for name, side in turn["sides"].items():
+                if self._stop.is_set():
+                    side.update(status="stopped", note="stopped before it began")
+                else:
+                    self._answer_side(turn, name, side, settings)
+        finally:
+            self.busy = False
+            self._publish()
+        # Comparing every weight takes as long as loading them; not while a run needs the machine.
+        if "base" in turn["sides"] and self.base_check["stage"] == "none" and not _is_training(self._model):
+            self._check_base()
+
+    def _answer_side(self, turn: dict[str, Any], name: str, side: dict[str, Any], settings: dict[str, Any]) -> None:
+        model = self._model
+        waits = _is_training(model)
+        side["status"] = "waiting"
+        side["note"] = "waiting for the training step to end" if waits else ""
+        self._publish()
+        began = time.perf_counter()
+        try:
+            stream = model.stream(
+                self._messages(turn, name, settings["system"]),
+                max_new_tokens=settings["max_new_tokens"],
+                temperature=settings["temperature"],
+                top_p=settings["top_p"],
+                stop=settings["stop"] or None,
+                seed=turn["seed"],
+                use=name,
+                should_stop=self._stop.is_set,
+            )
+            self._copy(stream, turn["id"], name, side)
+        except Exception as error:
+            side.update(status="failed", error=as_card(error))
+        else:
+            side["status"] = "stopped" if self._stop.is_set() else "done"
+        side.update(note="", seconds=round(time.perf_counter() - began, 2), badge=side["badge"] or _badge(model, name))
+        self._publish()
+
+    def _copy(self, stream: Any, turn_id: int, name: str, side: dict[str, Any]) -> None:
+        """Take the pieces of an answer over and pass them on in batches."""
+        pending, last = "", 0.0
+        for piece in stream:
+            if side["status"] != "streaming":
+                side.update(status="streaming", note="", badge=_badge(self._model, name))
+                self._publish()
+            side["tokens"] += 1
+            pending += piece
+            if time.perf_counter() - last >= _FLUSH_SECONDS:
+                self._flush(turn_id, name, side, pending)
+                pending, last = "", time.perf_counter()
+        self._flush(turn_id, name, side, pending)
+        if stream.completion is not None:
+            side.update(tokens=stream.completion.completion_tokens, finish=stream.completion.finish_reason)
+
+    def _flush(self, turn_id: int, name: str, side: dict[str, Any], pending: str) -> None:
+        if pending:
+            at = _utf16(side["text"])
+            side["text"] += pending
+            delta = {"turn": turn_id, "side": name, "at": at, "text": pending}
+            self.delta = {**delta, "status": side["status"], "tokens": side["tokens"]}
+
+    def _check_base(self) -> None:
+        model = self._model
+        if model is None:
+            return
+        self.base_check = {"stage": "loading"}
+        try:
+            ok, detail = model.verify_base()
+            self.base_check = {"stage": "ready", "ok": bool(ok), "detail": str(detail), "hash": model.base_hash[:12]}
+        except Exception as error:
+            self.base_check = {"stage": "failed", "error": as_card(error)}
+
+    # -- helpers -------------------------------------------------------------------------------------------------
+
+    def _messages(self, turn: dict[str, Any], name: str, system: str) -> list[dict[str, str]]:
+        """Return this side's own conversation up to and with the turn's prompt."""
+        messages = [{"role": "system", "content": system.strip()}] if system.strip() else []
+        for earlier in self.turns:
+            if earlier["id"] >= turn["id"]:
+                break
+            side = earlier["sides"].get(name)
+            if side and side["text"] and side["status"] in ("done", "stopped"):
+                messages += [
+                    {"role": "user", "content": earlier["prompt"]},
+                    {"role": "assistant", "content": side["text"]},
+                ]
+        return [*messages, {"role": "user", "content": turn["prompt"]}]
+
+    def _publish(self) -> None:
+        """Send the whole conversation; its dicts are changed in place, which traitlets can't see."""
+        self.send_state("turns")
+
+    def _as_code(self) -> dict[str, str]:
+        turn = self.turns[-1] if self.turns else None
+        prompt = turn["prompt"] if turn else "Hello"
+        last = turn or {"id": 1, "prompt": prompt, "seed": self.settings.get("seed"), "sides": {}}
+        sides = list(last["sides"]) or ["tuned"]
+        namespace = _choices.user_namespace()
+        return {
+            "python": chat_as_python(
+                _choices.name_of(self._model, namespace) or "model",
+                {side: self._messages(last, side, self.settings["system"]) for side in sides},
+                {**self.settings, "seed": last["seed"]},
+            )
+        }
+
+
+def _empty_side() -> dict[str, Any]:
+    return {
+        "status": "queued",
+        "text": "",
+        "badge": "",
+        "note": "",
+        "tokens": 0,
+        "finish": "",
+        "seconds": None,
+        "error": None,
+    }
+
+
+def _describe(model: Any) -> dict[str, Any]:
+    if model is None:
+        return {"stage": "none"}
+    return {
+        "stage": "ready",
+        "name": model.name,
+        "base_hash": model.base_hash[:12],
+        "tuned": _badge(model, "tuned"),
+        "base": _badge(model, "base"),
+        "training": _is_training(model),
+        "can_compare": _can_compare(model),
+    }
+
+
+def _is_training(model: Any) -> bool:
+    run = getattr(model, "active_run", None)
+    return run is not None
+
+
+def _can_compare(model: Any) -> bool:
+    return model.trained is not None or _is_training(model)
+
+
+def _badge(model: Any, side: str) -> str:
+    """Return which weights answer: the base, a live step, or a finished run's step."""
+    return "the base, without what was trained" if side == "base" else str(model.answering)
+
+
+def _checked(values: dict[str, Any]) -> dict[str, Any]:
+    """Return sampling settings with their types and ranges held."""
+    ranges = {"temperature": (0.0, 2.0, float), "top_p": (0.01, 1.0, float), "max_new_tokens": (1, 32768, int)}
+    checked = dict(values)
+    for name, (low, high, kind) in ranges.items():
+        if name in checked:
+            try:
+                checked[name] = min(high, max(low, kind(float(checked[name]))))
+            except (TypeError, ValueError):
+                checked[name] = DEFAULTS[name]
+    if "seed" in checked:
+        text = str(checked["seed"]).strip()
+        checked["seed"] = int(text) if text.isdigit() else None
+    return checked
+
+
+def _utf16(text: str) -> int:
+    """Return the length as JavaScript counts it."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2

@@ -1,0 +1,249 @@
+"""RunPanel: watch a run, live or past, and stop, pause or resume it.
+
+The run's watcher thread calls back at most four times a second; each call queues one tick on the panel's writer, which
+sends a small ``status`` and the new points of the curves (``delta``). A page that loads later gets everything from
+:meth:`RunPanel.get_state`, computed at that moment and never sent otherwise. Displaying the panel makes two outputs:
+the widget, and a static snapshot that is still there when the kernel is gone.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import traitlets as t
+
+from shadownb.engine.runs.state import ENDED
+
+from ._base import Panel
+from ._feed import CurveFeed
+from ._snapshot import STATUS_WORDS, snapshot_bundle
+
+_SHOWN_METRICS = ("loss", "learning_rate", "grad_norm", "tokens_per_s", "peak_memory_gb", "tokens")
+_KEPT_SAMPLES = 12  # evaluations whose sampled answers the page gets
+_SAMPLE_LENGTH = 800  # characters of one of them
+
+
+class RunPanel(Panel):
+    """The live view of one run.
+
+    Parameters
+    ----------
+    run
+        A run handle: of this kernel or another process, active or ended.
+    """
+
+    _bundle = "run"
+    _charts = True
+
+    about = t.Dict(help="Run id, method, model, folder.").tag(sync=True)
+    status = t.Dict(help="Everything small that changes with each step.").tag(sync=True)
+    delta = t.Dict(help="New points of the curves.").tag(sync=True)
+    snapshot = t.Dict(help="Whole curves; a page that loads gets all of them.").tag(sync=True)
+    samples = t.List(help="Answers sampled at evaluations.").tag(sync=True)
+    checkpoints = t.List().tag(sync=True)
+    warnings = t.List().tag(sync=True)
+    failure = t.Dict(help="Why the run failed, as a card, or empty.").tag(sync=True)
+    code = t.Dict(help="What does the same in a cell.").tag(sync=True)
+
+    def __init__(self, run: Any) -> None:
+        self._run = run
+        self._feed = CurveFeed()
+        self._displays: list[Any] = []
+        self._milestone: tuple[Any, ...] = ()
+        self._samples_known: tuple[int, int] | None = None
+        self._samples_shown: list[dict[str, Any]] = []
+        state = run.state
+        # Before the model opens: what its first snapshot has beyond this, the first delta repeats and the page drops.
+        self._feed.begin(state)
+        super().__init__(about=_about(run), code=_code(run.id), **self._values(state))
+        self._unsubscribe = run.subscribe(self._on_state)
+
+    @property
+    def run(self) -> Any:
+        """The run that is shown."""
+        return self._run
+
+    def close(self) -> None:
+        """Stop following the run and take the panel off the page; the run goes on."""
+        self._unsubscribe()
+        super().close()
+
+    # -- from the run to the page ----------------------------------------------------------------------------------
+
+    def _on_state(self, state: Any) -> None:
+        self._writer.submit(lambda: self._tick(state), key="tick")
+
+    def _tick(self, state: Any) -> None:
+        values = self._values(state)
+        delta, snapshot = self._feed.advance(state, final=values["status"]["status"] in ENDED)
+        if delta is not None:
+            values["delta"] = delta
+        if snapshot is not None:
+            values["snapshot"] = snapshot
+        self.write(**values)
+        self._refresh_displays(state)
+
+    def _values(self, state: Any) -> dict[str, Any]:
+        return {
+            "status": _status(state, self._run.status),
+            "samples": self._samples_of(state),
+            "checkpoints": [_plain(c) for c in state.checkpoints],
+            "warnings": list(state.warnings),
+            "failure": state.error or {},
+        }
+
+    def _samples_of(self, state: Any) -> list[dict[str, Any]]:
+        known = (state.attempt, len(state.samples))
+        if known != self._samples_known:
+            self._samples_known = known
+            self._samples_shown = _samples(state)
+        return self._samples_shown
+
+    def get_state(self, key: Any = None, drop_defaults: bool = False) -> dict[str, Any]:
+        """Return the synced state, for a new page with the whole curves as they are now."""
+        with self._gate:
+            state = super().get_state(key, drop_defaults)
+            if key is None:
+                state["snapshot"] = self._feed.snapshot(self._run.state)
+                state["delta"] = {}
+            return state
+
+    # -- from the page to the run: each call only enqueues ---------------------------------------------------------
+
+    def _do_resync(self) -> None:
+        self.snapshot = self._feed.snapshot(self._run.state)
+
+    def _do_stop(self) -> None:
+        self._run.stop(save=True)
+
+    def _do_discard(self) -> None:
+        self._run.discard()
+
+    def _do_pause(self) -> None:
+        self._run.pause()
+
+    def _do_resume(self) -> None:
+        self._run.resume()
+
+    # -- the static snapshot ---------------------------------------------------------------------------------------
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        data, metadata = self._repr_mimebundle_() or ({"text/plain": repr(self)}, {})
+        display(data, metadata=metadata, raw=True)
+        state = self._run.state
+        data, metadata = snapshot_bundle(state, self._title)
+        self._displays.append(display(data, metadata=metadata, raw=True, display_id=True))
+        self._milestone = _milestone(state)
+
+    def _refresh_displays(self, state: Any) -> None:
+        milestone = _milestone(state)
+        if not self._displays or milestone == self._milestone:
+            return
+        self._milestone = milestone
+        data, metadata = snapshot_bundle(state, self._title)
+        for handle in self._displays:
+            if handle is not None:  # there is none outside of IPython
+                handle.update(data, metadata=metadata, raw=True)
+
+    @property
+    def _title(self) -> str:
+        return "  ".join(str(self.about[k]) for k in ("method", "model", "id") if self.about.get(k))
+
+    def __repr__(self) -> str:
+        status = self._run.status
+        return f"RunPanel({self._run.id}: {STATUS_WORDS.get(status, status)})"
+
+
+def _about(run: Any) -> dict[str, Any]:
+    return {
+        "id": run.id,
+        "method": getattr(run.config, "method", ""),
+        "model": str(getattr(run, "model_name", "") or ""),
+        "path": str(run.path),
+    }
+
+
+def _code(run_id: str) -> dict[str, str]:
+    python = "\n".join(
+        (
+            "import shadownb as snb",
+            f'run = snb.runs.load("{run_id}")',
+            "run.figure()            # the curves, as a plotly figure",
+            "# run.wait()            # block until it ends",
+            "# run.stop()            # stop and save",
+        )
+    )
+    following = "\n".join(
+        (
+            "import shadownb as snb",
+            f'model = snb.load("{run_id}")',
+            'model.chat([{"role": "user", "content": "..."}])',
+            'model.save("my-adapter")',
+        )
+    )
+    return {"python": python, "next": following, "magic": f"%shadow plot {run_id}"}
+
+
+def _status(state: Any, status: str) -> dict[str, Any]:
+    return {
+        "status": status,
+        "phase": {k: v for k, v in state.phase.items() if v not in (None, "")},
+        "step": state.step,
+        "total": state.total_steps,
+        "epoch": round(state.epoch, 3),
+        "attempt": state.attempt,
+        "elapsed": round(state.elapsed_s, 1),
+        "eta": None if state.eta_s is None else round(state.eta_s, 1),
+        "stopping": state.stopping,
+        "last": {k: _number(state.last[k]) for k in _SHOWN_METRICS if state.last.get(k) is not None},
+        "best": state.best and {"step": state.best["step"], "eval_loss": _number(state.best["eval_loss"])},
+    }
+
+
+def _number(value: float) -> float:
+    return float(f"{value:.6g}")
+
+
+def _plain(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    return {**checkpoint, "path": str(checkpoint["path"])}
+
+
+def _samples(state: Any) -> list[dict[str, Any]]:
+    """Return the last evaluations' answers, shortened; those kept in a file are read from it."""
+    shown = []
+    for sample in state.samples[-_KEPT_SAMPLES:]:
+        items = sample.get("items")
+        if items is None:
+            items = _read_items(str(sample.get("path", "")))
+        shown.append(
+            {
+                "step": sample["step"],
+                "items": [
+                    {"prompt": _short(i.get("prompt", "")), "completion": _short(i.get("completion", ""))} for i in items
+                ],
+            }
+        )
+    return shown
+
+
+def _read_items(path: str) -> list[dict[str, Any]]:
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        return [json.loads(line) for line in lines if line.strip()]
+    except (OSError, ValueError):
+        return []
+
+
+def _short(text: Any) -> str:
+    text = text if isinstance(text, str) else json.dumps(text, ensure_ascii=False)
+    return text if len(text) <= _SAMPLE_LENGTH else text[: _SAMPLE_LENGTH - 1] + "…"
+
+
+def _milestone(state: Any) -> tuple[Any, ...]:
+    """Return what a new snapshot is due for: an evaluation, a change of status, each quarter of the way."""
+    quarter = 4 * state.step // state.total_steps if state.total_steps else 0
+    return (state.status, len(state.evals), quarter, state.step > 1)

@@ -1,0 +1,293 @@
+"""TrainPanel: choose data, model, method and options, see what will run and what it costs, and start it.
+
+All state lives in traits, so a reload shows it again. Commands of the page run on the panel's writer thread and only
+change the selection; opening data, loading, counting, estimating and starting happen on its worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import traitlets as t
+
+from . import _choices, _form
+from ._base import Panel, as_card
+from ._selection import LARGEST_SHARE, SMALLEST_SHARE, Selection
+from ._worker import Background
+
+_NOTHING: dict[str, Any] = {"stage": "none"}
+
+
+class TrainPanel(Panel):
+    """The form that starts a run; usable alone.
+
+    Parameters
+    ----------
+    model, dataset
+        What is chosen at first (a Model; a Dataset, list of rows or DataFrame); both can be chosen in the panel.
+    namespace
+        Where variables are looked up; None means the notebook's.
+    """
+
+    _bundle = "train"
+
+    choices = t.Dict(help="Data and models that can be picked.").tag(sync=True)
+    data_state = t.Dict(_NOTHING, help="The chosen data: stage, format, counts, preview, error.").tag(sync=True)
+    eval_state = t.Dict({"kind": "auto"}, help="The evaluation choice.").tag(sync=True)
+    model_state = t.Dict(_NOTHING, help="The chosen model: stage, phase, figures, error.").tag(sync=True)
+    method = t.Unicode("lora").tag(sync=True)
+    methods = t.List(help="The method picker's rows, blocked ones with the reason.").tag(sync=True)
+    hardware = t.Dict(help="What hardware.detect() found.").tag(sync=True)
+    fields = t.List(help="TrainConfig's options as a form needs them.").tag(sync=True)
+    form = t.Dict(help="Values, problems by field, what the method can't honour.").tag(sync=True)
+    inspection = t.Dict(_NOTHING, help="One row as tokens, the trained ones marked.").tag(sync=True)
+    plan = t.List(help="What will really run: label, value, reason.").tag(sync=True)
+    estimate = t.Dict(_NOTHING, help="Estimated memory and time.").tag(sync=True)
+    code = t.Dict(help="The same training as code.").tag(sync=True)
+    run_state = t.Dict(_NOTHING, help="The run started last from here.").tag(sync=True)
+
+    def __init__(self, model: Any = None, dataset: Any = None, namespace: Mapping[str, Any] | None = None) -> None:
+        self._namespace = namespace
+        self._given_model, self._given_data = model, dataset
+        self._files: tuple[str, ...] = ()
+        self._chosen = Selection()
+        self._run: Any = None
+        self._starters: list[Callable[[Any], None]] = []
+        super().__init__(fields=_form.form_fields())
+        self._heavy = Background("TrainPanel worker", self._writer)
+        self._do_refresh()
+        self._heavy.submit("hardware", _choices.find_hardware, lambda found: self.write(hardware=found), self.show_error)
+        if model is not None:
+            self._do_choose_model(self._id_of(model))
+        if dataset is not None:
+            self._do_choose_data(self._id_of(dataset))
+
+    # -- for Python ----------------------------------------------------------------------------------------------
+
+    @property
+    def dataset(self) -> Any:
+        """The chosen Dataset, or None."""
+        return self._chosen.data
+
+    @property
+    def model(self) -> Any:
+        """The chosen model if it is loaded, or None."""
+        return self._chosen.model
+
+    @property
+    def config(self) -> Any:
+        """The TrainConfig that the form stands for, or None while an option is wrong."""
+        return self._chosen.config
+
+    @property
+    def run(self) -> Any:
+        """The run started last from this panel, or None."""
+        return self._run
+
+    def on_start(self, callback: Callable[[Any], None]) -> None:
+        """Call ``callback(run)`` on the panel's writer thread when a run has been started."""
+        self._starters.append(callback)
+
+    def settle(self, timeout: float | None = 30.0) -> bool:
+        """Wait until everything that was asked for is done: commands, loading, counting, estimating, starting."""
+        # What a result leads to may be another job, so the writer comes last and the worker is asked again.
+        return super().settle(timeout) and self._heavy.wait(timeout) and self._heavy.wait(timeout)
+
+    # -- commands of the page ------------------------------------------------------------------------------------
+
+    def _do_refresh(self) -> None:
+        """Look at the notebook's variables and the registered methods again."""
+        names = self._names()
+        data = _choices.data_choices(names, self._given_data, self._files)
+        models = _choices.model_choices(names, self._given_model)
+        self.write(choices={"data": data, "models": models})
+        self._settle_form()
+
+    def _do_choose_data(self, choice: str = "") -> None:
+        """Open data; an empty choice takes it away."""
+        self._chosen.data, self._chosen.data_id = None, choice
+        self.write(data_state={"stage": "loading", "choice": choice} if choice else _NOTHING, inspection=_NOTHING)
+        self._settle_form()
+        if choice:
+            names = self._names()
+            self._heavy.submit(
+                "data",
+                lambda: _with_description(_choices.open_data(choice, names, self._given_data)),
+                self._data_ready,
+                lambda error: self.write(data_state=_failed(choice, error)),
+            )
+        else:
+            self._heavy.cancel("data")
+
+    def _do_choose_eval(self, how: str, share: float | None = None, choice: str = "") -> None:
+        """Choose what is evaluated on: "none", "auto", a "share" of the rows or other "data"."""
+        chosen = self._chosen
+        chosen.eval_kind, chosen.eval_data, chosen.eval_id = how, None, choice
+        self._heavy.cancel("eval")
+        state: dict[str, Any] = {"kind": how, "choice": choice}
+        if how == "share":
+            chosen.eval_share = min(LARGEST_SHARE, max(SMALLEST_SHARE, float(share or chosen.eval_share)))
+            state["share"] = chosen.eval_share
+        elif how == "data" and choice:
+            names = self._names()
+            state["stage"] = "loading"
+            self._heavy.submit(
+                "eval",
+                lambda: _choices.open_data(choice, names, self._given_data),
+                self._eval_ready,
+                lambda error: self.write(eval_state={"kind": how, **_failed(choice, error)}),
+            )
+        self.write(eval_state=state)
+        self._settle_form()
+
+    def _do_choose_model(self, choice: str = "") -> None:
+        """Choose a model; one in memory is taken at once, another one waits for ``load_model``."""
+        self._chosen.model, self._chosen.model_id = None, choice
+        self._heavy.cancel("model")
+        self.write(model_state=self._model_stage("chosen") if choice else _NOTHING, inspection=_NOTHING)
+        self._settle_form()
+        if choice == "given" or choice.startswith("var:"):
+            model = _choices.loaded_model(choice, self._names(), self._given_model)
+            self._get_model(lambda: model, f"Reading {model.name}")
+
+    def _do_load_options(self, quantize: str = "", device: str = "") -> None:
+        """Choose how the model is loaded; one that was loaded before has to be loaded again."""
+        self._chosen.load_options = {name: v for name, v in (("quantize", quantize), ("device", device)) if v}
+        self._do_choose_model(self._chosen.model_id)
+
+    def _do_load_model(self) -> None:
+        """Load the chosen model."""
+        if self.model_state["stage"] in ("chosen", "failed"):
+            name, options = self._chosen.model_id.partition(":")[2], dict(self._chosen.load_options)
+            self._get_model(lambda: _choices.load_model(name, options), f"Loading {name}")
+
+    def _get_model(self, get: Callable[[], Any], phase: str) -> None:
+        def work() -> tuple[Any, dict[str, Any]]:
+            model = get()
+            return model, _choices.describe_model(model)
+
+        self.write(model_state=self._model_stage("loading", phase=phase))
+        self._heavy.submit(
+            "model",
+            work,
+            self._model_ready,
+            lambda error: self.write(model_state=self._model_stage("failed", error=as_card(error))),
+        )
+
+    def _model_stage(self, stage: str, **more: Any) -> dict[str, Any]:
+        chosen = self._chosen
+        name = chosen.model_id.partition(":")[2]
+        return {"name": name, **more, "stage": stage, "choice": chosen.model_id, "load_options": chosen.load_options}
+
+    def _do_choose_method(self, name: str) -> None:
+        """Choose a registered method."""
+        self._chosen.method = name
+        self.write(method=name)
+        self._settle_form()
+
+    def _do_set(self, values: dict[str, Any]) -> None:
+        """Change options; "" or None means the default."""
+        self._chosen.values.update(values)
+        self._settle_form()
+
+    def _do_reset(self) -> None:
+        """Set all options back to their defaults."""
+        self._chosen.values = {}
+        self._settle_form()
+
+    def _do_inspect(self, row: int = 0) -> None:
+        """Show one row as the tokens the model will see."""
+        data, model, config = self._chosen.data, self._chosen.model, self._chosen.config
+        if data is None or model is None:
+            self.write(inspection=_NOTHING)
+            return
+        loss_on = config.loss_on if config is not None else "assistant"
+        self.write(inspection={**self.inspection, "stage": "loading", "row": row})
+        self._heavy.submit(
+            "inspect",
+            lambda: data.inspect(model, row=row, loss_on=loss_on).to_dict(),
+            lambda found: self.write(inspection={**found, "stage": "ready", "row": row}),
+            lambda error: self.write(inspection={"stage": "failed", "row": row, "error": as_card(error)}),
+        )
+
+    def _do_start(self) -> None:
+        """Start training in the background."""
+        if self.run_state["stage"] not in ("starting", "active"):
+            self.write(run_state={"stage": "starting"})
+            self._heavy.submit("start", self._chosen.start, self._started, self._not_started)
+
+    # -- results of the worker, on the writer thread -------------------------------------------------------------
+
+    def _data_ready(self, found: tuple[Any, dict[str, Any]]) -> None:
+        data, state = found
+        self._chosen.data = data
+        choice = self._chosen.data_id
+        self.write(data_state={**state, "stage": "ready", "choice": choice})
+        if choice.startswith("file:") and choice.removeprefix("file:") not in self._files:
+            self._files = (*self._files, choice.removeprefix("file:"))
+            self._do_refresh()
+        self._settle_form()
+
+    def _eval_ready(self, data: Any) -> None:
+        self._chosen.eval_data = data
+        self.write(eval_state={"kind": "data", "choice": self._chosen.eval_id, "stage": "ready", "rows": len(data)})
+        self._settle_form()
+
+    def _model_ready(self, found: tuple[Any, dict[str, Any]]) -> None:
+        self._chosen.model, description = found
+        self.write(model_state=self._model_stage("ready", **description))
+        self._settle_form()
+
+    def _started(self, run: Any) -> None:
+        self._run = run
+        self.write(run_state={"stage": "active", "id": run.id, "status": run.status})
+        for callback in self._starters:
+            callback(run)
+        run.subscribe(lambda state: self._writer.submit(lambda: self._follow(run, state.status)))
+
+    def _not_started(self, error: Exception) -> None:
+        self.write(run_state=_NOTHING, error=as_card(error))
+
+    def _follow(self, run: Any, status: str) -> None:
+        active = status in ("queued", "running", "paused")
+        state = {"stage": "active" if active else "ended", "id": run.id, "status": status}
+        if run is self._run and state != self.run_state:
+            self.write(run_state=state)
+            model = self._chosen.model
+            if not active and model is not None:  # it carries another trained state now
+                self._get_model(lambda: model, f"Reading {model.name}")
+
+    # -- what follows from the choices ---------------------------------------------------------------------------
+
+    def _settle_form(self) -> None:
+        chosen = self._chosen
+        form = chosen.settle()
+        self.write(form=form, methods=chosen.methods(), code=chosen.code(self._names()), plan=chosen.plan())
+        if not chosen.complete:
+            self._heavy.cancel("estimate")
+            self.write(estimate=_NOTHING)
+            return
+        self.write(estimate={**self.estimate, "stage": "loading"})
+        data, model, config = chosen.data, chosen.model, chosen.config
+        self._heavy.submit(
+            "estimate",
+            lambda: _choices.estimate(model, config, data),
+            lambda found: self.write(estimate={**found, "stage": "ready"}),
+            lambda error: self.write(estimate={"stage": "failed", "error": as_card(error)}),
+        )
+
+    def _names(self) -> Mapping[str, Any]:
+        return self._namespace if self._namespace is not None else _choices.user_namespace()
+
+    def _id_of(self, value: Any) -> str:
+        name = _choices.name_of(value, self._names())
+        return f"var:{name}" if name else "given"
+
+
+def _failed(choice: str, error: Exception) -> dict[str, Any]:
+    return {"stage": "failed", "choice": choice, "error": as_card(error)}
+
+
+def _with_description(data: Any) -> tuple[Any, dict[str, Any]]:
+    return data, _choices.describe_data(data)

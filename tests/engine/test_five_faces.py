@@ -1,0 +1,141 @@
+"""One config, five faces: API, panel form, %shadow option, command-line flag and YAML key are the same set."""
+
+from __future__ import annotations
+
+import click
+import pytest
+import yaml
+
+from shadownb import magics
+from shadownb._verbs import verbs_for
+from shadownb._verbs.face import Face
+from shadownb._verbs.options import ConfigOption
+from shadownb._verbs.train import read_yaml
+from shadownb.cli import ShellFace
+from shadownb.engine.config import TrainConfig, config_fields
+from shadownb.panels import _form
+
+API = set(TrainConfig.model_fields)
+FACES = [magics.NotebookFace, ShellFace]
+
+
+def train_options(face: type[Face]) -> dict[str, click.Option]:
+    """Return the options of ``train`` by the flag a user types."""
+    params = verbs_for(face).commands["train"].params
+    return {
+        flag: param
+        for param in params
+        if isinstance(param, click.Option)
+        for flag in param.opts
+    }
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_flags_are_the_config_fields(face: type[Face]) -> None:
+    generated = {
+        flag
+        for flag, option in train_options(face).items()
+        if isinstance(option, ConfigOption)
+    }
+    assert generated == {f"--{name.replace('_', '-')}" for name in API}
+
+
+def test_panel_form_is_the_config_fields() -> None:
+    # The method has a picker of its own in the panel.
+    assert {field["name"] for field in _form.form_fields()} | {"method"} == API
+
+
+def test_yaml_keys_are_the_config_fields() -> None:
+    written = yaml.safe_load(TrainConfig().to_yaml())
+    assert set(written) == API
+    assert set(read_yaml(TrainConfig().to_yaml(), ShellFace())) == API
+
+
+def test_yaml_that_a_run_writes_is_accepted_and_equal() -> None:
+    config = TrainConfig(
+        max_steps=7,
+        learning_rate=1e-3,
+        sample_prompts=["a, b", "c"],
+        target_modules="q_proj,v_proj",
+    )
+    assert TrainConfig(**read_yaml(config.to_yaml(), ShellFace())) == config
+
+
+@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize("field", config_fields(), ids=lambda field: field.name)
+def test_help_choices_and_kind_come_from_the_field(
+    face: type[Face], field: object
+) -> None:
+    from shadownb.engine.config import ConfigField
+
+    assert isinstance(field, ConfigField)
+    option = train_options(face)[f"--{field.name.replace('_', '-')}"]
+    assert (option.help or "").startswith(field.help)
+    assert option.multiple == (field.kind == "list")
+    assert bool(option.is_bool_flag) == (field.kind == "bool")
+    if field.choices:
+        assert isinstance(option.type, click.Choice)
+        assert tuple(option.type.choices) == field.choices
+
+
+@pytest.mark.parametrize("field", config_fields(), ids=lambda field: field.name)
+def test_a_typed_default_is_the_default(field: object) -> None:
+    """Typing the default of any option gives the config that leaving it out gives."""
+    from shadownb.engine.config import ConfigField
+
+    assert isinstance(field, ConfigField)
+    if field.default is None and field.kind == "bool":
+        pytest.skip("an unset switch cannot be typed")
+    flag = f"--{field.name.replace('_', '-')}"
+    if field.kind == "bool":
+        words = [flag if field.default else flag.replace("--", "--no-", 1)]
+    elif field.kind == "list":
+        words = [part for value in field.default for part in (flag, value)]
+    else:
+        words = [flag, "none" if field.default is None else str(field.default)]
+    assert parsed(words) == TrainConfig()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--max-steps", "40"], {"max_steps": 40}),
+        (["--max_steps", "40"], {"max_steps": 40}),
+        (["--learning-rate=2e-4"], {"learning_rate": 2e-4}),
+        (["--eval-steps", "10"], {"eval_steps": 10}),
+        (["--eval-steps", "0.25"], {"eval_steps": 0.25}),
+        (["--packing", "--no-use-rslora"], {"packing": True}),
+        (
+            ["--sample-prompts", "a, b", "--sample-prompts", "c"],
+            {"sample_prompts": ("a, b", "c")},
+        ),
+        (
+            ["--target-modules", "q_proj,v_proj"],
+            {"target_modules": ("q_proj", "v_proj")},
+        ),
+        (
+            ["--lr-scheduler-type", "cosine_with_min_lr"],
+            {"lr_scheduler_type": "cosine_with_min_lr"},
+        ),
+        (["--no-train-on-completions"], {"loss_on": "all"}),
+    ],
+)
+def test_typed_values_reach_the_config(
+    words: list[str], expected: dict[str, object]
+) -> None:
+    config = parsed(words)
+    for name, value in expected.items():
+        assert getattr(config, name) == value
+        assert type(getattr(config, name)) is type(value)
+
+
+def parsed(words: list[str]) -> TrainConfig:
+    """Return the config that typed flags make."""
+    from shadownb._verbs.options import given
+
+    with (
+        verbs_for(ShellFace)
+        .commands["train"]
+        .make_context("train", words, obj=ShellFace())
+    ):
+        return TrainConfig(**given(API))

@@ -1,0 +1,337 @@
+"""%shadow and %%shadow in a real kernel: what is printed, returned, completed and taken away again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jupyter_client.blocking.client import BlockingKernelClient
+from jupyter_client.manager import KernelManager
+
+_PATIENCE = 120  # seconds until a message that never comes fails a test
+
+
+@dataclass
+class Outcome:
+    """Everything one cell put out."""
+
+    stdout: str = ""
+    stderr: str = ""
+    results: list[dict[str, Any]] = field(default_factory=list)
+    displays: list[dict[str, Any]] = field(default_factory=list)
+    error: dict[str, Any] | None = None
+    status: str = ""
+
+    @property
+    def silent(self) -> bool:
+        return not (
+            self.stdout or self.stderr or self.results or self.displays or self.error
+        )
+
+
+class Kernel:
+    """A running kernel with blocking calls."""
+
+    def __init__(self, client: BlockingKernelClient) -> None:
+        self.client = client
+
+    def run(self, code: str) -> Outcome:
+        outcome = Outcome()
+
+        def collect(message: dict[str, Any]) -> None:
+            content, kind = message["content"], message["header"]["msg_type"]
+            if kind == "stream":
+                setattr(
+                    outcome,
+                    content["name"],
+                    getattr(outcome, content["name"]) + content["text"],
+                )
+            elif kind == "execute_result":
+                outcome.results.append(content["data"])
+            elif kind == "display_data":
+                outcome.displays.append(content["data"])
+            elif kind == "error":
+                outcome.error = content
+
+        reply = self.client.execute_interactive(
+            code, output_hook=collect, timeout=_PATIENCE
+        )
+        outcome.status = reply["content"]["status"]
+        return outcome
+
+    def value(self, expression: str) -> str:
+        """Return the repr of an expression in the kernel."""
+        outcome = self.run(f"print(repr({expression}))")
+        assert outcome.status == "ok", outcome
+        return outcome.stdout.strip()
+
+    def complete(self, line: str) -> list[str]:
+        """Return what the line becomes with each completion, as a front end would insert it."""
+        content = self.client.complete(line, len(line), reply=True, timeout=_PATIENCE)[
+            "content"
+        ]
+        start = content["cursor_start"]
+        return [
+            line[:start] + match + line[content["cursor_end"] :]
+            for match in content["matches"]
+        ]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def started(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
+    import os
+
+    manager = KernelManager(kernel_name="python3")
+    environment = {**os.environ, "SHADOWNB_HOME": str(home)}
+    manager.start_kernel(env=environment, cwd=str(tmp_path_factory.mktemp("work")))
+    client = manager.blocking_client()
+    client.start_channels()
+    try:
+        client.wait_for_ready(timeout=_PATIENCE)
+        yield Kernel(client)
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+
+
+@pytest.fixture
+def kernel(started: Kernel) -> Kernel:
+    """The kernel with the extension loaded, whatever the test before has done."""
+    started.run("%reload_ext shadownb")
+    return started
+
+
+def test_loading_prints_nothing_and_imports_nothing_heavy(started: Kernel) -> None:
+    started.run("%unload_ext shadownb")
+    assert started.run("%load_ext shadownb").silent
+    heavy = "[m for m in ('torch', 'transformers', 'plotly', 'pandas', 'datasets') if m in __import__('sys').modules]"
+    assert started.value(heavy) == "[]"
+
+
+def test_loading_twice_is_harmless(kernel: Kernel) -> None:
+    assert kernel.run(
+        "import shadownb; shadownb.load_ipython_extension(get_ipython())"
+    ).silent
+    assert kernel.complete("%shadow tra") == ["%shadow train"]
+    assert (
+        kernel.value(
+            "sum(type(c).__name__ == 'ShadowMagics' for c in get_ipython().configurables)"
+        )
+        == "1"
+    )
+
+
+def test_unloading_takes_everything_away(kernel: Kernel) -> None:
+    assert kernel.run("%unload_ext shadownb").silent
+    assert "not found" in kernel.run("%shadow help").stderr
+    assert "not found" in kernel.run("%%shadow train\nmethod: lora").stderr
+    assert kernel.complete("%shadow tra") == []
+    assert (
+        kernel.value("'ShadowMagics' in get_ipython().magics_manager.registry")
+        == "False"
+    )
+    assert kernel.run("%load_ext shadownb").silent
+    assert kernel.complete("%shadow tra") == ["%shadow train"]
+
+
+# -- help and completion ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", ["%shadow", "%shadow help", "%shadow --help"])
+def test_help_lists_every_verb(kernel: Kernel, code: str) -> None:
+    outcome = kernel.run(code)
+    assert outcome.status == "ok"
+    assert not outcome.results
+    for verb in [
+        "load",
+        "train",
+        "chat",
+        "runs",
+        "plot",
+        "inspect",
+        "models",
+        "methods",
+        "doctor",
+        "studio",
+        "stop",
+        "pause",
+        "resume",
+        "help",
+    ]:
+        assert f"\n  {verb} " in outcome.stdout
+
+
+def test_help_of_a_verb_shows_its_options_once_declared(kernel: Kernel) -> None:
+    asked, flagged = (
+        kernel.run("%shadow help train"),
+        kernel.run("%shadow train --help"),
+    )
+    assert asked.stdout == flagged.stdout
+    assert "--max-steps" in asked.stdout
+    assert "Usage: %shadow train" in asked.stdout
+    assert "PROG" not in asked.stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("%shadow tra", "%shadow train"),
+        ("%%shadow ch", "%%shadow chat"),
+        ("run = %shadow tra", "run = %shadow train"),
+        ("%shadow train --max-st", "%shadow train --max-steps"),
+        ("%shadow train a b --method qlo", "%shadow train a b --method qlora"),
+        ("%shadow train a b --method=qlo", "%shadow train a b --method=qlora"),
+        ("%shadow train a b --loss-on la", "%shadow train a b --loss-on last"),
+        ("%shadow train smollm2-1", "%shadow train smollm2-135m"),
+        ("%shadow train support", "%shadow train support-triage"),
+        ("%shadow inspect my_d", "%shadow inspect my_data"),
+        ("x = %shadow train a my_d", "x = %shadow train a my_data"),
+        ("%shadow train a folder/ro", "%shadow train a folder/rows.jsonl"),
+        ("%shadow help meth", "%shadow help methods"),
+    ],
+)
+def test_completion(kernel: Kernel, line: str, expected: str) -> None:
+    kernel.run(
+        "import shadownb, pathlib; my_data = shadownb.Dataset.from_list([{'text': 'a'}])\n"
+        "pathlib.Path('folder').mkdir(exist_ok=True); pathlib.Path('folder/rows.jsonl').write_text('{\"text\": \"a\"}')"
+    )
+    assert expected in kernel.complete(line)
+
+
+def test_completion_of_run_ids(kernel: Kernel, home: Path) -> None:
+    (home / "runs" / "20260101-lora-abc").mkdir(parents=True)
+    for line in ("%shadow stop 2026", "%shadow plot 2026", "%shadow chat 2026"):
+        assert kernel.complete(line) == [line.replace("2026", "20260101-lora-abc")]
+    (home / "runs" / "20260101-lora-abc").rmdir()
+
+
+def test_completion_elsewhere_is_left_alone(kernel: Kernel) -> None:
+    kernel.run("shadow_of_a_doubt = 1")
+    assert kernel.complete("shadow_of") == ["shadow_of_a_doubt"]
+
+
+# -- mistakes ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("%shadow trian", "%shadow has no verb 'trian'. Did you mean 'train'?"),
+        (
+            "%shadow train m d --max-step 4",
+            "--max-step is not an option of %shadow train. Did you mean '--max-steps'?",
+        ),
+        ("%shadow train m d --loss-on asistant", "Did you mean 'assistant'?"),
+        ("%shadow train support-triage --method lroa", "Did you mean 'lora'?"),
+        ("%shadow train support-triage --max-steps 0", "max_steps=0"),
+        ("%shadow train support-triage --learning-rate -1", "learning_rate=-1"),
+        (
+            "%shadow train support-triage --max-steps many",
+            "'many' is not a whole number.",
+        ),
+        ("%shadow train suport-triage", "Did you mean 'support-triage'?"),
+        ("%shadow train number support-triage", "number is a int, not a model"),
+        ("%shadow train a b c", "not 3 names"),
+        ("%shadow train --max-steps 4", "train needs data"),
+        ("%%shadow train\nmax_step: 4", "Did you mean 'max_steps'?"),
+        ("%%shadow train\n- 4", "'option: value' lines"),
+        ("%%shadow train\nmodel: [", "not valid YAML"),
+        ("%%shadow train a b\ndataset: c", "the dataset is given twice: b and c"),
+        ("%%shadow load x\ny", "take a cell body"),
+        ("%shadow load", "Missing argument"),
+        ("%shadow chat m what's", "A quote is not closed"),
+        (
+            "%shadow inspect support-triage --row 100000",
+            "--row 100000 is not in support-triage",
+        ),
+        ("%shadow runs --as 1x", "'1x' is not a variable name"),
+    ],
+)
+def test_a_mistake_is_one_line(kernel: Kernel, code: str, said: str) -> None:
+    kernel.run("number = 3")
+    outcome = kernel.run(code)
+    assert outcome.status == "error"
+    lines = outcome.stderr.strip().splitlines()
+    assert len(lines) == 1, outcome
+    assert lines[0].startswith("UsageError: ")
+    assert said in lines[0]
+    assert not outcome.stdout
+    assert outcome.error is None or outcome.error["traceback"] == []
+
+
+def test_an_engine_error_is_its_explanation(kernel: Kernel) -> None:
+    outcome = kernel.run("%shadow stop no-such-run")
+    assert outcome.status == "error"
+    assert outcome.error is not None
+    assert outcome.error["ename"] == "RunNotFoundError"
+    shown = "\n".join(outcome.error["traceback"])
+    assert "no-such-run" in shown
+    assert "Traceback" not in shown and "magics.py" not in shown
+
+
+def test_an_explained_error_keeps_its_type_for_code(kernel: Kernel) -> None:
+    code = (
+        "import shadownb\n"
+        "try:\n"
+        "    get_ipython().run_line_magic('shadow', 'stop no-such-run')\n"
+        "except shadownb.errors.RunNotFoundError as error:\n"
+        "    print('caught', error.code)"
+    )
+    assert kernel.run(code).stdout == "caught run-not-found\n"
+
+
+def test_a_defect_keeps_its_traceback(kernel: Kernel) -> None:
+    kernel.run(
+        "class Broken(list):\n    def __iter__(self): raise ZeroDivisionError('inside')\nbroken = Broken([{'text': 'a'}])"
+    )
+    outcome = kernel.run("%shadow inspect broken")
+    assert outcome.error is not None
+    assert outcome.error["ename"] == "ZeroDivisionError"
+    assert "Traceback" in "\n".join(outcome.error["traceback"])
+
+
+# -- results -----------------------------------------------------------------------------------------------------------
+
+
+def test_methods_returns_the_specs(kernel: Kernel) -> None:
+    assert kernel.run("found = %shadow methods").silent
+    assert kernel.value("[spec.name for spec in found][:1]") == "['lora']"
+    shown = kernel.run("found").results[0]
+    assert "<table" in shown["text/html"]
+    assert "lora" in shown["text/plain"]
+
+
+def test_a_cell_magic_can_name_its_result(kernel: Kernel) -> None:
+    kernel.run("%shadow methods --as listed")
+    assert kernel.value("len(listed) > 0") == "True"
+
+
+def test_variables_expand_in_lines_and_not_in_cells(kernel: Kernel) -> None:
+    kernel.run("which = 'train'")
+    assert "Usage: %shadow train" in kernel.run("%shadow help {which}").stdout
+    assert "{which}" in kernel.run("%%shadow train\n'{which}': 1").stderr
+
+
+def test_doctor_reports_the_kernel(kernel: Kernel) -> None:
+    kernel.run("report = %shadow doctor")
+    assert kernel.value(
+        "[line.found for line in report.lines if line.name == 'kernel'][0]"
+    ).startswith("'ipykernel ")
+    shown = kernel.run("report").results[0]
+    assert "<table" in shown["text/html"]
+    assert "python" in shown["text/plain"].lower()
+
+
+def test_a_default_model_can_be_configured(kernel: Kernel) -> None:
+    kernel.run("%config ShadowMagics.model = 'no-such-alias'")
+    outcome = kernel.run("%shadow train support-triage --max-steps 1")
+    assert outcome.error is not None
+    assert "no-such-alias" in "\n".join(outcome.error["traceback"])

@@ -1,0 +1,207 @@
+/** The Chat panel: the tuned model and its base beside it, on the same prompt and seed. */
+import { useEffect, useRef, useState } from "preact/hooks";
+import { Button, Chip, Fold } from "../lib/controls";
+import { CodeBlock } from "../lib/copy-code";
+import { ErrorCard } from "../lib/error-card";
+import { type ErrorInfo, useCommand, useError, useTraitValue } from "../lib/model";
+import { definePanel } from "../lib/panel";
+import { StatusLine } from "../lib/status-line";
+import { Answer } from "./answer";
+import { SettingsFold } from "./settings";
+import { listen, useTurns } from "./store";
+import type { SideName, Turn } from "./stream";
+import "./chat.css";
+
+interface ModelState {
+  stage: "none" | "loading" | "ready" | "failed";
+  name?: string;
+  phase?: string;
+  tuned?: string;
+  training?: boolean;
+  can_compare?: boolean;
+  error?: ErrorInfo;
+}
+
+interface BaseCheck {
+  stage: "none" | "loading" | "ready" | "failed";
+  ok?: boolean;
+  detail?: string;
+  hash?: string;
+  error?: ErrorInfo;
+}
+
+function Chat() {
+  const model = useTraitValue<ModelState>("model_state");
+  const code = useTraitValue<{ python?: string }>("code");
+  const turns = useTurns();
+  const error = useError();
+  const [send] = useCommand();
+  return (
+    <div class="snb-stack">
+      <Head model={model} hasTurns={turns.length > 0} />
+      {model.error && <ErrorCard error={model.error} />}
+      <Conversation turns={turns} model={model} />
+      {error && (
+        <ErrorCard
+          error={error}
+          actions={
+            <Button small onClick={() => send("dismiss")}>
+              Dismiss
+            </Button>
+          }
+        />
+      )}
+      <Composer ready={model.stage === "ready"} />
+      <SettingsFold canCompare={model.can_compare ?? false} />
+      {code.python && (
+        <Fold summary="Copy as code">
+          <CodeBlock title="asks the same in a cell" code={code.python} />
+        </Fold>
+      )}
+    </div>
+  );
+}
+
+function Head({ model, hasTurns }: { model: ModelState; hasTurns: boolean }) {
+  const [send] = useCommand();
+  const busy = useTraitValue<boolean>("busy");
+  return (
+    <div class="snb-row">
+      <h2>{model.name ?? "Chat"}</h2>
+      {model.stage === "ready" && <Chip tone={model.training ? "accent" : "plain"}>{model.tuned}</Chip>}
+      {model.stage === "ready" && model.can_compare && <BaseBadge />}
+      <StatusLine hidden={model.stage !== "loading"}>{model.stage === "loading" ? model.phase : ""}</StatusLine>
+      {hasTurns && (
+        <span class="snb-push">
+          <Button kind="quiet" small onClick={() => send("clear")} disabled={busy}>
+            Clear
+          </Button>
+        </span>
+      )}
+    </div>
+  );
+}
+
+function BaseBadge() {
+  const check = useTraitValue<BaseCheck>("base_check");
+  const [send] = useCommand();
+  const again = (
+    <Button kind="quiet" small onClick={() => send("check_base")}>
+      {check.stage === "none" ? "Check that the base is untouched" : "Check again"}
+    </Button>
+  );
+  if (check.stage === "loading") {
+    return <Chip>Checking the base…</Chip>;
+  }
+  if (check.stage === "failed") {
+    return (
+      <>
+        <Chip tone="bad">Base not checked</Chip> <span class="snb-muted">{check.error?.what}</span> {again}
+      </>
+    );
+  }
+  if (check.stage === "none") {
+    return again;
+  }
+  return (
+    <>
+      <Chip tone={check.ok ? "good" : "bad"}>{check.ok ? "✓ Base untouched" : "✗ Base changed"}</Chip>
+      <span class="snb-muted">
+        {check.detail} <code>{check.hash}</code>
+      </span>
+      {again}
+    </>
+  );
+}
+
+function Conversation({ turns, model }: { turns: Turn[]; model: ModelState }) {
+  const box = useRef<HTMLDivElement>(null);
+  const follow = useRef(true);
+  const onScroll = () => {
+    const at = box.current;
+    if (at) follow.current = at.scrollHeight - at.scrollTop - at.clientHeight < 40;
+  };
+  useEffect(() => {
+    if (box.current && follow.current) box.current.scrollTop = box.current.scrollHeight;
+  }, [turns]);
+  if (turns.length === 0) {
+    return (
+      <p class="chat-empty snb-muted">
+        {model.stage === "none"
+          ? "No model yet. Train one, or give one: ChatPanel(model)."
+          : "Ask something. After training, the base answers the same prompt with the same seed beside the tuned model."}
+      </p>
+    );
+  }
+  return (
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling block must be reachable by keyboard
+    <div class="chat-log" ref={box} onScroll={onScroll} role="log" aria-label="Conversation" tabIndex={0}>
+      {turns.map((turn) => (
+        <TurnView key={turn.id} turn={turn} />
+      ))}
+    </div>
+  );
+}
+
+function TurnView({ turn }: { turn: Turn }) {
+  const sides = (["tuned", "base"] as SideName[]).filter((name) => turn.sides[name]);
+  return (
+    <div class="chat-turn">
+      <div class="chat-prompt">
+        <p class="chat-text">{turn.prompt}</p>
+        {turn.seed !== null && <span class="snb-muted">seed {turn.seed}</span>}
+      </div>
+      <div class="chat-sides">
+        {sides.map((name) => {
+          const side = turn.sides[name];
+          return side && <Answer key={name} name={name} side={side} alone={sides.length === 1} />;
+        })}
+      </div>
+    </div>
+  );
+}
+
+function Composer({ ready }: { ready: boolean }) {
+  const busy = useTraitValue<boolean>("busy");
+  const [send, waiting] = useCommand();
+  const [text, setText] = useState("");
+  const submit = () => {
+    if (ready && !busy && text.trim() !== "") {
+      send("send", { prompt: text });
+      setText("");
+    }
+  };
+  const onKeyDown = (event: KeyboardEvent) => {
+    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+      event.preventDefault();
+      submit();
+    } else if (event.key === "Escape" && busy) {
+      send("stop");
+    }
+  };
+  return (
+    <div class="chat-composer">
+      <textarea
+        class="snb-input"
+        aria-label="Message"
+        rows={2}
+        placeholder={ready ? "Message (Enter sends, Shift+Enter makes a new line)" : "Waiting for a model"}
+        value={text}
+        onInput={(event) => setText(event.currentTarget.value)}
+        onKeyDown={onKeyDown}
+      />
+      {busy ? (
+        <Button kind="danger" onClick={() => send("stop")}>
+          {waiting === "stop" ? "Stopping" : "Stop"}
+        </Button>
+      ) : (
+        <Button kind="primary" onClick={submit} disabled={!ready || text.trim() === ""}>
+          Send
+        </Button>
+      )}
+      <StatusLine hidden>{busy ? "The model is answering." : ""}</StatusLine>
+    </div>
+  );
+}
+
+export default definePanel(Chat, { label: "Chat", setup: listen });

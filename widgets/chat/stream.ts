@@ -1,0 +1,51 @@
+/** The conversation as the front end holds it, and how streamed pieces are added to it. */
+import type { ErrorInfo } from "../lib/model";
+
+export type SideName = "tuned" | "base";
+export type SideStatus = "queued" | "waiting" | "streaming" | "done" | "stopped" | "failed";
+
+export interface Side {
+  status: SideStatus;
+  text: string;
+  badge: string;
+  note: string;
+  tokens: number;
+  seconds: number | null;
+  error: ErrorInfo | null;
+}
+
+export interface Turn {
+  id: number;
+  prompt: string;
+  seed: number | null;
+  sides: Partial<Record<SideName, Side>>;
+}
+
+export interface Delta {
+  turn: number;
+  side: SideName;
+  /** Length of the side's text before this piece; a piece that doesn't fit is dropped, the end brings all. */
+  at: number;
+  text: string;
+  status: SideStatus;
+  tokens: number;
+}
+
+/** Return the turns with the piece added, or null when it doesn't continue what is here. */
+export function append(turns: Turn[], delta: Delta): Turn[] | null {
+  const index = turns.findIndex((turn) => turn.id === delta.turn);
+  const turn = turns[index];
+  const side = turn?.sides[delta.side];
+  if (!turn || !side) return null;
+  if (side.text.length >= delta.at + delta.text.length) return turns;
+  if (side.text.length !== delta.at) return null;
+  const grown: Side = { ...side, text: side.text + delta.text, status: delta.status, tokens: delta.tokens };
+  const next = turns.slice();
+  next[index] = { ...turn, sides: { ...turn.sides, [delta.side]: grown } };
+  return next;
+}
+
+export const isBusy = (turns: Turn[]): boolean =>
+  turns.some((turn) =>
+    Object.values(turn.sides).some((side) => side && ["queued", "waiting", "streaming"].includes(side.status)),
+  );

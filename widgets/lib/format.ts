@@ -1,0 +1,61 @@
+/** Numbers as text. A value that is not there is always "--". */
+export const MISSING = "--";
+
+type Maybe = number | null | undefined;
+
+function there(value: Maybe): value is number {
+  return value !== null && value !== undefined && Number.isFinite(value);
+}
+
+/** About four significant digits, without an exponent where that stays short. */
+export function number(value: Maybe, digits = 4): string {
+  if (!there(value)) {
+    return MISSING;
+  }
+  const size = Math.abs(value);
+  if (size !== 0 && (size < 1e-4 || size >= 1e7)) {
+    return value.toExponential(2);
+  }
+  if (Number.isInteger(value)) {
+    return count(value);
+  }
+  const decimals = size >= 1 ? Math.max(0, digits - Math.floor(Math.log10(size)) - 1) : digits;
+  return value.toFixed(decimals);
+}
+
+export function count(value: Maybe): string {
+  return there(value) ? Math.round(value).toLocaleString("en-US") : MISSING;
+}
+
+/** Learning rates are read by their exponent: 2.0e-4. */
+export function rate(value: Maybe): string {
+  if (!there(value)) {
+    return MISSING;
+  }
+  return value === 0 ? "0" : value.toExponential(1);
+}
+
+/** Seconds as 8 s, 1:05 or 2:03:09. */
+export function duration(seconds: Maybe): string {
+  if (!there(seconds)) {
+    return MISSING;
+  }
+  const total = Math.max(0, Math.round(seconds));
+  if (total < 60) {
+    return `${total} s`;
+  }
+  const two = (n: number) => String(n).padStart(2, "0");
+  const [hours, minutes, rest] = [Math.floor(total / 3600), Math.floor(total / 60) % 60, total % 60];
+  return hours > 0 ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
+}
+
+export function gigabytes(value: Maybe): string {
+  if (!there(value)) {
+    return MISSING;
+  }
+  return value < 1 ? `${Math.round(value * 1024)} MB` : `${value.toFixed(2)} GB`;
+}
+
+export function percent(share: Maybe): string {
+  return there(share) ? `${Math.floor(share * 100)}%` : MISSING;
+}

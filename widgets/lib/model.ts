@@ -1,0 +1,104 @@
+/** Hooks over the anywidget model: traits as state, commands to the kernel, and the error the kernel answers with. */
+import type { AnyModel, Host } from "@anywidget/types";
+import { createContext } from "preact";
+import { useCallback, useContext, useEffect, useState } from "preact/hooks";
+
+export type Model = AnyModel;
+
+/** What a ShadowError looks like on the wire (`to_dict`), plus the folded details. */
+export interface ErrorInfo {
+  code: string;
+  kind?: string;
+  what: string;
+  why?: string;
+  fix?: string;
+  details?: string;
+}
+
+/** One request to the kernel. `id` makes it idempotent: Python handles each id once. */
+export interface Command {
+  id: string;
+  kind: string;
+  [option: string]: unknown;
+}
+
+export interface PanelContext {
+  model: Model;
+  host: Host | undefined;
+}
+
+const Context = createContext<PanelContext | null>(null);
+export const PanelProvider = Context.Provider;
+
+export function usePanel(): PanelContext {
+  const context = useContext(Context);
+  if (context === null) {
+    throw new Error("usePanel is called outside of a panel");
+  }
+  return context;
+}
+
+/** The value of a trait, re-read at each change. */
+export function useTraitValue<T>(name: string): T {
+  const { model } = usePanel();
+  const [, refresh] = useState(0);
+  useEffect(() => {
+    const update = () => refresh((n) => n + 1);
+    model.on(`change:${name}`, update);
+    update();
+    return () => model.off(`change:${name}`, update);
+  }, [model, name]);
+  return model.get(name) as T;
+}
+
+/** A trait as `[value, set]`; `set` also saves to the kernel. */
+export function useTrait<T>(name: string): [T, (value: T) => void] {
+  const { model } = usePanel();
+  const value = useTraitValue<T>(name);
+  const set = useCallback(
+    (next: T) => {
+      model.set(name, next);
+      model.save_changes();
+    },
+    [model, name],
+  );
+  return [value, set];
+}
+
+const OUTBOX_LENGTH = 16;
+
+/**
+ * Append a command to the outbox trait and return its id.
+ *
+ * The outbox is a list because the widget manager merges changes that are made while a message is under way: a single
+ * "command" trait would lose the first of two quick clicks.
+ */
+export function sendCommand(model: Model, kind: string, options: Record<string, unknown> = {}): string {
+  const id = crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
+  const outbox = (model.get("commands") as Command[] | undefined) ?? [];
+  model.set("commands", [...outbox, { ...options, id, kind }].slice(-OUTBOX_LENGTH));
+  model.save_changes();
+  return id;
+}
+
+/** `[send, waiting]`: `waiting` is the kind of the last command that the kernel has not handled yet, or null. */
+export function useCommand(): [(kind: string, options?: Record<string, unknown>) => string, string | null] {
+  const { model } = usePanel();
+  const ack = useTraitValue<string>("ack");
+  const [last, setLast] = useState<{ id: string; kind: string } | null>(null);
+  const send = useCallback(
+    (kind: string, options?: Record<string, unknown>) => {
+      const id = sendCommand(model, kind, options);
+      setLast({ id, kind });
+      return id;
+    },
+    [model],
+  );
+  return [send, last !== null && last.id !== ack ? last.kind : null];
+}
+
+/** The error of the last command, or null. */
+export function useError(): ErrorInfo | null {
+  const error = useTraitValue<ErrorInfo | Record<string, never> | null>("error");
+  return error && "what" in error ? (error as ErrorInfo) : null;
+}

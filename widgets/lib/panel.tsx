@@ -1,0 +1,76 @@
+/** Turns a preact component into the `{ initialize, render }` object that anywidget loads. */
+import type { AnyWidget, Host } from "@anywidget/types";
+import { type ComponentChildren, type ComponentType, render as mount } from "preact";
+import { useErrorBoundary } from "preact/hooks";
+import { ErrorCard } from "./error-card";
+import { type Model, PanelProvider } from "./model";
+import { detectHost, useTheme } from "./theme";
+import "./theme.css";
+import "./controls.css";
+
+interface PanelOptions {
+  /** Accessible name of the panel's region, for example "Run". */
+  label: string;
+  /** Runs once a model, before any view of it exists; may return a clean-up. Keep here what all views share. */
+  setup?: (model: Model) => undefined | (() => void);
+}
+
+function Root({ label, children }: { label: string; children: ComponentChildren }) {
+  const theme = useTheme();
+  const [failure] = useErrorBoundary();
+  return (
+    // The attribute keeps JupyterLab's one-letter cell shortcuts away from the panel's buttons.
+    <section
+      class="snb"
+      data-theme={theme}
+      data-host={detectHost()}
+      data-lm-suppress-shortcuts="true"
+      aria-label={label}
+    >
+      {failure === undefined ? (
+        children
+      ) : (
+        <ErrorCard
+          error={{
+            code: "panel",
+            what: `The ${label} panel could not be drawn.`,
+            why: String(failure?.message ?? failure),
+            fix: "Display it again in a new cell. The run itself is not affected.",
+            details: String(failure?.stack ?? ""),
+          }}
+        />
+      )}
+    </section>
+  );
+}
+
+export function definePanel(View: ComponentType, options: PanelOptions): AnyWidget {
+  return {
+    initialize({ model }) {
+      return options.setup?.(model);
+    },
+    render({ model, el, host }) {
+      requestRuntime(model, host);
+      mount(
+        <PanelProvider value={{ model, host }}>
+          <Root label={options.label}>
+            <View />
+          </Root>
+        </PanelProvider>,
+        el,
+      );
+      return () => mount(null, el);
+    },
+  };
+}
+
+/** Front ends that create models on demand only load the runtime widget when somebody asks for it. */
+function requestRuntime(model: Model, host: Host | undefined): void {
+  const reference = model.get("runtime") as string | null | undefined;
+  if (!reference) {
+    return;
+  }
+  const loading = host?.getModel?.(reference) ?? model.widget_manager?.get_model(reference.replace(/^anywidget:/, ""));
+  // Without it the panel stays usable: charts say that they are loading, the numbers are all there.
+  loading?.catch((error: unknown) => console.warn("[shadownb] the chart runtime is not available:", error));
+}

@@ -1,0 +1,116 @@
+/** Studio: the Train, Run and Chat panels as tabs of one widget. Each is a widget of its own that is drawn here. */
+import { useEffect, useId, useRef, useState } from "preact/hooks";
+import { rove } from "../lib/controls";
+import { usePanel, useTrait, useTraitValue } from "../lib/model";
+import { definePanel } from "../lib/panel";
+import "./studio.css";
+
+const TABS = [
+  { id: "train", title: "Train", trait: "train" },
+  { id: "run", title: "Run", trait: "run_panel" },
+  { id: "chat", title: "Chat", trait: "chat" },
+] as const;
+
+const EMPTY: Partial<Record<string, string>> = {
+  run_panel: "No run yet. Start one in the Train tab: its curves, progress and samples are shown here.",
+};
+
+type TabId = (typeof TABS)[number]["id"];
+
+function Studio() {
+  const [selected, select] = useTrait<TabId>("tab");
+  const base = useId();
+  const row = useRef<HTMLDivElement>(null);
+  const choose = (id: string) => select(id as TabId);
+  return (
+    <div class="studio">
+      <div
+        class="snb-tabrow"
+        role="tablist"
+        aria-label="Studio"
+        ref={row}
+        onKeyDown={(event) => rove(event, TABS, selected, row.current, choose)}
+      >
+        {TABS.map(({ id, title }) => (
+          <button
+            key={id}
+            type="button"
+            role="tab"
+            id={`${base}-${id}`}
+            class="snb-tab"
+            aria-selected={id === selected}
+            aria-controls={`${base}-${id}-panel`}
+            tabIndex={id === selected ? 0 : -1}
+            onClick={() => choose(id)}
+          >
+            {title}
+          </button>
+        ))}
+      </div>
+      {TABS.map(({ id, title, trait }) => (
+        <div
+          key={id}
+          role="tabpanel"
+          id={`${base}-${id}-panel`}
+          aria-labelledby={`${base}-${id}`}
+          hidden={id !== selected}
+          class="studio-panel"
+        >
+          <Child trait={trait} title={title} wanted={id === selected} />
+        </div>
+      ))}
+    </div>
+  );
+}
+
+interface ChildProps {
+  trait: (typeof TABS)[number]["trait"];
+  title: string;
+  wanted: boolean;
+}
+
+/** Draws a child widget when its tab is first opened, and keeps it: what was typed there stays. */
+function Child({ trait, title, wanted }: ChildProps) {
+  const { host } = usePanel();
+  const reference = useTraitValue<string | null>(trait);
+  const place = useRef<HTMLDivElement>(null);
+  const [opened, setOpened] = useState(wanted);
+  const [failure, setFailure] = useState("");
+  useEffect(() => {
+    if (wanted) setOpened(true);
+  }, [wanted]);
+  useEffect(() => {
+    if (!opened || !reference || place.current === null) {
+      return;
+    }
+    const gone = new AbortController();
+    const el = document.createElement("div");
+    place.current.replaceChildren(el);
+    setFailure("");
+    draw(reference, el, gone.signal).catch((error: unknown) => setFailure(String(error)));
+    return () => gone.abort();
+  }, [opened, reference]);
+
+  async function draw(wantedReference: string, el: HTMLElement, signal: AbortSignal): Promise<void> {
+    if (typeof host?.getWidget !== "function") {
+      throw new Error("this notebook's anywidget is older than 0.11");
+    }
+    const child = await host.getWidget(wantedReference);
+    if (!signal.aborted) {
+      await child.render({ el, signal });
+    }
+  }
+  return (
+    <>
+      {failure && (
+        <p class="snb-field-error" role="alert">
+          This panel can't be shown inside Studio: {failure}. Display studio.{trait} in a cell of its own.
+        </p>
+      )}
+      {!reference && <p class="studio-empty snb-muted">{EMPTY[trait] ?? `No ${title} panel.`}</p>}
+      <div ref={place} />
+    </>
+  );
+}
+
+export default definePanel(Studio, { label: "Studio" });

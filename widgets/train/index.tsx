@@ -1,0 +1,106 @@
+/** The Train panel: data, model, method, options; what will run and what it costs; one button that starts it. */
+import { useRef, useState } from "preact/hooks";
+import { Button } from "../lib/controls";
+import { ErrorCard } from "../lib/error-card";
+import { useCommand, useError, useTraitValue } from "../lib/model";
+import { definePanel } from "../lib/panel";
+import { StatusLine } from "../lib/status-line";
+import { DataPart } from "./data";
+import type { Field } from "./form";
+import { MethodPart } from "./method";
+import { ModelPart } from "./model";
+import { type Form, OptionsPart } from "./options";
+import { type StartState, startState } from "./start";
+import { AsCode, Cost, Plan } from "./summary";
+import type { DataState, Estimate, Method, ModelState, RunStateInfo } from "./types";
+import "./train.css";
+
+function Train() {
+  const [send, waiting] = useCommand();
+  const [typing, setTyping] = useState(false);
+  const error = useError();
+  const root = useRef<HTMLDivElement>(null);
+  const start = useStart(typing || waiting === "set" || waiting === "reset");
+  const run = useTraitValue<RunStateInfo>("run_state");
+  const press = () => {
+    if (start.ready) {
+      send("start");
+    } else if (start.goTo && "load" in start.goTo) {
+      send("load_model");
+    } else if (start.goTo) {
+      reveal(root.current, start.goTo);
+    }
+  };
+  return (
+    <div class="train" ref={root}>
+      <div class="train-form">
+        <DataPart />
+        <ModelPart />
+        <MethodPart />
+        <OptionsPart
+          onChange={(values) => send("set", { values })}
+          onReset={() => send("reset")}
+          onPending={setTyping}
+        />
+      </div>
+      <div class="train-side">
+        <Plan />
+        <Cost />
+        {error && (
+          <ErrorCard
+            error={error}
+            actions={
+              <Button small onClick={() => send("dismiss")}>
+                Dismiss
+              </Button>
+            }
+          />
+        )}
+        <Button kind={start.ready || start.goTo ? "primary" : "plain"} aria-disabled={start.busy} onClick={press}>
+          {start.label}
+        </Button>
+        <StatusLine>{runLine(run)}</StatusLine>
+        <AsCode />
+      </div>
+    </div>
+  );
+}
+
+function useStart(pending: boolean): StartState {
+  const data = useTraitValue<DataState>("data_state");
+  const model = useTraitValue<ModelState>("model_state");
+  const method = useTraitValue<string>("method");
+  const methods = useTraitValue<Method[]>("methods");
+  const fields = useTraitValue<Field[]>("fields");
+  const form = useTraitValue<Form>("form");
+  const estimate = useTraitValue<Estimate>("estimate");
+  const run = useTraitValue<RunStateInfo>("run_state");
+  const title = (name: string) => fields.find((field) => field.name === name)?.title ?? "";
+  return startState({
+    data: data.stage,
+    model: model.stage,
+    blocked: methods.find((one) => one.name === method)?.blocked ?? null,
+    problems: Object.entries(form.problems ?? {}).map(([name, message]) => ({ name, title: title(name), message })),
+    pending,
+    fits: estimate.fits ?? null,
+    run: run.stage,
+  });
+}
+
+function runLine(run: RunStateInfo): string {
+  if (run.stage === "active") return `Run ${run.id} is ${run.status}.`;
+  if (run.stage === "ended") return `Run ${run.id} ${run.status}.`;
+  return "";
+}
+
+/** Bring what is missing into view and put the focus there. */
+function reveal(root: HTMLElement | null, goTo: { section: string } | { field: string }): void {
+  const selector =
+    "field" in goTo ? `[data-option="${goTo.field}"]` : `[data-part="${goTo.section}"] :is(select, input)`;
+  const target = root?.querySelector<HTMLElement>(selector);
+  target?.closest("details")?.setAttribute("open", "");
+  target?.scrollIntoView({ block: "center" });
+  target?.focus({ preventScroll: true });
+}
+
+export default definePanel(Train, { label: "Train" });

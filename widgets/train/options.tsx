@@ -1,0 +1,189 @@
+/** The fourth part of the form: fields generated from TrainConfig, simple ones first, the others folded. */
+import { useEffect, useRef, useState } from "preact/hooks";
+import { Button, Fold, Field as Labelled, Toggle } from "../lib/controls";
+import { useTraitValue } from "../lib/model";
+import { type Field, type Group, groups, isEmpty, placeholder, range, type Value, type Values } from "./form";
+import { FormPart } from "./picker";
+
+export interface Form {
+  values?: Values;
+  problems?: Record<string, string>;
+  unsupported?: Record<string, string>;
+  resolved?: Record<string, string>;
+  changed_advanced?: number;
+}
+
+interface OptionsProps {
+  onChange: (values: Values) => void;
+  onReset: () => void;
+  onPending: (pending: boolean) => void;
+}
+
+const PAUSE_MS = 200;
+
+export function OptionsPart({ onChange, onReset, onPending }: OptionsProps) {
+  const fields = useTraitValue<Field[]>("fields");
+  const form = useTraitValue<Form>("form");
+  const [drafts, setDrafts] = useState<Values>({});
+  const timer = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
+  const unsent = useRef<Values>({});
+  useEffect(() => () => clearTimeout(timer.current), []);
+  // What the kernel has taken over is no draft any more.
+  useEffect(() => {
+    setDrafts((now) => {
+      const open = Object.entries(now).filter(([name, value]) => (form.values?.[name] ?? "") !== (value ?? ""));
+      return open.length === Object.keys(now).length ? now : Object.fromEntries(open);
+    });
+  }, [form]);
+
+  const flush = () => {
+    clearTimeout(timer.current);
+    if (Object.keys(unsent.current).length > 0) {
+      onChange(unsent.current);
+      unsent.current = {};
+    }
+    onPending(false);
+  };
+  const edit = (name: string, value: Value) => {
+    setDrafts((now) => ({ ...now, [name]: value }));
+    unsent.current = { ...unsent.current, [name]: value };
+    onPending(true);
+    clearTimeout(timer.current);
+    timer.current = setTimeout(flush, PAUSE_MS);
+  };
+  const reset = () => {
+    clearTimeout(timer.current);
+    unsent.current = {};
+    setDrafts({});
+    onPending(false);
+    onReset();
+  };
+
+  const values = { ...form.values, ...drafts };
+  const show = { unsupported: form.unsupported ?? {}, values };
+  const simple = groups(fields, { ...show, advanced: false });
+  const advanced = groups(fields, { ...show, advanced: true });
+  const changed = form.changed_advanced ?? 0;
+  const wrongInside = advanced.some((group) => group.fields.some((field) => form.problems?.[field.name]));
+  const isSet = Object.values(values).some((value) => !isEmpty(value));
+  const body = (list: Group[]) =>
+    list.map((group) => (
+      <fieldset key={group.name} class="train-group">
+        <legend class="train-label">{group.title}</legend>
+        <div class="train-fields">
+          {group.fields.map((field) => (
+            <Control
+              key={field.name}
+              field={field}
+              value={values[field.name] ?? null}
+              hint={placeholder(field, form.resolved ?? {})}
+              problem={form.problems?.[field.name] ?? ""}
+              onEdit={(value) => edit(field.name, value)}
+              onLeave={flush}
+            />
+          ))}
+        </div>
+      </fieldset>
+    ));
+  return (
+    <FormPart
+      name="options"
+      title="Options"
+      chosen={
+        isSet ? (
+          <Button kind="quiet" small onClick={reset}>
+            Reset all
+          </Button>
+        ) : null
+      }
+    >
+      {body(simple)}
+      <Fold summary={`Advanced options${changed > 0 ? ` (${changed} changed)` : ""}`} open={wrongInside || undefined}>
+        <div class="snb-stack">{body(advanced)}</div>
+      </Fold>
+    </FormPart>
+  );
+}
+
+interface ControlProps {
+  field: Field;
+  value: Value;
+  hint: string;
+  problem: string;
+  onEdit: (value: Value) => void;
+  onLeave: () => void;
+}
+
+function Control({ field, value, hint, problem, onEdit, onLeave }: ControlProps) {
+  const limits = range(field);
+  const help = (
+    <>
+      {field.help} {limits && `Range: ${limits}. `}
+      <code>{field.name}</code>
+    </>
+  );
+  if (field.kind === "bool" && !field.optional) {
+    return (
+      <div class="snb-field">
+        <Toggle
+          label={field.title}
+          checked={value === null ? Boolean(field.default) : Boolean(value)}
+          onChange={(on) => onEdit(on === field.default ? null : on)}
+        />
+        <p class="snb-field-help">{help}</p>
+      </div>
+    );
+  }
+  const text = value === null ? "" : String(value);
+  const shared = { "data-option": field.name, onBlur: onLeave };
+  return (
+    <Labelled label={field.title} unit={field.unit} help={help} error={problem && `${field.title} ${problem}.`}>
+      {(ids) => {
+        if (field.kind === "choice" || field.kind === "bool") {
+          const options = field.kind === "bool" ? ["true", "false"] : field.choices.filter((c) => c !== field.default);
+          return (
+            <select
+              {...ids}
+              {...shared}
+              class="snb-select"
+              value={text}
+              onChange={(event) => onEdit(event.currentTarget.value)}
+            >
+              <option value="">{hint}</option>
+              {options.map((option) => (
+                <option key={option} value={option}>
+                  {option}
+                </option>
+              ))}
+            </select>
+          );
+        }
+        if (field.kind === "list") {
+          return (
+            <textarea
+              {...ids}
+              {...shared}
+              class="snb-input"
+              rows={2}
+              placeholder={`${hint} (one a line)`}
+              value={text}
+              onInput={(event) => onEdit(event.currentTarget.value)}
+            />
+          );
+        }
+        return (
+          <input
+            {...ids}
+            {...shared}
+            class="snb-input"
+            inputMode={field.kind === "str" ? "text" : "decimal"}
+            placeholder={hint}
+            spellcheck={false}
+            value={text}
+            onInput={(event) => onEdit(event.currentTarget.value)}
+          />
+        );
+      }}
+    </Labelled>
+  );
+}

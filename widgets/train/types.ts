@@ -1,0 +1,123 @@
+/** The traits of TrainPanel, as shadownb/panels/train.py writes them. */
+import type { ErrorInfo } from "../lib/model";
+import type { Stage } from "./start";
+
+export interface Choice {
+  id: string;
+  title: string;
+  group: string;
+  note?: string;
+}
+
+export interface Choices {
+  data?: Choice[];
+  models?: Choice[];
+}
+
+export interface Part {
+  role: string;
+  text: string;
+}
+
+export interface DataState {
+  stage: Stage;
+  choice?: string;
+  name?: string;
+  format?: string;
+  rows?: number;
+  valid?: number;
+  bad?: { place: string; row: number; reason: string }[];
+  bad_count?: number;
+  preview?: Part[][];
+  error?: ErrorInfo;
+}
+
+export interface EvalState {
+  kind: "none" | "auto" | "share" | "data";
+  share?: number;
+  choice?: string;
+  stage?: Stage;
+  rows?: number;
+  error?: ErrorInfo;
+}
+
+export interface ModelState {
+  stage: Stage;
+  choice?: string;
+  name?: string;
+  phase?: string;
+  parameters?: number;
+  dtype?: string;
+  device?: string;
+  quantization?: string | null;
+  max_seq_length?: number;
+  base_hash?: string;
+  trained?: [string, number] | null;
+  load_options?: { quantize?: string; device?: string };
+  error?: ErrorInfo;
+}
+
+export interface Method {
+  name: string;
+  title: string;
+  group: string;
+  hint: string;
+  data: string;
+  rate: number;
+  rate_source: string;
+  share: string | null;
+  blocked: string | null;
+}
+
+export interface Device {
+  kind: string;
+  name: string;
+  memory_gb: number | null;
+  free_memory_gb: number | null;
+  usable: boolean;
+  reason: string;
+}
+
+export interface Hardware {
+  devices?: Device[];
+  recommended?: string;
+  reason?: string;
+  free_memory_gb?: number;
+}
+
+export interface Estimate {
+  stage: Stage;
+  lines?: [label: string, gb: number][];
+  low_gb?: number;
+  expected_gb?: number;
+  high_gb?: number;
+  seconds?: number | null;
+  fits?: boolean;
+  reason?: string;
+  error?: ErrorInfo;
+}
+
+/** As the kernel sends it: id, text, whether the loss counts it, whether it is a control token. */
+export type Token = [id: number, text: string, trained: boolean, special: boolean];
+
+export interface Inspection {
+  stage: Stage;
+  row?: number;
+  sequences?: Token[][];
+  summary?: string;
+  template_source?: string;
+  template_reason?: string;
+  error?: ErrorInfo;
+}
+
+export interface PlanRow {
+  label: string;
+  value: string;
+  reason: string;
+}
+
+export interface RunStateInfo {
+  stage: "none" | "starting" | "active" | "ended";
+  id?: string;
+  status?: string;
+}
