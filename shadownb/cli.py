@@ -23,9 +23,7 @@ class ShellFace(Face):
     """A terminal: results are printed, a run is watched until it ends."""
 
     def panel(self, name: str, **subject: Any) -> Any:
-        self.refuse(
-            f"{name} shows a panel, which needs a notebook: %load_ext shadownb, then %shadow {name}"
-        )
+        self.refuse(f"{name} shows a panel, which needs a notebook: %load_ext shadownb, then %shadow {name}")
 
     def watch(self, run: Run) -> Run:
         self.note(f"Run {run.id} in {run.path}. Ctrl-C stops and saves it.")
@@ -37,9 +35,7 @@ class ShellFace(Face):
         return self._ended(run)
 
     def attach(self, run: Run) -> Run:
-        self.note(
-            f"Run {run.id} in {run.path}. Ctrl-C stops watching, the run goes on."
-        )
+        self.note(f"Run {run.id} in {run.path}. Ctrl-C stops watching, the run goes on.")
         follow(run)
         return self._ended(run)
 
@@ -56,9 +52,7 @@ class ShellFace(Face):
             self.note(f"Go on with it: {self.prog} resume {run.id}")
         raise click.exceptions.Exit(1)
 
-    def answer(
-        self, model: Model, messages: list[dict[str, str]], sampling: dict[str, Any]
-    ) -> None:
+    def answer(self, model: Model, messages: list[dict[str, str]], sampling: dict[str, Any]) -> None:
         self.say(model, messages, sampling)
 
     def converse(self, model: Model | None, sampling: dict[str, Any]) -> None:
@@ -97,9 +91,7 @@ def main(args: list[str] | None = None) -> int:
 
 def _run(face: ShellFace, args: list[str] | None) -> int:
     # Outside its standalone mode click returns the code of an Exit in place of the verb's result.
-    result = verbs_for(ShellFace).main(
-        args, prog_name=face.prog, standalone_mode=False, obj=face
-    )
+    result = verbs_for(ShellFace).main(args, prog_name=face.prog, standalone_mode=False, obj=face)
     if isinstance(result, int):
         return result
     if result is not None:

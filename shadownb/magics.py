@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 from click.shell_completion import ShellComplete, split_arg_string
@@ -62,16 +62,12 @@ class NotebookFace(Face):
     def attach(self, run: Run) -> Any:
         return self.panel("run", run=run)
 
-    def answer(
-        self, model: Model, messages: list[dict[str, str]], sampling: dict[str, Any]
-    ) -> Answer:
+    def answer(self, model: Model, messages: list[dict[str, str]], sampling: dict[str, Any]) -> Answer:
         return Answer(self.say(model, messages, sampling), shell=self.shell)
 
     def converse(self, model: Model | None, sampling: dict[str, Any]) -> Any:
         if sampling:
-            self.refuse(
-                f"{', '.join(sampling)} needs a message: %shadow chat MODEL MESSAGE, or a %%shadow chat cell"
-            )
+            self.refuse(f"{', '.join(sampling)} needs a message: %shadow chat MODEL MESSAGE, or a %%shadow chat cell")
         return self.panel("chat", **({} if model is None else {"model": model}))
 
     def confirm(self, question: str) -> bool:
@@ -84,7 +80,7 @@ class Answer(str):
     _shell: InteractiveShell
     _shown_in: int
 
-    def __new__(cls, text: str, *, shell: InteractiveShell) -> Answer:
+    def __new__(cls, text: str, *, shell: InteractiveShell) -> Self:
         answer = super().__new__(cls, text)
         answer._shell, answer._shown_in = shell, shell.execution_count
         return answer
@@ -98,9 +94,7 @@ class Answer(str):
 class ShadowMagics(Magics):
     """The ``%shadow`` magic and what it adds to a shell."""
 
-    model = Unicode(DEFAULT_MODEL, help="Model that is meant where none is named.").tag(
-        config=True
-    )
+    model = Unicode(DEFAULT_MODEL, help="Model that is meant where none is named.").tag(config=True)
 
     shell: InteractiveShell
 
@@ -114,9 +108,7 @@ class ShadowMagics(Magics):
         face = NotebookFace(self.shell, body=cell, default_model=self.model)
         words = _words(line)
         if cell is not None and words[:1] not in (["train"], ["chat"], ["generate"]):
-            raise UsageError(
-                "Only train, chat and generate take a cell body; type %shadow in one line instead."
-            )
+            raise UsageError("Only train, chat and generate take a cell body; type %shadow in one line instead.")
         try:
             with self.verbs.make_context(face.prog, words, obj=face) as context:
                 result = self.verbs.invoke(context)
@@ -138,18 +130,12 @@ class ShadowMagics(Magics):
         typed = _BEFORE_VERB.sub("", event.text_until_cursor)
         words = split_arg_string(typed)
         word = "" if not words or typed[-1:].isspace() else words.pop()
-        completer = ShellComplete(
-            self.verbs, {"obj": NotebookFace(shell)}, "%shadow", ""
-        )
+        completer = ShellComplete(self.verbs, {"obj": NotebookFace(shell)}, "%shadow", "")
         found = [item.value for item in completer.get_completions(words, word)]
         if not found and not word:
             found = [item.value for item in completer.get_completions(words, "--")]
         # IPython compares with its own idea of the last word, which starts after characters such as "=".
-        cut = (
-            len(word.rpartition("=")[2])
-            if word.startswith("--") and "=" in word
-            else len(word)
-        )
+        cut = len(word.rpartition("=")[2]) if word.startswith("--") and "=" in word else len(word)
         cut -= len(event.symbol)
         return [value[cut:] if cut > 0 else value for value in found]
 
@@ -167,16 +153,10 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
     for kind in ("line", "cell"):
         shell.magics_manager.magics[kind].pop("shadow", None)
     shell.magics_manager.registry.pop(ShadowMagics.__name__, None)
-    shell.configurables[:] = [
-        part for part in shell.configurables if not isinstance(part, ShadowMagics)
-    ]
+    shell.configurables[:] = [part for part in shell.configurables if not isinstance(part, ShadowMagics)]
     hooks = shell.strdispatchers.get("complete_command")
     if hooks is not None:
-        for pattern in [
-            key
-            for key in hooks.regexs
-            if getattr(key, "pattern", key) == _BEFORE_VERB.pattern
-        ]:
+        for pattern in [key for key in hooks.regexs if getattr(key, "pattern", key) == _BEFORE_VERB.pattern]:
             del hooks.regexs[pattern]
 
 
@@ -189,9 +169,7 @@ def _words(line: str) -> list[str]:
     try:
         return shlex.split(line)
     except ValueError:
-        raise UsageError(
-            "A quote is not closed; put text in double quotes, or below %%shadow."
-        ) from None
+        raise UsageError("A quote is not closed; put text in double quotes, or below %%shadow.") from None
 
 
 def _explain(error: ShadowError) -> None:

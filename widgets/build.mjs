@@ -18,9 +18,17 @@ const { values: options } = parseArgs({
   },
 });
 const outdir = resolve(options.outdir);
-const plotlyVersion = JSON.parse(
-  readFileSync(join(here, "node_modules/plotly.js-basic-dist-min/package.json"), "utf8"),
-).version;
+
+function versionOf(name) {
+  return JSON.parse(readFileSync(join(here, "node_modules", name, "package.json"), "utf8")).version;
+}
+
+// Both libraries are MIT: their notices travel with the code.
+const plotlyNotice = readFileSync(join(here, "node_modules/plotly.js-basic-dist-min/plotly-basic.min.js"), "utf8")
+  .split("*/")[0]
+  .replace("/**", "/*!");
+const preactNotice = `/*! Contains preact ${versionOf("preact")}, copyright (c) 2015-present Jason Miller, MIT license */`;
+const plotlyVersion = versionOf("plotly.js-basic-dist-min");
 
 function entryOf(folder) {
   return ["index.tsx", "index.ts"].map((name) => join(here, folder, name)).find(existsSync);
@@ -49,6 +57,7 @@ const contexts = panels.map((name) =>
     ...shared,
     entryPoints: { [name]: entryOf(name) },
     outdir,
+    banner: name === "runtime" ? {} : { js: preactNotice },
     jsx: "automatic",
     jsxImportSource: "preact",
     // Front ends with RequireJS on the page must not have a bundled library register itself there.
@@ -61,6 +70,7 @@ if (wanted === undefined || wanted.includes("plotly")) {
       ...shared,
       entryPoints: { plotly: join(here, "runtime", "plotly-entry.js") },
       outdir,
+      banner: { js: `${plotlyNotice}*/` },
       define: { "define.amd": "false" },
     }),
   );

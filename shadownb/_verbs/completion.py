@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,11 +36,7 @@ def variables_of(variables: Mapping[str, Any], kind: str) -> list[str]:
     wanted = loaded_class(kind)
     if wanted is None:
         return []
-    return sorted(
-        name
-        for name, value in list(variables.items())
-        if isinstance(value, wanted) and name[0] != "_"
-    )
+    return sorted(name for name, value in list(variables.items()) if isinstance(value, wanted) and name[0] != "_")
 
 
 def model_names() -> list[str]:
@@ -52,17 +49,8 @@ def model_names() -> list[str]:
 def run_ids() -> list[str]:
     """Return the ids of the recorded runs, newest first."""
     folder = home() / "runs"
-    found = (
-        [entry for entry in folder.iterdir() if entry.is_dir()]
-        if folder.is_dir()
-        else []
-    )
-    return [
-        entry.name
-        for entry in sorted(
-            found, key=lambda entry: entry.stat().st_mtime, reverse=True
-        )
-    ]
+    found = [entry for entry in folder.iterdir() if entry.is_dir()] if folder.is_dir() else []
+    return [entry.name for entry in sorted(found, key=lambda entry: entry.stat().st_mtime, reverse=True)]
 
 
 def data_names() -> list[str]:
@@ -72,25 +60,17 @@ def data_names() -> list[str]:
     return [name + part for name in SAMPLES for part in ("", ".heldout")]
 
 
-def complete_model(
-    ctx: click.Context, param: click.Parameter, incomplete: str
-) -> list[str]:
+def complete_model(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Complete a model: variable, alias, run id."""
     return _starting(incomplete, _variables(ctx, "Model"), model_names, run_ids)
 
 
-def complete_data(
-    ctx: click.Context, param: click.Parameter, incomplete: str
-) -> list[str]:
+def complete_data(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Complete a data set: variable, shipped set, file."""
-    return _starting(
-        incomplete, _variables(ctx, "Dataset"), data_names, lambda: _files(incomplete)
-    )
+    return _starting(incomplete, _variables(ctx, "Dataset"), data_names, lambda: _files(incomplete))
 
 
-def complete_model_or_data(
-    ctx: click.Context, param: click.Parameter, incomplete: str
-) -> list[str]:
+def complete_model_or_data(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Complete the two words of ``train``, in either position."""
     both = [
         *complete_model(ctx, param, incomplete),
@@ -99,16 +79,12 @@ def complete_model_or_data(
     return list(dict.fromkeys(both))
 
 
-def complete_run(
-    ctx: click.Context, param: click.Parameter, incomplete: str
-) -> list[str]:
+def complete_run(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Complete a run: variable or id."""
     return _starting(incomplete, _variables(ctx, "Run"), run_ids)
 
 
-def complete_method(
-    ctx: click.Context, param: click.Parameter, incomplete: str
-) -> list[str]:
+def complete_method(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Complete a training method."""
     from shadownb.engine import methods
 
@@ -122,30 +98,19 @@ def _variables(ctx: click.Context, kind: str) -> list[str]:
 def _starting(incomplete: str, *sources: Any) -> list[str]:
     names: list[str] = []
     for source in sources:
-        try:
+        with suppress(Exception):  # a completion that fails would print into the user's cell
             found: Iterable[str] = source() if callable(source) else source
-        except Exception:  # a completion that fails would print into the user's cell
-            continue
-        names += [name for name in found if name.startswith(incomplete)]
+            names += [name for name in found if name.startswith(incomplete)]
     return list(dict.fromkeys(names))
 
 
 def _files(incomplete: str) -> list[str]:
     folder = Path(incomplete if incomplete.endswith("/") else Path(incomplete).parent)
-    prefix = (
-        ""
-        if str(folder) == "." and not incomplete.startswith("./")
-        else f"{incomplete.rpartition('/')[0]}/"
-    )
+    prefix = "" if str(folder) == "." and not incomplete.startswith("./") else f"{incomplete.rpartition('/')[0]}/"
     hidden = incomplete.rpartition("/")[2].startswith(".")
-    entries = (
-        sorted(Path(folder).expanduser().iterdir())
-        if Path(folder).expanduser().is_dir()
-        else []
-    )
+    entries = sorted(Path(folder).expanduser().iterdir()) if Path(folder).expanduser().is_dir() else []
     return [
         f"{prefix}{entry.name}{'/' if entry.is_dir() else ''}"
         for entry in entries
-        if (entry.is_dir() or entry.suffix in DATA_SUFFIXES)
-        and (hidden or not entry.name.startswith("."))
+        if (entry.is_dir() or entry.suffix in DATA_SUFFIXES) and (hidden or not entry.name.startswith("."))
     ]

@@ -18,9 +18,7 @@ _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 _verbs: dict[str, click.Command] = {}
 
 
-def verb(
-    name: str, cls: type[Verb] = Verb
-) -> Callable[[Callable[..., Any]], click.Command]:
+def verb(name: str, cls: type[Verb] = Verb) -> Callable[[Callable[..., Any]], click.Command]:
     """Declare a verb; the function's docstring is its help, in which PROG stands for ``%shadow`` or ``shadownb``."""
 
     def declare(function: Callable[..., Any]) -> click.Command:
@@ -36,11 +34,7 @@ def verbs_for(face: type[Face]) -> click.Group:
     group = click.Group(
         face.prog,
         help="Fine-tune, watch and use small language models.",
-        commands={
-            name: _for(face, command)
-            for name, command in _verbs.items()
-            if name not in other
-        },
+        commands={name: _for(face, command) for name, command in _verbs.items() if name not in other},
         invoke_without_command=True,
         callback=_show_help,
         context_settings=_SETTINGS,
@@ -68,9 +62,7 @@ def _for(face: type[Face], command: click.Command) -> click.Command:
     return command
 
 
-def _remember_target(
-    ctx: click.Context, param: click.Parameter, value: str | None
-) -> None:
+def _remember_target(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
     if value is not None and not value.isidentifier():
         raise click.BadParameter(f"{value!r} is not a variable name.", ctx, param)
     if ctx.obj is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -51,8 +52,7 @@ class Face:
         self.variables = variables or {}
         self.body = body
         self.default_model = default_model
-
-        self.target: str | None = None
+        self.target: str | None = None  # variable that gets the result, from --as
 
     # -- showing, different in each face -------------------------------------------------------------------------
 
@@ -72,9 +72,7 @@ class Face:
         """Follow a run that may belong to another process."""
         raise NotImplementedError
 
-    def answer(
-        self, model: Model, messages: list[dict[str, str]], sampling: dict[str, Any]
-    ) -> Any:
+    def answer(self, model: Model, messages: list[dict[str, str]], sampling: dict[str, Any]) -> Any:
         """Show an answer while it is generated and return it."""
         raise NotImplementedError
 
@@ -86,19 +84,12 @@ class Face:
         """Return whether the user agrees to something that cannot be undone."""
         raise NotImplementedError
 
-    def say(
-        self, model: Model, messages: list[dict[str, str]], options: dict[str, Any]
-    ) -> str:
+    def say(self, model: Model, messages: list[dict[str, str]], options: dict[str, Any]) -> str:
         """Print an answer piece by piece and return the whole of it."""
-        system = (
-            [{"role": "system", "content": options["system"]}]
-            if options.get("system")
-            else []
-        )
+        system = [{"role": "system", "content": options["system"]}] if options.get("system") else []
         answer = ""
-        with model.stream(
-            [*system, *messages], **{k: v for k, v in options.items() if k != "system"}
-        ) as stream:
+        sampling = {name: value for name, value in options.items() if name != "system"}
+        with closing(model.stream([*system, *messages], **sampling)) as stream:
             for piece in stream:
                 answer += piece
                 print(piece, end="", flush=True)
@@ -114,16 +105,15 @@ class Face:
     def model(self, name: Any, **options: Any) -> Model:
         """Return the model of a name; ``options`` say how it is loaded if it is not in memory."""
         from shadownb.engine.models import Model, load
+        from shadownb.engine.runs import Run
 
         value = self._variable(name)
-        if type(value).__name__ == "Run":
+        if isinstance(value, Run):
             return load(value.id, **options)
         if isinstance(value, Model):
             if options:
                 flags = ", ".join(f"--{option}" for option in options)
-                self.refuse(
-                    f"{name} is loaded already, so {flags} cannot apply; load it again with {flags}"
-                )
+                self.refuse(f"{name} is loaded already, so {flags} cannot apply; load it again with {flags}")
             return value
         if value is not None and not isinstance(value, str):
             self.refuse(f"{name} is a {type(value).__name__}, not a model")
@@ -141,9 +131,7 @@ class Face:
         if type(value).__name__ == "DataFrame":
             return Dataset.from_pandas(value, name=name)
         if value is not None and not isinstance(value, str | Path):
-            self.refuse(
-                f"{name} is a {type(value).__name__}, not data; give a Dataset, a list of rows or a DataFrame"
-            )
+            self.refuse(f"{name} is a {type(value).__name__}, not data; give a Dataset, a list of rows or a DataFrame")
         text = str(value or name)
         path = Path(text).expanduser()
         if text in completion.data_names():
@@ -159,9 +147,7 @@ class Face:
             *completion.variables_of(self.variables, "Dataset"),
             *completion.data_names(),
         ]
-        self.refuse(
-            f"{text!r} is neither a variable, a shipped data set, nor a file.{did_you_mean(text, known)}"
-        )
+        self.refuse(f"{text!r} is neither a variable, a shipped data set, nor a file.{did_you_mean(text, known)}")
 
     def eval_data(self, name: Any) -> Any:
         """Return evaluation data: ``auto``, a share as number or percentage, or a data set."""
@@ -172,8 +158,8 @@ class Face:
         except ValueError:
             return self.data(name)
 
-    def run(self, name: str | None) -> Run:
-        """Return the run of a name, the latest one if there is no name."""
+    def run(self, name: str | None, *, going_on: bool = False) -> Run:
+        """Return the run of a name; without a name the latest, with ``going_on`` the latest that has not ended."""
         from shadownb.engine import runs
 
         value = self._variable(name) if name else None
@@ -181,8 +167,10 @@ class Face:
             return value
         if value is not None and not isinstance(value, str):
             self.refuse(f"{name} is a {type(value).__name__}, not a run")
-        wanted = value or name
-        return runs.load(wanted) if wanted and wanted != "latest" else runs.latest()
+        if wanted := value or name:
+            return runs.load(wanted)
+        active = (run for run in runs.list() if run.is_active) if going_on else iter(())
+        return next(active, None) or runs.latest()
 
     def has_model(self, name: Any) -> bool:
         """Return whether the name is a variable with a loaded model."""
@@ -196,19 +184,16 @@ def one_line(error: click.ClickException | ShadowError) -> str:
     """Return a user mistake as one line, with the name that was probably meant."""
     text = error.as_text() if isinstance(error, ShadowError) else error.format_message()
     if isinstance(error, click.NoSuchOption):
-        text = f"{error.option_name} is not an option of {_path(error)}.{did_you_mean(error.option_name, _options(error))}"
-    elif isinstance(error, click.exceptions.NoSuchCommand) and isinstance(
-        error.ctx and error.ctx.command, click.Group
-    ):
+        text = (
+            f"{error.option_name} is not an option of {_path(error)}.{did_you_mean(error.option_name, _options(error))}"
+        )
+    elif isinstance(error, click.exceptions.NoSuchCommand) and isinstance(error.ctx and error.ctx.command, click.Group):
         verbs = list(error.ctx.command.commands)  # type: ignore[union-attr]
         text = f"{_path(error)} has no verb {error.command_name!r}.{did_you_mean(error.command_name, verbs)}"
     elif isinstance(error, click.MissingParameter):
         text = f"{text.rstrip('.')}; see {_path(error)} --help"
     parts = [part.strip() for part in text.splitlines() if part.strip()]
-    return " ".join(
-        part if part[-1] in ".?!:" or part is parts[-1] else f"{part}."
-        for part in parts
-    )
+    return " ".join(part if part[-1] in ".?!:" or part is parts[-1] else f"{part}." for part in parts)
 
 
 def _path(error: click.UsageError) -> str:

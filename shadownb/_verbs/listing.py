@@ -39,20 +39,12 @@ class Listing(list[T], Generic[T]):
     def __getitem__(self, index: slice) -> Listing[T]: ...
     def __getitem__(self, index: Any) -> Any:
         found = super().__getitem__(index)
-        return (
-            Listing(found, self.columns, empty=self.empty)
-            if isinstance(index, slice)
-            else found
-        )
+        return Listing(found, self.columns, empty=self.empty) if isinstance(index, slice) else found
 
     def cells(self) -> list[list[str]]:
         """Return the text of the table, row by row."""
         return [
-            [
-                "" if (value := text(item)) is None else str(value)
-                for text in self.columns.values()
-            ]
-            for item in self
+            ["" if (value := text(item)) is None else str(value) for text in self.columns.values()] for item in self
         ]
 
     def __str__(self) -> str:
@@ -60,12 +52,7 @@ class Listing(list[T], Generic[T]):
             return self.empty
         rows = [list(self.columns), *self.cells()]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [
-            "  ".join(
-                cell.ljust(width) for cell, width in zip(row, widths, strict=True)
-            ).rstrip()
-            for row in rows
-        ]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -73,16 +60,9 @@ class Listing(list[T], Generic[T]):
     def _repr_html_(self) -> str:
         if not self:
             return f"<p>{escape(self.empty)}</p>"
-        head = "".join(
-            f'<th scope="col" style="text-align:left">{escape(name)}</th>'
-            for name in self.columns
-        )
+        head = "".join(f'<th scope="col" style="text-align:left">{escape(name)}</th>' for name in self.columns)
         body = "".join(
-            "<tr>"
-            + "".join(
-                f'<td style="text-align:left">{escape(cell)}</td>' for cell in row
-            )
-            + "</tr>"
+            "<tr>" + "".join(f'<td style="text-align:left">{escape(cell)}</td>' for cell in row) + "</tr>"
             for row in self.cells()
         )
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

@@ -59,27 +59,19 @@ def load(face: Face, name: str, **_: Any) -> Any:
     shell_complete=completion.complete_model,
     help="Whose tokens to show (default: smollm2-135m).",
 )
-@click.option(
-    "--row", type=Value("int"), default=0, help="Row to show, counted from 0."
-)
+@click.option("--row", type=Value("int"), default=0, help="Row to show, counted from 0.")
 @click.option(
     "--loss-on",
     type=Choice(["assistant", "last", "all"]),
     default="assistant",
     help="Tokens that are trained.",
 )
-def inspect(
-    face: Face, name: str, model_name: str | None, row: int, loss_on: Any
-) -> Any:
+def inspect(face: Face, name: str, model_name: str | None, row: int, loss_on: Any) -> Any:
     """Show a row's tokens, and which are trained."""
     data = face.data(name)
     if not -len(data) <= row < len(data):
-        face.refuse(
-            f"--row {row} is not in {name}, which has {len(data)} rows (0 to {len(data) - 1})"
-        )
-    return data.inspect(
-        face.model(model_name or face.default_model), row=row, loss_on=loss_on
-    )
+        face.refuse(f"--row {row} is not in {name}, which has {len(data)} rows (0 to {len(data) - 1})")
+    return data.inspect(face.model(model_name or face.default_model), row=row, loss_on=loss_on)
 
 
 @verb("models")
@@ -150,9 +142,7 @@ def methods(face: Face, model_name: str | None, data_name: str | None) -> Any:
 @model_options
 def chat(face: Face, name: str | None, words: tuple[str, ...], **_: Any) -> Any:
     """Ask a model and watch it answer."""
-    message = "\n".join(
-        part for part in (" ".join(words), face.body or "") if part.strip()
-    ).strip()
+    message = "\n".join(part for part in (" ".join(words), face.body or "") if part.strip()).strip()
     loading = given(MODEL_OPTIONS)
     sampling = given([*SAMPLING_OPTIONS, "use"])
     if not message:
@@ -174,9 +164,7 @@ def generate(face: Face, name: str, words: tuple[str, ...], **_: Any) -> Any:
     prompt = " ".join(words) or (face.body or "").strip()
     if not prompt:
         face.refuse("generate needs a prompt after the model")
-    return face.model(name, **given(MODEL_OPTIONS)).generate(
-        prompt, **given([*SAMPLING_OPTIONS, "use"])
-    )
+    return face.model(name, **given(MODEL_OPTIONS)).generate(prompt, **given([*SAMPLING_OPTIONS, "use"]))
 
 
 @verb("export")
@@ -186,9 +174,7 @@ def generate(face: Face, name: str, words: tuple[str, ...], **_: Any) -> Any:
     shell_complete=completion.complete_model,
     help="Run id or variable, or a model variable.",
 )
-@click.option(
-    "--to", "folder", required=True, type=click.Path(), help="Folder to write."
-)
+@click.option("--to", "folder", required=True, type=click.Path(), help="Folder to write.")
 @click.option(
     "--fmt",
     type=Choice(["adapter", "merged"]),

@@ -31,9 +31,7 @@ class Value(click.ParamType[Any]):
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
         return {"int": "N", "float": "X"}.get(self.kind, "TEXT")
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Any:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if not isinstance(value, str):
             return value
         if self.optional and value.lower() == "none":
@@ -61,32 +59,20 @@ class Verb(click.Command):
     """A command that takes ``--max_steps`` for ``--max-steps``, because code and YAML spell it so."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        return super().parse_args(
-            ctx, [_dashed(arg) if arg.startswith("--") else arg for arg in args]
-        )
+        return super().parse_args(ctx, [_dashed(arg) if arg.startswith("--") else arg for arg in args])
 
 
 class GroupedVerb(Verb):
     """A verb whose help shows its generated options under the groups of TrainConfig."""
 
-    def format_options(
-        self, ctx: click.Context, formatter: click.HelpFormatter
-    ) -> None:
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         def group(param: click.Parameter) -> str:
             return getattr(param, "group", "")
 
-        options = [
-            param for param in self.get_params(ctx) if isinstance(param, click.Option)
-        ]
+        options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
         order = ("", *GROUPS)
-        for name, members in groupby(
-            sorted(options, key=lambda p: order.index(group(p))), key=group
-        ):
-            records = [
-                record
-                for param in members
-                if (record := param.get_help_record(ctx)) is not None
-            ]
+        for name, members in groupby(sorted(options, key=lambda p: order.index(group(p))), key=group):
+            records = [record for param in members if (record := param.get_help_record(ctx)) is not None]
             with formatter.section(name.capitalize() or "Options"):
                 formatter.write_dl(records)
 
@@ -100,9 +86,7 @@ class ConfigOption(click.Option):
         if field.kind == "choice":
             kind = Choice(field.choices)
         elif field.kind != "bool":
-            kind = Value(
-                "str" if field.kind == "list" else field.kind, optional=field.optional
-            )
+            kind = Value("str" if field.kind == "list" else field.kind, optional=field.optional)
         super().__init__(
             [
                 f"--{flag}/--no-{flag}" if field.kind == "bool" else f"--{flag}",
@@ -141,12 +125,8 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say how a model given by name is loaded."""
     for option in reversed(
         (
-            click.option(
-                "--backend", help="Framework that runs the model (default: auto)."
-            ),
-            click.option(
-                "--device", help="Device such as cpu, cuda:0, mps (default: auto)."
-            ),
+            click.option("--backend", help="Framework that runs the model (default: auto)."),
+            click.option("--device", help="Device such as cpu, cuda:0, mps (default: auto)."),
             click.option(
                 "--dtype",
                 type=Choice(["auto", "float32", "bfloat16", "float16"]),
@@ -174,17 +154,13 @@ def sampling_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 type=Value("int"),
                 help="Longest answer (default: 256 tokens).",
             ),
-            click.option(
-                "--temperature", type=Value("float"), help="0 is greedy (default: 0.7)."
-            ),
+            click.option("--temperature", type=Value("float"), help="0 is greedy (default: 0.7)."),
             click.option(
                 "--top-p",
                 type=Value("float"),
                 help="Share of probability kept (default: 0.95).",
             ),
-            click.option(
-                "--seed", type=Value("int"), help="Makes sampling repeatable."
-            ),
+            click.option("--seed", type=Value("int"), help="Makes sampling repeatable."),
             click.option(
                 "--stop",
                 multiple=True,

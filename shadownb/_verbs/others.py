@@ -32,9 +32,7 @@ def demo(face: Face) -> Any:
     raise click.exceptions.Exit(shown.main() or 0)
 
 
-def _complete_verb(
-    ctx: click.Context, param: click.Parameter, incomplete: str
-) -> list[str]:
+def _complete_verb(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     group = ctx.find_root().command
     return (
         [name for name in group.list_commands(ctx) if name.startswith(incomplete)]
@@ -60,7 +58,5 @@ def show_help(face: Face, name: str | None) -> None:
         return
     command = group.get_command(top, name)
     if command is None:
-        raise click.exceptions.NoSuchCommand(
-            name, possibilities=group.commands, ctx=top
-        )
+        raise click.exceptions.NoSuchCommand(name, possibilities=group.commands, ctx=top)
     click.echo(click.Context(command, parent=top, info_name=name).get_help())

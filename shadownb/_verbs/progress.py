@@ -21,9 +21,7 @@ def follow(run: Run) -> None:
     shown = None
     with terminal_progress(run) as draw:
         while True:
-            active = (
-                run.is_active
-            )  # asked before the state, so that the last look shows the end
+            active = run.is_active  # asked before the state, so that the last look shows the end
             draw()
             state = run.state
             name, done, total = (
@@ -44,9 +42,7 @@ def line(state: RunState) -> str:
     """Return the progress as one line of text, with loss, speed and remaining time as far as they are known."""
     phase = state.phase
     count = (
-        f" {phase.get('done') or 0}/{phase['total']} {phase.get('unit') or ''}".rstrip()
-        if phase.get("total")
-        else ""
+        f" {phase.get('done') or 0}/{phase['total']} {phase.get('unit') or ''}".rstrip() if phase.get("total") else ""
     )
     parts = [f"{phase['name']}{count}"]
     if (loss := state.last.get("loss")) is not None:
@@ -54,11 +50,7 @@ def line(state: RunState) -> str:
     if (speed := state.last.get("tokens_per_s")) is not None:
         parts.append(f"{speed:,.0f} tokens/s")
     if state.status == "running" and phase["name"] == "training":
-        parts.append(
-            "time left: estimating"
-            if state.eta_s is None
-            else f"{duration(state.eta_s)} left"
-        )
+        parts.append("time left: estimating" if state.eta_s is None else f"{duration(state.eta_s)} left")
     return "  ".join(parts)
 
 

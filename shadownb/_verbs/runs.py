@@ -23,18 +23,12 @@ run_argument = click.argument(
 
 @verb("runs")
 @click.option("--limit", type=Value("int"), default=20, help="Newest runs to list.")
-@click.option(
-    "--status", help="Only runs in this status, such as running or interrupted."
-)
+@click.option("--status", help="Only runs in this status, such as running or interrupted.")
 def runs(face: Face, limit: int, status: str | None) -> Any:
     """List the recorded runs, newest first."""
     from shadownb.engine import runs as recorded
 
-    return recorded.RunList(
-        [run for run in recorded.list() if status is None or run.status == status][
-            :limit
-        ]
-    )
+    return recorded.RunList([run for run in recorded.list() if status is None or run.status == status][:limit])
 
 
 @verb("watch")
@@ -67,7 +61,7 @@ def plot(face: Face, name: str | None, metric: str | None, file: str | None) -> 
 @click.option("--discard", is_flag=True, help="Forget what was trained instead.")
 def stop(face: Face, name: str | None, discard: bool) -> Any:
     """Stop a run after the step it is in, and keep what it has learnt."""
-    run = face.run(name)
+    run = face.run(name, going_on=True)
     return run.discard() if discard else run.stop()
 
 
@@ -75,7 +69,7 @@ def stop(face: Face, name: str | None, discard: bool) -> Any:
 @run_argument
 def pause(face: Face, name: str | None) -> Any:
     """Pause a run; its model is free meanwhile."""
-    return face.run(name).pause()
+    return face.run(name, going_on=True).pause()
 
 
 @verb("resume")

@@ -77,33 +77,23 @@ def train(face: Face, words: tuple[str, ...], file: str | None, **_: Any) -> Any
         name = values.get("model")
         return face.panel("train", **({"model": face.model(name)} if name else {}))
     if not values.get("dataset"):
-        face.refuse(
-            f"train needs data: {face.prog} train [MODEL] DATA, for example {face.prog} train support-triage"
-        )
+        face.refuse(f"train needs data: {face.prog} train [MODEL] DATA, for example {face.prog} train support-triage")
 
     name = values.pop("model", None) or face.default_model
     data_name, eval_name = values.pop("dataset"), values.pop("eval_dataset", None)
     background = values.pop("background", None)
-    loading = {
-        option: values.pop(option) for option in MODEL_OPTIONS if option in values
-    }
+    loading = {option: values.pop(option) for option in MODEL_OPTIONS if option in values}
     config = _validated(values, face)
     if config.executor == "thread" and background and not face.notebook:
-        face.refuse(
-            "--background needs --executor process here: a thread would end with this command"
-        )
+        face.refuse("--background needs --executor process here: a thread would end with this command")
 
-    values = {
-        key: getattr(config, key) for key in values
-    }  # YAML reads 1e-3 as text, the config as a number
+    values = {key: getattr(config, key) for key in values}  # YAML reads 1e-3 as text, the config as a number
     data, eval_data = face.data(data_name), face.eval_data(eval_name)
     model = face.model(name, **_with_quantized_base(loading, config, name, face))
     if not face.notebook and background and config.executor == "auto":
         values["executor"] = "process"
     if face.notebook:
-        return model.finetune(
-            data, eval_dataset=eval_data, background=background, **values
-        )
+        return model.finetune(data, eval_dataset=eval_data, background=background, **values)
     run = model.finetune(data, eval_dataset=eval_data, background=True, **values)
     return run if background else face.watch(run)
 
@@ -118,29 +108,21 @@ def read_yaml(text: str, face: Face) -> dict[str, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark else ""
-        face.refuse(
-            f"The configuration is not valid YAML{where}: {getattr(error, 'problem', error)}"
-        )
+        face.refuse(f"The configuration is not valid YAML{where}: {getattr(error, 'problem', error)}")
     if values is None:
         return {}
     if not isinstance(values, dict):
-        face.refuse(
-            "The configuration must be 'option: value' lines, for example 'method: lora'"
-        )
+        face.refuse("The configuration must be 'option: value' lines, for example 'method: lora'")
     known = [*RUN_KEYS, *MODEL_OPTIONS, *TrainConfig.model_fields]
     for key in values:
         if key not in known:
-            face.refuse(
-                f"{key!r} is not a training option.{did_you_mean(str(key), known)}"
-            )
+            face.refuse(f"{key!r} is not a training option.{did_you_mean(str(key), known)}")
     return values
 
 
 def _add_words(values: dict[str, Any], words: tuple[str, ...], face: Face) -> None:
     if len(words) > 2:
-        face.refuse(
-            f"train takes a model and data, not {len(words)} names: {' '.join(words)}"
-        )
+        face.refuse(f"train takes a model and data, not {len(words)} names: {' '.join(words)}")
     if len(words) == 1:
         models = [
             *completion.variables_of(face.variables, "Model"),
@@ -167,19 +149,11 @@ def _validated(values: dict[str, Any], face: Face) -> TrainConfig:
         face.refuse(one_line(error))
 
 
-def _with_quantized_base(
-    loading: dict[str, Any], config: TrainConfig, name: Any, face: Face
-) -> dict[str, Any]:
+def _with_quantized_base(loading: dict[str, Any], config: TrainConfig, name: Any, face: Face) -> dict[str, Any]:
     """Load the base of a method that needs a quantised one in 4 bits, unless the user has said how."""
     from shadownb.engine import methods
 
-    if (
-        methods.get(config.method).quantized_base
-        and "quantize" not in loading
-        and not face.has_model(name)
-    ):
-        face.note(
-            f"{config.method} needs a quantised base: loading {name} with --quantize 4bit."
-        )
+    if methods.get(config.method).quantized_base and "quantize" not in loading and not face.has_model(name):
+        face.note(f"{config.method} needs a quantised base: loading {name} with --quantize 4bit.")
         return {**loading, "quantize": "4bit"}
     return loading

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from shadownb.errors import ConfigError, did_you_mean
+from shadownb.errors import ConfigError, ShadowError, did_you_mean
 
 GROUPS = ("method", "schedule", "batch", "adapter", "data", "evaluation", "saving", "preference", "memory", "runtime")
 
@@ -316,6 +316,7 @@ class ConfigField:
     minimum: float | None = None
     exclusive_minimum: float | None = None
     maximum: float | None = None
+    exclusive_maximum: float | None = None
 
 
 def config_fields() -> tuple[ConfigField, ...]:
@@ -326,7 +327,7 @@ def config_fields() -> tuple[ConfigField, ...]:
         extra = typing.cast("dict[str, Any]", info.json_schema_extra)
         kind, optional, choices = _kind_of(hints[name])
         limits = {
-            type(rule).__name__.lower(): next(iter(vars(rule).values()))
+            type(rule).__name__.lower(): getattr(rule, type(rule).__name__.lower())
             for rule in info.metadata
             if type(rule).__name__ in {"Gt", "Ge", "Lt", "Le"}
         }
@@ -343,7 +344,8 @@ def config_fields() -> tuple[ConfigField, ...]:
                 choices=choices,
                 minimum=limits.get("ge"),
                 exclusive_minimum=limits.get("gt"),
-                maximum=limits.get("le", limits.get("lt")),
+                maximum=limits.get("le"),
+                exclusive_maximum=limits.get("lt"),
             )
         )
     return tuple(found)
@@ -373,8 +375,8 @@ def _as_config_error(error: ValidationError) -> ConfigError:
         return ConfigError(f"The options contradict each other: {message}.", fix="Leave one of them out.")
     name = str(first["loc"][0])
     context = first.get("ctx", {}).get("error")
-    if isinstance(context, ConfigError):
-        return context
+    if isinstance(context, ShadowError):
+        return ConfigError(context.what, why=context.why, fix=context.fix)
     message = message[0].lower() + message[1:] if message else "not valid"
     return ConfigError(
         f"{name}={first['input']!r}: {message}.", fix=f"{name}: {TrainConfig.model_fields[name].description}"

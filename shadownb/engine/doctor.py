@@ -71,15 +71,10 @@ class Report:
     @property
     def summary(self) -> str:
         """The findings in one sentence."""
-        count = {
-            status: sum(line.status == status for line in self.lines)
-            for status in ("warn", "fix")
-        }
+        count = {status: sum(line.status == status for line in self.lines) for status in ("warn", "fix")}
         if count["fix"]:
             return f"Not ready: {count['fix']} to fix, {count['warn']} to know."
-        return (
-            "Ready." if not count["warn"] else f"Ready, with {count['warn']} to know."
-        )
+        return "Ready." if not count["warn"] else f"Ready, with {count['warn']} to know."
 
     def _repr_html_(self) -> str:
         marks = {"ok": "✓ ok", "warn": "△ warn", "fix": "✗ fix"}
@@ -136,9 +131,7 @@ def _libraries() -> Iterator[Line]:
             )
             continue
         requirement = wanted.get(name.lower())
-        if requirement is not None and not requirement.specifier.contains(
-            version, prereleases=True
-        ):
+        if requirement is not None and not requirement.specifier.contains(version, prereleases=True):
             yield Line(
                 "fix",
                 name,
@@ -170,10 +163,7 @@ def _requirements() -> dict[str, Any]:
         declared = metadata.requires("shadownb") or []
     except metadata.PackageNotFoundError:
         return {}
-    return {
-        requirement.name.lower(): requirement
-        for requirement in map(Requirement, declared)
-    }
+    return {requirement.name.lower(): requirement for requirement in map(Requirement, declared)}
 
 
 def _notebook(kernel: Any) -> Iterator[Line]:
@@ -211,11 +201,7 @@ def _front_end() -> str:
         return "VS Code"
     if "marimo" in sys.modules:
         return "marimo"
-    return (
-        "Jupyter"
-        if "JPY_SESSION_NAME" in os.environ or "JPY_PARENT_PID" in os.environ
-        else "unknown"
-    )
+    return "Jupyter" if "JPY_SESSION_NAME" in os.environ or "JPY_PARENT_PID" in os.environ else "unknown"
 
 
 def _hardware() -> Iterator[Line]:
@@ -272,11 +258,7 @@ def _disk() -> Iterator[Line]:
 
 def _models() -> Iterator[Line]:
     folder = home() / "models"
-    names = (
-        sorted(path.name for path in folder.iterdir() if path.is_dir())
-        if folder.is_dir()
-        else []
-    )
+    names = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
     if names:
         size = sum(file.stat().st_size for file in _files(folder)) / _GB
         yield Line("ok", "models", f"{', '.join(names)} ({size:.1f} GB)")
@@ -285,6 +267,4 @@ def _models() -> Iterator[Line]:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    return (
-        path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()
-    )
+    return (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())

@@ -12,6 +12,7 @@ import threading
 import traceback
 import uuid
 from collections import deque
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,7 @@ class Panel(anywidget.AnyWidget):
             identity = str(command.get("id", ""))
             if identity and identity not in self._seen:
                 self._seen.append(identity)
-                self._writer.submit(lambda command=command: self._handle(dict(command)))
+                self._writer.submit(partial(self._handle, dict(command)))
 
     def _handle(self, command: dict[str, Any]) -> None:
         identity, kind = command.pop("id"), str(command.pop("kind", ""))

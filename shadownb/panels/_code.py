@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -41,17 +42,24 @@ class Choice:
 def as_python(choice: Choice) -> str:
     """Return a cell that trains the same thing; every line can be edited and run."""
     lines = ["import shadownb", ""]
-    model = _model_expression(choice)
+    model, data = _model_expression(choice), _data_expression(choice.data, choice.data_kind)
+    evaluation = None if choice.eval_data is None else _eval_expression(choice)
+    # A name that is given here must not hide a variable that the same code reads.
+    read = {_variable(one) for one in (choice.model, choice.data, choice.eval_data)}
     if not model.isidentifier():
-        lines.append(f"model = {model}")
-        model = "model"
-    data = _data_expression(choice.data, choice.data_kind)
+        name = "model" if "model" not in read else "base_model"
+        lines.append(f"{name} = {model}")
+        model = name
     if not data.isidentifier():
-        lines.append(f"data = {data}")
-        data = "data"
-    arguments = [data, f"method={choice.method!r}"]
-    if choice.eval_data is not None:
-        arguments.append(f"eval_dataset={_eval_expression(choice)}")
+        name = "data" if "data" not in read else "train_data"
+        lines.append(f"{name} = {data}")
+        data = name
+    given = [name for name, one in (("model", choice.model), ("data", choice.data)) if one == "given"]
+    if given:
+        lines.append(f"# {' and '.join(given)}: what this panel was given; put the name of your variable here")
+    arguments = [data, f"method={_literal(choice.method)}"]
+    if evaluation is not None:
+        arguments.append(f"eval_dataset={evaluation}")
     arguments += [f"{name}={_literal(value)}" for name, value in choice.options.items()]
     arguments.append("background=True")
     if len(arguments) <= 3:
@@ -90,13 +98,13 @@ def chat_as_python(model: str, conversations: Mapping[str, list[dict[str, str]]]
     """
     options = [f"{name}={settings[name]!r}" for name in ("temperature", "top_p", "max_new_tokens", "seed")]
     if settings.get("stop"):
-        options.append(f"stop={list(settings['stop'])!r}")
+        options.append(f"stop={_literal(settings['stop'])}")
     same = len({repr(messages) for messages in conversations.values()}) == 1
     lines: list[str] = []
     for side, messages in conversations.items():
         if not lines or not same:
             lines += ["messages = ["] + [f"    {message!r}," for message in messages] + ["]"]
-        lines.append(f"for piece in {model}.stream(messages, {', '.join(options)}, use={side!r}):")
+        lines.append(f"for piece in {model}.stream(messages, {', '.join(options)}, use={_literal(side)}):")
         lines.append('    print(piece, end="")')
         lines.append("print()")
     return "\n".join(lines) + "\n"
@@ -109,7 +117,7 @@ def _model_expression(choice: Choice) -> str:
     if kind == "given":
         return "model"
     options = "".join(f", {name}={_literal(value)}" for name, value in (choice.load_options or {}).items())
-    return f"shadownb.load({rest!r}{options})"
+    return f"shadownb.load({_literal(rest)}{options})"
 
 
 def _data_expression(choice: str, kind: str) -> str:
@@ -117,22 +125,33 @@ def _data_expression(choice: str, kind: str) -> str:
     if where == "var":
         return {"rows": f"shadownb.Dataset.from_list({rest})", "frame": f"shadownb.Dataset.from_pandas({rest})"}.get(kind, rest)
     if where == "sample":
-        return f"shadownb.Dataset.sample({rest!r})"
+        name, _, split = rest.partition(":")
+        more = f", split={_literal(split)}" if split else ""
+        return f"shadownb.Dataset.sample({_literal(name)}{more})"
     if where == "file":
-        return f"shadownb.Dataset.load({rest!r})"
+        return f"shadownb.Dataset.load({_literal(rest)})"
     return "data"
+
+
+def _variable(choice: Any) -> str:
+    kind, _, name = str(choice).partition(":")
+    return {"var": name, "given": "data"}.get(kind, "")
 
 
 def _eval_expression(choice: Choice) -> str:
     if isinstance(choice.eval_data, float) or choice.eval_data == "auto":
-        return repr(choice.eval_data)
+        return _literal(choice.eval_data)
     return _data_expression(str(choice.eval_data), choice.eval_kind)
 
 
 def _plain(choice: str) -> str:
     kind, _, rest = choice.partition(":")
-    return {"given": "model"}.get(kind, rest)
+    if choice == "given":
+        return "model"
+    return rest.replace(":", ".") if kind == "sample" else rest
 
 
 def _literal(value: Any) -> str:
-    return repr(list(value)) if isinstance(value, tuple) else repr(value)
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(_literal(item) for item in value)}]"
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)

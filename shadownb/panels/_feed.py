@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from array import array
+from collections.abc import Callable
 from typing import Any
 
 BULK_SECONDS = 3.0
@@ -52,10 +53,11 @@ def packed(series: Any) -> dict[str, Any]:
 class CurveFeed:
     """What the pages that watch a run have been told so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._sent: dict[str, tuple[int, int]] = {}
         self._stale: set[str] = set()
-        self._bulk_at = -BULK_SECONDS
+        self._bulk_at = float("-inf")
         self.sequence = 0
 
     def begin(self, state: Any) -> None:
@@ -102,7 +104,7 @@ class CurveFeed:
         return {"sequence": self.sequence, "points": points, **({"edges": edges} if edges else {})}
 
     def _bulk(self, state: Any, final: bool) -> dict[str, Any] | None:
-        now = time.monotonic()
+        now = self._clock()
         if not self._stale or not (final or now - self._bulk_at >= BULK_SECONDS):
             return None
         self._bulk_at = now

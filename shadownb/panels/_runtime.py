@@ -31,7 +31,7 @@ class RuntimeWidget(anywidget.AnyWidget):
 
 def ensure_runtime() -> RuntimeWidget:
     """Return this kernel's runtime widget; made on first use, and again if it was closed (``Widget.close_all()``)."""
-    global _runtime  # noqa: PLW0603
+    global _runtime
     with _lock:
         if _runtime is None or _runtime.comm is None:
             _runtime = RuntimeWidget(source=gzip.compress((STATIC / "plotly.js").read_bytes(), 6, mtime=0))

@@ -9,6 +9,8 @@ import io
 import math
 from typing import TYPE_CHECKING, Any
 
+from shadownb.engine.runs.curves import ema, sparkline
+
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
 
@@ -31,17 +33,6 @@ STATUS_WORDS = {
     "interrupted": "interrupted",
     "discarded": "discarded",
 }
-
-
-def smoothed(values: list[float], factor: float = _SMOOTHING) -> list[float]:
-    """Return the exponential moving average, corrected for its start (so the first value is the first value)."""
-    out: list[float] = []
-    average, weight = 0.0, 0.0
-    for value in values:
-        average = factor * average + (1 - factor) * value
-        weight = factor * weight + (1 - factor)
-        out.append(average / weight)
-    return out
 
 
 def marker(run_id: str) -> str:
@@ -67,18 +58,10 @@ def snapshot_text(state: Any) -> str:
     lines = [f"{marker(state.run_id)}: {headline(state)}"]
     loss = state.series.get("loss")
     if loss is not None and len(loss) > 1:
-        lines.append(f"loss {_blocks(loss.values)}")
+        lines.append(f"loss {sparkline(loss.values, 60)}")
     if state.error:
         lines += [state.error.get("what", ""), f"Next: {state.error['fix']}" if state.error.get("fix") else ""]
     return "\n".join(line for line in lines if line)
-
-
-def _blocks(values: list[float], width: int = 60) -> str:
-    cells = [values[int(i * len(values) / width)] for i in range(width)] if len(values) > width else values
-    finite = [v for v in cells if math.isfinite(v)]
-    low, high = min(finite, default=0.0), max(finite, default=0.0)
-    span = (high - low) or 1.0
-    return "".join("▁▂▃▄▅▆▇█"[round((v - low) / span * 7)] if math.isfinite(v) else " " for v in cells)
 
 
 def snapshot_png(state: Any, title: str = "") -> bytes | None:
@@ -106,15 +89,30 @@ def snapshot_png(state: Any, title: str = "") -> bytes | None:
     place = _axes(draw, points, evals)
     draw.line([place(*p) for p in points], fill=_RAW, width=_SCALE)
     steps, values = zip(*points, strict=True)
-    draw.line([place(*p) for p in zip(steps, smoothed(list(values)), strict=True)], fill=_SMOOTH, width=3, joint="curve")
+    draw.line(
+        [place(*p) for p in zip(steps, ema(values, _SMOOTHING), strict=True)], fill=_SMOOTH, width=3, joint="curve"
+    )
     for point in evals:
         x, y = place(*point)
         draw.ellipse((x - 6, y - 6, x + 6, y + 6), fill=_EVAL, outline="#ffffff", width=2)
     info = PngInfo()
     info.add_text("Description", marker(state.run_id))
     out = io.BytesIO()
-    image.quantize(32).save(out, "PNG", pnginfo=info)
+    image.quantize(palette=_palette(), dither=Image.Dither.NONE).save(out, "PNG", pnginfo=info)
     return out.getvalue()
+
+
+def _palette() -> Any:
+    """Return our colours and their blends with white; an adaptive palette drops the few orange pixels."""
+    from PIL import Image, ImageColor
+
+    entries = [255, 255, 255]
+    for color in (_INK, _MUTED, _GRID, _RAW, _SMOOTH, _EVAL):
+        for share in (1.0, 0.75, 0.5, 0.25):
+            entries += [round(255 - share * (255 - channel)) for channel in ImageColor.getrgb(color)]
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(entries)
+    return palette
 
 
 def _text(draw: ImageDraw, at: tuple[float, float], text: str, size: int, color: str, anchor: str = "la") -> None:

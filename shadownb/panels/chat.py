@@ -118,7 +118,7 @@ class ChatPanel(Panel):
         self._stop.clear()
         self.busy = True
         self.turns = [*self.turns, turn]
-        self.code = self._as_code()
+        self.refresh()
         self._worker.submit(lambda: self._answer(turn, dict(self.settings)))
 
     def _do_stop(self) -> None:
@@ -283,8 +283,7 @@ def _describe(model: Any) -> dict[str, Any]:
         "stage": "ready",
         "name": model.name,
         "base_hash": model.base_hash[:12],
-        "tuned": _badge(model, "tuned"),
-        "base": _badge(model, "base"),
+        "answering": "training now, the live weights answer" if _is_training(model) else _badge(model, "tuned"),
         "training": _is_training(model),
         "can_compare": _can_compare(model),
     }
@@ -314,6 +313,8 @@ def _checked(values: dict[str, Any]) -> dict[str, Any]:
                 checked[name] = min(high, max(low, kind(float(checked[name]))))
             except (TypeError, ValueError):
                 checked[name] = DEFAULTS[name]
+    if isinstance(checked.get("stop"), str):
+        checked["stop"] = [line for line in checked["stop"].splitlines() if line]
     if "seed" in checked:
         text = str(checked["seed"]).strip()
         checked["seed"] = int(text) if text.isdigit() else None

@@ -9,7 +9,6 @@ the widget, and a static snapshot that is still there when the kernel is gone.
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import traitlets as t
@@ -19,6 +18,7 @@ from shadownb.engine.runs.state import ENDED
 from ._base import Panel
 from ._feed import CurveFeed
 from ._snapshot import STATUS_WORDS, snapshot_bundle
+from ._worker import Worker
 
 _SHOWN_METRICS = ("loss", "learning_rate", "grad_norm", "tokens_per_s", "peak_memory_gb", "tokens")
 _KEPT_SAMPLES = 12  # evaluations whose sampled answers the page gets
@@ -41,9 +41,9 @@ class RunPanel(Panel):
     status = t.Dict(help="Everything small that changes with each step.").tag(sync=True)
     delta = t.Dict(help="New points of the curves.").tag(sync=True)
     snapshot = t.Dict(help="Whole curves; a page that loads gets all of them.").tag(sync=True)
-    samples = t.List(help="Answers sampled at evaluations.").tag(sync=True)
-    checkpoints = t.List().tag(sync=True)
-    warnings = t.List().tag(sync=True)
+    samples: t.List[Any] = t.List(help="Answers sampled at evaluations.").tag(sync=True)
+    checkpoints: t.List[Any] = t.List().tag(sync=True)
+    warnings: t.List[Any] = t.List().tag(sync=True)
     failure = t.Dict(help="Why the run failed, as a card, or empty.").tag(sync=True)
     code = t.Dict(help="What does the same in a cell.").tag(sync=True)
 
@@ -54,6 +54,7 @@ class RunPanel(Panel):
         self._milestone: tuple[Any, ...] = ()
         self._samples_known: tuple[int, int] | None = None
         self._samples_shown: list[dict[str, Any]] = []
+        self._slow = Worker("RunPanel resume", self.show_error)
         state = run.state
         # Before the model opens: what its first snapshot has beyond this, the first delta repeats and the page drops.
         self._feed.begin(state)
@@ -89,17 +90,29 @@ class RunPanel(Panel):
         return {
             "status": _status(state, self._run.status),
             "samples": self._samples_of(state),
-            "checkpoints": [_plain(c) for c in state.checkpoints],
+            "checkpoints": self._checkpoints_of(state),
             "warnings": list(state.warnings),
-            "failure": state.error or {},
+            "failure": self._failure_of(state),
         }
 
     def _samples_of(self, state: Any) -> list[dict[str, Any]]:
+        """Return the sampled answers; they lie in files, so they are read only when there are new ones."""
         known = (state.attempt, len(state.samples))
         if known != self._samples_known:
             self._samples_known = known
-            self._samples_shown = _samples(state)
+            self._samples_shown = [_shortened(sample) for sample in self._run.samples()[-_KEPT_SAMPLES:]]
         return self._samples_shown
+
+    def _checkpoints_of(self, state: Any) -> list[dict[str, Any]]:
+        folder = self._run.path / "checkpoints"
+        return [{**c, "path": str(folder / c["path"])} for c in state.checkpoints]
+
+    def _failure_of(self, state: Any) -> dict[str, Any]:
+        if not state.error:
+            return {}
+        if self.failure.get("what") == state.error["what"]:
+            return dict(self.failure)
+        return {**state.error, "details": self._run.traceback()}
 
     def get_state(self, key: Any = None, drop_defaults: bool = False) -> dict[str, Any]:
         """Return the synced state, for a new page with the whole curves as they are now."""
@@ -125,7 +138,10 @@ class RunPanel(Panel):
         self._run.pause()
 
     def _do_resume(self) -> None:
-        self._run.resume()
+        if self._run.status == "paused":
+            self._run.resume()
+        else:  # may load the model first
+            self._slow.submit(self._run.resume)
 
     # -- the static snapshot ---------------------------------------------------------------------------------------
 
@@ -161,8 +177,8 @@ class RunPanel(Panel):
 def _about(run: Any) -> dict[str, Any]:
     return {
         "id": run.id,
-        "method": getattr(run.config, "method", ""),
-        "model": str(getattr(run, "model_name", "") or ""),
+        "method": run.config.method,
+        "model": str(run.folder.spec["model"]["name"]),
         "path": str(run.path),
     }
 
@@ -208,34 +224,9 @@ def _number(value: float) -> float:
     return float(f"{value:.6g}")
 
 
-def _plain(checkpoint: dict[str, Any]) -> dict[str, Any]:
-    return {**checkpoint, "path": str(checkpoint["path"])}
-
-
-def _samples(state: Any) -> list[dict[str, Any]]:
-    """Return the last evaluations' answers, shortened; those kept in a file are read from it."""
-    shown = []
-    for sample in state.samples[-_KEPT_SAMPLES:]:
-        items = sample.get("items")
-        if items is None:
-            items = _read_items(str(sample.get("path", "")))
-        shown.append(
-            {
-                "step": sample["step"],
-                "items": [
-                    {"prompt": _short(i.get("prompt", "")), "completion": _short(i.get("completion", ""))} for i in items
-                ],
-            }
-        )
-    return shown
-
-
-def _read_items(path: str) -> list[dict[str, Any]]:
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-        return [json.loads(line) for line in lines if line.strip()]
-    except (OSError, ValueError):
-        return []
+def _shortened(sample: dict[str, Any]) -> dict[str, Any]:
+    items = [{k: _short(item.get(k, "")) for k in ("prompt", "completion")} for item in sample["items"]]
+    return {"step": sample["step"], "items": items}
 
 
 def _short(text: Any) -> str:

@@ -87,6 +87,7 @@ class Studio(Panel):
     def _started(self, run: Any) -> None:
         self._show(run)
         self.tab = "run"
+        self._hand_model_over()
 
     def _show(self, run: Any) -> None:
         before = self.run_panel

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
@@ -34,7 +36,12 @@ INST = (
 )
 
 
-def byte_tokenizer(template=None, special=("<|endoftext|>", *CHATML), bos=None, eos="<|im_end|>"):
+def byte_tokenizer(
+    template: str | None = None,
+    special: tuple[str, ...] = ("<|endoftext|>", *CHATML),
+    bos: str | None = None,
+    eos: str = "<|im_end|>",
+) -> Any:
     """Return a tokenizer with one token a byte and the given special tokens."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     inner = Tokenizer(models.BPE(vocab={char: number for number, char in enumerate(alphabet)}, merges=[]))
@@ -43,7 +50,9 @@ def byte_tokenizer(template=None, special=("<|endoftext|>", *CHATML), bos=None, 
     return _wrapped(inner, template, special, bos, eos)
 
 
-def word_tokenizer(template=None, special=("<s>", "</s>"), bos="<s>", eos="</s>"):
+def word_tokenizer(
+    template: str | None = None, special: tuple[str, ...] = ("<s>", "</s>"), bos: str = "<s>", eos: str = "</s>"
+) -> Any:
     """Return a tokenizer that puts a word-start mark before the first piece of every text, and adds bos."""
     letters = ["▁", *map(chr, range(33, 127)), "\n", "▁answer", "▁hi", "<unk>"]
     merges = []
@@ -63,8 +72,9 @@ def word_tokenizer(template=None, special=("<s>", "</s>"), bos="<s>", eos="</s>"
     return tokenizer
 
 
-def _wrapped(inner, template, special, bos, eos):
+def _wrapped(inner: Tokenizer, template: str | None, special: tuple[str, ...], bos: str | None, eos: str) -> Any:
     inner.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special])
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, bos_token=bos, eos_token=eos, pad_token=eos)
+    make: Any = PreTrainedTokenizerFast
+    tokenizer = make(tokenizer_object=inner, bos_token=bos, eos_token=eos, pad_token=eos)
     tokenizer.chat_template = template
     return tokenizer

@@ -65,11 +65,7 @@ def test_help_lists_the_verbs_of_a_shell(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_every_verb_has_help(capsys: pytest.CaptureFixture[str]) -> None:
     _, out, _ = run(capsys)
-    verbs = [
-        row.split()[0]
-        for row in out.partition("Commands:")[2].splitlines()
-        if row.strip()
-    ]
+    verbs = [row.split()[0] for row in out.partition("Commands:")[2].splitlines() if row.strip()]
     for verb in verbs:
         code, text, _ = run(capsys, verb, "--help")
         assert code == 0
@@ -99,9 +95,7 @@ def test_every_verb_has_help(capsys: pytest.CaptureFixture[str]) -> None:
         (["export", "a-run"], "Missing option '--to'"),
     ],
 )
-def test_a_mistake_is_one_line_and_exit_code_2(
-    capsys: pytest.CaptureFixture[str], words: list[str], said: str
-) -> None:
+def test_a_mistake_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str], words: list[str], said: str) -> None:
     code, out, err = run(capsys, *words)
     assert code == 2
     assert not out
@@ -194,9 +188,7 @@ def test_flags_win_over_yaml_and_yaml_over_defaults(
     (tmp_path / "recipe.yaml").write_text(
         "model: my-model\ndataset: support-triage\neval_dataset: 15%\nlora_r: 4\nlora_alpha: 8\nlearning_rate: 1e-3\n"
     )
-    code, _, err = run(
-        capsys, "train", "--config", "recipe.yaml", "--lora-r", "64", "--max-steps", "3"
-    )
+    code, _, err = run(capsys, "train", "--config", "recipe.yaml", "--lora-r", "64", "--max-steps", "3")
     assert code == 0, err
     assert model.loading == {"name": "my-model"}
     assert model.asked.pop("dataset").name == "support-triage.train"
@@ -227,9 +219,7 @@ def test_a_flag_can_empty_what_yaml_has_set(
     assert model.asked["num_train_epochs"] == 2
 
 
-def test_words_are_data_or_model_and_data(
-    capsys: pytest.CaptureFixture[str], model: RecordingModel
-) -> None:
+def test_words_are_data_or_model_and_data(capsys: pytest.CaptureFixture[str], model: RecordingModel) -> None:
     run(capsys, "train", "support-triage.heldout")
     assert model.loading["name"] == "smollm2-135m"
     assert model.asked["dataset"].name == "support-triage.heldout"
@@ -240,9 +230,7 @@ def test_words_are_data_or_model_and_data(
     assert run(capsys, "train", "a", "support-triage", "--model", "other")[0] == 2
 
 
-def test_qlora_loads_a_quantised_base_and_says_so(
-    capsys: pytest.CaptureFixture[str], model: RecordingModel
-) -> None:
+def test_qlora_loads_a_quantised_base_and_says_so(capsys: pytest.CaptureFixture[str], model: RecordingModel) -> None:
     _, _, err = run(capsys, "train", "support-triage", "--method", "qlora")
     assert model.loading["quantize"] == "4bit"
     assert "--quantize 4bit" in err
@@ -271,12 +259,8 @@ def test_a_bad_option_is_found_before_the_model_is_loaded(
     ("status", "expected"),
     [("succeeded", 0), ("failed", 1), ("stopped", 1), ("interrupted", 1)],
 )
-def test_only_success_is_exit_code_0(
-    capsys: pytest.CaptureFixture[str], status: str, expected: int
-) -> None:
-    error = errors.OutOfMemoryError(
-        "Out of memory.", why="3 GB needed.", fix="Use qlora."
-    )
+def test_only_success_is_exit_code_0(capsys: pytest.CaptureFixture[str], status: str, expected: int) -> None:
+    error = errors.OutOfMemoryError("Out of memory.", why="3 GB needed.", fix="Use qlora.")
     ended = SimpleNamespace(
         id="r",
         path="p",
@@ -298,9 +282,7 @@ def test_only_success_is_exit_code_0(
     assert ("shadownb resume r" in err) == (status != "succeeded")
 
 
-def test_ctrl_c_while_training_stops_and_saves_and_while_watching_only_detaches() -> (
-    None
-):
+def test_ctrl_c_while_training_stops_and_saves_and_while_watching_only_detaches() -> None:
     class Interrupted(SimpleNamespace):
         """A run whose first look is interrupted."""
 
@@ -344,10 +326,7 @@ def test_progress_says_estimating_until_the_time_is_known() -> None:
         phase={"name": "training", "done": 3, "total": 40, "unit": "steps"},
     )
     state.last = {"loss": 1.23456, "tokens_per_s": 170.2}
-    assert (
-        line(state)
-        == "training 3/40 steps  loss 1.2346  170 tokens/s  time left: estimating"
-    )
+    assert line(state) == "training 3/40 steps  loss 1.2346  170 tokens/s  time left: estimating"
     state.eta_s = 200.4
     assert line(state).endswith("  3 min 20 s left")
     state.phase = {"name": "tokenising", "done": 10, "total": 96, "unit": "rows"}
@@ -366,9 +345,7 @@ def test_durations() -> None:
 # -- from data to an exported model, on a tiny random model ------------------------------------------------------------
 
 
-def test_the_whole_way(
-    capsys: pytest.CaptureFixture[str], tiny_model_dir: Path, tmp_path: Path, home: Path
-) -> None:
+def test_the_whole_way(capsys: pytest.CaptureFixture[str], tiny_model_dir: Path, tmp_path: Path, home: Path) -> None:
     rows = [
         {
             "messages": [
@@ -423,9 +400,7 @@ def test_the_whole_way(
     )
     assert (code, again) == (0, out)
 
-    code, out, err = run(
-        capsys, "inspect", "rows.jsonl", "--model", str(tiny_model_dir), "--row", "1"
-    )
+    code, out, err = run(capsys, "inspect", "rows.jsonl", "--model", str(tiny_model_dir), "--row", "1")
     assert code == 0 and "yes" in out, err
 
     assert run(capsys, "export", folder.name, "--to", "mine")[:2] == (0, "mine\n")
@@ -456,12 +431,31 @@ def test_a_conversation_is_read_line_by_line(
     assert len(out.splitlines()) >= 2
 
 
-def test_deleting_asks_first(
+def test_the_exit_code_of_the_demo_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    for code, expected in ((None, 0), (0, 0), (3, 3)):
+        monkeypatch.setitem(sys.modules, "shadownb.demo", SimpleNamespace(main=lambda code=code: code))
+        monkeypatch.delattr("shadownb.demo", raising=False)
+        assert cli.main(["demo"]) == expected
+
+
+def test_without_a_name_stop_and_pause_mean_the_run_that_goes_on(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        cli.ShellFace, "run", lambda self, name: SimpleNamespace(id=name)
-    )
+    def recorded(name: str, active: bool) -> Any:
+        return SimpleNamespace(
+            is_active=active, stop=lambda: f"stop {name}", pause=lambda: f"pause {name}", plot=lambda _: name
+        )
+
+    newest, older = recorded("newest", active=False), recorded("older", active=True)
+    monkeypatch.setattr("shadownb.engine.runs.list", lambda: [newest, older])
+    monkeypatch.setattr("shadownb.engine.runs.latest", lambda: newest)
+    assert run(capsys, "stop")[1] == "stop older\n"
+    assert run(capsys, "pause")[1] == "pause older\n"
+    assert run(capsys, "plot")[1] == "newest\n"
+
+
+def test_deleting_asks_first(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli.ShellFace, "run", lambda self, name: SimpleNamespace(id=name))
     monkeypatch.setattr(
         "shadownb.engine.runs.delete",
         lambda run_id: pytest.fail("deleted without a yes"),
@@ -474,9 +468,7 @@ def test_deleting_asks_first(
 
 
 def test_a_listing_is_a_list_with_a_table() -> None:
-    listing = Listing(
-        [1, 2, 3], {"number": str, "<square>": lambda n: n * n}, empty="Nothing."
-    )
+    listing = Listing([1, 2, 3], {"number": str, "<square>": lambda n: n * n}, empty="Nothing.")
     assert listing == [1, 2, 3] and listing[1] == 2
     assert str(listing).splitlines() == [
         "number  <square>",
@@ -498,9 +490,7 @@ def test_models_and_methods_are_listed(capsys: pytest.CaptureFixture[str]) -> No
     assert "qlora" in run(capsys, "methods", "--data", "support-triage")[1]
 
 
-def test_doctor_examines_this_machine(
-    capsys: pytest.CaptureFixture[str], home: Path
-) -> None:
+def test_doctor_examines_this_machine(capsys: pytest.CaptureFixture[str], home: Path) -> None:
     code, out, _ = run(capsys, "doctor")
     names = {line.name for line in doctor.doctor().lines}
     assert {
@@ -533,30 +523,26 @@ def test_doctor_names_what_to_fix(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Not ready: 1 to fix" in str(report) and "Not ready" in report._repr_html_()
 
 
+def test_doctor_compares_versions_with_what_shadownb_declares(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor.metadata, "requires", lambda name: ["peft>=99", "torch>=1"])
+    lines = {line.name: line for line in doctor.doctor().lines}
+    assert lines["peft"].status == "fix" and "needs >=99" in lines["peft"].found
+    assert lines["torch"].status == "ok"
+
+
 def test_doctor_knows_a_full_disk_and_a_home_that_cannot_be_written(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(
-        doctor.shutil, "disk_usage", lambda path: SimpleNamespace(free=1e9)
-    )
-    assert (
-        next(line for line in doctor.doctor().lines if line.name == "home").status
-        == "warn"
-    )
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: SimpleNamespace(free=1e9))
+    assert next(line for line in doctor.doctor().lines if line.name == "home").status == "warn"
     monkeypatch.setattr(doctor.os, "access", lambda path, mode: False)
-    assert (
-        next(line for line in doctor.doctor().lines if line.name == "home").status
-        == "fix"
-    )
+    assert next(line for line in doctor.doctor().lines if line.name == "home").status == "fix"
 
 
 def test_doctor_tells_a_kernel_with_subshells_from_one_without() -> None:
     for able, status in ((True, "ok"), (False, "warn")):
         report = doctor.doctor(kernel=SimpleNamespace(_supports_kernel_subshells=able))
-        assert (
-            next(line for line in report.lines if line.name == "kernel").status
-            == status
-        )
+        assert next(line for line in report.lines if line.name == "kernel").status == status
 
 
 def test_doctor_needs_no_network(monkeypatch: pytest.MonkeyPatch) -> None:

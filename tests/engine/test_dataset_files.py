@@ -15,7 +15,12 @@ from shadownb.engine.data.hub import explain
 from shadownb.errors import DataError
 
 CHAT = [
-    {"messages": [{"role": "user", "content": "Grüße, 😀\u2028\nsecond"}, {"role": "assistant", "content": "ok, \"yes\""}]},
+    {
+        "messages": [
+            {"role": "user", "content": "Grüße, 😀\u2028\nsecond"},
+            {"role": "assistant", "content": 'ok, "yes"'},
+        ]
+    },
     {
         "messages": [
             {"role": "user", "content": "rain?"},
@@ -131,7 +136,10 @@ def test_pandas_frames_with_missing_values_and_any_index():
     frame = pd.DataFrame({"prompt": ["a", "b", None], "completion": ["x", None, "z"], "n": [1, 2, 3]}, index=[7, 7, 9])
     dataset = Dataset.from_pandas(frame)
     assert dataset[0] == {"prompt": "a", "completion": "x", "n": 1}
-    assert [(bad.row, bad.reason) for bad in dataset.report.bad] == [(1, "completion is missing"), (2, "prompt is missing")]
+    assert [(bad.row, bad.reason) for bad in dataset.report.bad] == [
+        (1, "completion is missing"),
+        (2, "prompt is missing"),
+    ]
     assert type(dataset[0]["n"]) is int
 
 
@@ -178,7 +186,9 @@ def test_the_hub_offline_is_a_typed_error():
         "except DataError as error:\n    print(error.code, '|', error.fix)\n"
     )
     env = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
-    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.stdout.startswith("data-offline |"), done.stdout + done.stderr
     assert "Dataset.load" in done.stdout
 

@@ -137,8 +137,14 @@ def test_text_parts_are_joined_and_other_parts_are_bad():
         (["hello"], "messages[0] is text, not a message"),
         ([{**USER, "tool_calls": [{"function": {"name": "f"}}]}, ANSWER], "messages[0] has tool_calls"),
         ([USER, {"role": "assistant", "tool_calls": [{"function": {}}]}], "a tool call without a name"),
-        ([USER, {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "{"}}]}], "not valid JSON"),
-        ([USER, {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "[1]"}}]}], "not an object"),
+        (
+            [USER, {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "{"}}]}],
+            "not valid JSON",
+        ),
+        (
+            [USER, {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "[1]"}}]}],
+            "not an object",
+        ),
         ([USER, {**ANSWER, "weight": 0.5}], "weight 0.5"),
     ],
 )

@@ -13,7 +13,7 @@ from shadownb._verbs.options import ConfigOption
 from shadownb._verbs.train import read_yaml
 from shadownb.cli import ShellFace
 from shadownb.engine.config import TrainConfig, config_fields
-from shadownb.panels import _form
+from shadownb.panels import _code, _form
 
 API = set(TrainConfig.model_fields)
 FACES = [magics.NotebookFace, ShellFace]
@@ -22,21 +22,12 @@ FACES = [magics.NotebookFace, ShellFace]
 def train_options(face: type[Face]) -> dict[str, click.Option]:
     """Return the options of ``train`` by the flag a user types."""
     params = verbs_for(face).commands["train"].params
-    return {
-        flag: param
-        for param in params
-        if isinstance(param, click.Option)
-        for flag in param.opts
-    }
+    return {flag: param for param in params if isinstance(param, click.Option) for flag in param.opts}
 
 
 @pytest.mark.parametrize("face", FACES)
 def test_flags_are_the_config_fields(face: type[Face]) -> None:
-    generated = {
-        flag
-        for flag, option in train_options(face).items()
-        if isinstance(option, ConfigOption)
-    }
+    generated = {flag for flag, option in train_options(face).items() if isinstance(option, ConfigOption)}
     assert generated == {f"--{name.replace('_', '-')}" for name in API}
 
 
@@ -61,11 +52,31 @@ def test_yaml_that_a_run_writes_is_accepted_and_equal() -> None:
     assert TrainConfig(**read_yaml(config.to_yaml(), ShellFace())) == config
 
 
+def test_the_magic_that_the_panel_copies_is_accepted() -> None:
+    options = {"max_steps": 7, "learning_rate": 1e-3, "sample_prompts": ("a, b", "c"), "packing": True}
+    choice = _code.Choice(
+        data="sample:support-triage",
+        model="alias:smollm2-135m",
+        method="lora",
+        options=options,
+        eval_data=0.15,
+        load_options={"dtype": "float32"},
+    )
+    first, _, body = _code.as_magic(choice).partition("\n")
+    assert first == "%%shadow train"
+    values = read_yaml(body, ShellFace())
+    assert {name: values[name] for name in ("model", "dataset", "eval_dataset", "dtype")} == {
+        "model": "smollm2-135m",
+        "dataset": "support-triage",
+        "eval_dataset": 0.15,
+        "dtype": "float32",
+    }
+    assert TrainConfig(**{k: v for k, v in values.items() if k in API}) == TrainConfig(**options)
+
+
 @pytest.mark.parametrize("face", FACES)
 @pytest.mark.parametrize("field", config_fields(), ids=lambda field: field.name)
-def test_help_choices_and_kind_come_from_the_field(
-    face: type[Face], field: object
-) -> None:
+def test_help_choices_and_kind_come_from_the_field(face: type[Face], field: object) -> None:
     from shadownb.engine.config import ConfigField
 
     assert isinstance(field, ConfigField)
@@ -120,9 +131,7 @@ def test_a_typed_default_is_the_default(field: object) -> None:
         (["--no-train-on-completions"], {"loss_on": "all"}),
     ],
 )
-def test_typed_values_reach_the_config(
-    words: list[str], expected: dict[str, object]
-) -> None:
+def test_typed_values_reach_the_config(words: list[str], expected: dict[str, object]) -> None:
     config = parsed(words)
     for name, value in expected.items():
         assert getattr(config, name) == value
@@ -133,9 +142,5 @@ def parsed(words: list[str]) -> TrainConfig:
     """Return the config that typed flags make."""
     from shadownb._verbs.options import given
 
-    with (
-        verbs_for(ShellFace)
-        .commands["train"]
-        .make_context("train", words, obj=ShellFace())
-    ):
+    with verbs_for(ShellFace).commands["train"].make_context("train", words, obj=ShellFace()):
         return TrainConfig(**given(API))

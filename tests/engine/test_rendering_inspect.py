@@ -6,12 +6,14 @@ import json
 import re
 
 import pytest
-from rendering_tokenizers import REASONING, byte_tokenizer, word_tokenizer
 
 from shadownb.engine.data import Dataset
 from shadownb.engine.rendering import Renderer, inspect_row
+from tests.engine.rendering_tokenizers import REASONING, byte_tokenizer, word_tokenizer
 
-ROW = {"messages": [{"role": "user", "content": "<b>& é😀\n日本"}, {"role": "assistant", "content": "Schön 😀\nok <i>"}]}
+ROW = {
+    "messages": [{"role": "user", "content": "<b>& é😀\n日本"}, {"role": "assistant", "content": "Schön 😀\nok <i>"}]
+}
 
 
 @pytest.fixture(scope="module")
@@ -74,4 +76,5 @@ def test_several_sequences_are_shown_one_after_the_other():
 def test_word_start_spaces_are_kept():
     renderer = Renderer(word_tokenizer())
     inspection = inspect_row(renderer, {"text": "hi answer hi"})
-    assert [token.text for token in inspection.tokens] == ["<s>", "hi", " answer", " hi", "</s>"]
+    assert [token.text for token in inspection.tokens] == ["<s>", " hi", " answer", " hi", "</s>"]
+    assert "".join(token.text for token in inspection.tokens) == "<s> hi answer hi</s>"

@@ -110,6 +110,7 @@ def test_truncation_set_on_the_shared_tokenizer_does_not_reach_the_renderer(rend
     smollm2_tokenizer(["a b c d e f"], truncation=True, max_length=3, padding="max_length")
     try:
         assert renderer.render({"messages": CHAT}) == before
+        assert Renderer(smollm2_tokenizer).render({"messages": CHAT}) == before
     finally:
         smollm2_tokenizer(["a"], truncation=False, padding=False)
 
@@ -124,7 +125,9 @@ def test_stop_tokens_and_rows_of_other_forms(renderer):
 
 def test_a_chat_may_go_on_after_an_empty_reply(renderer):
     history = [CHAT[0], {"role": "assistant", "content": ""}, CHAT[2]]
-    assert renderer.tokenizer.decode(renderer.render_prompt(history)).endswith("And?<|im_end|>\n<|im_start|>assistant\n")
+    assert renderer.tokenizer.decode(renderer.render_prompt(history)).endswith(
+        "And?<|im_end|>\n<|im_start|>assistant\n"
+    )
 
 
 def test_a_thousand_short_rows_take_little_time(renderer):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from rendering_tokenizers import INST, REASONING, byte_tokenizer, word_tokenizer
 
 from shadownb.engine.rendering import Renderer
 from shadownb.errors import DataError
+from tests.engine.rendering_tokenizers import INST, REASONING, byte_tokenizer, word_tokenizer
 
 CHAT = [
     {"role": "user", "content": "hi"},
@@ -61,6 +61,23 @@ def test_a_template_that_moves_the_system_text_and_marks_no_assistant():
         assert part.input_ids[: len(prompt)] == prompt
 
 
+def test_a_prompt_rewritten_in_place_is_noticed():
+    template = (
+        "{%- for message in messages %}"
+        "{%- set text = message['content'] | upper if loop.revindex < 3 else message['content'] %}"
+        "{{- '<|im_start|>' + message['role'] + '\n' + text + '<|im_end|>\n' }}"
+        "{%- endfor %}"
+        "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{%- endif %}"
+    )
+    messages = [CHAT[0], {"role": "assistant", "content": "1"}, CHAT[2], {"role": "assistant", "content": "2"}]
+    renderer = Renderer(byte_tokenizer(template))
+    sequences = renderer.render_all({"messages": messages})
+    assert [trained(renderer, part) for part in sequences] == ["2<|im_end|>", "1<|im_end|>"]
+    for turn, part in zip((3, 1), sequences, strict=True):
+        prompt = renderer.render_prompt(messages[:turn])
+        assert part.input_ids[: len(prompt)] == prompt
+
+
 def test_what_a_template_refuses_is_a_typed_error():
     renderer = Renderer(byte_tokenizer(INST, special=("<s>", "</s>"), bos="<s>", eos="</s>"))
     with pytest.raises(DataError, match="roles must alternate") as caught:
@@ -89,21 +106,29 @@ def test_tokenizers_without_a_template():
 
 
 def test_a_template_without_a_stop_token_ends_the_row_with_one():
-    template = "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '\n' }}{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
+    template = (
+        "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}assistant: {% endif %}"
+    )
     renderer = Renderer(byte_tokenizer(template, special=("<eos>",), eos="<eos>"))
     rendered = renderer.render({"messages": CHAT[:2]})
     assert trained(renderer, rendered) == "one<eos>"
 
 
 def test_word_starts_are_marked_only_where_the_text_has_them():
-    template = INST.replace("' ' + message", "' ' + message")
-    tokenizer = word_tokenizer(template)
+    tokenizer = word_tokenizer(INST)
     renderer = Renderer(tokenizer)
     messages = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "answer"}]
     rendered = renderer.render({"messages": messages})
     text = tokenizer.apply_chat_template(messages, tokenize=False)
     assert rendered.input_ids == tokenizer(text, add_special_tokens=False)["input_ids"]
     assert tokenizer.convert_ids_to_tokens([label for label in rendered.labels if label != -100]) == ["▁answer", "</s>"]
+    glued = word_tokenizer(INST.replace("' ' + message", "message"))
+    pieces = glued.convert_ids_to_tokens(Renderer(glued).render({"messages": messages}).input_ids)
+    assert pieces == glued.convert_ids_to_tokens(
+        glued(text.replace("] a", "]a"), add_special_tokens=False)["input_ids"]
+    )
+    assert "▁answer" not in pieces
     document = renderer.render({"text": "hi"})
     assert tokenizer.convert_ids_to_tokens(document.input_ids) == ["<s>", "▁hi", "</s>"]
 

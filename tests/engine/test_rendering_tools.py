@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import pytest
-from rendering_tokenizers import CHATML, byte_tokenizer
 
 from shadownb.engine.data import Dataset
 from shadownb.engine.rendering import Renderer
 from shadownb.engine.rendering.templates import bundled, probe_tools
 from shadownb.errors import DataError
+from tests.engine.rendering_tokenizers import CHATML, byte_tokenizer
 
 TOOLS = [
     {
         "type": "function",
         "function": {
             "name": "get_weather",
-            "description": "Weather of a town & \"more\".",
+            "description": 'Weather of a town & "more".',
             "parameters": {"type": "object", "properties": {"town": {"type": "string"}, "days": {"type": "array"}}},
         },
     }
@@ -112,14 +112,17 @@ def test_a_template_that_knows_tools_is_kept_in_its_own_style(row):
     assert renderer.template_source == "model"
     assert renderer.render(row).input_ids == Renderer(byte_tokenizer(native)).render(row).input_ids
     refuses = native.replace(
-        "{%- for call in", "{%- if message['tool_calls'] and message['tool_calls'][0]['id'] | length != 9 %}"
-        "{{- raise_exception('ids have nine characters') }}{%- endif %}{%- for call in"
+        "{%- for call in",
+        "{%- if message['tool_calls'] and message['tool_calls'][0]['id'] | length != 9 %}"
+        "{{- raise_exception('ids have nine characters') }}{%- endif %}{%- for call in",
     )
     assert Renderer(byte_tokenizer(refuses)).template_source == "model"
 
 
 def test_a_template_that_writes_python_instead_of_json_is_replaced():
-    wrong = bundled("chatml_tools").replace("call['function']['arguments'] | tojson", "call['function']['arguments'] | string")
+    wrong = bundled("chatml_tools").replace(
+        "call['function']['arguments'] | tojson", "call['function']['arguments'] | string"
+    )
     tokenizer = byte_tokenizer(wrong)
     assert Renderer(tokenizer).template_source == "model", "given JSON text it writes JSON"
     double = bundled("chatml_tools").replace(

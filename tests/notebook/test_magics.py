@@ -24,18 +24,18 @@ class Outcome:
     displays: list[dict[str, Any]] = field(default_factory=list)
     error: dict[str, Any] | None = None
     status: str = ""
+    pieces: int = 0
 
     @property
     def silent(self) -> bool:
-        return not (
-            self.stdout or self.stderr or self.results or self.displays or self.error
-        )
+        return not (self.stdout or self.stderr or self.results or self.displays or self.error)
 
 
 class Kernel:
     """A running kernel with blocking calls."""
 
-    def __init__(self, client: BlockingKernelClient) -> None:
+    def __init__(self, manager: KernelManager, client: BlockingKernelClient) -> None:
+        self.manager = manager
         self.client = client
 
     def run(self, code: str) -> Outcome:
@@ -44,6 +44,7 @@ class Kernel:
         def collect(message: dict[str, Any]) -> None:
             content, kind = message["content"], message["header"]["msg_type"]
             if kind == "stream":
+                outcome.pieces += content["name"] == "stdout"
                 setattr(
                     outcome,
                     content["name"],
@@ -56,9 +57,11 @@ class Kernel:
             elif kind == "error":
                 outcome.error = content
 
-        reply = self.client.execute_interactive(
-            code, output_hook=collect, timeout=_PATIENCE
-        )
+        try:
+            reply = self.client.execute_interactive(code, output_hook=collect, timeout=_PATIENCE)
+        except TimeoutError:
+            self.manager.interrupt_kernel()  # so that the next test finds it idle
+            raise
         outcome.status = reply["content"]["status"]
         return outcome
 
@@ -70,14 +73,9 @@ class Kernel:
 
     def complete(self, line: str) -> list[str]:
         """Return what the line becomes with each completion, as a front end would insert it."""
-        content = self.client.complete(line, len(line), reply=True, timeout=_PATIENCE)[
-            "content"
-        ]
+        content = self.client.complete(line, len(line), reply=True, timeout=_PATIENCE)["content"]
         start = content["cursor_start"]
-        return [
-            line[:start] + match + line[content["cursor_end"] :]
-            for match in content["matches"]
-        ]
+        return [line[:start] + match + line[content["cursor_end"] :] for match in content["matches"]]
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +94,7 @@ def started(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ke
     client.start_channels()
     try:
         client.wait_for_ready(timeout=_PATIENCE)
-        yield Kernel(client)
+        yield Kernel(manager, client)
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
@@ -117,16 +115,9 @@ def test_loading_prints_nothing_and_imports_nothing_heavy(started: Kernel) -> No
 
 
 def test_loading_twice_is_harmless(kernel: Kernel) -> None:
-    assert kernel.run(
-        "import shadownb; shadownb.load_ipython_extension(get_ipython())"
-    ).silent
+    assert kernel.run("import shadownb; shadownb.load_ipython_extension(get_ipython())").silent
     assert kernel.complete("%shadow tra") == ["%shadow train"]
-    assert (
-        kernel.value(
-            "sum(type(c).__name__ == 'ShadowMagics' for c in get_ipython().configurables)"
-        )
-        == "1"
-    )
+    assert kernel.value("sum(type(c).__name__ == 'ShadowMagics' for c in get_ipython().configurables)") == "1"
 
 
 def test_unloading_takes_everything_away(kernel: Kernel) -> None:
@@ -134,10 +125,7 @@ def test_unloading_takes_everything_away(kernel: Kernel) -> None:
     assert "not found" in kernel.run("%shadow help").stderr
     assert "not found" in kernel.run("%%shadow train\nmethod: lora").stderr
     assert kernel.complete("%shadow tra") == []
-    assert (
-        kernel.value("'ShadowMagics' in get_ipython().magics_manager.registry")
-        == "False"
-    )
+    assert kernel.value("'ShadowMagics' in get_ipython().magics_manager.registry") == "False"
     assert kernel.run("%load_ext shadownb").silent
     assert kernel.complete("%shadow tra") == ["%shadow train"]
 
@@ -322,9 +310,7 @@ def test_variables_expand_in_lines_and_not_in_cells(kernel: Kernel) -> None:
 
 def test_doctor_reports_the_kernel(kernel: Kernel) -> None:
     kernel.run("report = %shadow doctor")
-    assert kernel.value(
-        "[line.found for line in report.lines if line.name == 'kernel'][0]"
-    ).startswith("'ipykernel ")
+    assert kernel.value("[line.found for line in report.lines if line.name == 'kernel'][0]").startswith("'ipykernel ")
     shown = kernel.run("report").results[0]
     assert "<table" in shown["text/html"]
     assert "python" in shown["text/plain"].lower()
@@ -335,3 +321,135 @@ def test_a_default_model_can_be_configured(kernel: Kernel) -> None:
     outcome = kernel.run("%shadow train support-triage --max-steps 1")
     assert outcome.error is not None
     assert "no-such-alias" in "\n".join(outcome.error["traceback"])
+
+
+# -- the whole way, on a tiny random model -----------------------------------------------------------------------------
+
+_ROWS = (
+    "[{'messages': [{'role': 'user', 'content': f'{n}?'}, {'role': 'assistant', 'content': 'yes'}]} for n in range(8)]"
+)
+_QUICK = "--lora-r 4 --sample-max-new-tokens 0"  # one rank everywhere: a model keeps the adapter it has
+
+
+@pytest.fixture
+def tiny(kernel: Kernel, tiny_model_dir: Path) -> Kernel:
+    """The kernel with the variables ``model`` and ``data``."""
+    outcome = kernel.run(f"if 'model' not in dir():\n    model = %shadow load {tiny_model_dir}\ndata = {_ROWS}")
+    assert outcome.status == "ok", outcome
+    assert not outcome.results
+    return kernel
+
+
+def test_train_returns_the_run_at_once(tiny: Kernel) -> None:
+    outcome = tiny.run(f"run = %shadow train model data --max-steps 2 {_QUICK}\nprint(type(run).__name__)")
+    assert outcome.stdout.strip() == "Run", outcome
+    tiny.run("run.wait()")
+    assert (
+        tiny.value("(run.status, run.config.max_steps, run.config.lora_r, model.trained[0] == run.id)")
+        == "('succeeded', 2, 4, True)"
+    )
+    assert tiny.complete("%shadow plot ru") == ["%shadow plot run"]
+    assert tiny.complete("%shadow chat mod") == ["%shadow chat model"]
+
+
+def test_a_yaml_cell_trains_and_flags_win(tiny: Kernel) -> None:
+    body = "model: model\ndataset: data\neval_dataset: 0.25\nmax_steps: 9\nlora_r: 4\nlearning_rate: 1e-3\nsample_max_new_tokens: 0\n"
+    outcome = tiny.run(f"%%shadow train --as second --max-steps 2\n{body}")
+    assert outcome.status == "ok", outcome
+    assert outcome.results and "Run" in outcome.results[0]["text/plain"]
+    tiny.run("second.wait()")
+    assert (
+        tiny.value("(second.status, second.config.max_steps, second.config.learning_rate, second.eval_loss > 0)")
+        == "('succeeded', 2, 0.001, True)"
+    )
+
+
+def test_an_option_without_effect_is_a_mistake(tiny: Kernel) -> None:
+    outcome = tiny.run("%shadow train model data --beta 0.5")
+    assert outcome.stderr.startswith("UsageError: beta=0.5 has no effect")
+    assert len(outcome.stderr.splitlines()) == 1
+
+
+def test_stop_ends_a_run(tiny: Kernel) -> None:
+    tiny.run(f"long = %shadow train model data --max-steps 100000 --save-steps 100000 {_QUICK}")
+    assert tiny.run("stopped = %shadow stop long").silent
+    tiny.run("long.wait()")
+    assert tiny.value("(long.status, stopped.id == long.id)") == "('stopped', True)"
+    assert "nothing to pause" in "\n".join((tiny.run("%shadow pause long").error or {})["traceback"])
+
+
+def test_pause_and_resume_by_id(tiny: Kernel) -> None:
+    tiny.run(f"held = %shadow train model data --max-steps 100000 --save-steps 100000 {_QUICK}")
+    until = "import time\nwhile held.is_active and held.status != '{0}': time.sleep(0.02)\nassert held.status == '{0}'"
+    tiny.run("name = held.id")
+    tiny.run("_ = %shadow pause {name}")
+    assert tiny.run(until.format("paused")).status == "ok"
+    tiny.run("_ = %shadow resume {name}")
+    assert tiny.run(until.format("running")).status == "ok"
+    tiny.run("_ = %shadow stop {name}\nheld.wait()")
+    assert tiny.value("held.status") == "'stopped'"
+
+
+def test_chat_streams_into_the_cell_and_is_shown_once(tiny: Kernel) -> None:
+    outcome = tiny.run("%%shadow chat model --max-new-tokens 8 --temperature 0 --as answer\nWhat is {x}?")
+    assert outcome.status == "ok", outcome
+    assert outcome.pieces > 1
+    assert not outcome.results and not outcome.displays
+    assert tiny.value("answer == str(answer) and answer") == repr(outcome.stdout[:-1])
+    shown = tiny.run("answer")
+    assert shown.stdout == outcome.stdout
+    asked = "model.chat([{'role': 'user', 'content': 'What is {x}?'}], max_new_tokens=8, temperature=0).raw"
+    assert tiny.value(asked) == repr(outcome.stdout[:-1])
+
+
+def test_generate_returns_the_text(tiny: Kernel) -> None:
+    tiny.run("text = %shadow generate model hello --max-new-tokens 4 --temperature 0")
+    assert tiny.value("text == model.generate('hello', max_new_tokens=4, temperature=0)") == "True"
+
+
+def test_plot_returns_the_figure(tiny: Kernel) -> None:
+    outcome = tiny.run("%shadow plot")
+    assert any("plotly" in kind for data in (*outcome.results, *outcome.displays) for kind in data), outcome
+
+
+def test_inspect_shows_the_tokens(tiny: Kernel) -> None:
+    shown = tiny.run("%shadow inspect data --model model --row 3").results[0]
+    assert "yes" in shown["text/html"]
+    assert "row 3" in shown["text/plain"]
+
+
+def test_runs_lists_them_newest_first(tiny: Kernel) -> None:
+    tiny.run("found = %shadow runs")
+    assert tiny.value("[run.id for run in found] == [run.id for run in __import__('shadownb').runs.list()]") == "True"
+    assert "<table" in tiny.run("found").results[0]["text/html"]
+
+
+def test_export_and_delete(tiny: Kernel) -> None:
+    tiny.run("written = %shadow export model --to exported")
+    assert tiny.value("sorted(p.name for p in written.glob('*.safetensors'))") == "['adapter_model.safetensors']"
+    refused = tiny.run("%shadow delete run").stderr
+    assert refused.startswith("UsageError: Delete run") and "--yes" in refused
+    tiny.run("%shadow delete run --yes")
+    assert tiny.value("run.path.exists()") == "False"
+
+
+@pytest.mark.parametrize(
+    ("code", "panel"),
+    [
+        ("%shadow train", "TrainPanel"),
+        ("%shadow train model", "TrainPanel"),
+        ("%shadow chat", "ChatPanel"),
+        ("%shadow chat model", "ChatPanel"),
+        ("%shadow watch second", "RunPanel"),
+        ("%shadow studio", "Studio"),
+    ],
+)
+def test_panels_are_shown(tiny: Kernel, code: str, panel: str) -> None:
+    outcome = tiny.run(code)
+    assert outcome.status == "ok", outcome
+    kinds = [kind for data in (*outcome.results, *outcome.displays) for kind in data]
+    assert "application/vnd.jupyter.widget-view+json" in kinds
+    tiny.run(f"panel = {code}")
+    assert tiny.value("type(panel).__name__") == repr(panel)
+    if code.endswith(" model"):
+        assert tiny.value("panel.model is model") == "True"

@@ -21,6 +21,8 @@ export function Answer({ name, side, alone }: { name: SideName; side: Side; alon
   );
 }
 
+const tokens = (side: Side) => `${count(side.tokens)} token${side.tokens === 1 ? "" : "s"}`;
+
 export function footnote(side: Side): string {
   switch (side.status) {
     case "queued":
@@ -28,13 +30,13 @@ export function footnote(side: Side): string {
     case "waiting":
       return side.note || "reading the prompt…";
     case "streaming":
-      return `${count(side.tokens)} tokens…`;
+      return `${tokens(side)}…`;
     case "failed":
       return "";
     default: {
       const speed = side.seconds && side.tokens > 1 ? `, ${(side.tokens / side.seconds).toFixed(1)} tokens/s` : "";
       const how = side.status === "stopped" ? `stopped${side.note ? ` ${side.note}` : ""}, ` : "";
-      return `${how}${count(side.tokens)} tokens${speed}`;
+      return `${how}${tokens(side)}${speed}`;
     }
   }
 }

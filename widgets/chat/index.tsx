@@ -16,7 +16,7 @@ interface ModelState {
   stage: "none" | "loading" | "ready" | "failed";
   name?: string;
   phase?: string;
-  tuned?: string;
+  answering?: string;
   training?: boolean;
   can_compare?: boolean;
   error?: ErrorInfo;
@@ -68,7 +68,7 @@ function Head({ model, hasTurns }: { model: ModelState; hasTurns: boolean }) {
   return (
     <div class="snb-row">
       <h2>{model.name ?? "Chat"}</h2>
-      {model.stage === "ready" && <Chip tone={model.training ? "accent" : "plain"}>{model.tuned}</Chip>}
+      {model.stage === "ready" && <Chip tone={model.training ? "accent" : "plain"}>{model.answering}</Chip>}
       {model.stage === "ready" && model.can_compare && <BaseBadge />}
       <StatusLine hidden={model.stage !== "loading"}>{model.stage === "loading" ? model.phase : ""}</StatusLine>
       {hasTurns && (
@@ -163,8 +163,14 @@ function TurnView({ turn }: { turn: Turn }) {
 
 function Composer({ ready }: { ready: boolean }) {
   const busy = useTraitValue<boolean>("busy");
-  const [send, waiting] = useCommand();
+  const [send] = useCommand();
   const [text, setText] = useState("");
+  const [stopping, setStopping] = useState(false);
+  useEffect(() => setStopping(false), [busy]);
+  const stop = () => {
+    setStopping(true);
+    send("stop");
+  };
   const submit = () => {
     if (ready && !busy && text.trim() !== "") {
       send("send", { prompt: text });
@@ -176,7 +182,7 @@ function Composer({ ready }: { ready: boolean }) {
       event.preventDefault();
       submit();
     } else if (event.key === "Escape" && busy) {
-      send("stop");
+      stop();
     }
   };
   return (
@@ -191,8 +197,8 @@ function Composer({ ready }: { ready: boolean }) {
         onKeyDown={onKeyDown}
       />
       {busy ? (
-        <Button kind="danger" onClick={() => send("stop")}>
-          {waiting === "stop" ? "Stopping" : "Stop"}
+        <Button kind="danger" onClick={stop}>
+          {stopping ? "Stopping" : "Stop"}
         </Button>
       ) : (
         <Button kind="primary" onClick={submit} disabled={!ready || text.trim() === ""}>

@@ -8,14 +8,16 @@ interface Store {
   views: Set<() => void>;
 }
 
-// Not written back to the model: the next command would send it to the kernel, which knows better.
-const stores = new WeakMap<Model, Store>();
+// Not written back to the model: the next command would send it to the kernel, which knows better. Found by the panel's
+// id, because each hook of a widget gets a model object of its own.
+const stores = new Map<string, Store>();
 
 function storeOf(model: Model): Store {
-  let store = stores.get(model);
+  const id = model.get("panel_id") as string;
+  let store = stores.get(id);
   if (store === undefined) {
     store = { turns: (model.get("turns") as Turn[] | undefined) ?? [], views: new Set() };
-    stores.set(model, store);
+    stores.set(id, store);
   }
   return store;
 }
@@ -37,6 +39,7 @@ export function listen(model: Model): () => void {
   return () => {
     model.off("change:turns", onTurns);
     model.off("change:delta", onDelta);
+    stores.delete(model.get("panel_id") as string);
   };
 }
 

@@ -58,7 +58,8 @@ export function Chart({ label, figure, dataVersion, viewVersion, height = 260 }:
     const view = `${viewVersion}/${theme}/${height}`;
     const urgent = seen.current !== view;
     seen.current = ready ? view : "";
-    painter.current?.request(() => dressed(figure(theme), theme, height), urgent);
+    const family = host.current === null ? "sans-serif" : getComputedStyle(host.current).fontFamily;
+    painter.current?.request(() => dressed(figure(theme), theme, height, family), urgent);
   });
 
   return (
@@ -70,7 +71,7 @@ export function Chart({ label, figure, dataVersion, viewVersion, height = 260 }:
 }
 
 /** Colours, fonts and margins that all charts share; the figure's own layout wins. */
-export function dressed(figure: Figure, theme: Theme, height: number): Figure {
+export function dressed(figure: Figure, theme: Theme, height: number, family = "sans-serif"): Figure {
   const colors = PALETTE[theme];
   const axis = {
     gridcolor: colors.line,
@@ -88,7 +89,7 @@ export function dressed(figure: Figure, theme: Theme, height: number): Figure {
       margin: { l: 48, r: 12, t: 8, b: 32 },
       paper_bgcolor: "rgba(0,0,0,0)",
       plot_bgcolor: "rgba(0,0,0,0)",
-      font: { family: "inherit", color: colors.text, size: 12 },
+      font: { family, color: colors.text, size: 12 },
       hovermode: "x unified",
       hoverlabel: { bgcolor: colors.surface, bordercolor: colors.line, font: { color: colors.text, size: 12 } },
       dragmode: "zoom",

@@ -49,11 +49,12 @@ export function duration(seconds: Maybe): string {
   return hours > 0 ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
 }
 
+/** Memory in units of 1e9 bytes. */
 export function gigabytes(value: Maybe): string {
   if (!there(value)) {
     return MISSING;
   }
-  return value < 1 ? `${Math.round(value * 1024)} MB` : `${value.toFixed(2)} GB`;
+  return value < 1 ? `${Math.round(value * 1000)} MB` : `${value.toFixed(2)} GB`;
 }
 
 export function percent(share: Maybe): string {

@@ -92,7 +92,6 @@ export function Warnings({ warnings }: { warnings: Warning[] }) {
   return (
     <ul class="run-warnings">
       {warnings.map((warning, i) => (
-        // biome-ignore lint/suspicious/noArrayIndexKey: a list that only grows; the same warning may come twice
         <li key={i}>
           <span class="snb-chip snb-chip--warn">{warning.code || "warning"}</span>
           <div>

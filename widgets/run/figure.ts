@@ -56,9 +56,14 @@ export function figureOf(curves: Curves, view: View, theme: Theme): Figure {
       // Keeps a zoom while points come in; a change of metric or scale starts afresh.
       uirevision: `${metric.id}/${view.scale}`,
       showlegend: data.length > 1,
-      legend: { orientation: "h", x: 1, xanchor: "right", y: 1.02, yanchor: "bottom", font: { size: 11 } },
-      margin: { l: 48, r: 12, t: data.length > 1 ? 24 : 8, b: 36 },
-      xaxis: { title: { text: "step", font: { color: colors.muted, size: 11 } }, rangemode: "nonnegative" },
+      legend: { orientation: "h", x: 1, xanchor: "right", y: 1, yanchor: "bottom", font: { size: 11 } },
+      margin: { l: 48, r: 12, t: data.length > 1 ? 26 : 8, b: 34 },
+      xaxis: {
+        title: { text: "step", font: { color: colors.muted, size: 11 }, standoff: 6 },
+        rangemode: "nonnegative",
+        // Steps are whole numbers; a short run would get ticks between them.
+        ...((x.at(-1) ?? 0) < 10 ? { dtick: 1 } : {}),
+      },
       yaxis: { type: view.scale, tickformat: metric.tickFormat, nticks: 6, exponentformat: "power" },
     },
   };

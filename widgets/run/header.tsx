@@ -43,7 +43,7 @@ export function Header({ about, status, checkpoints }: HeaderProps) {
           <code class="snb-muted">{about.id}</code>
           <CopyButton text={about.id} label="Copy run id" />
         </span>
-        <span class="snb-row snb-push" ref={stopButton}>
+        <span class="snb-row snb-push">
           {status.status === "running" && !status.stopping && (
             <Button disabled={waiting === "pause"} onClick={() => send("pause")}>
               {waiting === "pause" ? "Pausing" : "Pause"}
@@ -55,13 +55,15 @@ export function Header({ about, status, checkpoints }: HeaderProps) {
             </Button>
           )}
           {active && (
-            <Button
-              disabled={status.stopping || waiting === "stop" || waiting === "discard"}
-              aria-expanded={asking}
-              onClick={() => setAsking(!asking)}
-            >
-              {status.stopping || waiting === "stop" || waiting === "discard" ? "Stopping" : "Stop"}
-            </Button>
+            <span ref={stopButton}>
+              <Button
+                disabled={status.stopping || waiting === "stop" || waiting === "discard"}
+                aria-expanded={asking}
+                onClick={() => setAsking(!asking)}
+              >
+                {status.stopping || waiting === "stop" || waiting === "discard" ? "Stopping" : "Stop"}
+              </Button>
+            </span>
           )}
           {resumable && (
             <Button disabled={waiting === "resume"} onClick={() => send("resume")}>

@@ -15,32 +15,18 @@ const STATUS: Record<RunStatus, { text: string; symbol: string; tone: Tone }> = 
   discarded: { text: "Discarded", symbol: "–", tone: "plain" },
 };
 
+// The other phases read well as the engine names them.
 const PHASES: Record<string, string> = {
   queued: "Waiting for its turn",
-  load: "Loading model",
-  loading: "Loading model",
-  data: "Preparing data",
-  tokenise: "Tokenising",
-  tokenising: "Tokenising",
-  tokenizing: "Tokenising",
-  train: "Training",
-  training: "Training",
-  eval: "Evaluating",
-  evaluating: "Evaluating",
-  sample: "Sampling answers",
   sampling: "Sampling answers",
-  save: "Saving checkpoint",
   saving: "Saving checkpoint",
-  finish: "Finishing",
-  finishing: "Finishing",
 };
 
 export function phaseText(name: string | undefined): string {
   if (!name) {
     return "Starting";
   }
-  const words = name.replaceAll("_", " ");
-  return PHASES[name] ?? words.charAt(0).toUpperCase() + words.slice(1);
+  return PHASES[name] ?? name.charAt(0).toUpperCase() + name.slice(1);
 }
 
 export function chipOf(status: Status): { text: string; symbol: string; tone: Tone } {
@@ -63,8 +49,6 @@ export function shareOf(status: Status): number | null {
   return done !== undefined && total ? done / total : status.status === "running" ? null : 0;
 }
 
-const TRAINING = new Set(["train", "training"]);
-
 /** The facts under the progress bar, in order; empty ones are left out. */
 export function progressFacts(status: Status): string[] {
   const { phase } = status;
@@ -72,8 +56,11 @@ export function progressFacts(status: Status): string[] {
   if (status.total) {
     facts.push(`Step ${count(status.step)} of ${count(status.total)}`, percent(shareOf(status)));
   }
-  if (status.status === "running" && phase.done !== undefined && phase.total && !TRAINING.has(phase.name ?? "")) {
+  if (status.status === "running" && phase.done !== undefined && phase.total && phase.name !== "training") {
     facts.push(`${phaseText(phase.name)} ${count(phase.done)} of ${count(phase.total)} ${phase.unit ?? ""}`.trim());
+  }
+  if (phase.message) {
+    facts.push(phase.message);
   }
   if (status.epoch > 0) {
     facts.push(`epoch ${status.epoch.toFixed(2)}`);

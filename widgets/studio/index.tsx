@@ -22,8 +22,17 @@ function Studio() {
   const base = useId();
   const row = useRef<HTMLDivElement>(null);
   const choose = (id: string) => select(id as TabId);
+  const root = useRef<HTMLDivElement>(null);
+  const before = useRef(selected);
+  useEffect(() => {
+    // A start at the foot of a long form opens a short tab: without this the page shows what stands below Studio.
+    if (before.current !== selected && (root.current?.getBoundingClientRect().top ?? 0) < 0) {
+      root.current?.scrollIntoView({ block: "start" });
+    }
+    before.current = selected;
+  }, [selected]);
   return (
-    <div class="studio">
+    <div class="studio" ref={root}>
       <div
         class="snb-tabrow"
         role="tablist"

@@ -16,11 +16,11 @@ import type { DataState, Estimate, Method, ModelState, RunStateInfo } from "./ty
 import "./train.css";
 
 function Train() {
-  const [send, waiting] = useCommand();
-  const [typing, setTyping] = useState(false);
+  const [send] = useCommand();
+  const [pending, setPending] = useState(false);
   const error = useError();
   const root = useRef<HTMLDivElement>(null);
-  const start = useStart(typing || waiting === "set" || waiting === "reset");
+  const start = useStart(pending);
   const run = useTraitValue<RunStateInfo>("run_state");
   const press = () => {
     if (start.ready) {
@@ -40,28 +40,30 @@ function Train() {
         <OptionsPart
           onChange={(values) => send("set", { values })}
           onReset={() => send("reset")}
-          onPending={setTyping}
+          onPending={setPending}
         />
       </div>
       <div class="train-side">
         <Plan />
-        <Cost />
-        {error && (
-          <ErrorCard
-            error={error}
-            actions={
-              <Button small onClick={() => send("dismiss")}>
-                Dismiss
-              </Button>
-            }
-          />
-        )}
-        <Button kind={start.ready || start.goTo ? "primary" : "plain"} aria-disabled={start.busy} onClick={press}>
-          {start.label}
-        </Button>
-        <StatusLine>{runLine(run)}</StatusLine>
-        <AsCode />
+        <div class="train-go">
+          <Cost />
+          {error && (
+            <ErrorCard
+              error={error}
+              actions={
+                <Button small onClick={() => send("dismiss")}>
+                  Dismiss
+                </Button>
+              }
+            />
+          )}
+          <Button kind={start.ready || start.goTo ? "primary" : "plain"} aria-disabled={start.busy} onClick={press}>
+            {start.label}
+          </Button>
+          <StatusLine>{runLine(run)}</StatusLine>
+        </div>
       </div>
+      <AsCode />
     </div>
   );
 }

@@ -2,7 +2,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Button, Fold, Field as Labelled, Toggle } from "../lib/controls";
 import { useTraitValue } from "../lib/model";
-import { type Field, type Group, groups, isEmpty, placeholder, range, type Value, type Values } from "./form";
+import { type Field, groups, isEmpty, placeholder, range, type Value, type Values } from "./form";
 import { FormPart } from "./picker";
 
 export interface Form {
@@ -36,18 +36,19 @@ export function OptionsPart({ onChange, onReset, onPending }: OptionsProps) {
     });
   }, [form]);
 
+  const pending = Object.keys(drafts).length > 0;
+  useEffect(() => onPending(pending), [pending, onPending]);
+
   const flush = () => {
     clearTimeout(timer.current);
     if (Object.keys(unsent.current).length > 0) {
       onChange(unsent.current);
       unsent.current = {};
     }
-    onPending(false);
   };
   const edit = (name: string, value: Value) => {
     setDrafts((now) => ({ ...now, [name]: value }));
     unsent.current = { ...unsent.current, [name]: value };
-    onPending(true);
     clearTimeout(timer.current);
     timer.current = setTimeout(flush, PAUSE_MS);
   };
@@ -55,7 +56,6 @@ export function OptionsPart({ onChange, onReset, onPending }: OptionsProps) {
     clearTimeout(timer.current);
     unsent.current = {};
     setDrafts({});
-    onPending(false);
     onReset();
   };
 
@@ -66,25 +66,17 @@ export function OptionsPart({ onChange, onReset, onPending }: OptionsProps) {
   const changed = form.changed_advanced ?? 0;
   const wrongInside = advanced.some((group) => group.fields.some((field) => form.problems?.[field.name]));
   const isSet = Object.values(values).some((value) => !isEmpty(value));
-  const body = (list: Group[]) =>
-    list.map((group) => (
-      <fieldset key={group.name} class="train-group">
-        <legend class="train-label">{group.title}</legend>
-        <div class="train-fields">
-          {group.fields.map((field) => (
-            <Control
-              key={field.name}
-              field={field}
-              value={values[field.name] ?? null}
-              hint={placeholder(field, form.resolved ?? {})}
-              problem={form.problems?.[field.name] ?? ""}
-              onEdit={(value) => edit(field.name, value)}
-              onLeave={flush}
-            />
-          ))}
-        </div>
-      </fieldset>
-    ));
+  const control = (field: Field) => (
+    <Control
+      key={field.name}
+      field={field}
+      value={values[field.name] ?? null}
+      hint={placeholder(field, form.resolved ?? {})}
+      problem={form.problems?.[field.name] ?? ""}
+      onEdit={(value) => edit(field.name, value)}
+      onLeave={flush}
+    />
+  );
   return (
     <FormPart
       name="options"
@@ -97,9 +89,16 @@ export function OptionsPart({ onChange, onReset, onPending }: OptionsProps) {
         ) : null
       }
     >
-      {body(simple)}
+      <div class="train-fields">{simple.flatMap((group) => group.fields.map(control))}</div>
       <Fold summary={`Advanced options${changed > 0 ? ` (${changed} changed)` : ""}`} open={wrongInside || undefined}>
-        <div class="snb-stack">{body(advanced)}</div>
+        <div class="snb-stack">
+          {advanced.map((group) => (
+            <fieldset key={group.name} class="train-group">
+              <legend class="train-label">{group.title}</legend>
+              <div class="train-fields">{group.fields.map(control)}</div>
+            </fieldset>
+          ))}
+        </div>
       </Fold>
     </FormPart>
   );
@@ -116,15 +115,16 @@ interface ControlProps {
 
 function Control({ field, value, hint, problem, onEdit, onLeave }: ControlProps) {
   const limits = range(field);
+  // The name and the range are one hover away, and read out with the help.
+  const more = `${field.name}${limits && `: ${limits}`}`;
   const help = (
     <>
-      {field.help} {limits && `Range: ${limits}. `}
-      <code>{field.name}</code>
+      {field.help} <span class="snb-hidden">{more}</span>
     </>
   );
   if (field.kind === "bool" && !field.optional) {
     return (
-      <div class="snb-field">
+      <div class="snb-field" title={more}>
         <Toggle
           label={field.title}
           checked={value === null ? Boolean(field.default) : Boolean(value)}
@@ -135,7 +135,7 @@ function Control({ field, value, hint, problem, onEdit, onLeave }: ControlProps)
     );
   }
   const text = value === null ? "" : String(value);
-  const shared = { "data-option": field.name, onBlur: onLeave };
+  const shared = { "data-option": field.name, onBlur: onLeave, title: more };
   return (
     <Labelled label={field.title} unit={field.unit} help={help} error={problem && `${field.title} ${problem}.`}>
       {(ids) => {

@@ -87,7 +87,9 @@ export function AsCode() {
     <Fold summary="Copy as code">
       {text ? (
         <div class="snb-stack">
-          <Segmented label="Kind of code" value={form} options={FORMS} onChange={setForm} />
+          <div class="snb-row">
+            <Segmented label="Kind of code" value={form} options={FORMS} onChange={setForm} />
+          </div>
           <CodeBlock title="does the same in a cell" code={text} />
         </div>
       ) : (

@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from shadownb.engine.data.dataset import Dataset
 
 ROWS = 5
-CELL = 160
+CELL = 320
 
 _TABLE = "border-collapse:collapse;background:transparent;color:inherit;text-align:left"
 _CELL = (
     "border:1px solid rgba(128,128,128,.4);padding:.25em .6em;text-align:left;vertical-align:top;color:inherit;"
-    "white-space:pre-wrap;overflow-wrap:anywhere;max-width:44ch"
+    "white-space:pre-wrap;overflow-wrap:anywhere;max-width:80ch"
 )
 
 

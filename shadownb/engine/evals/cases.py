@@ -30,10 +30,9 @@ def cases_of(dataset: Any) -> tuple[list[Case], int]:
     DataError
         Not a single row has one.
     """
-    rows: Iterable[Any] = dataset.canonical_rows() if hasattr(dataset, "canonical_rows") else dataset
     cases = []
     skipped = 0
-    for index, row in enumerate(rows):
+    for index, row in enumerate(_rows_of(dataset)):
         messages = row.get("messages") if isinstance(row, Mapping) else None
         turns = [i for i, message in enumerate(messages or ()) if message.get("role") == "assistant"]
         if messages and turns and turns[-1] > 0:
@@ -48,6 +47,19 @@ def cases_of(dataset: Any) -> tuple[list[Case], int]:
             fix="Give held-out chat rows: {'messages': [..., {'role': 'assistant', 'content': ...}]}.",
         )
     return cases, skipped
+
+
+def _rows_of(dataset: Any) -> Iterator[Any]:
+    """Yield every row in canonical form at the place it has in the data set; ``None`` for one that is no row."""
+    if not hasattr(dataset, "canonical_rows"):
+        yield from dataset
+        return
+    dataset.canonical_rows()  # raises with the reasons where no row can be used
+    for index in range(len(dataset)):
+        try:
+            yield dataset.canonical_row(index)
+        except DataError:
+            yield None
 
 
 def batches_of(cases: Iterable[Case], size: int) -> Iterator[list[Case]]:

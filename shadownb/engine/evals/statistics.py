@@ -55,6 +55,9 @@ def sign_test(wins: int, losses: int) -> float:
     On scores of 0 and 1 this is McNemar's exact test. Rows without a change say nothing and are left out.
     """
     changed = wins + losses
-    tail = sum(math.comb(changed, k) for k in range(min(wins, losses) + 1))
+    ways = tail = 1
+    for k in range(min(wins, losses)):
+        ways = ways * (changed - k) // (k + 1)
+        tail += ways
     # Dividing whole numbers keeps this exact where 2.0**changed would overflow.
     return min(1.0, float(2 * tail / 2**changed))

@@ -48,7 +48,6 @@ class RowEnds(StoppingCriteria):
     """Tells the loop which rows are done, by stop token, stop string, length or cancelling."""
 
     def __init__(self, rows: Sequence[Row], stop_ids: frozenset[int], emit: Emit | None, should_stop: ShouldStop):
-        self.eos_token_id = sorted(stop_ids)  # the loop pads finished rows only where a criterion has this attribute
         self._rows = rows
         self._stop_ids = stop_ids
         self._emit = emit
@@ -67,11 +66,14 @@ class RowEnds(StoppingCriteria):
 
 
 def plan_batches(rows: Sequence[Row], max_tokens: int) -> list[list[Row]]:
-    """Group rows of similar length, longest first, so that padded prompts and answers stay within ``max_tokens``."""
+    """Group rows of similar length, longest first, so that padded prompts and answers stay within ``max_tokens``.
+
+    Rows with another limit go apart: a row that ended goes on with its batch, and must not run past its last position.
+    """
     batches: list[list[Row]] = []
     room = 0
     for row in sorted(rows, key=lambda r: len(r.prompt), reverse=True):
-        if room < 1:
+        if room < 1 or row.limit != batches[-1][0].limit:
             batches.append([])
             room = max(1, max_tokens // (len(row.prompt) + row.limit))
         batches[-1].append(row)

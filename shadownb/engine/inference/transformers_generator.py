@@ -157,7 +157,7 @@ class TransformersGenerator:
             try:
                 yield
             except RuntimeError as error:
-                if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+                if any(sign in str(error) for sign in ("out of memory", "can't allocate memory")):
                     raise OutOfMemoryError(
                         f"Generating ran out of memory on {self.model.device}.",
                         why=str(error).splitlines()[0],
@@ -174,7 +174,7 @@ class TransformersGenerator:
             input_ids=torch.tensor([[pad] * n + row.prompt for n, row in zip(padding, rows, strict=True)]).to(device),
             attention_mask=torch.tensor([[0] * n + [1] * (width - n) for n in padding]).to(device),
             generation_config=ExactConfig(  # type: ignore[no-untyped-call]
-                max_new_tokens=max(row.limit for row in rows),
+                max_new_tokens=rows[0].limit,
                 do_sample=False,
                 repetition_penalty=sampling.repetition_penalty,
                 use_cache=True,

@@ -16,7 +16,7 @@ from shadownb.engine.rendering.templates import render_text
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-_PROBE = "probe answer"
+_PROBE = "86420"  # has no case and no ends to strip, so that templates leave it alone
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,11 @@ class Layout:
 
     text: str
     spans: dict[int, tuple[int, int]]
+
+    def turn(self, index: int) -> str:
+        """Return the text of a turn with its stop token; empty where it cannot be trained in this text."""
+        start, end = self.spans.get(index, (0, 0))
+        return self.text[start:end]
 
     def pieces(self) -> list[tuple[str, int | None]]:
         """Return the text cut at the spans: (text, message index or None). Joined they are the text."""
@@ -51,14 +56,16 @@ class Layout:
 def find_stop(tokenizer: PreTrainedTokenizerBase, template: str) -> str:
     """Return the token a template writes after an assistant's text, or "" where it writes none.
 
-    Where a template refuses the probe, the tokenizer's end of sequence is assumed.
+    Where a template refuses or alters the probe, the tokenizer's end of sequence is assumed.
     """
     question = [{"role": "user", "content": "probe question"}]
     try:
         text = render_text(tokenizer, template, [*question, {"role": "assistant", "content": _PROBE}])
     except Exception:  # what a template raises is not ours to know
         return str(tokenizer.eos_token or "")
-    tail = text[text.rfind(_PROBE) + len(_PROBE) :] if _PROBE in text else ""
+    _, probe, tail = text.rpartition(_PROBE)
+    if not probe:
+        return str(tokenizer.eos_token or "")
     found = [(tail.index(token), -len(token), token) for token in tokenizer.added_tokens_encoder if token in tail]
     return min(found)[2] if found else ""
 

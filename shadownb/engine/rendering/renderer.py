@@ -201,14 +201,13 @@ class Renderer:
     ) -> list[tuple[list[int], int | None]]:
         pieces = layout.pieces()
         last, eos = len(messages) - 1, self.tokenizer.eos_token_id
-        unended = False
-        if closed and eos is not None and last in layout.spans:
-            start, end = layout.spans[last]
-            unended = not (self._stop and layout.text[start:end].endswith(self._stop))
-            if unended:  # the template never says where a reply ends, so the end of the row does
-                pieces = [piece for piece in pieces[:-1] if piece[0]] + [piece for piece in pieces[-1:] if piece[1] == last]
+        stopped = bool(self._stop) and layout.turn(last).endswith(self._stop)
+        # Where the template never says that a reply ends, the end of the row does.
+        add_stop = closed and not stopped and eos is not None and last in layout.spans
+        if add_stop and pieces[-1][1] is None:
+            pieces.pop()  # white space behind the reply
         ids = self._encoder.pieces([text for text, _ in pieces])
         encoded = [(piece_ids, index) for piece_ids, (_, index) in zip(ids, pieces, strict=True)]
-        if unended:
+        if add_stop:
             encoded.append(([eos], last))
         return encoded

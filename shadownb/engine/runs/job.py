@@ -76,6 +76,8 @@ def _attempt(
             journal.append("phase", name="loading model", done=0, total=None, unit="")
             model = _load_model(folder)
             control.check()
+        elif not attempt.resume:
+            _record_start(folder, model)
         from shadownb.engine.backends.torch.session import Session
 
         outcome = Session(folder, model, journal, control, resume=resume).run()
@@ -98,6 +100,16 @@ def _attempt(
         note=note,
         error=problem.to_dict() if problem is not None else None,
     )
+
+
+def _record_start(folder: RunFolder, model: Model) -> None:
+    """Note what the run starts from: a run that waited in line starts from what those before it left."""
+    from shadownb.engine.runs.launch import starting_point
+
+    spec = folder.spec
+    spec["parent"] = model.trained[0] if model.trained else None
+    spec["model"]["start"] = starting_point(model)
+    folder.write_spec(spec)
 
 
 def _choose_checkpoint(folder: RunFolder, attempt: Attempt, journal: Journal) -> Checkpoint | None:

@@ -41,7 +41,7 @@ class Journal:
         self._thread = threading.Thread(target=self._write_loop, name=f"journal-{path.parent.name}", daemon=True)
         self._thread.start()
 
-    def append(self, kind: str, **fields: Any) -> int:
+    def append(self, kind: str, /, **fields: Any) -> int:
         """Queue one event and return its sequence number. Cheap, thread-safe, never blocks on the disk."""
         now = time.time()
         with self._lock:

@@ -181,16 +181,19 @@ def _checkpoint_path(config: TrainConfig) -> str | None:
 
 
 def _model_spec(model: Model) -> dict[str, Any]:
-    spec = model.describe()
-    spec["start"] = None
+    return {**model.describe(), "start": starting_point(model)}
+
+
+def starting_point(model: Model) -> dict[str, Any] | None:
+    """Return which saved state of the model a run starts from; None is the base."""
     if model.trained is not None:
         from shadownb.engine.runs.results import result_of
 
         checkpoint = result_of(RunFolder.find(model.trained[0]))
-        spec["start"] = {"path": str(checkpoint.path), "trained": list(model.trained)}
-    elif model.adapter_folder is not None:
-        spec["start"] = {"path": str(model.adapter_folder), "trained": None}
-    return spec
+        return {"path": str(checkpoint.path), "trained": list(model.trained)}
+    if model.adapter_folder is not None:
+        return {"path": str(model.adapter_folder), "trained": None}
+    return None
 
 
 def _data_warnings(train: Dataset, held_out: Dataset | None) -> list[str]:

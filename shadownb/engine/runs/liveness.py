@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import Any
 
 import psutil
@@ -10,6 +11,8 @@ import psutil
 from shadownb.engine.runs.executors import thread
 from shadownb.engine.runs.folder import RunFolder
 from shadownb.engine.runs.state import ACTIVE, RunState
+
+_WORKER_STARTS_SECONDS = 30.0  # from being launched to its first event; Python and this package take 0.3 s when idle
 
 
 def process_mark(pid: int | None = None) -> dict[str, Any]:
@@ -42,7 +45,12 @@ def observed_status(folder: RunFolder, state: RunState) -> str:
     if folder.is_owned() or thread.holds(folder.id):
         return state.status
     launched = state.launched or {}
-    waiting = state.attempts_seen_at_launch == state.attempt
-    if waiting and (is_alive(launched.get("worker")) or (launched.get("executor") == "thread" and is_alive(launched.get("by")))):
-        return state.status
-    return "interrupted"
+    if state.attempts_seen_at_launch != state.attempt:
+        return "interrupted"  # an attempt had begun, so its owner must hold the lock
+    if launched.get("worker"):
+        waiting = is_alive(launched["worker"])
+    elif launched.get("executor") == "process":
+        waiting = is_alive(launched.get("by")) and time.time() - launched["time"] < _WORKER_STARTS_SECONDS
+    else:
+        waiting = is_alive(launched.get("by"))
+    return state.status if waiting else "interrupted"

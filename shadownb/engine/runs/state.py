@@ -74,7 +74,7 @@ class RunState:
 
     def _on_launched(self, event: Event) -> None:
         """An executor was asked to go on with the run; the attempt itself begins later."""
-        self.launched = {k: event.get(k) for k in ("executor", "by", "worker")}
+        self.launched = {k: event.get(k) for k in ("executor", "by", "worker", "time")}
         self.executor = event["executor"]
         self.attempts_seen_at_launch = self.attempt
         self.status = "queued"

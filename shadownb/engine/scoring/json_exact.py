@@ -52,7 +52,9 @@ def _same(left: Any, right: Any) -> bool:
     if type(left) is not type(right):
         return False
     if isinstance(left, dict):
-        return left.keys() == right.keys() and all(_same(left[key], right[key]) for key in left)
+        return left.keys() == right.keys() and all(
+            _same(left[key], right[key]) for key in left
+        )
     if isinstance(left, list):
         return len(left) == len(right) and all(map(_same, left, right))
     return bool(left == right)
@@ -85,8 +87,12 @@ class JsonExact:
 
     def __init__(self, keys: Iterable[str] | None = None) -> None:
         if isinstance(keys, str):
-            raise TypeError(f"keys must be a collection of strings, not the string {keys!r}")
-        self.keys: tuple[str, ...] | None = None if keys is None else tuple(dict.fromkeys(keys))
+            raise TypeError(
+                f"keys must be a collection of strings, not the string {keys!r}"
+            )
+        self.keys: tuple[str, ...] | None = (
+            None if keys is None else tuple(dict.fromkeys(keys))
+        )
 
     def __repr__(self) -> str:
         return f"JsonExact(keys={self.keys!r})"
@@ -139,14 +145,18 @@ class JsonExact:
         try:
             want = _parse(expected)
         except ValueError as error:
-            raise ValueError(f"the expected answer is not valid JSON: {error}") from error
+            raise ValueError(
+                f"the expected answer is not valid JSON: {error}"
+            ) from error
         if not isinstance(want, dict):
-            raise ValueError(f"the expected answer is not a JSON object: {_show(want)}")
+            raise ValueError(f"the expected answer is not a JSON object: {_show(want)}")  # noqa: TRY004
         if self.keys is None:
             return want
         missing = [key for key in self.keys if key not in want]
         if missing:
-            raise ValueError(f"the expected answer lacks {', '.join(map(_show, missing))}")
+            raise ValueError(
+                f"the expected answer lacks {', '.join(map(_show, missing))}"
+            )
         return {key: want[key] for key in self.keys}
 
     @staticmethod

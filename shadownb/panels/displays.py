@@ -1,0 +1,51 @@
+"""How engine objects show themselves in a notebook beyond what they know on their own.
+
+The engine draws no pictures and knows no widgets; the extension calls :func:`install_formatters` and displays of a run
+then carry a PNG as well, which code hosts show where they drop everything else.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ._snapshot import snapshot_bundle
+
+
+def run_bundle(run: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return (data, metadata) of the static snapshot of a run as it is now."""
+    title = "  ".join((run.config.method, str(run.folder.spec["model"]["name"]), run.id))
+    return snapshot_bundle(run.state, title)
+
+
+def show_snapshot(run: Any) -> None:
+    """Display the static snapshot of a run below the current cell; ``run.wait()`` ends with it in a notebook."""
+    from IPython.display import display
+
+    data, metadata = run_bundle(run)
+    display(data, metadata=metadata, raw=True)
+
+
+def display_run(run: Any) -> None:
+    """Display a run: as a live panel while somebody works on it, as its static snapshot afterwards."""
+    if run.is_active:
+        from .run import RunPanel
+
+        RunPanel(run)._ipython_display_()
+    else:
+        show_snapshot(run)
+
+
+def install_formatters(shell: Any) -> None:
+    """Make ``shell`` show runs through :func:`display_run`, without importing the engine."""
+    formatter = shell.display_formatter.ipython_display_formatter
+    formatter.for_type_by_name("shadownb.engine.runs.handle", "Run", display_run)
+
+
+def remove_formatters(shell: Any) -> None:
+    """Undo :func:`install_formatters`."""
+    formatter = shell.display_formatter.ipython_display_formatter
+    formatter.deferred_printers.pop(("shadownb.engine.runs.handle", "Run"), None)
+    for kind in [
+        k for k in formatter.type_printers if k.__module__ == "shadownb.engine.runs.handle" and k.__name__ == "Run"
+    ]:
+        formatter.type_printers.pop(kind)

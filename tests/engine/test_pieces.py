@@ -1,0 +1,128 @@
+"""Packed pieces give the loss and the gradients of plain rows, with and without a shared start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from shadownb.engine.backends.torch import attention, batches, pieces, surface
+from shadownb.engine.config import TrainConfig
+from shadownb.engine.rendering import Rendered
+from transformers import AutoModelForCausalLM
+
+
+@pytest.fixture(scope="module")
+def adapted(tiny_model_dir: Path) -> Any:
+    module = surface.prepare(AutoModelForCausalLM.from_pretrained(tiny_model_dir), TrainConfig(lora_r=4), base_name="tiny")
+    draw = torch.Generator().manual_seed(1)
+    for name, parameter in module.named_parameters():
+        if "lora_B" in name:
+            parameter.data.normal_(std=0.05, generator=draw)
+    return module
+
+
+def make_rows(shared: int = 24, multi_turn: bool = True) -> list[Rendered]:
+    start = list(range(100, 100 + shared))
+    rows = []
+    for index in range(6):
+        own = [1000 + 17 * index + offset for offset in range(5 + 7 * index)]
+        answer = [2000 + index, 2001 + index, 2]
+        labels = [-100] * (shared + len(own)) + answer
+        ids = start + own + answer
+        if multi_turn and index % 2:
+            ids, labels = ids + [3000, 3001, 3002] + answer, labels + [-100] * 3 + answer
+        rows.append(Rendered(ids, labels))
+    return rows
+
+
+def plain(module: Any, rows: list[Rendered]) -> tuple[float, dict[str, torch.Tensor]]:
+    module.zero_grad()
+    total = 0.0
+    for row in rows:
+        ids, labels = torch.tensor([row.input_ids]), torch.tensor([row.labels])
+        logits = module(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
+        loss = torch.nn.functional.cross_entropy(logits[0, :-1], labels[0, 1:], ignore_index=-100, reduction="sum")
+        loss.backward()
+        total += loss.item()
+    return total, {n: p.grad.clone() for n, p in module.named_parameters() if p.grad is not None}
+
+
+def packed(module: Any, rows: list[Rendered], *, share: bool, limit: int) -> tuple[float, dict[str, torch.Tensor], int]:
+    module.zero_grad()
+    base = module.get_base_model()
+    total, computed = 0.0, 0
+    for group in pieces.split(rows, limit, share=share):
+        piece = pieces.pack(group, share=share)
+        computed += piece.input_ids.shape[1]
+        with attention.piece_layout(base, piece, attention.choose_packing(base)) as layout:
+            logits = module(
+                input_ids=piece.input_ids, position_ids=piece.position_ids, logits_to_keep=piece.keep, use_cache=False, **layout
+            ).logits
+            loss = torch.nn.functional.cross_entropy(logits[0], piece.targets, reduction="sum")
+            loss.backward()
+        total += loss.item()
+    return total, {n: p.grad.clone() for n, p in module.named_parameters() if p.grad is not None}, computed
+
+
+@pytest.mark.parametrize("share", [False, True])
+@pytest.mark.parametrize("limit", [64, 4096])
+def test_loss_and_gradients_equal_plain_rows(adapted: Any, share: bool, limit: int) -> None:
+    rows = make_rows()
+    loss, gradients = plain(adapted, rows)
+    got, got_gradients, _ = packed(adapted, rows, share=share, limit=limit)
+    assert got == pytest.approx(loss, rel=1e-5)
+    assert gradients.keys() == got_gradients.keys()
+    for name, gradient in gradients.items():
+        # Sums in another order: compared with the size of the whole gradient, not of each element.
+        off = (got_gradients[name] - gradient).norm() / gradient.norm().clamp_min(1e-6)
+        assert off < 1e-4, name
+
+
+def test_shared_start_is_computed_once(adapted: Any) -> None:
+    rows = make_rows()
+    together = sum(len(row.input_ids) for row in rows)
+    assert packed(adapted, rows, share=False, limit=4096)[2] == together
+    assert packed(adapted, rows, share=True, limit=4096)[2] == together - 5 * 24
+
+
+def test_rows_do_not_see_each_other(adapted: Any) -> None:
+    rows = make_rows()
+    alone = plain(adapted, rows[:1])[0]
+    changed = [rows[0], Rendered([7] * 40, [-100] * 40)]
+    assert packed(adapted, changed, share=False, limit=4096)[0] == pytest.approx(alone, rel=1e-5)
+
+
+def test_a_trained_token_is_never_in_the_shared_start() -> None:
+    rows = [Rendered([5] * 40, [-100] * 20 + [5] * 20) for _ in range(3)]
+    assert pieces.common_start(rows) == 19  # the 20th token predicts the first trained one
+    everything = [Rendered([5] * 40, [5] * 40) for _ in range(3)]
+    assert pieces.common_start(everything) == 0
+
+
+def test_attention_is_switched_back(adapted: Any) -> None:
+    base = adapted.get_base_model()
+    before = base.config._attn_implementation
+    packed(adapted, make_rows(), share=True, limit=4096)
+    assert base.config._attn_implementation == before
+
+
+def test_each_epoch_has_every_row_once_in_another_order() -> None:
+    sampler = batches.StepSampler([10] * 23, 4, seed=1, packing=False, max_length=100)
+    orders = []
+    for epoch in (0, 1):
+        sampler.set_epoch(epoch)
+        orders.append([row for step in sampler for row in step])
+    assert sorted(orders[0]) == sorted(orders[1]) == list(range(23))
+    assert orders[0] != orders[1]
+    assert len(sampler) == 6
+
+
+def test_packs_hold_every_row_once_within_the_capacity() -> None:
+    lengths = [90, 10, 60, 40, 30, 70, 20]
+    packs = batches.best_fit(lengths, 100)
+    assert sorted(row for pack in packs for row in pack) == list(range(7))
+    assert all(sum(lengths[row] for row in pack) <= 100 for pack in packs)
+    assert len(packs) == 4

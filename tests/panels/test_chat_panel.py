@@ -1,0 +1,224 @@
+"""The Chat panel with a real tiny model that has been trained: both sides, streaming, stopping, honesty about the base."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from panel_driver import ROWS, press, send
+
+import shadownb
+from shadownb import Dataset
+from shadownb.engine.models import Model
+from shadownb.errors import ModelError
+from shadownb.panels import ChatPanel
+
+SHORT: dict[str, Any] = {"max_new_tokens": 12, "seed": "7"}
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Model]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SHADOWNB_HOME", str(tmp_path_factory.mktemp("home")))
+        loaded = shadownb.load(str(tiny_model_dir))
+        data = Dataset.from_list(ROWS)
+        run = loaded.finetune(data, max_steps=6, learning_rate=0.05, sample_max_new_tokens=0, background=False)
+        assert run.status == "succeeded"
+        yield loaded
+
+
+@pytest.fixture
+def panel(model: Model) -> Iterator[ChatPanel]:
+    made = ChatPanel(model)
+    press(made, "settings", values=SHORT)
+    yield made
+    made.close()
+
+
+def answers(panel: ChatPanel, turn: int = -1) -> dict[str, str]:
+    return {name: side["text"] for name, side in panel.turns[turn]["sides"].items()}
+
+
+class ScriptedStream:
+    """Stands in for a stream whose pace the test decides."""
+
+    completion = None
+
+    def __init__(self, pieces: Iterator[str]) -> None:
+        self._pieces = pieces
+
+    def __iter__(self) -> Iterator[str]:
+        return self._pieces
+
+
+def test_the_base_side_is_what_a_fresh_base_answers_with_the_same_seed(panel: ChatPanel, tiny_model_dir: Path) -> None:
+    press(panel, "send", prompt="Say 3.")
+    both = answers(panel)
+    fresh = shadownb.load(str(tiny_model_dir))
+    asked = {"max_new_tokens": 12, "seed": 7, "temperature": 0.7, "top_p": 0.95}
+    assert both["base"] == "".join(fresh.stream("Say 3.", **asked))
+    assert both["tuned"] != both["base"]
+    assert panel.turns[0]["seed"] == 7
+    sides = panel.turns[0]["sides"]
+    assert "base" in sides["base"]["badge"] and "step 6" in sides["tuned"]["badge"]
+
+
+def test_the_base_is_proven_untouched_and_a_touched_one_is_found(panel: ChatPanel, model: Model) -> None:
+    import torch
+
+    press(panel, "send", prompt="Say 3.")
+    assert panel.base_check["stage"] == "ready" and panel.base_check["ok"]
+    weight = next(p for name, p in model.module.named_parameters() if "lora_" not in name)
+    with torch.no_grad():
+        before = weight[0, 0].clone()
+        weight[0, 0] += 1
+        try:
+            press(panel, "check_base")
+        finally:
+            weight[0, 0] = before
+    assert not panel.base_check["ok"] and "1 of" in panel.base_check["detail"]
+
+
+def test_pieces_arrive_in_order_at_most_ten_times_a_second(panel: ChatPanel, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stream(*_: Any, **__: Any) -> ScriptedStream:
+        def pieces() -> Iterator[str]:
+            for n in range(60):
+                time.sleep(0.01)
+                yield f"{n}👍 "
+
+        return ScriptedStream(pieces())
+
+    monkeypatch.setattr(Model, "stream", stream)
+    seen: list[tuple[float, dict[str, Any]]] = []
+    panel.observe(lambda change: seen.append((time.perf_counter(), change["new"])), names=["delta"])
+    press(panel, "send", prompt="hi")
+    for name, text in answers(panel).items():
+        mine = [(at, delta) for at, delta in seen if delta["side"] == name]
+        assert "".join(delta["text"] for _, delta in mine) == text
+        for (_, before), (_, after) in itertools.pairwise(mine):
+            assert after["at"] == before["at"] + len(before["text"].encode("utf-16-le")) // 2
+        assert 3 <= len(mine) <= 10 * (mine[-1][0] - mine[0][0]) + 2
+
+
+def test_stop_ends_the_answer_and_keeps_what_is_there(panel: ChatPanel) -> None:
+    press(panel, "settings", values={"max_new_tokens": 400, "temperature": 1.5})
+    begun = threading.Event()
+    panel.observe(lambda _: begun.set(), names=["delta"])
+    send(panel, "send", prompt="Say 3.")
+    assert begun.wait(60)
+    press(panel, "stop")
+    sides = panel.turns[-1]["sides"]
+    assert (sides["tuned"]["status"], sides["base"]["status"]) == ("stopped", "stopped")
+    assert sides["tuned"]["text"] and not sides["base"]["text"] and not panel.busy
+    press(panel, "settings", values=SHORT)
+    press(panel, "send", prompt="again")
+    assert panel.turns[-1]["sides"]["base"]["status"] == "done"
+
+
+def test_each_side_remembers_its_own_conversation(panel: ChatPanel, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, list[dict[str, str]]]] = []
+
+    def stream(_: Model, messages: Any, *, use: str, **__: Any) -> ScriptedStream:
+        asked.append((use, list(messages)))
+        if len(messages) > 4:
+            raise RuntimeError("too long")
+        return ScriptedStream(iter([f"I am {use}"]))
+
+    monkeypatch.setattr(Model, "stream", stream)
+    press(panel, "settings", values={"system": "Be brief."})
+    for prompt in ("one", "two", "three"):
+        press(panel, "send", prompt=prompt)
+    use, messages = asked[3]
+    assert (use, [m["content"] for m in messages]) == ("base", ["Be brief.", "one", "I am base", "two"])
+    failed = panel.turns[2]["sides"]["tuned"]
+    assert failed["status"] == "failed" and "too long" in failed["error"]["what"]
+
+
+def test_a_page_that_loads_in_the_middle_gets_the_text_so_far(
+    panel: ChatPanel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half, go_on = threading.Event(), threading.Event()
+
+    def pieces() -> Iterator[str]:
+        yield "first "
+        half.set()
+        go_on.wait(30)
+        yield "second"
+
+    monkeypatch.setattr(Model, "stream", lambda *_, **__: ScriptedStream(pieces()))
+    press(panel, "settings", values={"compare": False})
+    send(panel, "send", prompt="hi")
+    assert half.wait(30)
+    state = panel.get_state()["turns"]
+    go_on.set()
+    assert state[0]["sides"]["tuned"]["text"] == "first "
+    assert panel.settle() and answers(panel) == {"tuned": "first second"}
+
+
+def test_chatting_works_while_training_and_says_what_it_waits_for(tiny_model_dir: Path) -> None:
+    model = shadownb.load(str(tiny_model_dir))
+    run = model.finetune(Dataset.from_list(ROWS), max_steps=400, sample_max_new_tokens=0, background=True)
+    reached = threading.Event()
+    run.subscribe(lambda state: reached.set() if state.step > 1 else None)
+    assert reached.wait(120)
+    panel = ChatPanel(model)
+    notes: set[str] = set()
+    real = panel._publish
+
+    def watch() -> None:
+        notes.update(side["note"] for turn in panel.turns for side in turn["sides"].values())
+        real()
+
+    panel._publish = watch  # type: ignore[method-assign]
+    press(panel, "settings", values=SHORT)
+    press(panel, "send", prompt="Say 3.")
+    sides = panel.turns[0]["sides"]
+    assert run.is_active, "the run ended before the chat did: give it more steps"
+    assert sides["tuned"]["status"] == sides["base"]["status"] == "done"
+    assert "live weights at step" in sides["tuned"]["badge"] and any("training step" in note for note in notes)
+    assert panel.model_state["training"]
+    run.stop(save=False)
+    run.wait()
+    panel.close()
+
+
+def test_an_untrained_model_answers_alone(tiny_model_dir: Path) -> None:
+    panel = ChatPanel(shadownb.load(str(tiny_model_dir)))
+    press(panel, "settings", values=SHORT)
+    press(panel, "send", prompt="Say 3.")
+    assert list(panel.turns[0]["sides"]) == ["tuned"] and not panel.model_state["can_compare"]
+
+
+def test_without_a_model_the_next_step_is_said() -> None:
+    panel = ChatPanel()
+    press(panel, "send", prompt="hi")
+    assert panel.error["code"] == "model" and panel.turns == []
+    with pytest.raises(ModelError):
+        panel.ask("hi")
+
+
+def test_clear_forgets_the_conversation(panel: ChatPanel) -> None:
+    press(panel, "send", prompt="Say 3.")
+    press(panel, "clear")
+    assert panel.turns == []
+
+
+def test_settings_stay_in_their_ranges(panel: ChatPanel) -> None:
+    press(panel, "settings", values={"temperature": 9, "top_p": "x", "max_new_tokens": "0", "seed": "", "stop": "a\n\nb"})
+    assert {k: panel.settings[k] for k in ("temperature", "top_p", "max_new_tokens", "seed", "stop")} == {
+        "temperature": 2.0, "top_p": 0.95, "max_new_tokens": 1, "seed": None, "stop": ["a", "b"],
+    }  # fmt: skip
+
+
+def test_the_code_asks_the_same(panel: ChatPanel, model: Model, capsys: pytest.CaptureFixture[str]) -> None:
+    for prompt in ("Say 3.", 'With "quotes"\nand lines'):
+        press(panel, "send", prompt=prompt)
+    both = answers(panel)
+    capsys.readouterr()
+    exec(panel.code["python"], {"model": model})
+    assert capsys.readouterr().out == f"{both['tuned']}\n{both['base']}\n"

@@ -1,0 +1,110 @@
+"""Studio: what one panel does shows in the others; the run's static snapshot is an output of its own."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import IPython.display
+import pytest
+from panel_driver import ROWS, press, wait_for
+
+import shadownb
+from shadownb import Dataset
+from shadownb.engine.models import Model
+from shadownb.panels import ChatPanel, RunPanel, Studio, TrainPanel
+
+
+@pytest.fixture
+def model(tiny_model_dir: Path) -> Model:
+    return shadownb.load(str(tiny_model_dir))
+
+
+def start(studio: Studio, steps: int = 2) -> Any:
+    press(studio.train, "set", values={"max_steps": str(steps), "sample_max_new_tokens": "0"})
+    press(studio.train, "start")
+    assert studio.run is not None, studio.train.error
+    return studio.run
+
+
+def test_it_opens_empty_and_refers_to_its_panels() -> None:
+    studio = Studio(namespace={})
+    assert studio.tab == "train" and studio.run is None and studio.model is None
+    state = studio.get_state()
+    assert state["train"] == f"anywidget:{studio.train.model_id}"
+    assert state["chat"] == f"anywidget:{studio.chat.model_id}"
+    assert state["run_panel"] is None
+    assert isinstance(studio.train, TrainPanel) and isinstance(studio.chat, ChatPanel)
+    assert repr(studio) == "Studio()"
+
+
+def test_a_start_opens_the_run_and_the_chat_talks_to_its_model(model: Model) -> None:
+    studio = Studio(model, Dataset.from_list(ROWS), namespace={})
+    assert studio.settle()
+    run = start(studio)
+    assert studio.tab == "run" and isinstance(studio.run_panel, RunPanel) and studio.run is run
+    run.wait()
+    wait_for(studio.chat, "model_state", lambda state: f"step 2 of run {run.id}" in state["answering"])
+    assert studio.chat.model is model
+    assert repr(studio) == f"Studio({run.id})"
+    studio.close()
+
+
+def test_a_model_loaded_in_train_is_the_one_chat_talks_to(tiny_model_dir: Path) -> None:
+    studio = Studio(namespace={})
+    press(studio.train, "choose_model", choice=f"path:{tiny_model_dir}")
+    press(studio.train, "load_model")
+    assert studio.settle()
+    assert studio.chat.model is studio.train.model is not None
+
+
+def test_the_second_run_takes_the_place_of_the_first(model: Model) -> None:
+    studio = Studio(model, Dataset.from_list(ROWS), namespace={})
+    assert studio.settle()
+    first = start(studio)
+    first.wait()
+    wait_for(studio.train, "run_state", lambda state: state["stage"] == "ended")
+    assert studio.settle()
+    second = start(studio)
+    second.wait()
+    assert studio.settle()
+    assert studio.run is second is not first
+
+
+def test_a_past_run_can_be_shown(model: Model) -> None:
+    run = model.finetune(Dataset.from_list(ROWS), max_steps=1, sample_max_new_tokens=0, background=False)
+    studio = Studio(run=shadownb.runs.load(run.id), namespace={})
+    assert studio.settle(120)
+    assert studio.run.id == run.id
+    assert studio.chat.model_state["stage"] == "ready", studio.chat.model_state
+    assert studio.chat.model.trained == (run.id, 1)
+
+
+def test_the_snapshot_is_a_second_output_that_is_brought_up_to_date(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[dict[str, Any]] = []
+    updated: list[dict[str, Any]] = []
+    ended = threading.Event()
+
+    class Handle:
+        def update(self, data: dict[str, Any], **_: Any) -> None:
+            updated.append(data)
+            if "finished" in data["text/plain"]:
+                ended.set()
+
+    def display(data: dict[str, Any], **options: Any) -> Handle | None:
+        shown.append(data)
+        return Handle() if options.get("display_id") else None
+
+    monkeypatch.setattr(IPython.display, "display", display)
+    studio = Studio(model, Dataset.from_list(ROWS), namespace={})
+    assert studio.settle()
+    studio._ipython_display_()
+    assert "application/vnd.jupyter.widget-view+json" in shown[0]
+    assert shown[1] == {"text/plain": ""}
+    run = start(studio, steps=3)
+    run.wait()
+    assert ended.wait(120), updated
+    assert f"ShadowNB run {run.id}: finished" in updated[-1]["text/plain"] and "image/png" in updated[-1]

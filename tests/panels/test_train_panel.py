@@ -1,0 +1,368 @@
+"""The Train panel with real data, a real tiny model and real runs; the page is driven through its synced traits."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from panel_driver import ROWS, press, send, wait_for
+
+import shadownb
+from shadownb import Dataset
+from shadownb.engine import methods
+from shadownb.engine.models import Model
+from shadownb.errors import BusyError
+from shadownb.panels import TrainPanel, _choices
+from shadownb.panels._form import build, form_fields
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Model:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SHADOWNB_HOME", str(tmp_path_factory.mktemp("home")))
+        loaded = shadownb.load(str(tiny_model_dir))
+        assert loaded.base_hash
+        return loaded
+
+
+@pytest.fixture
+def panel(model: Model) -> Iterator[TrainPanel]:
+    made = TrainPanel(namespace={"model": model, "data": Dataset.from_list(ROWS), "rows": ROWS})
+    made.settle()
+    yield made
+    made.close()
+
+
+def ids(choices: list[dict[str, Any]]) -> list[str]:
+    return [choice["id"] for choice in choices]
+
+
+# -- data ------------------------------------------------------------------------------------------------------------
+
+
+def test_variables_of_every_data_kind_are_offered_and_nothing_else() -> None:
+    namespace = {
+        "d": Dataset.from_list(ROWS),
+        "rows": ROWS,
+        "frame": pd.DataFrame({"text": ["a"]}),
+        "n": 3,
+        "names": ["x"],
+    }
+    found = ids(_choices.data_choices({**namespace, "_hidden": ROWS}))
+    assert found == ["var:d", "var:rows", "var:frame", "sample:support-triage", "sample:support-triage:heldout"]
+
+
+def test_bad_rows_are_counted_and_listed_with_their_place(panel: TrainPanel, tmp_path: Path) -> None:
+    path = tmp_path / "mixed.jsonl"
+    lines = [json.dumps(row) for row in ROWS[:3]]
+    path.write_text("\n".join([*lines, '{"messages": [{"content": "no role"}]}', "not json"]), encoding="utf-8")
+    press(panel, "choose_data", choice=f"file:{path}")
+    state = panel.data_state
+    assert (state["stage"], state["format"], state["valid"], state["bad_count"]) == ("ready", "chat", 3, 2)
+    assert [bad["row"] for bad in state["bad"]] == [4, 5]
+    assert state["preview"][0] == [
+        {"role": "user", "text": "Say 0."},
+        {"role": "assistant", "text": "The number is 0."},
+    ]
+    assert f"file:{path}" in ids(panel.choices["data"])
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(None, "no file"), ("", ""), ('{"colour": "red"}\n{"colour": "blue"}\n', "colour")]
+)
+def test_data_that_cannot_be_used_is_a_card(panel: TrainPanel, tmp_path: Path, content: str | None, said: str) -> None:
+    path = tmp_path / "x.jsonl"
+    if content is not None:
+        path.write_text(content, encoding="utf-8")
+    press(panel, "choose_data", choice=f"file:{path}")
+    card = panel.data_state["error"]
+    assert panel.data_state["stage"] == "failed" and panel.dataset is None
+    assert said.lower() in card["what"].lower() and card["fix"] and card["code"] == "data"
+
+
+def test_the_choice_made_last_wins(panel: TrainPanel, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = threading.Event()
+    real = _choices.open_data
+
+    def slow(choice: str, *rest: Any) -> Any:
+        if choice == "var:rows":
+            opened.wait(30)
+        return real(choice, *rest)
+
+    monkeypatch.setattr(_choices, "open_data", slow)
+    send(panel, "choose_data", choice="var:rows")
+    send(panel, "choose_data", choice="sample:support-triage")
+    opened.set()
+    assert panel.settle()
+    assert panel.data_state["choice"] == "sample:support-triage" and len(panel.dataset) > len(ROWS)
+
+
+def test_the_inspector_shows_the_tokens_that_are_trained(panel: TrainPanel) -> None:
+    press(panel, "choose_data", choice="var:data")
+    press(panel, "choose_model", choice="var:model")
+    press(panel, "inspect", row=3)
+    trained = "".join(text for _, text, on, _ in panel.inspection["sequences"][0] if on)
+    assert "The number is 3." in trained and "Say 3." not in trained
+    press(panel, "set", values={"loss_on": "all"})
+    press(panel, "inspect", row=3)
+    assert "Say 3." in "".join(text for _, text, on, _ in panel.inspection["sequences"][0] if on)
+
+
+# -- model and method ------------------------------------------------------------------------------------------------
+
+
+def test_a_model_is_loaded_on_the_worker_while_options_still_answer(
+    panel: TrainPanel, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, may_end = threading.Event(), threading.Event()
+
+    def slow(name: str, options: Any) -> Model:
+        begun.set()
+        may_end.wait(30)
+        return model
+
+    monkeypatch.setattr(_choices, "load_model", slow)
+    press(panel, "choose_model", choice="path:somewhere")
+    assert panel.model_state["stage"] == "chosen"
+    send(panel, "load_model")
+    assert begun.wait(30)
+    send(panel, "set", values={"max_steps": "0"})
+    assert panel._writer.wait(30)
+    assert panel.model_state["stage"] == "loading" and "somewhere" in panel.model_state["phase"]
+    assert panel.form["problems"] == {"max_steps": "must be at least 1"}
+    may_end.set()
+    assert panel.settle() and panel.model_state["stage"] == "ready" and panel.model is model
+
+
+def test_a_model_that_does_not_exist_is_a_card_and_can_be_tried_again(panel: TrainPanel) -> None:
+    press(panel, "choose_model", choice="path:smollm2-134m")
+    press(panel, "load_model")
+    assert panel.model_state["stage"] == "failed"
+    assert "smollm2-135m" in panel.model_state["error"]["what"]
+
+
+def test_methods_come_from_the_registry_with_the_reason_where_blocked(panel: TrainPanel) -> None:
+    press(panel, "choose_model", choice="var:model")
+    assert [row["name"] for row in panel.methods] == [spec.name for spec in methods.available()]
+    rows = {row["name"]: row for row in panel.methods}
+    assert rows["lora"]["blocked"] is None and "%" in rows["lora"]["share"]
+    assert "4bit" in rows["qlora"]["blocked"]
+    methods.register(methods.get("lora").replace(name="wide", title="Wide LoRA"))
+    try:
+        press(panel, "refresh")
+        assert "wide" in [row["name"] for row in panel.methods]
+    finally:
+        methods.unregister("wide")
+
+
+def test_the_share_of_trained_weights_is_what_training_really_trains(panel: TrainPanel) -> None:
+    press(panel, "choose_data", choice="var:data")
+    press(panel, "choose_model", choice="var:model")
+    press(panel, "set", values={"lora_r": "4", "max_steps": "1", "sample_max_new_tokens": "0"})
+    said = next(row["share"] for row in panel.methods if row["name"] == "lora")
+    press(panel, "start")
+    panel.run.wait()
+    trained = sum(p.numel() for name, p in panel.model.module.named_parameters() if "lora_" in name)
+    assert said.startswith(f"{trained / 1e6:.1f} million")
+
+
+# -- options ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("learning_rate", "-1", "must be above 0"),
+        ("max_steps", "0", "must be at least 1"),
+        ("max_steps", "many", "must be a whole number"),
+        ("lora_r", "5000", "must be at most 1024"),
+        ("lora_dropout", "1", "must be below 1"),
+    ],
+)
+def test_a_wrong_value_stands_below_its_field(panel: TrainPanel, name: str, value: str, message: str) -> None:
+    press(panel, "set", values={name: value})
+    assert panel.form["problems"] == {name: message} and panel.config is None
+    press(panel, "set", values={name: ""})
+    assert panel.form["problems"] == {} and panel.config.changed == {}
+
+
+def test_an_option_the_method_cannot_honour_is_refused_by_name(panel: TrainPanel) -> None:
+    press(panel, "set", values={"lora_r": "8"})
+    press(panel, "choose_method", name="full")
+    assert "lora_r" in panel.form["unsupported"] and list(panel.form["problems"]) == ["lora_r"]
+    press(panel, "reset")
+    assert panel.form["problems"] == {}
+
+
+def test_a_contradiction_is_said_once_both_fields_are_right_alone() -> None:
+    config, problems = build("lora", {"train_on_completions": "true", "loss_on": "all"}, {})
+    assert config is None and "loss_on" in problems[""]
+
+
+def test_every_option_but_the_method_is_in_the_form_with_a_title_of_its_own() -> None:
+    fields = form_fields()
+    assert [f["name"] for f in fields] == [name for name in shadownb.TrainConfig.model_fields if name != "method"]
+    assert len({f["title"] for f in fields}) == len(fields)
+
+
+def test_advanced_changes_are_counted(panel: TrainPanel) -> None:
+    press(panel, "set", values={"seed": "1", "weight_decay": "0.01", "max_steps": "3"})
+    assert panel.form["changed_advanced"] == 1  # weight_decay is its default, max_steps is a simple field
+
+
+# -- estimate, plan, hardware ----------------------------------------------------------------------------------------
+
+
+def test_plan_and_estimate_follow_the_options(panel: TrainPanel) -> None:
+    press(panel, "choose_data", choice="var:data")
+    assert panel.plan == [] and panel.estimate == {"stage": "none"}
+    press(panel, "choose_model", choice="var:model")
+    press(panel, "set", values={"max_steps": "7"})
+    plan = {row["label"]: row["value"] for row in panel.plan}
+    assert plan["Steps"] == "7 steps of 8 rows" and plan["Learning rate"].startswith("0.0005")
+    found = panel.estimate
+    assert found["stage"] == "ready" and found["low_gb"] <= found["expected_gb"] <= found["high_gb"]
+    assert abs(sum(gb for _, gb in found["lines"]) - found["expected_gb"]) < 0.01
+    before = found["expected_gb"]
+    press(panel, "choose_method", name="full")
+    assert panel.estimate["expected_gb"] > before
+
+
+def test_an_estimate_that_fails_is_a_card(panel: TrainPanel, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> None:
+        raise ZeroDivisionError("no rows")
+
+    monkeypatch.setattr(_choices, "estimate", broken)
+    press(panel, "choose_data", choice="var:data")
+    press(panel, "choose_model", choice="var:model")
+    assert "ZeroDivisionError" in panel.estimate["error"]["what"]
+
+
+def test_hardware_lists_what_was_found(panel: TrainPanel) -> None:
+    devices = {device["kind"]: device for device in panel.hardware["devices"]}
+    assert devices["cpu"]["usable"] and devices[panel.hardware["recommended"]]["usable"]
+    assert all(device["usable"] or device["reason"] for device in devices.values())
+
+
+# -- start -----------------------------------------------------------------------------------------------------------
+
+
+def test_start_trains_what_the_form_says(panel: TrainPanel) -> None:
+    started: list[Any] = []
+    panel.on_start(started.append)
+    press(panel, "choose_data", choice="var:data")
+    press(panel, "choose_model", choice="var:model")
+    press(panel, "set", values={"max_steps": "2", "learning_rate": "1e-3", "sample_max_new_tokens": "0"})
+    wanted = panel.config
+    press(panel, "start")
+    assert started == [panel.run]
+    panel.run.wait()
+    assert (panel.run.status, panel.run.config) == ("succeeded", wanted)
+    wait_for(panel, "run_state", lambda state: state["stage"] == "ended")
+    wait_for(panel, "model_state", lambda state: state["stage"] == "ready" and state["trained"])
+    assert panel.run_state == {"stage": "ended", "id": panel.run.id, "status": "succeeded"}
+    assert panel.model_state["trained"] == [panel.run.id, 2]
+
+
+def test_a_start_that_is_refused_is_a_card_and_can_be_repeated(
+    panel: TrainPanel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(*_: Any, **__: Any) -> None:
+        raise BusyError("The model is in use.", fix="Wait for it.")
+
+    monkeypatch.setattr(Model, "finetune", busy)
+    press(panel, "choose_data", choice="var:data")
+    press(panel, "choose_model", choice="var:model")
+    press(panel, "start")
+    assert panel.error["what"] == "The model is in use." and panel.run_state == {"stage": "none"}
+    press(panel, "dismiss")
+    assert panel.error == {}
+
+
+def test_start_without_data_says_what_is_missing(panel: TrainPanel) -> None:
+    press(panel, "start")
+    assert panel.error["code"] == "data" and panel.run is None
+
+
+# -- copy as code ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """What finetune was asked for, instead of training."""
+    seen: list[tuple[Any, ...]] = []
+
+    def spy(
+        model: Model,
+        dataset: Any,
+        method: str = "lora",
+        background: Any = None,
+        eval_dataset: Any = None,
+        **fields: Any,
+    ):
+        held = eval_dataset.fingerprint if isinstance(eval_dataset, Dataset) else eval_dataset
+        config = shadownb.TrainConfig(method=method, **fields)
+        data = dataset if isinstance(dataset, Dataset) else Dataset.from_list(dataset)
+        seen.append((model.name, data.fingerprint, held, config))
+
+    monkeypatch.setattr(Model, "finetune", spy)
+    return seen
+
+
+@pytest.fixture
+def shell() -> Iterator[InteractiveShell]:
+    made = InteractiveShell.instance()
+    made.run_line_magic("load_ext", "shadownb")
+    yield made
+    made.run_line_magic("unload_ext", "shadownb")
+    InteractiveShell.clear_instance()
+
+
+OPTIONS = {
+    "learning_rate": "1e-4",
+    "max_steps": "5",
+    "target_modules": "q_proj, v_proj",
+    "packing": True,
+    "sample_prompts": "a: b\n#c",
+}
+
+
+@pytest.mark.parametrize("face", ["python", "magic"])
+@pytest.mark.parametrize("model_choice", ["var:model", "path"])
+@pytest.mark.parametrize(
+    ("data", "evaluation"),
+    [
+        ("var:data", {"how": "none"}),
+        ("var:rows", {"how": "auto"}),
+        ("var:frame", {"how": "share", "share": 0.25}),
+        ("file", {"how": "data", "choice": "var:data"}),
+        ("sample:support-triage", {"how": "data", "choice": "sample:support-triage:heldout"}),
+    ],
+)
+def test_the_code_does_the_same_as_the_panel(
+    model: Model, tiny_model_dir: Path, tmp_path: Path, calls: list[Any], shell: InteractiveShell,
+    face: str, model_choice: str, data: str, evaluation: dict[str, Any],
+) -> None:  # fmt: skip
+    path = tmp_path / 'with "quotes" and spaces.jsonl'
+    Dataset.from_list(ROWS[:7]).save(path)
+    namespace = {"model": model, "data": Dataset.from_list(ROWS), "rows": ROWS[:9]}
+    namespace["frame"] = pd.DataFrame({"prompt": ["a", "b", "c"], "completion": ["1", "2", "3"]})
+    panel = TrainPanel(namespace=namespace)
+    press(panel, "choose_data", choice=f"file:{path}" if data == "file" else data)
+    press(panel, "choose_model", choice=f"path:{tiny_model_dir}" if model_choice == "path" else model_choice)
+    press(panel, "load_model")
+    press(panel, "choose_eval", **evaluation)
+    press(panel, "set", values=OPTIONS)
+    press(panel, "start")
+    assert len(calls) == 1, panel.error
+    shell.user_ns.update(namespace)
+    result = shell.run_cell(panel.code[face])
+    assert result.success, panel.code[face]
+    assert len(calls) == 2 and calls[0] == calls[1], panel.code[face]
+    panel.close()

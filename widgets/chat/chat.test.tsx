@@ -1,0 +1,100 @@
+import { act } from "preact/test-utils";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { FakeModel } from "../lib/testing/fake-model";
+import widget from "./index";
+import type { Side, Turn } from "./stream";
+
+const { initialize, render } = widget as unknown as {
+  initialize: (options: { model: FakeModel }) => () => void;
+  render: (options: { model: FakeModel; el: HTMLElement }) => () => void;
+};
+
+const side = (values: Partial<Side>): Side => ({
+  status: "streaming",
+  text: "",
+  badge: "",
+  note: "",
+  tokens: 0,
+  seconds: null,
+  error: null,
+  ...values,
+});
+const turn: Turn = {
+  id: 1,
+  prompt: "hi",
+  seed: 7,
+  sides: { tuned: side({ text: "<b>He" }), base: side({ status: "queued" }) },
+};
+
+let model: FakeModel;
+let el: HTMLElement;
+let stops: (() => void)[];
+
+beforeEach(() => {
+  model = new FakeModel({
+    panel_id: crypto.randomUUID(),
+    turns: [turn],
+    delta: {},
+    settings: { system: "", temperature: 0.7, top_p: 0.95, max_new_tokens: 64, seed: null, stop: [], compare: true },
+    model_state: { stage: "ready", name: "tiny", answering: "step 3 of run r", can_compare: true },
+    base_check: { stage: "ready", ok: true, detail: "all 20 tensors equal the file", hash: "abc" },
+    busy: true,
+    code: {},
+    error: {},
+    ack: "",
+  });
+  el = document.createElement("div");
+  document.body.append(el);
+  stops = [];
+  act(() => {
+    stops = [initialize({ model }), render({ model, el })];
+  });
+});
+
+afterEach(() => {
+  for (const stop of stops) act(stop);
+  el.remove();
+});
+
+const texts = () => [...el.querySelectorAll(".chat-answer .chat-text")].map((one) => one.textContent);
+
+test("pieces grow the answer of their side, and what a model writes is never markup", () => {
+  act(() =>
+    model.receive({ delta: { turn: 1, side: "tuned", at: 5, text: "llo</b>", status: "streaming", tokens: 2 } }),
+  );
+  expect(texts()).toEqual(["<b>Hello</b>", ""]);
+  expect(el.querySelector(".chat-text b")).toBeNull();
+});
+
+test("the end brings the whole conversation", () => {
+  const done = {
+    ...turn,
+    sides: { tuned: side({ text: "Hello", status: "done" }), base: side({ text: "Hey", status: "done" }) },
+  };
+  act(() => model.receive({ turns: [done] }));
+  expect(texts()).toEqual(["Hello", "Hey"]);
+});
+
+test("the base's proof is in words", () => {
+  expect(el.textContent).toContain("✓ Base untouched");
+  expect(el.textContent).toContain("all 20 tensors equal the file");
+});
+
+test("Escape stops an answer; Enter sends only when none is being written", () => {
+  const area = el.querySelector<HTMLTextAreaElement>('textarea[aria-label="Message"]') as HTMLTextAreaElement;
+  const press = (key: string) =>
+    act(() => {
+      area.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+    });
+  act(() => {
+    area.value = "again";
+    area.dispatchEvent(new Event("input", { bubbles: true }));
+  });
+  press("Enter");
+  press("Escape");
+  expect(model.commands.map((command) => command.kind)).toEqual(["stop"]);
+  act(() => model.receive({ busy: false }));
+  press("Enter");
+  expect(model.commands.at(-1)).toMatchObject({ kind: "send", prompt: "again" });
+  expect(area.value).toBe("");
+});

@@ -1,0 +1,31 @@
+import { expect, test } from "vitest";
+import { count, duration, gigabytes, number, percent, rate } from "./format";
+
+test.each([
+  [number, null, "--"],
+  [number, undefined, "--"],
+  [number, Number.NaN, "--"],
+  [number, 0, "0"],
+  [number, 0.29943, "0.2994"],
+  [number, 2.65218, "2.652"],
+  [number, 123.456, "123.5"],
+  [number, 12345.6, "12346"],
+  [number, 0.0000123, "1.23e-5"],
+  [number, 5_000_000, "5,000,000"],
+  [count, 12345.6, "12,346"],
+  [count, null, "--"],
+  [rate, 2e-4, "2.0e-4"],
+  [rate, 0, "0"],
+  [rate, undefined, "--"],
+  [duration, 0.4, "0 s"],
+  [duration, 59.6, "1:00"],
+  [duration, 65, "1:05"],
+  [duration, 7389, "2:03:09"],
+  [duration, null, "--"],
+  [gigabytes, 0.5, "500 MB"],
+  [gigabytes, 1.43, "1.43 GB"],
+  [percent, 0.999, "99%"],
+  [percent, 1, "100%"],
+])("%o of %s is %s", (format, value, text) => {
+  expect((format as (v: unknown) => string)(value)).toBe(text);
+});

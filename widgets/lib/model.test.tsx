@@ -1,0 +1,88 @@
+import { act } from "preact/test-utils";
+import { expect, test } from "vitest";
+import { ErrorCard } from "./error-card";
+import { sendCommand, useCommand, useError, useTrait } from "./model";
+import { definePanel } from "./panel";
+import { asModel, FakeModel } from "./testing/fake-model";
+
+type Render = (options: { model: unknown; el: HTMLElement }) => () => void;
+
+function show(widget: ReturnType<typeof definePanel>, model: FakeModel): [HTMLElement, () => void] {
+  const el = document.createElement("div");
+  document.body.append(el);
+  const { render } = widget as { render: Render };
+  let stop = () => {};
+  act(() => {
+    stop = render({ model, el });
+  });
+  return [el, stop];
+}
+
+function Counter() {
+  const [value, setValue] = useTrait<number>("value");
+  const [send, waiting] = useCommand();
+  const error = useError();
+  return (
+    <div>
+      <button type="button" onClick={() => setValue(value + 1)}>
+        {value}
+      </button>
+      <button type="button" class="go" onClick={() => send("go", { far: true })}>
+        {waiting ?? "idle"}
+      </button>
+      {error && <ErrorCard error={error} />}
+    </div>
+  );
+}
+
+test("traits go both ways, commands wait for their acknowledgement, errors show", () => {
+  const model = new FakeModel({ value: 1 });
+  const [el, stop] = show(definePanel(Counter, { label: "Counter" }), model);
+  const [button, go] = el.querySelectorAll("button");
+  act(() => model.receive({ value: 5 }));
+  act(() => button?.click());
+  expect([button?.textContent, model.get("value"), model.saved]).toEqual(["6", 6, 1]);
+  act(() => go?.click());
+  expect(go?.textContent).toBe("go");
+  const command = model.commands[0];
+  expect(command).toMatchObject({ kind: "go", far: true });
+  act(() => model.receive({ ack: command?.id, error: { code: "run", what: "No.", fix: "Wait." } }));
+  expect(go?.textContent).toBe("idle");
+  expect(el.querySelector('[role="alert"]')?.textContent).toContain("Wait.");
+  act(stop);
+  expect([el.childElementCount, model.listening]).toEqual([0, 0]);
+});
+
+test("two quick commands both stand in the outbox, which stays short", () => {
+  const model = new FakeModel({});
+  for (let i = 0; i < 40; i += 1) {
+    sendCommand(asModel(model), `c${i}`);
+  }
+  expect(model.commands.length).toBe(16);
+  expect(model.commands.slice(-2).map((command) => command.kind)).toEqual(["c38", "c39"]);
+  expect(new Set(model.commands.map((command) => command.id)).size).toBe(16);
+});
+
+test("a view that throws becomes a card, not an empty cell", () => {
+  const broken = definePanel(
+    () => {
+      throw new Error("no luck");
+    },
+    { label: "Broken" },
+  );
+  const [el] = show(broken, new FakeModel({}));
+  expect(el.querySelector('[role="alert"]')?.textContent).toContain("no luck");
+});
+
+test("the root follows the theme and keeps cell shortcuts away", async () => {
+  document.body.setAttribute("data-jp-theme-light", "false");
+  const [el] = show(
+    definePanel(() => <p>hi</p>, { label: "Hello" }),
+    new FakeModel({}),
+  );
+  const root = el.querySelector(".snb");
+  expect(root?.getAttribute("data-theme")).toBe("dark");
+  expect(root?.getAttribute("aria-label")).toBe("Hello");
+  expect(root?.hasAttribute("data-lm-suppress-shortcuts")).toBe(true);
+  document.body.removeAttribute("data-jp-theme-light");
+});

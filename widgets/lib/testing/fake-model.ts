@@ -1,0 +1,64 @@
+/** An in-memory anywidget model for unit tests: traits, change events, and what would go to the kernel. */
+import type { Command, Model } from "../model";
+
+type Handler = (...args: unknown[]) => void;
+
+export class FakeModel {
+  state: Record<string, unknown>;
+  saved = 0;
+  #handlers = new Map<string, Set<Handler>>();
+
+  constructor(state: Record<string, unknown>) {
+    this.state = { panel_id: crypto.randomUUID(), commands: [], ack: "", error: {}, runtime: null, ...state };
+  }
+
+  get(name: string): unknown {
+    return this.state[name];
+  }
+
+  set(name: string, value: unknown): void {
+    this.state[name] = value;
+    this.#emit(name);
+  }
+
+  save_changes(): void {
+    this.saved += 1;
+  }
+
+  on(event: string, handler: Handler): void {
+    const known = this.#handlers.get(event) ?? new Set();
+    known.add(handler);
+    this.#handlers.set(event, known);
+  }
+
+  off(event: string, handler: Handler): void {
+    this.#handlers.get(event)?.delete(handler);
+  }
+
+  /** As if the kernel had sent this. */
+  receive(state: Record<string, unknown>): void {
+    Object.assign(this.state, state);
+    for (const name of Object.keys(state)) {
+      this.#emit(name);
+    }
+  }
+
+  get commands(): Command[] {
+    return this.state.commands as Command[];
+  }
+
+  /** Number of handlers that are attached, over all events. */
+  get listening(): number {
+    return [...this.#handlers.values()].reduce((sum, set) => sum + set.size, 0);
+  }
+
+  #emit(name: string): void {
+    for (const handler of [...(this.#handlers.get(`change:${name}`) ?? [])]) {
+      handler();
+    }
+  }
+}
+
+export function asModel(fake: FakeModel): Model {
+  return fake as unknown as Model;
+}

@@ -1,0 +1,92 @@
+import { act } from "preact/test-utils";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { FakeModel } from "../lib/testing/fake-model";
+import widget from "./index";
+
+const { render } = widget as unknown as {
+  render: (options: { model: FakeModel; el: HTMLElement; host?: unknown }) => () => void;
+};
+
+let model: FakeModel;
+let el: HTMLElement;
+let stop: () => void;
+const drawn: string[] = [];
+const host = {
+  getWidget: (reference: string) =>
+    Promise.resolve({
+      render: ({ el: place }: { el: HTMLElement }) => {
+        drawn.push(reference);
+        place.textContent = reference;
+        return Promise.resolve();
+      },
+    }),
+};
+
+async function show(options: object): Promise<void> {
+  await act(async () => {
+    stop = render({ model, el, ...options });
+  });
+}
+
+beforeEach(() => {
+  drawn.length = 0;
+  model = new FakeModel({ tab: "train", train: "anywidget:t", run_panel: null, chat: "anywidget:c", runtime: null });
+  el = document.createElement("div");
+  document.body.append(el);
+});
+
+afterEach(() => {
+  act(() => stop());
+  el.remove();
+  vi.restoreAllMocks();
+});
+
+const tabs = () => [...el.querySelectorAll<HTMLButtonElement>('[role="tab"]')];
+const selected = () => tabs().find((tab) => tab.getAttribute("aria-selected") === "true");
+const openPanel = () => el.querySelector<HTMLElement>('[role="tabpanel"]:not([hidden])');
+
+async function press(key: string): Promise<void> {
+  await act(async () => {
+    selected()?.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+  });
+}
+
+test("tabs follow the ARIA pattern: one tab stop, arrows turn around the ends, each names its panel", async () => {
+  await show({ host });
+  expect(tabs().map((tab) => tab.tabIndex)).toEqual([0, -1, -1]);
+  for (const [key, name] of [
+    ["ArrowLeft", "Chat"],
+    ["ArrowRight", "Train"],
+    ["End", "Chat"],
+    ["Home", "Train"],
+    ["ArrowRight", "Run"],
+  ] as const) {
+    await press(key);
+    expect(selected()?.textContent).toBe(name);
+    expect(document.activeElement).toBe(selected());
+    expect(selected()?.getAttribute("aria-controls")).toBe(openPanel()?.id);
+    expect(openPanel()?.getAttribute("aria-labelledby")).toBe(selected()?.id);
+  }
+});
+
+test("a panel is drawn when first opened, and kept", async () => {
+  await show({ host });
+  expect(drawn).toEqual(["anywidget:t"]);
+  for (const key of ["End", "Home", "End"]) await press(key);
+  expect(drawn).toEqual(["anywidget:t", "anywidget:c"]);
+});
+
+test("Run has a hint until there is a run, and draws the newest one", async () => {
+  await show({ host });
+  await press("ArrowRight");
+  expect(openPanel()?.textContent).toContain("No run yet");
+  for (const reference of ["anywidget:r1", "anywidget:r2"]) {
+    await act(async () => model.receive({ run_panel: reference }));
+    expect(openPanel()?.textContent).toBe(reference);
+  }
+});
+
+test("a host without child widgets says how to see the panel", async () => {
+  await show({ host: {} });
+  expect(el.querySelector('[role="alert"]')?.textContent).toContain("studio.train");
+});
