@@ -71,28 +71,46 @@ class TrainConfig(BaseModel):
     lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup", "cosine_with_min_lr"] = _field(
         "linear", "How the learning rate falls after warm-up.", "schedule", advanced=True
     )
-    warmup_steps: int = _field(5, "Steps over which the rate rises from 0.", "schedule", advanced=True, ge=0, unit="steps")
+    warmup_steps: int = _field(
+        5, "Steps over which the rate rises from 0.", "schedule", advanced=True, ge=0, unit="steps"
+    )
     warmup_ratio: float | None = _field(
         None, "Warm-up as a share of all steps; wins over warmup_steps.", "schedule", advanced=True, ge=0, lt=1
     )
     weight_decay: float = _field(0.01, "AdamW weight decay.", "schedule", advanced=True, ge=0, le=1)
-    max_grad_norm: float = _field(1.0, "Gradients are clipped to this norm; 0 turns clipping off.", "schedule", advanced=True, ge=0)
+    max_grad_norm: float = _field(
+        1.0, "Gradients are clipped to this norm; 0 turns clipping off.", "schedule", advanced=True, ge=0
+    )
     optim: str = _field(
-        "auto", "Optimizer name as in transformers (adamw_torch, adamw_8bit, ...); auto picks by hardware.", "schedule", advanced=True
+        "auto",
+        "Optimizer name as in transformers (adamw_torch, adamw_8bit, ...); auto picks by hardware.",
+        "schedule",
+        advanced=True,
     )
     per_device_train_batch_size: int = _field(2, "Rows in one batch on a device.", "batch", ge=1, unit="rows")
     gradient_accumulation_steps: int = _field(
         4, "Batches whose gradients are summed into one optimizer step.", "batch", ge=1, unit="batches"
     )
     max_tokens_per_forward: int = _field(
-        2048, "The rows of one step are computed in pieces of at most this many tokens; bounds memory, not results.",
-        "memory", advanced=True, ge=16, unit="tokens",
+        2048,
+        "The rows of one step are computed in pieces of at most this many tokens; bounds memory, not results.",
+        "memory",
+        advanced=True,
+        ge=16,
+        unit="tokens",
     )
     max_seq_length: int | None = _field(
-        None, "Rows longer than this are truncated; empty means the model's max_seq_length.", "batch", ge=8, unit="tokens"
+        None,
+        "Rows longer than this are truncated; empty means the model's max_seq_length.",
+        "batch",
+        ge=8,
+        unit="tokens",
     )
     packing: bool = _field(
-        False, "Fill each batch row with several documents up to max_seq_length; attention stays inside each.", "batch", advanced=True
+        False,
+        "Fill each batch row with several documents up to max_seq_length; attention stays inside each.",
+        "batch",
+        advanced=True,
     )
     lora_r: int = _field(16, "Adapter rank (bottleneck width for method adapter).", "adapter", ge=1, le=1024)
     lora_alpha: int = _field(32, "Adapter scale is lora_alpha / lora_r.", "adapter", ge=1)
@@ -101,7 +119,9 @@ class TrainConfig(BaseModel):
         "all", "Layers that get an adapter: all, attention, mlp, or layer names.", "adapter", advanced=True
     )
     use_rslora: bool = _field(False, "Rank-stabilised scale: lora_alpha / sqrt(lora_r).", "adapter", advanced=True)
-    num_virtual_tokens: int = _field(16, "Length of the learned prompt (prompt, ptuning).", "adapter", ge=1, unit="tokens")
+    num_virtual_tokens: int = _field(
+        16, "Length of the learned prompt (prompt, ptuning).", "adapter", ge=1, unit="tokens"
+    )
     loss_on: Literal["assistant", "last", "all"] = _field(
         "assistant", "Tokens that are trained: every assistant turn, the last one, or all.", "data"
     )
@@ -111,19 +131,36 @@ class TrainConfig(BaseModel):
     seed: int = _field(3407, "Seeds adapter initialisation, data order and dropout.", "runtime", advanced=True, ge=0)
     beta: float = _field(0.1, "Strength of the pull towards the reference model (dpo, grpo).", "preference", ge=0)
     grpo_group_size: int = _field(4, "Completions sampled for each prompt (grpo).", "preference", ge=2)
-    grpo_max_completion_length: int = _field(256, "Longest sampled completion (grpo).", "preference", ge=1, unit="tokens")
+    grpo_max_completion_length: int = _field(
+        256, "Longest sampled completion (grpo).", "preference", ge=1, unit="tokens"
+    )
     retrieval_k: int = _field(2, "Memories fetched for each token (more).", "adapter", advanced=True, ge=1)
     retrieval_layers: int = _field(8, "Last blocks that see the memory (more).", "adapter", advanced=True, ge=1)
     more_plus_k: int = _field(1, "Experts used for one question (more_plus).", "adapter", advanced=True, ge=1)
-    more_plus_expert_steps: int = _field(0, "Steps for one expert; 0 chooses (more_plus).", "adapter", advanced=True, ge=0, unit="steps")
-    more_plus_group_size: int = _field(1, "Rows that share one expert (more_plus).", "adapter", advanced=True, ge=1, unit="rows")
-    more_plus_tau: float = _field(0.5, "Confidence below which no expert is used (more_plus).", "adapter", advanced=True, ge=0, le=1)
-    logging_steps: int = _field(1, "Steps between two points of the curves.", "evaluation", advanced=True, ge=1, unit="steps")
+    more_plus_expert_steps: int = _field(
+        0, "Steps for one expert; 0 chooses (more_plus).", "adapter", advanced=True, ge=0, unit="steps"
+    )
+    more_plus_group_size: int = _field(
+        1, "Rows that share one expert (more_plus).", "adapter", advanced=True, ge=1, unit="rows"
+    )
+    more_plus_tau: float = _field(
+        0.5, "Confidence below which no expert is used (more_plus).", "adapter", advanced=True, ge=0, le=1
+    )
+    logging_steps: int = _field(
+        1, "Steps between two points of the curves.", "evaluation", advanced=True, ge=1, unit="steps"
+    )
     eval_steps: int | float | None = _field(
-        None, "Steps between evaluations; below 1 a share of the run; empty means four times in a run.", "evaluation", gt=0, unit="steps"
+        None,
+        "Steps between evaluations; below 1 a share of the run; empty means four times in a run.",
+        "evaluation",
+        gt=0,
+        unit="steps",
     )
     sample_prompts: tuple[str, ...] = _field(
-        (), "Prompts answered at each evaluation; empty takes three from the evaluation data.", "evaluation", advanced=True
+        (),
+        "Prompts answered at each evaluation; empty takes three from the evaluation data.",
+        "evaluation",
+        advanced=True,
     )
     sample_max_new_tokens: int = _field(
         48, "Longest sampled answer; 0 turns samples off.", "evaluation", advanced=True, ge=0, unit="tokens"
@@ -134,7 +171,9 @@ class TrainConfig(BaseModel):
     early_stopping_threshold: float = _field(
         0.0, "Improvement of the evaluation loss that counts.", "evaluation", advanced=True, ge=0
     )
-    save_steps: int | None = _field(None, "Steps between checkpoints; empty means four times in a run.", "saving", ge=1, unit="steps")
+    save_steps: int | None = _field(
+        None, "Steps between checkpoints; empty means four times in a run.", "saving", ge=1, unit="steps"
+    )
     save_total_limit: int = _field(2, "Newest checkpoints to keep.", "saving", advanced=True, ge=1)
     load_best_model_at_end: bool = _field(
         False, "End with the checkpoint of the lowest evaluation loss instead of the last.", "saving"
@@ -146,10 +185,15 @@ class TrainConfig(BaseModel):
         "auto", "Recompute activations to save memory; auto only where they would not fit.", "memory", advanced=True
     )
     executor: Literal["auto", "thread", "process"] = _field(
-        "auto", "Where training runs: a thread of this process, or a worker process that survives the kernel.", "runtime"
+        "auto",
+        "Where training runs: a thread of this process, or a worker process that survives the kernel.",
+        "runtime",
     )
     report_to: tuple[str, ...] = _field(
-        (), "Trackers known to transformers (trackio, tensorboard, mlflow, wandb); none by default.", "runtime", advanced=True
+        (),
+        "Trackers known to transformers (trackio, tensorboard, mlflow, wandb); none by default.",
+        "runtime",
+        advanced=True,
     )
 
     # -- creation ------------------------------------------------------------------------------------------------
@@ -286,7 +330,9 @@ class TrainConfig(BaseModel):
         try:
             values = yaml.safe_load(text) or {}
         except yaml.YAMLError as error:
-            raise ConfigError(f"The configuration is not valid YAML: {error}", fix="Write one 'option: value' a line.") from None
+            raise ConfigError(
+                f"The configuration is not valid YAML: {error}", fix="Write one 'option: value' a line."
+            ) from None
         if not isinstance(values, dict):
             raise ConfigError(
                 f"The configuration is a {type(values).__name__}, not options.", fix="Write one 'option: value' a line."

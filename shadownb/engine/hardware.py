@@ -83,10 +83,11 @@ def choose_device(asked: str) -> tuple[str, str]:
     ConfigError
         The device is unknown or not on this machine.
     """
-    kind = asked.split(":")[0]
+    kind = asked.split(":", maxsplit=1)[0]
     if kind not in DEVICES:
         raise ConfigError(
-            f"device={asked!r} is not a device.{did_you_mean(asked, DEVICES)}", fix=f"Choose one of {', '.join(DEVICES)}."
+            f"device={asked!r} is not a device.{did_you_mean(asked, DEVICES)}",
+            fix=f"Choose one of {', '.join(DEVICES)}.",
         )
     found = detect()
     if asked == "auto":
@@ -94,7 +95,9 @@ def choose_device(asked: str) -> tuple[str, str]:
     if kind not in {device.kind for device in found.devices}:
         have = ", ".join(sorted({device.kind for device in found.devices}))
         raise ConfigError(
-            f"device={asked!r} is not on this machine.", why=f"Found: {have}.", fix="Use device='auto', or one of those."
+            f"device={asked!r} is not on this machine.",
+            why=f"Found: {have}.",
+            fix="Use device='auto', or one of those.",
         )
     return asked, "asked for"
 
@@ -108,7 +111,8 @@ def choose_dtype(asked: str, device: str) -> tuple[str, str]:
 
     if asked not in DTYPES:
         raise ConfigError(
-            f"dtype={asked!r} is not a number format.{did_you_mean(asked, DTYPES)}", fix=f"Choose one of {', '.join(DTYPES)}."
+            f"dtype={asked!r} is not a number format.{did_you_mean(asked, DTYPES)}",
+            fix=f"Choose one of {', '.join(DTYPES)}.",
         )
     if asked != "auto":
         return asked, "asked for"
@@ -204,3 +208,10 @@ def empty_cache() -> None:
 
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def estimate(model: Any, config: Any, dataset: Any) -> Any:
+    """Estimate memory and time of a training; see :func:`shadownb.engine.estimate.estimate`."""
+    from shadownb.engine import estimate as module
+
+    return module.estimate(model, config, dataset)

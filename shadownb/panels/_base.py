@@ -86,7 +86,8 @@ class Panel(anywidget.AnyWidget):
     def get_state(self, key: Any = None, drop_defaults: bool = False) -> dict[str, Any]:
         """Return the synced state; ipywidgets calls it for each update, each new page and each embedding."""
         with self._gate:
-            return super().get_state(key, drop_defaults)
+            state: dict[str, Any] = super().get_state(key, drop_defaults)
+            return state
 
     def _notify_trait(self, name: str, old_value: Any, new_value: Any) -> None:
         # Not notify_change: traitlets replaces that one on the instance while set_state runs.

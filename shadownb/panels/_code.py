@@ -17,8 +17,8 @@ class Choice:
     Attributes
     ----------
     data, eval_data
-        Choice ids (``var:rows``, ``sample:support-triage``, ``file:a.jsonl``); ``eval_data`` may also be None, "auto" or
-        a share between 0 and 1.
+        Choice ids (``var:rows``, ``sample:support-triage``, ``file:a.jsonl``); ``eval_data`` may also be None,
+        "auto" or a share between 0 and 1.
     data_kind, eval_kind
         "dataset", "rows" or "frame" for variables.
     model
@@ -76,8 +76,8 @@ def as_magic(choice: Choice) -> str:
     """Return a ``%%shadow train`` cell with the options as YAML."""
     options: dict[str, Any] = {"model": _plain(choice.model), "dataset": _plain(choice.data)}
     if choice.eval_data is not None:
-        share = isinstance(choice.eval_data, float)
-        options["eval_dataset"] = choice.eval_data if share or choice.eval_data == "auto" else _plain(str(choice.eval_data))
+        as_it_is = isinstance(choice.eval_data, float) or choice.eval_data == "auto"
+        options["eval_dataset"] = choice.eval_data if as_it_is else _plain(str(choice.eval_data))
     options.update(choice.load_options or {})
     options["method"] = choice.method
     options.update({name: list(value) if isinstance(value, tuple) else value for name, value in choice.options.items()})
@@ -123,7 +123,8 @@ def _model_expression(choice: Choice) -> str:
 def _data_expression(choice: str, kind: str) -> str:
     where, _, rest = choice.partition(":")
     if where == "var":
-        return {"rows": f"shadownb.Dataset.from_list({rest})", "frame": f"shadownb.Dataset.from_pandas({rest})"}.get(kind, rest)
+        maker = {"rows": "from_list", "frame": "from_pandas"}.get(kind)
+        return f"shadownb.Dataset.{maker}({rest})" if maker else rest
     if where == "sample":
         name, _, split = rest.partition(":")
         more = f", split={_literal(split)}" if split else ""

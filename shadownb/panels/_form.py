@@ -44,6 +44,16 @@ GROUP_TITLES = {
     "runtime": "Where and how",
 }
 
+_PLAIN_WORDS = (
+    ("input should be", "must be"),
+    ("greater than or equal to", "at least"),
+    ("greater than", "above"),
+    ("less than or equal to", "at most"),
+    ("less than", "below"),
+    ("a valid integer", "a whole number"),
+    ("a valid number", "a number"),
+)
+
 
 def title_of(name: str) -> str:
     """Return the words of an option's name as a form shows them."""
@@ -91,13 +101,18 @@ def typed(values: Mapping[str, Any]) -> dict[str, Any]:
             continue
         if value is None or value == []:
             continue
-        if kinds.get(name) == "list" and isinstance(value, str):
-            value = [line.strip() for line in value.splitlines() if line.strip()]
-        given[name] = value.strip() if isinstance(value, str) else value
+        if not isinstance(value, str):
+            given[name] = value
+        elif kinds.get(name) == "list":
+            given[name] = [line.strip() for line in value.splitlines() if line.strip()]
+        else:
+            given[name] = value.strip()
     return given
 
 
-def build(method: str, values: Mapping[str, Any], unsupported: Mapping[str, str]) -> tuple[TrainConfig | None, dict[str, str]]:
+def build(
+    method: str, values: Mapping[str, Any], unsupported: Mapping[str, str]
+) -> tuple[TrainConfig | None, dict[str, str]]:
     """Return the validated config, or None and one message for each option that stands in the way.
 
     Parameters
@@ -129,11 +144,9 @@ def message_of(error: ShadowError) -> str:
     """Return a short sentence fit to stand below one field."""
     what = error.what.removeprefix("The options contradict each other: ")
     if isinstance(error, ConfigError) and ": " in what and what.split("=", 1)[0].isidentifier():
-        what = what.split(": ", 1)[1].replace("input should be", "must be").rstrip(".")
-        what = what.replace("must be greater than or equal to", "must be at least")
-        what = what.replace("must be greater than", "must be above").replace("must be less than or equal to", "must be at most")
-        what = what.replace("must be less than", "must be below")
-        what = what.split(", unable to parse")[0].replace("a valid integer", "a whole number").replace("a valid number", "a number")
+        what = what.split(": ", 1)[1].split(", unable to parse")[0].rstrip(".")
+        for formal, plain in _PLAIN_WORDS:
+            what = what.replace(formal, plain)
     return what
 
 

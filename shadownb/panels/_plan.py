@@ -25,8 +25,16 @@ def plan_rows(config: TrainConfig, data: Any, model: Any, evaluation: str, train
         _row("Model", f"{model.name}, {model.dtype_name} on {model.device}", _quantization(model)),
         _row("Data", f"{train_rows:,} rows in {data.format} format", _skipped(data)),
         _row("Evaluation", evaluation or "none", "" if evaluation else "no evaluation loss, no samples"),
-        _row("Steps", f"{_count(steps, 'step')} of {_count(config.rows_per_step, 'row')}", _length(config, steps, train_rows)),
-        _row("Learning rate", f"{config.resolved_learning_rate():g}, {config.lr_scheduler_type}", _rate(config, spec.rate_source)),
+        _row(
+            "Steps",
+            f"{_count(steps, 'step')} of {_count(config.rows_per_step, 'row')}",
+            _length(config, steps, train_rows),
+        ),
+        _row(
+            "Learning rate",
+            f"{config.resolved_learning_rate():g}, {config.lr_scheduler_type}",
+            _rate(config, spec.rate_source),
+        ),
         _row("Warm-up", _count(config.resolved_warmup(steps), "step"), ""),
         _row("Checkpoint", _every(config.resolved_save_steps(steps)), f"the newest {config.save_total_limit} are kept"),
         _row("Loss over", _loss_words(config.loss_on), ""),

@@ -9,7 +9,7 @@ from typing import Any
 from shadownb.engine.config import TrainConfig
 from shadownb.errors import ConfigError, DataError, ModelError
 
-from . import _choices, _code, _form, _plan
+from . import _choices, _code, _form, _machine, _plan
 
 AUTO_SHARE = 0.1
 SMALLEST_SHARE, LARGEST_SHARE = 0.01, 0.5
@@ -55,7 +55,7 @@ class Selection:
 
     def settle(self) -> dict[str, Any]:
         """Build the config from the values and return the form's state for the front end."""
-        unsupported = _choices.unsupported_fields(self.method)
+        unsupported = _machine.unsupported_fields(self.method)
         self.config, problems = _form.build(self.method, self.values, unsupported)
         return {
             "values": dict(self.values),
@@ -67,7 +67,7 @@ class Selection:
 
     def methods(self) -> list[dict[str, Any]]:
         """Return the method picker's rows for this model and data."""
-        return _choices.method_choices(self.model, self.data.format if self.data is not None else None, self.config)
+        return _machine.method_choices(self.model, self.data.format if self.data is not None else None, self.config)
 
     def evaluation(self) -> Any:
         """Return ``eval_dataset`` as :meth:`Model.finetune` takes it."""

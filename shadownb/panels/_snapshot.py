@@ -165,3 +165,10 @@ def snapshot_bundle(state: Any, title: str = "") -> tuple[dict[str, Any], dict[s
         return data, {}
     data["image/png"] = base64.b64encode(png).decode()
     return data, {"image/png": {"width": WIDTH, "height": HEIGHT}}
+
+
+def publish(data: dict[str, Any], metadata: dict[str, Any], *, updatable: bool = False) -> Any:
+    """Display a bundle as it is; return the handle that can update it, or None (outside of IPython too)."""
+    from IPython.display import display
+
+    return display(data, metadata=metadata, raw=True, display_id=updatable or None)  # type: ignore[no-untyped-call]

@@ -16,22 +16,12 @@ import traitlets as t
 from shadownb.errors import ModelError
 
 from . import _choices
+from ._answers import DEFAULTS, SIDES, badge_of, can_compare, checked, describe, empty_side, is_training, utf16_length
 from ._base import Panel, as_card
 from ._code import chat_as_python
 from ._worker import Worker
 
 _FLUSH_SECONDS = 0.1
-SIDES = ("tuned", "base")
-
-DEFAULTS: dict[str, Any] = {
-    "system": "",
-    "temperature": 0.7,
-    "top_p": 0.95,
-    "max_new_tokens": 256,
-    "seed": None,
-    "stop": [],
-    "compare": True,
-}
 
 
 class ChatPanel(Panel):
@@ -47,11 +37,11 @@ class ChatPanel(Panel):
 
     _bundle = "chat"
 
-    turns = t.List().tag(sync=True)
+    turns: t.List[dict[str, Any]] = t.List().tag(sync=True)
     delta = t.Dict().tag(sync=True)
     settings = t.Dict().tag(sync=True)
     model_state = t.Dict({"stage": "none"}).tag(sync=True)
-    base_check = t.Dict({"stage": "none"}).tag(sync=True)
+    base_check: t.Dict[str, Any] = t.Dict({"stage": "none"}).tag(sync=True)
     busy = t.Bool(False).tag(sync=True)
     code = t.Dict().tag(sync=True)
 
@@ -86,7 +76,7 @@ class ChatPanel(Panel):
 
     def refresh(self) -> None:
         """Show again which step or checkpoint will answer."""
-        self.model_state = _describe(self._model)
+        self.model_state = describe(self._model)
         self.code = self._as_code()
 
     def ask(self, prompt: str) -> None:
@@ -108,12 +98,14 @@ class ChatPanel(Panel):
         if not text or self.busy:
             return
         if self._model is None:
-            raise ModelError("There is no model to talk to.", fix="Load one in a cell: ChatPanel(shadownb.load(\"smollm2-135m\")).")
+            raise ModelError(
+                "There is no model to talk to.", fix='Load one in a cell: ChatPanel(shadownb.load("smollm2-135m")).'
+            )
         self._last_id += 1
         seed = self.settings.get("seed")
         seed = secrets.randbelow(2**31) if seed is None else seed
-        sides = SIDES if self.settings["compare"] and _can_compare(self._model) else SIDES[:1]
-        turn = {"id": self._last_id, "prompt": text, "seed": seed, "sides": {side: _empty_side() for side in sides}}
+        sides = SIDES if self.settings["compare"] and can_compare(self._model) else SIDES[:1]
+        turn = {"id": self._last_id, "prompt": text, "seed": seed, "sides": {side: empty_side() for side in sides}}
         self.error = {}
         self._stop.clear()
         self.busy = True
@@ -130,7 +122,7 @@ class ChatPanel(Panel):
 
     def _do_settings(self, values: dict[str, Any]) -> None:
         known = {name: value for name, value in values.items() if name in DEFAULTS}
-        self.settings = {**self.settings, **_checked(known)}
+        self.settings = {**self.settings, **checked(known)}
         self.code = self._as_code()
 
     def _do_refresh(self) -> None:
@@ -165,12 +157,12 @@ class ChatPanel(Panel):
             self.busy = False
             self._publish()
         # Comparing every weight takes as long as loading them; not while a run needs the machine.
-        if "base" in turn["sides"] and self.base_check["stage"] == "none" and not _is_training(self._model):
+        if "base" in turn["sides"] and self.base_check["stage"] == "none" and not is_training(self._model):
             self._check_base()
 
     def _answer_side(self, turn: dict[str, Any], name: str, side: dict[str, Any], settings: dict[str, Any]) -> None:
         model = self._model
-        waits = _is_training(model)
+        waits = is_training(model)
         side["status"] = "waiting"
         side["note"] = "waiting for the training step to end" if waits else ""
         self._publish()
@@ -191,7 +183,9 @@ class ChatPanel(Panel):
             side.update(status="failed", error=as_card(error))
         else:
             side["status"] = "stopped" if self._stop.is_set() else "done"
-        side.update(note="", seconds=round(time.perf_counter() - began, 2), badge=side["badge"] or _badge(model, name))
+        side.update(
+            note="", seconds=round(time.perf_counter() - began, 2), badge=side["badge"] or badge_of(model, name)
+        )
         self._publish()
 
     def _copy(self, stream: Any, turn_id: int, name: str, side: dict[str, Any]) -> None:
@@ -199,7 +193,7 @@ class ChatPanel(Panel):
         pending, last = "", 0.0
         for piece in stream:
             if side["status"] != "streaming":
-                side.update(status="streaming", note="", badge=_badge(self._model, name))
+                side.update(status="streaming", note="", badge=badge_of(self._model, name))
                 self._publish()
             side["tokens"] += 1
             pending += piece
@@ -212,7 +206,7 @@ class ChatPanel(Panel):
 
     def _flush(self, turn_id: int, name: str, side: dict[str, Any], pending: str) -> None:
         if pending:
-            at = _utf16(side["text"])
+            at = utf16_length(side["text"])
             side["text"] += pending
             delta = {"turn": turn_id, "side": name, "at": at, "text": pending}
             self.delta = {**delta, "status": side["status"], "tokens": side["tokens"]}
@@ -222,11 +216,13 @@ class ChatPanel(Panel):
         if model is None:
             return
         self.base_check = {"stage": "loading"}
+        found: dict[str, Any]
         try:
             ok, detail = model.verify_base()
-            self.base_check = {"stage": "ready", "ok": bool(ok), "detail": str(detail), "hash": model.base_hash[:12]}
+            found = {"stage": "ready", "ok": bool(ok), "detail": str(detail), "hash": model.base_hash[:12]}
         except Exception as error:
-            self.base_check = {"stage": "failed", "error": as_card(error)}
+            found = {"stage": "failed", "error": as_card(error)}
+        self.base_check = found
 
     # -- helpers -------------------------------------------------------------------------------------------------
 
@@ -261,66 +257,3 @@ class ChatPanel(Panel):
                 {**self.settings, "seed": last["seed"]},
             )
         }
-
-
-def _empty_side() -> dict[str, Any]:
-    return {
-        "status": "queued",
-        "text": "",
-        "badge": "",
-        "note": "",
-        "tokens": 0,
-        "finish": "",
-        "seconds": None,
-        "error": None,
-    }
-
-
-def _describe(model: Any) -> dict[str, Any]:
-    if model is None:
-        return {"stage": "none"}
-    return {
-        "stage": "ready",
-        "name": model.name,
-        "base_hash": model.base_hash[:12],
-        "answering": "training now, the live weights answer" if _is_training(model) else _badge(model, "tuned"),
-        "training": _is_training(model),
-        "can_compare": _can_compare(model),
-    }
-
-
-def _is_training(model: Any) -> bool:
-    run = getattr(model, "active_run", None)
-    return run is not None
-
-
-def _can_compare(model: Any) -> bool:
-    return model.trained is not None or _is_training(model)
-
-
-def _badge(model: Any, side: str) -> str:
-    """Return which weights answer: the base, a live step, or a finished run's step."""
-    return "the base, without what was trained" if side == "base" else str(model.answering)
-
-
-def _checked(values: dict[str, Any]) -> dict[str, Any]:
-    """Return sampling settings with their types and ranges held."""
-    ranges = {"temperature": (0.0, 2.0, float), "top_p": (0.01, 1.0, float), "max_new_tokens": (1, 32768, int)}
-    checked = dict(values)
-    for name, (low, high, kind) in ranges.items():
-        if name in checked:
-            try:
-                checked[name] = min(high, max(low, kind(float(checked[name]))))
-            except (TypeError, ValueError):
-                checked[name] = DEFAULTS[name]
-    if isinstance(checked.get("stop"), str):
-        checked["stop"] = [line for line in checked["stop"].splitlines() if line]
-    if "seed" in checked:
-        text = str(checked["seed"]).strip()
-        checked["seed"] = int(text) if text.isdigit() else None
-    return checked
-
-
-def _utf16(text: str) -> int:
-    """Return the length as JavaScript counts it."""
-    return len(text.encode("utf-16-le", "surrogatepass")) // 2

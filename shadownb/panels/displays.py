@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._snapshot import snapshot_bundle
+from ._snapshot import publish, snapshot_bundle
 
 
 def run_bundle(run: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -19,10 +19,7 @@ def run_bundle(run: Any) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def show_snapshot(run: Any) -> None:
     """Display the static snapshot of a run below the current cell; ``run.wait()`` ends with it in a notebook."""
-    from IPython.display import display
-
-    data, metadata = run_bundle(run)
-    display(data, metadata=metadata, raw=True)
+    publish(*run_bundle(run))
 
 
 def display_run(run: Any) -> None:

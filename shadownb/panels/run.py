@@ -9,6 +9,7 @@ the widget, and a static snapshot that is still there when the kernel is gone.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import traitlets as t
@@ -17,7 +18,7 @@ from shadownb.engine.runs.state import ENDED
 
 from ._base import Panel
 from ._feed import CurveFeed
-from ._snapshot import STATUS_WORDS, snapshot_bundle
+from ._snapshot import STATUS_WORDS, publish, snapshot_bundle
 from ._worker import Worker
 
 _SHOWN_METRICS = ("loss", "learning_rate", "grad_norm", "tokens_per_s", "peak_memory_gb", "tokens")
@@ -50,6 +51,7 @@ class RunPanel(Panel):
     def __init__(self, run: Any) -> None:
         self._run = run
         self._feed = CurveFeed()
+        self._unsubscribe: Callable[[], None] = lambda: None
         self._displays: list[Any] = []
         self._milestone: tuple[Any, ...] = ()
         self._samples_known: tuple[int, int] | None = None
@@ -146,13 +148,9 @@ class RunPanel(Panel):
     # -- the static snapshot ---------------------------------------------------------------------------------------
 
     def _ipython_display_(self) -> None:
-        from IPython.display import display
-
-        data, metadata = self._repr_mimebundle_() or ({"text/plain": repr(self)}, {})
-        display(data, metadata=metadata, raw=True)
+        publish(*(self._repr_mimebundle_() or ({"text/plain": repr(self)}, {})))
         state = self._run.state
-        data, metadata = snapshot_bundle(state, self._title)
-        self._displays.append(display(data, metadata=metadata, raw=True, display_id=True))
+        self._displays.append(publish(*snapshot_bundle(state, self._title), updatable=True))
         self._milestone = _milestone(state)
 
     def _refresh_displays(self, state: Any) -> None:
@@ -230,8 +228,8 @@ def _shortened(sample: dict[str, Any]) -> dict[str, Any]:
 
 
 def _short(text: Any) -> str:
-    text = text if isinstance(text, str) else json.dumps(text, ensure_ascii=False)
-    return text if len(text) <= _SAMPLE_LENGTH else text[: _SAMPLE_LENGTH - 1] + "…"
+    shown: str = text if isinstance(text, str) else json.dumps(text, ensure_ascii=False)
+    return shown if len(shown) <= _SAMPLE_LENGTH else shown[: _SAMPLE_LENGTH - 1] + "…"
 
 
 def _milestone(state: Any) -> tuple[Any, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import traitlets as t
 
-from . import _choices, _form
+from . import _choices, _form, _machine
 from ._base import Panel, as_card
 from ._selection import LARGEST_SHARE, SMALLEST_SHARE, Selection
 from ._worker import Background
@@ -37,12 +37,14 @@ class TrainPanel(Panel):
     eval_state = t.Dict({"kind": "auto"}, help="The evaluation choice.").tag(sync=True)
     model_state = t.Dict(_NOTHING, help="The chosen model: stage, phase, figures, error.").tag(sync=True)
     method = t.Unicode("lora").tag(sync=True)
-    methods = t.List(help="The method picker's rows, blocked ones with the reason.").tag(sync=True)
+    methods: t.List[dict[str, Any]] = t.List(help="The method picker's rows, blocked ones with the reason.").tag(
+        sync=True
+    )
     hardware = t.Dict(help="What hardware.detect() found.").tag(sync=True)
-    fields = t.List(help="TrainConfig's options as a form needs them.").tag(sync=True)
+    fields: t.List[dict[str, Any]] = t.List(help="TrainConfig's options as a form needs them.").tag(sync=True)
     form = t.Dict(help="Values, problems by field, what the method can't honour.").tag(sync=True)
     inspection = t.Dict(_NOTHING, help="One row as tokens, the trained ones marked.").tag(sync=True)
-    plan = t.List(help="What will really run: label, value, reason.").tag(sync=True)
+    plan: t.List[dict[str, str]] = t.List(help="What will really run: label, value, reason.").tag(sync=True)
     estimate = t.Dict(_NOTHING, help="Estimated memory and time.").tag(sync=True)
     code = t.Dict(help="The same training as code.").tag(sync=True)
     run_state = t.Dict(_NOTHING, help="The run started last from here.").tag(sync=True)
@@ -57,7 +59,9 @@ class TrainPanel(Panel):
         super().__init__(fields=_form.form_fields())
         self._heavy = Background("TrainPanel worker", self._writer)
         self._do_refresh()
-        self._heavy.submit("hardware", _choices.find_hardware, lambda found: self.write(hardware=found), self.show_error)
+        self._heavy.submit(
+            "hardware", _machine.find_hardware, lambda found: self.write(hardware=found), self.show_error
+        )
         if model is not None:
             self._do_choose_model(self._id_of(model))
         if dataset is not None:
@@ -100,7 +104,7 @@ class TrainPanel(Panel):
         """Look at the notebook's variables and the registered methods again."""
         names = self._names()
         data = _choices.data_choices(names, self._given_data, self._files)
-        models = _choices.model_choices(names, self._given_model)
+        models = _machine.model_choices(names, self._given_model)
         self.write(choices={"data": data, "models": models})
         self._settle_form()
 
@@ -148,7 +152,7 @@ class TrainPanel(Panel):
         self.write(model_state=self._model_stage("chosen") if choice else _NOTHING, inspection=_NOTHING)
         self._settle_form()
         if choice == "given" or choice.startswith("var:"):
-            model = _choices.loaded_model(choice, self._names(), self._given_model)
+            model = _machine.loaded_model(choice, self._names(), self._given_model)
             self._get_model(lambda: model, f"Reading {model.name}")
 
     def _do_load_options(self, quantize: str = "", device: str = "") -> None:
@@ -160,12 +164,12 @@ class TrainPanel(Panel):
         """Load the chosen model."""
         if self.model_state["stage"] in ("chosen", "failed"):
             name, options = self._chosen.model_id.partition(":")[2], dict(self._chosen.load_options)
-            self._get_model(lambda: _choices.load_model(name, options), f"Loading {name}")
+            self._get_model(lambda: _machine.load_model(name, options), f"Loading {name}")
 
     def _get_model(self, get: Callable[[], Any], phase: str) -> None:
         def work() -> tuple[Any, dict[str, Any]]:
             model = get()
-            return model, _choices.describe_model(model)
+            return model, _machine.describe_model(model)
 
         self.write(model_state=self._model_stage("loading", phase=phase))
         self._heavy.submit(
@@ -272,7 +276,7 @@ class TrainPanel(Panel):
         data, model, config = chosen.data, chosen.model, chosen.config
         self._heavy.submit(
             "estimate",
-            lambda: _choices.estimate(model, config, data),
+            lambda: _machine.estimate(model, config, data),
             lambda found: self.write(estimate={**found, "stage": "ready"}),
             lambda error: self.write(estimate={"stage": "failed", "error": as_card(error)}),
         )

@@ -7,16 +7,18 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 
 from shadownb.engine.backends.torch import attention, batches, pieces, surface
 from shadownb.engine.config import TrainConfig
 from shadownb.engine.rendering import Rendered
-from transformers import AutoModelForCausalLM
 
 
 @pytest.fixture(scope="module")
 def adapted(tiny_model_dir: Path) -> Any:
-    module = surface.prepare(AutoModelForCausalLM.from_pretrained(tiny_model_dir), TrainConfig(lora_r=4), base_name="tiny")
+    module = surface.prepare(
+        AutoModelForCausalLM.from_pretrained(tiny_model_dir), TrainConfig(lora_r=4), base_name="tiny"
+    )
     draw = torch.Generator().manual_seed(1)
     for name, parameter in module.named_parameters():
         if "lora_B" in name:
@@ -33,7 +35,7 @@ def make_rows(shared: int = 24, multi_turn: bool = True) -> list[Rendered]:
         labels = [-100] * (shared + len(own)) + answer
         ids = start + own + answer
         if multi_turn and index % 2:
-            ids, labels = ids + [3000, 3001, 3002] + answer, labels + [-100] * 3 + answer
+            ids, labels = [*ids, 3000, 3001, 3002, *answer], [*labels, -100, -100, -100, *answer]
         rows.append(Rendered(ids, labels))
     return rows
 
@@ -59,7 +61,11 @@ def packed(module: Any, rows: list[Rendered], *, share: bool, limit: int) -> tup
         computed += piece.input_ids.shape[1]
         with attention.piece_layout(base, piece, attention.choose_packing(base)) as layout:
             logits = module(
-                input_ids=piece.input_ids, position_ids=piece.position_ids, logits_to_keep=piece.keep, use_cache=False, **layout
+                input_ids=piece.input_ids,
+                position_ids=piece.position_ids,
+                logits_to_keep=piece.keep,
+                use_cache=False,
+                **layout,
             ).logits
             loss = torch.nn.functional.cross_entropy(logits[0], piece.targets, reduction="sum")
             loss.backward()

@@ -25,7 +25,17 @@ def test_a_blocking_run_trains_and_records_everything(tiny: Any, rows: list[Any]
     run = tiny.finetune(rows, background=False, max_steps=8, eval_dataset="auto", sample_max_new_tokens=4, lora_r=4)
     assert run.status == "succeeded"
     assert [m["step"] for m in run.metrics] == list(range(1, 9))
-    for name in ("loss", "learning_rate", "grad_norm", "epoch", "elapsed_s", "tokens", "tokens_per_s", "peak_memory_gb", "eta_s"):
+    for name in (
+        "loss",
+        "learning_rate",
+        "grad_norm",
+        "epoch",
+        "elapsed_s",
+        "tokens",
+        "tokens_per_s",
+        "peak_memory_gb",
+        "eta_s",
+    ):
         assert all(name in m for m in run.metrics), name
     assert run.metrics[-1]["elapsed_s"] > 0
     assert run.metrics[-1]["eta_s"] == 0
@@ -172,7 +182,13 @@ def test_early_stopping_and_the_best_checkpoint(tiny: Any, rows: list[Any]) -> N
 
 def test_keep_last_and_keep_best(tiny: Any, rows: list[Any]) -> None:
     run = tiny.finetune(
-        rows, background=False, max_steps=8, save_steps=1, save_total_limit=2, eval_dataset="auto", sample_max_new_tokens=0
+        rows,
+        background=False,
+        max_steps=8,
+        save_steps=1,
+        save_total_limit=2,
+        eval_dataset="auto",
+        sample_max_new_tokens=0,
     )
     kept = [c.step for c in run.checkpoints()]
     assert set(kept) >= {7, 8}

@@ -138,9 +138,7 @@ def test_no_sentence_is_in_both_splits() -> None:
 
 
 def test_wordings_differ_between_the_splits() -> None:
-    assert not ngrams(TRAIN, LONGEST_SHARED_RUN + 1) & ngrams(
-        HELDOUT, LONGEST_SHARED_RUN + 1
-    )
+    assert not ngrams(TRAIN, LONGEST_SHARED_RUN + 1) & ngrams(HELDOUT, LONGEST_SHARED_RUN + 1)
     for n, limit in ((5, SHARED_5GRAMS), (4, SHARED_4GRAMS)):
         heldout = ngrams(HELDOUT, n)
         assert len(heldout & ngrams(TRAIN, n)) / len(heldout) <= limit
@@ -256,10 +254,7 @@ def test_types_count(output: str, expected: str) -> None:
 def test_keys_limit_the_comparison() -> None:
     scorer = JsonExact(keys=["intent"])
     assert scorer('{"intent": "repair"}', GOLD).value == 1.0
-    assert (
-        scorer(GOLD, GOLD).reason
-        == 'unexpected key "product"; unexpected key "urgency"'
-    )
+    assert scorer(GOLD, GOLD).reason == 'unexpected key "product"; unexpected key "urgency"'
 
 
 @pytest.mark.parametrize("expected", ["not json", "[]", '{"product": "lamp"}'])

@@ -1,4 +1,4 @@
-"""The Chat panel with a real tiny model that has been trained: both sides, streaming, stopping, honesty about the base."""
+"""The Chat panel with a real tiny model that has been trained: both sides, streaming, stopping, proof of the base."""
 
 from __future__ import annotations
 
@@ -209,8 +209,9 @@ def test_clear_forgets_the_conversation(panel: ChatPanel) -> None:
 
 
 def test_settings_stay_in_their_ranges(panel: ChatPanel) -> None:
-    press(panel, "settings", values={"temperature": 9, "top_p": "x", "max_new_tokens": "0", "seed": "", "stop": "a\n\nb"})
-    assert {k: panel.settings[k] for k in ("temperature", "top_p", "max_new_tokens", "seed", "stop")} == {
+    wrong = {"temperature": 9, "top_p": "x", "max_new_tokens": "0", "seed": "", "stop": "a\n\nb"}
+    press(panel, "settings", values=wrong)
+    assert {name: panel.settings[name] for name in wrong} == {
         "temperature": 2.0, "top_p": 0.95, "max_new_tokens": 1, "seed": None, "stop": ["a", "b"],
     }  # fmt: skip
 

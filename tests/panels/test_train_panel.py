@@ -18,7 +18,7 @@ from shadownb import Dataset
 from shadownb.engine import methods
 from shadownb.engine.models import Model
 from shadownb.errors import BusyError
-from shadownb.panels import TrainPanel, _choices
+from shadownb.panels import TrainPanel, _choices, _machine
 from shadownb.panels._form import build, form_fields
 
 
@@ -127,7 +127,7 @@ def test_a_model_is_loaded_on_the_worker_while_options_still_answer(
         may_end.wait(30)
         return model
 
-    monkeypatch.setattr(_choices, "load_model", slow)
+    monkeypatch.setattr(_machine, "load_model", slow)
     press(panel, "choose_model", choice="path:somewhere")
     assert panel.model_state["stage"] == "chosen"
     send(panel, "load_model")
@@ -238,7 +238,7 @@ def test_an_estimate_that_fails_is_a_card(panel: TrainPanel, monkeypatch: pytest
     def broken(*_: Any) -> None:
         raise ZeroDivisionError("no rows")
 
-    monkeypatch.setattr(_choices, "estimate", broken)
+    monkeypatch.setattr(_machine, "estimate", broken)
     press(panel, "choose_data", choice="var:data")
     press(panel, "choose_model", choice="var:model")
     assert "ZeroDivisionError" in panel.estimate["error"]["what"]

@@ -74,7 +74,7 @@ test("a view that throws becomes a card, not an empty cell", () => {
   expect(el.querySelector('[role="alert"]')?.textContent).toContain("no luck");
 });
 
-test("the root follows the theme and keeps cell shortcuts away", async () => {
+test("the root follows the theme and has a name", () => {
   document.body.setAttribute("data-jp-theme-light", "false");
   const [el] = show(
     definePanel(() => <p>hi</p>, { label: "Hello" }),
@@ -83,6 +83,23 @@ test("the root follows the theme and keeps cell shortcuts away", async () => {
   const root = el.querySelector(".snb");
   expect(root?.getAttribute("data-theme")).toBe("dark");
   expect(root?.getAttribute("aria-label")).toBe("Hello");
-  expect(root?.hasAttribute("data-lm-suppress-shortcuts")).toBe(true);
   document.body.removeAttribute("data-jp-theme-light");
+});
+
+test("plain keys stay in the panel, so that no cell shortcut fires; shortcuts with Ctrl pass", () => {
+  const [el, stop] = show(
+    definePanel(() => <button type="button">go</button>, { label: "Keys" }),
+    new FakeModel({}),
+  );
+  const seen: string[] = [];
+  const listen = (event: KeyboardEvent) => seen.push(event.key);
+  document.addEventListener("keydown", listen);
+  const press = (key: string, ctrlKey = false) =>
+    el.querySelector("button")?.dispatchEvent(new KeyboardEvent("keydown", { key, ctrlKey, bubbles: true }));
+  press("d");
+  press("ArrowDown");
+  press("s", true);
+  document.removeEventListener("keydown", listen);
+  act(stop);
+  expect(seen).toEqual(["s"]);
 });

@@ -19,14 +19,7 @@ function Root({ label, children }: { label: string; children: ComponentChildren 
   const theme = useTheme();
   const [failure] = useErrorBoundary();
   return (
-    // The attribute keeps JupyterLab's one-letter cell shortcuts away from the panel's buttons.
-    <section
-      class="snb"
-      data-theme={theme}
-      data-host={detectHost()}
-      data-lm-suppress-shortcuts="true"
-      aria-label={label}
-    >
+    <section class="snb" data-theme={theme} data-host={detectHost()} aria-label={label}>
       {failure === undefined ? (
         children
       ) : (
@@ -51,6 +44,7 @@ export function definePanel(View: ComponentType, options: PanelOptions): AnyWidg
     },
     render({ model, el, host }) {
       requestRuntime(model, host);
+      el.addEventListener("keydown", keepShortcutsOut);
       mount(
         <PanelProvider value={{ model, host }}>
           <Root label={options.label}>
@@ -59,9 +53,22 @@ export function definePanel(View: ComponentType, options: PanelOptions): AnyWidg
         </PanelProvider>,
         el,
       );
-      return () => mount(null, el);
+      return () => {
+        el.removeEventListener("keydown", keepShortcutsOut);
+        mount(null, el);
+      };
     },
   };
+}
+
+/**
+ * JupyterLab's command mode acts on plain keys of a focused button in an output: twice "d" deletes the cell with the
+ * panel in it, and arrows leave a slider alone. Keys with Ctrl, Meta or Alt (save, palette) still reach it.
+ */
+function keepShortcutsOut(event: KeyboardEvent): void {
+  if (!event.ctrlKey && !event.metaKey && !event.altKey) {
+    event.stopPropagation();
+  }
 }
 
 /** Front ends that create models on demand only load the runtime widget when somebody asks for it. */

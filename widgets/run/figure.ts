@@ -61,6 +61,10 @@ export function figureOf(curves: Curves, view: View, theme: Theme): Figure {
       xaxis: {
         title: { text: "step", font: { color: colors.muted, size: 11 }, standoff: 6 },
         rangemode: "nonnegative",
+        unifiedhovertitle: { text: "step %{x}" },
+        spikecolor: colors.muted,
+        spikethickness: 1,
+        spikedash: "solid",
         // Steps are whole numbers; a short run would get ticks between them.
         ...((x.at(-1) ?? 0) < 10 ? { dtick: 1 } : {}),
       },

@@ -134,5 +134,5 @@ function Patience({ waiting }: { waiting: string | null }) {
     const timer = setTimeout(() => setLate(true), PATIENCE_MS);
     return () => clearTimeout(timer);
   }, [waiting]);
-  return late ? <StatusLine>The kernel is busy. The request reaches it when the running cell ends.</StatusLine> : null;
+  return late ? <StatusLine>The kernel has not answered yet: it is busy with a cell, or gone.</StatusLine> : null;
 }

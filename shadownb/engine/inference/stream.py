@@ -10,7 +10,7 @@ import contextlib
 import queue
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 from shadownb.engine.inference.types import Completion
 
@@ -44,7 +44,7 @@ class TokenStream:
         )
         self._worker.start()
 
-    def __iter__(self) -> TokenStream:
+    def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> str:
@@ -72,7 +72,7 @@ class TokenStream:
             with contextlib.suppress(StopIteration, Exception):
                 next(self)
 
-    def __enter__(self) -> TokenStream:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -76,8 +76,12 @@ _CATALOG = (
     ModelInfo("smollm2-360m", "SmolLM2 360M Instruct", "HuggingFaceTB/SmolLM2-360M-Instruct", 361_821_120),
     ModelInfo("smollm2-1.7b", "SmolLM2 1.7B Instruct", "HuggingFaceTB/SmolLM2-1.7B-Instruct", 1_711_376_384),
     ModelInfo("qwen2.5-0.5b", "Qwen2.5 0.5B Instruct", "Qwen/Qwen2.5-0.5B-Instruct", 494_032_768, "Understands tools."),
-    ModelInfo("qwen3-0.6b", "Qwen3 0.6B", "Qwen/Qwen3-0.6B", 596_049_920, "Understands tools; thinks before answering."),
-    ModelInfo("qwen3-1.7b", "Qwen3 1.7B", "Qwen/Qwen3-1.7B", 1_720_574_976, "Understands tools; thinks before answering."),
+    ModelInfo(
+        "qwen3-0.6b", "Qwen3 0.6B", "Qwen/Qwen3-0.6B", 596_049_920, "Understands tools; thinks before answering."
+    ),
+    ModelInfo(
+        "qwen3-1.7b", "Qwen3 1.7B", "Qwen/Qwen3-1.7B", 1_720_574_976, "Understands tools; thinks before answering."
+    ),
     ModelInfo("qwen3-4b", "Qwen3 4B", "Qwen/Qwen3-4B", 4_022_468_096, "Wants a GPU."),
 )
 

@@ -82,7 +82,8 @@ def load(
     """
     if backend not in BACKENDS:
         raise ConfigError(
-            f"backend={backend!r} is not available.{did_you_mean(backend, BACKENDS)}", fix=f"Use one of {', '.join(BACKENDS)}."
+            f"backend={backend!r} is not available.{did_you_mean(backend, BACKENDS)}",
+            fix=f"Use one of {', '.join(BACKENDS)}.",
         )
     if quantize not in (None, "4bit", "8bit"):
         raise ConfigError(f"quantize={quantize!r} is not known.", fix="Use '4bit', '8bit' or None.")
@@ -217,7 +218,8 @@ def load_base(source: Source, *, device: str, dtype: str, quantize: Quantize | N
             module = AutoModelForCausalLM.from_pretrained(source.location, **options)
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise OutOfMemoryError(
-            f"{source.name} does not fit into the memory of {device}.", why=str(error).splitlines()[0],
+            f"{source.name} does not fit into the memory of {device}.",
+            why=str(error).splitlines()[0],
             fix="Load it with quantize='4bit', or choose a smaller model.",
         ) from error
     except (OSError, ValueError) as error:
@@ -233,7 +235,9 @@ def _unreadable(source: Source, error: Exception) -> ModelError:
     text = str(error)
     first = text.splitlines()[0] if text else type(error).__name__
     if Path(source.location).is_dir():
-        return ModelError(f"The model in {source.location} cannot be read.", why=first, fix="Save or download it again.")
+        return ModelError(
+            f"The model in {source.location} cannot be read.", why=first, fix="Save or download it again."
+        )
     if "gated" in text or "401" in text or "403" in text:
         return ModelError(
             f"{source.name!r} is gated on the hub.", why=first, fix="Accept its terms there and set HF_TOKEN."

@@ -250,9 +250,7 @@ class Model:
         single = bool(messages) and isinstance(messages[0], dict)
         conversations: Iterable[Any] = [messages] if single else messages
         prompts = [self.renderer.render_prompt(list(conversation), tools) for conversation in conversations]
-        completions = self._generator_for(use).generate(
-            prompts, options, use=self._side(use), should_stop=should_stop
-        )
+        completions = self._generator_for(use).generate(prompts, options, use=self._side(use), should_stop=should_stop)
         replies = [
             Reply.from_completion(completion, *self.renderer.parse_reply(completion.text)) for completion in completions
         ]
@@ -277,7 +275,9 @@ class Model:
 
     def _generator_for(self, use: str) -> Any:
         if use not in ("tuned", "base"):
-            raise ConfigError(f"use={use!r} is not known.{did_you_mean(use, ('tuned', 'base'))}", fix="'tuned' or 'base'.")
+            raise ConfigError(
+                f"use={use!r} is not known.{did_you_mean(use, ('tuned', 'base'))}", fix="'tuned' or 'base'."
+            )
         self.catch_up()
         if use == "base" and (self._base_changed or self._trains_base()):
             generator = self.generator
@@ -326,7 +326,9 @@ class Model:
         fresh = base_tensors(self._load_fresh_base())
         with self.gate.inference():
             mine = base_tensors(self.module)
-            changed = [name for name, tensor in fresh.items() if name not in mine or not torch.equal(mine[name], tensor)]
+            changed = [
+                name for name, tensor in fresh.items() if name not in mine or not torch.equal(mine[name], tensor)
+            ]
         if changed:
             return False, f"{len(changed)} of {len(fresh)} base tensors differ from the file, first {changed[0]}"
         return True, f"all {len(fresh)} base tensors equal the file (sha256 {self.base_hash[:12]})"
@@ -420,7 +422,9 @@ class Model:
             The format is unknown, or does not fit what was trained.
         """
         if fmt not in FORMATS:
-            raise ExportError(f"fmt={fmt!r} is not a format.{did_you_mean(fmt, FORMATS)}", fix=f"Use one of {', '.join(FORMATS)}.")
+            raise ExportError(
+                f"fmt={fmt!r} is not a format.{did_you_mean(fmt, FORMATS)}", fix=f"Use one of {', '.join(FORMATS)}."
+            )
         self.catch_up()
         has_adapter = hasattr(self.module, "peft_config")
         if fmt == "adapter" and not has_adapter:
@@ -474,7 +478,9 @@ class Model:
 
     def _require_loaded(self) -> None:
         if self.module is None:
-            raise ModelError(f"The model {self.name!r} was unloaded.", fix=f"Load it again: shadownb.load({self.name!r}).")
+            raise ModelError(
+                f"The model {self.name!r} was unloaded.", fix=f"Load it again: shadownb.load({self.name!r})."
+            )
 
 
 def _turns(prompt: str, system: str | None) -> list[Message]:

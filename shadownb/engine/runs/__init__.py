@@ -40,16 +40,23 @@ class RunList(builtins.list[Run]):
     def __repr__(self) -> str:
         if not self:
             return "no runs yet"
-        rows = [["" if v is None else f"{v:.4g}" if isinstance(v, float) else str(v) for v in _row(run)] for run in self]
+        rows = [
+            ["" if v is None else f"{v:.4g}" if isinstance(v, float) else str(v) for v in _row(run)] for run in self
+        ]
         widths = [max(len(row[i]) for row in [builtins.list(_COLUMNS), *rows]) for i in range(len(_COLUMNS))]
         lines = [builtins.list(_COLUMNS), *rows]
-        return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
+        return "\n".join(
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+        )
 
     def _repr_html_(self) -> str:
         if not self:
             return "<em>no runs yet</em>"
         head = "".join(f'<th scope="col" style="text-align:left">{name}</th>' for name in _COLUMNS)
-        body = "".join("<tr>" + "".join(f'<td style="text-align:left">{_cell(v)}</td>' for v in _row(run)) + "</tr>" for run in self)
+        body = "".join(
+            "<tr>" + "".join(f'<td style="text-align:left">{_cell(v)}</td>' for v in _row(run)) + "</tr>"
+            for run in self
+        )
         return f'<table style="color:inherit"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 

@@ -157,7 +157,9 @@ def newest_valid(parent: Path) -> tuple[Checkpoint | None, list[str]]:
 def prune(parent: Path, keep_last: int, keep_steps: set[int]) -> list[Path]:
     """Delete all but the newest ``keep_last`` and those of ``keep_steps``; return what was deleted."""
     checkpoints = list_checkpoints(parent)
-    doomed = [c for c in checkpoints[: max(0, len(checkpoints) - keep_last)] if c.step not in keep_steps and not c.final]
+    doomed = [
+        c for c in checkpoints[: max(0, len(checkpoints) - keep_last)] if c.step not in keep_steps and not c.final
+    ]
     for checkpoint in doomed:
         # Renamed first, so that a kill in the middle leaves nothing that looks like a checkpoint.
         aside = parent / f"{_ASIDE}stale-{uuid.uuid4().hex[:8]}"

@@ -57,7 +57,10 @@ class RunComparison:
 
     def __repr__(self) -> str:
         lines = ["  ".join(["".ljust(30), *(run.id.ljust(30) for run in self.runs)])]
-        lines += ["  ".join([name.ljust(30), *(str(value).ljust(30) for value in values)]) for name, values in self._rows().items()]
+        lines += [
+            "  ".join([name.ljust(30), *(str(value).ljust(30) for value in values)])
+            for name, values in self._rows().items()
+        ]
         return "\n".join(line.rstrip() for line in lines)
 
     def _repr_html_(self) -> str:

@@ -13,7 +13,7 @@ from shadownb.engine.runs.journal import Journal
 _PAUSE_POLL_SECONDS = 0.1
 
 
-class StopRequested(Exception):  # noqa: N818 - control flow, not a failure
+class StopRequested(Exception):
     """Raised inside training when a stop was asked for."""
 
     def __init__(self, *, save: bool) -> None:

@@ -188,7 +188,9 @@ class Run:
         rows = self.eval_metrics if metric == "eval_loss" else self.metrics
         found = [(row["step"], row[metric]) for row in rows if row.get(metric) is not None]
         if not found and metric not in (*_METRICS, "eval_loss"):
-            raise RunError(f"metric={metric!r} is not recorded.", fix=f"Use one of {', '.join((*_METRICS, 'eval_loss'))}.")
+            raise RunError(
+                f"metric={metric!r} is not recorded.", fix=f"Use one of {', '.join((*_METRICS, 'eval_loss'))}."
+            )
         return [step for step, _ in found], [value for _, value in found]
 
     def smoothed(self, weight: float = 0.9, metric: str = "loss") -> list[float]:
@@ -318,7 +320,9 @@ class Run:
         if status not in ACTIVE:
             raise RunError(
                 f"Run {self.id} is {status}, there is nothing to {kind}.",
-                fix="run.resume() goes on from its newest checkpoint." if status in ("stopped", "interrupted", "failed") else "",
+                fix="run.resume() goes on from its newest checkpoint."
+                if status in ("stopped", "interrupted", "failed")
+                else "",
             )
         commands.send(self.folder.commands, kind, **fields)
         return self
@@ -400,4 +404,14 @@ class Run:
         return run_html(self)
 
 
-_METRICS = ("loss", "learning_rate", "grad_norm", "epoch", "elapsed_s", "tokens", "tokens_per_s", "peak_memory_gb", "eta_s")
+_METRICS = (
+    "loss",
+    "learning_rate",
+    "grad_norm",
+    "epoch",
+    "elapsed_s",
+    "tokens",
+    "tokens_per_s",
+    "peak_memory_gb",
+    "eta_s",
+)

@@ -63,9 +63,7 @@ def execute(folder: RunFolder, attempt: Attempt, journal: Journal, model: Model 
         lock.release()
 
 
-def _attempt(
-    folder: RunFolder, attempt: Attempt, journal: Journal, control: RunControl, model: Model | None
-) -> None:
+def _attempt(folder: RunFolder, attempt: Attempt, journal: Journal, control: RunControl, model: Model | None) -> None:
     status, result, note, problem = "failed", None, "", None
     in_place = model is not None
     try:

@@ -99,7 +99,8 @@ def resolve_data(dataset: Any, eval_dataset: Any, seed: int) -> tuple[Dataset, D
         return train, as_dataset(eval_dataset, "eval_dataset")
     if len(train) < 2:
         raise DataError(
-            f"eval_dataset={eval_dataset!r}: {len(train)} row cannot be split.", fix="Give more rows, or no eval_dataset."
+            f"eval_dataset={eval_dataset!r}: {len(train)} row cannot be split.",
+            fix="Give more rows, or no eval_dataset.",
         )
     return train.split(share, seed=seed)
 
@@ -119,7 +120,9 @@ def as_dataset(value: Any, option: str) -> Dataset:
         )
     if not data.canonical_rows():
         raise DataError(
-            f"{option}: none of its {len(data)} rows can be used.", why=str(data.report), fix="Correct the rows listed there."
+            f"{option}: none of its {len(data)} rows can be used.",
+            why=str(data.report),
+            fix="Correct the rows listed there.",
         )
     return data
 
@@ -145,7 +148,9 @@ def _share(value: Any) -> float | None:
     else:
         return None
     if not 0 < share < 1:
-        raise ConfigError(f"eval_dataset={value!r} must be between 0 and 1 (or 0% and 100%).", fix="0.1 holds out a tenth.")
+        raise ConfigError(
+            f"eval_dataset={value!r} must be between 0 and 1 (or 0% and 100%).", fix="0.1 holds out a tenth."
+        )
     return share
 
 

@@ -33,7 +33,6 @@ def main() -> None:
     lock.acquire(timeout=5)
     try:
         journal.append("phase", name="loading libraries", done=0, total=None, unit="")
-        import shadownb.engine.backends.torch.session
         from shadownb.engine.runs.job import _load_model
 
         journal.append("phase", name="loading model", done=0, total=None, unit="")

@@ -40,9 +40,7 @@ def _strip(text: str) -> str:
 def _parse(text: str) -> Any:
     """Parse strict JSON, raising ValueError for everything else."""
     try:
-        return json.loads(
-            _strip(text), object_pairs_hook=_no_duplicates, parse_constant=_no_constant
-        )
+        return json.loads(_strip(text), object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
@@ -52,9 +50,7 @@ def _same(left: Any, right: Any) -> bool:
     if type(left) is not type(right):
         return False
     if isinstance(left, dict):
-        return left.keys() == right.keys() and all(
-            _same(left[key], right[key]) for key in left
-        )
+        return left.keys() == right.keys() and all(_same(left[key], right[key]) for key in left)
     if isinstance(left, list):
         return len(left) == len(right) and all(map(_same, left, right))
     return bool(left == right)
@@ -87,12 +83,8 @@ class JsonExact:
 
     def __init__(self, keys: Iterable[str] | None = None) -> None:
         if isinstance(keys, str):
-            raise TypeError(
-                f"keys must be a collection of strings, not the string {keys!r}"
-            )
-        self.keys: tuple[str, ...] | None = (
-            None if keys is None else tuple(dict.fromkeys(keys))
-        )
+            raise TypeError(f"keys must be a collection of strings, not the string {keys!r}")
+        self.keys: tuple[str, ...] | None = None if keys is None else tuple(dict.fromkeys(keys))
 
     def __repr__(self) -> str:
         return f"JsonExact(keys={self.keys!r})"
@@ -145,18 +137,14 @@ class JsonExact:
         try:
             want = _parse(expected)
         except ValueError as error:
-            raise ValueError(
-                f"the expected answer is not valid JSON: {error}"
-            ) from error
+            raise ValueError(f"the expected answer is not valid JSON: {error}") from error
         if not isinstance(want, dict):
-            raise ValueError(f"the expected answer is not a JSON object: {_show(want)}")  # noqa: TRY004
+            raise ValueError(f"the expected answer is not a JSON object: {_show(want)}")
         if self.keys is None:
             return want
         missing = [key for key in self.keys if key not in want]
         if missing:
-            raise ValueError(
-                f"the expected answer lacks {', '.join(map(_show, missing))}"
-            )
+            raise ValueError(f"the expected answer lacks {', '.join(map(_show, missing))}")
         return {key: want[key] for key in self.keys}
 
     @staticmethod

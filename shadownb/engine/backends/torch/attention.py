@@ -39,13 +39,21 @@ def choose_packing(model: PreTrainedModel) -> Packing:
     """Return how rows can be packed for this architecture."""
     config = model.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or ())
-    if kinds - {"full_attention", "sliding_attention", "chunked_attention"} or not getattr(model, "_supports_sdpa", False):
+    if kinds - {"full_attention", "sliding_attention", "chunked_attention"} or not getattr(
+        model, "_supports_sdpa", False
+    ):
         return Packing("single", f"{config.model_type} carries state from token to token, so rows cannot share a pass")
     if "flash" in str(config._attn_implementation):
         return Packing("positions", f"{config._attn_implementation} keeps packed rows apart by itself")
-    special = [name for name in ("sliding_window", "attn_logit_softcapping", "attention_chunk_size") if getattr(config, name, None)]
+    special = [
+        name
+        for name in ("sliding_window", "attn_logit_softcapping", "attention_chunk_size")
+        if getattr(config, name, None)
+    ]
     if special or not getattr(model, "_supports_attention_backend", False) or kinds - {"full_attention"}:
-        return Packing("positions", f"{config.model_type} has its own attention ({', '.join(special) or 'no interface'})")
+        return Packing(
+            "positions", f"{config.model_type} has its own attention ({', '.join(special) or 'no interface'})"
+        )
     return Packing("rows", "rows are computed one behind the other, a common start once")
 
 
@@ -82,7 +90,7 @@ def _rows_attention(
 ) -> tuple[torch.Tensor, None]:
     """Attend within rows. Shapes: query (1, heads, T, dim), key and value (1, kv heads, T, dim); returns (1, T, heads, dim)."""
     grouped = query.shape[1] != key.shape[1]
-    common = {"scale": scaling, "dropout_p": dropout, "enable_gqa": grouped}
+    common: dict[str, Any] = {"scale": scaling, "dropout_p": dropout, "enable_gqa": grouped}
     outputs = []
     shared = row_layout.shared
     if shared:

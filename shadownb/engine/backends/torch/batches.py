@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -18,7 +19,9 @@ class StepSampler(Sampler[list[int]]):
     of rows that together are at most ``max_length`` tokens long (best fit, longest first).
     """
 
-    def __init__(self, lengths: Sequence[int], items_per_step: int, seed: int, *, packing: bool, max_length: int) -> None:
+    def __init__(
+        self, lengths: Sequence[int], items_per_step: int, seed: int, *, packing: bool, max_length: int
+    ) -> None:
         self._items = best_fit(lengths, max_length) if packing else [[index] for index in range(len(lengths))]
         self._items_per_step = items_per_step
         self._seed = seed
@@ -39,7 +42,7 @@ class StepSampler(Sampler[list[int]]):
             yield [row for item in order[start : start + self._items_per_step] for row in self._items[item]]
 
     def __len__(self) -> int:
-        return -(-len(self._items) // self._items_per_step)
+        return math.ceil(len(self._items) / self._items_per_step)
 
 
 def step_loader(rows: Sequence[Rendered], sampler: StepSampler) -> DataLoader[list[Rendered]]:

@@ -62,14 +62,14 @@ class RunDropout(nn.Module):
         self.layer = layer
         self.clock = clock
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:  # noqa: D102
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         if not self.training or self.p == 0.0:
             return x
         draw = generator(self.clock.seed, self.clock.step, self.clock.piece, self.layer, device=x.device)
         keep = torch.empty_like(x).bernoulli_(1.0 - self.p, generator=draw)
         return x * keep.div_(1.0 - self.p)
 
-    def extra_repr(self) -> str:  # noqa: D102
+    def extra_repr(self) -> str:
         return f"p={self.p}, layer={self.layer}"
 
 

@@ -357,7 +357,11 @@ class Session:
             return
         for row in source:
             messages = row.get("messages") or []
-            if len(messages) > 1 and messages[-1]["role"] == "assistant" and len(self._sample_prompts) < _KEPT_SAMPLE_PROMPTS:
+            if (
+                len(messages) > 1
+                and messages[-1]["role"] == "assistant"
+                and len(self._sample_prompts) < _KEPT_SAMPLE_PROMPTS
+            ):
                 ids = renderer.render_prompt(messages[:-1], tools=row.get("tools"))
                 self._sample_prompts.append((str(messages[-2].get("content") or ""), ids))
 
@@ -429,6 +433,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     text = str(error)
-    return isinstance(error, RuntimeError) and not isinstance(error, ShadowError) and (
-        "out of memory" in text.lower() or "can't allocate memory" in text
+    return (
+        isinstance(error, RuntimeError)
+        and not isinstance(error, ShadowError)
+        and ("out of memory" in text.lower() or "can't allocate memory" in text)
     )

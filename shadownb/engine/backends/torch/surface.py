@@ -29,7 +29,7 @@ ADAPTER_FILE = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"
 
 
-def prepare(module: nn.Module, config: TrainConfig, *, base_name: str) -> nn.Module:
+def prepare(module: Any, config: TrainConfig, *, base_name: str) -> Any:
     """Return the module with the method's surface, its trainable parameters unfrozen and all others frozen.
 
     A module that carries the same surface already is returned as it is, to be trained on.
@@ -102,7 +102,10 @@ def _materialise(peft_model: PeftModel, seed: int) -> None:
 def _check_same_adapter(module: PeftModel, config: TrainConfig) -> None:
     have = module.peft_config["default"]
     if not isinstance(have, LoraConfig):
-        raise MethodError(f"This model carries a {have.peft_type} adapter, which {config.method} cannot continue.", fix="Load a fresh model.")
+        raise MethodError(
+            f"This model carries a {have.peft_type} adapter, which {config.method} cannot continue.",
+            fix="Load a fresh model.",
+        )
     wanted = {"lora_r": have.r, "lora_alpha": have.lora_alpha, "use_rslora": have.use_rslora}
     for field, value in wanted.items():
         if field in config.model_fields_set and getattr(config, field) != value:

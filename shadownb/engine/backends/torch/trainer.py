@@ -191,7 +191,13 @@ class EngineTrainer(transformers.Trainer):
     # -- after each step --------------------------------------------------------------------------------------------
 
     def _maybe_log_save_evaluate(
-        self, tr_loss: torch.Tensor, grad_norm: Any, model: Any, *args: Any, learning_rate: float | None = None, **kwargs: Any
+        self,
+        tr_loss: torch.Tensor,
+        grad_norm: Any,
+        model: Any,
+        *args: Any,
+        learning_rate: float | None = None,
+        **kwargs: Any,
     ) -> None:
         step = self.state.global_step
         if step == self._reported_step:  # the loop also calls at the end of an epoch
@@ -334,5 +340,3 @@ class EngineTrainer(transformers.Trainer):
     def reached_end(self) -> bool:
         """Whether all planned steps are done."""
         return self.state.global_step >= self.state.max_steps
-
-

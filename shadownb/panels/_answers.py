@@ -1,0 +1,80 @@
+"""What the Chat panel says about an answer and the model that gives it, and its settings. No widget, no thread."""
+
+from __future__ import annotations
+
+from typing import Any
+
+SIDES = ("tuned", "base")
+
+DEFAULTS: dict[str, Any] = {
+    "system": "",
+    "temperature": 0.7,
+    "top_p": 0.95,
+    "max_new_tokens": 256,
+    "seed": None,
+    "stop": [],
+    "compare": True,
+}
+
+
+def empty_side() -> dict[str, Any]:
+    return {
+        "status": "queued",
+        "text": "",
+        "badge": "",
+        "note": "",
+        "tokens": 0,
+        "finish": "",
+        "seconds": None,
+        "error": None,
+    }
+
+
+def describe(model: Any) -> dict[str, Any]:
+    if model is None:
+        return {"stage": "none"}
+    return {
+        "stage": "ready",
+        "name": model.name,
+        "base_hash": model.base_hash[:12],
+        "answering": "training now, the live weights answer" if is_training(model) else badge_of(model, "tuned"),
+        "training": is_training(model),
+        "can_compare": can_compare(model),
+    }
+
+
+def is_training(model: Any) -> bool:
+    run = getattr(model, "active_run", None)
+    return run is not None
+
+
+def can_compare(model: Any) -> bool:
+    return model.trained is not None or is_training(model)
+
+
+def badge_of(model: Any, side: str) -> str:
+    """Return which weights answer: the base, a live step, or a finished run's step."""
+    return "the base, without what was trained" if side == "base" else str(model.answering)
+
+
+def checked(values: dict[str, Any]) -> dict[str, Any]:
+    """Return sampling settings with their types and ranges held."""
+    ranges = {"temperature": (0.0, 2.0, float), "top_p": (0.01, 1.0, float), "max_new_tokens": (1, 32768, int)}
+    found = dict(values)
+    for name, (low, high, kind) in ranges.items():
+        if name in found:
+            try:
+                found[name] = min(high, max(low, kind(float(found[name]))))
+            except (TypeError, ValueError):
+                found[name] = DEFAULTS[name]
+    if isinstance(found.get("stop"), str):
+        found["stop"] = [line for line in found["stop"].splitlines() if line]
+    if "seed" in found:
+        text = str(found["seed"]).strip()
+        found["seed"] = int(text) if text.isdigit() else None
+    return found
+
+
+def utf16_length(text: str) -> int:
+    """Return the length as JavaScript counts it."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2

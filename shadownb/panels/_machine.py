@@ -1,0 +1,158 @@
+"""What there is to train with: models, methods, hardware, what a training will cost; all as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from shadownb.engine import methods
+from shadownb.engine.methods.spec import GROUPS
+from shadownb.errors import ModelError
+
+from ._choices import name_of, variables
+
+
+def model_choices(namespace: Mapping[str, Any], given: Any = None) -> list[dict[str, Any]]:
+    """Return the models that can be picked: loaded ones in the notebook first, then aliases."""
+    from shadownb.engine import models
+
+    found: list[dict[str, Any]] = []
+    if given is not None and name_of(given, namespace) is None:
+        found.append({"id": "given", "title": f"{given.name} (loaded)", "group": "Given to this panel"})
+    for name, value in variables(namespace):
+        if isinstance(value, models.Model):
+            found.append(
+                {"id": f"var:{name}", "title": f"{name} ({value.name}, loaded)", "group": "Notebook variables"}
+            )
+    for info in models.catalog():
+        size = f"{info.size_gb:.1f} GB" if info.size_gb else ""
+        where = "on this machine" if info.cached else "to download"
+        detail = ", ".join(part for part in (size, where) if part)
+        found.append(
+            {"id": f"alias:{info.name}", "title": f"{info.title} ({detail})", "group": "Catalogue", "note": info.note}
+        )
+    return found
+
+
+def loaded_model(choice: str, namespace: Mapping[str, Any], given: Any = None) -> Any:
+    """Return the model of a choice that is in memory already. Raises :class:`ModelError` if it is gone."""
+    if choice == "given":
+        return given
+    name = choice.removeprefix("var:")
+    if name not in namespace:
+        raise ModelError(f"The notebook has no variable {name!r} any more.", fix="Choose the model again.")
+    return namespace[name]
+
+
+# -- methods and hardware --------------------------------------------------------------------------------------------
+
+
+def method_choices(model: Any = None, data_format: str | None = None, config: Any = None) -> list[dict[str, Any]]:
+    """Return every registered method with its group, hint, needed data and, if it can't be used, the reason.
+
+    Parameters
+    ----------
+    config
+        Gives the adapter's size; with it and a model the share of weights that is trained is known.
+    """
+    found = [
+        {
+            "name": spec.name,
+            "title": spec.title,
+            "group": GROUPS.get(spec.group, spec.group),
+            "hint": spec.hint,
+            "data": spec.data_shape,
+            "share": share_trained(spec, model, config),
+            "blocked": spec.blocked(model, data_format),
+        }
+        for spec in methods.available()
+    ]
+    order = list(GROUPS.values())
+    return sorted(found, key=lambda row: order.index(row["group"]) if row["group"] in order else len(order))
+
+
+def share_trained(spec: Any, model: Any, config: Any) -> str:
+    """Return the share of weights a method trains, in words; empty while it isn't known."""
+    if spec.surface == "weights":
+        return "all"
+    if spec.surface != "lora" or model is None or config is None or getattr(model, "module", None) is None:
+        return ""
+    wanted = config.resolved_target_modules()
+    head = model.module.get_output_embeddings()
+    rank = config.lora_r
+    trained = 0
+    for name, layer in model.module.named_modules():
+        if ".base_layer" in name or "lora_" in name or layer is head or not hasattr(layer, "in_features"):
+            continue
+        if wanted == "all-linear" or name.rpartition(".")[2] in wanted:
+            trained += rank * (layer.in_features + layer.out_features)
+    return f"{trained / 1e6:.1f} million ({trained / model.parameters_total:.1%})" if trained else ""
+
+
+def load_model(name: str, options: Mapping[str, Any]) -> Any:
+    """Load a model as ``shadownb.load`` does."""
+    from shadownb.engine import models
+
+    return models.load(name, **options)
+
+
+def describe_model(model: Any) -> dict[str, Any]:
+    """Return what the panel shows of a loaded model."""
+    return {
+        "name": model.name,
+        "parameters": model.parameters_total,
+        "dtype": model.dtype_name,
+        "device": str(model.device),
+        "quantization": model.quantization,
+        "max_seq_length": model.max_seq_length,
+        "base_hash": model.base_hash[:12],
+        "trained": list(model.trained) if model.trained else None,
+    }
+
+
+def unsupported_fields(method: str) -> dict[str, str]:
+    """Return the options that the method cannot honour, with the reason."""
+    from shadownb.engine import capabilities
+
+    return {name: reason for name, reason in capabilities.supported_fields(method).items() if reason is not None}
+
+
+def estimate(model: Any, config: Any, data: Any) -> dict[str, Any]:
+    """Return the estimated memory in GB, line by line, and the time in seconds."""
+    from shadownb.engine import hardware
+
+    found = hardware.estimate(model, config, data)
+    return {
+        "lines": [[label, gb] for label, gb in found.lines],
+        "low_gb": found.low_gb,
+        "expected_gb": found.expected_gb,
+        "high_gb": found.high_gb,
+        "seconds": found.seconds,
+        "fits": found.fits,
+        "reason": found.reason,
+    }
+
+
+def find_hardware() -> dict[str, Any]:
+    """Return what the machine has: devices (usable or not, with the reason), cores, memory, the recommended one."""
+    from shadownb.engine import hardware
+
+    found = hardware.detect()
+    return {
+        "devices": [
+            {
+                "kind": device.kind,
+                "name": device.name,
+                "memory_gb": device.memory_gb,
+                "free_memory_gb": device.free_memory_gb,
+                "usable": device.usable,
+                "reason": device.reason,
+            }
+            for device in found.devices
+        ],
+        "recommended": found.recommended,
+        "reason": found.reason,
+        "cores": found.cores,
+        "memory_gb": found.memory_gb,
+        "free_memory_gb": found.free_memory_gb,
+    }
