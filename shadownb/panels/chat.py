@@ -139,7 +139,8 @@ class ChatPanel(Panel):
         try:
             self.use(models.load(run.id))
         except Exception as error:
-            self.model_state = {"stage": "failed", "name": run.id, "error": as_card(error)}
+            failed: dict[str, Any] = {"stage": "failed", "name": run.id, "error": as_card(error)}
+            self.model_state = failed
 
     def _forget(self) -> None:
         self.turns = []

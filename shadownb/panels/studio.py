@@ -71,8 +71,9 @@ class Studio(Panel):
         super().close()
 
     def _ipython_display_(self) -> None:
-        from IPython.display import display
+        from IPython import display as ipython
 
+        display: Any = ipython.display
         data, metadata = self._repr_mimebundle_() or ({"text/plain": repr(self)}, {})
         display(data, metadata=metadata, raw=True)
         # Empty until there is a run: a display made later, from a thread, would land in whichever cell runs then.

@@ -1,55 +1,67 @@
-"""Fixtures for generation: generators over the tiny model, plain and with an adapter."""
+"""Fixtures of the engine tests: a home of their own, a loaded tiny model, rows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-if TYPE_CHECKING:
-    from shadownb.engine.inference.transformers_generator import TransformersGenerator
+import shadownb as snb
+from shadownb.engine.runs import Run
+from shadownb.engine.runs.state import RunState
 
 
 @pytest.fixture
-def tiny_model(tiny_model_dir: Path) -> Any:
-    """A fresh copy of the tiny model in 32 bits."""
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    return AutoModelForCausalLM.from_pretrained(tiny_model_dir, dtype=torch.float32)
-
-
-@pytest.fixture
-def generator_for(smollm2_tokenizer: Any) -> Callable[..., TransformersGenerator]:
-    """Make a generator with a gate of its own for a model; token 2 ends an answer unless told otherwise."""
-    from shadownb.engine.inference import WeightsGate
-    from shadownb.engine.inference.transformers_generator import TransformersGenerator
-
-    def make(model: Any, **options: Any) -> TransformersGenerator:
-        return TransformersGenerator(model, smollm2_tokenizer, WeightsGate(), **{"stop_token_ids": [2], **options})
-
-    return make
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A SHADOWNB_HOME that is empty."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("SHADOWNB_HOME", str(folder))
+    return folder
 
 
 @pytest.fixture
-def generator(tiny_model: Any, generator_for: Callable[..., TransformersGenerator]) -> TransformersGenerator:
-    """A generator for the tiny model as it is."""
-    return generator_for(tiny_model)
+def tiny(home: Path, tiny_model_dir: Path) -> Iterator[Any]:
+    """The tiny model, loaded; whatever trains it is ended afterwards."""
+    model = snb.load(str(tiny_model_dir), max_seq_length=256)
+    yield model
+    run = model.active_run
+    if run is not None:
+        run.discard()
+        run.wait(timeout=60)
 
 
 @pytest.fixture
-def tuned(tiny_model_dir: Path, generator_for: Callable[..., TransformersGenerator]) -> TransformersGenerator:
-    """A generator for the tiny model with an adapter that changes its answers."""
-    import torch
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
+def rows() -> list[dict[str, Any]]:
+    """Forty chats of one task, of different lengths."""
+    return [
+        {
+            "messages": [
+                {"role": "system", "content": "Name the colour that is asked for, in one word and in capitals."},
+                {"role": "user", "content": f"Colour number {index}?" + " Please." * (index % 7)},
+                {"role": "assistant", "content": f"COLOUR {index * 7 % 10}"},
+            ]
+        }
+        for index in range(40)
+    ]
 
-    plain = AutoModelForCausalLM.from_pretrained(tiny_model_dir, dtype=torch.float32)
-    state = torch.get_rng_state()
-    torch.manual_seed(1)
-    config = LoraConfig(r=4, target_modules="all-linear", lora_dropout=0.5, init_lora_weights=False)
-    model = get_peft_model(plain, config)
-    torch.set_rng_state(state)
-    return generator_for(model)
+
+def until(run: Run, condition: Any, timeout: float = 60.0) -> RunState:
+    """Wait until the run's state fulfils a condition (told by the watcher), and return it."""
+    import threading
+
+    reached = threading.Event()
+    found: list[RunState] = []
+
+    def look(state: RunState) -> None:
+        if condition(state):
+            found.append(state)
+            reached.set()
+
+    unsubscribe = run.subscribe(look)
+    try:
+        assert reached.wait(timeout), f"not reached in {timeout} s: {run!r} {run.state.phase} {run.state.error}"
+    finally:
+        unsubscribe()
+    return found[0]

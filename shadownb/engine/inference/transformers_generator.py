@@ -173,7 +173,7 @@ class TransformersGenerator:
         self.model.generate(
             input_ids=torch.tensor([[pad] * n + row.prompt for n, row in zip(padding, rows, strict=True)]).to(device),
             attention_mask=torch.tensor([[0] * n + [1] * (width - n) for n in padding]).to(device),
-            generation_config=ExactConfig(  # type: ignore[no-untyped-call]
+            generation_config=ExactConfig(
                 max_new_tokens=rows[0].limit,
                 do_sample=False,
                 repetition_penalty=sampling.repetition_penalty,

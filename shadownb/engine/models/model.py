@@ -439,12 +439,13 @@ class Model:
                 fix=f"Save the adapter, then merge it onto the 16-bit base: "
                 f"shadownb.load({self.name!r}, adapter=path).save(..., fmt='merged').",
             )
+        from shadownb.engine.backends.torch import surface
+
         target = Path(path).expanduser()
         target.mkdir(parents=True, exist_ok=True)
         with self.gate.inference():
             if fmt == "adapter":
-                self.module.save_pretrained(str(target), safe_serialization=True)
-                (target / "README.md").unlink(missing_ok=True)
+                surface.save(self.module, target)
             else:
                 merged = copy.deepcopy(self.module).merge_and_unload() if has_adapter else self.module
                 merged.save_pretrained(str(target), safe_serialization=True)

@@ -155,7 +155,8 @@ def digest(tensors: dict[str, Any]) -> str:
 def save(module: nn.Module, folder: Path) -> None:
     """Write the surface so that it loads on its own: an adapter as peft does, weights as transformers does."""
     if isinstance(module, PeftModel):
-        module.save_pretrained(str(folder), safe_serialization=True)
+        # "auto" would ask the hub whether the vocabulary changed; no method here trains embeddings in an adapter.
+        module.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
         (folder / "README.md").unlink(missing_ok=True)  # peft's empty model card
     else:
         assert isinstance(module, PreTrainedModel)
