@@ -47,7 +47,11 @@ def measure(client: Any, executor: str | None, options: argparse.Namespace) -> N
         client.execute_interactive(START.format(model=options.model, executor=executor), timeout=60)
     times: dict[str, list[float]] = {"loading": [], "training": []}
     while True:
-        phase = "training" if executor is None or evaluate(client, "run is not None and run.step > 0") == "True" else "loading"
+        phase = (
+            "training"
+            if executor is None or evaluate(client, "run is not None and run.step > 0") == "True"
+            else "loading"
+        )
         for _ in range(10):
             started = time.perf_counter()
             client.execute_interactive("1+1", timeout=60, output_hook=lambda message: None)

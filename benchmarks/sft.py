@@ -19,7 +19,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 CONTENDERS = ("shadownb", "trl, its defaults", "trl, no checkpointing")
@@ -48,20 +47,29 @@ def compare(options: argparse.Namespace) -> None:
             results[name].append(in_process(name, options))
             print(f"round {round_number + 1}: {name}: {results[name][-1]['tokens_per_s']:.1f} tokens/s", flush=True)
     first = results["shadownb"][0]
-    print(f"\n{first['rows']} rows of {first['mean_tokens']:.0f} tokens, {first['labelled_share']:.0%} trained, {options.steps} steps")
+    print(
+        f"\n{first['rows']} rows of {first['mean_tokens']:.0f} tokens, {first['labelled_share']:.0%} trained, {options.steps} steps"
+    )
     print(f"\n{'':24}{'tokens/s (median)':>18}{'share of peak':>15}{'peak memory':>13}{'ShadowNB is':>13}")
     for name in CONTENDERS:
         rate = statistics.median(r["tokens_per_s"] for r in results[name])
         share = statistics.median(r["share_of_peak"] for r in results[name])
         memory = max(r["peak_memory_gb"] for r in results[name])
-        ratios = [a["tokens_per_s"] / b["tokens_per_s"] for a, b in zip(results["shadownb"], results[name], strict=True)]
-        print(f"{name:24}{rate:18.1f}{share:15.0%}{memory:10.2f} GB{statistics.median(ratios):11.2f} x  ({min(ratios):.2f} to {max(ratios):.2f})")
+        ratios = [
+            a["tokens_per_s"] / b["tokens_per_s"] for a, b in zip(results["shadownb"], results[name], strict=True)
+        ]
+        print(
+            f"{name:24}{rate:18.1f}{share:15.0%}{memory:10.2f} GB{statistics.median(ratios):11.2f} x"
+            f"  ({min(ratios):.2f} to {max(ratios):.2f})"
+        )
     print(f"\n{'step':>6}" + "".join(f"{name:>24}" for name in CONTENDERS) + "   (loss, grad norm)")
     for step in range(options.steps):
         cells = [f"{results[n][0]['losses'][step]:.4f} {results[n][0]['grad_norms'][step]:.4f}" for n in CONTENDERS]
         print(f"{step + 1:>6}" + "".join(f"{cell:>24}" for cell in cells))
     gaps = [abs(a - b) for n in CONTENDERS[1:] for a, b in zip(first["losses"], results[n][0]["losses"], strict=True)]
-    print(f"\nlargest difference of a loss: {max(gaps):.1e}" + ("" if max(gaps) < 5e-4 else "  THE CURVES DIFFER: VOID"))
+    print(
+        f"\nlargest difference of a loss: {max(gaps):.1e}" + ("" if max(gaps) < 5e-4 else "  THE CURVES DIFFER: VOID")
+    )
 
 
 def in_process(name: str, options: argparse.Namespace) -> dict[str, Any]:
@@ -167,11 +175,14 @@ def train_trl(module: Any, tokenizer: Any, rows: list[Any], steps: int, *, check
             **({} if checkpointing else {"gradient_checkpointing": False}),
         )
         data = Dataset.from_list([{"input_ids": r.input_ids, "labels": r.labels} for r in rows])
-        trainer = InOrder(model=module, args=settings, train_dataset=data, processing_class=tokenizer, callbacks=[watch])
+        trainer = InOrder(
+            model=module, args=settings, train_dataset=data, processing_class=tokenizer, callbacks=[watch]
+        )
         trainer.train()
     tokens = [sum(len(r.input_ids) for r in rows[i : i + ROWS_PER_STEP]) for i in range(0, len(rows), ROWS_PER_STEP)]
     padded = sum(
-        ROWS_PER_STEP * max(len(r.input_ids) for r in rows[i : i + ROWS_PER_STEP]) for i in range(0, len(rows), ROWS_PER_STEP)
+        ROWS_PER_STEP * max(len(r.input_ids) for r in rows[i : i + ROWS_PER_STEP])
+        for i in range(0, len(rows), ROWS_PER_STEP)
     )
     return summary(watch.metrics, tokens, padded, watch.times[-1] - watch.times[0])
 

@@ -39,7 +39,9 @@ def main() -> int:
     if run.status != "succeeded":
         _say(f"Run {run.id} {run.status}. {run.error or ''}")
         return 1
-    _say(f"Trained {run.state.step} steps in {time.perf_counter() - started:.0f} s, {run.tokens / run.duration_s:.0f} tokens/s.\n")
+    _say(
+        f"Trained {run.state.step} steps in {time.perf_counter() - started:.0f} s, {run.tokens / run.duration_s:.0f} tokens/s.\n"
+    )
 
     _say(f"Answering the {len(held_out)} held-out messages with the base and with the tuned model ...")
     comparison = snb.compare(model, held_out, snb.JsonExact())

@@ -217,6 +217,11 @@ class TrainConfig(BaseModel):
         # Otherwise report_to="wandb" becomes ("w", "a", "n", "d", "b").
         return (value,) if isinstance(value, str) and value else (value or ())
 
+    @field_validator("report_to", mode="before")
+    @classmethod
+    def _none_is_no_tracker(cls, value: Any) -> Any:
+        return () if value in ("none", ("none",), ["none"]) else value
+
     @field_validator("method")
     @classmethod
     def _method_exists(cls, value: str) -> str:

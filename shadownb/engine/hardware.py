@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from shadownb.errors import ConfigError, did_you_mean
+from shadownb.errors import ConfigError, MissingDependencyError, did_you_mean
 
 if TYPE_CHECKING:
     import torch
@@ -130,10 +130,34 @@ def choose_dtype(asked: str, device: str) -> tuple[str, str]:
 
 
 def choose_optimizer(asked: str, device: torch.device) -> tuple[str, str]:
-    """Return (optimizer name for transformers, reason)."""
+    """Return (optimizer name for transformers, reason). Raises ConfigError for a name that transformers does not know."""
     if asked != "auto":
+        from transformers.training_args import OptimizerNames
+
+        known = [name.value for name in OptimizerNames]
+        if asked not in known:
+            raise ConfigError(
+                f"optim={asked!r} is not an optimizer.{did_you_mean(asked, known)}",
+                fix="Use auto, adamw_torch, adamw_8bit, adafactor, sgd, or another name that transformers knows.",
+            )
         return asked, "asked for"
     return "adamw_torch_fused", f"torch's fused AdamW, one pass over the weights on {device.type}"
+
+
+def check_trackers(names: tuple[str, ...]) -> None:
+    """Raise ConfigError for a tracker that transformers does not know, MissingDependencyError if it is not installed."""
+    from transformers.integrations import integration_utils
+
+    known = list(integration_utils.INTEGRATION_TO_CALLBACK)
+    for name in names:
+        if name not in known:
+            raise ConfigError(
+                f"report_to={name!r} is not a tracker.{did_you_mean(name, known)}",
+                fix=f"Use one of {', '.join(known)}, or leave it out.",
+            )
+        installed = getattr(integration_utils, f"is_{name}_available", None)
+        if installed is not None and not installed():
+            raise MissingDependencyError(f"report_to={name!r}: {name} is not installed.", fix=f"pip install {name}")
 
 
 def choose_checkpointing(asked: str, device: torch.device) -> tuple[bool, str]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from shadownb.engine.runs.handle import after_wait
+
 from ._snapshot import publish, snapshot_bundle
 
 
@@ -20,6 +22,14 @@ def run_bundle(run: Any) -> tuple[dict[str, Any], dict[str, Any]]:
 def show_snapshot(run: Any) -> None:
     """Display the static snapshot of a run below the current cell; ``run.wait()`` ends with it in a notebook."""
     publish(*run_bundle(run))
+
+
+def _show_after_wait(run: Any) -> None:
+    """End a ``run.wait()`` with the final picture, unless a panel of this kernel keeps one already."""
+    from .run import shows
+
+    if not shows(run.id):
+        show_snapshot(run)
 
 
 def display_run(run: Any) -> None:
@@ -36,10 +46,14 @@ def install_formatters(shell: Any) -> None:
     """Make ``shell`` show runs through :func:`display_run`, without importing the engine."""
     formatter = shell.display_formatter.ipython_display_formatter
     formatter.for_type_by_name("shadownb.engine.runs.handle", "Run", display_run)
+    if _show_after_wait not in after_wait:
+        after_wait.append(_show_after_wait)
 
 
 def remove_formatters(shell: Any) -> None:
     """Undo :func:`install_formatters`."""
+    if _show_after_wait in after_wait:
+        after_wait.remove(_show_after_wait)
     formatter = shell.display_formatter.ipython_display_formatter
     formatter.deferred_printers.pop(("shadownb.engine.runs.handle", "Run"), None)
     for kind in [

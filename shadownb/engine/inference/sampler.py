@@ -34,7 +34,7 @@ class ExactConfig(GenerationConfig):
         """Ignore the model's defaults (the only call that carries custom entries); take everything else."""
         if defaults_only and allow_custom_entries:
             return {}
-        unused: dict[str, Any] = super().update(  # type: ignore[no-untyped-call]
+        unused: dict[str, Any] = super().update(
             defaults_only=defaults_only, allow_custom_entries=allow_custom_entries, **kwargs
         )
         return unused

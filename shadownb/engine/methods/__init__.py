@@ -11,7 +11,7 @@ from __future__ import annotations
 from shadownb.engine.methods.spec import MethodSpec
 from shadownb.errors import MethodError, did_you_mean
 
-__all__ = ["MethodSpec", "available", "get", "register", "unregister"]
+__all__ = ["MethodSpec", "available", "ensure", "get", "register", "unregister"]
 
 _registry: dict[str, MethodSpec] = {}
 
@@ -31,6 +31,12 @@ def register(spec: MethodSpec, *, replace: bool = False) -> MethodSpec:
         )
     _registry[spec.name] = spec
     return spec
+
+
+def ensure(spec: MethodSpec) -> None:
+    """Register a spec unless its name is taken; how a run's record makes its method known in another process."""
+    _load_builtin()
+    _registry.setdefault(spec.name, spec)
 
 
 def unregister(name: str) -> None:

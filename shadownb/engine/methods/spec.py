@@ -62,6 +62,17 @@ class MethodSpec:
         """Return a copy with other values, for registering a variant."""
         return dataclasses.replace(self, **changes)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the spec as JSON-compatible values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> MethodSpec:
+        """Return the spec that :meth:`to_dict` wrote; fields this version does not know are left out."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        values = {name: _frozen(value) for name, value in content.items() if name in known}
+        return cls(**values)
+
     def blocked(self, model: Model | None = None, data_format: str | None = None) -> str | None:
         """Return why the method cannot be used here and what to do about it, or None if it can."""
         if data_format is not None and data_format not in self.data_formats:
@@ -79,3 +90,7 @@ class MethodSpec:
                 f'load it with shadownb.load("{model.name}")'
             )
         return None
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.home import subfolder
+from shadownb.errors import DiskFullError
 
 if TYPE_CHECKING:
     import torch
@@ -35,7 +37,8 @@ def weights_hash(source: str) -> str:
         from shadownb.engine.runs.folder import write_atomically
 
         known[key] = digest.hexdigest()
-        write_atomically(cache, json.dumps(known))
+        with contextlib.suppress(OSError, DiskFullError):  # only a cache
+            write_atomically(cache, json.dumps(known))
     return str(known[key])
 
 

@@ -67,7 +67,8 @@ class Model:
     def device(self) -> torch.device:
         """Where the weights are."""
         self._require_loaded()
-        return next(self.module.parameters()).device
+        device: torch.device = next(self.module.parameters()).device
+        return device
 
     @property
     def dtype(self) -> torch.dtype:

@@ -7,17 +7,21 @@ and ``owner.lock``, held by the process that trains. Data lies once in ``dataset
 from __future__ import annotations
 
 import datetime
+import errno
 import json
 import os
+import shutil
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
+from shadownb.engine import methods
 from shadownb.engine.config import TrainConfig
 from shadownb.engine.home import subfolder
-from shadownb.errors import RunError, RunNotFoundError, did_you_mean
+from shadownb.engine.methods import MethodSpec
+from shadownb.errors import DiskFullError, RunError, RunNotFoundError, did_you_mean
 
 if TYPE_CHECKING:
     from shadownb.engine.data import Dataset
@@ -52,15 +56,25 @@ class RunFolder:
             except FileExistsError:
                 continue
         folder = cls(path)
-        folder.samples.mkdir()
-        folder.checkpoints.mkdir()
-        write_atomically(folder._config, config.to_yaml())
-        folder.write_spec({"format": FORMAT, "id": folder.id, "created_at": now.timestamp(), **spec})
+        facts = {
+            "format": FORMAT,
+            "id": folder.id,
+            "created_at": now.timestamp(),
+            "given": sorted(config.model_fields_set),  # config.yaml has every option, also those left at their default
+        }
+        try:
+            folder.samples.mkdir()
+            folder.checkpoints.mkdir()
+            write_atomically(folder._config, config.to_yaml())
+            folder.write_spec({**facts, **spec})
+        except BaseException:
+            shutil.rmtree(path, ignore_errors=True)
+            raise
         return folder
 
     @classmethod
     def find(cls, run_id: str | os.PathLike[str]) -> RunFolder:
-        """Return the folder of a run id (or of a path to it).
+        """Return the folder of a run id (or of the path of a run's folder); never one outside ``runs/``.
 
         Raises
         ------
@@ -69,15 +83,10 @@ class RunFolder:
         """
         text = os.fspath(run_id)
         root = subfolder("runs")
-        if os.sep in text:
-            path = Path(text)
-        elif text in ("", ".", ".."):
-            path = root / "-"
-        else:
-            path = root / text
-        if (path / "run.json").is_file():
-            return cls(path)
+        name = Path(text).name if Path(text).parent.resolve() == root.resolve() else text
         known = [folder.id for folder in cls.all()]
+        if name in known:
+            return cls(root / name)
         raise RunNotFoundError(
             f"There is no run {text!r}.{did_you_mean(text, known)}", fix="shadownb.runs.list() shows the runs."
         )
@@ -90,8 +99,13 @@ class RunFolder:
 
     @property
     def config(self) -> TrainConfig:
-        """The configuration that was launched."""
-        return TrainConfig.from_yaml(self._config)
+        """The configuration that was launched; its ``model_fields_set`` are the options that were given."""
+        method = self.spec.get("method")
+        if method is not None:  # a method that some cell registered is made known from the record
+            methods.ensure(MethodSpec.from_dict(method))
+        config = TrainConfig.from_yaml(self._config)
+        given = self.spec.get("given")
+        return config if given is None else TrainConfig.model_construct(set(given), **dict(config))
 
     @property
     def spec(self) -> dict[str, Any]:
@@ -156,7 +170,13 @@ def load_rows(reference: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a small file completely or leave the old one."""
+    """Write a small file completely or leave the old one.
+
+    Raises
+    ------
+    DiskFullError
+        The disk is full.
+    """
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
         with open(aside, "w", encoding="utf-8") as file:
@@ -164,5 +184,12 @@ def write_atomically(path: Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         aside.replace(path)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFullError(
+                f"{path} could not be written: the disk is full.",
+                fix="Free disk space, or set SHADOWNB_HOME to a larger disk.",
+            ) from error
+        raise
     finally:
         aside.unlink(missing_ok=True)

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 _POLL_SECONDS = 0.05
 
+# Called with the run when a wait() has seen its end; the notebook layer shows the final picture here.
+after_wait: list[Callable[[Any], None]] = []
+
 
 class Run:
     """A training run.
@@ -275,6 +278,8 @@ class Run:
             raise
         if self._model is not None:
             self._model.catch_up()
+        for hook in after_wait:
+            hook(self)
         if raise_on_failure and (error := self.error) is not None:
             raise error
         return self

@@ -19,7 +19,15 @@ from shadownb.engine.runs.commands import CommandReader
 from shadownb.engine.runs.control import RunControl, StopRequested
 from shadownb.engine.runs.folder import RunFolder
 from shadownb.engine.runs.journal import Journal
-from shadownb.errors import BusyError, CheckpointError, DiskFullError, OutOfMemoryError, RunError, ShadowError
+from shadownb.errors import (
+    BusyError,
+    CheckpointError,
+    DiskFullError,
+    MissingDependencyError,
+    OutOfMemoryError,
+    RunError,
+    ShadowError,
+)
 
 if TYPE_CHECKING:
     from shadownb.engine.models import Model
@@ -65,7 +73,7 @@ def execute(folder: RunFolder, attempt: Attempt, journal: Journal, model: Model 
 
 def _attempt(folder: RunFolder, attempt: Attempt, journal: Journal, control: RunControl, model: Model | None) -> None:
     status, result, note, problem = "failed", None, "", None
-    in_place = model is not None
+    in_place, session, left = model is not None, None, None
     try:
         journal.append("phase", name="starting", done=0, total=None, unit="")
         control.check()
@@ -78,8 +86,10 @@ def _attempt(folder: RunFolder, attempt: Attempt, journal: Journal, control: Run
             _record_start(folder, model)
         from shadownb.engine.backends.torch.session import Session
 
-        outcome = Session(folder, model, journal, control, resume=resume).run()
+        session = Session(folder, model, journal, control, resume=resume)
+        outcome = session.run()
         status, result, note = outcome.status, outcome.result, outcome.note
+        left = result
     except StopRequested as stop:
         status, note = ("stopped" if stop.save else "discarded"), "before the first step"
     except ShadowError as error:
@@ -87,10 +97,12 @@ def _attempt(folder: RunFolder, attempt: Attempt, journal: Journal, control: Run
     except BaseException as error:  # a run's failure is data: every other run and the kernel go on
         problem = _typed(error)
         journal.append("traceback", text=traceback.format_exc())
-    if status == "failed" and problem is not None and in_place and model is not None:
-        result = _newest(folder)
-    if result is not None and in_place and model is not None and status != "discarded":
-        model.take_result(folder.id, result, in_place=True)
+    if problem is not None:
+        result, left = _newest(folder), session.left if session is not None else None
+        if isinstance(problem, OutOfMemoryError):
+            _free_memory()
+    if left is not None and in_place and model is not None:
+        model.take_result(folder.id, left, in_place=True)
     journal.append(
         "end",
         status=status,
@@ -138,6 +150,15 @@ def _newest(folder: RunFolder) -> Checkpoint | None:
         return None
 
 
+def _free_memory() -> None:
+    import gc
+
+    from shadownb.engine.hardware import empty_cache
+
+    gc.collect()
+    empty_cache()
+
+
 def _load_model(folder: RunFolder) -> Model:
     from shadownb.engine.models.loading import Source, load_from
 
@@ -155,6 +176,8 @@ def _typed(error: BaseException) -> ShadowError:
             why=first,
             fix="Lower max_tokens_per_forward or max_seq_length, set gradient_checkpointing='on', or use qlora.",
         )
+    if isinstance(error, ImportError):
+        return MissingDependencyError(f"Training needs a package that is not here: {first}", fix="Install it.")
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFullError("The disk is full.", why=first, fix="Free space, then run.resume().")
     return RunError(

@@ -11,9 +11,10 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shadownb.engine import capabilities, methods
+from shadownb.engine import capabilities, hardware, methods
 from shadownb.engine.config import TrainConfig
 from shadownb.engine.data import Dataset
+from shadownb.engine.runs import checkpoints
 from shadownb.engine.runs.commands import end_offset
 from shadownb.engine.runs.executors import process, thread
 from shadownb.engine.runs.folder import RunFolder, store_rows
@@ -21,7 +22,15 @@ from shadownb.engine.runs.handle import Run
 from shadownb.engine.runs.job import Attempt
 from shadownb.engine.runs.journal import Journal
 from shadownb.engine.runs.liveness import process_mark
-from shadownb.errors import BusyError, ConfigError, DataError, MethodError, ShadowWarning
+from shadownb.errors import (
+    BusyError,
+    CheckpointError,
+    ConfigError,
+    DataError,
+    MethodError,
+    RunNotFoundError,
+    ShadowWarning,
+)
 
 if TYPE_CHECKING:
     from shadownb.engine.models import Model
@@ -40,11 +49,14 @@ def launch(
     _refuse_load_options(fields)
     config = TrainConfig(method=method, **fields)
     capabilities.check(config)
-    train, held_out = resolve_data(dataset, eval_dataset, config.seed)
+    given = as_dataset(dataset, "dataset")
+    train, held_out = resolve_data(given, eval_dataset, config.seed)
     spec = methods.get(config.method)
     reason = spec.blocked(model, train.format)
     if reason is not None:
         raise MethodError(f"method={config.method!r} cannot be used here: {reason}.")
+    _check_with_model(model, config)
+    checkpoint = _checkpoint_path(config, model)
     in_background = _in_notebook() if background is None else background
     executor = "thread" if config.executor == "auto" else config.executor
     _refuse_busy(model, executor)
@@ -54,15 +66,16 @@ def launch(
         "dataset": store_rows(train),
         "eval_dataset": store_rows(held_out) if held_out is not None else None,
         "parent": model.trained[0] if model.trained else None,
+        "method": spec.to_dict(),
     }
     folder = RunFolder.create(config, run_spec)
     journal = Journal(folder.events)
     journal.append("created", run_id=folder.id, method=config.method, model=model.name, parent=run_spec["parent"])
-    for what in _data_warnings(train, held_out):
-        journal.append("warning", code="data", what=what, why="", fix="dataset.report lists the rows.")
+    for what, why in _data_warnings(given, held_out):
+        journal.append("warning", code="data", what=what, why=why, fix="dataset.report lists the rows.")
         warnings.warn(what, ShadowWarning, stacklevel=3)
     run = Run(folder, model=model)
-    start(run, executor, Attempt(0, checkpoint=_checkpoint_path(config)), journal, model)
+    start(run, executor, Attempt(0, checkpoint=checkpoint), journal, model)
     if not in_background:
         run.wait(raise_on_failure=True)
     return run
@@ -97,11 +110,14 @@ def resolve_data(dataset: Any, eval_dataset: Any, seed: int) -> tuple[Dataset, D
     share = _share(eval_dataset)
     if share is None:
         return train, as_dataset(eval_dataset, "eval_dataset")
-    if len(train) < 2:
+    if len(train.valid_rows()) < 2:
         raise DataError(
-            f"eval_dataset={eval_dataset!r}: {len(train)} row cannot be split.",
+            f"eval_dataset={eval_dataset!r}: {len(train.valid_rows())} usable row cannot be split.",
             fix="Give more rows, or no eval_dataset.",
         )
+    usable = train.valid_rows()  # or the few rows held out could be the bad ones
+    if len(usable) < len(train):
+        train = Dataset.from_list(usable, name=train.name, format=train.format)
     return train.split(share, seed=seed)
 
 
@@ -173,16 +189,50 @@ def _refuse_busy(model: Model, executor: str) -> None:
     )
 
 
-def _checkpoint_path(config: TrainConfig) -> str | None:
+def _check_with_model(model: Model, config: TrainConfig) -> None:
+    """Refuse what the loaded model, or what is installed, does not allow."""
+    from shadownb.engine.backends.torch import surface
+
+    hardware.choose_optimizer(config.optim, model.device)
+    hardware.check_trackers(config.report_to)
+    if model.active_run is None:  # else the run waits for another one, and is checked when its turn comes
+        surface.check(model.module, config, base_changed=model.surface == "weights")
+
+
+def _checkpoint_path(config: TrainConfig, model: Model) -> str | None:
+    """Return the folder that resume_from_checkpoint means, after checking that it is whole and fits the model."""
     wanted = config.resume_from_checkpoint
     if wanted is None:
         return None
-    path = Path(wanted).expanduser()
-    if (path / "manifest.json").is_file():
-        return str(path.resolve())
-    from shadownb.engine.runs.results import result_of
+    path = Path(wanted).expanduser().resolve()
+    if path.is_dir() and not (path / "run.json").is_file():
+        manifest = checkpoints.verify(path)
+    else:
+        from shadownb.engine.runs.results import result_of
 
-    return str(result_of(RunFolder.find(wanted)).path)
+        try:
+            found = result_of(RunFolder.find(wanted))
+        except RunNotFoundError as error:
+            raise CheckpointError(
+                f"resume_from_checkpoint={wanted!r} is neither a checkpoint folder nor a run.",
+                why=error.what,
+                fix="run.checkpoints() lists the folders of a run.",
+            ) from None
+        path, manifest = found.path, found.manifest
+    base = manifest.get("base", {}).get("hash")
+    if base != model.base_hash:
+        raise CheckpointError(
+            f"The checkpoint {path.name} belongs to another base than {model.name!r}.",
+            why=f"Its base hashes to {str(base)[:12]}, this one to {model.base_hash[:12]}.",
+            fix="Load the model it was trained on.",
+        )
+    steps = config.max_steps
+    if steps is not None and int(manifest["step"]) >= steps:
+        raise CheckpointError(
+            f"The checkpoint is of step {manifest['step']}; max_steps={steps} leaves nothing to train.",
+            fix="Raise max_steps, or load the checkpoint and start a new run without resume_from_checkpoint.",
+        )
+    return str(path)
 
 
 def _model_spec(model: Model) -> dict[str, Any]:
@@ -201,12 +251,13 @@ def starting_point(model: Model) -> dict[str, Any] | None:
     return None
 
 
-def _data_warnings(train: Dataset, held_out: Dataset | None) -> list[str]:
-    found = []
-    for name, data in (("dataset", train), ("eval_dataset", held_out)):
-        if data is not None and (left_out := len(data) - len(data.valid_rows())):
-            found.append(f"{left_out} of {len(data)} rows of {name} cannot be used and are left out.")
-    return found
+def _data_warnings(train: Dataset, held_out: Dataset | None) -> list[tuple[str, str]]:
+    """Return (what, why) for each set with rows that are left out."""
+    return [
+        (f"{len(report.bad):,} of {report.total:,} rows of {name} cannot be used and are left out.", report.summary())
+        for name, data in (("dataset", train), ("eval_dataset", held_out))
+        if data is not None and (report := data.report).bad
+    ]
 
 
 def _in_notebook() -> bool:

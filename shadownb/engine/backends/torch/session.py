@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import time
 import warnings
 from dataclasses import dataclass
@@ -64,6 +65,7 @@ class Session:
         self.eval_steps = 0
         self.save_steps = 0
         self.functional_dropout: list[str] = []
+        self.left: Checkpoint | None = None  # whose weights the model was given back after a failure
         self._phase_name = ""
         self._phase_told = 0.0
         self._sample_prompts: list[tuple[str, list[int]]] = []
@@ -111,6 +113,8 @@ class Session:
         step = trainer.state.global_step
         module = trainer.accelerator.unwrap_model(trainer.model)
         tensors = surface.trainable(module)
+        if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
+            raise trainer.not_finite("weights", math.nan)
         # Weights, and two optimizer moments of the same size.
         checkpoints.ensure_space(
             self.folder.checkpoints, sum(3 * t.numel() * t.element_size() for t in tensors.values()), step
@@ -169,8 +173,9 @@ class Session:
         path = self.folder.samples / f"step-{step:06d}.json"
         try:
             write_atomically(path, content)
-        except OSError as error:
-            self.warn(f"The samples of step {step} could not be written: {error.strerror}.", fix="Free disk space.")
+        except (OSError, DiskFullError) as error:
+            reason = getattr(error, "strerror", None) or "the disk is full"
+            self.warn(f"The samples of step {step} could not be written: {reason}.", fix="Free disk space.")
             return
         digest = hashlib.sha256(content.encode()).hexdigest()
         self.journal.append("sample", step=step, path=path.name, count=len(items), sha256=digest)
@@ -200,12 +205,26 @@ class Session:
         return self._train(rows, eval_rows)
 
     def _train(self, rows: list[Rendered], eval_rows: list[Rendered]) -> Outcome:
-        config = self.config
         self.phase("preparing model")
         with self.gate.training():
-            module = surface.prepare(self.model.module, config, base_name=self.model.public_name)
+            bare = not hasattr(self.model.module, "peft_config")
+            surface.check(self.model.module, self.config, base_changed=self.model.surface == "weights")
+            module = surface.prepare(self.model.module, self.config, base_name=self.model.public_name)
             self.model.adopt_module(module)
-        before = surface.snapshot(module) if not methods.get(config.method).changes_base_weights else None
+        before = None if bare else surface.snapshot(module)
+        try:
+            return self._train_module(module, rows, eval_rows)
+        except (StopRequested, Exception) as error:
+            self.gate.release()
+            self.left = self._go_back(module, before)
+            if not isinstance(error, StopRequested):
+                raise
+            if not error.save or self._discarding():
+                return Outcome("discarded", None)
+            return Outcome("stopped", self.left, "before the first step")
+
+    def _train_module(self, module: Any, rows: list[Rendered], eval_rows: list[Rendered]) -> Outcome:
+        config = self.config = surface.effective_config(module, self.config)
         base = module.get_base_model() if hasattr(module, "get_base_model") else module
         packing = attention.choose_packing(base)
         sampler = StepSampler(
@@ -247,15 +266,13 @@ class Session:
             stack.enter_context(randomness.owned_dropout(module, trainer.dropout))
             try:
                 return self._loop(trainer)
-            except (StopRequested, Exception) as error:
+            except StopRequested as stop:
                 self.gate.release()
-                trainer.model.zero_grad(set_to_none=True)
-                outcome = self._after_break(trainer, error)
-                if outcome is None or outcome.status == "discarded":
-                    self._go_back(module, before)
-                if outcome is None:
+                if not stop.save or self._discarding() or not trainer.state.global_step or trainer.optimizer is None:
                     raise
-                return outcome
+                trainer.model.zero_grad(set_to_none=True)
+                self.phase("saving")
+                return Outcome("stopped", self.save(trainer, final=True))
 
     def _loop(self, trainer: EngineTrainer) -> Outcome:
         training = str(self.resume.path / checkpoints.TRAINING) if self.resume else None
@@ -283,30 +300,26 @@ class Session:
             surface.load_into(trainer.accelerator.unwrap_model(trainer.model), found[0].path)
         return found[0]
 
-    def _after_break(self, trainer: EngineTrainer, error: BaseException) -> Outcome | None:
-        """Return the outcome of a stop, or None where the error must go on."""
-        if not isinstance(error, StopRequested):
-            return None
-        if not error.save or self._discarding():
-            return Outcome("discarded", None)
-        if trainer.state.global_step == 0 or trainer.optimizer is None:
-            return Outcome("stopped", self.resume, "before the first step")
-        self.phase("saving")
-        return Outcome("stopped", self.save(trainer, final=True))
-
     def _discarding(self) -> bool:
         return self.control.stop is not None and not self.control.stop.save
 
-    def _go_back(self, module: Any, before: dict[str, torch.Tensor] | None) -> None:
-        """After a failure or a discard, leave weights that a checkpoint or the start explains, never half-trained ones."""
+    def _go_back(self, module: Any, before: dict[str, torch.Tensor] | None) -> Checkpoint | None:
+        """After a failure or a discard, leave weights that a checkpoint or the start explains, never half-trained ones.
+
+        Returns the checkpoint whose weights the model has now; None is the start.
+        """
         with self.gate.training():
+            module.zero_grad(set_to_none=True)
             newest = None if self._discarding() else checkpoints.newest_valid(self.folder.checkpoints)[0]
             if newest is not None:
                 surface.load_into(module, newest.path)
-            elif before is not None:
-                surface.restore(module, before)
-            else:
+            elif methods.get(self.config.method).changes_base_weights:
                 self.model.reload_base_weights()
+            elif before is None:  # no adapter was there at the start, so the next run is free to choose its shape
+                self.model.adopt_module(surface.remove_adapter(module))
+            else:
+                surface.restore(module, before)
+            return newest
 
     def _leave(self, trainer: EngineTrainer) -> None:
         trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
@@ -399,6 +412,7 @@ class Session:
             remove_unused_columns=False,
         )
         # One device a run: wrapping in DataParallel would undo the packing. More devices are the cluster executors' work.
+        arguments.report_to = list(config.report_to)  # transformers adds trackers that it finds in the environment
         _ = arguments.device
         arguments._n_gpu = min(1, arguments.n_gpu)
         return arguments
@@ -409,7 +423,7 @@ class Session:
         self.journal.append(
             "record",
             values={
-                "config": surface.effective_config(module, self.config).to_dict(),
+                "config": self.config.to_dict(),
                 "model": self.model.describe(),
                 "trainable_parameters": sum(p.numel() for p in parameters.values()),
                 "tokens_in_data": sum(len(row.input_ids) for row in rows),

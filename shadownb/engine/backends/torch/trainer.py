@@ -143,7 +143,7 @@ class EngineTrainer(transformers.Trainer):
             self.memory.look()
             loss_sum += loss.detach()
         if not torch.isfinite(loss_sum):
-            raise self._not_finite("loss", loss_sum.item())
+            raise self.not_finite("loss", loss_sum.item())
         self.progress.trained_tokens += total
         return loss_sum
 
@@ -157,7 +157,8 @@ class EngineTrainer(transformers.Trainer):
     def piece_loss(self, model: Any, piece: Piece, layout: dict[str, Any]) -> torch.Tensor:
         """Return the summed loss of a piece's trained tokens, shape (); logits exist only at those positions."""
         if piece.keep.numel() == 0:
-            return sum(p.sum() * 0.0 for p in model.parameters() if p.requires_grad)  # type: ignore[return-value]
+            nothing: torch.Tensor = sum(p.sum() * 0.0 for p in model.parameters() if p.requires_grad)
+            return nothing
         logits = model(
             input_ids=piece.input_ids,
             position_ids=piece.position_ids,
@@ -177,14 +178,15 @@ class EngineTrainer(transformers.Trainer):
         norm = super()._get_grad_norm(model, grad_norm=grad_norm)
         value = norm.item() if isinstance(norm, torch.Tensor) else float(norm)
         if not math.isfinite(value):  # before the optimizer moves, so the weights stay good
-            raise self._not_finite("gradient norm", value)
+            raise self.not_finite("gradient norm", value)
         return value
 
-    def _not_finite(self, what: str, value: float) -> NonFiniteLossError:
+    def not_finite(self, what: str, value: float) -> NonFiniteLossError:
+        """Return the error for a loss, gradient or weights that became NaN or infinite."""
         rate = self._get_learning_rate()
         return NonFiniteLossError(
-            f"The {what} became {value} at step {self.state.global_step + 1} (learning_rate={rate:.2g} there).",
-            why="Weights and checkpoints are those of the step before; nothing was overwritten.",
+            f"The {what} became {value} after step {self.state.global_step} (learning_rate={rate:.2g} there).",
+            why="The model has the weights of the newest checkpoint again, or of the start; nothing was overwritten.",
             fix="Lower learning_rate, set max_grad_norm=1.0, or look at the rows of that step with dataset.inspect().",
         )
 
@@ -286,9 +288,13 @@ class EngineTrainer(transformers.Trainer):
         try:
             for piece in self._pieces(self.eval_rows):
                 self.session.control.check()
-                with self.session.gate.training(), torch.no_grad(), self.compute_loss_context_manager():
-                    with piece_layout(self._plain(model), piece, self.packing) as layout:
-                        loss_sum += float(self.piece_loss(model, piece, layout))
+                with (
+                    self.session.gate.training(),
+                    torch.no_grad(),
+                    self.compute_loss_context_manager(),
+                    piece_layout(self._plain(model), piece, self.packing) as layout,
+                ):
+                    loss_sum += float(self.piece_loss(model, piece, layout))
                 total += piece.keep.numel()
                 done += len(piece.lengths)
                 self.session.phase("evaluating", done, len(self.eval_rows), "rows")
@@ -336,7 +342,3 @@ class EngineTrainer(transformers.Trainer):
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         raise AssertionError("checkpoints are written by the session")
-
-    def reached_end(self) -> bool:
-        """Whether all planned steps are done."""
-        return self.state.global_step >= self.state.max_steps

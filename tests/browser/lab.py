@@ -1,0 +1,161 @@
+"""A JupyterLab server with settings of its own, and a notebook in it as a user handles it: keys, clicks, outputs."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Dialog, Locator, Page, expect
+
+# Only failures wait this long.
+PATIENCE_MS = 120_000
+
+_KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
+
+
+class Lab:
+    """A running server.
+
+    Attributes
+    ----------
+    url
+        Where it answers.
+    root
+        The folder whose notebooks it serves.
+    home
+        The folder in which its kernels keep their runs.
+    """
+
+    def __init__(self, url: str, token: str, root: Path, home: Path) -> None:
+        self.url, self.root, self.home = url, root, home
+        self._token = token
+
+    def open(self, page: Page, name: str, *cells: str) -> Notebook:
+        """Write a notebook with these cells and open it with a running kernel in a workspace of its own."""
+        (self.root / f"{name}.ipynb").write_text(json.dumps(_notebook(cells)), encoding="utf-8")
+        page.goto(f"{self.url}/lab/workspaces/{secrets.token_hex(4)}/tree/{name}.ipynb?token={self._token}")
+        notebook = Notebook(page)
+        notebook.wait_until_idle()
+        return notebook
+
+
+@contextmanager
+def running_lab(folder: Path) -> Iterator[Lab]:
+    """Start JupyterLab on a free port; everything it reads and writes lies in ``folder``."""
+    root, home, token = folder / "notebooks", folder / "home", secrets.token_hex(16)
+    root.mkdir()
+    own = {name: str(folder / name.lower()) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR")}
+    own |= {"JUPYTER_RUNTIME_DIR": str(folder / "runtime"), "SHADOWNB_HOME": str(home), "OMP_WAIT_POLICY": "PASSIVE"}
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", "--port=0"]
+    command += [f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}"]
+    # The page says which theme it shall have; nothing asks the outside for news.
+    command += ["--LabApp.expose_app_in_browser=True", "--LabApp.news_url=None"]
+    command += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    server = subprocess.Popen(
+        command, env={**os.environ, **own}, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    )
+    try:
+        url = _address(server)
+        yield Lab(url, token, root, home)
+    finally:
+        server.terminate()  # it ends its kernels first
+        server.wait(60)
+
+
+def _address(server: subprocess.Popen[str]) -> str:
+    """Return where the server answers, which it says in its log once it does."""
+    assert server.stderr is not None
+    log: list[str] = []
+    for line in server.stderr:
+        log.append(line)
+        found = re.search(r"(http://127\.0\.0\.1:\d+)/lab", line)
+        if found:
+            # The rest must be read, or the server stops when the pipe is full.
+            threading.Thread(target=server.stderr.read, daemon=True).start()
+            return found[1]
+    raise AssertionError("JupyterLab ended at once:\n" + "".join(log))
+
+
+def _notebook(cells: tuple[str, ...]) -> dict[str, Any]:
+    empty: dict[str, Any] = {"cell_type": "code", "metadata": {}, "execution_count": None, "outputs": []}
+    return {
+        "nbformat": 4,
+        "nbformat_minor": 5,
+        "metadata": {"kernelspec": _KERNEL},
+        "cells": [{**empty, "id": f"cell-{at}", "source": source} for at, source in enumerate(cells)],
+    }
+
+
+class Notebook:
+    """An open notebook; cells are counted from 0."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+
+    def cell(self, at: int) -> Locator:
+        """Return a cell with its output."""
+        return self.page.locator(".jp-Notebook .jp-Cell").nth(at)
+
+    def output(self, at: int) -> Locator:
+        """Return the output of a cell."""
+        return self.cell(at).locator(".jp-OutputArea-output")
+
+    def panel(self, at: int, name: str) -> Locator:
+        """Return the panel with this name in the output of a cell."""
+        return self.cell(at).get_by_role("region", name=name, exact=True)
+
+    def wait_until_idle(self) -> None:
+        """Wait until the kernel is there and no cell runs."""
+        expect(self.page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]")).to_be_visible()
+
+    def execute(self, at: int) -> None:
+        """Run a cell and wait until it is done."""
+        prompt = self.cell(at).locator(".jp-InputArea-prompt")
+        before = prompt.inner_text()
+        self._editor(at).click()
+        self.page.keyboard.press("Control+Enter")
+        expect(prompt).not_to_have_text(before)
+        expect(prompt).to_have_text(re.compile(r"\[\d+\]"))
+
+    def run(self, at: int, code: str) -> Locator:
+        """Put this code in place of a cell's, run it, and return the output."""
+        self._editor(at).click()
+        self.page.keyboard.press("Control+A")
+        self.page.keyboard.insert_text(code)
+        self.execute(at)
+        return self.output(at)
+
+    def _editor(self, at: int) -> Locator:
+        return self.cell(at).locator(".cm-content")
+
+    def save(self) -> None:
+        """Save, and wait until it is on the disk."""
+        self.page.keyboard.press("Control+S")
+        expect(self.page.locator(".lm-TabBar-tab.lm-mod-current.jp-mod-dirty")).to_have_count(0)
+
+    def reload(self) -> None:
+        """Load the page again; the kernel goes on."""
+        self.page.once("dialog", _accept)  # an unsaved notebook makes the browser ask
+        self.page.reload()
+        self.wait_until_idle()
+
+    def restart_kernel(self) -> None:
+        """End the kernel and start a new one, as the menu does."""
+        self.page.get_by_role("menuitem", name="Kernel", exact=True).click()
+        self.page.get_by_role("menuitem", name="Restart Kernel…", exact=True).click()
+        self.page.get_by_role("dialog").get_by_role("button", name="Restart", exact=True).click()
+        expect(self.page.get_by_role("dialog")).to_have_count(0)
+        self.wait_until_idle()
+
+
+def _accept(dialog: Dialog) -> None:
+    dialog.accept()
