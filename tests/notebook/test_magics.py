@@ -2,109 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
-from jupyter_client.blocking.client import BlockingKernelClient
-from jupyter_client.manager import KernelManager
 
-_PATIENCE = 120  # seconds until a message that never comes fails a test
-
-
-@dataclass
-class Outcome:
-    """Everything one cell put out."""
-
-    stdout: str = ""
-    stderr: str = ""
-    results: list[dict[str, Any]] = field(default_factory=list)
-    displays: list[dict[str, Any]] = field(default_factory=list)
-    error: dict[str, Any] | None = None
-    status: str = ""
-    pieces: int = 0
-
-    @property
-    def silent(self) -> bool:
-        return not (self.stdout or self.stderr or self.results or self.displays or self.error)
-
-
-class Kernel:
-    """A running kernel with blocking calls."""
-
-    def __init__(self, manager: KernelManager, client: BlockingKernelClient) -> None:
-        self.manager = manager
-        self.client = client
-
-    def run(self, code: str) -> Outcome:
-        outcome = Outcome()
-
-        def collect(message: dict[str, Any]) -> None:
-            content, kind = message["content"], message["header"]["msg_type"]
-            if kind == "stream":
-                outcome.pieces += content["name"] == "stdout"
-                setattr(
-                    outcome,
-                    content["name"],
-                    getattr(outcome, content["name"]) + content["text"],
-                )
-            elif kind == "execute_result":
-                outcome.results.append(content["data"])
-            elif kind == "display_data":
-                outcome.displays.append(content["data"])
-            elif kind == "error":
-                outcome.error = content
-
-        try:
-            reply = self.client.execute_interactive(code, output_hook=collect, timeout=_PATIENCE)
-        except TimeoutError:
-            self.manager.interrupt_kernel()  # so that the next test finds it idle
-            raise
-        outcome.status = reply["content"]["status"]
-        return outcome
-
-    def value(self, expression: str) -> str:
-        """Return the repr of an expression in the kernel."""
-        outcome = self.run(f"print(repr({expression}))")
-        assert outcome.status == "ok", outcome
-        return outcome.stdout.strip()
-
-    def complete(self, line: str) -> list[str]:
-        """Return what the line becomes with each completion, as a front end would insert it."""
-        content = self.client.complete(line, len(line), reply=True, timeout=_PATIENCE)["content"]
-        start = content["cursor_start"]
-        return [line[:start] + match + line[content["cursor_end"] :] for match in content["matches"]]
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("home")
-
-
-@pytest.fixture(scope="module")
-def started(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
-    import os
-
-    manager = KernelManager(kernel_name="python3")
-    environment = {**os.environ, "SHADOWNB_HOME": str(home)}
-    manager.start_kernel(env=environment, cwd=str(tmp_path_factory.mktemp("work")))
-    client = manager.blocking_client()
-    client.start_channels()
-    try:
-        client.wait_for_ready(timeout=_PATIENCE)
-        yield Kernel(manager, client)
-    finally:
-        client.stop_channels()
-        manager.shutdown_kernel(now=True)
-
-
-@pytest.fixture
-def kernel(started: Kernel) -> Kernel:
-    """The kernel with the extension loaded, whatever the test before has done."""
-    started.run("%reload_ext shadownb")
-    return started
+from tests.notebook.kernel import Kernel
 
 
 def test_loading_prints_nothing_and_imports_nothing_heavy(started: Kernel) -> None:
@@ -353,7 +255,8 @@ def test_train_returns_the_run_at_once(tiny: Kernel) -> None:
 
 
 def test_a_yaml_cell_trains_and_flags_win(tiny: Kernel) -> None:
-    body = "model: model\ndataset: data\neval_dataset: 0.25\nmax_steps: 9\nlora_r: 4\nlearning_rate: 1e-3\nsample_max_new_tokens: 0\n"
+    body = "model: model\ndataset: data\neval_dataset: 0.25\nmax_steps: 9\nlora_r: 4\nlearning_rate: 1e-3\n"
+    body += "sample_max_new_tokens: 0\n"
     outcome = tiny.run(f"%%shadow train --as second --max-steps 2\n{body}")
     assert outcome.status == "ok", outcome
     assert outcome.results and "Run" in outcome.results[0]["text/plain"]

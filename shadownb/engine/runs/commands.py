@@ -19,7 +19,8 @@ CommandKind = Literal["stop", "discard", "pause", "resume"]
 def send(path: Path, kind: CommandKind, **fields: Any) -> str:
     """Append a command and return its id. One write of one short line is atomic on a local file system."""
     command_id = uuid.uuid4().hex[:12]
-    line = json.dumps({"id": command_id, "kind": kind, "time": time.time(), **fields}) + "\n"
+    # The first line end closes what a killed sender may have left; empty lines mean nothing.
+    line = "\n" + json.dumps({"id": command_id, "kind": kind, "time": time.time(), **fields}) + "\n"
     file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
         os.write(file, line.encode())
@@ -62,7 +63,9 @@ class CommandReader:
                 command = json.loads(line)
             except ValueError:
                 continue
-            if isinstance(command, dict) and command.get("id") not in self._seen and "kind" in command:
+            if not isinstance(command, dict) or not isinstance(command.get("id"), str) or "kind" not in command:
+                continue
+            if command["id"] not in self._seen:
                 self._seen.add(command["id"])
                 found.append(command)
         return found

@@ -21,6 +21,7 @@ from typing import Any
 Event = dict[str, Any]
 
 _RETRY_SECONDS = 1.0  # between attempts to write when the disk is full
+_CLOSE_SECONDS = 10.0
 
 
 class Journal:
@@ -64,16 +65,16 @@ class Journal:
         os.fsync(self._file)
 
     def close(self) -> None:
-        """Write what is queued and end the writer thread."""
+        """Write what is queued and end the writer thread. On a full disk that thread goes on trying after this returns."""
         if self._closed:
             return
         self._queue.put(None)
-        self._thread.join(timeout=10)
+        self._thread.join(timeout=_CLOSE_SECONDS)
         self._closed = True
-        os.close(self._file)
 
     def _write_loop(self) -> None:
-        while True:
+        ending = False
+        while not ending or self._pending:
             # With unwritten bytes wait only a little before trying the disk again.
             try:
                 items = [self._queue.get(timeout=_RETRY_SECONDS if self._pending else None)]
@@ -81,7 +82,7 @@ class Journal:
                 items = []
             while not self._queue.empty() and len(items) < 10_000:
                 items.append(self._queue.get())
-            lines, reached, ending = [], [], False
+            lines, reached = [], []
             for item in items:
                 if item is None:
                     ending = True
@@ -90,12 +91,11 @@ class Journal:
                 else:
                     lines.append(to_json(item))
             if lines:
-                self._pending += ("\n".join(lines) + "\n").encode()
+                self._pending += ("\n".join(lines) + "\n").encode(errors="replace")
             self._write_pending()
             for event in reached:
                 event.set()
-            if ending:
-                return
+        os.close(self._file)
 
     def _write_pending(self) -> None:
         try:
@@ -137,10 +137,10 @@ class JournalReader:
 
 
 def to_json(event: Event) -> str:
-    """Return compact JSON; NaN and infinities, which JSON does not have, become null."""
+    """Return compact JSON; NaN and infinities, which JSON does not have, become null, unknown objects their text."""
     try:
         return json.dumps(event, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
-    except ValueError:
+    except (ValueError, TypeError):
         return json.dumps(_finite(event), allow_nan=False, separators=(",", ":"), ensure_ascii=False)
 
 
@@ -189,10 +189,14 @@ def _parse(line: bytes) -> Event | None:
 
 
 def _finite(value: Any) -> Any:
+    if value is None or isinstance(value, str | bool | int):
+        return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
         return {str(key): _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
-    return value
+    if hasattr(value, "item"):  # a number of numpy or torch
+        return _finite(value.item())
+    return str(value)

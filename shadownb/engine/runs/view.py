@@ -23,7 +23,7 @@ class RunView:
         """Read on and return the state. After a resume that goes back, everything is read anew."""
         with self._lock:
             while events := self._reader.read():
-                if any(e["type"] == "attempt" and e.get("from_step", 0) < self.state.step for e in events):
+                if _goes_back(events, self.state.step):
                     self._rebuild()
                     break
                 for event in events:
@@ -44,6 +44,17 @@ class RunView:
             series.version += versions.get(name, 0)
         state.evals.version += self.state.evals.version + 1
         self.state = state
+
+
+def _goes_back(events: list[Event], step: int) -> bool:
+    """Whether an attempt among the events begins before a step that was reached by then; ``step`` came before them."""
+    for event in events:
+        if event["type"] == "attempt":
+            if event.get("from_step", 0) < step:
+                return True
+        elif event["type"] == "step":
+            step = event["step"]
+    return False
 
 
 def read_metrics(events_path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

@@ -126,7 +126,12 @@ class Session:
             training = target / checkpoints.TRAINING
             training.mkdir()
             trainer.write_training_state(training)
-            self.journal.flush()  # before the rename: a checkpoint never knows more than the journal
+            if not self.journal.flush():  # before the rename: a checkpoint never knows more than the journal
+                raise DiskFullError(
+                    f"The checkpoint of step {step} was not written, because the run's journal cannot be.",
+                    why=f"{self.journal.write_error or 'The disk is slow'}. Its events wait in memory.",
+                    fix="Free disk space; the next checkpoint is written then.",
+                )
 
         facts = {
             "run": self.folder.id,
