@@ -44,7 +44,7 @@ def main() -> int:
     )
 
     _say(f"Answering the {len(held_out)} held-out messages with the base and with the tuned model ...")
-    comparison = snb.compare(model, held_out, snb.JsonExact())
+    comparison = snb.compare(model, held_out, snb.JsonExact(), max_new_tokens=48)
     _say(f"\n{comparison}\n")
 
     adapter = model.save(subfolder("adapters") / "support-triage")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from shadownb.engine.config import TrainConfig
 if TYPE_CHECKING:
     from shadownb.engine.data import Dataset
     from shadownb.engine.models import Model
+    from shadownb.engine.rendering import Rendered
 
 _FLOAT = 4
 _SPREAD = 0.25  # of what is not counted exactly, to both sides
@@ -43,9 +45,17 @@ class Estimate:
 
 def estimate(model: Model, config: TrainConfig, dataset: Dataset) -> Estimate:
     """Estimate the peak memory and the time of training ``model`` on ``dataset``."""
+    sample = dataset.canonical_rows()[:_SAMPLE_ROWS]
+    length = config.max_seq_length or model.max_seq_length
+    rendered = [model.renderer.render(row, loss_on=config.loss_on, max_length=length) for row in sample]
+    return estimate_from(model, config, rendered, config.resolved_total_steps(len(dataset)))
+
+
+def estimate_from(model: Model, config: TrainConfig, rendered: Sequence[Rendered], steps: int) -> Estimate:
+    """Estimate from rendered rows (a sample is enough) and the number of optimizer steps."""
     shapes = _shapes(model)
     spec = methods.get(config.method)
-    tokens, trained, computed = _row_lengths(model, config, dataset)
+    trained, computed = _row_lengths(config, rendered[:_SAMPLE_ROWS])
     step_rows = config.rows_per_step
     piece = min(config.max_tokens_per_forward, max(computed, computed * step_rows))
     trained_in_piece = piece * min(1.0, trained / max(1.0, computed))
@@ -75,7 +85,7 @@ def estimate(model: Model, config: TrainConfig, dataset: Dataset) -> Estimate:
         if fits
         else f"needs about {expected:.1f} GB, {available:.1f} GB are there"
     )
-    seconds = _seconds(model, config, dataset, shapes, computed, tokens, spec.changes_base_weights)
+    seconds = _seconds(model, shapes, steps * step_rows * computed, full=spec.changes_base_weights)
     return Estimate(lines, expected - uncertain, expected, expected + uncertain, available, seconds, fits, reason)
 
 
@@ -114,35 +124,23 @@ def _lora_parameters(model: Model, config: TrainConfig) -> int:
     return total
 
 
-def _row_lengths(model: Model, config: TrainConfig, dataset: Dataset) -> tuple[float, float, float]:
-    """Return mean (tokens, trained tokens, tokens computed when a common start stands once) of a row."""
+def _row_lengths(config: TrainConfig, rendered: Sequence[Rendered]) -> tuple[float, float]:
+    """Return mean (trained tokens, tokens computed when a common start stands once a step) of a row."""
     from shadownb.engine.backends.torch.pieces import common_start
 
-    sample = dataset.canonical_rows()[:_SAMPLE_ROWS]
-    length = config.max_seq_length or model.max_seq_length
-    rendered = [model.renderer.render(row, loss_on=config.loss_on, max_length=length) for row in sample]
     count = max(1, len(rendered))
     tokens = sum(len(row.input_ids) for row in rendered) / count
     trained = sum(row.trained_tokens for row in rendered) / count
     shared = common_start(rendered) if config.lora_dropout == 0 else 0
-    return tokens, trained, tokens - shared * (1 - 1 / config.rows_per_step)
+    return trained, tokens - shared * (1 - 1 / config.rows_per_step)
 
 
-def _seconds(
-    model: Model,
-    config: TrainConfig,
-    dataset: Dataset,
-    shapes: dict[str, int],
-    computed: float,
-    tokens: float,
-    full: bool,
-) -> float | None:
+def _seconds(model: Model, shapes: dict[str, int], tokens: float, *, full: bool) -> float | None:
+    """Return the seconds that so many tokens take, None where that was never measured."""
     if model.device.type != "cpu" or model.quantization:
-        return None  # not measured; no figure is better than a guess
-    steps = config.resolved_total_steps(len(dataset))
+        return None
     blocks = shapes["parameters"] - shapes["vocab"] * shapes["hidden"]
-    flop_per_token = (6 if full else 4) * blocks
-    return steps * config.rows_per_step * computed * flop_per_token / (_EFFICIENCY * matmul_flops())
+    return tokens * (6 if full else 4) * blocks / (_EFFICIENCY * matmul_flops())
 
 
 @functools.cache

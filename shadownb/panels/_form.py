@@ -23,6 +23,7 @@ _WORDS = {
     "lr": "learning rate",
     "optim": "optimizer",
     "num": "",
+    "train": "",
     "max": "maximum",
     "seq": "sequence",
     "eval": "evaluation",
@@ -68,16 +69,17 @@ def form_fields() -> list[dict[str, Any]]:
 
 
 def _as_dict(field: ConfigField) -> dict[str, Any]:
+    title = title_of(field.name)
     return {
         "name": field.name,
-        "title": title_of(field.name),
+        "title": title,
         "kind": field.kind,
         "default": list(field.default) if isinstance(field.default, tuple) else field.default,
         "help": field.help,
         "group": field.group,
         "group_title": GROUP_TITLES.get(field.group, field.group.capitalize()),
         "advanced": field.advanced,
-        "unit": field.unit,
+        "unit": "" if field.unit and title.lower().endswith(field.unit) else field.unit,
         "optional": field.optional,
         "choices": list(field.choices),
         "minimum": field.minimum,

@@ -67,6 +67,8 @@ def photograph() -> Callable[..., None]:
         if folder is None:
             return
         page = panel.page
+        height = panel.evaluate("panel => Math.ceil(panel.getBoundingClientRect().height)")
+        page.set_viewport_size({**SIZE, "height": height + 250})
         for theme in ("Dark", "Light"):
             change = "theme => window.jupyterapp.commands.execute('apputils:change-theme', { theme })"
             page.evaluate(change, f"JupyterLab {theme}")
@@ -74,5 +76,6 @@ def photograph() -> Callable[..., None]:
             # A chart draws again in the new colours.
             page.wait_for_load_state("networkidle")
             panel.screenshot(path=str(Path(folder) / f"{name}-{theme.lower()}.png"))
+        page.set_viewport_size(SIZE)
 
     return take

@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Dialog, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 # Only failures wait this long.
-PATIENCE_MS = 120_000
+PATIENCE_MS = int(__import__("os").environ.get("PAT", 120_000))
 
 _KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 
@@ -53,6 +53,10 @@ def running_lab(folder: Path) -> Iterator[Lab]:
     """Start JupyterLab on a free port; everything it reads and writes lies in ``folder``."""
     root, home, token = folder / "notebooks", folder / "home", secrets.token_hex(16)
     root.mkdir()
+    settings = folder / "jupyter_config_dir" / "lab" / "user-settings" / "@jupyterlab" / "apputils-extension"
+    settings.mkdir(parents=True)
+    # Its question about news would lie on top of the notebook.
+    (settings / "notification.jupyterlab-settings").write_text('{"fetchNews": "false"}', encoding="utf-8")
     own = {name: str(folder / name.lower()) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR")}
     own |= {"JUPYTER_RUNTIME_DIR": str(folder / "runtime"), "SHADOWNB_HOME": str(home), "OMP_WAIT_POLICY": "PASSIVE"}
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", "--port=0"]
@@ -115,7 +119,8 @@ class Notebook:
 
     def wait_until_idle(self) -> None:
         """Wait until the kernel is there and no cell runs."""
-        expect(self.page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]")).to_be_visible()
+        expect(self.cell(0)).to_be_attached()
+        expect(self.page.get_by_text(re.compile(r"\| Idle$"))).to_be_visible()  # in the status bar
 
     def execute(self, at: int) -> None:
         """Run a cell and wait until it is done."""
@@ -143,8 +148,8 @@ class Notebook:
         expect(self.page.locator(".lm-TabBar-tab.lm-mod-current.jp-mod-dirty")).to_have_count(0)
 
     def reload(self) -> None:
-        """Load the page again; the kernel goes on."""
-        self.page.once("dialog", _accept)  # an unsaved notebook makes the browser ask
+        """Save and load the page again; the kernel goes on."""
+        self.save()
         self.page.reload()
         self.wait_until_idle()
 
@@ -156,6 +161,3 @@ class Notebook:
         expect(self.page.get_by_role("dialog")).to_have_count(0)
         self.wait_until_idle()
 
-
-def _accept(dialog: Dialog) -> None:
-    dialog.accept()

@@ -38,10 +38,10 @@ def choose_and_start(notebook: Notebook, photograph: Photograph) -> None:
     expect(start).to_have_text("Choose data")
     expect(train.get_by_role("group", name="Hardware").get_by_role("radio").first).to_be_visible()
     photograph(train, "train-empty")
-    train.get_by_label("Data set").select_option(label="support-triage: messages to intent, product and urgency")
+    train.get_by_role("combobox", name="Data set").select_option(label="support-triage: messages to intent, product and urgency")
     expect(train.get_by_role("region", name="Data")).to_contain_text(re.compile(r"chat\s*[\d,]+ rows"))
     expect(start).to_have_text("Choose a model")
-    train.get_by_label("Model", exact=True).select_option("var:model")
+    train.get_by_role("combobox", name="Model", exact=True).select_option("var:model")
     expect(train.get_by_role("region", name="Model")).to_contain_text("Loaded")
     expect(start).to_have_text("Start training")
 
@@ -51,7 +51,7 @@ def choose_and_start(notebook: Notebook, photograph: Photograph) -> None:
     for name in ("Full fine-tuning", "LoRA"):
         method.get_by_role("radio", name=name, exact=True).click()
         expect(plan).to_contain_text(name)
-    steps = train.get_by_label("Maximum steps")
+    steps = train.get_by_role("textbox", name="Maximum steps")
     steps.fill("0")
     expect(start).to_have_text("Maximum steps must be at least 1")
     steps.fill("900")

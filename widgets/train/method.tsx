@@ -50,11 +50,12 @@ function MethodCard({ method, name, chosen, onChoose }: CardProps) {
         value={method.name}
         checked={chosen}
         disabled={blocked && !chosen}
+        aria-labelledby={`${id}-title`}
         aria-describedby={id}
         onChange={onChoose}
       />
       <span class="train-methodtext">
-        <b>{method.title}</b>
+        <b id={`${id}-title`}>{method.title}</b>
         <span id={id} class="train-methodhint">
           <span>{method.hint}</span>
           <span class="snb-muted">

@@ -27,6 +27,7 @@ def compare(
     scorer: Callable[..., Any],
     *,
     sampling: Sampling = GREEDY,
+    max_new_tokens: int | None = None,
     max_rows: int | None = None,
     batch_rows: int = 32,
     progress: Progress | None = None,
@@ -43,6 +44,8 @@ def compare(
         ``scorer(output, expected, prompt=...)`` returning a Score, or a number.
     sampling
         For both sides; greedy by default. Without a seed a sampling that is not greedy gets seed 0.
+    max_new_tokens
+        Longest answer, instead of the sampling's; a task with short answers is compared much faster with it.
     max_rows
         Use only the first so many rows.
     batch_rows
@@ -60,6 +63,8 @@ def compare(
     for name, value in (("max_rows", max_rows), ("batch_rows", batch_rows)):
         if value is not None and value < 1:
             raise ConfigError(f"{name}={value} is out of range.", fix=f"Give {name} from 1 on.")
+    if max_new_tokens is not None:
+        sampling = dataclasses.replace(sampling, max_new_tokens=max_new_tokens)
     if not sampling.greedy and sampling.seed is None:
         sampling = dataclasses.replace(sampling, seed=0)
     if getattr(model, "trained", True) is None:

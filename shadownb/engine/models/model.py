@@ -449,7 +449,7 @@ class Model:
                 surface.save(self.module, target)
             else:
                 merged = copy.deepcopy(self.module).merge_and_unload() if has_adapter else self.module
-                merged.save_pretrained(str(target), safe_serialization=True)
+                surface.save(merged, target)
             self.save_tokenizer(target)
         return target
 

@@ -110,33 +110,40 @@ def verify(path: Path) -> dict[str, Any]:
     CheckpointError
         The manifest or a file is missing, has another size, or another content.
     """
-    try:
-        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-        files = manifest["files"].items()
-        step = int(manifest["step"])
-    except FileNotFoundError:
-        raise CheckpointError(f"{path.name} has no {MANIFEST}.", why="It was not written to its end.") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"The {MANIFEST} of {path.name} is damaged ({error}).") from None
-    for name, facts in files:
+    manifest = _read_manifest(path)
+    for name, facts in manifest["files"].items():
         file = path / name
+        if not file.resolve().is_relative_to(path.resolve()):
+            raise CheckpointError(f"The {MANIFEST} of {path.name} names a file outside of it: {name}.")
         if not file.is_file():
             raise CheckpointError(f"{path.name} lacks {name}.")
         if file.stat().st_size != facts["size"]:
             raise CheckpointError(f"{name} in {path.name} has {file.stat().st_size} bytes, not {facts['size']}.")
         if _sha256(file) != facts["sha256"]:
             raise CheckpointError(f"{name} in {path.name} has another content than was written.")
-    manifest["step"] = step
-    return dict(manifest)
+    return manifest
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    try:
+        manifest = dict(json.loads((path / MANIFEST).read_text(encoding="utf-8")))
+        manifest["step"] = int(manifest["step"])
+        for facts in manifest["files"].values():
+            _ = facts["size"], facts["sha256"]
+    except FileNotFoundError:
+        raise CheckpointError(f"{path.name} has no {MANIFEST}.", why="It was not written to its end.") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"The {MANIFEST} of {path.name} is damaged ({error}).") from None
+    return manifest
 
 
 def list_checkpoints(parent: Path) -> list[Checkpoint]:
     """Return the checkpoints with a readable manifest, by step; contents are not checked (see :func:`verify`)."""
     found = []
     for path in sorted(parent.glob("step-*")) if parent.is_dir() else []:
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-            found.append(Checkpoint(int(manifest["step"]), path, bool(manifest.get("final")), manifest))
+        with contextlib.suppress(CheckpointError):
+            manifest = _read_manifest(path)
+            found.append(Checkpoint(manifest["step"], path, bool(manifest.get("final")), manifest))
     return sorted(found, key=lambda checkpoint: checkpoint.step)
 
 

@@ -118,13 +118,15 @@ class JournalReader:
         self.offset = 0
 
     def read(self, limit: int = 16 * 2**20) -> list[Event]:
-        """Return the events appended since the last call, at most ``limit`` bytes of them."""
+        """Return the events appended since the last call, at most ``limit`` bytes of them but at least one."""
         try:
             if os.stat(self.path).st_size <= self.offset:
                 return []
             with open(self.path, "rb") as file:
                 file.seek(self.offset)
                 data = file.read(limit)
+                if b"\n" not in data:  # a line longer than the limit is read as a whole
+                    data += file.readline()
         except FileNotFoundError:
             return []
         end = data.rfind(b"\n") + 1
@@ -197,6 +199,6 @@ def _finite(value: Any) -> Any:
         return {str(key): _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
-    if hasattr(value, "item"):  # a number of numpy or torch
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:  # a number of numpy or torch
         return _finite(value.item())
     return str(value)

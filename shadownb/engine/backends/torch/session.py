@@ -11,7 +11,6 @@ import hashlib
 import json
 import math
 import time
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from typing import Any
 import torch
 from transformers import TrainingArguments
 
-from shadownb.engine import hardware, methods
+from shadownb.engine import estimate, hardware, methods
 from shadownb.engine.backends.torch import attention, randomness, surface
 from shadownb.engine.backends.torch.batches import StepSampler
 from shadownb.engine.backends.torch.pieces import trained_tokens
@@ -256,17 +255,9 @@ class Session:
             stack.enter_context(randomness.private_randomness())
             stack.callback(lambda: setattr(base.config, "use_cache", cache_setting))
             stack.callback(self.gate.release)
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
-                trainer = EngineTrainer(
-                    module,
-                    self._arguments(),
-                    rows,
-                    eval_rows,
-                    sampler=sampler,
-                    packing=packing,
-                    session=self,
-                )
+            trainer = EngineTrainer(
+                module, self._arguments(), rows, eval_rows, sampler=sampler, packing=packing, session=self
+            )
             stack.callback(lambda: self._leave(trainer))
             stack.enter_context(randomness.owned_dropout(module, trainer.dropout))
             try:
@@ -433,6 +424,7 @@ class Session:
                 "trainable_parameters": sum(p.numel() for p in parameters.values()),
                 "tokens_in_data": sum(len(row.input_ids) for row in rows),
                 "trained_tokens_in_data": sum(trained_tokens(row) for row in rows),
+                "estimate": estimate.as_dict(estimate.estimate_from(self.model, self.config, rows, self.total_steps)),
                 "hardware": hardware.describe(),
                 "versions": hardware.versions(),
                 "decisions": {

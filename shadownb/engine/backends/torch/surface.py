@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +23,14 @@ from transformers.pytorch_utils import Conv1D
 from shadownb.engine import methods
 from shadownb.engine.backends.torch import randomness
 from shadownb.engine.config import TARGET_PRESETS
+from shadownb.engine.models.quiet import quiet_progress_bars
 from shadownb.errors import MethodError, ModelError
 
 if TYPE_CHECKING:
     from shadownb.engine.config import TrainConfig
+
+# peft asks by a name that transformers 5 renamed. Filtered for good: catch_warnings is not safe beside other threads.
+warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
 
 ADAPTER_FILE = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"
@@ -239,7 +244,8 @@ def save(module: nn.Module, folder: Path) -> None:
         (folder / "README.md").unlink(missing_ok=True)  # peft's empty model card
     else:
         assert isinstance(module, PreTrainedModel)
-        module.save_pretrained(str(folder), safe_serialization=True)
+        with quiet_progress_bars():
+            module.save_pretrained(str(folder), safe_serialization=True)
 
 
 def load_into(module: nn.Module, folder: Path) -> None:
@@ -284,8 +290,10 @@ def attach_saved(module: nn.Module, folder: Path) -> PeftModel:
     if config.get("peft_type") != "LORA":
         raise ModelError(f"{folder} holds a {config.get('peft_type')} adapter, which is not supported.")
     lora.inference_mode = False
+    base_name, lora.base_model_name_or_path = lora.base_model_name_or_path, None
     with torch.device("meta"):
         peft_model = get_peft_model(module, lora)
+    peft_model.peft_config["default"].base_model_name_or_path = base_name
     _materialise(peft_model, seed=0)
     load_into(peft_model, folder)
     return peft_model

@@ -1,0 +1,270 @@
+"""The capability table is derived, refuses what has no effect, and what it says is honoured changes something."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import TrainerCallback
+from transformers.integrations import integration_utils
+
+import shadownb as snb
+from shadownb import errors
+from shadownb.engine import capabilities, methods
+from shadownb.engine.config import TrainConfig, config_fields
+from shadownb.engine.runs import Run
+
+LORA = methods.get("lora")
+HONOURED = capabilities.TORCH_FIELDS | set(LORA.fields)
+
+# -- the table ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_table_has_every_method_and_every_option() -> None:
+    table = capabilities.table()
+    assert set(table) == {spec.name for spec in methods.available()}
+    for row in table.values():
+        assert set(row) == set(TrainConfig.model_fields)
+    assert {name for name, honoured in table["lora"].items() if honoured} == HONOURED
+
+
+def test_a_method_that_is_registered_gets_its_column() -> None:
+    spec = methods.register(LORA.replace(name="narrow", fields=("lora_r", "beta")))
+    try:
+        row = capabilities.table()["narrow"]
+        assert row["lora_r"]
+        assert row["beta"]
+        assert not row["lora_alpha"]
+        capabilities.check(TrainConfig(method="narrow", beta=0.5))
+        with pytest.raises(errors.ConfigError, match=r"lora_alpha=7 has no effect: narrow .*lora, qlora"):
+            capabilities.check(TrainConfig(method="narrow", lora_alpha=7))
+        assert "narrow" in str(capabilities.supported_fields("lora")["beta"]), "who uses it is said"
+    finally:
+        methods.unregister(spec.name)
+    assert "narrow" not in capabilities.table()
+
+
+def other_value(name: str) -> Any:
+    """A valid value of an option that is not its default."""
+    option = next(option for option in config_fields() if option.name == name)
+    if option.kind == "float":
+        return option.default / 2
+    assert option.kind == "int", f"say what {name} can be set to"
+    return option.default + 1
+
+
+UNSUPPORTED = [
+    (spec.name, name)
+    for spec in methods.available()
+    for name, reason in capabilities.supported_fields(spec.name).items()
+    if reason is not None
+]
+
+
+@pytest.mark.parametrize(("method", "name"), UNSUPPORTED)
+def test_an_option_without_effect_is_refused_by_name(method: str, name: str) -> None:
+    if name == "target_modules":
+        value: Any = "mlp"
+    elif name == "use_rslora":
+        value = True
+    elif name == "lora_dropout":
+        value = 0.5
+    else:
+        value = other_value(name)
+    with pytest.raises(errors.ConfigError, match=f"{name}=.* has no effect: {method}"):
+        capabilities.check(TrainConfig(method=method, **{name: value}))
+    capabilities.check(TrainConfig(method=method, **{name: TrainConfig.model_fields[name].default}))
+
+
+# -- every honoured option changes something ----------------------------------------------------------------------------
+
+ROWS = [
+    {
+        "messages": [
+            {"role": "user", "content": f"Count to {n}."},
+            {"role": "assistant", "content": " ".join(f"number{i}" for i in range(n + 2))},
+        ]
+    }
+    for n in range(8)
+]
+HELD_OUT = [
+    {"messages": [{"role": "user", "content": "Count."}, {"role": "assistant", "content": f"number{n}"}]}
+    for n in range(2)
+]
+BASE: dict[str, Any] = {
+    "max_steps": 4,
+    "per_device_train_batch_size": 2,
+    "gradient_accumulation_steps": 1,
+    "warmup_steps": 0,
+    "eval_steps": 2,
+    "save_steps": 2,
+    "save_total_limit": 10,
+    "sample_max_new_tokens": 0,
+}
+
+
+@dataclass
+class Seen:
+    """A finished run, and what was seen of it from outside."""
+
+    run: Run
+    trained: tuple[str, int]
+    passes: int  # forward passes of the first block while training
+    tracked: list[float] = field(default_factory=list)
+
+    @property
+    def weights(self) -> str:
+        return str(self.run.checkpoint_at().manifest["trained_sha256"])
+
+    def column(self, name: str) -> list[Any]:
+        return [metrics[name] for metrics in self.run.metrics]
+
+    @property
+    def steps(self) -> list[int]:
+        return self.column("step")
+
+    @property
+    def saved(self) -> list[int]:
+        return [checkpoint.step for checkpoint in self.run.checkpoints()]
+
+    @property
+    def files(self) -> set[str]:
+        return {path.name for path in self.run.checkpoint_at().path.iterdir()}
+
+    @property
+    def prompts(self) -> list[str]:
+        return [item["prompt"] for sample in self.run.samples() for item in sample["items"]]
+
+    @property
+    def pid(self) -> int:
+        workers = [event["mark"]["pid"] for event in self.run.events() if event["type"] == "worker"]
+        return workers[-1] if workers else os.getpid()
+
+
+class Tracker(TrainerCallback):
+    """A tracker as transformers knows them, that remembers what it was told."""
+
+    told: list[float] = []  # noqa: RUF012 (made anew by transformers, read by the test)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        Tracker.told.append(logs["loss"])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SHADOWNB_HOME", str(tmp_path_factory.mktemp("home")))
+        patch.setitem(integration_utils.INTEGRATION_TO_CALLBACK, "remembering", Tracker)
+        yield
+
+
+_seen: dict[str, Seen] = {}
+
+
+def train(folder: Path, **options: Any) -> Seen:
+    """Train a fresh model with BASE and these options; the same options are run once."""
+    merged = {**BASE, **options}
+    key = repr(sorted(merged.items(), key=lambda item: item[0]))
+    if key not in _seen:
+        model = snb.load(str(folder), max_seq_length=256)
+        passes = 0
+
+        def count(module: Any, *_: Any) -> None:
+            nonlocal passes
+            passes += module.training
+
+        model.module.get_decoder().layers[0].mlp.register_forward_hook(count)
+        Tracker.told = []
+        run = model.finetune(ROWS, background=False, eval_dataset=HELD_OUT, **merged)
+        assert model.trained is not None
+        _seen[key] = Seen(run, model.trained, passes, Tracker.told)
+    return _seen[key]
+
+
+def first_checkpoint(folder: Path) -> str:
+    return str(train(folder).run.checkpoint_at(2).path)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What an option is set to, what is looked at, and, where it can be said, what must be seen.
+
+    ``beside`` are options that both runs have, with and without the one that is tested.
+    """
+
+    value: Any
+    look: Callable[[Seen], Any]
+    expected: Any = None
+    beside: dict[str, Any] = field(default_factory=dict)
+
+
+def record(name: str) -> Callable[[Seen], Any]:
+    return lambda seen: seen.run.state.record[name]
+
+
+CASES: dict[str, Case] = {
+    "method": Case("full", lambda seen: "model.safetensors" in seen.files, True),
+    "learning_rate": Case(1e-3, lambda seen: max(seen.column("learning_rate")), 1e-3),
+    "num_train_epochs": Case(1.5, lambda seen: seen.steps[-1], 6, {"max_steps": None}),
+    "max_steps": Case(3, lambda seen: seen.steps, [1, 2, 3]),
+    "lr_scheduler_type": Case("constant", lambda seen: set(seen.column("learning_rate")), {5e-4}),
+    "warmup_steps": Case(3, lambda seen: seen.column("learning_rate")[0], 0.0),
+    "warmup_ratio": Case(0.5, lambda seen: seen.column("learning_rate")[:2], [0.0, 2.5e-4]),
+    "weight_decay": Case(0.9, lambda seen: seen.weights),
+    "max_grad_norm": Case(1e-4, lambda seen: seen.weights),
+    "optim": Case("sgd", lambda seen: (seen.run.path / "checkpoints/step-000004/training/optimizer.safetensors").stat().st_size),
+    "per_device_train_batch_size": Case(4, lambda seen: seen.column("epoch")[-1], 2.0),
+    "gradient_accumulation_steps": Case(2, lambda seen: seen.column("epoch")[-1], 2.0),
+    "max_tokens_per_forward": Case(16, lambda seen: seen.passes, 8),
+    "max_seq_length": Case(48, lambda seen: [w["code"] for w in seen.run.state.warnings], ["rows-truncated"]),
+    "packing": Case(True, lambda seen: seen.column("tokens")[0]),
+    "loss_on": Case("all", record("trained_tokens_in_data")),
+    "train_on_completions": Case(False, record("trained_tokens_in_data")),
+    "seed": Case(1, lambda seen: seen.run.losses()),
+    "logging_steps": Case(2, lambda seen: seen.steps, [2, 4]),
+    "eval_steps": Case(1, lambda seen: [m["step"] for m in seen.run.eval_metrics], [1, 2, 3, 4]),
+    "sample_prompts": Case(("Hi?",), lambda seen: seen.prompts, ["Hi?"] * 2, {"sample_max_new_tokens": 2}),
+    "sample_max_new_tokens": Case(2, lambda seen: len(seen.run.samples()), 2),
+    "early_stopping_patience": Case(1, lambda seen: seen.steps, [1, 2], {"eval_steps": 1, "early_stopping_threshold": 1e6}),
+    "early_stopping_threshold": Case(1e6, lambda seen: seen.steps, [1, 2], {"eval_steps": 1, "early_stopping_patience": 1}),
+    "save_steps": Case(1, lambda seen: seen.saved, [1, 2, 3, 4]),
+    "save_total_limit": Case(1, lambda seen: len(seen.saved), beside={"save_steps": 1}),
+    "load_best_model_at_end": Case(True, lambda seen: seen.trained[1], beside={"learning_rate": 3.0, "eval_steps": 1}),
+    "resume_from_checkpoint": Case(first_checkpoint, lambda seen: seen.steps, [3, 4]),
+    "gradient_checkpointing": Case("on", lambda seen: seen.passes, 8),
+    "executor": Case("process", lambda seen: seen.pid),
+    "report_to": Case("remembering", lambda seen: len(seen.tracked), 4),
+    "lora_r": Case(32, record("trainable_parameters")),
+    "lora_alpha": Case(64, lambda seen: seen.column("grad_norm")[0]),
+    "lora_dropout": Case(0.5, lambda seen: seen.run.losses()[1:]),
+    "target_modules": Case("attention", record("trainable_parameters")),
+    "use_rslora": Case(True, lambda seen: seen.column("grad_norm")[0]),
+}  # fmt: skip
+
+
+def test_every_honoured_option_is_looked_at() -> None:
+    assert set(CASES) == HONOURED
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_an_honoured_option_changes_something(tiny_model_dir: Path, name: str) -> None:
+    case = CASES[name]
+    without = {key: value for key, value in case.beside.items() if key != name}
+    value = case.value(tiny_model_dir) if callable(case.value) else case.value
+    plain = case.look(train(tiny_model_dir, **without))
+    changed = case.look(train(tiny_model_dir, **without, **{name: value}))
+    assert changed != plain, f"{name}={value!r} changed nothing"
+    if case.expected is not None:
+        assert changed == case.expected if not isinstance(changed, float) else changed == pytest.approx(case.expected)
+
+
+def test_the_same_options_give_the_same_run(tiny_model_dir: Path) -> None:
+    """Without this the cases above would prove nothing."""
+    first = train(tiny_model_dir)
+    again = train(tiny_model_dir, lora_r=16)
+    assert again.run.id != first.run.id
+    assert (again.weights, again.run.losses(), again.passes) == (first.weights, first.run.losses(), first.passes)
