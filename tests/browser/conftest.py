@@ -48,7 +48,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 @pytest.fixture
 def page(browser: Any) -> Iterator[Any]:
     """A page without memory of other tests; errors that reach it fail the test."""
-    context = browser.new_context(viewport=SIZE)
+    context = browser.new_context(viewport=SIZE, permissions=["clipboard-read", "clipboard-write"])
     context.set_default_timeout(PATIENCE_MS)
     opened = context.new_page()
     errors: list[str] = []

@@ -156,7 +156,7 @@ class Notebook:
     def restart_kernel(self) -> None:
         """End the kernel and start a new one, as the menu does."""
         self.page.get_by_role("menuitem", name="Kernel", exact=True).click()
-        self.page.get_by_role("menuitem", name="Restart Kernel…", exact=True).click()
+        self.page.get_by_role("menuitem", name=re.compile("^Restart Kernel…")).click()
         self.page.get_by_role("dialog").get_by_role("button", name="Restart", exact=True).click()
         expect(self.page.get_by_role("dialog")).to_have_count(0)
         self.wait_until_idle()

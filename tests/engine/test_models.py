@@ -17,6 +17,7 @@ from shadownb.engine import hardware
 from shadownb.engine.backends.torch import surface
 from shadownb.engine.data import Dataset
 from shadownb.engine.estimate import as_dict, estimate
+from shadownb.engine.inference.weights import borrowed
 from shadownb.engine.models.catalog import find
 from shadownb.engine.models.hashing import weights_hash
 from shadownb.engine.models.loading import resolve
@@ -41,9 +42,7 @@ def logits(model: Any, use: str = "tuned") -> torch.Tensor:
     """The logits over a fixed text as the model, or its base, computes them; shape (T, vocabulary)."""
     ids = torch.tensor([model.tokenizer("Colour number 7? Please.").input_ids])
     generator = model._generator_for(use)
-    from shadownb.engine.inference.weights import borrowed
-
-    with torch.no_grad(), borrowed(generator.model, model._side(use)):
+    with generator.gate.inference(), torch.no_grad(), borrowed(generator.model, model._side(use)):
         return generator.model(input_ids=ids).logits[0].clone()
 
 

@@ -95,10 +95,8 @@ def lay_out(
             continue
         try:
             before = render_text(tokenizer, template, messages[:index], tools, prompt=True)
-            if index + 1 < len(messages) or prompt:
-                after = render_text(tokenizer, template, messages[: index + 1], tools)
-            else:
-                after = text
+            whole = index + 1 == len(messages) and not prompt
+            after = text if whole else render_text(tokenizer, template, messages[: index + 1], tools)
         except Exception:  # the template refuses this beginning of a conversation: nobody can ask for this turn
             continue
         if not (text.startswith(before) and after.startswith(before)):
