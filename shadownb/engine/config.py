@@ -72,7 +72,12 @@ class TrainConfig(BaseModel):
         "linear", "How the learning rate falls after warm-up.", "schedule", advanced=True
     )
     warmup_steps: int = _field(
-        5, "Steps over which the rate rises from 0.", "schedule", advanced=True, ge=0, unit="steps"
+        5,
+        "Steps over which the rate rises from 0; unless given, at most a tenth of the run.",
+        "schedule",
+        advanced=True,
+        ge=0,
+        unit="steps",
     )
     warmup_ratio: float | None = _field(
         None, "Warm-up as a share of all steps; wins over warmup_steps.", "schedule", advanced=True, ge=0, lt=1
@@ -278,10 +283,12 @@ class TrainConfig(BaseModel):
         return DEFAULT_MAX_STEPS
 
     def resolved_warmup(self, total_steps: int) -> int:
-        """Return the warm-up steps, never more than a tenth of a short run unless a ratio asks for it."""
+        """Return the warm-up steps as given; by default never more than a tenth of the run."""
         if self.warmup_ratio is not None:
             return round(self.warmup_ratio * total_steps)
-        return min(self.warmup_steps, max(1, total_steps // 10)) if self.warmup_steps else 0
+        if "warmup_steps" in self.model_fields_set:
+            return min(self.warmup_steps, total_steps)
+        return min(self.warmup_steps, total_steps // 10)  # in a run of one step the only rate would be 0
 
     def resolved_eval_steps(self, total_steps: int) -> int:
         """Return the steps between evaluations."""

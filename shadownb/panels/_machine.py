@@ -86,7 +86,10 @@ def share_trained(spec: Any, model: Any, config: Any) -> str:
             continue
         if wanted == "all-linear" or name.rpartition(".")[2] in wanted:
             trained += rank * (layer.in_features + layer.out_features)
-    return f"{trained / 1e6:.1f} million ({trained / model.parameters_total:.1%})" if trained else ""
+    if not trained:
+        return ""
+    count = f"{trained / 1e6:.1f} million" if trained >= 1e6 else f"{trained:,}"
+    return f"{count} ({trained / model.parameters_total:.1%})"
 
 
 def load_model(name: str, options: Mapping[str, Any]) -> Any:

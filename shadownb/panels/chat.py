@@ -108,6 +108,7 @@ class ChatPanel(Panel):
         seed = secrets.randbelow(2**31) if seed is None else seed
         sides = SIDES if self.settings["compare"] and can_compare(self._model) else SIDES[:1]
         turn = {"id": self._last_id, "prompt": text, "seed": seed, "sides": {side: empty_side() for side in sides}}
+        turn["untrained"] = not can_compare(self._model)
         self.error = {}
         self._stop.clear()
         self.busy = True
@@ -153,7 +154,7 @@ class ChatPanel(Panel):
         try:
             for name, side in turn["sides"].items():
                 if self._stop.is_set():
-                    side.update(status="stopped", note="stopped before it began")
+                    side.update(status="stopped", note="before it began")
                 else:
                     self._answer_side(turn, name, side, settings)
         finally:
@@ -222,7 +223,7 @@ class ChatPanel(Panel):
         found: dict[str, Any]
         try:
             ok, detail = model.verify_base()
-            found = {"stage": "ready", "ok": bool(ok), "detail": str(detail), "hash": model.base_hash[:12]}
+            found = {"stage": "ready", "ok": bool(ok), "detail": str(detail)}
         except Exception as error:
             found = {"stage": "failed", "error": as_card(error)}
         self.base_check = found

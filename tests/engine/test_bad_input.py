@@ -102,7 +102,8 @@ def test_a_csv_with_a_byte_order_mark(tiny: Any, tmp_path: Path) -> None:
     file = tmp_path / "data.csv"
     file.write_bytes("prompt,completion\r\nä?,ö\r\nb?,c\r\n".encode("utf-8-sig"))
     data = snb.Dataset.load(file)
-    assert data.format == "prompt_completion"
+    assert data.columns == ["prompt", "completion"]
+    assert data.report.ok
     with warnings.catch_warnings():
         warnings.simplefilter("error", errors.ShadowWarning)
         check_fine(tiny, data)  # type: ignore[arg-type]
@@ -150,7 +151,7 @@ def test_data_of_a_run_that_is_gone(tiny: Any, rows: list[Any]) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["smollm2-135n", "no-such-model", "", "/no/such/folder", "../x", "..", "x" * 5000, "a/b/c", "a\0b", "./x.gguf"],
+    ["smollm2-135n", "no-such-model", "", " ", "/no/such/folder", "../x", "x" * 5000, "a/b/c", "a\0b", "./x.gguf"],
 )
 def test_a_model_that_does_not_exist(home: Path, name: str) -> None:
     with pytest.raises(errors.ModelNotFoundError) as caught:
@@ -375,7 +376,10 @@ def test_a_damaged_record_is_one_typed_error(tiny: Any, rows: list[Any]) -> None
     run = tiny.finetune(rows, background=False, max_steps=1, **FAST)
     (run.path / "run.json").write_text("{torn")
     with pytest.raises(errors.RunError, match="cannot be read"):
-        snb.runs.load(run.id).resume()
+        snb.load(run.id)
+    for shown in (repr(snb.runs.list()), snb.runs.list()._repr_html_(), str(snb.runs.list().to_frame())):
+        assert run.id in shown
+        assert "unreadable" in shown
     check_fine(snb.load(tiny.source, max_seq_length=256), rows)
 
 
@@ -416,10 +420,10 @@ def test_resume_from_checkpoint(tiny: Any, rows: list[Any], tmp_path: Path, tiny
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of eight megabytes; needs the right to mount one."""
+    """A small file system; needs the right to mount one."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", str(folder)]
     if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
         pytest.skip("this user may not mount a small file system")
     yield folder

@@ -177,7 +177,8 @@ def train(folder: Path, **options: Any) -> Seen:
             nonlocal passes
             passes += module.training
 
-        model.module.get_decoder().layers[0].mlp.register_forward_hook(count)
+        # Before the pass: activations that are computed again are computed only as far as they are needed.
+        model.module.get_decoder().layers[0].register_forward_pre_hook(count)
         Tracker.told = []
         run = model.finetune(ROWS, background=False, eval_dataset=HELD_OUT, **merged)
         assert model.trained is not None
@@ -244,6 +245,12 @@ CASES: dict[str, Case] = {
     "target_modules": Case("attention", record("trainable_parameters")),
     "use_rslora": Case(True, lambda seen: seen.column("grad_norm")[0]),
 }  # fmt: skip
+
+
+def test_warm_up_is_short_by_default_and_as_long_as_asked() -> None:
+    assert [snb.TrainConfig().resolved_warmup(steps) for steps in (1, 9, 30, 60, 1000)] == [0, 0, 3, 5, 5]
+    assert [snb.TrainConfig(warmup_steps=5).resolved_warmup(steps) for steps in (4, 10, 60)] == [4, 5, 5]
+    assert snb.TrainConfig(warmup_ratio=0.5).resolved_warmup(10) == 5
 
 
 def test_every_honoured_option_is_looked_at() -> None:

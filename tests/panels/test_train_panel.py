@@ -23,9 +23,21 @@ from shadownb.panels._form import build, form_fields
 
 
 @pytest.fixture(scope="module")
-def model(tiny_model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Model:
+def module_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(autouse=True)
+def home(module_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """One home for the whole file: the model remembers the run that trained it."""
+    monkeypatch.setenv("SHADOWNB_HOME", str(module_home))
+    return module_home
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model_dir: Path, module_home: Path) -> Model:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SHADOWNB_HOME", str(tmp_path_factory.mktemp("home")))
+        patch.setenv("SHADOWNB_HOME", str(module_home))
         loaded = shadownb.load(str(tiny_model_dir))
         assert loaded.base_hash
         return loaded
@@ -169,7 +181,7 @@ def test_the_share_of_trained_weights_is_what_training_really_trains(panel: Trai
     press(panel, "start")
     panel.run.wait()
     trained = sum(p.numel() for name, p in panel.model.module.named_parameters() if "lora_" in name)
-    assert said.startswith(f"{trained / 1e6:.1f} million")
+    assert said.startswith(f"{trained:,} (")
 
 
 # -- options ---------------------------------------------------------------------------------------------------------
@@ -261,7 +273,7 @@ def test_start_trains_what_the_form_says(panel: TrainPanel) -> None:
     press(panel, "set", values={"max_steps": "2", "learning_rate": "1e-3", "sample_max_new_tokens": "0"})
     wanted = panel.config
     press(panel, "start")
-    assert started == [panel.run]
+    assert started == [panel.run] != [None], panel.error
     panel.run.wait()
     assert (panel.run.status, panel.run.config) == ("succeeded", wanted)
     wait_for(panel, "run_state", lambda state: state["stage"] == "ended")

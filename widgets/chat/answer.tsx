@@ -6,8 +6,8 @@ import type { Side, SideName } from "./stream";
 
 const TITLES: Record<SideName, string> = { tuned: "Tuned", base: "Base" };
 
-export function Answer({ name, side, alone }: { name: SideName; side: Side; alone: boolean }) {
-  const title = alone && side.badge === "not trained" ? "Model" : TITLES[name];
+export function Answer({ name, side, untrained }: { name: SideName; side: Side; untrained?: boolean }) {
+  const title = untrained ? "Model" : TITLES[name];
   const writing = side.status === "streaming";
   return (
     <article class={`chat-answer chat-answer--${name}`} aria-label={`${title} answer`} aria-busy={writing}>
@@ -36,7 +36,7 @@ export function footnote(side: Side): string {
     default: {
       const speed = side.seconds && side.tokens > 1 ? `, ${(side.tokens / side.seconds).toFixed(1)} tokens/s` : "";
       const how = side.status === "stopped" ? `stopped${side.note ? ` ${side.note}` : ""}, ` : "";
-      return `${how}${tokens(side)}${speed}`;
+      return side.tokens === 0 && side.status === "stopped" ? how.replace(/, $/, "") : `${how}${tokens(side)}${speed}`;
     }
   }
 }

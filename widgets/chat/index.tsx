@@ -26,7 +26,6 @@ interface BaseCheck {
   stage: "none" | "loading" | "ready" | "failed";
   ok?: boolean;
   detail?: string;
-  hash?: string;
   error?: ErrorInfo;
 }
 
@@ -106,9 +105,7 @@ function BaseBadge() {
   return (
     <>
       <Chip tone={check.ok ? "good" : "bad"}>{check.ok ? "✓ Base untouched" : "✗ Base changed"}</Chip>
-      <span class="snb-muted">
-        {check.detail} <code>{check.hash}</code>
-      </span>
+      <span class="snb-muted">{check.detail}</span>
       {again}
     </>
   );
@@ -154,7 +151,7 @@ function TurnView({ turn }: { turn: Turn }) {
       <div class="chat-sides">
         {sides.map((name) => {
           const side = turn.sides[name];
-          return side && <Answer key={name} name={name} side={side} alone={sides.length === 1} />;
+          return side && <Answer key={name} name={name} side={side} untrained={turn.untrained} />;
         })}
       </div>
     </div>

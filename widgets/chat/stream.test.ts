@@ -58,4 +58,5 @@ it.each<[Partial<Side>, string]>([
   [{ status: "streaming", tokens: 3 }, "3 tokens…"],
   [{ status: "done", tokens: 20, seconds: 2 }, "20 tokens, 10.0 tokens/s"],
   [{ status: "stopped", tokens: 1, seconds: 1 }, "stopped, 1 token"],
+  [{ status: "stopped", note: "before it began" }, "stopped before it began"],
 ])("footnote %#", (values, text) => expect(footnote(side(values))).toBe(text));

@@ -18,6 +18,8 @@ export interface Turn {
   id: number;
   prompt: string;
   seed: number | null;
+  /** Nothing was trained yet when it was asked. */
+  untrained?: boolean;
   sides: Partial<Record<SideName, Side>>;
 }
 

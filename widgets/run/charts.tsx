@@ -6,7 +6,7 @@ import { count, MISSING } from "../lib/format";
 import { type Curves, smooth } from "./curves";
 import { figureOf, sparkline } from "./figure";
 import { METRICS, type Metric, metricOf } from "./metrics";
-import type { Status } from "./types";
+import { isActive, type Status } from "./types";
 import { bestText } from "./words";
 
 const SPARK = { width: 96, height: 22 };
@@ -51,7 +51,9 @@ export function Charts({ curves, status }: { curves: Curves; status: Status }) {
           </span>
         </div>
         {empty ? (
-          <p class="run-nothing">The curve starts with the first training step.</p>
+          <p class="run-nothing">
+            {isActive(status.status) ? "The curve starts with the first training step." : "No step was recorded."}
+          </p>
         ) : (
           <Chart
             label={`${metric.title} by step. The table below has the points.`}

@@ -1,8 +1,9 @@
 /** Studio: the Train, Run and Chat panels as tabs of one widget. Each is a widget of its own that is drawn here. */
-import { useEffect, useId, useRef, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { rove } from "../lib/controls";
 import { usePanel, useTrait, useTraitValue } from "../lib/model";
 import { definePanel } from "../lib/panel";
+import { useId } from "../lib/use-id";
 import "./studio.css";
 
 const TABS = [

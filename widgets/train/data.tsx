@@ -89,7 +89,7 @@ function BadRows({ data }: { data: DataState }) {
   }
   const more = (data.bad_count ?? 0) - bad.length;
   return (
-    <Fold summary={`${count(data.bad_count)} rows can't be used and are left out`}>
+    <Fold summary={`${count(data.bad_count)} ${data.bad_count === 1 ? "row" : "rows"} left out: can't be used`}>
       <ul class="train-bad">
         {bad.map((row) => (
           <li key={`${row.place} ${row.row}`}>

@@ -1,6 +1,7 @@
 /** The third part of the form: the methods in groups, each with its hint, and the reason where one can't be used. */
-import { useId } from "preact/hooks";
+
 import { useCommand, useTraitValue } from "../lib/model";
+import { useId } from "../lib/use-id";
 import { FormPart } from "./picker";
 import type { Method } from "./types";
 

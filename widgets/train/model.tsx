@@ -1,10 +1,11 @@
 /** The second part of the form: model, how it is loaded, and the hardware that was found. */
-import { useId } from "preact/hooks";
+
 import { Button, Chip, Progress, Segmented } from "../lib/controls";
 import { ErrorCard } from "../lib/error-card";
 import { count } from "../lib/format";
 import { useCommand, useTraitValue } from "../lib/model";
 import { StatusLine } from "../lib/status-line";
+import { useId } from "../lib/use-id";
 import { FormPart, Picker } from "./picker";
 import { TextChoice } from "./text-choice";
 import type { Choices, Device, Hardware, ModelState } from "./types";

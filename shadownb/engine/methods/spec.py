@@ -82,12 +82,12 @@ class MethodSpec:
         if self.quantized_base is True and model.quantization is None:
             return (
                 f"{self.name} needs a base in 4 or 8 bits, this one is {model.dtype_name}; "
-                f'load it with shadownb.load("{model.name}", quantize="4bit")'
+                f'load it with shadownb.load("{model.public_name}", quantize="4bit")'
             )
         if self.quantized_base is False and model.quantization is not None:
             return (
                 f"{self.name} changes the base weights, which a {model.quantization} base does not allow; "
-                f'load it with shadownb.load("{model.name}")'
+                f'load it with shadownb.load("{model.public_name}")'
             )
         return None
 

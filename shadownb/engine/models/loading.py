@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -119,11 +120,12 @@ def resolve(name: str) -> Source:
     info = find(name)
     if info is not None:
         return Source(info.name, str(_local_or_hub(info)))
-    path = Path(name).expanduser()
-    if path.is_file() and path.suffix == ".gguf":
+    path = Path(name or os.devnull).expanduser()
+    # os.path rather than Path: a name that no file system takes is no error here.
+    if path.suffix == ".gguf" and os.path.isfile(path):
         digest = hashlib.sha256(str(path.resolve()).encode() + str(path.stat().st_mtime_ns).encode()).hexdigest()[:8]
         return Source(path.stem, str(convert_gguf(path, subfolder("models") / f"{path.stem}-{digest}")))
-    if path.is_dir():
+    if os.path.isdir(path):
         return _folder(path)
     with contextlib.suppress(RunNotFoundError):
         return _run(name)
@@ -198,6 +200,7 @@ def _with_adapter(source: Source, adapter: str | Path) -> Source:
 def load_base(source: Source, *, device: str, dtype: str, quantize: Quantize | None) -> tuple[Any, Any]:
     """Return (module, tokenizer) of a source's base weights."""
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
     options: dict[str, Any] = {"dtype": getattr(torch, dtype), "trust_remote_code": False}
@@ -222,7 +225,7 @@ def load_base(source: Source, *, device: str, dtype: str, quantize: Quantize | N
             why=str(error).splitlines()[0],
             fix="Load it with quantize='4bit', or choose a smaller model.",
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise _unreadable(source, error) from error
     if quantize is None:
         module.to(device)

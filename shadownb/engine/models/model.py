@@ -426,6 +426,7 @@ class Model:
             raise ExportError(
                 f"fmt={fmt!r} is not a format.{did_you_mean(fmt, FORMATS)}", fix=f"Use one of {', '.join(FORMATS)}."
             )
+        self._require_loaded()
         self.catch_up()
         has_adapter = hasattr(self.module, "peft_config")
         if fmt == "adapter" and not has_adapter:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.runs.folder import RunFolder
 from shadownb.engine.runs.handle import Run
-from shadownb.errors import RunError, RunNotFoundError
+from shadownb.errors import RunError, RunNotFoundError, ShadowError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +35,7 @@ class RunList(builtins.list[Run]):
         """Return one row a run."""
         import pandas as pd
 
-        return pd.DataFrame([run.to_dict() for run in self])
+        return pd.DataFrame([_summary(run) for run in self])
 
     def __repr__(self) -> str:
         if not self:
@@ -61,8 +61,15 @@ class RunList(builtins.list[Run]):
 
 
 def _row(run: Run) -> builtins.list[Any]:
-    summary = run.to_dict()
-    return [summary[name] for name in _COLUMNS]
+    summary = _summary(run)
+    return [summary.get(name) for name in _COLUMNS]
+
+
+def _summary(run: Run) -> dict[str, Any]:
+    try:
+        return run.to_dict()
+    except ShadowError:  # one damaged folder must not hide the other runs
+        return {"id": run.id, "status": "unreadable"}
 
 
 def _cell(value: Any) -> str:

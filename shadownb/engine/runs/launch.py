@@ -54,7 +54,10 @@ def launch(
     spec = methods.get(config.method)
     reason = spec.blocked(model, train.format)
     if reason is not None:
-        raise MethodError(f"method={config.method!r} cannot be used here: {reason}.")
+        raise MethodError(
+            f"method={config.method!r} cannot be used here: {reason}.",
+            fix="shadownb.methods.available() lists the methods and what each needs.",
+        )
     _check_with_model(model, config)
     checkpoint = _checkpoint_path(config, model)
     in_background = _in_notebook() if background is None else background
@@ -84,6 +87,7 @@ def launch(
 def start(run: Run, executor: str, attempt: Attempt, journal: Journal, model: Model | None) -> None:
     """Hand an attempt to an executor; the journal goes to whoever trains."""
     journal.append("launched", executor=executor, by=process_mark(), worker=None)
+    journal.flush()  # a reader that looks now must see a run that goes on, not how its last attempt ended
     if model is not None:
         model.begin_run(run)
     if executor == "thread":

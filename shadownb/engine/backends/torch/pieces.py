@@ -112,7 +112,7 @@ def common_start(rows: Sequence[Rendered]) -> int:
         ids = row.input_ids
         trained = next((i for i, label in enumerate(row.labels) if label != IGNORED), len(ids))
         # The token before the first trained one predicts it, so it must be the row's own.
-        shared = min(shared, trained - 1)
+        shared = max(0, min(shared, trained - 1))
         if ids[:shared] != first[:shared]:
             shared = next(i for i in range(shared) if ids[i] != first[i])
     return shared if shared >= _MIN_SHARED else 0
