@@ -21,6 +21,7 @@ import traitlets as t
 
 from shadownb.errors import ShadowError
 
+from ._routing import answer_while_busy
 from ._worker import Worker
 
 STATIC = Path(__file__).parent.parent / "static"
@@ -76,6 +77,7 @@ class Panel(anywidget.AnyWidget):
 
             traits.setdefault("runtime", ensure_runtime())
         super().__init__(**traits)
+        answer_while_busy(self)
         self.observe(self._on_commands, names=["commands"])
 
     def set_state(self, sync_data: dict[str, Any]) -> None:

@@ -19,7 +19,6 @@ from . import _choices
 from ._answers import DEFAULTS, SIDES, badge_of, can_compare, checked, describe, empty_side, is_training, utf16_length
 from ._base import Panel, as_card
 from ._code import chat_as_python
-from ._routing import answer_while_busy
 from ._worker import Worker
 
 _FLUSH_SECONDS = 0.1
@@ -51,7 +50,6 @@ class ChatPanel(Panel):
         self._stop = threading.Event()
         self._last_id = 0
         super().__init__(settings=dict(DEFAULTS))
-        answer_while_busy(self)
         self._worker = Worker("ChatPanel worker", self.show_error)
         if model is not None:
             self.use(model)

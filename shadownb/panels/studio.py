@@ -13,7 +13,6 @@ import anywidget
 import traitlets as t
 
 from ._base import Panel
-from ._routing import answer_while_busy
 from .chat import ChatPanel
 from .run import RunPanel
 from .train import TrainPanel
@@ -45,7 +44,6 @@ class Studio(Panel):
         self._snapshots: list[Any] = []
         train = TrainPanel(model, dataset, namespace)
         super().__init__(train=train, chat=ChatPanel(model, run if model is None else None))
-        answer_while_busy(self)
         train.on_start(self._started)
         train.observe(self._model_changed, names=["model_state"])
         if run is not None:
@@ -95,7 +93,6 @@ class Studio(Panel):
     def _show(self, run: Any) -> None:
         before = self.run_panel
         self.run_panel = RunPanel(run)
-        answer_while_busy(self.run_panel)
         for snapshot in self._snapshots:
             _keep_current(self.run_panel, snapshot)
         if before is not None:

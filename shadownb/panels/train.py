@@ -13,7 +13,6 @@ import traitlets as t
 
 from . import _choices, _form, _machine
 from ._base import Panel, as_card
-from ._routing import answer_while_busy
 from ._selection import LARGEST_SHARE, SMALLEST_SHARE, Selection
 from ._worker import Background
 
@@ -58,7 +57,6 @@ class TrainPanel(Panel):
         self._run: Any = None
         self._starters: list[Callable[[Any], None]] = []
         super().__init__(fields=_form.form_fields())
-        answer_while_busy(self)
         self._heavy = Background("TrainPanel worker", self._writer)
         self._do_refresh()
         self._heavy.submit(

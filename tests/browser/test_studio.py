@@ -55,6 +55,8 @@ def choose_and_start(notebook: Notebook, photograph: Photograph) -> None:
     steps.fill("0")
     expect(start).to_have_text("Maximum steps must be at least 1")
     steps.fill("900")
+    train.get_by_role("textbox", name="Gradient accumulation steps").fill("1")
+    expect(plan).to_contain_text("900 steps of 2 rows")
     expect(start).to_have_text("Start training")
     expect(train.get_by_role("region", name="Estimate")).to_contain_text("GB")
     photograph(train, "train-ready")

@@ -177,8 +177,8 @@ def train(folder: Path, **options: Any) -> Seen:
             nonlocal passes
             passes += module.training
 
-        # Before the pass: activations that are computed again are computed only as far as they are needed.
-        model.module.get_decoder().layers[0].register_forward_pre_hook(count)
+        # Inside the block and before the pass: what is computed again is computed only as far as it is needed.
+        model.module.get_decoder().layers[0].self_attn.register_forward_pre_hook(count)
         Tracker.told = []
         run = model.finetune(ROWS, background=False, eval_dataset=HELD_OUT, **merged)
         assert model.trained is not None
@@ -267,6 +267,12 @@ def test_an_honoured_option_changes_something(tiny_model_dir: Path, name: str) -
     assert changed != plain, f"{name}={value!r} changed nothing"
     if case.expected is not None:
         assert changed == case.expected if not isinstance(changed, float) else changed == pytest.approx(case.expected)
+
+
+def test_recomputing_ends_with_the_run_that_asked_for_it(tiny_model_dir: Path) -> None:
+    model = snb.load(str(tiny_model_dir), max_seq_length=256)
+    model.finetune(ROWS, background=False, **{**BASE, "max_steps": 1}, gradient_checkpointing="on")
+    assert not model.module.is_activation_checkpointing
 
 
 def test_the_same_options_give_the_same_run(tiny_model_dir: Path) -> None:

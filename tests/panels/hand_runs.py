@@ -55,7 +55,7 @@ class HandRun:
 
     def commands(self) -> list[dict[str, Any]]:
         path: Path = self.run.folder.commands
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        return [json.loads(line) for line in path.read_text().splitlines() if line] if path.exists() else []
 
     def close(self) -> None:
         self.journal.close()

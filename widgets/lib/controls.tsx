@@ -1,6 +1,7 @@
 /** Buttons, choices, sliders, tabs and folds that look and behave the same in every panel. */
 import type { ComponentChildren, JSX } from "preact";
-import { useId, useRef } from "preact/hooks";
+import { useRef } from "preact/hooks";
+import { useId } from "./use-id";
 
 interface ButtonProps extends Omit<JSX.IntrinsicElements["button"], "class" | "icon"> {
   kind?: "plain" | "primary" | "danger" | "quiet";

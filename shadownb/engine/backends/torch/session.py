@@ -254,6 +254,8 @@ class Session:
         with contextlib.ExitStack() as stack:
             stack.enter_context(randomness.private_randomness())
             stack.callback(lambda: setattr(base.config, "use_cache", cache_setting))
+            if not base.is_activation_checkpointing:
+                stack.callback(base.activation_checkpointing_disable)  # or the next run would have it unasked
             stack.callback(self.gate.release)
             trainer = EngineTrainer(
                 module, self._arguments(), rows, eval_rows, sampler=sampler, packing=packing, session=self
