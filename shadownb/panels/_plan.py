@@ -60,7 +60,9 @@ def _quantization(model: Any) -> str:
 
 def _skipped(data: Any) -> str:
     bad = len(data.report.bad)
-    return f"{bad:,} bad rows are left out" if bad else "all rows can be used"
+    if bad == 0:
+        return "all rows can be used"
+    return "1 bad row is left out" if bad == 1 else f"{bad:,} bad rows are left out"
 
 
 def _length(config: TrainConfig, steps: int, rows: int) -> str:

@@ -15,7 +15,13 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not 
 
 from .lab import PATIENCE_MS, Lab, running_lab  # noqa: E402
 
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 SIZE = {"width": 1200, "height": 1000}
 
 
@@ -73,6 +79,7 @@ def photograph() -> Callable[..., None]:
             change = "theme => window.jupyterapp.commands.execute('apputils:change-theme', { theme })"
             page.evaluate(change, f"JupyterLab {theme}")
             sync_api.expect(panel.first).to_have_attribute("data-theme", theme.lower())
+            sync_api.expect(page.locator("#jupyterlab-splash")).to_have_count(0)
             # A chart draws again in the new colours.
             page.wait_for_load_state("networkidle")
             panel.screenshot(path=str(Path(folder) / f"{name}-{theme.lower()}.png"))

@@ -50,7 +50,9 @@ def tab_to(panel: Locator, wanted: Locator) -> list[str]:
         if wanted.evaluate("control => control === document.activeElement"):
             return passed
         assert panel.evaluate("panel => panel.contains(document.activeElement)"), f"the focus left after {passed}"
-        passed.append(panel.page.evaluate("document.activeElement.labels?.[0]?.textContent ?? document.activeElement.textContent"))
+        passed.append(
+            panel.page.evaluate("document.activeElement.labels?.[0]?.textContent ?? document.activeElement.textContent")
+        )
     raise AssertionError(f"Tab never came there: {passed}")
 
 
@@ -88,7 +90,9 @@ def test_train_by_keyboard_and_the_same_as_code(notebook: Notebook) -> None:
 
 
 def test_a_failed_run_says_what_to_do_and_the_next_one_works(notebook: Notebook, photograph: Photograph) -> None:
-    broken = "weights = model.module.get_input_embeddings().weight.data\nkept = weights.clone()\nweights.fill_(float('nan'))"
+    broken = (
+        "weights = model.module.get_input_embeddings().weight.data\nkept = weights.clone()\nweights.fill_(float('nan'))"
+    )
     notebook.run(SCRATCH, broken)
     notebook.run(PANEL, "studio = snb.Studio(model=model, dataset=rows)\nstudio")
     studio, train, run = (notebook.panel(PANEL, name) for name in ("Studio", "Train", "Run"))

@@ -38,7 +38,9 @@ def choose_and_start(notebook: Notebook, photograph: Photograph) -> None:
     expect(start).to_have_text("Choose data")
     expect(train.get_by_role("group", name="Hardware").get_by_role("radio").first).to_be_visible()
     photograph(train, "train-empty")
-    train.get_by_role("combobox", name="Data set").select_option(label="support-triage: messages to intent, product and urgency")
+    train.get_by_role("combobox", name="Data set").select_option(
+        label="support-triage: messages to intent, product and urgency"
+    )
     expect(train.get_by_role("region", name="Data")).to_contain_text(re.compile(r"chat\s*[\d,]+ rows"))
     expect(start).to_have_text("Choose a model")
     train.get_by_role("combobox", name="Model", exact=True).select_option("var:model")
@@ -117,6 +119,7 @@ def chat(notebook: Notebook, photograph: Photograph) -> None:
     assert all(texts)
     assert texts[0] != texts[1]
     expect(panel).to_contain_text("Base untouched")
+    panel.get_by_role("log").press("Home")
     photograph(panel, "chat-answers")
 
     message.fill("And once more, in all detail.")

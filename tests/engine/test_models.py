@@ -78,6 +78,38 @@ def test_the_base_answers_as_before_while_a_run_trains(tiny: Any, rows: list[Any
     assert tiny.answering == "the base, untrained"
 
 
+@pytest.mark.parametrize("executor", ["thread", "process"])
+def test_a_discarded_run_leaves_nothing(tiny: Any, rows: list[Any], executor: str) -> None:
+    before = logits(tiny)
+    options = {**FAST, "background": True, "max_steps": 5000, "save_steps": 1, "executor": executor}
+    run = tiny.finetune(rows, **options, **METHODS["lora"])
+    until(run, lambda s: len(s.checkpoints) >= 2, timeout=120)
+    run.discard().wait(timeout=60)
+    assert run.status == "discarded"
+    assert torch.equal(logits(tiny), before)
+    assert tiny.trained is None
+    assert run.checkpoints() == []
+    assert run.state.checkpoints == []
+    with pytest.raises(errors.CheckpointError, match="discarded"):
+        load(run.id)
+
+
+def test_a_discarded_continuation_goes_back_to_where_it_began(tiny: Any, rows: list[Any]) -> None:
+    options = {**FAST, "background": True, "max_steps": 5000, "save_steps": 1, "save_total_limit": 1}
+    run = tiny.finetune(rows, **options, **METHODS["lora"])
+    until(run, lambda s: s.step >= 2)
+    run.stop().wait(timeout=60)
+    step, before = run.state.step, logits(tiny)
+    run.resume()
+    until(run, lambda s: s.step >= step + 2)
+    run.discard().wait(timeout=60)
+    assert tiny.trained == (run.id, step)
+    assert torch.equal(logits(tiny), before)
+    assert [c.step for c in run.checkpoints()] == [step]
+    assert torch.equal(logits(load(run.id)), before)
+    assert tiny.finetune(rows, **{**FAST, "max_steps": 1}).parent == run.id
+
+
 def test_a_base_that_was_touched_is_found_out(tiny: Any) -> None:
     assert tiny.verify_base()[0]
     with torch.no_grad():

@@ -15,7 +15,7 @@ from shadownb.engine.scoring import JsonExact, Score, Scorer
 
 SAMPLES = Path(shadownb.__path__[0]) / "engine" / "data" / "samples"
 LABELS = {
-    "intent": ("billing", "cancel", "delivery", "howto", "refund", "repair"),
+    "intent": ("payment", "cancel", "delivery", "help", "return", "repair"),
     "product": (
         "camera",
         "keyboard",
@@ -100,7 +100,7 @@ def test_rows_are_valid(split: str) -> None:
 
 
 def test_sizes() -> None:
-    assert (len(TRAIN), len(HELDOUT)) == (288, 96)
+    assert (len(TRAIN), len(HELDOUT)) == (384, 96)
 
 
 def test_one_short_instruction_names_every_key_and_label() -> None:

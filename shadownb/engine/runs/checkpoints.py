@@ -164,9 +164,18 @@ def newest_valid(parent: Path) -> tuple[Checkpoint | None, list[str]]:
 def prune(parent: Path, keep_last: int, keep_steps: set[int]) -> list[Path]:
     """Delete all but the newest ``keep_last`` and those of ``keep_steps``; return what was deleted."""
     checkpoints = list_checkpoints(parent)
-    doomed = [
-        c for c in checkpoints[: max(0, len(checkpoints) - keep_last)] if c.step not in keep_steps and not c.final
-    ]
+    return _remove(
+        parent,
+        [c for c in checkpoints[: max(0, len(checkpoints) - keep_last)] if c.step not in keep_steps and not c.final],
+    )
+
+
+def remove_after(parent: Path, step: int) -> list[Path]:
+    """Delete the checkpoints of later steps, which a discard does not keep; return what was deleted."""
+    return _remove(parent, [c for c in list_checkpoints(parent) if c.step > step])
+
+
+def _remove(parent: Path, doomed: list[Checkpoint]) -> list[Path]:
     for checkpoint in doomed:
         # Renamed first, so that a kill in the middle leaves nothing that looks like a checkpoint.
         aside = parent / f"{_ASIDE}stale-{uuid.uuid4().hex[:8]}"

@@ -147,6 +147,10 @@ class RunState:
         self.checkpoints = [c for c in self.checkpoints if c["path"] not in gone and c["path"] != event["path"]]
         self.checkpoints.append({k: event.get(k) for k in ("step", "path", "final", "best", "eval_loss")})
 
+    def _on_checkpoints_removed(self, event: Event) -> None:
+        gone = set(event["removed"])
+        self.checkpoints = [c for c in self.checkpoints if c["path"] not in gone]
+
     def _on_warning(self, event: Event) -> None:
         self.warnings.append({k: event.get(k, "") for k in ("code", "what", "why", "fix")})
         del self.warnings[:-_KEPT_WARNINGS]

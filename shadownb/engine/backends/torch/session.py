@@ -142,9 +142,9 @@ class Session:
         }
         checkpoint = checkpoints.write(self.folder.checkpoints, step, fill, facts)
         best = trainer.progress.best_step
-        removed = checkpoints.prune(
-            self.folder.checkpoints, self.config.save_total_limit, set() if best is None else {best}
-        )
+        # A discard goes back to where the attempt began.
+        kept = {best, self.resume.step if self.resume else None} - {None}
+        removed = checkpoints.prune(self.folder.checkpoints, self.config.save_total_limit, kept)
         self.journal.append(
             "checkpoint",
             step=step,
@@ -306,6 +306,9 @@ class Session:
 
         Returns the checkpoint whose weights the model has now; None is the start.
         """
+        if self._discarding():
+            gone = checkpoints.remove_after(self.folder.checkpoints, self.resume.step if self.resume else 0)
+            self.journal.append("checkpoints_removed", removed=[path.name for path in gone])
         with self.gate.training():
             module.zero_grad(set_to_none=True)
             newest = None if self._discarding() else checkpoints.newest_valid(self.folder.checkpoints)[0]
