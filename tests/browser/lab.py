@@ -157,6 +157,6 @@ class Notebook:
         """End the kernel and start a new one, as the menu does."""
         self.page.get_by_role("menuitem", name="Kernel", exact=True).click()
         self.page.get_by_role("menuitem", name=re.compile("^Restart Kernel…")).click()
-        self.page.get_by_role("dialog").get_by_role("button", name=re.compile("Restart")).click()
+        self.page.get_by_role("dialog").get_by_role("button", name="Confirm Kernel Restart").click()
         expect(self.page.get_by_role("dialog")).to_have_count(0)
         self.wait_until_idle()

@@ -140,7 +140,9 @@ def test_a_kill_at_each_kind_of_moment(
     )
     import json
 
-    done = subprocess.run([sys.executable, str(script), str(tiny_model_dir), json.dumps(rows)], capture_output=True, check=False)
+    done = subprocess.run(
+        [sys.executable, str(script), str(tiny_model_dir), json.dumps(rows)], capture_output=True, check=False
+    )
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()[-2000:]
     run = snb.runs.latest()
     assert run.status == "interrupted"

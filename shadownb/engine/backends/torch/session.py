@@ -143,7 +143,7 @@ class Session:
         checkpoint = checkpoints.write(self.folder.checkpoints, step, fill, facts)
         best = trainer.progress.best_step
         # A discard goes back to where the attempt began.
-        kept = {best, self.resume.step if self.resume else None} - {None}
+        kept = {step for step in (best, self.resume.step if self.resume else None) if step is not None}
         removed = checkpoints.prune(self.folder.checkpoints, self.config.save_total_limit, kept)
         self.journal.append(
             "checkpoint",
