@@ -12,6 +12,6 @@ from typing import Any
 
 def answer_while_busy(widget: Any) -> None:
     """Have messages for ``widget`` go where their sender addressed them; does nothing on kernels that do so anyway."""
-    comm = getattr(widget, "comm", None)
+    comm: Any = getattr(widget, "comm", None)
     if hasattr(comm, "_reply_subshell_for"):
         comm._reply_subshell_for = None
