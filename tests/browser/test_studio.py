@@ -149,7 +149,10 @@ def come_back(notebook: Notebook) -> None:
     notebook.save()
     notebook.restart_kernel()
     notebook.reload()
-    picture = notebook.cell(STUDIO).get_by_role("img", name=re.compile(run_id))
+    picture = notebook.output(STUDIO).locator("img")  # JupyterLab gives pictures no name
     picture.scroll_into_view_if_needed()
     expect(picture).to_be_visible()
-    assert picture.evaluate("image => image.naturalWidth") > 600
+    described = "image => [image.naturalWidth, atob(image.src.split('base64,')[1])]"
+    width, content = picture.evaluate(described)
+    assert width > 600
+    assert f"ShadowNB run {run_id}" in content
