@@ -14,7 +14,7 @@ from typing import Any
 MODEL = "smollm2-135m"
 SETTINGS: dict[str, Any] = {
     "method": "lora",
-    "num_train_epochs": 1.5,
+    "num_train_epochs": 2,
     "learning_rate": 1.5e-3,
     "per_device_train_batch_size": 4,
     "gradient_accumulation_steps": 1,

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _FLOAT = 4
 _SPREAD = 0.25  # of what is not counted exactly, to both sides
 _EFFICIENCY = 0.6  # share of the matmul peak that training reaches
+_STEP_SECONDS, _BLOCK_SECONDS = 0.05, 0.004  # of a step, beside its products: bookkeeping, optimizer, small operations
 _SAMPLE_ROWS = 200  # rows tokenised to know lengths
 
 
@@ -86,6 +87,8 @@ def estimate_from(model: Model, config: TrainConfig, rendered: Sequence[Rendered
         else f"needs about {expected:.1f} GB, {available:.1f} GB are there"
     )
     seconds = _seconds(model, shapes, steps * step_rows * computed, full=spec.changes_base_weights)
+    if seconds is not None:
+        seconds += steps * (_STEP_SECONDS + _BLOCK_SECONDS * shapes["layers"])
     return Estimate(lines, expected - uncertain, expected, expected + uncertain, available, seconds, fits, reason)
 
 

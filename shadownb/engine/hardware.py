@@ -55,7 +55,7 @@ def detect() -> Hardware:
     memory = psutil.virtual_memory()
     cores = psutil.cpu_count(logical=False) or os.cpu_count() or 1
     cpu = Device(
-        "cpu", f"{_cpu_name()} ({cores} cores)", memory.total / 1e9, memory.available / 1e9, True, "always there"
+        "cpu", f"{_cpu_name()} ({cores} cores)", memory.total / 1e9, memory.available / 1e9, True, "works everywhere"
     )
     found = [cpu]
     for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):

@@ -25,11 +25,11 @@ def show_snapshot(run: Any) -> None:
 
 
 def _show_after_wait(run: Any) -> None:
-    """End a ``run.wait()`` with the final picture, unless a panel of this kernel keeps one already."""
-    from .run import shows
+    """End a ``run.wait()`` with the final picture.
 
-    if not shows(run.id):
-        show_snapshot(run)
+    Also where a panel keeps one: after a page reload the front end no longer updates displays from before.
+    """
+    show_snapshot(run)
 
 
 def display_run(run: Any) -> None:

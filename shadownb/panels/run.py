@@ -9,7 +9,6 @@ the widget, and a static snapshot that is still there when the kernel is gone.
 from __future__ import annotations
 
 import json
-import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -63,7 +62,6 @@ class RunPanel(Panel):
         self._feed.begin(state)
         super().__init__(about=_about(run), code=_code(run.id), **self._values(state))
         self._unsubscribe = run.subscribe(self._on_state)
-        _live.add(self)
 
     @property
     def run(self) -> Any:
@@ -172,14 +170,6 @@ class RunPanel(Panel):
     def __repr__(self) -> str:
         status = self._run.status
         return f"RunPanel({self._run.id}: {STATUS_WORDS.get(status, status)})"
-
-
-_live: weakref.WeakSet[RunPanel] = weakref.WeakSet()
-
-
-def shows(run_id: str) -> bool:
-    """Return whether a displayed panel of this kernel shows a run, with its own static snapshot."""
-    return any(panel.run.id == run_id and panel._displays for panel in _live)
 
 
 def _about(run: Any) -> dict[str, Any]:
