@@ -10,12 +10,14 @@ import sys
 import time
 from typing import Any
 
-# Measured for the shipped task on two cores; see notebooks/00_quickstart.ipynb for the same settings in a notebook.
+# Chosen for at most three minutes of training on two cores; notebooks/00_quickstart.ipynb has the same settings. The rate
+# is high because the run is short: at 1.5e-3, linear, 83 % of the held-out rows come out right instead of over 90 %.
 MODEL = "smollm2-135m"
 SETTINGS: dict[str, Any] = {
     "method": "lora",
-    "num_train_epochs": 2,
-    "learning_rate": 1.5e-3,
+    "max_steps": 110,
+    "learning_rate": 3e-3,
+    "lr_scheduler_type": "cosine",
     "per_device_train_batch_size": 4,
     "gradient_accumulation_steps": 1,
 }
