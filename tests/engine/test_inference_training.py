@@ -93,6 +93,8 @@ def test_chat_during_training_gets_its_turn(tuned: TransformersGenerator) -> Non
     steps: list[float] = []
     optimizer = torch.optim.SGD([p for p in tuned.model.parameters() if p.requires_grad], lr=1e-3)
     ids = torch.tensor([PROMPTS[1]])
+    trained = next(p for p in tuned.model.parameters() if p.requires_grad)
+    before = trained.detach().clone()
     failure: list[BaseException] = []
 
     def train() -> None:
@@ -119,7 +121,8 @@ def test_chat_during_training_gets_its_turn(tuned: TransformersGenerator) -> Non
     assert not failure
     assert len(texts) == 1, "training changed the base's answers"
     assert len(steps) > 5
-    assert steps[-1] < steps[0]
+    # Half of the adapter's inputs drop out, so the loss of a few steps is noise; that the steps trained is not.
+    assert not torch.equal(trained, before)
     assert tuned.gate.yielded_seconds > 0
 
 
