@@ -85,7 +85,7 @@ def in_process(name: str, options: argparse.Namespace) -> dict[str, Any]:
 
 def run_contender(name: str, steps: int, rows_file: str | None) -> dict[str, Any]:
     import shadownb as snb
-    from shadownb.engine.backends.torch import surface
+    from shadownb.engine.backends.torch import surfaces
     from shadownb.engine.backends.torch.batches import StepSampler
     from shadownb.engine.config import TrainConfig
 
@@ -111,14 +111,18 @@ def run_contender(name: str, steps: int, rows_file: str | None) -> dict[str, Any
     }
     if name == "shadownb":
         return {**facts, **train_ours(model, dataset, config, [[rows[i] for i in step] for step in order])}
-    module = surface.prepare(model.module, config, base_name="base")
+    module = surfaces.prepare(model.module, None, config, surfaces.Start("base")).module
     return {**facts, **train_trl(module, model.tokenizer, seen, steps, checkpointing="defaults" in name)}
 
 
 def train_ours(model: Any, dataset: Any, config: Any, steps: list[list[Any]]) -> dict[str, Any]:
     from shadownb.engine.backends.torch.pieces import pack, split
 
-    computed = sum(pack(g, share=True).input_ids.shape[1] for step in steps for g in split(step, 2048, share=True))
+    computed = sum(
+        pack([step[number] for number in group], share=True).input_ids.shape[1]
+        for step in steps
+        for group in split([(row,) for row in step], 2048, share=True)
+    )
     with tempfile.TemporaryDirectory() as home:
         os.environ["SHADOWNB_HOME"] = home
         options = {k: v for k, v in config.changed.items() if k != "method"}

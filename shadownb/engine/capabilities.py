@@ -9,23 +9,30 @@ from shadownb.engine import methods
 from shadownb.engine.config import TrainConfig
 from shadownb.errors import ConfigError
 
-# What the torch trainer does with every supervised method, apart from the options a method's own spec lists.
+# What the torch trainer does with every method, apart from the options a method's own spec lists.
 TORCH_FIELDS = frozenset(
     {
         "method", "learning_rate", "num_train_epochs", "max_steps", "lr_scheduler_type", "warmup_steps", "warmup_ratio",
         "weight_decay", "max_grad_norm", "optim", "per_device_train_batch_size", "gradient_accumulation_steps",
-        "max_tokens_per_forward", "max_seq_length", "packing", "loss_on", "train_on_completions", "seed", "logging_steps",
-        "eval_steps", "sample_prompts", "sample_max_new_tokens", "early_stopping_patience", "early_stopping_threshold",
+        "max_tokens_per_forward", "max_seq_length", "seed", "logging_steps", "eval_steps",
+        "sample_prompts", "sample_max_new_tokens", "early_stopping_patience", "early_stopping_threshold",
         "save_steps", "save_total_limit", "load_best_model_at_end", "resume_from_checkpoint", "gradient_checkpointing",
         "executor", "report_to",
     }
 )  # fmt: skip
 
+# What it does beyond that by the objective: which tokens are trained is a choice only where rows are imitated.
+OBJECTIVE_FIELDS = {
+    "sft": frozenset({"packing", "loss_on", "train_on_completions"}),
+    "dpo": frozenset[str](),
+    "kto": frozenset[str](),
+}
+
 
 def supported_fields(method: str, backend: str = "torch") -> dict[str, str | None]:
     """Return, for every option, None where the method honours it, else the reason why not."""
     spec = methods.get(method)
-    honoured = TORCH_FIELDS | set(spec.fields)
+    honoured = TORCH_FIELDS | OBJECTIVE_FIELDS[spec.objective] | set(spec.fields)
     return {
         name: None if name in honoured else f"{method} on {backend} does not use it{_used_by(name)}"
         for name in TrainConfig.model_fields

@@ -124,8 +124,23 @@ class TrainConfig(BaseModel):
         "all", "Layers that get an adapter: all, attention, mlp, or layer names.", "adapter", advanced=True
     )
     use_rslora: bool = _field(False, "Rank-stabilised scale: lora_alpha / sqrt(lora_r).", "adapter", advanced=True)
+    init_lora_weights: Literal["default", "pissa", "loftq"] = _field(
+        "default",
+        "How LoRA starts: as nothing, from the base's principal directions (pissa), or from what 4 bits lost (loftq).",
+        "adapter",
+        advanced=True,
+    )
+    train_embeddings: bool = _field(
+        False, "Train the input and output embeddings as well (new words, new scripts).", "adapter", advanced=True
+    )
     num_virtual_tokens: int = _field(
         16, "Length of the learned prompt (prompt, ptuning).", "adapter", ge=1, unit="tokens"
+    )
+    prompt_tuning_init_text: str = _field(
+        "",
+        "Text whose embeddings the learned prompt starts from; empty takes frequent tokens of the training answers.",
+        "adapter",
+        advanced=True,
     )
     loss_on: Literal["assistant", "last", "all"] = _field(
         "assistant", "Tokens that are trained: every assistant turn, the last one, or all.", "data"
@@ -134,7 +149,12 @@ class TrainConfig(BaseModel):
         None, "Older name: true is loss_on=assistant, false is loss_on=all.", "data", advanced=True
     )
     seed: int = _field(3407, "Seeds adapter initialisation, data order and dropout.", "runtime", advanced=True, ge=0)
-    beta: float = _field(0.1, "Strength of the pull towards the reference model (dpo, grpo).", "preference", ge=0)
+    beta: float = _field(0.1, "Strength of the pull towards the reference model (dpo, kto, grpo).", "preference", gt=0)
+    dpo_loss: Literal["sigmoid", "hinge", "ipo"] = _field(
+        "sigmoid", "Loss over a pair's margin, as trl's loss_type (dpo).", "preference", advanced=True
+    )
+    desirable_weight: float = _field(1.0, "Weight of answers found good (kto).", "preference", advanced=True, gt=0)
+    undesirable_weight: float = _field(1.0, "Weight of answers found bad (kto).", "preference", advanced=True, gt=0)
     grpo_group_size: int = _field(4, "Completions sampled for each prompt (grpo).", "preference", ge=2)
     grpo_max_completion_length: int = _field(
         256, "Longest sampled completion (grpo).", "preference", ge=1, unit="tokens"
@@ -252,6 +272,15 @@ class TrainConfig(BaseModel):
                     f"but loss_on={values['loss_on']!r} was given as well; give only loss_on"
                 )
             return {**values, "loss_on": meant}
+        return values
+
+    @model_validator(mode="before")
+    @classmethod
+    def _method_defaults(cls, values: Any) -> Any:
+        from shadownb.engine import methods
+
+        if isinstance(values, dict) and methods.known(values.get("method", "lora")):
+            return {**dict(methods.get(values.get("method", "lora")).defaults), **values}
         return values
 
     @model_validator(mode="after")

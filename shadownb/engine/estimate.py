@@ -17,11 +17,12 @@ import psutil
 
 from shadownb.engine import methods
 from shadownb.engine.config import TrainConfig
+from shadownb.engine.rendering.examples import examples
 
 if TYPE_CHECKING:
     from shadownb.engine.data import Dataset
     from shadownb.engine.models import Model
-    from shadownb.engine.rendering import Rendered
+    from shadownb.engine.rendering.examples import Example
 
 _FLOAT = 4
 _SPREAD = 0.25  # of what is not counted exactly, to both sides
@@ -48,20 +49,25 @@ def estimate(model: Model, config: TrainConfig, dataset: Dataset) -> Estimate:
     """Estimate the peak memory and the time of training ``model`` on ``dataset``."""
     sample = dataset.canonical_rows()[:_SAMPLE_ROWS]
     length = config.max_seq_length or model.max_seq_length
-    rendered = [model.renderer.render(row, loss_on=config.loss_on, max_length=length) for row in sample]
-    return estimate_from(model, config, rendered, config.resolved_total_steps(len(dataset)))
+    spec = methods.get(config.method)
+    options: Any = {"objective": spec.objective, "loss_on": config.loss_on, "long_rows": spec.long_rows}
+    rendered = [e for row in sample for e in examples(model.renderer, row, max_length=length, **options)]
+    items = round(len(dataset) * len(rendered) / max(1, len(sample)))
+    return estimate_from(model, config, rendered, config.resolved_total_steps(items))
 
 
-def estimate_from(model: Model, config: TrainConfig, rendered: Sequence[Rendered], steps: int) -> Estimate:
-    """Estimate from rendered rows (a sample is enough) and the number of optimizer steps."""
+def estimate_from(model: Model, config: TrainConfig, rendered: Sequence[Example], steps: int) -> Estimate:
+    """Estimate from rendered examples (a sample is enough) and the number of optimizer steps."""
+    from shadownb.engine.backends.torch import surfaces
+
     shapes = _shapes(model)
     spec = methods.get(config.method)
     trained, computed = _row_lengths(config, rendered[:_SAMPLE_ROWS])
     step_rows = config.rows_per_step
     piece = min(config.max_tokens_per_forward, max(computed, computed * step_rows))
     trained_in_piece = piece * min(1.0, trained / max(1.0, computed))
-    weights = sum(p.numel() * p.element_size() for p in model.module.parameters())
-    trainable = shapes["parameters"] if spec.changes_base_weights else _lora_parameters(model, config)
+    weights = sum(p.numel() * p.element_size() for p in model.weights.base_parameters().values())
+    trainable = surfaces.count(model.module, model.carried, config)
     here = 0.0 if model.device.type == "cuda" else max(0.0, psutil.Process().memory_info().rss - weights)
     checkpointing = config.gradient_checkpointing == "on"
     activations = piece * _activation_floats(shapes, config, checkpointing) * _FLOAT
@@ -113,29 +119,19 @@ def _activation_floats(shapes: dict[str, int], config: TrainConfig, checkpointin
     return shapes["layers"] * block
 
 
-def _lora_parameters(model: Model, config: TrainConfig) -> int:
-    import torch
-
-    if hasattr(model.module, "peft_config"):
-        return sum(p.numel() for n, p in model.module.named_parameters() if "lora_" in n)
-    wanted = config.resolved_target_modules()
-    total = 0
-    for name, child in model.module.named_modules():
-        leaf = name.rsplit(".", 1)[-1]
-        if isinstance(child, torch.nn.Linear) and leaf != "lm_head" and (wanted == "all-linear" or leaf in wanted):
-            total += config.lora_r * (child.in_features + child.out_features)
-    return total
-
-
-def _row_lengths(config: TrainConfig, rendered: Sequence[Rendered]) -> tuple[float, float]:
-    """Return mean (trained tokens, tokens computed when a common start stands once a step) of a row."""
+def _row_lengths(config: TrainConfig, rendered: Sequence[Example]) -> tuple[float, float]:
+    """Return mean (trained tokens, tokens computed when a common start stands once a step) of an example."""
     from shadownb.engine.backends.torch.pieces import common_start
 
     count = max(1, len(rendered))
-    tokens = sum(len(row.input_ids) for row in rendered) / count
-    trained = sum(row.trained_tokens for row in rendered) / count
-    shared = common_start(rendered) if config.lora_dropout == 0 else 0
-    return trained, tokens - shared * (1 - 1 / config.rows_per_step)
+    rows = [row for example in rendered for row in example.rows]
+    tokens = sum(len(row.input_ids) for row in rows) / count
+    trained = sum(row.trained_tokens for row in rows) / count
+    if config.lora_dropout > 0:
+        return trained, tokens
+    within = sum((len(e.rows) - 1) * common_start(e.rows) for e in rendered) / count  # the prompt of a pair
+    shared = common_start([example.rows[0] for example in rendered])
+    return trained, tokens - within - shared * (1 - 1 / config.rows_per_step)
 
 
 def _seconds(model: Model, shapes: dict[str, int], tokens: float, *, full: bool) -> float | None:

@@ -17,7 +17,8 @@ import torch
 
 import shadownb as snb
 from shadownb import errors
-from shadownb.engine.backends.torch import surface
+from shadownb.engine.backends.torch import surfaces
+from shadownb.engine.backends.torch.surfaces.lora import LoraSurface
 from shadownb.engine.backends.torch.trainer import EngineTrainer
 from shadownb.engine.runs import checkpoints
 from shadownb.engine.runs import journal as journal_module
@@ -34,7 +35,7 @@ FAST: dict[str, Any] = {
 
 def weights(model: Any) -> str:
     """A digest of every weight of the model."""
-    return surface.digest(dict(model.module.named_parameters()))
+    return surfaces.digest(dict(model.module.named_parameters()))
 
 
 def check_fine(model: Any, rows: list[Any], **options: Any) -> None:
@@ -500,16 +501,16 @@ def test_a_really_full_disk_during_a_checkpoint(
 def test_a_full_disk_during_a_checkpoint(
     tiny: Any, rows: list[Any], monkeypatch: pytest.MonkeyPatch, error: OSError
 ) -> None:
-    save = surface.save
+    save = LoraSurface.save
     calls: list[Path] = []
 
-    def full_at_the_second(module: Any, folder: Path) -> None:
+    def full_at_the_second(self: Any, folder: Path) -> None:
         calls.append(folder)
-        save(module, folder)
+        save(self, folder)
         if len(calls) == 2:
             raise error
 
-    monkeypatch.setattr(surface, "save", full_at_the_second)
+    monkeypatch.setattr(LoraSurface, "save", full_at_the_second)
     run = tiny.finetune(rows, background=False, max_steps=4, save_steps=1, save_total_limit=10, **FAST)
     assert run.status == "succeeded"
     assert [w["code"] for w in run.state.warnings] == ["disk-full"]
@@ -523,12 +524,12 @@ def test_a_disk_that_is_full_at_the_end_fails_and_resumes(
     straight = tiny.finetune(rows, background=False, max_steps=3, **FAST)
     expected = straight.checkpoint_at().manifest["trained_sha256"]
     model = snb.load(tiny.source, max_seq_length=256)
-    save = surface.save
+    save = LoraSurface.save
     with monkeypatch.context() as patch:
         patch.setattr(
-            surface,
+            LoraSurface,
             "save",
-            lambda module, folder: save(module, folder) if "000001" in folder.name else raising(OSError(28, "full"))(),
+            lambda self, folder: save(self, folder) if "000001" in folder.name else raising(OSError(28, "full"))(),
         )
         run = model.finetune(rows, background=True, max_steps=3, save_steps=1, **FAST)
         run.wait(timeout=60)
@@ -596,7 +597,7 @@ def fails_at(step: int, failure: Callable[[Any], None]) -> Callable[..., Any]:
 
 def poison(trainer: Any) -> None:
     with torch.no_grad():
-        next(iter(surface.trainable(trainer.model).values())).fill_(float("nan"))
+        next(iter(surfaces.trainable(trainer.model).values())).fill_(float("nan"))
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])
@@ -619,7 +620,7 @@ def test_a_loss_that_becomes_nan(tiny: Any, rows: list[Any], monkeypatch: pytest
         json.loads(line, parse_constant=lambda name: pytest.fail(f"{name} in the journal"))
     check_checkpoints(run, [2])
     assert model.trained == (run.id, 2)
-    trained = surface.digest({n: p for n, p in model.module.named_parameters() if method == "full" or "lora_" in n})
+    trained = surfaces.digest({n: p for n, p in model.module.named_parameters() if method == "full" or "lora_" in n})
     assert trained == run.checkpoint_at(2).manifest["trained_sha256"]
     assert all(torch.isfinite(p).all() for p in model.module.parameters())
     run = snb.runs.load(run.id)

@@ -19,7 +19,8 @@ from shadownb.engine.config import TrainConfig, config_fields
 from shadownb.engine.runs import Run
 
 LORA = methods.get("lora")
-HONOURED = capabilities.TORCH_FIELDS | set(LORA.fields)
+LORA_FIELDS = capabilities.TORCH_FIELDS | capabilities.OBJECTIVE_FIELDS["sft"] | set(LORA.fields)
+HONOURED = {name for row in capabilities.table().values() for name, honoured in row.items() if honoured}
 
 # -- the table ----------------------------------------------------------------------------------------------------------
 
@@ -29,7 +30,7 @@ def test_the_table_has_every_method_and_every_option() -> None:
     assert set(table) == {spec.name for spec in methods.available()}
     for row in table.values():
         assert set(row) == set(TrainConfig.model_fields)
-    assert {name for name, honoured in table["lora"].items() if honoured} == HONOURED
+    assert {name for name, honoured in table["lora"].items() if honoured} == LORA_FIELDS
 
 
 def test_a_method_that_is_registered_gets_its_column() -> None:
@@ -40,7 +41,7 @@ def test_a_method_that_is_registered_gets_its_column() -> None:
         assert row["beta"]
         assert not row["lora_alpha"]
         capabilities.check(TrainConfig(method="narrow", beta=0.5))
-        with pytest.raises(errors.ConfigError, match=r"lora_alpha=7 has no effect: narrow .*lora, qlora"):
+        with pytest.raises(errors.ConfigError, match=r"lora_alpha=7 has no effect: narrow .*lora, qlora, dora"):
             capabilities.check(TrainConfig(method="narrow", lora_alpha=7))
         assert "narrow" in str(capabilities.supported_fields("lora")["beta"]), "who uses it is said"
     finally:
@@ -51,10 +52,24 @@ def test_a_method_that_is_registered_gets_its_column() -> None:
 def other_value(name: str) -> Any:
     """A valid value of an option that is not its default."""
     option = next(option for option in config_fields() if option.name == name)
+    if name in OTHER:
+        return OTHER[name]
     if option.kind == "float":
         return option.default / 2
+    if option.kind == "bool":
+        return not option.default
+    if option.kind == "choice":
+        return option.choices[-1]
     assert option.kind == "int", f"say what {name} can be set to"
     return option.default + 1
+
+
+OTHER: dict[str, Any] = {
+    "target_modules": "mlp",
+    "lora_dropout": 0.5,
+    "train_on_completions": True,
+    "prompt_tuning_init_text": "Count.",
+}
 
 
 UNSUPPORTED = [
@@ -67,14 +82,7 @@ UNSUPPORTED = [
 
 @pytest.mark.parametrize(("method", "name"), UNSUPPORTED)
 def test_an_option_without_effect_is_refused_by_name(method: str, name: str) -> None:
-    if name == "target_modules":
-        value: Any = "mlp"
-    elif name == "use_rslora":
-        value = True
-    elif name == "lora_dropout":
-        value = 0.5
-    else:
-        value = other_value(name)
+    value = other_value(name)
     with pytest.raises(errors.ConfigError, match=f"{name}=.* has no effect: {method}"):
         capabilities.check(TrainConfig(method=method, **{name: value}))
     capabilities.check(TrainConfig(method=method, **{name: TrainConfig.model_fields[name].default}))
@@ -95,6 +103,7 @@ HELD_OUT = [
     {"messages": [{"role": "user", "content": "Count."}, {"role": "assistant", "content": f"number{n}"}]}
     for n in range(2)
 ]
+PAIRS = [{"prompt": f"Count to {n}.", "chosen": f"1 to {n}", "rejected": f"No, not to {n}."} for n in range(8)]
 BASE: dict[str, Any] = {
     "max_steps": 4,
     "per_device_train_batch_size": 2,
@@ -180,7 +189,9 @@ def train(folder: Path, **options: Any) -> Seen:
         # Inside the block and before the pass: what is computed again is computed only as far as it is needed.
         model.module.get_decoder().layers[0].self_attn.register_forward_pre_hook(count)
         Tracker.told = []
-        run = model.finetune(ROWS, background=False, eval_dataset=HELD_OUT, **merged)
+        pairs = methods.get(merged.get("method", "lora")).objective != "sft"
+        data, held_out = (PAIRS, PAIRS[:2]) if pairs else (ROWS, HELD_OUT)
+        run = model.finetune(data, background=False, eval_dataset=held_out, **merged)
         assert model.trained is not None
         _seen[key] = Seen(run, model.trained, passes, Tracker.told)
     return _seen[key]
@@ -244,6 +255,14 @@ CASES: dict[str, Case] = {
     "lora_dropout": Case(0.5, lambda seen: seen.run.losses()[1:]),
     "target_modules": Case("attention", record("trainable_parameters")),
     "use_rslora": Case(True, lambda seen: seen.column("grad_norm")[0]),
+    "init_lora_weights": Case("pissa", lambda seen: seen.column("grad_norm")[0]),
+    "train_embeddings": Case(True, record("trainable_parameters")),
+    "num_virtual_tokens": Case(3, record("trainable_parameters"), 3 * 64, {"method": "prompt"}),
+    "prompt_tuning_init_text": Case("Count.", lambda seen: seen.column("loss")[0], beside={"method": "prompt"}),
+    "beta": Case(0.5, lambda seen: seen.column("grad_norm")[0], beside={"method": "dpo"}),
+    "dpo_loss": Case("hinge", lambda seen: seen.column("loss")[0], 1.0, {"method": "dpo"}),
+    "desirable_weight": Case(3.0, lambda seen: seen.run.losses(), beside={"method": "kto"}),
+    "undesirable_weight": Case(3.0, lambda seen: seen.run.losses(), beside={"method": "kto"}),
 }  # fmt: skip
 
 

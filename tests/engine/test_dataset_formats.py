@@ -215,4 +215,13 @@ def test_a_given_format_is_used_and_an_unknown_one_is_refused():
     assert one(row, format="text") == ("text", {"text": "t"})
     with pytest.raises(DataError, match="Did you mean 'chat'"):
         Dataset.from_list([row], format="chats")
-    assert set(FORMATS) == {"chat", "sharegpt", "preference", "instruction", "text", "prompt_completion", "raw"}
+    assert set(FORMATS) == {
+        "chat",
+        "sharegpt",
+        "preference",
+        "instruction",
+        "text",
+        "prompt_completion",
+        "raw",
+        "unpaired_preference",
+    }

@@ -14,7 +14,7 @@ import torch
 import shadownb as snb
 from shadownb import errors
 from shadownb.engine import hardware
-from shadownb.engine.backends.torch import surface
+from shadownb.engine.backends.torch import surfaces
 from shadownb.engine.data import Dataset
 from shadownb.engine.estimate import as_dict, estimate
 from shadownb.engine.inference.weights import borrowed
@@ -42,7 +42,7 @@ def logits(model: Any, use: str = "tuned") -> torch.Tensor:
     """The logits over a fixed text as the model, or its base, computes them; shape (T, vocabulary)."""
     ids = torch.tensor([model.tokenizer("Colour number 7? Please.").input_ids])
     generator = model._generator_for(use)
-    with generator.gate.inference(), torch.no_grad(), borrowed(generator.model, model._side(use)):
+    with generator.gate.inference(), torch.no_grad(), borrowed(generator.model, "base" if use == "base" else "tuned"):
         return generator.model(input_ids=ids).logits[0].clone()
 
 
@@ -358,7 +358,7 @@ def test_weights_and_trained_parameters_are_counted_exactly(
     assert found.seconds > 0
     assert set(as_dict(found)) == {"lines", "low_gb", "expected_gb", "high_gb", "seconds"}
     tiny.finetune(rows, **{**FAST, "max_steps": 1}, **options)
-    trainable = sum(p.numel() for p in surface.trainable(tiny.module).values())
+    trainable = sum(p.numel() for p in surfaces.trainable(tiny.module).values())
     counted = lines["gradients" if options["method"] == "full" else "trained weights"]
     assert counted * 1e9 == pytest.approx(4 * trainable)
     again = dict(estimate(tiny, snb.TrainConfig(method=options["method"]), data).lines)

@@ -9,16 +9,15 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from shadownb.engine.backends.torch import attention, batches, pieces, surface
+from shadownb.engine.backends.torch import attention, batches, pieces, surfaces
 from shadownb.engine.config import TrainConfig
 from shadownb.engine.rendering import Rendered
 
 
 @pytest.fixture(scope="module")
 def adapted(tiny_model_dir: Path) -> Any:
-    module = surface.prepare(
-        AutoModelForCausalLM.from_pretrained(tiny_model_dir), TrainConfig(lora_r=4), base_name="tiny"
-    )
+    base = AutoModelForCausalLM.from_pretrained(tiny_model_dir)
+    module = surfaces.prepare(base, None, TrainConfig(lora_r=4), surfaces.Start("tiny")).module
     draw = torch.Generator().manual_seed(1)
     for name, parameter in module.named_parameters():
         if "lora_B" in name:
@@ -56,8 +55,8 @@ def packed(module: Any, rows: list[Rendered], *, share: bool, limit: int) -> tup
     module.zero_grad()
     base = module.get_base_model()
     total, computed = 0.0, 0
-    for group in pieces.split(rows, limit, share=share):
-        piece = pieces.pack(group, share=share)
+    for group in pieces.split([(row,) for row in rows], limit, share=share):
+        piece = pieces.pack([rows[number] for number in group], share=share)
         computed += piece.input_ids.shape[1]
         with attention.piece_layout(base, piece, attention.choose_packing(base)) as layout:
             logits = module(
@@ -92,6 +91,33 @@ def test_shared_start_is_computed_once(adapted: Any) -> None:
     together = sum(len(row.input_ids) for row in rows)
     assert packed(adapted, rows, share=False, limit=4096)[2] == together
     assert packed(adapted, rows, share=True, limit=4096)[2] == together - 5 * 24
+
+
+def test_rows_that_branch_share_every_common_part(adapted: Any) -> None:
+    """A system prompt for all, two questions, two answers to each: seven segments, each part computed once."""
+    system, answer = list(range(100, 120)), [2]
+    questions = [list(range(200, 230)), list(range(300, 330))]
+    rows = [
+        Rendered([*system, *question, 40 + n, 50 + n, *answer], [-100] * 51 + [50 + n, *answer])
+        for question in questions
+        for n in range(2)
+    ]
+    piece = pieces.pack(rows, share=True)
+    assert piece.input_ids.shape[1] == 20 + 2 * 30 + 4 * 3
+    assert len(piece.segments) == 7
+    assert sorted(piece.owners.tolist()) == [0, 0, 1, 1, 2, 2, 3, 3]
+    loss, gradients = plain(adapted, rows)
+    got, got_gradients, _ = packed(adapted, rows, share=True, limit=4096)
+    assert got == pytest.approx(loss, rel=1e-5)
+    for name, gradient in gradients.items():
+        assert (got_gradients[name] - gradient).norm() / gradient.norm().clamp_min(1e-6) < 1e-4, name
+
+
+def test_rows_of_a_bundle_stay_in_one_piece() -> None:
+    bundles = [tuple(Rendered([n] * 30, [-100] * 29 + [n]) for _ in range(2)) for n in range(1, 6)]
+    groups = pieces.split(bundles, 100, share=False)
+    assert sorted(number for group in groups for number in group) == list(range(5))
+    assert all(len(group) == 1 for group in groups), "two bundles of 60 tokens do not fit into 100"
 
 
 def test_rows_do_not_see_each_other(adapted: Any) -> None:

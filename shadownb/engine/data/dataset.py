@@ -162,13 +162,34 @@ class Dataset(Sources):
         return token_statistics(_renderer(model), self.canonical_rows(), loss_on=loss_on, max_length=limit)
 
     def inspect(
-        self, model: Any, row: int = 0, *, loss_on: LossOn = "assistant", max_length: int | None = None
+        self,
+        model: Any,
+        row: int = 0,
+        *,
+        method: str | None = None,
+        loss_on: LossOn = "assistant",
+        max_length: int | None = None,
     ) -> Inspection:
-        """Return the exact tokens the model (or tokenizer) sees for a row, and which of them are trained."""
+        """Return the exact tokens the model (or tokenizer) sees for a row, and which of them are trained.
+
+        Parameters
+        ----------
+        method
+            The training method; None takes what the row's shape suggests.
+        """
+        from shadownb.engine import methods
         from shadownb.engine.rendering import inspect_row
 
-        limit = max_length if max_length is not None else getattr(model, "max_seq_length", None)
-        return inspect_row(_renderer(model), self.canonical_row(row), loss_on=loss_on, max_length=limit, number=row)
+        spec = methods.get(method) if method is not None else None
+        return inspect_row(
+            _renderer(model),
+            self.canonical_row(row),
+            objective=spec.objective if spec is not None else None,
+            long_rows=spec.long_rows if spec is not None else "cut",
+            loss_on=loss_on,
+            max_length=max_length if max_length is not None else getattr(model, "max_seq_length", None),
+            number=row,
+        )
 
     # -- out -----------------------------------------------------------------------------------------------------
 

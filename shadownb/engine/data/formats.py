@@ -1,7 +1,8 @@
 """The row formats: how a row is recognised and how it becomes the canonical form that everything else reads.
 
-A canonical row is ``{"messages": [...], "tools"?: [...], "train_from"?: int}``, ``{"text": str}``, or
-``{"prompt": [...], "chosen": [...], "rejected": [...], "tools"?: [...]}`` with lists of canonical messages.
+A canonical row is ``{"messages": [...], "tools"?: [...], "train_from"?: int}``, ``{"text": str}``,
+``{"prompt": [...], "chosen": [...], "rejected": [...], "tools"?: [...]}``, or ``{"prompt": [...], "completion": [...],
+"label": bool, "tools"?: [...]}`` with lists of canonical messages.
 ``train_from`` is the index of the first message that may be trained: a prompt/completion row trains its completion.
 """
 
@@ -21,6 +22,8 @@ RESPONSE_COLUMNS = ("output", "answer", "response", "completion", "target")
 
 def detect_row(row: Row) -> str:
     """Return the format that the columns of one row show; ``raw`` where none is known."""
+    if _verdict(row.get("label")) is not None and ("completion" in row or "messages" in row):
+        return "unpaired_preference"
     if row.get("messages") is not None:
         return "chat"
     if row.get("conversations") is not None:
@@ -143,6 +146,32 @@ def _preference(row: Row) -> Row:
     return _with_tools(row, {"prompt": prompt, "chosen": chosen, "rejected": rejected})
 
 
+def _unpaired(row: Row) -> Row:
+    verdict = _verdict(row.get("label"))
+    if verdict is None:
+        raise RowProblem(f"label is {row.get('label')!r}, not true or false")
+    if row.get("completion") is None and row.get("messages") is not None:
+        messages = canonical_messages(row["messages"])
+        last = next((n for n in range(len(messages) - 1, -1, -1) if messages[n]["role"] == "user"), None)
+        prompt, completion = ([], messages) if last is None else (messages[: last + 1], messages[last + 1 :])
+    else:
+        column = next((name for name in PROMPT_COLUMNS if row.get(name) is not None), None)
+        prompt = _side(row, column, "user") if column else []
+        completion = _side(row, "completion", "assistant")
+    if not prompt:
+        raise RowProblem(f"no prompt: neither a column ({', '.join(PROMPT_COLUMNS)}) nor a user message")
+    if not any(message["role"] == "assistant" for message in completion):
+        raise RowProblem("completion has no assistant message, so there is nothing to train")
+    return _with_tools(row, {"prompt": prompt, "completion": completion, "label": verdict})
+
+
+def _verdict(value: Any) -> bool | None:
+    """Return a label as true or false; None where it is neither."""
+    if isinstance(value, str):
+        return {"true": True, "false": False}.get(value.strip().lower())
+    return bool(value) if isinstance(value, bool | int | float) and value in (0, 1) else None
+
+
 def _side(row: Row, column: str, role: str) -> list[Row]:
     value = row.get(column)
     if isinstance(value, dict):
@@ -160,6 +189,7 @@ CANONICAL: dict[str, Callable[[Row], Row]] = {
     "chat": _chat,
     "sharegpt": _sharegpt,
     "preference": _preference,
+    "unpaired_preference": _unpaired,
     "instruction": _instruction,
     "text": _text_row,
     "prompt_completion": _prompt_completion,

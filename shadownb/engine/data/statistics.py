@@ -85,13 +85,15 @@ def token_statistics(
     renderer: Renderer, rows: list[dict[str, Any]], *, loss_on: LossOn = "assistant", max_length: int | None = None
 ) -> TokenStatistics:
     """Return the statistics of canonical rows. A preference row counts as its two conversations."""
+    from shadownb.engine.rendering.examples import examples
+
     lengths: list[int] = []
     trained = over = untrained = 0
     for row in rows:
         length = taught = 0
         cut = False
-        for part in _parts(row):
-            for sequence in renderer.render_all(part, loss_on=loss_on, max_length=max_length):
+        for example in examples(renderer, row, loss_on=loss_on, max_length=max_length):
+            for sequence in example.rows:
                 length += len(sequence.input_ids) + sequence.truncated_tokens
                 taught += sequence.trained_tokens
                 cut = cut or sequence.truncated_tokens > 0
@@ -115,13 +117,3 @@ def token_statistics(
         over_max_length=over,
         untrained_rows=untrained,
     )
-
-
-def _parts(row: dict[str, Any]) -> list[dict[str, Any]]:
-    if "chosen" not in row:
-        return [row]
-    extra = {"tools": row["tools"]} if "tools" in row else {}
-    return [
-        {"messages": row["prompt"] + row[side], "train_from": len(row["prompt"]), **extra}
-        for side in ("chosen", "rejected")
-    ]

@@ -9,7 +9,7 @@ are equally fast, and a buffer that a module makes during generation stays usabl
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,7 +22,7 @@ from shadownb.engine.inference.sampler import ExactConfig, processors
 from shadownb.engine.inference.stream import TokenStream
 from shadownb.engine.inference.text import AnswerText
 from shadownb.engine.inference.types import Completion, Sampling, Use
-from shadownb.engine.inference.weights import borrowed, max_positions
+from shadownb.engine.inference.weights import View, borrowed, max_positions, plain_view
 from shadownb.errors import ModelError, OutOfMemoryError
 
 
@@ -41,6 +41,10 @@ class TransformersGenerator:
         Most prompt and new tokens, padding included, in one batch; bounds the memory of the cache.
     skip_special_tokens
         Whether special tokens other than the stop tokens are left out of the text.
+    view
+        Asked once the weights are held, because what is on them can change while a call waits for its turn.
+    reserved
+        Positions that a learned prompt takes.
     """
 
     def __init__(
@@ -52,6 +56,8 @@ class TransformersGenerator:
         stop_token_ids: Sequence[int],
         max_batch_tokens: int = 8192,
         skip_special_tokens: bool = True,
+        view: Callable[[], View] | None = None,
+        reserved: int = 0,
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
@@ -59,6 +65,8 @@ class TransformersGenerator:
         self.stop_token_ids = frozenset(int(i) for i in stop_token_ids)
         self.max_batch_tokens = max_batch_tokens
         self.skip_special_tokens = skip_special_tokens
+        self._view = view or (lambda: plain_view(self.model))
+        self._reserved = reserved
 
     def generate(
         self,
@@ -90,10 +98,10 @@ class TransformersGenerator:
         seed = _seed(sampling)
         rows = [self._row(number, prompt, sampling) for number, prompt in enumerate(prompts)]
         try:
-            with self.gate.inference(cancelled=stop), self._ready(use):
+            with self.gate.inference(cancelled=stop), self._ready(use) as view:
                 for batch in plan_batches(rows, self.max_batch_tokens):
                     if not stop():
-                        self._run(batch, sampling, seed, None, stop)
+                        self._run(view, batch, sampling, seed, None, stop)
         except WaitCancelled:
             pass
         for row in rows:
@@ -123,8 +131,8 @@ class TransformersGenerator:
                 return closed() or stop()
 
             try:
-                with self.gate.inference(cancelled=cancelled, loan=loan), self._ready(use):
-                    self._run([row], sampling, _seed(sampling), emit, cancelled)
+                with self.gate.inference(cancelled=cancelled, loan=loan), self._ready(use) as view:
+                    self._run(view, [row], sampling, _seed(sampling), emit, cancelled)
             except WaitCancelled:
                 row.cancel()
             return row.completion()
@@ -141,7 +149,7 @@ class TransformersGenerator:
         if not ids:
             raise ModelError(f"Prompt {number} has no tokens.", fix="Give some text or a message.")
         most = max_positions(self.model)
-        room = sampling.max_new_tokens if most is None else most - len(ids)
+        room = sampling.max_new_tokens if most is None else most - len(ids) - self._reserved
         if room < 1:
             raise ModelError(
                 f"Prompt {number} has {len(ids)} tokens, more than the model can take.",
@@ -152,26 +160,40 @@ class TransformersGenerator:
         return Row(number, ids, min(room, sampling.max_new_tokens), text)
 
     @contextmanager
-    def _ready(self, use: Use) -> Iterator[None]:
-        with borrowed(self.model, use), torch.no_grad():
+    def _ready(self, use: Use) -> Iterator[View]:
+        view = self._view().side(use)
+        with borrowed(view.model, use, view.switched_off), torch.no_grad():
             try:
-                yield
+                yield view
             except RuntimeError as error:
                 if any(sign in str(error) for sign in ("out of memory", "can't allocate memory")):
                     raise OutOfMemoryError(
-                        f"Generating ran out of memory on {self.model.device}.",
+                        f"Generating ran out of memory on {view.model.device}.",
                         why=str(error).splitlines()[0],
                         fix="Give fewer or shorter prompts, or a smaller max_new_tokens.",
                     ) from error
                 raise
 
-    def _run(self, rows: list[Row], sampling: Sampling, seed: int, emit: Emit | None, stop: ShouldStop) -> None:
-        device = self.model.device
-        width = max(len(row.prompt) for row in rows)
+    def _run(
+        self, view: View, rows: list[Row], sampling: Sampling, seed: int, emit: Emit | None, stop: ShouldStop
+    ) -> None:
+        device = view.model.device
+        prefix = view.prefix()
+        learned = 0 if prefix is None else prefix.shape[1]
+        width = max(len(row.prompt) for row in rows) + learned
         pad = min(self.stop_token_ids, default=0)
-        padding = [width - len(row.prompt) for row in rows]
-        self.model.generate(
-            input_ids=torch.tensor([[pad] * n + row.prompt for n, row in zip(padding, rows, strict=True)]).to(device),
+        padding = [width - learned - len(row.prompt) for row in rows]
+        ids = torch.tensor([[pad] * (n + learned) + row.prompt for n, row in zip(padding, rows, strict=True)]).to(
+            device
+        )
+        inputs = {"input_ids": ids}
+        if prefix is not None:
+            embeds = view.model.get_input_embeddings()(ids)
+            for number, start in enumerate(padding):
+                embeds[number, start : start + learned] = prefix[0]
+            inputs["inputs_embeds"] = embeds
+        view.model.generate(
+            **inputs,
             attention_mask=torch.tensor([[0] * n + [1] * (width - n) for n in padding]).to(device),
             generation_config=ExactConfig(
                 max_new_tokens=rows[0].limit,

@@ -7,8 +7,9 @@ saved and restored either: putting it back would rewind draws that a cell makes 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.inference.types import Use
@@ -18,11 +19,49 @@ if TYPE_CHECKING:
     import torch
 
 
+@dataclass(frozen=True)
+class View:
+    """How to generate with weights in the state they are in.
+
+    Attributes
+    ----------
+    model
+        Its ``generate`` is called.
+    switched_off
+        Inside this block the base answers.
+    prefix
+        Gives embeddings that stand before every prompt, shape (1, n, hidden), or None.
+    base
+        Gives another module that answers as the base, where switching off cannot bring it back.
+    """
+
+    model: Any
+    switched_off: Callable[[], AbstractContextManager[Any]]
+    prefix: Callable[[], torch.Tensor | None]
+    base: Callable[[], Any] | None = None
+
+    def side(self, use: Use) -> View:
+        """Return the view of one side."""
+        if use == "tuned":
+            return self
+        if self.base is not None:
+            return plain_view(self.base())
+        return View(self.model, self.switched_off, lambda: None)
+
+
+def plain_view(model: Any) -> View:
+    """Return the view of a transformers or peft model as it is; without adapters it is its own base."""
+    off = model.disable_adapter if hasattr(model, "disable_adapter") else nullcontext
+    return View(model, off, lambda: None)
+
+
 @contextmanager
-def borrowed(model: torch.nn.Module, use: Use) -> Iterator[None]:
+def borrowed(
+    model: torch.nn.Module, use: Use, switched_off: Callable[[], AbstractContextManager[Any]] | None = None
+) -> Iterator[None]:
     """Put ``model`` into inference state with the trained or the base weights, and back at the end.
 
-    ``use="base"`` switches adapters off; a model without adapters is its own base.
+    ``use="base"`` enters ``switched_off``, by default peft's; a model without adapters is its own base.
     """
     if use not in ("tuned", "base"):
         raise ConfigError(f"use={use!r} is unknown.", fix="use='tuned' for the trained weights, use='base' without.")
@@ -34,7 +73,8 @@ def borrowed(model: torch.nn.Module, use: Use) -> Iterator[None]:
         model.eval()
         for module in checkpointing:
             module.gradient_checkpointing = False
-        with _adapters_off(model) if use == "base" else nullcontext():
+        off = switched_off or plain_view(model).switched_off
+        with off() if use == "base" else nullcontext():
             yield
     finally:
         for module in checkpointing:
@@ -44,10 +84,6 @@ def borrowed(model: torch.nn.Module, use: Use) -> Iterator[None]:
         for parameter, flag in gradients:
             if parameter.requires_grad is not flag:
                 parameter.requires_grad_(flag)
-
-
-def _adapters_off(model: Any) -> Any:
-    return model.disable_adapter() if hasattr(model, "disable_adapter") else nullcontext()
 
 
 def max_positions(model: Any) -> int | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from shadownb.engine.methods.spec import MethodSpec
 from shadownb.errors import MethodError, did_you_mean
 
-__all__ = ["MethodSpec", "available", "ensure", "get", "register", "unregister"]
+__all__ = ["MethodSpec", "available", "ensure", "get", "known", "register", "unregister"]
 
 _registry: dict[str, MethodSpec] = {}
 
@@ -61,6 +61,12 @@ def get(name: str) -> MethodSpec:
     return _registry[name]
 
 
+def known(name: object) -> bool:
+    """Return whether a method has this name."""
+    _load_builtin()
+    return name in _registry
+
+
 def available() -> tuple[MethodSpec, ...]:
     """Return all methods, in the order a picker shows them."""
     _load_builtin()
@@ -70,7 +76,21 @@ def available() -> tuple[MethodSpec, ...]:
 def _load_builtin() -> None:
     if _registry:
         return
-    from shadownb.engine.methods import full, lora, qlora
+    from shadownb.engine.methods import (
+        adapter,
+        bitfit,
+        cpt,
+        dora,
+        dpo,
+        full,
+        kto,
+        lora,
+        miss,
+        prompt,
+        ptuning,
+        qlora,
+        shira,
+    )
 
-    for module in (lora, qlora, full):
+    for module in (lora, qlora, dora, miss, shira, adapter, full, bitfit, prompt, ptuning, cpt, dpo, kto):
         _registry[module.SPEC.name] = module.SPEC

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from shadownb.engine.methods.spec import MethodSpec
 
-FIELDS = ("lora_r", "lora_alpha", "lora_dropout", "target_modules", "use_rslora")
+FIELDS = (
+    "lora_r",
+    "lora_alpha",
+    "lora_dropout",
+    "target_modules",
+    "use_rslora",
+    "init_lora_weights",
+    "train_embeddings",
+)
 
 SPEC = MethodSpec(
     name="lora",
@@ -15,4 +23,5 @@ SPEC = MethodSpec(
     default_learning_rate=5e-4,
     rate_source="about ten times the full fine-tuning rate, more for runs under 100 steps (LoRA Without Regret, 2025)",
     fields=FIELDS,
+    options=(("use_dora", False),),
 )

@@ -11,8 +11,9 @@ if TYPE_CHECKING:
 
 GROUPS: dict[str, str] = {
     "adapter": "Adapters",
-    "full": "Whole model",
+    "full": "The model's own weights",
     "prompt": "Learned prompts",
+    "pretraining": "New knowledge from text",
     "preference": "Preferences",
     "rl": "Reinforcement learning",
     "memory": "Memory",
@@ -28,9 +29,19 @@ class MethodSpec:
     Attributes
     ----------
     surface
-        What is trained: ``lora`` (low-rank adapters) or ``weights`` (the base itself). A model carries one surface.
+        What is trained; a model carries one. ``lora``: low-rank adapters; ``layers``: another peft tuner on the linear
+        layers; ``prompt``: learned embeddings; ``bias``: the biases; ``bottleneck``: networks behind the blocks;
+        ``weights``: the base itself.
     objective
-        Which trainer runs: ``sft`` (next-token loss on the marked tokens).
+        Which loss: ``sft`` (next-token loss on the marked tokens), ``dpo`` (pairs), ``kto`` (answers with a verdict).
+    tuner
+        peft's name of the adapter type, where there are several of a surface.
+    options
+        Values for peft's config, as (name, value).
+    defaults
+        TrainConfig fields that start with another value for this method, as (name, value).
+    long_rows
+        What happens to texts over ``max_seq_length``: ``cut``, or ``split`` into sequences that lose no token.
     quantized_base
         True: needs a quantised base; False: cannot use one; None: either.
     fields
@@ -46,12 +57,15 @@ class MethodSpec:
     data_shape: str
     default_learning_rate: float
     rate_source: str
-    surface: Literal["lora", "weights"] = "lora"
-    objective: Literal["sft"] = "sft"
+    surface: Literal["lora", "layers", "prompt", "bias", "bottleneck", "weights"] = "lora"
+    objective: Literal["sft", "dpo", "kto"] = "sft"
+    tuner: str = "LORA"
+    long_rows: Literal["cut", "split"] = "cut"
     data_formats: tuple[str, ...] = SUPERVISED_FORMATS
     quantized_base: bool | None = None
     fields: tuple[str, ...] = ()
     options: tuple[tuple[str, Any], ...] = ()
+    defaults: tuple[tuple[str, Any], ...] = ()
 
     @property
     def changes_base_weights(self) -> bool:
@@ -89,6 +103,19 @@ class MethodSpec:
                 f"{self.name} changes the base weights, which a {model.quantization} base does not allow; "
                 f'load it with shadownb.load("{model.public_name}")'
             )
+        if model.module is not None:
+            return self._refused_by(model)
+        return None
+
+    def _refused_by(self, model: Model) -> str | None:
+        from shadownb.engine.backends.torch import surfaces
+        from shadownb.engine.config import TrainConfig
+        from shadownb.errors import MethodError
+
+        try:
+            surfaces.check(model.module, model.carried, TrainConfig(method=self.name))
+        except MethodError as error:
+            return "; ".join(part.rstrip(".") for part in (error.what, error.fix) if part)
         return None
 
 

@@ -1,4 +1,4 @@
-"""Identity of a base: the sha256 of its weight files, and its tensors under names that adapters do not change."""
+"""Identity of a base: the sha256 of its weight files."""
 
 from __future__ import annotations
 
@@ -6,13 +6,9 @@ import contextlib
 import hashlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.home import subfolder
 from shadownb.errors import DiskFullError
-
-if TYPE_CHECKING:
-    import torch
 
 
 def weights_hash(source: str) -> str:
@@ -52,14 +48,3 @@ def _weight_files(source: str) -> list[Path]:
             return []
         folder = Path(config).parent
     return sorted(folder.glob("*.safetensors"))
-
-
-def base_tensors(module: Any) -> dict[str, torch.Tensor]:
-    """Return a module's base parameters by the names they have without adapters."""
-    found = {}
-    for name, parameter in module.named_parameters():
-        if "lora_" in name:
-            continue
-        plain = name.removeprefix("base_model.model.").replace(".base_layer.", ".")
-        found[plain] = parameter.detach()
-    return found

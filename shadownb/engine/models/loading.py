@@ -37,13 +37,13 @@ BACKENDS = ("auto", "torch")
 
 @dataclass(frozen=True)
 class Source:
-    """Where weights come from: a folder or a hub id, and an adapter to put on them."""
+    """Where weights come from: a folder or a hub id of the base, and a folder with what was trained on it."""
 
     name: str
     location: str
-    adapter: Path | None = None
+    trained_at: Path | None = None
     trained: tuple[str, int] | None = None  # (run id, step)
-    weights: Path | None = None  # of a fully trained checkpoint; `location` is then its base
+    quantize: Quantize | None = None  # of the base that was trained on
 
 
 def load(
@@ -68,9 +68,10 @@ def load(
     dtype
         ``auto`` (by what the device computes fast), ``float32``, ``bfloat16`` or ``float16``.
     quantize
-        ``"4bit"`` (nf4) or ``"8bit"`` through bitsandbytes, for ``qlora``; None keeps the weights.
+        ``"4bit"`` (nf4) or ``"8bit"`` through bitsandbytes, for ``qlora``; None keeps the weights (of a run's id: loads the
+        base as the run did; ``load(base, adapter=run_id)`` puts the adapter on the unquantised base).
     adapter
-        Folder of a LoRA adapter, or a run's id, to put on the base.
+        Folder of a saved adapter, or a run's id, to put on the base.
     max_seq_length
         Most tokens of a row in training, unless the run's configuration says otherwise.
 
@@ -95,6 +96,8 @@ def load(
     source = resolve(str(name))
     if adapter is not None:
         source = _with_adapter(source, adapter)
+    elif quantize is None:
+        quantize = source.quantize  # a run's result answers as it was trained
 
     from shadownb.engine.models.model import Model
 
@@ -108,10 +111,8 @@ def load(
         max_seq_length=max_seq_length,
         decisions={"device": chosen_device, "dtype": chosen_dtype},
     )
-    if source.adapter is not None:
-        model.attach_adapter(source.adapter, source.trained)
-    elif source.weights is not None:
-        model.load_trained_weights(source.weights, source.trained)
+    if source.trained_at is not None:
+        model.weights.take(source.trained_at, source.trained)
     return model
 
 
@@ -151,14 +152,15 @@ def _local_or_hub(info: ModelInfo) -> str:
 def _folder(path: Path) -> Source:
     if (path / "config.json").is_file():
         return Source(path.name, str(path.resolve()))
-    adapter_config = path / "adapter_config.json"
-    if adapter_config.is_file():
+    description = _adapter_description(path)
+    if description is not None:
         try:
-            base = str(json.loads(adapter_config.read_text(encoding="utf-8"))["base_model_name_or_path"])
+            content = json.loads(description.read_text(encoding="utf-8"))
+            base = str(content.get("base_model_name_or_path") or content["base_model"])
         except (ValueError, KeyError) as error:
-            raise ModelError(f"{adapter_config} does not name its base model ({error}).") from None
+            raise ModelError(f"{description} does not name its base model ({error}).") from None
         found = resolve(base)
-        return Source(found.name, found.location, adapter=path)
+        return Source(found.name, found.location, trained_at=path)
     ggufs = sorted(path.glob("*.gguf"))
     if ggufs:
         return resolve(str(ggufs[0]))
@@ -177,24 +179,27 @@ def _run(run_id: str) -> Source:
     spec = folder.spec["model"]
     checkpoint = result_of(folder)
     base = resolve(spec["source"])
-    trained = (folder.id, checkpoint.step)
-    if (checkpoint.path / "adapter_config.json").is_file():
-        return Source(spec["name"], base.location, adapter=checkpoint.path, trained=trained)
-    return Source(spec["name"], base.location, weights=checkpoint.path, trained=trained)
+    return Source(spec["name"], base.location, checkpoint.path, (folder.id, checkpoint.step), spec.get("quantization"))
 
 
 def _with_adapter(source: Source, adapter: str | Path) -> Source:
     path = Path(adapter).expanduser()
-    if (path / "adapter_config.json").is_file():
-        return Source(source.name, source.location, adapter=path)
+    if _adapter_description(path) is not None:
+        return Source(source.name, source.location, trained_at=path)
     with contextlib.suppress(RunNotFoundError):
         run = _run(str(adapter))
-        if run.adapter is not None:
-            return Source(source.name, source.location, adapter=run.adapter, trained=run.trained)
+        if run.trained_at is not None and _adapter_description(run.trained_at) is not None:
+            return Source(source.name, source.location, run.trained_at, run.trained)
     raise ModelError(
-        f"adapter={str(adapter)!r} is neither a folder with adapter_config.json nor a run with an adapter.",
+        f"adapter={str(adapter)!r} is neither a folder with a saved adapter nor a run with one.",
         fix="Give the folder that model.save(path) wrote, or a run id from shadownb.runs.list().",
     )
+
+
+def _adapter_description(folder: Path) -> Path | None:
+    """Return the file that says what a folder's adapter is and what base it belongs to."""
+    names = ("adapter_config.json", "bitfit_config.json", "bottleneck_config.json")
+    return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
 def load_base(source: Source, *, device: str, dtype: str, quantize: Quantize | None) -> tuple[Any, Any]:
@@ -276,10 +281,6 @@ def load_from(source: Source, spec: dict[str, Any]) -> Model:
         )
     start = spec.get("start")
     if start is not None:
-        folder = Path(start["path"])
-        trained = tuple(start["trained"]) if start.get("trained") else None
-        if (folder / "adapter_config.json").is_file():
-            model.attach_adapter(folder, trained)
-        else:
-            model.load_trained_weights(folder, trained)
+        trained = start.get("trained")
+        model.weights.take(Path(start["path"]), (trained[0], trained[1]) if trained else None)
     return model

@@ -13,16 +13,19 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from shadownb.engine.disk import saving
 from shadownb.engine.inference import Reply, Sampling, WeightsGate
-from shadownb.engine.models.hashing import weights_hash
+from shadownb.engine.models.weights import LoadedWeights
 from shadownb.engine.rendering import Renderer
 from shadownb.errors import BusyError, ConfigError, ExportError, ModelError, did_you_mean
 
 if TYPE_CHECKING:
     import torch
 
+    from shadownb.engine.backends.torch.surfaces import Surface
     from shadownb.engine.data import Dataset
     from shadownb.engine.inference import TextStream
+    from shadownb.engine.models.loading import Quantize
     from shadownb.engine.runs.handle import Run
 
 Use = Literal["tuned", "base"]
@@ -40,11 +43,18 @@ class Model:
         *,
         name: str,
         source: str,
-        quantization: str | None,
+        quantization: Quantize | None,
         max_seq_length: int,
         decisions: dict[str, tuple[Any, str]],
     ) -> None:
-        self.module = module
+        self.weights = LoadedWeights(
+            module,
+            name=name,
+            source=source,
+            device=str(decisions["device"][0]),
+            dtype=str(decisions["dtype"][0]),
+            quantization=quantization,
+        )
         self.tokenizer = tokenizer
         self.renderer = Renderer(tokenizer)
         self.name = name
@@ -52,16 +62,30 @@ class Model:
         self.quantization = quantization
         self.max_seq_length = max_seq_length
         self.decisions = decisions
-        self.trained: tuple[str, int] | None = None
-        self.adapter_folder: Path | None = None  # of an adapter that no run of ours made
-        self.gate = WeightsGate()
-        self._base_hash: str | None = None
-        self._pristine: Any = None  # a second, read-only base, only where training changed the base itself
-        self._base_changed = False
         self._run: Run | None = None
         self._lock = threading.RLock()
 
     # -- facts ------------------------------------------------------------------------------------------------------
+
+    @property
+    def module(self) -> Any:
+        """The torch module, with what it carries; None once unloaded."""
+        return self.weights.module
+
+    @property
+    def carried(self) -> Surface | None:
+        """What was trained, as it is on the module; None for the bare base."""
+        return self.weights.carried
+
+    @property
+    def trained(self) -> tuple[str, int] | None:
+        """(run id, step) of the trained state; None for the base."""
+        return self.weights.trained
+
+    @property
+    def gate(self) -> WeightsGate:
+        """Guards the weights: training holds it for a step, inference takes it in between."""
+        return self.weights.gate
 
     @property
     def device(self) -> torch.device:
@@ -93,19 +117,16 @@ class Model:
     @property
     def base_hash(self) -> str:
         """sha256 over the base's weight files: the same name can give other weights from another source."""
-        if self._base_hash is None:
-            self._base_hash = weights_hash(self.source)
-        return self._base_hash
+        return self.weights.base_hash
 
     @property
     def parameters_total(self) -> int:
         """Number of weights of the base."""
+        import torch
+
         self._require_loaded()
-        return sum(
-            (p.numel() * (2 if p.__class__.__name__ == "Params4bit" else 1))
-            for name, p in self.module.named_parameters()
-            if "lora_" not in name
-        )
+        parameters = self.weights.base_parameters().values()
+        return sum(p.numel() * (2 if p.dtype == torch.uint8 else 1) for p in parameters)  # 4 bits: two in a byte
 
     @property
     def active_run(self) -> Run | None:
@@ -124,10 +145,8 @@ class Model:
 
     @property
     def surface(self) -> str | None:
-        """What is trained on it: ``lora``, ``weights``, or None."""
-        if hasattr(self.module, "peft_config"):
-            return "lora"
-        return "weights" if self._base_changed else None
+        """What is trained on it: ``lora``, ``weights``, ``prompt``, ...; None for the bare base."""
+        return self.carried.kind if self.carried is not None else None
 
     def describe(self) -> dict[str, Any]:
         """Return the facts a run's record keeps."""
@@ -208,8 +227,14 @@ class Model:
         from shadownb.engine.inference.transformers_generator import TransformersGenerator
 
         self._require_loaded()
+        prefix = self.carried.prefix() if self.carried is not None else None
         return TransformersGenerator(
-            self.module, self.tokenizer, self.gate, stop_token_ids=self.renderer.stop_token_ids
+            self.module,
+            self.tokenizer,
+            self.gate,
+            stop_token_ids=self.renderer.stop_token_ids,
+            view=self.weights.view,
+            reserved=0 if prefix is None else prefix.shape[1],
         )
 
     def generate(
@@ -251,7 +276,7 @@ class Model:
         single = bool(messages) and isinstance(messages[0], dict)
         conversations: Iterable[Any] = [messages] if single else messages
         prompts = [self.renderer.render_prompt(list(conversation), tools) for conversation in conversations]
-        completions = self._generator_for(use).generate(prompts, options, use=self._side(use), should_stop=should_stop)
+        completions = self._generator_for(use).generate(prompts, options, use=use, should_stop=should_stop)
         replies = [
             Reply.from_completion(completion, *self.renderer.parse_reply(completion.text)) for completion in completions
         ]
@@ -271,7 +296,7 @@ class Model:
         options = Sampling.from_options(**sampling)
         messages = _turns(prompt, system) if isinstance(prompt, str) else list(prompt)
         ids = self.renderer.render_prompt(messages, tools)
-        stream: TextStream = self._generator_for(use).stream(ids, options, use=self._side(use), should_stop=should_stop)
+        stream: TextStream = self._generator_for(use).stream(ids, options, use=use, should_stop=should_stop)
         return stream
 
     def _generator_for(self, use: str) -> Any:
@@ -280,97 +305,37 @@ class Model:
                 f"use={use!r} is not known.{did_you_mean(use, ('tuned', 'base'))}", fix="'tuned' or 'base'."
             )
         self.catch_up()
-        if use == "base" and (self._base_changed or self._trains_base()):
-            generator = self.generator
-            generator.model = self._base_copy()
-            generator.gate = WeightsGate()
-            return generator
+        if use == "base" and self._replaces_base():
+            from shadownb.engine.inference.transformers_generator import TransformersGenerator
+
+            # A second copy is nobody else's, so it need not wait for the training of the first.
+            stops = self.renderer.stop_token_ids
+            return TransformersGenerator(self.weights.base_copy(), self.tokenizer, WeightsGate(), stop_token_ids=stops)
         return self.generator
 
-    def _side(self, use: str) -> str:
-        return "base" if use == "base" and hasattr(self.module, "peft_config") else "tuned"
-
-    def _trains_base(self) -> bool:
+    def _replaces_base(self) -> bool:
         from shadownb.engine import methods
 
         run = self.active_run
-        return run is not None and methods.get(run.config.method).changes_base_weights
-
-    def _base_copy(self) -> Any:
-        with self._lock:
-            if self._pristine is None:
-                self._pristine = self._load_fresh_base()
-                self._pristine.requires_grad_(False)
-            return self._pristine
-
-    def _load_fresh_base(self) -> Any:
-        from shadownb.engine.models.loading import Source, load_base
-
-        quantize: Any = self.quantization
-        source = Source(self.name, self.source)
-        return load_base(source, device=str(self.device), dtype=self.dtype_name, quantize=quantize)[0]
+        training = run is not None and methods.get(run.config.method).changes_base_weights
+        return training or (self.carried is not None and self.carried.replaces_base)
 
     def verify_base(self) -> tuple[bool, str]:
         """Check that the base is what was loaded: compare every base weight in memory with its file.
 
         Returns (whether all are equal, what was compared). For a trained base, the second copy is what answers as base.
         """
-        import torch
-
-        from shadownb.engine.models.hashing import base_tensors
-
-        if self._base_changed or self._trains_base():
-            self._base_copy()
-            return True, f"training changed the base, so a second copy (sha256 {self.base_hash[:12]}) answers as base"
-        if self.quantization:
-            return True, f"the {self.quantization} base is frozen; it cannot be compared with its 16-bit file"
-        fresh = base_tensors(self._load_fresh_base())
-        with self.gate.inference():
-            mine = base_tensors(self.module)
-            changed = [
-                name for name, tensor in fresh.items() if name not in mine or not torch.equal(mine[name], tensor)
-            ]
-        if changed:
-            return False, f"{len(changed)} of {len(fresh)} base tensors differ from the file, first {changed[0]}"
-        return True, f"all {len(fresh)} base tensors equal the file (sha256 {self.base_hash[:12]})"
+        self._require_loaded()
+        return self.weights.verify_base()
 
     # -- trained state ----------------------------------------------------------------------------------------------
-
-    def attach_adapter(self, folder: Path, trained: tuple[str, int] | None) -> None:
-        """Put a saved adapter on the base, trainable."""
-        from shadownb.engine.backends.torch import surface
-
-        with self.gate.inference():
-            if hasattr(self.module, "peft_config"):
-                surface.load_into(self.module, folder)
-            else:
-                self.module = surface.attach_saved(self.module, folder)
-            self.module.eval()
-        self.trained = trained
-        self.adapter_folder = folder if trained is None else None
-
-    def load_trained_weights(self, folder: Path, trained: tuple[str, int] | None) -> None:
-        """Replace the weights by those of a full fine-tuning."""
-        from shadownb.engine.backends.torch import surface
-
-        with self.gate.inference():
-            surface.load_into(self.module, folder)
-        self._base_changed = True
-        self.trained = trained
-
-    def adopt_module(self, module: Any) -> None:
-        """Take the module that now carries a surface (called by the trainer, which holds the gate)."""
-        self.module = module
 
     def take_result(self, run_id: str, checkpoint: Any, *, in_place: bool) -> None:
         """Take over a run's result: in place where this process trained, else from the checkpoint."""
         if not in_place:
-            if (checkpoint.path / "adapter_config.json").is_file():
-                self.attach_adapter(checkpoint.path, None)
-            else:
-                self.load_trained_weights(checkpoint.path, None)
-        self._base_changed = self._base_changed or not hasattr(self.module, "peft_config")
-        self.trained = (run_id, checkpoint.step)
+            self.weights.take(checkpoint.path, (run_id, checkpoint.step))
+        self.weights.trained = (run_id, checkpoint.step)
+        self.weights.saved_at = None
 
     def catch_up(self) -> None:
         """Take over the result of a worker's run that has ended since."""
@@ -389,23 +354,6 @@ class Model:
         """Remember the run that trains this model."""
         self._run = run
 
-    def reload_base_weights(self) -> None:
-        """Put the weights of the start back after a discarded full fine-tuning (called with the gate held)."""
-        import torch
-
-        from shadownb.engine.models.hashing import base_tensors
-
-        fresh = base_tensors(self._load_fresh_base())
-        with torch.no_grad():
-            for name, tensor in base_tensors(self.module).items():
-                tensor.copy_(fresh[name])
-        if self.trained is not None:
-            from shadownb.engine.backends.torch import surface
-            from shadownb.engine.runs.folder import RunFolder
-            from shadownb.engine.runs.results import result_of
-
-            surface.load_into(self.module, result_of(RunFolder.find(self.trained[0])).path)
-
     # -- keeping ----------------------------------------------------------------------------------------------------
 
     def save(self, path: str | Path, fmt: str = "adapter") -> Path:
@@ -414,7 +362,8 @@ class Model:
         Parameters
         ----------
         fmt
-            ``"adapter"``: the LoRA adapter, a few megabytes, loads with ``shadownb.load(path)`` or peft.
+            ``"adapter"``: what was trained, apart from the base: a few kilobytes to megabytes. Loads with
+            ``shadownb.load(path)``, and with peft where peft knows the method.
             ``"merged"``: a whole model without any adapter, loads anywhere transformers does. This model stays as it is.
 
         Raises
@@ -428,11 +377,11 @@ class Model:
             )
         self._require_loaded()
         self.catch_up()
-        has_adapter = hasattr(self.module, "peft_config")
-        if fmt == "adapter" and not has_adapter:
+        carried = self.carried
+        if fmt == "adapter" and (carried is None or carried.adapter_noun is None):
             raise ExportError(
                 "fmt='adapter': this model carries no adapter.",
-                why="It was trained whole." if self._base_changed else "It has not been trained.",
+                why="It was trained whole." if carried is not None else "It has not been trained.",
                 fix="Use fmt='merged' to save the whole model.",
             )
         if fmt == "merged" and self.quantization:
@@ -441,17 +390,20 @@ class Model:
                 fix=f"Save the adapter, then merge it onto the 16-bit base: "
                 f"shadownb.load({self.name!r}, adapter=path).save(..., fmt='merged').",
             )
-        from shadownb.engine.backends.torch import surface
+        from shadownb.engine.backends.torch.surfaces.weights import save_whole
 
         target = Path(path).expanduser()
-        target.mkdir(parents=True, exist_ok=True)
         with self.gate.inference():
-            if fmt == "adapter":
-                surface.save(self.module, target)
-            else:
-                merged = copy.deepcopy(self.module).merge_and_unload() if has_adapter else self.module
-                surface.save(merged, target)
-            self.save_tokenizer(target)
+            whole = None
+            if fmt == "merged":  # first, because it may be refused
+                whole = carried.merged() if carried is not None else self.module
+            with saving(target):
+                target.mkdir(parents=True, exist_ok=True)
+                if whole is not None:
+                    save_whole(whole, target)
+                elif carried is not None:
+                    carried.save(target)
+                self.save_tokenizer(target)
         return target
 
     def save_tokenizer(self, folder: Path) -> None:
@@ -471,7 +423,7 @@ class Model:
         run = self.active_run
         if run is not None and run.executor == "thread":
             raise BusyError(f"Run {run.id} is training this model.", fix="Stop it first: run.stop(), then run.wait().")
-        self.module = self._pristine = None
+        self.weights.unload()
         import gc
 
         gc.collect()

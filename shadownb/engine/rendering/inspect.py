@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from shadownb.engine.rendering.examples import Example, examples, natural_objective
 from shadownb.engine.rendering.masks import NOT_TRAINED, Rendered
 from shadownb.engine.rendering.renderer import Renderer
 
@@ -59,7 +60,10 @@ class Inspection:
     Attributes
     ----------
     sequences
-        One list of tokens a sequence; more than one where the chat template rewrites earlier turns.
+        One list of tokens a sequence; more than one where the chat template rewrites earlier turns, where a text is
+        split, and for the two answers of a preference pair.
+    captions
+        What each sequence is (``chosen``, ``rejected``, ``desirable``, ...); empty where that goes without saying.
     truncated_tokens
         Tokens cut off by the length limit.
     skipped_turns
@@ -77,6 +81,7 @@ class Inspection:
     template_reason: str = ""
     loss_on: str = "assistant"
     row: int | None = None
+    captions: tuple[str, ...] = ()
 
     @property
     def tokens(self) -> list[Token]:
@@ -94,7 +99,9 @@ class Inspection:
         parts = [f"{len(self.tokens):,} tokens, {self.trained_tokens:,} trained (loss on {self.loss_on})"]
         if self.row is not None:
             parts.insert(0, f"row {self.row}")
-        if len(self.sequences) > 1:
+        if any(self.captions):
+            parts.append(f"{len(self.sequences)} sequences: {', '.join(self.captions)}")
+        elif len(self.sequences) > 1:
             parts.append(f"{len(self.sequences)} sequences, because the template rewrites earlier turns")
         if self.truncated_tokens:
             parts.append(f"{self.truncated_tokens:,} cut off by the length limit")
@@ -103,9 +110,15 @@ class Inspection:
         return "; ".join(parts)
 
     def __str__(self) -> str:
-        texts = [_marked(sequence) for sequence in self.sequences]
+        texts = [
+            (f"{caption}:\n" if caption else "") + _marked(sequence)
+            for sequence, caption in zip(self.sequences, self._each_caption(), strict=True)
+        ]
         legend = f"[[...]] is trained. Template: {self.template_source} ({self.template_reason})."
         return "\n".join([self.summary, legend, "", "\n---\n".join(texts)])
+
+    def _each_caption(self) -> tuple[str, ...]:
+        return self.captions or ("",) * len(self.sequences)
 
     def __repr__(self) -> str:
         return f"Inspection({self.summary})"
@@ -115,7 +128,10 @@ class Inspection:
 
     def to_html(self) -> str:
         """Return the tokens as HTML that needs no script and no style sheet."""
-        boxes = "<hr>".join(_html(sequence) for sequence in self.sequences)
+        boxes = "<hr>".join(
+            (f"<strong>{escape(caption)}</strong>" if caption else "") + _html(sequence)
+            for sequence, caption in zip(self.sequences, self._each_caption(), strict=True)
+        )
         legend = (
             f'<div style="color:inherit;margin-bottom:.4em">{escape(self.summary)}. '
             f'<span style="{_TRAINED}">Underlined and tinted</span> is trained; '
@@ -129,6 +145,7 @@ class Inspection:
         """Return the JSON form for panels."""
         return {
             "sequences": [[list(token) for token in sequence] for sequence in self.sequences],
+            "captions": list(self._each_caption()),
             "total": len(self.tokens),
             "trained": self.trained_tokens,
             "truncated": self.truncated_tokens,
@@ -145,12 +162,18 @@ def inspect_row(
     renderer: Renderer,
     row: dict[str, Any],
     *,
+    objective: str | None = None,
     loss_on: LossOn = "assistant",
     max_length: int | None = None,
+    long_rows: str = "cut",
     number: int | None = None,
 ) -> Inspection:
-    """Return the inspection of a canonical row. Raises as :meth:`Renderer.render_all`."""
-    sequences = renderer.render_all(row, loss_on=loss_on, max_length=max_length)
+    """Return the inspection of a canonical row, made of the same examples that are trained. Raises as they do."""
+    objective = objective or natural_objective(row)
+    found = examples(renderer, row, objective=objective, loss_on=loss_on, max_length=max_length, long_rows=long_rows)
+    captioned = [(caption, rows) for example in found for caption, rows in _captions(objective, example)]
+    sequences = [sequence for _, rows in captioned for sequence in rows]
+    captions = [caption for caption, rows in captioned for _ in rows]
     return Inspection(
         sequences=tuple(_tokens(renderer.tokenizer, sequence) for sequence in sequences),
         truncated_tokens=sum(sequence.truncated_tokens for sequence in sequences),
@@ -159,7 +182,16 @@ def inspect_row(
         template_reason=renderer.template_reason,
         loss_on=loss_on,
         row=number,
+        captions=tuple(captions) if any(captions) else (),
     )
+
+
+def _captions(objective: str, example: Example) -> list[tuple[str, tuple[Rendered, ...]]]:
+    if objective == "dpo":
+        return [("chosen", example.sequences), ("rejected", example.rejected)]
+    if objective == "kto":
+        return [("desirable" if example.desirable else "undesirable", example.sequences)]
+    return [("", example.sequences)]
 
 
 def token_texts(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> list[str]:

@@ -9,7 +9,6 @@ valid name; which one is newest is read from the manifests, and a damaged one is
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
@@ -20,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from shadownb.engine import disk
 from shadownb.errors import CheckpointError, DiskFullError
 
 MANIFEST = "manifest.json"
@@ -81,15 +81,9 @@ def write(parent: Path, step: int, fill: Callable[[Path], None], manifest: dict[
         else:
             aside.rename(target)
         _sync_folder(parent)
-    except OSError as error:
-        shutil.rmtree(aside, ignore_errors=True)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise _disk_full(parent, step) from error
-        raise
     except BaseException as error:
         shutil.rmtree(aside, ignore_errors=True)
-        # safetensors reports a failed write as its own error type, with the number only in the text.
-        if "No space left" in str(error) or "os error 28" in str(error):
+        if disk.is_full(error):
             raise _disk_full(parent, step) from error
         raise
     return Checkpoint(step, target, bool(manifest.get("final")), content)

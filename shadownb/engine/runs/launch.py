@@ -195,12 +195,12 @@ def _refuse_busy(model: Model, executor: str) -> None:
 
 def _check_with_model(model: Model, config: TrainConfig) -> None:
     """Refuse what the loaded model, or what is installed, does not allow."""
-    from shadownb.engine.backends.torch import surface
+    from shadownb.engine.backends.torch import surfaces
 
     hardware.choose_optimizer(config.optim, model.device)
     hardware.check_trackers(config.report_to)
     if model.active_run is None:  # else the run waits for another one, and is checked when its turn comes
-        surface.check(model.module, config, base_changed=model.surface == "weights")
+        surfaces.check(model.module, model.carried, config)
 
 
 def _checkpoint_path(config: TrainConfig, model: Model) -> str | None:
@@ -250,8 +250,8 @@ def starting_point(model: Model) -> dict[str, Any] | None:
 
         checkpoint = result_of(RunFolder.find(model.trained[0]))
         return {"path": str(checkpoint.path), "trained": list(model.trained)}
-    if model.adapter_folder is not None:
-        return {"path": str(model.adapter_folder), "trained": None}
+    if model.weights.saved_at is not None:
+        return {"path": str(model.weights.saved_at), "trained": None}
     return None
 
 

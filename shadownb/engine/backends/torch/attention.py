@@ -1,4 +1,4 @@
-"""Attention over a piece: each row sees the shared start and itself, and no other row.
+"""Attention over a piece: each segment sees itself and what its rows start with, and nothing else.
 
 Registered with transformers' attention interface under its own name and switched on only around a training forward
 pass. Rows are computed one by one with torch's own kernel, so that work grows with the rows' lengths squared and not with
@@ -35,8 +35,15 @@ class Packing:
         return self.kind == "rows"
 
 
-def choose_packing(model: PreTrainedModel) -> Packing:
-    """Return how rows can be packed for this architecture."""
+def choose_packing(model: PreTrainedModel, *, prefixed: bool = False) -> Packing:
+    """Return how rows can be packed for this architecture; ``prefixed`` rows have learned embeddings before them."""
+    found = _packing_of(model)
+    if prefixed and found.kind == "positions":
+        return Packing("single", "each row needs the learned prompt before it")
+    return found
+
+
+def _packing_of(model: PreTrainedModel) -> Packing:
     config = model.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or ())
     if kinds - {"full_attention", "sliding_attention", "chunked_attention"} or not getattr(
@@ -92,27 +99,23 @@ def _rows_attention(
     grouped = query.shape[1] != key.shape[1]
     common: dict[str, Any] = {"scale": scaling, "dropout_p": dropout, "enable_gqa": grouped}
     outputs = []
-    shared = row_layout.shared
-    if shared:
-        q, k, v = (tensor[:, :, :shared] for tensor in (query, key, value))
-        outputs.append(scaled_dot_product_attention(q, k, v, is_causal=True, **common))
-    start = shared
-    for length in row_layout.lengths:
-        q, k, v = (tensor[:, :, start : start + length] for tensor in (query, key, value))
-        if shared:
-            k = torch.cat((key[:, :, :shared], k), dim=2)
-            v = torch.cat((value[:, :, :shared], v), dim=2)
-            mask = _causal_behind(shared, length, query.device)
+    for segment in row_layout.segments:
+        own = slice(segment.start, segment.start + segment.length)
+        q, k, v = (tensor[:, :, own] for tensor in (query, key, value))
+        if segment.behind:
+            seen = [slice(start, start + length) for start, length in segment.behind]
+            k = torch.cat([*(key[:, :, part] for part in seen), k], dim=2)
+            v = torch.cat([*(value[:, :, part] for part in seen), v], dim=2)
+            mask = _causal_behind(k.shape[2] - segment.length, segment.length, query.device)
             outputs.append(scaled_dot_product_attention(q, k, v, attn_mask=mask, **common))
         else:
             outputs.append(scaled_dot_product_attention(q, k, v, is_causal=True, **common))
-        start += length
     return torch.cat(outputs, dim=2).transpose(1, 2).contiguous(), None
 
 
 @functools.lru_cache(maxsize=256)
 def _causal_behind(shared: int, length: int, device: torch.device) -> torch.Tensor:
-    """Return the (length, shared + length) mask of a row behind a shared start: True where it may look."""
+    """Return the (length, shared + length) mask of a segment behind ``shared`` tokens: True where it may look."""
     return torch.ones(length, shared + length, dtype=torch.bool, device=device).tril(shared)
 
 

@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 
 from shadownb.engine.backends.torch.randomness import generator
-from shadownb.engine.rendering import Rendered
+from shadownb.engine.rendering.examples import Example
 
 
 class StepSampler(Sampler[list[int]]):
@@ -45,7 +45,7 @@ class StepSampler(Sampler[list[int]]):
         return math.ceil(len(self._items) / self._items_per_step)
 
 
-def step_loader(rows: Sequence[Rendered], sampler: StepSampler) -> DataLoader[list[Rendered]]:
+def step_loader(rows: Sequence[Example], sampler: StepSampler) -> DataLoader[list[Example]]:
     """Return a loader whose batches are lists of rows, one optimizer step each."""
     return DataLoader(
         rows,  # type: ignore[arg-type]

@@ -12,10 +12,12 @@ import hashlib
 import math
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 import transformers.trainer
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 _in_run = threading.local()
 
@@ -48,6 +50,47 @@ def private_randomness() -> Iterator[None]:
         yield
     finally:
         _in_run.active = False
+
+
+class _SeededDraws(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Gives every random operation that names no generator one of our own; a mode belongs to its thread alone."""
+
+    def __init__(self, *parts: int | str) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._parts = parts
+        self._generators: dict[torch.device, torch.Generator] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = dict(kwargs or {})
+        if torch.Tag.nondeterministic_seeded in func.tags and kwargs.get("generator") is None:
+            drawn = [a for a in args if isinstance(a, torch.Tensor)]
+            device = torch.device(kwargs.get("device") or (drawn[0].device if drawn else "cpu"))
+            with_generator = _taking_generator(func)
+            if with_generator is not None and device.type != "meta":
+                kwargs["generator"] = self._generator(device)
+                return with_generator(*args, **kwargs)
+        return func(*args, **kwargs)
+
+    def _generator(self, device: torch.device) -> torch.Generator:
+        if device not in self._generators:
+            self._generators[device] = generator(*self._parts, device=device)
+        return self._generators[device]
+
+
+def _taking_generator(func: Any) -> Any:
+    """Return the operation, or its overload, that takes a generator; None where there is none (fused dropout)."""
+    if any(argument.name == "generator" for argument in func._schema.arguments):
+        return func
+    overload = "generator" if func._overloadname == "default" else f"{func._overloadname}_generator"
+    return getattr(func.overloadpacket, overload) if overload in func.overloadpacket.overloads() else None
+
+
+def seeded_draws(*parts: int | str) -> contextlib.AbstractContextManager[Any]:
+    """In this thread, let everything drawn inside the block come from a private generator of these parts.
+
+    For library code that draws without taking a generator (the initialisers of adapters).
+    """
+    return _SeededDraws(*parts)
 
 
 class RunDropout(nn.Module):

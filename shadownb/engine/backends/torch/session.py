@@ -13,29 +13,27 @@ import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from transformers import TrainingArguments
 
-from shadownb.engine import estimate, hardware, methods
-from shadownb.engine.backends.torch import attention, randomness, surface
+from shadownb.engine import methods
+from shadownb.engine.backends.torch import attention, preparation, randomness, record, surfaces
 from shadownb.engine.backends.torch.batches import StepSampler
-from shadownb.engine.backends.torch.pieces import trained_tokens
+from shadownb.engine.backends.torch.objectives import OBJECTIVES
+from shadownb.engine.backends.torch.surfaces import Surface
 from shadownb.engine.backends.torch.trainer import EngineTrainer
 from shadownb.engine.config import TrainConfig
 from shadownb.engine.inference import Sampling
 from shadownb.engine.models import Model
-from shadownb.engine.rendering import Rendered
+from shadownb.engine.rendering.examples import Example
 from shadownb.engine.runs import checkpoints
 from shadownb.engine.runs.checkpoints import Checkpoint
 from shadownb.engine.runs.control import RunControl, StopRequested
-from shadownb.engine.runs.folder import RunFolder, load_rows, write_atomically
+from shadownb.engine.runs.folder import RunFolder, write_atomically
 from shadownb.engine.runs.journal import Journal
-from shadownb.errors import DataError, DiskFullError, ShadowError
+from shadownb.errors import CheckpointError, DataError, DiskFullError, ShadowError
 
 _PHASE_SECONDS = 0.25  # least time between two progress events of a phase
-_KEPT_SAMPLE_PROMPTS = 3
 
 
 @dataclass(frozen=True)
@@ -110,8 +108,8 @@ class Session:
     def save(self, trainer: EngineTrainer, *, final: bool = False) -> Checkpoint:
         """Write a checkpoint of the step just done."""
         step = trainer.state.global_step
-        module = trainer.accelerator.unwrap_model(trainer.model)
-        tensors = surface.trainable(module)
+        surface = trainer.surface
+        tensors = surface.owned()
         if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
             raise trainer.not_finite("weights", math.nan)
         # Weights, and two optimizer moments of the same size.
@@ -120,7 +118,7 @@ class Session:
         )
 
         def fill(target: Path) -> None:
-            surface.save(module, target)
+            surface.save(target)
             self.model.save_tokenizer(target)
             training = target / checkpoints.TRAINING
             training.mkdir()
@@ -138,7 +136,7 @@ class Session:
             "method": self.config.method,
             "base": {"name": self.model.name, "hash": self.model.base_hash},
             "eval_loss": trainer.progress.best_eval_loss if trainer.progress.best_step == step else None,
-            "trained_sha256": surface.digest(tensors),
+            "trained_sha256": surfaces.digest(tensors),
         }
         checkpoint = checkpoints.write(self.folder.checkpoints, step, fill, facts)
         best = trainer.progress.best_step
@@ -196,47 +194,58 @@ class Session:
         )
         spec = self.folder.spec
         try:
-            rows = self._render(spec["dataset"], "rows")
-            eval_rows = self._render(spec["eval_dataset"], "evaluation rows") if spec.get("eval_dataset") else []
+            rows = preparation.examples_of(self, spec["dataset"], "rows")
+            held_out = spec.get("eval_dataset")
+            eval_rows = preparation.examples_of(self, held_out, "evaluation rows") if held_out else []
+            self._sample_prompts = preparation.sample_prompts(self, held_out or spec["dataset"])
         except StopRequested:
             return Outcome("discarded" if self._discarding() else "stopped", None, "before the first step")
         if not rows:
             raise DataError(
                 f"No row of {spec['dataset']['name']!r} has a token to train.",
-                why=f"Each was empty or cut off at max_seq_length={self._max_length()}.",
+                why=f"Each was empty or cut off at max_seq_length={self.max_length}.",
                 fix="Raise max_seq_length, or look at the rows with dataset.inspect(model).",
             )
         return self._train(rows, eval_rows)
 
-    def _train(self, rows: list[Rendered], eval_rows: list[Rendered]) -> Outcome:
+    @property
+    def max_length(self) -> int:
+        """Most tokens of a sequence."""
+        return self.config.max_seq_length or self.model.max_seq_length
+
+    def _train(self, rows: list[Example], eval_rows: list[Example]) -> Outcome:
         self.phase("preparing model")
         with self.gate.training():
-            bare = not hasattr(self.model.module, "peft_config")
-            surface.check(self.model.module, self.config, base_changed=self.model.surface == "weights")
-            module = surface.prepare(self.model.module, self.config, base_name=self.model.public_name)
-            self.model.adopt_module(module)
-        before = None if bare else surface.snapshot(module)
+            carried = self.model.carried
+            surfaces.check(self.model.module, carried, self.config)
+            sequences = [row for example in rows for row in example.rows]
+            start = surfaces.Start(self.model.public_name, self.model.source, sequences)
+            surface = surfaces.prepare(self.model.module, carried, self.config, start)
+            self.model.weights.carry(surface)
+        before = None if carried is None else surfaces.snapshot(surface.owned())
         try:
-            return self._train_module(module, rows, eval_rows)
+            return self._train_surface(surface, rows, eval_rows)
         except (StopRequested, Exception) as error:
             self.gate.release()
-            self.left = self._go_back(module, before)
+            self.left = self._go_back(surface, before)
             if not isinstance(error, StopRequested):
                 raise
             if not error.save or self._discarding():
                 return Outcome("discarded", None)
             return Outcome("stopped", self.left, "before the first step")
 
-    def _train_module(self, module: Any, rows: list[Rendered], eval_rows: list[Rendered]) -> Outcome:
-        config = self.config = surface.effective_config(module, self.config)
-        base = module.get_base_model() if hasattr(module, "get_base_model") else module
-        packing = attention.choose_packing(base)
+    def _train_surface(self, surface: Surface, rows: list[Example], eval_rows: list[Example]) -> Outcome:
+        config = self.config = surface.effective_config(self.config)
+        module, base = surface.module, surface.base
+        packing = attention.choose_packing(base, prefixed=surface.prefix() is not None)
+        objective = OBJECTIVES[methods.get(config.method).objective](config)
+        rows, eval_rows = objective.arrange(rows), objective.arrange(eval_rows)
         sampler = StepSampler(
-            [len(row.input_ids) for row in rows],
+            [sum(len(row.input_ids) for row in example.rows) for example in rows],
             config.rows_per_step,
             config.seed,
             packing=config.packing,
-            max_length=self._max_length(),
+            max_length=self.max_length,
         )
         self.total_steps = config.resolved_total_steps(sampler.items)
         self.eval_steps = config.resolved_eval_steps(self.total_steps)
@@ -249,7 +258,6 @@ class Session:
                 fix="Use executor='process', or set the value to 0 in the model's config.",
             )
         self.journal.append("plan", total_steps=self.total_steps, rows=len(rows), eval_rows=len(eval_rows))
-        self._record(module, packing, rows)
         cache_setting = base.config.use_cache
         with contextlib.ExitStack() as stack:
             stack.enter_context(randomness.private_randomness())
@@ -258,9 +266,17 @@ class Session:
                 stack.callback(base.activation_checkpointing_disable)  # or the next run would have it unasked
             stack.callback(self.gate.release)
             trainer = EngineTrainer(
-                module, self._arguments(), rows, eval_rows, sampler=sampler, packing=packing, session=self
+                surface,
+                preparation.training_arguments(self),
+                rows,
+                eval_rows,
+                objective=objective,
+                sampler=sampler,
+                packing=packing,
+                session=self,
             )
             stack.callback(lambda: self._leave(trainer))
+            self.journal.append("record", values=record.planned(self, surface, packing, rows))
             stack.enter_context(randomness.owned_dropout(module, trainer.dropout))
             try:
                 return self._loop(trainer)
@@ -274,6 +290,13 @@ class Session:
 
     def _loop(self, trainer: EngineTrainer) -> Outcome:
         training = str(self.resume.path / checkpoints.TRAINING) if self.resume else None
+        if training is not None and not trainer.objective.load_state(Path(training)):
+            raise CheckpointError(
+                f"The checkpoint {self.resume and self.resume.path.name} lacks what method={self.config.method!r} needs.",
+                why="It was written by a run with another objective, so it has no log-probabilities of the reference.",
+                fix="Load it with shadownb.load() and start a new run.",
+            )
+        trainer.prepare_objective()
         self.phase("training", self.resume.step if self.resume else 0, self.total_steps, "steps")
         trainer.start_clock()
         trainer.train(resume_from_checkpoint=training)
@@ -295,13 +318,13 @@ class Session:
             self.warn(f"The best step {best} has no checkpoint any more; the last one is the result.")
             return final
         with self.gate.training():
-            surface.load_into(trainer.accelerator.unwrap_model(trainer.model), found[0].path)
+            trainer.surface.load_into(found[0].path)
         return found[0]
 
     def _discarding(self) -> bool:
         return self.control.stop is not None and not self.control.stop.save
 
-    def _go_back(self, module: Any, before: dict[str, torch.Tensor] | None) -> Checkpoint | None:
+    def _go_back(self, surface: Surface, before: dict[str, torch.Tensor] | None) -> Checkpoint | None:
         """After a failure or a discard, leave weights that a checkpoint or the start explains, never half-trained ones.
 
         Returns the checkpoint whose weights the model has now; None is the start.
@@ -310,16 +333,16 @@ class Session:
             gone = checkpoints.remove_after(self.folder.checkpoints, self.resume.step if self.resume else 0)
             self.journal.append("checkpoints_removed", removed=[path.name for path in gone])
         with self.gate.training():
-            module.zero_grad(set_to_none=True)
+            surface.module.zero_grad(set_to_none=True)
             newest = None if self._discarding() else checkpoints.newest_valid(self.folder.checkpoints)[0]
             if newest is not None:
-                surface.load_into(module, newest.path)
-            elif methods.get(self.config.method).changes_base_weights:
-                self.model.reload_base_weights()
-            elif before is None:  # no adapter was there at the start, so the next run is free to choose its shape
-                self.model.adopt_module(surface.remove_adapter(module))
+                surface.load_into(newest.path)
+            elif surface.replaces_base:
+                self.model.weights.reload_base()
+            elif before is None:  # nothing was there at the start, so the next run is free to choose its shape
+                self.model.weights.carry_nothing(surface.remove())
             else:
-                surface.restore(module, before)
+                surfaces.restore(surface.module, before)
             return newest
 
     def _leave(self, trainer: EngineTrainer) -> None:
@@ -328,120 +351,6 @@ class Session:
         trainer.model.eval()
         trainer.optimizer = trainer.lr_scheduler = None
         trainer.callback_handler.train_dataloader = None
-
-    # -- preparation ------------------------------------------------------------------------------------------------
-
-    def _max_length(self) -> int:
-        return self.config.max_seq_length or self.model.max_seq_length
-
-    def _render(self, reference: dict[str, Any], unit: str) -> list[Rendered]:
-        source = load_rows(reference)
-        rendered, empty, cut = [], 0, 0
-        for index, row in enumerate(source):
-            if index % 32 == 0:
-                self.control.check()
-                self.phase("preparing data", index, len(source), unit)
-            sequences = self.model.renderer.render_all(row, loss_on=self.config.loss_on, max_length=self._max_length())
-            useful = [sequence for sequence in sequences if trained_tokens(sequence)]
-            cut += any(sequence.truncated_tokens for sequence in sequences)
-            empty += not useful
-            rendered.extend(useful)
-        if empty:
-            self.warn(
-                f"{empty} of {len(source)} {unit} have no token to train and are left out.",
-                why=f"They are empty, or cut off at max_seq_length={self._max_length()}.",
-                fix="Raise max_seq_length, or look at them with dataset.inspect(model).",
-                code="rows-skipped",
-            )
-        if cut:
-            self.warn(
-                f"{cut} of {len(source)} {unit} are longer than max_seq_length={self._max_length()} and are cut.",
-                fix="Raise max_seq_length to keep them whole.",
-                code="rows-truncated",
-            )
-        if self.config.sample_max_new_tokens and (unit != "rows" or not self.folder.spec.get("eval_dataset")):
-            self._choose_prompts(source)
-        return rendered
-
-    def _choose_prompts(self, source: list[dict[str, Any]]) -> None:
-        renderer = self.model.renderer
-        for prompt in self.config.sample_prompts:
-            self._sample_prompts.append((prompt, renderer.render_prompt([{"role": "user", "content": prompt}])))
-        if self._sample_prompts:
-            return
-        for row in source:
-            messages = row.get("messages") or []
-            if (
-                len(messages) > 1
-                and messages[-1]["role"] == "assistant"
-                and len(self._sample_prompts) < _KEPT_SAMPLE_PROMPTS
-            ):
-                ids = renderer.render_prompt(messages[:-1], tools=row.get("tools"))
-                self._sample_prompts.append((str(messages[-2].get("content") or ""), ids))
-
-    def _arguments(self) -> TrainingArguments:
-        config = self.config
-        device = self.model.device
-        optimizer, _ = hardware.choose_optimizer(config.optim, device)
-        checkpointing, _ = hardware.choose_checkpointing(config.gradient_checkpointing, device)
-        arguments = TrainingArguments(
-            output_dir=str(self.folder.path),
-            per_device_train_batch_size=config.rows_per_step,
-            gradient_accumulation_steps=1,
-            max_steps=self.total_steps,
-            learning_rate=config.resolved_learning_rate(),
-            lr_scheduler_type=config.lr_scheduler_type,
-            lr_scheduler_kwargs={"min_lr_rate": 0.1} if config.lr_scheduler_type == "cosine_with_min_lr" else {},
-            warmup_steps=config.resolved_warmup(self.total_steps),
-            weight_decay=config.weight_decay,
-            max_grad_norm=config.max_grad_norm,
-            optim=optimizer,
-            seed=config.seed,
-            eval_strategy="no",
-            save_strategy="no",
-            logging_strategy="no",
-            logging_nan_inf_filter=False,
-            report_to=list(config.report_to) or "none",
-            run_name=self.folder.id,
-            disable_tqdm=True,
-            log_level="error",
-            use_cpu=device.type == "cpu",
-            bf16=device.type == "cuda" and self.model.dtype == torch.bfloat16,
-            fp16=device.type == "cuda" and self.model.dtype == torch.float16,
-            activation_checkpointing=checkpointing,
-            dataloader_pin_memory=False,
-            remove_unused_columns=False,
-        )
-        # One device a run: wrapping in DataParallel would undo the packing. More devices are the cluster executors' work.
-        arguments.report_to = list(config.report_to)  # transformers adds trackers that it finds in the environment
-        _ = arguments.device
-        arguments._n_gpu = min(1, arguments.n_gpu)
-        return arguments
-
-    def _record(self, module: Any, packing: attention.Packing, rows: list[Rendered]) -> None:
-        device = self.model.device
-        parameters = surface.trainable(module)
-        self.journal.append(
-            "record",
-            values={
-                "config": self.config.to_dict(),
-                "model": self.model.describe(),
-                "trainable_parameters": sum(p.numel() for p in parameters.values()),
-                "tokens_in_data": sum(len(row.input_ids) for row in rows),
-                "trained_tokens_in_data": sum(trained_tokens(row) for row in rows),
-                "estimate": estimate.as_dict(estimate.estimate_from(self.model, self.config, rows, self.total_steps)),
-                "hardware": hardware.describe(),
-                "versions": hardware.versions(),
-                "decisions": {
-                    "packing": [packing.kind, packing.reason],
-                    "optimizer": list(hardware.choose_optimizer(self.config.optim, device)),
-                    "gradient_checkpointing": list(
-                        hardware.choose_checkpointing(self.config.gradient_checkpointing, device)
-                    ),
-                    "template": [self.model.renderer.template_source, self.model.renderer.template_reason],
-                },
-            },
-        )
 
 
 def is_out_of_memory(error: BaseException) -> bool:

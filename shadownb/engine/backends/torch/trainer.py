@@ -8,6 +8,7 @@ places where a run must be honest: a step is one batch of rows in pieces (:mod:`
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -19,16 +20,19 @@ import torch
 import transformers
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
-from transformers import PreTrainedModel, TrainingArguments
+from transformers import TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
-from shadownb.engine.backends.torch import surface, training_state
+from shadownb.engine.backends.torch import training_state
 from shadownb.engine.backends.torch.attention import Packing, piece_layout
 from shadownb.engine.backends.torch.batches import StepSampler, step_loader
 from shadownb.engine.backends.torch.memory import PeakMemory
-from shadownb.engine.backends.torch.pieces import Piece, pack, split, trained_tokens
+from shadownb.engine.backends.torch.objectives import Objective
+from shadownb.engine.backends.torch.objectives.base import sum_by_row
+from shadownb.engine.backends.torch.pieces import Bundle, Piece, pack, split, trained_tokens
 from shadownb.engine.backends.torch.randomness import DropoutClock
-from shadownb.engine.rendering import Rendered
+from shadownb.engine.backends.torch.surfaces import Surface
+from shadownb.engine.rendering.examples import Example
 from shadownb.errors import NonFiniteLossError
 
 if TYPE_CHECKING:
@@ -46,25 +50,29 @@ class Progress:
     best_step: int | None = None
     evals_without_improvement: int = 0
     loss_since_log: list[float] = field(default_factory=list)
+    metrics_since_log: dict[str, list[float]] = field(default_factory=dict)
 
 
 class EngineTrainer(transformers.Trainer):
-    """One attempt of a run. ``module`` carries its surface already; rows are rendered."""
+    """One attempt of a run. The surface is on its module already; examples are rendered."""
 
     def __init__(
         self,
-        module: PreTrainedModel,
+        surface: Surface,
         args: TrainingArguments,
-        rows: Sequence[Rendered],
-        eval_rows: Sequence[Rendered],
+        rows: Sequence[Example],
+        eval_rows: Sequence[Example],
         *,
+        objective: Objective,
         sampler: StepSampler,
         packing: Packing,
         session: Session,
     ) -> None:
-        super().__init__(model=module, args=args, train_dataset=rows, data_collator=list)
+        super().__init__(model=surface.module, args=args, train_dataset=rows, data_collator=list)
         for callback in (PrinterCallback, ProgressCallback):
             self.remove_callback(callback)
+        self.surface = surface
+        self.objective = objective
         self.rows = rows
         self.eval_rows = eval_rows
         self.sampler = sampler
@@ -108,7 +116,7 @@ class EngineTrainer(transformers.Trainer):
 
     # -- data and loss ----------------------------------------------------------------------------------------------
 
-    def get_train_dataloader(self) -> DataLoader[list[Rendered]]:
+    def get_train_dataloader(self) -> DataLoader[list[Example]]:
         return step_loader(self.rows, self.sampler)
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
@@ -121,58 +129,95 @@ class EngineTrainer(transformers.Trainer):
     def floating_point_ops(self, inputs: Any) -> int:
         return 0
 
-    def training_step(self, model: Any, inputs: list[Rendered], num_items_in_batch: Any = None) -> torch.Tensor:
-        """Compute loss and gradients of one optimizer step; returns the mean loss of its trained tokens, shape ()."""
+    def training_step(self, model: Any, inputs: list[Example], num_items_in_batch: Any = None) -> torch.Tensor:
+        """Compute loss and gradients of one optimizer step; returns the step's mean loss, shape ()."""
         gate = self.session.gate
         waited = gate.enter_training()
         if waited > 0.05:
             self.session.journal.append("yielded", seconds=round(waited, 3), step=self.state.global_step)
         self._step_started = time.perf_counter()
+        self._step_tokens = sum(len(row.input_ids) for example in inputs for row in example.rows)
+        self.objective.begin(inputs, functools.partial(self._scored, model), held_out=False)
         model.train()
-        total = sum(trained_tokens(row) for row in inputs)
-        self._step_tokens = sum(len(row.input_ids) for row in inputs)
+        total = self.objective.count(inputs)
         loss_sum = torch.zeros((), device=self.args.device)
         self.dropout.step = self.state.global_step
-        for index, piece in enumerate(self._pieces(inputs)):
+        for index, (piece, examples) in enumerate(self._pieces(inputs)):
             self.session.control.check()
             self.dropout.piece = index
-            with piece_layout(self._plain(model), piece, self.packing) as layout:
-                with self.compute_loss_context_manager():
-                    loss = self.piece_loss(model, piece, layout) / total
+            with self._computing(model, piece) as nll:
+                loss = self.objective.loss(nll, piece, examples, held_out=False) / total
                 self.accelerator.backward(loss)
             self.memory.look()
             loss_sum += loss.detach()
         if not torch.isfinite(loss_sum):
             raise self.not_finite("loss", loss_sum.item())
-        self.progress.trained_tokens += total
+        self.progress.trained_tokens += sum(trained_tokens(row) for example in inputs for row in example.rows)
         return loss_sum
 
-    def _pieces(self, rows: Sequence[Rendered]) -> Iterator[Piece]:
+    @property
+    def _shares(self) -> bool:
         # A shared start is computed once, with one dropout mask for all rows; that would be another training.
-        share = self.packing.shares_start and self.config.lora_dropout == 0 and not self.session.functional_dropout
+        return self.packing.shares_start and self.config.lora_dropout == 0 and not self.session.functional_dropout
+
+    def _split(self, bundles: Sequence[Bundle]) -> list[list[int]]:
         limit = 0 if self.packing.kind == "single" else self.config.max_tokens_per_forward
-        for group in split(rows, limit, share=share):
-            yield pack(group, share=share, device=self.args.device)
+        return split(bundles, limit, share=self._shares)
 
-    def piece_loss(self, model: Any, piece: Piece, layout: dict[str, Any]) -> torch.Tensor:
-        """Return the summed loss of a piece's trained tokens, shape (); logits exist only at those positions."""
-        if piece.keep.numel() == 0:
-            nothing: torch.Tensor = sum(p.sum() * 0.0 for p in model.parameters() if p.requires_grad)
-            return nothing
-        logits = model(
-            input_ids=piece.input_ids,
-            position_ids=piece.position_ids,
-            logits_to_keep=piece.keep,
-            use_cache=False,
-            **layout,
-        ).logits
-        return cross_entropy(logits[0].float(), piece.targets, reduction="sum")
+    def _pieces(self, examples: Sequence[Example]) -> Iterator[tuple[Piece, list[Example]]]:
+        for group in self._split([example.rows for example in examples]):
+            members = [examples[number] for number in group]
+            rows = [row for example in members for row in example.rows]
+            yield pack(rows, share=self._shares, device=self.args.device), members
 
-    def _plain(self, model: Any) -> PreTrainedModel:
-        unwrapped = self.accelerator.unwrap_model(model)
-        base = unwrapped.get_base_model() if hasattr(unwrapped, "get_base_model") else unwrapped
-        assert isinstance(base, PreTrainedModel)
-        return base
+    def _scored(self, model: Any, bundles: Sequence[Bundle]) -> Iterator[tuple[list[int], torch.Tensor]]:
+        """Yield (numbers of bundles, log-probabilities summed by row) of the weights as they are, without gradients."""
+        model.eval()
+        for group in self._split(bundles):
+            self.session.control.check()
+            piece = pack(
+                [row for number in group for row in bundles[number]], share=self._shares, device=self.args.device
+            )
+            with torch.no_grad(), self._computing(model, piece) as nll:
+                yield group, sum_by_row(-nll, piece)
+
+    @contextlib.contextmanager
+    def _computing(self, model: Any, piece: Piece) -> Iterator[torch.Tensor]:
+        """Yield the negative log-probabilities of a piece's targets, shape (N,); logits exist only at those positions."""
+        # Gradient checkpointing runs the forward pass again in the backward pass, so the layout holds for both.
+        with contextlib.ExitStack() as layouts:
+            parts = piece.alone() if self.packing.kind == "single" and piece.rows > 1 else [piece]
+            yield torch.cat([self._nll(model, part, layouts) for part in parts])
+
+    def _nll(self, model: Any, piece: Piece, layouts: contextlib.ExitStack) -> torch.Tensor:
+        called, computed, inputs = self.surface.feed(model, piece)
+        layout = layouts.enter_context(piece_layout(self.surface.base, computed, self.packing))
+        with self.compute_loss_context_manager():
+            logits = called(
+                **inputs,
+                position_ids=computed.position_ids,
+                logits_to_keep=computed.keep,
+                use_cache=False,
+                **layout,
+            ).logits
+            return cross_entropy(logits[0].float(), computed.targets, reduction="none")
+
+    def prepare_objective(self) -> None:
+        """Let the objective look at the examples with the weights of the start, evaluation examples too."""
+        model = self.surface.module
+        for rows, held_out in ((self.rows, False), (self.eval_rows, True)):
+            if rows:
+                with self.session.gate.training():
+                    self.objective.prepare(rows, functools.partial(self._told, model), held_out=held_out)
+
+    def _told(self, model: Any, bundles: Sequence[Bundle]) -> Iterator[tuple[list[int], torch.Tensor]]:
+        done = 0
+        for numbers, sums in self._scored(model, bundles):
+            yield numbers, sums
+            done += len(numbers)
+            self.session.phase("computing reference", done, len(bundles), self.objective.unit)
+            with self.session.gate.idle():
+                pass  # inference may come in between
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
         norm = super()._get_grad_norm(model, grad_norm=grad_norm)
@@ -250,6 +295,7 @@ class EngineTrainer(transformers.Trainer):
             "peak_memory_gb": round(self.memory.peak_gb, 4),
             "eta_s": None if eta is None else round(eta, 1),
         }
+        metrics.update({name: round(value, 6) for name, value in self.objective.metrics().items()})
         self.session.journal.append("step", **metrics)
         if self.config.report_to:
             super().log({"loss": metrics["loss"], "grad_norm": grad_norm, "learning_rate": learning_rate})
@@ -268,7 +314,7 @@ class EngineTrainer(transformers.Trainer):
 
     def _judge(self, step: int, model: Any) -> None:
         started = time.perf_counter()
-        loss = self.evaluate_loss(model)
+        loss, extra = self.evaluate_loss(model)
         improved = self.progress.best_eval_loss is None or (
             loss < self.progress.best_eval_loss - self.config.early_stopping_threshold
         )
@@ -277,30 +323,34 @@ class EngineTrainer(transformers.Trainer):
             self.progress.evals_without_improvement = 0
         else:
             self.progress.evals_without_improvement += 1
-        self.session.journal.append("eval", step=step, eval_loss=loss, seconds=round(time.perf_counter() - started, 3))
+        seconds = round(time.perf_counter() - started, 3)
+        self.session.journal.append("eval", step=step, eval_loss=loss, seconds=seconds, **extra)
         patience = self.config.early_stopping_patience
         self.stopped_early = patience is not None and self.progress.evals_without_improvement >= patience
 
-    def evaluate_loss(self, model: Any) -> float:
-        """Return the mean loss over all trained tokens of the evaluation rows."""
+    def evaluate_loss(self, model: Any) -> tuple[float, dict[str, float]]:
+        """Return the mean loss over the evaluation examples and the objective's metrics there (``eval_...``)."""
         loss_sum, total, done = 0.0, 0, 0
-        model.eval()
+        training, self.objective.since_log = self.objective.since_log, {}
+        step = self.config.rows_per_step if self.objective.unit != "tokens" else len(self.eval_rows)
         try:
-            for piece in self._pieces(self.eval_rows):
-                self.session.control.check()
-                with (
-                    self.session.gate.training(),
-                    torch.no_grad(),
-                    self.compute_loss_context_manager(),
-                    piece_layout(self._plain(model), piece, self.packing) as layout,
-                ):
-                    loss_sum += float(self.piece_loss(model, piece, layout))
-                total += piece.keep.numel()
-                done += len(piece.lengths)
-                self.session.phase("evaluating", done, len(self.eval_rows), "rows")
+            for start in range(0, len(self.eval_rows), step):
+                part = self.eval_rows[start : start + step]
+                with self.session.gate.training():
+                    self.objective.begin(part, functools.partial(self._scored, model), held_out=True)
+                for piece, examples in self._pieces(part):
+                    self.session.control.check()
+                    model.eval()
+                    with self.session.gate.training(), torch.no_grad(), self._computing(model, piece) as nll:
+                        loss_sum += float(self.objective.loss(nll, piece, examples, held_out=True))
+                    done += len(examples)
+                    self.session.phase("evaluating", done, len(self.eval_rows), "rows")
+                total += self.objective.count(part)
+            metrics = {f"eval_{name}": round(value, 6) for name, value in self.objective.metrics().items()}
         finally:
+            self.objective.since_log = training
             model.train()
-        return loss_sum / max(1, total)
+        return loss_sum / max(1, total), metrics
 
     def _is_new_best(self, step: int) -> bool:
         return self.config.load_best_model_at_end and self.progress.best_step == step
@@ -321,11 +371,13 @@ class EngineTrainer(transformers.Trainer):
         assert self.optimizer is not None and self.lr_scheduler is not None
         training_state.save_optimizer(self.optimizer, folder)
         training_state.save_json(folder, training_state.SCHEDULER, self.lr_scheduler.state_dict())
+        self.progress.metrics_since_log = self.objective.since_log
         training_state.save_json(folder, training_state.PROGRESS, asdict(self.progress))
+        self.objective.write_state(folder)
         self.state.save_to_json(str(folder / "trainer_state.json"))
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        surface.load_into(self.model, Path(resume_from_checkpoint).parent)
+        self.surface.load_into(Path(resume_from_checkpoint).parent)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is None:
@@ -335,6 +387,7 @@ class EngineTrainer(transformers.Trainer):
         training_state.load_optimizer(self.optimizer, folder)
         self.lr_scheduler.load_state_dict(training_state.load_json(folder, training_state.SCHEDULER))
         self.progress = Progress(**training_state.load_json(folder, training_state.PROGRESS))
+        self.objective.since_log = self.progress.metrics_since_log
         self.saved_step = self.state.global_step
 
     def _load_rng_state(self, checkpoint: str | None) -> None:

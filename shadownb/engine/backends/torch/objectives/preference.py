@@ -1,0 +1,183 @@
+"""Preferences: DPO over pairs and KTO over single answers with a verdict.
+
+The formulas are those of trl's trainers (a test compares loss and gradients with them); what is ours is the way the
+log-probabilities are computed: a pair's prompt once, logits only at the answers, the reference once before the first
+step. The reference is the model as the run found it, so after an SFT run it is the SFT policy and not the bare base.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch.nn.functional import logsigmoid
+
+from shadownb.engine.backends.torch.objectives.base import Objective, Scored, sum_by_row
+from shadownb.engine.backends.torch.pieces import IGNORED, Piece, trained_tokens
+from shadownb.engine.rendering import Rendered
+from shadownb.engine.rendering.examples import Example
+
+REFERENCE = "reference.safetensors"
+
+
+class Preference(Objective):
+    """What DPO and KTO share: log-probabilities of the reference, computed once and kept in every checkpoint."""
+
+    def __init__(self, config: object) -> None:
+        super().__init__(config)  # type: ignore[arg-type]
+        self._reference: dict[str, torch.Tensor] = {}
+        self._numbers: dict[int, tuple[str, int]] = {}
+
+    def bundles(self, examples: Sequence[Example]) -> list[tuple[Rendered, ...]]:
+        """Return the rows of each example that the reference scores."""
+        return [example.rows for example in examples]
+
+    def prepare(self, examples: Sequence[Example], scored: Scored, *, held_out: bool) -> None:
+        split = "eval" if held_out else "train"
+        self._number(examples, split)
+        if split in self._reference:
+            return
+        found: list[torch.Tensor] = [torch.empty(0)] * len(examples)
+        for numbers, sums in scored(self.bundles(examples)):
+            start = 0
+            for number in numbers:
+                found[number] = self._sides(sums[start:], examples[number]).cpu()
+                start += len(self.bundles([examples[number]])[0])
+        self._reference[split] = torch.stack(found)
+
+    def _number(self, examples: Sequence[Example], split: str) -> None:
+        for number, example in enumerate(examples):
+            self._numbers[id(example)] = (split, number)
+
+    def _sides(self, sums: torch.Tensor, example: Example) -> torch.Tensor:
+        """Return the log-probabilities of an example's sides from the sums of its rows (and of those behind it)."""
+        first, second = len(example.sequences), len(example.rows)
+        return torch.stack((sums[:first].sum(), sums[first:second].sum()))
+
+    def reference(self, examples: Sequence[Example], device: torch.device) -> torch.Tensor:
+        """Return the reference's log-probabilities, shape (examples, sides)."""
+        found = [self._numbers[id(example)] for example in examples]
+        return torch.stack([self._reference[split][number] for split, number in found]).to(device)
+
+    def policy(self, nll: torch.Tensor, piece: Piece, examples: Sequence[Example]) -> torch.Tensor:
+        """Return the model's own log-probabilities, shape (examples, sides)."""
+        sums = sum_by_row(-nll, piece)
+        found, start = [], 0
+        for example in examples:
+            found.append(self._sides(sums[start:], example))
+            start += len(example.rows)
+        return torch.stack(found)
+
+    def count(self, examples: Sequence[Example]) -> int:
+        return len(examples)
+
+    def write_state(self, folder: Path) -> None:
+        save_file(self._reference, folder / REFERENCE)
+
+    def load_state(self, folder: Path) -> bool:
+        if not (folder / REFERENCE).is_file():
+            return False
+        self._reference = load_file(folder / REFERENCE)
+        return True
+
+
+class Dpo(Preference):
+    """Direct preference optimisation (Rafailov et al., 2023), with trl's sigmoid, hinge and ipo losses."""
+
+    unit = "pairs"
+
+    def loss(self, nll: torch.Tensor, piece: Piece, examples: Sequence[Example], *, held_out: bool) -> torch.Tensor:
+        ratios = self.policy(nll, piece, examples) - self.reference(examples, nll.device)
+        rewards = self.config.beta * ratios.detach()
+        self.note("rewards_chosen", rewards[:, 0])
+        self.note("rewards_rejected", rewards[:, 1])
+        self.note("rewards_margin", rewards[:, 0] - rewards[:, 1])
+        self.note("rewards_accuracy", (rewards[:, 0] > rewards[:, 1]).float())
+        margin = ratios[:, 0] - ratios[:, 1]
+        if self.config.dpo_loss == "sigmoid":
+            return -logsigmoid(self.config.beta * margin).sum()
+        if self.config.dpo_loss == "hinge":
+            return torch.relu(1 - self.config.beta * margin).sum()
+        lengths = ratios.new_tensor(
+            [[sum(trained_tokens(row) for row in side) for side in (e.sequences, e.rejected)] for e in examples]
+        )
+        means = ratios / lengths.clamp(min=1)
+        return ((means[:, 0] - means[:, 1] - 1 / (2 * self.config.beta)) ** 2).sum()
+
+
+class Kto(Preference):
+    """Kahneman-Tversky optimisation (Ethayarajh et al., 2024).
+
+    The drift from the reference (``kl``) is estimated on mismatched answers: each prompt with the answer of the example
+    before it, as trl does.
+    """
+
+    unit = "answers"
+
+    def __init__(self, config: object) -> None:
+        super().__init__(config)
+        self._mismatched: dict[int, Rendered] = {}
+        self._drift = torch.zeros(())
+
+    def arrange(self, examples: list[Example]) -> list[Example]:
+        length = self.config.max_seq_length
+        for number, example in enumerate(examples):
+            self._mismatched[id(example)] = _mismatch(example.rows[-1], examples[number - 1].rows[-1], length)
+        return examples
+
+    def bundles(self, examples: Sequence[Example]) -> list[tuple[Rendered, ...]]:
+        return [(*example.rows, self._mismatched[id(example)]) for example in examples]
+
+    def _sides(self, sums: torch.Tensor, example: Example) -> torch.Tensor:
+        count = len(example.rows)
+        mismatched = sums[count] if len(sums) > count else sums.new_zeros(())
+        return torch.stack((sums[:count].sum(), mismatched))
+
+    def policy(self, nll: torch.Tensor, piece: Piece, examples: Sequence[Example]) -> torch.Tensor:
+        sums = sum_by_row(-nll, piece)
+        return torch.stack([part.sum() for part in torch.split(sums, [len(example.rows) for example in examples])])
+
+    def begin(self, examples: Sequence[Example], scored: Scored, *, held_out: bool) -> None:
+        now = torch.zeros(len(examples))
+        for numbers, sums in scored([(self._mismatched[id(example)],) for example in examples]):
+            now[numbers] = sums.cpu().float()
+        # Never below 0: it estimates a divergence.
+        self._drift = (now - self.reference(examples, now.device)[:, 1]).mean().clamp(min=0)
+        self.note("kl", self._drift)
+
+    def loss(self, nll: torch.Tensor, piece: Piece, examples: Sequence[Example], *, held_out: bool) -> torch.Tensor:
+        ratios = self.policy(nll, piece, examples) - self.reference(examples, nll.device)[:, 0]
+        good = torch.tensor([example.desirable for example in examples], device=nll.device)
+        rewards, drift = self.config.beta * ratios.detach(), self._drift.to(nll.device)
+        for name, chosen in (("rewards_chosen", good), ("rewards_rejected", ~good)):
+            self.note(name, rewards[chosen])
+        gain = torch.sigmoid(self.config.beta * torch.where(good, ratios - drift, drift - ratios))
+        weight = torch.where(
+            good,
+            torch.full_like(ratios, self.config.desirable_weight),
+            torch.full_like(ratios, self.config.undesirable_weight),
+        )
+        return (weight * (1 - gain)).sum()
+
+    def metrics(self) -> dict[str, float]:
+        means = super().metrics()
+        if "rewards_chosen" in means and "rewards_rejected" in means:
+            means["rewards_margin"] = means["rewards_chosen"] - means["rewards_rejected"]
+        return means
+
+
+def _mismatch(prompt: Rendered, answer: Rendered, length: int | None) -> Rendered:
+    """Return the prompt of one row with the answer of another."""
+    before, start = _answer_start(prompt), _answer_start(answer)
+    return replace(
+        prompt,
+        input_ids=(prompt.input_ids[:before] + answer.input_ids[start:])[:length],
+        labels=([IGNORED] * before + answer.labels[start:])[:length],
+    )
+
+
+def _answer_start(row: Rendered) -> int:
+    return next((i for i, label in enumerate(row.labels) if label != IGNORED), len(row.labels))

@@ -1,0 +1,117 @@
+"""Before the first step: rows to examples, prompts to sample, and the library's training arguments."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import TrainingArguments
+
+from shadownb.engine import hardware, methods
+from shadownb.engine.rendering.examples import Example, examples
+from shadownb.engine.runs.folder import load_rows
+
+if TYPE_CHECKING:
+    from shadownb.engine.backends.torch.session import Session
+
+_KEPT_SAMPLE_PROMPTS = 3
+
+
+def examples_of(session: Session, reference: dict[str, Any], unit: str) -> list[Example]:
+    """Return the examples of a stored data set, telling what is left out or cut and why."""
+    source = load_rows(reference)
+    spec, limit = methods.get(session.config.method), session.max_length
+    kept: list[Example] = []
+    empty = cut = 0
+    for index, row in enumerate(source):
+        if index % 32 == 0:
+            session.control.check()
+            session.phase("preparing data", index, len(source), unit)
+        found = examples(
+            session.model.renderer,
+            row,
+            objective=spec.objective,
+            loss_on=session.config.loss_on,
+            max_length=limit,
+            long_rows=spec.long_rows,
+        )
+        useful = [example for example in found if example.trains]
+        cut += any(sequence.truncated_tokens for example in found for sequence in example.rows)
+        empty += not useful
+        kept.extend(useful)
+    if empty:
+        session.warn(
+            f"{empty} of {len(source)} {unit} have no token to train and are left out.",
+            why=f"They are empty, or cut off at max_seq_length={limit}.",
+            fix="Raise max_seq_length, or look at them with dataset.inspect(model).",
+            code="rows-skipped",
+        )
+    if cut:
+        session.warn(
+            f"{cut} of {len(source)} {unit} are longer than max_seq_length={limit} and are cut.",
+            fix="Raise max_seq_length to keep them whole.",
+            code="rows-truncated",
+        )
+    return kept
+
+
+def sample_prompts(session: Session, reference: dict[str, Any]) -> list[tuple[str, list[int]]]:
+    """Return (what to show, token ids) of the prompts that are answered at evaluation points."""
+    config, renderer = session.config, session.model.renderer
+    if not config.sample_max_new_tokens:
+        return []
+    given = [(text, renderer.render_prompt([{"role": "user", "content": text}])) for text in config.sample_prompts]
+    if given:
+        return given
+    found: list[tuple[str, list[int]]] = []
+    for row in load_rows(reference):
+        messages = row.get("prompt") or _before_last_answer(row.get("messages") or [])
+        if messages and len(found) < _KEPT_SAMPLE_PROMPTS:
+            ids = renderer.render_prompt(messages, tools=row.get("tools"))
+            found.append((str(messages[-1].get("content") or ""), ids))
+    return found
+
+
+def _before_last_answer(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return messages[:-1] if len(messages) > 1 and messages[-1]["role"] == "assistant" else []
+
+
+def training_arguments(session: Session) -> TrainingArguments:
+    """Return transformers' arguments for the run."""
+    config = session.config
+    device = session.model.device
+    optimizer, _ = hardware.choose_optimizer(config.optim, device)
+    checkpointing, _ = hardware.choose_checkpointing(config.gradient_checkpointing, device)
+    arguments = TrainingArguments(
+        output_dir=str(session.folder.path),
+        per_device_train_batch_size=config.rows_per_step,
+        gradient_accumulation_steps=1,
+        max_steps=session.total_steps,
+        learning_rate=config.resolved_learning_rate(),
+        lr_scheduler_type=config.lr_scheduler_type,
+        lr_scheduler_kwargs={"min_lr_rate": 0.1} if config.lr_scheduler_type == "cosine_with_min_lr" else {},
+        warmup_steps=config.resolved_warmup(session.total_steps),
+        weight_decay=config.weight_decay,
+        max_grad_norm=config.max_grad_norm,
+        optim=optimizer,
+        seed=config.seed,
+        eval_strategy="no",
+        save_strategy="no",
+        logging_strategy="no",
+        logging_nan_inf_filter=False,
+        report_to=list(config.report_to) or "none",
+        run_name=session.folder.id,
+        disable_tqdm=True,
+        log_level="error",
+        use_cpu=device.type == "cpu",
+        bf16=device.type == "cuda" and session.model.dtype == torch.bfloat16,
+        fp16=device.type == "cuda" and session.model.dtype == torch.float16,
+        activation_checkpointing=checkpointing,
+        dataloader_pin_memory=False,
+        remove_unused_columns=False,
+    )
+    # One device a run: wrapping in DataParallel would undo the packing. More devices are the cluster executors' work.
+    arguments.report_to = list(config.report_to)  # transformers adds trackers that it finds in the environment
+    _ = arguments.device
+    arguments._n_gpu = min(1, arguments.n_gpu)
+    return arguments

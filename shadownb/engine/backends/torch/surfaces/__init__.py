@@ -1,0 +1,94 @@
+"""What is trained of a model: one class a kind, found by a method's spec or by what a folder holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from shadownb.engine import methods
+from shadownb.engine.backends.torch.surfaces.base import Start, Surface, digest, restore, snapshot, trainable
+from shadownb.engine.backends.torch.surfaces.biases import BiasSurface
+from shadownb.engine.backends.torch.surfaces.bottleneck import BottleneckSurface
+from shadownb.engine.backends.torch.surfaces.layered import LayerSurface
+from shadownb.engine.backends.torch.surfaces.lora import LoraSurface
+from shadownb.engine.backends.torch.surfaces.prompts import PromptSurface
+from shadownb.engine.backends.torch.surfaces.weights import WeightsSurface
+from shadownb.errors import MethodError, ModelError
+
+if TYPE_CHECKING:
+    from shadownb.engine.config import TrainConfig
+
+__all__ = [
+    "Start",
+    "Surface",
+    "attach_saved",
+    "check",
+    "count",
+    "digest",
+    "prepare",
+    "restore",
+    "snapshot",
+    "trainable",
+]
+
+KINDS: dict[str, type[Surface]] = {
+    kind.kind: kind
+    for kind in (LoraSurface, LayerSurface, PromptSurface, BiasSurface, BottleneckSurface, WeightsSurface)
+}
+
+
+def prepare(base: Any, carried: Surface | None, config: TrainConfig, start: Start) -> Surface:
+    """Return the method's surface with its parameters trainable and all others frozen.
+
+    A surface that the model carries already is trained on; :func:`check` comes before.
+    """
+    spec = methods.get(config.method)
+    surface = carried if carried is not None else KINDS[spec.surface].attach(base, config, spec, start)
+    surface.unfreeze(config)
+    return surface
+
+
+def check(base: Any, carried: Surface | None, config: TrainConfig) -> None:
+    """Raise MethodError where the method or its options do not fit the base or what the model carries."""
+    spec = methods.get(config.method)
+    kind = KINDS[spec.surface]
+    if carried is None:
+        kind.refuse(base, config, spec)
+        return
+    if carried.replaces_base and not kind.replaces_base:
+        raise MethodError(
+            f"method={config.method!r} trains an adapter on a base that stays as it is, but this base has been trained.",
+            why="The adapter alone would not give this model again.",
+            fix="Save it with model.save(path, fmt='merged') and load that folder, or load a fresh model.",
+        )
+    if kind.replaces_base and not carried.replaces_base:
+        raise MethodError(
+            f"method={config.method!r} trains the base weights, but this model carries a {carried.kind} adapter.",
+            fix="Load a fresh model, or merge the adapter first with model.save(path, fmt='merged').",
+        )
+    kind.refuse(carried.base, config, spec)
+    carried.check(config, spec)
+
+
+def count(base: Any, carried: Surface | None, config: TrainConfig) -> int:
+    """Return how many weights the method would train on this model."""
+    spec = methods.get(config.method)
+    if carried is not None and carried.kind == spec.surface:
+        return sum(parameter.numel() for parameter in carried.owned().values())
+    return KINDS[spec.surface].count(carried.base if carried is not None else base, config, spec)
+
+
+def attach_saved(base: Any, folder: Path) -> Surface:
+    """Put what a folder holds on a bare base, trainable.
+
+    Raises
+    ------
+    ModelError
+        The folder holds nothing that was trained, or it does not fit.
+    """
+    for kind in KINDS.values():
+        if kind.reads(folder):
+            return kind.attach_saved(base, folder)
+    raise ModelError(
+        f"{folder} holds no adapter and no weights.", fix="Give a checkpoint, or a folder that save() wrote."
+    )

@@ -1,0 +1,148 @@
+"""Bottleneck adapters: behind every block a narrow network that starts as nothing (Houlsby et al., 2019).
+
+peft has no bottleneck adapter and a tuner of our own cannot be registered there (its list of types is closed), so these
+are forty lines: ``x + up(gelu(down(x)))`` on a block's output, ``up`` zero at the start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.nn.functional import gelu
+
+from shadownb.engine.backends.torch import randomness
+from shadownb.engine.backends.torch.surfaces.base import Start, Surface, hidden_size, other_kind
+from shadownb.errors import MethodError, ModelError
+
+if TYPE_CHECKING:
+    from shadownb.engine.config import TrainConfig
+    from shadownb.engine.methods import MethodSpec
+
+FILE, CONFIG = "bottleneck.safetensors", "bottleneck_config.json"
+_NAME = "bottleneck"
+
+
+class Bottleneck(nn.Module):
+    """``x + up(gelu(down(x)))`` in 32 bits; shapes (..., hidden) to (..., hidden)."""
+
+    def __init__(self, hidden: int, width: int, device: torch.device) -> None:
+        super().__init__()
+        self.down = nn.Linear(hidden, width, device=device, dtype=torch.float32)
+        self.up = nn.Linear(width, hidden, device=device, dtype=torch.float32)
+        nn.init.zeros_(self.up.weight)
+        nn.init.zeros_(self.up.bias)
+        self.enabled = True
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.up(gelu(self.down(x.float()))).to(x.dtype) if self.enabled else x
+
+
+class BottleneckSurface(Surface):
+    """One bottleneck behind every block, of width ``lora_r``."""
+
+    kind = "bottleneck"
+
+    def __init__(self, module: Any, width: int, base_name: str) -> None:
+        super().__init__(module)
+        self.width = width
+        self.base_name = base_name
+        self._hooks = [block.register_forward_hook(_apply) for block in _blocks(module)]
+
+    @classmethod
+    def count(cls, base: nn.Module, config: TrainConfig, spec: MethodSpec) -> int:
+        hidden = hidden_size(base)
+        return len(_blocks(base)) * (2 * hidden * config.lora_r + config.lora_r + hidden)
+
+    @classmethod
+    def attach(cls, base: Any, config: TrainConfig, spec: MethodSpec, start: Start) -> Surface:
+        _insert(base, config.lora_r, config.seed)
+        return cls(base, config.lora_r, start.base_name)
+
+    @classmethod
+    def reads(cls, folder: Path) -> bool:
+        return (folder / CONFIG).is_file()
+
+    @classmethod
+    def attach_saved(cls, base: Any, folder: Path) -> Surface:
+        content = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        _insert(base, int(content["rank"]), 0)
+        surface = cls(base, int(content["rank"]), content.get("base_model", ""))
+        surface.load_into(folder)
+        return surface
+
+    def owned(self) -> dict[str, nn.Parameter]:
+        return {name: p for name, p in sorted(self.module.named_parameters()) if f".{_NAME}." in name}
+
+    def check(self, config: TrainConfig, spec: MethodSpec) -> None:
+        if spec.surface != self.kind:
+            raise other_kind(config.method, "bottleneck adapters")
+        if "lora_r" in config.model_fields_set and config.lora_r != self.width:
+            raise MethodError(
+                f"lora_r={config.lora_r}: this model carries bottleneck adapters of width {self.width}.",
+                why="Training continues on the adapters that are there; their shape cannot change.",
+                fix="Leave lora_r out to train on, or load a fresh model.",
+            )
+
+    def effective_config(self, config: TrainConfig) -> TrainConfig:
+        return config.replace(lora_r=self.width)
+
+    @contextlib.contextmanager
+    def switched_off(self) -> Iterator[None]:
+        adapters = [getattr(block, _NAME) for block in _blocks(self.module)]
+        for adapter in adapters:
+            adapter.enabled = False
+        try:
+            yield
+        finally:
+            for adapter in adapters:
+                adapter.enabled = True
+
+    def save(self, folder: Path) -> None:
+        save_file({name: p.detach().cpu().contiguous() for name, p in self.owned().items()}, folder / FILE)
+        content = {"type": "bottleneck", "base_model": self.base_name, "rank": self.width}
+        (folder / CONFIG).write_text(json.dumps(content), encoding="utf-8")
+
+    def load_into(self, folder: Path) -> None:
+        if not (folder / FILE).is_file():
+            raise ModelError(f"{folder} holds no bottleneck adapters.", fix="Give a checkpoint of an adapter run.")
+        tensors, owned = load_file(folder / FILE), self.owned()
+        if {n: t.shape for n, t in tensors.items()} != {n: p.shape for n, p in owned.items()}:
+            raise ModelError(f"The bottleneck adapters in {folder} do not fit those on this model.")
+        with torch.no_grad():
+            for name, parameter in owned.items():
+                parameter.copy_(tensors[name])
+
+    def remove(self) -> Any:
+        for hook in self._hooks:
+            hook.remove()
+        for block in _blocks(self.module):
+            delattr(block, _NAME)
+        return self.module
+
+
+def _insert(base: nn.Module, width: int, seed: int) -> None:
+    device = next(base.parameters()).device
+    with randomness.seeded_draws(seed, "bottleneck"):
+        for block in _blocks(base):
+            block.add_module(_NAME, Bottleneck(hidden_size(base), width, device))
+
+
+def _apply(block: Any, _: Any, output: Any) -> Any:
+    adapter = block.bottleneck
+    return (adapter(output[0]), *output[1:]) if isinstance(output, tuple) else adapter(output)
+
+
+def _blocks(base: nn.Module) -> nn.ModuleList:
+    """Return the decoder's blocks: the list of as many modules as the model has layers."""
+    layers = base.config.get_text_config().num_hidden_layers  # type: ignore[union-attr, operator]
+    for module in base.modules():
+        if isinstance(module, nn.ModuleList) and len(module) == layers:
+            return module
+    raise ModelError(f"{type(base).__name__} has no list of {layers} blocks that adapters could go behind.")

@@ -1,0 +1,199 @@
+"""Surfaces that peft puts on the linear layers: LoRA, DoRA, MiSS, SHiRA and whatever tuner of that kind a spec names."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from peft import LoraConfig, PeftConfig, PeftModel, PromptLearningConfig, get_peft_model, set_peft_model_state_dict
+from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
+from peft.tuners.tuners_utils import BaseTunerLayer
+from safetensors.torch import load_file
+from torch import nn
+from transformers import PreTrainedModel
+
+from shadownb.engine.backends.torch import randomness
+from shadownb.engine.backends.torch.surfaces import linear
+from shadownb.engine.backends.torch.surfaces.base import Start, Surface, other_kind
+from shadownb.errors import MethodError, ModelError
+
+if TYPE_CHECKING:
+    from shadownb.engine.config import TrainConfig
+    from shadownb.engine.methods import MethodSpec
+
+# peft asks by a name that transformers 5 renamed. Filtered for good: catch_warnings is not safe beside other threads.
+warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
+
+ADAPTER_FILE = "adapter_model.safetensors"
+ADAPTER_CONFIG = "adapter_config.json"
+
+
+def saved_peft_type(folder: Path) -> str | None:
+    """Return the peft type of a saved adapter; None where there is none that can be read."""
+    try:
+        return str(json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))["peft_type"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+class LayerSurface(Surface):
+    """Adapters on linear layers. The spec's ``tuner`` names the peft type, its ``options`` go to peft's config."""
+
+    kind = "layers"
+    module: PeftModel
+
+    # -- made -------------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def refuse(cls, base: nn.Module, config: TrainConfig, spec: MethodSpec) -> None:
+        linear.refuse_unknown(base, config)
+
+    @classmethod
+    def count(cls, base: nn.Module, config: TrainConfig, spec: MethodSpec) -> int:
+        shapes = [linear.shape(layer) for layer in linear.targeted(base, config.resolved_target_modules()).values()]
+        if spec.tuner == "MISS":
+            return sum(config.lora_r * out for _, out in shapes)
+        return sum(config.lora_r * (before + after) for before, after in shapes)
+
+    @classmethod
+    def peft_config(cls, base: nn.Module, config: TrainConfig, spec: MethodSpec) -> PeftConfig:
+        """Return peft's config for a new adapter."""
+        targets = config.resolved_target_modules()
+        kind = PEFT_TYPE_TO_CONFIG_MAPPING[spec.tuner]
+        options = dict(spec.options)
+        if "random_seed" in kind.__dataclass_fields__:
+            options["random_seed"] = config.seed % 2**32
+        return kind(
+            r=config.lora_r,
+            target_modules=targets if isinstance(targets, str) else list(targets),
+            task_type="CAUSAL_LM",
+            **options,
+        )
+
+    @classmethod
+    def attach(cls, base: Any, config: TrainConfig, spec: MethodSpec, start: Start) -> Surface:
+        made = cls.peft_config(base, config, spec)
+        # Whatever the tuner draws comes from the run's own generator.
+        with randomness.seeded_draws(config.seed, "adapter"):
+            module = get_peft_model(base, made)
+        # Set afterwards: peft replaces another name by the folder the weights came from, which no other machine has.
+        module.peft_config["default"].base_model_name_or_path = start.base_name
+        return cls(module)
+
+    @classmethod
+    def reads(cls, folder: Path) -> bool:
+        config = PEFT_TYPE_TO_CONFIG_MAPPING.get(saved_peft_type(folder) or "")
+        return config is not None and not issubclass(config, PromptLearningConfig | LoraConfig)
+
+    @classmethod
+    def attach_saved(cls, base: Any, folder: Path) -> Surface:
+        try:
+            saved = PeftConfig.from_pretrained(str(folder))
+        except (OSError, ValueError, TypeError) as error:
+            raise ModelError(f"{folder} holds no adapter that can be read ({error}).") from None
+        saved.inference_mode = (
+            False  # peft loads adapters frozen; training one then changes nothing and reports success
+        )
+        base_name, saved.base_model_name_or_path = saved.base_model_name_or_path, None
+        with randomness.seeded_draws(0, "adapter"):
+            module = get_peft_model(base, saved)
+        module.peft_config["default"].base_model_name_or_path = base_name
+        surface = cls(module)
+        surface.load_into(folder)
+        return surface
+
+    # -- trained ----------------------------------------------------------------------------------------------------
+
+    @property
+    def have(self) -> Any:
+        """peft's config of the adapter that is there."""
+        return self.module.peft_config["default"]
+
+    def owned(self) -> dict[str, nn.Parameter]:
+        prefix = self.module.base_model.prefix
+        return {
+            name: parameter
+            for name, parameter in sorted(self.module.named_parameters())
+            if prefix in name or ".modules_to_save." in name
+        }
+
+    def check(self, config: TrainConfig, spec: MethodSpec) -> None:
+        if spec.surface != self.kind or spec.tuner != str(self.have.peft_type.value):
+            raise other_kind(config.method, f"a {self.have.peft_type.value} adapter")
+        for option, value in spec.options:
+            if getattr(self.have, option, value) != value:
+                raise other_kind(config.method, f"an adapter with {option}={getattr(self.have, option)}")
+        for field, value in self._shape().items():
+            if field in config.model_fields_set and getattr(config, field) != value:
+                raise MethodError(
+                    f"{field}={getattr(config, field)}: this model carries an adapter with {field}={value}.",
+                    why="Training continues on the adapter that is there; its shape cannot change.",
+                    fix=f"Leave {field} out to train on, or load a fresh model for a new adapter.",
+                )
+        if "target_modules" in config.model_fields_set:
+            have = linear.adapted(self.base)
+            wanted = set(linear.targeted(self.base, config.resolved_target_modules()))
+            if have != wanted:
+                raise MethodError(
+                    f"target_modules={config.target_modules!r}: this model carries an adapter on other layers.",
+                    why=f"It is on {len(have)} layers, target_modules means {len(wanted)}.",
+                    fix="Leave target_modules out to train on, or load a fresh model for a new adapter.",
+                )
+
+    def _shape(self) -> dict[str, Any]:
+        """Return the options that the adapter's shape fixes."""
+        return {"lora_r": self.have.r}
+
+    def effective_config(self, config: TrainConfig) -> TrainConfig:
+        return config.replace(**self._shape(), target_modules=linear.target_name(self.base, config))
+
+    # -- answers and files ------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def switched_off(self) -> Iterator[None]:
+        with self.module.disable_adapter():
+            yield
+
+    def save(self, folder: Path) -> None:
+        # "auto" would ask the hub whether the vocabulary changed; embeddings that are trained are saved as modules.
+        self.module.save_pretrained(
+            str(folder), safe_serialization=True, save_embedding_layers=False, selected_adapters=["default"]
+        )
+        (folder / "README.md").unlink(missing_ok=True)  # peft's empty model card
+
+    def load_into(self, folder: Path) -> None:
+        if not (folder / ADAPTER_FILE).is_file():
+            raise ModelError(f"{folder} holds no adapter.", fix="Give a checkpoint of a run with an adapter.")
+        self._fill(load_file(folder / ADAPTER_FILE), folder)
+
+    def _fill(self, tensors: dict[str, Any], folder: Path) -> None:
+        try:
+            result = set_peft_model_state_dict(self.module, tensors, adapter_name="default")
+        except RuntimeError as error:  # another rank: peft names the first tensor in its second line
+            why = (str(error).splitlines() or [""])[-1].strip()
+            raise ModelError(f"The adapter in {folder} does not fit the one on this model.", why=why) from None
+        prefix = self.module.base_model.prefix
+        unexpected = list(getattr(result, "unexpected_keys", ()))
+        missing = [key for key in getattr(result, "missing_keys", ()) if prefix in key and ".default" in key]
+        if unexpected or missing:
+            wrong = f"it has {unexpected[0]}" if unexpected else f"it lacks {missing[0]}"
+            raise ModelError(f"The adapter in {folder} does not fit this model: {wrong}.")
+
+    def remove(self) -> Any:
+        return self.module.unload()
+
+    def merged(self) -> PreTrainedModel:
+        whole: PreTrainedModel = copy.deepcopy(self.module).merge_and_unload()
+        return whole
+
+
+def tuner_layers(module: nn.Module) -> Iterator[tuple[str, BaseTunerLayer]]:
+    """Yield the layers that carry an adapter, with their names."""
+    for name, layer in module.named_modules():
+        if isinstance(layer, BaseTunerLayer):
+            yield name, layer

@@ -1,0 +1,208 @@
+"""LoRA and what varies it: DoRA, rank-stabilised scale, PiSSA and LoftQ starts, trained embeddings.
+
+PiSSA starts the adapter from the base's principal directions, A0 and B0, and takes them off the base. peft does that in
+the base's weights, so that switching the adapter off no longer gives the base. Here the base stays as it is and a second,
+frozen adapter takes them off: ``W x + s B A x - s B0 A0 x``. What is saved is one plain adapter of twice the rank, which
+loads anywhere.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from peft import LoraConfig, PeftModel
+from peft.tuners.lora import LoraLayer
+from peft.utils.integrations import dequantize_module_weight
+from peft.utils.loftq_utils import replace_lora_weights_loftq
+from safetensors.torch import load_file, save_file
+from torch import nn
+from transformers import PreTrainedModel
+
+from shadownb.engine.backends.torch import randomness
+from shadownb.engine.backends.torch.surfaces import linear
+from shadownb.engine.backends.torch.surfaces.base import Start, Surface
+from shadownb.engine.backends.torch.surfaces.layered import ADAPTER_FILE, LayerSurface, saved_peft_type
+from shadownb.errors import MethodError
+
+if TYPE_CHECKING:
+    from shadownb.engine.config import TrainConfig
+    from shadownb.engine.methods import MethodSpec
+
+_TAKEN_OFF = "start"  # name of the frozen adapter that takes PiSSA's directions off the base
+_PISSA_ITERATIONS = 4  # of the randomised SVD; peft's documentation uses 4 to 16
+
+
+class LoraSurface(LayerSurface):
+    """LoRA adapters on linear layers."""
+
+    kind = "lora"
+
+    @classmethod
+    def refuse(cls, base: nn.Module, config: TrainConfig, spec: MethodSpec) -> None:
+        super().refuse(base, config, spec)
+        quantized = bool(getattr(base, "is_loaded_in_4bit", False))
+        if config.init_lora_weights == "loftq" and not quantized:
+            raise MethodError(
+                "init_lora_weights='loftq' makes up for what a 4-bit base lost, and this base is not in 4 bits.",
+                fix='Load it with shadownb.load(..., quantize="4bit") and use method="qlora", or leave the option out.',
+            )
+
+    @classmethod
+    def count(cls, base: nn.Module, config: TrainConfig, spec: MethodSpec) -> int:
+        total = super().count(base, config, spec)
+        if dict(spec.options).get("use_dora"):
+            targets = linear.targeted(base, config.resolved_target_modules())
+            total += sum(linear.shape(layer)[1] for layer in targets.values())
+        if config.train_embeddings:
+            total += sum({id(p): p.numel() for m in _ends(base) for p in m.parameters()}.values())
+        return total
+
+    @classmethod
+    def peft_config(cls, base: nn.Module, config: TrainConfig, spec: MethodSpec) -> LoraConfig:
+        targets = config.resolved_target_modules()
+        ends = [_leaf(base, module) for module in _ends(base)] if config.train_embeddings else None
+        return LoraConfig(
+            r=config.lora_r,
+            lora_alpha=config.lora_alpha,
+            lora_dropout=config.lora_dropout,
+            target_modules=targets if isinstance(targets, str) else list(targets),
+            use_rslora=config.use_rslora,
+            modules_to_save=ends,
+            ensure_weight_tying=bool(ends) and _tied(base),
+            task_type="CAUSAL_LM",
+            **dict(spec.options),
+        )
+
+    @classmethod
+    def attach(cls, base: Any, config: TrainConfig, spec: MethodSpec, start: Start) -> Surface:
+        surface = super().attach(base, config, spec, start)
+        _initialise(surface.module, config.seed)
+        if config.init_lora_weights == "loftq":
+            replace_lora_weights_loftq(surface.module, _weights_file(start.source))
+        if config.init_lora_weights == "pissa":
+            return PissaSurface(_start_from_principal(surface.module, config))
+        return surface
+
+    @classmethod
+    def reads(cls, folder: Path) -> bool:
+        return saved_peft_type(folder) == "LORA"
+
+    def unfreeze(self, config: TrainConfig) -> None:
+        super().unfreeze(config)
+        if "lora_dropout" in config.model_fields_set:
+            self.have.lora_dropout = config.lora_dropout
+            for layer in self.module.modules():
+                if isinstance(layer, LoraLayer):
+                    p = config.lora_dropout
+                    for adapter in layer.lora_dropout:
+                        layer.lora_dropout[adapter] = nn.Dropout(p) if p > 0 else nn.Identity()
+
+    def _shape(self) -> dict[str, Any]:
+        have = self.have
+        return {
+            "lora_r": have.r,
+            "lora_alpha": have.lora_alpha,
+            "use_rslora": have.use_rslora,
+            "train_embeddings": bool(have.modules_to_save),
+        }
+
+    def effective_config(self, config: TrainConfig) -> TrainConfig:
+        return super().effective_config(config).replace(lora_dropout=self.have.lora_dropout)
+
+
+class PissaSurface(LoraSurface):
+    """LoRA that started from the base's principal directions, with the frozen adapter that takes them off."""
+
+    def owned(self) -> dict[str, nn.Parameter]:
+        return {name: p for name, p in super().owned().items() if f".{_TAKEN_OFF}." not in name}
+
+    def base_parameters(self) -> dict[str, torch.Tensor]:
+        return {name: p for name, p in super().base_parameters().items() if f".{_TAKEN_OFF}." not in name}
+
+    def save(self, folder: Path) -> None:
+        super().save(folder)
+        tensors = load_file(folder / ADAPTER_FILE)
+        for name, layer in self._layers():
+            for side, pair in (("lora_A", layer.lora_A), ("lora_B", layer.lora_B)):
+                taken = pair[_TAKEN_OFF].weight.detach().cpu()
+                key = f"{name}.{side}.weight"
+                # peft computes with +B of both adapters, so the one that takes off has its B negated already.
+                tensors[key] = torch.cat((tensors[key], taken), dim=0 if side == "lora_A" else 1).contiguous()
+        save_file(tensors, folder / ADAPTER_FILE, metadata={"format": "pt"})
+        saved = LoraConfig.from_pretrained(str(folder))
+        saved.r, saved.lora_alpha = 2 * self.have.r, _alpha_of_twice(self.have)
+        saved.save_pretrained(str(folder))
+
+    def _fill(self, tensors: dict[str, Any], folder: Path) -> None:
+        rank = self.have.r
+        with torch.no_grad():
+            for name, layer in self._layers():
+                a, b = f"{name}.lora_A.weight", f"{name}.lora_B.weight"
+                if tensors.get(a) is not None and tensors[a].shape[0] == 2 * rank:
+                    layer.lora_A[_TAKEN_OFF].weight.copy_(tensors[a][rank:])
+                    layer.lora_B[_TAKEN_OFF].weight.copy_(tensors[b][:, rank:])
+                    tensors[a], tensors[b] = tensors[a][:rank].contiguous(), tensors[b][:, :rank].contiguous()
+        super()._fill(tensors, folder)
+
+    def _layers(self) -> list[tuple[str, LoraLayer]]:
+        return [(name, layer) for name, layer in self.module.named_modules() if isinstance(layer, LoraLayer)]
+
+
+def _initialise(module: PeftModel, seed: int) -> None:
+    for name, layer in module.named_modules():
+        if isinstance(layer, LoraLayer):
+            for adapter in layer.lora_A:
+                # fp32 adapters also on a 16-bit base, as peft does: updates smaller than bf16's step would be lost.
+                layer.lora_A[adapter].to(torch.float32)
+                layer.lora_B[adapter].to(torch.float32)
+                draw = randomness.generator(seed, "lora", name)
+                randomness.initialise_lora(layer.lora_A[adapter].weight, layer.lora_B[adapter].weight, draw)
+
+
+def _start_from_principal(module: PeftModel, config: TrainConfig) -> PeftModel:
+    """Put the principal directions into the adapter, and their negative into a frozen second one."""
+    have = module.peft_config["default"]
+    with randomness.seeded_draws(config.seed, "pissa"):
+        module.add_adapter(_TAKEN_OFF, LoraConfig(**{**have.to_dict(), "modules_to_save": None}))
+        with torch.no_grad():
+            for layer in module.modules():
+                if not isinstance(layer, LoraLayer):
+                    continue
+                scale = layer.scaling["default"]
+                weight = dequantize_module_weight(layer.get_base_layer()).float()
+                weight = weight if not getattr(layer, "fan_in_fan_out", False) else weight.T
+                u, s, v = torch.svd_lowrank(weight, q=have.r, niter=_PISSA_ITERATIONS)
+                root = torch.sqrt(s / scale)
+                for adapter, sign in (("default", 1.0), (_TAKEN_OFF, -1.0)):
+                    layer.lora_A[adapter].weight.copy_(root[:, None] * v.T)
+                    layer.lora_B[adapter].weight.copy_(sign * u * root)
+    module.base_model.set_adapter(["default", _TAKEN_OFF])
+    return module
+
+
+def _alpha_of_twice(have: LoraConfig) -> float:
+    """Return lora_alpha that gives an adapter of twice the rank the same scale."""
+    return float(have.lora_alpha * (math.sqrt(2) if have.use_rslora else 2))
+
+
+def _ends(base: nn.Module) -> list[nn.Module]:
+    assert isinstance(base, PreTrainedModel)
+    return [module for module in (base.get_input_embeddings(), base.get_output_embeddings()) if module is not None]
+
+
+def _tied(base: nn.Module) -> bool:
+    return len({id(module.weight) for module in _ends(base)}) == 1
+
+
+def _leaf(base: nn.Module, wanted: nn.Module) -> str:
+    name: str = next(name for name, module in base.named_modules() if module is wanted)
+    return name.rsplit(".", 1)[-1]
+
+
+def _weights_file(source: str) -> str | None:
+    """Return the base's 16-bit weights on disk, where peft's LoftQ reads the tensors it compares with."""
+    file = Path(source) / "model.safetensors"
+    return str(file) if file.is_file() else None

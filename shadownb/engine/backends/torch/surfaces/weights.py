@@ -1,0 +1,78 @@
+"""The base's own weights, all of them (full fine-tuning)."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safetensors.torch import load_file
+from torch import nn
+from transformers import PreTrainedModel
+
+from shadownb.engine.backends.torch.surfaces.base import Start, Surface
+from shadownb.engine.models.quiet import quiet_progress_bars
+from shadownb.errors import ModelError
+
+if TYPE_CHECKING:
+    from shadownb.engine.config import TrainConfig
+    from shadownb.engine.methods import MethodSpec
+
+
+class WeightsSurface(Surface):
+    """Every weight of the model is trained."""
+
+    kind = "weights"
+    replaces_base = True
+    adapter_noun = None
+
+    @classmethod
+    def count(cls, base: nn.Module, config: TrainConfig, spec: MethodSpec) -> int:
+        return sum(parameter.numel() for parameter in base.parameters())
+
+    @classmethod
+    def attach(cls, base: Any, config: TrainConfig, spec: MethodSpec, start: Start) -> Surface:
+        return cls(base)
+
+    @classmethod
+    def reads(cls, folder: Path) -> bool:
+        return any(folder.glob("model*.safetensors"))
+
+    @classmethod
+    def attach_saved(cls, base: Any, folder: Path) -> Surface:
+        surface = cls(base)
+        surface.load_into(folder)
+        return surface
+
+    def owned(self) -> dict[str, nn.Parameter]:
+        return dict(sorted(self.module.named_parameters()))
+
+    def save(self, folder: Path) -> None:
+        save_whole(self.module, folder)
+
+    def load_into(self, folder: Path) -> None:
+        files = sorted(folder.glob("model*.safetensors"))
+        if not files:
+            raise ModelError(f"{folder} holds no weights of a model.", fix="Give a checkpoint of a run of this method.")
+        tensors: dict[str, Any] = {}
+        for file in files:
+            tensors.update(load_file(file))
+        tied = set(getattr(self.module, "_tied_weights_keys", None) or ())
+        result = self.module.load_state_dict(tensors, strict=False)
+        missing = [key for key in result.missing_keys if key not in tied]
+        if missing or result.unexpected_keys:
+            first = (missing or result.unexpected_keys)[0]
+            raise ModelError(f"The weights in {folder} do not fit this model: {first}.")
+
+    def remove(self) -> Any:
+        return self.module
+
+    def merged(self) -> PreTrainedModel:
+        whole: PreTrainedModel = copy.deepcopy(self.module)
+        return whole
+
+
+def save_whole(module: PreTrainedModel, folder: Path) -> None:
+    """Write a whole model as transformers does."""
+    with quiet_progress_bars():
+        module.save_pretrained(str(folder), safe_serialization=True)

@@ -1,0 +1,17 @@
+"""BitFit: only the biases are trained."""
+
+from __future__ import annotations
+
+from shadownb.engine.methods.spec import MethodSpec
+
+SPEC = MethodSpec(
+    name="bitfit",
+    title="BitFit",
+    group="full",
+    hint="Trains the bias vectors alone, for models that have them (not the Llama family). A few kilobytes.",
+    data_shape="chats, prompt and answer pairs, or text",
+    default_learning_rate=1e-3,
+    rate_source="the upper end of the range in BitFit (Ben Zaken et al., 2022)",
+    surface="bias",
+    quantized_base=False,
+)

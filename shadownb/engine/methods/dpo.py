@@ -1,0 +1,21 @@
+"""DPO: learn from pairs of a better and a worse answer, without a reward model."""
+
+from __future__ import annotations
+
+from shadownb.engine.methods import lora
+
+FORMATS = ("preference",)
+
+SPEC = lora.SPEC.replace(
+    name="dpo",
+    title="DPO",
+    group="preference",
+    hint="Shifts answers towards the better of two. Start from a model that can do the task already.",
+    data_shape="preference pairs (prompt, chosen, rejected)",
+    data_formats=FORMATS,
+    default_learning_rate=5e-5,
+    rate_source="fifty times trl's full fine-tuning default of 1e-6: ten for LoRA, five for runs under 100 steps",
+    objective="dpo",
+    options=(),
+    fields=(*lora.FIELDS, "beta", "dpo_loss"),
+)

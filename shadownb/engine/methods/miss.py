@@ -1,0 +1,19 @@
+"""MiSS: one shared block a layer instead of LoRA's pair."""
+
+from __future__ import annotations
+
+from shadownb.engine.methods.spec import MethodSpec
+
+SPEC = MethodSpec(
+    name="miss",
+    title="MiSS",
+    group="adapter",
+    hint="Half of LoRA's weights, least memory and time of the adapters; forgets more.",
+    data_shape="chats, prompt and answer pairs, or text",
+    default_learning_rate=5e-4,
+    rate_source="as LoRA: peft's method comparison trains both at one rate",
+    surface="layers",
+    tuner="MISS",
+    fields=("lora_r", "target_modules"),
+    quantized_base=False,
+)

@@ -1,0 +1,20 @@
+"""Prompt tuning: learned embeddings before every prompt."""
+
+from __future__ import annotations
+
+from shadownb.engine.methods.spec import MethodSpec
+
+FIELDS = ("num_virtual_tokens", "prompt_tuning_init_text")
+
+SPEC = MethodSpec(
+    name="prompt",
+    title="Prompt tuning",
+    group="prompt",
+    hint="A learned beginning of the prompt, a few kilobytes. Needs high rates and many steps; weakest on small models.",
+    data_shape="chats, prompt and answer pairs, or text",
+    default_learning_rate=3e-2,
+    rate_source="a tenth of the 0.3 of The Power of Scale (Lester et al., 2021), which used Adafactor",
+    surface="prompt",
+    tuner="PROMPT_TUNING",
+    fields=FIELDS,
+)

@@ -1,0 +1,19 @@
+"""SHiRA: a sparse, random few of the base's weights, at full rank."""
+
+from __future__ import annotations
+
+from shadownb.engine.methods.spec import MethodSpec
+
+SPEC = MethodSpec(
+    name="shira",
+    title="SHiRA",
+    group="adapter",
+    hint="Changes a sparse few weights of each layer. Forgets little for what it learns; slower steps.",
+    data_shape="chats, prompt and answer pairs, or text",
+    default_learning_rate=1e-3,
+    rate_source="twice the LoRA rate, because single weights move slowly",
+    surface="layers",
+    tuner="SHIRA",
+    fields=("lora_r", "target_modules"),
+    quantized_base=False,
+)

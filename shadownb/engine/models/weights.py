@@ -1,0 +1,158 @@
+"""LoadedWeights: the module in memory, what it carries, and the base behind it.
+
+At any time the weights are the base plus at most one surface; ``trained`` names the run and step that made it. Whoever
+changes any of this holds the gate.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from shadownb.engine.inference import WeightsGate
+from shadownb.engine.inference.weights import View, plain_view
+from shadownb.engine.models.hashing import weights_hash
+
+if TYPE_CHECKING:
+    import torch
+
+    from shadownb.engine.backends.torch.surfaces import Surface
+    from shadownb.engine.models.loading import Quantize
+
+
+class LoadedWeights:
+    """Loaded weights and their one trained state.
+
+    Attributes
+    ----------
+    module
+        The torch module, with the surface on it where there is one; None once unloaded.
+    carried
+        The surface, or None for the bare base.
+    trained
+        (run id, step) of the trained state; None for the base and for adapters from elsewhere.
+    saved_at
+        Folder of an adapter that no run of ours made.
+    """
+
+    def __init__(self, module: Any, *, name: str, source: str, device: str, dtype: str, quantization: Quantize | None):
+        self.module = module
+        self.carried: Surface | None = None
+        self.trained: tuple[str, int] | None = None
+        self.saved_at: Path | None = None
+        self.gate = WeightsGate()
+        self._loading = {"device": device, "dtype": dtype, "quantize": quantization}
+        self._name = name
+        self._source = source
+        self._hash: str | None = None
+        self._copy: Any = None  # a second, read-only base, only where training replaced the base itself
+        self._lock = threading.RLock()
+
+    # -- the base ---------------------------------------------------------------------------------------------------
+
+    @property
+    def base_hash(self) -> str:
+        """sha256 over the base's weight files: the same name can give other weights from another source."""
+        if self._hash is None:
+            self._hash = weights_hash(self._source)
+        return self._hash
+
+    def base_parameters(self) -> dict[str, torch.Tensor]:
+        """Return the base's parameters by the names they have without a surface."""
+        if self.carried is not None:
+            return self.carried.base_parameters()
+        return {name: parameter.detach() for name, parameter in self.module.named_parameters()}
+
+    def base_copy(self) -> Any:
+        """Return a second, read-only copy of the base, loaded when first asked for."""
+        with self._lock:
+            if self._copy is None:
+                self._copy = self._fresh_base()
+                self._copy.requires_grad_(False)
+            return self._copy
+
+    def _fresh_base(self) -> Any:
+        from shadownb.engine.models.loading import Source, load_base
+
+        options: Any = self._loading
+        return load_base(Source(self._name, self._source), **options)[0]
+
+    def verify_base(self) -> tuple[bool, str]:
+        """Compare every base weight in memory with its file; returns (whether all are equal, what was compared)."""
+        import torch
+
+        if self.carried is not None and self.carried.replaces_base:
+            self.base_copy()
+            return True, f"training changed the base, so a second copy (sha256 {self.base_hash[:12]}) answers as base"
+        if self._loading["quantize"]:
+            quantization = self._loading["quantize"]
+            return True, f"the {quantization} base is frozen; it cannot be compared with its 16-bit file"
+        fresh = dict(self._fresh_base().named_parameters())
+        with self.gate.inference():
+            mine = self.base_parameters()
+            changed = [
+                name for name, tensor in fresh.items() if name not in mine or not torch.equal(mine[name], tensor)
+            ]
+        if changed:
+            return False, f"{len(changed)} of {len(fresh)} base tensors differ from the file, first {changed[0]}"
+        return True, f"all {len(fresh)} base tensors equal the file (sha256 {self.base_hash[:12]})"
+
+    # -- the trained state ------------------------------------------------------------------------------------------
+
+    def carry(self, surface: Surface | None) -> None:
+        """Take a surface that was put on this module (called with the gate held)."""
+        self.carried = surface
+        if surface is not None:
+            self.module = surface.module
+
+    def carry_nothing(self, base: Any) -> None:
+        """Take the bare base back (called with the gate held)."""
+        self.module, self.carried = base, None
+
+    def take(self, folder: Path, trained: tuple[str, int] | None) -> None:
+        """Put the trained state that a folder holds on the base, trainable."""
+        from shadownb.engine.backends.torch import surfaces
+
+        with self.gate.inference():
+            if self.carried is not None and not self.carried.reads(folder):
+                self.carry_nothing(self.carried.remove())
+            if self.carried is not None:
+                self.carried.load_into(folder)
+            else:
+                self.carry(surfaces.attach_saved(self.module, folder))
+            self.module.eval()
+        self.trained = trained
+        self.saved_at = folder if trained is None else None
+
+    def reload_base(self) -> None:
+        """Put the weights of the start back after a discarded full fine-tuning (called with the gate held)."""
+        import torch
+
+        fresh = dict(self._fresh_base().named_parameters())
+        with torch.no_grad():
+            for name, parameter in self.module.named_parameters():
+                parameter.copy_(fresh[name])
+        if self.trained is None:
+            self.carry_nothing(self.module)
+            return
+        from shadownb.engine.runs.folder import RunFolder
+        from shadownb.engine.runs.results import result_of
+
+        assert self.carried is not None
+        self.carried.load_into(result_of(RunFolder.find(self.trained[0])).path)
+
+    # -- answers ----------------------------------------------------------------------------------------------------
+
+    def view(self) -> View:
+        """Return how to generate with these weights as they are now (asked for with the gate held)."""
+        carried = self.carried
+        if carried is None:
+            return plain_view(self.module)
+        if carried.replaces_base:
+            return View(carried.speaker, carried.switched_off, carried.prefix, base=self.base_copy)
+        return View(carried.speaker, carried.switched_off, carried.prefix)
+
+    def unload(self) -> None:
+        """Free the weights."""
+        self.module = self.carried = self._copy = None
