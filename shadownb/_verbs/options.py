@@ -16,7 +16,7 @@ from shadownb._verbs.completion import complete_method
 from shadownb.engine.config import GROUPS, ConfigField, config_fields
 from shadownb.errors import did_you_mean
 
-MODEL_OPTIONS = ("backend", "device", "dtype", "quantize", "adapter")
+MODEL_OPTIONS = ("backend", "device", "dtype", "quantize", "adapter", "accelerator")
 SAMPLING_OPTIONS = ("system", "max_new_tokens", "temperature", "top_p", "seed", "stop")
 
 
@@ -138,6 +138,11 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 help="Hold the base in 4 or 8 bits.",
             ),
             click.option("--adapter", help="Adapter folder to put on the base."),
+            click.option(
+                "--accelerator",
+                type=Choice(["auto", "shadow", "none"]),
+                help="What makes training faster; shadow also saves memory where that helps here (default: auto).",
+            ),
         )
     ):
         command = option(command)

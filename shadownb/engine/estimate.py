@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from shadownb.engine.rendering.examples import Example
 
 _FLOAT = 4
+IN_USE_ALREADY = ("weights", "this process besides the weights")
 _SPREAD = 0.25  # of what is not counted exactly, to both sides
 _EFFICIENCY = 0.6  # share of the matmul peak that training reaches
 _STEP_SECONDS, _BLOCK_SECONDS = 0.05, 0.004  # of a step, beside its products: bookkeeping, optimizer, small operations

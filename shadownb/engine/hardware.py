@@ -11,14 +11,11 @@ import os
 import platform
 from dataclasses import dataclass
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psutil
 
 from shadownb.errors import ConfigError, MissingDependencyError, did_you_mean
-
-if TYPE_CHECKING:
-    import torch
 
 DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -129,21 +126,6 @@ def choose_dtype(asked: str, device: str) -> tuple[str, str]:
     return "float32", f"safe on {device}"
 
 
-def choose_optimizer(asked: str, device: torch.device) -> tuple[str, str]:
-    """Return (optimizer name for transformers, reason). Raises ConfigError for a name that transformers does not know."""
-    if asked != "auto":
-        from transformers.training_args import OptimizerNames
-
-        known = [name.value for name in OptimizerNames]
-        if asked not in known:
-            raise ConfigError(
-                f"optim={asked!r} is not an optimizer.{did_you_mean(asked, known)}",
-                fix="Use auto, adamw_torch, adamw_8bit, adafactor, sgd, or another name that transformers knows.",
-            )
-        return asked, "asked for"
-    return "adamw_torch_fused", f"torch's fused AdamW, one pass over the weights on {device.type}"
-
-
 def check_trackers(names: tuple[str, ...]) -> None:
     """Raise ConfigError for a tracker that transformers does not know, MissingDependencyError if it is not installed."""
     from transformers.integrations import integration_utils
@@ -158,20 +140,6 @@ def check_trackers(names: tuple[str, ...]) -> None:
         installed = getattr(integration_utils, f"is_{name}_available", None)
         if installed is not None and not installed():
             raise MissingDependencyError(f"report_to={name!r}: {name} is not installed.", fix=f"pip install {name}")
-
-
-def choose_checkpointing(asked: str, device: torch.device) -> tuple[bool, str]:
-    """Return (whether to recompute activations, reason)."""
-    if asked != "auto":
-        return asked == "on", "asked for"
-    if device.type == "cpu":
-        return False, "pieces of max_tokens_per_forward bound the activations; recomputing would only cost time"
-    import torch
-
-    free = torch.cuda.mem_get_info(device)[0] / 1e9 if device.type == "cuda" else 0.0
-    if device.type == "cuda" and free > 12:
-        return False, f"{free:.0f} GB are free on the GPU"
-    return True, f"{free:.0f} GB are free on the GPU, activations are recomputed to be safe"
 
 
 @functools.cache

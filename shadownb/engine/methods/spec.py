@@ -89,6 +89,11 @@ class MethodSpec:
 
     def blocked(self, model: Model | None = None, data_format: str | None = None) -> str | None:
         """Return why the method cannot be used here and what to do about it, or None if it can."""
+        reason = self.unfit(model, data_format)
+        return self._refused_by(model) if reason is None and model is not None and model.module is not None else reason
+
+    def unfit(self, model: Model | None = None, data_format: str | None = None) -> str | None:
+        """Return what the data's shape or the base's number format speaks against the method, or None."""
         if data_format is not None and data_format not in self.data_formats:
             return f"{self.name} needs {self.data_shape}; this data is {data_format}"
         if model is None:
@@ -100,11 +105,9 @@ class MethodSpec:
             )
         if self.quantized_base is False and model.quantization is not None:
             return (
-                f"{self.name} changes the base weights, which a {model.quantization} base does not allow; "
+                f"{self.name} needs the base weights themselves, which a {model.quantization} base does not have; "
                 f'load it with shadownb.load("{model.public_name}")'
             )
-        if model.module is not None:
-            return self._refused_by(model)
         return None
 
     def _refused_by(self, model: Model) -> str | None:

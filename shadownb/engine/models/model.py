@@ -45,6 +45,7 @@ class Model:
         source: str,
         quantization: Quantize | None,
         max_seq_length: int,
+        accelerator: str = "auto",
         decisions: dict[str, tuple[Any, str]],
     ) -> None:
         self.weights = LoadedWeights(
@@ -61,6 +62,7 @@ class Model:
         self.source = source
         self.quantization = quantization
         self.max_seq_length = max_seq_length
+        self.accelerator = accelerator
         self.decisions = decisions
         self._run: Run | None = None
         self._lock = threading.RLock()
@@ -156,6 +158,7 @@ class Model:
             "base_hash": self.base_hash,
             "parameters": self.parameters_total,
             "quantization": self.quantization,
+            "accelerator": self.accelerator,
             "device": list(self.decisions["device"]),
             "dtype": list(self.decisions["dtype"]),
             "max_seq_length": self.max_seq_length,
@@ -378,7 +381,7 @@ class Model:
         self._require_loaded()
         self.catch_up()
         carried = self.carried
-        if fmt == "adapter" and (carried is None or carried.adapter_noun is None):
+        if fmt == "adapter" and (carried is None or not carried.separate):
             raise ExportError(
                 "fmt='adapter': this model carries no adapter.",
                 why="It was trained whole." if carried is not None else "It has not been trained.",

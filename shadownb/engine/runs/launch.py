@@ -11,7 +11,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shadownb.engine import capabilities, hardware, methods
+from shadownb.engine import acceleration, capabilities, hardware, methods
 from shadownb.engine.config import TrainConfig
 from shadownb.engine.data import Dataset
 from shadownb.engine.runs import checkpoints
@@ -52,7 +52,7 @@ def launch(
     given = as_dataset(dataset, "dataset")
     train, held_out = resolve_data(given, eval_dataset, config.seed)
     spec = methods.get(config.method)
-    reason = spec.blocked(model, train.format)
+    reason = spec.unfit(model, train.format)
     if reason is not None:
         raise MethodError(
             f"method={config.method!r} cannot be used here: {reason}.",
@@ -197,7 +197,7 @@ def _check_with_model(model: Model, config: TrainConfig) -> None:
     """Refuse what the loaded model, or what is installed, does not allow."""
     from shadownb.engine.backends.torch import surfaces
 
-    hardware.choose_optimizer(config.optim, model.device)
+    acceleration.check_optimizer(config.optim)
     hardware.check_trackers(config.report_to)
     if model.active_run is None:  # else the run waits for another one, and is checked when its turn comes
         surfaces.check(model.module, model.carried, config)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import TrainingArguments
 
-from shadownb.engine import hardware, methods
+from shadownb.engine import methods
+from shadownb.engine.acceleration import LIGER, Plan
 from shadownb.engine.rendering.examples import Example, examples
 from shadownb.engine.runs.folder import load_rows
 
@@ -76,12 +77,10 @@ def _before_last_answer(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return messages[:-1] if len(messages) > 1 and messages[-1]["role"] == "assistant" else []
 
 
-def training_arguments(session: Session) -> TrainingArguments:
+def training_arguments(session: Session, plan: Plan) -> TrainingArguments:
     """Return transformers' arguments for the run."""
     config = session.config
     device = session.model.device
-    optimizer, _ = hardware.choose_optimizer(config.optim, device)
-    checkpointing, _ = hardware.choose_checkpointing(config.gradient_checkpointing, device)
     arguments = TrainingArguments(
         output_dir=str(session.folder.path),
         per_device_train_batch_size=config.rows_per_step,
@@ -93,7 +92,7 @@ def training_arguments(session: Session) -> TrainingArguments:
         warmup_steps=config.resolved_warmup(session.total_steps),
         weight_decay=config.weight_decay,
         max_grad_norm=config.max_grad_norm,
-        optim=optimizer,
+        optim=plan.optimizer[0],
         seed=config.seed,
         eval_strategy="no",
         save_strategy="no",
@@ -106,7 +105,9 @@ def training_arguments(session: Session) -> TrainingArguments:
         use_cpu=device.type == "cpu",
         bf16=device.type == "cuda" and session.model.dtype == torch.bfloat16,
         fp16=device.type == "cuda" and session.model.dtype == torch.float16,
-        activation_checkpointing=checkpointing,
+        activation_checkpointing=plan.checkpointing[0],
+        use_liger_kernel=plan.kernels[0],
+        liger_kernel_config=LIGER if plan.kernels[0] else None,
         dataloader_pin_memory=False,
         remove_unused_columns=False,
     )

@@ -4,19 +4,45 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from shadownb.engine import estimate, hardware
+from shadownb.engine import acceleration, estimate, hardware
+from shadownb.engine.acceleration import Plan
 from shadownb.engine.backends.torch.attention import Packing
 from shadownb.engine.backends.torch.pieces import trained_tokens
 from shadownb.engine.backends.torch.surfaces import Surface
+from shadownb.engine.estimate import Estimate
 from shadownb.engine.rendering.examples import Example
 
 if TYPE_CHECKING:
     from shadownb.engine.backends.torch.session import Session
+    from shadownb.engine.backends.torch.trainer import EngineTrainer
 
 
-def planned(session: Session, surface: Surface, packing: Packing, rows: list[Example]) -> dict[str, Any]:
+def plan_of(session: Session, surface: Surface, rows: list[Example]) -> tuple[Plan, Estimate]:
+    """Return what the run asks its trainer for, and the memory and time it is expected to take."""
+    model, config = session.model, session.config
+    plain = config.replace(gradient_checkpointing="off")
+    found = estimate.estimate_from(model, plain, rows, session.total_steps)
+    known = acceleration.facts(str(model.device), model.dtype_name)
+    in_use = sum(gb for line, gb in found.lines if line in estimate.IN_USE_ALREADY)
+    plan = acceleration.plan(
+        model.accelerator,
+        config.optim,
+        config.gradient_checkpointing,
+        trained=sum(parameter.numel() for parameter in surface.owned().values()),
+        needed_gb=max(0.0, found.expected_gb - in_use),
+        known=known,
+    )
+    if plan.checkpointing[0]:
+        recomputing = config.replace(gradient_checkpointing="on")
+        found = estimate.estimate_from(model, recomputing, rows, session.total_steps)
+    return plan, found
+
+
+def planned(
+    session: Session, surface: Surface, packing: Packing, rows: list[Example], plan: Plan, expected: Estimate
+) -> dict[str, Any]:
     """Return the values of the ``record`` event at the start of an attempt."""
-    device, config = session.model.device, session.config
+    config = session.config
     sequences = [row for example in rows for row in example.rows]
     return {
         "config": config.to_dict(),
@@ -24,13 +50,35 @@ def planned(session: Session, surface: Surface, packing: Packing, rows: list[Exa
         "trainable_parameters": sum(parameter.numel() for parameter in surface.owned().values()),
         "tokens_in_data": sum(len(row.input_ids) for row in sequences),
         "trained_tokens_in_data": sum(trained_tokens(row) for row in sequences),
-        "estimate": estimate.as_dict(estimate.estimate_from(session.model, config, rows, session.total_steps)),
+        "estimate": estimate.as_dict(expected),
         "hardware": hardware.describe(),
         "versions": hardware.versions(),
         "decisions": {
             "packing": [packing.kind, packing.reason],
-            "optimizer": list(hardware.choose_optimizer(config.optim, device)),
-            "gradient_checkpointing": list(hardware.choose_checkpointing(config.gradient_checkpointing, device)),
+            **plan.to_dict(),
+            "attention": list(session.model.decisions["attention"]),
+            "quantization": list(session.model.decisions["quantization"]),
             "template": [session.model.renderer.template_source, session.model.renderer.template_reason],
         },
+    }
+
+
+def had(trainer: EngineTrainer) -> dict[str, Any]:
+    """Return what the trainer truly had at its first step, read from the objects and not from the plan."""
+    optimizer = getattr(trainer.optimizer, "optimizer", trainer.optimizer)
+    assert optimizer is not None
+    base = trainer.surface.base
+    trained = list(trainer.surface.owned().values())
+    modules = list(trainer.surface.module.modules())
+    return {
+        "optimizer": type(optimizer).__module__.split(".")[0] + "." + type(optimizer).__name__,
+        "fused_optimizer": bool(optimizer.defaults.get("fused")),
+        "attention": "shadownb_rows over sdpa" if trainer.packing.kind == "rows" else base.config._attn_implementation,
+        "gradient_checkpointing": any(getattr(module, "gradient_checkpointing", False) for module in modules),
+        "fused_kernels": sorted({type(m).__name__ for m in modules if type(m).__module__.startswith("liger_kernel")}),
+        "quantized_layers": sum(type(m).__name__ in ("Linear4bit", "Linear8bitLt") for m in modules),
+        "trained_dtypes": sorted({str(parameter.dtype).removeprefix("torch.") for parameter in trained}),
+        "trained_parameters": sum(p.numel() for p in trained if p.requires_grad),
+        "autocast": str(trainer.accelerator.mixed_precision),
+        "device": str(trainer.args.device),
     }

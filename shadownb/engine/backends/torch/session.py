@@ -265,9 +265,10 @@ class Session:
             if not base.is_activation_checkpointing:
                 stack.callback(base.activation_checkpointing_disable)  # or the next run would have it unasked
             stack.callback(self.gate.release)
+            plan, expected = record.plan_of(self, surface, rows)
             trainer = EngineTrainer(
                 surface,
-                preparation.training_arguments(self),
+                preparation.training_arguments(self, plan),
                 rows,
                 eval_rows,
                 objective=objective,
@@ -276,7 +277,7 @@ class Session:
                 session=self,
             )
             stack.callback(lambda: self._leave(trainer))
-            self.journal.append("record", values=record.planned(self, surface, packing, rows))
+            self.journal.append("record", values=record.planned(self, surface, packing, rows, plan, expected))
             stack.enter_context(randomness.owned_dropout(module, trainer.dropout))
             try:
                 return self._loop(trainer)

@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader
 from transformers import TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
-from shadownb.engine.backends.torch import training_state
+from shadownb.engine.backends.torch import record, training_state
 from shadownb.engine.backends.torch.attention import Packing, piece_layout
 from shadownb.engine.backends.torch.batches import StepSampler, step_loader
 from shadownb.engine.backends.torch.memory import PeakMemory
@@ -228,6 +228,13 @@ class EngineTrainer(transformers.Trainer):
 
     def not_finite(self, what: str, value: float) -> NonFiniteLossError:
         """Return the error for a loss, gradient or weights that became NaN or infinite."""
+        if self.state.global_step == 0:
+            return NonFiniteLossError(
+                f"The {what} became {value} in the first step, before anything was trained.",
+                why="No update has been made, so it comes from the base's weights or from the rows of that step.",
+                fix="Ask the model something: if that fails as well, load it again, a 16-bit one with dtype='float32'. "
+                "Otherwise look at the first rows with dataset.inspect(model).",
+            )
         rate = self._get_learning_rate()
         return NonFiniteLossError(
             f"The {what} became {value} after step {self.state.global_step} (learning_rate={rate:.2g} there).",
@@ -252,6 +259,8 @@ class EngineTrainer(transformers.Trainer):
         self._reported_step = step
         self.session.gate.release()
         seconds = time.perf_counter() - self._step_started
+        if not self._step_seconds:
+            self.session.journal.append("record", values={"had": record.had(self)})
         self._step_seconds = [*self._step_seconds[-29:], seconds]
         self.progress.tokens += self._step_tokens
         self.progress.elapsed_s = self._elapsed()

@@ -63,7 +63,7 @@ def check(base: Any, carried: Surface | None, config: TrainConfig) -> None:
         )
     if kind.replaces_base and not carried.replaces_base:
         raise MethodError(
-            f"method={config.method!r} trains the base weights, but this model carries a {carried.kind} adapter.",
+            f"method={config.method!r} trains the base weights, but this model carries {carried.noun}.",
             fix="Load a fresh model, or merge the adapter first with model.save(path, fmt='merged').",
         )
     kind.refuse(carried.base, config, spec)

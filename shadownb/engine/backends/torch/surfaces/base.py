@@ -57,8 +57,9 @@ class Surface:
     kind: ClassVar[str]
     # Whether the base is no longer there to answer for itself, so that a second copy must.
     replaces_base: ClassVar[bool] = False
-    # What Model.save(fmt="adapter") writes; None where there is nothing apart from the whole model.
-    adapter_noun: ClassVar[str | None] = "adapter"
+    # Whether what was trained exists apart from the whole model, so that save(fmt="adapter") has something to write.
+    separate: ClassVar[bool] = True
+    noun: ClassVar[str]  # as in "this model carries ..."
 
     def __init__(self, module: Any) -> None:
         self.module = module

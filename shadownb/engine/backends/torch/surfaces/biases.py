@@ -28,6 +28,7 @@ class BiasSurface(Surface):
     """The base's bias vectors are trained in place; their first values are kept, so that the base can still answer."""
 
     kind = "bias"
+    noun = "trained biases"
 
     def __init__(self, module: Any, base_name: str) -> None:
         super().__init__(module)

@@ -48,6 +48,7 @@ class BottleneckSurface(Surface):
     """One bottleneck behind every block, of width ``lora_r``."""
 
     kind = "bottleneck"
+    noun = "bottleneck adapters"
 
     def __init__(self, module: Any, width: int, base_name: str) -> None:
         super().__init__(module)

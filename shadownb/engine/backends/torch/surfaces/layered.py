@@ -45,6 +45,7 @@ class LayerSurface(Surface):
     """Adapters on linear layers. The spec's ``tuner`` names the peft type, its ``options`` go to peft's config."""
 
     kind = "layers"
+    noun = "an adapter"
     module: PeftModel
 
     # -- made -------------------------------------------------------------------------------------------------------

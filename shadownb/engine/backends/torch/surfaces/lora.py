@@ -39,6 +39,7 @@ class LoraSurface(LayerSurface):
     """LoRA adapters on linear layers."""
 
     kind = "lora"
+    noun = "a LoRA adapter"
 
     @classmethod
     def refuse(cls, base: nn.Module, config: TrainConfig, spec: MethodSpec) -> None:

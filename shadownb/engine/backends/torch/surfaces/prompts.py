@@ -37,6 +37,7 @@ class PromptSurface(Surface):
     """``num_virtual_tokens`` learned embeddings before every row."""
 
     kind = "prompt"
+    noun = "a learned prompt"
     module: PeftModel
 
     @classmethod

@@ -24,7 +24,8 @@ class WeightsSurface(Surface):
 
     kind = "weights"
     replaces_base = True
-    adapter_noun = None
+    separate = False
+    noun = "weights that were trained"
 
     @classmethod
     def count(cls, base: nn.Module, config: TrainConfig, spec: MethodSpec) -> int:
