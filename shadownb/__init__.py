@@ -22,7 +22,8 @@ from shadownb._version import __version__
 from shadownb.errors import ShadowError, ShadowWarning
 
 if TYPE_CHECKING:
-    from shadownb.engine import methods, runs
+    from shadownb.engine import methods, runs, traces
+    from shadownb.engine.capture import CaptureStore, capture, captures
     from shadownb.engine.config import TrainConfig
     from shadownb.engine.data import Dataset
     from shadownb.engine.doctor import doctor
@@ -30,12 +31,15 @@ if TYPE_CHECKING:
     from shadownb.engine.models import Model, load
     from shadownb.engine.models import catalog as models
     from shadownb.engine.runs import Run
-    from shadownb.engine.scoring import JsonExact, Score
+    from shadownb.engine.scoring import Exact, JsonExact, Score
+    from shadownb.engine.trajectories import Trajectory, TrajectoryGroup
     from shadownb.panels import ChatPanel, RunPanel, Studio, TrainPanel
 
 _HOMES = {
+    "CaptureStore": "shadownb.engine.capture",
     "ChatPanel": "shadownb.panels",
     "Dataset": "shadownb.engine.data",
+    "Exact": "shadownb.engine.scoring",
     "JsonExact": "shadownb.engine.scoring",
     "Model": "shadownb.engine.models",
     "Run": "shadownb.engine.runs",
@@ -44,16 +48,25 @@ _HOMES = {
     "Studio": "shadownb.panels",
     "TrainConfig": "shadownb.engine.config",
     "TrainPanel": "shadownb.panels",
+    "Trajectory": "shadownb.engine.trajectories",
+    "TrajectoryGroup": "shadownb.engine.trajectories",
+    "capture": "shadownb.engine.capture",
     "compare": "shadownb.engine.evals",
     "doctor": "shadownb.engine.doctor",
     "load": "shadownb.engine.models",
 }
-_MODULES = {"methods": "shadownb.engine.methods", "runs": "shadownb.engine.runs"}
+_MODULES = {
+    "captures": "shadownb.engine.capture.captures",
+    "methods": "shadownb.engine.methods",
+    "runs": "shadownb.engine.runs",
+    "traces": "shadownb.engine.traces",
+}
 _RENAMED = {"models": ("shadownb.engine.models", "catalog")}
 
 __all__ = [
-    "ChatPanel", "Dataset", "JsonExact", "Model", "Run", "RunPanel", "Score", "ShadowError", "ShadowWarning", "Studio",
-    "TrainConfig", "TrainPanel", "__version__", "compare", "doctor", "load", "methods", "models", "runs",
+    "CaptureStore", "ChatPanel", "Dataset", "Exact", "JsonExact", "Model", "Run", "RunPanel", "Score", "ShadowError",
+    "ShadowWarning", "Studio", "TrainConfig", "TrainPanel", "Trajectory", "TrajectoryGroup", "__version__", "capture",
+    "captures", "compare", "doctor", "load", "methods", "models", "runs", "traces",
 ]  # fmt: skip
 
 

@@ -15,9 +15,11 @@ from shadownb.errors import DataError, did_you_mean
 if TYPE_CHECKING:
     import pandas
 
+    from shadownb.engine.trajectories import Trajectory, TrajectoryGroup
+
 Row = dict[str, Any]
 
-SAMPLES = {"support-triage": "support_triage"}
+SAMPLES = {"support-triage": "support_triage", "general-text": "general_text"}
 
 
 class Sources:
@@ -94,13 +96,59 @@ class Sources:
         return cls(loaded, name=repo.rpartition("/")[2], source=f"hub:{repo}", format=format)
 
     @classmethod
+    def from_trajectories(
+        cls, trajectories: Iterable[Trajectory | TrajectoryGroup], *, name: str = "trajectories"
+    ) -> Self:
+        """Return one chat row a trajectory, tools kept; only answers that a model really gave, and gave whole, are trained.
+
+        Each recorded answer is trained once, even where several trajectories begin with it. Warns once where a
+        provider's model gave the answers. Raises :class:`DataError` if no trajectory has an answer to train.
+        """
+        from shadownb.engine.trajectories.rows import chat_rows
+
+        return cls(readers.from_values(chat_rows(trajectories)), name=name, source="trajectories", format="chat")
+
+    @classmethod
+    def from_captures(
+        cls, source: Any, *, where: Callable[[Trajectory], bool] | None = None, name: str = "captures"
+    ) -> Self:
+        """Return the episodes of a capture as chat rows; see :meth:`from_trajectories`.
+
+        Parameters
+        ----------
+        source
+            A capture proxy, its store, the id or folder of a capture, or recorded calls.
+        where
+            Keeps the episodes for which it returns True, for example ``lambda t: t.reward > 0.5``.
+
+        Raises
+        ------
+        DataError
+            If the source is no capture, or no episode with an answer to train is left.
+        """
+        from shadownb.engine.trajectories.rows import chat_rows, trajectories_of
+
+        found = [trajectory for trajectory in trajectories_of(source) if where is None or where(trajectory)]
+        return cls(readers.from_values(chat_rows(found)), name=name, source="captures", format="chat")
+
+    @classmethod
     def sample(cls, name: str = "support-triage", split: str = "train") -> Self:
-        """Return a data set that ships with ShadowNB; ``split`` is ``train`` or ``heldout``."""
+        """Return a data set that ships with ShadowNB; ``split`` is ``train`` or ``heldout``.
+
+        ``support-triage`` is a task to train on; ``general-text`` (held out only) is plain prose on everyday things, to see
+        what a model forgets.
+        """
         if name not in SAMPLES:
             known = ", ".join(SAMPLES)
             raise DataError(f"There is no sample {name!r}.{did_you_mean(name, list(SAMPLES))}", fix=f"Use {known}.")
         if split not in ("train", "heldout"):
             raise DataError(f"split={split!r} is unknown for a sample.", fix="Use 'train' or 'heldout'.")
+        if (name, split) == ("general-text", "train"):
+            raise DataError(
+                "general-text has no train split.",
+                why="It is there to see what training makes a model forget.",
+                fix="Use split='heldout'.",
+            )
         file = resources.files("shadownb.engine.data") / "samples" / f"{SAMPLES[name]}.{split}.jsonl"
         with resources.as_file(file) as path:
             return cls(readers.read_jsonl(path), name=f"{name}.{split}", source=f"sample:{name}:{split}")

@@ -16,7 +16,7 @@ def weights_hash(source: str) -> str:
 
     A hub id is looked up in the hub's cache; where that has no files the id's own hash says ``hub:``.
     """
-    files = _weight_files(source)
+    files = weight_files(source)
     if not files:
         return "hub:" + hashlib.sha256(source.encode()).hexdigest()
     key = "|".join(f"{f}:{f.stat().st_size}:{f.stat().st_mtime_ns}" for f in files)
@@ -38,7 +38,8 @@ def weights_hash(source: str) -> str:
     return str(known[key])
 
 
-def _weight_files(source: str) -> list[Path]:
+def weight_files(source: str) -> list[Path]:
+    """Return a base's weight files, of a folder or of a hub id in the hub's cache."""
     folder = Path(source)
     if not folder.is_dir():
         from huggingface_hub import try_to_load_from_cache

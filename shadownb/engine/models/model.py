@@ -9,22 +9,20 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from shadownb.engine.disk import saving
-from shadownb.engine.inference import Reply, Sampling, WeightsGate
+from shadownb.engine.inference import WeightsGate
+from shadownb.engine.models.asking import Asking
 from shadownb.engine.models.weights import LoadedWeights
 from shadownb.engine.rendering import Renderer
-from shadownb.errors import BusyError, ConfigError, ExportError, ModelError, did_you_mean
+from shadownb.errors import BusyError, ModelError
 
 if TYPE_CHECKING:
     import torch
 
     from shadownb.engine.backends.torch.surfaces import Surface
     from shadownb.engine.data import Dataset
-    from shadownb.engine.inference import TextStream
     from shadownb.engine.models.loading import Quantize
     from shadownb.engine.runs.handle import Run
 
@@ -33,7 +31,7 @@ Message = dict[str, Any]
 FORMATS = ("adapter", "merged")
 
 
-class Model:
+class Model(Asking):
     """A loaded model; made by :func:`shadownb.load`."""
 
     def __init__(
@@ -222,106 +220,7 @@ class Model:
 
         return launch(self, dataset, method=method, background=background, eval_dataset=eval_dataset, fields=fields)
 
-    # -- asking -----------------------------------------------------------------------------------------------------
-
-    @property
-    def generator(self) -> Any:
-        """The :class:`Generator` over these weights."""
-        from shadownb.engine.inference.transformers_generator import TransformersGenerator
-
-        self._require_loaded()
-        prefix = self.carried.prefix() if self.carried is not None else None
-        return TransformersGenerator(
-            self.module,
-            self.tokenizer,
-            self.gate,
-            stop_token_ids=self.renderer.stop_token_ids,
-            view=self.weights.view,
-            reserved=0 if prefix is None else prefix.shape[1],
-        )
-
-    def generate(
-        self,
-        prompt: str | Sequence[str],
-        *,
-        system: str | None = None,
-        use: Use = "tuned",
-        should_stop: Callable[[], bool] | None = None,
-        **sampling: Any,
-    ) -> Any:
-        """Answer one prompt (returns a string) or a list of prompts (returns a list, computed in batches).
-
-        Parameters
-        ----------
-        prompt
-            User message, put through the chat template exactly as in training.
-        use
-            ``"tuned"``, or ``"base"`` for the model before training.
-        **sampling
-            ``max_new_tokens, temperature, top_p, top_k, repetition_penalty, stop, seed``.
-        """
-        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
-        replies = self.chat([_turns(text, system) for text in prompts], use=use, should_stop=should_stop, **sampling)
-        texts = [reply.raw for reply in replies]
-        return texts[0] if isinstance(prompt, str) else texts
-
-    def chat(
-        self,
-        messages: Sequence[Message] | Sequence[Sequence[Message]],
-        tools: Sequence[dict[str, Any]] | None = None,
-        *,
-        use: Use = "tuned",
-        should_stop: Callable[[], bool] | None = None,
-        **sampling: Any,
-    ) -> Any:
-        """Return the :class:`Reply` to a conversation, or a list of them for a list of conversations."""
-        options = Sampling.from_options(**sampling)
-        single = bool(messages) and isinstance(messages[0], dict)
-        conversations: Iterable[Any] = [messages] if single else messages
-        prompts = [self.renderer.render_prompt(list(conversation), tools) for conversation in conversations]
-        completions = self._generator_for(use).generate(prompts, options, use=use, should_stop=should_stop)
-        replies = [
-            Reply.from_completion(completion, *self.renderer.parse_reply(completion.text)) for completion in completions
-        ]
-        return replies[0] if single else replies
-
-    def stream(
-        self,
-        prompt: str | Sequence[Message],
-        tools: Sequence[dict[str, Any]] | None = None,
-        *,
-        system: str | None = None,
-        use: Use = "tuned",
-        should_stop: Callable[[], bool] | None = None,
-        **sampling: Any,
-    ) -> TextStream:
-        """Answer piece by piece: iterate over the text, ``close()`` to stop; ``completion`` has the counts at the end."""
-        options = Sampling.from_options(**sampling)
-        messages = _turns(prompt, system) if isinstance(prompt, str) else list(prompt)
-        ids = self.renderer.render_prompt(messages, tools)
-        stream: TextStream = self._generator_for(use).stream(ids, options, use=use, should_stop=should_stop)
-        return stream
-
-    def _generator_for(self, use: str) -> Any:
-        if use not in ("tuned", "base"):
-            raise ConfigError(
-                f"use={use!r} is not known.{did_you_mean(use, ('tuned', 'base'))}", fix="'tuned' or 'base'."
-            )
-        self.catch_up()
-        if use == "base" and self._replaces_base():
-            from shadownb.engine.inference.transformers_generator import TransformersGenerator
-
-            # A second copy is nobody else's, so it need not wait for the training of the first.
-            stops = self.renderer.stop_token_ids
-            return TransformersGenerator(self.weights.base_copy(), self.tokenizer, WeightsGate(), stop_token_ids=stops)
-        return self.generator
-
-    def _replaces_base(self) -> bool:
-        from shadownb.engine import methods
-
-        run = self.active_run
-        training = run is not None and methods.get(run.config.method).changes_base_weights
-        return training or (self.carried is not None and self.carried.replaces_base)
+    # -- trained state ----------------------------------------------------------------------------------------------
 
     def verify_base(self) -> tuple[bool, str]:
         """Check that the base is what was loaded: compare every base weight in memory with its file.
@@ -330,8 +229,6 @@ class Model:
         """
         self._require_loaded()
         return self.weights.verify_base()
-
-    # -- trained state ----------------------------------------------------------------------------------------------
 
     def take_result(self, run_id: str, checkpoint: Any, *, in_place: bool) -> None:
         """Take over a run's result: in place where this process trained, else from the checkpoint."""
@@ -374,40 +271,11 @@ class Model:
         ExportError
             The format is unknown, or does not fit what was trained.
         """
-        if fmt not in FORMATS:
-            raise ExportError(
-                f"fmt={fmt!r} is not a format.{did_you_mean(fmt, FORMATS)}", fix=f"Use one of {', '.join(FORMATS)}."
-            )
+        from shadownb.engine.models.saving import save
+
         self._require_loaded()
         self.catch_up()
-        carried = self.carried
-        if fmt == "adapter" and (carried is None or not carried.separate):
-            raise ExportError(
-                "fmt='adapter': this model carries no adapter.",
-                why="It was trained whole." if carried is not None else "It has not been trained.",
-                fix="Use fmt='merged' to save the whole model.",
-            )
-        if fmt == "merged" and self.quantization:
-            raise ExportError(
-                f"fmt='merged': the base is {self.quantization}; merging would round the adapter into it.",
-                fix=f"Save the adapter, then merge it onto the 16-bit base: "
-                f"shadownb.load({self.name!r}, adapter=path).save(..., fmt='merged').",
-            )
-        from shadownb.engine.backends.torch.surfaces.weights import save_whole
-
-        target = Path(path).expanduser()
-        with self.gate.inference():
-            whole = None
-            if fmt == "merged":  # first, because it may be refused
-                whole = carried.merged() if carried is not None else self.module
-            with saving(target):
-                target.mkdir(parents=True, exist_ok=True)
-                if whole is not None:
-                    save_whole(whole, target)
-                elif carried is not None:
-                    carried.save(target)
-                self.save_tokenizer(target)
-        return target
+        return save(self, Path(path).expanduser(), fmt)
 
     def save_tokenizer(self, folder: Path) -> None:
         """Write the tokenizer, with the chat template that training used."""
@@ -439,8 +307,3 @@ class Model:
             raise ModelError(
                 f"The model {self.name!r} was unloaded.", fix=f"Load it again: shadownb.load({self.name!r})."
             )
-
-
-def _turns(prompt: str, system: str | None) -> list[Message]:
-    turns: list[Message] = [{"role": "system", "content": system}] if system else []
-    return [*turns, {"role": "user", "content": prompt}]

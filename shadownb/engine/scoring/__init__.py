@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shadownb.engine.scoring.base import Score, Scorer
+from shadownb.engine.scoring.exact import Exact
 from shadownb.engine.scoring.json_exact import JsonExact
 
-__all__ = ["JsonExact", "Score", "Scorer"]
+__all__ = ["Exact", "JsonExact", "Score", "Scorer"]

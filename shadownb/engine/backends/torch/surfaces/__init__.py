@@ -10,7 +10,7 @@ from shadownb.engine.backends.torch.surfaces.base import Start, Surface, digest,
 from shadownb.engine.backends.torch.surfaces.biases import BiasSurface
 from shadownb.engine.backends.torch.surfaces.bottleneck import BottleneckSurface
 from shadownb.engine.backends.torch.surfaces.layered import LayerSurface
-from shadownb.engine.backends.torch.surfaces.lora import LoraSurface
+from shadownb.engine.backends.torch.surfaces.lora import LoraSurface, PissaSurface
 from shadownb.engine.backends.torch.surfaces.prompts import PromptSurface
 from shadownb.engine.backends.torch.surfaces.weights import WeightsSurface
 from shadownb.errors import MethodError, ModelError
@@ -43,8 +43,16 @@ def prepare(base: Any, carried: Surface | None, config: TrainConfig, start: Star
     A surface that the model carries already is trained on; :func:`check` comes before.
     """
     spec = methods.get(config.method)
-    surface = carried if carried is not None else KINDS[spec.surface].attach(base, config, spec, start)
-    surface.unfreeze(config)
+    kind = KINDS[spec.surface]
+    if carried is not None:
+        carried.unfreeze(config)
+        return carried
+    try:
+        surface = kind.attach(base, config, spec, start)
+        surface.unfreeze(config)
+    except BaseException:
+        kind.strip(base)
+        raise
     return surface
 
 
@@ -86,7 +94,8 @@ def attach_saved(base: Any, folder: Path) -> Surface:
     ModelError
         The folder holds nothing that was trained, or it does not fit.
     """
-    for kind in KINDS.values():
+    saved: tuple[type[Surface], ...] = (*KINDS.values(), PissaSurface)
+    for kind in saved:
         if kind.reads(folder):
             return kind.attach_saved(base, folder)
     raise ModelError(

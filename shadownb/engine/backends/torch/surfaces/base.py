@@ -81,6 +81,10 @@ class Surface:
         raise NotImplementedError
 
     @classmethod
+    def strip(cls, base: nn.Module) -> None:
+        """Take off a base whatever an :meth:`attach` that failed half-way left on it."""
+
+    @classmethod
     def reads(cls, folder: Path) -> bool:
         """Return whether a folder holds a saved surface of this kind."""
         raise NotImplementedError

@@ -67,6 +67,15 @@ class BottleneckSurface(Surface):
         return cls(base, config.lora_r, start.base_name)
 
     @classmethod
+    def strip(cls, base: nn.Module) -> None:
+        for block in _blocks(base):
+            if hasattr(block, _NAME):
+                delattr(block, _NAME)
+            for number, hook in list(block._forward_hooks.items()):
+                if hook is _apply:
+                    del block._forward_hooks[number]
+
+    @classmethod
     def reads(cls, folder: Path) -> bool:
         return (folder / CONFIG).is_file()
 

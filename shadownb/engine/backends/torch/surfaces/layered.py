@@ -6,13 +6,14 @@ import contextlib
 import copy
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from peft import LoraConfig, PeftConfig, PeftModel, PromptLearningConfig, get_peft_model, set_peft_model_state_dict
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from peft.tuners.tuners_utils import BaseTunerLayer
+from peft.utils import AuxiliaryTrainingWrapper
 from safetensors.torch import load_file
 from torch import nn
 from transformers import PreTrainedModel
@@ -31,6 +32,12 @@ warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprec
 
 ADAPTER_FILE = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"
+
+# The largest rank that a layer of (in, out) can have, where a tuner has a limit.
+_LARGEST_RANK: dict[str, Callable[[int, int], int]] = {
+    "MISS": lambda before, after: before,
+    "SHIRA": lambda before, after: before * after // (before + after),
+}
 
 
 def saved_peft_type(folder: Path) -> str | None:
@@ -53,6 +60,8 @@ class LayerSurface(Surface):
     @classmethod
     def refuse(cls, base: nn.Module, config: TrainConfig, spec: MethodSpec) -> None:
         linear.refuse_unknown(base, config)
+        if spec.tuner in _LARGEST_RANK:
+            linear.refuse_rank(base, config, _LARGEST_RANK[spec.tuner])
 
     @classmethod
     def count(cls, base: nn.Module, config: TrainConfig, spec: MethodSpec) -> int:
@@ -78,10 +87,9 @@ class LayerSurface(Surface):
 
     @classmethod
     def attach(cls, base: Any, config: TrainConfig, spec: MethodSpec, start: Start) -> Surface:
-        made = cls.peft_config(base, config, spec)
         # Whatever the tuner draws comes from the run's own generator.
         with randomness.seeded_draws(config.seed, "adapter"):
-            module = get_peft_model(base, made)
+            module = cls.put_on(base, cls.peft_config(base, config, spec))
         # Set afterwards: peft replaces another name by the folder the weights came from, which no other machine has.
         module.peft_config["default"].base_model_name_or_path = start.base_name
         return cls(module)
@@ -92,21 +100,41 @@ class LayerSurface(Surface):
         return config is not None and not issubclass(config, PromptLearningConfig | LoraConfig)
 
     @classmethod
-    def attach_saved(cls, base: Any, folder: Path) -> Surface:
+    def put_on(cls, base: Any, made: PeftConfig) -> PeftModel:
+        """Wrap a bare base with what a config describes."""
+        return get_peft_model(base, made)  # type: ignore[return-value]
+
+    @classmethod
+    def saved_config(cls, folder: Path) -> PeftConfig:
+        """Return peft's config of a saved adapter."""
         try:
             saved = PeftConfig.from_pretrained(str(folder))
         except (OSError, ValueError, TypeError) as error:
             raise ModelError(f"{folder} holds no adapter that can be read ({error}).") from None
-        saved.inference_mode = (
-            False  # peft loads adapters frozen; training one then changes nothing and reports success
-        )
+        # peft loads adapters frozen; training one then changes nothing and reports success.
+        saved.inference_mode = False
+        return saved
+
+    @classmethod
+    def attach_saved(cls, base: Any, folder: Path) -> Surface:
+        saved = cls.saved_config(folder)
         base_name, saved.base_model_name_or_path = saved.base_model_name_or_path, None
         with randomness.seeded_draws(0, "adapter"):
-            module = get_peft_model(base, saved)
+            module = cls.put_on(base, saved)
         module.peft_config["default"].base_model_name_or_path = base_name
         surface = cls(module)
         surface.load_into(folder)
         return surface
+
+    @classmethod
+    def strip(cls, base: nn.Module) -> None:
+        for name, wrapper in list(base.named_modules()):
+            if isinstance(wrapper, BaseTunerLayer):
+                base.set_submodule(name, wrapper.get_base_layer())
+            elif isinstance(wrapper, AuxiliaryTrainingWrapper):
+                base.set_submodule(name, wrapper.original_module)
+        if hasattr(base, "peft_config"):
+            del base.peft_config
 
     # -- trained ----------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 from transformers import PreTrainedModel
@@ -58,6 +60,19 @@ def refuse_unknown(base: nn.Module, config: TrainConfig) -> None:
         raise MethodError(
             f"target_modules={list(targets)}: this model has no linear layer named {missing[0]!r}.",
             fix=f"Choose from {', '.join(sorted(names))}, or use all, attention or mlp.",
+        )
+
+
+def refuse_rank(base: nn.Module, config: TrainConfig, largest: Callable[[int, int], int], why: str = "") -> None:
+    """Raise MethodError where a layer is too small for the rank; ``largest`` gives the limit for (in, out)."""
+    layers = targeted(base, config.resolved_target_modules())
+    limits = {name: largest(*shape(layer)) for name, layer in layers.items()}
+    name, limit = min(limits.items(), key=lambda item: item[1], default=("", config.lora_r))
+    if config.lora_r > limit:
+        raise MethodError(
+            f"lora_r={config.lora_r}: method={config.method!r} {why}allows at most {limit} on {name}.",
+            why=f"That layer is {shape(layers[name])[0]} wide and gives {shape(layers[name])[1]}.",
+            fix=f"Use lora_r={limit} or less, or leave the layer out of target_modules.",
         )
 
 

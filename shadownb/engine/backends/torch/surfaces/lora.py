@@ -8,15 +8,14 @@ loads anywhere.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from peft import LoraConfig, PeftModel
-from peft.tuners.lora import LoraLayer
-from peft.utils.integrations import dequantize_module_weight
-from peft.utils.loftq_utils import replace_lora_weights_loftq
+from peft import LoraConfig, PeftConfig, PeftModel
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import PreTrainedModel
@@ -25,6 +24,7 @@ from shadownb.engine.backends.torch import randomness
 from shadownb.engine.backends.torch.surfaces import linear
 from shadownb.engine.backends.torch.surfaces.base import Start, Surface
 from shadownb.engine.backends.torch.surfaces.layered import ADAPTER_FILE, LayerSurface, saved_peft_type
+from shadownb.engine.backends.torch.surfaces.starts import closest, lora_layers, make_up_for_quantisation, weight_of
 from shadownb.errors import MethodError
 
 if TYPE_CHECKING:
@@ -32,13 +32,14 @@ if TYPE_CHECKING:
     from shadownb.engine.methods import MethodSpec
 
 _TAKEN_OFF = "start"  # name of the frozen adapter that takes PiSSA's directions off the base
-_PISSA_ITERATIONS = 4  # of the randomised SVD; peft's documentation uses 4 to 16
+_BEGAN = "init_lora_weights"  # how the adapter began, in the metadata of its file where that was no plain start
 
 
 class LoraSurface(LayerSurface):
     """LoRA adapters on linear layers."""
 
     kind = "lora"
+    began = "default"
     noun = "a LoRA adapter"
 
     @classmethod
@@ -50,6 +51,8 @@ class LoraSurface(LayerSurface):
                 "init_lora_weights='loftq' makes up for what a 4-bit base lost, and this base is not in 4 bits.",
                 fix='Load it with shadownb.load(..., quantize="4bit") and use method="qlora", or leave the option out.',
             )
+        if config.init_lora_weights != "default":
+            linear.refuse_rank(base, config, min, f"with init_lora_weights={config.init_lora_weights!r} ")
 
     @classmethod
     def count(cls, base: nn.Module, config: TrainConfig, spec: MethodSpec) -> int:
@@ -81,25 +84,40 @@ class LoraSurface(LayerSurface):
     def attach(cls, base: Any, config: TrainConfig, spec: MethodSpec, start: Start) -> Surface:
         surface = super().attach(base, config, spec, start)
         _initialise(surface.module, config.seed)
-        if config.init_lora_weights == "loftq":
-            replace_lora_weights_loftq(surface.module, _weights_file(start.source))
         if config.init_lora_weights == "pissa":
-            return PissaSurface(_start_from_principal(surface.module, config))
+            surface = PissaSurface(_with_taken_off(surface.module))
+            with randomness.seeded_draws(config.seed, "pissa"):
+                surface.start_from_principal()
+        elif config.init_lora_weights == "loftq":
+            with randomness.seeded_draws(config.seed, "loftq"):
+                make_up_for_quantisation(surface.module, start.source)
+        assert isinstance(surface, LoraSurface)
+        surface.began = config.init_lora_weights
         return surface
 
     @classmethod
     def reads(cls, folder: Path) -> bool:
-        return saved_peft_type(folder) == "LORA"
+        return saved_peft_type(folder) == "LORA" and _metadata(folder).get(_BEGAN) != "pissa"
+
+    @classmethod
+    def attach_saved(cls, base: Any, folder: Path) -> Surface:
+        surface = super().attach_saved(base, folder)
+        assert isinstance(surface, LoraSurface)
+        surface.began = _metadata(folder).get(_BEGAN, "default")
+        return surface
+
+    def save(self, folder: Path) -> None:
+        super().save(folder)
+        if self.began != "default":
+            file = folder / ADAPTER_FILE
+            save_file(load_file(file), file, metadata={"format": "pt", _BEGAN: self.began})
 
     def unfreeze(self, config: TrainConfig) -> None:
         super().unfreeze(config)
         if "lora_dropout" in config.model_fields_set:
-            self.have.lora_dropout = config.lora_dropout
-            for layer in self.module.modules():
-                if isinstance(layer, LoraLayer):
-                    p = config.lora_dropout
-                    for adapter in layer.lora_dropout:
-                        layer.lora_dropout[adapter] = nn.Dropout(p) if p > 0 else nn.Identity()
+            p = self.have.lora_dropout = config.lora_dropout
+            for _, layer in lora_layers(self.module):
+                layer.lora_dropout["default"] = nn.Dropout(p) if p > 0 else nn.Identity()
 
     def _shape(self) -> dict[str, Any]:
         have = self.have
@@ -107,6 +125,7 @@ class LoraSurface(LayerSurface):
             "lora_r": have.r,
             "lora_alpha": have.lora_alpha,
             "use_rslora": have.use_rslora,
+            "init_lora_weights": self.began,
             "train_embeddings": bool(have.modules_to_save),
         }
 
@@ -123,24 +142,49 @@ class PissaSurface(LoraSurface):
     def base_parameters(self) -> dict[str, torch.Tensor]:
         return {name: p for name, p in super().base_parameters().items() if f".{_TAKEN_OFF}." not in name}
 
+    @classmethod
+    def reads(cls, folder: Path) -> bool:
+        return saved_peft_type(folder) == "LORA" and _metadata(folder).get(_BEGAN) == "pissa"
+
+    @classmethod
+    def saved_config(cls, folder: Path) -> PeftConfig:
+        saved = super().saved_config(folder)
+        assert isinstance(saved, LoraConfig)
+        saved.lora_alpha = saved.lora_alpha / _alpha_factor(saved)
+        saved.r = saved.r // 2
+        return saved
+
+    @classmethod
+    def put_on(cls, base: Any, made: PeftConfig) -> PeftModel:
+        return _with_taken_off(super().put_on(base, made))
+
+    def start_from_principal(self) -> None:
+        """Put the base's principal directions into the adapter, and their negative into the frozen second one."""
+        with torch.no_grad():
+            for _, layer in lora_layers(self.module):
+                a, b = closest(weight_of(layer), self.have.r, layer.scaling["default"])
+                for adapter, sign in (("default", 1.0), (_TAKEN_OFF, -1.0)):
+                    layer.lora_A[adapter].weight.copy_(a)
+                    layer.lora_B[adapter].weight.copy_(sign * b)
+
     def save(self, folder: Path) -> None:
         super().save(folder)
         tensors = load_file(folder / ADAPTER_FILE)
-        for name, layer in self._layers():
+        for name, layer in lora_layers(self.module):
             for side, pair in (("lora_A", layer.lora_A), ("lora_B", layer.lora_B)):
                 taken = pair[_TAKEN_OFF].weight.detach().cpu()
                 key = f"{name}.{side}.weight"
                 # peft computes with +B of both adapters, so the one that takes off has its B negated already.
                 tensors[key] = torch.cat((tensors[key], taken), dim=0 if side == "lora_A" else 1).contiguous()
-        save_file(tensors, folder / ADAPTER_FILE, metadata={"format": "pt"})
+        save_file(tensors, folder / ADAPTER_FILE, metadata={"format": "pt", _BEGAN: self.began})
         saved = LoraConfig.from_pretrained(str(folder))
-        saved.r, saved.lora_alpha = 2 * self.have.r, _alpha_of_twice(self.have)
+        saved.r, saved.lora_alpha = 2 * self.have.r, self.have.lora_alpha * _alpha_factor(self.have)
         saved.save_pretrained(str(folder))
 
     def _fill(self, tensors: dict[str, Any], folder: Path) -> None:
         rank = self.have.r
         with torch.no_grad():
-            for name, layer in self._layers():
+            for name, layer in lora_layers(self.module):
                 a, b = f"{name}.lora_A.weight", f"{name}.lora_B.weight"
                 if tensors.get(a) is not None and tensors[a].shape[0] == 2 * rank:
                     layer.lora_A[_TAKEN_OFF].weight.copy_(tensors[a][rank:])
@@ -148,45 +192,35 @@ class PissaSurface(LoraSurface):
                     tensors[a], tensors[b] = tensors[a][:rank].contiguous(), tensors[b][:, :rank].contiguous()
         super()._fill(tensors, folder)
 
-    def _layers(self) -> list[tuple[str, LoraLayer]]:
-        return [(name, layer) for name, layer in self.module.named_modules() if isinstance(layer, LoraLayer)]
-
 
 def _initialise(module: PeftModel, seed: int) -> None:
-    for name, layer in module.named_modules():
-        if isinstance(layer, LoraLayer):
-            for adapter in layer.lora_A:
-                # fp32 adapters also on a 16-bit base, as peft does: updates smaller than bf16's step would be lost.
-                layer.lora_A[adapter].to(torch.float32)
-                layer.lora_B[adapter].to(torch.float32)
-                draw = randomness.generator(seed, "lora", name)
-                randomness.initialise_lora(layer.lora_A[adapter].weight, layer.lora_B[adapter].weight, draw)
+    for name, layer in lora_layers(module):
+        for adapter in layer.lora_A:
+            # fp32 adapters also on a 16-bit base, as peft does: updates smaller than bf16's step would be lost.
+            layer.lora_A[adapter].to(torch.float32)
+            layer.lora_B[adapter].to(torch.float32)
+            draw = randomness.generator(seed, "lora", name)
+            randomness.initialise_lora(layer.lora_A[adapter].weight, layer.lora_B[adapter].weight, draw)
 
 
-def _start_from_principal(module: PeftModel, config: TrainConfig) -> PeftModel:
-    """Put the principal directions into the adapter, and their negative into a frozen second one."""
-    have = module.peft_config["default"]
-    with randomness.seeded_draws(config.seed, "pissa"):
-        module.add_adapter(_TAKEN_OFF, LoraConfig(**{**have.to_dict(), "modules_to_save": None}))
-        with torch.no_grad():
-            for layer in module.modules():
-                if not isinstance(layer, LoraLayer):
-                    continue
-                scale = layer.scaling["default"]
-                weight = dequantize_module_weight(layer.get_base_layer()).float()
-                weight = weight if not getattr(layer, "fan_in_fan_out", False) else weight.T
-                u, s, v = torch.svd_lowrank(weight, q=have.r, niter=_PISSA_ITERATIONS)
-                root = torch.sqrt(s / scale)
-                for adapter, sign in (("default", 1.0), (_TAKEN_OFF, -1.0)):
-                    layer.lora_A[adapter].weight.copy_(root[:, None] * v.T)
-                    layer.lora_B[adapter].weight.copy_(sign * u * root)
+def _with_taken_off(module: PeftModel) -> PeftModel:
+    """Add the second adapter. Without dropout, or it would not take off what the first one began with."""
+    have = module.peft_config["default"].to_dict()
+    with randomness.seeded_draws(0, "taken off"):
+        module.add_adapter(_TAKEN_OFF, LoraConfig(**{**have, "modules_to_save": None, "lora_dropout": 0.0}))
     module.base_model.set_adapter(["default", _TAKEN_OFF])
     return module
 
 
-def _alpha_of_twice(have: LoraConfig) -> float:
-    """Return lora_alpha that gives an adapter of twice the rank the same scale."""
-    return float(have.lora_alpha * (math.sqrt(2) if have.use_rslora else 2))
+def _alpha_factor(have: LoraConfig) -> float:
+    """Return what lora_alpha is multiplied by to give an adapter of twice the rank the same scale."""
+    return math.sqrt(2) if have.use_rslora else 2
+
+
+def _metadata(folder: Path) -> dict[str, str]:
+    with contextlib.suppress(OSError, SafetensorError), safe_open(str(folder / ADAPTER_FILE), framework="pt") as file:
+        return dict(file.metadata() or {})
+    return {}
 
 
 def _ends(base: nn.Module) -> list[nn.Module]:
@@ -201,9 +235,3 @@ def _tied(base: nn.Module) -> bool:
 def _leaf(base: nn.Module, wanted: nn.Module) -> str:
     name: str = next(name for name, module in base.named_modules() if module is wanted)
     return name.rsplit(".", 1)[-1]
-
-
-def _weights_file(source: str) -> str | None:
-    """Return the base's 16-bit weights on disk, where peft's LoftQ reads the tensors it compares with."""
-    file = Path(source) / "model.safetensors"
-    return str(file) if file.is_file() else None

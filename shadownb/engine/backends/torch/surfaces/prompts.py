@@ -21,6 +21,7 @@ from transformers import AutoTokenizer
 from shadownb.engine.backends.torch import randomness
 from shadownb.engine.backends.torch.surfaces.base import Start, Surface, hidden_size, other_kind
 from shadownb.engine.backends.torch.surfaces.layered import saved_peft_type
+from shadownb.engine.inference.weights import max_positions
 from shadownb.errors import MethodError, ModelError
 
 if TYPE_CHECKING:
@@ -39,6 +40,16 @@ class PromptSurface(Surface):
     kind = "prompt"
     noun = "a learned prompt"
     module: PeftModel
+
+    @classmethod
+    def refuse(cls, base: nn.Module, config: TrainConfig, spec: MethodSpec) -> None:
+        positions = max_positions(base)
+        if positions is not None and config.num_virtual_tokens >= positions:
+            raise MethodError(
+                f"num_virtual_tokens={config.num_virtual_tokens}: this model has {positions} positions.",
+                why="The learned prompt stands before every row, so it would leave no room for one.",
+                fix="Use fewer; 8 to 100 are usual.",
+            )
 
     @classmethod
     def count(cls, base: nn.Module, config: TrainConfig, spec: MethodSpec) -> int:

@@ -1,0 +1,52 @@
+"""How likely a model finds rows that it is not trained on: the mean loss of their marked tokens.
+
+On the rows of a task it says how well it is known, on unrelated text how much training made the model forget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from shadownb.engine.backends.torch.attention import choose_packing, piece_layout
+from shadownb.engine.backends.torch.pieces import pack, split
+from shadownb.engine.inference.types import Use
+from shadownb.engine.inference.weights import borrowed
+from shadownb.engine.rendering.examples import Example
+
+if TYPE_CHECKING:
+    from shadownb.engine.models.weights import LoadedWeights
+
+_PIECE_TOKENS = 2048
+
+
+def mean_loss(weights: LoadedWeights, examples: Sequence[Example], use: Use) -> float:
+    """Return the mean negative log-probability of the trained tokens, in nats."""
+    total, count = 0.0, 0
+    rows = [row for example in examples for row in example.rows]
+    with weights.gate.inference():
+        view = weights.view().side(use)
+        surface = weights.carried if use == "tuned" else None
+        base: Any = view.model.get_base_model() if hasattr(view.model, "get_base_model") else view.model
+        packing = choose_packing(base, prefixed=surface is not None and surface.prefix() is not None)
+        limit = 0 if packing.kind == "single" else _PIECE_TOKENS
+        with borrowed(view.model, use, view.switched_off), torch.no_grad():
+            for group in split([(row,) for row in rows], limit, share=packing.shares_start):
+                piece = pack([rows[number] for number in group], share=packing.shares_start, device=base.device)
+                called, computed, inputs = view.model, piece, {"input_ids": piece.input_ids}
+                if surface is not None:
+                    called, computed, inputs = surface.feed(surface.module, piece)
+                with piece_layout(base, computed, packing) as layout:
+                    logits = called(
+                        **inputs,
+                        position_ids=computed.position_ids,
+                        logits_to_keep=computed.keep,
+                        use_cache=False,
+                        **layout,
+                    ).logits
+                total += float(cross_entropy(logits[0].float(), computed.targets, reduction="sum"))
+                count += computed.targets.numel()
+    return total / max(1, count)

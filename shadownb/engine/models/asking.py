@@ -1,0 +1,165 @@
+"""Asking a model: generate, chat, stream, and the likelihood of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from shadownb.engine.inference import Reply, Sampling, WeightsGate
+from shadownb.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from shadownb.engine.data import Dataset
+    from shadownb.engine.inference import TextStream
+    from shadownb.engine.models.weights import LoadedWeights
+    from shadownb.engine.rendering import Renderer
+    from shadownb.engine.runs.handle import Run
+
+Use = Literal["tuned", "base"]
+Message = dict[str, Any]
+
+
+class Asking:
+    """The part of a :class:`Model` that answers."""
+
+    weights: LoadedWeights
+    renderer: Renderer
+    tokenizer: Any
+    max_seq_length: int
+
+    if TYPE_CHECKING:
+
+        @property
+        def active_run(self) -> Run | None: ...
+
+        def catch_up(self) -> None: ...
+
+        def _require_loaded(self) -> None: ...
+
+    @property
+    def generator(self) -> Any:
+        """The :class:`Generator` over these weights."""
+        from shadownb.engine.inference.transformers_generator import TransformersGenerator
+
+        self._require_loaded()
+        prefix = self.weights.carried.prefix() if self.weights.carried is not None else None
+        return TransformersGenerator(
+            self.weights.module,
+            self.tokenizer,
+            self.weights.gate,
+            stop_token_ids=self.renderer.stop_token_ids,
+            view=self.weights.view,
+            reserved=0 if prefix is None else prefix.shape[1],
+        )
+
+    def generate(
+        self,
+        prompt: str | Sequence[str],
+        *,
+        system: str | None = None,
+        use: Use = "tuned",
+        should_stop: Callable[[], bool] | None = None,
+        **sampling: Any,
+    ) -> Any:
+        """Answer one prompt (returns a string) or a list of prompts (returns a list, computed in batches).
+
+        Parameters
+        ----------
+        prompt
+            User message, put through the chat template exactly as in training.
+        use
+            ``"tuned"``, or ``"base"`` for the model before training.
+        **sampling
+            ``max_new_tokens, temperature, top_p, top_k, repetition_penalty, stop, seed``.
+        """
+        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+        replies = self.chat([_turns(text, system) for text in prompts], use=use, should_stop=should_stop, **sampling)
+        texts = [reply.raw for reply in replies]
+        return texts[0] if isinstance(prompt, str) else texts
+
+    def chat(
+        self,
+        messages: Sequence[Message] | Sequence[Sequence[Message]],
+        tools: Sequence[dict[str, Any]] | None = None,
+        *,
+        use: Use = "tuned",
+        should_stop: Callable[[], bool] | None = None,
+        **sampling: Any,
+    ) -> Any:
+        """Return the :class:`Reply` to a conversation, or a list of them for a list of conversations."""
+        options = Sampling.from_options(**sampling)
+        single = bool(messages) and isinstance(messages[0], dict)
+        conversations: Iterable[Any] = [messages] if single else messages
+        prompts = [self.renderer.render_prompt(list(conversation), tools) for conversation in conversations]
+        completions = self._generator_for(use).generate(prompts, options, use=use, should_stop=should_stop)
+        replies = [
+            Reply.from_completion(completion, *self.renderer.parse_reply(completion.text)) for completion in completions
+        ]
+        return replies[0] if single else replies
+
+    def stream(
+        self,
+        prompt: str | Sequence[Message],
+        tools: Sequence[dict[str, Any]] | None = None,
+        *,
+        system: str | None = None,
+        use: Use = "tuned",
+        should_stop: Callable[[], bool] | None = None,
+        **sampling: Any,
+    ) -> TextStream:
+        """Answer piece by piece: iterate over the text, ``close()`` to stop; ``completion`` has the counts at the end."""
+        options = Sampling.from_options(**sampling)
+        messages = _turns(prompt, system) if isinstance(prompt, str) else list(prompt)
+        ids = self.renderer.render_prompt(messages, tools)
+        stream: TextStream = self._generator_for(use).stream(ids, options, use=use, should_stop=should_stop)
+        return stream
+
+    def loss(
+        self,
+        dataset: Dataset | list[dict[str, Any]],
+        *,
+        use: Use = "tuned",
+        loss_on: Literal["assistant", "last", "all"] = "assistant",
+        max_length: int | None = None,
+    ) -> float:
+        """Return the mean loss of a data set's trained tokens, in nats a token; nothing is trained.
+
+        On held-out rows it says how well a task is known. On unrelated text the difference between ``use="tuned"`` and
+        ``use="base"`` says how much was forgotten.
+        """
+        from shadownb.engine.backends.torch.likelihood import mean_loss
+        from shadownb.engine.rendering.examples import examples
+        from shadownb.engine.runs.launch import as_dataset
+
+        self._require_loaded()
+        self.catch_up()
+        limit = max_length or self.max_seq_length
+        rows = as_dataset(dataset, "dataset").canonical_rows()
+        found = [e for row in rows for e in examples(self.renderer, row, loss_on=loss_on, max_length=limit)]
+        return mean_loss(self.weights, found, use)
+
+    def _generator_for(self, use: str) -> Any:
+        if use not in ("tuned", "base"):
+            raise ConfigError(
+                f"use={use!r} is not known.{did_you_mean(use, ('tuned', 'base'))}", fix="'tuned' or 'base'."
+            )
+        self.catch_up()
+        if use == "base" and self._replaces_base():
+            from shadownb.engine.inference.transformers_generator import TransformersGenerator
+
+            # A second copy is nobody else's, so it need not wait for the training of the first.
+            stops = self.renderer.stop_token_ids
+            return TransformersGenerator(self.weights.base_copy(), self.tokenizer, WeightsGate(), stop_token_ids=stops)
+        return self.generator
+
+    def _replaces_base(self) -> bool:
+        from shadownb.engine import methods
+
+        run = self.active_run
+        training = run is not None and methods.get(run.config.method).changes_base_weights
+        return training or (self.weights.carried is not None and self.weights.carried.replaces_base)
+
+
+def _turns(prompt: str, system: str | None) -> list[Message]:
+    turns: list[Message] = [{"role": "system", "content": system}] if system else []
+    return [*turns, {"role": "user", "content": prompt}]
