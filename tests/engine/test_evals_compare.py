@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import shadownb as snb
 from shadownb.engine.data import Dataset
 from shadownb.engine.evals import ComparedRow, Comparison, compare
 from shadownb.engine.evals.cases import as_text, cases_of
@@ -261,3 +262,23 @@ def test_base_and_tuned_of_a_real_model(tiny_model_dir: Path, smollm2_tokenizer:
     result = compare(model, rows, exact, sampling=Sampling(temperature=0, max_new_tokens=12))
     assert [r.base for r in result] == sides["base"]
     assert (result.base, result.tuned, result.wins) == (0.0, 1.0, 3)
+
+
+def test_a_base_that_has_answered_is_not_asked_again(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [
+        {"messages": [{"role": "user", "content": f"{n}?"}, {"role": "assistant", "content": "x"}]} for n in range(3)
+    ]
+    first = snb.compare(tiny, rows, snb.Exact(), max_new_tokens=3)
+    asked: list[str] = []
+    chat = tiny.chat
+
+    def counted(*args: Any, **options: Any) -> Any:
+        asked.append(options["use"])
+        return chat(*args, **options)
+
+    monkeypatch.setattr(tiny, "chat", counted)
+    again = snb.compare(tiny, rows, snb.Exact(), max_new_tokens=3)
+    assert asked == ["tuned"]
+    assert [row.base for row in again] == [row.base for row in first]
+    snb.compare(tiny, rows, snb.Exact(), max_new_tokens=2)
+    assert asked == ["tuned", "base", "tuned"], "other sampling is another question"

@@ -7,9 +7,12 @@ prompts, sampling and seed, so the difference of a row is the training's doing.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import math
 import time
 import warnings
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -75,7 +78,9 @@ def compare(
     answers: dict[str, list[str]] = {"base": [], "tuned": []}
     for batch in batches_of(cases, batch_rows):
         for use in answers:
-            answers[use] += _answer(model, batch, use, sampling)
+            answers[use] += (
+                _base_answer(model, batch, sampling) if use == "base" else _answer(model, batch, use, sampling)
+            )
             if progress is not None:
                 progress(sum(map(len, answers.values())), 2 * len(cases))
     rows = tuple(
@@ -84,6 +89,25 @@ def compare(
     )
     name = getattr(scorer, "name", None) or getattr(scorer, "__name__", None) or type(scorer).__name__
     return Comparison(rows, str(name), sampling, time.monotonic() - started, skipped)
+
+
+# A base answers the same in every comparison, and ten methods on one task are ten comparisons. Keyed by what decides the
+# answers: weights, number format, rows of the batch (sums in another order can differ), sampling.
+_base_answers: OrderedDict[str, list[str]] = OrderedDict()
+_KEPT_BATCHES = 200
+
+
+def _base_answer(model: Any, batch: Sequence[Case], sampling: Sampling) -> list[str]:
+    known = [getattr(model, name, None) for name in ("base_hash", "quantization", "dtype_name")]
+    if known[0] is None:
+        return _answer(model, batch, "base", sampling)
+    asked = [known, str(model.device), repr(sampling), [[case.messages, case.tools] for case in batch]]
+    key = hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()
+    if key not in _base_answers:
+        _base_answers[key] = _answer(model, batch, "base", sampling)
+        while len(_base_answers) > _KEPT_BATCHES:
+            _base_answers.popitem(last=False)
+    return list(_base_answers[key])
 
 
 def _answer(model: Any, batch: Sequence[Case], use: str, sampling: Sampling) -> list[str]:

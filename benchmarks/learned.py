@@ -1,0 +1,139 @@
+"""What is learned on real data: text-to-SQL by imitation, brevity by preference, and what is forgotten meanwhile.
+
+Run: ``SHADOWNB_DATA=... python benchmarks/learned.py sql [--steps 150]`` or ``python benchmarks/learned.py brevity``
+
+``sql``: LoRA on 1,000 questions over table headers (WikiSQL rows of the data folder), exact match of the query (case and
+white space aside) on 100 test questions whose tables stand in no training row, base beside tuned, with intervals.
+``brevity``: DPO on the model's own answers. For each question the model answers at length; its first sentence is chosen,
+the whole is rejected. Told are words and sentences of the answers to held-out questions, before and after.
+Both print the loss on unrelated prose, base and tuned.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import statistics
+import sys
+from pathlib import Path
+from typing import Any
+
+MODEL = "smollm2-135m"
+
+TOPICS = """bread bicycles rivers the moon coffee libraries clocks bridges salt honey glass trains maps gardens rain
+markets birds mirrors paper candles wool bees chess kites soap lighthouses windmills compasses tea ink umbrellas bells
+pencils snow canals ovens lakes drums locks ropes buttons bottles stamps ladders tents sails wheels cheese""".split()
+TOPICS = [t for t in TOPICS if t != "the"]
+QUESTIONS = ("What should I know about {}?", "Why do people like {}?")
+HELD_OUT_TOPICS = 12
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["sql", "brevity"])
+    parser.add_argument("--steps", type=int)
+    options = parser.parse_args()
+    sql(options.steps or 150) if options.what == "sql" else brevity(options.steps or 40)
+
+
+def sql(steps: int) -> None:
+    import shadownb as snb
+
+    if not os.environ.get("SHADOWNB_DATA"):
+        sys.exit("Set SHADOWNB_DATA to the folder that holds wikisql/.")
+    folder = Path(os.environ["SHADOWNB_DATA"]) / "wikisql"
+    test = question_rows(folder / "test.jsonl")
+    seen = {row["messages"][0]["content"].splitlines()[0] for row in test}
+    train = [
+        r for r in question_rows(folder / "train.jsonl") if r["messages"][0]["content"].splitlines()[0] not in seen
+    ]
+    print(f"{len(train)} rows to train on, {len(test)} to test; no table stands in both", flush=True)
+    model = snb.load(MODEL)
+    run = model.finetune(
+        snb.Dataset.from_list(train),
+        background=False,
+        max_steps=steps,
+        per_device_train_batch_size=8,
+        gradient_accumulation_steps=1,
+        learning_rate=2e-3,
+        lr_scheduler_type="cosine",
+        sample_max_new_tokens=0,
+        save_steps=steps,
+    )
+    print(f"{steps} steps in {run.duration_s:.0f} s, {run.tokens / run.duration_s:.0f} tokens/s", flush=True)
+    print(snb.compare(model, snb.Dataset.from_list(test), snb.Exact(), max_new_tokens=64))
+    forgetting(model)
+
+
+def question_rows(file: Path) -> list[dict[str, Any]]:
+    import shadownb as snb
+
+    rows = []
+    for row in snb.Dataset.load(file):
+        prompt, answer = row["text"].rsplit("\nA: ", 1)
+        rows.append(
+            {"messages": [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer.strip()}]}
+        )
+    return rows
+
+
+def brevity(steps: int) -> None:
+    import shadownb as snb
+
+    model = snb.load(MODEL)
+    questions = [q.format(topic) for topic in TOPICS for q in QUESTIONS]
+    held_out, train = questions[: HELD_OUT_TOPICS * 2], questions[HELD_OUT_TOPICS * 2 :]
+    long = model.generate(train, max_new_tokens=96, temperature=0)
+    pairs = [
+        {"prompt": question, "chosen": short, "rejected": text.strip()}
+        for question, text in zip(train, long, strict=True)
+        if (short := first_sentence(text)) and len(short) < len(text.strip()) - 20
+    ]
+    print(f"{len(pairs)} pairs of {len(train)} questions on {len(TOPICS)} topics; {len(held_out)} questions held out")
+    before = model.generate(held_out, max_new_tokens=96, temperature=0)
+    run = model.finetune(
+        pairs,
+        method="dpo",
+        background=False,
+        max_steps=steps,
+        per_device_train_batch_size=4,
+        gradient_accumulation_steps=1,
+        sample_max_new_tokens=0,
+        save_steps=steps,
+    )
+    first, last = run.metrics[0], run.metrics[-1]
+    print(
+        f"{steps} steps in {run.duration_s:.0f} s; loss {first['loss']:.4f} to {last['loss']:.4f}, "
+        f"margin {first['rewards_margin']:.2f} to {last['rewards_margin']:.2f}"
+    )
+    after = model.generate(held_out, max_new_tokens=96, temperature=0)
+    for name, answers in (("base", before), ("after DPO", after)):
+        words = sorted(len(a.split()) for a in answers)
+        single = sum(len(sentences(a)) <= 1 for a in answers)
+        print(f"{name:10} median {statistics.median(words):.0f} words, {single} of {len(answers)} are one sentence")
+    print(
+        f"for example: {held_out[0]}\n  base:      {before[0].strip()[:200]!r}\n  after DPO: {after[0].strip()[:200]!r}"
+    )
+    forgetting(model)
+
+
+def sentences(text: str) -> list[str]:
+    return [part for part in re.split(r"(?<=[.!?])\s+", text.strip()) if part]
+
+
+def first_sentence(text: str) -> str:
+    parts = sentences(text)
+    return parts[0] if len(parts) > 1 and parts[0].endswith((".", "!", "?")) else ""
+
+
+def forgetting(model: Any) -> None:
+    import shadownb as snb
+
+    prose = snb.Dataset.sample("general-text", split="heldout")
+    base, tuned = model.loss(prose, use="base"), model.loss(prose)
+    print(f"loss on unrelated prose: base {base:.3f}, tuned {tuned:.3f} ({tuned - base:+.3f} nats a token)")
+
+
+if __name__ == "__main__":
+    main()
