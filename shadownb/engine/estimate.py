@@ -71,7 +71,11 @@ def estimate_from(model: Model, config: TrainConfig, rendered: Sequence[Example]
     trainable = surfaces.count(model.module, model.carried, config)
     here = 0.0 if model.device.type == "cuda" else max(0.0, psutil.Process().memory_info().rss - weights)
     checkpointing = config.gradient_checkpointing == "on"
-    activations = piece * _activation_floats(shapes, config, checkpointing) * _FLOAT
+    kept = surfaces.KINDS[spec.surface].kept(model.weights.base_module(), config, spec)
+    blocks = (
+        shapes["layers"] * shapes["hidden"] + kept.per_token if checkpointing else shapes["layers"] * kept.per_token
+    )
+    activations = (piece * blocks + kept.fixed) * _FLOAT
     logits = 3 * trained_in_piece * shapes["vocab"] * _FLOAT
     lines = (
         ("weights", weights / 1e9),
@@ -110,14 +114,6 @@ def _shapes(model: Model) -> dict[str, int]:
         "vocab": get("vocab_size", 32000),
         "parameters": model.parameters_total,
     }
-
-
-def _activation_floats(shapes: dict[str, int], config: TrainConfig, checkpointing: bool) -> int:
-    """Return the numbers kept for the backward pass, for each token."""
-    block = 10 * shapes["hidden"] + 5 * shapes["intermediate"] + 7 * config.lora_r
-    if checkpointing:
-        return shapes["layers"] * shapes["hidden"] + block
-    return shapes["layers"] * block
 
 
 def _row_lengths(config: TrainConfig, rendered: Sequence[Example]) -> tuple[float, float]:

@@ -64,6 +64,10 @@ class LoadedWeights:
             return self.carried.base_parameters()
         return {name: parameter.detach() for name, parameter in self.module.named_parameters()}
 
+    def base_module(self) -> Any:
+        """Return the base's module, under whatever it carries."""
+        return self.carried.base if self.carried is not None else self.module
+
     def base_copy(self) -> Any:
         """Return a second, read-only copy of the base, loaded when first asked for."""
         with self._lock:

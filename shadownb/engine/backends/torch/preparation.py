@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import TrainingArguments
+from transformers import PreTrainedModel, TrainingArguments
 
 from shadownb.engine import methods
 from shadownb.engine.acceleration import LIGER, Plan
@@ -75,6 +77,17 @@ def sample_prompts(session: Session, reference: dict[str, Any]) -> list[tuple[st
 
 def _before_last_answer(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return messages[:-1] if len(messages) > 1 and messages[-1]["role"] == "assistant" else []
+
+
+@contextlib.contextmanager
+def adapters_known(base: PreTrainedModel) -> Iterator[None]:
+    """Let the library's trainer accept a quantised base inside the block: it looks for adapters of peft only."""
+    before = base._hf_peft_config_loaded
+    base._hf_peft_config_loaded = True
+    try:
+        yield
+    finally:
+        base._hf_peft_config_loaded = before
 
 
 def training_arguments(session: Session, plan: Plan) -> TrainingArguments:

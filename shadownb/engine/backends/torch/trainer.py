@@ -30,6 +30,7 @@ from shadownb.engine.backends.torch.memory import PeakMemory
 from shadownb.engine.backends.torch.objectives import Objective
 from shadownb.engine.backends.torch.objectives.base import sum_by_row
 from shadownb.engine.backends.torch.pieces import Bundle, Piece, pack, split, trained_tokens
+from shadownb.engine.backends.torch.preparation import adapters_known
 from shadownb.engine.backends.torch.randomness import DropoutClock
 from shadownb.engine.backends.torch.surfaces import Surface
 from shadownb.engine.rendering.examples import Example
@@ -68,7 +69,8 @@ class EngineTrainer(transformers.Trainer):
         packing: Packing,
         session: Session,
     ) -> None:
-        super().__init__(model=surface.module, args=args, train_dataset=rows, data_collator=list)
+        with adapters_known(surface.base):
+            super().__init__(model=surface.module, args=args, train_dataset=rows, data_collator=list)
         for callback in (PrinterCallback, ProgressCallback):
             self.remove_callback(callback)
         self.surface = surface

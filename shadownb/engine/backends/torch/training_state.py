@@ -23,12 +23,16 @@ def save_optimizer(optimizer: torch.optim.Optimizer, folder: Path) -> None:
     """Write an optimizer's state: tensors to safetensors, the rest to JSON."""
     state = optimizer.state_dict()
     tensors: dict[str, torch.Tensor] = {}
+    storages: set[int] = set()
     plain: dict[str, dict[str, Any]] = {}
     for index, values in state["state"].items():
         for name, value in values.items():
             if isinstance(value, torch.Tensor):
-                # A copy: safetensors refuses tensors that share memory (8-bit optimizers share their maps).
-                tensors[f"{index}.{name}"] = value.detach().cpu().clone().contiguous()
+                tensor = value.detach().cpu().contiguous()
+                # A copy only where needed: safetensors refuses tensors that share memory (8-bit optimizers share maps).
+                shared = tensor.untyped_storage().data_ptr() in storages
+                storages.add(tensor.untyped_storage().data_ptr())
+                tensors[f"{index}.{name}"] = tensor.clone() if shared else tensor
             else:
                 plain.setdefault(str(index), {})[name] = value
     save_file(tensors, folder / OPTIMIZER)

@@ -45,6 +45,14 @@ class Start:
     rows: Sequence[Rendered] = field(default=(), repr=False)
 
 
+@dataclass(frozen=True)
+class Kept:
+    """Numbers kept for the backward pass: for each token in each block, and as often as there are layers to adapt."""
+
+    per_token: int
+    fixed: int = 0
+
+
 class Surface:
     """One trainable surface on one module.
 
@@ -74,6 +82,11 @@ class Surface:
     def count(cls, base: nn.Module, config: TrainConfig, spec: MethodSpec) -> int:
         """Return how many weights the surface would train."""
         raise NotImplementedError
+
+    @classmethod
+    def kept(cls, base: nn.Module, config: TrainConfig, spec: MethodSpec) -> Kept:
+        """Return what a forward pass keeps for the backward pass."""
+        return Kept(frozen_block(base))
 
     @classmethod
     def attach(cls, base: Any, config: TrainConfig, spec: MethodSpec, start: Start) -> Surface:
@@ -175,6 +188,30 @@ class Surface:
             why="It computes something that no weight of the base could.",
             fix="Use fmt='adapter'; shadownb.load(path) puts it on the base again.",
         )
+
+
+def frozen_block(base: nn.Module) -> int:
+    """Return the numbers that a Llama-like block of frozen weights keeps for each token.
+
+    Counted with saved-tensor hooks on SmolLM2-135M: 8,125 to 8,373 for 6 x 576 + 3 x 1,536 = 8,064.
+    """
+    return 6 * hidden_size(base) + 3 * inner_size(base)
+
+
+def layer_inputs(base: nn.Module) -> int:
+    """Return the numbers that a block keeps beyond that where gradients of its linear layers are computed: their inputs."""
+    return 3 * hidden_size(base) + inner_size(base)
+
+
+def block_count(base: nn.Module) -> int:
+    """Return the number of blocks."""
+    return int(base.config.get_text_config().num_hidden_layers)  # type: ignore[union-attr, operator]
+
+
+def inner_size(base: nn.Module) -> int:
+    """Return the width of the feed-forward layers."""
+    config = base.config.get_text_config()  # type: ignore[union-attr, operator]
+    return int(getattr(config, "intermediate_size", None) or 4 * hidden_size(base))
 
 
 def hidden_size(base: nn.Module) -> int:

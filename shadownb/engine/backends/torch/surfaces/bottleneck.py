@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn.functional import gelu
 
 from shadownb.engine.backends.torch import randomness
-from shadownb.engine.backends.torch.surfaces.base import Start, Surface, hidden_size, other_kind
+from shadownb.engine.backends.torch.surfaces.base import Start, Surface, block_count, hidden_size, other_kind
 from shadownb.errors import MethodError, ModelError
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def _apply(block: Any, _: Any, output: Any) -> Any:
 
 def _blocks(base: nn.Module) -> nn.ModuleList:
     """Return the decoder's blocks: the list of as many modules as the model has layers."""
-    layers = base.config.get_text_config().num_hidden_layers  # type: ignore[union-attr, operator]
+    layers = block_count(base)
     for module in base.modules():
         if isinstance(module, nn.ModuleList) and len(module) == layers:
             return module

@@ -20,7 +20,7 @@ from transformers import PreTrainedModel
 
 from shadownb.engine.backends.torch import randomness
 from shadownb.engine.backends.torch.surfaces import linear
-from shadownb.engine.backends.torch.surfaces.base import Start, Surface, other_kind
+from shadownb.engine.backends.torch.surfaces.base import Kept, Start, Surface, frozen_block, layer_inputs, other_kind
 from shadownb.errors import MethodError, ModelError
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 # peft asks by a name that transformers 5 renamed. Filtered for good: catch_warnings is not safe beside other threads.
 warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
+# torch says so at SHiRA's first sparse matrix, whose indices peft makes itself.
+warnings.filterwarnings("ignore", message="Sparse invariant checks are implicitly disabled", category=UserWarning)
 
 ADAPTER_FILE = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"
@@ -69,6 +71,20 @@ class LayerSurface(Surface):
         if spec.tuner == "MISS":
             return sum(config.lora_r * out for _, out in shapes)
         return sum(config.lora_r * (before + after) for before, after in shapes)
+
+    @classmethod
+    def kept(cls, base: nn.Module, config: TrainConfig, spec: MethodSpec) -> Kept:
+        if spec.tuner == "MISS":
+            return super().kept(base, config, spec)
+        # SHiRA multiplies with a changed copy of each weight matrix.
+        dense = cls.adapted_weights(base, config) if spec.tuner == "SHIRA" else 0
+        return Kept(frozen_block(base) + layer_inputs(base), dense)
+
+    @classmethod
+    def adapted_weights(cls, base: nn.Module, config: TrainConfig) -> int:
+        """Return how many weights the layers to adapt have."""
+        targets = linear.targeted(base, config.resolved_target_modules()).values()
+        return sum(before * after for before, after in map(linear.shape, targets))
 
     @classmethod
     def peft_config(cls, base: nn.Module, config: TrainConfig, spec: MethodSpec) -> PeftConfig:

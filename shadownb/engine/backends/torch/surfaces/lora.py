@@ -22,7 +22,7 @@ from transformers import PreTrainedModel
 
 from shadownb.engine.backends.torch import randomness
 from shadownb.engine.backends.torch.surfaces import linear
-from shadownb.engine.backends.torch.surfaces.base import Start, Surface
+from shadownb.engine.backends.torch.surfaces.base import Kept, Start, Surface, block_count, frozen_block, layer_inputs
 from shadownb.engine.backends.torch.surfaces.layered import ADAPTER_FILE, LayerSurface, saved_peft_type
 from shadownb.engine.backends.torch.surfaces.starts import closest, lora_layers, make_up_for_quantisation, weight_of
 from shadownb.errors import MethodError
@@ -63,6 +63,16 @@ class LoraSurface(LayerSurface):
         if config.train_embeddings:
             total += sum({id(p): p.numel() for m in _ends(base) for p in m.parameters()}.values())
         return total
+
+    @classmethod
+    def kept(cls, base: nn.Module, config: TrainConfig, spec: MethodSpec) -> Kept:
+        plain = frozen_block(base) + layer_inputs(base) + 7 * config.lora_r
+        if not dict(spec.options).get("use_dora"):
+            return Kept(plain)
+        # For the column lengths a dense matrix a layer, and both summands of each layer's output.
+        targets = linear.targeted(base, config.resolved_target_modules()).values()
+        outputs = sum(after for _, after in map(linear.shape, targets)) // block_count(base)
+        return Kept(plain + 2 * outputs, cls.adapted_weights(base, config))
 
     @classmethod
     def peft_config(cls, base: nn.Module, config: TrainConfig, spec: MethodSpec) -> LoraConfig:
@@ -206,8 +216,9 @@ def _initialise(module: PeftModel, seed: int) -> None:
 def _with_taken_off(module: PeftModel) -> PeftModel:
     """Add the second adapter. Without dropout, or it would not take off what the first one began with."""
     have = module.peft_config["default"].to_dict()
+    bare = {"modules_to_save": None, "ensure_weight_tying": False, "lora_dropout": 0.0}
     with randomness.seeded_draws(0, "taken off"):
-        module.add_adapter(_TAKEN_OFF, LoraConfig(**{**have, "modules_to_save": None, "lora_dropout": 0.0}))
+        module.add_adapter(_TAKEN_OFF, LoraConfig(**{**have, **bare}))
     module.base_model.set_adapter(["default", _TAKEN_OFF])
     return module
 

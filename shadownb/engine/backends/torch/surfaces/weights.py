@@ -10,7 +10,14 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers import PreTrainedModel
 
-from shadownb.engine.backends.torch.surfaces.base import Start, Surface
+from shadownb.engine.backends.torch.surfaces.base import (
+    Kept,
+    Start,
+    Surface,
+    frozen_block,
+    hidden_size,
+    layer_inputs,
+)
 from shadownb.engine.models.quiet import quiet_progress_bars
 from shadownb.errors import ModelError
 
@@ -30,6 +37,10 @@ class WeightsSurface(Surface):
     @classmethod
     def count(cls, base: nn.Module, config: TrainConfig, spec: MethodSpec) -> int:
         return sum(parameter.numel() for parameter in base.parameters())
+
+    @classmethod
+    def kept(cls, base: nn.Module, config: TrainConfig, spec: MethodSpec) -> Kept:
+        return Kept(frozen_block(base) + layer_inputs(base) + 2 * hidden_size(base))
 
     @classmethod
     def attach(cls, base: Any, config: TrainConfig, spec: MethodSpec, start: Start) -> Surface:

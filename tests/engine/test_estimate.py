@@ -1,0 +1,78 @@
+"""The memory estimate: what it says is kept for the backward pass is what torch keeps, for every method."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+import shadownb as snb
+from shadownb.engine import estimate, methods
+from shadownb.engine.backends.torch import attention, pieces, surfaces
+from shadownb.engine.config import TrainConfig
+from shadownb.engine.rendering import Rendered
+
+ROWS = [Rendered(list(range(100 + n, 160 + n)), [-100] * 50 + list(range(150 + n, 160 + n))) for n in range(4)]
+METHODS = [spec.name for spec in methods.available() if spec.surface != "bias"]  # this model has no biases
+
+
+def kept_numbers(surface: Any) -> int:
+    """Count the numbers that a forward pass keeps, parameters and the head's logits left out."""
+    known = {p.untyped_storage().data_ptr() for p in [*surface.module.parameters(), *surface.module.buffers()]}
+    kept: dict[int, torch.Tensor] = {}
+
+    def remember(tensor: torch.Tensor) -> torch.Tensor:
+        if not tensor.is_sparse and tensor.untyped_storage().data_ptr() not in known and 49152 not in tensor.shape:
+            kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    piece = pieces.pack(ROWS, share=True)
+    surface.module.train()
+    with torch.autograd.graph.saved_tensors_hooks(remember, lambda tensor: tensor):
+        called, computed, inputs = surface.feed(surface.module, piece)
+        with attention.piece_layout(surface.base, computed, attention.choose_packing(surface.base)) as layout:
+            keep = {"logits_to_keep": computed.keep, "use_cache": False}
+            logits = called(**inputs, position_ids=computed.position_ids, **keep, **layout).logits
+            cross_entropy(logits[0], computed.targets)
+    return sum(tensor.untyped_storage().nbytes() for tensor in kept.values()) // 4
+
+
+@pytest.fixture(scope="module")
+def deep_model_dir(tmp_path_factory: pytest.TempPathFactory, tiny_model_dir: Path) -> Path:
+    """Eight layers, so that what is kept outside of them (embeddings, last norm) counts as little as in a real model."""
+    folder = tmp_path_factory.mktemp("deep")
+    config = LlamaConfig.from_pretrained(tiny_model_dir, num_hidden_layers=8, hidden_size=96, intermediate_size=256)
+    LlamaForCausalLM(config).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(tiny_model_dir).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_activations_are_estimated_within_a_quarter(home: Path, deep_model_dir: Path, method: str) -> None:
+    model = snb.load(str(deep_model_dir), quantize="4bit" if method == "qlora" else None)
+    config, spec = TrainConfig(method=method, lora_r=4), methods.get(method)
+    kept = surfaces.KINDS[spec.surface].kept(model.module, config, spec)
+    counted_before = surfaces.count(model.module, None, config)
+    surface = surfaces.prepare(model.module, None, config, surfaces.Start("tiny", model.source, ROWS))
+    assert counted_before == sum(p.numel() for p in surface.owned().values()), "trained weights are counted exactly"
+    tokens = pieces.pack(ROWS, share=True).input_ids.shape[1]
+    expected = model.module.config.num_hidden_layers * kept.per_token * tokens + kept.fixed
+    assert kept_numbers(surface) == pytest.approx(expected, rel=0.25)
+
+
+def test_the_estimate_has_its_lines(tiny: Any, rows: list[dict[str, Any]]) -> None:
+    found = estimate.estimate(tiny, TrainConfig(max_steps=3), snb.Dataset.from_list(rows))
+    assert sum(gb for _, gb in found.lines) == pytest.approx(found.expected_gb)
+    assert found.low_gb < found.expected_gb < found.high_gb
+    assert {"weights", "activations", "logits of trained tokens"} <= {name for name, _ in found.lines}
+
+
+def test_recomputing_needs_less(tiny: Any, rows: list[dict[str, Any]]) -> None:
+    data = snb.Dataset.from_list(rows)
+    plain = estimate.estimate(tiny, TrainConfig(), data)
+    recomputed = estimate.estimate(tiny, TrainConfig(gradient_checkpointing="on"), data)
+    assert dict(recomputed.lines)["activations"] < dict(plain.lines)["activations"]
