@@ -1,0 +1,17 @@
+"""Traces of other systems: import of model calls that were recorded as spans.
+
+::
+
+    episodes = snb.traces.from_otlp("export.jsonl")
+    episodes.report                                   # how many spans were understood, and why others were not
+    data = snb.traces.to_dataset("export.jsonl")
+
+Understood are OpenTelemetry's GenAI convention and its earlier span events, OpenInference, OpenLLMetry, requests and responses
+as JSON, and the exports of Langfuse and Phoenix.
+"""
+
+from shadownb.engine.traces.importing import Imported, from_otlp, from_spans, to_dataset
+from shadownb.engine.traces.report import LeftOut, TraceReport
+from shadownb.engine.trajectories.group import group
+
+__all__ = ["Imported", "LeftOut", "TraceReport", "from_otlp", "from_spans", "group", "to_dataset"]

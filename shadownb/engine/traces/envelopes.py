@@ -1,0 +1,153 @@
+"""Where spans come from: files, JSON text, objects; and the envelopes around them.
+
+Read are OTLP (``resourceSpans``, also as log records with ``resourceLogs``), lists, JSON lines, pages of an API
+(``{"data": [...]}``), traces and sessions of Langfuse, spans and rows of Phoenix, and spans as SDKs print them. What is in
+an envelope but no span goes to the report.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from shadownb.engine.traces.conventions import langfuse, phoenix
+from shadownb.engine.traces.report import TraceReport
+from shadownb.engine.traces.spans import Span, event_from_dict, objects, span_from_dict
+from shadownb.errors import DataError
+
+_HOLDERS = ("data", "traces", "trace", "observations", "spans", "batches", "results", "items")
+_LONGEST_PATH = 4096  # PATH_MAX of Linux; no file name is longer
+
+
+def load(source: Any, report: TraceReport) -> Any:
+    """Return the JSON of a path, of JSON text, or of an object as it is.
+
+    Raises
+    ------
+    DataError
+        If it is text that is neither JSON nor the path of a file.
+    """
+    if isinstance(source, Path):
+        return _file(source, report)
+    if isinstance(source, bytes):
+        source = source.decode("utf-8-sig", errors="replace")
+    if not isinstance(source, str):
+        return source
+    # What begins like JSON is JSON: no trace export has a name that begins with a bracket.
+    if source.lstrip("\ufeff \t\r\n")[:1] in ("{", "["):
+        return _parse(source, "the text", report)
+    if len(source) > _LONGEST_PATH or "\n" in source.strip():
+        raise DataError(
+            f"This text of {len(source):,} characters is neither JSON nor the path of a file.",
+            fix="Pass the path of an export, its JSON text, or the parsed object.",
+        )
+    return _file(Path(source), report)
+
+
+def _file(path: Path, report: TraceReport) -> Any:
+    path = path.expanduser()
+    if not path.is_file():
+        raise DataError(f"There is no file {path}.", fix="Pass the path of a trace export, or its JSON text.")
+    return _parse(path.read_text(encoding="utf-8-sig", errors="replace"), str(path), report)
+
+
+def _parse(text: str, what: str, report: TraceReport) -> Any:
+    text = text.lstrip("\ufeff")
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        lines = [line for line in text.split("\n") if line.strip()]
+        found = []
+        for number, line in enumerate(lines, start=1):
+            try:
+                found.append(json.loads(line))
+            except ValueError as problem:
+                report.leave_out("the line is not valid JSON", f"line {number}: {problem}")
+        if not found:
+            raise DataError(
+                f"{what} is not valid JSON: {error}", fix="Pass a trace export as JSON, or one object a line."
+            ) from None
+        return found
+
+
+def spans_in(value: Any, report: TraceReport) -> list[Span]:
+    """Return the spans in parsed JSON or an iterable of spans; what is no span is counted in the report."""
+    logs: list[Mapping[str, Any]] = []
+    found = list(_walk(value, {}, logs, report))
+    _attach(found, logs)
+    report.sources.update(span.source for span in found)
+    return found
+
+
+def _walk(value: Any, holder: Mapping[str, Any], logs: list[Mapping[str, Any]], report: TraceReport) -> Iterator[Span]:
+    if isinstance(value, Span):
+        yield value
+    elif callable(getattr(value, "to_json", None)) and hasattr(value, "attributes"):  # a ReadableSpan of the SDK
+        yield span_from_dict(json.loads(value.to_json()))
+    elif hasattr(value, "columns") and callable(
+        getattr(value, "to_dict", None)
+    ):  # a data frame, as Phoenix's client has it
+        yield from _walk(value.to_dict("records"), holder, logs, report)
+    elif isinstance(value, Mapping):
+        yield from _object(value, holder, logs, report)
+    elif isinstance(value, Iterable) and not isinstance(value, (str, bytes)):
+        for entry in value:
+            yield from _walk(entry, holder, logs, report)
+    else:
+        report.leave_out("it is no object with fields", repr(value)[:80])
+
+
+def _object(
+    item: Mapping[str, Any], holder: Mapping[str, Any], logs: list[Mapping[str, Any]], report: TraceReport
+) -> Iterator[Span]:
+    resources = item.get("resourceSpans") or item.get("resource_spans")
+    records = item.get("resourceLogs") or item.get("resource_logs")
+    if isinstance(resources, list) or isinstance(records, list):
+        for entry in _scoped(resources, ("scopeSpans", "scope_spans", "instrumentationLibrarySpans"), "spans"):
+            yield span_from_dict(entry, "otlp")
+        logs.extend(_scoped(records, ("scopeLogs", "scope_logs"), "logRecords"))
+    elif isinstance(item.get("scopeSpans"), list):  # a batch of Tempo's
+        yield from _object({"resourceSpans": [item]}, holder, logs, report)
+    elif langfuse.recognises(item):
+        yield from langfuse.spans_of(item, holder)
+    elif phoenix.recognises(item):
+        yield phoenix.span_of(item)
+    elif _is_span(item):
+        yield span_from_dict(item)
+    else:
+        inner = [item[name] for name in _HOLDERS if isinstance(item.get(name), (list, Mapping))]
+        if not inner:
+            report.leave_out("it is no span", ", ".join(map(str, item))[:80] or "{}")
+        for part in inner:
+            # Facts of the trace (its session, its scores) belong to the spans in it, or lie beside them.
+            trace = item.get("trace")
+            facts = {**item, **trace} if isinstance(trace, Mapping) else item
+            if part is not trace or any(isinstance(trace.get(name), list) for name in _HOLDERS):
+                yield from _walk(part, {**holder, **facts}, logs, report)
+
+
+def _is_span(item: Mapping[str, Any]) -> bool:
+    named = any(name in item for name in ("traceId", "trace_id", "spanId", "span_id", "context", "span_context"))
+    return named and ("attributes" in item or "events" in item)
+
+
+def _scoped(resources: Any, scopes: tuple[str, ...], leaf: str) -> Iterator[Mapping[str, Any]]:
+    for resource in objects(resources):
+        for name in scopes:
+            for scope in objects(resource.get(name)):
+                yield from objects(scope.get(leaf))
+
+
+def _attach(spans: list[Span], logs: list[Mapping[str, Any]]) -> None:
+    """Give each span the log records that name it as their span: there they are what span events are elsewhere."""
+    by_id = {(span.trace_id, span.span_id): span for span in spans}
+    for record in logs:
+        key = (str(record.get("traceId") or ""), str(record.get("spanId") or ""))
+        if key not in by_id:
+            start = record.get("timeUnixNano") or record.get("observedTimeUnixNano")
+            made = span_from_dict({"traceId": key[0], "spanId": key[1], "startTimeUnixNano": start}, "otlp")
+            by_id[key] = made
+            spans.append(made)
+        by_id[key].events.append(event_from_dict(record))

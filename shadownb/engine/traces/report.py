@@ -1,0 +1,88 @@
+"""What became of the spans of an import: understood by which convention, or left out for which reason, with examples."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any
+
+EXAMPLES = 3
+
+
+@dataclass
+class LeftOut:
+    """Spans that were left out for one reason: how many, and what the first of them are called."""
+
+    count: int = 0
+    examples: list[str] = field(default_factory=list)
+
+
+@dataclass
+class TraceReport:
+    """The outcome of an import.
+
+    Attributes
+    ----------
+    understood
+        How many spans became model calls, by convention.
+    left_out
+        The others, by reason.
+    sources
+        How many spans came in which form (``otlp``, ``sdk``, ``langfuse``, ``phoenix``).
+    trajectories
+        How many episodes came of them.
+    """
+
+    understood: Counter[str] = field(default_factory=Counter)
+    left_out: dict[str, LeftOut] = field(default_factory=dict)
+    sources: Counter[str] = field(default_factory=Counter)
+    trajectories: int = 0
+
+    @property
+    def total(self) -> int:
+        """All spans, and entries that are none."""
+        return self.understood.total() + sum(entry.count for entry in self.left_out.values())
+
+    def leave_out(self, reason: str, example: str) -> None:
+        """Count one span that is left out."""
+        entry = self.left_out.setdefault(reason, LeftOut())
+        entry.count += 1
+        if len(entry.examples) < EXAMPLES:
+            entry.examples.append(example)
+
+    def summary(self) -> str:
+        """Return one line."""
+        by = ", ".join(f"{count:,} {name}" for name, count in self.understood.most_common())
+        line = f"{self.understood.total():,} of {self.total:,} spans are model calls that were understood"
+        count = f"{self.trajectories:,} trajector{'y' if self.trajectories == 1 else 'ies'}"
+        return f"{line}{f' ({by})' if by else ''}; they make {count}"
+
+    def _reasons(self) -> list[tuple[str, LeftOut]]:
+        return sorted(self.left_out.items(), key=lambda item: -item[1].count)
+
+    def __str__(self) -> str:
+        lines = [self.summary()]
+        lines += [
+            f"  {entry.count:,} left out: {why} (for example {entry.examples[0]})" for why, entry in self._reasons()
+        ]
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {
+            "total": self.total,
+            "understood": dict(self.understood),
+            "left_out": {why: {"count": e.count, "examples": e.examples} for why, e in self.left_out.items()},
+            "sources": dict(self.sources),
+            "trajectories": self.trajectories,
+        }
+
+    def _repr_html_(self) -> str:
+        items = "".join(
+            f"<li>{entry.count:,}: {escape(why)}<ul>{''.join(f'<li><code>{escape(e)}</code></li>' for e in entry.examples)}"
+            "</ul></li>"
+            for why, entry in self._reasons()
+        )
+        listed = f"<details open><summary>left out</summary><ul>{items}</ul></details>" if items else ""
+        return f'<div style="color:inherit"><p>{escape(self.summary())}</p>{listed}</div>'

@@ -1,0 +1,165 @@
+"""The nodes that calls leave behind, and the way back from a leaf to a trajectory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+from shadownb.engine.trajectories.identity import calls_of, message_text, role_of
+from shadownb.engine.trajectories.trajectory import CallFacts, Trajectory
+
+ROOT = -1
+
+
+class RecordedCall(Protocol):
+    """What is read of a call; ``shadownb.engine.capture.call.Call`` has it, and so have imported spans."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def session(self) -> str | None: ...
+    @property
+    def messages(self) -> list[dict[str, Any]]: ...
+    @property
+    def choices(self) -> Sequence[Mapping[str, Any]]: ...
+    @property
+    def tools(self) -> list[dict[str, Any]] | None: ...
+
+
+class Node:
+    """One message of the graph.
+
+    Attributes
+    ----------
+    message, parent
+        What it says (null fields left out), and the node before it, ``ROOT`` for a first message.
+    answers
+        For a tool's result: which of the latest tool calls it answers.
+    children
+        How many nodes follow.
+    facts, tools
+        The call that produced it and the tools of that call; None for messages of prompts.
+    kind, shared
+        Why a leaf begins here, and how many messages it shares with others; None where it only goes on.
+    related
+        For a first answer in a session that had others: the answer it may come from.
+    failed
+        Ids of calls with the same prompt that had no whole answer.
+    """
+
+    __slots__ = ("answers", "children", "facts", "failed", "kind", "message", "parent", "related", "shared", "tools")
+
+    def __init__(self, message: dict[str, Any], parent: int, answers: int = -1) -> None:
+        self.message = message
+        self.parent = parent
+        self.answers = answers
+        self.children = 0
+        self.facts: CallFacts | None = None
+        self.tools: list[dict[str, Any]] | None = None
+        self.kind: str | None = None
+        self.shared = 0
+        self.related: int | None = None
+        self.failed: tuple[str, ...] = ()
+
+
+def tidy(message: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a message without its null fields."""
+    return {key: value for key, value in message.items() if value is not None}
+
+
+def facts_of(call: RecordedCall, choice: Mapping[str, Any], number: int) -> CallFacts:
+    """Return what is known about one answer; ``message`` is set when a trajectory is made."""
+
+    def known(name: str) -> Any:
+        return getattr(call, name, None)
+
+    return CallFacts(
+        id=call.id,
+        message=ROOT,
+        choice=number,
+        model=known("response_model") or known("model"),
+        dialect=known("dialect"),
+        route=known("route"),
+        session=call.session,
+        status=str(known("status") or "ok"),
+        finish_reason=choice.get("finish_reason") or known("finish_reason"),
+        started_at=known("started_at") or None,
+        duration_s=known("duration_s"),
+        usage=known("usage"),
+        cost=known("cost"),
+    )
+
+
+def trajectories(nodes: list[Node]) -> list[Trajectory]:
+    """Return one trajectory a leaf, in the order in which their first answers came."""
+    leaves = [(index, path_to(nodes, index)) for index, node in enumerate(nodes) if node.facts and not node.children]
+    leaves.sort(key=lambda leaf: (next(i for i in leaf[1] if nodes[i].facts), leaf[0]))
+    return [_trajectory(nodes, path) for _, path in leaves]
+
+
+def path_to(nodes: list[Node], index: int) -> list[int]:
+    """Return the nodes from the first message to this one."""
+    path = []
+    while index != ROOT:
+        path.append(index)
+        index = nodes[index].parent
+    return path[::-1]
+
+
+def system_text(nodes: list[Node], index: int) -> str:
+    """Return the system text of the conversation that a node belongs to."""
+    return "\n".join(
+        message_text(nodes[i].message) for i in path_to(nodes, index) if role_of(nodes[i].message) == "system"
+    )
+
+
+def _trajectory(nodes: list[Node], path: list[int]) -> Trajectory:
+    messages = list(_with_ids([nodes[index] for index in path]))
+    calls = [replace(facts, message=at) for at, index in enumerate(path) if (facts := nodes[index].facts) is not None]
+    answers = [nodes[index] for index in path if nodes[index].facts is not None]
+    tools = next((node.tools for node in reversed(answers) if node.tools), None)
+    return Trajectory(messages, tools=tools, metadata=_metadata(nodes, answers, path), calls=calls)
+
+
+def _with_ids(nodes: list[Node]) -> Iterator[dict[str, Any]]:
+    """Yield messages in which a tool's result names the call it answers, whatever ids the client had sent."""
+    ids: list[Any] = []
+    for node in nodes:
+        message = dict(node.message)
+        role = role_of(message)
+        if role == "assistant":
+            ids = [call["id"] for call in calls_of(message)]
+        elif role == "tool" and 0 <= node.answers < len(ids) and ids[node.answers]:
+            message["tool_call_id"] = ids[node.answers]
+        yield message
+
+
+def _metadata(nodes: list[Node], answers: list[Node], path: list[int]) -> dict[str, Any]:
+    first, begins = answers[0], next(node for node in reversed(answers) if node.kind)
+    kind, parent = begins.kind, None
+    if first.related is not None:
+        other = nodes[first.related]
+        parent = other.facts.id if other.facts else None
+        if kind == "episode":
+            kind = _relation(nodes, other, first.related, path[0])
+    found: dict[str, Any] = {"kind": kind}
+    session = next((node.facts.session for node in answers if node.facts and node.facts.session), None)
+    if session is not None:
+        found["session"] = session
+    if begins.shared and kind != "episode":
+        found["shared_messages"] = begins.shared
+    if kind in ("subagent", "rewritten") or (parent and kind != "episode"):
+        found["parent_call"] = parent
+    failed = [identifier for node in answers for identifier in node.failed]
+    return {**found, "failed_calls": failed} if failed else found
+
+
+def _relation(nodes: list[Node], other: Node, index: int, root: int) -> str:
+    waited = bool(calls_of(other.message))
+    if waited and other.children:
+        return "subagent"
+    own = message_text(nodes[root].message) if role_of(nodes[root].message) == "system" else ""
+    if own == system_text(nodes, index):
+        return "rewritten"
+    return "subagent" if waited else "episode"

@@ -1,0 +1,229 @@
+"""TrajectoryGroup: several attempts at one task, and what their comparison gives: advantages and preference pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import combinations
+from statistics import fmean, pstdev
+from typing import Any
+
+from shadownb.engine.trajectories.identity import PathHash, role_of
+from shadownb.engine.trajectories.trajectory import Trajectory
+from shadownb.errors import ConfigError, DataError
+
+Row = dict[str, Any]
+
+
+class TrajectoryGroup:
+    """Attempts at one task.
+
+    Parameters
+    ----------
+    trajectories
+        The attempts.
+    metrics
+        Named figures of the group.
+    logs
+        Lines about the group.
+    """
+
+    def __init__(
+        self,
+        trajectories: Iterable[Trajectory],
+        *,
+        metrics: dict[str, float] | None = None,
+        logs: list[str] | None = None,
+    ) -> None:
+        self.trajectories = list(trajectories)
+        self.metrics = dict(metrics or {})
+        self.logs = list(logs or [])
+
+    def __len__(self) -> int:
+        return len(self.trajectories)
+
+    def __iter__(self) -> Iterator[Trajectory]:
+        return iter(self.trajectories)
+
+    def __getitem__(self, index: int) -> Trajectory:
+        return self.trajectories[index]
+
+    @property
+    def task(self) -> str:
+        """The task of the first attempt; "" for an empty group."""
+        return self.trajectories[0].task if self.trajectories else ""
+
+    @property
+    def rewards(self) -> list[float]:
+        """The rewards, in the order of the attempts."""
+        return [float(trajectory.reward) for trajectory in self.trajectories]
+
+    def best(self) -> Trajectory:
+        """Return the attempt with the highest reward, the first of equals. Raises :class:`DataError` if there is none."""
+        return max(self._some(), key=lambda trajectory: trajectory.reward)
+
+    def worst(self) -> Trajectory:
+        """Return the attempt with the lowest reward, the first of equals. Raises :class:`DataError` if there is none."""
+        return min(self._some(), key=lambda trajectory: trajectory.reward)
+
+    def _some(self) -> list[Trajectory]:
+        if not self.trajectories:
+            raise DataError("This group has no trajectories.", fix="Add at least one attempt.")
+        return self.trajectories
+
+    def advantages(self, *, scale: bool = True) -> list[float]:
+        """Return how far each reward lies from the mean of the group.
+
+        Parameters
+        ----------
+        scale
+            Divide by the standard deviation of the group (of the population, not of a sample).
+
+        Returns
+        -------
+        list of float
+            One an attempt; all exactly 0 where the rewards are equal.
+        """
+        rewards = self.rewards
+        if len(set(rewards)) < 2:
+            return [0.0] * len(rewards)
+        mean = fmean(rewards)
+        spread = pstdev(rewards) if scale else 1.0
+        return [(reward - mean) / spread for reward in rewards]
+
+    def preference_rows(self, *, margin: float = 0.0, pairs: str = "all") -> list[Row]:
+        """Return pairs of a better and a worse attempt, ready for preference methods.
+
+        Parameters
+        ----------
+        margin
+            Only pairs whose rewards differ by more than this.
+        pairs
+            ``all``, or ``best_worst`` for one pair.
+
+        Returns
+        -------
+        list of dict
+            ``{"prompt", "chosen", "rejected", "tools"?, "margin"}``, messages each, the largest margin first. The prompt
+            is what both attempts share. Pairs that share nothing, or are the same, are left out.
+
+        Raises
+        ------
+        ConfigError
+            If ``margin`` is negative or ``pairs`` is unknown.
+        """
+        if margin < 0:
+            raise ConfigError(f"margin={margin!r} is negative.", fix="Use 0 or more, in units of the reward.")
+        if pairs not in ("all", "best_worst"):
+            raise ConfigError(f"pairs={pairs!r} is unknown.", fix="Use 'all' or 'best_worst'.")
+        if len(self) < 2:
+            return []
+        chosen = combinations(self.trajectories, 2) if pairs == "all" else iter([(self.best(), self.worst())])
+        rows = [row for one, other in chosen if (row := _pair(one, other, margin))]
+        return sorted(rows, key=lambda row: -float(row["margin"]))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {"trajectories": [t.to_dict() for t in self.trajectories], "metrics": self.metrics, "logs": self.logs}
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> TrajectoryGroup:
+        """Return the group that :meth:`to_dict` described. Raises :class:`DataError` if it is none."""
+        items = content.get("trajectories") if isinstance(content, dict) else None
+        if not isinstance(items, list):
+            raise DataError("A group needs trajectories, a list.", fix="Pass what to_dict() returned.")
+        trajectories = [Trajectory.from_dict(item) for item in items]
+        return cls(trajectories, metrics=content.get("metrics"), logs=content.get("logs"))
+
+    def __repr__(self) -> str:
+        rewards = self.rewards
+        shown = f", rewards {min(rewards):g} to {max(rewards):g}" if rewards else ""
+        return f"TrajectoryGroup({len(self)} trajectories{shown})"
+
+    def _repr_html_(self) -> str:
+        from shadownb.engine.trajectories.display import group_html
+
+        return group_html(self)
+
+
+def _pair(one: Trajectory, other: Trajectory, margin: float) -> Row | None:
+    difference = float(one.reward) - float(other.reward)
+    if difference == 0 or abs(difference) <= margin:
+        return None
+    better, worse = (one, other) if difference > 0 else (other, one)
+    shared = _shared(better.messages, worse.messages)
+    if not shared:
+        return None
+    row: Row = {"prompt": better.messages[:shared], "chosen": better.messages[shared:]}
+    row |= {"rejected": worse.messages[shared:], "margin": abs(difference)}
+    tools = better.tools or worse.tools
+    return {**row, "tools": tools} if tools else row
+
+
+def _shared(one: list[Row], other: list[Row]) -> int:
+    """Return how many messages begin both, up to a place where both go on with an assistant turn; 0 if there is none."""
+    first, second = PathHash(), PathHash()
+    shared = 0
+    for left, right in zip(one, other, strict=False):
+        if first.push(left) != second.push(right):
+            break
+        shared += 1
+    if shared == len(one) == len(other):
+        return 0  # the same episode twice teaches nothing
+    while shared and not all(shared < len(side) and role_of(side[shared]) == "assistant" for side in (one, other)):
+        shared -= 1
+    return shared
+
+
+def group(
+    trajectories: Iterable[Trajectory], *, by: str | Callable[[Trajectory], Any] = "task", min_size: int = 2
+) -> list[TrajectoryGroup]:
+    """Return the trajectories in groups, in the order in which each group first occurs.
+
+    Parameters
+    ----------
+    by
+        ``task`` (what was asked for, see :attr:`Trajectory.task_hash`), a key of ``metadata``, or a function of a
+        trajectory. Trajectories without the key, or for which the function returns None, are left out.
+    min_size
+        Smaller groups are left out: one attempt has nothing to be compared with.
+
+    Raises
+    ------
+    ConfigError
+        If ``min_size`` is below 1.
+    """
+    if min_size < 1:
+        raise ConfigError(f"min_size={min_size!r} is below 1.", fix="Use 1 to keep every group.")
+    members: dict[Any, list[Trajectory]] = {}
+    for trajectory in trajectories:
+        key = by(trajectory) if callable(by) else _key(trajectory, by)
+        if key is not None:
+            members.setdefault(key, []).append(trajectory)
+    return [TrajectoryGroup(found) for found in members.values() if len(found) >= min_size]
+
+
+def _key(trajectory: Trajectory, by: str) -> Any:
+    return trajectory.task_hash if by == "task" else trajectory.metadata.get(by)
+
+
+def weighted_rows(groups: Iterable[TrajectoryGroup]) -> list[Row]:
+    """Return ``{"messages", "weight", "tools"?}`` for every attempt whose advantage, the weight, is not zero.
+
+    Raises
+    ------
+    DataError
+        If no group has attempts with different rewards.
+    """
+    rows: list[Row] = []
+    for each in groups:
+        for trajectory, advantage in zip(each, each.advantages(), strict=True):
+            if advantage:
+                row: Row = {"messages": trajectory.messages, "weight": advantage}
+                rows.append({**row, "tools": trajectory.tools} if trajectory.tools else row)
+    if not rows:
+        raise DataError(
+            "No group has attempts with different rewards, so there is nothing to learn from them.",
+            why="An advantage is the distance from the mean of the group; equal rewards have none.",
+            fix="Score the attempts, or add attempts at the same tasks that differ.",
+        )
+    return rows

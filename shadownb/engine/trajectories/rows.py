@@ -1,0 +1,177 @@
+"""Trajectories to training rows: tools kept, and only answers trained that a model really gave.
+
+An assistant message that stood in a prompt (an example, a history from elsewhere) is context. So is an answer that broke
+off or ran into its token limit: trained, it would teach to stop there. Branches share their first answers; each recorded
+answer is trained once, in the first row that holds it.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from shadownb.engine.trajectories.episodes import Episodes, episodes
+from shadownb.engine.trajectories.group import TrajectoryGroup
+from shadownb.engine.trajectories.identity import reasoning_of, role_of, visible_content
+from shadownb.engine.trajectories.trajectory import Trajectory
+from shadownb.errors import DataError, ShadowWarning
+
+if TYPE_CHECKING:
+    from shadownb.engine.trajectories.graph import RecordedCall
+
+Row = dict[str, Any]
+PAGE = 1000
+
+_told: set[str] = set()
+
+
+def flatten(source: Trajectory | TrajectoryGroup | Iterable[Trajectory | TrajectoryGroup]) -> Iterator[Trajectory]:
+    """Yield the trajectories of trajectories and groups, in order. Raises :class:`DataError` for anything else."""
+    if isinstance(source, Trajectory):
+        yield source
+        return
+    for item in source:
+        if isinstance(item, (Trajectory, TrajectoryGroup)):
+            yield from flatten(item)
+        else:
+            raise DataError(
+                f"An entry of type {type(item).__name__} is no trajectory.", fix="Pass Trajectory or TrajectoryGroup."
+            )
+
+
+def chat_rows(trajectories: Iterable[Trajectory | TrajectoryGroup]) -> list[Row]:
+    """Return one chat row for each trajectory that has an answer to train.
+
+    Warns
+    -----
+    ShadowWarning
+        If some have none, and once where answers of a provider's model become training data.
+
+    Raises
+    ------
+    DataError
+        If no trajectory has an answer to train.
+    """
+    rows: list[Row] = []
+    done: set[tuple[str, int]] = set()
+    left_out = 0
+    found = list(flatten(trajectories))
+    for trajectory in found:
+        trained = _fresh_turns(trajectory, done)
+        if trained:
+            rows.append(chat_row(trajectory, trained))
+        else:
+            left_out += 1
+    if not rows:
+        why = "their answers broke off, ran into a token limit, or are missing" if found else "there are none"
+        raise DataError(
+            f"None of {len(found):,} trajectories has an answer to train: {why}.",
+            fix="Record complete answers (a larger token limit, no errors), or select others.",
+        )
+    if left_out:
+        what = f"{left_out:,} of {len(found):,} trajectories are left out: none of their answers came whole."
+        warnings.warn(what, ShadowWarning, stacklevel=3)
+    terms_notice(found)
+    return rows
+
+
+def _fresh_turns(trajectory: Trajectory, done: set[tuple[str, int]]) -> set[int]:
+    if not trajectory.calls:
+        return set(trajectory.trainable_turns)
+    fresh = [call for call in trajectory.calls if call.complete and (call.id, call.choice) not in done]
+    done.update((call.id, call.choice) for call in fresh)
+    return {call.message for call in fresh}
+
+
+def chat_row(trajectory: Trajectory, trained: set[int] | None = None) -> Row:
+    """Return ``{"messages", "tools"?}``; assistant messages that are not trained have weight 0.
+
+    Parameters
+    ----------
+    trained
+        The indices to train; None for ``trajectory.trainable_turns``.
+    """
+    wanted = set(trajectory.trainable_turns) if trained is None else trained
+    messages = []
+    for index, given in enumerate(trajectory.messages):
+        message = _answer(given) if role_of(given) == "assistant" else dict(given)
+        if role_of(given) == "assistant" and index not in wanted:
+            message["weight"] = 0
+        messages.append(message)
+    row: Row = {"messages": messages}
+    return {**row, "tools": trajectory.tools} if trajectory.tools else row
+
+
+def _answer(given: Row) -> Row:
+    """Return an assistant message in the one form that data sets read: reasoning beside the text, calls as tool_calls."""
+    message = {key: value for key, value in given.items() if key not in ("function_call", "reasoning", "thinking")}
+    reasoning = reasoning_of(given)
+    if reasoning:
+        message["reasoning_content"] = reasoning
+    if message.get("content") is None or reasoning:
+        message["content"] = visible_content(given)
+    if "function_call" in given and not given.get("tool_calls"):
+        message["tool_calls"] = [{"type": "function", "function": given["function_call"]}]
+    return message
+
+
+# -- from what was recorded --------------------------------------------------------------------------------------------
+
+
+def trajectories_of(source: Any, **filters: Any) -> list[Trajectory]:
+    """Return the episodes of a capture; an empty list where it holds no answered call.
+
+    Parameters
+    ----------
+    source
+        A proxy, its store, the id or the folder of a capture, or recorded calls in any order.
+    **filters
+        Which calls of a store to read, as ``CaptureStore.calls`` takes them, for example ``session="s1"``.
+
+    Raises
+    ------
+    DataError
+        If it is none of these.
+    """
+    if isinstance(source, (str, Path)):
+        from shadownb.engine.capture import CaptureStore
+
+        source = CaptureStore.open(source)
+    filters = {**getattr(source, "filters", {}), **filters}
+    store = next((s for s in (source, getattr(source, "store", None)) if callable(getattr(s, "calls", None))), None)
+    if store is not None:
+        # A store has them in the order in which they ended, so that no more than a page is held at a time.
+        return Episodes().extend(_paged(store, filters)).trajectories()
+    if isinstance(source, Iterable) and not filters:
+        return episodes(source)
+    raise DataError(
+        f"A {type(source).__name__} is no capture{' that can be filtered' if filters else ''}.",
+        fix="Pass a proxy, a store, the id of a capture, or its calls.",
+    )
+
+
+def _paged(store: Any, filters: dict[str, Any]) -> Iterator[RecordedCall]:
+    after = 0
+    while True:
+        page = store.calls(after=after, limit=PAGE, **filters)
+        yield from page
+        if len(page) < PAGE:
+            return
+        after = page[-1].seq
+
+
+def terms_notice(trajectories: Iterable[Trajectory]) -> None:
+    """Warn, once a model in a process, that a provider's terms may restrict training on its model's answers."""
+    named = {call.model or "a model" for t in trajectories for call in t.calls if call.route != "local"}
+    models = sorted(named - _told)
+    if not models:
+        return
+    _told.update(models)
+    shown = ", ".join(models[:3]) + (f" and {len(models) - 3} more" if len(models) > 3 else "")
+    what = (
+        f"Answers of {shown} become training data. Providers' terms may restrict training other models on their output; "
+        "read the terms of yours before you train or share what comes of it."
+    )
+    warnings.warn(what, ShadowWarning, stacklevel=4)

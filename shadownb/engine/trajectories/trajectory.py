@@ -1,0 +1,234 @@
+"""Trajectory: one episode, as the messages that were exchanged and what is known about the calls that made them."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from shadownb.engine.trajectories.identity import calls_of, message_text, role_of, task_hash, task_text
+from shadownb.errors import DataError
+
+Message = dict[str, Any]
+
+# An answer that was cut short has no end of its own: trained, it would teach to stop in the middle of a sentence.
+UNFINISHED = ("length", "max_tokens", "max_output_tokens", "content_filter", "incomplete")
+
+
+@dataclass(frozen=True)
+class CallFacts:
+    """What is known about the call that produced one assistant turn.
+
+    Attributes
+    ----------
+    id
+        Of the recorded call, or of the span it was read from.
+    message
+        Index of the turn in ``Trajectory.messages``.
+    choice
+        Which of several answers to one request this is.
+    model, dialect, route, session
+        As in the recorded call; ``route`` is ``upstream`` or ``local``.
+    status, finish_reason
+        ``ok``, or how the call ended otherwise.
+    started_at, duration_s
+        Seconds since 1970, and seconds.
+    usage, cost
+        Tokens by kind, and US dollars; None where they are not known.
+    """
+
+    id: str
+    message: int
+    choice: int = 0
+    model: str | None = None
+    dialect: str | None = None
+    route: str | None = None
+    session: str | None = None
+    status: str = "ok"
+    finish_reason: str | None = None
+    started_at: float | None = None
+    duration_s: float | None = None
+    usage: dict[str, Any] | None = None
+    cost: float | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether the answer arrived whole and ended by itself."""
+        return self.status == "ok" and self.finish_reason not in UNFINISHED
+
+
+@dataclass
+class Trajectory:
+    """One episode.
+
+    Attributes
+    ----------
+    messages
+        OpenAI chat messages, from the first one to the last answer.
+    tools
+        The tool schemas that the model had, or None.
+    reward
+        What the episode is worth; 0.0 until something scores it.
+    metrics
+        Named figures beside the reward.
+    metadata
+        Anything else, for example ``session``, ``task`` and ``kind`` (see :mod:`~shadownb.engine.trajectories.episodes`).
+    logs
+        Lines that whoever ran or scored the episode wrote down.
+    calls
+        The recorded calls, one for each assistant turn that a model really produced. Empty for a trajectory made by
+        hand: then every assistant turn counts as produced.
+    """
+
+    messages: list[Message]
+    tools: list[dict[str, Any]] | None = None
+    reward: float = 0.0
+    metrics: dict[str, float] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
+    logs: list[str] = field(default_factory=list)
+    calls: list[CallFacts] = field(default_factory=list)
+
+    # -- content --------------------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self.messages)
+
+    def final_content(self) -> str:
+        """Return the text of the last assistant turn; "" where there is none."""
+        return next((message_text(m) for m in reversed(self.messages) if role_of(m) == "assistant"), "")
+
+    def first_user_content(self) -> str:
+        """Return the text of the first user message; "" where there is none."""
+        return next((message_text(m) for m in self.messages if role_of(m) == "user"), "")
+
+    @property
+    def task(self) -> str:
+        """The name of the task in ``metadata``, else the text of what was asked for (system text left out)."""
+        named = self.metadata.get("task")
+        return str(named) if named is not None else task_text(self.messages)
+
+    @property
+    def task_hash(self) -> str:
+        """The same text for every attempt at one task: of the task's name in ``metadata``, else of what was asked for."""
+        named = self.metadata.get("task")
+        return task_hash([{"role": "user", "content": str(named)}] if named is not None else self.messages)
+
+    @property
+    def assistant_turns(self) -> list[int]:
+        """The indices of all assistant messages."""
+        return [index for index, message in enumerate(self.messages) if role_of(message) == "assistant"]
+
+    @property
+    def sampled_turns(self) -> list[int]:
+        """The indices of the assistant messages that a recorded call produced; all where no calls are known."""
+        return sorted({call.message for call in self.calls}) if self.calls else self.assistant_turns
+
+    @property
+    def trainable_turns(self) -> list[int]:
+        """Those of ``sampled_turns`` whose answer arrived whole and ended by itself."""
+        if not self.calls:
+            return self.assistant_turns
+        return sorted({call.message for call in self.calls if call.complete})
+
+    @property
+    def tool_calls(self) -> list[dict[str, Any]]:
+        """All tool calls as ``{"id", "name", "arguments"}``, in order."""
+        return [call for index in self.assistant_turns for call in calls_of(self.messages[index])]
+
+    # -- of the calls -----------------------------------------------------------------------------------------------
+
+    @property
+    def call_ids(self) -> list[str]:
+        """The ids of the recorded calls, in the order of their turns."""
+        return [call.id for call in self.calls]
+
+    @property
+    def models(self) -> list[str]:
+        """The models that answered, each once."""
+        return list(dict.fromkeys(call.model for call in self.calls if call.model))
+
+    @property
+    def usage(self) -> dict[str, int]:
+        """Tokens by kind, summed over the calls that say."""
+        total: Counter[str] = Counter()
+        for call in self.calls:
+            total.update(
+                {k: v for k, v in (call.usage or {}).items() if isinstance(v, int) and not isinstance(v, bool)}
+            )
+        return dict(total)
+
+    @property
+    def cost(self) -> float | None:
+        """US dollars over all calls; None as soon as one of them is not known."""
+        costs = [call.cost for call in self.calls]
+        return sum(cost for cost in costs if cost is not None) if costs and None not in costs else None
+
+    @property
+    def started_at(self) -> float | None:
+        """When the first call began, in seconds since 1970."""
+        return min((call.started_at for call in self.calls if call.started_at is not None), default=None)
+
+    @property
+    def duration_s(self) -> float | None:
+        """Seconds from the beginning of the first call to the end of the last, what lay between them included."""
+        ends = [c.started_at + (c.duration_s or 0.0) for c in self.calls if c.started_at is not None]
+        return max(ends) - self.started_at if ends and self.started_at is not None else None
+
+    # -- out ----------------------------------------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form; fields without content are left out."""
+        found: dict[str, Any] = {"messages": self.messages}
+        for name in ("tools", "metrics", "metadata", "logs"):
+            if getattr(self, name):
+                found[name] = getattr(self, name)
+        if self.reward:
+            found["reward"] = self.reward
+        if self.calls:
+            found["calls"] = [{k: v for k, v in asdict(call).items() if v is not None} for call in self.calls]
+        return found
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> Trajectory:
+        """Return the trajectory that :meth:`to_dict` described; fields of later versions are ignored.
+
+        Raises
+        ------
+        DataError
+            If there are no messages.
+        """
+        messages = content.get("messages") if isinstance(content, dict) else None
+        if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
+            raise DataError("A trajectory needs messages, a list of objects.", fix="Pass what to_dict() returned.")
+        known = {f.name for f in fields(CallFacts)}
+        calls = [CallFacts(**{k: v for k, v in call.items() if k in known}) for call in content.get("calls") or []]
+        own = {f.name for f in fields(cls)} - {"calls"}
+        return cls(**{k: v for k, v in content.items() if k in own}, calls=calls)
+
+    def to_json(self) -> str:
+        """Return :meth:`to_dict` as one line of JSON."""
+        return json.dumps(self.to_dict(), ensure_ascii=False, default=str)
+
+    @classmethod
+    def from_json(cls, text: str) -> Trajectory:
+        """Return the trajectory of :meth:`to_json`. Raises :class:`DataError` if it is none."""
+        try:
+            return cls.from_dict(json.loads(text))
+        except ValueError as error:
+            if isinstance(error, DataError):
+                raise
+            raise DataError(
+                f"This is not the JSON of a trajectory: {error}", fix="Pass what to_json() wrote."
+            ) from None
+
+    def __repr__(self) -> str:
+        facts = [f"{len(self.messages)} messages", f"{len(self.assistant_turns)} assistant turns"]
+        if self.tool_calls:
+            facts.append(f"{len(self.tool_calls)} tool calls")
+        return f"Trajectory({', '.join(facts)}, reward={self.reward:g})"
+
+    def _repr_html_(self) -> str:
+        from shadownb.engine.trajectories.display import trajectory_html
+
+        return trajectory_html(self)
