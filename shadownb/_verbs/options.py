@@ -13,7 +13,8 @@ from typing import Any
 import click
 
 from shadownb._verbs.completion import complete_method
-from shadownb.engine.config import GROUPS, ConfigField, config_fields
+from shadownb.engine.config import GROUPS
+from shadownb.engine.config_fields import ConfigField, config_fields
 from shadownb.errors import did_you_mean
 
 MODEL_OPTIONS = ("backend", "device", "dtype", "quantize", "adapter", "accelerator")

@@ -10,9 +10,6 @@ Which method honours which field is not written here: it is derived from the met
 
 from __future__ import annotations
 
-import types
-import typing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -341,12 +338,17 @@ class TrainConfig(BaseModel):
 
     @property
     def changed(self) -> dict[str, Any]:
-        """The fields that were given explicitly and differ from their default."""
+        """The fields that were given explicitly and differ from their default (the method's, where it has one)."""
         return {
             name: getattr(self, name)
             for name in type(self).model_fields
-            if name in self.model_fields_set and getattr(self, name) != type(self).model_fields[name].default
+            if name in self.model_fields_set and getattr(self, name) != self._default_of(name)
         }
+
+    def _default_of(self, name: str) -> Any:
+        from shadownb.engine import methods
+
+        return dict(methods.get(self.method).defaults).get(name, type(self).model_fields[name].default)
 
     def replace(self, **values: Any) -> TrainConfig:
         """Return a copy with other values, validated again."""
@@ -383,75 +385,10 @@ class TrainConfig(BaseModel):
     @classmethod
     def describe(cls) -> str:
         """Return a table of all options as text: name, type, default, help."""
+        from shadownb.engine.config_fields import config_fields
+
         rows = [f"{f.name:28} {f.kind:10} {f.default!s:12} {f.help}" for f in config_fields()]
         return "\n".join(rows)
-
-
-@dataclass(frozen=True)
-class ConfigField:
-    """One option as forms, magics, flags and documentation need it."""
-
-    name: str
-    kind: Literal["int", "float", "bool", "str", "choice", "list"]
-    default: Any
-    help: str
-    group: str
-    advanced: bool
-    unit: str
-    optional: bool
-    choices: tuple[str, ...] = ()
-    minimum: float | None = None
-    exclusive_minimum: float | None = None
-    maximum: float | None = None
-    exclusive_maximum: float | None = None
-
-
-def config_fields() -> tuple[ConfigField, ...]:
-    """Return the options in declaration order."""
-    hints = typing.get_type_hints(TrainConfig)
-    found = []
-    for name, info in TrainConfig.model_fields.items():
-        extra = typing.cast("dict[str, Any]", info.json_schema_extra)
-        kind, optional, choices = _kind_of(hints[name])
-        limits = {
-            type(rule).__name__.lower(): getattr(rule, type(rule).__name__.lower())
-            for rule in info.metadata
-            if type(rule).__name__ in {"Gt", "Ge", "Lt", "Le"}
-        }
-        found.append(
-            ConfigField(
-                name=name,
-                kind=kind,
-                default=info.default,
-                help=info.description or "",
-                group=extra["group"],
-                advanced=extra["advanced"],
-                unit=extra["unit"],
-                optional=optional,
-                choices=choices,
-                minimum=limits.get("ge"),
-                exclusive_minimum=limits.get("gt"),
-                maximum=limits.get("le"),
-                exclusive_maximum=limits.get("lt"),
-            )
-        )
-    return tuple(found)
-
-
-def _kind_of(hint: Any) -> tuple[Any, bool, tuple[str, ...]]:
-    """Return (kind, may be empty, choices) of a field's type."""
-    optional = False
-    if isinstance(hint, types.UnionType):
-        arms = [arm for arm in hint.__args__ if arm is not type(None)]
-        optional = len(arms) < len(hint.__args__)
-        if len(arms) > 1:
-            return ("float" if float in arms else "str"), optional, ()
-        hint = arms[0]
-    if typing.get_origin(hint) is Literal:
-        return "choice", optional, tuple(typing.get_args(hint))
-    if typing.get_origin(hint) is tuple:
-        return "list", optional, ()
-    return hint.__name__, optional, ()
 
 
 def _as_config_error(error: ValidationError) -> ConfigError:

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from shadownb.engine import methods
-from shadownb.engine.config import ConfigField, TrainConfig, config_fields
+from shadownb.engine.config import TrainConfig
+from shadownb.engine.config_fields import ConfigField, config_fields
 from shadownb.errors import ConfigError, ShadowError
 
 # Chosen by controls of their own in the panel.
@@ -23,12 +24,13 @@ _WORDS = {
     "lr": "learning rate",
     "optim": "optimizer",
     "num": "",
-    "train": "",
     "max": "maximum",
     "seq": "sequence",
     "eval": "evaluation",
     "grad": "gradient",
     "grpo": "GRPO",
+    "dpo": "DPO",
+    "init": "initial",
     "k": "count",
     "tau": "threshold",
 }
@@ -58,7 +60,7 @@ _PLAIN_WORDS = (
 
 def title_of(name: str) -> str:
     """Return the words of an option's name as a form shows them."""
-    parts = name.removeprefix("per_device_train_").split("_")
+    parts = name.removeprefix("per_device_train_").removeprefix("num_train_").split("_")
     words = " ".join(word for word in (_WORDS.get(part, part) for part in parts) if word)
     return words[:1].upper() + words[1:]
 
@@ -88,10 +90,10 @@ def _as_dict(field: ConfigField) -> dict[str, Any]:
     }
 
 
-def placeholders(method: str) -> dict[str, str]:
-    """Return what an empty field will mean for this method, where that is more than its default."""
+def method_defaults(method: str) -> dict[str, Any]:
+    """Return what an empty field will mean for this method, where that differs from the field's own default."""
     spec = methods.get(method)
-    return {"learning_rate": f"{spec.default_learning_rate:g}"}
+    return {**dict(spec.defaults), "learning_rate": f"{spec.default_learning_rate:g}"}
 
 
 def typed(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,7 +129,9 @@ def build(
         Options that the method cannot honour, with the reason; one of these that is set is a problem.
     """
     given = typed(values)
-    problems = {name: reason for name, reason in unsupported.items() if name in given and _differs(name, given[name])}
+    problems = {
+        name: reason for name, reason in unsupported.items() if name in given and _differs(method, name, given[name])
+    }
     for name, value in given.items():
         if name not in problems:
             try:
@@ -137,7 +141,7 @@ def build(
     if problems:
         return None, problems
     try:
-        return TrainConfig(method=method, **_without_defaults(given)), {}
+        return TrainConfig(method=method, **_without_defaults(method, given)), {}
     except ShadowError as error:
         return None, {"": message_of(error)}
 
@@ -152,18 +156,25 @@ def message_of(error: ShadowError) -> str:
     return what
 
 
-def _differs(name: str, value: Any) -> bool:
+def set_options(config: TrainConfig, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a form's config that were set to something else than the method's default, validated."""
+    given = _without_defaults(config.method, typed(values))
+    return {name: getattr(config, name) for name in TrainConfig.model_fields if name in given}
+
+
+def _differs(method: str, name: str, value: Any) -> bool:
+    default = dict(methods.get(method).defaults).get(name, TrainConfig.model_fields[name].default)
     try:
-        return name in TrainConfig(**{name: value}).changed
+        return bool(getattr(TrainConfig(**{name: value}), name) != default)
     except ConfigError:
         return True
 
 
-def _without_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in given.items() if _differs(name, value)}
+def _without_defaults(method: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if _differs(method, name, value)}
 
 
-def changed_advanced(values: Mapping[str, Any]) -> int:
-    """Return how many advanced options are set to something else than their default."""
+def changed_advanced(method: str, values: Mapping[str, Any]) -> int:
+    """Return how many advanced options are set to something else than the method's default."""
     advanced = {field.name for field in config_fields() if field.advanced}
-    return sum(1 for name, value in typed(values).items() if name in advanced and _differs(name, value))
+    return sum(1 for name, value in typed(values).items() if name in advanced and _differs(method, name, value))

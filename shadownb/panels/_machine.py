@@ -1,12 +1,10 @@
-"""What there is to train with: models, methods, hardware, what a training will cost; all as plain data."""
+"""What there is to train with: models and hardware, and what a training will cost; all as plain data."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from shadownb.engine import methods
-from shadownb.engine.methods.spec import GROUPS
 from shadownb.errors import ModelError
 
 from ._choices import name_of, variables
@@ -44,52 +42,7 @@ def loaded_model(choice: str, namespace: Mapping[str, Any], given: Any = None) -
     return namespace[name]
 
 
-# -- methods and hardware --------------------------------------------------------------------------------------------
-
-
-def method_choices(model: Any = None, data_format: str | None = None, config: Any = None) -> list[dict[str, Any]]:
-    """Return every registered method with its group, hint, needed data and, if it can't be used, the reason.
-
-    Parameters
-    ----------
-    config
-        Gives the adapter's size; with it and a model the share of weights that is trained is known.
-    """
-    found = [
-        {
-            "name": spec.name,
-            "title": spec.title,
-            "group": GROUPS.get(spec.group, spec.group),
-            "hint": spec.hint,
-            "data": spec.data_shape,
-            "share": share_trained(spec, model, config),
-            "blocked": spec.blocked(model, data_format),
-        }
-        for spec in methods.available()
-    ]
-    order = list(GROUPS.values())
-    return sorted(found, key=lambda row: order.index(row["group"]) if row["group"] in order else len(order))
-
-
-def share_trained(spec: Any, model: Any, config: Any) -> str:
-    """Return the share of weights a method trains, in words; empty while it isn't known."""
-    if spec.surface == "weights":
-        return "all"
-    if spec.surface != "lora" or model is None or config is None or getattr(model, "module", None) is None:
-        return ""
-    wanted = config.resolved_target_modules()
-    head = model.module.get_output_embeddings()
-    rank = config.lora_r
-    trained = 0
-    for name, layer in model.module.named_modules():
-        if ".base_layer" in name or "lora_" in name or layer is head or not hasattr(layer, "in_features"):
-            continue
-        if wanted == "all-linear" or name.rpartition(".")[2] in wanted:
-            trained += rank * (layer.in_features + layer.out_features)
-    if not trained:
-        return ""
-    count = f"{trained / 1e6:.1f} million" if trained >= 1e6 else f"{trained:,}"
-    return f"{count} ({trained / model.parameters_total:.1%})"
+# -- loading and cost ----------------------------------------------------------------------------------------------
 
 
 def load_model(name: str, options: Mapping[str, Any]) -> Any:
@@ -111,13 +64,6 @@ def describe_model(model: Any) -> dict[str, Any]:
         "base_hash": model.base_hash[:12],
         "trained": list(model.trained) if model.trained else None,
     }
-
-
-def unsupported_fields(method: str) -> dict[str, str]:
-    """Return the options that the method cannot honour, with the reason."""
-    from shadownb.engine import capabilities
-
-    return {name: reason for name, reason in capabilities.supported_fields(method).items() if reason is not None}
 
 
 def estimate(model: Any, config: Any, data: Any) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from shadownb.engine import methods
+from shadownb.engine import capabilities, methods
 from shadownb.engine.config import TrainConfig
 
 
@@ -37,8 +37,9 @@ def plan_rows(config: TrainConfig, data: Any, model: Any, evaluation: str, train
         ),
         _row("Warm-up", _count(config.resolved_warmup(steps), "step"), ""),
         _row("Checkpoint", _every(config.resolved_save_steps(steps)), f"the newest {config.save_total_limit} are kept"),
-        _row("Loss over", _loss_words(config.loss_on), ""),
     ]
+    if capabilities.supported_fields(config.method)["loss_on"] is None:
+        rows.append(_row("Loss over", _loss_words(config.loss_on), ""))
     return rows
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from shadownb.engine.config import TrainConfig
 from shadownb.errors import ConfigError, DataError, ModelError
 
-from . import _choices, _code, _form, _machine, _plan
+from . import _choices, _code, _form, _methods, _plan
 
 AUTO_SHARE = 0.1
 SMALLEST_SHARE, LARGEST_SHARE = 0.01, 0.5
@@ -33,6 +33,8 @@ class Selection:
         Options as typed: text for numbers, "" or None for "default".
     config
         The TrainConfig they stand for, or None while one is wrong.
+    options
+        Those of its fields that were set to something else than the method's default.
     """
 
     data_id: str = ""
@@ -44,9 +46,10 @@ class Selection:
     model_id: str = ""
     model: Any = None
     load_options: dict[str, Any] = field(default_factory=dict)
-    method: str = "lora"
+    method: str = _methods.DEFAULT_METHOD
     values: dict[str, Any] = field(default_factory=dict)
     config: TrainConfig | None = None
+    options: dict[str, Any] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -55,19 +58,21 @@ class Selection:
 
     def settle(self) -> dict[str, Any]:
         """Build the config from the values and return the form's state for the front end."""
-        unsupported = _machine.unsupported_fields(self.method)
+        unsupported = _methods.unsupported_fields(self.method)
         self.config, problems = _form.build(self.method, self.values, unsupported)
+        if self.config is not None:
+            self.options = _form.set_options(self.config, self.values)
         return {
             "values": dict(self.values),
             "problems": problems,
             "unsupported": unsupported,
-            "resolved": _form.placeholders(self.method),
-            "changed_advanced": _form.changed_advanced(self.values),
+            "resolved": _form.method_defaults(self.method),
+            "changed_advanced": _form.changed_advanced(self.method, self.values),
         }
 
     def methods(self) -> list[dict[str, Any]]:
         """Return the method picker's rows for this model and data."""
-        return _machine.method_choices(self.model, self.data.format if self.data is not None else None, self.config)
+        return _methods.method_choices(self.model, self.data.format if self.data is not None else None, self.options)
 
     def evaluation(self) -> Any:
         """Return ``eval_dataset`` as :meth:`Model.finetune` takes it."""
@@ -93,7 +98,7 @@ class Selection:
             data=self.data_id,
             model=self.model_id,
             method=self.method,
-            options={name: value for name, value in self.config.changed.items() if name != "method"},
+            options=self.options,
             eval_data=evaluation or None,
             data_kind=_kind(self.data_id, names),
             eval_kind=_kind(self.eval_id, names),
@@ -117,9 +122,8 @@ class Selection:
             raise ConfigError("An option is wrong.", fix="Mend the option that is marked.")
         if self.eval_kind == "data" and self.eval_data is None:
             raise DataError("No evaluation data is chosen.", fix="Choose it, or hold back a share of the rows.")
-        options = {name: value for name, value in self.config.changed.items() if name != "method"}
         return self.model.finetune(
-            self.data, method=self.method, background=True, eval_dataset=self.evaluation(), **options
+            self.data, method=self.method, background=True, eval_dataset=self.evaluation(), **self.options
         )
 
 

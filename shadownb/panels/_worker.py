@@ -28,15 +28,19 @@ class Worker:
         self._name = name
         self._on_error = on_error
         self._jobs: deque[tuple[str | None, Job]] = deque()
+        self._later: deque[tuple[str | None, Job]] = deque()
         self._changed = threading.Condition()
         self._running = False
 
-    def submit(self, job: Job, *, key: str | None = None) -> None:
-        """Queue a job and return at once; it replaces a waiting one with the same ``key``."""
+    def submit(self, job: Job, *, key: str | None = None, later: bool = False) -> None:
+        """Queue a job and return at once; it replaces a waiting one with the same ``key``.
+
+        A job for ``later`` begins when nothing else waits.
+        """
         with self._changed:
             if key is not None:
                 self._drop(key)
-            self._jobs.append((key, job))
+            (self._later if later else self._jobs).append((key, job))
             if not self._running:
                 self._running = True
                 threading.Thread(target=self._work, name=self._name, daemon=True).start()
@@ -53,15 +57,16 @@ class Worker:
 
     def _drop(self, key: str) -> None:
         self._jobs = deque(item for item in self._jobs if item[0] != key)
+        self._later = deque(item for item in self._later if item[0] != key)
 
     def _work(self) -> None:
         while True:
             with self._changed:
-                if not self._jobs:
+                if not self._jobs and not self._later:
                     self._running = False
                     self._changed.notify_all()
                     return
-                _, job = self._jobs.popleft()
+                _, job = (self._jobs or self._later).popleft()
             try:
                 job()
             except BaseException as error:
@@ -85,7 +90,15 @@ class Background:
         self._worker = Worker(name, writer._on_error)
         self._latest: dict[str, int] = {}
 
-    def submit(self, key: str, job: Job, then: Callable[[Any], None], failed: Callable[[Exception], None]) -> None:
+    def submit(
+        self,
+        key: str,
+        job: Job,
+        then: Callable[[Any], None],
+        failed: Callable[[Exception], None],
+        *,
+        later: bool = False,
+    ) -> None:
         """Queue a job and return at once.
 
         Parameters
@@ -95,6 +108,8 @@ class Background:
             already is dropped.
         then, failed
             Called on the writer thread with what ``job`` returned or raised.
+        later
+            Whether every other job goes before it.
         """
         number = self._latest[key] = self._latest.get(key, 0) + 1
 
@@ -109,7 +124,7 @@ class Background:
             else:
                 deliver(then, value)
 
-        self._worker.submit(work, key=key)
+        self._worker.submit(work, key=key, later=later)
 
     def cancel(self, key: str) -> None:
         """Drop a waiting job, and the result of one that has begun."""

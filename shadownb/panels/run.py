@@ -14,14 +14,14 @@ from typing import Any
 
 import traitlets as t
 
+from shadownb.engine.runs.charts import Chart, extra_charts
 from shadownb.engine.runs.state import ENDED
 
 from ._base import Panel
 from ._feed import CurveFeed
-from ._snapshot import STATUS_WORDS, publish, snapshot_bundle
+from ._snapshot import STATUS_WORDS, caption, publish, snapshot_bundle
 from ._worker import Worker
 
-_SHOWN_METRICS = ("loss", "learning_rate", "grad_norm", "tokens_per_s", "peak_memory_gb", "tokens")
 _KEPT_SAMPLES = 12  # evaluations whose sampled answers the page gets
 _SAMPLE_LENGTH = 800  # characters of one of them
 
@@ -42,10 +42,13 @@ class RunPanel(Panel):
     status = t.Dict(help="Everything small that changes with each step.").tag(sync=True)
     delta = t.Dict(help="New points of the curves.").tag(sync=True)
     snapshot = t.Dict(help="Whole curves; a page that loads gets all of them.").tag(sync=True)
+    charts: t.List[Any] = t.List(help="Charts beside the common ones: id, title, curves, share.").tag(sync=True)
+    record = t.Dict(help="What the run was estimated to need and what it really ran with.").tag(sync=True)
     samples: t.List[Any] = t.List(help="Answers sampled at evaluations.").tag(sync=True)
     checkpoints: t.List[Any] = t.List().tag(sync=True)
     warnings: t.List[Any] = t.List().tag(sync=True)
     failure = t.Dict(help="Why the run failed, as a card, or empty.").tag(sync=True)
+    pictured = t.Unicode(help="Caption of the static snapshot that was displayed last, or empty.").tag(sync=True)
     code = t.Dict(help="What does the same in a cell.").tag(sync=True)
 
     def __init__(self, run: Any) -> None:
@@ -91,6 +94,8 @@ class RunPanel(Panel):
     def _values(self, state: Any) -> dict[str, Any]:
         return {
             "status": _status(state, self._run.status),
+            "charts": [_chart(chart) for chart in extra_charts(state.series)],
+            "record": _record(state.record),
             "samples": self._samples_of(state),
             "checkpoints": self._checkpoints_of(state),
             "warnings": list(state.warnings),
@@ -152,6 +157,7 @@ class RunPanel(Panel):
         state = self._run.state
         self._displays.append(publish(*snapshot_bundle(state, self._title), updatable=True))
         self._milestone = _milestone(state)
+        self.pictured = caption(state)
 
     def _refresh_displays(self, state: Any) -> None:
         milestone = _milestone(state)
@@ -162,6 +168,7 @@ class RunPanel(Panel):
         for handle in self._displays:
             if handle is not None:  # there is none outside of IPython
                 handle.update(data, metadata=metadata, raw=True)
+        self.pictured = data["text/plain"].splitlines()[0]
 
     @property
     def _title(self) -> str:
@@ -199,7 +206,8 @@ def _code(run_id: str) -> dict[str, str]:
             'model.save("my-adapter")',
         )
     )
-    return {"python": python, "next": following, "magic": f"%shadow plot {run_id}"}
+    keep = f'import shadownb as snb\nsnb.RunPanel(snb.runs.load("{run_id}"))'
+    return {"python": python, "next": following, "keep": keep, "magic": f"%shadow plot {run_id}"}
 
 
 def _status(state: Any, status: str) -> dict[str, Any]:
@@ -213,8 +221,26 @@ def _status(state: Any, status: str) -> dict[str, Any]:
         "elapsed": round(state.elapsed_s, 1),
         "eta": None if state.eta_s is None else round(state.eta_s, 1),
         "stopping": state.stopping,
-        "last": {k: _number(state.last[k]) for k in _SHOWN_METRICS if state.last.get(k) is not None},
+        "last": {k: _number(state.last[k]) for k in (*state.series, "tokens") if state.last.get(k) is not None},
         "best": state.best and {"step": state.best["step"], "eval_loss": _number(state.best["eval_loss"])},
+    }
+
+
+def _chart(chart: Chart) -> dict[str, Any]:
+    curves = [list(curve) for curve in chart.curves]
+    return {"id": chart.name, "title": chart.title, "curves": curves, "share": chart.share}
+
+
+def _record(record: dict[str, Any]) -> dict[str, Any]:
+    """Return the part of a run's record that the page shows; empty before the run has written it."""
+    if not record:
+        return {}
+    return {
+        "estimate": record.get("estimate") or {},
+        "trainable": record.get("trainable_parameters"),
+        "decisions": record.get("decisions") or {},
+        "had": record.get("had") or {},
+        "versions": record.get("versions") or {},
     }
 
 

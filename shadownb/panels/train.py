@@ -7,11 +7,12 @@ change the selection; opening data, loading, counting, estimating and starting h
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import traitlets as t
 
-from . import _choices, _form, _machine
+from . import _choices, _form, _machine, _methods
 from ._base import Panel, as_card
 from ._selection import LARGEST_SHARE, SMALLEST_SHARE, Selection
 from ._worker import Background
@@ -36,10 +37,11 @@ class TrainPanel(Panel):
     data_state = t.Dict(_NOTHING, help="The chosen data: stage, format, counts, preview, error.").tag(sync=True)
     eval_state = t.Dict({"kind": "auto"}, help="The evaluation choice.").tag(sync=True)
     model_state = t.Dict(_NOTHING, help="The chosen model: stage, phase, figures, error.").tag(sync=True)
-    method = t.Unicode("lora").tag(sync=True)
+    method = t.Unicode(_methods.DEFAULT_METHOD).tag(sync=True)
     methods: t.List[dict[str, Any]] = t.List(help="The method picker's rows, blocked ones with the reason.").tag(
         sync=True
     )
+    memory = t.Dict(help="Estimated GB of each method that can be used, and whether it fits.").tag(sync=True)
     hardware = t.Dict(help="What hardware.detect() found.").tag(sync=True)
     fields: t.List[dict[str, Any]] = t.List(help="TrainConfig's options as a form needs them.").tag(sync=True)
     form = t.Dict(help="Values, problems by field, what the method can't honour.").tag(sync=True)
@@ -54,6 +56,7 @@ class TrainPanel(Panel):
         self._given_model, self._given_data = model, dataset
         self._files: tuple[str, ...] = ()
         self._chosen = Selection()
+        self._memory = _methods.MemoryTable()
         self._run: Any = None
         self._starters: list[Callable[[Any], None]] = []
         super().__init__(fields=_form.form_fields())
@@ -271,15 +274,44 @@ class TrainPanel(Panel):
         if not chosen.complete:
             self._heavy.cancel("estimate")
             self.write(estimate=_NOTHING)
+            if chosen.model is None or chosen.data is None:
+                self.write(memory={})
             return
         self.write(estimate={**self.estimate, "stage": "loading"})
         data, model, config = chosen.data, chosen.model, chosen.config
         self._heavy.submit(
             "estimate",
             lambda: _machine.estimate(model, config, data),
-            lambda found: self.write(estimate={**found, "stage": "ready"}),
+            self._estimated,
             lambda error: self.write(estimate={"stage": "failed", "error": as_card(error)}),
         )
+        self._settle_memory()
+
+    def _estimated(self, found: dict[str, Any]) -> None:
+        self.write(estimate={**found, "stage": "ready"})
+        self._show_memory()
+
+    def _settle_memory(self) -> None:
+        """Estimate every method that can be used, behind all other work of the panel."""
+        data, model, options = self._chosen.data, self._chosen.model, self._chosen.options
+        usable = [row["name"] for row in self.methods if row["blocked"] is None]
+        missing = self._memory.missing(usable, model, data, options)
+        self._show_memory()
+
+        def measure(name: str) -> None:
+            def kept(found: dict[str, Any]) -> None:
+                self._memory.keep(name, found)
+                self._show_memory()
+
+            # What fails here fails in the estimate as well once the method is chosen, and is a card there.
+            job = partial(self._memory.measure, name, model, data, options)
+            self._heavy.submit(f"memory of {name}", job, kept, lambda _: None, later=True)
+
+        for name in missing:
+            measure(name)
+
+    def _show_memory(self) -> None:
+        self.write(memory=self._memory.as_dict(self._chosen.method, self.estimate.get("expected_gb")))
 
     def _names(self) -> Mapping[str, Any]:
         return self._namespace if self._namespace is not None else _choices.user_namespace()

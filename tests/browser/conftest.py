@@ -14,6 +14,7 @@ pytest.importorskip("jupyterlab", reason="jupyterlab is not installed")
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 from .lab import PATIENCE_MS, Lab, running_lab  # noqa: E402
+from .looks import SIZE, take_pictures  # noqa: E402
 
 FLAGS = [
     "--no-sandbox",
@@ -22,7 +23,6 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-SIZE = {"width": 1200, "height": 1000}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -65,24 +65,7 @@ def page(browser: Any) -> Iterator[Any]:
 
 
 @pytest.fixture
-def photograph() -> Callable[..., None]:
-    """Keep a picture of a panel, light and dark, if SHADOWNB_SCREENSHOTS names a folder to put it in."""
+def photograph() -> Callable[[Any, str], None]:
+    """Keep pictures of a panel if SHADOWNB_SCREENSHOTS names a folder to put them in."""
     folder = os.environ.get("SHADOWNB_SCREENSHOTS")
-
-    def take(panel: Any, name: str) -> None:
-        if folder is None:
-            return
-        page = panel.page
-        height = panel.evaluate("panel => Math.ceil(panel.getBoundingClientRect().height)")
-        page.set_viewport_size({**SIZE, "height": height + 250})
-        for theme in ("Dark", "Light"):
-            change = "theme => window.jupyterapp.commands.execute('apputils:change-theme', { theme })"
-            page.evaluate(change, f"JupyterLab {theme}")
-            sync_api.expect(panel.first).to_have_attribute("data-theme", theme.lower())
-            sync_api.expect(page.locator("#jupyterlab-splash")).to_have_count(0)
-            # A chart draws again in the new colours.
-            page.wait_for_load_state("networkidle")
-            panel.screenshot(path=str(Path(folder) / f"{name}-{theme.lower()}.png"))
-        page.set_viewport_size(SIZE)
-
-    return take
+    return lambda panel, name: take_pictures(panel, Path(folder), name) if folder else None

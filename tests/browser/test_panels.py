@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from .curves import count_points
+from .curves import count_points, wait_for_points
 from .lab import Lab, Notebook
 
 START, PANEL, SCRATCH = 0, 1, 2
@@ -102,7 +102,7 @@ def test_a_failed_run_says_what_to_do_and_the_next_one_works(notebook: Notebook,
     expect(start).to_have_text("Start training")
     start.click()
     card = run.get_by_role("alert")
-    expect(card).to_contain_text("The loss became nan")
+    expect(card).to_contain_text("The loss became nan in the first step")
     expect(card).to_contain_text("Why")
     expect(card).to_contain_text("Next")
     expect(run.get_by_role("status").first).to_have_text("Failed")
@@ -130,3 +130,73 @@ def test_run_and_chat_panels_alone(notebook: Notebook) -> None:
     for name in ("Checkpoints", "Warnings", "Code", "Samples"):
         panel.get_by_role("tab", name=name).click()
         assert nameless(panel) == []
+
+
+def test_a_reload_brings_the_form_and_the_conversation_back(notebook: Notebook) -> None:
+    notebook.run(PANEL, "panel = snb.TrainPanel()\npanel")
+    notebook.run(SCRATCH, "snb.ChatPanel(model)")
+    train, chat = notebook.panel(PANEL, "Train"), notebook.panel(SCRATCH, "Chat")
+    start = train.locator(".train-go").get_by_role("button")
+    train.get_by_role("combobox", name="Data set").select_option("var:rows")
+    train.get_by_role("combobox", name="Model", exact=True).select_option("var:model")
+    expect(start).to_have_text("Start training")
+    train.get_by_role("radio", name="Full fine-tuning").click()
+    train.get_by_text("Another share").click()
+    train.get_by_role("textbox", name="Maximum steps").fill("7")
+    train.locator("summary", has_text="Advanced options").click()
+    train.get_by_role("textbox", name="Weight decay").fill("0.5")
+    plan = train.get_by_role("region", name="What will run")
+    expect(plan).to_contain_text("7 steps")
+    expect(train.locator("summary", has_text="Advanced options (1 changed)")).to_be_visible()
+    chat.locator("summary", has_text="System prompt").click()
+    chat.get_by_role("textbox", name="System prompt").fill("Be brief.")
+    chat.get_by_role("textbox", name="Seed").fill("11")
+    chat.get_by_role("textbox", name="Message").fill("Say 3.")
+    chat.get_by_role("button", name="Send").click()
+    answer = chat.get_by_role("article", name="Model answer")
+    expect(answer).to_contain_text("tokens/s")
+    before = [panel.text_content() for panel in (plan, answer)]
+
+    notebook.reload()
+    expect(start).to_have_text("Start training")
+    expect(answer).to_contain_text("tokens/s")
+    assert [panel.text_content() for panel in (plan, answer)] == before
+    expect(train.get_by_role("combobox", name="Data set")).to_have_value("var:rows")
+    expect(train.get_by_role("combobox", name="Model", exact=True)).to_have_value("var:model")
+    expect(train.get_by_role("radio", name="Full fine-tuning")).to_be_checked()
+    expect(train.get_by_role("radio", name="Another share")).to_be_checked()
+    expect(train.get_by_role("textbox", name="Maximum steps")).to_have_value("7")
+    expect(train.locator("summary", has_text="Advanced options (1 changed)")).to_be_visible()
+    chat.locator("summary", has_text="System prompt").click()
+    expect(chat.get_by_role("textbox", name="System prompt")).to_have_value("Be brief.")
+    expect(chat.get_by_role("textbox", name="Seed")).to_have_value("11")
+    # Both go on from there: the next message continues the conversation, and the button starts what was chosen.
+    chat.get_by_role("textbox", name="Message").fill("And 4?")
+    chat.get_by_role("button", name="Send").click()
+    expect(answer).to_have_count(2)
+    expect(answer.last).to_contain_text("tokens/s")
+    start.click()
+    expect(start).to_have_text("Train again")
+    done = "run = panel.run.wait()\nprint(run.status, run.step, run.config.method, run.config.weight_decay)"
+    expect(notebook.run(START, done)).to_have_text("succeeded 7 full 0.5\n")
+
+
+def test_after_a_reload_the_run_says_that_the_kept_picture_is_old(notebook: Notebook) -> None:
+    helpers = str(Path(__file__).parents[1] / "panels")
+    notebook.run(START, f"import sys\nsys.path.insert(0, {helpers!r})\nfrom hand_runs import HandRun\nhand = HandRun()")
+    notebook.run(
+        PANEL, "hand.begin(4)\nfor step in (1, 2): hand.step(step)\nhand.journal.flush()\nsnb.RunPanel(hand.run)"
+    )
+    run = notebook.panel(PANEL, "Run")
+    wait_for_points(run, "n === 2")
+    notebook.reload()
+    wait_for_points(run, "n === 2")
+    notebook.run(SCRATCH, 'for step in (3, 4): hand.step(step)\nhand.append("end", status="succeeded")')
+    expect(run.get_by_role("status").first).to_have_text("Finished")
+    expect(run).to_contain_text("of an earlier moment")
+    code = run.get_by_role("figure").filter(has_text="Keep the final picture").locator("pre").inner_text()
+    kept = notebook.run(SCRATCH, code).locator("img")
+    described = "image => atob(image.src.split('base64,')[1])"
+    expect(kept).to_be_attached()
+    assert "finished, step 4 of 4" in kept.evaluate(described)
+    expect(notebook.panel(SCRATCH, "Run")).not_to_contain_text("of an earlier moment")

@@ -15,7 +15,8 @@ from transformers.integrations import integration_utils
 import shadownb as snb
 from shadownb import errors
 from shadownb.engine import capabilities, methods
-from shadownb.engine.config import TrainConfig, config_fields
+from shadownb.engine.config import TrainConfig
+from shadownb.engine.config_fields import config_fields
 from shadownb.engine.runs import Run
 
 LORA = methods.get("lora")

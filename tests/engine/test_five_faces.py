@@ -12,7 +12,8 @@ from shadownb._verbs.face import Face
 from shadownb._verbs.options import ConfigOption
 from shadownb._verbs.train import read_yaml
 from shadownb.cli import ShellFace
-from shadownb.engine.config import TrainConfig, config_fields
+from shadownb.engine.config import TrainConfig
+from shadownb.engine.config_fields import config_fields
 from shadownb.panels import _code, _form
 
 API = set(TrainConfig.model_fields)
@@ -77,7 +78,7 @@ def test_the_magic_that_the_panel_copies_is_accepted() -> None:
 @pytest.mark.parametrize("face", FACES)
 @pytest.mark.parametrize("field", config_fields(), ids=lambda field: field.name)
 def test_help_choices_and_kind_come_from_the_field(face: type[Face], field: object) -> None:
-    from shadownb.engine.config import ConfigField
+    from shadownb.engine.config_fields import ConfigField
 
     assert isinstance(field, ConfigField)
     option = train_options(face)[f"--{field.name.replace('_', '-')}"]
@@ -92,7 +93,7 @@ def test_help_choices_and_kind_come_from_the_field(face: type[Face], field: obje
 @pytest.mark.parametrize("field", config_fields(), ids=lambda field: field.name)
 def test_a_typed_default_is_the_default(field: object) -> None:
     """Typing the default of any option gives the config that leaving it out gives."""
-    from shadownb.engine.config import ConfigField
+    from shadownb.engine.config_fields import ConfigField
 
     assert isinstance(field, ConfigField)
     if field.default is None and field.kind == "bool":

@@ -278,6 +278,11 @@ def test_a_real_run_is_followed_to_its_end(tiny_model_dir: Path) -> None:
                 page.grow(state["delta"])
         assert [page.points("loss")[step] for step in range(1, 9)] == pytest.approx(run.losses(), rel=1e-6)
         assert page.points("eval_loss") and panel.samples and panel.checkpoints
+        lines = [gb for _, gb in panel.record["estimate"]["lines"]]
+        assert sum(lines) == pytest.approx(panel.record["estimate"]["expected_gb"], abs=0.01)
+        assert panel.status["last"]["peak_memory_gb"] > 0 and panel.record["trainable"] > 0
+        assert all(reason for _, reason in panel.record["decisions"].values())
+        assert panel.record["had"]["optimizer"]
         assert Path(panel.checkpoints[-1]["path"]).is_dir()
         assert panel.status["step"] == panel.status["total"] == 8
     finally:

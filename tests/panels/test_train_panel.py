@@ -16,6 +16,7 @@ from panel_driver import ROWS, press, send, wait_for
 import shadownb
 from shadownb import Dataset
 from shadownb.engine import methods
+from shadownb.engine.methods.spec import GROUPS
 from shadownb.engine.models import Model
 from shadownb.errors import BusyError
 from shadownb.panels import TrainPanel, _choices, _machine
@@ -163,8 +164,13 @@ def test_methods_come_from_the_registry_with_the_reason_where_blocked(panel: Tra
     press(panel, "choose_model", choice="var:model")
     assert [row["name"] for row in panel.methods] == [spec.name for spec in methods.available()]
     rows = {row["name"]: row for row in panel.methods}
-    assert rows["lora"]["blocked"] is None and "%" in rows["lora"]["share"]
-    assert "4bit" in rows["qlora"]["blocked"]
+    assert rows["lora"]["blocked"] is None and 0 < rows["lora"]["share"]["share"] < 1
+    assert "4bit" in rows["qlora"]["blocked"] and rows["qlora"]["share"] is None
+    for spec in methods.available():
+        row = rows[spec.name]
+        assert (row["title"], row["hint"], row["data"]) == (spec.title, spec.hint, spec.data_shape)
+        assert float(row["rate"]) == spec.default_learning_rate and row["rate_source"] == spec.rate_source
+        assert row["blocked"] == spec.blocked(panel.model, None)
     methods.register(methods.get("lora").replace(name="wide", title="Wide LoRA"))
     try:
         press(panel, "refresh")
@@ -173,15 +179,48 @@ def test_methods_come_from_the_registry_with_the_reason_where_blocked(panel: Tra
         methods.unregister("wide")
 
 
+def test_methods_stand_in_groups_and_one_that_the_data_does_not_suit_says_so(panel: TrainPanel) -> None:
+    press(panel, "choose_data", choice="var:data")
+    order = [row["group"] for row in panel.methods]
+    assert sorted(order, key=list(GROUPS.values()).index) == order
+    for row in panel.methods:
+        if "chat" not in methods.get(row["name"]).data_formats:
+            assert row["data"] in row["blocked"] and "chat" in row["blocked"]
+
+
+def test_each_method_that_can_be_used_has_its_memory_and_it_follows_what_moves_it(
+    panel: TrainPanel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    real = _machine.estimate
+
+    def counted(model: Any, config: Any, data: Any) -> dict[str, Any]:
+        asked.append(config.method)
+        return real(model, config, data)
+
+    press(panel, "choose_data", choice="var:data")
+    assert panel.memory == {}
+    press(panel, "choose_model", choice="var:model")
+    usable = {row["name"] for row in panel.methods if row["blocked"] is None}
+    assert set(panel.memory) == usable
+    assert panel.memory["lora"]["expected_gb"] == panel.estimate["expected_gb"], "one figure for one thing"
+    assert panel.memory["full"]["expected_gb"] > panel.memory["lora"]["expected_gb"]
+    monkeypatch.setattr(_machine, "estimate", counted)
+    press(panel, "set", values={"learning_rate": "1e-3", "seed": "1"})
+    assert asked == ["lora"], "only the chosen one, whose time is estimated as well"
+    press(panel, "set", values={"per_device_train_batch_size": "16"})
+    assert set(asked) == usable
+
+
 def test_the_share_of_trained_weights_is_what_training_really_trains(panel: TrainPanel) -> None:
     press(panel, "choose_data", choice="var:data")
     press(panel, "choose_model", choice="var:model")
     press(panel, "set", values={"lora_r": "4", "max_steps": "1", "sample_max_new_tokens": "0"})
-    said = next(row["share"] for row in panel.methods if row["name"] == "lora")
+    said = next(row["share"]["count"] for row in panel.methods if row["name"] == "lora")
     press(panel, "start")
     panel.run.wait()
     trained = sum(p.numel() for name, p in panel.model.module.named_parameters() if "lora_" in name)
-    assert said.startswith(f"{trained:,} (")
+    assert said == trained
 
 
 # -- options ---------------------------------------------------------------------------------------------------------
@@ -221,6 +260,19 @@ def test_every_option_but_the_method_is_in_the_form_with_a_title_of_its_own() ->
     fields = form_fields()
     assert [f["name"] for f in fields] == [name for name in shadownb.TrainConfig.model_fields if name != "method"]
     assert len({f["title"] for f in fields}) == len(fields)
+
+
+def test_a_default_of_the_method_is_what_an_empty_field_means_and_can_be_changed(panel: TrainPanel) -> None:
+    methods.register(methods.get("lora").replace(name="packed", defaults=(("packing", True),)))
+    try:
+        press(panel, "choose_method", name="packed")
+        assert panel.form["resolved"]["packing"] is True and panel.config.packing and panel._chosen.options == {}
+        press(panel, "set", values={"packing": False})
+        assert not panel.config.packing and panel._chosen.options == {"packing": False}
+        press(panel, "set", values={"packing": True})
+        assert panel.config.packing and panel._chosen.options == {}
+    finally:
+        methods.unregister("packed")
 
 
 def test_advanced_changes_are_counted(panel: TrainPanel) -> None:
@@ -277,9 +329,21 @@ def test_start_trains_what_the_form_says(panel: TrainPanel) -> None:
     panel.run.wait()
     assert (panel.run.status, panel.run.config) == ("succeeded", wanted)
     wait_for(panel, "run_state", lambda state: state["stage"] == "ended")
-    wait_for(panel, "model_state", lambda state: state["stage"] == "ready" and state["trained"])
+    wait_for(panel, "model_state", lambda state: state.get("trained") == [panel.run.id, 2])
     assert panel.run_state == {"stage": "ended", "id": panel.run.id, "status": "succeeded"}
-    assert panel.model_state["trained"] == [panel.run.id, 2]
+
+
+def test_the_form_goes_on_after_a_training_of_the_whole_model(tiny_model_dir: Path) -> None:
+    own = TrainPanel(shadownb.load(str(tiny_model_dir)), Dataset.from_list(ROWS), namespace={})
+    press(own, "choose_method", name="full")
+    press(own, "set", values={"max_steps": "1", "sample_max_new_tokens": "0"})
+    press(own, "start")
+    own.run.wait()
+    wait_for(own, "model_state", lambda state: state.get("trained") == [own.run.id, 1])
+    assert own.settle(120) and own.error == {}
+    rows = {row["name"]: row for row in own.methods}
+    assert rows["full"]["blocked"] is None and rows["full"]["share"]["share"] == 1
+    own.close()
 
 
 def test_a_start_that_is_refused_is_a_card_and_can_be_repeated(

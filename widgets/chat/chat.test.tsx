@@ -98,3 +98,30 @@ test("Escape stops an answer; Enter sends only when none is being written", () =
   expect(model.commands.at(-1)).toMatchObject({ kind: "send", prompt: "again" });
   expect(area.value).toBe("");
 });
+
+test("what is typed in one setting stays while another one is confirmed, and gives way to what the kernel made of it", () => {
+  const field = (label: string) => {
+    const id = [...el.querySelectorAll("label")].find((one) => one.textContent === label)?.htmlFor ?? "";
+    return document.getElementById(id) as HTMLInputElement;
+  };
+  const type = (label: string, text: string) =>
+    act(() => {
+      field(label).value = text;
+      field(label).dispatchEvent(new Event("input", { bubbles: true }));
+    });
+  const leave = (label: string) =>
+    act(() => {
+      field(label).dispatchEvent(new Event("change", { bubbles: true }));
+    });
+  const settings = model.get("settings") as object;
+  type("System prompt", "Be brief.");
+  leave("System prompt");
+  type("Seed", "abc");
+  act(() => model.receive({ settings: { ...settings, system: "Be brief." } }));
+  act(() => model.receive({ ack: model.commands.at(-1)?.id }));
+  expect([field("System prompt").value, field("Seed").value]).toEqual(["Be brief.", "abc"]);
+  leave("Seed");
+  expect(model.commands.at(-1)).toMatchObject({ kind: "settings", values: { seed: "abc" } });
+  act(() => model.receive({ ack: model.commands.at(-1)?.id }));
+  expect(field("Seed").value).toBe("");
+});

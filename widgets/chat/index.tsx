@@ -1,9 +1,10 @@
 /** The Chat panel: the tuned model and its base beside it, on the same prompt and seed. */
 import { useEffect, useRef, useState } from "preact/hooks";
-import { Button, Chip, Fold } from "../lib/controls";
-import { CodeBlock } from "../lib/copy-code";
+import { AsCode } from "../lib/as-code";
+import { CommandError } from "../lib/command-error";
+import { Button, Chip } from "../lib/controls";
 import { ErrorCard } from "../lib/error-card";
-import { type ErrorInfo, useCommand, useError, useTraitValue } from "../lib/model";
+import { type ErrorInfo, useCommand, useTraitValue } from "../lib/model";
 import { definePanel } from "../lib/panel";
 import { StatusLine } from "../lib/status-line";
 import { Answer } from "./answer";
@@ -31,32 +32,16 @@ interface BaseCheck {
 
 function Chat() {
   const model = useTraitValue<ModelState>("model_state");
-  const code = useTraitValue<{ python?: string }>("code");
   const turns = useTurns();
-  const error = useError();
-  const [send] = useCommand();
   return (
     <div class="snb-stack">
       <Head model={model} hasTurns={turns.length > 0} />
       {model.error && <ErrorCard error={model.error} />}
       <Conversation turns={turns} model={model} />
-      {error && (
-        <ErrorCard
-          error={error}
-          actions={
-            <Button small onClick={() => send("dismiss")}>
-              Dismiss
-            </Button>
-          }
-        />
-      )}
+      <CommandError />
       <Composer ready={model.stage === "ready"} />
       <SettingsFold canCompare={model.can_compare ?? false} />
-      {code.python && (
-        <Fold summary="Copy as code">
-          <CodeBlock title="asks the same in a cell" code={code.python} />
-        </Fold>
-      )}
+      <AsCode title="asks the same in a cell" missing="Shown once there is a model." />
     </div>
   );
 }

@@ -1,6 +1,8 @@
 /** System prompt and sampling, folded; each change goes to the kernel when the control is left. */
+import type { ComponentChildren } from "preact";
 import { Field, Fold, Slider, Toggle } from "../lib/controls";
 import { useCommand, useTraitValue } from "../lib/model";
+import { useDraft } from "../lib/use-draft";
 
 export interface Settings {
   system: string;
@@ -15,84 +17,122 @@ export interface Settings {
 export function SettingsFold({ canCompare }: { canCompare: boolean }) {
   const settings = useTraitValue<Settings>("settings");
   const [send] = useCommand();
-  const change = (values: Partial<Record<keyof Settings, unknown>>) => send("settings", { values });
   return (
     <Fold summary="System prompt and sampling">
       <div class="snb-stack">
-        <Field label="System prompt" help="Put before both conversations.">
-          {(ids) => (
-            <textarea
-              {...ids}
-              class="snb-input"
-              rows={3}
-              value={settings.system}
-              onChange={(event) => change({ system: event.currentTarget.value })}
-            />
-          )}
-        </Field>
+        <TextSetting
+          name="system"
+          value={settings.system}
+          label="System prompt"
+          help="Put before both conversations."
+          rows={3}
+        />
         <div class="snb-row chat-sliders">
-          <Slider
+          <SliderSetting
+            name="temperature"
             label="Temperature"
             value={settings.temperature}
             min={0}
             max={2}
-            step={0.05}
             format={(value) => (value === 0 ? "greedy" : value.toFixed(2))}
-            onInput={(temperature) => change({ temperature })}
           />
-          <Slider
+          <SliderSetting
+            name="top_p"
             label="Top p"
             value={settings.top_p}
             min={0.05}
             max={1}
-            step={0.05}
             format={(value) => value.toFixed(2)}
-            onInput={(top_p) => change({ top_p })}
           />
         </div>
         <div class="chat-three">
-          <Field label="Longest answer" unit="tokens">
-            {(ids) => (
-              <input
-                {...ids}
-                class="snb-input"
-                type="number"
-                min={1}
-                value={settings.max_new_tokens}
-                onChange={(event) => change({ max_new_tokens: event.currentTarget.value })}
-              />
-            )}
-          </Field>
-          <Field label="Seed" help="The same for both sides. Empty: a new one for each prompt.">
-            {(ids) => (
-              <input
-                {...ids}
-                class="snb-input"
-                inputMode="numeric"
-                placeholder="new each time"
-                value={settings.seed ?? ""}
-                onChange={(event) => change({ seed: event.currentTarget.value })}
-              />
-            )}
-          </Field>
-          <Field label="Stop at" help="Strings that end an answer, one a line.">
-            {(ids) => (
-              <textarea
-                {...ids}
-                class="snb-input chat-stop"
-                rows={1}
-                value={settings.stop.join("\n")}
-                onChange={(event) => change({ stop: event.currentTarget.value })}
-              />
-            )}
-          </Field>
+          <TextSetting
+            name="max_new_tokens"
+            value={String(settings.max_new_tokens)}
+            label="Longest answer"
+            unit="tokens"
+            type="number"
+          />
+          <TextSetting
+            name="seed"
+            value={String(settings.seed ?? "")}
+            label="Seed"
+            help="The same for both sides. Empty: a new one for each prompt."
+            placeholder="new each time"
+          />
+          <TextSetting
+            name="stop"
+            value={settings.stop.join("\n")}
+            label="Stop at"
+            help="Strings that end an answer, one a line."
+            rows={1}
+          />
         </div>
         <Toggle
           label={canCompare ? "Let the base answer as well" : "Let the base answer as well (once something is trained)"}
           checked={settings.compare}
-          onChange={(compare) => change({ compare })}
+          onChange={(compare) => send("settings", { values: { compare } })}
         />
       </div>
     </Fold>
   );
+}
+
+interface TextProps {
+  name: keyof Settings;
+  value: string;
+  label: string;
+  help?: ComponentChildren;
+  unit?: string;
+  placeholder?: string;
+  /** Given for several lines. */
+  rows?: number;
+  type?: "number";
+}
+
+function TextSetting({ name, value, label, help, unit, placeholder, rows, type }: TextProps) {
+  const [send, waiting] = useCommand();
+  const [shown, edit, sent] = useDraft(value, waiting !== null);
+  const shared = {
+    value: shown,
+    placeholder,
+    onInput: (event: { currentTarget: { value: string } }) => edit(event.currentTarget.value),
+    onChange: (event: { currentTarget: { value: string } }) => {
+      sent();
+      send("settings", { values: { [name]: event.currentTarget.value } });
+    },
+  };
+  return (
+    <Field label={label} help={help} unit={unit}>
+      {(ids) => {
+        if (rows !== undefined) {
+          return <textarea {...ids} {...shared} class={`snb-input${rows === 1 ? " chat-stop" : ""}`} rows={rows} />;
+        }
+        if (type === "number") {
+          return <input {...ids} {...shared} class="snb-input" type="number" min={1} />;
+        }
+        return <input {...ids} {...shared} class="snb-input" type="text" inputMode="numeric" />;
+      }}
+    </Field>
+  );
+}
+
+interface SliderProps {
+  name: keyof Settings;
+  label: string;
+  value: number;
+  min: number;
+  max: number;
+  format: (value: number) => string;
+}
+
+function SliderSetting({ name, value, ...rest }: SliderProps) {
+  const [send, waiting] = useCommand();
+  const [shown, edit, sent] = useDraft(value, waiting !== null);
+  const change = (next: number) => {
+    edit(next);
+    sent();
+    send("settings", { values: { [name]: next } });
+  };
+  return <Slider {...rest} value={shown} step={0.05} onInput={change} />;
 }

@@ -23,6 +23,8 @@ test.each([
   [duration, 7389, "2:03:09"],
   [duration, null, "--"],
   [gigabytes, 0.5, "500 MB"],
+  [gigabytes, 0.0002, "under 1 MB"],
+  [gigabytes, 0, "0 MB"],
   [gigabytes, 1.43, "1.43 GB"],
   [percent, 0.999, "99%"],
   [percent, 1, "100%"],

@@ -54,6 +54,9 @@ export function gigabytes(value: Maybe): string {
   if (!there(value)) {
     return MISSING;
   }
+  if (value > 0 && value < 5e-4) {
+    return "under 1 MB";
+  }
   return value < 1 ? `${Math.round(value * 1000)} MB` : `${value.toFixed(2)} GB`;
 }
 

@@ -53,6 +53,43 @@ test("traits go both ways, commands wait for their acknowledgement, errors show"
   expect([el.childElementCount, model.listening]).toEqual([0, 0]);
 });
 
+function TwoSenders() {
+  const [sendA, waitingA] = useCommand();
+  const [sendB, waitingB] = useCommand();
+  return (
+    <p>
+      <button type="button" onClick={() => sendA("a")}>
+        {waitingA ?? "idle"}
+      </button>
+      <button type="button" onClick={() => sendB("b")}>
+        {waitingB ?? "idle"}
+      </button>
+    </p>
+  );
+}
+
+test("each part waits for its own command, and for good: a later answer to another part does not reopen it", () => {
+  const model = new FakeModel({});
+  const [el, stop] = show(definePanel(TwoSenders, { label: "Two" }), model);
+  const buttons = [...el.querySelectorAll("button")];
+  const texts = () => buttons.map((button) => button.textContent);
+  act(() => buttons[0]?.click());
+  act(() => buttons[1]?.click());
+  expect(texts()).toEqual(["a", "b"]);
+  const [first, second] = model.commands;
+  act(() => model.receive({ ack: first?.id }));
+  expect(texts()).toEqual(["idle", "b"]);
+  act(() => model.receive({ ack: second?.id }));
+  expect(texts()).toEqual(["idle", "idle"]);
+  // The kernel handles commands in order: of two answers in one message only the later one is seen.
+  act(() => buttons[0]?.click());
+  act(() => buttons[1]?.click());
+  act(() => model.receive({ ack: model.commands.at(-1)?.id }));
+  expect(texts()).toEqual(["idle", "idle"]);
+  act(stop);
+  expect(model.listening).toBe(0);
+});
+
 test("two quick commands both stand in the outbox, which stays short", () => {
   const model = new FakeModel({});
   for (let i = 0; i < 40; i += 1) {

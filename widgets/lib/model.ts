@@ -81,20 +81,38 @@ export function sendCommand(model: Model, kind: string, options: Record<string, 
   return id;
 }
 
-/** `[send, waiting]`: `waiting` is the kind of the last command that the kernel has not handled yet, or null. */
+/** Whether the kernel has handled a command. It handles them in order, so a later one's acknowledgement counts too. */
+function isHandled(model: Model, id: string): boolean {
+  const order = ((model.get("commands") as Command[] | undefined) ?? []).map((command) => command.id);
+  const at = order.indexOf(id);
+  const handled = order.indexOf(model.get("ack") as string);
+  // One that is not in the outbox any more was sent long ago.
+  return at < 0 || handled >= at;
+}
+
+/** `[send, waiting]`: `waiting` is the kind of this hook's last command while the kernel has not handled it, or null. */
 export function useCommand(): [(kind: string, options?: Record<string, unknown>) => string, string | null] {
   const { model } = usePanel();
-  const ack = useTraitValue<string>("ack");
-  const [last, setLast] = useState<{ id: string; kind: string } | null>(null);
+  const [open, setOpen] = useState<{ id: string; kind: string } | null>(null);
+  useEffect(() => {
+    if (open === null) {
+      return;
+    }
+    // Remembered here: the trait holds only the newest acknowledgement, which may be of another part's command.
+    const check = () => isHandled(model, open.id) && setOpen(null);
+    model.on("change:ack", check);
+    check();
+    return () => model.off("change:ack", check);
+  }, [model, open]);
   const send = useCallback(
     (kind: string, options?: Record<string, unknown>) => {
       const id = sendCommand(model, kind, options);
-      setLast({ id, kind });
+      setOpen({ id, kind });
       return id;
     },
     [model],
   );
-  return [send, last !== null && last.id !== ack ? last.kind : null];
+  return [send, open?.kind ?? null];
 }
 
 /** The error of the last command, or null. */

@@ -3,27 +3,37 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { Chart } from "../lib/chart";
 import { Fold, rove, Segmented, Slider } from "../lib/controls";
 import { count, MISSING } from "../lib/format";
+import { useId } from "../lib/use-id";
 import { type Curves, smooth } from "./curves";
-import { figureOf, sparkline } from "./figure";
-import { METRICS, type Metric, metricOf } from "./metrics";
-import { isActive, type Status } from "./types";
+import { figureOf, fitsLog, type Scale, sparkline } from "./figure";
+import { evaluationOf, headlineOf, type Metric, metricsOf } from "./metrics";
+import { type ChartInfo, isActive, type Status } from "./types";
 import { bestText } from "./words";
 
 const SPARK = { width: 96, height: 22 };
 const TABLE_ROWS = 50;
 
-export function Charts({ curves, status }: { curves: Curves; status: Status }) {
+interface ChartsProps {
+  curves: Curves;
+  status: Status;
+  /** What the method is watched by, beside what every run has. */
+  extra: ChartInfo[];
+}
+
+export function Charts({ curves, status, extra }: ChartsProps) {
   const version = useCurveVersion(curves);
   const [selected, setSelected] = useState("loss");
-  const [scale, setScale] = useState<"linear" | "log">("linear");
+  const [scale, setScale] = useState<Scale>("linear");
   const [smoothing, setSmoothing] = useState(0.6);
-  const metric = metricOf(selected);
+  const body = useId();
+  const metrics = metricsOf(extra);
+  const metric = metrics.find((one) => one.id === selected) ?? (metrics[0] as Metric);
   const view = { metric, scale, smoothing };
-  const empty = curves.points(metric.id).length === 0;
+  const empty = curves.points(headlineOf(metric)).length === 0;
   return (
     <div class="run-charts">
-      <Tiles curves={curves} status={status} selected={metric} onSelect={setSelected} />
-      <div class="run-chart" role="tabpanel" aria-label={metric.title}>
+      <Tiles curves={curves} status={status} metrics={metrics} selected={metric} body={body} onSelect={setSelected} />
+      <div class="run-chart" role="tabpanel" id={body} aria-label={metric.title}>
         <div class="snb-row run-chartbar">
           <h3>{metric.title}</h3>
           {metric.id === "loss" && <span class="snb-muted">{bestText(status)}</span>}
@@ -39,15 +49,17 @@ export function Charts({ curves, status }: { curves: Curves; status: Status }) {
                 onInput={setSmoothing}
               />
             )}
-            <Segmented
-              label="Scale"
-              value={scale}
-              options={[
-                ["linear", "Linear"],
-                ["log", "Log"],
-              ]}
-              onChange={setScale}
-            />
+            {fitsLog(curves, metric) && (
+              <Segmented
+                label="Scale"
+                value={scale}
+                options={[
+                  ["linear", "Linear"],
+                  ["log", "Log"],
+                ]}
+                onChange={setScale}
+              />
+            )}
           </span>
         </div>
         {empty ? (
@@ -80,36 +92,40 @@ function useCurveVersion(curves: Curves): number {
 interface TilesProps {
   curves: Curves;
   status: Status;
+  metrics: readonly Metric[];
   selected: Metric;
+  /** Id of what the tiles switch. */
+  body: string;
   onSelect: (id: string) => void;
 }
 
-function Tiles({ curves, status, selected, onSelect }: TilesProps) {
+function Tiles({ curves, status, metrics, selected, body, onSelect }: TilesProps) {
   const row = useRef<HTMLDivElement>(null);
   return (
     <div
-      class="run-tiles"
+      class={`run-tiles${metrics.length > 5 ? " run-tiles--many" : ""}${metrics.length % 2 ? " is-odd" : ""}`}
       role="tablist"
       aria-label="Metrics"
       ref={row}
-      onKeyDown={(event) => rove(event, METRICS, selected.id, row.current, onSelect)}
+      onKeyDown={(event) => rove(event, metrics, selected.id, row.current, onSelect)}
     >
-      {METRICS.map((metric) => (
+      {metrics.map((metric) => (
         <button
           key={metric.id}
           type="button"
           role="tab"
           class={`run-tile${metric.id === "loss" ? " run-tile--big" : ""}`}
           aria-selected={metric === selected}
+          aria-controls={body}
           tabIndex={metric === selected ? 0 : -1}
           onClick={() => onSelect(metric.id)}
         >
           <span class="run-tile-title">{metric.title}</span>
-          <span class="run-tile-value">{metric.format(status.last[metric.id])}</span>
+          <span class="run-tile-value">{metric.format(status.last[headlineOf(metric)])}</span>
           <svg viewBox={`0 0 ${SPARK.width} ${SPARK.height}`} preserveAspectRatio="none" aria-hidden="true">
             <polyline
               points={sparkline(
-                curves.points(metric.id).map(([, value]) => value),
+                curves.points(headlineOf(metric)).map(([, value]) => value),
                 SPARK.width,
                 SPARK.height,
               )}
@@ -131,13 +147,20 @@ function Points({ curves, metric, smoothing }: { curves: Curves; metric: Metric;
 }
 
 function PointTable({ curves, metric, smoothing }: { curves: Curves; metric: Metric; smoothing: number }) {
-  const points = curves.points(metric.id);
+  const points = curves.points(headlineOf(metric));
+  const others = metric.curves.slice(1).map(([name, words]) => ({ words, values: new Map(curves.points(name)) }));
   const averaged = smooth(
     points.map(([, value]) => value),
     smoothing,
   );
-  const evals = new Map(metric.id === "loss" ? curves.points("eval_loss") : []);
+  const evals = new Map(curves.points(evaluationOf(metric)));
   const rows = points.map(([step, value], i) => ({ step, value, averaged: averaged[i] })).slice(-TABLE_ROWS);
+  const columns = [
+    metric.title,
+    ...others.map((other) => capital(other.words)),
+    ...(smoothing > 0 ? ["Smoothed"] : []),
+    ...(evals.size > 0 ? ["Evaluation"] : []),
+  ];
   return (
     <>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling block must be reachable by keyboard */}
@@ -146,22 +169,11 @@ function PointTable({ curves, metric, smoothing }: { curves: Curves; metric: Met
           <caption class="snb-hidden">{metric.title} by step, newest first</caption>
           <thead>
             <tr>
-              <th scope="col" class="is-number">
-                Step
-              </th>
-              <th scope="col" class="is-number">
-                {metric.title}
-              </th>
-              {smoothing > 0 && (
-                <th scope="col" class="is-number">
-                  Smoothed
+              {["Step", ...columns].map((title) => (
+                <th scope="col" class="is-number" key={title}>
+                  {title}
                 </th>
-              )}
-              {evals.size > 0 && (
-                <th scope="col" class="is-number">
-                  Evaluation
-                </th>
-              )}
+              ))}
             </tr>
           </thead>
           <tbody>
@@ -171,6 +183,11 @@ function PointTable({ curves, metric, smoothing }: { curves: Curves; metric: Met
                   {count(row.step)}
                 </th>
                 <td class="is-number">{metric.format(row.value)}</td>
+                {others.map((other) => (
+                  <td class="is-number" key={other.words}>
+                    {metric.format(other.values.get(row.step))}
+                  </td>
+                ))}
                 {smoothing > 0 && <td class="is-number">{metric.format(row.averaged)}</td>}
                 {evals.size > 0 && (
                   <td class="is-number">{evals.has(row.step) ? metric.format(evals.get(row.step)) : MISSING}</td>
@@ -188,3 +205,5 @@ function PointTable({ curves, metric, smoothing }: { curves: Curves; metric: Met
     </>
   );
 }
+
+const capital = (words: string) => words.charAt(0).toUpperCase() + words.slice(1);

@@ -10,11 +10,14 @@ function area(...outputs: string[]): HTMLElement[] {
   return [...document.querySelectorAll<HTMLElement>(".jp-OutputArea-child")].slice(1);
 }
 
+const told = vi.fn();
+
 const covered = (output: HTMLElement | undefined) => output?.classList.contains("snb-covered");
 const panel = () => document.getElementById("panel") as HTMLElement;
 
 afterEach(() => {
   document.body.innerHTML = "";
+  told.mockClear();
 });
 
 test.each([
@@ -25,15 +28,16 @@ test.each([
   ["printed text", "<pre>x</pre>", false],
 ])("%s below the panel", (_, html, expected) => {
   const [output] = area(html);
-  const undo = coverSnapshot(panel(), "a1");
+  const undo = coverSnapshot(panel(), "a1", told);
   expect(covered(output)).toBe(expected);
+  expect(told.mock.lastCall?.[0].includes("ShadowNB run a1")).toBe(expected);
   undo();
   expect(covered(output)).toBe(false);
 });
 
 test("a snapshot that is replaced is covered again", async () => {
   const [output] = area("<pre>ShadowNB run a1: queued</pre>");
-  const undo = coverSnapshot(panel(), "a1");
+  const undo = coverSnapshot(panel(), "a1", told);
   const next = document.createElement("div");
   next.className = "jp-OutputArea-child";
   next.innerHTML = `<img src="${png("ShadowNB run a1")}">`;
@@ -44,5 +48,5 @@ test("a snapshot that is replaced is covered again", async () => {
 
 test("outside of JupyterLab nothing happens", () => {
   document.body.innerHTML = '<p id="panel"></p><img>';
-  coverSnapshot(panel(), "a1")();
+  coverSnapshot(panel(), "a1", told)();
 });

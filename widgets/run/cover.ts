@@ -1,24 +1,29 @@
 /**
  * While the live panel is there, its static snapshot (the output below it, kept for the day the kernel is gone) is
- * hidden. The snapshot is recognised by its marker: in the PNG's description, or at the start of its text.
+ * hidden. The snapshot is recognised by its caption: in the PNG's description, or at the start of its text.
  */
 const COVERED = "snb-covered";
-const MARKER_REACH = 2048; // base64 characters from the start of the picture that hold its description
+const CAPTION_REACH = 2048; // base64 characters from the start of the picture that hold its description
 
-function isSnapshot(output: Element | null | undefined, marker: string): output is HTMLElement {
+/** What an output says about itself, as far as a caption would reach. */
+function captionOf(output: Element | null | undefined): string {
   if (!(output instanceof HTMLElement) || output.querySelector(".jupyter-widgets") !== null) {
-    return false;
+    return "";
   }
   const source = output.querySelector("img")?.src ?? "";
   const [head, data] = source.split("base64,");
   if (head?.startsWith("data:image/png") && data) {
-    return atob(data.slice(0, MARKER_REACH)).includes(marker);
+    return atob(data.slice(0, CAPTION_REACH));
   }
-  return output.querySelector("pre")?.textContent?.trimStart().startsWith(marker) ?? false;
+  return output.querySelector("pre")?.textContent?.trimStart().split("\n")[0] ?? "";
 }
 
-/** Hide the snapshot in the output that follows `element`'s own, as long as the panel is shown. Returns the undo. */
-export function coverSnapshot(element: HTMLElement, runId: string): () => void {
+/**
+ * Hide the snapshot in the output that follows `element`'s own, as long as the panel is shown. Returns the undo.
+ *
+ * `onSeen` is told what that output says at first and whenever it changes, empty where it is no snapshot of this run.
+ */
+export function coverSnapshot(element: HTMLElement, runId: string, onSeen: (caption: string) => void): () => void {
   const own = element.closest(".jp-OutputArea-child");
   const area = own?.parentElement;
   if (!own || !area) {
@@ -32,9 +37,12 @@ export function coverSnapshot(element: HTMLElement, runId: string): () => void {
   };
   const check = () => {
     const next = own.nextElementSibling;
-    if (isSnapshot(next, marker)) {
-      next.classList.add(COVERED);
+    const caption = captionOf(next);
+    const ours = caption.includes(marker);
+    if (ours) {
+      next?.classList.add(COVERED);
     }
+    onSeen(ours ? caption : "");
   };
   const observer = new MutationObserver(check);
   observer.observe(area, { childList: true, subtree: true });

@@ -3,9 +3,15 @@ import { CodeBlock } from "../lib/copy-code";
 import { number } from "../lib/format";
 import type { Checkpoint, Sample, Warning } from "./types";
 
-export function Samples({ samples }: { samples: Sample[] }) {
+export function Samples({ samples, ended }: { samples: Sample[]; ended: boolean }) {
   if (samples.length === 0) {
-    return <p class="snb-muted">Answers to the sample prompts appear here at each evaluation.</p>;
+    return (
+      <p class="snb-muted">
+        {ended
+          ? "This run recorded no sampled answers: it reached no evaluation, had no evaluation data, or sampling was off."
+          : "Answers to the sample prompts appear here at each evaluation."}
+      </p>
+    );
   }
   const newestFirst = samples.toReversed();
   const prompts = newestFirst[0]?.items.map((item) => item.prompt) ?? [];

@@ -1,60 +1,88 @@
-/** What plotly draws for one metric: raw points, the smoothed line over them, and evaluations on the loss. */
+/** What plotly draws for one metric: raw points, the smoothed line over them, and evaluations. */
 import type { Figure } from "../lib/chart";
 import { PALETTE, type Theme } from "../lib/theme";
 import { type Curves, smooth } from "./curves";
-import type { Metric } from "./metrics";
+import { evaluationOf, type Metric } from "./metrics";
+
+export type Scale = "linear" | "log";
 
 export interface View {
   metric: Metric;
   smoothing: number;
-  scale: "linear" | "log";
+  scale: Scale;
+}
+
+// The lines of a chart differ in dash as well, so that colour never stands alone.
+const DASHES = ["solid", "dash", "dot"] as const;
+
+/** Whether a logarithmic axis can show all of a metric; rewards may be below zero. */
+export function fitsLog(curves: Curves, metric: Metric): boolean {
+  return !metric.share && metric.curves.every(([name]) => curves.points(name).every(([, value]) => !(value <= 0)));
 }
 
 export function figureOf(curves: Curves, view: View, theme: Theme): Figure {
   const colors = PALETTE[theme];
   const { metric } = view;
-  const points = curves.points(metric.id);
-  const x = points.map(([step]) => step);
-  const y = points.map(([, value]) => value);
+  const palette = [colors.accent, colors.good, colors.second];
+  const several = metric.curves.length > 1;
+  const scale = fitsLog(curves, metric) ? view.scale : "linear";
   const smoothing = metric.smooth ? view.smoothing : 0;
-  const evals = metric.id === "loss" ? curves.points("eval_loss") : [];
-  const few = points.length < 3;
   const hover = `%{y:${metric.tickFormat || ".4~g"}}<extra>%{fullData.name}</extra>`;
-  const raw = {
-    type: "scatter",
-    name: smoothing > 0 ? "raw" : metric.title.toLowerCase(),
-    x,
-    y,
-    mode: few ? "lines+markers" : "lines",
-    opacity: smoothing > 0 ? 0.45 : 1,
-    line: { color: colors.accent, width: smoothing > 0 ? 1 : 2 },
-    hovertemplate: hover,
-  };
-  const averaged = {
-    type: "scatter",
-    name: "smoothed",
-    x,
-    y: smooth(y, smoothing),
-    mode: "lines",
-    line: { color: colors.accent, width: 2.5 },
-    hovertemplate: hover,
-  };
-  const evaluated = {
-    type: "scatter",
-    name: "evaluation",
-    x: evals.map(([step]) => step),
-    y: evals.map(([, value]) => value),
-    mode: "lines+markers",
-    line: { color: colors.second, width: 1.5, dash: "dot" },
-    marker: { color: colors.second, size: 8, symbol: "diamond" },
-    hovertemplate: hover,
-  };
-  const data = [raw, ...(smoothing > 0 ? [averaged] : []), ...(evals.length > 0 ? [evaluated] : [])];
+  const data: object[] = [];
+  let last = 0;
+  metric.curves.forEach(([name, words], at) => {
+    const points = curves.points(name);
+    const x = points.map(([step]) => step);
+    const y = points.map(([, value]) => value);
+    const color = palette[at % palette.length];
+    const dash = DASHES[at % DASHES.length];
+    last = Math.max(last, x.at(-1) ?? 0);
+    const line = { color, dash: several ? dash : "solid" };
+    data.push({
+      type: "scatter",
+      name: smoothing > 0 ? "raw" : words,
+      x,
+      y,
+      mode: points.length < 3 ? "lines+markers" : "lines",
+      opacity: smoothing > 0 ? (several ? 0.25 : 0.45) : 1,
+      line: { ...line, width: smoothing > 0 ? 1 : 2 },
+      hovertemplate: hover,
+      // Three raw lines would only repeat the legend and crowd the hover text.
+      ...(several && smoothing > 0 ? { showlegend: false, hoverinfo: "skip", hovertemplate: undefined } : {}),
+    });
+    if (smoothing > 0) {
+      const name = several ? words : "smoothed";
+      const y2 = smooth(y, smoothing);
+      data.push({
+        type: "scatter",
+        name,
+        x,
+        y: y2,
+        mode: "lines",
+        line: { ...line, width: 2.5 },
+        hovertemplate: hover,
+      });
+    }
+  });
+  const evals = curves.points(evaluationOf(metric));
+  if (evals.length > 0) {
+    const color = several ? colors.text : colors.second;
+    data.push({
+      type: "scatter",
+      name: several ? `${metric.curves[0]?.[1]}, evaluation` : "evaluation",
+      x: evals.map(([step]) => step),
+      y: evals.map(([, value]) => value),
+      mode: several ? "markers" : "lines+markers",
+      line: { color, width: 1.5, dash: "dot" },
+      marker: { color, size: 8, symbol: "diamond" },
+      hovertemplate: hover,
+    });
+  }
   return {
     data,
     layout: {
       // Keeps a zoom while points come in; a change of metric or scale starts afresh.
-      uirevision: `${metric.id}/${view.scale}`,
+      uirevision: `${metric.id}/${scale}`,
       showlegend: data.length > 1,
       legend: { orientation: "h", x: 1, xanchor: "right", y: 1, yanchor: "bottom", font: { size: 11 } },
       margin: { l: 48, r: 12, t: data.length > 1 ? 26 : 8, b: 34 },
@@ -66,9 +94,15 @@ export function figureOf(curves: Curves, view: View, theme: Theme): Figure {
         spikethickness: 1,
         spikedash: "solid",
         // Steps are whole numbers; a short run would get ticks between them.
-        ...((x.at(-1) ?? 0) < 10 ? { dtick: 1 } : {}),
+        ...(last < 10 ? { dtick: 1 } : {}),
       },
-      yaxis: { type: view.scale, tickformat: metric.tickFormat, nticks: 6, exponentformat: "power" },
+      yaxis: {
+        type: scale,
+        tickformat: metric.tickFormat,
+        nticks: 6,
+        exponentformat: "power",
+        ...(metric.share ? { range: [0, 1.02] } : {}),
+      },
     },
   };
 }

@@ -1,23 +1,28 @@
 /** The Run panel: what a run does now, its curves, and the buttons that steer it. */
 import { useEffect, useRef, useState } from "preact/hooks";
-import { Button, Tabs } from "../lib/controls";
+import { CommandError } from "../lib/command-error";
+import { Tabs } from "../lib/controls";
 import { CodeBlock } from "../lib/copy-code";
 import { ErrorCard } from "../lib/error-card";
-import { type ErrorInfo, useCommand, useError, usePanel, useTraitValue } from "../lib/model";
+import { type ErrorInfo, usePanel, useTraitValue } from "../lib/model";
 import { definePanel } from "../lib/panel";
 import { StatusLine } from "../lib/status-line";
 import { Charts } from "./charts";
 import { coverSnapshot } from "./cover";
 import { Checkpoints, Code, Samples, Warnings } from "./details";
 import { Header } from "./header";
+import { RecordDetails } from "./record";
 import { curvesOf, follow } from "./store";
-import type { About, Checkpoint, Sample, Status, Warning } from "./types";
+import type { Status, Warning } from "./types";
+import { type About, type ChartInfo, type Checkpoint, isActive, type RunRecord, type Sample } from "./types";
 import "./run.css";
 
 function Run() {
   const { model } = usePanel();
   const about = useTraitValue<About>("about");
   const status = useTraitValue<Status>("status");
+  const charts = useTraitValue<ChartInfo[]>("charts");
+  const record = useTraitValue<RunRecord>("record");
   const samples = useTraitValue<Sample[]>("samples");
   const checkpoints = useTraitValue<Checkpoint[]>("checkpoints");
   const warnings = useTraitValue<Warning[]>("warnings");
@@ -25,7 +30,8 @@ function Run() {
   const code = useTraitValue<Record<string, string>>("code");
   const [tab, setTab] = useState("samples");
   const root = useRef<HTMLDivElement>(null);
-  useEffect(() => (root.current === null ? undefined : coverSnapshot(root.current, about.id)), [about.id]);
+  const [kept, setKept] = useState<string | null>(null);
+  useEffect(() => (root.current === null ? undefined : coverSnapshot(root.current, about.id, setKept)), [about.id]);
   const done = status.status === "succeeded" || status.status === "stopped";
   const newest = warnings.at(-1);
   return (
@@ -39,14 +45,19 @@ function Run() {
           from there.
         </p>
       )}
-      <Charts curves={curvesOf(model)} status={status} />
+      <Charts curves={curvesOf(model)} status={status} extra={charts} />
+      <StalePicture kept={kept} ended={!isActive(status.status)} />
       {done && <CodeBlock title="Next: chat with it, save it" code={code.next ?? ""} />}
       <Tabs
         label="Details of the run"
         selected={tab}
         onSelect={setTab}
         tabs={[
-          { id: "samples", title: "Samples", body: () => <Samples samples={samples} /> },
+          {
+            id: "samples",
+            title: "Samples",
+            body: () => <Samples samples={samples} ended={!isActive(status.status)} />,
+          },
           {
             id: "checkpoints",
             title: "Checkpoints",
@@ -54,6 +65,7 @@ function Run() {
             body: () => <Checkpoints checkpoints={checkpoints} />,
           },
           { id: "warnings", title: "Warnings", count: warnings.length, body: () => <Warnings warnings={warnings} /> },
+          { id: "record", title: "Estimate and record", body: () => <RecordDetails record={record} status={status} /> },
           { id: "code", title: "Code", body: () => <Code code={code} /> },
         ]}
       />
@@ -62,22 +74,31 @@ function Run() {
   );
 }
 
-function CommandError() {
-  const error = useError();
-  const [send] = useCommand();
-  if (error === null) {
-    return null;
-  }
-  return (
-    <ErrorCard
-      error={error}
-      actions={
-        <Button small onClick={() => send("dismiss")}>
-          Dismiss
-        </Button>
-      }
-    />
-  );
+const SETTLE_MS = 3000; // in which the last picture of a run arrives
+
+/** Says so when the notebook keeps an old picture: a page that was loaded again gets no updates of older outputs. */
+function StalePicture({ kept, ended }: { kept: string | null; ended: boolean }) {
+  const pictured = useTraitValue<string>("pictured");
+  const code = useTraitValue<Record<string, string>>("code");
+  const stale = ended && kept !== null && pictured !== "" && !kept.includes(pictured);
+  const [shown, setShown] = useState(false);
+  useEffect(() => {
+    setShown(false);
+    if (!stale) {
+      return;
+    }
+    const timer = setTimeout(() => setShown(true), SETTLE_MS);
+    return () => clearTimeout(timer);
+  }, [stale]);
+  return shown ? (
+    <div class="run-note">
+      <p>
+        The picture that is kept in the notebook is of an earlier moment: the page was loaded again while the run went
+        on. This cell keeps the final one:
+      </p>
+      <CodeBlock title="Keep the final picture" code={code.keep ?? ""} />
+    </div>
+  ) : null;
 }
 
 export default definePanel(Run, { label: "Run", setup: follow });

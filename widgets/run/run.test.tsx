@@ -1,5 +1,5 @@
 import { act } from "preact/test-utils";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { FakeModel } from "../lib/testing/fake-model";
 import widget from "./index";
 import type { Status } from "./types";
@@ -45,6 +45,9 @@ beforeEach(() => {
     status,
     snapshot: { full: true, series: {} },
     delta: {},
+    charts: [],
+    record: {},
+    pictured: "",
     samples: [],
     checkpoints: [],
     warnings: [],
@@ -149,6 +152,133 @@ test("failure, refused command and warnings are shown and announced", () => {
   expect(spoken).toContain("Warning: 3 rows were cut.");
   click("Dismiss");
   expect(model.commands.at(-1)?.kind).toBe("dismiss");
+});
+
+const tiles = () => [...el.querySelectorAll<HTMLElement>(".run-tile")].map((tile) => tile.textContent);
+
+test("what a method records beside the loss gets tiles, a chart and columns; a plain run has none", () => {
+  expect(tiles().length).toBe(5);
+  const rewards = { rewards_margin: [1, 1.5], rewards_chosen: [0.5, 1], rewards_rejected: [-0.5, -0.5] };
+  const points = Object.fromEntries(Object.entries(rewards).map(([name, values]) => [name, [0, 0, [1, 2], values]]));
+  act(() =>
+    model.receive({
+      charts: [
+        {
+          id: "rewards",
+          title: "Reward margin",
+          curves: Object.keys(rewards).map((name) => [name, name.slice(8)]),
+          share: false,
+        },
+        {
+          id: "rewards_accuracy",
+          title: "Preference accuracy",
+          curves: [["rewards_accuracy", "accuracy"]],
+          share: true,
+        },
+      ],
+      status: { ...status, last: { loss: 0.6, rewards_margin: 1.5, rewards_accuracy: 0.75 } },
+      delta: { sequence: 1, points: { ...points, eval_rewards_margin: [0, 0, [2], [1.25]] } },
+    }),
+  );
+  expect(tiles().slice(0, 3)).toEqual(["Loss0.6000", "Reward margin1.50", "Preference accuracy75%"]);
+  act(() => el.querySelectorAll<HTMLElement>(".run-tile")[1]?.click());
+  expect(el.querySelector('[role="tabpanel"] h3')?.textContent).toBe("Reward margin");
+  // A logarithm of a negative reward does not exist.
+  expect(el.querySelector(".snb-segmented")).toBeNull();
+  act(() => {
+    const fold = el.querySelector("details") as HTMLDetailsElement;
+    fold.open = true;
+    fold.dispatchEvent(new Event("toggle"));
+  });
+  expect([...el.querySelectorAll(".snb-table thead th")].map((cell) => cell.textContent)).toEqual([
+    "Step",
+    "Reward margin",
+    "Chosen",
+    "Rejected",
+    "Smoothed",
+    "Evaluation",
+  ]);
+  const newest = [...el.querySelectorAll(".snb-table tbody tr:first-child > *")].map((cell) => cell.textContent);
+  expect(newest.slice(0, 4)).toEqual(["2", "1.50", "1", "-0.500"]);
+  expect(newest.at(-1)).toBe("1.25");
+});
+
+test("the record shows the estimate beside what was measured", () => {
+  act(() =>
+    [...el.querySelectorAll<HTMLElement>(".snb-tab")].find((tab) => tab.textContent?.includes("record"))?.click(),
+  );
+  expect(el.textContent).toContain("Shown once the run has prepared");
+  act(() =>
+    model.receive({
+      record: {
+        estimate: { lines: [["weights", 0.5]], low_gb: 0.9, expected_gb: 1, high_gb: 1.1, seconds: 65 },
+        trainable: 123456,
+        decisions: { packing: ["pieces", "row by row"], gradient_checkpointing: [false, "it fits"] },
+        had: { optimizer: "torch.AdamW", fused_kernels: [], trained_dtypes: ["float32"] },
+      },
+      status: { ...status, status: "succeeded", step: 60, elapsed: 70, last: { peak_memory_gb: 1.25 } },
+    }),
+  );
+  const rows = [...el.querySelectorAll(".run-record tbody tr")].map((row) =>
+    [...row.children].map((cell) => cell.textContent),
+  );
+  expect(rows).toEqual([
+    ["weights", "500 MB", ""],
+    ["peak memory", "1.00 GB", "1.25 GB (+25%)"],
+    ["training time", "1:05", "1:10"],
+  ]);
+  expect(el.querySelector(".run-decisions")?.textContent).toContain("123,456");
+  const told = el.querySelector(".run-decisions")?.textContent;
+  expect(told).toContain("pieces row by row");
+  expect(told).toContain("gradient checkpointingno it fits");
+  expect(told).toContain("optimizer: torch.AdamW; fused kernels: none; trained dtypes: float32");
+});
+
+test("a run that ended without samples does not promise any", () => {
+  expect(el.textContent).toContain("appear here at each evaluation");
+  act(() => model.receive({ status: { ...status, status: "succeeded" } }));
+  expect(el.textContent).not.toContain("appear here");
+  expect(el.textContent).toContain("recorded no sampled answers");
+});
+
+test("an ended run says when the notebook keeps an older picture of it, and stops once that is replaced", () => {
+  vi.useFakeTimers();
+  const child = document.createElement("div");
+  child.className = "jp-OutputArea-child";
+  const picture = document.createElement("div");
+  picture.className = "jp-OutputArea-child";
+  const area = document.createElement("div");
+  area.append(child, picture);
+  document.body.append(area);
+  const show = (caption: string) => {
+    picture.innerHTML = `<pre>ShadowNB run run-1: ${caption}</pre>`;
+  };
+  show("running, step 2 of 60");
+  const view = new FakeModel({
+    ...model.state,
+    panel_id: "kept",
+    pictured: "ShadowNB run run-1: running, step 2 of 60",
+  });
+  let stop = () => {};
+  act(() => {
+    stop = render({ model: view, el: child });
+  });
+  const wait = () =>
+    act(() => {
+      vi.advanceTimersByTime(5000);
+    });
+  wait();
+  expect(child.textContent).not.toContain("earlier moment");
+  const ended = { status: { ...status, status: "succeeded" }, pictured: "ShadowNB run run-1: finished, step 60 of 60" };
+  act(() => view.receive(ended));
+  wait();
+  expect(child.textContent).toContain("earlier moment");
+  act(() => view.receive({ pictured: "ShadowNB run run-1: running, step 2 of 60" }));
+  wait();
+  expect(child.textContent).not.toContain("earlier moment");
+  act(stop);
+  area.remove();
+  vi.useRealTimers();
 });
 
 test("a page that missed the snapshot asks for it", () => {

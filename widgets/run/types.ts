@@ -19,11 +19,34 @@ export interface Status {
   elapsed: number;
   eta: number | null;
   stopping: boolean;
-  last: Partial<Record<MetricName | "tokens", number>>;
+  last: Record<string, number | undefined>;
   best: { step: number; eval_loss: number } | null;
 }
 
-export type MetricName = "loss" | "learning_rate" | "grad_norm" | "tokens_per_s" | "peak_memory_gb";
+/** A chart of what the run's method records beside the common metrics. */
+export interface ChartInfo {
+  id: string;
+  title: string;
+  curves: [name: string, words: string][];
+  share: boolean;
+}
+
+/** What the run was estimated to need, and what it really ran with; empty before the run has said. */
+export interface RunRecord {
+  estimate?: {
+    lines?: [label: string, gb: number][];
+    low_gb?: number;
+    expected_gb?: number;
+    high_gb?: number;
+    seconds?: number | null;
+  };
+  trainable?: number | null;
+  /** What was decided before the first step, and why. */
+  decisions?: Record<string, [value: unknown, reason: string]>;
+  /** What the trainer truly had, read from its objects. */
+  had?: Record<string, unknown>;
+  versions?: Record<string, string>;
+}
 
 export interface About {
   id: string;

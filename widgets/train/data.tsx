@@ -3,6 +3,7 @@ import { Button, Chip, Fold, Segmented } from "../lib/controls";
 import { ErrorCard } from "../lib/error-card";
 import { count } from "../lib/format";
 import { useCommand, useTraitValue } from "../lib/model";
+import { useDraft } from "../lib/use-draft";
 import { Inspector } from "./inspector";
 import { FormPart, Picker } from "./picker";
 import { TextChoice } from "./text-choice";
@@ -121,19 +122,7 @@ function Evaluation({ choices }: { choices: NonNullable<Choices["data"]> }) {
       <div class="snb-row">
         <span class="train-label">Evaluate on</span>
         <Segmented label="Evaluate on" value={state.kind} options={KINDS} onChange={(kind) => choose(kind)} />
-        {state.kind === "share" && (
-          <label class="snb-row">
-            <input
-              class="snb-input train-short"
-              type="number"
-              min={1}
-              max={50}
-              value={Math.round((state.share ?? 0.1) * 100)}
-              onChange={(event) => choose("share", { share: Number(event.currentTarget.value) / 100 })}
-            />
-            % of the rows
-          </label>
-        )}
+        {state.kind === "share" && <Share value={Math.round((state.share ?? 0.1) * 100)} />}
       </div>
       {state.kind === "data" && (
         <Picker
@@ -147,5 +136,27 @@ function Evaluation({ choices }: { choices: NonNullable<Choices["data"]> }) {
       )}
       {state.error && <ErrorCard error={state.error} />}
     </div>
+  );
+}
+
+function Share({ value }: { value: number }) {
+  const [send, waiting] = useCommand();
+  const [shown, edit, sent] = useDraft(String(value), waiting !== null);
+  return (
+    <label class="snb-row">
+      <input
+        class="snb-input train-short"
+        type="number"
+        min={1}
+        max={50}
+        value={shown}
+        onInput={(event) => edit(event.currentTarget.value)}
+        onChange={(event) => {
+          sent();
+          send("choose_eval", { how: "share", share: Number(event.currentTarget.value) / 100 });
+        }}
+      />
+      % of the rows
+    </label>
   );
 }

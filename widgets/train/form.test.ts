@@ -49,7 +49,8 @@ it.each([
   [field({ default: 5e-5 }), {}, "5e-5"],
   [field({ default: [] }), {}, "none"],
   [field({ name: "learning_rate", default: null }), { learning_rate: "0.0005" }, "0.0005"],
-])("placeholder %#", (one, resolved, text) => expect(placeholder(one, resolved as Record<string, string>)).toBe(text));
+  [field({ name: "packing", kind: "bool", default: false }), { packing: true }, "true"],
+])("placeholder %#", (one, resolved, text) => expect(placeholder(one, resolved as Record<string, unknown>)).toBe(text));
 
 it.each([
   [field({ minimum: 1, maximum: 1024 }), "1 to 1024"],

@@ -46,10 +46,14 @@ export function groups(
 export const isEmpty = (value: Value | undefined): boolean =>
   value === undefined || value === null || (typeof value === "string" && value.trim() === "");
 
-/** What an empty field means, as its placeholder: the default, or what the method makes of it. */
-export function placeholder(field: Field, resolved: Record<string, string>): string {
-  if (field.name in resolved) return resolved[field.name] as string;
-  const value = field.default;
+/** What an empty field means: what the method makes of it, else its default. */
+export function defaultOf(field: Field, resolved: Record<string, unknown>): unknown {
+  return field.name in resolved ? resolved[field.name] : field.default;
+}
+
+/** What an empty field means, as its placeholder. */
+export function placeholder(field: Field, resolved: Record<string, unknown>): string {
+  const value = defaultOf(field, resolved);
   if (value === null || value === undefined) return "automatic";
   if (Array.isArray(value)) return value.length > 0 ? value.join(", ") : "none";
   if (typeof value === "number") return number(value);

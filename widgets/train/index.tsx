@@ -1,8 +1,9 @@
 /** The Train panel: data, model, method, options; what will run and what it costs; one button that starts it. */
 import { useRef, useState } from "preact/hooks";
+import { AsCode } from "../lib/as-code";
+import { CommandError } from "../lib/command-error";
 import { Button } from "../lib/controls";
-import { ErrorCard } from "../lib/error-card";
-import { useCommand, useError, useTraitValue } from "../lib/model";
+import { useCommand, useTraitValue } from "../lib/model";
 import { definePanel } from "../lib/panel";
 import { StatusLine } from "../lib/status-line";
 import { DataPart } from "./data";
@@ -11,14 +12,18 @@ import { MethodPart } from "./method";
 import { ModelPart } from "./model";
 import { type Form, OptionsPart } from "./options";
 import { type StartState, startState } from "./start";
-import { AsCode, Cost, Plan } from "./summary";
+import { Cost, Plan } from "./summary";
 import type { DataState, Estimate, Method, ModelState, RunStateInfo } from "./types";
 import "./train.css";
+
+const CODE = [
+  ["python", "Python"],
+  ["magic", "%%shadow"],
+] as const;
 
 function Train() {
   const [send] = useCommand();
   const [pending, setPending] = useState(false);
-  const error = useError();
   const root = useRef<HTMLDivElement>(null);
   const start = useStart(pending);
   const run = useTraitValue<RunStateInfo>("run_state");
@@ -47,23 +52,14 @@ function Train() {
         <Plan />
         <div class="train-go">
           <Cost />
-          {error && (
-            <ErrorCard
-              error={error}
-              actions={
-                <Button small onClick={() => send("dismiss")}>
-                  Dismiss
-                </Button>
-              }
-            />
-          )}
+          <CommandError />
           <Button kind={start.ready || start.goTo ? "primary" : "plain"} aria-disabled={start.busy} onClick={press}>
             {start.label}
           </Button>
           <StatusLine>{runLine(run)}</StatusLine>
         </div>
       </div>
-      <AsCode />
+      <AsCode title="does the same in a cell" kinds={CODE} missing="Choose data and a model first." />
     </div>
   );
 }

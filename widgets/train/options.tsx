@@ -2,14 +2,14 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Button, Fold, Field as Labelled, Toggle } from "../lib/controls";
 import { useTraitValue } from "../lib/model";
-import { type Field, groups, isEmpty, placeholder, range, type Value, type Values } from "./form";
+import { defaultOf, type Field, groups, isEmpty, placeholder, range, type Value, type Values } from "./form";
 import { FormPart } from "./picker";
 
 export interface Form {
   values?: Values;
   problems?: Record<string, string>;
   unsupported?: Record<string, string>;
-  resolved?: Record<string, string>;
+  resolved?: Record<string, unknown>;
   changed_advanced?: number;
 }
 
@@ -71,7 +71,7 @@ export function OptionsPart({ onChange, onReset, onPending }: OptionsProps) {
       key={field.name}
       field={field}
       value={values[field.name] ?? null}
-      hint={placeholder(field, form.resolved ?? {})}
+      resolved={form.resolved ?? {}}
       problem={form.problems?.[field.name] ?? ""}
       onEdit={(value) => edit(field.name, value)}
       onLeave={flush}
@@ -107,13 +107,16 @@ export function OptionsPart({ onChange, onReset, onPending }: OptionsProps) {
 interface ControlProps {
   field: Field;
   value: Value;
-  hint: string;
+  /** What an empty field means for this method, where that is more than the field's default. */
+  resolved: Record<string, unknown>;
   problem: string;
   onEdit: (value: Value) => void;
   onLeave: () => void;
 }
 
-function Control({ field, value, hint, problem, onEdit, onLeave }: ControlProps) {
+function Control({ field, value, resolved, problem, onEdit, onLeave }: ControlProps) {
+  const hint = placeholder(field, resolved);
+  const unset = defaultOf(field, resolved);
   const limits = range(field);
   // The name and the range are one hover away, and read out with the help.
   const more = `${field.name}${limits && `: ${limits}`}`;
@@ -127,8 +130,8 @@ function Control({ field, value, hint, problem, onEdit, onLeave }: ControlProps)
       <div class="snb-field" title={more}>
         <Toggle
           label={field.title}
-          checked={value === null ? Boolean(field.default) : Boolean(value)}
-          onChange={(on) => onEdit(on === field.default ? null : on)}
+          checked={value === null ? Boolean(unset) : Boolean(value)}
+          onChange={(on) => onEdit(on === unset ? null : on)}
         />
         <p class="snb-field-help">{help}</p>
       </div>
@@ -140,7 +143,7 @@ function Control({ field, value, hint, problem, onEdit, onLeave }: ControlProps)
     <Labelled label={field.title} unit={field.unit} help={help} error={problem && `${field.title} ${problem}.`}>
       {(ids) => {
         if (field.kind === "choice" || field.kind === "bool") {
-          const options = field.kind === "bool" ? ["true", "false"] : field.choices.filter((c) => c !== field.default);
+          const options = field.kind === "bool" ? ["true", "false"] : field.choices.filter((c) => c !== unset);
           return (
             <select
               {...ids}

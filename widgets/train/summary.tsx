@@ -1,7 +1,5 @@
-/** What will really run, what it is estimated to cost, and the same as code. */
-import { useState } from "preact/hooks";
-import { Chip, Fold, Segmented } from "../lib/controls";
-import { CodeBlock } from "../lib/copy-code";
+/** What will really run, and what it is estimated to cost. */
+import { Chip, Fold } from "../lib/controls";
 import { ErrorCard } from "../lib/error-card";
 import { gigabytes } from "../lib/format";
 import { useTraitValue } from "../lib/model";
@@ -71,30 +69,5 @@ export function Cost() {
         </>
       )}
     </section>
-  );
-}
-
-const FORMS = [
-  ["python", "Python"],
-  ["magic", "%%shadow"],
-] as const;
-
-export function AsCode() {
-  const code = useTraitValue<Record<string, string>>("code");
-  const [form, setForm] = useState<"python" | "magic">("python");
-  const text = code[form];
-  return (
-    <Fold summary="Copy as code">
-      {text ? (
-        <div class="snb-stack">
-          <div class="snb-row">
-            <Segmented label="Kind of code" value={form} options={FORMS} onChange={setForm} />
-          </div>
-          <CodeBlock title="does the same in a cell" code={text} />
-        </div>
-      ) : (
-        <p class="snb-muted">Choose data and a model first.</p>
-      )}
-    </Fold>
   );
 }

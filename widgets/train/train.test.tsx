@@ -25,6 +25,19 @@ const field = (name: string, title: string, more: object = {}) => ({
 
 const form = { values: {}, problems: {}, unsupported: {}, resolved: { learning_rate: "0.0005" }, changed_advanced: 0 };
 
+const method = (name: string, title: string, more: object = {}) => ({
+  name,
+  title,
+  group: "Adapters",
+  hint: "Small.",
+  data: "chats",
+  rate: "0.0005",
+  rate_source: "ten times full tuning",
+  share: null,
+  blocked: null,
+  ...more,
+});
+
 const state = {
   choices: { data: [{ id: "var:rows", title: "rows", group: "Notebook variables" }], models: [] },
   data_state: { stage: "ready", choice: "var:rows", format: "chat", rows: 3, valid: 3, bad: [], preview: [] },
@@ -32,17 +45,10 @@ const state = {
   model_state: { stage: "ready", choice: "given", name: "tiny", dtype: "float32", device: "cpu" },
   method: "lora",
   methods: [
-    { name: "lora", title: "LoRA", group: "Adapters", hint: "Small.", data: "chats", share: "", blocked: null },
-    {
-      name: "qlora",
-      title: "QLoRA",
-      group: "Adapters",
-      hint: "4 bits.",
-      data: "chats",
-      share: "",
-      blocked: "needs 4 bits",
-    },
+    method("lora", "LoRA", { share: { count: 886000, share: 0.0066 } }),
+    method("qlora", "QLoRA", { blocked: "needs 4 bits" }),
   ],
+  memory: { lora: { expected_gb: 1.9, fits: true } },
   hardware: { devices: [], recommended: "cpu" },
   fields: [field("learning_rate", "Learning rate"), field("seed", "Seed", { advanced: true })],
   form,
@@ -126,6 +132,52 @@ test("a method that can't be used is disabled and says why", () => {
   const radio = el.querySelector<HTMLInputElement>('input[value="qlora"]');
   const reason = document.getElementById(radio?.getAttribute("aria-describedby") ?? "");
   expect([radio?.disabled, reason?.textContent?.includes("needs 4 bits")]).toEqual([true, true]);
+});
+
+test("a method's card, its details and the comparison say what it needs and costs", () => {
+  const radio = el.querySelector<HTMLInputElement>('input[value="lora"]');
+  const told = document.getElementById(radio?.getAttribute("aria-describedby") ?? "")?.textContent;
+  expect(told).toBe("Small.For chats; 0.66% of the weights (0.9 M), about 1.90 GB");
+  const rows = () => [...el.querySelectorAll(".train-about dd")].map((row) => row.textContent?.trim());
+  expect(rows()).toEqual(["chats", "5e-4 ten times full tuning", "0.66% of the weights (0.9 M)", "about 1.90 GB"]);
+  const table = [...el.querySelectorAll(".train-comparison tbody tr")].map((row) => row.textContent);
+  expect(table[0]).toContain("can be used");
+  expect(table[1]).toContain("needs 4 bits");
+  act(() => model.receive({ memory: { lora: { expected_gb: 40, fits: false } } }));
+  expect(rows().at(-1)).toBe("about 40.00 GB, may not fit");
+});
+
+test("a switch shows the method's own default and sends only what differs from it", () => {
+  const packing = field("packing", "Packing", { kind: "bool", default: false, optional: false });
+  act(() => model.receive({ fields: [packing], form: { ...form, resolved: { packing: true } } }));
+  const box = el.querySelector<HTMLInputElement>('[data-part="options"] [role="switch"]') as HTMLInputElement;
+  expect(box.checked).toBe(true);
+  act(() => box.click());
+  act(() => {
+    vi.advanceTimersByTime(500);
+  });
+  expect(model.commands.at(-1)).toMatchObject({ kind: "set", values: { packing: false } });
+});
+
+test("what several methods need is said once, what one needs stays on its card", () => {
+  const blocked = (name: string, reason: string) => method(name, name.toUpperCase(), { blocked: reason });
+  const fix = "Load a fresh model";
+  const methods = [
+    blocked("a", `a: carries x; ${fix}`),
+    blocked("b", `b: carries x; ${fix}`),
+    blocked("c", "c: no; Try d"),
+    blocked("d", "d needs e; this is f"),
+    blocked("g", "g needs h; this is f"),
+  ];
+  act(() => model.receive({ methods }));
+  expect([...el.querySelectorAll(".train-fix")].map((note) => note.textContent)).toEqual([`To use A or B: ${fix}.`]);
+  expect([...el.querySelectorAll(".train-blocked")].map((reason) => reason.textContent)).toEqual([
+    "Not here: a: carries x.",
+    "Not here: b: carries x.",
+    "Not here: c: no; Try d.",
+    "Not here: d needs e; this is f.",
+    "Not here: g needs h; this is f.",
+  ]);
 });
 
 test("a method registered later appears", () => {

@@ -63,11 +63,15 @@ export interface Method {
   group: string;
   hint: string;
   data: string;
-  rate: number;
+  rate: string;
   rate_source: string;
-  share: string | null;
+  /** Weights it trains: how many, and as a share of all; null while no model is loaded. */
+  share: { count: number; share: number } | null;
   blocked: string | null;
 }
+
+/** By method, once data and model are chosen. */
+export type MethodMemory = Record<string, { expected_gb: number; fits: boolean } | undefined>;
 
 export interface Device {
   kind: string;

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from shadownb.engine.runs.charts import extra_charts
 from shadownb.errors import ConfigError, MissingDependencyError
 
 if TYPE_CHECKING:
@@ -64,27 +65,43 @@ def _spread(values: list[float], width: int) -> list[float]:
 def figure(run: Run, metric: str | None, *, smooth: float, log: bool) -> Any:
     """Return the figure of :meth:`Run.figure`."""
     try:
-        import plotly.graph_objects as go
+        from plotly.subplots import make_subplots
     except ImportError:
         raise MissingDependencyError("run.figure() needs plotly.", fix="pip install plotly") from None
 
-    name = metric or "loss"
-    chart = go.Figure()
-    steps, values = run.series(name)
-    chart.add_scatter(x=steps, y=values, name=name, mode="lines", opacity=0.45 if name == "loss" else 1.0)
-    if name == "loss" and values:
-        chart.add_scatter(x=steps, y=ema(values, smooth), name=f"{name}, smoothed", mode="lines")
+    # (title, [(metric, words in the legend)]) of each chart, from the top.
+    rows: list[tuple[str, list[tuple[str, str]]]] = [(metric or "loss", [(metric or "loss", metric or "loss")])]
     if metric is None:
-        steps, values = run.series("eval_loss")
-        if values:
-            chart.add_scatter(x=steps, y=values, name="eval_loss", mode="lines+markers")
+        rows += [(chart.title, list(chart.curves)) for chart in extra_charts(run.state.series)]
+    chart = make_subplots(rows=len(rows), shared_xaxes=True, vertical_spacing=0.06)
+    for row, (title, curves) in enumerate(rows, start=1):
+        for name, words in curves:
+            _add_curve(chart, run, name, words, row, smooth)
+            if metric is None:
+                _add_evaluations(chart, run, f"eval_{name}", row)
+        chart.update_yaxes(title=title, row=row)
+    chart.update_yaxes(type="log" if log else "linear", row=1)
+    chart.update_xaxes(title="step", row=len(rows))
     chart.update_layout(
         title=run.id,
-        xaxis_title="step",
-        yaxis_title=name,
-        yaxis_type="log" if log else "linear",
-        height=380,
+        height=380 + 180 * (len(rows) - 1),
         margin={"l": 60, "r": 20, "t": 50, "b": 45},
         hovermode="x unified",
     )
     return chart
+
+
+def _add_curve(chart: Any, run: Run, name: str, words: str, row: int, smooth: float) -> None:
+    steps, values = run.series(name)
+    opacity = 0.45 if name == "loss" else 1.0
+    chart.add_scatter(x=steps, y=values, name=words, mode="lines", opacity=opacity, row=row, col=1)
+    if name == "loss" and values:
+        chart.add_scatter(x=steps, y=ema(values, smooth), name="loss, smoothed", mode="lines", row=row, col=1)
+
+
+def _add_evaluations(chart: Any, run: Run, name: str, row: int) -> None:
+    if name != "eval_loss" and name not in run.state.series:
+        return
+    steps, values = run.series(name)
+    if values:
+        chart.add_scatter(x=steps, y=values, name=name, mode="lines+markers", row=row, col=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from shadownb.engine.displays import facts_html
+from shadownb.engine.runs.charts import headlines
 
 if TYPE_CHECKING:
     from shadownb.engine.runs.handle import Run
@@ -21,6 +22,7 @@ def run_html(run: Run) -> str:
         facts["loss"] = f"{state.last['loss']:.4f}"
     if state.evals.last is not None:
         facts["evaluation loss"] = f"{state.evals.last[1]:.4f} at step {state.evals.last[0]}"
+    facts |= dict(headlines(state))
     if state.elapsed_s:
         facts["time"] = f"{state.elapsed_s:.0f} s"
     if state.error:

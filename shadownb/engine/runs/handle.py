@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.config import TrainConfig
 from shadownb.engine.runs import checkpoints, commands
+from shadownb.engine.runs.charts import headlines
 from shadownb.engine.runs.checkpoints import Checkpoint
 from shadownb.engine.runs.folder import RunFolder
 from shadownb.engine.runs.journal import Event, JournalReader
@@ -94,12 +95,15 @@ class Run:
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
-        """Every reported step: loss, learning_rate, grad_norm, epoch, elapsed_s, tokens, tokens_per_s, peak_memory_gb, eta_s."""
+        """Every reported step: loss, learning_rate, grad_norm, epoch, elapsed_s, tokens, tokens_per_s, peak_memory_gb, eta_s.
+
+        Preference methods add rewards_chosen, rewards_rejected, rewards_margin and rewards_accuracy (0 to 1).
+        """
         return read_metrics(self.folder.events)[0]
 
     @property
     def eval_metrics(self) -> list[dict[str, Any]]:
-        """Every evaluation: step, eval_loss, seconds."""
+        """Every evaluation: step, eval_loss, seconds, and what the method adds (all names begin with ``eval_``)."""
         return read_metrics(self.folder.events)[1]
 
     @property
@@ -181,19 +185,18 @@ class Run:
         return [m["loss"] for m in self.metrics if m.get("loss") is not None]
 
     def series(self, metric: str = "loss") -> tuple[list[int], list[float]]:
-        """Return (steps, values) of a metric, or of ``eval_loss``.
+        """Return (steps, values) of a metric of the steps, or of the evaluations (``eval_loss``).
 
         Raises
         ------
         RunError
             The run has no such metric.
         """
-        rows = self.eval_metrics if metric == "eval_loss" else self.metrics
+        rows = self.eval_metrics if metric.startswith("eval_") else self.metrics
         found = [(row["step"], row[metric]) for row in rows if row.get(metric) is not None]
-        if not found and metric not in (*_METRICS, "eval_loss"):
-            raise RunError(
-                f"metric={metric!r} is not recorded.", fix=f"Use one of {', '.join((*_METRICS, 'eval_loss'))}."
-            )
+        known = dict.fromkeys((*_METRICS, "eval_loss", *self.state.series))
+        if not found and metric not in known:
+            raise RunError(f"metric={metric!r} is not recorded.", fix=f"Use one of {', '.join(known)}.")
         return [step for step, _ in found], [value for _, value in found]
 
     def smoothed(self, weight: float = 0.9, metric: str = "loss") -> list[float]:
@@ -212,11 +215,12 @@ class Run:
         frame = steps.set_index("step")
         evals = self.eval_metrics
         if evals:
-            frame = frame.join(pd.DataFrame(evals).set_index("step")[["eval_loss"]], how="outer")
+            evaluated = pd.DataFrame(evals).set_index("step").filter(regex="^eval_")
+            frame = frame.join(evaluated, how="outer")
         return frame
 
     def figure(self, metric: str | None = None, *, smooth: float = 0.6, log: bool = False) -> go.Figure:
-        """Return a plotly figure: one metric, or loss with its average and the evaluations."""
+        """Return a plotly figure: one metric, or loss and what else the method is watched by, with evaluations."""
         from shadownb.engine.runs.curves import figure
 
         return figure(self, metric, smooth=smooth, log=log)
@@ -401,7 +405,8 @@ class Run:
         state = self.state
         steps = f"step {state.step}" + (f" of {state.total_steps}" if state.total_steps else "")
         loss = f", loss {state.last['loss']:.4f}" if state.last.get("loss") is not None else ""
-        return f"Run({self.id!r}, {state.status}, {steps}{loss})"
+        more = "".join(f", {title} {value}" for title, value in headlines(state))
+        return f"Run({self.id!r}, {state.status}, {steps}{loss}{more})"
 
     def _repr_html_(self) -> str:
         from shadownb.engine.runs.displays import run_html

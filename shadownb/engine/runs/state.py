@@ -16,8 +16,9 @@ from shadownb.engine.runs.series import Series
 ACTIVE = ("queued", "running", "paused")
 ENDED = ("succeeded", "stopped", "failed", "interrupted", "discarded")
 
-# What a step event carries and how each is called in the curves.
-CURVES = ("loss", "learning_rate", "grad_norm", "tokens_per_s", "peak_memory_gb")
+# What a step event carries beside its curves: any other number in it, whichever method wrote it, is a curve.
+_NO_CURVES = frozenset({"seq", "time", "type", "step", "total_steps", "epoch", "elapsed_s", "tokens", "eta_s"})
+_MOST_CURVES = 32  # keeps a state bounded whatever a method writes
 
 _ETA_WINDOW = 30  # steps whose median the remaining time is computed from
 _ETA_MINIMUM = 3  # steps before any estimate is shown
@@ -119,11 +120,16 @@ class RunState:
             self._step_seconds.append(max(0.0, elapsed - self.elapsed_s))
             self.elapsed_s = elapsed
         self.last = {k: v for k, v in event.items() if k not in ("type", "seq")}
-        for name in CURVES:
-            value = event.get(name)
-            if value is not None:
-                self.series.setdefault(name, Series()).append(self.step, value)
+        for name, value in event.items():
+            if name not in _NO_CURVES:
+                self._add_point(name, self.step, value)
         self.eta_s = event["eta_s"] if "eta_s" in event else self.estimated_remaining()
+
+    def _add_point(self, name: str, step: int, value: Any) -> None:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return
+        if name in self.series or len(self.series) < _MOST_CURVES:
+            self.series.setdefault(name, Series()).append(step, value)
 
     def estimated_remaining(self) -> float | None:
         """Return seconds to go from the median of the last steps; None means "still estimating"."""
@@ -132,6 +138,9 @@ class RunState:
         return statistics.median(self._step_seconds) * max(0, self.total_steps - self.step)
 
     def _on_eval(self, event: Event) -> None:
+        for name, value in event.items():
+            if name.startswith("eval_") and name != "eval_loss":
+                self._add_point(name, event["step"], value)
         loss = event.get("eval_loss")
         if loss is None:
             return

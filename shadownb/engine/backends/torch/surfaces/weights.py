@@ -6,6 +6,7 @@ import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from safetensors.torch import load_file
 from torch import nn
 from transformers import PreTrainedModel
@@ -58,6 +59,9 @@ class WeightsSurface(Surface):
 
     def owned(self) -> dict[str, nn.Parameter]:
         return dict(sorted(self.module.named_parameters()))
+
+    def base_parameters(self) -> dict[str, torch.Tensor]:
+        return {name: parameter.detach() for name, parameter in self.owned().items()}
 
     def save(self, folder: Path) -> None:
         save_whole(self.module, folder)

@@ -1,0 +1,84 @@
+"""Which curves belong into one chart, for figure, snapshot, panel and text alike.
+
+The reducer keeps a curve of every number that a step carries. Those listed here have a chart and words of their own;
+any other (of a method registered in a cell, say) gets a chart by its name, so that nothing recorded stays unseen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from shadownb.engine.runs.state import RunState
+
+# Every method records these; loss is the first chart, the others are not drawn unless asked for.
+COMMON = ("loss", "learning_rate", "grad_norm", "tokens_per_s", "peak_memory_gb")
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One chart beside the loss.
+
+    Attributes
+    ----------
+    name
+        Names it in the panel.
+    curves
+        (metric, words in the legend), the most telling first.
+    share
+        Whether values are shares between 0 and 1.
+    """
+
+    name: str
+    title: str
+    curves: tuple[tuple[str, str], ...]
+    share: bool = False
+
+    @property
+    def headline(self) -> str:
+        """The metric that stands for the chart where there is room for one number."""
+        return self.curves[0][0]
+
+    @property
+    def words(self) -> str:
+        """The title within a sentence: "reward margin", but "KL divergence"."""
+        return self.title if self.title[1:2].isupper() else self.title[:1].lower() + self.title[1:]
+
+    def text(self, value: float) -> str:
+        """Return a value as it is read: a share in percent, anything else with four digits."""
+        return f"{value:.0%}" if self.share else f"{value:.4g}"
+
+
+_KNOWN = (
+    Chart(
+        "rewards",
+        "Reward margin",
+        (("rewards_margin", "margin"), ("rewards_chosen", "chosen"), ("rewards_rejected", "rejected")),
+    ),
+    Chart("rewards_accuracy", "Preference accuracy", (("rewards_accuracy", "accuracy"),), share=True),
+    Chart("kl", "KL divergence", (("kl", "KL divergence"),)),
+)
+
+
+def extra_charts(metrics: Iterable[str]) -> list[Chart]:
+    """Return the charts beside the common ones for a run that recorded these metrics, known ones first."""
+    present = [name for name in metrics if name not in COMMON and not name.startswith("eval_")]
+    found = []
+    for chart in _KNOWN:
+        curves = tuple(curve for curve in chart.curves if curve[0] in present)
+        if curves:
+            found.append(Chart(chart.name, chart.title, curves, chart.share))
+    drawn = {name for chart in found for name, _ in chart.curves}
+    for name in present:
+        if name not in drawn:
+            words = name.replace("_", " ")
+            found.append(Chart(name, words[:1].upper() + words[1:], ((name, words),)))
+    return found
+
+
+def headlines(state: RunState) -> list[tuple[str, str]]:
+    """Return (words, last value as text) of each chart beside the common ones, for one-line descriptions."""
+    charts = [(chart, state.last.get(chart.headline)) for chart in extra_charts(state.series)]
+    return [(chart.words, chart.text(value)) for chart, value in charts if value is not None]

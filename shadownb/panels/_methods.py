@@ -1,0 +1,122 @@
+"""The method picker: every registered method as data, read from its spec, the model and the data. Knows none by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from shadownb.engine import capabilities, methods
+from shadownb.engine.config import TrainConfig
+from shadownb.engine.config_fields import config_fields
+from shadownb.engine.methods.spec import GROUPS
+from shadownb.errors import ShadowError
+
+from . import _machine
+
+DEFAULT_METHOD = str(TrainConfig.model_fields["method"].default)
+
+# A change of these moves a training's memory; a rate, a seed or a number of steps does not.
+_MEMORY_GROUPS = frozenset({"batch", "adapter", "data", "memory", "preference"})
+
+
+def method_choices(
+    model: Any = None, data_format: str | None = None, options: Mapping[str, Any] | None = None
+) -> list[dict[str, Any]]:
+    """Return every registered method as the picker shows it, those of a group together.
+
+    Parameters
+    ----------
+    model
+        A loaded model; with it the share of trained weights is known.
+    data_format
+        Format of the chosen data.
+    options
+        Training options that were set; a rank, say, decides about the share.
+    """
+    found = [
+        {
+            "name": spec.name,
+            "title": spec.title,
+            "group": GROUPS.get(spec.group, spec.group.capitalize()),
+            "hint": spec.hint,
+            "data": spec.data_shape,
+            "rate": f"{spec.default_learning_rate:g}",
+            "rate_source": spec.rate_source,
+            "blocked": blocked,
+            "share": None if blocked else share_trained(spec, model, options or {}),
+        }
+        for spec in methods.available()
+        for blocked in (spec.blocked(model, data_format),)
+    ]
+    order = list(GROUPS.values())
+    return sorted(found, key=lambda row: order.index(row["group"]) if row["group"] in order else len(order))
+
+
+def share_trained(spec: Any, model: Any, options: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return ``count`` and ``share`` (0 to 1) of the weights a method trains; None while that isn't known."""
+    if model is None or getattr(model, "module", None) is None:
+        return None
+    from shadownb.engine.backends.torch import surfaces
+
+    try:
+        count = surfaces.count(model.module, model.carried, config_for(spec.name, options))
+    except ShadowError:
+        return None
+    # Of a model that was trained whole nothing is left that is only the base's.
+    return {"count": count, "share": count / max(1, count, model.parameters_total)}
+
+
+def config_for(method: str, options: Mapping[str, Any]) -> TrainConfig:
+    """Return the config of another method with those of the set options that it honours."""
+    support = capabilities.supported_fields(method)
+    kept = {name: value for name, value in options.items() if name != "method" and support.get(name, "no") is None}
+    try:
+        return TrainConfig(method=method, **kept)
+    except ShadowError:  # the options contradict this method's own defaults
+        return TrainConfig(method=method)
+
+
+def unsupported_fields(method: str) -> dict[str, str]:
+    """Return the options that the method cannot honour, with the reason."""
+    return {name: reason for name, reason in capabilities.supported_fields(method).items() if reason is not None}
+
+
+class MemoryTable:
+    """What each method is estimated to need, kept as long as nothing changes that it depends on."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[Any, dict[str, Any]]] = {}
+        self._wanted: dict[str, Any] = {}  # what each figure is for
+
+    def missing(self, names: list[str], model: Any, data: Any, options: Mapping[str, Any]) -> list[str]:
+        """Return the methods whose figure is unknown for this model, data and options; others are forgotten."""
+        moving = {field.name for field in config_fields() if field.group in _MEMORY_GROUPS}
+        state = (id(model), model.trained, data.fingerprint)
+        self._wanted = {
+            name: (state, sorted((k, repr(v)) for k, v in config_for(name, options).changed.items() if k in moving))
+            for name in names
+        }
+        self._known = {name: entry for name, entry in self._known.items() if self._wanted.get(name) == entry[0]}
+        return [name for name in names if name not in self._known]
+
+    def measure(self, name: str, model: Any, data: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Estimate one method; takes about a tenth of a second."""
+        found = _machine.estimate(model, config_for(name, options), data)
+        return {key: found[key] for key in ("expected_gb", "fits")}
+
+    def keep(self, name: str, found: dict[str, Any]) -> None:
+        """Remember what :meth:`measure` returned."""
+        if name in self._wanted:
+            self._known[name] = (self._wanted[name], found)
+
+    def as_dict(self, chosen: str, expected_gb: float | None) -> dict[str, dict[str, Any]]:
+        """Return the known figures by method, so that the chosen one's is the estimate that the panel shows.
+
+        What the process holds besides the weights changes between two estimates, and is the same for every method.
+        """
+        known = self._known.get(chosen)
+        shift = 0.0 if known is None or expected_gb is None else expected_gb - known[1]["expected_gb"]
+        return {
+            name: {**found, "expected_gb": max(0.0, found["expected_gb"] + shift)}
+            for name, (_, found) in self._known.items()
+        }

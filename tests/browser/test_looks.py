@@ -1,0 +1,136 @@
+"""Every panel in each of its states passes axe-core in both themes; with a folder for them, pictures are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from .lab import Lab, Notebook
+from .looks import AXE, violations
+
+START, PANEL = 0, 1
+Photograph = Callable[[Locator, str], None]
+
+SETUP = """import sys
+sys.path.insert(0, {helpers!r})
+from hand_runs import HandRun
+import shadownb as snb
+model = snb.load({model!r})
+rows = [
+    {{"messages": [{{"role": "user", "content": f"Say {{i}}."}}, {{"role": "assistant", "content": f"Here is {{i}}."}}]}}
+    for i in range(24)
+]
+def prefer(status=None, steps=40, error=None):
+    hand = HandRun()
+    hand.begin(60)
+    estimate = {{"lines": [["weights", 0.54], ["activations", 0.73]], "low_gb": 1.1, "expected_gb": 1.27, "high_gb": 1.5}}
+    decisions = {{"packing": ["rows", "attention is computed row by row"], "optimizer": ["adamw_torch", "the default"]}}
+    values = {{"estimate": {{**estimate, "seconds": 90}}, "trainable_parameters": 4884480, "decisions": decisions}}
+    hand.append("record", values=values)
+    for step in range(1, steps + 1):
+        up, down = step / 50, -step / 40
+        extra = {{"rewards_chosen": up, "rewards_rejected": down, "rewards_margin": up - down}}
+        hand.step(step, **extra, rewards_accuracy=min(1.0, 0.5 + step / 50))
+        if step % 20 == 0:
+            hand.append("eval", step=step, eval_loss=1 / step, eval_rewards_accuracy=0.8, eval_rewards_margin=step / 20)
+            hand.sample(step, f"An answer after {{step}} steps.")
+            hand.append("checkpoint", step=step, path=f"step-{{step}}", best=step == 20, eval_loss=1 / step)
+    hand.append("warning", code="truncated", what="3 rows were cut.", why="They are long.", fix="Raise max_seq_length.")
+    if status:
+        hand.append("end", status=status, error=error)
+    hand.journal.flush()
+    return hand
+"""
+ERROR = {
+    "code": "out-of-memory",
+    "what": "Memory ran out in step 41.",
+    "why": "The longest rows of the data came together.",
+    "fix": "Set max_tokens_per_forward=1024, or per_device_train_batch_size=1.",
+}
+
+
+@pytest.fixture
+def notebook(lab: Lab, page: Page, tiny_model_dir: Path) -> Notebook:
+    if not AXE.is_file():
+        pytest.skip("axe-core is not installed: npm ci in widgets/")
+    helpers = Path(__file__).parents[1] / "panels"
+    opened = lab.open(page, "looks", SETUP.format(helpers=str(helpers), model=str(tiny_model_dir)), "")
+    opened.execute(START)
+    return opened
+
+
+def open_folds(panel: Locator) -> None:
+    for fold in panel.locator("summary").all():
+        if fold.is_visible() and not fold.evaluate("summary => summary.parentElement.open"):
+            fold.click()
+
+
+def test_train(notebook: Notebook, photograph: Photograph) -> None:
+    notebook.run(PANEL, "snb.TrainPanel(namespace={})")
+    train = notebook.panel(PANEL, "Train")
+    expect(train.get_by_role("group", name="Hardware").get_by_role("radio").first).to_be_visible()
+    photograph(train, "train-empty")
+    assert violations(train) == []
+    notebook.run(PANEL, "snb.TrainPanel(model, rows, namespace={})")
+    expect(train.get_by_role("region", name="Estimate")).to_contain_text("GB")
+    expect(train.locator(".train-about")).to_contain_text("of the weights")
+    photograph(train, "train-ready")
+    open_folds(train)
+    expect(train.locator(".train-tokens")).to_be_visible()
+    photograph(train, "train-open")
+    assert violations(train) == []
+    train.get_by_role("textbox", name="Maximum steps").fill("0")
+    train.get_by_role("textbox", name="Or a folder or hub id").fill("no/such-model")
+    train.get_by_role("button", name="Use", exact=True).click()
+    train.get_by_role("button", name="Load", exact=True).click()
+    expect(train.get_by_role("alert")).to_be_visible()
+    photograph(train, "train-failed")
+    assert violations(train) == []
+
+
+def test_run(notebook: Notebook, photograph: Photograph) -> None:
+    panel = notebook.panel(PANEL, "Run")
+    for name, made in (
+        ("queued", "HandRun()"),
+        ("running", "prefer()"),
+        ("failed", f"prefer('failed', error={ERROR!r})"),
+        ("finished", "prefer('succeeded', 60)"),
+    ):
+        notebook.run(PANEL, f"hand = {made}\nsnb.RunPanel(hand.run)")
+        expect(panel.get_by_role("status").first).not_to_be_empty()
+        photograph(panel, f"run-{name}")
+        assert violations(panel) == [], name
+    panel.get_by_role("tab", name="Reward margin").click()
+    expect(panel.get_by_role("img", name="Reward margin by step")).to_be_visible()
+    open_folds(panel)
+    for tab in ("Checkpoints", "Warnings", "Estimate and record", "Code"):
+        panel.get_by_role("tab", name=tab).click()
+        photograph(panel, f"run-tab-{tab.split()[0].lower()}")
+        assert violations(panel) == [], tab
+
+
+def test_chat_and_studio(notebook: Notebook, photograph: Photograph) -> None:
+    notebook.run(PANEL, "snb.ChatPanel()")
+    chat = notebook.panel(PANEL, "Chat")
+    expect(chat).to_contain_text("No model yet")
+    photograph(chat, "chat-empty")
+    assert violations(chat) == []
+    trained = "model.finetune(rows, max_steps=2, sample_max_new_tokens=0, background=False)"
+    notebook.run(PANEL, f"{trained}\nsnb.Studio(model, rows)")
+    studio = notebook.panel(PANEL, "Studio")
+    expect(notebook.panel(PANEL, "Train").get_by_role("region", name="Estimate")).to_contain_text("GB")
+    photograph(studio, "studio-train")
+    assert violations(studio) == []
+    studio.get_by_role("tab", name="Run", exact=True).click()
+    photograph(studio, "studio-no-run")
+    assert violations(studio) == []
+    studio.get_by_role("tab", name="Chat", exact=True).click()
+    chat.get_by_role("textbox", name="Message").fill("Say 3.")
+    chat.get_by_role("button", name="Send").click()
+    expect(chat).to_contain_text("Base untouched")
+    open_folds(chat)
+    photograph(studio, "chat-answers")
+    assert violations(studio) == []
