@@ -10,7 +10,7 @@ from shadownb.engine.runs.charts import extra_charts
 from shadownb.errors import ConfigError, MissingDependencyError
 
 if TYPE_CHECKING:
-    from shadownb.engine.runs.handle import Run
+    from shadownb.engine.runs.reading import RunReading
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
@@ -62,7 +62,7 @@ def _spread(values: list[float], width: int) -> list[float]:
     return [values[round(i * (len(values) - 1) / (width - 1))] for i in range(width)]
 
 
-def figure(run: Run, metric: str | None, *, smooth: float, log: bool) -> Any:
+def figure(run: RunReading, metric: str | None, *, smooth: float, log: bool) -> Any:
     """Return the figure of :meth:`Run.figure`."""
     try:
         from plotly.subplots import make_subplots
@@ -91,7 +91,7 @@ def figure(run: Run, metric: str | None, *, smooth: float, log: bool) -> Any:
     return chart
 
 
-def _add_curve(chart: Any, run: Run, name: str, words: str, row: int, smooth: float) -> None:
+def _add_curve(chart: Any, run: RunReading, name: str, words: str, row: int, smooth: float) -> None:
     steps, values = run.series(name)
     opacity = 0.45 if name == "loss" else 1.0
     chart.add_scatter(x=steps, y=values, name=words, mode="lines", opacity=opacity, row=row, col=1)
@@ -99,7 +99,7 @@ def _add_curve(chart: Any, run: Run, name: str, words: str, row: int, smooth: fl
         chart.add_scatter(x=steps, y=ema(values, smooth), name="loss, smoothed", mode="lines", row=row, col=1)
 
 
-def _add_evaluations(chart: Any, run: Run, name: str, row: int) -> None:
+def _add_evaluations(chart: Any, run: RunReading, name: str, row: int) -> None:
     if name != "eval_loss" and name not in run.state.series:
         return
     steps, values = run.series(name)

@@ -8,12 +8,12 @@ from shadownb.engine.displays import facts_html
 from shadownb.engine.runs.charts import headlines
 
 if TYPE_CHECKING:
-    from shadownb.engine.runs.handle import Run
+    from shadownb.engine.runs.reading import RunReading
 
 _WIDTH, _HEIGHT, _PAD = 320, 80, 4
 
 
-def run_html(run: Run) -> str:
+def run_html(run: RunReading) -> str:
     """Return the display of a run."""
     state = run.state
     facts = {"status": state.status, "method": run.config.method, "model": run.folder.spec["model"]["name"]}

@@ -1,31 +1,21 @@
 """Run: the handle of a training run, the same for one that is going on here and one from last week.
 
-Reading is from the journal; commands are only enqueued. So a handle can be made in any kernel, at any time.
+Reading (:mod:`.reading`) is from the journal; commands are only enqueued. So a handle can be made in any kernel, at any
+time.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from shadownb.engine.config import TrainConfig
-from shadownb.engine.runs import checkpoints, commands
-from shadownb.engine.runs.charts import headlines
-from shadownb.engine.runs.checkpoints import Checkpoint
-from shadownb.engine.runs.folder import RunFolder
-from shadownb.engine.runs.journal import Event, JournalReader
-from shadownb.engine.runs.liveness import observed_status
-from shadownb.engine.runs.results import result_of
+from shadownb.engine.runs import commands
+from shadownb.engine.runs.reading import RunReading
 from shadownb.engine.runs.state import ACTIVE, RunState
-from shadownb.engine.runs.view import RunView, read_metrics
-from shadownb.errors import CheckpointError, RunError, ShadowError, error_from_dict
+from shadownb.errors import RunError
 
 if TYPE_CHECKING:
-    import pandas as pd
-    import plotly.graph_objects as go
-
     from shadownb.engine.models import Model
 
 _POLL_SECONDS = 0.05
@@ -34,7 +24,7 @@ _POLL_SECONDS = 0.05
 after_wait: list[Callable[[Any], None]] = []
 
 
-class Run:
+class Run(RunReading):
     """A training run.
 
     Attributes
@@ -44,198 +34,6 @@ class Run:
     path
         Its folder.
     """
-
-    def __init__(self, folder: RunFolder, *, model: Model | None = None) -> None:
-        self.folder = folder
-        self.id = folder.id
-        self.path = folder.path
-        self._view = RunView(folder.events)
-        self._model = model
-        self._config: TrainConfig | None = None
-
-    # -- reading ----------------------------------------------------------------------------------------------------
-
-    @property
-    def config(self) -> TrainConfig:
-        """The configuration it was launched with."""
-        if self._config is None:
-            self._config = self.folder.config
-        return self._config
-
-    @property
-    def state(self) -> RunState:
-        """Everything known now: progress, last metrics, curves (bounded), samples, checkpoints, warnings, error."""
-        state = self._view.refresh()
-        state.status = observed_status(self.folder, state)
-        if state.status == "interrupted":
-            state.phase = {"name": "interrupted", "done": state.step, "total": state.total_steps, "unit": "steps"}
-            state.eta_s = None
-        return state
-
-    @property
-    def status(self) -> str:
-        """``queued, running, paused, succeeded, stopped, failed, interrupted`` or ``discarded``."""
-        return self.state.status
-
-    @property
-    def is_active(self) -> bool:
-        """Whether somebody works on it, or will."""
-        return self.status in ACTIVE
-
-    @property
-    def executor(self) -> str:
-        """``thread`` or ``process``."""
-        return self._view.refresh().executor
-
-    @property
-    def error(self) -> ShadowError | None:
-        """What made it fail, or None."""
-        found = self.state.error
-        return error_from_dict(found) if found else None
-
-    @property
-    def metrics(self) -> list[dict[str, Any]]:
-        """Every reported step: loss, learning_rate, grad_norm, epoch, elapsed_s, tokens, tokens_per_s, peak_memory_gb, eta_s.
-
-        Preference methods add rewards_chosen, rewards_rejected, rewards_margin and rewards_accuracy (0 to 1).
-        """
-        return read_metrics(self.folder.events)[0]
-
-    @property
-    def eval_metrics(self) -> list[dict[str, Any]]:
-        """Every evaluation: step, eval_loss, seconds, and what the method adds (all names begin with ``eval_``)."""
-        return read_metrics(self.folder.events)[1]
-
-    @property
-    def step(self) -> int:
-        """Optimizer steps done."""
-        return self.state.step
-
-    @property
-    def total_steps(self) -> int | None:
-        """Optimizer steps planned; None before the data is prepared."""
-        return self.state.total_steps
-
-    @property
-    def progress(self) -> float:
-        """Share done, 0 to 1."""
-        state = self.state
-        return state.step / state.total_steps if state.total_steps else 0.0
-
-    @property
-    def loss(self) -> float | None:
-        """Last training loss."""
-        return self.state.last.get("loss")
-
-    @property
-    def eval_loss(self) -> float | None:
-        """Last evaluation loss."""
-        last = self.state.evals.last
-        return last[1] if last else None
-
-    @property
-    def duration_s(self) -> float:
-        """Seconds of training, without pauses and waiting for inference."""
-        return self.state.elapsed_s
-
-    @property
-    def eta_s(self) -> float | None:
-        """Seconds to go; None while that is still being estimated."""
-        return self.state.eta_s
-
-    @property
-    def steps_per_s(self) -> float | None:
-        """Optimizer steps a second, over the whole run."""
-        state = self.state
-        return state.step / state.elapsed_s if state.elapsed_s else None
-
-    @property
-    def tokens(self) -> int:
-        """Real tokens trained on so far."""
-        return int(self.state.last.get("tokens") or 0)
-
-    @property
-    def peak_memory_gb(self) -> float | None:
-        """Most memory seen while training, in units of 1e9 bytes."""
-        return self.state.last.get("peak_memory_gb")
-
-    @property
-    def resumed(self) -> bool:
-        """Whether an attempt went on from a checkpoint."""
-        return any(attempt.get("checkpoint") for attempt in self.state.attempts)
-
-    @property
-    def parent(self) -> str | None:
-        """Id of the run whose result it started from."""
-        return self.folder.spec.get("parent")
-
-    def events(self, since: int = 0) -> Iterator[Event]:
-        """Yield the journal's events with a sequence number above ``since``."""
-        return (event for event in JournalReader(self.folder.events) if event["seq"] > since)
-
-    def traceback(self) -> str:
-        """Return the technical details of a failure, or an empty string."""
-        found = [event["text"] for event in self.events() if event["type"] == "traceback"]
-        return found[-1] if found else ""
-
-    # -- curves -----------------------------------------------------------------------------------------------------
-
-    def losses(self) -> list[float]:
-        """Return the training loss of every reported step."""
-        return [m["loss"] for m in self.metrics if m.get("loss") is not None]
-
-    def series(self, metric: str = "loss") -> tuple[list[int], list[float]]:
-        """Return (steps, values) of a metric of the steps, or of the evaluations (``eval_loss``).
-
-        Raises
-        ------
-        RunError
-            The run has no such metric.
-        """
-        rows = self.eval_metrics if metric.startswith("eval_") else self.metrics
-        found = [(row["step"], row[metric]) for row in rows if row.get(metric) is not None]
-        known = dict.fromkeys((*_METRICS, "eval_loss", *self.state.series))
-        if not found and metric not in known:
-            raise RunError(f"metric={metric!r} is not recorded.", fix=f"Use one of {', '.join(known)}.")
-        return [step for step, _ in found], [value for _, value in found]
-
-    def smoothed(self, weight: float = 0.9, metric: str = "loss") -> list[float]:
-        """Return a metric's exponential moving average (bias-corrected)."""
-        from shadownb.engine.runs.curves import ema
-
-        return ema(self.series(metric)[1], weight)
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return steps and evaluations as one data frame, indexed by step."""
-        import pandas as pd
-
-        steps = pd.DataFrame(self.metrics).drop(columns=["time", "total_steps"], errors="ignore")
-        if steps.empty:
-            return pd.DataFrame(columns=list(_METRICS)).rename_axis("step")
-        frame = steps.set_index("step")
-        evals = self.eval_metrics
-        if evals:
-            evaluated = pd.DataFrame(evals).set_index("step").filter(regex="^eval_")
-            frame = frame.join(evaluated, how="outer")
-        return frame
-
-    def figure(self, metric: str | None = None, *, smooth: float = 0.6, log: bool = False) -> go.Figure:
-        """Return a plotly figure: one metric, or loss and what else the method is watched by, with evaluations."""
-        from shadownb.engine.runs.curves import figure
-
-        return figure(self, metric, smooth=smooth, log=log)
-
-    def plot(self, metric: str = "loss", *, width: int = 60, height: int = 10) -> str:
-        """Return a metric as a text chart."""
-        from shadownb.engine.runs.curves import text_chart
-
-        return text_chart(*self.series(metric), title=f"{metric} of {self.id}", width=width, height=height)
-
-    def sparkline(self) -> str:
-        """Return the loss as one line of block characters."""
-        from shadownb.engine.runs.curves import sparkline
-
-        return sparkline(self.state.series["loss"].values if "loss" in self.state.series else [])
 
     # -- following --------------------------------------------------------------------------------------------------
 
@@ -335,93 +133,3 @@ class Run:
             )
         commands.send(self.folder.commands, kind, **fields)
         return self
-
-    # -- results ----------------------------------------------------------------------------------------------------
-
-    def result(self) -> Checkpoint | None:
-        """Return the checkpoint it ended with, or None where it has none."""
-        try:
-            return result_of(self.folder)
-        except CheckpointError:
-            return None
-
-    @property
-    def checkpoint(self) -> Path | None:
-        """Folder of the result."""
-        result = self.result()
-        return result.path if result else None
-
-    def checkpoints(self) -> list[Checkpoint]:
-        """Return the checkpoints that are there, by step."""
-        return checkpoints.list_checkpoints(self.folder.checkpoints)
-
-    def checkpoint_at(self, step: int | None = None) -> Checkpoint:
-        """Return the checkpoint of a step, None for the newest.
-
-        Raises
-        ------
-        CheckpointError
-            There is none of that step; the message lists those there are.
-        """
-        found = self.checkpoints()
-        for checkpoint in reversed(found):
-            if step is None or checkpoint.step == step:
-                return checkpoint
-        have = ", ".join(str(c.step) for c in found) or "none"
-        raise CheckpointError(f"Run {self.id} has no checkpoint of step {step}.", fix=f"Steps with one: {have}.")
-
-    def samples(self) -> list[dict[str, Any]]:
-        """Return what the fixed prompts were answered at each evaluation: step and items of prompt and completion."""
-        import json
-
-        found = []
-        for event in self.state.samples:
-            path = self.folder.samples / event["path"]
-            if path.is_file():
-                found.append(json.loads(path.read_text(encoding="utf-8")))
-        return found
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return a summary as JSON-compatible values."""
-        state = self.state
-        return {
-            "id": self.id,
-            "status": state.status,
-            "method": self.config.method,
-            "model": self.folder.spec["model"]["name"],
-            "step": state.step,
-            "total_steps": state.total_steps,
-            "loss": state.last.get("loss"),
-            "eval_loss": state.evals.last[1] if state.evals.last else None,
-            "best": state.best,
-            "elapsed_s": state.elapsed_s,
-            "tokens_per_s": state.last.get("tokens_per_s"),
-            "peak_memory_gb": state.last.get("peak_memory_gb"),
-            "created_at": state.created_at,
-            "parent": self.parent,
-        }
-
-    def __repr__(self) -> str:
-        state = self.state
-        steps = f"step {state.step}" + (f" of {state.total_steps}" if state.total_steps else "")
-        loss = f", loss {state.last['loss']:.4f}" if state.last.get("loss") is not None else ""
-        more = "".join(f", {title} {value}" for title, value in headlines(state))
-        return f"Run({self.id!r}, {state.status}, {steps}{loss}{more})"
-
-    def _repr_html_(self) -> str:
-        from shadownb.engine.runs.displays import run_html
-
-        return run_html(self)
-
-
-_METRICS = (
-    "loss",
-    "learning_rate",
-    "grad_norm",
-    "epoch",
-    "elapsed_s",
-    "tokens",
-    "tokens_per_s",
-    "peak_memory_gb",
-    "eta_s",
-)
