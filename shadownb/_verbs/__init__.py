@@ -7,13 +7,14 @@ one only. Options of ``train`` and their help are generated from the fields of T
 
 from __future__ import annotations
 
-from shadownb._verbs import models, others, runs, train
+from shadownb._verbs import capture, models, others, runs, train
 from shadownb._verbs.declare import verbs_for
 from shadownb._verbs.face import DEFAULT_MODEL, Face, one_line
 
 __all__ = [
     "DEFAULT_MODEL",
     "Face",
+    "capture",
     "models",
     "one_line",
     "others",

@@ -95,7 +95,7 @@ def trajectories(nodes: list[Node]) -> list[Trajectory]:
     """Return one trajectory a leaf, in the order in which their first answers came."""
     leaves = [(index, path_to(nodes, index)) for index, node in enumerate(nodes) if node.facts and not node.children]
     leaves.sort(key=lambda leaf: (next(i for i in leaf[1] if nodes[i].facts), leaf[0]))
-    return [_trajectory(nodes, path) for _, path in leaves]
+    return [trajectory_at(nodes, path) for _, path in leaves]
 
 
 def path_to(nodes: list[Node], index: int) -> list[int]:
@@ -114,7 +114,8 @@ def system_text(nodes: list[Node], index: int) -> str:
     )
 
 
-def _trajectory(nodes: list[Node], path: list[int]) -> Trajectory:
+def trajectory_at(nodes: list[Node], path: list[int]) -> Trajectory:
+    """Return the trajectory along a path that ends with an answer."""
     messages = list(_with_ids([nodes[index] for index in path]))
     calls = [replace(facts, message=at) for at, index in enumerate(path) if (facts := nodes[index].facts) is not None]
     answers = [nodes[index] for index in path if nodes[index].facts is not None]

@@ -1,0 +1,181 @@
+"""The proxy's ASGI application: checks who asks, finds the route, and serves it by the upstream or the local model."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import re
+from typing import Any
+
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope, Send
+
+from shadownb.engine.capture import wire
+from shadownb.engine.capture.delivery import Delivery
+from shadownb.engine.capture.dialects import Dialect, WireError, by_path, dialect
+from shadownb.engine.capture.local import LocalModel
+from shadownb.engine.capture.recorder import Recorder
+from shadownb.engine.capture.upstream import Upstream
+from shadownb.errors import ShadowError
+
+_log = logging.getLogger("shadownb.capture")
+
+_ID = r"[\w.:@~-]+"
+# Passed on and not recorded. Whole paths, so that none can climb out of the upstream's base.
+_PASSED = {
+    "GET": re.compile(rf"/models|/models/{_ID}(/{_ID})*|/(responses|conversations)/{_ID}(/[a-z_]+(/{_ID})?)?"),
+    "POST": re.compile(
+        rf"/embeddings|/messages/count_tokens|/responses/input_tokens"
+        rf"|/responses/{_ID}/[a-z_]+|/conversations(/{_ID}(/items)?)?"
+    ),
+    "DELETE": re.compile(rf"/(responses|conversations)/{_ID}(/items/{_ID})?"),
+}
+_WITHOUT_VERSION = re.compile(r"^(/v1)+(?=/)")
+
+
+class CaptureApp:
+    """Serves the recorded routes and those that only pass through."""
+
+    def __init__(
+        self, guard: wire.Guard, recorder: Recorder, upstream: Upstream | None, local: LocalModel | None, max_body: int
+    ) -> None:
+        self._guard = guard
+        self._recorder = recorder
+        self._upstream = upstream
+        self._local = local
+        self._max_body = max_body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            if scope["type"] == "websocket":
+                await receive()
+                await send({"type": "websocket.close", "code": 1008})
+            return
+        # Anthropic's client adds /v1 to its base URL, OpenAI's does not: both get along with either form.
+        path = _WITHOUT_VERSION.sub("", scope["path"])
+        headers = Headers(scope=scope)
+        speaks = by_path(path)
+        shape = dialect("messages" if path.startswith("/messages") or "anthropic-version" in headers else "chat")
+        started = read = False
+
+        async def tracked_send(message: Any) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        async def tracked_receive() -> Any:
+            nonlocal read
+            message = await receive()
+            read = read or not message.get("more_body", False)
+            return message
+
+        try:
+            self._guard.check(headers)
+            query = self._guard.without_token(scope["query_string"])
+            if speaks is not None and scope["method"] == "POST":
+                await self._record(speaks, headers, query, tracked_receive, tracked_send)
+            else:
+                await self._pass(path, scope["method"], query, headers, tracked_receive, tracked_send)
+        except WireError as error:
+            self._recorder.refused += 1
+            if not started:
+                if not read:  # a client that is still writing cannot read why it was refused
+                    with contextlib.suppress(WireError):
+                        await wire.read_body(receive, headers, 0)
+                await wire.send_json(send, error.status, shape.error(error))
+        except Exception as error:
+            # A defect of ours. The type says enough for a report; a message could quote a conversation.
+            _log.error("capture: %s while serving %s", type(error).__name__, path)
+            if not started:
+                await wire.send_json(
+                    send, 500, shape.error(WireError(500, "The capture failed inside.", code="internal"))
+                )
+
+    async def _record(self, speaks: Dialect, headers: Headers, query: bytes, receive: Receive, send: Send) -> None:
+        body = await wire.read_body(receive, headers, self._max_body)
+        if body is None:
+            return
+        request = wire.parse_object(body)
+        speaks.validate(request)
+        is_local = self._serves_locally(request.get("model"))
+        exchange = self._recorder.begin(speaks, headers, body, request, "local" if is_local else "upstream")
+        delivery = Delivery(exchange, send, self._recorder)
+        if is_local:
+            assert self._local is not None
+            answering = self._local.answer(exchange, self._recorder.parent_call(exchange), delivery)
+        else:
+            assert self._upstream is not None
+            answering = self._upstream.relay(exchange, headers, query, delivery)
+        self._recorder.active += 1
+        work = asyncio.ensure_future(answering)
+        gone = asyncio.ensure_future(_client_gone(receive))
+        try:
+            await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                work.result()
+            else:
+                work.cancel()
+                delivery.abandon("client_gone", "The client closed the connection.")
+                await asyncio.gather(work, return_exceptions=True)
+        except asyncio.CancelledError:
+            work.cancel()
+            delivery.abandon("cut", "The capture was stopped.")
+            raise
+        except Exception as error:
+            delivery.abandon("error", f"The capture failed inside: {type(error).__name__}.")
+            raise
+        finally:
+            gone.cancel()
+            self._recorder.active -= 1
+
+    async def _pass(self, path: str, method: str, query: bytes, headers: Headers, receive: Receive, send: Send) -> None:
+        pattern = _PASSED.get(method)
+        if pattern is None or not pattern.fullmatch(path) or ".." in path:
+            known = by_path(path) is not None or any(p.fullmatch(path) for p in _PASSED.values())
+            if known and ".." not in path:
+                raise WireError(405, f"{method} is not possible at {path}.", code="method_not_allowed")
+            raise WireError(404, f"There is nothing at {path}.", code="not_found")
+        body = await wire.read_body(receive, headers, self._max_body)
+        if body is None:
+            return
+        if await self._pass_locally(path, headers, body, send):
+            return
+        if self._upstream is None:
+            raise WireError(404, f"A local model has nothing at {path}.", code="not_found")
+        await self._upstream.pass_through(method, path, query, headers, body, send)
+
+    async def _pass_locally(self, path: str, headers: Headers, body: bytes, send: Send) -> bool:
+        """Answer by the local model where it is meant; returns whether it was."""
+        local = self._local
+        if local is None:
+            return False
+        mine = [{"id": name, "object": "model", "created": 0, "owned_by": "local"} for name in local.names[:1]]
+        if path == "/models":
+            theirs = await self._upstream.models(headers) if self._upstream else []
+            await wire.send_json(send, 200, {"object": "list", "data": [*mine, *theirs]})
+            return True
+        if path.startswith("/models/") and path.removeprefix("/models/") in local.names:
+            await wire.send_json(send, 200, mine[0])
+            return True
+        if path == "/messages/count_tokens":
+            request = wire.parse_object(body)
+            if self._serves_locally(request.get("model")):
+                try:
+                    tokens = await asyncio.to_thread(local.count_tokens, dialect("messages"), request)
+                except ShadowError as error:
+                    raise WireError(400, error.what, code=error.code) from None
+                await wire.send_json(send, 200, {"input_tokens": tokens})
+                return True
+        return False
+
+    def _serves_locally(self, model: Any) -> bool:
+        """Whether the local model answers: alone it answers to every name, beside an upstream to its own."""
+        if self._local is None:
+            return False
+        return self._upstream is None or model in self._local.names
+
+
+async def _client_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

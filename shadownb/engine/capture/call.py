@@ -1,0 +1,213 @@
+"""Call: one recorded request and its answer, with everything large read and rebuilt only when it is asked for.
+
+The fields come from one small row, so that a page of a hundred calls is cheap. ``request``, ``messages``, ``choices``,
+``response_message`` and the like read the stored bytes and rebuild the answer by the call's dialect, once.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from shadownb.engine.capture.dialects.base import Dialect
+    from shadownb.engine.capture.store import CaptureStore
+
+Status = Literal["ok", "error", "cut", "client_gone"]
+STATUSES: tuple[Status, ...] = ("ok", "error", "cut", "client_gone")
+
+
+@dataclass(eq=False, repr=False)
+class Call:
+    """One call of an agent to a model.
+
+    Attributes
+    ----------
+    id, seq
+        Name of the call, and its position in the store: a cursor for ``store.calls(after=seq)``.
+    session
+        What keeps interleaved episodes apart: ``x-session-id``, a conversation id or a trace id; None where none was sent.
+    parent
+        Id of the recorded call that ``previous_response_id`` continues.
+    dialect
+        ``chat``, ``completions``, ``responses`` or ``messages``.
+    model, response_model
+        What was asked for, and what the answer says it came from.
+    route
+        ``upstream`` or ``local``.
+    started_at
+        Seconds since 1970, when the request had been read; ``first_byte_s`` and ``duration_s`` count from there.
+    usage
+        ``prompt_tokens``, ``completion_tokens``, ``total_tokens``, and where known ``cached_tokens``,
+        ``cache_write_tokens``, ``reasoning_tokens``; None where the answer does not say.
+    cost
+        US dollars by the price table; None where the model or its usage is unknown, never 0 for that reason.
+    status
+        ``ok``; ``error`` (an answer of 4xx or 5xx, or none at all); ``cut`` (it broke off); ``client_gone``.
+    finish_reason
+        Of the first choice, in the words of the dialect.
+    error
+        ``{"message", ...}`` where something went wrong.
+    retry_of
+        Id of the call that this one repeats, where the client says that it is a retry.
+    title
+        The beginning of the last user message.
+    """
+
+    id: str
+    seq: int = 0
+    session: str | None = None
+    parent: str | None = None
+    dialect: str = "chat"
+    model: str | None = None
+    response_model: str | None = None
+    response_id: str | None = None
+    route: str = "upstream"
+    stream: bool = False
+    started_at: float = 0.0
+    first_byte_s: float | None = None
+    duration_s: float | None = None
+    usage: dict[str, Any] | None = None
+    cost: float | None = None
+    status: Status = "ok"
+    http_status: int | None = None
+    finish_reason: str | None = None
+    error: dict[str, Any] | None = None
+    retry_of: str | None = None
+    title: str = ""
+    stored_bytes: int = 0
+    redacted: bool = False
+    headers: dict[str, str] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
+    store: CaptureStore | None = field(default=None, repr=False)
+
+    @classmethod
+    def from_row(cls, row: sqlite3.Row, store: CaptureStore) -> Call:
+        """Return the call of a row; columns that this version does not know go into ``extra``."""
+        values = dict(row)
+        for name in _JSON:
+            values[name] = json.loads(values[name]) if values.get(name) else None
+        values["headers"] = values["headers"] or {}
+        values["stream"], values["redacted"] = bool(values["stream"]), bool(values["redacted"])
+        del values["prompt_tokens"], values["completion_tokens"]  # for sums; usage has them
+        unknown = {name: values.pop(name) for name in list(values) if name not in cls.__dataclass_fields__}
+        values["extra"] = {**{k: v for k, v in unknown.items() if v is not None}, **(values["extra"] or {})}
+        return cls(store=store, **values)
+
+    # -- as it went over the wire ---------------------------------------------------------------------------------
+
+    @cached_property
+    def _body(self) -> tuple[bytes, bytes, list[list[float]]]:
+        return self.store.body(self.id) if self.store is not None else (b"", b"", [])
+
+    @property
+    def request_body(self) -> bytes:
+        """The request as it was sent (known keys and what ``redact`` named are replaced)."""
+        return self._body[0]
+
+    @property
+    def response_body(self) -> bytes:
+        """The answer's bytes as they came, decompressed."""
+        return self._body[1]
+
+    @property
+    def frames(self) -> list[tuple[float, bytes]]:
+        """The answer in the pieces it came in: (seconds since ``started_at``, bytes)."""
+        pieces: list[tuple[float, bytes]] = []
+        begin = 0
+        for milliseconds, size in self._body[2]:
+            pieces.append((milliseconds / 1000, self.response_body[begin : begin + int(size)]))
+            begin += int(size)
+        return pieces
+
+    # -- rebuilt --------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _wire(self) -> Dialect:
+        from shadownb.engine.capture.dialects import dialect
+
+        return dialect(self.dialect)
+
+    @cached_property
+    def request(self) -> dict[str, Any]:
+        """The request's JSON."""
+        try:
+            value = json.loads(self.request_body)
+        except ValueError:
+            return {}
+        return value if isinstance(value, dict) else {}
+
+    @cached_property
+    def response(self) -> dict[str, Any]:
+        """The final answer in the dialect's own form, put together from its events if it was streamed."""
+        return self._wire.response(self.response_body, streamed=bool(self.extra.get("sse", self.stream)))
+
+    @cached_property
+    def messages(self) -> list[dict[str, Any]]:
+        """What the model was given, in OpenAI's chat form; with ``previous_response_id`` also what came before."""
+        from shadownb.engine.capture.history import whole_messages
+
+        return whole_messages(self)
+
+    @property
+    def own_messages(self) -> list[dict[str, Any]]:
+        """The messages of this request alone, in OpenAI's chat form."""
+        return self._wire.messages(self.request)
+
+    @property
+    def tools(self) -> list[dict[str, Any]] | None:
+        """The tool schemas in OpenAI's chat form, or None."""
+        return self._wire.tools(self.request) or None
+
+    @cached_property
+    def choices(self) -> list[dict[str, Any]]:
+        """``{"index", "message", "finish_reason"}`` each, messages in OpenAI's chat form."""
+        return self._wire.choices(self.response)
+
+    @property
+    def response_message(self) -> dict[str, Any] | None:
+        """The first choice's message in OpenAI's chat form, tool calls with their ids; None where there is none."""
+        return self.choices[0]["message"] if self.choices else None
+
+    @property
+    def text(self) -> str:
+        """The text of the first choice."""
+        content = (self.response_message or {}).get("content")
+        return content if isinstance(content, str) else ""
+
+    # -- shown ----------------------------------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything a reader of an export needs, messages in chat form."""
+        return {
+            **{name: getattr(self, name) for name in _EXPORTED},
+            "messages": self.messages,
+            "tools": self.tools,
+            "choices": self.choices,
+            "request": self.request,
+            "response": self.response,
+        }
+
+    def __repr__(self) -> str:
+        return f"Call({self.id!r}, {self.dialect}, {self.model}, {self.status}, {self.title!r})"
+
+    def _repr_html_(self) -> str:
+        from shadownb.engine.displays import facts_html
+
+        facts = {name: value for name in _SHOWN if (value := getattr(self, name)) is not None}
+        answer = html.escape(self.text[:2000])
+        return facts_html(f"Call {self.id}", facts) + f'<div style="white-space:pre-wrap">{answer}</div>'
+
+
+_EXPORTED = (
+    "id", "session", "parent", "dialect", "model", "response_model", "response_id", "route", "stream", "started_at",
+    "first_byte_s", "duration_s", "usage", "cost", "status", "http_status", "finish_reason", "error", "retry_of",
+    "redacted", "headers",
+)  # fmt: skip
+_JSON = ("usage", "error", "headers", "extra")
+_SHOWN = ("model", "status", "finish_reason", "session", "usage", "cost", "duration_s", "title")

@@ -1,0 +1,78 @@
+"""Captures: listing, opening, attaching to and deleting what was recorded, from any kernel.
+
+::
+
+    from shadownb import captures
+    captures.list()
+    store = captures.open("20261122-090000-1a2b")
+"""
+
+from __future__ import annotations
+
+import builtins
+from typing import Any
+
+from shadownb.engine.capture.folder import CaptureFolder
+from shadownb.engine.capture.handle import Capture
+from shadownb.engine.capture.process import attach, running, start
+from shadownb.engine.capture.store import CaptureStore
+from shadownb.errors import DataError
+
+__all__ = ["attach", "delete", "find", "latest", "list", "open", "running", "start"]
+
+
+def list(limit: int | None = None) -> builtins.list[dict[str, Any]]:
+    """Return what is known of each capture, newest first: id, upstream, model, calls, cost, and whether it records now."""
+    found = []
+    for folder in CaptureFolder.all()[:limit]:
+        facts, summary = folder.facts, CaptureStore(folder).summary()
+        found.append(
+            {
+                "id": folder.id,
+                "recording": folder.is_owned,
+                "target": facts.get("target"),
+                "model": facts.get("model"),
+                "started_at": facts.get("started_at"),
+                "calls": summary["calls"],
+                "cost": summary["cost"],
+                "bytes": summary["stored_bytes"],
+            }
+        )
+    return found
+
+
+def open(path_or_id: str) -> CaptureStore:
+    """Return the store of a capture. Raises :class:`DataError` if there is none."""
+    return CaptureStore.open(path_or_id)
+
+
+def latest() -> CaptureStore:
+    """Return the store of the newest capture. Raises :class:`DataError` if there is none yet."""
+    folders = CaptureFolder.all()
+    if not folders:
+        raise DataError("There are no captures yet.", fix="Start one with shadownb.capture(target).")
+    return CaptureStore(folders[0])
+
+
+def delete(capture_id: str) -> None:
+    """Delete a capture with all its calls. Raises :class:`BusyError` while it records."""
+    CaptureFolder.find(capture_id).delete()
+
+
+def find(name: str | None = None) -> Capture:
+    """Return the capture of a name that records now, here or in a process of its own; without a name the only one.
+
+    Raises
+    ------
+    DataError, RunError
+        There is none, or without a name more than one.
+    """
+    from shadownb.engine.capture.proxy import running_here
+
+    if name is not None:
+        return running_here[name] if name in running_here else attach(name)
+    found: builtins.list[Capture] = [*running_here.values(), *running()]
+    if len(found) != 1:
+        ids = ", ".join(capture.id for capture in found) or "none"
+        raise DataError(f"Which capture? Recording now: {ids}.", fix="Give its id.")
+    return found[0]

@@ -1,0 +1,122 @@
+"""OpenAI's chat completions, and what speaks like them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from shadownb.engine.capture.dialects.base import Dialect, Facts, counts, listed, need, need_messages
+from shadownb.engine.capture.dialects.deltas import merge
+from shadownb.engine.capture.sse import Event
+
+USAGE = {
+    "prompt_tokens": "prompt_tokens",
+    "completion_tokens": "completion_tokens",
+    "total_tokens": "total_tokens",
+    "prompt_tokens_details.cached_tokens": "cached_tokens",
+    "completion_tokens_details.reasoning_tokens": "reasoning_tokens",
+}
+# Events that say more than a piece of text; the others are not decoded for the facts.
+_TELLING = re.compile(rb'"usage"\s*:\s*\{|"finish_reason"\s*:\s*"|"error"\s*:\s*\{')
+
+
+class ChatDialect(Dialect):
+    """``/v1/chat/completions``."""
+
+    name = "chat"
+    path = "/chat/completions"
+
+    def check(self, request: dict[str, Any]) -> None:
+        need_messages(request)
+        need(request, "n", int)
+        need(request, "stream_options", dict)
+
+    def messages(self, request: dict[str, Any]) -> list[dict[str, Any]]:
+        return [message for message in listed(request.get("messages")) if isinstance(message, dict)]
+
+    def rebuild(self, stream: Sequence[Event]) -> dict[str, Any]:
+        whole: dict[str, Any] = {}
+        choices: dict[int, dict[str, Any]] = {}
+        for event in stream:
+            chunk = event.json()
+            for choice in listed(chunk.pop("choices", None)):
+                if isinstance(choice, dict):
+                    self._add(choices.setdefault(_index(choice), {}), choice)
+            for key, value in chunk.items():
+                if value is not None or key not in whole:
+                    whole[key] = value
+        if not whole and not choices:
+            return {}
+        if isinstance(whole.get("object"), str):
+            whole["object"] = whole["object"].removesuffix(".chunk")
+        whole["choices"] = [choices[index] for index in sorted(choices)]
+        return whole
+
+    def _add(self, total: dict[str, Any], choice: dict[str, Any]) -> None:
+        delta = choice.get("delta")
+        message = total.setdefault("message", {"role": "assistant", "content": None})
+        if isinstance(delta, dict):
+            merge(message, delta)
+            for number, call in enumerate(listed(message.get("tool_calls"))):
+                if isinstance(call, dict):
+                    call.setdefault("index", number)
+        merge(total, {key: value for key, value in choice.items() if key != "delta"})
+
+    def choices(self, response: dict[str, Any]) -> list[dict[str, Any]]:
+        found = []
+        for number, choice in enumerate(listed(response.get("choices"))):
+            if isinstance(choice, dict):
+                message = choice.get("message")
+                found.append(
+                    {
+                        "index": choice.get("index", number),
+                        "message": _plain(message)
+                        if isinstance(message, dict)
+                        else {"role": "assistant", "content": None},
+                        "finish_reason": choice.get("finish_reason"),
+                    }
+                )
+        return found
+
+    def response_facts(self, response: dict[str, Any]) -> Facts:
+        facts = Facts()
+        _take(facts, response)
+        facts.whole = bool(response.get("choices")) or facts.error is not None
+        return facts
+
+    def stream_facts(self, stream: Iterator[Event]) -> Facts:
+        facts = Facts()
+        for number, event in enumerate(stream):
+            if event.data.strip() == b"[DONE]":
+                facts.whole = True
+            elif number == 0 or _TELLING.search(event.data):
+                _take(facts, event.json())
+        facts.whole = facts.whole or facts.finish_reason is not None
+        return facts
+
+
+def _take(facts: Facts, chunk: dict[str, Any]) -> None:
+    for field, key in (("model", "model"), ("response_id", "id")):
+        if isinstance(chunk.get(key), str):
+            setattr(facts, field, chunk[key])
+    facts.usage = counts(chunk.get("usage"), USAGE) or facts.usage
+    if isinstance(chunk.get("error"), dict):
+        facts.error = chunk["error"]
+    first = next((c for c in listed(chunk.get("choices")) if isinstance(c, dict) and _index(c) == 0), {})
+    if isinstance(first.get("finish_reason"), str):
+        facts.finish_reason = first["finish_reason"]
+
+
+def _index(choice: dict[str, Any]) -> int:
+    index = choice.get("index")
+    return index if isinstance(index, int) else 0
+
+
+def _plain(message: dict[str, Any]) -> dict[str, Any]:
+    """Return a message without the ``index`` that only the deltas of tool calls carry."""
+    calls = message.get("tool_calls")
+    if not isinstance(calls, list):
+        return message
+    bare = [{k: v for k, v in call.items() if k != "index"} if isinstance(call, dict) else call for call in calls]
+    return {**message, "tool_calls": bare}

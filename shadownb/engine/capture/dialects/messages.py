@@ -1,0 +1,227 @@
+"""Anthropic's Messages: content blocks in place of strings, named events in place of bare chunks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from shadownb.engine.capture.dialects.base import (
+    Dialect,
+    Facts,
+    WireError,
+    counts,
+    listed,
+    need,
+    need_messages,
+    text_of,
+)
+from shadownb.engine.capture.sse import Event
+
+_ERRORS = {400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "not_found_error",
+           413: "request_too_large", 429: "rate_limit_error", 529: "overloaded_error"}  # fmt: skip
+_DELTA_FIELDS = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta": "signature"}
+
+
+class MessagesDialect(Dialect):
+    """``/v1/messages``."""
+
+    name = "messages"
+    path = "/messages"
+    end_marks = (
+        b"event: message_stop",
+        b"event:message_stop",
+        b'data: {"type":"message_stop"',
+        b'data: {"type": "message_stop"',
+    )
+
+    def check(self, request: dict[str, Any]) -> None:
+        need(request, "max_tokens", int, required=True)
+        need(request, "system", (str, list))
+        need_messages(request, ("user", "assistant", "system"))
+
+    def messages(self, request: dict[str, Any]) -> list[dict[str, Any]]:
+        system = text_of(request.get("system"))
+        found: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
+        for message in listed(request.get("messages")):
+            if isinstance(message, dict):
+                content = message.get("content")
+                if message.get("role") == "assistant":
+                    found.append(assistant_message(content))
+                elif message.get("role") == "user":
+                    found.extend(_user_messages(content))
+                else:
+                    found.append({"role": message.get("role"), "content": text_of(content)})
+        return found
+
+    def tools(self, request: dict[str, Any]) -> list[dict[str, Any]]:
+        found = []
+        for tool in super().tools(request):
+            function = {
+                "name": tool.get("name"),
+                "description": tool.get("description"),
+                "parameters": tool.get("input_schema"),
+            }
+            kept = {key: value for key, value in function.items() if value is not None}
+            # Tools that run at the provider have a type and no schema; they stay as they are.
+            found.append({"type": "function", "function": kept} if "input_schema" in tool else tool)
+        return found
+
+    def rebuild(self, stream: Sequence[Event]) -> dict[str, Any]:
+        whole: dict[str, Any] = {}
+        blocks: dict[int, dict[str, Any]] = {}
+        partial: dict[int, str] = {}
+        for event in stream:
+            data = event.json()
+            kind, index = data.get("type") or event.name, data.get("index", 0)
+            if kind == "message_start" and isinstance(data.get("message"), dict):
+                whole.update(data["message"])
+            elif kind == "content_block_start" and isinstance(data.get("content_block"), dict):
+                blocks[index] = dict(data["content_block"])
+            elif kind == "content_block_delta" and isinstance(data.get("delta"), dict):
+                _add(blocks.setdefault(index, {}), data["delta"], partial, index)
+            elif kind == "message_delta":
+                whole.update(data.get("delta") or {})
+                usage = {key: value for key, value in (data.get("usage") or {}).items() if value is not None}
+                whole["usage"] = {**(whole.get("usage") or {}), **usage}
+                whole.update({k: v for k, v in data.items() if k not in ("type", "delta", "usage")})
+            elif isinstance(data.get("error"), dict):
+                whole["error"] = data["error"]
+        for index, text in partial.items():
+            blocks[index]["input"] = _object(text)
+        if whole or blocks:
+            whole["content"] = [blocks[index] for index in sorted(blocks)]
+        return whole
+
+    def choices(self, response: dict[str, Any]) -> list[dict[str, Any]]:
+        if not isinstance(response.get("content"), list):
+            return []
+        message = assistant_message(response["content"])
+        return [{"index": 0, "message": message, "finish_reason": response.get("stop_reason")}]
+
+    def response_facts(self, response: dict[str, Any]) -> Facts:
+        stop = response.get("stop_reason")
+        return Facts(
+            model=response.get("model") if isinstance(response.get("model"), str) else None,
+            response_id=response.get("id") if isinstance(response.get("id"), str) else None,
+            usage=_usage(response.get("usage")),
+            finish_reason=stop if isinstance(stop, str) else None,
+            whole=isinstance(response.get("content"), list) or "error" in response,
+            error=response["error"] if isinstance(response.get("error"), dict) else None,
+        )
+
+    def stream_facts(self, stream: Iterator[Event]) -> Facts:
+        # Deltas of text are not decoded; the other events are few.
+        kept = [event for event in stream if b"content_block_" not in event.data[:60]]
+        facts = self.response_facts(self.rebuild(kept))
+        facts.whole = facts.finish_reason is not None or any(b'"message_stop"' in event.data for event in kept)
+        return facts
+
+    def error(self, error: WireError) -> dict[str, Any]:
+        kind = _ERRORS.get(error.status, "invalid_request_error" if error.status < 500 else "api_error")
+        return {"type": "error", "error": {"type": kind, "message": error.message}}
+
+
+def assistant_message(content: Any) -> dict[str, Any]:
+    """Return an assistant's content blocks as one message in chat form."""
+    if isinstance(content, str):
+        return {"role": "assistant", "content": content}
+    message: dict[str, Any] = {"role": "assistant", "content": None}
+    texts, calls, thoughts, others = [], [], [], []
+    for block in listed(content):
+        kind = block.get("type") if isinstance(block, dict) else None
+        if kind == "text":
+            texts.append(str(block.get("text") or ""))
+        elif kind == "tool_use":
+            arguments = json.dumps(block.get("input") or {}, ensure_ascii=False)
+            calls.append(
+                {
+                    "id": block.get("id"),
+                    "type": "function",
+                    "function": {"name": block.get("name"), "arguments": arguments},
+                }
+            )
+        elif kind == "thinking":
+            thoughts.append(str(block.get("thinking") or ""))
+        else:
+            others.append(block)
+    if texts:
+        message["content"] = "".join(texts)
+    for name, value in (("tool_calls", calls), ("reasoning_content", "".join(thoughts)), ("other_blocks", others)):
+        if value:
+            message[name] = value
+    return message
+
+
+def _user_messages(content: Any) -> list[dict[str, Any]]:
+    """Return tool results as messages of their own, then the rest of the turn as one."""
+    if isinstance(content, str):
+        return [{"role": "user", "content": content}]
+    results, parts = [], []
+    for block in listed(content):
+        if not isinstance(block, dict):
+            continue
+        if block.get("type") == "tool_result":
+            inner = block.get("content")
+            plain = not isinstance(inner, list) or all(isinstance(p, dict) and p.get("type") == "text" for p in inner)
+            text = text_of(inner) if plain else [_part(p) for p in listed(inner)]
+            results.append({"role": "tool", "tool_call_id": block.get("tool_use_id"), "content": text})
+            if block.get("is_error"):
+                results[-1]["is_error"] = True
+        else:
+            parts.append(_part(block))
+    if not parts:
+        return results
+    if all(part.get("type") == "text" for part in parts):
+        return [*results, {"role": "user", "content": "".join(str(part.get("text") or "") for part in parts)}]
+    return [*results, {"role": "user", "content": parts}]
+
+
+def _part(block: Any) -> dict[str, Any]:
+    if not isinstance(block, dict):
+        return {"type": "text", "text": str(block)}
+    if block.get("type") == "text":
+        return {"type": "text", "text": block.get("text") or ""}
+    source = block.get("source")
+    if block.get("type") == "image" and isinstance(source, dict):
+        url = source.get("url") or f"data:{source.get('media_type')};base64,{source.get('data')}"
+        return {"type": "image_url", "image_url": {"url": url}}
+    return block
+
+
+def _add(block: dict[str, Any], delta: dict[str, Any], partial: dict[int, str], index: int) -> None:
+    kind = delta.get("type")
+    if kind == "input_json_delta":
+        partial[index] = partial.get(index, "") + str(delta.get("partial_json") or "")
+    elif kind in _DELTA_FIELDS:
+        field = _DELTA_FIELDS[kind]
+        block[field] = (block.get(field) or "") + str(delta.get(field) or "")
+    elif kind == "citations_delta":
+        block["citations"] = [*(block.get("citations") or []), delta.get("citation")]
+    else:
+        block.update({key: value for key, value in delta.items() if key != "type"})
+
+
+def _object(text: str) -> Any:
+    try:
+        return json.loads(text) if text.strip() else {}
+    except ValueError:
+        return {"_incomplete_json": text}
+
+
+def _usage(usage: Any) -> dict[str, Any] | None:
+    """Return the counts under common names: here ``input_tokens`` leaves out what a cache gave or took."""
+    found = counts(
+        usage,
+        {
+            "input_tokens": "prompt_tokens",
+            "output_tokens": "completion_tokens",
+            "cache_read_input_tokens": "cached_tokens",
+            "cache_creation_input_tokens": "cache_write_tokens",
+        },
+    )
+    if found is None or "prompt_tokens" not in found:
+        return found
+    found["prompt_tokens"] += found.get("cached_tokens", 0) + found.get("cache_write_tokens", 0)
+    found["total_tokens"] = found["prompt_tokens"] + found.get("completion_tokens", 0)
+    return found

@@ -1,0 +1,132 @@
+"""The folder of a capture: ``calls.sqlite``, ``capture.json`` (how it was started), ``owner.lock`` and, while a process of
+its own records, ``process.json`` and ``token``, which only their owner can read."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import re
+import shutil
+import uuid
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from shadownb.engine.capture.schema import FILE
+from shadownb.engine.home import subfolder
+from shadownb.errors import BusyError, ConfigError, DataError, did_you_mean
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+
+
+class CaptureFolder:
+    """Paths and small files of one capture."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.id = path.name
+        self.database = path / FILE
+        self.process = path / "process.json"
+        self.token = path / "token"
+        self.log = path / "process.log"
+        self._facts = path / "capture.json"
+        self._lock = FileLock(path / "owner.lock")
+
+    @classmethod
+    def create(cls, name: str | None = None) -> CaptureFolder:
+        """Make a folder, or return the one of a name that is used again."""
+        if name is None:
+            name = f"{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
+        if not _NAME.fullmatch(name):
+            raise ConfigError(f"name={name!r} cannot name a capture.", fix="Use letters, digits, '.', '_' and '-'.")
+        path = subfolder("captures") / name
+        path.mkdir(exist_ok=True)
+        path.chmod(0o700)  # conversations are nobody else's business
+        return cls(path)
+
+    @classmethod
+    def find(cls, path_or_id: str | Path) -> CaptureFolder:
+        """Return the folder of an id or of a path. Raises :class:`DataError` if there is none."""
+        text = str(path_or_id)
+        if _NAME.fullmatch(text) and (subfolder("captures") / text / FILE).is_file():
+            return cls(subfolder("captures") / text)
+        path = Path(text).expanduser()
+        path = path.parent if path.name == FILE else path
+        if (path / FILE).is_file():
+            return cls(path)
+        raise DataError(
+            f"There is no capture {text!r}.{did_you_mean(text, [folder.id for folder in cls.all()])}",
+            fix="shadownb.captures.list() shows those there are.",
+        )
+
+    @classmethod
+    def all(cls) -> list[CaptureFolder]:
+        """Return every capture's folder, newest first."""
+        folders = [cls(path) for path in subfolder("captures").iterdir() if (path / FILE).is_file()]
+        return sorted(folders, key=lambda folder: folder.path.stat().st_ctime_ns, reverse=True)
+
+    # -- ownership ------------------------------------------------------------------------------------------------
+
+    def own(self) -> None:
+        """Become the one who records here. Raises :class:`BusyError` if somebody does already."""
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise BusyError(
+                f"The capture {self.id!r} is being recorded already.",
+                fix="Stop that one first, attach to it with shadownb.captures.attach(), or choose another name.",
+            ) from None
+
+    def disown(self) -> None:
+        """Let others record here."""
+        self._lock.release()
+
+    @property
+    def is_owned(self) -> bool:
+        """Whether somebody records here now, in whatever process."""
+        if self._lock.is_locked:
+            return True
+        probe = FileLock(self.path / "owner.lock")
+        try:
+            probe.acquire(timeout=0)
+        except Timeout:
+            return True
+        probe.release()
+        return False
+
+    # -- small files ----------------------------------------------------------------------------------------------
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """How the capture was started; holds no key and no token."""
+        return read_json(self._facts)
+
+    def write_facts(self, facts: dict[str, Any]) -> None:
+        """Keep how the capture was started."""
+        write_private(self._facts, json.dumps(facts, indent=1))
+
+    def delete(self) -> None:
+        """Delete the capture with all its calls. Raises :class:`BusyError` while it records."""
+        if self.is_owned:
+            raise BusyError(f"The capture {self.id!r} is recording.", fix="Stop it first.")
+        shutil.rmtree(self.path)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the object in a file; an empty one where there is none."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read, whole or not at all."""
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    part.replace(path)

@@ -1,0 +1,105 @@
+"""Capture: what a recording is to its user, wherever it runs: in a thread of this process or in a process of its own."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+from shadownb.engine.capture.calls import Calls
+from shadownb.engine.capture.folder import CaptureFolder
+from shadownb.engine.capture.store import CaptureStore
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Capture(ABC):
+    """A recording.
+
+    Attributes
+    ----------
+    id
+        Its name below ``SHADOWNB_HOME/captures/``.
+    store
+        The :class:`CaptureStore` with its calls.
+    """
+
+    def __init__(self, folder: CaptureFolder, store: CaptureStore) -> None:
+        self.files = folder
+        self.id = folder.id
+        self.store = store
+
+    @property
+    @abstractmethod
+    def root_url(self) -> str:
+        """The address without ``/v1``."""
+
+    @property
+    @abstractmethod
+    def token(self) -> str:
+        """What a client gives as its API key."""
+
+    @property
+    @abstractmethod
+    def is_running(self) -> bool:
+        """Whether requests are taken."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Stop recording."""
+
+    @property
+    def base_url(self) -> str:
+        """What goes into ``OPENAI_BASE_URL`` (and, as the proxy knows both forms, ``ANTHROPIC_BASE_URL``)."""
+        return f"{self.root_url}/v1"
+
+    @property
+    def folder(self) -> Any:
+        """The folder with everything recorded."""
+        return self.files.path
+
+    @property
+    def calls(self) -> Calls:
+        """The recorded calls, newest first, read as they are looked at."""
+        return Calls(self.store)
+
+    def trajectories(self, **options: Any) -> Sequence[Any]:
+        """Return the episodes that the calls add up to, as trajectories."""
+        from shadownb.engine.trajectories import trajectories_of
+
+        return trajectories_of(self.store, **options)
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that point OpenAI's and Anthropic's clients here; they hold the token."""
+        return {
+            "OPENAI_BASE_URL": self.base_url,
+            "OPENAI_API_KEY": self.token,
+            "ANTHROPIC_BASE_URL": self.root_url,
+            "ANTHROPIC_API_KEY": self.token,
+        }
+
+    def _shown(self) -> dict[str, Any]:
+        facts = self.files.facts
+        summary = self.store.summary() if self.files.database.is_file() else {}
+        cost = summary.get("cost")
+        unpriced = f", {summary['unpriced']} calls without a price" if summary.get("unpriced") else ""
+        return {
+            "state": f"recording at {self.base_url}" if self.is_running else "stopped",
+            "upstream": facts.get("target") or "none",
+            "key": f"from {facts['key_from']}" if facts.get("key_from") else "none",
+            "local model": facts.get("model") or "none",
+            "calls": summary.get("calls", 0),
+            "tokens": f"{summary.get('prompt_tokens', 0)} in, {summary.get('completion_tokens', 0)} out",
+            "cost": ("unknown" if cost is None else f"${cost:.4f}") + unpriced,
+            "folder": self.files.path,
+        }
+
+    def __repr__(self) -> str:
+        state = f"recording at {self.base_url}" if self.is_running else "stopped"
+        number = self.store.count() if self.files.database.is_file() else 0
+        return f"{type(self).__name__}({self.id!r}, {state}, {number} calls)"
+
+    def _repr_html_(self) -> str:
+        from shadownb.engine.displays import facts_html
+
+        return facts_html(f"Capture {self.id}", self._shown())

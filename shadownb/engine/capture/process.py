@@ -1,0 +1,192 @@
+"""A capture as a process of its own, which outlives the kernel: start it, find it, attach to it, stop it.
+
+The process is ``python -m shadownb.engine.capture.process FOLDER``; it reads its options from its input, so that they are in no
+list of processes, and its upstream's key from the environment it was started with.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+from shadownb.engine.capture.folder import CaptureFolder, read_json, write_private
+from shadownb.engine.capture.handle import Capture
+from shadownb.engine.capture.store import CaptureStore
+from shadownb.errors import ConfigError, RunError, error_from_dict
+
+_START_SECONDS = 120.0  # a model may have to be loaded
+_STOP_SECONDS = 20.0
+_POLL_SECONDS = 0.05
+
+
+class CaptureProcess(Capture):
+    """A recording that runs (or ran) in a process of its own."""
+
+    def __init__(self, folder: CaptureFolder) -> None:
+        super().__init__(folder, CaptureStore(folder))
+
+    @property
+    def _state(self) -> dict[str, Any]:
+        return read_json(self.files.process)
+
+    @property
+    def root_url(self) -> str:
+        return str(self._state.get("root_url", ""))
+
+    @property
+    def token(self) -> str:
+        try:
+            return self.files.token.read_text(encoding="utf-8")
+        except OSError:
+            raise RunError(
+                f"The capture {self.id!r} is not running, so it has no token.", fix="Start it again."
+            ) from None
+
+    @property
+    def is_running(self) -> bool:
+        from shadownb.engine.runs.liveness import is_alive
+
+        return is_alive(self._state.get("mark")) and not self._state.get("error")
+
+    def stop(self) -> None:
+        """Ask the process to end, and return when it has."""
+        mark = self._state.get("mark")
+        if not self.is_running or not mark:
+            return
+        os.kill(int(mark["pid"]), signal.SIGTERM)
+        _wait(lambda: not self.is_running, _STOP_SECONDS, f"The capture {self.id!r} does not stop.")
+
+
+def start(
+    target: str | None = None, *, model: str | None = None, name: str | None = None, **options: Any
+) -> CaptureProcess:
+    """Start a capture in a process of its own; the options of :func:`shadownb.capture` that are text or numbers.
+
+    Parameters
+    ----------
+    model
+        Name, folder or run id of a model that the process loads.
+
+    Raises
+    ------
+    ConfigError
+        An option is wrong, or cannot be given to another process.
+    """
+    given = {"target": target, "model": model, **options}
+    try:
+        text = json.dumps(given)
+    except TypeError:
+        odd = next(key for key, value in given.items() if not _is_plain(value))
+        raise ConfigError(
+            f"{odd}={given[odd]!r} cannot go to another process.",
+            fix="Capture in the kernel: shadownb.capture(...).start().",
+        ) from None
+    folder = CaptureFolder.create(name)
+    folder.own()
+    folder.disown()  # to say at once that somebody else records here
+    folder.process.unlink(missing_ok=True)
+    with open(folder.log, "ab") as log:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "shadownb.engine.capture.process", str(folder.path)],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
+            start_new_session=True,  # Jupyter ends its process group, and this shall live on
+        )
+    assert worker.stdin is not None
+    with contextlib.suppress(OSError):  # it has ended already, which is said below
+        worker.stdin.write(text.encode())
+        worker.stdin.close()
+    threading.Thread(target=worker.wait, name=f"reap-{folder.id}", daemon=True).start()
+    capture = CaptureProcess(folder)
+    _wait(
+        lambda: bool(capture._state) or worker.poll() is not None,
+        _START_SECONDS,
+        f"The capture {folder.id!r} does not start.",
+    )
+    if error := capture._state.get("error"):
+        raise error_from_dict(error)
+    if not capture.is_running:
+        raise RunError(f"The capture {folder.id!r} ended while it started.", fix=f"See {folder.log}.")
+    return capture
+
+
+def attach(path_or_id: str) -> CaptureProcess:
+    """Return the handle of a capture that runs in a process of its own.
+
+    Raises
+    ------
+    RunError
+        It does not run.
+    """
+    capture = CaptureProcess(CaptureFolder.find(path_or_id))
+    if not capture.is_running:
+        raise RunError(
+            f"The capture {capture.id!r} does not run in a process of its own.", fix="Start it, or open its store."
+        )
+    return capture
+
+
+def running() -> list[CaptureProcess]:
+    """Return the captures that run in processes of their own, newest first."""
+    return [capture for folder in CaptureFolder.all() if (capture := CaptureProcess(folder)).is_running]
+
+
+def _is_plain(value: Any) -> bool:
+    try:
+        json.dumps(value)
+    except TypeError:
+        return False
+    return True
+
+
+def _wait(done: Any, seconds: float, problem: str) -> None:
+    end = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > end:
+            raise RunError(problem, fix="See process.log in its folder.")
+        time.sleep(_POLL_SECONDS)
+
+
+def main() -> None:
+    """The process: record until a signal."""
+    from pathlib import Path
+
+    from shadownb.engine.capture.proxy import CaptureProxy
+    from shadownb.engine.runs.liveness import process_mark
+    from shadownb.errors import ShadowError
+
+    folder = CaptureFolder(Path(sys.argv[1]))
+    options = json.loads(sys.stdin.buffer.read())
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    try:
+        model = options.pop("model", None)
+        if model is not None:
+            from shadownb.engine.models import load
+
+            model = load(model)
+        proxy = CaptureProxy(options.pop("target", None), model=model, name=folder.id, **options).start()
+    except ShadowError as error:
+        write_private(folder.process, json.dumps({"mark": process_mark(), "error": error.to_dict()}))
+        raise SystemExit(1) from None
+    try:
+        write_private(folder.token, proxy.token)
+        write_private(folder.process, json.dumps({"mark": process_mark(), "root_url": proxy.root_url}))
+        ended.wait()
+        proxy.stop()
+    finally:
+        folder.token.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""The store's tables. Small facts are in ``calls``, so that lists and sums read no bodies; those are in ``bodies``.
+
+A newer version may add columns: reading takes the columns that it knows and puts others into ``extra``; writing names its
+columns. A store of a newer *major* version is refused.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from shadownb.errors import DataError
+
+VERSION = 1
+FILE = "calls.sqlite"
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS calls (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  id TEXT NOT NULL UNIQUE,
+  session TEXT, parent TEXT, dialect TEXT NOT NULL, model TEXT, response_model TEXT, response_id TEXT,
+  route TEXT NOT NULL, stream INTEGER NOT NULL,
+  started_at REAL NOT NULL, first_byte_s REAL, duration_s REAL,
+  prompt_tokens INTEGER, completion_tokens INTEGER, usage TEXT, cost REAL,
+  status TEXT NOT NULL, http_status INTEGER, finish_reason TEXT, error TEXT, retry_of TEXT,
+  title TEXT NOT NULL DEFAULT '', stored_bytes INTEGER NOT NULL DEFAULT 0, redacted INTEGER NOT NULL DEFAULT 0,
+  headers TEXT, extra TEXT
+);
+CREATE TABLE IF NOT EXISTS bodies (
+  id TEXT PRIMARY KEY,
+  request BLOB, response BLOB, frames BLOB
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS calls_started ON calls (started_at);
+CREATE INDEX IF NOT EXISTS calls_session ON calls (session, seq) WHERE session IS NOT NULL;
+CREATE INDEX IF NOT EXISTS calls_response ON calls (response_id) WHERE response_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS calls_status ON calls (status, seq);
+CREATE INDEX IF NOT EXISTS calls_sums
+  ON calls (model, status, prompt_tokens, completion_tokens, cost, duration_s, stored_bytes);
+"""
+
+
+def connect(path: Path, *, write: bool = False) -> sqlite3.Connection:
+    """Open a store's file; ``write`` makes it if it is not there.
+
+    Raises
+    ------
+    DataError
+        There is no store, it is not one of ours, or a newer major version wrote it.
+    """
+    if not write and not path.is_file():
+        raise DataError(f"There is no capture store at {path}.", fix="shadownb.captures.list() shows those there are.")
+    connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+    connection.row_factory = sqlite3.Row
+    try:
+        if write:
+            _prepare(connection)
+        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise DataError(
+            f"{path} cannot be read as a capture store: {error}.", fix="Give the folder of a capture."
+        ) from error
+    if version > VERSION:
+        connection.close()
+        raise DataError(
+            f"{path} was written by a newer version of ShadowNB (store version {version}, this one reads {VERSION}).",
+            fix="Update ShadowNB: pip install -U shadownb.",
+        )
+    connection.execute("PRAGMA busy_timeout=30000")
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    if int(connection.execute("PRAGMA user_version").fetchone()[0]) == 0:
+        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # before the first table, or never
+    connection.execute("PRAGMA journal_mode=WAL")
+    # A commit is in the operating system's hands when it returns: kill -9 loses nothing, power loss the last moments.
+    connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute("PRAGMA secure_delete=ON")  # what a user deletes shall not stay in free pages
+    # Checkpoints sync to the disk; the housekeeper makes them, so that no answer waits for one.
+    connection.execute("PRAGMA wal_autocheckpoint=0")
+    if int(connection.execute("PRAGMA user_version").fetchone()[0]) == 0:
+        connection.executescript("BEGIN IMMEDIATE;" + _TABLES + f"PRAGMA user_version={VERSION}; COMMIT;")

@@ -1,0 +1,73 @@
+"""Which conversation a request belongs to, and whether it repeats an earlier one, by what the client itself says."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+from shadownb.engine.capture.dialects import Dialect
+
+# Codex sends session_id; x-session-id is what many agents' clients can be told to send.
+_HEADERS = ("x-session-id", "session-id", "session_id", "x-conversation-id", "conversation_id")
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+_CLAUDE_CODE = re.compile(r"session_([0-9a-f-]{36})")  # in metadata.user_id
+_LONGEST = 200
+_REMEMBERED = 4096  # bodies; a client repeats a call within minutes
+
+
+def session_of(headers: Mapping[str, str], request: dict[str, Any]) -> str | None:
+    """Return what the request says of its session: a header, a conversation id, else its trace id."""
+    for name in _HEADERS:
+        if value := headers.get(name):
+            return value[:_LONGEST]
+    conversation = request.get("conversation")
+    if isinstance(conversation, dict):
+        conversation = conversation.get("id")
+    if isinstance(conversation, str) and conversation:
+        return conversation[:_LONGEST]
+    metadata = request.get("metadata")
+    user = metadata.get("user_id") if isinstance(metadata, dict) else None
+    if isinstance(user, str) and (found := _CLAUDE_CODE.search(user)):
+        return found.group(1)
+    return None
+
+
+def trace_of(headers: Mapping[str, str]) -> str | None:
+    """Return the trace id of a W3C ``traceparent``, or None."""
+    found = _TRACEPARENT.fullmatch(headers.get("traceparent", "").strip().lower())
+    return found.group(1) if found and set(found.group(1)) != {"0"} else None
+
+
+class Retries:
+    """Finds the call that a retry repeats: the same body, and a client that says it tries again."""
+
+    def __init__(self) -> None:
+        self._calls: OrderedDict[bytes, str] = OrderedDict()
+
+    def see(self, call_id: str, headers: Mapping[str, str], body: bytes) -> str | None:
+        """Remember a call and return the id of the one it repeats, or None."""
+        key = hashlib.blake2b(body, digest_size=16).digest()
+        earlier = self._calls.pop(key, None)
+        self._calls[key] = call_id
+        if len(self._calls) > _REMEMBERED:
+            self._calls.popitem(last=False)
+        return earlier if headers.get("x-stainless-retry-count", "0") not in ("", "0") else None
+
+
+def is_sampled(share: float, salt: str, session: str | None, dialect: Dialect, request: dict[str, Any]) -> bool:
+    """Return whether a call is among the share that is recorded.
+
+    A conversation is recorded as a whole or not at all: its session decides, or, without one, its first user message.
+    """
+    if share >= 1:
+        return True
+    key = session
+    if key is None:
+        first = next((m for m in dialect.messages(request) if m.get("role") == "user"), {})
+        key = json.dumps(first.get("content"), sort_keys=True)
+    digest = hashlib.blake2b(f"{salt}\n{key}".encode("utf-8", "replace"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") < share * 2**64

@@ -1,0 +1,99 @@
+"""Server-sent events: taking a recorded body apart, and seeing in passing bytes that the last event has come.
+
+The end is looked for in raw chunks of any size and split, without decoding them: nothing here changes a byte.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+_BLANK_LINE = re.compile(rb"\r\n\r\n|\n\n|\r\r|\n\r\n")
+_LINE_START_KEPT = 64  # bytes; more than any line that ends a stream
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event: its name (empty where none was sent) and its data."""
+
+    name: str
+    data: bytes
+
+    def json(self) -> dict[str, Any]:
+        """The data as an object; an empty one where it is none."""
+        try:
+            value = json.loads(self.data)
+        except (ValueError, RecursionError):
+            return {}
+        return value if isinstance(value, dict) else {}
+
+
+def events(body: bytes) -> Iterator[Event]:
+    """Take a whole body apart; a last event without its blank line counts as well, as clients take it so."""
+    name = ""
+    data: list[bytes] = []
+    for line in [*_LINE_END.split(body), b""]:
+        if not line:
+            if data:
+                yield Event(name, b"\n".join(data))
+            name, data = "", []
+        elif line.startswith(b"data:"):
+            data.append(line[5:].removeprefix(b" "))
+        elif line.startswith(b"event:"):
+            name = line[6:].strip().decode("utf-8", "replace")
+
+
+class EndWatch:
+    """Says of passing chunks when the event that ends a stream begins, and when it is complete.
+
+    Parameters
+    ----------
+    marks
+        Beginnings of lines that end a stream, such as ``data: [DONE]`` or ``event: message_stop``.
+    """
+
+    def __init__(self, marks: Iterable[bytes]) -> None:
+        self._marks = tuple(marks)
+        longest = max((len(mark) for mark in self._marks), default=1)
+        self._needles = tuple({mark.partition(b":")[2].strip() for mark in self._marks})
+        self._kept = max(longest, _LINE_START_KEPT)
+        self._line = b""  # the beginning of the line that is not complete yet
+        self._after = b""  # what came since the end began
+        self.begun = False
+        self.complete = False
+
+    def feed(self, chunk: bytes) -> None:
+        """Look at the next chunk."""
+        if self.begun:
+            self._see_blank_line(chunk)
+            return
+        window = self._line + chunk
+        if any(needle in window for needle in self._needles):
+            at = self._find(window)
+            if at is not None:
+                self.begun = True
+                self._see_blank_line(window[at:])
+                return
+        start = max(window.rfind(b"\n"), window.rfind(b"\r")) + 1
+        # Of a long line only its beginning matters, and of that only what a mark can be compared with. The needle of a
+        # mark that is split over chunks is found because the whole beginning of the line is kept.
+        self._line = window[start : start + self._kept]
+
+    def _find(self, window: bytes) -> int | None:
+        begin = 0
+        for line in _LINE_END.split(window):
+            found = window.find(line, begin) if line else begin
+            if line.startswith(self._marks):
+                return found
+            begin = found + len(line)
+        return None
+
+    def _see_blank_line(self, chunk: bytes) -> None:
+        self._after = (self._after + chunk)[-(1 << 16) :] if self.complete else self._after + chunk
+        self.complete = self.complete or _BLANK_LINE.search(self._after) is not None
+        if self.complete:
+            self._after = b""

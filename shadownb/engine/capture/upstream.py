@@ -1,0 +1,210 @@
+"""The upstream: one base URL and one key, fixed when the capture starts; nothing in a request can change either."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import httpx
+from starlette.datastructures import Headers
+from starlette.types import Send
+
+from shadownb.engine.capture import wire
+from shadownb.engine.capture.delivery import Delivery
+from shadownb.engine.capture.dialects import WireError
+from shadownb.engine.capture.exchange import Exchange
+from shadownb.errors import ConfigError
+
+_CONNECT_SECONDS = 15.0
+_IDLE_CONNECTIONS = 64
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where calls go.
+
+    Attributes
+    ----------
+    base
+        URL up to and with ``/v1`` (or what the provider has in its place), without a slash at its end.
+    key_name
+        Environment variable the key comes from, or None.
+    """
+
+    base: str
+    key_name: str | None
+    _keys: tuple[str | None, str | None]
+
+    @classmethod
+    def of(cls, url: str, api_key_env: str | None) -> Target:
+        """Check a base URL and take the key from the environment.
+
+        Raises
+        ------
+        ConfigError
+            The URL is no http(s) URL or holds a password, or the key's variable is not set.
+        """
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise ConfigError(
+                f"target={_without_password(url)!r} is not a base URL.",
+                fix="Give one such as 'https://api.openai.com/v1' or 'https://api.anthropic.com', or a loaded model.",
+            )
+        if parts.username or parts.password:
+            raise ConfigError(
+                f"target={_without_password(url)!r} holds a password.", fix="Put the key into an environment variable."
+            )
+        base = url.rstrip("/")
+        base = base if parts.path.strip("/") else f"{base}/v1"
+        host = parts.hostname
+        if api_key_env is not None:
+            names: tuple[str, str] = (api_key_env, api_key_env)
+            if not os.environ.get(api_key_env):
+                raise ConfigError(
+                    f"api_key_env={api_key_env!r} is not set in the environment.", fix="Set it, then start again."
+                )
+        elif host == "anthropic.com" or host.endswith(".anthropic.com"):
+            names = ("ANTHROPIC_API_KEY", "ANTHROPIC_API_KEY")
+        elif host == "openai.com" or host.endswith(".openai.com"):
+            names = ("OPENAI_API_KEY", "OPENAI_API_KEY")
+        else:
+            names = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY")
+        keys = os.environ.get(names[0]) or None, os.environ.get(names[1]) or None
+        if names[0] == names[1] and keys[0] is None:
+            raise ConfigError(
+                f"There is no key for {host}: {names[0]} is not set.",
+                fix=f"Set {names[0]}, or name another variable with api_key_env=.",
+            )
+        return cls(base, next((n for n, k in zip(names, keys, strict=True) if k), None), keys)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The keys, so that they can be kept out of records."""
+        return tuple(key for key in self._keys if key)
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether it is on this machine."""
+        return urlsplit(self.base).hostname in _LOOPBACK
+
+    def authorisation(self, path: str) -> list[tuple[str, str]]:
+        """Return the headers that carry the key on a path."""
+        key = self._keys[1 if path.startswith("/messages") else 0]
+        if key is None:
+            return []
+        if not path.startswith("/messages"):
+            return [("authorization", f"Bearer {key}")]
+        host = urlsplit(self.base).hostname or ""
+        # Servers that only speak Anthropic's dialect mostly take the key as OpenAI's do.
+        both = [] if host.endswith("anthropic.com") else [("authorization", f"Bearer {key}")]
+        return [("x-api-key", key), *both]
+
+    def __repr__(self) -> str:
+        return f"Target({self.base!r}, key from {self.key_name})"
+
+
+class Upstream:
+    """Passes requests on and answers back, byte for byte."""
+
+    def __init__(self, target: Target, timeout: float) -> None:
+        self.target = target
+        self._client = httpx.AsyncClient(
+            timeout=httpx.Timeout(timeout, connect=_CONNECT_SECONDS, pool=None),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=_IDLE_CONNECTIONS),
+            follow_redirects=False,
+            # A proxy from the environment is the user's own choice, but never between two programs of this machine.
+            trust_env=not target.is_loopback,
+        )
+        self._client.headers.clear()  # what the client did not send is not sent
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.aclose()
+
+    async def relay(self, exchange: Exchange, headers: Headers, query: bytes, delivery: Delivery) -> None:
+        """Ask the upstream and deliver what it answers."""
+        path = exchange.dialect.path
+        try:
+            answer = await self._ask("POST", path, query, headers, exchange.request_body)
+        except WireError as error:
+            await delivery.fail(error)
+            return
+        try:
+            exchange.headers.update(wire.kept(answer.headers.multi_items()))
+            await delivery.start(answer.status_code, wire.returned(answer.headers.raw))
+            async for piece in answer.aiter_raw():
+                await delivery.push(piece)
+        except httpx.TransportError as error:
+            text = f"The upstream's answer broke off: {type(error).__name__}."
+            await delivery.fail(WireError(502, text, code="upstream_broke_off"), status="cut")
+        else:
+            await delivery.end()
+        finally:
+            await answer.aclose()
+
+    async def pass_through(
+        self, method: str, path: str, query: bytes, headers: Headers, body: bytes, send: Send
+    ) -> None:
+        """Relay a request that is not recorded. Raises :class:`WireError` while nothing has been sent."""
+        answer = await self._ask(method, path, query, headers, body)
+        try:
+            await send(
+                {
+                    "type": "http.response.start",
+                    "status": answer.status_code,
+                    "headers": wire.returned(answer.headers.raw),
+                }
+            )
+            async for piece in answer.aiter_raw():
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except httpx.TransportError:
+            return  # unfinished, as the upstream left it
+        finally:
+            await answer.aclose()
+
+    async def models(self, headers: Headers) -> list[Any]:
+        """Return the upstream's models, or none where it does not say."""
+        answer = await self._ask("GET", "/models", b"", headers, b"")
+        try:
+            content = httpx.Response(200, headers=answer.headers, content=await answer.aread()).json()
+            return list(content["data"])
+        except (ValueError, KeyError, TypeError, httpx.HTTPError):
+            return []
+        finally:
+            await answer.aclose()
+
+    async def _ask(self, method: str, path: str, query: bytes, headers: Headers, body: bytes) -> httpx.Response:
+        url = httpx.URL(self.target.base + quote(path, safe="/:@-._~"))
+        if query:
+            url = url.copy_with(query=query)
+        going = [*wire.forwarded(headers), *self.target.authorisation(path)]
+        request = self._client.build_request(method, url, headers=going, content=body if method != "GET" else None)
+        try:
+            answer = await self._client.send(request, stream=True)
+        except httpx.TimeoutException as error:
+            raise WireError(
+                504, f"{self._name} did not answer in time: {type(error).__name__}.", code="upstream_timeout"
+            ) from None
+        except httpx.ConnectError:
+            raise WireError(502, f"{self._name} cannot be reached.", code="upstream_unreachable") from None
+        except httpx.TransportError as error:
+            raise WireError(
+                502, f"{self._name} gave no answer: {type(error).__name__}.", code="upstream_broke_off"
+            ) from None
+        if answer.is_redirect:
+            await answer.aclose()
+            raise WireError(502, f"{self._name} redirects elsewhere, which is not followed.", code="upstream_redirects")
+        return answer
+
+    @property
+    def _name(self) -> str:
+        return f"The upstream {self.target.base}"
+
+
+def _without_password(url: str) -> str:
+    scheme, found, rest = str(url).partition("://")
+    return f"{scheme}{found}{rest.rpartition('@')[2]}"

@@ -1,0 +1,103 @@
+"""Writer: the one thread that writes calls, many of them in one transaction.
+
+Whoever hands in an exchange is told when it is committed, and only then lets the client have the end of its answer. A
+second hand-in of the same call (more bytes came after its end) replaces the first.
+"""
+
+from __future__ import annotations
+
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from shadownb.engine.capture.exchange import Exchange, Record
+from shadownb.engine.capture.prices import PriceTable
+from shadownb.engine.capture.redaction import Redactor
+from shadownb.engine.capture.schema import connect
+
+Done = Callable[[Exception | None], None]
+
+_MOST_IN_ONE_COMMIT = 256
+
+
+class Writer:
+    """Stores exchanges in the order they are handed in.
+
+    Attributes
+    ----------
+    written, commits
+        Calls that are stored, and the transactions they took.
+    failed, last_error
+        Calls that could not be stored (disk full and the like), and why the last one was not.
+    """
+
+    def __init__(self, path: Path, prices: PriceTable, redactor: Redactor) -> None:
+        self._connection = connect(path, write=True)
+        self._prices = prices
+        self._redactor = redactor
+        self._queue: queue.SimpleQueue[tuple[Exchange, Done] | None] = queue.SimpleQueue()
+        self.written = self.commits = self.failed = 0
+        self.last_error = ""
+        self._thread = threading.Thread(target=self._run, name="shadownb-capture-writer", daemon=True)
+        self._thread.start()
+
+    def put(self, exchange: Exchange, done: Done) -> None:
+        """Hand in an exchange; ``done(None)`` or ``done(error)`` is called from the writer's thread."""
+        self._queue.put((exchange, done))
+
+    def close(self) -> None:
+        """Write what is left and end."""
+        self._queue.put(None)
+        self._thread.join()
+        self._connection.close()
+
+    def _run(self) -> None:
+        ended = False
+        while not ended:
+            batch = [self._queue.get()]
+            while len(batch) < _MOST_IN_ONE_COMMIT and not self._queue.empty():
+                batch.append(self._queue.get())
+            ended = None in batch
+            self._write([item for item in batch if item is not None])
+
+    def _write(self, batch: list[tuple[Exchange, Done]]) -> None:
+        if not batch:
+            return
+        outcome: list[Exception | None] = []
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            for exchange, _ in batch:
+                outcome.append(self._insert(exchange))
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            outcome = [error] * len(batch)
+        self.commits += 1
+        for (_, done), problem in zip(batch, outcome, strict=True):
+            if problem is None:
+                self.written += 1
+            else:
+                self.failed += 1
+                self.last_error = f"{type(problem).__name__}: {problem}"
+            done(problem)
+
+    def _insert(self, exchange: Exchange) -> Exception | None:
+        """Write one call; what is wrong with this one alone does not take the others along."""
+        try:
+            record = Record.of(exchange, self._prices, self._redactor)
+        except Exception as error:
+            return error
+        names = list(record.columns)
+        self._connection.execute(
+            f"INSERT INTO calls ({', '.join(names)}) VALUES ({', '.join('?' * len(names))}) "
+            f"ON CONFLICT(id) DO UPDATE SET {', '.join(f'{n}=excluded.{n}' for n in names if n != 'id')}",
+            list(record.columns.values()),
+        )
+        self._connection.execute(
+            "INSERT OR REPLACE INTO bodies (id, request, response, frames) VALUES (?, ?, ?, ?)",
+            (exchange.id, record.request, record.response, record.frames),
+        )
+        return None

@@ -1,0 +1,229 @@
+"""A loaded model behind the proxy, in every dialect, through the vendors' clients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shadownb.engine.capture import capture
+from shadownb.engine.capture.proxy import CaptureProxy
+from tests.capture.conftest import WEB, wait_for
+from tests.capture.upstream import Upstream
+
+USER: Any = [{"role": "user", "content": "hello there"}]
+TOOLS: Any = [
+    {
+        "type": "function",
+        "function": {"name": "look", "description": "d", "parameters": {"type": "object", "properties": {}}},
+    }
+]
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model_dir: Path) -> Any:
+    import shadownb
+
+    return shadownb.load(str(tiny_model_dir))
+
+
+@pytest.fixture
+def proxy(model: Any) -> Iterator[CaptureProxy]:
+    with capture(model) as running:
+        yield running
+
+
+def test_chat_whole_and_streamed_are_what_the_model_says(model: Any, proxy: CaptureProxy, openai_client: Any) -> None:
+    options: Any = {"model": "gpt-4o", "messages": USER, "max_tokens": 12, "seed": 5, "temperature": 1.0}
+    said = model.chat(USER, max_new_tokens=12, seed=5, temperature=1.0, top_p=1.0)
+    answer = openai_client.chat.completions.create(**options)
+    chunks = list(openai_client.chat.completions.create(**options, stream=True, stream_options={"include_usage": True}))
+    streamed = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
+    assert answer.choices[0].message.content == streamed == said.content
+    assert answer.choices[0].finish_reason == said.finish_reason == "length"
+    assert answer.usage.model_dump(exclude_none=True) == chunks[-1].usage.model_dump(exclude_none=True) == said.usage
+    assert len(chunks) > 5
+    first, second = proxy.store.calls()
+    assert (first.text, second.text) == (said.content, said.content)
+    assert (first.usage, second.usage, first.cost, first.route) == (said.usage, said.usage, None, "local")
+    other = openai_client.chat.completions.create(**{**options, "seed": 6}).choices[0].message.content
+    assert other != said.content
+
+
+def test_choices_and_stop_strings(model: Any, proxy: CaptureProxy, openai_client: Any) -> None:
+    options: Any = {"model": "m", "messages": USER, "max_tokens": 12, "seed": 5}
+    answer = openai_client.chat.completions.create(**options, n=3)
+    texts = [choice.message.content for choice in answer.choices]
+    assert len(set(texts)) == 3
+    assert [choice.index for choice in answer.choices] == [0, 1, 2]
+    assert answer.usage.completion_tokens == 36
+    stop = texts[0].strip()[4:7]
+    stopped = openai_client.chat.completions.create(**options, stop=[stop]).choices[0]
+    assert stopped.message.content == texts[0][: texts[0].find(stop)]
+    assert stopped.finish_reason == "stop"
+
+
+def test_completions_responses_and_messages(
+    model: Any, proxy: CaptureProxy, openai_client: Any, anthropic_client: Any
+) -> None:
+    said = model.chat(USER, max_new_tokens=10, temperature=0.0).content
+    asked: Any = {"model": "m", "temperature": 0}
+    for stream in (False, True):
+        got = openai_client.responses.create(**asked, input=USER, max_output_tokens=10, stream=stream)
+        if stream:
+            events = list(got)
+            assert [e.sequence_number for e in events] == list(range(len(events)))
+            assert "".join(e.delta for e in events if e.type == "response.output_text.delta") == said
+            got = events[-1].response
+        assert got.output_text == said
+        assert (got.status, got.incomplete_details.reason, got.usage.output_tokens) == (
+            "incomplete",
+            "max_output_tokens",
+            10,
+        )
+    message = anthropic_client.messages.create(**asked_of(asked), max_tokens=10, messages=USER)
+    with anthropic_client.messages.stream(**asked_of(asked), max_tokens=10, messages=USER) as stream_:
+        final = stream_.get_final_message()
+    for each in (message, final):
+        assert each.content[0].text == said
+        assert (each.stop_reason, each.usage.output_tokens) == ("max_tokens", 10)
+        assert each.usage.input_tokens == len(model.renderer.render_prompt(USER))
+    stop = said.strip()[3:6]
+    ended = anthropic_client.messages.create(**asked_of(asked), max_tokens=10, messages=USER, stop_sequences=[stop])
+    assert (ended.stop_reason, ended.stop_sequence) == ("stop_sequence", stop)
+    text = openai_client.completions.create(**asked, prompt=["one two", "three"], max_tokens=5)
+    chunks = list(openai_client.completions.create(**asked, prompt="one two", max_tokens=5, stream=True))
+    assert "".join(c.choices[0].text for c in chunks) == text.choices[0].text
+    assert [c.index for c in text.choices] == [0, 1]
+    assert anthropic_client.messages.count_tokens(model="m", messages=USER).input_tokens == message.usage.input_tokens
+    assert {call.status for call in proxy.calls} == {"ok"}
+    assert [call.text for call in proxy.store.calls(dialect=["responses", "messages"])[:4]] == [said] * 4
+
+
+def asked_of(options: dict[str, Any]) -> dict[str, Any]:
+    """Anthropic's client of today has no temperature parameter of its own for every model; it goes as a field."""
+    return {"model": options["model"], "extra_body": {"temperature": options["temperature"]}}
+
+
+def test_tool_calls_in_every_dialect(
+    model: Any, proxy: CaptureProxy, openai_client: Any, anthropic_client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The random model never calls a tool, so its tokens are replaced by those of a reply that does; all else is real."""
+    from shadownb.engine.inference.text import AnswerText
+
+    reply = 'Sure. <tool_call>{"name": "look", "arguments": {"id": 7}}</tool_call>'
+    pieces = [reply[n : n + 3] for n in range(0, len(reply), 3)]
+
+    def push(self: AnswerText, token_id: int) -> str:
+        number = len(self._ids)
+        self._ids.append(token_id)
+        self._text = "".join(pieces[: number + 1])
+        self.stopped = number + 1 >= len(pieces)
+        return pieces[number] if number < len(pieces) else ""
+
+    monkeypatch.setattr(AnswerText, "push", push)
+    monkeypatch.setattr(AnswerText, "finish", lambda self: "")
+    size = len(pieces) + 5
+    whole = openai_client.chat.completions.create(model="m", messages=USER, tools=TOOLS, max_tokens=size).choices[0]
+    with openai_client.chat.completions.stream(model="m", messages=USER, tools=TOOLS, max_tokens=size) as stream:
+        shown = [e.delta for e in stream if e.type == "content.delta"]
+        streamed = stream.get_final_completion().choices[0]
+    for choice in (whole, streamed):
+        call = choice.message.tool_calls[0]
+        assert (call.function.name, call.function.arguments, choice.message.content.strip()) == (
+            "look",
+            '{"id": 7}',
+            "Sure.",
+        )
+        assert call.id
+    assert "".join(shown).strip() == "Sure."  # the markup is never shown
+    tools = [{"type": "function", "name": "look", "parameters": TOOLS[0]["function"]["parameters"]}]
+    with openai_client.responses.stream(model="m", input=USER, tools=tools, max_output_tokens=size) as stream:
+        list(stream)
+        output = stream.get_final_response().output
+    assert [item.type for item in output] == ["message", "function_call"]
+    assert output[1].arguments == '{"id": 7}'
+    theirs = [{"name": "look", "input_schema": TOOLS[0]["function"]["parameters"]}]
+    with anthropic_client.messages.stream(model="m", messages=USER, tools=theirs, max_tokens=size) as stream:
+        blocks = stream.get_final_message().content
+    assert (blocks[1].type, blocks[1].name, blocks[1].input) == ("tool_use", "look", {"id": 7})
+    found = [c.response_message["tool_calls"][0]["function"] for c in proxy.calls]  # type: ignore[index]
+    assert found == [{"name": "look", "arguments": '{"id": 7}'}] * 4
+
+
+def test_previous_response_id_goes_on_with_the_conversation(
+    model: Any, proxy: CaptureProxy, openai_client: Any
+) -> None:
+    first = openai_client.responses.create(
+        model="m", input="hello there", instructions="be kind", max_output_tokens=6, temperature=0
+    )
+    second = openai_client.responses.create(
+        model="m", input="and now?", previous_response_id=first.id, max_output_tokens=6, temperature=0
+    )
+    turns = [*USER, {"role": "assistant", "content": first.output_text}, {"role": "user", "content": "and now?"}]
+    assert second.output_text == model.chat(turns, max_new_tokens=6, temperature=0.0).content
+    call = proxy.calls[0]
+    assert call.parent == proxy.calls[1].id
+    assert call.messages == turns
+    import openai
+
+    with pytest.raises(openai.NotFoundError, match="previous_response_id"):
+        openai_client.responses.create(model="m", input="x", previous_response_id="resp_nobody")
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "says"),
+    [
+        ("chat/completions", {"logprobs": True}, "logprobs"),
+        ("chat/completions", {"response_format": {"type": "json_object"}}, "response_format"),
+        ("chat/completions", {"tools": TOOLS, "tool_choice": "required"}, "tool_choice"),
+        ("chat/completions", {"temperature": -1}, "temperature"),
+        ("chat/completions", {"max_tokens": 0}, "max_new_tokens"),
+        ("chat/completions", {"stop": [""]}, "stop"),
+        ("chat/completions", {"n": 1000}, "n=1000"),
+        ("chat/completions", {"messages": [{"role": "user", "content": "word " * 600}]}, "tokens"),
+        ("chat/completions", {"messages": [{"role": "wizard", "content": "x"}]}, "wizard"),
+        ("completions", {"prompt": [1, 2]}, "prompt"),
+        ("completions", {"prompt": "x", "echo": True}, "echo"),
+        ("responses", {"input": "x", "tools": [{"type": "web_search"}]}, "tools"),
+        ("messages", {"max_tokens": 5, "thinking": {"type": "enabled", "budget_tokens": 9}}, "thinking"),
+        ("embeddings", {"input": "x"}, "embeddings"),
+    ],
+)
+def test_what_a_local_model_cannot_do_is_refused_by_name(
+    proxy: CaptureProxy, path: str, fields: dict[str, Any], says: str
+) -> None:
+    body = {"model": "m", "messages": USER, **fields}
+    for stream in (False, True):
+        got = WEB.post(f"{proxy.base_url}/{path}", json={**body, "stream": stream}, headers={"x-api-key": proxy.token})
+        assert 400 <= got.status_code < 500
+        assert says in got.json()["error"]["message"]
+    assert {call.status for call in proxy.calls} <= {"error"}
+
+
+def test_beside_an_upstream_only_its_own_name_is_local(upstream: Upstream, model: Any) -> None:
+    import openai
+
+    with capture(upstream.url, model=model) as proxy:
+        client = openai.OpenAI(base_url=proxy.base_url, api_key=proxy.token, max_retries=0)
+        assert [m.id for m in client.models.list()] == [model.name, "gpt-4o"]
+        for name in ("gpt-4o", model.name):
+            client.chat.completions.create(model=name, messages=USER, max_tokens=4)
+        assert [call.route for call in proxy.store.calls()] == ["upstream", "local"]
+        assert len([seen for seen in upstream.seen if seen.method == "POST"]) == 1
+
+
+def test_a_client_that_leaves_ends_the_generation(model: Any, proxy: CaptureProxy) -> None:
+    body = {"model": "m", "messages": USER, "max_tokens": 400, "stream": True, "seed": 1}
+    with WEB.stream("POST", proxy.base_url + "/chat/completions", json=body, headers={"x-api-key": proxy.token}) as got:
+        next(iter(got.iter_raw()))
+    call = wait_for(lambda: proxy.calls.page(0, 1))[0]
+    assert call.status == "client_gone"
+    assert len(call.response_body) < 60_000  # 400 tokens are about 90 kB
+    again = {**body, "max_tokens": 3, "stream": False}
+    assert (
+        WEB.post(proxy.base_url + "/chat/completions", json=again, headers={"x-api-key": proxy.token}).status_code
+        == 200
+    )

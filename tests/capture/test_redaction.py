@@ -1,0 +1,112 @@
+"""Redaction: in the recorded copy nothing is left, in what passes through nothing is changed."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from shadownb.engine.capture import capture
+from shadownb.engine.capture.redaction import RULES
+from tests.capture.conftest import WEB
+from tests.capture.test_pass_through import BODIES, PATHS, auth
+from tests.capture.upstream import Upstream, sse, stream
+
+SECRETS = {
+    "email": ["ann.lee+x@mail.example.co.uk", "a@b.io"],
+    "card": ["4111 1111 1111 1111", "5500-0000-0000-0004", "378282246310005"],
+    "phone": ["+49 30 1234567", "(030) 123 45 67", "+4915112345678", "555-123-4567"],
+    "key": ["sk-proj-abcdefghijklmnopqrstuvwx", "ghp_abcdefghijklmnopqrstuvwxyz0123456789", "AKIAIOSFODNN7EXAMPLE",
+            "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N"],
+}  # fmt: skip
+INNOCENT = {
+    "email": ["a@b", "@someone", "x at y.com"],
+    "card": ["4111 1111 1111 1112", "order 1234567890123", "20261122120000"],
+    "phone": ["2026-11-22", "12.5", "3.14159265", "v1.2.3", "127.0.0.1", "call_660dc8a4884c162d66f8f82"],
+    "key": ["sk-learn", "the skip-list", "ghp_short"],
+}
+
+
+@pytest.mark.parametrize("rule", list(RULES))
+def test_rules(rule: str) -> None:
+    for secret in SECRETS[rule]:
+        assert RULES[rule](f"It is {secret}, thanks") == f"It is [{rule}], thanks"
+    for text in INNOCENT[rule]:
+        assert RULES[rule](f"It is {text}, thanks") == f"It is {text}, thanks"
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("path", PATHS)
+def test_recorded_copy_only_and_through_the_pieces_of_a_stream(upstream: Upstream, path: str, streamed: bool) -> None:
+    text = "write to ann.lee@mail.example or call +49 30 1234567 about 4111 1111 1111 1111 soon"
+    pieces = sse(path, f"echo: {text}")
+    if streamed:
+        upstream.answer = lambda seen, reply: stream(reply, pieces)
+    with capture(upstream.url, redact=["email", "phone", "card"]) as proxy:
+        body = {**BODIES[path], "stream": streamed}
+        for field in ("messages", "input"):
+            if field in body:
+                body[field] = [{"role": "user", "content": text}]
+        if "prompt" in body:
+            body["prompt"] = text
+        got = WEB.post(proxy.root_url + path, json=body, headers=auth(proxy))
+        assert "ann.lee@mail.example" in got.text
+        if streamed:
+            assert got.content == b"".join(pieces)
+        assert "4111" in upstream.seen[0].body.decode()
+        call = proxy.calls[0]
+        clean = "write to [email] or call [phone] about [card] soon"
+        assert (call.redacted, call.status) == (True, "ok")
+        assert call.messages[-1]["content"] == clean
+        assert call.text == f"echo: {clean}"
+        assert call.title == clean
+        assert call.usage is not None
+        for secret in ("ann.lee", "1234567", "4111"):
+            assert secret not in json.dumps(call.to_dict()) + call.response_body.decode()
+
+
+def test_what_a_stream_splits_inside_a_word_is_found(upstream: Upstream) -> None:
+    head = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+    texts = ["mail ", "an", "n@ex", "ample", ".org", " now"]
+    arguments = ['{"to": "ann', "@exam", 'ple.org", "card": 41111111', "11111111}"]
+    deltas: list[dict[str, Any]] = [{"content": t} for t in texts]
+    deltas += [{"tool_calls": [{"index": 0, "id": "call_1", "function": {"name": "send", "arguments": ""}}]}]
+    deltas += [{"tool_calls": [{"index": 0, "function": {"arguments": a}}]} for a in arguments]
+    pieces = [f"data: {json.dumps({**head, 'choices': [{'index': 0, 'delta': d}]})}\n\n".encode() for d in deltas]
+    pieces += [b"data: [DONE]\n\n"]
+    upstream.answer = lambda seen, reply: stream(reply, pieces)
+    with capture(upstream.url, redact=["email", "card"]) as proxy:
+        got = WEB.post(proxy.root_url + PATHS[0], json={**BODIES[PATHS[0]], "stream": True}, headers=auth(proxy))
+        assert got.content == b"".join(pieces)
+        message = proxy.calls[0].response_message
+        assert message is not None
+        assert message["content"] == "mail [email] now"
+        assert json.loads(message["tool_calls"][0]["function"]["arguments"]) == {"to": "[email]", "card": "[card]"}
+
+
+def test_a_function_of_ones_own_and_one_that_fails(upstream: Upstream) -> None:
+    def hide(text: str) -> str:
+        return text.replace("Zebra", "[animal]")
+
+    def fail(text: str) -> str:
+        raise RuntimeError("no")
+
+    with capture(upstream.url, redact=hide) as proxy:
+        body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "a Zebra"}]}
+        assert "Zebra" in WEB.post(proxy.root_url + PATHS[0], json=body, headers=auth(proxy)).text
+        assert (proxy.calls[0].text, proxy.calls[0].title) == ("echo: a [animal]", "a [animal]")
+    with capture(upstream.url, redact=["email", fail]) as proxy:
+        assert "Zebra" in WEB.post(proxy.root_url + PATHS[0], json=body, headers=auth(proxy)).text
+        call = proxy.calls[0]
+        assert (call.request_body, call.response_body, call.title) == (b"", b"", "")  # not looked at, so not kept
+        assert call.error is not None
+        assert "RuntimeError" in call.error["message"]
+
+
+def test_nothing_to_take_out_leaves_the_bytes_alone(upstream: Upstream) -> None:
+    with capture(upstream.url, redact=list(RULES)) as proxy:
+        body = json.dumps({**BODIES[PATHS[0]], "stream": True}, indent=3).encode()
+        got = WEB.post(proxy.root_url + PATHS[0], content=body, headers=auth(proxy))
+        call = proxy.calls[0]
+        assert (call.request_body, call.response_body, call.redacted) == (body, got.content, False)
