@@ -21,10 +21,10 @@ from typing import Any
 
 MODEL = "smollm2-135m"
 
-TOPICS = """bread bicycles rivers the moon coffee libraries clocks bridges salt honey glass trains maps gardens rain
+_TOPICS = """bread bicycles rivers moon coffee libraries clocks bridges salt honey glass trains maps gardens rain
 markets birds mirrors paper candles wool bees chess kites soap lighthouses windmills compasses tea ink umbrellas bells
-pencils snow canals ovens lakes drums locks ropes buttons bottles stamps ladders tents sails wheels cheese""".split()
-TOPICS = [t for t in TOPICS if t != "the"]
+pencils snow canals ovens lakes drums locks ropes buttons bottles stamps ladders tents sails wheels cheese"""
+TOPICS = _TOPICS.split()
 QUESTIONS = ("What should I know about {}?", "Why do people like {}?")
 HELD_OUT_TOPICS = 12
 
