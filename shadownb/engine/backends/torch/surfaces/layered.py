@@ -230,7 +230,9 @@ class LayerSurface(Surface):
             raise ModelError(f"The adapter in {folder} does not fit this model: {wrong}.")
 
     def remove(self) -> Any:
-        return self.module.unload()
+        base = self.base
+        self.strip(base)  # peft's unload would leave trained embeddings in the base's place
+        return base
 
     def merged(self) -> PreTrainedModel:
         whole: PreTrainedModel = copy.deepcopy(self.module).merge_and_unload()

@@ -1,0 +1,264 @@
+"""What the tests of the training methods share: rows of each shape, tiny bases, every method with its variants, logits.
+
+Everything here is small enough that a run of eight steps takes less than half a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+import shadownb as snb
+from shadownb.engine.backends.torch.surfaces import digest
+from shadownb.engine.backends.torch.trainer import EngineTrainer
+from shadownb.engine.runs import Run, commands
+from tests.engine.rendering_tokenizers import byte_tokenizer
+
+SYSTEM = {"role": "system", "content": "Name the colour."}
+COLOURS = ("RED", "GREEN", "BLUE", "BLACK", "WHITE")
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "description": "The weather of a city.",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+    },
+}
+
+
+def question(number: int) -> list[dict[str, str]]:
+    """A prompt of two messages, of one of five lengths."""
+    return [SYSTEM, {"role": "user", "content": f"Colour number {number}?" + " Please." * (number % 5)}]
+
+
+def chats(count: int = 8) -> list[dict[str, Any]]:
+    """Chats of one task, of different lengths."""
+    return [
+        {"messages": [*question(n), {"role": "assistant", "content": COLOURS[n % len(COLOURS)]}]} for n in range(count)
+    ]
+
+
+def pairs(count: int = 8) -> list[dict[str, Any]]:
+    """Preference pairs: the name in capitals is better than a sentence."""
+    return [
+        {"prompt": question(n), "chosen": COLOURS[n % 5], "rejected": f"I think it is {COLOURS[(n + 2) % 5].lower()}."}
+        for n in range(count)
+    ]
+
+
+def verdicts(count: int = 8) -> list[dict[str, Any]]:
+    """Single answers, every other one good."""
+    return [
+        {"prompt": question(n), "completion": COLOURS[n % 5] if n % 2 else "No idea, ask again.", "label": bool(n % 2)}
+        for n in range(count)
+    ]
+
+
+def documents(count: int = 8) -> list[dict[str, Any]]:
+    """Plain texts of different lengths."""
+    return [{"text": f"The colour number {n} is {COLOURS[n % 5]}. " * (1 + n % 3)} for n in range(count)]
+
+
+def tool_chat() -> dict[str, Any]:
+    """Three user turns, one of them answered through a tool call."""
+    call = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Oslo"}'}}
+    return {
+        "tools": [WEATHER],
+        "messages": [
+            {"role": "system", "content": "You help."},
+            {"role": "user", "content": "Hello there"},
+            {"role": "assistant", "content": "Good day to you."},
+            {"role": "user", "content": "How is the weather in Oslo?"},
+            {"role": "assistant", "content": "", "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "call_1", "content": '{"degrees": 3}'},
+            {"role": "assistant", "content": "It is cold, 3 degrees."},
+            {"role": "user", "content": "Thanks"},
+            {"role": "assistant", "content": "Any time."},
+        ],
+    }
+
+
+DATA = {"chat": chats, "preference": pairs, "unpaired": verdicts, "text": documents}
+
+# Every run of these tests, unless it says otherwise: two epochs of two steps.
+OPTIONS: dict[str, Any] = {
+    "max_steps": 4,
+    "per_device_train_batch_size": 4,
+    "gradient_accumulation_steps": 1,
+    "warmup_steps": 0,
+    "save_steps": 2,
+    "save_total_limit": 20,
+    "sample_max_new_tokens": 0,
+}
+DROPOUT = {"lora_r": 4, "lora_dropout": 0.2}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A method, perhaps with an option that makes it another one.
+
+    Attributes
+    ----------
+    base
+        Which tiny base it trains: ``plain``, ``biased`` (attention with biases) or ``4bit``.
+    data
+        The shape of its rows.
+    owned
+        Parts of names, one of which every trained parameter has and no other parameter of the module.
+    merged
+        Whether the result can be written as a whole model without adapter.
+    adapter
+        Whether the result can be written apart from the base.
+    """
+
+    method: str
+    options: dict[str, Any] = field(default_factory=dict)
+    base: str = "plain"
+    data: str = "chat"
+    owned: tuple[str, ...] = (".lora_A.", ".lora_B.")
+    merged: bool = True
+    adapter: bool = True
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """The training rows."""
+        return DATA[self.data]()
+
+    def load(self, folder: Path) -> Any:
+        """Load a fresh base; ``folder`` has the plain tiny model."""
+        source = biased(folder) if self.base == "biased" else folder
+        return snb.load(str(source), max_seq_length=256, quantize="4bit" if self.base == "4bit" else None)
+
+    def train(self, model: Any, **more: Any) -> Run:
+        """Train in a thread to the end of the run."""
+        run: Run = model.finetune(self.rows, method=self.method, background=True, **{**OPTIONS, **self.options, **more})
+        return run.wait(timeout=120)
+
+
+_PROMPT = {"num_virtual_tokens": 4}
+CASES = {
+    "lora": Case("lora", DROPOUT),
+    "qlora": Case("qlora", DROPOUT, base="4bit", merged=False),
+    "dora": Case("dora", DROPOUT, owned=(".lora_",)),
+    "miss": Case("miss", {"lora_r": 4}, owned=(".miss_",)),
+    "shira": Case("shira", {"lora_r": 4}, owned=(".shira_",)),
+    "adapter": Case("adapter", {"lora_r": 4}, owned=(".bottleneck.",), merged=False),
+    "full": Case("full", owned=("",), adapter=False),
+    "bitfit": Case("bitfit", base="biased", owned=(".bias",)),
+    "prompt": Case("prompt", _PROMPT, owned=("prompt_encoder.",), merged=False),
+    "ptuning": Case("ptuning", _PROMPT, owned=("prompt_encoder.",), merged=False),
+    "cpt": Case("cpt", {**DROPOUT, "max_seq_length": 64}, data="text"),
+    "dpo": Case("dpo", DROPOUT, data="preference"),
+    "kto": Case("kto", DROPOUT, data="unpaired"),
+    "lora rslora": Case("lora", {**DROPOUT, "use_rslora": True}),
+    "lora pissa": Case(
+        "lora", {**DROPOUT, "init_lora_weights": "pissa"}, owned=(".lora_A.default.", ".lora_B.default.")
+    ),
+    "qlora loftq": Case("qlora", {**DROPOUT, "init_lora_weights": "loftq"}, base="4bit", merged=False),
+    "lora embeddings": Case(
+        "lora",
+        {**DROPOUT, "train_embeddings": True},
+        owned=(".lora_A.", ".lora_B.", ".modules_to_save."),
+    ),
+}
+
+
+# A turn ends with its stop token; the newline goes before the next one, as trl would train it otherwise.
+TEMPLATE = (
+    "{%- for message in messages %}{{- ('' if loop.first else '\\n') + '<|im_start|>' + message['role'] + '\\n'"
+    " + message['content'] + '<|im_end|>' }}{%- endfor %}"
+    "{%- if add_generation_prompt %}{{- '\\n<|im_start|>assistant\\n' }}{%- endif %}"
+)
+
+
+def make_base(folder: Path, *, biases: bool = False) -> Path:
+    """Write a random two-layer Llama (100 thousand weights, one token a byte, so that it loads in a moment)."""
+    tokenizer = byte_tokenizer(TEMPLATE)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        tie_word_embeddings=True,
+        attention_bias=biases,
+        initializer_range=0.2,  # wide, so that answers depend on the prompt
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.eos_token_id,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = LlamaForCausalLM(config)
+        for name, parameter in model.named_parameters():
+            if name.endswith(".bias"):
+                torch.nn.init.normal_(parameter, std=0.1)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def biased(byte_model_dir: Path) -> Path:
+    """Return a base like the plain one whose attention has biases; made once a session."""
+    folder = byte_model_dir.with_name(f"{byte_model_dir.name}-biased")
+    return folder if folder.exists() else make_base(folder, biases=True)
+
+
+# -- looking at a model -------------------------------------------------------------------------------------------------
+
+PROMPT = "Colour number 3?"
+
+
+def logits(model: Any, use: str = "tuned") -> torch.Tensor:
+    """Return the logits (tokens, vocabulary) of a fixed prompt, of the trained model or of its base."""
+    ids = torch.tensor([model.renderer.render_prompt([{"role": "user", "content": PROMPT}])])
+    with model.gate.inference(), torch.no_grad():
+        view = model.weights.view().side(use)
+        prefix = view.prefix()
+        with view.switched_off() if use == "base" else nothing():
+            words = view.model.get_input_embeddings()(ids)
+            given = words if prefix is None else torch.cat((prefix, words), dim=1)
+            found: torch.Tensor = view.model(inputs_embeds=given).logits[0, -ids.shape[1] :].float()
+    return found
+
+
+@contextmanager
+def nothing() -> Iterator[None]:
+    """Change nothing inside the block."""
+    yield
+
+
+def sha(model: Any) -> str:
+    """Return the sha256 of what a model's surface owns."""
+    return digest(model.carried.owned())
+
+
+def base_shas(model: Any) -> dict[str, str]:
+    """Return the sha256 of every parameter of the base, by its own name."""
+    return {name: digest({name: tensor}) for name, tensor in model.weights.base_parameters().items()}
+
+
+def curve(run: Run) -> list[tuple[float, float]]:
+    """Return loss and gradient norm of every step."""
+    return [(m["loss"], m["grad_norm"]) for m in run.metrics]
+
+
+def stop_after(patch: pytest.MonkeyPatch, step: int) -> None:
+    """Let every run get a stop command as soon as it has reported a step, so that it ends exactly there."""
+    report = EngineTrainer._report
+
+    def stopping(self: EngineTrainer, number: int, *args: Any) -> None:
+        report(self, number, *args)
+        if number == step:
+            commands.send(self.session.folder.commands, "stop", save=True)
+
+    patch.setattr(EngineTrainer, "_report", stopping)

@@ -1,0 +1,219 @@
+"""DPO and KTO: the numbers of trl's trainers, a reference that is the model as it was found, and learning that shows.
+
+trl gets the same weights, rows and order, in 32 bits and without dropout. A step holds all rows, so that the order within
+it is nobody's business and KTO's mismatched answers are the same: trl rotates them within a batch, we over all rows.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+import shadownb as snb
+from shadownb.engine.backends.torch import surfaces
+from shadownb.engine.rendering.examples import examples
+from tests.engine.methods_data import CASES, OPTIONS, chats, pairs, stop_after, verdicts
+
+STEPS = 4
+SAME: dict[str, Any] = {
+    "max_steps": STEPS,
+    "per_device_train_batch_size": 8,
+    "gradient_accumulation_steps": 1,
+    "learning_rate": 1e-3,
+    "lr_scheduler_type": "constant",
+    "weight_decay": 0.01,
+    "max_grad_norm": 1.0,
+    "seed": 11,
+}
+
+
+def as_messages(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row with its answers as messages, so that trl applies the template."""
+    answers = ("chosen", "rejected", "completion")
+    return {k: [{"role": "assistant", "content": v}] if k in answers else v for k, v in row.items()}
+
+
+def by_trl(method: str, folder: Path, rows: list[dict[str, Any]], config: snb.TrainConfig, out: Path) -> Any:
+    """Train with trl's trainer from the weights that our run starts from; returns the trainer."""
+    import datasets
+    from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer
+
+    base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    module = surfaces.prepare(base, None, config, surfaces.Start("tiny")).module
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    options: dict[str, Any] = {
+        "output_dir": str(out), "max_steps": STEPS, "learning_rate": 1e-3, "lr_scheduler_type": "constant",
+        "weight_decay": 0.01, "max_grad_norm": 1.0, "per_device_train_batch_size": 8, "beta": config.beta,
+        "logging_steps": 1, "report_to": "none", "save_strategy": "no", "use_cpu": True, "bf16": False,
+        "gradient_checkpointing": False, "disable_tqdm": True, "max_length": 256, "optim": "adamw_torch",
+    }  # fmt: skip
+    data = datasets.Dataset.from_list([as_messages(row) for row in rows])
+    if method == "dpo":
+        arguments: Any = DPOConfig(**options, loss_type=[config.dpo_loss], disable_dropout=True)
+        trainer: Any = DPOTrainer(model=module, args=arguments, train_dataset=data, processing_class=tokenizer)
+    else:
+        weights: dict[str, Any] = {
+            "desirable_weight": config.desirable_weight,
+            "undesirable_weight": config.undesirable_weight,
+        }
+        arguments = KTOConfig(**options, **weights, train_sampling_strategy="sequential")
+        trainer = KTOTrainer(model=module, args=arguments, train_dataset=data, processing_class=tokenizer)
+    with torch.random.fork_rng():  # trl seeds the process's generators
+        trainer.train()
+    return trainer
+
+
+@pytest.fixture
+def quiet_trl(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """trl sends telemetry from every trainer's constructor unless CI is set."""
+    monkeypatch.setenv("CI", "1")
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "datasets"))
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("dpo", {"dpo_loss": "sigmoid"}),
+        ("dpo", {"dpo_loss": "hinge"}),
+        ("dpo", {"dpo_loss": "ipo"}),
+        ("kto", {}),
+        ("kto", {"desirable_weight": 1.5, "undesirable_weight": 0.5}),
+    ],
+    ids=["sigmoid", "hinge", "ipo", "kto", "kto weighted"],
+)
+def test_the_numbers_are_trls(
+    method: str, options: dict[str, Any], home: Path, byte_model_dir: Path, tmp_path: Path, quiet_trl: None
+) -> None:
+    rows = pairs() if method == "dpo" else verdicts()
+    config = snb.TrainConfig(method=method, lora_r=4, **SAME, **options)
+    expected = by_trl(method, byte_model_dir, rows, config, tmp_path)
+    model: Any = snb.load(str(byte_model_dir), max_seq_length=256)
+    more: dict[str, Any] = {"lora_r": 4, "sample_max_new_tokens": 0, "background": False}
+    run = model.finetune(rows, method=method, **SAME, **options, **more)
+
+    # The same tokens, and the same of them trained.
+    names = ("chosen_ids", "rejected_ids") if method == "dpo" else ("completion_ids",)
+    canonical = snb.Dataset.from_list(rows).canonical_rows()
+    for theirs, row in zip(expected.train_dataset, canonical, strict=True):
+        example = examples(model.renderer, row, objective=method)[0]
+        for name, mine in zip(names, example.rows, strict=True):
+            assert theirs["prompt_ids"] + theirs[name] == mine.input_ids
+            assert theirs[name] == [label for label in mine.labels if label >= 0]
+
+    logged = [entry for entry in expected.state.log_history if "loss" in entry]
+    assert [m["loss"] for m in run.metrics] == pytest.approx([entry["loss"] for entry in logged], rel=1e-4, abs=1e-4)
+    assert [m["grad_norm"] for m in run.metrics] == pytest.approx([e["grad_norm"] for e in logged], rel=1e-3)
+    for ours, trls in (("rewards_chosen", "rewards/chosen"), ("rewards_rejected", "rewards/rejected")):
+        assert [m[ours] for m in run.metrics] == pytest.approx([e[trls] for e in logged], abs=1e-3), ours
+    if method == "kto":
+        assert max(m["kl"] for m in run.metrics) > 0, "or the drift was not compared"
+        assert [m["kl"] for m in run.metrics] == pytest.approx([e["kl"] for e in logged], abs=1e-3)
+    # Four steps of AdamW move a weight by 4e-3; the sign of a gradient near 0 may differ by rounding.
+    theirs_by_name = dict(expected.model.named_parameters())
+    for name, parameter in model.carried.owned().items():
+        assert (parameter - theirs_by_name[name]).abs().max() < 1e-4, name
+
+
+def log_probability(model: Any, ids: list[int], labels: list[int]) -> float:
+    """Return the summed log-probability of the trained tokens, computed plainly."""
+    with torch.no_grad():
+        logits = model.module(input_ids=torch.tensor([ids])).logits[0]
+    scores = torch.log_softmax(logits.float(), dim=-1)
+    return float(sum(scores[n, label] for n, label in enumerate(labels[1:]) if label >= 0))
+
+
+@pytest.mark.parametrize("method", ["dpo", "kto"])
+def test_after_an_sft_adapter_the_reference_is_the_sft_policy(method: str, home: Path, byte_model_dir: Path) -> None:
+    model = snb.load(str(byte_model_dir), max_seq_length=256)
+    sft = model.finetune(chats(), method="lora", background=False, **{**OPTIONS, "lora_r": 4, "learning_rate": 5e-3})
+    rows = pairs() if method == "dpo" else verdicts()
+    run = model.finetune(rows, method=method, background=False, **OPTIONS)
+    assert run.parent == sft.id
+    first = run.metrics[0]
+    assert first["loss"] == pytest.approx(math.log(2) if method == "dpo" else 0.5, abs=1e-5)
+    assert (first["rewards_chosen"], first["rewards_rejected"]) == pytest.approx((0, 0), abs=1e-4)
+    assert run.losses()[-1] < first["loss"]
+
+    kept = load_file(run.checkpoint_at().path / "training" / "reference.safetensors")["train"]
+    policy, bare = snb.load(sft.id), snb.load(str(byte_model_dir))
+    for number, row in enumerate(snb.Dataset.from_list(rows).canonical_rows()):
+        answer = examples(model.renderer, row, objective=method)[0].rows[0]
+        scored = log_probability(policy, answer.input_ids, answer.labels)
+        assert kept[number, 0].item() == pytest.approx(scored, abs=1e-3)
+        assert abs(log_probability(bare, answer.input_ids, answer.labels) - scored) > 0.1, "the base is another one"
+
+
+@pytest.mark.parametrize("method", ["dpo", "kto"])
+def test_the_reference_is_computed_once(
+    method: str, home: Path, byte_model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = CASES[method]
+    passes = {"scored": 0, "trained": 0}
+
+    def counted() -> Any:
+        model = case.load(byte_model_dir)
+
+        def count(module: Any, *_: Any) -> None:
+            passes["trained" if module.training else "scored"] += 1
+
+        model.module.get_decoder().layers[0].self_attn.register_forward_pre_hook(count)
+        return model
+
+    with monkeypatch.context() as patch:
+        stop_after(patch, 2)
+        run = case.train(counted(), max_tokens_per_forward=16)
+    assert (run.status, run.step) == ("stopped", 2), run.error
+    rows = 8
+    drift = 8 if method == "kto" else 0  # two steps of four rows are looked at with the weights of the step
+    assert passes == {"scored": rows + drift, "trained": 8}
+    reference = run.checkpoint_at().path / "training" / "reference.safetensors"
+    before = reference.read_bytes()
+
+    passes.update(scored=0, trained=0)
+    run.resume(counted()).wait(timeout=120)
+    assert run.status == "succeeded", run.error or run.traceback()
+    assert passes == {"scored": drift, "trained": 8}, "the resume computed the reference again"
+    assert (run.checkpoint_at().path / "training" / "reference.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize("method", ["dpo", "kto"])
+def test_a_preference_that_can_be_learned_is_learned(method: str, home: Path, byte_model_dir: Path) -> None:
+    model = snb.load(str(byte_model_dir), max_seq_length=256)
+    run = model.finetune(
+        pairs(),
+        method=method,
+        background=False,
+        eval_dataset=pairs(),
+        **{**OPTIONS, "max_steps": 30, "save_steps": 30, "per_device_train_batch_size": 8, "learning_rate": 2e-3},
+    )
+    assert run.losses()[-1] < 0.5 * run.losses()[0]
+    margins = [m["rewards_margin"] for m in run.metrics if "rewards_margin" in m]
+    assert margins[-1] > margins[len(margins) // 2] > margins[0]
+    assert run.eval_metrics[-1]["eval_rewards_margin"] > 1
+    if method == "dpo":
+        assert run.metrics[0]["rewards_accuracy"] == 0  # nothing is preferred yet
+        assert run.metrics[-1]["rewards_accuracy"] == 1
+        assert run.eval_metrics[-1]["eval_rewards_accuracy"] == 1
+    better = [
+        log_probability(model, *parts("chosen", row, model)) - log_probability(model, *parts("rejected", row, model))
+        for row in snb.Dataset.from_list(pairs()).canonical_rows()
+    ]
+    bare = snb.load(str(byte_model_dir))
+    before = [
+        log_probability(bare, *parts("chosen", row, bare)) - log_probability(bare, *parts("rejected", row, bare))
+        for row in snb.Dataset.from_list(pairs()).canonical_rows()
+    ]
+    assert all(now > then + 1 for now, then in zip(better, before, strict=True))
+
+
+def parts(side: str, row: dict[str, Any], model: Any) -> tuple[list[int], list[int]]:
+    """Return ids and labels of one side of a pair."""
+    chosen, rejected = examples(model.renderer, row, objective="dpo")[0].rows
+    rendered = chosen if side == "chosen" else rejected
+    return rendered.input_ids, rendered.labels

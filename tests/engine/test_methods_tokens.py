@@ -1,0 +1,219 @@
+"""What is trained, token by token: the inspector shows for every method exactly what the trainer's batches train."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import shadownb as snb
+from shadownb import methods
+from shadownb.engine.backends.torch.pieces import IGNORED, Piece
+from shadownb.engine.backends.torch.trainer import EngineTrainer
+from shadownb.engine.rendering.examples import Example
+from tests.engine.methods_data import OPTIONS, WEATHER, biased, documents, tool_chat
+
+EVERY = [spec.name for spec in methods.available()]
+ROWS: dict[str, list[dict[str, Any]]] = {
+    "sft": [tool_chat()],
+    "dpo": [
+        {
+            "prompt": tool_chat()["messages"][:4],
+            "chosen": tool_chat()["messages"][4:7],
+            "rejected": [{"role": "assistant", "content": "I do not know."}],
+            "tools": [WEATHER],
+        }
+    ],
+    "kto": [
+        {"prompt": tool_chat()["messages"][:4], "completion": "I do not know.", "label": False, "tools": [WEATHER]}
+    ],
+}
+# Every turn of the assistant with its stop token, the tool call as the bundled template writes it, and nothing else.
+TRAINED = {
+    "sft": [
+        "Good day to you.<|im_end|>",
+        '<tool_call>\n{"name": "weather", "arguments": {"city": "Oslo"}}\n</tool_call><|im_end|>',
+        "It is cold, 3 degrees.<|im_end|>",
+        "Any time.<|im_end|>",
+    ],
+    "dpo": [
+        '<tool_call>\n{"name": "weather", "arguments": {"city": "Oslo"}}\n</tool_call><|im_end|>',
+        "It is cold, 3 degrees.<|im_end|>",
+        "I do not know.<|im_end|>",
+    ],
+    "kto": ["I do not know.<|im_end|>"],
+}
+
+
+class Batches:
+    """What the trainer computed: the examples of its steps, and the targets of its pieces with what stands before each."""
+
+    def __init__(self) -> None:
+        self.examples: list[Example] = []
+        self.targets: list[list[tuple[int, int]]] = []  # a piece: (token, next token that is trained)
+        self.longest = 0
+
+
+@pytest.fixture
+def batches(monkeypatch: pytest.MonkeyPatch) -> Batches:
+    seen = Batches()
+    step, computing = EngineTrainer.training_step, EngineTrainer._computing
+
+    def watched_step(self: EngineTrainer, model: Any, inputs: list[Example], *rest: Any) -> Any:
+        seen.examples.extend(inputs)
+        return step(self, model, inputs, *rest)
+
+    def watched_piece(self: EngineTrainer, model: Any, piece: Piece) -> Any:
+        if model.training:
+            before = piece.input_ids[0, piece.keep]
+            seen.targets.append(list(zip(before.tolist(), piece.targets.tolist(), strict=True)))
+            seen.longest = max(seen.longest, *(segment.length for segment in piece.segments))
+        return computing(self, model, piece)
+
+    monkeypatch.setattr(EngineTrainer, "training_step", watched_step)
+    monkeypatch.setattr(EngineTrainer, "_computing", watched_piece)
+    return seen
+
+
+def load(method: str, folder: Path, **options: Any) -> Any:
+    source = biased(folder) if method == "bitfit" else folder
+    return snb.load(str(source), quantize="4bit" if method == "qlora" else None, **{"max_seq_length": 1024, **options})
+
+
+def train(model: Any, rows: Sequence[dict[str, Any]], method: str, **options: Any) -> Any:
+    count = {"max_steps": 1, "per_device_train_batch_size": 16, "background": False}
+    return model.finetune(list(rows), method=method, **{**OPTIONS, **count, **options})
+
+
+def spans(tokens: Sequence[tuple[int, bool]], tokenizer: Any) -> list[str]:
+    """Return the text of each unbroken run of trained tokens."""
+    found: list[list[int]] = []
+    before = False
+    for identifier, trained in tokens:
+        if trained and not before:
+            found.append([])
+        if trained:
+            found[-1].append(identifier)
+        before = trained
+    return [tokenizer.decode(ids) for ids in found]
+
+
+@pytest.mark.parametrize("method", EVERY)
+def test_what_the_inspector_shows_is_what_is_trained(
+    method: str, home: Path, byte_model_dir: Path, batches: Batches
+) -> None:
+    spec = methods.get(method)
+    if spec.data_formats == ("text",):
+        rows: list[dict[str, Any]] = [{"text": "A whole document. " * 20}]
+        wanted = None
+    else:
+        rows, wanted = ROWS[spec.objective], TRAINED[spec.objective]
+    model = load(method, byte_model_dir)
+    data = snb.Dataset.from_list(rows)
+    shown = data.inspect(model, method=method, max_length=128 if wanted is None else None)
+    train(model, rows, method, **({"max_seq_length": 128} if wanted is None else {}))
+
+    rendered = [row for example in batches.examples for row in example.rows]
+    order = sorted(rendered, key=lambda row: row.input_ids)
+    assert [list(zip(row.input_ids, [label != IGNORED for label in row.labels], strict=True)) for row in order] == [
+        [(token.id, token.trained) for token in sequence]
+        for sequence in sorted(shown.sequences, key=lambda sequence: [token.id for token in sequence])
+    ]
+    # The logits that the loss is computed from are exactly those before a trained token.
+    computed = sorted(pair for piece in batches.targets for pair in piece)
+    assert computed == sorted(
+        (before.id, token.id)
+        for sequence in shown.sequences
+        for before, token in itertools.pairwise(sequence)
+        if token.trained
+    )
+    if wanted is not None:
+        found = [
+            text
+            for sequence in shown.sequences
+            for text in spans([(token.id, token.trained) for token in sequence], model.tokenizer)
+        ]
+        assert found == wanted
+    else:
+        assert len(shown.sequences) > 1
+
+
+@pytest.mark.parametrize("loss_on", ["last", "all"])
+def test_the_choice_of_turns_reaches_both(loss_on: Any, home: Path, byte_model_dir: Path, batches: Batches) -> None:
+    model = load("lora", byte_model_dir)
+    shown = snb.Dataset.from_list([tool_chat()]).inspect(model, loss_on=loss_on)
+    train(model, [tool_chat()], "lora", loss_on=loss_on)
+    assert [label != IGNORED for label in batches.examples[0].rows[0].labels] == [t.trained for t in shown.tokens]
+    assert shown.trained_tokens == (len("Any time.") + 1 if loss_on == "last" else len(shown.tokens))
+
+
+@pytest.mark.parametrize("length", [8, 33, 64, 1024])
+def test_cpt_loses_no_token(length: int, home: Path, byte_model_dir: Path, batches: Batches) -> None:
+    """Over all sequences each token of a document but the first is a target exactly once, behind the one before it."""
+    rows = documents(6)
+    model = load("cpt", byte_model_dir, max_seq_length=256)
+    run = train(model, rows, "cpt", max_seq_length=length, num_train_epochs=1, max_steps=None)
+    wanted = []
+    for row in rows:
+        ids = model.renderer.render(row, loss_on="all").input_ids
+        assert model.tokenizer.decode(ids).startswith(row["text"])
+        wanted += list(itertools.pairwise(ids))
+    assert sorted(pair for piece in batches.targets for pair in piece) == sorted(wanted)
+    assert max(len(row.input_ids) for example in batches.examples for row in example.rows) <= length
+    assert [w["what"] for w in run.state.warnings] == []
+    assert run.state.record["trained_tokens_in_data"] == len(wanted)
+
+
+@pytest.mark.parametrize("method", ["dpo", "kto"])
+def test_prompts_of_preferences_are_those_of_inference(
+    method: str, home: Path, tiny_model_dir: Path, batches: Batches
+) -> None:
+    """With the real tokenizer, whose own template drops tools."""
+    row = ROWS[method][0]
+    model = load(method, tiny_model_dir)
+    train(model, [row], method)
+    prompt = model.renderer.render_prompt(row["prompt"], row["tools"])
+    assert "weather" in model.tokenizer.decode(prompt)
+    rendered = [row for example in batches.examples for row in example.rows]
+    assert len(rendered) == (2 if method == "dpo" else 1)
+    for sequence in rendered:
+        assert sequence.input_ids[: len(prompt)] == prompt
+        assert sequence.labels[: len(prompt)] == [IGNORED] * len(prompt)
+        assert sequence.labels[len(prompt)] != IGNORED
+        assert model.renderer.stop_token_ids[0] in sequence.labels
+
+
+LONG: dict[str, dict[str, Any]] = {
+    "sft": {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes, " * 60}]},
+    "dpo": {"prompt": "Hi", "chosen": "Yes, " * 60, "rejected": "No, " * 60},
+    "kto": {"prompt": "Hi", "completion": "Yes, " * 60, "label": True},
+}
+
+
+@pytest.mark.parametrize(
+    ("method", "objective"), [("lora", "sft"), ("prompt", "sft"), ("full", "sft"), ("dpo", "dpo"), ("kto", "kto")]
+)
+def test_max_seq_length_reaches_every_objective(
+    method: str, objective: str, home: Path, byte_model_dir: Path, batches: Batches
+) -> None:
+    """Also KTO's mismatched answers and the reference, whose pieces are computed as all others."""
+    rows = [LONG[objective]] * 2
+    model = load(method, byte_model_dir)
+    run = train(model, rows, method, max_seq_length=72, max_tokens_per_forward=16)
+    assert {len(row.input_ids) for example in batches.examples for row in example.rows} == {72}
+    virtual = model.carried.length if method == "prompt" else 0
+    assert batches.longest <= max(72, virtual)
+    warning = next(w for w in run.state.warnings if w["code"] == "rows-truncated")
+    assert "2 of 2" in warning["what"] and "max_seq_length=72" in warning["what"]
+    shown = snb.Dataset.from_list(rows).inspect(model, method=method, max_length=72)
+    assert all(len(sequence) == 72 for sequence in shown.sequences)
+    assert shown.truncated_tokens > 0
+
+
+def test_without_the_option_the_models_length_counts(home: Path, byte_model_dir: Path, batches: Batches) -> None:
+    model = load("dpo", byte_model_dir, max_seq_length=80)
+    train(model, [LONG["dpo"]], "dpo")
+    assert {len(row.input_ids) for row in batches.examples[0].rows} == {80}
