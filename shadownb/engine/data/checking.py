@@ -62,7 +62,7 @@ def check(loaded: Loaded, source: str, format: str | None = None) -> tuple[list[
 def _misfit(row: Row, looks: str, format: str) -> str:
     if looks == "raw":
         return f"no known column (it has: {', '.join(map(str, row)) or 'none'}), while most rows are {format}"
-    return f"it is a {looks} row, while most rows are {format}"
+    return f"it looks like {looks}, while most rows are {format}"
 
 
 def _nothing(source: str, loaded: Loaded) -> DataError:

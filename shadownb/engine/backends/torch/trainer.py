@@ -18,18 +18,17 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import transformers
-from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
 from transformers import TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from shadownb.engine.backends.torch import record, training_state
-from shadownb.engine.backends.torch.attention import Packing, piece_layout
+from shadownb.engine.backends.torch.attention import Packing
 from shadownb.engine.backends.torch.batches import StepSampler, step_loader
+from shadownb.engine.backends.torch.computing import Computing
 from shadownb.engine.backends.torch.memory import PeakMemory
 from shadownb.engine.backends.torch.objectives import Objective
-from shadownb.engine.backends.torch.objectives.base import sum_by_row
-from shadownb.engine.backends.torch.pieces import Bundle, Piece, pack, split, trained_tokens
+from shadownb.engine.backends.torch.pieces import trained_tokens
 from shadownb.engine.backends.torch.preparation import adapters_known
 from shadownb.engine.backends.torch.randomness import DropoutClock
 from shadownb.engine.backends.torch.surfaces import Surface
@@ -54,7 +53,7 @@ class Progress:
     metrics_since_log: dict[str, list[float]] = field(default_factory=dict)
 
 
-class EngineTrainer(transformers.Trainer):
+class EngineTrainer(Computing, transformers.Trainer):
     """One attempt of a run. The surface is on its module already; examples are rendered."""
 
     def __init__(
@@ -156,70 +155,6 @@ class EngineTrainer(transformers.Trainer):
             raise self.not_finite("loss", loss_sum.item())
         self.progress.trained_tokens += sum(trained_tokens(row) for example in inputs for row in example.rows)
         return loss_sum
-
-    @property
-    def _shares(self) -> bool:
-        # A shared start is computed once, with one dropout mask for all rows; that would be another training.
-        return self.packing.shares_start and self.config.lora_dropout == 0 and not self.session.functional_dropout
-
-    def _split(self, bundles: Sequence[Bundle]) -> list[list[int]]:
-        limit = 0 if self.packing.kind == "single" else self.config.max_tokens_per_forward
-        return split(bundles, limit, share=self._shares)
-
-    def _pieces(self, examples: Sequence[Example]) -> Iterator[tuple[Piece, list[Example]]]:
-        for group in self._split([example.rows for example in examples]):
-            members = [examples[number] for number in group]
-            rows = [row for example in members for row in example.rows]
-            yield pack(rows, share=self._shares, device=self.args.device), members
-
-    def _scored(self, model: Any, bundles: Sequence[Bundle]) -> Iterator[tuple[list[int], torch.Tensor]]:
-        """Yield (numbers of bundles, log-probabilities summed by row) of the weights as they are, without gradients."""
-        model.eval()
-        for group in self._split(bundles):
-            self.session.control.check()
-            piece = pack(
-                [row for number in group for row in bundles[number]], share=self._shares, device=self.args.device
-            )
-            with torch.no_grad(), self._computing(model, piece) as nll:
-                yield group, sum_by_row(-nll, piece)
-
-    @contextlib.contextmanager
-    def _computing(self, model: Any, piece: Piece) -> Iterator[torch.Tensor]:
-        """Yield the negative log-probabilities of a piece's targets, shape (N,); logits exist only at those positions."""
-        # Gradient checkpointing runs the forward pass again in the backward pass, so the layout holds for both.
-        with contextlib.ExitStack() as layouts:
-            parts = piece.alone() if self.packing.kind == "single" and piece.rows > 1 else [piece]
-            yield torch.cat([self._nll(model, part, layouts) for part in parts])
-
-    def _nll(self, model: Any, piece: Piece, layouts: contextlib.ExitStack) -> torch.Tensor:
-        called, computed, inputs = self.surface.feed(model, piece)
-        layout = layouts.enter_context(piece_layout(self.surface.base, computed, self.packing))
-        with self.compute_loss_context_manager():
-            logits = called(
-                **inputs,
-                position_ids=computed.position_ids,
-                logits_to_keep=computed.keep,
-                use_cache=False,
-                **layout,
-            ).logits
-            return cross_entropy(logits[0].float(), computed.targets, reduction="none")
-
-    def prepare_objective(self) -> None:
-        """Let the objective look at the examples with the weights of the start, evaluation examples too."""
-        model = self.surface.module
-        for rows, held_out in ((self.rows, False), (self.eval_rows, True)):
-            if rows:
-                with self.session.gate.training():
-                    self.objective.prepare(rows, functools.partial(self._told, model), held_out=held_out)
-
-    def _told(self, model: Any, bundles: Sequence[Bundle]) -> Iterator[tuple[list[int], torch.Tensor]]:
-        done = 0
-        for numbers, sums in self._scored(model, bundles):
-            yield numbers, sums
-            done += len(numbers)
-            self.session.phase("computing reference", done, len(bundles), self.objective.unit)
-            with self.session.gate.idle():
-                pass  # inference may come in between
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
         norm = super()._get_grad_norm(model, grad_norm=grad_norm)
@@ -338,30 +273,6 @@ class EngineTrainer(transformers.Trainer):
         self.session.journal.append("eval", step=step, eval_loss=loss, seconds=seconds, **extra)
         patience = self.config.early_stopping_patience
         self.stopped_early = patience is not None and self.progress.evals_without_improvement >= patience
-
-    def evaluate_loss(self, model: Any) -> tuple[float, dict[str, float]]:
-        """Return the mean loss over the evaluation examples and the objective's metrics there (``eval_...``)."""
-        loss_sum, total, done = 0.0, 0, 0
-        training, self.objective.since_log = self.objective.since_log, {}
-        step = self.config.rows_per_step if self.objective.unit != "tokens" else len(self.eval_rows)
-        try:
-            for start in range(0, len(self.eval_rows), step):
-                part = self.eval_rows[start : start + step]
-                with self.session.gate.training():
-                    self.objective.begin(part, functools.partial(self._scored, model), held_out=True)
-                for piece, examples in self._pieces(part):
-                    self.session.control.check()
-                    model.eval()
-                    with self.session.gate.training(), torch.no_grad(), self._computing(model, piece) as nll:
-                        loss_sum += float(self.objective.loss(nll, piece, examples, held_out=True))
-                    done += len(examples)
-                    self.session.phase("evaluating", done, len(self.eval_rows), "rows")
-                total += self.objective.count(part)
-            metrics = {f"eval_{name}": round(value, 6) for name, value in self.objective.metrics().items()}
-        finally:
-            self.objective.since_log = training
-            model.train()
-        return loss_sum / max(1, total), metrics
 
     def _is_new_best(self, step: int) -> bool:
         return self.config.load_best_model_at_end and self.progress.best_step == step
