@@ -10,8 +10,8 @@ SPEC = MethodSpec(
     group="full",
     hint="Every weight is trained. Most memory and the largest result; forgets more easily.",
     data_shape="chats, prompt and answer pairs, or text",
-    default_learning_rate=5e-5,
-    rate_source="a tenth of the LoRA rate (LoRA Without Regret, 2025)",
+    default_learning_rate=1e-4,
+    rate_source="a tenth to a fifth of the LoRA rate (LoRA Without Regret, 2025); small models bear the upper end",
     surface="weights",
     quantized_base=False,
 )
