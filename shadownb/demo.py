@@ -20,6 +20,7 @@ SETTINGS: dict[str, Any] = {
     "lr_scheduler_type": "cosine",
     "per_device_train_batch_size": 4,
     "gradient_accumulation_steps": 1,
+    "sample_max_new_tokens": 0,  # nobody would see the samples here, and they take a tenth of the time
 }
 
 

@@ -177,7 +177,7 @@ def test_detection_looks_at_all_rows_and_the_majority_wins():
     dataset = Dataset.from_list(rows)
     assert dataset.format == "chat"
     assert [(bad.row, bad.index) for bad in dataset.report.bad] == [(0, 0), (3, 3), (4, 4)]
-    assert "text row, while most rows are chat" in dataset.report.bad[0].reason
+    assert "it looks like text, while most rows are chat" in dataset.report.bad[0].reason
     assert "it has: other" in dataset.report.bad[1].reason
     assert dataset.report.mixed and dataset.report.formats == {"chat": 3, "text": 1, "raw": 1}
     assert "mixed formats" in str(dataset.report)
