@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -62,3 +64,9 @@ def wait_for(done: Callable[[], Any], seconds: float = 20.0) -> Any:
         assert time.monotonic() < end, "it did not happen"
         time.sleep(0.005)
     return value
+
+
+def run_async(work: Coroutine[Any, Any, Any]) -> None:
+    """Run a coroutine to its end in a thread of its own: after browser tests the main thread has a loop that runs."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, work).result()

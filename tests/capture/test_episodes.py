@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from shadownb.engine.capture.proxy import CaptureProxy
+from tests.capture.conftest import run_async
 from tests.capture.upstream import Reply, Seen, Upstream, echo, event, stream
 
 LOOK: dict[str, Any] = {
@@ -142,7 +143,7 @@ def test_50_interleaved_conversations_come_out_as_50(proxy: CaptureProxy) -> Non
         async with openai.AsyncOpenAI(base_url=proxy.base_url, api_key=proxy.token, max_retries=0) as client:
             await asyncio.gather(*(talk(client, number) for number in range(50)))
 
-    asyncio.run(everybody())
+    run_async(everybody())
     assert len(proxy.calls) == 150
     episodes = proxy.trajectories()
     assert sorted(e.first_user_content() for e in episodes) == sorted(f"task {n}" for n in range(50))

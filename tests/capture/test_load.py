@@ -17,7 +17,7 @@ from typing import Any
 from shadownb.engine.capture.process import CaptureProcess, start
 from shadownb.engine.capture.proxy import CaptureProxy
 from shadownb.engine.capture.store import CaptureStore
-from tests.capture.conftest import WEB, wait_for
+from tests.capture.conftest import WEB, run_async, wait_for
 from tests.capture.upstream import Reply, Seen, Upstream, said_to, sse, whole
 
 CHAT = "/v1/chat/completions"
@@ -65,7 +65,7 @@ def test_64_clients_nothing_lost_doubled_or_mixed(upstream: Upstream, proxy: Cap
     async def everybody() -> None:
         await asyncio.gather(*(_client(n, 40, proxy.base_url, proxy.token, received) for n in range(64)))
 
-    asyncio.run(everybody())
+    run_async(everybody())
     assert len(received) == 64 * 40
     stored = list(proxy.store.iterate())
     asked = Counter(call.messages[-1]["content"] for call in stored)
