@@ -18,7 +18,7 @@ from shadownb.engine.acceleration import Accelerator
 from shadownb.engine.home import subfolder
 from shadownb.engine.models.catalog import ModelInfo, catalog, find
 from shadownb.engine.models.packaged import convert_gguf
-from shadownb.engine.models.preload import read_torch_ahead
+from shadownb.engine.models.preload import import_gently
 from shadownb.engine.models.quiet import quiet_progress_bars
 from shadownb.errors import (
     ConfigError,
@@ -98,7 +98,7 @@ def load(
     if isinstance(max_seq_length, bool) or not isinstance(max_seq_length, int) or max_seq_length < 8:
         raise ConfigError(f"max_seq_length={max_seq_length!r} must be a whole number of at least 8 tokens.")
     acceleration.check(accelerator)
-    read_torch_ahead()
+    import_gently()
     chosen_device = hardware.choose_device(device)
     chosen_dtype = hardware.choose_dtype(dtype, chosen_device[0])
     source = resolve(str(name))
