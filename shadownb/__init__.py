@@ -33,9 +33,10 @@ if TYPE_CHECKING:
     from shadownb.engine.runs import Run
     from shadownb.engine.scoring import Exact, JsonExact, Score
     from shadownb.engine.trajectories import Trajectory, TrajectoryGroup
-    from shadownb.panels import ChatPanel, RunPanel, Studio, TrainPanel
+    from shadownb.panels import CapturePanel, ChatPanel, RunPanel, Studio, TrainPanel, TrajectoriesPanel
 
 _HOMES = {
+    "CapturePanel": "shadownb.panels",
     "CaptureStore": "shadownb.engine.capture",
     "ChatPanel": "shadownb.panels",
     "Dataset": "shadownb.engine.data",
@@ -48,6 +49,7 @@ _HOMES = {
     "Studio": "shadownb.panels",
     "TrainConfig": "shadownb.engine.config",
     "TrainPanel": "shadownb.panels",
+    "TrajectoriesPanel": "shadownb.panels",
     "Trajectory": "shadownb.engine.trajectories",
     "TrajectoryGroup": "shadownb.engine.trajectories",
     "capture": "shadownb.engine.capture",
@@ -64,9 +66,10 @@ _MODULES = {
 _RENAMED = {"models": ("shadownb.engine.models", "catalog")}
 
 __all__ = [
-    "CaptureStore", "ChatPanel", "Dataset", "Exact", "JsonExact", "Model", "Run", "RunPanel", "Score", "ShadowError",
-    "ShadowWarning", "Studio", "TrainConfig", "TrainPanel", "Trajectory", "TrajectoryGroup", "__version__", "capture",
-    "captures", "compare", "doctor", "load", "methods", "models", "runs", "traces",
+    "CapturePanel", "CaptureStore", "ChatPanel", "Dataset", "Exact", "JsonExact", "Model", "Run", "RunPanel", "Score",
+    "ShadowError", "ShadowWarning", "Studio", "TrainConfig", "TrainPanel", "TrajectoriesPanel", "Trajectory",
+    "TrajectoryGroup", "__version__", "capture", "captures", "compare", "doctor", "load", "methods", "models", "runs",
+    "traces",
 ]  # fmt: skip
 
 

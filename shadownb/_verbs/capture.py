@@ -1,10 +1,10 @@
-"""The verb ``capture``: start, stop, list and export recordings."""
+"""The verb ``capture``: start, stop, list and export recordings, and list their episodes."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,7 +14,10 @@ from shadownb._verbs.face import Face
 from shadownb._verbs.listing import Listing
 from shadownb._verbs.options import Choice, Value
 
-ACTIONS = ("start", "stop", "status", "env", "export")
+if TYPE_CHECKING:
+    from shadownb.engine.trajectories import Trajectory
+
+ACTIONS = ("start", "stop", "status", "env", "trajectories", "export")
 
 
 def _complete_capture(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -24,7 +27,7 @@ def _complete_capture(ctx: click.Context, param: click.Parameter, incomplete: st
 
 
 @verb("capture")
-@click.argument("action", type=Choice(ACTIONS), help="start, stop, status, env (variables for clients) or export.")
+@click.argument("action", type=Choice(ACTIONS), help="start, stop, status, env (variables), trajectories or export.")
 @click.argument(
     "name", metavar="[URL|NAME]", required=False, shell_complete=_complete_capture,
     help="For start the upstream's base URL, else the capture; the only one that runs if left out.",
@@ -60,6 +63,10 @@ def capture(face: Face, action: str, name: str | None, file: str | None, **optio
         face.refuse(f"--{next(iter(given)).replace('_', '-')} belongs to capture start")
     if action == "status":
         return _listing([row for row in captures.list() if name in (None, row["id"])])
+    if action == "trajectories":
+        from shadownb.engine.trajectories import trajectories_of
+
+        return _episodes(trajectories_of(captures.open(name) if name else captures.latest()))
     if action == "export":
         store = captures.open(name) if name else captures.latest()
         return store.export(file or Path(f"{store.id}.jsonl"))
@@ -100,3 +107,15 @@ def _listing(rows: list[dict[str, Any]]) -> Listing[dict[str, Any]]:
         "started": lambda row: time.strftime("%Y-%m-%d %H:%M", time.localtime(row["started_at"] or 0)),
     }
     return Listing(rows, columns, empty="No captures yet. Record one with: capture start URL")
+
+
+def _episodes(found: list[Trajectory]) -> Listing[Trajectory]:
+    columns = {
+        "kind": lambda t: t.metadata.get("kind", "episode"),
+        "task": lambda t: " ".join(t.first_user_content().split())[:60],
+        "messages": len,
+        "tools": lambda t: len(t.tool_calls),
+        "tokens": lambda t: sum(t.usage.get(name, 0) for name in ("prompt_tokens", "completion_tokens")),
+        "cost": lambda t: None if t.cost is None else f"${t.cost:.4f}",
+    }
+    return Listing(found, columns, empty="No call of this capture has an answer yet.")

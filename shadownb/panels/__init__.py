@@ -6,14 +6,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .capture import CapturePanel
     from .chat import ChatPanel
     from .run import RunPanel
     from .studio import Studio
     from .train import TrainPanel
+    from .trajectories import TrajectoriesPanel
 
-__all__ = ["ChatPanel", "RunPanel", "Studio", "TrainPanel"]
+__all__ = ["CapturePanel", "ChatPanel", "RunPanel", "Studio", "TrainPanel", "TrajectoriesPanel"]
 
-_HOMES = {"ChatPanel": "chat", "RunPanel": "run", "Studio": "studio", "TrainPanel": "train"}
+_HOMES = {
+    "CapturePanel": "capture",
+    "ChatPanel": "chat",
+    "RunPanel": "run",
+    "Studio": "studio",
+    "TrainPanel": "train",
+    "TrajectoriesPanel": "trajectories",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,7 +1,8 @@
-"""Studio: the Train, Run and Chat panels in one widget with tabs.
+"""Studio: the Capture, Trajectories, Train, Run and Chat panels in one widget with tabs.
 
-Each panel is a widget of its own that Studio's front end draws inside; all three can be used alone as well. Starting
-a run in Train shows it in Run and lets Chat talk to the model that is being trained.
+Each panel is a widget of its own that Studio's front end draws inside; all can be used alone as well. Starting a run in
+Train shows it in Run and lets Chat talk to the model that is being trained; what Capture shows is read by Trajectories
+once that tab is open.
 """
 
 from __future__ import annotations
@@ -13,13 +14,17 @@ import anywidget
 import traitlets as t
 
 from ._base import Panel
+from .capture import CapturePanel
 from .chat import ChatPanel
 from .run import RunPanel
 from .train import TrainPanel
+from .trajectories import TrajectoriesPanel
+
+TABS = ("capture", "trajectories", "train", "run", "chat")
 
 
 class Studio(Panel):
-    """The three panels as tabs.
+    """The panels as tabs.
 
     Parameters
     ----------
@@ -33,7 +38,9 @@ class Studio(Panel):
 
     _bundle = "studio"
 
-    tab = t.Enum(("train", "run", "chat"), "train", help="The tab that is open.").tag(sync=True)
+    tab = t.Enum(TABS, "train", help="The tab that is open.").tag(sync=True)
+    capture = anywidget.WidgetTrait().tag(sync=True)
+    trajectories = anywidget.WidgetTrait().tag(sync=True)
     train = anywidget.WidgetTrait().tag(sync=True)
     run_panel = anywidget.WidgetTrait().tag(sync=True)
     chat = anywidget.WidgetTrait().tag(sync=True)
@@ -43,7 +50,15 @@ class Studio(Panel):
     ) -> None:
         self._snapshots: list[Any] = []
         train = TrainPanel(model, dataset, namespace)
-        super().__init__(train=train, chat=ChatPanel(model, run if model is None else None))
+        capture = CapturePanel(namespace=namespace)
+        super().__init__(
+            capture=capture,
+            trajectories=TrajectoriesPanel(namespace=namespace),
+            train=train,
+            chat=ChatPanel(model, run if model is None else None),
+        )
+        capture.on_show(lambda _: self._writer.submit(self._hand_capture_over, key="capture"))
+        self.observe(lambda _: self._writer.submit(self._hand_capture_over, key="capture"), names=["tab"])
         train.on_start(self._started)
         train.observe(self._model_changed, names=["model_state"])
         if run is not None:
@@ -61,11 +76,12 @@ class Studio(Panel):
 
     def settle(self, timeout: float | None = 30.0) -> bool:
         """Wait until the panels have done everything that was asked for so far; False if that took longer."""
-        return super().settle(timeout) and self.train.settle(timeout) and self.chat.settle(timeout)
+        panels = (self.capture, self.trajectories, self.train, self.chat)
+        return super().settle(timeout) and all(panel.settle(timeout) for panel in panels)
 
     def close(self) -> None:
-        """Take Studio and its panels off the page; a run goes on."""
-        for panel in (self.train, self.run_panel, self.chat):
+        """Take Studio and its panels off the page; a run and a recording go on."""
+        for panel in (self.capture, self.trajectories, self.train, self.run_panel, self.chat):
             if panel is not None:
                 panel.close()
         super().close()
@@ -102,6 +118,12 @@ class Studio(Panel):
         # Inside the Train panel's lock, so only queue.
         if change["new"].get("stage") == "ready":
             self._writer.submit(self._hand_model_over, key="model")
+
+    def _hand_capture_over(self) -> None:
+        """Read what Capture shows; only when somebody looks, because reading many calls takes a while."""
+        store = self.capture.store
+        if self.tab == "trajectories" and store is not None and store is not self.trajectories.store:
+            self.trajectories.show(store)
 
     def _hand_model_over(self) -> None:
         model = self.train.model

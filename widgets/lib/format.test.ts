@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { count, duration, gigabytes, number, percent, rate } from "./format";
+import { clock, count, counted, dollars, duration, gigabytes, number, percent, rate } from "./format";
 
 test.each([
   [number, null, "--"],
@@ -28,6 +28,19 @@ test.each([
   [gigabytes, 1.43, "1.43 GB"],
   [percent, 0.999, "99%"],
   [percent, 1, "100%"],
+  [dollars, 1.5, "$1.5000"],
+  [dollars, 0.000048, "$0.000048"],
+  [dollars, 0, "$0.0000"],
+  [dollars, null, "--"],
+  [clock, new Date(2026, 0, 5, 23, 30).getTime() / 1000, "2026-01-05"],
+  [clock, new Date().setHours(9, 5, 0, 0) / 1000, "09:05:00"],
+  [clock, null, "--"],
 ])("%o of %s is %s", (format, value, text) => {
   expect((format as (v: unknown) => string)(value)).toBe(text);
 });
+
+test.each([
+  [1, "1 call"],
+  [0, "0 calls"],
+  [2000, "2,000 calls"],
+])("%s is counted as %s", (value, text) => expect(counted(value, "call")).toBe(text));

@@ -63,3 +63,27 @@ export function gigabytes(value: Maybe): string {
 export function percent(share: Maybe): string {
   return there(share) ? `${Math.floor(share * 100)}%` : MISSING;
 }
+
+/** "1 call", "2,000 calls". */
+export function counted(value: number, thing: string): string {
+  return `${count(value)} ${thing}${value === 1 ? "" : "s"}`;
+}
+
+/** US dollars; four decimals, because single calls cost fractions of a cent. */
+export function dollars(value: Maybe): string {
+  return there(value) ? `$${value.toFixed(value !== 0 && value < 0.01 ? 6 : 4)}` : MISSING;
+}
+
+/** The time of day of seconds since 1970 in the reader's time zone; the date where it was another day. */
+export function clock(at: Maybe): string {
+  if (!there(at)) {
+    return MISSING;
+  }
+  const when = new Date(at * 1000);
+  const time = when.toLocaleTimeString("en-GB");
+  if (when.toDateString() === new Date().toDateString()) {
+    return time;
+  }
+  const two = (n: number) => String(n).padStart(2, "0");
+  return `${when.getFullYear()}-${two(when.getMonth() + 1)}-${two(when.getDate())}`;
+}

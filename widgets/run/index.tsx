@@ -3,12 +3,12 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { CommandError } from "../lib/command-error";
 import { Tabs } from "../lib/controls";
 import { CodeBlock } from "../lib/copy-code";
+import { coverSnapshot } from "../lib/cover";
 import { ErrorCard } from "../lib/error-card";
 import { type ErrorInfo, usePanel, useTraitValue } from "../lib/model";
 import { definePanel } from "../lib/panel";
 import { StatusLine } from "../lib/status-line";
 import { Charts } from "./charts";
-import { coverSnapshot } from "./cover";
 import { Checkpoints, Code, Samples, Warnings } from "./details";
 import { Header } from "./header";
 import { RecordDetails } from "./record";
@@ -31,7 +31,10 @@ function Run() {
   const [tab, setTab] = useState("samples");
   const root = useRef<HTMLDivElement>(null);
   const [kept, setKept] = useState<string | null>(null);
-  useEffect(() => (root.current === null ? undefined : coverSnapshot(root.current, about.id, setKept)), [about.id]);
+  useEffect(
+    () => (root.current === null ? undefined : coverSnapshot(root.current, `ShadowNB run ${about.id}`, setKept)),
+    [about.id],
+  );
   const done = status.status === "succeeded" || status.status === "stopped";
   const newest = warnings.at(-1);
   return (

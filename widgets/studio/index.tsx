@@ -1,4 +1,4 @@
-/** Studio: the Train, Run and Chat panels as tabs of one widget. Each is a widget of its own that is drawn here. */
+/** Studio: the panels as tabs of one widget, in the order of the work. Each is a widget of its own that is drawn here. */
 import { useEffect, useRef, useState } from "preact/hooks";
 import { rove } from "../lib/controls";
 import { usePanel, useTrait, useTraitValue } from "../lib/model";
@@ -7,6 +7,8 @@ import { useId } from "../lib/use-id";
 import "./studio.css";
 
 const TABS = [
+  { id: "capture", title: "Capture", trait: "capture" },
+  { id: "trajectories", title: "Trajectories", trait: "trajectories" },
   { id: "train", title: "Train", trait: "train" },
   { id: "run", title: "Run", trait: "run_panel" },
   { id: "chat", title: "Chat", trait: "chat" },

@@ -30,7 +30,15 @@ async function show(options: object): Promise<void> {
 
 beforeEach(() => {
   drawn.length = 0;
-  model = new FakeModel({ tab: "train", train: "anywidget:t", run_panel: null, chat: "anywidget:c", runtime: null });
+  model = new FakeModel({
+    tab: "train",
+    capture: "anywidget:p",
+    trajectories: "anywidget:j",
+    train: "anywidget:t",
+    run_panel: null,
+    chat: "anywidget:c",
+    runtime: null,
+  });
   el = document.createElement("div");
   document.body.append(el);
 });
@@ -53,13 +61,14 @@ async function press(key: string): Promise<void> {
 
 test("tabs follow the ARIA pattern: one tab stop, arrows turn around the ends, each names its panel", async () => {
   await show({ host });
-  expect(tabs().map((tab) => tab.tabIndex)).toEqual([0, -1, -1]);
+  expect(tabs().map((tab) => tab.tabIndex)).toEqual([-1, -1, 0, -1, -1]);
   for (const [key, name] of [
-    ["ArrowLeft", "Chat"],
-    ["ArrowRight", "Train"],
-    ["End", "Chat"],
-    ["Home", "Train"],
     ["ArrowRight", "Run"],
+    ["End", "Chat"],
+    ["ArrowRight", "Capture"],
+    ["ArrowLeft", "Chat"],
+    ["Home", "Capture"],
+    ["ArrowRight", "Trajectories"],
   ] as const) {
     await press(key);
     expect(selected()?.textContent).toBe(name);
@@ -73,7 +82,7 @@ test("a panel is drawn when first opened, and kept", async () => {
   await show({ host });
   expect(drawn).toEqual(["anywidget:t"]);
   for (const key of ["End", "Home", "End"]) await press(key);
-  expect(drawn).toEqual(["anywidget:t", "anywidget:c"]);
+  expect(drawn).toEqual(["anywidget:t", "anywidget:c", "anywidget:p"]);
 });
 
 test("Run has a hint until there is a run, and draws the newest one", async () => {

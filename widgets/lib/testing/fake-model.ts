@@ -43,6 +43,13 @@ export class FakeModel {
     }
   }
 
+  /** As if the kernel had sent a message that is in no trait. */
+  message(content: unknown): void {
+    for (const handler of [...(this.#handlers.get("msg:custom") ?? [])]) {
+      handler(content, []);
+    }
+  }
+
   get commands(): Command[] {
     return this.state.commands as Command[];
   }

@@ -21,15 +21,14 @@ function captionOf(output: Element | null | undefined): string {
 /**
  * Hide the snapshot in the output that follows `element`'s own, as long as the panel is shown. Returns the undo.
  *
- * `onSeen` is told what that output says at first and whenever it changes, empty where it is no snapshot of this run.
+ * `onSeen` is told what that output says at first and whenever it changes, empty where it does not hold `marker`.
  */
-export function coverSnapshot(element: HTMLElement, runId: string, onSeen: (caption: string) => void): () => void {
+export function coverSnapshot(element: HTMLElement, marker: string, onSeen: (caption: string) => void): () => void {
   const own = element.closest(".jp-OutputArea-child");
   const area = own?.parentElement;
   if (!own || !area) {
     return () => {};
   }
-  const marker = `ShadowNB run ${runId}`;
   const uncover = () => {
     for (const output of area.querySelectorAll(`.${COVERED}`)) {
       output.classList.remove(COVERED);

@@ -28,7 +28,7 @@ test.each([
   ["printed text", "<pre>x</pre>", false],
 ])("%s below the panel", (_, html, expected) => {
   const [output] = area(html);
-  const undo = coverSnapshot(panel(), "a1", told);
+  const undo = coverSnapshot(panel(), "ShadowNB run a1", told);
   expect(covered(output)).toBe(expected);
   expect(told.mock.lastCall?.[0].includes("ShadowNB run a1")).toBe(expected);
   undo();
@@ -37,7 +37,7 @@ test.each([
 
 test("a snapshot that is replaced is covered again", async () => {
   const [output] = area("<pre>ShadowNB run a1: queued</pre>");
-  const undo = coverSnapshot(panel(), "a1", told);
+  const undo = coverSnapshot(panel(), "ShadowNB run a1", told);
   const next = document.createElement("div");
   next.className = "jp-OutputArea-child";
   next.innerHTML = `<img src="${png("ShadowNB run a1")}">`;
@@ -48,5 +48,5 @@ test("a snapshot that is replaced is covered again", async () => {
 
 test("outside of JupyterLab nothing happens", () => {
   document.body.innerHTML = '<p id="panel"></p><img>';
-  coverSnapshot(panel(), "a1", told)();
+  coverSnapshot(panel(), "ShadowNB run a1", told)();
 });

@@ -1,0 +1,297 @@
+"""CapturePanel: start and stop a recording, point clients at it, and see its calls, usage and cost as they come.
+
+The token never enters a trait, because a saved notebook holds those: the page gets it as a message, when somebody asks to
+see or copy it, and forgets it on reload. Calls are read in pages from the store; the page of the browser gets the twenty
+that it shows and the sums.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import traitlets as t
+
+from shadownb.errors import BusyError, ConfigError, ModelError
+
+from . import _choices, _recording
+from ._base import as_card
+from ._beside import Follower, SnapshotPanel, as_choices, capture_choices, loaded_models, newest_seq, recorder_of
+from ._worker import Background
+
+_NOTHING: dict[str, Any] = {"stage": "none"}
+_KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY")
+
+
+class CapturePanel(SnapshotPanel):
+    """The live view of a recording, or the form that starts one; usable alone.
+
+    Parameters
+    ----------
+    source
+        A base URL or a loaded model, which goes into the form; or a capture, its store or its id, which is shown. None:
+        the one that records in this kernel, if there is one.
+    namespace
+        Where loaded models are looked up; None means the notebook's variables.
+    """
+
+    _bundle = "capture"
+
+    form: t.Dict[str, Any] = t.Dict(help="What a new recording would be started with.").tag(sync=True)
+    choices = t.Dict(help="Loaded models, earlier captures, and which keys the environment has.").tag(sync=True)
+    recording = t.Dict(_NOTHING, help="The recording that is shown: stage, address, upstream. Never its token.").tag(
+        sync=True
+    )
+    totals = t.Dict(help="Calls, tokens, cost, by status and by model.").tag(sync=True)
+    page = t.Dict(help="The calls that are on screen, and the filter.").tag(sync=True)
+    call = t.Dict(help="The call that is open, or empty.").tag(sync=True)
+    code = t.Dict(help="What does the same in a cell, as a magic, in a shell.").tag(sync=True)
+
+    def __init__(self, source: Any = None, *, namespace: Mapping[str, Any] | None = None) -> None:
+        self._namespace = namespace
+        self._given: Any = None
+        self._store: Any = None
+        self._recorder: Any = None
+        self._follower: Follower | None = None
+        self._before: int | None = None
+        self._filters: dict[str, Any] = {}
+        self._watchers: list[Callable[[Any], None]] = []
+        super().__init__(form=dict(_recording.DEFAULTS))
+        self._heavy = Background("CapturePanel worker", self._writer)
+        self._take(source)
+        self._do_refresh()
+
+    # -- for Python ----------------------------------------------------------------------------------------------
+
+    @property
+    def proxy(self) -> Any:
+        """The handle of the recording that is shown, or None while nothing records here."""
+        return self._recorder if self._recorder is not None and self._recorder.is_running else None
+
+    @property
+    def store(self) -> Any:
+        """The store that is shown, or None."""
+        return self._store
+
+    def show(self, capture: Any) -> None:
+        """Show a capture, its store, or the capture of an id."""
+        from shadownb.engine.capture import CaptureStore
+
+        store = capture if isinstance(capture, CaptureStore) else getattr(capture, "store", None)
+        store = store if store is not None else CaptureStore.open(capture)
+        self._leave()
+        self._store = store
+        self._recorder = recorder_of(self._store)
+        self._before, self._filters = None, {}
+        self.call = {}
+        self._tick()
+        if self.recording["stage"] in ("recording", "elsewhere"):
+            self._follower = Follower(self._look, self._changed, self.show_error)
+        for callback in self._watchers:
+            callback(self._store)
+
+    def on_show(self, callback: Callable[[Any], None]) -> None:
+        """Call back with the store whenever another one is shown."""
+        self._watchers.append(callback)
+
+    def settle(self, timeout: float | None = 30.0) -> bool:
+        """Wait until commands are handled and nothing starts or stops any more; False if that took longer."""
+        return super().settle(timeout) and self._heavy.wait(timeout)
+
+    def close(self) -> None:
+        """Take the panel off the page; the recording goes on."""
+        self._leave()
+        super().close()
+
+    # -- commands of the page --------------------------------------------------------------------------------------
+
+    def _do_refresh(self) -> None:
+        models = loaded_models(self._names(), self._given)
+        keys = {name: bool(os.environ.get(name)) for name in _KEYS}
+        self.choices = {"models": as_choices(models), "captures": capture_choices(), "keys": keys}
+        if self.form["model"] and self.form["model"] not in models:
+            self.form = {**self.form, "model": ""}
+        if self._store is not None:
+            self._tick()
+        self._show_code()
+
+    def _do_set(self, values: dict[str, Any]) -> None:
+        self.form = {**self.form, **_recording.checked(values)}
+        self._show_code()
+
+    def _do_start(self) -> None:
+        if self.recording["stage"] in ("starting", "stopping", "recording"):
+            return
+        form = dict(self.form)
+        options, model = _recording.options_of(form), self._model_of(form["model"])
+        self._leave()
+        self._store = self._recorder = None
+        self.write(recording={"stage": "starting"}, totals={}, page={}, call={})
+        self._heavy.submit("start", lambda: _start(form, model, options), self.show, self._not_started)
+
+    def _do_stop(self) -> None:
+        recorder = self.proxy
+        if recorder is None:
+            return
+        self.recording = {**self.recording, "stage": "stopping"}
+        self._heavy.submit("stop", recorder.stop, lambda _: self._tick(), self._not_stopped)
+
+    def _do_new(self) -> None:
+        if self.recording["stage"] in ("starting", "stopping"):
+            return
+        self._leave()
+        self._store = self._recorder = None
+        self.write(recording=dict(_NOTHING), totals={}, page={}, call={})
+        self._do_refresh()
+
+    def _do_show(self, capture: str) -> None:
+        if self.recording["stage"] in ("starting", "stopping"):
+            raise BusyError("A recording is being started or stopped.", fix="Wait until that is done.")
+        self.show(capture)
+        self._show_code()
+
+    def _do_token(self) -> None:
+        recorder = self.proxy
+        if recorder is None:
+            raise ConfigError("Nothing records here, so there is no token.", fix="Start a recording.")
+        with self._gate:
+            self.send({"kind": "token", "capture": recorder.id, "token": recorder.token})
+
+    def _do_turn(self, to: str) -> None:
+        rows = self.page.get("rows") or []
+        if to == "older" and rows:
+            self._before = rows[-1]["seq"]
+        elif to == "newer" and rows:
+            newer = self._store.calls(after=rows[0]["seq"], limit=_recording.PAGE + 1, **self._filters)
+            self._before = newer[-1].seq if len(newer) > _recording.PAGE else None
+        else:
+            self._before = None
+        self._show_page()
+
+    def _do_filter(self, search: str = "", status: str = "") -> None:
+        given = {"search": search.strip(), "status": status}
+        self._filters = {name: value for name, value in given.items() if value}
+        self._before = None
+        self._show_page()
+
+    def _do_open(self, call: str) -> None:
+        found = self._store.find(call) if self._store is not None else None
+        if found is None:
+            raise ConfigError("This call is in the store no more.", fix="Choose another one.")
+        self.call = _recording.detail_of(found)
+
+    def _do_shut(self) -> None:
+        self.call = {}
+
+    # -- what follows ----------------------------------------------------------------------------------------------
+
+    def _take(self, source: Any) -> None:
+        from shadownb.engine.capture.proxy import running_here
+
+        if source is None:
+            if running_here:
+                self.show(list(running_here.values())[-1])
+        elif isinstance(source, str) and "://" in source:
+            self.form = {**self.form, "url": source}
+        elif isinstance(source, str) or hasattr(source, "calls"):
+            self.show(source)
+        elif hasattr(source, "base_hash"):
+            self._given = source
+            name = _choices.name_of(source, self._names())
+            self.form = {**self.form, "url": "", "model": f"var:{name}" if name else "given"}
+        else:
+            raise ConfigError(
+                f"source={source!r} cannot be recorded or shown.",
+                fix="Give a base URL, a loaded model, a capture, its store or its id.",
+            )
+
+    def _model_of(self, choice: str) -> Any:
+        if not choice:
+            return None
+        models = loaded_models(self._names(), self._given)
+        if choice not in models:
+            raise ModelError("The notebook has that model no more.", fix="Choose a model again.")
+        return models[choice][1]
+
+    def _not_started(self, error: Exception) -> None:
+        self.write(recording=dict(_NOTHING), error=as_card(error))
+
+    def _not_stopped(self, error: Exception) -> None:
+        self._tick()
+        self.show_error(error)
+
+    def _look(self) -> Any:
+        """Return what has changed when something is to be shown anew."""
+        recorder = self._recorder
+        counters = getattr(recorder, "counters", None) or {}
+        running = recorder is not None and recorder.is_running
+        return newest_seq(self._store), running, *(counters.get(n) for n in ("active", "refused", "failed"))
+
+    def _changed(self) -> None:
+        self._writer.submit(self._tick, key="tick")
+        self._writer.wait(30)  # the follower rests in proportion to what this took
+
+    def _tick(self) -> None:
+        store = self._store
+        if store is None:
+            return
+        if self.recording["stage"] != "stopping" or self.proxy is None:
+            elsewhere = self._recorder is None and store.files.is_owned
+            self.recording = _recording.describe(store, self._recorder, elsewhere)
+        if self.recording["stage"] == "stopped":
+            self._leave()
+        self.totals = _recording.totals_of(store, self._recorder)
+        self._show_page()
+        self._show_code()
+        self._refresh_displays()
+
+    def _show_page(self) -> None:
+        if self._store is None:
+            return
+        bounds = {} if self._before is None else {"before": self._before}
+        calls = self._store.calls(limit=_recording.PAGE + 1, newest_first=True, **bounds, **self._filters)
+        self.page = {
+            "rows": [_recording.row_of(call) for call in calls[: _recording.PAGE]],
+            "older": len(calls) > _recording.PAGE,
+            "newer": self._before is not None,
+            "total": self._store.count(**self._filters) if self._filters else self.totals.get("calls", 0),
+            "search": self._filters.get("search", ""),
+            "status": self._filters.get("status", ""),
+        }
+
+    def _show_code(self) -> None:
+        choice = self.form["model"]
+        name = choice.removeprefix("var:") if choice.startswith("var:") else "model" if choice else None
+        self.code = _recording.code_of(self.form, name, self._store.id if self._store is not None else None)
+
+    def _leave(self) -> None:
+        if self._follower is not None:
+            self._follower.stop()
+            self._follower = None
+
+    def _names(self) -> Mapping[str, Any]:
+        return self._namespace if self._namespace is not None else _choices.user_namespace()
+
+    # -- the static snapshot ---------------------------------------------------------------------------------------
+
+    def _snapshot_text(self) -> str:
+        return _recording.snapshot_text(self.recording, self.totals)
+
+    def _milestone(self) -> Any:
+        """A new snapshot is due when the stage changes, and each time the calls have doubled."""
+        return self.recording["stage"], self.recording.get("id"), int(self.totals.get("calls") or 0).bit_length()
+
+    def __repr__(self) -> str:
+        return f"CapturePanel({self.recording.get('id') or ''})"
+
+
+def _start(form: Mapping[str, Any], model: Any, options: dict[str, Any]) -> Any:
+    """Start a recording as the form says, and return its handle."""
+    if form["process"]:
+        from shadownb.engine.capture import captures
+
+        return captures.start(form["url"], **options)
+    from shadownb.engine.capture import capture
+
+    return capture(form["url"] or None, model=model, **options).start()

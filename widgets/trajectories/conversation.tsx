@@ -1,0 +1,131 @@
+/** The open episode: what is known about it, its messages with the places where other paths part, and its tokens. */
+import { Fragment } from "preact";
+import { useEffect, useRef } from "preact/hooks";
+import { Button, Chip, Fold } from "../lib/controls";
+import { count, counted, dollars, duration, number } from "../lib/format";
+import { useCommand } from "../lib/model";
+import { firstLine, MessageView } from "./message";
+import { Tokens } from "./tokens";
+import { type Conversation, kindWords, type Related } from "./types";
+
+const STEP = 30;
+
+export function ConversationView({ conversation }: { conversation: Conversation }) {
+  const { id, facts, begin, total, messages, related } = conversation;
+  const [send] = useCommand();
+  const heading = useRef<HTMLHeadingElement>(null);
+  const before = useRef<number | null>(null);
+  useEffect(() => {
+    if (before.current !== id) {
+      before.current = id;
+      heading.current?.focus({ preventScroll: true });
+      heading.current?.scrollIntoView?.({ block: "nearest" });
+    }
+  }, [id]);
+  const parents = related.filter((other) => other.relation === "parent");
+  const others = related.filter((other) => other.relation !== "parent");
+  const metrics = Object.entries(conversation.metrics).map(([name, value]) => `${name} ${number(value)}`);
+  const known = [
+    conversation.models.join(", "),
+    `${counted(facts.messages, "message")}, ${counted(facts.answers, "recorded answer")}`,
+    facts.tokens_in === null ? "" : `${count(facts.tokens_in)} tokens in, ${count(facts.tokens_out)} out`,
+    facts.cost === null ? "" : dollars(facts.cost),
+    facts.seconds === null ? "" : facts.seconds < 10 ? `${facts.seconds.toFixed(2)} s` : duration(facts.seconds),
+    facts.score === null ? "" : `score ${number(facts.score)}`,
+    ...metrics,
+    facts.session ? `session ${facts.session}` : "",
+    conversation.failed.length > 0 ? `${counted(conversation.failed.length, "failed call")} before it` : "",
+  ];
+  return (
+    <article class="snb-stack trajectories-open" aria-label="Open episode">
+      <div class="snb-row">
+        <h3 ref={heading} tabIndex={-1}>
+          {facts.title || "(no text)"}
+        </h3>
+        <Chip tone={facts.kind === "episode" ? "plain" : "accent"}>{kindWords(facts.kind)}</Chip>
+        <span class="snb-push">
+          <Button kind="quiet" small onClick={() => send("shut")}>
+            Close
+          </Button>
+        </span>
+      </div>
+      <p class="snb-muted">{known.filter(Boolean).join(" · ")}</p>
+      {parents.length > 0 && <Others title="Started by" others={parents} />}
+      {others.length > 0 && (
+        <p class="snb-muted">
+          {counted(others.length, "other path")} (branches, retries, agents), each shown where it parts from this one.
+        </p>
+      )}
+      {conversation.tools.length > 0 && (
+        <Fold summary={`${counted(conversation.tools.length, "tool")} offered`}>
+          <div class="snb-stack">
+            {conversation.tools.map((tool) => (
+              <Fold key={tool.name} summary={<code>{tool.name}</code>}>
+                <pre class="snb-code">{tool.schema}</pre>
+              </Fold>
+            ))}
+          </div>
+        </Fold>
+      )}
+      <Window begin={begin} total={total} shown={messages.length} />
+      <ol class="trajectories-messages" aria-label="Messages">
+        {messages.map((message) => (
+          <Fragment key={message.at}>
+            <MessageView message={message} />
+            <Parting others={others.filter((other) => other.at === message.at + 1)} />
+          </Fragment>
+        ))}
+      </ol>
+      <Window begin={begin} total={total} shown={messages.length} />
+      <Tokens rented={conversation.rented} />
+    </article>
+  );
+}
+
+function Window({ begin, total, shown }: { begin: number; total: number; shown: number }) {
+  const [send] = useCommand();
+  if (total <= shown) {
+    return null;
+  }
+  return (
+    <div class="snb-row">
+      <Button small disabled={begin === 0} onClick={() => send("window", { begin: Math.max(0, begin - STEP) })}>
+        Earlier messages
+      </Button>
+      <span class="snb-muted">
+        {count(begin + 1)} to {count(begin + shown)} of {count(total)}
+      </span>
+      <Button small disabled={begin + shown >= total} onClick={() => send("window", { begin: begin + shown })}>
+        Later messages
+      </Button>
+    </div>
+  );
+}
+
+function Parting({ others }: { others: Related[] }) {
+  const paths = others.filter((other) => other.relation === "path");
+  const children = others.filter((other) => other.relation === "child");
+  if (others.length === 0) {
+    return null;
+  }
+  return (
+    <li class="trajectories-parting">
+      {paths.length > 0 && <Others title="Also from here" others={paths} />}
+      {children.length > 0 && <Others title="Started here" others={children} />}
+    </li>
+  );
+}
+
+function Others({ title, others }: { title: string; others: Related[] }) {
+  const [send] = useCommand();
+  return (
+    <div class="snb-row">
+      <span class="snb-muted">{title}:</span>
+      {others.map((other) => (
+        <Button key={other.id} kind="quiet" small onClick={() => send("open", { episode: other.id })}>
+          {kindWords(other.kind)}: {firstLine(other.relation === "path" ? other.last : other.title, 40) || "(no text)"}
+        </Button>
+      ))}
+    </div>
+  );
+}
