@@ -45,9 +45,8 @@ lint:
 unit:
 	$(BIN)/pytest -q tests
 
-# The comparison of all methods takes half an hour; here it runs with two of them and few steps.
 notebooks:
-	OMP_WAIT_POLICY=PASSIVE TUTORIAL_STEPS=2 TUTORIAL_ROWS=4 TUTORIAL_METHODS="lora ptuning" $(BIN)/pytest -q --nbval-lax notebooks --nbval-current-env --nbval-cell-timeout=900 --nbval-sanitize-with tests/notebook/sanitize.cfg
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -q --nbval-lax notebooks --nbval-current-env --nbval-cell-timeout=900 --nbval-sanitize-with tests/notebook/sanitize.cfg
 
 ## Front-end checks and tests; skipped with the reason where node is absent.
 widgets:
