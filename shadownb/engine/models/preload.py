@@ -3,7 +3,7 @@
 Two things hold the interpreter's lock for long while these are imported, measured as the longest gap between two ticks of
 another thread (two cores): linking torch's library of some 400 MB (240 to 520 ms), and full garbage collections over the
 objects of 3,000 modules (up to 360 ms). Here the library is linked by a foreign call, which lets go of the lock, and the
-collector rests: the longest gap is then 45 to 80 ms.
+collector rests, and does not look at the modules' objects again: the longest gap is then 45 to 80 ms.
 """
 
 from __future__ import annotations
@@ -25,11 +25,16 @@ def import_gently() -> None:
     """Import what loading and training need, unless that is there already."""
     if all(name in sys.modules for name in _NEEDED):
         return
+    first = "torch" not in sys.modules
     with _collector_resting():
-        if "torch" not in sys.modules:
+        if first:
             _link_torch()
         for name in _NEEDED:
             importlib.import_module(name)
+        if first:
+            # Modules live as long as the process: later collections need not walk through them. Not where torch was there
+            # before, because then a model of the user's might be among what is never looked at again.
+            gc.freeze()
 
 
 @contextlib.contextmanager
