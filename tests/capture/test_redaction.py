@@ -62,7 +62,7 @@ def test_recorded_copy_only_and_through_the_pieces_of_a_stream(upstream: Upstrea
         assert call.text == f"echo: {clean}"
         assert call.title == clean
         assert call.usage is not None
-        for secret in ("ann.lee", "1234567", "4111"):
+        for secret in ("ann.lee", "30 1234567", "4111 1111"):  # with their spaces: no time or id has them by chance
             assert secret not in json.dumps(call.to_dict()) + call.response_body.decode()
 
 
