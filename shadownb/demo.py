@@ -15,7 +15,7 @@ from typing import Any
 MODEL = "smollm2-135m"
 SETTINGS: dict[str, Any] = {
     "method": "lora",
-    "max_steps": 112,
+    "max_steps": 120,
     "learning_rate": 3e-3,
     "lr_scheduler_type": "cosine",
     "per_device_train_batch_size": 4,
