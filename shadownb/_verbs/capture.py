@@ -1,8 +1,10 @@
-"""The verb ``capture``: start, stop, list and export recordings, and list their episodes."""
+"""The verb ``capture``: start, stop, list, export and delete recordings; list their calls and episodes."""
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +17,21 @@ from shadownb._verbs.listing import Listing
 from shadownb._verbs.options import Choice, Value
 
 if TYPE_CHECKING:
+    from shadownb.engine.capture import Call, CaptureStore
     from shadownb.engine.trajectories import Trajectory
 
-ACTIONS = ("start", "stop", "status", "env", "trajectories", "export")
+ACTIONS = ("start", "stop", "status", "env", "calls", "trajectories", "export", "delete")
+_LISTED = 20
+_TAKES: dict[str, tuple[str, ...]] = {
+    "start": (
+        "model", "as_name", "api_key_env", "host", "port", "allow_hosts", "redact", "sample", "keep_days", "keep_calls",
+    ),
+    "calls": ("search", "status", "limit"),
+    "trajectories": ("search", "kind", "limit"),
+    "export": ("file", "search", "status"),
+    "delete": ("yes",),
+}  # fmt: skip
+_FLAGS = {"allow_hosts": "allow-host", "file": "to"}
 
 
 def _complete_capture(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -27,10 +41,10 @@ def _complete_capture(ctx: click.Context, param: click.Parameter, incomplete: st
 
 
 @verb("capture")
-@click.argument("action", type=Choice(ACTIONS), help="start, stop, status, env (variables), trajectories or export.")
+@click.argument("action", type=Choice(ACTIONS), help=f"{', '.join(ACTIONS[:-1])} or {ACTIONS[-1]}.")
 @click.argument(
     "name", metavar="[URL|NAME]", required=False, shell_complete=_complete_capture,
-    help="For start the upstream's base URL, else the capture; the only one that runs if left out.",
+    help="For start the upstream's base URL, else the capture; the only one that runs, or the latest, if left out.",
 )  # fmt: skip
 @click.option(
     "--model", shell_complete=completion.complete_model, help="Local model that answers, alone or beside the upstream."
@@ -48,31 +62,40 @@ def _complete_capture(ctx: click.Context, param: click.Parameter, incomplete: st
 @click.option("--sample", type=Value("float"), help="Share of the conversations to record.")
 @click.option("--keep-days", type=Value("float"), help="Delete calls older than this.")
 @click.option("--keep-calls", type=Value("int"), help="Keep only so many calls.")
+@click.option("--search", help="Only calls or episodes with this in what was asked, or in the session.")
+@click.option("--status", type=Choice(("ok", "error", "cut", "client_gone")), help="Only calls that ended so.")
+@click.option("--kind", help="Only episodes of this kind, such as branch or subagent.")
+@click.option("--limit", type=Value("int"), help=f"At most so many; {_LISTED} calls, or all episodes, if left out.")
+@click.option("--yes", is_flag=True, help="Delete without asking.")
 @click.option("--to", "file", type=click.Path(dir_okay=False), help="File to export to: .jsonl or .parquet.")
-def capture(face: Face, action: str, name: str | None, file: str | None, **options: Any) -> Any:
+def capture(face: Face, action: str, name: str | None, **options: Any) -> Any:
     """Record what an agent and a model say to each other.
 
     PROG capture start https://api.openai.com/v1 gives an address and a token; point the agent at them.
     """
     from shadownb.engine.capture import captures
 
-    given = {key: value for key, value in options.items() if value not in (None, ())}
+    given = {key: value for key, value in options.items() if value not in (None, ()) and value is not False}
+    for odd in [key for key in given if key not in _TAKES.get(action, ())]:
+        owners = " and ".join(f"capture {each}" for each, takes in _TAKES.items() if odd in takes)
+        face.refuse(f"--{_FLAGS.get(odd, odd.replace('_', '-'))} belongs to {owners}")
     if action == "start":
         return _start(face, name, given)
-    if given:
-        face.refuse(f"--{next(iter(given)).replace('_', '-')} belongs to capture start")
     if action == "status":
         return _listing([row for row in captures.list() if name in (None, row["id"])])
-    if action == "trajectories":
-        from shadownb.engine.trajectories import trajectories_of
-
-        return _episodes(trajectories_of(captures.open(name) if name else captures.latest()))
-    if action == "export":
-        store = captures.open(name) if name else captures.latest()
-        return store.export(file or Path(f"{store.id}.jsonl"))
+    if action in ("calls", "trajectories", "export"):
+        return _READS[action](captures.open(name) if name else captures.latest(), **given)
+    if action == "delete":
+        if name is None:
+            face.refuse("name the capture to delete")
+        store = captures.open(name)
+        if not given and not face.confirm(f"Delete the capture {store.id} with its {store.count():,} calls?"):
+            return None
+        captures.delete(name)
+        return None
     found = captures.find(name)
     if action == "env":
-        return "\n".join(f"export {key}={value}" for key, value in found.environment().items())
+        return _environment(face, found.environment())
     found.stop()
     return found
 
@@ -97,6 +120,52 @@ def _start(face: Face, target: str | None, options: dict[str, Any]) -> Any:
     return started
 
 
+def _environment(face: Face, variables: dict[str, str]) -> str | None:
+    """Point clients here: in a notebook by this kernel's environment, as what a cell shows is saved, and the token is in it."""
+    if not face.notebook:
+        return "\n".join(f"export {key}={value}" for key, value in variables.items())
+    os.environ.update(variables)
+    face.note(f"Set in this kernel: {', '.join(variables)}. Clients that are made from now on are recorded.")
+    return None
+
+
+def _calls(store: CaptureStore, limit: int = _LISTED, **filters: Any) -> Listing[Call]:
+    columns = {
+        "time": lambda call: time.strftime("%H:%M:%S", time.localtime(call.started_at)),
+        "asked": lambda call: call.title[:60],
+        "model": lambda call: call.model,
+        "status": lambda call: call.status,
+        "tokens": lambda call: " / ".join(
+            str((call.usage or {}).get(name, "--")) for name in ("prompt_tokens", "completion_tokens")
+        ),
+        "cost": lambda call: None if call.cost is None else f"${call.cost:.4f}",
+        "took": lambda call: None if call.duration_s is None else f"{call.duration_s:.2f} s",
+    }
+    found = store.calls(limit=limit, newest_first=True, **filters)
+    return Listing(found, columns, empty="No call fits." if filters else "No calls yet.")
+
+
+def _trajectories(
+    store: CaptureStore, search: str = "", kind: str | None = None, limit: int | None = None
+) -> Listing[Trajectory]:
+    from shadownb.engine.trajectories import trajectories_of
+
+    def fits(found: Trajectory) -> bool:
+        said = (found.first_user_content(), found.final_content(), str(found.metadata.get("session") or ""))
+        return kind in (None, found.metadata.get("kind")) and search.lower() in " ".join(said).lower()
+
+    episodes = trajectories_of(store)
+    empty = "No episode fits." if episodes else "No call of this capture has an answer yet."
+    return _episodes([found for found in episodes if fits(found)][:limit], empty)
+
+
+def _export(store: CaptureStore, file: str | None = None, **filters: Any) -> Path:
+    return store.export(file or Path(f"{store.id}.jsonl"), **filters)
+
+
+_READS: dict[str, Callable[..., Any]] = {"calls": _calls, "trajectories": _trajectories, "export": _export}
+
+
 def _listing(rows: list[dict[str, Any]]) -> Listing[dict[str, Any]]:
     columns = {
         "id": lambda row: row["id"],
@@ -109,7 +178,7 @@ def _listing(rows: list[dict[str, Any]]) -> Listing[dict[str, Any]]:
     return Listing(rows, columns, empty="No captures yet. Record one with: capture start URL")
 
 
-def _episodes(found: list[Trajectory]) -> Listing[Trajectory]:
+def _episodes(found: list[Trajectory], empty: str) -> Listing[Trajectory]:
     columns = {
         "kind": lambda t: t.metadata.get("kind", "episode"),
         "task": lambda t: " ".join(t.first_user_content().split())[:60],
@@ -118,4 +187,4 @@ def _episodes(found: list[Trajectory]) -> Listing[Trajectory]:
         "tokens": lambda t: sum(t.usage.get(name, 0) for name in ("prompt_tokens", "completion_tokens")),
         "cost": lambda t: None if t.cost is None else f"${t.cost:.4f}",
     }
-    return Listing(found, columns, empty="No call of this capture has an answer yet.")
+    return Listing(found, columns, empty=empty)

@@ -19,7 +19,6 @@ from . import _choices, _conversation, _episode_words
 from ._base import as_card
 from ._beside import (
     Follower,
-    SnapshotPanel,
     as_choices,
     capture_choices,
     loaded_models,
@@ -28,6 +27,7 @@ from ._beside import (
 )
 from ._episode_table import PAGE, SORTS
 from ._episodes import EpisodeIndex
+from ._still import SnapshotPanel
 from ._worker import Background
 
 _NOTHING: dict[str, Any] = {"stage": "none"}

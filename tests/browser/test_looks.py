@@ -79,7 +79,7 @@ def test_train(notebook: Notebook, photograph: Photograph) -> None:
     expect(train.locator(".train-about")).to_contain_text("of the weights")
     photograph(train, "train-ready")
     open_folds(train)
-    expect(train.locator(".train-tokens")).to_be_visible()
+    expect(train.locator(".snb-tokens")).to_be_visible()
     photograph(train, "train-open")
     assert violations(train) == []
     train.get_by_role("textbox", name="Maximum steps").fill("0")

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from shadownb.engine.capture import capture
 from shadownb.engine.capture.proxy import CaptureProxy
 from tests.capture.conftest import WEB, wait_for
+from tests.capture.test_pass_through import PATHS
+from tests.capture.test_refusals import _FIELDS, _JSON, shaped
 from tests.capture.upstream import Upstream
 
 USER: Any = [{"role": "user", "content": "hello there"}]
@@ -213,6 +218,75 @@ def test_beside_an_upstream_only_its_own_name_is_local(upstream: Upstream, model
             client.chat.completions.create(model=name, messages=USER, max_tokens=4)
         assert [call.route for call in proxy.store.calls()] == ["upstream", "local"]
         assert len([seen for seen in upstream.seen if seen.method == "POST"]) == 1
+
+
+def test_its_own_models_are_listed_where_the_upstream_is_down(upstream: Upstream, model: Any) -> None:
+    upstream._loop.call_soon_threadsafe(upstream._server.close)
+    with capture(upstream.url, model=model) as proxy:
+        got = WEB.get(proxy.base_url + "/models", headers={"x-api-key": proxy.token})
+        assert [each["id"] for each in got.json()["data"]] == [model.name]
+
+
+def test_every_prompt_counts_once(model: Any, proxy: CaptureProxy, openai_client: Any) -> None:
+    asked: Any = {"model": "m", "max_tokens": 2, "temperature": 0}
+    one = openai_client.completions.create(**asked, prompt="one two").usage.prompt_tokens
+    assert openai_client.completions.create(**asked, prompt=["one two"] * 3).usage.prompt_tokens == 3 * one
+    assert openai_client.completions.create(**asked, prompt="one two", n=3).usage.prompt_tokens == one
+
+
+_ASKED: dict[str, dict[str, Any]] = {
+    PATHS[0]: {"model": "m", "messages": USER, "max_tokens": 2},
+    PATHS[1]: {"model": "m", "prompt": "x", "max_tokens": 2},
+    PATHS[2]: {"model": "m", "input": USER, "max_output_tokens": 2},
+    PATHS[3]: {"model": "m", "messages": USER, "max_tokens": 2},
+}
+_ALSO = (
+    "temperature",
+    "top_p",
+    "top_k",
+    "seed",
+    "stop",
+    "stop_sequences",
+    "tool_choice",
+    "response_format",
+    "text",
+    "logprobs",
+)
+_TURNS = st.lists(
+    st.fixed_dictionaries(
+        {"role": st.sampled_from(["user", "assistant", "system", "tool", "developer"])},
+        optional={"content": _JSON, "tool_calls": _JSON, "tool_call_id": _JSON, "name": _JSON, "type": _JSON},
+    ),
+    max_size=3,
+)
+
+
+@pytest.mark.parametrize("path", PATHS)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_generated_bodies_are_answered_or_refused_in_shape(proxy: CaptureProxy, path: str, data: st.DataObject) -> None:
+    """240 bodies, as for an upstream: an answer, or a 4xx in the dialect's shape, never a 500."""
+    changes = data.draw(st.dictionaries(st.sampled_from((*_FIELDS[path], *_ALSO)), _JSON, max_size=3))
+    for field in {"messages", "input"} & set(_FIELDS[path]):
+        if data.draw(st.booleans()):
+            changes[field] = data.draw(_TURNS)
+    if isinstance(changes.get("n"), int):
+        changes["n"] %= 4
+    for field in ("max_tokens", "max_output_tokens"):
+        if isinstance(changes.get(field), int):
+            changes[field] %= 4
+    body = json.dumps({**_ASKED[path], **changes}).encode()
+    got = WEB.post(proxy.root_url + path, content=body, headers={"x-api-key": proxy.token})
+    if got.status_code != 200:
+        shaped(got, path)
+    elif changes.get("stream") is True:
+        assert got.content.rstrip().rpartition(b"\n")[2].startswith(b"data: ")
+
+
+def test_a_field_of_another_dialect_means_nothing(proxy: CaptureProxy) -> None:
+    for path in PATHS[2:]:
+        body = {**_ASKED[path], "n": "three", "stream_options": 7}
+        assert WEB.post(proxy.root_url + path, json=body, headers={"x-api-key": proxy.token}).status_code == 200
 
 
 def test_a_client_that_leaves_ends_the_generation(model: Any, proxy: CaptureProxy) -> None:

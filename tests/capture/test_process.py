@@ -102,11 +102,21 @@ def test_the_verb(upstream: Upstream, capsys: Any, tmp_path: Path, monkeypatch: 
     code, out, _ = run(capsys, "export", "shell", "--to", "calls.jsonl")
     assert (code, out.strip()) == (0, "calls.jsonl")
     assert json.loads(Path("calls.jsonl").read_text())["choices"][0]["message"]["content"] == "echo: hi"
+    code, out, _ = run(capsys, "calls", "shell", "--search", "hi")
+    assert (code, len(out.strip().splitlines()), "gpt-4o" in out) == (0, 2, True)
+    assert "No call fits" in run(capsys, "calls", "shell", "--status", "error")[1]
+    assert len(run(capsys, "trajectories", "--kind", "episode", "--search", "HI")[1].strip().splitlines()) == 2
+    assert "No episode fits" in run(capsys, "trajectories", "--kind", "branch")[1]
+    code, _, err = run(capsys, "calls", "--redact", "email")
+    assert (code, "--redact belongs to capture start" in err) == (2, True)
     assert run(capsys, "stop")[0] == 1
     code, _, err = run(capsys, "strat", upstream.url)
     assert (code, "start" in err) == (2, True)
     code, _, err = run(capsys, "export", "shel")
     assert (code, "'shell'" in err) == (1, True)
+    assert run(capsys, "delete")[0] == 2
+    assert run(capsys, "delete", "shell", "--yes")[0] == 0
+    assert captures.list() == []
 
 
 def test_importing_stays_light() -> None:
@@ -118,8 +128,9 @@ def test_importing_stays_light() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_the_magic_records_in_the_kernel(upstream: Upstream) -> None:
+def test_the_magic_records_in_the_kernel(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
     from IPython.core.interactiveshell import InteractiveShell
+    from IPython.utils.capture import capture_output
 
     shell = InteractiveShell()
     try:
@@ -130,6 +141,14 @@ def test_the_magic_records_in_the_kernel(upstream: Upstream) -> None:
         assert proxy.is_running
         shown = shell.display_formatter.format(proxy)[0]
         assert not any(proxy.token in text for text in shown.values())
+        for name in proxy.environment():
+            monkeypatch.setenv(name, "before")
+        with capture_output() as printed:
+            assert shell.run_cell("%shadow capture env kernel").result is None
+        assert {name: os.environ[name] for name in proxy.environment()} == proxy.environment()
+        assert "OPENAI_BASE_URL" in printed.stdout + printed.stderr
+        assert proxy.token not in printed.stdout + printed.stderr  # what a cell prints is saved with the notebook
+        assert [call.title for call in shell.run_cell("%shadow capture calls kernel").result] == ["hi"]
         shell.run_cell("stopped = %shadow capture stop kernel")
         assert shell.user_ns["stopped"] is proxy
         assert not proxy.is_running

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from shadownb.engine.capture import capture
-from shadownb.engine.capture.redaction import RULES
-from tests.capture.conftest import WEB
+from shadownb.engine.capture.proxy import CaptureProxy
+from shadownb.engine.capture.rules import RULES
+from tests.capture.conftest import CANARY, WEB
 from tests.capture.test_pass_through import BODIES, PATHS, auth
-from tests.capture.upstream import Upstream, sse, stream
+from tests.capture.upstream import Reply, Seen, Upstream, event, sse, stream
 
 SECRETS = {
     "email": ["ann.lee+x@mail.example.co.uk", "a@b.io"],
@@ -102,6 +104,16 @@ def test_a_function_of_ones_own_and_one_that_fails(upstream: Upstream) -> None:
         assert (call.request_body, call.response_body, call.title) == (b"", b"", "")  # not looked at, so not kept
         assert call.error is not None
         assert "RuntimeError" in call.error["message"]
+        # A session is text, too: it is not kept, and the record is.
+        WEB.post(proxy.root_url + PATHS[0], json=body, headers={**auth(proxy), "x-session-id": "Zebra"})
+        assert [(call.session, call.response_body) for call in proxy.calls] == [(None, b"")] * 2
+        assert proxy.counters["failed"] == 0
+    with capture(upstream.url, redact=lambda text: None) as proxy:  # type: ignore[arg-type, return-value]
+        WEB.post(proxy.root_url + PATHS[0], json=body, headers=auth(proxy))
+        call = proxy.calls[0]
+        assert (call.request_body, call.response_body) == (b"", b"")
+        assert call.error is not None
+        assert "TypeError" in call.error["message"]
 
 
 def test_nothing_to_take_out_leaves_the_bytes_alone(upstream: Upstream) -> None:
@@ -110,3 +122,92 @@ def test_nothing_to_take_out_leaves_the_bytes_alone(upstream: Upstream) -> None:
         got = WEB.post(proxy.root_url + PATHS[0], content=body, headers=auth(proxy))
         call = proxy.calls[0]
         assert (call.request_body, call.response_body, call.redacted) == (body, got.content, False)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_key_that_a_model_spells_is_not_kept(upstream: Upstream, proxy: CaptureProxy, path: str) -> None:
+    """An agent's tool prints the environment and the model repeats it, a few characters a piece: no byte of it is whole."""
+    secrets = (proxy.token, CANARY)
+    text = "".join(f"It is {secret[:5]} {secret} {secret[5:]}, " for secret in secrets)
+    pieces = sse(path, text, cut=lambda whole: [whole[n : n + 3] for n in range(0, len(whole), 3)])
+    upstream.answer = lambda seen, reply: stream(reply, pieces)
+    got = WEB.post(proxy.root_url + path, json={**BODIES[path], "stream": True}, headers=auth(proxy))
+    assert got.content == b"".join(pieces)
+    call = proxy.calls[0]
+    assert (call.status, call.redacted) == ("ok", False)
+    assert call.text == "".join(f"It is {secret[:5]} [key] {secret[5:]}, " for secret in secrets)
+    said = "".join(
+        _strings([json.loads(line[6:]) for line in call.response_body.splitlines() if line[:7] == b"data: {"])
+    )
+    assert "[key]" in said
+    assert not any(secret in said for secret in secrets)
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """Yield the texts in events, in order."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if isinstance(item, str) and key in ("content", "text", "delta"):
+                yield item
+            yield from _strings(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _strings(item)
+
+
+def test_a_long_stream_without_a_key_keeps_its_pieces(upstream: Upstream, proxy: CaptureProxy) -> None:
+    text = " ".join(f"{n:x}-word-{n}" for n in range(2000))  # long enough that a key's characters occur in order
+    pieces = sse(PATHS[0], text)
+    upstream.answer = lambda seen, reply: stream(reply, pieces)
+    got = WEB.post(proxy.root_url + PATHS[0], json={**BODIES[PATHS[0]], "stream": True}, headers=auth(proxy))
+    call = proxy.calls[0]
+    assert call.response_body == got.content == b"".join(pieces)
+    assert len(call.frames) > 10
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_log_probabilities_do_not_spell_what_was_taken_out(upstream: Upstream, streamed: bool) -> None:
+    tokens = ["mail ", "ann", "@exa", "mple", ".org"]
+    spelt = [{"token": token, "logprob": -0.1, "bytes": list(token.encode()), "top_logprobs": []} for token in tokens]
+    head = {"id": "c", "object": "chat.completion", "created": 1, "model": "m"}
+
+    async def answer(seen: Seen, reply: Reply) -> None:
+        if streamed:
+            deltas = [
+                {"index": 0, "delta": {"content": token}, "logprobs": {"content": [each]}, "finish_reason": None}
+                for token, each in zip(tokens, spelt, strict=True)
+            ]
+            await stream(reply, [*(event({**head, "choices": [delta]}) for delta in deltas), b"data: [DONE]\n\n"])
+            return
+        message = {"role": "assistant", "content": "".join(tokens)}
+        choice = {"index": 0, "message": message, "logprobs": {"content": spelt}, "finish_reason": "stop"}
+        await reply.json({**head, "choices": [choice]})
+
+    upstream.answer = answer
+    body = {**BODIES[PATHS[0]], "stream": streamed, "logprobs": True}
+    for rules, kept in ((["email"], False), (["card"], True)):
+        with capture(upstream.url, redact=rules) as proxy:
+            WEB.post(proxy.root_url + PATHS[0], json=body, headers=auth(proxy))
+            call = proxy.calls[0]
+            assert call.text == ("mail ann@example.org" if kept else "mail [email]")
+            assert (b"@exa" in call.response_body) is kept
+            assert call.request["logprobs"] is True
+
+
+def test_names_of_fields_are_looked_at_too(upstream: Upstream) -> None:
+    book = {"ann@example.org": {"age": 7}, "bob@example.org": {"age": 8}, "name": "x"}
+    with capture(upstream.url, redact="email") as proxy:
+        body = {"model": "gpt-4o", "messages": [{"role": "user", "content": json.dumps(book)}]}
+        WEB.post(proxy.root_url + PATHS[0], json=body, headers=auth(proxy))
+        call = proxy.calls[0]
+        assert b"example.org" not in call.request_body + call.response_body
+        assert json.loads(call.messages[0]["content"]) == {"[email]": {"age": 7}, "[email]_": {"age": 8}, "name": "x"}
+
+
+def test_the_word_that_a_local_server_takes_as_key_stays(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "EMPTY")
+    with capture(upstream.url) as proxy:
+        body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Is the list EMPTY?"}]}
+        WEB.post(proxy.root_url + PATHS[0], json=body, headers=auth(proxy))
+        assert proxy.calls[0].text == "echo: Is the list EMPTY?"
+        assert upstream.seen[0].headers["authorization"] == "Bearer EMPTY"

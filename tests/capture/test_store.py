@@ -336,3 +336,4 @@ def test_a_full_disk_costs_the_record_and_not_the_answer(upstream: Upstream, pro
     assert [call.text for call in proxy.calls] == ["echo: after", "echo: before"]
     assert proxy.counters["failed"] == 1
     assert "disk full" in proxy.counters["last_error"]
+    assert "1 calls: IntegrityError: disk full" in proxy._repr_html_()  # and whoever looks at the proxy sees it

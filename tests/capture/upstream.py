@@ -201,14 +201,14 @@ def response(text: str, count: int, status: str = "completed") -> dict[str, Any]
                       "output_tokens_details": {"reasoning_tokens": 1}, "total_tokens": 7 + count}}  # fmt: skip
 
 
-def sse(path: str, text: str) -> list[bytes]:
-    """Return the events of a streamed answer in the dialect of a path, one piece each."""
+def sse(path: str, text: str, cut: Callable[[str], list[str]] = words) -> list[bytes]:
+    """Return the events of a streamed answer in the dialect of a path, one piece each; ``cut`` makes the deltas."""
     count = len(words(text))
     if path == "/v1/messages":
         message = {**whole(path, ""), "content": [], "stop_reason": None}
         start = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
         deltas = [
-            {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": w}} for w in words(text)
+            {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": w}} for w in cut(text)
         ]
         rest = [
             {"type": "content_block_stop", "index": 0},
@@ -233,7 +233,7 @@ def sse(path: str, text: str) -> list[bytes]:
                 **place,
                 "part": {"type": "output_text", "text": "", "annotations": []},
             },
-            *({"type": "response.output_text.delta", **place, "delta": w, "logprobs": []} for w in words(text)),
+            *({"type": "response.output_text.delta", **place, "delta": w, "logprobs": []} for w in cut(text)),
             {"type": "response.output_text.done", **place, "text": text, "logprobs": []},
             {"type": "response.output_item.done", "output_index": 0, "item": response(text, count)["output"][0]},
             {"type": "response.completed", "response": response(text, count)},
@@ -244,7 +244,7 @@ def sse(path: str, text: str) -> list[bytes]:
     head = {"id": "c1", "object": kind, "created": 1, "model": "gpt-4o-2024-08-06"}
     pieces = [
         event({**head, "choices": [{"index": 0, key: w if key == "text" else {"content": w}, "finish_reason": None}]})
-        for w in words(text)
+        for w in cut(text)
     ]
     end = {"index": 0, key: "" if key == "text" else {}, "finish_reason": "stop"}
     usage = {"prompt_tokens": 7, "completion_tokens": count, "total_tokens": 7 + count}

@@ -225,6 +225,18 @@ def test_another_session_does_not_go_on_with_a_conversation() -> None:
     assert [len(t.sampled_turns) for t in found] == [1, 1]
 
 
+def test_a_session_whose_name_occurs_in_a_trace_is_a_session_all_the_same() -> None:
+    begin = [user("Hi"), answer("Hello.")]
+    traced = {"traceparent": f"00-{'ab' * 16}-00f067aa0ba902b7-01"}
+    found = episodes(
+        [
+            call(begin[:1], begin[1], session="a", headers=traced),
+            call([*begin, user("Go on")], answer("Yes."), session="b", headers=traced),
+        ]
+    )
+    assert [len(t.sampled_turns) for t in found] == [1, 1]
+
+
 def test_a_trace_names_a_request_so_a_conversation_goes_on_in_the_next_trace() -> None:
     def traced(trace: str) -> dict[str, Any]:
         return {"session": trace, "headers": {"traceparent": f"00-{trace}-00f067aa0ba902b7-01"}}

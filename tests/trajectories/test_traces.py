@@ -86,6 +86,8 @@ REAL = [
     ("openllmetry_openai_0_40.jsonl", "openllmetry", True),
     ("openllmetry_anthropic_0_40.jsonl", "openllmetry", True),
     ("otel_genai_openllmetry_0_62.jsonl", "otel-genai", True),
+    ("otel_genai_logfire_5_2.jsonl", "otel-genai", True),
+    ("openai_wire_logfire_5_2.jsonl", "openai-wire", True),
     ("otel_openai_v2_2_1.jsonl", "span-events", False),  # that version records no tool schemas
     ("langfuse_sdk_5.jsonl", "langfuse", True),
     ("phoenix_12_spans.json", "phoenix", True),

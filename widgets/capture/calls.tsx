@@ -1,10 +1,11 @@
 /** The recorded calls, a page at a time, newest first; one of them can be opened. */
-import { useEffect, useRef, useState } from "preact/hooks";
-import { Button, Chip, Fold } from "../lib/controls";
+import { Chip, Fold } from "../lib/controls";
 import { CodeBlock } from "../lib/copy-code";
 import { ErrorCard } from "../lib/error-card";
 import { clock, count, counted, dollars, MISSING } from "../lib/format";
 import { useCommand, useTraitValue } from "../lib/model";
+import { Opened } from "../lib/opened";
+import { Pager } from "../lib/pager";
 import { useDraft } from "../lib/use-draft";
 import type { CallDetail, CallPage, CallRow, Recording, Status } from "./types";
 
@@ -26,9 +27,10 @@ export function Calls() {
   const [send] = useCommand();
   const rows = page.rows ?? [];
   const filtered = Boolean(page.search || page.status);
+  const turn = (to: string, there?: boolean) => (there ? () => send("turn", { to }) : null);
   if (rows.length === 0 && !filtered) {
     return (
-      <p class="capture-empty snb-muted">
+      <p class="snb-empty snb-muted">
         {stage === "recording" ? "No calls yet. They appear here while they pass through." : "No calls were recorded."}
       </p>
     );
@@ -38,23 +40,22 @@ export function Calls() {
       <div class="snb-row">
         <Filter page={page} />
         <span class="snb-muted">{filtered ? `${count(page.total)} found` : counted(page.total ?? 0, "call")}</span>
-        <span class="snb-row snb-push">
-          <Button small onClick={() => send("turn", { to: "newest" })} disabled={!page.newer}>
-            Newest
-          </Button>
-          <Button small onClick={() => send("turn", { to: "newer" })} disabled={!page.newer}>
-            Newer
-          </Button>
-          <Button small onClick={() => send("turn", { to: "older" })} disabled={!page.older}>
-            Older
-          </Button>
+        <span class="snb-push">
+          <Pager
+            label="Pages of calls"
+            back={[
+              ["Newest", turn("newest", page.newer)],
+              ["Newer", turn("newer", page.newer)],
+            ]}
+            on={[["Older", turn("older", page.older)]]}
+          />
         </span>
       </div>
       {rows.length === 0 ? (
-        <p class="capture-empty snb-muted">No call fits.</p>
+        <p class="snb-empty snb-muted">No call fits.</p>
       ) : (
         // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling block must be reachable by keyboard
-        <section class="snb-tablewrap capture-calls" tabIndex={0} aria-label="List of calls">
+        <section class="snb-tablewrap snb-tablewrap--tall" tabIndex={0} aria-label="List of calls">
           <table class="snb-table">
             <thead>
               <tr>
@@ -90,7 +91,7 @@ function Line({ row, open }: { row: CallRow; open: boolean }) {
   const [send] = useCommand();
   return (
     <tr class={open ? "is-open" : undefined}>
-      <td class="capture-narrow">{clock(row.at)}</td>
+      <td class="snb-nowrap">{clock(row.at)}</td>
       <td>
         <button
           type="button"
@@ -102,14 +103,14 @@ function Line({ row, open }: { row: CallRow; open: boolean }) {
         </button>
       </td>
       <td>{row.model ?? MISSING}</td>
-      <td class="capture-narrow">
+      <td class="snb-nowrap">
         <Chip tone={TONES[row.status]}>{row.status === "error" && row.http ? `failed ${row.http}` : row.words}</Chip>
       </td>
-      <td class="is-number capture-narrow">
+      <td class="is-number snb-nowrap">
         {count(row.tokens_in)} / {count(row.tokens_out)}
       </td>
       <td class="is-number">{dollars(row.cost)}</td>
-      <td class="is-number capture-narrow">{seconds(row.seconds)}</td>
+      <td class="is-number snb-nowrap">{seconds(row.seconds)}</td>
     </tr>
   );
 }
@@ -150,36 +151,18 @@ function Filter({ page }: { page: CallPage }) {
 
 function Detail({ call }: { call: CallDetail }) {
   const [send] = useCommand();
-  const heading = useRef<HTMLHeadingElement>(null);
-  const [shown] = useState({ id: "" });
-  useEffect(() => {
-    if (shown.id !== call.id) {
-      shown.id = call.id;
-      heading.current?.focus({ preventScroll: true });
-      heading.current?.scrollIntoView?.({ block: "nearest" });
-    }
-  }, [call.id, shown]);
   const usage = Object.entries(call.usage).map(
     ([name, n]) => `${count(n)} ${name.replace(/_tokens$/, "").replaceAll("_", " ")}`,
   );
   return (
-    <article class="snb-stack capture-detail" aria-label="Open call">
-      <div class="snb-row">
-        <h3 ref={heading} tabIndex={-1}>
-          {call.title || call.id}
-        </h3>
-        <span class="snb-push">
-          <Button kind="quiet" small onClick={() => send("shut")}>
-            Close
-          </Button>
-        </span>
-      </div>
+    <Opened id={call.id} label="Open call" title={call.title || call.id} onClose={() => send("shut")}>
       {call.error && <ErrorCard error={call.error} />}
       <p class="snb-muted">
         {[
           call.model,
           `${call.dialect}${call.stream ? ", streamed" : ""}`,
           call.route === "local" ? "answered by the loaded model" : null,
+          call.retry_of && "a retry",
           call.session && `session ${call.session}`,
           counted(call.messages, "message"),
           usage.length > 0 ? usage.join(", ") : null,
@@ -199,7 +182,7 @@ function Detail({ call }: { call: CallDetail }) {
       <Fold summary="Copy as code">
         <CodeBlock title="this call in a cell" code={call.code} />
       </Fold>
-    </article>
+    </Opened>
   );
 }
 

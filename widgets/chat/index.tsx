@@ -108,7 +108,7 @@ function Conversation({ turns, model }: { turns: Turn[]; model: ModelState }) {
   }, [turns]);
   if (turns.length === 0) {
     return (
-      <p class="chat-empty snb-muted">
+      <p class="snb-empty snb-muted">
         {model.stage === "none"
           ? "No model yet. Train one, or give one: ChatPanel(model)."
           : "Ask something. After training, the base answers the same prompt with the same seed beside the tuned model."}

@@ -119,7 +119,7 @@ function Child({ trait, title, wanted }: ChildProps) {
           This panel can't be shown inside Studio: {failure}. Display studio.{trait} in a cell of its own.
         </p>
       )}
-      {!reference && <p class="studio-empty snb-muted">{EMPTY[trait] ?? `No ${title} panel.`}</p>}
+      {!reference && <p class="studio-empty snb-empty snb-muted">{EMPTY[trait] ?? `No ${title} panel.`}</p>}
       <div ref={place} />
     </>
   );

@@ -1,10 +1,12 @@
 /** The tokens the model will see of one row; those that are trained are coloured and underlined. */
+import { Fragment } from "preact";
 import { useState } from "preact/hooks";
 import { Button, Fold } from "../lib/controls";
 import { ErrorCard } from "../lib/error-card";
 import { count } from "../lib/format";
 import { useCommand, useTraitValue } from "../lib/model";
-import type { Inspection, ModelState, Token } from "./types";
+import { TokenText } from "../lib/token-text";
+import type { Inspection, ModelState } from "./types";
 
 export function Inspector({ rows }: { rows: number }) {
   const found = useTraitValue<Inspection>("inspection");
@@ -44,7 +46,10 @@ export function Inspector({ rows }: { rows: number }) {
           </div>
           {found.error && <ErrorCard error={found.error} />}
           {found.sequences?.map((sequence, at) => (
-            <Sequence key={at} tokens={sequence} />
+            <Fragment key={at}>
+              {found.captions?.[at] && <h3>{found.captions[at]}</h3>}
+              <TokenText tokens={sequence} />
+            </Fragment>
           ))}
           {found.template_source && (
             <p class="snb-muted">
@@ -54,18 +59,5 @@ export function Inspector({ rows }: { rows: number }) {
         </div>
       )}
     </Fold>
-  );
-}
-
-function Sequence({ tokens }: { tokens: Token[] }) {
-  return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling block must be reachable by keyboard
-    <pre class="train-tokens" tabIndex={0}>
-      {tokens.map(([id, text, trained, special], at) => {
-        const look = special ? "is-special" : undefined;
-        const shared = { key: at, title: `token ${id}`, class: look };
-        return trained ? <ins {...shared}>{text}</ins> : <span {...shared}>{text}</span>;
-      })}
-    </pre>
   );
 }

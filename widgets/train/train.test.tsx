@@ -189,3 +189,20 @@ test("changed advanced options are counted where they are folded away", () => {
   act(() => model.receive({ form: { ...form, values: { seed: "1" }, changed_advanced: 1 } }));
   expect([...el.querySelectorAll("summary")].map((one) => one.textContent)).toContain("Advanced options (1 changed)");
 });
+
+test("each sequence of a row says what it is", () => {
+  act(() =>
+    model.receive({
+      inspection: {
+        stage: "ready",
+        row: 0,
+        captions: ["chosen", "rejected"],
+        sequences: [[[1, "yes", true]], [[2, "no", true]]],
+        summary: "row 0; 2 tokens",
+      },
+    }),
+  );
+  const fold = [...el.querySelectorAll("details")].find((one) => one.textContent?.startsWith("Tokens the model"));
+  const shown = [...(fold?.querySelectorAll("h3, .snb-tokens") ?? [])].map((part) => part.textContent);
+  expect(shown).toEqual(["chosen", "yes", "rejected", "no"]);
+});

@@ -1,5 +1,6 @@
 /** The traits of TrainPanel, as shadownb/panels/train.py writes them. */
 import type { ErrorInfo } from "../lib/model";
+import type { Token } from "../lib/token-text";
 import type { Stage } from "./start";
 
 export interface Choice {
@@ -102,12 +103,12 @@ export interface Estimate {
 }
 
 /** As the kernel sends it: id, text, whether the loss counts it, whether it is a control token. */
-export type Token = [id: number, text: string, trained: boolean, special: boolean];
 
 export interface Inspection {
   stage: Stage;
   row?: number;
   sequences?: Token[][];
+  captions?: string[];
   summary?: string;
   template_source?: string;
   template_reason?: string;

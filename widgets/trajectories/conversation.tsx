@@ -1,9 +1,10 @@
 /** The open episode: what is known about it, its messages with the places where other paths part, and its tokens. */
 import { Fragment } from "preact";
-import { useEffect, useRef } from "preact/hooks";
 import { Button, Chip, Fold } from "../lib/controls";
 import { count, counted, dollars, duration, number } from "../lib/format";
 import { useCommand } from "../lib/model";
+import { Opened } from "../lib/opened";
+import { Pager, range } from "../lib/pager";
 import { firstLine, MessageView } from "./message";
 import { Tokens } from "./tokens";
 import { type Conversation, kindWords, type Related } from "./types";
@@ -13,15 +14,6 @@ const STEP = 30;
 export function ConversationView({ conversation }: { conversation: Conversation }) {
   const { id, facts, begin, total, messages, related } = conversation;
   const [send] = useCommand();
-  const heading = useRef<HTMLHeadingElement>(null);
-  const before = useRef<number | null>(null);
-  useEffect(() => {
-    if (before.current !== id) {
-      before.current = id;
-      heading.current?.focus({ preventScroll: true });
-      heading.current?.scrollIntoView?.({ block: "nearest" });
-    }
-  }, [id]);
   const parents = related.filter((other) => other.relation === "parent");
   const others = related.filter((other) => other.relation !== "parent");
   const metrics = Object.entries(conversation.metrics).map(([name, value]) => `${name} ${number(value)}`);
@@ -37,18 +29,13 @@ export function ConversationView({ conversation }: { conversation: Conversation 
     conversation.failed.length > 0 ? `${counted(conversation.failed.length, "failed call")} before it` : "",
   ];
   return (
-    <article class="snb-stack trajectories-open" aria-label="Open episode">
-      <div class="snb-row">
-        <h3 ref={heading} tabIndex={-1}>
-          {facts.title || "(no text)"}
-        </h3>
-        <Chip tone={facts.kind === "episode" ? "plain" : "accent"}>{kindWords(facts.kind)}</Chip>
-        <span class="snb-push">
-          <Button kind="quiet" small onClick={() => send("shut")}>
-            Close
-          </Button>
-        </span>
-      </div>
+    <Opened
+      id={id}
+      label="Open episode"
+      title={facts.title || "(no text)"}
+      chip={<Chip tone={facts.kind === "episode" ? "plain" : "accent"}>{kindWords(facts.kind)}</Chip>}
+      onClose={() => send("shut")}
+    >
       <p class="snb-muted">{known.filter(Boolean).join(" · ")}</p>
       {parents.length > 0 && <Others title="Started by" others={parents} />}
       {others.length > 0 && (
@@ -67,7 +54,7 @@ export function ConversationView({ conversation }: { conversation: Conversation 
           </div>
         </Fold>
       )}
-      <Window begin={begin} total={total} shown={messages.length} />
+      <Window label="Pages of messages" begin={begin} total={total} shown={messages.length} />
       <ol class="trajectories-messages" aria-label="Messages">
         {messages.map((message) => (
           <Fragment key={message.at}>
@@ -76,29 +63,25 @@ export function ConversationView({ conversation }: { conversation: Conversation 
           </Fragment>
         ))}
       </ol>
-      <Window begin={begin} total={total} shown={messages.length} />
+      <Window label="Pages of messages, below them" begin={begin} total={total} shown={messages.length} />
       <Tokens rented={conversation.rented} />
-    </article>
+    </Opened>
   );
 }
 
-function Window({ begin, total, shown }: { begin: number; total: number; shown: number }) {
+function Window({ label, begin, total, shown }: { label: string; begin: number; total: number; shown: number }) {
   const [send] = useCommand();
   if (total <= shown) {
     return null;
   }
+  const go = (to: number, there: boolean) => (there ? () => send("window", { begin: to }) : null);
   return (
-    <div class="snb-row">
-      <Button small disabled={begin === 0} onClick={() => send("window", { begin: Math.max(0, begin - STEP) })}>
-        Earlier messages
-      </Button>
-      <span class="snb-muted">
-        {count(begin + 1)} to {count(begin + shown)} of {count(total)}
-      </span>
-      <Button small disabled={begin + shown >= total} onClick={() => send("window", { begin: begin + shown })}>
-        Later messages
-      </Button>
-    </div>
+    <Pager
+      label={label}
+      back={[["Earlier messages", go(Math.max(0, begin - STEP), begin > 0)]]}
+      shown={range(begin, shown, total)}
+      on={[["Later messages", go(begin + shown, begin + shown < total)]]}
+    />
   );
 }
 

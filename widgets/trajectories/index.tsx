@@ -24,7 +24,7 @@ function Trajectories() {
       <Head source={source} />
       <CommandError />
       {source.stage === "none" ? (
-        <p class="trajectories-empty snb-muted">
+        <p class="snb-empty snb-muted">
           No capture is chosen. Choose one above, or give one: TrajectoriesPanel(proxy).
         </p>
       ) : (

@@ -1,8 +1,9 @@
 /** The episodes that fit, a page at a time, with what they are searched, filtered and ordered by. */
-import { Button, Chip, Field, Progress } from "../lib/controls";
+import { Chip, Field, Progress } from "../lib/controls";
 import { ErrorCard } from "../lib/error-card";
 import { clock, count, counted, dollars, number } from "../lib/format";
 import { useCommand, useTraitValue } from "../lib/model";
+import { Pager, range } from "../lib/pager";
 import { StatusLine } from "../lib/status-line";
 import { useDraft } from "../lib/use-draft";
 import { type Conversation, type Facets, kindWords, type Page, type Query, type Row, type Source } from "./types";
@@ -53,10 +54,12 @@ export function List() {
   const rows = page.rows ?? [];
   const total = page.total ?? 0;
   const size = page.size ?? 20;
-  const go = (offset: number) => send("query", { values: { offset: Math.max(0, offset) } });
+  const go = (offset: number, there: boolean) =>
+    there ? () => send("query", { values: { offset: Math.max(0, offset) } }) : null;
+  const [before, after] = [query.offset > 0, query.offset + size < total];
   if (!facets.episodes && source.stage !== "reading") {
     return (
-      <p class="trajectories-empty snb-muted">
+      <p class="snb-empty snb-muted">
         No episodes yet. They appear once a call has an answer; press Read again for calls that came since.
       </p>
     );
@@ -65,10 +68,10 @@ export function List() {
     <section class="snb-stack" aria-label="Episodes">
       <Filters query={query} facets={facets} />
       {rows.length === 0 ? (
-        <p class="trajectories-empty snb-muted">{facets.episodes ? "No episode fits." : "Reading the first calls…"}</p>
+        <p class="snb-empty snb-muted">{facets.episodes ? "No episode fits." : "Reading the first calls…"}</p>
       ) : (
         // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling block must be reachable by keyboard
-        <section class="snb-tablewrap trajectories-list" tabIndex={0} aria-label="List of episodes">
+        <section class="snb-tablewrap snb-tablewrap--tall" tabIndex={0} aria-label="List of episodes">
           <table class="snb-table">
             <thead>
               <tr>
@@ -101,27 +104,18 @@ export function List() {
         </section>
       )}
       {total > size && (
-        <nav class="snb-row" aria-label="Pages of episodes">
-          <Button small onClick={() => go(0)} disabled={query.offset === 0}>
-            First
-          </Button>
-          <Button small onClick={() => go(query.offset - size)} disabled={query.offset === 0}>
-            Before
-          </Button>
-          <span>
-            {count(query.offset + 1)} to {count(Math.min(total, query.offset + size))} of {count(total)}
-          </span>
-          <Button small onClick={() => go(query.offset + size)} disabled={query.offset + size >= total}>
-            Next
-          </Button>
-          <Button
-            small
-            onClick={() => go(Math.floor((total - 1) / size) * size)}
-            disabled={query.offset + size >= total}
-          >
-            Last
-          </Button>
-        </nav>
+        <Pager
+          label="Pages of episodes"
+          back={[
+            ["First", go(0, before)],
+            ["Before", go(query.offset - size, before)],
+          ]}
+          shown={range(query.offset, size, total)}
+          on={[
+            ["Next", go(query.offset + size, after)],
+            ["Last", go(Math.floor((total - 1) / size) * size, after)],
+          ]}
+        />
       )}
     </section>
   );
@@ -151,12 +145,12 @@ function Line({ row, open, scored }: { row: Row; open: boolean; scored: boolean 
         {row.tools.join(", ")}
         {row.tool_calls > row.tools.length && ` × ${count(row.tool_calls)}`}
       </td>
-      <td class="is-number trajectories-narrow">
+      <td class="is-number snb-nowrap">
         {count(row.tokens_in)} / {count(row.tokens_out)}
       </td>
       <td class="is-number">{dollars(row.cost)}</td>
       {scored && <td class="is-number">{number(row.score)}</td>}
-      <td class="trajectories-narrow">{clock(row.started_at)}</td>
+      <td class="snb-nowrap">{clock(row.started_at)}</td>
     </tr>
   );
 }

@@ -1,9 +1,10 @@
 /** The tokens a loaded model sees of the open episode, a window at a time; trained ones are coloured and underlined. */
 import { Button, Field, Fold } from "../lib/controls";
 import { ErrorCard } from "../lib/error-card";
-import { count } from "../lib/format";
 import { useCommand, useTraitValue } from "../lib/model";
+import { Pager, range } from "../lib/pager";
 import { StatusLine } from "../lib/status-line";
+import { TokenText } from "../lib/token-text";
 import type { Choices, Inspection } from "./types";
 
 export function Tokens({ rented }: { rented: string[] }) {
@@ -58,39 +59,21 @@ export function Tokens({ rented }: { rented: string[] }) {
 function Shown({ found }: { found: Inspection }) {
   const [send] = useCommand();
   const { tokens = [], begin = 0, total = 0 } = found;
+  const go = (to: number, there: boolean) => (there ? () => send("inspect", { begin: to }) : null);
   return (
     <>
       <p class="snb-muted">
         {found.summary}; trained ones are underlined. Chat template: {found.template}
       </p>
       {tokens.length < total && (
-        <div class="snb-row">
-          <Button
-            small
-            disabled={begin === 0}
-            onClick={() => send("inspect", { begin: Math.max(0, begin - tokens.length) })}
-          >
-            Tokens before
-          </Button>
-          <span>
-            {count(begin + 1)} to {count(begin + tokens.length)} of {count(total)}
-          </span>
-          <Button
-            small
-            disabled={begin + tokens.length >= total}
-            onClick={() => send("inspect", { begin: begin + tokens.length })}
-          >
-            Tokens after
-          </Button>
-        </div>
+        <Pager
+          label="Pages of tokens"
+          back={[["Tokens before", go(Math.max(0, begin - tokens.length), begin > 0)]]}
+          shown={range(begin, tokens.length, total)}
+          on={[["Tokens after", go(begin + tokens.length, begin + tokens.length < total)]]}
+        />
       )}
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling block must be reachable by keyboard */}
-      <pre class="trajectories-tokens" tabIndex={0}>
-        {tokens.map(([id, text, trained, special], at) => {
-          const shared = { key: at, title: `token ${id}`, class: special ? "is-special" : undefined };
-          return trained ? <ins {...shared}>{text}</ins> : <span {...shared}>{text}</span>;
-        })}
-      </pre>
+      <TokenText tokens={tokens} />
     </>
   );
 }

@@ -1,5 +1,6 @@
 /** The traits of the Trajectories panel. */
 import type { ErrorInfo } from "../lib/model";
+import type { Token } from "../lib/token-text";
 
 export interface Source {
   stage: "none" | "reading" | "ready" | "failed";
@@ -127,8 +128,6 @@ export interface Conversation {
   messages: Message[];
   related: Related[];
 }
-
-export type Token = [id: number, text: string, trained: boolean, special?: boolean];
 
 export interface Inspection {
   stage: "none" | "loading" | "ready" | "failed";

@@ -103,7 +103,7 @@ class CaptureApp:
         delivery = Delivery(exchange, send, self._recorder)
         if is_local:
             assert self._local is not None
-            answering = self._local.answer(exchange, self._recorder.parent_call(exchange), delivery)
+            answering = self._local.answer(exchange, self._recorder.turns_before(exchange), delivery)
         else:
             assert self._upstream is not None
             answering = self._upstream.relay(exchange, headers, query, delivery)

@@ -53,14 +53,14 @@ class Ask:
         _refuse(dialect.name, request)
         messages = dialect.messages(request)
         if history:
-            leading = 1 if messages and messages[0].get("role") == "system" else 0
+            leading = dialect.leading(request)
             messages = [*messages[:leading], *history, *messages[leading:]]
         tools = dialect.tools(request)
         choice = request.get("tool_choice")
         if choice == "none" or (isinstance(choice, dict) and choice.get("type") == "none"):
             tools = []
         options = request.get("stream_options")
-        number = request.get("n")
+        number = request.get("n") if dialect.name in ("chat", "completions") else None
         number = 1 if number is None else number
         if not 1 <= number <= 128:
             raise WireError(400, f"n={number} is out of range: 1 to 128.", param="n", code="invalid_value")

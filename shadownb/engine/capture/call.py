@@ -33,7 +33,7 @@ class Call:
     session
         What keeps interleaved episodes apart: ``x-session-id``, a conversation id or a trace id; None where none was sent.
     parent
-        Id of the recorded call that ``previous_response_id`` continues.
+        Id of the recorded call that ``previous_response_id``, or the conversation of the request, goes on from.
     dialect
         ``chat``, ``completions``, ``responses`` or ``messages``.
     model, response_model
@@ -149,7 +149,7 @@ class Call:
 
     @cached_property
     def messages(self) -> list[dict[str, Any]]:
-        """What the model was given, in OpenAI's chat form; with ``previous_response_id`` also what came before."""
+        """What the model was given, in OpenAI's chat form; also what came before, where the request only names it."""
         from shadownb.engine.capture.history import whole_messages
 
         return whole_messages(self)
@@ -158,6 +158,11 @@ class Call:
     def own_messages(self) -> list[dict[str, Any]]:
         """The messages of this request alone, in OpenAI's chat form."""
         return self._wire.messages(self.request)
+
+    @property
+    def leading(self) -> int:
+        """How many of ``own_messages`` come first without being part of a conversation that the request only names."""
+        return self._wire.leading(self.request)
 
     @property
     def tools(self) -> list[dict[str, Any]] | None:

@@ -32,7 +32,7 @@ class Delivery:
         self._sent_start = False
         self._held: list[bytes] = []
         self._held_bytes = 0
-        self._watch = EndWatch(exchange.dialect.end_marks)
+        self._watch = EndWatch(exchange.dialect.end_marks, exchange.dialect.end_types)
         self._inflate: object = None
         self._stored_frames = -1  # how many pieces the store has; -1: the call is not there
         self._committing = False

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shadownb.engine.capture.call import Status
-from shadownb.engine.capture.dialects import Dialect
+from shadownb.engine.capture.dialects import Dialect, Facts
 from shadownb.engine.capture.dialects.base import text_of
 from shadownb.engine.capture.prices import PriceTable
 from shadownb.engine.capture.redaction import Redactor
@@ -74,7 +74,7 @@ class Record:
         if redacted:
             request = _object(request_body)
         body = b"".join(piece for _, piece in frames)
-        facts = exchange.dialect.facts(body, streamed=exchange.sse)
+        facts = _facts(exchange, body)
         error = exchange.error or facts.error or failure
         status: Status = exchange.status or (
             "error" if (exchange.http_status or 0) >= 400 else "ok" if facts.whole or not exchange.sse else "cut"
@@ -89,8 +89,8 @@ class Record:
             "parent": exchange.parent,
             "dialect": exchange.dialect.name,
             "model": model,
-            "response_model": _text(facts.model),
-            "response_id": _text(facts.response_id),
+            "response_model": facts.model,
+            "response_id": facts.response_id,
             "route": exchange.route,
             "stream": int(bool(request.get("stream"))),
             "started_at": exchange.started_at,
@@ -103,7 +103,7 @@ class Record:
             "cost": prices.cost((facts.model, model) if exchange.route == "upstream" else facts.model, usage),
             "status": status,
             "http_status": exchange.http_status,
-            "finish_reason": _text(facts.finish_reason),
+            "finish_reason": facts.finish_reason,
             "error": redactor.known(_json(error)),
             "retry_of": exchange.retry_of,
             "title": _title(exchange.dialect, request),
@@ -111,6 +111,7 @@ class Record:
             "headers": redactor.known(_json(exchange.headers)),
             "extra": _json({"sse": exchange.sse, **({"encoding": encoding} if encoding else {})}),
         }
+        columns = {name: _text(value) if isinstance(value, str) else value for name, value in columns.items()}
         times = json.dumps([[round(at * 1000, 2), len(piece)] for at, piece in frames], separators=(",", ":"))
         packed = pack(request_body), pack(body), pack(times.encode())
         columns["stored_bytes"] = sum(map(len, packed))
@@ -146,6 +147,13 @@ def inflater(encoding: str) -> Any:
     return zlib.decompressobj(wbits=31 if "gzip" in encoding else 15)
 
 
+def _facts(exchange: Exchange, body: bytes) -> Facts:
+    try:
+        return exchange.dialect.facts(body, streamed=exchange.sse)
+    except Exception as error:  # an upstream may send anything; its bytes are worth a record all the same
+        return Facts(error={"message": f"The answer cannot be read: {type(error).__name__}.", "type": "unreadable"})
+
+
 def _title(dialect: Dialect, request: dict[str, Any]) -> str:
     try:
         messages = dialect.messages(request)
@@ -153,7 +161,7 @@ def _title(dialect: Dialect, request: dict[str, Any]) -> str:
         return ""
     last: dict[str, Any] = next((m for m in reversed(messages) if m.get("role") == "user"), {})
     words = " ".join(text_of(last.get("content"))[: 4 * _TITLE_CHARACTERS].split())
-    return _text(words[:_TITLE_CHARACTERS]) or ""
+    return words[:_TITLE_CHARACTERS]
 
 
 def _text(value: Any) -> str | None:

@@ -3,6 +3,7 @@ its own records, ``process.json`` and ``token``, which only their owner can read
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import os
@@ -18,6 +19,7 @@ from shadownb.engine.capture.schema import FILE
 from shadownb.engine.home import subfolder
 from shadownb.errors import BusyError, ConfigError, DataError, did_you_mean
 
+_PROBED_SECONDS = 0.3  # a list of captures holds each lock for an instant, to see whether somebody else does
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
 
@@ -63,16 +65,24 @@ class CaptureFolder:
 
     @classmethod
     def all(cls) -> list[CaptureFolder]:
-        """Return every capture's folder, newest first."""
+        """Return every capture's folder, the one that was started last first."""
         folders = [cls(path) for path in subfolder("captures").iterdir() if (path / FILE).is_file()]
-        return sorted(folders, key=lambda folder: folder.path.stat().st_ctime_ns, reverse=True)
+        return sorted(folders, key=lambda folder: folder._written_ns, reverse=True)
+
+    @property
+    def _written_ns(self) -> int:
+        # Not the folder's own time, nor its newest file's: whoever only reads a store makes and removes files in it.
+        for path in (self._facts, self.database):
+            with contextlib.suppress(FileNotFoundError):
+                return path.stat().st_mtime_ns
+        return 0
 
     # -- ownership ------------------------------------------------------------------------------------------------
 
     def own(self) -> None:
         """Become the one who records here. Raises :class:`BusyError` if somebody does already."""
         try:
-            self._lock.acquire(timeout=0)
+            self._lock.acquire(timeout=_PROBED_SECONDS, poll_interval=0.02)
         except Timeout:
             raise BusyError(
                 f"The capture {self.id!r} is being recorded already.",

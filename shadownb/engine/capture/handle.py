@@ -78,17 +78,25 @@ class Capture(ABC):
             "ANTHROPIC_API_KEY": self.token,
         }
 
+    @property
+    def counters(self) -> dict[str, Any]:
+        """What a recording in this process counts; empty for one in another."""
+        return {}
+
     def _shown(self) -> dict[str, Any]:
         facts = self.files.facts
         summary = self.store.summary() if self.files.database.is_file() else {}
         cost = summary.get("cost")
         unpriced = f", {summary['unpriced']} calls without a price" if summary.get("unpriced") else ""
+        failed = self.counters.get("failed")
+        lost = {"not recorded": f"{failed:,} calls: {self.counters['last_error']}"} if failed else {}
         return {
             "state": f"recording at {self.base_url}" if self.is_running else "stopped",
             "upstream": facts.get("target") or "none",
             "key": f"from {facts['key_from']}" if facts.get("key_from") else "none",
             "local model": facts.get("model") or "none",
             "calls": summary.get("calls", 0),
+            **lost,
             "tokens": f"{summary.get('prompt_tokens', 0)} in, {summary.get('completion_tokens', 0)} out",
             "cost": ("unknown" if cost is None else f"${cost:.4f}") + unpriced,
             "folder": self.files.path,

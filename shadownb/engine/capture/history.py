@@ -1,13 +1,67 @@
-"""The whole conversation of a call that names an earlier answer instead of repeating it (``previous_response_id``)."""
+"""The whole conversation of a call that names an earlier answer, or a conversation, instead of repeating it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from shadownb.engine.capture.call import Call
+    from shadownb.engine.capture.store import CaptureStore
 
 _LONGEST_CHAIN = 10_000  # a store cannot hold a longer one by accident; guards against a loop
+_REMEMBERED = 1024  # calls; a loop of 200 calls would else be read 20,000 times
+
+
+class Added(NamedTuple):
+    """What one call of a chain added (its own turns and its answer), and the call before it."""
+
+    parent: str | None
+    turns: list[dict[str, Any]]
+
+
+class History:
+    """The chains of a store; what a call added is remembered, because the chain is walked anew for each of its calls."""
+
+    def __init__(self, store: CaptureStore) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._known: OrderedDict[str, Added] = OrderedDict()
+
+    def up_to(self, call_id: str | None) -> list[dict[str, Any]]:
+        """Return the turns up to and with a call, oldest first, without instructions; what is not in the store is missing."""
+        chain: list[Added] = []
+        seen: set[str] = set()
+        while call_id is not None and call_id not in seen and len(chain) < _LONGEST_CHAIN:
+            seen.add(call_id)
+            added = self._added(call_id)
+            if added is None:
+                break
+            chain.append(added)
+            call_id = added.parent
+        return [dict(turn) for added in reversed(chain) for turn in added.turns]
+
+    def forget(self) -> None:
+        """Forget what was read: calls were deleted."""
+        with self._lock:
+            self._known.clear()
+
+    def _added(self, call_id: str) -> Added | None:
+        with self._lock:
+            if call_id in self._known:
+                self._known.move_to_end(call_id)
+                return self._known[call_id]
+        call = self._store.find(call_id)
+        if call is None:
+            return None
+        answer = call.response_message
+        added = Added(call.parent, call.own_messages[call.leading :] + ([answer] if answer is not None else []))
+        with self._lock:
+            self._known[call_id] = added
+            if len(self._known) > _REMEMBERED:
+                self._known.popitem(last=False)
+        return added
 
 
 def whole_messages(call: Call) -> list[dict[str, Any]]:
@@ -19,35 +73,4 @@ def whole_messages(call: Call) -> list[dict[str, Any]]:
     own = call.own_messages
     if call.parent is None or call.store is None:
         return own
-    leading = _leading(own)
-    return own[:leading] + history_before(call) + own[leading:]
-
-
-def history_before(call: Call) -> list[dict[str, Any]]:
-    """Return the turns of all earlier calls of the chain, oldest first, without their instructions."""
-    chain: list[Call] = []
-    seen = {call.id}
-    parent = call.parent
-    while parent is not None and call.store is not None and parent not in seen and len(chain) < _LONGEST_CHAIN:
-        seen.add(parent)
-        earlier = call.store.find(parent)
-        if earlier is None:
-            break
-        chain.append(earlier)
-        parent = earlier.parent
-    turns: list[dict[str, Any]] = []
-    for earlier in reversed(chain):
-        turns.extend(turns_of(earlier))
-    return turns
-
-
-def turns_of(call: Call) -> list[dict[str, Any]]:
-    """Return what one call of a chain added: its own turns and its answer."""
-    own = call.own_messages
-    answer = call.response_message
-    return own[_leading(own) :] + ([answer] if answer is not None else [])
-
-
-def _leading(messages: list[dict[str, Any]]) -> int:
-    """Return how many system messages from ``instructions`` stand at the start (0 or 1)."""
-    return 1 if messages and messages[0].get("role") == "system" else 0
+    return own[: call.leading] + call.store.history.up_to(call.parent) + own[call.leading :]

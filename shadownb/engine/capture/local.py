@@ -14,14 +14,12 @@ from shadownb.engine.capture.asks import Ask
 from shadownb.engine.capture.delivery import Delivery
 from shadownb.engine.capture.dialects import Dialect, WireError
 from shadownb.engine.capture.exchange import Exchange
-from shadownb.engine.capture.history import history_before, turns_of
 from shadownb.engine.inference import Sampling
 from shadownb.engine.inference.text import held_back
 from shadownb.engine.rendering.parsers import parsers
 from shadownb.errors import BusyError, OutOfMemoryError, ShadowError
 
 if TYPE_CHECKING:
-    from shadownb.engine.capture.call import Call
     from shadownb.engine.inference import Completion, TextStream
     from shadownb.engine.models import Model
 
@@ -47,11 +45,10 @@ class LocalModel:
         self._closing.set()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def answer(self, exchange: Exchange, parent: Call | None, delivery: Delivery) -> None:
-        """Generate and deliver the answer to a call."""
+    async def answer(self, exchange: Exchange, history: list[dict[str, Any]], delivery: Delivery) -> None:
+        """Generate and deliver the answer to a call; ``history`` is what it goes on from without repeating it."""
         try:
-            history = [*history_before(parent), *turns_of(parent)] if parent is not None else []
-            if exchange.request.get("previous_response_id") and parent is None:
+            if exchange.request.get("previous_response_id") and exchange.parent is None:
                 raise WireError(
                     404, "There is no recorded answer with this previous_response_id.", param="previous_response_id",
                     code="not_found",
@@ -76,9 +73,9 @@ class LocalModel:
     async def _generate(self, ask: Ask, writer: AnswerWriter, delivery: Delivery) -> None:
         choices: list[Choice] = []
         prompts: list[str | None] = [*ask.prompts] or [None]
-        jobs = [(prompt, number) for prompt in prompts for number in range(ask.choices)]
-        prompt_tokens: dict[str | None, int] = {}
-        for index, (prompt, number) in enumerate(jobs):
+        jobs = [(place, prompt, number) for place, prompt in enumerate(prompts) for number in range(ask.choices)]
+        prompt_tokens: dict[int, int] = {}  # each prompt counts once, however many answers it gets
+        for index, (place, prompt, number) in enumerate(jobs):
             open_stream = self._opener(ask, prompt, number)
             shown = _Shown(buffered=bool(ask.tools), marks=(_CALL_MARK,) if ask.tools else ())
             completion: Completion | None = None
@@ -93,7 +90,7 @@ class LocalModel:
                 raise BusyError("The capture is being stopped.", fix="Start it again.")
             choice = self._choice(index, completion, ask)
             choices.append(choice)
-            prompt_tokens[prompt] = completion.prompt_tokens
+            prompt_tokens[place] = completion.prompt_tokens
             if ask.stream:
                 await self._begin(delivery, writer)
                 if rest := shown.rest(choice):

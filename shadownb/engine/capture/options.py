@@ -5,9 +5,12 @@ from __future__ import annotations
 import ipaddress
 import secrets
 import socket
+from collections.abc import Sequence
 from typing import Any
 
 from shadownb.errors import ConfigError
+
+TOKEN_BEGINS = "snb-"
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -25,7 +28,7 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def checked_address(host: str, port: int, allow_hosts: list[str]) -> tuple[str, int]:
+def checked_address(host: str, port: int, allow_hosts: Sequence[str]) -> tuple[str, int]:
     """Return address and port. Raises :class:`ConfigError`, also for one that others can reach while nobody is allowed."""
     if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65535:
         raise ConfigError(f"port={port!r} is not a port.", fix="Give 0 for a free one, or one up to 65535.")
@@ -47,12 +50,21 @@ def checked_address(host: str, port: int, allow_hosts: list[str]) -> tuple[str, 
 def checked_token(token: str | None) -> str:
     """Return a token, made if there is none. Raises :class:`ConfigError` without repeating it."""
     if token is None:
-        return f"snb-{secrets.token_urlsafe(24)}"
+        return f"{TOKEN_BEGINS}{secrets.token_urlsafe(24)}"
     if not isinstance(token, str) or len(token) < 16 or not token.isascii() or not token.isprintable() or " " in token:
         raise ConfigError(
             "token= is too short or has odd characters.", fix="Give 16 or more letters and digits, or leave it out."
         )
     return token
+
+
+def limits(keep_days: float | None, keep_calls: int | None, keep_bytes: int | None) -> dict[str, Any]:
+    """Return what ``CaptureStore.retain`` takes. Raises :class:`ConfigError`."""
+    return {
+        "max_age_s": None if keep_days is None else 86400 * between("keep_days", keep_days, 0, 1e6),
+        "max_calls": None if keep_calls is None else int(between("keep_calls", keep_calls, 0, 1e12)),
+        "max_bytes": None if keep_bytes is None else int(between("keep_bytes", keep_bytes, 0, 1e15)),
+    }
 
 
 def between(option: str, value: Any, low: float, high: float) -> float:

@@ -7,6 +7,7 @@ list of processes, and its upstream's key from the environment it was started wi
 from __future__ import annotations
 
 import contextlib
+import inspect
 import json
 import os
 import signal
@@ -19,7 +20,7 @@ from typing import Any
 from shadownb.engine.capture.folder import CaptureFolder, read_json, write_private
 from shadownb.engine.capture.handle import Capture
 from shadownb.engine.capture.store import CaptureStore
-from shadownb.errors import ConfigError, RunError, error_from_dict
+from shadownb.errors import ConfigError, RunError, did_you_mean, error_from_dict
 
 _START_SECONDS = 120.0  # a model may have to be loaded
 _STOP_SECONDS = 20.0
@@ -77,8 +78,16 @@ def start(
     Raises
     ------
     ConfigError
-        An option is wrong, or cannot be given to another process.
+        An option is wrong, unknown, or cannot be given to another process.
     """
+    from shadownb.engine.capture.proxy import CaptureProxy
+
+    known = list(inspect.signature(CaptureProxy).parameters)
+    for unknown in [name for name in options if name not in known]:
+        raise ConfigError(
+            f"A capture has no option {unknown}={options[unknown]!r}.{did_you_mean(unknown, known)}",
+            fix=f"Options: {', '.join(known)}.",
+        )
     given = {"target": target, "model": model, **options}
     try:
         text = json.dumps(given)

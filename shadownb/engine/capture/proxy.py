@@ -1,27 +1,28 @@
-"""CaptureProxy: the recording proxy in a thread of this process."""
+"""CaptureProxy: the recording proxy in a thread of this process. ``shadownb.capture`` is this class under its short name."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import socket
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from shadownb.engine.capture.folder import CaptureFolder
 from shadownb.engine.capture.handle import Capture
-from shadownb.engine.capture.options import between, checked_address, checked_token, listen
+from shadownb.engine.capture.options import between, checked_address, checked_token, limits, listen
 from shadownb.engine.capture.prices import PriceTable
-from shadownb.engine.capture.redaction import Redactor, Rule
+from shadownb.engine.capture.redaction import Redactor
+from shadownb.engine.capture.rules import Rule
+from shadownb.engine.capture.serving import Serving
 from shadownb.engine.capture.store import CaptureStore
 from shadownb.engine.capture.upstream import Target
 from shadownb.engine.capture.writer import Writer
 from shadownb.errors import BusyError, ConfigError
 
 if TYPE_CHECKING:
+    from shadownb.engine.capture.app import CaptureApp
     from shadownb.engine.capture.recorder import Recorder
     from shadownb.engine.models import Model
 
@@ -29,13 +30,46 @@ running_here: dict[str, CaptureProxy] = {}
 """The captures that record in this process, by id."""
 
 _HOUSEKEEPING_SECONDS = 2.0
-_START_SECONDS = 30.0
 
 
 class CaptureProxy(Capture):
-    """Records every call that goes through it; made by :func:`shadownb.capture`.
+    """A recording proxy; ``with`` or ``start()`` starts it, the end of the block or ``stop()`` ends it.
 
-    A context manager; ``start()`` and ``stop()`` do the same by hand.
+    Parameters
+    ----------
+    target
+        Base URL of the model's API, or a loaded model. The key comes from the environment: ``ANTHROPIC_API_KEY`` for
+        Anthropic's API and ``/v1/messages``, else ``OPENAI_API_KEY``.
+    model
+        A loaded model beside the upstream: requests that name it are answered by it.
+    api_key_env
+        Another variable that holds the upstream's key.
+    host, port
+        Where to listen; 0 is any free port.
+    token
+        What clients give as their API key, 16 characters or more; made if left out.
+    allow_hosts
+        Names other than this machine's own by which clients may reach it, for containers.
+    name
+        Record under this name, going on with what it holds; made from the time if left out.
+    redact
+        ``"email"``, ``"phone"``, ``"card"``, ``"key"``, functions ``text -> text``, or a list of these; applied to what is
+        recorded and never to what passes through.
+    sample
+        Share of the conversations to record, 0 to 1.
+    prices
+        Table, dict or YAML file laid over the shipped prices.
+    keep_days, keep_calls, keep_bytes
+        Delete the oldest calls beyond these limits.
+    max_body
+        Longest request body, in bytes.
+    timeout
+        Seconds the upstream may be silent.
+
+    Raises
+    ------
+    ConfigError
+        An option is wrong, or the upstream's key is not set.
     """
 
     def __init__(
@@ -47,7 +81,7 @@ class CaptureProxy(Capture):
         host: str = "127.0.0.1",
         port: int = 0,
         token: str | None = None,
-        allow_hosts: Iterable[str] = (),
+        allow_hosts: str | Iterable[str] = (),
         name: str | None = None,
         redact: str | Rule | Sequence[str | Rule] | None = None,
         sample: float = 1.0,
@@ -69,25 +103,21 @@ class CaptureProxy(Capture):
             )
         self.target = Target.of(target, api_key_env) if target is not None else None
         self.model = model
-        self._host, self._port = checked_address(host, port, list(allow_hosts))
-        self._allow_hosts = tuple(allow_hosts)
+        self._allow_hosts = (allow_hosts,) if isinstance(allow_hosts, str) else tuple(allow_hosts)
+        self._host, self._port = checked_address(host, port, self._allow_hosts)
         self._token = checked_token(token)
         self._sample = between("sample", sample, 0.0, 1.0)
-        self._limits: dict[str, Any] = {
-            "max_age_s": None if keep_days is None else 86400 * between("keep_days", keep_days, 0, 1e6),
-            "max_calls": None if keep_calls is None else int(between("keep_calls", keep_calls, 0, 1e12)),
-            "max_bytes": None if keep_bytes is None else int(between("keep_bytes", keep_bytes, 0, 1e15)),
-        }
+        self._limits = limits(keep_days, keep_calls, keep_bytes)
         self._max_body = int(between("max_body", max_body, 1, 2**31))
         self._timeout = between("timeout", timeout, 0.001, 1e6)
         self._prices = PriceTable.load(prices)
         self._redactor = Redactor(redact, secrets=(self._token, *(self.target.secrets if self.target else ())))
         folder = CaptureFolder.create(name)
         super().__init__(folder, CaptureStore(folder))
-        self._server: Any = None
-        self._thread: threading.Thread | None = None
+        self._serving: Serving | None = None
         self._writer: Writer | None = None
         self._recorder: Recorder | None = None
+        self._is_open = False
         self._closing = threading.Event()
 
     # -- life -----------------------------------------------------------------------------------------------------
@@ -99,57 +129,48 @@ class CaptureProxy(Capture):
         ------
         BusyError
             Somebody records under this name already, or the port is taken.
+        DataError
+            The store of this name is none of ours, or a newer version wrote it.
         """
         if self.is_running:
             return self
         self.files.own()
         try:
-            listener = listen(self._host, self._port)
-        except OSError as error:
-            self.files.disown()
-            raise BusyError(
-                f"port={self._port} on {self._host} cannot be used: {error.strerror}.",
-                fix="Leave port at 0 for a free one.",
-            ) from error
-        self._port = listener.getsockname()[1]
-        self._writer = Writer(self.files.database, self._prices, self._redactor)
-        self.files.write_facts(self._facts())
-        self._closing.clear()
-        ready = threading.Event()
-        failure: list[BaseException] = []
-        self._thread = threading.Thread(
-            target=self._serve, args=(listener, ready, failure), name=f"shadownb-capture-{self.id}", daemon=True
-        )
-        self._thread.start()
-        if not ready.wait(_START_SECONDS) or failure:
-            self.stop()
-            raise BusyError(f"The capture could not start: {failure or 'no answer in time'}.", fix="Try again.")
+            self._writer = Writer(self.files.database, self._prices, self._redactor)
+            self._is_open = True
+            self._serving = self._listening()
+            self.files.write_facts(self._facts())
+            self._serving.start()
+        except BaseException:
+            self.stop(wait_s=0.0)
+            raise
+        self._closing = threading.Event()
         running_here[self.id] = self
-        threading.Thread(target=self._keep_house, name="shadownb-capture-house", daemon=True).start()
+        threading.Thread(
+            target=self._keep_house, args=(self._closing,), name="shadownb-capture-house", daemon=True
+        ).start()
         return self
 
     def stop(self, *, wait_s: float = 5.0) -> None:
         """Stop listening, let what goes on end (``wait_s`` at most), and close the store. What was recorded stays."""
-        running_here.pop(self.id, None)
+        if running_here.get(self.id) is self:
+            del running_here[self.id]
         self._closing.set()
-        if self._server is not None:
-            self._server.config.timeout_graceful_shutdown = wait_s
-            self._server.should_exit = True
-        if self._thread is not None:
-            self._thread.join(wait_s + 10)
-            self._thread = None
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
-            self.store.retain(**self._limits)
-            self.store.checkpoint(truncate=True)
-        self._server = None
-        self.files.disown()
+        try:
+            if self._serving is not None:
+                self._serving.stop(wait_s)
+            if self._is_open and self._writer is not None:
+                self._writer.close()
+                self.store.retain(**self._limits)
+                self.store.checkpoint(truncate=True)
+        finally:
+            self._serving, self._is_open = None, False
+            self.files.disown()
 
     @property
     def is_running(self) -> bool:
         """Whether requests are taken."""
-        return self._thread is not None and self._thread.is_alive()
+        return self._serving is not None and self._serving.is_running
 
     def __enter__(self) -> Self:
         return self.start()
@@ -200,18 +221,19 @@ class CaptureProxy(Capture):
 
     # -- inside ---------------------------------------------------------------------------------------------------
 
-    def _serve(self, listener: socket.socket, ready: threading.Event, failure: list[BaseException]) -> None:
+    def _listening(self) -> Serving:
         try:
-            asyncio.run(self._main(listener, ready))
-        except BaseException as error:
-            failure.append(error)
-        finally:
-            listener.close()
-            ready.set()
+            listener = listen(self._host, self._port)
+        except OSError as error:
+            raise BusyError(
+                f"port={self._port} on {self._host} cannot be used: {error.strerror}.",
+                fix="Leave port at 0 for a free one.",
+            ) from error
+        self._port = listener.getsockname()[1]
+        return Serving(listener, self._app, name=f"shadownb-capture-{self.id}")
 
-    async def _main(self, listener: socket.socket, ready: threading.Event) -> None:
-        import uvicorn
-
+    @contextlib.asynccontextmanager
+    async def _app(self) -> AsyncIterator[CaptureApp]:
         from shadownb.engine.capture import wire
         from shadownb.engine.capture.app import CaptureApp
         from shadownb.engine.capture.local import LocalModel
@@ -223,34 +245,17 @@ class CaptureProxy(Capture):
         local = LocalModel(self.model) if self.model is not None else None
         self._recorder = Recorder(self._writer, self.store, self._sample)
         guard = wire.Guard(self._token, self._port, self._allow_hosts)
-        app = CaptureApp(guard, self._recorder, upstream, local, self._max_body)
-        config = uvicorn.Config(
-            app,
-            lifespan="off",
-            log_config=None,
-            log_level="critical",  # uvicorn logs an answer that is left unfinished on purpose as an error
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            date_header=False,
-            timeout_keep_alive=75,  # longer than clients keep idle connections, so that none is closed under a request
-        )
-        self._server = uvicorn.Server(config)
-        serving = asyncio.ensure_future(self._server.serve(sockets=[listener]))
         try:
-            while not self._server.started and not serving.done():
-                await asyncio.sleep(0.002)
-            ready.set()
-            await serving
+            yield CaptureApp(guard, self._recorder, upstream, local, self._max_body)
         finally:
             if local is not None:
                 local.close()
             if upstream is not None:
                 await upstream.close()
 
-    def _keep_house(self) -> None:
+    def _keep_house(self, closing: threading.Event) -> None:
         """Checkpoint and retain now and then, away from where answers wait."""
-        while not self._closing.wait(_HOUSEKEEPING_SECONDS):
+        while not closing.wait(_HOUSEKEEPING_SECONDS):
             with contextlib.suppress(Exception):
                 if any(limit is not None for limit in self._limits.values()):
                     self.store.retain(**self._limits)

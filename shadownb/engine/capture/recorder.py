@@ -12,7 +12,7 @@ from starlette.datastructures import Headers
 from shadownb.engine.capture import wire
 from shadownb.engine.capture.dialects import Dialect
 from shadownb.engine.capture.exchange import Exchange
-from shadownb.engine.capture.sessions import Retries, is_sampled, session_of, trace_of
+from shadownb.engine.capture.sessions import Conversations, Retries, conversation_of, is_sampled, session_of, trace_of
 from shadownb.engine.capture.store import CaptureStore
 from shadownb.engine.capture.writer import Writer
 
@@ -35,6 +35,7 @@ class Recorder:
         self._store = store
         self._sample = sample
         self._retries = Retries()
+        self._conversations = Conversations(store)
         self.active = self.passed = self.refused = 0
 
     def begin(self, dialect: Dialect, headers: Headers, body: bytes, request: dict[str, Any], route: str) -> Exchange:
@@ -43,7 +44,7 @@ class Recorder:
         exchange.retry_of = self._retries.see(exchange.id, headers, body)
         exchange.session = session_of(headers, request)
         previous = request.get("previous_response_id") if dialect.name == "responses" else None
-        if isinstance(previous, str) and previous:
+        if isinstance(previous, str) and previous.isprintable() and previous:
             # Committed before the client could know its id, so it is there if it was recorded.
             earlier = self._store.find_response(previous)
             exchange.kept = earlier is not None or self._sample >= 1
@@ -54,13 +55,16 @@ class Recorder:
         else:
             exchange.session = exchange.session or trace_of(headers)
             exchange.kept = is_sampled(self._sample, self._store.id, exchange.session, dialect, request)
+        conversation = conversation_of(request) if dialect.name == "responses" else None
+        if conversation is not None and exchange.parent is None:
+            exchange.parent = self._conversations.before(conversation)
         if not exchange.kept:
             self.passed += 1
         return exchange
 
-    def parent_call(self, exchange: Exchange) -> Any:
-        """Return the recorded call that an exchange continues, or None."""
-        return self._store.find(exchange.parent) if exchange.parent else None
+    def turns_before(self, exchange: Exchange) -> list[dict[str, Any]]:
+        """Return the turns that an exchange goes on from and does not repeat."""
+        return self._store.history.up_to(exchange.parent)
 
     def submit(self, exchange: Exchange) -> asyncio.Future[None]:
         """Hand in the exchange as it is now; the future is done when it is in the store (or could not be put there,
@@ -81,4 +85,7 @@ class Recorder:
                 loop.call_soon_threadsafe(set_done)
 
         self._writer.put(exchange, done)
+        answered = exchange.status is None and (exchange.http_status or 0) < 400
+        if answered and (conversation := conversation_of(exchange.request)):
+            self._conversations.went_on(conversation, exchange.id)
         return committed

@@ -7,16 +7,19 @@ import json
 import re
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.capture.dialects import Dialect
+
+if TYPE_CHECKING:
+    from shadownb.engine.capture.store import CaptureStore
 
 # Codex sends session_id; x-session-id is what many agents' clients can be told to send.
 _HEADERS = ("x-session-id", "session-id", "session_id", "x-conversation-id", "conversation_id")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _CLAUDE_CODE = re.compile(r"session_([0-9a-f-]{36})")  # in metadata.user_id
 _LONGEST = 200
-_REMEMBERED = 4096  # bodies; a client repeats a call within minutes
+_REMEMBERED = 4096  # bodies and conversations; a client repeats a call within minutes
 
 
 def session_of(headers: Mapping[str, str], request: dict[str, Any]) -> str | None:
@@ -24,11 +27,8 @@ def session_of(headers: Mapping[str, str], request: dict[str, Any]) -> str | Non
     for name in _HEADERS:
         if value := headers.get(name):
             return value[:_LONGEST]
-    conversation = request.get("conversation")
-    if isinstance(conversation, dict):
-        conversation = conversation.get("id")
-    if isinstance(conversation, str) and conversation:
-        return conversation[:_LONGEST]
+    if conversation := conversation_of(request):
+        return conversation
     metadata = request.get("metadata")
     user = metadata.get("user_id") if isinstance(metadata, dict) else None
     if isinstance(user, str) and (found := _CLAUDE_CODE.search(user)):
@@ -36,10 +36,44 @@ def session_of(headers: Mapping[str, str], request: dict[str, Any]) -> str | Non
     return None
 
 
+def conversation_of(request: dict[str, Any]) -> str | None:
+    """Return the id of the conversation that the provider keeps and this request goes on with, or None."""
+    conversation = request.get("conversation")
+    if isinstance(conversation, dict):
+        conversation = conversation.get("id")
+    if not isinstance(conversation, str) or not conversation:
+        return None
+    return conversation[:_LONGEST].encode("utf-8", "replace").decode()  # as the store will have it
+
+
 def trace_of(headers: Mapping[str, str]) -> str | None:
     """Return the trace id of a W3C ``traceparent``, or None."""
     found = _TRACEPARENT.fullmatch(headers.get("traceparent", "").strip().lower())
     return found.group(1) if found and set(found.group(1)) != {"0"} else None
+
+
+class Conversations:
+    """The latest recorded answer in each conversation that a provider keeps: its requests hold only what is new."""
+
+    def __init__(self, store: CaptureStore) -> None:
+        self._store = store
+        self._latest: OrderedDict[str, str] = OrderedDict()
+
+    def before(self, conversation: str) -> str | None:
+        """Return the id of the call that the next request goes on from; None for the first one."""
+        if conversation not in self._latest:  # perhaps it began before this recording did
+            for call in self._store.calls(
+                session=conversation, dialect="responses", status="ok", newest_first=True, limit=1
+            ):
+                return call.id
+        return self._latest.get(conversation)
+
+    def went_on(self, conversation: str, call_id: str) -> None:
+        """Remember the answer of a call as the latest."""
+        self._latest[conversation] = call_id
+        self._latest.move_to_end(conversation)
+        if len(self._latest) > _REMEMBERED:
+            self._latest.popitem(last=False)
 
 
 class Retries:

@@ -54,10 +54,16 @@ class EndWatch:
     ----------
     marks
         Beginnings of lines that end a stream, such as ``data: [DONE]`` or ``event: message_stop``.
+    types
+        Values of the field ``type``, anywhere in an event's data, that do the same. Text that quotes the field is none: in
+        it the quotation marks are escaped.
     """
 
-    def __init__(self, marks: Iterable[bytes]) -> None:
+    def __init__(self, marks: Iterable[bytes], types: Iterable[str] = ()) -> None:
         self._marks = tuple(marks)
+        self._fields = tuple(f'"type":{space}"{each}"'.encode() for each in types for space in ("", " "))
+        self._overlap = max(map(len, self._fields), default=1) - 1
+        self._tail = b""  # so much of what came that a field which is split over chunks is found
         longest = max((len(mark) for mark in self._marks), default=1)
         self._needles = tuple({mark.partition(b":")[2].strip() for mark in self._marks})
         self._kept = max(longest, _LINE_START_KEPT)
@@ -71,12 +77,19 @@ class EndWatch:
         if self.begun:
             self._see_blank_line(chunk)
             return
+        recent = self._tail + chunk
+        at = min((found for field in self._fields if (found := recent.find(field)) >= 0), default=-1)
+        if at >= 0:
+            self.begun = True
+            self._see_blank_line(recent[at:])
+            return
+        self._tail = recent[max(0, len(recent) - self._overlap) :]
         window = self._line + chunk
         if any(needle in window for needle in self._needles):
-            at = self._find(window)
-            if at is not None:
+            line = self._find(window)
+            if line is not None:
                 self.begun = True
-                self._see_blank_line(window[at:])
+                self._see_blank_line(window[line:])
                 return
         start = max(window.rfind(b"\n"), window.rfind(b"\r")) + 1
         # Of a long line only its beginning matters, and of that only what a mark can be compared with. The needle of a

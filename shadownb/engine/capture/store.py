@@ -6,15 +6,16 @@ import contextlib
 import json
 import sqlite3
 import threading
-import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shadownb.engine.capture import upkeep
 from shadownb.engine.capture.call import Call
 from shadownb.engine.capture.exchange import unpack
 from shadownb.engine.capture.filters import where
 from shadownb.engine.capture.folder import CaptureFolder
+from shadownb.engine.capture.history import History
 from shadownb.engine.capture.schema import connect
 from shadownb.engine.capture.sums import summary
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from shadownb.engine.capture.prices import PriceTable
 
 _PAGE = 500
-_BATCH = 200  # calls deleted in one transaction
 
 
 class CaptureStore:
@@ -43,6 +43,7 @@ class CaptureStore:
         self.id = folder.id
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
+        self.history = History(self)
 
     @classmethod
     def open(cls, path_or_id: str | Path) -> CaptureStore:
@@ -54,7 +55,7 @@ class CaptureStore:
             There is none; the message has the closest id.
         """
         store = cls(CaptureFolder.find(path_or_id))
-        store._read("SELECT 1")
+        store.read("SELECT 1")
         return store
 
     def close(self) -> None:
@@ -98,37 +99,36 @@ class CaptureStore:
         bounds = {name: value for name, value in (("after", after), ("before", before)) if value is not None}
         clause, values = where({**filters, **bounds})
         order = "DESC" if newest_first else "ASC"
-        rows = self._read(
+        rows = self.read(
             f"SELECT * FROM calls {clause} ORDER BY seq {order} LIMIT ? OFFSET ?",
             [*values, -1 if limit is None else limit, offset],
         )
         return [Call.from_row(row, self) for row in rows]
 
-    def iterate(self, **filters: Any) -> Iterator[Call]:
+    def iterate(self, *, after: int = 0, **filters: Any) -> Iterator[Call]:
         """Go through all calls page by page, oldest first; memory does not grow with their number."""
-        after = 0
         while page := self.calls(after=after, limit=_PAGE, **filters):
             yield from page
             after = page[-1].seq
 
     def find(self, call_id: str) -> Call | None:
         """Return the call of an id, or None."""
-        rows = self._read("SELECT * FROM calls WHERE id = ?", [call_id])
+        rows = self.read("SELECT * FROM calls WHERE id = ?", [call_id])
         return Call.from_row(rows[0], self) if rows else None
 
     def find_response(self, response_id: str) -> Call | None:
         """Return the newest call whose answer has this id, or None."""
-        rows = self._read("SELECT * FROM calls WHERE response_id = ? ORDER BY seq DESC LIMIT 1", [response_id])
+        rows = self.read("SELECT * FROM calls WHERE response_id = ? ORDER BY seq DESC LIMIT 1", [response_id])
         return Call.from_row(rows[0], self) if rows else None
 
     def count(self, **filters: Any) -> int:
         """Return the number of calls."""
         clause, values = where(filters)
-        return int(self._read(f"SELECT COUNT(*) FROM calls {clause}", values)[0][0])
+        return int(self.read(f"SELECT COUNT(*) FROM calls {clause}", values)[0][0])
 
     def sessions(self, *, limit: int = 100) -> list[dict[str, Any]]:
         """Return the newest sessions with their number of calls."""
-        rows = self._read(
+        rows = self.read(
             "SELECT session, COUNT(*) AS calls, MIN(seq) AS first_seq, MAX(seq) AS last_seq FROM calls "
             "WHERE session IS NOT NULL GROUP BY session ORDER BY last_seq DESC LIMIT ?",
             [limit],
@@ -140,11 +140,11 @@ class CaptureStore:
 
         ``cost`` is the sum of what is known; ``unpriced`` counts the calls that are not in it. It is None if none is known.
         """
-        return summary(self._read, filters)
+        return summary(self.read, filters)
 
     def body(self, call_id: str) -> tuple[bytes, bytes, list[list[float]]]:
         """Return request bytes, answer bytes, and ``[milliseconds, size]`` of each piece of the answer."""
-        rows = self._read("SELECT request, response, frames FROM bodies WHERE id = ?", [call_id])
+        rows = self.read("SELECT request, response, frames FROM bodies WHERE id = ?", [call_id])
         if not rows:
             return b"", b"", []
         return unpack(rows[0]["request"]), unpack(rows[0]["response"]), json.loads(unpack(rows[0]["frames"]) or b"[]")
@@ -172,72 +172,34 @@ class CaptureStore:
         if not filters:
             return 0
         clause, values = where(filters)
-        return self._delete(f"SELECT id FROM calls {clause}", values)
+        return upkeep.delete(self, f"SELECT id FROM calls {clause}", values)
 
     def clear(self) -> int:
         """Delete every call; returns how many."""
-        return self._delete("SELECT id FROM calls", [])
+        return upkeep.delete(self, "SELECT id FROM calls")
 
     def retain(
         self, *, max_age_s: float | None = None, max_calls: int | None = None, max_bytes: int | None = None
     ) -> int:
         """Delete the oldest calls until all limits hold; returns how many."""
-        deleted = 0
-        if max_age_s is not None:
-            deleted += self.delete(until=time.time() - max_age_s)
-        if max_calls is not None:
-            query = "SELECT id FROM calls ORDER BY seq DESC LIMIT -1 OFFSET ?"
-            deleted += self._delete(query, [max_calls])
-        if max_bytes is not None:
-            query = (
-                "SELECT id FROM (SELECT id, SUM(stored_bytes) OVER (ORDER BY seq DESC) AS so_far FROM calls) "
-                "WHERE so_far > ?"
-            )
-            deleted += self._delete(query, [max_bytes])
-        return deleted
+        return upkeep.retain(self, max_age_s=max_age_s, max_calls=max_calls, max_bytes=max_bytes)
 
     def reprice(self, prices: PriceTable | dict[str, Any] | str | Path | None = None) -> int:
         """Compute the cost of every call again, by the current table or ``prices``; returns how many changed."""
-        from shadownb.engine.capture.prices import PriceTable
-
-        table = PriceTable.load(prices)
-        changed = [
-            (cost, call.id)
-            for call in self.iterate()
-            if (cost := table.cost(_priced_as(call), call.usage)) != call.cost
-        ]
-        with self._writing() as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            connection.executemany("UPDATE calls SET cost = ? WHERE id = ?", changed)
-            connection.execute("COMMIT")
-        return len(changed)
-
-    def _delete(self, query: str, values: list[Any]) -> int:
-        """Delete the calls whose ids a query gives, a few at a time: whoever records meanwhile waits for one batch at most."""
-        ids = [row[0] for row in self._read(query, values)]
-        with self._writing() as connection:
-            for begin in range(0, len(ids), _BATCH):
-                batch = ids[begin : begin + _BATCH]
-                marks = ", ".join("?" * len(batch))
-                connection.execute("BEGIN IMMEDIATE")
-                connection.execute(f"DELETE FROM bodies WHERE id IN ({marks})", batch)
-                connection.execute(f"DELETE FROM calls WHERE id IN ({marks})", batch)
-                connection.execute("COMMIT")
-        if ids:
-            self.checkpoint(truncate=True)
-        return len(ids)
+        return upkeep.reprice(self, prices)
 
     def checkpoint(self, *, truncate: bool = False) -> None:
         """Move the write-ahead log into the file; ``truncate`` also empties it and returns free pages."""
-        with self._writing() as connection, contextlib.suppress(sqlite3.Error):
+        with self.writing() as connection, contextlib.suppress(sqlite3.Error):
             connection.execute("PRAGMA busy_timeout=500")  # truncating keeps writers out while it waits for readers
             if truncate:
                 connection.execute("PRAGMA incremental_vacuum").fetchall()
             connection.execute(f"PRAGMA wal_checkpoint({'TRUNCATE' if truncate else 'PASSIVE'})").fetchall()
 
-    # -- inside ---------------------------------------------------------------------------------------------------
+    # -- the file -------------------------------------------------------------------------------------------------
 
-    def _read(self, query: str, values: Iterable[Any] = ()) -> list[sqlite3.Row]:
+    def read(self, query: str, values: Iterable[Any] = ()) -> list[sqlite3.Row]:
+        """Run a query that changes nothing and return all its rows."""
         with self._lock:
             if self._connection is None:
                 self._connection = connect(self.files.database)
@@ -245,12 +207,13 @@ class CaptureStore:
             return self._connection.execute(query, list(values)).fetchall()
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Give a connection that may change the store; what is not committed at the end is undone."""
         connection = connect(self.files.database, write=True)
         try:
             yield connection
         finally:
-            connection.close()  # rolls back what is not committed
+            connection.close()
 
     def __len__(self) -> int:
         return self.count()
@@ -260,7 +223,3 @@ class CaptureStore:
 
     def __repr__(self) -> str:
         return f"CaptureStore({self.id!r}, {self.count()} calls)"
-
-
-def _priced_as(call: Call) -> tuple[str | None, ...]:
-    return (call.response_model, call.model) if call.route == "upstream" else (call.response_model,)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 import httpx
 from starlette.datastructures import Headers
@@ -15,6 +15,7 @@ from shadownb.engine.capture import wire
 from shadownb.engine.capture.delivery import Delivery
 from shadownb.engine.capture.dialects import WireError
 from shadownb.engine.capture.exchange import Exchange
+from shadownb.engine.capture.options import TOKEN_BEGINS
 from shadownb.errors import ConfigError
 
 _CONNECT_SECONDS = 15.0
@@ -45,10 +46,16 @@ class Target:
         Raises
         ------
         ConfigError
-            The URL is no http(s) URL or holds a password, or the key's variable is not set.
+            The URL is no http(s) URL or holds a password, or the key's variable is not set or holds a capture's token.
         """
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        parts = _parts(url)
+        if (
+            parts is None
+            or parts.scheme not in ("http", "https")
+            or not parts.hostname
+            or parts.query
+            or parts.fragment
+        ):
             raise ConfigError(
                 f"target={_without_password(url)!r} is not a base URL.",
                 fix="Give one such as 'https://api.openai.com/v1' or 'https://api.anthropic.com', or a loaded model.",
@@ -62,23 +69,30 @@ class Target:
         host = parts.hostname
         if api_key_env is not None:
             names: tuple[str, str] = (api_key_env, api_key_env)
-            if not os.environ.get(api_key_env):
+            if _key(api_key_env) is None:
                 raise ConfigError(
                     f"api_key_env={api_key_env!r} is not set in the environment.", fix="Set it, then start again."
                 )
-        elif host == "anthropic.com" or host.endswith(".anthropic.com"):
+        elif _is_of(host, "anthropic.com"):
             names = ("ANTHROPIC_API_KEY", "ANTHROPIC_API_KEY")
-        elif host == "openai.com" or host.endswith(".openai.com"):
+        elif _is_of(host, "openai.com"):
             names = ("OPENAI_API_KEY", "OPENAI_API_KEY")
         else:
             names = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY")
-        keys = os.environ.get(names[0]) or None, os.environ.get(names[1]) or None
+        keys = _key(names[0]), _key(names[1])
         if names[0] == names[1] and keys[0] is None:
             raise ConfigError(
                 f"There is no key for {host}: {names[0]} is not set.",
                 fix=f"Set {names[0]}, or name another variable with api_key_env=.",
             )
-        return cls(base, next((n for n, k in zip(names, keys, strict=True) if k), None), keys)
+        given = {name: key for name, key in zip(names, keys, strict=True) if key}
+        for name, key in given.items() if host not in _LOOPBACK else ():
+            if key.startswith(TOKEN_BEGINS):
+                raise ConfigError(
+                    f"{name} holds the token of a capture, which is no key for {host}.",
+                    fix="Start the capture before its token goes into the environment, or name the key's variable: api_key_env=.",
+                )
+        return cls(base, next(iter(given), None), keys)
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -95,12 +109,12 @@ class Target:
         key = self._keys[1 if path.startswith("/messages") else 0]
         if key is None:
             return []
-        if not path.startswith("/messages"):
-            return [("authorization", f"Bearer {key}")]
-        host = urlsplit(self.base).hostname or ""
+        bearer, own = ("authorization", f"Bearer {key}"), ("x-api-key", key)
+        if _is_of(urlsplit(self.base).hostname or "", "anthropic.com"):
+            # There OpenAI's dialect is a guest; everything else, lists of models too, wants Anthropic's own header.
+            return [bearer] if path.startswith("/chat/") else [own]
         # Servers that only speak Anthropic's dialect mostly take the key as OpenAI's do.
-        both = [] if host.endswith("anthropic.com") else [("authorization", f"Bearer {key}")]
-        return [("x-api-key", key), *both]
+        return [own, bearer] if path.startswith("/messages") else [bearer]
 
     def __repr__(self) -> str:
         return f"Target({self.base!r}, key from {self.key_name})"
@@ -133,7 +147,9 @@ class Upstream:
             await delivery.fail(error)
             return
         try:
-            exchange.headers.update(wire.kept(answer.headers.multi_items()))
+            answered = wire.kept(answer.headers.multi_items())
+            answered.pop("traceparent", None)  # a gateway's own; the client's is what tells its requests apart
+            exchange.headers.update(answered)
             await delivery.start(answer.status_code, wire.returned(answer.headers.raw))
             async for piece in answer.aiter_raw():
                 await delivery.push(piece)
@@ -167,8 +183,11 @@ class Upstream:
             await answer.aclose()
 
     async def models(self, headers: Headers) -> list[Any]:
-        """Return the upstream's models, or none where it does not say."""
-        answer = await self._ask("GET", "/models", b"", headers, b"")
+        """Return the upstream's models, or none where it does not say or cannot be reached."""
+        try:
+            answer = await self._ask("GET", "/models", b"", headers, b"")
+        except WireError:
+            return []
         try:
             content = httpx.Response(200, headers=answer.headers, content=await answer.aread()).json()
             return list(content["data"])
@@ -203,6 +222,23 @@ class Upstream:
     @property
     def _name(self) -> str:
         return f"The upstream {self.target.base}"
+
+
+def _key(name: str) -> str | None:
+    return os.environ.get(name, "").strip() or None
+
+
+def _parts(url: str) -> SplitResult | None:
+    """Return the parts of a URL, or None where it is none (brackets without an end, a port that is no number)."""
+    try:
+        parts = urlsplit(url)
+        return parts if parts.port is None or parts.port else None
+    except ValueError:
+        return None
+
+
+def _is_of(host: str, domain: str) -> bool:
+    return host == domain or host.endswith(f".{domain}")
 
 
 def _without_password(url: str) -> str:

@@ -63,41 +63,59 @@ class Writer:
             self._write([item for item in batch if item is not None])
 
     def _write(self, batch: list[tuple[Exchange, Done]]) -> None:
-        if not batch:
+        pending: list[tuple[Record, Done]] = []
+        for exchange, done in batch:
+            try:
+                pending.append((Record.of(exchange, self._prices, self._redactor), done))
+            except Exception as error:
+                self._tell(done, error)
+        self._store(pending)
+
+    def _store(self, pending: list[tuple[Record, Done]]) -> None:
+        """Write records in one transaction; one that the database refuses takes no other along.
+
+        Whatever goes wrong, this returns: the thread must live on, since the end of every answer waits for it.
+        """
+        if not pending:
             return
-        outcome: list[Exception | None] = []
+        problem: Exception | None = None
+        try:
+            self._commit([record for record, _ in pending])
+        except sqlite3.OperationalError as error:  # no room, no lock: alone they would fare no better
+            problem = error
+        except Exception as error:
+            if len(pending) > 1:
+                for one in pending:
+                    self._store([one])
+                return
+            problem = error
+        for _, done in pending:
+            self._tell(done, problem)
+
+    def _commit(self, records: list[Record]) -> None:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
-            for exchange, _ in batch:
-                outcome.append(self._insert(exchange))
+            for record in records:
+                names = list(record.columns)
+                self._connection.execute(
+                    f"INSERT INTO calls ({', '.join(names)}) VALUES ({', '.join('?' * len(names))}) "
+                    f"ON CONFLICT(id) DO UPDATE SET {', '.join(f'{n}=excluded.{n}' for n in names if n != 'id')}",
+                    list(record.columns.values()),
+                )
+                self._connection.execute(
+                    "INSERT OR REPLACE INTO bodies (id, request, response, frames) VALUES (?, ?, ?, ?)",
+                    (record.columns["id"], record.request, record.response, record.frames),
+                )
             self._connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        finally:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-            outcome = [error] * len(batch)
         self.commits += 1
-        for (_, done), problem in zip(batch, outcome, strict=True):
-            if problem is None:
-                self.written += 1
-            else:
-                self.failed += 1
-                self.last_error = f"{type(problem).__name__}: {problem}"
-            done(problem)
 
-    def _insert(self, exchange: Exchange) -> Exception | None:
-        """Write one call; what is wrong with this one alone does not take the others along."""
-        try:
-            record = Record.of(exchange, self._prices, self._redactor)
-        except Exception as error:
-            return error
-        names = list(record.columns)
-        self._connection.execute(
-            f"INSERT INTO calls ({', '.join(names)}) VALUES ({', '.join('?' * len(names))}) "
-            f"ON CONFLICT(id) DO UPDATE SET {', '.join(f'{n}=excluded.{n}' for n in names if n != 'id')}",
-            list(record.columns.values()),
-        )
-        self._connection.execute(
-            "INSERT OR REPLACE INTO bodies (id, request, response, frames) VALUES (?, ?, ?, ?)",
-            (exchange.id, record.request, record.response, record.frames),
-        )
-        return None
+    def _tell(self, done: Done, problem: Exception | None) -> None:
+        if problem is None:
+            self.written += 1
+        else:
+            self.failed += 1
+            self.last_error = f"{type(problem).__name__}: {problem}"
+        done(problem)

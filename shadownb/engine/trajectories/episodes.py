@@ -145,8 +145,8 @@ class Episodes:
     def _is_loose(self, call: RecordedCall) -> bool:
         """Whether the call's session names a request (its trace) and not a conversation."""
         headers = getattr(call, "headers", None) or {}
-        trace = headers.get("traceparent", "").lower()
-        return self.join_sessions or (call.session is not None and call.session in trace)
+        trace = headers.get("traceparent", "").strip().lower().split("-")
+        return self.join_sessions or (call.session is not None and trace[1:2] == [call.session])
 
     def _start(self, call: RecordedCall, walk: _Walk) -> _Start:
         """Return the node to go on from, how many messages lead to it, and the kind of leaf that begins."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from shadownb.engine.trajectories.episodes import Episodes, episodes
 from shadownb.engine.trajectories.group import TrajectoryGroup
@@ -18,12 +18,7 @@ from shadownb.engine.trajectories.identity import reasoning_of, role_of, visible
 from shadownb.engine.trajectories.trajectory import Trajectory
 from shadownb.errors import DataError, ShadowWarning
 
-if TYPE_CHECKING:
-    from shadownb.engine.trajectories.graph import RecordedCall
-
 Row = dict[str, Any]
-PAGE = 1000
-
 _told: set[str] = set()
 
 
@@ -140,26 +135,16 @@ def trajectories_of(source: Any, **filters: Any) -> list[Trajectory]:
 
         source = CaptureStore.open(source)
     filters = {**getattr(source, "filters", {}), **filters}
-    store = next((s for s in (source, getattr(source, "store", None)) if callable(getattr(s, "calls", None))), None)
+    store = next((s for s in (source, getattr(source, "store", None)) if callable(getattr(s, "iterate", None))), None)
     if store is not None:
-        # A store has them in the order in which they ended, so that no more than a page is held at a time.
-        return Episodes().extend(_paged(store, filters)).trajectories()
+        # A store gives them in the order in which they ended, so that no more than a page is held at a time.
+        return Episodes().extend(store.iterate(**filters)).trajectories()
     if isinstance(source, Iterable) and not filters:
         return episodes(source)
     raise DataError(
         f"A {type(source).__name__} is no capture{' that can be filtered' if filters else ''}.",
         fix="Pass a proxy, a store, the id of a capture, or its calls.",
     )
-
-
-def _paged(store: Any, filters: dict[str, Any]) -> Iterator[RecordedCall]:
-    after = 0
-    while True:
-        page = store.calls(after=after, limit=PAGE, **filters)
-        yield from page
-        if len(page) < PAGE:
-            return
-        after = page[-1].seq
 
 
 def terms_notice(trajectories: Iterable[Trajectory]) -> None:

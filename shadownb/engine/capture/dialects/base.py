@@ -53,6 +53,9 @@ class Dialect(ABC):
     name: str
     path: str
     end_marks: tuple[bytes, ...] = (b"data: [DONE]", b"data:[DONE]")
+    """Beginnings of the line that ends a stream."""
+    end_types: tuple[str, ...] = ()
+    """``type`` of the event that ends a stream, for senders that do not name their events."""
 
     # -- requests -------------------------------------------------------------------------------------------------
 
@@ -70,6 +73,10 @@ class Dialect(ABC):
     @abstractmethod
     def messages(self, request: dict[str, Any]) -> list[dict[str, Any]]:
         """Return the request's messages in OpenAI's chat form."""
+
+    def leading(self, request: dict[str, Any]) -> int:
+        """Return how many of the first messages belong to this request alone, and not to the conversation it names."""
+        return 0
 
     def tools(self, request: dict[str, Any]) -> list[dict[str, Any]]:
         """Return the request's tool schemas in OpenAI's chat form."""
@@ -154,6 +161,23 @@ def listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
+def mapped(value: Any) -> dict[str, Any]:
+    """Return an object as it is, anything else as an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def place_of(data: dict[str, Any], field: str) -> int:
+    """Return the number of a choice, item or block; 0 where the event has none."""
+    value = data.get(field)
+    return value if isinstance(value, int) else 0
+
+
+def kind_of(event: Event, data: dict[str, Any]) -> str:
+    """Return what an event is: the ``type`` in its data, else its name."""
+    kind = data.get("type")
+    return kind if isinstance(kind, str) else event.name
+
+
 def text_of(value: Any) -> str:
     """Return the text of a content: a string, or the joined text of its parts."""
     if isinstance(value, str):
@@ -163,7 +187,10 @@ def text_of(value: Any) -> str:
 
 
 def counts(usage: Any, names: dict[str, str]) -> dict[str, Any] | None:
-    """Return a usage object under common names: ``names`` maps a (dotted) name of the wire to one of ours."""
+    """Return a usage object under common names: ``names`` maps a (dotted) name of the wire to one of ours.
+
+    What cannot be a count of tokens (negative, or more than a column of the store holds) is left out.
+    """
     if not isinstance(usage, dict):
         return None
     found: dict[str, Any] = {}
@@ -171,9 +198,10 @@ def counts(usage: Any, names: dict[str, str]) -> dict[str, Any] | None:
         value: Any = usage
         for key in theirs.split("."):
             value = value.get(key) if isinstance(value, dict) else None
-        if isinstance(value, int) and not isinstance(value, bool):
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_TOKENS:
             found[ours] = value
     return found or None
 
 
+_MOST_TOKENS = 2**53
 _KINDS = {str: "text", bool: "true or false", list: "a list", dict: "an object", int: "a whole number"}

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from shadownb.engine.capture.dialects.base import Dialect, Facts, counts, listed, need, need_messages
+from shadownb.engine.capture.dialects.base import Dialect, Facts, counts, listed, need, need_messages, place_of
 from shadownb.engine.capture.dialects.deltas import merge
 from shadownb.engine.capture.sse import Event
 
@@ -42,7 +42,7 @@ class ChatDialect(Dialect):
             chunk = event.json()
             for choice in listed(chunk.pop("choices", None)):
                 if isinstance(choice, dict):
-                    self._add(choices.setdefault(_index(choice), {}), choice)
+                    self._add(choices.setdefault(place_of(choice, "index"), {}), choice)
             for key, value in chunk.items():
                 if value is not None or key not in whole:
                     whole[key] = value
@@ -103,14 +103,9 @@ def _take(facts: Facts, chunk: dict[str, Any]) -> None:
     facts.usage = counts(chunk.get("usage"), USAGE) or facts.usage
     if isinstance(chunk.get("error"), dict):
         facts.error = chunk["error"]
-    first = next((c for c in listed(chunk.get("choices")) if isinstance(c, dict) and _index(c) == 0), {})
+    first = next((c for c in listed(chunk.get("choices")) if isinstance(c, dict) and place_of(c, "index") == 0), {})
     if isinstance(first.get("finish_reason"), str):
         facts.finish_reason = first["finish_reason"]
-
-
-def _index(choice: dict[str, Any]) -> int:
-    index = choice.get("index")
-    return index if isinstance(index, int) else 0
 
 
 def _plain(message: dict[str, Any]) -> dict[str, Any]:

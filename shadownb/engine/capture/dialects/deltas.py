@@ -34,7 +34,7 @@ def merge(total: dict[str, Any], delta: dict[str, Any]) -> dict[str, Any]:
 
 
 def _by_index(known: list[Any], items: list[Any]) -> list[Any]:
-    places = {item["index"]: item for item in known if isinstance(item, dict) and "index" in item}
+    places = {item["index"]: item for item in known if isinstance(item, dict) and isinstance(item.get("index"), int)}
     for item in items:
         place = item.get("index") if isinstance(item, dict) else None
         if isinstance(place, int) and place in places:

@@ -11,9 +11,12 @@ from shadownb.engine.capture.dialects.base import (
     Facts,
     WireError,
     counts,
+    kind_of,
     listed,
+    mapped,
     need,
     need_messages,
+    place_of,
     text_of,
 )
 from shadownb.engine.capture.sse import Event
@@ -28,12 +31,8 @@ class MessagesDialect(Dialect):
 
     name = "messages"
     path = "/messages"
-    end_marks = (
-        b"event: message_stop",
-        b"event:message_stop",
-        b'data: {"type":"message_stop"',
-        b'data: {"type": "message_stop"',
-    )
+    end_marks = (b"event: message_stop", b"event:message_stop")
+    end_types = ("message_stop",)
 
     def check(self, request: dict[str, Any]) -> None:
         need(request, "max_tokens", int, required=True)
@@ -73,7 +72,7 @@ class MessagesDialect(Dialect):
         partial: dict[int, str] = {}
         for event in stream:
             data = event.json()
-            kind, index = data.get("type") or event.name, data.get("index", 0)
+            kind, index = kind_of(event, data), place_of(data, "index")
             if kind == "message_start" and isinstance(data.get("message"), dict):
                 whole.update(data["message"])
             elif kind == "content_block_start" and isinstance(data.get("content_block"), dict):
@@ -81,9 +80,9 @@ class MessagesDialect(Dialect):
             elif kind == "content_block_delta" and isinstance(data.get("delta"), dict):
                 _add(blocks.setdefault(index, {}), data["delta"], partial, index)
             elif kind == "message_delta":
-                whole.update(data.get("delta") or {})
-                usage = {key: value for key, value in (data.get("usage") or {}).items() if value is not None}
-                whole["usage"] = {**(whole.get("usage") or {}), **usage}
+                whole.update(mapped(data.get("delta")))
+                usage = {key: value for key, value in mapped(data.get("usage")).items() if value is not None}
+                whole["usage"] = {**mapped(whole.get("usage")), **usage}
                 whole.update({k: v for k, v in data.items() if k not in ("type", "delta", "usage")})
             elif isinstance(data.get("error"), dict):
                 whole["error"] = data["error"]
@@ -190,14 +189,14 @@ def _part(block: Any) -> dict[str, Any]:
 
 
 def _add(block: dict[str, Any], delta: dict[str, Any], partial: dict[int, str], index: int) -> None:
-    kind = delta.get("type")
+    kind = str(delta.get("type"))
     if kind == "input_json_delta":
         partial[index] = partial.get(index, "") + str(delta.get("partial_json") or "")
     elif kind in _DELTA_FIELDS:
         field = _DELTA_FIELDS[kind]
-        block[field] = (block.get(field) or "") + str(delta.get(field) or "")
+        block[field] = str(block.get(field) or "") + str(delta.get(field) or "")
     elif kind == "citations_delta":
-        block["citations"] = [*(block.get("citations") or []), delta.get("citation")]
+        block["citations"] = [*listed(block.get("citations")), delta.get("citation")]
     else:
         block.update({key: value for key, value in delta.items() if key != "type"})
 

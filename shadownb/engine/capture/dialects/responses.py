@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from shadownb.engine.capture.dialects.base import Dialect, Facts, WireError, counts, listed, need, text_of
+from shadownb.engine.capture.dialects.base import (
+    Dialect,
+    Facts,
+    WireError,
+    counts,
+    kind_of,
+    listed,
+    need,
+    place_of,
+    text_of,
+)
 from shadownb.engine.capture.dialects.deltas import merge
 from shadownb.engine.capture.sse import Event
 
@@ -24,11 +34,8 @@ class ResponsesDialect(Dialect):
 
     name = "responses"
     path = "/responses"
-    end_marks = tuple(
-        f"{start}{end}".encode()
-        for end in _ENDS
-        for start in ("event: ", "event:", 'data: {"type":"', 'data: {"type": "')
-    )
+    end_marks = tuple(f"{start}{end}".encode() for end in _ENDS for start in ("event: ", "event:"))
+    end_types = _ENDS
 
     def validate(self, request: dict[str, Any]) -> None:
         need(request, "model", str, required="prompt" not in request)  # a stored prompt may name the model
@@ -48,15 +55,13 @@ class ResponsesDialect(Dialect):
                 )
 
     def messages(self, request: dict[str, Any]) -> list[dict[str, Any]]:
-        instructions, given = request.get("instructions"), request.get("input")
-        found: list[dict[str, Any]] = []
-        if isinstance(instructions, str) and instructions:
-            found.append({"role": "system", "content": instructions})
-        elif isinstance(instructions, list):
-            found.extend(items_to_messages(instructions))
+        found, given = _instructions(request), request.get("input")
         if isinstance(given, str):
             return [*found, {"role": "user", "content": given}]
         return [*found, *items_to_messages(listed(given))]
+
+    def leading(self, request: dict[str, Any]) -> int:
+        return len(_instructions(request))
 
     def tools(self, request: dict[str, Any]) -> list[dict[str, Any]]:
         found = []
@@ -72,7 +77,7 @@ class ResponsesDialect(Dialect):
         items: dict[int, dict[str, Any]] = {}
         for event in stream:
             data = event.json()
-            kind = data.get("type") or event.name
+            kind, place = kind_of(event, data), place_of(data, "output_index")
             if isinstance(data.get("response"), dict):
                 whole = data["response"]
                 if kind in _ENDS:
@@ -80,9 +85,9 @@ class ResponsesDialect(Dialect):
             elif kind in ("response.output_item.added", "response.output_item.done") and isinstance(
                 data.get("item"), dict
             ):
-                items[data.get("output_index", 0)] = data["item"]
-            elif isinstance(data.get("delta"), str) and data.get("output_index", 0) in items:
-                _add(items[data.get("output_index", 0)], kind, data)
+                items[place] = data["item"]
+            elif isinstance(data.get("delta"), str) and place in items:
+                _add(items[place], kind, data)
             elif kind == "error" or isinstance(data.get("error"), dict):
                 inner = {k: v for k, v in data.items() if k not in ("type", "sequence_number")}
                 whole = {**whole, "error": data["error"] if isinstance(data.get("error"), dict) else inner}
@@ -114,6 +119,13 @@ class ResponsesDialect(Dialect):
             e for e in stream if e.name in names or (not e.name and (b'"response"' in e.data or b'"error"' in e.data))
         ]
         return self.response_facts(self.rebuild(kept))
+
+
+def _instructions(request: dict[str, Any]) -> list[dict[str, Any]]:
+    given = request.get("instructions")
+    if isinstance(given, str):
+        return [{"role": "system", "content": given}] if given else []
+    return items_to_messages(listed(given))
 
 
 def items_to_messages(items: list[Any]) -> list[dict[str, Any]]:
@@ -180,13 +192,13 @@ def _part(part: Any) -> Any:
 def _add(item: dict[str, Any], kind: str, data: dict[str, Any]) -> None:
     """Add a delta to an item whose end has not come."""
     if kind == "response.function_call_arguments.delta":
-        item["arguments"] = (item.get("arguments") or "") + data["delta"]
+        item["arguments"] = str(item.get("arguments") or "") + data["delta"]
         return
     field = {"response.output_text.delta": "text", "response.refusal.delta": "refusal"}.get(kind)
     if field is None:
         return
     part = {
-        "index": data.get("content_index", 0),
+        "index": place_of(data, "content_index"),
         "type": f"output_{field}" if field == "text" else field,
         field: data["delta"],
     }

@@ -1,7 +1,8 @@
 """Requests and responses as JSON: whole bodies, or messages, under one attribute each.
 
 Bodies of OpenAI's chat and Responses APIs, of Anthropic's Messages and of LangChain, as ``input.value`` and ``output.value``
-and their relatives hold them. Plain text on both sides is a prompt and its answer.
+and their relatives (Logfire's ``request_data`` and ``response_data``) hold them. Plain text on both sides is a prompt and its
+answer.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ _PAIRS = (
     ("gen_ai.prompt", "gen_ai.completion"),
     ("ai.prompt.messages", "ai.response.text"),
     ("ai.prompt", "ai.response.text"),
+    ("request_data", "response_data"),
     ("input.value", "output.value"),
 )
 _TOOLS = ("llm.tools", "gen_ai.request.tools", "gen_ai.tool.definitions", "ai.prompt.tools", "llm.request.tools")
