@@ -43,33 +43,9 @@ def smollm2_tokenizer(request: pytest.FixtureRequest) -> Any:
 @pytest.fixture(scope="session")
 def tiny_model_dir(tmp_path_factory: pytest.TempPathFactory, smollm2_tokenizer: Any) -> Path:
     """A folder with a random two-layer Llama (3 million parameters, 512 positions) and the SmolLM2 tokenizer."""
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from tests.tiny_models import smollm2_llama
 
-    folder = tmp_path_factory.mktemp("tiny-llama")
-    state = torch.get_rng_state()
-    torch.manual_seed(0)
-    model = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=49152,
-            hidden_size=64,
-            intermediate_size=128,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            max_position_embeddings=512,
-            tie_word_embeddings=True,
-            # Wide weights, so that answers depend on the prompt instead of repeating one token.
-            initializer_range=0.2,
-            bos_token_id=1,
-            eos_token_id=2,
-            pad_token_id=2,
-        )
-    )
-    torch.set_rng_state(state)
-    model.save_pretrained(folder)
-    smollm2_tokenizer.save_pretrained(folder)
-    return folder
+    return smollm2_llama(tmp_path_factory.mktemp("tiny-llama"), smollm2_tokenizer)
 
 
 @pytest.fixture

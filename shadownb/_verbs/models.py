@@ -21,6 +21,7 @@ from shadownb._verbs.options import (
     model_options,
     sampling_options,
 )
+from shadownb.engine.config import TrainConfig
 
 model_argument = click.argument(
     "name",
@@ -61,17 +62,33 @@ def load(face: Face, name: str, **_: Any) -> Any:
 )
 @click.option("--row", type=Value("int"), default=0, help="Row to show, counted from 0.")
 @click.option(
+    "--method",
+    shell_complete=completion.complete_method,
+    help="Training method (default: what the row's shape suggests).",
+)
+@click.option(
     "--loss-on",
     type=Choice(["assistant", "last", "all"]),
     default="assistant",
     help="Tokens that are trained.",
 )
-def inspect(face: Face, name: str, model_name: str | None, row: int, loss_on: Any) -> Any:
+@click.option("--max-seq-length", type=Value("int"), help="Most tokens of a sequence (default: the model's).")
+def inspect(
+    face: Face,
+    name: str,
+    model_name: str | None,
+    row: int,
+    method: str | None,
+    loss_on: Any,
+    max_seq_length: int | None,
+) -> Any:
     """Show a row's tokens, and which are trained."""
     data = face.data(name)
     if not -len(data) <= row < len(data):
         face.refuse(f"--row {row} is not in {name}, which has {len(data)} rows (0 to {len(data) - 1})")
-    return data.inspect(face.model(model_name or face.default_model), row=row, loss_on=loss_on)
+    TrainConfig(**given(["max_seq_length"]))  # refuses what training would
+    model = face.model(model_name or face.default_model)
+    return data.inspect(model, row=row, method=method, loss_on=loss_on, max_length=max_seq_length)
 
 
 @verb("models")

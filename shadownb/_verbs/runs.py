@@ -10,7 +10,7 @@ import click
 from shadownb._verbs import completion
 from shadownb._verbs.declare import verb
 from shadownb._verbs.face import Face
-from shadownb._verbs.options import Value
+from shadownb._verbs.options import Value, given
 
 run_argument = click.argument(
     "name",
@@ -42,18 +42,25 @@ def watch(face: Face, name: str | None) -> Any:
 @run_argument
 @click.option("--metric", help="Only this curve, such as loss or learning_rate.")
 @click.option(
+    "--smooth", type=Value("float"), help="Weight of the moving average, 0 to below 1 (default: 0.6, of the loss)."
+)
+@click.option("--log", is_flag=True, help="Logarithmic scale.")
+@click.option("--window", type=Value("int"), help="Only the last so many points.")
+@click.option("--clip", type=Value("float"), help="Share of the points that the scale has to show, such as 0.95.")
+@click.option(
     "--to",
     "file",
     type=click.Path(dir_okay=False),
     help="Write an HTML page instead of showing the curves.",
 )
-def plot(face: Face, name: str | None, metric: str | None, file: str | None) -> Any:
+def plot(face: Face, name: str | None, metric: str | None, file: str | None, **_: Any) -> Any:
     """Show the curves of a run."""
     run = face.run(name)
+    view = given(("smooth", "log", "window", "clip"))
     if file is not None:
-        run.figure(metric).write_html(file)
+        run.figure(metric, **view).write_html(file)
         return Path(file)
-    return run.figure(metric) if face.notebook else run.plot(metric or "loss")
+    return run.figure(metric, **view) if face.notebook else run.plot(metric or "loss", **view)
 
 
 @verb("stop")

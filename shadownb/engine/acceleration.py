@@ -159,7 +159,7 @@ def choose_checkpointing(asked: str, accelerator: str, needed_gb: float, known: 
 
 
 def choose_kernels(accelerator: str, known: Facts) -> tuple[bool, str]:
-    """Return (whether fused kernels for norms, rotary embeddings and activations are used, reason)."""
+    """Return (whether fused kernels for norms and activations are used, reason)."""
     if accelerator != "shadow":
         return False, "only with accelerator='shadow'"
     if known.device != "cuda":
@@ -169,8 +169,11 @@ def choose_kernels(accelerator: str, known: Facts) -> tuple[bool, str]:
     return True, "liger-kernel is installed"
 
 
-# Not its fused head: logits are computed at trained positions only, which saves more than fusing all of them.
-LIGER = {"rope": True, "swiglu": True, "rms_norm": True, "cross_entropy": False, "fused_linear_cross_entropy": False}
+def choose_adapter_operation(accelerator: str) -> tuple[bool, str]:
+    """Return (whether a plain LoRA layer and its base are computed as one operation, reason)."""
+    if accelerator == "none":
+        return False, "peft's own, because accelerator='none'"
+    return True, "plain LoRA adds into its base's output and gradients; other adapters stay peft's"
 
 
 @dataclass(frozen=True)
@@ -180,6 +183,7 @@ class Plan:
     optimizer: Decision
     checkpointing: tuple[bool, str]
     kernels: tuple[bool, str]
+    adapter_operation: tuple[bool, str]
 
     def to_dict(self) -> dict[str, list[object]]:
         """Return the decisions for a run's record."""
@@ -187,6 +191,7 @@ class Plan:
             "optimizer": list(self.optimizer),
             "gradient_checkpointing": list(self.checkpointing),
             "fused_kernels": list(self.kernels),
+            "adapter_operation": list(self.adapter_operation),
         }
 
 
@@ -196,4 +201,5 @@ def plan(accelerator: str, optim: str, checkpointing: str, *, trained: int, need
         choose_optimizer(optim, accelerator, trained, needed_gb, known),
         choose_checkpointing(checkpointing, accelerator, needed_gb, known),
         choose_kernels(accelerator, known),
+        choose_adapter_operation(accelerator),
     )

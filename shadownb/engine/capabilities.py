@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from shadownb.engine import methods
 from shadownb.engine.config import TrainConfig
+from shadownb.engine.methods import MethodSpec
 from shadownb.errors import ConfigError
 
 # What the torch trainer does with every method, apart from the options a method's own spec lists.
@@ -33,10 +34,22 @@ def supported_fields(method: str, backend: str = "torch") -> dict[str, str | Non
     """Return, for every option, None where the method honours it, else the reason why not."""
     spec = methods.get(method)
     honoured = TORCH_FIELDS | OBJECTIVE_FIELDS[spec.objective] | set(spec.fields)
+    pointless = _pointless(spec)
     return {
-        name: None if name in honoured else f"{method} on {backend} does not use it{_used_by(name)}"
+        name: pointless.get(name) if name in honoured else f"{method} on {backend} does not use it{_used_by(name)}"
         for name in TrainConfig.model_fields
     }
+
+
+def _pointless(spec: MethodSpec) -> dict[str, str]:
+    """Return the options that the trainer reads but that cannot change anything for what the method trains, and why."""
+    found = {}
+    if spec.data_formats == ("text",):
+        for name in ("loss_on", "train_on_completions"):
+            found[name] = f"{spec.name} trains every token of a text"
+    if spec.surface == "bias":
+        found["weight_decay"] = f"{spec.name} trains biases, which AdamW does not decay"
+    return found
 
 
 def table() -> dict[str, dict[str, bool]]:
@@ -54,6 +67,40 @@ def check(config: TrainConfig) -> None:
         if support[name] is not None:
             raise ConfigError(
                 f"{name}={getattr(config, name)!r} has no effect: {support[name]}.", fix=f"Leave {name} out."
+            )
+    _check_companions(config)
+
+
+def _check_companions(config: TrainConfig) -> None:
+    """Refuse options that were set and that another option leaves without effect."""
+    changed = config.changed
+    if config.early_stopping_patience is None and "early_stopping_threshold" in changed:
+        raise ConfigError(
+            f"early_stopping_threshold={config.early_stopping_threshold} has no effect: early_stopping_patience is not set.",
+            fix="Set early_stopping_patience, or leave early_stopping_threshold out.",
+        )
+    for name in ("warmup_steps", "warmup_ratio"):
+        if config.lr_scheduler_type == "constant" and changed.get(name):
+            raise ConfigError(
+                f"{name}={changed[name]} has no effect: lr_scheduler_type='constant' has no warm-up.",
+                fix=f"Use lr_scheduler_type='constant_with_warmup', or leave {name} out.",
+            )
+
+
+def check_without_evaluation(config: TrainConfig, *, samples: bool) -> None:
+    """Raise ConfigError for the first option that was set and that needs evaluation rows, of a run that has none.
+
+    Parameters
+    ----------
+    samples
+        Whether prompts are answered at the evaluation points, so that ``eval_steps`` still says when.
+    """
+    needing = ("early_stopping_patience", "load_best_model_at_end", *(() if samples else ("eval_steps",)))
+    for name in needing:
+        if name in config.changed:
+            raise ConfigError(
+                f"{name}={getattr(config, name)!r} has no effect: there are no evaluation rows.",
+                fix=f"Give eval_dataset='auto' (it holds out a tenth of the rows) or rows, or leave {name} out.",
             )
 
 

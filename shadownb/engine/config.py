@@ -1,8 +1,8 @@
 """TrainConfig: the one validated description of a training run.
 
 Every face of the product (API call, panel form, ``%shadow`` option, command-line flag, YAML key) is generated from
-the fields below; a test proves that all five list the same ones. The metadata of a field says where a form shows it
-(``group``, ``advanced``) and how (``unit``, range, choices); its ``description`` is the help text everywhere.
+its fields (:mod:`.config_options`); a test proves that all five list the same ones. Here is what holds between fields, the
+figures that follow from them, and their other forms.
 
 Which method honours which field is not written here: it is derived from the method specs and the backend
 (:mod:`shadownb.engine.capabilities`).
@@ -11,36 +11,18 @@ Which method honours which field is not written here: it is derived from the met
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import ValidationError, field_validator, model_validator
 
+from shadownb.engine.config_options import DEFAULT_MAX_STEPS, GROUPS, TARGET_PRESETS, Options
 from shadownb.errors import ConfigError, ShadowError, did_you_mean
 
-GROUPS = ("method", "schedule", "batch", "adapter", "data", "evaluation", "saving", "preference", "memory", "runtime")
-
-# Which linear layers of a Llama-like block each preset means; "all" is every linear layer but the head, which
-# "LoRA Without Regret" (Thinking Machines, 2025) found necessary to match full fine-tuning.
-TARGET_PRESETS: dict[str, tuple[str, ...] | str] = {
-    "all": "all-linear",
-    "attention": ("q_proj", "k_proj", "v_proj", "o_proj"),
-    "mlp": ("gate_proj", "up_proj", "down_proj"),
-}
-
-DEFAULT_MAX_STEPS = 60
+__all__ = ["DEFAULT_MAX_STEPS", "GROUPS", "TARGET_PRESETS", "TrainConfig"]
 
 
-def _field(default: Any, help: str, group: str, *, advanced: bool = False, unit: str = "", **rules: Any) -> Any:
-    return Field(
-        default,
-        description=help,
-        json_schema_extra={"group": group, "advanced": advanced, "unit": unit},
-        **rules,
-    )
-
-
-class TrainConfig(BaseModel):
+class TrainConfig(Options):
     """What to train and how; immutable and validated on creation.
 
     Raises
@@ -48,175 +30,6 @@ class TrainConfig(BaseModel):
     ConfigError
         An unknown field (with the closest name), a value outside its range (with the range), or a contradiction.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
-
-    method: str = _field("lora", "Training method, see methods.available().", "method")
-    learning_rate: float | None = _field(
-        None, "Peak learning rate; empty means the method's own default.", "schedule", gt=0, le=10
-    )
-    num_train_epochs: float | None = _field(
-        None, "Passes over the data. max_steps wins where both are set.", "schedule", gt=0, unit="epochs"
-    )
-    max_steps: int | None = _field(
-        None,
-        f"Optimizer steps. Empty: from num_train_epochs, or {DEFAULT_MAX_STEPS} if that is empty too.",
-        "schedule",
-        ge=1,
-        unit="steps",
-    )
-    lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup", "cosine_with_min_lr"] = _field(
-        "linear", "How the learning rate falls after warm-up.", "schedule", advanced=True
-    )
-    warmup_steps: int = _field(
-        5,
-        "Steps over which the rate rises from 0; unless given, at most a tenth of the run.",
-        "schedule",
-        advanced=True,
-        ge=0,
-        unit="steps",
-    )
-    warmup_ratio: float | None = _field(
-        None, "Warm-up as a share of all steps; wins over warmup_steps.", "schedule", advanced=True, ge=0, lt=1
-    )
-    weight_decay: float = _field(0.01, "AdamW weight decay.", "schedule", advanced=True, ge=0, le=1)
-    max_grad_norm: float = _field(
-        1.0, "Gradients are clipped to this norm; 0 turns clipping off.", "schedule", advanced=True, ge=0
-    )
-    optim: str = _field(
-        "auto",
-        "Optimizer name as in transformers (adamw_torch, adamw_8bit, ...); auto picks by hardware.",
-        "schedule",
-        advanced=True,
-    )
-    per_device_train_batch_size: int = _field(2, "Rows in one batch on a device.", "batch", ge=1, unit="rows")
-    gradient_accumulation_steps: int = _field(
-        4, "Batches whose gradients are summed into one optimizer step.", "batch", ge=1, unit="batches"
-    )
-    max_tokens_per_forward: int = _field(
-        2048,
-        "The rows of one step are computed in pieces of at most this many tokens; bounds memory, not results.",
-        "memory",
-        advanced=True,
-        ge=16,
-        unit="tokens",
-    )
-    max_seq_length: int | None = _field(
-        None,
-        "Rows longer than this are truncated; empty means the model's max_seq_length.",
-        "batch",
-        ge=8,
-        unit="tokens",
-    )
-    packing: bool = _field(
-        False,
-        "Fill each batch row with several documents up to max_seq_length; attention stays inside each.",
-        "batch",
-        advanced=True,
-    )
-    lora_r: int = _field(16, "Adapter rank (bottleneck width for method adapter).", "adapter", ge=1, le=1024)
-    lora_alpha: int = _field(32, "Adapter scale is lora_alpha / lora_r.", "adapter", ge=1)
-    lora_dropout: float = _field(0.0, "Dropout on the adapter's input.", "adapter", advanced=True, ge=0, lt=1)
-    target_modules: str | tuple[str, ...] = _field(
-        "all", "Layers that get an adapter: all, attention, mlp, or layer names.", "adapter", advanced=True
-    )
-    use_rslora: bool = _field(False, "Rank-stabilised scale: lora_alpha / sqrt(lora_r).", "adapter", advanced=True)
-    init_lora_weights: Literal["default", "pissa", "loftq"] = _field(
-        "default",
-        "How LoRA starts: as nothing, from the base's principal directions (pissa), or from what 4 bits lost (loftq).",
-        "adapter",
-        advanced=True,
-    )
-    train_embeddings: bool = _field(
-        False, "Train the input and output embeddings as well (new words, new scripts).", "adapter", advanced=True
-    )
-    num_virtual_tokens: int = _field(
-        16, "Length of the learned prompt (prompt, ptuning).", "adapter", ge=1, unit="tokens"
-    )
-    prompt_tuning_init_text: str = _field(
-        "",
-        "Text whose embeddings the learned prompt starts from; empty takes frequent tokens of the training answers.",
-        "adapter",
-        advanced=True,
-    )
-    loss_on: Literal["assistant", "last", "all"] = _field(
-        "assistant", "Tokens that are trained: every assistant turn, the last one, or all.", "data"
-    )
-    train_on_completions: bool | None = _field(
-        None, "Older name: true is loss_on=assistant, false is loss_on=all.", "data", advanced=True
-    )
-    seed: int = _field(3407, "Seeds adapter initialisation, data order and dropout.", "runtime", advanced=True, ge=0)
-    beta: float = _field(0.1, "Strength of the pull towards the reference model (dpo, kto, grpo).", "preference", gt=0)
-    dpo_loss: Literal["sigmoid", "hinge", "ipo"] = _field(
-        "sigmoid", "Loss over a pair's margin, as trl's loss_type (dpo).", "preference", advanced=True
-    )
-    desirable_weight: float = _field(1.0, "Weight of answers found good (kto).", "preference", advanced=True, gt=0)
-    undesirable_weight: float = _field(1.0, "Weight of answers found bad (kto).", "preference", advanced=True, gt=0)
-    grpo_group_size: int = _field(4, "Completions sampled for each prompt (grpo).", "preference", ge=2)
-    grpo_max_completion_length: int = _field(
-        256, "Longest sampled completion (grpo).", "preference", ge=1, unit="tokens"
-    )
-    retrieval_k: int = _field(2, "Memories fetched for each token (more).", "adapter", advanced=True, ge=1)
-    retrieval_layers: int = _field(8, "Last blocks that see the memory (more).", "adapter", advanced=True, ge=1)
-    more_plus_k: int = _field(1, "Experts used for one question (more_plus).", "adapter", advanced=True, ge=1)
-    more_plus_expert_steps: int = _field(
-        0, "Steps for one expert; 0 chooses (more_plus).", "adapter", advanced=True, ge=0, unit="steps"
-    )
-    more_plus_group_size: int = _field(
-        1, "Rows that share one expert (more_plus).", "adapter", advanced=True, ge=1, unit="rows"
-    )
-    more_plus_tau: float = _field(
-        0.5, "Confidence below which no expert is used (more_plus).", "adapter", advanced=True, ge=0, le=1
-    )
-    logging_steps: int = _field(
-        1, "Steps between two points of the curves.", "evaluation", advanced=True, ge=1, unit="steps"
-    )
-    eval_steps: int | float | None = _field(
-        None,
-        "Steps between evaluations; below 1 a share of the run; empty means four times in a run.",
-        "evaluation",
-        gt=0,
-        unit="steps",
-    )
-    sample_prompts: tuple[str, ...] = _field(
-        (),
-        "Prompts answered at each evaluation; empty takes three from the evaluation data.",
-        "evaluation",
-        advanced=True,
-    )
-    sample_max_new_tokens: int = _field(
-        48, "Longest sampled answer; 0 turns samples off.", "evaluation", advanced=True, ge=0, unit="tokens"
-    )
-    early_stopping_patience: int | None = _field(
-        None, "Stop after this many evaluations without improvement.", "evaluation", ge=1, unit="evaluations"
-    )
-    early_stopping_threshold: float = _field(
-        0.0, "Improvement of the evaluation loss that counts.", "evaluation", advanced=True, ge=0
-    )
-    save_steps: int | None = _field(
-        None, "Steps between checkpoints; empty means four times in a run.", "saving", ge=1, unit="steps"
-    )
-    save_total_limit: int = _field(2, "Newest checkpoints to keep.", "saving", advanced=True, ge=1)
-    load_best_model_at_end: bool = _field(
-        False, "End with the checkpoint of the lowest evaluation loss instead of the last.", "saving"
-    )
-    resume_from_checkpoint: str | None = _field(
-        None, "Checkpoint folder (or run id) to start from, optimizer state included.", "saving", advanced=True
-    )
-    gradient_checkpointing: Literal["auto", "on", "off"] = _field(
-        "auto", "Recompute activations to save memory; auto only where they would not fit.", "memory", advanced=True
-    )
-    executor: Literal["auto", "thread", "process"] = _field(
-        "auto",
-        "Where training runs: a thread of this process, or a worker process that survives the kernel.",
-        "runtime",
-    )
-    report_to: tuple[str, ...] = _field(
-        (),
-        "Trackers known to transformers (trackio, tensorboard, mlflow, wandb); none by default.",
-        "runtime",
-        advanced=True,
-    )
 
     # -- creation ------------------------------------------------------------------------------------------------
 
@@ -243,6 +56,11 @@ class TrainConfig(BaseModel):
     @classmethod
     def _none_is_no_tracker(cls, value: Any) -> Any:
         return () if value in ("none", ("none",), ["none"]) else value
+
+    @field_validator("max_grad_norm", mode="before")
+    @classmethod
+    def _none_is_the_default(cls, value: Any) -> Any:
+        return cls.model_fields["max_grad_norm"].default if value is None else value
 
     @field_validator("method")
     @classmethod
@@ -309,12 +127,24 @@ class TrainConfig(BaseModel):
         return DEFAULT_MAX_STEPS
 
     def resolved_warmup(self, total_steps: int) -> int:
-        """Return the warm-up steps as given; by default never more than a tenth of the run."""
+        """Return the warm-up steps as given; by default never more than a tenth of the run; none at a constant rate."""
+        if self.lr_scheduler_type == "constant":
+            return 0
         if self.warmup_ratio is not None:
             return round(self.warmup_ratio * total_steps)
         if "warmup_steps" in self.model_fields_set:
             return min(self.warmup_steps, total_steps)
         return min(self.warmup_steps, total_steps // 10)  # in a run of one step the only rate would be 0
+
+    def scheduler_options(self, total_steps: int) -> dict[str, Any]:
+        """Return what transformers' schedule of this name needs beside warm-up and length."""
+        known: dict[str, dict[str, Any]] = {
+            "cosine_with_min_lr": {"min_lr_rate": 0.1},
+            "warmup_stable_decay": {
+                "num_decay_steps": max(1, min(total_steps // 5, total_steps - self.resolved_warmup(total_steps)))
+            },
+        }
+        return known.get(self.lr_scheduler_type, {})
 
     def resolved_eval_steps(self, total_steps: int) -> int:
         """Return the steps between evaluations."""

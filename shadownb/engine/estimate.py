@@ -8,9 +8,10 @@ the peak on two AVX2 cores). A run's record keeps the estimate beside the measur
 from __future__ import annotations
 
 import functools
+import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -18,6 +19,7 @@ import psutil
 from shadownb.engine import methods
 from shadownb.engine.config import TrainConfig
 from shadownb.engine.rendering.examples import examples
+from shadownb.errors import DataError
 
 if TYPE_CHECKING:
     from shadownb.engine.data import Dataset
@@ -30,11 +32,16 @@ _SPREAD = 0.25  # of what is not counted exactly, to both sides
 _EFFICIENCY = 0.6  # share of the matmul peak that training reaches
 _STEP_SECONDS, _BLOCK_SECONDS = 0.05, 0.004  # of a step, beside its products: bookkeeping, optimizer, small operations
 _SAMPLE_ROWS = 200  # rows tokenised to know lengths
+_PACKED_EXAMPLES = 1000  # packed to know how many fit together
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Memory in units of 1e9 bytes, time in seconds; ``lines`` add up to ``expected_gb``."""
+    """Memory in units of 1e9 bytes, time in seconds; ``lines`` add up to ``expected_gb``.
+
+    ``items`` is what an epoch goes through: rows, or what they give (a long document several windows, a pair two answers
+    for KTO), or packs of those; ``counted`` says whether that is exact or follows from a sample. Only :func:`estimate` knows.
+    """
 
     lines: tuple[tuple[str, float], ...]
     low_gb: float
@@ -44,17 +51,56 @@ class Estimate:
     seconds: float | None
     fits: bool
     reason: str
+    items: int | None = None
+    counted: bool = False
 
 
-def estimate(model: Model, config: TrainConfig, dataset: Dataset) -> Estimate:
-    """Estimate the peak memory and the time of training ``model`` on ``dataset``."""
-    sample = dataset.canonical_rows()[:_SAMPLE_ROWS]
-    length = config.max_seq_length or model.max_seq_length
+def estimate(model: Model, config: TrainConfig, dataset: Dataset, *, rows: int | None = None) -> Estimate:
+    """Estimate the peak memory and the time of training ``model`` on ``dataset``, and how much it has to go through.
+
+    Parameters
+    ----------
+    rows
+        How many of the usable rows are trained on, where some are held back to evaluate; None is all.
+    """
+    usable = dataset.canonical_rows()
+    total = len(usable) if rows is None else rows
+    sample = usable[:_SAMPLE_ROWS]
+    given = [_useful(model, config, row) for row in sample]
+    rendered = [example for found in given for example in found]
+    count = round(total * len(rendered) / len(sample))
+    items = max(1, math.ceil(count / _examples_per_item(model, config, rendered, count)))
+    # Rows that all give as many examples do so beyond the sample as well; lengths, and so packs and windows, differ.
+    steady = len({len(found) for found in given}) == 1 and not config.packing
+    steady = steady and methods.get(config.method).long_rows == "cut"
+    found = estimate_from(model, config, rendered, config.resolved_total_steps(items))
+    return replace(found, items=items, counted=steady or len(sample) == len(usable) == total)
+
+
+def _useful(model: Model, config: TrainConfig, row: dict[str, Any]) -> list[Example]:
     spec = methods.get(config.method)
     options: Any = {"objective": spec.objective, "loss_on": config.loss_on, "long_rows": spec.long_rows}
-    rendered = [e for row in sample for e in examples(model.renderer, row, max_length=length, **options)]
-    items = round(len(dataset) * len(rendered) / max(1, len(sample)))
-    return estimate_from(model, config, rendered, config.resolved_total_steps(items))
+    try:
+        found = examples(model.renderer, row, max_length=_length(model, config), **options)
+    except DataError:  # the template refuses it, so training leaves it out
+        return []
+    return [example for example in found if example.trains]
+
+
+def _length(model: Model, config: TrainConfig) -> int:
+    return config.max_seq_length or model.max_seq_length
+
+
+def _examples_per_item(model: Model, config: TrainConfig, rendered: Sequence[Example], count: int) -> float:
+    """Return how many of ``count`` examples make one of a step's items: more than one where they are packed."""
+    if not config.packing or not rendered:
+        return 1.0
+    from shadownb.engine.backends.torch.batches import best_fit
+
+    lengths = [sum(len(row.input_ids) for row in example.rows) for example in rendered[:_PACKED_EXAMPLES]]
+    # A small sample leaves its last pack half empty, which many rows do not.
+    lengths *= max(1, min(count, _PACKED_EXAMPLES) // len(lengths))
+    return len(lengths) / len(best_fit(lengths, _length(model, config)))
 
 
 def estimate_from(model: Model, config: TrainConfig, rendered: Sequence[Example], steps: int) -> Estimate:
@@ -63,9 +109,9 @@ def estimate_from(model: Model, config: TrainConfig, rendered: Sequence[Example]
 
     shapes = _shapes(model)
     spec = methods.get(config.method)
-    trained, computed = _row_lengths(config, rendered[:_SAMPLE_ROWS])
-    step_rows = config.rows_per_step
-    piece = min(config.max_tokens_per_forward, max(computed, computed * step_rows))
+    step_rows = config.rows_per_step * _examples_per_item(model, config, rendered, len(rendered))
+    trained, computed = _row_lengths(config, rendered[:_SAMPLE_ROWS], step_rows)
+    piece = max(computed, min(config.max_tokens_per_forward, computed * step_rows))  # one row is never divided
     trained_in_piece = piece * min(1.0, trained / max(1.0, computed))
     weights = sum(p.numel() * p.element_size() for p in model.weights.base_parameters().values())
     trainable = surfaces.count(model.module, model.carried, config)
@@ -77,6 +123,7 @@ def estimate_from(model: Model, config: TrainConfig, rendered: Sequence[Example]
     )
     activations = (piece * blocks + kept.fixed) * _FLOAT
     logits = 3 * trained_in_piece * shapes["vocab"] * _FLOAT
+    copied = spec.changes_base_weights and model.dtype_name != "float32"
     lines = (
         ("weights", weights / 1e9),
         ("this process besides the weights", here / 1e9),
@@ -85,6 +132,7 @@ def estimate_from(model: Model, config: TrainConfig, rendered: Sequence[Example]
             "gradients and optimizer" if not spec.changes_base_weights else "optimizer",
             (3 if not spec.changes_base_weights else 2) * trainable * _FLOAT / 1e9,
         ),
+        *((("32-bit copies of the weights", trainable * _FLOAT / 1e9),) if copied else ()),
         ("activations", activations / 1e9),
         ("logits of trained tokens", logits / 1e9),
     )
@@ -116,7 +164,7 @@ def _shapes(model: Model) -> dict[str, int]:
     }
 
 
-def _row_lengths(config: TrainConfig, rendered: Sequence[Example]) -> tuple[float, float]:
+def _row_lengths(config: TrainConfig, rendered: Sequence[Example], step_rows: float) -> tuple[float, float]:
     """Return mean (trained tokens, tokens computed when a common start stands once a step) of an example."""
     from shadownb.engine.backends.torch.pieces import common_start
 
@@ -128,7 +176,7 @@ def _row_lengths(config: TrainConfig, rendered: Sequence[Example]) -> tuple[floa
         return trained, tokens
     within = sum((len(e.rows) - 1) * common_start(e.rows) for e in rendered) / count  # the prompt of a pair
     shared = common_start([example.rows[0] for example in rendered])
-    return trained, tokens - within - shared * (1 - 1 / config.rows_per_step)
+    return trained, tokens - within - shared * (1 - 1 / step_rows)
 
 
 def _seconds(model: Model, shapes: dict[str, int], tokens: float, *, full: bool) -> float | None:

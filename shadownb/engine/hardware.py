@@ -89,11 +89,17 @@ def choose_device(asked: str) -> tuple[str, str]:
     found = detect()
     if asked == "auto":
         return found.recommended, found.reason
-    if kind not in {device.kind for device in found.devices}:
-        have = ", ".join(sorted({device.kind for device in found.devices}))
+    there = [device.kind for device in found.devices]
+    number = asked.removeprefix(kind).removeprefix(":")
+    if kind not in there or (number and not (number.isdecimal() and int(number) < there.count(kind))):
+        have = [
+            f"{name}:{n}" if there.count(name) > 1 else name
+            for name in sorted(set(there))
+            for n in range(there.count(name))
+        ]
         raise ConfigError(
             f"device={asked!r} is not on this machine.",
-            why=f"Found: {have}.",
+            why=f"Found: {', '.join(have)}.",
             fix="Use device='auto', or one of those.",
         )
     return asked, "asked for"
@@ -202,8 +208,8 @@ def empty_cache() -> None:
         torch.cuda.empty_cache()
 
 
-def estimate(model: Any, config: Any, dataset: Any) -> Any:
+def estimate(model: Any, config: Any, dataset: Any, *, rows: int | None = None) -> Any:
     """Estimate memory and time of a training; see :func:`shadownb.engine.estimate.estimate`."""
     from shadownb.engine import estimate as module
 
-    return module.estimate(model, config, dataset)
+    return module.estimate(model, config, dataset, rows=rows)

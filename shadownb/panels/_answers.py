@@ -37,19 +37,31 @@ def describe(model: Any) -> dict[str, Any]:
         "stage": "ready",
         "name": model.name,
         "base_hash": model.base_hash[:12],
-        "answering": "training now, the live weights answer" if is_training(model) else badge_of(model, "tuned"),
-        "training": is_training(model),
+        "answering": badge_of(model, "tuned"),
+        "training": is_live(model),
         "can_compare": can_compare(model),
     }
 
 
 def is_training(model: Any) -> bool:
+    """Whether a run works on the model, or waits to."""
+    return getattr(model, "active_run", None) is not None
+
+
+def is_live(model: Any) -> bool:
+    """Whether what answers is being trained: a worker process has a copy of its own, and a run in line has done nothing."""
     run = getattr(model, "active_run", None)
-    return run is not None
+    return run is not None and run.executor == "thread" and run.status != "queued" and run.step > 0
+
+
+def waits_for_steps(model: Any) -> bool:
+    """Whether an answer gets its turn between two training steps."""
+    run = getattr(model, "active_run", None)
+    return run is not None and run.executor == "thread" and run.status == "running"
 
 
 def can_compare(model: Any) -> bool:
-    return model.trained is not None or is_training(model)
+    return model.trained is not None or is_live(model)
 
 
 def badge_of(model: Any, side: str) -> str:

@@ -1,4 +1,4 @@
-"""What panels over a store share: the text snapshot beside them, following a store, models and captures to choose from."""
+"""What panels over a store share: following it, and the models and captures to choose from."""
 
 from __future__ import annotations
 
@@ -8,44 +8,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ._base import Panel
 from ._choices import name_of, variables
-from ._snapshot import publish
 
 _SLOWEST_SHARE = 0.1  # of the time; looking costs no more than this
 _LISTED_CAPTURES = 100
-
-
-class SnapshotPanel(Panel):
-    """A panel with a static text beside it, in an output of its own, that is still there without a kernel.
-
-    A subclass gives ``_snapshot_text()`` and ``_milestone()``; the text is renewed whenever the milestone changed.
-    """
-
-    def __init__(self, **traits: Any) -> None:
-        self._displays: list[Any] = []
-        self._shown_milestone: Any = None
-        super().__init__(**traits)
-
-    def _snapshot_text(self) -> str:
-        raise NotImplementedError
-
-    def _milestone(self) -> Any:
-        raise NotImplementedError
-
-    def _ipython_display_(self) -> None:
-        publish(*(self._repr_mimebundle_() or ({"text/plain": repr(self)}, {})))
-        self._shown_milestone = self._milestone()
-        self._displays.append(publish({"text/plain": self._snapshot_text()}, {}, updatable=True))
-
-    def _refresh_displays(self) -> None:
-        milestone = self._milestone()
-        if not self._displays or milestone == self._shown_milestone:
-            return
-        self._shown_milestone = milestone
-        for handle in self._displays:
-            if handle is not None:  # there is none outside of IPython
-                handle.update({"text/plain": self._snapshot_text()}, raw=True)
 
 
 class Follower:

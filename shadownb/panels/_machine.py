@@ -53,7 +53,8 @@ def load_model(name: str, options: Mapping[str, Any]) -> Any:
 
 
 def describe_model(model: Any) -> dict[str, Any]:
-    """Return what the panel shows of a loaded model."""
+    """Return what the panel shows of a loaded model, which takes over what a worker process has trained since."""
+    model.catch_up()
     return {
         "name": model.name,
         "parameters": model.parameters_total,
@@ -66,11 +67,17 @@ def describe_model(model: Any) -> dict[str, Any]:
     }
 
 
-def estimate(model: Any, config: Any, data: Any) -> dict[str, Any]:
-    """Return the estimated memory in GB, line by line, and the time in seconds."""
+def estimate(model: Any, config: Any, data: Any, rows: int | None = None) -> dict[str, Any]:
+    """Return the estimated memory in GB, line by line, the time in seconds, and what an epoch goes through.
+
+    Parameters
+    ----------
+    rows
+        How many rows are trained on; None is all that can be used.
+    """
     from shadownb.engine import hardware
 
-    found = hardware.estimate(model, config, data)
+    found = hardware.estimate(model, config, data, rows=rows)
     return {
         "lines": [[label, gb] for label, gb in found.lines],
         "low_gb": found.low_gb,
@@ -79,6 +86,8 @@ def estimate(model: Any, config: Any, data: Any) -> dict[str, Any]:
         "seconds": found.seconds,
         "fits": found.fits,
         "reason": found.reason,
+        "items": found.items,
+        "counted": found.counted,
     }
 
 

@@ -7,16 +7,10 @@ from typing import Any
 
 from shadownb.engine import capabilities, methods
 from shadownb.engine.config import TrainConfig
-from shadownb.engine.config_fields import config_fields
 from shadownb.engine.methods.spec import GROUPS
 from shadownb.errors import ShadowError
 
-from . import _machine
-
 DEFAULT_METHOD = str(TrainConfig.model_fields["method"].default)
-
-# A change of these moves a training's memory; a rate, a seed or a number of steps does not.
-_MEMORY_GROUPS = frozenset({"batch", "adapter", "data", "memory", "preference"})
 
 
 def method_choices(
@@ -79,44 +73,3 @@ def config_for(method: str, options: Mapping[str, Any]) -> TrainConfig:
 def unsupported_fields(method: str) -> dict[str, str]:
     """Return the options that the method cannot honour, with the reason."""
     return {name: reason for name, reason in capabilities.supported_fields(method).items() if reason is not None}
-
-
-class MemoryTable:
-    """What each method is estimated to need, kept as long as nothing changes that it depends on."""
-
-    def __init__(self) -> None:
-        self._known: dict[str, tuple[Any, dict[str, Any]]] = {}
-        self._wanted: dict[str, Any] = {}  # what each figure is for
-
-    def missing(self, names: list[str], model: Any, data: Any, options: Mapping[str, Any]) -> list[str]:
-        """Return the methods whose figure is unknown for this model, data and options; others are forgotten."""
-        moving = {field.name for field in config_fields() if field.group in _MEMORY_GROUPS}
-        state = (id(model), model.trained, data.fingerprint)
-        self._wanted = {
-            name: (state, sorted((k, repr(v)) for k, v in config_for(name, options).changed.items() if k in moving))
-            for name in names
-        }
-        self._known = {name: entry for name, entry in self._known.items() if self._wanted.get(name) == entry[0]}
-        return [name for name in names if name not in self._known]
-
-    def measure(self, name: str, model: Any, data: Any, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Estimate one method; takes about a tenth of a second."""
-        found = _machine.estimate(model, config_for(name, options), data)
-        return {key: found[key] for key in ("expected_gb", "fits")}
-
-    def keep(self, name: str, found: dict[str, Any]) -> None:
-        """Remember what :meth:`measure` returned."""
-        if name in self._wanted:
-            self._known[name] = (self._wanted[name], found)
-
-    def as_dict(self, chosen: str, expected_gb: float | None) -> dict[str, dict[str, Any]]:
-        """Return the known figures by method, so that the chosen one's is the estimate that the panel shows.
-
-        What the process holds besides the weights changes between two estimates, and is the same for every method.
-        """
-        known = self._known.get(chosen)
-        shift = 0.0 if known is None or expected_gb is None else expected_gb - known[1]["expected_gb"]
-        return {
-            name: {**found, "expected_gb": max(0.0, found["expected_gb"] + shift)}
-            for name, (_, found) in self._known.items()
-        }

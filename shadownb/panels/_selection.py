@@ -35,6 +35,8 @@ class Selection:
         The TrainConfig they stand for, or None while one is wrong.
     options
         Those of its fields that were set to something else than the method's default.
+    amount
+        What an epoch goes through, as the estimate found; None while unknown.
     """
 
     data_id: str = ""
@@ -50,11 +52,23 @@ class Selection:
     values: dict[str, Any] = field(default_factory=dict)
     config: TrainConfig | None = None
     options: dict[str, Any] = field(default_factory=dict)
+    amount: _plan.Amount | None = None
+    _amount_of: Any = None  # what ``amount`` was found for
 
     @property
     def complete(self) -> bool:
         """Whether everything needed for an estimate is there."""
         return self.config is not None and self.data is not None and self.model is not None
+
+    @property
+    def seen(self) -> dict[str, Any]:
+        """What decides which tokens of a row are seen and trained, as :meth:`Dataset.inspect` takes it."""
+        assert self.config is not None
+        return {
+            "method": self.config.method,
+            "loss_on": self.config.loss_on,
+            "max_length": self.config.max_seq_length,
+        }
 
     def settle(self) -> dict[str, Any]:
         """Build the config from the values and return the form's state for the front end."""
@@ -62,6 +76,7 @@ class Selection:
         self.config, problems = _form.build(self.method, self.values, unsupported)
         if self.config is not None:
             self.options = _form.set_options(self.config, self.values)
+        self._forget_amount()
         return {
             "values": dict(self.values),
             "problems": problems,
@@ -82,12 +97,30 @@ class Selection:
         """Return what will really run; empty while something is missing."""
         if not self.complete or self.config is None:
             return []
-        valid = self.data.report.valid
-        held = {"auto": AUTO_SHARE, "share": self.eval_share}.get(self.eval_kind, 0.0)
+        held = self._held_share
         words = f"{held:.0%} of the rows, held back" if held else ""
         if self.eval_data is not None:
             words = f"{len(self.eval_data):,} rows of {self.eval_id.partition(':')[2]}"
-        return _plan.plan_rows(self.config, self.data, self.model, words, valid - round(valid * held))
+        return _plan.plan_rows(self.config, self.data, self.model, words, self.train_rows, self.amount)
+
+    @property
+    def train_rows(self) -> int:
+        """How many rows are left to train on."""
+        valid = int(self.data.report.valid)
+        held = self._held_share
+        return valid - (min(max(round(valid * held), 1), valid - 1) if held and valid > 1 else 0)
+
+    @property
+    def _held_share(self) -> float:
+        return {"auto": AUTO_SHARE, "share": self.eval_share}.get(self.eval_kind, 0.0)
+
+    def _forget_amount(self) -> None:
+        """Forget what an epoch goes through once something has changed that decides about it."""
+        now = None
+        if self.complete and self.config is not None:
+            now = (id(self.data), id(self.model), self.train_rows, self.config.packing, sorted(self.seen.items()))
+        if now != self._amount_of:
+            self._amount_of, self.amount = now, None
 
     def code(self, names: Mapping[str, Any]) -> dict[str, str]:
         """Return the same training as a Python cell and as a magic cell; empty while something is missing."""

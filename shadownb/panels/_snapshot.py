@@ -74,14 +74,21 @@ def snapshot_png(state: Any, title: str = "") -> bytes | None:
     return draw_run(state, title or state.run_id, headline(state), caption(state))
 
 
-def snapshot_bundle(state: Any, title: str = "") -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return (data, metadata) for a display: text always, a PNG once there is a curve."""
+def run_bundle(run: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return (data, metadata) of a display of a run as it is now: text always, a PNG once there is a curve."""
+    state = run.state
     data: dict[str, Any] = {"text/plain": snapshot_text(state)}
-    png = snapshot_png(state, title)
+    png = snapshot_png(state, "  ".join((run.config.method, str(run.folder.spec["model"]["name"]), run.id)))
     if png is None:
         return data, {}
     data["image/png"] = base64.b64encode(png).decode()
     return data, {"image/png": {"width": WIDTH}}
+
+
+def milestone(state: Any) -> tuple[Any, ...]:
+    """Return what a new snapshot is due for: an evaluation, a change of status, each quarter of the way."""
+    quarter = 4 * state.step // state.total_steps if state.total_steps else 0
+    return (state.status, len(state.evals), quarter, state.step > 1)
 
 
 def publish(data: dict[str, Any], metadata: dict[str, Any], *, updatable: bool = False) -> Any:

@@ -9,14 +9,27 @@ from __future__ import annotations
 import secrets
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import traitlets as t
 
+from shadownb.engine.runs.state import ACTIVE
 from shadownb.errors import ModelError
 
 from . import _choices
-from ._answers import DEFAULTS, SIDES, badge_of, can_compare, checked, describe, empty_side, is_training, utf16_length
+from ._answers import (
+    DEFAULTS,
+    SIDES,
+    badge_of,
+    can_compare,
+    checked,
+    describe,
+    empty_side,
+    is_training,
+    utf16_length,
+    waits_for_steps,
+)
 from ._base import Panel, as_card
 from ._code import chat_as_python
 from ._worker import Worker
@@ -49,6 +62,8 @@ class ChatPanel(Panel):
         self._model: Any = None
         self._stop = threading.Event()
         self._last_id = 0
+        self._followed: Any = None
+        self._unfollow: Callable[[], None] = lambda: None
         super().__init__(settings=dict(DEFAULTS))
         self._worker = Worker("ChatPanel worker", self.show_error)
         if model is not None:
@@ -78,6 +93,12 @@ class ChatPanel(Panel):
         """Show again which step or checkpoint will answer."""
         self.model_state = describe(self._model)
         self.code = self._as_code()
+        self._follow()
+
+    def close(self) -> None:
+        """Take the panel off the page; a run goes on."""
+        self._unfollow()
+        super().close()
 
     def ask(self, prompt: str) -> None:
         """Queue a prompt, as if it had been typed; returns at once."""
@@ -90,6 +111,31 @@ class ChatPanel(Panel):
     def settle(self, timeout: float | None = 30.0) -> bool:
         """Wait until commands are handled and nothing is loaded or answered any more; False if that took longer."""
         return super().settle(timeout) and self._worker.wait(timeout)
+
+    # -- what trains the model -------------------------------------------------------------------------------------
+
+    def _follow(self) -> None:
+        """Let the header say which weights answer for as long as a run changes that."""
+        run = getattr(self._model, "active_run", None)
+        with self._gate:
+            if run is not None and run is not self._followed:
+                self._unfollow()
+                self._followed = run
+                self._unfollow = run.subscribe(lambda state: self._writer.submit(lambda: self._told(state), key="run"))
+
+    def _told(self, state: Any) -> None:
+        if state.status not in ACTIVE and state.executor == "process":
+            self._worker.submit(self._catch_up, key="catch up")
+        self._describe_again()
+        self._follow()  # one that waited in line may be next
+
+    def _catch_up(self) -> None:
+        self._model.catch_up()
+        self._describe_again()
+
+    def _describe_again(self) -> None:
+        if self.model_state["stage"] == "ready":  # else another model is being loaded
+            self.model_state = describe(self._model)
 
     # -- commands of the front end: short, on any thread -----------------------------------------------------------
 
@@ -158,15 +204,15 @@ class ChatPanel(Panel):
         finally:
             self.busy = False
             self._publish()
+            self._describe_again()  # asking takes over what a worker process has trained since
         # Comparing every weight takes as long as loading them; not while a run needs the machine.
         if "base" in turn["sides"] and self.base_check["stage"] == "none" and not is_training(self._model):
             self._check_base()
 
     def _answer_side(self, turn: dict[str, Any], name: str, side: dict[str, Any], settings: dict[str, Any]) -> None:
         model = self._model
-        waits = is_training(model)
         side["status"] = "waiting"
-        side["note"] = "waiting for the training step to end" if waits else ""
+        side["note"] = "waiting for the training step to end" if waits_for_steps(model) else ""
         self._publish()
         began = time.perf_counter()
         try:

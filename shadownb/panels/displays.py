@@ -10,13 +10,7 @@ from typing import Any
 
 from shadownb.engine.runs.handle import after_wait
 
-from ._snapshot import publish, snapshot_bundle
-
-
-def run_bundle(run: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return (data, metadata) of the static snapshot of a run as it is now."""
-    title = "  ".join((run.config.method, str(run.folder.spec["model"]["name"]), run.id))
-    return snapshot_bundle(run.state, title)
+from ._snapshot import publish, run_bundle
 
 
 def show_snapshot(run: Any) -> None:

@@ -8,25 +8,24 @@ the widget, and a static snapshot that is still there when the kernel is gone.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
 import traitlets as t
 
-from shadownb.engine.runs.charts import Chart, extra_charts
+from shadownb.engine.runs.charts import extra_charts
 from shadownb.engine.runs.state import ENDED
 
-from ._base import Panel
 from ._feed import CurveFeed
-from ._snapshot import STATUS_WORDS, caption, publish, snapshot_bundle
+from ._run_values import about_of, chart_of, code_of, record_of, shortened, status_of
+from ._snapshot import STATUS_WORDS, milestone, run_bundle
+from ._still import SnapshotPanel
 from ._worker import Worker
 
 _KEPT_SAMPLES = 12  # evaluations whose sampled answers the page gets
-_SAMPLE_LENGTH = 800  # characters of one of them
 
 
-class RunPanel(Panel):
+class RunPanel(SnapshotPanel):
     """The live view of one run.
 
     Parameters
@@ -55,15 +54,13 @@ class RunPanel(Panel):
         self._run = run
         self._feed = CurveFeed()
         self._unsubscribe: Callable[[], None] = lambda: None
-        self._displays: list[Any] = []
-        self._milestone: tuple[Any, ...] = ()
         self._samples_known: tuple[int, int] | None = None
         self._samples_shown: list[dict[str, Any]] = []
         self._slow = Worker("RunPanel resume", self.show_error)
         state = run.state
         # Before the model opens: what its first snapshot has beyond this, the first delta repeats and the page drops.
         self._feed.begin(state)
-        super().__init__(about=_about(run), code=_code(run.id), **self._values(state))
+        super().__init__(about=about_of(run), code=code_of(run.id), **self._values(state))
         self._unsubscribe = run.subscribe(self._on_state)
 
     @property
@@ -89,13 +86,13 @@ class RunPanel(Panel):
         if snapshot is not None:
             values["snapshot"] = snapshot
         self.write(**values)
-        self._refresh_displays(state)
+        self._refresh_displays()
 
     def _values(self, state: Any) -> dict[str, Any]:
         return {
-            "status": _status(state, self._run.status),
-            "charts": [_chart(chart) for chart in extra_charts(state.series)],
-            "record": _record(state.record),
+            "status": status_of(state, self._run.status),
+            "charts": [chart_of(chart) for chart in extra_charts(state.series)],
+            "record": record_of(state.record),
             "samples": self._samples_of(state),
             "checkpoints": self._checkpoints_of(state),
             "warnings": list(state.warnings),
@@ -107,7 +104,7 @@ class RunPanel(Panel):
         known = (state.attempt, len(state.samples))
         if known != self._samples_known:
             self._samples_known = known
-            self._samples_shown = [_shortened(sample) for sample in self._run.samples()[-_KEPT_SAMPLES:]]
+            self._samples_shown = [shortened(sample) for sample in self._run.samples()[-_KEPT_SAMPLES:]]
         return self._samples_shown
 
     def _checkpoints_of(self, state: Any) -> list[dict[str, Any]]:
@@ -152,113 +149,15 @@ class RunPanel(Panel):
 
     # -- the static snapshot ---------------------------------------------------------------------------------------
 
-    def _ipython_display_(self) -> None:
-        publish(*(self._repr_mimebundle_() or ({"text/plain": repr(self)}, {})))
-        state = self._run.state
-        self._displays.append(publish(*snapshot_bundle(state, self._title), updatable=True))
-        self._milestone = _milestone(state)
-        self.pictured = caption(state)
+    def _still(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        return run_bundle(self._run)
 
-    def _refresh_displays(self, state: Any) -> None:
-        milestone = _milestone(state)
-        if not self._displays or milestone == self._milestone:
-            return
-        self._milestone = milestone
-        data, metadata = snapshot_bundle(state, self._title)
-        for handle in self._displays:
-            if handle is not None:  # there is none outside of IPython
-                handle.update(data, metadata=metadata, raw=True)
-        self.pictured = data["text/plain"].splitlines()[0]
+    def _milestone(self) -> Any:
+        return milestone(self._run.state)
 
-    @property
-    def _title(self) -> str:
-        return "  ".join(str(self.about[k]) for k in ("method", "model", "id") if self.about.get(k))
+    def _after_snapshot(self, text: str) -> None:
+        self.pictured = text.splitlines()[0]
 
     def __repr__(self) -> str:
         status = self._run.status
         return f"RunPanel({self._run.id}: {STATUS_WORDS.get(status, status)})"
-
-
-def _about(run: Any) -> dict[str, Any]:
-    return {
-        "id": run.id,
-        "method": run.config.method,
-        "model": str(run.folder.spec["model"]["name"]),
-        "path": str(run.path),
-    }
-
-
-def _code(run_id: str) -> dict[str, str]:
-    python = "\n".join(
-        (
-            "import shadownb as snb",
-            f'run = snb.runs.load("{run_id}")',
-            "run.figure()            # the curves, as a plotly figure",
-            "# run.wait()            # block until it ends",
-            "# run.stop()            # stop and save",
-        )
-    )
-    following = "\n".join(
-        (
-            "import shadownb as snb",
-            f'model = snb.load("{run_id}")',
-            'model.chat([{"role": "user", "content": "..."}])',
-            'model.save("my-adapter")',
-        )
-    )
-    keep = f'import shadownb as snb\nsnb.RunPanel(snb.runs.load("{run_id}"))'
-    return {"python": python, "next": following, "keep": keep, "magic": f"%shadow plot {run_id}"}
-
-
-def _status(state: Any, status: str) -> dict[str, Any]:
-    return {
-        "status": status,
-        "phase": {k: v for k, v in state.phase.items() if v not in (None, "")},
-        "step": state.step,
-        "total": state.total_steps,
-        "epoch": round(state.epoch, 3),
-        "attempt": state.attempt,
-        "elapsed": round(state.elapsed_s, 1),
-        "eta": None if state.eta_s is None else round(state.eta_s, 1),
-        "stopping": state.stopping,
-        "last": {k: _number(state.last[k]) for k in (*state.series, "tokens") if state.last.get(k) is not None},
-        "best": state.best and {"step": state.best["step"], "eval_loss": _number(state.best["eval_loss"])},
-    }
-
-
-def _chart(chart: Chart) -> dict[str, Any]:
-    curves = [list(curve) for curve in chart.curves]
-    return {"id": chart.name, "title": chart.title, "curves": curves, "share": chart.share}
-
-
-def _record(record: dict[str, Any]) -> dict[str, Any]:
-    """Return the part of a run's record that the page shows; empty before the run has written it."""
-    if not record:
-        return {}
-    return {
-        "estimate": record.get("estimate") or {},
-        "trainable": record.get("trainable_parameters"),
-        "decisions": record.get("decisions") or {},
-        "had": record.get("had") or {},
-        "versions": record.get("versions") or {},
-    }
-
-
-def _number(value: float) -> float:
-    return float(f"{value:.6g}")
-
-
-def _shortened(sample: dict[str, Any]) -> dict[str, Any]:
-    items = [{k: _short(item.get(k, "")) for k in ("prompt", "completion")} for item in sample["items"]]
-    return {"step": sample["step"], "items": items}
-
-
-def _short(text: Any) -> str:
-    shown: str = text if isinstance(text, str) else json.dumps(text, ensure_ascii=False)
-    return shown if len(shown) <= _SAMPLE_LENGTH else shown[: _SAMPLE_LENGTH - 1] + "…"
-
-
-def _milestone(state: Any) -> tuple[Any, ...]:
-    """Return what a new snapshot is due for: an evaluation, a change of status, each quarter of the way."""
-    quarter = 4 * state.step // state.total_steps if state.total_steps else 0
-    return (state.status, len(state.evals), quarter, state.step > 1)

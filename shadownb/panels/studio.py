@@ -97,7 +97,7 @@ class Studio(Panel):
         if snapshot is not None:  # there is none outside of IPython
             self._snapshots.append(snapshot)
             if self.run_panel is not None:
-                _keep_current(self.run_panel, snapshot)
+                self.run_panel.keep_current(snapshot)
 
     # -- what one panel means for the others ---------------------------------------------------------------------
 
@@ -110,7 +110,7 @@ class Studio(Panel):
         before = self.run_panel
         self.run_panel = RunPanel(run)
         for snapshot in self._snapshots:
-            _keep_current(self.run_panel, snapshot)
+            self.run_panel.keep_current(snapshot)
         if before is not None:
             before.close()
 
@@ -136,10 +136,3 @@ class Studio(Panel):
 
     def __repr__(self) -> str:
         return f"Studio({self.run.id})" if self.run is not None else "Studio()"
-
-
-def _keep_current(panel: RunPanel, snapshot: Any) -> None:
-    """Let a run's panel put its static snapshot into an existing display, now and at each milestone."""
-    panel._displays.append(snapshot)
-    panel._milestone = ()
-    panel._refresh_displays(panel.run.state)

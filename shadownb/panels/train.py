@@ -7,13 +7,16 @@ change the selection; opening data, loading, counting, estimating and starting h
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 import traitlets as t
 
+from shadownb.engine.runs.state import ACTIVE
+from shadownb.errors import ConfigError
+
 from . import _choices, _form, _machine, _methods
 from ._base import Panel, as_card
+from ._costs import NO_ESTIMATE, Costs
 from ._selection import LARGEST_SHARE, SMALLEST_SHARE, Selection
 from ._worker import Background
 
@@ -47,7 +50,7 @@ class TrainPanel(Panel):
     form = t.Dict(help="Values, problems by field, what the method can't honour.").tag(sync=True)
     inspection = t.Dict(_NOTHING, help="One row as tokens, the trained ones marked.").tag(sync=True)
     plan: t.List[dict[str, str]] = t.List(help="What will really run: label, value, reason.").tag(sync=True)
-    estimate = t.Dict(_NOTHING, help="Estimated memory and time.").tag(sync=True)
+    estimate = t.Dict(NO_ESTIMATE, help="Estimated memory and time.").tag(sync=True)
     code = t.Dict(help="The same training as code.").tag(sync=True)
     run_state = t.Dict(_NOTHING, help="The run started last from here.").tag(sync=True)
 
@@ -56,11 +59,12 @@ class TrainPanel(Panel):
         self._given_model, self._given_data = model, dataset
         self._files: tuple[str, ...] = ()
         self._chosen = Selection()
-        self._memory = _methods.MemoryTable()
+        self._inspected: dict[str, Any] = {}  # what the row that is shown was rendered with
         self._run: Any = None
         self._starters: list[Callable[[Any], None]] = []
         super().__init__(fields=_form.form_fields())
         self._heavy = Background("TrainPanel worker", self._writer)
+        self._costs = Costs(self, self._heavy)
         self._do_refresh()
         self._heavy.submit(
             "hardware", _machine.find_hardware, lambda found: self.write(hardware=found), self.show_error
@@ -114,6 +118,7 @@ class TrainPanel(Panel):
     def _do_choose_data(self, choice: str = "") -> None:
         """Open data; an empty choice takes it away."""
         self._chosen.data, self._chosen.data_id = None, choice
+        self._heavy.cancel("inspect")
         self.write(data_state={"stage": "loading", "choice": choice} if choice else _NOTHING, inspection=_NOTHING)
         self._settle_form()
         if choice:
@@ -152,6 +157,7 @@ class TrainPanel(Panel):
         """Choose a model; one in memory is taken at once, another one waits for ``load_model``."""
         self._chosen.model, self._chosen.model_id = None, choice
         self._heavy.cancel("model")
+        self._heavy.cancel("inspect")
         self.write(model_state=self._model_stage("chosen") if choice else _NOTHING, inspection=_NOTHING)
         self._settle_form()
         if choice == "given" or choice.startswith("var:"):
@@ -204,16 +210,21 @@ class TrainPanel(Panel):
         self._settle_form()
 
     def _do_inspect(self, row: int = 0) -> None:
-        """Show one row as the tokens the model will see."""
+        """Show one row as the tokens that the chosen method and options train."""
         data, model, config = self._chosen.data, self._chosen.model, self._chosen.config
         if data is None or model is None:
             self.write(inspection=_NOTHING)
             return
-        loss_on = config.loss_on if config is not None else "assistant"
+        if config is None:
+            wrong = ConfigError("An option is wrong.", fix="Mend the option that is marked.")
+            self._inspected = {}
+            self.write(inspection={"stage": "failed", "row": row, "error": as_card(wrong)})
+            return
+        self._inspected = seen = self._chosen.seen
         self.write(inspection={**self.inspection, "stage": "loading", "row": row})
         self._heavy.submit(
             "inspect",
-            lambda: data.inspect(model, row=row, loss_on=loss_on).to_dict(),
+            lambda: data.inspect(model, row=row, **seen).to_dict(),
             lambda found: self.write(inspection={**found, "stage": "ready", "row": row}),
             lambda error: self.write(inspection={"stage": "failed", "row": row, "error": as_card(error)}),
         )
@@ -257,7 +268,7 @@ class TrainPanel(Panel):
         self.write(run_state=_NOTHING, error=as_card(error))
 
     def _follow(self, run: Any, status: str) -> None:
-        active = status in ("queued", "running", "paused")
+        active = status in ACTIVE
         state = {"stage": "active" if active else "ended", "id": run.id, "status": status}
         if run is self._run and state != self.run_state:
             self.write(run_state=state)
@@ -271,47 +282,9 @@ class TrainPanel(Panel):
         chosen = self._chosen
         form = chosen.settle()
         self.write(form=form, methods=chosen.methods(), code=chosen.code(self._names()), plan=chosen.plan())
-        if not chosen.complete:
-            self._heavy.cancel("estimate")
-            self.write(estimate=_NOTHING)
-            if chosen.model is None or chosen.data is None:
-                self.write(memory={})
-            return
-        self.write(estimate={**self.estimate, "stage": "loading"})
-        data, model, config = chosen.data, chosen.model, chosen.config
-        self._heavy.submit(
-            "estimate",
-            lambda: _machine.estimate(model, config, data),
-            self._estimated,
-            lambda error: self.write(estimate={"stage": "failed", "error": as_card(error)}),
-        )
-        self._settle_memory()
-
-    def _estimated(self, found: dict[str, Any]) -> None:
-        self.write(estimate={**found, "stage": "ready"})
-        self._show_memory()
-
-    def _settle_memory(self) -> None:
-        """Estimate every method that can be used, behind all other work of the panel."""
-        data, model, options = self._chosen.data, self._chosen.model, self._chosen.options
-        usable = [row["name"] for row in self.methods if row["blocked"] is None]
-        missing = self._memory.missing(usable, model, data, options)
-        self._show_memory()
-
-        def measure(name: str) -> None:
-            def kept(found: dict[str, Any]) -> None:
-                self._memory.keep(name, found)
-                self._show_memory()
-
-            # What fails here fails in the estimate as well once the method is chosen, and is a card there.
-            job = partial(self._memory.measure, name, model, data, options)
-            self._heavy.submit(f"memory of {name}", job, kept, lambda _: None, later=True)
-
-        for name in missing:
-            measure(name)
-
-    def _show_memory(self) -> None:
-        self.write(memory=self._memory.as_dict(self._chosen.method, self.estimate.get("expected_gb")))
+        if self.inspection["stage"] != "none" and chosen.config is not None and chosen.seen != self._inspected:
+            self._do_inspect(self.inspection["row"])
+        self._costs.settle(chosen, [row["name"] for row in self.methods if row["blocked"] is None])
 
     def _names(self) -> Mapping[str, Any]:
         return self._namespace if self._namespace is not None else _choices.user_namespace()

@@ -26,8 +26,7 @@ def tiny(home: Path, tiny_model_dir: Path) -> Iterator[Any]:
     """The tiny model, loaded; whatever trains it is ended afterwards."""
     model = snb.load(str(tiny_model_dir), max_seq_length=256)
     yield model
-    run = model.active_run
-    if run is not None:
+    while (run := model.active_run) is not None:
         run.discard()
         run.wait(timeout=60)
 
@@ -35,9 +34,9 @@ def tiny(home: Path, tiny_model_dir: Path) -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def byte_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a smaller Llama that reads bytes: it loads ten times faster, for tests that load it often."""
-    from tests.engine.methods_data import make_base
+    from tests.tiny_models import byte_llama
 
-    return make_base(tmp_path_factory.mktemp("byte-llama"))
+    return byte_llama(tmp_path_factory.mktemp("byte-llama"))
 
 
 @pytest.fixture

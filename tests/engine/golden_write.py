@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from shadownb.engine.runs import Run
-from tests.engine.methods_data import CASES, curve, make_base
+from tests.engine.methods_data import CASES, curve
+from tests.tiny_models import byte_llama
 
 FOLDER = Path(__file__).with_name("golden")
 STEPS = 50
@@ -45,7 +46,7 @@ def main(names: list[str]) -> None:
     FOLDER.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["SHADOWNB_HOME"] = str(Path(folder) / "home")
-        base = make_base(Path(folder) / "byte-llama")
+        base = byte_llama(Path(folder) / "byte-llama")
         for name in names or NAMES:
             text = json.dumps(content(name, train(name, base)))
             (FOLDER / f"{name}.json").write_text(text.replace('], "', '],\n "') + "\n", encoding="utf-8")

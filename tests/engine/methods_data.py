@@ -1,4 +1,4 @@
-"""What the tests of the training methods share: rows of each shape, tiny bases, every method with its variants, logits.
+"""What the tests of the training methods share: rows of each shape, every method with its variants, logits.
 
 Everything here is small enough that a run of eight steps takes less than half a second.
 """
@@ -13,13 +13,12 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
 
 import shadownb as snb
 from shadownb.engine.backends.torch.surfaces import digest
 from shadownb.engine.backends.torch.trainer import EngineTrainer
 from shadownb.engine.runs import Run, commands
-from tests.engine.rendering_tokenizers import byte_tokenizer
+from tests.tiny_models import biased
 
 SYSTEM = {"role": "system", "content": "Name the colour."}
 COLOURS = ("RED", "GREEN", "BLUE", "BLACK", "WHITE")
@@ -168,49 +167,6 @@ CASES = {
         owned=(".lora_A.", ".lora_B.", ".modules_to_save."),
     ),
 }
-
-
-# A turn ends with its stop token; the newline goes before the next one, as trl would train it otherwise.
-TEMPLATE = (
-    "{%- for message in messages %}{{- ('' if loop.first else '\\n') + '<|im_start|>' + message['role'] + '\\n'"
-    " + message['content'] + '<|im_end|>' }}{%- endfor %}"
-    "{%- if add_generation_prompt %}{{- '\\n<|im_start|>assistant\\n' }}{%- endif %}"
-)
-
-
-def make_base(folder: Path, *, biases: bool = False) -> Path:
-    """Write a random two-layer Llama (100 thousand weights, one token a byte, so that it loads in a moment)."""
-    tokenizer = byte_tokenizer(TEMPLATE)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=512,
-        tie_word_embeddings=True,
-        attention_bias=biases,
-        initializer_range=0.2,  # wide, so that answers depend on the prompt
-        bos_token_id=None,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.eos_token_id,
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = LlamaForCausalLM(config)
-        for name, parameter in model.named_parameters():
-            if name.endswith(".bias"):
-                torch.nn.init.normal_(parameter, std=0.1)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
-
-
-def biased(byte_model_dir: Path) -> Path:
-    """Return a base like the plain one whose attention has biases; made once a session."""
-    folder = byte_model_dir.with_name(f"{byte_model_dir.name}-biased")
-    return folder if folder.exists() else make_base(folder, biases=True)
 
 
 # -- looking at a model -------------------------------------------------------------------------------------------------

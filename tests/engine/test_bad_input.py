@@ -20,8 +20,9 @@ from shadownb import errors
 from shadownb.engine.backends.torch import surfaces
 from shadownb.engine.backends.torch.surfaces.lora import LoraSurface
 from shadownb.engine.backends.torch.trainer import EngineTrainer
-from shadownb.engine.runs import checkpoints
+from shadownb.engine.runs import checkpoints, commands
 from shadownb.engine.runs import journal as journal_module
+from shadownb.engine.runs.job import load_model
 from shadownb.engine.runs.journal import Journal, JournalReader
 from tests.engine.conftest import until
 
@@ -518,28 +519,96 @@ def test_a_full_disk_during_a_checkpoint(
     check_checkpoints(run, [1, 3, 4])
 
 
-def test_a_disk_that_is_full_at_the_end_fails_and_resumes(
-    tiny: Any, rows: list[Any], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("kept", [1, 0])
+@pytest.mark.parametrize("ending", ["the last step", "a stop"])
+def test_a_disk_that_is_full_at_the_end_loses_nothing(
+    tiny: Any, rows: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ending: str, kept: int
 ) -> None:
-    straight = tiny.finetune(rows, background=False, max_steps=3, **FAST)
+    straight = tiny.finetune(rows, background=False, max_steps=4, **FAST)
     expected = straight.checkpoint_at().manifest["trained_sha256"]
     model = snb.load(tiny.source, max_seq_length=256)
     save = LoraSurface.save
+    report = EngineTrainer._report
+
+    def full(self: Any, folder: Path) -> None:
+        save(self, folder)
+        if not kept or "000001" not in folder.name:
+            raise OSError(28, "full")
+
+    def and_stop(self: Any, step: int, *args: Any) -> None:
+        report(self, step, *args)
+        if step == 3:
+            commands.send(self.session.folder.commands, "stop", save=True)
+
     with monkeypatch.context() as patch:
-        patch.setattr(
-            LoraSurface,
-            "save",
-            lambda self, folder: save(self, folder) if "000001" in folder.name else raising(OSError(28, "full"))(),
-        )
-        run = model.finetune(rows, background=True, max_steps=3, save_steps=1, **FAST)
+        patch.setattr(LoraSurface, "save", full)
+        if ending == "a stop":
+            patch.setattr(EngineTrainer, "_report", and_stop)
+        run = model.finetune(rows, background=True, max_steps=4, save_steps=1, **FAST)
         run.wait(timeout=60)
+    step = 3 if ending == "a stop" else 4
     assert run.status == "failed"
     assert isinstance(run.error, errors.DiskFullError)
-    assert model.trained == (run.id, 1), "the weights are those of the newest checkpoint"
-    check_checkpoints(run, [1])
+    assert f"keeps the weights of step {step}" in run.error.why
+    assert "model.save(path)" in run.error.fix
+    assert model.trained == (run.id, step)
+    check_checkpoints(run, [1][:kept])
+
+    # As the error says: they can be saved, trained on, or be trained again from the newest checkpoint (or the start).
+    saved = snb.load(str(model.save(tmp_path / "elsewhere")), max_seq_length=256)
+    owned = surfaces.digest(saved.carried.owned())
+    assert owned == surfaces.digest(model.carried.owned())
+    assert (owned == expected) == (step == 4)
+    follower = model.finetune(rows, background=True, max_steps=1, **FAST).wait(timeout=60)
+    assert follower.status == "succeeded", follower.error
+    assert surfaces.digest(load_model(follower.folder).carried.owned()) == owned
     run.resume().wait(timeout=60)
-    assert run.status == "succeeded"
+    assert run.status == "succeeded", run.error or run.traceback()
     assert run.checkpoint_at().manifest["trained_sha256"] == expected
+    assert run.losses() == straight.losses()
+
+
+FULL = """
+from shadownb.engine.backends.torch.surfaces.lora import LoraSurface
+
+def full(self, folder):
+    raise OSError(28, "full")
+
+LoraSurface.save = full
+"""
+
+
+def test_a_worker_says_what_a_full_disk_took(
+    tiny: Any, rows: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(FULL)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    run = tiny.finetune(rows, background=True, max_steps=2, executor="process", **FAST).wait(timeout=120)
+    assert isinstance(run.error, errors.DiskFullError), run.error
+    assert "Only the worker's memory had the weights of step 2" in run.error.why
+    assert tiny.trained is None
+    monkeypatch.delenv("PYTHONPATH")
+    run.resume().wait(timeout=120)
+    assert run.status == "succeeded", run.error or run.traceback()
+    assert tiny.trained == (run.id, 2)
+
+
+def test_the_last_checkpoint_takes_the_place_of_earlier_ones(
+    tiny: Any, rows: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = LoraSurface.save
+
+    def room_for_two(self: Any, folder: Path) -> None:
+        save(self, folder)
+        if "000004" in folder.name and len(list(folder.parent.glob("step-*"))) > 1:
+            raise OSError(28, "full")
+
+    monkeypatch.setattr(LoraSurface, "save", room_for_two)
+    run = tiny.finetune(rows, background=False, max_steps=4, save_steps=1, save_total_limit=3, **FAST)
+    assert run.status == "succeeded"
+    check_checkpoints(run, [3, 4])
+    assert [c["step"] for c in run.state.checkpoints] == [3, 4]
+    assert tiny.trained == (run.id, 4)
 
 
 def test_the_journal_keeps_events_while_the_disk_is_full(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -672,8 +741,8 @@ def test_out_of_memory(tiny: Any, rows: list[Any], error: Exception, method: str
     seen = {"passes": 0, "kept": []}
 
     def full(module: Any, inputs: Any, output: Any) -> None:
-        seen["passes"] += 1
-        if seen["passes"] == 4:
+        seen["passes"] += module.training
+        if module.training and seen["passes"] == 4:
             raise error
 
     hook = layer.mlp.register_forward_hook(full)

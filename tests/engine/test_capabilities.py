@@ -242,7 +242,7 @@ CASES: dict[str, Case] = {
     "eval_steps": Case(1, lambda seen: [m["step"] for m in seen.run.eval_metrics], [1, 2, 3, 4]),
     "sample_prompts": Case(("Hi?",), lambda seen: seen.prompts, ["Hi?"] * 2, {"sample_max_new_tokens": 2}),
     "sample_max_new_tokens": Case(2, lambda seen: len(seen.run.samples()), 2),
-    "early_stopping_patience": Case(1, lambda seen: seen.steps, [1, 2], {"eval_steps": 1, "early_stopping_threshold": 1e6}),
+    "early_stopping_patience": Case(1, lambda seen: seen.steps, [1, 2], {"eval_steps": 1, "learning_rate": 3.0}),
     "early_stopping_threshold": Case(1e6, lambda seen: seen.steps, [1, 2], {"eval_steps": 1, "early_stopping_patience": 1}),
     "save_steps": Case(1, lambda seen: seen.saved, [1, 2, 3, 4]),
     "save_total_limit": Case(1, lambda seen: len(seen.saved), beside={"save_steps": 1}),
@@ -273,6 +273,64 @@ def test_warm_up_is_short_by_default_and_as_long_as_asked() -> None:
     assert snb.TrainConfig(warmup_ratio=0.5).resolved_warmup(10) == 5
 
 
+def test_a_constant_rate_has_no_warm_up() -> None:
+    for more in ({}, {"warmup_steps": 3}, {"warmup_ratio": 0.5}):
+        assert TrainConfig(lr_scheduler_type="constant", **more).resolved_warmup(60) == 0
+    assert TrainConfig(lr_scheduler_type="constant_with_warmup").resolved_warmup(60) == 5
+
+
+ALONE: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
+    ({"early_stopping_threshold": 0.1}, "early_stopping_patience is not set", {"early_stopping_patience": 3}),
+    ({"lr_scheduler_type": "constant", "warmup_steps": 3}, "warmup_steps=3 has no effect", {"warmup_steps": 0}),
+    (
+        {"lr_scheduler_type": "constant", "warmup_ratio": 0.2},
+        "warmup_ratio=0.2 has no effect",
+        {"lr_scheduler_type": "constant_with_warmup"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("options", "message", "mended"), ALONE)
+def test_an_option_that_another_one_leaves_without_effect_is_refused(
+    options: dict[str, Any], message: str, mended: dict[str, Any]
+) -> None:
+    with pytest.raises(errors.ConfigError, match=message) as caught:
+        capabilities.check(TrainConfig(**options))
+    assert caught.value.fix
+    capabilities.check(TrainConfig(**{**options, **mended}))
+
+
+UNEVALUATED: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"early_stopping_patience": 2}, {}),
+    ({"early_stopping_patience": 2, "early_stopping_threshold": 0.1}, {}),
+    ({"load_best_model_at_end": True}, {}),
+    ({"eval_steps": 2}, {}),
+    ({"eval_steps": 2}, {"method": "cpt", "sample_max_new_tokens": 8}),  # no prompt in a text
+]
+
+
+@pytest.mark.parametrize(("options", "beside"), UNEVALUATED)
+def test_options_of_evaluation_are_refused_where_nothing_is_evaluated(
+    tiny_model_dir: Path, options: dict[str, Any], beside: dict[str, Any]
+) -> None:
+    model = snb.load(str(tiny_model_dir), max_seq_length=256)
+    data = [{"text": f"Number {n}."} for n in range(8)] if "method" in beside else ROWS
+    given = {**{name: BASE[name] for name in BASE if name != "eval_steps"}, "max_steps": 2, **options, **beside}
+    runs = len(snb.runs.list())
+    with pytest.raises(errors.ConfigError, match=f"{next(iter(options))}=.* has no effect: there are no") as caught:
+        model.finetune(data, background=False, **given)
+    assert "eval_dataset='auto'" in caught.value.fix
+    assert len(snb.runs.list()) == runs
+    run = model.finetune(data, background=False, eval_dataset="auto", **given)
+    assert run.eval_metrics
+
+
+def test_eval_steps_says_when_to_sample_without_evaluation_rows(tiny_model_dir: Path) -> None:
+    model = snb.load(str(tiny_model_dir), max_seq_length=256)
+    run = model.finetune(ROWS, background=False, **{**BASE, "sample_max_new_tokens": 2, "eval_steps": 1})
+    assert [sample["step"] for sample in run.samples()] == [1, 2, 3, 4]
+
+
 def test_every_honoured_option_is_looked_at() -> None:
     assert set(CASES) == HONOURED
 
@@ -291,7 +349,7 @@ def test_an_honoured_option_changes_something(tiny_model_dir: Path, name: str) -
 
 def test_recomputing_ends_with_the_run_that_asked_for_it(tiny_model_dir: Path) -> None:
     model = snb.load(str(tiny_model_dir), max_seq_length=256)
-    model.finetune(ROWS, background=False, **{**BASE, "max_steps": 1}, gradient_checkpointing="on")
+    model.finetune(ROWS, background=False, **{**BASE, "max_steps": 1, "eval_steps": None}, gradient_checkpointing="on")
     assert not model.module.is_activation_checkpointing
 
 

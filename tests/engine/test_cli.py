@@ -371,6 +371,8 @@ def test_the_whole_way(capsys: pytest.CaptureFixture[str], tiny_model_dir: Path,
     assert run(capsys, "runs", "--status", "failed")[1] == "no runs yet\n"
 
     assert "loss" in run(capsys, "plot")[1]
+    drawn = run(capsys, "plot", "--window", "2", "--log", "--clip", "1", "--smooth", "0")[1]
+    assert "log scale" in drawn and drawn.rstrip().endswith("2 to 3")
     assert run(capsys, "plot", folder.name, "--to", "curves.html")[:2] == (
         0,
         "curves.html\n",
@@ -402,6 +404,9 @@ def test_the_whole_way(capsys: pytest.CaptureFixture[str], tiny_model_dir: Path,
 
     code, out, err = run(capsys, "inspect", "rows.jsonl", "--model", str(tiny_model_dir), "--row", "1")
     assert code == 0 and "yes" in out, err
+    options = ["inspect", "rows.jsonl", "--model", str(tiny_model_dir), "--method", "lora", "--max-seq-length"]
+    assert "8 tokens, " in run(capsys, *options, "8")[1]
+    assert "max_seq_length=4" in run(capsys, *options, "4")[2]
 
     assert run(capsys, "export", folder.name, "--to", "mine")[:2] == (0, "mine\n")
     assert (tmp_path / "mine" / "adapter_model.safetensors").is_file()

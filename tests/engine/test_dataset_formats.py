@@ -79,6 +79,75 @@ def test_preference_from_strings_messages_and_shared_beginnings():
     assert one({"prompt": "2+2?", "chosen": [USER, ANSWER], "rejected": [USER, wrong]})[1] == expected
 
 
+WRONG = {"role": "assistant", "content": "5"}
+SHORT = {"role": "system", "content": "Short."}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "2+2?", "chosen": "4", "rejected": "5"},
+        {"question": "2+2?", "chosen": "4", "rejected": "5"},  # the columns of the best known DPO set
+        {"prompt": [USER], "chosen": [ANSWER], "rejected": [WRONG]},
+        {"chosen": [USER, ANSWER], "rejected": [USER, WRONG]},
+        {"prompt": "2+2?", "chosen": [USER, ANSWER], "rejected": [USER, WRONG]},
+        {"prompt": "2+2?", "completion": "4", "label": True},
+        {"messages": PAIR, "label": True},
+        {"prompt": [USER], "completion": [ANSWER]},
+        {"messages": PAIR},
+        {"prompt": "2+2?", "response": "4"},
+    ],
+    ids=" ".join,
+)
+def test_a_system_column_reaches_every_format(row):
+    _, plain = one(row)
+    _, canonical = one({**row, "system": "Short."})
+    column = "prompt" if "prompt" in plain else "messages"
+    start = {"train_from": plain["train_from"] + 1} if "train_from" in plain else {}
+    assert canonical == {**plain, **start, column: [SHORT, *plain[column]]}
+    assert one({**row, "system": " "})[1] == plain
+    assert one({**row, "system": None})[1] == plain
+
+
+def test_a_system_message_wins_over_the_column():
+    row = {"prompt": [SHORT, USER], "chosen": "4", "rejected": "5", "system": "Long."}
+    assert one(row)[1]["prompt"] == [SHORT, USER]
+
+
+@pytest.mark.parametrize("answer", [{"chosen": "4", "rejected": "5"}, {"completion": "4", "label": False}])
+def test_an_input_column_belongs_to_the_prompt(answer):
+    _, row = one({"instruction": "Add.", "input": "2+2", **answer})
+    assert row["prompt"] == [{"role": "user", "content": "Add.\n\n2+2"}]
+    _, row = one({"input": "2+2", **answer})
+    assert row["prompt"] == [{"role": "user", "content": "2+2"}]
+
+
+SPACED = {"role": "user", "content": " 2+2? \n"}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "repeated", "expected"),
+    [
+        ("2+2?", [USER], [USER]),
+        ("2+2?", [SPACED], [USER]),
+        ([SHORT, USER], [SHORT, USER], [SHORT, USER]),
+        ([SHORT, USER], [USER], [SHORT, USER]),
+        ("2+2?", [SHORT, USER], [SHORT, USER]),
+        ([USER, ANSWER, USER], [USER, ANSWER, SPACED], [USER, ANSWER, USER]),
+    ],
+    ids=["as it is", "white space", "with system", "system in the prompt", "system in the answers", "several turns"],
+)
+def test_a_prompt_that_the_answers_repeat_is_not_there_twice(prompt, repeated, expected):
+    row = {"prompt": prompt, "chosen": [*repeated, ANSWER], "rejected": [*repeated, WRONG]}
+    assert one(row)[1] == {"prompt": expected, "chosen": [ANSWER], "rejected": [WRONG]}
+    _, canonical = one({"prompt": prompt, "completion": [*repeated, ANSWER], "label": True})
+    assert canonical == {"prompt": expected, "completion": [ANSWER], "label": True}
+
+
+def test_sides_that_differ_only_in_the_repeated_prompt_are_the_same():
+    assert "the same" in reason({"prompt": "2+2?", "chosen": [USER, ANSWER], "rejected": [SPACED, ANSWER]})
+
+
 def test_raw_rows_are_kept_but_cannot_be_trained():
     dataset = Dataset.from_list([{"a": 1}, {"b": 2}])
     assert dataset.format == "raw" and dataset.report.ok and len(dataset.valid_rows()) == 2

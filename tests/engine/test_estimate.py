@@ -36,7 +36,7 @@ def kept_numbers(surface: Any) -> int:
         called, computed, inputs = surface.feed(surface.module, piece)
         with attention.piece_layout(surface.base, computed, attention.choose_packing(surface.base)) as layout:
             keep = {"logits_to_keep": computed.keep, "use_cache": False}
-            logits = called(**inputs, position_ids=computed.position_ids, **keep, **layout).logits
+            logits = called(**inputs, **keep, **layout).logits
             cross_entropy(logits[0], computed.targets)
     return sum(tensor.untyped_storage().nbytes() for tensor in kept.values()) // 4
 
@@ -76,3 +76,37 @@ def test_recomputing_needs_less(tiny: Any, rows: list[dict[str, Any]]) -> None:
     plain = estimate.estimate(tiny, TrainConfig(), data)
     recomputed = estimate.estimate(tiny, TrainConfig(gradient_checkpointing="on"), data)
     assert dict(recomputed.lines)["activations"] < dict(plain.lines)["activations"]
+
+
+LONG = [{"text": "One sentence behind the other. " * (3 + 7 * n)} for n in range(12)]
+SHORT = [{"text": f"Note {n}."} for n in range(60)]
+
+
+@pytest.mark.parametrize(
+    ("method", "texts", "options"),
+    [
+        ("lora", SHORT, {}),
+        ("lora", SHORT, {"packing": True, "max_seq_length": 96}),
+        ("cpt", LONG, {"max_seq_length": 64}),
+        ("cpt", LONG, {"max_seq_length": 64, "packing": False}),
+    ],
+)
+def test_an_epoch_goes_through_what_the_sampler_yields(
+    tiny: Any, method: str, texts: list[dict[str, Any]], options: dict[str, Any]
+) -> None:
+    run = tiny.finetune(
+        texts, method=method, num_train_epochs=1, per_device_train_batch_size=1, gradient_accumulation_steps=1,
+        sample_max_new_tokens=0, **options,
+    )  # fmt: skip
+    found = estimate.estimate(tiny, TrainConfig(method=method, **options), snb.Dataset.from_list(texts))
+    assert (found.items, found.counted) == (run.total_steps, True)
+
+
+def test_the_time_of_a_packed_step_is_that_of_its_packs(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(estimate, "matmul_flops", lambda: 1e6)  # so that only the products count
+    data, options = snb.Dataset.from_list(SHORT), {"max_steps": 3, "max_seq_length": 96}
+    plain = estimate.estimate(tiny, TrainConfig(**options), data)
+    packed = estimate.estimate(tiny, TrainConfig(packing=True, **options), data)
+    assert plain.seconds is not None and packed.seconds is not None and packed.items is not None
+    assert packed.seconds / plain.seconds == pytest.approx(len(SHORT) / packed.items, rel=0.02)
+    assert dict(packed.lines)["activations"] > dict(plain.lines)["activations"]

@@ -113,7 +113,7 @@ def test_taking_it_off_gives_the_base_back(trained: Trained) -> None:
     model: Any = snb.load(trained.run.id)
     if model.carried.replaces_base:
         pytest.skip("there is nothing to take off weights that were trained themselves")
-    model.weights.carry_nothing(model.carried.remove())
+    model.weights.carry_nothing()
     assert everything_else(model, {}) == trained.rest_before
     assert torch.equal(logits(model), trained.base_logits)
 

@@ -18,6 +18,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import shadownb as snb
 from shadownb.engine.backends.torch import surfaces
 from shadownb.engine.rendering.examples import examples
+from shadownb.errors import CheckpointError
 from tests.engine.methods_data import CASES, OPTIONS, chats, pairs, stop_after, verdicts
 
 STEPS = 4
@@ -169,17 +170,46 @@ def test_the_reference_is_computed_once(
         stop_after(patch, 2)
         run = case.train(counted(), max_tokens_per_forward=16)
     assert (run.status, run.step) == ("stopped", 2), run.error
-    rows = 8
+    rows, trial = 8, 2  # the trial: whether a row behind another one gets the numbers that it gets alone
     drift = 8 if method == "kto" else 0  # two steps of four rows are looked at with the weights of the step
-    assert passes == {"scored": rows + drift, "trained": 8}
+    assert passes == {"scored": trial + rows + drift, "trained": 8}
     reference = run.checkpoint_at().path / "training" / "reference.safetensors"
     before = reference.read_bytes()
 
     passes.update(scored=0, trained=0)
     run.resume(counted()).wait(timeout=120)
     assert run.status == "succeeded", run.error or run.traceback()
-    assert passes == {"scored": drift, "trained": 8}, "the resume computed the reference again"
+    assert passes == {"scored": trial + drift, "trained": 8}, "the resume computed the reference again"
     assert (run.checkpoint_at().path / "training" / "reference.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize("method", ["dpo", "kto"])
+def test_a_reference_of_other_rows_is_refused(method: str, home: Path, byte_model_dir: Path) -> None:
+    rows = pairs() if method == "dpo" else verdicts()
+    options: dict[str, Any] = {**OPTIONS, "lora_r": 4, "method": method}
+    model: Any = snb.load(str(byte_model_dir), max_seq_length=256)
+    held_out = rows[:3]
+    first = model.finetune(rows, background=False, eval_dataset=held_out, **{**options, "max_steps": 2})
+    options["resume_from_checkpoint"] = str(first.checkpoint_at(2).path)
+
+    others = {
+        "fewer": {"dataset": rows[:4]},
+        "more": {"dataset": rows + rows},
+        "another order": {"dataset": rows[::-1]},
+        "other prompts": {"dataset": [{**row, "prompt": "Which colour?"} for row in rows]},
+        "cut": {"max_seq_length": 90},
+        "other evaluation rows": {"eval_dataset": rows[3:]},
+    }
+    model = snb.load(str(byte_model_dir), max_seq_length=256)
+    for name, changes in others.items():
+        given = {"dataset": rows, "eval_dataset": held_out, **options, **changes}
+        with pytest.raises(CheckpointError, match="reference is of other") as caught:
+            model.finetune(background=False, **given)
+        assert ("evaluation rows than" in caught.value.what) == (name == "other evaluation rows"), name
+        assert "resume_from_checkpoint" in caught.value.fix
+        assert model.carried is None and model.trained is None, name
+    run = model.finetune(rows, background=False, eval_dataset=held_out, **options)
+    assert [metrics["step"] for metrics in run.metrics] == [3, 4]
 
 
 @pytest.mark.parametrize("method", ["dpo", "kto"])

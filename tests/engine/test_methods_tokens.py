@@ -11,10 +11,12 @@ import pytest
 
 import shadownb as snb
 from shadownb import methods
-from shadownb.engine.backends.torch.pieces import IGNORED, Piece
+from shadownb.engine.backends.torch.pieces import Piece
 from shadownb.engine.backends.torch.trainer import EngineTrainer
 from shadownb.engine.rendering.examples import Example
-from tests.engine.methods_data import OPTIONS, WEATHER, biased, documents, tool_chat
+from shadownb.engine.rendering.masks import NOT_TRAINED
+from tests.engine.methods_data import OPTIONS, WEATHER, documents, tool_chat
+from tests.tiny_models import biased
 
 EVERY = [spec.name for spec in methods.available()]
 ROWS: dict[str, list[dict[str, Any]]] = {
@@ -118,7 +120,7 @@ def test_what_the_inspector_shows_is_what_is_trained(
 
     rendered = [row for example in batches.examples for row in example.rows]
     order = sorted(rendered, key=lambda row: row.input_ids)
-    assert [list(zip(row.input_ids, [label != IGNORED for label in row.labels], strict=True)) for row in order] == [
+    assert [list(zip(row.input_ids, [label != NOT_TRAINED for label in row.labels], strict=True)) for row in order] == [
         [(token.id, token.trained) for token in sequence]
         for sequence in sorted(shown.sequences, key=lambda sequence: [token.id for token in sequence])
     ]
@@ -146,7 +148,7 @@ def test_the_choice_of_turns_reaches_both(loss_on: Any, home: Path, byte_model_d
     model = load("lora", byte_model_dir)
     shown = snb.Dataset.from_list([tool_chat()]).inspect(model, loss_on=loss_on)
     train(model, [tool_chat()], "lora", loss_on=loss_on)
-    assert [label != IGNORED for label in batches.examples[0].rows[0].labels] == [t.trained for t in shown.tokens]
+    assert [label != NOT_TRAINED for label in batches.examples[0].rows[0].labels] == [t.trained for t in shown.tokens]
     assert shown.trained_tokens == (len("Any time.") + 1 if loss_on == "last" else len(shown.tokens))
 
 
@@ -181,8 +183,8 @@ def test_prompts_of_preferences_are_those_of_inference(
     assert len(rendered) == (2 if method == "dpo" else 1)
     for sequence in rendered:
         assert sequence.input_ids[: len(prompt)] == prompt
-        assert sequence.labels[: len(prompt)] == [IGNORED] * len(prompt)
-        assert sequence.labels[len(prompt)] != IGNORED
+        assert sequence.labels[: len(prompt)] == [NOT_TRAINED] * len(prompt)
+        assert sequence.labels[len(prompt)] != NOT_TRAINED
         assert model.renderer.stop_token_ids[0] in sequence.labels
 
 

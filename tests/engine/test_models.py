@@ -20,7 +20,7 @@ from shadownb.engine.estimate import as_dict, estimate
 from shadownb.engine.inference.weights import borrowed
 from shadownb.engine.models.catalog import find
 from shadownb.engine.models.hashing import weights_hash
-from shadownb.engine.models.loading import resolve
+from shadownb.engine.models.sources import resolve
 from tests.engine.conftest import until
 
 FAST: dict[str, Any] = {
@@ -263,8 +263,12 @@ def real_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
-def test_the_packaged_weights_are_converted_once_and_answer(real_home: Path) -> None:
+def test_the_packaged_weights_are_converted_once_and_answer(
+    real_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     model = snb.load("smollm2-135m")
+    shown = capsys.readouterr()
+    assert "%|" not in shown.out + shown.err, "a library's progress bar stands in the cell"
     assert model.parameters_total == 134_515_008
     text = model.generate("What is the capital of France?", max_new_tokens=12, temperature=0)
     assert "Paris" in text

@@ -61,7 +61,6 @@ def packed(module: Any, rows: list[Rendered], *, share: bool, limit: int) -> tup
         with attention.piece_layout(base, piece, attention.choose_packing(base)) as layout:
             logits = module(
                 input_ids=piece.input_ids,
-                position_ids=piece.position_ids,
                 logits_to_keep=piece.keep,
                 use_cache=False,
                 **layout,

@@ -9,6 +9,7 @@ import pytest
 
 from shadownb.engine.data import Dataset
 from shadownb.engine.rendering import Renderer, inspect_row
+from shadownb.errors import MethodError
 from tests.engine.rendering_tokenizers import REASONING, byte_tokenizer, word_tokenizer
 
 ROW = {
@@ -63,6 +64,22 @@ def test_loss_on_limit_and_model_objects(smollm2_tokenizer):
     inspection = Dataset.from_list([ROW]).inspect(Loaded(), loss_on="all")
     assert len(inspection.tokens) == inspection.trained_tokens == 20
     assert "cut off" in inspection.summary and "loss on all" in inspection.summary
+
+
+def test_a_method_that_trains_on_other_data_is_refused(smollm2_tokenizer):
+    data = Dataset.from_list([ROW])
+    assert data.inspect(smollm2_tokenizer, method="lora").trained_tokens
+    with pytest.raises(MethodError, match=r"dpo needs .*; this data is chat"):
+        data.inspect(smollm2_tokenizer, method="dpo")
+
+
+def test_a_text_that_is_split_says_so_and_that_all_of_it_is_trained(smollm2_tokenizer):
+    data = Dataset.from_list([{"text": "Another sentence. " * 40}])
+    split = data.inspect(smollm2_tokenizer, method="cpt", max_length=16)
+    assert len(split.sequences) > 5 and split.captions[:2] == ("part 1", "part 2")
+    assert "sequences: part 1, part 2, part 3, part 4, ..." in split.summary and "loss on all" in split.summary
+    (cut,) = data.inspect(smollm2_tokenizer, method="lora", max_length=16).sequences
+    assert len(cut) == 16
 
 
 def test_several_sequences_are_shown_one_after_the_other():

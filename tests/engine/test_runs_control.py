@@ -40,6 +40,7 @@ def test_a_blocking_run_trains_and_records_everything(tiny: Any, rows: list[Any]
     assert run.metrics[-1]["elapsed_s"] > 0
     assert run.metrics[-1]["eta_s"] == 0
     assert run.metrics[1]["eta_s"] is None, "an estimate before three steps is a guess"
+    assert None not in [m["eta_s"] for m in run.metrics[2:]]
     assert [m["step"] for m in run.eval_metrics] == [2, 4, 6, 8]
     assert len(run.samples()) == 4
     assert len(run.samples()[0]["items"]) == 3
@@ -68,6 +69,8 @@ def test_stop_saves_and_resume_goes_on(tiny: Any, rows: list[Any]) -> None:
     run.stop().wait(timeout=30)
     assert run.resumed
     assert [m["step"] for m in run.metrics] == list(range(1, run.state.step + 1))
+    elapsed = [m["elapsed_s"] for m in run.metrics]
+    assert elapsed == sorted(elapsed), "time goes on counting where it was stopped"
 
 
 def test_discard_puts_the_model_back(tiny: Any, rows: list[Any]) -> None:
@@ -89,7 +92,12 @@ def test_pause_frees_the_model_and_goes_on(tiny: Any, rows: list[Any]) -> None:
     assert run.checkpoint_at().step == paused_at
     assert tiny.generate("Colour number 1?", max_new_tokens=3, temperature=0)
     elapsed = run.state.elapsed_s
-    run.resume()
+    for elsewhere in ({"executor": "process"}, {"model": snb.load(tiny.source, max_seq_length=256)}):
+        with pytest.raises(RunError, match="paused in a thread") as caught:
+            run.resume(**elsewhere)
+        assert caught.value.fix
+    assert run.status == "paused"
+    run.resume(tiny, executor="thread")
     until(run, lambda s: s.step >= paused_at + 2)
     assert run.state.elapsed_s >= elapsed
     assert run.state.attempt == 2
@@ -122,6 +130,45 @@ def test_a_second_run_waits_in_line_and_can_be_stopped_there(tiny: Any, rows: li
     second.wait(timeout=60)
     assert second.status == "succeeded"
     assert second.parent == first.id
+
+
+def test_a_run_stopped_in_line_hides_no_run_that_trains(tiny: Any, rows: list[Any]) -> None:
+    first = tiny.finetune(rows, max_steps=5000, **OPTIONS)
+    until(first, lambda s: s.step >= 1)
+    tiny.finetune(rows, max_steps=3, **OPTIONS).stop().wait(timeout=10)
+    assert tiny.active_run.id == first.id
+    assert f"of run {first.id}" in tiny.answering
+    with pytest.raises(BusyError, match=first.id):
+        tiny.unload()
+    with pytest.raises(BusyError, match=first.id):
+        tiny.finetune(rows, max_steps=3, executor="process", **OPTIONS)
+    first.discard().wait(timeout=30)
+    assert tiny.active_run is None
+
+
+def test_the_latest_run_is_the_one_launched_last(tiny: Any, rows: list[Any]) -> None:
+    first = tiny.finetune(rows, max_steps=5000, **OPTIONS)
+    until(first, lambda s: s.step >= 1)
+    second = tiny.finetune(rows, max_steps=1, **OPTIONS)
+    first.stop()  # the first command of a run makes a file in its folder
+    second.wait(timeout=60)
+    assert [run.id for run in snb.runs.list()] == [second.id, first.id]
+    assert snb.runs.latest().id == second.id
+
+
+def test_a_model_unloaded_while_a_worker_trains_stays_unloaded(tiny: Any, rows: list[Any]) -> None:
+    run = tiny.finetune(rows, max_steps=2, executor="process", **OPTIONS)
+    tiny.unload()
+    run.wait(timeout=120)
+    assert run.status == "succeeded"
+    assert tiny.module is None
+
+
+def test_what_a_worker_learnt_is_trained_on(tiny: Any, rows: list[Any]) -> None:
+    worker = tiny.finetune(rows, max_steps=2, executor="process", **OPTIONS)
+    until(worker, lambda s: s.status == "succeeded", timeout=120)
+    run = tiny.finetune(rows, max_steps=1, **OPTIONS).wait(timeout=60)
+    assert run.parent == worker.id
 
 
 def test_a_worker_process_on_a_busy_model_is_refused(tiny: Any, rows: list[Any]) -> None:
@@ -180,6 +227,28 @@ def test_early_stopping_and_the_best_checkpoint(tiny: Any, rows: list[Any]) -> N
     assert snb.load(run.id).trained == (run.id, best["step"])
 
 
+def test_the_best_step_is_that_of_the_lowest_loss_whatever_the_threshold_of_patience(
+    tiny: Any, rows: list[Any]
+) -> None:
+    options: dict[str, Any] = {
+        "background": False,
+        "learning_rate": 5e-3,
+        "warmup_steps": 0,
+        "eval_dataset": "auto",
+        "eval_steps": 1,
+        "early_stopping_threshold": 1e6,
+        "load_best_model_at_end": True,
+        "sample_max_new_tokens": 0,
+    }
+    patient = tiny.finetune(rows, max_steps=5, early_stopping_patience=50, **options)
+    best = min(patient.eval_metrics, key=lambda m: m["eval_loss"])
+    assert best["step"] > 1, "or the threshold would not show"
+    assert tiny.trained == (patient.id, best["step"])
+    assert patient.state.best["step"] == best["step"]
+    run = snb.load(tiny.source, max_seq_length=256).finetune(rows, max_steps=5, early_stopping_patience=2, **options)
+    assert [m["step"] for m in run.eval_metrics] == [1, 2, 3], "no improvement of a million in two evaluations"
+
+
 def test_keep_last_and_keep_best(tiny: Any, rows: list[Any]) -> None:
     run = tiny.finetune(
         rows,
@@ -193,3 +262,21 @@ def test_keep_last_and_keep_best(tiny: Any, rows: list[Any]) -> None:
     kept = [c.step for c in run.checkpoints()]
     assert set(kept) >= {7, 8}
     assert set(kept) <= {7, 8, run.state.best["step"]}
+
+
+def test_stops_and_resumes_keep_no_more_checkpoints(tiny: Any, rows: list[Any]) -> None:
+    run = tiny.finetune(rows, max_steps=5000, save_steps=5000, save_total_limit=1, **OPTIONS)
+    for _ in range(3):
+        step = run.step
+        until(run, lambda s, step=step: s.step > step)
+        run.stop().wait(timeout=30)
+        assert [(c.step, c.final) for c in run.checkpoints()] == [(run.step, True)]
+        run.resume()
+    until(run, lambda s: s.attempt == 4)
+    step = run.state.attempts[-1]["from_step"]
+    run.pause()
+    until(run, lambda s: s.status == "paused")
+    assert [(c.step, c.final) for c in run.checkpoints()] == [(step, False), (run.step, False)]
+    assert [c["final"] for c in run.state.checkpoints] == [False, False]
+    run.stop().wait(timeout=30)
+    assert [c["final"] for c in run.state.checkpoints] == [True]

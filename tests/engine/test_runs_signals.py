@@ -58,3 +58,28 @@ def test_a_method_registered_in_a_cell_trains_in_a_worker_too(tiny: Any, rows: l
     again = snb.runs.load(run.id)
     assert again.config.method == "narrow", "a record must be readable where nobody registered its method"
     methods.unregister("narrow")
+
+
+def test_kernels_with_a_shell_of_their_own_are_notebooks(home: Path) -> None:
+    code = """
+from shadownb.engine.runs.launch import in_notebook
+assert not in_notebook(), "a script"
+from ipykernel.zmqshell import ZMQInteractiveShell
+assert not in_notebook(), "the package is loaded, but no shell runs"
+class Shell(ZMQInteractiveShell):
+    pass
+Shell.instance()
+assert in_notebook(), "as in Colab"
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_a_terminal_is_no_notebook(home: Path) -> None:
+    code = """
+import ipykernel.zmqshell
+from IPython.terminal.interactiveshell import TerminalInteractiveShell
+TerminalInteractiveShell.instance(simple_prompt=True)
+from shadownb.engine.runs.launch import in_notebook
+assert not in_notebook()
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

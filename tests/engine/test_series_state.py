@@ -165,7 +165,7 @@ def content(state: RunState) -> dict[str, Any]:
             value = (value.points, value.since(0), value.count)
         elif field.name == "series":
             value = {name: (curve.points, curve.since(0), curve.count) for name, curve in value.items()}
-        found[field.name] = list(value) if field.name == "_step_seconds" else value
+        found[field.name] = value
     return found
 
 
@@ -219,15 +219,15 @@ def test_a_reader_that_comes_late_drops_the_path_that_was_left(tmp_path: Path) -
     assert state.last["step"] == state.step == 6
 
 
-def test_time_to_go_is_a_median_and_says_nothing_at_first(tmp_path: Path) -> None:
+def test_time_to_go_is_the_last_step_s_and_nothing_when_training_begins_again(tmp_path: Path) -> None:
     history = History(tmp_path / "events.jsonl")
     view = RunView(history.path)
-    history.train(2)
+    history.write("step", step=1, total_steps=9, eta_s=None)
     assert view.refresh().eta_s is None
-    history.train(1)
-    eta = view.refresh().eta_s
-    assert eta is not None
-    assert 1.0 * 497 <= eta <= 3.0 * 497
+    history.write("step", step=2, total_steps=9, eta_s=12.5)
+    assert view.refresh().eta_s == 12.5
+    history.go_back(1)
+    assert view.refresh().eta_s is None
 
 
 def test_warnings_are_bounded(tmp_path: Path) -> None:
@@ -283,12 +283,12 @@ def test_writing_a_step_again_replaces_it(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["step-000002"]
 
 
-def test_prune_keeps_the_last_the_chosen_and_the_final(tmp_path: Path) -> None:
+def test_prune_keeps_the_last_and_the_chosen(tmp_path: Path) -> None:
     for step in range(1, 8):
-        checkpoints.write(tmp_path, step, fill, {"final": step == 2})
+        checkpoints.write(tmp_path, step, fill, {"final": step in (2, 4, 7)})
     removed = checkpoints.prune(tmp_path, 2, {4})
-    assert [path.name for path in removed] == [f"step-{n:06d}" for n in (1, 3, 5)]
-    assert [c.step for c in checkpoints.list_checkpoints(tmp_path)] == [2, 4, 6, 7]
+    assert [path.name for path in removed] == [f"step-{n:06d}" for n in (1, 2, 3, 5)]
+    assert [(c.step, c.final) for c in checkpoints.list_checkpoints(tmp_path)] == [(4, False), (6, False), (7, True)]
     assert checkpoints.prune(tmp_path, 10, set()) == []
 
 
@@ -320,6 +320,3 @@ def test_a_manifest_cannot_point_outside_its_folder(tmp_path: Path) -> None:
     (checkpoint.path / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(CheckpointError, match="outside"):
         checkpoints.verify(checkpoint.path)
-    shipped = tmp_path / "shipped"
-    checkpoints.copy_shippable(checkpoint.path, shipped)
-    assert [path.name for path in shipped.iterdir()] == ["model.bin"]

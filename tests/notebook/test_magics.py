@@ -313,12 +313,19 @@ def test_generate_returns_the_text(tiny: Kernel) -> None:
 def test_plot_returns_the_figure(tiny: Kernel) -> None:
     outcome = tiny.run("%shadow plot")
     assert any("plotly" in kind for data in (*outcome.results, *outcome.displays) for kind in data), outcome
+    tiny.run("part = %shadow plot --window 2 --log --smooth 0")
+    assert tiny.value("[(trace.name, len(trace.x)) for trace in part.data][0]") == "('loss', 2)"
+    assert tiny.value("part.layout.yaxis.type") == "'log'"
 
 
 def test_inspect_shows_the_tokens(tiny: Kernel) -> None:
     shown = tiny.run("%shadow inspect data --model model --row 3").results[0]
     assert "yes" in shown["text/html"]
     assert "row 3" in shown["text/plain"]
+    short = tiny.run("%shadow inspect data --model model --method lora --max-seq-length 8").results[0]
+    assert "8 tokens" in short["text/plain"] and "cut off" in short["text/plain"]
+    refused = tiny.run("%shadow inspect data --model model --method dpo")
+    assert "dpo needs" in refused.stderr + str(refused), refused
 
 
 def test_runs_lists_them_newest_first(tiny: Kernel) -> None:

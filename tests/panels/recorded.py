@@ -92,7 +92,7 @@ class Traffic:
 
     def __init__(self, panel: Any, monkeypatch: Any) -> None:
         self.bytes = self.rows = 0
-        send, read = panel._send, CaptureStore._read
+        send, read = panel._send, CaptureStore.read
 
         def counted_send(message: Any, buffers: Any = None) -> Any:
             self.bytes += len(json.dumps(message, default=str))
@@ -104,7 +104,7 @@ class Traffic:
             return found
 
         monkeypatch.setattr(panel, "_send", counted_send)
-        monkeypatch.setattr(CaptureStore, "_read", counted_read)
+        monkeypatch.setattr(CaptureStore, "read", counted_read)
 
     def clear(self) -> None:
         self.bytes = self.rows = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from panel_driver import ROWS, press, send
+from panel_driver import ROWS, press, send, wait_for
 
 import shadownb
 from shadownb import Dataset
@@ -42,6 +43,19 @@ def panel(model: Model) -> Iterator[ChatPanel]:
 
 def answers(panel: ChatPanel, turn: int = -1) -> dict[str, str]:
     return {name: side["text"] for name, side in panel.turns[turn]["sides"].items()}
+
+
+def watch_notes(panel: ChatPanel) -> set[str]:
+    """Return a set to which every note is added that the panel shows beside an answer."""
+    notes: set[str] = set()
+    real = panel._publish
+
+    def watch() -> None:
+        notes.update(side["note"] for turn in panel.turns for side in turn["sides"].values())
+        real()
+
+    panel._publish = watch  # type: ignore[method-assign]
+    return notes
 
 
 class ScriptedStream:
@@ -167,14 +181,7 @@ def test_chatting_works_while_training_and_says_what_it_waits_for(tiny_model_dir
     run.subscribe(lambda state: reached.set() if state.step > 1 else None)
     assert reached.wait(120)
     panel = ChatPanel(model)
-    notes: set[str] = set()
-    real = panel._publish
-
-    def watch() -> None:
-        notes.update(side["note"] for turn in panel.turns for side in turn["sides"].values())
-        real()
-
-    panel._publish = watch  # type: ignore[method-assign]
+    notes = watch_notes(panel)
     press(panel, "settings", values=SHORT)
     press(panel, "send", prompt="Say 3.")
     sides = panel.turns[0]["sides"]
@@ -184,6 +191,62 @@ def test_chatting_works_while_training_and_says_what_it_waits_for(tiny_model_dir
     assert panel.model_state["training"]
     run.stop(save=False)
     run.wait()
+    panel.close()
+
+
+def test_the_header_follows_a_run_from_the_base_to_its_result(tiny_model_dir: Path) -> None:
+    model = shadownb.load(str(tiny_model_dir))
+    panel = ChatPanel(model)
+    assert panel.model_state["answering"] == "the base, untrained"
+    run = model.finetune(Dataset.from_list(ROWS), max_steps=400, sample_max_new_tokens=0, background=True)
+    panel.refresh()
+    live = f"live weights at step [0-9]+ of run {run.id}"
+    wait_for(panel, "model_state", lambda state: re.fullmatch(live, state["answering"]) is not None)
+    assert panel.model_state["training"] and panel.model_state["can_compare"]
+    run.stop()
+    run.wait()
+    wait_for(panel, "model_state", lambda state: state["answering"] == f"step {run.step} of run {run.id}")
+    assert not panel.model_state["training"]
+    panel.close()
+
+
+def test_a_run_that_waits_in_line_changes_nothing_that_answers(tiny_model_dir: Path) -> None:
+    busy, idle = shadownb.load(str(tiny_model_dir)), shadownb.load(str(tiny_model_dir))
+    options: dict[str, Any] = {"max_steps": 400, "sample_max_new_tokens": 0, "background": True}
+    first = busy.finetune(Dataset.from_list(ROWS), **options)
+    waiting = idle.finetune(Dataset.from_list(ROWS), **options)
+    panel = ChatPanel(idle)
+    press(panel, "settings", values=SHORT)
+    press(panel, "send", prompt="Say 3.")
+    assert waiting.status == "queued", "the first run ended before the chat did: give it more steps"
+    assert panel.model_state["answering"] == "the base, untrained" and not panel.model_state["training"]
+    assert list(panel.turns[0]["sides"]) == ["tuned"], "there is nothing to compare the base with"
+    waiting.discard()
+    first.discard()
+    waiting.wait()
+    first.wait()
+    panel.close()
+
+
+def test_while_a_worker_trains_the_old_weights_answer_and_then_its_result(tiny_model_dir: Path) -> None:
+    model = shadownb.load(str(tiny_model_dir))
+    run = model.finetune(
+        Dataset.from_list(ROWS), max_steps=400, sample_max_new_tokens=0, executor="process", background=True
+    )
+    panel = ChatPanel(model)
+    press(panel, "settings", values=SHORT)
+    stepped = threading.Event()
+    run.subscribe(lambda state: stepped.set() if state.step > 1 else None)
+    assert stepped.wait(120)
+    notes = watch_notes(panel)
+    press(panel, "send", prompt="Say 3.")
+    assert run.is_active, "the run ended before the chat did: give it more steps"
+    assert panel.model_state["answering"] == panel.turns[0]["sides"]["tuned"]["badge"] == "the base, untrained"
+    assert not panel.model_state["training"] and notes == {""}, "no step of this process is waited for"
+    run.stop()
+    shadownb.runs.load(run.id).wait()  # a handle that knows no model
+    wait_for(panel, "model_state", lambda state: state["answering"] == f"step {run.step} of run {run.id}")
+    assert model.trained == (run.id, run.step), "the result is taken over without anybody asking"
     panel.close()
 
 

@@ -9,6 +9,7 @@ import pytest
 from hand_runs import HandRun, RecordingComm
 
 from shadownb.engine.runs.charts import extra_charts
+from shadownb.errors import ConfigError
 from shadownb.panels import RunPanel
 from shadownb.panels._snapshot import snapshot_png, snapshot_text
 
@@ -86,6 +87,66 @@ def test_a_plain_run_has_one_chart(hand_run: HandRun) -> None:
     assert extra_charts(hand_run.run.state.series) == []
     assert {trace.yaxis for trace in hand_run.run.figure().data} == {"y"}
     assert RunPanel(hand_run.run).charts == []
+
+
+def test_smoothing_window_and_clip_reach_every_curve_and_the_evaluations(hand_run: HandRun) -> None:
+    hand_run.begin(40)
+    for step in range(1, 41):
+        hand_run.step(step, kl=0.1, **({"loss": 50.0} if step == 35 else {}))
+        if step % 20 == 0:
+            hand_run.evaluate(step)
+    hand_run.journal.flush()
+    run = hand_run.run
+    whole, part = run.figure(), run.figure(window=10, clip=0.9, log=True)
+    assert [trace.name for trace in part.data] == [trace.name for trace in whole.data]
+    assert [list(trace.x) for trace in part.data] == [
+        [40] if trace.name == "eval_loss" else list(range(31, 41)) for trace in part.data
+    ]
+    assert max(whole.data[0].y) == 50.0 and max(part.data[0].y) < 2.0
+    assert part.layout.yaxis.type == "log" and part.layout.yaxis2.type != "log"
+    assert [trace.name for trace in run.figure("kl", smooth=0.5).data] == ["kl", "kl, smoothed"]
+    assert [trace.name for trace in run.figure("loss", smooth=0).data] == ["loss"]
+
+
+def test_the_text_chart_is_smoothed_cut_and_logarithmic_as_asked(hand_run: HandRun) -> None:
+    hand_run.begin(40)
+    for step in range(1, 41):
+        hand_run.step(step, loss=10.0 ** (step % 2) if step != 40 else 1e6)
+    hand_run.journal.flush()
+    run = hand_run.run
+
+    def labels(chart: str) -> list[float]:
+        return [float(line.split()[0]) for line in chart.splitlines() if "┤" in line]
+
+    plain = run.plot()
+    assert "•" in plain and "·" in plain and labels(plain)[0] == 1e6
+    assert "·" not in run.plot(smooth=0)
+    assert labels(run.plot(clip=0.9, smooth=0)) == pytest.approx([10 - row for row in range(10)])
+    assert labels(run.plot(log=True, smooth=0, height=7)) == pytest.approx([10.0**power for power in range(6, -1, -1)])
+    assert run.plot(window=5).splitlines()[-1].split() == ["step", "36", "to", "40"]
+    assert run.plot("grad_norm").count("·") == 0, "only the loss is smoothed unless asked for"
+    for wrong in ({"window": 0}, {"clip": 1.5}, {"smooth": 1}):
+        (name, value), *_ = wrong.items()
+        for draw in (run.plot, run.figure):
+            with pytest.raises(ConfigError, match=f"{name}={value}"):
+                draw(**wrong)
+
+
+def test_a_run_says_when_it_began_and_ended_and_what_it_trains(hand_run: HandRun) -> None:
+    run = hand_run.run
+    assert run.base_model == "tiny" and run.started_at is run.ended_at is None
+    hand_run.begin(4)
+    hand_run.step(1)
+    hand_run.journal.flush()
+    began = run.started_at
+    assert began is not None and run.ended_at is None
+    hand_run.append("end", status="stopped")
+    hand_run.journal.flush()
+    assert run.ended_at is not None and run.ended_at >= began
+    assert (run.to_dict()["started_at"], run.to_dict()["ended_at"]) == (began, run.ended_at)
+    hand_run.append("attempt", n=2, from_step=1)
+    hand_run.journal.flush()
+    assert run.started_at == began and run.ended_at is None, "it goes on"
 
 
 def test_texts_say_margin_and_accuracy(hand_run: HandRun) -> None:

@@ -96,7 +96,7 @@ TRAIN = """
 import threading
 drawn = threading.Event()
 original = panel._refresh_displays
-panel._refresh_displays = lambda state: (original(state), state.status == "succeeded" and drawn.set())
+panel._refresh_displays = lambda: (original(), "finished" in panel.pictured and drawn.set())
 for step in range(1, 5):
     hand.step(step)
 hand.append("end", status="succeeded")

@@ -127,6 +127,30 @@ def test_the_inspector_shows_the_tokens_that_are_trained(panel: TrainPanel) -> N
     assert "Say 3." in "".join(text for _, text, on, _ in panel.inspection["sequences"][0] if on)
 
 
+def test_the_inspector_follows_method_and_length_and_cuts_as_training_does(model: Model) -> None:
+    text = Dataset.from_list([{"text": "One sentence after the other. " * 20}, {"text": "Short."}])
+    panel = TrainPanel(model, text, namespace={})
+    press(panel, "set", values={"max_seq_length": "32"})
+    press(panel, "inspect", row=0)
+    (cut,) = panel.inspection["sequences"]
+    assert len(cut) == 32 and panel.inspection["truncated"] > 0
+    press(panel, "choose_method", name="cpt")  # which loses no token
+    windows = panel.inspection["sequences"]
+    assert len(windows) > 2 and {len(window) for window in windows[:-1]} == {32}
+    assert panel.inspection["truncated"] == 0 and panel.inspection["captions"][:2] == ["part 1", "part 2"]
+    assert "part 1" in panel.inspection["summary"] and "rewrites" not in panel.inspection["summary"]
+    press(panel, "set", values={"max_seq_length": "3"})
+    assert panel.config is None and panel.inspection["sequences"] == windows, "still of the last form that was right"
+    press(panel, "inspect", row=1)
+    assert "option is wrong" in panel.inspection["error"]["what"]
+    press(panel, "set", values={"max_seq_length": ""})
+    assert [len(sequence) for sequence in panel.inspection["sequences"]] == [panel.inspection["total"]]
+    assert panel.inspection["row"] == 1
+    press(panel, "choose_method", name="dpo")
+    assert "dpo needs" in panel.inspection["error"]["what"]
+    panel.close()
+
+
 # -- model and method ------------------------------------------------------------------------------------------------
 
 
@@ -194,9 +218,9 @@ def test_each_method_that_can_be_used_has_its_memory_and_it_follows_what_moves_i
     asked: list[str] = []
     real = _machine.estimate
 
-    def counted(model: Any, config: Any, data: Any) -> dict[str, Any]:
+    def counted(model: Any, config: Any, *rest: Any) -> dict[str, Any]:
         asked.append(config.method)
-        return real(model, config, data)
+        return real(model, config, *rest)
 
     press(panel, "choose_data", choice="var:data")
     assert panel.memory == {}
@@ -296,6 +320,59 @@ def test_plan_and_estimate_follow_the_options(panel: TrainPanel) -> None:
     before = found["expected_gb"]
     press(panel, "choose_method", name="full")
     assert panel.estimate["expected_gb"] > before
+
+
+PAIR = {"prompt": "Say 3.", "chosen": "The number is 3.", "rejected": "No."}
+
+
+@pytest.mark.parametrize(
+    ("method", "rows", "values", "held"),
+    [
+        ("lora", ROWS, {}, None),
+        ("lora", ROWS, {}, "auto"),
+        ("lora", ROWS, {"packing": True, "max_seq_length": "128"}, None),
+        ("cpt", [{"text": f"Document {n}. " * (4 + 9 * n)} for n in range(9)], {"max_seq_length": "64"}, None),
+        ("cpt", [{"text": "A long one. " * 40}] * 5, {"max_seq_length": "64", "packing": False}, None),
+        ("kto", [PAIR] * 5, {}, None),
+        ("dpo", [PAIR] * 5, {}, None),
+    ],
+)
+def test_the_plan_has_the_steps_that_training_takes(
+    model: Model, method: str, rows: list[dict[str, Any]], values: dict[str, Any], held: str | None
+) -> None:
+    """Packs, windows and a pair's two answers are what an epoch goes through, not rows."""
+    panel = TrainPanel(model, Dataset.from_list(rows), namespace={})
+    press(panel, "choose_eval", how=held or "none")
+    press(panel, "choose_method", name=method)
+    batch = {"per_device_train_batch_size": "1", "gradient_accumulation_steps": "1"}
+    press(panel, "set", values={"num_train_epochs": "1", "sample_max_new_tokens": "0", **batch, **values})
+    plan = {row["label"]: row for row in panel.plan}
+    assert "1 passes" in plan["Steps"]["reason"], plan["Steps"]
+    press(panel, "start")
+    assert panel.run is not None, panel.error
+    panel.run.wait()
+    steps = panel.run.total_steps
+    assert plan["Steps"]["value"].startswith(f"{steps} steps of 1 "), (plan["Steps"], panel.run.error)
+    assert plan["Warm-up"]["value"].startswith(f"{min(5, steps // 10)} step")
+    assert panel.settle(120)
+    panel.close()
+
+
+def test_steps_that_follow_from_packs_are_not_guessed(panel: TrainPanel, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError("no rows")
+
+    press(panel, "choose_data", choice="var:data")
+    press(panel, "choose_model", choice="var:model")
+    press(panel, "set", values={"num_train_epochs": "1", "packing": True})
+    before = {row["label"]: row["value"] for row in panel.plan}
+    assert before["Steps"] == "about 1 step of 8 packs", "a tenth is held back at random, so the rest is not known"
+    monkeypatch.setattr(_machine, "estimate", broken)
+    press(panel, "set", values={"max_seq_length": "64"})
+    plan = {row["label"]: row["value"] for row in panel.plan}
+    assert plan["Steps"] == plan["Warm-up"] == plan["Checkpoint"] == "known once the rows are counted"
+    press(panel, "set", values={"max_steps": "9"})
+    assert {row["label"]: row["value"] for row in panel.plan}["Steps"] == "9 steps of 8 packs"
 
 
 def test_an_estimate_that_fails_is_a_card(panel: TrainPanel, monkeypatch: pytest.MonkeyPatch) -> None:

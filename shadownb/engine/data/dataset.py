@@ -17,7 +17,7 @@ from shadownb.engine.data.display import dataset_html, dataset_text
 from shadownb.engine.data.readers import Loaded
 from shadownb.engine.data.sources import Sources
 from shadownb.engine.data.writers import columns, to_json, write_file
-from shadownb.errors import DataError
+from shadownb.errors import DataError, MethodError
 
 if TYPE_CHECKING:
     from shadownb.engine.data.statistics import TokenStatistics
@@ -176,14 +176,27 @@ class Dataset(Sources):
         ----------
         method
             The training method; None takes what the row's shape suggests.
+        max_length
+            Most tokens of a sequence; None is the model's ``max_seq_length``.
+
+        Raises
+        ------
+        DataError
+            The row is a bad one, or the chat template refuses it.
+        MethodError
+            The method trains on other data than this.
         """
         from shadownb.engine import methods
         from shadownb.engine.rendering import inspect_row
 
+        canonical = self.canonical_row(row)
         spec = methods.get(method) if method is not None else None
+        reason = spec.unfit(None, self.format) if spec is not None else None
+        if reason is not None:
+            raise MethodError(f"{reason}.", fix="Choose a method for this data: shadownb.methods.available().")
         return inspect_row(
             _renderer(model),
-            self.canonical_row(row),
+            canonical,
             objective=spec.objective if spec is not None else None,
             long_rows=spec.long_rows if spec is not None else "cut",
             loss_on=loss_on,

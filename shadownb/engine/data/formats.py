@@ -65,11 +65,23 @@ def _with_tools(row: Row, canonical: Row) -> Row:
     return {**canonical, "tools": tools} if tools else canonical
 
 
-def _conversation(row: Row, column: str) -> Row:
-    messages = canonical_messages(row.get(column), what=column)
+def _with_system(row: Row, messages: list[Row]) -> list[Row]:
+    """Return messages that begin with the text of the row's system column, where they have no system message."""
     system = row.get("system")
-    if isinstance(system, str) and system and messages[0]["role"] != "system":
-        messages.insert(0, {"role": "system", "content": system})
+    if isinstance(system, str) and system.strip() and messages[0]["role"] != "system":
+        return [{"role": "system", "content": system}, *messages]
+    return messages
+
+
+def _prompt_text(row: Row, column: str) -> str:
+    """Return the text of a prompt column, with that of an input column behind it."""
+    prompt = _text(row, column)
+    extra = row.get("input") if column != "input" else None
+    return f"{prompt}\n\n{extra}" if isinstance(extra, str) and extra.strip() else prompt
+
+
+def _conversation(row: Row, column: str) -> Row:
+    messages = _with_system(row, canonical_messages(row.get(column), what=column))
     if not any(message["role"] == "assistant" for message in messages):
         raise RowProblem(f"{column} has no assistant message, so there is nothing to train")
     return _with_tools(row, {"messages": messages})
@@ -84,7 +96,7 @@ def _sharegpt(row: Row) -> Row:
 
 
 def _prompt_completion(row: Row) -> Row:
-    prompt = canonical_messages(row.get("prompt"), what="prompt")
+    prompt = _with_system(row, canonical_messages(row.get("prompt"), what="prompt"))
     completion = canonical_messages(row.get("completion"), what="completion")
     if not any(message["role"] == "assistant" for message in completion):
         raise RowProblem("completion has no assistant message, so there is nothing to train")
@@ -98,16 +110,10 @@ def _instruction(row: Row) -> Row:
         missing = "prompt" if prompt_column is None else "response"
         names = PROMPT_COLUMNS if prompt_column is None else RESPONSE_COLUMNS
         raise RowProblem(f"no {missing} column ({', '.join(names)})")
-    prompt = _text(row, prompt_column)
+    prompt = _prompt_text(row, prompt_column)
     response = _text(row, response_column)
-    extra = row.get("input") if prompt_column != "input" else None
-    if isinstance(extra, str) and extra.strip():
-        prompt = f"{prompt}\n\n{extra}"
     messages = [{"role": "user", "content": prompt}, {"role": "assistant", "content": response}]
-    system = row.get("system")
-    if isinstance(system, str) and system.strip():
-        messages.insert(0, {"role": "system", "content": system})
-    return _with_tools(row, {"messages": messages})
+    return _with_tools(row, {"messages": _with_system(row, messages)})
 
 
 def _text_row(row: Row) -> Row:
@@ -126,11 +132,8 @@ def _text(row: Row, column: str) -> str:
 
 
 def _preference(row: Row) -> Row:
-    prompt_column = next((name for name in PROMPT_COLUMNS if row.get(name) is not None), None)
-    prompt = _side(row, prompt_column, "user") if prompt_column else []
+    prompt = _prompt(row)
     chosen, rejected = _side(row, "chosen", "assistant"), _side(row, "rejected", "assistant")
-    if chosen == rejected:
-        raise RowProblem("chosen and rejected are the same")
     if not prompt:
         shared = 0
         while shared < min(len(chosen), len(rejected)) - 1 and chosen[shared] == rejected[shared]:
@@ -138,12 +141,15 @@ def _preference(row: Row) -> Row:
         prompt, chosen, rejected = chosen[:shared], chosen[shared:], rejected[shared:]
         if not prompt:
             raise RowProblem(f"no prompt: neither a column ({', '.join(PROMPT_COLUMNS)}) nor a shared beginning")
-    elif chosen[: len(prompt)] == prompt and rejected[: len(prompt)] == prompt:
-        chosen, rejected = chosen[len(prompt) :], rejected[len(prompt) :]
+    else:
+        prompt, chosen = _unrepeated(prompt, chosen)
+        prompt, rejected = _unrepeated(prompt, rejected)
     for name, side in (("chosen", chosen), ("rejected", rejected)):
         if not any(message["role"] == "assistant" for message in side):
             raise RowProblem(f"{name} has no assistant message after the prompt")
-    return _with_tools(row, {"prompt": prompt, "chosen": chosen, "rejected": rejected})
+    if chosen == rejected:
+        raise RowProblem("chosen and rejected are the same")
+    return _with_tools(row, {"prompt": _with_system(row, prompt), "chosen": chosen, "rejected": rejected})
 
 
 def _unpaired(row: Row) -> Row:
@@ -155,14 +161,14 @@ def _unpaired(row: Row) -> Row:
         last = next((n for n in range(len(messages) - 1, -1, -1) if messages[n]["role"] == "user"), None)
         prompt, completion = ([], messages) if last is None else (messages[: last + 1], messages[last + 1 :])
     else:
-        column = next((name for name in PROMPT_COLUMNS if row.get(name) is not None), None)
-        prompt = _side(row, column, "user") if column else []
+        prompt = _prompt(row)
         completion = _side(row, "completion", "assistant")
+        prompt, completion = _unrepeated(prompt, completion) if prompt else (prompt, completion)
     if not prompt:
         raise RowProblem(f"no prompt: neither a column ({', '.join(PROMPT_COLUMNS)}) nor a user message")
     if not any(message["role"] == "assistant" for message in completion):
         raise RowProblem("completion has no assistant message, so there is nothing to train")
-    return _with_tools(row, {"prompt": prompt, "completion": completion, "label": verdict})
+    return _with_tools(row, {"prompt": _with_system(row, prompt), "completion": completion, "label": verdict})
 
 
 def _verdict(value: Any) -> bool | None:
@@ -172,13 +178,48 @@ def _verdict(value: Any) -> bool | None:
     return bool(value) if isinstance(value, bool | int | float) and value in (0, 1) else None
 
 
+def _prompt(row: Row) -> list[Row]:
+    """Return the messages of the first prompt column that is there; none where there is none."""
+    column = next((name for name in PROMPT_COLUMNS if row.get(name) is not None), None)
+    if column is None:
+        return []
+    return _messages(row, column) or [{"role": "user", "content": _prompt_text(row, column)}]
+
+
 def _side(row: Row, column: str, role: str) -> list[Row]:
+    return _messages(row, column) or [{"role": role, "content": _text(row, column)}]
+
+
+def _messages(row: Row, column: str) -> list[Row]:
+    """Return the messages that a column holds; none where it holds text."""
     value = row.get(column)
     if isinstance(value, dict):
         value = [value]
     if is_message_list(value) or isinstance(value, (list, tuple)):
         return canonical_messages(value, what=column)
-    return [{"role": role, "content": _text(row, column)}]
+    return []
+
+
+def _unrepeated(prompt: list[Row], side: list[Row]) -> tuple[list[Row], list[Row]]:
+    """Return (prompt, answer) of a side that may repeat the prompt, perhaps with other white space or a system message.
+
+    A system message stands before the prompt, whichever of the two had it.
+    """
+    system = side[:1] if side[0]["role"] == "system" else []
+    own = prompt[:1] if prompt[0]["role"] == "system" else []
+    turns, rest = prompt[len(own) :], side[len(system) :]
+    if not _same(rest[: len(turns)], turns) or (own and system and not _same(own, system)):
+        return prompt, side
+    return (own or system) + turns, rest[len(turns) :]
+
+
+def _same(first: list[Row], second: list[Row]) -> bool:
+    """Whether messages are the same but for white space."""
+
+    def bare(messages: list[Row]) -> list[Row]:
+        return [{**message, "content": message["content"].split()} for message in messages]
+
+    return bare(first) == bare(second)
 
 
 def _raw(row: Row) -> Row:

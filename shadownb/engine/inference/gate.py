@@ -78,9 +78,9 @@ class WeightsGate:
         return len(self._queue)
 
     @contextmanager
-    def training(self) -> Iterator[float]:
-        """Hold the weights for one optimizer step; yields the seconds it had to wait."""
-        waited = self.enter_training()
+    def training(self, *, cancelled: Callable[[], bool] | None = None) -> Iterator[float]:
+        """Hold the weights for one optimizer step; yields the seconds it had to wait. See :meth:`enter_training`."""
+        waited = self.enter_training(cancelled=cancelled)
         try:
             yield waited
         finally:
@@ -146,12 +146,17 @@ class WeightsGate:
                 if hold.kind == "training":
                     self.yielded_seconds += waited
 
-    def enter_training(self) -> float:
+    def enter_training(self, *, cancelled: Callable[[], bool] | None = None) -> float:
         """Take the weights for a step, for trainers whose steps begin and end in callbacks.
 
         Returns the seconds waited. Pair with :meth:`exit_training`; :meth:`release` cleans up after any failure.
+
+        Raises
+        ------
+        WaitCancelled
+            ``cancelled`` returned true while an answer had the weights.
         """
-        waited = self._enter("training", None, None)
+        waited = self._enter("training", None, cancelled)
         self.yielded_seconds += waited
         return waited
 

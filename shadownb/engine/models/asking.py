@@ -129,7 +129,7 @@ class Asking:
         """
         from shadownb.engine.backends.torch.likelihood import mean_loss
         from shadownb.engine.rendering.examples import examples
-        from shadownb.engine.runs.launch import as_dataset
+        from shadownb.engine.runs.given import as_dataset
 
         self._require_loaded()
         self.catch_up()

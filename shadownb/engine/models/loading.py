@@ -5,47 +5,28 @@ A name is a short name, a hub id, a folder, a GGUF file, or a run's id (which gi
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import json
-import os
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from shadownb.engine import acceleration, hardware
 from shadownb.engine.acceleration import Accelerator
-from shadownb.engine.home import subfolder
-from shadownb.engine.models.catalog import ModelInfo, catalog, find
-from shadownb.engine.models.packaged import convert_gguf
 from shadownb.engine.models.preload import import_gently
 from shadownb.engine.models.quiet import quiet_progress_bars
+from shadownb.engine.models.sources import Quantize, Source, resolve, with_adapter
 from shadownb.errors import (
     ConfigError,
     MissingDependencyError,
     ModelError,
     ModelNotFoundError,
     OutOfMemoryError,
-    RunNotFoundError,
     did_you_mean,
 )
 
 if TYPE_CHECKING:
     from shadownb.engine.models.model import Model
 
-Quantize = Literal["4bit", "8bit"]
 BACKENDS = ("auto", "torch")
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where weights come from: a folder or a hub id of the base, and a folder with what was trained on it."""
-
-    name: str
-    location: str
-    trained_at: Path | None = None
-    trained: tuple[str, int] | None = None  # (run id, step)
-    quantize: Quantize | None = None  # of the base that was trained on
 
 
 def load(
@@ -103,104 +84,19 @@ def load(
     chosen_dtype = hardware.choose_dtype(dtype, chosen_device[0])
     source = resolve(str(name))
     if adapter is not None:
-        source = _with_adapter(source, adapter)
+        source = with_adapter(source, adapter)
     elif quantize is None:
         quantize = source.quantize  # a run's result answers as it was trained
 
     known = acceleration.facts(chosen_device[0], chosen_dtype[0])
     attention = acceleration.choose_attention(accelerator, known)
-    quantization = acceleration.choose_quantization(accelerator, quantize, _size_gb(source), known)
+    quantization = acceleration.choose_quantization(accelerator, quantize, source.size_gb(), known)
     decisions = {"device": chosen_device, "dtype": chosen_dtype, "attention": attention, "quantization": quantization}
     model = _open(source, decisions, max_seq_length, accelerator)
+    _check_base(source, source.base_hash)
     if source.trained_at is not None:
         model.weights.take(source.trained_at, source.trained)
     return model
-
-
-def resolve(name: str) -> Source:
-    """Return where a name's weights are; nothing is downloaded yet."""
-    info = find(name)
-    if info is not None:
-        return Source(info.name, str(_local_or_hub(info)))
-    path = Path(name or os.devnull).expanduser()
-    # os.path rather than Path: a name that no file system takes is no error here.
-    if path.suffix == ".gguf" and os.path.isfile(path):
-        digest = hashlib.sha256(str(path.resolve()).encode() + str(path.stat().st_mtime_ns).encode()).hexdigest()[:8]
-        return Source(path.stem, str(convert_gguf(path, subfolder("models") / f"{path.stem}-{digest}")))
-    if os.path.isdir(path):
-        return _folder(path)
-    with contextlib.suppress(RunNotFoundError):
-        return _run(name)
-    if name.count("/") == 1 and not path.is_absolute() and not name.startswith("."):
-        return Source(name, name)
-    known = [info.name for info in catalog()]
-    raise ModelNotFoundError(
-        f"There is no model {name!r}.{did_you_mean(name, known)}",
-        why="It is no short name, folder, GGUF file, or run id here, and no hub id (owner/name).",
-        fix=f"Short names: {', '.join(known)}.",
-    )
-
-
-def _local_or_hub(info: ModelInfo) -> str:
-    if info.is_converted():
-        return str(info.converted)
-    packaged = info.packaged_file()
-    if packaged is not None:
-        return str(convert_gguf(packaged, info.converted))
-    return info.hub_id
-
-
-def _folder(path: Path) -> Source:
-    if (path / "config.json").is_file():
-        return Source(path.name, str(path.resolve()))
-    description = _adapter_description(path)
-    if description is not None:
-        try:
-            content = json.loads(description.read_text(encoding="utf-8"))
-            base = str(content.get("base_model_name_or_path") or content["base_model"])
-        except (ValueError, KeyError) as error:
-            raise ModelError(f"{description} does not name its base model ({error}).") from None
-        found = resolve(base)
-        return Source(found.name, found.location, trained_at=path)
-    ggufs = sorted(path.glob("*.gguf"))
-    if ggufs:
-        return resolve(str(ggufs[0]))
-    raise ModelNotFoundError(
-        f"The folder {str(path)!r} holds no model.",
-        why="It has neither config.json, adapter_config.json nor a .gguf file.",
-        fix="Give the folder that save_pretrained or model.save wrote.",
-    )
-
-
-def _run(run_id: str) -> Source:
-    from shadownb.engine.runs.folder import RunFolder
-    from shadownb.engine.runs.results import result_of
-
-    folder = RunFolder.find(run_id)
-    spec = folder.spec["model"]
-    checkpoint = result_of(folder)
-    base = resolve(spec["source"])
-    return Source(spec["name"], base.location, checkpoint.path, (folder.id, checkpoint.step), spec.get("quantization"))
-
-
-def _with_adapter(source: Source, adapter: str | Path) -> Source:
-    path = Path(adapter).expanduser()
-    if _adapter_description(path) is not None:
-        return Source(source.name, source.location, trained_at=path)
-    with contextlib.suppress(RunNotFoundError):
-        run = _run(str(adapter))
-        if run.trained_at is not None and _adapter_description(run.trained_at) is not None:
-            return Source(source.name, source.location, run.trained_at, run.trained)
-    raise ModelError(
-        f"adapter={str(adapter)!r} is neither a folder with a saved adapter nor a run with one.",
-        fix="Give the folder that model.save(path) wrote, or a run id from shadownb.runs.list().",
-    )
-
-
-def _adapter_description(folder: Path) -> Path | None:
-    """Return the file that says what a folder's adapter is and what base it belongs to."""
-    names = ("adapter_config.json", "bitfit_config.json", "bottleneck_config.json")
-    return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
 def _open(source: Source, decisions: dict[str, tuple[Any, str]], max_seq_length: int, accelerator: str) -> Model:
@@ -226,12 +122,6 @@ def _open(source: Source, decisions: dict[str, tuple[Any, str]], max_seq_length:
     )
 
 
-def _size_gb(source: Source) -> float | None:
-    """Return the size of a source's weights in 16 bits; None for what is not on this machine yet."""
-    files = list(Path(source.location).glob("*.safetensors")) if Path(source.location).is_dir() else []
-    return sum(file.stat().st_size for file in files) / 1e9 if files else None
-
-
 def load_base(
     source: Source, *, device: str, dtype: str, quantize: Quantize | None, attention: str = "sdpa"
 ) -> tuple[Any, Any]:
@@ -253,7 +143,10 @@ def load_base(
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=getattr(torch, dtype),
         )
-        options["device_map"] = {"": device}
+        # With its number, or accelerate would take it for another GPU than the one that trains.
+        bare = device in ("cuda", "xpu")
+        options["device_map"] = {"": torch.device(device, torch.accelerator.current_device_index()) if bare else device}
+    _refuse_adapter(source)
     try:
         with quiet_progress_bars():
             tokenizer = AutoTokenizer.from_pretrained(source.location, trust_remote_code=False)
@@ -270,6 +163,26 @@ def load_base(
         module.to(device)
     module.eval()
     return module, tokenizer
+
+
+def _refuse_adapter(source: Source) -> None:
+    """Refuse what transformers would load as a base with an adapter on it: it would pass for the bare base here."""
+    from transformers.utils import find_adapter_config_file
+
+    try:
+        description = find_adapter_config_file(source.location)
+        if description is None:
+            return
+        base = json.loads(Path(description).read_text(encoding="utf-8"))["base_model_name_or_path"]
+    except (OSError, ValueError, KeyError):  # of a model that is not there, or is damaged; loading it says so
+        return
+    local = Path(source.location).is_dir()
+    folder = f"{source.location!r}" if local else f"huggingface_hub.snapshot_download({source.location!r})"
+    raise ModelError(
+        f"{source.name!r} has an adapter, so it is no base model.",
+        why=f"Its adapter_config.json says that it was trained on {base}.",
+        fix=f"Load it on its base: shadownb.load({base!r}, adapter={folder}).",
+    )
 
 
 def _unreadable(source: Source, error: Exception) -> ModelError:
@@ -291,10 +204,23 @@ def _unreadable(source: Source, error: Exception) -> ModelError:
     )
 
 
-def load_from(source: Source, spec: dict[str, Any]) -> Model:
-    """Load the model of a run's record, in the state that the run started from."""
+def _check_base(source: Source, recorded: str | None) -> None:
+    """Refuse to put what a run trained on other weights than those it was trained on.
+
+    Comes after the base was loaded: of a hub id the files are on this machine only then.
+    """
     from shadownb.engine.models.hashing import weights_hash
 
+    if recorded and (found := weights_hash(source.location)) != recorded:
+        raise ModelError(
+            f"The base {source.name!r} is not the one this run was trained on.",
+            why=f"Its weights hash to {found[:12]}, the run's record says {recorded[:12]}.",
+            fix="Put the same weights back, or start a new run.",
+        )
+
+
+def load_from(source: Source, spec: dict[str, Any]) -> Model:
+    """Load the model of a run's record, in the state that the run started from."""
     device = hardware.choose_device(spec["device"][0])
     accelerator = spec.get("accelerator", "auto")
     dtype = (spec["dtype"][0], spec["dtype"][1])
@@ -302,14 +228,6 @@ def load_from(source: Source, spec: dict[str, Any]) -> Model:
     quantization = (spec["quantization"] or "", "as the run was launched")
     decisions = {"device": device, "dtype": dtype, "attention": attention, "quantization": quantization}
     model = _open(source, decisions, spec["max_seq_length"], accelerator)
-    if spec.get("base_hash") and weights_hash(source.location) != spec["base_hash"]:
-        raise ModelError(
-            f"The base {source.name!r} is not the one this run was trained on.",
-            why=f"Its weights hash to {weights_hash(source.location)[:12]}, the run's record says {spec['base_hash'][:12]}.",
-            fix="Put the same weights back, or start a new run.",
-        )
-    start = spec.get("start")
-    if start is not None:
-        trained = start.get("trained")
-        model.weights.take(Path(start["path"]), (trained[0], trained[1]) if trained else None)
+    _check_base(source, spec.get("base_hash"))
+    model.weights.go_to(spec.get("start"))
     return model

@@ -23,12 +23,11 @@ if TYPE_CHECKING:
 
     from shadownb.engine.backends.torch.surfaces import Surface
     from shadownb.engine.data import Dataset
-    from shadownb.engine.models.loading import Quantize
+    from shadownb.engine.models.sources import Quantize
     from shadownb.engine.runs.handle import Run
 
 Use = Literal["tuned", "base"]
 Message = dict[str, Any]
-FORMATS = ("adapter", "merged")
 
 
 class Model(Asking):
@@ -62,7 +61,7 @@ class Model(Asking):
         self.max_seq_length = max_seq_length
         self.accelerator = accelerator
         self.decisions = decisions
-        self._run: Run | None = None
+        self._runs: list[Run] = []  # that train this model or wait to, first come first, and those not looked at since
         self._lock = threading.RLock()
 
     # -- facts ------------------------------------------------------------------------------------------------------
@@ -130,14 +129,14 @@ class Model(Asking):
 
     @property
     def active_run(self) -> Run | None:
-        """The run that is training (or waiting to train) this model now."""
-        return self._run if self._run is not None and self._run.is_active else None
+        """The run that is training this model now, or the first that waits to."""
+        return next((run for run in self._runs if run.is_active), None)
 
     @property
     def answering(self) -> str:
         """Which state of the weights answers now, in words."""
         run = self.active_run
-        if run is not None and run.executor == "thread" and run.state.step:
+        if run is not None and run.executor == "thread" and run.status != "queued" and run.state.step:
             return f"live weights at step {run.state.step} of run {run.id}"
         if self.trained is not None:
             return f"step {self.trained[1]} of run {self.trained[0]}"
@@ -230,29 +229,23 @@ class Model(Asking):
         self._require_loaded()
         return self.weights.verify_base()
 
-    def take_result(self, run_id: str, checkpoint: Any, *, in_place: bool) -> None:
-        """Take over a run's result: in place where this process trained, else from the checkpoint."""
-        if not in_place:
-            self.weights.take(checkpoint.path, (run_id, checkpoint.step))
-        self.weights.trained = (run_id, checkpoint.step)
-        self.weights.saved_at = None
-
     def catch_up(self) -> None:
         """Take over the result of a worker's run that has ended since."""
-        run = self._run
-        if run is None or run.executor != "process" or run.is_active:
-            return
+        if self.module is None:
+            return  # unloaded meanwhile: there is nothing to put a result on
         with self._lock:
-            if self._run is None:
-                return
-            self._run = None
-            checkpoint = run.result()
-            if checkpoint is not None and self.trained != (run.id, checkpoint.step):
-                self.take_result(run.id, checkpoint, in_place=False)
+            ended = [run for run in self._runs if run.executor == "process" and not run.is_active]
+            self._runs = [run for run in self._runs if run not in ended]
+            for run in ended:
+                checkpoint = run.result()
+                if checkpoint is not None and self.trained != (run.id, checkpoint.step):
+                    self.weights.take(checkpoint.path, (run.id, checkpoint.step))
 
     def begin_run(self, run: Run) -> None:
-        """Remember the run that trains this model."""
-        self._run = run
+        """Remember a run that trains this model, or waits to."""
+        with self._lock:
+            self.catch_up()
+            self._runs = [*(other for other in self._runs if other.is_active and other.id != run.id), run]
 
     # -- keeping ----------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from shadownb.engine.models.quiet import quiet_progress_bars
+from shadownb.engine.models.quiet import quiet_gguf_bar, quiet_progress_bars
 
 
 def convert_gguf(file: Path, target: Path) -> Path:
@@ -34,7 +34,7 @@ def _convert(file: Path, target: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    with quiet_progress_bars():
+    with quiet_gguf_bar():
         model = AutoModelForCausalLM.from_pretrained(str(file.parent), gguf_file=file.name, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(str(file.parent), gguf_file=file.name)
     # Marks of the quantised source; with them transformers would refuse to save plain weights.

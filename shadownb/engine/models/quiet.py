@@ -18,3 +18,18 @@ def quiet_progress_bars() -> Iterator[None]:
     finally:
         if was_on:
             logging.enable_progress_bar()
+
+
+@contextlib.contextmanager
+def quiet_gguf_bar() -> Iterator[None]:
+    """Let the bar over a GGUF file's tensors obey transformers' switch as well; it is made past it, with plain tqdm."""
+    from transformers import modeling_gguf_pytorch_utils as reader
+    from transformers.utils import logging
+
+    before = vars(reader)["tqdm"]
+    vars(reader)["tqdm"] = logging.tqdm
+    try:
+        with quiet_progress_bars():
+            yield
+    finally:
+        vars(reader)["tqdm"] = before

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
 
     from shadownb.engine.backends.torch.surfaces import Surface
-    from shadownb.engine.models.loading import Quantize
+    from shadownb.engine.models.sources import Quantize
 
 
 class LoadedWeights:
@@ -77,7 +77,8 @@ class LoadedWeights:
             return self._copy
 
     def _fresh_base(self) -> Any:
-        from shadownb.engine.models.loading import Source, load_base
+        from shadownb.engine.models.loading import load_base
+        from shadownb.engine.models.sources import Source
 
         options: Any = self._loading
         return load_base(Source(self._name, self._source), **options)[0]
@@ -110,9 +111,13 @@ class LoadedWeights:
         if surface is not None:
             self.module = surface.module
 
-    def carry_nothing(self, base: Any) -> None:
-        """Take the bare base back (called with the gate held)."""
-        self.module, self.carried = base, None
+    def carry_nothing(self) -> None:
+        """Take off what was trained, so that the bare base is there again (called with the gate held)."""
+        if self.carried is None:
+            return
+        if self.carried.replaces_base:
+            self._reload_base()
+        self.module, self.carried = self.carried.remove(), None
 
     def take(self, folder: Path, trained: tuple[str, int] | None) -> None:
         """Put the trained state that a folder holds on the base, trainable."""
@@ -120,31 +125,38 @@ class LoadedWeights:
 
         with self.gate.inference():
             if self.carried is not None and not self.carried.reads(folder):
-                self.carry_nothing(self.carried.remove())
+                self.carry_nothing()
             if self.carried is not None:
                 self.carried.load_into(folder)
             else:
                 self.carry(surfaces.attach_saved(self.module, folder))
             self.module.eval()
         self.trained = trained
-        self.saved_at = folder if trained is None else None
+        self.saved_at = folder.resolve() if trained is None else None
 
-    def reload_base(self) -> None:
-        """Put the weights of the start back after a discarded full fine-tuning (called with the gate held)."""
+    def take_in_place(self, run_id: str, step: int) -> None:
+        """Note that the weights are those of a run's step: it was trained on this very module."""
+        self.trained, self.saved_at = (run_id, step), None
+
+    def go_to(self, start: dict[str, Any] | None) -> None:
+        """Put the state back that a run started from (``model.start`` in its record), where the weights are of another."""
+        path = Path(start["path"]) if start else None
+        trained = (str(start["trained"][0]), int(start["trained"][1])) if start and start["trained"] else None
+        if (self.trained, self.saved_at) == (trained, path if trained is None else None):
+            return
+        with self.gate.training():
+            self.carry_nothing()
+            self.trained = self.saved_at = None
+            if path is not None:
+                self.take(path, trained)
+
+    def _reload_base(self) -> None:
         import torch
 
         fresh = dict(self._fresh_base().named_parameters())
         with torch.no_grad():
             for name, parameter in self.module.named_parameters():
                 parameter.copy_(fresh[name])
-        if self.trained is None:
-            self.carry_nothing(self.module)
-            return
-        from shadownb.engine.runs.folder import RunFolder
-        from shadownb.engine.runs.results import result_of
-
-        assert self.carried is not None
-        self.carried.load_into(result_of(RunFolder.find(self.trained[0])).path)
 
     # -- answers ----------------------------------------------------------------------------------------------------
 

@@ -43,12 +43,8 @@ class Example:
 
     @property
     def trains(self) -> bool:
-        """Whether every side has a token that is trained (the first of a sequence has nothing that predicts it)."""
-        return all(
-            any(label != NOT_TRAINED for row in side for label in row.labels[1:])
-            for side in (self.sequences, self.rejected)
-            if side
-        )
+        """Whether every side has a token that counts in the loss."""
+        return all(any(row.predicted_tokens for row in side) for side in (self.sequences, self.rejected) if side)
 
 
 def natural_objective(row: Row) -> str:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from shadownb.engine.rendering.masks import LossOn
 
 HTML_TOKENS = 4000
+_NAMED = 4  # sequences whose captions stand in the summary
 
 _BOX = "font-family:monospace;white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.9;color:inherit;max-width:100ch"
 _TOKEN = "border-right:1px dotted rgba(128,128,128,.6)"
@@ -63,7 +64,8 @@ class Inspection:
         One list of tokens a sequence; more than one where the chat template rewrites earlier turns, where a text is
         split, and for the two answers of a preference pair.
     captions
-        What each sequence is (``chosen``, ``rejected``, ``desirable``, ...); empty where that goes without saying.
+        What each sequence is (``chosen``, ``rejected``, ``desirable``, ``part 1``, ...); empty where that goes without
+        saying.
     truncated_tokens
         Tokens cut off by the length limit.
     skipped_turns
@@ -100,7 +102,8 @@ class Inspection:
         if self.row is not None:
             parts.insert(0, f"row {self.row}")
         if any(self.captions):
-            parts.append(f"{len(self.sequences)} sequences: {', '.join(self.captions)}")
+            more = ["..."] if len(self.captions) > _NAMED else []
+            parts.append(f"{len(self.sequences)} sequences: {', '.join([*self.captions[:_NAMED], *more])}")
         elif len(self.sequences) > 1:
             parts.append(f"{len(self.sequences)} sequences, because the template rewrites earlier turns")
         if self.truncated_tokens:
@@ -172,6 +175,8 @@ def inspect_row(
     objective = objective or natural_objective(row)
     found = examples(renderer, row, objective=objective, loss_on=loss_on, max_length=max_length, long_rows=long_rows)
     captioned = [(caption, rows) for example in found for caption, rows in _captions(objective, example)]
+    if len(found) > 1 and "text" in row:
+        captioned = [(f"part {n}", rows) for n, (_, rows) in enumerate(captioned, start=1)]
     sequences = [sequence for _, rows in captioned for sequence in rows]
     captions = [caption for caption, rows in captioned for _ in rows]
     return Inspection(
@@ -180,7 +185,7 @@ def inspect_row(
         skipped_turns=renderer.untrainable_turns(row, loss_on=loss_on),
         template_source=renderer.template_source,
         template_reason=renderer.template_reason,
-        loss_on=loss_on,
+        loss_on="all" if "text" in row else loss_on,
         row=number,
         captions=tuple(captions) if any(captions) else (),
     )

@@ -37,6 +37,16 @@ class Rendered:
         """How many tokens are trained; 0 means the sequence teaches nothing and should be skipped and counted."""
         return sum(label != NOT_TRAINED for label in self.labels)
 
+    @property
+    def predicted_tokens(self) -> int:
+        """How many of the trained tokens count in the loss: the first token of a sequence has nothing that predicts it."""
+        return sum(label != NOT_TRAINED for label in self.labels[1:])
+
+    @property
+    def first_trained(self) -> int:
+        """The position of the first trained token; the length where there is none."""
+        return next((at for at, label in enumerate(self.labels) if label != NOT_TRAINED), len(self.labels))
+
 
 def wanted_turns(messages: list[dict[str, Any]], loss_on: LossOn, train_from: int) -> set[int]:
     """Return the indices of the assistant turns to train."""

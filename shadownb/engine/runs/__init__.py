@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.runs.folder import RunFolder
 from shadownb.engine.runs.handle import Run
+from shadownb.engine.runs.starting import starts_in
 from shadownb.errors import RunError, RunNotFoundError, ShadowError
 
 if TYPE_CHECKING:
@@ -139,12 +140,19 @@ def delete(run_id: str) -> None:
     Raises
     ------
     RunError
-        It is still going on.
+        It is still going on, or another run that is not done began with its result.
     """
     run = load(run_id)
     if run.is_active:
         raise RunError(f"Run {run.id} is {run.status}.", fix="Stop it first: run.discard().")
+    for other in list():
+        if starts_in(other.folder, run.folder) is not None and other.status not in ("succeeded", "discarded"):
+            raise RunError(
+                f"Run {other.id} ({other.status}) began with the result of {run.id}, and cannot be resumed without it.",
+                fix=f"Resume that one to its end, or delete it first: shadownb.runs.delete({other.id!r}).",
+            )
     # Renamed first, so that a kill in the middle leaves nothing that is listed.
     gone = run.path.with_name(f".deleted-{run.id}-{time.time_ns()}")
     run.path.rename(gone)
-    shutil.rmtree(gone, ignore_errors=True)
+    for left in gone.parent.glob(".deleted-*"):  # also what a delete that was killed has left
+        shutil.rmtree(left, ignore_errors=True)

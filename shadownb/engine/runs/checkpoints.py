@@ -15,7 +15,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,24 +23,24 @@ from shadownb.engine import disk
 from shadownb.errors import CheckpointError, DiskFullError
 
 MANIFEST = "manifest.json"
-TRAINING = "training"  # subfolder that a shipped copy leaves out
+TRAINING = "training"  # subfolder for what only a resume needs
 FORMAT = 1
 _ASIDE = ".writing-"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One complete checkpoint."""
+    """One complete checkpoint; ``final`` is the one that the run ended with, or was stopped at."""
 
     step: int
     path: Path
     final: bool = False
     manifest: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
-    @property
-    def label(self) -> str:
-        """``final`` or ``step N``."""
-        return "final" if self.final else f"step {self.step}"
+    @classmethod
+    def of(cls, path: Path, manifest: dict[str, Any]) -> Checkpoint:
+        """Return the checkpoint that a manifest describes."""
+        return cls(manifest["step"], path, bool(manifest.get("final")), manifest)
 
 
 def folder_name(step: int) -> str:
@@ -86,7 +86,7 @@ def write(parent: Path, step: int, fill: Callable[[Path], None], manifest: dict[
         if disk.is_full(error):
             raise _disk_full(parent, step) from error
         raise
-    return Checkpoint(step, target, bool(manifest.get("final")), content)
+    return Checkpoint.of(target, content)
 
 
 def ensure_space(parent: Path, needed: int, step: int) -> None:
@@ -118,6 +118,11 @@ def verify(path: Path) -> dict[str, Any]:
     return manifest
 
 
+def opened(path: Path) -> Checkpoint:
+    """Return the checkpoint of a folder, checked as :func:`verify` does."""
+    return Checkpoint.of(path, verify(path))
+
+
 def _read_manifest(path: Path) -> dict[str, Any]:
     try:
         manifest = dict(json.loads((path / MANIFEST).read_text(encoding="utf-8")))
@@ -136,32 +141,31 @@ def list_checkpoints(parent: Path) -> list[Checkpoint]:
     found = []
     for path in sorted(parent.glob("step-*")) if parent.is_dir() else []:
         with contextlib.suppress(CheckpointError):
-            manifest = _read_manifest(path)
-            found.append(Checkpoint(manifest["step"], path, bool(manifest.get("final")), manifest))
-    return sorted(found, key=lambda checkpoint: checkpoint.step)
+            found.append(Checkpoint.of(path, _read_manifest(path)))
+    found.sort(key=lambda checkpoint: checkpoint.step)
+    return [*(replace(each, final=False) for each in found[:-1]), *found[-1:]]  # an attempt went on from the others
 
 
 def newest_valid(parent: Path) -> tuple[Checkpoint | None, list[str]]:
     """Return the newest checkpoint whose files are all as written, and why newer ones were passed over."""
-    skipped = []
+    skipped: list[str] = []
     folders = sorted(parent.glob("step-*"), key=lambda path: path.name, reverse=True) if parent.is_dir() else []
     for path in folders:
         try:
-            manifest = verify(path)
+            return opened(path), skipped
         except CheckpointError as error:
             skipped.append(error.what)
-        else:
-            return Checkpoint(manifest["step"], path, bool(manifest.get("final")), manifest), skipped
     return None, skipped
 
 
-def prune(parent: Path, keep_last: int, keep_steps: set[int]) -> list[Path]:
-    """Delete all but the newest ``keep_last`` and those of ``keep_steps``; return what was deleted."""
-    checkpoints = list_checkpoints(parent)
-    return _remove(
-        parent,
-        [c for c in checkpoints[: max(0, len(checkpoints) - keep_last)] if c.step not in keep_steps and not c.final],
-    )
+def prune(parent: Path, keep_last: int, keep_steps: set[int], needed: Callable[[], set[Path]] = set) -> list[Path]:
+    """Delete all but the newest ``keep_last`` and those of ``keep_steps``; return what was deleted.
+
+    ``needed`` returns folders that stay, too; it is asked only where there is something to delete.
+    """
+    old = [c for c in list_checkpoints(parent)[:-keep_last] if c.step not in keep_steps]
+    needed_paths = needed() if old else set()
+    return _remove(parent, [c for c in old if c.path not in needed_paths])
 
 
 def remove_after(parent: Path, step: int) -> list[Path]:
@@ -182,11 +186,6 @@ def sweep(parent: Path) -> None:
     """Remove what a killed writer left beside the checkpoints."""
     for path in parent.glob(f"{_ASIDE}*"):
         shutil.rmtree(path, ignore_errors=True)
-
-
-def copy_shippable(checkpoint: Path, target: Path) -> None:
-    """Copy what loads on its own, without optimizer state and manifest of the run."""
-    shutil.copytree(checkpoint, target, ignore=shutil.ignore_patterns(TRAINING, MANIFEST), dirs_exist_ok=True)
 
 
 def _describe(folder: Path) -> dict[str, dict[str, Any]]:

@@ -13,7 +13,10 @@ import uuid
 from pathlib import Path
 from typing import Any, Literal
 
+from shadownb.engine.runs.tail import appended
+
 CommandKind = Literal["stop", "discard", "pause", "resume"]
+STOPS = ("stop", "discard")
 
 
 def send(path: Path, kind: CommandKind, **fields: Any) -> str:
@@ -46,19 +49,10 @@ class CommandReader:
         self._seen: set[str] = set()
 
     def poll(self) -> list[dict[str, Any]]:
-        """Return the commands appended since the last call (a ``stat``, about 2 µs, where there are none)."""
-        try:
-            if os.stat(self.path).st_size <= self.offset:
-                return []
-            with open(self.path, "rb") as file:
-                file.seek(self.offset)
-                data = file.read()
-        except FileNotFoundError:
-            return []
-        end = data.rfind(b"\n") + 1
-        self.offset += end
+        """Return the commands appended since the last call."""
+        lines, self.offset = appended(self.path, self.offset)
         found = []
-        for line in data[:end].splitlines():
+        for line in lines:
             try:
                 command = json.loads(line)
             except ValueError:

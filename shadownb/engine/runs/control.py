@@ -21,6 +21,13 @@ class StopRequested(Exception):
         super().__init__("stop requested")
 
 
+def end_unstarted(journal: Journal, command: dict[str, Any], note: str) -> None:
+    """Obey one of the :data:`~shadownb.engine.runs.commands.STOPS` in a run of which nothing has been trained yet."""
+    status = "stopped" if command["kind"] == "stop" else "discarded"
+    journal.append("command", id=command["id"], kind=command["kind"])
+    journal.append("end", status=status, result=None, note=note, error=None)
+
+
 class RunControl:
     """Obeys commands: acknowledges each with an event, and keeps what is to happen at the next boundary.
 
@@ -55,6 +62,11 @@ class RunControl:
             self._journal.append("warning", code="command", what=f"Unknown command {kind!r}.", why="", fix="")
             return
         self._journal.append("command", id=command["id"], kind=kind, save=command.get("save"))
+
+    @property
+    def discarding(self) -> bool:
+        """Whether a stop was asked for that keeps nothing."""
+        return self.stop is not None and not self.stop.save
 
     def check(self) -> None:
         """Poll, and raise StopRequested if a stop was asked for."""

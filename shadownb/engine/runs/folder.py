@@ -1,13 +1,14 @@
 """The folder of a run: self-contained, so that another kernel, or another day, can read it and go on from it.
 
 ``run.json`` (what was launched), ``config.yaml``, ``events.jsonl``, ``commands.jsonl``, ``checkpoints/``, ``samples/``,
-and ``owner.lock``, held by the process that trains. Data lies once in ``datasets/<sha256>.jsonl`` and is referred to.
+sometimes ``start/`` (see :mod:`.starting`), and ``owner.lock``, held by the process that trains. Data
+lies once in ``datasets/<sha256>.jsonl`` and is referred to.
 """
 
 from __future__ import annotations
 
 import datetime
-import errno
+import hashlib
 import json
 import os
 import shutil
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from shadownb.engine import methods
+from shadownb.engine import disk, methods
 from shadownb.engine.config import TrainConfig
 from shadownb.engine.home import subfolder
 from shadownb.engine.methods import MethodSpec
@@ -94,15 +95,23 @@ class RunFolder:
     @classmethod
     def all(cls) -> list[RunFolder]:
         """Return the folders of all runs, newest first."""
-        found = [cls(path.parent) for path in subfolder("runs").glob("*/run.json")]
-        return sorted(found, key=lambda folder: folder.path.stat().st_ctime_ns, reverse=True)
+        # A killed delete leaves a folder whose name begins with a dot, which glob's * matches.
+        found = [cls(path.parent) for path in subfolder("runs").glob("[!.]*/run.json")]
+        return sorted(found, key=RunFolder._launched, reverse=True)
+
+    def _launched(self) -> tuple[str, int]:
+        """Return when the run was launched, as something to sort by; commands and resumes change the folder's own times."""
+        try:
+            written = self._config.stat().st_mtime_ns  # once, at the launch: finer than the seconds in the id
+        except OSError:
+            written = 0
+        return self.id[: len("20261122-090000")], written
 
     @property
     def config(self) -> TrainConfig:
         """The configuration that was launched; its ``model_fields_set`` are the options that were given."""
-        method = self.spec.get("method")
-        if method is not None:  # a method that some cell registered is made known from the record
-            methods.ensure(MethodSpec.from_dict(method))
+        if self.method is not None:
+            methods.remember(self.method)
         config = TrainConfig.from_yaml(self._config)
         given = self.spec.get("given")
         return config if given is None else TrainConfig.model_construct(set(given), **dict(config))
@@ -114,6 +123,12 @@ class RunFolder:
             return dict(json.loads(self._spec.read_text(encoding="utf-8")))
         except (OSError, ValueError) as error:
             raise RunError(f"The record of run {self.id} cannot be read ({error}).", fix="Restore run.json.") from None
+
+    @property
+    def method(self) -> MethodSpec | None:
+        """The method as it was when the run was launched; this process may know another one by its name, or none."""
+        content = self.spec.get("method")
+        return None if content is None else MethodSpec.from_dict(content)
 
     def write_spec(self, spec: dict[str, Any]) -> None:
         """Replace ``run.json``."""
@@ -139,14 +154,18 @@ class RunFolder:
 
 
 def store_rows(dataset: Dataset) -> dict[str, Any]:
-    """Write a dataset's usable rows once, named by content, and return the reference a run keeps."""
-    fingerprint = dataset.fingerprint
-    path = subfolder("datasets") / f"{fingerprint}.jsonl"
+    """Write a dataset's usable rows in canonical form once, named by their sha256, and return the reference a run keeps.
+
+    The name is of what is written: the same rows read as another format are other canonical rows.
+    """
     rows = dataset.canonical_rows()
-    if not path.exists():
-        write_atomically(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    path = subfolder("datasets") / f"{digest}.jsonl"
+    if not path.exists() or _sha256(path) != digest:
+        write_atomically(path, text)
     return {
-        "fingerprint": fingerprint,
+        "sha256": digest,
         "path": str(path),
         "name": dataset.name,
         "format": dataset.format,
@@ -155,18 +174,34 @@ def store_rows(dataset: Dataset) -> dict[str, Any]:
 
 
 def load_rows(reference: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the rows of a reference made by :func:`store_rows`."""
+    """Return the rows of a reference made by :func:`store_rows`.
+
+    Raises
+    ------
+    RunError
+        The file is gone, or holds other rows than the run was launched with.
+    """
     path = Path(reference["path"])
     if not path.exists():
-        path = subfolder("datasets") / f"{reference['fingerprint']}.jsonl"
+        path = subfolder("datasets") / path.name
+    fix = "Put the file back, or start a new run with the data at hand."
     try:
-        with open(path, encoding="utf-8") as file:
-            return [json.loads(line) for line in file if line.strip()]
+        content = path.read_bytes()
     except FileNotFoundError:
+        raise RunError(f"The data {reference['name']!r} of the run is gone: {path} does not exist.", fix=fix) from None
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != reference["sha256"]:
         raise RunError(
-            f"The data {reference['name']!r} of the run is gone: {path} does not exist.",
-            fix="Put the file back, or start a new run with the data at hand.",
-        ) from None
+            f"The data {reference['name']!r} of the run was changed: {path} has other content than was written.",
+            why=f"It hashes to {digest[:12]}, the run's record says {reference['sha256'][:12]}.",
+            fix=fix,
+        )
+    return [json.loads(line) for line in content.split(b"\n") if line]
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -179,13 +214,13 @@ def write_atomically(path: Path, text: str) -> None:
     """
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
-        with open(aside, "w", encoding="utf-8") as file:
+        with open(aside, "w", encoding="utf-8", newline="") as file:  # the bytes that were hashed, on every system
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
         aside.replace(path)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if disk.is_full(error):
             raise DiskFullError(
                 f"{path} could not be written: the disk is full.",
                 fix="Free disk space, or set SHADOWNB_HOME to a larger disk.",

@@ -1,7 +1,7 @@
 """Run: the handle of a training run, the same for one that is going on here and one from last week.
 
-Reading (:mod:`.reading`) is from the journal; commands are only enqueued. So a handle can be made in any kernel, at any
-time.
+Reading (:mod:`.reading`, :mod:`.metrics`) is from the journal; commands are only enqueued. So a handle can be made in any
+kernel, at any time.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.runs import commands
-from shadownb.engine.runs.reading import RunReading
+from shadownb.engine.runs.metrics import RunMetrics
 from shadownb.engine.runs.state import ACTIVE, RunState
 from shadownb.errors import RunError
 
@@ -24,7 +24,7 @@ _POLL_SECONDS = 0.05
 after_wait: list[Callable[[Any], None]] = []
 
 
-class Run(RunReading):
+class Run(RunMetrics):
     """A training run.
 
     Attributes
@@ -58,7 +58,7 @@ class Run(RunReading):
         ShadowError
             It failed, and ``raise_on_failure`` is set.
         """
-        from shadownb.engine.runs.launch import _in_notebook
+        from shadownb.engine.runs.launch import in_notebook
         from shadownb.engine.runs.progress import terminal_progress
 
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -71,7 +71,7 @@ class Run(RunReading):
                     time.sleep(_POLL_SECONDS)
                 show()
         except KeyboardInterrupt:
-            if _in_notebook():
+            if in_notebook():
                 print(f"Detached; run {self.id} goes on. run.wait() waits again, run.stop() stops it.")
                 return self
             self.stop(save=True)
@@ -113,11 +113,12 @@ class Run(RunReading):
         Raises
         ------
         RunError
-            The run is going on, or has done all its steps.
+            The run is going on, or has done all its steps; or it is paused and would have to move for what was asked.
         """
-        from shadownb.engine.runs.resuming import resume
+        from shadownb.engine.runs.resuming import check_stays, resume
 
         if self.state.status == "paused":
+            check_stays(self, model, executor)
             return self._send("resume")
         resume(self, model or self._model, executor)
         return self

@@ -6,19 +6,20 @@ infer ``interrupted`` from a free lock without that event; a dying process never
 
 from __future__ import annotations
 
-import errno
 import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from filelock import Timeout
 
+from shadownb.engine import disk, methods
 from shadownb.engine.runs import checkpoints
 from shadownb.engine.runs.checkpoints import Checkpoint
 from shadownb.engine.runs.commands import CommandReader
 from shadownb.engine.runs.control import RunControl, StopRequested
 from shadownb.engine.runs.folder import RunFolder
 from shadownb.engine.runs.journal import Journal
+from shadownb.engine.runs.starting import record_start
 from shadownb.errors import (
     BusyError,
     CheckpointError,
@@ -80,16 +81,20 @@ def _attempt(folder: RunFolder, attempt: Attempt, journal: Journal, control: Run
         resume = _choose_checkpoint(folder, attempt, journal)
         if model is None:
             journal.append("phase", name="loading model", done=0, total=None, unit="")
-            model = _load_model(folder)
+            model = load_model(folder)
             control.check()
         elif not attempt.resume:
-            _record_start(folder, model)
+            record_start(folder, model)
+        elif resume is None:
+            model.weights.go_to(folder.spec["model"]["start"])
+        from shadownb.engine.backends.torch import phases
         from shadownb.engine.backends.torch.session import Session
 
-        session = Session(folder, model, journal, control, resume=resume)
-        outcome = session.run()
+        with methods.as_launched(folder.method):
+            session = Session(folder, model, journal, control, resume=resume)
+            outcome = phases.run(session)
         status, result, note = outcome.status, outcome.result, outcome.note
-        left = result
+        left = result.step if result is not None else None
     except StopRequested as stop:
         status, note = ("stopped" if stop.save else "discarded"), "before the first step"
     except ShadowError as error:
@@ -102,7 +107,7 @@ def _attempt(folder: RunFolder, attempt: Attempt, journal: Journal, control: Run
         if isinstance(problem, OutOfMemoryError):
             _free_memory()
     if left is not None and in_place and model is not None:
-        model.take_result(folder.id, left, in_place=True)
+        model.weights.take_in_place(folder.id, left)
     journal.append(
         "end",
         status=status,
@@ -112,23 +117,12 @@ def _attempt(folder: RunFolder, attempt: Attempt, journal: Journal, control: Run
     )
 
 
-def _record_start(folder: RunFolder, model: Model) -> None:
-    """Note what the run starts from: a run that waited in line starts from what those before it left."""
-    from shadownb.engine.runs.launch import starting_point
-
-    spec = folder.spec
-    spec["parent"] = model.trained[0] if model.trained else None
-    spec["model"]["start"] = starting_point(model)
-    folder.write_spec(spec)
-
-
 def _choose_checkpoint(folder: RunFolder, attempt: Attempt, journal: Journal) -> Checkpoint | None:
     if attempt.checkpoint is not None:
         from pathlib import Path
 
         path = Path(attempt.checkpoint)
-        manifest = checkpoints.verify(path)
-        return Checkpoint(manifest["step"], path, False, manifest)
+        return checkpoints.opened(path)
     if not attempt.resume:
         return None
     newest, skipped = checkpoints.newest_valid(folder.checkpoints)
@@ -159,15 +153,17 @@ def _free_memory() -> None:
     empty_cache()
 
 
-def _load_model(folder: RunFolder) -> Model:
-    from shadownb.engine.models.loading import Source, load_from
+def load_model(folder: RunFolder) -> Model:
+    """Load the model of a run's record, in the state that the run started from."""
+    from shadownb.engine.models.loading import load_from
+    from shadownb.engine.models.sources import Source
 
     spec = folder.spec["model"]
     return load_from(Source(spec["name"], spec["source"]), spec)
 
 
 def _typed(error: BaseException) -> ShadowError:
-    from shadownb.engine.backends.torch.session import is_out_of_memory
+    from shadownb.engine.backends.torch.memory import is_out_of_memory
 
     first = (str(error).splitlines() or [""])[0]
     if is_out_of_memory(error):
@@ -178,7 +174,7 @@ def _typed(error: BaseException) -> ShadowError:
         )
     if isinstance(error, ImportError):
         return MissingDependencyError(f"Training needs a package that is not here: {first}", fix="Install it.")
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if disk.is_full(error):
         return DiskFullError("The disk is full.", why=first, fix="Free space, then run.resume().")
     return RunError(
         f"Training failed: {type(error).__name__}: {first}",

@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from shadownb.engine.runs.tail import appended
+
 Event = dict[str, Any]
 
 _RETRY_SECONDS = 1.0  # between attempts to write when the disk is full
@@ -58,11 +60,6 @@ class Journal:
         reached = threading.Event()
         self._queue.put(reached)
         return reached.wait(timeout) and not self._pending
-
-    def sync(self) -> None:
-        """Flush, then ask for the data to be on the disk itself (survives power loss)."""
-        self.flush()
-        os.fsync(self._file)
 
     def close(self) -> None:
         """Write what is queued and end the writer thread. On a full disk that thread goes on trying after this returns."""
@@ -119,19 +116,8 @@ class JournalReader:
 
     def read(self, limit: int = 16 * 2**20) -> list[Event]:
         """Return the events appended since the last call, at most ``limit`` bytes of them but at least one."""
-        try:
-            if os.stat(self.path).st_size <= self.offset:
-                return []
-            with open(self.path, "rb") as file:
-                file.seek(self.offset)
-                data = file.read(limit)
-                if b"\n" not in data:  # a line longer than the limit is read as a whole
-                    data += file.readline()
-        except FileNotFoundError:
-            return []
-        end = data.rfind(b"\n") + 1
-        self.offset += end
-        return [event for line in data[:end].split(b"\n") if (event := _parse(line)) is not None]
+        lines, self.offset = appended(self.path, self.offset, limit)
+        return [event for line in lines if (event := _parse(line)) is not None]
 
     def __iter__(self) -> Iterator[Event]:
         while events := self.read():

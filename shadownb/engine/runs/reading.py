@@ -1,4 +1,7 @@
-"""What is known of a run: everything a handle reads from the run's folder, nothing that changes it."""
+"""What is known of a run: its facts, where it stands and what came out, read from its folder; nothing here changes it.
+
+Its numbers by step are in :mod:`.metrics`.
+"""
 
 from __future__ import annotations
 
@@ -15,26 +18,11 @@ from shadownb.engine.runs.journal import Event, JournalReader
 from shadownb.engine.runs.liveness import observed_status
 from shadownb.engine.runs.results import result_of
 from shadownb.engine.runs.state import ACTIVE, RunState
-from shadownb.engine.runs.view import RunView, read_metrics
-from shadownb.errors import CheckpointError, RunError, ShadowError, error_from_dict
+from shadownb.engine.runs.view import RunView
+from shadownb.errors import CheckpointError, ShadowError, error_from_dict
 
 if TYPE_CHECKING:
-    import pandas as pd
-    import plotly.graph_objects as go
-
     from shadownb.engine.models import Model
-
-_METRICS = (
-    "loss",
-    "learning_rate",
-    "grad_norm",
-    "epoch",
-    "elapsed_s",
-    "tokens",
-    "tokens_per_s",
-    "peak_memory_gb",
-    "eta_s",
-)
 
 
 class RunReading:
@@ -54,6 +42,11 @@ class RunReading:
         if self._config is None:
             self._config = self.folder.config
         return self._config
+
+    @property
+    def base_model(self) -> str:
+        """Name of the model that it trains, as it was given to ``load()``."""
+        return str(self.folder.spec["model"]["name"])
 
     @property
     def state(self) -> RunState:
@@ -87,19 +80,6 @@ class RunReading:
         return error_from_dict(found) if found else None
 
     @property
-    def metrics(self) -> list[dict[str, Any]]:
-        """Every reported step: loss, learning_rate, grad_norm, epoch, elapsed_s, tokens, tokens_per_s, peak_memory_gb, eta_s.
-
-        Preference methods add rewards_chosen, rewards_rejected, rewards_margin and rewards_accuracy (0 to 1).
-        """
-        return read_metrics(self.folder.events)[0]
-
-    @property
-    def eval_metrics(self) -> list[dict[str, Any]]:
-        """Every evaluation: step, eval_loss, seconds, and what the method adds (all names begin with ``eval_``)."""
-        return read_metrics(self.folder.events)[1]
-
-    @property
     def step(self) -> int:
         """Optimizer steps done."""
         return self.state.step
@@ -125,6 +105,16 @@ class RunReading:
         """Last evaluation loss."""
         last = self.state.evals.last
         return last[1] if last else None
+
+    @property
+    def started_at(self) -> float | None:
+        """When its first attempt began, in seconds since 1970; None while it waits."""
+        return self.state.started_at
+
+    @property
+    def ended_at(self) -> float | None:
+        """When it ended, in seconds since 1970; None while it goes on, and where nothing could note the end (interrupted)."""
+        return self.state.ended_at
 
     @property
     def duration_s(self) -> float:
@@ -170,65 +160,6 @@ class RunReading:
         """Return the technical details of a failure, or an empty string."""
         found = [event["text"] for event in self.events() if event["type"] == "traceback"]
         return found[-1] if found else ""
-
-    # -- curves -----------------------------------------------------------------------------------------------------
-
-    def losses(self) -> list[float]:
-        """Return the training loss of every reported step."""
-        return [m["loss"] for m in self.metrics if m.get("loss") is not None]
-
-    def series(self, metric: str = "loss") -> tuple[list[int], list[float]]:
-        """Return (steps, values) of a metric of the steps, or of the evaluations (``eval_loss``).
-
-        Raises
-        ------
-        RunError
-            The run has no such metric.
-        """
-        rows = self.eval_metrics if metric.startswith("eval_") else self.metrics
-        found = [(row["step"], row[metric]) for row in rows if row.get(metric) is not None]
-        known = dict.fromkeys((*_METRICS, "eval_loss", *self.state.series))
-        if not found and metric not in known:
-            raise RunError(f"metric={metric!r} is not recorded.", fix=f"Use one of {', '.join(known)}.")
-        return [step for step, _ in found], [value for _, value in found]
-
-    def smoothed(self, weight: float = 0.9, metric: str = "loss") -> list[float]:
-        """Return a metric's exponential moving average (bias-corrected)."""
-        from shadownb.engine.runs.curves import ema
-
-        return ema(self.series(metric)[1], weight)
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return steps and evaluations as one data frame, indexed by step."""
-        import pandas as pd
-
-        steps = pd.DataFrame(self.metrics).drop(columns=["time", "total_steps"], errors="ignore")
-        if steps.empty:
-            return pd.DataFrame(columns=list(_METRICS)).rename_axis("step")
-        frame = steps.set_index("step")
-        evals = self.eval_metrics
-        if evals:
-            evaluated = pd.DataFrame(evals).set_index("step").filter(regex="^eval_")
-            frame = frame.join(evaluated, how="outer")
-        return frame
-
-    def figure(self, metric: str | None = None, *, smooth: float = 0.6, log: bool = False) -> go.Figure:
-        """Return a plotly figure: one metric, or loss and what else the method is watched by, with evaluations."""
-        from shadownb.engine.runs.curves import figure
-
-        return figure(self, metric, smooth=smooth, log=log)
-
-    def plot(self, metric: str = "loss", *, width: int = 60, height: int = 10) -> str:
-        """Return a metric as a text chart."""
-        from shadownb.engine.runs.curves import text_chart
-
-        return text_chart(*self.series(metric), title=f"{metric} of {self.id}", width=width, height=height)
-
-    def sparkline(self) -> str:
-        """Return the loss as one line of block characters."""
-        from shadownb.engine.runs.curves import sparkline
-
-        return sparkline(self.state.series["loss"].values if "loss" in self.state.series else [])
 
     # -- results ----------------------------------------------------------------------------------------------------
 
@@ -282,7 +213,7 @@ class RunReading:
             "id": self.id,
             "status": state.status,
             "method": self.config.method,
-            "model": self.folder.spec["model"]["name"],
+            "model": self.base_model,
             "step": state.step,
             "total_steps": state.total_steps,
             "loss": state.last.get("loss"),
@@ -292,6 +223,8 @@ class RunReading:
             "tokens_per_s": state.last.get("tokens_per_s"),
             "peak_memory_gb": state.last.get("peak_memory_gb"),
             "created_at": state.created_at,
+            "started_at": state.started_at,
+            "ended_at": state.ended_at,
             "parent": self.parent,
         }
 

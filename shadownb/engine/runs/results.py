@@ -22,8 +22,7 @@ def result_of(folder: RunFolder) -> Checkpoint:
         if event["type"] in ("attempt", "end"):
             named = event.get("result")
     if named is not None and (folder.checkpoints / named).is_dir():
-        manifest = checkpoints.verify(folder.checkpoints / named)
-        return Checkpoint(manifest["step"], folder.checkpoints / named, bool(manifest.get("final")), manifest)
+        return checkpoints.opened(folder.checkpoints / named)
     newest, skipped = checkpoints.newest_valid(folder.checkpoints)
     if newest is None:
         why = "; ".join(skipped) or "It was stopped before the first one, or discarded."

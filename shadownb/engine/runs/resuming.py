@@ -4,13 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from shadownb.engine.runs.job import _load_model
+from shadownb.engine.runs.job import load_model
 from shadownb.engine.runs.journal import Journal
 from shadownb.errors import BusyError, ConfigError, ModelError, RunError
 
 if TYPE_CHECKING:
     from shadownb.engine.models import Model
     from shadownb.engine.runs.handle import Run
+
+
+def check_stays(run: Run, model: Model | None, executor: str | None) -> None:
+    """Raise RunError where a paused run is asked to go on elsewhere: its model and optimizer are in the memory it paused in."""
+    busy = model.active_run if model is not None else None
+    given = []
+    if executor not in (None, run.executor):
+        given.append(f"executor={executor!r}")
+    if model is not None and (busy is None or busy.id != run.id):
+        given.append("another model")
+    if given:
+        raise RunError(
+            f"Run {run.id} is paused in a {run.executor} and goes on there, not with {' and '.join(given)}.",
+            fix="Leave that out; or run.stop() and run.wait(), then resume it where you want.",
+        )
 
 
 def resume(run: Run, model: Model | None, executor: str | None) -> None:
@@ -40,6 +55,6 @@ def resume(run: Run, model: Model | None, executor: str | None) -> None:
         if busy is not None:
             raise BusyError(f"Run {busy.id} is training this model.", fix="Wait for it, or stop it first.")
     if chosen == "thread" and (model is None or model.module is None):
-        model = _load_model(run.folder)
+        model = load_model(run.folder)
     run._model = model
     start(run, chosen, resume_attempt(run.folder), Journal(run.folder.events), model)

@@ -5,11 +5,10 @@ Metrics past the step from which a later attempt went on are dropped: the run th
 
 from __future__ import annotations
 
-import statistics
-from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
+from shadownb.engine.runs.commands import STOPS
 from shadownb.engine.runs.journal import Event
 from shadownb.engine.runs.series import Series
 
@@ -20,8 +19,6 @@ ENDED = ("succeeded", "stopped", "failed", "interrupted", "discarded")
 _NO_CURVES = frozenset({"seq", "time", "type", "step", "total_steps", "epoch", "elapsed_s", "tokens", "eta_s"})
 _MOST_CURVES = 32  # keeps a state bounded whatever a method writes
 
-_ETA_WINDOW = 30  # steps whose median the remaining time is computed from
-_ETA_MINIMUM = 3  # steps before any estimate is shown
 _KEPT_WARNINGS = 100
 
 
@@ -41,7 +38,6 @@ class RunState:
     started_at: float | None = None
     ended_at: float | None = None
     elapsed_s: float = 0.0
-    yielded_s: float = 0.0
     eta_s: float | None = None
     last: dict[str, Any] = field(default_factory=dict)
     best: dict[str, Any] | None = None
@@ -50,7 +46,6 @@ class RunState:
     samples: list[dict[str, Any]] = field(default_factory=list)
     checkpoints: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[dict[str, Any]] = field(default_factory=list)
-    acknowledged: dict[str, str] = field(default_factory=dict)
     error: dict[str, Any] | None = None
     record: dict[str, Any] = field(default_factory=dict)
     stopping: bool = False
@@ -60,7 +55,6 @@ class RunState:
     result: str | None = None
     note: str = ""
     seq: int = 0
-    _step_seconds: deque[float] = field(default_factory=lambda: deque(maxlen=_ETA_WINDOW), repr=False)
 
     def apply(self, event: Event) -> None:
         """Take one event in. Unknown types and fields are ignored, so that older code reads newer journals."""
@@ -97,7 +91,7 @@ class RunState:
         self.ended_at = None
         self.stopping = False
         self.eta_s = None
-        self._step_seconds.clear()
+        self.checkpoints = [{**checkpoint, "final": False} for checkpoint in self.checkpoints]
         self.started_at = self.started_at or event["time"]
         self.step = event.get("from_step", 0)
 
@@ -116,26 +110,18 @@ class RunState:
         self.epoch = event.get("epoch") or self.epoch
         self.total_steps = event.get("total_steps") or self.total_steps
         elapsed = event.get("elapsed_s")
-        if elapsed is not None:
-            self._step_seconds.append(max(0.0, elapsed - self.elapsed_s))
-            self.elapsed_s = elapsed
+        self.elapsed_s = self.elapsed_s if elapsed is None else elapsed
         self.last = {k: v for k, v in event.items() if k not in ("type", "seq")}
         for name, value in event.items():
             if name not in _NO_CURVES:
                 self._add_point(name, self.step, value)
-        self.eta_s = event["eta_s"] if "eta_s" in event else self.estimated_remaining()
+        self.eta_s = event.get("eta_s")
 
     def _add_point(self, name: str, step: int, value: Any) -> None:
         if isinstance(value, bool) or not isinstance(value, int | float):
             return
         if name in self.series or len(self.series) < _MOST_CURVES:
             self.series.setdefault(name, Series()).append(step, value)
-
-    def estimated_remaining(self) -> float | None:
-        """Return seconds to go from the median of the last steps; None means "still estimating"."""
-        if self.total_steps is None or len(self._step_seconds) < _ETA_MINIMUM:
-            return None
-        return statistics.median(self._step_seconds) * max(0, self.total_steps - self.step)
 
     def _on_eval(self, event: Event) -> None:
         for name, value in event.items():
@@ -165,17 +151,13 @@ class RunState:
         del self.warnings[:-_KEPT_WARNINGS]
 
     def _on_command(self, event: Event) -> None:
-        self.acknowledged[event["id"]] = event["kind"]
-        if event["kind"] in ("stop", "discard"):
+        if event["kind"] in STOPS:
             self.stopping = True
 
     def _on_paused(self, event: Event) -> None:
         self.status = "paused"
         self.eta_s = None
         self.phase = {"name": "paused", "done": self.step, "total": self.total_steps, "unit": "steps"}
-
-    def _on_yielded(self, event: Event) -> None:
-        self.yielded_s += event["seconds"]
 
     def _on_record(self, event: Event) -> None:
         self.record.update(event["values"])
@@ -189,22 +171,3 @@ class RunState:
         self.eta_s = 0.0 if event["status"] == "succeeded" else None
         self.stopping = False
         self.phase = {"name": event["status"], "done": self.step, "total": self.total_steps, "unit": "steps"}
-
-
-def superseded(attempts: list[tuple[int, int]]) -> Any:
-    """Return a test for step-bound events that a later attempt dropped.
-
-    Parameters
-    ----------
-    attempts
-        (seq, from_step) of every attempt event.
-    """
-    later = sorted(attempts)
-
-    def is_superseded(event: Event) -> bool:
-        step = event.get("step")
-        if step is None or event["type"] not in ("step", "eval", "sample"):
-            return False
-        return any(seq > event["seq"] and from_step < step for seq, from_step in later)
-
-    return is_superseded

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from shadownb.engine.runs.journal import Event, JournalReader
-from shadownb.engine.runs.state import RunState, superseded
+from shadownb.engine.runs.state import RunState
 
 
 class RunView:
@@ -32,14 +32,11 @@ class RunView:
 
     def _rebuild(self) -> None:
         self._reader = JournalReader(self._path)
-        events = list(self._reader)
-        is_superseded = superseded([(e["seq"], e.get("from_step", 0)) for e in events if e["type"] == "attempt"])
         state = RunState()
         # A reader that follows the curves by count must notice that they are new ones.
         versions = {name: series.version + 1 for name, series in self.state.series.items()}
-        for event in events:
-            if not is_superseded(event):
-                state.apply(event)
+        for event in _kept(list(self._reader)):
+            state.apply(event)
         for name, series in state.series.items():
             series.version += versions.get(name, 0)
         state.evals.version += self.state.evals.version + 1
@@ -57,11 +54,22 @@ def _goes_back(events: list[Event], step: int) -> bool:
     return False
 
 
+def _kept(events: list[Event]) -> list[Event]:
+    """Return a whole journal's events without those that a later attempt dropped."""
+    attempts = [(event["seq"], event.get("from_step", 0)) for event in events if event["type"] == "attempt"]
+
+    def dropped(event: Event) -> bool:
+        step = event.get("step")
+        if step is None or event["type"] not in ("step", "eval", "sample"):
+            return False
+        return any(seq > event["seq"] and from_step < step for seq, from_step in attempts)
+
+    return [event for event in events if not dropped(event)]
+
+
 def read_metrics(events_path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return all (steps, evaluations) of a journal as dicts, without those a later attempt dropped."""
-    events: list[Event] = list(JournalReader(events_path))
-    is_superseded = superseded([(e["seq"], e.get("from_step", 0)) for e in events if e["type"] == "attempt"])
-    kept = [e for e in events if not is_superseded(e)]
+    kept = _kept(list(JournalReader(events_path)))
 
     def plain(kind: str) -> list[dict[str, Any]]:
         return [{k: v for k, v in e.items() if k not in ("type", "seq")} for e in kept if e["type"] == kind]

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from shadownb.engine.runs.state import ACTIVE, RunState
+from shadownb.engine.runs.state import RunState
 
 if TYPE_CHECKING:
     from shadownb.engine.runs.handle import Run
@@ -76,8 +76,3 @@ def subscribe(run: Run, callback: Callable[[RunState], None]) -> Callable[[], No
         subscription.cancelled = True
 
     return unsubscribe
-
-
-def is_ended(state: RunState) -> bool:
-    """Whether nobody works on the run any more."""
-    return state.status not in ACTIVE

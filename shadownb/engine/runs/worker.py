@@ -12,7 +12,8 @@ import sys
 import threading
 from pathlib import Path
 
-from shadownb.engine.runs.commands import CommandReader
+from shadownb.engine.runs.commands import STOPS, CommandReader
+from shadownb.engine.runs.control import end_unstarted
 from shadownb.engine.runs.folder import RunFolder
 from shadownb.engine.runs.job import Attempt, execute
 from shadownb.engine.runs.journal import Journal
@@ -33,10 +34,10 @@ def main() -> None:
     lock.acquire(timeout=5)
     try:
         journal.append("phase", name="loading libraries", done=0, total=None, unit="")
-        from shadownb.engine.runs.job import _load_model
+        from shadownb.engine.runs.job import load_model
 
         journal.append("phase", name="loading model", done=0, total=None, unit="")
-        model = _load_model(folder)
+        model = load_model(folder)
     except Exception:
         model = None  # the attempt loads it again and reports what is wrong
     finally:
@@ -50,10 +51,8 @@ def _watch_while_loading(folder: RunFolder, attempt: Attempt, journal: Journal, 
     commands = CommandReader(folder.commands, attempt.commands_from)
     while not loaded.wait(_LOOK_SECONDS):
         for command in commands.poll():
-            if command["kind"] in ("stop", "discard") and not loaded.is_set():
-                status = "stopped" if command["kind"] == "stop" else "discarded"
-                journal.append("command", id=command["id"], kind=command["kind"])
-                journal.append("end", status=status, result=None, note="while loading", error=None)
+            if command["kind"] in STOPS and not loaded.is_set():
+                end_unstarted(journal, command, "while loading")
                 journal.flush()
                 os._exit(0)
 

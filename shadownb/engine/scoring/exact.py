@@ -18,6 +18,8 @@ class Exact:
         Take runs of white space as one blank, and drop those at the ends.
     """
 
+    name: str = "exact"
+
     def __init__(self, *, ignore_case: bool = True, ignore_spaces: bool = True) -> None:
         self.ignore_case = ignore_case
         self.ignore_spaces = ignore_spaces

@@ -90,16 +90,7 @@ class JsonExact:
         return f"JsonExact(keys={self.keys!r})"
 
     def __call__(self, output: str, expected: str, prompt: str | None = None) -> Score:
-        """Compare one output with the expected object.
-
-        Parameters
-        ----------
-        output : str
-            What the model wrote, unchanged.
-        expected : str
-            The reference answer, a JSON object.
-        prompt : str or None, optional
-            Not used; part of the scorer contract.
+        """Compare one output with the expected object, as :class:`Scorer` says; ``prompt`` is not looked at.
 
         Returns
         -------

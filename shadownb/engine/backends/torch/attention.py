@@ -3,6 +3,10 @@
 Registered with transformers' attention interface under its own name and switched on only around a training forward
 pass. Rows are computed one by one with torch's own kernel, so that work grows with the rows' lengths squared and not with
 the piece's (a dense mask over 2,048 tokens costs four times the linear layers of a 135M model).
+
+What an architecture's config says about its attention is not enough to know: some libraries' models take position ids and
+build their mask without them, so that packed rows would see each other (Falcon), and an argument that only one model hands
+to its attention would be left out. So a packing is tried on the model itself before it is used (:func:`_holds`).
 """
 
 from __future__ import annotations
@@ -17,9 +21,18 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 
-from shadownb.engine.backends.torch.pieces import Piece
+from shadownb.engine.backends.torch.pieces import Piece, pack
+from shadownb.engine.inference.weights import borrowed
+from shadownb.engine.rendering import Rendered
+from shadownb.engine.rendering.masks import NOT_TRAINED
+from shadownb.errors import ModelError
 
 NAME = "shadownb_rows"
+
+# Logits of a row that sees another one are off by 0.016 (a random BioGPT) to 0.5 of their spread (SmolLM2-135M); those of
+# a row that does not, by less than 1e-6 in 32 bits.
+_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.05, torch.float16: 0.05}
+_TRIED_START, _TRIED_OWN = 16, 8  # tokens that both rows of the trial share, and that are one row's own
 
 
 @dataclass(frozen=True)
@@ -36,51 +49,105 @@ class Packing:
 
 
 def choose_packing(model: PreTrainedModel, *, prefixed: bool = False) -> Packing:
-    """Return how rows can be packed for this architecture; ``prefixed`` rows have learned embeddings before them."""
-    found = _packing_of(model)
-    if prefixed and found.kind == "positions":
-        return Packing("single", "each row needs the learned prompt before it")
-    return found
+    """Return how rows can be packed for this model; ``prefixed`` rows have learned embeddings before them.
+
+    Computes two short rows to be sure, so whoever calls holds the gate.
+    """
+    for found in _candidates(model):
+        if prefixed and found.kind == "positions":
+            return Packing("single", "each row needs the learned prompt before it")
+        if found.kind == "single" or _holds(model, found):
+            return found
+    return Packing("single", f"{model.config.model_type} lets rows that share a pass see each other")
 
 
-def _packing_of(model: PreTrainedModel) -> Packing:
+def _candidates(model: PreTrainedModel) -> Iterator[Packing]:
+    """Yield what the config allows, the fastest first."""
     config = model.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or ())
-    if kinds - {"full_attention", "sliding_attention", "chunked_attention"} or not getattr(
-        model, "_supports_sdpa", False
-    ):
-        return Packing("single", f"{config.model_type} carries state from token to token, so rows cannot share a pass")
+    if state := kinds - {"full_attention", "sliding_attention", "chunked_attention"}:
+        yield Packing(
+            "single", f"{config.model_type} has layers that carry state over rows ({', '.join(sorted(state))})"
+        )
+        return
+    if not getattr(model, "_supports_sdpa", False):
+        yield Packing("single", f"{config.model_type} computes attention without torch's kernel")
+        return
     if "flash" in str(config._attn_implementation):
-        return Packing("positions", f"{config._attn_implementation} keeps packed rows apart by itself")
+        yield Packing("positions", f"{config._attn_implementation} keeps packed rows apart by itself")
+        return
     special = [
         name
         for name in ("sliding_window", "attn_logit_softcapping", "attention_chunk_size")
         if getattr(config, name, None)
     ]
-    if special or not getattr(model, "_supports_attention_backend", False) or kinds - {"full_attention"}:
-        return Packing(
-            "positions", f"{config.model_type} has its own attention ({', '.join(special) or 'no interface'})"
-        )
-    return Packing("rows", "rows are computed one behind the other, a common start once")
+    if not special and getattr(model, "_supports_attention_backend", False) and not kinds - {"full_attention"}:
+        yield Packing("rows", "rows are computed one behind the other, a common start once")
+        special = ["arguments of its own"]
+    yield Packing("positions", f"{config.model_type} has its own attention ({', '.join(special) or 'no interface'})")
+
+
+def _holds(model: PreTrainedModel, packing: Packing) -> bool:
+    """Return whether a row behind another one gets the numbers here that it gets alone."""
+    vocabulary = model.config.get_text_config().vocab_size
+    tokens = [number * 7919 % vocabulary for number in range(1, 1 + _TRIED_START + 2 * _TRIED_OWN)]
+    start, own = tokens[:_TRIED_START], (tokens[_TRIED_START:-_TRIED_OWN], tokens[-_TRIED_OWN:])
+    not_start = [NOT_TRAINED] * (_TRIED_START + 1)
+    other = Rendered([*start, *own[0]], [NOT_TRAINED] * (_TRIED_START + _TRIED_OWN))
+    row = Rendered([*start, *own[1]], [*not_start, *own[1][1:]])
+    with borrowed(model, "tuned"), torch.no_grad():
+        try:
+            behind = _logits_of([other, row], model, packing)
+        except ModelError:
+            return False
+        alone = _logits_of([row], model, Packing("single", "alone"))
+    spread = (alone - alone.mean(-1, keepdim=True)).norm(dim=-1)
+    off = (behind - alone).norm(dim=-1) / spread.clamp_min(1e-6)
+    # The median, because one token that a mixture of experts sends elsewhere by a rounding says nothing about the rest.
+    return bool(off.median() < _TOLERANCE.get(model.dtype, 0.05))
+
+
+def _logits_of(rows: list[Rendered], model: PreTrainedModel, packing: Packing) -> torch.Tensor:
+    piece = pack(rows, share=packing.shares_start, device=model.device)
+    with piece_layout(model, piece, packing) as layout:
+        return target_logits(model, piece, {"input_ids": piece.input_ids}, layout)
 
 
 @contextlib.contextmanager
 def piece_layout(model: PreTrainedModel, piece: Piece, packing: Packing) -> Iterator[dict[str, Any]]:
     """Make the model's attention follow ``piece`` inside the block, which holds forward and backward pass.
 
-    Yields the keyword arguments for the forward pass; transformers hands them on to the attention function.
+    Yields keyword arguments for the forward pass, which transformers hands on to the attention function.
     """
-    if packing.kind != "rows":
-        yield {}
+    if packing.kind == "single":
+        yield {}  # a row alone has the positions that every model counts by itself, and some take none
+        return
+    if packing.kind == "positions":
+        yield {"position_ids": piece.position_ids}
         return
     _register()
     config = model.config.get_text_config()
     before = config._attn_implementation
     config._attn_implementation_internal = NAME
     try:
-        yield {"row_layout": piece}
+        yield {"position_ids": piece.position_ids, "row_layout": piece}
     finally:
         config._attn_implementation_internal = before
+
+
+def target_logits(called: Any, piece: Piece, inputs: dict[str, Any], layout: dict[str, Any]) -> torch.Tensor:
+    """Return the logits that predict a piece's targets, in 32 bits, shape (N, vocabulary); no others are computed.
+
+    Parameters
+    ----------
+    called, inputs
+        What :meth:`Surface.feed` returned: the module to call, and the tokens or embeddings for it.
+    layout
+        What :func:`piece_layout` yielded.
+    """
+    found = called(**inputs, logits_to_keep=piece.keep, use_cache=False, **layout).logits
+    logits: torch.Tensor = found[0].float()
+    return logits
 
 
 def _rows_attention(
@@ -93,19 +160,36 @@ def _rows_attention(
     dropout: float = 0.0,
     *,
     row_layout: Piece,
-    **_: Any,
+    is_causal: bool | None = None,
+    **others: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Attend within rows. Shapes: query (1, heads, T, dim), key and value (1, kv heads, T, dim); returns (1, T, heads, dim)."""
+    """Attend within rows. Shapes: query (1, heads, T, dim), key and value (1, kv heads, T, dim); returns (1, T, heads, dim).
+
+    Raises
+    ------
+    ModelError
+        The model hands over something that changes its attention, such as a cap, a window or sinks.
+    """
+    # Flags say what to return; positions are in the queries and keys already.
+    unknown = [n for n, v in others.items() if v is not None and not isinstance(v, bool) and n != "position_ids"]
+    if unknown or is_causal is False:
+        raise ModelError(
+            f"{type(module).__name__} computes attention with {', '.join(unknown) or 'is_causal=False'}.",
+            why="Attention within packed rows does not know it, and leaving it out would train another model.",
+        )
     grouped = query.shape[1] != key.shape[1]
     common: dict[str, Any] = {"scale": scaling, "dropout_p": dropout, "enable_gqa": grouped}
+    lengths = [segment.length for segment in row_layout.segments]
+    # Split once, not sliced row by row: the gradient of each slice would be a tensor of the whole piece's size.
+    split = zip(*(torch.split(tensor, lengths, dim=2) for tensor in (query, key, value)), strict=True)
+    parts = {segment.start: part for segment, part in zip(row_layout.segments, split, strict=True)}
     outputs = []
     for segment in row_layout.segments:
-        own = slice(segment.start, segment.start + segment.length)
-        q, k, v = (tensor[:, :, own] for tensor in (query, key, value))
+        q, k, v = parts[segment.start]
         if segment.behind:
-            seen = [slice(start, start + length) for start, length in segment.behind]
-            k = torch.cat([*(key[:, :, part] for part in seen), k], dim=2)
-            v = torch.cat([*(value[:, :, part] for part in seen), v], dim=2)
+            seen = [parts[start] for start, _ in segment.behind]  # always whole segments
+            k = torch.cat([*(part[1] for part in seen), k], dim=2)
+            v = torch.cat([*(part[2] for part in seen), v], dim=2)
             mask = _causal_behind(k.shape[2] - segment.length, segment.length, query.device)
             outputs.append(scaled_dot_product_attention(q, k, v, attn_mask=mask, **common))
         else:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn.functional import cross_entropy
 
-from shadownb.engine.backends.torch.attention import Packing, piece_layout
+from shadownb.engine import acceleration
+from shadownb.engine.backends.torch.attention import Packing, piece_layout, target_logits
 from shadownb.engine.backends.torch.objectives import Objective
 from shadownb.engine.backends.torch.objectives.base import sum_by_row
 from shadownb.engine.backends.torch.pieces import Bundle, Piece, pack, split
@@ -26,6 +27,7 @@ class Computing:
     """The part of the trainer that computes; the loop, checkpoints and events are in :class:`EngineTrainer`."""
 
     args: Any
+    accelerator: Any
     config: TrainConfig
     session: Session
     surface: Surface
@@ -33,6 +35,7 @@ class Computing:
     packing: Packing
     rows: Sequence[Example]
     eval_rows: Sequence[Example]
+    layers_in_one_operation = 0  # in the newest pass
 
     if TYPE_CHECKING:
 
@@ -42,6 +45,11 @@ class Computing:
     def _shares(self) -> bool:
         # A shared start is computed once, with one dropout mask for all rows; that would be another training.
         return self.packing.shares_start and self.config.lora_dropout == 0 and not self.session.functional_dropout
+
+    @property
+    def _one_operation(self) -> bool:
+        wanted, _ = acceleration.choose_adapter_operation(self.session.model.accelerator)
+        return wanted and self.accelerator.mixed_precision == "no"  # autocast converts between the two products
 
     def _split(self, bundles: Sequence[Bundle]) -> list[list[int]]:
         limit = 0 if self.packing.kind == "single" else self.config.max_tokens_per_forward
@@ -75,22 +83,17 @@ class Computing:
     def _nll(self, model: Any, piece: Piece, layouts: contextlib.ExitStack) -> torch.Tensor:
         called, computed, inputs = self.surface.feed(model, piece)
         layout = layouts.enter_context(piece_layout(self.surface.base, computed, self.packing))
+        if self._one_operation:
+            self.layers_in_one_operation = layouts.enter_context(self.surface.in_one_operation())
         with self.compute_loss_context_manager():
-            logits = called(
-                **inputs,
-                position_ids=computed.position_ids,
-                logits_to_keep=computed.keep,
-                use_cache=False,
-                **layout,
-            ).logits
-            return cross_entropy(logits[0].float(), computed.targets, reduction="none")
+            return cross_entropy(target_logits(called, computed, inputs, layout), computed.targets, reduction="none")
 
     def prepare_objective(self) -> None:
         """Let the objective look at the examples with the weights of the start, evaluation examples too."""
         model = self.surface.module
         for rows, held_out in ((self.rows, False), (self.eval_rows, True)):
             if rows:
-                with self.session.gate.training():
+                with self.session.weights():
                     self.objective.prepare(rows, functools.partial(self._told, model), held_out=held_out)
 
     def _told(self, model: Any, bundles: Sequence[Bundle]) -> Iterator[tuple[list[int], torch.Tensor]]:
@@ -110,12 +113,12 @@ class Computing:
         try:
             for start in range(0, len(self.eval_rows), step):
                 part = self.eval_rows[start : start + step]
-                with self.session.gate.training():
+                with self.session.weights():
                     self.objective.begin(part, functools.partial(self._scored, model), held_out=True)
                 for piece, examples in self._pieces(part):
                     self.session.control.check()
                     model.eval()
-                    with self.session.gate.training(), torch.no_grad(), self._computing(model, piece) as nll:
+                    with self.session.weights(), torch.no_grad(), self._computing(model, piece) as nll:
                         loss_sum += float(self.objective.loss(nll, piece, examples, held_out=True))
                     done += len(examples)
                     self.session.phase("evaluating", done, len(self.eval_rows), "rows")

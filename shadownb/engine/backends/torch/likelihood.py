@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn.functional import cross_entropy
 
-from shadownb.engine.backends.torch.attention import choose_packing, piece_layout
+from shadownb.engine.backends.torch.attention import choose_packing, piece_layout, target_logits
 from shadownb.engine.backends.torch.pieces import pack, split
 from shadownb.engine.inference.types import Use
 from shadownb.engine.inference.weights import borrowed
@@ -40,13 +40,7 @@ def mean_loss(weights: LoadedWeights, examples: Sequence[Example], use: Use) -> 
                 if surface is not None:
                     called, computed, inputs = surface.feed(surface.module, piece)
                 with piece_layout(base, computed, packing) as layout:
-                    logits = called(
-                        **inputs,
-                        position_ids=computed.position_ids,
-                        logits_to_keep=computed.keep,
-                        use_cache=False,
-                        **layout,
-                    ).logits
-                total += float(cross_entropy(logits[0].float(), computed.targets, reduction="sum"))
+                    logits = target_logits(called, computed, inputs, layout)
+                total += float(cross_entropy(logits, computed.targets, reduction="sum"))
                 count += computed.targets.numel()
     return total / max(1, count)

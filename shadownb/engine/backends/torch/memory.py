@@ -1,9 +1,11 @@
-"""Peak memory of a run, measured while it computes."""
+"""Memory of a run: its peak, measured while it computes, and whether an error means that it ran out."""
 
 from __future__ import annotations
 
 import psutil
 import torch
+
+from shadownb.errors import ShadowError
 
 
 class PeakMemory:
@@ -27,3 +29,15 @@ class PeakMemory:
     def peak_gb(self) -> float:
         """Peak in units of 1e9 bytes."""
         return self._peak / 1e9
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error means that memory ran out, on the device or on the machine."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    text = str(error)
+    return (
+        isinstance(error, RuntimeError)
+        and not isinstance(error, ShadowError)
+        and ("out of memory" in text.lower() or "can't allocate memory" in text)
+    )

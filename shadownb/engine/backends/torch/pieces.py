@@ -15,8 +15,7 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from shadownb.engine.rendering import Rendered
-
-IGNORED = -100
+from shadownb.engine.rendering.masks import NOT_TRAINED
 
 # A shared start shorter than this costs more in bookkeeping than it saves.
 _MIN_SHARED = 16
@@ -51,8 +50,6 @@ class Piece:
         Shape (N,): the number of the row each of them belongs to.
     rows
         How many rows are packed.
-    row_tokens
-        Tokens of the rows as they would be without sharing.
     """
 
     input_ids: torch.Tensor
@@ -62,7 +59,6 @@ class Piece:
     targets: torch.Tensor
     owners: torch.Tensor
     rows: int
-    row_tokens: int
 
     def behind_prefix(self, length: int) -> Piece:
         """Return the piece with room for ``length`` learned embeddings that every row sees; ``input_ids`` stay as they are."""
@@ -94,13 +90,7 @@ class Piece:
             self.targets[mine],
             self.owners[mine] - number,
             1,
-            segment.length,
         )
-
-
-def trained_tokens(row: Rendered) -> int:
-    """Return how many tokens of a row are predicted and counted (the first token has nothing before it)."""
-    return sum(1 for label in row.labels[1:] if label != IGNORED)
 
 
 def split(bundles: Sequence[Bundle], max_tokens: int, *, share: bool) -> list[list[int]]:
@@ -134,7 +124,6 @@ def pack(rows: Sequence[Rendered], *, share: bool, device: torch.device | str = 
         targets=torch.tensor(tree.targets, dtype=torch.long, device=device),
         owners=torch.tensor(tree.owners, dtype=torch.long, device=device),
         rows=len(rows),
-        row_tokens=sum(len(row.input_ids) for row in rows),
     )
 
 
@@ -190,7 +179,7 @@ class _Tree:
         row = self.rows[member]
         offset = self._segment(row.input_ids[depth:], depth, behind).start - depth
         for position in range(depth, len(row.input_ids) - 1):
-            if row.labels[position + 1] != IGNORED:
+            if row.labels[position + 1] != NOT_TRAINED:
                 self.keep.append(offset + position)
                 self.targets.append(row.labels[position + 1])
                 self.owners.append(member)
@@ -198,8 +187,7 @@ class _Tree:
 
 def _shareable(row: Rendered) -> int:
     """Return how many first tokens other rows may share; the one before the first trained token is the row's own."""
-    trained = next((i for i, label in enumerate(row.labels) if label != IGNORED), len(row.input_ids))
-    return max(0, min(len(row.input_ids), trained) - 1)
+    return max(0, row.first_trained - 1)
 
 
 def _common(rows: Sequence[Rendered], free: Sequence[int], depth: int) -> int:

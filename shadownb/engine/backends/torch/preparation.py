@@ -10,38 +10,59 @@ import torch
 from transformers import PreTrainedModel, TrainingArguments
 
 from shadownb.engine import methods
-from shadownb.engine.acceleration import LIGER, Plan
+from shadownb.engine.acceleration import Plan
 from shadownb.engine.rendering.examples import Example, examples
 from shadownb.engine.runs.folder import load_rows
+from shadownb.errors import DataError
 
 if TYPE_CHECKING:
     from shadownb.engine.backends.torch.session import Session
 
 _KEPT_SAMPLE_PROMPTS = 3
+_TOLD_REFUSALS = 3
 
 
 def examples_of(session: Session, reference: dict[str, Any], unit: str) -> list[Example]:
-    """Return the examples of a stored data set, telling what is left out or cut and why."""
+    """Return the examples of a stored data set, telling what is left out or cut and why.
+
+    Raises
+    ------
+    DataError
+        No row can be rendered, or none has a token to train.
+    """
     source = load_rows(reference)
     spec, limit = methods.get(session.config.method), session.max_length
     kept: list[Example] = []
+    refused: list[tuple[int, DataError]] = []
     empty = cut = 0
     for index, row in enumerate(source):
         if index % 32 == 0:
             session.control.check()
             session.phase("preparing data", index, len(source), unit)
-        found = examples(
-            session.model.renderer,
-            row,
-            objective=spec.objective,
-            loss_on=session.config.loss_on,
-            max_length=limit,
-            long_rows=spec.long_rows,
-        )
+        try:
+            found = examples(
+                session.model.renderer,
+                row,
+                objective=spec.objective,
+                loss_on=session.config.loss_on,
+                max_length=limit,
+                long_rows=spec.long_rows,
+            )
+        except DataError as error:
+            refused.append((index, error))
+            continue
         useful = [example for example in found if example.trains]
         cut += any(sequence.truncated_tokens for example in found for sequence in example.rows)
         empty += not useful
         kept.extend(useful)
+    if refused:
+        _tell_refused(session, reference, unit, len(source), refused)
+    if not kept:
+        raise DataError(
+            f"No row of {reference['name']!r} has a token to train.",
+            why=f"Each was empty or cut off at max_seq_length={limit}.",
+            fix="Raise max_seq_length, or look at the rows with dataset.inspect(model).",
+        )
     if empty:
         session.warn(
             f"{empty} of {len(source)} {unit} have no token to train and are left out.",
@@ -58,6 +79,29 @@ def examples_of(session: Session, reference: dict[str, Any], unit: str) -> list[
     return kept
 
 
+def _tell_refused(
+    session: Session, reference: dict[str, Any], unit: str, total: int, refused: list[tuple[int, DataError]]
+) -> None:
+    """Say which rows cannot be rendered, where to find them and why; raise where there is no other."""
+    places = [f"line {index + 1}: {error.what.rstrip('.')}" for index, error in refused[:_TOLD_REFUSALS]]
+    more = f"; and {len(refused) - len(places):,} more" if len(refused) > len(places) else ""
+    why = f"{reference['path']}, {'; '.join(places)}{more}."
+    fix = refused[0][1].fix
+    if len(refused) == total:
+        raise DataError(
+            f"None of the {total:,} {unit} of {reference['name']!r} can be rendered.",
+            why=why,
+            fix=fix,
+            code=refused[0][1].code,
+        )
+    session.warn(
+        f"{len(refused):,} of {total:,} {unit} cannot be rendered and are left out.",
+        why=why,
+        fix=fix,
+        code="rows-skipped",
+    )
+
+
 def sample_prompts(session: Session, reference: dict[str, Any]) -> list[tuple[str, list[int]]]:
     """Return (what to show, token ids) of the prompts that are answered at evaluation points."""
     config, renderer = session.config, session.model.renderer
@@ -70,8 +114,9 @@ def sample_prompts(session: Session, reference: dict[str, Any]) -> list[tuple[st
     for row in load_rows(reference):
         messages = row.get("prompt") or _before_last_answer(row.get("messages") or [])
         if messages and len(found) < _KEPT_SAMPLE_PROMPTS:
-            ids = renderer.render_prompt(messages, tools=row.get("tools"))
-            found.append((str(messages[-1].get("content") or ""), ids))
+            with contextlib.suppress(DataError):  # a row that is left out of training, and told there
+                ids = renderer.render_prompt(messages, tools=row.get("tools"))
+                found.append((str(messages[-1].get("content") or ""), ids))
     return found
 
 
@@ -101,7 +146,7 @@ def training_arguments(session: Session, plan: Plan) -> TrainingArguments:
         max_steps=session.total_steps,
         learning_rate=config.resolved_learning_rate(),
         lr_scheduler_type=config.lr_scheduler_type,
-        lr_scheduler_kwargs={"min_lr_rate": 0.1} if config.lr_scheduler_type == "cosine_with_min_lr" else {},
+        lr_scheduler_kwargs=config.scheduler_options(session.total_steps),
         warmup_steps=config.resolved_warmup(session.total_steps),
         weight_decay=config.weight_decay,
         max_grad_norm=config.max_grad_norm,
@@ -119,8 +164,6 @@ def training_arguments(session: Session, plan: Plan) -> TrainingArguments:
         bf16=device.type == "cuda" and session.model.dtype == torch.bfloat16,
         fp16=device.type == "cuda" and session.model.dtype == torch.float16,
         activation_checkpointing=plan.checkpointing[0],
-        use_liger_kernel=plan.kernels[0],
-        liger_kernel_config=LIGER if plan.kernels[0] else None,
         dataloader_pin_memory=False,
         remove_unused_columns=False,
     )
@@ -128,4 +171,14 @@ def training_arguments(session: Session, plan: Plan) -> TrainingArguments:
     arguments.report_to = list(config.report_to)  # transformers adds trackers that it finds in the environment
     _ = arguments.device
     arguments._n_gpu = min(1, arguments.n_gpu)
+    if device.type in ("cuda", "xpu"):
+        _take_device(arguments, device)
     return arguments
+
+
+def _take_device(arguments: TrainingArguments, device: torch.device) -> None:
+    """Make the model's GPU the one to train on; the library takes the first one, without an option to say otherwise."""
+    assert arguments.distributed_state is not None
+    arguments.__dict__["_setup_devices"] = device
+    arguments.distributed_state.device = device
+    torch.accelerator.set_device_index(device)  # of this thread

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from shadownb.engine import acceleration, estimate, hardware
 from shadownb.engine.acceleration import Plan
+from shadownb.engine.backends.torch import kernels
 from shadownb.engine.backends.torch.attention import Packing
-from shadownb.engine.backends.torch.pieces import trained_tokens
 from shadownb.engine.backends.torch.surfaces import Surface
 from shadownb.engine.estimate import Estimate
 from shadownb.engine.rendering.examples import Example
@@ -49,7 +49,7 @@ def planned(
         "model": session.model.describe(),
         "trainable_parameters": sum(parameter.numel() for parameter in surface.owned().values()),
         "tokens_in_data": sum(len(row.input_ids) for row in sequences),
-        "trained_tokens_in_data": sum(trained_tokens(row) for row in sequences),
+        "trained_tokens_in_data": sum(row.predicted_tokens for row in sequences),
         "estimate": estimate.as_dict(expected),
         "hardware": hardware.describe(),
         "versions": hardware.versions(),
@@ -69,15 +69,17 @@ def had(trainer: EngineTrainer) -> dict[str, Any]:
     assert optimizer is not None
     base = trainer.surface.base
     trained = list(trainer.surface.owned().values())
+    moved = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     modules = list(trainer.surface.module.modules())
     return {
         "optimizer": type(optimizer).__module__.split(".")[0] + "." + type(optimizer).__name__,
         "fused_optimizer": bool(optimizer.defaults.get("fused")),
         "attention": "shadownb_rows over sdpa" if trainer.packing.kind == "rows" else base.config._attn_implementation,
         "gradient_checkpointing": any(getattr(module, "gradient_checkpointing", False) for module in modules),
-        "fused_kernels": sorted({type(m).__name__ for m in modules if type(m).__module__.startswith("liger_kernel")}),
+        "fused_kernels": kernels.fused(modules),
+        "layers_in_one_operation": trainer.layers_in_one_operation,
         "quantized_layers": sum(type(m).__name__ in ("Linear4bit", "Linear8bitLt") for m in modules),
-        "trained_dtypes": sorted({str(parameter.dtype).removeprefix("torch.") for parameter in trained}),
+        "trained_dtypes": sorted({str(parameter.dtype).removeprefix("torch.") for parameter in moved}),
         "trained_parameters": sum(p.numel() for p in trained if p.requires_grad),
         "autocast": str(trainer.accelerator.mixed_precision),
         "device": str(trainer.args.device),

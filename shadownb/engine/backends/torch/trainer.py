@@ -7,17 +7,14 @@ places where a run must be honest: a step is one batch of rows in pieces (:mod:`
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import math
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-import transformers
 from torch.utils.data import DataLoader
 from transformers import TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
@@ -25,35 +22,23 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from shadownb.engine.backends.torch import record, training_state
 from shadownb.engine.backends.torch.attention import Packing
 from shadownb.engine.backends.torch.batches import StepSampler, step_loader
+from shadownb.engine.backends.torch.clock import RunClock
 from shadownb.engine.backends.torch.computing import Computing
+from shadownb.engine.backends.torch.masters import Masters
 from shadownb.engine.backends.torch.memory import PeakMemory
 from shadownb.engine.backends.torch.objectives import Objective
-from shadownb.engine.backends.torch.pieces import trained_tokens
+from shadownb.engine.backends.torch.precision import Precision
 from shadownb.engine.backends.torch.preparation import adapters_known
 from shadownb.engine.backends.torch.randomness import DropoutClock
 from shadownb.engine.backends.torch.surfaces import Surface
 from shadownb.engine.rendering.examples import Example
-from shadownb.errors import NonFiniteLossError
+from shadownb.engine.runs.control import StopRequested
 
 if TYPE_CHECKING:
     from shadownb.engine.backends.torch.session import Session
 
 
-@dataclass
-class Progress:
-    """What goes on counting over a resume; part of every checkpoint."""
-
-    elapsed_s: float = 0.0
-    tokens: int = 0
-    trained_tokens: int = 0
-    best_eval_loss: float | None = None
-    best_step: int | None = None
-    evals_without_improvement: int = 0
-    loss_since_log: list[float] = field(default_factory=list)
-    metrics_since_log: dict[str, list[float]] = field(default_factory=dict)
-
-
-class EngineTrainer(Computing, transformers.Trainer):
+class EngineTrainer(Computing, Precision):
     """One attempt of a run. The surface is on its module already; examples are rendered."""
 
     def __init__(
@@ -80,40 +65,21 @@ class EngineTrainer(Computing, transformers.Trainer):
         self.packing = packing
         self.session = session
         self.config = session.config
-        self.progress = Progress()
+        self.progress = training_state.Progress()
         self.dropout = DropoutClock(self.config.seed)
         self.memory = PeakMemory(self.args.device)
-        self._attempt_elapsed_from = 0.0
-        self._clock_started = 0.0
-        self._excluded = 0.0  # seconds of pauses, not part of elapsed
+        self.masters = Masters({})
+        self.clock = RunClock(session.gate)
         self._step_tokens = 0
         self._step_started = 0.0
-        self._step_seconds: list[float] = []
-        self._eval_seconds = 0.0
         self._reported_step = 0
         self.saved_step: int | None = None
-        self.stopped_early = False
 
-    # -- the clock: training time, without pauses and waiting for inference -----------------------------------------
-
-    def start_clock(self) -> None:
-        """Begin (or go on) counting elapsed seconds."""
-        self._attempt_elapsed_from = self.progress.elapsed_s
-        self._clock_started = time.perf_counter()
-        self._excluded = -self.session.gate.yielded_seconds
-
-    def _elapsed(self) -> float:
-        passed = time.perf_counter() - self._clock_started
-        return self._attempt_elapsed_from + passed - self._excluded - self.session.gate.yielded_seconds
-
-    @contextlib.contextmanager
-    def _not_counted(self) -> Iterator[None]:
-        started, yielded = time.perf_counter(), self.session.gate.yielded_seconds
-        try:
-            yield
-        finally:
-            # The gate's own waiting inside the block is subtracted by _elapsed already.
-            self._excluded += time.perf_counter() - started - (self.session.gate.yielded_seconds - yielded)
+    @property
+    def stopped_early(self) -> bool:
+        """Whether as many evaluations as the patience allows brought nothing better."""
+        patience = self.config.early_stopping_patience
+        return patience is not None and self.progress.evals_without_improvement >= patience
 
     # -- data and loss ----------------------------------------------------------------------------------------------
 
@@ -121,6 +87,10 @@ class EngineTrainer(Computing, transformers.Trainer):
         return step_loader(self.rows, self.sampler)
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        if self.state.global_step >= self.state.max_steps or self.stopped_early:
+            # Resumed after the last step. The library looks at this only after a step, so it would train one too many.
+            self.control.should_training_stop = True
+            return
         self.sampler.set_epoch(kwargs["epoch"])
         super()._run_epoch(*args, **kwargs)
 
@@ -132,14 +102,22 @@ class EngineTrainer(Computing, transformers.Trainer):
 
     def training_step(self, model: Any, inputs: list[Example], num_items_in_batch: Any = None) -> torch.Tensor:
         """Compute loss and gradients of one optimizer step; returns the step's mean loss, shape ()."""
-        gate = self.session.gate
-        waited = gate.enter_training()
+        waited = self.session.take_weights()
         if waited > 0.05:
             self.session.journal.append("yielded", seconds=round(waited, 3), step=self.state.global_step)
         self._step_started = time.perf_counter()
         self._step_tokens = sum(len(row.input_ids) for example in inputs for row in example.rows)
+        noted = {name: list(pair) for name, pair in self.objective.since_log.items()}
+        try:
+            return self._accumulate(model, inputs)
+        except StopRequested:
+            self.objective.since_log = noted  # the resume computes this step again
+            raise
+
+    def _accumulate(self, model: Any, inputs: list[Example]) -> torch.Tensor:
         self.objective.begin(inputs, functools.partial(self._scored, model), held_out=False)
         model.train()
+        self.masters.forget_gradients()
         total = self.objective.count(inputs)
         loss_sum = torch.zeros((), device=self.args.device)
         self.dropout.step = self.state.global_step
@@ -153,31 +131,8 @@ class EngineTrainer(Computing, transformers.Trainer):
             loss_sum += loss.detach()
         if not torch.isfinite(loss_sum):
             raise self.not_finite("loss", loss_sum.item())
-        self.progress.trained_tokens += sum(trained_tokens(row) for example in inputs for row in example.rows)
+        self.progress.trained_tokens += sum(row.predicted_tokens for example in inputs for row in example.rows)
         return loss_sum
-
-    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
-        norm = super()._get_grad_norm(model, grad_norm=grad_norm)
-        value = norm.item() if isinstance(norm, torch.Tensor) else float(norm)
-        if not math.isfinite(value):  # before the optimizer moves, so the weights stay good
-            raise self.not_finite("gradient norm", value)
-        return value
-
-    def not_finite(self, what: str, value: float) -> NonFiniteLossError:
-        """Return the error for a loss, gradient or weights that became NaN or infinite."""
-        if self.state.global_step == 0:
-            return NonFiniteLossError(
-                f"The {what} became {value} in the first step, before anything was trained.",
-                why="No update has been made, so it comes from the base's weights or from the rows of that step.",
-                fix="Ask the model something: if that fails as well, load it again, a 16-bit one with dtype='float32'. "
-                "Otherwise look at the first rows with dataset.inspect(model).",
-            )
-        rate = self._get_learning_rate()
-        return NonFiniteLossError(
-            f"The {what} became {value} after step {self.state.global_step} (learning_rate={rate:.2g} there).",
-            why="The model has the weights of the newest checkpoint again, or of the start; nothing was overwritten.",
-            fix="Lower learning_rate, set max_grad_norm=1.0, or look at the rows of that step with dataset.inspect().",
-        )
 
     # -- after each step --------------------------------------------------------------------------------------------
 
@@ -193,14 +148,14 @@ class EngineTrainer(Computing, transformers.Trainer):
         step = self.state.global_step
         if step == self._reported_step:  # the loop also calls at the end of an epoch
             return
-        self._reported_step = step
         self.session.gate.release()
         seconds = time.perf_counter() - self._step_started
-        if not self._step_seconds:
+        if self._reported_step == 0:
             self.session.journal.append("record", values={"had": record.had(self)})
-        self._step_seconds = [*self._step_seconds[-29:], seconds]
+        self._reported_step = step
+        self.clock.step_took(seconds)
         self.progress.tokens += self._step_tokens
-        self.progress.elapsed_s = self._elapsed()
+        self.progress.elapsed_s = self.clock.elapsed()
         self.progress.loss_since_log.append(tr_loss.item())
         tr_loss -= tr_loss
         last = step >= self.state.max_steps
@@ -208,8 +163,7 @@ class EngineTrainer(Computing, transformers.Trainer):
             self._report(step, grad_norm, learning_rate, seconds)
         self.session.control.poll()
         stop = self.session.control.stop
-        watched = bool(self.eval_rows) or self.session.samples
-        if stop is None and watched and (step % self.session.eval_steps == 0 or last):
+        if stop is None:
             self._evaluate_and_sample(step, model)
             stop = self.session.control.stop
         if stop is not None or self.stopped_early:
@@ -224,10 +178,7 @@ class EngineTrainer(Computing, transformers.Trainer):
         losses = self.progress.loss_since_log
         self.progress.loss_since_log = []
         remaining = self.state.max_steps - step
-        eta = None
-        if len(self._step_seconds) >= 3:
-            evals_left = remaining // self.session.eval_steps
-            eta = sorted(self._step_seconds)[len(self._step_seconds) // 2] * remaining + evals_left * self._eval_seconds
+        eta = self.clock.seconds_to_go(remaining, remaining // self.session.eval_steps)
         metrics = {
             "step": step,
             "total_steps": self.state.max_steps,
@@ -241,6 +192,8 @@ class EngineTrainer(Computing, transformers.Trainer):
             "peak_memory_gb": round(self.memory.peak_gb, 4),
             "eta_s": None if eta is None else round(eta, 1),
         }
+        if self.accelerator.scaler is not None:
+            metrics["skipped_steps"] = self.progress.skipped_steps
         metrics.update({name: round(value, 6) for name, value in self.objective.metrics().items()})
         self.session.journal.append("step", **metrics)
         if self.config.report_to:
@@ -251,34 +204,40 @@ class EngineTrainer(Computing, transformers.Trainer):
         """Drop the library's own records; the journal has them."""
 
     def _evaluate_and_sample(self, step: int, model: Any) -> None:
+        """Do what the step asks for and no earlier attempt has done at it."""
+        due = step % self.session.eval_steps == 0 or step >= self.state.max_steps
+        judge = due and bool(self.eval_rows) and self.progress.evaluated_step != step
+        sample = due and self.session.samples and self.progress.sampled_step != step
+        if not judge and not sample:
+            return
         started = time.perf_counter()
-        if self.eval_rows:
+        if judge:
             self._judge(step, model)
-        self.session.sample(step)
-        self._eval_seconds = time.perf_counter() - started
+        if sample:
+            self.session.sample(step)
+            self.progress.sampled_step = step
+        self.clock.evaluation_s = time.perf_counter() - started
         self.session.phase("training", step, self.state.max_steps, "steps")
 
     def _judge(self, step: int, model: Any) -> None:
         started = time.perf_counter()
         loss, extra = self.evaluate_loss(model)
-        improved = self.progress.best_eval_loss is None or (
-            loss < self.progress.best_eval_loss - self.config.early_stopping_threshold
-        )
-        if improved:
-            self.progress.best_eval_loss, self.progress.best_step = loss, step
-            self.progress.evals_without_improvement = 0
+        progress, threshold = self.progress, self.config.early_stopping_threshold
+        if progress.best_eval_loss is None or loss < progress.best_eval_loss:
+            progress.best_eval_loss, progress.best_step = loss, step
+        if progress.patience_eval_loss is None or loss < progress.patience_eval_loss - threshold:
+            progress.patience_eval_loss, progress.evals_without_improvement = loss, 0
         else:
-            self.progress.evals_without_improvement += 1
+            progress.evals_without_improvement += 1
         seconds = round(time.perf_counter() - started, 3)
         self.session.journal.append("eval", step=step, eval_loss=loss, seconds=seconds, **extra)
-        patience = self.config.early_stopping_patience
-        self.stopped_early = patience is not None and self.progress.evals_without_improvement >= patience
+        self.progress.evaluated_step = step
 
     def _is_new_best(self, step: int) -> bool:
         return self.config.load_best_model_at_end and self.progress.best_step == step
 
     def _pause(self, step: int) -> None:
-        with self._not_counted():
+        with self.clock.not_counted():
             if self.saved_step != step:
                 self.session.try_save(self)
             self.session.journal.append("paused", step=step)
@@ -295,6 +254,7 @@ class EngineTrainer(Computing, transformers.Trainer):
         training_state.save_json(folder, training_state.SCHEDULER, self.lr_scheduler.state_dict())
         self.progress.metrics_since_log = self.objective.since_log
         training_state.save_json(folder, training_state.PROGRESS, asdict(self.progress))
+        self.save_precision(folder)
         self.objective.write_state(folder)
         self.state.save_to_json(str(folder / "trainer_state.json"))
 
@@ -306,11 +266,24 @@ class EngineTrainer(Computing, transformers.Trainer):
             return
         folder = Path(checkpoint)
         assert self.optimizer is not None and self.lr_scheduler is not None
+        self.masters.load(folder)
         training_state.load_optimizer(self.optimizer, folder)
         self.lr_scheduler.load_state_dict(training_state.load_json(folder, training_state.SCHEDULER))
-        self.progress = Progress(**training_state.load_json(folder, training_state.PROGRESS))
+        self.progress = training_state.Progress(**training_state.load_json(folder, training_state.PROGRESS))
+        if not self.session.own_checkpoint:
+            self.progress.forget_evaluations()
+        self.clock.before = self.progress.elapsed_s
         self.objective.since_log = self.progress.metrics_since_log
         self.saved_step = self.state.global_step
+
+    def _prepare_for_training(self, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        prepared = super()._prepare_for_training(*args, **kwargs)
+        step, missing = self.state.global_step, self.progress.evaluated_step != self.state.global_step
+        if step:  # a stop may have come between this step and its evaluation
+            self._evaluate_and_sample(step, prepared[0])
+            if missing and self._is_new_best(step):
+                self.session.try_save(self)
+        return prepared  # type: ignore[no-any-return]
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
         """Nothing to load: random numbers are functions of the seed and the step."""

@@ -7,6 +7,7 @@ a checkpoint that someone sends you must not be able to run code.
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,31 @@ OPTIMIZER = "optimizer.safetensors"
 OPTIMIZER_GROUPS = "optimizer.json"
 SCHEDULER = "scheduler.json"
 PROGRESS = "progress.json"
+SCALER = "scaler.json"
+
+
+@dataclass
+class Progress:
+    """What goes on counting over a resume; part of every checkpoint."""
+
+    elapsed_s: float = 0.0
+    tokens: int = 0
+    trained_tokens: int = 0
+    best_eval_loss: float | None = None
+    best_step: int | None = None
+    patience_eval_loss: float | None = None  # what the next evaluation must be below by the threshold
+    evals_without_improvement: int = 0
+    evaluated_step: int | None = None  # newest step that was evaluated, and sampled: a stop may come before either
+    sampled_step: int | None = None
+    loss_since_log: list[float] = field(default_factory=list)
+    metrics_since_log: dict[str, list[float]] = field(default_factory=dict)
+    skipped_steps: int = 0  # whose gradients were infinite by the scale of fp16
+
+    def forget_evaluations(self) -> None:
+        """Count evaluations anew: those of another run were of other rows, and its best step has no checkpoint here."""
+        self.best_eval_loss = self.best_step = self.patience_eval_loss = None
+        self.evaluated_step = self.sampled_step = None
+        self.evals_without_improvement = 0
 
 
 def save_optimizer(optimizer: torch.optim.Optimizer, folder: Path) -> None:

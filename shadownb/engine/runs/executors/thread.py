@@ -10,7 +10,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from shadownb.engine.runs.commands import CommandReader
+from shadownb.engine.runs.commands import STOPS, CommandReader
+from shadownb.engine.runs.control import end_unstarted
 from shadownb.engine.runs.folder import RunFolder
 from shadownb.engine.runs.job import Attempt, execute
 from shadownb.engine.runs.journal import Journal
@@ -71,12 +72,10 @@ class _Line:
             pause.wait(_LOOK_SECONDS)
             with self._lock:
                 for job in list(self._waiting):
-                    stop = next((c for c in job.commands.poll() if c["kind"] in ("stop", "discard")), None)
+                    stop = next((command for command in job.commands.poll() if command["kind"] in STOPS), None)
                     if stop is not None:
                         self._waiting.remove(job)
-                        status = "stopped" if stop["kind"] == "stop" else "discarded"
-                        job.journal.append("command", id=stop["id"], kind=stop["kind"])
-                        job.journal.append("end", status=status, result=None, note="while waiting in line", error=None)
+                        end_unstarted(job.journal, stop, "while waiting in line")
                         job.journal.close()
                 if not self._waiting:
                     self._watcher = None

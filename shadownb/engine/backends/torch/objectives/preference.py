@@ -7,18 +7,28 @@ step. The reference is the model as the run found it, so after an SFT run it is 
 
 from __future__ import annotations
 
+import hashlib
+import json
+from array import array
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch.nn.functional import logsigmoid
 
 from shadownb.engine.backends.torch.objectives.base import Objective, Scored, sum_by_row
-from shadownb.engine.backends.torch.pieces import IGNORED, Piece, trained_tokens
+from shadownb.engine.backends.torch.pieces import Piece
 from shadownb.engine.rendering import Rendered
 from shadownb.engine.rendering.examples import Example
+from shadownb.engine.rendering.masks import NOT_TRAINED
+from shadownb.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from shadownb.engine.config import TrainConfig
 
 REFERENCE = "reference.safetensors"
 
@@ -26,9 +36,11 @@ REFERENCE = "reference.safetensors"
 class Preference(Objective):
     """What DPO and KTO share: log-probabilities of the reference, computed once and kept in every checkpoint."""
 
-    def __init__(self, config: object) -> None:
-        super().__init__(config)  # type: ignore[arg-type]
+    def __init__(self, config: TrainConfig) -> None:
+        super().__init__(config)
         self._reference: dict[str, torch.Tensor] = {}
+        self._scored: dict[str, str] = {}  # sha256 of the examples that the reference was computed on
+        self._resumed = False
         self._numbers: dict[int, tuple[str, int]] = {}
 
     def bundles(self, examples: Sequence[Example]) -> list[tuple[Rendered, ...]]:
@@ -38,8 +50,12 @@ class Preference(Objective):
     def prepare(self, examples: Sequence[Example], scored: Scored, *, held_out: bool) -> None:
         split = "eval" if held_out else "train"
         self._number(examples, split)
-        if split in self._reference:
+        digest = self._digest(examples)
+        if self._resumed:
+            if self._scored.get(split) != digest:
+                raise self._of_other_rows(held_out)
             return
+        self._scored[split] = digest
         found: list[torch.Tensor] = [torch.empty(0)] * len(examples)
         for numbers, sums in scored(self.bundles(examples)):
             start = 0
@@ -47,6 +63,23 @@ class Preference(Objective):
                 found[number] = self._sides(sums[start:], examples[number]).cpu()
                 start += len(self.bundles([examples[number]])[0])
         self._reference[split] = torch.stack(found)
+
+    def _digest(self, examples: Sequence[Example]) -> str:
+        """Return the sha256 of everything that the reference's log-probabilities of these examples depend on."""
+        found = hashlib.sha256()
+        for example, rows in zip(examples, self.bundles(examples), strict=True):
+            found.update(array("q", [len(example.sequences), len(rows)]).tobytes())
+            for row in rows:
+                found.update(array("q", [len(row.input_ids), *row.input_ids, *row.labels]).tobytes())
+        return found.hexdigest()
+
+    def _of_other_rows(self, held_out: bool) -> CheckpointError:
+        return CheckpointError(
+            f"The checkpoint's reference is of other {'evaluation ' if held_out else ''}rows than these.",
+            why=f"method={self.config.method!r} computes it once, with the model as the checkpoint's run found it.",
+            fix="Give the rows, the evaluation rows and the max_seq_length of that run, or load the checkpoint with "
+            "shadownb.load() and train on without resume_from_checkpoint.",
+        )
 
     def _number(self, examples: Sequence[Example], split: str) -> None:
         for number, example in enumerate(examples):
@@ -75,12 +108,15 @@ class Preference(Objective):
         return len(examples)
 
     def write_state(self, folder: Path) -> None:
-        save_file(self._reference, folder / REFERENCE)
+        save_file(self._reference, folder / REFERENCE, metadata={"scored": json.dumps(self._scored)})
 
     def load_state(self, folder: Path) -> bool:
         if not (folder / REFERENCE).is_file():
             return False
-        self._reference = load_file(folder / REFERENCE)
+        with safe_open(folder / REFERENCE, framework="pt") as file:
+            self._reference = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            self._scored = json.loads((file.metadata() or {}).get("scored", "{}"))
+        self._resumed = True
         return True
 
 
@@ -102,7 +138,7 @@ class Dpo(Preference):
         if self.config.dpo_loss == "hinge":
             return torch.relu(1 - self.config.beta * margin).sum()
         lengths = ratios.new_tensor(
-            [[sum(trained_tokens(row) for row in side) for side in (e.sequences, e.rejected)] for e in examples]
+            [[sum(row.predicted_tokens for row in side) for side in (e.sequences, e.rejected)] for e in examples]
         )
         means = ratios / lengths.clamp(min=1)
         return ((means[:, 0] - means[:, 1] - 1 / (2 * self.config.beta)) ** 2).sum()
@@ -117,7 +153,7 @@ class Kto(Preference):
 
     unit = "answers"
 
-    def __init__(self, config: object) -> None:
+    def __init__(self, config: TrainConfig) -> None:
         super().__init__(config)
         self._mismatched: dict[int, Rendered] = {}
         self._drift = torch.zeros(())
@@ -171,13 +207,9 @@ class Kto(Preference):
 
 def _mismatch(prompt: Rendered, answer: Rendered, length: int | None) -> Rendered:
     """Return the prompt of one row with the answer of another."""
-    before, start = _answer_start(prompt), _answer_start(answer)
+    before, start = prompt.first_trained, answer.first_trained
     return replace(
         prompt,
         input_ids=(prompt.input_ids[:before] + answer.input_ids[start:])[:length],
-        labels=([IGNORED] * before + answer.labels[start:])[:length],
+        labels=([NOT_TRAINED] * before + answer.labels[start:])[:length],
     )
-
-
-def _answer_start(row: Rendered) -> int:
-    return next((i for i, label in enumerate(row.labels) if label != IGNORED), len(row.labels))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from shadownb.engine.backends.torch.objectives.base import Objective
-from shadownb.engine.backends.torch.pieces import Piece, trained_tokens
+from shadownb.engine.backends.torch.pieces import Piece
 from shadownb.engine.rendering.examples import Example
 
 
@@ -17,7 +17,7 @@ class Supervised(Objective):
     unit = "tokens"
 
     def count(self, examples: Sequence[Example]) -> int:
-        return sum(trained_tokens(row) for example in examples for row in example.rows)
+        return sum(row.predicted_tokens for example in examples for row in example.rows)
 
     def loss(self, nll: torch.Tensor, piece: Piece, examples: Sequence[Example], *, held_out: bool) -> torch.Tensor:
         return nll.sum()

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shadownb.engine import methods
-from shadownb.engine.backends.torch.surfaces.base import Start, Surface, digest, restore, snapshot, trainable
+from shadownb.engine.backends.torch.surfaces.base import Start, Surface
 from shadownb.engine.backends.torch.surfaces.biases import BiasSurface
 from shadownb.engine.backends.torch.surfaces.bottleneck import BottleneckSurface
-from shadownb.engine.backends.torch.surfaces.layered import LayerSurface
+from shadownb.engine.backends.torch.surfaces.layered import ADAPTER_CONFIG, LayerSurface
 from shadownb.engine.backends.torch.surfaces.lora import LoraSurface, PissaSurface
 from shadownb.engine.backends.torch.surfaces.prompts import PromptSurface
+from shadownb.engine.backends.torch.surfaces.stored import StoredSurface
+from shadownb.engine.backends.torch.surfaces.tensors import digest, restore, snapshot, trainable
 from shadownb.engine.backends.torch.surfaces.weights import WeightsSurface
 from shadownb.errors import MethodError, ModelError
 
@@ -24,6 +26,7 @@ __all__ = [
     "attach_saved",
     "check",
     "count",
+    "description_in",
     "digest",
     "prepare",
     "restore",
@@ -84,6 +87,12 @@ def count(base: Any, carried: Surface | None, config: TrainConfig) -> int:
     if carried is not None and carried.kind == spec.surface:
         return sum(parameter.numel() for parameter in carried.owned().values())
     return KINDS[spec.surface].count(carried.base if carried is not None else base, config, spec)
+
+
+def description_in(folder: Path) -> Path | None:
+    """Return the file that says what a folder's adapter is and what base it belongs to; None where there is none."""
+    ours = (kind.description(folder) for kind in KINDS.values() if issubclass(kind, StoredSurface))
+    return next((file for file in (folder / ADAPTER_CONFIG, *ours) if file.is_file()), None)
 
 
 def attach_saved(base: Any, folder: Path) -> Surface:

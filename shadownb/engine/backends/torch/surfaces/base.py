@@ -7,8 +7,7 @@ because a run record that says rank 32 over weights of rank 4 would be false.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,6 +16,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from shadownb.engine.backends.torch.surfaces.sizes import Kept, frozen_block
 from shadownb.engine.rendering import Rendered
 from shadownb.errors import ExportError, MethodError
 
@@ -38,19 +38,14 @@ class Start:
         Where the base's own files are.
     rows
         The rendered training rows.
+    check
+        Called between the layers of what takes long; raises where a stop was asked for.
     """
 
     base_name: str
     source: str = ""
     rows: Sequence[Rendered] = field(default=(), repr=False)
-
-
-@dataclass(frozen=True)
-class Kept:
-    """Numbers kept for the backward pass: for each token in each block, and as often as there are layers to adapt."""
-
-    per_token: int
-    fixed: int = 0
+    check: Callable[[], None] = field(default=lambda: None, repr=False)
 
 
 class Surface:
@@ -126,12 +121,30 @@ class Surface:
         for parameter in self.owned().values():
             parameter.requires_grad_(True)
 
+    def shape(self) -> dict[str, Any]:
+        """Return the options that what is there has fixed, with their values."""
+        return {}
+
     def check(self, config: TrainConfig, spec: MethodSpec) -> None:
         """Raise MethodError where a method or its options do not fit what is there."""
+        self.check_kind(config, spec)
+        for option, value in self.shape().items():
+            if option in config.model_fields_set and getattr(config, option) != value:
+                raise MethodError(
+                    f"{option}={getattr(config, option)}: this model carries {self.noun} with {option}={value}.",
+                    why="Training continues on what is there; its shape cannot change.",
+                    fix=f"Leave {option} out to train on, or load a fresh model.",
+                )
+
+    def check_kind(self, config: TrainConfig, spec: MethodSpec) -> None:
+        """Raise MethodError where a method trains something else."""
+        if spec.surface != self.kind:
+            raise other_kind(config.method, self.noun)
 
     def effective_config(self, config: TrainConfig) -> TrainConfig:
         """Return the config with the settings that the surface really has."""
-        return config
+        shape = self.shape()
+        return config.replace(**shape) if shape else config
 
     def base_parameters(self) -> dict[str, torch.Tensor]:
         """Return the base's own parameters under the names they have without a surface."""
@@ -142,14 +155,13 @@ class Surface:
             if id(parameter) not in mine
         }
 
-    @property
-    def shares_segments(self) -> bool:
-        """Whether a start that several rows share can be computed once."""
-        return True
-
     def feed(self, module: Any, piece: Piece) -> tuple[Any, Piece, dict[str, Any]]:
         """Return (what to call, the piece as it is computed, the inputs of the forward pass)."""
         return module, piece, {"input_ids": piece.input_ids}
+
+    def in_one_operation(self) -> contextlib.AbstractContextManager[int]:
+        """Inside the block, compute what the surface adds together with its layers where that goes; yields how many those are."""
+        return contextlib.nullcontext(0)
 
     # -- answers ----------------------------------------------------------------------------------------------------
 
@@ -188,63 +200,6 @@ class Surface:
             why="It computes something that no weight of the base could.",
             fix="Use fmt='adapter'; shadownb.load(path) puts it on the base again.",
         )
-
-
-def frozen_block(base: nn.Module) -> int:
-    """Return the numbers that a Llama-like block of frozen weights keeps for each token.
-
-    Counted with saved-tensor hooks on SmolLM2-135M: 8,125 to 8,373 for 6 x 576 + 3 x 1,536 = 8,064.
-    """
-    return 6 * hidden_size(base) + 3 * inner_size(base)
-
-
-def layer_inputs(base: nn.Module) -> int:
-    """Return the numbers that a block keeps beyond that where gradients of its linear layers are computed: their inputs."""
-    return 3 * hidden_size(base) + inner_size(base)
-
-
-def block_count(base: nn.Module) -> int:
-    """Return the number of blocks."""
-    return int(base.config.get_text_config().num_hidden_layers)  # type: ignore[union-attr, operator]
-
-
-def inner_size(base: nn.Module) -> int:
-    """Return the width of the feed-forward layers."""
-    config = base.config.get_text_config()  # type: ignore[union-attr, operator]
-    return int(getattr(config, "intermediate_size", None) or 4 * hidden_size(base))
-
-
-def hidden_size(base: nn.Module) -> int:
-    """Return the width of the residual stream."""
-    return int(base.config.get_text_config().hidden_size)  # type: ignore[union-attr, operator]
-
-
-def trainable(module: nn.Module) -> dict[str, nn.Parameter]:
-    """Return the trainable parameters by name, in a fixed order."""
-    return {name: p for name, p in sorted(module.named_parameters()) if p.requires_grad}
-
-
-def snapshot(tensors: dict[str, nn.Parameter]) -> dict[str, torch.Tensor]:
-    """Return copies, to go back to if the run is discarded."""
-    return {name: parameter.detach().clone() for name, parameter in tensors.items()}
-
-
-def restore(module: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
-    """Put a :func:`snapshot` back."""
-    parameters = dict(module.named_parameters())
-    with torch.no_grad():
-        for name, tensor in tensors.items():
-            parameters[name].copy_(tensor)
-
-
-def digest(tensors: dict[str, Any]) -> str:
-    """Return the sha256 over names, dtypes, shapes and bytes of tensors."""
-    sha = hashlib.sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name].detach().contiguous().cpu()
-        sha.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
-        sha.update(memoryview(tensor.view(-1).view(torch.uint8).numpy()))
-    return sha.hexdigest()
 
 
 def other_kind(method: str, have: str) -> MethodError:

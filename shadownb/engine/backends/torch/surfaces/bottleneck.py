@@ -7,25 +7,23 @@ are forty lines: ``x + up(gelu(down(x)))`` on a block's output, ``up`` zero at t
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn.functional import gelu
 
 from shadownb.engine.backends.torch import randomness
-from shadownb.engine.backends.torch.surfaces.base import Start, Surface, block_count, hidden_size, other_kind
-from shadownb.errors import MethodError, ModelError
+from shadownb.engine.backends.torch.surfaces.base import Start, Surface
+from shadownb.engine.backends.torch.surfaces.sizes import block_count, hidden_size
+from shadownb.engine.backends.torch.surfaces.stored import StoredSurface
+from shadownb.errors import ModelError
 
 if TYPE_CHECKING:
     from shadownb.engine.config import TrainConfig
     from shadownb.engine.methods import MethodSpec
 
-FILE, CONFIG = "bottleneck.safetensors", "bottleneck_config.json"
 _NAME = "bottleneck"
 
 
@@ -44,16 +42,16 @@ class Bottleneck(nn.Module):
         return x + self.up(gelu(self.down(x.float()))).to(x.dtype) if self.enabled else x
 
 
-class BottleneckSurface(Surface):
+class BottleneckSurface(StoredSurface):
     """One bottleneck behind every block, of width ``lora_r``."""
 
     kind = "bottleneck"
     noun = "bottleneck adapters"
+    stem = "bottleneck"
 
-    def __init__(self, module: Any, width: int, base_name: str) -> None:
-        super().__init__(module)
+    def __init__(self, module: Any, base_name: str, width: int) -> None:
+        super().__init__(module, base_name)
         self.width = width
-        self.base_name = base_name
         self._hooks = [block.register_forward_hook(_apply) for block in _blocks(module)]
 
     @classmethod
@@ -64,7 +62,7 @@ class BottleneckSurface(Surface):
     @classmethod
     def attach(cls, base: Any, config: TrainConfig, spec: MethodSpec, start: Start) -> Surface:
         _insert(base, config.lora_r, config.seed)
-        return cls(base, config.lora_r, start.base_name)
+        return cls(base, start.base_name, config.lora_r)
 
     @classmethod
     def strip(cls, base: nn.Module) -> None:
@@ -76,32 +74,19 @@ class BottleneckSurface(Surface):
                     del block._forward_hooks[number]
 
     @classmethod
-    def reads(cls, folder: Path) -> bool:
-        return (folder / CONFIG).is_file()
+    def made_like(cls, base: Any, content: dict[str, Any]) -> StoredSurface:
+        width = int(content["rank"])
+        _insert(base, width, 0)
+        return cls(base, content.get("base_model", ""), width)
 
-    @classmethod
-    def attach_saved(cls, base: Any, folder: Path) -> Surface:
-        content = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        _insert(base, int(content["rank"]), 0)
-        surface = cls(base, int(content["rank"]), content.get("base_model", ""))
-        surface.load_into(folder)
-        return surface
+    def described(self) -> dict[str, Any]:
+        return {**super().described(), "rank": self.width}
 
     def owned(self) -> dict[str, nn.Parameter]:
         return {name: p for name, p in sorted(self.module.named_parameters()) if f".{_NAME}." in name}
 
-    def check(self, config: TrainConfig, spec: MethodSpec) -> None:
-        if spec.surface != self.kind:
-            raise other_kind(config.method, "bottleneck adapters")
-        if "lora_r" in config.model_fields_set and config.lora_r != self.width:
-            raise MethodError(
-                f"lora_r={config.lora_r}: this model carries bottleneck adapters of width {self.width}.",
-                why="Training continues on the adapters that are there; their shape cannot change.",
-                fix="Leave lora_r out to train on, or load a fresh model.",
-            )
-
-    def effective_config(self, config: TrainConfig) -> TrainConfig:
-        return config.replace(lora_r=self.width)
+    def shape(self) -> dict[str, Any]:
+        return {"lora_r": self.width}
 
     @contextlib.contextmanager
     def switched_off(self) -> Iterator[None]:
@@ -113,21 +98,6 @@ class BottleneckSurface(Surface):
         finally:
             for adapter in adapters:
                 adapter.enabled = True
-
-    def save(self, folder: Path) -> None:
-        save_file({name: p.detach().cpu().contiguous() for name, p in self.owned().items()}, folder / FILE)
-        content = {"type": "bottleneck", "base_model": self.base_name, "rank": self.width}
-        (folder / CONFIG).write_text(json.dumps(content), encoding="utf-8")
-
-    def load_into(self, folder: Path) -> None:
-        if not (folder / FILE).is_file():
-            raise ModelError(f"{folder} holds no bottleneck adapters.", fix="Give a checkpoint of an adapter run.")
-        tensors, owned = load_file(folder / FILE), self.owned()
-        if {n: t.shape for n, t in tensors.items()} != {n: p.shape for n, p in owned.items()}:
-            raise ModelError(f"The bottleneck adapters in {folder} do not fit those on this model.")
-        with torch.no_grad():
-            for name, parameter in owned.items():
-                parameter.copy_(tensors[name])
 
     def remove(self) -> Any:
         for hook in self._hooks:

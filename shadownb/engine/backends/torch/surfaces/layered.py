@@ -20,7 +20,8 @@ from transformers import PreTrainedModel
 
 from shadownb.engine.backends.torch import randomness
 from shadownb.engine.backends.torch.surfaces import linear
-from shadownb.engine.backends.torch.surfaces.base import Kept, Start, Surface, frozen_block, layer_inputs, other_kind
+from shadownb.engine.backends.torch.surfaces.base import Start, Surface, other_kind
+from shadownb.engine.backends.torch.surfaces.sizes import Kept, frozen_block, layer_inputs
 from shadownb.errors import MethodError, ModelError
 
 if TYPE_CHECKING:
@@ -167,19 +168,15 @@ class LayerSurface(Surface):
             if prefix in name or ".modules_to_save." in name
         }
 
-    def check(self, config: TrainConfig, spec: MethodSpec) -> None:
+    def check_kind(self, config: TrainConfig, spec: MethodSpec) -> None:
         if spec.surface != self.kind or spec.tuner != str(self.have.peft_type.value):
             raise other_kind(config.method, f"a {self.have.peft_type.value} adapter")
         for option, value in spec.options:
             if getattr(self.have, option, value) != value:
                 raise other_kind(config.method, f"an adapter with {option}={getattr(self.have, option)}")
-        for field, value in self._shape().items():
-            if field in config.model_fields_set and getattr(config, field) != value:
-                raise MethodError(
-                    f"{field}={getattr(config, field)}: this model carries an adapter with {field}={value}.",
-                    why="Training continues on the adapter that is there; its shape cannot change.",
-                    fix=f"Leave {field} out to train on, or load a fresh model for a new adapter.",
-                )
+
+    def check(self, config: TrainConfig, spec: MethodSpec) -> None:
+        super().check(config, spec)
         if "target_modules" in config.model_fields_set:
             have = linear.adapted(self.base)
             wanted = set(linear.targeted(self.base, config.resolved_target_modules()))
@@ -190,12 +187,11 @@ class LayerSurface(Surface):
                     fix="Leave target_modules out to train on, or load a fresh model for a new adapter.",
                 )
 
-    def _shape(self) -> dict[str, Any]:
-        """Return the options that the adapter's shape fixes."""
+    def shape(self) -> dict[str, Any]:
         return {"lora_r": self.have.r}
 
     def effective_config(self, config: TrainConfig) -> TrainConfig:
-        return config.replace(**self._shape(), target_modules=linear.target_name(self.base, config))
+        return super().effective_config(config).replace(target_modules=linear.target_name(self.base, config))
 
     # -- answers and files ------------------------------------------------------------------------------------------
 
@@ -237,10 +233,3 @@ class LayerSurface(Surface):
     def merged(self) -> PreTrainedModel:
         whole: PreTrainedModel = copy.deepcopy(self.module).merge_and_unload()
         return whole
-
-
-def tuner_layers(module: nn.Module) -> Iterator[tuple[str, BaseTunerLayer]]:
-    """Yield the layers that carry an adapter, with their names."""
-    for name, layer in module.named_modules():
-        if isinstance(layer, BaseTunerLayer):
-            yield name, layer

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +22,10 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from shadownb.engine.backends.torch import randomness
-from shadownb.engine.backends.torch.surfaces import linear
-from shadownb.engine.backends.torch.surfaces.base import Kept, Start, Surface, block_count, frozen_block, layer_inputs
+from shadownb.engine.backends.torch.surfaces import linear, lora_operation
+from shadownb.engine.backends.torch.surfaces.base import Start, Surface
 from shadownb.engine.backends.torch.surfaces.layered import ADAPTER_FILE, LayerSurface, saved_peft_type
+from shadownb.engine.backends.torch.surfaces.sizes import Kept, block_count, frozen_block, layer_inputs
 from shadownb.engine.backends.torch.surfaces.starts import closest, lora_layers, make_up_for_quantisation, weight_of
 from shadownb.errors import MethodError
 
@@ -97,10 +99,10 @@ class LoraSurface(LayerSurface):
         if config.init_lora_weights == "pissa":
             surface = PissaSurface(_with_taken_off(surface.module))
             with randomness.seeded_draws(config.seed, "pissa"):
-                surface.start_from_principal()
+                surface.start_from_principal(start.check)
         elif config.init_lora_weights == "loftq":
             with randomness.seeded_draws(config.seed, "loftq"):
-                make_up_for_quantisation(surface.module, start.source)
+                make_up_for_quantisation(surface.module, start.source, start.check)
         assert isinstance(surface, LoraSurface)
         surface.began = config.init_lora_weights
         return surface
@@ -129,7 +131,10 @@ class LoraSurface(LayerSurface):
             for _, layer in lora_layers(self.module):
                 layer.lora_dropout["default"] = nn.Dropout(p) if p > 0 else nn.Identity()
 
-    def _shape(self) -> dict[str, Any]:
+    def in_one_operation(self) -> contextlib.AbstractContextManager[int]:
+        return lora_operation.in_one_operation(lora_operation.suited(self.module))
+
+    def shape(self) -> dict[str, Any]:
         have = self.have
         return {
             "lora_r": have.r,
@@ -168,10 +173,11 @@ class PissaSurface(LoraSurface):
     def put_on(cls, base: Any, made: PeftConfig) -> PeftModel:
         return _with_taken_off(super().put_on(base, made))
 
-    def start_from_principal(self) -> None:
+    def start_from_principal(self, check: Callable[[], None]) -> None:
         """Put the base's principal directions into the adapter, and their negative into the frozen second one."""
         with torch.no_grad():
             for _, layer in lora_layers(self.module):
+                check()
                 a, b = closest(weight_of(layer), self.have.r, layer.scaling["default"])
                 for adapter, sign in (("default", 1.0), (_TAKEN_OFF, -1.0)):
                     layer.lora_A[adapter].weight.copy_(a)

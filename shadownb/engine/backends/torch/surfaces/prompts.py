@@ -8,6 +8,7 @@ from embeddings of real tokens.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +20,10 @@ from torch import nn
 from transformers import AutoTokenizer
 
 from shadownb.engine.backends.torch import randomness
-from shadownb.engine.backends.torch.surfaces.base import Start, Surface, hidden_size, other_kind
-from shadownb.engine.backends.torch.surfaces.layered import saved_peft_type
+from shadownb.engine.backends.torch.surfaces.base import Start, Surface, other_kind
+from shadownb.engine.backends.torch.surfaces.layered import ADAPTER_CONFIG, saved_peft_type
+from shadownb.engine.backends.torch.surfaces.sizes import hidden_size
+from shadownb.engine.backends.torch.surfaces.tensors import for_file
 from shadownb.engine.inference.weights import max_positions
 from shadownb.errors import MethodError, ModelError
 
@@ -73,9 +76,7 @@ class PromptSurface(Surface):
 
     @classmethod
     def attach_saved(cls, base: Any, folder: Path) -> Surface:
-        import json
-
-        content = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+        content = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
         made = _config(content["peft_type"], int(content["num_virtual_tokens"]), base)
         with randomness.seeded_draws(0, "prompt"):
             module = get_peft_model(base, made)
@@ -99,19 +100,13 @@ class PromptSurface(Surface):
     def owned(self) -> dict[str, nn.Parameter]:
         return {name: p for name, p in sorted(self.module.named_parameters()) if name.startswith("prompt_encoder.")}
 
-    def check(self, config: TrainConfig, spec: MethodSpec) -> None:
+    def check_kind(self, config: TrainConfig, spec: MethodSpec) -> None:
         tuner = self.module.peft_config["default"].peft_type.value
         if spec.surface != self.kind or spec.tuner != tuner:
             raise other_kind(config.method, f"a learned prompt ({tuner})")
-        if "num_virtual_tokens" in config.model_fields_set and config.num_virtual_tokens != self.length:
-            raise MethodError(
-                f"num_virtual_tokens={config.num_virtual_tokens}: this model carries a prompt of {self.length}.",
-                why="Training continues on the prompt that is there; its length cannot change.",
-                fix="Leave num_virtual_tokens out to train on, or load a fresh model.",
-            )
 
-    def effective_config(self, config: TrainConfig) -> TrainConfig:
-        return config.replace(num_virtual_tokens=self.length)
+    def shape(self) -> dict[str, Any]:
+        return {"num_virtual_tokens": self.length}
 
     def _start_from(self, ids: list[int]) -> None:
         """Begin with embeddings of real tokens; a network is then bypassed by starting as the identity plus noise."""
@@ -158,8 +153,7 @@ class PromptSurface(Surface):
     def save(self, folder: Path) -> None:
         self.module.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
         (folder / "README.md").unlink(missing_ok=True)
-        state = {name: tensor.detach().cpu().contiguous() for name, tensor in self.encoder.state_dict().items()}
-        save_file(state, folder / ENCODER_FILE)
+        save_file(for_file(self.encoder.state_dict()), folder / ENCODER_FILE)
 
     def load_into(self, folder: Path) -> None:
         file = folder / ENCODER_FILE

@@ -6,7 +6,7 @@ has both; its LoftQ computes on cuda or xpu only, wants all weights in one file,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ def closest(matrix: torch.Tensor, rank: int, scale: float) -> tuple[torch.Tensor
     return root[:, None] * v.T, u * root
 
 
-def make_up_for_quantisation(module: PeftModel, source: str) -> None:
+def make_up_for_quantisation(module: PeftModel, source: str, check: Callable[[], None]) -> None:
     """Let the adapter start from the difference between the base's weights in its files and those in memory (LoftQ).
 
     Raises
@@ -53,6 +53,7 @@ def make_up_for_quantisation(module: PeftModel, source: str) -> None:
     original = _Originals(source)
     with torch.no_grad():
         for name, layer in lora_layers(module):
+            check()
             mine = weight_of(layer)
             lost = original[f"{name.removeprefix('base_model.model.')}.weight"].to(mine) - mine
             a, b = closest(lost, layer.r["default"], layer.scaling["default"])

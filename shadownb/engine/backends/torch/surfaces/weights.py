@@ -11,14 +11,8 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers import PreTrainedModel
 
-from shadownb.engine.backends.torch.surfaces.base import (
-    Kept,
-    Start,
-    Surface,
-    frozen_block,
-    hidden_size,
-    layer_inputs,
-)
+from shadownb.engine.backends.torch.surfaces.base import Start, Surface
+from shadownb.engine.backends.torch.surfaces.sizes import Kept, frozen_block, hidden_size, layer_inputs
 from shadownb.engine.models.quiet import quiet_progress_bars
 from shadownb.errors import ModelError
 

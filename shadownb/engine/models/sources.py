@@ -1,0 +1,124 @@
+"""From a name to where weights are: short names, hub ids, folders, GGUF files, and the results of runs."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from shadownb.engine.home import subfolder
+from shadownb.engine.models.catalog import ModelInfo, catalog, find
+from shadownb.engine.models.packaged import convert_gguf
+from shadownb.errors import ModelError, ModelNotFoundError, RunNotFoundError, did_you_mean
+
+Quantize = Literal["4bit", "8bit"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where weights come from: a folder or a hub id of the base, and a folder with what was trained on it."""
+
+    name: str
+    location: str
+    trained_at: Path | None = None
+    trained: tuple[str, int] | None = None  # (run id, step)
+    quantize: Quantize | None = None  # of the base that was trained on
+    base_hash: str | None = None  # which a run's record demands of the base
+
+    def size_gb(self) -> float | None:
+        """Return the size of the weights in 16 bits, in units of 1e9 bytes; None for what is not on this machine yet."""
+        folder = Path(self.location)
+        files = list(folder.glob("*.safetensors")) if folder.is_dir() else []
+        return sum(file.stat().st_size for file in files) / 1e9 if files else None
+
+
+def resolve(name: str) -> Source:
+    """Return where a name's weights are; nothing is downloaded yet."""
+    info = find(name)
+    if info is not None:
+        return Source(info.name, str(_local_or_hub(info)))
+    path = Path(name or os.devnull).expanduser()
+    # os.path rather than Path: a name that no file system takes is no error here.
+    if path.suffix == ".gguf" and os.path.isfile(path):
+        digest = hashlib.sha256(str(path.resolve()).encode() + str(path.stat().st_mtime_ns).encode()).hexdigest()[:8]
+        return Source(path.stem, str(convert_gguf(path, subfolder("models") / f"{path.stem}-{digest}")))
+    if os.path.isdir(path):
+        return _folder(path)
+    with contextlib.suppress(RunNotFoundError):
+        return _run(name)
+    if name.count("/") == 1 and not path.is_absolute() and not name.startswith("."):
+        return Source(name, name)
+    known = [info.name for info in catalog()]
+    raise ModelNotFoundError(
+        f"There is no model {name!r}.{did_you_mean(name, known)}",
+        why="It is no short name, folder, GGUF file, or run id here, and no hub id (owner/name).",
+        fix=f"Short names: {', '.join(known)}.",
+    )
+
+
+def _local_or_hub(info: ModelInfo) -> str:
+    if info.is_converted():
+        return str(info.converted)
+    packaged = info.packaged_file()
+    if packaged is not None:
+        return str(convert_gguf(packaged, info.converted))
+    return info.hub_id
+
+
+def _folder(path: Path) -> Source:
+    if (path / "config.json").is_file():
+        return Source(path.name, str(path.resolve()))
+    from shadownb.engine.backends.torch.surfaces import description_in
+
+    description = description_in(path)
+    if description is not None:
+        try:
+            content = json.loads(description.read_text(encoding="utf-8"))
+            base = str(content.get("base_model_name_or_path") or content["base_model"])
+        except (ValueError, KeyError) as error:
+            raise ModelError(f"{description} does not name its base model ({error}).") from None
+        found = resolve(base)
+        return Source(found.name, found.location, trained_at=path)
+    ggufs = sorted(path.glob("*.gguf"))
+    if ggufs:
+        return resolve(str(ggufs[0]))
+    raise ModelNotFoundError(
+        f"The folder {str(path)!r} holds no model.",
+        why="It has neither config.json, adapter_config.json nor a .gguf file.",
+        fix="Give the folder that save_pretrained or model.save wrote.",
+    )
+
+
+def _run(run_id: str) -> Source:
+    from shadownb.engine.runs.folder import RunFolder
+    from shadownb.engine.runs.results import result_of
+
+    folder = RunFolder.find(run_id)
+    spec = folder.spec["model"]
+    checkpoint = result_of(folder)
+    base = resolve(spec["source"])
+    trained = (folder.id, checkpoint.step)
+    return Source(
+        spec["name"], base.location, checkpoint.path, trained, spec.get("quantization"), spec.get("base_hash")
+    )
+
+
+def with_adapter(source: Source, adapter: str | Path) -> Source:
+    """Return a source whose base carries a saved adapter, or a run's."""
+    from shadownb.engine.backends.torch.surfaces import description_in
+
+    path = Path(adapter).expanduser()
+    if description_in(path) is not None:
+        return Source(source.name, source.location, trained_at=path)
+    with contextlib.suppress(RunNotFoundError):
+        run = _run(str(adapter))
+        if run.trained_at is not None and description_in(run.trained_at) is not None:
+            return Source(source.name, source.location, run.trained_at, run.trained)
+    raise ModelError(
+        f"adapter={str(adapter)!r} is neither a folder with a saved adapter nor a run with one.",
+        fix="Give the folder that model.save(path) wrote, or a run id from shadownb.runs.list().",
+    )

@@ -1,0 +1,94 @@
+"""What the Run panel tells a page of a run, as plain values."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from shadownb.engine.runs.charts import Chart
+
+_SAMPLE_LENGTH = 800  # characters of a sampled prompt or answer
+
+
+def about_of(run: Any) -> dict[str, Any]:
+    """Return whose run it is: id, method, model, folder."""
+    return {
+        "id": run.id,
+        "method": run.config.method,
+        "model": str(run.folder.spec["model"]["name"]),
+        "path": str(run.path),
+    }
+
+
+def code_of(run_id: str) -> dict[str, str]:
+    """Return what does the same in a cell: to watch the run, to go on with its result, to keep the panel, as a magic."""
+    python = "\n".join(
+        (
+            "import shadownb as snb",
+            f'run = snb.runs.load("{run_id}")',
+            "run.figure()            # the curves, as a plotly figure",
+            "# run.wait()            # block until it ends",
+            "# run.stop()            # stop and save",
+        )
+    )
+    following = "\n".join(
+        (
+            "import shadownb as snb",
+            f'model = snb.load("{run_id}")',
+            'model.chat([{"role": "user", "content": "..."}])',
+            'model.save("my-adapter")',
+        )
+    )
+    keep = f'import shadownb as snb\nsnb.RunPanel(snb.runs.load("{run_id}"))'
+    return {"python": python, "next": following, "keep": keep, "magic": f"%shadow plot {run_id}"}
+
+
+def status_of(state: Any, status: str) -> dict[str, Any]:
+    """Return everything small that changes with each step."""
+    return {
+        "status": status,
+        "phase": {k: v for k, v in state.phase.items() if v not in (None, "")},
+        "step": state.step,
+        "total": state.total_steps,
+        "epoch": round(state.epoch, 3),
+        "attempt": state.attempt,
+        "elapsed": round(state.elapsed_s, 1),
+        "eta": None if state.eta_s is None else round(state.eta_s, 1),
+        "stopping": state.stopping,
+        "last": {k: _number(state.last[k]) for k in (*state.series, "tokens") if state.last.get(k) is not None},
+        "best": state.best and {"step": state.best["step"], "eval_loss": _number(state.best["eval_loss"])},
+    }
+
+
+def chart_of(chart: Chart) -> dict[str, Any]:
+    """Return a chart beside the common ones: id, title, curves, whether its values are shares."""
+    curves = [list(curve) for curve in chart.curves]
+    return {"id": chart.name, "title": chart.title, "curves": curves, "share": chart.share}
+
+
+def record_of(record: dict[str, Any]) -> dict[str, Any]:
+    """Return the part of a run's record that the page shows; empty before the run has written it."""
+    if not record:
+        return {}
+    return {
+        "estimate": record.get("estimate") or {},
+        "trainable": record.get("trainable_parameters"),
+        "decisions": record.get("decisions") or {},
+        "had": record.get("had") or {},
+        "versions": record.get("versions") or {},
+    }
+
+
+def _number(value: float) -> float:
+    return float(f"{value:.6g}")
+
+
+def shortened(sample: dict[str, Any]) -> dict[str, Any]:
+    """Return the answers sampled at an evaluation, long ones cut."""
+    items = [{k: _short(item.get(k, "")) for k in ("prompt", "completion")} for item in sample["items"]]
+    return {"step": sample["step"], "items": items}
+
+
+def _short(text: Any) -> str:
+    shown: str = text if isinstance(text, str) else json.dumps(text, ensure_ascii=False)
+    return shown if len(shown) <= _SAMPLE_LENGTH else shown[: _SAMPLE_LENGTH - 1] + "…"

@@ -1,0 +1,254 @@
+"""Training in 16 bits: small updates are not rounded away, a step that fp16 cannot hold is skipped, autocast is there."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from torch import nn
+from transformers.models.llama import modeling_llama
+
+import shadownb as snb
+from shadownb import errors
+from shadownb.engine import hardware
+from shadownb.engine.backends.torch import kernels, masters, preparation, training_state
+from shadownb.engine.backends.torch.trainer import EngineTrainer
+from tests.engine.methods_data import OPTIONS, chats, curve, stop_after
+from tests.tiny_models import biased
+
+FULL = {**OPTIONS, "method": "full", "lr_scheduler_type": "constant"}
+
+
+# -- 32-bit copies ------------------------------------------------------------------------------------------------------
+
+
+def moves(folder: Path, dtype: str) -> torch.Tensor:
+    """Return how far 25 small steps moved the weights that are multiplied with, as one vector in 32 bits."""
+    model = snb.load(str(folder), dtype=dtype, max_seq_length=256)
+    before = {name: parameter.detach().float().clone() for name, parameter in model.module.named_parameters()}
+    options = {**FULL, "max_steps": 25, "save_steps": 25, "learning_rate": 2e-4, "weight_decay": 0.0}
+    model.finetune(chats(), background=False, **options)
+    after = dict(model.module.named_parameters())
+    return torch.cat([(after[n].detach().float() - w).flatten() for n, w in before.items() if w.ndim == 2])
+
+
+def test_small_updates_of_bf16_weights_are_not_rounded_away(home: Path, byte_model_dir: Path) -> None:
+    """Each step moves a weight by 2e-4, and bf16 numbers near 0.2 are 1e-3 apart."""
+    wanted, got = moves(byte_model_dir, "float32"), moves(byte_model_dir, "bfloat16")
+    assert (got @ wanted) / (wanted @ wanted) == pytest.approx(1.0, abs=0.1)
+
+
+CASES: dict[str, dict[str, Any]] = {
+    "full": {},
+    "bitfit": {"learning_rate": 1e-3},
+    "lora": {"train_embeddings": True, "lora_r": 4},
+}
+
+
+@pytest.mark.parametrize("method", list(CASES))
+def test_a_16_bit_run_is_resumed_exactly(
+    home: Path, byte_model_dir: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    folder = biased(byte_model_dir) if method == "bitfit" else byte_model_dir
+    options = {**OPTIONS, **CASES[method], "method": method}
+
+    def fresh() -> Any:
+        return snb.load(str(folder), dtype="bfloat16", max_seq_length=256)
+
+    model = fresh()
+    whole = model.finetune(chats(), background=False, **options)
+    with monkeypatch.context() as patch:
+        stop_after(patch, 3)
+        part = fresh().finetune(chats(), background=True, **options).wait(timeout=120)
+    assert (part.status, part.step) == ("stopped", 3)
+    assert (part.checkpoint_at(3).path / "training" / masters.FILE).is_file()
+    again = snb.runs.load(part.id)
+    again.resume().wait(timeout=120)
+    assert curve(again) == curve(whole)
+    assert again.checkpoint_at().manifest["trained_sha256"] == whole.checkpoint_at().manifest["trained_sha256"]
+    assert whole.state.record["had"]["trained_dtypes"] == ["float32"]
+    base = {parameter.dtype for name, parameter in model.module.named_parameters() if "lora_" not in name}
+    assert base == {torch.bfloat16}, "the model keeps its number format"
+    assert not any(parameter._post_accumulate_grad_hooks for parameter in model.module.parameters())
+
+
+def test_32_bits_need_no_copies(home: Path, byte_model_dir: Path) -> None:
+    run = snb.load(str(byte_model_dir), max_seq_length=256).finetune(chats(), background=False, **FULL)
+    assert not (run.checkpoint_at().path / "training" / masters.FILE).exists()
+
+
+# -- fp16: accelerate gives a CPU no gradient scaler, so it is given torch's own for one here -----------------------------
+
+
+@pytest.fixture
+def scaled(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[float], list[EngineTrainer]]]:
+    """Let every trainer compute in fp16 with a scaler that starts at a given scale, as on a GPU; returns the trainers."""
+    made: list[EngineTrainer] = []
+    prepared = transformers.Trainer.create_accelerator_and_postprocess
+
+    def start(scale: float) -> list[EngineTrainer]:
+        def create(trainer: Any) -> None:
+            prepared(trainer)
+            trainer.accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=scale)
+            trainer.accelerator.native_amp = True
+            AcceleratorState()._mixed_precision = "fp16"
+            made.append(trainer)
+
+        monkeypatch.setattr(transformers.Trainer, "create_accelerator_and_postprocess", create)
+        return made
+
+    yield start
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def test_steps_that_fp16_cannot_hold_are_skipped_and_counted(home: Path, byte_model_dir: Path, scaled: Any) -> None:
+    trainers = scaled(2.0**24)
+    model = snb.load(str(byte_model_dir), dtype="float16", max_seq_length=256)
+    run = model.finetune(chats(), background=False, **{**OPTIONS, "max_steps": 20, "save_steps": 20}, lora_r=4)
+    assert run.status == "succeeded", run.error
+    steps = [event for event in run.events() if event["type"] == "step"]
+    skipped = [event["step"] for event in steps if event["grad_norm"] is None]
+    assert skipped[0] == 1
+    assert 1 <= len(skipped) < 20
+    assert steps[-1]["skipped_steps"] == len(skipped)
+    assert [w["code"] for w in run.state.warnings].count("step-skipped") == 1
+    assert trainers[0].accelerator.scaler.get_scale() == 2.0 ** (24 - len(skipped))
+    assert run.losses()[-1] < run.losses()[0]
+    assert run.state.record["had"]["autocast"] == "fp16"
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_an_fp16_run_is_resumed_exactly(
+    home: Path, byte_model_dir: Path, monkeypatch: pytest.MonkeyPatch, scaled: Any, method: str
+) -> None:
+    """The scale goes on where it was: from the start again, it would skip other steps. ``full`` has fp16 gradients."""
+    scaled(2.0**24)
+    options = {**OPTIONS, "max_steps": 16, "save_steps": 16, "method": method}
+    whole = snb.load(str(byte_model_dir), dtype="float16", max_seq_length=256)
+    run = whole.finetune(chats(), background=False, **options)
+    with monkeypatch.context() as patch:
+        stop_after(patch, 7)
+        model = snb.load(str(byte_model_dir), dtype="float16", max_seq_length=256)
+        part = model.finetune(chats(), background=True, **options).wait(timeout=120)
+    assert part.step == 7
+    assert (part.checkpoint_at(7).path / "training" / training_state.SCALER).is_file()
+    again = snb.runs.load(part.id)
+    again.resume().wait(timeout=120)
+    assert curve(again) == curve(run)
+    assert again.checkpoint_at().manifest["trained_sha256"] == run.checkpoint_at().manifest["trained_sha256"]
+
+
+def test_gradients_that_no_scale_makes_finite_are_an_error(
+    home: Path, byte_model_dir: Path, monkeypatch: pytest.MonkeyPatch, scaled: Any
+) -> None:
+    scaled(4.0)
+    accumulate = EngineTrainer._accumulate
+
+    def broken(trainer: EngineTrainer, *args: Any) -> torch.Tensor:
+        loss = accumulate(trainer, *args)
+        next(p for p in trainer.surface.owned().values() if p.grad is not None).grad[0, 0] = torch.inf
+        return loss
+
+    monkeypatch.setattr(EngineTrainer, "_accumulate", broken)
+    model = snb.load(str(byte_model_dir), dtype="float16", max_seq_length=256)
+    with pytest.raises(errors.NonFiniteLossError, match="gradient norm became inf after step 2"):
+        model.finetune(chats(), background=False, **{**OPTIONS, "max_steps": 8}, lora_r=4)
+
+
+@pytest.mark.parametrize("method", ["lora", "prompt"])
+def test_every_run_computes_under_autocast_and_none_leaves_it(
+    home: Path, byte_model_dir: Path, scaled: Any, method: str
+) -> None:
+    """accelerate wraps the module it is given, once: not the base that a learned prompt calls, nor in a second run."""
+    scaled(2.0**10)
+    model = snb.load(str(byte_model_dir), dtype="float16", max_seq_length=256)
+    seen: list[bool] = []
+    model.module.model.layers[0].mlp.register_forward_hook(lambda *_: seen.append(torch.is_autocast_enabled("cpu")))
+    for _ in range(2):
+        seen.clear()
+        model.finetune(chats(), background=False, method=method, **{**OPTIONS, "max_steps": 2})
+        assert seen
+        assert all(seen[-2:]), "the last steps of the run"
+        for module in (model.module, model.carried.base):
+            assert not {"forward", "_original_forward", "_is_accelerate_prepared"} & set(vars(module))
+    seen.clear()
+    model.generate("Colour number 3?", max_new_tokens=2)
+    assert seen
+    assert not any(seen)
+
+
+# -- kernels ------------------------------------------------------------------------------------------------------------
+
+
+def test_fused_kernels_are_recorded_and_stay_on_their_model(
+    byte_model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """liger-kernel cannot be imported without Triton; this stand-in changes what it changes."""
+
+    class LigerRMSNorm(nn.Module):
+        def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+            return hidden
+
+    LigerRMSNorm.forward.__module__ = "liger_kernel.transformers.rms_norm"
+    LigerRMSNorm.forward.__qualname__ = "LigerRMSNorm.forward"
+
+    def apply(model: Any, *, rms_norm: bool, rope: bool, **_: bool) -> None:
+        assert rms_norm
+        assert not rope
+        modeling_llama.LlamaRMSNorm = LigerRMSNorm  # type: ignore[misc,assignment]
+        for module in model.modules():
+            if type(module) is norm:
+                module.__dict__["forward"] = LigerRMSNorm.forward.__get__(module, type(module))
+
+    norm = modeling_llama.LlamaRMSNorm
+    stand_in: Any = ModuleType("liger_kernel.transformers")
+    stand_in._apply_liger_kernel_to_instance = apply
+    model = snb.load(str(byte_model_dir)).module
+    assert kernels.fused(model.modules()) == []
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "liger_kernel", ModuleType("liger_kernel"))
+        patch.setitem(sys.modules, "liger_kernel.transformers", stand_in)
+        kernels.fuse(model)
+    assert kernels.fused(model.modules()) == ["LigerRMSNorm"]
+    assert modeling_llama.LlamaRMSNorm is norm
+    assert kernels.fused(snb.load(str(byte_model_dir)).module.modules()) == []
+
+
+# -- devices ------------------------------------------------------------------------------------------------------------
+
+
+def test_only_a_device_that_is_there_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpus = tuple(hardware.Device("cuda", f"GPU {n}", 16.0, 16.0, True, "found by torch") for n in range(2))
+    found = hardware.detect()
+    monkeypatch.setattr(
+        hardware, "detect", lambda: hardware.Hardware((found.devices[0], *gpus), "cuda", "faster", 2, 8.0, 4.0)
+    )
+    assert hardware.choose_device("cuda:1") == ("cuda:1", "asked for")
+    assert hardware.choose_device("cuda") == ("cuda", "asked for")
+    for asked in ("cuda:2", "cuda:one", "cuda:-1", "mps:0"):
+        with pytest.raises(errors.ConfigError, match=f"device='{asked}' is not on this machine") as raised:
+            hardware.choose_device(asked)
+        assert raised.value.why == "Found: cpu, cuda:0, cuda:1."
+
+
+def test_the_library_trains_on_the_device_of_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes the first GPU by itself. No GPU is needed to look at what it takes here, only to make it the current one."""
+    made_current: list[torch.device] = []
+    monkeypatch.setattr(torch.accelerator, "set_device_index", made_current.append)
+    arguments = transformers.TrainingArguments(output_dir=str(tmp_path), use_cpu=True)
+    assert arguments.device.type == "cpu"
+    second = torch.device("cuda:1")
+    try:
+        preparation._take_device(arguments, second)
+        assert arguments.device == arguments.distributed_state.device == Accelerator().device == second
+        assert made_current == [second]
+    finally:
+        AcceleratorState._reset_state(reset_partial_state=True)

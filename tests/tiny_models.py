@@ -1,0 +1,63 @@
+"""Tiny random models for tests: two-layer Llamas, one with the SmolLM2 vocabulary and one that reads bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from tests.engine.rendering_tokenizers import byte_tokenizer
+
+# A turn ends with its stop token; the newline goes before the next one, as trl would train it otherwise.
+TEMPLATE = (
+    "{%- for message in messages %}{{- ('' if loop.first else '\\n') + '<|im_start|>' + message['role'] + '\\n'"
+    " + message['content'] + '<|im_end|>' }}{%- endfor %}"
+    "{%- if add_generation_prompt %}{{- '\\n<|im_start|>assistant\\n' }}{%- endif %}"
+)
+
+
+def smollm2_llama(folder: Path, tokenizer: Any) -> Path:
+    """Write a Llama of 3 million weights that uses the tokenizer of SmolLM2."""
+    return _write(folder, tokenizer, vocab_size=49152, bos_token_id=1, eos_token_id=2)
+
+
+def byte_llama(folder: Path, *, biases: bool = False) -> Path:
+    """Write a Llama of 100 thousand weights, one token a byte, so that it loads in a moment; its attention may have biases."""
+    tokenizer = byte_tokenizer(TEMPLATE)
+    end = tokenizer.eos_token_id
+    return _write(
+        folder, tokenizer, vocab_size=len(tokenizer), bos_token_id=None, eos_token_id=end, attention_bias=biases
+    )
+
+
+def biased(byte_model_dir: Path) -> Path:
+    """Return a base like the plain byte one whose attention has biases; made once a session."""
+    folder = byte_model_dir.with_name(f"{byte_model_dir.name}-biased")
+    return folder if folder.exists() else byte_llama(folder, biases=True)
+
+
+def _write(folder: Path, tokenizer: Any, *, eos_token_id: int, **options: Any) -> Path:
+    config = LlamaConfig(
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        tie_word_embeddings=True,
+        initializer_range=0.2,  # wide, so that answers depend on the prompt instead of repeating one token
+        eos_token_id=eos_token_id,
+        pad_token_id=eos_token_id,
+        **options,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = LlamaForCausalLM(config)
+        for name, parameter in model.named_parameters():
+            if name.endswith(".bias"):
+                torch.nn.init.normal_(parameter, std=0.1)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
