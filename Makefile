@@ -42,11 +42,14 @@ lint:
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Two test processes where nothing is timed against a wall clock; a browser and kernels that train want the machine alone.
 unit:
-	$(BIN)/pytest -q tests
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadfile tests/engine tests/trajectories tests/panels tests/capture
+	$(BIN)/pytest -q tests/notebook tests/browser
 
+# The quickstart as it is; of the comparison of all methods two of them, a few steps, which shows that every cell runs.
 notebooks:
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -q --nbval-lax notebooks --nbval-current-env --nbval-cell-timeout=900 --nbval-sanitize-with tests/notebook/sanitize.cfg
+	OMP_WAIT_POLICY=PASSIVE TUTORIAL_STEPS=2 TUTORIAL_ROWS=4 TUTORIAL_METHODS="lora ptuning" $(BIN)/pytest -q --nbval-lax notebooks --nbval-current-env --nbval-cell-timeout=900 --nbval-sanitize-with tests/notebook/sanitize.cfg
 
 ## Front-end checks and tests; skipped with the reason where node is absent.
 widgets:

@@ -6,6 +6,7 @@ environment of another project.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import resource
@@ -22,6 +23,23 @@ Results = dict[str, list[Result]]
 
 _MARK = "RESULT "
 _ALONE = {"CI": "1", "HF_HUB_OFFLINE": "1"}  # trl sends telemetry unless CI is set; nothing is fetched while timing
+
+
+def options_for(about: str | None, *, steps: int, help: str | None = None) -> argparse.ArgumentParser:
+    """Return the options of a comparison: ``rounds``, ``steps``, and in a contender's own process its name, ``contender``.
+
+    Parameters
+    ----------
+    about
+        The script's docstring.
+    steps, help
+        Default and help of ``--steps``.
+    """
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=steps, help=help)
+    parser.add_argument("--contender", help=argparse.SUPPRESS)
+    return parser
 
 
 def in_process(
@@ -94,6 +112,18 @@ def peak_memory_gb() -> float:
     """Return the most memory this process ever had resident, in units of 1e9 bytes: the same yardstick for everyone."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1e9 if sys.platform == "darwin" else peak * 1024 / 1e9
+
+
+def shadownb_settings(*, rows_per_step: int, steps: int, rate: float) -> dict[str, Any]:
+    """Return the options of a comparison as arguments for a TrainConfig; :func:`trl_settings` says the same to trl."""
+    return {
+        "learning_rate": rate,
+        "max_steps": steps,
+        "per_device_train_batch_size": rows_per_step,
+        "gradient_accumulation_steps": 1,
+        "warmup_steps": 0,
+        "sample_max_new_tokens": 0,
+    }
 
 
 def train_shadownb(model: Any, dataset: Any, config: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

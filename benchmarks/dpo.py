@@ -16,7 +16,6 @@ prompt, without padding, which is what trl computes; ShadowNB computes a prompt 
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import tempfile
@@ -28,10 +27,12 @@ from _contenders import (
     in_order,
     in_process,
     median,
+    options_for,
     peak_memory_gb,
     print_curves,
     ratio,
     run_rounds,
+    shadownb_settings,
     tell,
     train_shadownb,
     trl_settings,
@@ -49,11 +50,7 @@ RATE = 2e-4
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=3, help="at least 2, the first is warm-up")
-    parser.add_argument("--contender", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = options_for(__doc__, steps=3, help="at least 2, the first is warm-up").parse_args()
     if options.contender:
         tell(run_contender(options.contender, options.steps))
     else:
@@ -112,15 +109,7 @@ def run_contender(name: str, steps: int) -> Result:
     from shadownb.engine.rendering.examples import examples
 
     model = snb.load("smollm2-135m", dtype="float32")
-    config = TrainConfig(
-        method="dpo",
-        learning_rate=RATE,
-        max_steps=steps,
-        per_device_train_batch_size=PAIRS_PER_STEP,
-        gradient_accumulation_steps=1,
-        warmup_steps=0,
-        sample_max_new_tokens=0,
-    )
+    config = TrainConfig(method="dpo", **shadownb_settings(rows_per_step=PAIRS_PER_STEP, steps=steps, rate=RATE))
     pairs = make_pairs(steps * PAIRS_PER_STEP)
     found = [examples(model.renderer, pair, max_length=1024)[0] for pair in pairs]
     tokens = [sum(len(row.input_ids) for row in example.rows) for example in found]

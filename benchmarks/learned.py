@@ -5,7 +5,7 @@ Run: ``SHADOWNB_DATA=... python benchmarks/learned.py sql [--steps 150]`` or ``p
 ``sql``: LoRA on 1,000 questions over table headers (WikiSQL rows of the data folder), exact match of the query (case and
 white space aside) on 100 test questions whose tables stand in no training row, base beside tuned, with intervals.
 ``brevity``: DPO on the model's own answers. For each question the model answers at length; its first sentence is chosen,
-the whole is rejected. Told are words and sentences of the answers to held-out questions, before and after.
+the whole is rejected. Compared on held-out topics: the share of answers that are one whole sentence, with intervals, and words.
 Both print the loss on unrelated prose, base and tuned.
 """
 
@@ -91,7 +91,6 @@ def brevity(steps: int) -> None:
         if (short := first_sentence(text)) and len(short) < len(text.strip()) - 20
     ]
     print(f"{len(pairs)} pairs of {len(train)} questions on {len(TOPICS)} topics; {len(held_out)} questions held out")
-    before = model.generate(held_out, max_new_tokens=96, temperature=0)
     run = model.finetune(
         pairs,
         method="dpo",
@@ -107,19 +106,24 @@ def brevity(steps: int) -> None:
         f"{steps} steps in {run.duration_s:.0f} s; loss {first['loss']:.4f} to {last['loss']:.4f}, "
         f"margin {first['rewards_margin']:.2f} to {last['rewards_margin']:.2f}"
     )
-    after = model.generate(held_out, max_new_tokens=96, temperature=0)
-    for name, answers in (("base", before), ("after DPO", after)):
-        words = sorted(len(a.split()) for a in answers)
-        single = sum(len(sentences(a)) <= 1 for a in answers)
-        print(f"{name:10} median {statistics.median(words):.0f} words, {single} of {len(answers)} are one sentence")
-    print(
-        f"for example: {held_out[0]}\n  base:      {before[0].strip()[:200]!r}\n  after DPO: {after[0].strip()[:200]!r}"
-    )
+    asked = [{"messages": [{"role": "user", "content": q}, {"role": "assistant", "content": "."}]} for q in held_out]
+    found = snb.compare(model, asked, one_sentence, max_new_tokens=96)
+    print(found)
+    for side in ("base", "tuned"):
+        words = [len(getattr(row, side).split()) for row in found]
+        print(f"{side:10} median {statistics.median(words):.0f} words, {min(words)} to {max(words)}")
+    example = next(iter(found))
+    print(f"for example: {example.prompt}\n  base:  {example.base[:200]!r}\n  tuned: {example.tuned[:200]!r}")
     forgetting(model)
 
 
 def sentences(text: str) -> list[str]:
     return [part for part in re.split(r"(?<=[.!?])\s+", text.strip()) if part]
+
+
+def one_sentence(output: str, expected: str, *, prompt: str) -> float:
+    """Score: 1 for an answer of a single, whole sentence."""
+    return float(len(sentences(output)) == 1 and output.strip().endswith((".", "!", "?")))
 
 
 def first_sentence(text: str) -> str:

@@ -20,10 +20,12 @@ from _contenders import (
     in_order,
     in_process,
     median,
+    options_for,
     peak_memory_gb,
     print_curves,
     ratio,
     run_rounds,
+    shadownb_settings,
     tell,
     train_shadownb,
     trl_settings,
@@ -36,11 +38,8 @@ RATE = 5e-4
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=6)
+    parser = options_for(__doc__, steps=6)
     parser.add_argument("--rows", help="JSONL file instead of the shipped task")
-    parser.add_argument("--contender", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.contender:
         tell(run_contender(options.contender, options.steps, options.rows))
@@ -79,14 +78,7 @@ def run_contender(name: str, steps: int, rows_file: str | None) -> Result:
 
     model = snb.load("smollm2-135m", dtype="float32")
     dataset = snb.Dataset.load(rows_file) if rows_file else snb.Dataset.sample("support-triage")
-    config = TrainConfig(
-        learning_rate=RATE,
-        max_steps=steps,
-        per_device_train_batch_size=ROWS_PER_STEP,
-        gradient_accumulation_steps=1,
-        warmup_steps=0,
-        sample_max_new_tokens=0,
-    )
+    config = TrainConfig(**shadownb_settings(rows_per_step=ROWS_PER_STEP, steps=steps, rate=RATE))
     rows = [model.renderer.render(row, max_length=1024) for row in dataset.canonical_rows()]
     rows = [row for row in rows if row.trained_tokens]
     sampler = StepSampler([len(r.input_ids) for r in rows], ROWS_PER_STEP, config.seed, packing=False, max_length=1024)
