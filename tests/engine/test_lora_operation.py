@@ -72,6 +72,16 @@ def test_outside_and_without_gradients_the_layers_are_pefts() -> None:
     assert all("forward" not in vars(layer) for layer in net.modules())
 
 
+def test_a_block_in_a_block() -> None:
+    net = adapted()
+    layers = lora_operation.suited(net)
+    with lora_operation.in_one_operation(layers):
+        with lora_operation.in_one_operation(layers) as count:
+            assert count == 2
+        assert all("forward" in vars(layer) for layer in layers)
+    assert all("forward" not in vars(layer) for layer in layers)
+
+
 def test_the_layers_are_pefts_again_after_an_error() -> None:
     net = adapted()
     with pytest.raises(RuntimeError), lora_operation.in_one_operation(lora_operation.suited(net)):
