@@ -38,7 +38,7 @@ def plan_rows(
         _row("Method", spec.title, spec.hint),
         _row("Model", f"{model.name}, {model.dtype_name} on {model.device}", _quantization(model)),
         _row("Data", f"{train_rows:,} rows in {data.format} format", _skipped(data)),
-        _row("Evaluation", evaluation or "none", "" if evaluation else "no evaluation loss, no samples"),
+        _row("Evaluation", evaluation or "none", "" if evaluation else "no evaluation loss"),
         _row(
             "Steps",
             _UNKNOWN

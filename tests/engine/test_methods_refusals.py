@@ -82,6 +82,13 @@ def test_rows_of_another_shape(name: str, plain: Any) -> None:
     works(plain)
 
 
+@pytest.mark.parametrize(("method", "rows"), [("dpo", pairs()), ("lora", chats())])
+def test_evaluation_rows_of_another_shape(method: str, rows: Any, plain: Any) -> None:
+    others = pairs() if method == "lora" else chats()
+    refused(plain, rows, method, MethodError, "eval_dataset", "this data is", eval_dataset=others)
+    works(plain)
+
+
 BAD_ROWS: dict[str, tuple[str, list[dict[str, Any]], list[dict[str, Any]], str]] = {
     "both sides the same": ("dpo", pairs(), [{"prompt": "Hi", "chosen": "A", "rejected": "A"}], "are the same"),
     "an empty chosen side": ("dpo", pairs(), [{"prompt": "Hi", "chosen": "", "rejected": "A"}], "chosen is empty"),

@@ -62,6 +62,11 @@ def launch(
             f"method={config.method!r} cannot be used here: {reason}.",
             fix="shadownb.methods.available() lists the methods and what each needs.",
         )
+    if held_out is not None and (reason := spec.unfit(data_format=held_out.format)):
+        raise MethodError(
+            f"eval_dataset cannot be used here: {reason}.",
+            fix="Give rows of the same shape as the training data, or hold out a part of that: eval_dataset='auto'.",
+        )
     _check_with_model(model, config)
     checkpoint = _checkpoint_path(config, model)
     in_background = in_notebook() if background is None else background
