@@ -2,7 +2,7 @@
 import { Chip, Fold } from "../lib/controls";
 import { CodeBlock } from "../lib/copy-code";
 import { ErrorCard } from "../lib/error-card";
-import { clock, count, counted, dollars, MISSING } from "../lib/format";
+import { clock, count, counted, dollars, latency, MISSING } from "../lib/format";
 import { useCommand, useTraitValue } from "../lib/model";
 import { Opened } from "../lib/opened";
 import { Pager } from "../lib/pager";
@@ -17,8 +17,6 @@ const STATUSES: [Status | "", string][] = [
   ["cut", "cut off"],
   ["client_gone", "client left"],
 ];
-
-const seconds = (value: number | null) => (value === null ? MISSING : `${value.toFixed(2)} s`);
 
 export function Calls() {
   const page = useTraitValue<CallPage>("page");
@@ -110,7 +108,7 @@ function Line({ row, open }: { row: CallRow; open: boolean }) {
         {count(row.tokens_in)} / {count(row.tokens_out)}
       </td>
       <td class="is-number">{dollars(row.cost)}</td>
-      <td class="is-number snb-nowrap">{seconds(row.seconds)}</td>
+      <td class="is-number snb-nowrap">{latency(row.seconds)}</td>
     </tr>
   );
 }
@@ -166,7 +164,7 @@ function Detail({ call }: { call: CallDetail }) {
           call.session && `session ${call.session}`,
           counted(call.messages, "message"),
           usage.length > 0 ? usage.join(", ") : null,
-          call.first_byte !== null ? `first byte after ${seconds(call.first_byte)}` : null,
+          call.first_byte !== null ? `first byte after ${latency(call.first_byte)}` : null,
           call.finish_reason && `ended with ${call.finish_reason}`,
         ]
           .filter(Boolean)

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { clock, count, counted, dollars, duration, gigabytes, number, percent, rate } from "./format";
+import { clock, count, counted, dollars, duration, gigabytes, latency, number, percent, rate } from "./format";
 
 test.each([
   [number, null, "--"],
@@ -22,6 +22,10 @@ test.each([
   [duration, 65, "1:05"],
   [duration, 7389, "2:03:09"],
   [duration, null, "--"],
+  [latency, 0.0034, "3 ms"],
+  [latency, 2.414, "2.41 s"],
+  [latency, 65, "1:05"],
+  [latency, null, "--"],
   [gigabytes, 0.5, "500 MB"],
   [gigabytes, 0.0002, "under 1 MB"],
   [gigabytes, 0, "0 MB"],

@@ -49,6 +49,17 @@ export function duration(seconds: Maybe): string {
   return hours > 0 ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
 }
 
+/** How long a call took: "350 ms", "2.41 s", then as durations are told. */
+export function latency(seconds: Maybe): string {
+  if (!there(seconds)) {
+    return MISSING;
+  }
+  if (seconds < 1) {
+    return `${Math.round(seconds * 1000)} ms`;
+  }
+  return seconds < 10 ? `${seconds.toFixed(2)} s` : duration(seconds);
+}
+
 /** Memory in units of 1e9 bytes. */
 export function gigabytes(value: Maybe): string {
   if (!there(value)) {

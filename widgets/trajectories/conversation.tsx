@@ -1,7 +1,7 @@
 /** The open episode: what is known about it, its messages with the places where other paths part, and its tokens. */
 import { Fragment } from "preact";
 import { Button, Chip, Fold } from "../lib/controls";
-import { count, counted, dollars, duration, number } from "../lib/format";
+import { count, counted, dollars, latency, number } from "../lib/format";
 import { useCommand } from "../lib/model";
 import { Opened } from "../lib/opened";
 import { Pager, range } from "../lib/pager";
@@ -22,7 +22,7 @@ export function ConversationView({ conversation }: { conversation: Conversation 
     `${counted(facts.messages, "message")}, ${counted(facts.answers, "recorded answer")}`,
     facts.tokens_in === null ? "" : `${count(facts.tokens_in)} tokens in, ${count(facts.tokens_out)} out`,
     facts.cost === null ? "" : dollars(facts.cost),
-    facts.seconds === null ? "" : facts.seconds < 10 ? `${facts.seconds.toFixed(2)} s` : duration(facts.seconds),
+    facts.seconds === null ? "" : latency(facts.seconds),
     facts.score === null ? "" : `score ${number(facts.score)}`,
     ...metrics,
     facts.session ? `session ${facts.session}` : "",

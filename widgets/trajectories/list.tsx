@@ -136,7 +136,7 @@ function Line({ row, open, scored }: { row: Row; open: boolean; scored: boolean 
         </button>
         {row.last && <div class="snb-muted trajectories-last">{row.last}</div>}
       </td>
-      <td>
+      <td class="trajectories-kinds">
         <Chip tone={row.kind === "episode" ? "plain" : "accent"}>{kindWords(row.kind)}</Chip>
         {!row.whole && <Chip tone="warn">broke off</Chip>}
       </td>

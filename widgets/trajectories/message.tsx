@@ -1,7 +1,7 @@
 /** One message: plain text (it is not ours, so never markup), tool calls, results and system text folded. */
 import type { ComponentChildren } from "preact";
 import { Button, Chip, Fold } from "../lib/controls";
-import { count, dollars } from "../lib/format";
+import { count, dollars, latency } from "../lib/format";
 import { useCommand } from "../lib/model";
 import type { CallFacts, Message } from "./types";
 
@@ -79,7 +79,7 @@ function callWords(call: CallFacts): string {
     words.push(`${count(call.tokens_in)} in, ${count(call.tokens_out)} out`);
   }
   if (call.cost !== null) words.push(dollars(call.cost));
-  if (call.seconds !== null) words.push(`${call.seconds.toFixed(2)} s`);
+  if (call.seconds !== null) words.push(latency(call.seconds));
   if (call.status !== "ok") words.push(call.status.replace("_", " "));
   if (call.finish && call.finish !== "stop" && call.finish !== "tool_calls") words.push(`ended with ${call.finish}`);
   return words.filter(Boolean).join(" · ");

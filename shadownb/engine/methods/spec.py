@@ -118,7 +118,7 @@ class MethodSpec:
         try:
             surfaces.check(model.module, model.carried, TrainConfig(method=self.name))
         except MethodError as error:
-            return "; ".join(part.rstrip(".") for part in (error.what, error.fix) if part)
+            return ". ".join(part.rstrip(".") for part in (error.what, error.fix) if part)
         return None
 
 
