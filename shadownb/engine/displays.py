@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+_NAME = "text-align:left;white-space:nowrap;font-weight:normal"
 _CELL = "padding:2px 12px 2px 0;text-align:left;vertical-align:top;border:none;background:none"
 
 
@@ -17,3 +18,25 @@ def facts_html(title: str, facts: Mapping[str, Any]) -> str:
         for name, value in facts.items()
     )
     return f'<div style="color:inherit"><strong>{html.escape(title)}</strong><table style="border:none">{rows}</table></div>'
+
+
+def table_html(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table that scrolls sideways where it is wider than its place; the first cell of a row names it."""
+    head = "".join(f'<th scope="col" style="text-align:left">{html.escape(name)}</th>' for name in heads)
+    body = "".join(
+        f'<tr><th scope="row" style="{_NAME}">{html.escape(row[0])}</th>'
+        + "".join(f'<td style="text-align:left;white-space:nowrap">{html.escape(cell)}</td>' for cell in row[1:])
+        + "</tr>"
+        for row in rows
+    )
+    table = f'<table style="color:inherit"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    return f'<div style="overflow-x:auto">{table}</div>'
+
+
+def table_text(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table as lines of aligned text."""
+    lines = [heads, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )

@@ -10,6 +10,7 @@ from typing import Any
 
 from shadownb.engine.runs.handle import after_wait
 
+from ._comparison import comparison_bundles
 from ._snapshot import publish, run_bundle
 
 
@@ -36,10 +37,23 @@ def display_run(run: Any) -> None:
         show_snapshot(run)
 
 
+def display_comparison(comparison: Any) -> None:
+    """Display several runs: their table, and their losses in one picture."""
+    for data, metadata in comparison_bundles(comparison):
+        publish(data, metadata)
+
+
+_DISPLAYED = (
+    ("shadownb.engine.runs.handle", "Run", display_run),
+    ("shadownb.engine.runs.comparison", "RunComparison", display_comparison),
+)
+
+
 def install_formatters(shell: Any) -> None:
-    """Make ``shell`` show runs through :func:`display_run`, without importing the engine."""
+    """Make ``shell`` show runs and comparisons of them through the functions above, without importing the engine."""
     formatter = shell.display_formatter.ipython_display_formatter
-    formatter.for_type_by_name("shadownb.engine.runs.handle", "Run", display_run)
+    for module, name, show in _DISPLAYED:
+        formatter.for_type_by_name(module, name, show)
     if _show_after_wait not in after_wait:
         after_wait.append(_show_after_wait)
 
@@ -49,8 +63,7 @@ def remove_formatters(shell: Any) -> None:
     if _show_after_wait in after_wait:
         after_wait.remove(_show_after_wait)
     formatter = shell.display_formatter.ipython_display_formatter
-    formatter.deferred_printers.pop(("shadownb.engine.runs.handle", "Run"), None)
-    for kind in [
-        k for k in formatter.type_printers if k.__module__ == "shadownb.engine.runs.handle" and k.__name__ == "Run"
-    ]:
-        formatter.type_printers.pop(kind)
+    for module, name, _ in _DISPLAYED:
+        formatter.deferred_printers.pop((module, name), None)
+        for kind in [k for k in formatter.type_printers if (k.__module__, k.__name__) == (module, name)]:
+            formatter.type_printers.pop(kind)

@@ -184,6 +184,28 @@ def test_the_reference_is_computed_once(
 
 
 @pytest.mark.parametrize("method", ["dpo", "kto"])
+def test_a_short_run_has_the_reference_of_the_rows_it_sees(method: str, home: Path, byte_model_dir: Path) -> None:
+    rows = pairs() if method == "dpo" else verdicts()
+    options: dict[str, Any] = {**OPTIONS, "lora_r": 4, "method": method, "background": False}
+    whole = snb.load(str(byte_model_dir), max_seq_length=256).finetune(rows, **{**options, "max_steps": 2})
+    short = snb.load(str(byte_model_dir), max_seq_length=256).finetune(rows, **{**options, "max_steps": 1})
+    all_of_them, seen = (
+        load_file(run.checkpoint_at().path / "training" / "reference.safetensors")["train"] for run in (whole, short)
+    )
+    computed = ~seen.isnan().any(dim=1)
+    assert len(seen) == len(rows) and computed.sum() == 4 < len(rows)
+    assert torch.allclose(seen[computed], all_of_them[computed], atol=1e-4)
+    assert short.losses()[0] == pytest.approx(whole.losses()[0], abs=1e-6)
+
+    further = {**options, "max_steps": 2, "resume_from_checkpoint": str(short.checkpoint_at().path)}
+    model: Any = snb.load(str(byte_model_dir), max_seq_length=256)
+    with pytest.raises(CheckpointError, match="lacks rows that the further steps would see") as caught:
+        model.finetune(rows, **further)
+    assert "without resume_from_checkpoint" in caught.value.fix
+    assert model.carried is None and model.trained is None
+
+
+@pytest.mark.parametrize("method", ["dpo", "kto"])
 def test_a_reference_of_other_rows_is_refused(method: str, home: Path, byte_model_dir: Path) -> None:
     rows = pairs() if method == "dpo" else verdicts()
     options: dict[str, Any] = {**OPTIONS, "lora_r": 4, "method": method}

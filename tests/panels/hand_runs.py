@@ -18,8 +18,8 @@ from shadownb.engine.runs.journal import Journal
 class HandRun:
     """A run folder that this process owns, its handle, and the journal to write to."""
 
-    def __init__(self) -> None:
-        folder = RunFolder.create(TrainConfig(), {"model": {"name": "tiny"}})
+    def __init__(self, **options: Any) -> None:
+        folder = RunFolder.create(TrainConfig(**options), {"model": {"name": "tiny"}})
         self._lock = folder.owner_lock()
         self._lock.acquire(timeout=5)
         self.journal = Journal(folder.events)

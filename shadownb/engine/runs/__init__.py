@@ -10,12 +10,12 @@
 from __future__ import annotations
 
 import builtins
-import html
 import shutil
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from shadownb.engine.displays import table_html, table_text
 from shadownb.engine.runs.folder import RunFolder
 from shadownb.engine.runs.handle import Run
 from shadownb.engine.runs.starting import starts_in
@@ -41,29 +41,17 @@ class RunList(builtins.list[Run]):
     def __repr__(self) -> str:
         if not self:
             return "no runs yet"
-        rows = [
-            ["" if v is None else f"{v:.4g}" if isinstance(v, float) else str(v) for v in _row(run)] for run in self
-        ]
-        widths = [max(len(row[i]) for row in [builtins.list(_COLUMNS), *rows]) for i in range(len(_COLUMNS))]
-        lines = [builtins.list(_COLUMNS), *rows]
-        return "\n".join(
-            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
-        )
+        return table_text(_COLUMNS, [_row(run) for run in self])
 
     def _repr_html_(self) -> str:
         if not self:
             return "<em>no runs yet</em>"
-        head = "".join(f'<th scope="col" style="text-align:left">{name}</th>' for name in _COLUMNS)
-        body = "".join(
-            "<tr>" + "".join(f'<td style="text-align:left">{_cell(v)}</td>' for v in _row(run)) + "</tr>"
-            for run in self
-        )
-        return f'<table style="color:inherit"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+        return table_html(_COLUMNS, [_row(run) for run in self])
 
 
-def _row(run: Run) -> builtins.list[Any]:
+def _row(run: Run) -> builtins.list[str]:
     summary = _summary(run)
-    return [summary.get(name) for name in _COLUMNS]
+    return [_cell(summary.get(name)) for name in _COLUMNS]
 
 
 def _summary(run: Run) -> dict[str, Any]:
@@ -76,7 +64,7 @@ def _summary(run: Run) -> dict[str, Any]:
 def _cell(value: Any) -> str:
     if value is None:
         return ""
-    return html.escape(f"{value:.4g}" if isinstance(value, float) else str(value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def list(limit: int | None = None) -> RunList:

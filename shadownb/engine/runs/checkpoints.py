@@ -42,6 +42,16 @@ class Checkpoint:
         """Return the checkpoint that a manifest describes."""
         return cls(manifest["step"], path, bool(manifest.get("final")), manifest)
 
+    @property
+    def weights_bytes(self) -> int:
+        """Bytes of the trained weights: what an adapter or a model takes on disk, without what only a resume needs."""
+        files = self.manifest.get("files", {})
+        return sum(
+            fact["size"]
+            for name, fact in files.items()
+            if name.endswith(".safetensors") and not name.startswith(f"{TRAINING}/")
+        )
+
 
 def folder_name(step: int) -> str:
     """Return the folder name of a step's checkpoint."""

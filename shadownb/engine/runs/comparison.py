@@ -1,21 +1,34 @@
-"""Several runs side by side: only the options that differ, the results, and the curves in one figure."""
+"""Several runs side by side: only the options that differ, what came out, and the curves in one figure."""
 
 from __future__ import annotations
 
-import html
 from typing import TYPE_CHECKING, Any
 
+from shadownb.engine.displays import table_html, table_text
 from shadownb.engine.runs.handle import Run
 from shadownb.errors import RunError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_RESULTS = ("status", "model", "step", "loss", "eval_loss", "elapsed_s", "tokens_per_s", "peak_memory_gb")
+# What is shown of the results: (name in the summary, heading, how a value is written).
+_RESULTS = (
+    ("status", "status", "{}"),
+    ("step", "steps", "{:,}"),
+    ("loss", "loss", "{:.4f}"),
+    ("eval_loss", "eval loss", "{:.4f}"),
+    ("elapsed_s", "time", "{:.0f} s"),
+    ("tokens_per_s", "tokens/s", "{:.0f}"),
+    ("peak_memory_gb", "peak memory", "{:.2f} GB"),
+    ("estimated_memory_gb", "estimated", "{:.2f} GB"),
+    ("trained_parameters", "trained weights", "{:,}"),
+    ("weights_bytes", "kept", "{:,.0f} KB"),
+)
+_LONGEST_LABEL = 24  # characters; longer ones leave a chart no room
 
 
 class RunComparison:
-    """What :func:`shadownb.runs.compare` returns."""
+    """What :func:`shadownb.runs.compare` returns: a table of the runs, in a notebook with their losses in one picture."""
 
     def __init__(self, runs: list[Run]) -> None:
         if len(runs) < 2:
@@ -24,19 +37,32 @@ class RunComparison:
 
     @property
     def differences(self) -> dict[str, list[Any]]:
-        """The options in which the runs differ, with each run's value."""
-        configs = [run.config.to_dict() for run in self.runs]
+        """The options in which the runs differ, with each run's value; the base model is one of them."""
+        configs = [{"model": run.base_model, **run.config.to_dict()} for run in self.runs]
         return {
             name: [config[name] for config in configs]
             for name in configs[0]
             if any(config[name] != configs[0][name] for config in configs[1:])
         }
 
+    @property
+    def labels(self) -> list[str]:
+        """A short name of each run: its method if that tells them apart, else the options that do, else the id."""
+        methods = [run.config.method for run in self.runs]
+        options = self.differences
+        told = [", ".join(f"{name} {values[at]}" for name, values in options.items()) for at in range(len(self.runs))]
+        for labels in (methods, told):
+            if len(set(labels)) == len(labels) and max(map(len, labels)) <= _LONGEST_LABEL:
+                return labels
+        return [run.id for run in self.runs]
+
     def to_frame(self) -> pd.DataFrame:
-        """Return one column a run: differing options, then results."""
+        """Return one row a run: the options that differ, then the results (seconds, units of 1e9 bytes, bytes)."""
         import pandas as pd
 
-        return pd.DataFrame(self._rows(), index=[run.id for run in self.runs]).T
+        results = [self._result(run) for run in self.runs]
+        columns = {**self.differences, **{name: [row[name] for row in results] for name, _, _ in _RESULTS}}
+        return pd.DataFrame(columns, index=pd.Index([run.id for run in self.runs], name="run"))
 
     def figure(self, metric: str = "loss", *, smooth: float = 0.6) -> Any:
         """Return a plotly figure with one curve a run."""
@@ -45,30 +71,41 @@ class RunComparison:
         from shadownb.engine.runs.curves import ema
 
         chart = go.Figure()
-        for run in self.runs:
+        for run, label in zip(self.runs, self.labels, strict=True):
             steps, values = run.series(metric)
-            chart.add_scatter(x=steps, y=ema(values, smooth), name=run.id, mode="lines")
+            chart.add_scatter(x=steps, y=ema(values, smooth), name=label, mode="lines")
         chart.update_layout(xaxis_title="step", yaxis_title=metric, height=380, hovermode="x unified")
         return chart
 
-    def _rows(self) -> dict[str, list[Any]]:
-        summaries = [run.to_dict() for run in self.runs]
-        return {**self.differences, **{name: [summary[name] for summary in summaries] for name in _RESULTS}}
+    def _result(self, run: Run) -> dict[str, Any]:
+        result = run.result()
+        return {**run.to_dict(), "weights_bytes": result.weights_bytes if result else None}
+
+    def _table(self) -> tuple[list[str], list[list[str]]]:
+        """Return heads and cells; results that no run has are left out."""
+        results = [self._result(run) for run in self.runs]
+        shown = [column for column in _RESULTS if any(row[column[0]] is not None for row in results)]
+        options = self.differences
+        heads = ["run", *options, *(head for _, head, _ in shown)]
+        cells = [
+            [run.id, *(_option(values[at]) for values in options.values())]
+            + [_written(row[name], how) for name, _, how in shown]
+            for at, (run, row) in enumerate(zip(self.runs, results, strict=True))
+        ]
+        return heads, cells
 
     def __repr__(self) -> str:
-        lines = ["  ".join(["".ljust(30), *(run.id.ljust(30) for run in self.runs)])]
-        lines += [
-            "  ".join([name.ljust(30), *(str(value).ljust(30) for value in values)])
-            for name, values in self._rows().items()
-        ]
-        return "\n".join(line.rstrip() for line in lines)
+        return table_text(*self._table())
 
     def _repr_html_(self) -> str:
-        head = "".join(f'<th scope="col">{html.escape(run.id)}</th>' for run in self.runs)
-        body = "".join(
-            f'<tr><th scope="row" style="text-align:left">{html.escape(name)}</th>'
-            + "".join(f"<td>{html.escape(str(value))}</td>" for value in values)
-            + "</tr>"
-            for name, values in self._rows().items()
-        )
-        return f'<table style="color:inherit"><thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody></table>'
+        return table_html(*self._table())
+
+
+def _option(value: Any) -> str:
+    return "default" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _written(value: Any, how: str) -> str:
+    if value is None:
+        return ""
+    return how.format(value / 1000 if "KB" in how else value)

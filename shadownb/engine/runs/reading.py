@@ -143,6 +143,18 @@ class RunReading:
         return self.state.last.get("peak_memory_gb")
 
     @property
+    def estimated_memory_gb(self) -> float | None:
+        """What it was expected to need before the first step, in units of 1e9 bytes; beside :attr:`peak_memory_gb`."""
+        found = (self.state.record.get("estimate") or {}).get("expected_gb")
+        return None if found is None else float(found)
+
+    @property
+    def trained_parameters(self) -> int | None:
+        """How many numbers it trains; None before the model is prepared."""
+        found = (self.state.record.get("had") or {}).get("trained_parameters")
+        return None if found is None else int(found)
+
+    @property
     def resumed(self) -> bool:
         """Whether an attempt went on from a checkpoint."""
         return any(attempt.get("checkpoint") for attempt in self.state.attempts)
@@ -222,6 +234,8 @@ class RunReading:
             "elapsed_s": state.elapsed_s,
             "tokens_per_s": state.last.get("tokens_per_s"),
             "peak_memory_gb": state.last.get("peak_memory_gb"),
+            "estimated_memory_gb": self.estimated_memory_gb,
+            "trained_parameters": self.trained_parameters,
             "created_at": state.created_at,
             "started_at": state.started_at,
             "ended_at": state.ended_at,

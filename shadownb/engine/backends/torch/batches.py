@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 
@@ -36,8 +37,15 @@ class StepSampler(Sampler[list[int]]):
         """Choose the epoch whose order is drawn next."""
         self._epoch = epoch
 
+    def rows_of_first(self, steps: int) -> list[int]:
+        """Return the numbers, ascending, of the rows that a run's first ``steps`` steps see."""
+        return sorted(row for batch in itertools.islice(self._batches(epoch=0), steps) for row in batch)
+
     def __iter__(self) -> Iterator[list[int]]:
-        order = torch.randperm(len(self._items), generator=generator(self._seed, "order", self._epoch)).tolist()
+        return self._batches(self._epoch)
+
+    def _batches(self, epoch: int) -> Iterator[list[int]]:
+        order = torch.randperm(len(self._items), generator=generator(self._seed, "order", epoch)).tolist()
         for start in range(0, len(order), self._items_per_step):
             yield [row for item in order[start : start + self._items_per_step] for row in self._items[item]]
 

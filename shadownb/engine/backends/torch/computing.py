@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from shadownb.engine import acceleration
 from shadownb.engine.backends.torch.attention import Packing, piece_layout, target_logits
+from shadownb.engine.backends.torch.batches import StepSampler
 from shadownb.engine.backends.torch.objectives import Objective
 from shadownb.engine.backends.torch.objectives.base import sum_by_row
 from shadownb.engine.backends.torch.pieces import Bundle, Piece, pack, split
@@ -33,6 +34,7 @@ class Computing:
     surface: Surface
     objective: Objective
     packing: Packing
+    sampler: StepSampler
     rows: Sequence[Example]
     eval_rows: Sequence[Example]
     layers_in_one_operation = 0  # in the newest pass
@@ -90,11 +92,12 @@ class Computing:
 
     def prepare_objective(self) -> None:
         """Let the objective look at the examples with the weights of the start, evaluation examples too."""
-        model = self.surface.module
-        for rows, held_out in ((self.rows, False), (self.eval_rows, True)):
+        told = functools.partial(self._told, self.surface.module)
+        seen = self.sampler.rows_of_first(self.session.total_steps)
+        for rows, needed, held_out in ((self.rows, seen, False), (self.eval_rows, range(len(self.eval_rows)), True)):
             if rows:
                 with self.session.weights():
-                    self.objective.prepare(rows, functools.partial(self._told, model), held_out=held_out)
+                    self.objective.prepare(rows, told, needed=needed, held_out=held_out)
 
     def _told(self, model: Any, bundles: Sequence[Bundle]) -> Iterator[tuple[list[int], torch.Tensor]]:
         done = 0

@@ -45,8 +45,8 @@ class Objective:
         """Return the examples as they are trained, after all were rendered."""
         return examples
 
-    def prepare(self, examples: Sequence[Example], scored: Scored, *, held_out: bool) -> None:
-        """Compute what must be known before the first step."""
+    def prepare(self, examples: Sequence[Example], scored: Scored, *, needed: Sequence[int], held_out: bool) -> None:
+        """Compute what must be known before the first step; ``needed`` are the numbers of the examples the run will see."""
 
     def write_state(self, folder: Path) -> None:
         """Write what :meth:`prepare` found into a checkpoint."""

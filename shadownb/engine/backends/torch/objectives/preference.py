@@ -47,22 +47,24 @@ class Preference(Objective):
         """Return the rows of each example that the reference scores."""
         return [example.rows for example in examples]
 
-    def prepare(self, examples: Sequence[Example], scored: Scored, *, held_out: bool) -> None:
+    def prepare(self, examples: Sequence[Example], scored: Scored, *, needed: Sequence[int], held_out: bool) -> None:
         split = "eval" if held_out else "train"
         self._number(examples, split)
         digest = self._digest(examples)
         if self._resumed:
             if self._scored.get(split) != digest:
                 raise self._of_other_rows(held_out)
+            if bool(self._reference[split][list(needed)].isnan().any()):
+                raise self._of_fewer_rows()
             return
         self._scored[split] = digest
-        found: list[torch.Tensor] = [torch.empty(0)] * len(examples)
-        for numbers, sums in scored(self.bundles(examples)):
+        found = torch.full((len(examples), 2), torch.nan)  # a run of less than an epoch does not wait for all
+        for positions, sums in scored(self.bundles([examples[number] for number in needed])):
             start = 0
-            for number in numbers:
+            for number in (needed[position] for position in positions):
                 found[number] = self._sides(sums[start:], examples[number]).cpu()
                 start += len(self.bundles([examples[number]])[0])
-        self._reference[split] = torch.stack(found)
+        self._reference[split] = found
 
     def _digest(self, examples: Sequence[Example]) -> str:
         """Return the sha256 of everything that the reference's log-probabilities of these examples depend on."""
@@ -79,6 +81,13 @@ class Preference(Objective):
             why=f"method={self.config.method!r} computes it once, with the model as the checkpoint's run found it.",
             fix="Give the rows, the evaluation rows and the max_seq_length of that run, or load the checkpoint with "
             "shadownb.load() and train on without resume_from_checkpoint.",
+        )
+
+    def _of_fewer_rows(self) -> CheckpointError:
+        return CheckpointError(
+            "The checkpoint's reference lacks rows that the further steps would see.",
+            why=f"method={self.config.method!r} computes it once, for the rows of the steps that its run had planned.",
+            fix="Load the checkpoint with shadownb.load() and train on without resume_from_checkpoint.",
         )
 
     def _number(self, examples: Sequence[Example], split: str) -> None:
