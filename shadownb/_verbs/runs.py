@@ -1,4 +1,4 @@
-"""Verbs about runs: list, watch and plot them; stop, pause, resume and delete them."""
+"""Verbs about runs: list, watch, plot and compare them; stop, pause, resume and delete them."""
 
 from __future__ import annotations
 
@@ -61,6 +61,21 @@ def plot(face: Face, name: str | None, metric: str | None, file: str | None, **_
         run.figure(metric, **view).write_html(file)
         return Path(file)
     return run.figure(metric, **view) if face.notebook else run.plot(metric or "loss", **view)
+
+
+@verb("compare")
+@click.argument(
+    "names",
+    metavar="RUN RUN [RUN ...]",
+    nargs=-1,
+    shell_complete=completion.complete_run,
+    help="Variables or ids; without any the two latest.",
+)
+def compare(face: Face, names: tuple[str, ...]) -> Any:
+    """Show runs side by side: the options that differ, what came out, their losses."""
+    from shadownb.engine import runs as recorded
+
+    return recorded.compare([face.run(name) for name in names] or recorded.list(limit=2))
 
 
 @verb("stop")

@@ -48,6 +48,7 @@ def test_help_lists_the_verbs_of_a_shell(capsys: pytest.CaptureFixture[str]) -> 
         "runs",
         "watch",
         "plot",
+        "compare",
         "inspect",
         "models",
         "methods",
@@ -378,6 +379,10 @@ def test_the_whole_way(capsys: pytest.CaptureFixture[str], tiny_model_dir: Path,
         "curves.html\n",
     )
     assert "plotly" in (tmp_path / "curves.html").read_text()
+    code, _, err = run(capsys, "compare")
+    assert code and "compare() got 1 run." in err and "at least two run ids" in err
+    code, table, _ = run(capsys, "compare", folder.name, folder.name)
+    assert code == 0 and table.count(folder.name) == 2 and "peak memory" in table
 
     code, out, err = run(
         capsys,

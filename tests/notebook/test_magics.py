@@ -46,6 +46,7 @@ def test_help_lists_every_verb(kernel: Kernel, code: str) -> None:
         "chat",
         "runs",
         "plot",
+        "compare",
         "inspect",
         "models",
         "methods",
@@ -316,6 +317,12 @@ def test_plot_returns_the_figure(tiny: Kernel) -> None:
     tiny.run("part = %shadow plot --window 2 --log --smooth 0")
     assert tiny.value("[(trace.name, len(trace.x)) for trace in part.data][0]") == "('loss', 2)"
     assert tiny.value("part.layout.yaxis.type") == "'log'"
+
+
+def test_compare_shows_a_table_and_the_losses(tiny: Kernel) -> None:
+    outcome = tiny.run("%shadow compare run run")
+    table, picture = (*outcome.displays, *outcome.results)
+    assert "trained weights" in table["text/html"] and "image/png" in picture
 
 
 def test_inspect_shows_the_tokens(tiny: Kernel) -> None:
