@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,22 @@ def test_it_outlives_who_started_it_and_is_found_again(upstream: Upstream) -> No
     with pytest.raises(RunError, match="agent"):
         captures.attach("agent")
     assert [call.text for call in CaptureStore.open("agent").calls()] == ["echo: hi"]
+
+
+def test_what_it_counts_is_told_in_another_process(upstream: Upstream) -> None:
+    found = captures.start(upstream.url, name="agent")
+    try:
+        with sqlite3.connect(found.store.files.database) as connection:
+            connection.execute("CREATE TRIGGER full BEFORE INSERT ON calls BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+        assert ask(found.base_url, found.token) == "echo: hi"
+        assert WEB.get(found.root_url + "/shadownb/counters").status_code == 401, "only with the token"
+        counted = captures.attach("agent").counters
+        assert (counted["failed"], counted["refused"], counted["recorded"]) == (1, 1, 0)
+        assert "1 calls: IntegrityError: disk full" in captures.attach("agent")._repr_html_()
+        assert CaptureStore.open("agent").count() == 0, "asking is not recorded"
+    finally:
+        found.stop()
+    assert found.counters == {}
 
 
 def test_what_is_wrong_is_said_where_it_was_asked_for(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import re
+from collections.abc import Callable
 from typing import Any
 
 from starlette.datastructures import Headers
@@ -31,6 +32,7 @@ _PASSED = {
     ),
     "DELETE": re.compile(rf"/(responses|conversations)/{_ID}(/items/{_ID})?"),
 }
+COUNTERS = "/shadownb/counters"  # our own: what the recording counts, for a handle in another process
 _WITHOUT_VERSION = re.compile(r"^(/v1)+(?=/)")
 
 
@@ -38,13 +40,20 @@ class CaptureApp:
     """Serves the recorded routes and those that only pass through."""
 
     def __init__(
-        self, guard: wire.Guard, recorder: Recorder, upstream: Upstream | None, local: LocalModel | None, max_body: int
+        self,
+        guard: wire.Guard,
+        recorder: Recorder,
+        upstream: Upstream | None,
+        local: LocalModel | None,
+        max_body: int,
+        counters: Callable[[], dict[str, Any]],
     ) -> None:
         self._guard = guard
         self._recorder = recorder
         self._upstream = upstream
         self._local = local
         self._max_body = max_body
+        self._counters = counters
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -75,6 +84,8 @@ class CaptureApp:
             query = self._guard.without_token(scope["query_string"])
             if speaks is not None and scope["method"] == "POST":
                 await self._record(speaks, headers, query, tracked_receive, tracked_send)
+            elif path == COUNTERS and scope["method"] == "GET":
+                await wire.send_json(send, 200, self._counters())
             else:
                 await self._pass(path, scope["method"], query, headers, tracked_receive, tracked_send)
         except WireError as error:

@@ -80,7 +80,7 @@ class Capture(ABC):
 
     @property
     def counters(self) -> dict[str, Any]:
-        """What a recording in this process counts; empty for one in another."""
+        """What the recording counts beside the calls in its store; empty where it does not run."""
         return {}
 
     def _shown(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import json
+import math
 import os
 import signal
 import subprocess
@@ -25,6 +26,7 @@ from shadownb.errors import ConfigError, RunError, did_you_mean, error_from_dict
 _START_SECONDS = 120.0  # a model may have to be loaded
 _STOP_SECONDS = 20.0
 _POLL_SECONDS = 0.05
+_COUNTERS_SECONDS = 1.0
 
 
 class CaptureProcess(Capture):
@@ -32,6 +34,29 @@ class CaptureProcess(Capture):
 
     def __init__(self, folder: CaptureFolder) -> None:
         super().__init__(folder, CaptureStore(folder))
+        self._counted: tuple[float, dict[str, Any]] = (-math.inf, {})  # when, what
+
+    @property
+    def counters(self) -> dict[str, Any]:
+        """As :attr:`CaptureProxy.counters`, asked of the process at most once a second; empty if it does not answer."""
+        if time.monotonic() - self._counted[0] >= _COUNTERS_SECONDS:
+            self._counted = (time.monotonic(), self._ask_for_counters())
+        return self._counted[1]
+
+    def _ask_for_counters(self) -> dict[str, Any]:
+        import httpx
+
+        from shadownb.engine.capture.app import COUNTERS
+
+        if not self.is_running:
+            return {}
+        try:
+            headers = {"authorization": f"Bearer {self.token}"}
+            with httpx.Client(trust_env=False, timeout=_COUNTERS_SECONDS) as web:  # no proxy for our own address
+                found = web.get(self.root_url + COUNTERS, headers=headers).raise_for_status().json()
+        except (httpx.HTTPError, ValueError, RunError):  # it ends just now
+            return {}
+        return found if isinstance(found, dict) else {}
 
     @property
     def _state(self) -> dict[str, Any]:

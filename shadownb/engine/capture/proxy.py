@@ -246,7 +246,7 @@ class CaptureProxy(Capture):
         self._recorder = Recorder(self._writer, self.store, self._sample)
         guard = wire.Guard(self._token, self._port, self._allow_hosts)
         try:
-            yield CaptureApp(guard, self._recorder, upstream, local, self._max_body)
+            yield CaptureApp(guard, self._recorder, upstream, local, self._max_body, lambda: self.counters)
         finally:
             if local is not None:
                 local.close()
