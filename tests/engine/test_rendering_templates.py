@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from shadownb.engine.data import Dataset
 from shadownb.engine.rendering import Renderer
 from shadownb.errors import DataError
 from tests.engine.rendering_tokenizers import INST, REASONING, byte_tokenizer, word_tokenizer
@@ -83,6 +84,17 @@ def test_what_a_template_refuses_is_a_typed_error():
     with pytest.raises(DataError, match="roles must alternate") as caught:
         renderer.render({"messages": [CHAT[0], CHAT[0], CHAT[1]]})
     assert caught.value.code == "template-refused" and "user, user, assistant" in caught.value.why
+
+
+def test_statistics_count_refused_rows_apart():
+    tokenizer = byte_tokenizer(INST, special=("<s>", "</s>"), bos="<s>", eos="</s>")
+    refused, usable = {"messages": [CHAT[0], CHAT[0], CHAT[1]]}, {"messages": CHAT[:2]}
+    found = Dataset.from_list([refused, usable, refused]).token_statistics(tokenizer)
+    alone = Dataset.from_list([usable]).token_statistics(tokenizer)
+    assert (found.rows, found.refused_rows, found.total) == (1, 2, alone.total)
+    assert "cannot be rendered" in str(found) and "cannot be rendered" not in str(alone)
+    with pytest.raises(DataError, match="roles must alternate"):
+        Dataset.from_list([refused]).token_statistics(tokenizer)
 
 
 def test_a_turn_nobody_can_ask_for_is_counted_not_trained():

@@ -7,13 +7,15 @@ from dataclasses import asdict, dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from shadownb.errors import DataError
+
 if TYPE_CHECKING:
     from shadownb.engine.rendering import LossOn, Renderer
 
 
 @dataclass(frozen=True)
 class TokenStatistics:
-    """Token counts over the rows that can be used, before any cut.
+    """Token counts over the rows that can be rendered, before any cut.
 
     Attributes
     ----------
@@ -31,6 +33,8 @@ class TokenStatistics:
         Rows longer than that; their ends are cut off.
     untrained_rows
         Rows of which nothing is trained, because the cut takes every trained token or no turn qualifies.
+    refused_rows
+        Rows that the model's chat template cannot render; they are in no other number, and a run leaves them out.
     """
 
     rows: int
@@ -44,6 +48,7 @@ class TokenStatistics:
     max_length: int | None
     over_max_length: int
     untrained_rows: int
+    refused_rows: int = 0
 
     def _entries(self) -> list[tuple[str, str]]:
         share = self.trained / self.total if self.total else 0.0
@@ -60,6 +65,8 @@ class TokenStatistics:
             entries.append((f"longer than {self.max_length:,}", f"{self.over_max_length:,}"))
         if self.untrained_rows:
             entries.append(("rows with nothing to train", f"{self.untrained_rows:,}"))
+        if self.refused_rows:
+            entries.append(("rows that cannot be rendered", f"{self.refused_rows:,}"))
         return entries
 
     def __repr__(self) -> str:
@@ -84,15 +91,27 @@ class TokenStatistics:
 def token_statistics(
     renderer: Renderer, rows: list[dict[str, Any]], *, loss_on: LossOn = "assistant", max_length: int | None = None
 ) -> TokenStatistics:
-    """Return the statistics of canonical rows. A preference row counts as its two conversations."""
+    """Return the statistics of canonical rows. A preference row counts as its two conversations.
+
+    Raises
+    ------
+    DataError
+        No row can be rendered; the error is that of the first.
+    """
     from shadownb.engine.rendering.examples import examples
 
     lengths: list[int] = []
     trained = over = untrained = 0
+    refused: list[DataError] = []
     for row in rows:
         length = taught = 0
         cut = False
-        for example in examples(renderer, row, loss_on=loss_on, max_length=max_length):
+        try:
+            found = examples(renderer, row, loss_on=loss_on, max_length=max_length)
+        except DataError as error:
+            refused.append(error)
+            continue
+        for example in found:
             for sequence in example.rows:
                 length += len(sequence.input_ids) + sequence.truncated_tokens
                 taught += sequence.trained_tokens
@@ -101,6 +120,8 @@ def token_statistics(
         trained += taught
         over += cut
         untrained += taught == 0
+    if refused and not lengths:
+        raise refused[0]
     lengths.sort()
     count = len(lengths)
     middle = (lengths[(count - 1) // 2] + lengths[count // 2]) / 2
@@ -116,4 +137,5 @@ def token_statistics(
         max_length=max_length,
         over_max_length=over,
         untrained_rows=untrained,
+        refused_rows=len(refused),
     )
