@@ -229,28 +229,6 @@ def test_release_lets_go_of_everything_and_is_harmless() -> None:
         assert gate.holder == "inference"
 
 
-def test_idle_lets_inference_in_during_a_pause() -> None:
-    gate = WeightsGate()
-    inside, leave = threading.Event(), threading.Event()
-
-    def chat() -> None:
-        with gate.inference():
-            inside.set()
-            leave.wait(LIMIT)
-
-    with gate.training():
-        with gate.training():
-            with gate.idle():
-                thread = start(chat)
-                assert inside.wait(LIMIT)
-                threading.Timer(0.05, leave.set).start()
-            assert gate.holder == "training"
-            assert gate.yielded_seconds > 0
-        assert gate.holder == "training", "idle() lost the depth of the hold"
-    thread.join(LIMIT)
-    assert gate.holder is None
-
-
 def test_the_training_wait_is_reported() -> None:
     gate = WeightsGate()
     inside = threading.Event()

@@ -86,3 +86,13 @@ def test_while_computing_the_reference(tiny: Any) -> None:
     assert seconds_to_obey(run) < 1
     assert run.step == 0
     assert run.checkpoints() == []
+
+
+def test_an_answer_comes_between_the_pieces_of_the_reference(tiny: Any) -> None:
+    run = tiny.finetune(pairs(2000), method="dpo", max_steps=5000, max_tokens_per_forward=64, **OPTIONS)
+    until(run, lambda s: s.phase["name"] == "computing reference")
+    with tiny.gate.inference(timeout=5):
+        assert run.state.phase["name"] == "computing reference"
+    done = run.state.phase["done"]
+    until(run, lambda s: s.phase["name"] == "computing reference" and s.phase["done"] > done)
+    assert seconds_to_obey(run) < 1

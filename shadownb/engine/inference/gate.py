@@ -124,28 +124,6 @@ class WeightsGate:
         finally:
             self._leave()
 
-    @contextmanager
-    def idle(self) -> Iterator[None]:
-        """Let go of the weights within a step, as a pause does, and take them again at the end.
-
-        Does nothing in a thread that does not hold them. The wait at the end counts as yielded.
-        """
-        with self._changed:
-            hold = self._mine()
-            if hold is not None:
-                self._wait_for_loans(hold)
-                self._hold = None
-                self._changed.notify_all()
-        try:
-            yield
-        finally:
-            if hold is not None:
-                waited = self._enter(hold.kind, None, None)
-                assert self._hold is not None
-                self._hold.depth = hold.depth
-                if hold.kind == "training":
-                    self.yielded_seconds += waited
-
     def enter_training(self, *, cancelled: Callable[[], bool] | None = None) -> float:
         """Take the weights for a step, for trainers whose steps begin and end in callbacks.
 

@@ -65,14 +65,16 @@ class Computing:
 
     def _scored(self, model: Any, bundles: Sequence[Bundle]) -> Iterator[tuple[list[int], torch.Tensor]]:
         """Yield (numbers of bundles, log-probabilities summed by row) of the weights as they are, without gradients."""
-        model.eval()
         for group in self._split(bundles):
             self.session.control.check()
             piece = pack(
                 [row for number in group for row in bundles[number]], share=self._shares, device=self.args.device
             )
-            with torch.no_grad(), self._computing(model, piece) as nll:
-                yield group, sum_by_row(-nll, piece)
+            with self.session.weights(), torch.no_grad():
+                model.eval()
+                with self._computing(model, piece) as nll:
+                    sums = sum_by_row(-nll, piece)
+            yield group, sums  # without the weights where the caller has not got them: inference may come in between
 
     @contextlib.contextmanager
     def _computing(self, model: Any, piece: Piece) -> Iterator[torch.Tensor]:
@@ -96,8 +98,7 @@ class Computing:
         seen = self.sampler.rows_of_first(self.session.total_steps)
         for rows, needed, held_out in ((self.rows, seen, False), (self.eval_rows, range(len(self.eval_rows)), True)):
             if rows:
-                with self.session.weights():
-                    self.objective.prepare(rows, told, needed=needed, held_out=held_out)
+                self.objective.prepare(rows, told, needed=needed, held_out=held_out)
 
     def _told(self, model: Any, bundles: Sequence[Bundle]) -> Iterator[tuple[list[int], torch.Tensor]]:
         done = 0
@@ -105,8 +106,6 @@ class Computing:
             yield numbers, sums
             done += len(numbers)
             self.session.phase("computing reference", done, len(bundles), self.objective.unit)
-            with self.session.gate.idle():
-                pass  # inference may come in between
 
     def evaluate_loss(self, model: Any) -> tuple[float, dict[str, float]]:
         """Return the mean loss over the evaluation examples and the objective's metrics there (``eval_...``)."""
