@@ -1,10 +1,10 @@
 """What is learned on real data: text-to-SQL by imitation, brevity by preference, and what is forgotten meanwhile.
 
-Run: ``SHADOWNB_DATA=... python benchmarks/learned.py sql [--steps 150]`` or ``python benchmarks/learned.py brevity``
+Run: ``SHADOWNB_DATA=... python benchmarks/learned.py sql`` or ``python benchmarks/learned.py brevity [--method kto]``
 
 ``sql``: LoRA on 1,000 questions over table headers (WikiSQL rows of the data folder), exact match of the query (case and
 white space aside) on 100 test questions whose tables stand in no training row, base beside tuned, with intervals.
-``brevity``: DPO on the model's own answers. For each question the model answers at length; its first sentence is chosen,
+``brevity``: DPO (or KTO) on the model's own answers. For each question the model answers at length; its first sentence is chosen,
 the whole is rejected. Compared on held-out topics: the share of answers that are one whole sentence, with intervals, and words.
 Both print the loss on unrelated prose, base and tuned.
 """
@@ -27,14 +27,20 @@ pencils snow canals ovens lakes drums locks ropes buttons bottles stamps ladders
 TOPICS = _TOPICS.split()
 QUESTIONS = ("What should I know about {}?", "Why do people like {}?")
 HELD_OUT_TOPICS = 12
+EXAMPLES_APART = 5  # so both forms of the question are shown
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["sql", "brevity"])
-    parser.add_argument("--steps", type=int)
+    parser.add_argument("--steps", type=int, help="default: 125 for sql, 40 for brevity")
+    parser.add_argument("--method", choices=["dpo", "kto"], default="dpo", help="of brevity")
+    parser.add_argument("--learning-rate", type=float, help="of brevity; default: the method's")
     options = parser.parse_args()
-    sql(options.steps or 150) if options.what == "sql" else brevity(options.steps or 40)
+    if options.what == "sql":
+        sql(options.steps or 125)
+    else:
+        brevity(options.steps or 40, options.method, options.learning_rate)
 
 
 def sql(steps: int) -> None:
@@ -78,7 +84,7 @@ def question_rows(file: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def brevity(steps: int) -> None:
+def brevity(steps: int, method: str, learning_rate: float | None) -> None:
     import shadownb as snb
 
     model = snb.load(MODEL)
@@ -90,30 +96,29 @@ def brevity(steps: int) -> None:
         for question, text in zip(train, long, strict=True)
         if (short := first_sentence(text)) and len(short) < len(text.strip()) - 20
     ]
-    print(f"{len(pairs)} pairs of {len(train)} questions on {len(TOPICS)} topics; {len(held_out)} questions held out")
+    print(f"{len(pairs)} pairs; {len(held_out)} questions on {HELD_OUT_TOPICS} other topics held out", flush=True)
     run = model.finetune(
         pairs,
-        method="dpo",
+        method=method,
         background=False,
         max_steps=steps,
-        per_device_train_batch_size=4,
+        learning_rate=learning_rate,
+        per_device_train_batch_size=4 if method == "dpo" else 8,  # a pair is two answers to kto
         gradient_accumulation_steps=1,
         sample_max_new_tokens=0,
         save_steps=steps,
     )
-    first, last = run.metrics[0], run.metrics[-1]
-    print(
-        f"{steps} steps in {run.duration_s:.0f} s; loss {first['loss']:.4f} to {last['loss']:.4f}, "
-        f"margin {first['rewards_margin']:.2f} to {last['rewards_margin']:.2f}"
-    )
+    margins = [metrics["rewards_margin"] for metrics in run.metrics if "rewards_margin" in metrics]
+    print(f"{method} at {learning_rate or 'the default rate'}: {steps} steps in {run.duration_s:.0f} s")
+    print(f"loss {run.losses()[0]:.4f} to {run.losses()[-1]:.4f}, margin {margins[0]:.2f} to {margins[-1]:.2f}")
     asked = [{"messages": [{"role": "user", "content": q}, {"role": "assistant", "content": "."}]} for q in held_out]
     found = snb.compare(model, asked, one_sentence, max_new_tokens=96)
     print(found)
     for side in ("base", "tuned"):
         words = [len(getattr(row, side).split()) for row in found]
         print(f"{side:10} median {statistics.median(words):.0f} words, {min(words)} to {max(words)}")
-    example = next(iter(found))
-    print(f"for example: {example.prompt}\n  base:  {example.base[:200]!r}\n  tuned: {example.tuned[:200]!r}")
+    for row in list(found)[::EXAMPLES_APART]:
+        print(f"for example: {row.prompt}\n  base:  {row.base[:200]!r}\n  tuned: {row.tuned[:200]!r}")
     forgetting(model)
 
 
