@@ -157,3 +157,13 @@ def test_packs_hold_every_row_once_within_the_capacity() -> None:
     assert sorted(row for pack in packs for row in pack) == list(range(7))
     assert all(sum(lengths[row] for row in pack) <= 100 for pack in packs)
     assert len(packs) == 4
+
+
+@pytest.mark.parametrize("packing", [False, True])
+def test_the_rows_of_the_first_steps_are_those_the_run_sees(packing: bool) -> None:
+    sampler = batches.StepSampler([10 + row for row in range(23)], 4, seed=1, packing=packing, max_length=60)
+    sampler.set_epoch(0)
+    first, second, *_ = sampler
+    sampler.set_epoch(1)
+    assert sampler.rows_of_first(2) == sorted([*first, *second]), "whichever epoch is drawn next"
+    assert sampler.rows_of_first(len(sampler)) == sampler.rows_of_first(99) == list(range(23))
