@@ -19,7 +19,7 @@ LIMIT = 300_000  # bytes of a saved notebook
 def main(path: Path) -> None:
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
-        notebook, timeout=1800, store_widget_state=False, resources={"metadata": {"path": str(path.parent)}}
+        notebook, timeout=None, store_widget_state=False, resources={"metadata": {"path": str(path.parent)}}
     )
     client.execute()
     notebook.metadata.pop("widgets", None)
