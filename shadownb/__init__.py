@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from shadownb.engine.models import catalog as models
     from shadownb.engine.runs import Run
     from shadownb.engine.scoring import Exact, JsonExact, Score
-    from shadownb.engine.trajectories import Trajectory, TrajectoryGroup
+    from shadownb.engine.trajectories import Trajectory, TrajectoryGroup, leakage
     from shadownb.panels import CapturePanel, ChatPanel, RunPanel, Studio, TrainPanel, TrajectoriesPanel
 
 _HOMES = {
@@ -55,6 +55,7 @@ _HOMES = {
     "capture": "shadownb.engine.capture",
     "compare": "shadownb.engine.evals",
     "doctor": "shadownb.engine.doctor",
+    "leakage": "shadownb.engine.trajectories",
     "load": "shadownb.engine.models",
 }
 _MODULES = {
@@ -68,8 +69,8 @@ _RENAMED = {"models": ("shadownb.engine.models", "catalog")}
 __all__ = [
     "CapturePanel", "CaptureStore", "ChatPanel", "Dataset", "Exact", "JsonExact", "Model", "Run", "RunPanel", "Score",
     "ShadowError", "ShadowWarning", "Studio", "TrainConfig", "TrainPanel", "TrajectoriesPanel", "Trajectory",
-    "TrajectoryGroup", "__version__", "capture", "captures", "compare", "doctor", "load", "methods", "models", "runs",
-    "traces",
+    "TrajectoryGroup", "__version__", "capture", "captures", "compare", "doctor", "leakage", "load", "methods", "models",
+    "runs", "traces",
 ]  # fmt: skip
 
 

@@ -6,8 +6,11 @@ held out, and says where the adapter lies and what to type next.
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 # Chosen for less than three minutes of training on two cores (154 s); notebooks/00_quickstart.ipynb has nearly the same settings.
@@ -52,8 +55,9 @@ def main() -> int:
 
     adapter = model.save(subfolder("adapters") / "support-triage")
     _say(f"The adapter is in {adapter}. What to type next:\n")
-    _say(f"  shadownb chat {adapter}")
-    _say(f"  shadownb plot {run.id}")
+    command = _command()
+    _say(f"  {command} chat {adapter}")
+    _say(f"  {command} plot {run.id}")
     _say("  make lab        # the same in a notebook, with live curves and a chat")
     return 0
 
@@ -74,6 +78,15 @@ def _follow(run: Any) -> None:
     unsubscribe = run.subscribe(tell)
     run.wait()
     unsubscribe()
+
+
+def _command() -> str:
+    """Return how this installation's command is typed here: by its name only where that is on the PATH."""
+    beside = Path(sys.executable).with_name("shadownb")
+    found = shutil.which("shadownb")
+    if found is not None and Path(found).samefile(beside):
+        return "shadownb"
+    return os.path.relpath(beside) if beside.is_file() else f"{sys.executable} -m shadownb"
 
 
 def _say(text: str) -> None:

@@ -24,7 +24,8 @@ ACTIONS = ("start", "stop", "status", "env", "calls", "trajectories", "export", 
 _LISTED = 20
 _TAKES: dict[str, tuple[str, ...]] = {
     "start": (
-        "model", "as_name", "api_key_env", "host", "port", "allow_hosts", "redact", "sample", "keep_days", "keep_calls",
+        "model", "as_name", "api_key_env", "host", "port", "allow_hosts", "redact", "sample", "prices",
+        "keep_days", "keep_calls", "keep_bytes",
     ),
     "calls": ("search", "status", "limit"),
     "trajectories": ("search", "kind", "limit"),
@@ -62,6 +63,13 @@ def _complete_capture(ctx: click.Context, param: click.Parameter, incomplete: st
 @click.option("--sample", type=Value("float"), help="Share of the conversations to record.")
 @click.option("--keep-days", type=Value("float"), help="Delete calls older than this.")
 @click.option("--keep-calls", type=Value("int"), help="Keep only so many calls.")
+@click.option("--keep-bytes", type=Value("int"), help="Keep only the newest calls that take so many bytes.")
+@click.option(
+    "--prices",
+    type=click.Path(exists=True, dir_okay=False, resolve_path=True),
+    metavar="FILE",
+    help="YAML file with prices by model, laid over the shipped ones.",
+)
 @click.option("--search", help="Only calls or episodes with this in what was asked, or in the session.")
 @click.option("--status", type=Choice(("ok", "error", "cut", "client_gone")), help="Only calls that ended so.")
 @click.option("--kind", help="Only episodes of this kind, such as branch or subagent.")

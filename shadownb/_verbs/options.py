@@ -126,7 +126,7 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say how a model given by name is loaded."""
     for option in reversed(
         (
-            click.option("--backend", help="Framework that runs the model (default: auto)."),
+            click.option("--backend", help="Framework that runs the model: auto or torch (default: auto)."),
             click.option("--device", help="Device such as cpu, cuda:0, mps (default: auto)."),
             click.option(
                 "--dtype",
@@ -142,7 +142,7 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option(
                 "--accelerator",
                 type=Choice(["auto", "shadow", "none"]),
-                help="What makes training faster; shadow also saves memory where that helps here (default: auto).",
+                help="auto: what makes training faster; shadow: also what saves memory on CUDA; none: neither (default: auto).",
             ),
         )
     ):

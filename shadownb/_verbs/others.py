@@ -47,6 +47,7 @@ def _complete_verb(ctx: click.Context, param: click.Parameter, incomplete: str) 
     metavar="[VERB]",
     required=False,
     shell_complete=_complete_verb,
+    help="Verb whose options are shown.",
 )
 def show_help(face: Face, name: str | None) -> None:
     """Show the verbs, or the options of one."""

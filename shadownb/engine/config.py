@@ -10,6 +10,7 @@ Which method honours which field is not written here: it is derived from the met
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -197,8 +198,15 @@ class TrainConfig(Options):
         return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
     @classmethod
-    def from_yaml(cls, source: str | Path) -> TrainConfig:
-        """Read a config from YAML text, or from a file when given a path."""
+    def from_yaml(cls, source: str | Path, *, given: Collection[str] | None = None) -> TrainConfig:
+        """Read a config from YAML text, or from a file when given a path.
+
+        Parameters
+        ----------
+        given
+            The options that somebody chose. Others that are unknown here are of another version and had its default, so
+            they are left out instead of refused. None: all were chosen.
+        """
         text = Path(source).read_text(encoding="utf-8") if isinstance(source, Path) else source
         try:
             values = yaml.safe_load(text) or {}
@@ -210,7 +218,8 @@ class TrainConfig(Options):
             raise ConfigError(
                 f"The configuration is a {type(values).__name__}, not options.", fix="Write one 'option: value' a line."
             )
-        return cls(**values)
+        left_out = set() if given is None else set(values) - set(cls.model_fields) - set(given)
+        return cls(**{name: value for name, value in values.items() if name not in left_out})
 
     @classmethod
     def describe(cls) -> str:

@@ -39,7 +39,9 @@ class Options(BaseModel):
 
     # -- method, length and rate ----------------------------------------------------------------------------------
 
-    method: str = _field("lora", "Training method, see methods.available().", "method")
+    method: str = _field(
+        "lora", "Training method; shadownb.methods.available() and the verb methods list them.", "method"
+    )
     learning_rate: float | None = _field(
         None, "Peak learning rate; empty means the method's own default.", "schedule", gt=0, le=10
     )
@@ -106,7 +108,7 @@ class Options(BaseModel):
     )
     max_seq_length: int | None = _field(
         None,
-        "Rows longer than this are truncated; empty means the model's max_seq_length.",
+        "Rows longer than this are cut (cpt splits them instead); empty means the model's max_seq_length.",
         "batch",
         ge=8,
         unit="tokens",
@@ -158,31 +160,12 @@ class Options(BaseModel):
 
     # -- preferences ----------------------------------------------------------------------------------------------
 
-    beta: float = _field(0.1, "Strength of the pull towards the reference model (dpo, kto, grpo).", "preference", gt=0)
+    beta: float = _field(0.1, "Strength of the pull towards the reference model (dpo, kto).", "preference", gt=0)
     dpo_loss: Literal["sigmoid", "hinge", "ipo"] = _field(
         "sigmoid", "Loss over a pair's margin, as trl's loss_type (dpo).", "preference", advanced=True
     )
     desirable_weight: float = _field(1.0, "Weight of answers found good (kto).", "preference", advanced=True, gt=0)
     undesirable_weight: float = _field(1.0, "Weight of answers found bad (kto).", "preference", advanced=True, gt=0)
-    grpo_group_size: int = _field(4, "Completions sampled for each prompt (grpo).", "preference", ge=2)
-    grpo_max_completion_length: int = _field(
-        256, "Longest sampled completion (grpo).", "preference", ge=1, unit="tokens"
-    )
-
-    # -- memories and experts -------------------------------------------------------------------------------------
-
-    retrieval_k: int = _field(2, "Memories fetched for each token (more).", "adapter", advanced=True, ge=1)
-    retrieval_layers: int = _field(8, "Last blocks that see the memory (more).", "adapter", advanced=True, ge=1)
-    more_plus_k: int = _field(1, "Experts used for one question (more_plus).", "adapter", advanced=True, ge=1)
-    more_plus_expert_steps: int = _field(
-        0, "Steps for one expert; 0 chooses (more_plus).", "adapter", advanced=True, ge=0, unit="steps"
-    )
-    more_plus_group_size: int = _field(
-        1, "Rows that share one expert (more_plus).", "adapter", advanced=True, ge=1, unit="rows"
-    )
-    more_plus_tau: float = _field(
-        0.5, "Confidence below which no expert is used (more_plus).", "adapter", advanced=True, ge=0, le=1
-    )
 
     # -- curves, evaluation, samples ------------------------------------------------------------------------------
 

@@ -95,7 +95,13 @@ def run(capsys: Any, *args: str) -> tuple[int, str, str]:
 
 def test_the_verb(upstream: Upstream, capsys: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    code, out, err = run(capsys, "start", upstream.url, "--as-name", "shell", "--redact", "email", "--redact", "key")
+    Path("prices.yaml").write_text(
+        "models: {gpt-4o: {input: 0, output: 1000000}}"
+    )  # a dollar for each token of an answer
+    code, out, err = run(
+        capsys, "start", upstream.url, "--as-name", "shell", "--redact", "email", "--redact", "key",
+        "--prices", "prices.yaml", "--keep-bytes", "1000000",
+    )  # fmt: skip
     try:
         assert code == 0, err
         assert "shell" in out
@@ -104,6 +110,8 @@ def test_the_verb(upstream: Upstream, capsys: Any, tmp_path: Path, monkeypatch: 
         names = dict(line.removeprefix("export ").split("=", 1) for line in out.splitlines())
         assert ask(names["OPENAI_BASE_URL"], names["OPENAI_API_KEY"]) == "echo: hi"
         assert names["ANTHROPIC_API_KEY"] == names["OPENAI_API_KEY"]
+        (call,) = captures.attach("shell").calls
+        assert call.cost == call.usage["completion_tokens"] > 0
         code, out, _ = run(capsys, "status")
         assert "recording" in out
         assert upstream.url in out

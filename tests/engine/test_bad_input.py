@@ -250,7 +250,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"max_step": 3}, "max_step=3.*Did you mean 'max_steps'"),
     ({"train_on_completions": True, "loss_on": "all"}, "train_on_completions=True"),
     ({"beta": 0.5}, "beta=0.5 has no effect"),
-    ({"retrieval_k": 3}, "retrieval_k=3 has no effect"),
+    ({"num_virtual_tokens": 3}, "num_virtual_tokens=3 has no effect"),
     ({"method": "full", "lora_r": 8}, "lora_r=8 has no effect.*lora, qlora"),
     ({"method": "qlora"}, "method='qlora'.*quantize=\"4bit\""),
     ({"target_modules": "sideways"}, "no linear layer named 'sideways'"),

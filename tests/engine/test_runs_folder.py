@@ -11,7 +11,7 @@ import pytest
 import shadownb as snb
 from shadownb.engine import methods
 from shadownb.engine.runs import Run
-from shadownb.errors import MethodError, RunNotFoundError
+from shadownb.errors import ConfigError, MethodError, RunNotFoundError
 from tests.engine.methods_data import OPTIONS, chats, stop_after
 
 LORA = methods.get("lora")
@@ -102,3 +102,15 @@ def test_a_resume_trains_the_method_of_the_launch(
     assert rates(again) == [3e-3] * 4
     assert methods.get("lora") == LORA, "what this kernel means by the name stays"
     assert rates(train(byte_model_dir, max_steps=1)) == [LORA.default_learning_rate]
+
+
+def test_a_record_with_an_option_of_another_version_is_read(home: Path, byte_model_dir: Path) -> None:
+    run = train(byte_model_dir)
+    file = run.folder.path / "config.yaml"
+    file.write_text(file.read_text() + "option_of_another_version: 4\n")
+    found = snb.runs.load(run.id)
+    assert found.config == run.config
+    spec = run.folder.spec
+    run.folder.write_spec({**spec, "given": [*spec["given"], "option_of_another_version"]})
+    with pytest.raises(ConfigError, match="option_of_another_version=4 is not a training option"):
+        _ = snb.runs.load(run.id).config

@@ -34,7 +34,8 @@ class Dataset(Sources):
     rows
         Every row that could be read, as given, bad ones included.
     format
-        ``chat``, ``sharegpt``, ``preference``, ``instruction``, ``text``, ``prompt_completion`` or ``raw``.
+        ``chat``, ``sharegpt``, ``preference``, ``unpaired_preference``, ``instruction``, ``text``,
+        ``prompt_completion`` or ``raw``.
     name, source
         A short name, and where the rows come from.
     report
@@ -90,7 +91,8 @@ class Dataset(Sources):
         if self.format == "raw":
             raise DataError(
                 f"No known columns in {self.name!r}; it has: {', '.join(self.columns[:12])}.",
-                why="Rows need messages, conversations, text, prompt and completion, or chosen and rejected.",
+                why="Rows need messages, conversations, text, prompt and completion (or instruction and output, "
+                "question and answer), chosen and rejected, or completion and label.",
                 fix="Rename the columns, for example to prompt and completion, and make the Dataset again.",
             )
 

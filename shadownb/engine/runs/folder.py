@@ -112,8 +112,8 @@ class RunFolder:
         """The configuration that was launched; its ``model_fields_set`` are the options that were given."""
         if self.method is not None:
             methods.remember(self.method)
-        config = TrainConfig.from_yaml(self._config)
         given = self.spec.get("given")
+        config = TrainConfig.from_yaml(self._config, given=given)
         return config if given is None else TrainConfig.model_construct(set(given), **dict(config))
 
     @property

@@ -32,7 +32,7 @@ class RunMetrics(RunReading):
     def metrics(self) -> list[dict[str, Any]]:
         """Every reported step: loss, learning_rate, grad_norm, epoch, elapsed_s, tokens, tokens_per_s, peak_memory_gb, eta_s.
 
-        Preference methods add rewards_chosen, rewards_rejected, rewards_margin and rewards_accuracy (0 to 1).
+        Preference methods add rewards_chosen, rewards_rejected and rewards_margin, dpo also rewards_accuracy (0 to 1).
         """
         return read_metrics(self.folder.events)[0]
 
