@@ -164,6 +164,13 @@ class Options(BaseModel):
     dpo_loss: Literal["sigmoid", "hinge", "ipo"] = _field(
         "sigmoid", "Loss over a pair's margin, as trl's loss_type (dpo).", "preference", advanced=True
     )
+    sft_weight: float = _field(
+        0.0,
+        "Weight of a next-token loss on the better answer beside dpo's, against answers that only become less unlikely than "
+        "worse ones: trl's loss_type ['sigmoid', 'sft'], RPO's alpha (dpo).",
+        "preference",
+        ge=0,
+    )
     desirable_weight: float = _field(1.0, "Weight of answers found good (kto).", "preference", advanced=True, gt=0)
     undesirable_weight: float = _field(1.0, "Weight of answers found bad (kto).", "preference", advanced=True, gt=0)
 

@@ -33,6 +33,7 @@ VALUES: dict[str, Any] = {
     "prompt_tuning_init_text": "Name it.",
     "beta": 0.5,
     "dpo_loss": "hinge",
+    "sft_weight": 0.5,
     "desirable_weight": 3.0,
     "undesirable_weight": 3.0,
 }

@@ -56,7 +56,10 @@ def by_trl(method: str, folder: Path, rows: list[dict[str, Any]], config: snb.Tr
     }  # fmt: skip
     data = datasets.Dataset.from_list([as_messages(row) for row in rows])
     if method == "dpo":
-        arguments: Any = DPOConfig(**options, loss_type=[config.dpo_loss], disable_dropout=True)
+        losses = {"loss_type": [config.dpo_loss], "loss_weights": [1.0]}
+        if config.sft_weight:
+            losses = {"loss_type": [config.dpo_loss, "sft"], "loss_weights": [1.0, config.sft_weight]}
+        arguments: Any = DPOConfig(**options, **losses, disable_dropout=True)
         trainer: Any = DPOTrainer(model=module, args=arguments, train_dataset=data, processing_class=tokenizer)
     else:
         weights: dict[str, Any] = {
@@ -83,10 +86,11 @@ def quiet_trl(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ("dpo", {"dpo_loss": "sigmoid"}),
         ("dpo", {"dpo_loss": "hinge"}),
         ("dpo", {"dpo_loss": "ipo"}),
+        ("dpo", {"sft_weight": 0.5}),
         ("kto", {}),
         ("kto", {"desirable_weight": 1.5, "undesirable_weight": 0.5}),
     ],
-    ids=["sigmoid", "hinge", "ipo", "kto", "kto weighted"],
+    ids=["sigmoid", "hinge", "ipo", "with sft", "kto", "kto weighted"],
 )
 def test_the_numbers_are_trls(
     method: str, options: dict[str, Any], home: Path, byte_model_dir: Path, tmp_path: Path, quiet_trl: None

@@ -17,5 +17,5 @@ SPEC = lora.SPEC.replace(
     rate_source="fifty times trl's full fine-tuning default of 1e-6: ten for LoRA, five for runs under 100 steps",
     objective="dpo",
     options=(),
-    fields=(*lora.FIELDS, "beta", "dpo_loss"),
+    fields=(*lora.FIELDS, "beta", "dpo_loss", "sft_weight"),
 )

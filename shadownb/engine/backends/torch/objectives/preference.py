@@ -130,12 +130,23 @@ class Preference(Objective):
 
 
 class Dpo(Preference):
-    """Direct preference optimisation (Rafailov et al., 2023), with trl's sigmoid, hinge and ipo losses."""
+    """Direct preference optimisation (Rafailov et al., 2023), with trl's sigmoid, hinge and ipo losses, alone or with sft."""
 
     unit = "pairs"
+    _sft_scale = 0.0  # of the step
+
+    def begin(self, examples: Sequence[Example], scored: Scored, *, held_out: bool) -> None:
+        # trl's "sft" is a mean over the tokens of the step's better answers, while what is summed here is divided by pairs.
+        tokens = sum(row.predicted_tokens for example in examples for row in example.sequences)
+        self._sft_scale = self.config.sft_weight * len(examples) / max(1, tokens)
 
     def loss(self, nll: torch.Tensor, piece: Piece, examples: Sequence[Example], *, held_out: bool) -> torch.Tensor:
-        ratios = self.policy(nll, piece, examples) - self.reference(examples, nll.device)
+        policy = self.policy(nll, piece, examples)
+        preferred = self._preferred(policy - self.reference(examples, nll.device), examples)
+        return preferred - self._sft_scale * policy[:, 0].sum() if self._sft_scale else preferred
+
+    def _preferred(self, ratios: torch.Tensor, examples: Sequence[Example]) -> torch.Tensor:
+        """Return the summed preference loss of (pairs, sides) log-ratios to the reference."""
         rewards = self.config.beta * ratios.detach()
         self.note("rewards_chosen", rewards[:, 0])
         self.note("rewards_rejected", rewards[:, 1])
