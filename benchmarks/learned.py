@@ -5,7 +5,8 @@ Run: ``SHADOWNB_DATA=... python benchmarks/learned.py sql`` or ``python benchmar
 ``sql``: LoRA on 1,000 questions over table headers (WikiSQL rows of the data folder), exact match of the query (case and
 white space aside) on 100 test questions whose tables stand in no training row, base beside tuned, with intervals.
 ``brevity``: DPO (or KTO) on the model's own answers. For each question the model answers at length; its first sentence is chosen,
-the whole is rejected. Compared on held-out topics: the share of answers that are one whole sentence, with intervals, and words.
+the whole is rejected. Compared on held-out topics: the share of answers that are one whole sentence and name the topic, with
+intervals; the share of either alone; and words.
 Both print the loss on unrelated prose, base and tuned.
 """
 
@@ -112,11 +113,17 @@ def brevity(steps: int, method: str, learning_rate: float | None) -> None:
     print(f"{method} at {learning_rate or 'the default rate'}: {steps} steps in {run.duration_s:.0f} s")
     print(f"loss {run.losses()[0]:.4f} to {run.losses()[-1]:.4f}, margin {margins[0]:.2f} to {margins[-1]:.2f}")
     asked = [{"messages": [{"role": "user", "content": q}, {"role": "assistant", "content": "."}]} for q in held_out]
-    found = snb.compare(model, asked, one_sentence, max_new_tokens=96)
+    found = snb.compare(model, asked, brief, max_new_tokens=96)
     print(found)
     for side in ("base", "tuned"):
         words = [len(getattr(row, side).split()) for row in found]
-        print(f"{side:10} median {statistics.median(words):.0f} words, {min(words)} to {max(words)}")
+        answers = [getattr(row, side) for row in found]
+        single = sum(map(is_one_sentence, answers))
+        named = sum(names_topic(answer, row.prompt) for answer, row in zip(answers, found, strict=True))
+        print(
+            f"{side:10} one sentence {single}, topic named {named} of {len(found)}; "
+            f"median {statistics.median(words):.0f} words, {min(words)} to {max(words)}"
+        )
     for row in list(found)[::EXAMPLES_APART]:
         print(f"for example: {row.prompt}\n  base:  {row.base[:200]!r}\n  tuned: {row.tuned[:200]!r}")
     forgetting(model)
@@ -126,9 +133,18 @@ def sentences(text: str) -> list[str]:
     return [part for part in re.split(r"(?<=[.!?])\s+", text.strip()) if part]
 
 
-def one_sentence(output: str, expected: str, *, prompt: str) -> float:
-    """Score: 1 for an answer of a single, whole sentence."""
-    return float(len(sentences(output)) == 1 and output.strip().endswith((".", "!", "?")))
+def brief(output: str, expected: str, *, prompt: str) -> float:
+    """Score: 1 for an answer of a single, whole sentence that names what was asked about."""
+    return float(is_one_sentence(output) and names_topic(output, prompt))
+
+
+def is_one_sentence(text: str) -> bool:
+    return len(sentences(text)) == 1 and text.strip().endswith((".", "!", "?"))
+
+
+def names_topic(text: str, prompt: str) -> bool:
+    topic = next(topic for topic in TOPICS if topic in prompt)
+    return topic.removesuffix("s") in text.lower()
 
 
 def first_sentence(text: str) -> str:
