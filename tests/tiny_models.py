@@ -1,4 +1,4 @@
-"""Tiny random models for tests: two-layer Llamas, one with the SmolLM2 vocabulary and one that reads bytes."""
+"""Tiny random models for tests: two-layer Llamas, one with the SmolLM2 vocabulary and one that reads bytes, and a GPT-2."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from tests.engine.rendering_tokenizers import byte_tokenizer
 
@@ -20,7 +20,7 @@ TEMPLATE = (
 
 def smollm2_llama(folder: Path, tokenizer: Any) -> Path:
     """Write a Llama of 3 million weights that uses the tokenizer of SmolLM2."""
-    return _write(folder, tokenizer, vocab_size=49152, bos_token_id=1, eos_token_id=2)
+    return _write(folder, tokenizer, 512, vocab_size=49152, bos_token_id=1, eos_token_id=2)
 
 
 def byte_llama(folder: Path, *, biases: bool = False) -> Path:
@@ -28,8 +28,19 @@ def byte_llama(folder: Path, *, biases: bool = False) -> Path:
     tokenizer = byte_tokenizer(TEMPLATE)
     end = tokenizer.eos_token_id
     return _write(
-        folder, tokenizer, vocab_size=len(tokenizer), bos_token_id=None, eos_token_id=end, attention_bias=biases
+        folder, tokenizer, 1024, vocab_size=len(tokenizer), bos_token_id=None, eos_token_id=end, attention_bias=biases
     )
+
+
+def byte_gpt2(folder: Path, positions: int) -> Path:
+    """Write a GPT-2 that reads bytes; its positions are learned, so there is nothing to look up beyond the last one."""
+    tokenizer = byte_tokenizer(TEMPLATE)
+    end = tokenizer.eos_token_id
+    config = GPT2Config(
+        vocab_size=len(tokenizer), n_embd=32, n_layer=2, n_head=2, n_positions=positions, initializer_range=0.2,
+        bos_token_id=end, eos_token_id=end, pad_token_id=end,
+    )  # fmt: skip
+    return _saved(folder, tokenizer, GPT2LMHeadModel, config)
 
 
 def biased(byte_model_dir: Path) -> Path:
@@ -38,23 +49,27 @@ def biased(byte_model_dir: Path) -> Path:
     return folder if folder.exists() else byte_llama(folder, biases=True)
 
 
-def _write(folder: Path, tokenizer: Any, *, eos_token_id: int, **options: Any) -> Path:
+def _write(folder: Path, tokenizer: Any, positions: int, *, eos_token_id: int, **options: Any) -> Path:
     config = LlamaConfig(
         hidden_size=64,
         intermediate_size=128,
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
-        max_position_embeddings=512,
+        max_position_embeddings=positions,
         tie_word_embeddings=True,
         initializer_range=0.2,  # wide, so that answers depend on the prompt instead of repeating one token
         eos_token_id=eos_token_id,
         pad_token_id=eos_token_id,
         **options,
     )
+    return _saved(folder, tokenizer, LlamaForCausalLM, config)
+
+
+def _saved(folder: Path, tokenizer: Any, kind: Any, config: Any) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = LlamaForCausalLM(config)
+        model = kind(config)
         for name, parameter in model.named_parameters():
             if name.endswith(".bias"):
                 torch.nn.init.normal_(parameter, std=0.1)

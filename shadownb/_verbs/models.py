@@ -37,7 +37,7 @@ model_argument = click.argument(
 @click.option(
     "--max-seq-length",
     type=Value("int"),
-    help="Longest row the model is used with (default: 2048 tokens).",
+    help="Longest row the model is used with (default: 2048 tokens, or the positions of a model with fewer).",
 )
 def load(face: Face, name: str, **_: Any) -> Any:
     """Load a model.

@@ -212,7 +212,10 @@ class Options(BaseModel):
         False, "End with the checkpoint of the lowest evaluation loss instead of the last.", "saving"
     )
     resume_from_checkpoint: str | None = _field(
-        None, "Checkpoint folder (or run id) to start from, optimizer state included.", "saving", advanced=True
+        None,
+        "Checkpoint folder (or run id) to start from, optimizer state included; rates and schedule are the new run's.",
+        "saving",
+        advanced=True,
     )
 
     # -- the machine, trackers ------------------------------------------------------------------------------------

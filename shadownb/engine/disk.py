@@ -30,6 +30,6 @@ def saving(target: Path) -> Iterator[None]:
         parent = next(path for path in (target, *target.parents) if path.exists())
         raise DiskFullError(
             f"{target} was not saved to its end: {shutil.disk_usage(parent).free / 1e9:.2f} GB are free there.",
-            why="The model in memory is as it was; what was written so far is incomplete.",
+            why="The model in memory is as it was, and so is what an earlier save left there.",
             fix="Free disk space or choose another disk, then save again.",
         ) from error

@@ -2,7 +2,7 @@
 
 Weights, adapters, gradients and optimizer state are counted exactly. Activations follow from the shapes of a Llama-like
 block; time from a matrix product measured on this machine and the share of it that training reached (0.55 to 0.75 of
-the peak on two AVX2 cores). A run's record keeps the estimate beside the measured peak.
+the peak on two AVX2 cores), without evaluations and samples. A run's record keeps the estimate beside the measured peak.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import psutil
 
 from shadownb.engine import methods
 from shadownb.engine.config import TrainConfig
+from shadownb.engine.models.lengths import longest_row
 from shadownb.engine.rendering.examples import examples
 from shadownb.errors import DataError
 
@@ -73,7 +74,7 @@ def estimate(model: Model, config: TrainConfig, dataset: Dataset, *, rows: int |
     # Rows that all give as many examples do so beyond the sample as well; lengths, and so packs and windows, differ.
     steady = len({len(found) for found in given}) == 1 and not config.packing
     steady = steady and methods.get(config.method).long_rows == "cut"
-    found = estimate_from(model, config, rendered, config.resolved_total_steps(items))
+    found = estimate_from(model, config, rendered, config.resolved_total_steps(items), count=count)
     return replace(found, items=items, counted=steady or len(sample) == len(usable) == total)
 
 
@@ -88,7 +89,7 @@ def _useful(model: Model, config: TrainConfig, row: dict[str, Any]) -> list[Exam
 
 
 def _length(model: Model, config: TrainConfig) -> int:
-    return config.max_seq_length or model.max_seq_length
+    return longest_row(model, config.max_seq_length, config)
 
 
 def _examples_per_item(model: Model, config: TrainConfig, rendered: Sequence[Example], count: int) -> float:
@@ -103,8 +104,10 @@ def _examples_per_item(model: Model, config: TrainConfig, rendered: Sequence[Exa
     return len(lengths) / len(best_fit(lengths, _length(model, config)))
 
 
-def estimate_from(model: Model, config: TrainConfig, rendered: Sequence[Example], steps: int) -> Estimate:
-    """Estimate from rendered examples (a sample is enough) and the number of optimizer steps."""
+def estimate_from(
+    model: Model, config: TrainConfig, rendered: Sequence[Example], steps: int, *, count: int | None = None
+) -> Estimate:
+    """Estimate from rendered examples (a sample is enough), the number of optimizer steps and that of all examples."""
     from shadownb.engine.backends.torch import surfaces
 
     shapes = _shapes(model)
@@ -145,7 +148,9 @@ def estimate_from(model: Model, config: TrainConfig, rendered: Sequence[Example]
         if fits
         else f"needs about {expected:.1f} GB, {available:.1f} GB are there"
     )
-    seconds = _seconds(model, shapes, steps * step_rows * computed, full=spec.changes_base_weights)
+    seen = steps * step_rows
+    looked_at = _without_gradients(spec.objective, seen, min(seen, len(rendered) if count is None else count))
+    seconds = _seconds(model, shapes, seen * computed, looked_at * computed, full=spec.changes_base_weights)
     if seconds is not None:
         seconds += steps * (_STEP_SECONDS + _BLOCK_SECONDS * shapes["layers"])
     return Estimate(lines, expected - uncertain, expected, expected + uncertain, available, seconds, fits, reason)
@@ -179,12 +184,23 @@ def _row_lengths(config: TrainConfig, rendered: Sequence[Example], step_rows: fl
     return trained, tokens - within - shared * (1 - 1 / step_rows)
 
 
-def _seconds(model: Model, shapes: dict[str, int], tokens: float, *, full: bool) -> float | None:
-    """Return the seconds that so many tokens take, None where that was never measured."""
+def _without_gradients(objective: str, seen: float, distinct: float) -> float:
+    """Return of how many examples' size the passes beside training are: the reference's, and those of KTO's drift.
+
+    KTO looks at each answer twice, at its own prompt and at another one; at the latter again in every step.
+    """
+    if objective == "dpo":
+        return distinct
+    return 2 * distinct + seen if objective == "kto" else 0.0
+
+
+def _seconds(model: Model, shapes: dict[str, int], tokens: float, looked_at: float, *, full: bool) -> float | None:
+    """Return the seconds that training on tokens and looking at others take, None where that was never measured."""
     if model.device.type != "cpu" or model.quantization:
         return None
     blocks = shapes["parameters"] - shapes["vocab"] * shapes["hidden"]
-    return tokens * (6 if full else 4) * blocks / (_EFFICIENCY * matmul_flops())
+    # Operations a weight and token: 2 forward, 2 back to the inputs, 2 to the gradient of a weight that is trained.
+    return (tokens * (6 if full else 4) + looked_at * 2) * blocks / (_EFFICIENCY * matmul_flops())
 
 
 @functools.cache

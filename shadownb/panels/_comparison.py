@@ -1,4 +1,4 @@
-"""Several runs as one display: their table, and a picture of their losses that survives the upload to a code host."""
+"""Several runs as one display: their table, and pictures of their losses that survive the upload to a code host."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import base64
 from collections.abc import Sequence
 from typing import Any
 
+from shadownb.engine.displays import table_html, table_text
 from shadownb.engine.runs.curves import ema
 
 from ._axes import INK, MUTED, SCALE, Line, Plot, Points, canvas, draw_plot, finite, png, write, written_width
@@ -21,23 +22,28 @@ _SMOOTHING = 0.6
 
 
 def comparison_bundles(comparison: Any) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """Return (data, metadata) of the displays of a :class:`RunComparison`: the table, then the picture once there are curves."""
-    bundles: list[tuple[dict[str, Any], dict[str, Any]]] = [
-        ({"text/plain": repr(comparison), "text/html": comparison._repr_html_()}, {})
-    ]
-    curves = [
-        (label, finite(run.state.series.get("loss")))
-        for label, run in zip(comparison.labels, comparison.runs, strict=True)
-    ]
-    drawn = [(label, points) for label, points in curves if len(points) > 1][:_MOST_DRAWN]
-    if drawn:
-        words = "loss of " + ", ".join(label for label, _ in drawn)
-        picture = base64.b64encode(draw_losses(drawn, words)).decode()
+    """Return (data, metadata) of the displays of a :class:`RunComparison`: the table, then a picture for each kind of loss."""
+    heads, cells = comparison.table()
+    table = {"text/plain": table_text(heads, cells), "text/html": table_html(heads, cells)}
+    bundles: list[tuple[dict[str, Any], dict[str, Any]]] = [(table, {})]
+    runs = zip(comparison.objectives, comparison.labels, comparison.runs, strict=True)
+    by_objective: dict[str, list[tuple[str, Points]]] = {}
+    for objective, label, run in runs:
+        points = finite(run.state.series.get("loss"))
+        if len(points) > 1:
+            by_objective.setdefault(objective, []).append((label, points))
+    for objective, curves in by_objective.items():
+        drawn, rest = curves[:_MOST_DRAWN], len(curves[_MOST_DRAWN:])
+        kind = f"{objective} loss" if len(by_objective) > 1 else "loss"
+        title = f"{kind}, smoothed" + (f" (the first {_MOST_DRAWN} of {len(curves)} runs)" if rest else "")
+        words = f"{kind} of " + ", ".join(label for label, _ in drawn)
+        words += f"; {rest} more {'run is' if rest == 1 else 'runs are'} not drawn" if rest else ""
+        picture = base64.b64encode(draw_losses(drawn, words, title)).decode()
         bundles.append(({"text/plain": words, "image/png": picture}, {"image/png": {"width": _WIDTH}}))
     return bundles
 
 
-def draw_losses(curves: Sequence[tuple[str, Points]], description: str) -> bytes:
+def draw_losses(curves: Sequence[tuple[str, Points]], description: str, title: str = "loss, smoothed") -> bytes:
     """Return a PNG with the smoothed losses of up to 16 runs and their names beside them.
 
     Parameters
@@ -46,10 +52,12 @@ def draw_losses(curves: Sequence[tuple[str, Points]], description: str) -> bytes
         Name and (step, loss) points of each, at least two points.
     description
         Text that is kept in the file.
+    title
+        Text above the curves.
     """
     height = max(_LOWEST, _TOP + _ENTRY * len(curves) + _BOTTOM)
     image, draw = canvas(_WIDTH, height)
-    write(draw, (_LEFT, 8), "loss, smoothed", 13, INK)
+    write(draw, (_LEFT, 8), title, 13, INK)
     legend = 3 * _GAP + _SWATCH + max(written_width(label, _TEXT) for label, _ in curves)
     lines = []
     for at, (label, points) in enumerate(curves):

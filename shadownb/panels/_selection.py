@@ -67,8 +67,17 @@ class Selection:
         return {
             "method": self.config.method,
             "loss_on": self.config.loss_on,
-            "max_length": self.config.max_seq_length,
+            "max_length": self._longest_row,
         }
+
+    @property
+    def _longest_row(self) -> int | None:
+        assert self.config is not None
+        if self.model is None:
+            return self.config.max_seq_length
+        from shadownb.engine.models.lengths import longest_row
+
+        return longest_row(self.model, self.config.max_seq_length, self.config)
 
     def settle(self) -> dict[str, Any]:
         """Build the config from the values and return the form's state for the front end."""

@@ -208,13 +208,13 @@ def curve(run: Run) -> list[tuple[float, float]]:
     return [(m["loss"], m["grad_norm"]) for m in run.metrics]
 
 
-def stop_after(patch: pytest.MonkeyPatch, step: int) -> None:
-    """Let every run get a stop command as soon as it has reported a step, so that it ends exactly there."""
+def stop_after(patch: pytest.MonkeyPatch, step: int, kind: commands.CommandKind = "stop") -> None:
+    """Let every run get a stop command (or a discard) as soon as it has reported a step, so that it ends exactly there."""
     report = EngineTrainer._report
 
     def stopping(self: EngineTrainer, number: int, *args: Any) -> None:
         report(self, number, *args)
         if number == step:
-            commands.send(self.session.folder.commands, "stop", save=True)
+            commands.send(self.session.folder.commands, kind, save=kind == "stop")
 
     patch.setattr(EngineTrainer, "_report", stopping)

@@ -204,6 +204,7 @@ def test_folders_that_hold_no_whole_model(
         ("quantize", True),
         ("backend", "jax"),
         ("max_seq_length", 0),
+        ("max_seq_length", 513),
         ("max_seq_length", "2048"),
         ("max_seq_length", True),
         ("adapter", "/no/such/adapter"),
@@ -251,6 +252,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"train_on_completions": True, "loss_on": "all"}, "train_on_completions=True"),
     ({"beta": 0.5}, "beta=0.5 has no effect"),
     ({"num_virtual_tokens": 3}, "num_virtual_tokens=3 has no effect"),
+    ({"max_seq_length": 513}, "max_seq_length=513.*512 positions"),
+    ({"method": "prompt", "num_virtual_tokens": 20, "max_seq_length": 500}, "max_seq_length=500.* 492 tokens"),
     ({"method": "full", "lora_r": 8}, "lora_r=8 has no effect.*lora, qlora"),
     ({"method": "qlora"}, "method='qlora'.*quantize=\"4bit\""),
     ({"target_modules": "sideways"}, "no linear layer named 'sideways'"),
@@ -409,7 +412,7 @@ def test_resume_from_checkpoint(tiny: Any, rows: list[Any], tmp_path: Path, tiny
     assert len(snb.runs.list()) == count
     before = weights(fresh)
     other_rank = snb.load(str(tiny_model_dir), max_seq_length=256)
-    with pytest.raises(errors.ModelError, match="does not fit"):
+    with pytest.raises(errors.CheckpointError, match=r"lora_r=4.*does not fit.*lora_r=2"):
         other_rank.finetune(
             rows, background=False, max_steps=4, resume_from_checkpoint=str(whole), **{**FAST, "lora_r": 2}
         )

@@ -15,6 +15,7 @@ from shadownb.engine import estimate, methods
 from shadownb.engine.backends.torch import attention, pieces, surfaces
 from shadownb.engine.config import TrainConfig
 from shadownb.engine.rendering import Rendered
+from tests.engine.methods_data import pairs, verdicts
 
 ROWS = [Rendered(list(range(100 + n, 160 + n)), [-100] * 50 + list(range(150 + n, 160 + n))) for n in range(4)]
 METHODS = [spec.name for spec in methods.available() if spec.surface != "bias"]  # this model has no biases
@@ -110,3 +111,21 @@ def test_the_time_of_a_packed_step_is_that_of_its_packs(tiny: Any, monkeypatch: 
     assert plain.seconds is not None and packed.seconds is not None and packed.items is not None
     assert packed.seconds / plain.seconds == pytest.approx(len(SHORT) / packed.items, rel=0.02)
     assert dict(packed.lines)["activations"] > dict(plain.lines)["activations"]
+
+
+@pytest.mark.parametrize(
+    ("method", "steps", "share"),
+    # A pass without gradients is half of one with those of LoRA; eight rows are seen at a step, sixty are there.
+    [("dpo", 3, 1 / 2), ("dpo", 30, 60 / 240 / 2), ("kto", 3, 3 / 2), ("kto", 30, (2 * 60 / 240 + 1) / 2)],
+)
+def test_the_time_has_the_passes_of_the_reference_and_of_the_drift(
+    tiny: Any, monkeypatch: pytest.MonkeyPatch, method: str, steps: int, share: float
+) -> None:
+    monkeypatch.setattr(estimate, "matmul_flops", lambda: 1e6)  # so that only the products count
+    data = snb.Dataset.from_list(pairs(60) if method == "dpo" else verdicts(60))
+    config = TrainConfig(method=method, max_steps=steps, per_device_train_batch_size=8, gradient_accumulation_steps=1)
+    whole = estimate.estimate(tiny, config, data).seconds
+    monkeypatch.setattr(estimate, "_without_gradients", lambda *_: 0.0)
+    training = estimate.estimate(tiny, config, data).seconds
+    assert whole is not None and training is not None
+    assert whole / training - 1 == pytest.approx(share, rel=0.01)

@@ -17,8 +17,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import shadownb as snb
 from shadownb.engine.backends.torch import surfaces
-from shadownb.engine.rendering.examples import examples
-from shadownb.errors import CheckpointError
+from shadownb.engine.backends.torch.objectives.preference import Kto
+from shadownb.engine.rendering import Rendered
+from shadownb.engine.rendering.examples import Example, examples
+from shadownb.errors import CheckpointError, RunError
+from shadownb.panels._snapshot import snapshot_text
 from tests.engine.methods_data import CASES, OPTIONS, chats, pairs, stop_after, verdicts
 
 STEPS = 4
@@ -123,6 +126,86 @@ def test_the_numbers_are_trls(
     theirs_by_name = dict(expected.model.named_parameters())
     for name, parameter in model.carried.owned().items():
         assert (parameter - theirs_by_name[name]).abs().max() < 1e-4, name
+
+
+def mismatched(model: Any, rows: list[dict[str, Any]]) -> list[tuple[Example, Rendered]]:
+    """Return KTO's examples of rows, each with the mismatched row that the drift is estimated on."""
+    canonical = snb.Dataset.from_list(rows).canonical_rows()
+    found = [example for row in canonical for example in examples(model.renderer, row, objective="kto")]
+    kto = Kto(snb.TrainConfig(method="kto"), 256)
+    return [(example, kto.bundles([example])[0][-1]) for example in kto.arrange(found)]
+
+
+ONE_PROMPT = [{"prompt": "Which?", "completion": text, "label": text == "TAN"} for text in ("TAN", "GREY", "MAUVE")]
+OTHER_PROMPTS: dict[str, list[dict[str, Any]]] = {
+    "pairs": pairs(),
+    "the last prompt is the first one's": [*pairs(3), {**pairs(1)[0], "chosen": "TAN", "rejected": "None."}],
+    "several answers to a prompt": [*ONE_PROMPT, *verdicts(4)],
+    "verdicts": verdicts(),
+}
+
+
+@pytest.mark.parametrize("rows", OTHER_PROMPTS.values(), ids=list(OTHER_PROMPTS))
+def test_the_drift_is_estimated_on_answers_to_another_prompt(
+    rows: list[dict[str, Any]], home: Path, byte_model_dir: Path
+) -> None:
+    model = snb.load(str(byte_model_dir))
+    found = mismatched(model, rows)
+    real = {tuple(example.rows[0].input_ids) for example, _ in found}
+    assert len(real) == len(found)
+    for example, mismatch in found:
+        (row,) = example.rows
+        start = row.first_trained
+        assert mismatch.input_ids[:start] == row.input_ids[:start] and mismatch.first_trained == start
+        assert tuple(mismatch.input_ids) not in real
+        answers = {tuple(e.rows[0].input_ids[e.rows[0].first_trained :]) for e, _ in found}
+        assert tuple(mismatch.input_ids[start:]) in answers
+
+
+def test_better_answers_of_pairs_are_mismatched_with_better_ones(home: Path, byte_model_dir: Path) -> None:
+    """Else the drift would be that of the rejected answers alone: those stand next to the following row."""
+    model = snb.load(str(byte_model_dir))
+    for example, mismatch in mismatched(model, pairs()):
+        answer = model.tokenizer.decode(mismatch.input_ids[mismatch.first_trained :])
+        assert answer.startswith("I think") != example.desirable
+
+
+def test_answers_to_one_prompt_are_mismatched_with_each_other(home: Path, byte_model_dir: Path) -> None:
+    found = mismatched(snb.load(str(byte_model_dir)), ONE_PROMPT)
+    own = [example.rows[0].input_ids for example, _ in found]
+    assert [row.input_ids for _, row in found] == [own[-1], *own[:-1]]
+
+
+@pytest.mark.parametrize("good", [True, False])
+def test_answers_of_one_verdict_are_told_and_have_no_margin(good: bool, home: Path, byte_model_dir: Path) -> None:
+    rows = [{**row, "label": good} for row in verdicts()]
+    model: Any = snb.load(str(byte_model_dir))
+    run = model.finetune(rows, method="kto", background=False, eval_dataset=verdicts(), **OPTIONS)
+    (warning,) = (w for w in run.state.warnings if w["code"] == "one-verdict")
+    assert f"All 8 answers of the rows are {'good' if good else 'bad'}." in warning["what"] and warning["fix"]
+    side, other = ("chosen", "rejected") if good else ("rejected", "chosen")
+    for said in (repr(run), run._repr_html_(), snapshot_text(run.state)):
+        assert f"ewards ({side})" in said and "eward margin" not in said, said
+    assert len(run.series(f"rewards_{side}")[0]) == 4
+    assert all("rewards_margin" not in m and f"rewards_{other}" not in m for m in run.metrics)
+    with pytest.raises(RunError, match="metric='rewards_margin' is not recorded"):
+        run.series("rewards_margin")
+    assert run.series("eval_rewards_margin")[1], "the evaluation has both"
+    assert {axis.title.text for axis in run.figure().select_yaxes()} >= {f"Rewards ({side})"}
+
+
+def test_a_margin_of_some_steps_only(home: Path, byte_model_dir: Path) -> None:
+    """A step of one row has one verdict; a report over two steps has a margin where those differ."""
+    model: Any = snb.load(str(byte_model_dir))
+    options: dict[str, Any] = {**OPTIONS, "per_device_train_batch_size": 1, "logging_steps": 2, "max_steps": 8}
+    run = model.finetune(verdicts(), method="kto", background=False, **options)
+    assert not [w for w in run.state.warnings if w["code"] == "one-verdict"]
+    steps, margins = run.series("rewards_margin")
+    assert steps == [m["step"] for m in run.metrics if "rewards_margin" in m] and margins
+    assert len(margins) < len(run.metrics), "or every step has one, and nothing was tried"
+    assert "rewards (chosen)" not in repr(run)
+    assert "Reward margin" in {axis.title.text for axis in run.figure().select_yaxes()}
+    assert run.to_frame()["rewards_margin"].count() == len(margins)
 
 
 def log_probability(model: Any, ids: list[int], labels: list[int]) -> float:

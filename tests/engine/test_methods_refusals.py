@@ -15,7 +15,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 import shadownb as snb
 from shadownb.engine.backends.torch.surfaces import digest
 from shadownb.errors import ConfigError, DataError, MethodError, ShadowError, ShadowWarning
-from tests.engine.methods_data import CASES, OPTIONS, Case, chats, documents, logits, pairs, verdicts
+from tests.engine.methods_data import CASES, OPTIONS, Case, chats, documents, logits, pairs, stop_after, verdicts
 
 ONE_STEP = {**OPTIONS, "max_steps": 1, "background": False}
 
@@ -215,8 +215,8 @@ TOO_LARGE: dict[str, tuple[str, dict[str, Any], dict[str, Any], str]] = {
         {"lora_r": 32, "init_lora_weights": "pissa"},
         "at most 32 on model.layers.0.self_attn.k_proj",
     ),
-    "prompt": ("prompt", {"num_virtual_tokens": 512}, {"num_virtual_tokens": 100}, "this model has 512 positions"),
-    "ptuning": ("ptuning", {"num_virtual_tokens": 600}, {"num_virtual_tokens": 100}, "this model has 512 positions"),
+    "prompt": ("prompt", {"num_virtual_tokens": 1024}, {"num_virtual_tokens": 100}, "this model has 1024 positions"),
+    "ptuning": ("ptuning", {"num_virtual_tokens": 1100}, {"num_virtual_tokens": 100}, "this model has 1024 positions"),
 }
 
 
@@ -268,6 +268,40 @@ def test_an_option_of_another_method(method: str, option: str, value: Any, plain
 def test_a_value_out_of_range(option: str, value: Any, plain: Any) -> None:
     method = "prompt" if option == "num_virtual_tokens" else "dpo"
     refused(plain, pairs(), method, ConfigError, f"{option}={value!r}", **{option: value})
+
+
+@pytest.mark.parametrize("method", ["prompt", "ptuning"])
+@pytest.mark.parametrize("began", ["", "Name it."])
+def test_a_prompt_that_is_there_cannot_start_from_another_text(
+    began: str, method: str, plain: Any, byte_model_dir: Path, tmp_path: Path
+) -> None:
+    given = {"prompt_tuning_init_text": began} if began else {}
+    plain.finetune(chats(), method=method, **ONE_STEP, num_virtual_tokens=4, **given)
+    loaded = snb.load(str(byte_model_dir), adapter=plain.save(tmp_path / "prompt"))
+    for model in (plain, loaded):
+        said = ("prompt_tuning_init_text='Count.'", f"carries a learned prompt with prompt_tuning_init_text={began!r}")
+        refused(model, chats(), method, MethodError, *said, prompt_tuning_init_text="Count.")
+        run = model.finetune(chats(), method=method, **ONE_STEP)
+        assert run.state.record["config"]["prompt_tuning_init_text"] == began
+        assert model.finetune(chats(), method=method, **ONE_STEP, **given).status == "succeeded", "it is that prompt"
+
+
+@pytest.mark.parametrize("on", ["its model", "a model with another prompt"])
+def test_a_prompt_that_began_with_a_text_is_resumed(
+    on: str, home: Path, byte_model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = Case("prompt", {"num_virtual_tokens": 4, "prompt_tuning_init_text": "Name it."})
+    model = case.load(byte_model_dir)
+    with monkeypatch.context() as patch:
+        stop_after(patch, 2)
+        run = case.train(model)
+    assert (run.status, run.step) == ("stopped", 2), run.error
+    if on == "a model with another prompt":
+        model = case.load(byte_model_dir)
+        assert case.train(model, prompt_tuning_init_text="Count.").status == "succeeded"
+    run.resume(model).wait(timeout=60)
+    assert run.status == "succeeded", run.error or run.traceback()
+    assert model.carried.shape()["prompt_tuning_init_text"] == "Name it."
 
 
 # -- a surface that fails while it is put on ------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,13 @@ import shadownb as snb
 from shadownb import methods
 from shadownb.engine.backends.torch.pieces import Piece
 from shadownb.engine.backends.torch.trainer import EngineTrainer
+from shadownb.engine.models.loading import load_from
+from shadownb.engine.models.sources import Source
 from shadownb.engine.rendering.examples import Example
 from shadownb.engine.rendering.masks import NOT_TRAINED
+from shadownb.errors import ConfigError
 from tests.engine.methods_data import OPTIONS, WEATHER, documents, tool_chat
-from tests.tiny_models import biased
+from tests.tiny_models import biased, byte_gpt2
 
 EVERY = [spec.name for spec in methods.available()]
 ROWS: dict[str, list[dict[str, Any]]] = {
@@ -51,7 +55,11 @@ TRAINED = {
 
 
 class Batches:
-    """What the trainer computed: the examples of its steps, and the targets of its pieces with what stands before each."""
+    """What the trainer computed: the examples of its steps, the targets of their pieces with what stands before each.
+
+    ``longest`` is the length of the longest row of all pieces: also of evaluations, of the reference and of KTO's mismatched
+    answers.
+    """
 
     def __init__(self) -> None:
         self.examples: list[Example] = []
@@ -72,7 +80,7 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> Batches:
         if model.training:
             before = piece.input_ids[0, piece.keep]
             seen.targets.append(list(zip(before.tolist(), piece.targets.tolist(), strict=True)))
-            seen.longest = max(seen.longest, *(segment.length for segment in piece.segments))
+        seen.longest = max(seen.longest, int(piece.position_ids.max()) + 1)
         return computing(self, model, piece)
 
     monkeypatch.setattr(EngineTrainer, "training_step", watched_step)
@@ -82,7 +90,7 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> Batches:
 
 def load(method: str, folder: Path, **options: Any) -> Any:
     source = biased(folder) if method == "bitfit" else folder
-    return snb.load(str(source), quantize="4bit" if method == "qlora" else None, **{"max_seq_length": 1024, **options})
+    return snb.load(str(source), quantize="4bit" if method == "qlora" else None, **options)
 
 
 def train(model: Any, rows: Sequence[dict[str, Any]], method: str, **options: Any) -> Any:
@@ -188,26 +196,38 @@ def test_prompts_of_preferences_are_those_of_inference(
         assert model.renderer.stop_token_ids[0] in sequence.labels
 
 
-LONG: dict[str, dict[str, Any]] = {
-    "sft": {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes, " * 60}]},
-    "dpo": {"prompt": "Hi", "chosen": "Yes, " * 60, "rejected": "No, " * 60},
-    "kto": {"prompt": "Hi", "completion": "Yes, " * 60, "label": True},
+# Prompts of two lengths: the longer one with the other's answer is longer than either row.
+SHORT_PROMPT, LONG_PROMPT = "Hi", "Tell me. Tell me."
+LONG: dict[str, list[dict[str, Any]]] = {
+    "sft": [
+        {"messages": [{"role": "user", "content": prompt}, {"role": "assistant", "content": "Yes, " * 60}]}
+        for prompt in (SHORT_PROMPT, LONG_PROMPT)
+    ],
+    "dpo": [
+        {"prompt": prompt, "chosen": "Yes, " * 60, "rejected": "No, " * 60} for prompt in (SHORT_PROMPT, LONG_PROMPT)
+    ],
+    "kto": [
+        {"prompt": SHORT_PROMPT, "completion": "Yes, " * 60, "label": True},
+        {"prompt": LONG_PROMPT, "completion": "No, " * 60, "label": False},
+    ],
+    "text": [{"text": "A whole document. " * 20}] * 2,
 }
 
 
+@pytest.mark.parametrize("of", ["run", "model"])
 @pytest.mark.parametrize(
     ("method", "objective"), [("lora", "sft"), ("prompt", "sft"), ("full", "sft"), ("dpo", "dpo"), ("kto", "kto")]
 )
 def test_max_seq_length_reaches_every_objective(
-    method: str, objective: str, home: Path, byte_model_dir: Path, batches: Batches
+    method: str, objective: str, of: str, home: Path, byte_model_dir: Path, batches: Batches
 ) -> None:
-    """Also KTO's mismatched answers and the reference, whose pieces are computed as all others."""
-    rows = [LONG[objective]] * 2
-    model = load(method, byte_model_dir)
-    run = train(model, rows, method, max_seq_length=72, max_tokens_per_forward=16)
+    """Also KTO's mismatched answers and the reference."""
+    rows, given = LONG[objective], {"max_seq_length": 72}
+    model = load(method, byte_model_dir, **(given if of == "model" else {}))
+    options: dict[str, Any] = {"max_tokens_per_forward": 16, "eval_dataset": rows}
+    run = train(model, rows, method, **options, **(given if of == "run" else {}))
     assert {len(row.input_ids) for example in batches.examples for row in example.rows} == {72}
-    virtual = model.carried.length if method == "prompt" else 0
-    assert batches.longest <= max(72, virtual)
+    assert batches.longest == 72
     warning = next(w for w in run.state.warnings if w["code"] == "rows-truncated")
     assert "2 of 2" in warning["what"] and "max_seq_length=72" in warning["what"]
     shown = snb.Dataset.from_list(rows).inspect(model, method=method, max_length=72)
@@ -217,5 +237,59 @@ def test_max_seq_length_reaches_every_objective(
 
 def test_without_the_option_the_models_length_counts(home: Path, byte_model_dir: Path, batches: Batches) -> None:
     model = load("dpo", byte_model_dir, max_seq_length=80)
-    train(model, [LONG["dpo"]], "dpo")
+    train(model, LONG["dpo"], "dpo")
     assert {len(row.input_ids) for row in batches.examples[0].rows} == {80}
+
+
+POSITIONS = 128
+
+
+@pytest.fixture(scope="module")
+def few_positions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model whose positions are learned: it cannot compute a longer row."""
+    return byte_gpt2(tmp_path_factory.mktemp("byte-gpt2"), POSITIONS)
+
+
+@pytest.mark.parametrize("method", ["lora", "full", "prompt", "ptuning", "cpt", "dpo", "kto"])
+def test_no_row_is_longer_than_the_model_has_positions(
+    method: str, home: Path, few_positions: Path, batches: Batches
+) -> None:
+    virtual = 24 if method in ("prompt", "ptuning") else 0
+    options: dict[str, Any] = {"num_virtual_tokens": virtual} if virtual else {}
+    rows = LONG["text" if method == "cpt" else methods.get(method).objective]
+    model = snb.load(str(few_positions))
+    assert model.max_seq_length == POSITIONS
+    run = train(model, rows, method, eval_dataset=rows, **options)
+    assert batches.longest == POSITIONS - virtual
+    warnings = {w["code"]: w for w in run.state.warnings}
+    if method == "cpt":
+        assert "rows-truncated" not in warnings
+    else:
+        told = warnings["rows-truncated"]
+        assert f"max_seq_length={POSITIONS - virtual}" in told["what"] and f"{POSITIONS} positions" in told["why"]
+        assert ("num_virtual_tokens" in told["fix"]) == bool(virtual) and "Raise" not in told["fix"]
+
+    data = snb.Dataset.from_list(rows)
+    shown = data.inspect(model, method=method)
+    assert max(len(sequence) for sequence in shown.sequences) == POSITIONS - virtual
+    assert math.isfinite(model.loss(LONG["sft"])) and math.isfinite(model.loss(LONG["sft"], max_length=4096))
+    assert data.token_statistics(model).max_length == POSITIONS - virtual
+
+
+def test_longer_rows_than_the_model_has_positions_for_are_refused(home: Path, few_positions: Path) -> None:
+    with pytest.raises(ConfigError, match=f"max_seq_length=129: .* has {POSITIONS} positions"):
+        snb.load(str(few_positions), max_seq_length=129)
+    model = snb.load(str(few_positions), max_seq_length=100)
+    with pytest.raises(ConfigError, match="max_seq_length=129: this model has room for rows of 128 tokens"):
+        train(model, LONG["sft"], "lora", max_seq_length=129)
+    with pytest.raises(ConfigError, match="max_seq_length=120: this model has room for rows of 118 tokens") as caught:
+        train(model, LONG["sft"], "prompt", max_seq_length=120, num_virtual_tokens=10)
+    assert "the learned prompt takes 10" in caught.value.why
+    assert train(model, LONG["sft"], "prompt", max_seq_length=118, num_virtual_tokens=10).status == "succeeded"
+
+
+def test_the_model_of_a_record_with_more_than_its_positions_loads(home: Path, few_positions: Path) -> None:
+    """Records of earlier versions have 2048 for every model."""
+    model = snb.load(str(few_positions))
+    again = load_from(Source(model.name, model.source), {**model.describe(), "max_seq_length": 2048})
+    assert again.max_seq_length == POSITIONS

@@ -12,7 +12,7 @@ from transformers import AutoTokenizer
 import shadownb as snb
 from shadownb.engine.runs import Run
 from shadownb.engine.runs.folder import load_rows, store_rows
-from shadownb.errors import DataError, RunError
+from shadownb.errors import DataError, RunError, ShadowWarning
 from tests.engine.methods_data import OPTIONS, chats, pairs
 from tests.tiny_models import TEMPLATE
 
@@ -135,6 +135,24 @@ def test_nothing_but_refused_rows_is_an_error(method: str, strict: Any) -> None:
     assert caught.value.code == "template-refused"
     assert "line 3" in caught.value.why and "and 2 more" in caught.value.why and caught.value.fix
     assert strict.finetune(GOOD[method](), method=method, **ONE_STEP).status == "succeeded"
+
+
+def test_a_loss_leaves_refused_rows_out_and_counts_them(strict: Any) -> None:
+    good, refused = chats(), REFUSED["lora"]
+    with pytest.warns(ShadowWarning, match=r"2 of 10 rows of 'list' .* left out; the first: .*begins with an answer"):
+        loss = strict.loss([refused, *good[:4], refused, *good[4:]])
+    assert loss == strict.loss(good) > 1, "this model has learned nothing"
+    with pytest.raises(DataError, match="begins with an answer") as caught:
+        strict.loss([refused, refused])
+    assert caught.value.code == "template-refused"
+
+
+@pytest.mark.parametrize("use", ["tuned", "base"])
+def test_a_loss_of_no_token_is_an_error_and_not_perfect(home: Path, byte_model_dir: Path, use: Any) -> None:
+    model = snb.load(str(byte_model_dir), max_seq_length=256)
+    with pytest.raises(DataError, match="No row of 'list' has a token to train, so there is no loss") as caught:
+        model.loss(chats(), max_length=10, use=use)
+    assert "max_length=10" in caught.value.why and "max_length" in caught.value.fix
 
 
 def test_evaluation_rows_without_a_token_to_train_are_an_error(home: Path, byte_model_dir: Path) -> None:

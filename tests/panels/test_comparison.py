@@ -63,6 +63,62 @@ def test_runs_are_called_by_what_tells_them_apart(trained: Make) -> None:
     assert snb.runs.compare(alike).labels == [run.id for run in alike]
 
 
+def test_the_options_are_those_that_were_trained_with(trained: Make) -> None:
+    """The second run went on with the first one's adapter, whose lora_alpha it keeps; the first ones differ in their rate."""
+    first, second = trained(lora_alpha=128), trained()
+    second.append("record", values={"config": {**second.run.config.to_dict(), "lora_alpha": 128}})
+    second.journal.flush()
+    assert snb.runs.compare(first.run, second.run).differences == {}
+    runs = [trained(method=method).run for method in ("lora", "full", "dpo")]
+    assert snb.runs.compare(runs).differences == {
+        "method": ["lora", "full", "dpo"],
+        "learning_rate": [run.config.resolved_learning_rate() for run in runs],
+    }
+    assert snb.runs.compare(runs).labels == ["lora", "full", "dpo"]
+
+
+def with_data(hand: HandRun, **data: tuple[str, int, str]) -> Any:
+    folder = hand.run.folder
+    stored = {
+        name: {"name": called, "rows": rows, "sha256": begin + 60 * "0"} for name, (called, rows, begin) in data.items()
+    }
+    folder.write_spec({**folder.spec, **stored})
+    return hand.run
+
+
+def test_runs_on_other_rows_differ_in_their_data(trained: Make) -> None:
+    def differences(*data: tuple[str, int, str]) -> dict[str, list[Any]]:
+        found: dict[str, list[Any]] = snb.runs.compare([with_data(trained(), dataset=one) for one in data]).differences
+        return found
+
+    train, more, other = ("train", 40, "aaaa"), ("train", 1200, "bbbb"), ("train", 40, "cccc")
+    assert differences(train, train) == {}
+    assert differences(train, more) == {"dataset": ["train, 40 rows", "train, 1,200 rows"]}
+    named = ["train, 40 rows, aaaa0000", "train, 1,200 rows", "train, 40 rows, cccc0000"]
+    assert differences(train, more, other) == {"dataset": named}
+    runs = [with_data(trained(), dataset=train, eval_dataset=more), with_data(trained(), dataset=train)]
+    assert snb.runs.compare(runs).differences == {"eval_dataset": ["train, 1,200 rows", "none"]}
+
+
+def test_a_table_reads_no_weights_and_each_run_once(trained: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    from shadownb.engine.runs import checkpoints
+    from shadownb.engine.runs.comparison import RunComparison
+
+    runs = [trained().run, trained().run]
+    for run in runs:
+        written = checkpoints.write(
+            run.folder.checkpoints, 8, lambda folder: folder.joinpath("x.safetensors").write_bytes(b"x" * 3000), {}
+        )
+        (written.path / "x.safetensors").write_bytes(b"y" * 3000)
+    assert runs[0].result() is None, "whoever loads it is told"
+    read: list[str] = []
+    result = RunComparison._result
+    monkeypatch.setattr(RunComparison, "_result", lambda self, run: [read.append(run.id), result(self, run)][1])
+    (table, _), *_ = comparison_bundles(snb.runs.compare(runs))
+    assert table["text/plain"].count("3 KB") == table["text/html"].count("3 KB") == 2
+    assert read == [run.id for run in runs]
+
+
 def test_what_is_kept_counts_the_weights_without_what_a_resume_needs(trained: Make) -> None:
     from shadownb.engine.runs import checkpoints
 
@@ -91,6 +147,25 @@ def test_the_display_is_a_table_and_a_picture_that_names_the_runs(trained: Make)
     pixels = {rgb: count for count, rgb in image.convert("RGB").getcolors()}
     for color in ((0x24, 0x56, 0xC7), (0xA8, 0x42, 0x0B), (0x1A, 0x6B, 0x3A)):
         assert pixels.get(color, 0) > 300, "each run has a line of its colour"
+
+
+def test_losses_of_two_objectives_are_two_pictures(trained: Make) -> None:
+    runs = [trained(method=method).run for method in ("lora", "dpo", "cpt", "kto")]
+    _, *pictures = comparison_bundles(snb.runs.compare(runs))
+    assert [data["text/plain"] for data, _ in pictures] == [
+        "sft loss of lora, cpt",
+        "dpo loss of dpo",
+        "kto loss of kto",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("count", "end"), [(16, "lora_r 16"), (17, "; 1 more run is not drawn"), (19, "; 3 more runs are not drawn")]
+)
+def test_runs_that_are_not_drawn_are_counted(trained: Make, count: int, end: str) -> None:
+    found = snb.runs.compare([trained(lora_r=1 + at).run for at in range(count)])
+    _, (picture, _) = comparison_bundles(found)
+    assert picture["text/plain"].startswith("loss of lora_r 1, lora_r 2, ") and picture["text/plain"].endswith(end)
 
 
 def test_from_the_ninth_run_on_lines_are_dashed(trained: Make) -> None:

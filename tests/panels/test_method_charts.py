@@ -160,6 +160,24 @@ def test_texts_say_margin_and_accuracy(hand_run: HandRun) -> None:
     assert "preference accuracy" in facts and ">70%</td>" in facts
 
 
+@pytest.mark.parametrize(("side", "value"), [("chosen", "0.2"), ("rejected", "-0.25")])
+def test_rewards_of_one_side_are_no_margin(side: str, value: str, hand_run: HandRun) -> None:
+    """As KTO records them where all answers have one verdict."""
+    hand_run.begin(10)
+    for step in range(1, 11):
+        hand_run.step(step, **{f"rewards_{side}": rewards(step)[f"rewards_{side}"]})
+    hand_run.journal.flush()
+    (chart,) = extra_charts(hand_run.run.state.series)
+    assert (chart.name, chart.title, chart.headline) == ("rewards", f"Rewards ({side})", f"rewards_{side}")
+    assert repr(hand_run.run).endswith(f", rewards ({side}) {value})")
+    said = "\n".join((repr(hand_run.run), hand_run.run._repr_html_(), snapshot_text(hand_run.run.state)))
+    assert "margin" not in said
+    assert snapshot_png(hand_run.run.state) is not None
+    hand_run.step(11, **rewards(11))
+    hand_run.journal.flush()
+    assert "reward margin 0.495" in repr(hand_run.run), "the other side has come"
+
+
 def test_the_picture_grows_by_the_charts_and_a_plain_one_does_not(hand_run: HandRun) -> None:
     from PIL import Image
 

@@ -127,6 +127,16 @@ def test_the_inspector_shows_the_tokens_that_are_trained(panel: TrainPanel) -> N
     assert "Say 3." in "".join(text for _, text, on, _ in panel.inspection["sequences"][0] if on)
 
 
+def test_the_inspector_leaves_the_learned_prompt_its_positions(model: Model) -> None:
+    text = Dataset.from_list([{"text": "One sentence after the other. " * 20}])
+    panel = TrainPanel(model, text, namespace={})
+    press(panel, "choose_method", name="prompt")
+    press(panel, "set", values={"num_virtual_tokens": "480"})
+    press(panel, "inspect", row=0)
+    (cut,) = panel.inspection["sequences"]
+    assert len(cut) == 512 - 480 and panel.inspection["truncated"] > 0
+
+
 def test_the_inspector_follows_method_and_length_and_cuts_as_training_does(model: Model) -> None:
     text = Dataset.from_list([{"text": "One sentence after the other. " * 20}, {"text": "Short."}])
     panel = TrainPanel(model, text, namespace={})

@@ -160,7 +160,7 @@ class Dataset(Sources):
         """Return token counts for a model or tokenizer; ``max_length`` defaults to the model's ``max_seq_length``."""
         from shadownb.engine.data.statistics import token_statistics
 
-        limit = max_length if max_length is not None else getattr(model, "max_seq_length", None)
+        limit = _longest_row(model, max_length)
         return token_statistics(_renderer(model), self.canonical_rows(), loss_on=loss_on, max_length=limit)
 
     def inspect(
@@ -179,7 +179,7 @@ class Dataset(Sources):
         method
             The training method; None takes what the row's shape suggests.
         max_length
-            Most tokens of a sequence; None is the model's ``max_seq_length``.
+            Most tokens of a sequence; None is the model's ``max_seq_length``. No more than it has positions for.
 
         Raises
         ------
@@ -202,7 +202,7 @@ class Dataset(Sources):
             objective=spec.objective if spec is not None else None,
             long_rows=spec.long_rows if spec is not None else "cut",
             loss_on=loss_on,
-            max_length=max_length if max_length is not None else getattr(model, "max_seq_length", None),
+            max_length=_longest_row(model, max_length, method),
             number=row,
         )
 
@@ -224,3 +224,13 @@ def _renderer(model: Any) -> Renderer:
 
     own: Renderer | None = getattr(model, "renderer", None)
     return own if own is not None else Renderer(model)
+
+
+def _longest_row(model: Any, asked: int | None, method: str | None = None) -> int | None:
+    """Return the most tokens of a row as training cuts it; None where only a tokenizer is given, which sets no limit."""
+    if not hasattr(model, "weights"):
+        return asked if asked is not None else getattr(model, "max_seq_length", None)
+    from shadownb.engine.config import TrainConfig
+    from shadownb.engine.models.lengths import longest_row
+
+    return longest_row(model, asked, TrainConfig(method=method) if method is not None else None)

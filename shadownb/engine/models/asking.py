@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from shadownb.engine.inference import Reply, Sampling, WeightsGate
-from shadownb.errors import ConfigError, did_you_mean
+from shadownb.engine.models.lengths import longest_row
+from shadownb.errors import ConfigError, DataError, ShadowWarning, did_you_mean
 
 if TYPE_CHECKING:
     from shadownb.engine.data import Dataset
     from shadownb.engine.inference import TextStream
     from shadownb.engine.models.weights import LoadedWeights
     from shadownb.engine.rendering import Renderer
+    from shadownb.engine.rendering.examples import Example
     from shadownb.engine.runs.handle import Run
 
 Use = Literal["tuned", "base"]
@@ -42,14 +45,13 @@ class Asking:
         from shadownb.engine.inference.transformers_generator import TransformersGenerator
 
         self._require_loaded()
-        prefix = self.weights.carried.prefix() if self.weights.carried is not None else None
         return TransformersGenerator(
             self.weights.module,
             self.tokenizer,
             self.weights.gate,
             stop_token_ids=self.renderer.stop_token_ids,
             view=self.weights.view,
-            reserved=0 if prefix is None else prefix.shape[1],
+            reserved=self.weights.carried.virtual_tokens if self.weights.carried is not None else 0,
         )
 
     def generate(
@@ -125,7 +127,13 @@ class Asking:
         """Return the mean loss of a data set's trained tokens, in nats a token; nothing is trained.
 
         On held-out rows it says how well a task is known. On unrelated text the difference between ``use="tuned"`` and
-        ``use="base"`` says how much was forgotten.
+        ``use="base"`` says how much was forgotten. Rows that the chat template refuses are left out, with a
+        :class:`ShadowWarning` that counts them, as a run leaves them out.
+
+        Raises
+        ------
+        DataError
+            No row can be rendered (the error is that of the first), or none has a token to train.
         """
         from shadownb.engine.backends.torch.likelihood import mean_loss
         from shadownb.engine.rendering.examples import examples
@@ -133,9 +141,31 @@ class Asking:
 
         self._require_loaded()
         self.catch_up()
-        limit = max_length or self.max_seq_length
-        rows = as_dataset(dataset, "dataset").canonical_rows()
-        found = [e for row in rows for e in examples(self.renderer, row, loss_on=loss_on, max_length=limit)]
+        limit = longest_row(self, max_length)
+        data = as_dataset(dataset, "dataset")
+        rows = data.canonical_rows()
+        found: list[Example] = []
+        refused: list[DataError] = []
+        for row in rows:
+            try:
+                found.extend(examples(self.renderer, row, loss_on=loss_on, max_length=limit))
+            except DataError as error:
+                refused.append(error)
+        if len(refused) == len(rows):
+            raise refused[0]
+        if not any(sequence.predicted_tokens for example in found for sequence in example.rows):
+            raise DataError(
+                f"No row of {data.name!r} has a token to train, so there is no loss.",
+                why=f"Each was empty or cut off at max_length={limit}, or has no turn for loss_on={loss_on!r}.",
+                fix="Raise max_length, or look at the rows with dataset.inspect(model).",
+            )
+        if refused:
+            warnings.warn(
+                f"{len(refused):,} of {len(rows):,} rows of {data.name!r} cannot be rendered and are left out; "
+                f"the first: {refused[0].what}",
+                ShadowWarning,
+                stacklevel=2,
+            )
         return mean_loss(self.weights, found, use)
 
     def _generator_for(self, use: str) -> Any:

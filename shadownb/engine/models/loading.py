@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from shadownb.engine.models.model import Model
 
 BACKENDS = ("auto", "torch")
+_USUAL_LENGTH = 2048
 
 
 def load(
@@ -36,7 +37,7 @@ def load(
     dtype: str = "auto",
     quantize: Quantize | None = None,
     adapter: str | Path | None = None,
-    max_seq_length: int = 2048,
+    max_seq_length: int | None = None,
     accelerator: Accelerator = "auto",
 ) -> Model:
     """Load a model.
@@ -57,7 +58,8 @@ def load(
     adapter
         Folder of a saved adapter, or a run's id, to put on the base.
     max_seq_length
-        Most tokens of a row in training, unless the run's configuration says otherwise.
+        Most tokens of a row in training, unless the run's configuration says otherwise; None is 2048, or as many as the model
+        has positions for where those are fewer.
     accelerator
         ``auto``: what only makes it faster; ``shadow``: also what saves memory (4-bit base, 8-bit optimizer, fused
         kernels) where it helps on this hardware; ``none``: plain torch. Each decision is kept with its reason.
@@ -76,7 +78,7 @@ def load(
         )
     if quantize not in (None, "4bit", "8bit"):
         raise ConfigError(f"quantize={quantize!r} is not known.", fix="Use '4bit', '8bit' or None.")
-    if isinstance(max_seq_length, bool) or not isinstance(max_seq_length, int) or max_seq_length < 8:
+    if max_seq_length is not None and (type(max_seq_length) is not int or max_seq_length < 8):
         raise ConfigError(f"max_seq_length={max_seq_length!r} must be a whole number of at least 8 tokens.")
     acceleration.check(accelerator)
     import_gently()
@@ -92,7 +94,12 @@ def load(
     attention = acceleration.choose_attention(accelerator, known)
     quantization = acceleration.choose_quantization(accelerator, quantize, source.size_gb(), known)
     decisions = {"device": chosen_device, "dtype": chosen_dtype, "attention": attention, "quantization": quantization}
-    model = _open(source, decisions, max_seq_length, accelerator)
+    model = _open(source, decisions, max_seq_length or _USUAL_LENGTH, accelerator)
+    if max_seq_length is not None and model.max_seq_length < max_seq_length:
+        raise ConfigError(
+            f"max_seq_length={max_seq_length}: {model.name} has {model.max_seq_length} positions.",
+            fix="Leave it out, or give at most that.",
+        )
     _check_base(source, source.base_hash)
     if source.trained_at is not None:
         model.weights.take(source.trained_at, source.trained)
@@ -100,6 +107,7 @@ def load(
 
 
 def _open(source: Source, decisions: dict[str, tuple[Any, str]], max_seq_length: int, accelerator: str) -> Model:
+    from shadownb.engine.inference.weights import max_positions
     from shadownb.engine.models.model import Model
 
     quantize = decisions["quantization"][0] or None
@@ -116,7 +124,7 @@ def _open(source: Source, decisions: dict[str, tuple[Any, str]], max_seq_length:
         name=source.name,
         source=source.location,
         quantization=quantize,
-        max_seq_length=max_seq_length,
+        max_seq_length=min(max_seq_length, max_positions(module) or max_seq_length),
         accelerator=accelerator,
         decisions=decisions,
     )

@@ -250,7 +250,7 @@ class Model(Asking):
     # -- keeping ----------------------------------------------------------------------------------------------------
 
     def save(self, path: str | Path, fmt: str = "adapter") -> Path:
-        """Write the trained model to a folder; returns it.
+        """Write the trained model to a folder; returns it. What an earlier save wrote there, of any kind, is replaced.
 
         Parameters
         ----------
@@ -262,7 +262,8 @@ class Model(Asking):
         Raises
         ------
         ExportError
-            The format is unknown, or does not fit what was trained.
+            The format is unknown, or does not fit what was trained; or the folder holds another model or adapter, which no
+            save wrote, or this model's base.
         """
         from shadownb.engine.models.saving import save
 

@@ -1,7 +1,18 @@
-"""Writing a trained model to a folder: what was trained, or the whole model with it in its weights."""
+"""Writing a trained model to a folder: what was trained, or the whole model with it in its weights.
+
+A folder holds one saved model. Which files a save wrote stands in ``shadownb.json`` beside them: the next save into the folder
+replaces those, whatever kind they were of, and leaves all others alone. Everything is written aside first and then moved into
+place, so that a full disk leaves what was there.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +23,10 @@ if TYPE_CHECKING:
     from shadownb.engine.models.model import Model
 
 FORMATS = ("adapter", "merged")
+RECORD = "shadownb.json"  # the names of the files that a save wrote
+
+_ASIDE = ".saving-"
+_WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
 
 
 def save(model: Model, target: Path, fmt: str) -> Path:
@@ -33,17 +48,111 @@ def save(model: Model, target: Path, fmt: str) -> Path:
             fix=f"Save the adapter, then merge it onto the 16-bit base: "
             f"shadownb.load({model.name!r}, adapter=path).save(..., fmt='merged').",
         )
+    _refuse_used(target, model.source)
     from shadownb.engine.backends.torch.surfaces.weights import save_whole
 
     with model.gate.inference():
         whole = None
         if fmt == "merged":  # first, because it may be refused
             whole = carried.merged() if carried is not None else model.module
-        with saving(target):
-            target.mkdir(parents=True, exist_ok=True)
+        with saving(target), _replacing(target) as folder:
             if whole is not None:
-                save_whole(whole, target)
+                save_whole(whole, folder)
             elif carried is not None:
-                carried.save(target)
-            model.save_tokenizer(target)
+                carried.save(folder)
+            model.save_tokenizer(folder)
     return target
+
+
+def _refuse_used(target: Path, source: str) -> None:
+    """Raise ExportError where the folder holds what a save must not replace."""
+    if os.path.isdir(source) and target.resolve() == Path(source).resolve():
+        raise ExportError(
+            f"path={str(target)!r}: the base of this model is read from that folder.",
+            why="Answers of the base, resumes and the adapter itself need it as it is.",
+            fix="Save to another folder.",
+        )
+    ours = _saved_names(target)
+    found = {file.name for pattern in (*_descriptions(), *_WEIGHTS) for file in target.glob(pattern)}
+    others = sorted(found - ours)
+    if others:
+        raise ExportError(
+            f"path={str(target)!r}: the folder holds {others[0]}, which no save() has noted as its own.",
+            why="It is of another model or adapter, and what is saved beside it would not be what loads.",
+            fix="Save to another folder, or empty this one first.",
+        )
+
+
+def _saved_names(folder: Path) -> set[str]:
+    """Return which files of a folder the last save wrote."""
+    try:
+        names = json.loads((folder / RECORD).read_text(encoding="utf-8"))["files"]
+        return {RECORD, *(name for name in names if name and name != ".." and Path(name).name == name)}
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+
+
+@contextlib.contextmanager
+def _replacing(target: Path) -> Iterator[Path]:
+    """Yield an empty folder to write to; in the end its files take the place of those that the last save wrote to ``target``."""
+    is_new = not target.exists()
+    target.mkdir(parents=True, exist_ok=True)
+    for left in target.glob(f"{_ASIDE}*"):  # by a save that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    aside = target / f"{_ASIDE}{uuid.uuid4().hex[:8]}"
+    written = aside / "new"
+    try:
+        written.mkdir(parents=True)
+        yield written
+        _exchange(target, written, aside)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+        if is_new:
+            with contextlib.suppress(OSError):  # it is empty only where nothing was saved
+                target.rmdir()
+
+
+def _exchange(target: Path, written: Path, aside: Path) -> None:
+    """Move a save's files into place: only renames, which need no space, and undone where one fails.
+
+    A kill in between leaves a folder that does not load, never a mixture: what describes a model leaves first and comes last.
+    """
+    old, new = _saved_names(target), {file.name for file in written.iterdir()}
+    before = aside / "old"
+    before.mkdir()
+    if old:
+        shutil.copy2(target / RECORD, before)
+    _write_record(aside, old | new).replace(target / RECORD)  # so that the next save knows all files, also after a kill
+    record = _write_record(aside, new)
+    descriptions = _descriptions()
+    arriving = sorted(new, key=lambda name: name in descriptions)
+    leaving = sorted((old | new) - {RECORD}, key=lambda name: name not in descriptions)
+    moves = [(target / name, before / name) for name in leaving if os.path.lexists(target / name)]
+    moves += [(written / name, target / name) for name in arriving]
+    done: list[tuple[Path, Path]] = []
+    try:
+        for source, place in moves:
+            source.rename(place)
+            done.append((source, place))
+    except BaseException:
+        for source, place in reversed(done):
+            place.rename(source)
+        if old:
+            (before / RECORD).replace(target / RECORD)
+        else:
+            (target / RECORD).unlink()
+        raise
+    record.replace(target / RECORD)
+
+
+def _write_record(folder: Path, names: set[str]) -> Path:
+    file = folder / RECORD
+    file.write_text(json.dumps({"files": sorted(names - {RECORD})}, indent=1), encoding="utf-8")
+    return file
+
+
+def _descriptions() -> tuple[str, ...]:
+    """Return the names of the files by which a folder is known to hold a model or an adapter."""
+    from shadownb.engine.backends.torch.surfaces import description_names
+
+    return ("config.json", *description_names())

@@ -124,11 +124,11 @@ class LoadedWeights:
         from shadownb.engine.backends.torch import surfaces
 
         with self.gate.inference():
-            if self.carried is not None and not self.carried.reads(folder):
-                self.carry_nothing()
-            if self.carried is not None:
-                self.carried.load_into(folder)
+            if self.carried is not None and self.carried.replaces_base and self.carried.reads(folder):
+                self.carried.load_into(folder)  # every weight: nothing of what is there is left
             else:
+                self.carry_nothing()  # what is there may be of another scale or shape than what is saved
+                self.trained = self.saved_at = None
                 self.carry(surfaces.attach_saved(self.module, folder))
             self.module.eval()
         self.trained = trained

@@ -134,7 +134,7 @@ def delete(run_id: str) -> None:
     if run.is_active:
         raise RunError(f"Run {run.id} is {run.status}.", fix="Stop it first: run.discard().")
     for other in list():
-        if starts_in(other.folder, run.folder) is not None and other.status not in ("succeeded", "discarded"):
+        if starts_in(other.folder, run.folder) and other.status not in ("succeeded", "discarded"):
             raise RunError(
                 f"Run {other.id} ({other.status}) began with the result of {run.id}, and cannot be resumed without it.",
                 fix=f"Resume that one to its end, or delete it first: shadownb.runs.delete({other.id!r}).",

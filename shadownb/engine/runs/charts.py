@@ -69,7 +69,9 @@ def extra_charts(metrics: Iterable[str]) -> list[Chart]:
     for chart in _KNOWN:
         curves = tuple(curve for curve in chart.curves if curve[0] in present)
         if curves:
-            found.append(Chart(chart.name, chart.title, curves, chart.share))
+            # KTO with answers of one verdict has the rewards of one side, and those are no margin.
+            title = chart.title if curves[0] == chart.curves[0] else f"{chart.name.capitalize()} ({curves[0][1]})"
+            found.append(Chart(chart.name, title, curves, chart.share))
     drawn = {name for chart in found for name, _ in chart.curves}
     for name in present:
         if name not in drawn:

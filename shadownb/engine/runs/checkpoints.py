@@ -133,6 +133,17 @@ def opened(path: Path) -> Checkpoint:
     return Checkpoint.of(path, verify(path))
 
 
+def described(path: Path) -> Checkpoint:
+    """Return the checkpoint of a folder as its manifest describes it; the files are not looked at.
+
+    Raises
+    ------
+    CheckpointError
+        The manifest is missing or damaged.
+    """
+    return Checkpoint.of(path, _read_manifest(path))
+
+
 def _read_manifest(path: Path) -> dict[str, Any]:
     try:
         manifest = dict(json.loads((path / MANIFEST).read_text(encoding="utf-8")))
@@ -151,18 +162,21 @@ def list_checkpoints(parent: Path) -> list[Checkpoint]:
     found = []
     for path in sorted(parent.glob("step-*")) if parent.is_dir() else []:
         with contextlib.suppress(CheckpointError):
-            found.append(Checkpoint.of(path, _read_manifest(path)))
+            found.append(described(path))
     found.sort(key=lambda checkpoint: checkpoint.step)
     return [*(replace(each, final=False) for each in found[:-1]), *found[-1:]]  # an attempt went on from the others
 
 
-def newest_valid(parent: Path) -> tuple[Checkpoint | None, list[str]]:
-    """Return the newest checkpoint whose files are all as written, and why newer ones were passed over."""
+def newest_valid(parent: Path, read: Callable[[Path], Checkpoint] = opened) -> tuple[Checkpoint | None, list[str]]:
+    """Return the newest checkpoint whose files are all as written, and why newer ones were passed over.
+
+    With ``read=described`` it is the newest with a readable manifest.
+    """
     skipped: list[str] = []
     folders = sorted(parent.glob("step-*"), key=lambda path: path.name, reverse=True) if parent.is_dir() else []
     for path in folders:
         try:
-            return opened(path), skipped
+            return read(path), skipped
         except CheckpointError as error:
             skipped.append(error.what)
     return None, skipped

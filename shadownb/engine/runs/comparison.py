@@ -1,12 +1,15 @@
-"""Several runs side by side: only the options that differ, what came out, and the curves in one figure."""
+"""Several runs side by side: only the options that differ, what came out, and the curves together."""
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
+from shadownb.engine import methods
 from shadownb.engine.displays import table_html, table_text
 from shadownb.engine.runs.handle import Run
-from shadownb.errors import RunError
+from shadownb.engine.runs.results import result_of
+from shadownb.errors import CheckpointError, RunError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +31,7 @@ _LONGEST_LABEL = 24  # characters; longer ones leave a chart no room
 
 
 class RunComparison:
-    """What :func:`shadownb.runs.compare` returns: a table of the runs, in a notebook with their losses in one picture."""
+    """What :func:`shadownb.runs.compare` returns: a table of the runs, in a notebook with a picture for each kind of loss."""
 
     def __init__(self, runs: list[Run]) -> None:
         if len(runs) < 2:
@@ -37,13 +40,34 @@ class RunComparison:
 
     @property
     def differences(self) -> dict[str, list[Any]]:
-        """The options in which the runs differ, with each run's value; the base model is one of them."""
-        configs = [{"model": run.base_model, **run.config.to_dict()} for run in self.runs]
+        """The options in which the runs differ, with each run's value; the base model and the data are among them."""
+        data = {name: self._data(name) for name in ("dataset", "eval_dataset")}
+        trained = [
+            {"model": run.base_model, **{name: texts[at] for name, texts in data.items()}, **_trained_with(run)}
+            for at, run in enumerate(self.runs)
+        ]
         return {
-            name: [config[name] for config in configs]
-            for name in configs[0]
-            if any(config[name] != configs[0][name] for config in configs[1:])
+            name: [values[name] for values in trained]
+            for name in trained[0]
+            if any(values[name] != trained[0][name] for values in trained[1:])
         }
+
+    def _data(self, name: str) -> list[str]:
+        """Return what each run's rows are called: with the beginning of their hash where others go by the same name."""
+        given = [run.folder.spec.get(name) or {} for run in self.runs]
+        texts = [f"{one['name']}, {one['rows']:,} rows" if one else "none" for one in given]
+        hashes: dict[str, set[str]] = {}
+        for text, one in zip(texts, given, strict=True):
+            hashes.setdefault(text, set()).add(one.get("sha256", ""))
+        return [
+            f"{text}, {one['sha256'][:8]}" if len(hashes[text]) > 1 else text
+            for text, one in zip(texts, given, strict=True)
+        ]
+
+    @property
+    def objectives(self) -> list[str]:
+        """Which loss each run is trained with; losses of different ones are no numbers of the same thing."""
+        return [(run.folder.method or methods.get(run.config.method)).objective for run in self.runs]
 
     @property
     def labels(self) -> list[str]:
@@ -78,10 +102,12 @@ class RunComparison:
         return chart
 
     def _result(self, run: Run) -> dict[str, Any]:
-        result = run.result()
-        return {**run.to_dict(), "weights_bytes": result.weights_bytes if result else None}
+        size = None
+        with contextlib.suppress(CheckpointError):  # it has none
+            size = result_of(run.folder, verified=False).weights_bytes
+        return {**run.to_dict(), "weights_bytes": size}
 
-    def _table(self) -> tuple[list[str], list[list[str]]]:
+    def table(self) -> tuple[list[str], list[list[str]]]:
         """Return heads and cells; results that no run has are left out."""
         results = [self._result(run) for run in self.runs]
         shown = [column for column in _RESULTS if any(row[column[0]] is not None for row in results)]
@@ -95,10 +121,18 @@ class RunComparison:
         return heads, cells
 
     def __repr__(self) -> str:
-        return table_text(*self._table())
+        return table_text(*self.table())
 
     def _repr_html_(self) -> str:
-        return table_html(*self._table())
+        return table_html(*self.table())
+
+
+def _trained_with(run: Run) -> dict[str, Any]:
+    """Return a run's options as it trained: an adapter that was there keeps its shape, a rate left out is the method's."""
+    config = run.config
+    values = {**config.to_dict(), "learning_rate": config.resolved_learning_rate()}
+    recorded = run.state.record.get("config") or {}
+    return values | {name: recorded[name] for name in values if recorded.get(name) is not None}
 
 
 def _option(value: Any) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import traceback
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import Timeout
@@ -17,7 +18,7 @@ from shadownb.engine.runs import checkpoints
 from shadownb.engine.runs.checkpoints import Checkpoint
 from shadownb.engine.runs.commands import CommandReader
 from shadownb.engine.runs.control import RunControl, StopRequested
-from shadownb.engine.runs.folder import RunFolder
+from shadownb.engine.runs.folder import RunFolder, load_rows
 from shadownb.engine.runs.journal import Journal
 from shadownb.engine.runs.starting import record_start
 from shadownb.errors import (
@@ -85,8 +86,10 @@ def _attempt(folder: RunFolder, attempt: Attempt, journal: Journal, control: Run
             control.check()
         elif not attempt.resume:
             record_start(folder, model)
-        elif resume is None:
-            model.weights.go_to(folder.spec["model"]["start"])
+        if attempt.resume:
+            for rows in filter(None, (folder.spec["dataset"], folder.spec.get("eval_dataset"))):
+                load_rows(rows)  # what is missing is told before any weight is changed
+            _go_back(folder, resume, model)
         from shadownb.engine.backends.torch import phases
         from shadownb.engine.backends.torch.session import Session
 
@@ -119,13 +122,12 @@ def _attempt(folder: RunFolder, attempt: Attempt, journal: Journal, control: Run
 
 def _choose_checkpoint(folder: RunFolder, attempt: Attempt, journal: Journal) -> Checkpoint | None:
     if attempt.checkpoint is not None:
-        from pathlib import Path
-
-        path = Path(attempt.checkpoint)
-        return checkpoints.opened(path)
+        return checkpoints.opened(Path(attempt.checkpoint))
     if not attempt.resume:
         return None
     newest, skipped = checkpoints.newest_valid(folder.checkpoints)
+    if newest is None and (given := folder.spec.get("from_checkpoint")) is not None:
+        newest = _given_checkpoint(folder, Path(given))
     for reason in skipped:
         journal.append(
             "warning",
@@ -135,6 +137,26 @@ def _choose_checkpoint(folder: RunFolder, attempt: Attempt, journal: Journal) ->
             fix="",
         )
     return newest
+
+
+def _given_checkpoint(folder: RunFolder, path: Path) -> Checkpoint:
+    """Return the checkpoint that a run was launched from (``resume_from_checkpoint``); it has none of its own."""
+    try:
+        return checkpoints.opened(path)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"Run {folder.id} cannot go on: it broke off before its first checkpoint, and what it began from is gone.",
+            why=f"resume_from_checkpoint was {path}. {error.what}",
+            fix="Put that folder back, or start a new run.",
+        ) from None
+
+
+def _go_back(folder: RunFolder, resume: Checkpoint | None, model: Model) -> None:
+    """Give the model the state that the run goes on from, whatever it carries: the run's own newest, or its start."""
+    if resume is None or resume.path.parent != folder.checkpoints:
+        model.weights.go_to(folder.spec["model"]["start"])
+    elif model.trained != (folder.id, resume.step):
+        model.weights.take(resume.path, (folder.id, resume.step))
 
 
 def _newest(folder: RunFolder) -> Checkpoint | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from shadownb.engine import acceleration, capabilities, hardware, methods
 from shadownb.engine.config import TrainConfig
+from shadownb.engine.models.lengths import check_length
 from shadownb.engine.runs import checkpoints
 from shadownb.engine.runs.commands import end_offset
 from shadownb.engine.runs.executors import process, thread
@@ -78,6 +79,7 @@ def launch(
         "dataset": store_rows(train),
         "eval_dataset": store_rows(held_out) if held_out is not None else None,
         "parent": model.trained[0] if model.trained else None,
+        "from_checkpoint": checkpoint,  # what resume_from_checkpoint meant: a run's id means another one later
         "method": spec.to_dict(),
     }
     folder = RunFolder.create(config, run_spec)
@@ -150,6 +152,7 @@ def _check_with_model(model: Model, config: TrainConfig) -> None:
     hardware.check_trackers(config.report_to)
     if model.active_run is None:  # else the run waits for another one, and is checked when its turn comes
         surfaces.check(model.module, model.carried, config)
+    check_length(model, config)
 
 
 def _checkpoint_path(config: TrainConfig, model: Model) -> str | None:
@@ -184,7 +187,7 @@ def _checkpoint_path(config: TrainConfig, model: Model) -> str | None:
             f"The checkpoint is of step {found.step}; max_steps={steps} leaves nothing to train.",
             fix="Raise max_steps, or load the checkpoint and start a new run without resume_from_checkpoint.",
         )
-    return str(found.path)
+    return str(found.path.resolve())
 
 
 def in_notebook() -> bool:

@@ -118,7 +118,11 @@ class RunReading:
 
     @property
     def duration_s(self) -> float:
-        """Seconds of training, without pauses and waiting for inference."""
+        """Seconds of its work up to the newest step, without pauses and waiting for inference.
+
+        Its work is steps, evaluations, samples, checkpoints, and the reference of DPO and KTO; loading and preparing data and
+        model is not.
+        """
         return self.state.elapsed_s
 
     @property
@@ -128,7 +132,7 @@ class RunReading:
 
     @property
     def steps_per_s(self) -> float | None:
-        """Optimizer steps a second, over the whole run."""
+        """Optimizer steps a second of :attr:`duration_s`, which has more than steps; a step's own is its ``tokens_per_s``."""
         state = self.state
         return state.step / state.elapsed_s if state.elapsed_s else None
 

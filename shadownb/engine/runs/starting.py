@@ -46,19 +46,24 @@ def record_start(folder: RunFolder, model: Model) -> None:
     folder.write_spec(spec)
 
 
-def starts_in(folder: RunFolder, other: RunFolder) -> Path | None:
-    """Return what a run starts from where that lies in another run's folder, else None."""
+def starts_in(folder: RunFolder, other: RunFolder) -> set[Path]:
+    """Return what a run starts from, weights and ``resume_from_checkpoint``, where that lies in another run's folder."""
+    if folder.id == other.id:
+        return set()
     try:
-        start = folder.spec.get("model", {}).get("start")
+        spec = folder.spec
     except RunError:  # a record that cannot be read
-        return None
-    path = Path(start["path"]) if start else None
-    return path if path is not None and folder.id != other.id and path.is_relative_to(other.path) else None
+        return set()
+    start = spec.get("model", {}).get("start")
+    given = (start["path"] if start else None, spec.get("from_checkpoint"))
+    paths = [Path(path).resolve() for path in given if path is not None]  # the home may be a link to another folder
+    root = other.path.resolve()
+    return {other.path / path.relative_to(root) for path in paths if path.is_relative_to(root)}
 
 
 def others_start_from(folder: RunFolder) -> set[Path]:
     """Return the checkpoints of a run that other runs started from."""
-    return {path for other in RunFolder.all() if (path := starts_in(other, folder)) is not None}
+    return {path for other in RunFolder.all() for path in starts_in(other, folder)}
 
 
 def _written(model: Model, target: Path) -> dict[str, Any] | None:

@@ -1,4 +1,8 @@
-"""The time of a run: seconds of training without pauses and what inference had, and seconds still to go."""
+"""The time of a run: seconds of its work without pauses and what inference had, and seconds still to go.
+
+Its work is the steps, evaluations, samples and checkpoints, and before them the reference of DPO and KTO. That is computed once:
+a resume reads it from the checkpoint, whose seconds have it already. The time to go comes from the steps' own seconds.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ _ETA_MINIMUM = 3  # steps before any estimate is shown
 
 
 class RunClock:
-    """Counts seconds of training.
+    """Counts a run's seconds.
 
     Attributes
     ----------
@@ -39,7 +43,7 @@ class RunClock:
         self._excluded = -self._gate.yielded_seconds
 
     def elapsed(self) -> float:
-        """Return the seconds of training so far."""
+        """Return the seconds so far."""
         passed = time.perf_counter() - self._started
         return self.before + passed - self._excluded - self._gate.yielded_seconds
 

@@ -24,7 +24,7 @@ _PIECE_TOKENS = 2048
 
 
 def mean_loss(weights: LoadedWeights, examples: Sequence[Example], use: Use) -> float:
-    """Return the mean negative log-probability of the trained tokens, in nats."""
+    """Return the mean negative log-probability of the trained tokens, of which there is at least one, in nats."""
     total, count = 0.0, 0
     rows = [row for example in examples for row in example.rows]
     with weights.gate.inference():
@@ -43,4 +43,4 @@ def mean_loss(weights: LoadedWeights, examples: Sequence[Example], use: Use) -> 
                     logits = target_logits(called, computed, inputs, layout)
                 total += float(cross_entropy(logits, computed.targets, reduction="sum"))
                 count += computed.targets.numel()
-    return total / max(1, count)
+    return total / count

@@ -65,7 +65,8 @@ def _train(session: Session, rows: list[Example], eval_rows: list[Example]) -> O
         start = surfaces.Start(session.model.public_name, session.model.source, sequences, session.control.check)
         surface = surfaces.prepare(session.model.module, carried, session.config, start)
         session.model.weights.carry(surface)
-    before = None if carried is None else surfaces.snapshot(surface.owned())
+    in_memory = carried is not None and not session.own_checkpoint  # else the checkpoint has them, or nothing was there
+    before = surfaces.snapshot(surface.owned()) if in_memory else None
     try:
         return _train_surface(session, surface, rows, eval_rows)
     except (StopRequested, Exception) as error:
@@ -87,7 +88,7 @@ def _train_surface(session: Session, surface: Surface, rows: list[Example], eval
     module, base = surface.module, surface.base
     with session.gate.training():
         packing = attention.choose_packing(base, prefixed=surface.prefix() is not None)
-    objective = OBJECTIVES[methods.get(config.method).objective](config)
+    objective = OBJECTIVES[methods.get(config.method).objective](config, session.max_length)
     rows, eval_rows = objective.arrange(rows), objective.arrange(eval_rows)
     sampler = StepSampler(
         [sum(len(row.input_ids) for row in example.rows) for example in rows],
@@ -167,9 +168,9 @@ def _loop(session: Session, trainer: EngineTrainer) -> Outcome:
             why="It was written by a run with another objective, so it has no log-probabilities of the reference.",
             fix="Load it with shadownb.load() and start a new run.",
         )
+    trainer.clock.start()  # the reference of DPO and KTO is work of the run
     trainer.prepare_objective()
     session.phase("training", session.resume.step if session.resume else 0, session.total_steps, "steps")
-    trainer.clock.start()
     trainer.train(resume_from_checkpoint=training)
     stop = session.control.stop
     if stop is not None:
@@ -204,7 +205,10 @@ def _go_back(session: Session, surface: Surface, before: dict[str, torch.Tensor]
         session.journal.append("checkpoints_removed", removed=[path.name for path in gone])
     with session.gate.training():
         surface.module.zero_grad(set_to_none=True)
-        newest = None if session.control.discarding else checkpoints.newest_valid(session.folder.checkpoints)[0]
+        if session.control.discarding:
+            newest = session.resume if session.own_checkpoint else None
+        else:
+            newest = checkpoints.newest_valid(session.folder.checkpoints)[0]
         if newest is not None:
             surface.load_into(newest.path)
         elif before is not None:

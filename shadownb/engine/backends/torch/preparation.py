@@ -11,6 +11,7 @@ from transformers import PreTrainedModel, TrainingArguments
 
 from shadownb.engine import methods
 from shadownb.engine.acceleration import Plan
+from shadownb.engine.models.lengths import how_to_keep_more
 from shadownb.engine.rendering.examples import Example, examples
 from shadownb.engine.runs.folder import load_rows
 from shadownb.errors import DataError
@@ -55,28 +56,44 @@ def examples_of(session: Session, reference: dict[str, Any], unit: str) -> list[
         cut += any(sequence.truncated_tokens for example in found for sequence in example.rows)
         empty += not useful
         kept.extend(useful)
+    reason, remedy = how_to_keep_more(session.model, session.config)
     if refused:
         _tell_refused(session, reference, unit, len(source), refused)
     if not kept:
         raise DataError(
             f"No row of {reference['name']!r} has a token to train.",
             why=f"Each was empty or cut off at max_seq_length={limit}.",
-            fix="Raise max_seq_length, or look at the rows with dataset.inspect(model).",
+            fix=f"{remedy}, or look at the rows with dataset.inspect(model).",
         )
     if empty:
         session.warn(
             f"{empty} of {len(source)} {unit} have no token to train and are left out.",
             why=f"They are empty, or cut off at max_seq_length={limit}.",
-            fix="Raise max_seq_length, or look at them with dataset.inspect(model).",
+            fix=f"{remedy}, or look at them with dataset.inspect(model).",
             code="rows-skipped",
         )
     if cut:
         session.warn(
             f"{cut} of {len(source)} {unit} are longer than max_seq_length={limit} and are cut.",
-            fix="Raise max_seq_length to keep them whole.",
+            why=reason,
+            fix=f"{remedy}, so that nothing is cut off.",
             code="rows-truncated",
         )
+    if spec.objective == "kto" and len({example.desirable for example in kept}) == 1:
+        _tell_one_verdict(session, unit, kept)
     return kept
+
+
+def _tell_one_verdict(session: Session, unit: str, kept: list[Example]) -> None:
+    verdict, other = ("good", "bad") if kept[0].desirable else ("bad", "good")
+    session.warn(
+        f"All {len(kept):,} answers of the {unit} are {verdict}.",
+        why=f"KTO learns from good answers beside bad ones. Without {other} ones there is no reward margin that says whether "
+        "it tells them apart.",
+        fix=f"Add {other} answers"
+        + (", or leave the labels out and train with method='lora'." if kept[0].desirable else "."),
+        code="one-verdict",
+    )
 
 
 def _tell_refused(

@@ -22,6 +22,7 @@ from shadownb.engine.config import TrainConfig
 from shadownb.engine.inference import Sampling
 from shadownb.engine.inference.gate import WaitCancelled
 from shadownb.engine.models import Model
+from shadownb.engine.models.lengths import longest_row
 from shadownb.engine.runs import checkpoints
 from shadownb.engine.runs.checkpoints import Checkpoint
 from shadownb.engine.runs.control import RunControl
@@ -73,7 +74,7 @@ class Session:
     @property
     def max_length(self) -> int:
         """Most tokens of a sequence."""
-        return self.config.max_seq_length or self.model.max_seq_length
+        return longest_row(self.model, self.config.max_seq_length, self.config)
 
     # -- the weights ------------------------------------------------------------------------------------------------
 

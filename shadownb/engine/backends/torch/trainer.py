@@ -7,6 +7,7 @@ places where a run must be honest: a step is one batch of rows in pieces (:mod:`
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time
 from collections.abc import Sequence
@@ -267,10 +268,12 @@ class EngineTrainer(Computing, Precision):
         folder = Path(checkpoint)
         assert self.optimizer is not None and self.lr_scheduler is not None
         self.masters.load(folder)
-        training_state.load_optimizer(self.optimizer, folder)
-        self.lr_scheduler.load_state_dict(training_state.load_json(folder, training_state.SCHEDULER))
+        own = self.session.own_checkpoint
+        with contextlib.nullcontext() if own else training_state.own_rates(self.optimizer, self.lr_scheduler):
+            training_state.load_optimizer(self.optimizer, folder, self.config.optim)
+            self.lr_scheduler.load_state_dict(training_state.load_json(folder, training_state.SCHEDULER))
         self.progress = training_state.Progress(**training_state.load_json(folder, training_state.PROGRESS))
-        if not self.session.own_checkpoint:
+        if not own:
             self.progress.forget_evaluations()
         self.clock.before = self.progress.elapsed_s
         self.objective.since_log = self.progress.metrics_since_log

@@ -6,13 +6,18 @@ a checkpoint that someone sends you must not be able to run code.
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch.optim.lr_scheduler import LambdaLR
+
+from shadownb.errors import CheckpointError
 
 OPTIMIZER = "optimizer.safetensors"
 OPTIMIZER_GROUPS = "optimizer.json"
@@ -46,38 +51,95 @@ class Progress:
 
 
 def save_optimizer(optimizer: torch.optim.Optimizer, folder: Path) -> None:
-    """Write an optimizer's state: tensors to safetensors, the rest to JSON."""
+    """Write an optimizer's state: tensors to safetensors, by their way through nested dicts, the rest to JSON."""
     state = optimizer.state_dict()
     tensors: dict[str, torch.Tensor] = {}
     storages: set[int] = set()
-    plain: dict[str, dict[str, Any]] = {}
-    for index, values in state["state"].items():
+
+    def without_tensors(values: dict[Any, Any], way: str) -> dict[str, Any]:
+        plain: dict[str, Any] = {}
         for name, value in values.items():
-            if isinstance(value, torch.Tensor):
+            key = f"{way}{name}"
+            if isinstance(value, dict):  # bitsandbytes keeps its quantised state in a dict of its own
+                if inner := without_tensors(value, f"{key}."):
+                    plain[str(name)] = inner
+            elif isinstance(value, torch.Tensor):
                 tensor = value.detach().cpu().contiguous()
                 # A copy only where needed: safetensors refuses tensors that share memory (8-bit optimizers share maps).
                 shared = tensor.untyped_storage().data_ptr() in storages
                 storages.add(tensor.untyped_storage().data_ptr())
-                tensors[f"{index}.{name}"] = tensor.clone() if shared else tensor
+                tensors[key] = tensor.clone() if shared else tensor
             else:
-                plain.setdefault(str(index), {})[name] = value
+                plain[str(name)] = value
+        return plain
+
+    plain = without_tensors(state["state"], "")
     save_file(tensors, folder / OPTIMIZER)
-    content = {"param_groups": state["param_groups"], "state": plain}
+    content = {"optimizer": _kind(optimizer), "param_groups": state["param_groups"], "state": plain}
     (folder / OPTIMIZER_GROUPS).write_text(json.dumps(content, default=_plain_number), encoding="utf-8")
 
 
-def load_optimizer(optimizer: torch.optim.Optimizer, folder: Path) -> None:
-    """Put a state written by :func:`save_optimizer` back, bit for bit."""
+def load_optimizer(optimizer: torch.optim.Optimizer, folder: Path, asked: str) -> None:
+    """Put a state written by :func:`save_optimizer` back, bit for bit; ``asked`` is the option that gave the optimizer.
+
+    Raises
+    ------
+    CheckpointError
+        It is of another optimizer, or of other parameters.
+    """
     content = json.loads((folder / OPTIMIZER_GROUPS).read_text(encoding="utf-8"))
-    state: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in content["state"].items()}
-    for key, tensor in load_file(folder / OPTIMIZER).items():
-        index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = tensor
     groups = content["param_groups"]
+    _check_same(optimizer, asked, content.get("optimizer"), groups, folder)
+    plain: dict[str, Any] = content["state"]
+    for key, tensor in load_file(folder / OPTIMIZER).items():
+        *way, name = key.split(".")
+        values = plain
+        for part in way:
+            values = values.setdefault(part, {})
+        values[name] = tensor
     for group in groups:
         if isinstance(group.get("betas"), list):
             group["betas"] = tuple(group["betas"])
+    state = {int(index): values for index, values in plain.items()}
     optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _check_same(
+    optimizer: torch.optim.Optimizer, asked: str, kind: str | None, groups: list[Any], folder: Path
+) -> None:
+    fix = "Give the options of the run that wrote it, or load it with shadownb.load() and train on from there."
+    checkpoint = folder.parent.name
+    if kind is not None and kind != _kind(optimizer):  # records of earlier versions do not name it
+        raise CheckpointError(
+            f"The checkpoint {checkpoint} has the state of {kind}, and optim={asked!r} is {_kind(optimizer)} here.",
+            why="What one optimizer remembers of past gradients is of no use to another.",
+            fix=fix,
+        )
+    had, have = ([len(group["params"]) for group in each] for each in (groups, optimizer.param_groups))
+    if had != have:
+        raise CheckpointError(
+            f"The checkpoint {checkpoint} has an optimizer's state of {sum(had)} trained tensors; this run trains {sum(have)}.",
+            fix=fix,
+        )
+
+
+def _kind(optimizer: torch.optim.Optimizer) -> str:
+    inner = type(getattr(optimizer, "optimizer", optimizer))  # accelerate wraps it
+    return f"{inner.__module__.split('.')[0]}.{inner.__name__}"
+
+
+@contextlib.contextmanager
+def own_rates(optimizer: torch.optim.Optimizer, scheduler: LambdaLR) -> Iterator[None]:
+    """Keep learning rate and weight decay as they are over a load inside the block; the schedule goes on from its step."""
+    names = ("initial_lr", "weight_decay")
+    kept = [{name: group[name] for name in names if name in group} for group in optimizer.param_groups]
+    base_lrs = list(scheduler.base_lrs)
+    yield
+    for group, values in zip(optimizer.param_groups, kept, strict=True):
+        group.update(values)
+    scheduler.base_lrs = base_lrs
+    scheduler.last_epoch -= 1
+    scheduler.step()  # the rate of the step that it is at
 
 
 def save_json(folder: Path, name: str, content: dict[str, Any]) -> None:

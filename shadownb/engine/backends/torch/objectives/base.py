@@ -31,12 +31,15 @@ class Objective:
     ----------
     unit
         What the loss is a mean over.
+    max_length
+        Most tokens of a row, also of one that the objective makes.
     """
 
     unit: ClassVar[str]
 
-    def __init__(self, config: TrainConfig) -> None:
+    def __init__(self, config: TrainConfig, max_length: int) -> None:
         self.config = config
+        self.max_length = max_length
         self._since_log: dict[str, list[float]] = {}
 
     # -- data -------------------------------------------------------------------------------------------------------

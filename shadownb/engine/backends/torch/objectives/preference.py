@@ -8,6 +8,7 @@ step. The reference is the model as the run found it, so after an SFT run it is 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from array import array
 from collections.abc import Sequence
@@ -36,8 +37,8 @@ REFERENCE = "reference.safetensors"
 class Preference(Objective):
     """What DPO and KTO share: log-probabilities of the reference, computed once and kept in every checkpoint."""
 
-    def __init__(self, config: TrainConfig) -> None:
-        super().__init__(config)
+    def __init__(self, config: TrainConfig, max_length: int) -> None:
+        super().__init__(config, max_length)
         self._reference: dict[str, torch.Tensor] = {}
         self._scored: dict[str, str] = {}  # sha256 of the examples that the reference was computed on
         self._resumed = False
@@ -167,21 +168,24 @@ class Dpo(Preference):
 class Kto(Preference):
     """Kahneman-Tversky optimisation (Ethayarajh et al., 2024).
 
-    The drift from the reference (``kl``) is estimated on mismatched answers: each prompt with the answer of the example
-    before it, as trl does.
+    The drift from the reference (``kl``) is estimated on mismatched answers: each prompt with an answer to the prompt before
+    it. Where neighbours have other prompts, that is the answer of the example before it, as with trl.
     """
 
     unit = "answers"
 
-    def __init__(self, config: TrainConfig) -> None:
-        super().__init__(config)
+    def __init__(self, config: TrainConfig, max_length: int) -> None:
+        super().__init__(config, max_length)
         self._mismatched: dict[int, Rendered] = {}
         self._drift = torch.zeros(())
 
     def arrange(self, examples: list[Example]) -> list[Example]:
-        length = self.config.max_seq_length
-        for number, example in enumerate(examples):
-            self._mismatched[id(example)] = _mismatch(example.rows[-1], examples[number - 1].rows[-1], length)
+        groups = _by_prompt(examples)
+        for number, group in enumerate(groups):
+            others = groups[number - 1]
+            for place, example in enumerate(group):  # a pair's better answer gets a better one, the worse a worse
+                answer = others[place % len(others)].rows[-1]
+                self._mismatched[id(example)] = _mismatch(example.rows[-1], answer, self.max_length)
         return examples
 
     def bundles(self, examples: Sequence[Example]) -> list[tuple[Rendered, ...]]:
@@ -225,7 +229,23 @@ class Kto(Preference):
         return means
 
 
-def _mismatch(prompt: Rendered, answer: Rendered, length: int | None) -> Rendered:
+def _by_prompt(examples: Sequence[Example]) -> list[list[Example]]:
+    """Return examples in groups, each of neighbours with one prompt, and of another prompt than the groups next to it.
+
+    The first group is next to the last. Where all examples have the same prompt, each is a group.
+    """
+    groups = [list(group) for _, group in itertools.groupby(examples, _prompt)]
+    if len(groups) > 1 and _prompt(groups[0][0]) == _prompt(groups[-1][0]):
+        groups[0] = groups.pop() + groups[0]
+    return groups if len(groups) > 1 else [[example] for example in examples]
+
+
+def _prompt(example: Example) -> list[int]:
+    first = example.rows[0]  # the others are of later turns, behind the answer's first ones
+    return first.input_ids[: first.first_trained]
+
+
+def _mismatch(prompt: Rendered, answer: Rendered, length: int) -> Rendered:
     """Return the prompt of one row with the answer of another."""
     before, start = prompt.first_trained, answer.first_trained
     return replace(

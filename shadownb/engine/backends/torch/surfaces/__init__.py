@@ -27,6 +27,7 @@ __all__ = [
     "check",
     "count",
     "description_in",
+    "description_names",
     "digest",
     "prepare",
     "restore",
@@ -91,8 +92,13 @@ def count(base: Any, carried: Surface | None, config: TrainConfig) -> int:
 
 def description_in(folder: Path) -> Path | None:
     """Return the file that says what a folder's adapter is and what base it belongs to; None where there is none."""
-    ours = (kind.description(folder) for kind in KINDS.values() if issubclass(kind, StoredSurface))
-    return next((file for file in (folder / ADAPTER_CONFIG, *ours) if file.is_file()), None)
+    return next((folder / name for name in description_names() if (folder / name).is_file()), None)
+
+
+def description_names() -> tuple[str, ...]:
+    """Return what such files are called, of every kind of adapter."""
+    ours = (kind.description(Path()).name for kind in KINDS.values() if issubclass(kind, StoredSurface))
+    return (ADAPTER_CONFIG, *ours)
 
 
 def attach_saved(base: Any, folder: Path) -> Surface:

@@ -131,7 +131,7 @@ class Surface:
         for option, value in self.shape().items():
             if option in config.model_fields_set and getattr(config, option) != value:
                 raise MethodError(
-                    f"{option}={getattr(config, option)}: this model carries {self.noun} with {option}={value}.",
+                    f"{option}={getattr(config, option)!r}: this model carries {self.noun} with {option}={value!r}.",
                     why="Training continues on what is there; its shape cannot change.",
                     fix=f"Leave {option} out to train on, or load a fresh model.",
                 )
@@ -164,6 +164,11 @@ class Surface:
         return contextlib.nullcontext(0)
 
     # -- answers ----------------------------------------------------------------------------------------------------
+
+    @property
+    def virtual_tokens(self) -> int:
+        """How many learned embeddings stand before every row and prompt."""
+        return 0
 
     @property
     def speaker(self) -> Any:

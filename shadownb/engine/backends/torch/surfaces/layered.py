@@ -22,7 +22,7 @@ from shadownb.engine.backends.torch import randomness
 from shadownb.engine.backends.torch.surfaces import linear
 from shadownb.engine.backends.torch.surfaces.base import Start, Surface, other_kind
 from shadownb.engine.backends.torch.surfaces.sizes import Kept, frozen_block, layer_inputs
-from shadownb.errors import MethodError, ModelError
+from shadownb.errors import CheckpointError, MethodError, ModelError
 
 if TYPE_CHECKING:
     from shadownb.engine.config import TrainConfig
@@ -140,7 +140,7 @@ class LayerSurface(Surface):
             module = cls.put_on(base, saved)
         module.peft_config["default"].base_model_name_or_path = base_name
         surface = cls(module)
-        surface.load_into(folder)
+        surface._fill(_tensors(folder), folder)
         return surface
 
     @classmethod
@@ -190,6 +190,11 @@ class LayerSurface(Surface):
     def shape(self) -> dict[str, Any]:
         return {"lora_r": self.have.r}
 
+    @classmethod
+    def saved_shape(cls, folder: Path) -> dict[str, Any]:
+        """Return what :meth:`shape` gives of a saved adapter."""
+        return {"lora_r": getattr(cls.saved_config(folder), "r", None)}
+
     def effective_config(self, config: TrainConfig) -> TrainConfig:
         return super().effective_config(config).replace(target_modules=linear.target_name(self.base, config))
 
@@ -208,9 +213,21 @@ class LayerSurface(Surface):
         (folder / "README.md").unlink(missing_ok=True)  # peft's empty model card
 
     def load_into(self, folder: Path) -> None:
-        if not (folder / ADAPTER_FILE).is_file():
-            raise ModelError(f"{folder} holds no adapter.", fix="Give a checkpoint of a run with an adapter.")
-        self._fill(load_file(folder / ADAPTER_FILE), folder)
+        tensors = _tensors(folder)
+        self._check_shape(folder)
+        self._fill(tensors, folder)
+
+    def _check_shape(self, folder: Path) -> None:
+        """Refuse tensors of an adapter of another shape: with another scale they would fit, and mean other weights."""
+        have = self.shape()
+        for option, value in self.saved_shape(folder).items():
+            if have[option] != value:
+                raise CheckpointError(
+                    f"The adapter in {folder.name} has {option}={value}, which does not fit the one on this model: "
+                    f"that has {option}={have[option]}.",
+                    why="The same numbers in an adapter of another shape or scale give another model.",
+                    fix=f"Give {option}={value!r}, or load {folder} with shadownb.load() and train on from there.",
+                )
 
     def _fill(self, tensors: dict[str, Any], folder: Path) -> None:
         try:
@@ -233,3 +250,9 @@ class LayerSurface(Surface):
     def merged(self) -> PreTrainedModel:
         whole: PreTrainedModel = copy.deepcopy(self.module).merge_and_unload()
         return whole
+
+
+def _tensors(folder: Path) -> dict[str, Any]:
+    if not (folder / ADAPTER_FILE).is_file():
+        raise ModelError(f"{folder} holds no adapter.", fix="Give a checkpoint of a run with an adapter.")
+    return load_file(folder / ADAPTER_FILE)

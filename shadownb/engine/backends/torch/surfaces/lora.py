@@ -135,14 +135,12 @@ class LoraSurface(LayerSurface):
         return lora_operation.in_one_operation(lora_operation.suited(self.module))
 
     def shape(self) -> dict[str, Any]:
-        have = self.have
-        return {
-            "lora_r": have.r,
-            "lora_alpha": have.lora_alpha,
-            "use_rslora": have.use_rslora,
-            "init_lora_weights": self.began,
-            "train_embeddings": bool(have.modules_to_save),
-        }
+        return _shape(self.have, self.began)
+
+    @classmethod
+    def saved_shape(cls, folder: Path) -> dict[str, Any]:
+        began = _metadata(folder).get(_BEGAN, "default")
+        return _shape((PissaSurface if began == "pissa" else LoraSurface).saved_config(folder), began)
 
     def effective_config(self, config: TrainConfig) -> TrainConfig:
         return super().effective_config(config).replace(lora_dropout=self.have.lora_dropout)
@@ -165,7 +163,7 @@ class PissaSurface(LoraSurface):
     def saved_config(cls, folder: Path) -> PeftConfig:
         saved = super().saved_config(folder)
         assert isinstance(saved, LoraConfig)
-        saved.lora_alpha = saved.lora_alpha / _alpha_factor(saved)
+        saved.lora_alpha = round(saved.lora_alpha / _alpha_factor(saved))  # 28 * sqrt(2) / sqrt(2) is not 28
         saved.r = saved.r // 2
         return saved
 
@@ -217,6 +215,16 @@ def _initialise(module: PeftModel, seed: int) -> None:
             layer.lora_B[adapter].to(torch.float32)
             draw = randomness.generator(seed, "lora", name)
             randomness.initialise_lora(layer.lora_A[adapter].weight, layer.lora_B[adapter].weight, draw)
+
+
+def _shape(have: Any, began: str) -> dict[str, Any]:
+    return {
+        "lora_r": have.r,
+        "lora_alpha": have.lora_alpha,
+        "use_rslora": have.use_rslora,
+        "init_lora_weights": began,
+        "train_embeddings": bool(have.modules_to_save),
+    }
 
 
 def _with_taken_off(module: PeftModel) -> PeftModel:

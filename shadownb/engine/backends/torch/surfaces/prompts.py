@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from peft import PeftModel, PromptEncoderConfig, PromptTuningConfig, get_peft_model
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoTokenizer
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 # peft's file holds the finished embeddings, which is all that inference needs; training on needs what makes them.
 ENCODER_FILE = "prompt_encoder.safetensors"
+_BEGAN = "prompt_tuning_init_text"  # in the metadata of that file
 _TYPES = {"PROMPT_TUNING": PromptTuningConfig, "P_TUNING": PromptEncoderConfig}
 
 
@@ -43,6 +45,7 @@ class PromptSurface(Surface):
     kind = "prompt"
     noun = "a learned prompt"
     module: PeftModel
+    began = ""  # the text it started from
 
     @classmethod
     def refuse(cls, base: nn.Module, config: TrainConfig, spec: MethodSpec) -> None:
@@ -68,6 +71,7 @@ class PromptSurface(Surface):
         module.peft_config["default"].base_model_name_or_path = start.base_name
         surface = cls(module)
         surface._start_from(_first_tokens(config, start))
+        surface.began = config.prompt_tuning_init_text
         return surface
 
     @classmethod
@@ -93,8 +97,7 @@ class PromptSurface(Surface):
         return self.module.prompt_encoder["default"]
 
     @property
-    def length(self) -> int:
-        """Number of learned embeddings."""
+    def virtual_tokens(self) -> int:
         return int(self.module.peft_config["default"].num_virtual_tokens)
 
     def owned(self) -> dict[str, nn.Parameter]:
@@ -106,13 +109,13 @@ class PromptSurface(Surface):
             raise other_kind(config.method, f"a learned prompt ({tuner})")
 
     def shape(self) -> dict[str, Any]:
-        return {"num_virtual_tokens": self.length}
+        return {"num_virtual_tokens": self.virtual_tokens, _BEGAN: self.began}
 
     def _start_from(self, ids: list[int]) -> None:
         """Begin with embeddings of real tokens; a network is then bypassed by starting as the identity plus noise."""
         words = self.base.get_input_embeddings()
         assert isinstance(words, nn.Embedding)
-        repeated = (ids * (1 + self.length // max(1, len(ids))))[: self.length]
+        repeated = (ids * (1 + self.virtual_tokens // max(1, len(ids))))[: self.virtual_tokens]
         with torch.no_grad():
             device = words.weight.device
             wanted = words(torch.tensor(repeated, device=device)).float()
@@ -134,7 +137,7 @@ class PromptSurface(Surface):
 
     def prefix(self) -> torch.Tensor | None:
         embedding = self.encoder.embedding.weight
-        indices = torch.arange(self.length, device=embedding.device)
+        indices = torch.arange(self.virtual_tokens, device=embedding.device)
         made: torch.Tensor = self.encoder(indices[None])
         return made.to(self.base.dtype)
 
@@ -142,7 +145,7 @@ class PromptSurface(Surface):
         prefix = self.prefix()
         assert prefix is not None
         words = self.base.get_input_embeddings()(piece.input_ids)
-        return self.base, piece.behind_prefix(self.length), {"inputs_embeds": torch.cat((prefix, words), dim=1)}
+        return self.base, piece.behind_prefix(self.virtual_tokens), {"inputs_embeds": torch.cat((prefix, words), dim=1)}
 
     @property
     def speaker(self) -> Any:
@@ -153,7 +156,7 @@ class PromptSurface(Surface):
     def save(self, folder: Path) -> None:
         self.module.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
         (folder / "README.md").unlink(missing_ok=True)
-        save_file(for_file(self.encoder.state_dict()), folder / ENCODER_FILE)
+        save_file(for_file(self.encoder.state_dict()), folder / ENCODER_FILE, metadata={_BEGAN: self.began})
 
     def load_into(self, folder: Path) -> None:
         file = folder / ENCODER_FILE
@@ -164,6 +167,8 @@ class PromptSurface(Surface):
         except RuntimeError as error:
             why = (str(error).splitlines() or [""])[-1].strip()
             raise ModelError(f"The prompt in {folder} does not fit the one on this model.", why=why) from None
+        with safe_open(str(file), framework="pt") as saved:
+            self.began = (saved.metadata() or {}).get(_BEGAN, "")
 
     def remove(self) -> Any:
         base = self.base
