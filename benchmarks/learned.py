@@ -1,6 +1,6 @@
 """What is learned on real data: text-to-SQL by imitation, brevity by preference, and what is forgotten meanwhile.
 
-Run: ``SHADOWNB_DATA=... python benchmarks/learned.py sql`` or ``python benchmarks/learned.py brevity [--method kto]``
+Run: ``SHADOWNB_DATA=... python benchmarks/learned.py sql``, or ``... brevity [--method kto | --sft-weight 1]``
 
 ``sql``: LoRA on 1,000 questions over table headers (WikiSQL rows of the data folder), exact match of the query (case and
 white space aside) on 100 test questions whose tables stand in no training row, base beside tuned, with intervals.
@@ -37,11 +37,13 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="default: 125 for sql, 40 for brevity")
     parser.add_argument("--method", choices=["dpo", "kto"], default="dpo", help="of brevity")
     parser.add_argument("--learning-rate", type=float, help="of brevity; default: the method's")
+    parser.add_argument("--sft-weight", type=float, default=0.0, help="of brevity by dpo")
     options = parser.parse_args()
     if options.what == "sql":
         sql(options.steps or 125)
     else:
-        brevity(options.steps or 40, options.method, options.learning_rate)
+        more = {"sft_weight": options.sft_weight} if options.method == "dpo" else {}
+        brevity(options.steps or 40, options.method, learning_rate=options.learning_rate, **more)
 
 
 def sql(steps: int) -> None:
@@ -85,7 +87,7 @@ def question_rows(file: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def brevity(steps: int, method: str, learning_rate: float | None) -> None:
+def brevity(steps: int, method: str, **more: Any) -> None:
     import shadownb as snb
 
     model = snb.load(MODEL)
@@ -103,14 +105,14 @@ def brevity(steps: int, method: str, learning_rate: float | None) -> None:
         method=method,
         background=False,
         max_steps=steps,
-        learning_rate=learning_rate,
+        **more,
         per_device_train_batch_size=4 if method == "dpo" else 8,  # a pair is two answers to kto
         gradient_accumulation_steps=1,
         sample_max_new_tokens=0,
         save_steps=steps,
     )
     margins = [metrics["rewards_margin"] for metrics in run.metrics if "rewards_margin" in metrics]
-    print(f"{method} at {learning_rate or 'the default rate'}: {steps} steps in {run.duration_s:.0f} s")
+    print(f"{method} {more}: {steps} steps in {run.duration_s:.0f} s")
     print(f"loss {run.losses()[0]:.4f} to {run.losses()[-1]:.4f}, margin {margins[0]:.2f} to {margins[-1]:.2f}")
     asked = [{"messages": [{"role": "user", "content": q}, {"role": "assistant", "content": "."}]} for q in held_out]
     found = snb.compare(model, asked, brief, max_new_tokens=96)
