@@ -68,6 +68,7 @@ def other_value(name: str) -> Any:
 OTHER: dict[str, Any] = {
     "target_modules": "mlp",
     "lora_dropout": 0.5,
+    "sft_weight": 0.5,
     "train_on_completions": True,
     "prompt_tuning_init_text": "Count.",
 }
