@@ -114,3 +114,20 @@ def test_a_record_with_an_option_of_another_version_is_read(home: Path, byte_mod
     run.folder.write_spec({**spec, "given": [*spec["given"], "option_of_another_version"]})
     with pytest.raises(ConfigError, match="option_of_another_version=4 is not a training option"):
         _ = snb.runs.load(run.id).config
+
+
+def test_a_run_that_ends_while_it_is_looked_at_is_not_interrupted(
+    home: Path, byte_model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = train(byte_model_dir)
+    lines = run.folder.events.read_bytes().splitlines(keepends=True)
+    run.folder.events.write_bytes(b"".join(lines[:-1]))  # the owner is at its end
+    found = snb.runs.load(run.id)
+
+    def ends_and_lets_go(folder: Any) -> bool:
+        run.folder.events.write_bytes(b"".join(lines))
+        return False
+
+    monkeypatch.setattr(type(run.folder), "is_owned", ends_and_lets_go)
+    assert found.status == "succeeded"
+    assert found.state.status == "succeeded"

@@ -51,8 +51,7 @@ class RunReading:
     @property
     def state(self) -> RunState:
         """Everything known now: progress, last metrics, curves (bounded), samples, checkpoints, warnings, error."""
-        state = self._view.refresh()
-        state.status = observed_status(self.folder, state)
+        state = self._view.observe(lambda state: observed_status(self.folder, state))
         if state.status == "interrupted":
             state.phase = {"name": "interrupted", "done": state.step, "total": state.total_steps, "unit": "steps"}
             state.eta_s = None

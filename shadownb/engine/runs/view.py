@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,31 @@ class RunView:
     def refresh(self) -> RunState:
         """Read on and return the state. After a resume that goes back, everything is read anew."""
         with self._lock:
-            while events := self._reader.read():
-                if _goes_back(events, self.state.step):
-                    self._rebuild()
-                    break
-                for event in events:
-                    self.state.apply(event)
-            return self.state
+            return self._read_on()
+
+    def observe(self, status_of: Callable[[RunState], str]) -> RunState:
+        """Refresh, and give the state the status that an observer sees (see :func:`.liveness.observed_status`).
+
+        An owner writes the end before it lets go of the run. So where nobody has it any more the journal is read once more, and
+        no other thread reads meanwhile: its newer status would be overwritten, and no event would come to put that right.
+        """
+        with self._lock:
+            state = self._read_on()
+            status = status_of(state)
+            if status != state.status:
+                state = self._read_on()
+                status = status_of(state)
+            state.status = status
+            return state
+
+    def _read_on(self) -> RunState:
+        while events := self._reader.read():
+            if _goes_back(events, self.state.step):
+                self._rebuild()
+                break
+            for event in events:
+                self.state.apply(event)
+        return self.state
 
     def _rebuild(self) -> None:
         self._reader = JournalReader(self._path)
