@@ -113,7 +113,7 @@ def attach(run_id: str) -> Run:
 
 
 def compare(*run_ids: str | Run | Sequence[str | Run]) -> Any:
-    """Return a :class:`~shadownb.engine.runs.comparison.RunComparison`: the options that differ, results, curves in one figure."""
+    """Return a :class:`~shadownb.engine.runs.comparison.RunComparison`: the options that differ, results, losses."""
     from shadownb.engine.runs.comparison import RunComparison
 
     flat: builtins.list[str | Run] = []
