@@ -189,3 +189,12 @@ def test_runs_without_a_curve_have_a_table_only(trained: Make) -> None:
 def test_one_run_cannot_be_compared(trained: Make) -> None:
     with pytest.raises(RunError, match="at least two"):
         snb.runs.compare(trained().run)
+
+
+def test_the_figure_keeps_losses_of_different_kinds_on_axes_of_their_own(trained: Make) -> None:
+    """plotly's axis of each curve: imitation and preference apart; a measure that both have stays on one."""
+    chart = snb.runs.compare([trained(method=method).run for method in ("lora", "dpo", "full")]).figure()
+    assert {curve.name: curve.yaxis for curve in chart.data} == {"lora": "y", "dpo": "y2", "full": "y"}
+    assert [chart.layout.yaxis.title.text, chart.layout.yaxis2.title.text] == ["sft loss", "dpo loss"]
+    alike = snb.runs.compare([trained(method=method).run for method in ("lora", "dora")]).figure("grad_norm")
+    assert {curve.yaxis for curve in alike.data} == {"y"} and alike.layout.yaxis.title.text == "grad_norm"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from shadownb.engine import methods
@@ -14,19 +15,25 @@ from shadownb.errors import CheckpointError, RunError
 if TYPE_CHECKING:
     import pandas as pd
 
+
+def _kilobytes(size: int) -> str:
+    return f"{size / 1000:,.0f} KB"
+
+
 # What is shown of the results: (name in the summary, heading, how a value is written).
-_RESULTS = (
-    ("status", "status", "{}"),
-    ("step", "steps", "{:,}"),
-    ("loss", "loss", "{:.4f}"),
-    ("eval_loss", "eval loss", "{:.4f}"),
-    ("elapsed_s", "time", "{:.0f} s"),
-    ("tokens_per_s", "tokens/s", "{:.0f}"),
-    ("peak_memory_gb", "peak memory", "{:.2f} GB"),
-    ("estimated_memory_gb", "estimated", "{:.2f} GB"),
-    ("trained_parameters", "trained weights", "{:,}"),
-    ("weights_bytes", "kept", "{:,.0f} KB"),
+_RESULTS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
+    ("status", "status", str),
+    ("step", "steps", "{:,}".format),
+    ("loss", "loss", "{:.4f}".format),
+    ("eval_loss", "eval loss", "{:.4f}".format),
+    ("elapsed_s", "time", "{:.0f} s".format),
+    ("tokens_per_s", "tokens/s", "{:.0f}".format),
+    ("peak_memory_gb", "peak memory", "{:.2f} GB".format),
+    ("estimated_memory_gb", "estimated", "{:.2f} GB".format),
+    ("trained_parameters", "trained weights", "{:,}".format),
+    ("weights_bytes", "kept", _kilobytes),
 )
+_LOSSES = ("loss", "eval_loss")  # what runs of different objectives do not share an axis for
 _LONGEST_LABEL = 24  # characters; longer ones leave a chart no room
 
 
@@ -89,16 +96,22 @@ class RunComparison:
         return pd.DataFrame(columns, index=pd.Index([run.id for run in self.runs], name="run"))
 
     def figure(self, metric: str = "loss", *, smooth: float = 0.6) -> Any:
-        """Return a plotly figure with one curve a run."""
-        import plotly.graph_objects as go
+        """Return a plotly figure with one curve a run; losses of different objectives have axes of their own."""
+        from plotly.subplots import make_subplots
 
         from shadownb.engine.runs.curves import ema
 
-        chart = go.Figure()
-        for run, label in zip(self.runs, self.labels, strict=True):
+        objectives = self.objectives if metric in _LOSSES else [""] * len(self.runs)
+        kinds = list(dict.fromkeys(objectives))
+        chart = make_subplots(rows=len(kinds), shared_xaxes=True, vertical_spacing=0.08)
+        for run, label, objective in zip(self.runs, self.labels, objectives, strict=True):
             steps, values = run.series(metric)
-            chart.add_scatter(x=steps, y=ema(values, smooth), name=label, mode="lines")
-        chart.update_layout(xaxis_title="step", yaxis_title=metric, height=380, hovermode="x unified")
+            row = kinds.index(objective) + 1
+            chart.add_scatter(x=steps, y=ema(values, smooth), name=label, mode="lines", row=row, col=1)
+        for row, kind in enumerate(kinds, 1):
+            chart.update_yaxes(title_text=f"{kind} {metric}" if len(kinds) > 1 else metric, row=row, col=1)
+        chart.update_xaxes(title_text="step", row=len(kinds), col=1)
+        chart.update_layout(height=260 * len(kinds) + 120, hovermode="x unified")
         return chart
 
     def _result(self, run: Run) -> dict[str, Any]:
@@ -115,7 +128,7 @@ class RunComparison:
         heads = ["run", *options, *(head for _, head, _ in shown)]
         cells = [
             [run.id, *(_option(values[at]) for values in options.values())]
-            + [_written(row[name], how) for name, _, how in shown]
+            + ["" if row[name] is None else written(row[name]) for name, _, written in shown]
             for at, (run, row) in enumerate(zip(self.runs, results, strict=True))
         ]
         return heads, cells
@@ -137,9 +150,3 @@ def _trained_with(run: Run) -> dict[str, Any]:
 
 def _option(value: Any) -> str:
     return "default" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _written(value: Any, how: str) -> str:
-    if value is None:
-        return ""
-    return how.format(value / 1000 if "KB" in how else value)
