@@ -1,7 +1,11 @@
 """Bottleneck adapters: behind every block a narrow network that starts as nothing (Houlsby et al., 2019).
 
 peft has no bottleneck adapter and a tuner of our own cannot be registered there (its list of types is closed), so these
-are forty lines: ``x + up(gelu(down(x)))`` on a block's output, ``up`` zero at the start.
+are forty lines: ``x + up(gelu(down(norm(x))))`` on a block's output, ``up`` zero at the start.
+
+The norm is what keeps the rest of the language. Between the blocks of a model that normalises inside of them a few numbers
+are hundreds of times larger than the others, on every text; an adapter that reads them as they are moves every text alike.
+Without it SmolLM2-135M lost 1.0 to 1.2 nats a token on unrelated prose at any rate from 1e-3 to 5e-3, with it 0.2 at 5e-3.
 """
 
 from __future__ import annotations
@@ -12,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from torch.nn.functional import gelu
+from torch.nn.functional import gelu, rms_norm
 
 from shadownb.engine.backends.torch import randomness
 from shadownb.engine.backends.torch.surfaces.base import Start, Surface
@@ -25,10 +29,12 @@ if TYPE_CHECKING:
     from shadownb.engine.methods import MethodSpec
 
 _NAME = "bottleneck"
+_READS = "rms_norm"  # what an adapter reads of a block's output; of saved ones that read something else we say so
+_EPS = 1e-6
 
 
 class Bottleneck(nn.Module):
-    """``x + up(gelu(down(x)))`` in 32 bits; shapes (..., hidden) to (..., hidden)."""
+    """``x + up(gelu(down(norm(x))))`` in 32 bits; shapes (..., hidden) to (..., hidden)."""
 
     def __init__(self, hidden: int, width: int, device: torch.device) -> None:
         super().__init__()
@@ -39,7 +45,10 @@ class Bottleneck(nn.Module):
         self.enabled = True
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + self.up(gelu(self.down(x.float()))).to(x.dtype) if self.enabled else x
+        if not self.enabled:
+            return x
+        read = rms_norm(x.float(), x.shape[-1:], eps=_EPS)
+        return x + self.up(gelu(self.down(read))).to(x.dtype)
 
 
 class BottleneckSurface(StoredSurface):
@@ -75,12 +84,18 @@ class BottleneckSurface(StoredSurface):
 
     @classmethod
     def made_like(cls, base: Any, content: dict[str, Any]) -> StoredSurface:
+        if content.get("reads") != _READS:
+            raise ModelError(
+                "These bottleneck adapters were saved by an earlier version, whose adapters read a block's output as it is.",
+                why="On the normalised output, as now, they would answer differently.",
+                fix="Train them again.",
+            )
         width = int(content["rank"])
         _insert(base, width, 0)
         return cls(base, content.get("base_model", ""), width)
 
     def described(self) -> dict[str, Any]:
-        return {**super().described(), "rank": self.width}
+        return {**super().described(), "rank": self.width, "reads": _READS}
 
     def owned(self) -> dict[str, nn.Parameter]:
         return {name: p for name, p in sorted(self.module.named_parameters()) if f".{_NAME}." in name}
