@@ -48,7 +48,8 @@ class Bottleneck(nn.Module):
         if not self.enabled:
             return x
         read = rms_norm(x.float(), x.shape[-1:], eps=_EPS)
-        return x + self.up(gelu(self.down(read))).to(x.dtype)
+        added: torch.Tensor = self.up(gelu(self.down(read)))
+        return x + added.to(x.dtype)
 
 
 class BottleneckSurface(StoredSurface):
