@@ -109,7 +109,9 @@ def run_contender(name: str, steps: int) -> Result:
     from shadownb.engine.rendering.examples import examples
 
     model = snb.load("smollm2-135m", dtype="float32")
-    config = TrainConfig(method="dpo", **shadownb_settings(rows_per_step=PAIRS_PER_STEP, steps=steps, rate=RATE))
+    config = TrainConfig(
+        method="dpo", sft_weight=0.0, **shadownb_settings(rows_per_step=PAIRS_PER_STEP, steps=steps, rate=RATE)
+    )
     pairs = make_pairs(steps * PAIRS_PER_STEP)
     found = [examples(model.renderer, pair, max_length=1024)[0] for pair in pairs]
     tokens = [sum(len(row.input_ids) for row in example.rows) for example in found]

@@ -1,6 +1,6 @@
 """What is learned on real data: text-to-SQL by imitation, brevity by preference, and what is forgotten meanwhile.
 
-Run: ``SHADOWNB_DATA=... python benchmarks/learned.py sql``, or ``... brevity [--method kto | --sft-weight 1]``
+Run: ``SHADOWNB_DATA=... python benchmarks/learned.py sql``, or ``... brevity [--method kto | --sft-weight 0]``
 
 ``sql``: LoRA on 1,000 questions over table headers (WikiSQL rows of the data folder), exact match of the query (case and
 white space aside) on 100 test questions whose tables stand in no training row, base beside tuned, with intervals.
@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="default: 125 for sql, 40 for brevity")
     parser.add_argument("--method", choices=["dpo", "kto"], default="dpo", help="of brevity")
     parser.add_argument("--learning-rate", type=float, help="of brevity; default: the method's")
-    parser.add_argument("--sft-weight", type=float, default=0.0, help="of brevity by dpo")
+    parser.add_argument("--sft-weight", type=float, default=1.0, help="of brevity by dpo; 0: DPO alone")
     options = parser.parse_args()
     if options.what == "sql":
         sql(options.steps or 125)

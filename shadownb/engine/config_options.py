@@ -165,9 +165,9 @@ class Options(BaseModel):
         "sigmoid", "Loss over a pair's margin, as trl's loss_type (dpo).", "preference", advanced=True
     )
     sft_weight: float = _field(
-        0.0,
-        "Weight of a next-token loss on the better answer beside dpo's, against answers that only become less unlikely than "
-        "worse ones: trl's loss_type ['sigmoid', 'sft'], RPO's alpha (dpo).",
+        1.0,
+        "Weight of a next-token loss on the better answer beside dpo's, so that it becomes likely and not only less unlikely "
+        "than the worse one: trl's loss_type ['sigmoid', 'sft'], RPO's alpha. 0 is DPO alone (dpo).",
         "preference",
         ge=0,
     )

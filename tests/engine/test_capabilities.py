@@ -262,8 +262,8 @@ CASES: dict[str, Case] = {
     "num_virtual_tokens": Case(3, record("trainable_parameters"), 3 * 64, {"method": "prompt"}),
     "prompt_tuning_init_text": Case("Count.", lambda seen: seen.column("loss")[0], beside={"method": "prompt"}),
     "beta": Case(0.5, lambda seen: seen.column("grad_norm")[0], beside={"method": "dpo"}),
-    "dpo_loss": Case("hinge", lambda seen: seen.column("loss")[0], 1.0, {"method": "dpo"}),
-    "sft_weight": Case(1.0, lambda seen: seen.column("loss")[0] > 1, True, {"method": "dpo"}),
+    "dpo_loss": Case("hinge", lambda seen: seen.column("loss")[0], 1.0, {"method": "dpo", "sft_weight": 0.0}),
+    "sft_weight": Case(2.0, lambda seen: seen.column("loss")[0], beside={"method": "dpo"}),
     "desirable_weight": Case(3.0, lambda seen: seen.run.losses(), beside={"method": "kto"}),
     "undesirable_weight": Case(3.0, lambda seen: seen.run.losses(), beside={"method": "kto"}),
 }  # fmt: skip

@@ -86,9 +86,9 @@ def quiet_trl(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("method", "options"),
     [
-        ("dpo", {"dpo_loss": "sigmoid"}),
-        ("dpo", {"dpo_loss": "hinge"}),
-        ("dpo", {"dpo_loss": "ipo"}),
+        ("dpo", {"dpo_loss": "sigmoid", "sft_weight": 0.0}),
+        ("dpo", {"dpo_loss": "hinge", "sft_weight": 0.0}),
+        ("dpo", {"dpo_loss": "ipo", "sft_weight": 0.0}),
         ("dpo", {"sft_weight": 0.5}),
         ("kto", {}),
         ("kto", {"desirable_weight": 1.5, "undesirable_weight": 0.5}),
@@ -194,6 +194,20 @@ def test_answers_of_one_verdict_are_told_and_have_no_margin(good: bool, home: Pa
     assert {axis.title.text for axis in run.figure().select_yaxes()} >= {f"Rewards ({side})"}
 
 
+def test_pairs_that_are_much_alike_are_told(home: Path, byte_model_dir: Path) -> None:
+    """DPO alone on answers that differ in one field harms both; not said where the better answers are trained as well."""
+    alike = [{**row, "chosen": row["rejected"].replace(".", "!")} for row in pairs()]
+    apart = [{**row, "rejected": "0123456789"} for row in pairs()]
+    told = {}
+    for name, rows, weight in (("alike", alike, 0.0), ("with sft", alike, 1.0), ("apart", apart, 0.0)):
+        model: Any = snb.load(str(byte_model_dir))
+        run = model.finetune(rows, method="dpo", background=False, **{**OPTIONS, "max_steps": 1}, sft_weight=weight)
+        told[name] = [w for w in run.state.warnings if w["code"] == "pairs-alike"]
+    (warning,) = told.pop("alike")
+    assert "of their tokens" in warning["what"] and "sft_weight at 1.0" in warning["fix"]
+    assert told == {"with sft": [], "apart": []}
+
+
 def test_a_margin_of_some_steps_only(home: Path, byte_model_dir: Path) -> None:
     """A step of one row has one verdict; a report over two steps has a margin where those differ."""
     model: Any = snb.load(str(byte_model_dir))
@@ -221,7 +235,8 @@ def test_after_an_sft_adapter_the_reference_is_the_sft_policy(method: str, home:
     model = snb.load(str(byte_model_dir), max_seq_length=256)
     sft = model.finetune(chats(), method="lora", background=False, **{**OPTIONS, "lora_r": 4, "learning_rate": 5e-3})
     rows = pairs() if method == "dpo" else verdicts()
-    run = model.finetune(rows, method=method, background=False, **OPTIONS)
+    alone = {"sft_weight": 0.0} if method == "dpo" else {}  # so that the first loss is that of equal answers
+    run = model.finetune(rows, method=method, background=False, **OPTIONS, **alone)
     assert run.parent == sft.id
     first = run.metrics[0]
     assert first["loss"] == pytest.approx(math.log(2) if method == "dpo" else 0.5, abs=1e-5)

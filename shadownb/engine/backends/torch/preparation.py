@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import statistics
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,7 @@ from shadownb.engine import methods
 from shadownb.engine.acceleration import Plan
 from shadownb.engine.models.lengths import how_to_keep_more
 from shadownb.engine.rendering.examples import Example, examples
+from shadownb.engine.rendering.masks import NOT_TRAINED
 from shadownb.engine.runs.folder import load_rows
 from shadownb.errors import DataError
 
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
 
 _KEPT_SAMPLE_PROMPTS = 3
 _TOLD_REFUSALS = 3
+# Pairs of the shipped task's one-line JSON share 95 % and took 68 right answers of 96 to 38, with sft_weight=1 they stayed 68.
+# Two samples to one open question share 26 %, a first sentence and its whole answer 26 %.
+_ALIKE = 0.75
 
 
 def examples_of(session: Session, reference: dict[str, Any], unit: str) -> list[Example]:
@@ -81,6 +87,8 @@ def examples_of(session: Session, reference: dict[str, Any], unit: str) -> list[
         )
     if spec.objective == "kto" and len({example.desirable for example in kept}) == 1:
         _tell_one_verdict(session, unit, kept)
+    if spec.objective == "dpo" and not session.config.sft_weight:
+        _tell_alike(session, unit, kept)
     return kept
 
 
@@ -94,6 +102,28 @@ def _tell_one_verdict(session: Session, unit: str, kept: list[Example]) -> None:
         + (", or leave the labels out and train with method='lora'." if kept[0].desirable else "."),
         code="one-verdict",
     )
+
+
+def _tell_alike(session: Session, unit: str, kept: list[Example]) -> None:
+    shared = statistics.median(_shared_tokens(example) for example in kept)
+    if shared >= _ALIKE:
+        session.warn(
+            f"The two answers of the {unit} are much alike: they share {shared:.0%} of their tokens (median).",
+            why="Where answers differ in few tokens DPO can make the better one less likely too, and the likelihood goes to "
+            "answers that stand in no pair (Pal et al., 2024).",
+            fix="Leave sft_weight at 1.0, which keeps the better answers likely; where each prompt has one right answer, "
+            "method='lora' on the better answers is the stronger choice.",
+            code="pairs-alike",
+        )
+
+
+def _shared_tokens(example: Example) -> float:
+    """Return which share of the trained tokens of a pair's two answers stands in both, in any order."""
+    first, second = (
+        Counter(label for row in side for label in row.labels if label != NOT_TRAINED)
+        for side in (example.sequences, example.rejected)
+    )
+    return 2 * (first & second).total() / max(1, first.total() + second.total())
 
 
 def _tell_refused(
