@@ -20,7 +20,7 @@ from torch.nn.functional import gelu, rms_norm
 
 from shadownb.engine.backends.torch import randomness
 from shadownb.engine.backends.torch.surfaces.base import Start, Surface
-from shadownb.engine.backends.torch.surfaces.sizes import block_count, hidden_size
+from shadownb.engine.backends.torch.surfaces.sizes import Kept, block_count, frozen_block, hidden_size
 from shadownb.engine.backends.torch.surfaces.stored import StoredSurface
 from shadownb.errors import ModelError
 
@@ -68,6 +68,10 @@ class BottleneckSurface(StoredSurface):
     def count(cls, base: nn.Module, config: TrainConfig, spec: MethodSpec) -> int:
         hidden = hidden_size(base)
         return len(_blocks(base)) * (2 * hidden * config.lora_r + config.lora_r + hidden)
+
+    @classmethod
+    def kept(cls, base: nn.Module, config: TrainConfig, spec: MethodSpec) -> Kept:
+        return Kept(frozen_block(base) + hidden_size(base) + 2 * config.lora_r)
 
     @classmethod
     def attach(cls, base: Any, config: TrainConfig, spec: MethodSpec, start: Start) -> Surface:
