@@ -59,6 +59,10 @@ def test_runs_are_called_by_what_tells_them_apart(trained: Make) -> None:
     assert snb.runs.compare(by_method).labels == ["lora", "dora"]
     by_rank = [trained(lora_r=4).run, trained(lora_r=8).run]
     assert snb.runs.compare(by_rank).labels == ["lora_r 4", "lora_r 8"]
+    mixed = [trained(method="lora"), trained(method="dpo"), trained(method="dpo", sft_weight=0.0)]
+    found = snb.runs.compare([hand.run for hand in mixed])
+    assert found.labels == ["lora", "dpo, sft_weight 1.0", "dpo, sft_weight 0.0"]
+    assert found.differences["sft_weight"] == ["", 1.0, 0.0], "lora has none"
     alike = [trained().run, trained().run]
     assert snb.runs.compare(alike).labels == [run.id for run in alike]
 

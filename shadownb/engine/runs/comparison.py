@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from shadownb.engine import methods
+from shadownb.engine import capabilities, methods
 from shadownb.engine.displays import table_html, table_text
 from shadownb.engine.runs.handle import Run
 from shadownb.engine.runs.results import result_of
@@ -34,6 +35,7 @@ _RESULTS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("weights_bytes", "kept", _kilobytes),
 )
 _LOSSES = ("loss", "eval_loss")  # what runs of different objectives do not share an axis for
+_UNUSED = ""
 _LONGEST_LABEL = 24  # characters; longer ones leave a chart no room
 
 
@@ -47,17 +49,17 @@ class RunComparison:
 
     @property
     def differences(self) -> dict[str, list[Any]]:
-        """The options in which the runs differ, with each run's value; the base model and the data are among them."""
+        """The options in which the runs differ, with each run's value; the base model and the data are among them.
+
+        A run whose method does not use an option has "" there.
+        """
         data = {name: self._data(name) for name in ("dataset", "eval_dataset")}
         trained = [
             {"model": run.base_model, **{name: texts[at] for name, texts in data.items()}, **_trained_with(run)}
             for at, run in enumerate(self.runs)
         ]
-        return {
-            name: [values[name] for values in trained]
-            for name in trained[0]
-            if any(values[name] != trained[0][name] for values in trained[1:])
-        }
+        found = {name: [values.get(name, _UNUSED) for values in trained] for name in dict.fromkeys(chain(*trained))}
+        return {name: values for name, values in found.items() if _differ(values)}
 
     def _data(self, name: str) -> list[str]:
         """Return what each run's rows are called: with the beginning of their hash where others go by the same name."""
@@ -78,14 +80,16 @@ class RunComparison:
 
     @property
     def labels(self) -> list[str]:
-        """A short name of each run: its method if that tells them apart, else the options that do, else the id."""
-        methods = [run.config.method for run in self.runs]
+        """A short name of each run: its method, and the options that tell runs of one method apart; else the ids."""
+        named = [run.config.method for run in self.runs]
         options = self.differences
-        told = [", ".join(f"{name} {values[at]}" for name, values in options.items()) for at in range(len(self.runs))]
-        for labels in (methods, told):
-            if len(set(labels)) == len(labels) and max(map(len, labels)) <= _LONGEST_LABEL:
-                return labels
-        return [run.id for run in self.runs]
+        labels = []
+        for at, method in enumerate(named):
+            alike = [other for other, name in enumerate(named) if name == method]
+            told = [f"{name} {values[at]}" for name, values in options.items() if _differ([values[n] for n in alike])]
+            labels.append(", ".join(told if len(alike) == len(named) else [method, *told]))
+        fits = len(set(labels)) == len(labels) and max(map(len, labels)) <= _LONGEST_LABEL
+        return labels if fits else [run.id for run in self.runs]
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row a run: the options that differ, then the results (seconds, units of 1e9 bytes, bytes)."""
@@ -140,12 +144,20 @@ class RunComparison:
         return table_html(*self.table())
 
 
+def _differ(values: list[Any]) -> bool:
+    """Return whether the runs that use an option have different values of it."""
+    used = [value for value in values if value != _UNUSED]
+    return any(value != used[0] for value in used)
+
+
 def _trained_with(run: Run) -> dict[str, Any]:
-    """Return a run's options as it trained: an adapter that was there keeps its shape, a rate left out is the method's."""
+    """Return the options that a run's method uses, as it trained: a carried adapter keeps its shape, a rate is never None."""
     config = run.config
     values = {**config.to_dict(), "learning_rate": config.resolved_learning_rate()}
     recorded = run.state.record.get("config") or {}
-    return values | {name: recorded[name] for name in values if recorded.get(name) is not None}
+    values |= {name: recorded[name] for name in values if recorded.get(name) is not None}
+    support = capabilities.supported_fields(config.method)
+    return {name: value for name, value in values.items() if support.get(name) is None}
 
 
 def _option(value: Any) -> str:
