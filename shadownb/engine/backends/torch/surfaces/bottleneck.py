@@ -71,6 +71,7 @@ class BottleneckSurface(StoredSurface):
 
     @classmethod
     def kept(cls, base: nn.Module, config: TrainConfig, spec: MethodSpec) -> Kept:
+        # What it reads, and both sides of the gelu.
         return Kept(frozen_block(base) + hidden_size(base) + 2 * config.lora_r)
 
     @classmethod
