@@ -19,6 +19,7 @@ from shadownb.errors import ConfigError, MissingDependencyError, did_you_mean
 
 DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+ASKED_FOR = "asked for"  # how the reason of a decision starts that was the user's
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def choose_device(asked: str) -> tuple[str, str]:
             why=f"Found: {', '.join(have)}.",
             fix="Use device='auto', or one of those.",
         )
-    return asked, "asked for"
+    return asked, ASKED_FOR
 
 
 def choose_dtype(asked: str, device: str) -> tuple[str, str]:
@@ -118,7 +119,7 @@ def choose_dtype(asked: str, device: str) -> tuple[str, str]:
             fix=f"Choose one of {', '.join(DTYPES)}.",
         )
     if asked != "auto":
-        return asked, "asked for"
+        return asked, ASKED_FOR
     if device.startswith("cuda"):
         if torch.cuda.is_bf16_supported(including_emulation=False):
             return "bfloat16", "the GPU computes bf16 natively"

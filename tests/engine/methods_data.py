@@ -133,7 +133,9 @@ class Case:
     def load(self, folder: Path) -> Any:
         """Load a fresh base; ``folder`` has the plain tiny model."""
         source = biased(folder) if self.base == "biased" else folder
-        return snb.load(str(source), max_seq_length=256, quantize="4bit" if self.base == "4bit" else None)
+        return snb.load(
+            str(source), max_seq_length=256, quantize="4bit" if self.base == "4bit" else None, dtype="float32"
+        )
 
     def train(self, model: Any, **more: Any) -> Run:
         """Train in a thread to the end of the run."""

@@ -54,7 +54,7 @@ def deep_model_dir(tmp_path_factory: pytest.TempPathFactory, tiny_model_dir: Pat
 
 @pytest.mark.parametrize("method", METHODS)
 def test_activations_are_estimated_within_a_quarter(home: Path, deep_model_dir: Path, method: str) -> None:
-    model = snb.load(str(deep_model_dir), quantize="4bit" if method == "qlora" else None)
+    model = snb.load(str(deep_model_dir), quantize="4bit" if method == "qlora" else None, dtype="float32")
     config, spec = TrainConfig(method=method, lora_r=4), methods.get(method)
     kept = surfaces.KINDS[spec.surface].kept(model.module, config, spec)
     counted_before = surfaces.count(model.module, None, config)

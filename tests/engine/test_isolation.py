@@ -238,7 +238,7 @@ def test_random_numbers_of_the_user_stay(
     np.random.seed(2)
     torch.manual_seed(3)
     before = states()
-    model = snb.load(str(tiny_model_dir), max_seq_length=256)
+    model = snb.load(str(tiny_model_dir), max_seq_length=256, dtype="float32")
     assert states() == before, "loading draws from the user's generators"
     more: dict[str, Any] = {"lora_r": 4, "lora_dropout": 0.2} if method == "lora" else {}
     run = model.finetune(

@@ -223,7 +223,7 @@ def test_merged(trained: Trained, tmp_path: Path) -> None:
     before = logits(trained.model)
     trained.model.save(target, fmt="merged")
     assert not (target / "adapter_config.json").exists()
-    whole = snb.load(str(target))
+    whole = snb.load(str(target), dtype="float32")
     assert whole.carried is None
     torch.testing.assert_close(logits(whole), before, atol=1e-4, rtol=0)
     assert torch.equal(logits(trained.model), before), "the model itself stays as it is"
@@ -240,7 +240,11 @@ def test_saved_apart_from_the_base(trained: Trained, tmp_path: Path) -> None:
     trained.model.save(target, fmt="adapter")
     assert not any(path.name.startswith("model") for path in target.iterdir()), "the base is not part of it"
     on_4_bits = trained.case.base == "4bit"
-    again = snb.load(str(trained.folder), adapter=target, quantize="4bit") if on_4_bits else snb.load(str(target))
+    again = (
+        snb.load(str(trained.folder), adapter=target, quantize="4bit", dtype="float32")
+        if on_4_bits
+        else snb.load(str(target), dtype="float32")
+    )
     assert torch.equal(logits(again), logits(trained.model))
     assert sha(again) == sha(trained.model)
     assert torch.equal(logits(again, "base"), trained.base_logits)
@@ -285,16 +289,18 @@ def test_a_4_bit_adapter_merges_onto_the_16_bit_base(home: Path, byte_model_dir:
     model = case.load(byte_model_dir)
     case.train(model)
     model.save(tmp_path / "adapter")
-    plain = snb.load(str(byte_model_dir), adapter=tmp_path / "adapter")
+    plain = snb.load(str(byte_model_dir), adapter=tmp_path / "adapter", dtype="float32")
     plain.save(tmp_path / "merged", fmt="merged")
-    torch.testing.assert_close(logits(snb.load(str(tmp_path / "merged"))), logits(plain), atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        logits(snb.load(str(tmp_path / "merged"), dtype="float32")), logits(plain), atol=1e-4, rtol=0
+    )
 
 
 def test_loftq_starts_closer_to_the_16_bit_weights(home: Path, byte_model_dir: Path) -> None:
     from shadownb.engine.backends.torch import surfaces
     from shadownb.engine.backends.torch.surfaces.starts import lora_layers, weight_of
 
-    original = dict(snb.load(str(byte_model_dir)).module.named_parameters())
+    original = dict(snb.load(str(byte_model_dir), dtype="float32").module.named_parameters())
     model = CASES["qlora loftq"].load(byte_model_dir)
     config = snb.TrainConfig(method="qlora", init_lora_weights="loftq", lora_r=8, lora_alpha=24)
     surface = surfaces.prepare(model.module, None, config, surfaces.Start("tiny", str(byte_model_dir)))
@@ -311,7 +317,7 @@ def test_pissa_starts_at_the_base_with_its_principal_directions(home: Path, byte
     from shadownb.engine.backends.torch import surfaces
     from shadownb.engine.backends.torch.surfaces.starts import lora_layers, weight_of
 
-    model = snb.load(str(byte_model_dir))
+    model = snb.load(str(byte_model_dir), dtype="float32")
     before = logits(model)
     config = snb.TrainConfig(init_lora_weights="pissa", lora_r=8, lora_dropout=0.5)
     surface = surfaces.prepare(model.module, None, config, surfaces.Start("tiny", str(byte_model_dir)))

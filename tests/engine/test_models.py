@@ -35,7 +35,7 @@ METHODS: dict[str, dict[str, Any]] = {"lora": {"method": "lora", "lora_r": 4}, "
 
 
 def load(name: Any, **options: Any) -> Any:
-    return snb.load(str(name), max_seq_length=256, **options)
+    return snb.load(str(name), max_seq_length=256, **{"dtype": "float32", **options})
 
 
 def logits(model: Any, use: str = "tuned") -> torch.Tensor:
@@ -266,7 +266,7 @@ def real_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def test_the_packaged_weights_are_converted_once_and_answer(
     real_home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    model = snb.load("smollm2-135m")
+    model = snb.load("smollm2-135m", dtype="float32")
     shown = capsys.readouterr()
     assert "%|" not in shown.out + shown.err, "a library's progress bar stands in the cell"
     assert model.parameters_total == 134_515_008

@@ -68,13 +68,13 @@ def stop_at(patch: pytest.MonkeyPatch, owner: Any, name: str, step: int) -> None
 def test_a_stop_at_an_evaluation_point_loses_no_evaluation(
     moment: Any, home: Path, byte_model_dir: Path, rows: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = snb.load(str(byte_model_dir), max_seq_length=256)
+    model = snb.load(str(byte_model_dir), max_seq_length=256, dtype="float32")
     expected = judgement(model.finetune(rows, eval_dataset=rows[:6], **JUDGED).wait(timeout=60))
     evaluations, result = expected[1], expected[5]
     assert [number for number, _ in evaluations] == [2, 4, 6]
     assert result == 2
     for step in (2, 4, 6):
-        model = snb.load(str(byte_model_dir), max_seq_length=256)
+        model = snb.load(str(byte_model_dir), max_seq_length=256, dtype="float32")
         with monkeypatch.context() as patch:
             stop_at(patch, *moment, step)
             run = model.finetune(rows, eval_dataset=rows[:6], **JUDGED).wait(timeout=60)
@@ -88,11 +88,11 @@ def test_a_stop_after_the_last_step_resumes_to_no_further_one(
     home: Path, byte_model_dir: Path, rows: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = {**JUDGED, "learning_rate": 1e-3}  # 12 steps of 5 an epoch: the last epoch is not whole
-    model = snb.load(str(byte_model_dir), max_seq_length=256)
+    model = snb.load(str(byte_model_dir), max_seq_length=256, dtype="float32")
     expected = judgement(model.finetune(rows, eval_dataset=rows[:6], **options).wait(timeout=60))
     assert [number for number, _ in expected[1]] == [2, 4, 6, 8, 10, 12]
     for moment in ((EngineTrainer, "_report"), (EngineTrainer, "_judge"), (Session, "sample")):
-        model = snb.load(str(byte_model_dir), max_seq_length=256)
+        model = snb.load(str(byte_model_dir), max_seq_length=256, dtype="float32")
         with monkeypatch.context() as patch:
             stop_at(patch, *moment, 12)
             run = model.finetune(rows, eval_dataset=rows[:6], **options).wait(timeout=60)
@@ -105,7 +105,7 @@ def test_a_stop_after_the_last_step_resumes_to_no_further_one(
 def test_a_kill_between_the_last_checkpoint_and_the_end_trains_nothing_more(
     rate: float, home: Path, byte_model_dir: Path, rows: list[Any]
 ) -> None:
-    model = snb.load(str(byte_model_dir), max_seq_length=256)
+    model = snb.load(str(byte_model_dir), max_seq_length=256, dtype="float32")
     run = model.finetune(rows, eval_dataset=rows[:6], **{**JUDGED, "learning_rate": rate}).wait(timeout=60)
     expected = judgement(run)
     *before, end = run.folder.events.read_bytes().splitlines(keepends=True)
@@ -121,9 +121,9 @@ def test_another_run_s_last_checkpoint_leaves_nothing_to_train(
     home: Path, byte_model_dir: Path, rows: list[Any]
 ) -> None:
     options = {"background": True, "num_train_epochs": 1, "sample_max_new_tokens": 0, "lora_r": 4}
-    model = snb.load(str(byte_model_dir), max_seq_length=256)
+    model = snb.load(str(byte_model_dir), max_seq_length=256, dtype="float32")
     first = model.finetune(rows, **options).wait(timeout=60)
-    model = snb.load(str(byte_model_dir), max_seq_length=256)
+    model = snb.load(str(byte_model_dir), max_seq_length=256, dtype="float32")
     run = model.finetune(rows, resume_from_checkpoint=first.id, **options).wait(timeout=60)
     assert run.status == "failed"
     assert isinstance(run.error, CheckpointError)

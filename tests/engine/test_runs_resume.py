@@ -35,7 +35,7 @@ METHODS: dict[str, dict[str, Any]] = {
 
 
 def load_for(method: str, folder: Path) -> Any:
-    return snb.load(str(folder), max_seq_length=256, quantize="4bit" if method == "qlora" else None)
+    return snb.load(str(folder), max_seq_length=256, quantize="4bit" if method == "qlora" else None, dtype="float32")
 
 
 def outcome(run: Run) -> tuple[list[float], list[float], str]:
@@ -134,7 +134,7 @@ def test_a_kill_at_each_kind_of_moment(
             Path.rename = lambda self, target: (die(), rename(self, target))[-1]
         import shadownb as snb
         rows = __import__("json").loads(sys.argv[2])
-        model = snb.load(sys.argv[1], max_seq_length=256)
+        model = snb.load(sys.argv[1], max_seq_length=256, dtype="float32")
         model.finetune(rows, background=False, **{OPTIONS!r}, **{METHODS["lora"]!r})
         """)
     )

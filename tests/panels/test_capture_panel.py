@@ -210,7 +210,7 @@ def test_a_recording_in_a_process_of_its_own(upstream: Upstream) -> None:
 
 
 def test_a_loaded_model_of_the_notebook_answers(tiny_model_dir: Path) -> None:
-    model = shadownb.load(str(tiny_model_dir))
+    model = shadownb.load(str(tiny_model_dir), dtype="float32")
     panel = CapturePanel(namespace={"mine": model, "other": 3})
     assert [choice["id"] for choice in panel.choices["models"]] == ["var:mine"]
     press(panel, "set", values={"url": "", "model": "var:mine"})
