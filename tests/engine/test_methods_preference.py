@@ -22,7 +22,7 @@ from shadownb.engine.rendering import Rendered
 from shadownb.engine.rendering.examples import Example, examples
 from shadownb.errors import CheckpointError, RunError
 from shadownb.panels._snapshot import snapshot_text
-from tests.engine.methods_data import CASES, OPTIONS, chats, pairs, stop_after, verdicts
+from tests.engine.methods_data import CASES, COLOURS, OPTIONS, chats, pairs, stop_after, verdicts
 
 STEPS = 4
 SAME: dict[str, Any] = {
@@ -76,6 +76,14 @@ def by_trl(method: str, folder: Path, rows: list[dict[str, Any]], config: snb.Tr
     return trainer
 
 
+def mostly_good() -> list[dict[str, Any]]:
+    """Verdicts whose answers drift up: with as many bad ones the estimate stays at its lowest, 0."""
+    return [
+        {**row, "completion": "?" if n % 4 == 3 else COLOURS[n % 5], "label": n % 4 != 3}
+        for n, row in enumerate(verdicts())
+    ]
+
+
 @pytest.fixture
 def quiet_trl(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """trl sends telemetry from every trainer's constructor unless CI is set."""
@@ -98,7 +106,7 @@ def quiet_trl(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_the_numbers_are_trls(
     method: str, options: dict[str, Any], home: Path, byte_model_dir: Path, tmp_path: Path, quiet_trl: None
 ) -> None:
-    rows = pairs() if method == "dpo" else verdicts()
+    rows = pairs() if method == "dpo" else mostly_good()
     config = snb.TrainConfig(method=method, lora_r=4, **SAME, **options)
     expected = by_trl(method, byte_model_dir, rows, config, tmp_path)
     model: Any = snb.load(str(byte_model_dir), max_seq_length=256, dtype="float32")
@@ -120,7 +128,7 @@ def test_the_numbers_are_trls(
     for ours, trls in (("rewards_chosen", "rewards/chosen"), ("rewards_rejected", "rewards/rejected")):
         assert [m[ours] for m in run.metrics] == pytest.approx([e[trls] for e in logged], abs=1e-3), ours
     if method == "kto":
-        assert max(m["kl"] for m in run.metrics) > 0, "or the drift was not compared"
+        assert max(m["kl"] for m in run.metrics) > 0.05, "or rounding alone would have been compared"
         assert [m["kl"] for m in run.metrics] == pytest.approx([e["kl"] for e in logged], abs=1e-3)
     # Four steps of AdamW move a weight by 4e-3; the sign of a gradient near 0 may differ by rounding.
     theirs_by_name = dict(expected.model.named_parameters())

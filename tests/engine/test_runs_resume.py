@@ -34,8 +34,8 @@ METHODS: dict[str, dict[str, Any]] = {
 }
 
 
-def load_for(method: str, folder: Path) -> Any:
-    return snb.load(str(folder), max_seq_length=256, quantize="4bit" if method == "qlora" else None, dtype="float32")
+def load_for(method: str, folder: Path, dtype: str = "float32") -> Any:
+    return snb.load(str(folder), max_seq_length=256, dtype=dtype, quantize="4bit" if method == "qlora" else None)
 
 
 def outcome(run: Run) -> tuple[list[float], list[float], str]:
@@ -47,18 +47,20 @@ def outcome(run: Run) -> tuple[list[float], list[float], str]:
     )
 
 
-def straight(method: str, folder: Path, rows: list[Any], **more: Any) -> Run:
-    run = load_for(method, folder).finetune(rows, method=method, background=False, **OPTIONS, **METHODS[method], **more)
+def straight(method: str, folder: Path, rows: list[Any], dtype: str = "float32", **more: Any) -> Run:
+    model = load_for(method, folder, dtype)
+    run: Run = model.finetune(rows, method=method, background=False, **OPTIONS, **METHODS[method], **more)
     assert run.status == "succeeded", run.traceback()
     return run
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("method", list(METHODS))
 def test_a_stop_and_resume_in_a_thread_changes_nothing(
-    method: str, home: Path, tiny_model_dir: Path, rows: list[Any]
+    method: str, dtype: str, home: Path, tiny_model_dir: Path, rows: list[Any]
 ) -> None:
-    expected = outcome(straight(method, tiny_model_dir, rows))
-    model = load_for(method, tiny_model_dir)
+    expected = outcome(straight(method, tiny_model_dir, rows, dtype))
+    model = load_for(method, tiny_model_dir, dtype)
     run = model.finetune(rows, method=method, background=True, **OPTIONS, **METHODS[method])
     until(run, lambda s: s.step >= 3)
     run.stop().wait(timeout=60)
