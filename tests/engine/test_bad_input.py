@@ -112,7 +112,7 @@ def test_a_csv_with_a_byte_order_mark(tiny: Any, tmp_path: Path) -> None:
 
 
 def test_rows_that_are_cut_or_empty_are_told(tiny: Any, rows: list[Any]) -> None:
-    run = tiny.finetune(rows, background=False, max_steps=1, max_seq_length=40, **FAST)
+    run = tiny.finetune(rows, background=False, max_steps=1, max_seq_length=58, **FAST)
     assert {w["code"] for w in run.state.warnings} >= {"rows-truncated", "rows-skipped"}
     with pytest.raises(errors.DataError, match="max_seq_length=8"):
         tiny.finetune(rows, background=False, max_steps=1, max_seq_length=8, **FAST)

@@ -17,6 +17,8 @@ from shadownb.engine.config import TrainConfig
 from shadownb.engine.rendering import Rendered
 from tests.engine.methods_data import pairs, verdicts
 
+pytestmark = pytest.mark.other_cpu
+
 ROWS = [Rendered(list(range(100 + n, 160 + n)), [-100] * 50 + list(range(150 + n, 160 + n))) for n in range(4)]
 METHODS = [spec.name for spec in methods.available() if spec.surface != "bias"]  # this model has no biases
 

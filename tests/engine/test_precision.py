@@ -24,6 +24,8 @@ from shadownb.engine.backends.torch.trainer import EngineTrainer
 from tests.engine.methods_data import OPTIONS, chats, curve, stop_after
 from tests.tiny_models import biased
 
+pytestmark = pytest.mark.other_cpu
+
 FULL = {**OPTIONS, "method": "full", "lr_scheduler_type": "constant"}
 
 
