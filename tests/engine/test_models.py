@@ -210,6 +210,7 @@ def test_an_adapter_that_is_not_there_cannot_be_saved(tiny: Any, tmp_path: Path)
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.other_cpu
 def test_a_quantised_base(home: Path, tiny_model_dir: Path, rows: list[Any], tmp_path: Path) -> None:
     model = load(tiny_model_dir, quantize="4bit")
     before, plain = logits(model), load(tiny_model_dir)
@@ -263,6 +264,7 @@ def real_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
+@pytest.mark.other_cpu
 def test_the_packaged_weights_are_converted_once_and_answer(
     real_home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

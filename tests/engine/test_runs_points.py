@@ -48,6 +48,18 @@ def judgement(run: Run) -> Any:
     )
 
 
+_undisturbed: dict[float, Any] = {}
+
+
+def judgement_at(rate: float, folder: Path, rows: list[Any]) -> Any:
+    """Return what a run with this rate comes to that nothing disturbs; each is trained once."""
+    if rate not in _undisturbed:
+        model = snb.load(str(folder), max_seq_length=256, dtype="float32")
+        run = model.finetune(rows, eval_dataset=rows[:6], **{**JUDGED, "learning_rate": rate})
+        _undisturbed[rate] = judgement(run.wait(timeout=60))
+    return _undisturbed[rate]
+
+
 def stop_at(patch: pytest.MonkeyPatch, owner: Any, name: str, step: int) -> None:
     """Let every run get a stop as soon as the given method is called for a step."""
     inner = getattr(owner, name)
@@ -68,8 +80,7 @@ def stop_at(patch: pytest.MonkeyPatch, owner: Any, name: str, step: int) -> None
 def test_a_stop_at_an_evaluation_point_loses_no_evaluation(
     moment: Any, home: Path, byte_model_dir: Path, rows: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = snb.load(str(byte_model_dir), max_seq_length=256, dtype="float32")
-    expected = judgement(model.finetune(rows, eval_dataset=rows[:6], **JUDGED).wait(timeout=60))
+    expected = judgement_at(JUDGED["learning_rate"], byte_model_dir, rows)
     evaluations, result = expected[1], expected[5]
     assert [number for number, _ in evaluations] == [2, 4, 6]
     assert result == 2
@@ -88,8 +99,7 @@ def test_a_stop_after_the_last_step_resumes_to_no_further_one(
     home: Path, byte_model_dir: Path, rows: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = {**JUDGED, "learning_rate": 1e-3}  # 12 steps of 5 an epoch: the last epoch is not whole
-    model = snb.load(str(byte_model_dir), max_seq_length=256, dtype="float32")
-    expected = judgement(model.finetune(rows, eval_dataset=rows[:6], **options).wait(timeout=60))
+    expected = judgement_at(1e-3, byte_model_dir, rows)
     assert [number for number, _ in expected[1]] == [2, 4, 6, 8, 10, 12]
     for moment in ((EngineTrainer, "_report"), (EngineTrainer, "_judge"), (Session, "sample")):
         model = snb.load(str(byte_model_dir), max_seq_length=256, dtype="float32")
