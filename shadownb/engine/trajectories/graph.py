@@ -83,7 +83,8 @@ def facts_of(call: RecordedCall, choice: Mapping[str, Any], number: int) -> Call
         route=known("route"),
         session=call.session,
         status=str(known("status") or "ok"),
-        finish_reason=choice.get("finish_reason") or known("finish_reason"),
+        # The reason of the call is that of its first answer, and says nothing of another one.
+        finish_reason=choice["finish_reason"] if "finish_reason" in choice else known("finish_reason"),
         started_at=known("started_at") or None,
         duration_s=known("duration_s"),
         usage=known("usage"),

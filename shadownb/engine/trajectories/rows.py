@@ -8,6 +8,7 @@ answer is trained once, in the first row that holds it.
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -60,16 +61,23 @@ def chat_rows(trajectories: Iterable[Trajectory | TrajectoryGroup]) -> list[Row]
         else:
             left_out += 1
     if not rows:
-        why = "their answers broke off, ran into a token limit, or are missing" if found else "there are none"
+        why = f"none of their answers came whole ({_reasons(found)})" if found else "there are none"
         raise DataError(
             f"None of {len(found):,} trajectories has an answer to train: {why}.",
             fix="Record complete answers (a larger token limit, no errors), or select others.",
         )
     if left_out:
-        what = f"{left_out:,} of {len(found):,} trajectories are left out: none of their answers came whole."
-        warnings.warn(what, ShadowWarning, stacklevel=3)
+        what = f"{left_out:,} of {len(found):,} trajectories are left out: none of their answers came whole"
+        warnings.warn(f"{what} ({_reasons(found)}).", ShadowWarning, stacklevel=3)
     terms_notice(found)
     return rows
+
+
+def _reasons(found: list[Trajectory]) -> str:
+    """Return why answers are not trained, the commonest first."""
+    answers = {(call.id, call.choice): call.why_not_complete for t in found for call in t.calls}
+    counts = Counter(why for why in answers.values() if why)
+    return ", ".join(f"{count:,} {why}" for why, count in counts.most_common(4)) or "or they have none"
 
 
 def _fresh_turns(trajectory: Trajectory, done: set[tuple[str, int]]) -> set[int]:
