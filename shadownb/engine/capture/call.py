@@ -47,7 +47,7 @@ class Call:
         Seconds since 1970, when the request had been read; ``first_byte_s`` and ``duration_s`` count from there.
     usage
         ``prompt_tokens``, ``completion_tokens``, ``total_tokens``, and where known ``cached_tokens``,
-        ``cache_write_tokens``, ``reasoning_tokens``; None where the answer does not say.
+        ``cache_write_tokens`` (``cache_write_1h_tokens`` of them for an hour), ``reasoning_tokens``; None where the answer does not say.
     cost
         US dollars by the price table; None where the model or its usage is unknown, never 0 for that reason.
     status
@@ -153,7 +153,9 @@ class Call:
             check_depth(choices, MAX_DEPTH + 16)  # of a stream, what its events add up to
         except ValueError as error:
             whole = self.status in ("ok", "unread")  # of an answer that failed or broke off nothing else was expected
-            reason = str(error) if isinstance(error, Unreadable) else "it is no JSON" if self._body[0] else "it is empty"
+            reason = (
+                str(error) if isinstance(error, Unreadable) else "it is no JSON" if self._body[0] else "it is empty"
+            )
             return request, {}, [], f"The {part} cannot be read: {reason}." if whole or part == "request" else None
         except Exception as error:  # a defect of ours, or a damaged file; no reason to lose the other calls as well
             return request, {}, [], f"The {part} cannot be read: {type(error).__name__}."

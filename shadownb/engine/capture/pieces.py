@@ -132,7 +132,9 @@ def _collect(value: Any, place: tuple[Any, ...], texts: dict[Any, list[tuple[Any
 def _without(value: Any) -> Any:
     if isinstance(value, dict):
         return {
-            key: type(item)() if _SPELT.search(key.encode("utf-8", "replace")) and isinstance(item, list | dict) else _without(item)
+            key: type(item)()
+            if _SPELT.search(key.encode("utf-8", "replace")) and isinstance(item, list | dict)
+            else _without(item)
             for key, item in value.items()
         }
     return [_without(item) for item in value] if isinstance(value, list) else value

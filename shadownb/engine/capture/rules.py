@@ -34,7 +34,9 @@ _BEFORE = rb"(?:(?<![A-Za-z0-9])|(?<=\\[nrtbf])|(?<=\\u[0-9a-fA-F]{4}))"
 _MIXED = rb"(?=[A-Za-z]*\d)(?=\d*[A-Za-z])"  # of letters and digits both, as nearly all random text of this length is
 KEY_SHAPES = re.compile(
     _BEFORE + rb"(?:"
-    rb"[cg]?[spr]k[-_](?:[A-Za-z0-9]{1,24}[-_]){0,6}" + _MIXED + rb"[A-Za-z0-9]{16,}[\w\-]*"  # OpenAI, Anthropic, Stripe, Groq
+    rb"[cg]?[spr]k[-_](?:[A-Za-z0-9]{1,24}[-_]){0,6}"
+    + _MIXED
+    + rb"[A-Za-z0-9]{16,}[\w\-]*"  # OpenAI, Anthropic, Stripe, Groq
     rb"|[sp]k-lf-[0-9a-f\-]{36}"  # Langfuse
     rb"|gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{40,}|glpat-" + _MIXED + rb"[\w\-]{20,}"
     rb"|hf_[A-Za-z0-9]{30,}|r8_[A-Za-z0-9]{37}|npm_[A-Za-z0-9]{36}|xai-[A-Za-z0-9]{40,}|pplx-[A-Za-z0-9]{40,}"

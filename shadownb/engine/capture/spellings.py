@@ -77,9 +77,20 @@ def _forms(secret: str) -> set[bytes]:
     in_json = json.dumps(secret)[1:-1]
     odd = {c: f"\\u{ord(c):04x}" for c in secret if not c.isalnum() and c not in "-_." and ord(c) < 128}
     lower = "".join(odd.get(c, c) for c in secret)
-    upper = "".join(odd.get(c, c).replace(odd.get(c, c)[2:], odd.get(c, c)[2:].upper()) if c in odd else c for c in secret)
+    upper = "".join(
+        odd.get(c, c).replace(odd.get(c, c)[2:], odd.get(c, c)[2:].upper()) if c in odd else c for c in secret
+    )
     percent = quote(secret, safe="")
-    texts = {in_json, in_json.replace("/", "\\/"), lower, upper, percent, quote(secret), percent.lower(), quote(percent)}
+    texts = {
+        in_json,
+        in_json.replace("/", "\\/"),
+        lower,
+        upper,
+        percent,
+        quote(secret),
+        percent.lower(),
+        quote(percent),
+    }
     return {plain, plain.hex().encode(), plain.hex().upper().encode(), *(text.encode() for text in texts)}
 
 

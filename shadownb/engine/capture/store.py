@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
@@ -18,6 +17,7 @@ from shadownb.engine.capture.folder import CaptureFolder
 from shadownb.engine.capture.history import History
 from shadownb.engine.capture.schema import connect
 from shadownb.engine.capture.sums import summary
+from shadownb.engine.jsontext import loads
 
 if TYPE_CHECKING:
     import datasets
@@ -147,7 +147,7 @@ class CaptureStore:
         rows = self.read("SELECT request, response, frames FROM bodies WHERE id = ?", [call_id])
         if not rows:
             return b"", b"", []
-        return unpack(rows[0]["request"]), unpack(rows[0]["response"]), json.loads(unpack(rows[0]["frames"]) or b"[]")
+        return unpack(rows[0]["request"]), unpack(rows[0]["response"]), loads(unpack(rows[0]["frames"]) or b"[]")
 
     # -- exporting ------------------------------------------------------------------------------------------------
 

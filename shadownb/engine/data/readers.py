@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.data.report import BadRow
+from shadownb.engine.jsontext import loads
 from shadownb.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def read_jsonl(path: Path) -> Loaded:
         if not line.strip():
             continue
         try:
-            value = json.loads(line)
+            value = loads(line)
         except ValueError as error:
             loaded.refuse(number, f"not valid JSON ({error})")
             continue

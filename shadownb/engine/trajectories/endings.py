@@ -13,7 +13,9 @@ _CHAT = frozenset({"stop", "tool_calls", "function_call", "eos", "eos_token", "s
 _MESSAGES = frozenset({"end_turn", "tool_use", "stop_sequence"})  # not pause_turn, refusal, max_tokens, ...
 _RESPONSES = frozenset({"completed"})
 # Of spans: those above, OpenTelemetry's tool_call, Gemini's and Cohere's words, Bedrock's and Vercel's.
-_SPANS = _CHAT | _MESSAGES | _RESPONSES | {"tool_call", "tool-calls", "complete", "finish", "finished", "eot", "endoftext"}
+_SPANS = (
+    _CHAT | _MESSAGES | _RESPONSES | {"tool_call", "tool-calls", "complete", "finish", "finished", "eot", "endoftext"}
+)
 
 GOOD = {"chat": _CHAT, "completions": _CHAT, "messages": _MESSAGES, "responses": _RESPONSES}
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from shadownb.engine.trajectories.episodes import Episodes, episodes
+from shadownb.engine.trajectories.episodes import Episodes, episodes_graph
 from shadownb.engine.trajectories.group import TrajectoryGroup
 from shadownb.engine.trajectories.identity import reasoning_of, role_of, visible_content
 from shadownb.engine.trajectories.trajectory import Trajectory
@@ -123,8 +123,32 @@ def _answer(given: Row) -> Row:
 # -- from what was recorded --------------------------------------------------------------------------------------------
 
 
-def trajectories_of(source: Any, **filters: Any) -> list[Trajectory]:
+class Found(list[Trajectory]):
+    """Trajectories, a list, with what became of the calls that are in none of them.
+
+    Attributes
+    ----------
+    unread
+        Why calls cannot be read, by their ids.
+    unanswered
+        The ids of the calls without an answer.
+    """
+
+    def __init__(self, graph: Episodes) -> None:
+        super().__init__(graph.trajectories())
+        self.unread = dict(graph.unread)
+        self.unanswered = list(graph.unanswered)
+        if self.unread:
+            first, why = next(iter(self.unread.items()))
+            plural = "s" if len(self.unread) > 1 else ""
+            what = f"{len(self.unread):,} call{plural} of this capture cannot be read and {'are' if plural else 'is'} left out"
+            warnings.warn(f"{what}, for example {first}: {why}", ShadowWarning, stacklevel=4)
+
+
+def trajectories_of(source: Any, **filters: Any) -> Found:
     """Return the episodes of a capture; an empty list where it holds no answered call.
+
+    Calls that cannot be read are left out, and are in ``unread`` of what is returned.
 
     Parameters
     ----------
@@ -132,6 +156,11 @@ def trajectories_of(source: Any, **filters: Any) -> list[Trajectory]:
         A proxy, its store, the id or the folder of a capture, or recorded calls in any order.
     **filters
         Which calls of a store to read, as ``CaptureStore.calls`` takes them, for example ``session="s1"``.
+
+    Warns
+    -----
+    ShadowWarning
+        If calls cannot be read.
 
     Raises
     ------
@@ -146,9 +175,9 @@ def trajectories_of(source: Any, **filters: Any) -> list[Trajectory]:
     store = next((s for s in (source, getattr(source, "store", None)) if callable(getattr(s, "iterate", None))), None)
     if store is not None:
         # A store gives them in the order in which they ended, so that no more than a page is held at a time.
-        return Episodes().extend(store.iterate(**filters)).trajectories()
+        return Found(Episodes().extend(store.iterate(**filters)))
     if isinstance(source, Iterable) and not filters:
-        return episodes(source)
+        return Found(episodes_graph(source))
     raise DataError(
         f"A {type(source).__name__} is no capture{' that can be filtered' if filters else ''}.",
         fix="Pass a proxy, a store, the id of a capture, or its calls.",

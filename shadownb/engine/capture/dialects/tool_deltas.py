@@ -14,7 +14,9 @@ from typing import Any
 from shadownb.engine.capture.dialects.deltas import merge
 from shadownb.engine.jsontext import loads
 
-_LONGEST_ARGUMENTS = 1 << 16  # characters that are read to see whether arguments are complete; longer ones are a call going on
+_LONGEST_ARGUMENTS = (
+    1 << 16
+)  # characters that are read to see whether arguments are complete; longer ones are a call going on
 
 
 class ToolCalls:
