@@ -47,7 +47,8 @@ class Call:
         Seconds since 1970, when the request had been read; ``first_byte_s`` and ``duration_s`` count from there.
     usage
         ``prompt_tokens``, ``completion_tokens``, ``total_tokens``, and where known ``cached_tokens``,
-        ``cache_write_tokens`` (``cache_write_1h_tokens`` of them for an hour), ``reasoning_tokens``; None where the answer does not say.
+        ``cache_write_tokens`` (``cache_write_1h_tokens`` of them for an hour), ``reasoning_tokens``; None where the answer does
+        not say.
     cost
         US dollars by the price table; None where the model or its usage is unknown, never 0 for that reason.
     status

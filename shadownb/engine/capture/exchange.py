@@ -149,23 +149,32 @@ def decoded(frames: list[tuple[float, bytes]], encoding: str) -> tuple[list[tupl
     read: a megabyte can claim to be a gigabyte."""
     if not encoding:
         return list(frames), ""
-    inflate = inflater(encoding)
+    for wbits in (31,) if "gzip" in encoding else (15, -15):  # some send deflate without zlib's head
+        plain = _inflated(frames, wbits)
+        if plain is not None:
+            return [(at, piece) for at, piece in plain if piece], ""
+    return list(frames), encoding
+
+
+def _inflated(frames: list[tuple[float, bytes]], wbits: int) -> list[tuple[float, bytes]] | None:
+    inflate = zlib.decompressobj(wbits)
     plain: list[tuple[float, bytes]] = []
-    size = 0
+    size, ended = 0, False
     try:
         for at, piece in frames:
-            while piece:
-                inflated = inflate.decompress(piece, MAX_BYTES + 1 - size)
+            rest = piece
+            while rest:
+                inflated = inflate.decompress(rest, MAX_BYTES + 1 - size)
                 size += len(inflated)
                 if size > MAX_BYTES:
-                    return list(frames), encoding
+                    return None
                 plain.append((at, inflated))
-                piece = inflate.unconsumed_tail
+                rest = inflate.unconsumed_tail
                 if inflate.eof:  # several of them may follow one another
-                    piece, inflate = inflate.unused_data, inflater(encoding)
+                    rest, inflate, ended = inflate.unused_data, zlib.decompressobj(wbits), True
     except zlib.error:
-        return list(frames), encoding
-    return [(at, piece) for at, piece in plain if piece], ""
+        return plain if ended else None  # what follows a whole one and is none is padding
+    return plain
 
 
 def inflater(encoding: str) -> Any:

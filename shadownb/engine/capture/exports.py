@@ -1,7 +1,8 @@
 """Exports of a store: JSONL, parquet, and ``datasets``. Page by page, so that memory does not grow with the store.
 
-JSONL rows are :meth:`Call.to_dict`; a call that cannot be read is there with the reason under ``unread``. In parquet and ``datasets`` the nested columns are JSON text: messages of different
-tools have no common schema, and a schema guessed from the first rows would drop or refuse the others.
+JSONL rows are :meth:`Call.to_dict`; a call that cannot be read is there with the reason under ``unread``. In parquet and
+``datasets`` the nested columns are JSON text: messages of different tools have no common schema, and a schema guessed from the
+first rows would drop or refuse the others.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import SplitResult, quote, urlsplit
@@ -16,10 +17,12 @@ from shadownb.engine.capture.delivery import Delivery
 from shadownb.engine.capture.dialects import WireError
 from shadownb.engine.capture.exchange import Exchange
 from shadownb.engine.capture.options import TOKEN_BEGINS
+from shadownb.engine.capture.spellings import Spellings
 from shadownb.errors import ConfigError
 
 _CONNECT_SECONDS = 15.0
 _IDLE_CONNECTIONS = 64
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -57,18 +60,24 @@ class Target:
             or parts.fragment
         ):
             raise ConfigError(
-                f"target={_without_password(url)!r} is not a base URL.",
+                f"target={shown(url)!r} is not a base URL.",
                 fix="Give one such as 'https://api.openai.com/v1' or 'https://api.anthropic.com', or a loaded model.",
             )
         if parts.username or parts.password:
             raise ConfigError(
-                f"target={_without_password(url)!r} holds a password.", fix="Put the key into an environment variable."
+                f"target={shown(url)!r} holds a password.", fix="Put the key into an environment variable."
             )
         base = url.rstrip("/")
         base = base if parts.path.strip("/") else f"{base}/v1"
         host = parts.hostname
         if api_key_env is not None:
             names: tuple[str, str] = (api_key_env, api_key_env)
+            if not _VARIABLE.fullmatch(api_key_env):  # not repeated: it is the key itself, more often than not
+                raise ConfigError(
+                    "api_key_env= is not the name of an environment variable.",
+                    why="A name has letters, digits and underscores. A key given here would stand in the notebook.",
+                    fix="Put the key into a variable and name that one, for example api_key_env='MY_GATEWAY_KEY'.",
+                )
             if _key(api_key_env) is None:
                 raise ConfigError(
                     f"api_key_env={api_key_env!r} is not set in the environment.", fix="Set it, then start again."
@@ -117,7 +126,12 @@ class Target:
         return [own, bearer] if path.startswith("/messages") else [bearer]
 
     def __repr__(self) -> str:
-        return f"Target({self.base!r}, key from {self.key_name})"
+        return f"Target({self.shown!r}, key from {self.key_name})"
+
+    @property
+    def shown(self) -> str:
+        """The base URL as it may be shown and stored: some gateways want a key in the path."""
+        return Spellings(self.secrets).clean_text(shown(self.base))
 
 
 class Upstream:
@@ -221,7 +235,7 @@ class Upstream:
 
     @property
     def _name(self) -> str:
-        return f"The upstream {self.target.base}"
+        return f"The upstream {self.target.shown}"
 
 
 def _key(name: str) -> str | None:
@@ -241,6 +255,9 @@ def _is_of(host: str, domain: str) -> bool:
     return host == domain or host.endswith(f".{domain}")
 
 
-def _without_password(url: str) -> str:
+def shown(url: str) -> str:
+    """Return a URL without what may be a key in it: user and password, the query, and what has the shape of a key."""
     scheme, found, rest = str(url).partition("://")
-    return f"{scheme}{found}{rest.rpartition('@')[2]}"
+    host, slash, path = (rest if found else scheme).partition("/")
+    plain = f"{host.rpartition('@')[2]}{slash}{path.partition('?')[0].partition('#')[0]}"
+    return Spellings().clean_text(f"{scheme}{found}{plain}" if found else plain)

@@ -36,9 +36,8 @@ def without_cuts(span: Span) -> tuple[Span, list[str]]:
     events = [Event(event.name, _mended(event.attributes, found), _body(event.body, found)) for event in span.events]
     if found:
         span.attributes, span.events = attributes, events
-    found += [
-        name for name in span.attributes.keys() if name.endswith(".arguments") and is_cut(span.attributes.get(name))
-    ]
+    names = span.attributes.keys()
+    found += [name for name in names if name.endswith(".arguments") and is_cut(span.attributes.get(name))]
     return span, found
 
 

@@ -124,19 +124,24 @@ def _object(
     elif _is_span(item):
         yield span_from_dict(item)
     else:
-        inner = [item[name] for name in _HOLDERS if isinstance(item.get(name), (list, Mapping))]
-        if not inner:
-            report.leave_out("it is no span", ", ".join(map(str, item))[:80] or "{}")
-        for part in inner:
-            # Facts of the trace (its session, its scores) belong to the spans in it, or lie beside them.
-            trace = item.get("trace")
-            facts = {**item, **trace} if isinstance(trace, Mapping) else item
-            if part is not trace or any(isinstance(trace.get(name), list) for name in _HOLDERS):
-                level = int(holder.get(_LEVEL, 0)) + 1
-                if level > _MOST_ENVELOPES:
-                    report.leave_out("it cannot be read", "envelopes in envelopes")
-                else:
-                    yield from _walk(part, {**holder, **facts, _LEVEL: level}, logs, report)
+        yield from _inner(item, holder, logs, report)
+
+
+def _inner(
+    item: Mapping[str, Any], holder: Mapping[str, Any], logs: list[Mapping[str, Any]], report: TraceReport
+) -> Iterator[Span]:
+    """Yield the spans in an object that is none itself."""
+    inner = [item[name] for name in _HOLDERS if isinstance(item.get(name), (list, Mapping))]
+    level = int(holder.get(_LEVEL, 0)) + 1
+    if not inner or level > _MOST_ENVELOPES:
+        report.leave_out("it is no span", ", ".join(map(str, item))[:80] or "{}")
+        return
+    for part in inner:
+        # Facts of the trace (its session, its scores) belong to the spans in it, or lie beside them.
+        trace = item.get("trace")
+        facts = {**item, **trace} if isinstance(trace, Mapping) else item
+        if part is not trace or any(isinstance(trace.get(name), list) for name in _HOLDERS):
+            yield from _walk(part, {**holder, **facts, _LEVEL: level}, logs, report)
 
 
 def _is_readable(item: Mapping[str, Any], report: TraceReport) -> bool:
