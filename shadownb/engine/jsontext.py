@@ -21,6 +21,7 @@ MAX_BYTES = 128 * 2**20
 
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _SURROGATE_ESCAPE_BYTES = re.compile(_SURROGATE_ESCAPE.pattern.encode())
+_HOLDERS = (dict, list, tuple)
 _MOST_DIGITS = 4000  # Python refuses to read 4,300, because that takes quadratic time
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -88,17 +89,17 @@ def parse(text: str | bytes) -> Any:
 
 def check_depth(value: Any, max_depth: int = MAX_DEPTH) -> None:
     """Raise :class:`Unreadable` where dicts, lists and tuples lie deeper in one another than ``max_depth``."""
-    level, depth = [value] if isinstance(value, dict | list | tuple) else [], 0
+    level, depth = ([value] if isinstance(value, _HOLDERS) else []), 0
     while level:
         depth += 1
         if depth > max_depth:
             raise Unreadable(_too_deep(max_depth))
-        inner: list[Any] = []
-        for holder in level:
-            for item in holder.values() if isinstance(holder, dict) else holder:
-                if isinstance(item, dict | list | tuple):
-                    inner.append(item)
-        level = inner
+        level = [
+            item
+            for holder in level
+            for item in (holder.values() if isinstance(holder, dict) else holder)
+            if isinstance(item, _HOLDERS)
+        ]
 
 
 def mended(value: Any) -> Any:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _BATCH = 50  # calls rewritten in one transaction
 _ENDINGS = ("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")
 _SESSION = "session"
+_WAITED_MS = 5000  # for others that read
 
 
 @dataclass
@@ -199,7 +200,7 @@ def _files(store: CaptureStore, redactor: Redactor, found: Scrubbed) -> None:
 
 def _rebuild(connection: sqlite3.Connection, store: CaptureStore) -> None:
     """Write the file anew and empty its log, so that no page of either holds what was there before."""
-    connection.execute("PRAGMA busy_timeout=5000")
+    connection.execute(f"PRAGMA busy_timeout={_WAITED_MS}")
     try:
         connection.execute("VACUUM")
         busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]

@@ -24,10 +24,11 @@ _ESCAPED = re.compile(
     rb"\\+(?:u00|x)(" + _CHARACTER + rb")|%(?:25)*(" + _CHARACTER + rb")|&#[xX](" + _CHARACTER + rb");|&#([0-9]{2,3});"
 )
 # The escapes that programs write of themselves (Go: < > &, .NET: + ' as well, URLs: / = +) are no reason to look closer.
+_SEEN = rb"(?:2[dD]|3[0-9]|4[1-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-F]|7[0-9aA])"
 _SUSPICIOUS = (
-    re.compile(rb"\\(?:u00|x)(?:2[dD]|3[0-9]|4[1-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-F]|7[0-9aA])"),
-    re.compile(rb"%(?:25)*(?:2[dD]|3[0-9]|4[1-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-F]|7[0-9aA])"),
-    re.compile(rb"&#[xX]?[0-9]"),
+    (b"\\", re.compile(rb"\\(?:u00|x)" + _SEEN)),
+    (b"%", re.compile(rb"%(?:25)*" + _SEEN)),
+    (b"&#", re.compile(rb"&#[xX]?[0-9]")),
 )
 _BASE64 = rb"[A-Za-z0-9+/_\-]"
 
@@ -48,7 +49,7 @@ class Spellings:
     def clean(self, data: bytes) -> bytes:
         """Return bytes without them: ``[key]`` stands in their place. Where needless escapes hid one, all of those are gone."""
         data = self._clean(data)
-        if any(sign.search(data) for sign in _SUSPICIOUS):
+        if any(sign in data and escape.search(data) for sign, escape in _SUSPICIOUS):
             plain = _ESCAPED.sub(_unescaped, data)
             cleaned = self._clean(plain)
             if cleaned != plain:

@@ -8,8 +8,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from shadownb.engine.jsontext import Unreadable, loads_piece
 
@@ -18,8 +17,7 @@ _BLANK_LINE = re.compile(rb"\r\n\r\n|\n\n|\r\r|\n\r\n")
 _LINE_START_KEPT = 64  # bytes; more than any line that ends a stream
 
 
-@dataclass(frozen=True)
-class Event:
+class Event(NamedTuple):
     """One event: its name (empty where none was sent), its data, and whether its blank line came."""
 
     name: str

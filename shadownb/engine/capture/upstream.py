@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from shadownb.errors import ConfigError
 
 _CONNECT_SECONDS = 15.0
 _IDLE_CONNECTIONS = 64
+_HTTPX = logging.getLogger("httpx")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -147,10 +149,13 @@ class Upstream:
             trust_env=not target.is_loopback,
         )
         self._client.headers.clear()  # what the client did not send is not sent
+        self._log = _WithoutKeys(target)
+        _HTTPX.addFilter(self._log)
 
     async def close(self) -> None:
         """Close all connections."""
         await self._client.aclose()
+        _HTTPX.removeFilter(self._log)
 
     async def relay(self, exchange: Exchange, headers: Headers, query: bytes, delivery: Delivery) -> None:
         """Ask the upstream and deliver what it answers."""
@@ -236,6 +241,21 @@ class Upstream:
     @property
     def _name(self) -> str:
         return f"The upstream {self.target.shown}"
+
+
+class _WithoutKeys(logging.Filter):
+    """Takes keys out of the addresses that httpx logs: one may stand in the path, and clients send some in the query."""
+
+    def __init__(self, target: Target) -> None:
+        super().__init__()
+        self._spellings = Spellings(target.secrets)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                self._spellings.clean_text(str(arg)) if isinstance(arg, httpx.URL) else arg for arg in record.args
+            )
+        return True
 
 
 def _key(name: str) -> str | None:

@@ -11,20 +11,38 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from shadownb.engine.jsontext import MAX_DEPTH, loads
+from shadownb.engine.jsontext import MAX_DEPTH, loads, loads_piece
 from shadownb.engine.traces.spans import Attributes, Event, Span
 
-# Attributes that hold a prompt, an answer or tools as JSON. Texts of single messages are none: a user may paste half an object.
-STRUCTURES = (
+# Attributes that hold a prompt, an answer or tools as JSON, always or often. Texts of single messages are in neither list: a user
+# may paste half an object.
+_JSON = (
     "gen_ai.input.messages", "gen_ai.output.messages", "gen_ai.system_instructions", "gen_ai.tool.definitions",
-    "gen_ai.request.tools", "gen_ai.prompt", "gen_ai.completion", "gen_ai.event.content", "llm.input_messages",
-    "llm.output_messages", "llm.request.messages", "llm.response.messages", "llm.prompts", "llm.responses", "llm.completions",
-    "llm.tools", "ai.prompt.messages", "ai.prompt", "ai.prompt.tools", "ai.response.toolCalls", "request_data", "response_data",
-    "input.value", "output.value", "langfuse.observation.input", "langfuse.observation.output", "message", "tool_calls",
+    "gen_ai.request.tools", "llm.input_messages", "llm.output_messages", "llm.request.messages", "llm.response.messages",
+    "llm.tools", "ai.prompt.messages", "ai.prompt.tools", "ai.response.toolCalls", "request_data", "response_data", "tool_calls",
+)  # fmt: skip
+_OFTEN = (
+    "gen_ai.prompt", "gen_ai.completion", "gen_ai.event.content", "llm.prompts", "llm.responses", "llm.completions", "ai.prompt",
+    "input.value", "output.value", "langfuse.observation.input", "langfuse.observation.output", "message",
 )  # fmt: skip
 _OF_MESSAGES = re.compile(
     r'"(?:role|content|contents|parts|messages|choices|input|output|type|text|kwargs|generations|name|function|tool_calls|model)"'
 )
+_HALF = re.compile(r"t(?:ru?)?|f(?:a(?:ls?)?)?|n(?:ul?)?|-?[0-9]*\.?[0-9]*(?:[eE][+-]?)?|\\(?:u[0-9a-fA-F]{0,3})?")
+# Fields whose value is a text, of which the beginning is worth something; half a role or type is none.
+_TEXTS = (
+    "content",
+    "text",
+    "arguments",
+    "thinking",
+    "reasoning",
+    "reasoning_content",
+    "value",
+    "output",
+    "input",
+    "response",
+)
+_FIELD = re.compile(r'"([^"\\]*)"\s*:\s*$')
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},]|"', re.DOTALL)
 _TRIES = 12
 
@@ -42,15 +60,14 @@ def without_cuts(span: Span) -> tuple[Span, list[str]]:
 
 
 def is_cut(value: Any) -> bool:
-    """Whether a text is the beginning of JSON that has no end."""
+    """Return whether a text is the beginning of JSON that has no end. Raises ``Unreadable`` where it is nested too deeply."""
     if not isinstance(value, str) or value.lstrip()[:1] not in ("{", "["):
         return False
     try:
-        json.loads(value)
+        loads_piece(value)
     except json.JSONDecodeError as error:
-        return error.msg.startswith("Unterminated string") or error.pos >= len(value.rstrip()) - 12
-    except (ValueError, RecursionError):
-        return False
+        rest = value[error.pos :].strip()
+        return error.msg.startswith("Unterminated string") or not rest or _HALF.fullmatch(rest) is not None
     return False
 
 
@@ -76,23 +93,43 @@ def repaired(text: str) -> Any:
             return None
     ending = "".join(reversed(stack))
     if open_at >= 0:
+        field = _FIELD.search(text[:open_at])
+        if field is not None and field[1] not in _TEXTS:
+            return _read(text, places)
         whole = re.sub(r"\\(?:u[0-9a-fA-F]{0,3})?$", "", text) if not text.endswith("\\\\") else text
         places.append((-1, f'{whole}"{ending}'))
     else:
         places.append((len(text), ending))
+    return _read(text, places)
+
+
+def _read(text: str, places: list[tuple[int, str]]) -> Any:
     for at, rest in reversed(places[-_TRIES:]):
         try:
-            return loads(rest if at < 0 else text[:at] + rest)
+            return _without_empty_end(loads(rest if at < 0 else text[:at] + rest))
         except ValueError:
             continue
     return None
 
 
+def _without_empty_end(value: Any) -> Any:
+    """Return a value without the empty objects that the cut left at its end."""
+    if isinstance(value, list) and value:
+        last = _without_empty_end(value[-1])
+        return value[:-1] if last in ({}, []) else [*value[:-1], last]
+    if isinstance(value, dict) and value:
+        name = next(reversed(value))
+        last = _without_empty_end(value[name])
+        rest = {key: item for key, item in value.items() if key != name}
+        return rest if last in ({}, []) else {**rest, name: last}
+    return value
+
+
 def _mended(attributes: Attributes, found: list[str]) -> Attributes:
     changed: dict[str, Any] = {}
-    for name in STRUCTURES:
+    for name in (*_JSON, *_OFTEN):
         value = attributes.get(name)
-        if is_cut(value) and _OF_MESSAGES.search(value[:300]):
+        if is_cut(value) and (name in _JSON or _OF_MESSAGES.search(value[:300])):
             changed[name] = repaired(value)
             found.append(name)
     return Attributes({**attributes.to_dict(), **changed}) if changed else attributes

@@ -29,7 +29,7 @@ USAGE = {
     "completion_tokens_details.reasoning_tokens": "reasoning_tokens",
 }
 # Events that say more than a piece of text; the others are not decoded for the facts.
-_TELLING = re.compile(rb'"usage"\s*:\s*\{|"finish_reason"\s*:\s*"|"error"\s*:\s*["\[{]|:\s*"error"')
+_TELLING = re.compile(rb'"(?:usage"\s*:\s*\{|finish_reason"\s*:\s*"|error"\s*[:,}])')
 
 
 class ChatDialect(Dialect):
