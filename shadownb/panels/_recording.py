@@ -50,7 +50,7 @@ def checked(values: Mapping[str, Any]) -> dict[str, Any]:
 def _without_key(name: str, text: str) -> str:
     """Return what a field may hold: the form is a trait, and a saved notebook holds those. A pasted key is refused unrepeated."""
     from shadownb.engine.capture.spellings import Spellings
-    from shadownb.engine.capture.upstream import shown
+    from shadownb.engine.capture.target import shown
 
     clean = shown(text) if name == "url" and "@" in text else Spellings().clean_text(text)
     if clean != text:

@@ -269,7 +269,7 @@ _REQUESTS = st.fixed_dictionaries(
 _DEEP = st.integers(MAX_DEPTH - 30, 3 * MAX_DEPTH).map(lambda n: json.loads(nested(n)))
 _CHOICE = st.fixed_dictionaries({"message": _JSON | _DEEP, "finish_reason": _JSON})
 _ANSWERS = st.fixed_dictionaries(
-    {}, optional={"choices": st.lists(_CHOICE | _JSON, max_size=3), **dict.fromkeys(("content", "output", "usage", "error"), _JSON)},
+    {}, optional=dict.fromkeys(("content", "output", "usage", "error"), _JSON) | {"choices": st.lists(_CHOICE | _JSON, max_size=3)}
 )  # fmt: skip
 
 

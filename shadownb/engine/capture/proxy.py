@@ -17,7 +17,7 @@ from shadownb.engine.capture.redaction import Redactor
 from shadownb.engine.capture.rules import Rule
 from shadownb.engine.capture.serving import Serving
 from shadownb.engine.capture.store import CaptureStore
-from shadownb.engine.capture.upstream import Target
+from shadownb.engine.capture.target import Target
 from shadownb.engine.capture.writer import Writer
 from shadownb.errors import BusyError, ConfigError
 
