@@ -76,6 +76,26 @@ def test_an_answer_to_what_was_cut_off_is_not_trained(attributes: dict[str, str]
     assert (trajectory.calls[0].status, trajectory.calls[0].complete) == ("cut", False)
 
 
+@pytest.mark.parametrize(
+    ("texts", "whole"),
+    [
+        (["x" * 1024], []), (["x" * 1024, "short"], ["short"]), (["x" * 4096, "y" * 1024], ["y" * 1024]),
+        (["x" * 1021], ["x" * 1021]), (["x" * 128, "y" * 128, "short"], ["short"]), (["x" * 128, "short"], ["x" * 128, "short"]),
+        (["x" * 1024, "y" * 1025], ["x" * 1024, "y" * 1025]),
+    ],
+)  # fmt: skip
+def test_plain_texts_that_were_cut_at_a_limit(texts: list[str], whole: list[str]) -> None:
+    spans = []
+    for number, text in enumerate(texts):
+        asked = {"gen_ai.prompt.0.role": "user", "gen_ai.prompt.0.content": f"q{number}"}
+        said = {"gen_ai.completion.0.role": "assistant", "gen_ai.completion.0.content": text}
+        spans.append(span({**asked, **said}, spanId=str(number)))
+    found = traces.from_otlp({"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]})
+    assert len(found) == len(texts)
+    assert sorted(t.final_content() for t in found if t.calls[0].complete) == sorted(whole)
+    assert ("is cut off" in str(found.report)) is (len(whole) < len(texts))
+
+
 def test_texts_that_only_look_like_json_stay_texts() -> None:
     half = '{"label": "spam", "reason": "bec'  # a user asks what is wrong with it
     attributes = {"gen_ai.prompt.0.role": "user", "gen_ai.prompt.0.content": half,

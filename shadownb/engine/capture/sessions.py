@@ -102,8 +102,8 @@ def is_sampled(share: float, salt: str, session: str | None, dialect: Dialect, r
         return True
     key = session
     if key is None:
-        first = next((m for m in dialect.messages(request) if m.get("role") == "user"), {})
         try:
+            first = next((m for m in dialect.messages(request) if m.get("role") == "user"), {})
             key = json.dumps(first.get("content"), sort_keys=True)
         except RecursionError:
             key = ""

@@ -8,7 +8,7 @@ from typing import Any
 
 from shadownb.engine.jsontext import MAX_DEPTH, Unreadable, check_depth
 from shadownb.engine.traces.conventions import CONVENTIONS
-from shadownb.engine.traces.cut import without_cuts
+from shadownb.engine.traces.cut import as_long_as, length_limit, without_cuts
 from shadownb.engine.traces.exchange import Exchange, conversation_of
 from shadownb.engine.traces.report import TraceReport
 from shadownb.engine.traces.spans import Span
@@ -30,11 +30,13 @@ class SpanCall:
     convention: str
     cut: tuple[str, ...] = ()
     """Attributes whose JSON was cut off."""
+    too_long: tuple[str, ...] = ()
+    """Attributes whose text is as long as the limit at which the texts of this export were cut."""
 
     @property
     def status(self) -> str:
         """``ok``, ``error`` where the span failed, or ``cut`` where its content was cut off: such an answer is never trained."""
-        return "error" if self.span.failure else "cut" if self.cut else "ok"
+        return "error" if self.span.failure else "cut" if self.cut or self.too_long else "ok"
 
     @property
     def why_not_whole(self) -> str | None:
@@ -43,6 +45,8 @@ class SpanCall:
             return f"the span failed ({self.span.failure})"
         if self.cut:
             return f"the JSON of {', '.join(self.cut[:3])} is cut off; raise OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT"
+        if self.too_long:
+            return f"the text of {', '.join(self.too_long[:3])} is cut off; raise OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT"
         reasons = [c.get("finish_reason") for c in self.choices if not ended_by_itself(None, c.get("finish_reason"))]
         return f"the answer ended with {reasons[0]!r}" if reasons else None
 
@@ -115,11 +119,14 @@ def read_calls(spans: list[Span], report: TraceReport) -> list[SpanCall]:
     """Return the model calls among spans; what is none, or repeats one, is counted in the report."""
     found: list[SpanCall] = []
     agents: list[SpanCall] = []
+    limit = length_limit(spans)
     for span in spans:
         try:
             outcome = _read(span)
         except Exception as error:  # whatever it holds: one span is not worth the others
             outcome = f"it cannot be read ({error if isinstance(error, Unreadable) else type(error).__name__})"
+        if isinstance(outcome, SpanCall):
+            outcome.too_long = tuple(as_long_as(span, limit))
         if isinstance(outcome, str):
             report.leave_out(outcome, _example(span))
         elif span.attributes.get("gen_ai.operation.name") == "invoke_agent":

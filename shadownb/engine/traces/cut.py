@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from shadownb.engine.jsontext import MAX_DEPTH, loads, loads_piece
@@ -45,6 +45,13 @@ _TEXTS = (
 _FIELD = re.compile(r'"([^"\\]*)"\s*:\s*$')
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},]|"', re.DOTALL)
 _TRIES = 12
+_LIMITS = frozenset(
+    [2**n for n in range(7, 20)] + [2**n - 1 for n in range(11, 18)] + [k * 10**n for n in (2, 3, 4) for k in range(1, 10)]
+    + [12_000, 12_288, 15_000, 16_000, 25_000, 32_000, 64_000, 100_000, 128_000]
+)  # fmt: skip
+_CONTENT = re.compile(
+    r"content|text|prompt|completion|message|input|output|value|arguments|request|response|instructions"
+)
 
 
 def without_cuts(span: Span) -> tuple[Span, list[str]]:
@@ -57,6 +64,36 @@ def without_cuts(span: Span) -> tuple[Span, list[str]]:
     names = span.attributes.keys()
     found += [name for name in names if name.endswith(".arguments") and is_cut(span.attributes.get(name))]
     return span, found
+
+
+def length_limit(spans: Iterable[Span]) -> int | None:
+    """Return the length at which the texts of these spans were cut; None where nothing says that they were.
+
+    A limit leaves a mark: nothing is longer, and what is as long has exactly the length that somebody chose. That a longest text
+    has one of these lengths by chance happens once in thousands of exports; below 1,000 characters two texts have to.
+    """
+    longest: set[str] = set()
+    for span in spans:
+        for attributes in (span.attributes, *(event.attributes for event in span.events)):
+            for text in attributes.to_dict().values():
+                if isinstance(text, str) and len(text) >= len(next(iter(longest), "")):
+                    longest = longest if longest and len(text) == len(next(iter(longest))) else set()
+                    longest.add(text)
+    limit = len(next(iter(longest), ""))
+    return limit if limit in _LIMITS and (limit >= 1000 or len(longest) > 1) else None
+
+
+def as_long_as(span: Span, limit: int | None) -> list[str]:
+    """Return the attributes that hold content and are exactly as long as the limit."""
+    if limit is None:
+        return []
+    held = [span.attributes, *(event.attributes for event in span.events)]
+    return [
+        n
+        for a in held
+        for n, text in a.to_dict().items()
+        if isinstance(text, str) and len(text) == limit and _CONTENT.search(n)
+    ]
 
 
 def is_cut(value: Any) -> bool:
