@@ -216,9 +216,11 @@ def detail_of(call: Any) -> dict[str, Any]:
 
 
 def _card(call: Any) -> dict[str, Any] | None:
-    if call.status == "ok":
+    # A store of an earlier version does not mark what cannot be read.
+    status = "unread" if call.status == "ok" and call.unread else call.status
+    if status == "ok":
         return None
-    said = str((call.error or {}).get("message") or "")
+    said = str((call.error or {}).get("message") or call.unread or "")
     words = {
         "error": (
             f"The upstream answered {call.http_status}." if call.http_status else "The upstream gave no answer.",
@@ -234,8 +236,8 @@ def _card(call: Any) -> dict[str, Any] | None:
             "What came is stored. It is never trained on.",
         ),
     }
-    what, fix = words.get(call.status, (str(call.status), ""))
-    return {"code": f"call-{call.status}".replace("_", "-"), "what": what, "why": _cut(said), "fix": fix}
+    what, fix = words.get(status, (str(status), ""))
+    return {"code": f"call-{status}".replace("_", "-"), "what": what, "why": _cut(said), "fix": fix}
 
 
 def snapshot_text(state: Mapping[str, Any], totals: Mapping[str, Any]) -> str:

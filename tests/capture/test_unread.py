@@ -29,7 +29,7 @@ from shadownb.engine.trajectories import trajectories_of
 from shadownb.errors import ShadowWarning
 from tests.capture.conftest import WEB
 from tests.capture.test_pass_through import PATHS, auth
-from tests.capture.upstream import Reply, Seen, Upstream, event, whole
+from tests.capture.upstream import Reply, Seen, Upstream, whole
 
 CHAT, COMPLETIONS, RESPONSES, MESSAGES = PATHS
 FINE = {"model": "m", "messages": [{"role": "user", "content": "fine"}]}
@@ -279,13 +279,14 @@ def _scratch() -> Iterator[Path]:
         yield Path(folder)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(["chat", "completions", "responses", "messages"]), _REQUESTS, _ANSWERS, st.booleans())
 def test_whatever_was_recorded_every_reader_reads_on(
     _scratch: Path, name: str, request_: dict[str, Any], answer: dict[str, Any], streamed: bool
 ) -> None:
     folder = Path(tempfile.mkdtemp(dir=_scratch))
-    sent = event(answer) + b"data: [DONE]\n\n" if streamed else json.dumps(answer).encode()
+    sent = json.dumps(answer).encode()
+    sent = b"data: " + sent + b"\n\ndata: [DONE]\n\n" if streamed else sent
     body = json.dumps(request_).encode()
     store = recorded(folder / "s", (body, sent, streamed), (body, sent, streamed), name=name)
     found = read_everything(store, folder)

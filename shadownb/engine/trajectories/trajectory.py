@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from shadownb.engine.jsontext import dumps, loads
+from shadownb.engine.jsontext import MAX_DEPTH, dumps, loads
 from shadownb.engine.trajectories.endings import ended_by_itself
 from shadownb.engine.trajectories.identity import calls_of, message_text, role_of, task_hash, task_text
 from shadownb.errors import DataError
@@ -222,7 +222,7 @@ class Trajectory:
     def from_json(cls, text: str) -> Trajectory:
         """Return the trajectory of :meth:`to_json`. Raises :class:`DataError` if it is none."""
         try:
-            return cls.from_dict(loads(text))
+            return cls.from_dict(loads(text, max_depth=MAX_DEPTH + 32))
         except ValueError as error:
             if isinstance(error, DataError):
                 raise
