@@ -131,6 +131,7 @@ def test_a_key_in_any_place_of_a_call_is_in_nothing_that_is_kept(
     secrets = [CANARY, proxy.token, FOREIGN]
     head = {**auth(proxy), "content-type": "application/json"}
     for secret in secrets:
+        upstream.answer = _says(CHAT, "hi")
         tool = {
             "type": "function",
             "function": {"name": "f", "description": secret, "parameters": {"type": "object", "title": secret}},
@@ -153,7 +154,7 @@ def test_a_key_in_any_place_of_a_call_is_in_nothing_that_is_kept(
             **head,
             "user-agent": f"agent {secret}",
             "x-session-id": secret,
-            "x-request-id": f"{'r' * 280}{secret}",
+            "x-request-id": f"{'r' * 279} {secret}",
         }
         sent = json.dumps(body).encode()
         WEB.post(f"{proxy.root_url}{CHAT}?key={secret}&x=1", content=sent, headers=headers)
@@ -188,13 +189,13 @@ def test_a_key_in_any_place_of_a_call_is_in_nothing_that_is_kept(
             for path, fields in ((CHAT, {"stream": True}), (RESPONSES, {"conversation": secret})):
                 with contextlib.suppress(httpx.RemoteProtocolError):  # as it breaks off upstream, it does here
                     say(proxy, path, "hello", **fields)
-    found = seen_in(proxy, tmp_path)
+    found, begins = seen_in(proxy, tmp_path), [secret[:14] for secret in secrets]  # nor may half of one be left
     assert len(proxy.calls) == len(secrets) * (1 + 8 + 6)
     assert "[key]" in found["column request"] + found["column response"]
     ours = [record.getMessage() for record in caplog.records if record.name.startswith("shadownb")]
-    assert_clean({**found, "log": "\n".join(ours)}, secrets)
+    assert_clean({**found, "log": "\n".join(ours)}, begins)
     proxy.stop()
-    assert_clean({file.name: file.read_bytes().decode("latin-1") for file in proxy.folder.iterdir()}, secrets)
+    assert_clean({file.name: file.read_bytes().decode("latin-1") for file in proxy.folder.iterdir()}, begins)
 
 
 def _says(path: str, text: str) -> Any:
