@@ -96,6 +96,20 @@ def test_plain_texts_that_were_cut_at_a_limit(texts: list[str], whole: list[str]
     assert ("is cut off" in str(found.report)) is (len(whole) < len(texts))
 
 
+@pytest.mark.parametrize(
+    ("prompt", "answer", "whole"),
+    [
+        ("q", "__REDACTED__", False), ("__REDACTED__", "a", False), ("q", "<truncated due to size exceeding limit>", False),
+        ("q", "a long ans... [truncated]", False), ("q", "what is [redacted] here is a name", True),
+        ("is it [truncated]?", "no", True),
+    ],
+)  # fmt: skip
+def test_placeholders_of_instrumentations_are_no_texts(prompt: str, answer: str, whole: bool) -> None:
+    found = read(genai(said("assistant", answer), said("user", prompt)))
+    assert [t.calls[0].complete for t in found] == [whole]
+    assert ("hidden or cut off" in str(found.report)) is not whole
+
+
 def test_texts_that_only_look_like_json_stay_texts() -> None:
     half = '{"label": "spam", "reason": "bec'  # a user asks what is wrong with it
     attributes = {"gen_ai.prompt.0.role": "user", "gen_ai.prompt.0.content": half,

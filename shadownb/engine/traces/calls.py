@@ -8,7 +8,7 @@ from typing import Any
 
 from shadownb.engine.jsontext import MAX_DEPTH, Unreadable, check_depth
 from shadownb.engine.traces.conventions import CONVENTIONS
-from shadownb.engine.traces.cut import as_long_as, length_limit, without_cuts
+from shadownb.engine.traces.cut import as_long_as, hidden_in, length_limit, without_cuts
 from shadownb.engine.traces.exchange import Exchange, conversation_of
 from shadownb.engine.traces.report import TraceReport
 from shadownb.engine.traces.spans import Span
@@ -32,11 +32,13 @@ class SpanCall:
     """Attributes whose JSON was cut off."""
     too_long: tuple[str, ...] = ()
     """Attributes whose text is as long as the limit at which the texts of this export were cut."""
+    hidden: tuple[str, ...] = ()
+    """Contents that are placeholders, or end in the mark of a cut."""
 
     @property
     def status(self) -> str:
         """``ok``, ``error`` where the span failed, or ``cut`` where its content was cut off: such an answer is never trained."""
-        return "error" if self.span.failure else "cut" if self.cut or self.too_long else "ok"
+        return "error" if self.span.failure else "cut" if self.cut or self.too_long or self.hidden else "ok"
 
     @property
     def why_not_whole(self) -> str | None:
@@ -47,6 +49,8 @@ class SpanCall:
             return f"the JSON of {', '.join(self.cut[:3])} is cut off; raise OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT"
         if self.too_long:
             return f"the text of {', '.join(self.too_long[:3])} is cut off; raise OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT"
+        if self.hidden:
+            return f"{self.hidden[0]} was hidden or cut off by the instrumentation"
         reasons = [c.get("finish_reason") for c in self.choices if not ended_by_itself(None, c.get("finish_reason"))]
         return f"the answer ended with {reasons[0]!r}" if reasons else None
 
@@ -165,7 +169,8 @@ def _read(span: Span) -> SpanCall | str:
             return f"no prompt was recorded ({name}); {_SWITCH_ON}"
         if not exchange.choices:
             return f"no answer was recorded ({name})"
-        return SpanCall(span, exchange, name, tuple(cut))
+        hidden = hidden_in(exchange.messages, [choice["message"] for choice in exchange.choices])
+        return SpanCall(span, exchange, name, tuple(cut), hidden=tuple(hidden))
     if span.attributes.any(*_SIGNS) or span.kind == "LLM":
         return f"a model call without its content; {_SWITCH_ON}"
     return "not written in a known convention"

@@ -13,6 +13,7 @@ from typing import Any
 
 from shadownb.engine.jsontext import MAX_DEPTH, loads, loads_piece
 from shadownb.engine.traces.spans import Attributes, Event, Span
+from shadownb.engine.trajectories.identity import message_text
 
 # Attributes that hold a prompt, an answer or tools as JSON, always or often. Texts of single messages are in neither list: a user
 # may paste half an object.
@@ -44,6 +45,8 @@ _TEXTS = (
 )
 _FIELD = re.compile(r'"([^"\\]*)"\s*:\s*$')
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},]|"', re.DOTALL)
+_HIDDEN = re.compile(r"__REDACTED__|[\[<(]+redacted[\]>)]+|[\[<(]+truncated[^\n]{0,60}[\]>)]+", re.IGNORECASE)
+_CUT_MARK = re.compile(r"[\[<(]+(?:output |text |content )?truncated[^\n\])>]{0,60}[\]>)]+\s*$", re.IGNORECASE)
 _TRIES = 12
 _LIMITS = frozenset(
     [2**n for n in range(7, 20)] + [2**n - 1 for n in range(11, 18)] + [k * 10**n for n in (2, 3, 4) for k in range(1, 10)]
@@ -94,6 +97,16 @@ def as_long_as(span: Span, limit: int | None) -> list[str]:
         for n, text in a.to_dict().items()
         if isinstance(text, str) and len(text) == limit and _CONTENT.search(n)
     ]
+
+
+def hidden_in(messages: list[dict[str, Any]], answers: list[dict[str, Any]]) -> list[str]:
+    """Return which contents an instrumentation hid, or marked as cut off: their placeholder would be what is trained.
+
+    A tool's result may end so of itself: agents shorten those.
+    """
+    told = [m for m in messages if m.get("role") != "tool"]
+    found = [f"a {m.get('role')} message" for m in [*told, *answers] if _HIDDEN.fullmatch(message_text(m).strip())]
+    return found + ["the answer" for m in answers if _CUT_MARK.search(message_text(m)[-200:])]
 
 
 def is_cut(value: Any) -> bool:
