@@ -21,7 +21,7 @@ from shadownb.engine.capture.folder import write_private
 from shadownb.engine.capture.redaction import Redactor
 from shadownb.engine.capture.rules import RULES, Rule
 from shadownb.engine.jsontext import loads
-from shadownb.errors import BusyError, ConfigError
+from shadownb.errors import BusyError, ConfigError, DiskFullError
 
 if TYPE_CHECKING:
     from shadownb.engine.capture.store import CaptureStore
@@ -205,6 +205,12 @@ def _rebuild(connection: sqlite3.Connection, store: CaptureStore) -> None:
         connection.execute("VACUUM")
         busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
     except sqlite3.OperationalError as error:
+        if "full" in str(error):
+            raise DiskFullError(
+                f"The calls of {store.id!r} are scrubbed, but there is no room to write the file anew.",
+                why="Old pages stay in it until that is done; it takes as much room as the store has.",
+                fix="Make room, and run this again.",
+            ) from error
         if "lock" not in str(error) and "busy" not in str(error):
             raise
         busy = 1

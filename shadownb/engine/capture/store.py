@@ -219,6 +219,8 @@ class CaptureStore:
         ------
         BusyError
             Somebody records here, or another process reads the store, so that its log cannot be emptied.
+        DiskFullError
+            There is no room to write the file anew.
         """
         from shadownb.engine.capture.scrubbing import scrub
 
