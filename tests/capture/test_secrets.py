@@ -241,6 +241,16 @@ def test_shapes_of_keys_and_what_only_looks_like_one() -> None:
     assert without_keys(b'"-----BEGIN PRIVATE KEY-----\\nMIIEow"') == b'"[key]"'  # cut off
 
 
+def test_keys_in_long_runs_are_found_and_files_in_base64_are_left() -> None:
+    for size in (5_000, (1 << 17) - 40, (1 << 17) - 4, (1 << 17) + 8):  # around what is looked at in one go
+        before = "ab_c" * (size // 4)
+        for keys in ([FOREIGN], [FOREIGN, CANARY], [SHAPES[0]] * 3):
+            given = "".join(f"{before}={key}/" for key in keys)
+            assert without_keys(given.encode()).decode() == f"{before}=[key]/" * len(keys)
+    picture = base64.b64encode(bytes(range(256)) * 100 + b"AKIAIOSFODNN7EXAMPLE")
+    assert without_keys(picture) == picture
+
+
 def test_what_is_the_same_to_json_is_kept_as_it_came() -> None:
     """Escapes that programs write of themselves are no reason to rewrite a body."""
     body = b'{"a": "x \\u003c y \\u0026 z", "b": "%20%2F", "c": "&amp; \\u00e9", "d": "sk-short"}'

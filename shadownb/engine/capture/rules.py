@@ -47,8 +47,10 @@ KEY_SHAPES = re.compile(
     rb"|snb-" + _MIXED + rb"[\w\-]{32}(?![\w\-])"  # the token of a capture
     rb"|eyJ[A-Za-z0-9_\-]{8,}\.eyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]{8,}"  # a JSON web token
     rb")"
-    rb"|-----BEGIN [A-Z ]{0,24}PRIVATE KEY-----(?:[\s\S]{0,16384}?-----END [A-Z ]{0,24}PRIVATE KEY-----|[^\"]{0,16384})"
     rb"|(?<=[Bb]earer )" + _MIXED + rb"[A-Za-z0-9._~+/\-]{16,}=*"
+)
+_PRIVATE_KEY = re.compile(
+    rb"-----BEGIN [A-Z ]{0,24}PRIVATE KEY-----(?:[\s\S]{0,16384}?-----END [A-Z ]{0,24}PRIVATE KEY-----|[^\"]{0,16384})"
 )
 # One of these stands in every key above, and in few other texts.
 _SIGNS = re.compile(
@@ -61,32 +63,55 @@ _OF_KEYS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234
 _RUNS = bytes(b"x"[0] if byte in _OF_KEYS else b" "[0] for byte in range(256))
 _SHORTEST = b"x" * 16
 _MANY_RUNS = 4096  # remembered, of one body
+_LONG_RUN = 4096  # characters; a file in base64 and the like
+_AT_A_TIME = 1 << 17  # bytes of one that are looked at in one go: other threads wait for no more than that
 
 
 def without_keys(data: bytes) -> bytes:
     """Return bytes in which everything that has the shape of a key is ``[key]``."""
-    return KEY_SHAPES.sub(b"[key]", data) if _may_hold_keys(data) else data
-
-
-def _may_hold_keys(data: bytes) -> bool:
-    """Whether a key may stand in bytes. Only runs of 16 characters of those that keys have are looked at, each once: that
-    takes a fifth of the time of looking for the shapes."""
     if b"PRIVATE KEY" in data:
-        return True
+        data = _PRIVATE_KEY.sub(b"[key]", data)
+    found = [match.span() for begin, end in _suspicious_runs(data) for match in KEY_SHAPES.finditer(data, begin, end)]
+    if not found:
+        return data
+    ends = [0, *(end for _, end in found)]
+    return b"[key]".join([*(data[end:begin] for end, (begin, _) in zip(ends, found, strict=False)), data[ends[-1] :]])
+
+
+def _suspicious_runs(data: bytes) -> list[tuple[int, int]]:
+    """Return where a key may stand: runs of 16 or more characters of those that keys have, with a sign of one in them.
+
+    Each run is looked at once, however often it occurs: that takes a fifth of the time of looking for the shapes everywhere.
+    """
+    found: list[tuple[int, int]] = []
     runs = data.translate(_RUNS)
-    seen: set[bytes] = set()
+    innocent: set[bytes] = set()
     at = runs.find(_SHORTEST)
     while at >= 0:
         end = runs.find(b" ", at)
         end = len(data) if end < 0 else end
-        run = data[at:end]
-        if run not in seen:
+        if end - at > _LONG_RUN:
+            found += _places_in(data, at, end)
+        elif (run := data[at:end]) not in innocent:
             if _SIGNS.search(run) or data[max(0, at - 7) : at].lower() == b"bearer ":
-                return True
-            if len(seen) < _MANY_RUNS:
-                seen.add(run)
+                found.append((at, end))
+            elif len(innocent) < _MANY_RUNS:
+                innocent.add(run)
         at = runs.find(_SHORTEST, end)
-    return False
+    return found
+
+
+def _places_in(data: bytes, at: int, end: int) -> list[tuple[int, int]]:
+    """Return where a key may stand in a long run; base64, which has none of the characters that keys begin with, holds none."""
+    if not any(data.find(mark, at, end) >= 0 for mark in (b"-", b"_", b".")):
+        return []
+    found: list[tuple[int, int]] = []
+    for begin in range(at, end, _AT_A_TIME):
+        for sign in _SIGNS.finditer(data, begin, min(end, begin + _AT_A_TIME + 16)):
+            start = max(at, sign.start() - 16, found[-1][1] if found else 0)
+            if start < sign.end():
+                found.append((start, min(end, sign.end() + _LONG_RUN)))
+    return found
 
 
 def _luhn(digits: str) -> bool:
