@@ -8,8 +8,9 @@ are parsed, so that no template encodes them twice. What cannot be brought into 
 
 from __future__ import annotations
 
-import json
 from typing import Any
+
+from shadownb.engine.jsontext import loads
 
 ROLES = ("system", "user", "assistant", "tool")
 
@@ -131,7 +132,7 @@ def _arguments(value: Any, name: str, where: str) -> dict[str, Any]:
         return {}
     if isinstance(value, str):
         try:
-            value = json.loads(value)
+            value = loads(value)
         except ValueError:
             raise RowProblem(f"{where}: the arguments of the call to {name!r} are not valid JSON") from None
     if not isinstance(value, dict):
@@ -163,7 +164,7 @@ def from_json_text(value: Any) -> Any:
     """Return the list or dict that a text cell holds as JSON (as CSV and parquet exports do), else ``value``."""
     if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
         try:
-            return json.loads(value)
+            return loads(value)
         except ValueError:
             return value
     return value

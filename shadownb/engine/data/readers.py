@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.data.report import BadRow
+from shadownb.engine.jsontext import Unreadable, check_depth, loads, parse
 from shadownb.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
@@ -45,6 +45,11 @@ class Loaded:
     def add(self, number: int, value: Any) -> None:
         """Take a row, or note why ``value`` is none."""
         if isinstance(value, dict):
+            try:
+                check_depth(value)
+            except Unreadable as error:
+                self.refuse(number, str(error))
+                return
             self.rows.append(value)
             self.numbers.append(number)
         else:
@@ -71,7 +76,7 @@ def read_jsonl(path: Path) -> Loaded:
         if not line.strip():
             continue
         try:
-            value = json.loads(line)
+            value = loads(line)
         except ValueError as error:
             loaded.refuse(number, f"not valid JSON ({error})")
             continue
@@ -82,8 +87,8 @@ def read_jsonl(path: Path) -> Loaded:
 def read_json(path: Path) -> Loaded:
     """Read a JSON list of objects, or an object with exactly one list of them, such as ``{"data": [...]}``."""
     try:
-        value = json.loads(read_text(path))
-    except ValueError as error:
+        value = parse(read_text(path))
+    except (ValueError, RecursionError) as error:
         fix = "Correct the file at that place. If it holds one object a line, name it .jsonl."
         raise DataError(f"{path} is not valid JSON: {error}", fix=fix) from None
     if isinstance(value, dict):

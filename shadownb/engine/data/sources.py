@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from shadownb.engine.data import readers
 from shadownb.engine.data.checking import check
 from shadownb.engine.data.readers import Loaded
+from shadownb.engine.data.report import BadRow
 from shadownb.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
@@ -114,6 +115,8 @@ class Sources:
     ) -> Self:
         """Return the episodes of a capture as chat rows; see :meth:`from_trajectories`.
 
+        Calls that cannot be read (nested too deeply, no JSON) are in the report, each with the reason.
+
         Parameters
         ----------
         source
@@ -128,8 +131,12 @@ class Sources:
         """
         from shadownb.engine.trajectories.rows import chat_rows, trajectories_of
 
-        found = [trajectory for trajectory in trajectories_of(source) if where is None or where(trajectory)]
-        return cls(readers.from_values(chat_rows(found)), name=name, source="captures", format="chat")
+        episodes = trajectories_of(source)
+        rows = chat_rows(trajectory for trajectory in episodes if where is None or where(trajectory))
+        loaded = readers.from_values(rows)
+        for number, (call, why) in enumerate(getattr(episodes, "unread", {}).items(), start=1):
+            loaded.unreadable.append(BadRow(number, f"{call}: {why}", "unread call"))
+        return cls(loaded, name=name, source="captures", format="chat")
 
     @classmethod
     def sample(cls, name: str = "support-triage", split: str = "train") -> Self:
