@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from shadownb.engine.data.columns import KNOWN, TARGETS, Columns
+from shadownb.engine.data.columns import KNOWN, OTHER_SHAPES, TARGETS, Columns
 from shadownb.engine.data.formats import FORMATS, canonical_row, detect_row
 from shadownb.engine.data.messages import RowProblem
 from shadownb.engine.data.padding import without_padding
@@ -149,7 +149,7 @@ def check(loaded: Loaded, source: str, reading: Reading) -> Checked:
             reasons[index] = str(problem)
             continue
         if format != "raw":
-            tally.add(index, row.rest(), words_of(canonical[index]), row.texts)
+            tally.add(index, row.rest(), words_of(canonical[index]), row.texts, OTHER_SHAPES if given else frozenset())
     tally.judge_frames()
     unread = [tally.kinds.get(index, {}) for index in range(len(columns))]
     reasons |= {index: why for index, kinds in enumerate(unread) if (why := refusal(kinds)) is not None}

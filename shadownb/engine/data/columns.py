@@ -50,6 +50,10 @@ KNOWN = frozenset((
     *CONVERSATIONS, *PROMPTS, *RESPONSES, *SYSTEMS, *BESIDE, *HISTORIES, *REASONINGS, *TOOLS, *CALLS, *VERDICTS, "text",
     *(name for pair in BETTER_WORSE for name in pair), *(name for compared in COMPARED for name in compared[:3]),
 ))  # fmt: skip
+# What makes a row of one format look like another: who names the format has said that these are not meant.
+OTHER_SHAPES = frozenset((
+    *CONVERSATIONS, *PROMPTS, *RESPONSES, *VERDICTS, "text", *(name for pair in BETTER_WORSE for name in pair),
+))  # fmt: skip
 
 
 @lru_cache(maxsize=4096)

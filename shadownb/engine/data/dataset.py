@@ -40,6 +40,8 @@ class Dataset(Sources):
         A short name, and where the rows come from.
     report
         What was found when the rows were checked.
+    reading
+        The format, columns and names to ignore that were given.
     """
 
     # -- content -------------------------------------------------------------------------------------------------
@@ -140,7 +142,7 @@ class Dataset(Sources):
             arrow=self._loaded.arrow,
         )
         part = Dataset.__new__(Dataset)
-        part._settle(loaded, self._checked.part(indices), name, self.source)
+        part._settle(loaded, self._checked.part(indices), self.reading, name, self.source)
         return part
 
     def usable(self) -> Dataset:

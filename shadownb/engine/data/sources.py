@@ -52,10 +52,10 @@ class Sources:
         if not columns and format in (None, "auto") and trees.is_tree(loaded.rows):
             loaded = trees.conversations(loaded)
         reading = Reading.of(format, columns, ignore, loaded.rows)
-        self._settle(loaded, check(loaded, source, reading), name, source)
+        self._settle(loaded, check(loaded, source, reading), reading, name, source)
 
-    def _settle(self, loaded: Loaded, checked: Checked, name: str, source: str) -> None:
-        self._loaded, self._checked = loaded, checked
+    def _settle(self, loaded: Loaded, checked: Checked, reading: Reading, name: str, source: str) -> None:
+        self._loaded, self._checked, self.reading = loaded, checked, reading
         self.report = checked.report(loaded)
         self.rows: list[Row] = loaded.rows
         self.name = name
@@ -68,6 +68,15 @@ class Sources:
         """Return the same rows read in another way, for example with a column mapped that ``report`` names as unread."""
         return type(self)(
             self._loaded, name=self.name, source=self.source, format=format, columns=columns, ignore=ignore
+        )
+
+    def read_like(self, *, columns: Names | None = None, ignore: Sequence[str] | str = ()) -> Self:
+        """Return the rows read as others are, as far as they have these columns: evaluation rows beside training rows."""
+        there = {str(name) for row in self.rows for name in row}
+        names = [ignore] if isinstance(ignore, str) else ignore
+        return self.read_as(
+            columns={name: target for name, target in (columns or {}).items() if name in there},
+            ignore=[name for name in names if name.partition("[]")[0] in there],
         )
 
     @classmethod

@@ -148,10 +148,18 @@ class Tally:
     examples: dict[tuple[str, str], str] = field(default_factory=dict)
     _frames: defaultdict[str, list[tuple[int, str, Any]]] = field(default_factory=lambda: defaultdict(list))
 
-    def add(self, index: int, unread: Iterable[tuple[str, Any]], read: set[str], texts: list[str]) -> None:
-        """Take what one row leaves unread, with the texts that were read of it."""
+    def add(
+        self,
+        index: int,
+        unread: Iterable[tuple[str, Any]],
+        read: set[str],
+        texts: list[str],
+        left: frozenset[str] = frozenset(),
+    ) -> None:
+        """Take what one row leaves unread, with the texts that were read of it; ``left`` are plain names to ignore, too."""
         for name, value in unread:
-            kind = IGNORED if _ignored(name, self.ignore) else content_of(name, value) or METADATA
+            ignored = _ignored(name, self.ignore) or plain_name(name) in left
+            kind = IGNORED if ignored else content_of(name, value) or METADATA
             if refuses(kind) and kind != "a verdict" and repeats(value, read):
                 kind = REPEATED
             elif kind == "text" and (frame := frame_of(value, texts)) is not None:
