@@ -73,7 +73,7 @@ def _arguments(value: Any, name: str, where: str) -> dict[str, Any]:
         except (ValueError, RecursionError):
             raise RowProblem(f"{where}: the arguments of the call to {name!r} are not valid JSON") from None
     if not isinstance(value, dict):
-        raise RowProblem(f"{where}: the arguments of the call to {name!r} are {kind_of(value)}, not an object")
+        raise RowProblem(f"{where}: the arguments of the call to {name!r} are {word_for(value)}, not an object")
     return value
 
 
@@ -94,7 +94,7 @@ def canonical_tools(value: Any, unread: Unread | None = None, what: str = "tools
     if isinstance(value, dict):
         value = [value]
     if not isinstance(value, (list, tuple)):
-        raise RowProblem(f"{what} is {kind_of(value)}, not a list of tool schemas")
+        raise RowProblem(f"{what} is {word_for(value)}, not a list of tool schemas")
     tools = []
     for number, entry in enumerate(value):
         item = from_json_text(entry)
@@ -121,7 +121,7 @@ def _schema(parameters: Any) -> Any:
     return {"type": "object", "properties": parameters} if bare else parameters
 
 
-def kind_of(value: Any) -> str:
+def word_for(value: Any) -> str:
     """Return what a value is, for a sentence."""
     names = {str: "text", list: "a list", tuple: "a list", dict: "an object", type(None): "missing"}
     return names.get(type(value), f"of type {type(value).__name__}")

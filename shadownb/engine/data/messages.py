@@ -14,7 +14,7 @@ from shadownb.engine.data.calls import (
     canonical_tool_calls,
     canonical_tools,
     from_json_text,
-    kind_of,
+    word_for,
     looks_like_call,
 )
 from shadownb.engine.data.columns import REASONINGS, Unread, is_empty, plain_name, verdict_of
@@ -69,7 +69,7 @@ def canonical_messages(
     """
     value = from_json_text(value)
     if not isinstance(value, (list, tuple)):
-        raise RowProblem(f"{what} is {kind_of(value)}, not a list of messages")
+        raise RowProblem(f"{what} is {word_for(value)}, not a list of messages")
     if not value:
         raise RowProblem(f"{what} is empty")
     unread = Unread() if unread is None else unread
@@ -81,7 +81,7 @@ class _Message:
 
     def __init__(self, item: Any, what: str, where: str, unread: Unread) -> None:
         if not isinstance(item, dict):
-            raise RowProblem(f"{where} is {kind_of(item)}, not a message with role and content")
+            raise RowProblem(f"{where} is {word_for(item)}, not a message with role and content")
         self.where, self.what, self.unread = where, what, unread
         self.left = {}
         for key, value in item.items():
