@@ -66,8 +66,7 @@ def shows_a_row(value: Row) -> bool:
     row = Columns(value, {}, frozenset())
     format = detect_row(row)
     if format in ("chat", "sharegpt"):
-        spoken = _spoken(row)
-        return spoken is not None and is_message_list(as_messages(row.see(spoken)))
+        return is_message_list(as_messages(row.see(_spoken(row) or "text")))
     # The columns of a table ({"prompt": ["...", "..."], ...}) are no row.
     texts = (*PROMPTS, *RESPONSES, "text")
     return format != "raw" and not any(

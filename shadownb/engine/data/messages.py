@@ -14,8 +14,8 @@ from shadownb.engine.data.calls import (
     canonical_tool_calls,
     canonical_tools,
     from_json_text,
-    word_for,
     looks_like_call,
+    word_for,
 )
 from shadownb.engine.data.columns import REASONINGS, Unread, is_empty, plain_name, verdict_of
 from shadownb.engine.data.texts import RowProblem, joined

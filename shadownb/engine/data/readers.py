@@ -129,8 +129,9 @@ def read_json(path: Path) -> Loaded:
 
 def _from_object(path: Path, value: Row) -> Loaded:
     from shadownb.engine.data.formats import shows_a_row
+    from shadownb.engine.data.trees import is_tree
 
-    if shows_a_row(value):
+    if shows_a_row(value) or is_tree([value]):
         return from_values([value], "row", 1)
     lists = {key: entry for key, entry in value.items() if isinstance(entry, list)}
     if len(lists) != 1:
