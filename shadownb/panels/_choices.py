@@ -91,7 +91,9 @@ def describe_data(data: Any) -> dict[str, Any]:
 def describe_reading(data: Any) -> dict[str, Any]:
     """Return what the panel shows of how data is read, whether or not anything in it can be used."""
     report, reading = data.report, data.reading
-    found = sorted(report.unread, key=lambda column: column.refuses)  # of two kinds under one name, what refuses is shown
+    found = sorted(
+        report.unread, key=lambda column: column.refuses
+    )  # of two kinds under one name, what refuses is shown
     unread = {column.name: column for column in found if column.kind != "left out"}
     names = [*data.columns, *(name for name in unread if name not in data.columns)][:_SHOWN_COLUMNS]
     return {

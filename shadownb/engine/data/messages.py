@@ -83,13 +83,16 @@ class _Message:
         if not isinstance(item, dict):
             raise RowProblem(f"{where} is {word_for(item)}, not a message with role and content")
         self.where, self.what, self.unread = where, what, unread
-        self.left = {}
+        self.left: dict[Any, Any] = {}
+        self._given: dict[Any, Any] = {}
         for key, value in item.items():
-            path = f"{what}[].{key}"
-            if path in unread.ignore:
-                unread.add(path, value)
-            else:
-                self.left[plain_name(key) if isinstance(key, str) else key] = value
+            plain = plain_name(key) if isinstance(key, str) else key
+            if f"{what}[].{key}" in unread.ignore or (plain in self.left and key != plain):
+                unread.add(f"{what}[].{key}", value)
+                continue
+            if plain in self.left:  # of Content and content the second is meant
+                unread.add(f"{what}[].{self._given[plain]}", self.left[plain])
+            self.left[plain], self._given[plain] = value, key
 
     def canonical(self, allow_empty: bool) -> dict[str, Any]:
         where = self.where
@@ -119,7 +122,8 @@ class _Message:
         weight = self._weight(role)
         if weight is not None:
             message["weight"] = weight
-        self.unread.keys(f"{self.what}[]", self.left, ())
+        for key, value in self.left.items():
+            self.unread.add(f"{self.what}[].{self._given[key]}", value)
         return message
 
     def _role(self) -> tuple[str, str]:

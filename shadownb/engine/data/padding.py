@@ -7,7 +7,9 @@ rows that went through datasets, parquet or pandas carry it on into JSONL. What 
 - **Arguments**: a null whose name the called tool's schema does not have is padding. One that the schema requires, or whose type
   may be null, is kept. One that is optional and may not be null is padding where every call to the tool has the same arguments, as
   Arrow makes them. Without a schema a null is padding where no call to that tool in the set has a value for it while another
-  tool's calls do; rows straight from Arrow lose the others, too, as they always hold more nulls than calls.
+  tool's calls do; rows from Arrow lose the others, too, as whether they were left out or null is not in them any more.
+- **From Arrow** are rows of datasets, parquet and frames read from it, and those whose calls have the same argument names, whatever
+  the tool: JSONL that was written from such rows.
 - **Numbers**: a whole float is an integer where the schema says integer; without a schema where rows come from Arrow and every
   value of that argument is whole.
 """
@@ -69,6 +71,7 @@ def without_padding(rows: list[Row | None], *, arrow: bool = False) -> list[Row 
                     use.broken.add(name)
     if not uses:
         return cleaned
+    arrow = arrow or (len(uses) > 1 and len(set().union(*(use.shapes for use in uses.values()))) == 1)
     return [row and _with_calls(row, _Arguments(row, uses, arrow)) for row in cleaned]
 
 

@@ -14,14 +14,14 @@ from typing import Any
 from shadownb.engine.data.columns import is_empty
 from shadownb.engine.data.readers import Loaded
 from shadownb.engine.data.report import UnreadColumn
+from shadownb.errors import DataError
 
 Row = dict[str, Any]
 _USED = ("message_id", "parent_id", "role", "text", "rank", "deleted", "replies", "parent", "message_tree_id")
-LOWER, DELETED, ORPHAN = (
-    "answers that were ranked lower, with what follows them",
-    "deleted messages",
-    "messages without their parent",
-)
+LOWER = "answers that were ranked lower, with what follows them"
+DELETED = "deleted messages"
+ORPHAN = "messages without their parent"
+UNANSWERED = "messages that no answer follows"
 
 
 def is_tree(rows: list[Row]) -> bool:
@@ -63,12 +63,19 @@ def conversations(loaded: Loaded) -> Loaded:
         path_end = (
             path if path[-1]["role"] == "assistant" else path[:-1]
         )  # a question without an answer teaches nothing
+        left[UNANSWERED] += not following and path_end is not path
         fresh = {message["message_id"] for message in path_end if message["role"] == "assistant"} - trained
         if not following and fresh:
             found.rows.append({"messages": [_turn(message, trained) for message in path_end]})
             found.numbers.append(number)
             trained |= fresh
         stack += [([*path, message], n) for message, n in reversed(following)]
+    if not found.rows:
+        raise DataError(
+            f"None of the {len(messages):,} messages is a question with an answer.",
+            why="They look like message trees (message_id, parent_id, text, role), but no answer has a parent among them.",
+            fix="Load the whole trees, or pass format='text' to train each message as a plain text.",
+        )
     found.beside += [UnreadColumn(name, count, "left out") for name, count in left.items() if count]
     for row, number in zip(loaded.rows, loaded.numbers, strict=True):
         if not _is_flat(row) and not _is_nested(row):
@@ -81,7 +88,11 @@ def _messages(loaded: Loaded) -> Iterator[tuple[Row, int]]:
         if _is_flat(row):
             yield row, number
         elif _is_nested(row):
-            stack: list[tuple[Row, Any]] = [(row["prompt"], None)]
+            beside = {key: value for key, value in row.items() if key not in ("prompt", "message_tree_id")}
+            beside = {
+                key if key not in row["prompt"] else f"{key} (of the tree)": value for key, value in beside.items()
+            }
+            stack: list[tuple[Row, Any]] = [({**beside, **row["prompt"]}, None)]
             at = 0
             while stack:
                 message, parent = stack.pop()
@@ -106,6 +117,5 @@ def _best(replies: list[tuple[Row, int]], left: Counter[str]) -> list[tuple[Row,
 
 
 def _turn(message: Row, trained: set[Any]) -> Row:
-    turn = {key: value for key, value in message.items() if key not in _USED}
-    turn.update({"role": message["role"], "content": message.get("text")})
+    turn = {key: value for key, value in message.items() if key not in _USED or key in ("role", "text")}
     return {**turn, "weight": 0} if message["message_id"] in trained else turn

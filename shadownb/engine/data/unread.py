@@ -17,6 +17,7 @@ from typing import Any
 
 from shadownb.engine.data.calls import from_json_text, looks_like_call
 from shadownb.engine.data.columns import is_empty, plain_name
+from shadownb.engine.data.messages import is_message_list
 from shadownb.engine.data.report import UnreadColumn
 from shadownb.engine.data.texts import shown
 
@@ -27,7 +28,7 @@ _MOST_FRAMES = 4
 
 _METADATA_WORDS = frozenset((
     "id", "ids", "uid", "uuid", "guid", "hash", "sha256", "md5", "checksum", "index", "idx", "number", "num", "count", "counts",
-    "turn", "turns", "length", "len", "tokens", "size", "views",
+    "length", "len", "tokens", "size", "views",
     "source", "sources", "dataset", "datasets", "origin", "provenance", "corpus", "split", "subset", "config", "configs",
     "lang", "language", "languages", "locale", "country", "state", "region", "timezone",
     "model", "models", "engine", "provider", "generator", "agent", "name", "names",
@@ -75,6 +76,8 @@ def content_of(name: str, value: Any, *, labelled: bool = False) -> str | None:
     if isinstance(value, str):
         return None if _is_label(value, labelled) else "text"
     if isinstance(value, dict):
+        if is_message_list([value]) and not is_empty(value.get("content", value.get("value"))):
+            return "text"
         found = [content_of(str(key), entry, labelled=labelled) for key, entry in value.items()]
     elif isinstance(value, (list, tuple)):
         found = [content_of(name, entry, labelled=labelled) for entry in value]
