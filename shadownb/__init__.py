@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from shadownb.engine.data import Dataset
     from shadownb.engine.doctor import doctor
     from shadownb.engine.evals import compare
-    from shadownb.engine.models import Model, load
+    from shadownb.engine.models import Model, certify, load
     from shadownb.engine.models import catalog as models
     from shadownb.engine.runs import Run
     from shadownb.engine.scoring import Exact, JsonExact, Score
@@ -53,6 +53,7 @@ _HOMES = {
     "Trajectory": "shadownb.engine.trajectories",
     "TrajectoryGroup": "shadownb.engine.trajectories",
     "capture": "shadownb.engine.capture",
+    "certify": "shadownb.engine.models",
     "compare": "shadownb.engine.evals",
     "doctor": "shadownb.engine.doctor",
     "leakage": "shadownb.engine.trajectories",
@@ -69,7 +70,7 @@ _RENAMED = {"models": ("shadownb.engine.models", "catalog")}
 __all__ = [
     "CapturePanel", "CaptureStore", "ChatPanel", "Dataset", "Exact", "JsonExact", "Model", "Run", "RunPanel", "Score",
     "ShadowError", "ShadowWarning", "Studio", "TrainConfig", "TrainPanel", "TrajectoriesPanel", "Trajectory",
-    "TrajectoryGroup", "__version__", "capture", "captures", "compare", "doctor", "leakage", "load", "methods", "models",
+    "TrajectoryGroup", "__version__", "capture", "captures", "certify", "compare", "doctor", "leakage", "load", "methods", "models",
     "runs", "traces",
 ]  # fmt: skip
 

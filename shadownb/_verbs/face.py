@@ -119,6 +119,11 @@ class Face:
             self.refuse(f"{name} is a {type(value).__name__}, not a model")
         return load(value or name, **options)
 
+    def unloaded(self, name: Any) -> Any:
+        """Return what a model's name means without loading any weights: a variable's value, a run's id, or the name."""
+        value = self._variable(name)
+        return getattr(value, "id", value) if type(value).__name__ == "Run" else value or name
+
     def data(self, name: Any, **reading: Any) -> Dataset:
         """Return the data set of a name: a variable that holds rows, a shipped set, a file or a hub id.
 

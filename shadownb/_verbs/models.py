@@ -96,6 +96,24 @@ def inspect(
     return data.inspect(model, row=row, method=method, loss_on=loss_on, max_length=max_seq_length)
 
 
+@verb("certify")
+@click.argument(
+    "name",
+    metavar="[MODEL]",
+    required=False,
+    shell_complete=completion.complete_model,
+    help="Variable, alias, hub id, folder, GGUF file or run id; only its tokenizer is loaded.",
+)
+def certify(face: Face, name: str | None) -> Any:
+    """Prove what a model's chat template writes and trains.
+
+    Example: PROG certify smollm2-135m
+    """
+    from shadownb.engine.models import certify as prove
+
+    return prove(face.unloaded(name or face.default_model))
+
+
 @verb("models")
 def models(face: Face) -> Any:
     """List the models known by a short name."""

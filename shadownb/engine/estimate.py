@@ -20,6 +20,7 @@ from shadownb.engine import methods
 from shadownb.engine.config import TrainConfig
 from shadownb.engine.models.lengths import longest_row
 from shadownb.engine.rendering.examples import examples
+from shadownb.engine.rendering.fit import Fit
 from shadownb.errors import DataError
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ class Estimate:
     """Memory in units of 1e9 bytes, time in seconds; ``lines`` add up to ``expected_gb``.
 
     ``items`` is what an epoch goes through: rows, or what they give (a long document several windows, a pair two answers
-    for KTO), or packs of those; ``counted`` says whether that is exact or follows from a sample. Only :func:`estimate` knows.
+    for KTO), or packs of those; ``counted`` says whether that is exact or follows from a sample. ``template`` says
+    what the chat template refuses or leaves out of the rows looked at. Only :func:`estimate` knows these.
     """
 
     lines: tuple[tuple[str, float], ...]
@@ -54,6 +56,7 @@ class Estimate:
     reason: str
     items: int | None = None
     counted: bool = False
+    template: tuple[str, ...] = ()
 
 
 def estimate(model: Model, config: TrainConfig, dataset: Dataset, *, rows: int | None = None) -> Estimate:
@@ -67,7 +70,8 @@ def estimate(model: Model, config: TrainConfig, dataset: Dataset, *, rows: int |
     usable = dataset.canonical_rows()
     total = len(usable) if rows is None else rows
     sample = usable[:_SAMPLE_ROWS]
-    given = [_useful(model, config, row) for row in sample]
+    fit = Fit()
+    given = [_useful(model, config, row, fit) for row in sample]
     rendered = [example for found in given for example in found]
     count = round(total * len(rendered) / len(sample))
     items = max(1, math.ceil(count / _examples_per_item(model, config, rendered, count)))
@@ -75,16 +79,20 @@ def estimate(model: Model, config: TrainConfig, dataset: Dataset, *, rows: int |
     steady = len({len(found) for found in given}) == 1 and not config.packing
     steady = steady and methods.get(config.method).long_rows == "cut"
     found = estimate_from(model, config, rendered, config.resolved_total_steps(items), count=count)
-    return replace(found, items=items, counted=steady or len(sample) == len(usable) == total)
+    counted = steady or len(sample) == len(usable) == total
+    return replace(found, items=items, counted=counted, template=tuple(fit.words()))
 
 
-def _useful(model: Model, config: TrainConfig, row: dict[str, Any]) -> list[Example]:
+def _useful(model: Model, config: TrainConfig, row: dict[str, Any], fit: Fit) -> list[Example]:
     spec = methods.get(config.method)
     options: Any = {"objective": spec.objective, "loss_on": config.loss_on, "long_rows": spec.long_rows}
     try:
-        found = examples(model.renderer, row, max_length=_length(model, config), **options)
-    except DataError:  # the template refuses it, so training leaves it out
+        renderer = model.renderer.under(config.on_template_drop)
+        found = examples(renderer, row, max_length=_length(model, config), **options)
+    except DataError as error:  # the template refuses it, so training leaves it out
+        fit.refuse(error)
         return []
+    fit.add(found)
     return [example for example in found if example.trains]
 
 

@@ -61,6 +61,7 @@ class Costs:
 
     def _estimated(self, chosen: Selection, found: dict[str, Any]) -> None:
         chosen.amount = Amount(found["items"], found["counted"])
+        chosen.template = tuple(found.get("template", ()))
         self._panel.write(estimate={**found, "stage": "ready"}, plan=chosen.plan())
         self._show(chosen)
 

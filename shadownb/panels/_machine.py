@@ -88,6 +88,7 @@ def estimate(model: Any, config: Any, data: Any, rows: int | None = None) -> dic
         "reason": found.reason,
         "items": found.items,
         "counted": found.counted,
+        "template": list(found.template),
     }
 
 

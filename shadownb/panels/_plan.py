@@ -18,7 +18,13 @@ class Amount(NamedTuple):
 
 
 def plan_rows(
-    config: TrainConfig, data: Any, model: Any, evaluation: str, train_rows: int, amount: Amount | None
+    config: TrainConfig,
+    data: Any,
+    model: Any,
+    evaluation: str,
+    train_rows: int,
+    amount: Amount | None,
+    template: tuple[str, ...] | None = None,
 ) -> list[dict[str, str]]:
     """Return rows of ``label``, ``value`` and ``reason`` for the card shown before the start.
 
@@ -30,6 +36,8 @@ def plan_rows(
         Valid rows left for training.
     amount
         What an epoch goes through; None while that is not known.
+    template
+        What the chat template refuses or leaves out of the rows; None while that is not known.
     """
     spec = methods.get(config.method)
     steps = _steps(config, amount)
@@ -62,6 +70,8 @@ def plan_rows(
             f"the newest {config.save_total_limit} are kept",
         ),
     ]
+    if template:
+        rows.append(_row("Chat template", "; ".join(template), f"on_template_drop is {config.on_template_drop}"))
     if capabilities.supported_fields(config.method)["loss_on"] is None:
         rows.append(_row("Loss over", _loss_words(config.loss_on), ""))
     return rows

@@ -39,6 +39,8 @@ class Selection:
         Those of its fields that were set to something else than the method's default.
     amount
         What an epoch goes through, as the estimate found; None while unknown.
+    template
+        What the chat template refuses or leaves out of the rows, as the estimate found; None while unknown.
     """
 
     data_id: str = ""
@@ -57,6 +59,7 @@ class Selection:
     config: TrainConfig | None = None
     options: dict[str, Any] = field(default_factory=dict)
     amount: _plan.Amount | None = None
+    template: tuple[str, ...] | None = None
     _amount_of: Any = None  # what ``amount`` was found for
 
     @property
@@ -72,6 +75,7 @@ class Selection:
             "method": self.config.method,
             "loss_on": self.config.loss_on,
             "max_length": self._longest_row,
+            "on_template_drop": self.config.on_template_drop,
         }
 
     @property
@@ -128,7 +132,7 @@ class Selection:
         words = f"{held:.0%} of the rows, held back" if held else ""
         if self.eval_data is not None:
             words = f"{len(self.eval_data):,} rows of {self.eval_id.partition(':')[2]}"
-        return _plan.plan_rows(self.config, self.data, self.model, words, self.train_rows, self.amount)
+        return _plan.plan_rows(self.config, self.data, self.model, words, self.train_rows, self.amount, self.template)
 
     @property
     def train_rows(self) -> int:
@@ -147,7 +151,7 @@ class Selection:
         if self.complete and self.config is not None:
             now = (id(self.data), id(self.model), self.train_rows, self.config.packing, sorted(self.seen.items()))
         if now != self._amount_of:
-            self._amount_of, self.amount = now, None
+            self._amount_of, self.amount, self.template = now, None, None
 
     def code(self, names: Mapping[str, Any]) -> dict[str, str]:
         """Return the same training as a Python cell and as a magic cell; empty while something is missing."""

@@ -14,7 +14,7 @@ import traitlets as t
 from shadownb.engine.runs.state import ACTIVE
 from shadownb.errors import ConfigError, DataError
 
-from . import _choices, _form, _machine, _methods
+from . import _certificate, _choices, _form, _machine, _methods
 from ._base import Panel, as_card
 from ._costs import NO_ESTIMATE, Costs
 from ._selection import LARGEST_SHARE, SMALLEST_SHARE, Selection
@@ -51,6 +51,9 @@ class TrainPanel(Panel):
     inspection = t.Dict(_NOTHING, help="One row as tokens, the trained ones marked.").tag(sync=True)
     plan: t.List[dict[str, str]] = t.List(help="What will really run: label, value, reason.").tag(sync=True)
     estimate = t.Dict(NO_ESTIMATE, help="Estimated memory and time.").tag(sync=True)
+    certificate = t.Dict(_certificate.NO_CERTIFICATE, help="What was proven of the model's chat template.").tag(
+        sync=True
+    )
     code = t.Dict(help="The same training as code.").tag(sync=True)
     run_state = t.Dict(_NOTHING, help="The run started last from here.").tag(sync=True)
 
@@ -188,6 +191,7 @@ class TrainPanel(Panel):
         self._heavy.cancel("model")
         self._heavy.cancel("inspect")
         self.write(model_state=self._model_stage("chosen") if choice else _NOTHING, inspection=_NOTHING)
+        _certificate.follow(self, self._heavy, None)
         self._settle_form()
         if choice == "given" or choice.startswith("var:"):
             model = _machine.loaded_model(choice, self._names(), self._given_model)
@@ -288,6 +292,7 @@ class TrainPanel(Panel):
     def _model_ready(self, found: tuple[Any, dict[str, Any]]) -> None:
         self._chosen.model, description = found
         self.write(model_state=self._model_stage("ready", **description))
+        _certificate.follow(self, self._heavy, self._chosen.model)
         self._settle_form()
 
     def _started(self, run: Any) -> None:

@@ -244,6 +244,9 @@ CASES: dict[str, Case] = {
     "packing": Case(True, lambda seen: seen.column("tokens")[0]),
     "loss_on": Case("all", record("trained_tokens_in_data")),
     "train_on_completions": Case(False, record("trained_tokens_in_data")),
+    "on_template_drop": Case(
+        "bundled", lambda seen: seen.run.state.record["decisions"]["template"][0], "model + bundled tools + bundled parts"
+    ),
     "seed": Case(1, lambda seen: seen.run.losses()),
     "logging_steps": Case(2, lambda seen: seen.steps, [2, 4]),
     "eval_steps": Case(1, lambda seen: [m["step"] for m in seen.run.eval_metrics], [1, 2, 3, 4]),

@@ -52,6 +52,7 @@ def test_help_lists_the_verbs_of_a_shell(capsys: pytest.CaptureFixture[str]) -> 
         "inspect",
         "models",
         "methods",
+        "certify",
         "doctor",
         "demo",
         "stop",

@@ -50,6 +50,7 @@ def test_help_lists_every_verb(kernel: Kernel, code: str) -> None:
         "inspect",
         "models",
         "methods",
+        "certify",
         "doctor",
         "studio",
         "stop",

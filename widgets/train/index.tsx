@@ -6,6 +6,7 @@ import { Button } from "../lib/controls";
 import { useCommand, useTraitValue } from "../lib/model";
 import { definePanel } from "../lib/panel";
 import { StatusLine } from "../lib/status-line";
+import { CertificateCard } from "./certificate";
 import { DataPart } from "./data";
 import type { Field } from "./form";
 import { MethodPart } from "./method";
@@ -50,6 +51,7 @@ function Train() {
       </div>
       <div class="train-side">
         <Plan />
+        <CertificateCard />
         <div class="train-go">
           <Cost />
           <CommandError />

@@ -56,6 +56,7 @@ const state = {
   plan: [],
   estimate: { stage: "none" },
   code: {},
+  certificate: { stage: "none" },
   run_state: { stage: "none" },
   error: {},
   ack: "",
@@ -205,6 +206,40 @@ test("each sequence of a row says what it is", () => {
   const fold = [...el.querySelectorAll("details")].find((one) => one.textContent?.startsWith("Tokens the model"));
   const shown = [...(fold?.querySelectorAll("h3, .snb-tokens") ?? [])].map((part) => part.textContent);
   expect(shown).toEqual(["chosen", "yes", "rejected", "no"]);
+});
+
+test("the template's certificate says what fails and why, in words and not by colour alone", async () => {
+  expect(el.querySelector(".train-proofs")).toBeNull();
+  const proof = (name: string, status: string, reason: string, example = "") => ({
+    name,
+    claim: "c",
+    status,
+    reason,
+    example,
+  });
+  await act(async () => {
+    model.receive({
+      certificate: {
+        stage: "ready",
+        ok: false,
+        template_source: "model",
+        template_reason: "it carries tools",
+        proofs: [
+          proof("texts", "pass", "written whole", "shown"),
+          proof("parallel", "fail", "left out: calls", "<|eot_id|>"),
+          proof("parser", "n/a", "no tools"),
+        ],
+      },
+    });
+  });
+  const card = el.querySelector(".train-proofs")?.closest("details");
+  expect(card?.querySelector("summary")?.textContent).toBe("Chat template: 1 of 2 proofs pass");
+  expect([...el.querySelectorAll(".train-proofs tr")].map((row) => row.textContent)).toEqual([
+    "✓ passtextswritten whole",
+    "✗ failparallelleft out: calls<|eot_id|>",
+    "– n/aparserno tools",
+  ]);
+  expect(card?.textContent).toContain("on_template_drop");
 });
 
 test("columns say how they are read, open where rows are refused, and send what is chosen for them", () => {

@@ -25,11 +25,13 @@ class Asking:
     """The part of a :class:`Model` that answers."""
 
     weights: LoadedWeights
-    renderer: Renderer
     tokenizer: Any
     max_seq_length: int
 
     if TYPE_CHECKING:
+
+        @property
+        def renderer(self) -> Renderer: ...
 
         @property
         def active_run(self) -> Run | None: ...

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from shadownb.engine.backends.torch.surfaces import Surface
     from shadownb.engine.data import Dataset
     from shadownb.engine.models.sources import Quantize
+    from shadownb.engine.rendering.certificate import Certificate
     from shadownb.engine.runs.handle import Run
 
 Use = Literal["tuned", "base"]
@@ -54,7 +55,7 @@ class Model(Asking):
             quantization=quantization,
         )
         self.tokenizer = tokenizer
-        self.renderer = Renderer(tokenizer)
+        self._own_renderer = self._renderer = Renderer(tokenizer)
         self.name = name
         self.source = source
         self.quantization = quantization
@@ -63,6 +64,19 @@ class Model(Asking):
         self.decisions = decisions
         self._runs: list[Run] = []  # that train this model or wait to, first come first, and those not looked at since
         self._lock = threading.RLock()
+
+    @property
+    def renderer(self) -> Renderer:
+        """Makes tokens of conversations, by the chat template that the weights were trained with."""
+        template = self.weights.chat_template or self._own_renderer.chat_template
+        if self._renderer.chat_template != template:
+            own = self._own_renderer
+            self._renderer = own if own.chat_template == template else Renderer(self.tokenizer, chat_template=template)
+        return self._renderer
+
+    def use_renderer(self, renderer: Renderer) -> None:
+        """Render with this from now on, and save its template beside the weights."""
+        self._renderer, self.weights.chat_template = renderer, renderer.chat_template
 
     # -- facts ------------------------------------------------------------------------------------------------------
 
@@ -228,6 +242,12 @@ class Model(Asking):
         """
         self._require_loaded()
         return self.weights.verify_base()
+
+    def certify(self) -> Certificate:
+        """Prove on probes what the chat template does with a row: what is written, what is trained, what is read back."""
+        from shadownb.engine.models.certifying import certify
+
+        return certify(self)
 
     def catch_up(self) -> None:
         """Take over the result of a worker's run that has ended since."""

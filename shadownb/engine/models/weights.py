@@ -6,6 +6,7 @@ changes any of this holds the gate.
 
 from __future__ import annotations
 
+import json
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,18 @@ if TYPE_CHECKING:
     from shadownb.engine.models.sources import Quantize
 
 
+def saved_template(folder: Path) -> str | None:
+    """Return the chat template that stands beside saved weights, None where there is none."""
+    file = folder / "chat_template.jinja"
+    try:
+        if file.is_file():
+            return file.read_text(encoding="utf-8") or None
+        kept = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8")).get("chat_template")
+    except (OSError, ValueError):
+        return None
+    return kept if isinstance(kept, str) and kept else None
+
+
 class LoadedWeights:
     """Loaded weights and their one trained state.
 
@@ -34,6 +47,8 @@ class LoadedWeights:
         (run id, step) of the trained state; None for the base and for adapters from elsewhere.
     saved_at
         Folder of an adapter that no run of ours made.
+    chat_template
+        The chat template that the trained state was trained with; None for the base's own.
     """
 
     def __init__(self, module: Any, *, name: str, source: str, device: str, dtype: str, quantization: Quantize | None):
@@ -41,6 +56,7 @@ class LoadedWeights:
         self.carried: Surface | None = None
         self.trained: tuple[str, int] | None = None
         self.saved_at: Path | None = None
+        self.chat_template: str | None = None
         self.gate = WeightsGate()
         self._loading = {"device": device, "dtype": dtype, "quantize": quantization}
         self._name = name
@@ -113,6 +129,7 @@ class LoadedWeights:
 
     def carry_nothing(self) -> None:
         """Take off what was trained, so that the bare base is there again (called with the gate held)."""
+        self.chat_template = None
         if self.carried is None:
             return
         if self.carried.replaces_base:
@@ -133,6 +150,7 @@ class LoadedWeights:
             self.module.eval()
         self.trained = trained
         self.saved_at = folder.resolve() if trained is None else None
+        self.chat_template = saved_template(folder)
 
     def take_in_place(self, run_id: str, step: int) -> None:
         """Note that the weights are those of a run's step: it was trained on this very module."""

@@ -98,4 +98,5 @@ def _written(model: Model, target: Path) -> dict[str, Any] | None:
     with saving(target), model.gate.inference():
         target.mkdir(exist_ok=True)
         carried.save(target)
+        model.save_tokenizer(target)  # with the chat template it was trained with
     return {"path": str(target), "trained": list(trained)}

@@ -13,8 +13,10 @@ from transformers import PreTrainedModel, TrainingArguments
 
 from shadownb.engine import methods
 from shadownb.engine.acceleration import Plan
+from shadownb.engine.backends.torch import template_fit
 from shadownb.engine.models.lengths import how_to_keep_more, room_for_rows
 from shadownb.engine.rendering.examples import Example, examples
+from shadownb.engine.rendering.fit import Fit
 from shadownb.engine.rendering.masks import NOT_TRAINED
 from shadownb.engine.runs.folder import load_rows
 from shadownb.errors import DataError
@@ -39,6 +41,7 @@ def examples_of(session: Session, reference: dict[str, Any], unit: str) -> list[
     """
     source = load_rows(reference)
     spec, limit = methods.get(session.config.method), session.max_length
+    renderer, fit = session.model.renderer.under(session.config.on_template_drop), Fit()
     kept: list[Example] = []
     refused: list[tuple[int, DataError]] = []
     empty = cut = 0
@@ -48,7 +51,7 @@ def examples_of(session: Session, reference: dict[str, Any], unit: str) -> list[
             session.phase("preparing data", index, len(source), unit)
         try:
             found = examples(
-                session.model.renderer,
+                renderer,
                 row,
                 objective=spec.objective,
                 loss_on=session.config.loss_on,
@@ -57,7 +60,9 @@ def examples_of(session: Session, reference: dict[str, Any], unit: str) -> list[
             )
         except DataError as error:
             refused.append((index, error))
+            fit.refuse(error)
             continue
+        fit.add(found)
         useful = [example for example in found if example.trains]
         cut += any(sequence.truncated_tokens for example in found for sequence in example.rows)
         empty += not useful
@@ -66,15 +71,13 @@ def examples_of(session: Session, reference: dict[str, Any], unit: str) -> list[
     if refused:
         _tell_refused(session, reference, unit, len(source), refused)
     if not kept:
-        raise DataError(
-            f"No row of {reference['name']!r} has a token to train.",
-            why=f"Each was empty or cut off at max_seq_length={limit}.",
-            fix=f"{remedy}, or look at the rows with dataset.inspect(model).",
-        )
+        raise template_fit.nothing_to_train(reference["name"], fit, cut, limit, remedy)
+    template_fit.tell(session, fit, unit)
+    session.model.use_renderer(renderer)  # answers, samples and checkpoints have the template that is trained
     if empty:
         session.warn(
             f"{empty} of {len(source)} {unit} have no token to train and are left out.",
-            why=f"They are empty, or cut off at max_seq_length={limit}.",
+            why=f"They are empty, cut off at max_seq_length={limit}, or have only turns that cannot be trained.",
             fix=f"{remedy}, or look at them with dataset.inspect(model).",
             code="rows-skipped",
         )
