@@ -146,16 +146,10 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     magics = ShadowMagics(shell)
     shell.register_magics(magics)
     shell.set_hook("complete_command", _complete, re_key=_BEFORE_VERB.pattern)  # type: ignore[no-untyped-call]
-    from shadownb.panels import displays
-
-    displays.install_formatters(shell)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
     """Take away what :func:`load_ipython_extension` added."""
-    from shadownb.panels import displays
-
-    displays.remove_formatters(shell)
     for kind in ("line", "cell"):
         shell.magics_manager.magics[kind].pop("shadow", None)
     shell.magics_manager.registry.pop(ShadowMagics.__name__, None)

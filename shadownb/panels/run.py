@@ -17,6 +17,7 @@ from shadownb.engine.runs.charts import extra_charts
 from shadownb.engine.runs.state import ENDED
 
 from ._feed import CurveFeed
+from ._line import show_in_this_cell
 from ._run_values import about_of, chart_of, code_of, record_of, shortened, status_of
 from ._snapshot import STATUS_WORDS, milestone, run_bundle
 from ._still import SnapshotPanel
@@ -148,6 +149,10 @@ class RunPanel(SnapshotPanel):
             self._slow.submit(self._run.resume)
 
     # -- the static snapshot ---------------------------------------------------------------------------------------
+
+    def _ipython_display_(self) -> None:
+        show_in_this_cell(self._run.id)
+        super()._ipython_display_()
 
     def _still(self) -> tuple[dict[str, Any], dict[str, Any]]:
         return run_bundle(self._run)

@@ -19,6 +19,7 @@ class Outcome:
     stderr: str = ""
     results: list[dict[str, Any]] = field(default_factory=list)
     displays: list[dict[str, Any]] = field(default_factory=list)
+    updates: list[dict[str, Any]] = field(default_factory=list)  # of displays, also of earlier cells
     error: dict[str, Any] | None = None
     status: str = ""
     pieces: int = 0
@@ -51,6 +52,8 @@ class Kernel:
                 outcome.results.append(content["data"])
             elif kind == "display_data":
                 outcome.displays.append(content["data"])
+            elif kind == "update_display_data":
+                outcome.updates.append(content["data"])
             elif kind == "error":
                 outcome.error = content
 

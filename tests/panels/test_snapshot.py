@@ -84,7 +84,6 @@ import sys
 sys.path.insert(0, {here!r})
 from hand_runs import HandRun
 from shadownb.panels import RunPanel
-from shadownb.panels.displays import install_formatters, remove_formatters
 hand = HandRun()
 hand.begin(4)
 panel = RunPanel(hand.run)
@@ -103,7 +102,7 @@ hand.append("end", status="succeeded")
 assert drawn.wait(20)
 """
 
-AGAIN = "install_formatters(get_ipython()); display(hand.run); remove_formatters(get_ipython())"
+AGAIN = "display(hand.run)"
 
 
 def test_a_display_is_the_widget_and_a_picture_that_follows_the_run(home: Path) -> None:

@@ -34,6 +34,8 @@ class LoadedWeights:
         (run id, step) of the trained state; None for the base and for adapters from elsewhere.
     saved_at
         Folder of an adapter that no run of ours made.
+    stepped
+        (run id, step) of what the weights are while a run in this process trains them; None at other times.
     """
 
     def __init__(self, module: Any, *, name: str, source: str, device: str, dtype: str, quantization: Quantize | None):
@@ -41,6 +43,7 @@ class LoadedWeights:
         self.carried: Surface | None = None
         self.trained: tuple[str, int] | None = None
         self.saved_at: Path | None = None
+        self.stepped: tuple[str, int] | None = None
         self.gate = WeightsGate()
         self._loading = {"device": device, "dtype": dtype, "quantize": quantization}
         self._name = name
