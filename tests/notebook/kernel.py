@@ -76,3 +76,9 @@ class Kernel:
         content = self.client.complete(line, len(line), reply=True, timeout=_PATIENCE)["content"]
         start = content["cursor_start"]
         return [line[:start] + match + line[content["cursor_end"] :] for match in content["matches"]]
+
+    def candidates(self, code: str, cursor: int | None = None) -> list[str]:
+        """Return what is offered at a place in a cell, its end if none is given, in the order it is shown."""
+        at = len(code) if cursor is None else cursor
+        matches: list[str] = self.client.complete(code, at, reply=True, timeout=_PATIENCE)["content"]["matches"]
+        return matches
