@@ -2,10 +2,11 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Button, Chip, Progress } from "../lib/controls";
 import { CopyButton } from "../lib/copy-code";
+import { useLife } from "../lib/life";
 import { useCommand } from "../lib/model";
 import { StatusLine } from "../lib/status-line";
 import { type About, type Checkpoint, isActive, type Status } from "./types";
-import { chipOf, progressFacts, shareOf } from "./words";
+import { chipOf, lastSeen, progressFacts, shareOf } from "./words";
 
 interface HeaderProps {
   about: About;
@@ -16,8 +17,9 @@ interface HeaderProps {
 export function Header({ about, status, checkpoints }: HeaderProps) {
   const [send, waiting] = useCommand();
   const [asking, setAsking] = useState(false);
-  const chip = chipOf(status);
-  const facts = progressFacts(status);
+  const live = useLife() === "live";
+  const chip = live ? chipOf(status) : lastSeen(status);
+  const facts = progressFacts(status, live);
   const active = isActive(status.status);
   const resumable = ["interrupted", "stopped", "failed"].includes(status.status) && checkpoints.length > 0;
   const name = [about.method, about.model].filter(Boolean).join(" · ");
