@@ -42,7 +42,7 @@ class Choice:
 def as_python(choice: Choice) -> str:
     """Return a cell that trains the same thing; every line can be edited and run."""
     lines = ["import shadownb", ""]
-    model, data = _model_expression(choice), _data_expression(choice.data, choice.data_kind)
+    model, data = _model_expression(choice), data_expression(choice.data, choice.data_kind)
     evaluation = None if choice.eval_data is None else _eval_expression(choice)
     # A name that is given here must not hide a variable that the same code reads.
     read = {_variable(one) for one in (choice.model, choice.data, choice.eval_data)}
@@ -57,10 +57,10 @@ def as_python(choice: Choice) -> str:
     given = [name for name, one in (("model", choice.model), ("data", choice.data)) if one == "given"]
     if given:
         lines.append(f"# {' and '.join(given)}: what this panel was given; put the name of your variable here")
-    arguments = [data, f"method={_literal(choice.method)}"]
+    arguments = [data, f"method={literal(choice.method)}"]
     if evaluation is not None:
         arguments.append(f"eval_dataset={evaluation}")
-    arguments += [f"{name}={_literal(value)}" for name, value in choice.options.items()]
+    arguments += [f"{name}={literal(value)}" for name, value in choice.options.items()]
     arguments.append("background=True")
     if len(arguments) <= 3:
         lines.append(f"run = {model}.finetune({', '.join(arguments)})")
@@ -98,13 +98,13 @@ def chat_as_python(model: str, conversations: Mapping[str, list[dict[str, str]]]
     """
     options = [f"{name}={settings[name]!r}" for name in ("temperature", "top_p", "max_new_tokens", "seed")]
     if settings.get("stop"):
-        options.append(f"stop={_literal(settings['stop'])}")
+        options.append(f"stop={literal(settings['stop'])}")
     same = len({repr(messages) for messages in conversations.values()}) == 1
     lines: list[str] = []
     for side, messages in conversations.items():
         if not lines or not same:
             lines += ["messages = ["] + [f"    {message!r}," for message in messages] + ["]"]
-        lines.append(f"for piece in {model}.stream(messages, {', '.join(options)}, use={_literal(side)}):")
+        lines.append(f"for piece in {model}.stream(messages, {', '.join(options)}, use={literal(side)}):")
         lines.append('    print(piece, end="")')
         lines.append("print()")
     return "\n".join(lines) + "\n"
@@ -116,21 +116,22 @@ def _model_expression(choice: Choice) -> str:
         return rest
     if kind == "given":
         return "model"
-    options = "".join(f", {name}={_literal(value)}" for name, value in (choice.load_options or {}).items())
-    return f"shadownb.load({_literal(rest)}{options})"
+    options = "".join(f", {name}={literal(value)}" for name, value in (choice.load_options or {}).items())
+    return f"shadownb.load({literal(rest)}{options})"
 
 
-def _data_expression(choice: str, kind: str) -> str:
+def data_expression(choice: str, kind: str) -> str:
+    """Return the code that opens the data of a choice id; ``kind`` is that of a variable's value."""
     where, _, rest = choice.partition(":")
     if where == "var":
         maker = {"rows": "from_list", "frame": "from_pandas"}.get(kind)
         return f"shadownb.Dataset.{maker}({rest})" if maker else rest
     if where == "sample":
         name, _, split = rest.partition(":")
-        more = f", split={_literal(split)}" if split else ""
-        return f"shadownb.Dataset.sample({_literal(name)}{more})"
+        more = f", split={literal(split)}" if split else ""
+        return f"shadownb.Dataset.sample({literal(name)}{more})"
     if where == "file":
-        return f"shadownb.Dataset.load({_literal(rest)})"
+        return f"shadownb.Dataset.load({literal(rest)})"
     return "data"
 
 
@@ -141,8 +142,8 @@ def _variable(choice: Any) -> str:
 
 def _eval_expression(choice: Choice) -> str:
     if isinstance(choice.eval_data, float) or choice.eval_data == "auto":
-        return _literal(choice.eval_data)
-    return _data_expression(str(choice.eval_data), choice.eval_kind)
+        return literal(choice.eval_data)
+    return data_expression(str(choice.eval_data), choice.eval_kind)
 
 
 def _plain(choice: str) -> str:
@@ -152,7 +153,8 @@ def _plain(choice: str) -> str:
     return rest.replace(":", ".") if kind == "sample" else rest
 
 
-def _literal(value: Any) -> str:
+def literal(value: Any) -> str:
+    """Return a value as Python source, text in double quotes."""
     if isinstance(value, tuple | list):
-        return f"[{', '.join(_literal(item) for item in value)}]"
+        return f"[{', '.join(literal(item) for item in value)}]"
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)

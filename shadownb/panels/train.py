@@ -35,7 +35,7 @@ class TrainPanel(Panel):
     """
 
     _bundle = "train"
-    _revived_by = ("run_state",)
+    _revived_by = ("run_state", "data_state", "model_state")
 
     choices = t.Dict(help="Data and models that can be picked.").tag(sync=True)
     data_state = t.Dict(_NOTHING, help="The chosen data: stage, format, counts, preview, error.").tag(sync=True)
@@ -98,8 +98,10 @@ class TrainPanel(Panel):
         return self._run
 
     def _revival(self) -> str:
+        given = self._chosen.revived()
         run = self.run_state.get("id")
-        return super()._revival() + (f'\nsnb.RunPanel("{run}")  # the run that was started here' if run else "")
+        watch = f'\nsnb.RunPanel("{run}")  # the run that was started here' if run else ""
+        return f"TrainPanel({', '.join(given)}){watch}"
 
     def on_start(self, callback: Callable[[Any], None]) -> None:
         """Call ``callback(run)`` on the panel's writer thread when a run has been started."""

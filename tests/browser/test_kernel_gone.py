@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
+
+import shadownb as snb
 
 from .lab import Lab, Notebook
 from .looks import AXE, violations
@@ -19,15 +21,20 @@ ROWS = """rows = [
     {"messages": [{"role": "user", "content": f"Say {i}."}, {"role": "assistant", "content": f"Here is {i}."}]}
     for i in range(24)
 ]"""
+SAVE_WIDGETS = "@jupyter-widgets/jupyterlab-manager:saveWidgetState"
 LONG = "max_steps=100000, save_steps=5, sample_max_new_tokens=0, lora_r=4"
 
 
 @pytest.fixture
-def notebook(lab: Lab, page: Page, byte_model_dir: Path) -> Notebook:
+def notebook(lab: Lab, page: Page, byte_model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Notebook]:
     start = f'import shadownb as snb\nmodel = snb.load("{byte_model_dir}")\n{ROWS}'
     opened = lab.open(page, "gone", start, "", "", "")
     opened.execute(START)
-    return opened
+    yield opened
+    monkeypatch.setenv("SHADOWNB_HOME", str(lab.home))
+    for run in snb.runs.list():
+        if run.is_active:  # a worker outlives its kernel, and would outlive a test that fails
+            run.discard()
 
 
 def expect_dead(panel: Locator, code: str) -> None:
@@ -37,12 +44,15 @@ def expect_dead(panel: Locator, code: str) -> None:
     expect(note.get_by_role("button")).to_be_enabled()  # copies the code
 
 
-def expect_switched_off(panel: Locator) -> None:
-    """Check that nothing in a panel can be used but what copies the cell."""
-    controls = panel.locator(".snb-life").locator("button, input, select, textarea")
-    assert controls.count() > 0
+def expect_switched_off(panel: Locator, among: str = ".snb-life :is(button, input, select, textarea)") -> None:
+    """Check that nothing in a panel can be used that needs the kernel."""
+    controls = panel.locator(among)
+    expect(controls.first).to_be_attached()
     for control in controls.all():
         expect(control).to_be_disabled()
+
+
+STEERING = ".run-header .snb-push button"
 
 
 def start_run(notebook: Notebook, cell: int = PANEL, **more: str) -> str:
@@ -60,7 +70,9 @@ def test_a_run_panel_after_a_restart_and_the_cell_that_goes_on(notebook: Noteboo
     notebook.restart_kernel()
     code = f'import shadownb as snb\nsnb.RunPanel("{run_id}")'
     expect_dead(panel, code)
-    expect_switched_off(panel)
+    expect_switched_off(panel, STEERING)
+    panel.get_by_role("tab", name="Checkpoints").click()  # looking around needs no kernel
+    expect(panel.get_by_role("tabpanel").last).to_contain_text("step-")
     expect(panel.locator(".run-header")).to_contain_text("Last seen: training")
     expect(panel).not_to_contain_text(re.compile(r"left|estimating"))
     photograph(panel, "dead-run")
@@ -79,7 +91,7 @@ def test_a_run_panel_after_a_restart_and_the_cell_that_goes_on(notebook: Noteboo
 @pytest.mark.parametrize(
     ("name", "made", "code"),
     [
-        ("Train", "snb.TrainPanel(model, rows)", "snb.TrainPanel()"),
+        ("Train", "snb.TrainPanel(model, rows)", 'snb.TrainPanel(snb.load("{model}"))'),
         ("Chat", "snb.ChatPanel(model)", 'snb.ChatPanel(snb.load("{model}"))'),
         ("Capture", "snb.CapturePanel()", "snb.CapturePanel()"),
         ("Trajectories", "snb.TrajectoriesPanel()", "snb.TrajectoriesPanel()"),
@@ -90,7 +102,7 @@ def test_every_panel_after_a_restart(
 ) -> None:
     notebook.run(PANEL, made)
     panel = notebook.panel(PANEL, name)
-    expect(panel.get_by_role("button").first).to_be_attached()
+    expect(panel.locator(".snb-life select, .snb-life textarea").first).to_be_enabled()
     notebook.restart_kernel()
     expect_dead(panel, code.format(model=byte_model_dir))
     expect_switched_off(panel)
@@ -107,12 +119,16 @@ def test_however_the_kernel_went(notebook: Notebook, how: str) -> None:
     elif how == "killed":
         notebook.send(NEXT, "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")
     else:
-        page.evaluate("window.jupyterapp.commands.execute('@jupyter-widgets/jupyterlab-manager:saveWidgetState')")
-        notebook.save()
+        page.evaluate(f"window.jupyterapp.commands.execute('{SAVE_WIDGETS}')")
+        try:
+            notebook.save()
+        finally:
+            page.evaluate(f"window.jupyterapp.commands.execute('{SAVE_WIDGETS}')")  # it is a switch of the whole server
         notebook.restart_kernel()
-        notebook.reload()
+        page.reload()  # without saving again: that would leave out what has no kernel
+        notebook.wait_until_idle()
     expect_dead(panel, f'snb.RunPanel("{run_id}")')
-    expect_switched_off(panel)
+    expect_switched_off(panel, STEERING)
 
 
 def test_studio_after_a_restart_and_made_again(notebook: Notebook, photograph: Photograph) -> None:
@@ -124,13 +140,14 @@ def test_studio_after_a_restart_and_made_again(notebook: Notebook, photograph: P
     expect(run.get_by_role("button", name="Pause")).to_be_enabled()
     run_id = run.locator(".run-id code").inner_text()
     studio.get_by_role("tab", name="Chat", exact=True).click()
-    expect(notebook.panel(PANEL, "Chat").get_by_role("button", name="Send")).to_be_enabled()
+    expect(notebook.panel(PANEL, "Chat").get_by_role("textbox", name="Message")).to_be_enabled()
     notebook.restart_kernel()
     expect_dead(studio, f'snb.Studio(run="{run_id}")')
     expect(studio.get_by_role("alert").filter(has_text="no kernel any more")).to_have_count(1)
     for tab in ("Train", "Run", "Chat"):
         studio.get_by_role("tab", name=tab, exact=True).click()
-        expect_switched_off(notebook.panel(PANEL, tab))
+        inner = notebook.panel(PANEL, tab)
+        expect_switched_off(inner, *[STEERING] if tab == "Run" else [])
         photograph(studio, f"dead-studio-{tab.lower()}")
 
 

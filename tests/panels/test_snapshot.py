@@ -55,7 +55,11 @@ def test_before_the_second_point_there_is_only_text(hand_run: HandRun) -> None:
     hand_run.step(1)
     hand_run.journal.flush()
     assert snapshot_png(hand_run.run.state) is None
-    assert snapshot_text(hand_run.run.state) == f"ShadowNB run {hand_run.run.id}: running, step 1 of 60, loss 2.002"
+    said, then = snapshot_text(hand_run.run.state).splitlines()
+    assert said == f"ShadowNB run {hand_run.run.id}: running, step 1 of 60, loss 2.002"
+    assert then == f'now: snb.RunPanel("{hand_run.run.id}")', (
+        "what is kept of a run that goes on says where it is told on"
+    )
 
 
 def test_a_flat_loss_and_one_that_is_huge_can_be_drawn(hand_run: HandRun) -> None:

@@ -18,8 +18,11 @@ interface PanelOptions {
   label: string;
   /** Runs once a model, before any view of it exists; may return a clean-up. Keep here what all views share. */
   setup?: (model: Model) => undefined | (() => void);
-  /** The panel only holds others: those switch themselves off when the kernel is gone, and its own tabs stay usable. */
-  frame?: boolean;
+  /**
+   * The panel itself switches off what needs the kernel (`useLife`), so that one can still look around in the rest when the
+   * kernel is gone. Otherwise everything in it is switched off then.
+   */
+  partlyLocal?: boolean;
 }
 
 interface RootProps extends PanelOptions {
@@ -29,7 +32,7 @@ interface RootProps extends PanelOptions {
   children: ComponentChildren;
 }
 
-function Root({ label, frame, model, inner, children }: RootProps) {
+function Root({ label, partlyLocal, model, inner, children }: RootProps) {
   const theme = useTheme();
   const life = useWatchedLife(model);
   const [failure] = useErrorBoundary();
@@ -38,7 +41,7 @@ function Root({ label, frame, model, inner, children }: RootProps) {
       {!inner && <DeadNote life={life} />}
       {failure === undefined ? (
         <LifeContext.Provider value={life}>
-          <fieldset class="snb-life" role="presentation" disabled={!frame && life !== "live"}>
+          <fieldset class="snb-life" role="presentation" disabled={!partlyLocal && life !== "live"}>
             {children}
           </fieldset>
         </LifeContext.Provider>

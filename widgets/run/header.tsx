@@ -47,19 +47,19 @@ export function Header({ about, status, checkpoints }: HeaderProps) {
         </span>
         <span class="snb-row snb-push">
           {status.status === "running" && !status.stopping && (
-            <Button disabled={waiting === "pause"} onClick={() => send("pause")}>
+            <Button disabled={!live || waiting === "pause"} onClick={() => send("pause")}>
               {waiting === "pause" ? "Pausing" : "Pause"}
             </Button>
           )}
           {status.status === "paused" && !status.stopping && (
-            <Button kind="primary" disabled={waiting === "resume"} onClick={() => send("resume")}>
+            <Button kind="primary" disabled={!live || waiting === "resume"} onClick={() => send("resume")}>
               Resume
             </Button>
           )}
           {active && (
             <span ref={stopButton}>
               <Button
-                disabled={status.stopping || waiting === "stop" || waiting === "discard"}
+                disabled={!live || status.stopping || waiting === "stop" || waiting === "discard"}
                 aria-expanded={asking}
                 onClick={() => setAsking(!asking)}
               >
@@ -68,13 +68,13 @@ export function Header({ about, status, checkpoints }: HeaderProps) {
             </span>
           )}
           {resumable && (
-            <Button disabled={waiting === "resume"} onClick={() => send("resume")}>
+            <Button disabled={!live || waiting === "resume"} onClick={() => send("resume")}>
               Resume from step {checkpoints.at(-1)?.step}
             </Button>
           )}
         </span>
       </div>
-      {asking && active && <StopQuestion answer={answer} />}
+      {asking && active && live && <StopQuestion answer={answer} />}
       <Progress
         label="Progress of the run"
         value={shareOf(status)}

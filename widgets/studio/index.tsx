@@ -156,4 +156,4 @@ function Child({ trait, title, wanted }: ChildProps) {
   );
 }
 
-export default definePanel(Studio, { label: "Studio", frame: true });
+export default definePanel(Studio, { label: "Studio", partlyLocal: true });
