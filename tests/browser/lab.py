@@ -17,7 +17,7 @@ from typing import Any
 from playwright.sync_api import Locator, Page, expect
 
 # Only failures wait this long.
-PATIENCE_MS = 25_000
+PATIENCE_MS = 120_000
 
 _KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 

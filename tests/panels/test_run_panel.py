@@ -245,7 +245,7 @@ def test_a_run_is_given_by_its_id_and_the_panel_knows_the_cell_that_goes_on(hand
     scope: dict[str, Any] = {}
     exec(panel.revival.replace("\nsnb.", "\nrevived = snb."), scope)
     assert scope["revived"].run.id == hand_run.run.id
-    assert panel.panel_id == panel.model_id, "the page asks its widget manager by this id whether the kernel is there"
+    assert again.panel_id == again.model_id, "the page asks its widget manager by this id whether the kernel is there"
 
 
 def test_the_code_does_the_same_in_a_cell(hand_run: HandRun, panel: RunPanel) -> None:
