@@ -157,18 +157,11 @@ def complete_field(ctx: click.Context, param: click.Parameter, incomplete: str) 
 
 
 def rows_variables(variables: Mapping[str, Any]) -> list[str]:
-    """Return the names of the variables that hold rows: Datasets, lists of dicts, data frames, datasets' own.
+    """Return the names of the variables that hold rows, in whatever a Dataset can be made of; Datasets come first."""
+    from shadownb.engine.data.accepting import KINDS, kind_of
 
-    They are recognised by name, so that looking around never imports pandas or datasets.
-    """
-    found = []
-    for name, value in list(variables.items()):
-        kind = type(value)
-        frames = (kind.__module__.split(".")[0], kind.__name__) in (("pandas", "DataFrame"), ("datasets", "Dataset"))
-        rows = isinstance(value, list) and bool(value) and isinstance(value[0], dict)
-        if name[:1] != "_" and name.isidentifier() and (frames or rows):
-            found.append(name)
-    return [*variables_of(variables, "Dataset"), *sorted(found)]
+    kinds = {name: kind_of(value) for name, value in list(variables.items()) if name[:1] != "_" and name.isidentifier()}
+    return sorted((name for name, kind in kinds.items() if kind in KINDS), key=lambda name: (kinds[name] != "dataset", name))
 
 
 def _variables(ctx: click.Context, kind: str) -> list[str]:
