@@ -19,6 +19,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from shadownb._version import __version__
+from shadownb.engine.live import notebook_shell
 from shadownb.errors import ShadowError, ShadowWarning
 
 if TYPE_CHECKING:
@@ -105,3 +106,15 @@ def unload_ipython_extension(ipython: Any) -> None:
     from shadownb.magics import unload_ipython_extension as unload_extension
 
     unload_extension(ipython)
+
+
+def _show_in_cells() -> None:
+    """Have runs and lines of progress show themselves in the cells of the kernel that imports this, if it is one."""
+    shell = notebook_shell()
+    if shell is not None:
+        from shadownb.panels import displays
+
+        displays.install(shell)
+
+
+_show_in_cells()

@@ -214,7 +214,14 @@ def generate(face: Face, name: str, words: tuple[str, ...], **_: Any) -> Any:
     shell_complete=completion.complete_model,
     help="Run id or variable, or a model variable.",
 )
-@click.option("--to", "folder", required=True, type=click.Path(), help="Folder to write.")
+@click.option(
+    "--to",
+    "folder",
+    required=True,
+    type=click.Path(),
+    shell_complete=completion.complete_folder,
+    help="Folder to write.",
+)
 @click.option(
     "--fmt",
     type=Choice(["adapter", "merged"]),

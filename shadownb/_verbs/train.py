@@ -51,7 +51,7 @@ RUN_KEYS = ("model", "dataset", "eval_dataset", "background")
 )
 @click.option(
     "--eval-dataset",
-    shell_complete=completion.complete_data,
+    shell_complete=completion.complete_eval_data,
     help="As --dataset, or auto, or a share such as 0.1 or 15%.",
 )
 @data_options
@@ -64,6 +64,7 @@ RUN_KEYS = ("model", "dataset", "eval_dataset", "background")
     "--config",
     "file",
     type=click.Path(exists=True, dir_okay=False),
+    shell_complete=completion.complete_yaml_file,
     help="YAML file with the same names as the options.",
 )
 @model_options

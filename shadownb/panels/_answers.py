@@ -43,6 +43,16 @@ def describe(model: Any) -> dict[str, Any]:
     }
 
 
+def loadable_name(model: Any, *, trained: bool = True) -> str:
+    """Return what ``shadownb.load`` takes to give this model again, as trained as its newest checkpoint, or its base."""
+    from shadownb.engine.models.catalog import find
+
+    run = getattr(model, "active_run", None)
+    if trained and (run is not None or model.trained is not None):
+        return str(run.id if run is not None else model.trained[0])
+    return str(model.name if find(model.name) is not None else model.source)
+
+
 def is_training(model: Any) -> bool:
     """Whether a run works on the model, or waits to."""
     return getattr(model, "active_run", None) is not None

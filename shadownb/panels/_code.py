@@ -52,7 +52,7 @@ class Choice:
 def as_python(choice: Choice) -> str:
     """Return a cell that trains the same thing; every line can be edited and run."""
     lines = ["import shadownb", ""]
-    model, data = _model_expression(choice), _data_expression(choice.data, choice.data_kind, choice.reading)
+    model, data = _model_expression(choice), data_expression(choice.data, choice.data_kind, choice.reading)
     evaluation = None if choice.eval_data is None else _eval_expression(choice)
     # A name that is given here must not hide a variable that the same code reads.
     read = {_variable(one) for one in (choice.model, choice.data, choice.eval_data)}
@@ -67,10 +67,10 @@ def as_python(choice: Choice) -> str:
     given = [name for name, one in (("model", choice.model), ("data", choice.data)) if one == "given"]
     if given:
         lines.append(f"# {' and '.join(given)}: what this panel was given; put the name of your variable here")
-    arguments = [data, f"method={_literal(choice.method)}"]
+    arguments = [data, f"method={literal(choice.method)}"]
     if evaluation is not None:
         arguments.append(f"eval_dataset={evaluation}")
-    arguments += [f"{name}={_literal(value)}" for name, value in choice.options.items()]
+    arguments += [f"{name}={literal(value)}" for name, value in choice.options.items()]
     arguments.append("background=True")
     if len(arguments) <= 3:
         lines.append(f"run = {model}.finetune({', '.join(arguments)})")
@@ -109,13 +109,13 @@ def chat_as_python(model: str, conversations: Mapping[str, list[dict[str, str]]]
     """
     options = [f"{name}={settings[name]!r}" for name in ("temperature", "top_p", "max_new_tokens", "seed")]
     if settings.get("stop"):
-        options.append(f"stop={_literal(settings['stop'])}")
+        options.append(f"stop={literal(settings['stop'])}")
     same = len({repr(messages) for messages in conversations.values()}) == 1
     lines: list[str] = []
     for side, messages in conversations.items():
         if not lines or not same:
             lines += ["messages = ["] + [f"    {message!r}," for message in messages] + ["]"]
-        lines.append(f"for piece in {model}.stream(messages, {', '.join(options)}, use={_literal(side)}):")
+        lines.append(f"for piece in {model}.stream(messages, {', '.join(options)}, use={literal(side)}):")
         lines.append('    print(piece, end="")')
         lines.append("print()")
     return "\n".join(lines) + "\n"
@@ -127,14 +127,14 @@ def _model_expression(choice: Choice) -> str:
         return rest
     if kind == "given":
         return "model"
-    options = "".join(f", {name}={_literal(value)}" for name, value in (choice.load_options or {}).items())
-    return f"shadownb.load({_literal(rest)}{options})"
+    options = "".join(f", {name}={literal(value)}" for name, value in (choice.load_options or {}).items())
+    return f"shadownb.load({literal(rest)}{options})"
 
 
-def _data_expression(choice: str, kind: str, reading: Mapping[str, Any], *, like: bool = False) -> str:
+def data_expression(choice: str, kind: str, reading: Mapping[str, Any], *, like: bool = False) -> str:
     """Return the code that opens data; ``like`` reads evaluation rows as the others, as far as they have the columns."""
     where, _, rest = choice.partition(":")
-    said = ", ".join(f"{name}={_literal(value)}" for name, value in reading.items())
+    said = ", ".join(f"{name}={literal(value)}" for name, value in reading.items())
     more = f", {said}" if said and not like else ""
     again = f".{'read_like' if like else 'read_as'}({said})" if said else ""
     if where == "var":
@@ -142,10 +142,10 @@ def _data_expression(choice: str, kind: str, reading: Mapping[str, Any], *, like
         return f"shadownb.Dataset.{maker}({rest}{more}){again if like else ''}" if maker else f"{rest}{again}"
     if where == "sample":
         name, _, split = rest.partition(":")
-        part = f", split={_literal(split)}" if split else ""
-        return f"shadownb.Dataset.sample({_literal(name)}{part}){again}"
+        part = f", split={literal(split)}" if split else ""
+        return f"shadownb.Dataset.sample({literal(name)}{part}){again}"
     if where == "file":
-        return f"shadownb.Dataset.load({_literal(rest)}{more}){again if like else ''}"
+        return f"shadownb.Dataset.load({literal(rest)}{more}){again if like else ''}"
     return f"data{again}"
 
 
@@ -165,8 +165,8 @@ def _variable(choice: Any) -> str:
 
 def _eval_expression(choice: Choice) -> str:
     if isinstance(choice.eval_data, float) or choice.eval_data == "auto":
-        return _literal(choice.eval_data)
-    return _data_expression(str(choice.eval_data), choice.eval_kind, choice.reading, like=True)
+        return literal(choice.eval_data)
+    return data_expression(str(choice.eval_data), choice.eval_kind, choice.reading, like=True)
 
 
 def _plain(choice: str) -> str:
@@ -176,9 +176,10 @@ def _plain(choice: str) -> str:
     return rest.replace(":", ".") if kind == "sample" else rest
 
 
-def _literal(value: Any) -> str:
+def literal(value: Any) -> str:
+    """Return a value as Python source, text in double quotes."""
     if isinstance(value, tuple | list):
-        return f"[{', '.join(_literal(item) for item in value)}]"
+        return f"[{', '.join(literal(item) for item in value)}]"
     if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{_literal(key)}: {_literal(item)}' for key, item in value.items())}}}"
+        return f"{{{', '.join(f'{literal(key)}: {literal(item)}' for key, item in value.items())}}}"
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)

@@ -10,6 +10,21 @@ from shadownb.engine.runs.charts import Chart
 _SAMPLE_LENGTH = 800  # characters of a sampled prompt or answer
 
 
+def as_run(run: Any) -> Any:
+    """Return the handle of a run, which may be given by its id.
+
+    Raises
+    ------
+    RunNotFoundError
+        No run has this id; the message has the closest one.
+    """
+    if isinstance(run, str):
+        from shadownb.engine import runs
+
+        return runs.load(run)
+    return run
+
+
 def about_of(run: Any) -> dict[str, Any]:
     """Return whose run it is: id, method, model, folder."""
     return {
@@ -39,7 +54,7 @@ def code_of(run_id: str) -> dict[str, str]:
             'model.save("my-adapter")',
         )
     )
-    keep = f'import shadownb as snb\nsnb.RunPanel(snb.runs.load("{run_id}"))'
+    keep = f'import shadownb as snb\nsnb.RunPanel("{run_id}")'
     return {"python": python, "next": following, "keep": keep, "magic": f"%shadow plot {run_id}"}
 
 

@@ -10,6 +10,7 @@ from shadownb.engine.config import TrainConfig
 from shadownb.errors import ConfigError, DataError, ModelError
 
 from . import _choices, _code, _form, _methods, _plan
+from ._answers import loadable_name
 
 AUTO_SHARE = 0.1
 SMALLEST_SHARE, LARGEST_SHARE = 0.01, 0.5
@@ -66,6 +67,17 @@ class Selection:
     def complete(self) -> bool:
         """Whether everything needed for an estimate is there."""
         return self.config is not None and self.data is not None and self.model is not None
+
+    def revived(self) -> list[str]:
+        """Return the arguments of a TrainPanel in another kernel that begins with the same, as far as it can be named there."""
+        kind, _, name = self.model_id.partition(":")
+        if kind not in ("alias", "path") and self.model is not None:
+            name = loadable_name(self.model, trained=False)
+        model = f"snb.load({_code.literal(name)})" if name and self.model is not None else "None"
+        data = ""
+        if self.data is not None and self.data_id.startswith(("sample:", "file:")):
+            data = _code.data_expression(self.data_id, "dataset", self.reading).replace("shadownb.", "snb.")
+        return [model, data] if data else [model] if model != "None" else []
 
     @property
     def seen(self) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from ._answers import (
     describe,
     empty_side,
     is_training,
+    loadable_name,
     utf16_length,
     waits_for_steps,
 )
@@ -49,6 +50,7 @@ class ChatPanel(Panel):
     """
 
     _bundle = "chat"
+    _revived_by = ("model_state",)
 
     turns: t.List[dict[str, Any]] = t.List().tag(sync=True)
     delta = t.Dict().tag(sync=True)
@@ -77,6 +79,9 @@ class ChatPanel(Panel):
     def model(self) -> Any:
         """The model that answers, or None."""
         return self._model
+
+    def _revival(self) -> str:
+        return f'ChatPanel(snb.load("{loadable_name(self._model)}"))' if self._model is not None else super()._revival()
 
     def use(self, model: Any) -> None:
         """Let another model answer from now on; the conversation stays."""

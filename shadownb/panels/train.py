@@ -35,6 +35,7 @@ class TrainPanel(Panel):
     """
 
     _bundle = "train"
+    _revived_by = ("run_state", "data_state", "model_state")
 
     choices = t.Dict(help="Data and models that can be picked.").tag(sync=True)
     data_state = t.Dict(_NOTHING, help="The chosen data: stage, format, counts, preview, error.").tag(sync=True)
@@ -99,6 +100,12 @@ class TrainPanel(Panel):
     def run(self) -> Any:
         """The run started last from this panel, or None."""
         return self._run
+
+    def _revival(self) -> str:
+        given = self._chosen.revived()
+        run = self.run_state.get("id")
+        watch = f'\nsnb.RunPanel("{run}")  # the run that was started here' if run else ""
+        return f"TrainPanel({', '.join(given)}){watch}"
 
     def on_start(self, callback: Callable[[Any], None]) -> None:
         """Call ``callback(run)`` on the panel's writer thread when a run has been started."""

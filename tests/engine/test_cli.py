@@ -16,8 +16,8 @@ import pytest
 
 from shadownb import cli, errors
 from shadownb._verbs.listing import Listing
-from shadownb._verbs.progress import duration, line
 from shadownb.engine import doctor
+from shadownb.engine.runs.progress import duration, line
 from shadownb.engine.runs.state import RunState
 
 
@@ -329,11 +329,11 @@ def test_ctrl_c_while_training_stops_and_saves_and_while_watching_only_detaches(
         asked: tuple[str, ...] = ()
 
         @property
-        def is_active(self) -> bool:
+        def state(self) -> RunState:
             if not self.looked:
                 self.looked = True
                 raise KeyboardInterrupt
-            return False
+            return RunState(status="stopped")
 
         def stop(self, save: bool = True) -> None:
             self.asked += (f"stop save={save}",)
@@ -343,7 +343,6 @@ def test_ctrl_c_while_training_stops_and_saves_and_while_watching_only_detaches(
             id="r",
             path="p",
             status="stopped",
-            state=RunState(status="stopped"),
             error=None,
             looked=False,
         )

@@ -16,6 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from shadownb.engine import live
 from shadownb.engine.evals.cases import Case, as_text, batches_of, cases_of, fitting
 from shadownb.engine.evals.comparison import GREEDY, ComparedRow, Comparison
 from shadownb.engine.inference.types import Sampling
@@ -24,6 +25,11 @@ from shadownb.errors import ConfigError, ShadowWarning
 Progress = Callable[[int, int], None]
 
 
+def _outcome(comparison: Comparison) -> str:
+    return f"Compared base and tuned on {len(comparison.rows)} rows"
+
+
+@live.shown(lambda *_, **__: "Comparing", _outcome)
 def compare(
     model: Any,
     dataset: Any,
@@ -54,7 +60,7 @@ def compare(
     batch_rows
         Rows a call of ``model.chat``; ``progress`` is called between them.
     progress
-        ``progress(done, total)``, counted in answers (two a row).
+        ``progress(done, total)``, counted in answers (two a row); without it a line in the cell or terminal shows them.
 
     Raises
     ------
@@ -71,15 +77,17 @@ def compare(
     if not sampling.greedy and sampling.seed is None:
         sampling = dataclasses.replace(sampling, seed=0)
     if getattr(model, "trained", True) is None:
-        warnings.warn("The model is not trained yet: base and tuned are the same weights.", ShadowWarning, stacklevel=2)
+        warnings.warn("The model is not trained yet: base and tuned are the same weights.", ShadowWarning, stacklevel=3)
     cases, skipped = cases_of(dataset)
     cases, left_out = fitting(model, cases[:max_rows])
     if left_out:
         shown = "; ".join(f"row {index}: {reason}" for index, reason in left_out[:3])
         what = f"{len(left_out):,} of {len(left_out) + len(cases):,} rows cannot be answered and are left out. {shown}"
-        warnings.warn(what, ShadowWarning, stacklevel=2)
+        warnings.warn(what, ShadowWarning, stacklevel=3)
     started = time.monotonic()
     answers: dict[str, list[str]] = {"base": [], "tuned": []}
+    if progress is None:
+        live.tell("answering", lambda: _answered(answers, 2 * len(cases)))
     for batch in batches_of(cases, batch_rows):
         for use in answers:
             answers[use] += (
@@ -93,6 +101,11 @@ def compare(
     )
     name = getattr(scorer, "name", None) or getattr(scorer, "__name__", None) or type(scorer).__name__
     return Comparison(rows, str(name), sampling, time.monotonic() - started, skipped, tuple(left_out))
+
+
+def _answered(answers: dict[str, list[str]], total: int) -> tuple[str, float, float]:
+    done = sum(map(len, answers.values()))
+    return f"{done} of {total} answers", done, total
 
 
 # A base answers the same in every comparison, and ten methods on one task are ten comparisons. Keyed by what decides the

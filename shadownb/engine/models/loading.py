@@ -9,8 +9,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shadownb.engine import acceleration, hardware
+from shadownb.engine import acceleration, hardware, live
 from shadownb.engine.acceleration import Accelerator
+from shadownb.engine.models.fetching import Fetching
 from shadownb.engine.models.preload import import_gently
 from shadownb.engine.models.quiet import quiet_progress_bars
 from shadownb.engine.models.sources import Quantize, Source, resolve, with_adapter
@@ -30,6 +31,16 @@ BACKENDS = ("auto", "torch")
 _USUAL_LENGTH = 2048
 
 
+def _title(name: str, *_: Any, **__: Any) -> str:
+    return f"Loading {Path(str(name)).name or name}"
+
+
+def _outcome(model: Model) -> str:
+    size = f"{model.parameters_total / 1e6:,.1f} million weights"
+    return f"Loaded {model.name}: {size}, {model.quantization or model.dtype_name} on {model.device.type}"
+
+
+@live.shown(_title, _outcome)
 def load(
     name: str,
     backend: str = "auto",
@@ -82,6 +93,7 @@ def load(
     if max_seq_length is not None and (type(max_seq_length) is not int or max_seq_length < 8):
         raise ConfigError(f"max_seq_length={max_seq_length!r} must be a whole number of at least 8 tokens.")
     acceleration.check(accelerator)
+    live.tell("loading libraries")
     import_gently()
     chosen_device = hardware.choose_device(device)
     chosen_dtype = hardware.choose_dtype(dtype, chosen_device[0])
@@ -105,6 +117,7 @@ def load(
         )
     _check_base(source, source.base_hash)
     if source.trained_at is not None:
+        live.tell("putting the adapter on")
         model.weights.take(source.trained_at, source.trained)
     return model
 
@@ -157,6 +170,7 @@ def load_base(
         # With its number, or accelerate would take it for another GPU than the one that trains.
         bare = device in ("cuda", "xpu")
         options["device_map"] = {"": torch.device(device, torch.accelerator.current_device_index()) if bare else device}
+    live.tell("reading weights", None if Path(source.location).is_dir() else Fetching(source.location))
     _refuse_adapter(source)
     try:
         with quiet_progress_bars():

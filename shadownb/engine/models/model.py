@@ -272,6 +272,9 @@ class Model(Asking):
     def save(self, path: str | Path, fmt: str = "adapter") -> Path:
         """Write the trained model to a folder; returns it. What an earlier save wrote there, of any kind, is replaced.
 
+        Of a run that has not come to its end, the weights of its newest step are saved; a :class:`ShadowWarning` names the
+        step, and so does ``shadownb.json`` in the folder.
+
         Parameters
         ----------
         fmt

@@ -12,18 +12,19 @@ import json
 import os
 import shutil
 import uuid
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.disk import saving
-from shadownb.errors import ExportError, did_you_mean
+from shadownb.errors import ExportError, ShadowError, ShadowWarning, did_you_mean
 
 if TYPE_CHECKING:
     from shadownb.engine.models.model import Model
 
 FORMATS = ("adapter", "merged")
-RECORD = "shadownb.json"  # the names of the files that a save wrote
+RECORD = "shadownb.json"  # the names of the files that a save wrote, and which run's step they are
 
 _ASIDE = ".saving-"
 _WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
@@ -52,16 +53,50 @@ def save(model: Model, target: Path, fmt: str) -> Path:
     from shadownb.engine.backends.torch.surfaces.weights import save_whole
 
     with model.gate.inference():
+        trained = trained_state(model)
         whole = None
         if fmt == "merged":  # first, because it may be refused
             whole = carried.merged() if carried is not None else model.module
-        with saving(target), _replacing(target) as folder:
+        with saving(target), _replacing(target, {"trained": trained}) as folder:
             if whole is not None:
                 save_whole(whole, folder)
             elif carried is not None:
                 carried.save(folder)
             model.save_tokenizer(folder)
+    _warn_if_unfinished(trained, model, target)
     return target
+
+
+def trained_state(model: Model) -> dict[str, Any] | None:
+    """Return which run's weights these are, of which step of how many, and how that run stands; None where no run made them.
+
+    Called with the gate held: a run that trains them waits meanwhile.
+    """
+    found = model.weights.stepped or model.trained
+    if found is None:
+        return None
+    from shadownb.engine import runs
+
+    state: dict[str, Any] = {"run": found[0], "step": found[1], "total_steps": None, "status": "unknown"}
+    with contextlib.suppress(ShadowError, OSError):  # of a run that was deleted, or whose record is damaged
+        run = runs.load(found[0])
+        state |= {"total_steps": run.total_steps, "status": run.status}
+    return state
+
+
+def _warn_if_unfinished(trained: dict[str, Any] | None, model: Model, target: Path) -> None:
+    """Say which step was saved where the run has more to come, or never came to its end."""
+    busy = model.active_run
+    what = None
+    if busy is not None and (trained is None or trained["run"] != busy.id):  # a worker, or one that waits in line
+        held = "the base" if trained is None else f"step {trained['step']} of run {trained['run']}"
+        what = f"Run {busy.id} is {busy.status} at step {busy.step}; {target.name!r} holds nothing of it, but {held}."
+    elif trained is not None and trained["status"] not in ("succeeded", "unknown"):
+        of = f" of {trained['total_steps']}" if trained["total_steps"] is not None else ""
+        what = f"Saved step {trained['step']}{of} to {target.name!r}: run {trained['run']} is {trained['status']}."
+    if what is not None:
+        wait = "run.wait() waits for its end" if busy is not None else "run.resume() goes on with it"
+        warnings.warn(f"{what} {wait}; then save again for the whole training.", ShadowWarning, stacklevel=4)
 
 
 def _refuse_used(target: Path, source: str) -> None:
@@ -93,8 +128,11 @@ def _saved_names(folder: Path) -> set[str]:
 
 
 @contextlib.contextmanager
-def _replacing(target: Path) -> Iterator[Path]:
-    """Yield an empty folder to write to; in the end its files take the place of those that the last save wrote to ``target``."""
+def _replacing(target: Path, facts: dict[str, Any]) -> Iterator[Path]:
+    """Yield an empty folder to write to; in the end its files take the place of those that the last save wrote to ``target``.
+
+    ``facts`` stand in the record beside the files' names.
+    """
     is_new = not target.exists()
     target.mkdir(parents=True, exist_ok=True)
     for left in target.glob(f"{_ASIDE}*"):  # by a save that was killed
@@ -104,7 +142,7 @@ def _replacing(target: Path) -> Iterator[Path]:
     try:
         written.mkdir(parents=True)
         yield written
-        _exchange(target, written, aside)
+        _exchange(target, written, aside, facts)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
         if is_new:
@@ -112,7 +150,7 @@ def _replacing(target: Path) -> Iterator[Path]:
                 target.rmdir()
 
 
-def _exchange(target: Path, written: Path, aside: Path) -> None:
+def _exchange(target: Path, written: Path, aside: Path, facts: dict[str, Any]) -> None:
     """Move a save's files into place: only renames, which need no space, and undone where one fails.
 
     A kill in between leaves a folder that does not load, never a mixture: what describes a model leaves first and comes last.
@@ -122,8 +160,10 @@ def _exchange(target: Path, written: Path, aside: Path) -> None:
     before.mkdir()
     if old:
         shutil.copy2(target / RECORD, before)
-    _write_record(aside, old | new).replace(target / RECORD)  # so that the next save knows all files, also after a kill
-    record = _write_record(aside, new)
+    _write_record(aside, old | new, {}).replace(
+        target / RECORD
+    )  # so that the next save knows all files, also after a kill
+    record = _write_record(aside, new, facts)
     descriptions = _descriptions()
     arriving = sorted(new, key=lambda name: name in descriptions)
     leaving = sorted((old | new) - {RECORD}, key=lambda name: name not in descriptions)
@@ -145,9 +185,9 @@ def _exchange(target: Path, written: Path, aside: Path) -> None:
     record.replace(target / RECORD)
 
 
-def _write_record(folder: Path, names: set[str]) -> Path:
+def _write_record(folder: Path, names: set[str], facts: dict[str, Any]) -> Path:
     file = folder / RECORD
-    file.write_text(json.dumps({"files": sorted(names - {RECORD})}, indent=1), encoding="utf-8")
+    file.write_text(json.dumps({"files": sorted(names - {RECORD}), **facts}, indent=1), encoding="utf-8")
     return file
 
 

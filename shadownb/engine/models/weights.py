@@ -49,6 +49,8 @@ class LoadedWeights:
         Folder of an adapter that no run of ours made.
     chat_template
         The chat template that the trained state was trained with; None for the base's own.
+    stepped
+        (run id, step) of what the weights are while a run in this process trains them; None at other times.
     """
 
     def __init__(self, module: Any, *, name: str, source: str, device: str, dtype: str, quantization: Quantize | None):
@@ -57,6 +59,7 @@ class LoadedWeights:
         self.trained: tuple[str, int] | None = None
         self.saved_at: Path | None = None
         self.chat_template: str | None = None
+        self.stepped: tuple[str, int] | None = None
         self.gate = WeightsGate()
         self._loading = {"device": device, "dtype": dtype, "quantize": quantization}
         self._name = name

@@ -109,8 +109,10 @@ def _attempt(folder: RunFolder, attempt: Attempt, journal: Journal, control: Run
         result, left = _newest(folder), session.left if session is not None else None
         if isinstance(problem, OutOfMemoryError):
             _free_memory()
-    if left is not None and in_place and model is not None:
-        model.weights.take_in_place(folder.id, left)
+    if model is not None:
+        model.weights.stepped = None
+        if left is not None and in_place:
+            model.weights.take_in_place(folder.id, left)
     journal.append(
         "end",
         status=status,

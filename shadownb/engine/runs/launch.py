@@ -6,13 +6,13 @@ Whatever is wrong with the options, the data, the method or the model is raised 
 from __future__ import annotations
 
 import shutil
-import sys
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shadownb.engine import acceleration, capabilities, hardware, methods
 from shadownb.engine.config import TrainConfig
+from shadownb.engine.live import notebook_shell
 from shadownb.engine.models.lengths import check_length
 from shadownb.engine.runs import checkpoints
 from shadownb.engine.runs.commands import end_offset
@@ -24,6 +24,7 @@ from shadownb.engine.runs.job import Attempt
 from shadownb.engine.runs.journal import Journal
 from shadownb.engine.runs.liveness import process_mark
 from shadownb.engine.runs.starting import record_start, saved_state
+from shadownb.engine.runs.waiting import wait
 from shadownb.errors import (
     BusyError,
     CheckpointError,
@@ -97,7 +98,8 @@ def launch(
     run = Run(folder, model=model)
     start(run, executor, Attempt(0, checkpoint=checkpoint), journal, model)
     if not in_background:
-        run.wait(raise_on_failure=True)
+        # Whoever interrupts this has no handle of the run yet, so it ends with the call.
+        wait(run, None, raise_on_failure=True, stop_if_interrupted=True)
     return run
 
 
@@ -191,8 +193,5 @@ def _checkpoint_path(config: TrainConfig, model: Model) -> str | None:
 
 
 def in_notebook() -> bool:
-    """Whether this process is a Jupyter kernel (IPython need not be imported to know)."""
-    kernel = sys.modules.get("ipykernel.zmqshell")
-    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    # Colab's and Spyder's shells are kinds of it.
-    return kernel is not None and isinstance(shell, kernel.ZMQInteractiveShell)
+    """Whether this process is a Jupyter kernel."""
+    return notebook_shell() is not None
