@@ -78,6 +78,7 @@ def lay_out(
     *,
     stop: str,
     prompt: bool = False,
+    variables: dict[str, Any] | None = None,
 ) -> Layout:
     """Render a conversation and find the assistant turns in it.
 
@@ -87,16 +88,22 @@ def lay_out(
         The text of the stop token, from :func:`find_stop`.
     prompt
         End with the generation prompt.
+    variables
+        What else the template is told.
     """
-    text = render_text(tokenizer, template, messages, tools, prompt=prompt)
+
+    def render(part: list[dict[str, Any]], prompt: bool) -> str:
+        return render_text(tokenizer, template, part, tools, prompt=prompt, variables=variables)
+
+    text = render(messages, prompt)
     spans: dict[int, tuple[int, int]] = {}
     for index, message in enumerate(messages):
         if message["role"] != "assistant":
             continue
         try:
-            before = render_text(tokenizer, template, messages[:index], tools, prompt=True)
+            before = render(messages[:index], True)
             whole = index + 1 == len(messages) and not prompt
-            after = text if whole else render_text(tokenizer, template, messages[: index + 1], tools)
+            after = text if whole else render(messages[: index + 1], False)
         except Exception:  # the template refuses this beginning of a conversation: nobody can ask for this turn
             continue
         if not (text.startswith(before) and after.startswith(before)):

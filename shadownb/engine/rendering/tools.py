@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from shadownb.engine.rendering.parsers import call_id
+from shadownb.engine.replies.parts import call_id
 from shadownb.errors import DataError
 
 if TYPE_CHECKING:
