@@ -15,11 +15,13 @@ from shadownb._verbs.listing import Listing
 from shadownb._verbs.options import (
     MODEL_OPTIONS,
     SAMPLING_OPTIONS,
+    THINKING_OPTIONS,
     Choice,
     Value,
     given,
     model_options,
     sampling_options,
+    thinking_options,
 )
 from shadownb.engine.config import TrainConfig
 
@@ -39,12 +41,13 @@ model_argument = click.argument(
     type=Value("int"),
     help="Longest row the model is used with (default: 2048 tokens, or the positions of a model with fewer).",
 )
+@thinking_options
 def load(face: Face, name: str, **_: Any) -> Any:
     """Load a model.
 
     Example: model = PROG load smollm2-135m
     """
-    return face.model(name, **given([*MODEL_OPTIONS, "max_seq_length"]))
+    return face.model(name, **given([*MODEL_OPTIONS, "max_seq_length", *THINKING_OPTIONS]))
 
 
 @verb("inspect")

@@ -9,29 +9,24 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Sequence
-from functools import cached_property
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.data.messages import RowProblem, canonical_messages, canonical_tools
 from shadownb.engine.rendering.encoding import Encoder
 from shadownb.engine.rendering.layout import Layout, find_stop, lay_out
 from shadownb.engine.rendering.masks import LossOn, Rendered, labelled, wanted_turns
-from shadownb.engine.rendering.reading import markup_of
+from shadownb.engine.rendering.reading import Reading
 from shadownb.engine.rendering.templates import choose_template
+from shadownb.engine.rendering.told import Told
 from shadownb.engine.rendering.tools import ToolStyle, has_tools, require_tools, styled
-from shadownb.engine.rendering.variables import checked_variables, known_variables
-from shadownb.engine.replies import Markup, ParsedReply, Reader, collected, open_reader, parsers
 from shadownb.errors import DataError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-_TAIL_TOKENS = 24  # enough for what templates write behind the last turn
 
-
-class Renderer:
+class Renderer(Told, Reading):
     """One tokenizer and its chat template.
 
     Parameters
@@ -78,47 +73,10 @@ class Renderer:
         known = self.tokenizer.added_tokens_encoder
         stop = [self.tokenizer.convert_tokens_to_ids(self._stop)] if self._stop else []
         others = [known[token] for token in self.markup.stops if token in known]
-        ids = [identifier for identifier in (*stop, self.tokenizer.eos_token_id, *others) if isinstance(identifier, int)]
+        ids = [
+            identifier for identifier in (*stop, self.tokenizer.eos_token_id, *others) if isinstance(identifier, int)
+        ]
         return tuple(dict.fromkeys(ids))
-
-    # -- what the template can be told ---------------------------------------------------------------------------
-
-    @cached_property
-    def known_variables(self) -> dict[str, str]:
-        """Which of ``enable_thinking`` and ``reasoning_effort`` the template knows, with its own name for each."""
-        return known_variables(self.tokenizer, self.chat_template)
-
-    def told(self, *, enable_thinking: bool | None = None, reasoning_effort: str | None = None) -> dict[str, Any]:
-        """Return the template's variables for a call: the model's defaults, changed by what is given.
-
-        Raises :class:`ConfigError` where the template does not know an option, which would else be ignored.
-        """
-        given = checked_variables(
-            self.known_variables if (enable_thinking, reasoning_effort) != (None, None) else {},
-            enable_thinking=enable_thinking,
-            reasoning_effort=reasoning_effort,
-        )
-        return {**self.variables, **given}
-
-    def thinking_of(self, rows: Iterable[dict[str, Any]]) -> bool | None:
-        """Return with which ``enable_thinking`` most answers of the rows can be trained; None where the default does.
-
-        A template that opens the reasoning in the prompt, or closes it there, can only train rows that go on from that.
-        """
-        name = self.known_variables.get("enable_thinking")
-        if name is None or name in self.variables:
-            return None
-        trained = dict.fromkeys((None, True, False), 0)
-        for row in rows:
-            if "messages" in row:
-                wanted = wanted_turns(row["messages"], "assistant", row.get("train_from", 0))
-                for value in trained:
-                    told = self.variables if value is None else {**self.variables, name: value}
-                    with contextlib.suppress(DataError):
-                        layout = self._lay_out(row["messages"], row.get("tools"), variables=told)
-                        trained[value] += len(wanted & layout.spans.keys())
-        best = max(trained.values())
-        return None if trained[None] == best else max((True, False), key=lambda value: trained[value])
 
     # -- training ------------------------------------------------------------------------------------------------
 
@@ -224,93 +182,7 @@ class Renderer:
         layout = self._lay_out(canonical, schemas, prompt=True, variables=variables)
         return [token for ids, _ in self._encode(layout, canonical, closed=False) for token in ids]
 
-    @cached_property
-    def markup(self) -> Markup:
-        """How the template writes reasoning and calls."""
-        return markup_of(self.tokenizer, self._choice)
-
-    @cached_property
-    def dropped_token_ids(self) -> frozenset[int]:
-        """Control tokens that are no part of a reply's text. Those of the markup stay, because the parser needs them."""
-        if parsers():
-            return frozenset()  # of a registered parser the tokens are not known
-        special = {str(token) for token in self.tokenizer.all_special_tokens}
-        control = {text for text, added in self._added_tokens().items() if added.special} | special
-        return frozenset(
-            identifier
-            for text, identifier in self.tokenizer.added_tokens_encoder.items()
-            if text in control and not self.markup.uses(text)
-        )
-
-    def _added_tokens(self) -> dict[str, Any]:
-        return {str(token): token for token in self.tokenizer.added_tokens_decoder.values()}
-
-    def open_reader(
-        self,
-        prompt: Sequence[int] | None = None,
-        tools: Sequence[dict[str, Any]] | None = None,
-        *,
-        calls: bool = True,
-    ) -> Reader:
-        """Return the reader that takes a reply apart while it is written.
-
-        Parameters
-        ----------
-        prompt
-            The prompt's token ids: where it opens the reasoning, the reply begins inside it. None takes a usual prompt's.
-        tools
-            The tools that were offered: they give arguments their types, and tell calls without markup from JSON. None
-            where they are not known, empty where there were none.
-        calls
-            False leaves calls in the content, as they were written.
-        """
-        tail = self._usual_tail if prompt is None else self._tail(prompt)
-        schemas = None if tools is None else canonical_tools(tools)
-        return open_reader(self.markup, tail=tail, tools=schemas, calls=calls)
-
-    def parse_reply(
-        self, text: str, tools: Sequence[dict[str, Any]] | None = None, *, prompt: Sequence[int] | None = None
-    ) -> tuple[str, list[dict[str, Any]]]:
-        """Return (content, tool calls) of generated text; each call is ``{"id", "name", "arguments"}``."""
-        parsed = self.read_reply(text, tools, prompt=prompt)
-        return parsed.content, parsed.tool_calls
-
-    def read_reply(
-        self,
-        text: str,
-        tools: Sequence[dict[str, Any]] | None = None,
-        *,
-        prompt: Sequence[int] | None = None,
-        calls: bool = True,
-    ) -> ParsedReply:
-        """Take a whole reply apart, with its control tokens; parameters as in :meth:`open_reader`."""
-        reader = self.open_reader(prompt, tools, calls=calls)
-        parts = [*reader.feed(text), *reader.finish()]
-        return collected(parts, reasoning_open=reader.reasoning_open)
-
-    @cached_property
-    def _usual_tail(self) -> str:
-        return self._tail(self.render_prompt([{"role": "user", "content": "probe question"}]))
-
-    def _tail(self, prompt: Sequence[int]) -> str:
-        ids = list(prompt)[-_TAIL_TOKENS:]
-        text: str = self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        return text
-
     # -- shared --------------------------------------------------------------------------------------------------
-
-    def _lay_out_trained(self, messages: list[dict[str, Any]], tools: Any) -> Layout:
-        """Lay out a row; where its last answer does not go on from the prompt, try whether it does with or without thinking."""
-        layout = self._lay_out(messages, tools)
-        name = self.known_variables.get("enable_thinking")
-        last = len(messages) - 1
-        if name is None or name in self.variables or last in layout.spans or messages[last]["role"] != "assistant":
-            return layout
-        for value in (bool(messages[last].get("reasoning_content")), not messages[last].get("reasoning_content")):
-            other = self._lay_out(messages, tools, variables={**self.variables, name: value})
-            if last in other.spans:
-                return other
-        return layout
 
     def _lay_out(
         self,

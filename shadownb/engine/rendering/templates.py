@@ -157,7 +157,12 @@ def render_text(
     """Return a conversation as text. What the template raises comes through (jinja's and Python's errors)."""
     schemas: Any = tools or None
     text = tokenizer.apply_chat_template(
-        messages, tools=schemas, chat_template=template, add_generation_prompt=prompt, tokenize=False, **(variables or {})
+        messages,
+        tools=schemas,
+        chat_template=template,
+        add_generation_prompt=prompt,
+        tokenize=False,
+        **(variables or {}),
     )
     assert isinstance(text, str)
     return text

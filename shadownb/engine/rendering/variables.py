@@ -9,15 +9,21 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from shadownb.engine.inference.types import EFFORTS
 from shadownb.engine.rendering.templates import render_text
 from shadownb.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
-_NAMES = {"enable_thinking": ("enable_thinking", "thinking"), "reasoning_effort": ("reasoning_effort", "reasoning_strength")}
-_TRIED: dict[str, tuple[Any, ...]] = {"enable_thinking": (True, False), "reasoning_effort": ("low", "medium", "high", "xhigh")}
+_NAMES = {
+    "enable_thinking": ("enable_thinking", "thinking"),
+    "reasoning_effort": ("reasoning_effort", "reasoning_strength"),
+}
+_TRIED: dict[str, tuple[Any, ...]] = {
+    "enable_thinking": (True, False),
+    "reasoning_effort": ("low", "medium", "high", "xhigh"),
+}
 _DEFAULT = re.compile(r"\A((?:\{%- set (\w+) = \2 if \2 is defined else [^%]+ %\})+)")
 
 
@@ -42,7 +48,9 @@ def _renderings(tokenizer: PreTrainedTokenizerBase, template: str, name: str, va
     return found
 
 
-def checked_variables(known: dict[str, str], *, enable_thinking: bool | None, reasoning_effort: str | None) -> dict[str, Any]:
+def checked_variables(
+    known: dict[str, str], *, enable_thinking: bool | None, reasoning_effort: str | None
+) -> dict[str, Any]:
     """Return the variables for the template, by its own names; None leaves one as it is.
 
     Raises
@@ -51,10 +59,14 @@ def checked_variables(known: dict[str, str], *, enable_thinking: bool | None, re
         A value is not allowed, or the template does not know the option.
     """
     if enable_thinking is not None and not isinstance(enable_thinking, bool):
-        raise ConfigError(f"enable_thinking={enable_thinking!r} is neither True nor False.", fix="Use one of them, or None.")
+        raise ConfigError(
+            f"enable_thinking={enable_thinking!r} is neither True nor False.", fix="Use one of them, or None."
+        )
     if reasoning_effort is not None and reasoning_effort not in EFFORTS:
         near = did_you_mean(str(reasoning_effort), EFFORTS)
-        raise ConfigError(f"reasoning_effort={reasoning_effort!r} is not known.{near}", fix=f"Use one of {', '.join(EFFORTS)}.")
+        raise ConfigError(
+            f"reasoning_effort={reasoning_effort!r} is not known.{near}", fix=f"Use one of {', '.join(EFFORTS)}."
+        )
     found: dict[str, Any] = {}
     for option, value in (("enable_thinking", enable_thinking), ("reasoning_effort", reasoning_effort)):
         if value is None:

@@ -10,8 +10,8 @@ for streams.
 from shadownb.engine.replies.channels import ChannelReader
 from shadownb.engine.replies.decoders import BadCall
 from shadownb.engine.replies.families import Frame, Markup, choose_markup
-from shadownb.engine.replies.parts import ParsedReply, Part, collected
-from shadownb.engine.replies.reader import MarkupReader, Reader
+from shadownb.engine.replies.parts import ParsedReply, Part, Reader, collected
+from shadownb.engine.replies.reader import MarkupReader
 from shadownb.engine.replies.registry import ReplyParser, WholeReader, parsers, register_parser
 
 __all__ = [

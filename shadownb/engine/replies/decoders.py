@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 Call = tuple[str, dict[str, Any]]
 
+_DEEPEST = 200
 NAME = r"[\w.\-/:]+"
 
 
@@ -69,7 +70,7 @@ def arguments_of(value: Any, name: str) -> dict[str, Any]:
 def load_json(text: str) -> Any:
     """Read a whole text as JSON. Models write raw line breaks inside strings, so those are allowed."""
     try:
-        return json.loads(text, strict=False, parse_constant=_no_constant)
+        return _shallow(json.loads(text, strict=False, parse_constant=_no_constant))
     except RecursionError:
         raise BadCall("it is nested too deeply") from None
     except ValueError as error:
@@ -88,12 +89,27 @@ def _json_values(body: str, alone: bool) -> list[Any]:
             raise BadCall("it is nested too deeply") from None
         except ValueError as error:
             raise BadCall(f"it is not valid JSON: {error}") from None
-        found.append(value)
+        found.append(_shallow(value))
         more = re.compile(r"[\s,;]*(?=[\[{])").match(body, end)
         at = more.end() if more else -1
         if alone and not more and body[end:].strip(" \t\r\n;"):
             raise BadCall(f"{shown(body[end:].strip())} follows it")
     return found
+
+
+def _shallow(value: Any) -> Any:
+    """Return a value unless it is nested so deeply that whoever writes it again runs out of stack."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, (dict, list))
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return value
+    raise BadCall("it is nested too deeply")
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -116,9 +132,7 @@ def tagged_calls(body: str) -> list[Call]:
 
 
 _FUNCTION = re.compile(r"<function=([^>\n]+)>(.*?)</function>\s*(?=<function=|\Z)", re.DOTALL)
-_PARAMETER = re.compile(
-    r"<parameter=([^>\n]+)>(?:\r?\n)?(.*?)(?:\r?\n)?</parameter>\s*(?=<parameter=|\Z)", re.DOTALL
-)
+_PARAMETER = re.compile(r"<parameter=([^>\n]+)>(?:\r?\n)?(.*?)(?:\r?\n)?</parameter>\s*(?=<parameter=|\Z)", re.DOTALL)
 
 
 def function_calls(body: str) -> list[Call]:
@@ -135,9 +149,7 @@ def function_calls(body: str) -> list[Call]:
     return calls
 
 
-_PAIR = re.compile(
-    r"<arg_key>(.*?)</arg_key>\s*<arg_value>(.*?)</arg_value>\s*(?=<arg_key>|\Z)", re.DOTALL
-)
+_PAIR = re.compile(r"<arg_key>(.*?)</arg_key>\s*<arg_value>(.*?)</arg_value>\s*(?=<arg_key>|\Z)", re.DOTALL)
 
 
 def _pairs_call(text: str) -> Call:
@@ -218,9 +230,7 @@ def kimi_calls(body: str) -> list[Call]:
 
 def mistral_calls(body: str) -> list[Call]:
     """Read what follows ``[TOOL_CALLS]``: a JSON list, or a name with ``[ARGS]`` and JSON."""
-    named = re.fullmatch(
-        r"\s*(" + NAME + r")\s*(?:\[CALL_ID\][\w-]*)?\s*(?:\[ARGS\])?\s*(\{.*\})\s*", body, re.DOTALL
-    )
+    named = re.fullmatch(r"\s*(" + NAME + r")\s*(?:\[CALL_ID\][\w-]*)?\s*(?:\[ARGS\])?\s*(\{.*\})\s*", body, re.DOTALL)
     if named:
         return [(named.group(1), arguments_of(load_json(named.group(2)), named.group(1)))]
     return json_calls(body)

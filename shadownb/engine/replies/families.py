@@ -91,7 +91,7 @@ class Markup:
     def begins_inside(self, tail: str) -> Span | None:
         """Return the reasoning that a prompt ends in, or None."""
         for span in self.reasoning:
-            before, mark, behind = tail.rpartition(span.open)
+            _, mark, behind = tail.rpartition(span.open)
             if mark and not behind.strip():
                 return span
         return None

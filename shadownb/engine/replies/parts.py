@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 Kind = Literal["content", "reasoning", "call", "malformed"]
 
@@ -31,6 +31,20 @@ class Part:
     text: str
     call: dict[str, Any] | None = None
     reason: str = ""
+
+
+class Reader(Protocol):
+    """Takes one reply apart."""
+
+    @property
+    def reasoning_open(self) -> bool:
+        """Whether the text so far ends inside the reasoning."""
+
+    def feed(self, text: str) -> list[Part]:
+        """Take a piece of the reply and return the parts that are final with it."""
+
+    def finish(self) -> list[Part]:
+        """Return what was held back; the reply is over."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 from shadownb.engine.replies.decoders import NAME, BadCall, Call, json_calls, load_json, shown
 
+
 def python_calls(body: str, *, escapes: bool = True) -> list[Call]:
     """Read ``[name(key='value', other=3), ...]``, as LFM2 writes its calls.
 

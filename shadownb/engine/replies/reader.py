@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Protocol
 
 from shadownb.engine.replies.decoders import BadCall, Call
 from shadownb.engine.replies.families import Frame, Markup, Span
@@ -17,18 +16,6 @@ from shadownb.engine.replies.schema import Tools, names_of, typed
 from shadownb.engine.replies.texts import Code, Flow, held_back, inside_string
 
 _BARE_JSON = ('{"name":"', '{"type":"function"', '{"function":', '[{"name":"')
-
-
-class Reader(Protocol):
-    """Takes one reply apart."""
-
-    reasoning_open: bool
-
-    def feed(self, text: str) -> list[Part]:
-        """Take a piece of the reply and return the parts that are final with it."""
-
-    def finish(self) -> list[Part]:
-        """Return what was held back; the reply is over."""
 
 
 class MarkupReader:

@@ -62,5 +62,7 @@ class WholeReader:
                 if parsed.tool_calls:
                     said = [Part("reasoning", parsed.reasoning)] if parsed.reasoning else []
                     said += [Part("content", parsed.content)] if parsed.content else []
-                    return said + [Part("call", "" if n else self._text, call) for n, call in enumerate(parsed.tool_calls)]
+                    return said + [
+                        Part("call", "" if n else self._text, call) for n, call in enumerate(parsed.tool_calls)
+                    ]
         return [*self._own.feed(self._text), *self._own.finish()]

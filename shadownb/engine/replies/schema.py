@@ -17,7 +17,9 @@ def typed(name: str, arguments: dict[str, Any], tools: Tools) -> dict[str, Any]:
     """Return the arguments with every :class:`Written` value as the type that the schema of ``name`` gives it."""
     if not any(isinstance(value, Written) for value in arguments.values()):
         return arguments
-    parameters = next((_function(tool).get("parameters") for tool in tools or () if _function(tool).get("name") == name), None)
+    parameters = next(
+        (_function(tool).get("parameters") for tool in tools or () if _function(tool).get("name") == name), None
+    )
     root = parameters if isinstance(parameters, dict) else {}
     properties = root.get("properties")
     known = properties if isinstance(properties, dict) else {}

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from shadownb.engine.data import Dataset
     from shadownb.engine.models import Model
 
+_LOOKED_AT = 32  # rows that say whether answers begin with reasoning
+
 
 def launch(
     model: Model,
@@ -74,6 +76,7 @@ def launch(
     executor = "thread" if config.executor == "auto" else config.executor
     _refuse_busy(model, executor)
 
+    _settle_thinking(model, train)
     run_spec = {
         "model": {**model.describe(), "start": saved_state(model)},
         "dataset": store_rows(train),
@@ -153,6 +156,18 @@ def _check_with_model(model: Model, config: TrainConfig) -> None:
     if model.active_run is None:  # else the run waits for another one, and is checked when its turn comes
         surfaces.check(model.module, model.carried, config)
     check_length(model, config)
+
+
+def _settle_thinking(model: Model, train: Dataset) -> None:
+    """Let the model think in its answers where the rows do, and not where they do not, if only that can be trained."""
+    rows = [
+        {**row, "messages": [*row["prompt"], *row["chosen"]]} if "chosen" in row else row
+        for row in train.canonical_rows()[:_LOOKED_AT]
+    ]
+    thinks = model.renderer.thinking_of(rows)
+    if thinks is not None:
+        name = model.renderer.known_variables["enable_thinking"]
+        model.renderer.variables = {**model.renderer.variables, name: thinks}
 
 
 def _checkpoint_path(config: TrainConfig, model: Model) -> str | None:
