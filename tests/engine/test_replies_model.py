@@ -11,7 +11,7 @@ import pytest
 
 import shadownb as snb
 from shadownb.engine.replies import collected
-from shadownb.errors import ConfigError
+from shadownb.errors import ConfigError, ShadowWarning
 from tests.engine.template_families import family
 
 WORDS = ("amber", "salt")
@@ -89,6 +89,8 @@ def test_a_reply_cut_inside_its_reasoning_has_no_answer(qwen: Any) -> None:
     cut = qwen.chat([ROWS[0]["messages"][0]], max_new_tokens=2, temperature=0)
     assert (cut.content, cut.reasoning_open, cut.finish_reason) == ("", True, "length")
     assert any("no answer" in note for note in cut.notes) and "no answer" in cut._repr_html_()
+    with pytest.warns(ShadowWarning, match="1 of 1 answers ended before their reasoning did"):
+        assert qwen.generate("What?", max_new_tokens=1, temperature=0) == ""
     compared = snb.compare(qwen, ROWS, snb.JsonExact(), max_new_tokens=2)
     shown = str(compared)
     assert "2 of the tuned" in shown and "'length'" in shown and "without an end of the reasoning" in shown

@@ -88,10 +88,18 @@ class Asking:
         ids = [self.renderer.render_prompt(_turns(text, system), variables=told) for text in prompts]
         options = Sampling.from_options(**sampling)
         completions = self._generator_for(use).generate(ids, options, use=use, should_stop=should_stop)
-        texts = [
-            self.renderer.read_reply(completion.text, [], prompt=asked, calls=False).content
+        replies = [
+            self.renderer.read_reply(completion.text, [], prompt=asked, calls=False)
             for completion, asked in zip(completions, ids, strict=True)
         ]
+        if unfinished := sum(reply.reasoning_open for reply in replies):
+            warnings.warn(
+                f"{unfinished} of {len(replies)} answers ended before their reasoning did, so their text is empty; raise "
+                f"max_new_tokens (it was {options.max_new_tokens}), or set enable_thinking=False where the template knows it.",
+                ShadowWarning,
+                stacklevel=2,
+            )
+        texts = [reply.content for reply in replies]
         return texts[0] if isinstance(prompt, str) else texts
 
     def chat(
