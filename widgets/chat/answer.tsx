@@ -16,7 +16,7 @@ export function Answer({ name, side, untrained }: { name: SideName; side: Side; 
         {side.text && !writing && <CopyButton text={side.text} label={`Copy the ${title.toLowerCase()} answer`} />}
       </header>
       {side.reasoning && (
-        <details class="chat-reasoning">
+        <details class="chat-reasoning" open={side.text === ""}>
           <summary>Reasoning</summary>
           <p class="chat-text snb-muted">{side.reasoning}</p>
         </details>
