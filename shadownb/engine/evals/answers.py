@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from shadownb._version import __version__
 from shadownb.engine.evals.cases import Case
 from shadownb.engine.evals.turns import Turn
 from shadownb.engine.home import subfolder
@@ -98,10 +99,8 @@ def weights_of(model: Any, use: str) -> list[Any] | None:
     import torch
     import transformers
 
-    import shadownb
-
     facts = [model.base_hash, model.quantization, model.dtype_name, str(model.device), model.accelerator]
-    versions = [torch.__version__, transformers.__version__, shadownb.__version__]
+    versions = [torch.__version__, transformers.__version__, __version__]
     if use == "base" or model.carried is None:
         return [facts, versions, None]
     digest = hashlib.sha256()
