@@ -249,6 +249,7 @@ def test_json_is_a_call_only_where_tools_were_offered() -> None:
         (HARMONY, "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>It rains.",
          "Hm.", "It rains."),
         (HARMONY, "It rains.", "", "It rains."),
+        (("<response>", "</response>"), "Say `<response>` to begin.", "", "Say `<response>` to begin."),
         (("<response>", "</response>"), "<think>Hm.</think>\n<response>It rains.</response>", "Hm.", "It rains."),
     ],
 )  # fmt: skip
@@ -270,6 +271,11 @@ def test_a_prompt_that_opens_the_reasoning() -> None:
     assert closed == ParsedReply("Fine.")
     repeated = parse_reply("<think>\nHm.</think>Fine.", markup, tail=tail)
     assert (repeated.reasoning, repeated.content) == ("Hm.", "Fine.")
+
+
+def test_reasoning_without_an_end_is_told() -> None:
+    assert parse_reply("<think>Hm. And") == ParsedReply("", [], "Hm. And", [], True)
+    assert parse_reply("<think>Hm.</think>") == ParsedReply("", [], "Hm.")
 
 
 def test_calls_may_be_left_in_the_text() -> None:

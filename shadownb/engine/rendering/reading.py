@@ -62,11 +62,13 @@ class Reading:
         """How the template writes reasoning and calls."""
         return markup_of(self.tokenizer, self._choice)
 
-    @cached_property
+    @property
     def dropped_token_ids(self) -> frozenset[int]:
         """Control tokens that are no part of a reply's text. Those of the markup stay, because the parser needs them."""
-        if parsers():
-            return frozenset()  # of a registered parser the tokens are not known
+        return frozenset() if parsers() else self._control_ids  # of a registered parser the tokens are not known
+
+    @cached_property
+    def _control_ids(self) -> frozenset[int]:
         special = {str(token) for token in self.tokenizer.all_special_tokens}
         control = {text for text, added in self._added_tokens().items() if added.special} | special
         return frozenset(

@@ -64,4 +64,5 @@ def parse_reply(
 ) -> ParsedReply:
     """Take a whole reply apart; without a markup as Hermes and Qwen write it. Parameters as :func:`open_reader` has them."""
     reader = open_reader(markup or choose_markup(""), tail=tail, tools=tools, calls=calls)
-    return collected([*reader.feed(text), *reader.finish()])
+    parts = [*reader.feed(text), *reader.finish()]
+    return collected(parts, reasoning_open=reader.reasoning_open)

@@ -96,11 +96,11 @@ class MarkupReader:
         if at:
             self._add_content(at)
             return True  # what was said may have changed which markers count
-        if mark in self._hidden:
+        if self._code.open:
+            self._add_content(len(mark))
+        elif mark in self._hidden:
             self._text = self._text[len(mark) :]
             self._content.marked = True
-        elif self._code.open:
-            self._add_content(len(mark))
         elif mark in self._spans:
             self._text = self._text[len(mark) :]
             self._span = self._spans[mark]
