@@ -116,6 +116,9 @@ def test_a_model_that_was_tuned_to_think_is_asked_to(tmp_path: Path, monkeypatch
     reply = model.chat([question], **ASKED)
     assert (reply.reasoning, reply.content) == ("A colour?", answer["content"])
     run = model.trained[0]
+    assert [each["code"] for each in snb.runs.load(run).state.warnings if "enable_thinking=True" in each["what"]] == [
+        "thinking"
+    ]
     model.save(tmp_path / "merged", fmt="merged")
     for again in (snb.load(run), snb.load(str(tmp_path / "merged"))):
         assert again.chat([question], **ASKED).reasoning == "A colour?"
