@@ -13,13 +13,16 @@ from shadownb._verbs.declare import verb
 from shadownb._verbs.face import Face
 from shadownb._verbs.listing import Listing
 from shadownb._verbs.options import (
+    DATA_OPTIONS,
     MODEL_OPTIONS,
     SAMPLING_OPTIONS,
     THINKING_OPTIONS,
     Choice,
     Value,
+    data_options,
     given,
     model_options,
+    reading_of,
     sampling_options,
     thinking_options,
 )
@@ -76,6 +79,7 @@ def load(face: Face, name: str, **_: Any) -> Any:
     help="Tokens that are trained.",
 )
 @click.option("--max-seq-length", type=Value("int"), help="Most tokens of a sequence (default: the model's).")
+@data_options
 def inspect(
     face: Face,
     name: str,
@@ -84,9 +88,10 @@ def inspect(
     method: str | None,
     loss_on: Any,
     max_seq_length: int | None,
+    **_: Any,
 ) -> Any:
     """Show a row's tokens, and which are trained."""
-    data = face.data(name)
+    data = face.data(name, **reading_of(given(DATA_OPTIONS)))
     if not -len(data) <= row < len(data):
         face.refuse(f"--row {row} is not in {name}, which has {len(data)} rows (0 to {len(data) - 1})")
     TrainConfig(**given(["max_seq_length"]))  # refuses what training would

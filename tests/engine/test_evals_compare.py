@@ -238,13 +238,20 @@ def test_an_output_that_cannot_be_scored_is_one_row(parrot: Parrot) -> None:
         compare(parrot, ROWS[:3], fragile)
 
 
-def test_a_row_that_cannot_be_asked_is_one_row(tiny: Any) -> None:
-    rows = [row("Hello?", "x"), row("word " * 700, "x"), row("And you?", "x"), row("So?", "x")]
-    result = snb.compare(tiny, rows, snb.Exact(), max_new_tokens=2)
-    assert [r.index for r in result] == [0, 2, 3]
-    assert "cannot be asked" in result.unscored[0].reason and result.unscored[0].index == 1
-    with pytest.raises(ModelError, match="tokens"):
-        snb.compare(tiny, rows[1:2], snb.Exact(), max_new_tokens=2)
+def test_a_row_that_cannot_be_asked_is_one_row() -> None:
+    """Of a model that is not ours nothing is known before it is asked; the others of its batch are answered all the same."""
+
+    class Picky(Scripted):
+        def chat(self, conversations: list[list[dict[str, Any]]], *, use: str, **options: Any) -> list[Reply]:
+            if any(turns[-1]["content"] == "b" for turns in conversations):
+                raise ModelError("Too long for this model.")
+            return super().chat(conversations, use=use, **options)
+
+    result = compare(Picky(Reply("1")), ROWS, exact)
+    assert [r.index for r in result] == [0, 2, 3] and result.base == pytest.approx(1 / 3)
+    assert [(r.index, "cannot be asked: Too long" in r.reason) for r in result.unscored] == [(1, True)]
+    with pytest.raises(ModelError, match="Too long"):
+        compare(Picky(Reply("1")), ROWS[1:2], exact)
 
 
 def test_options_reach_the_model_and_a_sampled_comparison_is_seeded(parrot: Parrot) -> None:
@@ -347,7 +354,7 @@ def test_bootstrap_interval_covers_as_often_as_it_says() -> None:
     assert mean_interval([0.2, 0.4]) == bootstrap_interval([0.2, 0.4])
 
 
-def test_base_and_tuned_of_a_real_model(tiny_model_dir: Path, smollm2_tokenizer: Any) -> None:
+def test_base_and_tuned_of_a_real_model(tiny_model_dir: Path, tiny_tokenizer: Any) -> None:
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
@@ -358,11 +365,11 @@ def test_base_and_tuned_of_a_real_model(tiny_model_dir: Path, smollm2_tokenizer:
     plain = AutoModelForCausalLM.from_pretrained(tiny_model_dir, dtype=torch.float32)
     peft = get_peft_model(plain, LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False))
     torch.set_rng_state(state)
-    generator = TransformersGenerator(peft, smollm2_tokenizer, WeightsGate(), stop_token_ids=[2])
+    generator = TransformersGenerator(peft, tiny_tokenizer, WeightsGate(), stop_token_ids=[2])
 
     class Chat:
         def chat(self, conversations: Any, *, use: Any, **options: Any) -> list[Reply]:
-            prompts = [smollm2_tokenizer.encode(c[-1]["content"]) for c in conversations]
+            prompts = [tiny_tokenizer.encode(c[-1]["content"]) for c in conversations]
             completions = generator.generate(prompts, Sampling(**options), use=use)
             return [Reply.from_completion(c, ParsedReply(c.text)) for c in completions]
 

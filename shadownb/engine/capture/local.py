@@ -15,6 +15,7 @@ from shadownb.engine.capture.delivery import Delivery
 from shadownb.engine.capture.dialects import Dialect, WireError
 from shadownb.engine.capture.exchange import Exchange
 from shadownb.engine.inference import Reply
+from shadownb.engine.jsontext import Unreadable, check_depth
 from shadownb.engine.replies import Part, Reader
 from shadownb.errors import BusyError, OutOfMemoryError, ShadowError
 
@@ -47,6 +48,10 @@ class LocalModel:
     async def answer(self, exchange: Exchange, history: list[dict[str, Any]], delivery: Delivery) -> None:
         """Generate and deliver the answer to a call; ``history`` is what it goes on from without repeating it."""
         try:
+            try:
+                check_depth(exchange.request)
+            except Unreadable as error:
+                raise WireError(400, f"The request cannot be read: {error}.", code="invalid_json") from None
             if exchange.request.get("previous_response_id") and exchange.parent is None:
                 raise WireError(
                     404, "There is no recorded answer with this previous_response_id.", param="previous_response_id",

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from shadownb.engine.evals.answers import Asker
-from shadownb.engine.evals.cases import Case, batches_of, cases_of
+from shadownb.engine.evals.cases import Case, batches_of, cases_of, fitting
 from shadownb.engine.evals.comparison import GREEDY, ComparedRow, Comparison, UnscoredRow
 from shadownb.engine.evals.judging import Judge, Unscorable
 from shadownb.engine.evals.turns import Turn
@@ -48,7 +48,7 @@ def compare(
     model
         Anything with ``chat(list_of_messages, use="base"|"tuned", ...) -> list[Reply]``.
     dataset
-        A Dataset with chat rows, or a list of rows that hold ``messages``.
+        Whatever holds rows with an answer: a Dataset, a list, a data frame, a ``datasets.Dataset``.
     scorer
         ``scorer(output, expected)`` returning a Score, or a number; it gets ``prompt=`` where it takes that. It is tried
         before anything is generated. A row that it cannot score is counted and left out of the means.
@@ -88,6 +88,11 @@ def compare(
     cases, skipped = cases_of(dataset)
     cases = cases[:max_rows]
     unfit = judge.unfit(cases)
+    cases, left_out = fitting(model, cases)
+    if left_out:
+        shown = "; ".join(f"row {index}: {reason}" for index, reason in left_out[:3])
+        what = f"{len(left_out):,} of {len(left_out) + len(cases):,} rows cannot be answered and are left out. {shown}"
+        warnings.warn(what, ShadowWarning, stacklevel=2)
     asked = [case for case in cases if case.index not in unfit]
     if hasattr(model, "catch_up"):
         model.catch_up()  # the weights must be those that answer when they are looked at for kept answers
@@ -111,6 +116,7 @@ def compare(
         sampling,
         time.monotonic() - started,
         skipped,
+        tuple(left_out),
         tuple(sorted(unscored, key=lambda row: row.index)),
         sum(asker.reused for asker in askers.values()),
     )
