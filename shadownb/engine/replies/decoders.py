@@ -11,9 +11,10 @@ import json
 import re
 from typing import Any, NoReturn
 
+from shadownb.engine.jsontext import Unreadable, check_depth
+
 Call = tuple[str, dict[str, Any]]
 
-_DEEPEST = 200
 NAME = r"[\w.\-/:]+"
 
 
@@ -99,17 +100,11 @@ def _json_values(body: str, alone: bool) -> list[Any]:
 
 def _shallow(value: Any) -> Any:
     """Return a value unless it is nested so deeply that whoever writes it again runs out of stack."""
-    level = [value]
-    for _ in range(_DEEPEST):
-        level = [
-            inner
-            for outer in level
-            if isinstance(outer, (dict, list))
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-        ]
-        if not level:
-            return value
-    raise BadCall("it is nested too deeply")
+    try:
+        check_depth(value)
+    except Unreadable:
+        raise BadCall("it is nested too deeply") from None
+    return value
 
 
 def _no_constant(name: str) -> NoReturn:
