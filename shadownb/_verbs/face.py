@@ -90,10 +90,13 @@ class Face:
         answer = ""
         sampling = {name: value for name, value in options.items() if name != "system"}
         with closing(model.stream([*system, *messages], **sampling)) as stream:
-            for piece in stream:
-                answer += piece
-                print(piece, end="", flush=True)
+            for part in stream.parts():
+                if part.kind != "reasoning" and part.text:  # calls as the model wrote them
+                    answer += part.text
+                    print(part.text, end="", flush=True)
         print(flush=True)
+        if stream.reply is not None and (stream.reply.malformed_calls or stream.reply.reasoning_open):
+            self.note(" ".join(stream.reply.notes))
         return answer
 
     def refuse(self, message: str) -> NoReturn:

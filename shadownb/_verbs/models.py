@@ -16,6 +16,7 @@ from shadownb._verbs.options import (
     DATA_OPTIONS,
     MODEL_OPTIONS,
     SAMPLING_OPTIONS,
+    THINKING_OPTIONS,
     Choice,
     Value,
     data_options,
@@ -23,6 +24,7 @@ from shadownb._verbs.options import (
     model_options,
     reading_of,
     sampling_options,
+    thinking_options,
 )
 from shadownb.engine.config import TrainConfig
 
@@ -42,12 +44,13 @@ model_argument = click.argument(
     type=Value("int"),
     help="Longest row the model is used with (default: 2048 tokens, or the positions of a model with fewer).",
 )
+@thinking_options
 def load(face: Face, name: str, **_: Any) -> Any:
     """Load a model.
 
     Example: model = PROG load smollm2-135m
     """
-    return face.model(name, **given([*MODEL_OPTIONS, "max_seq_length"]))
+    return face.model(name, **given([*MODEL_OPTIONS, "max_seq_length", *THINKING_OPTIONS]))
 
 
 @verb("inspect")

@@ -15,12 +15,14 @@ import click
 from shadownb._verbs import completion
 from shadownb.engine.config import GROUPS
 from shadownb.engine.config_fields import ConfigField, config_fields
+from shadownb.engine.inference.types import EFFORTS
 from shadownb.errors import did_you_mean
 
 _FIELDS = {"method": completion.complete_method, "resume_from_checkpoint": completion.complete_saved}
 MODEL_OPTIONS = ("backend", "device", "dtype", "quantize", "adapter", "accelerator")
+THINKING_OPTIONS = ("enable_thinking", "reasoning_effort")
 DATA_OPTIONS = ("columns", "ignore")
-SAMPLING_OPTIONS = ("system", "max_new_tokens", "temperature", "top_p", "seed", "stop")
+SAMPLING_OPTIONS = ("system", "max_new_tokens", "temperature", "top_p", "seed", "stop", *THINKING_OPTIONS)
 
 
 class Value(click.ParamType[Any]):
@@ -162,6 +164,26 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def thinking_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say whether the model thinks before its answer."""
+    for option in reversed(
+        (
+            click.option(
+                "--enable-thinking/--disable-thinking",
+                default=None,
+                help="Think before the answer, or not (default: as trained, else the chat template's).",
+            ),
+            click.option(
+                "--reasoning-effort",
+                type=Choice(EFFORTS),
+                help="How much to think, where the chat template knows it.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
 def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say how rows are read."""
     for option in reversed(
@@ -233,7 +255,7 @@ def sampling_options(command: Callable[..., Any]) -> Callable[..., Any]:
         )
     ):
         command = option(command)
-    return command
+    return thinking_options(command)
 
 
 def _dashed(flag: str) -> str:

@@ -14,6 +14,7 @@ DEFAULTS: dict[str, Any] = {
     "seed": None,
     "stop": [],
     "compare": True,
+    "thinking": None,
 }
 
 
@@ -21,6 +22,7 @@ def empty_side() -> dict[str, Any]:
     return {
         "status": "queued",
         "text": "",
+        "reasoning": "",
         "badge": "",
         "note": "",
         "tokens": 0,
@@ -40,6 +42,7 @@ def describe(model: Any) -> dict[str, Any]:
         "answering": badge_of(model, "tuned"),
         "training": is_live(model),
         "can_compare": can_compare(model),
+        "can_think": "enable_thinking" in model.renderer.known_variables,
     }
 
 
@@ -91,6 +94,8 @@ def checked(values: dict[str, Any]) -> dict[str, Any]:
                 found[name] = DEFAULTS[name]
     if isinstance(found.get("stop"), str):
         found["stop"] = [line for line in found["stop"].splitlines() if line]
+    if found.get("thinking") not in (None, True, False):
+        found["thinking"] = None
     if "seed" in found:
         text = str(found["seed"]).strip()
         found["seed"] = int(text) if text.isdigit() else None

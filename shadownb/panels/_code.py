@@ -110,6 +110,8 @@ def chat_as_python(model: str, conversations: Mapping[str, list[dict[str, str]]]
     options = [f"{name}={settings[name]!r}" for name in ("temperature", "top_p", "max_new_tokens", "seed")]
     if settings.get("stop"):
         options.append(f"stop={literal(settings['stop'])}")
+    if settings.get("thinking") is not None:
+        options.append(f"enable_thinking={settings['thinking']!r}")
     same = len({repr(messages) for messages in conversations.values()}) == 1
     lines: list[str] = []
     for side, messages in conversations.items():

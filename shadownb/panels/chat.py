@@ -230,6 +230,7 @@ class ChatPanel(Panel):
                 seed=turn["seed"],
                 use=name,
                 should_stop=self._stop.is_set,
+                enable_thinking=settings["thinking"] if self.model_state.get("can_think") else None,
             )
             self._copy(stream, turn["id"], name, side)
         except Exception as error:
@@ -243,26 +244,28 @@ class ChatPanel(Panel):
 
     def _copy(self, stream: Any, turn_id: int, name: str, side: dict[str, Any]) -> None:
         """Take the pieces of an answer over and pass them on in batches."""
-        pending, last = "", 0.0
-        for piece in stream:
+        pending, last = {"text": "", "reasoning": ""}, 0.0
+        for part in stream.parts():
             if side["status"] != "streaming":
                 side.update(status="streaming", note="", badge=badge_of(self._model, name))
                 self._publish()
             side["tokens"] += 1
-            pending += piece
+            # What a model writes as a call is shown as it wrote it: nobody offered it tools here.
+            pending["reasoning" if part.kind == "reasoning" else "text"] += part.text
             if time.perf_counter() - last >= _FLUSH_SECONDS:
                 self._flush(turn_id, name, side, pending)
-                pending, last = "", time.perf_counter()
+                last = time.perf_counter()
         self._flush(turn_id, name, side, pending)
         if stream.completion is not None:
             side.update(tokens=stream.completion.completion_tokens, finish=stream.completion.finish_reason)
 
-    def _flush(self, turn_id: int, name: str, side: dict[str, Any], pending: str) -> None:
-        if pending:
-            at = utf16_length(side["text"])
-            side["text"] += pending
-            delta = {"turn": turn_id, "side": name, "at": at, "text": pending}
-            self.delta = {**delta, "status": side["status"], "tokens": side["tokens"]}
+    def _flush(self, turn_id: int, name: str, side: dict[str, Any], pending: dict[str, str]) -> None:
+        for field, text in pending.items():
+            if text:
+                delta = {"turn": turn_id, "side": name, "field": field, "at": utf16_length(side[field]), "text": text}
+                side[field] += text
+                pending[field] = ""
+                self.delta = {**delta, "status": side["status"], "tokens": side["tokens"]}
 
     def _check_base(self) -> None:
         model = self._model

@@ -16,6 +16,7 @@ from panel_driver import ROWS, press, send, wait_for
 import shadownb
 from shadownb import Dataset
 from shadownb.engine.models import Model
+from shadownb.engine.replies import Part
 from shadownb.errors import ModelError
 from shadownb.panels import ChatPanel
 
@@ -63,11 +64,11 @@ class ScriptedStream:
 
     completion = None
 
-    def __init__(self, pieces: Iterator[str]) -> None:
+    def __init__(self, pieces: Iterator[str | Part]) -> None:
         self._pieces = pieces
 
-    def __iter__(self) -> Iterator[str]:
-        return self._pieces
+    def parts(self) -> Iterator[Part]:
+        return (piece if isinstance(piece, Part) else Part("content", piece) for piece in self._pieces)
 
 
 def test_the_base_side_is_what_a_fresh_base_answers_with_the_same_seed(panel: ChatPanel, tiny_model_dir: Path) -> None:
@@ -151,6 +152,25 @@ def test_each_side_remembers_its_own_conversation(panel: ChatPanel, monkeypatch:
     assert (use, [m["content"] for m in messages]) == ("base", ["Be brief.", "one", "I am base", "two"])
     failed = panel.turns[2]["sides"]["tuned"]
     assert failed["status"] == "failed" and "too long" in failed["error"]["what"]
+
+
+def test_reasoning_is_apart_and_not_said_back_to_the_model(panel: ChatPanel, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def stream(_: Model, messages: Any, **options: Any) -> ScriptedStream:
+        asked.append((messages, options["enable_thinking"]))
+        call = Part("malformed", "<tool_call>{", reason="it is not valid JSON")
+        return ScriptedStream(iter([Part("reasoning", "Hm"), Part("reasoning", "."), Part("content", "Yes. "), call]))
+
+    monkeypatch.setattr(Model, "stream", stream)
+    press(panel, "settings", values={"compare": False, "thinking": True})
+    for prompt in ("one", "two"):
+        press(panel, "send", prompt=prompt)
+    side = panel.turns[0]["sides"]["tuned"]
+    assert (side["reasoning"], side["text"]) == ("Hm.", "Yes. <tool_call>{")
+    assert [m["content"] for m in asked[1][0]] == ["one", "Yes. <tool_call>{", "two"]
+    assert not panel.model_state["can_think"] and asked[0][1] is None, "this template does not know it"
+    assert "enable_thinking=True" in panel.code["python"]
 
 
 def test_a_page_that_loads_in_the_middle_gets_the_text_so_far(

@@ -15,6 +15,12 @@ export function Answer({ name, side, untrained }: { name: SideName; side: Side; 
         <b>{title}</b> <span class="snb-muted">{side.badge}</span>
         {side.text && !writing && <CopyButton text={side.text} label={`Copy the ${title.toLowerCase()} answer`} />}
       </header>
+      {side.reasoning && (
+        <details class="chat-reasoning" open={side.text === ""}>
+          <summary>Reasoning</summary>
+          <p class="chat-text snb-muted">{side.reasoning}</p>
+        </details>
+      )}
       {side.error ? <ErrorCard error={side.error} /> : <p class="chat-text">{side.text}</p>}
       <footer class="snb-muted">{footnote(side)}</footer>
     </article>

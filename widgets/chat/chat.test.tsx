@@ -66,6 +66,26 @@ test("pieces grow the answer of their side, and what a model writes is never mar
   expect(el.querySelector(".chat-text b")).toBeNull();
 });
 
+test("reasoning grows apart from the answer and is folded", () => {
+  const piece = { turn: 1, side: "tuned", field: "reasoning", at: 0, text: "Hm.", status: "streaming", tokens: 1 };
+  act(() => model.receive({ delta: piece }));
+  const folded = el.querySelector<HTMLDetailsElement>(".chat-reasoning");
+  expect([folded?.open, folded?.querySelector("p")?.textContent]).toEqual([false, "Hm."]);
+  expect(el.querySelector(".chat-answer > .chat-text")?.textContent).toBe("<b>He");
+});
+
+test("thinking is a choice where the template knows it", () => {
+  const choice = () => [...el.querySelectorAll("select")].find((one) => one.textContent?.includes("as trained"));
+  expect(choice()).toBeUndefined();
+  act(() => model.receive({ model_state: { ...(model.get("model_state") as object), can_think: true } }));
+  const select = choice() as HTMLSelectElement;
+  act(() => {
+    select.value = "false";
+    select.dispatchEvent(new Event("change", { bubbles: true }));
+  });
+  expect(model.commands.at(-1)).toMatchObject({ kind: "settings", values: { thinking: false } });
+});
+
 test("the end brings the whole conversation", () => {
   const done = {
     ...turn,

@@ -20,6 +20,7 @@ interface ModelState {
   answering?: string;
   training?: boolean;
   can_compare?: boolean;
+  can_think?: boolean;
   error?: ErrorInfo;
 }
 
@@ -40,7 +41,7 @@ function Chat() {
       <Conversation turns={turns} model={model} />
       <CommandError />
       <Composer ready={model.stage === "ready"} />
-      <SettingsFold canCompare={model.can_compare ?? false} />
+      <SettingsFold canCompare={model.can_compare ?? false} canThink={model.can_think ?? false} />
       <AsCode title="asks the same in a cell" missing="Shown once there is a model." />
     </div>
   );

@@ -12,9 +12,11 @@ export interface Settings {
   seed: number | null;
   stop: string[];
   compare: boolean;
+  /** Whether to think before the answer; null is what the model was trained with. */
+  thinking?: boolean | null;
 }
 
-export function SettingsFold({ canCompare }: { canCompare: boolean }) {
+export function SettingsFold({ canCompare, canThink }: { canCompare: boolean; canThink?: boolean }) {
   const settings = useTraitValue<Settings>("settings");
   const [send] = useCommand();
   return (
@@ -68,6 +70,7 @@ export function SettingsFold({ canCompare }: { canCompare: boolean }) {
             rows={1}
           />
         </div>
+        {canThink && <ThinkingSetting value={settings.thinking ?? null} />}
         <Toggle
           label={canCompare ? "Let the base answer as well" : "Let the base answer as well (once something is trained)"}
           checked={settings.compare}
@@ -75,6 +78,30 @@ export function SettingsFold({ canCompare }: { canCompare: boolean }) {
         />
       </div>
     </Fold>
+  );
+}
+
+function ThinkingSetting({ value }: { value: boolean | null }) {
+  const [send] = useCommand();
+  const shown = value === null ? "" : String(value);
+  return (
+    <Field label="Think before the answer" help="The model's chat template knows this.">
+      {(ids) => (
+        <select
+          {...ids}
+          class="snb-input"
+          value={shown}
+          onChange={(event) => {
+            const chosen = event.currentTarget.value;
+            send("settings", { values: { thinking: chosen === "" ? null : chosen === "true" } });
+          }}
+        >
+          <option value="">as trained</option>
+          <option value="true">yes</option>
+          <option value="false">no</option>
+        </select>
+      )}
+    </Field>
   );
 }
 

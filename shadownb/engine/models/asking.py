@@ -6,12 +6,12 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from shadownb.engine.inference import Reply, Sampling, WeightsGate
+from shadownb.engine.inference import Reply, ReplyStream, Sampling, WeightsGate
 from shadownb.engine.models.lengths import longest_row
 from shadownb.errors import ConfigError, DataError, ShadowWarning, did_you_mean
 
 if TYPE_CHECKING:
-    from shadownb.engine.inference import TextStream
+    from shadownb.engine.inference import Completion
     from shadownb.engine.models.weights import LoadedWeights
     from shadownb.engine.rendering import Renderer
     from shadownb.engine.rendering.examples import Example
@@ -51,6 +51,7 @@ class Asking:
             self.tokenizer,
             self.weights.gate,
             stop_token_ids=self.renderer.stop_token_ids,
+            dropped_token_ids=self.renderer.dropped_token_ids,
             view=self.weights.view,
             reserved=self.weights.carried.virtual_tokens if self.weights.carried is not None else 0,
         )
@@ -62,9 +63,14 @@ class Asking:
         system: str | None = None,
         use: Use = "tuned",
         should_stop: Callable[[], bool] | None = None,
+        enable_thinking: bool | None = None,
+        reasoning_effort: str | None = None,
         **sampling: Any,
     ) -> Any:
         """Answer one prompt (returns a string) or a list of prompts (returns a list, computed in batches).
+
+        The string is what stands after the reasoning; calls stay in it as they were written. :meth:`chat` gives the
+        reasoning, the calls and the raw text.
 
         Parameters
         ----------
@@ -72,12 +78,29 @@ class Asking:
             User message, put through the chat template exactly as in training.
         use
             ``"tuned"``, or ``"base"`` for the model before training.
+        enable_thinking, reasoning_effort
+            Whether to think before the answer and how much; only where the chat template knows it. None is what the model
+            was loaded or trained with.
         **sampling
             ``max_new_tokens, temperature, top_p, top_k, repetition_penalty, stop, seed``.
         """
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
-        replies = self.chat([_turns(text, system) for text in prompts], use=use, should_stop=should_stop, **sampling)
-        texts = [reply.raw for reply in replies]
+        told = self.renderer.told(enable_thinking=enable_thinking, reasoning_effort=reasoning_effort)
+        ids = [self.renderer.render_prompt(_turns(text, system), variables=told) for text in prompts]
+        options = Sampling.from_options(**sampling)
+        completions = self._generator_for(use).generate(ids, options, use=use, should_stop=should_stop)
+        replies = [
+            self.renderer.read_reply(completion.text, [], prompt=asked, calls=False)
+            for completion, asked in zip(completions, ids, strict=True)
+        ]
+        if unfinished := sum(reply.reasoning_open for reply in replies):
+            warnings.warn(
+                f"{unfinished} of {len(replies)} answers ended before their reasoning did, so their text is empty; raise "
+                f"max_new_tokens (it was {options.max_new_tokens}), or set enable_thinking=False where the template knows it.",
+                ShadowWarning,
+                stacklevel=2,
+            )
+        texts = [reply.content for reply in replies]
         return texts[0] if isinstance(prompt, str) else texts
 
     def chat(
@@ -87,16 +110,22 @@ class Asking:
         *,
         use: Use = "tuned",
         should_stop: Callable[[], bool] | None = None,
+        enable_thinking: bool | None = None,
+        reasoning_effort: str | None = None,
         **sampling: Any,
     ) -> Any:
-        """Return the :class:`Reply` to a conversation, or a list of them for a list of conversations."""
+        """Return the :class:`Reply` to a conversation, or a list of them for a list of conversations.
+
+        Options as for :meth:`generate`.
+        """
         options = Sampling.from_options(**sampling)
+        told = self.renderer.told(enable_thinking=enable_thinking, reasoning_effort=reasoning_effort)
         single = bool(messages) and isinstance(messages[0], dict)
         conversations: Iterable[Any] = [messages] if single else messages
-        prompts = [self.renderer.render_prompt(list(conversation), tools) for conversation in conversations]
+        prompts = [self.renderer.render_prompt(list(each), tools, variables=told) for each in conversations]
         completions = self._generator_for(use).generate(prompts, options, use=use, should_stop=should_stop)
         replies = [
-            Reply.from_completion(completion, *self.renderer.parse_reply(completion.text)) for completion in completions
+            self._reply(completion, prompt, tools) for completion, prompt in zip(completions, prompts, strict=True)
         ]
         return replies[0] if single else replies
 
@@ -108,14 +137,25 @@ class Asking:
         system: str | None = None,
         use: Use = "tuned",
         should_stop: Callable[[], bool] | None = None,
+        enable_thinking: bool | None = None,
+        reasoning_effort: str | None = None,
         **sampling: Any,
-    ) -> TextStream:
-        """Answer piece by piece: iterate over the text, ``close()`` to stop; ``completion`` has the counts at the end."""
+    ) -> ReplyStream:
+        """Answer piece by piece: iterate over the content, ``close()`` to stop; ``reply`` has the whole at the end.
+
+        The pieces are the content of what :meth:`chat` returns for the same seed; ``parts()`` gives reasoning and calls as
+        well. Options as for :meth:`generate`.
+        """
         options = Sampling.from_options(**sampling)
+        told = self.renderer.told(enable_thinking=enable_thinking, reasoning_effort=reasoning_effort)
         messages = _turns(prompt, system) if isinstance(prompt, str) else list(prompt)
-        ids = self.renderer.render_prompt(messages, tools)
-        stream: TextStream = self._generator_for(use).stream(ids, options, use=use, should_stop=should_stop)
-        return stream
+        ids = self.renderer.render_prompt(messages, tools, variables=told)
+        reader = self.renderer.open_reader(ids, tools or [])
+        stream = self._generator_for(use).stream(ids, options, use=use, should_stop=should_stop)
+        return ReplyStream(stream, reader, lambda completion: self._reply(completion, ids, tools))
+
+    def _reply(self, completion: Completion, prompt: list[int], tools: Sequence[dict[str, Any]] | None) -> Reply:
+        return Reply.from_completion(completion, self.renderer.read_reply(completion.text, tools or [], prompt=prompt))
 
     def loss(
         self,
@@ -186,8 +226,13 @@ class Asking:
             from shadownb.engine.inference.transformers_generator import TransformersGenerator
 
             # A second copy is nobody else's, so it need not wait for the training of the first.
-            stops = self.renderer.stop_token_ids
-            return TransformersGenerator(self.weights.base_copy(), self.tokenizer, WeightsGate(), stop_token_ids=stops)
+            return TransformersGenerator(
+                self.weights.base_copy(),
+                self.tokenizer,
+                WeightsGate(),
+                stop_token_ids=self.renderer.stop_token_ids,
+                dropped_token_ids=self.renderer.dropped_token_ids,
+            )
         return self.generator
 
     def _replaces_base(self) -> bool:

@@ -50,6 +50,8 @@ def load(
     adapter: str | Path | None = None,
     max_seq_length: int | None = None,
     accelerator: Accelerator = "auto",
+    enable_thinking: bool | None = None,
+    reasoning_effort: str | None = None,
 ) -> Model:
     """Load a model.
 
@@ -75,6 +77,9 @@ def load(
     accelerator
         ``auto``: what only makes it faster; ``shadow``: also what saves memory (4-bit base, 8-bit optimizer, fused
         kernels) where it helps on this hardware; ``none``: plain torch. Each decision is kept with its reason.
+    enable_thinking, reasoning_effort
+        Whether the model thinks before its answer and how much, in training and answering, where its chat template knows
+        it; None leaves it to what the model was trained with, else to the template.
 
     Raises
     ------
@@ -115,6 +120,8 @@ def load(
             f"max_seq_length={max_seq_length}: {model.name} has {model.max_seq_length} positions.",
             fix="Leave it out, or give at most that.",
         )
+    model.renderer.variables = dict(source.variables)
+    model.renderer.variables = model.renderer.told(enable_thinking=enable_thinking, reasoning_effort=reasoning_effort)
     _check_base(source, source.base_hash)
     if source.trained_at is not None:
         live.tell("putting the adapter on")
@@ -254,5 +261,6 @@ def load_from(source: Source, spec: dict[str, Any]) -> Model:
     decisions = {"device": device, "dtype": dtype, "attention": attention, "quantization": quantization}
     model = _open(source, decisions, spec["max_seq_length"], accelerator)
     _check_base(source, spec.get("base_hash"))
+    model.renderer.variables = dict(spec.get("template_variables") or {})
     model.weights.go_to(spec.get("start"))
     return model

@@ -16,6 +16,7 @@ from shadownb.engine.inference import WeightsGate
 from shadownb.engine.models.asking import Asking
 from shadownb.engine.models.weights import LoadedWeights
 from shadownb.engine.rendering import Renderer
+from shadownb.engine.rendering.variables import with_defaults
 from shadownb.errors import BusyError, ModelError
 
 if TYPE_CHECKING:
@@ -174,6 +175,7 @@ class Model(Asking):
             "dtype": list(self.decisions["dtype"]),
             "max_seq_length": self.max_seq_length,
             "trained": list(self.trained) if self.trained else None,
+            "template_variables": dict(self.renderer.variables),
         }
 
     def __repr__(self) -> str:
@@ -195,6 +197,7 @@ class Model(Asking):
                 "device": f"{self.decisions['device'][0]} ({self.decisions['device'][1]})",
                 "number format": f"{self.quantization or self.dtype_name} ({self.decisions['dtype'][1]})",
                 "chat template": f"{self.renderer.template_source} ({self.renderer.template_reason})",
+                **{name: str(value) for name, value in self.renderer.variables.items()},
                 "answers with": self.answering,
             },
         )
@@ -295,9 +298,9 @@ class Model(Asking):
         return save(self, Path(path).expanduser(), fmt)
 
     def save_tokenizer(self, folder: Path) -> None:
-        """Write the tokenizer, with the chat template that training used."""
+        """Write the tokenizer, with the chat template that training used and what that was told."""
         tokenizer = copy.copy(self.tokenizer)
-        tokenizer.chat_template = self.renderer.chat_template
+        tokenizer.chat_template = with_defaults(self.renderer.chat_template, self.renderer.variables)
         tokenizer.save_pretrained(str(folder))
 
     def unload(self) -> None:

@@ -70,6 +70,7 @@ def lay_out(
     stops: Stops,
     prompt: bool = False,
     mark: str = "",
+    variables: dict[str, Any] | None = None,
 ) -> Layout:
     """Render a conversation and find the assistant turns in it.
 
@@ -81,10 +82,12 @@ def lay_out(
         End with the generation prompt.
     mark
         What :meth:`ControlTokens.guard` put into the messages.
+    variables
+        What else the template is told.
     """
 
     def write(part: list[dict[str, Any]], *, prompt: bool = False) -> str:
-        return render_text(tokenizer, template, part, tools, prompt=prompt)
+        return render_text(tokenizer, template, part, tools, prompt=prompt, variables=variables)
 
     text = write(messages, prompt=prompt)
     found: list[tuple[int, str, str]] = []  # index, prompt, turn

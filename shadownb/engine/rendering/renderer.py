@@ -23,10 +23,11 @@ from shadownb.engine.rendering.drops import WORDS, Drop, OnDrop, Sequences, find
 from shadownb.engine.rendering.encoding import Encoder
 from shadownb.engine.rendering.layout import Layout, lay_out
 from shadownb.engine.rendering.masks import LossOn, Rendered, labelled, wanted_turns
-from shadownb.engine.rendering.parsers import parse_reply
+from shadownb.engine.rendering.reading import Reading
 from shadownb.engine.rendering.stops import find_stops
 from shadownb.engine.rendering.styles import styled
 from shadownb.engine.rendering.templates import PROBE_TOOLS, choose_template, plain_turns
+from shadownb.engine.rendering.told import Told
 from shadownb.engine.rendering.tools import has_tools, require_tools
 from shadownb.errors import DataError, ShadowWarning
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-class Renderer:
+class Renderer(Told, Reading):
     """One tokenizer and its chat template.
 
     Parameters
@@ -46,6 +47,11 @@ class Renderer:
     on_drop
         What happens where the template leaves out a part of a row; see ``on_template_drop`` of TrainConfig. ``bundled``
         takes a template that writes what this one leaves out.
+
+    Attributes
+    ----------
+    variables
+        What the template is told in training and in inference unless a call says otherwise, by its own names.
     """
 
     def __init__(
@@ -60,8 +66,9 @@ class Renderer:
         self._control = ControlTokens(tokenizer, self._choice.text, turns)
         self._stops = find_stops(tokenizer, self._choice, self._control.special)
         self._encoder = Encoder(tokenizer)
+        self.variables: dict[str, Any] = {}
         self._drops: dict[Any, tuple[Drop, ...]] = {}
-        self._told: set[str] = set()
+        self._drops_told: set[str] = set()
         self._given = chat_template
         self._bundled: Renderer | None = None
 
@@ -86,8 +93,12 @@ class Renderer:
     @property
     def stop_token_ids(self) -> tuple[int, ...]:
         """The ids that end a reply: what the template writes behind a text and a call, and the end of sequence."""
+        known = self.tokenizer.added_tokens_encoder
         stops = [self.tokenizer.convert_tokens_to_ids(token) for token in self._stops.tokens(self._control.special)]
-        ids = [identifier for identifier in (*stops, self.tokenizer.eos_token_id) if isinstance(identifier, int)]
+        others = [known[token] for token in self.markup.stops if token in known]
+        ids = [
+            identifier for identifier in (*stops, self.tokenizer.eos_token_id, *others) if isinstance(identifier, int)
+        ]
         return tuple(dict.fromkeys(ids))
 
     def under(self, on_drop: OnDrop) -> Renderer:
@@ -97,6 +108,7 @@ class Renderer:
         if on_drop == "bundled":
             if self._bundled is None:
                 self._bundled = Renderer(self.tokenizer, chat_template=self._given, on_drop="bundled")
+            self._bundled.variables = self.variables
             return self._bundled
         other = copy.copy(self)
         other.on_drop = on_drop
@@ -105,7 +117,7 @@ class Renderer:
     def silent(self) -> Renderer:
         """Return this renderer for proofs: it renders whatever it can and tells nothing."""
         other = copy.copy(self)
-        other.on_drop, other._told = "leave_out", set(WORDS)
+        other.on_drop, other._drops_told = "leave_out", set(WORDS)
         return other
 
     @property
@@ -204,7 +216,7 @@ class Renderer:
         found: Sequences = []
         while True:
             part = messages[:length]
-            layout = self._lay_out(part, tools, check=check)
+            layout = self._lay_out_trained(part, tools, check=check)
             trained = remaining & layout.spans.keys()
             found.append((layout, trained, part))
             remaining -= trained
@@ -216,31 +228,34 @@ class Renderer:
     # -- inference -----------------------------------------------------------------------------------------------
 
     def render_prompt(
-        self, messages: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]] | None = None
+        self,
+        messages: Sequence[dict[str, Any]],
+        tools: Sequence[dict[str, Any]] | None = None,
+        *,
+        variables: dict[str, Any] | None = None,
     ) -> list[int]:
-        """Return the token ids of a conversation that ends where the model goes on. Raises :class:`DataError`."""
+        """Return the token ids of a conversation that ends where the model goes on. Raises :class:`DataError`.
+
+        ``variables`` are those of :meth:`told`; None takes the model's defaults.
+        """
         try:
             canonical = canonical_messages(messages, allow_empty=True)
             schemas = canonical_tools(tools)
         except RowProblem as problem:
             raise DataError(f"These messages cannot be rendered: {problem}.", fix="Correct that message.") from None
-        self._check_prompt(canonical, schemas)
-        layout = self._lay_out(canonical, schemas, prompt=True)
+        self._check_prompt(canonical, schemas, variables)
+        layout = self._lay_out(canonical, schemas, prompt=True, variables=variables)
         return [token for ids, _ in self._encode(layout, canonical, closed=False) for token in ids]
 
-    def parse_reply(self, text: str) -> tuple[str, list[dict[str, Any]]]:
-        """Return (content, tool calls) of generated text; each call is ``{"id", "name", "arguments"}``."""
-        parsed = parse_reply(text)
-        return parsed.content, parsed.tool_calls
-
-    def _check_prompt(self, messages: list[dict[str, Any]], tools: Any) -> None:
+    def _check_prompt(self, messages: list[dict[str, Any]], tools: Any, variables: dict[str, Any] | None) -> None:
         """Refuse a prompt that loses what it asks for; of what else it loses, tell once."""
-        known = ("prompt", shape(messages, tools, ()))
+        known = ("prompt", shape(messages, tools, ()), repr(sorted((variables or {}).items())))
         if known not in self._drops:
             schemas = PROBE_TOOLS if tools else None
 
             def sequences(probes: list[dict[str, Any]]) -> Sequences:
-                return [(self._lay_out(probes, schemas, prompt=True, check=False), set(), probes)]
+                layout = self._lay_out(probes, schemas, prompt=True, check=False, variables=variables)
+                return [(layout, set(), probes)]
 
             try:
                 self._drops[known] = find_drops(messages, (), sequences)
@@ -250,15 +265,21 @@ class Renderer:
         asked = [drop for drop in lost if drop.kind in ("system", "text", "tool result")]
         if asked and self.on_drop != "leave_out":
             raise refuse(asked, self.on_drop)
-        for kind in {drop.kind for drop in lost} - self._told:
-            self._told.add(kind)
+        for kind in {drop.kind for drop in lost} - self._drops_told:
+            self._drops_told.add(kind)
             text = f"The chat template leaves out the {WORDS[kind]}, so the model does not see it. This is told once."
             warnings.warn(text, ShadowWarning, stacklevel=4)
 
     # -- shared --------------------------------------------------------------------------------------------------
 
     def _lay_out(
-        self, messages: list[dict[str, Any]], tools: Any, *, prompt: bool = False, check: bool = True
+        self,
+        messages: list[dict[str, Any]],
+        tools: Any,
+        *,
+        prompt: bool = False,
+        check: bool = True,
+        variables: dict[str, Any] | None = None,
     ) -> Layout:
         uses_tools = has_tools(messages, tools)
         style = self._choice.tool_style
@@ -273,7 +294,14 @@ class Renderer:
         shown, schemas, mark = self._control.guard(shown, tools)
         try:
             layout = lay_out(
-                self.tokenizer, self.chat_template, shown, schemas, stops=self._stops, prompt=prompt, mark=mark
+                self.tokenizer,
+                self.chat_template,
+                shown,
+                schemas,
+                stops=self._stops,
+                prompt=prompt,
+                mark=mark,
+                variables=self.variables if variables is None else variables,
             )
         except Exception as error:
             raise DataError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from shadownb.engine.rendering.parsers import call_id
+from shadownb.engine.replies.parts import call_id
 
 SHORT_ID = 9
 REASONING_KEYS = ("reasoning_content", "thinking", "reasoning")

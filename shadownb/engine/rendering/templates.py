@@ -172,11 +172,17 @@ def render_text(
     tools: list[dict[str, Any]] | None = None,
     *,
     prompt: bool = False,
+    variables: dict[str, Any] | None = None,
 ) -> str:
     """Return a conversation as text. What the template raises comes through (jinja's and Python's errors)."""
     schemas: Any = tools or None
     text = tokenizer.apply_chat_template(
-        messages, tools=schemas, chat_template=template, add_generation_prompt=prompt, tokenize=False
+        messages,
+        tools=schemas,
+        chat_template=template,
+        add_generation_prompt=prompt,
+        tokenize=False,
+        **(variables or {}),
     )
     assert isinstance(text, str)
     return text

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from shadownb.engine.data import Dataset
     from shadownb.engine.models import Model
 
+_LOOKED_AT = 32  # rows that say whether answers begin with reasoning
+
 
 def launch(
     model: Model,
@@ -75,6 +77,7 @@ def launch(
     executor = "thread" if config.executor == "auto" else config.executor
     _refuse_busy(model, executor)
 
+    thinks = _settle_thinking(model, train)
     run_spec = {
         "model": {**model.describe(), "start": saved_state(model)},
         "dataset": store_rows(train),
@@ -92,6 +95,14 @@ def launch(
             raise
     journal = Journal(folder.events)
     journal.append("created", run_id=folder.id, method=config.method, model=model.name, parent=run_spec["parent"])
+    if thinks is not None:
+        journal.append(
+            "warning",
+            code="thinking",
+            what=f"The rows are trained, and the model then asked, with enable_thinking={thinks}.",
+            why="Otherwise the chat template ends its prompt so that the answers of these rows do not go on from it.",
+            fix=f"To have it otherwise, load the model with enable_thinking={not thinks}.",
+        )
     for what, why in data_warnings(given, held_out):
         journal.append("warning", code="data", what=what, why=why, fix="dataset.report lists the rows.")
         warnings.warn(what, ShadowWarning, stacklevel=3)
@@ -155,6 +166,22 @@ def _check_with_model(model: Model, config: TrainConfig) -> None:
     if model.active_run is None:  # else the run waits for another one, and is checked when its turn comes
         surfaces.check(model.module, model.carried, config)
     check_length(model, config)
+
+
+def _settle_thinking(model: Model, train: Dataset) -> bool | None:
+    """Let the model think in its answers where the rows do, and not where they do not, if only that can be trained.
+
+    Returns what was chosen; None where the template's default does.
+    """
+    rows = [
+        {**row, "messages": [*row["prompt"], *row["chosen"]]} if "chosen" in row else row
+        for row in train.canonical_rows()[:_LOOKED_AT]
+    ]
+    thinks = model.renderer.thinking_of(rows)
+    if thinks is not None:
+        name = model.renderer.known_variables["enable_thinking"]
+        model.renderer.variables = {**model.renderer.variables, name: thinks}
+    return thinks
 
 
 def _checkpoint_path(config: TrainConfig, model: Model) -> str | None:

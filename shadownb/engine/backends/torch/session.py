@@ -238,8 +238,8 @@ class Session:
         )
         self.control.check()
         items = [
-            {"prompt": prompt, "completion": completion.text}
-            for (prompt, _), completion in zip(self.sample_prompts, completions, strict=True)
+            {"prompt": prompt, "completion": self._said(completion.text, ids)}
+            for (prompt, ids), completion in zip(self.sample_prompts, completions, strict=True)
         ]
         content = json.dumps({"step": step, "items": items}, ensure_ascii=False)
         path = self.folder.samples / f"step-{step:06d}.json"
@@ -251,3 +251,8 @@ class Session:
             return
         digest = hashlib.sha256(content.encode()).hexdigest()
         self.journal.append("sample", step=step, path=path.name, count=len(items), sha256=digest)
+
+    def _said(self, text: str, prompt: list[int]) -> str:
+        """Return what stands after the reasoning; all of it where the limit came before its end."""
+        reply = self.model.renderer.read_reply(text, [], prompt=prompt, calls=False)
+        return text if reply.reasoning_open else reply.content
