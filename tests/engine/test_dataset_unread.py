@@ -46,6 +46,8 @@ def unread(row: dict[str, Any], **options: Any) -> dict[str, str]:
         ("labels", {"name": ["spam", "toxic"], "value": [0.1, 0.0]}),
         ("messages[].created_at", "yesterday"),
         ("tags", ["sea", "pier"]),
+        ("train", True),
+        ("weight", 1.0),
         ("anything", None),
         ("anything", {"a": None, "b": []}),
     ],
@@ -72,6 +74,9 @@ def test_metadata_is_told_and_left(name: str, value: Any) -> None:
         ("Label", "spam", "a verdict"),
         ("is_correct", False, "a verdict"),
         ("labels", [0, 1], "a verdict"),
+        ("train", False, "a verdict"),
+        ("Weight", 0.0, "a verdict"),
+        ("weight", 0.3, "a verdict"),
         ("image", {"bytes": b"x", "path": None}, "bytes"),
         ("image", object(), "a object"),
     ],
@@ -178,6 +183,25 @@ def test_verdicts_in_words(word: Any, turned: bool, tmp_path: Any) -> None:
     path.write_text(f"Prompt,Completion,Label\nq,a,{value}\n", encoding="utf-8")
     data = Dataset.load(path)
     assert data.format == "unpaired_preference" and data.canonical_row(0)["label"] is not turned
+
+
+def test_a_tie_is_a_bad_row_among_compared_answers() -> None:
+    row = {"prompt": "q", "response_a": "x", "response_b": "y"}
+    data = Dataset.from_list([{**row, "winner": winner} for winner in ("model_a", "tie", "b", None)])
+    assert data.format == "preference" and data.report.valid == 2
+    assert [data.canonical_row(n)["chosen"][0]["content"] for n in (0, 2)] == ["x", "y"]
+    assert "winner is 'tie', so neither" in data.report.bad[0].reason
+
+
+def test_messages_as_a_sequence_of_datasets_gives_them() -> None:
+    row = {"messages": {"role": ["user", "assistant"], "content": ["2+2?", "4"], "id": ["a", None]}}
+    data = Dataset.from_list([row])
+    assert data.canonical_row(0) == {"messages": PAIR} and unread(row) == {"messages[].id": "metadata"}
+
+
+def test_a_very_long_reason_is_cut() -> None:
+    data = Dataset.from_list([{"messages": [{"role": "x" * 100_000, "content": "y"}]}])
+    assert len(str(data.report.bad[0])) < 500
 
 
 # -- names of one's own -------------------------------------------------------------------------------------------------

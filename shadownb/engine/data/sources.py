@@ -236,7 +236,11 @@ class Sources:
 
     @classmethod
     def from_trajectories(
-        cls, trajectories: Iterable[Trajectory | TrajectoryGroup], *, name: str = "trajectories"
+        cls,
+        trajectories: Iterable[Trajectory | TrajectoryGroup],
+        *,
+        name: str = "trajectories",
+        ignore: Sequence[str] | str = (),
     ) -> Self:
         """Return one chat row a trajectory, tools kept; only answers that a model really gave, and gave whole, are trained.
 
@@ -245,11 +249,16 @@ class Sources:
         """
         from shadownb.engine.trajectories.rows import chat_rows
 
-        return cls(readers.from_values(chat_rows(trajectories)), name=name, source="trajectories", format="chat")
+        return cls._recorded(chat_rows(trajectories), name, "trajectories", ignore)
 
     @classmethod
     def from_captures(
-        cls, source: Any, *, where: Callable[[Trajectory], bool] | None = None, name: str = "captures"
+        cls,
+        source: Any,
+        *,
+        where: Callable[[Trajectory], bool] | None = None,
+        name: str = "captures",
+        ignore: Sequence[str] | str = (),
     ) -> Self:
         """Return the episodes of a capture as chat rows; see :meth:`from_trajectories`.
 
@@ -268,7 +277,14 @@ class Sources:
         from shadownb.engine.trajectories.rows import chat_rows, trajectories_of
 
         found = [trajectory for trajectory in trajectories_of(source) if where is None or where(trajectory)]
-        return cls(readers.from_values(chat_rows(found)), name=name, source="captures", format="chat")
+        return cls._recorded(chat_rows(found), name, "captures", ignore)
+
+    @classmethod
+    def _recorded(cls, rows: list[Row], name: str, source: str, ignore: Sequence[str] | str) -> Self:
+        from shadownb.engine.trajectories.rows import BESIDE_ANSWERS
+
+        left = (*BESIDE_ANSWERS, *([ignore] if isinstance(ignore, str) else ignore))
+        return cls(readers.from_values(rows), name=name, source=source, format="chat", ignore=left)
 
     @classmethod
     def sample(cls, name: str = "support-triage", split: str = "train") -> Self:

@@ -45,6 +45,8 @@ _VERDICT_NAMES = frozenset((
     "label", "labels", "verdict", "kto_tag", "preference", "preferred", "winner", "accepted", "desirable", "correct",
     "is_correct", "is_good", "thumbs_up", "thumbs", "vote", "feedback", "liked",
 ))  # fmt: skip
+# A row that is marked "do not train" must not be trained; marked to be trained it says nothing new.
+_TRAIN_NAMES = frozenset(("train", "training", "trainable", "weight", "weights", "sample_weight", "loss_weight"))
 _CALL_NAMES = frozenset(("function_call", "function_calls", "tool_call", "tool_calls"))
 _NUMBER = re.compile(r"[-+]?(\d[\d,._]*|\d*\.\d+)(e[-+]?\d+)?%?", re.IGNORECASE)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?")
