@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shadownb.engine.data.calls import from_json_text, looks_like_call
-from shadownb.engine.data.columns import is_empty, plain_name
+from shadownb.engine.data.columns import is_empty, plain_name, verdict_of
 from shadownb.engine.data.messages import is_message_list
 from shadownb.engine.data.report import UnreadColumn
 from shadownb.engine.data.texts import shown
@@ -70,6 +70,8 @@ def content_of(name: str, value: Any, *, labelled: bool = False) -> str | None:
     if plain in _CALL_NAMES or looks_like_call(value):
         return "a call"
     if plain in _VERDICT_NAMES and isinstance(value, (bool, int, float, str)):
+        return "a verdict"
+    if plain in _TRAIN_NAMES and isinstance(value, (bool, int, float, str)) and verdict_of(value) is not True:
         return "a verdict"
     last = re.sub(r"_(\w|\d+)$", "", plain).rpartition("_")[2]  # of model_a it is model
     labelled = (
