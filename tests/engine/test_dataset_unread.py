@@ -165,6 +165,17 @@ def test_what_repeats_what_was_read_refuses_nothing() -> None:
     assert Dataset.from_list(framed)[:1].report.ok, "a part is judged as the whole was"
 
 
+def test_a_chat_that_stands_rendered_beside_its_messages_is_a_repetition() -> None:
+    def rendered(turns: int, more: str = "") -> dict[str, Any]:
+        messages = [{**(USER, ANSWER)[n % 2], "content": f"turn {n} of {turns}"} for n in range(turns)]
+        text = "".join(f"<|im_start|>{m['role']}\n{m['content']}<|im_end|>\n" for m in messages)
+        return {"messages": messages, "text": text + more}
+
+    data = Dataset.from_list([rendered(2), rendered(4), rendered(6), rendered(2)])
+    assert data.report.ok and {column.kind for column in data.report.unread} == {"repeats what was read"}
+    assert Dataset.from_list([rendered(2, f"more {n}") for n in range(4)]).report.valid == 0
+
+
 def test_other_keys_beside_the_rows_of_a_json_file_are_named(tmp_path: Any) -> None:
     path = tmp_path / "task.json"
     path.write_text(json.dumps({"canary": "do not train", "examples": [{"input": "2+2", "target": "4"}]}))

@@ -156,7 +156,10 @@ def check(loaded: Loaded, source: str, reading: Reading) -> Checked:
             continue
         rest = row.rest() if format != "raw" else []
         if rest:
-            tally.add(index, rest, words_of(canonical[index]), row.texts, OTHER_SHAPES if given else frozenset())
+            read = canonical[index] or {}
+            said = [message["content"] for message in read.get("messages", ()) if message["content"]]
+            texts = said if format in ("chat", "sharegpt") else row.texts
+            tally.add(index, rest, words_of(read), texts, OTHER_SHAPES if given else frozenset())
     tally.judge_frames()
     unread = [tally.kinds.get(index, {}) for index in range(len(columns))]
     reasons |= {index: why for index, kinds in enumerate(unread) if (why := refusal(kinds)) is not None}

@@ -135,7 +135,7 @@ def frame_of(value: Any, texts: list[str]) -> str | None:
             return None
         frame.append(value[at:start])
         at = start + len(text)
-    return "\0".join([*frame, value[at:]]) if at else None
+    return "\0".join(sorted({*frame, value[at:]})) if at else None  # of two turns or four, the same marks stand between
 
 
 @dataclass
