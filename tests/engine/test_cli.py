@@ -384,6 +384,7 @@ def test_durations() -> None:
 # -- from data to an exported model, on a tiny random model ------------------------------------------------------------
 
 
+@pytest.mark.other_cpu("auto")
 def test_the_whole_way(capsys: pytest.CaptureFixture[str], tiny_model_dir: Path, tmp_path: Path, home: Path) -> None:
     rows = [
         {

@@ -136,7 +136,7 @@ def test_values_nested_for_ever_are_bad_rows() -> None:
     endless: dict[str, Any] = chat("q", "a")
     endless["self"] = endless
     data = Dataset.from_list([*GOOD, {**chat("q", "a"), "id": deep}, endless])
-    assert data.report.valid == 6 and all("nested more than" in bad.reason for bad in data.report.bad)
+    assert data.report.valid == 6 and all("nested deeper than" in bad.reason for bad in data.report.bad)
     data.fingerprint.encode()
     repr(data), data._repr_html_()
     arguments = '{"a": ' + "[" * 20_000 + "]" * 20_000 + "}"

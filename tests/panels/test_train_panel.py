@@ -40,7 +40,7 @@ def home(module_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def model(tiny_model_dir: Path, module_home: Path) -> Model:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SHADOWNB_HOME", str(module_home))
-        loaded = shadownb.load(str(tiny_model_dir))
+        loaded = shadownb.load(str(tiny_model_dir), dtype="float32")
         assert loaded.base_hash
         return loaded
 
@@ -422,7 +422,7 @@ def test_start_trains_what_the_form_says(panel: TrainPanel) -> None:
 
 
 def test_the_form_goes_on_after_a_training_of_the_whole_model(tiny_model_dir: Path) -> None:
-    own = TrainPanel(shadownb.load(str(tiny_model_dir)), Dataset.from_list(ROWS), namespace={})
+    own = TrainPanel(shadownb.load(str(tiny_model_dir), dtype="float32"), Dataset.from_list(ROWS), namespace={})
     press(own, "choose_method", name="full")
     press(own, "set", values={"max_steps": "1", "sample_max_new_tokens": "0"})
     press(own, "start")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.data.texts import RowProblem, joined_value
+from shadownb.engine.jsontext import loads_piece
 
 if TYPE_CHECKING:
     from shadownb.engine.data.columns import Unread
@@ -20,8 +20,8 @@ def from_json_text(value: Any) -> Any:
     """Return the list or dict that a text cell holds as JSON (as CSV and parquet exports do), else ``value``."""
     if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
         try:
-            return json.loads(value)
-        except (ValueError, RecursionError):
+            return loads_piece(value)
+        except ValueError:
             return value
     return value
 
@@ -69,8 +69,8 @@ def _arguments(value: Any, name: str, where: str) -> dict[str, Any]:
         return {}
     if isinstance(value, str):
         try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
+            value = loads_piece(value)
+        except ValueError:
             raise RowProblem(f"{where}: the arguments of the call to {name!r} are not valid JSON") from None
     if not isinstance(value, dict):
         raise RowProblem(f"{where}: the arguments of the call to {name!r} are {word_for(value)}, not an object")

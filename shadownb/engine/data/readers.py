@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -16,14 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.data.padding import unfilled
 from shadownb.engine.data.report import BadRow, UnreadColumn
+from shadownb.engine.jsontext import Unreadable, check_depth, parse
 from shadownb.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
     import pandas
 
 Row = dict[str, Any]
-
-DEEPEST = 64  # nobody writes rows like that; json, repr and the page give up at some hundreds
 
 
 @dataclass
@@ -55,8 +53,11 @@ class Loaded:
         """Take a row, or note why ``value`` is none."""
         if not isinstance(value, dict):
             self.refuse(number, f"it is of type {type(value).__name__}, not an object with columns")
-        elif _deeper_than(DEEPEST, value):
-            self.refuse(number, f"its values are nested more than {DEEPEST} deep")
+            return
+        try:
+            check_depth(value)
+        except Unreadable as error:
+            self.refuse(number, str(error))
         else:
             self.rows.append(value)
             self.numbers.append(number)
@@ -64,21 +65,6 @@ class Loaded:
     def refuse(self, number: int, reason: str) -> None:
         """Note that what has this number is not a row."""
         self.unreadable.append(BadRow(number, reason, self.place))
-
-
-def _deeper_than(limit: int, value: Any) -> bool:
-    """Whether a value is nested deeper than that; without recursion, because that is what such a value breaks."""
-    level: list[Any] = [value]
-    for _ in range(limit):
-        level = [
-            entry
-            for held in level
-            for entry in (held.values() if isinstance(held, dict) else held)
-            if isinstance(entry, (dict, list, tuple)) and entry
-        ]
-        if not level:
-            return False
-    return True
 
 
 def from_values(values: Iterable[Any], place: str = "index", first: int = 0, *, arrow: bool = False) -> Loaded:
@@ -103,7 +89,7 @@ def read_jsonl(path: Path) -> Loaded:
         if not line.strip():
             continue
         try:
-            value = json.loads(line.decode())
+            value = parse(line.decode())
         except UnicodeDecodeError as error:
             loaded.refuse(number, f"not UTF-8 text (byte {error.start} of the line)")
         except (ValueError, RecursionError) as error:
@@ -116,7 +102,7 @@ def read_jsonl(path: Path) -> Loaded:
 def read_json(path: Path) -> Loaded:
     """Read a JSON list of objects, an object with exactly one list of them such as ``{"data": [...]}``, or one row."""
     try:
-        value = json.loads(read_text(path))
+        value = parse(read_text(path))
     except (ValueError, RecursionError) as error:
         fix = "Correct the file at that place. If it holds one object a line, name it .jsonl."
         raise DataError(f"{path} is not valid JSON: {error}", fix=fix) from None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from shadownb.engine.data import readers, trees
 from shadownb.engine.data.checking import Checked, Reading, check
 from shadownb.engine.data.readers import Loaded
+from shadownb.engine.data.report import BadRow
 from shadownb.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
@@ -249,7 +250,7 @@ class Sources:
         """
         from shadownb.engine.trajectories.rows import chat_rows
 
-        return cls._recorded(chat_rows(trajectories), name, "trajectories", ignore)
+        return cls._recorded(readers.from_values(chat_rows(trajectories)), name, "trajectories", ignore)
 
     @classmethod
     def from_captures(
@@ -261,6 +262,8 @@ class Sources:
         ignore: Sequence[str] | str = (),
     ) -> Self:
         """Return the episodes of a capture as chat rows; see :meth:`from_trajectories`.
+
+        Calls that cannot be read (nested too deeply, no JSON) are in the report, each with the reason.
 
         Parameters
         ----------
@@ -276,15 +279,19 @@ class Sources:
         """
         from shadownb.engine.trajectories.rows import chat_rows, trajectories_of
 
-        found = [trajectory for trajectory in trajectories_of(source) if where is None or where(trajectory)]
-        return cls._recorded(chat_rows(found), name, "captures", ignore)
+        episodes = trajectories_of(source)
+        rows = chat_rows(trajectory for trajectory in episodes if where is None or where(trajectory))
+        loaded = readers.from_values(rows)
+        for number, (call, why) in enumerate(getattr(episodes, "unread", {}).items(), start=1):
+            loaded.unreadable.append(BadRow(number, f"{call}: {why}", "unread call"))
+        return cls._recorded(loaded, name, "captures", ignore)
 
     @classmethod
-    def _recorded(cls, rows: list[Row], name: str, source: str, ignore: Sequence[str] | str) -> Self:
+    def _recorded(cls, loaded: Loaded, name: str, source: str, ignore: Sequence[str] | str) -> Self:
         from shadownb.engine.trajectories.rows import BESIDE_ANSWERS
 
         left = (*BESIDE_ANSWERS, *([ignore] if isinstance(ignore, str) else ignore))
-        return cls(readers.from_values(rows), name=name, source=source, format="chat", ignore=left)
+        return cls(loaded, name=name, source=source, format="chat", ignore=left)
 
     @classmethod
     def sample(cls, name: str = "support-triage", split: str = "train") -> Self:
