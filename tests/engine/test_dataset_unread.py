@@ -298,7 +298,7 @@ def objects(value: Any) -> list[dict[Any, Any]]:
     return ([value] if isinstance(value, dict) else []) + [found for entry in inner for found in objects(entry)]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, derandomize=True)
 @given(st.sampled_from(READABLE), st.lists(st.tuples(st.integers(0, 20), st.sampled_from(NAMES), CELL), max_size=3))
 def test_no_text_of_a_row_disappears(shape: Shape, additions: list[tuple[int, str, Any]]) -> None:
     """Something is added to a row of a public shape, anywhere: it is in the canonical row, or named, or the row is refused."""
@@ -322,7 +322,7 @@ def test_no_text_of_a_row_disappears(shape: Shape, additions: list[tuple[int, st
                 look(entry, f"{path}[]")
         elif isinstance(value, str) and "mark" in value and value not in kept:
             known = any(
-                path.startswith(column.name)
+                path.replace("[]", "").startswith(column.name.replace("[]", ""))
                 or column.kind == "left out"  # a message of a tree
                 # What a call leaves is named without the way to it; what stands beside a tree goes to its first message.
                 or (column.name.startswith(("tool", "messages[]")) and column.name.split(".")[-1] in path)
