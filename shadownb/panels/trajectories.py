@@ -327,8 +327,8 @@ class TrajectoriesPanel(SnapshotPanel):
 
 def _inspect(trajectory: Any, model: Any) -> dict[str, Any]:
     from shadownb.engine.data import Dataset
-    from shadownb.engine.trajectories.rows import chat_row
+    from shadownb.engine.trajectories.rows import BESIDE_ANSWERS, chat_row
 
-    data = Dataset.from_list([chat_row(trajectory)], name="episode")
+    data = Dataset.from_list([chat_row(trajectory)], name="episode", ignore=BESIDE_ANSWERS)
     found: dict[str, Any] = data.inspect(model).to_dict()
     return found
