@@ -130,6 +130,12 @@ class NonFiniteLossError(RunError):
     code = "non-finite-loss"
 
 
+class GradientError(RunError):
+    """A gradient does not reach what is trained."""
+
+    code = "gradient"
+
+
 class OutOfMemoryError(RunError):
     """The device or the machine ran out of memory."""
 
