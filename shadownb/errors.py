@@ -136,6 +136,14 @@ class GradientError(RunError):
     code = "gradient"
 
 
+class DivergedError(RunError):
+    """Training made the model worse than it began; it has the weights of the last good checkpoint again."""
+
+    code = "diverged"
+
+    last_good_step: int | None = None
+
+
 class OutOfMemoryError(RunError):
     """The device or the machine ran out of memory."""
 

@@ -19,11 +19,12 @@ from shadownb.errors import ConfigError, MissingDependencyError, did_you_mean
 
 DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+ASKED_FOR = "asked for"  # how the reason of a decision starts that was the user's
 # The kind of CPU that decisions are made for, where it is to be another than this one: what is promised for the other kind
-# of machine is tested here so. It takes units away and never adds any. torch and oneDNN have variables of their own for
-# their kernels: ATEN_CPU_CAPABILITY=avx2 and ONEDNN_MAX_CPU_ISA=AVX2.
+# of machine is tested here so. avx2 takes units away; bf16 adds none, it only chooses the format that a CPU with such units
+# gets. torch and oneDNN have variables of their own for their kernels: ATEN_CPU_CAPABILITY=avx2 and ONEDNN_MAX_CPU_ISA=AVX2.
 CPU_VARIABLE = "SHADOWNB_CPU"
-CPU_KINDS = ("native", "avx2")
+CPU_KINDS = ("native", "avx2", "bf16")
 _BF16_UNITS = ("amx_bf16", "avx512_bf16")
 
 
@@ -108,7 +109,7 @@ def choose_device(asked: str) -> tuple[str, str]:
             why=f"Found: {', '.join(have)}.",
             fix="Use device='auto', or one of those.",
         )
-    return asked, "asked for"
+    return asked, ASKED_FOR
 
 
 def choose_dtype(asked: str, device: str) -> tuple[str, str]:
@@ -124,12 +125,14 @@ def choose_dtype(asked: str, device: str) -> tuple[str, str]:
             fix=f"Choose one of {', '.join(DTYPES)}.",
         )
     if asked != "auto":
-        return asked, "asked for"
+        return asked, ASKED_FOR
     if device.startswith("cuda"):
         if torch.cuda.is_bf16_supported(including_emulation=False):
             return "bfloat16", "the GPU computes bf16 natively"
         return "float16", "the GPU has no bf16 units"
     if device == "cpu":
+        if emulated_cpu() == "bf16":
+            return "bfloat16", f"{CPU_VARIABLE}=bf16: as on a CPU with bf16 units"
         fast = sorted(cpu_flags().intersection(_BF16_UNITS))
         if fast:
             return "bfloat16", f"the CPU has bf16 units ({fast[0]})"

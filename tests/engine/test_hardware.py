@@ -7,6 +7,8 @@ import pytest
 from shadownb.engine import hardware
 from shadownb.errors import ConfigError
 
+pytestmark = pytest.mark.other_cpu
+
 ZEN4 = frozenset({"avx", "avx2", "fma", "avx512f", "avx512_bf16", "amx_bf16", "avx_vnni"})
 
 
@@ -28,6 +30,13 @@ def test_the_other_kind_of_cpu_is_emulated_by_hiding_units(monkeypatch: pytest.M
     assert "SHADOWNB_CPU=avx2 hides bf16 units" in reason
     assert hardware.describe()["emulated_cpu"] == "avx2", "a record says what was emulated"
     assert hardware.choose_dtype("bfloat16", "cpu")[0] == "bfloat16", "what is asked for is not taken away"
+
+
+def test_a_cpu_with_bf16_units_is_emulated_by_choosing_its_format(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "_native_cpu_flags", lambda: frozenset({"avx2"}))
+    monkeypatch.setenv(hardware.CPU_VARIABLE, "bf16")
+    assert hardware.choose_dtype("auto", "cpu") == ("bfloat16", "SHADOWNB_CPU=bf16: as on a CPU with bf16 units")
+    assert hardware.cpu_flags() == {"avx2"}, "no unit is made up"
 
 
 def test_nothing_is_emulated_unless_asked() -> None:

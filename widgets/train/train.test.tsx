@@ -206,3 +206,30 @@ test("each sequence of a row says what it is", () => {
   const shown = [...(fold?.querySelectorAll("h3, .snb-tokens") ?? [])].map((part) => part.textContent);
   expect(shown).toEqual(["chosen", "yes", "rejected", "no"]);
 });
+
+test("columns say how they are read, open where rows are refused, and send what is chosen for them", () => {
+  const column = (name: string, more: object = {}) => ({ name, target: "", key: false, unread: null, ...more });
+  const unread = { rows: 2, kind: "text", example: "etwas", refuses: true };
+  act(() =>
+    model.receive({
+      data_state: {
+        ...state.data_state,
+        stage: "failed",
+        columns: [column("frage"), column("notiz", { unread }), column("messages[].audio", { key: true, unread })],
+        targets: ["prompt", "completion"],
+      },
+    }),
+  );
+  const table = el.querySelector(".train-columns") as HTMLTableElement;
+  expect(table.closest("details")?.hasAttribute("open")).toBe(true);
+  expect(table.textContent).toContain("2 rows refused: text (etwas)");
+  const select = el.querySelector<HTMLSelectElement>('[aria-label="Read frage as"]') as HTMLSelectElement;
+  expect([...select.options].map((one) => one.value)).toEqual(["", "prompt", "completion", "ignore"]);
+  const key = el.querySelector<HTMLSelectElement>('[aria-label="Read messages[].audio as"]') as HTMLSelectElement;
+  expect([...key.options].map((one) => one.value)).toEqual(["", "ignore"]);
+  act(() => {
+    select.value = "prompt";
+    select.dispatchEvent(new Event("change", { bubbles: true }));
+  });
+  expect(model.commands).toMatchObject([{ kind: "map_column", column: "frage", target: "prompt" }]);
+});

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import statistics
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, TrainingArguments
 
 from shadownb.engine import methods
 from shadownb.engine.acceleration import Plan
-from shadownb.engine.models.lengths import how_to_keep_more
+from shadownb.engine.models.lengths import how_to_keep_more, room_for_rows
 from shadownb.engine.rendering.examples import Example, examples
 from shadownb.engine.rendering.masks import NOT_TRAINED
 from shadownb.engine.runs.folder import load_rows
@@ -150,20 +150,41 @@ def _tell_refused(
 
 
 def sample_prompts(session: Session, reference: dict[str, Any]) -> list[tuple[str, list[int]]]:
-    """Return (what to show, token ids) of the prompts that are answered at evaluation points."""
+    """Return (what to show, token ids) of the prompts that are answered at evaluation points.
+
+    One that leaves no position for an answer is passed over, with a warning: it must not end a run whose rows are fine.
+    """
     config, renderer = session.config, session.model.renderer
     if not config.sample_max_new_tokens:
         return []
-    given = [(text, renderer.render_prompt([{"role": "user", "content": text}])) for text in config.sample_prompts]
-    if given:
-        return given
+    room = room_for_rows(session.model, config)
+    asked: Iterable[tuple[list[dict[str, Any]], Any]]
+    asked = (([{"role": "user", "content": text}], None) for text in config.sample_prompts)
+    wanted = len(config.sample_prompts)
+    if not wanted:
+        rows = load_rows(reference)
+        asked = (
+            (row.get("prompt") or _before_last_answer(row.get("messages") or []), row.get("tools")) for row in rows
+        )
+        wanted = _KEPT_SAMPLE_PROMPTS
     found: list[tuple[str, list[int]]] = []
-    for row in load_rows(reference):
-        messages = row.get("prompt") or _before_last_answer(row.get("messages") or [])
-        if messages and len(found) < _KEPT_SAMPLE_PROMPTS:
-            with contextlib.suppress(DataError):  # a row that is left out of training, and told there
-                ids = renderer.render_prompt(messages, tools=row.get("tools"))
+    long = 0
+    for messages, tools in asked:
+        if not messages or len(found) == wanted:
+            continue
+        with contextlib.suppress(DataError):  # a row that is left out of training, and told there
+            ids = renderer.render_prompt(messages, tools=tools)
+            if room is not None and len(ids) >= room:
+                long += 1
+            else:
                 found.append((str(messages[-1].get("content") or ""), ids))
+    if long:
+        session.warn(
+            f"{long:,} sample prompt{' is' if long == 1 else 's are'} too long to be answered and passed over.",
+            why=f"The model has room for {room:,} tokens, prompt and answer together.",
+            fix="Give shorter ones with sample_prompts=.",
+            code="prompts-skipped",
+        )
     return found
 
 
