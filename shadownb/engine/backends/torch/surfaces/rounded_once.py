@@ -47,6 +47,13 @@ def installed(module: nn.Module) -> int:
     return sum(isinstance(x, BaseTunerLayer) and "forward" in vars(x) and _known(x) for x in module.modules())
 
 
+def in_8_bits(module: nn.Module) -> bool:
+    """Return whether adapted layers of a module have a base in 8 bits that computes in 16: its product is bitsandbytes' own."""
+    bases = (layer.get_base_layer() for layer in module.modules() if isinstance(layer, BaseTunerLayer))
+    narrow = getattr(module, "dtype", None) in _NARROW
+    return narrow and any(type(base).__name__ == "Linear8bitLt" for base in bases)
+
+
 def _known(layer: Any) -> bool:
     kinds = (LoraLinear, MissLinear, ShiraLinear)
     if (
