@@ -130,6 +130,12 @@ class NonFiniteLossError(RunError):
     code = "non-finite-loss"
 
 
+class GradientError(RunError):
+    """A gradient does not reach what is trained."""
+
+    code = "gradient"
+
+
 class DivergedError(RunError):
     """Training made the model worse than it began; it has the weights of the last good checkpoint again."""
 

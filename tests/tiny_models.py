@@ -49,6 +49,14 @@ def byte_llama(folder: Path, *, biases: bool = False) -> Path:
     )
 
 
+def byte_llama_of(folder: Path, hidden: int, inner: int) -> Path:
+    """Write a Llama that reads bytes with layers of other widths than the usual one's 64 and 128."""
+    tokenizer = byte_tokenizer(TEMPLATE)
+    widths = {"hidden_size": hidden, "intermediate_size": inner}
+    end = tokenizer.eos_token_id
+    return _write(folder, tokenizer, 512, vocab_size=len(tokenizer), bos_token_id=None, eos_token_id=end, **widths)
+
+
 def byte_gpt2(folder: Path, positions: int) -> Path:
     """Write a GPT-2 that reads bytes; its positions are learned, so there is nothing to look up beyond the last one."""
     tokenizer = byte_tokenizer(TEMPLATE)
@@ -68,8 +76,7 @@ def biased(byte_model_dir: Path) -> Path:
 
 def _write(folder: Path, tokenizer: Any, positions: int, *, eos_token_id: int, **options: Any) -> Path:
     config = LlamaConfig(
-        hidden_size=64,
-        intermediate_size=128,
+        **{"hidden_size": 64, "intermediate_size": 128, **options},
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
@@ -78,7 +85,6 @@ def _write(folder: Path, tokenizer: Any, positions: int, *, eos_token_id: int, *
         initializer_range=0.2,  # wide, so that answers depend on the prompt instead of repeating one token
         eos_token_id=eos_token_id,
         pad_token_id=eos_token_id,
-        **options,
     )
     return _saved(folder, tokenizer, LlamaForCausalLM, config)
 

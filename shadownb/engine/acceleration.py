@@ -170,7 +170,11 @@ def choose_kernels(accelerator: str, known: Facts) -> tuple[bool, str]:
 
 
 def choose_adapter_operation(accelerator: str) -> tuple[bool, str]:
-    """Return (whether a plain LoRA layer and its base are computed as one operation, reason)."""
+    """Return (whether a plain LoRA layer and its base are computed as one operation, reason).
+
+    It is about layers in 32 bits. In 16 the adapter is summed inside its base's product, whatever the accelerator: that is
+    no matter of speed.
+    """
     if accelerator == "none":
         return False, "peft's own, because accelerator='none'"
     return True, "plain LoRA adds into its base's output and gradients; other adapters stay peft's"

@@ -55,6 +55,8 @@ class WeightsGate:
     ----------
     yielded_seconds
         Seconds that training has waited for inference so far; clocks of a run exclude them.
+    answered
+        How many inference calls have had the weights so far.
     """
 
     def __init__(self) -> None:
@@ -62,6 +64,7 @@ class WeightsGate:
         self._queue: deque[object] = deque()
         self._hold: _Hold | None = None
         self.yielded_seconds = 0.0
+        self.answered = 0
 
     def __repr__(self) -> str:
         return f"WeightsGate(holder={self.holder!r}, waiting={self.waiting})"
@@ -112,6 +115,7 @@ class WeightsGate:
         WaitCancelled
             ``cancelled`` returned true.
         """
+        self.answered += 1
         if loan is not None:
             try:
                 yield 0.0

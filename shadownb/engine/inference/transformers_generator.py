@@ -17,6 +17,7 @@ import torch
 from transformers import StoppingCriteriaList
 
 from shadownb.engine.inference.gate import WaitCancelled, WeightsGate
+from shadownb.engine.inference.quantized import dense_meanwhile
 from shadownb.engine.inference.rows import Emit, Row, RowEnds, ShouldStop, plan_batches
 from shadownb.engine.inference.sampler import ExactConfig, processors
 from shadownb.engine.inference.stream import TokenStream
@@ -163,7 +164,7 @@ class TransformersGenerator:
     @contextmanager
     def _ready(self, use: Use) -> Iterator[View]:
         view = self._view().side(use)
-        with borrowed(view.model, use, view.switched_off), torch.no_grad():
+        with borrowed(view.model, use, view.switched_off), torch.no_grad(), dense_meanwhile(view.model):
             try:
                 yield view
             except RuntimeError as error:

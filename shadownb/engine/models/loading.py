@@ -161,6 +161,8 @@ def load_base(
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
+    from shadownb.engine.inference.quantized import never_pack
+
     options: dict[str, Any] = {"dtype": getattr(torch, dtype), "trust_remote_code": False}
     if attention != "sdpa":  # sdpa is the library's own choice, where the architecture has it
         options["attn_implementation"] = attention
@@ -193,6 +195,7 @@ def load_base(
         raise _unreadable(source, error) from error
     if quantize is None:
         module.to(device)
+    never_pack(module)
     module.eval()
     return module, tokenizer
 

@@ -106,21 +106,24 @@ class LoadedWeights:
         """Compare every base weight in memory with its file; returns (whether all are equal, what was compared)."""
         import torch
 
+        from shadownb.engine.inference.quantized import parts
+
         if self.carried is not None and self.carried.replaces_base:
             self.base_copy()
             return True, f"training changed the base, so a second copy (sha256 {self.base_hash[:12]}) answers as base"
-        if self._loading["quantize"]:
-            quantization = self._loading["quantize"]
-            return True, f"the {quantization} base is frozen; it cannot be compared with its 16-bit file"
         fresh = dict(self._fresh_base().named_parameters())
         with self.gate.inference():
             mine = self.base_parameters()
             changed = [
-                name for name, tensor in fresh.items() if name not in mine or not torch.equal(mine[name], tensor)
+                name
+                for name, tensor in fresh.items()
+                if name not in mine or not all(map(torch.equal, parts(mine[name]), parts(tensor)))
             ]
+        quantized = self._loading["quantize"]
+        file = f"the file in {quantized.replace('bit', ' bits')}" if quantized else "the file"
         if changed:
-            return False, f"{len(changed)} of {len(fresh)} base tensors differ from the file, first {changed[0]}"
-        return True, f"all {len(fresh)} base tensors equal the file (sha256 {self.base_hash[:12]})"
+            return False, f"{len(changed)} of {len(fresh)} base tensors differ from {file}, first {changed[0]}"
+        return True, f"all {len(fresh)} base tensors equal {file} (sha256 {self.base_hash[:12]})"
 
     # -- the trained state ------------------------------------------------------------------------------------------
 

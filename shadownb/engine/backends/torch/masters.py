@@ -39,6 +39,10 @@ class Masters:
         """Return what the optimizer moves for a module's parameters, in their order."""
         return [self._by_parameter.get(parameter, parameter) for parameter in module.parameters()]
 
+    def gradient(self, parameter: nn.Parameter) -> torch.Tensor | None:
+        """Return the gradient of a parameter, or of its copy."""
+        return self._by_parameter.get(parameter, parameter).grad
+
     def put_into(self, optimizer: torch.optim.Optimizer) -> None:
         """Let a fresh optimizer move the copies."""
         if not self._copies:

@@ -16,7 +16,7 @@ from shadownb.engine import methods
 from shadownb.engine.backends.torch import attention, kernels, preparation, randomness, record, surfaces
 from shadownb.engine.backends.torch.batches import StepSampler
 from shadownb.engine.backends.torch.objectives import OBJECTIVES
-from shadownb.engine.backends.torch.surfaces import Surface
+from shadownb.engine.backends.torch.surfaces import Surface, rounded_once
 from shadownb.engine.backends.torch.trainer import EngineTrainer
 from shadownb.engine.rendering.examples import Example
 from shadownb.engine.runs import checkpoints
@@ -108,6 +108,13 @@ def _train_surface(session: Session, surface: Surface, rows: list[Example], eval
             f"This model draws {', '.join(session.functional_dropout)} from the process's random numbers.",
             why="Random numbers drawn in other cells change the run, so a resume is exact only in a worker process.",
             fix="Use executor='process', or set the value to 0 in the model's config.",
+        )
+    if rounded_once.in_8_bits(module):
+        session.warn(
+            "The base has 8 bits, so small updates of the adapter do not show at once.",
+            why="What the adapter adds comes after the base's output was rounded; on other bases both are rounded once.",
+            fix='Load the base with quantize="4bit" or unquantised if the loss falls too slowly.',
+            code="rounded-twice",
         )
     session.journal.append("plan", total_steps=session.total_steps, rows=len(rows), eval_rows=len(eval_rows))
     cache_setting = base.config.use_cache

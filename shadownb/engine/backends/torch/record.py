@@ -8,7 +8,7 @@ from shadownb.engine import acceleration, estimate, hardware
 from shadownb.engine.acceleration import Plan
 from shadownb.engine.backends.torch import kernels
 from shadownb.engine.backends.torch.attention import Packing
-from shadownb.engine.backends.torch.surfaces import Surface
+from shadownb.engine.backends.torch.surfaces import Surface, rounded_once
 from shadownb.engine.estimate import Estimate
 from shadownb.engine.rendering.examples import Example
 
@@ -78,6 +78,8 @@ def had(trainer: EngineTrainer) -> dict[str, Any]:
         "gradient_checkpointing": any(getattr(module, "gradient_checkpointing", False) for module in modules),
         "fused_kernels": kernels.fused(modules),
         "layers_in_one_operation": trainer.layers_in_one_operation,
+        "layers_rounded_once": rounded_once.installed(trainer.surface.module),
+        "gradient_reaches": trainer.gradients.reached,
         "quantized_layers": sum(type(m).__name__ in ("Linear4bit", "Linear8bitLt") for m in modules),
         "trained_dtypes": sorted({str(parameter.dtype).removeprefix("torch.") for parameter in moved}),
         "trained_parameters": sum(p.numel() for p in trained if p.requires_grad),

@@ -25,6 +25,7 @@ from shadownb.engine.backends.torch.attention import Packing
 from shadownb.engine.backends.torch.batches import StepSampler, step_loader
 from shadownb.engine.backends.torch.clock import RunClock
 from shadownb.engine.backends.torch.computing import Computing
+from shadownb.engine.backends.torch.gradient_check import GradientCheck
 from shadownb.engine.backends.torch.masters import Masters
 from shadownb.engine.backends.torch.memory import PeakMemory
 from shadownb.engine.backends.torch.objectives import Objective
@@ -73,6 +74,8 @@ class EngineTrainer(Computing, Precision):
         self.memory = PeakMemory(self.args.device)
         self.masters = Masters({})
         self.clock = RunClock(session.gate)
+        self.gradients = GradientCheck(surface)
+        self._looked_after = -1  # how many answers there had been when the graph was last looked at
         self.divergence = DivergenceWatch(self.config.rows_per_step)
         self._step_tokens = 0
         self._step_started = 0.0
@@ -125,18 +128,39 @@ class EngineTrainer(Computing, Precision):
         total = self.objective.count(inputs)
         loss_sum = torch.zeros((), device=self.args.device)
         self.dropout.step = self.state.global_step
+        first = self._looked_after < 0
         for index, (piece, examples) in enumerate(self._pieces(inputs)):
             self.session.control.check()
             self.dropout.piece = index
-            with self._computing(model, piece) as nll:
+            looking = self.session.gate.answered != self._looked_after  # an answer may leave a model in another state
+            with (
+                self.gradients.watching() if looking else contextlib.nullcontext(),
+                self._computing(model, piece) as nll,
+            ):
                 loss = self.objective.loss(nll, piece, examples, held_out=False) / total
+                if looking:
+                    self.gradients.graph(loss)
+                    self._looked_after = self.session.gate.answered
                 self.accelerator.backward(loss)
             self.memory.look()
             loss_sum += loss.detach()
         if not torch.isfinite(loss_sum):
             raise self.not_finite("loss", loss_sum.item())
+        if first:
+            self.gradients.arrived(self.masters.gradient)
+            self._tell_absent()
         self.progress.trained_tokens += sum(row.predicted_tokens for example in inputs for row in example.rows)
         return loss_sum
+
+    def _tell_absent(self) -> None:
+        absent = self.gradients.absent
+        if absent:
+            self.session.warn(
+                f"{len(absent)} trained layers were not computed in the first step, first {absent[0]}.",
+                why="They have no part in answers to text, so nothing was trained there.",
+                fix="Leave them out with target_modules, so that the adapter is no larger than it needs to be.",
+                code="untrained-layers",
+            )
 
     # -- after each step --------------------------------------------------------------------------------------------
 

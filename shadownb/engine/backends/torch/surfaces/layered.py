@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import json
 import warnings
 from collections.abc import Callable, Iterator
@@ -19,8 +18,9 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from shadownb.engine.backends.torch import randomness
-from shadownb.engine.backends.torch.surfaces import linear
+from shadownb.engine.backends.torch.surfaces import linear, rounded_once
 from shadownb.engine.backends.torch.surfaces.base import Start, Surface, other_kind
+from shadownb.engine.backends.torch.surfaces.merging import merged_copy
 from shadownb.engine.backends.torch.surfaces.sizes import Kept, frozen_block, layer_inputs
 from shadownb.errors import CheckpointError, MethodError, ModelError
 
@@ -119,7 +119,9 @@ class LayerSurface(Surface):
     @classmethod
     def put_on(cls, base: Any, made: PeftConfig) -> PeftModel:
         """Wrap a bare base with what a config describes."""
-        return get_peft_model(base, made)  # type: ignore[return-value]
+        module = get_peft_model(base, made)
+        rounded_once.install(module)
+        return module  # type: ignore[return-value]
 
     @classmethod
     def saved_config(cls, folder: Path) -> PeftConfig:
@@ -248,8 +250,7 @@ class LayerSurface(Surface):
         return base
 
     def merged(self) -> PreTrainedModel:
-        whole: PreTrainedModel = copy.deepcopy(self.module).merge_and_unload()
-        return whole
+        return merged_copy(self.module)
 
 
 def _tensors(folder: Path) -> dict[str, Any]:
