@@ -70,6 +70,7 @@ def lay_out(
     stops: Stops,
     prompt: bool = False,
     mark: str = "",
+    bridge: bool = True,
     variables: dict[str, Any] | None = None,
 ) -> Layout:
     """Render a conversation and find the assistant turns in it.
@@ -82,6 +83,8 @@ def lay_out(
         End with the generation prompt.
     mark
         What :meth:`ControlTokens.guard` put into the messages.
+    bridge
+        Where the template does not continue its own prompt with the last turn, find the turn's text all the same.
     variables
         What else the template is told.
     """
@@ -99,7 +102,7 @@ def lay_out(
             before = write(messages[:index], prompt=True)
             after = text if whole else write(messages[: index + 1])
             reply = after[len(before) :] if after.startswith(before) else ""
-            if whole and not reply and (reply := reply_after(before, messages, index, write)):
+            if bridge and whole and not reply and (reply := reply_after(before, messages, index, write)):
                 text = before + reply  # what the template makes of a finished turn is not what is generated
         except Exception:  # the template refuses this beginning of a conversation: nobody can ask for this turn
             continue
