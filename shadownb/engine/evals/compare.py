@@ -19,6 +19,7 @@ from typing import Any
 from shadownb.engine.evals.cases import Case, as_text, batches_of, cases_of
 from shadownb.engine.evals.comparison import GREEDY, ComparedRow, Comparison
 from shadownb.engine.inference.types import Sampling
+from shadownb.engine.models.asking import Asking
 from shadownb.errors import ConfigError, ShadowWarning
 
 Progress = Callable[[int, int], None]
@@ -118,6 +119,8 @@ def _answer(model: Any, batch: Sequence[Case], use: str, sampling: Sampling) -> 
             options[name] = getattr(sampling, name)
     if batch[0].tools:
         options["tools"] = batch[0].tools
+    if isinstance(model, Asking):  # the rows are asked as they are, whatever the training was on
+        options |= {"tools": batch[0].tools, "system": None}
     replies = model.chat([case.messages for case in batch], use=use, **options)
     assert len(replies) == len(batch), "model.chat answers every conversation"
     return [as_text({"content": reply.content, "tool_calls": reply.tool_calls}) for reply in replies]

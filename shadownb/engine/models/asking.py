@@ -7,11 +7,14 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from shadownb.engine.inference import Reply, Sampling, WeightsGate
+from shadownb.engine.models import as_trained
+from shadownb.engine.models.as_trained import AS_TRAINED, AsTrained, Tools
 from shadownb.engine.models.lengths import longest_row
 from shadownb.errors import ConfigError, DataError, ShadowWarning, did_you_mean
 
 if TYPE_CHECKING:
     from shadownb.engine.data import Dataset
+    from shadownb.engine.data.trained_on import TrainedOn
     from shadownb.engine.inference import TextStream
     from shadownb.engine.models.weights import LoadedWeights
     from shadownb.engine.rendering import Renderer
@@ -29,8 +32,12 @@ class Asking:
     renderer: Renderer
     tokenizer: Any
     max_seq_length: int
+    _told: set[Any]  # kinds of difference that were warned of, for each kind of rows
 
     if TYPE_CHECKING:
+
+        @property
+        def trained_on(self) -> TrainedOn | None: ...
 
         @property
         def active_run(self) -> Run | None: ...
@@ -58,7 +65,9 @@ class Asking:
         self,
         prompt: str | Sequence[str],
         *,
-        system: str | None = None,
+        system: str | AsTrained | None = AS_TRAINED,
+        tools: Tools | AsTrained = AS_TRAINED,
+        template: bool | None = None,
         use: Use = "tuned",
         should_stop: Callable[[], bool] | None = None,
         **sampling: Any,
@@ -69,30 +78,52 @@ class Asking:
         ----------
         prompt
             User message, put through the chat template exactly as in training.
+        system, tools
+            What stands before it. Left out: the system prompt and tools that the rows of the training share
+            (``model.trained_on``), so that the model is asked as it was trained. None or "" means none.
+        template
+            False goes on from the prompt as plain text, True puts it through the chat template. None does as the training
+            did: plain text after training on plain text (``cpt``).
         use
-            ``"tuned"``, or ``"base"`` for the model before training.
+            ``"tuned"``, or ``"base"`` for the model before training, which is asked in the same way.
         **sampling
             ``max_new_tokens, temperature, top_p, top_k, repetition_penalty, stop, seed``.
+
+        Warns
+        -----
+        ShadowWarning
+            Once for each kind of difference: the question differs from every row of the training.
         """
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
-        replies = self.chat([_turns(text, system) for text in prompts], use=use, should_stop=should_stop, **sampling)
-        texts = [reply.raw for reply in replies]
+        if self._is_plain(template, system, tools):
+            options = Sampling.from_options(**sampling)
+            ids = self._plain_prompts(prompts, use)
+            completions = self._generator_for(use).generate(ids, options, use=use, should_stop=should_stop)
+            texts = [completion.text for completion in completions]
+        else:
+            asked = [[{"role": "user", "content": text}] for text in prompts]
+            replies = self.chat(asked, tools, system=system, use=use, should_stop=should_stop, **sampling)
+            texts = [reply.raw for reply in replies]
         return texts[0] if isinstance(prompt, str) else texts
 
     def chat(
         self,
         messages: Sequence[Message] | Sequence[Sequence[Message]],
-        tools: Sequence[dict[str, Any]] | None = None,
+        tools: Tools | AsTrained = AS_TRAINED,
         *,
+        system: str | AsTrained | None = AS_TRAINED,
         use: Use = "tuned",
         should_stop: Callable[[], bool] | None = None,
         **sampling: Any,
     ) -> Any:
-        """Return the :class:`Reply` to a conversation, or a list of them for a list of conversations."""
+        """Return the :class:`Reply` to a conversation, or a list of them for a list of conversations.
+
+        ``system`` and ``tools`` are as for :meth:`generate`; messages that begin with a system message keep it.
+        """
         options = Sampling.from_options(**sampling)
         single = bool(messages) and isinstance(messages[0], dict)
         conversations: Iterable[Any] = [messages] if single else messages
-        prompts = [self.renderer.render_prompt(list(conversation), tools) for conversation in conversations]
+        prompts = self._chat_prompts(conversations, system, tools, use)
         completions = self._generator_for(use).generate(prompts, options, use=use, should_stop=should_stop)
         replies = [
             Reply.from_completion(completion, *self.renderer.parse_reply(completion.text)) for completion in completions
@@ -102,19 +133,53 @@ class Asking:
     def stream(
         self,
         prompt: str | Sequence[Message],
-        tools: Sequence[dict[str, Any]] | None = None,
+        tools: Tools | AsTrained = AS_TRAINED,
         *,
-        system: str | None = None,
+        system: str | AsTrained | None = AS_TRAINED,
+        template: bool | None = None,
         use: Use = "tuned",
         should_stop: Callable[[], bool] | None = None,
         **sampling: Any,
     ) -> TextStream:
-        """Answer piece by piece: iterate over the text, ``close()`` to stop; ``completion`` has the counts at the end."""
+        """Answer piece by piece: iterate over the text, ``close()`` to stop; ``completion`` has the counts at the end.
+
+        A prompt is taken as by :meth:`generate`, messages as by :meth:`chat`.
+        """
         options = Sampling.from_options(**sampling)
-        messages = _turns(prompt, system) if isinstance(prompt, str) else list(prompt)
-        ids = self.renderer.render_prompt(messages, tools)
+        if isinstance(prompt, str) and self._is_plain(template, system, tools):
+            (ids,) = self._plain_prompts([prompt], use)
+        else:
+            messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+            (ids,) = self._chat_prompts([messages], system, tools, use)
         stream: TextStream = self._generator_for(use).stream(ids, options, use=use, should_stop=should_stop)
         return stream
+
+    def _is_plain(self, template: bool | None, system: str | AsTrained | None, tools: Tools | AsTrained) -> bool:
+        self.catch_up()
+        return as_trained.is_plain(self.trained_on, template, system, tools)
+
+    def _chat_prompts(
+        self,
+        conversations: Iterable[Sequence[Message]],
+        system: str | AsTrained | None,
+        tools: Tools | AsTrained,
+        use: str,
+    ) -> list[list[int]]:
+        """Return the tokens of conversations that are asked as trained, telling what differs from the rows."""
+        self.catch_up()
+        known, prompts = self.trained_on, []
+        for conversation in conversations:
+            turns, schemas = as_trained.conversation(known, conversation, system, tools)
+            if known is not None and use == "tuned":
+                as_trained.tell(self._told, known, known.differences(turns, schemas))
+            prompts.append(self.renderer.render_prompt(turns, schemas))
+        return prompts
+
+    def _plain_prompts(self, texts: Iterable[str], use: str) -> list[list[int]]:
+        known = self.trained_on
+        if known is not None and use == "tuned":
+            as_trained.tell(self._told, known, known.differences([], None, plain=True))
+        return [self.renderer.render_text(text) for text in texts]
 
     def loss(
         self,
@@ -188,8 +253,3 @@ class Asking:
         run = self.active_run
         training = run is not None and methods.get(run.config.method).changes_base_weights
         return training or (self.weights.carried is not None and self.weights.carried.replaces_base)
-
-
-def _turns(prompt: str, system: str | None) -> list[Message]:
-    turns: list[Message] = [{"role": "system", "content": system}] if system else []
-    return [*turns, {"role": "user", "content": prompt}]

@@ -1,14 +1,13 @@
 """Writing a trained model to a folder: what was trained, or the whole model with it in its weights.
 
-A folder holds one saved model. Which files a save wrote stands in ``shadownb.json`` beside them: the next save into the folder
-replaces those, whatever kind they were of, and leaves all others alone. Everything is written aside first and then moved into
-place, so that a full disk leaves what was there.
+A folder holds one saved model. Which files a save wrote stands in ``shadownb.json`` beside them (:mod:`.beside`): the next save
+into the folder replaces those, whatever kind they were of, and leaves all others alone. Everything is written aside first and
+then moved into place, so that a full disk leaves what was there.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import uuid
@@ -17,13 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shadownb.engine.disk import saving
+from shadownb.engine.models import beside
+from shadownb.engine.models.beside import RECORD
 from shadownb.errors import ExportError, did_you_mean
 
 if TYPE_CHECKING:
     from shadownb.engine.models.model import Model
 
 FORMATS = ("adapter", "merged")
-RECORD = "shadownb.json"  # the names of the files that a save wrote
 
 _ASIDE = ".saving-"
 _WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
@@ -56,6 +56,7 @@ def save(model: Model, target: Path, fmt: str) -> Path:
         if fmt == "merged":  # first, because it may be refused
             whole = carried.merged() if carried is not None else model.module
         with saving(target), _replacing(target) as folder:
+            beside.write(folder, trained_on=model.trained_on, trained=model.state_now)
             if whole is not None:
                 save_whole(whole, folder)
             elif carried is not None:
@@ -72,7 +73,7 @@ def _refuse_used(target: Path, source: str) -> None:
             why="Answers of the base, resumes and the adapter itself need it as it is.",
             fix="Save to another folder.",
         )
-    ours = _saved_names(target)
+    ours = beside.files_in(target)
     found = {file.name for pattern in (*_descriptions(), *_WEIGHTS) for file in target.glob(pattern)}
     others = sorted(found - ours)
     if others:
@@ -81,15 +82,6 @@ def _refuse_used(target: Path, source: str) -> None:
             why="It is of another model or adapter, and what is saved beside it would not be what loads.",
             fix="Save to another folder, or empty this one first.",
         )
-
-
-def _saved_names(folder: Path) -> set[str]:
-    """Return which files of a folder the last save wrote."""
-    try:
-        names = json.loads((folder / RECORD).read_text(encoding="utf-8"))["files"]
-        return {RECORD, *(name for name in names if name and name != ".." and Path(name).name == name)}
-    except (OSError, ValueError, KeyError, TypeError):
-        return set()
 
 
 @contextlib.contextmanager
@@ -117,13 +109,16 @@ def _exchange(target: Path, written: Path, aside: Path) -> None:
 
     A kill in between leaves a folder that does not load, never a mixture: what describes a model leaves first and comes last.
     """
-    old, new = _saved_names(target), {file.name for file in written.iterdir()}
+    old, new = beside.files_in(target), {file.name for file in written.iterdir()} - {RECORD}
     before = aside / "old"
     before.mkdir()
-    if old:
+    recorded = (target / RECORD).is_file()
+    if recorded:
         shutil.copy2(target / RECORD, before)
-    _write_record(aside, old | new).replace(target / RECORD)  # so that the next save knows all files, also after a kill
-    record = _write_record(aside, new)
+    record = beside.add_files(written, new)
+    beside.write(aside, files=old | new).replace(
+        target / RECORD
+    )  # so that the next save knows all files, also after a kill
     descriptions = _descriptions()
     arriving = sorted(new, key=lambda name: name in descriptions)
     leaving = sorted((old | new) - {RECORD}, key=lambda name: name not in descriptions)
@@ -137,18 +132,12 @@ def _exchange(target: Path, written: Path, aside: Path) -> None:
     except BaseException:
         for source, place in reversed(done):
             place.rename(source)
-        if old:
+        if recorded:
             (before / RECORD).replace(target / RECORD)
         else:
             (target / RECORD).unlink()
         raise
     record.replace(target / RECORD)
-
-
-def _write_record(folder: Path, names: set[str]) -> Path:
-    file = folder / RECORD
-    file.write_text(json.dumps({"files": sorted(names - {RECORD})}, indent=1), encoding="utf-8")
-    return file
 
 
 def _descriptions() -> tuple[str, ...]:

@@ -164,6 +164,11 @@ class Renderer:
         layout = self._lay_out(canonical, schemas, prompt=True)
         return [token for ids, _ in self._encode(layout, canonical, closed=False) for token in ids]
 
+    def render_text(self, text: str) -> list[int]:
+        """Return the token ids of plain text that the model goes on from: as a document of training begins, without its end."""
+        ids = self._encoder.document(text)
+        return ids[:-1] if len(ids) > 1 and ids[-1] == self.tokenizer.eos_token_id else ids
+
     def parse_reply(self, text: str) -> tuple[str, list[dict[str, Any]]]:
         """Return (content, tool calls) of generated text; each call is ``{"id", "name", "arguments"}``."""
         parsed = parse_reply(text)

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel, TrainingArguments
 
 from shadownb.engine import methods
 from shadownb.engine.acceleration import Plan
+from shadownb.engine.models import as_trained
 from shadownb.engine.models.lengths import how_to_keep_more
 from shadownb.engine.rendering.examples import Example, examples
 from shadownb.engine.rendering.masks import NOT_TRAINED
@@ -154,9 +155,8 @@ def sample_prompts(session: Session, reference: dict[str, Any]) -> list[tuple[st
     config, renderer = session.config, session.model.renderer
     if not config.sample_max_new_tokens:
         return []
-    given = [(text, renderer.render_prompt([{"role": "user", "content": text}])) for text in config.sample_prompts]
-    if given:
-        return given
+    if config.sample_prompts:
+        return [(text, _as_trained(session, text)) for text in config.sample_prompts]
     found: list[tuple[str, list[int]]] = []
     for row in load_rows(reference):
         messages = row.get("prompt") or _before_last_answer(row.get("messages") or [])
@@ -165,6 +165,15 @@ def sample_prompts(session: Session, reference: dict[str, Any]) -> list[tuple[st
                 ids = renderer.render_prompt(messages, tools=row.get("tools"))
                 found.append((str(messages[-1].get("content") or ""), ids))
     return found
+
+
+def _as_trained(session: Session, text: str) -> list[int]:
+    """Return the tokens of a given prompt as the rows would ask it: behind their system prompt, or as plain text."""
+    known, renderer = session.trained_on, session.model.renderer
+    if as_trained.is_plain(known, None, as_trained.AS_TRAINED, as_trained.AS_TRAINED):
+        return renderer.render_text(text)
+    asked = [{"role": "user", "content": text}]
+    return renderer.render_prompt(*as_trained.conversation(known, asked, as_trained.AS_TRAINED, as_trained.AS_TRAINED))
 
 
 def _before_last_answer(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
