@@ -92,7 +92,7 @@ class StartChoice:
             return False
         if first["trained"] is not None:
             return bool(model.trained == tuple(first["trained"]))
-        return str(model.weights.saved_at) == first["path"]
+        return bool(str(model.weights.saved_at) == first["path"])
 
 
 def _in_words(model: Any) -> str:
