@@ -130,6 +130,14 @@ class NonFiniteLossError(RunError):
     code = "non-finite-loss"
 
 
+class DivergedError(RunError):
+    """Training made the model worse than it began; it has the weights of the last good checkpoint again."""
+
+    code = "diverged"
+
+    last_good_step: int | None = None
+
+
 class OutOfMemoryError(RunError):
     """The device or the machine ran out of memory."""
 

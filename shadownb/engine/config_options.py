@@ -85,6 +85,12 @@ class Options(BaseModel):
     max_grad_norm: float = _field(
         1.0, "Gradients are clipped to this norm; 0 turns clipping off.", "schedule", advanced=True, ge=0
     )
+    on_divergence: Literal["stop", "continue"] = _field(
+        "stop",
+        "When the loss has climbed far above where it began: stop at the last good checkpoint, or continue with a warning.",
+        "schedule",
+        advanced=True,
+    )
     optim: str = _field(
         "auto",
         "Optimizer name as in transformers (adamw_torch, adamw_8bit, ...); auto picks by hardware.",

@@ -193,7 +193,9 @@ def train(folder: Path, **options: Any) -> Seen:
         Tracker.told = []
         pairs = methods.get(merged.get("method", "lora")).objective != "sft"
         data, held_out = (PAIRS, PAIRS[:2]) if pairs else (ROWS, HELD_OUT)
-        run = model.finetune(data, background=False, eval_dataset=held_out, **merged)
+        run = model.finetune(data, background=True, eval_dataset=held_out, **merged)
+        run.wait(raise_on_failure=False)
+        assert run.error is None or run.error.code == "diverged", run.error
         assert model.trained is not None
         _seen[key] = Seen(run, model.trained, passes, Tracker.told)
     return _seen[key]
@@ -220,6 +222,9 @@ def record(name: str) -> Callable[[Seen], Any]:
     return lambda seen: seen.run.state.record[name]
 
 
+# The first steps cost ten times what an untrained model does.
+WILD = {"method": "full", "learning_rate": 10.0, "max_steps": 12, "per_device_train_batch_size": 8, "save_steps": 1}
+
 CASES: dict[str, Case] = {
     "method": Case("full", lambda seen: "model.safetensors" in seen.files, True),
     "learning_rate": Case(1e-3, lambda seen: max(seen.column("learning_rate")), 1e-3),
@@ -230,6 +235,7 @@ CASES: dict[str, Case] = {
     "warmup_ratio": Case(0.5, lambda seen: seen.column("learning_rate")[:2], [0.0, 2.5e-4]),
     "weight_decay": Case(0.9, lambda seen: seen.weights),
     "max_grad_norm": Case(1e-4, lambda seen: seen.weights),
+    "on_divergence": Case("continue", lambda seen: seen.steps[-1], 12, WILD),
     "optim": Case("sgd", lambda seen: (seen.run.path / "checkpoints/step-000004/training/optimizer.safetensors").stat().st_size),
     "per_device_train_batch_size": Case(4, lambda seen: seen.column("epoch")[-1], 2.0),
     "gradient_accumulation_steps": Case(2, lambda seen: seen.column("epoch")[-1], 2.0),

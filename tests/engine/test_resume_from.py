@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -251,3 +253,28 @@ def test_another_run_s_checkpoint_brings_no_rates(optim: str, home: Path, byte_m
     assert [(m["step"], m["learning_rate"]) for m in run.metrics] == rates[4:]
     groups = snb.runs.load(run.id).checkpoint_at().path / "training" / "optimizer.json"
     assert '"weight_decay": 0.3' in groups.read_text() and '"weight_decay": 0.1' not in groups.read_text()
+
+
+def test_other_rows_another_seed_and_other_steps_are_told(byte_model_dir: Path, home: Path) -> None:
+    began = finished(train(loaded(byte_model_dir), max_steps=4))
+    place = str(began.checkpoint_at(4).path)
+
+    def told(rows: list[Any], **more: Any) -> list[str]:
+        run = loaded(byte_model_dir).finetune(
+            rows, background=True, **{**OPTIONS, "resume_from_checkpoint": place, **more}
+        )
+        return [
+            warning["what"] for warning in finished(run).state.warnings if warning["code"] == "resumed-on-other-rows"
+        ]
+
+    assert told(chats()) == []
+    (what,) = told(chats()[:-1], seed=1, per_device_train_batch_size=2)
+    assert "step 4" in what and "other rows" in what and "seed=3407, not 1" in what and "4 rows, not 2" in what
+    # A checkpoint from before it kept this is asked by its run's record; alone in a folder, nobody knows.
+    manifest = Path(place, "manifest.json")
+    content = json.loads(manifest.read_text())
+    del content["order"]
+    manifest.write_text(json.dumps(content))
+    assert told(chats()) == [] and "other rows" in told(chats()[:-1])[0]
+    place = str(shutil.copytree(place, home / "alone"))
+    assert "cannot be told" in told(chats())[0]

@@ -21,6 +21,7 @@ from shadownb.errors import BusyError, CheckpointError, ConfigError, ModelError,
 
 if TYPE_CHECKING:
     from shadownb.engine.models import Model
+    from shadownb.engine.runs.checkpoints import Checkpoint
 
 BASE = "the base"  # in words, as a run says what it started from
 _FOLDER = "start"
@@ -243,6 +244,30 @@ def starts_in(folder: RunFolder, other: RunFolder) -> set[Path]:
 def others_start_from(folder: RunFolder) -> set[Path]:
     """Return the checkpoints of a run that other runs started from."""
     return {path for other in RunFolder.all() for path in starts_in(other, folder)}
+
+
+def order_of_rows(folder: RunFolder) -> dict[str, Any]:
+    """Return what decides which rows a run's step sees; its checkpoints keep it for :func:`other_rows`."""
+    data, config = folder.spec["dataset"], folder.config
+    return {"rows": data["sha256"], "name": data["name"], "seed": config.seed, "rows_per_step": config.rows_per_step}
+
+
+def other_rows(checkpoint: Checkpoint, folder: RunFolder) -> str | None:
+    """Return how the rows of a run differ from those that a checkpoint (``resume_from_checkpoint``) was trained on, or None."""
+    then, now = checkpoint.manifest.get("order"), order_of_rows(folder)
+    if then is None:
+        with contextlib.suppress(RunError, KeyError):  # written before checkpoints kept it, in a run's folder
+            then = order_of_rows(RunFolder(checkpoint.path.parent.parent))
+    if then is None:
+        return "it cannot be told which rows it was trained on, or in which order"
+    found = []
+    if then["rows"] != now["rows"]:
+        found.append(f"it was trained on other rows ({then['name']!r}, these are {now['name']!r})")
+    if then["seed"] != now["seed"]:
+        found.append(f"with seed={then['seed']}, not {now['seed']}, rows come in another order")
+    if then["rows_per_step"] != now["rows_per_step"]:
+        found.append(f"its steps had {then['rows_per_step']} rows, not {now['rows_per_step']}")
+    return "; ".join(found) or None
 
 
 def _written(model: Model, target: Path) -> dict[str, Any] | None:

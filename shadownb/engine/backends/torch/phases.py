@@ -22,7 +22,8 @@ from shadownb.engine.rendering.examples import Example
 from shadownb.engine.runs import checkpoints
 from shadownb.engine.runs.checkpoints import Checkpoint
 from shadownb.engine.runs.control import StopRequested
-from shadownb.errors import CheckpointError
+from shadownb.engine.runs.starting import other_rows
+from shadownb.errors import CheckpointError, DivergedError
 
 if TYPE_CHECKING:
     from shadownb.engine.backends.torch.session import Session
@@ -73,7 +74,7 @@ def _train(session: Session, rows: list[Example], eval_rows: list[Example]) -> O
         session.gate.release()
         if session.left is not None:  # the last step is done, and no disk to write it to: memory is all that has it
             raise
-        newest = _go_back(session, surface, before)
+        newest = _go_back(session, surface, before, error.last_good_step if isinstance(error, DivergedError) else None)
         session.left = newest.step if newest is not None else None
         if not isinstance(error, StopRequested):
             raise
@@ -98,7 +99,7 @@ def _train_surface(session: Session, surface: Surface, rows: list[Example], eval
         max_length=session.max_length,
     )
     session.total_steps = config.resolved_total_steps(sampler.items)
-    _check_steps_left(session)
+    _check_resume(session)
     session.eval_steps = config.resolved_eval_steps(session.total_steps)
     session.save_steps = config.resolved_save_steps(session.total_steps)
     session.functional_dropout = randomness.functional_dropout(base)
@@ -151,12 +152,23 @@ def _train_surface(session: Session, surface: Surface, rows: list[Example], eval
             return Outcome("stopped", session.save_last(trainer))
 
 
-def _check_steps_left(session: Session) -> None:
+def _check_resume(session: Session) -> None:
+    """Refuse a checkpoint that leaves no step to train, and tell of one that was trained on other rows."""
     resume = session.resume
-    if resume is not None and not session.own_checkpoint and resume.step >= session.total_steps:
+    if resume is None or session.own_checkpoint:
+        return
+    if resume.step >= session.total_steps:
         raise CheckpointError(
             f"The checkpoint is of step {resume.step}; the run's {session.total_steps} steps leave nothing to train.",
             fix="Raise num_train_epochs or max_steps, or load the checkpoint and start a run without resume_from_checkpoint.",
+        )
+    difference = other_rows(resume, session.folder)
+    if difference is not None:
+        session.warn(
+            f"resume_from_checkpoint goes on at step {resume.step}, but not as the checkpoint's own run would: {difference}.",
+            why="Steps count on from the checkpoint's, and so does the place in the data; rows of earlier steps are not seen.",
+            fix="To train on new rows from the first one, load the checkpoint with shadownb.load() and start a new run.",
+            code="resumed-on-other-rows",
         )
 
 
@@ -195,13 +207,18 @@ def _best_if_asked(session: Session, trainer: EngineTrainer, final: Checkpoint) 
     return found[0]
 
 
-def _go_back(session: Session, surface: Surface, before: dict[str, torch.Tensor] | None) -> Checkpoint | None:
+def _go_back(
+    session: Session, surface: Surface, before: dict[str, torch.Tensor] | None, last_good: int | None
+) -> Checkpoint | None:
     """After a failure or a discard, leave weights that a checkpoint or the start explains, never half-trained ones.
 
-    Returns the checkpoint whose weights the model has now; None is the start.
+    ``last_good`` is the last step before training diverged; checkpoints of later steps go. Returns the checkpoint whose weights
+    the model has now; None is the start.
     """
     if session.control.discarding:
-        gone = checkpoints.remove_after(session.folder.checkpoints, session.resume.step if session.resume else 0)
+        last_good = session.resume.step if session.resume else 0
+    if last_good is not None:
+        gone = checkpoints.remove_after(session.folder.checkpoints, last_good)
         session.journal.append("checkpoints_removed", removed=[path.name for path in gone])
     with session.gate.training():
         surface.module.zero_grad(set_to_none=True)

@@ -28,7 +28,7 @@ from shadownb.engine.runs.checkpoints import Checkpoint
 from shadownb.engine.runs.control import RunControl
 from shadownb.engine.runs.folder import RunFolder, write_atomically
 from shadownb.engine.runs.journal import Journal
-from shadownb.engine.runs.starting import others_start_from
+from shadownb.engine.runs.starting import order_of_rows, others_start_from
 from shadownb.engine.runs.view import RunView
 from shadownb.errors import DiskFullError
 
@@ -158,6 +158,7 @@ class Session:
             "run": self.folder.id,
             "final": final,
             "method": self.config.method,
+            "order": order_of_rows(self.folder),
             "base": {"name": self.model.name, "hash": self.model.base_hash},
             "eval_loss": trainer.progress.best_eval_loss if trainer.progress.best_step == step else None,
             "trained_sha256": surfaces.digest(tensors),
@@ -182,9 +183,15 @@ class Session:
         """Delete old checkpoints, but not the best, what a discard would go back to, or what other runs started from."""
         began = None if ending or self.resume is None else self.resume.step
         # The step just done, too: after going back past damaged checkpoints those are of later steps.
-        steps = (trainer.state.global_step, trainer.progress.best_step, began)
+        steps = (trainer.state.global_step, trainer.progress.best_step, began, self._last_good(trainer))
         kept = {step for step in steps if step is not None}
         return checkpoints.prune(self.folder.checkpoints, keep_last, kept, lambda: others_start_from(self.folder))
+
+    def _last_good(self, trainer: EngineTrainer) -> int | None:
+        """Return the step of the newest checkpoint from before the loss began to climb, where it has."""
+        good = trainer.divergence.good_step
+        steps = [c.step for c in checkpoints.list_checkpoints(self.folder.checkpoints) if c.step <= good]
+        return max(steps, default=None)
 
     def save_last(self, trainer: EngineTrainer) -> Checkpoint:
         """Write the checkpoint an attempt ends with, where the disk is full in the place of all older than the newest.

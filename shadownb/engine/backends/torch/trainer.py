@@ -34,6 +34,8 @@ from shadownb.engine.backends.torch.randomness import DropoutClock
 from shadownb.engine.backends.torch.surfaces import Surface
 from shadownb.engine.rendering.examples import Example
 from shadownb.engine.runs.control import StopRequested
+from shadownb.engine.runs.divergence import DivergenceWatch
+from shadownb.errors import DivergedError
 
 if TYPE_CHECKING:
     from shadownb.engine.backends.torch.session import Session
@@ -71,6 +73,7 @@ class EngineTrainer(Computing, Precision):
         self.memory = PeakMemory(self.args.device)
         self.masters = Masters({})
         self.clock = RunClock(session.gate)
+        self.divergence = DivergenceWatch(self.config.rows_per_step)
         self._step_tokens = 0
         self._step_started = 0.0
         self._reported_step = 0
@@ -160,8 +163,12 @@ class EngineTrainer(Computing, Precision):
         self.progress.loss_since_log.append(tr_loss.item())
         tr_loss -= tr_loss
         last = step >= self.state.max_steps
-        if step % self.config.logging_steps == 0 or last:
+        loss = self.progress.loss_since_log[-1]
+        diverged = self.divergence.look(step, loss)
+        if step % self.config.logging_steps == 0 or last or diverged:
             self._report(step, grad_norm, learning_rate, seconds)
+        if diverged:
+            self._tell_diverged(step, loss, learning_rate)
         self.session.control.poll()
         stop = self.session.control.stop
         if stop is None:
@@ -174,6 +181,24 @@ class EngineTrainer(Computing, Precision):
             self.session.try_save(self)
         if self.session.control.pause_requested:
             self._pause(step)
+
+    def _tell_diverged(self, step: int, loss: float, learning_rate: float | None) -> None:
+        """Warn of a loss that has climbed far above its beginning, or raise DivergedError, as ``on_divergence`` says."""
+        watch, rate = self.divergence, self.config.resolved_learning_rate()
+        what = f"Training has diverged: the loss is {loss:,.4g} at step {step}; it began at {watch.began_at:,.4g}."
+        why = f"The usual cause is a learning rate that is too high (learning_rate={rate:.2g}, {learning_rate:.2g} at this step)."
+        lower = f"Start again with a lower rate, for example learning_rate={rate / 10:.1g}"
+        if self.config.on_divergence == "continue":
+            self.session.warn(what, why=why, fix=f"{lower}; on_divergence='stop' ends a run here.", code="diverged")
+            return
+        error = DivergedError(
+            what,
+            why=f"{why} The model has the weights of the newest checkpoint from before (of step {watch.good_step} at the "
+            "latest) again, or of the start.",
+            fix=f"{lower}; on_divergence='continue' goes on all the same.",
+        )
+        error.last_good_step = watch.good_step
+        raise error
 
     def _report(self, step: int, grad_norm: Any, learning_rate: float | None, seconds: float) -> None:
         losses = self.progress.loss_since_log
@@ -254,6 +279,7 @@ class EngineTrainer(Computing, Precision):
         training_state.save_optimizer(self.optimizer, folder)
         training_state.save_json(folder, training_state.SCHEDULER, self.lr_scheduler.state_dict())
         self.progress.metrics_since_log = self.objective.since_log
+        self.progress.divergence = self.divergence.state_dict()
         training_state.save_json(folder, training_state.PROGRESS, asdict(self.progress))
         self.save_precision(folder)
         self.objective.write_state(folder)
@@ -274,7 +300,8 @@ class EngineTrainer(Computing, Precision):
             self.lr_scheduler.load_state_dict(training_state.load_json(folder, training_state.SCHEDULER))
         self.progress = training_state.Progress(**training_state.load_json(folder, training_state.PROGRESS))
         if not own:
-            self.progress.forget_evaluations()
+            self.progress.forget_other_run()
+        self.divergence = DivergenceWatch(self.config.rows_per_step, self.progress.divergence)
         self.clock.before = self.progress.elapsed_s
         self.objective.since_log = self.progress.metrics_since_log
         self.saved_step = self.state.global_step

@@ -42,9 +42,11 @@ class Progress:
     loss_since_log: list[float] = field(default_factory=list)
     metrics_since_log: dict[str, list[float]] = field(default_factory=dict)
     skipped_steps: int = 0  # whose gradients were infinite by the scale of fp16
+    divergence: dict[str, Any] = field(default_factory=dict)  # what DivergenceWatch has seen
 
-    def forget_evaluations(self) -> None:
-        """Count evaluations anew: those of another run were of other rows, and its best step has no checkpoint here."""
+    def forget_other_run(self) -> None:
+        """Judge anew: evaluations and losses of another run were of other rows, and its best step has no checkpoint here."""
+        self.divergence = {}
         self.best_eval_loss = self.best_step = self.patience_eval_loss = None
         self.evaluated_step = self.sampled_step = None
         self.evals_without_improvement = 0
