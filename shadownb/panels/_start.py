@@ -22,7 +22,7 @@ class StartChoice:
     def follow(self, model: Any) -> None:
         """Take a model that was chosen or described again; only another one changes what is first."""
         if model is not self._model:
-            from shadownb.engine.runs.starting import saved_state
+            from shadownb.engine.runs.chosen_start import saved_state
 
             self._model, self._picked = model, None
             self._first = saved_state(model) if model is not None else None
@@ -87,12 +87,9 @@ class StartChoice:
         return words[:1].lower() + words[1:], choice["note"]
 
     def _is_at_first(self) -> bool:
-        first, model = self._first, self._model
-        if first is None:
-            return False
-        if first["trained"] is not None:
-            return bool(model.trained == tuple(first["trained"]))
-        return bool(str(model.weights.saved_at) == first["path"])
+        from shadownb.engine.runs.chosen_start import is_at
+
+        return is_at(self._model, self._first)
 
 
 def _in_words(model: Any) -> str:

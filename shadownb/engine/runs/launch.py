@@ -17,6 +17,7 @@ from shadownb.engine.config import TrainConfig
 from shadownb.engine.data.trained_on import TrainedOn
 from shadownb.engine.models.lengths import check_length
 from shadownb.engine.runs import checkpoints
+from shadownb.engine.runs.chosen_start import Start
 from shadownb.engine.runs.commands import end_offset
 from shadownb.engine.runs.executors import process, thread
 from shadownb.engine.runs.folder import RunFolder, store_rows
@@ -25,7 +26,7 @@ from shadownb.engine.runs.handle import Run
 from shadownb.engine.runs.job import Attempt
 from shadownb.engine.runs.journal import Journal
 from shadownb.engine.runs.liveness import process_mark
-from shadownb.engine.runs.starting import Start, record_start
+from shadownb.engine.runs.starting import record_start
 from shadownb.errors import (
     BusyError,
     CheckpointError,
