@@ -11,11 +11,12 @@ _SAMPLE_LENGTH = 800  # characters of a sampled prompt or answer
 
 
 def about_of(run: Any) -> dict[str, Any]:
-    """Return whose run it is: id, method, model, folder."""
+    """Return whose run it is: id, method, model, what it started from, folder."""
     return {
         "id": run.id,
         "method": run.config.method,
         "model": str(run.folder.spec["model"]["name"]),
+        "start": run.started_from,
         "path": str(run.path),
     }
 

@@ -14,7 +14,7 @@ from .lab import Lab, Notebook
 START, STUDIO, SCRATCH = 0, 1, 2
 Photograph = Callable[[Locator, str], None]
 
-# One word for every question, so that 60 steps of a tiny model learn it, and only behind the system prompt.
+# One word for every question, so that a tiny model learns it in a moment; trained whole, so that its base is read again.
 SETUP = """import shadownb as snb
 model = snb.load("{model}", dtype="float32")
 SYSTEM = "You sort messages of a shop. Answer with one label in capitals and nothing else."
@@ -73,7 +73,7 @@ def test_train_chat_as_trained_and_train_again_from_a_fresh_base(notebook: Noteb
     photograph(train, "as-trained-start")
     begin.get_by_role("radio", name=re.compile("^Train on from step")).click()
     expect(start).to_have_text("Train the tuned model on")
-    expect(train.get_by_role("region", name="What will run")).to_contain_text(re.compile("Starts from.*step 60 of run"))
+    expect(train.get_by_role("region", name="What will run")).to_contain_text(re.compile("Starts from.*step 80 of run"))
     begin.get_by_role("radio", name="The fresh base").click()
     expect(start).to_have_text("Train again from the base")
     start.click()
@@ -92,10 +92,11 @@ def test_train_chat_as_trained_and_train_again_from_a_fresh_base(notebook: Noteb
 def choose(train: Locator) -> None:
     train.get_by_role("combobox", name="Data set").select_option("var:rows")
     train.get_by_role("combobox", name="Model", exact=True).select_option("var:model")
-    for name, value in (("Maximum steps", "60"), ("Learning rate", "0.02")):
+    train.get_by_role("region", name="Method").get_by_role("radio", name="Full fine-tuning", exact=True).click()
+    for name, value in (("Maximum steps", "80"), ("Learning rate", "0.01")):
         train.get_by_role("textbox", name=name).fill(value)
         train.get_by_role("textbox", name=name).press("Tab")
-    expect(train.get_by_role("region", name="What will run")).to_contain_text("60 steps")
+    expect(train.get_by_role("region", name="What will run")).to_contain_text("80 steps")
     expect(train.get_by_role("region", name="What will run")).to_contain_text(re.compile("Starts from\\s*the base"))
 
 
