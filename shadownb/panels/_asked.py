@@ -10,9 +10,9 @@ from shadownb.engine.models import as_trained
 
 @dataclass(frozen=True)
 class Opening:
-    """How a conversation begins: system prompt ("" for none), tools, and whether the prompt is plain text instead."""
+    """How a conversation begins: system prompt (None for none), tools, and whether the prompt is plain text instead."""
 
-    system: str
+    system: str | None
     tools: list[dict[str, Any]] | None
     plain: bool
 
@@ -25,11 +25,12 @@ class Opening:
         if plain is None:
             plain = known is not None and known.plain
         tools = as_trained.trained_tools(known) if settings["tools"] is None else None
-        return cls((as_trained.trained_system(known) or "") if system is None else system, tools, bool(plain))
+        typed = system if system and system.strip() else None
+        return cls(as_trained.trained_system(known) if system is None else typed, tools, bool(plain))
 
     def messages(self) -> list[dict[str, Any]]:
         """Return the messages a conversation begins with."""
-        return [{"role": "system", "content": self.system}] if self.system.strip() else []
+        return [{"role": "system", "content": self.system}] if self.system is not None else []
 
 
 def asked_of(model: Any, settings: dict[str, Any], earlier: int) -> dict[str, Any]:
@@ -43,7 +44,7 @@ def asked_of(model: Any, settings: dict[str, Any], earlier: int) -> dict[str, An
     opening = Opening.of(model, settings)
     known = model.trained_on if model is not None else None
     shown: dict[str, Any] = {
-        "system": opening.system,
+        "system": opening.system or "",
         "tools": [str(tool["function"]["name"]) for tool in opening.tools or ()],
         "plain": opening.plain,
         "own_system": settings["system"] is not None,

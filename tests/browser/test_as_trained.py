@@ -57,6 +57,8 @@ def test_train_chat_as_trained_and_train_again_from_a_fresh_base(notebook: Noteb
     tries.get_by_role("button", name="Ask this row").click()
     expect(chat.get_by_role("article", name="The row's answer").locator(".chat-text")).to_have_text("PARCEL")
     expect(chat.get_by_role("article", name="Tuned answer").last).to_contain_text("✓ as expected")
+    expect(chat.get_by_role("button", name="Send")).to_be_visible()
+    chat.get_by_role("log").press("End")
     photograph(studio, "as-trained-chat")
 
     system.fill("Be friendly.")

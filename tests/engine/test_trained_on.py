@@ -174,6 +174,14 @@ def test_what_is_left_out_is_as_trained_and_none_is_none(
     assert seen == [prompt]
 
 
+def test_an_empty_system_message_of_the_rows_is_asked_with_too(small: Any, seen: list[str]) -> None:
+    small.weights.trained_on = learned([row(1, ""), row(2, "")])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ShadowWarning)
+        small.generate("Thing 1?", **GREEDY)
+    assert seen == [STARTED.replace(SORT, "")]
+
+
 def test_messages_keep_their_own_system_message(trained: Any, seen: list[str]) -> None:
     own = [{"role": "developer", "content": NAME}, *USER]
     trained.chat(own, **GREEDY)

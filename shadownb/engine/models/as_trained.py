@@ -63,8 +63,9 @@ def conversation(
             fix="Give one of the two.",
         )
     if own is None:
-        prompt = trained_system(trained_on) if system is AS_TRAINED else system
-        turns = [*([{"role": "system", "content": prompt}] if prompt else []), *turns]
+        # Rows may have an empty system message, which their template shows; only a caller's empty one means none.
+        prompt = trained_system(trained_on) if system is AS_TRAINED else system or None
+        turns = [*([{"role": "system", "content": prompt}] if prompt is not None else []), *turns]
     return turns, list(schemas) if schemas else None
 
 
