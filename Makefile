@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export SHADOWNB_DATA ?= $(abspath ../shared/data)
 
-.PHONY: demo lab test lint unit notebooks browser widgets setup setup-dev setup-browser clean
+.PHONY: gpu-check gpu-wheels demo lab test lint unit notebooks browser widgets setup setup-dev setup-browser clean
 
 ## Set up and run the main job: fine-tune, compare with the base, say what to do next.
 demo: setup
@@ -55,6 +55,21 @@ notebooks:
 widgets:
 	@if command -v npm >/dev/null; then cd widgets && npm ci --silent && npm run --silent check && npm run --silent test; \
 	else echo "no npm: front-end unit tests are skipped, the committed bundles are used"; fi
+
+## What only a CUDA machine can show, in at most 8 minutes: `make gpu-check [WHEELS=folder]`; it takes the torch that is there.
+GPU_PYTHON ?= $(shell test -x $(BIN)/python && echo $(BIN)/python || echo python3)
+gpu-check:
+	$(GPU_PYTHON) benchmarks/gpu_check.py --wheels "$(WHEELS)"
+
+# Packages for such a machine without an index: under 50 MiB, nearly all of it the kernels of bitsandbytes.
+GPU_WHEELS ?= gpu-wheels
+GPU_PYTHON_VERSION ?= 3.12
+gpu-wheels: setup
+	$(BIN)/pip download -q --disable-pip-version-check --no-deps --only-binary=:all: --dest $(GPU_WHEELS) -c constraints.txt \
+	  --python-version $(GPU_PYTHON_VERSION) --implementation cp --abi cp$(subst .,,$(GPU_PYTHON_VERSION)) --abi none \
+	  --platform manylinux_2_28_x86_64 --platform manylinux_2_24_x86_64 --platform manylinux2014_x86_64 --platform any \
+	  bitsandbytes trl datasets dill multiprocess peft accelerate pydantic pydantic-core annotated-types typing-inspection gguf
+	@du -sm $(GPU_WHEELS) | awk '{ print $$1 " MiB in $(GPU_WHEELS)"; exit $$1 > 50 }'
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache widgets/node_modules

@@ -38,8 +38,16 @@ def options_for(about: str | None, *, steps: int, help: str | None = None) -> ar
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=steps, help=help)
+    parser.add_argument("--model", default="smollm2-135m", help="what both train: a name, or a folder")
+    parser.add_argument("--device", default="cpu", help="cpu, or cuda")
+    parser.add_argument("--allowed", type=float, help="largest difference of a loss with which the comparison stands")
     parser.add_argument("--contender", help=argparse.SUPPRESS)
     return parser
+
+
+def repeated(options: argparse.Namespace) -> list[str]:
+    """Return the options that a contender's own process gets as well."""
+    return ["--steps", str(options.steps), "--model", options.model, "--device", options.device]
 
 
 def in_process(
@@ -108,8 +116,12 @@ def print_curves(results: Results, keys: Sequence[str], unit: str, allowed: floa
     print(f"\nlargest difference of a loss: {max(gaps):.1e}{verdict}")
 
 
-def peak_memory_gb() -> float:
-    """Return the most memory this process ever had resident, in units of 1e9 bytes: the same yardstick for everyone."""
+def peak_memory_gb(device: str = "cpu") -> float:
+    """Return the most memory this process ever had resident, on a GPU what its tensors took there, in units of 1e9 bytes."""
+    if device != "cpu":
+        import torch
+
+        return torch.cuda.max_memory_allocated() / 1e9
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1e9 if sys.platform == "darwin" else peak * 1024 / 1e9
 
@@ -139,7 +151,9 @@ def train_shadownb(model: Any, dataset: Any, config: Any) -> tuple[list[dict[str
 # -- trl's trainers -------------------------------------------------------------------------------------------------
 
 
-def trl_settings(folder: str, *, rows_per_step: int, steps: int, rate: float, checkpointing: bool) -> dict[str, Any]:
+def trl_settings(
+    folder: str, *, rows_per_step: int, steps: int, rate: float, checkpointing: bool, device: str = "cpu"
+) -> dict[str, Any]:
     """Return what ShadowNB trains with as arguments for a trl config; everything else stays trl's default."""
     return {
         "output_dir": folder,
@@ -154,7 +168,7 @@ def trl_settings(folder: str, *, rows_per_step: int, steps: int, rate: float, ch
         "save_strategy": "no",
         "report_to": "none",
         "bf16": False,
-        "use_cpu": True,
+        "use_cpu": device == "cpu",
         "max_length": 1024,
         "disable_tqdm": True,
         "dataloader_pin_memory": False,

@@ -16,6 +16,7 @@ prompt, without padding, which is what trl computes; ShadowNB computes a prompt 
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import tempfile
@@ -31,6 +32,7 @@ from _contenders import (
     peak_memory_gb,
     print_curves,
     ratio,
+    repeated,
     run_rounds,
     shadownb_settings,
     tell,
@@ -51,17 +53,19 @@ RATE = 2e-4
 
 def main() -> None:
     options = options_for(__doc__, steps=3, help="at least 2, the first is warm-up").parse_args()
+    options.steps = max(2, options.steps)
     if options.contender:
-        tell(run_contender(options.contender, options.steps))
+        tell(run_contender(options.contender, options))
     else:
-        compare(options.rounds, max(2, options.steps))
+        compare(options)
 
 
-def compare(rounds: int, steps: int) -> None:
+def compare(options: argparse.Namespace) -> None:
+    steps = options.steps
     results = run_rounds(
         CONTENDERS,
-        rounds,
-        lambda name: in_process(__file__, ["--contender", name, "--steps", str(steps)]),
+        options.rounds,
+        lambda name: in_process(__file__, ["--contender", name, *repeated(options)]),
         lambda result: f"{result['pairs_per_s']:.2f} pairs/s",
     )
     ours = results["shadownb"]
@@ -77,7 +81,9 @@ def compare(rounds: int, steps: int) -> None:
             f"{name:40}{median(theirs, 'pairs_per_s'):9.2f}{median(theirs, 'tokens_per_s'):10.1f}"
             f"{reference:7.3f} s/pair{rest:8.3f} s/pair{memory:10.2f} GB" + ratio(ours, theirs, "pairs_per_s")
         )
-    print_curves(results, ("losses", "grad_norms", "margins"), "loss, grad norm, margin", allowed=1e-4)
+    print_curves(
+        results, ("losses", "grad_norms", "margins"), "loss, grad norm, margin", allowed=options.allowed or 1e-4
+    )
     starts = [abs(result["losses"][0] - math.log(2)) for theirs in results.values() for result in theirs]
     print(f"first loss: ln 2 to {max(starts):.1e}" + ("" if max(starts) < 1e-4 else "  NOT LN 2: VOID"))
     for name, theirs in results.items():
@@ -102,13 +108,14 @@ def make_pairs(count: int) -> list[dict[str, Any]]:
     return pairs
 
 
-def run_contender(name: str, steps: int) -> Result:
+def run_contender(name: str, options: argparse.Namespace) -> Result:
     import shadownb as snb
     from shadownb.engine.backends.torch.batches import StepSampler
     from shadownb.engine.config import TrainConfig
     from shadownb.engine.rendering.examples import examples
 
-    model = snb.load("smollm2-135m", dtype="float32")
+    steps, device = options.steps, options.device
+    model = snb.load(options.model, dtype="float32", device=device)
     config = TrainConfig(
         method="dpo", sft_weight=0.0, **shadownb_settings(rows_per_step=PAIRS_PER_STEP, steps=steps, rate=RATE)
     )
@@ -118,9 +125,9 @@ def run_contender(name: str, steps: int) -> Result:
     sampler = StepSampler(tokens, PAIRS_PER_STEP, config.seed, packing=False, max_length=1024)
     order = [index for step in sampler for index in step]
     if name == "shadownb":
-        result = train_ours(model, snb.Dataset.from_list(pairs), config)
+        result = train_ours(model, snb.Dataset.from_list(pairs), config, device)
     else:
-        result = train_trl(model, config, [pairs[i] for i in order], [found[i] for i in order], name)
+        result = train_trl(model, config, [pairs[i] for i in order], [found[i] for i in order], name, device)
     counted = 1 - 1 / steps  # the first step is warm-up
     timed = sum(tokens[index] for index in order[PAIRS_PER_STEP:])
     seconds = result.pop("step_s") + result["reference_s"] * counted
@@ -137,7 +144,7 @@ def run_contender(name: str, steps: int) -> Result:
     }
 
 
-def train_ours(model: Any, dataset: Any, config: Any) -> Result:
+def train_ours(model: Any, dataset: Any, config: Any, device: str) -> Result:
     metrics, events = train_shadownb(model, dataset, config)
     # The reference is computed between the record of what will be trained and the first step.
     begun = next(e["time"] for e in events if e["type"] == "record")
@@ -149,11 +156,11 @@ def train_ours(model: Any, dataset: Any, config: Any) -> Result:
         "step_s": metrics[-1]["elapsed_s"] - metrics[0]["elapsed_s"],
         "reference_s": done - begun,
         "reference_inside_s": 0.0,
-        "peak_memory_gb": peak_memory_gb(),
+        "peak_memory_gb": peak_memory_gb(device),
     }
 
 
-def train_trl(model: Any, config: Any, pairs: list[dict[str, Any]], ours: list[Any], name: str) -> Result:
+def train_trl(model: Any, config: Any, pairs: list[dict[str, Any]], ours: list[Any], name: str, device: str) -> Result:
     import torch
     from datasets import Dataset
     from trl import DPOConfig, DPOTrainer
@@ -197,6 +204,7 @@ def train_trl(model: Any, config: Any, pairs: list[dict[str, Any]], ours: list[A
                 steps=config.max_steps,
                 rate=RATE,
                 checkpointing="defaults" in name,
+                device=device,
             ),
             beta=config.beta,
             precompute_ref_log_probs="reference first" in name,
@@ -225,7 +233,7 @@ def train_trl(model: Any, config: Any, pairs: list[dict[str, Any]], ours: list[A
         "reference_s": clock.before,
         "reference_inside_s": clock.inside,
         "same_tokens": trainer.same_tokens,
-        "peak_memory_gb": peak_memory_gb(),
+        "peak_memory_gb": peak_memory_gb(device),
     }
 
 

@@ -12,6 +12,7 @@ begin alike (a common system prompt) ShadowNB computes that start once a step, `
 from __future__ import annotations
 
 import argparse
+import math
 import tempfile
 from typing import Any
 
@@ -24,6 +25,7 @@ from _contenders import (
     peak_memory_gb,
     print_curves,
     ratio,
+    repeated,
     run_rounds,
     shadownb_settings,
     tell,
@@ -42,13 +44,13 @@ def main() -> None:
     parser.add_argument("--rows", help="JSONL file instead of the shipped task")
     options = parser.parse_args()
     if options.contender:
-        tell(run_contender(options.contender, options.steps, options.rows))
+        tell(run_contender(options.contender, options))
         return
     compare(options)
 
 
 def compare(options: argparse.Namespace) -> None:
-    arguments = ["--steps", str(options.steps), *(["--rows", options.rows] if options.rows else [])]
+    arguments = [*repeated(options), *(["--rows", options.rows] if options.rows else [])]
     results = run_rounds(
         CONTENDERS,
         options.rounds,
@@ -67,17 +69,18 @@ def compare(options: argparse.Namespace) -> None:
             f"{name:24}{median(theirs, 'tokens_per_s'):18.1f}{median(theirs, 'share_of_peak'):15.0%}{memory:10.2f} GB"
             + ratio(ours, theirs, "tokens_per_s")
         )
-    print_curves(results, ("losses", "grad_norms"), "loss, grad norm", allowed=5e-4)
+    print_curves(results, ("losses", "grad_norms"), "loss, grad norm", allowed=options.allowed or 5e-4)
 
 
-def run_contender(name: str, steps: int, rows_file: str | None) -> Result:
+def run_contender(name: str, options: argparse.Namespace) -> Result:
     import shadownb as snb
     from shadownb.engine.backends.torch import surfaces
     from shadownb.engine.backends.torch.batches import StepSampler
     from shadownb.engine.config import TrainConfig
 
-    model = snb.load("smollm2-135m", dtype="float32")
-    dataset = snb.Dataset.load(rows_file) if rows_file else snb.Dataset.sample("support-triage")
+    steps, device = options.steps, options.device
+    model = snb.load(options.model, dtype="float32", device=device)
+    dataset = snb.Dataset.load(options.rows) if options.rows else snb.Dataset.sample("support-triage")
     config = TrainConfig(**shadownb_settings(rows_per_step=ROWS_PER_STEP, steps=steps, rate=RATE))
     rows = [model.renderer.render(row, max_length=1024) for row in dataset.canonical_rows()]
     rows = [row for row in rows if row.trained_tokens]
@@ -90,12 +93,13 @@ def run_contender(name: str, steps: int, rows_file: str | None) -> Result:
         "labelled_share": sum(r.trained_tokens for r in seen) / sum(len(r.input_ids) for r in seen),
     }
     if name == "shadownb":
-        return {**facts, **train_ours(model, dataset, config, [[rows[i] for i in step] for step in order])}
+        return {**facts, **train_ours(model, dataset, config, [[rows[i] for i in step] for step in order], device)}
     module = surfaces.prepare(model.module, None, config, surfaces.Start("base")).module
-    return {**facts, **train_trl(module, model.tokenizer, seen, steps, checkpointing="defaults" in name)}
+    checkpointing = "defaults" in name
+    return {**facts, **train_trl(module, model.tokenizer, seen, steps, checkpointing=checkpointing, device=device)}
 
 
-def train_ours(model: Any, dataset: Any, config: Any, steps: list[list[Any]]) -> Result:
+def train_ours(model: Any, dataset: Any, config: Any, steps: list[list[Any]], device: str) -> Result:
     from shadownb.engine.backends.torch.pieces import pack, split
 
     computed = sum(
@@ -105,17 +109,24 @@ def train_ours(model: Any, dataset: Any, config: Any, steps: list[list[Any]]) ->
     )
     metrics, _ = train_shadownb(model, dataset, config)
     seconds = metrics[-1]["elapsed_s"] - metrics[0]["elapsed_s"]
-    return summary(metrics, [sum(len(r.input_ids) for r in step) for step in steps], computed, seconds)
+    return summary(metrics, [sum(len(r.input_ids) for r in step) for step in steps], computed, seconds, device)
 
 
-def train_trl(module: Any, tokenizer: Any, rows: list[Any], steps: int, *, checkpointing: bool) -> Result:
+def train_trl(module: Any, tokenizer: Any, rows: list[Any], steps: int, *, checkpointing: bool, device: str) -> Result:
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
 
     watching = watch()
     with tempfile.TemporaryDirectory() as folder:
         settings = SFTConfig(
-            **trl_settings(folder, rows_per_step=ROWS_PER_STEP, steps=steps, rate=RATE, checkpointing=checkpointing),
+            **trl_settings(
+                folder,
+                rows_per_step=ROWS_PER_STEP,
+                steps=steps,
+                rate=RATE,
+                checkpointing=checkpointing,
+                device=device,
+            ),
             dataset_kwargs={"skip_prepare_dataset": True},
         )
         data = Dataset.from_list([{"input_ids": r.input_ids, "labels": r.labels} for r in rows])
@@ -128,21 +139,21 @@ def train_trl(module: Any, tokenizer: Any, rows: list[Any], steps: int, *, check
         ROWS_PER_STEP * max(len(r.input_ids) for r in rows[i : i + ROWS_PER_STEP])
         for i in range(0, len(rows), ROWS_PER_STEP)
     )
-    return summary(watching.metrics, tokens, padded, watching.times[-1] - watching.times[0])
+    return summary(watching.metrics, tokens, padded, watching.times[-1] - watching.times[0], device)
 
 
-def summary(metrics: list[dict[str, Any]], tokens: list[int], computed: int, seconds: float) -> Result:
+def summary(metrics: list[dict[str, Any]], tokens: list[int], computed: int, seconds: float, device: str) -> Result:
     """The first step is warm-up: its time is not in ``seconds``, so its tokens are not counted."""
     from shadownb.engine.estimate import matmul_flops
 
-    memory = peak_memory_gb()
+    memory = peak_memory_gb(device)
     blocks = 106_203_456  # weights in the linear layers of SmolLM2-135M
     counted = computed * sum(tokens[1:]) / sum(tokens)
     return {
         "losses": [m["loss"] for m in metrics],
         "grad_norms": [m["grad_norm"] for m in metrics],
         "tokens_per_s": sum(tokens[1:]) / seconds,
-        "share_of_peak": 4 * blocks * counted / seconds / matmul_flops(),
+        "share_of_peak": 4 * blocks * counted / seconds / matmul_flops() if device == "cpu" else math.nan,
         "peak_memory_gb": memory,
     }
 
