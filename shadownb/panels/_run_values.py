@@ -36,7 +36,7 @@ def code_of(run_id: str) -> dict[str, str]:
         (
             "import shadownb as snb",
             f'model = snb.load("{run_id}")',
-            'model.chat([{"role": "user", "content": "..."}])',
+            'model.generate("...")   # asked as it was trained: model.trained_on',
             'model.save("my-adapter")',
         )
     )
