@@ -36,14 +36,19 @@ def notebook(lab: Lab, page: Page, tiny_model_dir: Path) -> Notebook:
 def test_train_chat_as_trained_and_train_again_from_a_fresh_base(notebook: Notebook, photograph: Photograph) -> None:
     notebook.execute(START)
     notebook.run(STUDIO, "studio = snb.Studio()\nstudio")
-    studio, train, chat = (notebook.panel(STUDIO, name) for name in ("Studio", "Train", "Chat"))
+    train = notebook.panel(STUDIO, "Train")
     choose(train)
     start = train.locator(".train-go").get_by_role("button")
     expect(start).to_have_text("Start training")
     start.click()
     finished(notebook)
-    studio.get_by_role("tab", name="Chat", exact=True).click()
+    chat_as_trained(notebook, photograph)
+    train_again(notebook, photograph)
 
+
+def chat_as_trained(notebook: Notebook, photograph: Photograph) -> None:
+    studio, chat = notebook.panel(STUDIO, "Studio"), notebook.panel(STUDIO, "Chat")
+    studio.get_by_role("tab", name="Chat", exact=True).click()
     system = chat.get_by_role("textbox", name="System prompt")
     expect(system).to_have_value(re.compile("^You sort messages of a shop"))
     expect(chat).to_contain_text("As trained: all 36 rows.")
@@ -68,6 +73,10 @@ def test_train_chat_as_trained_and_train_again_from_a_fresh_base(notebook: Noteb
     chat.get_by_role("button", name="As trained").click()
     expect(system).to_have_value(re.compile("^You sort messages of a shop"))
 
+
+def train_again(notebook: Notebook, photograph: Photograph) -> None:
+    studio, train = notebook.panel(STUDIO, "Studio"), notebook.panel(STUDIO, "Train")
+    start = train.locator(".train-go").get_by_role("button")
     studio.get_by_role("tab", name="Train", exact=True).click()
     expect(start).to_have_text("Train again from the base")
     begin = train.get_by_role("group", name="Start from")
