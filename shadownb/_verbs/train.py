@@ -87,7 +87,8 @@ def train(face: Face, words: tuple[str, ...], file: str | None, **_: Any) -> Any
 
     name = values.pop("model", None) or face.default_model
     data_name, eval_name = values.pop("dataset"), values.pop("eval_dataset", None)
-    background, start = values.pop("background", None), face.start(values.pop("start", None))
+    background = values.pop("background", None)
+    start = {"start": face.start(values.pop("start"))} if "start" in values else {}
     loading = {option: values.pop(option) for option in MODEL_OPTIONS if option in values}
     config = _validated(values, face)
     if config.executor == "thread" and background and not face.notebook:
@@ -99,8 +100,8 @@ def train(face: Face, words: tuple[str, ...], file: str | None, **_: Any) -> Any
     if not face.notebook and background and config.executor == "auto":
         values["executor"] = "process"
     if face.notebook:
-        return model.finetune(data, eval_dataset=eval_data, background=background, start=start, **values)
-    run = model.finetune(data, eval_dataset=eval_data, background=True, start=start, **values)
+        return model.finetune(data, eval_dataset=eval_data, background=background, **start, **values)
+    run = model.finetune(data, eval_dataset=eval_data, background=True, **start, **values)
     return run if background else face.watch(run)
 
 
