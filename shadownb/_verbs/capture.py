@@ -1,4 +1,4 @@
-"""The verb ``capture``: start, stop, list, export and delete recordings; list their calls and episodes."""
+"""The verb ``capture``: start, stop, list, export, scrub and delete recordings; list their calls and episodes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from shadownb.engine.capture import Call, CaptureStore
     from shadownb.engine.trajectories import Trajectory
 
-ACTIONS = ("start", "stop", "status", "env", "calls", "trajectories", "export", "delete")
+ACTIONS = ("start", "stop", "status", "env", "calls", "trajectories", "export", "scrub", "delete")
 _LISTED = 20
 _TAKES: dict[str, tuple[str, ...]] = {
     "start": (
@@ -30,6 +30,7 @@ _TAKES: dict[str, tuple[str, ...]] = {
     "calls": ("search", "status", "limit"),
     "trajectories": ("search", "kind", "limit"),
     "export": ("file", "search", "status"),
+    "scrub": ("redact", "api_key_env"),
     "delete": ("yes",),
 }  # fmt: skip
 _FLAGS = {"allow_hosts": "allow-host", "file": "to"}
@@ -51,7 +52,9 @@ def _complete_capture(ctx: click.Context, param: click.Parameter, incomplete: st
     "--model", shell_complete=completion.complete_model, help="Local model that answers, alone or beside the upstream."
 )
 @click.option("--as-name", "as_name", metavar="NAME", help="Record under this name.")
-@click.option("--api-key-env", metavar="VARIABLE", help="Environment variable with the upstream's key.")
+@click.option(
+    "--api-key-env", metavar="VARIABLE", help="Environment variable with the upstream's key, or with one to scrub."
+)
 @click.option("--host", help="Address to listen on; 127.0.0.1 if left out.")
 @click.option("--port", type=Value("int"), help="Port to listen on; a free one if left out.")
 @click.option(
@@ -71,7 +74,9 @@ def _complete_capture(ctx: click.Context, param: click.Parameter, incomplete: st
     help="YAML file with prices by model, laid over the shipped ones.",
 )
 @click.option("--search", help="Only calls or episodes with this in what was asked, or in the session.")
-@click.option("--status", type=Choice(("ok", "error", "cut", "client_gone")), help="Only calls that ended so.")
+@click.option(
+    "--status", type=Choice(("ok", "error", "cut", "client_gone", "unread")), help="Only calls that ended so."
+)
 @click.option("--kind", help="Only episodes of this kind, such as branch or subagent.")
 @click.option("--limit", type=Value("int"), help=f"At most so many; {_LISTED} calls, or all episodes, if left out.")
 @click.option("--yes", is_flag=True, help="Delete without asking.")
@@ -80,6 +85,7 @@ def capture(face: Face, action: str, name: str | None, **options: Any) -> Any:
     """Record what an agent and a model say to each other.
 
     PROG capture start https://api.openai.com/v1 gives an address and a token; point the agent at them.
+    PROG capture scrub NAME takes keys (and --redact rules) out of what an earlier version has stored.
     """
     from shadownb.engine.capture import captures
 
@@ -93,6 +99,10 @@ def capture(face: Face, action: str, name: str | None, **options: Any) -> Any:
         return _listing([row for row in captures.list() if name in (None, row["id"])])
     if action in ("calls", "trajectories", "export"):
         return _READS[action](captures.open(name) if name else captures.latest(), **given)
+    if action == "scrub":
+        if name is None:
+            face.refuse("name the capture to scrub")
+        return captures.open(name).scrub(**given)
     if action == "delete":
         if name is None:
             face.refuse("name the capture to delete")

@@ -117,44 +117,45 @@ class Face:
             self.refuse(f"{name} is a {type(value).__name__}, not a model")
         return load(value or name, **options)
 
-    def data(self, name: Any) -> Dataset:
-        """Return the data set of a name: Dataset, list of rows, DataFrame, shipped set, file or hub id."""
-        from shadownb.engine.data import Dataset
+    def data(self, name: Any, **reading: Any) -> Dataset:
+        """Return the data set of a name: a variable that holds rows, a shipped set, a file or a hub id.
+
+        ``reading`` has ``columns`` and ``ignore``, as every constructor of Dataset takes them.
+        """
+        from shadownb.engine.data import Dataset, as_dataset, kind_of
 
         value = self._variable(name)
-        if isinstance(value, Dataset):
-            return value
-        if isinstance(value, list):
-            return Dataset.from_list(value, name=name)
-        if type(value).__name__ == "DataFrame":
-            return Dataset.from_pandas(value, name=name)
+        if kind_of(value) is not None:
+            return as_dataset(value, name, name=name, **reading)
         if value is not None and not isinstance(value, str | Path):
             self.refuse(f"{name} is a {type(value).__name__}, not data; give a Dataset, a list of rows or a DataFrame")
         text = str(value or name)
         path = Path(text).expanduser()
         if text in completion.data_names():
-            return Dataset.sample(
+            shipped = Dataset.sample(
                 text.removesuffix(".heldout"),
                 "heldout" if text.endswith(".heldout") else "train",
             )
+            return shipped.read_as(**reading) if reading else shipped
         if path.exists() or path.suffix in completion.DATA_SUFFIXES:
-            return Dataset.load(path)
+            return Dataset.load(path, **reading)
         if text.count("/") == 1 and all(text.split("/")):
-            return Dataset.from_hub(text)
+            return Dataset.from_hub(text, **reading)
         known = [
             *completion.variables_of(self.variables, "Dataset"),
             *completion.data_names(),
         ]
         self.refuse(f"{text!r} is neither a variable, a shipped data set, nor a file.{did_you_mean(text, known)}")
 
-    def eval_data(self, name: Any) -> Any:
-        """Return evaluation data: ``auto``, a share as number or percentage, or a data set."""
+    def eval_data(self, name: Any, **reading: Any) -> Any:
+        """Return evaluation data: ``auto``, a share as number or percentage, or a data set, read as the training rows."""
         if not isinstance(name, str) or name == "auto" or name.endswith("%"):
             return name
         try:
             return float(name)
         except ValueError:
-            return self.data(name)
+            data = self.data(name)
+            return data.read_like(**reading) if reading else data
 
     def start(self, name: Any) -> Any:
         """Return what a run starts from as ``finetune`` takes it: a variable may hold a run."""

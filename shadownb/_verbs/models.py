@@ -13,12 +13,15 @@ from shadownb._verbs.declare import verb
 from shadownb._verbs.face import Face
 from shadownb._verbs.listing import Listing
 from shadownb._verbs.options import (
+    DATA_OPTIONS,
     MODEL_OPTIONS,
     SAMPLING_OPTIONS,
     Choice,
     Value,
+    data_options,
     given,
     model_options,
+    reading_of,
     sampling_options,
 )
 from shadownb.engine.config import TrainConfig
@@ -73,6 +76,7 @@ def load(face: Face, name: str, **_: Any) -> Any:
     help="Tokens that are trained.",
 )
 @click.option("--max-seq-length", type=Value("int"), help="Most tokens of a sequence (default: the model's).")
+@data_options
 def inspect(
     face: Face,
     name: str,
@@ -81,9 +85,10 @@ def inspect(
     method: str | None,
     loss_on: Any,
     max_seq_length: int | None,
+    **_: Any,
 ) -> Any:
     """Show a row's tokens, and which are trained."""
-    data = face.data(name)
+    data = face.data(name, **reading_of(given(DATA_OPTIONS)))
     if not -len(data) <= row < len(data):
         face.refuse(f"--row {row} is not in {name}, which has {len(data)} rows (0 to {len(data) - 1})")
     TrainConfig(**given(["max_seq_length"]))  # refuses what training would

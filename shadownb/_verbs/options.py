@@ -18,6 +18,7 @@ from shadownb.engine.config_fields import ConfigField, config_fields
 from shadownb.errors import did_you_mean
 
 MODEL_OPTIONS = ("backend", "device", "dtype", "quantize", "adapter", "accelerator")
+DATA_OPTIONS = ("columns", "ignore")
 SAMPLING_OPTIONS = ("system", "max_new_tokens", "temperature", "top_p", "seed", "stop")
 
 
@@ -148,6 +149,47 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
     ):
         command = option(command)
     return command
+
+
+def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say how rows are read."""
+    for option in reversed(
+        (
+            click.option(
+                "--columns",
+                metavar="COLUMN=NAME",
+                multiple=True,
+                help="The rows' own names for known columns: frage=prompt,antwort=completion; may be repeated.",
+            ),
+            click.option(
+                "--ignore",
+                metavar="COLUMN",
+                multiple=True,
+                help="Column, or key of messages as messages[].audio, that is not to be read; may be repeated.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def reading_of(values: dict[str, Any]) -> dict[str, Any]:
+    """Take the data options out of ``values`` and return them as the constructors of Dataset take them.
+
+    Raises
+    ------
+    click.UsageError
+        ``columns`` is no list of ``column=name``, and no mapping.
+    """
+    columns, ignore = values.pop("columns", None) or {}, values.pop("ignore", None) or ()
+    if not isinstance(columns, dict):
+        pairs = [pair for text in ([columns] if isinstance(columns, str) else columns) for pair in str(text).split(",")]
+        wrong = next((pair for pair in pairs if not all(part.strip() for part in pair.rpartition("="))), None)
+        if wrong is not None:
+            raise click.UsageError(f"--columns {wrong!r} is not COLUMN=NAME, for example frage=prompt")
+        columns = {pair.rpartition("=")[0].strip(): pair.rpartition("=")[2].strip() for pair in pairs}
+    names = [ignore] if isinstance(ignore, str) else list(ignore)
+    return {"columns": columns, "ignore": names} if columns or names else {}
 
 
 def sampling_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -16,11 +16,14 @@ from shadownb._verbs import completion
 from shadownb._verbs.declare import verb
 from shadownb._verbs.face import Face, one_line
 from shadownb._verbs.options import (
+    DATA_OPTIONS,
     MODEL_OPTIONS,
     GroupedVerb,
     config_options,
+    data_options,
     given,
     model_options,
+    reading_of,
 )
 from shadownb.engine.config import TrainConfig
 from shadownb.errors import ShadowError, did_you_mean
@@ -51,6 +54,7 @@ RUN_KEYS = ("model", "dataset", "eval_dataset", "start", "background")
     shell_complete=completion.complete_data,
     help="As --dataset, or auto, or a share such as 0.1 or 15%.",
 )
+@data_options
 @click.option(
     "--start",
     shell_complete=completion.complete_start,
@@ -76,7 +80,7 @@ def train(face: Face, words: tuple[str, ...], file: str | None, **_: Any) -> Any
     """
     values = read_yaml(Path(file).read_text(encoding="utf-8"), face) if file else {}
     values |= read_yaml(face.body, face) if face.body else {}
-    values |= given([*RUN_KEYS, *MODEL_OPTIONS, *TrainConfig.model_fields])
+    values |= given([*RUN_KEYS, *DATA_OPTIONS, *MODEL_OPTIONS, *TrainConfig.model_fields])
     _add_words(values, words, face)
 
     if face.notebook and not values.get("dataset") and values.keys() <= {"model"}:
@@ -90,12 +94,13 @@ def train(face: Face, words: tuple[str, ...], file: str | None, **_: Any) -> Any
     background = values.pop("background", None)
     start = {"start": face.start(values.pop("start"))} if "start" in values else {}
     loading = {option: values.pop(option) for option in MODEL_OPTIONS if option in values}
+    reading = reading_of(values)
     config = _validated(values, face)
     if config.executor == "thread" and background and not face.notebook:
         face.refuse("--background needs --executor process here: a thread would end with this command")
 
     values = {key: getattr(config, key) for key in values}  # YAML reads 1e-3 as text, the config as a number
-    data, eval_data = face.data(data_name), face.eval_data(eval_name)
+    data, eval_data = face.data(data_name, **reading), face.eval_data(eval_name, **reading)
     model = face.model(name, **_with_quantized_base(loading, config, name, face))
     if not face.notebook and background and config.executor == "auto":
         values["executor"] = "process"
@@ -120,7 +125,7 @@ def read_yaml(text: str, face: Face) -> dict[str, Any]:
         return {}
     if not isinstance(values, dict):
         face.refuse("The configuration must be 'option: value' lines, for example 'method: lora'")
-    known = [*RUN_KEYS, *MODEL_OPTIONS, *TrainConfig.model_fields]
+    known = [*RUN_KEYS, *DATA_OPTIONS, *MODEL_OPTIONS, *TrainConfig.model_fields]
     for key in values:
         if key not in known:
             face.refuse(f"{key!r} is not a training option.{did_you_mean(str(key), known)}")

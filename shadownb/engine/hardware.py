@@ -19,6 +19,13 @@ from shadownb.errors import ConfigError, MissingDependencyError, did_you_mean
 
 DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+ASKED_FOR = "asked for"  # how the reason of a decision starts that was the user's
+# The kind of CPU that decisions are made for, where it is to be another than this one: what is promised for the other kind
+# of machine is tested here so. avx2 takes units away; bf16 adds none, it only chooses the format that a CPU with such units
+# gets. torch and oneDNN have variables of their own for their kernels: ATEN_CPU_CAPABILITY=avx2 and ONEDNN_MAX_CPU_ISA=AVX2.
+CPU_VARIABLE = "SHADOWNB_CPU"
+CPU_KINDS = ("native", "avx2", "bf16")
+_BF16_UNITS = ("amx_bf16", "avx512_bf16")
 
 
 @dataclass(frozen=True)
@@ -102,7 +109,7 @@ def choose_device(asked: str) -> tuple[str, str]:
             why=f"Found: {', '.join(have)}.",
             fix="Use device='auto', or one of those.",
         )
-    return asked, "asked for"
+    return asked, ASKED_FOR
 
 
 def choose_dtype(asked: str, device: str) -> tuple[str, str]:
@@ -118,17 +125,19 @@ def choose_dtype(asked: str, device: str) -> tuple[str, str]:
             fix=f"Choose one of {', '.join(DTYPES)}.",
         )
     if asked != "auto":
-        return asked, "asked for"
+        return asked, ASKED_FOR
     if device.startswith("cuda"):
         if torch.cuda.is_bf16_supported(including_emulation=False):
             return "bfloat16", "the GPU computes bf16 natively"
         return "float16", "the GPU has no bf16 units"
     if device == "cpu":
-        flags = cpu_flags()
-        fast = sorted(flags & {"amx_bf16", "avx512_bf16"})
+        if emulated_cpu() == "bf16":
+            return "bfloat16", f"{CPU_VARIABLE}=bf16: as on a CPU with bf16 units"
+        fast = sorted(cpu_flags().intersection(_BF16_UNITS))
         if fast:
             return "bfloat16", f"the CPU has bf16 units ({fast[0]})"
-        return "float32", "the CPU has no bf16 units; bf16 training would be 5 to 6 times slower"
+        why = f"{CPU_VARIABLE}=avx2 hides bf16 units" if emulated_cpu() else "the CPU has no bf16 units"
+        return "float32", f"{why}; bf16 training would be 5 to 6 times slower"
     return "float32", f"safe on {device}"
 
 
@@ -148,9 +157,33 @@ def check_trackers(names: tuple[str, ...]) -> None:
             raise MissingDependencyError(f"report_to={name!r}: {name} is not installed.", fix=f"pip install {name}")
 
 
-@functools.cache
+def emulated_cpu() -> str:
+    """Return the kind of CPU that SHADOWNB_CPU asks for in place of this one; an empty string where it is this one.
+
+    Raises
+    ------
+    ConfigError
+        The variable has a value that is no kind of CPU.
+    """
+    asked = os.environ.get(CPU_VARIABLE, "") or "native"
+    if asked not in CPU_KINDS:
+        raise ConfigError(
+            f"{CPU_VARIABLE}={asked!r} is not a kind of CPU.{did_you_mean(asked, CPU_KINDS)}",
+            fix=f"Unset it, or use one of {', '.join(CPU_KINDS)}.",
+        )
+    return "" if asked == "native" else asked
+
+
 def cpu_flags() -> frozenset[str]:
-    """Return the instruction set flags the kernel reports (Linux; empty elsewhere)."""
+    """Return the instruction set flags the kernel reports (Linux; empty elsewhere), as far as SHADOWNB_CPU leaves them."""
+    found = _native_cpu_flags()
+    if emulated_cpu() == "avx2":
+        return frozenset(flag for flag in found if not flag.startswith(("avx512", "amx", "avx_vnni", "avx10")))
+    return found
+
+
+@functools.cache
+def _native_cpu_flags() -> frozenset[str]:
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             line = next((line for line in file if line.startswith(("flags", "Features"))), "")
@@ -185,6 +218,7 @@ def describe() -> dict[str, Any]:
         "memory_gb": found.memory_gb,
         "accelerators": [d.name for d in found.devices[1:]],
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "emulated_cpu": emulated_cpu(),
         "system": f"{platform.system()} {platform.release()}",
     }
 

@@ -10,6 +10,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from shadownb.engine.data.accepting import KINDS
+from shadownb.engine.data.columns import TARGETS
+from shadownb.engine.data.texts import shown
 from shadownb.errors import DataError
 
 # id -> (name, split, title)
@@ -21,6 +24,8 @@ _LOOKED_AT = 50
 _PREVIEW_ROWS = 3
 _SHOWN_BAD_ROWS = 20
 _SHOWN_CHARACTERS = 600
+_SHOWN_COLUMNS = 60
+IGNORE = "ignore"  # what stands for "left out" where a column's target is chosen
 
 
 def user_namespace() -> dict[str, Any]:
@@ -43,17 +48,13 @@ def user_namespace() -> dict[str, Any]:
 
 
 def kind_of(value: Any) -> str | None:
-    """Return "dataset", "rows" or "frame" for what a Dataset can be made of, None for anything else."""
-    from shadownb.engine.data import Dataset
+    """Return what a Dataset can be made of ("dataset", "rows", "frame", "hf", ...), None for anything else."""
+    from shadownb.engine.data import accepting
 
-    if isinstance(value, Dataset):
-        return "dataset"
-    if isinstance(value, list) and value and all(isinstance(row, dict) for row in value[:_LOOKED_AT]):
-        return "rows"
-    # A frame is recognised by name, so that looking around never imports pandas.
-    if type(value).__name__ == "DataFrame" and type(value).__module__.split(".")[0] == "pandas":
-        return "frame"
-    return None
+    kind = accepting.kind_of(value)
+    if kind == "rows" and not all(isinstance(row, dict) for row in value[:_LOOKED_AT]):
+        return None  # it would be refused for most of its entries
+    return kind if kind in accepting.KINDS else None
 
 
 def data_choices(namespace: Mapping[str, Any], given: Any = None, files: tuple[str, ...] = ()) -> list[dict[str, Any]]:
@@ -66,8 +67,7 @@ def data_choices(namespace: Mapping[str, Any], given: Any = None, files: tuple[s
     for name, value in variables(namespace):
         kind = kind_of(value)
         if kind is not None:
-            words = {"dataset": "Dataset", "rows": "list of rows", "frame": "DataFrame"}[kind]
-            title = f"{name} ({words}, {len(value):,} rows)"
+            title = f"{name} ({KINDS[kind]}, {len(value):,} rows)"
             found.append(
                 {"id": f"var:{name}", "title": title, "group": "Notebook variables", "same": id(value) in known}
             )
@@ -77,7 +77,7 @@ def data_choices(namespace: Mapping[str, Any], given: Any = None, files: tuple[s
 
 
 def describe_data(data: Any) -> dict[str, Any]:
-    """Return what the panel shows of open data: format, counts, bad rows, the first good rows.
+    """Return what the panel shows of open data: format, counts, bad rows, what was not read, the first good rows.
 
     Raises
     ------
@@ -85,7 +85,17 @@ def describe_data(data: Any) -> dict[str, Any]:
         Nothing in it can be trained on.
     """
     rows = data.canonical_rows()
-    report = data.report
+    return {**describe_reading(data), "preview": [_parts(row) for row in rows[:_PREVIEW_ROWS]]}
+
+
+def describe_reading(data: Any) -> dict[str, Any]:
+    """Return what the panel shows of how data is read, whether or not anything in it can be used."""
+    report, reading = data.report, data.reading
+    found = sorted(
+        report.unread, key=lambda column: column.refuses
+    )  # of two kinds under one name, what refuses is shown
+    unread = {column.name: column for column in found if column.kind != "left out"}
+    names = [*data.columns, *(name for name in unread if name not in data.columns)][:_SHOWN_COLUMNS]
     return {
         "name": data.name,
         "format": data.format,
@@ -93,8 +103,22 @@ def describe_data(data: Any) -> dict[str, Any]:
         "valid": report.valid,
         "bad": [{"place": bad.place, "row": bad.row, "reason": bad.reason} for bad in report.bad[:_SHOWN_BAD_ROWS]],
         "bad_count": len(report.bad),
-        "preview": [_parts(row) for row in rows[:_PREVIEW_ROWS]],
+        "columns": [
+            {
+                "name": shown(str(name)),
+                "target": IGNORE if name in reading.ignore else reading.columns.get(name, ""),
+                "key": name not in data.columns,  # a key of messages: it can be left out, and stands for no column
+                "unread": None if name not in unread else _unread(unread[name]),
+            }
+            for name in names
+        ],
+        "targets": list(TARGETS),
+        "left_out": [str(column) for column in report.unread if column.kind == "left out"],
     }
+
+
+def _unread(column: Any) -> dict[str, Any]:
+    return {"rows": column.rows, "kind": column.kind, "example": column.example, "refuses": column.refuses}
 
 
 def _parts(row: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -115,6 +139,7 @@ def _tool_text(message: Mapping[str, Any]) -> str:
 
 
 def _cut(text: str) -> str:
+    text = shown(text)
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}… ({len(text):,} characters)"
 
 
@@ -151,20 +176,10 @@ def open_data(choice: str, namespace: Mapping[str, Any], given: Any = None) -> A
 
 
 def as_dataset(value: Any, name: str | None = None) -> Any:
-    """Return a Dataset made of a Dataset, a list of dicts or a DataFrame."""
-    from shadownb.engine.data import Dataset
+    """Return a Dataset made of whatever holds rows."""
+    from shadownb.engine.data import accepting
 
-    kind = kind_of(value)
-    if kind == "dataset":
-        return value
-    if kind == "rows":
-        return Dataset.from_list(value, name=name or "list")
-    if kind == "frame":
-        return Dataset.from_pandas(value, name=name or "frame")
-    raise DataError(
-        f"{name or 'This value'} is a {type(value).__name__}, not data.",
-        fix="Give a Dataset, a list of dicts or a DataFrame.",
-    )
+    return accepting.as_dataset(value, name or "This value", name=name)
 
 
 # -- shared ----------------------------------------------------------------------------------------------------------

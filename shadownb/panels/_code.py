@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,9 +20,11 @@ class Choice:
         Choice ids (``var:rows``, ``sample:support-triage``, ``file:a.jsonl``); ``eval_data`` may also be None,
         "auto" or a share between 0 and 1.
     data_kind, eval_kind
-        "dataset", "rows" or "frame" for variables.
+        What a variable holds: a kind of :data:`shadownb.engine.data.accepting.KINDS`.
     model
         Choice id of the model.
+    columns, ignore
+        How the rows are read: the user's names for known columns, and what is left out.
     load_options
         Keyword arguments of ``load`` that differ from their default.
     start
@@ -40,12 +42,20 @@ class Choice:
     eval_kind: str = "dataset"
     load_options: Mapping[str, Any] | None = None
     start: str | None = None
+    columns: Mapping[str, str] | None = None
+    ignore: Sequence[str] = ()
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """What was said about columns, as the constructors of Dataset take it."""
+        given = {"columns": dict(self.columns or {}), "ignore": list(self.ignore)}
+        return {name: value for name, value in given.items() if value}
 
 
 def as_python(choice: Choice) -> str:
     """Return a cell that trains the same thing; every line can be edited and run."""
     lines = ["import shadownb", ""]
-    model, data = _model_expression(choice), _data_expression(choice.data, choice.data_kind)
+    model, data = _model_expression(choice), _data_expression(choice.data, choice.data_kind, choice.reading)
     evaluation = None if choice.eval_data is None else _eval_expression(choice)
     # A name that is given here must not hide a variable that the same code reads.
     read = {_variable(one) for one in (choice.model, choice.data, choice.eval_data)}
@@ -85,6 +95,7 @@ def as_magic(choice: Choice) -> str:
         options["eval_dataset"] = choice.eval_data if as_it_is else _plain(str(choice.eval_data))
     if choice.start is not None:
         options["start"] = choice.start
+    options.update(choice.reading)
     options.update(choice.load_options or {})
     options["method"] = choice.method
     options.update({name: list(value) if isinstance(value, tuple) else value for name, value in choice.options.items()})
@@ -151,18 +162,31 @@ def _model_expression(choice: Choice) -> str:
     return f"shadownb.load({_literal(rest)}{options})"
 
 
-def _data_expression(choice: str, kind: str) -> str:
+def _data_expression(choice: str, kind: str, reading: Mapping[str, Any], *, like: bool = False) -> str:
+    """Return the code that opens data; ``like`` reads evaluation rows as the others, as far as they have the columns."""
     where, _, rest = choice.partition(":")
+    said = ", ".join(f"{name}={_literal(value)}" for name, value in reading.items())
+    more = f", {said}" if said and not like else ""
+    again = f".{'read_like' if like else 'read_as'}({said})" if said else ""
     if where == "var":
-        maker = {"rows": "from_list", "frame": "from_pandas"}.get(kind)
-        return f"shadownb.Dataset.{maker}({rest})" if maker else rest
+        maker = _MAKERS.get(kind)
+        return f"shadownb.Dataset.{maker}({rest}{more}){again if like else ''}" if maker else f"{rest}{again}"
     if where == "sample":
         name, _, split = rest.partition(":")
-        more = f", split={_literal(split)}" if split else ""
-        return f"shadownb.Dataset.sample({_literal(name)}{more})"
+        part = f", split={_literal(split)}" if split else ""
+        return f"shadownb.Dataset.sample({_literal(name)}{part}){again}"
     if where == "file":
-        return f"shadownb.Dataset.load({_literal(rest)})"
-    return "data"
+        return f"shadownb.Dataset.load({_literal(rest)}{more}){again if like else ''}"
+    return f"data{again}"
+
+
+_MAKERS = {
+    "rows": "from_list",
+    "frame": "from_pandas",
+    "polars": "from_arrow",
+    "arrow": "from_arrow",
+    "hf": "from_datasets",
+}
 
 
 def _variable(choice: Any) -> str:
@@ -173,7 +197,7 @@ def _variable(choice: Any) -> str:
 def _eval_expression(choice: Choice) -> str:
     if isinstance(choice.eval_data, float) or choice.eval_data == "auto":
         return _literal(choice.eval_data)
-    return _data_expression(str(choice.eval_data), choice.eval_kind)
+    return _data_expression(str(choice.eval_data), choice.eval_kind, choice.reading, like=True)
 
 
 def _plain(choice: str) -> str:
@@ -186,4 +210,6 @@ def _plain(choice: str) -> str:
 def _literal(value: Any) -> str:
     if isinstance(value, tuple | list):
         return f"[{', '.join(_literal(item) for item in value)}]"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{_literal(key)}: {_literal(item)}' for key, item in value.items())}}}"
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)

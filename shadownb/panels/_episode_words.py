@@ -57,6 +57,8 @@ def snapshot_text(source: Mapping[str, Any], facets: Mapping[str, Any], page: Ma
     """Return how many episodes there are and the first of them, as plain text."""
     of = f" of {counted(source.get('read', 0), 'call')}" if source.get("id") else ""
     lines = [f"{MARKER} {source.get('id') or ''}: {counted(facets.get('episodes', 0), 'episode')}{of}"]
+    if source.get("unread"):
+        lines.append(f"  {counted(source['unread'], 'call')} that cannot be read")
     for row in (page.get("rows") or [])[:_SNAPSHOT_ROWS]:
         about = f"{row['kind']:<10} {row['messages']:>4} messages  {dollars(row['cost']):>10}"
         lines.append(f"  {about}  {row['title'][:70]}")

@@ -35,8 +35,8 @@ class EpisodeIndex:
         The rows.
     last_seq, read
         The position up to which calls are read, and how many those were.
-    unanswered
-        How many calls had no answer.
+    unanswered, unread
+        How many calls had no answer, and how many cannot be read.
     """
 
     def __init__(self, store: Any = None) -> None:
@@ -54,6 +54,10 @@ class EpisodeIndex:
     @property
     def unanswered(self) -> int:
         return len(self._episodes.unanswered)
+
+    @property
+    def unread(self) -> int:
+        return len(self._episodes.unread)
 
     def catch_up(self, told: Callable[[], None] = lambda: None, stopped: Callable[[], bool] = lambda: False) -> None:
         """Read the calls that came since the last time; ``told()`` is called after each page of them."""

@@ -24,7 +24,7 @@ DEFAULTS: dict[str, Any] = {
     "redact": [],
     "process": False,
 }
-STATUS_WORDS = {"ok": "ok", "error": "failed", "cut": "cut off", "client_gone": "client left"}
+STATUS_WORDS = {"ok": "ok", "error": "failed", "cut": "cut off", "client_gone": "client left", "unread": "not readable"}
 
 _TITLE = 120
 _SHOWN_MODELS = 8
@@ -43,8 +43,23 @@ def checked(values: Mapping[str, Any]) -> dict[str, Any]:
         elif name == "process":
             found[name] = bool(value)
         else:
-            found[name] = str(value).strip()
+            found[name] = _without_key(name, str(value).strip())
     return found
+
+
+def _without_key(name: str, text: str) -> str:
+    """Return what a field may hold: the form is a trait, and a saved notebook holds those. A pasted key is refused unrepeated."""
+    from shadownb.engine.capture.spellings import Spellings
+    from shadownb.engine.capture.target import shown
+
+    clean = shown(text) if name == "url" and "@" in text else Spellings().clean_text(text)
+    if clean != text:
+        field = {"url": "The URL", "api_key_env": "The name of the key's variable"}.get(name, f"The field {name}")
+        raise ConfigError(
+            f"{field} holds a key or a password, which a saved notebook would keep.",
+            fix="Put the key into an environment variable, and name that variable.",
+        )
+    return text
 
 
 def options_of(form: Mapping[str, Any]) -> dict[str, Any]:
@@ -201,22 +216,28 @@ def detail_of(call: Any) -> dict[str, Any]:
 
 
 def _card(call: Any) -> dict[str, Any] | None:
-    if call.status == "ok":
+    # A store of an earlier version does not mark what cannot be read.
+    status = "unread" if call.status == "ok" and call.unread else call.status
+    if status == "ok":
         return None
-    said = str((call.error or {}).get("message") or "")
+    said = str((call.error or {}).get("message") or call.unread or "")
     words = {
         "error": (
             f"The upstream answered {call.http_status}." if call.http_status else "The upstream gave no answer.",
             "The client got exactly this answer; whether it tries again is its choice.",
         ),
         "cut": ("The upstream broke off in the middle of its answer.", "What came is stored. It is never trained on."),
+        "unread": (
+            "The request or the answer cannot be read.",
+            "It went through as it is, and its bytes are stored. It is in no episode and never trained on.",
+        ),
         "client_gone": (
             "The client left before the answer was complete.",
             "What came is stored. It is never trained on.",
         ),
     }
-    what, fix = words.get(call.status, (str(call.status), ""))
-    return {"code": f"call-{call.status}".replace("_", "-"), "what": what, "why": _cut(said), "fix": fix}
+    what, fix = words.get(status, (str(status), ""))
+    return {"code": f"call-{status}".replace("_", "-"), "what": what, "why": _cut(said), "fix": fix}
 
 
 def snapshot_text(state: Mapping[str, Any], totals: Mapping[str, Any]) -> str:

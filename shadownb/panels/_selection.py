@@ -24,6 +24,8 @@ class Selection:
     ----------
     data_id, data
         Choice id and the Dataset once it is open.
+    columns, ignore
+        How its rows are read: the user's names for known columns, and what is left out.
     eval_kind
         "none", "auto" (a tenth), "share" or "data".
     model_id, model
@@ -44,6 +46,8 @@ class Selection:
 
     data_id: str = ""
     data: Any = None
+    columns: dict[str, str] = field(default_factory=dict)
+    ignore: tuple[str, ...] = ()
     eval_kind: str = "auto"
     eval_share: float = AUTO_SHARE
     eval_id: str = ""
@@ -82,6 +86,20 @@ class Selection:
         from shadownb.engine.models.lengths import longest_row
 
         return longest_row(self.model, self.config.max_seq_length, self.config)
+
+    def map_column(self, name: str, target: str) -> None:
+        """Read a column as a known one, leave it out (``ignore``), or go by its own name again ("")."""
+        self.columns = {known: to for known, to in self.columns.items() if name != known and to != target}
+        self.ignore = tuple(left for left in self.ignore if left != name)
+        if target == _choices.IGNORE:
+            self.ignore = (*self.ignore, name)
+        elif target:
+            self.columns[name] = target
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """How rows are read, as the constructors of Dataset take it."""
+        return {"columns": self.columns, "ignore": self.ignore}
 
     def settle(self) -> dict[str, Any]:
         """Build the config from the values and return the form's state for the front end."""
@@ -153,6 +171,8 @@ class Selection:
             eval_kind=_kind(self.eval_id, names),
             load_options={} if _in_memory(self.model_id) else self.load_options,
             start=self.start_choice.argument() if _is_named(self.model_id) else None,
+            columns=self.columns,
+            ignore=self.ignore,
         )
         return {"python": _code.as_python(choice), "magic": _code.as_magic(choice)}
 

@@ -194,7 +194,7 @@ class CapturePanel(SnapshotPanel):
             if running_here:
                 self.show(list(running_here.values())[-1])
         elif isinstance(source, str) and "://" in source:
-            self.form = {**self.form, "url": source}
+            self.form = {**self.form, **_recording.checked({"url": source})}
         elif isinstance(source, str) or hasattr(source, "calls"):
             self.show(source)
         elif hasattr(source, "base_hash"):

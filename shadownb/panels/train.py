@@ -12,7 +12,7 @@ from typing import Any
 import traitlets as t
 
 from shadownb.engine.runs.state import ACTIVE
-from shadownb.errors import ConfigError
+from shadownb.errors import ConfigError, DataError
 
 from . import _choices, _form, _machine, _methods
 from ._base import Panel, as_card
@@ -63,6 +63,7 @@ class TrainPanel(Panel):
         self._copy: tuple[str, Any] = ("", None)  # choice id and model
         self._files: tuple[str, ...] = ()
         self._chosen = Selection()
+        self._opened: Any = None  # the data as it was opened, to be read again with other columns
         self._inspected: dict[str, Any] = {}  # what the row that is shown was rendered with
         self._run: Any = None
         self._starters: list[Callable[[Any], None]] = []
@@ -121,7 +122,8 @@ class TrainPanel(Panel):
 
     def _do_choose_data(self, choice: str = "") -> None:
         """Open data; an empty choice takes it away."""
-        self._chosen.data, self._chosen.data_id = None, choice
+        self._chosen.data, self._chosen.data_id, self._opened = None, choice, None
+        self._chosen.columns, self._chosen.ignore = {}, ()
         self._heavy.cancel("inspect")
         self.write(data_state={"stage": "loading", "choice": choice} if choice else _NOTHING, inspection=_NOTHING)
         self._settle_form()
@@ -136,6 +138,28 @@ class TrainPanel(Panel):
         else:
             self._heavy.cancel("data")
 
+    def _do_map_column(self, column: str, target: str = "") -> None:
+        """Read a column of the chosen data as a known one; "ignore" leaves it out, "" goes by its own name."""
+        opened, chosen = self._opened, self._chosen
+        if opened is None:
+            return
+        chosen.map_column(column, target)
+        chosen.data = None
+        self._heavy.cancel("inspect")
+        self.write(data_state={**self.data_state, "stage": "loading"}, inspection=_NOTHING)
+        self._settle_form()
+        reading = chosen.reading
+        self._heavy.submit(
+            "data",
+            lambda: _with_description(opened.read_as(**reading)),
+            self._data_ready,
+            lambda error: self.write(
+                data_state={**_choices.describe_reading(opened), **_failed(chosen.data_id, error)}
+            ),
+        )
+        if chosen.eval_kind == "data" and chosen.eval_id:
+            self._do_choose_eval("data", choice=chosen.eval_id)
+
     def _do_choose_eval(self, how: str, share: float | None = None, choice: str = "") -> None:
         """Choose what is evaluated on: "none", "auto", a "share" of the rows or other "data"."""
         chosen = self._chosen
@@ -146,11 +170,16 @@ class TrainPanel(Panel):
             chosen.eval_share = min(LARGEST_SHARE, max(SMALLEST_SHARE, float(share or chosen.eval_share)))
             state["share"] = chosen.eval_share
         elif how == "data" and choice:
-            names = self._names()
+            names, reading = self._names(), chosen.reading
             state["stage"] = "loading"
+
+            def open_alike() -> Any:
+                data = _choices.open_data(choice, names, self._given_data)
+                return data.read_like(**reading) if any(reading.values()) else data
+
             self._heavy.submit(
                 "eval",
-                lambda: _choices.open_data(choice, names, self._given_data),
+                open_alike,
                 self._eval_ready,
                 lambda error: self.write(eval_state={"kind": how, **_failed(choice, error)}),
             )
@@ -280,9 +309,13 @@ class TrainPanel(Panel):
 
     def _data_ready(self, found: tuple[Any, dict[str, Any]]) -> None:
         data, state = found
-        self._chosen.data = data
         choice = self._chosen.data_id
-        self.write(data_state={**state, "stage": "ready", "choice": choice})
+        usable = "error" not in state
+        if self._opened is None:
+            self._opened = data
+            self._chosen.columns, self._chosen.ignore = dict(data.reading.columns), tuple(data.reading.ignore)
+        self._chosen.data = data if usable else None
+        self.write(data_state={**state, "stage": "ready" if usable else "failed", "choice": choice})
         if choice.startswith("file:") and choice.removeprefix("file:") not in self._files:
             self._files = (*self._files, choice.removeprefix("file:"))
             self._do_refresh()
@@ -342,4 +375,8 @@ def _failed(choice: str, error: Exception) -> dict[str, Any]:
 
 
 def _with_description(data: Any) -> tuple[Any, dict[str, Any]]:
-    return data, _choices.describe_data(data)
+    """Return data with what is shown of it; where no row can be used, with the error and the columns to map."""
+    try:
+        return data, _choices.describe_data(data)
+    except DataError as error:
+        return data, {**_choices.describe_reading(data), "error": as_card(error)}

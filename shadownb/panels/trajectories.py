@@ -166,7 +166,7 @@ class TrajectoriesPanel(SnapshotPanel):
         if self._store is not None:
             found["id"] = self._store.id
             found["calls"] = max(index.read, self._store.count())
-            found["unanswered"] = index.unanswered
+            found["unanswered"], found["unread"] = index.unanswered, index.unread
             found["live"] = self._live
         self.write(source=found, facets=index.facets())
         self._show_page()

@@ -34,7 +34,7 @@ async def answer(seen, reply):
         await echo(seen, reply)
 
 upstream = Upstream(answer).__enter__()
-model = snb.load({model!r})"""
+model = snb.load({model!r}, dtype="float32")"""
 EPISODES = """look = tool("look")
 for at, task in enumerate(("Where is parcel 17?", "Which shelf holds the lamps?", "Why was order 9 sent back?")):
     record(loop(task), tools=[look], session=f"customer-{at}")

@@ -18,7 +18,7 @@ SETUP = """import sys
 sys.path.insert(0, {helpers!r})
 from hand_runs import HandRun
 import shadownb as snb
-model = snb.load({model!r})
+model = snb.load({model!r}, dtype="float32")
 rows = [
     {{"messages": [{{"role": "user", "content": f"Say {{i}}."}}, {{"role": "assistant", "content": f"Here is {{i}}."}}]}}
     for i in range(24)

@@ -25,7 +25,7 @@ INTERACTIVE = "button|textbox|combobox|radio|checkbox|switch|slider|spinbutton|t
 
 @pytest.fixture
 def notebook(lab: Lab, page: Page, tiny_model_dir: Path) -> Notebook:
-    start = f'import shadownb as snb\nmodel = snb.load("{tiny_model_dir}")\n{ROWS}'
+    start = f'import shadownb as snb\nmodel = snb.load("{tiny_model_dir}", dtype="float32")\n{ROWS}'
     opened = lab.open(page, "panels", start, "", "")
     opened.execute(START)
     return opened

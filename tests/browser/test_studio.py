@@ -18,7 +18,7 @@ Photograph = Callable[[Locator, str], None]
 
 @pytest.fixture
 def notebook(lab: Lab, page: Page, tiny_model_dir: Path) -> Notebook:
-    start = f'%load_ext shadownb\nimport shadownb as snb\nmodel = snb.load("{tiny_model_dir}")'
+    start = f'%load_ext shadownb\nimport shadownb as snb\nmodel = snb.load("{tiny_model_dir}", dtype="float32")'
     return lab.open(page, "studio", start, "studio = snb.Studio()\nstudio", 'print("x")', "")
 
 

@@ -31,7 +31,7 @@ TOOLS: Any = [
 def model(tiny_model_dir: Path) -> Any:
     import shadownb
 
-    return shadownb.load(str(tiny_model_dir))
+    return shadownb.load(str(tiny_model_dir), dtype="float32")
 
 
 @pytest.fixture

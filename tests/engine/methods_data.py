@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +115,8 @@ class Case:
         Whether the result can be written as a whole model without adapter.
     adapter
         Whether the result can be written apart from the base.
+    dtype
+        The number format it is loaded in.
     """
 
     method: str
@@ -124,6 +126,7 @@ class Case:
     owned: tuple[str, ...] = (".lora_A.", ".lora_B.")
     merged: bool = True
     adapter: bool = True
+    dtype: str = "float32"
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -133,7 +136,8 @@ class Case:
     def load(self, folder: Path) -> Any:
         """Load a fresh base; ``folder`` has the plain tiny model."""
         source = biased(folder) if self.base == "biased" else folder
-        return snb.load(str(source), max_seq_length=256, quantize="4bit" if self.base == "4bit" else None)
+        quantize: Any = "4bit" if self.base == "4bit" else None
+        return snb.load(str(source), max_seq_length=256, quantize=quantize, dtype=self.dtype)
 
     def train(self, model: Any, **more: Any) -> Run:
         """Train in a thread to the end of the run."""
@@ -167,6 +171,10 @@ CASES = {
         owned=(".lora_A.", ".lora_B.", ".modules_to_save."),
     ),
 }
+
+# What holds in any number format is shown in both, for each way that weights are kept in 16 bits: an adapter in 32 bits on a
+# base in 16 or 4, and weights that are 16 bits themselves.
+IN_16_BITS = {f"{name} bf16": replace(CASES[name], dtype="bfloat16") for name in ("lora", "qlora", "full")}
 
 
 # -- looking at a model -------------------------------------------------------------------------------------------------

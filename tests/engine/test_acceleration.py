@@ -73,14 +73,14 @@ def test_fused_kernels() -> None:
 
 def test_an_unknown_accelerator_is_refused(tiny_model_dir: Path) -> None:
     with pytest.raises(errors.ConfigError, match=r"accelerator='shadwo' is not known. Did you mean 'shadow'"):
-        snb.load(str(tiny_model_dir), accelerator="shadwo")  # type: ignore[arg-type]
+        snb.load(str(tiny_model_dir), accelerator="shadwo", dtype="float32")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("accelerator", ["auto", "shadow", "none"])
 def test_the_record_says_what_the_trainer_had(
     home: Path, tiny_model_dir: Path, rows: list[dict[str, Any]], accelerator: Any
 ) -> None:
-    model = snb.load(str(tiny_model_dir), max_seq_length=256, accelerator=accelerator)
+    model = snb.load(str(tiny_model_dir), max_seq_length=256, accelerator=accelerator, dtype="float32")
     run = model.finetune(
         rows, background=False, max_steps=2, per_device_train_batch_size=1, gradient_accumulation_steps=1
     )
@@ -107,7 +107,7 @@ def test_what_was_asked_for_is_what_the_trainer_had(tiny: Any, rows: list[dict[s
 
 
 def test_the_worker_keeps_the_accelerator(home: Path, tiny_model_dir: Path, rows: list[dict[str, Any]]) -> None:
-    model = snb.load(str(tiny_model_dir), max_seq_length=256, accelerator="none")
+    model = snb.load(str(tiny_model_dir), max_seq_length=256, accelerator="none", dtype="float32")
     run = model.finetune(rows, background=False, max_steps=1, executor="process")
     assert run.state.record["had"]["fused_optimizer"] is False
 

@@ -112,7 +112,7 @@ def test_a_csv_with_a_byte_order_mark(tiny: Any, tmp_path: Path) -> None:
 
 
 def test_rows_that_are_cut_or_empty_are_told(tiny: Any, rows: list[Any]) -> None:
-    run = tiny.finetune(rows, background=False, max_steps=1, max_seq_length=40, **FAST)
+    run = tiny.finetune(rows, background=False, max_steps=1, max_seq_length=58, **FAST)
     assert {w["code"] for w in run.state.warnings} >= {"rows-truncated", "rows-skipped"}
     with pytest.raises(errors.DataError, match="max_seq_length=8"):
         tiny.finetune(rows, background=False, max_steps=1, max_seq_length=8, **FAST)
@@ -281,7 +281,7 @@ def shared_tiny(tiny_model_dir: Path, tmp_path_factory: pytest.TempPathFactory) 
     """A loaded model that no test trains."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SHADOWNB_HOME", str(tmp_path_factory.mktemp("home")))
-        yield snb.load(str(tiny_model_dir), max_seq_length=256)
+        yield snb.load(str(tiny_model_dir), max_seq_length=256, dtype="float32")
 
 
 def test_an_optimizer_whose_package_is_missing(tiny: Any, rows: list[Any]) -> None:
@@ -333,7 +333,7 @@ def test_an_adapter_on_a_base_that_was_trained_is_refused(tiny: Any, rows: list[
     tiny.finetune(rows, method="full", **whole)
     with pytest.raises(errors.MethodError, match="this base has been trained"):
         tiny.finetune(rows, **options)
-    merged = snb.load(str(tiny.save(tmp_path / "whole", fmt="merged")), max_seq_length=256)
+    merged = snb.load(str(tiny.save(tmp_path / "whole", fmt="merged")), max_seq_length=256, dtype="float32")
     check_fine(merged, rows)
 
 
@@ -385,13 +385,13 @@ def test_a_damaged_record_is_one_typed_error(tiny: Any, rows: list[Any]) -> None
     for shown in (repr(snb.runs.list()), snb.runs.list()._repr_html_(), str(snb.runs.list().to_frame())):
         assert run.id in shown
         assert "unreadable" in shown
-    check_fine(snb.load(tiny.source, max_seq_length=256), rows)
+    check_fine(snb.load(tiny.source, max_seq_length=256, dtype="float32"), rows)
 
 
 def test_resume_from_checkpoint(tiny: Any, rows: list[Any], tmp_path: Path, tiny_model_dir: Path) -> None:
     first = tiny.finetune(rows, background=False, max_steps=4, save_steps=2, **FAST)
     whole = first.checkpoint_at(2).path
-    fresh = snb.load(str(tiny_model_dir), max_seq_length=256)
+    fresh = snb.load(str(tiny_model_dir), max_seq_length=256, dtype="float32")
     run = fresh.finetune(rows, background=False, max_steps=4, resume_from_checkpoint=str(whole), **FAST)
     assert [m["step"] for m in run.metrics] == [3, 4]
     assert run.losses() == first.losses()[2:]
@@ -411,7 +411,7 @@ def test_resume_from_checkpoint(tiny: Any, rows: list[Any], tmp_path: Path, tiny
             fresh.finetune(rows, background=False, max_steps=4, resume_from_checkpoint=wanted, **FAST)
     assert len(snb.runs.list()) == count
     before = weights(fresh)
-    other_rank = snb.load(str(tiny_model_dir), max_seq_length=256)
+    other_rank = snb.load(str(tiny_model_dir), max_seq_length=256, dtype="float32")
     with pytest.raises(errors.CheckpointError, match=r"lora_r=4.*does not fit.*lora_r=2"):
         other_rank.finetune(
             rows, background=False, max_steps=4, resume_from_checkpoint=str(whole), **{**FAST, "lora_r": 2}
@@ -474,7 +474,7 @@ def test_a_really_full_disk_during_a_checkpoint(
     small_disk: Path, tiny_model_dir: Path, rows: list[Any], monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     monkeypatch.setenv("SHADOWNB_HOME", str(small_disk))
-    model = snb.load(str(tiny_model_dir), max_seq_length=256)
+    model = snb.load(str(tiny_model_dir), max_seq_length=256, dtype="float32")
     filler = Filler(small_disk)
     report = EngineTrainer._report
 
@@ -529,7 +529,7 @@ def test_a_disk_that_is_full_at_the_end_loses_nothing(
 ) -> None:
     straight = tiny.finetune(rows, background=False, max_steps=4, **FAST)
     expected = straight.checkpoint_at().manifest["trained_sha256"]
-    model = snb.load(tiny.source, max_seq_length=256)
+    model = snb.load(tiny.source, max_seq_length=256, dtype="float32")
     save = LoraSurface.save
     report = EngineTrainer._report
 
@@ -558,7 +558,7 @@ def test_a_disk_that_is_full_at_the_end_loses_nothing(
     check_checkpoints(run, [1][:kept])
 
     # As the error says: they can be saved, trained on, or be trained again from the newest checkpoint (or the start).
-    saved = snb.load(str(model.save(tmp_path / "elsewhere")), max_seq_length=256)
+    saved = snb.load(str(model.save(tmp_path / "elsewhere")), max_seq_length=256, dtype="float32")
     owned = surfaces.digest(saved.carried.owned())
     assert owned == surfaces.digest(model.carried.owned())
     assert (owned == expected) == (step == 4)
@@ -640,7 +640,7 @@ def test_a_full_disk_at_the_start_is_a_typed_error(
     small_disk: Path, tiny_model_dir: Path, rows: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SHADOWNB_HOME", str(small_disk))
-    model = snb.load(str(tiny_model_dir), max_seq_length=256)
+    model = snb.load(str(tiny_model_dir), max_seq_length=256, dtype="float32")
     (small_disk / "runs").mkdir()
     filler = Filler(small_disk)
     filler.fill()
@@ -678,7 +678,7 @@ def test_a_loss_that_becomes_nan(tiny: Any, rows: list[Any], monkeypatch: pytest
     if method == "full":
         del options["lora_r"]
     straight = tiny.finetune(rows, background=False, **options)
-    model = snb.load(tiny.source, max_seq_length=256)
+    model = snb.load(tiny.source, max_seq_length=256, dtype="float32")
     with monkeypatch.context() as patch:
         patch.setattr(EngineTrainer, "training_step", fails_at(4, poison))
         with pytest.raises(errors.NonFiniteLossError, match="after step 3") as caught:

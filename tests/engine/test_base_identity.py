@@ -34,30 +34,32 @@ def other_weights(base: Path) -> None:
 
 @pytest.mark.parametrize("method", ["lora", "adapter", "full"])
 def test_a_run_id_is_not_loaded_on_other_weights(method: str, base: Path) -> None:
-    run = CASES[method].train(snb.load(str(base), max_seq_length=256))
+    run = CASES[method].train(snb.load(str(base), max_seq_length=256, dtype="float32"))
     expected = logits(snb.load(run.id))
     shutil.copytree(base, base.with_name("kept"))
     other_weights(base)
     with pytest.raises(ModelError, match="not the one this run was trained on") as caught:
         snb.load(run.id)
     assert caught.value.fix
-    assert snb.load(str(base)).trained is None, "the new weights themselves load"
+    assert snb.load(str(base), dtype="float32").trained is None, "the new weights themselves load"
     shutil.rmtree(base)
     base.with_name("kept").rename(base)
     assert torch.equal(logits(snb.load(run.id)), expected)
 
 
 def test_an_adapter_is_not_taken_for_a_base(base: Path, tmp_path: Path) -> None:
-    model: Any = snb.load(str(base), max_seq_length=256)
+    model: Any = snb.load(str(base), max_seq_length=256, dtype="float32")
     model.finetune(chats(), background=False, **{**OPTIONS, "lora_r": 4, "learning_rate": 0.01})
     folder = model.save(tmp_path / "adapter")
-    assert torch.equal(logits(snb.load(str(folder))), logits(model)), "a folder with nothing but the adapter loads"
+    assert torch.equal(logits(snb.load(str(folder), dtype="float32")), logits(model)), (
+        "a folder with nothing but the adapter loads"
+    )
     for name in ("config.json", "model.safetensors"):  # as trainers of other libraries leave it
         shutil.copy(base / name, folder / name)
     with pytest.raises(ModelError, match="has an adapter") as caught:
-        snb.load(str(folder))
+        snb.load(str(folder), dtype="float32")
     assert f"shadownb.load({str(base)!r}, adapter={str(folder)!r})" in caught.value.fix
-    assert torch.equal(logits(snb.load(str(base), adapter=folder)), logits(model))
+    assert torch.equal(logits(snb.load(str(base), adapter=folder, dtype="float32")), logits(model))
 
 
 def test_an_adapter_on_the_hub_is_not_taken_for_a_base(tmp_path: Path) -> None:

@@ -30,10 +30,10 @@ def test_adapters_of_an_earlier_version_are_refused(home: Path, byte_model_dir: 
     model = case.load(byte_model_dir)
     assert case.train(model).status == "succeeded"
     saved = model.save(tmp_path / "saved")
-    snb.load(str(byte_model_dir), adapter=saved)
+    snb.load(str(byte_model_dir), adapter=saved, dtype="float32")
     file = saved / "bottleneck_config.json"
     content = json.loads(file.read_text())
     del content["reads"]
     file.write_text(json.dumps(content))
     with pytest.raises(ModelError, match="earlier version"):
-        snb.load(str(byte_model_dir), adapter=saved)
+        snb.load(str(byte_model_dir), adapter=saved, dtype="float32")

@@ -181,7 +181,7 @@ def train(folder: Path, **options: Any) -> Seen:
     merged = {**BASE, **options}
     key = repr(sorted(merged.items(), key=lambda item: item[0]))
     if key not in _seen:
-        model = snb.load(str(folder), max_seq_length=256)
+        model = snb.load(str(folder), max_seq_length=256, dtype="float32")
         passes = 0
 
         def count(module: Any, *_: Any) -> None:
@@ -321,7 +321,7 @@ UNEVALUATED: list[tuple[dict[str, Any], dict[str, Any]]] = [
 def test_options_of_evaluation_are_refused_where_nothing_is_evaluated(
     tiny_model_dir: Path, options: dict[str, Any], beside: dict[str, Any]
 ) -> None:
-    model = snb.load(str(tiny_model_dir), max_seq_length=256)
+    model = snb.load(str(tiny_model_dir), max_seq_length=256, dtype="float32")
     data = [{"text": f"Number {n}."} for n in range(8)] if "method" in beside else ROWS
     given = {**{name: BASE[name] for name in BASE if name != "eval_steps"}, "max_steps": 2, **options, **beside}
     runs = len(snb.runs.list())
@@ -334,7 +334,7 @@ def test_options_of_evaluation_are_refused_where_nothing_is_evaluated(
 
 
 def test_eval_steps_says_when_to_sample_without_evaluation_rows(tiny_model_dir: Path) -> None:
-    model = snb.load(str(tiny_model_dir), max_seq_length=256)
+    model = snb.load(str(tiny_model_dir), max_seq_length=256, dtype="float32")
     run = model.finetune(ROWS, background=False, **{**BASE, "sample_max_new_tokens": 2, "eval_steps": 1})
     assert [sample["step"] for sample in run.samples()] == [1, 2, 3, 4]
 
@@ -356,7 +356,7 @@ def test_an_honoured_option_changes_something(tiny_model_dir: Path, name: str) -
 
 
 def test_recomputing_ends_with_the_run_that_asked_for_it(tiny_model_dir: Path) -> None:
-    model = snb.load(str(tiny_model_dir), max_seq_length=256)
+    model = snb.load(str(tiny_model_dir), max_seq_length=256, dtype="float32")
     model.finetune(ROWS, background=False, **{**BASE, "max_steps": 1, "eval_steps": None}, gradient_checkpointing="on")
     assert not model.module.is_activation_checkpointing
 

@@ -222,6 +222,44 @@ def test_a_flag_can_empty_what_yaml_has_set(
     assert model.asked["num_train_epochs"] == 2
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--columns", "frage=prompt,antwort=completion", "--ignore", "notiz"],
+        ["--columns", "frage=prompt", "--columns", " antwort = completion ", "--ignore", "notiz"],
+        ["--config", "recipe.yaml"],
+    ],
+    ids=["one flag", "several", "yaml"],
+)
+def test_columns_are_mapped_for_training_and_evaluation(
+    capsys: pytest.CaptureFixture[str], model: RecordingModel, tmp_path: Path, words: list[str]
+) -> None:
+    (tmp_path / "rows.csv").write_text("frage,antwort,notiz\nq,a,etwas langes\n", encoding="utf-8")
+    (tmp_path / "held.jsonl").write_text('{"frage": "h", "completion": "b"}\n', encoding="utf-8")
+    (tmp_path / "recipe.yaml").write_text("columns: {frage: prompt, antwort: completion}\nignore: [notiz]\n")
+    code, _, err = run(capsys, "train", "rows.csv", "--eval-dataset", "held.jsonl", *words)
+    assert code == 0, err
+    asked = [model.asked[name].canonical_row(0)["messages"][0]["content"] for name in ("dataset", "eval_dataset")]
+    assert asked == ["q", "h"] and "columns" not in model.asked
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--columns", "frage"], "--columns 'frage' is not COLUMN=NAME"),
+        (["--columns", "frage=promt"], "Did you mean 'prompt'"),
+        (["--columns", "farge=prompt"], "Did you mean 'frage'"),
+        (["--ignore", "notizen"], "Did you mean 'notiz'"),
+    ],
+)
+def test_columns_that_nobody_knows_are_one_line(
+    capsys: pytest.CaptureFixture[str], model: RecordingModel, tmp_path: Path, words: list[str], said: str
+) -> None:
+    (tmp_path / "rows.csv").write_text("frage,antwort,notiz\nq,a,etwas langes\n", encoding="utf-8")
+    code, _, err = run(capsys, "train", "rows.csv", *words)
+    assert code in (1, 2) and said in err and "Traceback" not in err
+
+
 def test_words_are_data_or_model_and_data(capsys: pytest.CaptureFixture[str], model: RecordingModel) -> None:
     run(capsys, "train", "support-triage.heldout")
     assert model.loading["name"] == "smollm2-135m"
@@ -348,6 +386,7 @@ def test_durations() -> None:
 # -- from data to an exported model, on a tiny random model ------------------------------------------------------------
 
 
+@pytest.mark.other_cpu("auto")
 def test_the_whole_way(capsys: pytest.CaptureFixture[str], tiny_model_dir: Path, tmp_path: Path, home: Path) -> None:
     rows = [
         {

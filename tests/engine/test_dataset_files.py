@@ -51,6 +51,16 @@ def test_jsonl_reports_line_numbers(tmp_path):
     assert dataset.report.total == 5 and dataset.report.valid == 2
 
 
+def test_a_line_that_is_no_utf8_or_nested_too_deep_is_one_bad_line(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    deep = '{"text": "a", "x": ' + "[" * 900 + "]" * 900 + "}"
+    lines = [b'\xef\xbb\xbf{"text": "a"}', b'{"text": "\xff"}', b"[" * 100_000, deep.encode(), b'{"text": "b"}']
+    path.write_bytes(b"\n".join(lines))
+    report = Dataset.load(path).report
+    assert [bad.row for bad in report.bad] == [2, 3, 4] and report.valid == 2
+    assert "not UTF-8" in report.bad[0].reason and "nested" in report.bad[2].reason
+
+
 def test_jsonl_keeps_unicode_line_separators_inside_strings(tmp_path):
     path = tmp_path / "rows.ndjson"
     path.write_text(json.dumps({"text": "a\u2028b\x85c"}, ensure_ascii=False) + "\n", encoding="utf-8")

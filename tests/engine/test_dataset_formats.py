@@ -109,9 +109,14 @@ def test_a_system_column_reaches_every_format(row):
     assert one({**row, "system": None})[1] == plain
 
 
-def test_a_system_message_wins_over_the_column():
-    row = {"prompt": [SHORT, USER], "chosen": "4", "rejected": "5", "system": "Long."}
-    assert one(row)[1]["prompt"] == [SHORT, USER]
+@pytest.mark.parametrize(
+    ("column", "expected"),
+    [("Long.", "Long.\n\nShort."), (" Short. ", "Short."), (" ", "Short.")],
+    ids=["both", "the same", "empty"],
+)
+def test_a_system_column_beside_a_system_message_says_both(column, expected):
+    row = {"prompt": [SHORT, USER], "chosen": "4", "rejected": "5", "system": column}
+    assert one(row)[1]["prompt"] == [{"role": "system", "content": expected}, USER]
 
 
 @pytest.mark.parametrize("answer", [{"chosen": "4", "rejected": "5"}, {"completion": "4", "label": False}])
@@ -279,9 +284,14 @@ def test_all_rows_bad_is_an_error_only_when_used():
 
 
 def test_a_given_format_is_used_and_an_unknown_one_is_refused():
-    row = {"text": "t", "prompt": "p", "response": "r"}
-    assert one(row)[0] == "instruction"
+    row = {"text": "t", "prompt": "p", "response": "r", "label": 1}
     assert one(row, format="text") == ("text", {"text": "t"})
+    left = {column.name: column.kind for column in Dataset.from_list([row], format="text").report.unread}
+    assert left == dict.fromkeys(("prompt", "response", "label"), "ignored"), (
+        "who names the format has chosen, and is told"
+    )
+    context = Dataset.from_list([{**row, "context": "a passage"}], format="text")
+    assert "context (text)" in context.report.bad[0].reason, "no other format is made of it"
     with pytest.raises(DataError, match="Did you mean 'chat'"):
         Dataset.from_list([row], format="chats")
     assert set(FORMATS) == {

@@ -17,6 +17,8 @@ from shadownb.engine.config import TrainConfig
 from shadownb.engine.rendering import Rendered
 from tests.engine.methods_data import pairs, verdicts
 
+pytestmark = pytest.mark.other_cpu
+
 ROWS = [Rendered(list(range(100 + n, 160 + n)), [-100] * 50 + list(range(150 + n, 160 + n))) for n in range(4)]
 METHODS = [spec.name for spec in methods.available() if spec.surface != "bias"]  # this model has no biases
 
@@ -54,7 +56,7 @@ def deep_model_dir(tmp_path_factory: pytest.TempPathFactory, tiny_model_dir: Pat
 
 @pytest.mark.parametrize("method", METHODS)
 def test_activations_are_estimated_within_a_quarter(home: Path, deep_model_dir: Path, method: str) -> None:
-    model = snb.load(str(deep_model_dir), quantize="4bit" if method == "qlora" else None)
+    model = snb.load(str(deep_model_dir), quantize="4bit" if method == "qlora" else None, dtype="float32")
     config, spec = TrainConfig(method=method, lora_r=4), methods.get(method)
     kept = surfaces.KINDS[spec.surface].kept(model.module, config, spec)
     counted_before = surfaces.count(model.module, None, config)

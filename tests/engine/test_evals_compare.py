@@ -232,7 +232,7 @@ def test_bootstrap_interval_covers_as_often_as_it_says() -> None:
     assert mean_interval([0.2, 0.4]) == bootstrap_interval([0.2, 0.4])
 
 
-def test_base_and_tuned_of_a_real_model(tiny_model_dir: Path, smollm2_tokenizer: Any) -> None:
+def test_base_and_tuned_of_a_real_model(tiny_model_dir: Path, tiny_tokenizer: Any) -> None:
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
@@ -243,11 +243,11 @@ def test_base_and_tuned_of_a_real_model(tiny_model_dir: Path, smollm2_tokenizer:
     plain = AutoModelForCausalLM.from_pretrained(tiny_model_dir, dtype=torch.float32)
     peft = get_peft_model(plain, LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False))
     torch.set_rng_state(state)
-    generator = TransformersGenerator(peft, smollm2_tokenizer, WeightsGate(), stop_token_ids=[2])
+    generator = TransformersGenerator(peft, tiny_tokenizer, WeightsGate(), stop_token_ids=[2])
 
     class Chat:
         def chat(self, conversations: Any, *, use: Any, **options: Any) -> list[Reply]:
-            prompts = [smollm2_tokenizer.encode(c[-1]["content"]) for c in conversations]
+            prompts = [tiny_tokenizer.encode(c[-1]["content"]) for c in conversations]
             completions = generator.generate(prompts, Sampling(**options), use=use)
             return [Reply.from_completion(c, c.text) for c in completions]
 

@@ -13,7 +13,7 @@ from shadownb.engine.inference.transformers_generator import TransformersGenerat
 
 GREEDY = Sampling(temperature=0, max_new_tokens=16)
 LIMIT = 30.0
-PROMPTS = [[1, 4093, 198], [1, *range(300, 345)], [1, 4093, 198, 2683, 359, 260], [9, 8, 7, 6]]
+PROMPTS = [[1, 1093, 198], [1, *range(300, 345)], [1, 1093, 198, 683, 359, 260], [9, 8, 7, 6]]
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -16,7 +16,7 @@ from shadownb.errors import BusyError, ConfigError
 GREEDY = Sampling(temperature=0, max_new_tokens=16)
 LUCKY = Sampling(temperature=1.5, top_k=200, top_p=1, max_new_tokens=12, seed=11)
 LIMIT = 30.0
-PROMPTS = [[1, 4093, 198], [1, *range(300, 345)], [1, 4093, 198, 2683, 359, 260], [9, 8, 7, 6]]
+PROMPTS = [[1, 1093, 198], [1, *range(300, 345)], [1, 1093, 198, 683, 359, 260], [9, 8, 7, 6]]
 
 
 @pytest.fixture(autouse=True)

@@ -19,6 +19,8 @@ from shadownb.engine.runs import Run
 from tests.engine.golden_write import FOLDER, NAMES, STEPS, train
 from tests.engine.methods_data import Case, curve
 
+pytestmark = pytest.mark.other_cpu
+
 
 def test_every_method_has_a_golden_curve() -> None:
     names = {spec.name for spec in methods.available()}

@@ -19,7 +19,20 @@ from shadownb import methods
 from shadownb.engine.backends.torch.surfaces import digest
 from shadownb.engine.runs import Run
 from shadownb.errors import ExportError, MethodError
-from tests.engine.methods_data import CASES, OPTIONS, PROMPT, Case, base_shas, curve, logits, sha, stop_after
+from tests.engine.methods_data import (
+    CASES,
+    IN_16_BITS,
+    OPTIONS,
+    PROMPT,
+    Case,
+    base_shas,
+    curve,
+    logits,
+    sha,
+    stop_after,
+)
+
+ALL = {**CASES, **IN_16_BITS}
 
 
 @dataclass
@@ -36,11 +49,11 @@ class Trained:
     random_numbers: tuple[torch.Tensor, torch.Tensor]  # the global generator's state before and after
 
 
-@pytest.fixture(scope="module", params=list(CASES))
+@pytest.fixture(scope="module", params=list(ALL))
 def trained(
     request: pytest.FixtureRequest, byte_model_dir: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Trained]:
-    case = CASES[request.param]
+    case = ALL[request.param]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SHADOWNB_HOME", str(tmp_path_factory.mktemp("home")))
         model = case.load(byte_model_dir)
@@ -68,6 +81,7 @@ def test_it_learns_something(trained: Trained) -> None:
     assert all(norm > 0 for _, norm in curve(trained.run))
 
 
+@pytest.mark.other_cpu
 def test_a_stop_and_a_resume_on_a_new_model_change_nothing(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         stop_after(patch, 3)
@@ -98,6 +112,7 @@ def test_the_count_before_training_is_the_count(trained: Trained) -> None:
     assert surfaces.count(fresh.module, None, config) == trained.run.state.record["trainable_parameters"]
 
 
+@pytest.mark.other_cpu
 def test_the_base_stays(trained: Trained) -> None:
     model, case = trained.model, trained.case
     assert torch.equal(logits(model, "base"), trained.base_logits)
@@ -138,7 +153,9 @@ def test_it_loads_by_the_run_and_trains_on_what_belongs_to_it(trained: Trained) 
     assert everything_else(model, model.carried.owned()) == rest, (
         "something was changed that does not belong to the method"
     )
-    assert [name for name, p in model.carried.owned().items() if digest({"": p}) == mine[name]] == []
+    unmoved = [name for name, p in model.carried.owned().items() if digest({"": p}) == mine[name]]
+    # A step may be less than half of what 16 bits tell apart at 1, where the weights of norms start; see test_precision.py.
+    assert unmoved == [] or (case.dtype != "float32" and all("norm" in name for name in unmoved))
 
     # What the record says is what is there, though the options were not given again.
     config = run.state.record["config"]
@@ -212,6 +229,7 @@ def test_the_users_random_numbers_are_not_touched(trained: Trained) -> None:
     assert torch.equal(*trained.random_numbers)
 
 
+@pytest.mark.other_cpu
 def test_merged(trained: Trained, tmp_path: Path) -> None:
     target = tmp_path / "merged"
     if not trained.case.merged:
@@ -223,13 +241,15 @@ def test_merged(trained: Trained, tmp_path: Path) -> None:
     before = logits(trained.model)
     trained.model.save(target, fmt="merged")
     assert not (target / "adapter_config.json").exists()
-    whole = snb.load(str(target))
+    whole = snb.load(str(target), dtype=trained.case.dtype)
     assert whole.carried is None
-    torch.testing.assert_close(logits(whole), before, atol=1e-4, rtol=0)
+    # Logits of about 5; a merged weight of 16 bits is rounded once more, by up to 0.4 %.
+    torch.testing.assert_close(logits(whole), before, atol=1e-4 if whole.dtype_name == "float32" else 0.15, rtol=0)
     assert torch.equal(logits(trained.model), before), "the model itself stays as it is"
     assert torch.equal(logits(trained.model, "base"), trained.base_logits)
 
 
+@pytest.mark.other_cpu
 def test_saved_apart_from_the_base(trained: Trained, tmp_path: Path) -> None:
     target = tmp_path / "adapter"
     if not trained.case.adapter:
@@ -240,7 +260,11 @@ def test_saved_apart_from_the_base(trained: Trained, tmp_path: Path) -> None:
     trained.model.save(target, fmt="adapter")
     assert not any(path.name.startswith("model") for path in target.iterdir()), "the base is not part of it"
     on_4_bits = trained.case.base == "4bit"
-    again = snb.load(str(trained.folder), adapter=target, quantize="4bit") if on_4_bits else snb.load(str(target))
+    again = (
+        snb.load(str(trained.folder), adapter=target, quantize="4bit", dtype=trained.case.dtype)
+        if on_4_bits
+        else snb.load(str(target), dtype=trained.case.dtype)
+    )
     assert torch.equal(logits(again), logits(trained.model))
     assert sha(again) == sha(trained.model)
     assert torch.equal(logits(again, "base"), trained.base_logits)
@@ -285,16 +309,18 @@ def test_a_4_bit_adapter_merges_onto_the_16_bit_base(home: Path, byte_model_dir:
     model = case.load(byte_model_dir)
     case.train(model)
     model.save(tmp_path / "adapter")
-    plain = snb.load(str(byte_model_dir), adapter=tmp_path / "adapter")
+    plain = snb.load(str(byte_model_dir), adapter=tmp_path / "adapter", dtype="float32")
     plain.save(tmp_path / "merged", fmt="merged")
-    torch.testing.assert_close(logits(snb.load(str(tmp_path / "merged"))), logits(plain), atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        logits(snb.load(str(tmp_path / "merged"), dtype="float32")), logits(plain), atol=1e-4, rtol=0
+    )
 
 
 def test_loftq_starts_closer_to_the_16_bit_weights(home: Path, byte_model_dir: Path) -> None:
     from shadownb.engine.backends.torch import surfaces
     from shadownb.engine.backends.torch.surfaces.starts import lora_layers, weight_of
 
-    original = dict(snb.load(str(byte_model_dir)).module.named_parameters())
+    original = dict(snb.load(str(byte_model_dir), dtype="float32").module.named_parameters())
     model = CASES["qlora loftq"].load(byte_model_dir)
     config = snb.TrainConfig(method="qlora", init_lora_weights="loftq", lora_r=8, lora_alpha=24)
     surface = surfaces.prepare(model.module, None, config, surfaces.Start("tiny", str(byte_model_dir)))
@@ -311,7 +337,7 @@ def test_pissa_starts_at_the_base_with_its_principal_directions(home: Path, byte
     from shadownb.engine.backends.torch import surfaces
     from shadownb.engine.backends.torch.surfaces.starts import lora_layers, weight_of
 
-    model = snb.load(str(byte_model_dir))
+    model = snb.load(str(byte_model_dir), dtype="float32")
     before = logits(model)
     config = snb.TrainConfig(init_lora_weights="pissa", lora_r=8, lora_dropout=0.5)
     surface = surfaces.prepare(model.module, None, config, surfaces.Start("tiny", str(byte_model_dir)))

@@ -47,12 +47,12 @@ def works(model: Any, method: str = "lora") -> None:
 
 @pytest.fixture
 def plain(home: Path, byte_model_dir: Path) -> Any:
-    return snb.load(str(byte_model_dir), max_seq_length=256)
+    return snb.load(str(byte_model_dir), max_seq_length=256, dtype="float32")
 
 
 @pytest.fixture
 def four_bits(home: Path, byte_model_dir: Path) -> Any:
-    return snb.load(str(byte_model_dir), max_seq_length=256, quantize="4bit")
+    return snb.load(str(byte_model_dir), max_seq_length=256, quantize="4bit", dtype="float32")
 
 
 # -- the shape of the data ----------------------------------------------------------------------------------------------
@@ -277,7 +277,7 @@ def test_a_prompt_that_is_there_cannot_start_from_another_text(
 ) -> None:
     given = {"prompt_tuning_init_text": began} if began else {}
     plain.finetune(chats(), method=method, **ONE_STEP, num_virtual_tokens=4, **given)
-    loaded = snb.load(str(byte_model_dir), adapter=plain.save(tmp_path / "prompt"))
+    loaded = snb.load(str(byte_model_dir), adapter=plain.save(tmp_path / "prompt"), dtype="float32")
     for model in (plain, loaded):
         said = ("prompt_tuning_init_text='Count.'", f"carries a learned prompt with prompt_tuning_init_text={began!r}")
         refused(model, chats(), method, MethodError, *said, prompt_tuning_init_text="Count.")

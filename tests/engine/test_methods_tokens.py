@@ -90,7 +90,7 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> Batches:
 
 def load(method: str, folder: Path, **options: Any) -> Any:
     source = biased(folder) if method == "bitfit" else folder
-    return snb.load(str(source), quantize="4bit" if method == "qlora" else None, **options)
+    return snb.load(str(source), dtype="float32", quantize="4bit" if method == "qlora" else None, **options)
 
 
 def train(model: Any, rows: Sequence[dict[str, Any]], method: str, **options: Any) -> Any:
@@ -257,7 +257,7 @@ def test_no_row_is_longer_than_the_model_has_positions(
     virtual = 24 if method in ("prompt", "ptuning") else 0
     options: dict[str, Any] = {"num_virtual_tokens": virtual} if virtual else {}
     rows = LONG["text" if method == "cpt" else methods.get(method).objective]
-    model = snb.load(str(few_positions))
+    model = snb.load(str(few_positions), dtype="float32")
     assert model.max_seq_length == POSITIONS
     run = train(model, rows, method, eval_dataset=rows, **options)
     assert batches.longest == POSITIONS - virtual
@@ -278,8 +278,8 @@ def test_no_row_is_longer_than_the_model_has_positions(
 
 def test_longer_rows_than_the_model_has_positions_for_are_refused(home: Path, few_positions: Path) -> None:
     with pytest.raises(ConfigError, match=f"max_seq_length=129: .* has {POSITIONS} positions"):
-        snb.load(str(few_positions), max_seq_length=129)
-    model = snb.load(str(few_positions), max_seq_length=100)
+        snb.load(str(few_positions), max_seq_length=129, dtype="float32")
+    model = snb.load(str(few_positions), max_seq_length=100, dtype="float32")
     with pytest.raises(ConfigError, match="max_seq_length=129: this model has room for rows of 128 tokens"):
         train(model, LONG["sft"], "lora", max_seq_length=129)
     with pytest.raises(ConfigError, match="max_seq_length=120: this model has room for rows of 118 tokens") as caught:
@@ -290,6 +290,6 @@ def test_longer_rows_than_the_model_has_positions_for_are_refused(home: Path, fe
 
 def test_the_model_of_a_record_with_more_than_its_positions_loads(home: Path, few_positions: Path) -> None:
     """Records of earlier versions have 2048 for every model."""
-    model = snb.load(str(few_positions))
+    model = snb.load(str(few_positions), dtype="float32")
     again = load_from(Source(model.name, model.source), {**model.describe(), "max_seq_length": 2048})
     assert again.max_seq_length == POSITIONS

@@ -35,7 +35,7 @@ METHODS: dict[str, dict[str, Any]] = {"lora": {"method": "lora", "lora_r": 4}, "
 
 
 def load(name: Any, **options: Any) -> Any:
-    return snb.load(str(name), max_seq_length=256, **options)
+    return snb.load(str(name), max_seq_length=256, **{"dtype": "float32", **options})
 
 
 def logits(model: Any, use: str = "tuned") -> torch.Tensor:
@@ -210,6 +210,7 @@ def test_an_adapter_that_is_not_there_cannot_be_saved(tiny: Any, tmp_path: Path)
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.other_cpu
 def test_a_quantised_base(home: Path, tiny_model_dir: Path, rows: list[Any], tmp_path: Path) -> None:
     model = load(tiny_model_dir, quantize="4bit")
     before, plain = logits(model), load(tiny_model_dir)
@@ -263,10 +264,11 @@ def real_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
+@pytest.mark.other_cpu
 def test_the_packaged_weights_are_converted_once_and_answer(
     real_home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    model = snb.load("smollm2-135m")
+    model = snb.load("smollm2-135m", dtype="float32")
     shown = capsys.readouterr()
     assert "%|" not in shown.out + shown.err, "a library's progress bar stands in the cell"
     assert model.parameters_total == 134_515_008

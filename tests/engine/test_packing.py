@@ -19,6 +19,8 @@ from tests.engine.methods_data import OPTIONS, chats
 from tests.engine.rendering_tokenizers import byte_tokenizer
 from tests.tiny_models import TEMPLATE
 
+pytestmark = pytest.mark.other_cpu
+
 WINDOW = 12  # shorter than every row, so that a window that counts from another row would be seen
 LLAMA_LIKE = {"intermediate_size": 64, "num_key_value_heads": 2, "max_position_embeddings": 256}
 SIZES = {"vocab_size": 300, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
@@ -166,7 +168,7 @@ def test_a_run_does_not_depend_on_what_a_pass_holds(home: Path, tmp_path: Path, 
     byte_tokenizer(TEMPLATE).save_pretrained(folder)
     losses = []
     for most in (16, 4096):
-        model = snb.load(str(folder), max_seq_length=256)
+        model = snb.load(str(folder), max_seq_length=256, dtype="float32")
         run = model.finetune(chats(), method=method, background=False, **OPTIONS, max_tokens_per_forward=most)
         losses.append(run.losses())
         model.unload()

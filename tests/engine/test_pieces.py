@@ -13,6 +13,8 @@ from shadownb.engine.backends.torch import attention, batches, pieces, surfaces
 from shadownb.engine.config import TrainConfig
 from shadownb.engine.rendering import Rendered
 
+pytestmark = pytest.mark.other_cpu
+
 
 @pytest.fixture(scope="module")
 def adapted(tiny_model_dir: Path) -> Any:
@@ -34,7 +36,7 @@ def make_rows(shared: int = 24, multi_turn: bool = True) -> list[Rendered]:
         labels = [-100] * (shared + len(own)) + answer
         ids = start + own + answer
         if multi_turn and index % 2:
-            ids, labels = [*ids, 3000, 3001, 3002, *answer], [*labels, -100, -100, -100, *answer]
+            ids, labels = [*ids, 1500, 1501, 1502, *answer], [*labels, -100, -100, -100, *answer]
         rows.append(Rendered(ids, labels))
     return rows
 

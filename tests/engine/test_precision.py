@@ -24,6 +24,8 @@ from shadownb.engine.backends.torch.trainer import EngineTrainer
 from tests.engine.methods_data import OPTIONS, chats, curve, stop_after
 from tests.tiny_models import biased
 
+pytestmark = pytest.mark.other_cpu
+
 FULL = {**OPTIONS, "method": "full", "lr_scheduler_type": "constant"}
 
 
@@ -81,7 +83,7 @@ def test_a_16_bit_run_is_resumed_exactly(
 
 
 def test_32_bits_need_no_copies(home: Path, byte_model_dir: Path) -> None:
-    run = snb.load(str(byte_model_dir), max_seq_length=256).finetune(chats(), background=False, **FULL)
+    run = snb.load(str(byte_model_dir), max_seq_length=256, dtype="float32").finetune(chats(), background=False, **FULL)
     assert not (run.checkpoint_at().path / "training" / masters.FILE).exists()
 
 
@@ -211,7 +213,7 @@ def test_fused_kernels_are_recorded_and_stay_on_their_model(
     norm = modeling_llama.LlamaRMSNorm
     stand_in: Any = ModuleType("liger_kernel.transformers")
     stand_in._apply_liger_kernel_to_instance = apply
-    model = snb.load(str(byte_model_dir)).module
+    model = snb.load(str(byte_model_dir), dtype="float32").module
     assert kernels.fused(model.modules()) == []
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "liger_kernel", ModuleType("liger_kernel"))
@@ -219,7 +221,7 @@ def test_fused_kernels_are_recorded_and_stay_on_their_model(
         kernels.fuse(model)
     assert kernels.fused(model.modules()) == ["LigerRMSNorm"]
     assert modeling_llama.LlamaRMSNorm is norm
-    assert kernels.fused(snb.load(str(byte_model_dir)).module.modules()) == []
+    assert kernels.fused(snb.load(str(byte_model_dir), dtype="float32").module.modules()) == []
 
 
 # -- devices ------------------------------------------------------------------------------------------------------------

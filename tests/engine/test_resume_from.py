@@ -30,7 +30,7 @@ OPTIONS: dict[str, Any] = {
 
 
 def loaded(folder: Path) -> Any:
-    return snb.load(str(folder), max_seq_length=256)
+    return snb.load(str(folder), max_seq_length=256, dtype="float32")
 
 
 def train(model: Any, **more: Any) -> Run:

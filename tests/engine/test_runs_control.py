@@ -92,7 +92,7 @@ def test_pause_frees_the_model_and_goes_on(tiny: Any, rows: list[Any]) -> None:
     assert run.checkpoint_at().step == paused_at
     assert tiny.generate("Colour number 1?", max_new_tokens=3, temperature=0)
     elapsed = run.state.elapsed_s
-    for elsewhere in ({"executor": "process"}, {"model": snb.load(tiny.source, max_seq_length=256)}):
+    for elsewhere in ({"executor": "process"}, {"model": snb.load(tiny.source, max_seq_length=256, dtype="float32")}):
         with pytest.raises(RunError, match="paused in a thread") as caught:
             run.resume(**elsewhere)
         assert caught.value.fix
@@ -245,7 +245,9 @@ def test_the_best_step_is_that_of_the_lowest_loss_whatever_the_threshold_of_pati
     assert best["step"] > 1, "or the threshold would not show"
     assert tiny.trained == (patient.id, best["step"])
     assert patient.state.best["step"] == best["step"]
-    run = snb.load(tiny.source, max_seq_length=256).finetune(rows, max_steps=5, early_stopping_patience=2, **options)
+    run = snb.load(tiny.source, max_seq_length=256, dtype="float32").finetune(
+        rows, max_steps=5, early_stopping_patience=2, **options
+    )
     assert [m["step"] for m in run.eval_metrics] == [1, 2, 3], "no improvement of a million in two evaluations"
 
 

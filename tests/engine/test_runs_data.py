@@ -37,7 +37,7 @@ def test_rows_read_as_another_format_are_trained_as_that_format(name: str, home:
     rows, first, first_method, second, second_method = TWO_READINGS[name]
 
     def train(format: str, method: str) -> Run:
-        model = snb.load(str(byte_model_dir), max_seq_length=256)
+        model = snb.load(str(byte_model_dir), max_seq_length=256, dtype="float32")
         return model.finetune(snb.Dataset.from_list(rows, format=format), method=method, **ONE_STEP)
 
     alone = trained_tokens(train(second, second_method))
@@ -100,7 +100,7 @@ def strict(home: Path, byte_model_dir: Path, tmp_path: Path) -> Any:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     tokenizer.chat_template = STRICT
     tokenizer.save_pretrained(folder)
-    return snb.load(str(folder), max_seq_length=256)
+    return snb.load(str(folder), max_seq_length=256, dtype="float32")
 
 
 @pytest.mark.parametrize("method", list(REFUSED))
@@ -149,14 +149,14 @@ def test_a_loss_leaves_refused_rows_out_and_counts_them(strict: Any) -> None:
 
 @pytest.mark.parametrize("use", ["tuned", "base"])
 def test_a_loss_of_no_token_is_an_error_and_not_perfect(home: Path, byte_model_dir: Path, use: Any) -> None:
-    model = snb.load(str(byte_model_dir), max_seq_length=256)
+    model = snb.load(str(byte_model_dir), max_seq_length=256, dtype="float32")
     with pytest.raises(DataError, match="No row of 'list' has a token to train, so there is no loss") as caught:
         model.loss(chats(), max_length=10, use=use)
     assert "max_length=10" in caught.value.why and "max_length" in caught.value.fix
 
 
 def test_evaluation_rows_without_a_token_to_train_are_an_error(home: Path, byte_model_dir: Path) -> None:
-    model = snb.load(str(byte_model_dir), max_seq_length=256)
+    model = snb.load(str(byte_model_dir), max_seq_length=256, dtype="float32")
     long = {"messages": [{"role": "user", "content": "Please. " * 40}, {"role": "assistant", "content": "No."}]}
     with pytest.raises(DataError, match="No row of 'list' has a token to train"):
         model.finetune(chats(), eval_dataset=[long], max_seq_length=128, early_stopping_patience=1, **ONE_STEP)

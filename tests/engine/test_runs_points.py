@@ -48,6 +48,18 @@ def judgement(run: Run) -> Any:
     )
 
 
+_undisturbed: dict[float, Any] = {}
+
+
+def judgement_at(rate: float, folder: Path, rows: list[Any]) -> Any:
+    """Return what a run with this rate comes to that nothing disturbs; each is trained once."""
+    if rate not in _undisturbed:
+        model = snb.load(str(folder), max_seq_length=256, dtype="float32")
+        run = model.finetune(rows, eval_dataset=rows[:6], **{**JUDGED, "learning_rate": rate})
+        _undisturbed[rate] = judgement(run.wait(timeout=60))
+    return _undisturbed[rate]
+
+
 def stop_at(patch: pytest.MonkeyPatch, owner: Any, name: str, step: int) -> None:
     """Let every run get a stop as soon as the given method is called for a step."""
     inner = getattr(owner, name)
@@ -68,13 +80,12 @@ def stop_at(patch: pytest.MonkeyPatch, owner: Any, name: str, step: int) -> None
 def test_a_stop_at_an_evaluation_point_loses_no_evaluation(
     moment: Any, home: Path, byte_model_dir: Path, rows: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = snb.load(str(byte_model_dir), max_seq_length=256)
-    expected = judgement(model.finetune(rows, eval_dataset=rows[:6], **JUDGED).wait(timeout=60))
+    expected = judgement_at(JUDGED["learning_rate"], byte_model_dir, rows)
     evaluations, result = expected[1], expected[5]
     assert [number for number, _ in evaluations] == [2, 4, 6]
     assert result == 2
     for step in (2, 4, 6):
-        model = snb.load(str(byte_model_dir), max_seq_length=256)
+        model = snb.load(str(byte_model_dir), max_seq_length=256, dtype="float32")
         with monkeypatch.context() as patch:
             stop_at(patch, *moment, step)
             run = model.finetune(rows, eval_dataset=rows[:6], **JUDGED).wait(timeout=60)
@@ -88,11 +99,10 @@ def test_a_stop_after_the_last_step_resumes_to_no_further_one(
     home: Path, byte_model_dir: Path, rows: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = {**JUDGED, "learning_rate": 1e-3}  # 12 steps of 5 an epoch: the last epoch is not whole
-    model = snb.load(str(byte_model_dir), max_seq_length=256)
-    expected = judgement(model.finetune(rows, eval_dataset=rows[:6], **options).wait(timeout=60))
+    expected = judgement_at(1e-3, byte_model_dir, rows)
     assert [number for number, _ in expected[1]] == [2, 4, 6, 8, 10, 12]
     for moment in ((EngineTrainer, "_report"), (EngineTrainer, "_judge"), (Session, "sample")):
-        model = snb.load(str(byte_model_dir), max_seq_length=256)
+        model = snb.load(str(byte_model_dir), max_seq_length=256, dtype="float32")
         with monkeypatch.context() as patch:
             stop_at(patch, *moment, 12)
             run = model.finetune(rows, eval_dataset=rows[:6], **options).wait(timeout=60)
@@ -105,7 +115,7 @@ def test_a_stop_after_the_last_step_resumes_to_no_further_one(
 def test_a_kill_between_the_last_checkpoint_and_the_end_trains_nothing_more(
     rate: float, home: Path, byte_model_dir: Path, rows: list[Any]
 ) -> None:
-    model = snb.load(str(byte_model_dir), max_seq_length=256)
+    model = snb.load(str(byte_model_dir), max_seq_length=256, dtype="float32")
     run = model.finetune(rows, eval_dataset=rows[:6], **{**JUDGED, "learning_rate": rate}).wait(timeout=60)
     expected = judgement(run)
     *before, end = run.folder.events.read_bytes().splitlines(keepends=True)
@@ -121,9 +131,9 @@ def test_another_run_s_last_checkpoint_leaves_nothing_to_train(
     home: Path, byte_model_dir: Path, rows: list[Any]
 ) -> None:
     options = {"background": True, "num_train_epochs": 1, "sample_max_new_tokens": 0, "lora_r": 4}
-    model = snb.load(str(byte_model_dir), max_seq_length=256)
+    model = snb.load(str(byte_model_dir), max_seq_length=256, dtype="float32")
     first = model.finetune(rows, **options).wait(timeout=60)
-    model = snb.load(str(byte_model_dir), max_seq_length=256)
+    model = snb.load(str(byte_model_dir), max_seq_length=256, dtype="float32")
     run = model.finetune(rows, resume_from_checkpoint=first.id, **options).wait(timeout=60)
     assert run.status == "failed"
     assert isinstance(run.error, CheckpointError)

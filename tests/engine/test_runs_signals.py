@@ -17,7 +17,7 @@ from tests.engine.conftest import until
 def test_control_c_in_a_script_stops_and_saves(home: Path, tiny_model_dir: Path, rows: list[Any]) -> None:
     code = f"""
 import json, shadownb as snb
-model = snb.load({str(tiny_model_dir)!r}, max_seq_length=256)
+model = snb.load({str(tiny_model_dir)!r}, max_seq_length=256, dtype="float32")
 print("ready", flush=True)
 model.finetune(json.loads({json.dumps(rows)!r}), max_steps=5000, sample_max_new_tokens=0)
 """

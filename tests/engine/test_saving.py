@@ -33,7 +33,7 @@ def models(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dic
     """One trained model of each kind of file."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SHADOWNB_HOME", str(tmp_path_factory.mktemp("home")))
-        found = {method: snb.load(str(base), max_seq_length=256) for method in METHODS}
+        found = {method: snb.load(str(base), max_seq_length=256, dtype="float32") for method in METHODS}
         for method, model in found.items():
             model.finetune(chats(), method=method, background=False, learning_rate=0.05, **{**OPTIONS, "max_steps": 2})
         yield found
@@ -68,18 +68,18 @@ def test_the_later_of_two_kinds_is_what_loads(models: dict[str, Any], first: str
     save(models, second, fresh)
     assert len(list(fresh.glob("model-*.safetensors"))) > 1 or second != "merged in shards"
     assert names(folder) == names(fresh) | {"README.md", "notes"}
-    loaded = snb.load(str(folder))
+    loaded = snb.load(str(folder), dtype="float32")
     assert (loaded.carried is None) == second.startswith("merged")
     torch.testing.assert_close(logits(loaded), logits(model), atol=1e-4, rtol=0)
     assert (folder / "README.md").read_text() == "mine"
 
 
 def test_the_same_kind_again_has_the_newer_weights(base: Path, home: Path, tmp_path: Path) -> None:
-    model: Any = snb.load(str(base), max_seq_length=256)
+    model: Any = snb.load(str(base), max_seq_length=256, dtype="float32")
     for _ in range(2):
         model.finetune(chats(), lora_r=4, background=False, learning_rate=0.05, **{**OPTIONS, "max_steps": 2})
         model.save(tmp_path / "x")
-        assert torch.equal(logits(snb.load(str(tmp_path / "x"))), logits(model))
+        assert torch.equal(logits(snb.load(str(tmp_path / "x"), dtype="float32")), logits(model))
 
 
 @pytest.mark.parametrize("fmt", ["adapter", "merged"])
@@ -109,7 +109,7 @@ def test_a_checkpoint_is_left_alone(models: dict[str, Any]) -> None:
 @pytest.mark.parametrize("fmt", ["adapter", "merged"])
 def test_a_models_own_base_is_not_replaced(models: dict[str, Any], home: Path, fmt: str, tmp_path: Path) -> None:
     save(models, "merged", tmp_path / "merged")
-    model = snb.load(str(tmp_path / "merged"), max_seq_length=256)
+    model = snb.load(str(tmp_path / "merged"), max_seq_length=256, dtype="float32")
     model.finetune(chats(), lora_r=4, background=False, **{**OPTIONS, "max_steps": 1})
     with pytest.raises(ExportError, match="base of this model is read from that folder"):
         model.save(tmp_path / "merged", fmt=fmt)
@@ -143,7 +143,7 @@ def test_a_save_that_fails_leaves_what_was_there(
     assert contents(folder) == before
     assert folder.exists() == used
     if used:
-        torch.testing.assert_close(logits(snb.load(str(folder))), logits(models["lora"]))
+        torch.testing.assert_close(logits(snb.load(str(folder), dtype="float32")), logits(models["lora"]))
 
 
 def test_a_killed_save_leaves_no_mixture_and_the_next_one_mends_it(
@@ -171,11 +171,11 @@ def test_a_killed_save_leaves_no_mixture_and_the_next_one_mends_it(
                 save(models, "merged", folder)
             except Killed:
                 with pytest.raises(ModelError):
-                    snb.load(str(folder))
+                    snb.load(str(folder), dtype="float32")
             else:
                 break
         model = save(models, "bitfit", folder)
-        assert torch.equal(logits(snb.load(str(folder))), logits(model))
+        assert torch.equal(logits(snb.load(str(folder), dtype="float32")), logits(model))
         assert not list(folder.glob(".*"))
     else:
         pytest.fail("no save came to its end")

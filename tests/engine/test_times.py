@@ -39,7 +39,7 @@ def test_the_reference_is_counted_once_and_not_taken_for_a_step(
     method: str, home: Path, byte_model_dir: Path, slow_reference: None
 ) -> None:
     rows = pairs() if method == "dpo" else verdicts()
-    model: Any = snb.load(str(byte_model_dir), max_seq_length=256)
+    model: Any = snb.load(str(byte_model_dir), max_seq_length=256, dtype="float32")
     with pytest.MonkeyPatch.context() as patch:
         stop_after(patch, 4)
         options: dict[str, Any] = {**OPTIONS, "max_steps": 8, "save_steps": 4, "logging_steps": 1}
@@ -58,13 +58,13 @@ def test_the_reference_is_counted_once_and_not_taken_for_a_step(
 def test_the_reference_of_evaluation_rows_is_counted_too(
     home: Path, byte_model_dir: Path, slow_reference: None
 ) -> None:
-    model: Any = snb.load(str(byte_model_dir), max_seq_length=256)
+    model: Any = snb.load(str(byte_model_dir), max_seq_length=256, dtype="float32")
     run = model.finetune(pairs(), method="dpo", eval_dataset=pairs(2), lora_r=4, background=False, **OPTIONS)
     assert 2 * REFERENCE_S < run.duration_s < 2.5 * REFERENCE_S
 
 
 def test_a_run_without_a_reference_has_none_in_its_time(home: Path, byte_model_dir: Path, slow_reference: None) -> None:
-    model: Any = snb.load(str(byte_model_dir), max_seq_length=256)
+    model: Any = snb.load(str(byte_model_dir), max_seq_length=256, dtype="float32")
     assert model.finetune(chats(), lora_r=4, background=False, **OPTIONS).duration_s < REFERENCE_S / 2
 
 

@@ -23,7 +23,7 @@ START = "run = model.finetune(rows, max_steps=100000, save_steps=5, sample_max_n
 def ready(kernel: Kernel, tiny_model_dir: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Kernel:
     monkeypatch.setenv("SHADOWNB_HOME", str(home))
     loaded = kernel.run(
-        f"import shadownb as snb\n{ROWS}\nmodel = snb.load({str(tiny_model_dir)!r}, max_seq_length=256)"
+        f"import shadownb as snb\n{ROWS}\nmodel = snb.load({str(tiny_model_dir)!r}, max_seq_length=256, dtype='float32')"
     )
     assert loaded.status == "ok", loaded
     return kernel

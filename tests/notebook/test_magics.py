@@ -229,7 +229,7 @@ def test_a_default_model_can_be_configured(kernel: Kernel) -> None:
 # -- the whole way, on a tiny random model -----------------------------------------------------------------------------
 
 _ROWS = (
-    "[{'messages': [{'role': 'user', 'content': f'{n}?'}, {'role': 'assistant', 'content': 'yes'}]} for n in range(8)]"
+    "[{'messages': [{'role': 'user', 'content': f'{n}?'}, {'role': 'assistant', 'content': 'red'}]} for n in range(8)]"
 )
 _QUICK = "--lora-r 4 --sample-max-new-tokens 0"  # one rank everywhere: a model keeps the adapter it has
 
@@ -327,7 +327,7 @@ def test_compare_shows_a_table_and_the_losses(tiny: Kernel) -> None:
 
 def test_inspect_shows_the_tokens(tiny: Kernel) -> None:
     shown = tiny.run("%shadow inspect data --model model --row 3").results[0]
-    assert "yes" in shown["text/html"]
+    assert "red" in shown["text/html"]
     assert "row 3" in shown["text/plain"]
     short = tiny.run("%shadow inspect data --model model --method lora --max-seq-length 8").results[0]
     assert "8 tokens" in short["text/plain"] and "cut off" in short["text/plain"]

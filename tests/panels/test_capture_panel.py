@@ -116,7 +116,9 @@ def test_token_and_key_are_in_no_saved_state(panel: CapturePanel, monkeypatch: p
     press(panel, "open", call=panel.store.calls()[0].id)
     studio = Studio(namespace={})
     assert studio.capture.proxy is panel.proxy, "a new panel shows what this kernel records"
-    saved = json.dumps(ipywidgets.Widget.get_manager_state(drop_defaults=False)["state"], default=str)
+    alive = [widget for widget in ipywidgets.widgets.widget._instances.values() if widget.comm is not None]
+    state = ipywidgets.Widget.get_manager_state(drop_defaults=False, widgets=alive)["state"]
+    saved = json.dumps(state, default=str)
     kept = saved + repr(panel) + panel._snapshot_text() + json.dumps(panel.code)
     assert panel.recording["base_url"] in kept
     assert token not in kept and KEY not in kept
@@ -210,7 +212,7 @@ def test_a_recording_in_a_process_of_its_own(upstream: Upstream) -> None:
 
 
 def test_a_loaded_model_of_the_notebook_answers(tiny_model_dir: Path) -> None:
-    model = shadownb.load(str(tiny_model_dir))
+    model = shadownb.load(str(tiny_model_dir), dtype="float32")
     panel = CapturePanel(namespace={"mine": model, "other": 3})
     assert [choice["id"] for choice in panel.choices["models"]] == ["var:mine"]
     press(panel, "set", values={"url": "", "model": "var:mine"})

@@ -28,7 +28,7 @@ SHORT: dict[str, Any] = {"max_new_tokens": 12, "seed": "7"}
 def model(tiny_model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Model]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SHADOWNB_HOME", str(tmp_path_factory.mktemp("home")))
-        loaded = shadownb.load(str(tiny_model_dir))
+        loaded = shadownb.load(str(tiny_model_dir), dtype="float32")
         data = Dataset.from_list(ROWS)
         run = loaded.finetune(data, max_steps=6, learning_rate=0.05, sample_max_new_tokens=0, background=False)
         assert run.status == "succeeded"
@@ -75,7 +75,7 @@ class ScriptedStream:
 def test_the_base_side_is_what_a_fresh_base_answers_with_the_same_seed(panel: ChatPanel, tiny_model_dir: Path) -> None:
     press(panel, "send", prompt="Say 3.")
     both = answers(panel)
-    fresh = shadownb.load(str(tiny_model_dir))
+    fresh = shadownb.load(str(tiny_model_dir), dtype="float32")
     asked = {"max_new_tokens": 12, "seed": 7, "temperature": 0.7, "top_p": 0.95}
     assert both["base"] == "".join(fresh.stream("Say 3.", **asked))
     assert both["tuned"] != both["base"]
@@ -177,7 +177,7 @@ def test_a_page_that_loads_in_the_middle_gets_the_text_so_far(
 
 
 def test_chatting_works_while_training_and_says_what_it_waits_for(tiny_model_dir: Path) -> None:
-    model = shadownb.load(str(tiny_model_dir))
+    model = shadownb.load(str(tiny_model_dir), dtype="float32")
     run = model.finetune(Dataset.from_list(ROWS), max_steps=400, sample_max_new_tokens=0, background=True)
     reached = threading.Event()
     run.subscribe(lambda state: reached.set() if state.step > 1 else None)
@@ -197,7 +197,7 @@ def test_chatting_works_while_training_and_says_what_it_waits_for(tiny_model_dir
 
 
 def test_the_header_follows_a_run_from_the_base_to_its_result(tiny_model_dir: Path) -> None:
-    model = shadownb.load(str(tiny_model_dir))
+    model = shadownb.load(str(tiny_model_dir), dtype="float32")
     panel = ChatPanel(model)
     assert panel.model_state["answering"] == "the base, untrained"
     run = model.finetune(Dataset.from_list(ROWS), max_steps=400, sample_max_new_tokens=0, background=True)
@@ -213,7 +213,10 @@ def test_the_header_follows_a_run_from_the_base_to_its_result(tiny_model_dir: Pa
 
 
 def test_a_run_that_waits_in_line_changes_nothing_that_answers(tiny_model_dir: Path) -> None:
-    busy, idle = shadownb.load(str(tiny_model_dir)), shadownb.load(str(tiny_model_dir))
+    busy, idle = (
+        shadownb.load(str(tiny_model_dir), dtype="float32"),
+        shadownb.load(str(tiny_model_dir), dtype="float32"),
+    )
     options: dict[str, Any] = {"max_steps": 400, "sample_max_new_tokens": 0, "background": True}
     first = busy.finetune(Dataset.from_list(ROWS), **options)
     waiting = idle.finetune(Dataset.from_list(ROWS), **options)
@@ -231,7 +234,7 @@ def test_a_run_that_waits_in_line_changes_nothing_that_answers(tiny_model_dir: P
 
 
 def test_while_a_worker_trains_the_old_weights_answer_and_then_its_result(tiny_model_dir: Path) -> None:
-    model = shadownb.load(str(tiny_model_dir))
+    model = shadownb.load(str(tiny_model_dir), dtype="float32")
     run = model.finetune(
         Dataset.from_list(ROWS), max_steps=400, sample_max_new_tokens=0, executor="process", background=True
     )
@@ -253,7 +256,7 @@ def test_while_a_worker_trains_the_old_weights_answer_and_then_its_result(tiny_m
 
 
 def test_an_untrained_model_answers_alone(tiny_model_dir: Path) -> None:
-    panel = ChatPanel(shadownb.load(str(tiny_model_dir)))
+    panel = ChatPanel(shadownb.load(str(tiny_model_dir), dtype="float32"))
     press(panel, "settings", values=SHORT)
     press(panel, "send", prompt="Say 3.")
     assert list(panel.turns[0]["sides"]) == ["tuned"] and not panel.model_state["can_compare"]

@@ -257,7 +257,7 @@ def test_a_real_run_is_followed_to_its_end(tiny_model_dir: Path) -> None:
         {"messages": [{"role": "user", "content": f"say {i}"}, {"role": "assistant", "content": f"{i} it is"}]}
         for i in range(24)
     ]
-    model = snb.load(str(tiny_model_dir))
+    model = snb.load(str(tiny_model_dir), dtype="float32")
     run = model.finetune(
         snb.Dataset.from_list(rows),
         eval_dataset=0.25,

@@ -18,7 +18,7 @@ from shadownb.panels import ChatPanel, RunPanel, Studio, TrainPanel
 
 @pytest.fixture
 def model(tiny_model_dir: Path) -> Model:
-    return shadownb.load(str(tiny_model_dir))
+    return shadownb.load(str(tiny_model_dir), dtype="float32")
 
 
 def start(studio: Studio, steps: int = 2) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import yaml
 from IPython.core.interactiveshell import InteractiveShell
 from panel_driver import ROWS, press, send, wait_for
 
@@ -39,7 +40,7 @@ def home(module_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def model(tiny_model_dir: Path, module_home: Path) -> Model:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SHADOWNB_HOME", str(module_home))
-        loaded = shadownb.load(str(tiny_model_dir))
+        loaded = shadownb.load(str(tiny_model_dir), dtype="float32")
         assert loaded.base_hash
         return loaded
 
@@ -494,7 +495,7 @@ def test_start_trains_what_the_form_says(panel: TrainPanel) -> None:
 
 
 def test_the_form_goes_on_after_a_training_of_the_whole_model(tiny_model_dir: Path) -> None:
-    own = TrainPanel(shadownb.load(str(tiny_model_dir)), Dataset.from_list(ROWS), namespace={})
+    own = TrainPanel(shadownb.load(str(tiny_model_dir), dtype="float32"), Dataset.from_list(ROWS), namespace={})
     press(own, "choose_method", name="full")
     press(own, "set", values={"max_steps": "1", "sample_max_new_tokens": "0"})
     press(own, "start")
@@ -603,4 +604,86 @@ def test_the_code_does_the_same_as_the_panel(
     result = shell.run_cell(panel.code[face])
     assert result.success, panel.code[face]
     assert len(calls) == 2 and calls[0] == calls[1], panel.code[face]
+    panel.close()
+
+
+# -- how columns are read ------------------------------------------------------------------------------------------------
+
+FRAGEN = "frage,antwort,notiz,id\n" + "".join(f"Sage {n}.,Die Zahl ist {n}.,etwas langes,{n}\n" for n in range(6))
+
+
+def columns_of(panel: TrainPanel) -> dict[str, tuple[str, str | None, bool]]:
+    """Each column: what it stands for, what of it is not read, whether that refuses rows."""
+    return {
+        column["name"]: (
+            column["target"],
+            column["unread"] and column["unread"]["kind"],
+            bool(column["unread"] and column["unread"]["refuses"]),
+        )
+        for column in panel.data_state["columns"]
+    }
+
+
+def test_columns_are_mapped_in_the_panel_and_in_its_code(panel: TrainPanel, model: Model, tmp_path: Path) -> None:
+    path = tmp_path / "fragen.csv"
+    path.write_text(FRAGEN, encoding="utf-8")
+    press(panel, "choose_data", choice=f"file:{path}")
+    assert panel.data_state["stage"] == "failed" and "frage" in panel.data_state["error"]["what"]
+    assert list(columns_of(panel)) == ["frage", "antwort", "notiz", "id"] and "prompt" in panel.data_state["targets"]
+    press(panel, "map_column", column="frage", target="prompt")
+    assert panel.data_state["stage"] == "failed"
+    press(panel, "map_column", column="antwort", target="completion")
+    assert panel.data_state["stage"] == "failed" and panel.data_state["bad_count"] == 6
+    assert columns_of(panel)["notiz"] == ("", "text", True) and columns_of(panel)["id"] == ("", "metadata", False)
+    press(panel, "map_column", column="notiz", target="ignore")
+    assert (panel.data_state["stage"], panel.data_state["valid"], panel.data_state["format"]) == (
+        "ready",
+        6,
+        "instruction",
+    )
+    assert columns_of(panel)["notiz"] == ("ignore", "ignored", False)
+    assert panel.data_state["preview"][0][0] == {"role": "user", "text": "Sage 0."}
+
+    press(panel, "choose_model", choice="var:model")
+    press(panel, "choose_eval", how="data", choice="var:rows")  # which has none of these columns
+    assert panel.eval_state["rows"] == len(ROWS)
+    press(panel, "choose_eval", how="data", choice=f"file:{path}")
+    code = panel.code["python"]
+    mapped = 'columns={"frage": "prompt", "antwort": "completion"}, ignore=["notiz"]'
+    assert f"shadownb.Dataset.load({json.dumps(str(path))}, {mapped})" in code
+    assert f"eval_dataset=shadownb.Dataset.load({json.dumps(str(path))}).read_like({mapped})" in code
+    made: dict[str, Any] = {"model": model}
+    exec(code.split("run = ")[0], made)  # the lines that open model and data
+    assert made["data"].canonical_rows() == panel.dataset.canonical_rows()
+    options = yaml.safe_load(panel.code["magic"].partition("\n")[2])
+    assert options["columns"] == {"frage": "prompt", "antwort": "completion"} and options["ignore"] == ["notiz"]
+
+    press(panel, "map_column", column="notiz", target="")
+    assert panel.data_state["stage"] == "failed" and panel.dataset is None and "ignore" not in panel.code["python"]
+    press(panel, "choose_data", choice="var:data")
+    assert "columns=" not in panel.code["python"], "other data, other columns"
+
+
+def test_a_dataset_keeps_how_it_was_read_until_a_column_is_mapped(model: Model) -> None:
+    rows = [{"frage": f"{n}?", "completion": f"{n}!", "label": 1, "messages_id": "a"} for n in range(4)]
+    data = Dataset.from_list(rows, columns={"frage": "prompt"}, ignore=["label"])
+    panel = TrainPanel(model, data, namespace={"own": data, "model": model})
+    panel.settle()
+    assert columns_of(panel)["frage"] == ("prompt", None, False) and columns_of(panel)["label"][0] == "ignore"
+    press(panel, "map_column", column="label", target="")
+    assert panel.data_state["format"] == "unpaired_preference"
+    assert 'own.read_as(columns={"frage": "prompt"})' in panel.code["python"]
+    panel.close()
+
+
+def test_what_other_libraries_hold_is_offered_and_trained_with_the_copied_code(model: Model) -> None:
+    import datasets
+
+    held = datasets.Dataset.from_list(ROWS)
+    panel = TrainPanel(namespace={"held": held, "splits": datasets.DatasetDict({"train": held}), "model": model})
+    panel.settle()
+    assert {"var:held"} == {one for one in ids(panel.choices["data"]) if one.startswith("var:")}
+    press(panel, "choose_data", choice="var:held")
+    press(panel, "choose_model", choice="var:model")
+    assert panel.data_state["valid"] == len(ROWS) and "shadownb.Dataset.from_datasets(held)" in panel.code["python"]
     panel.close()

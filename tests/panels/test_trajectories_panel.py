@@ -208,7 +208,7 @@ def test_a_long_conversation_comes_in_windows_and_long_texts_cut() -> None:
 
 def test_tokens_of_the_open_episode(tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_conversation, "TOKENS", 40)
-    model = shadownb.load(str(tiny_model_dir))
+    model = shadownb.load(str(tiny_model_dir), dtype="float32")
     store = varied()
     panel = shown(store, namespace={"mine": model})
     open_titled(panel, "find the parcel")

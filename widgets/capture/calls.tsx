@@ -9,13 +9,14 @@ import { Pager } from "../lib/pager";
 import { useDraft } from "../lib/use-draft";
 import type { CallDetail, CallPage, CallRow, Recording, Status } from "./types";
 
-const TONES = { ok: "good", error: "bad", cut: "warn", client_gone: "warn" } as const;
+const TONES = { ok: "good", error: "bad", cut: "warn", client_gone: "warn", unread: "warn" } as const;
 const STATUSES: [Status | "", string][] = [
   ["", "every status"],
   ["ok", "ok"],
   ["error", "failed"],
   ["cut", "cut off"],
   ["client_gone", "client left"],
+  ["unread", "not readable"],
 ];
 
 export function Calls() {

@@ -11,7 +11,10 @@ export function Sums() {
     return null;
   }
   const sums = totals as Totals;
-  const troubled = (sums.statuses.error ?? 0) + (sums.statuses.cut ?? 0) + (sums.statuses.client_gone ?? 0);
+  const troubled = (["error", "cut", "client_gone", "unread"] as const).reduce(
+    (n, s) => n + (sums.statuses[s] ?? 0),
+    0,
+  );
   const unpriced = sums.unpriced > 0 ? `${counted(sums.unpriced, "call")} without a price` : "";
   return (
     <div class="snb-stack">

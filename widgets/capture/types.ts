@@ -61,7 +61,7 @@ export interface Totals extends Sums {
   last_error: string;
 }
 
-export type Status = "ok" | "error" | "cut" | "client_gone";
+export type Status = "ok" | "error" | "cut" | "client_gone" | "unread";
 
 export interface CallRow {
   seq: number;

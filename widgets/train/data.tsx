@@ -4,6 +4,7 @@ import { ErrorCard } from "../lib/error-card";
 import { count } from "../lib/format";
 import { useCommand, useTraitValue } from "../lib/model";
 import { useDraft } from "../lib/use-draft";
+import { Columns } from "./columns";
 import { Inspector } from "./inspector";
 import { FormPart, Picker } from "./picker";
 import { TextChoice } from "./text-choice";
@@ -31,6 +32,7 @@ export function DataPart() {
         />
       </div>
       {data.error && <ErrorCard error={data.error} />}
+      <Columns data={data} />
       {data.stage === "ready" && (
         <>
           <Preview data={data} />
@@ -53,6 +55,7 @@ function Summary({ data }: { data: DataState }) {
           <Chip>{data.format}</Chip>
           <span>{count(data.rows)} rows</span>
           {data.bad_count ? <Chip tone="warn">{count(data.bad_count)} can't be used</Chip> : null}
+          {unread(data) > 0 && <Chip>{count(unread(data))} not read</Chip>}
         </>
       )}
       <Button kind="quiet" small onClick={() => send("refresh")} aria-label="Look for new variables and methods">
@@ -60,6 +63,10 @@ function Summary({ data }: { data: DataState }) {
       </Button>
     </span>
   );
+}
+
+function unread(data: DataState): number {
+  return (data.columns ?? []).filter((column) => column.unread !== null).length;
 }
 
 function Preview({ data }: { data: DataState }) {

@@ -234,3 +234,30 @@ test("what a run starts from is a choice that the button repeats, and a copy is 
   act(() => [...(part?.querySelectorAll("button") ?? [])].at(-1)?.click());
   expect(model.commands.at(-1)).toMatchObject({ kind: "fresh_copy" });
 });
+
+test("columns say how they are read, open where rows are refused, and send what is chosen for them", () => {
+  const column = (name: string, more: object = {}) => ({ name, target: "", key: false, unread: null, ...more });
+  const unread = { rows: 2, kind: "text", example: "etwas", refuses: true };
+  act(() =>
+    model.receive({
+      data_state: {
+        ...state.data_state,
+        stage: "failed",
+        columns: [column("frage"), column("notiz", { unread }), column("messages[].audio", { key: true, unread })],
+        targets: ["prompt", "completion"],
+      },
+    }),
+  );
+  const table = el.querySelector(".train-columns") as HTMLTableElement;
+  expect(table.closest("details")?.hasAttribute("open")).toBe(true);
+  expect(table.textContent).toContain("2 rows refused: text (etwas)");
+  const select = el.querySelector<HTMLSelectElement>('[aria-label="Read frage as"]') as HTMLSelectElement;
+  expect([...select.options].map((one) => one.value)).toEqual(["", "prompt", "completion", "ignore"]);
+  const key = el.querySelector<HTMLSelectElement>('[aria-label="Read messages[].audio as"]') as HTMLSelectElement;
+  expect([...key.options].map((one) => one.value)).toEqual(["", "ignore"]);
+  act(() => {
+    select.value = "prompt";
+    select.dispatchEvent(new Event("change", { bubbles: true }));
+  });
+  expect(model.commands).toMatchObject([{ kind: "map_column", column: "frage", target: "prompt" }]);
+});

@@ -20,6 +20,15 @@ export interface Part {
   text: string;
 }
 
+/** A column of the rows, or a key of their messages, and how it is read. */
+export interface Column {
+  name: string;
+  /** The known column it stands for, "ignore", or "" for what its own name says. */
+  target: string;
+  key: boolean;
+  unread: { rows: number; kind: string; example: string; refuses: boolean } | null;
+}
+
 export interface DataState {
   stage: Stage;
   choice?: string;
@@ -29,6 +38,9 @@ export interface DataState {
   valid?: number;
   bad?: { place: string; row: number; reason: string }[];
   bad_count?: number;
+  columns?: Column[];
+  targets?: string[];
+  left_out?: string[];
   preview?: Part[][];
   error?: ErrorInfo;
 }

@@ -26,13 +26,14 @@ export function Reading() {
   }
   const of = source.id ? ` of ${counted(source.calls ?? 0, "call")}` : "";
   const unanswered = source.unanswered ? `, ${counted(source.unanswered, "call")} without an answer` : "";
+  const unread = source.unread ? `, ${counted(source.unread, "call")} that cannot be read` : "";
   const live = source.live && source.stage === "ready" ? "; new calls are added as they come" : "";
   return (
     <>
       <StatusLine>
         {source.stage === "reading"
           ? `Reading ${source.id}`
-          : `${counted(facets.episodes ?? 0, "episode")}${of}${unanswered}${live}`}
+          : `${counted(facets.episodes ?? 0, "episode")}${of}${unanswered}${unread}${live}`}
       </StatusLine>
       {source.stage === "reading" && (
         <Progress

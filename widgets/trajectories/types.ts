@@ -8,6 +8,7 @@ export interface Source {
   read?: number;
   calls?: number;
   unanswered?: number;
+  unread?: number;
   live?: boolean;
   error?: ErrorInfo;
 }

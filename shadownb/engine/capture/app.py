@@ -97,7 +97,8 @@ class CaptureApp:
                 await wire.send_json(send, error.status, shape.error(error))
         except Exception as error:
             # A defect of ours. The type says enough for a report; a message could quote a conversation.
-            _log.error("capture: %s while serving %s", type(error).__name__, path)
+            route = path if speaks is not None else "another route"  # a path is the client's, and may hold anything
+            _log.error("capture: %s while serving %s", type(error).__name__, route)
             if not started:
                 await wire.send_json(
                     send, 500, shape.error(WireError(500, "The capture failed inside.", code="internal"))

@@ -7,10 +7,11 @@ The fields come from one small row, so that a page of a hundred calls is cheap. 
 from __future__ import annotations
 
 import html
-import json
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
+
+from shadownb.engine.jsontext import MAX_DEPTH, Unreadable, check_depth, loads
 
 if TYPE_CHECKING:
     import sqlite3
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
     from shadownb.engine.capture.dialects.base import Dialect
     from shadownb.engine.capture.store import CaptureStore
 
-Status = Literal["ok", "error", "cut", "client_gone"]
-STATUSES: tuple[Status, ...] = ("ok", "error", "cut", "client_gone")
+Status = Literal["ok", "error", "cut", "client_gone", "unread"]
+STATUSES: tuple[Status, ...] = ("ok", "error", "cut", "client_gone", "unread")
+MOST_CHOICES = 1024
+"""Answers to one request that are read; OpenAI's API gives 128 at most."""
 
 
 @dataclass(eq=False, repr=False)
@@ -44,11 +47,13 @@ class Call:
         Seconds since 1970, when the request had been read; ``first_byte_s`` and ``duration_s`` count from there.
     usage
         ``prompt_tokens``, ``completion_tokens``, ``total_tokens``, and where known ``cached_tokens``,
-        ``cache_write_tokens``, ``reasoning_tokens``; None where the answer does not say.
+        ``cache_write_tokens`` (``cache_write_1h_tokens`` of them for an hour), ``reasoning_tokens``; None where the answer does
+        not say.
     cost
         US dollars by the price table; None where the model or its usage is unknown, never 0 for that reason.
     status
-        ``ok``; ``error`` (an answer of 4xx or 5xx, or none at all); ``cut`` (it broke off); ``client_gone``.
+        ``ok``; ``error`` (an answer of 4xx or 5xx, or none at all); ``cut`` (it broke off); ``client_gone``; ``unread``
+        (it went through, but what was sent cannot be read; see :attr:`unread`).
     finish_reason
         Of the first choice, in the words of the dialect.
     error
@@ -90,8 +95,8 @@ class Call:
     def from_row(cls, row: sqlite3.Row, store: CaptureStore) -> Call:
         """Return the call of a row; columns that this version does not know go into ``extra``."""
         values = dict(row)
-        for name in _JSON:
-            values[name] = json.loads(values[name]) if values.get(name) else None
+        for name in JSON_COLUMNS:
+            values[name] = _object(values.get(name))
         values["headers"] = values["headers"] or {}
         values["stream"], values["redacted"] = bool(values["stream"]), bool(values["redacted"])
         del values["prompt_tokens"], values["completion_tokens"]  # for sums; usage has them
@@ -134,18 +139,46 @@ class Call:
         return dialect(self.dialect)
 
     @cached_property
-    def request(self) -> dict[str, Any]:
-        """The request's JSON."""
+    def _read(self) -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]], str | None]:
+        """Request, response, choices, and why one of them cannot be read. Nothing that was recorded makes this raise."""
+        request: dict[str, Any] = {}
+        part = "request"
         try:
-            value = json.loads(self.request_body)
-        except ValueError:
-            return {}
-        return value if isinstance(value, dict) else {}
+            value = loads(self.request_body)
+            request = value if isinstance(value, dict) else {}
+            part = "answer"
+            response = self._wire.response(self.response_body, streamed=bool(self.extra.get("sse", self.stream)))
+            choices = self._wire.choices(response)
+            if len(choices) > MOST_CHOICES:
+                raise Unreadable(f"it has {len(choices):,} choices, more than the {MOST_CHOICES:,} that are read")
+            check_depth(choices, MAX_DEPTH + 16)  # of a stream, what its events add up to
+        except ValueError as error:
+            whole = self.status in ("ok", "unread")  # of an answer that failed or broke off nothing else was expected
+            reason = (
+                str(error) if isinstance(error, Unreadable) else "it is no JSON" if self._body[0] else "it is empty"
+            )
+            return request, {}, [], f"The {part} cannot be read: {reason}." if whole or part == "request" else None
+        except Exception as error:  # a defect of ours, or a damaged file; no reason to lose the other calls as well
+            return request, {}, [], f"The {part} cannot be read: {type(error).__name__}."
+        return request, response, choices, None
 
-    @cached_property
+    @property
+    def unread(self) -> str | None:
+        """Why the request or the answer cannot be read (nested too deeply, no JSON, too long); None where both can.
+
+        The bytes are there all the same. Such a call is in no trajectory.
+        """
+        return self._read[3]
+
+    @property
+    def request(self) -> dict[str, Any]:
+        """The request's JSON; empty where it cannot be read."""
+        return self._read[0]
+
+    @property
     def response(self) -> dict[str, Any]:
         """The final answer in the dialect's own form, put together from its events if it was streamed."""
-        return self._wire.response(self.response_body, streamed=bool(self.extra.get("sse", self.stream)))
+        return self._read[1]
 
     @cached_property
     def messages(self) -> list[dict[str, Any]]:
@@ -169,10 +202,10 @@ class Call:
         """The tool schemas in OpenAI's chat form, or None."""
         return self._wire.tools(self.request) or None
 
-    @cached_property
+    @property
     def choices(self) -> list[dict[str, Any]]:
         """``{"index", "message", "finish_reason"}`` each, messages in OpenAI's chat form."""
-        return self._wire.choices(self.response)
+        return self._read[2]
 
     @property
     def response_message(self) -> dict[str, Any] | None:
@@ -196,6 +229,7 @@ class Call:
             "choices": self.choices,
             "request": self.request,
             "response": self.response,
+            "unread": self.unread,
         }
 
     def __repr__(self) -> str:
@@ -205,6 +239,8 @@ class Call:
         from shadownb.engine.displays import facts_html
 
         facts = {name: value for name in _SHOWN if (value := getattr(self, name)) is not None}
+        if self.unread:
+            facts["not read"] = self.unread
         answer = html.escape(self.text[:2000])
         return facts_html(f"Call {self.id}", facts) + f'<div style="white-space:pre-wrap">{answer}</div>'
 
@@ -214,5 +250,16 @@ _EXPORTED = (
     "first_byte_s", "duration_s", "usage", "cost", "status", "http_status", "finish_reason", "error", "retry_of",
     "redacted", "headers",
 )  # fmt: skip
-_JSON = ("usage", "error", "headers", "extra")
+
+
+def _object(text: Any) -> Any:
+    """Return what a column of JSON holds; None where somebody else wrote it."""
+    try:
+        value = loads(text) if text else None
+    except (ValueError, TypeError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+JSON_COLUMNS = ("usage", "error", "headers", "extra")
 _SHOWN = ("model", "status", "finish_reason", "session", "usage", "cost", "duration_s", "title")

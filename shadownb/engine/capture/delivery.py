@@ -18,6 +18,7 @@ from shadownb.engine.capture.recorder import Recorder
 from shadownb.engine.capture.sse import EndWatch
 from shadownb.engine.capture.wire import send_json
 
+_MOST_INFLATED = 1 << 24
 _MOST_HELD = 1 << 20  # bytes of a body that is no stream
 
 
@@ -134,6 +135,7 @@ class Delivery:
         if self._inflate is None:
             return piece
         try:
-            return self._inflate.decompress(piece)  # type: ignore[attr-defined,no-any-return]
+            # What a piece inflates to beyond this is not looked at: then the end of the answer is that of its bytes.
+            return self._inflate.decompress(piece, _MOST_INFLATED)  # type: ignore[attr-defined,no-any-return]
         except zlib.error:
             return b""

@@ -13,11 +13,12 @@ import zlib
 from dataclasses import dataclass, field
 from typing import Any
 
-from shadownb.engine.capture.call import Status
+from shadownb.engine.capture.call import JSON_COLUMNS, Status
 from shadownb.engine.capture.dialects import Dialect, Facts
 from shadownb.engine.capture.dialects.base import text_of
 from shadownb.engine.capture.prices import PriceTable
 from shadownb.engine.capture.redaction import Redactor
+from shadownb.engine.jsontext import MAX_BYTES, Unreadable, check_depth, dumps, loads
 
 _TITLE_CHARACTERS = 160
 
@@ -69,23 +70,28 @@ class Record:
     def of(cls, exchange: Exchange, prices: PriceTable, redactor: Redactor) -> Record:
         """Make the record of what an exchange holds now."""
         frames, encoding = decoded(exchange.frames, exchange.encoding)
-        request_body, request = exchange.request_body, exchange.request
+        if encoding:  # what cannot be looked at is not kept
+            frames = [(at, b"") for at, _ in frames[:1]]
+        request_body = _utf8(exchange.request_body)
         request_body, frames, redacted, failure = redactor.exchange(request_body, frames, sse=exchange.sse)
-        if redacted:
-            request = _object(request_body)
         body = b"".join(piece for _, piece in frames)
-        facts = _facts(exchange, body)
-        error = exchange.error or facts.error or failure
+        request, no_request = _request(exchange, request_body)
+        facts, no_answer = _facts(exchange, body)
+        if encoding:
+            no_answer = f"The answer came in the encoding {encoding[:40]!r}, which is not read."
+        unread = no_request or no_answer
+        failed = (exchange.http_status or 0) >= 400 or facts.error is not None
         status: Status = exchange.status or (
-            "error" if (exchange.http_status or 0) >= 400 else "ok" if facts.whole or not exchange.sse else "cut"
+            "error" if failed else "unread" if unread else "ok" if facts.whole or not exchange.sse else "cut"
         )
-        if exchange.status is None and facts.error is not None:
-            status = "error"
-        model = _text(request.get("model")) or facts.model
+        error = exchange.error or failure or facts.error
+        if error is None and status == "unread":
+            error = {"message": unread, "type": "unread"}
+        model = _text(exchange.request.get("model")) or facts.model
         usage = facts.usage
         columns = {
             "id": exchange.id,
-            "session": redactor.text(exchange.session),
+            "session": exchange.session,
             "parent": exchange.parent,
             "dialect": exchange.dialect.name,
             "model": model,
@@ -98,20 +104,23 @@ class Record:
             "duration_s": exchange.ended_s,
             "prompt_tokens": usage.get("prompt_tokens") if usage else None,
             "completion_tokens": usage.get("completion_tokens") if usage else None,
-            "usage": _json(usage),
+            "usage": usage,
             # A local model that answers to a provider's name does not cost what the provider takes.
             "cost": prices.cost((facts.model, model) if exchange.route == "upstream" else facts.model, usage),
             "status": status,
             "http_status": exchange.http_status,
             "finish_reason": facts.finish_reason,
-            "error": redactor.known(_json(error)),
+            "error": error,
             "retry_of": exchange.retry_of,
             "title": _title(exchange.dialect, request),
             "redacted": int(redacted),
-            "headers": redactor.known(_json(exchange.headers)),
-            "extra": _json({"sse": exchange.sse, **({"encoding": encoding} if encoding else {})}),
+            "headers": exchange.headers,
+            "extra": {"sse": exchange.sse, **({"encoding": encoding} if encoding else {})},
         }
-        columns = {name: _text(value) if isinstance(value, str) else value for name, value in columns.items()}
+        columns = redactor.columns(columns)
+        if failure is not None and error is failure:  # it is ours, and the rule that failed would take it out
+            columns["error"] = failure
+        columns = sealed(columns)
         times = json.dumps([[round(at * 1000, 2), len(piece)] for at, piece in frames], separators=(",", ":"))
         packed = pack(request_body), pack(body), pack(times.encode())
         columns["stored_bytes"] = sum(map(len, packed))
@@ -128,18 +137,44 @@ def unpack(data: bytes | None) -> bytes:
     return zlib.decompress(data) if data else b""
 
 
+def sealed(columns: dict[str, Any]) -> dict[str, Any]:
+    """Return columns in the types that a database takes; the title is never missing."""
+    found = {n: _text(v) if isinstance(v, str) else v for n, v in columns.items()}
+    found.update({name: _json(found[name]) for name in JSON_COLUMNS if found.get(name) is not None})
+    return {**found, "title": found["title"] or ""} if "title" in found else found
+
+
 def decoded(frames: list[tuple[float, bytes]], encoding: str) -> tuple[list[tuple[float, bytes]], str]:
-    """Return frames decompressed and the encoding that is left: empty, unless the bytes are not what they claim."""
+    """Return frames decompressed and the encoding that is left: empty, unless the bytes are not what they claim, or more than is
+    read: a megabyte can claim to be a gigabyte."""
     if not encoding:
         return list(frames), ""
-    inflate = inflater(encoding)
+    for wbits in (31,) if "gzip" in encoding else (15, -15):  # some send deflate without zlib's head
+        plain = _inflated(frames, wbits)
+        if plain is not None:
+            return [(at, piece) for at, piece in plain if piece], ""
+    return list(frames), encoding
+
+
+def _inflated(frames: list[tuple[float, bytes]], wbits: int) -> list[tuple[float, bytes]] | None:
+    inflate = zlib.decompressobj(wbits)
     plain: list[tuple[float, bytes]] = []
+    size, ended = 0, False
     try:
         for at, piece in frames:
-            plain.append((at, inflate.decompress(piece)))
+            rest = piece
+            while rest:
+                inflated = inflate.decompress(rest, MAX_BYTES + 1 - size)
+                size += len(inflated)
+                if size > MAX_BYTES:
+                    return None
+                plain.append((at, inflated))
+                rest = inflate.unconsumed_tail
+                if inflate.eof:  # several of them may follow one another
+                    rest, inflate, ended = inflate.unused_data, zlib.decompressobj(wbits), True
     except zlib.error:
-        return list(frames), encoding
-    return [(at, piece) for at, piece in plain if piece], ""
+        return plain if ended else None  # what follows a whole one and is none is padding
+    return plain
 
 
 def inflater(encoding: str) -> Any:
@@ -147,11 +182,32 @@ def inflater(encoding: str) -> Any:
     return zlib.decompressobj(wbits=31 if "gzip" in encoding else 15)
 
 
-def _facts(exchange: Exchange, body: bytes) -> Facts:
+def _utf8(body: bytes) -> bytes:
+    """Return a body of JSON as UTF-8: it may come as UTF-16 or UTF-32, in which nobody would find a key."""
+    encoding = json.detect_encoding(body)
+    return body if encoding.startswith("utf-8") else body.decode(encoding, "replace").encode("utf-8", "replace")
+
+
+def _request(exchange: Exchange, body: bytes) -> tuple[dict[str, Any], str]:
+    """Return the request as it is stored, and why it cannot be read."""
     try:
-        return exchange.dialect.facts(body, streamed=exchange.sse)
+        if body == exchange.request_body:
+            check_depth(exchange.request)
+            return exchange.request, ""
+        value = loads(body)
+        return (value if isinstance(value, dict) else {}), ""
+    except ValueError as error:
+        reason = error if isinstance(error, Unreadable) else "it is no JSON" if body else "it is empty"
+        return {}, f"The request cannot be read: {reason}."
+
+
+def _facts(exchange: Exchange, body: bytes) -> tuple[Facts, str]:
+    """Return the facts of an answer, and why it cannot be read."""
+    try:
+        return exchange.dialect.facts(body, streamed=exchange.sse), ""
     except Exception as error:  # an upstream may send anything; its bytes are worth a record all the same
-        return Facts(error={"message": f"The answer cannot be read: {type(error).__name__}.", "type": "unreadable"})
+        reason = str(error) if isinstance(error, Unreadable) else type(error).__name__
+        return Facts(), f"The answer cannot be read: {reason}."
 
 
 def _title(dialect: Dialect, request: dict[str, Any]) -> str:
@@ -160,22 +216,14 @@ def _title(dialect: Dialect, request: dict[str, Any]) -> str:
     except Exception:  # a title is not worth a lost record
         return ""
     last: dict[str, Any] = next((m for m in reversed(messages) if m.get("role") == "user"), {})
-    words = " ".join(text_of(last.get("content"))[: 4 * _TITLE_CHARACTERS].split())
-    return words[:_TITLE_CHARACTERS]
+    words = " ".join(text_of(last.get("content"))[: 4 * _TITLE_CHARACTERS].replace("\0", " ").split())
+    return words[: 2 * _TITLE_CHARACTERS]  # cut to its length when keys are out of it
 
 
 def _text(value: Any) -> str | None:
-    """Return text that a database takes: half a surrogate pair cannot be written as UTF-8."""
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else None
+    """Return text that a database takes: half a surrogate pair cannot be written as UTF-8, and a NUL ends a text in SQL."""
+    return value.encode("utf-8", "replace").decode().replace("\0", "\ufffd") if isinstance(value, str) else None
 
 
 def _json(value: Any) -> str | None:
-    return None if value is None or value == {} else json.dumps(value)
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(body)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
+    return None if value == {} else dumps(value)

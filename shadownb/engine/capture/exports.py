@@ -1,17 +1,18 @@
 """Exports of a store: JSONL, parquet, and ``datasets``. Page by page, so that memory does not grow with the store.
 
-JSONL rows are :meth:`Call.to_dict`. In parquet and ``datasets`` the nested columns are JSON text: messages of different
-tools have no common schema, and a schema guessed from the first rows would drop or refuse the others.
+JSONL rows are :meth:`Call.to_dict`; a call that cannot be read is there with the reason under ``unread``. In parquet and
+``datasets`` the nested columns are JSON text: messages of different tools have no common schema, and a schema guessed from the
+first rows would drop or refuse the others.
 """
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shadownb.engine.jsontext import dumps
 from shadownb.errors import ExportError, did_you_mean
 
 if TYPE_CHECKING:
@@ -66,16 +67,14 @@ def flat_row(call: Call) -> dict[str, Any]:
     """Return a call with its nested columns as JSON text."""
     row = call.to_dict()
     for name in _NESTED:
-        row[name] = (
-            None if row[name] is None else json.dumps(row[name], ensure_ascii=False).encode("utf-8", "replace").decode()
-        )
+        row[name] = None if row[name] is None else dumps(row[name])
     return row
 
 
 def _jsonl(calls: Iterator[Call], path: Path) -> None:
     with open(path, "w", encoding="utf-8", errors="replace") as file:
         for call in calls:
-            file.write(json.dumps(call.to_dict(), ensure_ascii=False) + "\n")
+            file.write(dumps(call.to_dict()) + "\n")
 
 
 def _parquet(calls: Iterator[Call], path: Path) -> None:
@@ -104,5 +103,5 @@ def _schema() -> pa.Schema:
 
     from shadownb.engine.capture.call import _EXPORTED
 
-    names = [*_EXPORTED, *(name for name in _NESTED if name not in _EXPORTED)]
+    names = [*_EXPORTED, *(name for name in _NESTED if name not in _EXPORTED), "unread"]
     return pa.schema([(name, pa.type_for_alias(_TYPES.get(name, "string"))) for name in names])

@@ -16,6 +16,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from shadownb.engine.capture.schema import FILE
+from shadownb.engine.capture.spellings import Spellings
 from shadownb.engine.home import subfolder
 from shadownb.errors import BusyError, ConfigError, DataError, did_you_mean
 
@@ -41,6 +42,8 @@ class CaptureFolder:
         """Make a folder, or return the one of a name that is used again."""
         if name is None:
             name = f"{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
+        if Spellings().clean_text(name) != name:
+            raise ConfigError("The name of a capture cannot be a key.", fix="Give another name, or leave it out.")
         if not _NAME.fullmatch(name):
             raise ConfigError(f"name={name!r} cannot name a capture.", fix="Use letters, digits, '.', '_' and '-'.")
         path = subfolder("captures") / name

@@ -90,6 +90,9 @@ class Capture(ABC):
         unpriced = f", {summary['unpriced']} calls without a price" if summary.get("unpriced") else ""
         failed = self.counters.get("failed")
         lost = {"not recorded": f"{failed:,} calls: {self.counters['last_error']}"} if failed else {}
+        unread = summary.get("statuses", {}).get("unread")
+        if unread:
+            lost["not readable"] = f"{unread:,} calls: stored, and in no trajectory"
         return {
             "state": f"recording at {self.base_url}" if self.is_running else "stopped",
             "upstream": facts.get("target") or "none",

@@ -16,6 +16,7 @@ from shadownb.engine.capture.dialects import Dialect, WireError
 from shadownb.engine.capture.exchange import Exchange
 from shadownb.engine.inference import Sampling
 from shadownb.engine.inference.text import held_back
+from shadownb.engine.jsontext import Unreadable, check_depth
 from shadownb.engine.models import as_trained
 from shadownb.engine.models.as_trained import AS_TRAINED
 from shadownb.engine.rendering.parsers import parsers
@@ -50,6 +51,10 @@ class LocalModel:
     async def answer(self, exchange: Exchange, history: list[dict[str, Any]], delivery: Delivery) -> None:
         """Generate and deliver the answer to a call; ``history`` is what it goes on from without repeating it."""
         try:
+            try:
+                check_depth(exchange.request)
+            except Unreadable as error:
+                raise WireError(400, f"The request cannot be read: {error}.", code="invalid_json") from None
             if exchange.request.get("previous_response_id") and exchange.parent is None:
                 raise WireError(
                     404, "There is no recorded answer with this previous_response_id.", param="previous_response_id",

@@ -18,7 +18,8 @@ from shadownb.engine.home import home
 from shadownb.errors import ConfigError
 
 _DATED = re.compile(r"[-@:](?:\d{4}-?\d{2}-?\d{2}|latest|\d{3,4})$")  # gpt-4o-2024-08-06, claude-sonnet-4-20250514
-_FIELDS = ("input", "cached_input", "cache_write", "output")
+_FIELDS = ("input", "cached_input", "cache_write", "cache_write_1h", "output")
+_LONG_WRITE = 1.6  # times a five-minute write: Anthropic takes 2 and 1.25 times what input costs
 
 
 class PriceTable:
@@ -27,8 +28,9 @@ class PriceTable:
     Parameters
     ----------
     models
-        ``{model: {"input", "output", "cached_input"?, "cache_write"?, "as_of"?}}``, US dollars for a million tokens.
-        Without ``cached_input`` cached tokens cost what input costs, without ``cache_write`` likewise.
+        ``{model: {"input", "output", "cached_input"?, "cache_write"?, "cache_write_1h"?, "as_of"?}}``, US dollars for a
+        million tokens. Without ``cached_input`` cached tokens cost what input costs, without ``cache_write`` likewise; without
+        ``cache_write_1h`` an hour of the cache costs 1.6 times ``cache_write``, where that is given.
     """
 
     def __init__(self, models: Mapping[str, Mapping[str, Any]]) -> None:
@@ -67,10 +69,13 @@ class PriceTable:
             return None
         cached, written = usage.get("cached_tokens", 0), usage.get("cache_write_tokens", 0)
         fresh = max(0, usage["prompt_tokens"] - cached - written)
+        hour = min(written, usage.get("cache_write_1h_tokens", 0))
+        short = entry.get("cache_write", entry["input"])
         dollars = (
             fresh * entry["input"]
             + cached * entry.get("cached_input", entry["input"])
-            + written * entry.get("cache_write", entry["input"])
+            + (written - hour) * short
+            + hour * entry.get("cache_write_1h", _LONG_WRITE * short if "cache_write" in entry else short)
             + usage.get("completion_tokens", 0) * entry["output"]
         )
         return float(dollars / 1e6)

@@ -20,6 +20,7 @@ from typing import Any
 
 from shadownb.engine.capture.folder import CaptureFolder, read_json, write_private
 from shadownb.engine.capture.handle import Capture
+from shadownb.engine.capture.redaction import Redactor
 from shadownb.engine.capture.store import CaptureStore
 from shadownb.errors import ConfigError, RunError, did_you_mean, error_from_dict
 
@@ -27,6 +28,7 @@ _START_SECONDS = 120.0  # a model may have to be loaded
 _STOP_SECONDS = 20.0
 _POLL_SECONDS = 0.05
 _COUNTERS_SECONDS = 1.0
+_LONGEST_ERROR = 2000  # characters
 
 
 class CaptureProcess(Capture):
@@ -110,7 +112,7 @@ def start(
     known = list(inspect.signature(CaptureProxy).parameters)
     for unknown in [name for name in options if name not in known]:
         raise ConfigError(
-            f"A capture has no option {unknown}={options[unknown]!r}.{did_you_mean(unknown, known)}",
+            f"A capture has no option {unknown}=.{did_you_mean(unknown, known)}",
             fix=f"Options: {', '.join(known)}.",
         )
     given = {"target": target, "model": model, **options}
@@ -174,6 +176,10 @@ def running() -> list[CaptureProcess]:
     return [capture for folder in CaptureFolder.all() if (capture := CaptureProcess(folder)).is_running]
 
 
+def _keys_of_environment() -> list[str]:
+    return [key for name, key in os.environ.items() if name.upper().endswith(("_KEY", "_TOKEN", "_SECRET"))]
+
+
 def _is_plain(value: Any) -> bool:
     try:
         json.dumps(value)
@@ -211,7 +217,8 @@ def main() -> None:
             model = load(model)
         proxy = CaptureProxy(options.pop("target", None), model=model, name=folder.id, **options).start()
     except ShadowError as error:
-        write_private(folder.process, json.dumps({"mark": process_mark(), "error": error.to_dict()}))
+        told = Redactor(secrets=_keys_of_environment()).value(error.to_dict(), _LONGEST_ERROR)
+        write_private(folder.process, json.dumps({"mark": process_mark(), "error": told}))
         raise SystemExit(1) from None
     try:
         write_private(folder.token, proxy.token)

@@ -17,7 +17,7 @@ from shadownb.engine.capture.redaction import Redactor
 from shadownb.engine.capture.rules import Rule
 from shadownb.engine.capture.serving import Serving
 from shadownb.engine.capture.store import CaptureStore
-from shadownb.engine.capture.upstream import Target
+from shadownb.engine.capture.target import Target
 from shadownb.engine.capture.writer import Writer
 from shadownb.errors import BusyError, ConfigError
 
@@ -112,6 +112,8 @@ class CaptureProxy(Capture):
         self._timeout = between("timeout", timeout, 0.001, 1e6)
         self._prices = PriceTable.load(prices)
         self._redactor = Redactor(redact, secrets=(self._token, *(self.target.secrets if self.target else ())))
+        if name is not None and self._redactor.without_keys(name) != name:
+            raise ConfigError("The name of a capture cannot be a key.", fix="Give another name, or leave it out.")
         folder = CaptureFolder.create(name)
         super().__init__(folder, CaptureStore(folder))
         self._serving: Serving | None = None
@@ -211,7 +213,7 @@ class CaptureProxy(Capture):
     def _facts(self) -> dict[str, Any]:
         return {
             "id": self.id,
-            "target": self.target.base if self.target else None,
+            "target": self.target.shown if self.target else None,
             "key_from": self.target.key_name if self.target else None,
             "model": self.model.name if self.model is not None else None,
             "redact": self._redactor.names,

@@ -19,6 +19,7 @@ _HEADERS = ("x-session-id", "session-id", "session_id", "x-conversation-id", "co
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _CLAUDE_CODE = re.compile(r"session_([0-9a-f-]{36})")  # in metadata.user_id
 _LONGEST = 200
+_LONGEST_READ = 4000  # what is stored is cut to 200 when keys are out of it, so that no half of one is left
 _REMEMBERED = 4096  # bodies and conversations; a client repeats a call within minutes
 
 
@@ -26,8 +27,8 @@ def session_of(headers: Mapping[str, str], request: dict[str, Any]) -> str | Non
     """Return what the request says of its session: a header, a conversation id, else its trace id."""
     for name in _HEADERS:
         if value := headers.get(name):
-            return value[:_LONGEST]
-    if conversation := conversation_of(request):
+            return value[:_LONGEST_READ]
+    if conversation := conversation_of(request, _LONGEST_READ):
         return conversation
     metadata = request.get("metadata")
     user = metadata.get("user_id") if isinstance(metadata, dict) else None
@@ -36,14 +37,14 @@ def session_of(headers: Mapping[str, str], request: dict[str, Any]) -> str | Non
     return None
 
 
-def conversation_of(request: dict[str, Any]) -> str | None:
+def conversation_of(request: dict[str, Any], longest: int = _LONGEST) -> str | None:
     """Return the id of the conversation that the provider keeps and this request goes on with, or None."""
     conversation = request.get("conversation")
     if isinstance(conversation, dict):
         conversation = conversation.get("id")
     if not isinstance(conversation, str) or not conversation:
         return None
-    return conversation[:_LONGEST].encode("utf-8", "replace").decode()  # as the store will have it
+    return conversation[:longest].encode("utf-8", "replace").decode()  # as the store will have it
 
 
 def trace_of(headers: Mapping[str, str]) -> str | None:
@@ -101,7 +102,10 @@ def is_sampled(share: float, salt: str, session: str | None, dialect: Dialect, r
         return True
     key = session
     if key is None:
-        first = next((m for m in dialect.messages(request) if m.get("role") == "user"), {})
-        key = json.dumps(first.get("content"), sort_keys=True)
+        try:
+            first = next((m for m in dialect.messages(request) if m.get("role") == "user"), {})
+            key = json.dumps(first.get("content"), sort_keys=True)
+        except RecursionError:
+            key = ""
     digest = hashlib.blake2b(f"{salt}\n{key}".encode("utf-8", "replace"), digest_size=8).digest()
     return int.from_bytes(digest, "big") < share * 2**64

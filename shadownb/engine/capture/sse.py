@@ -5,29 +5,42 @@ The end is looked for in raw chunks of any size and split, without decoding them
 
 from __future__ import annotations
 
-import json
+import codecs
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
+
+from shadownb.engine.jsontext import Unreadable, loads_piece
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _BLANK_LINE = re.compile(rb"\r\n\r\n|\n\n|\r\r|\n\r\n")
 _LINE_START_KEPT = 64  # bytes; more than any line that ends a stream
 
 
-@dataclass(frozen=True)
-class Event:
-    """One event: its name (empty where none was sent) and its data."""
+class Event(NamedTuple):
+    """One event: its name (empty where none was sent), its data, and whether its blank line came."""
 
     name: str
     data: bytes
+    whole: bool = True
 
     def json(self) -> dict[str, Any]:
-        """The data as an object; an empty one where it is none."""
+        """The data as an object; an empty one where it is none (``[DONE]``, a ping, what a stream broke off in).
+
+        Raises
+        ------
+        Unreadable
+            It is nested too deeply, or it begins as an object and is none: without it the answer has a hole.
+        """
+        if self.data.lstrip()[:1] not in (b"{", b"["):
+            return {}
         try:
-            value = json.loads(self.data)
-        except (ValueError, RecursionError):
+            value = loads_piece(self.data)
+        except Unreadable as error:
+            raise Unreadable(f"in an event {error}") from None
+        except ValueError:
+            if self.whole and self.data.lstrip()[:1] == b"{":
+                raise Unreadable("an event of the stream is no JSON") from None
             return {}
         return value if isinstance(value, dict) else {}
 
@@ -36,7 +49,7 @@ def events(body: bytes) -> Iterator[Event]:
     """Take a whole body apart; a last event without its blank line counts as well, as clients take it so."""
     name = ""
     data: list[bytes] = []
-    for line in [*_LINE_END.split(body), b""]:
+    for line in _LINE_END.split(body.removeprefix(codecs.BOM_UTF8)):
         if not line:
             if data:
                 yield Event(name, b"\n".join(data))
@@ -45,6 +58,8 @@ def events(body: bytes) -> Iterator[Event]:
             data.append(line[5:].removeprefix(b" "))
         elif line.startswith(b"event:"):
             name = line[6:].strip().decode("utf-8", "replace")
+    if data:
+        yield Event(name, b"\n".join(data), whole=False)
 
 
 class EndWatch:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
@@ -18,11 +17,14 @@ from shadownb.engine.capture.folder import CaptureFolder
 from shadownb.engine.capture.history import History
 from shadownb.engine.capture.schema import connect
 from shadownb.engine.capture.sums import summary
+from shadownb.engine.jsontext import loads
 
 if TYPE_CHECKING:
     import datasets
 
     from shadownb.engine.capture.prices import PriceTable
+    from shadownb.engine.capture.rules import Rule
+    from shadownb.engine.capture.scrubbing import Scrubbed
 
 _PAGE = 500
 
@@ -147,7 +149,7 @@ class CaptureStore:
         rows = self.read("SELECT request, response, frames FROM bodies WHERE id = ?", [call_id])
         if not rows:
             return b"", b"", []
-        return unpack(rows[0]["request"]), unpack(rows[0]["response"]), json.loads(unpack(rows[0]["frames"]) or b"[]")
+        return unpack(rows[0]["request"]), unpack(rows[0]["response"]), loads(unpack(rows[0]["frames"]) or b"[]")
 
     # -- exporting ------------------------------------------------------------------------------------------------
 
@@ -187,6 +189,42 @@ class CaptureStore:
     def reprice(self, prices: PriceTable | dict[str, Any] | str | Path | None = None) -> int:
         """Compute the cost of every call again, by the current table or ``prices``; returns how many changed."""
         return upkeep.reprice(self, prices)
+
+    def scrub(
+        self,
+        redact: str | Rule | Iterable[str | Rule] | None = None,
+        *,
+        secrets: Iterable[str] = (),
+        api_key_env: str | None = None,
+    ) -> Scrubbed:
+        """Take keys out of everything that is stored already, and what ``redact`` names; rewrites the file.
+
+        Keys of the environment are known, and so is what has the shape of a key. May be interrupted and run again.
+
+        Parameters
+        ----------
+        redact
+            Rules, as :func:`shadownb.capture` takes them; those that it was recorded with apply as well.
+        secrets
+            Other strings to take out, of 12 characters or more.
+        api_key_env
+            Another variable of the environment that holds a key.
+
+        Returns
+        -------
+        Scrubbed
+            How many calls were changed, and where.
+
+        Raises
+        ------
+        BusyError
+            Somebody records here, or another process reads the store, so that its log cannot be emptied.
+        DiskFullError
+            There is no room to write the file anew.
+        """
+        from shadownb.engine.capture.scrubbing import scrub
+
+        return scrub(self, redact, secrets=secrets, api_key_env=api_key_env)
 
     def checkpoint(self, *, truncate: bool = False) -> None:
         """Move the write-ahead log into the file; ``truncate`` also empties it and returns free pages."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
+import logging
 from typing import Any
-from urllib.parse import SplitResult, quote, urlsplit
+from urllib.parse import quote
 
 import httpx
 from starlette.datastructures import Headers
@@ -15,109 +14,12 @@ from shadownb.engine.capture import wire
 from shadownb.engine.capture.delivery import Delivery
 from shadownb.engine.capture.dialects import WireError
 from shadownb.engine.capture.exchange import Exchange
-from shadownb.engine.capture.options import TOKEN_BEGINS
-from shadownb.errors import ConfigError
+from shadownb.engine.capture.spellings import Spellings
+from shadownb.engine.capture.target import Target
 
 _CONNECT_SECONDS = 15.0
 _IDLE_CONNECTIONS = 64
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
-
-
-@dataclass(frozen=True)
-class Target:
-    """Where calls go.
-
-    Attributes
-    ----------
-    base
-        URL up to and with ``/v1`` (or what the provider has in its place), without a slash at its end.
-    key_name
-        Environment variable the key comes from, or None.
-    """
-
-    base: str
-    key_name: str | None
-    _keys: tuple[str | None, str | None]
-
-    @classmethod
-    def of(cls, url: str, api_key_env: str | None) -> Target:
-        """Check a base URL and take the key from the environment.
-
-        Raises
-        ------
-        ConfigError
-            The URL is no http(s) URL or holds a password, or the key's variable is not set or holds a capture's token.
-        """
-        parts = _parts(url)
-        if (
-            parts is None
-            or parts.scheme not in ("http", "https")
-            or not parts.hostname
-            or parts.query
-            or parts.fragment
-        ):
-            raise ConfigError(
-                f"target={_without_password(url)!r} is not a base URL.",
-                fix="Give one such as 'https://api.openai.com/v1' or 'https://api.anthropic.com', or a loaded model.",
-            )
-        if parts.username or parts.password:
-            raise ConfigError(
-                f"target={_without_password(url)!r} holds a password.", fix="Put the key into an environment variable."
-            )
-        base = url.rstrip("/")
-        base = base if parts.path.strip("/") else f"{base}/v1"
-        host = parts.hostname
-        if api_key_env is not None:
-            names: tuple[str, str] = (api_key_env, api_key_env)
-            if _key(api_key_env) is None:
-                raise ConfigError(
-                    f"api_key_env={api_key_env!r} is not set in the environment.", fix="Set it, then start again."
-                )
-        elif _is_of(host, "anthropic.com"):
-            names = ("ANTHROPIC_API_KEY", "ANTHROPIC_API_KEY")
-        elif _is_of(host, "openai.com"):
-            names = ("OPENAI_API_KEY", "OPENAI_API_KEY")
-        else:
-            names = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY")
-        keys = _key(names[0]), _key(names[1])
-        if names[0] == names[1] and keys[0] is None:
-            raise ConfigError(
-                f"There is no key for {host}: {names[0]} is not set.",
-                fix=f"Set {names[0]}, or name another variable with api_key_env=.",
-            )
-        given = {name: key for name, key in zip(names, keys, strict=True) if key}
-        for name, key in given.items() if host not in _LOOPBACK else ():
-            if key.startswith(TOKEN_BEGINS):
-                raise ConfigError(
-                    f"{name} holds the token of a capture, which is no key for {host}.",
-                    fix="Start the capture before its token goes into the environment, or name the key's variable: api_key_env=.",
-                )
-        return cls(base, next(iter(given), None), keys)
-
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        """The keys, so that they can be kept out of records."""
-        return tuple(key for key in self._keys if key)
-
-    @property
-    def is_loopback(self) -> bool:
-        """Whether it is on this machine."""
-        return urlsplit(self.base).hostname in _LOOPBACK
-
-    def authorisation(self, path: str) -> list[tuple[str, str]]:
-        """Return the headers that carry the key on a path."""
-        key = self._keys[1 if path.startswith("/messages") else 0]
-        if key is None:
-            return []
-        bearer, own = ("authorization", f"Bearer {key}"), ("x-api-key", key)
-        if _is_of(urlsplit(self.base).hostname or "", "anthropic.com"):
-            # There OpenAI's dialect is a guest; everything else, lists of models too, wants Anthropic's own header.
-            return [bearer] if path.startswith("/chat/") else [own]
-        # Servers that only speak Anthropic's dialect mostly take the key as OpenAI's do.
-        return [own, bearer] if path.startswith("/messages") else [bearer]
-
-    def __repr__(self) -> str:
-        return f"Target({self.base!r}, key from {self.key_name})"
+_HTTPX = logging.getLogger("httpx")
 
 
 class Upstream:
@@ -133,10 +35,13 @@ class Upstream:
             trust_env=not target.is_loopback,
         )
         self._client.headers.clear()  # what the client did not send is not sent
+        self._log = _WithoutKeys(target)
+        _HTTPX.addFilter(self._log)
 
     async def close(self) -> None:
         """Close all connections."""
         await self._client.aclose()
+        _HTTPX.removeFilter(self._log)
 
     async def relay(self, exchange: Exchange, headers: Headers, query: bytes, delivery: Delivery) -> None:
         """Ask the upstream and deliver what it answers."""
@@ -221,26 +126,19 @@ class Upstream:
 
     @property
     def _name(self) -> str:
-        return f"The upstream {self.target.base}"
+        return f"The upstream {self.target.shown}"
 
 
-def _key(name: str) -> str | None:
-    return os.environ.get(name, "").strip() or None
+class _WithoutKeys(logging.Filter):
+    """Takes keys out of the addresses that httpx logs: one may stand in the path, and clients send some in the query."""
 
+    def __init__(self, target: Target) -> None:
+        super().__init__()
+        self._spellings = Spellings(target.secrets)
 
-def _parts(url: str) -> SplitResult | None:
-    """Return the parts of a URL, or None where it is none (brackets without an end, a port that is no number)."""
-    try:
-        parts = urlsplit(url)
-        return parts if parts.port is None or parts.port else None
-    except ValueError:
-        return None
-
-
-def _is_of(host: str, domain: str) -> bool:
-    return host == domain or host.endswith(f".{domain}")
-
-
-def _without_password(url: str) -> str:
-    scheme, found, rest = str(url).partition("://")
-    return f"{scheme}{found}{rest.rpartition('@')[2]}"
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                self._spellings.clean_text(str(arg)) if isinstance(arg, httpx.URL) else arg for arg in record.args
+            )
+        return True

@@ -12,6 +12,7 @@ from starlette.datastructures import Headers
 from starlette.types import Receive, Send
 
 from shadownb.engine.capture.dialects import WireError
+from shadownb.engine.jsontext import parse
 
 # Hop by hop (RFC 9110), or this proxy's own business.
 _NOT_FORWARDED = frozenset(
@@ -30,6 +31,7 @@ _KEPT = frozenset(
      "x-stainless-package-version"}
 )  # fmt: skip
 _DECODABLE = ("gzip", "deflate", "identity")
+_LONGEST_READ = 4000
 _DRAINED = 256 * 2**20  # bytes of a refused body that are read so that the client gets to see the refusal
 
 
@@ -107,7 +109,7 @@ async def read_body(receive: Receive, headers: Headers, cap: int) -> bytes | Non
 def parse_object(body: bytes) -> dict[str, Any]:
     """Return the JSON object of a body. Raises :class:`WireError` 400."""
     try:
-        value = json.loads(body)
+        value = parse(body)
     except RecursionError:
         raise WireError(400, "The body is nested too deeply.", code="invalid_json") from None
     except ValueError:  # wrong UTF-8 as well
@@ -133,8 +135,8 @@ def returned(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]
 
 
 def kept(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return the headers that a record keeps."""
-    return {name.lower(): value[:300] for name, value in headers if name.lower() in _KEPT}
+    """Return the headers that a record keeps; they are cut to their length when keys are out of them."""
+    return {name.lower(): value[:_LONGEST_READ] for name, value in headers if name.lower() in _KEPT}
 
 
 async def send_json(send: Send, status: int, content: Any) -> None:

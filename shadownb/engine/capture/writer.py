@@ -117,5 +117,5 @@ class Writer:
             self.written += 1
         else:
             self.failed += 1
-            self.last_error = f"{type(problem).__name__}: {problem}"
+            self.last_error = self._redactor.without_keys(f"{type(problem).__name__}: {problem}")[:500]
         done(problem)

@@ -1,7 +1,8 @@
-"""Data: the Dataset class, the formats it knows, and the report of rows that cannot be used."""
+"""Data: the Dataset class, the formats it knows, and the report of what cannot be used and what was not read."""
 
+from shadownb.engine.data.accepting import as_dataset, kind_of
 from shadownb.engine.data.dataset import Dataset
 from shadownb.engine.data.formats import FORMATS
-from shadownb.engine.data.report import BadRow, DatasetReport
+from shadownb.engine.data.report import BadRow, DatasetReport, UnreadColumn
 
-__all__ = ["FORMATS", "BadRow", "Dataset", "DatasetReport"]
+__all__ = ["FORMATS", "BadRow", "Dataset", "DatasetReport", "UnreadColumn", "as_dataset", "kind_of"]

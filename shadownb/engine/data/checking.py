@@ -1,62 +1,167 @@
-"""Every row of a set is checked here: its format, its canonical form, and the reason where it has none."""
+"""Every row of a set is checked here: its format, its canonical form, what was not read, and the reason where it has no form."""
 
 from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from shadownb.engine.data.formats import FORMATS, canonical_row, detect
+from shadownb.engine.data.columns import KNOWN, OTHER_SHAPES, TARGETS, Columns
+from shadownb.engine.data.formats import FORMATS, canonical_row, detect_row
 from shadownb.engine.data.messages import RowProblem
+from shadownb.engine.data.padding import without_padding
 from shadownb.engine.data.readers import Loaded
 from shadownb.engine.data.report import BadRow, DatasetReport
+from shadownb.engine.data.texts import shown
+from shadownb.engine.data.unread import Tally, counted, refusal, words_of
 from shadownb.errors import DataError, did_you_mean
 
 Row = dict[str, Any]
 
 
-def check(loaded: Loaded, source: str, format: str | None = None) -> tuple[list[Row | None], DatasetReport]:
-    """Return the canonical form of each row (None for a bad one) and the report.
+@dataclass(frozen=True)
+class Reading:
+    """How the rows of a set are read.
 
-    Parameters
+    Attributes
     ----------
     format
-        The format to read the rows as; None or ``auto`` takes that of most rows, and the others are bad rows then.
-
-    Raises
-    ------
-    DataError
-        If there is no row at all, or the format is unknown.
+        One of ``FORMATS``; None takes that of most rows, and the others are bad rows then.
+    columns
+        The user's own names: column of the rows to known name, as in ``{"frage": "prompt"}``.
+    ignore
+        Columns (``notes``) and keys of messages (``messages[].audio``) that are not read and refuse no row.
     """
-    if format not in (None, "auto", *FORMATS):
+
+    format: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    ignore: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(
+        cls, format: str | None, columns: Mapping[str, str] | None, ignore: Sequence[str] | str, rows: Iterable[Row]
+    ) -> Reading:
+        """Return it from what a user gave. Raises :class:`DataError` for names that the rows or ShadowNB do not know."""
+        if format not in (None, "auto", *FORMATS):
+            raise DataError(
+                f"format={format!r} is unknown.{did_you_mean(str(format), FORMATS)}",
+                fix=f"Leave it out to detect it, or use one of {', '.join(FORMATS)}.",
+            )
+        ignored = frozenset([ignore] if isinstance(ignore, str) else ignore)
+        mapped = dict(columns or {})
+        if mapped or ignored:
+            _check_names(mapped, ignored, list(dict.fromkeys(str(name) for row in rows for name in row)))
+        return cls(None if format == "auto" else format, mapped, ignored)
+
+
+def _check_names(columns: dict[str, str], ignore: frozenset[str], there: list[str]) -> None:
+    for name, target in columns.items():
+        if target not in KNOWN:
+            raise DataError(
+                f"columns={{{name!r}: {target!r}}}: {target!r} is no column that is read.{did_you_mean(target, TARGETS)}",
+                fix=f"Map to one of {', '.join(TARGETS)}.",
+            )
+    twice = next((target for target, count in Counter(columns.values()).items() if count > 1), None)
+    if twice is not None:
+        both = ", ".join(repr(name) for name, target in columns.items() if target == twice)
         raise DataError(
-            f"format={format!r} is unknown.{did_you_mean(str(format), FORMATS)}",
-            fix=f"Leave it out to detect it, or use one of {', '.join(FORMATS)}.",
+            f"columns= maps {both} to {twice!r}.", fix="Map one of them; join them in the rows if both belong there."
         )
+    for option, names in (("columns", columns), ("ignore", ignore)):
+        for name in names:
+            column = name.partition("[]")[0].partition(".")[0] if option == "ignore" else name
+            if name not in there and column not in (*there, "tools", "tool_calls"):
+                raise DataError(
+                    f"{option}= names {shown(name)!r}, which no row has.{did_you_mean(name, there)}",
+                    fix=f"The rows have: {', '.join(map(shown, there[:20]))}.",
+                )
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What was found out about the rows of a set, row by row.
+
+    Attributes
+    ----------
+    canonical
+        The canonical form of each row, None for a bad one.
+    reasons
+        By row: why it is bad.
+    looks
+        The format that each row shows by itself.
+    unread
+        By row: what was not read, name and kind.
+    examples
+        The first value of each of these, as it is shown.
+    """
+
+    format: str
+    canonical: list[Row | None]
+    reasons: dict[int, str]
+    looks: list[str]
+    unread: list[dict[str, str]]
+    examples: dict[tuple[str, str], str]
+
+    def part(self, indices: Sequence[int]) -> Checked:
+        """Return it for some of the rows. They are not judged anew: what was decided by looking at all rows stays."""
+        return Checked(
+            self.format,
+            [self.canonical[index] for index in indices],
+            {place: self.reasons[index] for place, index in enumerate(indices) if index in self.reasons},
+            [self.looks[index] for index in indices],
+            [self.unread[index] for index in indices],
+            self.examples,
+        )
+
+    def report(self, loaded: Loaded) -> DatasetReport:
+        """Return the report on rows that were loaded so."""
+        bad = [BadRow(loaded.numbers[index], shown(why), loaded.place, index) for index, why in self.reasons.items()]
+        return DatasetReport(
+            format=self.format,
+            total=len(loaded.rows) + len(loaded.unreadable),
+            valid=len(loaded.rows) - len(bad),
+            bad=tuple(sorted([*loaded.unreadable, *bad], key=lambda entry: entry.row)),
+            formats=dict(Counter(self.looks).most_common()),
+            unread=(*counted(self.unread, self.examples), *loaded.beside),
+        )
+
+
+def check(loaded: Loaded, source: str, reading: Reading) -> Checked:
+    """Read every row. Raises :class:`DataError` if there is none."""
     if not loaded.rows:
         raise _nothing(source, loaded)
-    most, each = detect(loaded.rows)
-    given = format is not None and format != "auto"
-    chosen = str(format) if given else most
+    columns = [Columns(row, reading.columns, reading.ignore) for row in loaded.rows]
+    looks = [detect_row(row) for row in columns]
+    format = reading.format or Counter(looks).most_common(1)[0][0]  # of most rows, the earlier one in a tie
+    given = reading.format is not None
     canonical: list[Row | None] = []
-    bad = list(loaded.unreadable)
-    for index, (row, looks) in enumerate(zip(loaded.rows, each, strict=True)):
+    reasons: dict[int, str] = {}
+    tally = Tally(reading.ignore)
+    for index, row in enumerate(columns):
         try:
-            if looks != chosen and not given:
-                raise RowProblem(_misfit(row, looks, chosen))
-            canonical.append(row if chosen == "raw" else canonical_row(row, chosen))
+            if not given and looks[index] != format and not _fits(row, format):
+                raise RowProblem(_misfit(loaded.rows[index], looks[index], format))
+            canonical.append(loaded.rows[index] if format == "raw" else canonical_row(row, format))
         except RowProblem as problem:
             canonical.append(None)
-            bad.append(BadRow(loaded.numbers[index], str(problem), loaded.place, index))
-    bad.sort(key=lambda entry: entry.row)
-    report = DatasetReport(
-        format=chosen,
-        total=len(loaded.rows) + len(loaded.unreadable),
-        valid=sum(row is not None for row in canonical),
-        bad=tuple(bad),
-        formats=dict(Counter(each).most_common()),
-    )
-    return canonical, report
+            reasons[index] = str(problem)
+            continue
+        if format != "raw":
+            tally.add(index, row.rest(), words_of(canonical[index]), row.texts, OTHER_SHAPES if given else frozenset())
+    tally.judge_frames()
+    unread = [tally.kinds.get(index, {}) for index in range(len(columns))]
+    reasons |= {index: why for index, kinds in enumerate(unread) if (why := refusal(kinds)) is not None}
+    if format != "raw":
+        canonical = without_padding(canonical, arrow=loaded.arrow)
+    canonical = [None if index in reasons else row for index, row in enumerate(canonical)]
+    return Checked(format, canonical, reasons, looks, unread, tally.examples)
+
+
+def _fits(row: Columns, format: str) -> bool:
+    """Whether a row may be read as the format of most: a transcript among plain texts is a plain text."""
+    return format == "text" and isinstance(row.see("text"), str)
 
 
 def _misfit(row: Row, looks: str, format: str) -> str:

@@ -40,6 +40,8 @@ class Dataset(Sources):
         A short name, and where the rows come from.
     report
         What was found when the rows were checked.
+    reading
+        The format, columns and names to ignore that were given.
     """
 
     # -- content -------------------------------------------------------------------------------------------------
@@ -49,9 +51,14 @@ class Dataset(Sources):
         """The columns of all rows, in the order they first occur."""
         return columns(self.rows)
 
+    @property
+    def numbers(self) -> list[int]:
+        """The number that each row has in its source, as the report counts: a line, a spreadsheet's row, an index."""
+        return list(self._loaded.numbers)
+
     def valid_rows(self) -> list[Row]:
         """Return the rows that can be used, as given."""
-        return [row for row, canonical in zip(self.rows, self._canonical, strict=True) if canonical is not None]
+        return [row for row, canonical in zip(self.rows, self._checked.canonical, strict=True) if canonical is not None]
 
     def canonical_rows(self) -> list[Row]:
         """Return the rows that can be used in canonical form (see :mod:`shadownb.engine.data.formats`).
@@ -62,7 +69,7 @@ class Dataset(Sources):
             If no row can be used, or the format is ``raw``.
         """
         self._refuse_raw()
-        rows = [row for row in self._canonical if row is not None]
+        rows = [row for row in self._checked.canonical if row is not None]
         if not rows:
             raise DataError(
                 f"None of the {self.report.total:,} rows of {self.name!r} can be used.",
@@ -79,7 +86,7 @@ class Dataset(Sources):
                 f"row={index} is outside {self.name!r}, which has {len(self.rows):,} rows.", fix="Rows count from 0."
             )
         index %= len(self.rows)
-        row = self._canonical[index]
+        row = self._checked.canonical[index]
         if row is None:
             reason = next(bad for bad in self.report.bad if bad.index == index)
             raise DataError(
@@ -93,7 +100,7 @@ class Dataset(Sources):
                 f"No known columns in {self.name!r}; it has: {', '.join(self.columns[:12])}.",
                 why="Rows need messages, conversations, text, prompt and completion (or instruction and output, "
                 "question and answer), chosen and rejected, or completion and label.",
-                fix="Rename the columns, for example to prompt and completion, and make the Dataset again.",
+                fix="Say which columns are prompt and completion: columns={'frage': 'prompt', 'antwort': 'completion'}.",
             )
 
     @cached_property
@@ -101,7 +108,7 @@ class Dataset(Sources):
         """The sha256 of the rows as canonical JSON (keys sorted, order of rows kept)."""
         digest = hashlib.sha256()
         for row in self.rows:
-            digest.update(to_json(row, sort_keys=True, separators=(",", ":")).encode())
+            digest.update(to_json(row, sort_keys=True, separators=(",", ":")).encode(errors="surrogatepass"))
             digest.update(b"\n")
         return digest.hexdigest()
 
@@ -132,8 +139,16 @@ class Dataset(Sources):
             [self.rows[index] for index in indices],
             [self._loaded.numbers[index] for index in indices],
             self._loaded.place,
+            arrow=self._loaded.arrow,
         )
-        return Dataset(loaded, name=name, source=self.source, format=self.format)
+        part = Dataset.__new__(Dataset)
+        part._settle(loaded, self._checked.part(indices), self.reading, name, self.source)
+        return part
+
+    def usable(self) -> Dataset:
+        """Return the rows that can be used as a set of their own, read as they are here."""
+        indices = [index for index, row in enumerate(self._checked.canonical) if row is not None]
+        return self if len(indices) == len(self) else self._part(indices, self.name)
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from shadownb.engine.data.texts import shown
 from shadownb.engine.data.writers import to_json
 
 if TYPE_CHECKING:
@@ -41,20 +42,23 @@ def _turn(message: dict[str, Any]) -> str:
 
 def shorten(text: str, limit: int) -> str:
     """Return ``text`` with at most ``limit`` characters."""
+    text = shown(text)
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def dataset_text(dataset: Dataset) -> str:
-    """Return the one-line form, with a second line for bad rows."""
+    """Return the one-line form, with what cannot be used and what was not read on the lines below."""
     count = len(dataset)
     line = f"Dataset({dataset.name!r}, {count:,} row{'' if count == 1 else 's'}, format={dataset.format!r})"
-    return line if dataset.report.ok else f"{line}\n{dataset.report}"
+    if not dataset.report.ok:
+        return f"{line}\n{dataset.report}"
+    return f"{line}\n  {dataset.report.unread_line()}" if dataset.report.unread else line
 
 
 def dataset_html(dataset: Dataset) -> str:
     """Return a preview of the first rows and what is wrong with the others, everything escaped."""
     columns = dataset.columns[:8]
-    head = "".join(f'<th scope="col" style="{_CELL}">{escape(str(name))}</th>' for name in ("", *columns))
+    head = "".join(f'<th scope="col" style="{_CELL}">{escape(shown(str(name)))}</th>' for name in ("", *columns))
     body = "".join(
         f'<tr><th scope="row" style="{_CELL}">{number}</th>'
         + "".join(f'<td style="{_CELL}">{escape(cell_text(row[name])) if name in row else ""}</td>' for name in columns)
@@ -65,7 +69,7 @@ def dataset_html(dataset: Dataset) -> str:
     label = escape(f"First rows of {dataset.name}", quote=True)
     return (
         f'<div style="color:inherit"><p><b>{escape(dataset.name)}</b>: {escape(dataset.report.summary())}'
-        f" ({escape(dataset.source)})</p>{_problems(dataset)}"
+        f" ({escape(dataset.source)})</p>{_problems(dataset)}{_unread(dataset)}"
         f'<table aria-label="{label}" style="{_TABLE}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
         f"{more}</div>"
     )
@@ -79,3 +83,19 @@ def _problems(dataset: Dataset) -> str:
     rest = f"<li>and {len(bad) - 20:,} more</li>" if len(bad) > 20 else ""
     count = f"{len(bad):,} row{'' if len(bad) == 1 else 's'} cannot be used"
     return f"<details open><summary>⚠ {count}</summary><ul>{items}{rest}</ul></details>"
+
+
+def _unread(dataset: Dataset) -> str:
+    """Return what was not read, open where it refuses rows."""
+    columns = dataset.report.unread
+    if not columns:
+        return ""
+    items = "".join(
+        f"<li><code>{escape(column.name)}</code>: {column.rows:,} row{'' if column.rows == 1 else 's'}, "
+        f"{escape(column.kind)}{f' ({escape(shown(column.example))})' if column.example else ''}</li>"
+        for column in columns[:20]
+    )
+    rest = f"<li>and {len(columns) - 20:,} more</li>" if len(columns) > 20 else ""
+    opened = " open" if any(column.refuses for column in columns) else ""
+    count = f"{len(columns):,} column{'' if len(columns) == 1 else 's'} or keys not read"
+    return f"<details{opened}><summary>{count}</summary><ul>{items}{rest}</ul></details>"

@@ -4,49 +4,90 @@ A canonical row is ``{"messages": [...], "tools"?: [...], "train_from"?: int}``,
 ``{"prompt": [...], "chosen": [...], "rejected": [...], "tools"?: [...]}``, or ``{"prompt": [...], "completion": [...],
 "label": bool, "tools"?: [...]}`` with lists of canonical messages.
 ``train_from`` is the index of the first message that may be trained: a prompt/completion row trains its completion.
+What is read of which column is in :mod:`parts`; what is not read stays in ``Columns.rest()``.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
-from shadownb.engine.data.messages import RowProblem, canonical_messages, canonical_tools, is_message_list
+from shadownb.engine.data.columns import (
+    BETTER_WORSE,
+    CALLS,
+    COMPARED,
+    CONVERSATIONS,
+    PROMPTS,
+    RESPONSES,
+    VERDICTS,
+    Columns,
+    is_empty,
+    verdict_of,
+)
+from shadownb.engine.data.messages import RowProblem, is_message_list
+from shadownb.engine.data.parts import answer, asked, conversation, side, text_of, with_system, with_tools
+from shadownb.engine.data.transcripts import as_messages, turns_of
 
 Row = dict[str, Any]
-
-PROMPT_COLUMNS = ("instruction", "question", "prompt", "query", "input")
-RESPONSE_COLUMNS = ("output", "answer", "response", "completion", "target")
+Message = dict[str, Any]
 
 
-def detect_row(row: Row) -> str:
+_SAY_SO = ("messages", "conversations")
+
+
+def detect_row(row: Columns) -> str:
     """Return the format that the columns of one row show; ``raw`` where none is known."""
-    if _verdict(row.get("label")) is not None and ("completion" in row or "messages" in row):
-        return "unpaired_preference"
-    if row.get("messages") is not None:
-        return "chat"
-    if row.get("conversations") is not None:
-        return "sharegpt"
-    if "chosen" in row and "rejected" in row:
+    if _sides(row) is not None or _compared(row) is not None:
         return "preference"
-    if is_message_list(row.get("prompt")) and is_message_list(row.get("completion")):
+    spoken, prompt, response = _spoken(row), row.filled(PROMPTS), row.filled((*RESPONSES, *CALLS))
+    verdict = row.filled(VERDICTS)
+    if (
+        verdict is not None
+        and verdict_of(row.see(verdict)) is not None
+        and (response or row.has("completion") or spoken)
+    ):
+        return "unpaired_preference"
+    if spoken is not None:
+        return "chat" if spoken == "messages" else "sharegpt"
+    if prompt and response and (is_message_list(row.see(prompt)) or is_message_list(row.see(response))):
         return "prompt_completion"
-    if _column(row, PROMPT_COLUMNS) and _column(row, RESPONSE_COLUMNS):
+    if row.first(PROMPTS) and row.first((*RESPONSES, *CALLS)):
         return "instruction"
+    if row.has("text"):
+        text = row.see("text")
+        return "chat" if isinstance(text, str) and turns_of(text) is not None else "text"
     # A known column whose value is missing still says what the row was meant to be.
-    known = (("messages", "chat"), ("conversations", "sharegpt"), ("text", "text"))
-    return next((name for column, name in known if column in row), "raw")
+    meant = row.first(CONVERSATIONS)
+    return "raw" if meant is None else "chat" if meant == "messages" else "sharegpt"
 
 
-def detect(rows: Iterable[Row]) -> tuple[str, list[str]]:
-    """Return the format of most rows (the earlier one in a tie) and the format of each row."""
-    each = [detect_row(row) for row in rows]
-    return Counter(each).most_common(1)[0][0], each
+def shows_a_row(value: Row) -> bool:
+    """Whether an object is a row of a known format, rather than something that holds rows."""
+    row = Columns(value, {}, frozenset())
+    format = detect_row(row)
+    if format in ("chat", "sharegpt"):
+        return is_message_list(as_messages(row.see(_spoken(row) or "text")))
+    # The columns of a table ({"prompt": ["...", "..."], ...}) are no row.
+    texts = (*PROMPTS, *RESPONSES, "text")
+    return format != "raw" and not any(
+        isinstance(row.see(name), list) and not is_message_list(row.see(name)) for name in texts
+    )
 
 
-def canonical_row(row: Row, format: str) -> Row:
-    """Return ``row`` in canonical form.
+def _spoken(row: Columns) -> str | None:
+    """Return the column that holds a conversation; text without marks is one only under the two names that say so."""
+    return next(
+        (
+            name
+            for name in CONVERSATIONS
+            if not is_empty(row.see(name)) and (name in _SAY_SO or not isinstance(as_messages(row.see(name)), str))
+        ),
+        None,
+    )
+
+
+def canonical_row(row: Columns, format: str) -> Row:
+    """Return a row in canonical form.
 
     Raises
     ------
@@ -56,183 +97,150 @@ def canonical_row(row: Row, format: str) -> Row:
     return CANONICAL[format](row)
 
 
-def _column(row: Row, names: tuple[str, ...]) -> str | None:
-    return next((name for name in names if name in row), None)
-
-
-def _with_tools(row: Row, canonical: Row) -> Row:
-    tools = canonical_tools(row.get("tools"))
-    return {**canonical, "tools": tools} if tools else canonical
-
-
-def _with_system(row: Row, messages: list[Row]) -> list[Row]:
-    """Return messages that begin with the text of the row's system column, where they have no system message."""
-    system = row.get("system")
-    if isinstance(system, str) and system.strip() and messages[0]["role"] != "system":
-        return [{"role": "system", "content": system}, *messages]
-    return messages
-
-
-def _prompt_text(row: Row, column: str) -> str:
-    """Return the text of a prompt column, with that of an input column behind it."""
-    prompt = _text(row, column)
-    extra = row.get("input") if column != "input" else None
-    return f"{prompt}\n\n{extra}" if isinstance(extra, str) and extra.strip() else prompt
-
-
-def _conversation(row: Row, column: str) -> Row:
-    messages = _with_system(row, canonical_messages(row.get(column), what=column))
+def _chat(row: Columns) -> Row:
+    column = _spoken(row) or row.first(CONVERSATIONS) or ("text" if row.has("text") else "messages")
+    messages = conversation(row, column)
     if not any(message["role"] == "assistant" for message in messages):
-        raise RowProblem(f"{column} has no assistant message, so there is nothing to train")
-    return _with_tools(row, {"messages": messages})
+        raise RowProblem(f"{row.title(column)} has no assistant message, so there is nothing to train")
+    return with_tools(row, {"messages": with_system(row, messages)})
 
 
-def _chat(row: Row) -> Row:
-    return _conversation(row, "messages")
+def _instruction(row: Columns) -> Row:
+    for names, missing in ((PROMPTS, "prompt"), ((*RESPONSES, *CALLS), "response")):
+        if row.first(names) is None:
+            raise RowProblem(f"no {missing} column ({', '.join(names[:5])})")
+    prompt = asked(row)
+    if not prompt:
+        text_of(row, row.first(PROMPTS) or "prompt")  # raises with what is wrong with it
+    return with_tools(row, {"messages": with_system(row, [*prompt, *answer(row)])})
 
 
-def _sharegpt(row: Row) -> Row:
-    return _conversation(row, "conversations")
-
-
-def _prompt_completion(row: Row) -> Row:
-    prompt = _with_system(row, canonical_messages(row.get("prompt"), what="prompt"))
-    completion = canonical_messages(row.get("completion"), what="completion")
+def _prompt_completion(row: Columns) -> Row:
+    prompt = asked(row)
+    completion = answer(row)
+    if not prompt:
+        raise RowProblem(f"no prompt column ({', '.join(PROMPTS[:5])})")
     if not any(message["role"] == "assistant" for message in completion):
         raise RowProblem("completion has no assistant message, so there is nothing to train")
-    return _with_tools(row, {"messages": prompt + completion, "train_from": len(prompt)})
+    prompt, completion = _unrepeated(prompt, completion)
+    prompt = with_system(row, prompt)
+    return with_tools(row, {"messages": prompt + completion, "train_from": len(prompt)})
 
 
-def _instruction(row: Row) -> Row:
-    prompt_column = _column(row, PROMPT_COLUMNS)
-    response_column = _column(row, RESPONSE_COLUMNS)
-    if prompt_column is None or response_column is None:
-        missing = "prompt" if prompt_column is None else "response"
-        names = PROMPT_COLUMNS if prompt_column is None else RESPONSE_COLUMNS
-        raise RowProblem(f"no {missing} column ({', '.join(names)})")
-    prompt = _prompt_text(row, prompt_column)
-    response = _text(row, response_column)
-    messages = [{"role": "user", "content": prompt}, {"role": "assistant", "content": response}]
-    return _with_tools(row, {"messages": _with_system(row, messages)})
+def _text(row: Columns) -> Row:
+    return {"text": text_of(row, "text")}
 
 
-def _text_row(row: Row) -> Row:
-    return {"text": _text(row, "text")}
+# -- preferences -------------------------------------------------------------------------------------------------------
 
 
-def _text(row: Row, column: str) -> str:
-    value = row.get(column)
-    if value is None:
-        raise RowProblem(f"{column} is missing")
-    if not isinstance(value, str):
-        raise RowProblem(f"{column} is of type {type(value).__name__}, not text")
-    if not value.strip():
-        raise RowProblem(f"{column} is empty")
-    return value
+def _sides(row: Columns) -> tuple[str, str] | None:
+    """Return the columns of the better and the worse answer, where a row has both and a value in one."""
+    pairs = [pair for pair in BETTER_WORSE if row.has(pair[0]) and row.has(pair[1])]
+    filled = [pair for pair in pairs if not all(is_empty(row.see(name)) for name in pair)]
+    return filled[0] if filled else pairs[0] if pairs and not row.filled(CONVERSATIONS) else None
 
 
-def _preference(row: Row) -> Row:
-    prompt = _prompt(row)
-    chosen, rejected = _side(row, "chosen", "assistant"), _side(row, "rejected", "assistant")
+def _compared(row: Columns) -> tuple[str, str, str] | None:
+    """Return (better, worse, verdict) of two answers that a third column compares; None where there is none, or a tie."""
+    for first, second, verdict, is_first, is_second in COMPARED:
+        if row.has(first) and row.has(second) and row.has(verdict):
+            value = row.see(verdict)
+            value = value if isinstance(value, (int, str)) else None
+            if value in is_first or value in is_second:
+                return (first, second, verdict) if value in is_first else (second, first, verdict)
+    return None
+
+
+def _preference(row: Columns) -> Row:
+    found = _sides(row) or _compared(row)
+    if found is None:
+        raise RowProblem("no better and worse answer (chosen and rejected)")
+    better, worse = found[:2]
+    row.take(found[-1])
+    prompt = asked(row)
+    chosen, rejected = side(row, better), side(row, worse)
     if not prompt:
         shared = 0
         while shared < min(len(chosen), len(rejected)) - 1 and chosen[shared] == rejected[shared]:
             shared += 1
         prompt, chosen, rejected = chosen[:shared], chosen[shared:], rejected[shared:]
-        if not prompt:
-            raise RowProblem(f"no prompt: neither a column ({', '.join(PROMPT_COLUMNS)}) nor a shared beginning")
-    else:
-        prompt, chosen = _unrepeated(prompt, chosen)
-        prompt, rejected = _unrepeated(prompt, rejected)
-    for name, side in (("chosen", chosen), ("rejected", rejected)):
-        if not any(message["role"] == "assistant" for message in side):
+    spoken = _spoken(row) if not prompt else None
+    if spoken in found:
+        spoken = None
+    if spoken is not None:
+        prompt = conversation(row, spoken)
+        if prompt[-1:] == chosen[-1:]:  # the conversation has the better answer already
+            prompt = prompt[:-1]
+        if not prompt or prompt[-1]["role"] == "assistant":
+            raise RowProblem(f"{row.title(spoken)} does not end with what {better} and {worse} answer")
+    if not prompt:
+        raise RowProblem(f"no prompt: neither a column ({', '.join(PROMPTS[:5])}) nor a shared beginning")
+    prompt, chosen = _unrepeated(prompt, chosen)
+    prompt, rejected = _unrepeated(prompt, rejected)
+    for name, turns in ((better, chosen), (worse, rejected)):
+        if not any(message["role"] == "assistant" for message in turns):
             raise RowProblem(f"{name} has no assistant message after the prompt")
     if chosen == rejected:
-        raise RowProblem("chosen and rejected are the same")
-    return _with_tools(row, {"prompt": _with_system(row, prompt), "chosen": chosen, "rejected": rejected})
+        raise RowProblem(f"{better} and {worse} are the same")
+    return with_tools(row, {"prompt": with_system(row, prompt), "chosen": chosen, "rejected": rejected})
 
 
-def _unpaired(row: Row) -> Row:
-    verdict = _verdict(row.get("label"))
+def _unpaired(row: Columns) -> Row:
+    column = row.filled(VERDICTS) or row.first(VERDICTS) or "label"
+    verdict = verdict_of(row.take(column))
     if verdict is None:
-        raise RowProblem(f"label is {row.get('label')!r}, not true or false")
-    if row.get("completion") is None and row.get("messages") is not None:
-        messages = canonical_messages(row["messages"])
+        raise RowProblem(f"{row.title(column)} is {row.see(column)!r}, not true or false")
+    spoken = _spoken(row)
+    if row.filled((*RESPONSES, *CALLS)) is None and spoken is not None:
+        messages = conversation(row, spoken)
         last = next((n for n in range(len(messages) - 1, -1, -1) if messages[n]["role"] == "user"), None)
         prompt, completion = ([], messages) if last is None else (messages[: last + 1], messages[last + 1 :])
     else:
-        prompt = _prompt(row)
-        completion = _side(row, "completion", "assistant")
+        prompt, completion = asked(row), answer(row, "completion")
+        if not prompt and spoken is not None:
+            prompt = conversation(row, spoken)
         prompt, completion = _unrepeated(prompt, completion) if prompt else (prompt, completion)
     if not prompt:
-        raise RowProblem(f"no prompt: neither a column ({', '.join(PROMPT_COLUMNS)}) nor a user message")
+        raise RowProblem(f"no prompt: neither a column ({', '.join(PROMPTS[:5])}) nor a user message")
     if not any(message["role"] == "assistant" for message in completion):
         raise RowProblem("completion has no assistant message, so there is nothing to train")
-    return _with_tools(row, {"prompt": _with_system(row, prompt), "completion": completion, "label": verdict})
+    return with_tools(row, {"prompt": with_system(row, prompt), "completion": completion, "label": verdict})
 
 
-def _verdict(value: Any) -> bool | None:
-    """Return a label as true or false; None where it is neither."""
-    if isinstance(value, str):
-        return {"true": True, "false": False}.get(value.strip().lower())
-    return bool(value) if isinstance(value, bool | int | float) and value in (0, 1) else None
-
-
-def _prompt(row: Row) -> list[Row]:
-    """Return the messages of the first prompt column that is there; none where there is none."""
-    column = next((name for name in PROMPT_COLUMNS if row.get(name) is not None), None)
-    if column is None:
-        return []
-    return _messages(row, column) or [{"role": "user", "content": _prompt_text(row, column)}]
-
-
-def _side(row: Row, column: str, role: str) -> list[Row]:
-    return _messages(row, column) or [{"role": role, "content": _text(row, column)}]
-
-
-def _messages(row: Row, column: str) -> list[Row]:
-    """Return the messages that a column holds; none where it holds text."""
-    value = row.get(column)
-    if isinstance(value, dict):
-        value = [value]
-    if is_message_list(value) or isinstance(value, (list, tuple)):
-        return canonical_messages(value, what=column)
-    return []
-
-
-def _unrepeated(prompt: list[Row], side: list[Row]) -> tuple[list[Row], list[Row]]:
+def _unrepeated(prompt: list[Message], turns: list[Message]) -> tuple[list[Message], list[Message]]:
     """Return (prompt, answer) of a side that may repeat the prompt, perhaps with other white space or a system message.
 
     A system message stands before the prompt, whichever of the two had it.
     """
-    system = side[:1] if side[0]["role"] == "system" else []
+    system = turns[:1] if turns[0]["role"] == "system" else []
     own = prompt[:1] if prompt[0]["role"] == "system" else []
-    turns, rest = prompt[len(own) :], side[len(system) :]
-    if not _same(rest[: len(turns)], turns) or (own and system and not _same(own, system)):
-        return prompt, side
-    return (own or system) + turns, rest[len(turns) :]
+    asked_turns, rest = prompt[len(own) :], turns[len(system) :]
+    if not _same(rest[: len(asked_turns)], asked_turns) or (own and system and not _same(own, system)):
+        return prompt, turns
+    return (own or system) + asked_turns, rest[len(asked_turns) :]
 
 
-def _same(first: list[Row], second: list[Row]) -> bool:
+def _same(first: list[Message], second: list[Message]) -> bool:
     """Whether messages are the same but for white space."""
 
-    def bare(messages: list[Row]) -> list[Row]:
+    def bare(messages: list[Message]) -> list[Message]:
         return [{**message, "content": message["content"].split()} for message in messages]
 
     return bare(first) == bare(second)
 
 
-def _raw(row: Row) -> Row:
-    raise RowProblem(f"no known column (it has: {', '.join(map(str, row)) or 'none'})")
+def _raw(row: Columns) -> Row:
+    raise RowProblem(f"no known column (it has: {', '.join(map(str, row.row)) or 'none'})")
 
 
-CANONICAL: dict[str, Callable[[Row], Row]] = {
+CANONICAL: dict[str, Callable[[Columns], Row]] = {
     "chat": _chat,
-    "sharegpt": _sharegpt,
+    "sharegpt": _chat,
     "preference": _preference,
     "unpaired_preference": _unpaired,
     "instruction": _instruction,
-    "text": _text_row,
+    "text": _text,
     "prompt_completion": _prompt_completion,
     "raw": _raw,
 }

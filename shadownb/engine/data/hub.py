@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from shadownb.engine.data.readers import Loaded, from_values, unfilled
+from shadownb.engine.data.readers import Loaded, from_arrow
+from shadownb.engine.models.quiet import quiet_progress_bars
 from shadownb.errors import DataError, MissingDependencyError
 
 
@@ -18,10 +19,11 @@ def read_hub(repo: str, *, subset: str | None, split: str, token: str | None, li
         ) from None
     wanted = split if limit is None else f"{split}[:{limit}]"
     try:
-        found: Any = datasets.load_dataset(repo, name=subset, split=wanted, token=token)
+        with quiet_progress_bars():
+            found: Any = datasets.load_dataset(repo, name=subset, split=wanted, token=token)
     except Exception as error:
         raise explain(repo, subset, split, error) from error
-    return from_values((unfilled(row) for row in found), "row", 1)
+    return from_arrow(found, "row", 1)
 
 
 def explain(repo: str, subset: str | None, split: str, error: Exception) -> DataError:

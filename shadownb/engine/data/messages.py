@@ -1,37 +1,54 @@
-"""One form for conversations: every source's messages, tool calls and tool schemas become the same plain dicts.
+"""One form for conversations: every source's messages become the same plain dicts.
 
 A canonical message has ``role`` and a string ``content``; where they apply also ``tool_calls``
 (``{"id"?, "type": "function", "function": {"name", "arguments": dict}}``), ``tool_call_id``, ``name``,
-``reasoning_content`` and ``weight`` (0 keeps an assistant turn out of the loss). Arguments that arrive as JSON text
-are parsed, so that no template encodes them twice. What cannot be brought into this form raises :class:`RowProblem`.
+``reasoning_content`` and ``weight`` (0 keeps an assistant turn out of the loss). What cannot be brought into this form raises
+:class:`RowProblem`; keys that mean nothing here are noted as unread.
 """
 
 from __future__ import annotations
 
-import json
 from typing import Any
+
+from shadownb.engine.data.calls import (
+    canonical_tool_calls,
+    canonical_tools,
+    from_json_text,
+    looks_like_call,
+    word_for,
+)
+from shadownb.engine.data.columns import REASONINGS, Unread, is_empty, plain_name, verdict_of
+from shadownb.engine.data.texts import RowProblem, joined
+
+__all__ = [
+    "ROLES",
+    "RowProblem",
+    "canonical_messages",
+    "canonical_tool_calls",
+    "canonical_tools",
+    "from_json_text",
+    "is_message_list",
+]
 
 ROLES = ("system", "user", "assistant", "tool")
 
 _ROLE_NAMES = {
     **{role: role for role in ROLES},
-    "developer": "system",
-    "human": "user",
-    "gpt": "assistant",
-    "model": "assistant",
-    "chatgpt": "assistant",
-    "function": "tool",
-    "observation": "tool",
-    "function_call": "assistant",
+    **dict.fromkeys(("developer",), "system"),
+    **dict.fromkeys(("human", "prompter"), "user"),
+    **dict.fromkeys(("gpt", "model", "chatgpt", "bot", "chatbot", "ai", "function_call", "tool_call"), "assistant"),
+    **dict.fromkeys(("function", "observation", "tool_response", "function_response", "ipython"), "tool"),
 }
-_KEPT_STRINGS = ("name", "tool_call_id", "reasoning_content")
+_CALL_ROLES = ("function_call", "tool_call")
+_ROLE_KEYS, _CONTENT_KEYS = ("role", "from"), ("content", "value", "text")
+_CALL_KEYS = ("tool_calls", "function_call")
+_WEIGHT_KEYS = ("weight", "train", "training", "trainable", "loss")
+_REASONING_PARTS = ("thinking", "reasoning")
 
 
-class RowProblem(ValueError):
-    """The reason one row cannot be used; a report or an error carries its text."""
-
-
-def canonical_messages(value: Any, *, what: str = "messages", allow_empty: bool = False) -> list[dict[str, Any]]:
+def canonical_messages(
+    value: Any, *, what: str = "messages", allow_empty: bool = False, unread: Unread | None = None
+) -> list[dict[str, Any]]:
     """Return ``value`` as canonical messages.
 
     Parameters
@@ -42,6 +59,8 @@ def canonical_messages(value: Any, *, what: str = "messages", allow_empty: bool 
         The name of the column, for the reason.
     allow_empty
         Accept assistant messages without text, as a chat that goes on may hold them; rows to train may not.
+    unread
+        Takes what is not read, named as in ``messages[].audio``.
 
     Raises
     ------
@@ -50,123 +69,124 @@ def canonical_messages(value: Any, *, what: str = "messages", allow_empty: bool 
     """
     value = from_json_text(value)
     if not isinstance(value, (list, tuple)):
-        raise RowProblem(f"{what} is {_kind(value)}, not a list of messages")
+        raise RowProblem(f"{what} is {word_for(value)}, not a list of messages")
     if not value:
         raise RowProblem(f"{what} is empty")
-    return [_message(item, f"{what}[{number}]", allow_empty) for number, item in enumerate(value)]
+    unread = Unread() if unread is None else unread
+    return [_Message(item, what, f"{what}[{n}]", unread).canonical(allow_empty) for n, item in enumerate(value)]
 
 
-def _message(item: Any, where: str, allow_empty: bool) -> dict[str, Any]:
-    if not isinstance(item, dict):
-        raise RowProblem(f"{where} is {_kind(item)}, not a message with role and content")
-    named = item.get("role", item.get("from"))
-    if named is None or named == "":
-        raise RowProblem(f"{where} has no role")
-    role = _ROLE_NAMES.get(named) if isinstance(named, str) else None
-    if role is None:
-        raise RowProblem(f"{where} has the unknown role {named!r} (known: {', '.join(ROLES)})")
-    content = item.get("content", item.get("value"))
-    raw_calls = item.get("tool_calls")
-    if named == "function_call":
-        raw_calls, content = content, None
-    calls = canonical_tool_calls(raw_calls, where) if raw_calls not in (None, [], "") else []
-    if calls and role != "assistant":
-        raise RowProblem(f"{where} has tool_calls, but its role is {role!r}")
-    missing_ok = bool(calls) or (allow_empty and role == "assistant")
-    message: dict[str, Any] = {"role": role, "content": _content(content, where, missing_ok)}
-    if calls:
-        message["tool_calls"] = calls
-    elif role == "assistant" and not allow_empty and not message["content"].strip():
-        raise RowProblem(f"{where} is an assistant message without text")
-    for key in _KEPT_STRINGS:
-        if isinstance(item.get(key), str):
-            message[key] = item[key]
-    weight = item.get("weight")
-    if weight is not None:
-        if weight not in (0, 1):
-            raise RowProblem(f"{where} has weight {weight!r}; it must be 0 or 1")
-        message["weight"] = int(weight)
-    return message
+class _Message:
+    """One message while it is read: its keys by their plain names, without those to ignore."""
 
+    def __init__(self, item: Any, what: str, where: str, unread: Unread) -> None:
+        if not isinstance(item, dict):
+            raise RowProblem(f"{where} is {word_for(item)}, not a message with role and content")
+        self.where, self.what, self.unread = where, what, unread
+        self.left: dict[Any, Any] = {}
+        self._given: dict[Any, Any] = {}
+        for key, value in item.items():
+            plain = plain_name(key) if isinstance(key, str) else key
+            if f"{what}[].{key}" in unread.ignore or (plain in self.left and key != plain):
+                unread.add(f"{what}[].{key}", value)
+                continue
+            if plain in self.left:  # of Content and content the second is meant
+                unread.add(f"{what}[].{self._given[plain]}", self.left[plain])
+            self.left[plain], self._given[plain] = value, key
 
-def _content(content: Any, where: str, missing_ok: bool) -> str:
-    if isinstance(content, str):
-        return content
-    if content is None:
-        if missing_ok:
-            return ""
-        raise RowProblem(f"{where} has no content")
-    if isinstance(content, (list, tuple)) and content:
-        texts = [part.get("text") for part in content if isinstance(part, dict) and part.get("type", "text") == "text"]
-        strings = [text for text in texts if isinstance(text, str)]
-        if len(strings) == len(content):
-            return "".join(strings)
-        raise RowProblem(f"{where} has content parts that are not text")
-    raise RowProblem(f"{where} has content of type {type(content).__name__}, not text")
+    def canonical(self, allow_empty: bool) -> dict[str, Any]:
+        where = self.where
+        role, named = self._role()
+        content = self._first(_CONTENT_KEYS)
+        raw_calls = self._first(_CALL_KEYS)
+        if named in _CALL_ROLES:
+            raw_calls, content = content, None
+        calls = [] if raw_calls in (None, [], "") else canonical_tool_calls(raw_calls, where, self.unread)
+        if calls and role != "assistant":
+            raise RowProblem(f"{where} has tool_calls, but its role is {role!r}")
+        reasoning = self._first(REASONINGS, str) if role == "assistant" else None
+        if role == "assistant" and is_empty(content) and isinstance(self.left.get("refusal"), str):
+            content = self.left.pop("refusal")
+        missing_ok = bool(calls) or (allow_empty and role == "assistant")
+        text, thought = self._content(content, missing_ok, parts=role == "assistant" and reasoning is None)
+        message: dict[str, Any] = {"role": role, "content": joined(text, where)}
+        if calls:
+            message["tool_calls"] = calls
+        elif role == "assistant" and not allow_empty and not text.strip():
+            raise RowProblem(f"{where} is an assistant message without text")
+        for key in ("name", "tool_call_id"):
+            if isinstance(self.left.get(key), str):
+                message[key] = joined(self.left.pop(key), where)
+        if (reasoning := reasoning or thought) is not None:
+            message["reasoning_content"] = joined(reasoning, where)
+        weight = self._weight(role)
+        if weight is not None:
+            message["weight"] = weight
+        for key, value in self.left.items():
+            self.unread.add(f"{self.what}[].{self._given[key]}", value)
+        return message
 
+    def _role(self) -> tuple[str, str]:
+        named = self._first(_ROLE_KEYS)
+        if named is None or named == "":
+            raise RowProblem(f"{self.where} has no role")
+        word = named.strip().lower() if isinstance(named, str) else ""
+        if word not in _ROLE_NAMES:
+            raise RowProblem(f"{self.where} has the unknown role {named!r} (known: {', '.join(ROLES)})")
+        return _ROLE_NAMES[word], word
 
-def canonical_tool_calls(value: Any, where: str = "tool_calls") -> list[dict[str, Any]]:
-    """Return tool calls with dict arguments; ids are kept where there are any. Raises :class:`RowProblem`."""
-    value = from_json_text(value)
-    if isinstance(value, dict):
-        value = [value]
-    if not isinstance(value, (list, tuple)):
-        raise RowProblem(f"{where} has tool_calls of type {type(value).__name__}, not a list")
-    calls = []
-    for item in value:
-        function = item.get("function", item) if isinstance(item, dict) else None
-        name = function.get("name") if isinstance(function, dict) else None
-        if not isinstance(function, dict) or not isinstance(name, str) or not name:
-            raise RowProblem(f"{where} has a tool call without a name")
-        arguments = function.get("arguments", function.get("parameters"))
-        call: dict[str, Any] = {"id": item["id"]} if isinstance(item.get("id"), str) else {}
-        call["type"] = "function"
-        call["function"] = {"name": name, "arguments": _arguments(arguments, name, where)}
-        calls.append(call)
-    return calls
+    def _first(self, keys: tuple[str, ...], kind: type = object) -> Any:
+        """Take the first of the keys that holds something; the same value under another of them says nothing new."""
+        there = [key for key in keys if self.left.get(key) is not None and isinstance(self.left[key], kind)]
+        chosen = next((key for key in there if not is_empty(self.left[key])), there[0] if there else None)
+        value = self.left.get(chosen) if chosen is not None else None
+        for key in there:
+            if self.left[key] == value:
+                del self.left[key]
+        return value
 
+    def _content(self, content: Any, missing_ok: bool, *, parts: bool) -> tuple[str, str | None]:
+        """Return (text, reasoning) of a content: a string, parts, or missing; reasoning only where ``parts`` may have it."""
+        where = self.where
+        if isinstance(content, str):
+            return content, None
+        if is_empty(content) and not (isinstance(content, (list, tuple)) and content):
+            if missing_ok:
+                return "", None
+            raise RowProblem(f"{where} has no content")
+        if isinstance(content, dict) and "text" in content:
+            content = [content]
+        if not isinstance(content, (list, tuple)):
+            raise RowProblem(f"{where} has content of type {type(content).__name__}, not text")
+        texts: list[str] = []
+        thoughts: list[str] = []
+        for part in content:
+            kind = part.get("type", "text") if isinstance(part, dict) else "text" if isinstance(part, str) else None
+            held = part if isinstance(part, dict) else {"text": part}
+            key = str(kind) if parts and kind in _REASONING_PARTS and isinstance(held.get(str(kind)), str) else "text"
+            if kind not in ("text", "input_text", "output_text", *(_REASONING_PARTS if parts else ())):
+                raise RowProblem(f"{where} has content parts that are not text")
+            if not isinstance(held.get(key), str):
+                raise RowProblem(f"{where} has content parts that are not text")
+            (thoughts if kind in _REASONING_PARTS else texts).append(held[key])
+            self.unread.keys(f"{self.what}[].content[]", held, ("type", key))
+        return "".join(texts), "".join(thoughts) if thoughts else None
 
-def _arguments(value: Any, name: str, where: str) -> dict[str, Any]:
-    if value is None or value == "":
-        return {}
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            raise RowProblem(f"{where}: the arguments of the call to {name!r} are not valid JSON") from None
-    if not isinstance(value, dict):
-        raise RowProblem(f"{where}: the arguments of the call to {name!r} are {_kind(value)}, not an object")
-    return value
-
-
-def canonical_tools(value: Any) -> list[dict[str, Any]]:
-    """Return tool schemas as ``{"type": "function", "function": {"name", ...}}``. Raises :class:`RowProblem`."""
-    value = from_json_text(value)
-    if value is None or value == "":
-        return []
-    if isinstance(value, dict):
-        value = [value]
-    if not isinstance(value, (list, tuple)):
-        raise RowProblem(f"tools is {_kind(value)}, not a list of tool schemas")
-    tools = []
-    for number, entry in enumerate(value):
-        item = from_json_text(entry)
-        function = item.get("function", item) if isinstance(item, dict) else None
-        if not isinstance(function, dict) or not isinstance(function.get("name"), str) or not function["name"]:
-            raise RowProblem(f"tools[{number}] has no name")
-        function = {key: part for key, part in function.items() if key != "type"}
-        tools.append({"type": "function", "function": function})
-    return tools
-
-
-def from_json_text(value: Any) -> Any:
-    """Return the list or dict that a text cell holds as JSON (as CSV and parquet exports do), else ``value``."""
-    if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
-        try:
-            return json.loads(value)
-        except ValueError:
-            return value
-    return value
+    def _weight(self, role: str) -> int | None:
+        """Return whether a turn counts in the loss, from whichever of the usual flags say so."""
+        flags: set[bool] = set()
+        for key in _WEIGHT_KEYS:
+            value = self.left.get(key)
+            flag = verdict_of(value)
+            if key == "weight" and value is not None and flag is None:
+                raise RowProblem(f"{self.where} has weight {value!r}; it must be 0 or 1")
+            # Users' turns are never trained; that somebody wants one trained is told as unread.
+            if flag is not None and not (role != "assistant" and flag and key != "weight"):
+                del self.left[key]
+                flags.add(flag)
+        if len(flags) > 1:
+            raise RowProblem(f"{self.where} says that it is trained, and that it is not")
+        return int(flags.pop()) if flags else None
 
 
 def is_message_list(value: Any) -> bool:
@@ -175,10 +195,11 @@ def is_message_list(value: Any) -> bool:
     return (
         isinstance(value, (list, tuple))
         and len(value) > 0
-        and all(isinstance(item, dict) and ("role" in item or "from" in item) for item in value)
+        and all(isinstance(item, dict) and any(plain_name(str(key)) in _ROLE_KEYS for key in item) for item in value)
     )
 
 
-def _kind(value: Any) -> str:
-    names = {str: "text", list: "a list", tuple: "a list", dict: "an object", type(None): "missing"}
-    return names.get(type(value), f"of type {type(value).__name__}")
+def is_call_list(value: Any) -> bool:
+    """Whether ``value``, or the JSON text it is, is a list of tool calls."""
+    value = from_json_text(value)
+    return isinstance(value, (list, tuple)) and len(value) > 0 and all(looks_like_call(item) for item in value)

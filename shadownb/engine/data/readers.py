@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shadownb.engine.data.report import BadRow
+from shadownb.engine.data.padding import unfilled
+from shadownb.engine.data.report import BadRow, UnreadColumn
+from shadownb.engine.jsontext import Unreadable, check_depth, parse
 from shadownb.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
@@ -35,70 +36,101 @@ class Loaded:
         What the numbers count: ``line``, ``row`` or ``index``.
     unreadable
         The lines and entries that are not rows.
+    arrow
+        Whether the values come out of Arrow, which fills nulls in; see :mod:`padding`.
+    beside
+        What stands beside the rows and is not read, such as other keys of a JSON object that holds them.
     """
 
     rows: list[Row] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
     place: str = "index"
     unreadable: list[BadRow] = field(default_factory=list)
+    arrow: bool = False
+    beside: list[UnreadColumn] = field(default_factory=list)
 
     def add(self, number: int, value: Any) -> None:
         """Take a row, or note why ``value`` is none."""
-        if isinstance(value, dict):
+        if not isinstance(value, dict):
+            self.refuse(number, f"it is of type {type(value).__name__}, not an object with columns")
+            return
+        try:
+            check_depth(value)
+        except Unreadable as error:
+            self.refuse(number, str(error))
+        else:
             self.rows.append(value)
             self.numbers.append(number)
-        else:
-            self.refuse(number, f"it is of type {type(value).__name__}, not an object with columns")
 
     def refuse(self, number: int, reason: str) -> None:
         """Note that what has this number is not a row."""
         self.unreadable.append(BadRow(number, reason, self.place))
 
 
-def from_values(values: Iterable[Any], place: str = "index", first: int = 0) -> Loaded:
+def from_values(values: Iterable[Any], place: str = "index", first: int = 0, *, arrow: bool = False) -> Loaded:
     """Return the rows of an iterable, numbered from ``first``."""
-    loaded = Loaded(place=place)
+    loaded = Loaded(place=place, arrow=arrow)
     for number, value in enumerate(values, start=first):
         loaded.add(number, value)
     return loaded
 
 
+def from_arrow(rows: Iterable[Any], place: str = "index", first: int = 0) -> Loaded:
+    """Return rows that come out of Arrow, without the keys that it filled into nested values for other rows' sake."""
+    return from_values((unfilled(row) for row in rows), place, first, arrow=True)
+
+
 def read_jsonl(path: Path) -> Loaded:
     """Read one JSON object a line; blank lines are skipped."""
+    require_file(path)
     loaded = Loaded(place="line")
     # Only \n ends a line: str.splitlines also splits at characters that JSON strings may hold.
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
+    for number, line in enumerate(path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
         if not line.strip():
             continue
         try:
-            value = json.loads(line)
-        except ValueError as error:
+            value = parse(line.decode())
+        except UnicodeDecodeError as error:
+            loaded.refuse(number, f"not UTF-8 text (byte {error.start} of the line)")
+        except (ValueError, RecursionError) as error:
             loaded.refuse(number, f"not valid JSON ({error})")
-            continue
-        loaded.add(number, value)
+        else:
+            loaded.add(number, value)
     return loaded
 
 
 def read_json(path: Path) -> Loaded:
-    """Read a JSON list of objects, or an object with exactly one list of them, such as ``{"data": [...]}``."""
+    """Read a JSON list of objects, an object with exactly one list of them such as ``{"data": [...]}``, or one row."""
     try:
-        value = json.loads(read_text(path))
-    except ValueError as error:
+        value = parse(read_text(path))
+    except (ValueError, RecursionError) as error:
         fix = "Correct the file at that place. If it holds one object a line, name it .jsonl."
         raise DataError(f"{path} is not valid JSON: {error}", fix=fix) from None
     if isinstance(value, dict):
-        lists = {key: entry for key, entry in value.items() if isinstance(entry, list)}
-        if len(lists) != 1:
-            found = f"lists named {', '.join(lists)}" if lists else "no list"
-            raise DataError(
-                f"{path} holds an object with {found}.",
-                why="Rows are read from a JSON list, or from an object with exactly one list.",
-                fix="Save the rows as a list, or load the file and pass one list to Dataset.from_list.",
-            )
-        value = next(iter(lists.values()))
+        return _from_object(path, value)
     if not isinstance(value, list):
         raise DataError(f"{path} holds a {type(value).__name__}, not a list of rows.", fix="Save the rows as a list.")
     return from_values(value, "row", 1)
+
+
+def _from_object(path: Path, value: Row) -> Loaded:
+    from shadownb.engine.data.formats import shows_a_row
+    from shadownb.engine.data.trees import is_tree
+
+    if shows_a_row(value) or is_tree([value]):
+        return from_values([value], "row", 1)
+    lists = {key: entry for key, entry in value.items() if isinstance(entry, list)}
+    if len(lists) != 1:
+        found = f"lists named {', '.join(lists)}" if lists else "no list"
+        raise DataError(
+            f"{path} holds an object with {found}.",
+            why="Rows are read from a JSON list, from an object with exactly one list, or from an object that is one row.",
+            fix="Save the rows as a list, or load the file and pass one list to Dataset.from_list.",
+        )
+    ((name, rows),) = lists.items()
+    loaded = from_values(rows, "row", 1)
+    loaded.beside = [UnreadColumn(f"{key} (beside {name})", 1, "left out") for key in value if key != name]
+    return loaded
 
 
 def read_csv(path: Path) -> Loaded:
@@ -137,14 +169,20 @@ def read_parquet(path: Path) -> Loaded:
         rows = pyarrow.parquet.read_table(path).to_pylist()
     except (pyarrow.ArrowException, OSError) as error:
         raise DataError(f"{path} cannot be read as parquet: {error}", fix="Check that the file is complete.") from None
-    return from_values((unfilled(row) for row in rows), "row", 1)
+    return from_arrow(rows, "row", 1)
 
 
 def read_frame(frame: pandas.DataFrame) -> Loaded:
     """Read a pandas frame; missing values become None. Rows are numbered from 0, whatever the index."""
     columns = [str(column) for column in frame.columns]
-    records = (dict(zip(columns, values, strict=True)) for values in frame.itertuples(index=False, name=None))
-    return from_values({key: _plain(value) for key, value in record.items()} for record in records)
+    if len(set(columns)) < len(columns):
+        twice = next(name for name in columns if columns.count(name) > 1)
+        raise DataError(f"The frame has two columns named {twice!r}.", fix="Give every column its own name.")
+    values = list(frame.itertuples(index=False, name=None))
+    # A frame that was read from parquet holds objects as Arrow makes them; its lists are arrays then.
+    arrow = any(hasattr(cell, "tolist") and getattr(cell, "ndim", 0) for cells in values for cell in cells)
+    rows = ({name: _plain(cell) for name, cell in zip(columns, cells, strict=True)} for cells in values)
+    return from_values((unfilled(row) if arrow else row for row in rows), arrow=arrow)
 
 
 READERS: dict[str, Callable[[Path], Loaded]] = {
@@ -186,19 +224,6 @@ def read_text(path: Path) -> str:
         raise DataError(
             f"{path} is not UTF-8 text (byte {error.start}).", fix="Save it as UTF-8; in a spreadsheet: 'CSV UTF-8'."
         ) from None
-
-
-def unfilled(row: Row) -> Row:
-    """Return a row without the None entries inside nested values: arrow gives every struct the keys of all."""
-    return {key: _without_none(value) for key, value in row.items()}
-
-
-def _without_none(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_none(entry) for key, entry in value.items() if entry is not None}
-    if isinstance(value, list):
-        return [_without_none(entry) for entry in value]
-    return value
 
 
 def _plain(value: Any) -> Any:

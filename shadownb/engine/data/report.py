@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 SHOWN = 10
 
@@ -35,6 +35,37 @@ class BadRow:
 
 
 @dataclass(frozen=True)
+class UnreadColumn:
+    """A column or key that was not read.
+
+    Attributes
+    ----------
+    name
+        The column, or the path to a key: ``messages[].audio``.
+    rows
+        How many rows have a value in it.
+    kind
+        ``metadata``, ``repeats what was read``, ``ignored`` (by ``ignore=``) or ``left out``; anything else (``text``,
+        ``a call``, ``a verdict``, ...) is what it holds that refused those rows.
+    example
+        The beginning of the first value.
+    """
+
+    name: str
+    rows: int
+    kind: str
+    example: str = ""
+
+    @property
+    def refuses(self) -> bool:
+        """Whether the rows that have it are refused."""
+        return self.kind not in ("metadata", "repeats what was read", "ignored", "left out")
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.rows:,}, {self.kind})"
+
+
+@dataclass(frozen=True)
 class DatasetReport:
     """The outcome of checking every row.
 
@@ -50,6 +81,8 @@ class DatasetReport:
         The others, in source order.
     formats
         How many rows look like which format; more than one entry means a mixed set.
+    unread
+        The columns and keys that were not read, with the number of rows that have them.
     """
 
     format: str
@@ -57,6 +90,7 @@ class DatasetReport:
     valid: int
     bad: tuple[BadRow, ...] = ()
     formats: dict[str, int] = field(default_factory=dict)
+    unread: tuple[UnreadColumn, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -81,8 +115,16 @@ class DatasetReport:
             line += f"; mixed formats ({found}), most are {self.format}"
         return line
 
+    def unread_line(self) -> str:
+        """Return one line that names and counts what was not read; "" where everything was."""
+        if not self.unread:
+            return ""
+        more = f" and {len(self.unread) - SHOWN:,} more: see report.unread" if len(self.unread) > SHOWN else ""
+        return f"not read: {', '.join(map(str, self.unread[:SHOWN]))}{more}"
+
     def __str__(self) -> str:
         lines = [self.summary()]
+        lines += [f"  {self.unread_line()}"] if self.unread else []
         lines += [f"  {bad}" for bad in self.bad[:SHOWN]]
         if len(self.bad) > SHOWN:
             lines.append(f"  and {len(self.bad) - SHOWN:,} more: see report.bad")
@@ -99,6 +141,7 @@ class DatasetReport:
             "formats": self.formats,
             "counts": self.counts,
             "rows": shown,
+            "unread": [asdict(column) for column in self.unread],
         }
 
 

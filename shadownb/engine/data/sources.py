@@ -2,81 +2,218 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from shadownb.engine.data import readers
-from shadownb.engine.data.checking import check
+from shadownb.engine.data import readers, trees
+from shadownb.engine.data.checking import Checked, Reading, check
 from shadownb.engine.data.readers import Loaded
+from shadownb.engine.data.report import BadRow
 from shadownb.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
+    import datasets
     import pandas
 
+    from shadownb.engine.data.dataset import Dataset
     from shadownb.engine.trajectories import Trajectory, TrajectoryGroup
 
 Row = dict[str, Any]
+Names = Mapping[str, str]
 
 SAMPLES = {"support-triage": "support_triage", "general-text": "general_text"}
 
 
 class Sources:
-    """The constructors of a Dataset. Each one checks every row."""
+    """The constructors of a Dataset. Each one checks every row.
+
+    They share these parameters:
+
+    format
+        One of ``FORMATS``; None takes that of most rows.
+    columns
+        The rows' own names for known columns, as in ``{"frage": "prompt", "antwort": "completion"}``.
+    ignore
+        Columns, and keys of messages as ``messages[].audio``, that hold something and are not to be read.
+    """
 
     def __init__(
-        self, rows: Iterable[Row] | Loaded, *, name: str = "dataset", source: str = "list", format: str | None = None
+        self,
+        rows: Iterable[Row] | Loaded,
+        *,
+        name: str = "dataset",
+        source: str = "list",
+        format: str | None = None,
+        columns: Names | None = None,
+        ignore: Sequence[str] | str = (),
     ) -> None:
-        self._loaded = rows if isinstance(rows, Loaded) else readers.from_values(rows)
-        self._canonical, self.report = check(self._loaded, source, format)
-        self.rows: list[Row] = self._loaded.rows
+        loaded = rows if isinstance(rows, Loaded) else readers.from_values(rows)
+        if not columns and format in (None, "auto") and trees.is_tree(loaded.rows):
+            loaded = trees.conversations(loaded)
+        reading = Reading.of(format, columns, ignore, loaded.rows)
+        self._settle(loaded, check(loaded, source, reading), reading, name, source)
+
+    def _settle(self, loaded: Loaded, checked: Checked, reading: Reading, name: str, source: str) -> None:
+        self._loaded, self._checked, self.reading = loaded, checked, reading
+        self.report = checked.report(loaded)
+        self.rows: list[Row] = loaded.rows
         self.name = name
         self.source = source
-        self.format = self.report.format
+        self.format = checked.format
 
-    @classmethod
-    def from_list(cls, rows: Iterable[Row], *, name: str = "list", format: str | None = None) -> Self:
-        """Return a dataset of dicts. Raises :class:`DataError` if there is none."""
-        return cls(readers.from_values(rows), name=name, source="list", format=format)
-
-    @classmethod
-    def load(cls, path: str | Path, *, name: str | None = None, format: str | None = None) -> Self:
-        """Read a .jsonl, .ndjson, .json, .csv or .parquet file."""
-        return cls._from_file(readers.read_file, path, name, format)
-
-    @classmethod
-    def from_jsonl(cls, path: str | Path, *, name: str | None = None, format: str | None = None) -> Self:
-        """Read one JSON object a line. A line that is not one is in the report with its number."""
-        return cls._from_file(readers.read_jsonl, path, name, format)
-
-    @classmethod
-    def from_json(cls, path: str | Path, *, name: str | None = None, format: str | None = None) -> Self:
-        """Read a JSON list of objects, or an object that holds exactly one list."""
-        return cls._from_file(readers.read_json, path, name, format)
-
-    @classmethod
-    def from_csv(cls, path: str | Path, *, name: str | None = None, format: str | None = None) -> Self:
-        """Read a CSV file with a header line, with or without a byte order mark."""
-        return cls._from_file(readers.read_csv, path, name, format)
-
-    @classmethod
-    def from_parquet(cls, path: str | Path, *, name: str | None = None, format: str | None = None) -> Self:
-        """Read a parquet file."""
-        return cls._from_file(readers.read_parquet, path, name, format)
-
-    @classmethod
-    def _from_file(
-        cls, reader: Callable[[Path], Loaded], path: str | Path, name: str | None, format: str | None
+    def read_as(
+        self, *, format: str | None = None, columns: Names | None = None, ignore: Sequence[str] | str = ()
     ) -> Self:
+        """Return the same rows read in another way, for example with a column mapped that ``report`` names as unread."""
+        return type(self)(
+            self._loaded, name=self.name, source=self.source, format=format, columns=columns, ignore=ignore
+        )
+
+    def read_like(self, *, columns: Names | None = None, ignore: Sequence[str] | str = ()) -> Self:
+        """Return the rows read as others are, as far as they have these columns: evaluation rows beside training rows."""
+        there = {str(name) for row in self.rows for name in row}
+        names = [ignore] if isinstance(ignore, str) else ignore
+        return self.read_as(
+            columns={name: target for name, target in (columns or {}).items() if name in there},
+            ignore=[name for name in names if name.partition("[]")[0] in there],
+        )
+
+    @classmethod
+    def of(
+        cls, rows: Any, *, name: str | None = None, columns: Names | None = None, ignore: Sequence[str] | str = ()
+    ) -> Dataset:
+        """Return whatever holds rows as a Dataset: a list, a data frame, an Arrow table, a ``datasets.Dataset``."""
+        from shadownb.engine.data.accepting import as_dataset
+
+        return as_dataset(rows, "rows", name=name, columns=columns, ignore=ignore)
+
+    @classmethod
+    def from_list(
+        cls,
+        rows: Iterable[Row],
+        *,
+        name: str = "list",
+        format: str | None = None,
+        columns: Names | None = None,
+        ignore: Sequence[str] | str = (),
+    ) -> Self:
+        """Return a dataset of dicts. Raises :class:`DataError` if there is none."""
+        return cls(readers.from_values(rows), name=name, source="list", format=format, columns=columns, ignore=ignore)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        name: str | None = None,
+        format: str | None = None,
+        columns: Names | None = None,
+        ignore: Sequence[str] | str = (),
+    ) -> Self:
+        """Read a .jsonl, .ndjson, .json, .csv or .parquet file."""
+        return cls._from_file(readers.read_file, path, name, format=format, columns=columns, ignore=ignore)
+
+    @classmethod
+    def from_jsonl(
+        cls,
+        path: str | Path,
+        *,
+        name: str | None = None,
+        format: str | None = None,
+        columns: Names | None = None,
+        ignore: Sequence[str] | str = (),
+    ) -> Self:
+        """Read one JSON object a line. A line that is not one is in the report with its number."""
+        return cls._from_file(readers.read_jsonl, path, name, format=format, columns=columns, ignore=ignore)
+
+    @classmethod
+    def from_json(
+        cls,
+        path: str | Path,
+        *,
+        name: str | None = None,
+        format: str | None = None,
+        columns: Names | None = None,
+        ignore: Sequence[str] | str = (),
+    ) -> Self:
+        """Read a JSON list of objects, an object that holds exactly one list, or one row."""
+        return cls._from_file(readers.read_json, path, name, format=format, columns=columns, ignore=ignore)
+
+    @classmethod
+    def from_csv(
+        cls,
+        path: str | Path,
+        *,
+        name: str | None = None,
+        format: str | None = None,
+        columns: Names | None = None,
+        ignore: Sequence[str] | str = (),
+    ) -> Self:
+        """Read a CSV file with a header line, with or without a byte order mark."""
+        return cls._from_file(readers.read_csv, path, name, format=format, columns=columns, ignore=ignore)
+
+    @classmethod
+    def from_parquet(
+        cls,
+        path: str | Path,
+        *,
+        name: str | None = None,
+        format: str | None = None,
+        columns: Names | None = None,
+        ignore: Sequence[str] | str = (),
+    ) -> Self:
+        """Read a parquet file."""
+        return cls._from_file(readers.read_parquet, path, name, format=format, columns=columns, ignore=ignore)
+
+    @classmethod
+    def _from_file(cls, reader: Callable[[Path], Loaded], path: str | Path, name: str | None, **reading: Any) -> Self:
         path = Path(path).expanduser()
         readers.require_file(path)
-        return cls(reader(path), name=name or path.stem, source=str(path), format=format)
+        return cls(reader(path), name=name or path.stem, source=str(path), **reading)
 
     @classmethod
-    def from_pandas(cls, frame: pandas.DataFrame, *, name: str = "frame", format: str | None = None) -> Self:
+    def from_pandas(
+        cls,
+        frame: pandas.DataFrame,
+        *,
+        name: str = "frame",
+        format: str | None = None,
+        columns: Names | None = None,
+        ignore: Sequence[str] | str = (),
+    ) -> Self:
         """Return the rows of a pandas frame."""
-        return cls(readers.read_frame(frame), name=name, source="pandas", format=format)
+        return cls(readers.read_frame(frame), name=name, source="pandas", format=format, columns=columns, ignore=ignore)
+
+    @classmethod
+    def from_datasets(
+        cls,
+        rows: datasets.Dataset,
+        *,
+        name: str | None = None,
+        format: str | None = None,
+        columns: Names | None = None,
+        ignore: Sequence[str] | str = (),
+    ) -> Self:
+        """Return the rows of a ``datasets.Dataset``; nulls that Arrow filled into schemas and arguments are taken out."""
+        known = name or getattr(rows.info, "dataset_name", None) or "dataset"
+        loaded = readers.from_arrow(rows.with_format(None))
+        return cls(loaded, name=known, source="datasets", format=format, columns=columns, ignore=ignore)
+
+    @classmethod
+    def from_arrow(
+        cls,
+        table: Any,
+        *,
+        name: str = "table",
+        format: str | None = None,
+        columns: Names | None = None,
+        ignore: Sequence[str] | str = (),
+    ) -> Self:
+        """Return the rows of a pyarrow table, or of a polars frame."""
+        rows = table.to_dicts() if hasattr(table, "to_dicts") else table.to_pylist()
+        return cls(readers.from_arrow(rows), name=name, source="arrow", format=format, columns=columns, ignore=ignore)
 
     @classmethod
     def from_hub(
@@ -88,12 +225,15 @@ class Sources:
         *,
         limit: int | None = None,
         format: str | None = None,
+        columns: Names | None = None,
+        ignore: Sequence[str] | str = (),
     ) -> Self:
         """Download one split of a Hugging Face hub data set; ``limit`` keeps only its first rows."""
         from shadownb.engine.data.hub import read_hub
 
         loaded = read_hub(repo, subset=subset, split=split, token=token, limit=limit)
-        return cls(loaded, name=repo.rpartition("/")[2], source=f"hub:{repo}", format=format)
+        name = repo.rpartition("/")[2]
+        return cls(loaded, name=name, source=f"hub:{repo}", format=format, columns=columns, ignore=ignore)
 
     @classmethod
     def from_trajectories(
@@ -114,6 +254,8 @@ class Sources:
     ) -> Self:
         """Return the episodes of a capture as chat rows; see :meth:`from_trajectories`.
 
+        Calls that cannot be read (nested too deeply, no JSON) are in the report, each with the reason.
+
         Parameters
         ----------
         source
@@ -128,8 +270,12 @@ class Sources:
         """
         from shadownb.engine.trajectories.rows import chat_rows, trajectories_of
 
-        found = [trajectory for trajectory in trajectories_of(source) if where is None or where(trajectory)]
-        return cls(readers.from_values(chat_rows(found)), name=name, source="captures", format="chat")
+        episodes = trajectories_of(source)
+        rows = chat_rows(trajectory for trajectory in episodes if where is None or where(trajectory))
+        loaded = readers.from_values(rows)
+        for number, (call, why) in enumerate(getattr(episodes, "unread", {}).items(), start=1):
+            loaded.unreadable.append(BadRow(number, f"{call}: {why}", "unread call"))
+        return cls(loaded, name=name, source="captures", format="chat")
 
     @classmethod
     def sample(cls, name: str = "support-triage", split: str = "train") -> Self:

@@ -10,33 +10,43 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from shadownb.engine.data.texts import is_whole
 from shadownb.errors import DataError
 
 Row = dict[str, Any]
 
 
 def to_json(value: Any, **options: Any) -> str:
-    """Return JSON text; values that JSON does not know (dates) become their text, NaN and infinities null."""
+    """Return JSON text; values that JSON does not know (dates) become their text, NaN and infinities null.
+
+    Half characters stay in it, so that it may be no valid Unicode; what is written to a file escapes them.
+    """
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, default=str, **options)
-    except ValueError:
+    except (ValueError, TypeError):  # NaN, or keys of several types, which cannot be sorted
         return json.dumps(_finite(value), ensure_ascii=False, default=str, **options)
+
+
+def _storable(value: Any, **options: Any) -> str:
+    """Return JSON text that UTF-8 can hold: a half character becomes the escape that it came from."""
+    text = to_json(value, **options)
+    return text if is_whole(text) else json.dumps(json.loads(text), **options)
 
 
 def _finite(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _finite(entry) for key, entry in value.items()}
+        return {str(key): _finite(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
         return [_finite(entry) for entry in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _jsonl(rows: list[Row]) -> bytes:
-    return "".join(to_json(row) + "\n" for row in rows).encode()
+    return "".join(_storable(row) + "\n" for row in rows).encode()
 
 
 def _json(rows: list[Row]) -> bytes:
-    return (to_json(rows, indent=1) + "\n").encode()
+    return (_storable(rows, indent=1) + "\n").encode()
 
 
 def _csv(rows: list[Row]) -> bytes:
@@ -45,6 +55,7 @@ def _csv(rows: list[Row]) -> bytes:
     writer.writeheader()
     for row in rows:
         writer.writerow({key: "" if value is None else _cell(value) for key, value in row.items()})
+    _require_whole(rows)
     return text.getvalue().encode()
 
 
@@ -52,6 +63,7 @@ def _parquet(rows: list[Row]) -> bytes:
     import pyarrow
     import pyarrow.parquet
 
+    _require_whole(rows)
     # Lists and objects go in as JSON text: arrow would give every tool call the arguments of all others.
     flat = {name: [_cell(row.get(name)) for row in rows] for name in columns(rows)}
     try:
@@ -65,6 +77,16 @@ def _parquet(rows: list[Row]) -> bytes:
     sink = io.BytesIO()
     pyarrow.parquet.write_table(table, sink)
     return sink.getvalue()
+
+
+def _require_whole(rows: list[Row]) -> None:
+    """Raise :class:`DataError` for a row with half a character, which a table cannot hold."""
+    for index, row in enumerate(rows):
+        if not is_whole(to_json(row)):
+            raise DataError(
+                f"Row {index} holds half a character (a lone surrogate), which a CSV or parquet file cannot hold.",
+                fix="Correct it, leave the row out (dataset.usable()), or save as .jsonl.",
+            )
 
 
 def _cell(value: Any) -> Any:

@@ -51,15 +51,58 @@ def cases_of(dataset: Any) -> tuple[list[Case], int]:
 
 def _rows_of(dataset: Any) -> Iterator[Any]:
     """Yield every row in canonical form at the place it has in the data set; ``None`` for one that is no row."""
-    if not hasattr(dataset, "canonical_rows"):
-        yield from dataset
-        return
-    dataset.canonical_rows()  # raises with the reasons where no row can be used
-    for index in range(len(dataset)):
+    from shadownb.engine.data import as_dataset
+
+    given = not hasattr(dataset, "canonical_rows")
+    data = as_dataset(dataset) if given else dataset
+    data.canonical_rows()  # raises with the reasons where no row can be used
+    at = 0
+    for index in range(len(data)):
+        while given and at < data.numbers[index]:  # an entry of the list that is no row
+            at += 1
+            yield None
+        at += 1
         try:
-            yield dataset.canonical_row(index)
+            yield data.canonical_row(index)
         except DataError:
             yield None
+
+
+def fitting(model: Any, cases: list[Case]) -> tuple[list[Case], list[tuple[int, str]]]:
+    """Return (the cases that a model can answer, row and reason of the others).
+
+    A prompt that fills the model's positions leaves none for an answer, and one that its template refuses has no tokens.
+
+    Raises
+    ------
+    DataError
+        None can be answered.
+    """
+    from shadownb.engine.models.lengths import room_for_rows
+
+    renderer = getattr(model, "renderer", None)
+    if renderer is None or not hasattr(model, "weights"):
+        return cases, []
+    room = room_for_rows(model)
+    kept: list[Case] = []
+    left: list[tuple[int, str]] = []
+    for case in cases:
+        try:
+            length = len(renderer.render_prompt(case.messages, case.tools))
+        except DataError as error:
+            left.append((case.index, error.what))
+            continue
+        if room is not None and length >= room:
+            left.append((case.index, f"its prompt has {length:,} tokens, the model {room:,} positions"))
+        else:
+            kept.append(case)
+    if not kept:
+        raise DataError(
+            f"None of the {len(cases):,} rows can be answered by this model.",
+            why=f"Row {left[0][0]}: {left[0][1]}.",
+            fix="Shorten the prompts, or compare with a model that has more positions.",
+        )
+    return kept, left
 
 
 def batches_of(cases: Iterable[Case], size: int) -> Iterator[list[Case]]:

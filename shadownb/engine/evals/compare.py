@@ -16,7 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from shadownb.engine.evals.cases import Case, as_text, batches_of, cases_of
+from shadownb.engine.evals.cases import Case, as_text, batches_of, cases_of, fitting
 from shadownb.engine.evals.comparison import GREEDY, ComparedRow, Comparison
 from shadownb.engine.inference.types import Sampling
 from shadownb.engine.models.asking import Asking
@@ -43,7 +43,7 @@ def compare(
     model
         Anything with ``chat(list_of_messages, use="base"|"tuned", ...) -> list[Reply]``.
     dataset
-        A Dataset with chat rows, or a list of rows that hold ``messages``.
+        Whatever holds rows with an answer: a Dataset, a list, a data frame, a ``datasets.Dataset``.
     scorer
         ``scorer(output, expected, prompt=...)`` returning a Score, or a number.
     sampling
@@ -74,7 +74,11 @@ def compare(
     if getattr(model, "trained", True) is None:
         warnings.warn("The model is not trained yet: base and tuned are the same weights.", ShadowWarning, stacklevel=2)
     cases, skipped = cases_of(dataset)
-    cases = cases[:max_rows]
+    cases, left_out = fitting(model, cases[:max_rows])
+    if left_out:
+        shown = "; ".join(f"row {index}: {reason}" for index, reason in left_out[:3])
+        what = f"{len(left_out):,} of {len(left_out) + len(cases):,} rows cannot be answered and are left out. {shown}"
+        warnings.warn(what, ShadowWarning, stacklevel=2)
     started = time.monotonic()
     answers: dict[str, list[str]] = {"base": [], "tuned": []}
     for batch in batches_of(cases, batch_rows):
@@ -89,7 +93,7 @@ def compare(
         for case, base, tuned in zip(cases, answers["base"], answers["tuned"], strict=True)
     )
     name = getattr(scorer, "name", None) or getattr(scorer, "__name__", None) or type(scorer).__name__
-    return Comparison(rows, str(name), sampling, time.monotonic() - started, skipped)
+    return Comparison(rows, str(name), sampling, time.monotonic() - started, skipped, tuple(left_out))
 
 
 # A base answers the same in every comparison, and ten methods on one task are ten comparisons. Keyed by what decides the

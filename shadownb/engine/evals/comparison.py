@@ -60,6 +60,8 @@ class Comparison:
         How long generating and scoring took.
     skipped
         Rows of the data set that had no reference answer.
+    left_out
+        (row, reason) of those that the model cannot answer, because they are too long or its template refuses them.
     """
 
     rows: tuple[ComparedRow, ...]
@@ -67,6 +69,7 @@ class Comparison:
     sampling: Sampling = GREEDY
     seconds: float = 0.0
     skipped: int = 0
+    left_out: tuple[tuple[int, str], ...] = ()
     _intervals: dict[str, tuple[float, float]] = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self) -> int:
@@ -155,6 +158,7 @@ class Comparison:
             "scorer": self.scorer,
             "rows": len(self),
             "skipped": self.skipped,
+            "left_out": [list(entry) for entry in self.left_out],
             "base": self.base,
             "base_interval": list(self.base_interval),
             "tuned": self.tuned,

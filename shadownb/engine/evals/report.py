@@ -48,6 +48,9 @@ def _tail(comparison: Comparison) -> list[str]:
         lines.append("Every row changed by the same amount, so resampling shows no spread; read the p-value.")
     if comparison.skipped:
         lines.append(f"{comparison.skipped} rows without a reference answer were left out.")
+    if comparison.left_out:
+        rows = ", ".join(str(index) for index, _ in comparison.left_out[:8])
+        lines.append(f"{len(comparison.left_out)} rows that the model cannot answer were left out (rows {rows}).")
     return lines
 
 

@@ -13,7 +13,6 @@ from shadownb.engine.models.lengths import longest_row
 from shadownb.errors import ConfigError, DataError, ShadowWarning, did_you_mean
 
 if TYPE_CHECKING:
-    from shadownb.engine.data import Dataset
     from shadownb.engine.data.trained_on import TrainedOn
     from shadownb.engine.inference import TextStream
     from shadownb.engine.models.weights import LoadedWeights
@@ -183,7 +182,7 @@ class Asking:
 
     def loss(
         self,
-        dataset: Dataset | list[dict[str, Any]],
+        dataset: Any,
         *,
         use: Use = "tuned",
         loss_on: Literal["assistant", "last", "all"] = "assistant",
@@ -192,8 +191,8 @@ class Asking:
         """Return the mean loss of a data set's trained tokens, in nats a token; nothing is trained.
 
         On held-out rows it says how well a task is known. On unrelated text the difference between ``use="tuned"`` and
-        ``use="base"`` says how much was forgotten. Rows that the chat template refuses are left out, with a
-        :class:`ShadowWarning` that counts them, as a run leaves them out.
+        ``use="base"`` says how much was forgotten. Rows that the chat template refuses are left out, and those longer than
+        ``max_length`` are cut, as in a run; a :class:`ShadowWarning` counts them.
 
         Raises
         ------
@@ -228,6 +227,13 @@ class Asking:
             warnings.warn(
                 f"{len(refused):,} of {len(rows):,} rows of {data.name!r} cannot be rendered and are left out; "
                 f"the first: {refused[0].what}",
+                ShadowWarning,
+                stacklevel=2,
+            )
+        cut = sum(any(sequence.truncated_tokens for sequence in example.rows) for example in found)
+        if cut:
+            warnings.warn(
+                f"{cut:,} of {len(rows):,} rows of {data.name!r} are longer than max_length={limit} and are cut.",
                 ShadowWarning,
                 stacklevel=2,
             )

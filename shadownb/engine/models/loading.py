@@ -51,7 +51,8 @@ def load(
     device
         ``auto``, ``cpu``, ``cuda``, ``mps`` or ``xpu``.
     dtype
-        ``auto`` (by what the device computes fast), ``float32``, ``bfloat16`` or ``float16``.
+        ``auto`` (by what the device computes fast; of a run's id: the format that the run was asked to train in, on the
+        same kind of device), ``float32``, ``bfloat16`` or ``float16``.
     quantize
         ``"4bit"`` (nf4) or ``"8bit"`` through bitsandbytes, for ``qlora``; None keeps the weights (of a run's id: loads the
         base as the run did; ``load(base, adapter=run_id)`` puts the adapter on the unquantised base).
@@ -89,6 +90,8 @@ def load(
         source = with_adapter(source, adapter)
     elif quantize is None:
         quantize = source.quantize  # a run's result answers as it was trained
+    if dtype == "auto" and source.dtype is not None and chosen_device[0].startswith(source.dtype[0]):
+        chosen_dtype = source.dtype[1], f"{hardware.ASKED_FOR} when it was trained"
 
     known = acceleration.facts(chosen_device[0], chosen_dtype[0])
     attention = acceleration.choose_attention(accelerator, known)

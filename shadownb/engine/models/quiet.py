@@ -1,33 +1,71 @@
-"""Keep the libraries' own progress bars out of cells; phases and panels show what is going on."""
+"""Keep the libraries' own progress bars and routine remarks out of cells; phases and panels show what is going on."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
+import threading
 from collections.abc import Iterator
+
+# What these loggers say again and again, to nobody's use:
+_REMARKS = {
+    # An 8-bit layer computes in fp16 whatever it is given; said by every layer, in every pass.
+    "bitsandbytes.autograd._functions": "MatMul8bitLt: inputs will be cast",
+    # The repository's own settings for sampling contradict each other; those of a call are used here.
+    "transformers.generation.configuration_utils": "The following generation flags are not valid",
+}
+
+_lock = threading.Lock()
+_inside = 0  # blocks that are running, of all threads
+_was_on = (False, False)
 
 
 @contextlib.contextmanager
 def quiet_progress_bars() -> Iterator[None]:
-    """Switch transformers' progress bars off inside the block, and back to what they were."""
-    from transformers.utils import logging
+    """Switch the bars of transformers and datasets off inside the block, and back to what they were after the last of them.
 
-    was_on = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
+    The libraries have one switch each for the whole process, and two models may be loaded at a time.
+    """
+    import datasets
+    from transformers.utils import logging as transformers
+
+    global _inside, _was_on
+    _leave_out_remarks()
+    with _lock:
+        if _inside == 0:
+            _was_on = transformers.is_progress_bar_enabled(), not datasets.are_progress_bars_disabled()
+            transformers.disable_progress_bar()
+            datasets.disable_progress_bars()
+        _inside += 1
     try:
         yield
     finally:
-        if was_on:
-            logging.enable_progress_bar()
+        with _lock:
+            _inside -= 1
+            if _inside == 0:
+                if _was_on[0]:
+                    transformers.enable_progress_bar()
+                if _was_on[1]:
+                    datasets.enable_progress_bars()
+
+
+def _leave_out_remarks() -> None:
+    for name in _REMARKS:
+        logging.getLogger(name).addFilter(_is_no_remark)  # a second time adds nothing
+
+
+def _is_no_remark(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith(_REMARKS[record.name])
 
 
 @contextlib.contextmanager
 def quiet_gguf_bar() -> Iterator[None]:
     """Let the bar over a GGUF file's tensors obey transformers' switch as well; it is made past it, with plain tqdm."""
     from transformers import modeling_gguf_pytorch_utils as reader
-    from transformers.utils import logging
+    from transformers.utils import logging as transformers
 
     before = vars(reader)["tqdm"]
-    vars(reader)["tqdm"] = logging.tqdm
+    vars(reader)["tqdm"] = transformers.tqdm
     try:
         with quiet_progress_bars():
             yield

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from shadownb.engine.hardware import ASKED_FOR
 from shadownb.engine.home import subfolder
 from shadownb.engine.models.catalog import ModelInfo, catalog, find
 from shadownb.engine.models.packaged import convert_gguf
@@ -27,6 +28,7 @@ class Source:
     trained_at: Path | None = None
     trained: tuple[str, int] | None = None  # (run id, step)
     quantize: Quantize | None = None  # of the base that was trained on
+    dtype: tuple[str, str] | None = None  # (device kind, number format) that a run's training was asked to use
     base_hash: str | None = None  # which a run's record demands of the base
 
     def size_gb(self) -> float | None:
@@ -102,8 +104,15 @@ def _run(run_id: str) -> Source:
     checkpoint = result_of(folder)
     base = resolve(spec["source"])
     trained = (folder.id, checkpoint.step)
+    device, (dtype, reason) = str(spec["device"][0]), spec["dtype"]
     return Source(
-        spec["name"], base.location, checkpoint.path, trained, spec.get("quantization"), spec.get("base_hash")
+        spec["name"],
+        base.location,
+        trained_at=checkpoint.path,
+        trained=trained,
+        quantize=spec.get("quantization"),
+        dtype=(device.split(":", maxsplit=1)[0], dtype) if reason.startswith(ASKED_FOR) else None,
+        base_hash=spec.get("base_hash"),
     )
 
 

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from shadownb.engine.data import Dataset
+from shadownb.engine.data import as_dataset as dataset_of
 from shadownb.errors import ConfigError, DataError
 
 
@@ -25,25 +26,12 @@ def resolve_data(dataset: Any, eval_dataset: Any, seed: int) -> tuple[Dataset, D
             f"eval_dataset={eval_dataset!r}: {len(train.valid_rows())} usable row cannot be split.",
             fix="Give more rows, or no eval_dataset.",
         )
-    usable = train.valid_rows()  # or the few rows held out could be the bad ones
-    if len(usable) < len(train):
-        train = Dataset.from_list(usable, name=train.name, format=train.format)
-    return train.split(share, seed=seed)
+    return train.usable().split(share, seed=seed)  # or the few rows held out could be the bad ones
 
 
 def as_dataset(value: Any, option: str) -> Dataset:
-    """Return a non-empty Dataset from a Dataset, a list of rows, or a data frame."""
-    if isinstance(value, Dataset):
-        data = value
-    elif isinstance(value, list):
-        data = Dataset.from_list(value)
-    elif hasattr(value, "columns") and hasattr(value, "to_dict"):
-        data = Dataset.from_pandas(value)
-    else:
-        raise DataError(
-            f"{option} is a {type(value).__name__}.",
-            fix="Give a Dataset (Dataset.load(path) reads files), a list of rows, or a data frame.",
-        )
+    """Return a Dataset with a usable row from whatever holds rows; see :func:`shadownb.engine.data.as_dataset`."""
+    data = dataset_of(value, option)
     if not data.canonical_rows():
         raise DataError(
             f"{option}: none of its {len(data)} rows can be used.",

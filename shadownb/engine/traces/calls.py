@@ -6,10 +6,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from shadownb.engine.jsontext import MAX_DEPTH, Unreadable, check_depth
 from shadownb.engine.traces.conventions import CONVENTIONS
+from shadownb.engine.traces.cut import as_long_as, hidden_in, length_limit, without_cuts
 from shadownb.engine.traces.exchange import Exchange, conversation_of
 from shadownb.engine.traces.report import TraceReport
 from shadownb.engine.traces.spans import Span
+from shadownb.engine.trajectories.endings import ended_by_itself
 from shadownb.engine.trajectories.identity import PathHash
 
 _CALLS = ("chat", "generate_content", "text_completion", "completion", "responses", "message")
@@ -25,6 +28,31 @@ class SpanCall:
     span: Span
     exchange: Exchange
     convention: str
+    cut: tuple[str, ...] = ()
+    """Attributes whose JSON was cut off."""
+    too_long: tuple[str, ...] = ()
+    """Attributes whose text is as long as the limit at which the texts of this export were cut."""
+    hidden: tuple[str, ...] = ()
+    """Contents that are placeholders, or end in the mark of a cut."""
+
+    @property
+    def status(self) -> str:
+        """``ok``, ``error`` where the span failed, or ``cut`` where its content was cut off: such an answer is never trained."""
+        return "error" if self.span.failure else "cut" if self.cut or self.too_long or self.hidden else "ok"
+
+    @property
+    def why_not_whole(self) -> str | None:
+        """What is wrong with the answer, for the report; None where nothing is."""
+        if self.span.failure:
+            return f"the span failed ({self.span.failure})"
+        if self.cut:
+            return f"the JSON of {', '.join(self.cut[:3])} is cut off; raise OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT"
+        if self.too_long:
+            return f"the text of {', '.join(self.too_long[:3])} is cut off; raise OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT"
+        if self.hidden:
+            return f"{self.hidden[0]} was hidden or cut off by the instrumentation"
+        reasons = [c.get("finish_reason") for c in self.choices if not ended_by_itself(None, c.get("finish_reason"))]
+        return f"the answer ended with {reasons[0]!r}" if reasons else None
 
     @property
     def id(self) -> str:
@@ -95,8 +123,14 @@ def read_calls(spans: list[Span], report: TraceReport) -> list[SpanCall]:
     """Return the model calls among spans; what is none, or repeats one, is counted in the report."""
     found: list[SpanCall] = []
     agents: list[SpanCall] = []
+    limit = length_limit(spans)
     for span in spans:
-        outcome = _read(span)
+        try:
+            outcome = _read(span)
+        except Exception as error:  # whatever it holds: one span is not worth the others
+            outcome = f"it cannot be read ({error if isinstance(error, Unreadable) else type(error).__name__})"
+        if isinstance(outcome, SpanCall):
+            outcome.too_long = tuple(as_long_as(span, limit))
         if isinstance(outcome, str):
             report.leave_out(outcome, _example(span))
         elif span.attributes.get("gen_ai.operation.name") == "invoke_agent":
@@ -113,6 +147,9 @@ def read_calls(spans: list[Span], report: TraceReport) -> list[SpanCall]:
             found.append(agent)
     kept = _without_repeats(found, {(s.trace_id, s.span_id): s.parent_id for s in spans}, report)
     report.understood.update(call.convention for call in kept)
+    for call in kept:
+        if why := call.why_not_whole:
+            report.keep_untrained(why, _example(call.span))
     return kept
 
 
@@ -121,15 +158,19 @@ def _read(span: Span) -> SpanCall | str:
     other = _not_a_call(span)
     if other is not None:
         return other
+    span, cut = without_cuts(span)
     for name, read in CONVENTIONS.items():
         exchange = read(span)
         if exchange is None:
             continue
+        check_depth(exchange.messages, MAX_DEPTH + 16)
+        check_depth(exchange.choices, MAX_DEPTH + 16)
         if not any(message.get("content") for message in exchange.messages):
             return f"no prompt was recorded ({name}); {_SWITCH_ON}"
         if not exchange.choices:
             return f"no answer was recorded ({name})"
-        return SpanCall(span, exchange, name)
+        hidden = hidden_in(exchange.messages, [choice["message"] for choice in exchange.choices])
+        return SpanCall(span, exchange, name, tuple(cut), hidden=tuple(hidden))
     if span.attributes.any(*_SIGNS) or span.kind == "LLM":
         return f"a model call without its content; {_SWITCH_ON}"
     return "not written in a known convention"

@@ -100,9 +100,12 @@ def _messages(item: Any, role: str) -> list[Message]:
 
 def _assembled(item: Mapping[str, Any], role: str, blocks: list[Any]) -> list[Message]:
     texts: list[str] = []
-    thoughts: list[str] = [item[key] for key in ("reasoning_content", "reasoning") if isinstance(item.get(key), str)]
+    holders = [item, *(inner for inner in [item.get("additional_kwargs")] if isinstance(inner, Mapping))]
+    names = ("reasoning_content", "reasoning")
+    thoughts: list[str] = [holder[key] for holder in holders for key in names if isinstance(holder.get(key), str)]
     others: list[Any] = []
-    calls = [_call(call) for call in calls_of(item)]
+    calls = [_call(call) for call in _calls_beside(item)]
+    known = {call["id"] for call in calls if call.get("id")}
     results: list[Message] = []
     for block in blocks:
         kind, inner = _kind(block)
@@ -111,7 +114,9 @@ def _assembled(item: Mapping[str, Any], role: str, blocks: list[Any]) -> list[Me
         elif kind == "thinking":
             thoughts.append(_text(inner))
         elif kind == "call":
-            calls.append(_call(_call_fields(inner)))
+            call = _call(_call_fields(inner))
+            if call.get("id") not in known:  # LangChain says the calls of an Anthropic answer in both places
+                calls.append(call)
         elif kind == "result":
             results.append(_result(inner))
         elif kind == "other":
@@ -130,6 +135,15 @@ def _assembled(item: Mapping[str, Any], role: str, blocks: list[Any]) -> list[Me
     if content is None and not calls and "reasoning_content" not in message:
         return results or ([{"role": role, "content": ""}] if role == "assistant" else [])
     return [*results, message]
+
+
+def _calls_beside(item: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the calls that stand beside the content: as everywhere, or as LangChain keeps what it got from the provider."""
+    calls = calls_of(item)
+    broken = item.get("invalid_tool_calls")  # calls whose arguments LangChain could not read
+    calls += calls_of({"tool_calls": broken}) if isinstance(broken, list) else []
+    inner = item.get("additional_kwargs")
+    return calls or (calls_of(inner) if isinstance(inner, Mapping) else [])
 
 
 def _kind(block: Any) -> tuple[str, Any]:

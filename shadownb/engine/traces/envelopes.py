@@ -7,17 +7,19 @@ an envelope but no span goes to the report.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from shadownb.engine.jsontext import Unreadable, check_depth, loads, parse
 from shadownb.engine.traces.conventions import langfuse, phoenix
 from shadownb.engine.traces.report import TraceReport
 from shadownb.engine.traces.spans import Span, event_from_dict, objects, span_from_dict
 from shadownb.errors import DataError
 
 _HOLDERS = ("data", "traces", "trace", "observations", "spans", "batches", "results", "items")
+_DEEPEST = 256  # levels of a span; OTLP takes four for one level of what an attribute holds
+_MOST_ENVELOPES, _LEVEL = 16, " level"  # traces in sessions in pages are three
 _LONGEST_PATH = 4096  # PATH_MAX of Linux; no file name is longer
 
 
@@ -56,19 +58,20 @@ def _file(path: Path, report: TraceReport) -> Any:
 def _parse(text: str, what: str, report: TraceReport) -> Any:
     text = text.lstrip("\ufeff")
     try:
-        return json.loads(text)
-    except ValueError as error:
+        return parse(text)
+    except (ValueError, RecursionError) as error:
         lines = [line for line in text.split("\n") if line.strip()]
         found = []
         for number, line in enumerate(lines, start=1):
             try:
-                found.append(json.loads(line))
+                found.append(loads(line, max_depth=_DEEPEST))
+            except Unreadable as problem:
+                report.leave_out("the line cannot be read", f"line {number}: {problem}")
             except ValueError as problem:
                 report.leave_out("the line is not valid JSON", f"line {number}: {problem}")
         if not found:
-            raise DataError(
-                f"{what} is not valid JSON: {error}", fix="Pass a trace export as JSON, or one object a line."
-            ) from None
+            reason = "is nested too deeply" if isinstance(error, RecursionError) else f"is not valid JSON: {error}"
+            raise DataError(f"{what} {reason}", fix="Pass a trace export as JSON, or one object a line.") from None
         return found
 
 
@@ -85,7 +88,7 @@ def _walk(value: Any, holder: Mapping[str, Any], logs: list[Mapping[str, Any]], 
     if isinstance(value, Span):
         yield value
     elif callable(getattr(value, "to_json", None)) and hasattr(value, "attributes"):  # a ReadableSpan of the SDK
-        yield span_from_dict(json.loads(value.to_json()))
+        yield span_from_dict(loads(value.to_json(), max_depth=_DEEPEST))
     elif hasattr(value, "columns") and callable(
         getattr(value, "to_dict", None)
     ):  # a data frame, as Phoenix's client has it
@@ -106,10 +109,14 @@ def _object(
     records = item.get("resourceLogs") or item.get("resource_logs")
     if isinstance(resources, list) or isinstance(records, list):
         for entry in _scoped(resources, ("scopeSpans", "scope_spans", "instrumentationLibrarySpans"), "spans"):
-            yield span_from_dict(entry, "otlp")
-        logs.extend(_scoped(records, ("scopeLogs", "scope_logs"), "logRecords"))
+            if _is_readable(entry, report):
+                yield span_from_dict(entry, "otlp")
+        found = _scoped(records, ("scopeLogs", "scope_logs"), "logRecords")
+        logs.extend(record for record in found if _is_readable(record, report))
     elif isinstance(item.get("scopeSpans"), list):  # a batch of Tempo's
         yield from _object({"resourceSpans": [item]}, holder, logs, report)
+    elif (langfuse.recognises(item) or phoenix.recognises(item) or _is_span(item)) and not _is_readable(item, report):
+        return
     elif langfuse.recognises(item):
         yield from langfuse.spans_of(item, holder)
     elif phoenix.recognises(item):
@@ -117,15 +124,34 @@ def _object(
     elif _is_span(item):
         yield span_from_dict(item)
     else:
-        inner = [item[name] for name in _HOLDERS if isinstance(item.get(name), (list, Mapping))]
-        if not inner:
-            report.leave_out("it is no span", ", ".join(map(str, item))[:80] or "{}")
-        for part in inner:
-            # Facts of the trace (its session, its scores) belong to the spans in it, or lie beside them.
-            trace = item.get("trace")
-            facts = {**item, **trace} if isinstance(trace, Mapping) else item
-            if part is not trace or any(isinstance(trace.get(name), list) for name in _HOLDERS):
-                yield from _walk(part, {**holder, **facts}, logs, report)
+        yield from _inner(item, holder, logs, report)
+
+
+def _inner(
+    item: Mapping[str, Any], holder: Mapping[str, Any], logs: list[Mapping[str, Any]], report: TraceReport
+) -> Iterator[Span]:
+    """Yield the spans in an object that is none itself."""
+    inner = [item[name] for name in _HOLDERS if isinstance(item.get(name), (list, Mapping))]
+    level = int(holder.get(_LEVEL, 0)) + 1
+    if not inner or level > _MOST_ENVELOPES:
+        report.leave_out("it is no span", ", ".join(map(str, item))[:80] or "{}")
+        return
+    for part in inner:
+        # Facts of the trace (its session, its scores) belong to the spans in it, or lie beside them.
+        trace = item.get("trace")
+        facts = {**item, **trace} if isinstance(trace, Mapping) else item
+        if part is not trace or any(isinstance(trace.get(name), list) for name in _HOLDERS):
+            yield from _walk(part, {**holder, **facts, _LEVEL: level}, logs, report)
+
+
+def _is_readable(item: Mapping[str, Any], report: TraceReport) -> bool:
+    """Return whether a span is nested no deeper than is read; one that is goes to the report."""
+    try:
+        check_depth(item, _DEEPEST)
+    except Unreadable as error:
+        report.leave_out("it cannot be read", str(error))
+        return False
+    return True
 
 
 def _is_span(item: Mapping[str, Any]) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 from shadownb.engine.data.messages import from_json_text
 from shadownb.engine.traces.spans import Attributes, Span, finite
+from shadownb.engine.trajectories.identity import text_of
 
 MODEL = (
     "gen_ai.response.model", "gen_ai.request.model", "llm.response.model", "llm.request.model", "llm.model_name",
@@ -32,6 +33,7 @@ USAGE = {
     ),
 }  # fmt: skip
 COST = ("gen_ai.usage.cost", "llm.cost.total", "gen_ai.usage.total_cost")
+_MOST_TOKENS = 2**53
 
 
 @dataclass
@@ -77,6 +79,67 @@ def choice(message: dict[str, Any], finish_reason: Any = None) -> dict[str, Any]
     return {"message": answer, "finish_reason": str(finish_reason)} if finish_reason else {"message": answer}
 
 
+def wanted_choices(attributes: Attributes) -> int | None:
+    """Return how many answers a request asked for, or its response holds; None where the span does not say."""
+    response = from_json_text(attributes.get("output.value"))
+    if isinstance(response, Mapping):
+        for name in ("choices", "candidates", "generations"):
+            if isinstance(response.get(name), list) and response[name]:
+                return len(response[name])
+        if isinstance(response.get("output"), list) or isinstance(response.get("content"), list):
+            return 1  # items, or content blocks, of one answer
+    count = finite(attributes.first("gen_ai.request.choice.count", "llm.request.n"))
+    parameters = from_json_text(attributes.first("llm.invocation_parameters", "langfuse.observation.model.parameters"))
+    if count is None and isinstance(parameters, Mapping):
+        names = ("n", "candidate_count", "candidateCount")
+        count = finite(next((parameters[name] for name in names if parameters.get(name) is not None), None))
+        if count is None and parameters:
+            return 1  # they are recorded, and more than one answer was not asked for
+    return None if count is None else int(count)
+
+
+def told_answers(found: list[dict[str, Any]], wanted: int | None) -> list[dict[str, Any]]:
+    """Return the answers that several messages tell: each is one, or they are text, reasoning and calls of a single one.
+
+    Where nothing says how many there should be, two that both have text are two.
+    """
+    if wanted is None:
+        texts = sum(bool(text_of(entry["message"].get("content"))) for entry in found)
+        wanted = len(found) if texts > 1 else 1
+    if len(found) < 2 or wanted > 1:
+        return found
+    return [one_answer(found)]
+
+
+def one_answer(found: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the answer that several messages tell together."""
+    message: dict[str, Any] = {"role": "assistant", "content": None}
+    for entry in found:
+        given = entry["message"]
+        for name, value in given.items():
+            known = message.get(name)
+            both = (
+                isinstance(value, str) and isinstance(known, str),
+                isinstance(value, list) and isinstance(known, list),
+            )
+            if name != "role" and value not in (None, "", []):
+                message[name] = known + value if any(both) else value
+    reasons = [entry["finish_reason"] for entry in found if entry.get("finish_reason")]
+    return {"message": message, **({"finish_reason": reasons[-1]} if reasons else {})}
+
+
+def last_answer(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the answer at the end of messages: the assistant's after all others, as one; an empty list where there is none."""
+    answer: list[dict[str, Any]] = []
+    for message in reversed(messages):
+        if message.get("role") != "assistant" and answer:
+            break
+        answer.insert(0, choice(message))
+        if message.get("role") != "assistant":
+            break
+    return [one_answer(answer)] if len(answer) > 1 else answer
+
+
 def conversation_of(span: Span) -> str | None:
     """Return the id of the conversation that a span belongs to; None where it names none."""
     return span.attributes.text(*CONVERSATION)
@@ -100,7 +163,8 @@ def _usage(attributes: Attributes) -> dict[str, int] | None:
 
 
 def _counts(found: Mapping[str, Any]) -> dict[str, int] | None:
-    counts = {name: int(count) for name, value in found.items() if (count := finite(value)) is not None}
+    numbers = {name: finite(value) for name, value in found.items()}
+    counts = {name: int(count) for name, count in numbers.items() if count is not None and 0 <= count <= _MOST_TOKENS}
     if "total_tokens" not in counts and {"prompt_tokens", "completion_tokens"} <= counts.keys():
         counts["total_tokens"] = counts["prompt_tokens"] + counts["completion_tokens"]
     return counts or None

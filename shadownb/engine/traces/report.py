@@ -17,6 +17,12 @@ class LeftOut:
     count: int = 0
     examples: list[str] = field(default_factory=list)
 
+    def add(self, example: str) -> None:
+        """Count one more."""
+        self.count += 1
+        if len(self.examples) < EXAMPLES:
+            self.examples.append(example)
+
 
 @dataclass
 class TraceReport:
@@ -28,6 +34,8 @@ class TraceReport:
         How many spans became model calls, by convention.
     left_out
         The others, by reason.
+    not_trained
+        Those of the understood ones whose answer is never trained, by reason: the span failed, or its content was cut off.
     sources
         How many spans came in which form (``otlp``, ``sdk``, ``langfuse``, ``phoenix``).
     trajectories
@@ -36,6 +44,7 @@ class TraceReport:
 
     understood: Counter[str] = field(default_factory=Counter)
     left_out: dict[str, LeftOut] = field(default_factory=dict)
+    not_trained: dict[str, LeftOut] = field(default_factory=dict)
     sources: Counter[str] = field(default_factory=Counter)
     trajectories: int = 0
 
@@ -46,25 +55,34 @@ class TraceReport:
 
     def leave_out(self, reason: str, example: str) -> None:
         """Count one span that is left out."""
-        entry = self.left_out.setdefault(reason, LeftOut())
-        entry.count += 1
-        if len(entry.examples) < EXAMPLES:
-            entry.examples.append(example)
+        self.left_out.setdefault(reason, LeftOut()).add(example)
+
+    def keep_untrained(self, reason: str, example: str) -> None:
+        """Count one call that is understood, and whose answer is not whole."""
+        self.not_trained.setdefault(reason, LeftOut()).add(example)
 
     def summary(self) -> str:
         """Return one line."""
         by = ", ".join(f"{count:,} {name}" for name, count in self.understood.most_common())
         line = f"{self.understood.total():,} of {self.total:,} spans are model calls that were understood"
         count = f"{self.trajectories:,} trajector{'y' if self.trajectories == 1 else 'ies'}"
-        return f"{line}{f' ({by})' if by else ''}; they make {count}"
+        untrained = sum(entry.count for entry in self.not_trained.values())
+        rest = (
+            f"; {untrained:,} of the answers {'is' if untrained == 1 else 'are'} not whole and never trained"
+            if untrained
+            else ""
+        )
+        return f"{line}{f' ({by})' if by else ''}; they make {count}{rest}"
 
-    def _reasons(self) -> list[tuple[str, LeftOut]]:
-        return sorted(self.left_out.items(), key=lambda item: -item[1].count)
+    def _reasons(self) -> list[tuple[str, str, LeftOut]]:
+        found = [("not trained", *item) for item in self.not_trained.items()]
+        found += [("left out", *item) for item in self.left_out.items()]
+        return sorted(found, key=lambda one: (one[0] != "not trained", -one[2].count))
 
     def __str__(self) -> str:
         lines = [self.summary()]
         lines += [
-            f"  {entry.count:,} left out: {why} (for example {entry.examples[0]})" for why, entry in self._reasons()
+            f"  {entry.count:,} {what}: {why} (for example {entry.examples[0]})" for what, why, entry in self._reasons()
         ]
         return "\n".join(lines)
 
@@ -74,15 +92,16 @@ class TraceReport:
             "total": self.total,
             "understood": dict(self.understood),
             "left_out": {why: {"count": e.count, "examples": e.examples} for why, e in self.left_out.items()},
+            "not_trained": {why: {"count": e.count, "examples": e.examples} for why, e in self.not_trained.items()},
             "sources": dict(self.sources),
             "trajectories": self.trajectories,
         }
 
     def _repr_html_(self) -> str:
         items = "".join(
-            f"<li>{entry.count:,}: {escape(why)}<ul>{''.join(f'<li><code>{escape(e)}</code></li>' for e in entry.examples)}"
+            f"<li>{entry.count:,} {what}: {escape(why)}<ul>{''.join(f'<li><code>{escape(e)}</code></li>' for e in entry.examples)}"
             "</ul></li>"
-            for why, entry in self._reasons()
+            for what, why, entry in self._reasons()
         )
-        listed = f"<details open><summary>left out</summary><ul>{items}</ul></details>" if items else ""
+        listed = f"<details open><summary>left out, or not trained</summary><ul>{items}</ul></details>" if items else ""
         return f'<div style="color:inherit"><p>{escape(self.summary())}</p>{listed}</div>'

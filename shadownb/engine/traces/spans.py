@@ -156,6 +156,8 @@ class Span:
         The kind that the export gives outside the attributes, in capitals, as Phoenix does (``LLM``, ``CHAIN``, ...).
     source
         Which form it came in: ``otlp``, ``sdk``, ``langfuse`` or ``phoenix``.
+    failure
+        What its status says where it ended in an error; None for one that did not.
     """
 
     trace_id: str
@@ -168,6 +170,26 @@ class Span:
     source: str = "otlp"
     attributes: Attributes = field(default_factory=Attributes)
     events: list[Event] = field(default_factory=list)
+    failure: str | None = None
+
+
+def failure_of(item: Mapping[str, Any], attributes: Attributes) -> str | None:
+    """Return why a span failed, as its status says it in any form; None where it did not."""
+    status = item.get("status")
+    holder: Mapping[str, Any] = status if isinstance(status, Mapping) else {"code": status}
+    codes = (
+        holder.get("code"), holder.get("status_code"), item.get("status_code"), item.get("statusCode"), item.get("level"),
+        attributes.get("otel.status_code"), attributes.get("langfuse.observation.level"),
+    )  # fmt: skip
+    failed = any(str(code).upper().rpartition(".")[2] in ("2", "ERROR", "STATUS_CODE_ERROR") for code in codes)
+    kind = attributes.text("error.type")
+    if not failed and not kind:
+        return None
+    texts = (
+        holder.get("message"), holder.get("description"), item.get("status_message"), item.get("statusMessage"),
+        attributes.get("otel.status_description"), attributes.get("langfuse.observation.status_message"), kind,
+    )  # fmt: skip
+    return next((str(text)[:200] for text in texts if text), "error")
 
 
 def span_from_dict(item: Mapping[str, Any], source: str | None = None) -> Span:
@@ -184,6 +206,7 @@ def span_from_dict(item: Mapping[str, Any], source: str | None = None) -> Span:
         found = pick(*names)
         return None if found is None else str(found).removeprefix("0x")  # as the SDK's console exporter prints them
 
+    attributes = Attributes(item.get("attributes"))
     return Span(
         trace_id=identifier("traceId", "trace_id", "context.trace_id") or "",
         span_id=identifier("spanId", "span_id", "context.span_id", "id") or "",
@@ -193,8 +216,9 @@ def span_from_dict(item: Mapping[str, Any], source: str | None = None) -> Span:
         end=seconds(pick("endTimeUnixNano", "end_time_unix_nano", "endTime", "end_time")),
         kind=_text(item.get("span_kind")),
         source=source or ("otlp" if "traceId" in item else "sdk"),
-        attributes=Attributes(item.get("attributes")),
+        attributes=attributes,
         events=[event_from_dict(event) for event in objects(item.get("events"))],
+        failure=failure_of(item, attributes),
     )
 
 

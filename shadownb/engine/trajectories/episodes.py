@@ -23,7 +23,17 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from shadownb.engine.trajectories.graph import ROOT, Node, RecordedCall, facts_of, system_text, tidy, trajectories
+from shadownb.engine.jsontext import Unreadable
+from shadownb.engine.trajectories.graph import (
+    ROOT,
+    Node,
+    RecordedCall,
+    facts_of,
+    read_call,
+    system_text,
+    tidy,
+    trajectories,
+)
 from shadownb.engine.trajectories.identity import PathHash, calls_of, message_text, role_of
 from shadownb.engine.trajectories.trajectory import Trajectory
 
@@ -64,12 +74,15 @@ class Episodes:
         All messages, each once.
     unanswered
         The ids of the calls without an answer.
+    unread
+        Why calls that cannot be read are in no conversation, by their ids.
     """
 
     def __init__(self, *, join_sessions: bool = False) -> None:
         self.join_sessions = join_sessions
         self.nodes: list[Node] = []
         self.unanswered: list[str] = []
+        self.unread: dict[str, str] = {}
         self._latest: dict[bytes, int] = {}  # path hash to the newest node there
         self._answered: set[bytes] = set()  # path hashes that end with an answer of ours
         self._free: dict[tuple[bytes, str | None], list[int]] = {}  # answers that nobody went on from
@@ -96,8 +109,18 @@ class Episodes:
         return f"Episodes({len(self):,} trajectories, {len(self.nodes):,} messages)"
 
     def add(self, call: RecordedCall) -> list[int]:
-        """Add one call and return the nodes of its answers; none where it has no answer."""
-        walk = self._walk(call)
+        """Add one call and return the nodes of its answers; none where it has no answer, or cannot be read."""
+        try:
+            read = read_call(call)
+            walk = self._walk(read)
+        except Exception as error:  # whatever it holds: one call is not worth the others
+            self.unread[call.id] = (
+                str(error) if isinstance(error, Unreadable) else f"It cannot be read: {type(error).__name__}."
+            )
+            return []
+        return self._add(read, walk)
+
+    def _add(self, call: RecordedCall, walk: _Walk) -> list[int]:
         answers = [choice for choice in call.choices if isinstance(choice.get("message"), Mapping)]
         if not answers:
             self.unanswered.append(call.id)
@@ -222,10 +245,15 @@ class Episodes:
 
 def episodes(calls: Iterable[RecordedCall], *, join_sessions: bool = False) -> list[Trajectory]:
     """Return the trajectories of calls; see :class:`Episodes`. Calls that say when they began are sorted by that."""
+    return episodes_graph(calls, join_sessions=join_sessions).trajectories()
+
+
+def episodes_graph(calls: Iterable[RecordedCall], *, join_sessions: bool = False) -> Episodes:
+    """Return the graph of calls that are added in the order in which they began, where all of them say when."""
     found = list(calls)
     if all(isinstance(getattr(call, "started_at", None), (int, float)) for call in found):
         found.sort(key=_began)
-    return Episodes(join_sessions=join_sessions).extend(found).trajectories()
+    return Episodes(join_sessions=join_sessions).extend(found)
 
 
 def _began(call: Any) -> float:

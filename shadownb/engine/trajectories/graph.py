@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
+from shadownb.engine.jsontext import MAX_DEPTH, Unreadable, check_depth
 from shadownb.engine.trajectories.identity import calls_of, message_text, role_of
 from shadownb.engine.trajectories.trajectory import CallFacts, Trajectory
 
@@ -25,6 +26,23 @@ class RecordedCall(Protocol):
     def choices(self) -> Sequence[Mapping[str, Any]]: ...
     @property
     def tools(self) -> list[dict[str, Any]] | None: ...
+
+
+def read_call(call: RecordedCall) -> RecordedCall:
+    """Return a call that has been read: what is looked at of it will not raise.
+
+    Raises
+    ------
+    Unreadable
+        Its request or its answer cannot be read, is nested too deeply, or is no list of messages.
+    """
+    if why := getattr(call, "unread", None):
+        raise Unreadable(str(why))
+    for part in (call.messages, call.choices, call.tools or []):
+        check_depth(part, MAX_DEPTH + 16)
+        if not all(isinstance(item, Mapping) for item in part):
+            raise Unreadable("It cannot be read: what should be a message is none.")
+    return call
 
 
 class Node:
@@ -83,7 +101,8 @@ def facts_of(call: RecordedCall, choice: Mapping[str, Any], number: int) -> Call
         route=known("route"),
         session=call.session,
         status=str(known("status") or "ok"),
-        finish_reason=choice.get("finish_reason") or known("finish_reason"),
+        # The reason of the call is that of its first answer, and says nothing of another one.
+        finish_reason=choice["finish_reason"] if "finish_reason" in choice else known("finish_reason"),
         started_at=known("started_at") or None,
         duration_s=known("duration_s"),
         usage=known("usage"),

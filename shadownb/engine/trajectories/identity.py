@@ -13,10 +13,13 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from shadownb.engine.jsontext import loads
+
 ROLES = {"developer": "system", "function": "tool", "human": "user", "ai": "assistant", "model": "assistant"}
 
 _TEXT_PARTS = ("text", "input_text", "output_text")
 _HIDDEN_PARTS = ("thinking", "redacted_thinking", "reasoning")
+_UNSEEN_PARTS = (*_HIDDEN_PARTS, "reference")  # of an answer: no part of what it says
 _ARGUMENTS = ("arguments", "args", "parameters", "input")
 _NOT_IDENTITY = ("cache_control", "annotations", "id")
 _SIZE = 16  # bytes: two different histories among 10^9 collide with a chance below 10^-20
@@ -48,7 +51,7 @@ def visible_content(message: Mapping[str, Any]) -> Any:
     """Return the content of an answer without reasoning parts; the text of a refusal where there is none."""
     content = message.get("content")
     if isinstance(content, (list, tuple)):
-        return [part for part in content if not _hidden(part)] or ""
+        return [part for part in content if not _is_part(part, _UNSEEN_PARTS)] or ""
     return content or str(message.get("refusal") or "")
 
 
@@ -59,8 +62,8 @@ def reasoning_of(message: Mapping[str, Any]) -> str:
         if isinstance(value, str) and value:
             return value
     parts = message.get("content")
-    hidden = [part for part in parts if _hidden(part)] if isinstance(parts, (list, tuple)) else []
-    return "".join(str(part.get("thinking") or part.get("text") or part.get("content") or "") for part in hidden)
+    hidden = [part for part in parts if _is_part(part, _HIDDEN_PARTS)] if isinstance(parts, (list, tuple)) else []
+    return "".join(map(_thought, hidden))
 
 
 def calls_of(message: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -93,8 +96,17 @@ def _part_text(part: Any) -> str | None:
     return text if kind in _TEXT_PARTS and isinstance(text, str) else None
 
 
-def _hidden(part: Any) -> bool:
-    return isinstance(part, Mapping) and part.get("type") in _HIDDEN_PARTS
+def _is_part(part: Any, kinds: tuple[str, ...]) -> bool:
+    return isinstance(part, Mapping) and part.get("type") in kinds
+
+
+def _thought(part: Any) -> str:
+    """Return the text of a reasoning part, also of one that holds parts itself."""
+    if isinstance(part, (list, tuple)):
+        return "".join(map(_thought, part))
+    if isinstance(part, Mapping):
+        return _thought(part.get("thinking") or part.get("text") or part.get("content") or part.get("summary"))
+    return "" if part is None else str(part)
 
 
 def _parsed(arguments: Any) -> Any:
@@ -102,7 +114,7 @@ def _parsed(arguments: Any) -> Any:
         return {}
     if isinstance(arguments, str):
         try:
-            return json.loads(arguments)
+            return loads(arguments)
         except ValueError:
             return arguments.strip()
     return arguments

@@ -104,7 +104,7 @@ def leakage(train: Any, heldout: Any, *, threshold: float = 0.7, compare: Compar
     Parameters
     ----------
     train, heldout
-        Trajectories, groups of them, or chat data sets.
+        Trajectories, groups of them, or what holds chat rows: a Dataset, a list, a data frame, a ``datasets.Dataset``.
     threshold
         From which share of common five-word shingles two rows are alike, above 0 to 1.
     compare
@@ -147,6 +147,10 @@ def leakage(train: Any, heldout: Any, *, threshold: float = 0.7, compare: Compar
 
 
 def _conversations(source: Any, name: str) -> list[list[Mapping[str, Any]]]:
+    from shadownb.engine.data import as_dataset, kind_of
+
+    if not _holds_trajectories(source) and kind_of(source) is not None:
+        source = as_dataset(source, name)
     if callable(getattr(source, "canonical_rows", None)):
         rows = source.canonical_rows()
         if not all("messages" in row for row in rows):
@@ -156,9 +160,14 @@ def _conversations(source: Any, name: str) -> list[list[Mapping[str, Any]]]:
         return [row["messages"] for row in rows]
     if isinstance(source, (str, Mapping)) or not isinstance(source, (Iterable, Trajectory)):
         raise DataError(
-            f"{name} of type {type(source).__name__} cannot be read.", fix="Pass trajectories or a Dataset."
+            f"{name} of type {type(source).__name__} cannot be read.",
+            fix="Pass trajectories, a Dataset, a list of rows, a data frame, or a datasets.Dataset.",
         )
     return [list(trajectory.messages) for trajectory in flatten(source)]
+
+
+def _holds_trajectories(source: Any) -> bool:
+    return isinstance(source, (list, tuple)) and not any(isinstance(entry, dict) for entry in source)
 
 
 def _exact(messages: list[Mapping[str, Any]], compare: Compare) -> str:

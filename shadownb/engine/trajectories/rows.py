@@ -8,11 +8,12 @@ answer is trained once, in the first row that holds it.
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from shadownb.engine.trajectories.episodes import Episodes, episodes
+from shadownb.engine.trajectories.episodes import Episodes, episodes_graph
 from shadownb.engine.trajectories.group import TrajectoryGroup
 from shadownb.engine.trajectories.identity import reasoning_of, role_of, visible_content
 from shadownb.engine.trajectories.trajectory import Trajectory
@@ -60,16 +61,23 @@ def chat_rows(trajectories: Iterable[Trajectory | TrajectoryGroup]) -> list[Row]
         else:
             left_out += 1
     if not rows:
-        why = "their answers broke off, ran into a token limit, or are missing" if found else "there are none"
+        why = f"none of their answers came whole ({_reasons(found)})" if found else "there are none"
         raise DataError(
             f"None of {len(found):,} trajectories has an answer to train: {why}.",
             fix="Record complete answers (a larger token limit, no errors), or select others.",
         )
     if left_out:
-        what = f"{left_out:,} of {len(found):,} trajectories are left out: none of their answers came whole."
-        warnings.warn(what, ShadowWarning, stacklevel=3)
+        what = f"{left_out:,} of {len(found):,} trajectories are left out: none of their answers came whole"
+        warnings.warn(f"{what} ({_reasons(found)}).", ShadowWarning, stacklevel=3)
     terms_notice(found)
     return rows
+
+
+def _reasons(found: list[Trajectory]) -> str:
+    """Return why answers are not trained, the commonest first."""
+    answers = {(call.id, call.choice): call.why_not_complete for t in found for call in t.calls}
+    counts = Counter(why for why in answers.values() if why)
+    return ", ".join(f"{count:,} {why}" for why, count in counts.most_common(4)) or "or they have none"
 
 
 def _fresh_turns(trajectory: Trajectory, done: set[tuple[str, int]]) -> set[int]:
@@ -115,8 +123,32 @@ def _answer(given: Row) -> Row:
 # -- from what was recorded --------------------------------------------------------------------------------------------
 
 
-def trajectories_of(source: Any, **filters: Any) -> list[Trajectory]:
+class Found(list[Trajectory]):
+    """Trajectories, a list, with what became of the calls that are in none of them.
+
+    Attributes
+    ----------
+    unread
+        Why calls cannot be read, by their ids.
+    unanswered
+        The ids of the calls without an answer.
+    """
+
+    def __init__(self, graph: Episodes) -> None:
+        super().__init__(graph.trajectories())
+        self.unread = dict(graph.unread)
+        self.unanswered = list(graph.unanswered)
+        if self.unread:
+            first, why = next(iter(self.unread.items()))
+            plural = "s" if len(self.unread) > 1 else ""
+            what = f"{len(self.unread):,} call{plural} of this capture cannot be read and {'are' if plural else 'is'} left out"
+            warnings.warn(f"{what}, for example {first}: {why}", ShadowWarning, stacklevel=4)
+
+
+def trajectories_of(source: Any, **filters: Any) -> Found:
     """Return the episodes of a capture; an empty list where it holds no answered call.
+
+    Calls that cannot be read are left out, and are in ``unread`` of what is returned.
 
     Parameters
     ----------
@@ -124,6 +156,11 @@ def trajectories_of(source: Any, **filters: Any) -> list[Trajectory]:
         A proxy, its store, the id or the folder of a capture, or recorded calls in any order.
     **filters
         Which calls of a store to read, as ``CaptureStore.calls`` takes them, for example ``session="s1"``.
+
+    Warns
+    -----
+    ShadowWarning
+        If calls cannot be read.
 
     Raises
     ------
@@ -138,9 +175,9 @@ def trajectories_of(source: Any, **filters: Any) -> list[Trajectory]:
     store = next((s for s in (source, getattr(source, "store", None)) if callable(getattr(s, "iterate", None))), None)
     if store is not None:
         # A store gives them in the order in which they ended, so that no more than a page is held at a time.
-        return Episodes().extend(store.iterate(**filters)).trajectories()
+        return Found(Episodes().extend(store.iterate(**filters)))
     if isinstance(source, Iterable) and not filters:
-        return episodes(source)
+        return Found(episodes_graph(source))
     raise DataError(
         f"A {type(source).__name__} is no capture{' that can be filtered' if filters else ''}.",
         fix="Pass a proxy, a store, the id of a capture, or its calls.",

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from shadownb.engine.jsontext import MAX_DEPTH, dumps, loads
+from shadownb.engine.trajectories.endings import ended_by_itself
 from shadownb.engine.trajectories.identity import calls_of, message_text, role_of, task_hash, task_text
 from shadownb.errors import DataError
 
 Message = dict[str, Any]
-
-# An answer that was cut short has no end of its own: trained, it would teach to stop in the middle of a sentence.
-UNFINISHED = ("length", "max_tokens", "max_output_tokens", "content_filter", "incomplete")
+_STATUS_WORDS = {"error": "failed", "cut": "broke off", "client_gone": "the client left", "unread": "cannot be read"}
 
 
 @dataclass(frozen=True)
@@ -54,8 +53,17 @@ class CallFacts:
 
     @property
     def complete(self) -> bool:
-        """Whether the answer arrived whole and ended by itself."""
-        return self.status == "ok" and self.finish_reason not in UNFINISHED
+        """Whether the answer arrived whole and ended by itself, in one of the ways that its dialect is known for."""
+        return self.status == "ok" and ended_by_itself(self.dialect, self.finish_reason)
+
+    @property
+    def why_not_complete(self) -> str:
+        """What was wrong, in a few words; empty for a complete answer."""
+        if self.complete:
+            return ""
+        if self.status != "ok":
+            return _STATUS_WORDS.get(self.status, self.status)
+        return "no finish reason" if self.finish_reason is None else f"ended with {self.finish_reason!r}"
 
 
 @dataclass
@@ -208,13 +216,13 @@ class Trajectory:
 
     def to_json(self) -> str:
         """Return :meth:`to_dict` as one line of JSON."""
-        return json.dumps(self.to_dict(), ensure_ascii=False, default=str)
+        return dumps(self.to_dict())
 
     @classmethod
     def from_json(cls, text: str) -> Trajectory:
         """Return the trajectory of :meth:`to_json`. Raises :class:`DataError` if it is none."""
         try:
-            return cls.from_dict(json.loads(text))
+            return cls.from_dict(loads(text, max_depth=MAX_DEPTH + 32))
         except ValueError as error:
             if isinstance(error, DataError):
                 raise

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import statistics
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,7 +15,7 @@ from transformers import PreTrainedModel, TrainingArguments
 from shadownb.engine import methods
 from shadownb.engine.acceleration import Plan
 from shadownb.engine.models import as_trained
-from shadownb.engine.models.lengths import how_to_keep_more
+from shadownb.engine.models.lengths import how_to_keep_more, room_for_rows
 from shadownb.engine.rendering.examples import Example, examples
 from shadownb.engine.rendering.masks import NOT_TRAINED
 from shadownb.engine.runs.folder import load_rows
@@ -22,6 +23,7 @@ from shadownb.errors import DataError
 
 if TYPE_CHECKING:
     from shadownb.engine.backends.torch.session import Session
+    from shadownb.engine.rendering import Renderer
 
 _KEPT_SAMPLE_PROMPTS = 3
 _TOLD_REFUSALS = 3
@@ -151,20 +153,47 @@ def _tell_refused(
 
 
 def sample_prompts(session: Session, reference: dict[str, Any]) -> list[tuple[str, list[int]]]:
-    """Return (what to show, token ids) of the prompts that are answered at evaluation points."""
+    """Return (what to show, token ids) of the prompts that are answered at evaluation points.
+
+    One that leaves no position for an answer is passed over, with a warning: it must not end a run whose rows are fine.
+    """
     config, renderer = session.config, session.model.renderer
     if not config.sample_max_new_tokens:
         return []
+    room = room_for_rows(session.model, config)
+    asked: Iterable[tuple[str, Callable[[], list[int]]]]
     if config.sample_prompts:
-        return [(text, _as_trained(session, text)) for text in config.sample_prompts]
+        asked = ((text, partial(_as_trained, session, text)) for text in config.sample_prompts)
+        wanted = len(config.sample_prompts)
+    else:
+        asked, wanted = _prompts_of(load_rows(reference), renderer), _KEPT_SAMPLE_PROMPTS
     found: list[tuple[str, list[int]]] = []
-    for row in load_rows(reference):
-        messages = row.get("prompt") or _before_last_answer(row.get("messages") or [])
-        if messages and len(found) < _KEPT_SAMPLE_PROMPTS:
-            with contextlib.suppress(DataError):  # a row that is left out of training, and told there
-                ids = renderer.render_prompt(messages, tools=row.get("tools"))
-                found.append((str(messages[-1].get("content") or ""), ids))
+    long = 0
+    for shown, render in asked:
+        if len(found) == wanted:
+            break
+        with contextlib.suppress(DataError):  # a row that is left out of training, and told there
+            ids = render()
+            if room is not None and len(ids) >= room:
+                long += 1
+            else:
+                found.append((shown, ids))
+    if long:
+        session.warn(
+            f"{long:,} sample prompt{' is' if long == 1 else 's are'} too long to be answered and passed over.",
+            why=f"The model has room for {room:,} tokens, prompt and answer together.",
+            fix="Give shorter ones with sample_prompts=.",
+            code="prompts-skipped",
+        )
     return found
+
+
+def _prompts_of(rows: list[dict[str, Any]], renderer: Renderer) -> Iterator[tuple[str, Callable[[], list[int]]]]:
+    """Yield what to show and how to render it, for each row that has a question."""
+    for row in rows:
+        messages = row.get("prompt") or _before_last_answer(row.get("messages") or [])
+        if messages:
+            yield str(messages[-1].get("content") or ""), partial(renderer.render_prompt, messages, row.get("tools"))
 
 
 def _as_trained(session: Session, text: str) -> list[int]:

@@ -7,13 +7,13 @@ vendors' clients would cost 1.3 and 2.4 s to import and about 10 ms a stream; th
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from shadownb.engine.capture.sse import Event, events
+from shadownb.engine.jsontext import Unreadable, dumps, loads, may_hold_halves, mended
 
 
 class WireError(Exception):
@@ -85,13 +85,22 @@ class Dialect(ABC):
     # -- answers --------------------------------------------------------------------------------------------------
 
     def response(self, body: bytes, *, streamed: bool) -> dict[str, Any]:
-        """Return the final answer in the dialect's own form; an empty object where the body is none."""
+        """Return the final answer in the dialect's own form; an empty object where the body is JSON, but no object.
+
+        Raises
+        ------
+        Unreadable
+            The body, or an event of the stream, is no JSON, is nested too deeply or is too long.
+        """
         if streamed:
-            return self.rebuild(list(events(body)))
+            whole = self.rebuild(list(events(body)))
+            return mended(whole) if may_hold_halves(body) else whole
         try:
-            value = json.loads(body)
-        except (ValueError, RecursionError):
-            return {}
+            value = loads(body)
+        except Unreadable:
+            raise
+        except ValueError:
+            raise Unreadable("it is no JSON" if body.strip() else "it is empty") from None
         return value if isinstance(value, dict) else {}
 
     @abstractmethod
@@ -172,6 +181,19 @@ def place_of(data: dict[str, Any], field: str) -> int:
     return value if isinstance(value, int) else 0
 
 
+def error_of(data: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the error that an answer or an event carries, in whatever form; None where it carries none."""
+    error = data.get("error")
+    if isinstance(error, dict) and error:
+        return error
+    if isinstance(error, str | list) and error:  # {"error": "overloaded", "error_type": "overloaded"}
+        others = {k: v for k, v in data.items() if k in _OF_AN_ERROR and isinstance(v, str | int)}
+        return {"message": error if isinstance(error, str) else dumps(error), **others}
+    if "error" in (data.get("object"), data.get("type")):  # vLLM; the Responses API in a stream
+        return {k: v for k, v in data.items() if k not in ("object", "sequence_number")}
+    return None
+
+
 def kind_of(event: Event, data: dict[str, Any]) -> str:
     """Return what an event is: the ``type`` in its data, else its name."""
     kind = data.get("type")
@@ -204,4 +226,5 @@ def counts(usage: Any, names: dict[str, str]) -> dict[str, Any] | None:
 
 
 _MOST_TOKENS = 2**53
+_OF_AN_ERROR = ("error_type", "type", "code", "message", "status", "status_code")
 _KINDS = {str: "text", bool: "true or false", list: "a list", dict: "an object", int: "a whole number"}

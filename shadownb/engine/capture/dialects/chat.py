@@ -6,8 +6,19 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from shadownb.engine.capture.dialects.base import Dialect, Facts, counts, listed, need, need_messages, place_of
+from shadownb.engine.capture.dialects.base import (
+    Dialect,
+    Facts,
+    counts,
+    error_of,
+    listed,
+    need,
+    need_messages,
+    place_of,
+)
+from shadownb.engine.capture.dialects.contents import spread_content
 from shadownb.engine.capture.dialects.deltas import merge
+from shadownb.engine.capture.dialects.tool_deltas import ToolCalls, longer_name
 from shadownb.engine.capture.sse import Event
 
 USAGE = {
@@ -18,7 +29,7 @@ USAGE = {
     "completion_tokens_details.reasoning_tokens": "reasoning_tokens",
 }
 # Events that say more than a piece of text; the others are not decoded for the facts.
-_TELLING = re.compile(rb'"usage"\s*:\s*\{|"finish_reason"\s*:\s*"|"error"\s*:\s*\{')
+_TELLING = re.compile(rb'"(?:usage"\s*:\s*\{|finish_reason"\s*:\s*"|error"\s*[:,}])')
 
 
 class ChatDialect(Dialect):
@@ -38,11 +49,14 @@ class ChatDialect(Dialect):
     def rebuild(self, stream: Sequence[Event]) -> dict[str, Any]:
         whole: dict[str, Any] = {}
         choices: dict[int, dict[str, Any]] = {}
+        calls: dict[int, ToolCalls] = {}
         for event in stream:
             chunk = event.json()
             for choice in listed(chunk.pop("choices", None)):
                 if isinstance(choice, dict):
-                    self._add(choices.setdefault(place_of(choice, "index"), {}), choice)
+                    place = place_of(choice, "index")
+                    total = choices.setdefault(place, {})
+                    self._add(total, choice, calls.setdefault(place, ToolCalls()))
             for key, value in chunk.items():
                 if value is not None or key not in whole:
                     whole[key] = value
@@ -50,17 +64,25 @@ class ChatDialect(Dialect):
             return {}
         if isinstance(whole.get("object"), str):
             whole["object"] = whole["object"].removesuffix(".chunk")
+        for place, found in calls.items():
+            if found.calls:
+                message = choices[place].setdefault("message", {"role": "assistant", "content": None})
+                message["tool_calls"] = found.calls
         whole["choices"] = [choices[index] for index in sorted(choices)]
         return whole
 
-    def _add(self, total: dict[str, Any], choice: dict[str, Any]) -> None:
+    def _add(self, total: dict[str, Any], choice: dict[str, Any], calls: ToolCalls) -> None:
         delta = choice.get("delta")
         message = total.setdefault("message", {"role": "assistant", "content": None})
         if isinstance(delta, dict):
+            delta = spread_content(delta)
+            given = delta.pop("tool_calls", None)
+            calls.add(given if isinstance(given, list) else [given])
+            function, known = delta.get("function_call"), message.get("function_call")
+            if isinstance(function, dict) and isinstance(known, dict):  # of 2023; its name may come in pieces, too
+                known["name"] = longer_name(known.get("name"), function.get("name"), bool(known.get("arguments")))
+                delta["function_call"] = {key: value for key, value in function.items() if key != "name"}
             merge(message, delta)
-            for number, call in enumerate(listed(message.get("tool_calls"))):
-                if isinstance(call, dict):
-                    call.setdefault("index", number)
         merge(total, {key: value for key, value in choice.items() if key != "delta"})
 
     def choices(self, response: dict[str, Any]) -> list[dict[str, Any]]:
@@ -71,7 +93,7 @@ class ChatDialect(Dialect):
                 found.append(
                     {
                         "index": choice.get("index", number),
-                        "message": _plain(message)
+                        "message": _plain(spread_content(message))
                         if isinstance(message, dict)
                         else {"role": "assistant", "content": None},
                         "finish_reason": choice.get("finish_reason"),
@@ -101,8 +123,7 @@ def _take(facts: Facts, chunk: dict[str, Any]) -> None:
         if isinstance(chunk.get(key), str):
             setattr(facts, field, chunk[key])
     facts.usage = counts(chunk.get("usage"), USAGE) or facts.usage
-    if isinstance(chunk.get("error"), dict):
-        facts.error = chunk["error"]
+    facts.error = error_of(chunk) or facts.error
     first = next((c for c in listed(chunk.get("choices")) if isinstance(c, dict) and place_of(c, "index") == 0), {})
     if isinstance(first.get("finish_reason"), str):
         facts.finish_reason = first["finish_reason"]

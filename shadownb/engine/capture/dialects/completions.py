@@ -8,6 +8,7 @@ from typing import Any
 from shadownb.engine.capture.dialects.base import WireError, listed, need
 from shadownb.engine.capture.dialects.chat import ChatDialect
 from shadownb.engine.capture.dialects.deltas import merge
+from shadownb.engine.capture.dialects.tool_deltas import ToolCalls
 
 
 class CompletionsDialect(ChatDialect):
@@ -24,7 +25,7 @@ class CompletionsDialect(ChatDialect):
     def messages(self, request: dict[str, Any]) -> list[dict[str, Any]]:
         return [{"role": "user", "content": prompt} for prompt in prompts_of(request)[:1]]
 
-    def _add(self, total: dict[str, Any], choice: dict[str, Any]) -> None:
+    def _add(self, total: dict[str, Any], choice: dict[str, Any], calls: ToolCalls) -> None:
         merge(total, choice)
 
     def choices(self, response: dict[str, Any]) -> list[dict[str, Any]]:

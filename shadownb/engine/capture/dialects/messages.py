@@ -11,6 +11,7 @@ from shadownb.engine.capture.dialects.base import (
     Facts,
     WireError,
     counts,
+    error_of,
     kind_of,
     listed,
     mapped,
@@ -20,9 +21,12 @@ from shadownb.engine.capture.dialects.base import (
     text_of,
 )
 from shadownb.engine.capture.sse import Event
+from shadownb.engine.jsontext import loads
 
 _ERRORS = {400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "not_found_error",
            413: "request_too_large", 429: "rate_limit_error", 529: "overloaded_error"}  # fmt: skip
+_BROKEN = "_incomplete_json"  # stands for the input of a tool whose pieces add up to no JSON
+_STARTED_BY = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "tool_use"}
 _DELTA_FIELDS = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta": "signature"}
 
 
@@ -68,28 +72,25 @@ class MessagesDialect(Dialect):
 
     def rebuild(self, stream: Sequence[Event]) -> dict[str, Any]:
         whole: dict[str, Any] = {}
-        blocks: dict[int, dict[str, Any]] = {}
-        partial: dict[int, str] = {}
+        blocks = _Blocks()
         for event in stream:
             data = event.json()
             kind, index = kind_of(event, data), place_of(data, "index")
             if kind == "message_start" and isinstance(data.get("message"), dict):
                 whole.update(data["message"])
             elif kind == "content_block_start" and isinstance(data.get("content_block"), dict):
-                blocks[index] = dict(data["content_block"])
+                blocks.begin(index, data["content_block"])
             elif kind == "content_block_delta" and isinstance(data.get("delta"), dict):
-                _add(blocks.setdefault(index, {}), data["delta"], partial, index)
+                blocks.add(index, data["delta"])
             elif kind == "message_delta":
                 whole.update(mapped(data.get("delta")))
                 usage = {key: value for key, value in mapped(data.get("usage")).items() if value is not None}
                 whole["usage"] = {**mapped(whole.get("usage")), **usage}
                 whole.update({k: v for k, v in data.items() if k not in ("type", "delta", "usage")})
-            elif isinstance(data.get("error"), dict):
-                whole["error"] = data["error"]
-        for index, text in partial.items():
-            blocks[index]["input"] = _object(text)
-        if whole or blocks:
-            whole["content"] = [blocks[index] for index in sorted(blocks)]
+            elif error := error_of(data):
+                whole["error"] = error
+        if blocks.found or (whole and not isinstance(whole.get("content"), list)):
+            whole["content"] = blocks.content()
         return whole
 
     def choices(self, response: dict[str, Any]) -> list[dict[str, Any]]:
@@ -105,8 +106,8 @@ class MessagesDialect(Dialect):
             response_id=response.get("id") if isinstance(response.get("id"), str) else None,
             usage=_usage(response.get("usage")),
             finish_reason=stop if isinstance(stop, str) else None,
-            whole=isinstance(response.get("content"), list) or "error" in response,
-            error=response["error"] if isinstance(response.get("error"), dict) else None,
+            whole=isinstance(response.get("content"), list) or error_of(response) is not None,
+            error=error_of(response),
         )
 
     def stream_facts(self, stream: Iterator[Event]) -> Facts:
@@ -132,7 +133,10 @@ def assistant_message(content: Any) -> dict[str, Any]:
         if kind == "text":
             texts.append(str(block.get("text") or ""))
         elif kind == "tool_use":
-            arguments = json.dumps(block.get("input") or {}, ensure_ascii=False)
+            given = block.get("input") or {}
+            broken = given.get(_BROKEN) if isinstance(given, dict) else None
+            # What is no JSON stays text, as in OpenAI's dialect, where whoever makes rows of it refuses it by name.
+            arguments = broken if isinstance(broken, str) else json.dumps(given, ensure_ascii=False)
             calls.append(
                 {
                     "id": block.get("id"),
@@ -188,24 +192,46 @@ def _part(block: Any) -> dict[str, Any]:
     return block
 
 
-def _add(block: dict[str, Any], delta: dict[str, Any], partial: dict[int, str], index: int) -> None:
-    kind = str(delta.get("type"))
-    if kind == "input_json_delta":
-        partial[index] = partial.get(index, "") + str(delta.get("partial_json") or "")
-    elif kind in _DELTA_FIELDS:
-        field = _DELTA_FIELDS[kind]
-        block[field] = str(block.get(field) or "") + str(delta.get(field) or "")
-    elif kind == "citations_delta":
-        block["citations"] = [*listed(block.get("citations")), delta.get("citation")]
-    else:
-        block.update({key: value for key, value in delta.items() if key != "type"})
+class _Blocks:
+    """The content blocks of a stream. Every start begins a block, also one without an index of its own."""
+
+    def __init__(self) -> None:
+        self.found: list[tuple[int, dict[str, Any]]] = []
+        self._latest: dict[int, dict[str, Any]] = {}
+        self._partial: dict[int, list[str]] = {}  # by id() of the block
+
+    def begin(self, index: int, block: dict[str, Any]) -> None:
+        self._latest[index] = dict(block)
+        self.found.append((index, self._latest[index]))
+
+    def add(self, index: int, delta: dict[str, Any]) -> None:
+        kind = str(delta.get("type"))
+        if index not in self._latest:  # its start was lost
+            self.begin(index, {"type": _STARTED_BY.get(kind, kind)})
+        block = self._latest[index]
+        if kind == "input_json_delta":
+            self._partial.setdefault(id(block), []).append(str(delta.get("partial_json") or ""))
+        elif kind in _DELTA_FIELDS:
+            field = _DELTA_FIELDS[kind]
+            block[field] = str(block.get(field) or "") + str(delta.get(field) or "")
+        elif kind == "citations_delta":
+            block["citations"] = [*listed(block.get("citations")), delta.get("citation")]
+        else:
+            block.update({key: value for key, value in delta.items() if key != "type"})
+
+    def content(self) -> list[dict[str, Any]]:
+        for _, block in self.found:
+            text = "".join(self._partial.get(id(block), ()))
+            if text.strip():  # a block may begin with its whole input, and empty deltas follow
+                block["input"] = _object(text)
+        return [block for _, block in sorted(self.found, key=lambda one: one[0])]
 
 
 def _object(text: str) -> Any:
     try:
-        return json.loads(text) if text.strip() else {}
+        return loads(text)
     except ValueError:
-        return {"_incomplete_json": text}
+        return {_BROKEN: text}
 
 
 def _usage(usage: Any) -> dict[str, Any] | None:
@@ -217,6 +243,7 @@ def _usage(usage: Any) -> dict[str, Any] | None:
             "output_tokens": "completion_tokens",
             "cache_read_input_tokens": "cached_tokens",
             "cache_creation_input_tokens": "cache_write_tokens",
+            "cache_creation.ephemeral_1h_input_tokens": "cache_write_1h_tokens",
         },
     )
     if found is None or "prompt_tokens" not in found:

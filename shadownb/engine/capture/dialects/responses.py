@@ -10,6 +10,7 @@ from shadownb.engine.capture.dialects.base import (
     Facts,
     WireError,
     counts,
+    error_of,
     kind_of,
     listed,
     need,
@@ -74,25 +75,27 @@ class ResponsesDialect(Dialect):
 
     def rebuild(self, stream: Sequence[Event]) -> dict[str, Any]:
         whole: dict[str, Any] = {}
-        items: dict[int, dict[str, Any]] = {}
+        items = _Items()
         for event in stream:
             data = event.json()
-            kind, place = kind_of(event, data), place_of(data, "output_index")
+            kind = kind_of(event, data)
             if isinstance(data.get("response"), dict):
                 whole = data["response"]
                 if kind in _ENDS:
-                    return whole
+                    break
             elif kind in ("response.output_item.added", "response.output_item.done") and isinstance(
                 data.get("item"), dict
             ):
-                items[place] = data["item"]
-            elif isinstance(data.get("delta"), str) and place in items:
-                _add(items[place], kind, data)
-            elif kind == "error" or isinstance(data.get("error"), dict):
-                inner = {k: v for k, v in data.items() if k not in ("type", "sequence_number")}
-                whole = {**whole, "error": data["error"] if isinstance(data.get("error"), dict) else inner}
-        # The stream broke off: what had come is in the items.
-        return {**whole, "output": [items[index] for index in sorted(items)]} if items else whole
+                items.put(place_of(data, "output_index"), data["item"], ended=kind.endswith("done"))
+            elif isinstance(data.get("delta"), str):
+                if (item := items.of(data)) is not None:
+                    _add(item, kind, data)
+            elif error := error_of({**data, "type": kind} if kind == "error" else data):
+                whole = {**whole, "error": {k: v for k, v in error.items() if k != "sequence_number"}}
+        if listed(whole.get("output")) or not items.found:
+            return whole
+        # The stream broke off, or its end does not repeat what came before it, as that of some gateways.
+        return {**whole, "output": items.found}
 
     def choices(self, response: dict[str, Any]) -> list[dict[str, Any]]:
         found = items_to_messages(listed(response.get("output")))
@@ -102,15 +105,15 @@ class ResponsesDialect(Dialect):
         return [{"index": 0, "message": message, "finish_reason": _finish(response)}]
 
     def response_facts(self, response: dict[str, Any]) -> Facts:
-        error = response.get("error")
+        error = error_of(response)
         return Facts(
             model=response.get("model") if isinstance(response.get("model"), str) else None,
             response_id=response.get("id") if isinstance(response.get("id"), str) else None,
             usage=counts(response.get("usage"), _USAGE),
             finish_reason=_finish(response),
             whole=response.get("status") in ("completed", "incomplete", "failed", "cancelled", "queued")
-            or isinstance(error, dict),
-            error=error if isinstance(error, dict) else None,
+            or error is not None,
+            error=error,
         )
 
     def stream_facts(self, stream: Iterator[Event]) -> Facts:
@@ -146,8 +149,7 @@ def items_to_messages(items: list[Any]) -> list[dict[str, Any]]:
             content = output if isinstance(output, str) else _content(output)
             found.append({"role": "tool", "tool_call_id": item.get("call_id"), "content": content})
             continue
-        said = open_turn is not None and (open_turn["content"] is not None or "tool_calls" in open_turn)
-        if open_turn is None or (said and kind in ("message", "reasoning") and "tool_calls" in open_turn):
+        if open_turn is None:
             open_turn = {"role": "assistant", "content": None}
             found.append(open_turn)
         _into_turn(open_turn, kind, item)
@@ -189,24 +191,66 @@ def _part(part: Any) -> Any:
     return part
 
 
+class _Items:
+    """The items of a stream, by their ids; by their place where they have none."""
+
+    def __init__(self) -> None:
+        self.found: list[dict[str, Any]] = []
+        self._by_id: dict[str, int] = {}
+        self._by_place: dict[int, int] = {}
+        self._ended: set[int] = set()
+
+    def put(self, place: int, item: dict[str, Any], *, ended: bool) -> None:
+        identifier = item.get("id")
+        at = self._by_id.get(identifier) if isinstance(identifier, str) else None
+        if at is None and ended:
+            at = self._by_place.get(place)
+            at = None if at in self._ended else at  # where no item has a place of its own, all have 0
+        if at is None:
+            at = len(self.found)
+            self.found.append(item)
+        self.found[at] = item
+        self._by_place[place] = at
+        if isinstance(identifier, str):
+            self._by_id[identifier] = at
+        if ended:
+            self._ended.add(at)
+
+    def of(self, data: dict[str, Any]) -> dict[str, Any] | None:
+        """Return the item that a delta belongs to."""
+        identifier = data.get("item_id")
+        at = self._by_id.get(identifier) if isinstance(identifier, str) else None
+        at = at if at is not None else self._by_place.get(place_of(data, "output_index"))
+        return None if at is None else self.found[at]
+
+
+_PIECES = {  # delta events: the list of an item they go to, the type of the part, and its field
+    "response.output_text.delta": ("content", "output_text", "text"),
+    "response.refusal.delta": ("content", "refusal", "refusal"),
+    "response.reasoning_text.delta": ("content", "reasoning_text", "text"),
+    "response.reasoning_summary_text.delta": ("summary", "summary_text", "text"),
+}
+
+
 def _add(item: dict[str, Any], kind: str, data: dict[str, Any]) -> None:
     """Add a delta to an item whose end has not come."""
-    if kind == "response.function_call_arguments.delta":
-        item["arguments"] = str(item.get("arguments") or "") + data["delta"]
-        return
-    field = {"response.output_text.delta": "text", "response.refusal.delta": "refusal"}.get(kind)
-    if field is None:
-        return
-    part = {
-        "index": place_of(data, "content_index"),
-        "type": f"output_{field}" if field == "text" else field,
-        field: data["delta"],
-    }
-    merge(item, {"content": [part]})
+    for event, field in (("function_call_arguments", "arguments"), ("custom_tool_call_input", "input")):
+        if kind == f"response.{event}.delta":
+            item[field] = str(item.get(field) or "") + data["delta"]
+            return
+    if kind in _PIECES:
+        holder, part, field = _PIECES[kind]
+        place = place_of(data, "content_index" if holder == "content" else "summary_index")
+        merge(item, {holder: [{"index": place, "type": part, field: data["delta"]}]})
 
 
 def _finish(response: dict[str, Any]) -> str | None:
     status, details = response.get("status"), response.get("incomplete_details")
     if status == "incomplete" and isinstance(details, dict) and isinstance(details.get("reason"), str):
         return str(details["reason"])
+    unfinished = ("incomplete", "in_progress")
+    if status == "completed" and any(
+        isinstance(item, dict) and item.get("status") in unfinished for item in listed(response.get("output"))
+    ):
+        return "incomplete"
     return status if isinstance(status, str) and status != "in_progress" else None

@@ -12,7 +12,7 @@ from typing import Any
 from shadownb.engine.data.messages import from_json_text
 from shadownb.engine.traces.conventions.openai_wire import exchange_of
 from shadownb.engine.traces.exchange import Exchange, tokens, with_facts
-from shadownb.engine.traces.spans import Attributes, Span, finite, seconds
+from shadownb.engine.traces.spans import Attributes, Span, failure_of, finite, seconds
 
 NAME = "langfuse"
 _PREFIX = "langfuse.observation."
@@ -61,6 +61,7 @@ def spans_of(item: Mapping[str, Any], trace: Mapping[str, Any]) -> Iterator[Span
         "session.id": pick("sessionId", "session_id") or trace.get("sessionId") or trace.get("session_id"),
         **_scores(trace, str(item.get("id"))),
     }
+    held = Attributes({key: value for key, value in attributes.items() if value is not None})
     yield Span(
         trace_id=str(pick("traceId", "trace_id") or ""),
         span_id=str(item.get("id") or ""),
@@ -69,7 +70,8 @@ def spans_of(item: Mapping[str, Any], trace: Mapping[str, Any]) -> Iterator[Span
         start=seconds(pick("startTime", "start_time")),
         end=seconds(pick("endTime", "end_time")),
         source=NAME,
-        attributes=Attributes({key: value for key, value in attributes.items() if value is not None}),
+        attributes=held,
+        failure=failure_of(item, held),
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from shadownb.engine.data.messages import from_json_text
 from shadownb.engine.traces.chat import chat_messages, tool_schemas
-from shadownb.engine.traces.exchange import Exchange, choice, tokens, with_facts
+from shadownb.engine.traces.exchange import Exchange, last_answer, tokens, with_facts
 from shadownb.engine.traces.spans import Span
 
 NAME = "openai-wire"
@@ -79,18 +79,23 @@ def _choices(response: Any) -> list[dict[str, Any]]:
             flat = [g for batch in response["generations"] for g in (batch if isinstance(batch, list) else [batch])]
             return [one for entry in flat for one in _choice(entry, entry.get("generation_info") or {})]
         if isinstance(response.get("output"), (list, str)):
-            return [choice(message) for message in chat_messages(response["output"], "assistant")[-1:]]
+            return last_answer(chat_messages(response["output"], "assistant"))
         return _choice(response, response)
-    return [choice(message) for message in chat_messages(response, "assistant")[-1:]]
+    return last_answer(chat_messages(response, "assistant"))
 
 
 def _choice(entry: Any, holder: Any) -> list[dict[str, Any]]:
     facts = holder if isinstance(holder, Mapping) else {}
-    reason = facts.get("finish_reason") or facts.get("stop_reason")
+    about = facts.get("response_metadata")  # where LangChain keeps it
+    places = [facts, about] if isinstance(about, Mapping) else [facts]
+    reason = next((p[name] for p in places for name in ("finish_reason", "stop_reason") if p.get(name)), None)
     message = entry
     if isinstance(entry, Mapping) and not isinstance(entry.get("message"), Mapping) and "role" not in entry:
         message = {"content": entry.get("content", entry.get("text")), "tool_calls": entry.get("tool_calls")}
-    return [choice(found, reason) for found in chat_messages(message, "assistant")[-1:]]
+    return [
+        {**told, **({"finish_reason": str(reason)} if reason else {})}
+        for told in last_answer(chat_messages(message, "assistant"))
+    ]
 
 
 def _vercel(text: Any, calls: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 from shadownb.engine.data.messages import from_json_text
 from shadownb.engine.traces.chat import chat_messages, tool_schemas
-from shadownb.engine.traces.exchange import Exchange, choice, with_facts
+from shadownb.engine.traces.exchange import Exchange, choice, told_answers, wanted_choices, with_facts
 from shadownb.engine.traces.spans import Attributes, Span
 
 NAME = "openinference"
@@ -25,6 +25,7 @@ def read(span: Span) -> Exchange | None:
     for number, item in enumerate(outputs):
         reason = reasons[number] if number < len(reasons) else None
         choices += [choice(message, reason) for message in chat_messages(item, "assistant")[-1:]]
+    choices = told_answers(choices, wanted_choices(span.attributes))
     return with_facts(Exchange(messages, choices, _tools(span.attributes)), span.attributes)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from shadownb.engine.traces.chat import chat_messages, tool_schemas
-from shadownb.engine.traces.exchange import Exchange, choice, with_facts
+from shadownb.engine.traces.exchange import Exchange, choice, told_answers, wanted_choices, with_facts
 from shadownb.engine.traces.spans import Attributes, Span
 
 NAME = "openllmetry"
@@ -28,7 +28,8 @@ def read(span: Span) -> Exchange | None:
     messages = [message for entry in inputs for message in chat_messages(_message(entry))]
     schemas = span.attributes.indexed("llm.request.functions")
     tools = tool_schemas([entry.to_dict() for entry in schemas])
-    return with_facts(Exchange(messages, _choices(outputs), tools), span.attributes)
+    choices = told_answers(_choices(outputs), wanted_choices(span.attributes))
+    return with_facts(Exchange(messages, choices, tools), span.attributes)
 
 
 def _choices(outputs: list[Attributes]) -> list[dict[str, Any]]:

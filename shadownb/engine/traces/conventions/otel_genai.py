@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from shadownb.engine.data.messages import from_json_text
 from shadownb.engine.traces.chat import chat_messages, tool_schemas
-from shadownb.engine.traces.exchange import Exchange, choice, with_facts
+from shadownb.engine.traces.exchange import Exchange, choice, told_answers, wanted_choices, with_facts
 from shadownb.engine.traces.spans import Attributes, Span
 
 NAME = "otel-genai"
@@ -33,5 +33,6 @@ def read(span: Span) -> Exchange | None:
     for output in outputs:
         reason = output.get("finish_reason") if isinstance(output, dict) else None
         choices += [choice(message, reason) for message in chat_messages(output, "assistant")[-1:]]
+    choices = told_answers(choices, wanted_choices(span.attributes))
     tools = tool_schemas(holder.first("gen_ai.tool.definitions", "gen_ai.request.tools"))
     return with_facts(Exchange(messages, choices, tools), span.attributes)

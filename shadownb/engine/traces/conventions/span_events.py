@@ -11,8 +11,8 @@ from typing import Any
 
 from shadownb.engine.data.messages import from_json_text
 from shadownb.engine.traces.chat import chat_messages, tool_schemas
-from shadownb.engine.traces.exchange import Exchange, choice, with_facts
-from shadownb.engine.traces.spans import Event, Span
+from shadownb.engine.traces.exchange import Exchange, choice, one_answer, told_answers, wanted_choices, with_facts
+from shadownb.engine.traces.spans import Event, Span, finite
 
 NAME = "span-events"
 _ROLES = {f"gen_ai.{role}.message": role for role in ("system", "user", "assistant", "tool")}
@@ -23,22 +23,26 @@ def read(span: Span) -> Exchange | None:
     """Return the exchange, or None where the span has no such events."""
     messages: list[dict[str, Any]] = []
     choices: list[dict[str, Any]] = []
+    places: dict[int, list[dict[str, Any]]] = {}  # answers that name their place; several events may tell of one
     seen = False
     for event in span.events:
         if event.name in _ROLES:
             messages += _message(event, _ROLES[event.name])
         elif event.name == "gen_ai.choice":
-            choices += _choice(event)
+            index = finite(_content(event).get("index"))
+            held = choices if index is None else places.setdefault(int(index), [])
+            held += _choice(event)
         elif event.name == "gen_ai.content.prompt":
             messages += chat_messages(event.attributes.get(_WHOLE[event.name]))
         elif event.name == "gen_ai.content.completion":
             answers = chat_messages(event.attributes.get(_WHOLE[event.name]), "assistant")
-            choices += [choice(answer) for answer in answers]
+            choices += told_answers([choice(answer) for answer in answers], wanted_choices(span.attributes))
         else:
             continue
         seen = True
     if not seen:
         return None
+    choices += [one_answer(told) for _, told in sorted(places.items()) if told]
     if not choices and messages and messages[-1]["role"] == "assistant":
         choices = [choice(messages.pop())]  # some write the answer as one more message
     definitions = span.attributes.first("gen_ai.tool.definitions", "gen_ai.request.tools", "llm.tools")

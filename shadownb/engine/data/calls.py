@@ -1,0 +1,127 @@
+"""Tool calls and tool schemas of every source as the same plain dicts; arguments that are JSON text are parsed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from shadownb.engine.data.texts import RowProblem, joined_value
+from shadownb.engine.jsontext import loads_piece
+
+if TYPE_CHECKING:
+    from shadownb.engine.data.columns import Unread
+
+_ARGUMENTS = ("arguments", "parameters", "args", "input")
+_TAGGED = re.compile(r"<tool_call>\s*(\{.*?\})\s*</tool_call>", re.DOTALL)
+
+
+def from_json_text(value: Any) -> Any:
+    """Return the list or dict that a text cell holds as JSON (as CSV and parquet exports do), else ``value``."""
+    if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
+        try:
+            return loads_piece(value)
+        except ValueError:
+            return value
+    return value
+
+
+def looks_like_call(value: Any) -> bool:
+    """Whether a value is a tool call: a name and arguments."""
+    if not isinstance(value, Mapping):
+        return False
+    function = value.get("function", value)
+    return (
+        isinstance(function, Mapping)
+        and isinstance(function.get("name"), str)
+        and any(isinstance(function.get(key), (Mapping, str)) for key in _ARGUMENTS[:1])
+    )
+
+
+def canonical_tool_calls(value: Any, where: str = "tool_calls", unread: Unread | None = None) -> list[dict[str, Any]]:
+    """Return tool calls with dict arguments; ids are kept where there are any. Raises :class:`RowProblem`."""
+    value = from_json_text(value)
+    if isinstance(value, dict):
+        value = [value]
+    if not isinstance(value, (list, tuple)):
+        raise RowProblem(f"{where} has tool_calls of type {type(value).__name__}, not a list")
+    calls = []
+    for entry in value:
+        item = from_json_text(entry)
+        function = (from_json_text(item.get("function")) or item) if isinstance(item, dict) else None
+        name = function.get("name") if isinstance(function, dict) else None
+        if not isinstance(function, dict) or not isinstance(name, str) or not name:
+            raise RowProblem(f"{where} has a tool call without a name")
+        key = next((key for key in _ARGUMENTS if key in function), "arguments")
+        call: dict[str, Any] = {"id": item["id"]} if isinstance(item.get("id"), str) else {}
+        call["type"] = "function"
+        call["function"] = {"name": name, "arguments": _arguments(function.get(key), name, where)}
+        calls.append(joined_value(call, where))
+        if unread is not None:
+            if function is not item:
+                unread.keys("tool_calls[]", item, ("id", "type", "function"))
+            unread.keys("tool_calls[].function", function, ("name", key, "type", "id"))
+    return calls
+
+
+def _arguments(value: Any, name: str, where: str) -> dict[str, Any]:
+    if value is None or value == "":
+        return {}
+    if isinstance(value, str):
+        try:
+            value = loads_piece(value)
+        except ValueError:
+            raise RowProblem(f"{where}: the arguments of the call to {name!r} are not valid JSON") from None
+    if not isinstance(value, dict):
+        raise RowProblem(f"{where}: the arguments of the call to {name!r} are {word_for(value)}, not an object")
+    return value
+
+
+def tagged_calls(content: str) -> tuple[str, list[dict[str, Any]]] | None:
+    """Return (text beside, calls) of an answer that writes its calls between ``<tool_call>`` tags; None where it does not."""
+    found = [from_json_text(match[1]) for match in _TAGGED.finditer(content)]
+    if not found or not all(looks_like_call(call) for call in found):
+        return None
+    rest = _TAGGED.sub("", content)
+    return None if "<tool_call>" in rest else (rest.strip(), found)
+
+
+def canonical_tools(value: Any, unread: Unread | None = None, what: str = "tools") -> list[dict[str, Any]]:
+    """Return tool schemas as ``{"type": "function", "function": {"name", ...}}``. Raises :class:`RowProblem`."""
+    value = from_json_text(value)
+    if value is None or value == "":
+        return []
+    if isinstance(value, dict):
+        value = [value]
+    if not isinstance(value, (list, tuple)):
+        raise RowProblem(f"{what} is {word_for(value)}, not a list of tool schemas")
+    tools = []
+    for number, entry in enumerate(value):
+        item = from_json_text(entry)
+        function = (from_json_text(item.get("function")) or item) if isinstance(item, dict) else None
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str) or not function["name"]:
+            raise RowProblem(f"{what}[{number}] has no name")
+        if unread is not None and function is not item:
+            unread.keys(f"{what}[]", item, ("type", "function"))
+        function = {key: part for key, part in function.items() if key != "type"}
+        if "parameters" in function:
+            function["parameters"] = _schema(from_json_text(function["parameters"]))
+        tools.append(joined_value({"type": "function", "function": function}, f"{what}[{number}]"))
+    return tools
+
+
+def _schema(parameters: Any) -> Any:
+    """Return parameters as a JSON schema; xlam's rows give the properties alone."""
+    if not isinstance(parameters, dict) or "properties" in parameters or isinstance(parameters.get("type"), str):
+        return parameters
+    named = {name: entry for name, entry in parameters.items() if entry is not None}
+    bare = bool(named) and all(
+        isinstance(entry, dict) and ({"type", "description"} & entry.keys()) for entry in named.values()
+    )
+    return {"type": "object", "properties": parameters} if bare else parameters
+
+
+def word_for(value: Any) -> str:
+    """Return what a value is, for a sentence."""
+    names = {str: "text", list: "a list", tuple: "a list", dict: "an object", type(None): "missing"}
+    return names.get(type(value), f"of type {type(value).__name__}")

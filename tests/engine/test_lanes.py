@@ -1,0 +1,74 @@
+"""The second run of the tests, as on the other kind of CPU: what it takes, and that it says what it could not cover."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from shadownb.engine import hardware
+
+ROOT = Path(__file__).parents[2]
+TESTS = """
+import os
+import pytest
+from shadownb.engine import hardware
+
+@pytest.mark.other_cpu("auto")
+def test_auto():
+    assert hardware.choose_dtype("auto", "cpu")[0] == "{format}"
+    assert os.environ.get("ATEN_CPU_CAPABILITY") == {kernels}
+
+@pytest.mark.other_cpu
+def test_kernels(): pass
+
+def test_neither(): raise AssertionError
+
+@pytest.mark.full
+@pytest.mark.other_cpu("auto")
+def test_one_of_many(): raise AssertionError
+
+@pytest.mark.other_cpu("auto")
+def test_elsewhere(): pytest.skip("needs a machine that is not here")
+"""
+
+
+def test_the_other_kind_of_cpu(tmp_path: Path) -> None:
+    has_units = bool(hardware._native_cpu_flags().intersection(hardware._BF16_UNITS))
+    file = tmp_path / "test_some.py"
+    expected = ("float32", "'avx2'") if has_units else ("bfloat16", "None")
+    file.write_text(TESTS.format(format=expected[0], kernels=expected[1]), encoding="utf-8")
+    hidden = {"SHADOWNB_CPU", "ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS"}
+    environment = {name: value for name, value in os.environ.items() if name not in hidden}
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "tests.lanes",
+        "-c",
+        ROOT / "pyproject.toml",
+        "--other-cpu",
+        file,
+    ]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    passed = 2 if has_units else 1  # of one that names its format, only other kernels would give another result
+    assert f"{passed} passed, 1 skipped, {4 - passed} deselected" in done.stdout
+    assert "covered by emulation: dtype='auto' as" in done.stdout
+    assert "Not covered on this machine:" in done.stdout
+    assert "Not covered, needs a machine that is not here: test_elsewhere" in done.stdout
+
+
+@pytest.mark.parametrize("given", [[], ["--full"]])
+def test_a_sample_or_the_whole(given: list[str], tmp_path: Path) -> None:
+    file = tmp_path / "test_some.py"
+    file.write_text("import pytest\ndef test_a(): pass\n@pytest.mark.full\ndef test_b(): pass\n", encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.lanes", "-c", ROOT / "pyproject.toml", *given, file]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ("2 passed" if given else "1 passed, 1 deselected") in done.stdout, done.stdout + done.stderr
+    assert "covered natively: dtype='auto' as" in done.stdout

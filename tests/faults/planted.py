@@ -1,0 +1,125 @@
+"""Faults that the tests must find: each is one replacement in one file, and the tests that have to fail with it.
+
+All of them are silent: nothing raises by itself, a run "succeeds", and only a value is wrong. They are spread over the house,
+so that somebody who makes the tests faster can see that they still look at the same things. Text that a file no longer has is
+an error of the tool, not a fault that was missed: then the fault is to be planted anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Replace ``old``, which the file has once, by ``new``; ``tests`` are arguments of pytest."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: str
+
+
+_TORCH = "engine/backends/torch"
+_ENGINE = "tests/engine"
+
+FAULTS = (
+    # -- what is trained ------------------------------------------------------------------------------------------------
+    Fault("the stop token is not trained", "engine/rendering/masks.py",
+          "labels = [token if trained else NOT_TRAINED for ids, trained in pieces for token in ids]",
+          "labels = [token if trained and token != ids[-1] else NOT_TRAINED for ids, trained in pieces for token in ids]",
+          f"{_ENGINE}/test_rendering_masks.py"),
+    Fault("only the last answer of a chat is trained", "engine/rendering/masks.py",
+          'turns[-1:] if loss_on == "last" else turns', "turns[-1:]",
+          f"{_ENGINE}/test_rendering_masks.py"),
+    Fault("a message with weight 0 is trained", "engine/rendering/masks.py",
+          ' and message.get("weight", 1)', "",
+          f"{_ENGINE}/test_rendering_masks.py"),
+    Fault("loss is divided by rows instead of tokens", f"{_TORCH}/trainer.py",
+          "total = self.objective.count(inputs)", "total = len(inputs)",
+          f"{_ENGINE}/test_methods_golden.py -k 'golden_curve and lora'"),
+    Fault("gradients of the step before are kept", f"{_TORCH}/trainer.py",
+          "self.masters.forget_gradients()", "pass",
+          f"{_ENGINE}/test_precision.py -k 'rounded_away or resumed_exactly'"),
+    Fault("a pass holds more tokens than it may", f"{_TORCH}/pieces.py",
+          "total = sizes[number]\n", "total = 0\n",
+          f"{_ENGINE}/test_pieces.py"),
+    Fault("a shared start may hold trained tokens", f"{_TORCH}/pieces.py",
+          "return shared if shared >= _MIN_SHARED else 0", "return shared + 1 if shared >= _MIN_SHARED else 0",
+          f"{_ENGINE}/test_pieces.py"),
+    Fault("dropout is the same in every step", f"{_TORCH}/trainer.py",
+          "self.dropout.step = self.state.global_step", "self.dropout.step = 0",
+          f"{_ENGINE}/test_methods_golden.py -k 'golden_curve and lora'"),
+    Fault("dpo forgets the reference", f"{_TORCH}/objectives/preference.py",
+          "policy - self.reference(examples, nll.device), examples)", "policy, examples)",
+          f"{_ENGINE}/test_methods_preference.py -k 'numbers_are_trls and sigmoid'"),
+    Fault("kto's drift is not subtracted", f"{_TORCH}/objectives/preference.py",
+          "torch.where(good, ratios - drift, drift - ratios)", "torch.where(good, ratios, -ratios)",
+          f"{_ENGINE}/test_methods_preference.py -k 'numbers_are_trls and kto'"),
+    Fault("kto's drift is always 0", f"{_TORCH}/objectives/preference.py",
+          ".mean().clamp(min=0)", ".mean().clamp(min=0, max=0)",
+          f"{_ENGINE}/test_methods_preference.py -k 'numbers_are_trls and kto'"),
+    # -- runs -----------------------------------------------------------------------------------------------------------
+    Fault("the masters are not resumed", f"{_TORCH}/trainer.py",
+          "self.masters.load(folder)\n", "\n",
+          f"{_ENGINE}/test_precision.py -k resumed_exactly"),
+    Fault("the schedule starts anew on a resume", f"{_TORCH}/trainer.py",
+          "self.lr_scheduler.load_state_dict(training_state.load_json(folder, training_state.SCHEDULER))", "pass",
+          f"{_ENGINE}/test_methods_matrix.py -k 'stop_and_a_resume and lora'"),
+    Fault("the patience starts anew on a resume", f"{_TORCH}/trainer.py",
+          "if not own:\n            self.progress.forget_", "if own:\n            self.progress.forget_",
+          f"{_ENGINE}/test_runs_points.py -k stop_at_an_evaluation"),
+    Fault("the worst evaluation is the best", f"{_TORCH}/trainer.py",
+          "loss < progress.best_eval_loss:", "loss > progress.best_eval_loss:",
+          f"{_ENGINE}/test_runs_points.py {_ENGINE}/test_runs_control.py"),
+    Fault("a checkpoint of the right size is taken unread", "engine/runs/checkpoints.py",
+          'if _sha256(file) != facts["sha256"]:', "if False:",
+          f"{_ENGINE}/test_runs_resume.py -k torn_checkpoint"),
+    Fault("sequence numbers start anew", "engine/runs/journal.py",
+          "self._next_seq = last_seq(path) + 1", "self._next_seq = 1",
+          f"{_ENGINE}/test_journal.py"),
+    Fault("a torn line swallows the next event", "engine/runs/journal.py",
+          'self._pending = b"\\n" if _ends_torn(path) else b""', 'self._pending = b""',
+          f"{_ENGINE}/test_journal.py"),
+    Fault("a curve loses its peak", "engine/runs/series.py",
+          "if self.highest is None or value > self.highest[1]:", "if self.highest is None:",
+          f"{_ENGINE}/test_series_state.py"),
+    # -- inference ------------------------------------------------------------------------------------------------------
+    Fault("who came last is served first", "engine/inference/gate.py",
+          "self._queue.append(ticket)", "self._queue.appendleft(ticket)",
+          f"{_ENGINE}/test_inference_gate.py"),
+    Fault("every row of a batch draws the same numbers", "engine/inference/sampler.py",
+          'f"{seed}:{row}".encode()', 'f"{seed}".encode()',
+          f"{_ENGINE}/test_inference_transformers.py {_ENGINE}/test_inference_types.py"),
+    # -- rows -----------------------------------------------------------------------------------------------------------
+    Fault("the system column is left out", "engine/data/formats.py",
+          'if isinstance(system, str) and system.strip() and messages[0]["role"] != "system":', "if False:",
+          f"{_ENGINE}/test_dataset_formats.py"),
+    Fault("the input of an instruction is left out", "engine/data/formats.py",
+          'extra = row.get("input") if column != "input" else None', "extra = None",
+          f"{_ENGINE}/test_dataset_formats.py"),
+    Fault("1 counts as true in JSON", "engine/scoring/json_exact.py",
+          "if type(left) is not type(right):", "if False:",
+          f"{_ENGINE}/test_evals_compare.py"),
+    Fault("the interval is of 68 %", "engine/evals/statistics.py",
+          "z = NormalDist().inv_cdf((1 + level) / 2)", "z = 1.0",
+          f"{_ENGINE}/test_evals_compare.py"),
+    # -- capture --------------------------------------------------------------------------------------------------------
+    Fault("known secrets stay in bodies", "engine/capture/redaction.py",
+          'body = body.replace(secret.encode(), b"[key]")', "pass",
+          "tests/capture/test_redaction.py"),
+    Fault("what could not be looked at is kept", "engine/capture/redaction.py",
+          'return b"", [], True, failure', "return request, frames, True, failure",
+          "tests/capture/test_redaction.py"),
+    Fault("reasoning decides whether a call goes on", "engine/trajectories/identity.py",
+          "return [part for part in content if not _hidden(part)] or \"\"", "return content",
+          "tests/trajectories"),
+    Fault("leakage is found only between equal texts", "engine/trajectories/leakage.py",
+          "similarity >= threshold:", "similarity >= 1:",
+          "tests/trajectories"),
+    # -- panels ---------------------------------------------------------------------------------------------------------
+    Fault("a cleared chat keeps its turns", "panels/chat.py",
+          "        self.turns = []\n", "",
+          "tests/panels/test_chat_panel.py"),
+)  # fmt: skip

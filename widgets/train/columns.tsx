@@ -1,0 +1,78 @@
+/** What each column of the rows is read as, what was not read, and the choice to read or leave it out. */
+import { useEffect, useState } from "preact/hooks";
+import { Fold } from "../lib/controls";
+import { count } from "../lib/format";
+import { useCommand } from "../lib/model";
+import type { Column, DataState } from "./types";
+
+export function Columns({ data }: { data: DataState }) {
+  const columns = data.columns ?? [];
+  const left = data.left_out ?? [];
+  const refuses = data.stage === "failed" || columns.some((column) => column.unread?.refuses);
+  const [open, setOpen] = useState(false);
+  // It opens where rows are refused, and stays open while they are mended one column after the other.
+  useEffect(() => {
+    if (refuses) setOpen(true);
+  }, [refuses]);
+  if (columns.length === 0) {
+    return null;
+  }
+  const unread = columns.filter((column) => column.unread !== null).length;
+  const summary =
+    unread === 0 ? "Columns: all are read" : `Columns: ${count(unread)} of ${count(columns.length)} not read`;
+  return (
+    <Fold summary={summary} open={open} onToggle={setOpen}>
+      <div class="snb-tablewrap">
+        <table class="snb-table train-columns">
+          <thead>
+            <tr>
+              <th scope="col">Column</th>
+              <th scope="col">Read as</th>
+              <th scope="col">What is not read</th>
+            </tr>
+          </thead>
+          <tbody>
+            {columns.map((column) => (
+              <Line key={column.name} column={column} targets={data.targets ?? []} />
+            ))}
+          </tbody>
+        </table>
+      </div>
+      {left.length > 0 && <p class="snb-muted">Left out: {left.join(", ")}</p>}
+    </Fold>
+  );
+}
+
+function Line({ column, targets }: { column: Column; targets: string[] }) {
+  const [send, waiting] = useCommand();
+  return (
+    <tr>
+      <th scope="row">{column.name}</th>
+      <td>
+        <select
+          class="snb-select"
+          aria-label={`Read ${column.name} as`}
+          value={column.target}
+          disabled={waiting === "map_column"}
+          onChange={(event) => send("map_column", { column: column.name, target: event.currentTarget.value })}
+        >
+          <option value="">by its name</option>
+          {!column.key &&
+            targets.map((target) => (
+              <option key={target} value={target}>
+                {target}
+              </option>
+            ))}
+          <option value="ignore">leave out</option>
+        </select>
+      </td>
+      <td>{column.unread === null ? "" : said(column.unread)}</td>
+    </tr>
+  );
+}
+
+function said(unread: NonNullable<Column["unread"]>): string {
+  const rows = `${count(unread.rows)} ${unread.rows === 1 ? "row" : "rows"}`;
+  const what = unread.refuses ? `${rows} refused: ${unread.kind}` : `${rows}: ${unread.kind}`;
+  return unread.example ? `${what} (${unread.example})` : what;
+}
