@@ -99,6 +99,11 @@ def complete_run(ctx: click.Context, param: click.Parameter, incomplete: str) ->
     return _starting(incomplete, _variables(ctx, "Run"), _newest(incomplete))
 
 
+def complete_start(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Complete what a training starts from: the base, the model as it is, or a run."""
+    return _starting(incomplete, ("base", "trained"), _variables(ctx, "Run"), run_ids)
+
+
 def complete_method(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Complete a training method."""
     from shadownb.engine import methods
