@@ -161,7 +161,9 @@ def rows_variables(variables: Mapping[str, Any]) -> list[str]:
     from shadownb.engine.data.accepting import KINDS, kind_of
 
     kinds = {name: kind_of(value) for name, value in list(variables.items()) if name[:1] != "_" and name.isidentifier()}
-    return sorted((name for name, kind in kinds.items() if kind in KINDS), key=lambda name: (kinds[name] != "dataset", name))
+    return sorted(
+        (name for name, kind in kinds.items() if kind in KINDS), key=lambda name: (kinds[name] != "dataset", name)
+    )
 
 
 def _variables(ctx: click.Context, kind: str) -> list[str]:
