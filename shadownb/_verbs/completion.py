@@ -99,6 +99,11 @@ def complete_run(ctx: click.Context, param: click.Parameter, incomplete: str) ->
     return _starting(incomplete, _variables(ctx, "Run"), _newest(incomplete))
 
 
+def complete_start(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Complete what a training starts from: the base, the model as it is, or a run."""
+    return _starting(incomplete, ("base", "trained"), _variables(ctx, "Run"), run_ids)
+
+
 def complete_method(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Complete a training method."""
     from shadownb.engine import methods
@@ -161,7 +166,9 @@ def rows_variables(variables: Mapping[str, Any]) -> list[str]:
     from shadownb.engine.data.accepting import KINDS, kind_of
 
     kinds = {name: kind_of(value) for name, value in list(variables.items()) if name[:1] != "_" and name.isidentifier()}
-    return sorted((name for name, kind in kinds.items() if kind in KINDS), key=lambda name: (kinds[name] != "dataset", name))
+    return sorted(
+        (name for name, kind in kinds.items() if kind in KINDS), key=lambda name: (kinds[name] != "dataset", name)
+    )
 
 
 def _variables(ctx: click.Context, kind: str) -> list[str]:

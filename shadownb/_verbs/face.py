@@ -86,10 +86,8 @@ class Face:
 
     def say(self, model: Model, messages: list[dict[str, str]], options: dict[str, Any]) -> str:
         """Print an answer piece by piece and return the whole of it."""
-        system = [{"role": "system", "content": options["system"]}] if options.get("system") else []
         answer = ""
-        sampling = {name: value for name, value in options.items() if name != "system"}
-        with closing(model.stream([*system, *messages], **sampling)) as stream:
+        with closing(model.stream(messages, **options)) as stream:
             for part in stream.parts():
                 if part.kind != "reasoning" and part.text:  # calls as the model wrote them
                     answer += part.text
@@ -166,6 +164,13 @@ class Face:
         except ValueError:
             data = self.data(name)
             return data.read_like(**reading) if reading else data
+
+    def start(self, name: Any) -> Any:
+        """Return what a run starts from as ``finetune`` takes it: a variable may hold a run."""
+        from shadownb.engine.runs import Run
+
+        value = None if name in ("base", "trained") else self._variable(name)
+        return value if isinstance(value, Run | str) else name
 
     def run(self, name: str | None, *, going_on: bool = False) -> Run:
         """Return the run of a name; without a name the latest, with ``going_on`` the latest that has not ended."""

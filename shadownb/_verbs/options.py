@@ -229,7 +229,11 @@ def sampling_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say how text is generated."""
     for option in reversed(
         (
-            click.option("--system", help="System prompt."),
+            click.option(
+                "--system",
+                type=Value("str", optional=True),
+                help="System prompt; none for none (default: the one that the rows of the training share).",
+            ),
             click.option(
                 "--max-new-tokens",
                 type=Value("int"),

@@ -6,8 +6,12 @@ from typing import Any
 
 SIDES = ("tuned", "base")
 
+# None leaves it as the model was trained: its rows' system prompt, their tools, chat or plain text.
 DEFAULTS: dict[str, Any] = {
-    "system": "",
+    "system": None,
+    "tools": None,
+    "plain": None,
+    "alone": False,
     "temperature": 0.7,
     "top_p": 0.95,
     "max_new_tokens": 256,
@@ -74,7 +78,7 @@ def waits_for_steps(model: Any) -> bool:
 
 
 def can_compare(model: Any) -> bool:
-    return model.trained is not None or is_live(model)
+    return model.trained is not None or model.weights.saved_at is not None or is_live(model)
 
 
 def badge_of(model: Any, side: str) -> str:
@@ -92,6 +96,8 @@ def checked(values: dict[str, Any]) -> dict[str, Any]:
                 found[name] = min(high, max(low, kind(float(found[name]))))
             except (TypeError, ValueError):
                 found[name] = DEFAULTS[name]
+    if "tools" in found:
+        found["tools"] = False if found["tools"] is False else None
     if isinstance(found.get("stop"), str):
         found["stop"] = [line for line in found["stop"].splitlines() if line]
     if found.get("thinking") not in (None, True, False):

@@ -27,6 +27,8 @@ class Choice:
         How the rows are read: the user's names for known columns, and what is left out.
     load_options
         Keyword arguments of ``load`` that differ from their default.
+    start
+        What the run starts from, where that must be said: "base", "trained", or a folder.
     options
         TrainConfig values that were given.
     """
@@ -39,6 +41,7 @@ class Choice:
     data_kind: str = "dataset"
     eval_kind: str = "dataset"
     load_options: Mapping[str, Any] | None = None
+    start: str | None = None
     columns: Mapping[str, str] | None = None
     ignore: Sequence[str] = ()
 
@@ -70,6 +73,8 @@ def as_python(choice: Choice) -> str:
     arguments = [data, f"method={literal(choice.method)}"]
     if evaluation is not None:
         arguments.append(f"eval_dataset={evaluation}")
+    if choice.start is not None:
+        arguments.append(f"start={literal(choice.start)}")
     arguments += [f"{name}={literal(value)}" for name, value in choice.options.items()]
     arguments.append("background=True")
     if len(arguments) <= 3:
@@ -88,6 +93,8 @@ def as_magic(choice: Choice) -> str:
     if choice.eval_data is not None:
         as_it_is = isinstance(choice.eval_data, float) or choice.eval_data == "auto"
         options["eval_dataset"] = choice.eval_data if as_it_is else _plain(str(choice.eval_data))
+    if choice.start is not None:
+        options["start"] = choice.start
     options.update(choice.reading)
     options.update(choice.load_options or {})
     options["method"] = choice.method
@@ -95,29 +102,52 @@ def as_magic(choice: Choice) -> str:
     return "%%shadow train\n" + yaml.safe_dump(options, sort_keys=False, allow_unicode=True)
 
 
-def chat_as_python(model: str, conversations: Mapping[str, list[dict[str, str]]], settings: Mapping[str, Any]) -> str:
+def chat_as_python(
+    model: str,
+    questions: Mapping[str, Mapping[str, Any]],
+    settings: Mapping[str, Any],
+    trained_tools: list[dict[str, Any]] | None = None,
+) -> str:
     """Return a cell that asks the same with the same sampling settings.
 
     Parameters
     ----------
     model
         Name of the variable that holds the model.
-    conversations
-        Messages of each side, "tuned" and "base"; with the same words on both sides they are written once.
+    questions
+        How ``stream`` is asked for each side, "tuned" and "base": ``prompt`` (messages, or plain text), and ``tools``. With the
+        same words on both sides they are written once.
     settings
         Temperature, top_p, max_new_tokens, seed and stop.
+    trained_tools
+        The tools that the model offers by itself, which need not be written.
     """
     options = [f"{name}={settings[name]!r}" for name in ("temperature", "top_p", "max_new_tokens", "seed")]
     if settings.get("stop"):
         options.append(f"stop={literal(settings['stop'])}")
-    if settings.get("thinking") is not None:
-        options.append(f"enable_thinking={settings['thinking']!r}")
-    same = len({repr(messages) for messages in conversations.values()}) == 1
+    same = len({repr(question) for question in questions.values()}) == 1
     lines: list[str] = []
-    for side, messages in conversations.items():
+    for side, question in questions.items():
+        prompt, tools = question["prompt"], question.get("tools")
+        if isinstance(prompt, str):
+            more, name = ["template=False"], "prompt"
+        else:
+            # What the model would put before by itself is written out, so that the cell says what is asked.
+            more, name = [] if prompt[0]["role"] == "system" else ["system=None"], "messages"
+            if tools != trained_tools:
+                more.append("tools=tools" if tools else "tools=None")
         if not lines or not same:
-            lines += ["messages = ["] + [f"    {message!r}," for message in messages] + ["]"]
-        lines.append(f"for piece in {model}.stream(messages, {', '.join(options)}, use={literal(side)}):")
+            if isinstance(prompt, str):
+                lines.append(f"prompt = {prompt!r}")
+            else:
+                lines += ["messages = ["] + [f"    {message!r}," for message in prompt] + ["]"]
+            if "tools=tools" in more:
+                lines.append(f"tools = {tools!r}")
+        # Plain text has no place where a template could say to think.
+        thinks = settings.get("thinking") if not isinstance(prompt, str) else None
+        told = [] if thinks is None else [f"enable_thinking={thinks!r}"]
+        arguments = ", ".join([name, *more, *options, *told, f"use={literal(side)}"])
+        lines.append(f"for piece in {model}.stream({arguments}):")
         lines.append('    print(piece, end="")')
         lines.append("print()")
     return "\n".join(lines) + "\n"
@@ -129,6 +159,8 @@ def _model_expression(choice: Choice) -> str:
         return rest
     if kind == "given":
         return "model"
+    if kind == "copy":
+        return f"{rest}.fresh_copy()"
     options = "".join(f", {name}={literal(value)}" for name, value in (choice.load_options or {}).items())
     return f"shadownb.load({literal(rest)}{options})"
 
@@ -162,7 +194,7 @@ _MAKERS = {
 
 def _variable(choice: Any) -> str:
     kind, _, name = str(choice).partition(":")
-    return {"var": name, "given": "data"}.get(kind, "")
+    return {"var": name, "copy": name, "given": "data"}.get(kind, "")
 
 
 def _eval_expression(choice: Choice) -> str:

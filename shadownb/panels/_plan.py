@@ -21,6 +21,7 @@ def plan_rows(
     config: TrainConfig,
     data: Any,
     model: Any,
+    start: tuple[str, str],
     evaluation: str,
     train_rows: int,
     amount: Amount | None,
@@ -30,6 +31,8 @@ def plan_rows(
 
     Parameters
     ----------
+    start
+        What the run starts from, and what that means.
     evaluation
         The evaluation choice in words, empty for none.
     train_rows
@@ -45,6 +48,7 @@ def plan_rows(
     rows = [
         _row("Method", spec.title, spec.hint),
         _row("Model", f"{model.name}, {model.dtype_name} on {model.device}", _quantization(model)),
+        _row("Starts from", *start),
         _row("Data", f"{train_rows:,} rows in {data.format} format", _skipped(data)),
         _row("Evaluation", evaluation or "none", "" if evaluation else "no evaluation loss"),
         _row(

@@ -26,11 +26,12 @@ def as_run(run: Any) -> Any:
 
 
 def about_of(run: Any) -> dict[str, Any]:
-    """Return whose run it is: id, method, model, folder."""
+    """Return whose run it is: id, method, model, what it started from, folder."""
     return {
         "id": run.id,
         "method": run.config.method,
         "model": str(run.folder.spec["model"]["name"]),
+        "start": run.started_from,
         "path": str(run.path),
     }
 
@@ -50,7 +51,7 @@ def code_of(run_id: str) -> dict[str, str]:
         (
             "import shadownb as snb",
             f'model = snb.load("{run_id}")',
-            'model.chat([{"role": "user", "content": "..."}])',
+            'model.generate("...")   # asked as it was trained: model.trained_on',
             'model.save("my-adapter")',
         )
     )

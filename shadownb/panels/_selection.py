@@ -11,6 +11,7 @@ from shadownb.errors import ConfigError, DataError, ModelError
 
 from . import _choices, _code, _form, _methods, _plan
 from ._answers import loadable_name
+from ._start import StartChoice
 
 AUTO_SHARE = 0.1
 SMALLEST_SHARE, LARGEST_SHARE = 0.01, 0.5
@@ -32,6 +33,8 @@ class Selection:
         Choice id and the model once it is in memory.
     load_options
         Options of ``shadownb.load`` that were given.
+    start_choice
+        What the next run starts from.
     values
         Options as typed: text for numbers, "" or None for "default".
     config
@@ -55,6 +58,7 @@ class Selection:
     model_id: str = ""
     model: Any = None
     load_options: dict[str, Any] = field(default_factory=dict)
+    start_choice: StartChoice = field(default_factory=StartChoice)
     method: str = _methods.DEFAULT_METHOD
     values: dict[str, Any] = field(default_factory=dict)
     config: TrainConfig | None = None
@@ -130,7 +134,8 @@ class Selection:
 
     def methods(self) -> list[dict[str, Any]]:
         """Return the method picker's rows for this model and data."""
-        return _methods.method_choices(self.model, self.data.format if self.data is not None else None, self.options)
+        data_format = self.data.format if self.data is not None else None
+        return _methods.method_choices(self.model, data_format, self.options, from_base=self.start_choice.from_base)
 
     def evaluation(self) -> Any:
         """Return ``eval_dataset`` as :meth:`Model.finetune` takes it."""
@@ -144,7 +149,10 @@ class Selection:
         words = f"{held:.0%} of the rows, held back" if held else ""
         if self.eval_data is not None:
             words = f"{len(self.eval_data):,} rows of {self.eval_id.partition(':')[2]}"
-        return _plan.plan_rows(self.config, self.data, self.model, words, self.train_rows, self.amount, self.template)
+        start = self.start_choice.plan()
+        return _plan.plan_rows(
+            self.config, self.data, self.model, start, words, self.train_rows, self.amount, self.template
+        )
 
     @property
     def train_rows(self) -> int:
@@ -179,6 +187,7 @@ class Selection:
             data_kind=_kind(self.data_id, names),
             eval_kind=_kind(self.eval_id, names),
             load_options={} if _in_memory(self.model_id) else self.load_options,
+            start=self.start_choice.argument() if _is_named(self.model_id) else None,
             columns=self.columns,
             ignore=self.ignore,
         )
@@ -201,12 +210,22 @@ class Selection:
         if self.eval_kind == "data" and self.eval_data is None:
             raise DataError("No evaluation data is chosen.", fix="Choose it, or hold back a share of the rows.")
         return self.model.finetune(
-            self.data, method=self.method, background=True, eval_dataset=self.evaluation(), **self.options
+            self.data,
+            method=self.method,
+            background=True,
+            eval_dataset=self.evaluation(),
+            start=self.start_choice.argument(),
+            **self.options,
         )
 
 
-def _in_memory(model_id: str) -> bool:
+def _is_named(model_id: str) -> bool:
+    """Whether code gets the model by a variable, whatever that was trained to meanwhile."""
     return model_id == "given" or model_id.startswith("var:")
+
+
+def _in_memory(model_id: str) -> bool:
+    return _is_named(model_id) or model_id.startswith("copy:")
 
 
 def _kind(choice: str, names: Mapping[str, Any]) -> str:

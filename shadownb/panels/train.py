@@ -41,6 +41,9 @@ class TrainPanel(Panel):
     data_state = t.Dict(_NOTHING, help="The chosen data: stage, format, counts, preview, error.").tag(sync=True)
     eval_state = t.Dict({"kind": "auto"}, help="The evaluation choice.").tag(sync=True)
     model_state = t.Dict(_NOTHING, help="The chosen model: stage, phase, figures, error.").tag(sync=True)
+    start = t.Dict(help="What the next run starts from, and what it could: choice, choices, memory of a copy.").tag(
+        sync=True
+    )
     method = t.Unicode(_methods.DEFAULT_METHOD).tag(sync=True)
     methods: t.List[dict[str, Any]] = t.List(help="The method picker's rows, blocked ones with the reason.").tag(
         sync=True
@@ -61,6 +64,7 @@ class TrainPanel(Panel):
     def __init__(self, model: Any = None, dataset: Any = None, namespace: Mapping[str, Any] | None = None) -> None:
         self._namespace = namespace
         self._given_model, self._given_data = model, dataset
+        self._copy: tuple[str, Any] = ("", None)  # choice id and model
         self._files: tuple[str, ...] = ()
         self._chosen = Selection()
         self._opened: Any = None  # the data as it was opened, to be read again with other columns
@@ -122,7 +126,7 @@ class TrainPanel(Panel):
         """Look at the notebook's variables and the registered methods again."""
         names = self._names()
         data = _choices.data_choices(names, self._given_data, self._files)
-        models = _machine.model_choices(names, self._given_model)
+        models = _machine.model_choices(names, self._given_model, self._copy[0])
         self.write(choices={"data": data, "models": models})
         self._settle_form()
 
@@ -200,7 +204,10 @@ class TrainPanel(Panel):
         self.write(model_state=self._model_stage("chosen") if choice else _NOTHING, inspection=_NOTHING)
         _certificate.follow(self, self._heavy, None)
         self._settle_form()
-        if choice == "given" or choice.startswith("var:"):
+        if choice == self._copy[0] and choice:
+            copy = self._copy[1]
+            self._get_model(lambda: copy, f"Reading {copy.name}")
+        elif choice == "given" or choice.startswith("var:"):
             model = _machine.loaded_model(choice, self._names(), self._given_model)
             self._get_model(lambda: model, f"Reading {model.name}")
 
@@ -214,6 +221,40 @@ class TrainPanel(Panel):
         if self.model_state["stage"] in ("chosen", "failed"):
             name, options = self._chosen.model_id.partition(":")[2], dict(self._chosen.load_options)
             self._get_model(lambda: _machine.load_model(name, options), f"Loading {name}")
+
+    def _do_start_from(self, choice: str) -> None:
+        """Choose what the next run starts from: "base", "trained" or "first"."""
+        self._chosen.start_choice.pick(choice)
+        self._settle_form()
+
+    def _do_fresh_copy(self) -> None:
+        """Load the base of the chosen model a second time and choose that; the model itself stays as it is."""
+        model = self._chosen.model
+        if model is None:
+            return
+        name = self._chosen.model_id.partition(":")[2] or "model"
+
+        def load() -> Any:
+            copy = model.fresh_copy()
+            self._copy = (f"copy:{name}", copy)
+            return copy
+
+        self.write(model_state=self._model_stage("loading", phase=f"Loading a fresh copy of {model.name}"))
+        self._heavy.submit(
+            "model",
+            lambda: (model_copy := load(), _machine.describe_model(model_copy)),
+            self._copy_ready,
+            lambda error: self._copy_failed(model, error),
+        )
+
+    def _copy_ready(self, found: tuple[Any, dict[str, Any]]) -> None:
+        self._chosen.model_id = self._copy[0]
+        self._model_ready(found)
+        self._do_refresh()
+
+    def _copy_failed(self, model: Any, error: Exception) -> None:
+        self._get_model(lambda: model, f"Reading {model.name}")
+        self.show_error(error)
 
     def _get_model(self, get: Callable[[], Any], phase: str) -> None:
         def work() -> tuple[Any, dict[str, Any]]:
@@ -325,7 +366,9 @@ class TrainPanel(Panel):
 
     def _settle_form(self) -> None:
         chosen = self._chosen
+        chosen.start_choice.follow(chosen.model)
         form = chosen.settle()
+        self.write(start=chosen.start_choice.state())
         self.write(form=form, methods=chosen.methods(), code=chosen.code(self._names()), plan=chosen.plan())
         if self.inspection["stage"] != "none" and chosen.config is not None and chosen.seen != self._inspected:
             self._do_inspect(self.inspection["row"])

@@ -190,7 +190,8 @@ def test_flags_win_over_yaml_and_yaml_over_defaults(
     (tmp_path / "recipe.yaml").write_text(
         "model: my-model\ndataset: support-triage\neval_dataset: 15%\nlora_r: 4\nlora_alpha: 8\nlearning_rate: 1e-3\n"
     )
-    code, _, err = run(capsys, "train", "--config", "recipe.yaml", "--lora-r", "64", "--max-steps", "3")
+    flags = ("--lora-r", "64", "--max-steps", "3", "--start", "base")
+    code, _, err = run(capsys, "train", "--config", "recipe.yaml", *flags)
     assert code == 0, err
     assert model.loading == {"name": "my-model"}
     assert model.asked.pop("dataset").name == "support-triage.train"
@@ -201,6 +202,7 @@ def test_flags_win_over_yaml_and_yaml_over_defaults(
         "lora_alpha": 8,
         "learning_rate": 0.001,
         "max_steps": 3,
+        "start": "base",
     }
 
 

@@ -1,11 +1,13 @@
-/** System prompt and sampling, folded; each change goes to the kernel when the control is left. */
+/** Sampling, folded; each change goes to the kernel when the control is left. */
 import type { ComponentChildren } from "preact";
 import { Field, Fold, Slider, Toggle } from "../lib/controls";
 import { useCommand, useTraitValue } from "../lib/model";
 import { useDraft } from "../lib/use-draft";
 
 export interface Settings {
-  system: string;
+  system: string | null;
+  /** Each question begins a conversation. */
+  alone: boolean;
   temperature: number;
   top_p: number;
   max_new_tokens: number;
@@ -20,15 +22,8 @@ export function SettingsFold({ canCompare, canThink }: { canCompare: boolean; ca
   const settings = useTraitValue<Settings>("settings");
   const [send] = useCommand();
   return (
-    <Fold summary="System prompt and sampling">
+    <Fold summary="Sampling">
       <div class="snb-stack">
-        <TextSetting
-          name="system"
-          value={settings.system}
-          label="System prompt"
-          help="Put before both conversations."
-          rows={3}
-        />
         <div class="snb-row chat-sliders">
           <SliderSetting
             name="temperature"
@@ -75,6 +70,11 @@ export function SettingsFold({ canCompare, canThink }: { canCompare: boolean; ca
           label={canCompare ? "Let the base answer as well" : "Let the base answer as well (once something is trained)"}
           checked={settings.compare}
           onChange={(compare) => send("settings", { values: { compare } })}
+        />
+        <Toggle
+          label="Ask each question on its own, without what was said before"
+          checked={settings.alone}
+          onChange={(alone) => send("settings", { values: { alone } })}
         />
       </div>
     </Fold>

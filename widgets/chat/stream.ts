@@ -22,6 +22,15 @@ export interface Turn {
   seed: number | null;
   /** Nothing was trained yet when it was asked. */
   untrained?: boolean;
+  /** It begins a conversation below another one. */
+  begins?: boolean;
+  /** Which row was asked, in words; empty for what was typed. */
+  row?: string;
+  /** Of a row: what its question was, how many messages came before it, its answer, and what that is. */
+  role?: string;
+  earlier?: number;
+  expected?: string;
+  meaning?: string;
   sides: Partial<Record<SideName, Side>>;
 }
 

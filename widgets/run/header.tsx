@@ -41,6 +41,7 @@ export function Header({ about, status, checkpoints }: HeaderProps) {
           {chip.text}
         </Chip>
         {name && <h2>{name}</h2>}
+        {about.start && <span class="snb-muted">from {about.start}</span>}
         <span class="run-id">
           <code class="snb-muted">{about.id}</code>
           <CopyButton text={about.id} label="Copy run id" />

@@ -14,7 +14,7 @@ import { ModelPart } from "./model";
 import { type Form, OptionsPart } from "./options";
 import { type StartState, startState } from "./start";
 import { Cost, Plan } from "./summary";
-import type { DataState, Estimate, Method, ModelState, RunStateInfo } from "./types";
+import type { DataState, Estimate, Method, ModelState, RunStateInfo, StartFrom } from "./types";
 import "./train.css";
 
 const CODE = [
@@ -75,6 +75,7 @@ function useStart(pending: boolean): StartState {
   const form = useTraitValue<Form>("form");
   const estimate = useTraitValue<Estimate>("estimate");
   const run = useTraitValue<RunStateInfo>("run_state");
+  const from = useTraitValue<StartFrom>("start");
   const title = (name: string) => fields.find((field) => field.name === name)?.title ?? "";
   return startState({
     data: data.stage,
@@ -84,6 +85,7 @@ function useStart(pending: boolean): StartState {
     pending,
     fits: estimate.fits ?? null,
     run: run.stage,
+    from: from.choice ?? "base",
   });
 }
 

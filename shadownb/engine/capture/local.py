@@ -16,6 +16,8 @@ from shadownb.engine.capture.dialects import Dialect, WireError
 from shadownb.engine.capture.exchange import Exchange
 from shadownb.engine.inference import Reply
 from shadownb.engine.jsontext import Unreadable, check_depth
+from shadownb.engine.models import as_trained
+from shadownb.engine.models.as_trained import AS_TRAINED
 from shadownb.engine.replies import Part, Reader
 from shadownb.errors import BusyError, OutOfMemoryError, ShadowError
 
@@ -57,7 +59,9 @@ class LocalModel:
                     404, "There is no recorded answer with this previous_response_id.", param="previous_response_id",
                     code="not_found",
                 )  # fmt: skip
-            ask = Ask.of(exchange.dialect, exchange.request, history, self.model.max_seq_length)
+            ask = self._as_trained(
+                Ask.of(exchange.dialect, exchange.request, history, self.model.max_seq_length), exchange.request
+            )
             writer = writer_for(exchange.dialect.name)(self.model.name, ask)
             async with self._places:
                 await self._generate(ask, writer, delivery)
@@ -70,9 +74,31 @@ class LocalModel:
 
     def count_tokens(self, dialect: Dialect, request: dict[str, Any]) -> int:
         """Return the tokens of a request's prompt."""
-        return len(self.model.renderer.render_prompt(dialect.messages(request), dialect.tools(request) or None))
+        messages, tools = self._start(dialect.messages(request), dialect.tools(request) or None, request)
+        return len(self.model.renderer.render_prompt(messages, tools))
 
     # -- inside ---------------------------------------------------------------------------------------------------
+
+    def _as_trained(self, ask: Ask, request: dict[str, Any]) -> Ask:
+        if not ask.messages:
+            return ask  # a text completion goes on from its prompt
+        messages, tools = self._start(ask.messages, ask.tools, request)
+        return replace(ask, messages=messages, tools=tools)
+
+    def _start(
+        self, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None, request: dict[str, Any]
+    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]] | None]:
+        """Return what a request starts from: what its rows share, where it brings no system message of its own.
+
+        With one it is taken as it is, tools included; and so are the tools of a request that speaks of tools at all.
+        """
+        self.model.catch_up()
+        if not messages or messages[0]["role"] in ("system", "developer"):
+            return messages, tools
+        speaks_of_tools = any(request.get(name) is not None for name in ("tools", "tool_choice"))
+        return as_trained.conversation(
+            self.model.trained_on, messages, AS_TRAINED, tools if speaks_of_tools else AS_TRAINED
+        )
 
     async def _generate(self, ask: Ask, writer: AnswerWriter, delivery: Delivery) -> None:
         choices: list[Choice] = []

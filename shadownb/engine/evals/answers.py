@@ -20,6 +20,7 @@ from shadownb.engine.evals.cases import Case
 from shadownb.engine.evals.turns import Turn
 from shadownb.engine.home import subfolder
 from shadownb.engine.inference.types import Sampling
+from shadownb.engine.models.asking import Asking
 from shadownb.errors import DataError, DiskFullError, ModelError
 
 _MOST_FILES = 4000  # of 32 answers each; a hundred comparisons of a thousand rows
@@ -61,9 +62,11 @@ class Asker:
         if path is not None and (known := _read(path, len(batch))) is not None:
             self.reused += len(batch)
             return known
-        tools = {"tools": batch[0].tools} if batch[0].tools else {}
+        as_they_are: dict[str, Any] = {"tools": batch[0].tools} if batch[0].tools else {}
+        if isinstance(self._model, Asking):  # whatever the training was on, which it would start from by itself
+            as_they_are = {"tools": batch[0].tools, "system": None}
         replies = self._model.chat(
-            [case.messages for case in batch], use=self._use, **_given(self._sampling), **self._options, **tools
+            [case.messages for case in batch], use=self._use, **_given(self._sampling), **self._options, **as_they_are
         )
         assert len(replies) == len(batch), "model.chat answers every conversation"
         turns = [Turn.of_reply(reply) for reply in replies]

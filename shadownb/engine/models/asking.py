@@ -7,10 +7,14 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from shadownb.engine.inference import Reply, ReplyStream, Sampling, WeightsGate
+from shadownb.engine.models import as_trained
+from shadownb.engine.models.as_trained import AS_TRAINED, AsTrained, Tools
 from shadownb.engine.models.lengths import longest_row
+from shadownb.engine.replies import ParsedReply
 from shadownb.errors import ConfigError, DataError, ShadowWarning, did_you_mean
 
 if TYPE_CHECKING:
+    from shadownb.engine.data.trained_on import TrainedOn
     from shadownb.engine.inference import Completion
     from shadownb.engine.models.weights import LoadedWeights
     from shadownb.engine.rendering import Renderer
@@ -27,11 +31,15 @@ class Asking:
     weights: LoadedWeights
     tokenizer: Any
     max_seq_length: int
+    _told: set[Any]  # kinds of difference that were warned of, for each kind of rows
 
     if TYPE_CHECKING:
 
         @property
         def renderer(self) -> Renderer: ...
+
+        @property
+        def trained_on(self) -> TrainedOn | None: ...
 
         @property
         def active_run(self) -> Run | None: ...
@@ -60,7 +68,9 @@ class Asking:
         self,
         prompt: str | Sequence[str],
         *,
-        system: str | None = None,
+        system: str | AsTrained | None = AS_TRAINED,
+        tools: Tools | AsTrained = AS_TRAINED,
+        template: bool | None = None,
         use: Use = "tuned",
         should_stop: Callable[[], bool] | None = None,
         enable_thinking: bool | None = None,
@@ -76,18 +86,35 @@ class Asking:
         ----------
         prompt
             User message, put through the chat template exactly as in training.
+        system, tools
+            What stands before it. Left out: the system prompt and tools that the rows of the training share
+            (``model.trained_on``), so that the model is asked as it was trained. None or "" means none.
+        template
+            False goes on from the prompt as plain text, True puts it through the chat template. None does as the training
+            did: plain text after training on plain text (``cpt``).
         use
-            ``"tuned"``, or ``"base"`` for the model before training.
+            ``"tuned"``, or ``"base"`` for the model before training, which is asked in the same way.
         enable_thinking, reasoning_effort
             Whether to think before the answer and how much; only where the chat template knows it. None is what the model
             was loaded or trained with.
         **sampling
             ``max_new_tokens, temperature, top_p, top_k, repetition_penalty, stop, seed``.
+
+        Warns
+        -----
+        ShadowWarning
+            Once for each kind of difference: the question differs from every row of the training.
         """
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
-        told = self.renderer.told(enable_thinking=enable_thinking, reasoning_effort=reasoning_effort)
-        ids = [self.renderer.render_prompt(_turns(text, system), variables=told) for text in prompts]
         options = Sampling.from_options(**sampling)
+        thinking = {"enable_thinking": enable_thinking, "reasoning_effort": reasoning_effort}
+        if self._is_plain(template, system, tools, thinking):
+            ids = self._plain_prompts(prompts, use)
+            completions = self._generator_for(use).generate(ids, options, use=use, should_stop=should_stop)
+            texts = [completion.text for completion in completions]
+            return texts[0] if isinstance(prompt, str) else texts
+        turns = [[{"role": "user", "content": text}] for text in prompts]
+        ids = [ids for ids, _ in self._chat_prompts(turns, system, tools, use, thinking)]
         completions = self._generator_for(use).generate(ids, options, use=use, should_stop=should_stop)
         replies = [
             self.renderer.read_reply(completion.text, [], prompt=asked, calls=False)
@@ -106,8 +133,9 @@ class Asking:
     def chat(
         self,
         messages: Sequence[Message] | Sequence[Sequence[Message]],
-        tools: Sequence[dict[str, Any]] | None = None,
+        tools: Tools | AsTrained = AS_TRAINED,
         *,
+        system: str | AsTrained | None = AS_TRAINED,
         use: Use = "tuned",
         should_stop: Callable[[], bool] | None = None,
         enable_thinking: bool | None = None,
@@ -116,25 +144,27 @@ class Asking:
     ) -> Any:
         """Return the :class:`Reply` to a conversation, or a list of them for a list of conversations.
 
-        Options as for :meth:`generate`.
+        Options as for :meth:`generate`; messages that begin with a system message keep it.
         """
         options = Sampling.from_options(**sampling)
-        told = self.renderer.told(enable_thinking=enable_thinking, reasoning_effort=reasoning_effort)
+        thinking = {"enable_thinking": enable_thinking, "reasoning_effort": reasoning_effort}
         single = bool(messages) and isinstance(messages[0], dict)
         conversations: Iterable[Any] = [messages] if single else messages
-        prompts = [self.renderer.render_prompt(list(each), tools, variables=told) for each in conversations]
+        asked = self._chat_prompts(conversations, system, tools, use, thinking)
+        prompts = [ids for ids, _ in asked]
         completions = self._generator_for(use).generate(prompts, options, use=use, should_stop=should_stop)
         replies = [
-            self._reply(completion, prompt, tools) for completion, prompt in zip(completions, prompts, strict=True)
+            self._reply(completion, ids, schemas) for completion, (ids, schemas) in zip(completions, asked, strict=True)
         ]
         return replies[0] if single else replies
 
     def stream(
         self,
         prompt: str | Sequence[Message],
-        tools: Sequence[dict[str, Any]] | None = None,
+        tools: Tools | AsTrained = AS_TRAINED,
         *,
-        system: str | None = None,
+        system: str | AsTrained | None = AS_TRAINED,
+        template: bool | None = None,
         use: Use = "tuned",
         should_stop: Callable[[], bool] | None = None,
         enable_thinking: bool | None = None,
@@ -144,18 +174,58 @@ class Asking:
         """Answer piece by piece: iterate over the content, ``close()`` to stop; ``reply`` has the whole at the end.
 
         The pieces are the content of what :meth:`chat` returns for the same seed; ``parts()`` gives reasoning and calls as
-        well. Options as for :meth:`generate`.
+        well. A prompt is taken as by :meth:`generate`, messages as by :meth:`chat`.
         """
         options = Sampling.from_options(**sampling)
-        told = self.renderer.told(enable_thinking=enable_thinking, reasoning_effort=reasoning_effort)
-        messages = _turns(prompt, system) if isinstance(prompt, str) else list(prompt)
-        ids = self.renderer.render_prompt(messages, tools, variables=told)
-        reader = self.renderer.open_reader(ids, tools or [])
+        thinking = {"enable_thinking": enable_thinking, "reasoning_effort": reasoning_effort}
+        schemas: list[dict[str, Any]] | None
+        if isinstance(prompt, str) and self._is_plain(template, system, tools, thinking):
+            (ids,), reader = self._plain_prompts([prompt], use), None
+        else:
+            messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+            ((ids, schemas),) = self._chat_prompts([messages], system, tools, use, thinking)
+            reader = self.renderer.open_reader(ids, schemas or [])
         stream = self._generator_for(use).stream(ids, options, use=use, should_stop=should_stop)
-        return ReplyStream(stream, reader, lambda completion: self._reply(completion, ids, tools))
+        if reader is None:
+            return ReplyStream(
+                stream, None, lambda completion: Reply.from_completion(completion, ParsedReply(completion.text))
+            )
+        return ReplyStream(stream, reader, lambda completion: self._reply(completion, ids, schemas))
 
     def _reply(self, completion: Completion, prompt: list[int], tools: Sequence[dict[str, Any]] | None) -> Reply:
         return Reply.from_completion(completion, self.renderer.read_reply(completion.text, tools or [], prompt=prompt))
+
+    def _is_plain(
+        self, template: bool | None, system: str | AsTrained | None, tools: Tools | AsTrained, thinking: dict[str, Any]
+    ) -> bool:
+        self.catch_up()
+        thinks = any(value is not None for value in thinking.values())
+        return as_trained.is_plain(self.trained_on, template, system, tools, thinks=thinks)
+
+    def _chat_prompts(
+        self,
+        conversations: Iterable[Sequence[Message]],
+        system: str | AsTrained | None,
+        tools: Tools | AsTrained,
+        use: str,
+        thinking: dict[str, Any],
+    ) -> list[tuple[list[int], list[dict[str, Any]] | None]]:
+        """Return the tokens of conversations that are asked as trained, each with its tools; tell what differs from the rows."""
+        self.catch_up()
+        known, told = self.trained_on, self.renderer.told(**thinking)
+        prompts = []
+        for conversation in conversations:
+            turns, schemas = as_trained.conversation(known, conversation, system, tools)
+            if known is not None and use == "tuned":
+                as_trained.tell(self._told, known, known.differences(turns, schemas))
+            prompts.append((self.renderer.render_prompt(turns, schemas, variables=told), schemas))
+        return prompts
+
+    def _plain_prompts(self, texts: Iterable[str], use: str) -> list[list[int]]:
+        known = self.trained_on
+        if known is not None and use == "tuned":
+            as_trained.tell(self._told, known, known.differences([], None, plain=True))
+        return [self.renderer.render_text(text) for text in texts]
 
     def loss(
         self,
@@ -241,8 +311,3 @@ class Asking:
         run = self.active_run
         training = run is not None and methods.get(run.config.method).changes_base_weights
         return training or (self.weights.carried is not None and self.weights.carried.replaces_base)
-
-
-def _turns(prompt: str, system: str | None) -> list[Message]:
-    turns: list[Message] = [{"role": "system", "content": system}] if system else []
-    return [*turns, {"role": "user", "content": prompt}]

@@ -126,7 +126,22 @@ def load(
     if source.trained_at is not None:
         live.tell("putting the adapter on")
         model.weights.take(source.trained_at, source.trained)
+        model.trained_when_loaded = source.trained
     return model
+
+
+def load_again(model: Model) -> Model:
+    """Load the base of a model a second time, as it was loaded; see :meth:`Model.fresh_copy`."""
+    from shadownb.engine.estimate import free_memory_gb
+
+    needed, free = model.weights.base_bytes / 1e9, free_memory_gb(model)
+    if needed > free:
+        raise OutOfMemoryError(
+            f"A second copy of {model.name} needs {needed:.2f} GB, and {free:.2f} GB are free.",
+            fix="Train this model anew instead: model.finetune(data, start='base') needs no second copy.",
+        )
+    source = Source(model.name, model.source)
+    return _open(source, dict(model.decisions), model.max_seq_length, model.accelerator)
 
 
 def _open(source: Source, decisions: dict[str, tuple[Any, str]], max_seq_length: int, accelerator: str) -> Model:
@@ -266,4 +281,5 @@ def load_from(source: Source, spec: dict[str, Any]) -> Model:
     _check_base(source, spec.get("base_hash"))
     model.renderer.variables = dict(spec.get("template_variables") or {})
     model.weights.go_to(spec.get("start"))
+    model.trained_when_loaded = model.trained
     return model

@@ -1,14 +1,13 @@
 """Writing a trained model to a folder: what was trained, or the whole model with it in its weights.
 
-A folder holds one saved model. Which files a save wrote stands in ``shadownb.json`` beside them: the next save into the folder
-replaces those, whatever kind they were of, and leaves all others alone. Everything is written aside first and then moved into
-place, so that a full disk leaves what was there.
+A folder holds one saved model. Which files a save wrote stands in ``shadownb.json`` beside them (:mod:`.beside`): the next save
+into the folder replaces those, whatever kind they were of, and leaves all others alone. Everything is written aside first and
+then moved into place, so that a full disk leaves what was there.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import uuid
@@ -18,13 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.disk import saving
+from shadownb.engine.models import beside
+from shadownb.engine.models.beside import RECORD
 from shadownb.errors import ExportError, ShadowError, ShadowWarning, did_you_mean
 
 if TYPE_CHECKING:
     from shadownb.engine.models.model import Model
 
 FORMATS = ("adapter", "merged")
-RECORD = "shadownb.json"  # the names of the files that a save wrote, and which run's step they are
 
 _ASIDE = ".saving-"
 _WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
@@ -57,7 +57,8 @@ def save(model: Model, target: Path, fmt: str) -> Path:
         whole = None
         if fmt == "merged":  # first, because it may be refused
             whole = carried.merged() if carried is not None else model.module
-        with saving(target), _replacing(target, {"trained": trained}) as folder:
+        with saving(target), _replacing(target) as folder:
+            beside.write(folder, trained_on=model.trained_on, trained=trained)
             if whole is not None:
                 save_whole(whole, folder)
             elif carried is not None:
@@ -107,7 +108,7 @@ def _refuse_used(target: Path, source: str) -> None:
             why="Answers of the base, resumes and the adapter itself need it as it is.",
             fix="Save to another folder.",
         )
-    ours = _saved_names(target)
+    ours = beside.files_in(target)
     found = {file.name for pattern in (*_descriptions(), *_WEIGHTS) for file in target.glob(pattern)}
     others = sorted(found - ours)
     if others:
@@ -118,21 +119,9 @@ def _refuse_used(target: Path, source: str) -> None:
         )
 
 
-def _saved_names(folder: Path) -> set[str]:
-    """Return which files of a folder the last save wrote."""
-    try:
-        names = json.loads((folder / RECORD).read_text(encoding="utf-8"))["files"]
-        return {RECORD, *(name for name in names if name and name != ".." and Path(name).name == name)}
-    except (OSError, ValueError, KeyError, TypeError):
-        return set()
-
-
 @contextlib.contextmanager
-def _replacing(target: Path, facts: dict[str, Any]) -> Iterator[Path]:
-    """Yield an empty folder to write to; in the end its files take the place of those that the last save wrote to ``target``.
-
-    ``facts`` stand in the record beside the files' names.
-    """
+def _replacing(target: Path) -> Iterator[Path]:
+    """Yield an empty folder to write to; in the end its files take the place of those that the last save wrote to ``target``."""
     is_new = not target.exists()
     target.mkdir(parents=True, exist_ok=True)
     for left in target.glob(f"{_ASIDE}*"):  # by a save that was killed
@@ -142,7 +131,7 @@ def _replacing(target: Path, facts: dict[str, Any]) -> Iterator[Path]:
     try:
         written.mkdir(parents=True)
         yield written
-        _exchange(target, written, aside, facts)
+        _exchange(target, written, aside)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
         if is_new:
@@ -150,20 +139,21 @@ def _replacing(target: Path, facts: dict[str, Any]) -> Iterator[Path]:
                 target.rmdir()
 
 
-def _exchange(target: Path, written: Path, aside: Path, facts: dict[str, Any]) -> None:
+def _exchange(target: Path, written: Path, aside: Path) -> None:
     """Move a save's files into place: only renames, which need no space, and undone where one fails.
 
     A kill in between leaves a folder that does not load, never a mixture: what describes a model leaves first and comes last.
     """
-    old, new = _saved_names(target), {file.name for file in written.iterdir()}
+    old, new = beside.files_in(target), {file.name for file in written.iterdir()} - {RECORD}
     before = aside / "old"
     before.mkdir()
-    if old:
+    recorded = (target / RECORD).is_file()
+    if recorded:
         shutil.copy2(target / RECORD, before)
-    _write_record(aside, old | new, {}).replace(
+    record = beside.add_files(written, new)
+    beside.write(aside, files=old | new).replace(
         target / RECORD
     )  # so that the next save knows all files, also after a kill
-    record = _write_record(aside, new, facts)
     descriptions = _descriptions()
     arriving = sorted(new, key=lambda name: name in descriptions)
     leaving = sorted((old | new) - {RECORD}, key=lambda name: name not in descriptions)
@@ -177,18 +167,12 @@ def _exchange(target: Path, written: Path, aside: Path, facts: dict[str, Any]) -
     except BaseException:
         for source, place in reversed(done):
             place.rename(source)
-        if old:
+        if recorded:
             (before / RECORD).replace(target / RECORD)
         else:
             (target / RECORD).unlink()
         raise
     record.replace(target / RECORD)
-
-
-def _write_record(folder: Path, names: set[str], facts: dict[str, Any]) -> Path:
-    file = folder / RECORD
-    file.write_text(json.dumps({"files": sorted(names - {RECORD}), **facts}, indent=1), encoding="utf-8")
-    return file
 
 
 def _descriptions() -> tuple[str, ...]:

@@ -270,6 +270,11 @@ class Renderer(Told, Reading):
             text = f"The chat template leaves out the {WORDS[kind]}, so the model does not see it. This is told once."
             warnings.warn(text, ShadowWarning, stacklevel=4)
 
+    def render_text(self, text: str) -> list[int]:
+        """Return the token ids of plain text that the model goes on from: as a document of training begins, without its end."""
+        ids = self._encoder.document(text)
+        return ids[:-1] if len(ids) > 1 and ids[-1] == self.tokenizer.eos_token_id else ids
+
     # -- shared --------------------------------------------------------------------------------------------------
 
     def _lay_out(

@@ -21,7 +21,7 @@ from shadownb.engine.backends.torch import surfaces
 from shadownb.engine.config import TrainConfig
 from shadownb.engine.inference import Sampling
 from shadownb.engine.inference.gate import WaitCancelled
-from shadownb.engine.models import Model
+from shadownb.engine.models import Model, beside
 from shadownb.engine.models.lengths import longest_row
 from shadownb.engine.runs import checkpoints
 from shadownb.engine.runs.checkpoints import Checkpoint
@@ -50,6 +50,7 @@ class Session:
         self.control = control
         self.resume = resume
         self.config: TrainConfig = folder.config
+        self.trained_on = folder.trained_on
         self.gate = model.gate
         self.total_steps = 0
         self.eval_steps = 0
@@ -142,6 +143,7 @@ class Session:
         def fill(target: Path) -> None:
             surface.save(target)
             self.model.save_tokenizer(target)
+            beside.write(target, trained_on=self.trained_on, trained={"run": self.folder.id, "step": step})
             training = target / checkpoints.TRAINING
             training.mkdir()
             trainer.write_training_state(training)
