@@ -19,6 +19,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from shadownb._version import __version__
+from shadownb.engine.live import notebook_shell
 from shadownb.errors import ShadowError, ShadowWarning
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from shadownb.engine.data import Dataset
     from shadownb.engine.doctor import doctor
     from shadownb.engine.evals import compare
-    from shadownb.engine.models import Model, load
+    from shadownb.engine.models import Model, certify, load
     from shadownb.engine.models import catalog as models
     from shadownb.engine.runs import Run
     from shadownb.engine.scoring import Exact, JsonExact, Score
@@ -53,6 +54,7 @@ _HOMES = {
     "Trajectory": "shadownb.engine.trajectories",
     "TrajectoryGroup": "shadownb.engine.trajectories",
     "capture": "shadownb.engine.capture",
+    "certify": "shadownb.engine.models",
     "compare": "shadownb.engine.evals",
     "doctor": "shadownb.engine.doctor",
     "leakage": "shadownb.engine.trajectories",
@@ -69,7 +71,7 @@ _RENAMED = {"models": ("shadownb.engine.models", "catalog")}
 __all__ = [
     "CapturePanel", "CaptureStore", "ChatPanel", "Dataset", "Exact", "JsonExact", "Model", "Run", "RunPanel", "Score",
     "ShadowError", "ShadowWarning", "Studio", "TrainConfig", "TrainPanel", "TrajectoriesPanel", "Trajectory",
-    "TrajectoryGroup", "__version__", "capture", "captures", "compare", "doctor", "leakage", "load", "methods", "models",
+    "TrajectoryGroup", "__version__", "capture", "captures", "certify", "compare", "doctor", "leakage", "load", "methods", "models",
     "runs", "traces",
 ]  # fmt: skip
 
@@ -104,3 +106,15 @@ def unload_ipython_extension(ipython: Any) -> None:
     from shadownb.magics import unload_ipython_extension as unload_extension
 
     unload_extension(ipython)
+
+
+def _show_in_cells() -> None:
+    """Have runs and lines of progress show themselves in the cells of the kernel that imports this, if it is one."""
+    shell = notebook_shell()
+    if shell is not None:
+        from shadownb.panels import displays
+
+        displays.install(shell)
+
+
+_show_in_cells()

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from shadownb._verbs import Face, one_line, verbs_for
-from shadownb._verbs.progress import follow
+from shadownb.engine import live
+from shadownb.engine.runs.progress import follow
 from shadownb.errors import ConfigError, ShadowError
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class ShellFace(Face):
 def main(args: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
     face = ShellFace()
+    live.log_patience_s = 0.0
     try:
         return _run(face, args)
     except (click.Abort, KeyboardInterrupt):

@@ -30,7 +30,10 @@ SETTINGS: dict[str, Any] = {
 def main() -> int:
     """Run the demo; returns the exit code."""
     import shadownb as snb
+    from shadownb.engine import live
     from shadownb.engine.home import subfolder
+
+    live.log_patience_s = 0.0
 
     train = snb.Dataset.sample("support-triage", split="train")
     held_out = snb.Dataset.sample("support-triage", split="heldout")
@@ -41,7 +44,7 @@ def main() -> int:
 
     started = time.perf_counter()
     run = model.finetune(train, background=True, **SETTINGS)
-    _follow(run)
+    run.wait()
     if run.status != "succeeded":
         _say(f"Run {run.id} {run.status}. {run.error or ''}")
         return 1
@@ -60,24 +63,6 @@ def main() -> int:
     _say(f"  {command} plot {run.id}")
     _say("  make lab        # the same in a notebook, with live curves and a chat")
     return 0
-
-
-def _follow(run: Any) -> None:
-    """Wait for the run; a terminal gets a progress bar, a log gets a line every tenth of the run."""
-    if sys.stderr.isatty():
-        run.wait()
-        return
-    told = -1
-
-    def tell(state: Any) -> None:
-        nonlocal told
-        if state.total_steps and state.step and state.step * 10 // state.total_steps > told:
-            told = state.step * 10 // state.total_steps
-            _say(f"  step {state.step} of {state.total_steps}, loss {state.last['loss']:.3f}")
-
-    unsubscribe = run.subscribe(tell)
-    run.wait()
-    unsubscribe()
 
 
 def _command() -> str:

@@ -11,24 +11,26 @@ import shlex
 from typing import TYPE_CHECKING, Any, Self
 
 import click
-from click.shell_completion import ShellComplete, split_arg_string
+from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, magics_class
 from traitlets import Unicode
 
 from shadownb._verbs import DEFAULT_MODEL, Face, one_line, verbs_for
+from shadownb._verbs.candidates import Candidates, after_line, in_body
 from shadownb.errors import ConfigError, ShadowError
 
 if TYPE_CHECKING:
-    from types import SimpleNamespace
-
     from IPython.core.interactiveshell import InteractiveShell
 
     from shadownb.engine.models import Model
     from shadownb.engine.runs import Run
 
-# The verb may follow an assignment, so the hook listens to the whole line instead of its first word.
+# The verb may follow an assignment.
 _BEFORE_VERB = re.compile(r"^\s*(?:[\w.,\s]+=\s*)?%%?shadow\s+")
+_CELL = re.compile(r"^%%shadow\b(.*)")
+_BEFORE_OTHERS = 1000.0  # IPython's own matchers have priorities up to about 100
+_KINDS = {"verb": "function", "option": "param", "key": "param"}  # in the words that front ends have symbols for
 
 
 class NotebookFace(Face):
@@ -125,19 +127,40 @@ class ShadowMagics(Magics):
             self.shell.user_ns[face.target] = result
         return result
 
-    def complete(self, shell: InteractiveShell, event: SimpleNamespace) -> list[str]:
-        """Return what may follow the text before the cursor, as the hook ``complete_command`` expects it."""
-        typed = _BEFORE_VERB.sub("", event.text_until_cursor)
-        words = split_arg_string(typed)
-        word = "" if not words or typed[-1:].isspace() else words.pop()
-        completer = ShellComplete(self.verbs, {"obj": NotebookFace(shell)}, "%shadow", "")
-        found = [item.value for item in completer.get_completions(words, word)]
-        if not found and not word:
-            found = [item.value for item in completer.get_completions(words, "--")]
-        # IPython compares with its own idea of the last word, which starts after characters such as "=".
-        cut = len(word.rpartition("=")[2]) if word.startswith("--") and "=" in word else len(word)
-        cut -= len(event.symbol)
-        return [value[cut:] if cut > 0 else value for value in found]
+    @context_matcher(priority=_BEFORE_OTHERS, identifier="ShadowMagics.matcher", api_version=2)
+    def matcher(self, context: CompletionContext) -> SimpleMatcherResult:
+        """Return what may be typed in a ``%shadow`` line or ``%%shadow`` cell, and keep all other matchers out of it."""
+        found = self._candidates(context)
+        if found is None:
+            return {"completions": []}
+        kind = _KINDS.get(found.kind, "instance")
+        items = [SimpleCompletion(text, type=kind) for text in found.found]
+        return {
+            "completions": _Answer(items),
+            "matched_fragment": found.fragment,
+            "suppress": True,
+            "ordered": True,
+        }
+
+    def _candidates(self, context: CompletionContext) -> Candidates | None:
+        """Return what may be typed, or None where the cursor is in no text of ours."""
+        face = NotebookFace(self.shell, default_model=self.model)
+        lines = context.full_text.split("\n")
+        first = next((number for number, line in enumerate(lines) if line.strip()), 0)
+        cell = _CELL.match(lines[first])
+        if cell is not None and context.cursor_line > first:
+            at = context.cursor_line - first - 1
+            return in_body(self.verbs, face, cell[1], lines[first + 1 :], at, context.cursor_position)
+        typed = context.text_until_cursor
+        before = _BEFORE_VERB.match(typed)
+        return after_line(self.verbs, face, typed[before.end() :]) if before is not None else None
+
+
+class _Answer(list[SimpleCompletion]):
+    """Completions that are an answer even where there are none: IPython suppresses other matchers only for a list with items."""
+
+    def __len__(self) -> int:
+        return max(1, super().__len__())
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
@@ -145,30 +168,17 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     unload_ipython_extension(shell)
     magics = ShadowMagics(shell)
     shell.register_magics(magics)
-    shell.set_hook("complete_command", _complete, re_key=_BEFORE_VERB.pattern)  # type: ignore[no-untyped-call]
-    from shadownb.panels import displays
-
-    displays.install_formatters(shell)
+    shell.Completer.custom_matchers.append(magics.matcher)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
     """Take away what :func:`load_ipython_extension` added."""
-    from shadownb.panels import displays
-
-    displays.remove_formatters(shell)
     for kind in ("line", "cell"):
         shell.magics_manager.magics[kind].pop("shadow", None)
     shell.magics_manager.registry.pop(ShadowMagics.__name__, None)
     shell.configurables[:] = [part for part in shell.configurables if not isinstance(part, ShadowMagics)]
-    hooks = shell.strdispatchers.get("complete_command")
-    if hooks is not None:
-        for pattern in [key for key in hooks.regexs if getattr(key, "pattern", key) == _BEFORE_VERB.pattern]:
-            del hooks.regexs[pattern]
-
-
-def _complete(shell: InteractiveShell, event: SimpleNamespace) -> list[str]:
-    magics: ShadowMagics = shell.magics_manager.registry[ShadowMagics.__name__]
-    return magics.complete(shell, event)
+    matchers = shell.Completer.custom_matchers
+    matchers[:] = [matcher for matcher in matchers if not isinstance(getattr(matcher, "__self__", None), ShadowMagics)]
 
 
 def _words(line: str) -> list[str]:

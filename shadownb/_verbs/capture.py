@@ -70,6 +70,7 @@ def _complete_capture(ctx: click.Context, param: click.Parameter, incomplete: st
 @click.option(
     "--prices",
     type=click.Path(exists=True, dir_okay=False, resolve_path=True),
+    shell_complete=completion.complete_yaml_file,
     metavar="FILE",
     help="YAML file with prices by model, laid over the shipped ones.",
 )
@@ -80,7 +81,13 @@ def _complete_capture(ctx: click.Context, param: click.Parameter, incomplete: st
 @click.option("--kind", help="Only episodes of this kind, such as branch or subagent.")
 @click.option("--limit", type=Value("int"), help=f"At most so many; {_LISTED} calls, or all episodes, if left out.")
 @click.option("--yes", is_flag=True, help="Delete without asking.")
-@click.option("--to", "file", type=click.Path(dir_okay=False), help="File to export to: .jsonl or .parquet.")
+@click.option(
+    "--to",
+    "file",
+    type=click.Path(dir_okay=False),
+    shell_complete=completion.complete_file,
+    help="File to export to: .jsonl or .parquet.",
+)
 def capture(face: Face, action: str, name: str | None, **options: Any) -> Any:
     """Record what an agent and a model say to each other.
 

@@ -86,14 +86,15 @@ class Face:
 
     def say(self, model: Model, messages: list[dict[str, str]], options: dict[str, Any]) -> str:
         """Print an answer piece by piece and return the whole of it."""
-        system = [{"role": "system", "content": options["system"]}] if options.get("system") else []
         answer = ""
-        sampling = {name: value for name, value in options.items() if name != "system"}
-        with closing(model.stream([*system, *messages], **sampling)) as stream:
-            for piece in stream:
-                answer += piece
-                print(piece, end="", flush=True)
+        with closing(model.stream(messages, **options)) as stream:
+            for part in stream.parts():
+                if part.kind != "reasoning" and part.text:  # calls as the model wrote them
+                    answer += part.text
+                    print(part.text, end="", flush=True)
         print(flush=True)
+        if stream.reply is not None and (stream.reply.malformed_calls or stream.reply.reasoning_open):
+            self.note(" ".join(stream.reply.notes))
         return answer
 
     def refuse(self, message: str) -> NoReturn:
@@ -118,6 +119,11 @@ class Face:
         if value is not None and not isinstance(value, str):
             self.refuse(f"{name} is a {type(value).__name__}, not a model")
         return load(value or name, **options)
+
+    def unloaded(self, name: Any) -> Any:
+        """Return what a model's name means without loading any weights: a variable's value, a run's id, or the name."""
+        value = self._variable(name)
+        return getattr(value, "id", value) if type(value).__name__ == "Run" else value or name
 
     def data(self, name: Any, **reading: Any) -> Dataset:
         """Return the data set of a name: a variable that holds rows, a shipped set, a file or a hub id.
@@ -158,6 +164,13 @@ class Face:
         except ValueError:
             data = self.data(name)
             return data.read_like(**reading) if reading else data
+
+    def start(self, name: Any) -> Any:
+        """Return what a run starts from as ``finetune`` takes it: a variable may hold a run."""
+        from shadownb.engine.runs import Run
+
+        value = None if name in ("base", "trained") else self._variable(name)
+        return value if isinstance(value, Run | str) else name
 
     def run(self, name: str | None, *, going_on: bool = False) -> Run:
         """Return the run of a name; without a name the latest, with ``going_on`` the latest that has not ended."""

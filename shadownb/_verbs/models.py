@@ -16,6 +16,7 @@ from shadownb._verbs.options import (
     DATA_OPTIONS,
     MODEL_OPTIONS,
     SAMPLING_OPTIONS,
+    THINKING_OPTIONS,
     Choice,
     Value,
     data_options,
@@ -23,6 +24,7 @@ from shadownb._verbs.options import (
     model_options,
     reading_of,
     sampling_options,
+    thinking_options,
 )
 from shadownb.engine.config import TrainConfig
 
@@ -42,12 +44,13 @@ model_argument = click.argument(
     type=Value("int"),
     help="Longest row the model is used with (default: 2048 tokens, or the positions of a model with fewer).",
 )
+@thinking_options
 def load(face: Face, name: str, **_: Any) -> Any:
     """Load a model.
 
     Example: model = PROG load smollm2-135m
     """
-    return face.model(name, **given([*MODEL_OPTIONS, "max_seq_length"]))
+    return face.model(name, **given([*MODEL_OPTIONS, "max_seq_length", *THINKING_OPTIONS]))
 
 
 @verb("inspect")
@@ -94,6 +97,24 @@ def inspect(
     TrainConfig(**given(["max_seq_length"]))  # refuses what training would
     model = face.model(model_name or face.default_model)
     return data.inspect(model, row=row, method=method, loss_on=loss_on, max_length=max_seq_length)
+
+
+@verb("certify")
+@click.argument(
+    "name",
+    metavar="[MODEL]",
+    required=False,
+    shell_complete=completion.complete_model,
+    help="Variable, alias, hub id, folder, GGUF file or run id; only its tokenizer is loaded.",
+)
+def certify(face: Face, name: str | None) -> Any:
+    """Prove what a model's chat template writes and trains.
+
+    Example: PROG certify smollm2-135m
+    """
+    from shadownb.engine.models import certify as prove
+
+    return prove(face.unloaded(name or face.default_model))
 
 
 @verb("models")
@@ -196,7 +217,14 @@ def generate(face: Face, name: str, words: tuple[str, ...], **_: Any) -> Any:
     shell_complete=completion.complete_model,
     help="Run id or variable, or a model variable.",
 )
-@click.option("--to", "folder", required=True, type=click.Path(), help="Folder to write.")
+@click.option(
+    "--to",
+    "folder",
+    required=True,
+    type=click.Path(),
+    shell_complete=completion.complete_folder,
+    help="Folder to write.",
+)
 @click.option(
     "--fmt",
     type=Choice(["adapter", "merged"]),

@@ -12,14 +12,17 @@ from typing import Any
 
 import click
 
-from shadownb._verbs.completion import complete_method
+from shadownb._verbs import completion
 from shadownb.engine.config import GROUPS
 from shadownb.engine.config_fields import ConfigField, config_fields
+from shadownb.engine.inference.types import EFFORTS
 from shadownb.errors import did_you_mean
 
+_FIELDS = {"method": completion.complete_method, "resume_from_checkpoint": completion.complete_saved}
 MODEL_OPTIONS = ("backend", "device", "dtype", "quantize", "adapter", "accelerator")
+THINKING_OPTIONS = ("enable_thinking", "reasoning_effort")
 DATA_OPTIONS = ("columns", "ignore")
-SAMPLING_OPTIONS = ("system", "max_new_tokens", "temperature", "top_p", "seed", "stop")
+SAMPLING_OPTIONS = ("system", "max_new_tokens", "temperature", "top_p", "seed", "stop", *THINKING_OPTIONS)
 
 
 class Value(click.ParamType[Any]):
@@ -98,7 +101,7 @@ class ConfigOption(click.Option):
             default=None,
             multiple=field.kind == "list",
             help=_help(field),
-            shell_complete=complete_method if field.name == "method" else None,
+            shell_complete=None if field.kind == "choice" else _FIELDS.get(field.name, completion.complete_field),
         )
         self.field = field
         self.group = field.group
@@ -127,8 +130,16 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say how a model given by name is loaded."""
     for option in reversed(
         (
-            click.option("--backend", help="Framework that runs the model: auto or torch (default: auto)."),
-            click.option("--device", help="Device such as cpu, cuda:0, mps (default: auto)."),
+            click.option(
+                "--backend",
+                type=Choice(["auto", "torch"]),
+                help="Framework that runs the model: auto or torch (default: auto).",
+            ),
+            click.option(
+                "--device",
+                shell_complete=completion.complete_device,
+                help="Device such as cpu, cuda:0, mps (default: auto).",
+            ),
             click.option(
                 "--dtype",
                 type=Choice(["auto", "float32", "bfloat16", "float16"]),
@@ -139,11 +150,33 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 type=Choice(["4bit", "8bit"]),
                 help="Hold the base in 4 or 8 bits.",
             ),
-            click.option("--adapter", help="Adapter folder to put on the base."),
+            click.option(
+                "--adapter", shell_complete=completion.complete_saved, help="Adapter folder to put on the base."
+            ),
             click.option(
                 "--accelerator",
                 type=Choice(["auto", "shadow", "none"]),
                 help="auto: what makes training faster; shadow: also what saves memory on CUDA; none: neither (default: auto).",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def thinking_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say whether the model thinks before its answer."""
+    for option in reversed(
+        (
+            click.option(
+                "--enable-thinking/--disable-thinking",
+                default=None,
+                help="Think before the answer, or not (default: as trained, else the chat template's).",
+            ),
+            click.option(
+                "--reasoning-effort",
+                type=Choice(EFFORTS),
+                help="How much to think, where the chat template knows it.",
             ),
         )
     ):
@@ -196,7 +229,11 @@ def sampling_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say how text is generated."""
     for option in reversed(
         (
-            click.option("--system", help="System prompt."),
+            click.option(
+                "--system",
+                type=Value("str", optional=True),
+                help="System prompt; none for none (default: the one that the rows of the training share).",
+            ),
             click.option(
                 "--max-new-tokens",
                 type=Value("int"),
@@ -222,7 +259,7 @@ def sampling_options(command: Callable[..., Any]) -> Callable[..., Any]:
         )
     ):
         command = option(command)
-    return command
+    return thinking_options(command)
 
 
 def _dashed(flag: str) -> str:

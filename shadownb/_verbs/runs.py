@@ -23,7 +23,11 @@ run_argument = click.argument(
 
 @verb("runs")
 @click.option("--limit", type=Value("int"), default=20, help="Newest runs to list.")
-@click.option("--status", help="Only runs in this status, such as running or interrupted.")
+@click.option(
+    "--status",
+    shell_complete=completion.complete_status,
+    help="Only runs in this status, such as running or interrupted.",
+)
 def runs(face: Face, limit: int, status: str | None) -> Any:
     """List the recorded runs, newest first."""
     from shadownb.engine import runs as recorded
@@ -40,7 +44,9 @@ def watch(face: Face, name: str | None) -> Any:
 
 @verb("plot")
 @run_argument
-@click.option("--metric", help="Only this curve, such as loss or learning_rate.")
+@click.option(
+    "--metric", shell_complete=completion.complete_metric, help="Only this curve, such as loss or learning_rate."
+)
 @click.option(
     "--smooth", type=Value("float"), help="Weight of the moving average, 0 to below 1 (default: 0.6, of the loss)."
 )
@@ -51,6 +57,7 @@ def watch(face: Face, name: str | None) -> Any:
     "--to",
     "file",
     type=click.Path(dir_okay=False),
+    shell_complete=completion.complete_file,
     help="Write an HTML page instead of showing the curves.",
 )
 def plot(face: Face, name: str | None, metric: str | None, file: str | None, **_: Any) -> Any:

@@ -28,7 +28,7 @@ from shadownb._verbs.options import (
 from shadownb.engine.config import TrainConfig
 from shadownb.errors import ShadowError, did_you_mean
 
-RUN_KEYS = ("model", "dataset", "eval_dataset", "background")
+RUN_KEYS = ("model", "dataset", "eval_dataset", "start", "background")
 
 
 @verb("train", GroupedVerb)
@@ -51,10 +51,16 @@ RUN_KEYS = ("model", "dataset", "eval_dataset", "background")
 )
 @click.option(
     "--eval-dataset",
-    shell_complete=completion.complete_data,
+    shell_complete=completion.complete_eval_data,
     help="As --dataset, or auto, or a share such as 0.1 or 15%.",
 )
 @data_options
+@click.option(
+    "--start",
+    shell_complete=completion.complete_start,
+    help="base: the fresh base; trained: the model as it is; a run or an adapter folder: that result "
+    "(default: trained, with a warning where an earlier run has trained the loaded model).",
+)
 @click.option(
     "--background/--no-background",
     default=None,
@@ -64,6 +70,7 @@ RUN_KEYS = ("model", "dataset", "eval_dataset", "background")
     "--config",
     "file",
     type=click.Path(exists=True, dir_okay=False),
+    shell_complete=completion.complete_yaml_file,
     help="YAML file with the same names as the options.",
 )
 @model_options
@@ -86,6 +93,7 @@ def train(face: Face, words: tuple[str, ...], file: str | None, **_: Any) -> Any
     name = values.pop("model", None) or face.default_model
     data_name, eval_name = values.pop("dataset"), values.pop("eval_dataset", None)
     background = values.pop("background", None)
+    start = {"start": face.start(values.pop("start"))} if "start" in values else {}
     loading = {option: values.pop(option) for option in MODEL_OPTIONS if option in values}
     reading = reading_of(values)
     config = _validated(values, face)
@@ -98,8 +106,8 @@ def train(face: Face, words: tuple[str, ...], file: str | None, **_: Any) -> Any
     if not face.notebook and background and config.executor == "auto":
         values["executor"] = "process"
     if face.notebook:
-        return model.finetune(data, eval_dataset=eval_data, background=background, **values)
-    run = model.finetune(data, eval_dataset=eval_data, background=True, **values)
+        return model.finetune(data, eval_dataset=eval_data, background=background, **start, **values)
+    run = model.finetune(data, eval_dataset=eval_data, background=True, **start, **values)
     return run if background else face.watch(run)
 
 

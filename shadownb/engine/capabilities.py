@@ -18,7 +18,7 @@ TORCH_FIELDS = frozenset(
         "max_tokens_per_forward", "max_seq_length", "seed", "logging_steps", "eval_steps",
         "sample_prompts", "sample_max_new_tokens", "early_stopping_patience", "early_stopping_threshold",
         "save_steps", "save_total_limit", "load_best_model_at_end", "resume_from_checkpoint", "gradient_checkpointing",
-        "executor", "report_to",
+        "executor", "report_to", "on_template_drop",
     }
 )  # fmt: skip
 
@@ -47,6 +47,7 @@ def _pointless(spec: MethodSpec) -> dict[str, str]:
     if spec.data_formats == ("text",):
         for name in ("loss_on", "train_on_completions"):
             found[name] = f"{spec.name} trains every token of a text"
+        found["on_template_drop"] = f"{spec.name} trains texts as they are, without a chat template"
     if spec.surface == "bias":
         found["weight_decay"] = f"{spec.name} trains biases, which AdamW does not decay"
     return found

@@ -162,6 +162,14 @@ class Options(BaseModel):
     train_on_completions: bool | None = _field(
         None, "Older name: true is loss_on=assistant, false is loss_on=all.", "data", advanced=True
     )
+    on_template_drop: Literal["auto", "refuse", "leave_out", "bundled"] = _field(
+        "auto",
+        "Where the model's chat template does not write a part of a row (system text, text beside a tool call, reasoning): "
+        "refuse leaves the row out, leave_out trains the rest of it, bundled has a bundled template write it; auto refuses "
+        "lost text and leaves out reasoning and names. Everything is counted.",
+        "data",
+        advanced=True,
+    )
     seed: int = _field(3407, "Seeds adapter initialisation, data order and dropout.", "runtime", advanced=True, ge=0)
 
     # -- preferences ----------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from shadownb.engine import methods
 from shadownb.engine.config import TrainConfig
 from shadownb.engine.models.lengths import longest_row
 from shadownb.engine.rendering.examples import examples
+from shadownb.engine.rendering.fit import Fit
 from shadownb.errors import DataError
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ class Estimate:
     """Memory in units of 1e9 bytes, time in seconds; ``lines`` add up to ``expected_gb``.
 
     ``items`` is what an epoch goes through: rows, or what they give (a long document several windows, a pair two answers
-    for KTO), or packs of those; ``counted`` says whether that is exact or follows from a sample. Only :func:`estimate` knows.
+    for KTO), or packs of those; ``counted`` says whether that is exact or follows from a sample. ``template`` says
+    what the chat template refuses or leaves out of the rows looked at. Only :func:`estimate` knows these.
     """
 
     lines: tuple[tuple[str, float], ...]
@@ -54,37 +56,47 @@ class Estimate:
     reason: str
     items: int | None = None
     counted: bool = False
+    template: tuple[str, ...] = ()
 
 
-def estimate(model: Model, config: TrainConfig, dataset: Dataset, *, rows: int | None = None) -> Estimate:
+def estimate(
+    model: Model, config: TrainConfig, dataset: Dataset, *, rows: int | None = None, from_base: bool = False
+) -> Estimate:
     """Estimate the peak memory and the time of training ``model`` on ``dataset``, and how much it has to go through.
 
     Parameters
     ----------
     rows
         How many of the usable rows are trained on, where some are held back to evaluate; None is all.
+    from_base
+        Whether it starts from the fresh base, whatever the model carries now.
     """
     usable = dataset.canonical_rows()
     total = len(usable) if rows is None else rows
     sample = usable[:_SAMPLE_ROWS]
-    given = [_useful(model, config, row) for row in sample]
+    fit = Fit()
+    given = [_useful(model, config, row, fit) for row in sample]
     rendered = [example for found in given for example in found]
     count = round(total * len(rendered) / len(sample))
     items = max(1, math.ceil(count / _examples_per_item(model, config, rendered, count)))
     # Rows that all give as many examples do so beyond the sample as well; lengths, and so packs and windows, differ.
     steady = len({len(found) for found in given}) == 1 and not config.packing
     steady = steady and methods.get(config.method).long_rows == "cut"
-    found = estimate_from(model, config, rendered, config.resolved_total_steps(items), count=count)
-    return replace(found, items=items, counted=steady or len(sample) == len(usable) == total)
+    found = estimate_from(model, config, rendered, config.resolved_total_steps(items), count=count, from_base=from_base)
+    counted = steady or len(sample) == len(usable) == total
+    return replace(found, items=items, counted=counted, template=tuple(fit.words()))
 
 
-def _useful(model: Model, config: TrainConfig, row: dict[str, Any]) -> list[Example]:
+def _useful(model: Model, config: TrainConfig, row: dict[str, Any], fit: Fit) -> list[Example]:
     spec = methods.get(config.method)
     options: Any = {"objective": spec.objective, "loss_on": config.loss_on, "long_rows": spec.long_rows}
     try:
-        found = examples(model.renderer, row, max_length=_length(model, config), **options)
-    except DataError:  # the template refuses it, so training leaves it out
+        renderer = model.renderer.under(config.on_template_drop)
+        found = examples(renderer, row, max_length=_length(model, config), **options)
+    except DataError as error:  # the template refuses it, so training leaves it out
+        fit.refuse(error)
         return []
+    fit.add(found)
     return [example for example in found if example.trains]
 
 
@@ -105,7 +117,13 @@ def _examples_per_item(model: Model, config: TrainConfig, rendered: Sequence[Exa
 
 
 def estimate_from(
-    model: Model, config: TrainConfig, rendered: Sequence[Example], steps: int, *, count: int | None = None
+    model: Model,
+    config: TrainConfig,
+    rendered: Sequence[Example],
+    steps: int,
+    *,
+    count: int | None = None,
+    from_base: bool = False,
 ) -> Estimate:
     """Estimate from rendered examples (a sample is enough), the number of optimizer steps and that of all examples."""
     from shadownb.engine.backends.torch import surfaces
@@ -116,8 +134,8 @@ def estimate_from(
     trained, computed = _row_lengths(config, rendered[:_SAMPLE_ROWS], step_rows)
     piece = max(computed, min(config.max_tokens_per_forward, computed * step_rows))  # one row is never divided
     trained_in_piece = piece * min(1.0, trained / max(1.0, computed))
-    weights = sum(p.numel() * p.element_size() for p in model.weights.base_parameters().values())
-    trainable = surfaces.count(model.module, model.carried, config)
+    weights = model.weights.base_bytes
+    trainable = surfaces.count(*model.weights.at_start(from_base=from_base), config)
     here = 0.0 if model.device.type == "cuda" else max(0.0, psutil.Process().memory_info().rss - weights)
     checkpointing = config.gradient_checkpointing == "on"
     kept = surfaces.KINDS[spec.surface].kept(model.weights.base_module(), config, spec)
@@ -141,7 +159,7 @@ def estimate_from(
     )
     expected = sum(gb for _, gb in lines)
     uncertain = _SPREAD * (activations + logits) / 1e9
-    available = _available_gb(model) + (weights + here) / 1e9
+    available = free_memory_gb(model) + (weights + here) / 1e9
     fits = expected <= available
     reason = (
         f"about {expected:.1f} of {available:.1f} GB"
@@ -219,7 +237,7 @@ def matmul_flops() -> float:
     return 2 * 1024 * 576 * 1536 / best
 
 
-def _available_gb(model: Model) -> float:
+def free_memory_gb(model: Model) -> float:
     if model.device.type == "cuda":
         import torch
 

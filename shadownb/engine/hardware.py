@@ -242,8 +242,8 @@ def empty_cache() -> None:
         torch.cuda.empty_cache()
 
 
-def estimate(model: Any, config: Any, dataset: Any, *, rows: int | None = None) -> Any:
+def estimate(model: Any, config: Any, dataset: Any, *, rows: int | None = None, from_base: bool = False) -> Any:
     """Estimate memory and time of a training; see :func:`shadownb.engine.estimate.estimate`."""
     from shadownb.engine import estimate as module
 
-    return module.estimate(model, config, dataset, rows=rows)
+    return module.estimate(model, config, dataset, rows=rows, from_base=from_base)

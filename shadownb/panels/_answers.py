@@ -6,14 +6,19 @@ from typing import Any
 
 SIDES = ("tuned", "base")
 
+# None leaves it as the model was trained: its rows' system prompt, their tools, chat or plain text.
 DEFAULTS: dict[str, Any] = {
-    "system": "",
+    "system": None,
+    "tools": None,
+    "plain": None,
+    "alone": False,
     "temperature": 0.7,
     "top_p": 0.95,
     "max_new_tokens": 256,
     "seed": None,
     "stop": [],
     "compare": True,
+    "thinking": None,
 }
 
 
@@ -21,6 +26,7 @@ def empty_side() -> dict[str, Any]:
     return {
         "status": "queued",
         "text": "",
+        "reasoning": "",
         "badge": "",
         "note": "",
         "tokens": 0,
@@ -40,7 +46,18 @@ def describe(model: Any) -> dict[str, Any]:
         "answering": badge_of(model, "tuned"),
         "training": is_live(model),
         "can_compare": can_compare(model),
+        "can_think": "enable_thinking" in model.renderer.known_variables,
     }
+
+
+def loadable_name(model: Any, *, trained: bool = True) -> str:
+    """Return what ``shadownb.load`` takes to give this model again, as trained as its newest checkpoint, or its base."""
+    from shadownb.engine.models.catalog import find
+
+    run = getattr(model, "active_run", None)
+    if trained and (run is not None or model.trained is not None):
+        return str(run.id if run is not None else model.trained[0])
+    return str(model.name if find(model.name) is not None else model.source)
 
 
 def is_training(model: Any) -> bool:
@@ -61,7 +78,7 @@ def waits_for_steps(model: Any) -> bool:
 
 
 def can_compare(model: Any) -> bool:
-    return model.trained is not None or is_live(model)
+    return model.trained is not None or model.weights.saved_at is not None or is_live(model)
 
 
 def badge_of(model: Any, side: str) -> str:
@@ -79,8 +96,12 @@ def checked(values: dict[str, Any]) -> dict[str, Any]:
                 found[name] = min(high, max(low, kind(float(found[name]))))
             except (TypeError, ValueError):
                 found[name] = DEFAULTS[name]
+    if "tools" in found:
+        found["tools"] = False if found["tools"] is False else None
     if isinstance(found.get("stop"), str):
         found["stop"] = [line for line in found["stop"].splitlines() if line]
+    if found.get("thinking") not in (None, True, False):
+        found["thinking"] = None
     if "seed" in found:
         text = str(found["seed"]).strip()
         found["seed"] = int(text) if text.isdigit() else None

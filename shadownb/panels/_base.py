@@ -54,11 +54,14 @@ class Panel(anywidget.AnyWidget):
     _bundle = ""
     # Panels that draw charts bring plotly.js to the page.
     _charts = False
+    # Traits whose change may change :meth:`_revival`.
+    _revived_by: tuple[str, ...] = ()
 
     panel_id = t.Unicode(help="Tells two panels of one page apart.").tag(sync=True)
     commands = t.List(t.Dict(), help="Outbox of the page: its last commands, each with an id.").tag(sync=True)
     ack = t.Unicode(help="Id of the last command that was handled.").tag(sync=True)
     error = t.Dict(help="The last failure as a card shows it, or empty.").tag(sync=True)
+    revival = t.Unicode(help="The cell that goes on where this panel has lost its kernel.").tag(sync=True)
     runtime = anywidget.WidgetTrait().tag(sync=True)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -71,14 +74,18 @@ class Panel(anywidget.AnyWidget):
         self._gate = threading.RLock()
         self._seen: deque[str] = deque(maxlen=256)
         self._writer = Worker(f"{type(self).__name__} writer", self.show_error)
-        traits.setdefault("panel_id", uuid.uuid4().hex)
+        identity = traits.setdefault("panel_id", uuid.uuid4().hex)
         if self._charts:
             from ._runtime import ensure_runtime
 
             traits.setdefault("runtime", ensure_runtime())
-        super().__init__(**traits)
+        # The page asks its widget manager by this id whether the kernel is still there.
+        super().__init__(model_id=identity, **traits)
         answer_while_busy(self)
         self.observe(self._on_commands, names=["commands"])
+        if self._revived_by:
+            self.observe(lambda _: self._renew_revival(), names=list(self._revived_by))
+        self._renew_revival()
 
     def set_state(self, sync_data: dict[str, Any]) -> None:
         """Apply state from the page; ipywidgets calls it on the kernel's main or subshell thread."""
@@ -105,6 +112,13 @@ class Panel(anywidget.AnyWidget):
     def show_error(self, error: BaseException) -> None:
         """Show ``error`` as a card; from any thread."""
         self.error = as_card(error)
+
+    def _revival(self) -> str:
+        """Return the call of ``snb`` that shows the same in a new kernel."""
+        return f"{type(self).__name__}()"
+
+    def _renew_revival(self) -> None:
+        self.revival = f"import shadownb as snb\nsnb.{self._revival()}"
 
     def settle(self, timeout: float | None = 30.0) -> bool:
         """Wait until every command received so far is handled; return whether that was so within ``timeout`` s."""

@@ -27,6 +27,8 @@ class Choice:
         How the rows are read: the user's names for known columns, and what is left out.
     load_options
         Keyword arguments of ``load`` that differ from their default.
+    start
+        What the run starts from, where that must be said: "base", "trained", or a folder.
     options
         TrainConfig values that were given.
     """
@@ -39,6 +41,7 @@ class Choice:
     data_kind: str = "dataset"
     eval_kind: str = "dataset"
     load_options: Mapping[str, Any] | None = None
+    start: str | None = None
     columns: Mapping[str, str] | None = None
     ignore: Sequence[str] = ()
 
@@ -52,7 +55,7 @@ class Choice:
 def as_python(choice: Choice) -> str:
     """Return a cell that trains the same thing; every line can be edited and run."""
     lines = ["import shadownb", ""]
-    model, data = _model_expression(choice), _data_expression(choice.data, choice.data_kind, choice.reading)
+    model, data = _model_expression(choice), data_expression(choice.data, choice.data_kind, choice.reading)
     evaluation = None if choice.eval_data is None else _eval_expression(choice)
     # A name that is given here must not hide a variable that the same code reads.
     read = {_variable(one) for one in (choice.model, choice.data, choice.eval_data)}
@@ -67,10 +70,12 @@ def as_python(choice: Choice) -> str:
     given = [name for name, one in (("model", choice.model), ("data", choice.data)) if one == "given"]
     if given:
         lines.append(f"# {' and '.join(given)}: what this panel was given; put the name of your variable here")
-    arguments = [data, f"method={_literal(choice.method)}"]
+    arguments = [data, f"method={literal(choice.method)}"]
     if evaluation is not None:
         arguments.append(f"eval_dataset={evaluation}")
-    arguments += [f"{name}={_literal(value)}" for name, value in choice.options.items()]
+    if choice.start is not None:
+        arguments.append(f"start={literal(choice.start)}")
+    arguments += [f"{name}={literal(value)}" for name, value in choice.options.items()]
     arguments.append("background=True")
     if len(arguments) <= 3:
         lines.append(f"run = {model}.finetune({', '.join(arguments)})")
@@ -88,6 +93,8 @@ def as_magic(choice: Choice) -> str:
     if choice.eval_data is not None:
         as_it_is = isinstance(choice.eval_data, float) or choice.eval_data == "auto"
         options["eval_dataset"] = choice.eval_data if as_it_is else _plain(str(choice.eval_data))
+    if choice.start is not None:
+        options["start"] = choice.start
     options.update(choice.reading)
     options.update(choice.load_options or {})
     options["method"] = choice.method
@@ -95,27 +102,52 @@ def as_magic(choice: Choice) -> str:
     return "%%shadow train\n" + yaml.safe_dump(options, sort_keys=False, allow_unicode=True)
 
 
-def chat_as_python(model: str, conversations: Mapping[str, list[dict[str, str]]], settings: Mapping[str, Any]) -> str:
+def chat_as_python(
+    model: str,
+    questions: Mapping[str, Mapping[str, Any]],
+    settings: Mapping[str, Any],
+    trained_tools: list[dict[str, Any]] | None = None,
+) -> str:
     """Return a cell that asks the same with the same sampling settings.
 
     Parameters
     ----------
     model
         Name of the variable that holds the model.
-    conversations
-        Messages of each side, "tuned" and "base"; with the same words on both sides they are written once.
+    questions
+        How ``stream`` is asked for each side, "tuned" and "base": ``prompt`` (messages, or plain text), and ``tools``. With the
+        same words on both sides they are written once.
     settings
         Temperature, top_p, max_new_tokens, seed and stop.
+    trained_tools
+        The tools that the model offers by itself, which need not be written.
     """
     options = [f"{name}={settings[name]!r}" for name in ("temperature", "top_p", "max_new_tokens", "seed")]
     if settings.get("stop"):
-        options.append(f"stop={_literal(settings['stop'])}")
-    same = len({repr(messages) for messages in conversations.values()}) == 1
+        options.append(f"stop={literal(settings['stop'])}")
+    same = len({repr(question) for question in questions.values()}) == 1
     lines: list[str] = []
-    for side, messages in conversations.items():
+    for side, question in questions.items():
+        prompt, tools = question["prompt"], question.get("tools")
+        if isinstance(prompt, str):
+            more, name = ["template=False"], "prompt"
+        else:
+            # What the model would put before by itself is written out, so that the cell says what is asked.
+            more, name = [] if prompt[0]["role"] == "system" else ["system=None"], "messages"
+            if tools != trained_tools:
+                more.append("tools=tools" if tools else "tools=None")
         if not lines or not same:
-            lines += ["messages = ["] + [f"    {message!r}," for message in messages] + ["]"]
-        lines.append(f"for piece in {model}.stream(messages, {', '.join(options)}, use={_literal(side)}):")
+            if isinstance(prompt, str):
+                lines.append(f"prompt = {prompt!r}")
+            else:
+                lines += ["messages = ["] + [f"    {message!r}," for message in prompt] + ["]"]
+            if "tools=tools" in more:
+                lines.append(f"tools = {tools!r}")
+        # Plain text has no place where a template could say to think.
+        thinks = settings.get("thinking") if not isinstance(prompt, str) else None
+        told = [] if thinks is None else [f"enable_thinking={thinks!r}"]
+        arguments = ", ".join([name, *more, *options, *told, f"use={literal(side)}"])
+        lines.append(f"for piece in {model}.stream({arguments}):")
         lines.append('    print(piece, end="")')
         lines.append("print()")
     return "\n".join(lines) + "\n"
@@ -127,14 +159,16 @@ def _model_expression(choice: Choice) -> str:
         return rest
     if kind == "given":
         return "model"
-    options = "".join(f", {name}={_literal(value)}" for name, value in (choice.load_options or {}).items())
-    return f"shadownb.load({_literal(rest)}{options})"
+    if kind == "copy":
+        return f"{rest}.fresh_copy()"
+    options = "".join(f", {name}={literal(value)}" for name, value in (choice.load_options or {}).items())
+    return f"shadownb.load({literal(rest)}{options})"
 
 
-def _data_expression(choice: str, kind: str, reading: Mapping[str, Any], *, like: bool = False) -> str:
+def data_expression(choice: str, kind: str, reading: Mapping[str, Any], *, like: bool = False) -> str:
     """Return the code that opens data; ``like`` reads evaluation rows as the others, as far as they have the columns."""
     where, _, rest = choice.partition(":")
-    said = ", ".join(f"{name}={_literal(value)}" for name, value in reading.items())
+    said = ", ".join(f"{name}={literal(value)}" for name, value in reading.items())
     more = f", {said}" if said and not like else ""
     again = f".{'read_like' if like else 'read_as'}({said})" if said else ""
     if where == "var":
@@ -142,10 +176,10 @@ def _data_expression(choice: str, kind: str, reading: Mapping[str, Any], *, like
         return f"shadownb.Dataset.{maker}({rest}{more}){again if like else ''}" if maker else f"{rest}{again}"
     if where == "sample":
         name, _, split = rest.partition(":")
-        part = f", split={_literal(split)}" if split else ""
-        return f"shadownb.Dataset.sample({_literal(name)}{part}){again}"
+        part = f", split={literal(split)}" if split else ""
+        return f"shadownb.Dataset.sample({literal(name)}{part}){again}"
     if where == "file":
-        return f"shadownb.Dataset.load({_literal(rest)}{more}){again if like else ''}"
+        return f"shadownb.Dataset.load({literal(rest)}{more}){again if like else ''}"
     return f"data{again}"
 
 
@@ -160,13 +194,13 @@ _MAKERS = {
 
 def _variable(choice: Any) -> str:
     kind, _, name = str(choice).partition(":")
-    return {"var": name, "given": "data"}.get(kind, "")
+    return {"var": name, "copy": name, "given": "data"}.get(kind, "")
 
 
 def _eval_expression(choice: Choice) -> str:
     if isinstance(choice.eval_data, float) or choice.eval_data == "auto":
-        return _literal(choice.eval_data)
-    return _data_expression(str(choice.eval_data), choice.eval_kind, choice.reading, like=True)
+        return literal(choice.eval_data)
+    return data_expression(str(choice.eval_data), choice.eval_kind, choice.reading, like=True)
 
 
 def _plain(choice: str) -> str:
@@ -176,9 +210,10 @@ def _plain(choice: str) -> str:
     return rest.replace(":", ".") if kind == "sample" else rest
 
 
-def _literal(value: Any) -> str:
+def literal(value: Any) -> str:
+    """Return a value as Python source, text in double quotes."""
     if isinstance(value, tuple | list):
-        return f"[{', '.join(_literal(item) for item in value)}]"
+        return f"[{', '.join(literal(item) for item in value)}]"
     if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{_literal(key)}: {_literal(item)}' for key, item in value.items())}}}"
+        return f"{{{', '.join(f'{literal(key)}: {literal(item)}' for key, item in value.items())}}}"
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)

@@ -51,9 +51,10 @@ class Costs:
             return
         self._panel.write(estimate={**self._panel.estimate, "stage": "loading"})
         data, model, config, rows = chosen.data, chosen.model, chosen.config, chosen.train_rows
+        from_base = chosen.start_choice.from_base
         self._heavy.submit(
             "estimate",
-            lambda: _machine.estimate(model, config, data, rows),
+            lambda: _machine.estimate(model, config, data, rows, from_base),
             lambda found: self._estimated(chosen, found),
             lambda error: self._panel.write(estimate={"stage": "failed", "error": as_card(error)}),
         )
@@ -61,13 +62,14 @@ class Costs:
 
     def _estimated(self, chosen: Selection, found: dict[str, Any]) -> None:
         chosen.amount = Amount(found["items"], found["counted"])
+        chosen.template = tuple(found.get("template", ()))
         self._panel.write(estimate={**found, "stage": "ready"}, plan=chosen.plan())
         self._show(chosen)
 
     def _settle_memory(self, chosen: Selection, usable: list[str]) -> None:
         """Estimate every method that can be used, behind all other work of the panel."""
-        data, model, options = chosen.data, chosen.model, chosen.options
-        missing = self._table.missing(usable, model, data, options)
+        data, model, options, from_base = chosen.data, chosen.model, chosen.options, chosen.start_choice.from_base
+        missing = self._table.missing(usable, model, data, options, from_base)
         self._show(chosen)
 
         def measure(name: str) -> None:
@@ -76,7 +78,7 @@ class Costs:
                 self._show(chosen)
 
             # What fails here fails in the estimate as well once the method is chosen, and is a card there.
-            job = partial(self._table.measure, name, model, data, options)
+            job = partial(self._table.measure, name, model, data, options, from_base)
             self._heavy.submit(f"memory of {name}", job, kept, lambda _: None, later=True)
 
         for name in missing:
@@ -94,10 +96,12 @@ class MemoryTable:
         self._known: dict[str, tuple[Any, dict[str, Any]]] = {}
         self._wanted: dict[str, Any] = {}  # what each figure is for
 
-    def missing(self, names: list[str], model: Any, data: Any, options: Mapping[str, Any]) -> list[str]:
+    def missing(
+        self, names: list[str], model: Any, data: Any, options: Mapping[str, Any], from_base: bool = False
+    ) -> list[str]:
         """Return the methods whose figure is unknown for this model, data and options; others are forgotten."""
         moving = {field.name for field in config_fields() if field.group in _MEMORY_GROUPS}
-        state = (id(model), model.trained, data.fingerprint)
+        state = (id(model), model.trained, from_base, data.fingerprint)
         self._wanted = {
             name: (state, sorted((k, repr(v)) for k, v in config_for(name, options).changed.items() if k in moving))
             for name in names
@@ -105,9 +109,11 @@ class MemoryTable:
         self._known = {name: entry for name, entry in self._known.items() if self._wanted.get(name) == entry[0]}
         return [name for name in names if name not in self._known]
 
-    def measure(self, name: str, model: Any, data: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    def measure(
+        self, name: str, model: Any, data: Any, options: Mapping[str, Any], from_base: bool = False
+    ) -> dict[str, Any]:
         """Estimate one method; takes about a tenth of a second."""
-        found = _machine.estimate(model, config_for(name, options), data)
+        found = _machine.estimate(model, config_for(name, options), data, None, from_base)
         return {key: found[key] for key in ("expected_gb", "fits")}
 
     def keep(self, name: str, found: dict[str, Any]) -> None:

@@ -10,13 +10,16 @@ from shadownb.errors import ModelError
 from ._choices import name_of, variables
 
 
-def model_choices(namespace: Mapping[str, Any], given: Any = None) -> list[dict[str, Any]]:
+def model_choices(namespace: Mapping[str, Any], given: Any = None, copy_id: str = "") -> list[dict[str, Any]]:
     """Return the models that can be picked: loaded ones in the notebook first, then aliases."""
     from shadownb.engine import models
 
     found: list[dict[str, Any]] = []
     if given is not None and name_of(given, namespace) is None:
         found.append({"id": "given", "title": f"{given.name} (loaded)", "group": "Given to this panel"})
+    if copy_id:
+        title = f"Fresh copy of {copy_id.partition(':')[2]} (loaded)"
+        found.append({"id": copy_id, "title": title, "group": "Given to this panel"})
     for name, value in variables(namespace):
         if isinstance(value, models.Model):
             found.append(
@@ -67,17 +70,19 @@ def describe_model(model: Any) -> dict[str, Any]:
     }
 
 
-def estimate(model: Any, config: Any, data: Any, rows: int | None = None) -> dict[str, Any]:
+def estimate(model: Any, config: Any, data: Any, rows: int | None = None, from_base: bool = False) -> dict[str, Any]:
     """Return the estimated memory in GB, line by line, the time in seconds, and what an epoch goes through.
 
     Parameters
     ----------
     rows
         How many rows are trained on; None is all that can be used.
+    from_base
+        Whether the training starts from the fresh base, whatever the model carries now.
     """
     from shadownb.engine import hardware
 
-    found = hardware.estimate(model, config, data, rows=rows)
+    found = hardware.estimate(model, config, data, rows=rows, from_base=from_base)
     return {
         "lines": [[label, gb] for label, gb in found.lines],
         "low_gb": found.low_gb,
@@ -88,6 +93,7 @@ def estimate(model: Any, config: Any, data: Any, rows: int | None = None) -> dic
         "reason": found.reason,
         "items": found.items,
         "counted": found.counted,
+        "template": list(found.template),
     }
 
 

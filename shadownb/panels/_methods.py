@@ -14,7 +14,11 @@ DEFAULT_METHOD = str(TrainConfig.model_fields["method"].default)
 
 
 def method_choices(
-    model: Any = None, data_format: str | None = None, options: Mapping[str, Any] | None = None
+    model: Any = None,
+    data_format: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    *,
+    from_base: bool = False,
 ) -> list[dict[str, Any]]:
     """Return every registered method as the picker shows it, those of a group together.
 
@@ -26,6 +30,8 @@ def method_choices(
         Format of the chosen data.
     options
         Training options that were set; a rank, say, decides about the share.
+    from_base
+        Whether the training starts from the fresh base, whatever the model carries now.
     """
     found = [
         {
@@ -37,23 +43,24 @@ def method_choices(
             "rate": f"{spec.default_learning_rate:g}",
             "rate_source": spec.rate_source,
             "blocked": blocked,
-            "share": None if blocked else share_trained(spec, model, options or {}),
+            "share": None if blocked else share_trained(spec, model, options or {}, from_base),
         }
         for spec in methods.available()
-        for blocked in (spec.blocked(model, data_format),)
+        for blocked in (spec.blocked(model, data_format, from_base=from_base),)
     ]
     order = list(GROUPS.values())
     return sorted(found, key=lambda row: order.index(row["group"]) if row["group"] in order else len(order))
 
 
-def share_trained(spec: Any, model: Any, options: Mapping[str, Any]) -> dict[str, Any] | None:
+def share_trained(spec: Any, model: Any, options: Mapping[str, Any], from_base: bool = False) -> dict[str, Any] | None:
     """Return ``count`` and ``share`` (0 to 1) of the weights a method trains; None while that isn't known."""
     if model is None or getattr(model, "module", None) is None:
         return None
     from shadownb.engine.backends.torch import surfaces
 
     try:
-        count = surfaces.count(model.module, model.carried, config_for(spec.name, options))
+        module, carried = model.weights.at_start(from_base=from_base)
+        count = surfaces.count(module, carried, config_for(spec.name, options))
     except ShadowError:
         return None
     # Of a model that was trained whole nothing is left that is only the base's.

@@ -47,8 +47,8 @@ def draw_run(state: Any, title: str, headline: str, description: str) -> bytes |
     lines = [Line(loss, _RAW), Line(smooth, _SMOOTH, 3)]
     draw_plot(draw, Plot(_LEFT, _TOP, WIDTH - _RIGHT, HEIGHT - _BOTTOM, lines, evals))
     legend = "loss: thin raw, thick smoothed" + ("; dots evaluation" if evals else "")
-    # The headline grows with what the method records; then the legend has the line above for itself.
-    write(draw, (WIDTH - _RIGHT, 10 if charts else 28), legend, 11, MUTED, "ra")
+    # The headline grows with what the method records and while the run goes on; the line above is free.
+    write(draw, (WIDTH - _RIGHT, 10), legend, 11, MUTED, "ra")
     for at, chart in enumerate(charts):
         _draw_small(draw, state, chart, at)
     return png(image, (_RAW, _SMOOTH, _GOOD), description)

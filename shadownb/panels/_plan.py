@@ -18,18 +18,29 @@ class Amount(NamedTuple):
 
 
 def plan_rows(
-    config: TrainConfig, data: Any, model: Any, evaluation: str, train_rows: int, amount: Amount | None
+    config: TrainConfig,
+    data: Any,
+    model: Any,
+    start: tuple[str, str],
+    evaluation: str,
+    train_rows: int,
+    amount: Amount | None,
+    template: tuple[str, ...] | None = None,
 ) -> list[dict[str, str]]:
     """Return rows of ``label``, ``value`` and ``reason`` for the card shown before the start.
 
     Parameters
     ----------
+    start
+        What the run starts from, and what that means.
     evaluation
         The evaluation choice in words, empty for none.
     train_rows
         Valid rows left for training.
     amount
         What an epoch goes through; None while that is not known.
+    template
+        What the chat template refuses or leaves out of the rows; None while that is not known.
     """
     spec = methods.get(config.method)
     steps = _steps(config, amount)
@@ -37,6 +48,7 @@ def plan_rows(
     rows = [
         _row("Method", spec.title, spec.hint),
         _row("Model", f"{model.name}, {model.dtype_name} on {model.device}", _quantization(model)),
+        _row("Starts from", *start),
         _row("Data", f"{train_rows:,} rows in {data.format} format", _skipped(data)),
         _row("Evaluation", evaluation or "none", "" if evaluation else "no evaluation loss"),
         _row(
@@ -62,6 +74,8 @@ def plan_rows(
             f"the newest {config.save_total_limit} are kept",
         ),
     ]
+    if template:
+        rows.append(_row("Chat template", "; ".join(template), f"on_template_drop is {config.on_template_drop}"))
     if capabilities.supported_fields(config.method)["loss_on"] is None:
         rows.append(_row("Loss over", _loss_words(config.loss_on), ""))
     return rows

@@ -10,12 +10,28 @@ from shadownb.engine.runs.charts import Chart
 _SAMPLE_LENGTH = 800  # characters of a sampled prompt or answer
 
 
+def as_run(run: Any) -> Any:
+    """Return the handle of a run, which may be given by its id.
+
+    Raises
+    ------
+    RunNotFoundError
+        No run has this id; the message has the closest one.
+    """
+    if isinstance(run, str):
+        from shadownb.engine import runs
+
+        return runs.load(run)
+    return run
+
+
 def about_of(run: Any) -> dict[str, Any]:
-    """Return whose run it is: id, method, model, folder."""
+    """Return whose run it is: id, method, model, what it started from, folder."""
     return {
         "id": run.id,
         "method": run.config.method,
         "model": str(run.folder.spec["model"]["name"]),
+        "start": run.started_from,
         "path": str(run.path),
     }
 
@@ -35,11 +51,11 @@ def code_of(run_id: str) -> dict[str, str]:
         (
             "import shadownb as snb",
             f'model = snb.load("{run_id}")',
-            'model.chat([{"role": "user", "content": "..."}])',
+            'model.generate("...")   # asked as it was trained: model.trained_on',
             'model.save("my-adapter")',
         )
     )
-    keep = f'import shadownb as snb\nsnb.RunPanel(snb.runs.load("{run_id}"))'
+    keep = f'import shadownb as snb\nsnb.RunPanel("{run_id}")'
     return {"python": python, "next": following, "keep": keep, "magic": f"%shadow plot {run_id}"}
 
 

@@ -10,6 +10,8 @@ from shadownb.engine.config import TrainConfig
 from shadownb.errors import ConfigError, DataError, ModelError
 
 from . import _choices, _code, _form, _methods, _plan
+from ._answers import loadable_name
+from ._start import StartChoice
 
 AUTO_SHARE = 0.1
 SMALLEST_SHARE, LARGEST_SHARE = 0.01, 0.5
@@ -31,6 +33,8 @@ class Selection:
         Choice id and the model once it is in memory.
     load_options
         Options of ``shadownb.load`` that were given.
+    start_choice
+        What the next run starts from.
     values
         Options as typed: text for numbers, "" or None for "default".
     config
@@ -39,6 +43,8 @@ class Selection:
         Those of its fields that were set to something else than the method's default.
     amount
         What an epoch goes through, as the estimate found; None while unknown.
+    template
+        What the chat template refuses or leaves out of the rows, as the estimate found; None while unknown.
     """
 
     data_id: str = ""
@@ -52,17 +58,30 @@ class Selection:
     model_id: str = ""
     model: Any = None
     load_options: dict[str, Any] = field(default_factory=dict)
+    start_choice: StartChoice = field(default_factory=StartChoice)
     method: str = _methods.DEFAULT_METHOD
     values: dict[str, Any] = field(default_factory=dict)
     config: TrainConfig | None = None
     options: dict[str, Any] = field(default_factory=dict)
     amount: _plan.Amount | None = None
+    template: tuple[str, ...] | None = None
     _amount_of: Any = None  # what ``amount`` was found for
 
     @property
     def complete(self) -> bool:
         """Whether everything needed for an estimate is there."""
         return self.config is not None and self.data is not None and self.model is not None
+
+    def revived(self) -> list[str]:
+        """Return the arguments of a TrainPanel in another kernel that begins with the same, as far as it can be named there."""
+        kind, _, name = self.model_id.partition(":")
+        if kind not in ("alias", "path") and self.model is not None:
+            name = loadable_name(self.model, trained=False)
+        model = f"snb.load({_code.literal(name)})" if name and self.model is not None else "None"
+        data = ""
+        if self.data is not None and self.data_id.startswith(("sample:", "file:")):
+            data = _code.data_expression(self.data_id, "dataset", self.reading).replace("shadownb.", "snb.")
+        return [model, data] if data else [model] if model != "None" else []
 
     @property
     def seen(self) -> dict[str, Any]:
@@ -72,6 +91,7 @@ class Selection:
             "method": self.config.method,
             "loss_on": self.config.loss_on,
             "max_length": self._longest_row,
+            "on_template_drop": self.config.on_template_drop,
         }
 
     @property
@@ -114,7 +134,8 @@ class Selection:
 
     def methods(self) -> list[dict[str, Any]]:
         """Return the method picker's rows for this model and data."""
-        return _methods.method_choices(self.model, self.data.format if self.data is not None else None, self.options)
+        data_format = self.data.format if self.data is not None else None
+        return _methods.method_choices(self.model, data_format, self.options, from_base=self.start_choice.from_base)
 
     def evaluation(self) -> Any:
         """Return ``eval_dataset`` as :meth:`Model.finetune` takes it."""
@@ -128,7 +149,10 @@ class Selection:
         words = f"{held:.0%} of the rows, held back" if held else ""
         if self.eval_data is not None:
             words = f"{len(self.eval_data):,} rows of {self.eval_id.partition(':')[2]}"
-        return _plan.plan_rows(self.config, self.data, self.model, words, self.train_rows, self.amount)
+        start = self.start_choice.plan()
+        return _plan.plan_rows(
+            self.config, self.data, self.model, start, words, self.train_rows, self.amount, self.template
+        )
 
     @property
     def train_rows(self) -> int:
@@ -147,7 +171,7 @@ class Selection:
         if self.complete and self.config is not None:
             now = (id(self.data), id(self.model), self.train_rows, self.config.packing, sorted(self.seen.items()))
         if now != self._amount_of:
-            self._amount_of, self.amount = now, None
+            self._amount_of, self.amount, self.template = now, None, None
 
     def code(self, names: Mapping[str, Any]) -> dict[str, str]:
         """Return the same training as a Python cell and as a magic cell; empty while something is missing."""
@@ -163,6 +187,7 @@ class Selection:
             data_kind=_kind(self.data_id, names),
             eval_kind=_kind(self.eval_id, names),
             load_options={} if _in_memory(self.model_id) else self.load_options,
+            start=self.start_choice.argument() if _is_named(self.model_id) else None,
             columns=self.columns,
             ignore=self.ignore,
         )
@@ -185,12 +210,22 @@ class Selection:
         if self.eval_kind == "data" and self.eval_data is None:
             raise DataError("No evaluation data is chosen.", fix="Choose it, or hold back a share of the rows.")
         return self.model.finetune(
-            self.data, method=self.method, background=True, eval_dataset=self.evaluation(), **self.options
+            self.data,
+            method=self.method,
+            background=True,
+            eval_dataset=self.evaluation(),
+            start=self.start_choice.argument(),
+            **self.options,
         )
 
 
-def _in_memory(model_id: str) -> bool:
+def _is_named(model_id: str) -> bool:
+    """Whether code gets the model by a variable, whatever that was trained to meanwhile."""
     return model_id == "given" or model_id.startswith("var:")
+
+
+def _in_memory(model_id: str) -> bool:
+    return _is_named(model_id) or model_id.startswith("copy:")
 
 
 def _kind(choice: str, names: Mapping[str, Any]) -> str:

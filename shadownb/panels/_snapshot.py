@@ -7,6 +7,7 @@ from typing import Any
 
 from shadownb.engine.runs.charts import extra_charts, headlines
 from shadownb.engine.runs.curves import sparkline
+from shadownb.engine.runs.state import ACTIVE
 
 from ._picture import WIDTH, draw_run
 
@@ -48,6 +49,11 @@ def caption(state: Any) -> str:
     return f"{marker(state.run_id)}: {headline(state)}"
 
 
+def _then(state: Any) -> str:
+    """Return how to see what has become of a run that goes on: a notebook may keep this picture of it for ever."""
+    return f'now: snb.RunPanel("{state.run_id}")' if state.status in ACTIVE else ""
+
+
 def snapshot_text(state: Any) -> str:
     """Return the run as plain text: one headline, the curves as lines of blocks, what went wrong."""
     lines = [caption(state)]
@@ -58,7 +64,7 @@ def snapshot_text(state: Any) -> str:
             lines.append(f"{title} {sparkline(curve.values, 60)}")
     if state.error:
         lines += [state.error.get("what", ""), f"Next: {state.error['fix']}" if state.error.get("fix") else ""]
-    return "\n".join(line for line in lines if line)
+    return "\n".join(line for line in (*lines, _then(state)) if line)
 
 
 def snapshot_png(state: Any, title: str = "") -> bytes | None:
@@ -71,7 +77,8 @@ def snapshot_png(state: Any, title: str = "") -> bytes | None:
     title
         The first line; the run's id where empty.
     """
-    return draw_run(state, title or state.run_id, headline(state), caption(state))
+    words = "; ".join(filter(None, (headline(state), _then(state))))
+    return draw_run(state, title or state.run_id, words, caption(state))
 
 
 def run_bundle(run: Any) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from shadownb.engine.live import quiet
+
 Job = Callable[[], Any]
 
 
@@ -68,7 +70,8 @@ class Worker:
                     return
                 _, job = (self._jobs or self._later).popleft()
             try:
-                job()
+                with quiet():  # the panel shows what its jobs do; a line would land in whichever cell runs
+                    job()
             except BaseException as error:
                 # Whatever it is must reach the user: nobody else looks at this thread.
                 self._on_error(error)

@@ -38,6 +38,7 @@ class CapturePanel(SnapshotPanel):
     """
 
     _bundle = "capture"
+    _revived_by = ("recording",)
 
     form: t.Dict[str, Any] = t.Dict(help="What a new recording would be started with.").tag(sync=True)
     choices = t.Dict(help="Loaded models, earlier captures, and which keys the environment has.").tag(sync=True)
@@ -104,6 +105,10 @@ class CapturePanel(SnapshotPanel):
         """Take the panel off the page; the recording goes on."""
         self._leave()
         super().close()
+
+    def _revival(self) -> str:
+        shown = self.recording.get("id")
+        return f'CapturePanel("{shown}")' if shown else super()._revival()
 
     # -- commands of the page --------------------------------------------------------------------------------------
 

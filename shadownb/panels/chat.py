@@ -1,6 +1,7 @@
 """ChatPanel: talk to a model while or after it is trained, the base beside it on the same prompt and seed.
 
-Each side keeps a conversation of its own. Pieces go to the front end at most ten times a second as the ``delta`` trait;
+Each side keeps a conversation of its own, which starts as the model was trained (:mod:`._asked`) or with a row of its run
+(:mod:`._tries`). Pieces go to the front end at most ten times a second as the ``delta`` trait;
 ``turns`` always holds the whole, so a reload in the middle of an answer loses nothing.
 """
 
@@ -14,6 +15,7 @@ from typing import Any
 
 import traitlets as t
 
+from shadownb.engine.models import as_trained
 from shadownb.engine.runs.state import ACTIVE
 from shadownb.errors import ModelError
 
@@ -25,13 +27,16 @@ from ._answers import (
     can_compare,
     checked,
     describe,
-    empty_side,
     is_training,
+    loadable_name,
     utf16_length,
     waits_for_steps,
 )
+from ._asked import Opening, asked_of, kept_system
 from ._base import Panel, as_card
 from ._code import chat_as_python
+from ._dialogue import Dialogue
+from ._tries import Shelf, Try, run_of
 from ._worker import Worker
 
 _FLUSH_SECONDS = 0.1
@@ -49,19 +54,25 @@ class ChatPanel(Panel):
     """
 
     _bundle = "chat"
+    _revived_by = ("model_state",)
 
     turns: t.List[dict[str, Any]] = t.List().tag(sync=True)
     delta = t.Dict().tag(sync=True)
     settings = t.Dict().tag(sync=True)
     model_state = t.Dict({"stage": "none"}).tag(sync=True)
     base_check: t.Dict[str, Any] = t.Dict({"stage": "none"}).tag(sync=True)
+    asked = t.Dict(help="What stands before the next question, where it is from, what differs from the rows.").tag(
+        sync=True
+    )
+    tries: t.Dict[str, Any] = t.Dict({"stage": "none"}, help="The row that can be tried next.").tag(sync=True)
     busy = t.Bool(False).tag(sync=True)
     code = t.Dict().tag(sync=True)
 
     def __init__(self, model: Any = None, run: Any = None) -> None:
         self._model: Any = None
         self._stop = threading.Event()
-        self._last_id = 0
+        self._dialogue = Dialogue()
+        self._shelf = Shelf()
         self._followed: Any = None
         self._unfollow: Callable[[], None] = lambda: None
         super().__init__(settings=dict(DEFAULTS))
@@ -78,6 +89,9 @@ class ChatPanel(Panel):
         """The model that answers, or None."""
         return self._model
 
+    def _revival(self) -> str:
+        return f'ChatPanel(snb.load("{loadable_name(self._model)}"))' if self._model is not None else super()._revival()
+
     def use(self, model: Any) -> None:
         """Let another model answer from now on; the conversation stays."""
         self._model = model
@@ -92,7 +106,7 @@ class ChatPanel(Panel):
     def refresh(self) -> None:
         """Show again which step or checkpoint will answer."""
         self.model_state = describe(self._model)
-        self.code = self._as_code()
+        self._say_how_asked()
         self._follow()
 
     def close(self) -> None:
@@ -103,6 +117,10 @@ class ChatPanel(Panel):
     def ask(self, prompt: str) -> None:
         """Queue a prompt, as if it had been typed; returns at once."""
         self._do_send(prompt)
+
+    def try_row(self, at: int = 0) -> None:
+        """Queue a row that the run was evaluated on, as if its button had been pressed; returns at once."""
+        self._do_try_row(at)
 
     def stop(self) -> None:
         """Stop the answer that is being written; what is there stays."""
@@ -136,29 +154,45 @@ class ChatPanel(Panel):
     def _describe_again(self) -> None:
         if self.model_state["stage"] == "ready":  # else another model is being loaded
             self.model_state = describe(self._model)
+            self._say_how_asked()
 
     # -- commands of the front end: short, on any thread -----------------------------------------------------------
 
     def _do_send(self, prompt: str) -> None:
-        text = prompt.strip()
-        if not text or self.busy:
-            return
+        if prompt.strip() and not self.busy:
+            self._ask(prompt.strip())
+
+    def _do_try_row(self, at: int) -> None:
+        """Ask a row; it begins a conversation with its own system prompt and tools."""
+        if not self.busy:
+            row, words = self._shelf.take(at)
+            self._ask(row.text, row, words)
+
+    def _ask(self, text: str, row: Try | None = None, row_words: str = "") -> None:
         if self._model is None:
             raise ModelError(
                 "There is no model to talk to.", fix='Load one in a cell: ChatPanel(shadownb.load("smollm2-135m")).'
             )
-        self._last_id += 1
         seed = self.settings.get("seed")
         seed = secrets.randbelow(2**31) if seed is None else seed
         sides = SIDES if self.settings["compare"] and can_compare(self._model) else SIDES[:1]
-        turn = {"id": self._last_id, "prompt": text, "seed": seed, "sides": {side: empty_side() for side in sides}}
-        turn["untrained"] = not can_compare(self._model)
+        turn = self._dialogue.add(text, seed, sides, alone=self.settings["alone"], row=row)
+        turn |= {"untrained": not can_compare(self._model), "row": row_words}
         self.error = {}
         self._stop.clear()
         self.busy = True
-        self.turns = [*self.turns, turn]
+        self.turns = self._dialogue.turns
         self.refresh()
         self._worker.submit(lambda: self._answer(turn, dict(self.settings)))
+
+    def _do_begin(self) -> None:
+        """Let the next question begin a conversation; what was said stays on the page."""
+        self._dialogue.begin()
+        self._say_how_asked()
+
+    def _do_show_row(self, at: int) -> None:
+        """Show another row that can be tried."""
+        self.tries = self._shelf.show(at)
 
     def _do_stop(self) -> None:
         self._stop.set()
@@ -169,8 +203,10 @@ class ChatPanel(Panel):
 
     def _do_settings(self, values: dict[str, Any]) -> None:
         known = {name: value for name, value in values.items() if name in DEFAULTS}
+        if "system" in known:
+            known["system"] = kept_system(known["system"], self._model)
         self.settings = {**self.settings, **checked(known)}
-        self.code = self._as_code()
+        self._say_how_asked()
 
     def _do_refresh(self) -> None:
         self.refresh()
@@ -190,9 +226,10 @@ class ChatPanel(Panel):
             self.model_state = failed
 
     def _forget(self) -> None:
+        self._dialogue.forget()
         self.turns = []
         self.error = {}
-        self.code = self._as_code()
+        self._say_how_asked()
 
     def _answer(self, turn: dict[str, Any], settings: dict[str, Any]) -> None:
         try:
@@ -216,16 +253,24 @@ class ChatPanel(Panel):
         self._publish()
         began = time.perf_counter()
         try:
-            stream = model.stream(
-                self._messages(turn, name, settings["system"]),
-                max_new_tokens=settings["max_new_tokens"],
-                temperature=settings["temperature"],
-                top_p=settings["top_p"],
-                stop=settings["stop"] or None,
-                seed=turn["seed"],
-                use=name,
-                should_stop=self._stop.is_set,
-            )
+            model.catch_up()
+            question = self._dialogue.question(turn, name, Opening.of(model, settings))
+            if (
+                self.model_state.get("can_think") and question.get("template") is not False
+            ):  # plain text has no such switch
+                question["enable_thinking"] = settings["thinking"]
+            with as_trained.quietly():  # the page shows what differs
+                stream = model.stream(
+                    question.pop("prompt"),
+                    **question,
+                    max_new_tokens=settings["max_new_tokens"],
+                    temperature=settings["temperature"],
+                    top_p=settings["top_p"],
+                    stop=settings["stop"] or None,
+                    seed=turn["seed"],
+                    use=name,
+                    should_stop=self._stop.is_set,
+                )
             self._copy(stream, turn["id"], name, side)
         except Exception as error:
             side.update(status="failed", error=as_card(error))
@@ -238,26 +283,28 @@ class ChatPanel(Panel):
 
     def _copy(self, stream: Any, turn_id: int, name: str, side: dict[str, Any]) -> None:
         """Take the pieces of an answer over and pass them on in batches."""
-        pending, last = "", 0.0
-        for piece in stream:
+        pending, last = {"text": "", "reasoning": ""}, 0.0
+        for part in stream.parts():
             if side["status"] != "streaming":
                 side.update(status="streaming", note="", badge=badge_of(self._model, name))
                 self._publish()
             side["tokens"] += 1
-            pending += piece
+            # What a model writes as a call is shown as it wrote it: nobody runs the tools here.
+            pending["reasoning" if part.kind == "reasoning" else "text"] += part.text
             if time.perf_counter() - last >= _FLUSH_SECONDS:
                 self._flush(turn_id, name, side, pending)
-                pending, last = "", time.perf_counter()
+                last = time.perf_counter()
         self._flush(turn_id, name, side, pending)
         if stream.completion is not None:
             side.update(tokens=stream.completion.completion_tokens, finish=stream.completion.finish_reason)
 
-    def _flush(self, turn_id: int, name: str, side: dict[str, Any], pending: str) -> None:
-        if pending:
-            at = utf16_length(side["text"])
-            side["text"] += pending
-            delta = {"turn": turn_id, "side": name, "at": at, "text": pending}
-            self.delta = {**delta, "status": side["status"], "tokens": side["tokens"]}
+    def _flush(self, turn_id: int, name: str, side: dict[str, Any], pending: dict[str, str]) -> None:
+        for field, text in pending.items():
+            if text:
+                delta = {"turn": turn_id, "side": name, "field": field, "at": utf16_length(side[field]), "text": text}
+                side[field] += text
+                pending[field] = ""
+                self.delta = {**delta, "status": side["status"], "tokens": side["tokens"]}
 
     def _check_base(self) -> None:
         model = self._model
@@ -274,34 +321,35 @@ class ChatPanel(Panel):
 
     # -- helpers -------------------------------------------------------------------------------------------------
 
-    def _messages(self, turn: dict[str, Any], name: str, system: str) -> list[dict[str, str]]:
-        """Return this side's own conversation up to and with the turn's prompt."""
-        messages = [{"role": "system", "content": system.strip()}] if system.strip() else []
-        for earlier in self.turns:
-            if earlier["id"] >= turn["id"]:
-                break
-            side = earlier["sides"].get(name)
-            if side and side["text"] and side["status"] in ("done", "stopped"):
-                messages += [
-                    {"role": "user", "content": earlier["prompt"]},
-                    {"role": "assistant", "content": side["text"]},
-                ]
-        return [*messages, {"role": "user", "content": turn["prompt"]}]
+    def _say_how_asked(self) -> None:
+        """Show what stands before the next question, as code too, and look for rows to try."""
+        self.asked = asked_of(self._model, self.settings, self._dialogue.earlier(alone=self.settings["alone"]))
+        self.code = self._as_code()
+        run_id = run_of(self._model) if self._model is not None else None
+        if run_id != self._shelf.run:
+            self._shelf.run = run_id
+            self._worker.submit(self._find_rows, key="rows", later=True)
+
+    def _find_rows(self) -> None:
+        self.tries = self._shelf.fill()
 
     def _publish(self) -> None:
         """Send the whole conversation; its dicts are changed in place, which traitlets can't see."""
         self.send_state("turns")
 
     def _as_code(self) -> dict[str, str]:
-        turn = self.turns[-1] if self.turns else None
-        prompt = turn["prompt"] if turn else "Hello"
-        last = turn or {"id": 1, "prompt": prompt, "seed": self.settings.get("seed"), "sides": {}}
-        sides = list(last["sides"]) or ["tuned"]
-        namespace = _choices.user_namespace()
+        opening = Opening.of(self._model, self.settings)
+        dialogue = self._dialogue
+        if not dialogue.turns:
+            dialogue = Dialogue()
+            dialogue.add("Hello", self.settings.get("seed"), SIDES[:1], alone=False)
+        turn = dialogue.turns[-1]
+        known = self._model.trained_on if self._model is not None else None
         return {
             "python": chat_as_python(
-                _choices.name_of(self._model, namespace) or "model",
-                {side: self._messages(last, side, self.settings["system"]) for side in sides},
-                {**self.settings, "seed": last["seed"]},
+                _choices.name_of(self._model, _choices.user_namespace()) or "model",
+                {side: dialogue.question(turn, side, opening) for side in turn["sides"]},
+                {**self.settings, "seed": turn["seed"]},
+                as_trained.trained_tools(known),
             )
         }

@@ -17,7 +17,8 @@ from shadownb.engine.runs.charts import extra_charts
 from shadownb.engine.runs.state import ENDED
 
 from ._feed import CurveFeed
-from ._run_values import about_of, chart_of, code_of, record_of, shortened, status_of
+from ._line import show_in_this_cell
+from ._run_values import about_of, as_run, chart_of, code_of, record_of, shortened, status_of
 from ._snapshot import STATUS_WORDS, milestone, run_bundle
 from ._still import SnapshotPanel
 from ._worker import Worker
@@ -31,7 +32,7 @@ class RunPanel(SnapshotPanel):
     Parameters
     ----------
     run
-        A run handle: of this kernel or another process, active or ended.
+        A run, or the id of one: of this kernel or another process, active or ended.
     """
 
     _bundle = "run"
@@ -51,7 +52,7 @@ class RunPanel(SnapshotPanel):
     code = t.Dict(help="What does the same in a cell.").tag(sync=True)
 
     def __init__(self, run: Any) -> None:
-        self._run = run
+        run = self._run = as_run(run)
         self._feed = CurveFeed()
         self._unsubscribe: Callable[[], None] = lambda: None
         self._samples_known: tuple[int, int] | None = None
@@ -72,6 +73,9 @@ class RunPanel(SnapshotPanel):
         """Stop following the run and take the panel off the page; the run goes on."""
         self._unsubscribe()
         super().close()
+
+    def _revival(self) -> str:
+        return f'RunPanel("{self._run.id}")'
 
     # -- from the run to the page ----------------------------------------------------------------------------------
 
@@ -148,6 +152,10 @@ class RunPanel(SnapshotPanel):
             self._slow.submit(self._run.resume)
 
     # -- the static snapshot ---------------------------------------------------------------------------------------
+
+    def _ipython_display_(self) -> None:
+        show_in_this_cell(self._run.id)
+        super()._ipython_display_()
 
     def _still(self) -> tuple[dict[str, Any], dict[str, Any]]:
         return run_bundle(self._run)

@@ -2,23 +2,31 @@
 
 Each panel is a widget of its own that Studio's front end draws inside; all can be used alone as well. Starting a run in
 Train shows it in Run and lets Chat talk to the model that is being trained; what Capture shows is read by Trajectories
-once that tab is open.
+once that tab is open. A Studio that is made again finds what goes on in its kernel, and offers what goes on elsewhere.
 """
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping
 from typing import Any
 
 import anywidget
 import traitlets as t
 
+from . import _choices
 from ._base import Panel
+from ._going_on import active_runs, models_at_hand, offer_of, run_of_this_kernel
+from ._run_values import as_run
 from .capture import CapturePanel
 from .chat import ChatPanel
 from .run import RunPanel
 from .train import TrainPanel
 from .trajectories import TrajectoriesPanel
+
+_opened: weakref.WeakValueDictionary[str, Studio] = (
+    weakref.WeakValueDictionary()
+)  # over the notebook's variables, by age
 
 TABS = ("capture", "trajectories", "train", "run", "chat")
 
@@ -29,14 +37,16 @@ class Studio(Panel):
     Parameters
     ----------
     model, dataset
-        What is chosen at first; both can be chosen in the Train panel.
+        What is chosen at first; both can be chosen in the Train panel. None: what an earlier Studio of this kernel had, or
+        for the model the newest variable that holds one.
     run
-        A run to show, live or past.
+        A run to show, live or past, or its id. None: the one that trains a model of this kernel, if there is one.
     namespace
         Where variables are looked up; None means the notebook's.
     """
 
     _bundle = "studio"
+    _revived_by = ("run_panel",)
 
     tab = t.Enum(TABS, "train", help="The tab that is open.").tag(sync=True)
     capture = anywidget.WidgetTrait().tag(sync=True)
@@ -44,11 +54,23 @@ class Studio(Panel):
     train = anywidget.WidgetTrait().tag(sync=True)
     run_panel = anywidget.WidgetTrait().tag(sync=True)
     chat = anywidget.WidgetTrait().tag(sync=True)
+    going_on: t.List[dict[str, str]] = t.List(help="Runs that go on elsewhere and are not shown.").tag(sync=True)
 
     def __init__(
         self, model: Any = None, dataset: Any = None, run: Any = None, namespace: Mapping[str, Any] | None = None
     ) -> None:
         self._snapshots: list[Any] = []
+        names = namespace if namespace is not None else _choices.user_namespace()
+        earlier = next(reversed(list(_opened.values())), None) if namespace is None else None
+        run, active = as_run(run), active_runs()
+        models = models_at_hand(names, earlier)
+        shown = run is not None
+        if run is None and model is None:
+            run, model = run_of_this_kernel(active, models)
+        if model is None and not shown:
+            model = next(iter(models), None)
+        if dataset is None and earlier is not None:
+            dataset = earlier.train.dataset
         train = TrainPanel(model, dataset, namespace)
         capture = CapturePanel(namespace=namespace)
         super().__init__(
@@ -56,13 +78,18 @@ class Studio(Panel):
             trajectories=TrajectoriesPanel(namespace=namespace),
             train=train,
             chat=ChatPanel(model, run if model is None else None),
+            going_on=[offer_of(other) for other in active if run is None or other.id != run.id],
         )
+        if namespace is None:
+            _opened[self.panel_id] = self
         capture.on_show(lambda _: self._writer.submit(self._hand_capture_over, key="capture"))
         self.observe(lambda _: self._writer.submit(self._hand_capture_over, key="capture"), names=["tab"])
         train.on_start(self._started)
         train.observe(self._model_changed, names=["model_state"])
         if run is not None:
             self._show(run)
+            if not shown:  # it goes on: that is what somebody wants to see who opens this again
+                self.tab = "run"
 
     @property
     def run(self) -> Any:
@@ -99,6 +126,14 @@ class Studio(Panel):
             if self.run_panel is not None:
                 self.run_panel.keep_current(snapshot)
 
+    def _revival(self) -> str:
+        return f'Studio(run="{self.run.id}")' if self.run is not None else super()._revival()
+
+    def _do_show_run(self, run: str) -> None:
+        """Show a run that goes on elsewhere."""
+        self._show(as_run(run))
+        self.tab = "run"
+
     # -- what one panel means for the others ---------------------------------------------------------------------
 
     def _started(self, run: Any) -> None:
@@ -109,6 +144,7 @@ class Studio(Panel):
     def _show(self, run: Any) -> None:
         before = self.run_panel
         self.run_panel = RunPanel(run)
+        self.going_on = [offer for offer in self.going_on if offer["id"] != run.id]
         for snapshot in self._snapshots:
             self.run_panel.keep_current(snapshot)
         if before is not None:

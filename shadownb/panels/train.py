@@ -14,7 +14,7 @@ import traitlets as t
 from shadownb.engine.runs.state import ACTIVE
 from shadownb.errors import ConfigError, DataError
 
-from . import _choices, _form, _machine, _methods
+from . import _certificate, _choices, _form, _machine, _methods
 from ._base import Panel, as_card
 from ._costs import NO_ESTIMATE, Costs
 from ._selection import LARGEST_SHARE, SMALLEST_SHARE, Selection
@@ -35,11 +35,15 @@ class TrainPanel(Panel):
     """
 
     _bundle = "train"
+    _revived_by = ("run_state", "data_state", "model_state")
 
     choices = t.Dict(help="Data and models that can be picked.").tag(sync=True)
     data_state = t.Dict(_NOTHING, help="The chosen data: stage, format, counts, preview, error.").tag(sync=True)
     eval_state = t.Dict({"kind": "auto"}, help="The evaluation choice.").tag(sync=True)
     model_state = t.Dict(_NOTHING, help="The chosen model: stage, phase, figures, error.").tag(sync=True)
+    start = t.Dict(help="What the next run starts from, and what it could: choice, choices, memory of a copy.").tag(
+        sync=True
+    )
     method = t.Unicode(_methods.DEFAULT_METHOD).tag(sync=True)
     methods: t.List[dict[str, Any]] = t.List(help="The method picker's rows, blocked ones with the reason.").tag(
         sync=True
@@ -51,12 +55,16 @@ class TrainPanel(Panel):
     inspection = t.Dict(_NOTHING, help="One row as tokens, the trained ones marked.").tag(sync=True)
     plan: t.List[dict[str, str]] = t.List(help="What will really run: label, value, reason.").tag(sync=True)
     estimate = t.Dict(NO_ESTIMATE, help="Estimated memory and time.").tag(sync=True)
+    certificate = t.Dict(_certificate.NO_CERTIFICATE, help="What was proven of the model's chat template.").tag(
+        sync=True
+    )
     code = t.Dict(help="The same training as code.").tag(sync=True)
     run_state = t.Dict(_NOTHING, help="The run started last from here.").tag(sync=True)
 
     def __init__(self, model: Any = None, dataset: Any = None, namespace: Mapping[str, Any] | None = None) -> None:
         self._namespace = namespace
         self._given_model, self._given_data = model, dataset
+        self._copy: tuple[str, Any] = ("", None)  # choice id and model
         self._files: tuple[str, ...] = ()
         self._chosen = Selection()
         self._opened: Any = None  # the data as it was opened, to be read again with other columns
@@ -97,6 +105,12 @@ class TrainPanel(Panel):
         """The run started last from this panel, or None."""
         return self._run
 
+    def _revival(self) -> str:
+        given = self._chosen.revived()
+        run = self.run_state.get("id")
+        watch = f'\nsnb.RunPanel("{run}")  # the run that was started here' if run else ""
+        return f"TrainPanel({', '.join(given)}){watch}"
+
     def on_start(self, callback: Callable[[Any], None]) -> None:
         """Call ``callback(run)`` on the panel's writer thread when a run has been started."""
         self._starters.append(callback)
@@ -112,7 +126,7 @@ class TrainPanel(Panel):
         """Look at the notebook's variables and the registered methods again."""
         names = self._names()
         data = _choices.data_choices(names, self._given_data, self._files)
-        models = _machine.model_choices(names, self._given_model)
+        models = _machine.model_choices(names, self._given_model, self._copy[0])
         self.write(choices={"data": data, "models": models})
         self._settle_form()
 
@@ -188,8 +202,12 @@ class TrainPanel(Panel):
         self._heavy.cancel("model")
         self._heavy.cancel("inspect")
         self.write(model_state=self._model_stage("chosen") if choice else _NOTHING, inspection=_NOTHING)
+        _certificate.follow(self, self._heavy, None)
         self._settle_form()
-        if choice == "given" or choice.startswith("var:"):
+        if choice == self._copy[0] and choice:
+            copy = self._copy[1]
+            self._get_model(lambda: copy, f"Reading {copy.name}")
+        elif choice == "given" or choice.startswith("var:"):
             model = _machine.loaded_model(choice, self._names(), self._given_model)
             self._get_model(lambda: model, f"Reading {model.name}")
 
@@ -203,6 +221,40 @@ class TrainPanel(Panel):
         if self.model_state["stage"] in ("chosen", "failed"):
             name, options = self._chosen.model_id.partition(":")[2], dict(self._chosen.load_options)
             self._get_model(lambda: _machine.load_model(name, options), f"Loading {name}")
+
+    def _do_start_from(self, choice: str) -> None:
+        """Choose what the next run starts from: "base", "trained" or "first"."""
+        self._chosen.start_choice.pick(choice)
+        self._settle_form()
+
+    def _do_fresh_copy(self) -> None:
+        """Load the base of the chosen model a second time and choose that; the model itself stays as it is."""
+        model = self._chosen.model
+        if model is None:
+            return
+        name = self._chosen.model_id.partition(":")[2] or "model"
+
+        def load() -> Any:
+            copy = model.fresh_copy()
+            self._copy = (f"copy:{name}", copy)
+            return copy
+
+        self.write(model_state=self._model_stage("loading", phase=f"Loading a fresh copy of {model.name}"))
+        self._heavy.submit(
+            "model",
+            lambda: (model_copy := load(), _machine.describe_model(model_copy)),
+            self._copy_ready,
+            lambda error: self._copy_failed(model, error),
+        )
+
+    def _copy_ready(self, found: tuple[Any, dict[str, Any]]) -> None:
+        self._chosen.model_id = self._copy[0]
+        self._model_ready(found)
+        self._do_refresh()
+
+    def _copy_failed(self, model: Any, error: Exception) -> None:
+        self._get_model(lambda: model, f"Reading {model.name}")
+        self.show_error(error)
 
     def _get_model(self, get: Callable[[], Any], phase: str) -> None:
         def work() -> tuple[Any, dict[str, Any]]:
@@ -288,6 +340,7 @@ class TrainPanel(Panel):
     def _model_ready(self, found: tuple[Any, dict[str, Any]]) -> None:
         self._chosen.model, description = found
         self.write(model_state=self._model_stage("ready", **description))
+        _certificate.follow(self, self._heavy, self._chosen.model)
         self._settle_form()
 
     def _started(self, run: Any) -> None:
@@ -313,7 +366,9 @@ class TrainPanel(Panel):
 
     def _settle_form(self) -> None:
         chosen = self._chosen
+        chosen.start_choice.follow(chosen.model)
         form = chosen.settle()
+        self.write(start=chosen.start_choice.state())
         self.write(form=form, methods=chosen.methods(), code=chosen.code(self._names()), plan=chosen.plan())
         if self.inspection["stage"] != "none" and chosen.config is not None and chosen.seen != self._inspected:
             self._do_inspect(self.inspection["row"])

@@ -50,6 +50,7 @@ class TrajectoriesPanel(SnapshotPanel):
     """
 
     _bundle = "trajectories"
+    _revived_by = ("source",)
 
     source = t.Dict(_NOTHING, help="What is shown, and how far it is read.").tag(sync=True)
     choices = t.Dict(help="Captures and loaded models to choose from.").tag(sync=True)
@@ -93,6 +94,9 @@ class TrajectoriesPanel(SnapshotPanel):
     def trajectory(self) -> Any:
         """The episode that is open, or None."""
         return self._open
+
+    def _revival(self) -> str:
+        return f'TrajectoriesPanel("{self._store.id}")' if self._store is not None else super()._revival()
 
     def show(self, source: Any) -> None:
         """Show a capture, its store, the capture of an id, or trajectories; reads on a thread."""
@@ -323,8 +327,8 @@ class TrajectoriesPanel(SnapshotPanel):
 
 def _inspect(trajectory: Any, model: Any) -> dict[str, Any]:
     from shadownb.engine.data import Dataset
-    from shadownb.engine.trajectories.rows import chat_row
+    from shadownb.engine.trajectories.rows import BESIDE_ANSWERS, chat_row
 
-    data = Dataset.from_list([chat_row(trajectory)], name="episode")
+    data = Dataset.from_list([chat_row(trajectory)], name="episode", ignore=BESIDE_ANSWERS)
     found: dict[str, Any] = data.inspect(model).to_dict()
     return found

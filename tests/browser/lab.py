@@ -133,11 +133,19 @@ class Notebook:
 
     def run(self, at: int, code: str) -> Locator:
         """Put this code in place of a cell's, run it, and return the output."""
+        self._write(at, code)
+        self.execute(at)
+        return self.output(at)
+
+    def send(self, at: int, code: str) -> None:
+        """Put this code in place of a cell's and start it; it need not come to an end."""
+        self._write(at, code)
+        self.page.keyboard.press("Control+Enter")
+
+    def _write(self, at: int, code: str) -> None:
         self._editor(at).click()
         self.page.keyboard.press("Control+A")
         self.page.keyboard.insert_text(code)
-        self.execute(at)
-        return self.output(at)
 
     def _editor(self, at: int) -> Locator:
         return self.cell(at).locator(".cm-content")
@@ -153,10 +161,14 @@ class Notebook:
         self.page.reload()
         self.wait_until_idle()
 
+    def menu(self, menu: str, entry: re.Pattern[str]) -> None:
+        """Choose an entry of the menu bar."""
+        self.page.get_by_role("menuitem", name=menu, exact=True).click()
+        self.page.get_by_role("menuitem", name=entry).click()
+
     def restart_kernel(self) -> None:
         """End the kernel and start a new one, as the menu does."""
-        self.page.get_by_role("menuitem", name="Kernel", exact=True).click()
-        self.page.get_by_role("menuitem", name=re.compile("^Restart Kernel…")).click()
+        self.menu("Kernel", re.compile("^Restart Kernel…"))
         self.page.get_by_role("dialog").get_by_role("button", name="Confirm Kernel Restart").click()
         expect(self.page.get_by_role("dialog")).to_have_count(0)
         self.wait_until_idle()

@@ -79,7 +79,7 @@ def test_train_by_keyboard_and_the_same_as_code(notebook: Notebook) -> None:
     tab_to(train, start)
     expect(start).to_have_text("Start training")
     page.keyboard.press("Space")
-    expect(start).to_have_text("Train again")
+    expect(start).to_have_text("Train again from the base")
     assert nameless(train) == []
 
     train.get_by_role("button", name="Copy does the same in a cell").click()
@@ -110,7 +110,7 @@ def test_a_failed_run_says_what_to_do_and_the_next_one_works(notebook: Notebook,
     expect(notebook.run(SCRATCH, "_ = weights.copy_(kept)\n1 + 1")).to_have_text("2")
 
     studio.get_by_role("tab", name="Train", exact=True).click()
-    expect(start).to_have_text("Train again")
+    expect(start).to_have_text("Train again from the base")
     start.click()
     expect(run.get_by_role("status").first).to_have_text("Finished")
     assert count_points(run) == 3
@@ -176,7 +176,7 @@ def test_a_reload_brings_the_form_and_the_conversation_back(notebook: Notebook) 
     expect(answer).to_have_count(2)
     expect(answer.last).to_contain_text("tokens/s")
     start.click()
-    expect(start).to_have_text("Train again")
+    expect(start).to_have_text("Train again from the base")
     done = "run = panel.run.wait()\nprint(run.status, run.step, run.config.method, run.config.weight_decay)"
     expect(notebook.run(START, done)).to_have_text("succeeded 7 full 0.5\n")
 

@@ -118,44 +118,78 @@ def test_tool_calls_in_every_dialect(
     """The random model never calls a tool, so its tokens are replaced by those of a reply that does; all else is real."""
     from shadownb.engine.inference.text import AnswerText
 
-    reply = 'Sure. <tool_call>{"name": "look", "arguments": {"id": 7}}</tool_call>'
+    reply = '<think>\nHm.\n</think>\n\nSure. <tool_call>{"name": "look", "arguments": {"id": 7}}</tool_call>'
     pieces = [reply[n : n + 3] for n in range(0, len(reply), 3)]
 
     def push(self: AnswerText, token_id: int) -> str:
         number = len(self._ids)
         self._ids.append(token_id)
         self._text = "".join(pieces[: number + 1])
-        self.stopped = number + 1 >= len(pieces)
+        self.stop_string = reply[-1] if number + 1 >= len(pieces) else None
         return pieces[number] if number < len(pieces) else ""
 
     monkeypatch.setattr(AnswerText, "push", push)
     monkeypatch.setattr(AnswerText, "finish", lambda self: "")
     size = len(pieces) + 5
+    deltas = []
     whole = openai_client.chat.completions.create(model="m", messages=USER, tools=TOOLS, max_tokens=size).choices[0]
     with openai_client.chat.completions.stream(model="m", messages=USER, tools=TOOLS, max_tokens=size) as stream:
-        shown = [e.delta for e in stream if e.type == "content.delta"]
+        for event in stream:
+            deltas += [event.chunk.choices[0].delta] if event.type == "chunk" and event.chunk.choices else []
         streamed = stream.get_final_completion().choices[0]
     for choice in (whole, streamed):
         call = choice.message.tool_calls[0]
-        assert (call.function.name, call.function.arguments, choice.message.content.strip()) == (
-            "look",
-            '{"id": 7}',
-            "Sure.",
-        )
+        assert (call.function.name, call.function.arguments) == ("look", '{"id": 7}')
         assert call.id
-    assert "".join(shown).strip() == "Sure."  # the markup is never shown
+    assert whole.message.content == streamed.message.content == "Sure."
+    assert "".join(delta.content or "" for delta in deltas) == "Sure.", "the markup is never shown"
+    thoughts = [getattr(delta, "reasoning_content", None) or "" for delta in deltas]
+    assert "".join(thoughts) == whole.message.reasoning_content == "Hm."
     tools = [{"type": "function", "name": "look", "parameters": TOOLS[0]["function"]["parameters"]}]
     with openai_client.responses.stream(model="m", input=USER, tools=tools, max_output_tokens=size) as stream:
         list(stream)
         output = stream.get_final_response().output
-    assert [item.type for item in output] == ["message", "function_call"]
-    assert output[1].arguments == '{"id": 7}'
+    assert [item.type for item in output] == ["reasoning", "message", "function_call"]
+    assert (output[0].content[0].text, output[1].content[0].text, output[2].arguments) == ("Hm.", "Sure.", '{"id": 7}')
     theirs = [{"name": "look", "input_schema": TOOLS[0]["function"]["parameters"]}]
     with anthropic_client.messages.stream(model="m", messages=USER, tools=theirs, max_tokens=size) as stream:
         blocks = stream.get_final_message().content
-    assert (blocks[1].type, blocks[1].name, blocks[1].input) == ("tool_use", "look", {"id": 7})
-    found = [c.response_message["tool_calls"][0]["function"] for c in proxy.calls]  # type: ignore[index]
-    assert found == [{"name": "look", "arguments": '{"id": 7}'}] * 4
+    unstreamed = anthropic_client.messages.create(model="m", messages=USER, tools=theirs, max_tokens=size).content
+    for found in (blocks, unstreamed):
+        assert [block.type for block in found] == ["thinking", "text", "tool_use"]
+        assert (found[0].thinking, found[1].text, found[2].name, found[2].input) == ("Hm.", "Sure.", "look", {"id": 7})
+    called = [c.response_message["tool_calls"][0]["function"] for c in proxy.calls]  # type: ignore[index]
+    assert called == [{"name": "look", "arguments": '{"id": 7}'}] * 5
+    assert {c.response_message["reasoning_content"] for c in proxy.calls} == {"Hm."}  # type: ignore[index]
+
+
+def test_what_is_no_valid_call_stays_in_the_text_and_is_told(
+    model: Any, proxy: CaptureProxy, openai_client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from shadownb.engine.inference.text import AnswerText
+
+    reply = 'Sure.<tool_call>{"name": look}</tool_call>'
+    monkeypatch.setattr(AnswerText, "push", lambda self, _: "")
+    monkeypatch.setattr(AnswerText, "finish", lambda self: reply)
+    asked: Any = {"model": "m", "messages": USER, "tools": TOOLS, "max_tokens": 2}
+    message = openai_client.chat.completions.create(**asked).choices[0].message
+    chunks = list(openai_client.chat.completions.create(**asked, stream=True))
+    assert message.content == "".join(c.choices[0].delta.content or "" for c in chunks) == reply
+    assert not message.tool_calls and "not valid JSON" in message.malformed_tool_calls[0]["reason"]
+    assert chunks[-1].choices[0].delta.malformed_tool_calls == message.malformed_tool_calls
+
+
+def test_thinking_is_a_choice_where_the_template_knows_it(model: Any, proxy: CaptureProxy, openai_client: Any) -> None:
+    import openai
+
+    asked: Any = {"model": "m", "messages": USER, "max_tokens": 2}
+    for fields in ({"reasoning_effort": "low"}, {"extra_body": {"chat_template_kwargs": {"enable_thinking": True}}}):
+        with pytest.raises(openai.BadRequestError, match="does not know it"):
+            openai_client.chat.completions.create(**asked, **fields)
+    off: Any = {"extra_body": {"chat_template_kwargs": {"enable_thinking": False}}}
+    assert openai_client.chat.completions.create(**asked, **off, reasoning_effort="none").choices
+    with pytest.raises(openai.BadRequestError, match="chat_template_kwargs"):
+        openai_client.chat.completions.create(**asked, extra_body={"chat_template_kwargs": {"other": 1}})
 
 
 def test_previous_response_id_goes_on_with_the_conversation(

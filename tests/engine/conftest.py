@@ -31,14 +31,6 @@ def tiny(home: Path, tiny_model_dir: Path) -> Iterator[Any]:
         run.wait(timeout=60)
 
 
-@pytest.fixture(scope="session")
-def byte_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a smaller Llama that reads bytes: it loads ten times faster, for tests that load it often."""
-    from tests.tiny_models import byte_llama
-
-    return byte_llama(tmp_path_factory.mktemp("byte-llama"))
-
-
 @pytest.fixture
 def rows() -> list[dict[str, Any]]:
     """Forty chats of one task, of different lengths."""

@@ -16,8 +16,8 @@ import pytest
 
 from shadownb import cli, errors
 from shadownb._verbs.listing import Listing
-from shadownb._verbs.progress import duration, line
 from shadownb.engine import doctor
+from shadownb.engine.runs.progress import duration, line
 from shadownb.engine.runs.state import RunState
 
 
@@ -52,6 +52,7 @@ def test_help_lists_the_verbs_of_a_shell(capsys: pytest.CaptureFixture[str]) -> 
         "inspect",
         "models",
         "methods",
+        "certify",
         "doctor",
         "demo",
         "stop",
@@ -189,7 +190,8 @@ def test_flags_win_over_yaml_and_yaml_over_defaults(
     (tmp_path / "recipe.yaml").write_text(
         "model: my-model\ndataset: support-triage\neval_dataset: 15%\nlora_r: 4\nlora_alpha: 8\nlearning_rate: 1e-3\n"
     )
-    code, _, err = run(capsys, "train", "--config", "recipe.yaml", "--lora-r", "64", "--max-steps", "3")
+    flags = ("--lora-r", "64", "--max-steps", "3", "--start", "base")
+    code, _, err = run(capsys, "train", "--config", "recipe.yaml", *flags)
     assert code == 0, err
     assert model.loading == {"name": "my-model"}
     assert model.asked.pop("dataset").name == "support-triage.train"
@@ -200,6 +202,7 @@ def test_flags_win_over_yaml_and_yaml_over_defaults(
         "lora_alpha": 8,
         "learning_rate": 0.001,
         "max_steps": 3,
+        "start": "base",
     }
 
 
@@ -328,11 +331,11 @@ def test_ctrl_c_while_training_stops_and_saves_and_while_watching_only_detaches(
         asked: tuple[str, ...] = ()
 
         @property
-        def is_active(self) -> bool:
+        def state(self) -> RunState:
             if not self.looked:
                 self.looked = True
                 raise KeyboardInterrupt
-            return False
+            return RunState(status="stopped")
 
         def stop(self, save: bool = True) -> None:
             self.asked += (f"stop save={save}",)
@@ -342,7 +345,6 @@ def test_ctrl_c_while_training_stops_and_saves_and_while_watching_only_detaches(
             id="r",
             path="p",
             status="stopped",
-            state=RunState(status="stopped"),
             error=None,
             looked=False,
         )

@@ -13,10 +13,12 @@ import pytest
 import shadownb as snb
 from shadownb.engine.data import Dataset
 from shadownb.engine.evals import ComparedRow, Comparison, compare
-from shadownb.engine.evals.cases import as_text, cases_of
+from shadownb.engine.evals.cases import cases_of
 from shadownb.engine.evals.statistics import bootstrap_interval, mean_interval, sign_test, wilson_interval
+from shadownb.engine.evals.turns import Turn
 from shadownb.engine.inference import Reply, Sampling, WeightsGate
-from shadownb.errors import ConfigError, DataError, ShadowWarning
+from shadownb.engine.replies import ParsedReply
+from shadownb.errors import ConfigError, DataError, ModelError, ShadowWarning
 
 
 class Judged:
@@ -125,11 +127,131 @@ def test_rows_with_other_tools_go_in_other_calls(parrot: Parrot) -> None:
     ]
 
 
-def test_tool_calls_are_compared_as_json() -> None:
-    wire = {"function": {"name": "f", "arguments": '{"x": 1}'}}
-    assert as_text({"content": None, "tool_calls": [wire]}) == '[{"name": "f", "arguments": {"x": 1}}]'
-    assert as_text({"content": "so", "tool_calls": [{"name": "f", "arguments": {"x": 1}}]}).startswith("so\n[{")
-    assert as_text({"content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}) == "ab"
+def said(message: dict[str, Any]) -> str:
+    return Turn.of_message(message).text
+
+
+def test_tool_calls_are_compared_as_structures() -> None:
+    wire = {"function": {"name": "f", "arguments": '{"y": [1.0, {"b": 2, "a": 1}], "x": 1}'}}
+    plain = {"name": "f", "arguments": {"x": 1, "y": [1, {"a": 1, "b": 2}]}}
+    assert said({"content": None, "tool_calls": [wire]}) == said({"content": "", "tool_calls": [plain]})
+    assert said({"tool_calls": [wire]}).startswith('[{"name": "f", "arguments": {"x": 1')
+    assert said({"content": "so", "tool_calls": [plain]}).startswith("so\n[{")
+    assert said({"content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}) == "ab"
+    other = {"name": "g", "arguments": {}}
+    assert said({"tool_calls": [plain, other]}) != said({"tool_calls": [other, plain]}), "the order of calls counts"
+    assert said({"content": "<think>Hm.</think>Fine."}) == "Fine.", "reasoning in a reference is no part of the answer"
+
+
+class Scripted(Parrot):
+    """Answers every question with the same reply."""
+
+    def __init__(self, *replies: Reply) -> None:
+        super().__init__({}, {})
+        self.replies = replies
+
+    def chat(self, conversations: list[list[dict[str, Any]]], *, use: str, **options: Any) -> list[Reply]:
+        self.calls.append({"use": use, **options})
+        return [self.replies[number % len(self.replies)] for number in range(len(conversations))]
+
+
+TOOLS = [{"type": "function", "function": {"name": "f"}}]
+CALL_ROW = {
+    "messages": [
+        {"role": "user", "content": "q"},
+        {
+            "role": "assistant",
+            "content": "",
+            "tool_calls": [{"function": {"name": "f", "arguments": {"a": 1, "b": 2}}}],
+        },
+    ],
+    "tools": TOOLS,
+}
+
+
+def test_called_abstained_and_malformed_are_three_outcomes() -> None:
+    replies = (
+        Reply("", [{"name": "f", "arguments": {"b": 2, "a": 1}}]),
+        Reply("I'd rather not."),
+        Reply("", malformed_calls=[{"text": "<tool_call>{", "reason": "it is not valid JSON"}]),
+        Reply("half of it", finish_reason="length"),
+    )
+    result = compare(Scripted(*replies), [CALL_ROW] * 4, snb.Exact())
+    assert [row.tuned_score for row in result] == [1.0, 0.0, 0.0, 0.0]
+    assert [row.outcomes for row in result] == [
+        (kind, kind) for kind in ("called", "abstained", "malformed", "abstained")
+    ]
+    assert result.rows[2].tuned == "<tool_call>{" and result.rows[3].tuned_notes == ("cut at the limit",)
+    shown = str(result)
+    assert "tuned called 1, abstained 2, malformed 1" in shown
+    assert "with a malformed call: 1 of the base, 1 of the tuned" in shown
+    assert "finish_reason 'length'): 1 of the base, 1 of the tuned" in shown
+    assert "[cut at the limit]" in result._repr_html_()
+    assert list(result.to_frame()["tuned_notes"])[3] == ("cut at the limit",)
+
+
+def test_a_reference_that_cannot_be_scored_is_one_row() -> None:
+    rows = [row("a", '{"x": 1}'), row("b", "n/a"), row("c", '{"x": 2}')]
+    model = Scripted(Reply('{"x": 1}'))
+    result = compare(model, rows, snb.JsonExact())
+    assert [r.index for r in result] == [0, 2] and result.tuned == 0.5
+    assert [(r.index, "not valid JSON" in r.reason) for r in result.unscored] == [(1, True)]
+    assert "1 row could not be scored and is in no mean: row 1" in str(result)
+    assert "in no mean" in result._repr_html_()
+    with pytest.raises(DataError, match="None of the 1 rows can be scored"):
+        compare(model, rows[1:2], snb.JsonExact())
+
+
+@pytest.mark.parametrize(
+    ("scorer", "says"),
+    [
+        (lambda output, expected, prompt=None: None, "returned None, not a number"),
+        (lambda output, expected: "good", "returned 'good', not a number"),
+        (lambda output, expected: 1 / 0, "ZeroDivisionError"),
+        (lambda output: 1.0, r"cannot be called as scorer\(output, expected\)"),
+        (lambda output, expected, question: 1.0, "cannot be called as"),
+        ("exact", "scorer='exact' cannot be called"),
+    ],
+)
+def test_a_scorer_that_cannot_score_is_refused_before_anything_is_generated(scorer: Any, says: str) -> None:
+    model = Scripted(Reply("x"))
+    with pytest.raises(ConfigError, match=says):
+        compare(model, ROWS, scorer)
+    assert model.calls == []
+
+
+def test_a_scorer_needs_no_prompt(parrot: Parrot) -> None:
+    assert compare(parrot, ROWS, lambda output, expected: output == expected).tuned == 0.75
+
+
+def test_an_output_that_cannot_be_scored_is_one_row(parrot: Parrot) -> None:
+    def fragile(output: str, expected: str) -> float | None:
+        if output == "?":
+            raise KeyError("no such verdict")
+        return float(output == expected)
+
+    result = compare(parrot, ROWS, fragile)
+    assert [r.index for r in result] == [3] and result.tuned == 1.0
+    told = {r.index: (r.reason, r.base, r.tuned) for r in result.unscored}
+    assert told[0][1:] == ("1", "?") and "KeyError" in told[0][0]
+    with pytest.raises(ConfigError, match="could score none of the 3 rows"):
+        compare(parrot, ROWS[:3], fragile)
+
+
+def test_a_row_that_cannot_be_asked_is_one_row() -> None:
+    """Of a model that is not ours nothing is known before it is asked; the others of its batch are answered all the same."""
+
+    class Picky(Scripted):
+        def chat(self, conversations: list[list[dict[str, Any]]], *, use: str, **options: Any) -> list[Reply]:
+            if any(turns[-1]["content"] == "b" for turns in conversations):
+                raise ModelError("Too long for this model.")
+            return super().chat(conversations, use=use, **options)
+
+    result = compare(Picky(Reply("1")), ROWS, exact)
+    assert [r.index for r in result] == [0, 2, 3] and result.base == pytest.approx(1 / 3)
+    assert [(r.index, "cannot be asked: Too long" in r.reason) for r in result.unscored] == [(1, True)]
+    with pytest.raises(ModelError, match="Too long"):
+        compare(Picky(Reply("1")), ROWS[1:2], exact)
 
 
 def test_options_reach_the_model_and_a_sampled_comparison_is_seeded(parrot: Parrot) -> None:
@@ -249,7 +371,7 @@ def test_base_and_tuned_of_a_real_model(tiny_model_dir: Path, tiny_tokenizer: An
         def chat(self, conversations: Any, *, use: Any, **options: Any) -> list[Reply]:
             prompts = [tiny_tokenizer.encode(c[-1]["content"]) for c in conversations]
             completions = generator.generate(prompts, Sampling(**options), use=use)
-            return [Reply.from_completion(c, c.text) for c in completions]
+            return [Reply.from_completion(c, ParsedReply(c.text)) for c in completions]
 
     model = Chat()
     questions = ["Hello there", "What is it?", "Once upon a time"]
@@ -268,7 +390,9 @@ def test_a_base_that_has_answered_is_not_asked_again(tiny: Any, monkeypatch: pyt
     rows = [
         {"messages": [{"role": "user", "content": f"{n}?"}, {"role": "assistant", "content": "x"}]} for n in range(3)
     ]
+    tiny.finetune(rows, max_steps=1, background=False, sample_max_new_tokens=0)
     first = snb.compare(tiny, rows, snb.Exact(), max_new_tokens=3)
+    assert first.reused == 0
     asked: list[str] = []
     chat = tiny.chat
 
@@ -278,7 +402,51 @@ def test_a_base_that_has_answered_is_not_asked_again(tiny: Any, monkeypatch: pyt
 
     monkeypatch.setattr(tiny, "chat", counted)
     again = snb.compare(tiny, rows, snb.Exact(), max_new_tokens=3)
-    assert asked == ["tuned"]
-    assert [row.base for row in again] == [row.base for row in first]
+    assert asked == [] and again.reused == 6 and "6 answers were kept" in str(again)
+    assert again.rows == first.rows
     snb.compare(tiny, rows, snb.Exact(), max_new_tokens=2)
-    assert asked == ["tuned", "base", "tuned"], "other sampling is another question"
+    assert asked == ["base", "tuned"], "other sampling is another question"
+    snb.compare(tiny, rows, snb.Exact(), max_new_tokens=3, reuse_answers=False)
+    assert asked == ["base", "tuned"] * 2
+    tiny.finetune(rows, max_steps=1, background=False, sample_max_new_tokens=0)
+    snb.compare(tiny, rows, snb.Exact(), max_new_tokens=3)
+    assert asked == [*["base", "tuned"] * 2, "tuned"], "other weights are asked again, the same base is not"
+
+
+def test_kept_answers_are_those_of_the_weights_that_gave_them(tiny: Any) -> None:
+    """Whatever the weights are called: an adapter that was changed by hand has no run and no name of its own."""
+    import torch
+
+    rows = [row(f"{n}?", "x") for n in range(3)]
+    tiny.finetune(rows, max_steps=1, background=False, sample_max_new_tokens=0)
+    before = snb.compare(tiny, rows, snb.Exact(), max_new_tokens=6)
+    with torch.no_grad():
+        for parameter in tiny.carried.owned().values():
+            parameter.normal_(0, 0.5)
+    after = snb.compare(tiny, rows, snb.Exact(), max_new_tokens=6)
+    assert [r.base for r in after] == [r.base for r in before]
+    assert after.reused == 3
+    asked = tiny.chat([r.messages for r in after], max_new_tokens=6, temperature=0)  # in one batch, as it was compared
+    assert [r.tuned for r in after] == [reply.content for reply in asked]
+    assert [r.tuned for r in after] != [r.tuned for r in before]
+
+
+def test_a_comparison_that_broke_off_goes_on(tiny: Any, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [row(f"{n}?", "x") for n in range(4)]
+    chat = tiny.chat
+    asked: list[int] = []
+
+    def breaks(conversations: Any, **options: Any) -> Any:
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        asked.append(len(conversations))
+        return chat(conversations, **options)
+
+    monkeypatch.setattr(tiny, "chat", breaks)
+    with pytest.raises(KeyboardInterrupt):
+        snb.compare(tiny, rows, snb.Exact(), max_new_tokens=2, batch_rows=1)
+    monkeypatch.setattr(tiny, "chat", chat)
+    (home / "answers" / "broken.json").write_text("{", encoding="utf-8")
+    result = snb.compare(tiny, rows, snb.Exact(), max_new_tokens=2, batch_rows=1)
+    # Base and tuned are the same weights here, so each question is asked once: three were answered.
+    assert (len(result), result.reused >= 3) == (4, True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import click
 import pytest
 import yaml
@@ -14,7 +16,8 @@ from shadownb._verbs.train import read_yaml
 from shadownb.cli import ShellFace
 from shadownb.engine.config import TrainConfig
 from shadownb.engine.config_fields import config_fields
-from shadownb.panels import _code, _form
+from shadownb.engine.models import Model
+from shadownb.panels import TrainPanel, _code, _form
 
 API = set(TrainConfig.model_fields)
 FACES = [magics.NotebookFace, ShellFace]
@@ -62,17 +65,28 @@ def test_the_magic_that_the_panel_copies_is_accepted() -> None:
         options=options,
         eval_data=0.15,
         load_options={"dtype": "float32"},
+        start="base",
     )
     first, _, body = _code.as_magic(choice).partition("\n")
     assert first == "%%shadow train"
     values = read_yaml(body, ShellFace())
-    assert {name: values[name] for name in ("model", "dataset", "eval_dataset", "dtype")} == {
+    assert {name: values[name] for name in ("model", "dataset", "eval_dataset", "start", "dtype")} == {
         "model": "smollm2-135m",
         "dataset": "support-triage",
         "eval_dataset": 0.15,
+        "start": "base",
         "dtype": "float32",
     }
     assert TrainConfig(**{k: v for k, v in values.items() if k in API}) == TrainConfig(**options)
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_what_a_run_starts_from_is_an_argument_on_every_face(face: type[Face]) -> None:
+    assert "start" in inspect.signature(Model.finetune).parameters and "start" not in API
+    assert "--start" in train_options(face) and read_yaml("start: base", ShellFace()) == {"start": "base"}
+    assert "start" in TrainPanel.class_trait_names(sync=True)
+    choice = _code.Choice(data="var:rows", model="var:model", method="lora", options={}, start="trained")
+    assert 'start="trained"' in _code.as_python(choice) and "start: trained" in _code.as_magic(choice)
 
 
 @pytest.mark.parametrize("face", FACES)

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from shadownb.engine.inference import Completion, Reply, Sampling
-from shadownb.engine.inference.text import AnswerText, held_back
+from shadownb.engine.inference.text import AnswerText
+from shadownb.engine.replies import ParsedReply
+from shadownb.engine.replies.texts import held_back
 from shadownb.errors import ConfigError
 
 
@@ -80,8 +82,13 @@ def test_a_reply_shows_its_content_and_no_markup_of_the_model() -> None:
 
 
 def test_a_reply_from_a_completion_counts_tokens() -> None:
-    reply = Reply.from_completion(Completion("raw", [5, 6], "length", 7, 2), "content")
-    assert reply.raw == "raw" and reply.finish_reason == "length"
+    broken = {"text": "<tool_call>{", "reason": "it is not valid JSON"}
+    parsed = ParsedReply("content", [], "thought", [broken])
+    reply = Reply.from_completion(Completion("raw", [5, 6], "length", 7, 2), parsed)
+    assert (reply.raw, reply.content, reply.reasoning) == ("raw", "content", "thought")
+    assert (reply.finish_reason, reply.outcome) == ("length", "malformed")
+    assert reply.notes == ["Not a valid call: it is not valid JSON.", "Cut off at max_new_tokens."]
+    assert reply.to_message() == {"role": "assistant", "content": "content", "reasoning_content": "thought"}
     assert reply.usage == {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}
 
 
@@ -122,7 +129,7 @@ def test_a_stop_string_is_never_shown_in_part(smollm2_tokenizer: Any) -> None:
         assert "#" not in shown
         if answer.stopped:
             break
-    assert answer.stopped
+    assert answer.stop_string == "### Instruction"
     assert shown + answer.finish() == "first line\n"
 
 
@@ -132,7 +139,14 @@ def test_a_beginning_that_was_no_stop_string_is_shown_after_all(smollm2_tokenize
     pieces = [answer.push(i) for i in ids]
     assert "".join(pieces) == "a ## title and "
     assert answer.finish() == "##"
-    assert not answer.stopped
+    assert answer.stop_string is None
+
+
+def test_control_tokens_stay_unless_they_are_dropped(smollm2_tokenizer: Any) -> None:
+    ids = smollm2_tokenizer.encode("<|im_start|>so<|endoftext|> be it", add_special_tokens=False)
+    for dropped, text in (((), "<|im_start|>so<|endoftext|> be it"), (smollm2_tokenizer.all_special_ids, "so be it")):
+        answer = AnswerText(smollm2_tokenizer, dropped=dropped)
+        assert "".join(answer.push(i) for i in ids) + answer.finish() == answer.text == text
 
 
 def test_the_earliest_of_several_stop_strings_wins(smollm2_tokenizer: Any) -> None:

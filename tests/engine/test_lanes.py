@@ -36,39 +36,35 @@ def test_elsewhere(): pytest.skip("needs a machine that is not here")
 """
 
 
+def run(file: Path, *given: str) -> str:
+    """Run the tests of a file in a process of its own, with no plugins but what the configuration needs; returns its output."""
+    hidden = {"SHADOWNB_CPU", "ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS"}
+    environment = {name: value for name, value in os.environ.items() if name not in hidden}
+    environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    plugins = ("-p", "pytest_timeout", "-p", "tests.lanes")
+    command = [sys.executable, "-m", "pytest", "-q", *plugins, "-c", ROOT / "pyproject.toml", *given, file]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 def test_the_other_kind_of_cpu(tmp_path: Path) -> None:
     has_units = bool(hardware._native_cpu_flags().intersection(hardware._BF16_UNITS))
     file = tmp_path / "test_some.py"
     expected = ("float32", "'avx2'") if has_units else ("bfloat16", "None")
     file.write_text(TESTS.format(format=expected[0], kernels=expected[1]), encoding="utf-8")
-    hidden = {"SHADOWNB_CPU", "ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS"}
-    environment = {name: value for name, value in os.environ.items() if name not in hidden}
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "tests.lanes",
-        "-c",
-        ROOT / "pyproject.toml",
-        "--other-cpu",
-        file,
-    ]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    said = run(file, "--other-cpu")
     passed = 2 if has_units else 1  # of one that names its format, only other kernels would give another result
-    assert f"{passed} passed, 1 skipped, {4 - passed} deselected" in done.stdout
-    assert "covered by emulation: dtype='auto' as" in done.stdout
-    assert "Not covered on this machine:" in done.stdout
-    assert "Not covered, needs a machine that is not here: test_elsewhere" in done.stdout
+    assert f"{passed} passed, 1 skipped, {4 - passed} deselected" in said
+    assert "covered by emulation: dtype='auto' as" in said
+    assert "Not covered on this machine:" in said
+    assert "Not covered, needs a machine that is not here: test_elsewhere" in said
 
 
 @pytest.mark.parametrize("given", [[], ["--full"]])
 def test_a_sample_or_the_whole(given: list[str], tmp_path: Path) -> None:
     file = tmp_path / "test_some.py"
     file.write_text("import pytest\ndef test_a(): pass\n@pytest.mark.full\ndef test_b(): pass\n", encoding="utf-8")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.lanes", "-c", ROOT / "pyproject.toml", *given, file]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert ("2 passed" if given else "1 passed, 1 deselected") in done.stdout, done.stdout + done.stderr
-    assert "covered natively: dtype='auto' as" in done.stdout
+    said = run(file, *given)
+    assert ("2 passed" if given else "1 passed, 1 deselected") in said
+    assert "covered natively: dtype='auto' as" in said

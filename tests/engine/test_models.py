@@ -47,7 +47,7 @@ def logits(model: Any, use: str = "tuned") -> torch.Tensor:
 
 
 def answer(model: Any, use: str = "tuned") -> str:
-    return str(model.generate("Colour number 7?", max_new_tokens=6, temperature=0, use=use))
+    return str(model.generate("Colour number 7?", system=None, max_new_tokens=6, temperature=0, use=use))
 
 
 # -- what training leaves of the base -----------------------------------------------------------------------------------

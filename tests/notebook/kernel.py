@@ -19,6 +19,7 @@ class Outcome:
     stderr: str = ""
     results: list[dict[str, Any]] = field(default_factory=list)
     displays: list[dict[str, Any]] = field(default_factory=list)
+    updates: list[dict[str, Any]] = field(default_factory=list)  # of displays, also of earlier cells
     error: dict[str, Any] | None = None
     status: str = ""
     pieces: int = 0
@@ -51,6 +52,8 @@ class Kernel:
                 outcome.results.append(content["data"])
             elif kind == "display_data":
                 outcome.displays.append(content["data"])
+            elif kind == "update_display_data":
+                outcome.updates.append(content["data"])
             elif kind == "error":
                 outcome.error = content
 
@@ -73,3 +76,9 @@ class Kernel:
         content = self.client.complete(line, len(line), reply=True, timeout=_PATIENCE)["content"]
         start = content["cursor_start"]
         return [line[:start] + match + line[content["cursor_end"] :] for match in content["matches"]]
+
+    def candidates(self, code: str, cursor: int | None = None) -> list[str]:
+        """Return what is offered at a place in a cell, its end if none is given, in the order it is shown."""
+        at = len(code) if cursor is None else cursor
+        matches: list[str] = self.client.complete(code, at, reply=True, timeout=_PATIENCE)["content"]["matches"]
+        return matches

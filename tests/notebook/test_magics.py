@@ -32,7 +32,7 @@ def test_unloading_takes_everything_away(kernel: Kernel) -> None:
     assert kernel.complete("%shadow tra") == ["%shadow train"]
 
 
-# -- help and completion ---------------------------------------------------------------------------------------------
+# -- help ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("code", ["%shadow", "%shadow help", "%shadow --help"])
@@ -50,6 +50,7 @@ def test_help_lists_every_verb(kernel: Kernel, code: str) -> None:
         "inspect",
         "models",
         "methods",
+        "certify",
         "doctor",
         "studio",
         "stop",
@@ -69,44 +70,6 @@ def test_help_of_a_verb_shows_its_options_once_declared(kernel: Kernel) -> None:
     assert "--max-steps" in asked.stdout
     assert "Usage: %shadow train" in asked.stdout
     assert "PROG" not in asked.stdout
-
-
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        ("%shadow tra", "%shadow train"),
-        ("%%shadow ch", "%%shadow chat"),
-        ("run = %shadow tra", "run = %shadow train"),
-        ("%shadow train --max-st", "%shadow train --max-steps"),
-        ("%shadow train a b --method qlo", "%shadow train a b --method qlora"),
-        ("%shadow train a b --method=qlo", "%shadow train a b --method=qlora"),
-        ("%shadow train a b --loss-on la", "%shadow train a b --loss-on last"),
-        ("%shadow train smollm2-1", "%shadow train smollm2-135m"),
-        ("%shadow train support", "%shadow train support-triage"),
-        ("%shadow inspect my_d", "%shadow inspect my_data"),
-        ("x = %shadow train a my_d", "x = %shadow train a my_data"),
-        ("%shadow train a folder/ro", "%shadow train a folder/rows.jsonl"),
-        ("%shadow help meth", "%shadow help methods"),
-    ],
-)
-def test_completion(kernel: Kernel, line: str, expected: str) -> None:
-    kernel.run(
-        "import shadownb, pathlib; my_data = shadownb.Dataset.from_list([{'text': 'a'}])\n"
-        "pathlib.Path('folder').mkdir(exist_ok=True); pathlib.Path('folder/rows.jsonl').write_text('{\"text\": \"a\"}')"
-    )
-    assert expected in kernel.complete(line)
-
-
-def test_completion_of_run_ids(kernel: Kernel, home: Path) -> None:
-    (home / "runs" / "20260101-lora-abc").mkdir(parents=True)
-    for line in ("%shadow stop 2026", "%shadow plot 2026", "%shadow chat 2026"):
-        assert kernel.complete(line) == [line.replace("2026", "20260101-lora-abc")]
-    (home / "runs" / "20260101-lora-abc").rmdir()
-
-
-def test_completion_elsewhere_is_left_alone(kernel: Kernel) -> None:
-    kernel.run("shadow_of_a_doubt = 1")
-    assert kernel.complete("shadow_of") == ["shadow_of_a_doubt"]
 
 
 # -- mistakes ----------------------------------------------------------------------------------------------------------

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from panel_driver import ROWS, press, send, wait_for
 import shadownb
 from shadownb import Dataset
 from shadownb.engine.models import Model
+from shadownb.engine.replies import Part
 from shadownb.errors import ModelError
 from shadownb.panels import ChatPanel
 
@@ -63,11 +66,11 @@ class ScriptedStream:
 
     completion = None
 
-    def __init__(self, pieces: Iterator[str]) -> None:
+    def __init__(self, pieces: Iterator[str | Part]) -> None:
         self._pieces = pieces
 
-    def __iter__(self) -> Iterator[str]:
-        return self._pieces
+    def parts(self) -> Iterator[Part]:
+        return (piece if isinstance(piece, Part) else Part("content", piece) for piece in self._pieces)
 
 
 def test_the_base_side_is_what_a_fresh_base_answers_with_the_same_seed(panel: ChatPanel, tiny_model_dir: Path) -> None:
@@ -151,6 +154,25 @@ def test_each_side_remembers_its_own_conversation(panel: ChatPanel, monkeypatch:
     assert (use, [m["content"] for m in messages]) == ("base", ["Be brief.", "one", "I am base", "two"])
     failed = panel.turns[2]["sides"]["tuned"]
     assert failed["status"] == "failed" and "too long" in failed["error"]["what"]
+
+
+def test_reasoning_is_apart_and_not_said_back_to_the_model(panel: ChatPanel, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def stream(_: Model, messages: Any, **options: Any) -> ScriptedStream:
+        asked.append((messages, options["enable_thinking"]))
+        call = Part("malformed", "<tool_call>{", reason="it is not valid JSON")
+        return ScriptedStream(iter([Part("reasoning", "Hm"), Part("reasoning", "."), Part("content", "Yes. "), call]))
+
+    monkeypatch.setattr(Model, "stream", stream)
+    press(panel, "settings", values={"compare": False, "thinking": True})
+    for prompt in ("one", "two"):
+        press(panel, "send", prompt=prompt)
+    side = panel.turns[0]["sides"]["tuned"]
+    assert (side["reasoning"], side["text"]) == ("Hm.", "Yes. <tool_call>{")
+    assert [m["content"] for m in asked[1][0]] == ["one", "Yes. <tool_call>{", "two"]
+    assert not panel.model_state["can_think"] and asked[0][1] is None, "this template does not know it"
+    assert "enable_thinking=True" in panel.code["python"]
 
 
 def test_a_page_that_loads_in_the_middle_gets_the_text_so_far(
@@ -289,3 +311,147 @@ def test_the_code_asks_the_same(panel: ChatPanel, model: Model, capsys: pytest.C
     capsys.readouterr()
     exec(panel.code["python"], {"model": model})
     assert capsys.readouterr().out == f"{both['tuned']}\n{both['base']}\n"
+
+
+# -- asked as trained --------------------------------------------------------------------------------------------------
+
+SORT = "Say the number.\n"
+SYSTEM_ROWS = [{"messages": [{"role": "system", "content": SORT}, *row["messages"]]} for row in ROWS]
+
+
+@pytest.fixture(scope="module")
+def sorter_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def sorter(tiny_model_dir: Path, sorter_home: Path) -> Iterator[Model]:
+    """A model whose rows have a system prompt, a quarter of them held out."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SHADOWNB_HOME", str(sorter_home))
+        loaded = shadownb.load(str(tiny_model_dir), dtype="float32")
+        options: dict[str, Any] = {"max_steps": 6, "learning_rate": 0.05, "sample_max_new_tokens": 0}
+        loaded.finetune(Dataset.from_list(SYSTEM_ROWS), eval_dataset=0.25, background=False, **options)
+        yield loaded
+
+
+@pytest.fixture
+def sorting(sorter: Model, sorter_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ChatPanel]:
+    monkeypatch.setenv("SHADOWNB_HOME", str(sorter_home))
+    made = ChatPanel(sorter)
+    press(made, "settings", values={**SHORT, "temperature": 0})
+    yield made
+    made.close()
+
+
+def test_a_question_starts_with_the_system_prompt_of_the_rows(sorting: ChatPanel, sorter: Model) -> None:
+    asked = sorting.asked
+    assert (asked["system"], asked["system_words"], asked["own_system"]) == (SORT, "all 18 rows", False)
+    press(sorting, "send", prompt="Say 3.")
+    options = {"max_new_tokens": 12, "seed": 7, "temperature": 0}
+    for side, text in answers(sorting).items():
+        assert text == sorter.generate("Say 3.", system=SORT, use=side, **options)  # type: ignore[arg-type]
+    assert sorting.asked["notes"] == []
+
+
+def test_another_system_prompt_is_noted_until_it_is_as_trained_again(sorting: ChatPanel, sorter: Model) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        press(sorting, "settings", values={"system": "Be brief."})
+        assert sorting.asked["own_system"] and "another system prompt" in sorting.asked["notes"][0]
+        press(sorting, "send", prompt="Say 3.")  # the page says it, so no warning does
+        press(sorting, "settings", values={"system": ""})
+        assert "without a system prompt, but all 18 rows" in sorting.asked["notes"][0]
+        press(sorting, "send", prompt="Say 3.")
+    bare = sorter.generate("Say 3.", system=None, max_new_tokens=12, temperature=0)
+    press(sorting, "clear")
+    press(sorting, "send", prompt="Say 3.")
+    assert answers(sorting)["tuned"] == bare
+    for back in (None, SORT.replace("\n", "\r\n")):  # a page has line ends of its own
+        press(sorting, "settings", values={"system": "Be brief."})
+        press(sorting, "settings", values={"system": back})
+        assert (sorting.asked["system"], sorting.asked["own_system"], sorting.asked["notes"]) == (SORT, False, [])
+
+
+def test_a_second_question_differs_from_rows_of_one(sorting: ChatPanel) -> None:
+    press(sorting, "send", prompt="Say 3.")
+    assert sorting.asked["single"] and sorting.asked["earlier"] == 1
+    press(sorting, "begin")
+    assert not sorting.asked["single"]
+    press(sorting, "send", prompt="Say 3.")
+    assert sorting.turns[1]["begins"] and answers(sorting, 1) == answers(sorting, 0)
+    press(sorting, "settings", values={"alone": True})
+    press(sorting, "send", prompt="Say 3.")
+    assert answers(sorting, 2) == answers(sorting, 0) and not sorting.asked["single"]
+
+
+def test_held_out_rows_are_tried_with_their_answer_beside(sorting: ChatPanel, sorter: Model) -> None:
+    run = shadownb.runs.load(sorter.trained[0])  # type: ignore[index]
+    held_out = [json.loads(line) for line in Path(run.folder.spec["eval_dataset"]["path"]).read_text().splitlines()]
+    assert (sorting.tries["stage"], sorting.tries["total"], len(held_out)) == ("ready", 6, 6)
+    assert "held-out rows" in sorting.tries["words"]
+    press(sorting, "show_row", at=2)
+    question, answer = (message["content"] for message in held_out[2]["messages"][1:])
+    assert (sorting.tries["text"], sorting.tries["expected"]) == (question, answer)
+    press(sorting, "send", prompt="Something before.")
+    press(sorting, "try_row", at=2)
+    turn = sorting.turns[-1]
+    assert (turn["prompt"], turn["expected"], turn["begins"]) == (question, answer, True)
+    assert "held-out row of" in turn["row"] and turn["row"].endswith("3 of 6")
+    alone = sorter.chat(held_out[2]["messages"][:2], max_new_tokens=12, temperature=0)
+    assert answers(sorting)["tuned"] == alone.raw, "as the row is, without what was said before"
+    press(sorting, "try_row", at=99)
+    assert sorting.error["code"] == "model"
+
+
+def test_rows_without_evaluation_data_preferences_and_texts_can_be_tried_too() -> None:
+    from shadownb.engine.config import TrainConfig
+    from shadownb.engine.runs.folder import RunFolder, store_rows
+    from shadownb.panels._tries import tries_of
+
+    ask = [{"role": "user", "content": "hi"}]
+    good, bad = ([{"role": "assistant", "content": text}] for text in ("Hello.", "Go away."))
+    sets: list[tuple[list[dict[str, Any]], tuple[str, str, str]]] = [
+        (ROWS[:1], ("Say 0.", "The number is 0.", "expected")),
+        ([{"prompt": ask, "chosen": good, "rejected": bad}], ("hi", "Hello.", "preferred")),
+        ([{"prompt": ask, "completion": bad, "label": False}], ("hi", "Go away.", "judged bad")),
+        ([{"text": "Once upon a time there was"}], ("Once upon a", " time there was", "expected to go on")),
+    ]
+    for rows, wanted in sets:
+        spec = {"model": {"name": "tiny"}, "dataset": store_rows(Dataset.from_list(rows)), "eval_dataset": None}
+        found = tries_of(RunFolder.create(TrainConfig(), spec).id)
+        row = found.rows[0]
+        assert (row.text, row.expected, row.meaning) == wanted and found.words.startswith("training rows")
+
+
+def test_the_code_asks_the_same_as_trained_and_otherwise(
+    sorting: ChatPanel, sorter: Model, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for system in (None, "Be brief.", ""):
+        press(sorting, "clear")
+        press(sorting, "settings", values={"system": system})
+        press(sorting, "send", prompt="Say 3.")
+        capsys.readouterr()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            exec(sorting.code["python"], {"model": sorter})
+        both = answers(sorting)
+        assert capsys.readouterr().out == f"{both['tuned']}\n{both['base']}\n", system
+    assert "system=None" in sorting.code["python"]
+    press(sorting, "try_row", at=1)
+    assert SORT.strip() in sorting.code["python"] and "system=None" not in sorting.code["python"]
+
+
+def test_a_model_trained_on_plain_text_goes_on_from_a_prompt(tiny_model_dir: Path) -> None:
+    model = shadownb.load(str(tiny_model_dir), dtype="float32")
+    texts = [{"text": f"Once upon a time there were {n} bears."} for n in range(8)]
+    model.finetune(texts, method="cpt", max_steps=2, sample_max_new_tokens=0, background=False)
+    panel = ChatPanel(model)
+    press(panel, "settings", values={**SHORT, "temperature": 0})
+    assert panel.asked["plain"] and panel.asked["notes"] == [] and panel.tries["text"] == "Once upon a time"
+    press(panel, "send", prompt="Once upon a")
+    assert answers(panel)["tuned"] == model.generate("Once upon a", template=False, max_new_tokens=12, temperature=0)
+    assert "template=False" in panel.code["python"]
+    press(panel, "settings", values={"plain": False})
+    assert "through the chat template" in panel.asked["notes"][0]
+    panel.close()

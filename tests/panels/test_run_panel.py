@@ -239,6 +239,15 @@ def test_text_forms_have_no_addresses(hand_run: HandRun, panel: RunPanel) -> Non
     assert repr(panel.runtime) == "RuntimeWidget()"
 
 
+def test_a_run_is_given_by_its_id_and_the_panel_knows_the_cell_that_goes_on(hand_run: HandRun, panel: RunPanel) -> None:
+    again = RunPanel(hand_run.run.id)
+    assert again.about == panel.about
+    scope: dict[str, Any] = {}
+    exec(panel.revival.replace("\nsnb.", "\nrevived = snb."), scope)
+    assert scope["revived"].run.id == hand_run.run.id
+    assert again.panel_id == again.model_id, "the page asks its widget manager by this id whether the kernel is there"
+
+
 def test_the_code_does_the_same_in_a_cell(hand_run: HandRun, panel: RunPanel) -> None:
     hand_run.begin(2)
     hand_run.step(1)

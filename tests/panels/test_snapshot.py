@@ -55,7 +55,11 @@ def test_before_the_second_point_there_is_only_text(hand_run: HandRun) -> None:
     hand_run.step(1)
     hand_run.journal.flush()
     assert snapshot_png(hand_run.run.state) is None
-    assert snapshot_text(hand_run.run.state) == f"ShadowNB run {hand_run.run.id}: running, step 1 of 60, loss 2.002"
+    said, then = snapshot_text(hand_run.run.state).splitlines()
+    assert said == f"ShadowNB run {hand_run.run.id}: running, step 1 of 60, loss 2.002"
+    assert then == f'now: snb.RunPanel("{hand_run.run.id}")', (
+        "what is kept of a run that goes on says where it is told on"
+    )
 
 
 def test_a_flat_loss_and_one_that_is_huge_can_be_drawn(hand_run: HandRun) -> None:
@@ -84,7 +88,6 @@ import sys
 sys.path.insert(0, {here!r})
 from hand_runs import HandRun
 from shadownb.panels import RunPanel
-from shadownb.panels.displays import install_formatters, remove_formatters
 hand = HandRun()
 hand.begin(4)
 panel = RunPanel(hand.run)
@@ -103,7 +106,7 @@ hand.append("end", status="succeeded")
 assert drawn.wait(20)
 """
 
-AGAIN = "install_formatters(get_ipython()); display(hand.run); remove_formatters(get_ipython())"
+AGAIN = "display(hand.run)"
 
 
 def test_a_display_is_the_widget_and_a_picture_that_follows_the_run(home: Path) -> None:

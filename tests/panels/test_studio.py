@@ -81,6 +81,47 @@ def test_a_past_run_can_be_shown(model: Model) -> None:
     assert studio.chat.model.trained == (run.id, 1)
 
 
+LONG = {"max_steps": 100000, "save_steps": 100000, "sample_max_new_tokens": 0, "lora_r": 4}
+
+
+def test_a_studio_that_is_made_again_finds_the_run_and_its_model(model: Model) -> None:
+    run = model.finetune(Dataset.from_list(ROWS), background=True, **LONG)
+    try:
+        studio = Studio(namespace={})
+        assert studio.settle()
+        assert studio.run.id == run.id and studio.tab == "run"
+        assert studio.model is model and studio.chat.model is model
+        assert studio.going_on == []
+        assert studio.revival == f'import shadownb as snb\nsnb.Studio(run="{run.id}")'
+    finally:
+        run.discard()
+        run.wait(timeout=60)
+
+
+def test_the_model_that_is_loaded_is_chosen_and_what_was_given_comes_first(model: Model, tiny_model_dir: Path) -> None:
+    studio = Studio(namespace={"number": 3, "mine": model})
+    assert studio.settle()
+    assert studio.model is model and studio.run is None and studio.tab == "train"
+    other = shadownb.load(str(tiny_model_dir))
+    given = Studio(other, namespace={"mine": model})
+    assert given.settle() and given.model is other
+
+
+def test_a_run_of_a_worker_is_offered_and_shown_when_asked(model: Model) -> None:
+    run = model.finetune(Dataset.from_list(ROWS), background=True, executor="process", **LONG)
+    try:
+        studio = Studio(namespace={})  # as in a new kernel: the model that it trains is not at hand
+        assert studio.run is None
+        assert [offer["id"] for offer in studio.going_on] == [run.id]
+        assert "in a worker process" in studio.going_on[0]["text"]
+        press(studio, "show_run", run=run.id)
+        assert studio.run.id == run.id and studio.tab == "run" and studio.going_on == []
+        assert Studio(namespace={"mine": model}).run.id == run.id, "this kernel has the model that it trains"
+    finally:
+        run.discard()
+        run.wait(timeout=60)
+
+
 def test_the_snapshot_is_a_second_output_that_is_brought_up_to_date(
     model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -258,6 +258,79 @@ def test_the_share_of_trained_weights_is_what_training_really_trains(panel: Trai
     assert said == trained
 
 
+# -- what a run starts from --------------------------------------------------------------------------------------------
+
+
+def start_titles(panel: TrainPanel) -> dict[str, str]:
+    return {choice["id"]: choice["title"] for choice in panel.start["choices"]}
+
+
+def train(panel: TrainPanel) -> Any:
+    """Press the button, and return the run once the panel knows its end."""
+    press(panel, "start")
+    run = panel.run
+    wait_for(panel, "run_state", lambda state: state["stage"] == "ended" and state["id"] == run.id)
+    assert panel.settle(120)
+    return run
+
+
+def losses(run: Any) -> list[float]:
+    return [row["loss"] for row in run.metrics if "loss" in row]
+
+
+def test_training_again_is_the_same_again_and_training_on_is_a_choice(tiny_model_dir: Path) -> None:
+    model = shadownb.load(str(tiny_model_dir), dtype="float32")
+    panel = TrainPanel(model, ROWS, namespace={})
+    press(panel, "set", values={"max_steps": "2", "sample_max_new_tokens": "0", "learning_rate": "0.02"})
+    assert (panel.start["choice"], list(start_titles(panel)), panel.start["copy_gb"]) == ("base", ["base"], None)
+    runs = []
+    for choice in (None, None, "trained"):
+        if choice is not None:
+            press(panel, "start_from", choice=choice)
+        shown = next(row for row in panel.plan if row["label"] == "Starts from")["value"]
+        runs.append(train(panel))
+        assert runs[-1].started_from in (shown, shown.replace("fresh ", ""))
+    first, again, on = runs
+    assert losses(again) == losses(first) and on.parent == again.id
+    assert start_titles(panel)["trained"] == f"Train on from step 2 of run {on.id}"
+    assert {row["name"] for row in panel.methods if row["blocked"] is None} == {"lora"}, "what is carried"
+    press(panel, "start_from", choice="base")
+    assert "full" in {row["name"] for row in panel.methods if row["blocked"] is None}
+    panel.close()
+
+
+def test_a_tuned_model_is_trained_on_and_again_from_there(tiny_model_dir: Path) -> None:
+    tuned = shadownb.load(str(tiny_model_dir), dtype="float32")
+    options: dict[str, Any] = {"max_steps": 2, "sample_max_new_tokens": 0, "background": False}
+    first = tuned.finetune(ROWS, **options)
+    panel = TrainPanel(tuned, ROWS, namespace={})
+    press(panel, "set", values={"max_steps": "2", "sample_max_new_tokens": "0"})
+    assert panel.start["choice"] == "trained"
+    started = []
+    for _ in range(2):
+        started.append(train(panel).started_from)
+    assert panel.start["choice"] == "first" and started == [f"step 2 of run {first.id}"] * 2
+    panel.close()
+
+
+def test_a_fresh_copy_is_one_click_and_leaves_the_model_alone(tiny_model_dir: Path) -> None:
+    tuned = shadownb.load(str(tiny_model_dir), dtype="float32")
+    tuned.finetune(ROWS, max_steps=1, sample_max_new_tokens=0, background=False)
+    panel = TrainPanel(namespace={"tuned": tuned, "rows": ROWS})
+    press(panel, "choose_data", choice="var:rows")
+    press(panel, "choose_model", choice="var:tuned")
+    assert panel.start["copy_gb"] == pytest.approx(tuned.weights.base_bytes / 1e9)
+    press(panel, "fresh_copy")
+    copy = panel.model
+    assert copy is not tuned and copy.trained is None and panel.start["choice"] == "base"
+    assert panel.model_state["choice"] == "copy:tuned" and "copy:tuned" in ids(panel.choices["models"])
+    assert "tuned.fresh_copy()" in panel.code["python"]
+    press(panel, "choose_model", choice="var:tuned")
+    press(panel, "choose_model", choice="copy:tuned")
+    assert panel.model is copy and panel.model_state["stage"] == "ready"
+    panel.close()
+
+
 # -- options ---------------------------------------------------------------------------------------------------------
 
 
@@ -468,12 +541,14 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
         method: str = "lora",
         background: Any = None,
         eval_dataset: Any = None,
+        start: str | None = None,
         **fields: Any,
     ):
         held = eval_dataset.fingerprint if isinstance(eval_dataset, Dataset) else eval_dataset
         config = shadownb.TrainConfig(method=method, **fields)
         data = dataset if isinstance(dataset, Dataset) else Dataset.from_list(dataset)
-        seen.append((model.name, data.fingerprint, held, config))
+        begins = start or ("base" if model.trained is None else "trained")
+        seen.append((model.name, data.fingerprint, held, begins, config))
 
     monkeypatch.setattr(Model, "finetune", spy)
     return seen

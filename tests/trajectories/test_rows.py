@@ -229,3 +229,27 @@ def test_wrong_options_are_named(options: dict[str, Any]) -> None:
         leakage([episode("a")], [episode("b")], **options)
     with pytest.raises(DataError, match="heldout"):
         leakage([episode("a")], "b")
+
+
+@pytest.mark.filterwarnings("ignore::shadownb.ShadowWarning")
+def test_what_providers_send_beside_an_answer_refuses_no_episode() -> None:
+    beside = {
+        "annotations": [
+            {"type": "url_citation", "url_citation": {"title": "A page about piers", "url": "https://a.b"}}
+        ],
+        "reasoning_details": [{"type": "reasoning.encrypted", "data": "x" * 200}],
+        "provider_specific_fields": {"note": "some words of a provider"},
+        "refusal": None,
+        "audio": None,
+    }
+    episode = [call([user("Hi")], {**answer("Hello."), **beside})]
+    data = snb.Dataset.from_captures(episode)
+    assert data.report.ok and data.canonical_row(0)["messages"][1] == {"role": "assistant", "content": "Hello."}
+    assert {column.name: column.kind for column in data.report.unread} == {
+        "messages[].annotations": "ignored",
+        "messages[].reasoning_details": "ignored",
+        "messages[].provider_specific_fields": "ignored",
+    }
+    odd = [call([user("Hi")], {**answer("Hello."), "hint": "words that nobody knows"})]
+    assert "messages[].hint (text)" in snb.Dataset.from_captures(odd).report.bad[0].reason
+    assert snb.Dataset.from_captures(odd, ignore="messages[].hint").report.ok

@@ -1,22 +1,44 @@
 /** One answer: who gave it, its text as plain text (it is not ours, so never markup), and how it went. */
+import { Chip } from "../lib/controls";
 import { CopyButton } from "../lib/copy-code";
 import { ErrorCard } from "../lib/error-card";
 import { count } from "../lib/format";
-import type { Side, SideName } from "./stream";
+import type { Side, SideName, Turn } from "./stream";
 
 const TITLES: Record<SideName, string> = { tuned: "Tuned", base: "Base" };
 
-export function Answer({ name, side, untrained }: { name: SideName; side: Side; untrained?: boolean }) {
-  const title = untrained ? "Model" : TITLES[name];
+export function Answer({ name, side, turn }: { name: SideName; side: Side; turn: Turn }) {
+  const title = turn.untrained ? "Model" : TITLES[name];
+  const right = side.status === "done" && turn.expected !== undefined && side.text.trim() === turn.expected.trim();
   const writing = side.status === "streaming";
   return (
     <article class={`chat-answer chat-answer--${name}`} aria-label={`${title} answer`} aria-busy={writing}>
       <header>
         <b>{title}</b> <span class="snb-muted">{side.badge}</span>
+        {right && <Chip tone="good">✓ as {turn.meaning}</Chip>}
         {side.text && !writing && <CopyButton text={side.text} label={`Copy the ${title.toLowerCase()} answer`} />}
       </header>
+      {side.reasoning && (
+        <details class="chat-reasoning" open={side.text === ""}>
+          <summary>Reasoning</summary>
+          <p class="chat-text snb-muted">{side.reasoning}</p>
+        </details>
+      )}
       {side.error ? <ErrorCard error={side.error} /> : <p class="chat-text">{side.text}</p>}
       <footer class="snb-muted">{footnote(side)}</footer>
+    </article>
+  );
+}
+
+/** The answer of the row that was asked. */
+export function Expected({ text, meaning }: { text: string; meaning: string }) {
+  return (
+    <article class="chat-answer chat-answer--expected" aria-label="The row's answer">
+      <header>
+        <b>{meaning.charAt(0).toUpperCase() + meaning.slice(1)}</b> <span class="snb-muted">the row's answer</span>
+        <CopyButton text={text} label="Copy the row's answer" />
+      </header>
+      <p class="chat-text">{text}</p>
     </article>
   );
 }

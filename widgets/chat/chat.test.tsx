@@ -35,9 +35,20 @@ beforeEach(() => {
     panel_id: crypto.randomUUID(),
     turns: [turn],
     delta: {},
-    settings: { system: "", temperature: 0.7, top_p: 0.95, max_new_tokens: 64, seed: null, stop: [], compare: true },
+    settings: {
+      system: null,
+      alone: false,
+      temperature: 0.7,
+      top_p: 0.95,
+      max_new_tokens: 64,
+      seed: null,
+      stop: [],
+      compare: true,
+    },
     model_state: { stage: "ready", name: "tiny", answering: "step 3 of run r", can_compare: true },
     base_check: { stage: "ready", ok: true, detail: "all 20 tensors equal the file", hash: "abc" },
+    asked: { system: "Sort it.", known: true, system_words: "all 384 rows", tools: [], earlier: 0, notes: [] },
+    tries: { stage: "none" },
     busy: true,
     code: {},
     error: {},
@@ -64,6 +75,26 @@ test("pieces grow the answer of their side, and what a model writes is never mar
   );
   expect(texts()).toEqual(["<b>Hello</b>", ""]);
   expect(el.querySelector(".chat-text b")).toBeNull();
+});
+
+test("reasoning grows apart from the answer and is folded", () => {
+  const piece = { turn: 1, side: "tuned", field: "reasoning", at: 0, text: "Hm.", status: "streaming", tokens: 1 };
+  act(() => model.receive({ delta: piece }));
+  const folded = el.querySelector<HTMLDetailsElement>(".chat-reasoning");
+  expect([folded?.open, folded?.querySelector("p")?.textContent]).toEqual([false, "Hm."]);
+  expect(el.querySelector(".chat-answer > .chat-text")?.textContent).toBe("<b>He");
+});
+
+test("thinking is a choice where the template knows it", () => {
+  const choice = () => [...el.querySelectorAll("select")].find((one) => one.textContent?.includes("as trained"));
+  expect(choice()).toBeUndefined();
+  act(() => model.receive({ model_state: { ...(model.get("model_state") as object), can_think: true } }));
+  const select = choice() as HTMLSelectElement;
+  act(() => {
+    select.value = "false";
+    select.dispatchEvent(new Event("change", { bubbles: true }));
+  });
+  expect(model.commands.at(-1)).toMatchObject({ kind: "settings", values: { thinking: false } });
 });
 
 test("the end brings the whole conversation", () => {
@@ -117,11 +148,47 @@ test("what is typed in one setting stays while another one is confirmed, and giv
   type("System prompt", "Be brief.");
   leave("System prompt");
   type("Seed", "abc");
-  act(() => model.receive({ settings: { ...settings, system: "Be brief." } }));
+  act(() => model.receive({ settings: { ...settings, system: "Be brief." }, asked: { system: "Be brief." } }));
   act(() => model.receive({ ack: model.commands.at(-1)?.id }));
   expect([field("System prompt").value, field("Seed").value]).toEqual(["Be brief.", "abc"]);
   leave("Seed");
   expect(model.commands.at(-1)).toMatchObject({ kind: "settings", values: { seed: "abc" } });
   act(() => model.receive({ ack: model.commands.at(-1)?.id }));
   expect(field("Seed").value).toBe("");
+});
+
+test("the system prompt says where it comes from, and leads back to that of the rows", () => {
+  const part = () => el.querySelector('[aria-label="Before each question"]') as HTMLElement;
+  const area = () => part().querySelector("textarea") as HTMLTextAreaElement;
+  expect(area().value).toBe("Sort it.");
+  expect(part().textContent).toContain("As trained: all 384 rows.");
+  const note = "Asked behind another system prompt than any row of the training.";
+  act(() =>
+    model.receive({
+      asked: { system: "Be brief.", known: true, own_system: true, trained_system: "Sort it.", notes: [note] },
+    }),
+  );
+  expect(part().textContent).toContain(note);
+  const back = [...part().querySelectorAll("button")].find((one) => one.textContent === "As trained");
+  act(() => back?.click());
+  expect(model.commands.at(-1)).toMatchObject({ kind: "settings", values: { system: null } });
+});
+
+test("a row is asked by its number, and its answer stands beside with a mark on what is the same", () => {
+  act(() =>
+    model.receive({
+      busy: false,
+      tries: { stage: "ready", words: "held-out rows of x", at: 1, total: 3, text: "hi", expected: "Hello" },
+    }),
+  );
+  const button = [...el.querySelectorAll("button")].find((one) => one.textContent === "Ask this row");
+  act(() => button?.click());
+  expect(model.commands.at(-1)).toMatchObject({ kind: "try_row", at: 1 });
+  const sides = { tuned: side({ text: "Hello ", status: "done" }), base: side({ text: "Hey", status: "done" }) };
+  act(() =>
+    model.receive({ turns: [{ ...turn, row: "held-out row of x", expected: "Hello", meaning: "expected", sides }] }),
+  );
+  expect(texts()).toEqual(["Hello ", "Hey", "Hello"]);
+  const marked = [...el.querySelectorAll(".chat-answer")].map((one) => one.textContent?.includes("✓ as expected"));
+  expect(marked).toEqual([true, false, false]);
 });

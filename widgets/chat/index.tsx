@@ -7,10 +7,12 @@ import { ErrorCard } from "../lib/error-card";
 import { type ErrorInfo, useCommand, useTraitValue } from "../lib/model";
 import { definePanel } from "../lib/panel";
 import { StatusLine } from "../lib/status-line";
-import { Answer } from "./answer";
+import { Answer, Expected } from "./answer";
+import { type Asked, AskedPart } from "./asked";
 import { SettingsFold } from "./settings";
 import { listen, useTurns } from "./store";
 import type { SideName, Turn } from "./stream";
+import { before, TriesPart } from "./tries";
 import "./chat.css";
 
 interface ModelState {
@@ -20,6 +22,7 @@ interface ModelState {
   answering?: string;
   training?: boolean;
   can_compare?: boolean;
+  can_think?: boolean;
   error?: ErrorInfo;
 }
 
@@ -37,10 +40,12 @@ function Chat() {
     <div class="snb-stack">
       <Head model={model} hasTurns={turns.length > 0} />
       {model.error && <ErrorCard error={model.error} />}
+      <AskedPart />
       <Conversation turns={turns} model={model} />
+      <TriesPart ready={model.stage === "ready"} />
       <CommandError />
       <Composer ready={model.stage === "ready"} />
-      <SettingsFold canCompare={model.can_compare ?? false} />
+      <SettingsFold canCompare={model.can_compare ?? false} canThink={model.can_think ?? false} />
       <AsCode title="asks the same in a cell" missing="Shown once there is a model." />
     </div>
   );
@@ -49,6 +54,7 @@ function Chat() {
 function Head({ model, hasTurns }: { model: ModelState; hasTurns: boolean }) {
   const [send] = useCommand();
   const busy = useTraitValue<boolean>("busy");
+  const asked = useTraitValue<Asked>("asked");
   return (
     <div class="snb-row">
       <h2>{model.name ?? "Chat"}</h2>
@@ -56,7 +62,10 @@ function Head({ model, hasTurns }: { model: ModelState; hasTurns: boolean }) {
       {model.stage === "ready" && model.can_compare && <BaseBadge />}
       <StatusLine hidden={model.stage !== "loading"}>{model.stage === "loading" ? model.phase : ""}</StatusLine>
       {hasTurns && (
-        <span class="snb-push">
+        <span class="snb-row snb-push">
+          <Button kind="quiet" small onClick={() => send("begin")} disabled={busy || asked.earlier === 0}>
+            New conversation
+          </Button>
           <Button kind="quiet" small onClick={() => send("clear")} disabled={busy}>
             Clear
           </Button>
@@ -129,15 +138,24 @@ function TurnView({ turn }: { turn: Turn }) {
   const sides = (["tuned", "base"] as SideName[]).filter((name) => turn.sides[name]);
   return (
     <div class="chat-turn">
+      {turn.begins && <p class="chat-begin snb-muted">New conversation</p>}
       <div class="chat-prompt">
+        {turn.row && (
+          <span class="snb-muted">
+            {turn.row}
+            {(turn.earlier ?? 0) > 0 && `, ${before(turn.earlier ?? 0)}`}
+            {turn.role === "tool" && ", a tool's result"}
+          </span>
+        )}
         <p class="chat-text">{turn.prompt}</p>
         {turn.seed !== null && <span class="snb-muted">seed {turn.seed}</span>}
       </div>
       <div class="chat-sides">
         {sides.map((name) => {
           const side = turn.sides[name];
-          return side && <Answer key={name} name={name} side={side} untrained={turn.untrained} />;
+          return side && <Answer key={name} name={name} side={side} turn={turn} />;
         })}
+        {turn.expected !== undefined && <Expected text={turn.expected} meaning={turn.meaning ?? "expected"} />}
       </div>
     </div>
   );

@@ -1,32 +1,29 @@
-/** System prompt and sampling, folded; each change goes to the kernel when the control is left. */
+/** Sampling, folded; each change goes to the kernel when the control is left. */
 import type { ComponentChildren } from "preact";
 import { Field, Fold, Slider, Toggle } from "../lib/controls";
 import { useCommand, useTraitValue } from "../lib/model";
 import { useDraft } from "../lib/use-draft";
 
 export interface Settings {
-  system: string;
+  system: string | null;
+  /** Each question begins a conversation. */
+  alone: boolean;
   temperature: number;
   top_p: number;
   max_new_tokens: number;
   seed: number | null;
   stop: string[];
   compare: boolean;
+  /** Whether to think before the answer; null is what the model was trained with. */
+  thinking?: boolean | null;
 }
 
-export function SettingsFold({ canCompare }: { canCompare: boolean }) {
+export function SettingsFold({ canCompare, canThink }: { canCompare: boolean; canThink?: boolean }) {
   const settings = useTraitValue<Settings>("settings");
   const [send] = useCommand();
   return (
-    <Fold summary="System prompt and sampling">
+    <Fold summary="Sampling">
       <div class="snb-stack">
-        <TextSetting
-          name="system"
-          value={settings.system}
-          label="System prompt"
-          help="Put before both conversations."
-          rows={3}
-        />
         <div class="snb-row chat-sliders">
           <SliderSetting
             name="temperature"
@@ -68,13 +65,43 @@ export function SettingsFold({ canCompare }: { canCompare: boolean }) {
             rows={1}
           />
         </div>
+        {canThink && <ThinkingSetting value={settings.thinking ?? null} />}
         <Toggle
           label={canCompare ? "Let the base answer as well" : "Let the base answer as well (once something is trained)"}
           checked={settings.compare}
           onChange={(compare) => send("settings", { values: { compare } })}
         />
+        <Toggle
+          label="Ask each question on its own, without what was said before"
+          checked={settings.alone}
+          onChange={(alone) => send("settings", { values: { alone } })}
+        />
       </div>
     </Fold>
+  );
+}
+
+function ThinkingSetting({ value }: { value: boolean | null }) {
+  const [send] = useCommand();
+  const shown = value === null ? "" : String(value);
+  return (
+    <Field label="Think before the answer" help="The model's chat template knows this.">
+      {(ids) => (
+        <select
+          {...ids}
+          class="snb-input"
+          value={shown}
+          onChange={(event) => {
+            const chosen = event.currentTarget.value;
+            send("settings", { values: { thinking: chosen === "" ? null : chosen === "true" } });
+          }}
+        >
+          <option value="">as trained</option>
+          <option value="true">yes</option>
+          <option value="false">no</option>
+        </select>
+      )}
+    </Field>
   );
 }
 

@@ -7,6 +7,8 @@ export type SideStatus = "queued" | "waiting" | "streaming" | "done" | "stopped"
 export interface Side {
   status: SideStatus;
   text: string;
+  /** What it wrote to itself before the answer. */
+  reasoning?: string;
   badge: string;
   note: string;
   tokens: number;
@@ -20,13 +22,24 @@ export interface Turn {
   seed: number | null;
   /** Nothing was trained yet when it was asked. */
   untrained?: boolean;
+  /** It begins a conversation below another one. */
+  begins?: boolean;
+  /** Which row was asked, in words; empty for what was typed. */
+  row?: string;
+  /** Of a row: what its question was, how many messages came before it, its answer, and what that is. */
+  role?: string;
+  earlier?: number;
+  expected?: string;
+  meaning?: string;
   sides: Partial<Record<SideName, Side>>;
 }
 
 export interface Delta {
   turn: number;
   side: SideName;
-  /** Length of the side's text before this piece; a piece that doesn't fit is dropped, the end brings all. */
+  /** Which of the side's texts grows. */
+  field?: "text" | "reasoning";
+  /** Length of that text before this piece; a piece that doesn't fit is dropped, the end brings all. */
   at: number;
   text: string;
   status: SideStatus;
@@ -39,9 +52,11 @@ export function append(turns: Turn[], delta: Delta): Turn[] | null {
   const turn = turns[index];
   const side = turn?.sides[delta.side];
   if (!turn || !side) return null;
-  if (side.text.length >= delta.at + delta.text.length) return turns;
-  if (side.text.length !== delta.at) return null;
-  const grown: Side = { ...side, text: side.text + delta.text, status: delta.status, tokens: delta.tokens };
+  const field = delta.field ?? "text";
+  const before = side[field] ?? "";
+  if (before.length >= delta.at + delta.text.length) return turns;
+  if (before.length !== delta.at) return null;
+  const grown: Side = { ...side, [field]: before + delta.text, status: delta.status, tokens: delta.tokens };
   const next = turns.slice();
   next[index] = { ...turn, sides: { ...turn.sides, [delta.side]: grown } };
   return next;

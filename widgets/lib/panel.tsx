@@ -2,26 +2,49 @@
 import type { AnyWidget, Host } from "@anywidget/types";
 import { type ComponentChildren, type ComponentType, render as mount } from "preact";
 import { useErrorBoundary } from "preact/hooks";
+import { DeadNote } from "./dead-note";
 import { ErrorCard } from "./error-card";
+import { LifeContext, useWatchedLife } from "./life";
 import { type Model, PanelProvider } from "./model";
 import { detectHost, useTheme } from "./theme";
 import "./theme.css";
 import "./controls.css";
+
+/** Class of the places where a frame draws its panels. */
+export const FRAME = "snb-frame";
 
 interface PanelOptions {
   /** Accessible name of the panel's region, for example "Run". */
   label: string;
   /** Runs once a model, before any view of it exists; may return a clean-up. Keep here what all views share. */
   setup?: (model: Model) => undefined | (() => void);
+  /**
+   * The panel itself switches off what needs the kernel (`useLife`), so that one can still look around in the rest when the
+   * kernel is gone. Otherwise everything in it is switched off then.
+   */
+  partlyLocal?: boolean;
 }
 
-function Root({ label, children }: { label: string; children: ComponentChildren }) {
+interface RootProps extends PanelOptions {
+  model: Model;
+  /** Drawn inside a frame, which says for all of its panels that the kernel is gone. */
+  inner: boolean;
+  children: ComponentChildren;
+}
+
+function Root({ label, partlyLocal, model, inner, children }: RootProps) {
   const theme = useTheme();
+  const life = useWatchedLife(model);
   const [failure] = useErrorBoundary();
   return (
-    <section class="snb" data-theme={theme} data-host={detectHost()} aria-label={label}>
+    <section class="snb" data-theme={theme} data-host={detectHost()} data-life={life} aria-label={label}>
+      {!inner && <DeadNote life={life} />}
       {failure === undefined ? (
-        children
+        <LifeContext.Provider value={life}>
+          <fieldset class="snb-life" role="presentation" disabled={!partlyLocal && life !== "live"}>
+            {children}
+          </fieldset>
+        </LifeContext.Provider>
       ) : (
         <ErrorCard
           error={{
@@ -45,9 +68,10 @@ export function definePanel(View: ComponentType, options: PanelOptions): AnyWidg
     render({ model, el, host }) {
       requestRuntime(model, host);
       el.addEventListener("keydown", keepShortcutsOut);
+      const inner = el.closest(`.${FRAME}`) !== null;
       mount(
         <PanelProvider value={{ model, host }}>
-          <Root label={options.label}>
+          <Root {...options} model={model} inner={inner}>
             <View />
           </Root>
         </PanelProvider>,

@@ -2,10 +2,11 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Button, Chip, Progress } from "../lib/controls";
 import { CopyButton } from "../lib/copy-code";
+import { useLife } from "../lib/life";
 import { useCommand } from "../lib/model";
 import { StatusLine } from "../lib/status-line";
 import { type About, type Checkpoint, isActive, type Status } from "./types";
-import { chipOf, progressFacts, shareOf } from "./words";
+import { chipOf, lastSeen, progressFacts, shareOf } from "./words";
 
 interface HeaderProps {
   about: About;
@@ -16,8 +17,9 @@ interface HeaderProps {
 export function Header({ about, status, checkpoints }: HeaderProps) {
   const [send, waiting] = useCommand();
   const [asking, setAsking] = useState(false);
-  const chip = chipOf(status);
-  const facts = progressFacts(status);
+  const live = useLife() === "live";
+  const chip = live ? chipOf(status) : lastSeen(status);
+  const facts = progressFacts(status, live);
   const active = isActive(status.status);
   const resumable = ["interrupted", "stopped", "failed"].includes(status.status) && checkpoints.length > 0;
   const name = [about.method, about.model].filter(Boolean).join(" · ");
@@ -39,25 +41,26 @@ export function Header({ about, status, checkpoints }: HeaderProps) {
           {chip.text}
         </Chip>
         {name && <h2>{name}</h2>}
+        {about.start && <span class="snb-muted">from {about.start}</span>}
         <span class="run-id">
           <code class="snb-muted">{about.id}</code>
           <CopyButton text={about.id} label="Copy run id" />
         </span>
         <span class="snb-row snb-push">
           {status.status === "running" && !status.stopping && (
-            <Button disabled={waiting === "pause"} onClick={() => send("pause")}>
+            <Button disabled={!live || waiting === "pause"} onClick={() => send("pause")}>
               {waiting === "pause" ? "Pausing" : "Pause"}
             </Button>
           )}
           {status.status === "paused" && !status.stopping && (
-            <Button kind="primary" disabled={waiting === "resume"} onClick={() => send("resume")}>
+            <Button kind="primary" disabled={!live || waiting === "resume"} onClick={() => send("resume")}>
               Resume
             </Button>
           )}
           {active && (
             <span ref={stopButton}>
               <Button
-                disabled={status.stopping || waiting === "stop" || waiting === "discard"}
+                disabled={!live || status.stopping || waiting === "stop" || waiting === "discard"}
                 aria-expanded={asking}
                 onClick={() => setAsking(!asking)}
               >
@@ -66,13 +69,13 @@ export function Header({ about, status, checkpoints }: HeaderProps) {
             </span>
           )}
           {resumable && (
-            <Button disabled={waiting === "resume"} onClick={() => send("resume")}>
+            <Button disabled={!live || waiting === "resume"} onClick={() => send("resume")}>
               Resume from step {checkpoints.at(-1)?.step}
             </Button>
           )}
         </span>
       </div>
-      {asking && active && <StopQuestion answer={answer} />}
+      {asking && active && live && <StopQuestion answer={answer} />}
       <Progress
         label="Progress of the run"
         value={shareOf(status)}

@@ -104,4 +104,4 @@ function StalePicture({ kept, ended }: { kept: string | null; ended: boolean }) 
   ) : null;
 }
 
-export default definePanel(Run, { label: "Run", setup: follow });
+export default definePanel(Run, { label: "Run", setup: follow, partlyLocal: true });

@@ -52,6 +52,8 @@ export interface About {
   id: string;
   method: string;
   model: string;
+  /** What its weights were at the start, in words. */
+  start?: string;
   path: string;
 }
 

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Status } from "./types";
-import { chipOf, progressFacts, shareOf } from "./words";
+import { chipOf, lastSeen, progressFacts, shareOf } from "./words";
 
 const base: Status = {
   status: "running",
@@ -46,4 +46,10 @@ test("facts say what is known, and that the time left is being estimated", () =>
   expect(progressFacts({ ...base, status: "paused", eta: null }).join()).not.toContain("left");
   const evaluating = { name: "evaluating", done: 3, total: 40, unit: "rows" };
   expect(progressFacts({ ...base, phase: evaluating })).toContain("Evaluating 3 of 40 rows");
+});
+
+test("without a kernel a run is as it was last seen, and no time is left of it", () => {
+  expect(lastSeen(base).text).toBe("Last seen: training");
+  expect(progressFacts(base, false).join()).not.toMatch(/left|estimating/);
+  expect(lastSeen({ ...base, status: "succeeded" }).text).toBe("Finished");
 });

@@ -1,6 +1,6 @@
 /** What the panel says about a status or a phase. The symbol differs with the tone, so colour never stands alone. */
 import { count, duration, number, percent } from "../lib/format";
-import type { RunStatus, Status } from "./types";
+import { isActive, type RunStatus, type Status } from "./types";
 
 export type Tone = "plain" | "accent" | "good" | "warn" | "bad";
 
@@ -29,6 +29,12 @@ export function phaseText(name: string | undefined): string {
   return PHASES[name] ?? name.charAt(0).toUpperCase() + name.slice(1);
 }
 
+/** What a panel says that has lost its kernel: what it saw last is no claim about now. */
+export function lastSeen(status: Status): { text: string; symbol: string; tone: Tone } {
+  const seen = chipOf(status);
+  return isActive(status.status) ? { text: `Last seen: ${seen.text.toLowerCase()}`, symbol: "?", tone: "plain" } : seen;
+}
+
 export function chipOf(status: Status): { text: string; symbol: string; tone: Tone } {
   const known = STATUS[status.status] ?? { text: status.status, symbol: "○", tone: "plain" as const };
   if (status.stopping) {
@@ -50,7 +56,7 @@ export function shareOf(status: Status): number | null {
 }
 
 /** The facts under the progress bar, in order; empty ones are left out. */
-export function progressFacts(status: Status): string[] {
+export function progressFacts(status: Status, live = true): string[] {
   const { phase } = status;
   const facts: string[] = [];
   if (status.total) {
@@ -68,7 +74,7 @@ export function progressFacts(status: Status): string[] {
   if (status.elapsed > 0) {
     facts.push(`${duration(status.elapsed)} elapsed`);
   }
-  if (status.status === "running" && !status.stopping && status.total) {
+  if (live && status.status === "running" && !status.stopping && status.total) {
     facts.push(status.eta === null ? "estimating time left" : `about ${duration(status.eta)} left`);
   }
   if (status.attempt > 1) {

@@ -1,8 +1,9 @@
 /** Studio: the panels as tabs of one widget, in the order of the work. Each is a widget of its own that is drawn here. */
 import { useEffect, useRef, useState } from "preact/hooks";
-import { rove } from "../lib/controls";
-import { usePanel, useTrait, useTraitValue } from "../lib/model";
-import { definePanel } from "../lib/panel";
+import { Button, rove } from "../lib/controls";
+import { useLife } from "../lib/life";
+import { useCommand, usePanel, useTrait, useTraitValue } from "../lib/model";
+import { definePanel, FRAME } from "../lib/panel";
 import { useId } from "../lib/use-id";
 import "./studio.css";
 
@@ -36,6 +37,7 @@ function Studio() {
   }, [selected]);
   return (
     <div class="studio" ref={root}>
+      <GoingOn />
       <div
         class="snb-tabrow"
         role="tablist"
@@ -66,12 +68,41 @@ function Studio() {
           id={`${base}-${id}-panel`}
           aria-labelledby={`${base}-${id}`}
           hidden={id !== selected}
-          class="studio-panel"
+          class={`studio-panel ${FRAME}`}
         >
           <Child trait={trait} title={title} wanted={id === selected} />
         </div>
       ))}
     </div>
+  );
+}
+
+interface Offer {
+  id: string;
+  text: string;
+}
+
+/** Runs that train in a worker process or in another kernel, such as those from before a restart. */
+function GoingOn() {
+  const offers = useTraitValue<Offer[] | undefined>("going_on") ?? [];
+  const [send, waiting] = useCommand();
+  const life = useLife();
+  if (offers.length === 0 || life !== "live") {
+    return null;
+  }
+  return (
+    <ul class="studio-offers" aria-label="Runs that go on">
+      {offers.map(({ id, text }) => (
+        <li key={id} class="snb-row">
+          <span>
+            Run <code>{id}</code>: {text}.
+          </span>
+          <Button small disabled={waiting === "show_run"} onClick={() => send("show_run", { run: id })}>
+            Show it
+          </Button>
+        </li>
+      ))}
+    </ul>
   );
 }
 
@@ -125,4 +156,4 @@ function Child({ trait, title, wanted }: ChildProps) {
   );
 }
 
-export default definePanel(Studio, { label: "Studio" });
+export default definePanel(Studio, { label: "Studio", partlyLocal: true });

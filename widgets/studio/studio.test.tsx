@@ -99,3 +99,12 @@ test("a host without child widgets says how to see the panel", async () => {
   await show({ host: {} });
   expect(el.querySelector('[role="alert"]')?.textContent).toContain("studio.train");
 });
+
+test("runs that go on elsewhere are offered", async () => {
+  await show({ host });
+  expect(el.querySelector(".studio-offers")).toBeNull();
+  await act(async () => model.receive({ going_on: [{ id: "r1", text: "lora on tiny goes on in a worker process" }] }));
+  const button = [...el.querySelectorAll<HTMLButtonElement>(".studio-offers button")][0];
+  await act(async () => button?.click());
+  expect(model.commands.at(-1)).toMatchObject({ kind: "show_run", run: "r1" });
+});

@@ -6,6 +6,7 @@ import { Button } from "../lib/controls";
 import { useCommand, useTraitValue } from "../lib/model";
 import { definePanel } from "../lib/panel";
 import { StatusLine } from "../lib/status-line";
+import { CertificateCard } from "./certificate";
 import { DataPart } from "./data";
 import type { Field } from "./form";
 import { MethodPart } from "./method";
@@ -13,7 +14,7 @@ import { ModelPart } from "./model";
 import { type Form, OptionsPart } from "./options";
 import { type StartState, startState } from "./start";
 import { Cost, Plan } from "./summary";
-import type { DataState, Estimate, Method, ModelState, RunStateInfo } from "./types";
+import type { DataState, Estimate, Method, ModelState, RunStateInfo, StartFrom } from "./types";
 import "./train.css";
 
 const CODE = [
@@ -50,6 +51,7 @@ function Train() {
       </div>
       <div class="train-side">
         <Plan />
+        <CertificateCard />
         <div class="train-go">
           <Cost />
           <CommandError />
@@ -73,6 +75,7 @@ function useStart(pending: boolean): StartState {
   const form = useTraitValue<Form>("form");
   const estimate = useTraitValue<Estimate>("estimate");
   const run = useTraitValue<RunStateInfo>("run_state");
+  const from = useTraitValue<StartFrom>("start");
   const title = (name: string) => fields.find((field) => field.name === name)?.title ?? "";
   return startState({
     data: data.stage,
@@ -82,6 +85,7 @@ function useStart(pending: boolean): StartState {
     pending,
     fits: estimate.fits ?? null,
     run: run.stage,
+    from: from.choice ?? "base",
   });
 }
 

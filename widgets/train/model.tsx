@@ -7,8 +7,9 @@ import { useCommand, useTraitValue } from "../lib/model";
 import { StatusLine } from "../lib/status-line";
 import { useId } from "../lib/use-id";
 import { FormPart, Picker } from "./picker";
+import { StartFromPart } from "./start-from";
 import { TextChoice } from "./text-choice";
-import type { Choices, Device, Hardware, ModelState } from "./types";
+import type { Choices, Device, Hardware, ModelState, RunStateInfo } from "./types";
 
 const PRECISION = [
   ["", "16 or 32 bits"],
@@ -19,9 +20,10 @@ const PRECISION = [
 export function ModelPart() {
   const choices = useTraitValue<Choices>("choices").models ?? [];
   const model = useTraitValue<ModelState>("model_state");
+  const run = useTraitValue<RunStateInfo>("run_state");
   const [send] = useCommand();
   const options = model.load_options ?? {};
-  const inMemory = model.choice === "given" || model.choice?.startsWith("var:");
+  const inMemory = model.choice === "given" || /^(var|copy):/.test(model.choice ?? "");
   const note = choices.find((choice) => choice.id === model.choice)?.note;
   return (
     <FormPart name="model" title="Model" chosen={<Summary model={model} />}>
@@ -61,6 +63,7 @@ export function ModelPart() {
       <StatusLine hidden={model.stage !== "loading"}>{model.stage === "loading" ? model.phase : ""}</StatusLine>
       {model.stage === "loading" && <Progress label={model.phase ?? "Loading"} value={null} />}
       {model.error && <ErrorCard error={model.error} />}
+      {model.stage === "ready" && <StartFromPart disabled={run.stage === "starting" || run.stage === "active"} />}
       <Devices
         chosen={(model.stage === "ready" ? model.device : options.device) ?? ""}
         fixed={Boolean(inMemory) || model.stage === "ready"}

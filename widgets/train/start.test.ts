@@ -9,6 +9,7 @@ const ready: StartInput = {
   pending: false,
   fits: true,
   run: "none",
+  from: "base",
 };
 
 const wrongRate = { title: "Learning rate", message: "must be above 0", name: "learning_rate" };
@@ -31,7 +32,9 @@ describe("startState", () => {
     ["all there, not estimated yet", { fits: null }, "Start training"],
     ["just pressed", { run: "starting" }, "Starting"],
     ["training", { run: "active", data: "none" }, "Training…"],
-    ["trained before", { run: "ended" }, "Train again"],
+    ["trained before", { run: "ended" }, "Train again from the base"],
+    ["trained before, from a tuned model", { run: "ended", from: "first" }, "Train again from the same start"],
+    ["a tuned model", { from: "trained" }, "Train the tuned model on"],
   ])("%s", (_, change, label) => {
     expect(startState({ ...ready, ...change }).label).toBe(label);
   });

@@ -14,6 +14,8 @@ export interface StartInput {
   /** Whether the estimate says it fits; null while unknown. */
   fits: boolean | null;
   run: "none" | "starting" | "active" | "ended";
+  /** What the run starts from. */
+  from: "base" | "trained" | "first";
 }
 
 export interface StartState {
@@ -51,7 +53,13 @@ export function startState(now: StartInput): StartState {
     return { label, ready: false, busy: false, goTo: { field: problem.name } };
   }
   if (now.pending) return waiting("Checking options");
-  const label =
-    now.fits === false ? "Start, though it may not fit" : now.run === "ended" ? "Train again" : "Start training";
+  const label = now.fits === false ? "Start, though it may not fit" : startLabel(now);
   return { label, ready: true, busy: false, goTo: null };
+}
+
+/** A button that trains again says from where: nothing else on it would. */
+function startLabel({ run, from }: StartInput): string {
+  if (from === "trained") return "Train the tuned model on";
+  if (run !== "ended") return "Start training";
+  return from === "base" ? "Train again from the base" : "Train again from the same start";
 }

@@ -43,6 +43,7 @@ const state = {
   data_state: { stage: "ready", choice: "var:rows", format: "chat", rows: 3, valid: 3, bad: [], preview: [] },
   eval_state: { kind: "auto" },
   model_state: { stage: "ready", choice: "given", name: "tiny", dtype: "float32", device: "cpu" },
+  start: { choice: "base", choices: [{ id: "base", title: "The base", note: "nothing was trained on it yet" }] },
   method: "lora",
   methods: [
     method("lora", "LoRA", { share: { count: 886000, share: 0.0066 } }),
@@ -56,6 +57,7 @@ const state = {
   plan: [],
   estimate: { stage: "none" },
   code: {},
+  certificate: { stage: "none" },
   run_state: { stage: "none" },
   error: {},
   ack: "",
@@ -205,6 +207,67 @@ test("each sequence of a row says what it is", () => {
   const fold = [...el.querySelectorAll("details")].find((one) => one.textContent?.startsWith("Tokens the model"));
   const shown = [...(fold?.querySelectorAll("h3, .snb-tokens") ?? [])].map((part) => part.textContent);
   expect(shown).toEqual(["chosen", "yes", "rejected", "no"]);
+});
+
+test("the template's certificate says what fails and why, in words and not by colour alone", async () => {
+  expect(el.querySelector(".train-proofs")).toBeNull();
+  const proof = (name: string, status: string, reason: string, example = "") => ({
+    name,
+    claim: "c",
+    status,
+    reason,
+    example,
+  });
+  await act(async () => {
+    model.receive({
+      certificate: {
+        stage: "ready",
+        ok: false,
+        template_source: "model",
+        template_reason: "it carries tools",
+        proofs: [
+          proof("texts", "pass", "written whole", "shown"),
+          proof("parallel", "fail", "left out: calls", "<|eot_id|>"),
+          proof("parser", "n/a", "no tools"),
+        ],
+      },
+    });
+  });
+  const card = el.querySelector(".train-proofs")?.closest("details");
+  expect(card?.querySelector("summary")?.textContent).toBe("Chat template: 1 of 2 proofs pass");
+  expect([...el.querySelectorAll(".train-proofs tr")].map((row) => row.textContent)).toEqual([
+    "✓ passtextswritten whole",
+    "✗ failparallelleft out: calls<|eot_id|>",
+    "– n/aparserno tools",
+  ]);
+  expect(card?.textContent).toContain("on_template_drop");
+});
+
+test("what a run starts from is a choice that the button repeats, and a copy is one click", () => {
+  const button = () => el.querySelector(".train-go .snb-button")?.textContent;
+  act(() =>
+    model.receive({
+      run_state: { stage: "ended", id: "r", status: "succeeded" },
+      start: {
+        choice: "base",
+        choices: [
+          { id: "base", title: "The fresh base", note: "run r keeps its result" },
+          { id: "trained", title: "Train on from step 3 of run r", note: "the model as it is now" },
+        ],
+        copy_gb: 0.5,
+      },
+    }),
+  );
+  expect(button()).toBe("Train again from the base");
+  const part = [...el.querySelectorAll("fieldset")].find((one) => one.textContent?.startsWith("Start from"));
+  const radios = part?.querySelectorAll<HTMLInputElement>("input[type=radio]") ?? [];
+  act(() => radios[1]?.click());
+  expect(model.commands.at(-1)).toMatchObject({ kind: "start_from", choice: "trained" });
+  act(() => model.receive({ start: { ...(model.get("start") as object), choice: "trained" } }));
+  expect(button()).toBe("Train the tuned model on");
+  expect(part?.textContent).toContain("takes 500 MB more");
+  act(() => [...(part?.querySelectorAll("button") ?? [])].at(-1)?.click());
+  expect(model.commands.at(-1)).toMatchObject({ kind: "fresh_copy" });
 });
 
 test("columns say how they are read, open where rows are refused, and send what is chosen for them", () => {

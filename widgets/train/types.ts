@@ -70,6 +70,14 @@ export interface ModelState {
   error?: ErrorInfo;
 }
 
+/** What the next run starts from; no choices while no model is loaded. */
+export interface StartFrom {
+  choice?: "base" | "trained" | "first";
+  choices?: { id: "base" | "trained" | "first"; title: string; note: string }[];
+  /** Memory that a fresh copy of the base takes; null where the model is the bare base itself. */
+  copy_gb?: number | null;
+}
+
 export interface Method {
   name: string;
   title: string;

@@ -29,6 +29,8 @@ class Ask:
         The conversation in chat form; empty for a text completion, which has ``prompts``.
     choices
         Answers wanted of each prompt.
+    enable_thinking, reasoning_effort
+        Whether to think before the answer and how much; None where the request does not say.
     """
 
     messages: list[dict[str, Any]]
@@ -38,6 +40,8 @@ class Ask:
     choices: int
     stream: bool
     include_usage: bool
+    enable_thinking: bool | None = None
+    reasoning_effort: str | None = None
 
     @classmethod
     def of(cls, dialect: Dialect, request: dict[str, Any], history: list[dict[str, Any]], longest: int) -> Ask:
@@ -72,7 +76,38 @@ class Ask:
             choices=number,
             stream=bool(request.get("stream")),
             include_usage=isinstance(options, dict) and bool(options.get("include_usage")),
+            enable_thinking=_thinking(dialect.name, request),
+            reasoning_effort=_effort(dialect.name, request),
         )
+
+
+def _thinking(name: str, request: dict[str, Any]) -> bool | None:
+    """Return what a request says about thinking: ``thinking`` in Messages, ``chat_template_kwargs`` as open servers have it."""
+    if name == "messages" and isinstance(thinking := request.get("thinking"), dict):
+        return thinking.get("type") in ("enabled", "adaptive")
+    given = request.get("chat_template_kwargs")
+    if name not in ("chat", "completions") or given is None:
+        return None
+    value = given.get("enable_thinking") if isinstance(given, dict) and set(given) <= {"enable_thinking"} else given
+    if value is not None and not isinstance(value, bool):
+        raise WireError(
+            400, "A local model takes {'enable_thinking': true or false} as 'chat_template_kwargs'.",
+            param="chat_template_kwargs", code="invalid_value",
+        )  # fmt: skip
+    return value
+
+
+def _effort(name: str, request: dict[str, Any]) -> str | None:
+    if name == "chat":
+        return _text_or_none(request.get("reasoning_effort"), "reasoning_effort")
+    reasoning = request.get("reasoning") if name == "responses" else None
+    return _text_or_none(reasoning.get("effort"), "reasoning.effort") if isinstance(reasoning, dict) else None
+
+
+def _text_or_none(value: Any, field: str) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise WireError(400, f"{field}={value!r} is no text.", param=field, code="invalid_type")
+    return value
 
 
 def _prompts(request: dict[str, Any]) -> list[str]:
@@ -139,8 +174,7 @@ _REFUSED: dict[str, dict[str, Callable[[Any], bool]]] = {
         "conversation": _off, "background": _off, "tool_choice": _free_choice, "prompt": _off, "top_logprobs": _off,
         "text": lambda value: value is None or (isinstance(value, dict) and _plain_format(value.get("format"))),
     },
-    "messages": {"tool_choice": _free_choice, "thinking": lambda value: not value or value.get("type") == "disabled",
-                 "mcp_servers": _off, "container": _off},
+    "messages": {"tool_choice": _free_choice, "mcp_servers": _off, "container": _off},
 }  # fmt: skip
 
 

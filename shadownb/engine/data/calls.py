@@ -58,10 +58,18 @@ def canonical_tool_calls(value: Any, where: str = "tool_calls", unread: Unread |
         call["function"] = {"name": name, "arguments": _arguments(function.get(key), name, where)}
         calls.append(joined_value(call, where))
         if unread is not None:
+            said = [*(["id"] if "id" in call else []), *_plain_type(item)]
             if function is not item:
-                unread.keys("tool_calls[]", item, ("id", "type", "function"))
-            unread.keys("tool_calls[].function", function, ("name", key, "type", "id"))
+                unread.keys("tool_calls[]", item, ("function", *said))
+            unread.keys(
+                "tool_calls[].function", function, ("name", key, *(said if function is item else _plain_type(function)))
+            )
     return calls
+
+
+def _plain_type(held: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the key that says no more than that this is a function."""
+    return ("type",) if held.get("type") in (None, "function") else ()
 
 
 def _arguments(value: Any, name: str, where: str) -> dict[str, Any]:
@@ -102,8 +110,8 @@ def canonical_tools(value: Any, unread: Unread | None = None, what: str = "tools
         if not isinstance(function, dict) or not isinstance(function.get("name"), str) or not function["name"]:
             raise RowProblem(f"{what}[{number}] has no name")
         if unread is not None and function is not item:
-            unread.keys(f"{what}[]", item, ("type", "function"))
-        function = {key: part for key, part in function.items() if key != "type"}
+            unread.keys(f"{what}[]", item, ("function", *_plain_type(item)))
+        function = {key: part for key, part in function.items() if key not in _plain_type(function)}
         if "parameters" in function:
             function["parameters"] = _schema(from_json_text(function["parameters"]))
         tools.append(joined_value({"type": "function", "function": function}, f"{what}[{number}]"))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shadownb.engine.data.columns import KNOWN, OTHER_SHAPES, TARGETS, Columns
+from shadownb.engine.data.display import shorten
 from shadownb.engine.data.formats import FORMATS, canonical_row, detect_row
 from shadownb.engine.data.messages import RowProblem
 from shadownb.engine.data.padding import without_padding
@@ -19,6 +20,8 @@ from shadownb.engine.data.unread import Tally, counted, refusal, words_of
 from shadownb.errors import DataError, did_you_mean
 
 Row = dict[str, Any]
+
+_LONGEST_REASON = 400  # it may name what somebody wrote as a role
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,10 @@ class Checked:
 
     def report(self, loaded: Loaded) -> DatasetReport:
         """Return the report on rows that were loaded so."""
-        bad = [BadRow(loaded.numbers[index], shown(why), loaded.place, index) for index, why in self.reasons.items()]
+        bad = [
+            BadRow(loaded.numbers[index], shorten(why, _LONGEST_REASON), loaded.place, index)
+            for index, why in self.reasons.items()
+        ]
         return DatasetReport(
             format=self.format,
             total=len(loaded.rows) + len(loaded.unreadable),
@@ -148,8 +154,12 @@ def check(loaded: Loaded, source: str, reading: Reading) -> Checked:
             canonical.append(None)
             reasons[index] = str(problem)
             continue
-        if format != "raw":
-            tally.add(index, row.rest(), words_of(canonical[index]), row.texts, OTHER_SHAPES if given else frozenset())
+        rest = row.rest() if format != "raw" else []
+        if rest:
+            read = canonical[index] or {}
+            said = [message["content"] for message in read.get("messages", ()) if message["content"]]
+            texts = said if format in ("chat", "sharegpt") else row.texts
+            tally.add(index, rest, words_of(read), texts, OTHER_SHAPES if given else frozenset())
     tally.judge_frames()
     unread = [tally.kinds.get(index, {}) for index in range(len(columns))]
     reasons |= {index: why for index, kinds in enumerate(unread) if (why := refusal(kinds)) is not None}

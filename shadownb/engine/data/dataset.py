@@ -22,6 +22,7 @@ from shadownb.errors import DataError, MethodError
 if TYPE_CHECKING:
     from shadownb.engine.data.statistics import TokenStatistics
     from shadownb.engine.rendering import Inspection, LossOn, Renderer
+    from shadownb.engine.rendering.drops import OnDrop
 
 Row = dict[str, Any]
 
@@ -186,6 +187,7 @@ class Dataset(Sources):
         method: str | None = None,
         loss_on: LossOn = "assistant",
         max_length: int | None = None,
+        on_template_drop: OnDrop | None = None,
     ) -> Inspection:
         """Return the exact tokens the model (or tokenizer) sees for a row, and which of them are trained.
 
@@ -196,10 +198,13 @@ class Dataset(Sources):
         max_length
             Most tokens of a sequence; None is the model's ``max_seq_length``. No more than it has positions for.
 
+        on_template_drop
+            As of a training; None is the model's.
+
         Raises
         ------
         DataError
-            The row is a bad one, or the chat template refuses it.
+            The row is a bad one, or the chat template refuses it or leaves out a part of it.
         MethodError
             The method trains on other data than this.
         """
@@ -211,8 +216,9 @@ class Dataset(Sources):
         reason = spec.unfit(None, self.format) if spec is not None else None
         if reason is not None:
             raise MethodError(f"{reason}.", fix="Choose a method for this data: shadownb.methods.available().")
+        renderer = _renderer(model)
         return inspect_row(
-            _renderer(model),
+            renderer if on_template_drop is None else renderer.under(on_template_drop),
             canonical,
             objective=spec.objective if spec is not None else None,
             long_rows=spec.long_rows if spec is not None else "cut",

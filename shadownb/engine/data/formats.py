@@ -142,22 +142,29 @@ def _sides(row: Columns) -> tuple[str, str] | None:
 
 
 def _compared(row: Columns) -> tuple[str, str, str] | None:
-    """Return (better, worse, verdict) of two answers that a third column compares; None where there is none, or a tie."""
-    for first, second, verdict, is_first, is_second in COMPARED:
-        if row.has(first) and row.has(second) and row.has(verdict):
-            value = row.see(verdict)
-            value = value if isinstance(value, (int, str)) else None
-            if value in is_first or value in is_second:
-                return (first, second, verdict) if value in is_first else (second, first, verdict)
-    return None
+    """Return (first, second, verdict) of two answers that a third column compares; None where there are none."""
+    names = (shape[:3] for shape in COMPARED)
+    return next((three for three in names if all(not is_empty(row.see(name)) for name in three)), None)
+
+
+def _judged(row: Columns, compared: tuple[str, str, str]) -> tuple[str, str]:
+    """Return (better, worse) of two answers that are compared. Raises :class:`RowProblem` for a tie."""
+    first, second, verdict = compared
+    is_first, is_second = next(shape[3:] for shape in COMPARED if shape[:3] == compared)
+    value = row.take(verdict)
+    known = isinstance(value, (int, float, str))
+    if not known or (value not in is_first and value not in is_second):
+        raise RowProblem(f"{row.title(verdict)} is {value!r}, so neither of {first} and {second} is the better one")
+    return (first, second) if value in is_first else (second, first)
 
 
 def _preference(row: Columns) -> Row:
-    found = _sides(row) or _compared(row)
+    found, compared = _sides(row), _compared(row)
+    if found is None and compared is not None:
+        found = _judged(row, compared)
     if found is None:
         raise RowProblem("no better and worse answer (chosen and rejected)")
-    better, worse = found[:2]
-    row.take(found[-1])
+    better, worse = found
     prompt = asked(row)
     chosen, rejected = side(row, better), side(row, worse)
     if not prompt:

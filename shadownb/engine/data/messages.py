@@ -98,9 +98,9 @@ class _Message:
         where = self.where
         role, named = self._role()
         content = self._first(_CONTENT_KEYS)
-        raw_calls = self._first(_CALL_KEYS)
+        raw_calls = content if named in _CALL_ROLES else self._first(_CALL_KEYS)
         if named in _CALL_ROLES:
-            raw_calls, content = content, None
+            content = None
         calls = [] if raw_calls in (None, [], "") else canonical_tool_calls(raw_calls, where, self.unread)
         if calls and role != "assistant":
             raise RowProblem(f"{where} has tool_calls, but its role is {role!r}")

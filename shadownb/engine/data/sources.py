@@ -237,7 +237,11 @@ class Sources:
 
     @classmethod
     def from_trajectories(
-        cls, trajectories: Iterable[Trajectory | TrajectoryGroup], *, name: str = "trajectories"
+        cls,
+        trajectories: Iterable[Trajectory | TrajectoryGroup],
+        *,
+        name: str = "trajectories",
+        ignore: Sequence[str] | str = (),
     ) -> Self:
         """Return one chat row a trajectory, tools kept; only answers that a model really gave, and gave whole, are trained.
 
@@ -246,11 +250,16 @@ class Sources:
         """
         from shadownb.engine.trajectories.rows import chat_rows
 
-        return cls(readers.from_values(chat_rows(trajectories)), name=name, source="trajectories", format="chat")
+        return cls._recorded(readers.from_values(chat_rows(trajectories)), name, "trajectories", ignore)
 
     @classmethod
     def from_captures(
-        cls, source: Any, *, where: Callable[[Trajectory], bool] | None = None, name: str = "captures"
+        cls,
+        source: Any,
+        *,
+        where: Callable[[Trajectory], bool] | None = None,
+        name: str = "captures",
+        ignore: Sequence[str] | str = (),
     ) -> Self:
         """Return the episodes of a capture as chat rows; see :meth:`from_trajectories`.
 
@@ -275,7 +284,14 @@ class Sources:
         loaded = readers.from_values(rows)
         for number, (call, why) in enumerate(getattr(episodes, "unread", {}).items(), start=1):
             loaded.unreadable.append(BadRow(number, f"{call}: {why}", "unread call"))
-        return cls(loaded, name=name, source="captures", format="chat")
+        return cls._recorded(loaded, name, "captures", ignore)
+
+    @classmethod
+    def _recorded(cls, loaded: Loaded, name: str, source: str, ignore: Sequence[str] | str) -> Self:
+        from shadownb.engine.trajectories.rows import BESIDE_ANSWERS
+
+        left = (*BESIDE_ANSWERS, *([ignore] if isinstance(ignore, str) else ignore))
+        return cls(loaded, name=name, source=source, format="chat", ignore=left)
 
     @classmethod
     def sample(cls, name: str = "support-triage", split: str = "train") -> Self:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,10 @@ class TokenStatistics:
         Rows of which nothing is trained, because the cut takes every trained token or no turn qualifies.
     refused_rows
         Rows that the model's chat template cannot render; they are in no other number, and a run leaves them out.
+    untrainable_turns
+        Assistant turns that no sequence can train, because the template never prompts for them.
+    left_out
+        What the template leaves out of how many rows, by the name of the part.
     """
 
     rows: int
@@ -49,6 +53,8 @@ class TokenStatistics:
     over_max_length: int
     untrained_rows: int
     refused_rows: int = 0
+    untrainable_turns: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)
 
     def _entries(self) -> list[tuple[str, str]]:
         share = self.trained / self.total if self.total else 0.0
@@ -67,13 +73,16 @@ class TokenStatistics:
             entries.append(("rows with nothing to train", f"{self.untrained_rows:,}"))
         if self.refused_rows:
             entries.append(("rows that cannot be rendered", f"{self.refused_rows:,}"))
+        if self.untrainable_turns:
+            entries.append(("turns that cannot be trained", f"{self.untrainable_turns:,}"))
+        entries += [(f"{part} left out in rows", f"{count:,}") for part, count in self.left_out.items()]
         return entries
 
     def __repr__(self) -> str:
         return "TokenStatistics(" + ", ".join(f"{name}: {value}" for name, value in self._entries()) + ")"
 
     def __str__(self) -> str:
-        return "\n".join(f"{name:27} {value}" for name, value in self._entries())
+        return "\n".join(f"{name:36} {value}" for name, value in self._entries())
 
     def _repr_html_(self) -> str:
         cell = 'style="text-align:left;color:inherit;padding:.1em .8em .1em 0"'
@@ -98,8 +107,11 @@ def token_statistics(
     DataError
         No row can be rendered; the error is that of the first.
     """
+    from shadownb.engine.rendering.drops import WORDS
     from shadownb.engine.rendering.examples import examples
+    from shadownb.engine.rendering.fit import Fit
 
+    fit = Fit()
     lengths: list[int] = []
     trained = over = untrained = 0
     refused: list[DataError] = []
@@ -111,6 +123,7 @@ def token_statistics(
         except DataError as error:
             refused.append(error)
             continue
+        fit.add(found)
         for example in found:
             for sequence in example.rows:
                 length += len(sequence.input_ids) + sequence.truncated_tokens
@@ -138,4 +151,6 @@ def token_statistics(
         over_max_length=over,
         untrained_rows=untrained,
         refused_rows=len(refused),
+        untrainable_turns=fit.untrainable_turns,
+        left_out={WORDS[kind]: rows for kind, rows in fit.left_out.items()},
     )

@@ -89,13 +89,21 @@ def as_messages(value: Any) -> Any:
     if isinstance(value, str):
         return turns_of(value) or value
     if isinstance(value, dict) and is_message_list([value]):
-        return [value]
+        return _from_lists(value) or [value]
     if not isinstance(value, (list, tuple)) or not value or is_message_list(value):
         return value
     if len(value) > 1 and all(isinstance(entry, str) for entry in value):
         return [{"role": ("user", "assistant")[n % 2], "content": entry} for n, entry in enumerate(value)]
     pairs = [_pair(entry) for entry in value]
     return [turn for pair in pairs if pair for turn in pair] if all(pairs) else value
+
+
+def _from_lists(value: Message) -> list[Message] | None:
+    """Return the messages of ``{"role": [...], "content": [...]}``, as a sequence of datasets gives them."""
+    lists = list(value.values())
+    if not all(isinstance(held, (list, tuple)) and len(held) == len(lists[0]) for held in lists):
+        return None
+    return [dict(zip(value, entries, strict=True)) for entries in zip(*lists, strict=True)]
 
 
 def history_of(value: Any) -> list[Message] | None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shadownb.engine.data.calls import from_json_text, looks_like_call
-from shadownb.engine.data.columns import is_empty, plain_name
+from shadownb.engine.data.columns import is_empty, plain_name, verdict_of
 from shadownb.engine.data.messages import is_message_list
 from shadownb.engine.data.report import UnreadColumn
 from shadownb.engine.data.texts import shown
@@ -45,6 +45,8 @@ _VERDICT_NAMES = frozenset((
     "label", "labels", "verdict", "kto_tag", "preference", "preferred", "winner", "accepted", "desirable", "correct",
     "is_correct", "is_good", "thumbs_up", "thumbs", "vote", "feedback", "liked",
 ))  # fmt: skip
+# A row that is marked "do not train" must not be trained; marked to be trained it says nothing new.
+_TRAIN_NAMES = frozenset(("train", "training", "trainable", "weight", "weights", "sample_weight", "loss_weight"))
 _CALL_NAMES = frozenset(("function_call", "function_calls", "tool_call", "tool_calls"))
 _NUMBER = re.compile(r"[-+]?(\d[\d,._]*|\d*\.\d+)(e[-+]?\d+)?%?", re.IGNORECASE)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?")
@@ -68,6 +70,8 @@ def content_of(name: str, value: Any, *, labelled: bool = False) -> str | None:
     if plain in _CALL_NAMES or looks_like_call(value):
         return "a call"
     if plain in _VERDICT_NAMES and isinstance(value, (bool, int, float, str)):
+        return "a verdict"
+    if plain in _TRAIN_NAMES and isinstance(value, (bool, int, float, str)) and verdict_of(value) is not True:
         return "a verdict"
     last = re.sub(r"_(\w|\d+)$", "", plain).rpartition("_")[2]  # of model_a it is model
     labelled = (
@@ -131,7 +135,7 @@ def frame_of(value: Any, texts: list[str]) -> str | None:
             return None
         frame.append(value[at:start])
         at = start + len(text)
-    return "\0".join([*frame, value[at:]]) if at else None
+    return "\0".join(sorted({*frame, value[at:]})) if at else None  # of two turns or four, the same marks stand between
 
 
 @dataclass

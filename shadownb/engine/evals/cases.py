@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from shadownb.engine.evals.turns import Turn
 from shadownb.errors import DataError
 
 
@@ -18,8 +18,13 @@ class Case:
 
     index: int
     messages: list[dict[str, Any]]
-    expected: str
+    reference: Turn
     tools: list[dict[str, Any]] | None = None
+
+    @property
+    def expected(self) -> str:
+        """The reference as text, as scorers get it."""
+        return self.reference.text
 
 
 def cases_of(dataset: Any) -> tuple[list[Case], int]:
@@ -36,8 +41,8 @@ def cases_of(dataset: Any) -> tuple[list[Case], int]:
         messages = row.get("messages") if isinstance(row, Mapping) else None
         turns = [i for i, message in enumerate(messages or ()) if message.get("role") == "assistant"]
         if messages and turns and turns[-1] > 0:
-            expected = as_text(messages[turns[-1]])
-            cases.append(Case(index, list(messages[: turns[-1]]), expected, row.get("tools") or None))
+            reference = Turn.of_message(messages[turns[-1]])
+            cases.append(Case(index, list(messages[: turns[-1]]), reference, row.get("tools") or None))
         else:
             skipped += 1
     if not cases:
@@ -107,24 +112,7 @@ def fitting(model: Any, cases: list[Case]) -> tuple[list[Case], list[tuple[int, 
 
 def batches_of(cases: Iterable[Case], size: int) -> Iterator[list[Case]]:
     """Yield runs of at most ``size`` cases that offer the same tools."""
-    for _, group in itertools.groupby(cases, key=lambda case: json.dumps(case.tools, sort_keys=True)):
+    for _, group in itertools.groupby(cases, key=lambda case: json.dumps(case.tools, sort_keys=True, default=str)):
         members = iter(group)
         while batch := list(itertools.islice(members, size)):
             yield batch
-
-
-def as_text(message: Mapping[str, Any]) -> str:
-    """Return what a message says: its content, with tool calls as one JSON list of name and arguments."""
-    content = message.get("content") or ""
-    if not isinstance(content, str):
-        content = "".join(part.get("text", "") for part in content)
-    calls = [_call(call.get("function") or call) for call in message.get("tool_calls") or ()]
-    return "\n".join(part for part in (content, json.dumps(calls, ensure_ascii=False) if calls else "") if part)
-
-
-def _call(function: Mapping[str, Any]) -> dict[str, Any]:
-    arguments = function.get("arguments", {})
-    if isinstance(arguments, str):
-        with contextlib.suppress(ValueError):
-            arguments = json.loads(arguments)
-    return {"name": function.get("name"), "arguments": arguments}

@@ -7,23 +7,29 @@ prompts, sampling and seed, so the difference of a row is the training's doing.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
-import math
 import time
 import warnings
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-from shadownb.engine.evals.cases import Case, as_text, batches_of, cases_of, fitting
-from shadownb.engine.evals.comparison import GREEDY, ComparedRow, Comparison
+from shadownb.engine import live
+from shadownb.engine.evals.answers import Asker
+from shadownb.engine.evals.cases import Case, batches_of, cases_of, fitting
+from shadownb.engine.evals.comparison import GREEDY, ComparedRow, Comparison, UnscoredRow
+from shadownb.engine.evals.judging import Judge, Unscorable
+from shadownb.engine.evals.turns import Turn
 from shadownb.engine.inference.types import Sampling
 from shadownb.errors import ConfigError, ShadowWarning
 
 Progress = Callable[[int, int], None]
+Answers = dict[int, Turn | Exception]
 
 
+def _outcome(comparison: Comparison) -> str:
+    return f"Compared base and tuned on {len(comparison.rows)} rows"
+
+
+@live.shown(lambda *_, **__: "Comparing", _outcome)
 def compare(
     model: Any,
     dataset: Any,
@@ -34,8 +40,14 @@ def compare(
     max_rows: int | None = None,
     batch_rows: int = 32,
     progress: Progress | None = None,
+    enable_thinking: bool | None = None,
+    reasoning_effort: str | None = None,
+    reuse_answers: bool = True,
 ) -> Comparison:
     """Answer held-out rows with the base and the tuned weights and score both.
+
+    What is scored is what stands after the reasoning. Tool calls are compared as structures: neither the order of an
+    argument's keys nor JSON text instead of an object counts; the order of parallel calls does.
 
     Parameters
     ----------
@@ -44,7 +56,8 @@ def compare(
     dataset
         Whatever holds rows with an answer: a Dataset, a list, a data frame, a ``datasets.Dataset``.
     scorer
-        ``scorer(output, expected, prompt=...)`` returning a Score, or a number.
+        ``scorer(output, expected)`` returning a Score, or a number; it gets ``prompt=`` where it takes that. It is tried
+        before anything is generated. A row that it cannot score is counted and left out of the means.
     sampling
         For both sides; greedy by default. Without a seed a sampling that is not greedy gets seed 0.
     max_new_tokens
@@ -54,14 +67,19 @@ def compare(
     batch_rows
         Rows a call of ``model.chat``; ``progress`` is called between them.
     progress
-        ``progress(done, total)``, counted in answers (two a row).
+        ``progress(done, total)``, counted in answers (two a row); without it a line in the cell or terminal shows them.
+    enable_thinking, reasoning_effort
+        As for :meth:`Model.chat`.
+    reuse_answers
+        Take answers that the same weights gave to the same prompts before; they are kept in ``SHADOWNB_HOME/answers``,
+        also of a comparison that broke off.
 
     Raises
     ------
     DataError
-        No row has a conversation that ends in an assistant turn.
+        No row has a conversation that ends in an assistant turn, or the scorer can judge none of the references.
     ConfigError
-        ``max_rows`` or ``batch_rows`` is below 1.
+        ``max_rows`` or ``batch_rows`` is below 1, or the scorer cannot be called or gives no number.
     """
     for name, value in (("max_rows", max_rows), ("batch_rows", batch_rows)):
         if value is not None and value < 1:
@@ -71,77 +89,88 @@ def compare(
     if not sampling.greedy and sampling.seed is None:
         sampling = dataclasses.replace(sampling, seed=0)
     if getattr(model, "trained", True) is None:
-        warnings.warn("The model is not trained yet: base and tuned are the same weights.", ShadowWarning, stacklevel=2)
+        warnings.warn("The model is not trained yet: base and tuned are the same weights.", ShadowWarning, stacklevel=3)
+    judge = Judge(scorer)
     cases, skipped = cases_of(dataset)
-    cases, left_out = fitting(model, cases[:max_rows])
+    cases = cases[:max_rows]
+    unfit = judge.unfit(cases)
+    cases, left_out = fitting(model, cases)
     if left_out:
         shown = "; ".join(f"row {index}: {reason}" for index, reason in left_out[:3])
         what = f"{len(left_out):,} of {len(left_out) + len(cases):,} rows cannot be answered and are left out. {shown}"
-        warnings.warn(what, ShadowWarning, stacklevel=2)
+        warnings.warn(what, ShadowWarning, stacklevel=3)
+    asked = [case for case in cases if case.index not in unfit]
+    if hasattr(model, "catch_up"):
+        model.catch_up()  # the weights must be those that answer when they are looked at for kept answers
     started = time.monotonic()
-    answers: dict[str, list[str]] = {"base": [], "tuned": []}
-    for batch in batches_of(cases, batch_rows):
-        for use in answers:
-            answers[use] += (
-                _base_answer(model, batch, sampling) if use == "base" else _answer(model, batch, use, sampling)
-            )
+    given = {"enable_thinking": enable_thinking, "reasoning_effort": reasoning_effort}
+    options = {name: value for name, value in given.items() if value is not None}
+    askers = {use: Asker(model, use, sampling, options, reuse=reuse_answers) for use in ("base", "tuned")}
+    answers: dict[str, Answers] = {"base": {}, "tuned": {}}
+    if progress is None:
+        live.tell("answering", lambda: _answered(answers, 2 * len(asked)))
+    for batch in batches_of(asked, batch_rows):
+        for use, asker in askers.items():
+            answers[use] |= {case.index: answer for case, answer in asker.ask(batch)}
             if progress is not None:
-                progress(sum(map(len, answers.values())), 2 * len(cases))
-    rows = tuple(
-        _scored(scorer, case, base, tuned)
-        for case, base, tuned in zip(cases, answers["base"], answers["tuned"], strict=True)
-    )
-    name = getattr(scorer, "name", None) or getattr(scorer, "__name__", None) or type(scorer).__name__
-    return Comparison(rows, str(name), sampling, time.monotonic() - started, skipped, tuple(left_out))
-
-
-# A base answers the same in every comparison, and ten methods on one task are ten comparisons. Keyed by what decides the
-# answers: weights, number format, rows of the batch (sums in another order can differ), sampling.
-_base_answers: OrderedDict[str, list[str]] = OrderedDict()
-_KEPT_BATCHES = 200
-
-
-def _base_answer(model: Any, batch: Sequence[Case], sampling: Sampling) -> list[str]:
-    known = [getattr(model, name, None) for name in ("base_hash", "quantization", "dtype_name")]
-    if known[0] is None:
-        return _answer(model, batch, "base", sampling)
-    asked = [known, str(model.device), repr(sampling), [[case.messages, case.tools] for case in batch]]
-    key = hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()
-    if key not in _base_answers:
-        _base_answers[key] = _answer(model, batch, "base", sampling)
-        while len(_base_answers) > _KEPT_BATCHES:
-            _base_answers.popitem(last=False)
-    return list(_base_answers[key])
-
-
-def _answer(model: Any, batch: Sequence[Case], use: str, sampling: Sampling) -> list[str]:
-    options: dict[str, Any] = {name: getattr(sampling, name) for name in ("max_new_tokens", "temperature", "top_p")}
-    defaults = Sampling()
-    for name in ("top_k", "repetition_penalty", "stop", "seed"):
-        if getattr(sampling, name) != getattr(defaults, name):
-            options[name] = getattr(sampling, name)
-    if batch[0].tools:
-        options["tools"] = batch[0].tools
-    replies = model.chat([case.messages for case in batch], use=use, **options)
-    assert len(replies) == len(batch), "model.chat answers every conversation"
-    return [as_text({"content": reply.content, "tool_calls": reply.tool_calls}) for reply in replies]
-
-
-def _scored(scorer: Callable[..., Any], case: Case, base: str, tuned: str) -> ComparedRow:
-    prompt = as_text(case.messages[-1])
-    base_score, base_reason = _score(scorer, case, base, prompt)
-    tuned_score, tuned_reason = _score(scorer, case, tuned, prompt)
-    return ComparedRow(
-        case.index, case.messages, case.expected, base, tuned, base_score, tuned_score, base_reason, tuned_reason
+                progress(sum(map(len, answers.values())), 2 * len(asked))
+    rows, unscored = _scored(judge, asked, answers)
+    if not rows:
+        raise next(each for each in answers["base"].values() if isinstance(each, Exception))
+    unscored += [UnscoredRow(case.index, unfit[case.index]) for case in cases if case.index in unfit]
+    return Comparison(
+        tuple(rows),
+        judge.name,
+        sampling,
+        time.monotonic() - started,
+        skipped,
+        tuple(left_out),
+        tuple(sorted(unscored, key=lambda row: row.index)),
+        sum(asker.reused for asker in askers.values()),
     )
 
 
-def _score(scorer: Callable[..., Any], case: Case, output: str, prompt: str) -> tuple[float, str]:
-    score = scorer(output, case.expected, prompt=prompt)
-    value = float(getattr(score, "value", score))
-    if not math.isfinite(value):
-        raise ConfigError(
-            f"The scorer gave {value} for row {case.index}.",
-            fix="Return a finite number for every output, 0 for one that cannot be judged.",
+def _answered(answers: dict[str, Answers], total: int) -> tuple[str, float, float]:
+    done = sum(map(len, answers.values()))
+    return f"{done} of {total} answers", done, total
+
+
+def _scored(
+    judge: Judge, cases: list[Case], answers: dict[str, Answers]
+) -> tuple[list[ComparedRow], list[UnscoredRow]]:
+    rows: list[ComparedRow] = []
+    unscored: list[UnscoredRow] = []
+    for case in cases:
+        base, tuned = answers["base"][case.index], answers["tuned"][case.index]
+        failed = next((each for each in (base, tuned) if isinstance(each, Exception)), None)
+        if failed is not None or isinstance(base, Exception) or isinstance(tuned, Exception):
+            unscored.append(UnscoredRow(case.index, f"it cannot be asked: {str(failed).splitlines()[0]}"))
+            continue
+        try:
+            (base_score, base_reason), (tuned_score, tuned_reason) = judge.score(case, base), judge.score(case, tuned)
+        except Unscorable as error:
+            unscored.append(UnscoredRow(case.index, str(error), base.text, tuned.text))
+            continue
+        rows.append(
+            ComparedRow(
+                case.index,
+                case.messages,
+                case.expected,
+                base.text,
+                tuned.text,
+                base_score,
+                tuned_score,
+                base_reason,
+                tuned_reason,
+                base.notes,
+                tuned.notes,
+                (base.outcome, tuned.outcome) if case.tools else None,
+            )
         )
-    return value, str(getattr(score, "reason", "") or "")
+    if not rows and unscored and not any(isinstance(each, Exception) for each in answers["base"].values()):
+        raise ConfigError(
+            f"The scorer {judge.name} could score none of the {len(unscored)} rows.",
+            why=f"Row {unscored[0].index}: {unscored[0].reason}.",
+            fix="The answers are kept: correct the scorer and compare again.",
+        )
+    return rows, unscored

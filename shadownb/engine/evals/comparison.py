@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from shadownb.engine.evals.cases import as_text
 from shadownb.engine.evals.report import comparison_html, comparison_text
 from shadownb.engine.evals.statistics import bootstrap_interval, mean_interval, sign_test
+from shadownb.engine.evals.turns import Turn
 from shadownb.engine.inference.types import Sampling
 
 if TYPE_CHECKING:
@@ -20,7 +20,15 @@ GREEDY = Sampling(temperature=0.0)
 
 @dataclass(frozen=True)
 class ComparedRow:
-    """One held-out row: what was asked, what was expected, and what each side answered and scored."""
+    """One held-out row: what was asked, what was expected, and what each side answered and scored.
+
+    Attributes
+    ----------
+    base_notes, tuned_notes
+        What the score does not say: that an answer was cut at the limit, holds a malformed call, or never left its reasoning.
+    outcomes
+        Of base and tuned, where tools were offered: ``called``, ``abstained`` or ``malformed``.
+    """
 
     index: int
     messages: list[dict[str, Any]]
@@ -31,6 +39,9 @@ class ComparedRow:
     tuned_score: float
     base_reason: str = ""
     tuned_reason: str = ""
+    base_notes: tuple[str, ...] = ()
+    tuned_notes: tuple[str, ...] = ()
+    outcomes: tuple[str, str] | None = None
 
     @property
     def difference(self) -> float:
@@ -41,7 +52,17 @@ class ComparedRow:
     def prompt(self) -> str:
         """Content of the last user message."""
         users = [m for m in self.messages if m.get("role") == "user"]
-        return as_text((users or self.messages)[-1]) if self.messages else ""
+        return Turn.of_message((users or self.messages)[-1]).text if self.messages else ""
+
+
+@dataclass(frozen=True)
+class UnscoredRow:
+    """A row that is in no mean: why, and what each side answered where it was asked."""
+
+    index: int
+    reason: str
+    base: str = ""
+    tuned: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,6 +83,10 @@ class Comparison:
         Rows of the data set that had no reference answer.
     left_out
         (row, reason) of those that the model cannot answer, because they are too long or its template refuses them.
+    unscored
+        Rows that could not be asked or scored, with the reason; they are in no mean.
+    reused
+        Answers that were kept from an earlier comparison.
     """
 
     rows: tuple[ComparedRow, ...]
@@ -70,6 +95,8 @@ class Comparison:
     seconds: float = 0.0
     skipped: int = 0
     left_out: tuple[tuple[int, str], ...] = ()
+    unscored: tuple[UnscoredRow, ...] = ()
+    reused: int = 0
     _intervals: dict[str, tuple[float, float]] = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self) -> int:
@@ -149,7 +176,7 @@ class Comparison:
         import pandas as pd
 
         names = ["index", "prompt", "expected", "base", "tuned", "base_score", "tuned_score", "difference"]
-        names += ["base_reason", "tuned_reason"]
+        names += ["base_reason", "tuned_reason", "base_notes", "tuned_notes"]
         return pd.DataFrame([{name: getattr(row, name) for name in names} for row in self.rows], columns=names)
 
     def to_dict(self) -> dict[str, Any]:

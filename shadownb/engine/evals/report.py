@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 _SHOWN_ROWS = 5
 _SHOWN_CHARACTERS = 300
+_NAMED_ROWS = 3
+_REASON_CHARACTERS = 90
 
 
 def _lines(comparison: Comparison) -> list[tuple[str, str, str]]:
@@ -51,7 +53,48 @@ def _tail(comparison: Comparison) -> list[str]:
     if comparison.left_out:
         rows = ", ".join(str(index) for index, _ in comparison.left_out[:8])
         lines.append(f"{len(comparison.left_out)} rows that the model cannot answer were left out (rows {rows}).")
+    return [*lines, *_told(comparison)]
+
+
+def _told(comparison: Comparison) -> list[str]:
+    """Return what the means do not show: answers that were cut or are no valid call, and rows that are in no mean."""
+    lines = []
+    limit = f"cut at the limit (max_new_tokens={comparison.sampling.max_new_tokens}, finish_reason 'length')"
+    for note, words in (
+        ("cut at the limit", limit),
+        ("malformed call", "with a malformed call"),
+        ("no answer after the reasoning", "without an end of the reasoning, so without an answer"),
+    ):
+        base = sum(note in row.base_notes for row in comparison)
+        tuned = sum(note in row.tuned_notes for row in comparison)
+        if base or tuned:
+            lines.append(f"Answers {words}: {base} of the base, {tuned} of the tuned.")
+    offered = [row.outcomes for row in comparison if row.outcomes]
+    if offered:
+        counts = [
+            ", ".join(
+                f"{kind} {sum(pair[side] == kind for pair in offered)}" for kind in ("called", "abstained", "malformed")
+            )
+            for side in (0, 1)
+        ]
+        lines.append(f"Where tools were offered: base {counts[0]}; tuned {counts[1]}.")
+    if comparison.unscored:
+        named = "; ".join(f"row {row.index}: {_cut(row.reason)}" for row in comparison.unscored[:_NAMED_ROWS])
+        more = "; ..." if len(comparison.unscored) > _NAMED_ROWS else ""
+        count = len(comparison.unscored)
+        rows = "row" if count == 1 else "rows"
+        lines.append(
+            f"{count} {rows} could not be scored and {'is' if count == 1 else 'are'} in no mean: {named}{more}"
+        )
+    if comparison.reused:
+        lines.append(
+            f"{comparison.reused} answers were kept from an earlier comparison of the same weights and prompts."
+        )
     return lines
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _REASON_CHARACTERS else text[: _REASON_CHARACTERS - 4] + " ..."
 
 
 def comparison_text(comparison: Comparison) -> str:
@@ -76,6 +119,13 @@ def comparison_html(comparison: Comparison) -> str:
     )
 
 
+def _answer(text: str, score: float, reason: str, notes: tuple[str, ...]) -> str:
+    marks = "".join(f" [{note}]" for note in notes)
+    most = _SHOWN_CHARACTERS - 100  # so that marks and reason are not what is cut
+    shown = text if len(text) <= most else text[:most] + " …"
+    return f"{shown}{marks}\n[{score:g}] {reason}"
+
+
 def _worst_html(comparison: Comparison) -> str:
     def cell(text: Any) -> str:
         shown = str(text)
@@ -90,8 +140,8 @@ def _worst_html(comparison: Comparison) -> str:
                 row.index,
                 row.prompt,
                 row.expected,
-                f"{row.base}\n[{row.base_score:g}] {row.base_reason}",
-                f"{row.tuned}\n[{row.tuned_score:g}] {row.tuned_reason}",
+                _answer(row.base, row.base_score, row.base_reason, row.base_notes),
+                _answer(row.tuned, row.tuned_score, row.tuned_reason, row.tuned_notes),
             )
         )
         + "</tr>"

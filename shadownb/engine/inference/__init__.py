@@ -4,7 +4,8 @@
 """
 
 from shadownb.engine.inference.gate import WeightsGate
+from shadownb.engine.inference.reply_stream import ReplyStream
 from shadownb.engine.inference.stream import TokenStream
 from shadownb.engine.inference.types import Completion, Generator, Reply, Sampling, TextStream
 
-__all__ = ["Completion", "Generator", "Reply", "Sampling", "TextStream", "TokenStream", "WeightsGate"]
+__all__ = ["Completion", "Generator", "Reply", "ReplyStream", "Sampling", "TextStream", "TokenStream", "WeightsGate"]

@@ -41,7 +41,8 @@ class Row:
 
     def completion(self) -> Completion:
         assert self.reason is not None
-        return Completion(self.text.text, self.ids, self.reason, len(self.prompt), len(self.ids))
+        text = self.text
+        return Completion(text.text, self.ids, self.reason, len(self.prompt), len(self.ids), text.stop_string)
 
 
 class RowEnds(StoppingCriteria):

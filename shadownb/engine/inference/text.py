@@ -6,41 +6,44 @@ be shown at once. Its ``text`` after ``finish()`` is everything released.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
+from shadownb.engine.replies.texts import held_back
+
 _REPLACEMENT = "\ufffd"
-
-
-def held_back(text: str, stop: Sequence[str]) -> int:
-    """Return how many characters at the end of ``text`` may be the beginning of a stop string."""
-    longest = min(len(text), max((len(s) for s in stop), default=1) - 1)
-    for size in range(longest, 0, -1):
-        if any(s.startswith(text[-size:]) for s in stop):
-            return size
-    return 0
 
 
 class AnswerText:
     """Decodes the tokens of one answer as they come and ends it at the first stop string.
 
+    Parameters
+    ----------
+    dropped
+        Ids of control tokens that are no part of the text. Others stay in it: reasoning and calls stand between them.
+
     Attributes
     ----------
-    stopped
-        Whether a stop string has ended the text; it and all that follows are cut off.
+    stop_string
+        The stop string that has ended the text; it and all that follows are cut off. None while there is none.
     """
 
-    def __init__(self, tokenizer: Any, stop: Sequence[str] = (), *, skip_special_tokens: bool = True) -> None:
+    def __init__(self, tokenizer: Any, stop: Sequence[str] = (), *, dropped: Collection[int] = ()) -> None:
         self._tokenizer = tokenizer
         self._stop = tuple(stop)
-        self._skip_special_tokens = skip_special_tokens
+        self._dropped = dropped
         self._ids: list[int] = []
         # Ids from _context to _read are decoded as context only: some tokenizers space a token by what precedes it.
         self._context = 0
         self._read = 0
         self._text = ""
         self._released = 0
-        self.stopped = False
+        self.stop_string: str | None = None
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a stop string has ended the text."""
+        return self.stop_string is not None
 
     @property
     def text(self) -> str:
@@ -49,6 +52,8 @@ class AnswerText:
 
     def push(self, token_id: int) -> str:
         """Add a token and return the text that became final with it, often a word, sometimes nothing."""
+        if token_id in self._dropped:
+            return ""
         self._ids.append(token_id)
         known = self._decode(self._context, self._read)
         grown = self._decode(self._context, len(self._ids))
@@ -67,7 +72,7 @@ class AnswerText:
     def _decode(self, begin: int, end: int) -> str:
         text: str = self._tokenizer.decode(
             self._ids[begin:end],
-            skip_special_tokens=self._skip_special_tokens,
+            skip_special_tokens=False,
             clean_up_tokenization_spaces=False,
         )
         return text
@@ -77,10 +82,10 @@ class AnswerText:
             return
         # A stop string can only begin in what is not released yet, because its beginnings are held back.
         self._text += piece
-        found = [at for s in self._stop if (at := self._text.find(s, self._released)) >= 0]
+        found = [(at, s) for s in self._stop if (at := self._text.find(s, self._released)) >= 0]
         if found:
-            self._text = self._text[: min(found)]
-            self.stopped = True
+            at, self.stop_string = min(found)
+            self._text = self._text[:at]
 
     def _release(self, keep: int) -> str:
         end = len(self._text) - (0 if self.stopped else keep)

@@ -9,7 +9,7 @@ are equally fast, and a buffer that a module makes during generation stays usabl
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -40,8 +40,8 @@ class TransformersGenerator:
         Tokens that end an answer; they are not part of its text.
     max_batch_tokens
         Most prompt and new tokens, padding included, in one batch; bounds the memory of the cache.
-    skip_special_tokens
-        Whether special tokens other than the stop tokens are left out of the text.
+    dropped_token_ids
+        Tokens that are left out of the text, beside the stop tokens; by default every special one.
     view
         Asked once the weights are held, because what is on them can change while a call waits for its turn.
     reserved
@@ -56,7 +56,7 @@ class TransformersGenerator:
         *,
         stop_token_ids: Sequence[int],
         max_batch_tokens: int = 8192,
-        skip_special_tokens: bool = True,
+        dropped_token_ids: Collection[int] | None = None,
         view: Callable[[], View] | None = None,
         reserved: int = 0,
     ) -> None:
@@ -65,7 +65,8 @@ class TransformersGenerator:
         self.gate = gate
         self.stop_token_ids = frozenset(int(i) for i in stop_token_ids)
         self.max_batch_tokens = max_batch_tokens
-        self.skip_special_tokens = skip_special_tokens
+        special = tokenizer.all_special_ids if dropped_token_ids is None else dropped_token_ids
+        self.dropped_token_ids = frozenset(int(i) for i in special)
         self._view = view or (lambda: plain_view(self.model))
         self._reserved = reserved
 
@@ -157,7 +158,7 @@ class TransformersGenerator:
                 why=f"The model attends to at most {most} tokens, prompt and answer together.",
                 fix="Shorten the prompt, or drop the oldest messages of the conversation.",
             )
-        text = AnswerText(self.tokenizer, sampling.stop, skip_special_tokens=self.skip_special_tokens)
+        text = AnswerText(self.tokenizer, sampling.stop, dropped=self.dropped_token_ids)
         return Row(number, ids, min(room, sampling.max_new_tokens), text)
 
     @contextmanager

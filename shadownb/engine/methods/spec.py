@@ -87,10 +87,17 @@ class MethodSpec:
         values = {name: _frozen(value) for name, value in content.items() if name in known}
         return cls(**values)
 
-    def blocked(self, model: Model | None = None, data_format: str | None = None) -> str | None:
-        """Return why the method cannot be used here and what to do about it, or None if it can."""
+    def blocked(
+        self, model: Model | None = None, data_format: str | None = None, *, from_base: bool = False
+    ) -> str | None:
+        """Return why the method cannot be used here and what to do about it, or None if it can.
+
+        With ``from_base`` the training starts from the fresh base, whatever the model carries now.
+        """
         reason = self.unfit(model, data_format)
-        return self._refused_by(model) if reason is None and model is not None and model.module is not None else reason
+        if reason is not None or model is None or model.module is None:
+            return reason
+        return self._refused_by(model, from_base)
 
     def unfit(self, model: Model | None = None, data_format: str | None = None) -> str | None:
         """Return what the data's shape or the base's number format speaks against the method, or None."""
@@ -110,13 +117,13 @@ class MethodSpec:
             )
         return None
 
-    def _refused_by(self, model: Model) -> str | None:
+    def _refused_by(self, model: Model, from_base: bool) -> str | None:
         from shadownb.engine.backends.torch import surfaces
         from shadownb.engine.config import TrainConfig
         from shadownb.errors import MethodError
 
         try:
-            surfaces.check(model.module, model.carried, TrainConfig(method=self.name))
+            surfaces.check(*model.weights.at_start(from_base=from_base), TrainConfig(method=self.name))
         except MethodError as error:
             return ". ".join(part.rstrip(".") for part in (error.what, error.fix) if part)
         return None

@@ -6,12 +6,16 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from shadownb.engine.inference import Reply, Sampling, WeightsGate
+from shadownb.engine.inference import Reply, ReplyStream, Sampling, WeightsGate
+from shadownb.engine.models import as_trained
+from shadownb.engine.models.as_trained import AS_TRAINED, AsTrained, Tools
 from shadownb.engine.models.lengths import longest_row
+from shadownb.engine.replies import ParsedReply
 from shadownb.errors import ConfigError, DataError, ShadowWarning, did_you_mean
 
 if TYPE_CHECKING:
-    from shadownb.engine.inference import TextStream
+    from shadownb.engine.data.trained_on import TrainedOn
+    from shadownb.engine.inference import Completion
     from shadownb.engine.models.weights import LoadedWeights
     from shadownb.engine.rendering import Renderer
     from shadownb.engine.rendering.examples import Example
@@ -25,11 +29,17 @@ class Asking:
     """The part of a :class:`Model` that answers."""
 
     weights: LoadedWeights
-    renderer: Renderer
     tokenizer: Any
     max_seq_length: int
+    _told: set[Any]  # kinds of difference that were warned of, for each kind of rows
 
     if TYPE_CHECKING:
+
+        @property
+        def renderer(self) -> Renderer: ...
+
+        @property
+        def trained_on(self) -> TrainedOn | None: ...
 
         @property
         def active_run(self) -> Run | None: ...
@@ -49,6 +59,7 @@ class Asking:
             self.tokenizer,
             self.weights.gate,
             stop_token_ids=self.renderer.stop_token_ids,
+            dropped_token_ids=self.renderer.dropped_token_ids,
             view=self.weights.view,
             reserved=self.weights.carried.virtual_tokens if self.weights.carried is not None else 0,
         )
@@ -57,63 +68,164 @@ class Asking:
         self,
         prompt: str | Sequence[str],
         *,
-        system: str | None = None,
+        system: str | AsTrained | None = AS_TRAINED,
+        tools: Tools | AsTrained = AS_TRAINED,
+        template: bool | None = None,
         use: Use = "tuned",
         should_stop: Callable[[], bool] | None = None,
+        enable_thinking: bool | None = None,
+        reasoning_effort: str | None = None,
         **sampling: Any,
     ) -> Any:
         """Answer one prompt (returns a string) or a list of prompts (returns a list, computed in batches).
+
+        The string is what stands after the reasoning; calls stay in it as they were written. :meth:`chat` gives the
+        reasoning, the calls and the raw text.
 
         Parameters
         ----------
         prompt
             User message, put through the chat template exactly as in training.
+        system, tools
+            What stands before it. Left out: the system prompt and tools that the rows of the training share
+            (``model.trained_on``), so that the model is asked as it was trained. None or "" means none.
+        template
+            False goes on from the prompt as plain text, True puts it through the chat template. None does as the training
+            did: plain text after training on plain text (``cpt``).
         use
-            ``"tuned"``, or ``"base"`` for the model before training.
+            ``"tuned"``, or ``"base"`` for the model before training, which is asked in the same way.
+        enable_thinking, reasoning_effort
+            Whether to think before the answer and how much; only where the chat template knows it. None is what the model
+            was loaded or trained with.
         **sampling
             ``max_new_tokens, temperature, top_p, top_k, repetition_penalty, stop, seed``.
+
+        Warns
+        -----
+        ShadowWarning
+            Once for each kind of difference: the question differs from every row of the training.
         """
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
-        replies = self.chat([_turns(text, system) for text in prompts], use=use, should_stop=should_stop, **sampling)
-        texts = [reply.raw for reply in replies]
+        options = Sampling.from_options(**sampling)
+        thinking = {"enable_thinking": enable_thinking, "reasoning_effort": reasoning_effort}
+        if self._is_plain(template, system, tools, thinking):
+            ids = self._plain_prompts(prompts, use)
+            completions = self._generator_for(use).generate(ids, options, use=use, should_stop=should_stop)
+            texts = [completion.text for completion in completions]
+            return texts[0] if isinstance(prompt, str) else texts
+        turns = [[{"role": "user", "content": text}] for text in prompts]
+        ids = [ids for ids, _ in self._chat_prompts(turns, system, tools, use, thinking)]
+        completions = self._generator_for(use).generate(ids, options, use=use, should_stop=should_stop)
+        replies = [
+            self.renderer.read_reply(completion.text, [], prompt=asked, calls=False)
+            for completion, asked in zip(completions, ids, strict=True)
+        ]
+        if unfinished := sum(reply.reasoning_open for reply in replies):
+            warnings.warn(
+                f"{unfinished} of {len(replies)} answers ended before their reasoning did, so their text is empty; raise "
+                f"max_new_tokens (it was {options.max_new_tokens}), or set enable_thinking=False where the template knows it.",
+                ShadowWarning,
+                stacklevel=2,
+            )
+        texts = [reply.content for reply in replies]
         return texts[0] if isinstance(prompt, str) else texts
 
     def chat(
         self,
         messages: Sequence[Message] | Sequence[Sequence[Message]],
-        tools: Sequence[dict[str, Any]] | None = None,
+        tools: Tools | AsTrained = AS_TRAINED,
         *,
+        system: str | AsTrained | None = AS_TRAINED,
         use: Use = "tuned",
         should_stop: Callable[[], bool] | None = None,
+        enable_thinking: bool | None = None,
+        reasoning_effort: str | None = None,
         **sampling: Any,
     ) -> Any:
-        """Return the :class:`Reply` to a conversation, or a list of them for a list of conversations."""
+        """Return the :class:`Reply` to a conversation, or a list of them for a list of conversations.
+
+        Options as for :meth:`generate`; messages that begin with a system message keep it.
+        """
         options = Sampling.from_options(**sampling)
+        thinking = {"enable_thinking": enable_thinking, "reasoning_effort": reasoning_effort}
         single = bool(messages) and isinstance(messages[0], dict)
         conversations: Iterable[Any] = [messages] if single else messages
-        prompts = [self.renderer.render_prompt(list(conversation), tools) for conversation in conversations]
+        asked = self._chat_prompts(conversations, system, tools, use, thinking)
+        prompts = [ids for ids, _ in asked]
         completions = self._generator_for(use).generate(prompts, options, use=use, should_stop=should_stop)
         replies = [
-            Reply.from_completion(completion, *self.renderer.parse_reply(completion.text)) for completion in completions
+            self._reply(completion, ids, schemas) for completion, (ids, schemas) in zip(completions, asked, strict=True)
         ]
         return replies[0] if single else replies
 
     def stream(
         self,
         prompt: str | Sequence[Message],
-        tools: Sequence[dict[str, Any]] | None = None,
+        tools: Tools | AsTrained = AS_TRAINED,
         *,
-        system: str | None = None,
+        system: str | AsTrained | None = AS_TRAINED,
+        template: bool | None = None,
         use: Use = "tuned",
         should_stop: Callable[[], bool] | None = None,
+        enable_thinking: bool | None = None,
+        reasoning_effort: str | None = None,
         **sampling: Any,
-    ) -> TextStream:
-        """Answer piece by piece: iterate over the text, ``close()`` to stop; ``completion`` has the counts at the end."""
+    ) -> ReplyStream:
+        """Answer piece by piece: iterate over the content, ``close()`` to stop; ``reply`` has the whole at the end.
+
+        The pieces are the content of what :meth:`chat` returns for the same seed; ``parts()`` gives reasoning and calls as
+        well. A prompt is taken as by :meth:`generate`, messages as by :meth:`chat`.
+        """
         options = Sampling.from_options(**sampling)
-        messages = _turns(prompt, system) if isinstance(prompt, str) else list(prompt)
-        ids = self.renderer.render_prompt(messages, tools)
-        stream: TextStream = self._generator_for(use).stream(ids, options, use=use, should_stop=should_stop)
-        return stream
+        thinking = {"enable_thinking": enable_thinking, "reasoning_effort": reasoning_effort}
+        schemas: list[dict[str, Any]] | None
+        if isinstance(prompt, str) and self._is_plain(template, system, tools, thinking):
+            (ids,), reader = self._plain_prompts([prompt], use), None
+        else:
+            messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+            ((ids, schemas),) = self._chat_prompts([messages], system, tools, use, thinking)
+            reader = self.renderer.open_reader(ids, schemas or [])
+        stream = self._generator_for(use).stream(ids, options, use=use, should_stop=should_stop)
+        if reader is None:
+            return ReplyStream(
+                stream, None, lambda completion: Reply.from_completion(completion, ParsedReply(completion.text))
+            )
+        return ReplyStream(stream, reader, lambda completion: self._reply(completion, ids, schemas))
+
+    def _reply(self, completion: Completion, prompt: list[int], tools: Sequence[dict[str, Any]] | None) -> Reply:
+        return Reply.from_completion(completion, self.renderer.read_reply(completion.text, tools or [], prompt=prompt))
+
+    def _is_plain(
+        self, template: bool | None, system: str | AsTrained | None, tools: Tools | AsTrained, thinking: dict[str, Any]
+    ) -> bool:
+        self.catch_up()
+        thinks = any(value is not None for value in thinking.values())
+        return as_trained.is_plain(self.trained_on, template, system, tools, thinks=thinks)
+
+    def _chat_prompts(
+        self,
+        conversations: Iterable[Sequence[Message]],
+        system: str | AsTrained | None,
+        tools: Tools | AsTrained,
+        use: str,
+        thinking: dict[str, Any],
+    ) -> list[tuple[list[int], list[dict[str, Any]] | None]]:
+        """Return the tokens of conversations that are asked as trained, each with its tools; tell what differs from the rows."""
+        self.catch_up()
+        known, told = self.trained_on, self.renderer.told(**thinking)
+        prompts = []
+        for conversation in conversations:
+            turns, schemas = as_trained.conversation(known, conversation, system, tools)
+            if known is not None and use == "tuned":
+                as_trained.tell(self._told, known, known.differences(turns, schemas))
+            prompts.append((self.renderer.render_prompt(turns, schemas, variables=told), schemas))
+        return prompts
+
+    def _plain_prompts(self, texts: Iterable[str], use: str) -> list[list[int]]:
+        known = self.trained_on
+        if known is not None and use == "tuned":
+            as_trained.tell(self._told, known, known.differences([], None, plain=True))
+        return [self.renderer.render_text(text) for text in texts]
 
     def loss(
         self,
@@ -184,8 +296,13 @@ class Asking:
             from shadownb.engine.inference.transformers_generator import TransformersGenerator
 
             # A second copy is nobody else's, so it need not wait for the training of the first.
-            stops = self.renderer.stop_token_ids
-            return TransformersGenerator(self.weights.base_copy(), self.tokenizer, WeightsGate(), stop_token_ids=stops)
+            return TransformersGenerator(
+                self.weights.base_copy(),
+                self.tokenizer,
+                WeightsGate(),
+                stop_token_ids=self.renderer.stop_token_ids,
+                dropped_token_ids=self.renderer.dropped_token_ids,
+            )
         return self.generator
 
     def _replaces_base(self) -> bool:
@@ -194,8 +311,3 @@ class Asking:
         run = self.active_run
         training = run is not None and methods.get(run.config.method).changes_base_weights
         return training or (self.weights.carried is not None and self.weights.carried.replaces_base)
-
-
-def _turns(prompt: str, system: str | None) -> list[Message]:
-    turns: list[Message] = [{"role": "system", "content": system}] if system else []
-    return [*turns, {"role": "user", "content": prompt}]

@@ -9,8 +9,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shadownb.engine import acceleration, hardware
+from shadownb.engine import acceleration, hardware, live
 from shadownb.engine.acceleration import Accelerator
+from shadownb.engine.models.fetching import Fetching
 from shadownb.engine.models.preload import import_gently
 from shadownb.engine.models.quiet import quiet_progress_bars
 from shadownb.engine.models.sources import Quantize, Source, resolve, with_adapter
@@ -30,6 +31,16 @@ BACKENDS = ("auto", "torch")
 _USUAL_LENGTH = 2048
 
 
+def _title(name: str, *_: Any, **__: Any) -> str:
+    return f"Loading {Path(str(name)).name or name}"
+
+
+def _outcome(model: Model) -> str:
+    size = f"{model.parameters_total / 1e6:,.1f} million weights"
+    return f"Loaded {model.name}: {size}, {model.quantization or model.dtype_name} on {model.device.type}"
+
+
+@live.shown(_title, _outcome)
 def load(
     name: str,
     backend: str = "auto",
@@ -39,6 +50,8 @@ def load(
     adapter: str | Path | None = None,
     max_seq_length: int | None = None,
     accelerator: Accelerator = "auto",
+    enable_thinking: bool | None = None,
+    reasoning_effort: str | None = None,
 ) -> Model:
     """Load a model.
 
@@ -64,6 +77,9 @@ def load(
     accelerator
         ``auto``: what only makes it faster; ``shadow``: also what saves memory (4-bit base, 8-bit optimizer, fused
         kernels) where it helps on this hardware; ``none``: plain torch. Each decision is kept with its reason.
+    enable_thinking, reasoning_effort
+        Whether the model thinks before its answer and how much, in training and answering, where its chat template knows
+        it; None leaves it to what the model was trained with, else to the template.
 
     Raises
     ------
@@ -82,6 +98,7 @@ def load(
     if max_seq_length is not None and (type(max_seq_length) is not int or max_seq_length < 8):
         raise ConfigError(f"max_seq_length={max_seq_length!r} must be a whole number of at least 8 tokens.")
     acceleration.check(accelerator)
+    live.tell("loading libraries")
     import_gently()
     chosen_device = hardware.choose_device(device)
     chosen_dtype = hardware.choose_dtype(dtype, chosen_device[0])
@@ -103,10 +120,28 @@ def load(
             f"max_seq_length={max_seq_length}: {model.name} has {model.max_seq_length} positions.",
             fix="Leave it out, or give at most that.",
         )
+    model.renderer.variables = dict(source.variables)
+    model.renderer.variables = model.renderer.told(enable_thinking=enable_thinking, reasoning_effort=reasoning_effort)
     _check_base(source, source.base_hash)
     if source.trained_at is not None:
+        live.tell("putting the adapter on")
         model.weights.take(source.trained_at, source.trained)
+        model.trained_when_loaded = source.trained
     return model
+
+
+def load_again(model: Model) -> Model:
+    """Load the base of a model a second time, as it was loaded; see :meth:`Model.fresh_copy`."""
+    from shadownb.engine.estimate import free_memory_gb
+
+    needed, free = model.weights.base_bytes / 1e9, free_memory_gb(model)
+    if needed > free:
+        raise OutOfMemoryError(
+            f"A second copy of {model.name} needs {needed:.2f} GB, and {free:.2f} GB are free.",
+            fix="Train this model anew instead: model.finetune(data, start='base') needs no second copy.",
+        )
+    source = Source(model.name, model.source)
+    return _open(source, dict(model.decisions), model.max_seq_length, model.accelerator)
 
 
 def _open(source: Source, decisions: dict[str, tuple[Any, str]], max_seq_length: int, accelerator: str) -> Model:
@@ -159,6 +194,7 @@ def load_base(
         # With its number, or accelerate would take it for another GPU than the one that trains.
         bare = device in ("cuda", "xpu")
         options["device_map"] = {"": torch.device(device, torch.accelerator.current_device_index()) if bare else device}
+    live.tell("reading weights", None if Path(source.location).is_dir() else Fetching(source.location))
     _refuse_adapter(source)
     try:
         with quiet_progress_bars():
@@ -243,5 +279,7 @@ def load_from(source: Source, spec: dict[str, Any]) -> Model:
     decisions = {"device": device, "dtype": dtype, "attention": attention, "quantization": quantization}
     model = _open(source, decisions, spec["max_seq_length"], accelerator)
     _check_base(source, spec.get("base_hash"))
+    model.renderer.variables = dict(spec.get("template_variables") or {})
     model.weights.go_to(spec.get("start"))
+    model.trained_when_loaded = model.trained
     return model

@@ -16,6 +16,7 @@ from shadownb.engine.inference import WeightsGate
 from shadownb.engine.models.asking import Asking
 from shadownb.engine.models.weights import LoadedWeights
 from shadownb.engine.rendering import Renderer
+from shadownb.engine.rendering.variables import with_defaults
 from shadownb.errors import BusyError, ModelError
 
 if TYPE_CHECKING:
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 
     from shadownb.engine.backends.torch.surfaces import Surface
     from shadownb.engine.data import Dataset
+    from shadownb.engine.data.trained_on import TrainedOn
     from shadownb.engine.models.sources import Quantize
+    from shadownb.engine.rendering.certificate import Certificate
     from shadownb.engine.runs.handle import Run
 
 Use = Literal["tuned", "base"]
@@ -54,7 +57,7 @@ class Model(Asking):
             quantization=quantization,
         )
         self.tokenizer = tokenizer
-        self.renderer = Renderer(tokenizer)
+        self._own_renderer = self._renderer = Renderer(tokenizer)
         self.name = name
         self.source = source
         self.quantization = quantization
@@ -62,7 +65,22 @@ class Model(Asking):
         self.accelerator = accelerator
         self.decisions = decisions
         self._runs: list[Run] = []  # that train this model or wait to, first come first, and those not looked at since
+        self.trained_when_loaded: tuple[str, int] | None = None
+        self._told = set()
         self._lock = threading.RLock()
+
+    @property
+    def renderer(self) -> Renderer:
+        """Makes tokens of conversations, by the chat template that the weights were trained with."""
+        template = self.weights.chat_template or self._own_renderer.chat_template
+        if self._renderer.chat_template != template:
+            own = self._own_renderer
+            self._renderer = own if own.chat_template == template else Renderer(self.tokenizer, chat_template=template)
+        return self._renderer
+
+    def use_renderer(self, renderer: Renderer) -> None:
+        """Render with this from now on, and save its template beside the weights."""
+        self._renderer, self.weights.chat_template = renderer, renderer.chat_template
 
     # -- facts ------------------------------------------------------------------------------------------------------
 
@@ -133,14 +151,39 @@ class Model(Asking):
         return next((run for run in self._runs if run.is_active), None)
 
     @property
+    def live_run(self) -> Run | None:
+        """The run whose live weights answer: it trains in this process, and has done a step."""
+        run = self.active_run
+        live = run is not None and run.executor == "thread" and run.status != "queued" and run.state.step
+        return run if live else None
+
+    @property
+    def state_now(self) -> tuple[str, int] | None:
+        """(run id, step) of the weights that answer now; None for the base and for adapters from elsewhere."""
+        run = self.live_run
+        return (run.id, run.state.step) if run is not None else self.trained
+
+    @property
     def answering(self) -> str:
         """Which state of the weights answers now, in words."""
-        run = self.active_run
-        if run is not None and run.executor == "thread" and run.status != "queued" and run.state.step:
-            return f"live weights at step {run.state.step} of run {run.id}"
+        live = self.live_run
+        if live is not None:
+            return f"live weights at step {live.state.step} of run {live.id}"
         if self.trained is not None:
             return f"step {self.trained[1]} of run {self.trained[0]}"
-        return "the base, untrained"
+        at = self.weights.saved_at
+        return f"the adapter in {at}" if at is not None else "the base, untrained"
+
+    @property
+    def trained_on(self) -> TrainedOn | None:
+        """What the rows had in common that the weights were trained on: system prompt, tools, chat or plain text.
+
+        ``generate``, ``chat`` and ``stream`` start from it where they are not told otherwise. It is learned from the rows when
+        a run is launched, and lies beside checkpoints and saved models. None where nothing is known: the bare base, or an
+        adapter made elsewhere.
+        """
+        run = self.live_run
+        return run.trained_on if run is not None else self.weights.trained_on
 
     @property
     def surface(self) -> str | None:
@@ -160,6 +203,7 @@ class Model(Asking):
             "dtype": list(self.decisions["dtype"]),
             "max_seq_length": self.max_seq_length,
             "trained": list(self.trained) if self.trained else None,
+            "template_variables": dict(self.renderer.variables),
         }
 
     def __repr__(self) -> str:
@@ -167,13 +211,18 @@ class Model(Asking):
             return f"Model({self.name!r}, unloaded)"
         size = self.parameters_total / 1e6
         quantised = f", {self.quantization}" if self.quantization else ""
-        return f"Model({self.name!r}, {size:.0f}M weights, {self.dtype_name} on {self.device.type}{quantised}; {self.answering})"
+        asked = self.trained_on.headline() if self.trained_on is not None else ""
+        return (
+            f"Model({self.name!r}, {size:.0f}M weights, {self.dtype_name} on {self.device.type}{quantised}; {self.answering}"
+            + (f"; asked from {asked})" if asked else ")")
+        )
 
     def _repr_html_(self) -> str:
         from shadownb.engine.displays import facts_html
 
         if self.module is None:
             return facts_html(f"Model {self.name}", {"state": "unloaded"})
+        asked = self.trained_on.headline() if self.trained_on is not None else ""
         return facts_html(
             f"Model {self.name}",
             {
@@ -181,7 +230,9 @@ class Model(Asking):
                 "device": f"{self.decisions['device'][0]} ({self.decisions['device'][1]})",
                 "number format": f"{self.quantization or self.dtype_name} ({self.decisions['dtype'][1]})",
                 "chat template": f"{self.renderer.template_source} ({self.renderer.template_reason})",
+                **{name: str(value) for name, value in self.renderer.variables.items()},
                 "answers with": self.answering,
+                **({"asked from": asked} if asked else {}),
             },
         )
 
@@ -193,6 +244,7 @@ class Model(Asking):
         method: str = "lora",
         background: bool | None = None,
         eval_dataset: Dataset | list[dict[str, Any]] | str | float | None = None,
+        start: str | Path | Run | None = None,
         **fields: Any,
     ) -> Run:
         """Fine-tune on a dataset; returns the run, whose result this model answers with.
@@ -207,6 +259,12 @@ class Model(Asking):
             True returns at once, False blocks until the end; None does the first in a notebook, the second in a script.
         eval_dataset
             Rows to evaluate on; ``"auto"`` holds out a tenth, ``0.15`` or ``"15%"`` that share.
+        start
+            ``"base"``: the fresh base, as if nothing had been trained; the result of an earlier run stays in its folder.
+            ``"trained"``: what this model is when the run's turn comes, so that a second run trains the first one's result
+            on. A run, its id, or the folder of an adapter or checkpoint: that result. None is ``"trained"``, with a
+            :class:`ShadowWarning` where an earlier run has trained this model since it was loaded. ``run.started_from``
+            says it.
         **fields
             Any option of :class:`shadownb.TrainConfig`.
 
@@ -217,7 +275,15 @@ class Model(Asking):
         """
         from shadownb.engine.runs.launch import launch
 
-        return launch(self, dataset, method=method, background=background, eval_dataset=eval_dataset, fields=fields)
+        return launch(
+            self,
+            dataset,
+            method=method,
+            background=background,
+            eval_dataset=eval_dataset,
+            start_from=start,
+            fields=fields,
+        )
 
     # -- trained state ----------------------------------------------------------------------------------------------
 
@@ -228,6 +294,12 @@ class Model(Asking):
         """
         self._require_loaded()
         return self.weights.verify_base()
+
+    def certify(self) -> Certificate:
+        """Prove on probes what the chat template does with a row: what is written, what is trained, what is read back."""
+        from shadownb.engine.models.certifying import certify
+
+        return certify(self)
 
     def catch_up(self) -> None:
         """Take over the result of a worker's run that has ended since."""
@@ -241,6 +313,21 @@ class Model(Asking):
                 if checkpoint is not None and self.trained != (run.id, checkpoint.step):
                     self.weights.take(checkpoint.path, (run.id, checkpoint.step))
 
+    def fresh_copy(self) -> Model:
+        """Load the base a second time, untrained, beside this model, which stays as it is.
+
+        The copy shares nothing with it, so it takes the memory of the base once more; ``finetune(start="base")`` takes none.
+
+        Raises
+        ------
+        OutOfMemoryError
+            The base does not fit a second time.
+        """
+        from shadownb.engine.models.loading import load_again
+
+        self._require_loaded()
+        return load_again(self)
+
     def begin_run(self, run: Run) -> None:
         """Remember a run that trains this model, or waits to."""
         with self._lock:
@@ -251,6 +338,9 @@ class Model(Asking):
 
     def save(self, path: str | Path, fmt: str = "adapter") -> Path:
         """Write the trained model to a folder; returns it. What an earlier save wrote there, of any kind, is replaced.
+
+        Of a run that has not come to its end, the weights of its newest step are saved; a :class:`ShadowWarning` names the
+        step, and so does ``shadownb.json`` in the folder.
 
         Parameters
         ----------
@@ -272,9 +362,9 @@ class Model(Asking):
         return save(self, Path(path).expanduser(), fmt)
 
     def save_tokenizer(self, folder: Path) -> None:
-        """Write the tokenizer, with the chat template that training used."""
+        """Write the tokenizer, with the chat template that training used and what that was told."""
         tokenizer = copy.copy(self.tokenizer)
-        tokenizer.chat_template = self.renderer.chat_template
+        tokenizer.chat_template = with_defaults(self.renderer.chat_template, self.renderer.variables)
         tokenizer.save_pretrained(str(folder))
 
     def unload(self) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from shadownb.engine import live
 from shadownb.engine.models.quiet import quiet_gguf_bar, quiet_progress_bars
 
 
@@ -21,6 +22,7 @@ def convert_gguf(file: Path, target: Path) -> Path:
     with FileLock(target.with_name(f".{target.name}.lock")):
         if (target / "config.json").is_file():
             return target
+        live.tell("converting its weights, once")
         aside = target.with_name(f".{target.name}-{uuid.uuid4().hex[:8]}")
         try:
             _convert(file, aside)

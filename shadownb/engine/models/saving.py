@@ -1,29 +1,30 @@
 """Writing a trained model to a folder: what was trained, or the whole model with it in its weights.
 
-A folder holds one saved model. Which files a save wrote stands in ``shadownb.json`` beside them: the next save into the folder
-replaces those, whatever kind they were of, and leaves all others alone. Everything is written aside first and then moved into
-place, so that a full disk leaves what was there.
+A folder holds one saved model. Which files a save wrote stands in ``shadownb.json`` beside them (:mod:`.beside`): the next save
+into the folder replaces those, whatever kind they were of, and leaves all others alone. Everything is written aside first and
+then moved into place, so that a full disk leaves what was there.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import uuid
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.disk import saving
-from shadownb.errors import ExportError, did_you_mean
+from shadownb.engine.models import beside
+from shadownb.engine.models.beside import RECORD
+from shadownb.errors import ExportError, ShadowError, ShadowWarning, did_you_mean
 
 if TYPE_CHECKING:
     from shadownb.engine.models.model import Model
 
 FORMATS = ("adapter", "merged")
-RECORD = "shadownb.json"  # the names of the files that a save wrote
 
 _ASIDE = ".saving-"
 _WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
@@ -52,16 +53,51 @@ def save(model: Model, target: Path, fmt: str) -> Path:
     from shadownb.engine.backends.torch.surfaces.weights import save_whole
 
     with model.gate.inference():
+        trained = trained_state(model)
         whole = None
         if fmt == "merged":  # first, because it may be refused
             whole = carried.merged() if carried is not None else model.module
         with saving(target), _replacing(target) as folder:
+            beside.write(folder, trained_on=model.trained_on, trained=trained)
             if whole is not None:
                 save_whole(whole, folder)
             elif carried is not None:
                 carried.save(folder)
             model.save_tokenizer(folder)
+    _warn_if_unfinished(trained, model, target)
     return target
+
+
+def trained_state(model: Model) -> dict[str, Any] | None:
+    """Return which run's weights these are, of which step of how many, and how that run stands; None where no run made them.
+
+    Called with the gate held: a run that trains them waits meanwhile.
+    """
+    found = model.weights.stepped or model.trained
+    if found is None:
+        return None
+    from shadownb.engine import runs
+
+    state: dict[str, Any] = {"run": found[0], "step": found[1], "total_steps": None, "status": "unknown"}
+    with contextlib.suppress(ShadowError, OSError):  # of a run that was deleted, or whose record is damaged
+        run = runs.load(found[0])
+        state |= {"total_steps": run.total_steps, "status": run.status}
+    return state
+
+
+def _warn_if_unfinished(trained: dict[str, Any] | None, model: Model, target: Path) -> None:
+    """Say which step was saved where the run has more to come, or never came to its end."""
+    busy = model.active_run
+    what = None
+    if busy is not None and (trained is None or trained["run"] != busy.id):  # a worker, or one that waits in line
+        held = "the base" if trained is None else f"step {trained['step']} of run {trained['run']}"
+        what = f"Run {busy.id} is {busy.status} at step {busy.step}; {target.name!r} holds nothing of it, but {held}."
+    elif trained is not None and trained["status"] not in ("succeeded", "unknown"):
+        of = f" of {trained['total_steps']}" if trained["total_steps"] is not None else ""
+        what = f"Saved step {trained['step']}{of} to {target.name!r}: run {trained['run']} is {trained['status']}."
+    if what is not None:
+        wait = "run.wait() waits for its end" if busy is not None else "run.resume() goes on with it"
+        warnings.warn(f"{what} {wait}; then save again for the whole training.", ShadowWarning, stacklevel=4)
 
 
 def _refuse_used(target: Path, source: str) -> None:
@@ -72,7 +108,7 @@ def _refuse_used(target: Path, source: str) -> None:
             why="Answers of the base, resumes and the adapter itself need it as it is.",
             fix="Save to another folder.",
         )
-    ours = _saved_names(target)
+    ours = beside.files_in(target)
     found = {file.name for pattern in (*_descriptions(), *_WEIGHTS) for file in target.glob(pattern)}
     others = sorted(found - ours)
     if others:
@@ -81,15 +117,6 @@ def _refuse_used(target: Path, source: str) -> None:
             why="It is of another model or adapter, and what is saved beside it would not be what loads.",
             fix="Save to another folder, or empty this one first.",
         )
-
-
-def _saved_names(folder: Path) -> set[str]:
-    """Return which files of a folder the last save wrote."""
-    try:
-        names = json.loads((folder / RECORD).read_text(encoding="utf-8"))["files"]
-        return {RECORD, *(name for name in names if name and name != ".." and Path(name).name == name)}
-    except (OSError, ValueError, KeyError, TypeError):
-        return set()
 
 
 @contextlib.contextmanager
@@ -117,13 +144,16 @@ def _exchange(target: Path, written: Path, aside: Path) -> None:
 
     A kill in between leaves a folder that does not load, never a mixture: what describes a model leaves first and comes last.
     """
-    old, new = _saved_names(target), {file.name for file in written.iterdir()}
+    old, new = beside.files_in(target), {file.name for file in written.iterdir()} - {RECORD}
     before = aside / "old"
     before.mkdir()
-    if old:
+    recorded = (target / RECORD).is_file()
+    if recorded:
         shutil.copy2(target / RECORD, before)
-    _write_record(aside, old | new).replace(target / RECORD)  # so that the next save knows all files, also after a kill
-    record = _write_record(aside, new)
+    record = beside.add_files(written, new)
+    beside.write(aside, files=old | new).replace(
+        target / RECORD
+    )  # so that the next save knows all files, also after a kill
     descriptions = _descriptions()
     arriving = sorted(new, key=lambda name: name in descriptions)
     leaving = sorted((old | new) - {RECORD}, key=lambda name: name not in descriptions)
@@ -137,18 +167,12 @@ def _exchange(target: Path, written: Path, aside: Path) -> None:
     except BaseException:
         for source, place in reversed(done):
             place.rename(source)
-        if old:
+        if recorded:
             (before / RECORD).replace(target / RECORD)
         else:
             (target / RECORD).unlink()
         raise
     record.replace(target / RECORD)
-
-
-def _write_record(folder: Path, names: set[str]) -> Path:
-    file = folder / RECORD
-    file.write_text(json.dumps({"files": sorted(names - {RECORD})}, indent=1), encoding="utf-8")
-    return file
 
 
 def _descriptions() -> tuple[str, ...]:

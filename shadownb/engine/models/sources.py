@@ -6,9 +6,9 @@ import contextlib
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from shadownb.engine.hardware import ASKED_FOR
 from shadownb.engine.home import subfolder
@@ -30,6 +30,7 @@ class Source:
     quantize: Quantize | None = None  # of the base that was trained on
     dtype: tuple[str, str] | None = None  # (device kind, number format) that a run's training was asked to use
     base_hash: str | None = None  # which a run's record demands of the base
+    variables: dict[str, Any] = field(default_factory=dict)  # of the chat template, as what was trained had them
 
     def size_gb(self) -> float | None:
         """Return the size of the weights in 16 bits, in units of 1e9 bytes; None for what is not on this machine yet."""
@@ -84,7 +85,7 @@ def _folder(path: Path) -> Source:
         except (ValueError, KeyError) as error:
             raise ModelError(f"{description} does not name its base model ({error}).") from None
         found = resolve(base)
-        return Source(found.name, found.location, trained_at=path)
+        return Source(found.name, found.location, trained_at=path, variables=_variables(path))
     ggufs = sorted(path.glob("*.gguf"))
     if ggufs:
         return resolve(str(ggufs[0]))
@@ -113,7 +114,18 @@ def _run(run_id: str) -> Source:
         quantize=spec.get("quantization"),
         dtype=(device.split(":", maxsplit=1)[0], dtype) if reason.startswith(ASKED_FOR) else None,
         base_hash=spec.get("base_hash"),
+        variables=spec.get("template_variables") or {},
     )
+
+
+def _variables(folder: Path) -> dict[str, Any]:
+    """Return what the chat template that was saved with an adapter takes by default."""
+    from shadownb.engine.rendering.variables import defaults_in
+
+    try:
+        return defaults_in((folder / "chat_template.jinja").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
 
 
 def with_adapter(source: Source, adapter: str | Path) -> Source:
@@ -122,11 +134,11 @@ def with_adapter(source: Source, adapter: str | Path) -> Source:
 
     path = Path(adapter).expanduser()
     if description_in(path) is not None:
-        return Source(source.name, source.location, trained_at=path)
+        return Source(source.name, source.location, trained_at=path, variables=_variables(path))
     with contextlib.suppress(RunNotFoundError):
         run = _run(str(adapter))
         if run.trained_at is not None and description_in(run.trained_at) is not None:
-            return Source(source.name, source.location, run.trained_at, run.trained)
+            return Source(source.name, source.location, run.trained_at, run.trained, variables=run.variables)
     raise ModelError(
         f"adapter={str(adapter)!r} is neither a folder with a saved adapter nor a run with one.",
         fix="Give the folder that model.save(path) wrote, or a run id from shadownb.runs.list().",

@@ -6,19 +6,34 @@ changes any of this holds the gate.
 
 from __future__ import annotations
 
+import json
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.inference import WeightsGate
 from shadownb.engine.inference.weights import View, plain_view
+from shadownb.engine.models import beside
 from shadownb.engine.models.hashing import weights_hash
 
 if TYPE_CHECKING:
     import torch
 
     from shadownb.engine.backends.torch.surfaces import Surface
+    from shadownb.engine.data.trained_on import TrainedOn
     from shadownb.engine.models.sources import Quantize
+
+
+def saved_template(folder: Path) -> str | None:
+    """Return the chat template that stands beside saved weights, None where there is none."""
+    file = folder / "chat_template.jinja"
+    try:
+        if file.is_file():
+            return file.read_text(encoding="utf-8") or None
+        kept = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8")).get("chat_template")
+    except (OSError, ValueError):
+        return None
+    return kept if isinstance(kept, str) and kept else None
 
 
 class LoadedWeights:
@@ -34,6 +49,13 @@ class LoadedWeights:
         (run id, step) of the trained state; None for the base and for adapters from elsewhere.
     saved_at
         Folder of an adapter that no run of ours made.
+    chat_template
+        The chat template that the trained state was trained with; None for the base's own.
+    stepped
+        (run id, step) of what the weights are while a run in this process trains them; None at other times.
+    trained_on
+        What the rows had in common that the trained state was made with, or the base where its folder says so; None
+        where nothing is known.
     """
 
     def __init__(self, module: Any, *, name: str, source: str, device: str, dtype: str, quantization: Quantize | None):
@@ -41,6 +63,10 @@ class LoadedWeights:
         self.carried: Surface | None = None
         self.trained: tuple[str, int] | None = None
         self.saved_at: Path | None = None
+        self.chat_template: str | None = None
+        self.stepped: tuple[str, int] | None = None
+        self._base_trained_on = beside.trained_on(Path(source))  # of a merged model that was saved
+        self.trained_on: TrainedOn | None = self._base_trained_on
         self.gate = WeightsGate()
         self._loading = {"device": device, "dtype": dtype, "quantize": quantization}
         self._name = name
@@ -63,6 +89,11 @@ class LoadedWeights:
         if self.carried is not None:
             return self.carried.base_parameters()
         return {name: parameter.detach() for name, parameter in self.module.named_parameters()}
+
+    @property
+    def base_bytes(self) -> int:
+        """Bytes of the base's weights in memory."""
+        return sum(parameter.numel() * parameter.element_size() for parameter in self.base_parameters().values())
 
     def base_module(self) -> Any:
         """Return the base's module, under whatever it carries."""
@@ -106,6 +137,10 @@ class LoadedWeights:
             return False, f"{len(changed)} of {len(fresh)} base tensors differ from {file}, first {changed[0]}"
         return True, f"all {len(fresh)} base tensors equal {file} (sha256 {self.base_hash[:12]})"
 
+    def at_start(self, *, from_base: bool) -> tuple[Any, Surface | None]:
+        """Return (module, what it carries) as a training would find them: of the fresh base, or as they are."""
+        return (self.base_module(), None) if from_base else (self.module, self.carried)
+
     # -- the trained state ------------------------------------------------------------------------------------------
 
     def carry(self, surface: Surface | None) -> None:
@@ -116,6 +151,7 @@ class LoadedWeights:
 
     def carry_nothing(self) -> None:
         """Take off what was trained, so that the bare base is there again (called with the gate held)."""
+        self.chat_template = None
         if self.carried is None:
             return
         if self.carried.replaces_base:
@@ -131,15 +167,17 @@ class LoadedWeights:
                 self.carried.load_into(folder)  # every weight: nothing of what is there is left
             else:
                 self.carry_nothing()  # what is there may be of another scale or shape than what is saved
-                self.trained = self.saved_at = None
+                self._forget()
                 self.carry(surfaces.attach_saved(self.module, folder))
             self.module.eval()
         self.trained = trained
         self.saved_at = folder.resolve() if trained is None else None
+        self.chat_template = saved_template(folder)
+        self.trained_on = beside.trained_on(folder)
 
-    def take_in_place(self, run_id: str, step: int) -> None:
+    def take_in_place(self, run_id: str, step: int, trained_on: TrainedOn | None) -> None:
         """Note that the weights are those of a run's step: it was trained on this very module."""
-        self.trained, self.saved_at = (run_id, step), None
+        self.trained, self.saved_at, self.trained_on = (run_id, step), None, trained_on
 
     def go_to(self, start: dict[str, Any] | None) -> None:
         """Put the state back that a run started from (``model.start`` in its record), where the weights are of another."""
@@ -149,14 +187,19 @@ class LoadedWeights:
             return
         with self.gate.training():
             self.carry_nothing()
-            self.trained = self.saved_at = None
+            self._forget()
             if path is not None:
                 self.take(path, trained)
+
+    def _forget(self) -> None:
+        self.trained = self.saved_at = None
+        self.trained_on = self._base_trained_on
 
     def _reload_base(self) -> None:
         import torch
 
-        fresh = dict(self._fresh_base().named_parameters())
+        copy = self._copy if self._copy is not None else self._fresh_base()
+        fresh = dict(copy.named_parameters())
         with torch.no_grad():
             for name, parameter in self.module.named_parameters():
                 parameter.copy_(fresh[name])

@@ -2,8 +2,8 @@
 
 from shadownb.engine.rendering.inspect import Inspection, inspect_row
 from shadownb.engine.rendering.masks import LossOn, Rendered
-from shadownb.engine.rendering.parsers import ParsedReply, ReplyParser, parse_reply, register_parser
 from shadownb.engine.rendering.renderer import Renderer
+from shadownb.engine.replies import ParsedReply, ReplyParser, parse_reply, register_parser
 
 __all__ = [
     "Inspection",

@@ -70,6 +70,8 @@ class Inspection:
         Tokens cut off by the length limit.
     skipped_turns
         Turns that cannot be trained because the template never shows them as a reply.
+    left_out
+        What the template leaves out of the row.
     template_source, template_reason
         Which chat template was used and why.
     row
@@ -84,6 +86,7 @@ class Inspection:
     loss_on: str = "assistant"
     row: int | None = None
     captions: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     @property
     def tokens(self) -> list[Token]:
@@ -110,6 +113,8 @@ class Inspection:
             parts.append(f"{self.truncated_tokens:,} cut off by the length limit")
         if self.skipped_turns:
             parts.append(f"{self.skipped_turns} turn{'s' if self.skipped_turns > 1 else ''} cannot be trained")
+        if self.left_out:
+            parts.append(f"the template leaves out {', '.join(self.left_out)}")
         return "; ".join(parts)
 
     def __str__(self) -> str:
@@ -157,6 +162,7 @@ class Inspection:
             "template_reason": self.template_reason,
             "loss_on": self.loss_on,
             "row": self.row,
+            "left_out": list(self.left_out),
             "summary": self.summary,
         }
 
@@ -182,12 +188,13 @@ def inspect_row(
     return Inspection(
         sequences=tuple(_tokens(renderer.tokenizer, sequence) for sequence in sequences),
         truncated_tokens=sum(sequence.truncated_tokens for sequence in sequences),
-        skipped_turns=renderer.untrainable_turns(row, loss_on=loss_on),
+        skipped_turns=sum(sequence.untrainable_turns for sequence in sequences),
         template_source=renderer.template_source,
         template_reason=renderer.template_reason,
         loss_on="all" if "text" in row else loss_on,
         row=number,
         captions=tuple(captions) if any(captions) else (),
+        left_out=tuple(dict.fromkeys(str(drop) for sequence in sequences for drop in sequence.left_out)),
     )
 
 

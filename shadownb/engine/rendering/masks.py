@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from shadownb.errors import DataError
+
+if TYPE_CHECKING:
+    from shadownb.engine.rendering.drops import Drop
 
 LossOn = Literal["assistant", "last", "all"]
 NOT_TRAINED = -100
@@ -25,12 +28,18 @@ class Rendered:
         How many tokens were cut off at the end.
     skipped_turns
         Turns that were asked for but cannot be trained in this sequence; see :meth:`Renderer.render_all`.
+    untrainable_turns
+        Turns of the row that no sequence can train; told by the first of a row's sequences, 0 in the others.
+    left_out
+        What the template leaves out of the row although it was rendered; told by the first sequence as well.
     """
 
     input_ids: list[int]
     labels: list[int]
     truncated_tokens: int = 0
     skipped_turns: int = 0
+    untrainable_turns: int = 0
+    left_out: tuple[Drop, ...] = ()
 
     @property
     def trained_tokens(self) -> int:

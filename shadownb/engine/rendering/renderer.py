@@ -3,29 +3,39 @@
 1. A row becomes text by one chat template (:mod:`templates` says which and why).
 2. The assistant's turns are found by position in that text (:mod:`layout`), never by token ids.
 3. Turns and the text between them are encoded piece by piece, so that the tokens of a prompt are a prefix of the
-   tokens that are trained.
-4. Rows with tools are checked: what the rendered text does not show is an error, not a loss.
+   tokens that are trained. A control token that somebody wrote as text is text (:mod:`control`).
+4. Rows are checked: what the rendered text does not show is an error or is counted, not a loss (:mod:`tools` for calls,
+   schemas and results, :mod:`drops` for all that is said).
 """
 
 from __future__ import annotations
 
+import copy
+import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.data.messages import RowProblem, canonical_messages, canonical_tools
+from shadownb.engine.rendering.carrying import carrying
+from shadownb.engine.rendering.control import ControlTokens
+from shadownb.engine.rendering.drops import WORDS, Drop, OnDrop, Sequences, find_drops, refuse, refused_by, shape
 from shadownb.engine.rendering.encoding import Encoder
-from shadownb.engine.rendering.layout import Layout, find_stop, lay_out
+from shadownb.engine.rendering.layout import Layout, lay_out
 from shadownb.engine.rendering.masks import LossOn, Rendered, labelled, wanted_turns
-from shadownb.engine.rendering.parsers import parse_reply
-from shadownb.engine.rendering.templates import choose_template
-from shadownb.engine.rendering.tools import ToolStyle, has_tools, require_tools, styled
-from shadownb.errors import DataError
+from shadownb.engine.rendering.reading import Reading
+from shadownb.engine.rendering.stops import find_stops
+from shadownb.engine.rendering.styles import styled
+from shadownb.engine.rendering.templates import PROBE_TOOLS, choose_template, plain_turns
+from shadownb.engine.rendering.told import Told
+from shadownb.engine.rendering.tools import has_tools, require_tools
+from shadownb.errors import DataError, ShadowWarning
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-class Renderer:
+class Renderer(Told, Reading):
     """One tokenizer and its chat template.
 
     Parameters
@@ -34,13 +44,33 @@ class Renderer:
         A transformers tokenizer.
     chat_template
         A jinja template that replaces the tokenizer's own, for example one saved with an adapter.
+    on_drop
+        What happens where the template leaves out a part of a row; see ``on_template_drop`` of TrainConfig. ``bundled``
+        takes a template that writes what this one leaves out.
+
+    Attributes
+    ----------
+    variables
+        What the template is told in training and in inference unless a call says otherwise, by its own names.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, *, chat_template: str | None = None) -> None:
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, *, chat_template: str | None = None, on_drop: OnDrop = "auto"
+    ) -> None:
         self.tokenizer = tokenizer
+        self.on_drop: OnDrop = on_drop
         self._choice = choose_template(tokenizer, chat_template)
-        self._stop = find_stop(tokenizer, self._choice.text)
+        if on_drop == "bundled":
+            self._choice = carrying(tokenizer, self._choice)
+        turns = plain_turns(tokenizer, self._choice.text, self._choice.style)
+        self._control = ControlTokens(tokenizer, self._choice.text, turns)
+        self._stops = find_stops(tokenizer, self._choice, self._control.special)
         self._encoder = Encoder(tokenizer)
+        self.variables: dict[str, Any] = {}
+        self._drops: dict[Any, tuple[Drop, ...]] = {}
+        self._drops_told: set[str] = set()
+        self._given = chat_template
+        self._bundled: Renderer | None = None
 
     def __repr__(self) -> str:
         return f"Renderer(template from {self.template_source}: {self.template_reason})"
@@ -62,10 +92,38 @@ class Renderer:
 
     @property
     def stop_token_ids(self) -> tuple[int, ...]:
-        """The ids that end a reply: the template's stop token and the tokenizer's end of sequence."""
-        stop = [self.tokenizer.convert_tokens_to_ids(self._stop)] if self._stop else []
-        ids = [identifier for identifier in (*stop, self.tokenizer.eos_token_id) if isinstance(identifier, int)]
+        """The ids that end a reply: what the template writes behind a text and a call, and the end of sequence."""
+        known = self.tokenizer.added_tokens_encoder
+        stops = [self.tokenizer.convert_tokens_to_ids(token) for token in self._stops.tokens(self._control.special)]
+        others = [known[token] for token in self.markup.stops if token in known]
+        ids = [
+            identifier for identifier in (*stops, self.tokenizer.eos_token_id, *others) if isinstance(identifier, int)
+        ]
         return tuple(dict.fromkeys(ids))
+
+    def under(self, on_drop: OnDrop) -> Renderer:
+        """Return this renderer with another answer to what its template leaves out; see TrainConfig's on_template_drop."""
+        if on_drop == self.on_drop or (self.on_drop == "bundled" and on_drop == "auto"):
+            return self
+        if on_drop == "bundled":
+            if self._bundled is None:
+                self._bundled = Renderer(self.tokenizer, chat_template=self._given, on_drop="bundled")
+            self._bundled.variables = self.variables
+            return self._bundled
+        other = copy.copy(self)
+        other.on_drop = on_drop
+        return other
+
+    def silent(self) -> Renderer:
+        """Return this renderer for proofs: it renders whatever it can and tells nothing."""
+        other = copy.copy(self)
+        other.on_drop, other._drops_told = "leave_out", set(WORDS)
+        return other
+
+    @property
+    def control_ids(self) -> frozenset[int]:
+        """The ids of the tokens that give a conversation its form; what people write never becomes one of them."""
+        return frozenset(self.tokenizer.convert_tokens_to_ids(sorted(self._control.all)))
 
     # -- training ------------------------------------------------------------------------------------------------
 
@@ -88,6 +146,9 @@ class Renderer:
 
         Notes
         -----
+        A text row is a document: control tokens in it are control tokens, since whoever wrote it wrote all of it, turns
+        included. In messages they are text.
+
         Where the template shows an earlier turn differently from how it was generated, that turn is not trained here
         and counts in ``skipped_turns``. :meth:`render_all` trains it in a sequence of its own.
         """
@@ -110,10 +171,20 @@ class Renderer:
             )
         messages, tools = row["messages"], row.get("tools")
         wanted = wanted_turns(messages, loss_on, row.get("train_from", 0))
+        left_out = self.left_out(messages, tools, wanted)
+        if refused := refused_by(left_out, self.on_drop):
+            raise refuse(refused, self.on_drop)
         if loss_on == "all":
             layout = self._lay_out(messages, tools)
-            return (labelled([(ids, True) for ids, _ in self._encode(layout, messages)], max_length),)
-        return self._unroll(messages, tools, wanted, max_length)
+            whole = labelled([(ids, True) for ids, _ in self._encode(layout, messages)], max_length)
+            return (replace(whole, left_out=left_out),)
+        done: list[Rendered] = []
+        remaining = set(wanted)
+        for layout, trained, part in self._sequences(messages, tools, wanted):
+            pieces = [(ids, index in trained) for ids, index in self._encode(layout, part)]
+            done.append(labelled(pieces, max_length, skipped_turns=len(wanted) - len(trained)))
+            remaining -= trained
+        return (replace(done[0], untrainable_turns=len(remaining), left_out=left_out), *done[1:])
 
     def untrainable_turns(self, row: dict[str, Any], *, loss_on: LossOn = "assistant") -> int:
         """Return how many wanted turns no sequence can train: the template never offers them as a reply."""
@@ -123,25 +194,29 @@ class Renderer:
         sequences = self._sequences(row["messages"], row.get("tools"), wanted)
         return len(wanted) - sum(len(trained) for _, trained, _ in sequences)
 
-    def _unroll(
-        self, messages: list[dict[str, Any]], tools: Any, wanted: set[int], max_length: int | None
-    ) -> tuple[Rendered, ...]:
-        done: list[Rendered] = []
-        for layout, trained, part in self._sequences(messages, tools, wanted):
-            pieces = [(ids, index in trained) for ids, index in self._encode(layout, part)]
-            done.append(labelled(pieces, max_length, skipped_turns=len(wanted) - len(trained)))
-        return tuple(done)
+    def left_out(self, messages: list[dict[str, Any]], tools: Any, wanted: set[int]) -> tuple[Drop, ...]:
+        """Return the parts of a conversation that the template leaves out; ``wanted`` are the turns to train."""
+        known = shape(messages, tools, wanted)
+        if known not in self._drops:
+            schemas = PROBE_TOOLS if tools else None
+            try:
+                self._drops[known] = find_drops(
+                    messages, wanted, lambda probes: self._sequences(probes, schemas, wanted, check=False)
+                )
+            except DataError:  # it refuses such a conversation, which the row itself will say
+                return ()
+        return self._drops[known]
 
     def _sequences(
-        self, messages: list[dict[str, Any]], tools: Any, wanted: set[int]
-    ) -> list[tuple[Layout, set[int], list[dict[str, Any]]]]:
+        self, messages: list[dict[str, Any]], tools: Any, wanted: set[int], *, check: bool = True
+    ) -> Sequences:
         """Return (layout, turns to train in it, its messages): the whole conversation, then beginnings of it."""
         remaining = set(wanted)
         length = len(messages)
-        found: list[tuple[Layout, set[int], list[dict[str, Any]]]] = []
+        found: Sequences = []
         while True:
             part = messages[:length]
-            layout = self._lay_out(part, tools)
+            layout = self._lay_out_trained(part, tools, check=check)
             trained = remaining & layout.spans.keys()
             found.append((layout, trained, part))
             remaining -= trained
@@ -153,25 +228,65 @@ class Renderer:
     # -- inference -----------------------------------------------------------------------------------------------
 
     def render_prompt(
-        self, messages: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]] | None = None
+        self,
+        messages: Sequence[dict[str, Any]],
+        tools: Sequence[dict[str, Any]] | None = None,
+        *,
+        variables: dict[str, Any] | None = None,
     ) -> list[int]:
-        """Return the token ids of a conversation that ends where the model goes on. Raises :class:`DataError`."""
+        """Return the token ids of a conversation that ends where the model goes on. Raises :class:`DataError`.
+
+        ``variables`` are those of :meth:`told`; None takes the model's defaults.
+        """
         try:
             canonical = canonical_messages(messages, allow_empty=True)
             schemas = canonical_tools(tools)
         except RowProblem as problem:
             raise DataError(f"These messages cannot be rendered: {problem}.", fix="Correct that message.") from None
-        layout = self._lay_out(canonical, schemas, prompt=True)
+        self._check_prompt(canonical, schemas, variables)
+        layout = self._lay_out(canonical, schemas, prompt=True, variables=variables)
         return [token for ids, _ in self._encode(layout, canonical, closed=False) for token in ids]
 
-    def parse_reply(self, text: str) -> tuple[str, list[dict[str, Any]]]:
-        """Return (content, tool calls) of generated text; each call is ``{"id", "name", "arguments"}``."""
-        parsed = parse_reply(text)
-        return parsed.content, parsed.tool_calls
+    def _check_prompt(self, messages: list[dict[str, Any]], tools: Any, variables: dict[str, Any] | None) -> None:
+        """Refuse a prompt that loses what it asks for; of what else it loses, tell once."""
+        known = ("prompt", shape(messages, tools, ()), repr(sorted((variables or {}).items())))
+        if known not in self._drops:
+            schemas = PROBE_TOOLS if tools else None
+
+            def sequences(probes: list[dict[str, Any]]) -> Sequences:
+                layout = self._lay_out(probes, schemas, prompt=True, check=False, variables=variables)
+                return [(layout, set(), probes)]
+
+            try:
+                self._drops[known] = find_drops(messages, (), sequences)
+            except DataError:
+                return
+        lost = self._drops[known]
+        asked = [drop for drop in lost if drop.kind in ("system", "text", "tool result")]
+        if asked and self.on_drop != "leave_out":
+            raise refuse(asked, self.on_drop)
+        for kind in {drop.kind for drop in lost} - self._drops_told:
+            self._drops_told.add(kind)
+            text = f"The chat template leaves out the {WORDS[kind]}, so the model does not see it. This is told once."
+            warnings.warn(text, ShadowWarning, stacklevel=4)
+
+    def render_text(self, text: str) -> list[int]:
+        """Return the token ids of plain text that the model goes on from: as a document of training begins, without its end."""
+        ids = self._encoder.document(text)
+        return ids[:-1] if len(ids) > 1 and ids[-1] == self.tokenizer.eos_token_id else ids
 
     # -- shared --------------------------------------------------------------------------------------------------
 
-    def _lay_out(self, messages: list[dict[str, Any]], tools: Any, *, prompt: bool = False) -> Layout:
+    def _lay_out(
+        self,
+        messages: list[dict[str, Any]],
+        tools: Any,
+        *,
+        prompt: bool = False,
+        check: bool = True,
+        bridge: bool = True,
+        variables: dict[str, Any] | None = None,
+    ) -> Layout:
         uses_tools = has_tools(messages, tools)
         style = self._choice.tool_style
         if uses_tools and style is None:
@@ -181,10 +296,20 @@ class Renderer:
                 fix="Use a model whose template knows tools, pass a chat_template, or remove tools from the rows.",
                 code="tools-not-rendered",
             )
-        plain = [{key: value for key, value in message.items() if key != "weight"} for message in messages]
-        shown = styled(plain, style or ToolStyle())
+        shown = styled(messages, (style if uses_tools else None) or self._choice.style)
+        shown, schemas, mark = self._control.guard(shown, tools)
         try:
-            layout = lay_out(self.tokenizer, self.chat_template, shown, tools, stop=self._stop, prompt=prompt)
+            layout = lay_out(
+                self.tokenizer,
+                self.chat_template,
+                shown,
+                schemas,
+                stops=self._stops,
+                prompt=prompt,
+                mark=mark,
+                bridge=bridge,
+                variables=self.variables if variables is None else variables,
+            )
         except Exception as error:
             raise DataError(
                 f"The chat template refuses this conversation: {error}",
@@ -192,7 +317,7 @@ class Renderer:
                 fix="Change the order or the roles of the messages, or pass another chat_template.",
                 code="template-refused",
             ) from error
-        if uses_tools:
+        if uses_tools and check:
             require_tools(layout, messages, tools)
         return layout
 
@@ -201,7 +326,7 @@ class Renderer:
     ) -> list[tuple[list[int], int | None]]:
         pieces = layout.pieces()
         last, eos = len(messages) - 1, self.tokenizer.eos_token_id
-        stopped = bool(self._stop) and layout.turn(last).endswith(self._stop)
+        stopped = self._stops.closes(layout.turn(last))
         # Where the template never says that a reply ends, the end of the row does.
         add_stop = closed and not stopped and eos is not None and last in layout.spans
         if add_stop and pieces[-1][1] is None:

@@ -8,62 +8,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from shadownb.engine.rendering.parsers import call_id
 from shadownb.errors import DataError
 
 if TYPE_CHECKING:
     from shadownb.engine.rendering.layout import Layout
 
-SHORT_ID = 9
 SHOWN = 3
-
-
-class ToolStyle(NamedTuple):
-    """How a template wants tool calls: arguments as an object or as JSON text, ids as given or nine characters."""
-
-    arguments: str = "object"
-    ids: str = "given"
-
-
-STYLES = tuple(ToolStyle(arguments, ids) for ids in ("given", "short") for arguments in ("object", "text"))
 
 
 def has_tools(messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None) -> bool:
     """Whether a conversation uses tools at all."""
     return bool(tools) or any(message.get("tool_calls") or message["role"] == "tool" for message in messages)
-
-
-def styled(messages: list[dict[str, Any]], style: ToolStyle) -> list[dict[str, Any]]:
-    """Return the messages with tool calls in the form a template wants."""
-    if style == ToolStyle():
-        return messages
-    return [_styled_message(message, style) for message in messages]
-
-
-def _styled_message(message: dict[str, Any], style: ToolStyle) -> dict[str, Any]:
-    message = dict(message)
-    if style.ids == "short" and "tool_call_id" in message:
-        message["tool_call_id"] = _short(message["tool_call_id"])
-    if message.get("tool_calls"):
-        calls = []
-        for number, given in enumerate(message["tool_calls"]):
-            function = dict(given["function"])
-            call = {**given, "function": function}
-            if style.ids == "short":
-                call["id"] = _short(call.get("id") or call_id(number, function["name"], function["arguments"]))
-            if style.arguments == "text":
-                function["arguments"] = json.dumps(function["arguments"], ensure_ascii=False)
-            calls.append(call)
-        message["tool_calls"] = calls
-    return message
-
-
-def _short(identifier: str) -> str:
-    if len(identifier) == SHORT_ID and identifier.isalnum():
-        return identifier
-    return call_id(0, identifier, {}).removeprefix("call_").rjust(SHORT_ID, "0")
 
 
 def missing_tools(text: str, tools: list[dict[str, Any]] | None) -> list[str]:
@@ -130,6 +87,8 @@ def _leaves(value: Any) -> Iterator[Any]:
 
 def _occurs(leaf: Any, text: str) -> bool:
     if isinstance(leaf, str):
-        forms = [leaf, json.dumps(leaf, ensure_ascii=False)[1:-1], json.dumps(leaf)[1:-1]]
+        quoted = leaf.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")  # as LFM2 writes Python's strings
+        python = [quoted, quoted.replace("'", "\\'"), repr(leaf)[1:-1], quoted.replace("\t", "\\t").replace("'", "\\'")]
+        forms = [leaf, json.dumps(leaf, ensure_ascii=False)[1:-1], json.dumps(leaf)[1:-1], *python]
         return any(form in text for form in forms)
     return json.dumps(leaf) in text or str(leaf) in text

@@ -11,6 +11,7 @@ from shadownb.engine import capabilities, methods
 from shadownb.engine.displays import table_html, table_text
 from shadownb.engine.runs.handle import Run
 from shadownb.engine.runs.results import result_of
+from shadownb.engine.runs.starting import BASE
 from shadownb.errors import CheckpointError, RunError
 
 if TYPE_CHECKING:
@@ -49,17 +50,20 @@ class RunComparison:
 
     @property
     def differences(self) -> dict[str, list[Any]]:
-        """The options in which the runs differ, with each run's value; the base model and the data are among them.
+        """The options in which the runs differ, with each run's value; the base model, the data and the start are among them.
 
+        The start (the base, or the run that was trained on) stands there also where all runs share one that is not the base.
         A run whose method does not use an option has "" there.
         """
         data = {name: self._data(name) for name in ("dataset", "eval_dataset")}
+        data["start"] = [run.started_from for run in self.runs]
         trained = [
             {"model": run.base_model, **{name: texts[at] for name, texts in data.items()}, **_trained_with(run)}
             for at, run in enumerate(self.runs)
         ]
         found = {name: [values.get(name, _UNUSED) for values in trained] for name in dict.fromkeys(chain(*trained))}
-        return {name: values for name, values in found.items() if _differ(values)}
+        trained_on = set(data["start"]) != {BASE}
+        return {name: values for name, values in found.items() if _differ(values) or (name == "start" and trained_on)}
 
     def _data(self, name: str) -> list[str]:
         """Return what each run's rows are called: with the beginning of their hash where others go by the same name."""

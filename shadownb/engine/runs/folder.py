@@ -7,6 +7,7 @@ lies once in ``datasets/<sha256>.jsonl`` and is referred to.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
 import json
@@ -20,6 +21,7 @@ from filelock import FileLock, Timeout
 
 from shadownb.engine import disk, methods
 from shadownb.engine.config import TrainConfig
+from shadownb.engine.data.trained_on import TrainedOn
 from shadownb.engine.home import subfolder
 from shadownb.engine.methods import MethodSpec
 from shadownb.errors import DiskFullError, RunError, RunNotFoundError, did_you_mean
@@ -129,6 +131,17 @@ class RunFolder:
         """The method as it was when the run was launched; this process may know another one by its name, or none."""
         content = self.spec.get("method")
         return None if content is None else MethodSpec.from_dict(content)
+
+    @property
+    def trained_on(self) -> TrainedOn | None:
+        """What the rows have in common; of a record of before this was noted learned from the rows, None where they are gone."""
+        spec = self.spec
+        with contextlib.suppress(KeyError, TypeError, ValueError):
+            return TrainedOn.from_dict(spec["trained_on"])
+        try:
+            return TrainedOn.of(load_rows(spec["dataset"]))
+        except (RunError, KeyError):
+            return None
 
     def write_spec(self, spec: dict[str, Any]) -> None:
         """Replace ``run.json``."""

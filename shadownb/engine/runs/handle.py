@@ -6,10 +6,10 @@ kernel, at any time.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from shadownb.engine.live import notebook_shell
 from shadownb.engine.runs import commands
 from shadownb.engine.runs.metrics import RunMetrics
 from shadownb.engine.runs.state import ACTIVE, RunState
@@ -17,11 +17,6 @@ from shadownb.errors import RunError
 
 if TYPE_CHECKING:
     from shadownb.engine.models import Model
-
-_POLL_SECONDS = 0.05
-
-# Called with the run when a wait() has seen its end; the notebook layer shows the final picture here.
-after_wait: list[Callable[[Any], None]] = []
 
 
 class Run(RunMetrics):
@@ -47,44 +42,24 @@ class Run(RunMetrics):
         return subscribe(self, callback)
 
     def wait(self, timeout: float | None = None, *, raise_on_failure: bool = False) -> Run:
-        """Wait for the end and return the run.
+        """Wait for the end and return the run; until then a line in the cell or the terminal shows how far it is.
 
-        Ctrl-C in a notebook detaches (the run goes on); in a script it stops the run, saves, and raises again.
+        Ctrl-C (in a notebook: interrupting the cell) ends the waiting and is raised on, so that no later cell works with a
+        half-trained model. In a notebook the run goes on; in a script, which would end without it, it is stopped and saved.
 
         Raises
         ------
+        KeyboardInterrupt
+            The waiting was interrupted.
         TimeoutError
             It was still going on after ``timeout`` seconds.
         ShadowError
             It failed, and ``raise_on_failure`` is set.
         """
-        from shadownb.engine.runs.launch import in_notebook
-        from shadownb.engine.runs.progress import terminal_progress
+        from shadownb.engine.runs.waiting import wait
 
-        deadline = None if timeout is None else time.monotonic() + timeout
-        try:
-            with terminal_progress(self) as show:
-                while self.is_active:
-                    show()
-                    if deadline is not None and time.monotonic() > deadline:
-                        raise TimeoutError(f"Run {self.id} is still {self.status} after {timeout} s.")
-                    time.sleep(_POLL_SECONDS)
-                show()
-        except KeyboardInterrupt:
-            if in_notebook():
-                print(f"Detached; run {self.id} goes on. run.wait() waits again, run.stop() stops it.")
-                return self
-            self.stop(save=True)
-            while self.is_active:
-                time.sleep(_POLL_SECONDS)
-            raise
-        if self._model is not None:
-            self._model.catch_up()
-        for hook in after_wait:
-            hook(self)
-        if raise_on_failure and (error := self.error) is not None:
-            raise error
-        return self
+        stop = notebook_shell() is None
+        return wait(self, timeout, raise_on_failure=raise_on_failure, stop_if_interrupted=stop)
 
     # -- commands ---------------------------------------------------------------------------------------------------
 

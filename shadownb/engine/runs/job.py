@@ -9,7 +9,7 @@ from __future__ import annotations
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from filelock import Timeout
 
@@ -76,6 +76,7 @@ def execute(folder: RunFolder, attempt: Attempt, journal: Journal, model: Model 
 def _attempt(folder: RunFolder, attempt: Attempt, journal: Journal, control: RunControl, model: Model | None) -> None:
     status, result, note, problem = "failed", None, "", None
     in_place, session, left = model is not None, None, None
+    went_from: tuple[dict[str, Any] | None] | None = None  # the state the model left to start where it was asked to
     try:
         journal.append("phase", name="starting", done=0, total=None, unit="")
         control.check()
@@ -85,7 +86,7 @@ def _attempt(folder: RunFolder, attempt: Attempt, journal: Journal, control: Run
             model = load_model(folder)
             control.check()
         elif not attempt.resume:
-            record_start(folder, model)
+            went_from = record_start(folder, model)
         if attempt.resume:
             for rows in filter(None, (folder.spec["dataset"], folder.spec.get("eval_dataset"))):
                 load_rows(rows)  # what is missing is told before any weight is changed
@@ -109,8 +110,12 @@ def _attempt(folder: RunFolder, attempt: Attempt, journal: Journal, control: Run
         result, left = _newest(folder), session.left if session is not None else None
         if isinstance(problem, OutOfMemoryError):
             _free_memory()
-    if left is not None and in_place and model is not None:
-        model.weights.take_in_place(folder.id, left)
+    if model is not None:
+        model.weights.stepped = None
+        if left is not None and in_place:
+            model.weights.take_in_place(folder.id, left, folder.trained_on)
+        elif went_from is not None and in_place:
+            _return(model, went_from[0], journal)
     journal.append(
         "end",
         status=status,
@@ -157,6 +162,14 @@ def _go_back(folder: RunFolder, resume: Checkpoint | None, model: Model) -> None
         model.weights.go_to(folder.spec["model"]["start"])
     elif model.trained != (folder.id, resume.step):
         model.weights.take(resume.path, (folder.id, resume.step))
+
+
+def _return(model: Model, state: dict[str, Any] | None, journal: Journal) -> None:
+    """Let the model answer again as before a run that left nothing, where that had begun elsewhere."""
+    try:
+        model.weights.go_to(state)
+    except ShadowError as error:
+        journal.append("warning", **error.to_dict())
 
 
 def _newest(folder: RunFolder) -> Checkpoint | None:

@@ -5,16 +5,19 @@ Whatever is wrong with the options, the data, the method or the model is raised 
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
-import sys
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shadownb.engine import acceleration, capabilities, hardware, methods
 from shadownb.engine.config import TrainConfig
+from shadownb.engine.data.trained_on import TrainedOn
+from shadownb.engine.live import notebook_shell
 from shadownb.engine.models.lengths import check_length
 from shadownb.engine.runs import checkpoints
+from shadownb.engine.runs.chosen_start import Start
 from shadownb.engine.runs.commands import end_offset
 from shadownb.engine.runs.executors import process, thread
 from shadownb.engine.runs.folder import RunFolder, store_rows
@@ -23,7 +26,8 @@ from shadownb.engine.runs.handle import Run
 from shadownb.engine.runs.job import Attempt
 from shadownb.engine.runs.journal import Journal
 from shadownb.engine.runs.liveness import process_mark
-from shadownb.engine.runs.starting import record_start, saved_state
+from shadownb.engine.runs.starting import record_start
+from shadownb.engine.runs.waiting import wait
 from shadownb.errors import (
     BusyError,
     CheckpointError,
@@ -37,6 +41,8 @@ if TYPE_CHECKING:
     from shadownb.engine.data import Dataset
     from shadownb.engine.models import Model
 
+_LOOKED_AT = 32  # rows that say whether answers begin with reasoning
+
 
 def launch(
     model: Model,
@@ -45,12 +51,19 @@ def launch(
     method: str,
     background: bool | None,
     eval_dataset: Any,
+    start_from: Any,
     fields: dict[str, Any],
 ) -> Run:
     """Start a run; see :meth:`shadownb.Model.finetune`."""
     _refuse_load_options(fields)
     model.catch_up()
     config = TrainConfig(method=method, **fields)
+    begin = Start.of(start_from)
+    if config.resume_from_checkpoint is not None and begin.kind != "trained":
+        raise ConfigError(
+            f"start={start_from!r} and resume_from_checkpoint={config.resume_from_checkpoint!r} both say what the run starts from.",
+            fix="Give start for the weights alone, or resume_from_checkpoint for weights and optimizer.",
+        )
     capabilities.check(config)
     given = as_dataset(dataset, "dataset")
     train, held_out = resolve_data(given, eval_dataset, config.seed)
@@ -68,22 +81,28 @@ def launch(
             f"eval_dataset cannot be used here: {reason}.",
             fix="Give rows of the same shape as the training data, or hold out a part of that: eval_dataset='auto'.",
         )
-    _check_with_model(model, config)
+    _check_with_model(model, config, begin)
     checkpoint = _checkpoint_path(config, model)
     in_background = in_notebook() if background is None else background
     executor = "thread" if config.executor == "auto" else config.executor
     _refuse_busy(model, executor)
+    begin.check(model, executor)
+    state = begin.planned(model)
+    carried_on = _tell_trained_on(model, start_from)
 
+    thinks = _settle_thinking(model, train)
     run_spec = {
-        "model": {**model.describe(), "start": saved_state(model)},
+        "model": {**model.describe(), "start": state},
         "dataset": store_rows(train),
         "eval_dataset": store_rows(held_out) if held_out is not None else None,
-        "parent": model.trained[0] if model.trained else None,
+        "trained_on": TrainedOn.of(train.canonical_rows()).to_dict(),
+        "asked_start": dataclasses.asdict(begin),
+        "parent": begin.parent(model, state),
         "from_checkpoint": checkpoint,  # what resume_from_checkpoint meant: a run's id means another one later
         "method": spec.to_dict(),
     }
     folder = RunFolder.create(config, run_spec)
-    if executor == "process":  # a thread notes it when the run's turn comes
+    if executor == "process" and begin.kind == "trained":  # a thread does so when the run's turn comes
         try:
             record_start(folder, model)
         except BaseException:
@@ -91,13 +110,25 @@ def launch(
             raise
     journal = Journal(folder.events)
     journal.append("created", run_id=folder.id, method=config.method, model=model.name, parent=run_spec["parent"])
+    if thinks is not None:
+        journal.append(
+            "warning",
+            code="thinking",
+            what=f"The rows are trained, and the model then asked, with enable_thinking={thinks}.",
+            why="Otherwise the chat template ends its prompt so that the answers of these rows do not go on from it.",
+            fix=f"To have it otherwise, load the model with enable_thinking={not thinks}.",
+        )
     for what, why in data_warnings(given, held_out):
         journal.append("warning", code="data", what=what, why=why, fix="dataset.report lists the rows.")
         warnings.warn(what, ShadowWarning, stacklevel=3)
+    if carried_on is not None:
+        journal.append("warning", code="trained-on", **carried_on)
+        warnings.warn(f"{carried_on['what']} {carried_on['fix']}", ShadowWarning, stacklevel=3)
     run = Run(folder, model=model)
     start(run, executor, Attempt(0, checkpoint=checkpoint), journal, model)
     if not in_background:
-        run.wait(raise_on_failure=True)
+        # Whoever interrupts this has no handle of the run yet, so it ends with the call.
+        wait(run, None, raise_on_failure=True, stop_if_interrupted=True)
     return run
 
 
@@ -144,15 +175,45 @@ def _refuse_busy(model: Model, executor: str) -> None:
     )
 
 
-def _check_with_model(model: Model, config: TrainConfig) -> None:
+def _tell_trained_on(model: Model, start_from: Any) -> dict[str, str] | None:
+    """Return a warning where a run trains on what an earlier one left on this model, and nobody said that it should."""
+    waits_for = model.active_run
+    if start_from is not None or (waits_for is None and model.trained in (None, model.trained_when_loaded)):
+        return None
+    left = f"what run {waits_for.id} leaves" if waits_for is not None else model.answering
+    return {
+        "what": f"This run trains on from {left}, not from the base.",
+        "why": "The model was trained since it was loaded, and start was not given.",
+        "fix": "start='base' begins anew at the base; start='trained' says that training on is meant.",
+    }
+
+
+def _check_with_model(model: Model, config: TrainConfig, begin: Start) -> None:
     """Refuse what the loaded model, or what is installed, does not allow."""
     from shadownb.engine.backends.torch import surfaces
 
     acceleration.check_optimizer(config.optim)
     hardware.check_trackers(config.report_to)
-    if model.active_run is None:  # else the run waits for another one, and is checked when its turn comes
-        surfaces.check(model.module, model.carried, config)
+    # A run that waits for another one, or starts from something saved, is checked when its turn comes and that is there.
+    if model.active_run is None and begin.kind != "saved":
+        surfaces.check(*model.weights.at_start(from_base=begin.kind == "base"), config)
     check_length(model, config)
+
+
+def _settle_thinking(model: Model, train: Dataset) -> bool | None:
+    """Let the model think in its answers where the rows do, and not where they do not, if only that can be trained.
+
+    Returns what was chosen; None where the template's default does.
+    """
+    rows = [
+        {**row, "messages": [*row["prompt"], *row["chosen"]]} if "chosen" in row else row
+        for row in train.canonical_rows()[:_LOOKED_AT]
+    ]
+    thinks = model.renderer.thinking_of(rows)
+    if thinks is not None:
+        name = model.renderer.known_variables["enable_thinking"]
+        model.renderer.variables = {**model.renderer.variables, name: thinks}
+    return thinks
 
 
 def _checkpoint_path(config: TrainConfig, model: Model) -> str | None:
@@ -191,8 +252,5 @@ def _checkpoint_path(config: TrainConfig, model: Model) -> str | None:
 
 
 def in_notebook() -> bool:
-    """Whether this process is a Jupyter kernel (IPython need not be imported to know)."""
-    kernel = sys.modules.get("ipykernel.zmqshell")
-    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    # Colab's and Spyder's shells are kinds of it.
-    return kernel is not None and isinstance(shell, kernel.ZMQInteractiveShell)
+    """Whether this process is a Jupyter kernel."""
+    return notebook_shell() is not None

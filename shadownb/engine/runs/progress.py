@@ -1,43 +1,80 @@
-"""Progress of a run in a terminal. In a notebook nothing is printed: the panel shows it."""
+"""Where a run stands, as one line of text, and waiting for its end with that line on show."""
 
 from __future__ import annotations
 
-import contextlib
-import sys
-from collections.abc import Callable, Iterator
+import time
 from typing import TYPE_CHECKING
+
+from shadownb.engine import live
+from shadownb.engine.runs.state import ACTIVE
 
 if TYPE_CHECKING:
     from shadownb.engine.runs.handle import Run
+    from shadownb.engine.runs.state import RunState
+
+_POLL_SECONDS = 0.05
 
 
-@contextlib.contextmanager
-def terminal_progress(run: Run) -> Iterator[Callable[[], None]]:
-    """Yield a function that draws the run's state on standard error, which must be a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+def progress_of(state: RunState) -> live.Progress:
+    """Return how far a run is, for a line that shows it."""
+    return live.Progress(line(state), str(state.phase["name"]), _done(state), state.phase.get("total"))
 
-    columns = (
-        TextColumn("{task.description:14}"),
-        BarColumn(bar_width=28),
-        TextColumn("{task.fields[detail]}"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=False) as bars:
-        task = bars.add_task("starting", total=None, detail="")
 
-        def show() -> None:
+def _done(state: RunState) -> int:
+    """Return how much of the phase is done; while training the steps say it, each phase event only where it began."""
+    return state.step if state.phase["name"] == "training" else state.phase.get("done") or 0
+
+
+def line(state: RunState) -> str:
+    """Return the progress as one line of text, with loss, speed and remaining time as far as they are known."""
+    phase = state.phase
+    count = f" {_done(state)}/{phase['total']} {phase.get('unit') or ''}".rstrip() if phase.get("total") else ""
+    parts = [f"{phase['name']}{count}"]
+    if (loss := state.last.get("loss")) is not None:
+        parts.append(f"loss {loss:.4f}")
+    if (speed := state.last.get("tokens_per_s")) is not None:
+        parts.append(f"{speed:,.0f} tokens/s")
+    if state.status == "running" and phase["name"] == "training":
+        parts.append("time left: estimating" if state.eta_s is None else f"{duration(state.eta_s)} left")
+    return "  ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as people say them: 45 s, 3 min 20 s, 2 h 5 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def steps_of(state: RunState) -> str:
+    """Return ``step 3 of 40``, or ``step 3`` where the number of steps is not known yet."""
+    return f"step {state.step}" + (f" of {state.total_steps}" if state.total_steps is not None else "")
+
+
+def follow(run: Run, timeout: float | None = None) -> None:
+    """Show the progress of a run until it ends; an interrupt leaves the run alone.
+
+    Raises
+    ------
+    TimeoutError
+        It was still going on after ``timeout`` seconds.
+    """
+    deadline = None if timeout is None else time.monotonic() + timeout
+    place = live.open_line(run)
+    try:
+        while True:
             state = run.state
-            detail = f"step {state.step}/{state.total_steps}" if state.total_steps else ""
-            if state.last.get("loss") is not None:
-                detail += f"  loss {state.last['loss']:.3f}  {state.last['tokens_per_s']:.0f} tok/s"
-            if state.status == "running" and state.phase["name"] == "training":
-                detail += "  ETA estimating" if state.eta_s is None else f"  ETA {state.eta_s:.0f} s"
-            bars.update(
-                task, description=state.phase["name"], total=state.total_steps, completed=state.step, detail=detail
-            )
-
-        yield show
+            place.show(progress_of(state))
+            if state.status not in ACTIVE:
+                break
+            if deadline is not None and time.monotonic() > deadline:
+                raise TimeoutError(f"Run {run.id} is still {state.status} after {timeout} s.")
+            time.sleep(_POLL_SECONDS)
+    except BaseException as error:
+        what = "Interrupted" if isinstance(error, KeyboardInterrupt) else "Nobody waits any more"
+        place.end(f"{what} at {steps_of(run.state)}.")
+        raise
+    place.end()

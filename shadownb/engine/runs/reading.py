@@ -6,6 +6,7 @@ Its numbers by step are in :mod:`.metrics`.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +18,13 @@ from shadownb.engine.runs.folder import RunFolder
 from shadownb.engine.runs.journal import Event, JournalReader
 from shadownb.engine.runs.liveness import observed_status
 from shadownb.engine.runs.results import result_of
+from shadownb.engine.runs.starting import in_words
 from shadownb.engine.runs.state import ACTIVE, RunState
 from shadownb.engine.runs.view import RunView
 from shadownb.errors import CheckpointError, ShadowError, error_from_dict
 
 if TYPE_CHECKING:
+    from shadownb.engine.data.trained_on import TrainedOn
     from shadownb.engine.models import Model
 
 
@@ -162,10 +165,20 @@ class RunReading:
         """Whether an attempt went on from a checkpoint."""
         return any(attempt.get("checkpoint") for attempt in self.state.attempts)
 
+    @cached_property
+    def trained_on(self) -> TrainedOn | None:
+        """What its rows have in common: system prompt, tools, chat or plain text; None where that is not known any more."""
+        return self.folder.trained_on
+
     @property
     def parent(self) -> str | None:
         """Id of the run whose result it started from."""
         return self.folder.spec.get("parent")
+
+    @property
+    def started_from(self) -> str:
+        """What its weights were at the start, in words: ``the base``, ``step 40 of run ...``, ``the adapter in ...``."""
+        return in_words(self.folder.spec)
 
     def events(self, since: int = 0) -> Iterator[Event]:
         """Yield the journal's events with a sequence number above ``since``."""
@@ -243,6 +256,7 @@ class RunReading:
             "started_at": state.started_at,
             "ended_at": state.ended_at,
             "parent": self.parent,
+            "started_from": self.started_from,
         }
 
     def __repr__(self) -> str:
@@ -250,7 +264,7 @@ class RunReading:
         steps = f"step {state.step}" + (f" of {state.total_steps}" if state.total_steps else "")
         loss = f", loss {state.last['loss']:.4f}" if state.last.get("loss") is not None else ""
         more = "".join(f", {title} {value}" for title, value in headlines(state))
-        return f"Run({self.id!r}, {state.status}, {steps}{loss}{more})"
+        return f"Run({self.id!r}, {state.status}, {steps}, from {self.started_from}{loss}{more})"
 
     def _repr_html_(self) -> str:
         from shadownb.engine.runs.displays import run_html

@@ -1,4 +1,8 @@
-"""What a run starts from, so that a resume can begin at the same weights: the base, or a saved state of the model."""
+"""What a run starts from: the fresh base, the model as it is, or the saved result of another run or adapter.
+
+It is chosen at the launch (:mod:`.chosen_start`) and written into the run's record when its turn comes, so that a resume can
+begin at the same weights.
+"""
 
 from __future__ import annotations
 
@@ -7,44 +11,72 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.disk import saving
-from shadownb.engine.runs import checkpoints
+from shadownb.engine.models import beside
+from shadownb.engine.runs.chosen_start import Start, is_at, refuse_loss, saved_state
 from shadownb.engine.runs.folder import RunFolder
-from shadownb.errors import CheckpointError, RunError, RunNotFoundError
+from shadownb.errors import RunError
 
 if TYPE_CHECKING:
     from shadownb.engine.models import Model
     from shadownb.engine.runs.checkpoints import Checkpoint
 
+BASE = "the base"  # in words, as a run says what it started from
 _FOLDER = "start"
 
 
-def saved_state(model: Model) -> dict[str, Any] | None:
-    """Return where the state of the weights is saved, as a record keeps it; None for the base, and where no file has it."""
-    weights = model.weights
-    if weights.trained is None:
-        return None if weights.saved_at is None else {"path": str(weights.saved_at), "trained": None}
-    run_id, step = weights.trained
-    with contextlib.suppress(RunNotFoundError, CheckpointError):
-        checkpoint = checkpoints.opened(RunFolder.find(run_id).checkpoints / checkpoints.folder_name(step))
-        return {"path": str(checkpoint.path), "trained": [run_id, step]}
-    return None
-
-
-def record_start(folder: RunFolder, model: Model) -> None:
-    """Note what a run starts from. A run that waited in line starts from what those before it left.
+def record_start(folder: RunFolder, model: Model) -> tuple[dict[str, Any] | None] | None:
+    """Bring the model to where a run starts, and note it. A run that waited in line starts from what those before it left.
 
     Weights that only memory has (their run was deleted, or a full disk kept its last checkpoint out) are written into
     the run's own folder first.
+
+    Returns
+    -------
+    What to give :meth:`LoadedWeights.go_to` for the state that the model left, in a tuple; None where it stayed where it was.
 
     Raises
     ------
     DiskFullError
         They do not fit there.
+    ModelError
+        The model would lose trained weights that no file has.
+    CheckpointError
+        What to start from is gone, or of another base.
     """
+    start = Start.from_record(folder.spec)
+    left: tuple[dict[str, Any] | None] | None = None
+    if start.kind != "trained":
+        wanted, before = start.state(model), saved_state(model)
+        if not is_at(model, wanted):
+            refuse_loss(model)
+            model.weights.go_to(wanted)
+            left = (before,)
+    state = saved_state(model) or _written(model, folder.path / _FOLDER)
+    note_start(folder, state, model.trained[0] if model.trained else None)
+    return left
+
+
+def note_start(folder: RunFolder, state: dict[str, Any] | None, parent: str | None) -> None:
+    """Write into a run's record what it starts from."""
     spec = folder.spec
-    spec["parent"] = model.trained[0] if model.trained else None
-    spec["model"]["start"] = saved_state(model) or _written(model, folder.path / _FOLDER)
+    spec["parent"] = parent
+    spec["model"]["start"] = state
     folder.write_spec(spec)
+
+
+def in_words(spec: dict[str, Any]) -> str:
+    """Return what a run's record says it started from: "the base", "step 40 of run ...", "the adapter in ..."."""
+    given = spec.get("from_checkpoint")
+    if given is not None:
+        checkpoint = Path(given)
+        run = checkpoint.parent.parent.name if checkpoint.parent.name == "checkpoints" else checkpoint.parent
+        return f"{checkpoint.name} of {run}, optimizer included"
+    start = (spec.get("model") or {}).get("start")
+    if start is None:
+        return f"run {spec['parent']}" if spec.get("parent") else BASE
+    if start["trained"] is not None:
+        return f"step {start['trained'][1]} of run {start['trained'][0]}"
+    return f"the adapter in {start['path']}"
 
 
 def starts_in(folder: RunFolder, other: RunFolder) -> set[Path]:
@@ -98,4 +130,6 @@ def _written(model: Model, target: Path) -> dict[str, Any] | None:
     with saving(target), model.gate.inference():
         target.mkdir(exist_ok=True)
         carried.save(target)
+        model.save_tokenizer(target)  # with the chat template it was trained with
+        beside.write(target, trained_on=model.trained_on, trained={"run": trained[0], "step": trained[1]})
     return {"path": str(target), "trained": list(trained)}

@@ -123,6 +123,10 @@ class JsonExact:
             return Score(0.0, "; ".join(problems))
         return Score(1.0, "exact match")
 
+    def check(self, expected: str) -> None:
+        """Raise ValueError where an expected answer cannot be compared with, so that it is known before answers are made."""
+        self._reference(expected)
+
     def _reference(self, expected: str) -> dict[str, Any]:
         """Parse the expected answer and reduce it to the compared keys."""
         try:

@@ -20,6 +20,14 @@ from shadownb.engine.trajectories.trajectory import Trajectory
 from shadownb.errors import DataError, ShadowWarning
 
 Row = dict[str, Any]
+# What providers send with an answer beside its text, calls and reasoning: it is recorded, and no model is trained on it.
+BESIDE_ANSWERS = tuple(
+    f"messages[].{key}"
+    for key in (
+        "annotations", "audio", "citations", "context", "encrypted_content", "executed_tools", "logprobs",
+        "provider_specific_fields", "reasoning_details", "signature", "thinking_blocks", "usage",
+    )
+)  # fmt: skip
 _told: set[str] = set()
 
 

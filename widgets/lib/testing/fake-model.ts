@@ -50,6 +50,13 @@ export class FakeModel {
     }
   }
 
+  /** As if the front end had told of something that is no message of the kernel. */
+  fire(event: string): void {
+    for (const handler of [...(this.#handlers.get(event) ?? [])]) {
+      handler();
+    }
+  }
+
   get commands(): Command[] {
     return this.state.commands as Command[];
   }

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,14 +14,18 @@ from transformers import PreTrainedModel, TrainingArguments
 
 from shadownb.engine import methods
 from shadownb.engine.acceleration import Plan
+from shadownb.engine.backends.torch import template_fit
+from shadownb.engine.models import as_trained
 from shadownb.engine.models.lengths import how_to_keep_more, room_for_rows
 from shadownb.engine.rendering.examples import Example, examples
+from shadownb.engine.rendering.fit import Fit
 from shadownb.engine.rendering.masks import NOT_TRAINED
 from shadownb.engine.runs.folder import load_rows
 from shadownb.errors import DataError
 
 if TYPE_CHECKING:
     from shadownb.engine.backends.torch.session import Session
+    from shadownb.engine.rendering import Renderer
 
 _KEPT_SAMPLE_PROMPTS = 3
 _TOLD_REFUSALS = 3
@@ -39,6 +44,7 @@ def examples_of(session: Session, reference: dict[str, Any], unit: str) -> list[
     """
     source = load_rows(reference)
     spec, limit = methods.get(session.config.method), session.max_length
+    renderer, fit = session.model.renderer.under(session.config.on_template_drop), Fit()
     kept: list[Example] = []
     refused: list[tuple[int, DataError]] = []
     empty = cut = 0
@@ -48,7 +54,7 @@ def examples_of(session: Session, reference: dict[str, Any], unit: str) -> list[
             session.phase("preparing data", index, len(source), unit)
         try:
             found = examples(
-                session.model.renderer,
+                renderer,
                 row,
                 objective=spec.objective,
                 loss_on=session.config.loss_on,
@@ -57,7 +63,9 @@ def examples_of(session: Session, reference: dict[str, Any], unit: str) -> list[
             )
         except DataError as error:
             refused.append((index, error))
+            fit.refuse(error)
             continue
+        fit.add(found)
         useful = [example for example in found if example.trains]
         cut += any(sequence.truncated_tokens for example in found for sequence in example.rows)
         empty += not useful
@@ -66,15 +74,13 @@ def examples_of(session: Session, reference: dict[str, Any], unit: str) -> list[
     if refused:
         _tell_refused(session, reference, unit, len(source), refused)
     if not kept:
-        raise DataError(
-            f"No row of {reference['name']!r} has a token to train.",
-            why=f"Each was empty or cut off at max_seq_length={limit}.",
-            fix=f"{remedy}, or look at the rows with dataset.inspect(model).",
-        )
+        raise template_fit.nothing_to_train(reference["name"], fit, cut, limit, remedy)
+    template_fit.tell(session, fit, unit)
+    session.model.use_renderer(renderer)  # answers, samples and checkpoints have the template that is trained
     if empty:
         session.warn(
             f"{empty} of {len(source)} {unit} have no token to train and are left out.",
-            why=f"They are empty, or cut off at max_seq_length={limit}.",
+            why=f"They are empty, cut off at max_seq_length={limit}, or have only turns that cannot be trained.",
             fix=f"{remedy}, or look at them with dataset.inspect(model).",
             code="rows-skipped",
         )
@@ -158,26 +164,23 @@ def sample_prompts(session: Session, reference: dict[str, Any]) -> list[tuple[st
     if not config.sample_max_new_tokens:
         return []
     room = room_for_rows(session.model, config)
-    asked: Iterable[tuple[list[dict[str, Any]], Any]]
-    asked = (([{"role": "user", "content": text}], None) for text in config.sample_prompts)
-    wanted = len(config.sample_prompts)
-    if not wanted:
-        rows = load_rows(reference)
-        asked = (
-            (row.get("prompt") or _before_last_answer(row.get("messages") or []), row.get("tools")) for row in rows
-        )
-        wanted = _KEPT_SAMPLE_PROMPTS
+    asked: Iterable[tuple[str, Callable[[], list[int]]]]
+    if config.sample_prompts:
+        asked = ((text, partial(_as_trained, session, text)) for text in config.sample_prompts)
+        wanted = len(config.sample_prompts)
+    else:
+        asked, wanted = _prompts_of(load_rows(reference), renderer), _KEPT_SAMPLE_PROMPTS
     found: list[tuple[str, list[int]]] = []
     long = 0
-    for messages, tools in asked:
-        if not messages or len(found) == wanted:
-            continue
+    for shown, render in asked:
+        if len(found) == wanted:
+            break
         with contextlib.suppress(DataError):  # a row that is left out of training, and told there
-            ids = renderer.render_prompt(messages, tools=tools)
+            ids = render()
             if room is not None and len(ids) >= room:
                 long += 1
             else:
-                found.append((str(messages[-1].get("content") or ""), ids))
+                found.append((shown, ids))
     if long:
         session.warn(
             f"{long:,} sample prompt{' is' if long == 1 else 's are'} too long to be answered and passed over.",
@@ -186,6 +189,23 @@ def sample_prompts(session: Session, reference: dict[str, Any]) -> list[tuple[st
             code="prompts-skipped",
         )
     return found
+
+
+def _prompts_of(rows: list[dict[str, Any]], renderer: Renderer) -> Iterator[tuple[str, Callable[[], list[int]]]]:
+    """Yield what to show and how to render it, for each row that has a question."""
+    for row in rows:
+        messages = row.get("prompt") or _before_last_answer(row.get("messages") or [])
+        if messages:
+            yield str(messages[-1].get("content") or ""), partial(renderer.render_prompt, messages, row.get("tools"))
+
+
+def _as_trained(session: Session, text: str) -> list[int]:
+    """Return the tokens of a given prompt as the rows would ask it: behind their system prompt, or as plain text."""
+    known, renderer = session.trained_on, session.model.renderer
+    if as_trained.is_plain(known, None, as_trained.AS_TRAINED, as_trained.AS_TRAINED):
+        return renderer.render_text(text)
+    asked = [{"role": "user", "content": text}]
+    return renderer.render_prompt(*as_trained.conversation(known, asked, as_trained.AS_TRAINED, as_trained.AS_TRAINED))
 
 
 def _before_last_answer(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ from shadownb.engine.backends.torch import surfaces
 from shadownb.engine.config import TrainConfig
 from shadownb.engine.inference import Sampling
 from shadownb.engine.inference.gate import WaitCancelled
-from shadownb.engine.models import Model
+from shadownb.engine.models import Model, beside
 from shadownb.engine.models.lengths import longest_row
 from shadownb.engine.runs import checkpoints
 from shadownb.engine.runs.checkpoints import Checkpoint
@@ -50,6 +50,7 @@ class Session:
         self.control = control
         self.resume = resume
         self.config: TrainConfig = folder.config
+        self.trained_on = folder.trained_on
         self.gate = model.gate
         self.total_steps = 0
         self.eval_steps = 0
@@ -142,6 +143,7 @@ class Session:
         def fill(target: Path) -> None:
             surface.save(target)
             self.model.save_tokenizer(target)
+            beside.write(target, trained_on=self.trained_on, trained={"run": self.folder.id, "step": step})
             training = target / checkpoints.TRAINING
             training.mkdir()
             trainer.write_training_state(training)
@@ -238,8 +240,8 @@ class Session:
         )
         self.control.check()
         items = [
-            {"prompt": prompt, "completion": completion.text}
-            for (prompt, _), completion in zip(self.sample_prompts, completions, strict=True)
+            {"prompt": prompt, "completion": self._said(completion.text, ids)}
+            for (prompt, ids), completion in zip(self.sample_prompts, completions, strict=True)
         ]
         content = json.dumps({"step": step, "items": items}, ensure_ascii=False)
         path = self.folder.samples / f"step-{step:06d}.json"
@@ -251,3 +253,8 @@ class Session:
             return
         digest = hashlib.sha256(content.encode()).hexdigest()
         self.journal.append("sample", step=step, path=path.name, count=len(items), sha256=digest)
+
+    def _said(self, text: str, prompt: list[int]) -> str:
+        """Return what stands after the reasoning; all of it where the limit came before its end."""
+        reply = self.model.renderer.read_reply(text, [], prompt=prompt, calls=False)
+        return text if reply.reasoning_open else reply.content

@@ -176,6 +176,7 @@ class EngineTrainer(Computing, Precision):
         step = self.state.global_step
         if step == self._reported_step:  # the loop also calls at the end of an epoch
             return
+        self.session.model.weights.stepped = (self.session.folder.id, step)  # while nobody else can look at them
         self.session.gate.release()
         seconds = time.perf_counter() - self._step_started
         if self._reported_step == 0:

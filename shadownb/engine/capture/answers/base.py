@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 
 @dataclass
 class Choice:
-    """One finished answer: text, calls in OpenAI's wire form, and why it ended."""
+    """One answer: text, calls in OpenAI's wire form, and why it ended.
+
+    Attributes
+    ----------
+    malformed
+        ``{"text", "reason"}`` of what looks like a call and is none; the text is part of the content as well.
+    """
 
     index: int
     content: str
@@ -23,10 +29,12 @@ class Choice:
     finish: Literal["stop", "length", "tool_calls"] = "stop"
     stop_string: str | None = None
     tokens: int = 0
+    reasoning: str = ""
+    malformed: list[dict[str, str]] = field(default_factory=list)
 
 
 class AnswerWriter(ABC):
-    """Writes one answer, whole or as a stream: ``begin``, then ``text`` and ``finish`` for each choice, then ``end``."""
+    """Writes one answer, whole or as a stream: ``begin``, then ``reasoning``, ``text`` and ``finish`` for each choice, ``end``."""
 
     prefix = "resp"
 
@@ -43,6 +51,10 @@ class AnswerWriter(ABC):
     @abstractmethod
     def text(self, index: int, piece: str) -> bytes:
         """Frames of a piece of text of a choice."""
+
+    @abstractmethod
+    def reasoning(self, index: int, piece: str) -> bytes:
+        """Frames of a piece of reasoning of a choice."""
 
     @abstractmethod
     def finish(self, choice: Choice) -> bytes:

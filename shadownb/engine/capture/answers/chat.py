@@ -8,7 +8,7 @@ from shadownb.engine.capture.answers.base import AnswerWriter, Choice, frame, to
 
 
 class ChatWriter(AnswerWriter):
-    """``chat.completion`` and its chunks."""
+    """``chat.completion`` and its chunks; reasoning as ``reasoning_content``, as open servers have it."""
 
     prefix = "chatcmpl-"
     object_whole, object_chunk = "chat.completion", "chat.completion.chunk"
@@ -19,12 +19,16 @@ class ChatWriter(AnswerWriter):
     def text(self, index: int, piece: str) -> bytes:
         return self._chunk(index, {"content": piece})
 
+    def reasoning(self, index: int, piece: str) -> bytes:
+        return self._chunk(index, {"reasoning_content": piece})
+
     def finish(self, choice: Choice) -> bytes:
         calls = b"".join(
             self._chunk(choice.index, {"tool_calls": [{"index": place, **call}]})
             for place, call in enumerate(choice.tool_calls)
         )
-        return calls + self._chunk(choice.index, {}, choice.finish)
+        told = {"malformed_tool_calls": choice.malformed} if choice.malformed else {}
+        return calls + self._chunk(choice.index, told, choice.finish)
 
     def end(self, choices: list[Choice], prompt_tokens: int, completion_tokens: int) -> bytes:
         usage = b""
@@ -50,6 +54,10 @@ class ChatWriter(AnswerWriter):
         if choice.tool_calls:
             message["content"] = choice.content or None
             message["tool_calls"] = choice.tool_calls
+        if choice.reasoning:
+            message["reasoning_content"] = choice.reasoning
+        if choice.malformed:
+            message["malformed_tool_calls"] = choice.malformed
         return {"index": choice.index, "message": message, "logprobs": None, "finish_reason": choice.finish}
 
     def _chunk(self, index: int, delta: dict[str, Any], finish: str | None = None) -> bytes:

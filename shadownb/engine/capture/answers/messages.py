@@ -18,22 +18,38 @@ class MessagesWriter(AnswerWriter):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self._blocks = 0
-        self._in_text = False
+        self._open = ""  # the kind of block that is being written
 
     def begin(self) -> bytes:
         message = {**self._head(), "content": [], "stop_reason": None, "stop_sequence": None, "usage": _usage(0, 0)}
         return _event("message_start", message=message)
 
     def text(self, index: int, piece: str) -> bytes:
-        start = (
-            b"" if self._in_text else _event("content_block_start", index=0, content_block={"type": "text", "text": ""})
-        )
-        if not self._in_text:
-            self._in_text, self._blocks = True, 1
-        return start + _event("content_block_delta", index=0, delta={"type": "text_delta", "text": piece})
+        begun = self._block("text", {"type": "text", "text": ""})
+        return begun + _event("content_block_delta", index=self._blocks, delta={"type": "text_delta", "text": piece})
+
+    def reasoning(self, index: int, piece: str) -> bytes:
+        begun = self._block("thinking", {"type": "thinking", "thinking": "", "signature": ""})
+        delta = {"type": "thinking_delta", "thinking": piece}
+        return begun + _event("content_block_delta", index=self._blocks, delta=delta)
+
+    def _block(self, kind: str, block: dict[str, Any]) -> bytes:
+        """Begin a block unless one of this kind is open, after ending what is."""
+        if self._open == kind:
+            return b""
+        ended = self._ended()
+        self._open = kind
+        return ended + _event("content_block_start", index=self._blocks, content_block=block)
+
+    def _ended(self) -> bytes:
+        if not self._open:
+            return b""
+        self._open, number = "", self._blocks
+        self._blocks += 1
+        return _event("content_block_stop", index=number)
 
     def finish(self, choice: Choice) -> bytes:
-        frames = [_event("content_block_stop", index=0)] if self._in_text else []
+        frames = [self._ended()]
         for call in choice.tool_calls:
             block = {"type": "tool_use", "id": call["id"], "name": call["function"]["name"], "input": {}}
             partial = {"type": "input_json_delta", "partial_json": call["function"]["arguments"]}
@@ -53,7 +69,9 @@ class MessagesWriter(AnswerWriter):
 
     def content(self, choices: list[Choice], prompt_tokens: int, completion_tokens: int) -> dict[str, Any]:
         choice = choices[0]
-        blocks: list[dict[str, Any]] = [{"type": "text", "text": choice.content}] if choice.content else []
+        thought = {"type": "thinking", "thinking": choice.reasoning, "signature": ""}
+        blocks: list[dict[str, Any]] = [thought] if choice.reasoning else []
+        blocks += [{"type": "text", "text": choice.content}] if choice.content else []
         for call in choice.tool_calls:
             function = call["function"]
             blocks.append(

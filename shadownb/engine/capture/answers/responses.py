@@ -16,8 +16,11 @@ class ResponsesWriter(AnswerWriter):
         super().__init__(*args)
         self._number = 0
         self._message_id = f"msg_{self.id[5:]}"
+        self._reasoning_id = f"rs_{self.id[5:]}"
         self._said = ""
-        self._open = False
+        self._thought = ""
+        self._open = ""  # the kind of item that is being written
+        self._done = 0  # items that are finished
 
     def begin(self) -> bytes:
         response = self._response("in_progress", [], None)
@@ -25,28 +28,49 @@ class ResponsesWriter(AnswerWriter):
             "response.in_progress", response=response
         )
 
-    def text(self, index: int, piece: str) -> bytes:
+    def reasoning(self, index: int, piece: str) -> bytes:
+        self._thought += piece
+        if self._said:  # its item is closed; the response at the end has the whole of it
+            return b""
         frames = b""
         if not self._open:
-            self._open = True
+            self._open = "reasoning"
+            item = {**self._reasoning("in_progress", ""), "content": []}
+            frames = self._event("response.output_item.added", output_index=self._done, item=item)
+        return frames + self._reasoning_event("response.reasoning_text.delta", delta=piece)
+
+    def text(self, index: int, piece: str) -> bytes:
+        frames = b""
+        if self._open != "message":
+            frames = self._item_done()
+            self._open = "message"
             item = {**self._message("in_progress"), "content": []}
-            place = {"item_id": self._message_id, "output_index": 0, "content_index": 0}
-            frames = self._event("response.output_item.added", output_index=0, item=item)
+            place = {"item_id": self._message_id, "output_index": self._done, "content_index": 0}
+            frames += self._event("response.output_item.added", output_index=self._done, item=item)
             frames += self._event("response.content_part.added", **place, part=_part(""))
         self._said += piece
         return frames + self._text_event("response.output_text.delta", delta=piece, logprobs=[])
 
-    def finish(self, choice: Choice) -> bytes:
-        frames, place = b"", 0
-        if self._open:
-            frames += self._text_event("response.output_text.done", text=self._said, logprobs=[])
+    def _item_done(self) -> bytes:
+        """End the item that is being written."""
+        kind, self._open = self._open, ""
+        frames = b""
+        if kind == "reasoning":
+            item = self._reasoning("completed", self._thought)
+            frames = self._reasoning_event("response.reasoning_text.done", text=self._thought)
+            frames += self._event("response.output_item.done", output_index=self._done, item=item)
+        elif kind == "message":
+            item = self._message("completed", self._said)
+            frames = self._text_event("response.output_text.done", text=self._said, logprobs=[])
             frames += self._text_event("response.content_part.done", part=_part(self._said))
-            frames += self._event(
-                "response.output_item.done", output_index=0, item=self._message("completed", self._said)
-            )
-            place = 1
+            frames += self._event("response.output_item.done", output_index=self._done, item=item)
+        self._done += bool(kind)
+        return frames
+
+    def finish(self, choice: Choice) -> bytes:
+        frames = self._item_done()
         for number, call in enumerate(choice.tool_calls):
-            item, index = self._call(call), place + number
+            item, index = self._call(call), self._done + number
             arguments = item["arguments"]
             frames += self._event(
                 "response.output_item.added",
@@ -62,16 +86,15 @@ class ResponsesWriter(AnswerWriter):
         return frames
 
     def end(self, choices: list[Choice], prompt_tokens: int, completion_tokens: int) -> bytes:
-        choice = choices[0]
-        text = self._said if self._open else ""
-        response = self._final(choice, text, prompt_tokens, completion_tokens)
+        response = self._final(choices[0], prompt_tokens, completion_tokens)
         return self._event(f"response.{response['status']}", response=response)
 
     def content(self, choices: list[Choice], prompt_tokens: int, completion_tokens: int) -> dict[str, Any]:
-        return self._final(choices[0], choices[0].content, prompt_tokens, completion_tokens)
+        return self._final(choices[0], prompt_tokens, completion_tokens)
 
-    def _final(self, choice: Choice, text: str, prompt_tokens: int, completion_tokens: int) -> dict[str, Any]:
-        items = [self._message("completed", text)] if text or not choice.tool_calls else []
+    def _final(self, choice: Choice, prompt_tokens: int, completion_tokens: int) -> dict[str, Any]:
+        items = [self._reasoning("completed", choice.reasoning)] if choice.reasoning else []
+        items += [self._message("completed", choice.content)] if choice.content or not choice.tool_calls else []
         items += [self._call(call) for call in choice.tool_calls]
         usage = {
             "input_tokens": prompt_tokens,
@@ -111,6 +134,14 @@ class ResponsesWriter(AnswerWriter):
             "content": [_part(text)],
         }
 
+    def _reasoning(self, status: str, text: str) -> dict[str, Any]:
+        content = [{"type": "reasoning_text", "text": text}]
+        return {"id": self._reasoning_id, "type": "reasoning", "status": status, "summary": [], "content": content}
+
+    def _reasoning_event(self, kind: str, **fields: Any) -> bytes:
+        where = {"item_id": self._reasoning_id, "output_index": self._done, "content_index": 0}
+        return self._event(kind, **where, **fields)
+
     def _call(self, call: dict[str, Any]) -> dict[str, Any]:
         function = call["function"]
         return {
@@ -123,7 +154,7 @@ class ResponsesWriter(AnswerWriter):
         }
 
     def _text_event(self, kind: str, **fields: Any) -> bytes:
-        return self._event(kind, item_id=self._message_id, output_index=0, content_index=0, **fields)
+        return self._event(kind, item_id=self._message_id, output_index=self._done, content_index=0, **fields)
 
     def _event(self, kind: str, **fields: Any) -> bytes:
         number, self._number = self._number, self._number + 1

@@ -81,10 +81,10 @@ class _Line:
                     self._watcher = None
                     return
 
-    def holds(self, run_id: str) -> bool:
+    def find(self, run_id: str) -> _Job | None:
         with self._lock:
             jobs = [*self._waiting, *([self._current] if self._current else [])]
-            return any(job.folder.id == run_id for job in jobs)
+            return next((job for job in jobs if job.folder.id == run_id), None)
 
 
 _line = _Line()
@@ -97,4 +97,10 @@ def start(folder: RunFolder, attempt: Attempt, journal: Journal, model: Model) -
 
 def holds(run_id: str) -> bool:
     """Return whether this process trains the run or has it in line."""
-    return _line.holds(run_id)
+    return _line.find(run_id) is not None
+
+
+def model_of(run_id: str) -> Model | None:
+    """Return the model that a run of this process trains or waits to; None where it has no such run."""
+    job = _line.find(run_id)
+    return job.model if job is not None else None

@@ -1,0 +1,150 @@
+"""The answers of a comparison: asked in batches, and kept on disk by everything that decides them.
+
+A comparison that broke off goes on from its last batch, and a base is asked once for many tuned models. An answer is found
+again only under the same prompts (as token ids), weights, number format, device, sampling and library versions; of what
+was trained the tensors themselves are hashed, so that no run or name can pass for another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from shadownb._version import __version__
+from shadownb.engine.evals.cases import Case
+from shadownb.engine.evals.turns import Turn
+from shadownb.engine.home import subfolder
+from shadownb.engine.inference.types import Sampling
+from shadownb.engine.models.asking import Asking
+from shadownb.errors import DataError, DiskFullError, ModelError
+
+_MOST_FILES = 4000  # of 32 answers each; a hundred comparisons of a thousand rows
+
+
+class Asker:
+    """Asks one side of a model.
+
+    Attributes
+    ----------
+    reused
+        How many answers came from the disk.
+    """
+
+    def __init__(self, model: Any, use: str, sampling: Sampling, options: dict[str, Any], *, reuse: bool) -> None:
+        self._model = model
+        self._use = use
+        self._sampling = sampling
+        self._options = options
+        self._weights = weights_of(model, use) if reuse else None
+        self.reused = 0
+
+    def ask(self, batch: Sequence[Case]) -> Iterator[tuple[Case, Turn | Exception]]:
+        """Yield each case with its answer, or with the error where this one row cannot be asked."""
+        try:
+            turns = self._known_or_asked(batch)
+        except (DataError, ModelError) as error:
+            if len(batch) == 1:
+                yield batch[0], error
+                return
+            middle = len(batch) // 2  # prompts are checked before any is answered, so this costs little
+            yield from self.ask(batch[:middle])
+            yield from self.ask(batch[middle:])
+            return
+        yield from zip(batch, turns, strict=True)
+
+    def _known_or_asked(self, batch: Sequence[Case]) -> list[Turn]:
+        path = self._path(batch)
+        if path is not None and (known := _read(path, len(batch))) is not None:
+            self.reused += len(batch)
+            return known
+        as_they_are: dict[str, Any] = {"tools": batch[0].tools} if batch[0].tools else {}
+        if isinstance(self._model, Asking):  # whatever the training was on, which it would start from by itself
+            as_they_are = {"tools": batch[0].tools, "system": None}
+        replies = self._model.chat(
+            [case.messages for case in batch], use=self._use, **_given(self._sampling), **self._options, **as_they_are
+        )
+        assert len(replies) == len(batch), "model.chat answers every conversation"
+        turns = [Turn.of_reply(reply) for reply in replies]
+        # While a thread trains these weights they change from one batch to the next.
+        if path is not None and not any(turn.finish == "cancelled" for turn in turns) and not _is_live(self._model):
+            _keep(path, turns)
+        return turns
+
+    def _path(self, batch: Sequence[Case]) -> Path | None:
+        if self._weights is None:
+            return None
+        renderer = self._model.renderer
+        told = renderer.told(**self._options)
+        prompts = [renderer.render_prompt(case.messages, case.tools, variables=told) for case in batch]
+        asked = [
+            self._weights,
+            dataclasses.asdict(self._sampling),
+            prompts,
+            batch[0].tools,  # they decide how the text is read
+            list(renderer.stop_token_ids),
+            renderer.chat_template,
+        ]
+        key = hashlib.sha256(
+            json.dumps(asked, sort_keys=True, default=str).encode("utf-8", "surrogatepass")
+        ).hexdigest()
+        return subfolder("answers") / f"{key}.json"
+
+
+def weights_of(model: Any, use: str) -> list[Any] | None:
+    """Return what tells the weights of one side from all others, or None where that is not known."""
+    if getattr(model, "base_hash", None) is None or not hasattr(model, "renderer") or _is_live(model):
+        return None
+    import torch
+    import transformers
+
+    facts = [model.base_hash, model.quantization, model.dtype_name, str(model.device), model.accelerator]
+    versions = [torch.__version__, transformers.__version__, __version__]
+    if use == "base" or model.carried is None:
+        return [facts, versions, None]
+    digest = hashlib.sha256()
+    with model.gate.inference():
+        for name, tensor in model.carried.owned().items():
+            data = tensor.detach().to("cpu").contiguous()
+            digest.update(f"{name}:{data.dtype}:{tuple(data.shape)}".encode())
+            digest.update(data.reshape(-1).view(torch.uint8).numpy().tobytes())
+    peft = getattr(model.module, "peft_config", {})
+    described = {name: config.to_dict() for name, config in peft.items()} if isinstance(peft, dict) else {}
+    return [facts, versions, [model.carried.kind, model.carried.shape(), described, digest.hexdigest()]]
+
+
+def _is_live(model: Any) -> bool:
+    run = getattr(model, "active_run", None)
+    return run is not None and run.executor == "thread"
+
+
+def _given(sampling: Sampling) -> dict[str, Any]:
+    options: dict[str, Any] = {name: getattr(sampling, name) for name in ("max_new_tokens", "temperature", "top_p")}
+    defaults = Sampling()
+    for name in ("top_k", "repetition_penalty", "stop", "seed"):
+        if getattr(sampling, name) != getattr(defaults, name):
+            options[name] = getattr(sampling, name)
+    return options
+
+
+def _read(path: Path, count: int) -> list[Turn] | None:
+    """Return kept answers; None where there are none, or the file is damaged."""
+    try:
+        turns = [Turn(**each) for each in json.loads(path.read_text(encoding="utf-8"))]
+    except (OSError, ValueError, TypeError):
+        return None
+    return turns if len(turns) == count else None
+
+
+def _keep(path: Path, turns: list[Turn]) -> None:
+    from shadownb.engine.runs.folder import write_atomically
+
+    with contextlib.suppress(OSError, DiskFullError, ValueError):  # only a convenience
+        write_atomically(path, json.dumps([turn.to_dict() for turn in turns], default=str))
+        kept = sorted(path.parent.glob("*.json"), key=lambda file: file.stat().st_mtime)
+        for old in kept[:-_MOST_FILES]:
+            old.unlink(missing_ok=True)

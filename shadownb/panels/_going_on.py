@@ -1,0 +1,55 @@
+"""What goes on already when a panel opens: runs that somebody trains, and the models that are loaded in this kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ._beside import loaded_models
+
+_JUST_STARTED = 5  # of the newest runs, those that nobody holds yet are looked at more closely: loading takes a while
+
+
+def active_runs() -> list[Any]:
+    """Return the handles of the runs that somebody works on, of any process, newest first."""
+    from shadownb.engine import runs
+    from shadownb.engine.runs.executors import thread
+    from shadownb.engine.runs.folder import RunFolder
+
+    found = []
+    for at, folder in enumerate(RunFolder.all()):
+        # A look at the lock costs nothing; the journal of each of a thousand runs would.
+        if at < _JUST_STARTED or folder.is_owned() or thread.holds(folder.id):
+            run = runs.Run(folder)
+            if run.is_active:
+                found.append(run)
+    return found
+
+
+def run_of_this_kernel(active: list[Any], models: list[Any]) -> tuple[Any, Any]:
+    """Return (run, model) of the run that trains a model of this kernel, newest first, or (None, None)."""
+    from shadownb.engine.runs.executors import thread
+
+    for run in active:
+        model = thread.model_of(run.id) or next((m for m in models if _trains(m, run)), None)
+        if model is not None:
+            return run, model
+    return None, None
+
+
+def models_at_hand(namespace: Mapping[str, Any], earlier: Any) -> list[Any]:
+    """Return the loaded models, the likeliest first: that of an earlier panel, then variables, the newest first."""
+    before = earlier.model if earlier is not None else None
+    variables = [model for _, model in reversed(loaded_models(namespace).values())]
+    return [model for model in (before, *variables) if model is not None and model.module is not None]
+
+
+def offer_of(run: Any) -> dict[str, str]:
+    """Return what a page says of a run that goes on elsewhere."""
+    where = "in a worker process" if run.executor == "process" else "in another kernel"
+    return {"id": run.id, "text": f"{run.config.method} on {run.base_model} goes on {where}"}
+
+
+def _trains(model: Any, run: Any) -> bool:
+    busy = model.active_run
+    return busy is not None and bool(busy.id == run.id)
