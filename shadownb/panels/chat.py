@@ -255,10 +255,8 @@ class ChatPanel(Panel):
         try:
             model.catch_up()
             question = self._dialogue.question(turn, name, Opening.of(model, settings))
-            if (
-                self.model_state.get("can_think") and question.get("template") is not False
-            ):  # plain text has no such switch
-                question["enable_thinking"] = settings["thinking"]
+            # Neither plain text nor a template that does not know it has a switch for thinking.
+            can_think = self.model_state.get("can_think") and question.get("template") is not False
             with as_trained.quietly():  # the page shows what differs
                 stream = model.stream(
                     question.pop("prompt"),
@@ -270,6 +268,7 @@ class ChatPanel(Panel):
                     seed=turn["seed"],
                     use=name,
                     should_stop=self._stop.is_set,
+                    enable_thinking=settings["thinking"] if can_think else None,
                 )
             self._copy(stream, turn["id"], name, side)
         except Exception as error:

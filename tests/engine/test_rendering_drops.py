@@ -205,7 +205,7 @@ def test_a_prompt_that_shuts_the_reasoning_has_no_place_for_it() -> None:
     with pytest.raises(DataError) as caught:
         shut.render_all(row_of("reasoning"))
     assert caught.value.code == "reasoning-not-rendered" and "No bundled part can write it" in caught.value.fix
-    (only,) = shut.under("auto").render_all(row_of("reasoning"))
+    (only,) = shut.under("leave_out").render_all(row_of("reasoning"))
     assert only.trained_tokens and only.left_out and not only.untrainable_turns
 
 

@@ -309,7 +309,9 @@ def test_an_endpoint_starts_as_trained_unless_a_request_brings_its_own(
     asked: list[Any] = []
     real = type(trained.renderer).render_prompt
     monkeypatch.setattr(
-        type(trained.renderer), "render_prompt", lambda self, *args: asked.append(args) or real(self, *args)
+        type(trained.renderer),
+        "render_prompt",
+        lambda self, *args, **options: asked.append(args) or real(self, *args, **options),
     )
     with capture(trained) as proxy:
         headers = {"authorization": f"Bearer {proxy.token}"}

@@ -18,7 +18,7 @@ from shadownb.engine.inference import Reply
 from shadownb.engine.jsontext import Unreadable, check_depth
 from shadownb.engine.models import as_trained
 from shadownb.engine.models.as_trained import AS_TRAINED
-from shadownb.engine.replies import Part, Reader
+from shadownb.engine.replies import Part, Reader, TextReader
 from shadownb.errors import BusyError, OutOfMemoryError, ShadowError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # Weights answer one call at a time in any case; a second one may render its prompt meanwhile.
 _AT_ONCE = 2
 
-Opened = tuple["TextStream", Reader | None]
+Opened = tuple["TextStream", Reader]
 Open = Callable[[Callable[[], bool]], Opened]
 
 
@@ -172,7 +172,7 @@ class LocalModel:
             renderer = self.model.renderer
             if prompt is not None:
                 ids = list(self.model.tokenizer(prompt)["input_ids"])
-                return self.model.generator.stream(ids, sampling, should_stop=should_stop), None
+                return self.model.generator.stream(ids, sampling, should_stop=should_stop), TextReader()
             thinks, effort = ask.enable_thinking, ask.reasoning_effort
             if effort == "none" and "reasoning_effort" not in renderer.known_variables:
                 thinks, effort = False, None
@@ -199,9 +199,9 @@ class LocalModel:
             try:
                 stream, reader = open_stream(lambda: gone.is_set() or self._closing.is_set())
                 for piece in stream:
-                    for part in reader.feed(piece) if reader else [Part("content", piece)]:
+                    for part in reader.feed(piece):
                         put("part", part)
-                for part in reader.finish() if reader else []:
+                for part in reader.finish():
                     put("part", part)
                 put("done", stream.completion)
             except BaseException as error:

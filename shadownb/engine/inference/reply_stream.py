@@ -18,7 +18,7 @@ class ReplyStream:
     stream
         Gives the text as it is generated.
     reader
-        Takes it apart; None where it is plain text, which has no parts.
+        Takes it apart.
     read
         Takes the whole of it apart, once it is there.
 
@@ -28,7 +28,7 @@ class ReplyStream:
         The reasoning so far.
     """
 
-    def __init__(self, stream: TextStream, reader: Reader | None, read: Callable[[Completion], Reply]) -> None:
+    def __init__(self, stream: TextStream, reader: Reader, read: Callable[[Completion], Reply]) -> None:
         self._stream = stream
         self._reader = reader
         self._read = read
@@ -60,11 +60,10 @@ class ReplyStream:
             if self._ended:
                 return
             try:
-                piece = next(self._stream)
-                self._parts.extend(self._reader.feed(piece) if self._reader is not None else [Part("content", piece)])
+                self._parts.extend(self._reader.feed(next(self._stream)))
             except StopIteration:
                 self._ended = True
-                self._parts.extend(self._reader.finish() if self._reader is not None else ())
+                self._parts.extend(self._reader.finish())
 
     def __iter__(self) -> Self:
         return self

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from shadownb.engine.inference import Reply, ReplyStream, Sampling, WeightsGate
 from shadownb.engine.models import as_trained
 from shadownb.engine.models.as_trained import AS_TRAINED, AsTrained, Tools
 from shadownb.engine.models.lengths import longest_row
-from shadownb.engine.replies import ParsedReply
+from shadownb.engine.replies import ParsedReply, TextReader
 from shadownb.errors import ConfigError, DataError, ShadowWarning, did_you_mean
 
 if TYPE_CHECKING:
@@ -23,6 +24,15 @@ if TYPE_CHECKING:
 
 Use = Literal["tuned", "base"]
 Message = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Question:
+    """The tokens of a question, the tools that it offers, and whether it is plain text that the model goes on from."""
+
+    ids: list[int]
+    tools: list[dict[str, Any]] | None
+    plain: bool = False
 
 
 class Asking:
@@ -109,16 +119,16 @@ class Asking:
         options = Sampling.from_options(**sampling)
         thinking = {"enable_thinking": enable_thinking, "reasoning_effort": reasoning_effort}
         if self._is_plain(template, system, tools, thinking):
-            ids = self._plain_prompts(prompts, use)
-            completions = self._generator_for(use).generate(ids, options, use=use, should_stop=should_stop)
-            texts = [completion.text for completion in completions]
-            return texts[0] if isinstance(prompt, str) else texts
-        turns = [[{"role": "user", "content": text}] for text in prompts]
-        ids = [ids for ids, _ in self._chat_prompts(turns, system, tools, use, thinking)]
+            asked = self._plain_questions(prompts, use)
+        else:
+            asked = self._questions(
+                [[{"role": "user", "content": text}] for text in prompts], system, tools, use, thinking
+            )
+        ids = [question.ids for question in asked]
         completions = self._generator_for(use).generate(ids, options, use=use, should_stop=should_stop)
         replies = [
-            self.renderer.read_reply(completion.text, [], prompt=asked, calls=False)
-            for completion, asked in zip(completions, ids, strict=True)
+            self._reply(completion, question, calls=False)
+            for completion, question in zip(completions, asked, strict=True)
         ]
         if unfinished := sum(reply.reasoning_open for reply in replies):
             warnings.warn(
@@ -150,12 +160,10 @@ class Asking:
         thinking = {"enable_thinking": enable_thinking, "reasoning_effort": reasoning_effort}
         single = bool(messages) and isinstance(messages[0], dict)
         conversations: Iterable[Any] = [messages] if single else messages
-        asked = self._chat_prompts(conversations, system, tools, use, thinking)
-        prompts = [ids for ids, _ in asked]
+        asked = self._questions(conversations, system, tools, use, thinking)
+        prompts = [question.ids for question in asked]
         completions = self._generator_for(use).generate(prompts, options, use=use, should_stop=should_stop)
-        replies = [
-            self._reply(completion, ids, schemas) for completion, (ids, schemas) in zip(completions, asked, strict=True)
-        ]
+        replies = [self._reply(completion, question) for completion, question in zip(completions, asked, strict=True)]
         return replies[0] if single else replies
 
     def stream(
@@ -178,22 +186,22 @@ class Asking:
         """
         options = Sampling.from_options(**sampling)
         thinking = {"enable_thinking": enable_thinking, "reasoning_effort": reasoning_effort}
-        schemas: list[dict[str, Any]] | None
         if isinstance(prompt, str) and self._is_plain(template, system, tools, thinking):
-            (ids,), reader = self._plain_prompts([prompt], use), None
+            (asked,) = self._plain_questions([prompt], use)
         else:
             messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
-            ((ids, schemas),) = self._chat_prompts([messages], system, tools, use, thinking)
-            reader = self.renderer.open_reader(ids, schemas or [])
-        stream = self._generator_for(use).stream(ids, options, use=use, should_stop=should_stop)
-        if reader is None:
-            return ReplyStream(
-                stream, None, lambda completion: Reply.from_completion(completion, ParsedReply(completion.text))
-            )
-        return ReplyStream(stream, reader, lambda completion: self._reply(completion, ids, schemas))
+            (asked,) = self._questions([messages], system, tools, use, thinking)
+        reader = TextReader() if asked.plain else self.renderer.open_reader(asked.ids, asked.tools or [])
+        stream = self._generator_for(use).stream(asked.ids, options, use=use, should_stop=should_stop)
+        return ReplyStream(stream, reader, lambda completion: self._reply(completion, asked))
 
-    def _reply(self, completion: Completion, prompt: list[int], tools: Sequence[dict[str, Any]] | None) -> Reply:
-        return Reply.from_completion(completion, self.renderer.read_reply(completion.text, tools or [], prompt=prompt))
+    def _reply(self, completion: Completion, asked: _Question, *, calls: bool = True) -> Reply:
+        if asked.plain:
+            return Reply.from_completion(completion, ParsedReply(completion.text))
+        parsed = self.renderer.read_reply(
+            completion.text, (asked.tools or []) if calls else [], prompt=asked.ids, calls=calls
+        )
+        return Reply.from_completion(completion, parsed)
 
     def _is_plain(
         self, template: bool | None, system: str | AsTrained | None, tools: Tools | AsTrained, thinking: dict[str, Any]
@@ -202,30 +210,30 @@ class Asking:
         thinks = any(value is not None for value in thinking.values())
         return as_trained.is_plain(self.trained_on, template, system, tools, thinks=thinks)
 
-    def _chat_prompts(
+    def _questions(
         self,
         conversations: Iterable[Sequence[Message]],
         system: str | AsTrained | None,
         tools: Tools | AsTrained,
         use: str,
         thinking: dict[str, Any],
-    ) -> list[tuple[list[int], list[dict[str, Any]] | None]]:
-        """Return the tokens of conversations that are asked as trained, each with its tools; tell what differs from the rows."""
+    ) -> list[_Question]:
+        """Return conversations that are asked as trained, telling what differs from the rows."""
         self.catch_up()
         known, told = self.trained_on, self.renderer.told(**thinking)
-        prompts = []
+        asked = []
         for conversation in conversations:
             turns, schemas = as_trained.conversation(known, conversation, system, tools)
             if known is not None and use == "tuned":
                 as_trained.tell(self._told, known, known.differences(turns, schemas))
-            prompts.append((self.renderer.render_prompt(turns, schemas, variables=told), schemas))
-        return prompts
+            asked.append(_Question(self.renderer.render_prompt(turns, schemas, variables=told), schemas))
+        return asked
 
-    def _plain_prompts(self, texts: Iterable[str], use: str) -> list[list[int]]:
+    def _plain_questions(self, texts: Iterable[str], use: str) -> list[_Question]:
         known = self.trained_on
         if known is not None and use == "tuned":
             as_trained.tell(self._told, known, known.differences([], None, plain=True))
-        return [self.renderer.render_text(text) for text in texts]
+        return [_Question(self.renderer.render_text(text), None, plain=True) for text in texts]
 
     def loss(
         self,

@@ -120,8 +120,8 @@ def load(
             f"max_seq_length={max_seq_length}: {model.name} has {model.max_seq_length} positions.",
             fix="Leave it out, or give at most that.",
         )
-    model.renderer.variables = dict(source.variables)
-    model.renderer.variables = model.renderer.told(enable_thinking=enable_thinking, reasoning_effort=reasoning_effort)
+    model.told_at_load = model.renderer.told(enable_thinking=enable_thinking, reasoning_effort=reasoning_effort)
+    model.renderer.variables = {**source.variables, **model.told_at_load}
     _check_base(source, source.base_hash)
     if source.trained_at is not None:
         live.tell("putting the adapter on")
@@ -141,7 +141,10 @@ def load_again(model: Model) -> Model:
             fix="Train this model anew instead: model.finetune(data, start='base') needs no second copy.",
         )
     source = Source(model.name, model.source)
-    return _open(source, dict(model.decisions), model.max_seq_length, model.accelerator)
+    copy = _open(source, dict(model.decisions), model.max_seq_length, model.accelerator)
+    copy.told_at_load = dict(model.told_at_load)
+    copy.renderer.variables = dict(model.told_at_load)
+    return copy
 
 
 def _open(source: Source, decisions: dict[str, tuple[Any, str]], max_seq_length: int, accelerator: str) -> Model:

@@ -66,6 +66,9 @@ class Model(Asking):
         self.decisions = decisions
         self._runs: list[Run] = []  # that train this model or wait to, first come first, and those not looked at since
         self.trained_when_loaded: tuple[str, int] | None = None
+        self.told_at_load: dict[
+            str, Any
+        ] = {}  # variables of the chat template that load() was given, not learned from rows
         self._told = set()
         self._lock = threading.RLock()
 
@@ -77,6 +80,10 @@ class Model(Asking):
             own = self._own_renderer
             self._renderer = own if own.chat_template == template else Renderer(self.tokenizer, chat_template=template)
         return self._renderer
+
+    def start_renderer(self, *, from_base: bool) -> Renderer:
+        """Return the renderer that a training begins with: the base's own, or that of the weights as they are."""
+        return self._own_renderer if from_base else self.renderer
 
     def use_renderer(self, renderer: Renderer) -> None:
         """Render with this from now on, and save its template beside the weights."""

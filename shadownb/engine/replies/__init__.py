@@ -10,7 +10,7 @@ for streams.
 from shadownb.engine.replies.channels import ChannelReader
 from shadownb.engine.replies.decoders import BadCall
 from shadownb.engine.replies.families import Frame, Markup, choose_markup
-from shadownb.engine.replies.parts import ParsedReply, Part, Reader, collected
+from shadownb.engine.replies.parts import ParsedReply, Part, Reader, TextReader, collected
 from shadownb.engine.replies.reader import MarkupReader
 from shadownb.engine.replies.registry import ReplyParser, WholeReader, parsers, register_parser
 
@@ -24,6 +24,7 @@ __all__ = [
     "Part",
     "Reader",
     "ReplyParser",
+    "TextReader",
     "WholeReader",
     "choose_markup",
     "collected",

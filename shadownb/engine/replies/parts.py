@@ -47,6 +47,18 @@ class Reader(Protocol):
         """Return what was held back; the reply is over."""
 
 
+class TextReader:
+    """Reads plain text, in which nothing is markup."""
+
+    reasoning_open = False
+
+    def feed(self, text: str) -> list[Part]:
+        return [Part("content", text)] if text else []
+
+    def finish(self) -> list[Part]:
+        return []
+
+
 @dataclass(frozen=True)
 class ParsedReply:
     """A generated text taken apart.

@@ -90,9 +90,9 @@ def launch(
     state = begin.planned(model)
     carried_on = _tell_trained_on(model, start_from)
 
-    thinks = _settle_thinking(model, train)
+    thinks, variables = _settle_thinking(model, train, from_base=begin.kind == "base")
     run_spec = {
-        "model": {**model.describe(), "start": state},
+        "model": {**model.describe(), "template_variables": variables, "start": state},
         "dataset": store_rows(train),
         "eval_dataset": store_rows(held_out) if held_out is not None else None,
         "trained_on": TrainedOn.of(train.canonical_rows()).to_dict(),
@@ -200,20 +200,23 @@ def _check_with_model(model: Model, config: TrainConfig, begin: Start) -> None:
     check_length(model, config)
 
 
-def _settle_thinking(model: Model, train: Dataset) -> bool | None:
+def _settle_thinking(model: Model, train: Dataset, *, from_base: bool) -> tuple[bool | None, dict[str, Any]]:
     """Let the model think in its answers where the rows do, and not where they do not, if only that can be trained.
 
-    Returns what was chosen; None where the template's default does.
+    Returns what was chosen (None where the template's default does), and all variables of the template.
     """
+    renderer = model.start_renderer(from_base=from_base)
+    if from_base and model.active_run is None:
+        renderer.variables = dict(model.told_at_load)  # what was learned from the rows of other runs is not the base's
     rows = [
         {**row, "messages": [*row["prompt"], *row["chosen"]]} if "chosen" in row else row
         for row in train.canonical_rows()[:_LOOKED_AT]
     ]
-    thinks = model.renderer.thinking_of(rows)
+    thinks = renderer.thinking_of(rows)
     if thinks is not None:
-        name = model.renderer.known_variables["enable_thinking"]
-        model.renderer.variables = {**model.renderer.variables, name: thinks}
-    return thinks
+        name = renderer.known_variables["enable_thinking"]
+        renderer.variables = {**renderer.variables, name: thinks}
+    return thinks, dict(renderer.variables)
 
 
 def _checkpoint_path(config: TrainConfig, model: Model) -> str | None:
