@@ -1,4 +1,4 @@
-"""Write tests/engine/golden/rendered_ids.json: what ordinary rows become, for every family of templates."""
+"""Write tests/engine/golden_rendering/rendered_ids.json: what ordinary rows become, for every family of templates."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shadownb.engine.rendering import Renderer
 from shadownb.errors import DataError
 from tests.engine.template_families import family, names
 
-PATH = Path(__file__).parent / "golden" / "rendered_ids.json"
+PATH = Path(__file__).parent / "golden_rendering" / "rendered_ids.json"
 TOOLS = [
     {
         "type": "function",

@@ -135,7 +135,7 @@ def test_the_base_is_the_same_bytes_before_and_after_answers(home: Path, folder:
     assert run.status == "succeeded"
     ask(model)
     assert surfaces.digest(model.weights.base_parameters()) == before
-    assert str(model.generate("Colour number 3?", max_new_tokens=4, temperature=0, use="base")) == first
+    assert str(model.generate("Colour number 3?", max_new_tokens=4, temperature=0, system=None, use="base")) == first
     same, what = model.weights.verify_base()
     assert same, what
     assert "equal" in what

@@ -66,9 +66,8 @@ class Model(Asking):
         self.decisions = decisions
         self._runs: list[Run] = []  # that train this model or wait to, first come first, and those not looked at since
         self.trained_when_loaded: tuple[str, int] | None = None
-        self.told_at_load: dict[
-            str, Any
-        ] = {}  # variables of the chat template that load() was given, not learned from rows
+        # Variables of the chat template that load() was given, and that were not learned from rows.
+        self.told_at_load: dict[str, Any] = {}
         self._told = set()
         self._lock = threading.RLock()
 
@@ -79,6 +78,7 @@ class Model(Asking):
         if self._renderer.chat_template != template:
             own = self._own_renderer
             self._renderer = own if own.chat_template == template else Renderer(self.tokenizer, chat_template=template)
+            self._renderer.variables = dict(own.variables)  # what load() was told holds for the trained template, too
         return self._renderer
 
     def start_renderer(self, *, from_base: bool) -> Renderer:
