@@ -155,7 +155,7 @@ def task(name: str, seed: int, steps: int, count: int) -> Result:
         part = held_out[start : start + _BATCH]
         replies = model.chat([row["messages"][:-1] for row in part], max_new_tokens=48, temperature=0)
         answers = [row["messages"][-1]["content"] for row in part]
-        right += [int(scorer(reply.text, answer).value) for reply, answer in zip(replies, answers, strict=True)]
+        right += [int(scorer(reply.content, answer).value) for reply, answer in zip(replies, answers, strict=True)]
     seconds = time.perf_counter() - started
     return {"right": right, "tokens_per_s": run.tokens / run.duration_s, "rows_per_s": len(held_out) / seconds}
 
