@@ -35,11 +35,14 @@ class Layout:
         Message index to (start, end) in characters, for each assistant turn that can be trained in this text.
     borders
         Places inside control tokens that somebody wrote as text; no piece may reach over one.
+    goes_on
+        Whether the template itself goes on from its prompt with the last turn, so that all of that turn is in the text.
     """
 
     text: str
     spans: dict[int, tuple[int, int]]
     borders: list[int] = field(default_factory=list)
+    goes_on: bool = True
 
     def turn(self, index: int) -> str:
         """Return the text of a turn with its stop token; empty where it cannot be trained in this text."""
@@ -91,6 +94,7 @@ def lay_out(
 
     text = write(messages, prompt=prompt)
     found: list[tuple[int, str, str]] = []  # index, prompt, turn
+    goes_on = True
     for index, message in enumerate(messages):
         if message["role"] != "assistant":
             continue
@@ -100,7 +104,10 @@ def lay_out(
             after = text if whole else write(messages[: index + 1])
             reply = after[len(before) :] if after.startswith(before) else ""
             if whole and not reply and (reply := reply_after(before, messages, index, write)):
-                text = before + reply  # what the template makes of a finished turn is not what is generated
+                text, goes_on = (
+                    before + reply,
+                    False,
+                )  # what the template makes of a finished turn is not what is generated
         except Exception:  # the template refuses this beginning of a conversation: nobody can ask for this turn
             continue
         if reply:
@@ -110,15 +117,15 @@ def lay_out(
         for index, before, turn in found
         if turn and text.startswith(before) and text.startswith(turn, len(before))
     }
-    return _unmarked(text, spans, mark)
+    return _unmarked(text, spans, mark, goes_on)
 
 
-def _unmarked(text: str, spans: dict[int, tuple[int, int]], mark: str) -> Layout:
+def _unmarked(text: str, spans: dict[int, tuple[int, int]], mark: str, goes_on: bool) -> Layout:
     if not mark:
-        return Layout(text, spans)
+        return Layout(text, spans, goes_on=goes_on)
     clean = {
         index: (len(unmark(text[:start], mark)[0]), len(unmark(text[:end], mark)[0]))
         for index, (start, end) in spans.items()
     }
     whole, borders = unmark(text, mark)
-    return Layout(whole, clean, borders)
+    return Layout(whole, clean, borders, goes_on)

@@ -67,7 +67,8 @@ class Told:
             for value in trained if turns else ():
                 told = self.variables if value is None else {**self.variables, name: value}
                 with contextlib.suppress(DataError):
-                    trained[value] += _is_whole(self._lay_out(turns, None, variables=told), turns)
+                    layout = self._lay_out(turns, None, variables=told)
+                    trained[value] += layout.goes_on and len(turns) - 1 in layout.spans
         best = max(trained.values())
         return None if trained[None] == best else max((True, False), key=lambda value: trained[value])
 
@@ -83,13 +84,6 @@ class Told:
             if last in other.spans:
                 return other
         return layout
-
-
-def _is_whole(layout: Layout, messages: list[dict[str, Any]]) -> bool:
-    """Whether the last answer can be trained in this text, with its reasoning where it has one."""
-    last = len(messages) - 1
-    thought = str(messages[last].get("reasoning_content") or "").strip()
-    return last in layout.spans and thought in layout.turn(last)
 
 
 def _last_exchange(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
