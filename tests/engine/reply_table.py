@@ -130,6 +130,8 @@ def outcome(renderer: Renderer, answer: dict[str, Any]) -> str:
     want, have = expected(answer), got(reply)
     if want == have:
         return "yes"
+    if want == (have[0].lstrip(" "), *have[1:]):
+        return "behind a blank"  # that the template writes, and so the model
     if want[0] not in text or want[1] not in text:
         return "dropped"  # by the template: there is nothing to read
     if want[0] and not have[0] and have[1] == want[0]:

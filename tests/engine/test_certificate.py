@@ -114,7 +114,7 @@ def test_masks_prefix_turns_and_forgery_can_fail(monkeypatch: pytest.MonkeyPatch
     assert snb.certify(renderer)["stop"].status == "fail"
     monkeypatch.undo()
     shown = Renderer.render_prompt
-    monkeypatch.setattr(Renderer, "render_prompt", lambda self, *given: [*shown(self, *given)[:-1], 0])
+    monkeypatch.setattr(Renderer, "render_prompt", lambda self, *given, **more: [*shown(self, *given, **more)[:-1], 0])
     assert snb.certify(renderer)["prefix"].status == "fail"
     monkeypatch.undo()
     monkeypatch.setattr("shadownb.engine.rendering.renderer.wanted_turns", lambda messages, *_: {0, 1})

@@ -120,8 +120,9 @@ def test_the_base_stays(trained: Trained) -> None:
     assert same, why
     if not model.carried.replaces_base:
         assert base_shas(model) == trained.base_before
-    untouched = case.load(trained.folder).generate(PROMPT, max_new_tokens=6, temperature=0.0)
-    assert model.generate(PROMPT, use="base", max_new_tokens=6, temperature=0.0) == untouched
+    alike: dict[str, Any] = {"system": None, "template": True, "max_new_tokens": 6, "temperature": 0.0}
+    untouched = case.load(trained.folder).generate(PROMPT, **alike)
+    assert model.generate(PROMPT, use="base", **alike) == untouched
 
 
 def test_taking_it_off_gives_the_base_back(trained: Trained) -> None:

@@ -171,6 +171,23 @@ def test_a_copy_that_an_answer_keeps_gives_the_numbers_of_the_layer(home: Path, 
     assert not {"_dense_meanwhile", "forward"} & set(left)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_tuned_model_answers_with_its_adapter(home: Path, folder: Path, dtype: str) -> None:
+    model = snb.load(str(folder), dtype=dtype, quantize="4bit")
+    options = {**OPTIONS, "max_steps": 2, "learning_rate": 1e-2, "lora_r": 4}
+    model.finetune(chats(), method="qlora", background=False, **options)
+    tokens = torch.arange(12)[None]
+    with torch.no_grad():
+        tuned = model.module(tokens).logits
+        with quantized.dense_meanwhile(model.module) as count:
+            assert count == 14
+            torch.testing.assert_close(model.module(tokens).logits, tuned)
+            with model.module.disable_adapter():
+                base = model.module(tokens).logits
+        assert torch.equal(model.module(tokens).logits, tuned), "and so it does afterwards"
+    assert (base - tuned).abs().max() > 1e-2
+
+
 def test_no_copy_is_kept_where_memory_is_short(home: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = snb.load(str(folder), dtype="bfloat16", quantize="4bit")
     wanted = ask(model)

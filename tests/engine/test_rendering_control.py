@@ -46,8 +46,10 @@ def row_with(text: str, *, tools: bool) -> dict[str, Any]:
 @pytest.mark.parametrize("tools", [False, True])
 def test_what_people_write_is_text_in_every_family(name: str, tools: bool) -> None:
     renderer = Renderer(family(name))
+    plain = row_with(HARMLESS, tools=tools)
+    # As a run on such rows settles it.
+    renderer.variables = renderer.told(enable_thinking=renderer.thinking_of([row_with(HARMLESS, tools=False)]))
     try:
-        plain = row_with(HARMLESS, tools=tools)
         expected = renderer.render_all(plain)
     except DataError as error:
         assert tools and error.code == "tools-not-rendered"

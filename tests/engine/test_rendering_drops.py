@@ -32,8 +32,7 @@ EXPECTED = {
     "qwen3_instruct_2507": {"reasoning": "reasoning", "name": "name"},
     "qwen3": {"name": "name"},
     "qwen3_5_nothink": {
-        "reasoning": "reasoning", "name": "name",
-        "second system": "template-refused", "system in the middle": "template-refused",
+        "name": "name", "second system": "template-refused", "system in the middle": "template-refused",
     },
     "lfm2_v2": {"reasoning": "reasoning", "name": "name"},
     "phi3": {"reasoning": "reasoning", "beside": "tools-not-rendered", "name": "name"},
@@ -199,10 +198,14 @@ def test_a_bundled_part_writes_what_the_template_leaves_out(name: str, label: st
 
 
 def test_a_prompt_that_shuts_the_reasoning_has_no_place_for_it() -> None:
+    (open_to_it,) = Renderer(family("qwen3_5_nothink")).render_all(row_of("reasoning"))
+    assert open_to_it.trained_tokens and not open_to_it.left_out, "the row is trained behind a prompt that thinks"
+    shut = Renderer(family("qwen3_5_nothink"), on_drop="bundled")
+    shut.variables = {"enable_thinking": False}
     with pytest.raises(DataError) as caught:
-        Renderer(family("qwen3_5_nothink"), on_drop="bundled").render_all(row_of("reasoning"))
+        shut.render_all(row_of("reasoning"))
     assert caught.value.code == "reasoning-not-rendered" and "No bundled part can write it" in caught.value.fix
-    (only,) = Renderer(family("qwen3_5_nothink")).render_all(row_of("reasoning"))
+    (only,) = shut.under("leave_out").render_all(row_of("reasoning"))
     assert only.trained_tokens and only.left_out and not only.untrainable_turns
 
 

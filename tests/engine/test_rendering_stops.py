@@ -85,6 +85,7 @@ def test_a_prompt_that_opens_the_reasoning_is_continued(name: str, answer: dict[
 @pytest.mark.parametrize("name", ["nemotron_3_nano", "nemotron_3_super"])
 def test_a_template_that_writes_reasoning_says_how_an_empty_one_ends(name: str) -> None:
     renderer = Renderer(family(name))
+    renderer.variables = {"enable_thinking": True}
     empty = {"messages": [USER, {"role": "assistant", "content": "a"}]}
     assert trained(renderer, empty) == ["\n</think>\na<|im_end|>"]
     thought = {"messages": [USER, {"role": "assistant", "content": "a", "reasoning_content": "why"}]}

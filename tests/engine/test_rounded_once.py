@@ -104,6 +104,9 @@ def test_a_small_contribution_is_not_lost(kind: str, bias: bool) -> None:
         for dtype in (torch.float32, torch.bfloat16, torch.bfloat16)
     )
     assert rounded_once.install(ours) == rounded_once.installed(ours) == 2
+    lengths = {n: p for n, p in exact.named_parameters() if "magnitude" in n}  # peft makes them in the base's format
+    for net in (ours, pefts):
+        net.load_state_dict(lengths, strict=False)
     with torch.no_grad():
         wanted = exact.base_model.model.first(inputs.float())
         with exact.disable_adapter():
@@ -205,8 +208,18 @@ def test_the_curve_is_that_of_32_bits(
     wanted = losses(wide_model_dir, "float32", method, monkeypatch)
     ours = losses(wide_model_dir, "bfloat16", method, monkeypatch)
     before = losses(wide_model_dir, "bfloat16", method, monkeypatch, as_peft=True)
-    print(method, wanted, ours, before, gap(ours, wanted), gap(before, wanted))
     assert gap(ours, wanted) < 0.5 * gap(before, wanted)
+
+
+def test_an_untrained_dora_adapter_leaves_the_base_as_it_is(home: Path, wide_model_dir: Path) -> None:
+    model = snb.load(str(wide_model_dir), dtype="bfloat16", max_seq_length=256)
+    tokens = torch.arange(40)[None]
+    with torch.no_grad():
+        wanted = model.module(tokens).logits.float()
+        options = {**OPTIONS, "max_steps": 1, "learning_rate": 1e-12}
+        model.finetune(chats(), method="dora", background=False, **options)
+        found = model.module(tokens).logits.float()
+    assert (found - wanted).norm() < 1e-3 * wanted.norm()
 
 
 def test_an_answer_is_computed_as_in_training(

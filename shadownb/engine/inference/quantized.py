@@ -34,8 +34,9 @@ def _is_about_something_else(record: logging.LogRecord) -> bool:
 
 
 def is_4bit(layer: nn.Module) -> bool:
-    """Return whether bitsandbytes holds the layer's weight in 4 bits."""
-    return type(layer).__name__ in ("Linear4bit", "LinearNF4", "LinearFP4") and hasattr(layer.weight, "quant_state")
+    """Return whether bitsandbytes holds the layer's weight in 4 bits; peft's layer of the same name around it is none."""
+    named = type(layer).__name__ in ("Linear4bit", "LinearNF4", "LinearFP4")
+    return named and isinstance(layer, nn.Linear) and hasattr(layer.weight, "quant_state")
 
 
 def layers_in_4bit(module: nn.Module) -> list[nn.Module]:

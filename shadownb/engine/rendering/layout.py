@@ -35,14 +35,11 @@ class Layout:
         Message index to (start, end) in characters, for each assistant turn that can be trained in this text.
     borders
         Places inside control tokens that somebody wrote as text; no piece may reach over one.
-    goes_on
-        Whether the template itself goes on from its prompt with the last turn, so that all of that turn is in the text.
     """
 
     text: str
     spans: dict[int, tuple[int, int]]
     borders: list[int] = field(default_factory=list)
-    goes_on: bool = True
 
     def turn(self, index: int) -> str:
         """Return the text of a turn with its stop token; empty where it cannot be trained in this text."""
@@ -73,6 +70,7 @@ def lay_out(
     stops: Stops,
     prompt: bool = False,
     mark: str = "",
+    bridge: bool = True,
     variables: dict[str, Any] | None = None,
 ) -> Layout:
     """Render a conversation and find the assistant turns in it.
@@ -85,6 +83,8 @@ def lay_out(
         End with the generation prompt.
     mark
         What :meth:`ControlTokens.guard` put into the messages.
+    bridge
+        Where the template does not continue its own prompt with the last turn, find the turn's text all the same.
     variables
         What else the template is told.
     """
@@ -94,7 +94,6 @@ def lay_out(
 
     text = write(messages, prompt=prompt)
     found: list[tuple[int, str, str]] = []  # index, prompt, turn
-    goes_on = True
     for index, message in enumerate(messages):
         if message["role"] != "assistant":
             continue
@@ -103,11 +102,8 @@ def lay_out(
             before = write(messages[:index], prompt=True)
             after = text if whole else write(messages[: index + 1])
             reply = after[len(before) :] if after.startswith(before) else ""
-            if whole and not reply and (reply := reply_after(before, messages, index, write)):
-                text, goes_on = (
-                    before + reply,
-                    False,
-                )  # what the template makes of a finished turn is not what is generated
+            if bridge and whole and not reply and (reply := reply_after(before, messages, index, write)):
+                text = before + reply  # what the template makes of a finished turn is not what is generated
         except Exception:  # the template refuses this beginning of a conversation: nobody can ask for this turn
             continue
         if reply:
@@ -117,15 +113,15 @@ def lay_out(
         for index, before, turn in found
         if turn and text.startswith(before) and text.startswith(turn, len(before))
     }
-    return _unmarked(text, spans, mark, goes_on)
+    return _unmarked(text, spans, mark)
 
 
-def _unmarked(text: str, spans: dict[int, tuple[int, int]], mark: str, goes_on: bool) -> Layout:
+def _unmarked(text: str, spans: dict[int, tuple[int, int]], mark: str) -> Layout:
     if not mark:
-        return Layout(text, spans, goes_on=goes_on)
+        return Layout(text, spans)
     clean = {
         index: (len(unmark(text[:start], mark)[0]), len(unmark(text[:end], mark)[0]))
         for index, (start, end) in spans.items()
     }
     whole, borders = unmark(text, mark)
-    return Layout(whole, clean, borders, goes_on)
+    return Layout(whole, clean, borders)

@@ -73,6 +73,8 @@ class Subject:
     def __init__(self, renderer: Renderer) -> None:
         self.renderer = renderer.silent()
         self.tokenizer = renderer.tokenizer
+        # A run on replies without reasoning settles whether its prompts open one, as thinking_of says.
+        self.told = self.renderer.told(enable_thinking=self.renderer.thinking_of([{"messages": [ASKED, SUNNY]}]))
 
     def render(self, *messages: Message, tools: bool = False) -> tuple[Rendered, ...]:
         """Return the sequences of a row. Raises :class:`DataError` where the template refuses it."""
@@ -80,7 +82,7 @@ class Subject:
 
     def prompt(self, *messages: Message, tools: bool = False) -> list[int]:
         """Return the ids of a prompt."""
-        return self.renderer.render_prompt(messages, TOOLS if tools else None)
+        return self.renderer.render_prompt(messages, TOOLS if tools else None, variables=self.told)
 
     def text(self, ids: list[int]) -> str:
         """Return the text of ids."""
@@ -159,6 +161,8 @@ def _results(subject: Subject) -> Finding:
     try:
         shown = subject.text(subject.prompt(ASKED, CALLS, SECOND, RESULT, tools=True))
     except DataError as error:
+        if "tool result" in error.what:
+            return failed(f"of two results: {error.what}")
         return passed(f"one result is written whole; of two calls at once: {error.what}")
     if not 0 <= shown.find("18 degrees") < shown.find("25 degrees"):
         return failed("two results do not stand in the order of their calls", shown[-120:])

@@ -285,6 +285,7 @@ class Renderer(Told, Reading):
         *,
         prompt: bool = False,
         check: bool = True,
+        bridge: bool = True,
         variables: dict[str, Any] | None = None,
     ) -> Layout:
         uses_tools = has_tools(messages, tools)
@@ -307,6 +308,7 @@ class Renderer(Told, Reading):
                 stops=self._stops,
                 prompt=prompt,
                 mark=mark,
+                bridge=bridge,
                 variables=self.variables if variables is None else variables,
             )
         except Exception as error:

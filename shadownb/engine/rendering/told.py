@@ -33,6 +33,7 @@ class Told:
             *,
             prompt: bool = False,
             check: bool = True,
+            bridge: bool = True,
             variables: dict[str, Any] | None = None,
         ) -> Layout: ...
 
@@ -67,23 +68,35 @@ class Told:
             for value in trained if turns else ():
                 told = self.variables if value is None else {**self.variables, name: value}
                 with contextlib.suppress(DataError):
-                    layout = self._lay_out(turns, None, variables=told)
-                    trained[value] += layout.goes_on and len(turns) - 1 in layout.spans
+                    trained[value] += _is_whole(self._lay_out(turns, None, bridge=False, variables=told), turns)
         best = max(trained.values())
         return None if trained[None] == best else max((True, False), key=lambda value: trained[value])
 
     def _lay_out_trained(self, messages: list[dict[str, Any]], tools: Any, *, check: bool = True) -> Layout:
-        """Lay out a row; where its last answer does not go on from the prompt, try whether it does with or without thinking."""
-        layout = self._lay_out(messages, tools, check=check)
-        name = self.known_variables.get("enable_thinking")
+        """Lay out a row; where its last answer does not go on from the prompt, try whether it does with or without thinking.
+
+        Only where it does neither way is the answer's text looked for behind the prompt.
+        """
+        layout = self._lay_out(messages, tools, check=check, bridge=False)
         last = len(messages) - 1
-        if name is None or name in self.variables or last in layout.spans or messages[last]["role"] != "assistant":
+        if last in layout.spans or messages[last]["role"] != "assistant":
             return layout
-        for value in (bool(messages[last].get("reasoning_content")), not messages[last].get("reasoning_content")):
-            other = self._lay_out(messages, tools, check=check, variables={**self.variables, name: value})
-            if last in other.spans:
-                return other
-        return layout
+        name = self.known_variables.get("enable_thinking")
+        if name is not None and name not in self.variables:
+            thinks = bool(messages[last].get("reasoning_content"))
+            for value in (thinks, not thinks):
+                told = {**self.variables, name: value}
+                other = self._lay_out(messages, tools, check=check, bridge=False, variables=told)
+                if last in other.spans:
+                    return other
+        return self._lay_out(messages, tools, check=check)
+
+
+def _is_whole(layout: Layout, messages: list[dict[str, Any]]) -> bool:
+    """Whether the last answer can be trained in this text, with its reasoning where it has one."""
+    last = len(messages) - 1
+    thought = str(messages[last].get("reasoning_content") or "").strip()
+    return last in layout.spans and thought in layout.turn(last)
 
 
 def _last_exchange(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from shadownb.engine.backends.torch import randomness
-from shadownb.engine.backends.torch.surfaces import linear, lora_operation
+from shadownb.engine.backends.torch.surfaces import linear, lora_operation, rounded_once
 from shadownb.engine.backends.torch.surfaces.base import Start, Surface
 from shadownb.engine.backends.torch.surfaces.layered import ADAPTER_FILE, LayerSurface, saved_peft_type
 from shadownb.engine.backends.torch.surfaces.sizes import Kept, block_count, frozen_block, layer_inputs
@@ -215,6 +215,7 @@ def _initialise(module: PeftModel, seed: int) -> None:
             layer.lora_B[adapter].to(torch.float32)
             draw = randomness.generator(seed, "lora", name)
             randomness.initialise_lora(layer.lora_A[adapter].weight, layer.lora_B[adapter].weight, draw)
+    rounded_once.begin_lengths(module)
 
 
 def _shape(have: Any, began: str) -> dict[str, Any]:

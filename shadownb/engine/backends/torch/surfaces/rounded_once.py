@@ -193,21 +193,34 @@ def _lora(layer: Any, names: list[str], rows: torch.Tensor, base: Any) -> tuple[
     return factor * added + (factor - 1) * left.float(), None
 
 
-def _dora_factor(layer: Any, name: str, weight: torch.Tensor) -> torch.Tensor:
-    """Return the learned length of each column over the one it has, shape (out,); the latter has no gradient, as in peft.
+def begin_lengths(module: nn.Module) -> None:
+    """Let the learned lengths of a new DoRA adapter begin as those that the columns have.
 
-    The lengths of ``W + s B A`` come from products of the rank's width, without that matrix itself.
+    peft computes them in the base's 16 bits, so that an adapter that is not trained yet would move the base by up to 0.4 %.
     """
+    for layer in module.modules():
+        if isinstance(layer, BaseTunerLayer) and _known(layer) and hasattr(layer, "lora_magnitude_vector"):
+            for name, learned in layer.lora_magnitude_vector.items():
+                learned.weight.data = _lengths(layer, name, _matrix(layer.get_base_layer()).t())
+
+
+def _dora_factor(layer: Any, name: str, weight: torch.Tensor) -> torch.Tensor:
+    """Return the learned length of each column over the one it has, shape (out,); the latter has no gradient, as in peft."""
     learned: DoraLinearLayer = layer.lora_magnitude_vector[name]
-    with torch.no_grad():
-        scaling = float(layer.scaling[name])
-        down, up = layer.lora_A[name].weight.float(), layer.lora_B[name].weight.float()
-        wide = weight.float()
-        cross = ((wide @ down.t()) * up).sum(1)
-        own = ((up @ (down @ down.t())) * up).sum(1)
-        length = (wide.square().sum(1) + 2 * scaling * cross + scaling**2 * own).clamp_min(0).sqrt()
-    factor: torch.Tensor = learned.weight.float() / length
+    factor: torch.Tensor = learned.weight.float() / _lengths(layer, name, weight)
     return factor
+
+
+@torch.no_grad()
+def _lengths(layer: Any, name: str, weight: torch.Tensor) -> torch.Tensor:
+    """Return the lengths of the columns of ``W + s B A``, from products of the rank's width, without that matrix itself."""
+    scaling = float(layer.scaling[name])
+    down, up = layer.lora_A[name].weight.float(), layer.lora_B[name].weight.float()
+    wide = weight.float()
+    cross = ((wide @ down.t()) * up).sum(1)
+    own = ((up @ (down @ down.t())) * up).sum(1)
+    lengths: torch.Tensor = (wide.square().sum(1) + 2 * scaling * cross + scaling**2 * own).clamp_min(0).sqrt()
+    return lengths
 
 
 def _miss(layer: MissLinear, name: str, rows: torch.Tensor) -> torch.Tensor:
