@@ -120,13 +120,16 @@ def load(
             f"max_seq_length={max_seq_length}: {model.name} has {model.max_seq_length} positions.",
             fix="Leave it out, or give at most that.",
         )
-    model.told_at_load = model.renderer.told(enable_thinking=enable_thinking, reasoning_effort=reasoning_effort)
-    model.renderer.variables = {**source.variables, **model.told_at_load}
+    own, model.renderer.variables = model.renderer.variables, {}
+    given = model.renderer.told(enable_thinking=enable_thinking, reasoning_effort=reasoning_effort)
+    model.told_at_load = model.renderer.variables = {**own, **given}
     _check_base(source, source.base_hash)
     if source.trained_at is not None:
         live.tell("putting the adapter on")
         model.weights.take(source.trained_at, source.trained)
         model.trained_when_loaded = source.trained
+    # Last, because what was trained may have brought another template.
+    model.renderer.variables = {**model.renderer.variables, **source.variables, **given}
     return model
 
 
@@ -282,7 +285,7 @@ def load_from(source: Source, spec: dict[str, Any]) -> Model:
     decisions = {"device": device, "dtype": dtype, "attention": attention, "quantization": quantization}
     model = _open(source, decisions, spec["max_seq_length"], accelerator)
     _check_base(source, spec.get("base_hash"))
-    model.renderer.variables = dict(spec.get("template_variables") or {})
     model.weights.go_to(spec.get("start"))
+    model.renderer.variables = dict(spec.get("template_variables") or {})
     model.trained_when_loaded = model.trained
     return model

@@ -29,6 +29,7 @@ from shadownb.engine.rendering.styles import styled
 from shadownb.engine.rendering.templates import PROBE_TOOLS, choose_template, plain_turns
 from shadownb.engine.rendering.told import Told
 from shadownb.engine.rendering.tools import has_tools, require_tools
+from shadownb.engine.rendering.variables import defaults_in
 from shadownb.errors import DataError, ShadowWarning
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class Renderer(Told, Reading):
         self._control = ControlTokens(tokenizer, self._choice.text, turns)
         self._stops = find_stops(tokenizer, self._choice, self._control.special)
         self._encoder = Encoder(tokenizer)
-        self.variables: dict[str, Any] = {}
+        self.variables: dict[str, Any] = defaults_in(self._choice.text)  # of a template that a save wrote
         self._drops: dict[Any, tuple[Drop, ...]] = {}
         self._drops_told: set[str] = set()
         self._given = chat_template
