@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from .curves import count_points, wait_for_points
+from .curves import wait_for_points
 from .lab import Lab, Notebook
 
 START, PANEL, SCRATCH = 0, 1, 2
@@ -86,7 +86,7 @@ def test_train_by_keyboard_and_the_same_as_code(notebook: Notebook) -> None:
     code = page.evaluate("navigator.clipboard.readText()")
     notebook.run(SCRATCH, code)
     same = "run.wait()\nprint(run.id != panel.run.id, run.status, run.config == panel.run.config)"
-    expect(notebook.run(SCRATCH, same)).to_have_text("True succeeded True\n")
+    expect(notebook.run(SCRATCH, same).last).to_have_text("True succeeded True\n")
 
 
 def test_a_failed_run_says_what_to_do_and_the_next_one_works(notebook: Notebook, photograph: Photograph) -> None:
@@ -113,7 +113,7 @@ def test_a_failed_run_says_what_to_do_and_the_next_one_works(notebook: Notebook,
     expect(start).to_have_text("Train again from the base")
     start.click()
     expect(run.get_by_role("status").first).to_have_text("Finished")
-    assert count_points(run) == 3
+    wait_for_points(run, "n === 3")
 
 
 def test_run_and_chat_panels_alone(notebook: Notebook) -> None:
@@ -126,7 +126,7 @@ def test_run_and_chat_panels_alone(notebook: Notebook) -> None:
     notebook.run(PANEL, "run = model.finetune(rows, max_steps=3, background=True)\nsnb.RunPanel(run)")
     panel = notebook.panel(PANEL, "Run")
     expect(panel.get_by_role("status").first).to_have_text("Finished")
-    assert count_points(panel) == 3
+    wait_for_points(panel, "n === 3")
     for name in ("Checkpoints", "Warnings", "Code", "Samples"):
         panel.get_by_role("tab", name=name).click()
         assert nameless(panel) == []
@@ -148,7 +148,7 @@ def test_a_reload_brings_the_form_and_the_conversation_back(notebook: Notebook) 
     plan = train.get_by_role("region", name="What will run")
     expect(plan).to_contain_text("7 steps")
     expect(train.locator("summary", has_text="Advanced options (1 changed)")).to_be_visible()
-    chat.locator("summary", has_text="System prompt").click()
+    chat.locator("summary", has_text="Sampling").click()
     chat.get_by_role("textbox", name="System prompt").fill("Be brief.")
     chat.get_by_role("textbox", name="Seed").fill("11")
     chat.get_by_role("textbox", name="Message").fill("Say 3.")
@@ -167,7 +167,7 @@ def test_a_reload_brings_the_form_and_the_conversation_back(notebook: Notebook) 
     expect(train.get_by_role("radio", name="Another share")).to_be_checked()
     expect(train.get_by_role("textbox", name="Maximum steps")).to_have_value("7")
     expect(train.locator("summary", has_text="Advanced options (1 changed)")).to_be_visible()
-    chat.locator("summary", has_text="System prompt").click()
+    chat.locator("summary", has_text="Sampling").click()
     expect(chat.get_by_role("textbox", name="System prompt")).to_have_value("Be brief.")
     expect(chat.get_by_role("textbox", name="Seed")).to_have_value("11")
     # Both go on from there: the next message continues the conversation, and the button starts what was chosen.
@@ -178,7 +178,7 @@ def test_a_reload_brings_the_form_and_the_conversation_back(notebook: Notebook) 
     start.click()
     expect(start).to_have_text("Train again from the base")
     done = "run = panel.run.wait()\nprint(run.status, run.step, run.config.method, run.config.weight_decay)"
-    expect(notebook.run(START, done)).to_have_text("succeeded 7 full 0.5\n")
+    expect(notebook.run(START, done).last).to_have_text("succeeded 7 full 0.5\n")
 
 
 def test_after_a_reload_the_run_says_that_the_kept_picture_is_old(notebook: Notebook) -> None:

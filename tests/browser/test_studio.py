@@ -105,6 +105,8 @@ def recorded_points(notebook: Notebook) -> int:
 
 
 def chat(notebook: Notebook, photograph: Photograph) -> None:
+    # The tiny model writes 400 tokens a second, too fast to be seen writing; a model of usual size does not.
+    notebook.run(SCRATCH, "import time\n_ = studio.model.module.register_forward_hook(lambda *_: time.sleep(0.03))")
     notebook.panel(STUDIO, "Studio").get_by_role("tab", name="Chat", exact=True).click()
     panel = notebook.panel(STUDIO, "Chat")
     message = panel.get_by_role("textbox", name="Message")

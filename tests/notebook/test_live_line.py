@@ -113,7 +113,8 @@ def test_what_is_saved_does_not_depend_on_the_time_it_took(
         f"import shadownb as snb\n{ROWS}\nmodel = snb.load({str(byte_model_dir)!r}, dtype='float32')",
         "run = model.finetune(rows, max_steps=30, sample_max_new_tokens=0, lora_r=4)",
         "run.wait();",
-        "again = model.finetune(rows, max_steps=30, sample_max_new_tokens=0, lora_r=4, background=False)",
+        "again = model.finetune(rows, max_steps=30, sample_max_new_tokens=0, lora_r=4, background=False, "
+        "start='trained')",
     ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     nbclient.NotebookClient(notebook, timeout=240, kernel_name="python3", store_widget_state=False).execute()
