@@ -131,7 +131,7 @@ adapter = model.save(out + "/adapter")
 merged = model.save(out + "/merged", fmt="merged")
 for name in (run.id, str(adapter), str(merged)):
     snb.load(name).generate("a", max_new_tokens=2)
-worker = model.finetune(rows, executor="process", **options)
+worker = model.finetune(rows, executor="process", start="trained", **options)
 worker.wait(raise_on_failure=True)
 assert model.trained == (worker.id, 3)
 whole = snb.load("smollm2-135m", max_seq_length=256)

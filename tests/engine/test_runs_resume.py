@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +74,21 @@ def test_a_stop_and_resume_in_a_thread_changes_nothing(
 ) -> None:
     expected = expected_of(method, tiny_model_dir, rows, dtype)
     model = load_for(method, tiny_model_dir, dtype)
+    # So small a model may be through its 12 steps before anybody can stop it: after 7 forward passes, one or two of which
+    # are a step, it waits for that to be asked.
+    passes, asked = itertools.count(1), threading.Event()
+
+    def hold(*_: Any) -> None:
+        if next(passes) > 7:
+            assert asked.wait(60)
+
+    hook = model.module.get_input_embeddings().register_forward_pre_hook(hold)
     run = model.finetune(rows, method=method, background=True, **OPTIONS, **METHODS[method])
     until(run, lambda s: s.step >= 3)
-    run.stop().wait(timeout=60)
+    stopping = run.stop()
+    asked.set()
+    stopping.wait(timeout=60)
+    hook.remove()
     assert run.status == "stopped", run.traceback()
     assert 3 <= run.state.step < 12
     run.resume().wait(timeout=60)
