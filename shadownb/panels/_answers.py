@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
+
+from shadownb.engine.inference.types import EFFORTS
 
 SIDES = ("tuned", "base")
 
@@ -18,8 +21,18 @@ DEFAULTS: dict[str, Any] = {
     "seed": None,
     "stop": [],
     "compare": True,
-    "thinking": None,
+    "enable_thinking": None,
+    "reasoning_effort": None,
 }
+
+
+_TEMPLATE_OPTIONS: dict[str, tuple[Any, ...]] = {"enable_thinking": (True, False), "reasoning_effort": EFFORTS}
+
+
+def template_options(model: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is chosen of that which the model's chat template can be told; what it does not know is left out."""
+    known = model.renderer.known_variables if model is not None else ()
+    return {name: settings[name] for name in known if settings.get(name) is not None}
 
 
 def empty_side() -> dict[str, Any]:
@@ -46,7 +59,8 @@ def describe(model: Any) -> dict[str, Any]:
         "answering": badge_of(model, "tuned"),
         "training": is_live(model),
         "can_compare": can_compare(model),
-        "can_think": "enable_thinking" in model.renderer.known_variables,
+        # What the chat template can be told, each with the values to choose from.
+        "template_options": {name: list(_TEMPLATE_OPTIONS[name]) for name in model.renderer.known_variables},
     }
 
 
@@ -100,8 +114,9 @@ def checked(values: dict[str, Any]) -> dict[str, Any]:
         found["tools"] = False if found["tools"] is False else None
     if isinstance(found.get("stop"), str):
         found["stop"] = [line for line in found["stop"].splitlines() if line]
-    if found.get("thinking") not in (None, True, False):
-        found["thinking"] = None
+    for name, allowed in _TEMPLATE_OPTIONS.items():
+        if name in found and found[name] not in allowed:
+            found[name] = None
     if "seed" in found:
         text = str(found["seed"]).strip()
         found["seed"] = int(text) if text.isdigit() else None

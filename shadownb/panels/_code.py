@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -107,6 +108,7 @@ def chat_as_python(
     questions: Mapping[str, Mapping[str, Any]],
     settings: Mapping[str, Any],
     trained_tools: list[dict[str, Any]] | None = None,
+    template_options: Mapping[str, Any] = MappingProxyType({}),
 ) -> str:
     """Return a cell that asks the same with the same sampling settings.
 
@@ -121,6 +123,8 @@ def chat_as_python(
         Temperature, top_p, max_new_tokens, seed and stop.
     trained_tools
         The tools that the model offers by itself, which need not be written.
+    template_options
+        What the chat template is told: ``enable_thinking``, ``reasoning_effort``.
     """
     options = [f"{name}={settings[name]!r}" for name in ("temperature", "top_p", "max_new_tokens", "seed")]
     if settings.get("stop"):
@@ -143,10 +147,10 @@ def chat_as_python(
                 lines += ["messages = ["] + [f"    {message!r}," for message in prompt] + ["]"]
             if "tools=tools" in more:
                 lines.append(f"tools = {tools!r}")
-        # Plain text has no place where a template could say to think.
-        thinks = settings.get("thinking") if not isinstance(prompt, str) else None
-        told = [] if thinks is None else [f"enable_thinking={thinks!r}"]
-        arguments = ", ".join([name, *more, *options, *told, f"use={literal(side)}"])
+        # Plain text has no place where a template could be told anything.
+        told = {} if isinstance(prompt, str) else template_options
+        written = [f"{option}={literal(value)}" for option, value in told.items()]
+        arguments = ", ".join([name, *more, *options, *written, f"use={literal(side)}"])
         lines.append(f"for piece in {model}.stream({arguments}):")
         lines.append('    print(piece, end="")')
         lines.append("print()")

@@ -29,6 +29,7 @@ from ._answers import (
     describe,
     is_training,
     loadable_name,
+    template_options,
     utf16_length,
     waits_for_steps,
 )
@@ -255,8 +256,8 @@ class ChatPanel(Panel):
         try:
             model.catch_up()
             question = self._dialogue.question(turn, name, Opening.of(model, settings))
-            # Neither plain text nor a template that does not know it has a switch for thinking.
-            can_think = self.model_state.get("can_think") and question.get("template") is not False
+            # Plain text has no place where a template could be told anything.
+            told = template_options(model, settings) if question.get("template") is not False else {}
             with as_trained.quietly():  # the page shows what differs
                 stream = model.stream(
                     question.pop("prompt"),
@@ -268,7 +269,7 @@ class ChatPanel(Panel):
                     seed=turn["seed"],
                     use=name,
                     should_stop=self._stop.is_set,
-                    enable_thinking=settings["thinking"] if can_think else None,
+                    **told,
                 )
             self._copy(stream, turn["id"], name, side)
         except Exception as error:
@@ -350,5 +351,6 @@ class ChatPanel(Panel):
                 {side: dialogue.question(turn, side, opening) for side in turn["sides"]},
                 {**self.settings, "seed": turn["seed"]},
                 as_trained.trained_tools(known),
+                template_options(self._model, self.settings),
             )
         }

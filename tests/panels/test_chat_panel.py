@@ -156,23 +156,32 @@ def test_each_side_remembers_its_own_conversation(panel: ChatPanel, monkeypatch:
     assert failed["status"] == "failed" and "too long" in failed["error"]["what"]
 
 
-def test_reasoning_is_apart_and_not_said_back_to_the_model(panel: ChatPanel, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("knows", [{"enable_thinking": "thinking"}, {}])
+def test_reasoning_is_apart_and_not_said_back_to_the_model(
+    panel: ChatPanel, monkeypatch: pytest.MonkeyPatch, knows: dict[str, str]
+) -> None:
     asked: list[Any] = []
 
     def stream(_: Model, messages: Any, **options: Any) -> ScriptedStream:
-        asked.append((messages, options["enable_thinking"]))
+        asked.append((messages, options.get("enable_thinking"), options.get("reasoning_effort")))
         call = Part("malformed", "<tool_call>{", reason="it is not valid JSON")
         return ScriptedStream(iter([Part("reasoning", "Hm"), Part("reasoning", "."), Part("content", "Yes. "), call]))
 
     monkeypatch.setattr(Model, "stream", stream)
-    press(panel, "settings", values={"compare": False, "thinking": True})
+    monkeypatch.setitem(vars(panel.model.renderer), "known_variables", knows)
+    panel.refresh()
+    press(panel, "settings", values={"compare": False, "enable_thinking": True, "reasoning_effort": "high"})
     for prompt in ("one", "two"):
         press(panel, "send", prompt=prompt)
     side = panel.turns[0]["sides"]["tuned"]
     assert (side["reasoning"], side["text"]) == ("Hm.", "Yes. <tool_call>{")
     assert [m["content"] for m in asked[1][0]] == ["one", "Yes. <tool_call>{", "two"]
-    assert not panel.model_state["can_think"] and asked[0][1] is None, "this template does not know it"
-    assert "enable_thinking=True" in panel.code["python"]
+    offered, told, code = panel.model_state["template_options"], asked[0][1:], panel.code["python"]
+    assert "reasoning_effort" not in code, "what the template does not know is not told, it would be refused"
+    if knows:
+        assert (offered, told) == ({"enable_thinking": [True, False]}, (True, None)) and "enable_thinking=True" in code
+    else:
+        assert (offered, told) == ({}, (None, None)) and "enable_thinking" not in code
 
 
 def test_a_page_that_loads_in_the_middle_gets_the_text_so_far(

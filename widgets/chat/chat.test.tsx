@@ -85,16 +85,21 @@ test("reasoning grows apart from the answer and is folded", () => {
   expect(el.querySelector(".chat-answer > .chat-text")?.textContent).toBe("<b>He");
 });
 
-test("thinking is a choice where the template knows it", () => {
-  const choice = () => [...el.querySelectorAll("select")].find((one) => one.textContent?.includes("as trained"));
-  expect(choice()).toBeUndefined();
-  act(() => model.receive({ model_state: { ...(model.get("model_state") as object), can_think: true } }));
-  const select = choice() as HTMLSelectElement;
+test.each([
+  ["enable_thinking", [true, false], "no", false],
+  ["reasoning_effort", ["low", "high"], "high", "high"],
+])("%s is a choice where the template knows it", (name, values, shown, sent) => {
+  const choices = () => [...el.querySelectorAll("select")].filter((one) => one.textContent?.includes("as trained"));
+  expect(choices()).toEqual([]);
+  const state = model.get("model_state") as object;
+  act(() => model.receive({ model_state: { ...state, template_options: { [name]: values } } }));
+  const select = choices()[0] as HTMLSelectElement;
+  expect(choices()).toHaveLength(1);
   act(() => {
-    select.value = "false";
+    select.value = [...select.options].find((option) => option.text === shown)?.value ?? "";
     select.dispatchEvent(new Event("change", { bubbles: true }));
   });
-  expect(model.commands.at(-1)).toMatchObject({ kind: "settings", values: { thinking: false } });
+  expect(model.commands.at(-1)).toMatchObject({ kind: "settings", values: { [name]: sent } });
 });
 
 test("the end brings the whole conversation", () => {

@@ -9,7 +9,7 @@ import { definePanel } from "../lib/panel";
 import { StatusLine } from "../lib/status-line";
 import { Answer, Expected } from "./answer";
 import { type Asked, AskedPart } from "./asked";
-import { SettingsFold } from "./settings";
+import { SettingsFold, type TemplateOptions } from "./settings";
 import { listen, useTurns } from "./store";
 import type { SideName, Turn } from "./stream";
 import { before, TriesPart } from "./tries";
@@ -22,7 +22,7 @@ interface ModelState {
   answering?: string;
   training?: boolean;
   can_compare?: boolean;
-  can_think?: boolean;
+  template_options?: TemplateOptions;
   error?: ErrorInfo;
 }
 
@@ -45,7 +45,7 @@ function Chat() {
       <TriesPart ready={model.stage === "ready"} />
       <CommandError />
       <Composer ready={model.stage === "ready"} />
-      <SettingsFold canCompare={model.can_compare ?? false} canThink={model.can_think ?? false} />
+      <SettingsFold canCompare={model.can_compare ?? false} templateOptions={model.template_options ?? {}} />
       <AsCode title="asks the same in a cell" missing="Shown once there is a model." />
     </div>
   );

@@ -14,11 +14,23 @@ export interface Settings {
   seed: number | null;
   stop: string[];
   compare: boolean;
-  /** Whether to think before the answer; null is what the model was trained with. */
-  thinking?: boolean | null;
+  /** What the chat template is told; null is what the model was trained with. */
+  enable_thinking?: boolean | null;
+  reasoning_effort?: string | null;
 }
 
-export function SettingsFold({ canCompare, canThink }: { canCompare: boolean; canThink?: boolean }) {
+/** What the chat template can be told, each with the values to choose from. */
+export interface TemplateOptions {
+  enable_thinking?: boolean[];
+  reasoning_effort?: string[];
+}
+
+interface FoldProps {
+  canCompare: boolean;
+  templateOptions: TemplateOptions;
+}
+
+export function SettingsFold({ canCompare, templateOptions }: FoldProps) {
   const settings = useTraitValue<Settings>("settings");
   const [send] = useCommand();
   return (
@@ -65,7 +77,12 @@ export function SettingsFold({ canCompare, canThink }: { canCompare: boolean; ca
             rows={1}
           />
         </div>
-        {canThink && <ThinkingSetting value={settings.thinking ?? null} />}
+        {Object.keys(templateOptions).length > 0 && (
+          <div class="chat-three">
+            <TemplateSetting name="enable_thinking" label="Think before the answer" offered={templateOptions} />
+            <TemplateSetting name="reasoning_effort" label="Reasoning effort" offered={templateOptions} />
+          </div>
+        )}
         <Toggle
           label={canCompare ? "Let the base answer as well" : "Let the base answer as well (once something is trained)"}
           checked={settings.compare}
@@ -81,24 +98,37 @@ export function SettingsFold({ canCompare, canThink }: { canCompare: boolean; ca
   );
 }
 
-function ThinkingSetting({ value }: { value: boolean | null }) {
+interface TemplateProps {
+  name: keyof TemplateOptions;
+  label: string;
+  offered: TemplateOptions;
+}
+
+function TemplateSetting({ name, label, offered }: TemplateProps) {
   const [send] = useCommand();
-  const shown = value === null ? "" : String(value);
+  const chosen = useTraitValue<Settings>("settings")[name];
+  const values = ["as trained", ...(offered[name] ?? [])];
+  if (values.length === 1) {
+    return null;
+  }
+  const at = Math.max(0, chosen == null ? 0 : values.indexOf(chosen));
   return (
-    <Field label="Think before the answer" help="The model's chat template knows this.">
+    <Field label={label} help="The model's chat template knows this.">
       {(ids) => (
         <select
           {...ids}
           class="snb-input"
-          value={shown}
+          value={String(at)}
           onChange={(event) => {
-            const chosen = event.currentTarget.value;
-            send("settings", { values: { thinking: chosen === "" ? null : chosen === "true" } });
+            const now = Number(event.currentTarget.value);
+            send("settings", { values: { [name]: now === 0 ? null : values[now] } });
           }}
         >
-          <option value="">as trained</option>
-          <option value="true">yes</option>
-          <option value="false">no</option>
+          {values.map((value, index) => (
+            <option key={String(value)} value={String(index)}>
+              {value === true ? "yes" : value === false ? "no" : value}
+            </option>
+          ))}
         </select>
       )}
     </Field>
