@@ -101,8 +101,10 @@ def test_a_template_broken_by_hand_fails(proof: str) -> None:
 def test_a_token_of_beginning_that_opens_each_turn_is_none_too_many(tiny_model_dir: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(tiny_model_dir)
     assert tokenizer.bos_token == "<|im_start|>"
-    found = snb.certify(tokenizer)["BOS"]
-    assert found.status == "pass" and "once a turn" in found.reason
+    certificate = snb.certify(tokenizer)
+    assert "bundled tools" in certificate.template_source
+    found = certificate["BOS"]
+    assert found.status == "pass" and "once a turn" in found.reason, found
     tokenizer.chat_template = "{{ bos_token }}" + tokenizer.chat_template
     assert snb.certify(tokenizer)["BOS"].status == "fail"
 

@@ -210,7 +210,8 @@ def _bos(subject: Subject) -> Finding:
     begins = [row.input_ids[0] == bos for row in rows]
     wants = subject.tokenizer("x", add_special_tokens=True)["input_ids"][:1] == [bos]
     # SmolLM2's <|im_start|> is also its token of beginning: it stands once a turn, and is doubled where two follow each other.
-    turns = subject.render(ASKED, SUNNY, AGAIN, RAINY)[0].input_ids.count(bos) - counts[0]
+    longer = subject.render(ASKED, SUNNY, AGAIN, RAINY)
+    turns = max(one.input_ids.count(bos) for one in longer) - counts[0]
     doubled = any(pair == (bos, bos) for row in rows for pair in itertools.pairwise(row.input_ids))
     if doubled or (turns <= 0 and max(counts) > 1):
         return failed(f"{max(counts)} tokens of beginning", subject.text(rows[0].input_ids[:8]))
