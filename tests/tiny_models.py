@@ -49,10 +49,10 @@ def byte_llama(folder: Path, *, biases: bool = False) -> Path:
     )
 
 
-def byte_llama_of(folder: Path, hidden: int, inner: int) -> Path:
+def byte_llama_of(folder: Path, hidden: int, inner: int, *, biases: bool = False) -> Path:
     """Write a Llama that reads bytes with layers of other widths than the usual one's 64 and 128."""
     tokenizer = byte_tokenizer(TEMPLATE)
-    widths = {"hidden_size": hidden, "intermediate_size": inner}
+    widths = {"hidden_size": hidden, "intermediate_size": inner, "attention_bias": biases}
     end = tokenizer.eos_token_id
     return _write(folder, tokenizer, 512, vocab_size=len(tokenizer), bos_token_id=None, eos_token_id=end, **widths)
 

@@ -120,11 +120,24 @@ class RunFolder:
 
     @property
     def spec(self) -> dict[str, Any]:
-        """What was launched: model and data references, parent, time."""
+        """What was launched: model and data references, parent, time.
+
+        Raises
+        ------
+        RunError
+            It cannot be read, or has a format that another version writes.
+        """
         try:
-            return dict(json.loads(self._spec.read_text(encoding="utf-8")))
+            content = dict(json.loads(self._spec.read_text(encoding="utf-8")))
         except (OSError, ValueError) as error:
             raise RunError(f"The record of run {self.id} cannot be read ({error}).", fix="Restore run.json.") from None
+        written = content.get("format", FORMAT)
+        if written != FORMAT:
+            raise RunError(
+                f"Run {self.id} has format {written}; this version of ShadowNB reads format {FORMAT}.",
+                fix="Read it with the version that wrote it, or a later one.",
+            )
+        return content
 
     @property
     def method(self) -> MethodSpec | None:
