@@ -29,17 +29,20 @@ SETTINGS: dict[str, Any] = {
 
 def main() -> int:
     """Run the demo; returns the exit code."""
-    import shadownb as snb
     from shadownb.engine import live
+    from shadownb.engine.data import Dataset
+    from shadownb.engine.evals import compare
     from shadownb.engine.home import subfolder
+    from shadownb.engine.models import load
+    from shadownb.engine.scoring import JsonExact
 
     live.log_patience_s = 0.0
 
-    train = snb.Dataset.sample("support-triage", split="train")
-    held_out = snb.Dataset.sample("support-triage", split="heldout")
+    train = Dataset.sample("support-triage", split="train")
+    held_out = Dataset.sample("support-triage", split="heldout")
     _say(f"Task: a support message to strict JSON. {len(train)} rows to train on, {len(held_out)} held out.")
     _say(f"Loading {MODEL} (the first time its weights are converted, about half a minute) ...")
-    model = snb.load(MODEL)
+    model = load(MODEL)
     _say(f"{model!r}\n{model.decisions['dtype'][1]}\n")
 
     started = time.perf_counter()
@@ -53,7 +56,7 @@ def main() -> int:
     )
 
     _say(f"Answering the {len(held_out)} held-out messages with the base and with the tuned model ...")
-    comparison = snb.compare(model, held_out, snb.JsonExact(), max_new_tokens=48)
+    comparison = compare(model, held_out, JsonExact(), max_new_tokens=48)
     _say(f"\n{comparison}\n")
 
     adapter = model.save(subfolder("adapters") / "support-triage")

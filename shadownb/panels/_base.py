@@ -13,7 +13,6 @@ import traceback
 import uuid
 from collections import deque
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import anywidget
@@ -22,9 +21,8 @@ import traitlets as t
 from shadownb.errors import ShadowError
 
 from ._routing import answer_while_busy
+from ._runtime import STATIC, ensure_runtime
 from ._worker import Worker
-
-STATIC = Path(__file__).parent.parent / "static"
 
 
 def as_card(error: BaseException) -> dict[str, Any]:
@@ -76,8 +74,6 @@ class Panel(anywidget.AnyWidget):
         self._writer = Worker(f"{type(self).__name__} writer", self.show_error)
         identity = traits.setdefault("panel_id", uuid.uuid4().hex)
         if self._charts:
-            from ._runtime import ensure_runtime
-
             traits.setdefault("runtime", ensure_runtime())
         # The page asks its widget manager by this id whether the kernel is still there.
         super().__init__(model_id=identity, **traits)

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import gzip
 import threading
+from pathlib import Path
 
 import anywidget
 import traitlets as t
 
-from ._base import STATIC
+STATIC = Path(__file__).parent.parent / "static"  # the built bundles
 
 _lock = threading.Lock()
 _runtime: RuntimeWidget | None = None

@@ -12,7 +12,7 @@ import plotly
 import pytest
 
 from shadownb.panels import _runtime
-from shadownb.panels._base import STATIC
+from shadownb.panels._runtime import STATIC
 
 WIDGETS = Path(__file__).parents[2] / "widgets"
 

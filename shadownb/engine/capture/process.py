@@ -79,7 +79,7 @@ class CaptureProcess(Capture):
 
     @property
     def is_running(self) -> bool:
-        from shadownb.engine.runs.liveness import is_alive
+        from shadownb.engine.processes import is_alive
 
         return is_alive(self._state.get("mark")) and not self._state.get("error")
 
@@ -201,7 +201,7 @@ def main() -> None:
     from pathlib import Path
 
     from shadownb.engine.capture.proxy import CaptureProxy
-    from shadownb.engine.runs.liveness import process_mark
+    from shadownb.engine.processes import process_mark
     from shadownb.errors import ShadowError
 
     folder = CaptureFolder(Path(sys.argv[1]))

@@ -16,6 +16,7 @@ from shadownb.engine.config import TrainConfig
 from shadownb.engine.data.trained_on import TrainedOn
 from shadownb.engine.live import notebook_shell
 from shadownb.engine.models.lengths import check_length
+from shadownb.engine.processes import process_mark
 from shadownb.engine.runs import checkpoints
 from shadownb.engine.runs.chosen_start import Start
 from shadownb.engine.runs.commands import end_offset
@@ -25,7 +26,6 @@ from shadownb.engine.runs.given import as_dataset, data_warnings, resolve_data
 from shadownb.engine.runs.handle import Run
 from shadownb.engine.runs.job import Attempt
 from shadownb.engine.runs.journal import Journal
-from shadownb.engine.runs.liveness import process_mark
 from shadownb.engine.runs.starting import record_start
 from shadownb.engine.runs.waiting import wait
 from shadownb.errors import (

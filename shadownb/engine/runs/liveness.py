@@ -2,37 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import time
-from typing import Any
 
-import psutil
-
+from shadownb.engine.processes import is_alive
 from shadownb.engine.runs.executors import thread
 from shadownb.engine.runs.folder import RunFolder
 from shadownb.engine.runs.state import ACTIVE, RunState
 
 _WORKER_STARTS_SECONDS = 30.0  # from being launched to its first event; Python and this package take 0.3 s when idle
-
-
-def process_mark(pid: int | None = None) -> dict[str, Any]:
-    """Return what identifies a process even after its number is given to another: pid and start time."""
-    pid = os.getpid() if pid is None else pid
-    try:
-        return {"pid": pid, "started": psutil.Process(pid).create_time()}
-    except psutil.Error:
-        return {"pid": pid, "started": None}
-
-
-def is_alive(mark: dict[str, Any] | None) -> bool:
-    """Return whether the marked process is still there (a zombie is not)."""
-    if not mark:
-        return False
-    try:
-        process = psutil.Process(mark["pid"])
-        return process.create_time() == mark["started"] and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
 
 
 def observed_status(folder: RunFolder, state: RunState) -> str:
