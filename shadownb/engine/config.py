@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError, field_validator, model_validator
 
+from shadownb.engine.config_fields import config_fields
 from shadownb.engine.config_options import DEFAULT_MAX_STEPS, GROUPS, TARGET_PRESETS, Options
 from shadownb.errors import ConfigError, ShadowError, did_you_mean
 
@@ -224,8 +225,6 @@ class TrainConfig(Options):
     @classmethod
     def describe(cls) -> str:
         """Return a table of all options as text: name, type, default, help."""
-        from shadownb.engine.config_fields import config_fields
-
         rows = [f"{f.name:28} {f.kind:10} {f.default!s:12} {f.help}" for f in config_fields()]
         return "\n".join(rows)
 

@@ -1,4 +1,4 @@
-"""The options of a training as forms, magics, flags and documentation need them, read from TrainConfig's fields."""
+"""The options of a training as forms, magics, flags and documentation need them, read from the fields of ``Options``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import typing
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from shadownb.engine.config import TrainConfig
+from shadownb.engine.config_options import Options
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class ConfigField:
 
 def config_fields() -> tuple[ConfigField, ...]:
     """Return the options in declaration order."""
-    hints = typing.get_type_hints(TrainConfig)
+    hints = typing.get_type_hints(Options)
     found = []
-    for name, info in TrainConfig.model_fields.items():
+    for name, info in Options.model_fields.items():
         extra = typing.cast("dict[str, Any]", info.json_schema_extra)
         kind, optional, choices = _kind_of(hints[name])
         limits = {
