@@ -304,3 +304,47 @@ def test_a_given_format_is_used_and_an_unknown_one_is_refused():
         "raw",
         "unpaired_preference",
     }
+
+
+# -- what only looks like a conversation ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"question": "Who?", "answer": ["Ann", "Ann Lee"]},
+        {"question": ["Who?", "When?"], "answer": ["Ann", "In 1911."]},
+        {"prompt": "Who?", "chosen": ["Ann", "Ann Lee"], "rejected": ["Bob", "Bob Lee"]},
+        {"prompt": "Who?", "completion": [{"question": "a", "answer": "b"}], "label": True},
+        {"prompt": "Who?", "completion": "Ann", "history": ["first?", "second?", "third?"]},
+    ],
+)
+def test_several_texts_in_a_prompt_or_an_answer_are_no_turns(row):
+    report = Dataset.from_list([row]).report
+    assert report.valid == 0 and report.bad
+
+
+DIALOGUE = "User: Hi\nAssistant: Hello."
+
+
+def test_a_dialogue_that_is_talked_about_stays_text():
+    asks = {"prompt": f"{DIALOGUE}\nIs this polite?", "completion": "Yes."}
+    writes = {"prompt": "Write a dialogue.", "completion": DIALOGUE}
+    for row in (asks, writes):
+        user, answer = Dataset.from_list([row]).canonical_row(0)["messages"]
+        assert (user["content"], answer["content"]) == (row["prompt"], row["completion"])
+    pair = {"prompt": "Write a dialogue.", "chosen": DIALOGUE, "rejected": "No."}
+    assert Dataset.from_list([pair]).canonical_row(0)["chosen"] == [{"role": "assistant", "content": DIALOGUE}]
+    whole = {"prompt": "Hi", "chosen": "User: Hi\nAssistant: Hello.", "rejected": "User: Hi\nAssistant: What?"}
+    assert Dataset.from_list([whole]).canonical_row(0)["chosen"] == [{"role": "assistant", "content": "Hello."}]
+
+
+@pytest.mark.parametrize("role", ["function", "narrator", "system name=example_user"])
+def test_a_marked_turn_of_another_role_does_not_vanish_into_the_one_before(role):
+    turns = [("user", "Who?"), (role, "{}"), ("assistant", "Ann")]
+    text = "".join(f"<|im_start|>{name}\n{said}<|im_end|>\n" for name, said in turns)
+    data = Dataset.from_list([{"text": text}])
+    if role == "function":
+        assert [message["role"] for message in data.canonical_row(0)["messages"]] == ["user", "tool", "assistant"]
+    else:
+        assert "unknown role" in data.report.bad[0].reason

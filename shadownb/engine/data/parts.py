@@ -20,6 +20,7 @@ from shadownb.engine.data.columns import (
     TOOLS,
     Columns,
     is_empty,
+    is_switch,
 )
 from shadownb.engine.data.messages import (
     RowProblem,
@@ -29,7 +30,7 @@ from shadownb.engine.data.messages import (
     is_message_list,
 )
 from shadownb.engine.data.texts import joined
-from shadownb.engine.data.transcripts import as_messages, history_of, tools_in
+from shadownb.engine.data.transcripts import as_messages, asked_in, history_of, tools_in, turns_of
 
 Row = dict[str, Any]
 Message = dict[str, Any]
@@ -67,7 +68,8 @@ def asked(row: Columns) -> list[Message]:
         said = row.filled(HISTORIES)  # SHP: what was written so far is the prompt
         said = said if said is not None and isinstance(row.see(said), str) else None
         return [{"role": "user", "content": text_of(row, said)}] if said is not None else []
-    value = as_messages(row.see(column))
+    value = row.see(column)
+    value = (asked_in(value) if isinstance(value, str) else None) or as_messages(value, alone=False)
     if is_message_list(value):
         row.take(column)
         return [*_history(row), *canonical_messages(value, what=row.title(column), unread=row.unread)]
@@ -115,7 +117,7 @@ def answer(row: Columns, missing: str | None = None) -> list[Message]:
     found: Message = {"role": "assistant"}
     if column is not None:
         value = row.see(column)
-        turns = as_messages(value)
+        turns = as_messages(value, alone=False)
         if is_message_list(turns):
             row.take(column)
             return canonical_messages(turns, what=row.title(column), unread=row.unread)
@@ -128,7 +130,7 @@ def answer(row: Columns, missing: str | None = None) -> list[Message]:
     if calls is not None:
         found["tool_calls"] = row.take(calls)
     reasoning = row.filled(REASONINGS)
-    if reasoning is not None and isinstance(row.see(reasoning), str):
+    if reasoning is not None and isinstance(row.see(reasoning), str) and not is_switch(row.see(reasoning)):
         found["reasoning_content"] = row.take(reasoning)
     (message,) = canonical_messages([found], what="answer", unread=row.unread)
     return [message]
@@ -155,9 +157,14 @@ def _only_text(row: Columns, column: str) -> str:
     return texts.pop()
 
 
-def side(row: Columns, column: str) -> list[Message]:
-    """Return the messages of one side of a preference pair, given as messages, as a transcript, or as one answer."""
-    value = as_messages(row.see(column))
+def side(row: Columns, column: str, *, one_answer: bool = False) -> list[Message]:
+    """Return the messages of one side of a preference pair, given as messages, as a transcript, or as one answer.
+
+    ``one_answer`` says that text is no transcript, whatever is marked in it.
+    """
+    value = row.see(column)
+    marked = turns_of(value) if isinstance(value, str) and not one_answer else None
+    value = marked or as_messages(value, alone=False)
     if isinstance(value, (list, tuple)):
         row.take(column)
         return canonical_messages(value, what=row.title(column), unread=row.unread)

@@ -89,7 +89,7 @@ def read_jsonl(path: Path) -> Loaded:
         if not line.strip():
             continue
         try:
-            value = parse(line.decode())
+            value = parse(line.decode(), unique=True)
         except UnicodeDecodeError as error:
             loaded.refuse(number, f"not UTF-8 text (byte {error.start} of the line)")
         except (ValueError, RecursionError) as error:
@@ -102,7 +102,7 @@ def read_jsonl(path: Path) -> Loaded:
 def read_json(path: Path) -> Loaded:
     """Read a JSON list of objects, an object with exactly one list of them such as ``{"data": [...]}``, or one row."""
     try:
-        value = parse(read_text(path))
+        value = parse(read_text(path), unique=True)
     except (ValueError, RecursionError) as error:
         fix = "Correct the file at that place. If it holds one object a line, name it .jsonl."
         raise DataError(f"{path} is not valid JSON: {error}", fix=fix) from None
