@@ -25,6 +25,7 @@ from shadownb.engine.replies.registry import _parsers
 
 CALL = '<tool_call>\n{"name": "add", "arguments": {"a": 2, "b": [3]}}\n</tool_call>'
 ADD = ("add", {"a": 2, "b": [3]})
+ARG = "<arg_key>a</arg_key>\n<arg_value>{}</arg_value>\n"
 TOOLS: list[dict[str, Any]] = [
     {
         "type": "function",
@@ -117,6 +118,12 @@ def test_forms_of_calls(text: str, expected: list[Any]) -> None:
             "nested too deeply",
         ),
         ("<tool_call>\n<function=add>\n<parameter=a>\n2\n", "not closed"),
+        ('<tool_call>{"name": "add", "arguments": {"a": 1, "a": 2}}</tool_call>', "appears twice"),
+        ('<tool_call>{"name": "add", "arguments": {"a": 1}, "parameters": {"a": 2}}</tool_call>', "both"),
+        ('<tool_call>{"name": "add", "a": 2}</tool_call>', "'a' and no arguments"),
+        ('<tool_call>{"name": "add", "arguments": {"a": 1e999}}</tool_call>', "1e999 is not JSON"),
+        ('<tool_call>{"name": "add", "arguments": {"a": ' + "9" * 5000 + "}}</tool_call>", "not valid JSON"),
+        (f"<tool_call>add\n{ARG.format(1)}{ARG.format(2)}</tool_call>", "twice"),
     ],
 )
 def test_a_call_that_cannot_be_read_is_told(text: str, why: str) -> None:
@@ -214,6 +221,46 @@ HARMONY = ("<|channel|>", "<|message|>", "<|start|>")
 def test_the_calls_of_each_family(markers: tuple[str, ...], text: str, expected: list[Any]) -> None:
     assert calls(text, *markers) == expected
     assert parse_reply(text, choose_markup("", markers)).content == ""
+
+
+KIMI = ("<|tool_calls_section_begin|>",)
+MINIMAX = ("<minimax:tool_call>",)
+INVOKE = '<invoke name="f">\n<parameter name="a">1</parameter>\n</invoke>\n'
+
+
+@pytest.mark.parametrize(
+    ("markers", "text"),
+    [
+        (DEEP, DEEP_V31.replace("<｜tool▁calls▁end｜>", '<｜tool▁call▁begin｜>g<｜tool▁sep｜>{"a"<｜tool▁calls▁end｜>')),
+        (KIMI, "<|tool_calls_section_begin|><|tool_call_begin|>functions.f:0<|tool_call_argument_begin|>{}<|tool_call_end|>"
+         '<|tool_call_begin|>functions.g:1<|tool_call_argument_begin|>{"a"<|tool_calls_section_end|>'),
+        (MINIMAX, f'<minimax:tool_call>\n{INVOKE}<invoke name="g">\n<parameter name="a">2\n</minimax:tool_call>'),
+        (MINIMAX, f"<minimax:tool_call>\nI call it: {INVOKE}</minimax:tool_call>"),
+        (PYTHON, "<|tool_call_start|>[f(a=1, a=2)]<|tool_call_end|>"),
+        (PYTHON, "<|tool_call_start|>[f(a={1, 2})]<|tool_call_end|>"),
+        (PYTHON, "<|tool_call_start|>[f(a=b'x')]<|tool_call_end|>"),
+        (PYTHON, "<|tool_call_start|>[f(a={1: 2})]<|tool_call_end|>"),
+        (PYTHON, "<|tool_call_start|>[f(a=1e999)]<|tool_call_end|>"),
+    ],
+)  # fmt: skip
+def test_a_block_of_which_a_part_cannot_be_read_is_told_whole(markers: tuple[str, ...], text: str) -> None:
+    parsed = parse_reply(text, choose_markup("", markers))
+    assert (parsed.content, parsed.tool_calls) == ("", [])
+    assert [each["text"] for each in parsed.malformed_calls] == [text]
+
+
+def test_whatever_a_call_holds_can_be_written_as_json() -> None:
+    halves = '<tool_call>{"name": "f", "arguments": {"\\ud83d": ["\\ud83d", "\\ud83d\\ude00"]}}</tool_call>'
+    assert calls(halves) == [("f", {"�": ["�", "😀"]})]
+    assert calls("<|tool_call_start|>[f(a=(1, (2,)))]<|tool_call_end|>", *PYTHON) == [("f", {"a": [1, [2]]})]
+
+
+def test_llama_s_calls_in_python_s_form_need_no_marker() -> None:
+    """As Llama 3.2 is told to write them where tools stand in the system text."""
+    llama = choose_markup("", ("<|python_tag|>",))
+    (call,) = parse_reply('[add(a=2, zip="0")]', llama, tools=TOOLS).tool_calls
+    assert (call["name"], call["arguments"]) == ("add", {"a": 2, "zip": "0"})
+    assert parse_reply("[add(a=2)]", llama, tools=[]).content == "[add(a=2)]"
 
 
 def test_texts_between_quotes_without_escapes() -> None:
