@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shadownb.engine.replies import (
@@ -124,6 +124,7 @@ def test_forms_of_calls(text: str, expected: list[Any]) -> None:
         ('<tool_call>{"name": "add", "arguments": {"a": 1e999}}</tool_call>', "1e999 is not JSON"),
         ('<tool_call>{"name": "add", "arguments": {"a": ' + "9" * 5000 + "}}</tool_call>", "not valid JSON"),
         (f"<tool_call>add\n{ARG.format(1)}{ARG.format(2)}</tool_call>", "twice"),
+        (f"<tool_call>add\n{ARG.format(1)}", "breaks off"),
     ],
 )
 def test_a_call_that_cannot_be_read_is_told(text: str, why: str) -> None:
@@ -381,6 +382,7 @@ PIECES = (
 
 @settings(max_examples=300, deadline=None)
 @given(text=st.lists(st.sampled_from(PIECES), max_size=12).map("".join), cut=st.integers(0, 60))
+@example(text="<think><think><think><tool_call>", cut=14)
 def test_any_text_is_read_and_nothing_is_lost(text: str, cut: int) -> None:
     """Whatever a model writes, each character is content, reasoning, a call, a malformed call or white space between them."""
     whole = parse_reply(text)
