@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import AutoTokenizer
 
 import shadownb as snb
 from shadownb import cli, errors
@@ -95,6 +96,17 @@ def test_a_template_broken_by_hand_fails(proof: str) -> None:
     assert broken != template(name), f"{old!r} is not in {name}"
     assert certificate(name)[proof].status == "pass"
     assert snb.certify(family(name, broken))[proof].status == "fail"
+
+
+def test_a_token_of_beginning_that_opens_each_turn_is_none_too_many(tiny_model_dir: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model_dir)
+    assert tokenizer.bos_token == "<|im_start|>"
+    certificate = snb.certify(tokenizer)
+    assert "bundled tools" in certificate.template_source
+    found = certificate["BOS"]
+    assert found.status == "pass" and "once a turn" in found.reason, found
+    tokenizer.chat_template = "{{ bos_token }}" + tokenizer.chat_template
+    assert snb.certify(tokenizer)["BOS"].status == "fail"
 
 
 def test_a_template_that_writes_the_first_of_two_results_only_fails() -> None:

@@ -14,7 +14,10 @@ export function Answer({ name, side, turn }: { name: SideName; side: Side; turn:
   return (
     <article class={`chat-answer chat-answer--${name}`} aria-label={`${title} answer`} aria-busy={writing}>
       <header>
-        <b>{title}</b> <span class="snb-muted">{side.badge}</span>
+        <b>{title}</b>{" "}
+        <span class="snb-muted" title={side.badge}>
+          {side.badge}
+        </span>
         {right && <Chip tone="good">✓ as {turn.meaning}</Chip>}
         {side.text && !writing && <CopyButton text={side.text} label={`Copy the ${title.toLowerCase()} answer`} />}
       </header>

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
@@ -216,12 +217,18 @@ def _bos(subject: Subject) -> Finding:
     counts = [row.input_ids.count(bos) for row in rows]
     begins = [row.input_ids[0] == bos for row in rows]
     wants = subject.tokenizer("x", add_special_tokens=True)["input_ids"][:1] == [bos]
-    if max(counts) > 1:
+    # SmolLM2's <|im_start|> is also its token of beginning: it stands once a turn, and is doubled where two follow each other.
+    longer = subject.render(ASKED, SUNNY, AGAIN, RAINY)
+    turns = max(one.input_ids.count(bos) for one in longer) - counts[0]
+    doubled = any(pair == (bos, bos) for row in rows for pair in itertools.pairwise(row.input_ids))
+    if doubled or (turns <= 0 and max(counts) > 1):
         return failed(f"{max(counts)} tokens of beginning", subject.text(rows[0].input_ids[:8]))
     if len(set(begins)) > 1:
         return failed("rows with tools begin in another way than rows without", subject.text(rows[0].input_ids[:8]))
     if wants and not begins[0]:
         return failed("the template does not write it, though the tokenizer begins texts with it")
+    if turns > 0:
+        return passed("once a turn, which it opens")
     return passed("once, at the beginning" if begins[0] else "never: the template does not write it")
 
 

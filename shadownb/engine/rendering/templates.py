@@ -20,7 +20,8 @@ from shadownb.engine.rendering.tools import missing_calls, missing_results, miss
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-CHATML_TOKENS = ("<|im_start|>", "<|im_end|>")
+TURN_OPENER = "<|im_start|>"  # of ChatML
+CHATML_TOKENS = (TURN_OPENER, "<|im_end|>")
 _BOS = "{{- bos_token }}"
 
 _USES_TOOLS = (
@@ -131,7 +132,8 @@ def _bundled_choice(tokenizer: PreTrainedTokenizerBase, has_chatml: bool) -> Tem
     begins = tokenizer("x", add_special_tokens=True)["input_ids"][:1]
     bos = _BOS if tokenizer.bos_token_id is not None and begins == [tokenizer.bos_token_id] else ""
     if has_chatml:
-        text = combine(bos + bundled("chatml"), bos + bundled("chatml_tools"))
+        before = "" if tokenizer.bos_token == TURN_OPENER else bos
+        text = combine(before + bundled("chatml"), before + bundled("chatml_tools"))
         reason = "the tokenizer has no chat template but knows the ChatML tokens"
         return TemplateChoice(text, "bundled", reason, Style(), Style())
     reason = "the tokenizer has no chat template, so turns are marked by role names"
@@ -139,8 +141,11 @@ def _bundled_choice(tokenizer: PreTrainedTokenizerBase, has_chatml: bool) -> Tem
 
 
 def beginning(tokenizer: PreTrainedTokenizerBase, template: str, style: Style) -> str:
-    """Return jinja for the token of beginning, where the model's own template writes it."""
-    if not tokenizer.bos_token:
+    """Return jinja for the token of beginning before the bundled ChatML, where the model's own template writes it.
+
+    SmolLM2's token of beginning is the one that opens a turn, so ChatML begins with it already.
+    """
+    if not tokenizer.bos_token or tokenizer.bos_token == TURN_OPENER:
         return ""
     try:
         text = render_text(tokenizer, template, styled([PROBE_USER], style), prompt=True)
