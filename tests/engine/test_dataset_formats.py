@@ -348,3 +348,35 @@ def test_a_marked_turn_of_another_role_does_not_vanish_into_the_one_before(role)
         assert [message["role"] for message in data.canonical_row(0)["messages"]] == ["user", "tool", "assistant"]
     else:
         assert "unknown role" in data.report.bad[0].reason
+
+
+@pytest.mark.parametrize("value", [5, {"x": 1}, [1, 2], True])
+@pytest.mark.parametrize("column", ["input", "context"])
+def test_what_a_question_is_about_is_no_metadata_because_it_is_a_number(column, value):
+    row = {"instruction": "Double it.", column: value, "output": "10"}
+    assert f"{column} is of type {type(value).__name__}, not text" in Dataset.from_list([row]).report.bad[0].reason
+    assert Dataset.from_list([row], ignore=[column]).report.ok
+    asked = Dataset.from_list([{**row, column: "5"}]).canonical_row(0)["messages"][0]
+    assert asked["content"] == "Double it.\n\n5"
+
+
+def hermes(*said):
+    turns = [{"from": role, "value": text} for role, text in said]
+    return {"conversations": turns, "tools": '[{"name": "f", "parameters": {}}]'}
+
+
+def test_results_in_tags_are_messages_of_their_own_and_broken_calls_no_answers():
+    call = '<tool_call>\n{"name": "f", "arguments": {"a": 1}}\n</tool_call>'
+    results = "<tool_response>\none\n</tool_response>\n<tool_response>two</tool_response>"
+    row = hermes(("human", "q"), ("gpt", f"{call}\n{call}"), ("tool", results), ("gpt", "a"))
+    messages = Dataset.from_list([row]).canonical_row(0)["messages"]
+    assert [message["content"] for message in messages if message["role"] == "tool"] == ["one", "two"]
+    for broken in (
+        call.replace('"a": 1', '"a": 1, "a": 2'),
+        call.replace("}}", "}"),
+        call.removesuffix("</tool_call>"),
+    ):
+        report = Dataset.from_list([hermes(("human", "q"), ("gpt", broken))]).report
+        assert "conversations[1] has a <tool_call> that cannot be read as one" in report.bad[0].reason
+    spoken = hermes(("human", "q"), ("gpt", "Write <tool_call> before a call."))
+    assert Dataset.from_list([spoken]).report.ok

@@ -46,14 +46,20 @@ _VERDICT_NAMES = frozenset((
     "is_correct", "is_good", "thumbs_up", "thumbs", "vote", "feedback", "liked",
 ))  # fmt: skip
 # A row that is marked "do not train" must not be trained; marked to be trained it says nothing new.
-_TRAIN_NAMES = frozenset(("train", "training", "trainable", "weight", "weights", "sample_weight", "loss_weight"))
+_TRAIN_NAMES = frozenset((
+    "train", "training", "trainable", "weight", "weights", "sample_weight", "loss_weight", "loss_weights", "loss_mask",
+    "train_mask", "turn_mask", "train_on_turn", "train_on_turns",
+))  # fmt: skip
 _GOOD_FLAGS = frozenset((
     "correct", "safe", "good", "valid", "passed", "success", "successful", "accepted", "acceptable", "approved", "resolved",
     "helpful", "desirable",
 ))  # fmt: skip
-_BAD_FLAGS = frozenset(
-    ("incorrect", "wrong", "unsafe", "bad", "invalid", "failed", "rejected", "harmful", "undesirable")
-)
+_BAD_FLAGS = frozenset((
+    "incorrect", "wrong", "unsafe", "bad", "invalid", "failed", "rejected", "harmful", "undesirable",
+    "mask", "masked", "skip", "ignore", "exclude", "excluded", "deleted", "mask_history",
+))  # fmt: skip
+# Under these a word may be a verdict, and anything else is metadata.
+_JUDGED = frozenset(("quality", "rating", "judgment", "judgement", "grade", "outcome", "status"))
 _OF_A_PAIR = frozenset((*"0123456789abjk", "chosen", "rejected"))
 _CALL_NAMES = frozenset(("function_call", "function_calls", "tool_call", "tool_calls"))
 _NUMBER = re.compile(r"[-+]?(\d[\d,._]*|\d*\.\d+)(e[-+]?\d+)?%?", re.IGNORECASE)
@@ -113,7 +119,9 @@ def _flag(plain: str, value: Any) -> bool | None:
     if plain in REASONINGS and is_switch(value):
         return True
     words = plain.split("_")
-    polarity = True if words[-1] in _GOOD_FLAGS else False if words[-1] in _BAD_FLAGS else None
+    if words[-1] in _JUDGED and isinstance(value, str) and not _NUMBER.fullmatch(value.strip()):
+        return False if verdict_of(value) is False else None
+    polarity = True if words[-1] in _GOOD_FLAGS else False if not _BAD_FLAGS.isdisjoint((words[-1], plain)) else None
     said = (
         verdict_of(value) if isinstance(value, (bool, str)) or (words[0] in ("is", "was") and value in (0, 1)) else None
     )
