@@ -212,6 +212,16 @@ HARMONY = ("<|channel|>", "<|message|>", "<|start|>")
          [("f", {"a": 1}), ("g", {})]),
         (("<|tool_call>",), '<|tool_call>call:f{a:<|"|>x}:{<|"|>,b:[1,{c:true}],d:null}<tool_call|>',
          [("f", {"a": "x}:{", "b": [1, {"c": True}], "d": None})]),
+        (("<start_function_call>", "<escape>", "<start_function_response>"),
+         "<start_function_call>call:f{a:<escape>it's {1}<end_function_call><escape>,b:[1,{c:true}]}<end_function_call>"
+         "<start_function_response>", [("f", {"a": "it's {1}<end_function_call>", "b": [1, {"c": True}]})]),
+        (("<TOOLCALL>",), '<TOOLCALL>[{"name": "f", "arguments": {"a": 1}}]</TOOLCALL>', [("f", {"a": 1})]),
+        (("<function_calls>",), '<function_calls>\nf(a="x", b=[1])\ng()\n</function_calls>',
+         [("f", {"a": "x", "b": [1]}), ("g", {})]),
+        (("<|action_start|>", "<|plugin|>"), '<|action_start|><|plugin|>\n{"name": "f", "parameters": {"a": 1}}<|action_end|>',
+         [("f", {"a": 1})]),
+        (("<seed:tool_call>",), "<seed:tool_call>\n<function=f>\n<parameter=a>\n1\n</parameter>\n</function>\n</seed:tool_call>",
+         [("f", {"a": 1})]),
         (HARMONY, ' to=functions.f<|channel|>commentary json<|message|>{"a": 1}', [("f", {"a": 1})]),
         (HARMONY, '<|channel|>commentary to=functions.f <|constrain|>json<|message|>{"a": 1}', [("f", {"a": 1})]),
         ((), "<tool_call>f\n<arg_key>a</arg_key>\n<arg_value>1</arg_value>\n</tool_call>", [("f", {"a": 1})]),
@@ -222,6 +232,16 @@ HARMONY = ("<|channel|>", "<|message|>", "<|start|>")
 def test_the_calls_of_each_family(markers: tuple[str, ...], text: str, expected: list[Any]) -> None:
     assert calls(text, *markers) == expected
     assert parse_reply(text, choose_markup("", markers)).content == ""
+    for seed in range(3):
+        reader, at, parts = open_reader(choose_markup("", markers)), 0, []
+        draw = random.Random(seed)
+        while at < len(text):
+            size = draw.randint(1, 5)
+            parts += reader.feed(text[at : at + size])
+            at += size
+        assert (
+            collected([*parts, *reader.finish()]).tool_calls == parse_reply(text, choose_markup("", markers)).tool_calls
+        )
 
 
 KIMI = ("<|tool_calls_section_begin|>",)

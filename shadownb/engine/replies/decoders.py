@@ -208,12 +208,12 @@ def _tag_values(pattern: re.Pattern[str], text: str) -> dict[str, Any]:
     return values
 
 
-def gemma_calls(body: str) -> list[Call]:
-    """Read ``call:name{key:value}`` with strings between ``<|"|>``, as Gemma 4 writes it."""
+def gemma_calls(body: str, *, quote: str = '<|"|>') -> list[Call]:
+    """Read ``call:name{key:value}`` with strings between two quotes of their own, as Gemma 4 and FunctionGemma write it."""
     found = re.fullmatch(r"\s*call:(" + NAME + r")\s*(\{.*\})\s*", body, re.DOTALL)
     if not found:
         raise BadCall("it is not of the form call:name{...}")
-    pieces = found.group(2).split('<|"|>')
+    pieces = found.group(2).split(quote)
     if len(pieces) % 2 == 0:
         raise BadCall("a string in it is not closed")
     for number, piece in enumerate(pieces):

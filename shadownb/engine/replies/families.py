@@ -126,6 +126,17 @@ FRAMES = (
     ),
     Frame("cohere", "<|START_ACTION|>", "<|END_ACTION|>", decoders.json_calls),
     Frame("minimax", "<minimax:tool_call>", "</minimax:tool_call>", decoders.invoke_calls),
+    Frame(
+        "functiongemma",
+        "<start_function_call>",
+        "<end_function_call>",
+        partial(decoders.gemma_calls, quote="<escape>"),
+        ("<escape>", "<start_function_response>"),
+    ),
+    Frame("nemotron", "<TOOLCALL>", "</TOOLCALL>", decoders.json_calls),
+    Frame("olmo", "<function_calls>", "</function_calls>", python_calls),
+    Frame("internlm", "<|action_start|>", "<|action_end|>", decoders.json_calls, ("<|plugin|>",)),
+    Frame("seed", "<seed:tool_call>", "</seed:tool_call>", decoders.function_calls),
 )
 
 
@@ -146,9 +157,9 @@ _SPANS = (
 )
 _HIDDEN = (
     "<|START_RESPONSE|>", "<|END_RESPONSE|>", "<|START_TEXT|>", "<|END_TEXT|>", "<response>", "</response>",
-    "<tool_calls>", "</tool_calls>", "<|tool_response>",
+    "<tool_calls>", "</tool_calls>", "<|tool_response>", "<start_function_response>",
 )  # fmt: skip
-_STOPS = ("<|eom_id|>", "<|tool_response>")
+_STOPS = ("<|eom_id|>", "<|tool_response>", "<start_function_response>")
 
 
 def choose_markup(template: str, tokens: Collection[str] = (), *, written: str = "", escapes: bool = True) -> Markup:
