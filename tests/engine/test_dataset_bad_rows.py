@@ -174,7 +174,17 @@ def test_a_key_that_stands_twice_makes_a_bad_row(tmp_path: Path) -> None:
     cell = '[{"role": "user", "content": "q", "content": "r"}, {"role": "assistant", "content": "a"}]'
     assert not Dataset.from_list([{"messages": cell}]).report.valid
     whole = tmp_path / "rows.json"
-    whole.write_text('[{"prompt": "first", "prompt": "second", "completion": "a"}]')
+    twice = '{"prompt": "first", "prompt": "second", "completion": "a"}'
+    for text in (
+        f'[{{"prompt": "q", "completion": "a"}}, {twice}]',
+        f'{{"data": [{{"prompt": "q", "completion": "a"}}, {twice}]}}',
+    ):
+        whole.write_text(text)
+        report = Dataset.load(whole).report
+        assert report.valid == 1 and [(bad.row, bad.reason) for bad in report.bad] == [
+            (2, "a key stands twice in one of its objects")
+        ]
+    whole.write_text(twice)
     with pytest.raises(DataError, match='key "prompt" appears twice'):
         Dataset.load(whole)
 
