@@ -24,6 +24,11 @@ _SURROGATE_ESCAPE_BYTES = re.compile(_SURROGATE_ESCAPE.pattern.encode())
 _HOLDERS = (dict, list, tuple)
 _MOST_DIGITS = 4000  # Python refuses to read 4,300, because that takes quadratic time
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_SHOWN = 60  # characters of a key in an error
+
+
+class RepeatedKey(ValueError):
+    """An object of JSON with the same key twice; the text names the key."""
 
 
 class Unreadable(ValueError):
@@ -54,23 +59,31 @@ def may_hold_halves(text: str | bytes) -> bool:
     return _SURROGATE_ESCAPE.search(text) is not None or (not text.isascii() and _SURROGATE.search(text) is not None)
 
 
-def loads_piece(text: str | bytes, *, max_depth: int = MAX_DEPTH) -> Any:
-    """Return the value as :func:`loads` does, halves of surrogate pairs left: the other half may be in the next event."""
+def loads_piece(text: str | bytes, *, max_depth: int = MAX_DEPTH, unique: bool = False) -> Any:
+    """Return the value as :func:`loads` does, halves of surrogate pairs left: the other half may be in the next event.
+
+    With ``unique`` an object with the same key twice is a ``ValueError``.
+    """
     if len(text) > MAX_BYTES:
         raise Unreadable(f"it has {len(text):,} bytes, more than the {MAX_BYTES:,} that are read")
     try:
-        value = parse(text)
+        value = parse(text, unique=unique)
     except UnicodeDecodeError:
         assert isinstance(text, bytes)
-        return loads_piece(text.decode("utf-8", "replace"), max_depth=max_depth)
+        return loads_piece(text.decode("utf-8", "replace"), max_depth=max_depth, unique=unique)
     except RecursionError:
         raise Unreadable(_too_deep(max_depth)) from None
     check_depth(value, max_depth)
     return value
 
 
-def parse(text: str | bytes) -> Any:
+def parse(text: str | bytes, *, unique: bool = False) -> Any:
     """Return the value of JSON text, however deep; whole numbers that Python does not read become floats (infinity).
+
+    Parameters
+    ----------
+    unique
+        Refuse an object with the same key twice, of which the last value alone would be left.
 
     Raises
     ------
@@ -79,12 +92,27 @@ def parse(text: str | bytes) -> Any:
     ValueError
         It is not JSON.
     """
+    hook = unique_keys if unique else None
     try:
-        return json.loads(text)
-    except (json.JSONDecodeError, UnicodeDecodeError):
+        return json.loads(text, object_pairs_hook=hook)
+    except (json.JSONDecodeError, UnicodeDecodeError, RepeatedKey):
         raise
     except ValueError:  # more digits than int() takes
-        return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) < _MOST_DIGITS else float(digits))
+        return json.loads(
+            text,
+            object_pairs_hook=hook,
+            parse_int=lambda digits: int(digits) if len(digits) < _MOST_DIGITS else float(digits),
+        )
+
+
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON, for ``object_pairs_hook``. Raises :class:`RepeatedKey` for a key that stands in it twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [key for key, _ in pairs]
+        key = json.dumps(next(name for name in names if names.count(name) > 1), ensure_ascii=False)
+        raise RepeatedKey(f"key {key if len(key) <= _SHOWN else key[: _SHOWN - 3] + '...'} appears twice")
+    return found
 
 
 def check_depth(value: Any, max_depth: int = MAX_DEPTH) -> None:

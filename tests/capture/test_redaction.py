@@ -38,6 +38,24 @@ def test_rules(rule: str) -> None:
         assert RULES[rule](f"It is {text}, thanks") == f"It is {text}, thanks"
 
 
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("postgres://ann:S3cretPassw0rd@db.example.org/x", "postgres://ann:[key]@db.example.org/x"),
+        ("AZURE_OPENAI_API_KEY=0a1b2c3d0a1b2c3d0a1b2c3d", "AZURE_OPENAI_API_KEY=[key]"),
+        ('{"password": "S3cretPassw0rd", "user": "ann"}', '{"password": "[key]", "user": "ann"}'),
+        ("x-api-key: 0a1b2c3d0a1b2c3d", "x-api-key: [key]"),
+        ("https://h/?api_key=abc123def456&q=1", "https://h/?api_key=[key]&q=1"),
+        ("aws_secret_access_key = wJalrXUtnFEMI/K7MDENG", "aws_secret_access_key = [key]"),
+        ("The secret: nobody knows.", "The secret: nobody knows."),
+        ("password = input('Password: ')", "password = input('Password: ')"),
+        ("https://h:8080/a@b", "https://h:8080/a@b"),
+    ],
+)
+def test_the_rule_key_takes_what_is_called_one(text: str, left: str) -> None:
+    assert RULES["key"](text) == left
+
+
 @pytest.mark.parametrize("streamed", [False, True])
 @pytest.mark.parametrize("path", PATHS)
 def test_recorded_copy_only_and_through_the_pieces_of_a_stream(upstream: Upstream, path: str, streamed: bool) -> None:

@@ -33,6 +33,11 @@ from tests.capture.upstream import Reply, Seen, Upstream, event, sse, stream, wh
 CHAT, COMPLETIONS, RESPONSES, MESSAGES = PATHS
 FOREIGN = "ghp_" + "Zq7" * 12  # a key of a common shape that nobody told us of
 
+
+def wrapped(text: str, width: int) -> list[str]:
+    return [text[at : at + width] for at in range(0, len(text), width)]
+
+
 SPELLINGS: dict[str, Callable[[str], str]] = {
     "plain": str,
     "escaped": lambda s: "".join(f"\\u{ord(c):04x}" for c in s),
@@ -43,18 +48,32 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
     "hex": lambda s: s.encode().hex(),
     **{f"base64 {n}": lambda s, n=n: base64.b64encode(b"user:"[:n] + s.encode() + b"!").decode() for n in range(3)},  # type: ignore[misc]
     "base64 for URLs": lambda s: base64.urlsafe_b64encode(s.encode()).decode(),
+    "base64 in lines": lambda s: "\\n".join(
+        wrapped(base64.b64encode(f"user: {s} and more of it".encode()).decode(), 20)
+    ),
+    "base64 in lines of JSON in JSON": lambda s: "\\\\r\\\\n".join(wrapped(base64.b64encode(s.encode()).decode(), 8)),
+    "base64 of UTF-16": lambda s: base64.b64encode(f"$key = {s}".encode("utf-16-le")).decode(),
+    "base64 twice": lambda s: base64.b64encode(b"auth=" + base64.b64encode(b"u:" + s.encode())).decode(),
+    "list of bytes": lambda s: ", ".join(map(str, s.encode())),
+    "bytes of C": lambda s: ", ".join(map(hex, s.encode())),
+    "hex with colons": lambda s: s.encode().hex(":").upper(),
+    "broken by a terminal": lambda s: "\\n".join(wrapped(s, 15)),
+    "octal": lambda s: "".join(f"\\\\{c:03o}" for c in s.encode()),
+    "braces": lambda s: "".join(f"\\\\u{{{ord(c):x}}}" for c in s),
 }
 SHAPES = [
     "sk-proj-abcdefghijklmnopqrstuvwx1", "sk-ant-api03-abc123def456ghi789jkl0_-x", "sk_live_51HabcdefghijKLMNop", FOREIGN,
     "gsk_abcdefghijklmnopqrst12345", "AKIAIOSFODNN7EXAMPLE", "AIza" + "aB3_-" * 7, "hf_" + "aB3d" * 9,
     "xoxb-123456789012-abcdefghijklmnop",
     "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N", "snb-" + "aB3_" * 8,
-    "sk-lf-0a1b2c3d-1111-2222-3333-444455556666",
+    "sk-lf-0a1b2c3d-1111-2222-3333-444455556666", "pypi-AgEIcHlwaS5vcmc" + "Cj0a" * 12, "dckr_pat_aB3d-aB3d_aB3daB3daB3d",
+    "glsa_" + "aB3d" * 8 + "_0a1b2c3d", "dop_v1_" + "0a1b" * 16, "shpat_" + "0a1b" * 8, "sbp_" + "0a1b" * 10,
+    "lin_api_" + "aB3d" * 10, "ntn_" + "aB3d" * 11, "whsec_" + "aB3d" * 8, "tvly-dev-" + "aB3d" * 6, "GOCSPX-" + "aB3-" * 7,
 ]  # fmt: skip
 NO_KEYS = [
     "pk_customer_internationalization", "hf_tokenizer_from_pretrained_file", "sk-learn", "call_660dc8a4884c162d66f8f82",
     "task-1234567890abcdef1234", "Bearer authentication-scheme", "toolu_01A09q90qw90lq917835lq9", "snb-short",
-    "risk_0123456789abcdef0123",
+    "risk_0123456789abcdef0123", "pypi-packages-and-their-names", "ntn_" + "x" * 12, "tvly-search-results-for-a-question",
 ]  # fmt: skip
 
 
@@ -94,11 +113,23 @@ def views(text: str) -> Iterator[str]:
     """Yield a text, and what it says when escapes, percent encoding, hexadecimal and base64 are read."""
     plain = re.sub(r"\\+u([0-9a-fA-F]{4})", lambda m: chr(int(m[1], 16)), text)
     plain = re.sub(r"&#(\d+);", lambda m: chr(int(m[1])), plain)
-    yield from (text, plain, unquote(plain), unquote(unquote(plain)))
-    for run in re.findall(r"[A-Za-z0-9+/_-]{24,}", plain):
+    plain = re.sub(r"\\+u\{(\w+)\}", lambda m: chr(int(m[1], 16)), plain)
+    plain = re.sub(r"\\+([01][0-7]{2})", lambda m: chr(int(m[1], 8)), plain)
+    tight = re.sub(r"\\+[rn]|[\s:,]", "", plain)
+    yield from (text, plain, tight, unquote(plain), unquote(unquote(plain)))
+    yield "".join(chr(int(n)) for n in re.findall(r"\b\d{1,3}\b", plain))
+    for run in re.findall(r"[A-Za-z0-9+/_-]{24,}", f"{plain} {tight}".replace("0x", " ") + tight.replace("0x", "")):
         for begin in range(4):
             part = run[begin : begin + (len(run) - begin) // 4 * 4].replace("-", "+").replace("_", "/")
-            yield base64.b64decode(part).decode("latin-1")
+            inner = base64.b64decode(part)
+            yield from (
+                inner.decode("latin-1"),
+                inner.decode("utf-16-le", "replace"),
+                inner[1:].decode("utf-16-le", "replace"),
+            )
+            for begun in range(4):
+                again = re.sub(rb"[^A-Za-z0-9+/]", b"", inner)[begun:]
+                yield base64.b64decode(again[: len(again) // 4 * 4]).decode("latin-1")
         if re.fullmatch(r"(?:[0-9a-fA-F]{2})+", run):
             yield bytes.fromhex(run).decode("latin-1")
 

@@ -232,6 +232,32 @@ def test_a_compressed_answer_that_claims_gigabytes_is_not_unpacked(monkeypatch: 
     assert (record.columns["status"], len(record.response) < 100) == ("unread", True)
 
 
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"prompt": ["a?", "b?"]}, "asks 2 prompts at once"),
+        ({"prompt": ["a?", "b?"], "n": 2}, "asks 2 prompts at once"),
+        ({"prompt": [1, 2, 3]}, "given as tokens"),
+        ({"prompt": [[1, 2], [3]]}, "given as tokens"),
+        ({"prompt": "def f():", "suffix": "return x"}, "a suffix"),
+        ({"prompt": "a?", "echo": True}, "repeats the prompt"),
+        ({"prompt": ["a?"], "echo": False, "suffix": None}, ""),
+    ],
+)
+def test_a_completion_that_is_no_conversation_is_counted_and_trains_nothing(
+    tmp_path: Path, fields: dict[str, Any], why: str
+) -> None:
+    """Its second answer would be trained as one to the first prompt."""
+    choices = [{"index": n, "text": text, "finish_reason": "stop"} for n, text in enumerate("AB")]
+    fine = (json.dumps({"model": "m", "prompt": "c?"}).encode(), json.dumps({"choices": choices[:1]}).encode(), False)
+    odd = (json.dumps({"model": "m", **fields}).encode(), json.dumps({"choices": choices}).encode(), False)
+    store = recorded(tmp_path / "s", fine, odd, name="completions")
+    found = read_everything(store, tmp_path)
+    assert len(found.unread) == bool(why) and why in "".join(found.unread.values())
+    asked = {t.messages[0]["content"] for t in found}
+    assert asked == ({"c?"} if why else {"c?", "a?"})
+
+
 def test_long_and_odd_facts_do_not_fill_the_list(tmp_path: Path) -> None:
     """A page of the list reads the row of every call: what stands there is short."""
     request = json.dumps(

@@ -61,8 +61,8 @@ What `Dataset` makes of rows as public sets have them. Names are compared withou
 
 **What is not read is told.** `data.report.unread` names and counts every column and key that was not read. Numbers, dates, flags,
 and one line of at most {longest} characters under a name that says metadata (its last word is id, source, language, category,
-model, date ...) are told and left; any other text, a call, a verdict or bytes refuses the row, unless it repeats what was read or
-`ignore=` names it.
+model, date ...) are told and left; any other text, a call, a tool, a verdict or bytes refuses the row, unless it repeats what
+was read or `ignore=` names it.
 
 Names of your own are mapped with `columns=`, here, in the Train panel, and as `--columns` in the magic and the command line:
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import decimal
 import json
 import warnings
 from collections.abc import Iterator
@@ -9,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -124,6 +127,66 @@ def test_a_run_leaves_the_row_out_and_a_question_with_one_is_a_typed_error(model
             ask()
     assert snb.compare(model, [*GOOD[:2], chat(HALF, "a")], snb.Exact(), max_new_tokens=2).skipped == 1
     assert snb.leakage(GOOD, [chat(HALF, "a"), *GOOD[:1]]).leaked == [0]
+
+
+# -- what JSON cannot say -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ({"a": float("nan")}, "nan"),
+        ({"a": [1.0, float("-inf")]}, "-inf"),
+        ('{"a": Infinity}', "inf"),
+        ('{"a": 1e999}', "inf"),
+        ('{"a": ' + "9" * 5000 + "}", "inf"),
+        ({"a": datetime.datetime(2024, 5, 1)}, "of type datetime"),
+        ({"a": {"b": decimal.Decimal("1.5")}}, "of type Decimal"),
+        ({"a": np.int64(3)}, "of type int64"),
+        ({"a": b"x"}, "of type bytes"),
+        ({1: "x"}, "key of type int"),
+        ('{"a": 1, "a": 2}', 'key "a" appears twice'),
+    ],
+)
+def test_arguments_that_json_cannot_say_make_a_bad_row(arguments: Any, why: str) -> None:
+    call = {"function": {"name": "f", "arguments": arguments}}
+    data = Dataset.from_list([*GOOD, chat("q", "", tool_calls=[call])])
+    assert data.report.valid == 6 and why in data.report.bad[0].reason
+
+
+def test_schemas_that_json_cannot_say_make_a_bad_row_and_dates_from_arrow_do() -> None:
+    tool = {"name": "f", "parameters": {"properties": {"a": {"minimum": float("nan")}}}}
+    assert "tools[0] holds nan" in Dataset.from_list([{**chat("q", "a"), "tools": [tool]}]).report.bad[0].reason
+    dated = chat("q", "", tool_calls=[{"function": {"name": "f", "arguments": {"on": datetime.datetime(2024, 5, 1)}}}])
+    report = Dataset.from_datasets(datasets.Dataset.from_list([dated])).report
+    assert "of type datetime, which JSON does not have; write it as text" in report.bad[0].reason
+
+
+def test_a_key_that_stands_twice_makes_a_bad_row(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(
+        '{"prompt": "q", "completion": "a"}\n{"prompt": "first", "prompt": "second", "completion": "a"}\n'
+        '{"messages": [{"role": "user", "content": "q", "content": "r"}, {"role": "assistant", "content": "a"}]}\n'
+    )
+    report = Dataset.load(path).report
+    assert report.valid == 1 and [(bad.row, bad.place) for bad in report.bad] == [(2, "line"), (3, "line")]
+    assert 'key "prompt" appears twice' in report.bad[0].reason
+    cell = '[{"role": "user", "content": "q", "content": "r"}, {"role": "assistant", "content": "a"}]'
+    assert not Dataset.from_list([{"messages": cell}]).report.valid
+    whole = tmp_path / "rows.json"
+    twice = '{"prompt": "first", "prompt": "second", "completion": "a"}'
+    for text in (
+        f'[{{"prompt": "q", "completion": "a"}}, {twice}]',
+        f'{{"data": [{{"prompt": "q", "completion": "a"}}, {twice}]}}',
+    ):
+        whole.write_text(text)
+        report = Dataset.load(whole).report
+        assert report.valid == 1 and [(bad.row, bad.reason) for bad in report.bad] == [
+            (2, "a key stands twice in one of its objects")
+        ]
+    whole.write_text(twice)
+    with pytest.raises(DataError, match='key "prompt" appears twice'):
+        Dataset.load(whole)
 
 
 # -- nested for ever ----------------------------------------------------------------------------------------------------

@@ -304,3 +304,79 @@ def test_a_given_format_is_used_and_an_unknown_one_is_refused():
         "raw",
         "unpaired_preference",
     }
+
+
+# -- what only looks like a conversation ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"question": "Who?", "answer": ["Ann", "Ann Lee"]},
+        {"question": ["Who?", "When?"], "answer": ["Ann", "In 1911."]},
+        {"prompt": "Who?", "chosen": ["Ann", "Ann Lee"], "rejected": ["Bob", "Bob Lee"]},
+        {"prompt": "Who?", "completion": [{"question": "a", "answer": "b"}], "label": True},
+        {"prompt": "Who?", "completion": "Ann", "history": ["first?", "second?", "third?"]},
+    ],
+)
+def test_several_texts_in_a_prompt_or_an_answer_are_no_turns(row):
+    report = Dataset.from_list([row]).report
+    assert report.valid == 0 and report.bad
+
+
+DIALOGUE = "User: Hi\nAssistant: Hello."
+
+
+def test_a_dialogue_that_is_talked_about_stays_text():
+    asks = {"prompt": f"{DIALOGUE}\nIs this polite?", "completion": "Yes."}
+    writes = {"prompt": "Write a dialogue.", "completion": DIALOGUE}
+    for row in (asks, writes):
+        user, answer = Dataset.from_list([row]).canonical_row(0)["messages"]
+        assert (user["content"], answer["content"]) == (row["prompt"], row["completion"])
+    pair = {"prompt": "Write a dialogue.", "chosen": DIALOGUE, "rejected": "No."}
+    assert Dataset.from_list([pair]).canonical_row(0)["chosen"] == [{"role": "assistant", "content": DIALOGUE}]
+    whole = {"prompt": "Hi", "chosen": "User: Hi\nAssistant: Hello.", "rejected": "User: Hi\nAssistant: What?"}
+    assert Dataset.from_list([whole]).canonical_row(0)["chosen"] == [{"role": "assistant", "content": "Hello."}]
+
+
+@pytest.mark.parametrize("role", ["function", "narrator", "system name=example_user"])
+def test_a_marked_turn_of_another_role_does_not_vanish_into_the_one_before(role):
+    turns = [("user", "Who?"), (role, "{}"), ("assistant", "Ann")]
+    text = "".join(f"<|im_start|>{name}\n{said}<|im_end|>\n" for name, said in turns)
+    data = Dataset.from_list([{"text": text}])
+    if role == "function":
+        assert [message["role"] for message in data.canonical_row(0)["messages"]] == ["user", "tool", "assistant"]
+    else:
+        assert "unknown role" in data.report.bad[0].reason
+
+
+@pytest.mark.parametrize("value", [5, {"x": 1}, [1, 2], True])
+@pytest.mark.parametrize("column", ["input", "context"])
+def test_what_a_question_is_about_is_no_metadata_because_it_is_a_number(column, value):
+    row = {"instruction": "Double it.", column: value, "output": "10"}
+    assert f"{column} is of type {type(value).__name__}, not text" in Dataset.from_list([row]).report.bad[0].reason
+    assert Dataset.from_list([row], ignore=[column]).report.ok
+    asked = Dataset.from_list([{**row, column: "5"}]).canonical_row(0)["messages"][0]
+    assert asked["content"] == "Double it.\n\n5"
+
+
+def hermes(*said):
+    turns = [{"from": role, "value": text} for role, text in said]
+    return {"conversations": turns, "tools": '[{"name": "f", "parameters": {}}]'}
+
+
+def test_results_in_tags_are_messages_of_their_own_and_broken_calls_no_answers():
+    call = '<tool_call>\n{"name": "f", "arguments": {"a": 1}}\n</tool_call>'
+    results = "<tool_response>\none\n</tool_response>\n<tool_response>two</tool_response>"
+    row = hermes(("human", "q"), ("gpt", f"{call}\n{call}"), ("tool", results), ("gpt", "a"))
+    messages = Dataset.from_list([row]).canonical_row(0)["messages"]
+    assert [message["content"] for message in messages if message["role"] == "tool"] == ["one", "two"]
+    for broken in (
+        call.replace('"a": 1', '"a": 1, "a": 2'),
+        call.replace("}}", "}"),
+        call.removesuffix("</tool_call>"),
+    ):
+        report = Dataset.from_list([hermes(("human", "q"), ("gpt", broken))]).report
+        assert "conversations[1] has a <tool_call> that cannot be read as one" in report.bad[0].reason
+    spoken = hermes(("human", "q"), ("gpt", "Write <tool_call> before a call."))
+    assert Dataset.from_list([spoken]).report.ok

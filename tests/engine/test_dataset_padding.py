@@ -191,3 +191,47 @@ def test_floats_of_numbers_stay_floats() -> None:
     )
     free = Dataset.from_list([asks([], ("f", {"x": 20.0}))]).canonical_rows()
     assert json.dumps(free[0]["messages"][1]["tool_calls"][0]["function"]["arguments"]) == '{"x": 20.0}'
+
+
+def _held_as_text(row: Row) -> Row:
+    """A row whose schemas are JSON text, so that Arrow pads its arguments alone."""
+    return {**row, "tools": json.dumps(row["tools"])}
+
+
+@pytest.mark.parametrize(
+    ("kind", "defs"),
+    [
+        ({"$ref": "#/$defs/Place"}, {"Place": {"type": "object", "properties": {"lat": {"type": "number"}}}}),
+        ({"allOf": [{"$ref": "#/$defs/Place"}]}, {"Place": {"$ref": "#/$defs/Other"}, "Other": {"type": "string"}}),
+        ({"enum": ["a", "b"]}, {}),
+        ({"const": "a"}, {}),
+    ],
+)
+def test_a_schema_that_names_its_type_elsewhere_knows_padding(kind: Row, defs: Row) -> None:
+    own = tool("f", {"x": kind, "n": {"type": "integer"}}, "n")
+    own["function"]["parameters"]["$defs"] = defs
+    value = {"lat": 1.5} if "$ref" in kind else "a"
+    rows = [asks([own, WEATHER], ("f", {"n": 1})), asks([own, WEATHER], ("f", {"n": 2, "x": value}))]
+    held = datasets.Dataset.from_list([_held_as_text(row) for row in rows])
+    found = Dataset.from_datasets(held).canonical_rows()
+    assert [row["messages"][1]["tool_calls"][0]["function"]["arguments"] for row in found] == [
+        {"n": 1},
+        {"n": 2, "x": value},
+    ]
+
+
+def test_a_reference_that_may_be_null_or_leads_to_itself_keeps_its_null() -> None:
+    maybe = {"Place": {"anyOf": [{"type": "string"}, {"type": "null"}]}, "Round": {"$ref": "#/$defs/Round"}}
+    for name in maybe:
+        own = tool("f", {"x": {"$ref": f"#/$defs/{name}"}, "n": {"type": "integer"}}, "n")
+        own["function"]["parameters"]["$defs"] = maybe
+        found = Dataset.from_list([asks([own], ("f", {"n": 1, "x": None}))]).canonical_rows()
+        assert found[0]["messages"][1]["tool_calls"][0]["function"]["arguments"] == {"n": 1, "x": None}
+
+
+@pytest.mark.parametrize("kind", ["int", "int, optional", "INTEGER", "Optional[int]", "float, int"])
+def test_whole_numbers_of_types_in_python_s_words(kind: str) -> None:
+    own = tool("f", {"n": {"type": kind}})
+    found = Dataset.from_list([asks([own], ("f", {"n": 3.0}))]).canonical_rows()
+    written = json.dumps(found[0]["messages"][1]["tool_calls"][0]["function"]["arguments"])
+    assert written == ('{"n": 3.0}' if "float" in kind else '{"n": 3}')

@@ -48,6 +48,18 @@ def unread(row: dict[str, Any], **options: Any) -> dict[str, str]:
         ("tags", ["sea", "pier"]),
         ("train", True),
         ("weight", 1.0),
+        ("is_safe", True),
+        ("response_is_correct", "yes"),
+        ("is_response_0_safe", False),  # of one of two answers
+        ("reasoning", "off"),
+        ("reward", 0.0),
+        ("skip", False),
+        ("mask_history", False),
+        ("has_history", True),
+        ("quality", "high"),
+        ("status", "ok"),
+        ("rating", "0"),
+        ("language", "no"),
         ("anything", None),
         ("anything", {"a": None, "b": []}),
     ],
@@ -73,6 +85,20 @@ def test_metadata_is_told_and_left(name: str, value: Any) -> None:
         ("label", 1, "a verdict"),
         ("Label", "spam", "a verdict"),
         ("is_correct", False, "a verdict"),
+        ("is_safe", False, "a verdict"),
+        ("Is Valid", 0, "a verdict"),
+        ("test_passed", "no", "a verdict"),
+        ("harmful", True, "a verdict"),
+        ("loss_mask", [0, 1], "a verdict"),
+        ("train_on_turn", [True, False], "a verdict"),
+        ("mask_history", True, "a verdict"),
+        ("messages[].skip", True, "a verdict"),
+        ("deleted", True, "a verdict"),
+        ("quality", "bad", "a verdict"),
+        ("Rating", "thumbs down", "a verdict"),
+        ("review_status", "rejected", "a verdict"),
+        ("more_tools", [{"type": "function", "function": {"name": "f"}}], "a tool"),
+        ("more_tools", json.dumps([{"name": "f", "parameters": {"properties": {"a": {}}}}]), "a tool"),
         ("labels", [0, 1], "a verdict"),
         ("train", False, "a verdict"),
         ("Weight", 0.0, "a verdict"),
@@ -208,6 +234,15 @@ def test_messages_as_a_sequence_of_datasets_gives_them() -> None:
     row = {"messages": {"role": ["user", "assistant"], "content": ["2+2?", "4"], "id": ["a", None]}}
     data = Dataset.from_list([row])
     assert data.canonical_row(0) == {"messages": PAIR} and unread(row) == {"messages[].id": "metadata"}
+
+
+def test_whether_a_model_was_to_think_is_no_thought() -> None:
+    for switch in ("on", "OFF", " high ", "/no_think", "false"):
+        data = Dataset.from_list([{"messages": [USER, {**ANSWER, "reasoning": switch}]}, {"messages": PAIR}])
+        assert data.canonical_row(0)["messages"] == PAIR, switch
+        assert [(column.name, column.kind) for column in data.report.unread] == [("messages[].reasoning", "metadata")]
+    thought = Dataset.from_list([{"question": "2+2?", "answer": "4", "reasoning": "Two and two."}])
+    assert thought.canonical_row(0)["messages"][1]["reasoning_content"] == "Two and two."
 
 
 def test_a_very_long_reason_is_cut() -> None:

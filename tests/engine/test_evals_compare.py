@@ -17,8 +17,10 @@ from shadownb.engine.evals.cases import cases_of
 from shadownb.engine.evals.statistics import bootstrap_interval, mean_interval, sign_test, wilson_interval
 from shadownb.engine.evals.turns import Turn
 from shadownb.engine.inference import Reply, Sampling, WeightsGate
+from shadownb.engine.rendering import Renderer
 from shadownb.engine.replies import ParsedReply
 from shadownb.errors import ConfigError, DataError, ModelError, ShadowWarning
+from tests.engine.template_families import family
 
 
 class Judged:
@@ -188,6 +190,43 @@ def test_called_abstained_and_malformed_are_three_outcomes() -> None:
     assert "finish_reason 'length'): 1 of the base, 1 of the tuned" in shown
     assert "[cut at the limit]" in result._repr_html_()
     assert list(result.to_frame()["tuned_notes"])[3] == ("cut at the limit",)
+
+
+class Speaker:
+    """Answers every row with one text, taken apart as a model of that family takes it apart."""
+
+    trained = ("run", 3)
+
+    def __init__(self, name: str, text: str) -> None:
+        self.renderer = Renderer(family(name))
+        self.text = text
+
+    def chat(self, conversations: list[Any], *, tools: Any = None, **options: Any) -> list[Reply]:
+        parsed = self.renderer.read_reply(self.text, tools or [], prompt=[])
+        return [
+            Reply(parsed.content, reasoning=parsed.reasoning, tool_calls=tuple(parsed.tool_calls))
+            for _ in conversations
+        ]
+
+
+F = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {"a": {}}}}}]
+CALL_TEXT = '{"name": "f", "arguments": {"a": 1}}'
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "same"),
+    [
+        ("qwen3", f"<tool_call>\n{CALL_TEXT}\n</tool_call>", f"<tool_call>{CALL_TEXT}</tool_call>"),
+        ("llama3_2", '{"name": "f", "parameters": {"a": 1}}', '{"name": "f", "parameters": {"a": 1.0}}'),
+        ("lfm2_v2", "<|tool_call_start|>[f(a=1)]<|tool_call_end|>", "<|tool_call_start|>[f( a=1 )]<|tool_call_end|>"),
+        ("gemma4", "<|channel>thought\nHm.\n<channel|>Yes.", "Yes."),
+    ],
+)  # fmt: skip
+def test_a_reference_in_the_model_s_own_markup_is_read_as_its_answers_are(name: str, text: str, same: str) -> None:
+    """Its calls stand in its text, while those of an answer come apart: every right answer would be scored 0."""
+    tools = {} if name == "qwen3" else {"tools": F}  # where the system text lists them, a row has no column of them
+    result = compare(Speaker(name, same), [row("a", text, **tools)], snb.Exact())
+    assert result.rows[0].tuned_score == 1.0, result.rows[0]
 
 
 def test_a_reference_that_cannot_be_scored_is_one_row() -> None:

@@ -162,6 +162,36 @@ def test_a_saved_adapter_loads_here_and_in_peft(tiny: Any, rows: list[Any], tmp_
         assert torch.equal(peft_model(input_ids=ids).logits[0], expected)
 
 
+def test_an_adapter_that_would_not_be_what_was_trained_is_refused(tiny: Any, rows: list[Any], tmp_path: Path) -> None:
+    """Names that match nothing, a scale that is not said and NaN would answer as the base, as another model, as nobody."""
+    import json
+
+    from safetensors.torch import load_file, save_file
+
+    tiny.finetune(rows, **FAST, **METHODS["lora"])
+    good = tiny.save(tmp_path / "good")
+    tensors, config = (
+        load_file(good / "adapter_model.safetensors"),
+        json.loads((good / "adapter_config.json").read_text()),
+    )
+    name = next(iter(tensors))
+    renamed = {key.replace("model.model", "model.transformer"): tensor for key, tensor in tensors.items()}
+    odd = {**tensors, name: torch.full_like(tensors[name], float("nan"))}
+    for number, (changed, said, why) in enumerate([
+        (renamed, config, "does not fit this model: it has"),
+        (dict(list(tensors.items())[1:]), config, "does not fit this model: it lacks"),
+        ({**tensors, "base_model.model.more.lora_A.weight": torch.zeros(1)}, config, "does not fit this model: it has"),
+        (odd, config, f"not finite, in {name}"),
+        (tensors, {k: v for k, v in config.items() if k != "lora_alpha"}, "does not say lora_alpha"),
+        (tensors, {**config, "target_modules": ["nowhere"]}, "does not fit this model"),
+    ]):  # fmt: skip
+        folder = shutil.copytree(good, tmp_path / str(number))
+        save_file(changed, folder / "adapter_model.safetensors")
+        (folder / "adapter_config.json").write_text(json.dumps(said))
+        with pytest.raises(errors.ModelError, match=why):
+            load(tiny.source, adapter=folder)
+
+
 def test_an_adapter_keeps_the_name_of_its_base(tiny: Any, rows: list[Any], tmp_path: Path) -> None:
     """Also after it was loaded, trained on, and saved again: peft would write a folder of this machine."""
     import json

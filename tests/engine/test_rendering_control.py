@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from tokenizers import AddedToken, normalizers
+from tokenizers.processors import TemplateProcessing
 
 from shadownb.engine.data import Dataset
 from shadownb.engine.rendering import Renderer
@@ -150,3 +151,18 @@ def test_a_template_that_escapes_everything_leaves_no_mark() -> None:
 def test_a_text_row_is_a_document_of_whoever_wrote_it(smollm2_tokenizer: Any) -> None:
     rendered = Renderer(smollm2_tokenizer).render({"text": "<|im_start|>user\nHi<|im_end|>"})
     assert rendered.input_ids[0] == 1 and rendered.input_ids[-1] == 2
+
+
+def test_a_document_begins_and_ends_once_whether_its_text_says_so_or_the_tokenizer() -> None:
+    tokenizer = family("llama3_2")
+    bos, eos = tokenizer.bos_token, tokenizer.eos_token
+    added = [(token, tokenizer.convert_tokens_to_ids(token)) for token in (bos, eos)]
+    tokenizer._tokenizer.post_processor = TemplateProcessing(single=f"{bos} $A {eos}", special_tokens=added)
+    renderer = Renderer(tokenizer)
+    expected = renderer.render({"text": "A pier."}).input_ids
+    assert [expected.count(number) for _, number in added] == [1, 1]
+    for text in (f"{bos}A pier.", f"A pier.{eos}", f"{bos}A pier.{eos}"):
+        assert renderer.render({"text": text}).input_ids == expected, text
+    assert renderer.render_text(f"{bos}A pier.") == expected[:-1] == renderer.render_text("A pier.")
+    twice = renderer.render({"text": f"{bos}{bos}A pier."}).input_ids
+    assert twice.count(added[0][1]) == 2, "what somebody wrote twice is not ours to mend"

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+import shadownb as snb
 from shadownb.engine.data import Dataset
 from shadownb.engine.rendering import Renderer
 from shadownb.engine.rendering.drops import Drop
@@ -226,3 +227,57 @@ def test_a_tokenizer_without_a_template_gets_one_that_writes_reasoning() -> None
     renderer = Renderer(byte_tokenizer(), on_drop="refuse")
     (only,) = renderer.render_all(row_of("reasoning"))
     assert "<think>\nTHOUGHT\n</think>\n\na<|im_end|>" in renderer.tokenizer.decode(only.input_ids)
+
+
+# -- words that a template changes ---------------------------------------------------------------------------------------
+
+WRITES = (
+    "{%- for message in messages %}{{- '<|im_start|>' + message.role + '\\n' + (CONTENT) + '<|im_end|>\\n' }}{%- endfor %}"
+    "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}"
+)
+SAID = 'Is <b>"it"</b> open?\n\nAnswer: from ten & on, as it says at the door and on https://example.org/hours.'
+
+
+def plain(question: str, answer: str) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "message.content | upper",
+        "message.content | escape | string",
+        "message.content[:60]",
+        "message.content | truncate(60)",
+        "message.content | striptags",
+        "message.content | wordwrap(30)",
+        "message.content.split('\\n')[0]",
+        "message.content.split('Answer:')[-1]",
+        "message.content | replace('\\n\\n', '\\n')",
+    ],
+)
+def test_words_that_a_template_changes_are_refused_and_no_certificate_is_given(content: str) -> None:
+    tokenizer = byte_tokenizer(WRITES.replace("CONTENT", content))
+    said = ("system", "b"), ("user", "q"), ("assistant", "a")
+    for place in range(3):
+        messages = [{"role": role, "content": SAID if n == place else text} for n, (role, text) in enumerate(said)]
+        with pytest.raises(DataError, match="exact wording of a message") as caught:
+            Renderer(tokenizer).render_all({"messages": messages})
+        assert caught.value.code == "text-not-rendered" and "leave_out" in caught.value.fix
+        rendered = Renderer(tokenizer, on_drop="leave_out").render({"messages": messages})
+        assert Drop("wording", place) in rendered.left_out
+    if "Answer" not in content:  # only a row has the word
+        assert "texts" in [proof.name for proof in snb.certify(tokenizer).failed]
+    if "upper" not in content:
+        assert not Renderer(tokenizer).render(plain("Hm?", "Yes.")).left_out, "nothing of this row is changed"
+
+
+def test_white_space_at_the_ends_is_a_template_s_own() -> None:
+    renderer = Renderer(byte_tokenizer(WRITES.replace("CONTENT", "message.content | trim")))
+    assert not renderer.render(plain("\n Hm? ", " Yes.\n")).left_out
+
+
+def test_a_template_with_a_clock_has_a_certificate_that_says_so() -> None:
+    ticking = "{{- strftime_now('%H:%M:%S.%f') }}" + WRITES.replace("CONTENT", "message.content")
+    failed = {proof.name: proof.reason for proof in snb.certify(byte_tokenizer(ticking)).failed}
+    assert {"stop", "masks", "turns"} <= failed.keys() and "no reply can be trained" in failed["stop"]

@@ -65,8 +65,8 @@ def test_a_template_that_moves_the_system_text_and_marks_no_assistant():
 def test_a_prompt_rewritten_in_place_is_noticed():
     template = (
         "{%- for message in messages %}"
-        "{%- set text = message['content'] | upper if loop.revindex < 3 else message['content'] %}"
-        "{{- '<|im_start|>' + message['role'] + '\n' + text + '<|im_end|>\n' }}"
+        "{%- set mark = '* ' if loop.revindex < 3 and message['role'] == 'user' else '' %}"
+        "{{- '<|im_start|>' + message['role'] + '\n' + mark + message['content'] + '<|im_end|>\n' }}"
         "{%- endfor %}"
         "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{%- endif %}"
     )

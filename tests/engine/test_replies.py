@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shadownb.engine.replies import (
@@ -25,6 +25,7 @@ from shadownb.engine.replies.registry import _parsers
 
 CALL = '<tool_call>\n{"name": "add", "arguments": {"a": 2, "b": [3]}}\n</tool_call>'
 ADD = ("add", {"a": 2, "b": [3]})
+ARG = "<arg_key>a</arg_key>\n<arg_value>{}</arg_value>\n"
 TOOLS: list[dict[str, Any]] = [
     {
         "type": "function",
@@ -117,6 +118,13 @@ def test_forms_of_calls(text: str, expected: list[Any]) -> None:
             "nested too deeply",
         ),
         ("<tool_call>\n<function=add>\n<parameter=a>\n2\n", "not closed"),
+        ('<tool_call>{"name": "add", "arguments": {"a": 1, "a": 2}}</tool_call>', "appears twice"),
+        ('<tool_call>{"name": "add", "arguments": {"a": 1}, "parameters": {"a": 2}}</tool_call>', "both"),
+        ('<tool_call>{"name": "add", "a": 2}</tool_call>', "'a' and no arguments"),
+        ('<tool_call>{"name": "add", "arguments": {"a": 1e999}}</tool_call>', "1e999 is not JSON"),
+        ('<tool_call>{"name": "add", "arguments": {"a": ' + "9" * 5000 + "}}</tool_call>", "not valid JSON"),
+        (f"<tool_call>add\n{ARG.format(1)}{ARG.format(2)}</tool_call>", "twice"),
+        (f"<tool_call>add\n{ARG.format(1)}", "breaks off"),
     ],
 )
 def test_a_call_that_cannot_be_read_is_told(text: str, why: str) -> None:
@@ -204,6 +212,16 @@ HARMONY = ("<|channel|>", "<|message|>", "<|start|>")
          [("f", {"a": 1}), ("g", {})]),
         (("<|tool_call>",), '<|tool_call>call:f{a:<|"|>x}:{<|"|>,b:[1,{c:true}],d:null}<tool_call|>',
          [("f", {"a": "x}:{", "b": [1, {"c": True}], "d": None})]),
+        (("<start_function_call>", "<escape>", "<start_function_response>"),
+         "<start_function_call>call:f{a:<escape>it's {1}<end_function_call><escape>,b:[1,{c:true}]}<end_function_call>"
+         "<start_function_response>", [("f", {"a": "it's {1}<end_function_call>", "b": [1, {"c": True}]})]),
+        (("<TOOLCALL>",), '<TOOLCALL>[{"name": "f", "arguments": {"a": 1}}]</TOOLCALL>', [("f", {"a": 1})]),
+        (("<function_calls>",), '<function_calls>\nf(a="x", b=[1])\ng()\n</function_calls>',
+         [("f", {"a": "x", "b": [1]}), ("g", {})]),
+        (("<|action_start|>", "<|plugin|>"), '<|action_start|><|plugin|>\n{"name": "f", "parameters": {"a": 1}}<|action_end|>',
+         [("f", {"a": 1})]),
+        (("<seed:tool_call>",), "<seed:tool_call>\n<function=f>\n<parameter=a>\n1\n</parameter>\n</function>\n</seed:tool_call>",
+         [("f", {"a": 1})]),
         (HARMONY, ' to=functions.f<|channel|>commentary json<|message|>{"a": 1}', [("f", {"a": 1})]),
         (HARMONY, '<|channel|>commentary to=functions.f <|constrain|>json<|message|>{"a": 1}', [("f", {"a": 1})]),
         ((), "<tool_call>f\n<arg_key>a</arg_key>\n<arg_value>1</arg_value>\n</tool_call>", [("f", {"a": 1})]),
@@ -214,6 +232,56 @@ HARMONY = ("<|channel|>", "<|message|>", "<|start|>")
 def test_the_calls_of_each_family(markers: tuple[str, ...], text: str, expected: list[Any]) -> None:
     assert calls(text, *markers) == expected
     assert parse_reply(text, choose_markup("", markers)).content == ""
+    for seed in range(3):
+        reader, at, parts = open_reader(choose_markup("", markers)), 0, []
+        draw = random.Random(seed)
+        while at < len(text):
+            size = draw.randint(1, 5)
+            parts += reader.feed(text[at : at + size])
+            at += size
+        assert (
+            collected([*parts, *reader.finish()]).tool_calls == parse_reply(text, choose_markup("", markers)).tool_calls
+        )
+
+
+KIMI = ("<|tool_calls_section_begin|>",)
+MINIMAX = ("<minimax:tool_call>",)
+INVOKE = '<invoke name="f">\n<parameter name="a">1</parameter>\n</invoke>\n'
+
+
+@pytest.mark.parametrize(
+    ("markers", "text"),
+    [
+        (DEEP, DEEP_V31.replace("<｜tool▁calls▁end｜>", '<｜tool▁call▁begin｜>g<｜tool▁sep｜>{"a"<｜tool▁calls▁end｜>')),
+        (KIMI, "<|tool_calls_section_begin|><|tool_call_begin|>functions.f:0<|tool_call_argument_begin|>{}<|tool_call_end|>"
+         '<|tool_call_begin|>functions.g:1<|tool_call_argument_begin|>{"a"<|tool_calls_section_end|>'),
+        (MINIMAX, f'<minimax:tool_call>\n{INVOKE}<invoke name="g">\n<parameter name="a">2\n</minimax:tool_call>'),
+        (MINIMAX, f"<minimax:tool_call>\nI call it: {INVOKE}</minimax:tool_call>"),
+        (PYTHON, "<|tool_call_start|>[f(a=1, a=2)]<|tool_call_end|>"),
+        (PYTHON, "<|tool_call_start|>[f(a={1, 2})]<|tool_call_end|>"),
+        (PYTHON, "<|tool_call_start|>[f(a=b'x')]<|tool_call_end|>"),
+        (PYTHON, "<|tool_call_start|>[f(a={1: 2})]<|tool_call_end|>"),
+        (PYTHON, "<|tool_call_start|>[f(a=1e999)]<|tool_call_end|>"),
+    ],
+)  # fmt: skip
+def test_a_block_of_which_a_part_cannot_be_read_is_told_whole(markers: tuple[str, ...], text: str) -> None:
+    parsed = parse_reply(text, choose_markup("", markers))
+    assert (parsed.content, parsed.tool_calls) == ("", [])
+    assert [each["text"] for each in parsed.malformed_calls] == [text]
+
+
+def test_whatever_a_call_holds_can_be_written_as_json() -> None:
+    halves = '<tool_call>{"name": "f", "arguments": {"\\ud83d": ["\\ud83d", "\\ud83d\\ude00"]}}</tool_call>'
+    assert calls(halves) == [("f", {"�": ["�", "😀"]})]
+    assert calls("<|tool_call_start|>[f(a=(1, (2,)))]<|tool_call_end|>", *PYTHON) == [("f", {"a": [1, [2]]})]
+
+
+def test_llama_s_calls_in_python_s_form_need_no_marker() -> None:
+    """As Llama 3.2 is told to write them where tools stand in the system text."""
+    llama = choose_markup("", ("<|python_tag|>",))
+    (call,) = parse_reply('[add(a=2, zip="0")]', llama, tools=TOOLS).tool_calls
+    assert (call["name"], call["arguments"]) == ("add", {"a": 2, "zip": "0"})
+    assert parse_reply("[add(a=2)]", llama, tools=[]).content == "[add(a=2)]"
 
 
 def test_texts_between_quotes_without_escapes() -> None:
@@ -334,6 +402,7 @@ PIECES = (
 
 @settings(max_examples=300, deadline=None)
 @given(text=st.lists(st.sampled_from(PIECES), max_size=12).map("".join), cut=st.integers(0, 60))
+@example(text="<think><think><think><tool_call>", cut=14)
 def test_any_text_is_read_and_nothing_is_lost(text: str, cut: int) -> None:
     """Whatever a model writes, each character is content, reasoning, a call, a malformed call or white space between them."""
     whole = parse_reply(text)

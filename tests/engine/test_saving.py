@@ -15,8 +15,10 @@ import torch
 import shadownb as snb
 from shadownb.engine.models import saving
 from shadownb.engine.models.model import Model
+from shadownb.engine.rendering.templates import bundled
 from shadownb.errors import DiskFullError, ExportError, ModelError
 from tests.engine.methods_data import OPTIONS, chats, logits
+from tests.engine.rendering_tokenizers import byte_tokenizer
 from tests.tiny_models import biased
 
 METHODS = ("lora", "bitfit", "adapter", "prompt")
@@ -187,3 +189,22 @@ def test_a_record_from_elsewhere_names_nothing_outside_of_the_folder(models: dic
     (tmp_path / "x" / "shadownb.json").write_text('{"files": ["../mine.txt", "..", ".", ""]}')
     save(models, "lora", tmp_path / "x")
     assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
+def test_a_merged_model_stops_where_it_was_trained_to_stop(home: Path, tmp_path: Path) -> None:
+    """Its turns end with ``<|im_end|>``, its tokenizer's texts with another token: others would let it write on for ever."""
+    from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
+
+    tokenizer = byte_tokenizer(bundled("chatml"), eos="<|endoftext|>")
+    end, eos = (tokenizer.convert_tokens_to_ids(token) for token in ("<|im_end|>", "<|endoftext|>"))
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
+        num_key_value_heads=2, max_position_embeddings=64, eos_token_id=eos, pad_token_id=eos,
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(tmp_path / "base")
+    tokenizer.save_pretrained(tmp_path / "base")
+    model = snb.load(str(tmp_path / "base"), dtype="float32")
+    folder = model.save(tmp_path / "merged", fmt="merged")
+    assert GenerationConfig.from_pretrained(folder).eos_token_id == [eos, end]
+    assert GenerationConfig.from_pretrained(tmp_path / "base").eos_token_id == eos
+    assert snb.load(str(folder), dtype="float32").renderer.stop_token_ids == model.renderer.stop_token_ids

@@ -160,11 +160,12 @@ class Call:
             return request, {}, [], f"The {part} cannot be read: {reason}." if whole or part == "request" else None
         except Exception as error:  # a defect of ours, or a damaged file; no reason to lose the other calls as well
             return request, {}, [], f"The {part} cannot be read: {type(error).__name__}."
-        return request, response, choices, None
+        apart = self._wire.no_conversation(request)
+        return request, response, choices, f"It is no conversation: {apart}." if apart else None
 
     @property
     def unread(self) -> str | None:
-        """Why the request or the answer cannot be read (nested too deeply, no JSON, too long); None where both can.
+        """Why the request or the answer cannot be read (nested too deeply, no JSON, several prompts); None where both can.
 
         The bytes are there all the same. Such a call is in no trajectory.
         """

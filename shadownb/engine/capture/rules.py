@@ -29,6 +29,14 @@ _KEY = re.compile(
     r"|(?<=Bearer )[A-Za-z0-9._~+/\-]{16,}=*"
 )
 
+# What is called a key or a password where it stands, and the password of an address. Of letters and digits both: the rest is prose.
+_NAMED = re.compile(
+    r"((?:api|access|private|account)[_\- ]?key|secret|passw(?:or)?d|auth[_\-]?token)([\"']?\s*[:=]\s*[\"']?)"
+    r"(?=[^\s\"'&,;]{0,200}\d)(?=[^\s\"'&,;]{0,200}[A-Za-z])[^\s\"'&,;]{8,200}",
+    re.IGNORECASE,
+)
+_IN_ADDRESS = re.compile(r"(?<=://)([^\s/:@]{1,100}):[^\s/@]{4,200}@")
+
 # Before a key stands no letter or digit, unless it ends an escape: these run over JSON as it stands in a body.
 _BEFORE = rb"(?:(?<![A-Za-z0-9])|(?<=\\[nrtbf])|(?<=\\u[0-9a-fA-F]{4}))"
 _MIXED = rb"(?=[A-Za-z]*\d)(?=\d*[A-Za-z])"  # of letters and digits both, as nearly all random text of this length is
@@ -41,6 +49,13 @@ KEY_SHAPES = re.compile(
     rb"|gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{40,}|glpat-" + _MIXED + rb"[\w\-]{20,}"
     rb"|hf_[A-Za-z0-9]{30,}|r8_[A-Za-z0-9]{37}|npm_[A-Za-z0-9]{36}|xai-[A-Za-z0-9]{40,}|pplx-[A-Za-z0-9]{40,}"
     rb"|nvapi-[\w\-]{40,}|lsv2_[ps][tk]_[0-9a-f_]{30,}"
+    rb"|pypi-AgEI[\w\-]{50,}|dckr_pat_[\w\-]{20,}|glsa_[A-Za-z0-9]{32}_[0-9a-f]{8}|dop_v1_[0-9a-f]{64}"
+    rb"|shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}|sbp_[0-9a-f]{40}|lin_api_[A-Za-z0-9]{40}|ntn_[A-Za-z0-9]{40,}"
+    rb"|whsec_"
+    + _MIXED
+    + rb"[A-Za-z0-9+/]{24,}=*|tvly-(?:dev-|prod-)?"
+    + _MIXED
+    + rb"[A-Za-z0-9\-]{20,}|GOCSPX-[\w\-]{28}"
     rb"|xox[abeprs]-[0-9]+-[\w\-]{16,}"  # Slack
     rb"|A[KS]IA[0-9A-Z]{16}(?![0-9A-Z])|AIza[0-9A-Za-z_\-]{35}|ya29\.[\w\-]{30,}"  # Amazon, Google
     rb"|SG\.[\w\-]{22}\.[\w\-]{43}"
@@ -56,7 +71,8 @@ _PRIVATE_KEY = re.compile(
 _SIGNS = re.compile(
     rb"[-_AJG2](?:"
     rb"(?=[\w\-]{12})(?:(?<=[spr]k[-_])|(?<=gh[pousr]_)|(?<=github_pat_)|(?<=glpat-)|(?<=hf_)|(?<=r8_)|(?<=npm_)|(?<=xai-)"
-    rb"|(?<=pplx-)|(?<=nvapi-)|(?<=lsv2_)|(?<=xox[abeprs]-)|(?<=snb-))"
+    rb"|(?<=pplx-)|(?<=nvapi-)|(?<=lsv2_)|(?<=xox[abeprs]-)|(?<=snb-)|(?<=pypi-)|(?<=dckr_pat_)|(?<=glsa_)|(?<=dop_v1_)"
+    rb"|(?<=shp[acps][ats]_)|(?<=sbp_)|(?<=lin_api_)|(?<=ntn_)|(?<=whsec_)|(?<=tvly-)|(?<=GOCSPX-))"
     rb"|(?<=A)(?:[KS]IA|Iza)|(?<=eyJ)|(?<=SG)\.|(?<=ya2)9\.)"
 )
 _OF_KEYS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~+/=")
@@ -131,6 +147,6 @@ def _phone(match: re.Match[str]) -> str:
 RULES: dict[str, Rule] = {
     "email": lambda text: _EMAIL.sub("[email]", text),
     "card": lambda text: _CARD.sub(_card, text),
-    "key": lambda text: _KEY.sub("[key]", text),
+    "key": lambda text: _IN_ADDRESS.sub(r"\1:[key]@", _NAMED.sub(r"\1\2[key]", _KEY.sub("[key]", text))),
     "phone": lambda text: _PHONE.sub(_phone, text),  # last: a card number looks like one
 }

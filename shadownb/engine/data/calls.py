@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from shadownb.engine.data.texts import RowProblem, joined_value
-from shadownb.engine.jsontext import loads_piece
+from shadownb.engine.data.texts import RowProblem, json_value
+from shadownb.engine.jsontext import RepeatedKey, loads_piece
 
 if TYPE_CHECKING:
     from shadownb.engine.data.columns import Unread
@@ -20,7 +20,7 @@ def from_json_text(value: Any) -> Any:
     """Return the list or dict that a text cell holds as JSON (as CSV and parquet exports do), else ``value``."""
     if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
         try:
-            return loads_piece(value)
+            return loads_piece(value, unique=True)
         except ValueError:
             return value
     return value
@@ -35,6 +35,19 @@ def looks_like_call(value: Any) -> bool:
         isinstance(function, Mapping)
         and isinstance(function.get("name"), str)
         and any(isinstance(function.get(key), (Mapping, str)) for key in _ARGUMENTS[:1])
+    )
+
+
+def looks_like_schema(value: Any) -> bool:
+    """Whether a value is the schema of a tool: a name and what its arguments are."""
+    if not isinstance(value, Mapping):
+        return False
+    function = value.get("function", value)
+    if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
+        return False
+    parameters = from_json_text(function.get("parameters", function.get("input_schema")))
+    return value.get("type") == "function" or (
+        isinstance(parameters, Mapping) and ("properties" in parameters or parameters.get("type") == "object")
     )
 
 
@@ -56,7 +69,7 @@ def canonical_tool_calls(value: Any, where: str = "tool_calls", unread: Unread |
         call: dict[str, Any] = {"id": item["id"]} if isinstance(item.get("id"), str) else {}
         call["type"] = "function"
         call["function"] = {"name": name, "arguments": _arguments(function.get(key), name, where)}
-        calls.append(joined_value(call, where))
+        calls.append(json_value(call, where))
         if unread is not None:
             said = [*(["id"] if "id" in call else []), *_plain_type(item)]
             if function is not item:
@@ -77,7 +90,9 @@ def _arguments(value: Any, name: str, where: str) -> dict[str, Any]:
         return {}
     if isinstance(value, str):
         try:
-            value = loads_piece(value)
+            value = loads_piece(value, unique=True)
+        except RepeatedKey as error:
+            raise RowProblem(f"{where}: in the arguments of the call to {name!r} {error}") from None
         except ValueError:
             raise RowProblem(f"{where}: the arguments of the call to {name!r} are not valid JSON") from None
     if not isinstance(value, dict):
@@ -114,7 +129,7 @@ def canonical_tools(value: Any, unread: Unread | None = None, what: str = "tools
         function = {key: part for key, part in function.items() if key not in _plain_type(function)}
         if "parameters" in function:
             function["parameters"] = _schema(from_json_text(function["parameters"]))
-        tools.append(joined_value({"type": "function", "function": function}, f"{what}[{number}]"))
+        tools.append(json_value({"type": "function", "function": function}, f"{what}[{number}]"))
     return tools
 
 

@@ -24,7 +24,7 @@ HISTORIES = ("history",)
 REASONINGS = (
     "reasoning_content", "reasoning", "thinking", "thought", "thoughts", "cot", "complex_cot", "chain_of_thought",
 )  # fmt: skip
-TOOLS = ("tools", "functions")
+TOOLS = ("tools", "functions", "available_tools")
 CALLS = ("tool_calls", "function_calls", "function_call")
 VERDICTS = ("label", "kto_tag", "verdict", "desirable", "thumbs_up", "is_good")
 BETTER_WORSE = (
@@ -174,6 +174,15 @@ def verdict_of(value: Any) -> bool | None:
     return None
 
 
+def is_switch(value: Any) -> bool:
+    """Whether a value under a name of reasoning says only whether, or how much, a model was to think (Nemotron: ``off``)."""
+    return isinstance(value, str) and value.strip().strip("/").lower() in _SWITCHES
+
+
+_SWITCHES = frozenset((
+    "on", "off", "true", "false", "yes", "no", "0", "1", "none", "enabled", "disabled", "auto", "minimal", "low", "medium",
+    "high", "think", "no_think",
+))  # fmt: skip
 _GOOD = frozenset((
     "1", "1.0", "+1", "true", "t", "yes", "y", "good", "correct", "right", "accepted", "accept", "chosen",
     "desirable", "preferred", "up", "upvote", "thumbs up", "like", "liked", "pass", "passed", "ok", "👍", "✓", "✅",

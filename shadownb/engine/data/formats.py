@@ -166,7 +166,7 @@ def _preference(row: Columns) -> Row:
         raise RowProblem("no better and worse answer (chosen and rejected)")
     better, worse = found
     prompt = asked(row)
-    chosen, rejected = side(row, better), side(row, worse)
+    chosen, rejected = (side(row, name, one_answer=_answers(row.see(name), prompt)) for name in found)
     if not prompt:
         shared = 0
         while shared < min(len(chosen), len(rejected)) - 1 and chosen[shared] == rejected[shared]:
@@ -191,6 +191,12 @@ def _preference(row: Columns) -> Row:
     if chosen == rejected:
         raise RowProblem(f"{better} and {worse} are the same")
     return with_tools(row, {"prompt": with_system(row, prompt), "chosen": chosen, "rejected": rejected})
+
+
+def _answers(value: Any, prompt: list[Message]) -> bool:
+    """Whether a text with marked turns is itself the answer to a prompt (a dialogue that was asked for), and no transcript."""
+    turns = turns_of(value) if prompt and isinstance(value, str) else None
+    return turns is not None and _unrepeated(prompt, turns)[1] == turns
 
 
 def _unpaired(row: Columns) -> Row:

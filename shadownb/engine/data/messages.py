@@ -17,7 +17,7 @@ from shadownb.engine.data.calls import (
     looks_like_call,
     word_for,
 )
-from shadownb.engine.data.columns import REASONINGS, Unread, is_empty, plain_name, verdict_of
+from shadownb.engine.data.columns import REASONINGS, Unread, is_empty, is_switch, plain_name, verdict_of
 from shadownb.engine.data.texts import RowProblem, joined
 
 __all__ = [
@@ -138,6 +138,7 @@ class _Message:
     def _first(self, keys: tuple[str, ...], kind: type = object) -> Any:
         """Take the first of the keys that holds something; the same value under another of them says nothing new."""
         there = [key for key in keys if self.left.get(key) is not None and isinstance(self.left[key], kind)]
+        there = [key for key in there if key not in REASONINGS or not is_switch(self.left[key])]
         chosen = next((key for key in there if not is_empty(self.left[key])), there[0] if there else None)
         value = self.left.get(chosen) if chosen is not None else None
         for key in there:

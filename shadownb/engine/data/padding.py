@@ -16,6 +16,7 @@ rows that went through datasets, parquet or pandas carry it on into JSONL. What 
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -30,6 +31,8 @@ _NUMBER_KEYWORDS = frozenset(
     ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "default", "const", "enum", "examples")
 )
 _NULL_MEANS = ("default", "const")
+_REFERENCES = 8  # followed, for schemas that refer to themselves
+_WORD = re.compile("[a-z]+")
 
 
 @dataclass
@@ -42,10 +45,14 @@ class _Uses:
 
 
 class _Evidence(NamedTuple):
-    """What speaks for padding: all calls to a tool have the same arguments; the rows come straight from Arrow."""
+    """What speaks for padding: all calls to a tool have the same arguments; the rows come straight from Arrow.
+
+    ``root`` is the tool's whole schema, in which references are followed.
+    """
 
     alike: bool
     arrow: bool
+    root: Row
 
 
 def without_padding(rows: list[Row | None], *, arrow: bool = False) -> list[Row | None]:
@@ -103,7 +110,7 @@ class _Arguments:
     def of(self, function: Row) -> Row:
         name, schema = function["name"], self.schemas.get(function["name"])
         if isinstance(schema, dict) and isinstance(schema.get("properties"), dict):
-            evidence = _Evidence(self.arrow or len(self.uses[name].shapes) == 1, self.arrow)
+            evidence = _Evidence(self.arrow or len(self.uses[name].shapes) == 1, self.arrow, schema)
             return {**function, "arguments": _by_schema(function["arguments"], schema, evidence)}
         return {**function, "arguments": self._by_uses(name, function["arguments"])}
 
@@ -130,7 +137,7 @@ def _by_schema(arguments: Row, schema: Row, evidence: _Evidence) -> Row:
         known = properties.get(key)
         if value is None:
             foreign = key not in properties and closed
-            omitted = evidence.alike and key not in required and not _may_be_null(known)
+            omitted = evidence.alike and key not in required and not _may_be_null(known, evidence.root)
             if foreign or omitted:
                 continue
         kept[key] = _typed(value, known, evidence)
@@ -139,10 +146,9 @@ def _by_schema(arguments: Row, schema: Row, evidence: _Evidence) -> Row:
 
 def _typed(value: Any, schema: Any, evidence: _Evidence) -> Any:
     """Return one argument as its schema means it, at any depth."""
-    schema = schema if isinstance(schema, dict) else {}
+    schema = _followed(schema if isinstance(schema, dict) else {}, evidence.root)
     if _is_whole_float(value):
-        kinds = set(_kinds(schema))
-        return int(value) if "integer" in kinds and "number" not in kinds else value
+        return int(value) if _is_integer(_kinds(schema, evidence.root)) else value
     if isinstance(value, dict):
         if isinstance(schema.get("properties"), dict):
             return _by_schema(value, schema, evidence)
@@ -152,23 +158,47 @@ def _typed(value: Any, schema: Any, evidence: _Evidence) -> Any:
     return value
 
 
-def _kinds(schema: Any) -> Iterable[str]:
-    """Return the types that a schema names, also those of its alternatives."""
-    if not isinstance(schema, dict):
+def _followed(schema: Row, root: Row) -> Row:
+    """Return what a schema refers to within the tool's own (``#/$defs/...``, as pydantic writes nested models), else itself."""
+    for _ in range(_REFERENCES):
+        reference = schema.get("$ref")
+        if not isinstance(reference, str) or not reference.startswith("#/"):
+            break
+        at: Any = root
+        for step in reference[2:].split("/"):
+            at = at.get(step) if isinstance(at, dict) else None
+        if not isinstance(at, dict):
+            break
+        schema = at
+    return schema
+
+
+def _kinds(schema: Any, root: Row, depth: int = 0) -> Iterator[str]:
+    """Return the types that a schema names in small letters, also those of its alternatives and of what it refers to."""
+    if not isinstance(schema, dict) or depth > _REFERENCES:
         return
+    schema = _followed(schema, root)
     kind = schema.get("type")
-    yield from [kind] if isinstance(kind, str) else kind if isinstance(kind, list) else ()
+    yield from (each.lower() for each in ([kind] if isinstance(kind, str) else kind or ()) if isinstance(each, str))
+    values = schema.get("enum") or ([schema["const"]] if "const" in schema else [])
+    yield from ("null" for value in values if value is None)
+    yield from ("value" for value in values if value is not None and not kind)
     for group in ("anyOf", "oneOf", "allOf"):
         for entry in schema.get(group) or ():
-            yield from _kinds(entry)
+            yield from _kinds(entry, root, depth + 1)
 
 
-def _may_be_null(schema: Any) -> bool:
+def _is_integer(kinds: Iterable[str]) -> bool:
+    """Whether types mean whole numbers alone: JSON Schema's ``integer``, or Python's ``int, optional`` (xlam's)."""
+    named = {word for kind in kinds for word in _WORD.findall(kind)}
+    return bool(named & {"integer", "int", "long"}) and not named & {"number", "float", "double"}
+
+
+def _may_be_null(schema: Any, root: Row) -> bool:
     if not isinstance(schema, dict):
         return schema is not None
-    kinds = list(_kinds(schema))
-    nullable = schema.get("nullable") is True or None in (schema.get("enum") or ())
-    return nullable or not kinds or "null" in kinds or "None" in kinds
+    kinds = set(_kinds(schema, root))
+    return _followed(schema, root).get("nullable") is True or not kinds or bool(kinds & {"null", "none"})
 
 
 def _tool(tool: Row) -> Row:
@@ -183,7 +213,7 @@ def _schema_without(value: Any, padded: bool, integer: bool, required: Iterable[
         return [_schema_without(entry, padded, integer, ()) for entry in value]
     if not isinstance(value, dict):
         return int(value) if integer and _is_whole_float(value) else value
-    kinds = set() if names else set(_kinds(value))
+    whole_numbers = not names and _is_integer(_kinds(value, value))
     kept: Row = {}
     for key, entry in value.items():
         if entry is None:
@@ -192,9 +222,7 @@ def _schema_without(value: Any, padded: bool, integer: bool, required: Iterable[
             elif not names and key in _NULL_MEANS and not padded:
                 kept[key] = None
             continue
-        whole = not names and (
-            key in _INTEGER_KEYWORDS or (key in _NUMBER_KEYWORDS and "integer" in kinds and "number" not in kinds)
-        )
+        whole = not names and (key in _INTEGER_KEYWORDS or (key in _NUMBER_KEYWORDS and whole_numbers))
         inner = (value.get("required") or ()) if key == "properties" and not names else ()
         kept[key] = _schema_without(entry, padded, whole, inner, names=key == "properties" and not names)
     return kept

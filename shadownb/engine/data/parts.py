@@ -20,6 +20,7 @@ from shadownb.engine.data.columns import (
     TOOLS,
     Columns,
     is_empty,
+    is_switch,
 )
 from shadownb.engine.data.messages import (
     RowProblem,
@@ -29,7 +30,7 @@ from shadownb.engine.data.messages import (
     is_message_list,
 )
 from shadownb.engine.data.texts import joined
-from shadownb.engine.data.transcripts import as_messages, history_of, tools_in
+from shadownb.engine.data.transcripts import as_messages, asked_in, history_of, tools_in, turns_of
 
 Row = dict[str, Any]
 Message = dict[str, Any]
@@ -43,21 +44,28 @@ def conversation(row: Columns, column: str) -> list[Message]:
     """Return the messages of a conversation column, whatever form it has."""
     raw = as_messages(row.take(column))
     if isinstance(raw, (list, tuple)) and row.filled(TOOLS) is not None:
-        raw = [_with_tagged_calls(item) for item in raw]
+        raw = [part for n, item in enumerate(raw) for part in _without_tags(item, f"{row.title(column)}[{n}]")]
     return canonical_messages(raw, what=row.title(column), unread=row.unread)
 
 
-def _with_tagged_calls(item: Any) -> Any:
-    """Return a message whose calls stand in its text (Hermes) with these as calls, a result without its tags."""
+def _without_tags(item: Any, where: str) -> list[Any]:
+    """Return a message whose calls stand in its text (Hermes) with these as calls, and each result in tags as a message."""
     key = next((key for key in ("content", "value") if isinstance(item, dict) and isinstance(item.get(key), str)), None)
     if key is None or not is_empty(item.get("tool_calls")):
-        return item
+        return [item]
     role, text = str(item.get("role", item.get("from"))).lower(), item[key]
     if role in ("assistant", "gpt") and (found := tagged_calls(text)) is not None:
-        return {**item, key: found[0], "tool_calls": found[1]}
-    if role == "tool" and text.strip().startswith("<tool_response>") and text.count("<tool_response>") == 1:
-        return {**item, key: text.strip().removeprefix("<tool_response>").removesuffix("</tool_response>").strip()}
-    return item
+        return [{**item, key: found[0], "tool_calls": found[1]}]
+    if role in ("assistant", "gpt") and _OPENS_CALL.search(text):
+        raise RowProblem(f"{where} has a <tool_call> that cannot be read as one")
+    if role == "tool" and _RESULTS.fullmatch(text):
+        return [{**item, key: result.strip()} for result in _RESULT.findall(text)]
+    return [item]
+
+
+_OPENS_CALL = re.compile(r"^<tool_call>\s*\{", re.MULTILINE)
+_RESULT = re.compile(r"<tool_response>(.*?)</tool_response>", re.DOTALL)
+_RESULTS = re.compile(r"\s*(?:<tool_response>(?:(?!</tool_response>).)*</tool_response>\s*)+", re.DOTALL)
 
 
 def asked(row: Columns) -> list[Message]:
@@ -67,7 +75,8 @@ def asked(row: Columns) -> list[Message]:
         said = row.filled(HISTORIES)  # SHP: what was written so far is the prompt
         said = said if said is not None and isinstance(row.see(said), str) else None
         return [{"role": "user", "content": text_of(row, said)}] if said is not None else []
-    value = as_messages(row.see(column))
+    value = row.see(column)
+    value = (asked_in(value) if isinstance(value, str) else None) or as_messages(value, alone=False)
     if is_message_list(value):
         row.take(column)
         return [*_history(row), *canonical_messages(value, what=row.title(column), unread=row.unread)]
@@ -93,10 +102,12 @@ def _prompt_text(row: Columns, column: str) -> str:
     texts = [text_of(row, column)]
     for name in BESIDE:
         extra = row.see(name)
-        if name == column or not isinstance(extra, str) or not extra.strip():
+        if name == column or is_empty(extra):
             continue
         if name in PROMPTS and name != "input" and column not in _INSTRUCTIONS:
             continue
+        if not isinstance(extra, str):  # a number would be nothing but metadata, and the question one without it
+            raise RowProblem(f"{row.title(name)} is of type {type(extra).__name__}, not text")
         row.take(name)
         if not any(_holds(text, extra) for text in texts):
             texts.append(joined(extra, row.title(name)))
@@ -115,7 +126,7 @@ def answer(row: Columns, missing: str | None = None) -> list[Message]:
     found: Message = {"role": "assistant"}
     if column is not None:
         value = row.see(column)
-        turns = as_messages(value)
+        turns = as_messages(value, alone=False)
         if is_message_list(turns):
             row.take(column)
             return canonical_messages(turns, what=row.title(column), unread=row.unread)
@@ -128,7 +139,7 @@ def answer(row: Columns, missing: str | None = None) -> list[Message]:
     if calls is not None:
         found["tool_calls"] = row.take(calls)
     reasoning = row.filled(REASONINGS)
-    if reasoning is not None and isinstance(row.see(reasoning), str):
+    if reasoning is not None and isinstance(row.see(reasoning), str) and not is_switch(row.see(reasoning)):
         found["reasoning_content"] = row.take(reasoning)
     (message,) = canonical_messages([found], what="answer", unread=row.unread)
     return [message]
@@ -155,9 +166,14 @@ def _only_text(row: Columns, column: str) -> str:
     return texts.pop()
 
 
-def side(row: Columns, column: str) -> list[Message]:
-    """Return the messages of one side of a preference pair, given as messages, as a transcript, or as one answer."""
-    value = as_messages(row.see(column))
+def side(row: Columns, column: str, *, one_answer: bool = False) -> list[Message]:
+    """Return the messages of one side of a preference pair, given as messages, as a transcript, or as one answer.
+
+    ``one_answer`` says that text is no transcript, whatever is marked in it.
+    """
+    value = row.see(column)
+    marked = turns_of(value) if isinstance(value, str) and not one_answer else None
+    value = marked or as_messages(value, alone=False)
     if isinstance(value, (list, tuple)):
         row.take(column)
         return canonical_messages(value, what=row.title(column), unread=row.unread)

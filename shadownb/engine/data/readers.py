@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.data.padding import unfilled
 from shadownb.engine.data.report import BadRow, UnreadColumn
-from shadownb.engine.jsontext import Unreadable, check_depth, parse
+from shadownb.engine.jsontext import RepeatedKey, Unreadable, check_depth, parse
 from shadownb.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def read_jsonl(path: Path) -> Loaded:
         if not line.strip():
             continue
         try:
-            value = parse(line.decode())
+            value = parse(line.decode(), unique=True)
         except UnicodeDecodeError as error:
             loaded.refuse(number, f"not UTF-8 text (byte {error.start} of the line)")
         except (ValueError, RecursionError) as error:
@@ -101,16 +102,44 @@ def read_jsonl(path: Path) -> Loaded:
 
 def read_json(path: Path) -> Loaded:
     """Read a JSON list of objects, an object with exactly one list of them such as ``{"data": [...]}``, or one row."""
+    text, repeated = read_text(path), False
     try:
-        value = parse(read_text(path))
+        try:
+            value = parse(text, unique=True)
+        except RepeatedKey:
+            value, repeated = json.loads(text, object_pairs_hook=_marked), True
+            if isinstance(value, _Repeated):
+                raise
     except (ValueError, RecursionError) as error:
         fix = "Correct the file at that place. If it holds one object a line, name it .jsonl."
         raise DataError(f"{path} is not valid JSON: {error}", fix=fix) from None
-    if isinstance(value, dict):
-        return _from_object(path, value)
-    if not isinstance(value, list):
+    if not isinstance(value, (dict, list)):
         raise DataError(f"{path} holds a {type(value).__name__}, not a list of rows.", fix="Save the rows as a list.")
-    return from_values(value, "row", 1)
+    loaded = _from_object(path, value) if isinstance(value, dict) else from_values(value, "row", 1)
+    return _without_repeated(loaded) if repeated else loaded
+
+
+class _Repeated(dict[str, Any]):
+    """An object with the same key twice, so that of a whole file only the rows that hold one are bad."""
+
+
+def _marked(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    return _Repeated(pairs) if len(dict(pairs)) < len(pairs) else dict(pairs)
+
+
+def _without_repeated(loaded: Loaded) -> Loaded:
+    kept = Loaded(place=loaded.place, unreadable=loaded.unreadable, beside=loaded.beside)
+    for row, number in zip(loaded.rows, loaded.numbers, strict=True):
+        if _holds_repeated(row):
+            kept.refuse(number, "a key stands twice in one of its objects")
+        else:
+            kept.add(number, row)
+    return kept
+
+
+def _holds_repeated(value: Any) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return isinstance(value, _Repeated) or any(map(_holds_repeated, inner))
 
 
 def _from_object(path: Path, value: Row) -> Loaded:

@@ -6,6 +6,7 @@ one character and are joined; one alone makes its row a bad one.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 
@@ -35,15 +36,28 @@ def joined(text: str, where: str) -> str:
         raise RowProblem(f"{where} holds half a character (the lone surrogate U+{ord(half):04X})") from None
 
 
-def joined_value(value: Any, where: str) -> Any:
-    """Return a nested value whose texts and keys went through :func:`joined`."""
+def json_value(value: Any, where: str) -> Any:
+    """Return a nested value as JSON has it, its texts and keys joined.
+
+    Raises :class:`RowProblem` for what JSON cannot say (NaN, dates, bytes, keys that are no text): a template would write
+    something that no model should learn, or raise.
+    """
     if isinstance(value, str):
         return joined(value, where)
     if isinstance(value, dict):
-        return {joined(key, where) if isinstance(key, str) else key: joined_value(v, where) for key, v in value.items()}
+        odd = next((key for key in value if not isinstance(key, str)), None)
+        if odd is not None:
+            raise RowProblem(f"{where} holds a key of type {type(odd).__name__}, not text")
+        return {joined(key, where): json_value(entry, where) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
-        return [joined_value(entry, where) for entry in value]
-    return value
+        return [json_value(entry, where) for entry in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        raise RowProblem(f"{where} holds {value}, which is no number of JSON")
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    raise RowProblem(
+        f"{where} holds a value of type {type(value).__name__}, which JSON does not have; write it as text"
+    )
 
 
 def shown(text: str) -> str:

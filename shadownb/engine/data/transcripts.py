@@ -15,19 +15,28 @@ from shadownb.engine.data.messages import is_message_list
 
 Message = dict[str, Any]
 
-_ROLES = {"human": "user", "instruction": "user", "response": "assistant", "gpt": "assistant", "bot": "assistant"}
+_ROLES = {"human": "user", "instruction": "user", **dict.fromkeys(("response", "gpt", "bot", "model"), "assistant")}
 # Strict first: where a text has Anthropic's blank line before each mark, a mark inside a turn is the turn's own text.
 _STYLES = tuple(
     re.compile(pattern)
     for pattern in (
-        r"<\|im_start\|>(?P<role>system|user|assistant|tool)\n",
+        r"<\|im_start\|>(?P<role>[^\n<]*)\n",  # whatever role stands there: an unknown one must not vanish into the turn before
+        r"<\|start_header_id\|>(?P<role>[^\n<|]*)<\|end_header_id\|>\n\n",  # Llama 3
+        r"<start_of_turn>(?P<role>[^\n<]*)\n",  # Gemma
+        r"<\|(?P<role>system|user|assistant|tool)\|>\n",  # Zephyr, Phi
         r"(?:\A\s*|\n\n)(?P<role>System|Human|Assistant):",
         r"(?:\A|\s*)### (?P<role>System|Human|Assistant):",
         r"(?:\A\s*|\n+)(?P<role>SYSTEM|USER|ASSISTANT|FUNCTION RESPONSE):",
         r"(?:\A\s*|\n+)(?P<role>System|Human|User|Assistant):",
     )
 )
-_ENDS = re.compile(r"(?:\s*(?:<\|endoftext\|>|<\|im_end\|>|</s>))+\s*\Z")
+_BEGINS = re.compile(r"\s*(?:<\|begin_of_text\|>|<bos>|<s>)?\s*")
+_ENDS = re.compile(
+    r"(?:\s*(?:<\|endoftext\|>|<\|im_end\|>|</s>|<\|eot_id\|>|<\|eom_id\|>|<\|end_of_text\|>|<end_of_turn>|<eos>|<\|end\|>))+\s*\Z"
+)
+_LLAMA3_DATES = re.compile(
+    r"\ACutting Knowledge Date: [^\n]*\nToday Date: [^\n]*\n*"
+)  # which its template writes itself
 _LLAMA2 = re.compile(
     r"\s*(?:<s>)?\s*\[INST\](?:\s*<<SYS>>(?P<system>.*?)<</SYS>>)?(?P<user>.*?)\[/INST\](?P<assistant>.*?)(?=</s>|<s>|\[INST\]|\Z)(?:</s>)?",
     re.DOTALL,
@@ -41,19 +50,23 @@ def turns_of(text: str) -> list[Message] | None:
         return _llama2(text)
     for style in _STYLES:
         marks = list(style.finditer(text))
-        if not marks or text[: marks[0].start()].strip():
+        if not marks or not _BEGINS.fullmatch(text[: marks[0].start()]):
             continue
         roles = [_role(mark["role"]) for mark in marks]
         if not {"user", "assistant"} <= set(roles):
             continue
         ends = [*(mark.start() for mark in marks[1:]), len(text)]
         said = [_ENDS.sub("", text[mark.end() : end]).strip() for mark, end in zip(marks, ends, strict=True)]
-        return [_turn(role, content) for role, content in zip(roles, said, strict=True)]
+        turns = [_turn(role, content) for role, content in zip(roles, said, strict=True)]
+        if turns[0]["role"] == "system":
+            turns[0]["content"] = _LLAMA3_DATES.sub("", turns[0]["content"])
+            turns = turns if turns[0]["content"] else turns[1:]
+        return turns
     return None
 
 
 def _role(mark: str) -> str:
-    word = mark.lower()
+    word = mark.strip().lower()
     return "tool" if word == "function response" else _ROLES.get(word, word)
 
 
@@ -83,14 +96,30 @@ def _llama2(text: str) -> list[Message] | None:
     return turns if turns and not text[at:].strip() else None
 
 
-def as_messages(value: Any) -> Any:
-    """Return a column's value as a list of messages where it is a conversation in another form, else ``value`` as it is."""
+def asked_in(text: str) -> list[Message] | None:
+    """Return the messages of a prompt whose turns are marked; None for other text, and where it ends in an answer.
+
+    The last mark may be the one that asks for the answer (``Assistant:``). Behind a dialogue that is quoted in a prompt its
+    question follows, in what would be the last answer.
+    """
+    turns = turns_of(text)
+    if turns and turns[-1] == {"role": "assistant", "content": ""}:
+        turns.pop()
+    return turns if turns and turns[-1]["role"] in ("user", "tool") else None
+
+
+def as_messages(value: Any, *, alone: bool = True) -> Any:
+    """Return a column's value as a list of messages where it is a conversation in another form, else ``value`` as it is.
+
+    ``alone`` says that the column is there for conversations. In a prompt or an answer, marks in a text and lists of texts
+    may be what is talked about.
+    """
     value = from_json_text(value)
     if isinstance(value, str):
-        return turns_of(value) or value
+        return (turns_of(value) if alone else None) or value
     if isinstance(value, dict) and is_message_list([value]):
         return _from_lists(value) or [value]
-    if not isinstance(value, (list, tuple)) or not value or is_message_list(value):
+    if not alone or not isinstance(value, (list, tuple)) or not value or is_message_list(value):
         return value
     if len(value) > 1 and all(isinstance(entry, str) for entry in value):
         return [{"role": ("user", "assistant")[n % 2], "content": entry} for n, entry in enumerate(value)]
@@ -111,6 +140,8 @@ def history_of(value: Any) -> list[Message] | None:
     value = from_json_text(value)
     if isinstance(value, (list, tuple)) and all(_is_text_pair(entry) for entry in value):
         return [{"role": role, "content": text} for q, a in value for role, text in (("user", q), ("assistant", a))]
+    if isinstance(value, (list, tuple)) and len(value) % 2 and all(isinstance(entry, str) for entry in value):
+        return None  # questions without their answers, for one
     value = as_messages(value)
     return list(value) if is_message_list(value) else None
 

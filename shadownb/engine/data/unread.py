@@ -1,7 +1,7 @@
 """What was not read: whether it is metadata that may be left, a repetition, or content that refuses its row.
 
 **The rule.** Numbers, dates, flags, and one line of at most 80 characters under a name that says metadata (its last word is id,
-source, language, category, model, date ...) are told and left; any other text, a call, a verdict or bytes refuses the row,
+source, language, category, model, date ...) are told and left; any other text, a call, a tool, a verdict or bytes refuses the row,
 unless it repeats what was read or ``ignore=`` names it.
 """
 
@@ -15,8 +15,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from shadownb.engine.data.calls import from_json_text, looks_like_call
-from shadownb.engine.data.columns import is_empty, plain_name, verdict_of
+from shadownb.engine.data.calls import from_json_text, looks_like_call, looks_like_schema
+from shadownb.engine.data.columns import REASONINGS, is_empty, is_switch, plain_name, verdict_of
 from shadownb.engine.data.messages import is_message_list
 from shadownb.engine.data.report import UnreadColumn
 from shadownb.engine.data.texts import shown
@@ -46,7 +46,21 @@ _VERDICT_NAMES = frozenset((
     "is_correct", "is_good", "thumbs_up", "thumbs", "vote", "feedback", "liked",
 ))  # fmt: skip
 # A row that is marked "do not train" must not be trained; marked to be trained it says nothing new.
-_TRAIN_NAMES = frozenset(("train", "training", "trainable", "weight", "weights", "sample_weight", "loss_weight"))
+_TRAIN_NAMES = frozenset((
+    "train", "training", "trainable", "weight", "weights", "sample_weight", "loss_weight", "loss_weights", "loss_mask",
+    "train_mask", "turn_mask", "train_on_turn", "train_on_turns",
+))  # fmt: skip
+_GOOD_FLAGS = frozenset((
+    "correct", "safe", "good", "valid", "passed", "success", "successful", "accepted", "acceptable", "approved", "resolved",
+    "helpful", "desirable",
+))  # fmt: skip
+_BAD_FLAGS = frozenset((
+    "incorrect", "wrong", "unsafe", "bad", "invalid", "failed", "rejected", "harmful", "undesirable",
+    "mask", "masked", "skip", "ignore", "exclude", "excluded", "deleted", "mask_history",
+))  # fmt: skip
+# Under these a word may be a verdict, and anything else is metadata.
+_JUDGED = frozenset(("quality", "rating", "judgment", "judgement", "grade", "outcome", "status"))
+_OF_A_PAIR = frozenset((*"0123456789abjk", "chosen", "rejected"))
 _CALL_NAMES = frozenset(("function_call", "function_calls", "tool_call", "tool_calls"))
 _NUMBER = re.compile(r"[-+]?(\d[\d,._]*|\d*\.\d+)(e[-+]?\d+)?%?", re.IGNORECASE)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?")
@@ -54,7 +68,7 @@ _MACHINE = re.compile(r"https?://\S+|[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{16,}", r
 
 
 def content_of(name: str, value: Any, *, labelled: bool = False) -> str | None:
-    """Return what a value that was not read holds: ``text``, ``a call``, ``a verdict``, ``bytes``; None for metadata.
+    """Return what a value that was not read holds (``text``, ``a call``, ``a tool``, ``a verdict``, ``bytes``); None for metadata.
 
     Parameters
     ----------
@@ -69,9 +83,13 @@ def content_of(name: str, value: Any, *, labelled: bool = False) -> str | None:
     value = from_json_text(value)
     if plain in _CALL_NAMES or looks_like_call(value):
         return "a call"
-    if plain in _VERDICT_NAMES and isinstance(value, (bool, int, float, str)):
-        return "a verdict"
-    if plain in _TRAIN_NAMES and isinstance(value, (bool, int, float, str)) and verdict_of(value) is not True:
+    if looks_like_schema(value):
+        return "a tool"
+    if (good := _flag(plain, value)) is not None:
+        return None if good else "a verdict"
+    if isinstance(value, (bool, int, float, str)) and (
+        plain in _VERDICT_NAMES or (plain in _TRAIN_NAMES and verdict_of(value) is not True)
+    ):
         return "a verdict"
     last = re.sub(r"_(\w|\d+)$", "", plain).rpartition("_")[2]  # of model_a it is model
     labelled = (
@@ -91,6 +109,25 @@ def content_of(name: str, value: Any, *, labelled: bool = False) -> str | None:
         plainly = (bool, int, float, decimal.Decimal, datetime.date, datetime.time, datetime.timedelta)
         return None if isinstance(value, plainly) or labelled else f"a {type(value).__name__}"
     return next((kind for kind in found if kind is not None), None)
+
+
+def _flag(plain: str, value: Any) -> bool | None:
+    """Return what a flag says of its row (``is_safe``, ``passed``, ``harmful``): good or bad; None for what is no such flag.
+
+    One that names an answer of a pair (``is_response_0_safe``) says nothing of the row, and none that a model was to think.
+    """
+    if plain in REASONINGS and is_switch(value):
+        return True
+    words = plain.split("_")
+    if words[-1] in _JUDGED and isinstance(value, str) and not _NUMBER.fullmatch(value.strip()):
+        return False if verdict_of(value) is False else None
+    polarity = True if words[-1] in _GOOD_FLAGS else False if not _BAD_FLAGS.isdisjoint((words[-1], plain)) else None
+    said = (
+        verdict_of(value) if isinstance(value, (bool, str)) or (words[0] in ("is", "was") and value in (0, 1)) else None
+    )
+    if polarity is None or said is None or plain in _VERDICT_NAMES or not _OF_A_PAIR.isdisjoint(words):
+        return None
+    return said is polarity
 
 
 def _is_label(text: str, labelled: bool) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -71,6 +72,14 @@ def _rows_of(dataset: Any) -> Iterator[Any]:
             yield data.canonical_row(index)
         except DataError:
             yield None
+
+
+def read_by(model: Any, cases: list[Case]) -> list[Case]:
+    """Return cases whose references are read as the model's own replies are; a model without a renderer leaves them."""
+    renderer = getattr(model, "renderer", None)
+    if not hasattr(renderer, "read_reply"):
+        return cases
+    return [dataclasses.replace(case, reference=case.reference.read_by(renderer, case.tools)) for case in cases]
 
 
 def fitting(model: Any, cases: list[Case]) -> tuple[list[Case], list[tuple[int, str]]]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from shadownb.engine import live
 from shadownb.engine.evals.answers import Asker
-from shadownb.engine.evals.cases import Case, batches_of, cases_of, fitting
+from shadownb.engine.evals.cases import Case, batches_of, cases_of, fitting, read_by
 from shadownb.engine.evals.comparison import GREEDY, ComparedRow, Comparison, UnscoredRow
 from shadownb.engine.evals.judging import Judge, Unscorable
 from shadownb.engine.evals.turns import Turn
@@ -92,7 +92,7 @@ def compare(
         warnings.warn("The model is not trained yet: base and tuned are the same weights.", ShadowWarning, stacklevel=3)
     judge = Judge(scorer)
     cases, skipped = cases_of(dataset)
-    cases = cases[:max_rows]
+    cases = read_by(model, cases[:max_rows])
     unfit = judge.unfit(cases)
     cases, left_out = fitting(model, cases)
     if left_out:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -45,6 +46,18 @@ class Turn:
             parsed = parse_reply(content, calls=False)
             content = content if parsed.reasoning_open else parsed.content
         return cls(content, [_call(call.get("function") or call) for call in message.get("tool_calls") or ()])
+
+    def read_by(self, renderer: Any, tools: list[dict[str, Any]] | None) -> Turn:
+        """Return the turn read as replies of a model are, where its text holds calls or reasoning in that model's markup.
+
+        Rows that were written for one template have them there, and the same answer of a model comes taken apart.
+        """
+        if self.calls:
+            return self
+        parsed = renderer.read_reply(self.content, tools or [], prompt=[])
+        if parsed.malformed_calls or parsed.reasoning_open or not (parsed.tool_calls or parsed.reasoning):
+            return self
+        return dataclasses.replace(self, content=parsed.content, calls=[_call(call) for call in parsed.tool_calls])
 
     @classmethod
     def of_reply(cls, reply: Any) -> Turn:

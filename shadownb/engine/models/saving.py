@@ -8,11 +8,12 @@ then moved into place, so that a full disk leaves what was there.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,11 +62,26 @@ def save(model: Model, target: Path, fmt: str) -> Path:
             beside.write(folder, trained_on=model.trained_on, trained=trained)
             if whole is not None:
                 save_whole(whole, folder)
+                _name_ends(folder, model.renderer.stop_token_ids)
             elif carried is not None:
                 carried.save(folder)
             model.save_tokenizer(folder)
     _warn_if_unfinished(trained, model, target)
     return target
+
+
+def _name_ends(folder: Path, stops: Iterable[int]) -> None:
+    """Write every token that ends a reply into the generation config: others ask with it, and would not stop at the template's."""
+    path = folder / "generation_config.json"
+    if not path.is_file():
+        return
+    config = json.loads(path.read_text(encoding="utf-8"))
+    named = config.get("eos_token_id")
+    known = named if isinstance(named, list) else [] if named is None else [named]
+    ends = list(dict.fromkeys([*known, *stops]))
+    if ends != known:
+        config["eos_token_id"] = ends if len(ends) > 1 else ends[0]
+        path.write_text(json.dumps(config, indent=2), encoding="utf-8")
 
 
 def trained_state(model: Model) -> dict[str, Any] | None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from shadownb.engine.rendering.layout import Layout
 
 OnDrop = Literal["auto", "refuse", "leave_out", "bundled"]
-Kind = Literal["system", "text", "text beside a call", "tool result", "reasoning", "name"]
+Kind = Literal["system", "text", "text beside a call", "tool result", "reasoning", "name", "wording"]
 Sequences = list[tuple["Layout", set[int], list[dict[str, Any]]]]
 
 # Without these a reply is still one to what the row says, so that by default they are only counted.
@@ -31,6 +31,7 @@ WORDS: dict[Kind, str] = {
     "tool result": "tool result",
     "reasoning": "reasoning of a reply",
     "name": "name of who speaks",
+    "wording": "exact wording of a message",
 }
 CODES: dict[Kind, str] = {
     "system": "system-not-rendered",
@@ -39,9 +40,11 @@ CODES: dict[Kind, str] = {
     "tool result": "tools-not-rendered",
     "reasoning": "reasoning-not-rendered",
     "name": "name-not-rendered",
+    "wording": "text-not-rendered",
 }
 _TAGS = re.compile(r"(</?think>|\[/?THINK\]|<\|channel>|<channel\|>)")
 _CLOSING = ("</think>", "[/THINK]", "<channel|>")
+_CLOSING_TAGS = frozenset(_CLOSING)
 
 
 class Drop(NamedTuple):
@@ -90,6 +93,27 @@ def find_drops(
             if probe not in (layout.turn(index) if index in trained and index in wanted else layout.text):
                 found.add(Drop(kind, index))
     return tuple(sorted(found, key=lambda drop: (drop.message, drop.kind)))
+
+
+def find_changes(messages: list[dict[str, Any]], layout: Layout, trained: Collection[int]) -> tuple[Drop, ...]:
+    """Return the messages of a row whose words a template changes: cut, escaped, in other letters, without their tags.
+
+    White space at the ends is a template's own, and so is the form of tool results; reasoning is looked for elsewhere.
+    """
+    found = []
+    for index, message in enumerate(messages):
+        if message["role"] == "tool":
+            continue
+        written = layout.turn(index) if index in trained else layout.text
+        pieces = _TAGS.split(message["content"])
+        said = [
+            piece.strip()
+            for place, piece in enumerate(pieces)
+            if not (message["role"] == "assistant" and _CLOSING_TAGS.intersection(pieces[place:]))
+        ]
+        if not all(piece in written for piece in said):
+            found.append(Drop("wording", index))
+    return tuple(found)
 
 
 def refused_by(drops: Iterable[Drop], on_drop: OnDrop) -> list[Drop]:

@@ -45,12 +45,17 @@ class Encoder:
         return encoded
 
     def document(self, text: str) -> list[int]:
-        """Return the ids of a plain text with the tokenizer's own beginning and exactly one end of sequence."""
-        ids = self._encode([text], special=True)[0]
-        eos = self._tokenizer.eos_token_id
-        if eos is None or (ids and ids[-1] == eos):
-            return ids
-        return [*ids, eos]
+        """Return the ids of a plain text with the tokenizer's own beginning and end, each of them once.
+
+        A text that was rendered before has them already.
+        """
+        ids, own = self._encode([text], special=True)[0], self._encode([text])[0]
+        bos, eos = self._tokenizer.bos_token_id, self._tokenizer.eos_token_id
+        if own[:1] == [bos] == ids[:1] and ids[: len(own)] != own:
+            ids = ids[1:]
+        if own[-1:] == [eos] == ids[-1:] and ids[-len(own) :] != own:
+            ids = ids[:-1]
+        return ids if eos is None or ids[-1:] == [eos] else [*ids, eos]
 
 
 def _own_backend(tokenizer: PreTrainedTokenizerBase) -> Tokenizer | None:

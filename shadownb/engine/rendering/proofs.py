@@ -38,6 +38,12 @@ ASKED = {"role": "user", "content": "What is the weather in Bern?"}
 AGAIN = {"role": "user", "content": "And in Rome?"}
 SUNNY = {"role": "assistant", "content": "Sunny in Bern."}
 RAINY = {"role": "assistant", "content": "Rainy in Rome."}
+# What templates change where they escape, cut or tidy up: tags, quotes, an ampersand, blank lines, both kinds of letters, length.
+_EXACT = (
+    'Is it "<b>18 & 20</b>", I\'d ask?\n\n- It RAINS:\n  {"https://example.org/": [1, 2]}\n'
+    + "and so on " * 30
+    + "to the End."
+)
 THOUGHT = {**SUNNY, "reasoning_content": "Bern has a clear sky."}
 _ARGUMENTS = {"town": 'L\'Aquila "north"', "days": 2, "hourly": True}
 _OTHER = {"town": "Rome", "days": 1, "hourly": False}
@@ -128,7 +134,7 @@ class Subject:
 
 
 def _texts(subject: Subject) -> Finding:
-    return subject.carries(ASKED, SUNNY, AGAIN, RAINY)
+    return subject.carries(ASKED, SUNNY, {**AGAIN, "content": _EXACT}, {**RAINY, "content": _EXACT})
 
 
 def _system(subject: Subject) -> Finding:
@@ -190,6 +196,8 @@ def _stop(subject: Subject) -> Finding:
     replies = subject.turns(subject.render(ASKED, SUNNY, AGAIN, RAINY))
     if subject.tools:
         replies += subject.turns(subject.render(ASKED, CALL, tools=True))
+    if not replies:
+        return failed("no reply can be trained, so none has an end")
     for turn in replies:
         if turn[-1] not in ends:
             return failed("a reply does not end with a token that ends generation", subject.text(turn))

@@ -19,7 +19,17 @@ from typing import TYPE_CHECKING, Any
 from shadownb.engine.data.messages import RowProblem, canonical_messages, canonical_tools
 from shadownb.engine.rendering.carrying import carrying
 from shadownb.engine.rendering.control import ControlTokens
-from shadownb.engine.rendering.drops import WORDS, Drop, OnDrop, Sequences, find_drops, refuse, refused_by, shape
+from shadownb.engine.rendering.drops import (
+    WORDS,
+    Drop,
+    OnDrop,
+    Sequences,
+    find_changes,
+    find_drops,
+    refuse,
+    refused_by,
+    shape,
+)
 from shadownb.engine.rendering.encoding import Encoder
 from shadownb.engine.rendering.layout import Layout, lay_out
 from shadownb.engine.rendering.masks import LossOn, Rendered, labelled, wanted_turns
@@ -173,19 +183,30 @@ class Renderer(Told, Reading):
         messages, tools = row["messages"], row.get("tools")
         wanted = wanted_turns(messages, loss_on, row.get("train_from", 0))
         left_out = self.left_out(messages, tools, wanted)
-        if refused := refused_by(left_out, self.on_drop):
-            raise refuse(refused, self.on_drop)
+        self._check(left_out)
+        sequences = (
+            [(self._lay_out(messages, tools), set[int](), messages)]
+            if loss_on == "all"
+            else self._sequences(messages, tools, wanted)
+        )
+        gone = {drop.message for drop in left_out}
+        changed = {drop for layout, trained, part in sequences for drop in find_changes(part, layout, trained)}
+        left_out += tuple(drop for drop in sorted(changed) if drop.message not in gone)
+        self._check(left_out)
         if loss_on == "all":
-            layout = self._lay_out(messages, tools)
-            whole = labelled([(ids, True) for ids, _ in self._encode(layout, messages)], max_length)
+            whole = labelled([(ids, True) for ids, _ in self._encode(sequences[0][0], messages)], max_length)
             return (replace(whole, left_out=left_out),)
         done: list[Rendered] = []
         remaining = set(wanted)
-        for layout, trained, part in self._sequences(messages, tools, wanted):
+        for layout, trained, part in sequences:
             pieces = [(ids, index in trained) for ids, index in self._encode(layout, part)]
             done.append(labelled(pieces, max_length, skipped_turns=len(wanted) - len(trained)))
             remaining -= trained
         return (replace(done[0], untrainable_turns=len(remaining), left_out=left_out), *done[1:])
+
+    def _check(self, left_out: tuple[Drop, ...]) -> None:
+        if refused := refused_by(left_out, self.on_drop):
+            raise refuse(refused, self.on_drop)
 
     def untrainable_turns(self, row: dict[str, Any], *, loss_on: LossOn = "assistant") -> int:
         """Return how many wanted turns no sequence can train: the template never offers them as a reply."""

@@ -8,10 +8,11 @@ asks for.
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any, NoReturn
 
-from shadownb.engine.jsontext import Unreadable, check_depth
+from shadownb.engine.jsontext import Unreadable, check_depth, mended, unique_keys
 
 Call = tuple[str, dict[str, Any]]
 
@@ -53,8 +54,17 @@ def call_of(value: Any) -> Call:
     name = value.get("name") or value.get("tool_name") or function
     if not isinstance(name, str) or not name:
         raise BadCall("it has no name")
-    keys = [key for key in ("arguments", "parameters", "args") if key in value]
+    keys = [key for key in _ARGUMENTS if key in value]
+    if len(keys) > 1:
+        raise BadCall(f"it has both {keys[0]} and {keys[1]}")
+    beside = next((key for key in value if key not in _BESIDE), None)
+    if not keys and beside is not None:
+        raise BadCall(f"it has {shown(beside)} and no arguments")
     return name, arguments_of(value[keys[0]] if keys else {}, name)
+
+
+_ARGUMENTS = ("arguments", "parameters", "args")
+_BESIDE = ("name", "tool_name", "function", "type", "id", "tool_call_id", "index")
 
 
 def arguments_of(value: Any, name: str) -> dict[str, Any]:
@@ -71,7 +81,7 @@ def arguments_of(value: Any, name: str) -> dict[str, Any]:
 def load_json(text: str) -> Any:
     """Read a whole text as JSON. Models write raw line breaks inside strings, so those are allowed."""
     try:
-        return _shallow(json.loads(text, strict=False, parse_constant=_no_constant))
+        return _sound(_DECODER.decode(text))
     except RecursionError:
         raise BadCall("it is nested too deeply") from None
     except ValueError as error:
@@ -79,18 +89,17 @@ def load_json(text: str) -> Any:
 
 
 def _json_values(body: str, alone: bool) -> list[Any]:
-    decoder = json.JSONDecoder(strict=False, parse_constant=_no_constant)
     found: list[Any] = []
     start = re.search(r"[\[{]", body)
     at = start.start() if start else -1
     while at >= 0:
         try:
-            value, end = decoder.raw_decode(body, at)
+            value, end = _DECODER.raw_decode(body, at)
         except RecursionError:
             raise BadCall("it is nested too deeply") from None
         except ValueError as error:
             raise BadCall(f"it is not valid JSON: {error}") from None
-        found.append(_shallow(value))
+        found.append(_sound(value))
         more = re.compile(r"[\s,;]*(?=[\[{])").match(body, end)
         at = more.end() if more else -1
         if alone and not more and body[end:].strip(" \t\r\n;"):
@@ -98,17 +107,26 @@ def _json_values(body: str, alone: bool) -> list[Any]:
     return found
 
 
-def _shallow(value: Any) -> Any:
-    """Return a value unless it is nested so deeply that whoever writes it again runs out of stack."""
+def _sound(value: Any) -> Any:
+    """Return a value that whoever gets the call can write again: not nested too deeply, without halves of characters."""
     try:
         check_depth(value)
     except Unreadable:
         raise BadCall("it is nested too deeply") from None
-    return value
+    return mended(value)
 
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+def _finite(digits: str) -> float:
+    return float(digits) if math.isfinite(float(digits)) else _no_constant(digits)
+
+
+_DECODER = json.JSONDecoder(
+    strict=False, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=unique_keys
+)
 
 
 def shown(value: Any) -> str:
@@ -152,6 +170,7 @@ def _pairs_call(text: str) -> Call:
     return name.strip(), _tag_values(_PAIR, mark + rest)
 
 
+_AROUND = re.compile(r"\A\s*<(?:\w+:)?function_calls>|</(?:\w+:)?function_calls>\s*\Z")
 _INVOKE = re.compile(r"<(?:\w+:)?invoke name=\"([^\"]+)\">(.*?)</(?:\w+:)?invoke>", re.DOTALL)
 NAMED = re.compile(
     r"<(?:\w+:)?parameter name=\"([^\"]+)\">(.*?)</(?:\w+:)?parameter>\s*(?=<(?:\w+:)?parameter |\Z)", re.DOTALL
@@ -160,10 +179,17 @@ NAMED = re.compile(
 
 def invoke_calls(body: str) -> list[Call]:
     """Read ``<invoke name="...">`` with ``<parameter name="...">``, with or without a prefix before the tags' names."""
-    calls = [(found.group(1), _tag_values(NAMED, found.group(2))) for found in _INVOKE.finditer(body)]
-    if not calls:
-        raise BadCall("an <invoke> block is missing or not closed")
-    return calls
+    blocks = _whole(_INVOKE, _AROUND.sub("", body), "an <invoke> block")
+    return [(found.group(1), _tag_values(NAMED, found.group(2))) for found in blocks]
+
+
+def _whole(pattern: re.Pattern[str], body: str, what: str) -> list[re.Match[str]]:
+    """Return the matches that a body is made of. Of several calls none may be lost because the next one is broken."""
+    found = list(pattern.finditer(body))
+    rest = pattern.sub("", body).strip()
+    if not found or rest:
+        raise BadCall(f"{what} is missing or not closed" + (f": {shown(rest)}" if rest else ""))
+    return found
 
 
 def _tag_values(pattern: re.Pattern[str], text: str) -> dict[str, Any]:
@@ -173,18 +199,21 @@ def _tag_values(pattern: re.Pattern[str], text: str) -> dict[str, Any]:
         if text[at : found.start()].strip():
             break
         at = found.end()
-        values[found.group(1).strip()] = Written(found.group(2))
+        name = found.group(1).strip()
+        if name in values:
+            raise BadCall(f"{shown(name)} stands in it twice")
+        values[name] = Written(found.group(2))
     if text[at:].strip():
         raise BadCall(f"its arguments break off at {shown(text[at:].strip())}")
     return values
 
 
-def gemma_calls(body: str) -> list[Call]:
-    """Read ``call:name{key:value}`` with strings between ``<|"|>``, as Gemma 4 writes it."""
+def gemma_calls(body: str, *, quote: str = '<|"|>') -> list[Call]:
+    """Read ``call:name{key:value}`` with strings between two quotes of their own, as Gemma 4 and FunctionGemma write it."""
     found = re.fullmatch(r"\s*call:(" + NAME + r")\s*(\{.*\})\s*", body, re.DOTALL)
     if not found:
         raise BadCall("it is not of the form call:name{...}")
-    pieces = found.group(2).split('<|"|>')
+    pieces = found.group(2).split(quote)
     if len(pieces) % 2 == 0:
         raise BadCall("a string in it is not closed")
     for number, piece in enumerate(pieces):
@@ -199,13 +228,11 @@ _DEEPSEEK = re.compile(r"<｜tool▁call▁begin｜>(.*?)<｜tool▁sep｜>(.*?)
 def deepseek_calls(body: str) -> list[Call]:
     """Read DeepSeek's calls: kind and name with fenced JSON (V3, R1), or name and JSON (V3.1)."""
     calls = []
-    for found in _DEEPSEEK.finditer(body):
+    for found in _whole(_DEEPSEEK, body, "a call"):
         head, rest = found.group(1).strip(), found.group(2).strip()
         fenced = re.fullmatch(r"([^\n]+)\n```json\n(.*)\n```", rest, re.DOTALL)
         name, text = (fenced.group(1).strip(), fenced.group(2)) if fenced else (head, rest)
         calls.append((name, arguments_of(load_json(text), name)))
-    if not calls:
-        raise BadCall("no call in it is complete")
     return calls
 
 
@@ -215,11 +242,9 @@ _KIMI = re.compile(r"<\|tool_call_begin\|>\s*(.*?)<\|tool_call_argument_begin\|>
 def kimi_calls(body: str) -> list[Call]:
     """Read ``functions.name:0`` with JSON arguments, as Kimi writes them."""
     calls = []
-    for found in _KIMI.finditer(body):
+    for found in _whole(_KIMI, body, "a call"):
         name = re.sub(r":\d+$", "", found.group(1).strip()).removeprefix("functions.")
         calls.append((name, arguments_of(load_json(found.group(2)), name)))
-    if not calls:
-        raise BadCall("no call in it is complete")
     return calls
 
 

@@ -7,6 +7,7 @@ are always understood: most open models write them, and tuned ones learn them fr
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
@@ -125,8 +126,25 @@ FRAMES = (
     ),
     Frame("cohere", "<|START_ACTION|>", "<|END_ACTION|>", decoders.json_calls),
     Frame("minimax", "<minimax:tool_call>", "</minimax:tool_call>", decoders.invoke_calls),
+    Frame(
+        "functiongemma",
+        "<start_function_call>",
+        "<end_function_call>",
+        partial(decoders.gemma_calls, quote="<escape>"),
+        ("<escape>", "<start_function_response>"),
+    ),
+    Frame("nemotron", "<TOOLCALL>", "</TOOLCALL>", decoders.json_calls),
+    Frame("olmo", "<function_calls>", "</function_calls>", python_calls),
+    Frame("internlm", "<|action_start|>", "<|action_end|>", decoders.json_calls, ("<|plugin|>",)),
+    Frame("seed", "<seed:tool_call>", "</seed:tool_call>", decoders.function_calls),
 )
-_BARE = partial(decoders.json_calls, alone=True)
+
+
+def _bare(body: str) -> list[Call]:
+    """Read a reply that is nothing but calls: JSON, or Python's form, which Llama 3.2 uses for tools of the system text."""
+    return python_calls(body) if re.match(r"\s*\[\s*[A-Za-z_][\w.]*\(", body) else decoders.json_calls(body, alone=True)
+
+
 _LFM2 = ("<|tool_call_start|>", "<|tool_call_end|>")
 
 _THINK = Span("<think>", "</think>", first=True)
@@ -139,9 +157,9 @@ _SPANS = (
 )
 _HIDDEN = (
     "<|START_RESPONSE|>", "<|END_RESPONSE|>", "<|START_TEXT|>", "<|END_TEXT|>", "<response>", "</response>",
-    "<|tool_response>",
+    "<tool_calls>", "</tool_calls>", "<|tool_response>", "<start_function_response>",
 )  # fmt: skip
-_STOPS = ("<|eom_id|>", "<|tool_response>")
+_STOPS = ("<|eom_id|>", "<|tool_response>", "<start_function_response>")
 
 
 def choose_markup(template: str, tokens: Collection[str] = (), *, written: str = "", escapes: bool = True) -> Markup:
@@ -171,9 +189,9 @@ def choose_markup(template: str, tokens: Collection[str] = (), *, written: str =
     begins = written.lstrip()
     bare: Decoder | None = None
     if not any(begins.startswith(frame.open) for frame in frames):
-        bare = _BARE if begins.startswith("{") else python if begins.startswith("[") else None
+        bare = _bare if begins.startswith("{") else python if begins.startswith("[") else None
     if bare is None and "<|python_tag|>" in tokens:
-        bare = _BARE  # Llama 3.x, also where the template has no tools of its own
+        bare = _bare  # Llama 3.x, also where the template has no tools of its own
     return Markup(
         tuple(frames),
         (_THINK, *(span for span in _SPANS if used(span.open) or used(span.open.removesuffix("thought")))),

@@ -6,9 +6,11 @@ Read by hand and not by :mod:`ast`, because templates put texts between quotes w
 from __future__ import annotations
 
 import ast
+import math
 import re
 from typing import Any
 
+from shadownb.engine.jsontext import mended
 from shadownb.engine.replies.decoders import NAME, BadCall, Call, json_calls, load_json, shown
 
 
@@ -52,6 +54,8 @@ def _keywords(text: str, at: int, escapes: bool) -> tuple[dict[str, Any], int]:
         key = _KEY.match(text, at)
         if not key:
             raise BadCall(f"{shown(text[at:])} is no argument with a name")
+        if key.group(1) in found:
+            raise BadCall(f"{shown(key.group(1))} stands in it twice")
         found[key.group(1)], at = _python_value(text, key.end(), escapes)
 
 
@@ -85,9 +89,20 @@ def _literal(text: str) -> Any:
         pass
     try:
         # Raw line breaks are no Python, but models write them.
-        return ast.literal_eval(text.replace("\n", "\\n") if text[:1] in "'\"" else text)
+        return _as_json(ast.literal_eval(text.replace("\n", "\\n") if text[:1] in "'\"" else text))
     except (ValueError, SyntaxError, RecursionError, MemoryError):
         raise BadCall(f"{shown(text)} is no value") from None
+
+
+def _as_json(value: Any) -> Any:
+    """Return a Python value as JSON has it. Raises ``ValueError`` for sets, bytes, infinity, and keys that are no text."""
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {key: _as_json(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_as_json(entry) for entry in value]
+    if value is None or isinstance(value, (str, bool, int)) or (isinstance(value, float) and math.isfinite(value)):
+        return mended(value)
+    raise ValueError(f"{type(value).__name__} is no value of JSON")
 
 
 def interpreter_calls(body: str) -> list[Call]:

@@ -39,6 +39,7 @@ class MarkupReader:
         self._content, self._thoughts = Flow(), Flow()
         self._code = Code()
         self._span = markup.begins_inside(tail)
+        self._may_repeat = True
         self._frame: Frame | None = None
         self._undecided = self._bare is not None
         self._calls = 0
@@ -104,6 +105,7 @@ class MarkupReader:
         elif mark in self._spans:
             self._text = self._text[len(mark) :]
             self._span = self._spans[mark]
+            self._may_repeat = not self._thoughts.started
             self._content.marked = self._thoughts.marked = True
             self._thoughts.again()
         else:
@@ -119,11 +121,12 @@ class MarkupReader:
     # -- reasoning ------------------------------------------------------------------------------------------------
 
     def _read_reasoning(self, span: Span, ended: bool) -> bool:
-        if not self._thoughts.started and self._text.lstrip().startswith(span.open):
+        if self._may_repeat and not self._thoughts.started and self._text.lstrip().startswith(span.open):
             self._text = self._text.lstrip()[len(span.open) :]  # some repeat what the prompt has opened already
+            self._may_repeat = False  # once: whole and in pieces alike
         at = self._text.find(span.close)
         if at < 0:
-            marks = [span.close] if self._thoughts.started else [span.close, span.open]
+            marks = [span.close, span.open] if self._may_repeat and not self._thoughts.started else [span.close]
             keep = 0 if ended else held_back(self._text, marks)
             end = len(self._text) - keep
             self._say("reasoning", self._thoughts.add(self._text[:end]))
@@ -153,7 +156,11 @@ class MarkupReader:
         self._text = self._text[len(text) :]
         self._frame = None
         self._content.marked = True
-        self._add_calls(text, body[:end], frame.decode)
+        if frame.close and not close and end == len(body) and "<arg_key>" in body:
+            # Other calls end by their own form; of these nobody knows whether more arguments were to come.
+            self._parts.append(Part("malformed", text, reason="it breaks off before its end"))
+        else:
+            self._add_calls(text, body[:end], frame.decode)
         return True
 
     def _end_of_body(self, body: str, ends: list[str], ended: bool) -> tuple[int, int] | None:

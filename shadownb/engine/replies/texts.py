@@ -96,6 +96,7 @@ class Code:
 
 _OPEN_TAG = re.compile(r"<(?:\w+:)?(?:parameter[= ][^>]*|arg_value)>")
 _CLOSE_TAG = re.compile(r"</(?:\w+:)?(?:parameter|arg_value)>")
+_QUOTES = ('<|"|>', "<escape>")
 _STRINGS = {
     '"': re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL),
     "'": re.compile(r"'(?:[^'\\]|\\.)*'", re.DOTALL),
@@ -104,8 +105,9 @@ _STRINGS = {
 
 def inside_string(body: str) -> bool:
     """Whether the body of a call breaks off inside a string or a value, so that a marker there is part of it."""
-    if '<|"|>' in body:
-        return body.count('<|"|>') % 2 == 1
+    quote = next((mark for mark in _QUOTES if mark in body), None)
+    if quote is not None:
+        return body.count(quote) % 2 == 1
     if _OPEN_TAG.search(body):
         opened = [m.end() for m in _OPEN_TAG.finditer(body)]
         closed = [m.end() for m in _CLOSE_TAG.finditer(body)]

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
+from shadownb.engine.jsontext import unique_keys
 from shadownb.engine.scoring.base import Score
 
 _SHOWN = 60
@@ -15,16 +16,6 @@ def _show(value: Any) -> str:
     """Render a value for a reason, cut to a readable length."""
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
-
-
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Build an object, refusing a key that stands in it twice."""
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise ValueError(f"key {_show(key)} appears twice")
-        found[key] = value
-    return found
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -40,7 +31,7 @@ def _strip(text: str) -> str:
 def _parse(text: str) -> Any:
     """Parse strict JSON, raising ValueError for everything else."""
     try:
-        return json.loads(_strip(text), object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+        return json.loads(_strip(text), object_pairs_hook=unique_keys, parse_constant=_no_constant)
     except RecursionError:
         raise ValueError("nested too deeply") from None
 

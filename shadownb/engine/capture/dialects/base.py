@@ -78,6 +78,10 @@ class Dialect(ABC):
         """Return how many of the first messages belong to this request alone, and not to the conversation it names."""
         return 0
 
+    def no_conversation(self, request: dict[str, Any]) -> str | None:
+        """Return why a request and its answer are no conversation in chat form; None where they are one."""
+        return None
+
     def tools(self, request: dict[str, Any]) -> list[dict[str, Any]]:
         """Return the request's tool schemas in OpenAI's chat form."""
         return [tool for tool in listed(request.get("tools")) if isinstance(tool, dict)]

@@ -25,6 +25,16 @@ class CompletionsDialect(ChatDialect):
     def messages(self, request: dict[str, Any]) -> list[dict[str, Any]]:
         return [{"role": "user", "content": prompt} for prompt in prompts_of(request)[:1]]
 
+    def no_conversation(self, request: dict[str, Any]) -> str | None:
+        given = request.get("prompt")
+        if isinstance(given, list) and not all(isinstance(item, str) for item in given):
+            return "its prompt is given as tokens, or as nothing that could be read as text"
+        if len(prompts_of(request)) > 1:
+            return f"it asks {len(prompts_of(request))} prompts at once, each with answers of its own"
+        if request.get("suffix"):
+            return "its answer stands between a prompt and a suffix"
+        return "its answer repeats the prompt (echo)" if request.get("echo") is True else None
+
     def _add(self, total: dict[str, Any], choice: dict[str, Any], calls: ToolCalls) -> None:
         merge(total, choice)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from peft import LoraConfig, PeftConfig, PeftModel, PromptLearningConfig, get_peft_model, set_peft_model_state_dict
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from peft.tuners.tuners_utils import BaseTunerLayer
@@ -128,8 +129,16 @@ class LayerSurface(Surface):
         """Return peft's config of a saved adapter."""
         try:
             saved = PeftConfig.from_pretrained(str(folder))
+            written = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
         except (OSError, ValueError, TypeError) as error:
             raise ModelError(f"{folder} holds no adapter that can be read ({error}).") from None
+        unsaid = [name for name in ("r", "lora_alpha") if hasattr(saved, name) and name not in written]
+        if unsaid:
+            raise ModelError(
+                f"{folder / ADAPTER_CONFIG} does not say {' and '.join(unsaid)}.",
+                why="Another rank or scale than it was trained with gives another model.",
+                fix="Add what it was trained with, or save the adapter again.",
+            )
         # peft loads adapters frozen; training one then changes nothing and reports success.
         saved.inference_mode = False
         return saved
@@ -138,8 +147,11 @@ class LayerSurface(Surface):
     def attach_saved(cls, base: Any, folder: Path) -> Surface:
         saved = cls.saved_config(folder)
         base_name, saved.base_model_name_or_path = saved.base_model_name_or_path, None
-        with randomness.seeded_draws(0, "adapter"):
-            module = cls.put_on(base, saved)
+        try:
+            with randomness.seeded_draws(0, "adapter"):
+                module = cls.put_on(base, saved)
+        except ValueError as error:  # peft's words for layers that are not there
+            raise ModelError(f"The adapter in {folder} does not fit this model.", why=str(error)) from None
         module.peft_config["default"].base_model_name_or_path = base_name
         surface = cls(module)
         surface._fill(_tensors(folder), folder)
@@ -256,4 +268,12 @@ class LayerSurface(Surface):
 def _tensors(folder: Path) -> dict[str, Any]:
     if not (folder / ADAPTER_FILE).is_file():
         raise ModelError(f"{folder} holds no adapter.", fix="Give a checkpoint of a run with an adapter.")
-    return load_file(folder / ADAPTER_FILE)
+    tensors = load_file(folder / ADAPTER_FILE)
+    odd = next((name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()), None)
+    if odd is not None:
+        raise ModelError(
+            f"The adapter in {folder} holds numbers that are not finite, in {odd}.",
+            why="A model with it answers nonsense.",
+            fix="Load a checkpoint from before its training broke down.",
+        )
+    return tensors
