@@ -44,6 +44,8 @@ class ShellFace(Face):
         """Say how a run ended; anything but success is exit code 1."""
         status = run.status
         if status == "succeeded":
+            if run.reach:
+                self.note(f"Trained: {run.reach}.")
             self.note(f"Done. Talk to it with: {self.prog} chat {run.id}")
             return run
         error = run.error

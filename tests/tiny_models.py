@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from tests.engine.rendering_tokenizers import byte_tokenizer
@@ -74,6 +75,42 @@ def biased(byte_model_dir: Path) -> Path:
     return folder if folder.exists() else byte_llama(folder, biases=True)
 
 
+_SMALL: dict[str, Any] = {
+    "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+    "max_position_embeddings": 512, "initializer_range": 0.2,
+}  # fmt: skip
+_EXPERTS = {"head_dim": 16, "num_experts_per_tok": 2}
+_STATE_SPACE = {"num_heads": 8, "head_dim": 16, "state_size": 16, "n_groups": 1}
+# Architectures whose weights are not all linear layers that an adapter could go on, by the name of their config.
+UNUSUAL: dict[str, dict[str, Any]] = {
+    # A dense block below one of experts.
+    "Qwen3Moe": {**_EXPERTS, "moe_intermediate_size": 32, "num_experts": 4, "mlp_only_layers": [0]},
+    "GptOss": {**_EXPERTS, "num_local_experts": 4, "sliding_window": 32},
+    # Experts that compute in another way than the common one; the shared one's output is added to in place.
+    "Llama4": {"head_dim": 16, "num_local_experts": 4, "intermediate_size_mlp": 96, "interleave_moe_layer_step": 2},
+    "FalconH1": {
+        "head_dim": 16, "mamba_d_ssm": 64, "mamba_n_heads": 4, "mamba_d_head": 16, "mamba_d_state": 16, "mamba_n_groups": 1
+    },
+    "Mamba2": {**_STATE_SPACE, "num_attention_heads": None, "num_key_value_heads": None, "intermediate_size": None},
+}  # fmt: skip
+
+
+def byte_unusual(folder: Path, name: str) -> Path:
+    """Write a model of :data:`UNUSUAL` that reads bytes."""
+    tokenizer = byte_tokenizer(TEMPLATE)
+    end = tokenizer.eos_token_id
+    special = {"vocab_size": len(tokenizer), "bos_token_id": None, "eos_token_id": end, "pad_token_id": end}
+    options = {key: value for key, value in {**_SMALL, **special, **UNUSUAL[name]}.items() if value is not None}
+    config = getattr(transformers, f"{name}TextConfig" if name == "Llama4" else f"{name}Config")(**options)
+    return _saved(folder, tokenizer, getattr(transformers, f"{name}ForCausalLM"), config)
+
+
+def unusual(byte_model_dir: Path, name: str) -> Path:
+    """Return the model of :func:`byte_unusual` beside the plain byte one; made once a session."""
+    folder = byte_model_dir.with_name(f"{byte_model_dir.name}-{name}")
+    return folder if folder.exists() else byte_unusual(folder, name)
+
+
 def _write(folder: Path, tokenizer: Any, positions: int, *, eos_token_id: int, **options: Any) -> Path:
     config = LlamaConfig(
         **{"hidden_size": 64, "intermediate_size": 128, **options},
@@ -94,7 +131,9 @@ def _saved(folder: Path, tokenizer: Any, kind: Any, config: Any) -> Path:
         torch.manual_seed(0)
         model = kind(config)
         for name, parameter in model.named_parameters():
-            if name.endswith(".bias"):
+            if name.endswith(
+                ("bias", "mlp.gate.weight", "router.weight", "mixer.out_proj.weight")
+            ):  # else zero, or nearly
                 torch.nn.init.normal_(parameter, std=0.1)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -74,6 +74,8 @@ class TrainConfig(Options):
     @field_validator("target_modules")
     @classmethod
     def _targets_are_named(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        if value == "all-linear":  # as peft calls it
+            return "all"
         if isinstance(value, str) and value not in TARGET_PRESETS:
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value

@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 GROUPS = ("method", "schedule", "batch", "adapter", "data", "evaluation", "saving", "preference", "memory", "runtime")
 
-# Which linear layers of a Llama-like block each preset means; "all" is every linear layer but the head, which
-# "LoRA Without Regret" (Thinking Machines, 2025) found necessary to match full fine-tuning.
+# Which layers of a Llama-like block each preset means; where a model calls them otherwise, those of its attention and its
+# feed-forward part. "all" is every linear layer but head and routers, and fused experts, which "LoRA Without Regret"
+# (Thinking Machines, 2025) found necessary to match full fine-tuning.
 TARGET_PRESETS: dict[str, tuple[str, ...] | str] = {
     "all": "all-linear",
     "attention": ("q_proj", "k_proj", "v_proj", "o_proj"),
@@ -132,7 +133,10 @@ class Options(BaseModel):
     lora_alpha: int = _field(32, "Adapter scale is lora_alpha / lora_r.", "adapter", ge=1)
     lora_dropout: float = _field(0.0, "Dropout on the adapter's input.", "adapter", advanced=True, ge=0, lt=1)
     target_modules: str | tuple[str, ...] = _field(
-        "all", "Layers that get an adapter: all, attention, mlp, or layer names.", "adapter", advanced=True
+        "all",
+        "What gets an adapter: all, attention, mlp, or names of layers and expert tensors.",
+        "adapter",
+        advanced=True,
     )
     use_rslora: bool = _field(False, "Rank-stabilised scale: lora_alpha / sqrt(lora_r).", "adapter", advanced=True)
     init_lora_weights: Literal["default", "pissa", "loftq"] = _field(

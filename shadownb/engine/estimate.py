@@ -21,9 +21,11 @@ from shadownb.engine.config import TrainConfig
 from shadownb.engine.models.lengths import longest_row
 from shadownb.engine.rendering.examples import examples
 from shadownb.engine.rendering.fit import Fit
+from shadownb.engine.runs.progress import duration
 from shadownb.errors import DataError
 
 if TYPE_CHECKING:
+    from shadownb.engine.backends.torch.surfaces import Reach
     from shadownb.engine.data import Dataset
     from shadownb.engine.models import Model
     from shadownb.engine.rendering.examples import Example
@@ -43,7 +45,8 @@ class Estimate:
 
     ``items`` is what an epoch goes through: rows, or what they give (a long document several windows, a pair two answers
     for KTO), or packs of those; ``counted`` says whether that is exact or follows from a sample. ``template`` says
-    what the chat template refuses or leaves out of the rows looked at. Only :func:`estimate` knows these.
+    what the chat template refuses or leaves out of the rows looked at. Only :func:`estimate` knows these. ``reach`` is what
+    is trained of the model and what stays frozen.
     """
 
     lines: tuple[tuple[str, float], ...]
@@ -57,6 +60,12 @@ class Estimate:
     items: int | None = None
     counted: bool = False
     template: tuple[str, ...] = ()
+    reach: Reach | None = None
+
+    def __str__(self) -> str:
+        time = "" if self.seconds is None else f", about {duration(self.seconds)}"
+        parts = [f"{self.reason}{time}", str(self.reach or ""), *self.template]
+        return "\n".join(part for part in parts if part)
 
 
 def estimate(
@@ -135,7 +144,8 @@ def estimate_from(
     piece = max(computed, min(config.max_tokens_per_forward, computed * step_rows))  # one row is never divided
     trained_in_piece = piece * min(1.0, trained / max(1.0, computed))
     weights = model.weights.base_bytes
-    trainable = surfaces.count(*model.weights.at_start(from_base=from_base), config)
+    at_start = model.weights.at_start(from_base=from_base)
+    trainable, reach = surfaces.count(*at_start, config), surfaces.reached(*at_start, config)
     here = 0.0 if model.device.type == "cuda" else max(0.0, psutil.Process().memory_info().rss - weights)
     checkpointing = config.gradient_checkpointing == "on"
     kept = surfaces.KINDS[spec.surface].kept(model.weights.base_module(), config, spec)
@@ -171,10 +181,13 @@ def estimate_from(
     seconds = _seconds(model, shapes, seen * computed, looked_at * computed, full=spec.changes_base_weights)
     if seconds is not None:
         seconds += steps * (_STEP_SECONDS + _BLOCK_SECONDS * shapes["layers"])
-    return Estimate(lines, expected - uncertain, expected, expected + uncertain, available, seconds, fits, reason)
+    low, high = expected - uncertain, expected + uncertain
+    return Estimate(lines, low, expected, high, available, seconds, fits, reason, reach=reach)
 
 
 def _shapes(model: Model) -> dict[str, int]:
+    from shadownb.engine.backends.torch.surfaces.sizes import idle_weights
+
     config = model.module.config.get_text_config() if hasattr(model.module, "config") else None
     get = functools.partial(getattr, config)
     hidden = get("hidden_size", 512)
@@ -183,7 +196,7 @@ def _shapes(model: Model) -> dict[str, int]:
         "intermediate": get("intermediate_size", 4 * hidden),
         "layers": get("num_hidden_layers", 12),
         "vocab": get("vocab_size", 32000),
-        "parameters": model.parameters_total,
+        "computed": model.parameters_total - idle_weights(model.weights.base_module()),
     }
 
 
@@ -216,7 +229,7 @@ def _seconds(model: Model, shapes: dict[str, int], tokens: float, looked_at: flo
     """Return the seconds that training on tokens and looking at others take, None where that was never measured."""
     if model.device.type != "cpu" or model.quantization:
         return None
-    blocks = shapes["parameters"] - shapes["vocab"] * shapes["hidden"]
+    blocks = shapes["computed"] - shapes["vocab"] * shapes["hidden"]
     # Operations a weight and token: 2 forward, 2 back to the inputs, 2 to the gradient of a weight that is trained.
     return (tokens * (6 if full else 4) + looked_at * 2) * blocks / (_EFFICIENCY * matmul_flops())
 

@@ -63,6 +63,7 @@ class Costs:
     def _estimated(self, chosen: Selection, found: dict[str, Any]) -> None:
         chosen.amount = Amount(found["items"], found["counted"])
         chosen.template = tuple(found.get("template", ()))
+        chosen.reach = found.get("reach")
         self._panel.write(estimate={**found, "stage": "ready"}, plan=chosen.plan())
         self._show(chosen)
 

@@ -94,6 +94,7 @@ def estimate(model: Any, config: Any, data: Any, rows: int | None = None, from_b
         "items": found.items,
         "counted": found.counted,
         "template": list(found.template),
+        "reach": None if found.reach is None else [found.reach.summary, found.reach.frozen_words],
     }
 
 

@@ -26,6 +26,7 @@ def plan_rows(
     train_rows: int,
     amount: Amount | None,
     template: tuple[str, ...] | None = None,
+    reach: list[str] | None = None,
 ) -> list[dict[str, str]]:
     """Return rows of ``label``, ``value`` and ``reason`` for the card shown before the start.
 
@@ -41,6 +42,8 @@ def plan_rows(
         What an epoch goes through; None while that is not known.
     template
         What the chat template refuses or leaves out of the rows; None while that is not known.
+    reach
+        What is trained of the model, and what stays frozen; None while that is not known.
     """
     spec = methods.get(config.method)
     steps = _steps(config, amount)
@@ -74,6 +77,8 @@ def plan_rows(
             f"the newest {config.save_total_limit} are kept",
         ),
     ]
+    if reach:
+        rows.insert(1, _row("Trains", reach[0], reach[1]))
     if template:
         rows.append(_row("Chat template", "; ".join(template), f"on_template_drop is {config.on_template_drop}"))
     if capabilities.supported_fields(config.method)["loss_on"] is None:

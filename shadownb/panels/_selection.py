@@ -65,6 +65,7 @@ class Selection:
     options: dict[str, Any] = field(default_factory=dict)
     amount: _plan.Amount | None = None
     template: tuple[str, ...] | None = None
+    reach: list[str] | None = None
     _amount_of: Any = None  # what ``amount`` was found for
 
     @property
@@ -124,6 +125,7 @@ class Selection:
         if self.config is not None:
             self.options = _form.set_options(self.config, self.values)
         self._forget_amount()
+        self.reach = None  # any option may move it, and the next estimate brings it
         return {
             "values": dict(self.values),
             "problems": problems,
@@ -151,7 +153,7 @@ class Selection:
             words = f"{len(self.eval_data):,} rows of {self.eval_id.partition(':')[2]}"
         start = self.start_choice.plan()
         return _plan.plan_rows(
-            self.config, self.data, self.model, start, words, self.train_rows, self.amount, self.template
+            self.config, self.data, self.model, start, words, self.train_rows, self.amount, self.template, self.reach
         )
 
     @property

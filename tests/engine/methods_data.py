@@ -18,7 +18,7 @@ import shadownb as snb
 from shadownb.engine.backends.torch.surfaces import digest
 from shadownb.engine.backends.torch.trainer import EngineTrainer
 from shadownb.engine.runs import Run, commands
-from tests.tiny_models import biased
+from tests.tiny_models import UNUSUAL, biased, unusual
 
 SYSTEM = {"role": "system", "content": "Name the colour."}
 COLOURS = ("RED", "GREEN", "BLUE", "BLACK", "WHITE")
@@ -106,7 +106,8 @@ class Case:
     Attributes
     ----------
     base
-        Which tiny base it trains: ``plain``, ``biased`` (attention with biases) or ``4bit``.
+        Which tiny base it trains: ``plain``, ``biased`` (attention with biases), ``4bit``, or a name of
+        :data:`tests.tiny_models.UNUSUAL`.
     data
         The shape of its rows.
     owned
@@ -136,6 +137,7 @@ class Case:
     def load(self, folder: Path) -> Any:
         """Load a fresh base; ``folder`` has the plain tiny model."""
         source = biased(folder) if self.base == "biased" else folder
+        source = unusual(folder, self.base) if self.base in UNUSUAL else source
         quantize: Any = "4bit" if self.base == "4bit" else None
         return snb.load(str(source), max_seq_length=256, quantize=quantize, dtype=self.dtype)
 
@@ -165,6 +167,13 @@ CASES = {
         "lora", {**DROPOUT, "init_lora_weights": "pissa"}, owned=(".lora_A.default.", ".lora_B.default.")
     ),
     "qlora loftq": Case("qlora", {**DROPOUT, "init_lora_weights": "loftq"}, base="4bit", merged=False),
+    "lora experts": Case("lora", {"lora_r": 4}, base="Qwen3Moe", dtype="bfloat16"),
+    "lora experts pissa": Case(
+        "lora",
+        {"lora_r": 4, "init_lora_weights": "pissa"},
+        base="GptOss",
+        owned=(".lora_A.default.", ".lora_B.default."),
+    ),
     "lora embeddings": Case(
         "lora",
         {**DROPOUT, "train_embeddings": True},
@@ -174,7 +183,9 @@ CASES = {
 
 # What holds in any number format is shown in both, for each way that weights are kept in 16 bits: an adapter in 32 bits on a
 # base in 16 or 4, and weights that are 16 bits themselves.
-IN_16_BITS = {f"{name} bf16": replace(CASES[name], dtype="bfloat16") for name in ("lora", "qlora", "full")}
+IN_16_BITS = {
+    f"{name} bf16": replace(CASES[name], dtype="bfloat16") for name in ("lora", "qlora", "full", "lora experts")
+}
 
 
 # -- looking at a model -------------------------------------------------------------------------------------------------

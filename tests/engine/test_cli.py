@@ -310,6 +310,7 @@ def test_only_success_is_exit_code_0(capsys: pytest.CaptureFixture[str], status:
         is_active=False,
         state=RunState(status=status),
         error=error if status == "failed" else None,
+        reach="adapters on 14 layers",
     )
     face = cli.ShellFace()
     try:
@@ -322,6 +323,7 @@ def test_only_success_is_exit_code_0(capsys: pytest.CaptureFixture[str], status:
     if status == "failed":
         assert "Out of memory.\nWhy: 3 GB needed.\nNext: Use qlora." in err
     assert ("shadownb resume r" in err) == (status != "succeeded")
+    assert ("Trained: adapters on 14 layers." in err) == (status == "succeeded")
 
 
 def test_ctrl_c_while_training_stops_and_saves_and_while_watching_only_detaches() -> None:

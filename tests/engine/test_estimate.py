@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, Qwen3MoeConfig, Qwen3MoeForCausalLM
 
 import shadownb as snb
 from shadownb.engine import estimate, methods
@@ -65,6 +65,18 @@ def test_activations_are_estimated_within_a_quarter(home: Path, deep_model_dir: 
     tokens = pieces.pack(ROWS, share=True).input_ids.shape[1]
     expected = model.module.config.num_hidden_layers * kept.per_token * tokens + kept.fixed
     assert kept_numbers(surface) == pytest.approx(expected, rel=0.25)
+
+
+def test_experts_are_estimated_within_a_quarter(home: Path, tmp_path: Path, tiny_model_dir: Path) -> None:
+    alike = LlamaConfig.from_pretrained(tiny_model_dir)
+    config = Qwen3MoeConfig(
+        vocab_size=alike.vocab_size, bos_token_id=1, eos_token_id=2, max_position_embeddings=512, num_attention_heads=4,
+        num_key_value_heads=2, num_hidden_layers=8, hidden_size=96, head_dim=16, num_experts=4, num_experts_per_tok=2,
+        moe_intermediate_size=64, tie_word_embeddings=True,
+    )  # fmt: skip
+    Qwen3MoeForCausalLM(config).save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(tiny_model_dir).save_pretrained(tmp_path)
+    test_activations_are_estimated_within_a_quarter(home, tmp_path, "lora")
 
 
 def test_the_estimate_has_its_lines(tiny: Any, rows: list[dict[str, Any]]) -> None:

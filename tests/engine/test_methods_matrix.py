@@ -292,7 +292,7 @@ def test_another_shape_is_an_error_and_no_false_record(trained: Trained) -> None
 
 
 def test_a_resume_in_a_worker_is_exact(home: Path, byte_model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    case = CASES["lora pissa"]
+    case = CASES["lora experts pissa"]
     straight = case.train(case.load(byte_model_dir))
     with monkeypatch.context() as patch:
         stop_after(patch, 3)

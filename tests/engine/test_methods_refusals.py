@@ -313,7 +313,7 @@ class Broken(Exception):
 
 HALF_WAY = {
     "lora": "shadownb.engine.backends.torch.surfaces.lora._initialise",
-    "lora pissa": "shadownb.engine.backends.torch.surfaces.lora.weight_of",
+    "lora pissa": "shadownb.engine.backends.torch.surfaces.pissa.weight_of",
     "lora embeddings": "shadownb.engine.backends.torch.surfaces.lora._initialise",
     "qlora loftq": "shadownb.engine.backends.torch.surfaces.lora.make_up_for_quantisation",
     "miss": "shadownb.engine.backends.torch.surfaces.layered.LayerSurface.unfreeze",

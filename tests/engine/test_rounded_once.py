@@ -14,7 +14,7 @@ from transformers.pytorch_utils import Conv1D
 
 import shadownb as snb
 from shadownb.engine.backends.torch import surfaces
-from shadownb.engine.backends.torch.surfaces import merging, rounded_once
+from shadownb.engine.backends.torch.surfaces import merging, products, rounded_once
 from tests.engine.methods_data import OPTIONS, chats
 from tests.tiny_models import byte_llama_of
 
@@ -228,14 +228,14 @@ def test_an_answer_is_computed_as_in_training(
     model = snb.load(str(byte_model_dir), dtype="bfloat16", max_seq_length=256)
     model.finetune(chats(), background=False, **{**OPTIONS, "max_steps": 2}, lora_r=4)
     assert rounded_once.installed(model.module) == 14
-    products: list[int] = []
-    onto = rounded_once._Onto.forward
-    monkeypatch.setattr(rounded_once._Onto, "forward", staticmethod(lambda *args: products.append(1) or onto(*args)))
+    made: list[int] = []
+    onto = products.Onto.forward
+    monkeypatch.setattr(products.Onto, "forward", staticmethod(lambda *args: made.append(1) or onto(*args)))
     model.generate("Colour number 3?", max_new_tokens=1)
-    assert len(products) == 14
-    products.clear()
+    assert len(made) == 14
+    made.clear()
     model.generate("Colour number 3?", max_new_tokens=1, use="base")
-    assert not products
+    assert not made
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import shadownb as snb
-from shadownb.engine.backends.torch.surfaces import lora
+from shadownb.engine.backends.torch.surfaces import pissa
 from shadownb.engine.runs import Run, commands
 from tests.engine.conftest import until
 from tests.engine.methods_data import pairs
@@ -63,14 +63,14 @@ def test_while_preparing_data(tiny: Any, rows: list[Any]) -> None:
 
 
 def test_while_preparing_the_model(tiny: Any, rows: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    closest, layers = lora.closest, []
+    closest, layers = pissa.closest, []
 
     def stopping(*args: Any) -> Any:
         layers.append(args)
         commands.send(snb.runs.latest().folder.commands, "stop", save=True)
         return closest(*args)
 
-    monkeypatch.setattr(lora, "closest", stopping)
+    monkeypatch.setattr(pissa, "closest", stopping)
     run = tiny.finetune(rows, max_steps=5000, init_lora_weights="pissa", **OPTIONS).wait(timeout=60)
     assert (run.status, run.step) == ("stopped", 0), run.traceback()
     assert len(layers) == 1

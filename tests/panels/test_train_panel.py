@@ -395,9 +395,18 @@ def test_plan_and_estimate_follow_the_options(panel: TrainPanel) -> None:
     press(panel, "choose_data", choice="var:data")
     assert panel.plan == [] and panel.estimate == {"stage": "none"}
     press(panel, "choose_model", choice="var:model")
+    press(panel, "start_from", choice="base")  # the model has been trained by other tests
     press(panel, "set", values={"max_steps": "7"})
     plan = {row["label"]: row["value"] for row in panel.plan}
     assert plan["Steps"] == "7 steps of 8 rows" and plan["Learning rate"].startswith("0.0005")
+    trains = next(row for row in panel.plan if row["label"] == "Trains")
+    assert trains["value"].startswith("adapters on 14 layers of 7 kinds (q_proj, ")
+    assert trains["reason"] == "frozen: embeddings (train_embeddings trains them), norms"
+    press(panel, "set", values={"target_modules": "attention"})
+    trains = next(row for row in panel.plan if row["label"] == "Trains")
+    assert trains["value"] == "adapters on 8 layers of 4 kinds (q_proj, k_proj, v_proj, o_proj)"
+    assert trains["reason"].startswith("frozen: gate_proj, up_proj, down_proj (not in target_modules), ")
+    press(panel, "set", values={"target_modules": ""})
     found = panel.estimate
     assert found["stage"] == "ready" and found["low_gb"] <= found["expected_gb"] <= found["high_gb"]
     assert abs(sum(gb for _, gb in found["lines"]) - found["expected_gb"]) < 0.01

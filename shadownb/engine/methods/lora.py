@@ -1,4 +1,4 @@
-"""LoRA: low-rank adapters on the linear layers, the base frozen."""
+"""LoRA: low-rank adapters on the linear layers and fused experts, the base frozen."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SPEC = MethodSpec(
     name="lora",
     title="LoRA",
     group="adapter",
-    hint="Small adapters on every linear layer, a few percent of the weights. Fast; the base stays as it is.",
+    hint="Small adapters on every linear layer and fused expert, a few percent of the weights. Fast; the base stays as it is.",
     data_shape="chats, prompt and answer pairs, or text",
     default_learning_rate=5e-4,
     rate_source="about ten times the full fine-tuning rate, more for runs under 100 steps (LoRA Without Regret, 2025)",

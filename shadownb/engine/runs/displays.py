@@ -18,6 +18,8 @@ def run_html(run: RunReading) -> str:
     state = run.state
     facts = {"status": state.status, "method": run.config.method, "model": run.folder.spec["model"]["name"]}
     facts["started from"] = run.started_from
+    if run.reach:
+        facts["trains"] = run.reach
     facts["steps"] = f"{state.step} of {state.total_steps if state.total_steps is not None else '?'}"
     if state.last.get("loss") is not None:
         facts["loss"] = f"{state.last['loss']:.4f}"

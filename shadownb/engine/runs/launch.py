@@ -195,7 +195,8 @@ def _check_with_model(model: Model, config: TrainConfig, begin: Start) -> None:
     acceleration.check_optimizer(config.optim)
     hardware.check_trackers(config.report_to)
     # A run that waits for another one, or starts from something saved, is checked when its turn comes and that is there.
-    if model.active_run is None and begin.kind != "saved":
+    # One that was unloaded is refused below.
+    if model.active_run is None and begin.kind != "saved" and model.module is not None:
         surfaces.check(*model.weights.at_start(from_base=begin.kind == "base"), config)
     check_length(model, config)
 

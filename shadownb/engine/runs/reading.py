@@ -161,6 +161,12 @@ class RunReading:
         return None if found is None else int(found)
 
     @property
+    def reach(self) -> str | None:
+        """What is trained of the model, what stays frozen and why, in words; None before the model is prepared."""
+        found = self.state.record.get("reach") or {}
+        return found.get("words")
+
+    @property
     def resumed(self) -> bool:
         """Whether an attempt went on from a checkpoint."""
         return any(attempt.get("checkpoint") for attempt in self.state.attempts)
@@ -252,6 +258,7 @@ class RunReading:
             "peak_memory_gb": state.last.get("peak_memory_gb"),
             "estimated_memory_gb": self.estimated_memory_gb,
             "trained_parameters": self.trained_parameters,
+            "reach": self.reach,
             "created_at": state.created_at,
             "started_at": state.started_at,
             "ended_at": state.ended_at,

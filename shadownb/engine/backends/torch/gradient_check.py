@@ -90,7 +90,7 @@ class GradientCheck:
             given = inputs[0] if inputs else None
             both = isinstance(first, torch.Tensor) and isinstance(given, torch.Tensor)
             if both and first.is_floating_point() and given.is_floating_point() and torch.is_grad_enabled():  # type: ignore[union-attr]
-                self._computed.append(_Computed(name, first.grad_fn, block, given.requires_grad))  # type: ignore[union-attr]
+                self._computed.append(_Computed(name, _node(first), block, given.requires_grad))  # type: ignore[arg-type, union-attr]
 
         return note
 
@@ -174,6 +174,12 @@ def _block_prefix(surface: Surface) -> str:
     layers = surface.base.config.get_text_config().num_hidden_layers
     lists = (n for n, m in surface.module.named_modules() if isinstance(m, nn.ModuleList) and len(m) == layers)
     return next((f"{name}." for name in lists), "")
+
+
+def _node(output: torch.Tensor) -> Any:
+    """Return an output's node in the graph: of a view, that of what it shows, because adding to it in place replaces its own."""
+    base = output._base if output._is_view() else None
+    return output.grad_fn if base is None or base.grad_fn is None else base.grad_fn
 
 
 def _nodes_behind(node: Any) -> set[Any]:

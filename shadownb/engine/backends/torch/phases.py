@@ -16,7 +16,7 @@ from shadownb.engine import methods
 from shadownb.engine.backends.torch import attention, kernels, preparation, randomness, record, surfaces
 from shadownb.engine.backends.torch.batches import StepSampler
 from shadownb.engine.backends.torch.objectives import OBJECTIVES
-from shadownb.engine.backends.torch.surfaces import Surface, rounded_once
+from shadownb.engine.backends.torch.surfaces import Surface, expert_products, experts, rounded_once
 from shadownb.engine.backends.torch.trainer import EngineTrainer
 from shadownb.engine.rendering.examples import Example
 from shadownb.engine.runs import checkpoints
@@ -109,6 +109,7 @@ def _train_surface(session: Session, surface: Surface, rows: list[Example], eval
             why="Random numbers drawn in other cells change the run, so a resume is exact only in a worker process.",
             fix="Use executor='process', or set the value to 0 in the model's config.",
         )
+    _tell_reach(session, surface)
     if rounded_once.in_8_bits(module):
         session.warn(
             "The base has 8 bits, so small updates of the adapter do not show at once.",
@@ -157,6 +158,27 @@ def _train_surface(session: Session, surface: Surface, rows: list[Example], eval
             trainer.model.zero_grad(set_to_none=True)
             session.phase("saving")
             return Outcome("stopped", session.save_last(trainer))
+
+
+def _tell_reach(session: Session, surface: Surface) -> None:
+    """Warn where target_modules means experts that the method has no adapter for, and where they round twice."""
+    config, base = session.config, surface.base
+    for what, why in surface.reached(config, methods.get(config.method)).missed:
+        session.warn(
+            f"target_modules={config.target_modules!r} is not reached whole: {what} stay frozen.",
+            why=f"{why}. Experts have {experts.share(base):.0%} of this model's weights.",
+            fix="method='lora' on a base that is not quantised reaches them.",
+            code="not-reached",
+        )
+    plain = expert_products.others(surface.module)
+    if plain and base.dtype in (torch.bfloat16, torch.float16):
+        session.warn(
+            f"Small updates of {plain} tensors of experts or routers do not show at once.",
+            why="How this model computes them is not known here, so peft adds the adapters to the 16-bit weights, and what is "
+            "smaller than half a step of a weight is rounded away.",
+            fix='Load the base with dtype="float32" if the loss falls too slowly.',
+            code="rounded-twice",
+        )
 
 
 def _check_resume(session: Session) -> None:

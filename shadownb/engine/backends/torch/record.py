@@ -8,7 +8,7 @@ from shadownb.engine import acceleration, estimate, hardware
 from shadownb.engine.acceleration import Plan
 from shadownb.engine.backends.torch import kernels
 from shadownb.engine.backends.torch.attention import Packing
-from shadownb.engine.backends.torch.surfaces import Surface, rounded_once
+from shadownb.engine.backends.torch.surfaces import Surface, expert_products, rounded_once
 from shadownb.engine.estimate import Estimate
 from shadownb.engine.rendering.examples import Example
 
@@ -50,6 +50,7 @@ def planned(
         "trainable_parameters": sum(parameter.numel() for parameter in surface.owned().values()),
         "tokens_in_data": sum(len(row.input_ids) for row in sequences),
         "trained_tokens_in_data": sum(row.predicted_tokens for row in sequences),
+        "reach": expected.reach.to_dict() if expected.reach is not None else None,
         "estimate": estimate.as_dict(expected),
         "hardware": hardware.describe(),
         "versions": hardware.versions(),
@@ -79,6 +80,7 @@ def had(trainer: EngineTrainer) -> dict[str, Any]:
         "fused_kernels": kernels.fused(modules),
         "layers_in_one_operation": trainer.layers_in_one_operation,
         "layers_rounded_once": rounded_once.installed(trainer.surface.module),
+        "expert_tensors_by_rows": expert_products.installed(trainer.surface.module),
         "gradient_reaches": trainer.gradients.reached,
         "quantized_layers": sum(type(m).__name__ in ("Linear4bit", "Linear8bitLt") for m in modules),
         "trained_dtypes": sorted({str(parameter.dtype).removeprefix("torch.") for parameter in moved}),

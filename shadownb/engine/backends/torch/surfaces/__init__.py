@@ -10,8 +10,10 @@ from shadownb.engine.backends.torch.surfaces.base import Start, Surface
 from shadownb.engine.backends.torch.surfaces.biases import BiasSurface
 from shadownb.engine.backends.torch.surfaces.bottleneck import BottleneckSurface
 from shadownb.engine.backends.torch.surfaces.layered import ADAPTER_CONFIG, LayerSurface
-from shadownb.engine.backends.torch.surfaces.lora import LoraSurface, PissaSurface
+from shadownb.engine.backends.torch.surfaces.lora import LoraSurface
+from shadownb.engine.backends.torch.surfaces.pissa import PissaSurface
 from shadownb.engine.backends.torch.surfaces.prompts import PromptSurface
+from shadownb.engine.backends.torch.surfaces.reach import Reach
 from shadownb.engine.backends.torch.surfaces.stored import StoredSurface
 from shadownb.engine.backends.torch.surfaces.tensors import digest, restore, snapshot, trainable
 from shadownb.engine.backends.torch.surfaces.weights import WeightsSurface
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from shadownb.engine.config import TrainConfig
 
 __all__ = [
+    "Reach",
     "Start",
     "Surface",
     "attach_saved",
@@ -30,6 +33,7 @@ __all__ = [
     "description_names",
     "digest",
     "prepare",
+    "reached",
     "restore",
     "snapshot",
     "trainable",
@@ -88,6 +92,14 @@ def count(base: Any, carried: Surface | None, config: TrainConfig) -> int:
     if carried is not None and carried.kind == spec.surface:
         return sum(parameter.numel() for parameter in carried.owned().values())
     return KINDS[spec.surface].count(carried.base if carried is not None else base, config, spec)
+
+
+def reached(base: Any, carried: Surface | None, config: TrainConfig) -> Reach:
+    """Return what the method trains on this model and what stays frozen."""
+    spec = methods.get(config.method)
+    if carried is not None and carried.kind == spec.surface:
+        return carried.reached(config, spec)
+    return KINDS[spec.surface].reach(carried.base if carried is not None else base, config, spec)
 
 
 def description_in(folder: Path) -> Path | None:

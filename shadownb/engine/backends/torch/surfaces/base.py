@@ -16,6 +16,8 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from shadownb.engine.backends.torch.surfaces import experts
+from shadownb.engine.backends.torch.surfaces.reach import Reach
 from shadownb.engine.backends.torch.surfaces.sizes import Kept, frozen_block
 from shadownb.engine.rendering import Rendered
 from shadownb.errors import ExportError, MethodError
@@ -76,6 +78,11 @@ class Surface:
     @classmethod
     def count(cls, base: nn.Module, config: TrainConfig, spec: MethodSpec) -> int:
         """Return how many weights the surface would train."""
+        raise NotImplementedError
+
+    @classmethod
+    def reach(cls, base: nn.Module, config: TrainConfig, spec: MethodSpec) -> Reach:
+        """Return what the surface trains on this base, and what stays frozen."""
         raise NotImplementedError
 
     @classmethod
@@ -146,11 +153,15 @@ class Surface:
         shape = self.shape()
         return config.replace(**shape) if shape else config
 
+    def reached(self, config: TrainConfig, spec: MethodSpec) -> Reach:
+        """Return what training on would train, and what stays frozen."""
+        return self.reach(self.base, self.effective_config(config), spec)
+
     def base_parameters(self) -> dict[str, torch.Tensor]:
         """Return the base's own parameters under the names they have without a surface."""
         mine = {id(parameter) for parameter in self.owned().values()}
         return {
-            name.replace(".base_layer.", ".").replace(".original_module.", "."): parameter.detach()
+            experts.bare(name): parameter.detach()
             for name, parameter in self.base.named_parameters()
             if id(parameter) not in mine
         }

@@ -12,6 +12,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from shadownb.engine.backends.torch.surfaces.base import Start, Surface
+from shadownb.engine.backends.torch.surfaces.reach import Reach
 from shadownb.engine.backends.torch.surfaces.stored import StoredSurface
 from shadownb.engine.backends.torch.surfaces.tensors import restore, snapshot
 from shadownb.errors import MethodError
@@ -42,6 +43,10 @@ class BiasSurface(StoredSurface):
                 fix="The smallest thing that works here is method='lora' with lora_r=1 and target_modules='attention', "
                 "or method='prompt'.",
             )
+
+    @classmethod
+    def reach(cls, base: nn.Module, config: TrainConfig, spec: MethodSpec) -> Reach:
+        return Reach(f"{len(_biases(base)):,} bias vectors", (("everything else", ""),))
 
     @classmethod
     def count(cls, base: nn.Module, config: TrainConfig, spec: MethodSpec) -> int:

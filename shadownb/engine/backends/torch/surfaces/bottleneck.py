@@ -20,6 +20,7 @@ from torch.nn.functional import gelu, rms_norm
 
 from shadownb.engine.backends.torch import randomness
 from shadownb.engine.backends.torch.surfaces.base import Start, Surface
+from shadownb.engine.backends.torch.surfaces.reach import Reach
 from shadownb.engine.backends.torch.surfaces.sizes import Kept, block_count, frozen_block, hidden_size
 from shadownb.engine.backends.torch.surfaces.stored import StoredSurface
 from shadownb.errors import ModelError
@@ -63,6 +64,11 @@ class BottleneckSurface(StoredSurface):
         super().__init__(module, base_name)
         self.width = width
         self._hooks = [block.register_forward_hook(_apply) for block in _blocks(module)]
+
+    @classmethod
+    def reach(cls, base: nn.Module, config: TrainConfig, spec: MethodSpec) -> Reach:
+        blocks = len(_blocks(base))
+        return Reach(f"{blocks:,} networks of width {config.lora_r}, one behind each block", (("the whole model", ""),))
 
     @classmethod
     def count(cls, base: nn.Module, config: TrainConfig, spec: MethodSpec) -> int:

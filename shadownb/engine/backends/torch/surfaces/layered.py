@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +17,21 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers import PreTrainedModel
 
+from shadownb.engine import methods
 from shadownb.engine.backends.torch import randomness
-from shadownb.engine.backends.torch.surfaces import linear, rounded_once
+from shadownb.engine.backends.torch.surfaces import (
+    expert_products,
+    experts,
+    linear,
+    quiet,
+    reach,
+    refusals,
+    rounded_once,
+    targets,
+)
 from shadownb.engine.backends.torch.surfaces.base import Start, Surface, other_kind
 from shadownb.engine.backends.torch.surfaces.merging import merged_copy
+from shadownb.engine.backends.torch.surfaces.reach import Reach
 from shadownb.engine.backends.torch.surfaces.sizes import Kept, frozen_block, layer_inputs
 from shadownb.errors import CheckpointError, MethodError, ModelError
 
@@ -29,19 +39,10 @@ if TYPE_CHECKING:
     from shadownb.engine.config import TrainConfig
     from shadownb.engine.methods import MethodSpec
 
-# peft asks by a name that transformers 5 renamed. Filtered for good: catch_warnings is not safe beside other threads.
-warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
-# torch says so at SHiRA's first sparse matrix, whose indices peft makes itself.
-warnings.filterwarnings("ignore", message="Sparse invariant checks are implicitly disabled", category=UserWarning)
+quiet.libraries()
 
 ADAPTER_FILE = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"
-
-# The largest rank that a layer of (in, out) can have, where a tuner has a limit.
-_LARGEST_RANK: dict[str, Callable[[int, int], int]] = {
-    "MISS": lambda before, after: before,
-    "SHIRA": lambda before, after: before * after // (before + after),
-}
 
 
 def saved_peft_type(folder: Path) -> str | None:
@@ -63,51 +64,56 @@ class LayerSurface(Surface):
 
     @classmethod
     def refuse(cls, base: nn.Module, config: TrainConfig, spec: MethodSpec) -> None:
-        linear.refuse_unknown(base, config)
-        if spec.tuner in _LARGEST_RANK:
-            linear.refuse_rank(base, config, _LARGEST_RANK[spec.tuner])
+        refusals.refuse_targets(base, config, spec)
 
     @classmethod
     def count(cls, base: nn.Module, config: TrainConfig, spec: MethodSpec) -> int:
-        shapes = [linear.shape(layer) for layer in linear.targeted(base, config.resolved_target_modules()).values()]
+        found = targets.resolve(base, config, spec)
+        shapes = [linear.shape(layer) for layer in found.layers.values()]
         if spec.tuner == "MISS":
             return sum(config.lora_r * out for _, out in shapes)
-        return sum(config.lora_r * (before + after) for before, after in shapes)
+        on_experts = sum(experts.adapter_size(tensor, config.lora_r) for tensor in found.experts.values())
+        return sum(config.lora_r * (before + after) for before, after in shapes) + on_experts
+
+    @classmethod
+    def reach(cls, base: nn.Module, config: TrainConfig, spec: MethodSpec) -> Reach:
+        return reach.of_adapters(base, config, spec)
 
     @classmethod
     def kept(cls, base: nn.Module, config: TrainConfig, spec: MethodSpec) -> Kept:
         if spec.tuner == "MISS":
             return super().kept(base, config, spec)
         # SHiRA multiplies with a changed copy of each weight matrix.
-        dense = cls.adapted_weights(base, config) if spec.tuner == "SHIRA" else 0
+        dense = cls.adapted_weights(base, config, spec) if spec.tuner == "SHIRA" else 0
         return Kept(frozen_block(base) + layer_inputs(base), dense)
 
     @classmethod
-    def adapted_weights(cls, base: nn.Module, config: TrainConfig) -> int:
-        """Return how many weights the layers to adapt have."""
-        targets = linear.targeted(base, config.resolved_target_modules()).values()
-        return sum(before * after for before, after in map(linear.shape, targets))
+    def adapted_weights(cls, base: nn.Module, config: TrainConfig, spec: MethodSpec) -> int:
+        """Return how many weights the linear layers to adapt have."""
+        layers = targets.resolve(base, config, spec).layers.values()
+        return sum(before * after for before, after in map(linear.shape, layers))
 
     @classmethod
     def peft_config(cls, base: nn.Module, config: TrainConfig, spec: MethodSpec) -> PeftConfig:
         """Return peft's config for a new adapter."""
-        targets = config.resolved_target_modules()
         kind = PEFT_TYPE_TO_CONFIG_MAPPING[spec.tuner]
         options = dict(spec.options)
         if "random_seed" in kind.__dataclass_fields__:
             options["random_seed"] = config.seed % 2**32
         return kind(
             r=config.lora_r,
-            target_modules=targets if isinstance(targets, str) else list(targets),
+            target_modules=targets.resolve(base, config, spec).module_names(base),
             task_type="CAUSAL_LM",
             **options,
         )
 
     @classmethod
     def attach(cls, base: Any, config: TrainConfig, spec: MethodSpec, start: Start) -> Surface:
+        wanted = targets.resolve(base, config, spec).names
         # Whatever the tuner draws comes from the run's own generator.
         with randomness.seeded_draws(config.seed, "adapter"):
-            module = cls.put_on(base, cls.peft_config(base, config, spec))
+            module = refusals.put_on(cls, base, config, spec)
+        refusals.check_there(base, wanted, config)
         # Set afterwards: peft replaces another name by the folder the weights came from, which no other machine has.
         module.peft_config["default"].base_model_name_or_path = start.base_name
         return cls(module)
@@ -122,6 +128,7 @@ class LayerSurface(Surface):
         """Wrap a bare base with what a config describes."""
         module = get_peft_model(base, made)
         rounded_once.install(module)
+        expert_products.install(module)
         return module  # type: ignore[return-value]
 
     @classmethod
@@ -159,8 +166,12 @@ class LayerSurface(Surface):
 
     @classmethod
     def strip(cls, base: nn.Module) -> None:
+        outer = "\n"
         for name, wrapper in list(base.named_modules()):
+            if name.startswith(outer):
+                continue
             if isinstance(wrapper, BaseTunerLayer):
+                outer = f"{name}."  # those of an expert's tensors stand inside each other
                 base.set_submodule(name, wrapper.get_base_layer())
             elif isinstance(wrapper, AuxiliaryTrainingWrapper):
                 base.set_submodule(name, wrapper.original_module)
@@ -192,8 +203,8 @@ class LayerSurface(Surface):
     def check(self, config: TrainConfig, spec: MethodSpec) -> None:
         super().check(config, spec)
         if "target_modules" in config.model_fields_set:
-            have = linear.adapted(self.base)
-            wanted = set(linear.targeted(self.base, config.resolved_target_modules()))
+            have = targets.there(self.base)
+            wanted = targets.resolve(self.base, config, spec).names
             if have != wanted:
                 raise MethodError(
                     f"target_modules={config.target_modules!r}: this model carries an adapter on other layers.",
@@ -210,7 +221,11 @@ class LayerSurface(Surface):
         return {"lora_r": getattr(cls.saved_config(folder), "r", None)}
 
     def effective_config(self, config: TrainConfig) -> TrainConfig:
-        return super().effective_config(config).replace(target_modules=linear.target_name(self.base, config))
+        spec = methods.get(config.method)
+        return super().effective_config(config).replace(target_modules=targets.given_name(self.base, config, spec))
+
+    def reached(self, config: TrainConfig, spec: MethodSpec) -> Reach:
+        return reach.of_adapters(self.base, self.effective_config(config), spec, targets.there(self.base))
 
     # -- answers and files ------------------------------------------------------------------------------------------
 

@@ -25,31 +25,29 @@ class _LoraLinear(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        inputs: torch.Tensor,
+        rows: torch.Tensor,
         weight: torch.Tensor,
         bias: torch.Tensor | None,
         down: torch.Tensor,
         up: torch.Tensor,
         scaling: float,
     ) -> torch.Tensor:
-        rows = inputs.reshape(-1, inputs.shape[-1])
         inner = rows @ down.t()
         output = linear(rows, weight, bias).addmm_(inner, up.t(), alpha=scaling)
         ctx.save_for_backward(rows, weight, down, up, inner)
-        ctx.scaling, ctx.shape = scaling, inputs.shape
-        return output.view(*inputs.shape[:-1], -1)
+        ctx.scaling = scaling
+        return output
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         rows, weight, down, up, inner = ctx.saved_tensors
-        gradient = gradient.reshape(-1, gradient.shape[-1])
         inner_gradient = (gradient @ up).mul_(ctx.scaling)
-        for_inputs = None
+        for_rows = None
         if ctx.needs_input_grad[0]:
-            for_inputs = (gradient @ weight).addmm_(inner_gradient, down).view(ctx.shape)
+            for_rows = (gradient @ weight).addmm_(inner_gradient, down)
         for_up = (gradient.t() @ inner).mul_(ctx.scaling)
-        return for_inputs, None, None, inner_gradient.t() @ rows, for_up, None
+        return for_rows, None, None, inner_gradient.t() @ rows, for_up, None
 
 
 def suited(module: nn.Module) -> list[Linear]:
@@ -97,5 +95,8 @@ def _forward(layer: Linear, inputs: torch.Tensor, *args: Any, **kwargs: Any) -> 
         return output
     down, up = layer.lora_A[_NAME].weight, layer.lora_B[_NAME].weight
     scaling = float(layer.scaling[_NAME])
-    output = _LoraLinear.apply(inputs, weight, base.bias, down, up, scaling)  # type: ignore[no-untyped-call]
-    return output
+    rows = inputs.reshape(-1, inputs.shape[-1])
+    output = _LoraLinear.apply(rows, weight, base.bias, down, up, scaling)  # type: ignore[no-untyped-call]
+    # Shaped out here: some models add to the output in place, which torch forbids of a view that a function returns.
+    shaped: torch.Tensor = output.view(*inputs.shape[:-1], -1)
+    return shaped

@@ -23,6 +23,7 @@ from transformers import AutoTokenizer
 from shadownb.engine.backends.torch import randomness
 from shadownb.engine.backends.torch.surfaces.base import Start, Surface, other_kind
 from shadownb.engine.backends.torch.surfaces.layered import ADAPTER_CONFIG, saved_peft_type
+from shadownb.engine.backends.torch.surfaces.reach import Reach
 from shadownb.engine.backends.torch.surfaces.sizes import hidden_size
 from shadownb.engine.backends.torch.surfaces.tensors import for_file
 from shadownb.engine.inference.weights import max_positions
@@ -56,6 +57,10 @@ class PromptSurface(Surface):
                 why="The learned prompt stands before every row, so it would leave no room for one.",
                 fix="Use fewer; 8 to 100 are usual.",
             )
+
+    @classmethod
+    def reach(cls, base: nn.Module, config: TrainConfig, spec: MethodSpec) -> Reach:
+        return Reach(f"{config.num_virtual_tokens} learned embeddings before every row", (("the whole model", ""),))
 
     @classmethod
     def count(cls, base: nn.Module, config: TrainConfig, spec: MethodSpec) -> int:

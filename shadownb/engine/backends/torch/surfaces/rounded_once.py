@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from peft.tuners.lora.dora import DoraLinearLayer
 from peft.tuners.lora.layer import Linear as LoraLinear
+from peft.tuners.lora.layer import ParamWrapper
 from peft.tuners.miss.layer import MissLinear
 from peft.tuners.shira.layer import Linear as ShiraLinear
 from peft.tuners.tuners_utils import BaseTunerLayer
@@ -25,10 +26,10 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 from transformers.pytorch_utils import Conv1D
 
+from shadownb.engine.backends.torch.surfaces.products import Narrow, Onto, matrix_of
 from shadownb.engine.inference import quantized
 
 _NARROW = (torch.bfloat16, torch.float16)
-_PADDED = 8  # columns that a bias takes in the product: GPUs want multiples of eight
 
 
 def install(module: nn.Module) -> int:
@@ -56,6 +57,8 @@ def in_8_bits(module: nn.Module) -> bool:
 
 def _known(layer: Any) -> bool:
     kinds = (LoraLinear, MissLinear, ShiraLinear)
+    if isinstance(layer, ParamWrapper):  # in 32 bits, too: peft would make a changed copy of the weights
+        return type(layer.get_base_layer()) is nn.Linear
     if (
         not isinstance(layer, kinds) and type(layer).__name__ != "Linear4bit"
     ):  # peft's class, there with bitsandbytes only
@@ -84,7 +87,7 @@ def _forward(layer: Any, inputs: torch.Tensor, *args: Any, **kwargs: Any) -> tor
             added, factor = _sum([_sparse(layer, name, rows) for name in names]), None
         else:
             added, factor = _lora(layer, names, rows, base)
-        output = _Onto.apply(rows, added.to(dtype), base, base.bias, factor)  # type: ignore[no-untyped-call, union-attr]
+        output = Onto.apply(rows, added.to(dtype), base, base.bias, factor)  # type: ignore[no-untyped-call, union-attr]
     shaped = output.view(*inputs.shape[:-1], -1)
     return shaped.to(inputs.dtype) if is_4bit else shaped  # as the base itself does
 
@@ -109,68 +112,6 @@ def _is_plain(layer: Any, base: Any, names: list[str]) -> bool:
     )
 
 
-def _matrix(base: Any) -> torch.Tensor:
-    """Return what rows are multiplied by, shape (in, out), without a copy where the base has it."""
-    if quantized.is_4bit(base):
-        return quantized.dense(base).t()
-    weight: torch.Tensor = base.weight
-    return weight if isinstance(base, Conv1D) else weight.t()
-
-
-class _Onto(torch.autograd.Function):
-    """``added + rows W + bias`` of a frozen base, summed in 32 bits and rounded once; shapes (T, in), (T, out) to (T, out).
-
-    ``factor`` (out,) is for DoRA, which has ``(factor - 1) rows W`` in ``added`` without a gradient: it comes in here.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        rows: torch.Tensor,
-        added: torch.Tensor,
-        base: Any,
-        bias: torch.Tensor | None,
-        factor: torch.Tensor | None,
-    ) -> torch.Tensor:
-        ctx.base, ctx.factor = base, None if factor is None else factor.detach()
-        ctx.mark_dirty(added)
-        matrix = _matrix(base)
-        if bias is not None:  # one more row of the matrix, because only one thing can be started from
-            matrix = torch.cat((matrix, pad(bias.to(matrix.dtype)[None], (0, 0, 0, _PADDED - 1))))
-            rows = pad(pad(rows, (0, 1), value=1.0), (0, _PADDED - 1))
-        return added.addmm_(rows, matrix)
-
-    @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        for_rows = None
-        if ctx.needs_input_grad[0]:
-            scaled = gradient if ctx.factor is None else (gradient * ctx.factor).to(gradient.dtype)
-            for_rows = scaled @ _matrix(ctx.base).t()  # of 4 bits unpacked again, so that nothing dense is kept
-        return for_rows, gradient, None, None, None
-
-
-class _Narrow(torch.autograd.Function):
-    """``s B A x`` in 32 bits; what is kept for the gradients are the rows in the bits they came in."""
-
-    @staticmethod
-    def forward(ctx: Any, rows: torch.Tensor, down: torch.Tensor, up: torch.Tensor, scaling: float) -> torch.Tensor:
-        inner = rows.float() @ down.t()
-        ctx.save_for_backward(rows, down, up, inner)
-        ctx.scaling = scaling
-        return (inner * scaling) @ up.t()
-
-    @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        rows, down, up, inner = ctx.saved_tensors
-        for_inner = (gradient @ up).mul_(ctx.scaling)
-        for_rows = (for_inner @ down).to(rows.dtype) if ctx.needs_input_grad[0] else None
-        for_down = for_inner.t() @ rows.float() if ctx.needs_input_grad[1] else None
-        for_up = (gradient.t() @ inner).mul_(ctx.scaling) if ctx.needs_input_grad[2] else None
-        return for_rows, for_down, for_up, None
-
-
 def _sum(parts: list[torch.Tensor]) -> torch.Tensor:
     return functools.reduce(torch.add, parts)
 
@@ -180,16 +121,16 @@ def _lora(layer: Any, names: list[str], rows: torch.Tensor, base: Any) -> tuple[
     for name in names:
         dropped = layer.lora_dropout[name](rows)
         down, up = layer.lora_A[name].weight.float(), layer.lora_B[name].weight.float()
-        parts.append(_Narrow.apply(dropped, down, up, float(layer.scaling[name])))  # type: ignore[no-untyped-call]
+        parts.append(Narrow.apply(dropped, down, up, float(layer.scaling[name])))  # type: ignore[no-untyped-call]
     added = _sum(parts)
     if names[0] not in layer.lora_magnitude_vector:
         return added, None
-    factor = _dora_factor(layer, names[0], _matrix(base).t())
+    factor = _dora_factor(layer, names[0], matrix_of(base).t())
     if dropped is rows:
-        return factor * added + (factor - 1) * (rows.detach() @ _matrix(base)).float(), factor
+        return factor * added + (factor - 1) * (rows.detach() @ matrix_of(base)).float(), factor
     # peft's DoRA scales the base's output on what dropout left, so that has a gradient of its own.
     nothing = torch.zeros(added.shape, dtype=rows.dtype, device=rows.device)
-    left = _Onto.apply(dropped, nothing, base, None, None)  # type: ignore[no-untyped-call]
+    left = Onto.apply(dropped, nothing, base, None, None)  # type: ignore[no-untyped-call]
     return factor * added + (factor - 1) * left.float(), None
 
 
@@ -201,7 +142,7 @@ def begin_lengths(module: nn.Module) -> None:
     for layer in module.modules():
         if isinstance(layer, BaseTunerLayer) and _known(layer) and hasattr(layer, "lora_magnitude_vector"):
             for name, learned in layer.lora_magnitude_vector.items():
-                learned.weight.data = _lengths(layer, name, _matrix(layer.get_base_layer()).t())
+                learned.weight.data = _lengths(layer, name, matrix_of(layer.get_base_layer()).t())
 
 
 def _dora_factor(layer: Any, name: str, weight: torch.Tensor) -> torch.Tensor:

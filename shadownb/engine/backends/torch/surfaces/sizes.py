@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from shadownb.engine.backends.torch.surfaces.experts import expert_tensors
+
 
 @dataclass(frozen=True)
 class Kept:
@@ -20,12 +22,12 @@ def frozen_block(base: nn.Module) -> int:
 
     Counted with saved-tensor hooks on SmolLM2-135M: 8,125 to 8,373 for 6 x 576 + 3 x 1,536 = 8,064.
     """
-    return 6 * hidden_size(base) + 3 * inner_size(base)
+    return 6 * hidden_size(base) + 3 * inner_size(base) + rows_of_experts(base)
 
 
 def layer_inputs(base: nn.Module) -> int:
     """Return the numbers that a block keeps beyond that where gradients of its linear layers are computed: their inputs."""
-    return 3 * hidden_size(base) + inner_size(base)
+    return 3 * hidden_size(base) + inner_size(base) + rows_of_experts(base)
 
 
 def block_count(base: nn.Module) -> int:
@@ -34,9 +36,31 @@ def block_count(base: nn.Module) -> int:
 
 
 def inner_size(base: nn.Module) -> int:
-    """Return the width of the feed-forward layers."""
+    """Return the width of the feed-forward layers, of experts that of all that read a token."""
+    tensors = expert_tensors(base)
+    if tensors:  # (experts, hidden, inner) down, twice that up where there is a gate
+        return experts_of_a_token(base) * min(x.shape[1] * x.shape[2] for x in tensors.values()) // hidden_size(base)
     config = base.config.get_text_config()  # type: ignore[union-attr, operator]
     return int(getattr(config, "intermediate_size", None) or 4 * hidden_size(base))
+
+
+def experts_of_a_token(base: nn.Module) -> int:
+    """Return how many experts read a token; 1 where the config does not say."""
+    config = base.config.get_text_config()  # type: ignore[union-attr, operator]
+    names = ("num_experts_per_tok", "num_experts_per_token", "top_k_experts", "moe_topk", "moe_k")
+    found = next((value for name in names if (value := getattr(config, name, None))), 1)
+    return int(max(found) if isinstance(found, list | tuple) else found)
+
+
+def rows_of_experts(base: nn.Module) -> int:
+    """Return how many numbers a token's rows have when they are laid out for its experts; 0 without any."""
+    return experts_of_a_token(base) * hidden_size(base) if expert_tensors(base) else 0
+
+
+def idle_weights(base: nn.Module) -> int:
+    """Return how many weights of experts have no part in a token's pass."""
+    wide = experts_of_a_token(base)
+    return sum(x.numel() * max(0, len(x) - wide) // len(x) for x in expert_tensors(base).values())
 
 
 def hidden_size(base: nn.Module) -> int:

@@ -13,9 +13,12 @@ from typing import Any
 import torch
 from peft import PeftModel
 from peft.tuners.lora import LoraLayer
+from peft.tuners.lora.layer import ParamWrapper
 from peft.utils.integrations import dequantize_module_weight
 from safetensors import safe_open
+from transformers.pytorch_utils import Conv1D
 
+from shadownb.engine.backends.torch.surfaces import experts
 from shadownb.engine.models.hashing import weight_files
 from shadownb.errors import MethodError
 
@@ -30,16 +33,49 @@ def lora_layers(module: PeftModel) -> Iterator[tuple[str, LoraLayer]]:
 
 
 def weight_of(layer: LoraLayer) -> torch.Tensor:
-    """Return the base's weight under an adapter in 32 bits, shape (out, in)."""
+    """Return the base's weight under an adapter in 32 bits, shape (out, in), of experts (experts, out, in)."""
+    if isinstance(layer, ParamWrapper):
+        every = experts.oriented(layer).float()
+        return every if _is_of_experts(layer) else every[0]
     weight: torch.Tensor = dequantize_module_weight(layer.get_base_layer()).detach().float()
     return weight.T if getattr(layer, "fan_in_fan_out", False) else weight
 
 
 def closest(matrix: torch.Tensor, rank: int, scale: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return A (rank, in) and B (out, rank) for which ``scale * B @ A`` is closest to a matrix (out, in)."""
+    """Return A (..., rank, in) and B (..., out, rank) for which ``scale * B @ A`` is closest to matrices (..., out, in)."""
     u, s, v = torch.svd_lowrank(matrix, q=rank, niter=_ITERATIONS)
     root = torch.sqrt(s / scale)
-    return root[:, None] * v.T, u * root
+    return root[..., :, None] * v.mT, u * root[..., None, :]
+
+
+# -- the pair of a layer: A (rank, in) and B (out, rank), of experts (experts, rank, in) and (experts, out, rank) --------
+
+
+def pair_of(layer: Any, adapter: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the pair of an adapter, without a gradient."""
+    return split(layer, layer.lora_A[adapter].weight.detach(), layer.lora_B[adapter].weight.detach())
+
+
+def split(layer: Any, a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return as a pair what is stored."""
+    if not _is_of_experts(layer):
+        return a, b
+    return experts.split_a(a, layer.num_experts), experts.split_b(b, layer.num_experts)
+
+
+def stored(layer: Any, a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return a pair as it is stored."""
+    return (experts.stored_a(a), experts.stored_b(b)) if _is_of_experts(layer) else (a, b)
+
+
+def fill(layer: Any, adapter: str, a: torch.Tensor, b: torch.Tensor) -> None:
+    """Give an adapter a pair."""
+    for side, values in zip((layer.lora_A, layer.lora_B), stored(layer, a, b), strict=True):
+        side[adapter].weight.copy_(values)
+
+
+def _is_of_experts(layer: Any) -> bool:
+    return isinstance(layer, ParamWrapper) and layer.num_experts > 1
 
 
 def make_up_for_quantisation(module: PeftModel, source: str, check: Callable[[], None]) -> None:
@@ -54,11 +90,13 @@ def make_up_for_quantisation(module: PeftModel, source: str, check: Callable[[],
     with torch.no_grad():
         for name, layer in lora_layers(module):
             check()
+            if isinstance(layer, ParamWrapper):  # of experts nothing was lost: only linear layers are quantised
+                continue
             mine = weight_of(layer)
-            lost = original[f"{name.removeprefix('base_model.model.')}.weight"].to(mine) - mine
-            a, b = closest(lost, layer.r["default"], layer.scaling["default"])
-            layer.lora_A["default"].weight.copy_(a)
-            layer.lora_B["default"].weight.copy_(b)
+            before = original[f"{name.removeprefix('base_model.model.')}.weight"].to(mine)
+            if getattr(layer.get_base_layer(), "source_cls", None) is Conv1D:  # laid out anew when it was quantised
+                before = before.T
+            fill(layer, "default", *closest(before - mine, layer.r["default"], layer.scaling["default"]))
 
 
 class _Originals:

@@ -12,6 +12,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from shadownb.engine.backends.torch.surfaces.base import Start, Surface
+from shadownb.engine.backends.torch.surfaces.reach import Reach
 from shadownb.engine.backends.torch.surfaces.sizes import Kept, frozen_block, hidden_size, layer_inputs
 from shadownb.engine.models.quiet import quiet_progress_bars
 from shadownb.errors import ModelError
@@ -28,6 +29,10 @@ class WeightsSurface(Surface):
     replaces_base = True
     separate = False
     noun = "weights that were trained"
+
+    @classmethod
+    def reach(cls, base: nn.Module, config: TrainConfig, spec: MethodSpec) -> Reach:
+        return Reach("all weights of the model")
 
     @classmethod
     def count(cls, base: nn.Module, config: TrainConfig, spec: MethodSpec) -> int:
