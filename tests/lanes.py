@@ -1,9 +1,10 @@
 """Which tests a run takes, on which kind of CPU, and what it could not cover; the hooks are pytest's.
 
-Two kinds of CPU give different results: with bf16 units (AVX-512 or AMX) ``dtype="auto"`` is bf16 and the libraries take wider
-kernels; without them it is fp32. A run takes the machine as it is. ``--other-cpu`` runs the tests that are marked for it once
-more, as they would come out on the other kind, as far as this machine can: it can leave units unused, and choose a format
-that it computes slowly, but not compute with units it lacks. ``--full`` takes the whole of every product that is sampled.
+Two kinds of CPU give different results: with bf16 units (AVX-512 or AMX) the libraries take wider kernels, and ``dtype="auto"``
+is bf16 where fp32 would not fit; without them it is fp32. A run takes the machine as it is. ``--other-cpu`` runs the tests that
+are marked for it once more, as they would come out on the other kind, as far as this machine can: it can leave units unused, and
+choose a format that it computes slowly, but not compute with units it lacks. ``--full`` takes the whole of every product that is
+sampled.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _AVX2 = {
 _BF16 = {"SHADOWNB_CPU": "bf16"}
 
 _NATIVE = {
-    "bf16": "dtype='auto' as bf16; the libraries' kernels for AVX-512",
+    "bf16": "dtype='auto' as fp32; the libraries' kernels for AVX-512",
     "plain": "dtype='auto' as fp32; the libraries' kernels for this CPU",
 }
 _EMULATED = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from shadownb.engine import hardware
@@ -18,8 +20,19 @@ def zen4(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(hardware.CPU_VARIABLE, raising=False)
 
 
-def test_bf16_is_taken_where_the_cpu_has_units_for_it() -> None:
-    assert hardware.choose_dtype("auto", "cpu") == ("bfloat16", "the CPU has bf16 units (amx_bf16)")
+def test_a_cpu_with_bf16_units_trains_in_fp32_all_the_same_and_says_why() -> None:
+    value, reason = hardware.choose_dtype("auto", "cpu", 0.3)
+    assert value == "float32"
+    assert "amx_bf16" in reason and "67 % came out right with it and 74 % with fp32" in reason
+
+
+def test_bf16_is_taken_where_fp32_would_not_fit_and_the_cpu_has_units(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware.psutil, "virtual_memory", lambda: SimpleNamespace(total=16e9))
+    value, reason = hardware.choose_dtype("auto", "cpu", 7.0)
+    assert value == "bfloat16" and "fp32 would take 14 GB" in reason
+    assert hardware.choose_dtype("auto", "cpu", 4.0)[0] == "float32"
+    monkeypatch.setattr(hardware, "_native_cpu_flags", lambda: frozenset({"avx2"}))
+    assert hardware.choose_dtype("auto", "cpu", 7.0)[0] == "float32", "slower by far without units"
 
 
 def test_the_other_kind_of_cpu_is_emulated_by_hiding_units(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,8 +101,8 @@ def load(
     live.tell("loading libraries")
     import_gently()
     chosen_device = hardware.choose_device(device)
-    chosen_dtype = hardware.choose_dtype(dtype, chosen_device[0])
     source = resolve(str(name))
+    chosen_dtype = hardware.choose_dtype(dtype, chosen_device[0], source.size_gb())
     if adapter is not None:
         source = with_adapter(source, adapter)
     elif quantize is None:
