@@ -106,8 +106,11 @@ def test_a_worker_killed_and_resumed_changes_nothing(
     expected = expected_of(method, tiny_model_dir, rows)
     model = load_for(method, tiny_model_dir)
     run = model.finetune(rows, method=method, background=True, executor="process", **OPTIONS, **METHODS[method])
-    pid = until(run, lambda s: s.step >= 5, timeout=120).launched["worker"]["pid"]
-    os.kill(pid, signal.SIGKILL)
+    # So small a model is through its steps before a reader hears of them, so it is told to wait before it begins.
+    run.pause()
+    paused = until(run, lambda s: s.status == "paused", timeout=120)
+    assert 1 <= paused.step < 12
+    os.kill(paused.launched["worker"]["pid"], signal.SIGKILL)
     until(run, lambda s: s.status == "interrupted")
     run.resume().wait(timeout=120)
     assert run.status == "succeeded", run.traceback()
