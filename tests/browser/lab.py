@@ -59,6 +59,7 @@ def running_lab(folder: Path) -> Iterator[Lab]:
     (settings / "notification.jupyterlab-settings").write_text('{"fetchNews": "false"}', encoding="utf-8")
     own = {name: str(folder / name.lower()) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR")}
     own |= {"JUPYTER_RUNTIME_DIR": str(folder / "runtime"), "SHADOWNB_HOME": str(home), "OMP_WAIT_POLICY": "PASSIVE"}
+    own["HF_HUB_OFFLINE"] = "1"  # without a network the hub's client tries for a minute
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", "--port=0"]
     command += [f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}"]
     # The page says which theme it shall have; nothing asks the outside for news.
