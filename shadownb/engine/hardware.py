@@ -117,8 +117,9 @@ def choose_dtype(asked: str, device: str, size_gb: float | None = None) -> tuple
     """Return (dtype name, reason) for training on a device.
 
     On a CPU without 16-bit matrix units bf16 training is five to six times slower than fp32, measured on AVX2. With them it is
-    1.4 times faster (EPYC, 135M), and yet not the choice: of 624 held-out rows of the shipped task 67.0 % came out right in bf16 and 74.3 % in fp32,
-    the mean of three seeds each (bf16 less fp32: -7.3 points, 95 % interval -12.0 to -2.1; ``benchmarks/precision.py task``).
+    1.4 times faster (EPYC, 135M), and yet not the choice: of 624 held-out rows of the shipped task 67.0 % came out right in bf16
+    and 74.3 % in fp32, the mean of three seeds each (bf16 less fp32: -7.3 points, 95 % interval -12.0 to -2.1;
+    ``benchmarks/precision.py task``).
 
     Parameters
     ----------
