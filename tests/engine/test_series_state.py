@@ -13,7 +13,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shadownb.engine.runs import checkpoints, series
@@ -29,6 +29,8 @@ VALUES = st.lists(st.floats(allow_nan=False, allow_infinity=False, width=32), ma
 
 @settings(max_examples=60, deadline=None)
 @given(VALUES)
+@example([*[0.0] * 30, 9.0, *[0.0] * 40])  # extremes that are not among the points kept
+@example([*[0.0] * 30, -9.0, *[0.0] * 40])
 def test_a_series_is_bounded_and_its_extremes_are_exact(values: list[float]) -> None:
     with mock.patch.object(series, "LIMIT", 20):
         made = Series()
