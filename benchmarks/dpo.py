@@ -110,9 +110,9 @@ def make_pairs(count: int) -> list[dict[str, Any]]:
 
 def run_contender(name: str, options: argparse.Namespace) -> Result:
     import shadownb as snb
-    from shadownb.engine.backends.torch.batches import StepSampler
     from shadownb.engine.config import TrainConfig
     from shadownb.engine.rendering.examples import examples
+    from shadownb.engine.runs.epochs import steps_of_epoch
 
     steps, device = options.steps, options.device
     model = snb.load(options.model, dtype="float32", device=device)
@@ -122,8 +122,7 @@ def run_contender(name: str, options: argparse.Namespace) -> Result:
     pairs = make_pairs(steps * PAIRS_PER_STEP)
     found = [examples(model.renderer, pair, max_length=1024)[0] for pair in pairs]
     tokens = [sum(len(row.input_ids) for row in example.rows) for example in found]
-    sampler = StepSampler(tokens, PAIRS_PER_STEP, config.seed, packing=False, max_length=1024)
-    order = [index for step in sampler for index in step]
+    order = sum(steps_of_epoch([[n] for n in range(len(tokens))], PAIRS_PER_STEP, config.seed, 0), [])
     if name == "shadownb":
         result = train_ours(model, snb.Dataset.from_list(pairs), config, device)
     else:

@@ -75,8 +75,8 @@ def compare(options: argparse.Namespace) -> None:
 def run_contender(name: str, options: argparse.Namespace) -> Result:
     import shadownb as snb
     from shadownb.engine.backends.torch import surfaces
-    from shadownb.engine.backends.torch.batches import StepSampler
     from shadownb.engine.config import TrainConfig
+    from shadownb.engine.runs.epochs import steps_of_epoch
 
     steps, device = options.steps, options.device
     model = snb.load(options.model, dtype="float32", device=device)
@@ -84,8 +84,7 @@ def run_contender(name: str, options: argparse.Namespace) -> Result:
     config = TrainConfig(**shadownb_settings(rows_per_step=ROWS_PER_STEP, steps=steps, rate=RATE))
     rows = [model.renderer.render(row, max_length=1024) for row in dataset.canonical_rows()]
     rows = [row for row in rows if row.trained_tokens]
-    sampler = StepSampler([len(r.input_ids) for r in rows], ROWS_PER_STEP, config.seed, packing=False, max_length=1024)
-    order = list(sampler)[:steps]
+    order = steps_of_epoch([[n] for n in range(len(rows))], ROWS_PER_STEP, config.seed, 0)[:steps]
     seen = [rows[i] for step in order for i in step]
     facts = {
         "rows": len(rows),
@@ -100,7 +99,8 @@ def run_contender(name: str, options: argparse.Namespace) -> Result:
 
 
 def train_ours(model: Any, dataset: Any, config: Any, steps: list[list[Any]], device: str) -> Result:
-    from shadownb.engine.backends.torch.pieces import pack, split
+    from shadownb.engine.backends.torch.pieces import pack
+    from shadownb.engine.rendering.packing import split
 
     computed = sum(
         pack([step[number] for number in group], share=True).input_ids.shape[1]

@@ -162,14 +162,14 @@ def prepare(folder: Path, steps: int, _: str) -> Result:
 
 def train_ours(folder: Path, steps: int, _: str) -> Result:
     import shadownb as snb
-    from shadownb.engine.backends.torch.batches import StepSampler
+    from shadownb.engine.runs.epochs import steps_of_epoch
 
     model, _rows = load_ours()
     rows = json.loads((folder / "rows.json").read_text())
     config = snb.TrainConfig(**SHARED, max_steps=steps, sample_max_new_tokens=0)
     metrics, _events = train_shadownb(model, snb.Dataset.from_list(rows), config)
     lengths = [len(model.renderer.render(row).input_ids) for row in rows]
-    first = next(iter(StepSampler(lengths, ROWS_PER_STEP, config.seed, packing=False, max_length=1024)))
+    first = steps_of_epoch([[n] for n in range(len(lengths))], ROWS_PER_STEP, config.seed, 0)[0]
     return summary(
         [m["loss"] for m in metrics],
         sum(lengths),

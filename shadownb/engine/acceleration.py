@@ -99,7 +99,7 @@ def choose_quantization(accelerator: str, asked: str | None, weights_gb: float |
 
 
 def choose_optimizer(asked: str, accelerator: str, trained: int, needed_gb: float, known: Facts) -> Decision:
-    """Return transformers' name of the optimizer.
+    """Return the name of the optimizer.
 
     Parameters
     ----------
@@ -107,14 +107,9 @@ def choose_optimizer(asked: str, accelerator: str, trained: int, needed_gb: floa
         Number of trained weights.
     needed_gb
         Estimated peak memory of the run.
-
-    Raises
-    ------
-    ConfigError
-        transformers does not know the name.
     """
     if asked != "auto":
-        return check_optimizer(asked), "asked for"
+        return asked, "asked for"
     if accelerator == "none":
         return "adamw_torch", "plain, because accelerator='none'"
     small = trained < _MANY_TRAINED
@@ -130,21 +125,6 @@ def choose_optimizer(asked: str, accelerator: str, trained: int, needed_gb: floa
         return "adamw_torch_fused", fused
     why = "8 bits would save little on so few weights" if small else "bitsandbytes' 8 bits are for GPUs"
     return "adamw_torch_fused", f"{fused}; {why}"
-
-
-def check_optimizer(asked: str) -> str:
-    """Return the name of an optimizer, or raise ConfigError where transformers does not know it."""
-    if asked == "auto":
-        return asked
-    from transformers.training_args import OptimizerNames
-
-    known = [name.value for name in OptimizerNames]
-    if asked not in known:
-        raise ConfigError(
-            f"optim={asked!r} is not an optimizer.{did_you_mean(asked, known)}",
-            fix="Use auto, adamw_torch, adamw_8bit, adafactor, sgd, or another name that transformers knows.",
-        )
-    return asked
 
 
 def choose_checkpointing(asked: str, accelerator: str, needed_gb: float, known: Facts) -> tuple[bool, str]:

@@ -140,15 +140,9 @@ class TrainConfig(Options):
             return min(self.warmup_steps, total_steps)
         return min(self.warmup_steps, total_steps // 10)  # in a run of one step the only rate would be 0
 
-    def scheduler_options(self, total_steps: int) -> dict[str, Any]:
-        """Return what transformers' schedule of this name needs beside warm-up and length."""
-        known: dict[str, dict[str, Any]] = {
-            "cosine_with_min_lr": {"min_lr_rate": 0.1},
-            "warmup_stable_decay": {
-                "num_decay_steps": max(1, min(total_steps // 5, total_steps - self.resolved_warmup(total_steps)))
-            },
-        }
-        return known.get(self.lr_scheduler_type, {})
+    def resolved_decay(self, total_steps: int) -> int:
+        """Return the steps of the fall at the end of ``warmup_stable_decay``: the last fifth."""
+        return max(1, min(total_steps // 5, total_steps - self.resolved_warmup(total_steps)))
 
     def resolved_eval_steps(self, total_steps: int) -> int:
         """Return the steps between evaluations."""

@@ -117,7 +117,7 @@ def _examples_per_item(model: Model, config: TrainConfig, rendered: Sequence[Exa
     """Return how many of ``count`` examples make one of a step's items: more than one where they are packed."""
     if not config.packing or not rendered:
         return 1.0
-    from shadownb.engine.backends.torch.batches import best_fit
+    from shadownb.engine.rendering.packing import best_fit
 
     lengths = [sum(len(row.input_ids) for row in example.rows) for example in rendered[:_PACKED_EXAMPLES]]
     # A small sample leaves its last pack half empty, which many rows do not.
@@ -202,7 +202,7 @@ def _shapes(model: Model) -> dict[str, int]:
 
 def _row_lengths(config: TrainConfig, rendered: Sequence[Example], step_rows: float) -> tuple[float, float]:
     """Return mean (trained tokens, tokens computed when a common start stands once a step) of an example."""
-    from shadownb.engine.backends.torch.pieces import common_start
+    from shadownb.engine.rendering.packing import common_start
 
     count = max(1, len(rendered))
     rows = [row for example in rendered for row in example.rows]

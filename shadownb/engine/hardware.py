@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-from shadownb.errors import ConfigError, MissingDependencyError, did_you_mean
+from shadownb.errors import ConfigError, did_you_mean
 
 DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -160,22 +160,6 @@ def choose_dtype(asked: str, device: str, size_gb: float | None = None) -> tuple
         why = f"{CPU_VARIABLE}=avx2 hides bf16 units" if emulated_cpu() else "the CPU has no bf16 units"
         return "float32", f"{why}; bf16 training would be 5 to 6 times slower"
     return "float32", f"safe on {device}"
-
-
-def check_trackers(names: tuple[str, ...]) -> None:
-    """Raise ConfigError for a tracker that transformers does not know, MissingDependencyError if it is not installed."""
-    from transformers.integrations import integration_utils
-
-    known = list(integration_utils.INTEGRATION_TO_CALLBACK)
-    for name in names:
-        if name not in known:
-            raise ConfigError(
-                f"report_to={name!r} is not a tracker.{did_you_mean(name, known)}",
-                fix=f"Use one of {', '.join(known)}, or leave it out.",
-            )
-        installed = getattr(integration_utils, f"is_{name}_available", None)
-        if installed is not None and not installed():
-            raise MissingDependencyError(f"report_to={name!r}: {name} is not installed.", fix=f"pip install {name}")
 
 
 def emulated_cpu() -> str:

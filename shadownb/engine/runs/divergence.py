@@ -8,7 +8,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from shadownb.errors import DivergedError
+
+if TYPE_CHECKING:
+    from shadownb.engine.runs.services import RunServices
 
 # Rows that a mean must be of before it counts. Single rows of a mixed set (sums, one-word answers, sorted words) cost untrained
 # SmolLM2-135M 0.8 to 15.5 nats a token, means of 8 rows 1.5 to 4.8, of 24 rows 2.0 to 3.0. Divergence does not go away, so
@@ -99,3 +104,24 @@ class DivergenceWatch:
 
 def _mean(values: list[float]) -> float:
     return sum(values) / len(values) if values else math.inf
+
+
+def tell_diverged(watch: DivergenceWatch, services: RunServices, step: int, loss: float, rate_now: float) -> None:
+    """Warn of a loss that has climbed far above its beginning, or raise DivergedError, as ``on_divergence`` says."""
+    rate = services.config.resolved_learning_rate()
+    what = f"Training has diverged: the loss is {loss:,.4g} at step {step}; it began at {watch.began_at:,.4g}."
+    why = (
+        f"The usual cause is a learning rate that is too high (learning_rate={rate:.2g}, {rate_now:.2g} at this step)."
+    )
+    lower = f"Start again with a lower rate, for example learning_rate={rate / 10:.1g}"
+    if services.config.on_divergence == "continue":
+        services.warn(what, why=why, fix=f"{lower}; on_divergence='stop' ends a run here.", code="diverged")
+        return
+    error = DivergedError(
+        what,
+        why=f"{why} The model has the weights of the newest checkpoint from before (of step {watch.good_step} at the "
+        "latest) again, or of the start.",
+        fix=f"{lower}; on_divergence='continue' goes on all the same.",
+    )
+    error.last_good_step = watch.good_step
+    raise error

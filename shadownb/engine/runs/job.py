@@ -92,10 +92,10 @@ def _attempt(folder: RunFolder, attempt: Attempt, journal: Journal, control: Run
                 load_rows(rows)  # what is missing is told before any weight is changed
             _go_back(folder, resume, model)
         from shadownb.engine.backends.torch import phases
-        from shadownb.engine.backends.torch.session import Session
+        from shadownb.engine.runs.services import RunServices
 
         with methods.as_launched(folder.method):
-            session = Session(folder, model, journal, control, resume=resume)
+            session = RunServices(folder, model, journal, control, resume=resume)
             outcome = phases.run(session)
         status, result, note = outcome.status, outcome.result, outcome.note
         left = result.step if result is not None else None

@@ -11,7 +11,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shadownb.engine import acceleration, capabilities, hardware, methods
+from shadownb.engine import capabilities, methods
 from shadownb.engine.config import TrainConfig
 from shadownb.engine.data.trained_on import TrainedOn
 from shadownb.engine.live import notebook_shell
@@ -191,9 +191,11 @@ def _tell_trained_on(model: Model, start_from: Any) -> dict[str, str] | None:
 def _check_with_model(model: Model, config: TrainConfig, begin: Start) -> None:
     """Refuse what the loaded model, or what is installed, does not allow."""
     from shadownb.engine.backends.torch import surfaces
+    from shadownb.engine.backends.torch.optimizers import check_optimizer
+    from shadownb.engine.backends.torch.trackers import check_trackers
 
-    acceleration.check_optimizer(config.optim)
-    hardware.check_trackers(config.report_to)
+    check_optimizer(config.optim)
+    check_trackers(config.report_to)
     # A run that waits for another one, or starts from something saved, is checked when its turn comes and that is there.
     # One that was unloaded is refused below.
     if model.active_run is None and begin.kind != "saved" and model.module is not None:

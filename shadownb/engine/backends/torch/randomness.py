@@ -8,48 +8,20 @@ the global generators: adapter weights come from a generator of the run's seed, 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import math
-import threading
 from collections.abc import Iterator
 from typing import Any
 
 import torch
-import transformers.trainer
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-_in_run = threading.local()
-
-
-def derived_seed(*parts: int | str) -> int:
-    """Return a 63-bit seed that depends on every part."""
-    digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") >> 1
+from shadownb.engine.seeds import derived_seed
 
 
 def generator(*parts: int | str, device: torch.device | str = "cpu") -> torch.Generator:
-    """Return a private generator seeded by :func:`derived_seed`."""
+    """Return a private generator seeded by :func:`~shadownb.engine.seeds.derived_seed`."""
     return torch.Generator(device=device).manual_seed(derived_seed(*parts))
-
-
-_library_set_seed = transformers.trainer.set_seed
-
-
-def _set_seed(seed: int, deterministic: bool = False) -> None:
-    if not getattr(_in_run, "active", False):
-        _library_set_seed(seed, deterministic)
-
-
-@contextlib.contextmanager
-def private_randomness() -> Iterator[None]:
-    """In this thread, keep transformers' Trainer from resetting the process's generators in its constructor."""
-    transformers.trainer.set_seed = _set_seed
-    _in_run.active = True
-    try:
-        yield
-    finally:
-        _in_run.active = False
 
 
 class _SeededDraws(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from shadownb.errors import DataError
 
 if TYPE_CHECKING:
-    from shadownb.engine.backends.torch.session import Session
     from shadownb.engine.rendering.fit import Fit
+    from shadownb.engine.runs.services import RunServices
 
 
-def tell(session: Session, fit: Fit, unit: str) -> None:
+def tell(services: RunServices, fit: Fit, unit: str) -> None:
     """Warn of what the template leaves out, and of turns that nothing can train."""
     for what, why, fix, code in fit.told(unit):
-        session.warn(what, why=why, fix=fix, code=code)
+        services.warn(what, why=why, fix=fix, code=code)
 
 
 def nothing_to_train(name: str, fit: Fit, cut: int, limit: int, remedy: str) -> DataError:

@@ -1,55 +1,23 @@
-"""What a resume needs besides the weights, in safetensors and JSON: optimizer, scheduler, positions.
+"""What a resume needs of torch besides the weights, in safetensors and JSON: the optimizer's state, the scale of fp16.
 
-transformers' Trainer writes pickles here (``optimizer.pt``, ``scheduler.pt``, ``rng_state.pth``, ``training_args.bin``);
+Trainers commonly write pickles here (``optimizer.pt``, ``scheduler.pt``, ``rng_state.pth``, ``training_args.bin``);
 a checkpoint that someone sends you must not be able to run code.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch.optim.lr_scheduler import LambdaLR
 
 from shadownb.errors import CheckpointError
 
 OPTIMIZER = "optimizer.safetensors"
 OPTIMIZER_GROUPS = "optimizer.json"
-SCHEDULER = "scheduler.json"
-PROGRESS = "progress.json"
 SCALER = "scaler.json"
-
-
-@dataclass
-class Progress:
-    """What goes on counting over a resume; part of every checkpoint."""
-
-    elapsed_s: float = 0.0
-    tokens: int = 0
-    trained_tokens: int = 0
-    best_eval_loss: float | None = None
-    best_step: int | None = None
-    patience_eval_loss: float | None = None  # what the next evaluation must be below by the threshold
-    evals_without_improvement: int = 0
-    evaluated_step: int | None = None  # newest step that was evaluated, and sampled: a stop may come before either
-    sampled_step: int | None = None
-    loss_since_log: list[float] = field(default_factory=list)
-    metrics_since_log: dict[str, list[float]] = field(default_factory=dict)
-    skipped_steps: int = 0  # whose gradients were infinite by the scale of fp16
-    divergence: dict[str, Any] = field(default_factory=dict)  # what DivergenceWatch has seen
-
-    def forget_other_run(self) -> None:
-        """Judge anew: evaluations and losses of another run were of other rows, and its best step has no checkpoint here."""
-        self.divergence = {}
-        self.best_eval_loss = self.best_step = self.patience_eval_loss = None
-        self.evaluated_step = self.sampled_step = None
-        self.evals_without_improvement = 0
 
 
 def save_optimizer(optimizer: torch.optim.Optimizer, folder: Path) -> None:
@@ -126,22 +94,8 @@ def _check_same(
 
 
 def _kind(optimizer: torch.optim.Optimizer) -> str:
-    inner = type(getattr(optimizer, "optimizer", optimizer))  # accelerate wraps it
+    inner = type(optimizer)
     return f"{inner.__module__.split('.')[0]}.{inner.__name__}"
-
-
-@contextlib.contextmanager
-def own_rates(optimizer: torch.optim.Optimizer, scheduler: LambdaLR) -> Iterator[None]:
-    """Keep learning rate and weight decay as they are over a load inside the block; the schedule goes on from its step."""
-    names = ("initial_lr", "weight_decay")
-    kept = [{name: group[name] for name in names if name in group} for group in optimizer.param_groups]
-    base_lrs = list(scheduler.base_lrs)
-    yield
-    for group, values in zip(optimizer.param_groups, kept, strict=True):
-        group.update(values)
-    scheduler.base_lrs = base_lrs
-    scheduler.last_epoch -= 1
-    scheduler.step()  # the rate of the step that it is at
 
 
 def save_json(folder: Path, name: str, content: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
-"""What the parts of an attempt share: model, journal, control, gate and folder, and what they write there.
+"""What a run does for whoever trains it: journal, commands, the weights' gate, checkpoints, samples.
 
-Everything goes through the journal: phases, warnings, checkpoints, samples. The order of the phases is in :mod:`.phases`,
-the loop in :mod:`.trainer`.
+Everything goes through the journal: phases, warnings, checkpoints, samples. The order of an attempt is in
+:mod:`shadownb.engine.backends.torch.phases`, the loop in :mod:`.loop`.
 """
 
 from __future__ import annotations
@@ -9,15 +9,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-
-from shadownb.engine.backends.torch import surfaces
 from shadownb.engine.config import TrainConfig
 from shadownb.engine.inference import Sampling
 from shadownb.engine.inference.gate import WaitCancelled
@@ -33,12 +29,12 @@ from shadownb.engine.runs.view import RunView
 from shadownb.errors import DiskFullError
 
 if TYPE_CHECKING:
-    from shadownb.engine.backends.torch.trainer import EngineTrainer
+    from shadownb.engine.runs.loop import Loop
 
 _PHASE_SECONDS = 0.25  # least time between two progress events of a phase
 
 
-class Session:
+class RunServices:
     """One attempt. ``resume`` is the checkpoint to go on from, or None."""
 
     def __init__(
@@ -55,7 +51,6 @@ class Session:
         self.total_steps = 0
         self.eval_steps = 0
         self.save_steps = 0
-        self.functional_dropout: list[str] = []
         self.sample_prompts: list[tuple[str, list[int]]] = []  # what to show, token ids
         self.left: int | None = None  # step of the run whose weights the model has after a failure; None: of the start
         self._attempt = 0
@@ -96,7 +91,7 @@ class Session:
         finally:
             self.gate.exit_training()
 
-    # -- what the trainer calls -------------------------------------------------------------------------------------
+    # -- what the loop calls -------------------------------------------------------------------------------------
 
     def phase(self, name: str, done: int = 0, total: int | None = None, unit: str = "") -> None:
         """Tell what is going on; repeated progress of one phase is told at most four times a second."""
@@ -115,38 +110,47 @@ class Session:
         self._attempt = (self._attempt or self._earlier_attempts()) + 1
         self.journal.append("attempt", n=self._attempt, from_step=from_step, reason=reason, checkpoint=checkpoint)
 
+    def check(self) -> None:
+        """Raise StopRequested if a stop was asked for."""
+        self.control.check()
+
+    def stepped(self, step: int) -> None:
+        """Note which step the weights are of, while nobody else can look at them."""
+        self.model.weights.stepped = (self.folder.id, step)
+
+    def tell_skipped(self, step: int) -> None:
+        """Warn of the first step that changed nothing."""
+        self.warn(
+            f"Step {step} changed nothing: its gradients did not fit into float16.",
+            why="They are computed scaled up, and the scale is halved until they fit; in the first steps that is usual.",
+            fix="Nothing needs to be done; skipped_steps in the run's events counts such steps.",
+            code="step-skipped",
+        )
+
     def _earlier_attempts(self) -> int:
         self.journal.flush()
         return RunView(self.folder.events).refresh().attempt
 
-    def try_save(self, trainer: EngineTrainer) -> None:
+    def try_save(self, loop: Loop) -> None:
         """Write a checkpoint; a full disk becomes a warning, because training itself can go on."""
         try:
-            self.save(trainer)
+            self.save(loop)
         except DiskFullError as error:
             self.warn(error.what, why=error.why, fix=error.fix, code=error.code)
 
-    def save(self, trainer: EngineTrainer, *, final: bool = False) -> Checkpoint:
+    def save(self, loop: Loop, *, final: bool = False) -> Checkpoint:
         """Write a checkpoint of the step just done."""
-        step = trainer.state.global_step
-        surface = trainer.surface
-        tensors = surface.owned()
-        if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
-            raise trainer.not_finite("weights", math.nan)
-        # Weights, two optimizer moments in 32 bits, and a copy in 32 where the weights have 16.
-        checkpoints.ensure_space(
-            self.folder.checkpoints,
-            sum(t.numel() * (12 if t.element_size() >= 4 else t.element_size() + 12) for t in tensors.values()),
-            step,
-        )
+        step, session = loop.step, loop.session
+        session.check_finite()
+        checkpoints.ensure_space(self.folder.checkpoints, session.checkpoint_bytes(), step)
 
         def fill(target: Path) -> None:
-            surface.save(target)
+            session.save_weights(target)
             self.model.save_tokenizer(target)
             beside.write(target, trained_on=self.trained_on, trained={"run": self.folder.id, "step": step})
             training = target / checkpoints.TRAINING
             training.mkdir()
-            trainer.write_training_state(training)
+            loop.save(training)
             if not self.journal.flush():  # before the rename: a checkpoint never knows more than the journal
                 raise DiskFullError(
                     f"The checkpoint of step {step} was not written, because the run's journal cannot be.",
@@ -160,12 +164,12 @@ class Session:
             "method": self.config.method,
             "order": order_of_rows(self.folder),
             "base": {"name": self.model.name, "hash": self.model.base_hash},
-            "eval_loss": trainer.progress.best_eval_loss if trainer.progress.best_step == step else None,
-            "trained_sha256": surfaces.digest(tensors),
+            "eval_loss": loop.progress.best_eval_loss if loop.progress.best_step == step else None,
+            "trained_sha256": session.digest(),
         }
         checkpoint = checkpoints.write(self.folder.checkpoints, step, fill, facts)
-        best = trainer.progress.best_step
-        removed = self._prune(trainer, self.config.save_total_limit, ending=final)
+        best = loop.progress.best_step
+        removed = self._prune(loop, self.config.save_total_limit, ending=final)
         self.journal.append(
             "checkpoint",
             step=step,
@@ -176,24 +180,24 @@ class Session:
             sha256=facts["trained_sha256"],
             removed=[path.name for path in removed],
         )
-        trainer.saved_step = step
+        loop.saved_step = step
         return checkpoint
 
-    def _prune(self, trainer: EngineTrainer, keep_last: int, *, ending: bool) -> list[Path]:
+    def _prune(self, loop: Loop, keep_last: int, *, ending: bool) -> list[Path]:
         """Delete old checkpoints, but not the best, what a discard would go back to, or what other runs started from."""
         began = None if ending or self.resume is None else self.resume.step
         # The step just done, too: after going back past damaged checkpoints those are of later steps.
-        steps = (trainer.state.global_step, trainer.progress.best_step, began, self._last_good(trainer))
+        steps = (loop.step, loop.progress.best_step, began, self._last_good(loop))
         kept = {step for step in steps if step is not None}
         return checkpoints.prune(self.folder.checkpoints, keep_last, kept, lambda: others_start_from(self.folder))
 
-    def _last_good(self, trainer: EngineTrainer) -> int | None:
+    def _last_good(self, loop: Loop) -> int | None:
         """Return the step of the newest checkpoint from before the loss began to climb, where it has."""
-        good = trainer.divergence.good_step
+        good = loop.divergence.good_step
         steps = [c.step for c in checkpoints.list_checkpoints(self.folder.checkpoints) if c.step <= good]
         return max(steps, default=None)
 
-    def save_last(self, trainer: EngineTrainer) -> Checkpoint:
+    def save_last(self, loop: Loop) -> Checkpoint:
         """Write the checkpoint an attempt ends with, where the disk is full in the place of all older than the newest.
 
         Raises
@@ -202,26 +206,26 @@ class Session:
             It fits not even then. :attr:`left` is the step, because the model keeps its weights.
         """
         try:
-            return self.save(trainer, final=True)
+            return self.save(loop, final=True)
         except DiskFullError as error:
-            gone = self._prune(trainer, 1, ending=True)
+            gone = self._prune(loop, 1, ending=True)
             if not gone:
-                raise self._unsaved(trainer, error) from error
+                raise self._unsaved(loop, error) from error
         self.journal.append("checkpoints_removed", removed=[path.name for path in gone])
         try:
-            return self.save(trainer, final=True)
+            return self.save(loop, final=True)
         except DiskFullError as error:
-            raise self._unsaved(trainer, error) from error
+            raise self._unsaved(loop, error) from error
 
-    def _unsaved(self, trainer: EngineTrainer, error: DiskFullError) -> DiskFullError:
-        step = self.left = trainer.state.global_step
+    def _unsaved(self, loop: Loop, error: DiskFullError) -> DiskFullError:
+        step = self.left = loop.step
         if RunView(self.folder.events).refresh().executor != "thread":
             return DiskFullError(
                 error.what,
                 why=f"Only the worker's memory had the weights of step {step}; earlier checkpoints are untouched.",
                 fix="Free disk space; run.resume() trains on from the newest checkpoint, to the same weights.",
             )
-        whole = "" if trainer.surface.separate else ", fmt='merged'"
+        whole = "" if loop.session.separate else ", fmt='merged'"
         return DiskFullError(
             error.what,
             why=f"The model in memory keeps the weights of step {step}, so nothing is lost while it stays loaded.",

@@ -1,0 +1,275 @@
+"""Training on torch: gradients, optimizer, number formats and memory of one attempt; the loop is in :mod:`runs.loop`.
+
+Gradients of fp16 are computed scaled up, so that small ones do not become zero. Where the scale is too high they become
+infinite; then the step is skipped and the scale is halved. That is usual in the first steps, and every 2,000 steps, when
+the scale is tried higher. It is an error only where no scaling is left that could be the reason.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from shadownb.engine import acceleration
+from shadownb.engine.backends.torch import record, surfaces, training_state
+from shadownb.engine.backends.torch.attention import Packing
+from shadownb.engine.backends.torch.gradient_check import GradientCheck
+from shadownb.engine.backends.torch.masters import Masters
+from shadownb.engine.backends.torch.memory import PeakMemory
+from shadownb.engine.backends.torch.objectives import Objective
+from shadownb.engine.backends.torch.objectives.base import sum_by_row
+from shadownb.engine.backends.torch.optimizers import make_optimizer
+from shadownb.engine.backends.torch.passes import Passes
+from shadownb.engine.backends.torch.randomness import DropoutClock, functional_dropout
+from shadownb.engine.backends.torch.surfaces import Surface
+from shadownb.engine.rendering.examples import Example
+from shadownb.engine.rendering.packing import Bundle
+from shadownb.errors import NonFiniteLossError
+
+if TYPE_CHECKING:
+    from shadownb.engine.config import TrainConfig
+    from shadownb.engine.ports.training import TrainingServices
+
+_NARROW = (torch.bfloat16, torch.float16)
+
+
+class TorchTraining:
+    """A surface being trained; see :class:`shadownb.engine.ports.training.TrainingSession`."""
+
+    def __init__(
+        self,
+        surface: Surface,
+        config: TrainConfig,
+        plan: acceleration.Plan,
+        packing: Packing,
+        services: TrainingServices,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        gc.collect()  # what loading left would count as the run's memory
+        self.surface = surface
+        self.config = config
+        self.packing = packing
+        self.services = services
+        self.device = device
+        self.autocast = dtype if device.type == "cuda" and dtype in _NARROW else None
+        self.passes = Passes(
+            surface,
+            packing,
+            device,
+            config.max_tokens_per_forward,
+            # A shared start is computed once, with one dropout mask for all rows; that would be another training.
+            shares=packing.shares_start and config.lora_dropout == 0 and not functional_dropout(surface.base),
+            autocast=self.autocast,
+            one_operation=plan.adapter_operation[0]
+            and self.autocast is None,  # autocast converts between the two products
+        )
+        self.module = surface.module
+        if plan.checkpointing[0]:
+            self.module.activation_checkpointing_enable()
+        self.scaler = self.make_scaler()
+        self.optimizer = make_optimizer(plan.optimizer[0], self.module, config.weight_decay)
+        self.masters = Masters(surface.owned())
+        self.masters.put_into(self.optimizer)
+        # In the order of the module, in which the norm of all gradients is summed.
+        self._moved = [parameter for parameter in self.masters.moved(self.module) if parameter.requires_grad]
+        self.dropout = DropoutClock(config.seed)
+        self.memory = PeakMemory(device)
+        self.gradients = GradientCheck(surface)
+        self._looked_after = -1  # how many answers there had been when the graph was last looked at
+        self._step = 0
+        self._rate = 0.0
+
+    def make_scaler(self) -> torch.amp.GradScaler | None:
+        """Return what scales the gradients of fp16; None for other formats."""
+        return torch.amp.GradScaler(self.device.type) if self.autocast is torch.float16 else None  # type: ignore[attr-defined]
+
+    @property
+    def may_skip(self) -> bool:
+        """Whether a step can be skipped because its gradients do not fit into fp16."""
+        return self.scaler is not None
+
+    @property
+    def peak_memory_gb(self) -> float:
+        """The most memory seen so far, in units of 1e9 bytes."""
+        return self.memory.peak_gb
+
+    @property
+    def separate(self) -> bool:
+        """Whether what is trained exists apart from the whole model."""
+        return self.surface.separate
+
+    # -- a step -----------------------------------------------------------------------------------------------------
+
+    def compute(self, examples: Sequence[Example], objective: Objective, *, step: int, total: int) -> float:
+        """Return the step's loss and leave its gradients; all of them or, where it raises, none."""
+        self._step = self.dropout.step = step
+        self._forget()
+        self.module.train()
+        try:
+            return self._accumulate(examples, objective, total)
+        except BaseException:
+            self._forget()
+            raise
+
+    def _accumulate(self, examples: Sequence[Example], objective: Objective, total: int) -> float:
+        loss_sum = torch.zeros((), device=self.device)
+        first = self._looked_after < 0
+        for index, (piece, members) in enumerate(self.passes.pieces(examples)):
+            self.services.check()
+            self.dropout.piece = index
+            answered = self.services.gate.answered
+            looking = answered != self._looked_after  # an answer may leave a model in another state
+            with self.gradients.watching() if looking else contextlib.nullcontext(), self.passes.nll(piece) as nll:
+                loss = objective.loss(nll, piece, members, held_out=False) / total
+                if looking:
+                    self.gradients.graph(loss)
+                    self._looked_after = answered
+                (self.scaler.scale(loss) if self.scaler is not None else loss).backward()  # type: ignore[no-untyped-call]
+            self.memory.look()
+            loss_sum += loss.detach()
+        value = loss_sum.item()
+        if not math.isfinite(value):
+            raise self._not_finite("loss", value)
+        if first:
+            self.gradients.arrived(self.masters.gradient)
+            self._tell_absent()
+        return value
+
+    def update(self, rate: float) -> float | None:
+        """Clip and move the weights; returns the norm before clipping, None where the scale of fp16 made it infinite."""
+        self._rate = rate
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        if self.scaler is not None:
+            self.scaler.unscale_(self.optimizer)
+        norm = self.clip()
+        finite = math.isfinite(norm)
+        if not finite and (self.scaler is None or self.scaler.get_scale() <= 1.0):
+            raise self._not_finite("gradient norm", norm)  # before the optimizer moves, so the weights stay good
+        if self.scaler is not None:
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+        else:
+            self.optimizer.step()
+        self._forget()
+        return norm if finite else None
+
+    def clip(self) -> float:
+        """Clip the gradients to ``max_grad_norm``; returns their norm before."""
+        norm = torch.nn.utils.clip_grad_norm_(self._moved, self.config.max_grad_norm or math.inf)
+        return float(norm.item())
+
+    def _forget(self) -> None:
+        self.module.zero_grad(set_to_none=True)
+        self.masters.forget_gradients()
+
+    # -- without gradients ------------------------------------------------------------------------------------------
+
+    def losses(self, examples: Sequence[Example], objective: Objective) -> Iterator[tuple[float, int]]:
+        """Yield (summed loss, number of examples) piece by piece."""
+        for piece, members in self.passes.pieces(examples):
+            self.services.check()
+            with self._looking_only(), self.passes.nll(piece) as nll:
+                loss = float(objective.loss(nll, piece, members, held_out=True))
+            yield loss, len(members)
+
+    def score(self, bundles: Sequence[Bundle]) -> Iterator[tuple[list[int], torch.Tensor]]:
+        """Yield (numbers of bundles, log-probabilities summed by row) piece by piece, of the weights as they are."""
+        for piece, numbers in self.passes.bundles(bundles):
+            self.services.check()
+            with self._looking_only(), self.passes.nll(piece) as nll:
+                sums = sum_by_row(-nll, piece)
+            yield numbers, sums  # without the weights where the caller has not got them: inference may come in between
+
+    @contextlib.contextmanager
+    def _looking_only(self) -> Iterator[None]:
+        with self.services.weights(), torch.no_grad():
+            self.module.eval()
+            yield
+
+    # -- kept -------------------------------------------------------------------------------------------------------
+
+    def save(self, folder: Path) -> None:
+        """Write the optimizer's state, the scale of the gradients and the 32-bit copies."""
+        training_state.save_optimizer(self.optimizer, folder)
+        if self.scaler is not None:
+            training_state.save_json(folder, training_state.SCALER, self.scaler.state_dict())
+        self.masters.save(folder)
+
+    def load(self, folder: Path, *, own: bool) -> None:
+        """Read what :meth:`save` wrote; of another run everything but the rates and the decay."""
+        self.masters.load(folder)
+        decays = [group["weight_decay"] for group in self.optimizer.param_groups]
+        training_state.load_optimizer(self.optimizer, folder, self.config.optim)
+        if not own:
+            for group, decay in zip(self.optimizer.param_groups, decays, strict=True):
+                group["weight_decay"] = decay
+        if self.scaler is not None and (folder / training_state.SCALER).is_file():
+            self.scaler.load_state_dict(training_state.load_json(folder, training_state.SCALER))
+
+    def save_weights(self, folder: Path) -> None:
+        """Write what is trained, as it loads on its own."""
+        self.surface.save(folder)
+
+    def load_weights(self, folder: Path) -> None:
+        """Read what :meth:`save_weights` wrote into the weights that are trained."""
+        self.surface.load_into(folder)
+
+    def check_finite(self) -> None:
+        """Raise NonFiniteLossError where a trained weight is NaN or infinite."""
+        if not all(bool(torch.isfinite(tensor).all()) for tensor in self.surface.owned().values()):
+            raise self._not_finite("weights", math.nan, after=self._step + 1)
+
+    def checkpoint_bytes(self) -> int:
+        """Return the room for weights, two optimizer moments in 32 bits, and a copy in 32 where the weights have 16."""
+        tensors = self.surface.owned().values()
+        return sum(t.numel() * (12 if t.element_size() >= 4 else t.element_size() + 12) for t in tensors)
+
+    def digest(self) -> str:
+        """Return the sha256 of what is trained."""
+        return surfaces.digest(self.surface.owned())
+
+    def had(self) -> dict[str, Any]:
+        """Return what the training truly had, read from the objects and not from the plan."""
+        return record.had(self)
+
+    def close(self) -> None:
+        """Give the module back as it was found."""
+        self.masters.leave()
+        self.module.zero_grad(set_to_none=True)
+        self.module.eval()
+
+    # -- told -------------------------------------------------------------------------------------------------------
+
+    def _tell_absent(self) -> None:
+        absent = self.gradients.absent
+        if absent:
+            self.services.warn(
+                f"{len(absent)} trained layers were not computed in the first step, first {absent[0]}.",
+                why="They have no part in answers to text, so nothing was trained there.",
+                fix="Leave them out with target_modules, so that the adapter is no larger than it needs to be.",
+                code="untrained-layers",
+            )
+
+    def _not_finite(self, what: str, value: float, after: int | None = None) -> NonFiniteLossError:
+        done = self._step if after is None else after
+        if done == 0:
+            return NonFiniteLossError(
+                f"The {what} became {value} in the first step, before anything was trained.",
+                why="No update has been made, so it comes from the base's weights or from the rows of that step.",
+                fix="Ask the model something: if that fails as well, load it again, a 16-bit one with dtype='float32'. "
+                "Otherwise look at the first rows with dataset.inspect(model).",
+            )
+        return NonFiniteLossError(
+            f"The {what} became {value} after step {done} (learning_rate={self._rate:.2g} there).",
+            why="The model has the weights of the newest checkpoint again, or of the start; nothing was overwritten.",
+            fix="Lower learning_rate, set max_grad_norm=1.0, or look at the rows of that step with dataset.inspect().",
+        )

@@ -1,0 +1,145 @@
+"""What the loop asks of a backend while it trains, what a backend may ask of the run, and where examples come from."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from shadownb.engine.inference.gate import WeightsGate
+from shadownb.engine.rendering.examples import Example
+from shadownb.engine.rendering.packing import Bundle
+
+
+class TrainingServices(Protocol):
+    """What a run does for the backend that computes it.
+
+    ``check`` raises where a stop was asked for; it is called wherever work can be dropped without harm. ``weights`` holds the
+    weights inside its block; in a step they are held already, and taking them again is free.
+    """
+
+    @property
+    def gate(self) -> WeightsGate:
+        """Guards the weights; ``answered`` says how many answers others have had from them."""
+
+    def check(self) -> None:
+        """Raise StopRequested if a stop was asked for."""
+
+    def weights(self) -> contextlib.AbstractContextManager[None]:
+        """Have the weights inside the block."""
+
+    def warn(self, what: str, *, why: str = "", fix: str = "", code: str = "warning") -> None:
+        """Tell the user something that does not stop the run."""
+
+
+class TrainingSession(Protocol):
+    """Weights being trained: opened, used and closed in one thread.
+
+    A step is ``compute`` and then ``update``, with the weights held. ``compute`` leaves all gradients of the step or, where it
+    raises, none. ``update`` moves the weights or, where it returns None, leaves them (a gradient that does not fit into fp16).
+    Numbers of a step depend on its number and its examples alone, so that a resumed run computes what the first would have:
+    whatever is drawn at random is a function of the seed and the step.
+
+    Attributes
+    ----------
+    may_skip
+        Whether ``update`` can return None.
+    peak_memory_gb
+        The most memory seen so far, in units of 1e9 bytes.
+    separate
+        Whether what is trained exists apart from the whole model.
+    """
+
+    @property
+    def may_skip(self) -> bool: ...
+
+    @property
+    def peak_memory_gb(self) -> float: ...
+
+    @property
+    def separate(self) -> bool: ...
+
+    def compute(self, examples: Sequence[Example], objective: Any, *, step: int, total: int) -> float:
+        """Return a step's loss (its summed loss over ``total``) and leave the gradients; ``step`` counts from 0.
+
+        Raises
+        ------
+        NonFiniteLossError
+            The loss is NaN or infinite.
+        """
+
+    def update(self, rate: float) -> float | None:
+        """Clip and move the weights; returns the gradient's norm before clipping, None where nothing was moved.
+
+        Raises
+        ------
+        NonFiniteLossError
+            The norm is not finite, and no scale of fp16 is the reason. Nothing has been moved.
+        """
+
+    def losses(self, examples: Sequence[Example], objective: Any) -> Iterator[tuple[float, int]]:
+        """Yield (summed loss, how many examples it is of) pass by pass, without gradients."""
+
+    def score(self, bundles: Sequence[Bundle]) -> Iterator[tuple[list[int], Any]]:
+        """Yield (numbers of bundles, log-probabilities summed by row) pass by pass, of the weights as they are.
+
+        The sums are the backend's own arrays: rounded another way, a first DPO loss is not ln 2.
+        """
+
+    def save(self, folder: Path) -> None:
+        """Write what only a resume needs: the optimizer's state, and 32-bit copies or a scale where there are such."""
+
+    def load(self, folder: Path, *, own: bool) -> None:
+        """Read what :meth:`save` wrote, bit for bit; not ``own`` is of another run, whose rates are not taken over.
+
+        Raises
+        ------
+        CheckpointError
+            It is of another optimizer, or of other weights.
+        """
+
+    def save_weights(self, folder: Path) -> None:
+        """Write what is trained, as it loads on its own."""
+
+    def load_weights(self, folder: Path) -> None:
+        """Read what :meth:`save_weights` wrote into the weights that are trained."""
+
+    def check_finite(self) -> None:
+        """Raise NonFiniteLossError where a trained weight is NaN or infinite."""
+
+    def checkpoint_bytes(self) -> int:
+        """Return how much room a checkpoint needs at most."""
+
+    def digest(self) -> str:
+        """Return the sha256 of what is trained."""
+
+    def had(self) -> dict[str, Any]:
+        """Return what the training truly had (optimizer, kernels, number formats), read from the objects after a step."""
+
+    def close(self) -> None:
+        """Give the model back as it was found, without gradients, hooks and copies."""
+
+
+class ExampleSource(Protocol):
+    """Which examples each step trains on; a function of the step wherever it can be, so that there is no state to keep.
+
+    ``next`` is called once a step, without the weights held, and may generate. What it draws at random depends on seed and
+    step alone. State that no later weights could make again goes into the checkpoint, also in the middle of what several
+    steps share.
+    """
+
+    def next(self, step: int) -> Sequence[Example]:
+        """Return the examples of a step, counted from 0."""
+
+    def epoch(self, step: int) -> float:
+        """Return how many times ``step`` steps have gone through the data."""
+
+    def known(self, steps: int) -> Sequence[int]:
+        """Return the numbers, ascending, of the examples that the first ``steps`` steps see."""
+
+    def save(self, folder: Path) -> None:
+        """Write what only a resume needs."""
+
+    def load(self, folder: Path) -> None:
+        """Read what :meth:`save` wrote."""
