@@ -122,7 +122,8 @@ def run_contender(name: str, options: argparse.Namespace) -> Result:
     pairs = make_pairs(steps * PAIRS_PER_STEP)
     found = [examples(model.renderer, pair, max_length=1024)[0] for pair in pairs]
     tokens = [sum(len(row.input_ids) for row in example.rows) for example in found]
-    order = sum(steps_of_epoch([[n] for n in range(len(tokens))], PAIRS_PER_STEP, config.seed, 0), [])
+    steps_of_rows = steps_of_epoch([[n] for n in range(len(tokens))], PAIRS_PER_STEP, config.seed, 0)
+    order = [index for step in steps_of_rows for index in step]
     if name == "shadownb":
         result = train_ours(model, snb.Dataset.from_list(pairs), config, device)
     else:

@@ -19,6 +19,7 @@ from pydantic import ValidationError, field_validator, model_validator
 
 from shadownb.engine.config_fields import config_fields
 from shadownb.engine.config_options import DEFAULT_MAX_STEPS, GROUPS, TARGET_PRESETS, Options
+from shadownb.engine.importable import importable_name
 from shadownb.errors import ConfigError, ShadowError, did_you_mean
 
 __all__ = ["DEFAULT_MAX_STEPS", "GROUPS", "TARGET_PRESETS", "TrainConfig"]
@@ -63,6 +64,12 @@ class TrainConfig(Options):
     @classmethod
     def _none_is_the_default(cls, value: Any) -> Any:
         return cls.model_fields["max_grad_norm"].default if value is None else value
+
+    @field_validator("optim", mode="before")
+    @classmethod
+    def _function_by_name(cls, value: Any) -> Any:
+        # A run is resumed in other processes, so its record names the function.
+        return importable_name("optim", value) if callable(value) else value
 
     @field_validator("method")
     @classmethod

@@ -94,7 +94,8 @@ class Options(BaseModel):
     )
     optim: str = _field(
         "auto",
-        "Optimizer name as in transformers (adamw_torch, adamw_8bit, ...); auto picks by hardware.",
+        "Optimizer by its name in transformers (adamw_torch, adamw_8bit, ...), or a function that makes one, by module:function; "
+        "auto picks by hardware.",
         "schedule",
         advanced=True,
     )

@@ -16,8 +16,8 @@ import torch
 
 import shadownb as snb
 from shadownb.engine.backends.torch.surfaces import digest
-from shadownb.engine.backends.torch.trainer import EngineTrainer
 from shadownb.engine.runs import Run, commands
+from shadownb.engine.runs.loop import Loop
 from tests.tiny_models import UNUSUAL, biased, unusual
 
 SYSTEM = {"role": "system", "content": "Name the colour."}
@@ -229,11 +229,11 @@ def curve(run: Run) -> list[tuple[float, float]]:
 
 def stop_after(patch: pytest.MonkeyPatch, step: int, kind: commands.CommandKind = "stop") -> None:
     """Let every run get a stop command (or a discard) as soon as it has reported a step, so that it ends exactly there."""
-    report = EngineTrainer._report
+    report = Loop.report
 
-    def stopping(self: EngineTrainer, number: int, *args: Any) -> None:
-        report(self, number, *args)
-        if number == step:
-            commands.send(self.session.folder.commands, kind, save=kind == "stop")
+    def stopping(self: Loop, *args: Any) -> None:
+        report(self, *args)
+        if self.step == step:
+            commands.send(self.services.folder.commands, kind, save=kind == "stop")
 
-    patch.setattr(EngineTrainer, "_report", stopping)
+    patch.setattr(Loop, "report", stopping)

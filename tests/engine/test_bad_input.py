@@ -19,11 +19,11 @@ import shadownb as snb
 from shadownb import errors
 from shadownb.engine.backends.torch import surfaces
 from shadownb.engine.backends.torch.surfaces.lora import LoraSurface
-from shadownb.engine.backends.torch.trainer import EngineTrainer
 from shadownb.engine.runs import checkpoints, commands
 from shadownb.engine.runs import journal as journal_module
 from shadownb.engine.runs.job import load_model
 from shadownb.engine.runs.journal import Journal, JournalReader
+from shadownb.engine.runs.loop import Loop
 from tests.engine.conftest import until
 
 FAST: dict[str, Any] = {
@@ -284,9 +284,9 @@ def shared_tiny(tiny_model_dir: Path, tmp_path_factory: pytest.TempPathFactory) 
         yield snb.load(str(tiny_model_dir), max_seq_length=256, dtype="float32")
 
 
-def test_an_optimizer_whose_package_is_missing(tiny: Any, rows: list[Any]) -> None:
+def test_an_optimizer_that_does_not_train_here(tiny: Any, rows: list[Any]) -> None:
     before = weights(tiny)
-    with pytest.raises(errors.MissingDependencyError):
+    with pytest.raises(errors.ConfigError, match="optim='lomo' is not an optimizer that trains here"):
         tiny.finetune(rows, background=False, max_steps=1, optim="lomo", **FAST)
     assert weights(tiny) == before
     check_fine(tiny, rows)
@@ -340,7 +340,7 @@ def test_an_adapter_on_a_base_that_was_trained_is_refused(tiny: Any, rows: list[
 def test_a_failed_first_run_leaves_the_model_free(tiny: Any, rows: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     before = weights(tiny)
     with monkeypatch.context() as patch:
-        patch.setattr(EngineTrainer, "training_step", raising(ZeroDivisionError("boom")))
+        patch.setattr(Loop, "compute", raising(ZeroDivisionError("boom")))
         with pytest.raises(errors.RunError):
             tiny.finetune(rows, background=False, max_steps=1, **FAST)
     assert weights(tiny) == before
@@ -476,17 +476,17 @@ def test_a_really_full_disk_during_a_checkpoint(
     monkeypatch.setenv("SHADOWNB_HOME", str(small_disk))
     model = snb.load(str(tiny_model_dir), max_seq_length=256, dtype="float32")
     filler = Filler(small_disk)
-    report = EngineTrainer._report
+    report = Loop.report
 
-    def and_fill(self: Any, step: int, *args: Any, **kwargs: Any) -> None:
-        report(self, step, *args, **kwargs)
-        if step == 3:
-            self.session.journal.flush()
+    def and_fill(self: Loop, *args: Any) -> None:
+        report(self, *args)
+        if self.step == 3:
+            self.services.journal.flush()
             filler.fill(leave=100_000)  # less than a checkpoint, more than the journal needs
-        if step == 5:
+        if self.step == 5:
             filler.free()
 
-    monkeypatch.setattr(EngineTrainer, "_report", and_fill)
+    monkeypatch.setattr(Loop, "report", and_fill)
     if moment == "during":  # the look ahead misses it, as when another program fills the disk meanwhile
         monkeypatch.setattr(checkpoints, "ensure_space", lambda *_: None)
     run = model.finetune(rows, background=True, max_steps=6, save_steps=1, save_total_limit=10, **FAST)
@@ -531,22 +531,22 @@ def test_a_disk_that_is_full_at_the_end_loses_nothing(
     expected = straight.checkpoint_at().manifest["trained_sha256"]
     model = snb.load(tiny.source, max_seq_length=256, dtype="float32")
     save = LoraSurface.save
-    report = EngineTrainer._report
+    report = Loop.report
 
     def full(self: Any, folder: Path) -> None:
         save(self, folder)
         if not kept or "000001" not in folder.name:
             raise OSError(28, "full")
 
-    def and_stop(self: Any, step: int, *args: Any) -> None:
-        report(self, step, *args)
-        if step == 3:
-            commands.send(self.session.folder.commands, "stop", save=True)
+    def and_stop(self: Loop, *args: Any) -> None:
+        report(self, *args)
+        if self.step == 3:
+            commands.send(self.services.folder.commands, "stop", save=True)
 
     with monkeypatch.context() as patch:
         patch.setattr(LoraSurface, "save", full)
         if ending == "a stop":
-            patch.setattr(EngineTrainer, "_report", and_stop)
+            patch.setattr(Loop, "report", and_stop)
         run = model.finetune(rows, background=True, max_steps=4, save_steps=1, **FAST)
         run.wait(timeout=60)
     step = 3 if ending == "a stop" else 4
@@ -657,19 +657,19 @@ def test_a_full_disk_at_the_start_is_a_typed_error(
 
 def fails_at(step: int, failure: Callable[[Any], None]) -> Callable[..., Any]:
     """A training step that does something bad before the given one."""
-    inner = EngineTrainer.training_step
+    inner = Loop.compute
 
-    def training_step(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if self.state.global_step + 1 == step:
+    def compute(self: Loop, *args: Any) -> float:
+        if self.step + 1 == step:
             failure(self)
-        return inner(self, *args, **kwargs)
+        return inner(self, *args)
 
-    return training_step
+    return compute
 
 
-def poison(trainer: Any) -> None:
+def poison(loop: Any) -> None:
     with torch.no_grad():
-        next(iter(surfaces.trainable(trainer.model).values())).fill_(float("nan"))
+        next(iter(surfaces.trainable(loop.session.module).values())).fill_(float("nan"))
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])
@@ -680,7 +680,7 @@ def test_a_loss_that_becomes_nan(tiny: Any, rows: list[Any], monkeypatch: pytest
     straight = tiny.finetune(rows, background=False, **options)
     model = snb.load(tiny.source, max_seq_length=256, dtype="float32")
     with monkeypatch.context() as patch:
-        patch.setattr(EngineTrainer, "training_step", fails_at(4, poison))
+        patch.setattr(Loop, "compute", fails_at(4, poison))
         with pytest.raises(errors.NonFiniteLossError, match="after step 3") as caught:
             model.finetune(rows, background=False, **options)
     assert "learning_rate" in caught.value.fix
@@ -702,15 +702,15 @@ def test_a_loss_that_becomes_nan(tiny: Any, rows: list[Any], monkeypatch: pytest
 
 
 def test_weights_that_became_nan_are_never_saved(tiny: Any, rows: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    report = EngineTrainer._report
+    report = Loop.report
 
-    def and_poison(self: Any, step: int, *args: Any, **kwargs: Any) -> None:
-        report(self, step, *args, **kwargs)
-        if step == 3:
+    def and_poison(self: Loop, *args: Any) -> None:
+        report(self, *args)
+        if self.step == 3:
             poison(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(EngineTrainer, "_report", and_poison)
+        patch.setattr(Loop, "report", and_poison)
         with pytest.raises(errors.NonFiniteLossError, match="weights"):
             tiny.finetune(rows, background=False, max_steps=5, save_steps=1, **FAST)
     run = snb.runs.latest()
@@ -771,27 +771,27 @@ def test_out_of_memory_frees_what_training_held(tiny: Any, rows: list[Any], monk
 
     held: list[Any] = []
 
-    def keep_and_fail(trainer: Any) -> None:
-        held.extend([weakref.ref(trainer), weakref.ref(trainer.optimizer)])
+    def keep_and_fail(loop: Any) -> None:
+        held.extend([weakref.ref(loop), weakref.ref(loop.session.optimizer)])
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr(EngineTrainer, "training_step", fails_at(2, keep_and_fail))
+        patch.setattr(Loop, "compute", fails_at(2, keep_and_fail))
         tiny.finetune(rows, background=True, max_steps=3, **FAST).wait(timeout=60)
     for thread in threading.enumerate():
         if thread.name == "shadownb-train":
             thread.join(timeout=10)
     gc.collect()
-    assert [kind() for kind in held] == [None, None], "the trainer or its optimizer is still in memory"
+    assert [kind() for kind in held] == [None, None], "the loop or its optimizer is still in memory"
     check_fine(tiny, rows)
 
 
 def test_an_error_nobody_foresaw(tiny: Any, rows: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    def unforeseen(trainer: Any) -> None:
+    def unforeseen(loop: Any) -> None:
         raise ZeroDivisionError("a defect")
 
     with monkeypatch.context() as patch:
-        patch.setattr(EngineTrainer, "training_step", fails_at(3, unforeseen))
+        patch.setattr(Loop, "compute", fails_at(3, unforeseen))
         run = tiny.finetune(rows, background=True, max_steps=4, save_steps=2, **FAST)
         run.wait(timeout=60)
         assert run.status == "failed"

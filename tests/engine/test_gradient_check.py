@@ -12,7 +12,8 @@ import torch
 
 import shadownb as snb
 from shadownb.engine.backends.torch import surfaces
-from shadownb.engine.backends.torch.trainer import EngineTrainer
+from shadownb.engine.backends.torch.training import TorchTraining
+from shadownb.engine.runs.loop import Loop
 from shadownb.errors import GradientError
 from tests.engine.methods_data import OPTIONS, chats, pairs, verdicts
 
@@ -65,8 +66,8 @@ def test_a_cut_graph_ends_the_run_before_any_weight_moves(
     model = snb.load(str(byte_model_dir), dtype="float32", max_seq_length=256)
     before = surfaces.digest(model.weights.base_parameters())
     stepped: list[int] = []
-    moved = EngineTrainer._clip_grad_norm
-    monkeypatch.setattr(EngineTrainer, "_clip_grad_norm", lambda *args: stepped.append(1) or moved(*args))
+    moved = TorchTraining.clip
+    monkeypatch.setattr(TorchTraining, "clip", lambda *args: stepped.append(1) or moved(*args))
     wrapped(PLACES[place](model.module), torch.Tensor.detach)
     with pytest.raises(GradientError, match=r"No gradient comes to .*layers\.[01]\.") as raised:
         model.finetune(chats(), method=surface.split(maxsplit=1)[0], background=False, **{**SHORT, **SURFACES[surface]})
@@ -92,15 +93,15 @@ def test_an_operation_without_a_backward_pass_is_an_error(
 def test_it_is_looked_again_after_an_answer(home: Path, byte_model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As when an answer leaves the model in a state that cannot be trained through."""
     model = snb.load(str(byte_model_dir), dtype="float32", max_seq_length=256)
-    step = EngineTrainer.training_step
+    step = Loop.compute
 
-    def cut_after_an_answer(trainer: EngineTrainer, *args: Any) -> torch.Tensor:
-        if trainer.state.global_step == 1:
-            with trainer.session.gate.inference():
+    def cut_after_an_answer(loop: Loop, *args: Any) -> float:
+        if loop.step == 1:
+            with loop.services.gate.inference():
                 wrapped(model.weights.base_module().model.layers[1].mlp, torch.Tensor.detach)
-        return step(trainer, *args)
+        return step(loop, *args)
 
-    monkeypatch.setattr(EngineTrainer, "training_step", cut_after_an_answer)
+    monkeypatch.setattr(Loop, "compute", cut_after_an_answer)
     with pytest.raises(GradientError):
         model.finetune(chats(), background=False, **{**SHORT, "max_steps": 4}, lora_r=4)
     assert snb.runs.list()[0].step == 1

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from shadownb import methods
+from shadownb.engine.backends.torch.passes import Passes
 from shadownb.engine.backends.torch.pieces import Piece
-from shadownb.engine.backends.torch.trainer import EngineTrainer
 from shadownb.engine.runs import Run
 from tests.engine.golden_write import FOLDER, NAMES, STEPS, train
 from tests.engine.methods_data import Case, curve
@@ -59,16 +59,16 @@ class Counted:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.pieces = self.tokens = self.rows = 0
-        computing = EngineTrainer._computing
+        nll = Passes.nll
 
-        def watched(trainer: EngineTrainer, model: Any, piece: Piece) -> Any:
-            if model.training:
+        def watched(passes: Passes, piece: Piece) -> Any:
+            if passes.surface.module.training:
                 self.pieces += 1
                 self.tokens += piece.input_ids.shape[1]
                 self.rows += piece.rows
-            return computing(trainer, model, piece)
+            return nll(passes, piece)
 
-        patch.setattr(EngineTrainer, "_computing", watched)
+        patch.setattr(Passes, "nll", watched)
 
 
 def counted(case: Case, folder: Path, **options: Any) -> tuple[Run, Counted]:
@@ -111,7 +111,7 @@ def test_a_shared_start_changes_nothing(
     case = OBJECTIVES[objective]
     shared, with_sharing = counted(case, byte_model_dir)
     with monkeypatch.context() as patch:
-        patch.setattr(EngineTrainer, "_shares", property(lambda _: False))
+        patch.setattr(Passes, "shares", property(lambda _: False, lambda *_: None))
         plain, without = counted(case, byte_model_dir)
     assert with_sharing.rows == without.rows
     assert with_sharing.tokens < 0.8 * without.tokens, "nothing was shared"

@@ -12,12 +12,13 @@ import pytest
 
 import shadownb as snb
 from shadownb import methods
+from shadownb.engine.backends.torch.passes import Passes
 from shadownb.engine.backends.torch.pieces import Piece
-from shadownb.engine.backends.torch.trainer import EngineTrainer
 from shadownb.engine.models.loading import load_from
 from shadownb.engine.models.sources import Source
 from shadownb.engine.rendering.examples import Example
 from shadownb.engine.rendering.masks import NOT_TRAINED
+from shadownb.engine.runs.loop import Loop
 from shadownb.errors import ConfigError
 from tests.engine.methods_data import OPTIONS, WEATHER, documents, tool_chat
 from tests.tiny_models import biased, byte_gpt2
@@ -70,21 +71,21 @@ class Batches:
 @pytest.fixture
 def batches(monkeypatch: pytest.MonkeyPatch) -> Batches:
     seen = Batches()
-    step, computing = EngineTrainer.training_step, EngineTrainer._computing
+    compute, nll = Loop.compute, Passes.nll
 
-    def watched_step(self: EngineTrainer, model: Any, inputs: list[Example], *rest: Any) -> Any:
-        seen.examples.extend(inputs)
-        return step(self, model, inputs, *rest)
+    def watched_step(self: Loop, examples: list[Example], *rest: Any) -> Any:
+        seen.examples.extend(examples)
+        return compute(self, examples, *rest)
 
-    def watched_piece(self: EngineTrainer, model: Any, piece: Piece) -> Any:
-        if model.training:
+    def watched_piece(self: Passes, piece: Piece) -> Any:
+        if self.surface.module.training:
             before = piece.input_ids[0, piece.keep]
             seen.targets.append(list(zip(before.tolist(), piece.targets.tolist(), strict=True)))
         seen.longest = max(seen.longest, int(piece.position_ids.max()) + 1)
-        return computing(self, model, piece)
+        return nll(self, piece)
 
-    monkeypatch.setattr(EngineTrainer, "training_step", watched_step)
-    monkeypatch.setattr(EngineTrainer, "_computing", watched_piece)
+    monkeypatch.setattr(Loop, "compute", watched_step)
+    monkeypatch.setattr(Passes, "nll", watched_piece)
     return seen
 
 

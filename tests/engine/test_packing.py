@@ -15,6 +15,7 @@ import shadownb as snb
 from shadownb import errors
 from shadownb.engine.backends.torch import attention, pieces
 from shadownb.engine.rendering import Rendered
+from shadownb.engine.rendering.packing import split
 from tests.engine.methods_data import OPTIONS, chats
 from tests.engine.rendering_tokenizers import byte_tokenizer
 from tests.tiny_models import TEMPLATE
@@ -97,7 +98,7 @@ def packed(model: Any, packing: attention.Packing) -> tuple[float, dict[str, tor
     model.zero_grad()
     total = 0.0
     limit = 0 if packing.kind == "single" else 4096
-    for group in pieces.split([(row,) for row in rows()], limit, share=packing.shares_start):
+    for group in split([(row,) for row in rows()], limit, share=packing.shares_start):
         piece = pieces.pack([rows()[number] for number in group], share=packing.shares_start)
         with attention.piece_layout(model, piece, packing) as layout:
             logits = attention.target_logits(model, piece, {"input_ids": piece.input_ids}, layout)

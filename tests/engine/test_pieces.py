@@ -9,9 +9,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from shadownb.engine.backends.torch import attention, batches, pieces, surfaces
+from shadownb.engine.backends.torch import attention, pieces, surfaces
 from shadownb.engine.config import TrainConfig
-from shadownb.engine.rendering import Rendered
+from shadownb.engine.rendering import Rendered, packing
 
 pytestmark = pytest.mark.other_cpu
 
@@ -57,7 +57,7 @@ def packed(module: Any, rows: list[Rendered], *, share: bool, limit: int) -> tup
     module.zero_grad()
     base = module.get_base_model()
     total, computed = 0.0, 0
-    for group in pieces.split([(row,) for row in rows], limit, share=share):
+    for group in packing.split([(row,) for row in rows], limit, share=share):
         piece = pieces.pack([rows[number] for number in group], share=share)
         computed += piece.input_ids.shape[1]
         with attention.piece_layout(base, piece, attention.choose_packing(base)) as layout:
@@ -116,7 +116,7 @@ def test_rows_that_branch_share_every_common_part(adapted: Any) -> None:
 
 def test_rows_of_a_bundle_stay_in_one_piece() -> None:
     bundles = [tuple(Rendered([n] * 30, [-100] * 29 + [n]) for _ in range(2)) for n in range(1, 6)]
-    groups = pieces.split(bundles, 100, share=False)
+    groups = packing.split(bundles, 100, share=False)
     assert sorted(number for group in groups for number in group) == list(range(5))
     assert all(len(group) == 1 for group in groups), "two bundles of 60 tokens do not fit into 100"
 
@@ -130,9 +130,9 @@ def test_rows_do_not_see_each_other(adapted: Any) -> None:
 
 def test_a_trained_token_is_never_in_the_shared_start() -> None:
     rows = [Rendered([5] * 40, [-100] * 20 + [5] * 20) for _ in range(3)]
-    assert pieces.common_start(rows) == 19  # the 20th token predicts the first trained one
+    assert packing.common_start(rows) == 19  # the 20th token predicts the first trained one
     everything = [Rendered([5] * 40, [5] * 40) for _ in range(3)]
-    assert pieces.common_start(everything) == 0
+    assert packing.common_start(everything) == 0
 
 
 def test_attention_is_switched_back(adapted: Any) -> None:
@@ -142,30 +142,9 @@ def test_attention_is_switched_back(adapted: Any) -> None:
     assert base.config._attn_implementation == before
 
 
-def test_each_epoch_has_every_row_once_in_another_order() -> None:
-    sampler = batches.StepSampler([10] * 23, 4, seed=1, packing=False, max_length=100)
-    orders = []
-    for epoch in (0, 1):
-        sampler.set_epoch(epoch)
-        orders.append([row for step in sampler for row in step])
-    assert sorted(orders[0]) == sorted(orders[1]) == list(range(23))
-    assert orders[0] != orders[1]
-    assert len(sampler) == 6
-
-
 def test_packs_hold_every_row_once_within_the_capacity() -> None:
     lengths = [90, 10, 60, 40, 30, 70, 20]
-    packs = batches.best_fit(lengths, 100)
+    packs = packing.best_fit(lengths, 100)
     assert sorted(row for pack in packs for row in pack) == list(range(7))
     assert all(sum(lengths[row] for row in pack) <= 100 for pack in packs)
     assert len(packs) == 4
-
-
-@pytest.mark.parametrize("packing", [False, True])
-def test_the_rows_of_the_first_steps_are_those_the_run_sees(packing: bool) -> None:
-    sampler = batches.StepSampler([10 + row for row in range(23)], 4, seed=1, packing=packing, max_length=60)
-    sampler.set_epoch(0)
-    first, second, *_ = sampler
-    sampler.set_epoch(1)
-    assert sampler.rows_of_first(2) == sorted([*first, *second]), "whichever epoch is drawn next"
-    assert sampler.rows_of_first(len(sampler)) == sampler.rows_of_first(99) == list(range(23))

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
-import transformers
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from torch import nn
 from transformers.models.llama import modeling_llama
 
 import shadownb as snb
 from shadownb import errors
 from shadownb.engine import hardware
-from shadownb.engine.backends.torch import kernels, masters, preparation, training_state
-from shadownb.engine.backends.torch.trainer import EngineTrainer
+from shadownb.engine.backends.torch import kernels, masters, training_state
+from shadownb.engine.backends.torch.training import TorchTraining
 from tests.engine.methods_data import OPTIONS, chats, curve, stop_after
 from tests.tiny_models import biased
 
@@ -87,32 +84,29 @@ def test_32_bits_need_no_copies(home: Path, byte_model_dir: Path) -> None:
     assert not (run.checkpoint_at().path / "training" / masters.FILE).exists()
 
 
-# -- fp16: accelerate gives a CPU no gradient scaler, so it is given torch's own for one here -----------------------------
+# -- fp16: on a CPU nothing is scaled, so training is given a scaler as on a GPU here ---------------------------------------
 
 
 @pytest.fixture
-def scaled(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[float], list[EngineTrainer]]]:
-    """Let every trainer compute in fp16 with a scaler that starts at a given scale, as on a GPU; returns the trainers."""
-    made: list[EngineTrainer] = []
-    prepared = transformers.Trainer.create_accelerator_and_postprocess
+def scaled(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], list[TorchTraining]]:
+    """Let every training compute in fp16 with a scaler that starts at a given scale, as on a GPU; returns the trainings."""
+    made: list[TorchTraining] = []
 
-    def start(scale: float) -> list[EngineTrainer]:
-        def create(trainer: Any) -> None:
-            prepared(trainer)
-            trainer.accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=scale)
-            trainer.accelerator.native_amp = True
-            AcceleratorState()._mixed_precision = "fp16"
-            made.append(trainer)
+    def start(scale: float) -> list[TorchTraining]:
+        def make(training: TorchTraining) -> torch.amp.GradScaler:
+            training.autocast = training.passes.autocast = torch.float16
+            training.passes.one_operation = False
+            made.append(training)
+            return torch.amp.GradScaler("cpu", init_scale=scale)
 
-        monkeypatch.setattr(transformers.Trainer, "create_accelerator_and_postprocess", create)
+        monkeypatch.setattr(TorchTraining, "make_scaler", make)
         return made
 
-    yield start
-    AcceleratorState._reset_state(reset_partial_state=True)
+    return start
 
 
 def test_steps_that_fp16_cannot_hold_are_skipped_and_counted(home: Path, byte_model_dir: Path, scaled: Any) -> None:
-    trainers = scaled(2.0**24)
+    trainings = scaled(2.0**24)
     model = snb.load(str(byte_model_dir), dtype="float16", max_seq_length=256)
     run = model.finetune(chats(), background=False, **{**OPTIONS, "max_steps": 20, "save_steps": 20}, lora_r=4)
     assert run.status == "succeeded", run.error
@@ -122,7 +116,7 @@ def test_steps_that_fp16_cannot_hold_are_skipped_and_counted(home: Path, byte_mo
     assert 1 <= len(skipped) < 20
     assert steps[-1]["skipped_steps"] == len(skipped)
     assert [w["code"] for w in run.state.warnings].count("step-skipped") == 1
-    assert trainers[0].accelerator.scaler.get_scale() == 2.0 ** (24 - len(skipped))
+    assert trainings[0].scaler.get_scale() == 2.0 ** (24 - len(skipped))
     assert run.losses()[-1] < run.losses()[0]
     assert run.state.record["had"]["autocast"] == "fp16"
 
@@ -152,14 +146,14 @@ def test_gradients_that_no_scale_makes_finite_are_an_error(
     home: Path, byte_model_dir: Path, monkeypatch: pytest.MonkeyPatch, scaled: Any
 ) -> None:
     scaled(4.0)
-    accumulate = EngineTrainer._accumulate
+    compute = TorchTraining.compute
 
-    def broken(trainer: EngineTrainer, *args: Any) -> torch.Tensor:
-        loss = accumulate(trainer, *args)
-        next(p for p in trainer.surface.owned().values() if p.grad is not None).grad[0, 0] = torch.inf
+    def broken(training: TorchTraining, *args: Any, **more: Any) -> float:
+        loss = compute(training, *args, **more)
+        next(p for p in training.surface.owned().values() if p.grad is not None).grad[0, 0] = torch.inf
         return loss
 
-    monkeypatch.setattr(EngineTrainer, "_accumulate", broken)
+    monkeypatch.setattr(TorchTraining, "compute", broken)
     model = snb.load(str(byte_model_dir), dtype="float16", max_seq_length=256)
     with pytest.raises(errors.NonFiniteLossError, match="gradient norm became inf after step 2"):
         model.finetune(chats(), background=False, **{**OPTIONS, "max_steps": 8}, lora_r=4)
@@ -169,7 +163,7 @@ def test_gradients_that_no_scale_makes_finite_are_an_error(
 def test_every_run_computes_under_autocast_and_none_leaves_it(
     home: Path, byte_model_dir: Path, scaled: Any, method: str
 ) -> None:
-    """accelerate wraps the module it is given, once: not the base that a learned prompt calls, nor in a second run."""
+    """Also the base that a learned prompt calls, and in a second run; no module is wrapped."""
     scaled(2.0**10)
     model = snb.load(str(byte_model_dir), dtype="float16", max_seq_length=256)
     seen: list[bool] = []
@@ -239,18 +233,3 @@ def test_only_a_device_that_is_there_can_be_chosen(monkeypatch: pytest.MonkeyPat
         with pytest.raises(errors.ConfigError, match=f"device='{asked}' is not on this machine") as raised:
             hardware.choose_device(asked)
         assert raised.value.why == "Found: cpu, cuda:0, cuda:1."
-
-
-def test_the_library_trains_on_the_device_of_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It takes the first GPU by itself. No GPU is needed to look at what it takes here, only to make it the current one."""
-    made_current: list[torch.device] = []
-    monkeypatch.setattr(torch.accelerator, "set_device_index", made_current.append)
-    arguments = transformers.TrainingArguments(output_dir=str(tmp_path), use_cpu=True)
-    assert arguments.device.type == "cpu"
-    second = torch.device("cuda:1")
-    try:
-        preparation._take_device(arguments, second)
-        assert arguments.device == arguments.distributed_state.device == Accelerator().device == second
-        assert made_current == [second]
-    finally:
-        AcceleratorState._reset_state(reset_partial_state=True)

@@ -16,8 +16,9 @@ import torch
 import shadownb as snb
 from shadownb.engine.backends.torch import attention, surfaces
 from shadownb.engine.backends.torch.surfaces.starts import lora_layers, weight_of
-from shadownb.engine.backends.torch.trainer import EngineTrainer
+from shadownb.engine.backends.torch.training import TorchTraining
 from shadownb.engine.inference import quantized
+from shadownb.engine.runs.loop import Loop
 from tests.engine.methods_data import OPTIONS, chats
 from tests.tiny_models import byte_llama_of
 
@@ -43,17 +44,17 @@ def cpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
 def gradients_of_first_step() -> Iterator[dict[str, torch.Tensor]]:
     """Collect the gradients that the first step of a run leaves."""
     found: dict[str, torch.Tensor] = {}
-    accumulate = EngineTrainer._accumulate
+    compute = TorchTraining.compute
 
-    def noting(trainer: EngineTrainer, *args: Any) -> torch.Tensor:
-        loss = accumulate(trainer, *args)
-        for name, parameter in trainer.surface.owned().items():
+    def noting(training: TorchTraining, *args: Any, **more: Any) -> float:
+        loss = compute(training, *args, **more)
+        for name, parameter in training.surface.owned().items():
             assert parameter.grad is not None
             found.setdefault(name, parameter.grad.float().clone())
         return loss
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(EngineTrainer, "_accumulate", noting)
+        patch.setattr(TorchTraining, "compute", noting)
         yield found
 
 
@@ -109,15 +110,14 @@ def test_a_chat_between_two_steps_changes_nothing(home: Path, folder: Path, monk
     def curve(*, chatting: bool) -> list[float]:
         model = snb.load(str(folder), dtype="bfloat16", quantize="4bit")
         with monkeypatch.context() as patch:
-            step = EngineTrainer.training_step
+            step = Loop._step
 
-            def after_a_chat(trainer: EngineTrainer, *args: Any) -> torch.Tensor:
+            def after_a_chat(loop: Loop) -> None:
                 if chatting:
-                    trainer.session.gate.release()
-                    ask(trainer.session.model)
-                return step(trainer, *args)
+                    ask(loop.services.model)
+                step(loop)
 
-            patch.setattr(EngineTrainer, "training_step", after_a_chat)
+            patch.setattr(Loop, "_step", after_a_chat)
             run = model.finetune(chats(), method="qlora", background=False, **{**OPTIONS, "max_steps": 3}, lora_r=4)
         return list(run.losses())
 

@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file
 
 import shadownb as snb
-from shadownb.engine.backends.torch.trainer import EngineTrainer
 from shadownb.engine.runs import Run
+from shadownb.engine.runs.loop import Loop
 from shadownb.errors import CheckpointError, RunError
 from tests.engine.methods_data import CASES, chats, logits, sha, stop_after
 
@@ -62,15 +62,15 @@ def stopped(step: int, monkeypatch: pytest.MonkeyPatch, model: Any, **more: Any)
 
 def failed(step: int, monkeypatch: pytest.MonkeyPatch, model: Any, **more: Any) -> Run:
     """Train until the step after ``step`` fails."""
-    computed = EngineTrainer.training_step
+    computed = Loop.compute
 
-    def failing(self: EngineTrainer, *args: Any, **kwargs: Any) -> Any:
-        if self.state.global_step == step:
+    def failing(self: Loop, *args: Any) -> float:
+        if self.step == step:
             raise ZeroDivisionError("broken off")
-        return computed(self, *args, **kwargs)
+        return computed(self, *args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(EngineTrainer, "training_step", failing)
+        patch.setattr(Loop, "compute", failing)
         run = train(model, **more)
     assert (run.status, run.step) == ("failed", step), run.error
     return run

@@ -9,9 +9,9 @@ import pytest
 
 import shadownb as snb
 from shadownb.engine.backends.torch.objectives.preference import Dpo
-from shadownb.engine.backends.torch.session import Session
-from shadownb.engine.backends.torch.trainer import EngineTrainer
 from shadownb.engine.runs import Run, commands
+from shadownb.engine.runs.loop import Loop
+from shadownb.engine.runs.services import RunServices
 from shadownb.errors import CheckpointError
 from tests.engine.methods_data import CASES
 
@@ -64,19 +64,17 @@ def stop_at(patch: pytest.MonkeyPatch, owner: Any, name: str, step: int) -> None
     """Let every run get a stop as soon as the given method is called for a step."""
     inner = getattr(owner, name)
 
-    def stopping(self: Any, number: int, *args: Any) -> Any:
-        session = getattr(self, "session", self)
+    def stopping(self: Any, *args: Any) -> Any:
+        services, number = (self.services, self.step) if isinstance(self, Loop) else (self, args[0])
         if number == step:
-            commands.send(session.folder.commands, "stop", save=True)
-            session.control.poll()
-        return inner(self, number, *args)
+            commands.send(services.folder.commands, "stop", save=True)
+            services.control.poll()
+        return inner(self, *args)
 
     patch.setattr(owner, name, stopping)
 
 
-@pytest.mark.parametrize(
-    "moment", [(EngineTrainer, "_report"), (EngineTrainer, "_judge"), (Session, "sample")], ids=lambda m: m[1]
-)
+@pytest.mark.parametrize("moment", [(Loop, "report"), (Loop, "evaluate"), (RunServices, "sample")], ids=lambda m: m[1])
 def test_a_stop_at_an_evaluation_point_loses_no_evaluation(
     moment: Any, home: Path, byte_model_dir: Path, rows: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -101,7 +99,7 @@ def test_a_stop_after_the_last_step_resumes_to_no_further_one(
     options = {**JUDGED, "learning_rate": 1e-3}  # 12 steps of 5 an epoch: the last epoch is not whole
     expected = judgement_at(1e-3, byte_model_dir, rows)
     assert [number for number, _ in expected[1]] == [2, 4, 6, 8, 10, 12]
-    for moment in ((EngineTrainer, "_report"), (EngineTrainer, "_judge"), (Session, "sample")):
+    for moment in ((Loop, "report"), (Loop, "evaluate"), (RunServices, "sample")):
         model = snb.load(str(byte_model_dir), max_seq_length=256, dtype="float32")
         with monkeypatch.context() as patch:
             stop_at(patch, *moment, 12)

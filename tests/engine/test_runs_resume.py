@@ -140,25 +140,25 @@ def test_a_kill_at_each_kind_of_moment(
         import os, signal, sys
         from pathlib import Path
         from shadownb.engine.backends.torch import training_state
-        from shadownb.engine.backends.torch.trainer import EngineTrainer
-        from shadownb.engine.backends.torch.session import Session
+        from shadownb.engine.runs.loop import Loop
+        from shadownb.engine.runs.services import RunServices
 
         at = {{"step": 0}}
         def die(*a, **k):
             if at["step"] == {step}:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        after_step = EngineTrainer._report
-        def report(self, step, *a, **k):
-            after_step(self, step, *a, **k)
-            at["step"] = step
+        after_step = Loop.report
+        def report(self, *a, **k):
+            after_step(self, *a, **k)
+            at["step"] = self.step
             if {what!r} == "step":
-                self.session.journal.flush()
+                self.services.journal.flush()
                 die()
-        EngineTrainer._report = report
+        Loop.report = report
         if {what!r} == "checkpoint":
-            save = Session.save
-            Session.save = lambda self, *a, **k: (self.journal.flush(), die(), save(self, *a, **k))[-1]
+            save = RunServices.save
+            RunServices.save = lambda self, *a, **k: (self.journal.flush(), die(), save(self, *a, **k))[-1]
         if {what!r} == "optimizer":
             real = training_state.save_optimizer
             training_state.save_optimizer = lambda *a: (real(*a), die())

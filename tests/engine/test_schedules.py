@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+import transformers
 
 import shadownb as snb
 from shadownb.engine.config import TrainConfig
 from shadownb.engine.config_options import Options
+from shadownb.engine.runs.schedules import schedule
 
 NAMES = typing.get_args(typing.get_type_hints(Options)["lr_scheduler_type"])
 STEPS, PEAK = 20, 1e-3
@@ -44,6 +47,22 @@ def test_a_schedule_rises_to_the_peak_and_never_above(
         assert PEAK / 3 < after[-1] < PEAK / 2, "the root of 4 / 20"
     else:
         assert after[-1] < PEAK / 4
+
+
+@pytest.mark.parametrize("warmup", [0, 1, 7])
+@pytest.mark.parametrize("steps", [1, 2, 20, 333])
+@pytest.mark.parametrize("name", NAMES)
+def test_every_rate_is_that_of_transformers(name: str, steps: int, warmup: int) -> None:
+    config = TrainConfig(lr_scheduler_type=name, warmup_steps=warmup)
+    warmup, decay = config.resolved_warmup(steps), config.resolved_decay(steps)
+    more = {"cosine_with_min_lr": {"min_lr_rate": 0.1}, "warmup_stable_decay": {"num_decay_steps": decay}}
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=PEAK)
+    theirs = transformers.get_scheduler(name, optimizer, warmup, steps, more.get(name, {}))
+    ours = schedule(name, PEAK, steps, warmup, decay=decay)
+    for step in range(steps):
+        assert ours(step) == theirs.get_last_lr()[0], step
+        optimizer.step()
+        theirs.step()
 
 
 def test_no_clipping_norm_means_the_default_as_everywhere() -> None:

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 import shadownb as snb
-from shadownb.engine.backends.torch import clock
-from shadownb.engine.backends.torch.computing import Computing
+from shadownb.engine.backends.torch.training import TorchTraining
 from shadownb.engine.inference import WeightsGate
+from shadownb.engine.runs import clock
 from tests.engine.methods_data import OPTIONS, chats, pairs, stop_after, verdicts
 
 REFERENCE_S = 1000.0  # far more than all that a run does here takes
@@ -23,15 +23,16 @@ REFERENCE_S = 1000.0  # far more than all that a run does here takes
 def slow_reference(monkeypatch: pytest.MonkeyPatch) -> None:
     """The reference of a set of rows takes a thousand seconds, by the run's clock."""
     late = 0.0
-    told = Computing._told
+    score = TorchTraining.score
 
-    def slow(self: Computing, *args: Any) -> Iterator[Any]:
+    def slow(self: TorchTraining, bundles: Any) -> Iterator[Any]:
         nonlocal late
-        late += REFERENCE_S
-        yield from told(self, *args)
+        if self.surface.module.training is False and self.memory.peak_gb == 0:  # before the first step
+            late += REFERENCE_S
+        yield from score(self, bundles)
 
     monkeypatch.setattr(clock, "time", SimpleNamespace(perf_counter=lambda: time.perf_counter() + late))
-    monkeypatch.setattr(Computing, "_told", slow)
+    monkeypatch.setattr(TorchTraining, "score", slow)
 
 
 @pytest.mark.parametrize("method", ["dpo", "kto"])

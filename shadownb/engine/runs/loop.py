@@ -2,7 +2,7 @@
 
 The weights are held from the first pass of a step to its update; evaluations, samples and whoever chats take them in between.
 What goes on counting over a resume is in ``progress``; everything else follows from the step. Reports are events of the
-run's journal; ``on_report`` is told the same numbers, for trackers.
+run's journal; ``on_report`` is told the same numbers, for trackers. :mod:`.loop_state` is what a checkpoint keeps of it.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.runs.clock import RunClock
 from shadownb.engine.runs.divergence import DivergenceWatch, tell_diverged
 from shadownb.engine.runs.evaluation import evaluate
 from shadownb.engine.runs.progress_state import Progress
+from shadownb.engine.runs.reports import step_metrics
 
 if TYPE_CHECKING:
     from shadownb.engine.ports.training import ExampleSource, TrainingSession
@@ -103,16 +103,9 @@ class Loop:
         finally:
             services.gate.release()
         seconds = time.perf_counter() - started
-        rows = [row for example in examples for row in example.rows]
-        tokens = sum(len(row.input_ids) for row in rows)
-        progress.step += 1
-        if norm is None:
-            if not progress.skipped_steps:
-                services.tell_skipped(progress.step)
-            progress.skipped_steps += 1
-        progress.tokens += tokens
-        progress.trained_tokens += sum(row.predicted_tokens for row in rows)
-        progress.loss_since_log.append(loss)
+        if norm is None and not progress.skipped_steps:
+            services.tell_skipped(step + 1)
+        tokens = progress.count(examples, loss, skipped=norm is None)
         self.clock.step_took(seconds)
         progress.elapsed_s = self.clock.elapsed()
         self._after(loss, norm, rate, tokens / seconds)
@@ -149,24 +142,7 @@ class Loop:
 
     def report(self, norm: float | None, rate: float, speed: float) -> None:
         """Append the step's numbers to the journal; the loss is the mean since the last report."""
-        progress, remaining = self.progress, self.services.total_steps - self.step
-        losses, progress.loss_since_log = progress.loss_since_log, []
-        eta = self.clock.seconds_to_go(remaining, remaining // self.services.eval_steps)
-        metrics = {
-            "step": self.step,
-            "total_steps": self.services.total_steps,
-            "loss": sum(losses) / len(losses),
-            "learning_rate": rate,
-            "grad_norm": norm,
-            "epoch": round(self.source.epoch(self.step), 4),
-            "elapsed_s": round(progress.elapsed_s, 3),
-            "tokens": progress.tokens,
-            "tokens_per_s": round(speed, 2),
-            "peak_memory_gb": round(self.session.peak_memory_gb, 4),
-            "eta_s": None if eta is None else round(eta, 1),
-            **({"skipped_steps": progress.skipped_steps} if self.session.may_skip else {}),
-            **{name: round(value, 6) for name, value in self.objective.metrics().items()},
-        }
+        metrics = step_metrics(self, norm, rate, speed)
         self.services.journal.append("step", **metrics)
         for tell in self.on_report:
             tell(metrics)
@@ -194,16 +170,9 @@ class Loop:
         """Judge the weights by the evaluation rows: is this the best step, and has patience run out."""
         progress, started = self.progress, time.perf_counter()
         loss, extra = evaluate(self.session, self.objective, self.held_out, self.services)
-        if progress.best_eval_loss is None or loss < progress.best_eval_loss:
-            progress.best_eval_loss, progress.best_step = loss, self.step
-        needed = self.config.early_stopping_threshold
-        if progress.patience_eval_loss is None or loss < progress.patience_eval_loss - needed:
-            progress.patience_eval_loss, progress.evals_without_improvement = loss, 0
-        else:
-            progress.evals_without_improvement += 1
+        progress.judge(loss, self.config.early_stopping_threshold)
         seconds = round(time.perf_counter() - started, 3)
         self.services.journal.append("eval", step=self.step, eval_loss=loss, seconds=seconds, **extra)
-        progress.evaluated_step = self.step
 
     @property
     def _is_new_best(self) -> bool:
@@ -218,26 +187,3 @@ class Loop:
             services.control.park()
         services.begin_attempt(self.step, reason="resumed after pause")
         services.phase("training", self.step, services.total_steps, "steps")
-
-    # -- what a checkpoint keeps of it --------------------------------------------------------------------------------
-
-    def save(self, folder: Path) -> None:
-        """Let everyone who has state write it."""
-        self.session.save(folder)
-        self.source.save(folder)
-        self.objective.write_state(folder)
-        self.progress.metrics_since_log = self.objective.since_log
-        self.progress.divergence = self.divergence.state_dict()
-        self.progress.save(folder)
-
-    def load(self, folder: Path, *, own: bool) -> None:
-        """Go on from what :meth:`save` wrote; not ``own`` is of another run."""
-        self.session.load(folder, own=own)
-        self.source.load(folder)
-        self.progress = Progress.load(folder)
-        if not own:
-            self.progress.forget_other_run()
-        self.divergence = DivergenceWatch(self.config.rows_per_step, self.progress.divergence)
-        self.clock.before = self.progress.elapsed_s
-        self.objective.since_log = self.progress.metrics_since_log
-        self.saved_step = self.step

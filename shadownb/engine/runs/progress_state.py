@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from shadownb.engine.rendering.examples import Example
 
 PROGRESS = "progress.json"
 _BEFORE_OUR_LOOP = "trainer_state.json"  # of transformers' Trainer, which counted the steps up to run format 1
@@ -41,6 +44,27 @@ class Progress:
     def save(self, folder: Path) -> None:
         """Write it into a checkpoint."""
         (folder / PROGRESS).write_text(json.dumps(asdict(self), allow_nan=False), encoding="utf-8")
+
+    def count(self, examples: Sequence[Example], loss: float, *, skipped: bool) -> int:
+        """Count a step that is done; returns its tokens."""
+        rows = [row for example in examples for row in example.rows]
+        tokens = sum(len(row.input_ids) for row in rows)
+        self.step += 1
+        self.skipped_steps += skipped
+        self.tokens += tokens
+        self.trained_tokens += sum(row.predicted_tokens for row in rows)
+        self.loss_since_log.append(loss)
+        return tokens
+
+    def judge(self, loss: float, threshold: float) -> None:
+        """Note the evaluation loss of the step: is it the best one, and how long has none been better by the threshold."""
+        if self.best_eval_loss is None or loss < self.best_eval_loss:
+            self.best_eval_loss, self.best_step = loss, self.step
+        if self.patience_eval_loss is None or loss < self.patience_eval_loss - threshold:
+            self.patience_eval_loss, self.evals_without_improvement = loss, 0
+        else:
+            self.evals_without_improvement += 1
+        self.evaluated_step = self.step
 
     def forget_other_run(self) -> None:
         """Judge anew: evaluations and losses of another run were of other rows, and its best step has no checkpoint here."""

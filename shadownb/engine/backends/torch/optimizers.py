@@ -8,13 +8,13 @@ some need to be told when the model answers (schedule-free): those are refused b
 from __future__ import annotations
 
 import functools
-import importlib
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
 
+from shadownb.engine.importable import load_by_name
 from shadownb.errors import ConfigError, did_you_mean
 
 Groups = list[dict[str, Any]]
@@ -114,16 +114,7 @@ def _from_callable(name: str, groups: Groups) -> torch.optim.Optimizer:
 
 
 def _imported(name: str) -> Callable[[Groups], Any]:
-    module, _, attribute = name.partition(":")
-    try:
-        found: Any = importlib.import_module(module)
-        for part in attribute.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(
-            f"optim={name!r} cannot be imported: {error}.",
-            fix="Give 'module:function' of a module that can be imported; in a notebook, %%writefile makes one of a cell.",
-        ) from None
+    found = load_by_name("optim", name)
     if not callable(found):
         raise ConfigError(
             f"optim={name!r} is a {type(found).__name__}, which cannot be called.", fix="Name a function."

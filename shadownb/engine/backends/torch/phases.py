@@ -25,6 +25,7 @@ from shadownb.engine.runs.control import StopRequested
 from shadownb.engine.runs.epochs import Epochs
 from shadownb.engine.runs.evaluation import prepare_objective
 from shadownb.engine.runs.loop import Loop
+from shadownb.engine.runs.loop_state import load_state
 from shadownb.engine.runs.schedules import schedule
 from shadownb.engine.runs.starting import other_rows
 from shadownb.errors import CheckpointError, DivergedError
@@ -213,7 +214,7 @@ def _loop(services: RunServices, loop: Loop, rows: list[Example]) -> Outcome:
     if resume is not None:
         with services.weights():
             loop.session.load_weights(resume.path)
-            loop.load(resume.path / checkpoints.TRAINING, own=services.own_checkpoint)
+            load_state(loop, resume.path / checkpoints.TRAINING, own=services.own_checkpoint)
     with report_to_trackers(services, loop):
         loop.run()
     stop = services.control.stop
