@@ -19,6 +19,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from shadownb._version import __version__
+from shadownb.engine import registry
 from shadownb.engine.live import notebook_shell
 from shadownb.errors import ShadowError, ShadowWarning
 
@@ -63,16 +64,26 @@ _HOMES = {
 _MODULES = {
     "captures": "shadownb.engine.capture.captures",
     "methods": "shadownb.engine.methods",
+    "registry": "shadownb.engine.registry",
     "runs": "shadownb.engine.runs",
     "traces": "shadownb.engine.traces",
 }
 _RENAMED = {"models": ("shadownb.engine.models", "catalog")}
 
+# What the package itself brings of each kind that varies. The engine asks the registry for these and imports none of them.
+_IMPLEMENTATIONS = {
+    "capture_store": {"sqlite": "shadownb.engine.capture:CaptureStore"},
+    "scorer": {
+        "exact": "shadownb.engine.scoring:Exact",
+        "json_exact": "shadownb.engine.scoring:JsonExact",
+    },
+}
+
 __all__ = [
     "CapturePanel", "CaptureStore", "ChatPanel", "Dataset", "Exact", "JsonExact", "Model", "Run", "RunPanel", "Score",
     "ShadowError", "ShadowWarning", "Studio", "TrainConfig", "TrainPanel", "TrajectoriesPanel", "Trajectory",
     "TrajectoryGroup", "__version__", "capture", "captures", "certify", "compare", "doctor", "leakage", "load", "methods", "models",
-    "runs", "traces",
+    "registry", "runs", "traces",
 ]  # fmt: skip
 
 
@@ -117,4 +128,5 @@ def _show_in_cells() -> None:
         displays.install(shell)
 
 
+registry.fill(_IMPLEMENTATIONS)
 _show_in_cells()

@@ -1,0 +1,147 @@
+"""Names that stand for implementations: every one resolves, mistakes say the next step, packages outside can add theirs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import shadownb as snb
+from shadownb.engine import registry
+from shadownb.errors import ConfigError, MissingDependencyError
+
+OURS = [(kind, name) for kind in registry.kinds() for name in registry.names(kind)]
+
+
+@pytest.fixture
+def added() -> Iterator[None]:
+    """A scorer by the name of ``ours``, taken back afterwards."""
+    registry.register("scorer", "ours", "shadownb.engine.scoring:Exact")
+    yield
+    registry.unregister("scorer", "ours")
+
+
+@pytest.mark.parametrize(("kind", "name"), OURS)
+def test_every_registered_name_stands_for_something(kind: str, name: str) -> None:
+    assert callable(registry.resolve(kind, name)), registry.target(kind, name)
+
+
+def test_what_is_resolved_is_the_thing_itself() -> None:
+    assert registry.resolve("scorer", "json_exact") is snb.JsonExact
+    assert registry.resolve("capture_store", "sqlite") is snb.CaptureStore
+
+
+def test_an_unknown_name_or_kind_says_what_there_is() -> None:
+    with pytest.raises(ConfigError, match=r"No scorer is named 'exct'\. Did you mean 'exact'\?[\s\S]*json_exact"):
+        registry.resolve("scorer", "exct")
+    for ask in (registry.names, lambda kind: registry.register(kind, "x", "a:b")):
+        with pytest.raises(ConfigError, match=r"no kind of implementation 'scorers'\. Did you mean 'scorer'"):
+            ask("scorers")
+
+
+@pytest.mark.parametrize("target", ["", "module", "module:", ":name", "a b:c", "a:b:c", "a/b.py:c", 3, len])
+def test_a_target_of_another_form_is_refused(target: object) -> None:
+    with pytest.raises(ConfigError, match="'module:attribute'"):
+        registry.register("scorer", "odd", target)  # type: ignore[arg-type]
+    assert "odd" not in registry.names("scorer")
+
+
+@pytest.mark.usefixtures("added")
+def test_a_taken_name_is_kept_unless_replacing_is_meant() -> None:
+    with pytest.raises(ConfigError, match=r"'ours' is registered already: shadownb\.engine\.scoring:Exact"):
+        registry.register("scorer", "ours", "shadownb.engine.scoring:JsonExact")
+    assert registry.resolve("scorer", "ours") is snb.Exact
+    registry.register("scorer", "exact", "shadownb.engine.scoring:JsonExact", replace=True)
+    assert registry.resolve("scorer", "exact") is snb.JsonExact
+    registry.unregister("scorer", "exact")
+    assert registry.resolve("scorer", "exact") is snb.Exact
+    with pytest.raises(ConfigError, match="was added"):
+        registry.unregister("scorer", "exact")
+
+
+@pytest.mark.parametrize(
+    ("target", "error", "says"),
+    [
+        ("not_there_at_all:Scorer", MissingDependencyError, "Install the package that has not_there_at_all"),
+        ("shadownb.engine.scoring:Nothing", ConfigError, "which does not exist"),
+        ("breaks_when_imported:Scorer", ConfigError, "ZeroDivisionError"),
+    ],
+)
+def test_what_cannot_be_imported_is_said_when_it_is_asked_for(
+    target: str, error: type[Exception], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "breaks_when_imported.py").write_text("1 / 0\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    registry.register("scorer", "later", target)
+    try:
+        with pytest.raises(error, match=says):
+            registry.resolve("scorer", "later")
+    finally:
+        registry.unregister("scorer", "later")
+
+
+PLUGIN = """
+def register(add):
+    print("called", end=" ")
+    add("scorer", "outside", "outside_package:Outside")
+
+class Outside:
+    pass
+
+def half(add):
+    add("scorer", "half", "outside_package:Outside")
+    add("scorer", "exact", "outside_package:Outside")
+"""
+
+
+def installed(folder: Path, **plugins: str) -> dict[str, str]:
+    """Put a package with entry points into a folder; return the environment of a process that finds it."""
+    (folder / "outside_package.py").write_text(PLUGIN, encoding="utf-8")
+    about = folder / "outside_package-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: outside-package\nVersion: 1.0\n", encoding="utf-8")
+    lines = [f"{name} = {target}" for name, target in plugins.items()]
+    (about / "entry_points.txt").write_text("\n".join([f"[{registry.PLUGINS}]", *lines, ""]), encoding="utf-8")
+    above = str(Path(snb.__file__).parents[1])
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), above])}
+
+
+def told(code: str, environment: dict[str, str]) -> tuple[str, str]:
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    return done.stdout.strip(), done.stderr
+
+
+def test_an_installed_package_adds_names_when_they_are_looked_for(tmp_path: Path) -> None:
+    """Nothing of it is imported before, also in a process that begins in the middle of the engine, as workers do."""
+    environment = installed(tmp_path, ours="outside_package:register")
+    code = (
+        "import sys; from shadownb.engine.scoring import Exact; from shadownb.engine import registry\n"
+        "registry.resolve('scorer', 'exact'); print('outside_package' in sys.modules, end=' ')\n"
+        "print(registry.resolve('scorer', 'outside').__name__, registry.names('scorer'))"
+    )
+    out, err = told(code, environment)
+    assert out == "False called Outside ('exact', 'json_exact', 'outside')", err
+
+
+def test_a_plugin_that_fails_takes_nothing_with_it(tmp_path: Path) -> None:
+    """What it added before it failed does not stay, it replaces nothing of ours, and the errors name it."""
+    environment = installed(
+        tmp_path, a="outside_package:half", b="outside_package:gone", ours="outside_package:register"
+    )
+    code = (
+        "from shadownb.engine import registry\n"
+        "print(registry.names('scorer'), registry.target('scorer', 'exact'))\n"
+        "try: registry.resolve('scorer', 'half')\n"
+        "except ValueError as error: print(error)"
+    )
+    out, err = told(code, environment)
+    first, *rest = out.splitlines()
+    assert first == "called ('exact', 'json_exact', 'outside') shadownb.engine.scoring:Exact"
+    assert "No scorer is named 'half'" in rest[0]
+    for said in (err, "\n".join(rest)):
+        assert "a (outside_package:half) could not be used: ConfigError" in said
+        assert "b (outside_package:gone) could not be used: AttributeError" in said
