@@ -111,7 +111,7 @@ def make_pairs(count: int) -> list[dict[str, Any]]:
 def run_contender(name: str, options: argparse.Namespace) -> Result:
     import shadownb as snb
     from shadownb.engine.config import TrainConfig
-    from shadownb.engine.rendering.examples import examples
+    from shadownb.engine.objectives import examples
     from shadownb.engine.runs.epochs import steps_of_epoch
 
     steps, device = options.steps, options.device

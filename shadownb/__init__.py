@@ -73,6 +73,11 @@ _RENAMED = {"models": ("shadownb.engine.models", "catalog")}
 # What the package itself brings of each kind that varies. The engine asks the registry for these and imports none of them.
 _IMPLEMENTATIONS = {
     "capture_store": {"sqlite": "shadownb.engine.capture:CaptureStore"},
+    "objective": {
+        "dpo": "shadownb.engine.objectives.dpo:Dpo",
+        "kto": "shadownb.engine.objectives.kto:Kto",
+        "sft": "shadownb.engine.objectives.supervised:Supervised",
+    },
     "scorer": {
         "exact": "shadownb.engine.scoring:Exact",
         "json_exact": "shadownb.engine.scoring:JsonExact",

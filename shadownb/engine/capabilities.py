@@ -5,7 +5,7 @@ An option that was set and has no effect is an error that names it; nothing is i
 
 from __future__ import annotations
 
-from shadownb.engine import methods
+from shadownb.engine import methods, objectives
 from shadownb.engine.config import TrainConfig
 from shadownb.engine.methods import MethodSpec
 from shadownb.errors import ConfigError
@@ -22,18 +22,11 @@ TORCH_FIELDS = frozenset(
     }
 )  # fmt: skip
 
-# What it does beyond that by the objective: which tokens are trained is a choice only where rows are imitated.
-OBJECTIVE_FIELDS = {
-    "sft": frozenset({"packing", "loss_on", "train_on_completions"}),
-    "dpo": frozenset[str](),
-    "kto": frozenset[str](),
-}
-
 
 def supported_fields(method: str, backend: str = "torch") -> dict[str, str | None]:
     """Return, for every option, None where the method honours it, else the reason why not."""
     spec = methods.get(method)
-    honoured = TORCH_FIELDS | OBJECTIVE_FIELDS[spec.objective] | set(spec.fields)
+    honoured = TORCH_FIELDS | set(objectives.get(spec.objective).fields) | set(spec.fields)
     pointless = _pointless(spec)
     return {
         name: pointless.get(name) if name in honoured else f"{method} on {backend} does not use it{_used_by(name)}"
@@ -106,5 +99,7 @@ def check_without_evaluation(config: TrainConfig, *, samples: bool) -> None:
 
 
 def _used_by(name: str) -> str:
-    users = [spec.name for spec in methods.available() if name in spec.fields]
+    users = [
+        spec.name for spec in methods.available() if name in (*spec.fields, *objectives.get(spec.objective).fields)
+    ]
     return f" (it is for {', '.join(users)})" if users else ""

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from shadownb.engine import methods
+from shadownb.engine import methods, objectives
 from shadownb.engine.config import TrainConfig
 from shadownb.engine.models.lengths import longest_row
-from shadownb.engine.rendering.examples import examples
+from shadownb.engine.objectives import examples
 from shadownb.engine.rendering.fit import Fit
 from shadownb.engine.runs.progress import duration
 from shadownb.errors import DataError
@@ -177,7 +177,8 @@ def estimate_from(
         else f"needs about {expected:.1f} GB, {available:.1f} GB are there"
     )
     seen = steps * step_rows
-    looked_at = _without_gradients(spec.objective, seen, min(seen, len(rendered) if count is None else count))
+    distinct = min(seen, len(rendered) if count is None else count)
+    looked_at = objectives.get(spec.objective).looked_at(seen, distinct)
     seconds = _seconds(model, shapes, seen * computed, looked_at * computed, full=spec.changes_base_weights)
     if seconds is not None:
         seconds += steps * (_STEP_SECONDS + _BLOCK_SECONDS * shapes["layers"])
@@ -213,16 +214,6 @@ def _row_lengths(config: TrainConfig, rendered: Sequence[Example], step_rows: fl
     within = sum((len(e.rows) - 1) * common_start(e.rows) for e in rendered) / count  # the prompt of a pair
     shared = common_start([example.rows[0] for example in rendered])
     return trained, tokens - within - shared * (1 - 1 / step_rows)
-
-
-def _without_gradients(objective: str, seen: float, distinct: float) -> float:
-    """Return of how many examples' size the passes beside training are: the reference's, and those of KTO's drift.
-
-    KTO looks at each answer twice, at its own prompt and at another one; at the latter again in every step.
-    """
-    if objective == "dpo":
-        return distinct
-    return 2 * distinct + seen if objective == "kto" else 0.0
 
 
 def _seconds(model: Model, shapes: dict[str, int], tokens: float, looked_at: float, *, full: bool) -> float | None:

@@ -59,16 +59,16 @@ class Counted:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.pieces = self.tokens = self.rows = 0
-        nll = Passes.nll
+        tokens = Passes.tokens
 
         def watched(passes: Passes, piece: Piece) -> Any:
             if passes.surface.module.training:
                 self.pieces += 1
                 self.tokens += piece.input_ids.shape[1]
                 self.rows += piece.rows
-            return nll(passes, piece)
+            return tokens(passes, piece)
 
-        patch.setattr(Passes, "nll", watched)
+        patch.setattr(Passes, "tokens", watched)
 
 
 def counted(case: Case, folder: Path, **options: Any) -> tuple[Run, Counted]:

@@ -17,9 +17,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import shadownb as snb
 from shadownb.engine.backends.torch import surfaces
-from shadownb.engine.backends.torch.objectives.preference import Kto
+from shadownb.engine.objectives import examples
+from shadownb.engine.objectives.kto import Kto
 from shadownb.engine.rendering import Rendered
-from shadownb.engine.rendering.examples import Example, examples
+from shadownb.engine.rendering.examples import Example
 from shadownb.errors import CheckpointError, RunError
 from shadownb.panels._snapshot import snapshot_text
 from tests.engine.methods_data import CASES, COLOURS, OPTIONS, chats, pairs, stop_after, verdicts

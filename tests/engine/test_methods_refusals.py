@@ -362,7 +362,7 @@ def test_what_was_trained_survives_a_run_that_fails(plain: Any, monkeypatch: pyt
         raise Broken("no reference")
 
     with monkeypatch.context() as patch:
-        patch.setattr("shadownb.engine.backends.torch.objectives.preference.Preference.prepare", fail)
+        patch.setattr("shadownb.engine.objectives.reference.Referenced.prepare", fail)
         run = plain.finetune(pairs(), method="dpo", **{**ONE_STEP, "background": True}).wait(timeout=60)
     assert run.status == "failed"
     assert (state(plain), plain.trained) == (before, trained)

@@ -71,7 +71,7 @@ class Batches:
 @pytest.fixture
 def batches(monkeypatch: pytest.MonkeyPatch) -> Batches:
     seen = Batches()
-    compute, nll = Loop.compute, Passes.nll
+    compute, tokens = Loop.compute, Passes.tokens
 
     def watched_step(self: Loop, examples: list[Example], *rest: Any) -> Any:
         seen.examples.extend(examples)
@@ -82,10 +82,10 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> Batches:
             before = piece.input_ids[0, piece.keep]
             seen.targets.append(list(zip(before.tolist(), piece.targets.tolist(), strict=True)))
         seen.longest = max(seen.longest, int(piece.position_ids.max()) + 1)
-        return nll(self, piece)
+        return tokens(self, piece)
 
     monkeypatch.setattr(Loop, "compute", watched_step)
-    monkeypatch.setattr(Passes, "nll", watched_piece)
+    monkeypatch.setattr(Passes, "tokens", watched_piece)
     return seen
 
 

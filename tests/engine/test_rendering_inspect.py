@@ -8,7 +8,8 @@ import re
 import pytest
 
 from shadownb.engine.data import Dataset
-from shadownb.engine.rendering import Renderer, inspect_row
+from shadownb.engine.objectives.inspection import inspect_row
+from shadownb.engine.rendering import Renderer
 from shadownb.errors import MethodError
 from tests.engine.rendering_tokenizers import REASONING, byte_tokenizer, word_tokenizer
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import shadownb as snb
-from shadownb.engine.backends.torch.objectives.preference import Dpo
+from shadownb.engine.objectives.dpo import Dpo
 from shadownb.engine.runs import Run, commands
 from shadownb.engine.runs.loop import Loop
 from shadownb.engine.runs.services import RunServices

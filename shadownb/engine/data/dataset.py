@@ -209,7 +209,7 @@ class Dataset(Sources):
             The method trains on other data than this.
         """
         from shadownb.engine import methods
-        from shadownb.engine.rendering import inspect_row
+        from shadownb.engine.objectives.inspection import inspect_row
 
         canonical = self.canonical_row(row)
         spec = methods.get(method) if method is not None else None

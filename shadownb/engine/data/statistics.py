@@ -107,8 +107,8 @@ def token_statistics(
     DataError
         No row can be rendered; the error is that of the first.
     """
+    from shadownb.engine.objectives import examples
     from shadownb.engine.rendering.drops import WORDS
-    from shadownb.engine.rendering.examples import examples
     from shadownb.engine.rendering.fit import Fit
 
     fit = Fit()

@@ -17,5 +17,5 @@ SPEC = lora.SPEC.replace(
     rate_source="fifty times trl's default of 1e-6: ten for LoRA, five for short runs (40 steps shifted little at 2e-5)",
     objective="dpo",
     options=(),
-    fields=(*lora.FIELDS, "beta", "dpo_loss", "sft_weight"),
+    fields=lora.FIELDS,
 )

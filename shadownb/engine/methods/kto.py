@@ -11,5 +11,5 @@ SPEC = dpo.SPEC.replace(
     data_shape="answers with a verdict (prompt, completion, label), or preference pairs",
     data_formats=("unpaired_preference", *dpo.FORMATS),
     objective="kto",
-    fields=(*lora.FIELDS, "beta", "desirable_weight", "undesirable_weight"),
+    fields=lora.FIELDS,
 )

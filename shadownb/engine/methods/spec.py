@@ -33,7 +33,8 @@ class MethodSpec:
         layers; ``prompt``: learned embeddings; ``bias``: the biases; ``bottleneck``: networks behind the blocks;
         ``weights``: the base itself.
     objective
-        Which loss: ``sft`` (next-token loss on the marked tokens), ``dpo`` (pairs), ``kto`` (answers with a verdict).
+        Which loss, by its name in the registry: ``sft`` (next-token loss on the marked tokens), ``dpo`` (pairs), ``kto``
+        (answers with a verdict), or one of your own.
     tuner
         peft's name of the adapter type, where there are several of a surface.
     options
@@ -45,7 +46,7 @@ class MethodSpec:
     quantized_base
         True: needs a quantised base; False: cannot use one; None: either.
     fields
-        TrainConfig fields that only methods with this surface or objective honour.
+        TrainConfig fields that only methods with this surface honour; those of its objective come with that.
     rate_source
         Where the default learning rate comes from.
     """
@@ -58,7 +59,7 @@ class MethodSpec:
     default_learning_rate: float
     rate_source: str
     surface: Literal["lora", "layers", "prompt", "bias", "bottleneck", "weights"] = "lora"
-    objective: Literal["sft", "dpo", "kto"] = "sft"
+    objective: str = "sft"
     tuner: str = "LORA"
     long_rows: Literal["cut", "split"] = "cut"
     data_formats: tuple[str, ...] = SUPERVISED_FORMATS

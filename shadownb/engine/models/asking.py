@@ -255,7 +255,7 @@ class Asking:
             No row can be rendered (the error is that of the first), or none has a token to train.
         """
         from shadownb.engine.backends.torch.likelihood import mean_loss
-        from shadownb.engine.rendering.examples import examples
+        from shadownb.engine.objectives import examples
         from shadownb.engine.runs.given import as_dataset
 
         self._require_loaded()

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from shadownb.engine.inference.gate import WeightsGate
+from shadownb.engine.objectives import Objective
+from shadownb.engine.ports.arrays import Ops, Tokens
 from shadownb.engine.rendering.examples import Example
 from shadownb.engine.rendering.packing import Bundle
 
@@ -43,6 +45,8 @@ class TrainingSession(Protocol):
 
     Attributes
     ----------
+    ops
+        The array functions that losses are written over.
     may_skip
         Whether ``update`` can return None.
     peak_memory_gb
@@ -50,6 +54,9 @@ class TrainingSession(Protocol):
     separate
         Whether what is trained exists apart from the whole model.
     """
+
+    @property
+    def ops(self) -> Ops[Any]: ...
 
     @property
     def may_skip(self) -> bool: ...
@@ -60,7 +67,7 @@ class TrainingSession(Protocol):
     @property
     def separate(self) -> bool: ...
 
-    def compute(self, examples: Sequence[Example], objective: Any, *, step: int, total: int) -> float:
+    def compute(self, examples: Sequence[Example], objective: Objective, *, step: int, total: int) -> float:
         """Return a step's loss (its summed loss over ``total``) and leave the gradients; ``step`` counts from 0.
 
         Raises
@@ -78,13 +85,13 @@ class TrainingSession(Protocol):
             The norm is not finite, and no scale of fp16 is the reason. Nothing has been moved.
         """
 
-    def losses(self, examples: Sequence[Example], objective: Any) -> Iterator[tuple[float, int]]:
+    def losses(self, examples: Sequence[Example], objective: Objective) -> Iterator[tuple[float, int]]:
         """Yield (summed loss, how many examples it is of) pass by pass, without gradients."""
 
-    def score(self, bundles: Sequence[Bundle]) -> Iterator[tuple[list[int], Any]]:
-        """Yield (numbers of bundles, log-probabilities summed by row) pass by pass, of the weights as they are.
+    def score(self, bundles: Sequence[Bundle]) -> Iterator[tuple[list[int], Tokens[Any]]]:
+        """Yield (numbers of bundles, their tokens) pass by pass, of the weights as they are, without gradients.
 
-        The sums are the backend's own arrays: rounded another way, a first DPO loss is not ln 2.
+        Tokens are the backend's own arrays: summed another way than in training, a first DPO loss is not ln 2.
         """
 
     def save(self, folder: Path) -> None:

@@ -1,6 +1,6 @@
 """One renderer for training and inference: chat templates, loss masks, tool markup, the token inspector."""
 
-from shadownb.engine.rendering.inspect import Inspection, inspect_row
+from shadownb.engine.rendering.inspect import Inspection
 from shadownb.engine.rendering.masks import LossOn, Rendered
 from shadownb.engine.rendering.renderer import Renderer
 from shadownb.engine.replies import ParsedReply, ReplyParser, parse_reply, register_parser
@@ -12,7 +12,6 @@ __all__ = [
     "Rendered",
     "Renderer",
     "ReplyParser",
-    "inspect_row",
     "parse_reply",
     "register_parser",
 ]

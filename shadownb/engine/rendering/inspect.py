@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from shadownb.engine.rendering.examples import Example, examples, natural_objective
 from shadownb.engine.rendering.masks import NOT_TRAINED, Rendered
 from shadownb.engine.rendering.renderer import Renderer
 
@@ -167,22 +166,15 @@ class Inspection:
         }
 
 
-def inspect_row(
+def inspection_of(
     renderer: Renderer,
     row: dict[str, Any],
+    captioned: Sequence[tuple[str, tuple[Rendered, ...]]],
     *,
-    objective: str | None = None,
-    loss_on: LossOn = "assistant",
-    max_length: int | None = None,
-    long_rows: str = "cut",
+    loss_on: LossOn,
     number: int | None = None,
 ) -> Inspection:
-    """Return the inspection of a canonical row, made of the same examples that are trained. Raises as they do."""
-    objective = objective or natural_objective(row)
-    found = examples(renderer, row, objective=objective, loss_on=loss_on, max_length=max_length, long_rows=long_rows)
-    captioned = [(caption, rows) for example in found for caption, rows in _captions(objective, example)]
-    if len(found) > 1 and "text" in row:
-        captioned = [(f"part {n}", rows) for n, (_, rows) in enumerate(captioned, start=1)]
+    """Return the inspection of a canonical row from what it is trained as: (caption, sequences) of each side."""
     sequences = [sequence for _, rows in captioned for sequence in rows]
     captions = [caption for caption, rows in captioned for _ in rows]
     return Inspection(
@@ -196,14 +188,6 @@ def inspect_row(
         captions=tuple(captions) if any(captions) else (),
         left_out=tuple(dict.fromkeys(str(drop) for sequence in sequences for drop in sequence.left_out)),
     )
-
-
-def _captions(objective: str, example: Example) -> list[tuple[str, tuple[Rendered, ...]]]:
-    if objective == "dpo":
-        return [("chosen", example.sequences), ("rejected", example.rejected)]
-    if objective == "kto":
-        return [("desirable" if example.desirable else "undesirable", example.sequences)]
-    return [("", example.sequences)]
 
 
 def token_texts(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> list[str]:

@@ -1,14 +1,16 @@
 """Which curves belong into one chart, for figure, snapshot, panel and text alike.
 
-The reducer keeps a curve of every number that a step carries. Those listed here have a chart and words of their own;
+The reducer keeps a curve of every number that a step carries. Those that an objective names have a chart and words of their own;
 any other (of a method registered in a cell, say) gets a chart by its name, so that nothing recorded stays unseen.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from shadownb.engine import objectives
+from shadownb.engine.objectives import Chart
 
 if TYPE_CHECKING:
     from shadownb.engine.runs.state import RunState
@@ -17,56 +19,16 @@ if TYPE_CHECKING:
 COMMON = ("loss", "learning_rate", "grad_norm", "tokens_per_s", "peak_memory_gb")
 
 
-@dataclass(frozen=True)
-class Chart:
-    """One chart beside the loss.
-
-    Attributes
-    ----------
-    name
-        Names it in the panel.
-    curves
-        (metric, words in the legend), the most telling first.
-    share
-        Whether values are shares between 0 and 1.
-    """
-
-    name: str
-    title: str
-    curves: tuple[tuple[str, str], ...]
-    share: bool = False
-
-    @property
-    def headline(self) -> str:
-        """The metric that stands for the chart where there is room for one number."""
-        return self.curves[0][0]
-
-    @property
-    def words(self) -> str:
-        """The title within a sentence: "reward margin", but "KL divergence"."""
-        return self.title if self.title[1:2].isupper() else self.title[:1].lower() + self.title[1:]
-
-    def text(self, value: float) -> str:
-        """Return a value as it is read: a share in percent, anything else with four digits."""
-        return f"{value:.0%}" if self.share else f"{value:.4g}"
-
-
-_KNOWN = (
-    Chart(
-        "rewards",
-        "Reward margin",
-        (("rewards_margin", "margin"), ("rewards_chosen", "chosen"), ("rewards_rejected", "rejected")),
-    ),
-    Chart("rewards_accuracy", "Preference accuracy", (("rewards_accuracy", "accuracy"),), share=True),
-    Chart("kl", "KL divergence", (("kl", "KL divergence"),)),
-)
+def _known() -> list[Chart]:
+    """Return the charts of all objectives, each once."""
+    return list({chart.name: chart for kind in objectives.available() for chart in kind.charts}.values())
 
 
 def extra_charts(metrics: Iterable[str]) -> list[Chart]:
     """Return the charts beside the common ones for a run that recorded these metrics, known ones first."""
     present = [name for name in metrics if name not in COMMON and not name.startswith("eval_")]
     found = []
-    for chart in _KNOWN:
+    for chart in _known():
         curves = tuple(curve for curve in chart.curves if curve[0] in present)
         if curves:
             # KTO with answers of one verdict has the rewards of one side, and those are no margin.

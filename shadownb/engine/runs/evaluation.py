@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 from shadownb.engine.rendering.examples import Example
 
 if TYPE_CHECKING:
+    from shadownb.engine.objectives import Objective
     from shadownb.engine.ports.training import ExampleSource, TrainingSession
     from shadownb.engine.rendering.packing import Bundle
     from shadownb.engine.runs.services import RunServices
 
 
 def evaluate(
-    session: TrainingSession, objective: Any, examples: Sequence[Example], services: RunServices
+    session: TrainingSession, objective: Objective, examples: Sequence[Example], services: RunServices
 ) -> tuple[float, dict[str, float]]:
     """Return the mean loss over the evaluation examples and the objective's metrics there (``eval_...``)."""
     loss_sum, total, done = 0.0, 0, 0
@@ -24,7 +25,7 @@ def evaluate(
         for start in range(0, len(examples), at_once):
             part = examples[start : start + at_once]
             with services.weights():
-                objective.begin(part, session.score, held_out=True)
+                objective.begin(session.ops, part, session.score, held_out=True)
             for loss, count in session.losses(part, objective):
                 loss_sum += loss
                 done += count
@@ -38,7 +39,7 @@ def evaluate(
 
 def prepare_objective(
     session: TrainingSession,
-    objective: Any,
+    objective: Objective,
     source: ExampleSource,
     rows: Sequence[Example],
     held_out: Sequence[Example],
@@ -54,6 +55,6 @@ def prepare_objective(
             services.phase("computing reference", done, len(bundles), objective.unit)
 
     if rows:
-        objective.prepare(rows, told, needed=source.known(services.total_steps), held_out=False)
+        objective.prepare(session.ops, rows, told, needed=source.known(services.total_steps), held_out=False)
     if held_out:
-        objective.prepare(held_out, told, needed=range(len(held_out)), held_out=True)
+        objective.prepare(session.ops, held_out, told, needed=range(len(held_out)), held_out=True)

@@ -19,6 +19,7 @@ from shadownb.engine.runs.progress_state import Progress
 from shadownb.engine.runs.reports import step_metrics
 
 if TYPE_CHECKING:
+    from shadownb.engine.objectives import Objective
     from shadownb.engine.ports.training import ExampleSource, TrainingSession
     from shadownb.engine.rendering.examples import Example
     from shadownb.engine.runs.schedules import Rate
@@ -41,7 +42,7 @@ class Loop:
 
     session: TrainingSession
     source: ExampleSource
-    objective: Any
+    objective: Objective
     held_out: Sequence[Example]
     services: RunServices
     rate: Rate
@@ -114,7 +115,7 @@ class Loop:
         """Compute a step's loss and gradients; where that fails or is stopped, whoever goes on computes the step again."""
         noted = {name: list(pair) for name, pair in self.objective.since_log.items()}
         try:
-            self.objective.begin(examples, self.session.score, held_out=False)
+            self.objective.begin(self.session.ops, examples, self.session.score, held_out=False)
             return self.session.compute(examples, self.objective, step=step, total=self.objective.count(examples))
         except BaseException:
             self.objective.since_log = noted

@@ -13,7 +13,7 @@ def save_state(loop: Loop, folder: Path) -> None:
     """Write the state of backend, source, objective and loop."""
     loop.session.save(folder)
     loop.source.save(folder)
-    loop.objective.write_state(folder)
+    loop.objective.save(folder)
     loop.progress.metrics_since_log = loop.objective.since_log
     loop.progress.divergence = loop.divergence.state_dict()
     loop.progress.save(folder)

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from shadownb.engine import methods
+from shadownb.engine import methods, objectives
 from shadownb.engine.backends.torch import attention, kernels, preparation, randomness, record, surfaces
-from shadownb.engine.backends.torch.objectives import OBJECTIVES
 from shadownb.engine.backends.torch.surfaces import Surface, expert_products, experts, rounded_once
 from shadownb.engine.backends.torch.trackers import report_to_trackers
 from shadownb.engine.backends.torch.training import TorchTraining
@@ -96,7 +95,10 @@ def _train_surface(services: RunServices, surface: Surface, rows: list[Example],
     module, base = surface.module, surface.base
     with services.gate.training():
         packing = attention.choose_packing(base, prefixed=surface.prefix() is not None)
-    objective = OBJECTIVES[methods.get(config.method).objective](config, services.max_length)
+    objective = objectives.get(methods.get(config.method).objective)(config, services.max_length)
+    for part, unit in ((rows, "rows"), (eval_rows, "evaluation rows")):
+        for remark in objective.remarks(part, unit) if part else ():
+            services.warn(remark.what, why=remark.why, fix=remark.fix, code=remark.code)
     rows, eval_rows = objective.arrange(rows), objective.arrange(eval_rows)
     source = Epochs(rows, config.rows_per_step, config.seed, packing=config.packing, max_length=services.max_length)
     services.total_steps = config.resolved_total_steps(source.items)
@@ -202,7 +204,7 @@ def _check_resume(services: RunServices) -> None:
 
 def _loop(services: RunServices, loop: Loop, rows: list[Example]) -> Outcome:
     resume = services.resume
-    if resume is not None and not loop.objective.load_state(resume.path / checkpoints.TRAINING):
+    if resume is not None and not loop.objective.load(resume.path / checkpoints.TRAINING):
         raise CheckpointError(
             f"The checkpoint {resume.path.name} lacks what method={services.config.method!r} needs.",
             why="It was written by a run with another objective, so it has no log-probabilities of the reference.",

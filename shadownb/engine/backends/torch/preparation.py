@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import statistics
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +12,9 @@ from shadownb.engine import methods
 from shadownb.engine.backends.torch import template_fit
 from shadownb.engine.models import as_trained
 from shadownb.engine.models.lengths import how_to_keep_more, room_for_rows
-from shadownb.engine.rendering.examples import Example, examples
+from shadownb.engine.objectives import examples
+from shadownb.engine.rendering.examples import Example
 from shadownb.engine.rendering.fit import Fit
-from shadownb.engine.rendering.masks import NOT_TRAINED
 from shadownb.engine.runs.folder import load_rows
 from shadownb.errors import DataError
 
@@ -25,9 +24,6 @@ if TYPE_CHECKING:
 
 _KEPT_SAMPLE_PROMPTS = 3
 _TOLD_REFUSALS = 3
-# Pairs of the shipped task's one-line JSON share 95 % and took 68 right answers of 96 to 38, with sft_weight=1 they stayed 68.
-# Two samples to one open question share 26 %, a first sentence and its whole answer 26 %.
-_ALIKE = 0.75
 
 
 def examples_of(services: RunServices, reference: dict[str, Any], unit: str) -> list[Example]:
@@ -87,45 +83,7 @@ def examples_of(services: RunServices, reference: dict[str, Any], unit: str) -> 
             fix=f"{remedy}, so that nothing is cut off.",
             code="rows-truncated",
         )
-    if spec.objective == "kto" and len({example.desirable for example in kept}) == 1:
-        _tell_one_verdict(services, unit, kept)
-    if spec.objective == "dpo" and not services.config.sft_weight:
-        _tell_alike(services, unit, kept)
-    return kept
-
-
-def _tell_one_verdict(services: RunServices, unit: str, kept: list[Example]) -> None:
-    verdict, other = ("good", "bad") if kept[0].desirable else ("bad", "good")
-    services.warn(
-        f"All {len(kept):,} answers of the {unit} are {verdict}.",
-        why=f"KTO learns from good answers beside bad ones. Without {other} ones there is no reward margin that says whether "
-        "it tells them apart.",
-        fix=f"Add {other} answers"
-        + (", or leave the labels out and train with method='lora'." if kept[0].desirable else "."),
-        code="one-verdict",
-    )
-
-
-def _tell_alike(services: RunServices, unit: str, kept: list[Example]) -> None:
-    shared = statistics.median(_shared_tokens(example) for example in kept)
-    if shared >= _ALIKE:
-        services.warn(
-            f"The two answers of the {unit} are much alike: they share {shared:.0%} of their tokens (median).",
-            why="Where answers differ in few tokens DPO can make the better one less likely too, and the likelihood goes to "
-            "answers that stand in no pair (Pal et al., 2024).",
-            fix="Leave sft_weight at 1.0, which keeps the better answers likely; where each prompt has one right answer, "
-            "method='lora' on the better answers is the stronger choice.",
-            code="pairs-alike",
-        )
-
-
-def _shared_tokens(example: Example) -> float:
-    """Return which share of the trained tokens of a pair's two answers stands in both, in any order."""
-    first, second = (
-        Counter(label for row in side for label in row.labels if label != NOT_TRAINED)
-        for side in (example.sequences, example.rejected)
-    )
-    return 2 * (first & second).total() / max(1, first.total() + second.total())
+    return [replace(example, id=f"{unit}/{number}") for number, example in enumerate(kept)]
 
 
 def _tell_refused(

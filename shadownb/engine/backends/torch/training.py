@@ -18,16 +18,16 @@ import torch
 
 from shadownb.engine import acceleration
 from shadownb.engine.backends.torch import record, surfaces, training_state
+from shadownb.engine.backends.torch.arrays import TorchOps, TorchTokens
 from shadownb.engine.backends.torch.attention import Packing
 from shadownb.engine.backends.torch.gradient_check import GradientCheck
 from shadownb.engine.backends.torch.masters import Masters
 from shadownb.engine.backends.torch.memory import PeakMemory
-from shadownb.engine.backends.torch.objectives import Objective
-from shadownb.engine.backends.torch.objectives.base import sum_by_row
 from shadownb.engine.backends.torch.optimizers import make_optimizer
 from shadownb.engine.backends.torch.passes import Passes
 from shadownb.engine.backends.torch.randomness import DropoutClock, functional_dropout
 from shadownb.engine.backends.torch.surfaces import Surface
+from shadownb.engine.objectives import Objective
 from shadownb.engine.rendering.examples import Example
 from shadownb.engine.rendering.packing import Bundle
 from shadownb.errors import NonFiniteLossError
@@ -59,6 +59,7 @@ class TorchTraining:
         self.packing = packing
         self.services = services
         self.device = device
+        self.ops = TorchOps(device)
         self.autocast = dtype if device.type == "cuda" and dtype in _NARROW else None
         self.passes = Passes(
             surface,
@@ -127,8 +128,11 @@ class TorchTraining:
             self.dropout.piece = index
             answered = self.services.gate.answered
             looking = answered != self._looked_after  # an answer may leave a model in another state
-            with self.gradients.watching() if looking else contextlib.nullcontext(), self.passes.nll(piece) as nll:
-                loss = objective.loss(nll, piece, members, held_out=False) / total
+            with (
+                self.gradients.watching() if looking else contextlib.nullcontext(),
+                self.passes.tokens(piece) as tokens,
+            ):
+                loss = objective.loss(self.ops, tokens, members, held_out=False) / total
                 if looking:
                     self.gradients.graph(loss)
                     self._looked_after = answered
@@ -177,17 +181,20 @@ class TorchTraining:
         """Yield (summed loss, number of examples) piece by piece."""
         for piece, members in self.passes.pieces(examples):
             self.services.check()
-            with self._looking_only(), self.passes.nll(piece) as nll:
-                loss = float(objective.loss(nll, piece, members, held_out=True))
+            with self._looking_only(), self.passes.tokens(piece) as tokens:
+                loss = float(objective.loss(self.ops, tokens, members, held_out=True))
             yield loss, len(members)
 
-    def score(self, bundles: Sequence[Bundle]) -> Iterator[tuple[list[int], torch.Tensor]]:
-        """Yield (numbers of bundles, log-probabilities summed by row) piece by piece, of the weights as they are."""
+    def score(self, bundles: Sequence[Bundle]) -> Iterator[tuple[list[int], TorchTokens]]:
+        """Yield (numbers of bundles, their tokens) piece by piece, of the weights as they are."""
         for piece, numbers in self.passes.bundles(bundles):
             self.services.check()
-            with self._looking_only(), self.passes.nll(piece) as nll:
-                sums = sum_by_row(-nll, piece)
-            yield numbers, sums  # without the weights where the caller has not got them: inference may come in between
+            with self._looking_only(), self.passes.tokens(piece) as tokens:
+                scored = tokens
+            yield (
+                numbers,
+                scored,
+            )  # without the weights where the caller has not got them: inference may come in between
 
     @contextlib.contextmanager
     def _looking_only(self) -> Iterator[None]:

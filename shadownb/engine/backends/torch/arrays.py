@@ -1,0 +1,131 @@
+"""The array functions of losses on torch, and the trained tokens of a piece; see :mod:`shadownb.engine.ports.arrays`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch.nn.functional import logsigmoid
+
+from shadownb.engine.backends.torch.pieces import Piece
+
+
+class TorchOps:
+    """Functions of tensors, with those made of numbers on a device."""
+
+    exp = staticmethod(torch.exp)
+    log_sigmoid = staticmethod(logsigmoid)
+    sigmoid = staticmethod(torch.sigmoid)
+    relu = staticmethod(torch.relu)
+    abs = staticmethod(torch.abs)
+    minimum = staticmethod(torch.minimum)
+    sum = staticmethod(torch.sum)
+    mean = staticmethod(torch.mean)
+    stop = staticmethod(torch.Tensor.detach)
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+
+    def where(self, condition: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Return values of ``x`` where the condition holds, else of ``y``."""
+        return torch.where(condition, x, y)
+
+    def clip(self, x: torch.Tensor, low: float | None, high: float | None) -> torch.Tensor:
+        """Return the values within two limits; None is none."""
+        return torch.clamp(x, min=low, max=high)
+
+    def stack(self, parts: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return tensors of one shape along a new first axis."""
+        return torch.stack(tuple(parts))
+
+    def numbers(self, values: Any) -> torch.Tensor:
+        """Return a tensor of (nested) numbers or bools."""
+        return torch.tensor(values, device=self._device)
+
+    def listed(self, x: torch.Tensor) -> Any:
+        """Return (nested) Python numbers."""
+        return x.tolist()
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What a forward pass left at the trained positions, as far as an objective needs it: (N, vocabulary), (N, width), (N,)."""
+
+    logits: torch.Tensor | None = None
+    hidden: torch.Tensor | None = None
+    value: torch.Tensor | None = None
+
+
+class TorchTokens:
+    """The trained tokens of a piece, in the order of its targets.
+
+    Attributes
+    ----------
+    logp
+        Shape (N,).
+    """
+
+    def __init__(self, logp: torch.Tensor, piece: Piece, watched: Watched | None = None) -> None:
+        self.logp = logp
+        self.rows = piece.rows
+        self._owners = piece.owners
+        self._watched = watched or Watched()
+
+    def by_row(self, values: torch.Tensor) -> torch.Tensor:
+        """Sum (N,) values to (rows,)."""
+        return values.new_zeros(self.rows).index_add(0, self._owners, values)
+
+    def over(self, values: Sequence[float]) -> torch.Tensor:
+        """Give each token the number of its row."""
+        return self.logp.new_tensor(values)[self._owners]
+
+    def spread(self, values: Sequence[Sequence[float]]) -> torch.Tensor:
+        """Give each token its own number, from a list a row."""
+        found = torch.empty_like(self.logp, requires_grad=False)
+        for row, places in self._places.items():
+            found[places] = self.logp.new_tensor(values[row])
+        return found
+
+    def listed(self, values: torch.Tensor) -> list[list[float]]:
+        """Return (N,) values as a list a row."""
+        empty: list[float] = []
+        return [values[self._places[row]].tolist() if row in self._places else empty for row in range(self.rows)]
+
+    @cached_property
+    def _places(self) -> dict[int, torch.Tensor]:
+        return {row: (self._owners == row).nonzero()[:, 0] for row in set(self._owners.tolist())}
+
+    @property
+    def entropy(self) -> torch.Tensor:
+        """Shape (N,), in nats."""
+        logs = torch.log_softmax(self.logits, dim=-1)
+        return -(logs.exp() * logs).sum(dim=-1)
+
+    def top_k(self, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the k most likely tokens and their log-probabilities, both (N, k)."""
+        values, tokens = torch.log_softmax(self.logits, dim=-1).topk(k, dim=-1)
+        return tokens, values
+
+    @property
+    def logits(self) -> torch.Tensor:
+        """Shape (N, vocabulary)."""
+        return _asked_for("logits", self._watched.logits)
+
+    @property
+    def hidden(self) -> torch.Tensor:
+        """Shape (N, width)."""
+        return _asked_for("hidden", self._watched.hidden)
+
+    @property
+    def value(self) -> torch.Tensor:
+        """Shape (N,)."""
+        return _asked_for("value", self._watched.value)
+
+
+def _asked_for(name: str, found: torch.Tensor | None) -> torch.Tensor:
+    if found is None:
+        raise AttributeError(f"The forward pass kept no {name}: the objective's needs do not name it.")
+    return found

@@ -1,0 +1,186 @@
+"""Objective: all that a training is for. What its rows are, how they become examples, what the loss is, what is watched.
+
+The loop owns steps, gate and events, a backend the passes; an objective says how the log-probabilities of a pass become loss
+and metrics. A step's loss is a sum over its passes divided by one number (trained tokens, pairs, answers), so the split into
+passes changes nothing but rounding. No framework is named here: a loss is written over :class:`~..ports.arrays.Ops`.
+
+An objective is one class in one file, from outside of the package, too: it is registered by name
+(``registry.register("objective", "my", "my_package.mine:Mine")``), and a method names it in its spec.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from shadownb.engine.rendering.examples import Example
+from shadownb.engine.rendering.masks import LossOn, Rendered
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from shadownb.engine.config import TrainConfig
+    from shadownb.engine.ports.arrays import Need, Ops, Tokens
+    from shadownb.engine.rendering.renderer import Renderer
+
+# (rows of each bundle) -> yields (numbers of the bundles of a pass, their tokens), of the weights as they are
+Score = Callable[[Sequence[Sequence[Rendered]]], "Iterator[tuple[list[int], Tokens[Any]]]"]
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart of an objective's own metrics.
+
+    Attributes
+    ----------
+    curves
+        (metric, what it is called), the headline first.
+    share
+        Whether values are shares between 0 and 1.
+    """
+
+    name: str
+    title: str
+    curves: tuple[tuple[str, str], ...]
+    share: bool = False
+
+    @property
+    def headline(self) -> str:
+        """The metric that stands for the chart where there is room for one number."""
+        return self.curves[0][0]
+
+    @property
+    def words(self) -> str:
+        """The title within a sentence: "reward margin", but "KL divergence"."""
+        return self.title if self.title[1:2].isupper() else self.title[:1].lower() + self.title[1:]
+
+    def text(self, value: float) -> str:
+        """Return a value as it is read: a share in percent, anything else with four digits."""
+        return f"{value:.0%}" if self.share else f"{value:.4g}"
+
+
+@dataclass(frozen=True)
+class Remark:
+    """Something about the examples that the user should see; it does not stop the run."""
+
+    what: str
+    why: str
+    fix: str
+    code: str
+
+
+class Objective:
+    """One objective of one run.
+
+    Attributes
+    ----------
+    unit
+        What the loss is a mean over.
+    formats
+        The shapes of data sets that it can train on.
+    fields
+        Options of ``TrainConfig`` that only it and its like honour.
+    options
+        A pydantic model of options of its own, whose fields then are options of a training; None where it has none.
+    needs
+        What it needs of the forward pass beside log-probabilities; nothing else is computed.
+    charts
+        What is drawn beside the loss.
+    max_length
+        Most tokens of a row, also of one that the objective makes.
+    """
+
+    unit: ClassVar[str]
+    formats: ClassVar[tuple[str, ...]]
+    fields: ClassVar[tuple[str, ...]] = ()
+    options: ClassVar[type[BaseModel] | None] = None
+    needs: ClassVar[frozenset[Need]] = frozenset()
+    charts: ClassVar[tuple[Chart, ...]] = ()
+
+    def __init__(self, config: TrainConfig, max_length: int) -> None:
+        self.config = config
+        self.max_length = max_length
+        self.since_log: dict[str, list[float]] = {}  # sums and counts that are not reported yet; part of a checkpoint
+
+    # -- rows -------------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def suits(cls, row: Row) -> bool:
+        """Return whether a canonical row's own shape suggests this objective."""
+        return False
+
+    @classmethod
+    def examples(
+        cls, renderer: Renderer, row: Row, *, loss_on: LossOn, max_length: int | None, long_rows: str
+    ) -> list[Example]:
+        """Return the examples that a canonical row gives.
+
+        Raises
+        ------
+        DataError
+            The template refuses the row, or a tool would not reach the model.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def captions(cls, example: Example) -> list[tuple[str, tuple[Rendered, ...]]]:
+        """Return the sides of an example with what each is called, for whoever looks at its tokens."""
+        return [("", example.sequences)]
+
+    def arrange(self, examples: list[Example]) -> list[Example]:
+        """Return the examples as they are trained, after all were rendered."""
+        return examples
+
+    def remarks(self, examples: Sequence[Example], unit: str) -> Iterator[Remark]:
+        """Yield what is to be said about examples before they are trained; ``unit`` is what they are called."""
+        yield from ()
+
+    # -- before and between steps -------------------------------------------------------------------------------------
+
+    def prepare(
+        self, ops: Ops[Any], examples: Sequence[Example], score: Score, *, needed: Sequence[int], held_out: bool
+    ) -> None:
+        """Compute what must be known before the first step; ``needed`` are the numbers of the examples the run will see."""
+
+    def begin(self, ops: Ops[Any], examples: Sequence[Example], score: Score, *, held_out: bool) -> None:
+        """Look at a whole step before its passes are computed."""
+
+    @classmethod
+    def looked_at(cls, seen: float, distinct: float) -> float:
+        """Return how many examples are computed without gradients beside a training of ``seen``, ``distinct`` of them different."""
+        return 0.0
+
+    def save(self, folder: Path) -> None:
+        """Write what :meth:`prepare` found into a checkpoint."""
+
+    def load(self, folder: Path) -> bool:
+        """Read what :meth:`save` wrote; returns whether it was there."""
+        return True
+
+    # -- loss -------------------------------------------------------------------------------------------------------
+
+    def count(self, examples: Sequence[Example]) -> int:
+        """Return the number that a step's summed loss is divided by."""
+        raise NotImplementedError
+
+    def loss(self, ops: Ops[Any], tokens: Tokens[Any], examples: Sequence[Example], *, held_out: bool) -> Any:
+        """Return the summed loss of a pass, an array of shape (); ``examples`` are those whose rows are in it, in that order."""
+        raise NotImplementedError
+
+    # -- metrics ----------------------------------------------------------------------------------------------------
+
+    def note(self, ops: Ops[Any], name: str, values: Any) -> None:
+        """Remember an array of values of which the next report gives the mean."""
+        numbers = ops.stop(values)
+        total = self.since_log.setdefault(name, [0.0, 0.0])
+        total[0] += float(ops.listed(ops.sum(numbers)))
+        total[1] += len(numbers) if getattr(numbers, "shape", ()) else 1
+
+    def metrics(self) -> dict[str, float]:
+        """Return the means since the last call."""
+        means = {name: total / count for name, (total, count) in self.since_log.items() if count}
+        self.since_log = {}
+        return means
