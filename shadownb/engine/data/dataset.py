@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from shadownb.engine.data.checking import split_indices
 from shadownb.engine.data.display import dataset_html, dataset_text
-from shadownb.engine.data.readers import Loaded
+from shadownb.engine.data.loaded import Loaded
 from shadownb.engine.data.sources import Sources
 from shadownb.engine.data.writers import columns, to_json, write_file
 from shadownb.errors import DataError, MethodError

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from shadownb.engine.data.columns import is_empty
-from shadownb.engine.data.readers import Loaded
+from shadownb.engine.data.loaded import Loaded
 from shadownb.engine.data.report import UnreadColumn
 from shadownb.errors import DataError
 
