@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from shadownb.engine.data.calls import from_json_text, tagged_calls
 from shadownb.engine.data.columns import (
     BESIDE,
     CALLS,
@@ -22,15 +21,16 @@ from shadownb.engine.data.columns import (
     is_empty,
     is_switch,
 )
-from shadownb.engine.data.messages import (
+from shadownb.engine.data.transcripts import as_messages, asked_in, history_of, tools_in, turns_of
+from shadownb.engine.messages.calls import from_json_text, tagged_calls
+from shadownb.engine.messages.canonical import (
     RowProblem,
     canonical_messages,
     canonical_tools,
     is_call_list,
     is_message_list,
 )
-from shadownb.engine.data.texts import joined
-from shadownb.engine.data.transcripts import as_messages, asked_in, history_of, tools_in, turns_of
+from shadownb.engine.messages.texts import joined
 
 Row = dict[str, Any]
 Message = dict[str, Any]

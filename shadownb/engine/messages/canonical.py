@@ -10,15 +10,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from shadownb.engine.data.calls import (
+from shadownb.engine.data.columns import REASONINGS, Unread, is_empty, is_switch, plain_name, verdict_of
+from shadownb.engine.messages.calls import (
     canonical_tool_calls,
     canonical_tools,
     from_json_text,
     looks_like_call,
     word_for,
 )
-from shadownb.engine.data.columns import REASONINGS, Unread, is_empty, is_switch, plain_name, verdict_of
-from shadownb.engine.data.texts import RowProblem, joined
+from shadownb.engine.messages.texts import RowProblem, joined
 
 __all__ = [
     "ROLES",

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from shadownb.engine.data.texts import RowProblem, json_value
 from shadownb.engine.jsontext import RepeatedKey, loads_piece
+from shadownb.engine.messages.texts import RowProblem, json_value
 
 if TYPE_CHECKING:
     from shadownb.engine.data.columns import Unread
