@@ -15,7 +15,7 @@ from shadownb.engine.data.loaded import Loaded
 from shadownb.engine.data.padding import without_padding
 from shadownb.engine.data.report import BadRow, DatasetReport
 from shadownb.engine.data.unread import Tally, counted, refusal, words_of
-from shadownb.engine.messages.canonical import RowProblem
+from shadownb.engine.messages import RowProblem
 from shadownb.engine.messages.texts import shown
 from shadownb.errors import DataError, did_you_mean
 

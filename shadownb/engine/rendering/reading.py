@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from shadownb.engine.messages.canonical import canonical_tools
+from shadownb.engine.messages import canonical_tools
 from shadownb.engine.rendering.styles import styled
 from shadownb.engine.rendering.templates import TemplateChoice, render_text
 from shadownb.engine.replies import (

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from shadownb.engine.messages.canonical import RowProblem, canonical_messages, canonical_tools
+from shadownb.engine.messages import RowProblem, canonical_messages, canonical_tools
 from shadownb.engine.rendering.carrying import carrying
 from shadownb.engine.rendering.control import ControlTokens
 from shadownb.engine.rendering.drops import (
