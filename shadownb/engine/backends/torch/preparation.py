@@ -16,7 +16,6 @@ from shadownb.engine import methods
 from shadownb.engine.acceleration import Plan
 from shadownb.engine.backends.torch import template_fit
 from shadownb.engine.models import as_trained
-from shadownb.engine.models.lengths import how_to_keep_more, room_for_rows
 from shadownb.engine.rendering.examples import Example, examples
 from shadownb.engine.rendering.fit import Fit
 from shadownb.engine.rendering.masks import NOT_TRAINED
@@ -70,7 +69,7 @@ def examples_of(session: Session, reference: dict[str, Any], unit: str) -> list[
         cut += any(sequence.truncated_tokens for example in found for sequence in example.rows)
         empty += not useful
         kept.extend(useful)
-    reason, remedy = how_to_keep_more(session.model, session.config)
+    reason, remedy = session.model.lengths.how_to_keep_more(session.config)
     if refused:
         _tell_refused(session, reference, unit, len(source), refused)
     if not kept:
@@ -163,7 +162,7 @@ def sample_prompts(session: Session, reference: dict[str, Any]) -> list[tuple[st
     config, renderer = session.config, session.model.renderer
     if not config.sample_max_new_tokens:
         return []
-    room = room_for_rows(session.model, config)
+    room = session.model.lengths.room_for_rows(config)
     asked: Iterable[tuple[str, Callable[[], list[int]]]]
     if config.sample_prompts:
         asked = ((text, partial(_as_trained, session, text)) for text in config.sample_prompts)
