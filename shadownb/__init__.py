@@ -28,13 +28,14 @@ if TYPE_CHECKING:
     from shadownb.engine.capture import CaptureStore, capture, captures
     from shadownb.engine.config import TrainConfig
     from shadownb.engine.data import Dataset
+    from shadownb.engine.data.leakage import leakage
     from shadownb.engine.doctor import doctor
     from shadownb.engine.evals import compare
     from shadownb.engine.models import Model, certify, load
     from shadownb.engine.models import catalog as models
     from shadownb.engine.runs import Run
     from shadownb.engine.scoring import Exact, JsonExact, Score
-    from shadownb.engine.trajectories import Trajectory, TrajectoryGroup, leakage
+    from shadownb.engine.trajectories import Trajectory, TrajectoryGroup
     from shadownb.panels import CapturePanel, ChatPanel, RunPanel, Studio, TrainPanel, TrajectoriesPanel
 
 _HOMES = {
@@ -58,7 +59,7 @@ _HOMES = {
     "certify": "shadownb.engine.models",
     "compare": "shadownb.engine.evals",
     "doctor": "shadownb.engine.doctor",
-    "leakage": "shadownb.engine.trajectories",
+    "leakage": "shadownb.engine.data.leakage",
     "load": "shadownb.engine.models",
 }
 _MODULES = {

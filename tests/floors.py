@@ -39,6 +39,7 @@ FLOORS: dict[str, int] = {
     "shadownb.engine.traces": 4,
     "shadownb.engine.config": 3,
     "shadownb.engine.data": 3,
+    "shadownb.engine.lengths": 3,
     "shadownb.engine.inference": 2,
     "shadownb.engine.methods": 2,
     "shadownb.engine.rendering": 2,

@@ -18,7 +18,6 @@ import psutil
 
 from shadownb.engine import methods, objectives
 from shadownb.engine.config import TrainConfig
-from shadownb.engine.models.lengths import longest_row
 from shadownb.engine.objectives import examples
 from shadownb.engine.rendering.fit import Fit
 from shadownb.engine.runs.progress import duration
@@ -110,7 +109,7 @@ def _useful(model: Model, config: TrainConfig, row: dict[str, Any], fit: Fit) ->
 
 
 def _length(model: Model, config: TrainConfig) -> int:
-    return longest_row(model, config.max_seq_length, config)
+    return model.lengths.longest_row(config.max_seq_length, config)
 
 
 def _examples_per_item(model: Model, config: TrainConfig, rendered: Sequence[Example], count: int) -> float:

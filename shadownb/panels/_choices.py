@@ -12,7 +12,7 @@ from typing import Any
 
 from shadownb.engine.data.accepting import KINDS
 from shadownb.engine.data.columns import TARGETS
-from shadownb.engine.data.texts import shown
+from shadownb.engine.messages.texts import shown
 from shadownb.errors import DataError
 
 # id -> (name, split, title)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.config import TrainConfig
 from shadownb.errors import ConfigError, DataError, ModelError
@@ -12,6 +12,9 @@ from shadownb.errors import ConfigError, DataError, ModelError
 from . import _choices, _code, _form, _methods, _plan
 from ._answers import loadable_name
 from ._start import StartChoice
+
+if TYPE_CHECKING:
+    from shadownb.engine.lengths import Lengths
 
 AUTO_SHARE = 0.1
 SMALLEST_SHARE, LARGEST_SHARE = 0.01, 0.5
@@ -100,9 +103,8 @@ class Selection:
         assert self.config is not None
         if self.model is None:
             return self.config.max_seq_length
-        from shadownb.engine.models.lengths import longest_row
-
-        return longest_row(self.model, self.config.max_seq_length, self.config)
+        lengths: Lengths = self.model.lengths
+        return lengths.longest_row(self.config.max_seq_length, self.config)
 
     def map_column(self, name: str, target: str) -> None:
         """Read a column as a known one, leave it out (``ignore``), or go by its own name again ("")."""

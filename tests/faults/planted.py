@@ -117,7 +117,7 @@ FAULTS = (
     Fault("reasoning decides whether a call goes on", "engine/trajectories/identity.py",
           '_HIDDEN_PARTS = ("thinking", "redacted_thinking", "reasoning")', '_HIDDEN_PARTS = ("none",)',
           "tests/trajectories"),
-    Fault("leakage is found only between equal texts", "engine/trajectories/leakage.py",
+    Fault("leakage is found only between equal texts", "engine/data/leakage.py",
           "similarity >= threshold:", "similarity >= 1:",
           "tests/trajectories"),
     # -- panels ---------------------------------------------------------------------------------------------------------

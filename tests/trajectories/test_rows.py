@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 import shadownb as snb
-from shadownb.engine.trajectories import Trajectory, TrajectoryGroup, episodes, leakage, rows
+from shadownb.engine.data.leakage import leakage
+from shadownb.engine.trajectories import Trajectory, TrajectoryGroup, episodes, rows
 from shadownb.errors import ConfigError, DataError, ShadowWarning
 
 from .calls import Recorded, answer, call, echoed, result, system, user

@@ -11,12 +11,12 @@ from typing import Any
 from shadownb.engine.data.columns import KNOWN, OTHER_SHAPES, TARGETS, Columns
 from shadownb.engine.data.display import shorten
 from shadownb.engine.data.formats import FORMATS, canonical_row, detect_row
-from shadownb.engine.data.messages import RowProblem
+from shadownb.engine.data.loaded import Loaded
 from shadownb.engine.data.padding import without_padding
-from shadownb.engine.data.readers import Loaded
 from shadownb.engine.data.report import BadRow, DatasetReport
-from shadownb.engine.data.texts import shown
 from shadownb.engine.data.unread import Tally, counted, refusal, words_of
+from shadownb.engine.messages import RowProblem
+from shadownb.engine.messages.texts import shown
 from shadownb.errors import DataError, did_you_mean
 
 Row = dict[str, Any]

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, overload
 
 from shadownb.engine.data.checking import split_indices
 from shadownb.engine.data.display import dataset_html, dataset_text
-from shadownb.engine.data.readers import Loaded
+from shadownb.engine.data.loaded import Loaded
 from shadownb.engine.data.sources import Sources
 from shadownb.engine.data.writers import columns, to_json, write_file
 from shadownb.errors import DataError, MethodError
 
 if TYPE_CHECKING:
     from shadownb.engine.data.statistics import TokenStatistics
+    from shadownb.engine.lengths import Lengths
     from shadownb.engine.rendering import Inspection, LossOn, Renderer
     from shadownb.engine.rendering.drops import OnDrop
 
@@ -249,9 +250,10 @@ def _renderer(model: Any) -> Renderer:
 
 def _longest_row(model: Any, asked: int | None, method: str | None = None) -> int | None:
     """Return the most tokens of a row as training cuts it; None where only a tokenizer is given, which sets no limit."""
-    if not hasattr(model, "weights"):
+    if not hasattr(model, "lengths"):
         return asked if asked is not None else getattr(model, "max_seq_length", None)
     from shadownb.engine.config import TrainConfig
-    from shadownb.engine.models.lengths import longest_row
 
-    return longest_row(model, asked, TrainConfig(method=method) if method is not None else None)
+    config = TrainConfig(method=method) if method is not None else None
+    lengths: Lengths = model.lengths
+    return lengths.longest_row(asked, config)

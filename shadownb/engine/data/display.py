@@ -5,8 +5,8 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from shadownb.engine.data.texts import shown
 from shadownb.engine.data.writers import to_json
+from shadownb.engine.messages.texts import shown
 
 if TYPE_CHECKING:
     from shadownb.engine.data.dataset import Dataset

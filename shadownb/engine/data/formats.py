@@ -21,12 +21,11 @@ from shadownb.engine.data.columns import (
     RESPONSES,
     VERDICTS,
     Columns,
-    is_empty,
-    verdict_of,
 )
-from shadownb.engine.data.messages import RowProblem, is_message_list
 from shadownb.engine.data.parts import answer, asked, conversation, side, text_of, with_system, with_tools
 from shadownb.engine.data.transcripts import as_messages, turns_of
+from shadownb.engine.messages import RowProblem, is_message_list
+from shadownb.engine.messages.values import is_empty, verdict_of
 
 Row = dict[str, Any]
 Message = dict[str, Any]

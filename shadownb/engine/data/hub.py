@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from shadownb.engine.data.readers import Loaded, from_arrow
+from shadownb.engine.data.loaded import Loaded, from_arrow
 from shadownb.engine.models.quiet import quiet_progress_bars
 from shadownb.errors import DataError, MissingDependencyError
 

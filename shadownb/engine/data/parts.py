@@ -8,29 +8,13 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from shadownb.engine.data.calls import from_json_text, tagged_calls
-from shadownb.engine.data.columns import (
-    BESIDE,
-    CALLS,
-    HISTORIES,
-    PROMPTS,
-    REASONINGS,
-    RESPONSES,
-    SYSTEMS,
-    TOOLS,
-    Columns,
-    is_empty,
-    is_switch,
-)
-from shadownb.engine.data.messages import (
-    RowProblem,
-    canonical_messages,
-    canonical_tools,
-    is_call_list,
-    is_message_list,
-)
-from shadownb.engine.data.texts import joined
+from shadownb.engine.data.columns import BESIDE, CALLS, HISTORIES, PROMPTS, RESPONSES, SYSTEMS, TOOLS, Columns
 from shadownb.engine.data.transcripts import as_messages, asked_in, history_of, tools_in, turns_of
+from shadownb.engine.messages import RowProblem, canonical_messages, canonical_tools, is_message_list
+from shadownb.engine.messages.calls import tagged_calls
+from shadownb.engine.messages.canonical import is_call_list
+from shadownb.engine.messages.texts import joined
+from shadownb.engine.messages.values import REASONINGS, from_json_text, is_empty, is_switch
 
 Row = dict[str, Any]
 Message = dict[str, Any]

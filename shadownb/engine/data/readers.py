@@ -9,76 +9,22 @@ import csv
 import io
 import json
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shadownb.engine.data.formats import shows_a_row
+from shadownb.engine.data.loaded import Loaded, from_arrow, from_values
 from shadownb.engine.data.padding import unfilled
-from shadownb.engine.data.report import BadRow, UnreadColumn
-from shadownb.engine.jsontext import RepeatedKey, Unreadable, check_depth, parse
+from shadownb.engine.data.report import UnreadColumn
+from shadownb.engine.data.trees import is_tree
+from shadownb.engine.jsontext import RepeatedKey, parse
 from shadownb.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
     import pandas
 
 Row = dict[str, Any]
-
-
-@dataclass
-class Loaded:
-    """Rows with the number each has in its source, and what could not be read as a row.
-
-    Attributes
-    ----------
-    numbers
-        The number of each row, as long as ``rows``.
-    place
-        What the numbers count: ``line``, ``row`` or ``index``.
-    unreadable
-        The lines and entries that are not rows.
-    arrow
-        Whether the values come out of Arrow, which fills nulls in; see :mod:`padding`.
-    beside
-        What stands beside the rows and is not read, such as other keys of a JSON object that holds them.
-    """
-
-    rows: list[Row] = field(default_factory=list)
-    numbers: list[int] = field(default_factory=list)
-    place: str = "index"
-    unreadable: list[BadRow] = field(default_factory=list)
-    arrow: bool = False
-    beside: list[UnreadColumn] = field(default_factory=list)
-
-    def add(self, number: int, value: Any) -> None:
-        """Take a row, or note why ``value`` is none."""
-        if not isinstance(value, dict):
-            self.refuse(number, f"it is of type {type(value).__name__}, not an object with columns")
-            return
-        try:
-            check_depth(value)
-        except Unreadable as error:
-            self.refuse(number, str(error))
-        else:
-            self.rows.append(value)
-            self.numbers.append(number)
-
-    def refuse(self, number: int, reason: str) -> None:
-        """Note that what has this number is not a row."""
-        self.unreadable.append(BadRow(number, reason, self.place))
-
-
-def from_values(values: Iterable[Any], place: str = "index", first: int = 0, *, arrow: bool = False) -> Loaded:
-    """Return the rows of an iterable, numbered from ``first``."""
-    loaded = Loaded(place=place, arrow=arrow)
-    for number, value in enumerate(values, start=first):
-        loaded.add(number, value)
-    return loaded
-
-
-def from_arrow(rows: Iterable[Any], place: str = "index", first: int = 0) -> Loaded:
-    """Return rows that come out of Arrow, without the keys that it filled into nested values for other rows' sake."""
-    return from_values((unfilled(row) for row in rows), place, first, arrow=True)
 
 
 def read_jsonl(path: Path) -> Loaded:
@@ -143,9 +89,6 @@ def _holds_repeated(value: Any) -> bool:
 
 
 def _from_object(path: Path, value: Row) -> Loaded:
-    from shadownb.engine.data.formats import shows_a_row
-    from shadownb.engine.data.trees import is_tree
-
     if shows_a_row(value) or is_tree([value]):
         return from_values([value], "row", 1)
     lists = {key: entry for key, entry in value.items() if isinstance(entry, list)}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from shadownb.engine.data import readers, trees
 from shadownb.engine.data.checking import Checked, Reading, check
-from shadownb.engine.data.readers import Loaded
+from shadownb.engine.data.loaded import Loaded, from_arrow, from_values
 from shadownb.engine.data.report import BadRow
 from shadownb.errors import DataError, did_you_mean
 
@@ -49,7 +49,7 @@ class Sources:
         columns: Names | None = None,
         ignore: Sequence[str] | str = (),
     ) -> None:
-        loaded = rows if isinstance(rows, Loaded) else readers.from_values(rows)
+        loaded = rows if isinstance(rows, Loaded) else from_values(rows)
         if not columns and format in (None, "auto") and trees.is_tree(loaded.rows):
             loaded = trees.conversations(loaded)
         reading = Reading.of(format, columns, ignore, loaded.rows)
@@ -100,7 +100,7 @@ class Sources:
         ignore: Sequence[str] | str = (),
     ) -> Self:
         """Return a dataset of dicts. Raises :class:`DataError` if there is none."""
-        return cls(readers.from_values(rows), name=name, source="list", format=format, columns=columns, ignore=ignore)
+        return cls(from_values(rows), name=name, source="list", format=format, columns=columns, ignore=ignore)
 
     @classmethod
     def load(
@@ -198,7 +198,7 @@ class Sources:
     ) -> Self:
         """Return the rows of a ``datasets.Dataset``; nulls that Arrow filled into schemas and arguments are taken out."""
         known = name or getattr(rows.info, "dataset_name", None) or "dataset"
-        loaded = readers.from_arrow(rows.with_format(None))
+        loaded = from_arrow(rows.with_format(None))
         return cls(loaded, name=known, source="datasets", format=format, columns=columns, ignore=ignore)
 
     @classmethod
@@ -213,7 +213,7 @@ class Sources:
     ) -> Self:
         """Return the rows of a pyarrow table, or of a polars frame."""
         rows = table.to_dicts() if hasattr(table, "to_dicts") else table.to_pylist()
-        return cls(readers.from_arrow(rows), name=name, source="arrow", format=format, columns=columns, ignore=ignore)
+        return cls(from_arrow(rows), name=name, source="arrow", format=format, columns=columns, ignore=ignore)
 
     @classmethod
     def from_hub(
@@ -250,7 +250,7 @@ class Sources:
         """
         from shadownb.engine.trajectories.rows import chat_rows
 
-        return cls._recorded(readers.from_values(chat_rows(trajectories)), name, "trajectories", ignore)
+        return cls._recorded(from_values(chat_rows(trajectories)), name, "trajectories", ignore)
 
     @classmethod
     def from_captures(
@@ -281,7 +281,7 @@ class Sources:
 
         episodes = trajectories_of(source)
         rows = chat_rows(trajectory for trajectory in episodes if where is None or where(trajectory))
-        loaded = readers.from_values(rows)
+        loaded = from_values(rows)
         for number, (call, why) in enumerate(getattr(episodes, "unread", {}).items(), start=1):
             loaded.unreadable.append(BadRow(number, f"{call}: {why}", "unread call"))
         return cls._recorded(loaded, name, "captures", ignore)

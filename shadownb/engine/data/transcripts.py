@@ -9,9 +9,9 @@ import json
 import re
 from typing import Any
 
-from shadownb.engine.data.calls import from_json_text
-from shadownb.engine.data.columns import PROMPTS, RESPONSES, plain_name
-from shadownb.engine.data.messages import is_message_list
+from shadownb.engine.data.columns import PROMPTS, RESPONSES
+from shadownb.engine.messages import is_message_list
+from shadownb.engine.messages.values import from_json_text, plain_name
 
 Message = dict[str, Any]
 

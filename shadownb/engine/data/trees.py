@@ -11,9 +11,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from shadownb.engine.data.columns import is_empty
-from shadownb.engine.data.readers import Loaded
+from shadownb.engine.data.loaded import Loaded
 from shadownb.engine.data.report import UnreadColumn
+from shadownb.engine.messages.values import is_empty
 from shadownb.errors import DataError
 
 Row = dict[str, Any]

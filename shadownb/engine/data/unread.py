@@ -15,11 +15,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from shadownb.engine.data.calls import from_json_text, looks_like_call, looks_like_schema
-from shadownb.engine.data.columns import REASONINGS, is_empty, is_switch, plain_name, verdict_of
-from shadownb.engine.data.messages import is_message_list
 from shadownb.engine.data.report import UnreadColumn
-from shadownb.engine.data.texts import shown
+from shadownb.engine.messages import is_message_list
+from shadownb.engine.messages.calls import looks_like_call, looks_like_schema
+from shadownb.engine.messages.texts import shown
+from shadownb.engine.messages.values import REASONINGS, from_json_text, is_empty, is_switch, plain_name, verdict_of
 
 LONGEST_LABEL = 80
 METADATA, REPEATED, IGNORED = "metadata", "repeats what was read", "ignored"

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from shadownb.engine.data.texts import is_whole
+from shadownb.engine.messages.texts import is_whole
 from shadownb.errors import DataError
 
 Row = dict[str, Any]

@@ -92,12 +92,10 @@ def fitting(model: Any, cases: list[Case]) -> tuple[list[Case], list[tuple[int, 
     DataError
         None can be answered.
     """
-    from shadownb.engine.models.lengths import room_for_rows
-
     renderer = getattr(model, "renderer", None)
-    if renderer is None or not hasattr(model, "weights"):
+    if renderer is None or not hasattr(model, "lengths"):
         return cases, []
-    room = room_for_rows(model)
+    room = model.lengths.room_for_rows()
     kept: list[Case] = []
     left: list[tuple[int, str]] = []
     for case in cases:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from shadownb.engine.data.messages import RowProblem, canonical_messages, canonical_tools
+from shadownb.engine.messages import RowProblem, canonical_messages, canonical_tools
 from shadownb.errors import ConfigError, DataError, ShadowWarning
 
 if TYPE_CHECKING:

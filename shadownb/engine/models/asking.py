@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from shadownb.engine.inference import Reply, ReplyStream, Sampling, WeightsGate
 from shadownb.engine.models import as_trained
 from shadownb.engine.models.as_trained import AS_TRAINED, AsTrained, Tools
-from shadownb.engine.models.lengths import longest_row
 from shadownb.engine.replies import ParsedReply, TextReader
 from shadownb.errors import ConfigError, DataError, ShadowWarning, did_you_mean
 
 if TYPE_CHECKING:
     from shadownb.engine.data.trained_on import TrainedOn
     from shadownb.engine.inference import Completion
+    from shadownb.engine.lengths import Lengths
     from shadownb.engine.models.weights import LoadedWeights
     from shadownb.engine.rendering import Renderer
     from shadownb.engine.rendering.examples import Example
@@ -50,6 +50,9 @@ class Asking:
 
         @property
         def trained_on(self) -> TrainedOn | None: ...
+
+        @property
+        def lengths(self) -> Lengths: ...
 
         @property
         def active_run(self) -> Run | None: ...
@@ -260,7 +263,7 @@ class Asking:
 
         self._require_loaded()
         self.catch_up()
-        limit = longest_row(self, max_length)
+        limit = self.lengths.longest_row(max_length)
         data = as_dataset(dataset, "dataset")
         rows = data.canonical_rows()
         found: list[Example] = []

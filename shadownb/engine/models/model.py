@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from shadownb.engine.inference import WeightsGate
+from shadownb.engine.inference.weights import max_positions
+from shadownb.engine.lengths import Lengths
 from shadownb.engine.models.asking import Asking
 from shadownb.engine.models.weights import LoadedWeights
 from shadownb.engine.rendering import Renderer
@@ -117,6 +119,16 @@ class Model(Asking):
         self._require_loaded()
         device: torch.device = next(self.module.parameters()).device
         return device
+
+    @property
+    def lengths(self) -> Lengths:
+        """How long rows can be, with what the weights carry now."""
+        weights, carried = self.weights, self.weights.carried
+        return Lengths(
+            self.max_seq_length,
+            positions=max_positions(weights.base_module()) if weights.module is not None else None,
+            virtual_tokens=carried.virtual_tokens if carried is not None else None,
+        )
 
     @property
     def dtype(self) -> torch.dtype:

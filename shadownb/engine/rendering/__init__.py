@@ -3,6 +3,7 @@
 from shadownb.engine.rendering.inspect import Inspection
 from shadownb.engine.rendering.masks import LossOn, Rendered
 from shadownb.engine.rendering.renderer import Renderer
+from shadownb.engine.rendering.tokenizer import Tokenizer
 from shadownb.engine.replies import ParsedReply, ReplyParser, parse_reply, register_parser
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "Rendered",
     "Renderer",
     "ReplyParser",
+    "Tokenizer",
     "parse_reply",
     "register_parser",
 ]

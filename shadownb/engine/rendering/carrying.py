@@ -8,7 +8,7 @@ the tokenizer knows its tokens. The result is one jinja text, saved with the ada
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from shadownb.engine.rendering.styles import Style, styled
 from shadownb.engine.rendering.templates import (
@@ -23,9 +23,7 @@ from shadownb.engine.rendering.templates import (
     combine,
     render_text,
 )
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+from shadownb.engine.rendering.tokenizer import Tokenizer
 
 _SAID = "probe remark"
 _FIRST = [{"role": "system", "content": "probe first rules"}, PROBE_USER]
@@ -36,7 +34,7 @@ _LATER: tuple[list[dict[str, Any]], ...] = (
 )
 
 
-def carrying(tokenizer: PreTrainedTokenizerBase, choice: TemplateChoice) -> TemplateChoice:
+def carrying(tokenizer: Tokenizer, choice: TemplateChoice) -> TemplateChoice:
     """Return a template that writes reasoning, later system texts and, where it can, text beside a tool call."""
 
     def writes(

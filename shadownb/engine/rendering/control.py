@@ -13,10 +13,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+from shadownb.engine.rendering.tokenizer import Tokenizer, backend_of
 
 # Letters without case that templates leave alone and no quoting escapes; one that does not occur in the row is taken.
 _MARKS = tuple(map(chr, range(0x3400, 0x3500)))
@@ -35,7 +34,7 @@ class ControlTokens:
         Conversations without tools, rendered: what begins and ends turns is read from them.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, template: str, turns: Iterable[str]) -> None:
+    def __init__(self, tokenizer: Tokenizer, template: str, turns: Iterable[str]) -> None:
         added = {token.content: token for token in tokenizer.added_tokens_decoder.values()}
         special = {text for text, token in added.items() if token.special} | set(tokenizer.all_special_tokens)
         written = {text for text in added if text in template and not text[0].isalnum() and not text[-1].isalnum()}
@@ -48,8 +47,8 @@ class ControlTokens:
         )
         self._any = _pattern(self.all)
         self._turn = _pattern(self.of_turns)
-        normalizer = getattr(getattr(tokenizer, "backend_tokenizer", None), "normalizer", None)
-        self._tokenizer = tokenizer if normalizer is not None else None
+        backend = backend_of(tokenizer)
+        self._backend = backend if backend is not None and backend.normalizer is not None else None
 
     def guard(
         self, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None
@@ -78,9 +77,9 @@ class ControlTokens:
 
     def _normalized(self, text: str, tokens: re.Pattern[str], mark: str) -> str:
         """Mark what becomes a control token only when the tokenizer has normalised it, full-width letters for one."""
-        if self._tokenizer is None:
+        backend = self._backend
+        if backend is None or backend.normalizer is None:
             return text
-        backend = self._tokenizer.backend_tokenizer
         if not tokens.search(backend.normalizer.normalize_str(text)):
             return text
         found = backend.encode(text, add_special_tokens=False)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from shadownb.engine.rendering.tokenizer import Tokenizer, backend_of
+
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
-    from transformers import PreTrainedTokenizerBase
+    import tokenizers
 
 _ANCHOR = "\n"
 
@@ -19,7 +20,7 @@ _ANCHOR = "\n"
 class Encoder:
     """Encodes pieces of one text with one tokenizer."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         self._backend = _own_backend(tokenizer)
         self._anchor_ids = self._encode([_ANCHOR])[0]
@@ -58,13 +59,14 @@ class Encoder:
         return ids if eos is None or ids[-1:] == [eos] else [*ids, eos]
 
 
-def _own_backend(tokenizer: PreTrainedTokenizerBase) -> Tokenizer | None:
-    if not getattr(tokenizer, "is_fast", False):
+def _own_backend(tokenizer: Tokenizer) -> tokenizers.Tokenizer | None:
+    shared = backend_of(tokenizer)
+    if shared is None:
         return None
-    from tokenizers import Tokenizer
+    import tokenizers
 
     try:
-        backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+        backend = tokenizers.Tokenizer.from_str(shared.to_str())
     except Exception:  # parts written in Python cannot be copied; the shared one then serves
         return None
     backend.no_truncation()

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from shadownb.engine.rendering.masks import NOT_TRAINED, Rendered
 from shadownb.engine.rendering.renderer import Renderer
+from shadownb.engine.rendering.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from transformers import PreTrainedTokenizerBase
 
     from shadownb.engine.rendering.masks import LossOn
 
@@ -190,7 +189,7 @@ def inspection_of(
     )
 
 
-def token_texts(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> list[str]:
+def token_texts(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
     """Return the text of each id; joined they are the text of the whole sequence."""
     texts: list[str] = []
     context = start = 0  # decode behind the token before, or word-start spaces get lost
@@ -205,13 +204,13 @@ def token_texts(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> list[
     return texts
 
 
-def _decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
+def _decode(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
     text = tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False) if ids else ""
     assert isinstance(text, str)
     return text
 
 
-def _tokens(tokenizer: PreTrainedTokenizerBase, rendered: Rendered) -> tuple[Token, ...]:
+def _tokens(tokenizer: Tokenizer, rendered: Rendered) -> tuple[Token, ...]:
     control = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
     texts = token_texts(tokenizer, rendered.input_ids)
     return tuple(

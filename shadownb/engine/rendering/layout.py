@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any
 from shadownb.engine.rendering.control import unmark
 from shadownb.engine.rendering.replies import reply_after
 from shadownb.engine.rendering.templates import render_text
+from shadownb.engine.rendering.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
     from shadownb.engine.rendering.stops import Stops
 
 
@@ -62,7 +61,7 @@ class Layout:
 
 
 def lay_out(
-    tokenizer: PreTrainedTokenizerBase,
+    tokenizer: Tokenizer,
     template: str,
     messages: list[dict[str, Any]],
     tools: list[dict[str, Any]] | None,

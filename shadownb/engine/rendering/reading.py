@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from shadownb.engine.data.messages import canonical_tools
+from shadownb.engine.messages import canonical_tools
 from shadownb.engine.rendering.styles import styled
 from shadownb.engine.rendering.templates import TemplateChoice, render_text
+from shadownb.engine.rendering.tokenizer import Tokenizer
 from shadownb.engine.replies import (
     Markup,
     ParsedReply,
@@ -19,9 +20,6 @@ from shadownb.engine.replies import (
     parse_reply,
     parsers,
 )
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
 
 # Has what templates of Python-style calls write differently: a quote, a backslash and a line break.
 _ARGUMENTS = {"probe_text": "it's a\\b\nend"}
@@ -50,7 +48,7 @@ _TAIL_TOKENS = 24  # enough for what templates write behind the last turn
 class Reading:
     """The part of a :class:`Renderer` that takes generated text apart."""
 
-    tokenizer: PreTrainedTokenizerBase
+    tokenizer: Tokenizer
     _choice: TemplateChoice
 
     if TYPE_CHECKING:
@@ -78,7 +76,7 @@ class Reading:
         )
 
     def _added_tokens(self) -> dict[str, Any]:
-        return {str(token): token for token in self.tokenizer.added_tokens_decoder.values()}
+        return {token.content: token for token in self.tokenizer.added_tokens_decoder.values()}
 
     def open_reader(
         self,
@@ -133,7 +131,7 @@ class Reading:
         return text
 
 
-def markup_of(tokenizer: PreTrainedTokenizerBase, choice: TemplateChoice) -> Markup:
+def markup_of(tokenizer: Tokenizer, choice: TemplateChoice) -> Markup:
     """Return the markup of the replies that a template writes."""
     tokens = set(tokenizer.added_tokens_encoder)
     written = _written_call(tokenizer, choice)
@@ -145,7 +143,7 @@ def markup_of(tokenizer: PreTrainedTokenizerBase, choice: TemplateChoice) -> Mar
     return found[0]
 
 
-def _written_call(tokenizer: PreTrainedTokenizerBase, choice: TemplateChoice) -> str:
+def _written_call(tokenizer: Tokenizer, choice: TemplateChoice) -> str:
     """Return the probe call as the template writes it; empty where it has none."""
     if choice.tool_style is None:
         return ""

@@ -14,9 +14,9 @@ import copy
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from shadownb.engine.data.messages import RowProblem, canonical_messages, canonical_tools
+from shadownb.engine.messages import RowProblem, canonical_messages, canonical_tools
 from shadownb.engine.rendering.carrying import carrying
 from shadownb.engine.rendering.control import ControlTokens
 from shadownb.engine.rendering.drops import (
@@ -37,13 +37,11 @@ from shadownb.engine.rendering.reading import Reading
 from shadownb.engine.rendering.stops import find_stops
 from shadownb.engine.rendering.styles import styled
 from shadownb.engine.rendering.templates import PROBE_TOOLS, choose_template, plain_turns
+from shadownb.engine.rendering.tokenizer import Tokenizer
 from shadownb.engine.rendering.told import Told
 from shadownb.engine.rendering.tools import has_tools, require_tools
 from shadownb.engine.rendering.variables import defaults_in
 from shadownb.errors import DataError, ShadowWarning
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
 
 
 class Renderer(Told, Reading):
@@ -52,7 +50,7 @@ class Renderer(Told, Reading):
     Parameters
     ----------
     tokenizer
-        A transformers tokenizer.
+        One of transformers, or another that has what :class:`Tokenizer` says.
     chat_template
         A jinja template that replaces the tokenizer's own, for example one saved with an adapter.
     on_drop
@@ -65,9 +63,7 @@ class Renderer(Told, Reading):
         What the template is told in training and in inference unless a call says otherwise, by its own names.
     """
 
-    def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, *, chat_template: str | None = None, on_drop: OnDrop = "auto"
-    ) -> None:
+    def __init__(self, tokenizer: Tokenizer, *, chat_template: str | None = None, on_drop: OnDrop = "auto") -> None:
         self.tokenizer = tokenizer
         self.on_drop: OnDrop = on_drop
         self._choice = choose_template(tokenizer, chat_template)
@@ -350,11 +346,11 @@ class Renderer(Told, Reading):
         last, eos = len(messages) - 1, self.tokenizer.eos_token_id
         stopped = self._stops.closes(layout.turn(last))
         # Where the template never says that a reply ends, the end of the row does.
-        add_stop = closed and not stopped and eos is not None and last in layout.spans
-        if add_stop and pieces[-1][1] is None:
+        stop = [eos] if closed and not stopped and eos is not None and last in layout.spans else []
+        if stop and pieces[-1][1] is None:
             pieces.pop()  # white space behind the reply
         ids = self._encoder.pieces([text for text, _ in pieces])
         encoded = [(piece_ids, index) for piece_ids, (_, index) in zip(ids, pieces, strict=True)]
-        if add_stop:
-            encoded.append(([eos], last))
+        if stop:
+            encoded.append((stop, last))
         return encoded

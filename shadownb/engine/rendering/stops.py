@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.rendering.styles import styled
 from shadownb.engine.rendering.templates import PROBE_CALL, PROBE_RESULT, PROBE_TOOLS, PROBE_USER, render_text
+from shadownb.engine.rendering.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
     from shadownb.engine.rendering.templates import TemplateChoice
 
 PROBE = "86420"  # has no case and no ends to strip, so that templates leave it alone
@@ -60,7 +59,7 @@ class Stops:
         return turn.endswith(self.ends + self.next_turn)
 
 
-def find_stops(tokenizer: PreTrainedTokenizerBase, choice: TemplateChoice, special: frozenset[str]) -> Stops:
+def find_stops(tokenizer: Tokenizer, choice: TemplateChoice, special: frozenset[str]) -> Stops:
     """Return what ends a turn of a template.
 
     Where it refuses or alters the probe, the tokenizer's end of sequence is assumed.

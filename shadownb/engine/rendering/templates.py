@@ -12,13 +12,11 @@ import contextlib
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from shadownb.engine.rendering.styles import REASONING_KEYS, TOOL_STYLES, Style, reasoning_of, styled
+from shadownb.engine.rendering.tokenizer import Tokenizer
 from shadownb.engine.rendering.tools import missing_calls, missing_results, missing_tools
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
 
 TURN_OPENER = "<|im_start|>"  # of ChatML
 CHATML_TOKENS = (TURN_OPENER, "<|im_end|>")
@@ -89,7 +87,7 @@ class TemplateChoice:
     tool_style: Style | None
 
 
-def choose_template(tokenizer: PreTrainedTokenizerBase, given: str | None = None) -> TemplateChoice:
+def choose_template(tokenizer: Tokenizer, given: str | None = None) -> TemplateChoice:
     """Return the template for a tokenizer, or for a template that was given explicitly."""
     own: Any = given if given is not None else tokenizer.chat_template
     has_chatml = all(token in tokenizer.get_vocab() for token in CHATML_TOKENS)
@@ -128,7 +126,7 @@ def choose_template(tokenizer: PreTrainedTokenizerBase, given: str | None = None
     )
 
 
-def _bundled_choice(tokenizer: PreTrainedTokenizerBase, has_chatml: bool) -> TemplateChoice:
+def _bundled_choice(tokenizer: Tokenizer, has_chatml: bool) -> TemplateChoice:
     begins = tokenizer("x", add_special_tokens=True)["input_ids"][:1]
     bos = _BOS if tokenizer.bos_token_id is not None and begins == [tokenizer.bos_token_id] else ""
     if has_chatml:
@@ -140,7 +138,7 @@ def _bundled_choice(tokenizer: PreTrainedTokenizerBase, has_chatml: bool) -> Tem
     return TemplateChoice(bos + bundled("plain"), "bundled", reason, Style(), None)
 
 
-def beginning(tokenizer: PreTrainedTokenizerBase, template: str, style: Style) -> str:
+def beginning(tokenizer: Tokenizer, template: str, style: Style) -> str:
     """Return jinja for the token of beginning before the bundled ChatML, where the model's own template writes it.
 
     SmolLM2's token of beginning is the one that opens a turn, so ChatML begins with it already.
@@ -171,7 +169,7 @@ def combine(own: str, tool_template: str) -> str:
 
 
 def render_text(
-    tokenizer: PreTrainedTokenizerBase,
+    tokenizer: Tokenizer,
     template: str,
     messages: list[dict[str, Any]],
     tools: list[dict[str, Any]] | None = None,
@@ -193,7 +191,7 @@ def render_text(
     return text
 
 
-def plain_turns(tokenizer: PreTrainedTokenizerBase, template: str, style: Style) -> list[str]:
+def plain_turns(tokenizer: Tokenizer, template: str, style: Style) -> list[str]:
     """Return conversations without tools as a template writes them, prompts included; those that it refuses are left out."""
     found = []
     for messages in PLAIN_PROBES:
@@ -203,7 +201,7 @@ def plain_turns(tokenizer: PreTrainedTokenizerBase, template: str, style: Style)
     return found
 
 
-def probe_style(tokenizer: PreTrainedTokenizerBase, template: str) -> Style:
+def probe_style(tokenizer: Tokenizer, template: str) -> Style:
     """Return the style in which a template reads text and reasoning."""
     for content in ("string", "blocks"):
         style = Style(content=content)
@@ -215,7 +213,7 @@ def probe_style(tokenizer: PreTrainedTokenizerBase, template: str) -> Style:
     return next((known for known in keys if _shows(tokenizer, template, PROBE_THOUGHT, known)), style)
 
 
-def _shows(tokenizer: PreTrainedTokenizerBase, template: str, messages: list[dict[str, Any]], style: Style) -> bool:
+def _shows(tokenizer: Tokenizer, template: str, messages: list[dict[str, Any]], style: Style) -> bool:
     try:
         text = render_text(tokenizer, template, styled(messages, style))
     except Exception:  # what a template raises is not ours to know
@@ -225,9 +223,7 @@ def _shows(tokenizer: PreTrainedTokenizerBase, template: str, messages: list[dic
     return all(message["content"] in text and reasoning_of(message) in text for message in messages)
 
 
-def probe_tools(
-    tokenizer: PreTrainedTokenizerBase, template: str, plain: Style | None = None
-) -> tuple[Style | None, str]:
+def probe_tools(tokenizer: Tokenizer, template: str, plain: Style | None = None) -> tuple[Style | None, str]:
     """Return the style in which a template carries tools, or None and what it does instead.
 
     Parameters
@@ -263,7 +259,7 @@ def _plain(part: str) -> str:
     return next((kind for start, kind in kinds.items() if part.startswith(start)), "tool call arguments")
 
 
-def _same_without_tools(tokenizer: PreTrainedTokenizerBase, own: str, combined: str, style: Style) -> bool:
+def _same_without_tools(tokenizer: Tokenizer, own: str, combined: str, style: Style) -> bool:
     def outcome(template: str, messages: list[dict[str, Any]], prompt: bool) -> str:
         try:
             return render_text(tokenizer, template, styled(messages, style), prompt=prompt)

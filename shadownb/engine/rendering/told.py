@@ -8,17 +8,15 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.rendering.layout import Layout
+from shadownb.engine.rendering.tokenizer import Tokenizer
 from shadownb.engine.rendering.variables import checked_variables, known_variables
 from shadownb.errors import DataError
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
 
 
 class Told:
     """The part of a :class:`Renderer` that chooses its template's variables."""
 
-    tokenizer: PreTrainedTokenizerBase
+    tokenizer: Tokenizer
     variables: dict[str, Any]
 
     if TYPE_CHECKING:

@@ -7,14 +7,12 @@ it. What a model was trained with becomes its default, and is written into the t
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from shadownb.engine.inference.types import EFFORTS
 from shadownb.engine.rendering.templates import render_text
+from shadownb.engine.rendering.tokenizer import Tokenizer
 from shadownb.errors import ConfigError, did_you_mean
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
 
 _NAMES = {
     "enable_thinking": ("enable_thinking", "thinking"),
@@ -27,7 +25,7 @@ _TRIED: dict[str, tuple[Any, ...]] = {
 _DEFAULT = re.compile(r"\A((?:\{%- set (\w+) = \2 if \2 is defined else [^%]+ %\})+)")
 
 
-def known_variables(tokenizer: PreTrainedTokenizerBase, template: str) -> dict[str, str]:
+def known_variables(tokenizer: Tokenizer, template: str) -> dict[str, str]:
     """Return the options that a template knows, with its own name for each."""
     return {
         option: name
@@ -37,7 +35,7 @@ def known_variables(tokenizer: PreTrainedTokenizerBase, template: str) -> dict[s
     }
 
 
-def _renderings(tokenizer: PreTrainedTokenizerBase, template: str, name: str, values: tuple[Any, ...]) -> list[str]:
+def _renderings(tokenizer: Tokenizer, template: str, name: str, values: tuple[Any, ...]) -> list[str]:
     found = []
     for value in values:
         try:

@@ -15,7 +15,6 @@ from shadownb.engine import capabilities, methods
 from shadownb.engine.config import TrainConfig
 from shadownb.engine.data.trained_on import TrainedOn
 from shadownb.engine.live import notebook_shell
-from shadownb.engine.models.lengths import check_length
 from shadownb.engine.processes import process_mark
 from shadownb.engine.runs import checkpoints
 from shadownb.engine.runs.chosen_start import Start
@@ -200,7 +199,7 @@ def _check_with_model(model: Model, config: TrainConfig, begin: Start) -> None:
     # One that was unloaded is refused below.
     if model.active_run is None and begin.kind != "saved" and model.module is not None:
         surfaces.check(*model.weights.at_start(from_base=begin.kind == "base"), config)
-    check_length(model, config)
+    model.lengths.check(config)
 
 
 def _settle_thinking(model: Model, train: Dataset, *, from_base: bool) -> tuple[bool | None, dict[str, Any]]:

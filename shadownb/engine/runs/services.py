@@ -18,7 +18,6 @@ from shadownb.engine.config import TrainConfig
 from shadownb.engine.inference import Sampling
 from shadownb.engine.inference.gate import WaitCancelled
 from shadownb.engine.models import Model, beside
-from shadownb.engine.models.lengths import longest_row
 from shadownb.engine.runs import checkpoints
 from shadownb.engine.runs.checkpoints import Checkpoint
 from shadownb.engine.runs.control import RunControl
@@ -71,7 +70,7 @@ class RunServices:
     @property
     def max_length(self) -> int:
         """Most tokens of a sequence."""
-        return longest_row(self.model, self.config.max_seq_length, self.config)
+        return self.model.lengths.longest_row(self.config.max_seq_length, self.config)
 
     # -- the weights ------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from shadownb.engine.data.messages import from_json_text
+from shadownb.engine.messages.values import from_json_text
 from shadownb.engine.trajectories.identity import ROLES, calls_of, text_of
 
 Message = dict[str, Any]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from shadownb.engine.data.messages import from_json_text
+from shadownb.engine.messages.values import from_json_text
 from shadownb.engine.traces.spans import Attributes, Span, finite
 from shadownb.engine.trajectories.identity import text_of
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from shadownb.engine.data.messages import from_json_text
+from shadownb.engine.messages.values import from_json_text
 
 _ANY_VALUE = ("stringValue", "intValue", "doubleValue", "boolValue", "arrayValue", "kvlistValue", "bytesValue")
 

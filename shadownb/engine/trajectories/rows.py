@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from shadownb.engine import registry
 from shadownb.engine.trajectories.episodes import Episodes, episodes_graph
 from shadownb.engine.trajectories.group import TrajectoryGroup
 from shadownb.engine.trajectories.identity import reasoning_of, role_of, visible_content
@@ -176,9 +177,7 @@ def trajectories_of(source: Any, **filters: Any) -> Found:
         If it is none of these.
     """
     if isinstance(source, (str, Path)):
-        from shadownb.engine.capture import CaptureStore
-
-        source = CaptureStore.open(source)
+        source = registry.resolve("capture_store", "sqlite").open(source)
     filters = {**getattr(source, "filters", {}), **filters}
     store = next((s for s in (source, getattr(source, "store", None)) if callable(getattr(s, "iterate", None))), None)
     if store is not None:

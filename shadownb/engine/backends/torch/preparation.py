@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from shadownb.engine import methods
 from shadownb.engine.backends.torch import template_fit
 from shadownb.engine.models import as_trained
-from shadownb.engine.models.lengths import how_to_keep_more, room_for_rows
 from shadownb.engine.objectives import examples
 from shadownb.engine.rendering.examples import Example
 from shadownb.engine.rendering.fit import Fit
@@ -62,7 +61,7 @@ def examples_of(services: RunServices, reference: dict[str, Any], unit: str) -> 
         cut += any(sequence.truncated_tokens for example in found for sequence in example.rows)
         empty += not useful
         kept.extend(useful)
-    reason, remedy = how_to_keep_more(services.model, services.config)
+    reason, remedy = services.model.lengths.how_to_keep_more(services.config)
     if refused:
         _tell_refused(services, reference, unit, len(source), refused)
     if not kept:
@@ -117,7 +116,7 @@ def sample_prompts(services: RunServices, reference: dict[str, Any]) -> list[tup
     config, renderer = services.config, services.model.renderer
     if not config.sample_max_new_tokens:
         return []
-    room = room_for_rows(services.model, config)
+    room = services.model.lengths.room_for_rows(services.config)
     asked: Iterable[tuple[str, Callable[[], list[int]]]]
     if config.sample_prompts:
         asked = ((text, partial(_as_trained, services, text)) for text in config.sample_prompts)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from shadownb.engine.data.messages import from_json_text
+from shadownb.engine.messages.values import from_json_text
 from shadownb.engine.traces.conventions.openai_wire import exchange_of
 from shadownb.engine.traces.exchange import Exchange, tokens, with_facts
 from shadownb.engine.traces.spans import Attributes, Span, failure_of, finite, seconds

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from shadownb.engine.data.messages import from_json_text
+from shadownb.engine.messages.values import from_json_text
 from shadownb.engine.traces.chat import chat_messages, tool_schemas
 from shadownb.engine.traces.exchange import Exchange, last_answer, tokens, with_facts
 from shadownb.engine.traces.spans import Span

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from shadownb.engine.data.messages import from_json_text
+from shadownb.engine.messages.values import from_json_text
 from shadownb.engine.traces.chat import chat_messages, tool_schemas
 from shadownb.engine.traces.exchange import Exchange, choice, one_answer, told_answers, wanted_choices, with_facts
 from shadownb.engine.traces.spans import Event, Span, finite

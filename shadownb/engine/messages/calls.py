@@ -4,26 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from shadownb.engine.data.texts import RowProblem, json_value
 from shadownb.engine.jsontext import RepeatedKey, loads_piece
-
-if TYPE_CHECKING:
-    from shadownb.engine.data.columns import Unread
+from shadownb.engine.messages.texts import RowProblem, json_value
+from shadownb.engine.messages.values import Unread, from_json_text, word_for
 
 _ARGUMENTS = ("arguments", "parameters", "args", "input")
 _TAGGED = re.compile(r"<tool_call>\s*(\{.*?\})\s*</tool_call>", re.DOTALL)
-
-
-def from_json_text(value: Any) -> Any:
-    """Return the list or dict that a text cell holds as JSON (as CSV and parquet exports do), else ``value``."""
-    if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
-        try:
-            return loads_piece(value, unique=True)
-        except ValueError:
-            return value
-    return value
 
 
 def looks_like_call(value: Any) -> bool:
@@ -142,9 +130,3 @@ def _schema(parameters: Any) -> Any:
         isinstance(entry, dict) and ({"type", "description"} & entry.keys()) for entry in named.values()
     )
     return {"type": "object", "properties": parameters} if bare else parameters
-
-
-def word_for(value: Any) -> str:
-    """Return what a value is, for a sentence."""
-    names = {str: "text", list: "a list", tuple: "a list", dict: "an object", type(None): "missing"}
-    return names.get(type(value), f"of type {type(value).__name__}")

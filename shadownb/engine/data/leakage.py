@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from shadownb.engine.data.accepting import as_dataset, kind_of
 from shadownb.engine.trajectories.identity import message_text, role_of, task_hash, task_text
 from shadownb.engine.trajectories.rows import flatten
 from shadownb.engine.trajectories.trajectory import Trajectory
@@ -147,8 +148,6 @@ def leakage(train: Any, heldout: Any, *, threshold: float = 0.7, compare: Compar
 
 
 def _conversations(source: Any, name: str) -> list[list[Mapping[str, Any]]]:
-    from shadownb.engine.data import as_dataset, kind_of
-
     if not _holds_trajectories(source) and kind_of(source) is not None:
         source = as_dataset(source, name)
     if callable(getattr(source, "canonical_rows", None)):

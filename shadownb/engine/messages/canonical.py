@@ -10,25 +10,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from shadownb.engine.data.calls import (
-    canonical_tool_calls,
-    canonical_tools,
+from shadownb.engine.messages.calls import canonical_tool_calls, looks_like_call
+from shadownb.engine.messages.texts import RowProblem, joined
+from shadownb.engine.messages.values import (
+    REASONINGS,
+    Unread,
     from_json_text,
-    looks_like_call,
+    is_empty,
+    is_switch,
+    plain_name,
+    verdict_of,
     word_for,
 )
-from shadownb.engine.data.columns import REASONINGS, Unread, is_empty, is_switch, plain_name, verdict_of
-from shadownb.engine.data.texts import RowProblem, joined
-
-__all__ = [
-    "ROLES",
-    "RowProblem",
-    "canonical_messages",
-    "canonical_tool_calls",
-    "canonical_tools",
-    "from_json_text",
-    "is_message_list",
-]
 
 ROLES = ("system", "user", "assistant", "tool")
 
