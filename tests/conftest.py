@@ -21,7 +21,7 @@ from tests.lanes import (  # noqa: F401
 )
 
 if TYPE_CHECKING:
-    from shadownb.engine.inference.transformers_generator import TransformersGenerator
+    from shadownb.engine.backends.torch.generation.generator import TransformersGenerator
 
 # Before torch loads: threads that spin while they wait make small models ten times slower on busy cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -88,8 +88,8 @@ def tiny_model(tiny_model_dir: Path) -> Any:
 @pytest.fixture
 def generator_for(tiny_tokenizer: Any) -> Callable[..., TransformersGenerator]:
     """Make a generator with a gate of its own for a model; token 2 ends an answer unless told otherwise."""
+    from shadownb.engine.backends.torch.generation.generator import TransformersGenerator
     from shadownb.engine.inference import WeightsGate
-    from shadownb.engine.inference.transformers_generator import TransformersGenerator
 
     def make(model: Any, **options: Any) -> TransformersGenerator:
         return TransformersGenerator(model, tiny_tokenizer, WeightsGate(), **{"stop_token_ids": [2], **options})

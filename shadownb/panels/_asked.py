@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from shadownb.engine.models import as_trained
+from shadownb.engine.loaded import as_trained
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,7 @@ class Shelf:
 
 def run_of(model: Any) -> str | None:
     """Return the id of the run whose rows belong to what a model answers with; None where nothing says so."""
-    from shadownb.engine.models import beside
+    from shadownb.engine.loaded import beside
 
     if model.state_now is not None:
         return str(model.state_now[0])

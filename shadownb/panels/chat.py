@@ -15,7 +15,7 @@ from typing import Any
 
 import traitlets as t
 
-from shadownb.engine.models import as_trained
+from shadownb.engine.loaded import as_trained
 from shadownb.engine.runs.state import ACTIVE
 from shadownb.errors import ModelError
 

@@ -398,7 +398,7 @@ def test_base_and_tuned_of_a_real_model(tiny_model_dir: Path, tiny_tokenizer: An
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
-    from shadownb.engine.inference.transformers_generator import TransformersGenerator
+    from shadownb.engine.backends.torch.generation.generator import TransformersGenerator
 
     state = torch.get_rng_state()
     plain = AutoModelForCausalLM.from_pretrained(tiny_model_dir, dtype=torch.float32)

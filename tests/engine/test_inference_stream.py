@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from shadownb.engine.backends.torch.generation.generator import TransformersGenerator
 from shadownb.engine.inference import Sampling
-from shadownb.engine.inference.transformers_generator import TransformersGenerator
 
 GREEDY = Sampling(temperature=0, max_new_tokens=16)
 LIMIT = 30.0

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
+from shadownb.engine.backends.torch.generation.generator import TransformersGenerator
 from shadownb.engine.inference import Sampling
-from shadownb.engine.inference.transformers_generator import TransformersGenerator
 from shadownb.errors import BusyError, ConfigError
 
 GREEDY = Sampling(temperature=0, max_new_tokens=16)

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import torch
 
+from shadownb.engine.backends.torch.generation.generator import TransformersGenerator
+from shadownb.engine.backends.torch.generation.sampler import ExactConfig, PrivateSampler, processors
 from shadownb.engine.inference import Sampling
-from shadownb.engine.inference.sampler import ExactConfig, PrivateSampler, processors
-from shadownb.engine.inference.transformers_generator import TransformersGenerator
 from shadownb.errors import ModelError, OutOfMemoryError
 
 GREEDY = Sampling(temperature=0, max_new_tokens=16)

@@ -15,11 +15,11 @@ import shadownb as snb
 from shadownb import errors
 from shadownb.engine import hardware
 from shadownb.engine.backends.torch import surfaces
+from shadownb.engine.backends.torch.generation.borrowing import borrowed
 from shadownb.engine.data import Dataset
 from shadownb.engine.estimate import as_dict, estimate
-from shadownb.engine.inference.weights import borrowed
+from shadownb.engine.loaded.hashing import weights_hash
 from shadownb.engine.models.catalog import find
-from shadownb.engine.models.hashing import weights_hash
 from shadownb.engine.models.sources import resolve
 from tests.engine.conftest import until
 

@@ -14,10 +14,9 @@ import pytest
 import torch
 
 import shadownb as snb
-from shadownb.engine.backends.torch import attention, surfaces
+from shadownb.engine.backends.torch import attention, quantized, surfaces
 from shadownb.engine.backends.torch.surfaces.starts import lora_layers, weight_of
 from shadownb.engine.backends.torch.training import TorchTraining
-from shadownb.engine.inference import quantized
 from shadownb.engine.runs.loop import Loop
 from tests.engine.methods_data import OPTIONS, chats
 from tests.tiny_models import byte_llama_of
@@ -210,7 +209,7 @@ def test_the_packing_trial_leaves_the_layers_trainable(home: Path, folder: Path)
 
 
 def test_bitsandbytes_does_not_speak_unasked() -> None:
-    code = "import shadownb.engine.backends.torch.phases, bitsandbytes, shadownb"
+    code = "import shadownb.engine.runs.attempt, bitsandbytes, shadownb"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "kernels" not in done.stdout + done.stderr
     logger = logging.getLogger("bitsandbytes.backends.cpu.ops")

@@ -245,7 +245,7 @@ def test_runs_and_checkpoints_of_before_are_learned_from_their_rows(trained: Any
     spec = json.loads((copied / "run.json").read_text())
     del spec["trained_on"]
     (copied / "run.json").write_text(json.dumps(spec))
-    from shadownb.engine.models import beside
+    from shadownb.engine.loaded import beside
     from shadownb.engine.runs.folder import RunFolder
 
     assert RunFolder(copied).trained_on == trained.trained_on
@@ -275,7 +275,7 @@ def test_it_follows_the_weights(small: Any) -> None:
 
 
 def test_samples_of_given_prompts_start_as_the_rows_do(small: Any, seen: list[str]) -> None:
-    from shadownb.engine.backends.torch.preparation import _as_trained
+    from shadownb.engine.runs.preparation import _as_trained
 
     class Session:
         model = small

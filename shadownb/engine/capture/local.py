@@ -16,8 +16,8 @@ from shadownb.engine.capture.dialects import Dialect, WireError
 from shadownb.engine.capture.exchange import Exchange
 from shadownb.engine.inference import Reply
 from shadownb.engine.jsontext import Unreadable, check_depth
-from shadownb.engine.models import as_trained
-from shadownb.engine.models.as_trained import AS_TRAINED
+from shadownb.engine.loaded import as_trained
+from shadownb.engine.loaded.as_trained import AS_TRAINED
 from shadownb.engine.replies import Part, Reader, TextReader
 from shadownb.errors import BusyError, OutOfMemoryError, ShadowError
 

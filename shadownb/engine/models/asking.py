@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from shadownb.engine.inference import Reply, ReplyStream, Sampling, WeightsGate
-from shadownb.engine.models import as_trained
-from shadownb.engine.models.as_trained import AS_TRAINED, AsTrained, Tools
+from shadownb.engine.loaded import as_trained
+from shadownb.engine.loaded.as_trained import AS_TRAINED, AsTrained, Tools
 from shadownb.engine.replies import ParsedReply, TextReader
 from shadownb.errors import ConfigError, DataError, ShadowWarning, did_you_mean
 
 if TYPE_CHECKING:
+    from shadownb.engine.backends.torch.loaded import LoadedWeights
     from shadownb.engine.data.trained_on import TrainedOn
     from shadownb.engine.inference import Completion
     from shadownb.engine.lengths import Lengths
-    from shadownb.engine.models.weights import LoadedWeights
     from shadownb.engine.rendering import Renderer
     from shadownb.engine.rendering.examples import Example
     from shadownb.engine.runs.handle import Run
@@ -64,7 +64,7 @@ class Asking:
     @property
     def generator(self) -> Any:
         """The :class:`Generator` over these weights."""
-        from shadownb.engine.inference.transformers_generator import TransformersGenerator
+        from shadownb.engine.backends.torch.generation.generator import TransformersGenerator
 
         self._require_loaded()
         return TransformersGenerator(
@@ -304,7 +304,7 @@ class Asking:
             )
         self.catch_up()
         if use == "base" and self._replaces_base():
-            from shadownb.engine.inference.transformers_generator import TransformersGenerator
+            from shadownb.engine.backends.torch.generation.generator import TransformersGenerator
 
             # A second copy is nobody else's, so it need not wait for the training of the first.
             return TransformersGenerator(

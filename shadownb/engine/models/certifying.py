@@ -49,9 +49,9 @@ def _renderer_of(model: Any) -> tuple[Renderer, str]:
         )
     from transformers import AutoTokenizer
 
+    from shadownb.engine.backends.torch.loaded import saved_template
     from shadownb.engine.models.quiet import quiet_progress_bars
     from shadownb.engine.models.sources import resolve
-    from shadownb.engine.models.weights import saved_template
 
     folder = Path(model).expanduser()
     if (folder / "tokenizer_config.json").is_file() and not any(

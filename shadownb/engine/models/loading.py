@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from shadownb.engine import acceleration, hardware, live
 from shadownb.engine.acceleration import Accelerator
+from shadownb.engine.backends.torch.preload import import_gently
 from shadownb.engine.models.fetching import Fetching
-from shadownb.engine.models.preload import import_gently
 from shadownb.engine.models.quiet import quiet_progress_bars
 from shadownb.engine.models.sources import Quantize, Source, resolve, with_adapter
 from shadownb.errors import (
@@ -151,7 +151,7 @@ def load_again(model: Model) -> Model:
 
 
 def _open(source: Source, decisions: dict[str, tuple[Any, str]], max_seq_length: int, accelerator: str) -> Model:
-    from shadownb.engine.inference.weights import max_positions
+    from shadownb.engine.backends.torch.generation.borrowing import max_positions
     from shadownb.engine.models.model import Model
 
     quantize = decisions["quantization"][0] or None
@@ -182,7 +182,7 @@ def load_base(
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
-    from shadownb.engine.inference.quantized import never_pack
+    from shadownb.engine.backends.torch.quantized import never_pack
 
     options: dict[str, Any] = {"dtype": getattr(torch, dtype), "trust_remote_code": False}
     if attention != "sdpa":  # sdpa is the library's own choice, where the architecture has it
@@ -265,7 +265,7 @@ def _check_base(source: Source, recorded: str | None) -> None:
 
     Comes after the base was loaded: of a hub id the files are on this machine only then.
     """
-    from shadownb.engine.models.hashing import weights_hash
+    from shadownb.engine.loaded.hashing import weights_hash
 
     if recorded and (found := weights_hash(source.location)) != recorded:
         raise ModelError(

@@ -12,11 +12,11 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from shadownb.engine.backends.torch.generation.borrowing import max_positions
+from shadownb.engine.backends.torch.loaded import LoadedWeights
 from shadownb.engine.inference import WeightsGate
-from shadownb.engine.inference.weights import max_positions
 from shadownb.engine.lengths import Lengths
 from shadownb.engine.models.asking import Asking
-from shadownb.engine.models.weights import LoadedWeights
 from shadownb.engine.rendering import Renderer
 from shadownb.engine.rendering.variables import with_defaults
 from shadownb.errors import BusyError, ModelError

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.disk import saving
-from shadownb.engine.models import beside
-from shadownb.engine.models.beside import RECORD
+from shadownb.engine.loaded import beside
+from shadownb.engine.loaded.beside import RECORD
 from shadownb.errors import ExportError, ShadowError, ShadowWarning, did_you_mean
 
 if TYPE_CHECKING:

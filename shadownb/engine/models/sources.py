@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from shadownb.engine.backends.torch.gguf import convert_gguf
 from shadownb.engine.hardware import ASKED_FOR
 from shadownb.engine.home import subfolder
 from shadownb.engine.models.catalog import ModelInfo, catalog, find
-from shadownb.engine.models.packaged import convert_gguf
 from shadownb.errors import ModelError, ModelNotFoundError, RunNotFoundError, did_you_mean
 
 Quantize = Literal["4bit", "8bit"]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from shadownb.engine.config import TrainConfig
-    from shadownb.engine.ports.arrays import Need, Ops, Tokens
+    from shadownb.engine.objectives.arrays import Need, Ops, Tokens
     from shadownb.engine.rendering.renderer import Renderer
 
 # (rows of each bundle) -> yields (numbers of the bundles of a pass, their tokens), of the weights as they are

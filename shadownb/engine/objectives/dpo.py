@@ -18,7 +18,7 @@ from shadownb.engine.rendering.examples import Example
 from shadownb.engine.rendering.masks import NOT_TRAINED, LossOn
 
 if TYPE_CHECKING:
-    from shadownb.engine.ports.arrays import Ops, Tokens
+    from shadownb.engine.objectives.arrays import Ops, Tokens
     from shadownb.engine.rendering.renderer import Renderer
 
 # Pairs of the shipped task's one-line JSON share 95 % and took 68 right answers of 96 to 38, with sft_weight=1 they stayed 68.

@@ -19,7 +19,7 @@ from shadownb.engine.rendering.masks import NOT_TRAINED, LossOn
 
 if TYPE_CHECKING:
     from shadownb.engine.config import TrainConfig
-    from shadownb.engine.ports.arrays import Ops, Tokens
+    from shadownb.engine.objectives.arrays import Ops, Tokens
     from shadownb.engine.rendering.renderer import Renderer
 
 

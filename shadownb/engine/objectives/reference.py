@@ -23,7 +23,7 @@ from shadownb.errors import CheckpointError
 
 if TYPE_CHECKING:
     from shadownb.engine.config import TrainConfig
-    from shadownb.engine.ports.arrays import Ops, Tokens
+    from shadownb.engine.objectives.arrays import Ops, Tokens
 
 REFERENCE = "reference.safetensors"
 REWARDS = Chart(

@@ -10,7 +10,7 @@ from shadownb.engine.rendering.examples import Example, windows
 from shadownb.engine.rendering.masks import LossOn
 
 if TYPE_CHECKING:
-    from shadownb.engine.ports.arrays import Ops, Tokens
+    from shadownb.engine.objectives.arrays import Ops, Tokens
     from shadownb.engine.rendering.renderer import Renderer
 
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from shadownb.engine.inference.gate import WeightsGate
 from shadownb.engine.objectives import Objective
-from shadownb.engine.ports.arrays import Ops, Tokens
+from shadownb.engine.objectives.arrays import Ops, Tokens
 from shadownb.engine.rendering.examples import Example
 from shadownb.engine.rendering.packing import Bundle
 

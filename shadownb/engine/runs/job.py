@@ -91,7 +91,7 @@ def _attempt(folder: RunFolder, attempt: Attempt, journal: Journal, control: Run
             for rows in filter(None, (folder.spec["dataset"], folder.spec.get("eval_dataset"))):
                 load_rows(rows)  # what is missing is told before any weight is changed
             _go_back(folder, resume, model)
-        from shadownb.engine.backends.torch import phases
+        from shadownb.engine.runs import attempt as phases
         from shadownb.engine.runs.services import RunServices
 
         with methods.as_launched(folder.method):

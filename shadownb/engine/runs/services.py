@@ -1,7 +1,7 @@
 """What a run does for whoever trains it: journal, commands, the weights' gate, checkpoints, samples.
 
 Everything goes through the journal: phases, warnings, checkpoints, samples. The order of an attempt is in
-:mod:`shadownb.engine.backends.torch.phases`, the loop in :mod:`.loop`.
+:mod:`shadownb.engine.runs.attempt`, the loop in :mod:`.loop`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 from shadownb.engine.config import TrainConfig
 from shadownb.engine.inference import Sampling
 from shadownb.engine.inference.gate import WaitCancelled
-from shadownb.engine.models import Model, beside
+from shadownb.engine.loaded import beside
+from shadownb.engine.models import Model
 from shadownb.engine.runs import checkpoints
 from shadownb.engine.runs.checkpoints import Checkpoint
 from shadownb.engine.runs.control import RunControl

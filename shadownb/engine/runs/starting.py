@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.disk import saving
-from shadownb.engine.models import beside
+from shadownb.engine.loaded import beside
 from shadownb.engine.runs.chosen_start import Start, is_at, refuse_loss, saved_state
 from shadownb.engine.runs.folder import RunFolder
 from shadownb.errors import RunError

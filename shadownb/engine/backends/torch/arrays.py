@@ -1,4 +1,4 @@
-"""The array functions of losses on torch, and the trained tokens of a piece; see :mod:`shadownb.engine.ports.arrays`."""
+"""The array functions of losses on torch, and the trained tokens of a piece; see :mod:`shadownb.engine.objectives.arrays`."""
 
 from __future__ import annotations
 

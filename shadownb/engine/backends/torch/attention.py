@@ -21,8 +21,8 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 
+from shadownb.engine.backends.torch.generation.borrowing import borrowed
 from shadownb.engine.backends.torch.pieces import Piece, pack
-from shadownb.engine.inference.weights import borrowed
 from shadownb.engine.rendering import Rendered
 from shadownb.engine.rendering.masks import NOT_TRAINED
 from shadownb.errors import ModelError

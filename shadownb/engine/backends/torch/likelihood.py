@@ -12,14 +12,14 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from shadownb.engine.backends.torch.attention import choose_packing, piece_layout, target_logits
+from shadownb.engine.backends.torch.generation.borrowing import borrowed
 from shadownb.engine.backends.torch.pieces import pack
 from shadownb.engine.inference.types import Use
-from shadownb.engine.inference.weights import borrowed
 from shadownb.engine.rendering.examples import Example
 from shadownb.engine.rendering.packing import split
 
 if TYPE_CHECKING:
-    from shadownb.engine.models.weights import LoadedWeights
+    from shadownb.engine.backends.torch.loaded import LoadedWeights
 
 _PIECE_TOKENS = 2048
 

@@ -13,7 +13,7 @@ from shadownb.engine.backends.torch.arrays import TorchTokens, Watched
 from shadownb.engine.backends.torch.attention import Packing, piece_layout, target_logits
 from shadownb.engine.backends.torch.pieces import Piece, pack
 from shadownb.engine.backends.torch.surfaces import Surface
-from shadownb.engine.ports.arrays import Need
+from shadownb.engine.objectives.arrays import Need
 from shadownb.engine.rendering import Rendered
 from shadownb.engine.rendering.examples import Example
 from shadownb.engine.rendering.packing import Bundle, split

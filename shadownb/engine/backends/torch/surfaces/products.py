@@ -10,7 +10,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 from transformers.pytorch_utils import Conv1D
 
-from shadownb.engine.inference import quantized
+from shadownb.engine.backends.torch import quantized
 
 _PADDED = 8  # columns that a bias takes in the product: GPUs want multiples of eight
 

@@ -21,12 +21,12 @@ from torch import nn
 from transformers import AutoTokenizer
 
 from shadownb.engine.backends.torch import randomness
+from shadownb.engine.backends.torch.generation.borrowing import max_positions
 from shadownb.engine.backends.torch.surfaces.base import Start, Surface, other_kind
 from shadownb.engine.backends.torch.surfaces.layered import ADAPTER_CONFIG, saved_peft_type
 from shadownb.engine.backends.torch.surfaces.reach import Reach
 from shadownb.engine.backends.torch.surfaces.sizes import hidden_size
 from shadownb.engine.backends.torch.surfaces.tensors import for_file
-from shadownb.engine.inference.weights import max_positions
 from shadownb.errors import MethodError, ModelError
 
 if TYPE_CHECKING:

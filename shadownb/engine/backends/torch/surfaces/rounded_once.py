@@ -26,8 +26,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 from transformers.pytorch_utils import Conv1D
 
+from shadownb.engine.backends.torch import quantized
 from shadownb.engine.backends.torch.surfaces.products import Narrow, Onto, matrix_of
-from shadownb.engine.inference import quantized
 
 _NARROW = (torch.bfloat16, torch.float16)
 

@@ -19,7 +19,7 @@ from safetensors import safe_open
 from transformers.pytorch_utils import Conv1D
 
 from shadownb.engine.backends.torch.surfaces import experts
-from shadownb.engine.models.hashing import weight_files
+from shadownb.engine.loaded.hashing import weight_files
 from shadownb.errors import MethodError
 
 _ITERATIONS = 4  # of the randomised SVD; peft's documentation uses 4 to 16

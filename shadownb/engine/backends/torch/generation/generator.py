@@ -16,14 +16,14 @@ from typing import Any
 import torch
 from transformers import StoppingCriteriaList
 
+from shadownb.engine.backends.torch.generation.borrowing import View, borrowed, max_positions, plain_view
+from shadownb.engine.backends.torch.generation.rows import Emit, Row, RowEnds, ShouldStop, plan_batches
+from shadownb.engine.backends.torch.generation.sampler import ExactConfig, processors
+from shadownb.engine.backends.torch.quantized import dense_meanwhile
 from shadownb.engine.inference.gate import WaitCancelled, WeightsGate
-from shadownb.engine.inference.quantized import dense_meanwhile
-from shadownb.engine.inference.rows import Emit, Row, RowEnds, ShouldStop, plan_batches
-from shadownb.engine.inference.sampler import ExactConfig, processors
 from shadownb.engine.inference.stream import TokenStream
 from shadownb.engine.inference.text import AnswerText
 from shadownb.engine.inference.types import Completion, Sampling, Use
-from shadownb.engine.inference.weights import View, borrowed, max_positions, plain_view
 from shadownb.errors import ModelError, OutOfMemoryError
 
 

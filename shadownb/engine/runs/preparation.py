@@ -9,11 +9,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from shadownb.engine import methods
-from shadownb.engine.backends.torch import template_fit
-from shadownb.engine.models import as_trained
+from shadownb.engine.loaded import as_trained
 from shadownb.engine.objectives import examples
 from shadownb.engine.rendering.examples import Example
 from shadownb.engine.rendering.fit import Fit
+from shadownb.engine.runs import template_fit
 from shadownb.engine.runs.folder import load_rows
 from shadownb.errors import DataError
 

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import torch
 
 from shadownb.engine import methods, objectives
-from shadownb.engine.backends.torch import attention, kernels, preparation, randomness, record, surfaces
+from shadownb.engine.backends.torch import attention, kernels, randomness, record, surfaces
 from shadownb.engine.backends.torch.surfaces import Surface, expert_products, experts, rounded_once
 from shadownb.engine.backends.torch.trackers import report_to_trackers
 from shadownb.engine.backends.torch.training import TorchTraining
 from shadownb.engine.rendering.examples import Example
-from shadownb.engine.runs import checkpoints
+from shadownb.engine.runs import checkpoints, preparation
 from shadownb.engine.runs.checkpoints import Checkpoint
 from shadownb.engine.runs.clock import RunClock
 from shadownb.engine.runs.control import StopRequested

@@ -11,10 +11,10 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shadownb.engine.backends.torch.generation.borrowing import View, plain_view
 from shadownb.engine.inference import WeightsGate
-from shadownb.engine.inference.weights import View, plain_view
-from shadownb.engine.models import beside
-from shadownb.engine.models.hashing import weights_hash
+from shadownb.engine.loaded import beside
+from shadownb.engine.loaded.hashing import weights_hash
 
 if TYPE_CHECKING:
     import torch
@@ -118,7 +118,7 @@ class LoadedWeights:
         """Compare every base weight in memory with its file; returns (whether all are equal, what was compared)."""
         import torch
 
-        from shadownb.engine.inference.quantized import parts
+        from shadownb.engine.backends.torch.quantized import parts
 
         if self.carried is not None and self.carried.replaces_base:
             self.base_copy()
