@@ -73,6 +73,10 @@ _RENAMED = {"models": ("shadownb.engine.models", "catalog")}
 # What the package itself brings of each kind that varies. The engine asks the registry for these and imports none of them.
 _IMPLEMENTATIONS = {
     "capture_store": {"sqlite": "shadownb.engine.capture:CaptureStore"},
+    "executor": {
+        "thread": "shadownb.engine.runs.executors.thread:ThreadExecutor",
+        "process": "shadownb.engine.runs.executors.process:ProcessExecutor",
+    },
     "scorer": {
         "exact": "shadownb.engine.scoring:Exact",
         "json_exact": "shadownb.engine.scoring:JsonExact",

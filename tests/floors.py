@@ -36,6 +36,7 @@ FLOORS: dict[str, int] = {
     "shadownb.engine.estimate": 5,
     "shadownb.engine.hardware": 5,
     "shadownb.engine.capture": 4,
+    "shadownb.engine.ports": 4,
     "shadownb.engine.traces": 4,
     "shadownb.engine.config": 3,
     "shadownb.engine.data": 3,

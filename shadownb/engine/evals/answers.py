@@ -119,7 +119,7 @@ def weights_of(model: Any, use: str) -> list[Any] | None:
 
 def _is_live(model: Any) -> bool:
     run = getattr(model, "active_run", None)
-    return run is not None and run.executor == "thread"
+    return run is not None and run.shares_memory
 
 
 def _given(sampling: Sampling) -> dict[str, Any]:

@@ -161,7 +161,7 @@ class Model(Asking):
     def live_run(self) -> Run | None:
         """The run whose live weights answer: it trains in this process, and has done a step."""
         run = self.active_run
-        live = run is not None and run.executor == "thread" and run.status != "queued" and run.state.step
+        live = run is not None and run.shares_memory and run.status != "queued" and run.state.step
         return run if live else None
 
     @property
@@ -313,7 +313,7 @@ class Model(Asking):
         if self.module is None:
             return  # unloaded meanwhile: there is nothing to put a result on
         with self._lock:
-            ended = [run for run in self._runs if run.executor == "process" and not run.is_active]
+            ended = [run for run in self._runs if not run.shares_memory and not run.is_active]
             self._runs = [run for run in self._runs if run not in ended]
             for run in ended:
                 checkpoint = run.result()
@@ -383,7 +383,7 @@ class Model(Asking):
             A run in this process is training it.
         """
         run = self.active_run
-        if run is not None and run.executor == "thread":
+        if run is not None and run.shares_memory:
             raise BusyError(f"Run {run.id} is training this model.", fix="Stop it first: run.stop(), then run.wait().")
         self.weights.unload()
         import gc

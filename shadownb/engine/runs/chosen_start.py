@@ -15,6 +15,7 @@ from shadownb.errors import BusyError, CheckpointError, ConfigError, ModelError,
 
 if TYPE_CHECKING:
     from shadownb.engine.models import Model
+    from shadownb.engine.ports.executor import Executor
 
 
 @dataclass(frozen=True)
@@ -104,13 +105,13 @@ class Start:
             return model.trained[0] if model.trained else None
         return self.run or (state["trained"][0] if state and state["trained"] else None)
 
-    def check(self, model: Model, executor: str) -> None:
+    def check(self, model: Model, executor: Executor) -> None:
         """Refuse at the launch what can be known then."""
         if self.kind == "trained":
             return
-        if executor == "process" and self.run is not None and _goes_on(self.run):
+        if not executor.shares_memory and self.run is not None and _goes_on(self.run):
             raise BusyError(f"start={self.run!r}: that run is still going on.", fix="Wait for it: run.wait().")
-        if executor == "thread" and model.active_run is None and not is_at(model, self.planned(model)):
+        if executor.shares_memory and model.active_run is None and not is_at(model, self.planned(model)):
             refuse_loss(model)
 
 

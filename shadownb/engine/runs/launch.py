@@ -16,15 +16,14 @@ from shadownb.engine.config import TrainConfig
 from shadownb.engine.data.trained_on import TrainedOn
 from shadownb.engine.live import notebook_shell
 from shadownb.engine.models.lengths import check_length
+from shadownb.engine.ports.executor import Attempt, Executor
 from shadownb.engine.processes import process_mark
-from shadownb.engine.runs import checkpoints
+from shadownb.engine.runs import checkpoints, executors
 from shadownb.engine.runs.chosen_start import Start
 from shadownb.engine.runs.commands import end_offset
-from shadownb.engine.runs.executors import process, thread
 from shadownb.engine.runs.folder import RunFolder, store_rows
 from shadownb.engine.runs.given import as_dataset, data_warnings, resolve_data
 from shadownb.engine.runs.handle import Run
-from shadownb.engine.runs.job import Attempt
 from shadownb.engine.runs.journal import Journal
 from shadownb.engine.runs.starting import record_start
 from shadownb.engine.runs.waiting import wait
@@ -33,7 +32,9 @@ from shadownb.errors import (
     CheckpointError,
     ConfigError,
     MethodError,
+    RunError,
     RunNotFoundError,
+    ShadowError,
     ShadowWarning,
 )
 
@@ -84,7 +85,7 @@ def launch(
     _check_with_model(model, config, begin)
     checkpoint = _checkpoint_path(config, model)
     in_background = in_notebook() if background is None else background
-    executor = "thread" if config.executor == "auto" else config.executor
+    executor = executors.chosen(config.executor)
     _refuse_busy(model, executor)
     begin.check(model, executor)
     state = begin.planned(model)
@@ -102,7 +103,9 @@ def launch(
         "method": spec.to_dict(),
     }
     folder = RunFolder.create(config, run_spec)
-    if executor == "process" and begin.kind == "trained":  # a thread does so when the run's turn comes
+    if (
+        not executor.shares_memory and begin.kind == "trained"
+    ):  # one that shares memory does so when the run's turn comes
         try:
             record_start(folder, model)
         except BaseException:
@@ -132,18 +135,30 @@ def launch(
     return run
 
 
-def start(run: Run, executor: str, attempt: Attempt, journal: Journal, model: Model | None) -> None:
-    """Hand an attempt to an executor; the journal goes to whoever trains."""
-    journal.append("launched", executor=executor, by=process_mark(), worker=None)
+def start(run: Run, executor: Executor, attempt: Attempt, journal: Journal, model: Model | None) -> None:
+    """Hand an attempt to an executor; the journal is closed, as whoever trains opens it. Raises what the executor does."""
+    journal.append("launched", executor=executors.name_of(executor), by=process_mark(), worker=None)
     journal.flush()  # a reader that looks now must see a run that goes on, not how its last attempt ended
-    if model is not None:
-        model.begin_run(run)
-    if executor == "thread":
-        assert model is not None
-        thread.start(run.folder, attempt, journal, model)
-    else:
+    try:
+        if model is not None:
+            model.begin_run(run)
         journal.close()
-        process.start(run.folder, attempt)
+        executor.submit(run.path, attempt, model)
+    except BaseException as error:
+        _never_began(run, error)
+        raise
+
+
+def _never_began(run: Run, error: BaseException) -> None:
+    """Note that an attempt was not accepted, so that nobody waits for it."""
+    told = (
+        error
+        if isinstance(error, ShadowError)
+        else RunError(f"The run was not started: {type(error).__name__}: {error}")
+    )
+    journal = Journal(run.folder.events)
+    journal.append("end", status="failed", result=None, note="not started", error=told.to_dict())
+    journal.close()
 
 
 def resume_attempt(folder: RunFolder) -> Attempt:
@@ -164,13 +179,13 @@ def _refuse_load_options(fields: dict[str, Any]) -> None:
             )
 
 
-def _refuse_busy(model: Model, executor: str) -> None:
+def _refuse_busy(model: Model, executor: Executor) -> None:
     run = model.active_run
-    if run is None or (executor == "thread" and run.executor == "thread"):
-        return  # in a thread the new run waits in line and trains on from what the first one leaves
+    if run is None or (executor.shares_memory and executors.known_by(run.executor) is executor):
+        return  # the new run waits in line and trains on from what the first one leaves
     raise BusyError(
-        f"Run {run.id} is training this model in a {run.executor}.",
-        why=f"A run in a {executor} cannot start from weights that are still changing.",
+        f"Run {run.id} is training this model in {executors.known_by(run.executor).where}.",
+        why=f"A run in {executor.where} cannot start from weights that are still changing.",
         fix="Wait for it (run.wait()), stop it (run.stop()), or load the model a second time.",
     )
 

@@ -23,7 +23,7 @@ from shadownb.engine.inference import Sampling
 from shadownb.engine.inference.gate import WaitCancelled
 from shadownb.engine.models import Model, beside
 from shadownb.engine.models.lengths import longest_row
-from shadownb.engine.runs import checkpoints
+from shadownb.engine.runs import checkpoints, executors
 from shadownb.engine.runs.checkpoints import Checkpoint
 from shadownb.engine.runs.control import RunControl
 from shadownb.engine.runs.folder import RunFolder, write_atomically
@@ -215,7 +215,7 @@ class Session:
 
     def _unsaved(self, trainer: EngineTrainer, error: DiskFullError) -> DiskFullError:
         step = self.left = trainer.state.global_step
-        if RunView(self.folder.events).refresh().executor != "thread":
+        if not executors.known_by(RunView(self.folder.events).refresh().executor).shares_memory:
             return DiskFullError(
                 error.what,
                 why=f"Only the worker's memory had the weights of step {step}; earlier checkpoints are untouched.",
