@@ -77,6 +77,7 @@ _IMPLEMENTATIONS = {
         "thread": "shadownb.engine.runs.executors.thread:ThreadExecutor",
         "process": "shadownb.engine.runs.executors.process:ProcessExecutor",
     },
+    "run_store": {"folders": "shadownb.engine.runs.store:FolderStore"},
     "scorer": {
         "exact": "shadownb.engine.scoring:Exact",
         "json_exact": "shadownb.engine.scoring:JsonExact",

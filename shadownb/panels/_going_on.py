@@ -7,23 +7,12 @@ from typing import Any
 
 from ._beside import loaded_models
 
-_JUST_STARTED = 5  # of the newest runs, those that nobody holds yet are looked at more closely: loading takes a while
-
 
 def active_runs() -> list[Any]:
     """Return the handles of the runs that somebody works on, of any process, newest first."""
     from shadownb.engine import runs
-    from shadownb.engine.runs import executors
-    from shadownb.engine.runs.folder import RunFolder
 
-    found = []
-    for at, folder in enumerate(RunFolder.all()):
-        # A look at the lock costs nothing; the journal of each of a thousand runs would.
-        if at < _JUST_STARTED or folder.is_owned() or executors.model_of(folder.id) is not None:
-            run = runs.Run(folder)
-            if run.is_active:
-                found.append(run)
-    return found
+    return runs.active()
 
 
 def run_of_this_kernel(active: list[Any], models: list[Any]) -> tuple[Any, Any]:

@@ -141,7 +141,7 @@ def _read(path: Path, count: int) -> list[Turn] | None:
 
 
 def _keep(path: Path, turns: list[Turn]) -> None:
-    from shadownb.engine.runs.folder import write_atomically
+    from shadownb.engine.disk import write_atomically
 
     with contextlib.suppress(OSError, DiskFullError, ValueError):  # only a convenience
         write_atomically(path, json.dumps([turn.to_dict() for turn in turns], default=str))

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from shadownb.engine.data import Dataset
     from shadownb.engine.data.trained_on import TrainedOn
     from shadownb.engine.models.sources import Quantize
+    from shadownb.engine.ports.run_store import RunStore
     from shadownb.engine.rendering.certificate import Certificate
     from shadownb.engine.runs.handle import Run
 
@@ -252,6 +253,7 @@ class Model(Asking):
         background: bool | None = None,
         eval_dataset: Dataset | list[dict[str, Any]] | str | float | None = None,
         start: str | Path | Run | None = None,
+        store: RunStore[Any] | None = None,
         **fields: Any,
     ) -> Run:
         """Fine-tune on a dataset; returns the run, whose result this model answers with.
@@ -272,6 +274,8 @@ class Model(Asking):
             on. A run, its id, or the folder of an adapter or checkpoint: that result. None is ``"trained"``, with a
             :class:`ShadowWarning` where an earlier run has trained this model since it was loaded. ``run.started_from``
             says it.
+        store
+            Where the run is kept, ``runs.FolderStore(home)``; None is the home of ``SHADOWNB_HOME``.
         **fields
             Any option of :class:`shadownb.TrainConfig`.
 
@@ -290,6 +294,7 @@ class Model(Asking):
             eval_dataset=eval_dataset,
             start_from=start,
             fields=fields,
+            store=store,
         )
 
     # -- trained state ----------------------------------------------------------------------------------------------

@@ -140,6 +140,12 @@ def to_json(event: Event) -> str:
 
 def last_seq(path: Path) -> int:
     """Return the highest sequence number in a journal, 0 where there is none."""
+    event = last_event(path)
+    return 0 if event is None else int(event["seq"])
+
+
+def last_event(path: Path) -> Event | None:
+    """Return a journal's newest event, read from its end; None where there is none."""
     try:
         with open(path, "rb") as file:
             file.seek(0, os.SEEK_END)
@@ -152,12 +158,12 @@ def last_seq(path: Path) -> int:
                 for line in reversed(lines):
                     event = _parse(line)
                     if event is not None:
-                        return int(event["seq"])
+                        return event
                 if start == 0:
-                    return 0
+                    return None
                 block *= 8
     except FileNotFoundError:
-        return 0
+        return None
 
 
 def _ends_torn(path: Path) -> bool:

@@ -21,11 +21,12 @@ from shadownb.engine.processes import process_mark
 from shadownb.engine.runs import checkpoints, executors
 from shadownb.engine.runs.chosen_start import Start
 from shadownb.engine.runs.commands import end_offset
-from shadownb.engine.runs.folder import RunFolder, store_rows
+from shadownb.engine.runs.folder import RunFolder
 from shadownb.engine.runs.given import as_dataset, data_warnings, resolve_data
 from shadownb.engine.runs.handle import Run
 from shadownb.engine.runs.journal import Journal
 from shadownb.engine.runs.starting import record_start
+from shadownb.engine.runs.store import default_store
 from shadownb.engine.runs.waiting import wait
 from shadownb.errors import (
     BusyError,
@@ -41,6 +42,7 @@ from shadownb.errors import (
 if TYPE_CHECKING:
     from shadownb.engine.data import Dataset
     from shadownb.engine.models import Model
+    from shadownb.engine.ports.run_store import RunStore
 
 _LOOKED_AT = 32  # rows that say whether answers begin with reasoning
 
@@ -54,12 +56,14 @@ def launch(
     eval_dataset: Any,
     start_from: Any,
     fields: dict[str, Any],
+    store: RunStore[RunFolder] | None = None,
 ) -> Run:
     """Start a run; see :meth:`shadownb.Model.finetune`."""
     _refuse_load_options(fields)
+    store = default_store() if store is None else store
     model.catch_up()
     config = TrainConfig(method=method, **fields)
-    begin = Start.of(start_from)
+    begin = Start.of(start_from, store)
     if config.resume_from_checkpoint is not None and begin.kind != "trained":
         raise ConfigError(
             f"start={start_from!r} and resume_from_checkpoint={config.resume_from_checkpoint!r} both say what the run starts from.",
@@ -83,26 +87,26 @@ def launch(
             fix="Give rows of the same shape as the training data, or hold out a part of that: eval_dataset='auto'.",
         )
     _check_with_model(model, config, begin)
-    checkpoint = _checkpoint_path(config, model)
+    checkpoint = _checkpoint_path(config, model, store)
     in_background = in_notebook() if background is None else background
     executor = executors.chosen(config.executor)
     _refuse_busy(model, executor)
-    begin.check(model, executor)
-    state = begin.planned(model)
+    begin.check(model, executor, store)
+    state = begin.planned(model, store)
     carried_on = _tell_trained_on(model, start_from)
 
     thinks, variables = _settle_thinking(model, train, from_base=begin.kind == "base")
     run_spec = {
         "model": {**model.describe(), "template_variables": variables, "start": state},
-        "dataset": store_rows(train),
-        "eval_dataset": store_rows(held_out) if held_out is not None else None,
+        "dataset": store.store_rows(train),
+        "eval_dataset": store.store_rows(held_out) if held_out is not None else None,
         "trained_on": TrainedOn.of(train.canonical_rows()).to_dict(),
         "asked_start": dataclasses.asdict(begin),
         "parent": begin.parent(model, state),
         "from_checkpoint": checkpoint,  # what resume_from_checkpoint meant: a run's id means another one later
         "method": spec.to_dict(),
     }
-    folder = RunFolder.create(config, run_spec)
+    folder = store.create(config, run_spec)
     if (
         not executor.shares_memory and begin.kind == "trained"
     ):  # one that shares memory does so when the run's turn comes
@@ -235,7 +239,7 @@ def _settle_thinking(model: Model, train: Dataset, *, from_base: bool) -> tuple[
     return thinks, dict(renderer.variables)
 
 
-def _checkpoint_path(config: TrainConfig, model: Model) -> str | None:
+def _checkpoint_path(config: TrainConfig, model: Model, store: RunStore[RunFolder]) -> str | None:
     """Return the folder that resume_from_checkpoint means, after checking that it is whole and fits the model."""
     wanted = config.resume_from_checkpoint
     if wanted is None:
@@ -247,7 +251,7 @@ def _checkpoint_path(config: TrainConfig, model: Model) -> str | None:
         from shadownb.engine.runs.results import result_of
 
         try:
-            found = result_of(RunFolder.find(wanted))
+            found = result_of(store.find(wanted))
         except RunNotFoundError as error:
             raise CheckpointError(
                 f"resume_from_checkpoint={wanted!r} is neither a checkpoint folder nor a run.",

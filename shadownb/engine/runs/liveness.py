@@ -14,10 +14,14 @@ def observed_status(folder: RunFolder, state: RunState) -> str:
     From the attempt's beginning the lock says it. Until then, and where the lock of another host may not be seen from here, the
     executor does.
     """
-    if state.status not in ACTIVE or folder.is_owned():
+    if state.status not in ACTIVE or held(folder, launch_of(state)):
         return state.status
-    launch = launch_of(state)
-    return state.status if executors.known_by(launch.executor).holds(folder.path, launch) else "interrupted"
+    return "interrupted"
+
+
+def held(folder: RunFolder, launch: Launch) -> bool:
+    """Return whether somebody works on a run that has not ended, or will."""
+    return folder.is_owned() or executors.known_by(launch.executor).holds(folder.path, launch)
 
 
 def launch_of(state: RunState) -> Launch:

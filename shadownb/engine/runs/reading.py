@@ -61,6 +61,11 @@ class RunReading:
         return state
 
     @property
+    def journalled(self) -> RunState:
+        """What the journal says, without a look at whether somebody still works on the run."""
+        return self._view.refresh()
+
+    @property
     def status(self) -> str:
         """``queued, running, paused, succeeded, stopped, failed, interrupted`` or ``discarded``."""
         return self.state.status

@@ -19,6 +19,7 @@ import torch
 
 from shadownb.engine.backends.torch import surfaces
 from shadownb.engine.config import TrainConfig
+from shadownb.engine.disk import write_atomically
 from shadownb.engine.inference import Sampling
 from shadownb.engine.inference.gate import WaitCancelled
 from shadownb.engine.models import Model, beside
@@ -26,7 +27,7 @@ from shadownb.engine.models.lengths import longest_row
 from shadownb.engine.runs import checkpoints, executors
 from shadownb.engine.runs.checkpoints import Checkpoint
 from shadownb.engine.runs.control import RunControl
-from shadownb.engine.runs.folder import RunFolder, write_atomically
+from shadownb.engine.runs.folder import RunFolder
 from shadownb.engine.runs.journal import Journal
 from shadownb.engine.runs.starting import order_of_rows, others_start_from
 from shadownb.engine.runs.view import RunView
