@@ -102,11 +102,11 @@ def measured() -> Iterator[list[float]]:
 def flood() -> None:
     from shadownb.engine.config import TrainConfig
     from shadownb.engine.runs import Run
-    from shadownb.engine.runs.folder import RunFolder
     from shadownb.engine.runs.journal import Journal
+    from shadownb.engine.runs.store import default_store
     from shadownb.panels import RunPanel
 
-    folder = RunFolder.create(TrainConfig(), {"model": {"name": "flood"}})
+    folder = default_store().create(TrainConfig(), {"model": {"name": "flood"}})
     journal = Journal(folder.events)
     journal.append("created", run_id=folder.id)
     lock = folder.owner_lock()

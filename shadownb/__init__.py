@@ -79,6 +79,11 @@ _IMPLEMENTATIONS = {
         "kto": "shadownb.engine.objectives.kto:Kto",
         "sft": "shadownb.engine.objectives.supervised:Supervised",
     },
+    "executor": {
+        "thread": "shadownb.engine.runs.executors.thread:ThreadExecutor",
+        "process": "shadownb.engine.runs.executors.process:ProcessExecutor",
+    },
+    "run_store": {"folders": "shadownb.engine.runs.store:FolderStore"},
     "scorer": {
         "exact": "shadownb.engine.scoring:Exact",
         "json_exact": "shadownb.engine.scoring:JsonExact",

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -172,6 +173,12 @@ def did_you_mean(name: str, choices: list[str] | tuple[str, ...]) -> str:
 
     close = get_close_matches(str(name), [str(c) for c in choices], n=1, cutoff=0.6)
     return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def quoted(choices: Sequence[str]) -> str:
+    """Return ``'a', 'b' or 'c'``."""
+    *before, last = map(repr, choices)
+    return f"{', '.join(before)} or {last}" if before else last
 
 
 def error_from_dict(content: dict[str, Any]) -> ShadowError:

@@ -183,8 +183,8 @@ class Face:
             self.refuse(f"{name} is a {type(value).__name__}, not a run")
         if wanted := value or name:
             return runs.load(wanted)
-        active = (run for run in runs.list() if run.is_active) if going_on else iter(())
-        return next(active, None) or runs.latest()
+        active = runs.active() if going_on else ()
+        return next(iter(active), None) or runs.latest()
 
     def has_model(self, name: Any) -> bool:
         """Return whether the name is a variable with a loaded model."""

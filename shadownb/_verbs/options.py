@@ -67,6 +67,22 @@ class Verb(click.Command):
         return super().parse_args(ctx, [_dashed(arg) if arg.startswith("--") else arg for arg in args])
 
 
+class RegisteredChoice(Choice):
+    """A choice of what is registered when somebody asks, which a cell or a plugin adds to."""
+
+    def __init__(self, field: ConfigField) -> None:
+        self._field = field
+        super().__init__(())
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        return self._field.choices
+
+    @choices.setter
+    def choices(self, value: tuple[str, ...]) -> None:
+        """What click sets once is asked for anew."""
+
+
 class GroupedVerb(Verb):
     """A verb whose help shows its generated options under the groups of TrainConfig."""
 
@@ -89,7 +105,7 @@ class ConfigOption(click.Option):
         flag = field.name.replace("_", "-")
         kind: Any = None
         if field.kind == "choice":
-            kind = Choice(field.choices)
+            kind = Choice(field.listed) if field.registered is None else RegisteredChoice(field)
         elif field.kind != "bool":
             kind = Value("str" if field.kind == "list" else field.kind, optional=field.optional)
         super().__init__(

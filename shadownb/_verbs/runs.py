@@ -32,7 +32,7 @@ def runs(face: Face, limit: int, status: str | None) -> Any:
     """List the recorded runs, newest first."""
     from shadownb.engine import runs as recorded
 
-    return recorded.RunList([run for run in recorded.list() if status is None or run.status == status][:limit])
+    return recorded.list(limit, status=status)
 
 
 @verb("watch")

@@ -97,14 +97,11 @@ def train(face: Face, words: tuple[str, ...], file: str | None, **_: Any) -> Any
     loading = {option: values.pop(option) for option in MODEL_OPTIONS if option in values}
     reading = reading_of(values)
     config = _validated(values, face)
-    if config.executor == "thread" and background and not face.notebook:
-        face.refuse("--background needs --executor process here: a thread would end with this command")
+    stays = {"executor": _outliving(config.executor, face)} if background and not face.notebook else {}
 
-    values = {key: getattr(config, key) for key in values}  # YAML reads 1e-3 as text, the config as a number
+    values = {key: getattr(config, key) for key in values} | stays  # YAML reads 1e-3 as text, the config as a number
     data, eval_data = face.data(data_name, **reading), face.eval_data(eval_name, **reading)
     model = face.model(name, **_with_quantized_base(loading, config, name, face))
-    if not face.notebook and background and config.executor == "auto":
-        values["executor"] = "process"
     if face.notebook:
         return model.finetune(data, eval_dataset=eval_data, background=background, **start, **values)
     run = model.finetune(data, eval_dataset=eval_data, background=True, **start, **values)
@@ -160,6 +157,17 @@ def _validated(values: dict[str, Any], face: Face) -> TrainConfig:
         return config
     except ShadowError as error:
         face.refuse(one_line(error))
+
+
+def _outliving(asked: str, face: Face) -> str:
+    """Return the name of the executor for a run that goes on when this command has ended."""
+    from shadownb.engine.runs import executors
+
+    executor = executors.chosen(asked, outliving=True)
+    if not executor.outlives:
+        other = executors.name_of(executors.chosen(executors.AUTO, outliving=True))
+        face.refuse(f"--background needs --executor {other} here: {executor.where} would end with this command")
+    return executors.name_of(executor)
 
 
 def _with_quantized_base(loading: dict[str, Any], config: TrainConfig, name: Any, face: Face) -> dict[str, Any]:

@@ -17,10 +17,11 @@ from typing import Any
 import yaml
 from pydantic import ValidationError, field_validator, model_validator
 
+from shadownb.engine import registry
 from shadownb.engine.config_fields import config_fields
 from shadownb.engine.config_options import DEFAULT_MAX_STEPS, GROUPS, TARGET_PRESETS, Options
 from shadownb.engine.importable import importable_name
-from shadownb.errors import ConfigError, ShadowError, did_you_mean
+from shadownb.errors import ConfigError, ShadowError, did_you_mean, quoted
 
 __all__ = ["DEFAULT_MAX_STEPS", "GROUPS", "TARGET_PRESETS", "TrainConfig"]
 
@@ -77,6 +78,17 @@ class TrainConfig(Options):
         from shadownb.engine import methods
 
         return methods.get(value).name
+
+    @field_validator("executor")
+    @classmethod
+    def _executor_is_registered(cls, value: str) -> str:
+        if value != "auto" and not registry.has("executor", value):
+            choices = ("auto", *registry.names("executor"))
+            raise ConfigError(
+                f"executor={value!r}: input should be {quoted(choices)}.{did_you_mean(value, choices)}",
+                fix=f"executor: {cls.model_fields['executor'].description}",
+            )
+        return value
 
     @field_validator("target_modules")
     @classmethod
@@ -208,8 +220,8 @@ class TrainConfig(Options):
         Parameters
         ----------
         given
-            The options that somebody chose. Others that are unknown here are of another version and had its default, so
-            they are left out instead of refused. None: all were chosen.
+            The options that somebody chose, of a run's record. Others that are unknown here are of another version and had its
+            default, so they are left out instead of refused. None: all were chosen.
         """
         text = Path(source).read_text(encoding="utf-8") if isinstance(source, Path) else source
         try:
@@ -222,8 +234,13 @@ class TrainConfig(Options):
             raise ConfigError(
                 f"The configuration is a {type(values).__name__}, not options.", fix="Write one 'option: value' a line."
             )
-        left_out = set() if given is None else set(values) - set(cls.model_fields) - set(given)
-        return cls(**{name: value for name, value in values.items() if name not in left_out})
+        if given is None:
+            return cls(**values)
+        left_out = set(values) - set(cls.model_fields) - set(given)
+        # A run is read in any process, also where the executor is not registered that trains it.
+        executor = values.pop("executor", "auto")
+        read = cls(**{name: value for name, value in values.items() if name not in left_out})
+        return read.model_copy(update={"executor": executor})
 
     @classmethod
     def describe(cls) -> str:

@@ -7,6 +7,7 @@ import typing
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from shadownb.engine import registry
 from shadownb.engine.config_options import Options
 
 
@@ -22,11 +23,17 @@ class ConfigField:
     advanced: bool
     unit: str
     optional: bool
-    choices: tuple[str, ...] = ()
+    listed: tuple[str, ...] = ()  # the choices of a type that lists them
+    registered: str | None = None  # else the kind in the registry whose names are chosen from
     minimum: float | None = None
     exclusive_minimum: float | None = None
     maximum: float | None = None
     exclusive_maximum: float | None = None
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """What can be chosen, as it is registered now; empty where that is open."""
+        return self.listed if self.registered is None else ("auto", *registry.names(self.registered))
 
 
 def config_fields() -> tuple[ConfigField, ...]:
@@ -35,7 +42,7 @@ def config_fields() -> tuple[ConfigField, ...]:
     found = []
     for name, info in Options.model_fields.items():
         extra = typing.cast("dict[str, Any]", info.json_schema_extra)
-        kind, optional, choices = _kind_of(hints[name])
+        kind, optional, listed = _kind_of(hints[name])
         limits = {
             type(rule).__name__.lower(): getattr(rule, type(rule).__name__.lower())
             for rule in info.metadata
@@ -44,14 +51,15 @@ def config_fields() -> tuple[ConfigField, ...]:
         found.append(
             ConfigField(
                 name=name,
-                kind=kind,
+                kind="choice" if extra["registered"] else kind,
                 default=info.default,
                 help=info.description or "",
                 group=extra["group"],
                 advanced=extra["advanced"],
                 unit=extra["unit"],
                 optional=optional,
-                choices=choices,
+                listed=listed,
+                registered=extra["registered"],
                 minimum=limits.get("ge"),
                 exclusive_minimum=limits.get("gt"),
                 maximum=limits.get("le"),

@@ -24,11 +24,21 @@ TARGET_PRESETS: dict[str, tuple[str, ...] | str] = {
 DEFAULT_MAX_STEPS = 60
 
 
-def _field(default: Any, help: str, group: str, *, advanced: bool = False, unit: str = "", **rules: Any) -> Any:
+def _field(
+    default: Any,
+    help: str,
+    group: str,
+    *,
+    advanced: bool = False,
+    unit: str = "",
+    registered: str | None = None,
+    **rules: Any,
+) -> Any:
+    """Return a field; ``registered`` is the kind in the registry whose names, and "auto", are its choices."""
     return Field(
         default,
         description=help,
-        json_schema_extra={"group": group, "advanced": advanced, "unit": unit},
+        json_schema_extra={"group": group, "advanced": advanced, "unit": unit, "registered": registered},
         **rules,
     )
 
@@ -242,10 +252,11 @@ class Options(BaseModel):
     gradient_checkpointing: Literal["auto", "on", "off"] = _field(
         "auto", "Recompute activations to save memory; auto only where they would not fit.", "memory", advanced=True
     )
-    executor: Literal["auto", "thread", "process"] = _field(
+    executor: str = _field(
         "auto",
         "Where training runs: a thread of this process, or a worker process that survives the kernel.",
         "runtime",
+        registered="executor",
     )
     report_to: tuple[str, ...] = _field(
         (),

@@ -1,10 +1,13 @@
-"""A full disk, told apart from every other failure of a write."""
+"""Writing whole files or none, and a full disk, told apart from every other failure of a write."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
+import os
 import shutil
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,3 +36,35 @@ def saving(target: Path) -> Iterator[None]:
             why="The model in memory is as it was, and so is what an earlier save left there.",
             fix="Free disk space or choose another disk, then save again.",
         ) from error
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a small file completely or leave the old one.
+
+    Raises
+    ------
+    DiskFullError
+        The disk is full.
+    """
+    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        with open(aside, "w", encoding="utf-8", newline="") as file:  # the bytes that were hashed, on every system
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except OSError as error:
+        if is_full(error):
+            raise DiskFullError(
+                f"{path} could not be written: the disk is full.",
+                fix="Free disk space, or set SHADOWNB_HOME to a larger disk.",
+            ) from error
+        raise
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file's content, in hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -3,23 +3,39 @@
 from __future__ import annotations
 
 import os
+import platform
+from collections.abc import Mapping
 from typing import Any
 
 import psutil
 
 
+def host() -> str:
+    """Return the name of the machine (or container) that this process runs on."""
+    return platform.node()
+
+
 def process_mark(pid: int | None = None) -> dict[str, Any]:
-    """Return what identifies a process even after its number is given to another: pid and start time."""
+    """Return what identifies a process even after its number is given to another: host, pid and start time."""
     pid = os.getpid() if pid is None else pid
     try:
-        return {"pid": pid, "started": psutil.Process(pid).create_time()}
+        started = psutil.Process(pid).create_time()
     except psutil.Error:
-        return {"pid": pid, "started": None}
+        started = None
+    return {"pid": pid, "started": started, "host": host()}
 
 
-def is_alive(mark: dict[str, Any] | None) -> bool:
-    """Return whether the marked process is still there (a zombie is not)."""
-    if not mark:
+def is_elsewhere(mark: Mapping[str, Any] | None) -> bool:
+    """Return whether a mark is of another host, whose processes cannot be looked at from here.
+
+    Marks of before the host was noted are of this one.
+    """
+    return bool(mark) and mark.get("host", host()) != host()  # type: ignore[union-attr]
+
+
+def is_alive(mark: Mapping[str, Any] | None) -> bool:
+    """Return whether the marked process is there, on this host (a zombie is not, nor is any that runs elsewhere)."""
+    if not mark or is_elsewhere(mark):
         return False
     try:
         process = psutil.Process(mark["pid"])

@@ -106,6 +106,19 @@ def names(kind: str) -> tuple[str, ...]:
         return tuple(_known(kind))
 
 
+def has(kind: str, name: str) -> bool:
+    """Return whether a name of a kind is known; plugins are asked only where it is not.
+
+    Raises
+    ------
+    ConfigError
+        No such kind.
+    """
+    with _lock:
+        _check_kind(kind)
+        return name in _known(kind) or name in names(kind)
+
+
 def target(kind: str, name: str) -> str:
     """Return the ``"module:attribute"`` that a name stands for, without importing it.
 

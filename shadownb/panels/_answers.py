@@ -82,13 +82,13 @@ def is_training(model: Any) -> bool:
 def is_live(model: Any) -> bool:
     """Whether what answers is being trained: a worker process has a copy of its own, and a run in line has done nothing."""
     run = getattr(model, "active_run", None)
-    return run is not None and run.executor == "thread" and run.status != "queued" and run.step > 0
+    return run is not None and run.shares_memory and run.status != "queued" and run.step > 0
 
 
 def waits_for_steps(model: Any) -> bool:
     """Whether an answer gets its turn between two training steps."""
     run = getattr(model, "active_run", None)
-    return run is not None and run.executor == "thread" and run.status == "running"
+    return run is not None and run.shares_memory and run.status == "running"
 
 
 def can_compare(model: Any) -> bool:

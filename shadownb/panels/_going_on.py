@@ -7,31 +7,20 @@ from typing import Any
 
 from ._beside import loaded_models
 
-_JUST_STARTED = 5  # of the newest runs, those that nobody holds yet are looked at more closely: loading takes a while
-
 
 def active_runs() -> list[Any]:
     """Return the handles of the runs that somebody works on, of any process, newest first."""
     from shadownb.engine import runs
-    from shadownb.engine.runs.executors import thread
-    from shadownb.engine.runs.folder import RunFolder
 
-    found = []
-    for at, folder in enumerate(RunFolder.all()):
-        # A look at the lock costs nothing; the journal of each of a thousand runs would.
-        if at < _JUST_STARTED or folder.is_owned() or thread.holds(folder.id):
-            run = runs.Run(folder)
-            if run.is_active:
-                found.append(run)
-    return found
+    return runs.active()
 
 
 def run_of_this_kernel(active: list[Any], models: list[Any]) -> tuple[Any, Any]:
     """Return (run, model) of the run that trains a model of this kernel, newest first, or (None, None)."""
-    from shadownb.engine.runs.executors import thread
+    from shadownb.engine.runs import executors
 
     for run in active:
-        model = thread.model_of(run.id) or next((m for m in models if _trains(m, run)), None)
+        model = executors.model_of(run.id) or next((m for m in models if _trains(m, run)), None)
         if model is not None:
             return run, model
     return None, None
@@ -46,7 +35,10 @@ def models_at_hand(namespace: Mapping[str, Any], earlier: Any) -> list[Any]:
 
 def offer_of(run: Any) -> dict[str, str]:
     """Return what a page says of a run that goes on elsewhere."""
-    where = "in a worker process" if run.executor == "process" else "in another kernel"
+    from shadownb.engine.runs import executors
+
+    executor = executors.known_by(run.executor)
+    where = "in another kernel" if executor.shares_memory else f"in {executor.where}"
     return {"id": run.id, "text": f"{run.config.method} on {run.base_model} goes on {where}"}
 
 

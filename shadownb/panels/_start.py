@@ -23,9 +23,10 @@ class StartChoice:
         """Take a model that was chosen or described again; only another one changes what is first."""
         if model is not self._model:
             from shadownb.engine.runs.chosen_start import saved_state
+            from shadownb.engine.runs.store import default_store
 
             self._model, self._picked = model, None
-            self._first = saved_state(model) if model is not None else None
+            self._first = saved_state(model, default_store()) if model is not None else None
 
     def pick(self, choice: str) -> None:
         """Choose ``base``, ``trained`` (the model as it is) or ``first`` (as it was when it was chosen)."""

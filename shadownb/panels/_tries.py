@@ -107,9 +107,10 @@ def tries_of(run_id: str) -> Tries:
     RunError
         The run or its rows are gone.
     """
-    from shadownb.engine.runs.folder import RunFolder, load_rows
+    from shadownb.engine.runs.folder import load_rows
+    from shadownb.engine.runs.store import default_store
 
-    spec = RunFolder.find(run_id).spec
+    spec = default_store().find(run_id).spec
     held_out = spec.get("eval_dataset")
     reference = held_out or spec.get("dataset")
     if reference is None:

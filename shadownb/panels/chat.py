@@ -16,6 +16,7 @@ from typing import Any
 import traitlets as t
 
 from shadownb.engine.loaded import as_trained
+from shadownb.engine.runs import executors
 from shadownb.engine.runs.state import ACTIVE
 from shadownb.errors import ModelError
 
@@ -143,7 +144,7 @@ class ChatPanel(Panel):
                 self._unfollow = run.subscribe(lambda state: self._writer.submit(lambda: self._told(state), key="run"))
 
     def _told(self, state: Any) -> None:
-        if state.status not in ACTIVE and state.executor == "process":
+        if state.status not in ACTIVE and not executors.known_by(state.executor).shares_memory:
             self._worker.submit(self._catch_up, key="catch up")
         self._describe_again()
         self._follow()  # one that waited in line may be next

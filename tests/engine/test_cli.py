@@ -500,7 +500,7 @@ def test_without_a_name_stop_and_pause_mean_the_run_that_goes_on(
         )
 
     newest, older = recorded("newest", active=False), recorded("older", active=True)
-    monkeypatch.setattr("shadownb.engine.runs.list", lambda: [newest, older])
+    monkeypatch.setattr("shadownb.engine.runs.active", lambda: [older])
     monkeypatch.setattr("shadownb.engine.runs.latest", lambda: newest)
     assert run(capsys, "stop")[1] == "stop older\n"
     assert run(capsys, "pause")[1] == "pause older\n"

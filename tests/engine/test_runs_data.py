@@ -11,7 +11,8 @@ from transformers import AutoTokenizer
 
 import shadownb as snb
 from shadownb.engine.runs import Run
-from shadownb.engine.runs.folder import load_rows, store_rows
+from shadownb.engine.runs.folder import load_rows
+from shadownb.engine.runs.store import default_store
 from shadownb.errors import DataError, RunError, ShadowWarning
 from tests.engine.methods_data import OPTIONS, chats, pairs
 from tests.tiny_models import TEMPLATE
@@ -52,8 +53,8 @@ def test_rows_read_as_another_format_are_trained_as_that_format(name: str, home:
 
 
 def test_rows_are_stored_once_under_the_hash_of_the_file(home: Path) -> None:
-    reference = store_rows(snb.Dataset.from_list(chats(), name="first"))
-    again = store_rows(snb.Dataset.from_list(chats(), name="second"))
+    reference = default_store().store_rows(snb.Dataset.from_list(chats(), name="first"))
+    again = default_store().store_rows(snb.Dataset.from_list(chats(), name="second"))
     assert again["path"] == reference["path"]
     assert [path.stem for path in (home / "datasets").iterdir()] == [reference["sha256"]]
     assert load_rows(reference) == snb.Dataset.from_list(chats()).canonical_rows()
@@ -61,18 +62,18 @@ def test_rows_are_stored_once_under_the_hash_of_the_file(home: Path) -> None:
 
 def test_stored_rows_that_were_changed_are_not_trained(home: Path) -> None:
     data = snb.Dataset.from_list(chats())
-    reference = store_rows(data)
+    reference = default_store().store_rows(data)
     path = Path(reference["path"])
     path.write_text(path.read_text().replace("RED", "ODD"))
     with pytest.raises(RunError, match="has other content than was written") as caught:
         load_rows(reference)
     assert caught.value.fix
-    store_rows(data)  # a new run on the same rows must not be stopped by it
+    default_store().store_rows(data)  # a new run on the same rows must not be stopped by it
     assert load_rows(reference) == data.canonical_rows()
 
 
 def test_a_home_that_was_moved_has_its_rows(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    reference = store_rows(snb.Dataset.from_list(chats()))
+    reference = default_store().store_rows(snb.Dataset.from_list(chats()))
     shutil.move(home, tmp_path / "moved")
     monkeypatch.setenv("SHADOWNB_HOME", str(tmp_path / "moved"))
     assert load_rows(reference) == snb.Dataset.from_list(chats()).canonical_rows()

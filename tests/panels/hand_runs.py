@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from shadownb.engine.config import TrainConfig
-from shadownb.engine.runs.folder import RunFolder
 from shadownb.engine.runs.handle import Run
 from shadownb.engine.runs.journal import Journal
+from shadownb.engine.runs.store import default_store
 
 
 class HandRun:
     """A run folder that this process owns, its handle, and the journal to write to."""
 
     def __init__(self, **options: Any) -> None:
-        folder = RunFolder.create(TrainConfig(**options), {"model": {"name": "tiny"}})
+        folder = default_store().create(TrainConfig(**options), {"model": {"name": "tiny"}})
         self._lock = folder.owner_lock()
         self._lock.acquire(timeout=5)
         self.journal = Journal(folder.events)

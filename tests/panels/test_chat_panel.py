@@ -415,7 +415,7 @@ def test_held_out_rows_are_tried_with_their_answer_beside(sorting: ChatPanel, so
 
 def test_rows_without_evaluation_data_preferences_and_texts_can_be_tried_too() -> None:
     from shadownb.engine.config import TrainConfig
-    from shadownb.engine.runs.folder import RunFolder, store_rows
+    from shadownb.engine.runs.store import default_store
     from shadownb.panels._tries import tries_of
 
     ask = [{"role": "user", "content": "hi"}]
@@ -427,8 +427,12 @@ def test_rows_without_evaluation_data_preferences_and_texts_can_be_tried_too() -
         ([{"text": "Once upon a time there was"}], ("Once upon a", " time there was", "expected to go on")),
     ]
     for rows, wanted in sets:
-        spec = {"model": {"name": "tiny"}, "dataset": store_rows(Dataset.from_list(rows)), "eval_dataset": None}
-        found = tries_of(RunFolder.create(TrainConfig(), spec).id)
+        spec = {
+            "model": {"name": "tiny"},
+            "dataset": default_store().store_rows(Dataset.from_list(rows)),
+            "eval_dataset": None,
+        }
+        found = tries_of(default_store().create(TrainConfig(), spec).id)
         row = found.rows[0]
         assert (row.text, row.expected, row.meaning) == wanted and found.words.startswith("training rows")
 

@@ -119,7 +119,7 @@ def weights_of(model: Any, use: str) -> list[Any] | None:
 
 def _is_live(model: Any) -> bool:
     run = getattr(model, "active_run", None)
-    return run is not None and run.executor == "thread"
+    return run is not None and run.shares_memory
 
 
 def _given(sampling: Sampling) -> dict[str, Any]:
@@ -141,7 +141,7 @@ def _read(path: Path, count: int) -> list[Turn] | None:
 
 
 def _keep(path: Path, turns: list[Turn]) -> None:
-    from shadownb.engine.runs.folder import write_atomically
+    from shadownb.engine.disk import write_atomically
 
     with contextlib.suppress(OSError, DiskFullError, ValueError):  # only a convenience
         write_atomically(path, json.dumps([turn.to_dict() for turn in turns], default=str))

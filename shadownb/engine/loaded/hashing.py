@@ -30,7 +30,7 @@ def weights_hash(source: str) -> str:
         for file in files:
             with open(file, "rb") as stream:
                 digest.update(hashlib.file_digest(stream, "sha256").digest())
-        from shadownb.engine.runs.folder import write_atomically
+        from shadownb.engine.disk import write_atomically
 
         known[key] = digest.hexdigest()
         with contextlib.suppress(OSError, DiskFullError):  # only a cache

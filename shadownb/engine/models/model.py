@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from shadownb.engine.data import Dataset
     from shadownb.engine.data.trained_on import TrainedOn
     from shadownb.engine.models.sources import Quantize
+    from shadownb.engine.ports.run_store import RunStore
     from shadownb.engine.rendering.certificate import Certificate
     from shadownb.engine.runs.handle import Run
 
@@ -173,7 +174,7 @@ class Model(Asking):
     def live_run(self) -> Run | None:
         """The run whose live weights answer: it trains in this process, and has done a step."""
         run = self.active_run
-        live = run is not None and run.executor == "thread" and run.status != "queued" and run.state.step
+        live = run is not None and run.shares_memory and run.status != "queued" and run.state.step
         return run if live else None
 
     @property
@@ -264,6 +265,7 @@ class Model(Asking):
         background: bool | None = None,
         eval_dataset: Dataset | list[dict[str, Any]] | str | float | None = None,
         start: str | Path | Run | None = None,
+        store: RunStore[Any] | None = None,
         **fields: Any,
     ) -> Run:
         """Fine-tune on a dataset; returns the run, whose result this model answers with.
@@ -284,6 +286,8 @@ class Model(Asking):
             on. A run, its id, or the folder of an adapter or checkpoint: that result. None is ``"trained"``, with a
             :class:`ShadowWarning` where an earlier run has trained this model since it was loaded. ``run.started_from``
             says it.
+        store
+            Where the run is kept, ``runs.FolderStore(home)``; None is the home of ``SHADOWNB_HOME``.
         **fields
             Any option of :class:`shadownb.TrainConfig`.
 
@@ -302,6 +306,7 @@ class Model(Asking):
             eval_dataset=eval_dataset,
             start_from=start,
             fields=fields,
+            store=store,
         )
 
     # -- trained state ----------------------------------------------------------------------------------------------
@@ -325,7 +330,7 @@ class Model(Asking):
         if self.module is None:
             return  # unloaded meanwhile: there is nothing to put a result on
         with self._lock:
-            ended = [run for run in self._runs if run.executor == "process" and not run.is_active]
+            ended = [run for run in self._runs if not run.shares_memory and not run.is_active]
             self._runs = [run for run in self._runs if run not in ended]
             for run in ended:
                 checkpoint = run.result()
@@ -395,7 +400,7 @@ class Model(Asking):
             A run in this process is training it.
         """
         run = self.active_run
-        if run is not None and run.executor == "thread":
+        if run is not None and run.shares_memory:
             raise BusyError(f"Run {run.id} is training this model.", fix="Stop it first: run.stop(), then run.wait().")
         self.weights.unload()
         import gc

@@ -97,10 +97,10 @@ def _folder(path: Path) -> Source:
 
 
 def _run(run_id: str) -> Source:
-    from shadownb.engine.runs.folder import RunFolder
     from shadownb.engine.runs.results import result_of
+    from shadownb.engine.runs.store import default_store
 
-    folder = RunFolder.find(run_id)
+    folder = default_store().find(run_id)
     spec = folder.spec["model"]
     checkpoint = result_of(folder)
     base = resolve(spec["source"])

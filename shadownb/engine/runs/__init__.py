@@ -10,8 +10,6 @@
 from __future__ import annotations
 
 import builtins
-import shutil
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +17,15 @@ from shadownb.engine.displays import table_html, table_text
 from shadownb.engine.runs.folder import RunFolder
 from shadownb.engine.runs.handle import Run
 from shadownb.engine.runs.starting import starts_in
-from shadownb.errors import RunError, RunNotFoundError, ShadowError
+from shadownb.engine.runs.store import FolderStore, default_store
+from shadownb.errors import RunError, RunNotFoundError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Run", "RunList", "attach", "compare", "delete", "latest", "list", "load"]
+    from shadownb.engine.ports.run_store import RunEntry, RunStore
+
+__all__ = ["FolderStore", "Run", "RunList", "active", "attach", "compare", "delete", "latest", "list", "load"]
 
 _COLUMNS = ("id", "status", "method", "model", "step", "total_steps", "loss", "eval_loss", "elapsed_s")
 
@@ -36,29 +37,31 @@ class RunList(builtins.list[Run]):
         """Return one row a run."""
         import pandas as pd
 
-        return pd.DataFrame([_summary(run) for run in self])
+        return pd.DataFrame([entry.summary for entry in _entries(self)])
 
     def __repr__(self) -> str:
         if not self:
             return "no runs yet"
-        return table_text(_COLUMNS, [_row(run) for run in self])
+        return table_text(_COLUMNS, self._cells())
 
     def _repr_html_(self) -> str:
         if not self:
             return "<em>no runs yet</em>"
-        return table_html(_COLUMNS, [_row(run) for run in self])
+        return table_html(_COLUMNS, self._cells())
+
+    def _cells(self) -> builtins.list[builtins.list[str]]:
+        return [[_cell(entry.summary.get(name)) for name in _COLUMNS] for entry in _entries(self)]
 
 
-def _row(run: Run) -> builtins.list[str]:
-    summary = _summary(run)
-    return [_cell(summary.get(name)) for name in _COLUMNS]
-
-
-def _summary(run: Run) -> dict[str, Any]:
-    try:
-        return run.to_dict()
-    except ShadowError:  # one damaged folder must not hide the other runs
-        return {"id": run.id, "status": "unreadable"}
+def _entries(listed: Sequence[Run]) -> builtins.list[RunEntry]:
+    """Return what is shown of runs, which may be of several stores."""
+    by_home: dict[Any, builtins.list[RunFolder]] = {}
+    for run in listed:
+        by_home.setdefault(run.folder.home, []).append(run.folder)
+    found = {
+        (home, entry.id): entry for home, folders in by_home.items() for entry in folders[0].store.entries(folders)
+    }
+    return [found[run.folder.home, run.id] for run in listed]
 
 
 def _cell(value: Any) -> str:
@@ -67,24 +70,43 @@ def _cell(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def list(limit: int | None = None) -> RunList:
-    """Return the runs, newest first. A record that cannot be read is shown as such by its own handle, never hidden."""
-    folders = RunFolder.all()
+def list(limit: int | None = None, *, status: str | None = None, store: RunStore[RunFolder] | None = None) -> RunList:
+    """Return the runs, newest first. A record that cannot be read is shown as such by its own handle, never hidden.
+
+    Parameters
+    ----------
+    limit
+        At most so many.
+    status
+        Only those in this status.
+    store
+        Another than that of ``SHADOWNB_HOME``: ``FolderStore(home)``.
+    """
+    where = _store(store)
+    folders = where.all()
+    if status is not None:
+        entries = where.entries(folders)
+        folders = [folder for folder, entry in zip(folders, entries, strict=True) if entry.status == status]
     return RunList(Run(folder) for folder in folders[:limit])
 
 
-def load(run_id: str) -> Run:
-    """Return the handle of a run.
+def active(*, store: RunStore[RunFolder] | None = None) -> RunList:
+    """Return the runs that somebody works on, or will, newest first."""
+    return RunList(Run(folder) for folder in _store(store).active())
+
+
+def load(run_id: str, *, store: RunStore[RunFolder] | None = None) -> Run:
+    """Return the handle of a run. The beginning of an id is enough where no other run's begins so.
 
     Raises
     ------
     RunNotFoundError
-        No run has this id; the message has the closest one.
+        No run has this id; the message has the closest one. Or several begin so.
     """
-    return Run(RunFolder.find(run_id))
+    return Run(_store(store).find(run_id, beginning=True))
 
 
-def latest() -> Run:
+def latest(*, store: RunStore[RunFolder] | None = None) -> Run:
     """Return the newest run.
 
     Raises
@@ -92,13 +114,13 @@ def latest() -> Run:
     RunNotFoundError
         There is none yet.
     """
-    folders = RunFolder.all()
+    folders = _store(store).all()
     if not folders:
         raise RunNotFoundError("There are no runs yet.", fix="Start one with model.finetune(data).")
     return Run(folders[0])
 
 
-def attach(run_id: str) -> Run:
+def attach(run_id: str, *, store: RunStore[RunFolder] | None = None) -> Run:
     """Return the handle of a run that is going on, whoever trains it.
 
     Raises
@@ -106,7 +128,7 @@ def attach(run_id: str) -> Run:
     RunError
         Nobody works on it any more.
     """
-    run = load(run_id)
+    run = load(run_id, store=store)
     if not run.is_active:
         raise RunError(f"Run {run.id} is {run.status}; nobody works on it.", fix="run.resume() goes on with it.")
     return run
@@ -122,7 +144,7 @@ def compare(*run_ids: str | Run | Sequence[str | Run]) -> Any:
     return RunComparison([item if isinstance(item, Run) else load(item) for item in flat])
 
 
-def delete(run_id: str) -> None:
+def delete(run_id: str, *, store: RunStore[RunFolder] | None = None) -> None:
     """Delete a run's folder with all its checkpoints.
 
     Raises
@@ -130,17 +152,18 @@ def delete(run_id: str) -> None:
     RunError
         It is still going on, or another run that is not done began with its result.
     """
-    run = load(run_id)
+    where = _store(store)
+    run = Run(where.find(run_id))
     if run.is_active:
         raise RunError(f"Run {run.id} is {run.status}.", fix="Stop it first: run.discard().")
-    for other in list():
-        if starts_in(other.folder, run.folder) and other.status not in ("succeeded", "discarded"):
+    for other in map(where.find, starts_in(run.folder)):
+        if (status := Run(other).status) not in ("succeeded", "discarded"):
             raise RunError(
-                f"Run {other.id} ({other.status}) began with the result of {run.id}, and cannot be resumed without it.",
+                f"Run {other.id} ({status}) began with the result of {run.id}, and cannot be resumed without it.",
                 fix=f"Resume that one to its end, or delete it first: shadownb.runs.delete({other.id!r}).",
             )
-    # Renamed first, so that a kill in the middle leaves nothing that is listed.
-    gone = run.path.with_name(f".deleted-{run.id}-{time.time_ns()}")
-    run.path.rename(gone)
-    for left in gone.parent.glob(".deleted-*"):  # also what a delete that was killed has left
-        shutil.rmtree(left, ignore_errors=True)
+    where.delete(run.folder)
+
+
+def _store(given: RunStore[RunFolder] | None) -> RunStore[RunFolder]:
+    return default_store() if given is None else given

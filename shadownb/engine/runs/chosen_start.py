@@ -15,6 +15,8 @@ from shadownb.errors import BusyError, CheckpointError, ConfigError, ModelError,
 
 if TYPE_CHECKING:
     from shadownb.engine.models import Model
+    from shadownb.engine.ports.executor import Executor
+    from shadownb.engine.ports.run_store import RunStore
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,8 @@ class Start:
     folder: str | None = None
 
     @classmethod
-    def of(cls, asked: Any) -> Start:
-        """Read ``finetune(start=...)``.
+    def of(cls, asked: Any, store: RunStore[RunFolder]) -> Start:
+        """Read ``finetune(start=...)``; a run is one of the store.
 
         Raises
         ------
@@ -53,7 +55,7 @@ class Start:
         text = getattr(asked, "id", asked)
         if isinstance(text, str | os.PathLike):
             with contextlib.suppress(RunNotFoundError):
-                return cls("saved", run=RunFolder.find(text).id)
+                return cls("saved", run=store.find(text).id)
             path = Path(text).expanduser()
             if (path / checkpoints.MANIFEST).is_file() or description_in(path) is not None:
                 return cls("saved", folder=str(path.resolve()))
@@ -68,7 +70,7 @@ class Start:
         """Return what a run's record says was asked for."""
         return cls(**spec["asked_start"]) if spec.get("asked_start") else cls("trained")
 
-    def state(self, model: Model) -> dict[str, Any] | None:
+    def state(self, model: Model, store: RunStore[RunFolder]) -> dict[str, Any] | None:
         """Return the saved state that is meant, as a record keeps it; None for the base.
 
         Raises
@@ -79,9 +81,9 @@ class Start:
         if self.kind == "base":
             return None
         if self.kind == "trained":
-            return saved_state(model)
+            return saved_state(model, store)
         if self.run is not None:
-            found = result_of(RunFolder.find(self.run))
+            found = result_of(store.find(self.run))
             _check_base(found.manifest.get("base", {}).get("hash"), self.run, model)
             return {"path": str(found.path), "trained": [self.run, found.step]}
         assert self.folder is not None
@@ -94,9 +96,9 @@ class Start:
         ours = folder.parent.parent.name == run_id  # else it was copied out of its run
         return {"path": self.folder, "trained": [run_id, checkpoint.step] if ours else None}
 
-    def planned(self, model: Model) -> dict[str, Any] | None:
+    def planned(self, model: Model, store: RunStore[RunFolder]) -> dict[str, Any] | None:
         """Return the state as it is known at the launch; of a run that still goes on only the end decides."""
-        return None if self.run is not None and _goes_on(self.run) else self.state(model)
+        return None if self.run is not None and _goes_on(self.run, store) else self.state(model, store)
 
     def parent(self, model: Model, state: dict[str, Any] | None) -> str | None:
         """Return the id of the run that is started from, as it is known at the launch."""
@@ -104,19 +106,19 @@ class Start:
             return model.trained[0] if model.trained else None
         return self.run or (state["trained"][0] if state and state["trained"] else None)
 
-    def check(self, model: Model, executor: str) -> None:
+    def check(self, model: Model, executor: Executor, store: RunStore[RunFolder]) -> None:
         """Refuse at the launch what can be known then."""
         if self.kind == "trained":
             return
-        if executor == "process" and self.run is not None and _goes_on(self.run):
+        if not executor.shares_memory and self.run is not None and _goes_on(self.run, store):
             raise BusyError(f"start={self.run!r}: that run is still going on.", fix="Wait for it: run.wait().")
-        if executor == "thread" and model.active_run is None and not is_at(model, self.planned(model)):
-            refuse_loss(model)
+        if executor.shares_memory and model.active_run is None and not is_at(model, self.planned(model, store)):
+            refuse_loss(model, store)
 
 
-def refuse_loss(model: Model) -> None:
+def refuse_loss(model: Model, store: RunStore[RunFolder]) -> None:
     """Raise ModelError where going to another state would lose trained weights that no file has."""
-    if model.trained is not None and saved_state(model) is None:
+    if model.trained is not None and saved_state(model, store) is None:
         run_id, step = model.trained
         raise ModelError(
             f"The model carries step {step} of run {run_id}, which is in memory only, and would lose it.",
@@ -134,20 +136,20 @@ def _check_base(found: str | None, name: str, model: Model) -> None:
         )
 
 
-def _goes_on(run_id: str) -> bool:
+def _goes_on(run_id: str, store: RunStore[RunFolder]) -> bool:
     from shadownb.engine.runs.handle import Run
 
-    return Run(RunFolder.find(run_id)).is_active
+    return Run(store.find(run_id)).is_active
 
 
-def saved_state(model: Model) -> dict[str, Any] | None:
+def saved_state(model: Model, store: RunStore[RunFolder]) -> dict[str, Any] | None:
     """Return where the state of the weights is saved, as a record keeps it; None for the base, and where no file has it."""
     weights = model.weights
     if weights.trained is None:
         return None if weights.saved_at is None else {"path": str(weights.saved_at), "trained": None}
     run_id, step = weights.trained
     with contextlib.suppress(RunNotFoundError, CheckpointError):
-        checkpoint = checkpoints.opened(RunFolder.find(run_id).checkpoints / checkpoints.folder_name(step))
+        checkpoint = checkpoints.opened(store.find(run_id).checkpoints / checkpoints.folder_name(step))
         return {"path": str(checkpoint.path), "trained": [run_id, step]}
     return None
 

@@ -8,26 +8,26 @@ lies once in ``datasets/<sha256>.jsonl`` and is referred to.
 from __future__ import annotations
 
 import contextlib
-import datetime
 import hashlib
 import json
 import os
-import shutil
-import uuid
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from shadownb.engine import disk, methods
+from shadownb.engine import methods, registry
 from shadownb.engine.config import TrainConfig
 from shadownb.engine.data.trained_on import TrainedOn
+from shadownb.engine.disk import write_atomically
 from shadownb.engine.home import subfolder
 from shadownb.engine.methods import MethodSpec
-from shadownb.errors import DiskFullError, RunError, RunNotFoundError, did_you_mean
+from shadownb.engine.runs import references
+from shadownb.errors import RunError
 
 if TYPE_CHECKING:
-    from shadownb.engine.data import Dataset
+    from shadownb.engine.ports.run_store import RunStore
 
 FORMAT = 1
 
@@ -35,76 +35,36 @@ FORMAT = 1
 class RunFolder:
     """Paths and small files of one run."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, store: RunStore[RunFolder] | None = None) -> None:
         self.path = path
+        self._given_store = store
         self.id = path.name
         self.events = path / "events.jsonl"
         self.commands = path / "commands.jsonl"
         self.checkpoints = path / "checkpoints"
         self.samples = path / "samples"
         self.worker_log = path / "worker.log"
-        self._spec = path / "run.json"
-        self._config = path / "config.yaml"
+        self.record = path / "run.json"
+        self.options = path / "config.yaml"
 
-    @classmethod
-    def create(cls, config: TrainConfig, spec: dict[str, Any]) -> RunFolder:
-        """Make the folder of a new run; the id is its time and method and a random part."""
-        now = datetime.datetime.now(datetime.UTC)
-        root = subfolder("runs")
-        for _ in range(8):
-            path = root / f"{now:%Y%m%d-%H%M%S}-{config.method}-{uuid.uuid4().hex[:4]}"
-            try:
-                path.mkdir()
-                break
-            except FileExistsError:
-                continue
-        folder = cls(path)
-        facts = {
-            "format": FORMAT,
-            "id": folder.id,
-            "created_at": now.timestamp(),
-            "given": sorted(config.model_fields_set),  # config.yaml has every option, also those left at their default
-        }
+    @cached_property
+    def store(self) -> RunStore[RunFolder]:
+        """The store that the folder lies in."""
+        if self._given_store is not None:
+            return self._given_store
+        made: RunStore[RunFolder] = registry.resolve("run_store", "folders")(self.home)
+        return made
+
+    @property
+    def home(self) -> Path:
+        """What the folder's record names places from."""
+        return self._given_store.home if self._given_store is not None else self.path.parent.parent
+
+    @property
+    def launched(self) -> tuple[str, int]:
+        """When the run was launched, as something to sort by; commands and resumes change the folder's own times."""
         try:
-            folder.samples.mkdir()
-            folder.checkpoints.mkdir()
-            write_atomically(folder._config, config.to_yaml())
-            folder.write_spec({**facts, **spec})
-        except BaseException:
-            shutil.rmtree(path, ignore_errors=True)
-            raise
-        return folder
-
-    @classmethod
-    def find(cls, run_id: str | os.PathLike[str]) -> RunFolder:
-        """Return the folder of a run id (or of the path of a run's folder); never one outside ``runs/``.
-
-        Raises
-        ------
-        RunNotFoundError
-            There is no such run; the message has the closest id.
-        """
-        text = os.fspath(run_id)
-        root = subfolder("runs")
-        name = Path(text).name if Path(text).parent.resolve() == root.resolve() else text
-        known = [folder.id for folder in cls.all()]
-        if name in known:
-            return cls(root / name)
-        raise RunNotFoundError(
-            f"There is no run {text!r}.{did_you_mean(text, known)}", fix="shadownb.runs.list() shows the runs."
-        )
-
-    @classmethod
-    def all(cls) -> list[RunFolder]:
-        """Return the folders of all runs, newest first."""
-        # A killed delete leaves a folder whose name begins with a dot, which glob's * matches.
-        found = [cls(path.parent) for path in subfolder("runs").glob("[!.]*/run.json")]
-        return sorted(found, key=RunFolder._launched, reverse=True)
-
-    def _launched(self) -> tuple[str, int]:
-        """Return when the run was launched, as something to sort by; commands and resumes change the folder's own times."""
-        try:
-            written = self._config.stat().st_mtime_ns  # once, at the launch: finer than the seconds in the id
+            written = os.stat(self.options).st_mtime_ns  # once, at the launch: finer than the seconds in the id
         except OSError:
             written = 0
         return self.id[: len("20261122-090000")], written
@@ -115,20 +75,24 @@ class RunFolder:
         if self.method is not None:
             methods.remember(self.method)
         given = self.spec.get("given")
-        config = TrainConfig.from_yaml(self._config, given=given)
+        config = TrainConfig.from_yaml(self.options, given=given)
         return config if given is None else TrainConfig.model_construct(set(given), **dict(config))
 
     @property
     def spec(self) -> dict[str, Any]:
-        """What was launched: model and data references, parent, time.
+        """What was launched: model and data references, parent, time. Places are whole paths, wherever the home is now.
 
         Raises
         ------
         RunError
             It cannot be read, or has a format that another version writes.
         """
+        return references.read(self.record_as_written(), self.home)
+
+    def record_as_written(self) -> dict[str, Any]:
+        """Return ``run.json`` as it is, with places within the home relative to it; raises as :attr:`spec` does."""
         try:
-            content = dict(json.loads(self._spec.read_text(encoding="utf-8")))
+            content = dict(json.loads(self.record.read_text(encoding="utf-8")))
         except (OSError, ValueError) as error:
             raise RunError(f"The record of run {self.id} cannot be read ({error}).", fix="Restore run.json.") from None
         written = content.get("format", FORMAT)
@@ -158,7 +122,7 @@ class RunFolder:
 
     def write_spec(self, spec: dict[str, Any]) -> None:
         """Replace ``run.json``."""
-        write_atomically(self._spec, json.dumps(spec, indent=1, allow_nan=False))
+        write_atomically(self.record, json.dumps(references.written(spec, self.home), indent=1, allow_nan=False))
 
     def owner_lock(self) -> FileLock:
         """Return the lock that the training process holds for as long as it works on the run."""
@@ -179,28 +143,8 @@ class RunFolder:
         return False
 
 
-def store_rows(dataset: Dataset) -> dict[str, Any]:
-    """Write a dataset's usable rows in canonical form once, named by their sha256, and return the reference a run keeps.
-
-    The name is of what is written: the same rows read as another format are other canonical rows.
-    """
-    rows = dataset.canonical_rows()
-    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    path = subfolder("datasets") / f"{digest}.jsonl"
-    if not path.exists() or _sha256(path) != digest:
-        write_atomically(path, text)
-    return {
-        "sha256": digest,
-        "path": str(path),
-        "name": dataset.name,
-        "format": dataset.format,
-        "rows": len(rows),
-    }
-
-
 def load_rows(reference: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the rows of a reference made by :func:`store_rows`.
+    """Return the rows of a reference made by :meth:`RunStore.store_rows`.
 
     Raises
     ------
@@ -223,34 +167,3 @@ def load_rows(reference: dict[str, Any]) -> list[dict[str, Any]]:
             fix=fix,
         )
     return [json.loads(line) for line in content.split(b"\n") if line]
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a small file completely or leave the old one.
-
-    Raises
-    ------
-    DiskFullError
-        The disk is full.
-    """
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        with open(aside, "w", encoding="utf-8", newline="") as file:  # the bytes that were hashed, on every system
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    except OSError as error:
-        if disk.is_full(error):
-            raise DiskFullError(
-                f"{path} could not be written: the disk is full.",
-                fix="Free disk space, or set SHADOWNB_HOME to a larger disk.",
-            ) from error
-        raise
-    finally:
-        aside.unlink(missing_ok=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.live import notebook_shell
-from shadownb.engine.runs import commands
+from shadownb.engine.runs import commands, executors
 from shadownb.engine.runs.metrics import RunMetrics
 from shadownb.engine.runs.state import ACTIVE, RunState
 from shadownb.errors import RunError
@@ -83,7 +83,7 @@ class Run(RunMetrics):
         model
             A loaded model of the same base to train in; None takes the one at hand or loads it.
         executor
-            ``thread`` or ``process``; None keeps the run's.
+            ``thread``, ``process`` or one that was registered; None keeps the run's.
 
         Raises
         ------
@@ -107,5 +107,5 @@ class Run(RunMetrics):
                 if status in ("stopped", "interrupted", "failed")
                 else "",
             )
-        commands.send(self.folder.commands, kind, **fields)
+        executors.known_by(self.executor).send(self.path, kind, **fields)
         return self

@@ -7,13 +7,13 @@ infer ``interrupted`` from a free lock without that event; a dying process never
 from __future__ import annotations
 
 import traceback
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import Timeout
 
 from shadownb.engine import disk, methods
+from shadownb.engine.ports.executor import Attempt
 from shadownb.engine.runs import checkpoints
 from shadownb.engine.runs.checkpoints import Checkpoint
 from shadownb.engine.runs.commands import CommandReader
@@ -35,25 +35,6 @@ if TYPE_CHECKING:
     from shadownb.engine.models import Model
 
 _LOCK_SECONDS = 5.0  # a reader that looks whether the run is owned holds the lock for some microseconds
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """What an executor is asked to do.
-
-    Attributes
-    ----------
-    commands_from
-        Offset into ``commands.jsonl``; what stands before it was meant for earlier attempts.
-    resume
-        Go on from the newest valid checkpoint.
-    checkpoint
-        Go on from this checkpoint folder instead (``resume_from_checkpoint``).
-    """
-
-    commands_from: int
-    resume: bool = False
-    checkpoint: str | None = None
 
 
 def execute(folder: RunFolder, attempt: Attempt, journal: Journal, model: Model | None) -> None:

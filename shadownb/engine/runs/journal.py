@@ -8,6 +8,7 @@ is called before anything else (a checkpoint's rename) may rely on the events be
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -22,6 +23,9 @@ from shadownb.engine.runs.tail import appended
 
 Event = dict[str, Any]
 
+BEAT_SECONDS = (
+    20.0  # after so long without an event the file is touched, which tells another host that its writer is there
+)
 _RETRY_SECONDS = 1.0  # between attempts to write when the disk is full
 _CLOSE_SECONDS = 10.0
 
@@ -74,9 +78,11 @@ class Journal:
         while not ending or self._pending:
             # With unwritten bytes wait only a little before trying the disk again.
             try:
-                items = [self._queue.get(timeout=_RETRY_SECONDS if self._pending else None)]
+                items = [self._queue.get(timeout=_RETRY_SECONDS if self._pending else BEAT_SECONDS)]
             except queue.Empty:
                 items = []
+                with contextlib.suppress(OSError):
+                    os.utime(self.path)
             while not self._queue.empty() and len(items) < 10_000:
                 items.append(self._queue.get())
             lines, reached = [], []
@@ -134,6 +140,12 @@ def to_json(event: Event) -> str:
 
 def last_seq(path: Path) -> int:
     """Return the highest sequence number in a journal, 0 where there is none."""
+    event = last_event(path)
+    return 0 if event is None else int(event["seq"])
+
+
+def last_event(path: Path) -> Event | None:
+    """Return a journal's newest event, read from its end; None where there is none."""
     try:
         with open(path, "rb") as file:
             file.seek(0, os.SEEK_END)
@@ -146,12 +158,12 @@ def last_seq(path: Path) -> int:
                 for line in reversed(lines):
                     event = _parse(line)
                     if event is not None:
-                        return int(event["seq"])
+                        return event
                 if start == 0:
-                    return 0
+                    return None
                 block *= 8
     except FileNotFoundError:
-        return 0
+        return None
 
 
 def _ends_torn(path: Path) -> bool:

@@ -15,30 +15,33 @@ from shadownb.engine import capabilities, methods
 from shadownb.engine.config import TrainConfig
 from shadownb.engine.data.trained_on import TrainedOn
 from shadownb.engine.live import notebook_shell
+from shadownb.engine.ports.executor import Attempt, Executor
 from shadownb.engine.processes import process_mark
-from shadownb.engine.runs import checkpoints
+from shadownb.engine.runs import checkpoints, executors
 from shadownb.engine.runs.chosen_start import Start
 from shadownb.engine.runs.commands import end_offset
-from shadownb.engine.runs.executors import process, thread
-from shadownb.engine.runs.folder import RunFolder, store_rows
+from shadownb.engine.runs.folder import RunFolder
 from shadownb.engine.runs.given import as_dataset, data_warnings, resolve_data
 from shadownb.engine.runs.handle import Run
-from shadownb.engine.runs.job import Attempt
 from shadownb.engine.runs.journal import Journal
 from shadownb.engine.runs.starting import record_start
+from shadownb.engine.runs.store import default_store
 from shadownb.engine.runs.waiting import wait
 from shadownb.errors import (
     BusyError,
     CheckpointError,
     ConfigError,
     MethodError,
+    RunError,
     RunNotFoundError,
+    ShadowError,
     ShadowWarning,
 )
 
 if TYPE_CHECKING:
     from shadownb.engine.data import Dataset
     from shadownb.engine.models import Model
+    from shadownb.engine.ports.run_store import RunStore
 
 _LOOKED_AT = 32  # rows that say whether answers begin with reasoning
 
@@ -52,12 +55,14 @@ def launch(
     eval_dataset: Any,
     start_from: Any,
     fields: dict[str, Any],
+    store: RunStore[RunFolder] | None = None,
 ) -> Run:
     """Start a run; see :meth:`shadownb.Model.finetune`."""
     _refuse_load_options(fields)
+    store = default_store() if store is None else store
     model.catch_up()
     config = TrainConfig(method=method, **fields)
-    begin = Start.of(start_from)
+    begin = Start.of(start_from, store)
     if config.resume_from_checkpoint is not None and begin.kind != "trained":
         raise ConfigError(
             f"start={start_from!r} and resume_from_checkpoint={config.resume_from_checkpoint!r} both say what the run starts from.",
@@ -81,27 +86,29 @@ def launch(
             fix="Give rows of the same shape as the training data, or hold out a part of that: eval_dataset='auto'.",
         )
     _check_with_model(model, config, begin)
-    checkpoint = _checkpoint_path(config, model)
+    checkpoint = _checkpoint_path(config, model, store)
     in_background = in_notebook() if background is None else background
-    executor = "thread" if config.executor == "auto" else config.executor
+    executor = executors.chosen(config.executor)
     _refuse_busy(model, executor)
-    begin.check(model, executor)
-    state = begin.planned(model)
+    begin.check(model, executor, store)
+    state = begin.planned(model, store)
     carried_on = _tell_trained_on(model, start_from)
 
     thinks, variables = _settle_thinking(model, train, from_base=begin.kind == "base")
     run_spec = {
         "model": {**model.describe(), "template_variables": variables, "start": state},
-        "dataset": store_rows(train),
-        "eval_dataset": store_rows(held_out) if held_out is not None else None,
+        "dataset": store.store_rows(train),
+        "eval_dataset": store.store_rows(held_out) if held_out is not None else None,
         "trained_on": TrainedOn.of(train.canonical_rows()).to_dict(),
         "asked_start": dataclasses.asdict(begin),
         "parent": begin.parent(model, state),
         "from_checkpoint": checkpoint,  # what resume_from_checkpoint meant: a run's id means another one later
         "method": spec.to_dict(),
     }
-    folder = RunFolder.create(config, run_spec)
-    if executor == "process" and begin.kind == "trained":  # a thread does so when the run's turn comes
+    folder = store.create(config, run_spec)
+    if (
+        not executor.shares_memory and begin.kind == "trained"
+    ):  # one that shares memory does so when the run's turn comes
         try:
             record_start(folder, model)
         except BaseException:
@@ -131,18 +138,30 @@ def launch(
     return run
 
 
-def start(run: Run, executor: str, attempt: Attempt, journal: Journal, model: Model | None) -> None:
-    """Hand an attempt to an executor; the journal goes to whoever trains."""
-    journal.append("launched", executor=executor, by=process_mark(), worker=None)
+def start(run: Run, executor: Executor, attempt: Attempt, journal: Journal, model: Model | None) -> None:
+    """Hand an attempt to an executor; the journal is closed, as whoever trains opens it. Raises what the executor does."""
+    journal.append("launched", executor=executors.name_of(executor), by=process_mark(), worker=None)
     journal.flush()  # a reader that looks now must see a run that goes on, not how its last attempt ended
-    if model is not None:
-        model.begin_run(run)
-    if executor == "thread":
-        assert model is not None
-        thread.start(run.folder, attempt, journal, model)
-    else:
+    try:
+        if model is not None:
+            model.begin_run(run)
         journal.close()
-        process.start(run.folder, attempt)
+        executor.submit(run.path, attempt, model)
+    except BaseException as error:
+        _never_began(run, error)
+        raise
+
+
+def _never_began(run: Run, error: BaseException) -> None:
+    """Note that an attempt was not accepted, so that nobody waits for it."""
+    told = (
+        error
+        if isinstance(error, ShadowError)
+        else RunError(f"The run was not started: {type(error).__name__}: {error}")
+    )
+    journal = Journal(run.folder.events)
+    journal.append("end", status="failed", result=None, note="not started", error=told.to_dict())
+    journal.close()
 
 
 def resume_attempt(folder: RunFolder) -> Attempt:
@@ -163,13 +182,13 @@ def _refuse_load_options(fields: dict[str, Any]) -> None:
             )
 
 
-def _refuse_busy(model: Model, executor: str) -> None:
+def _refuse_busy(model: Model, executor: Executor) -> None:
     run = model.active_run
-    if run is None or (executor == "thread" and run.executor == "thread"):
-        return  # in a thread the new run waits in line and trains on from what the first one leaves
+    if run is None or (executor.shares_memory and executors.known_by(run.executor) is executor):
+        return  # the new run waits in line and trains on from what the first one leaves
     raise BusyError(
-        f"Run {run.id} is training this model in a {run.executor}.",
-        why=f"A run in a {executor} cannot start from weights that are still changing.",
+        f"Run {run.id} is training this model in {executors.known_by(run.executor).where}.",
+        why=f"A run in {executor.where} cannot start from weights that are still changing.",
         fix="Wait for it (run.wait()), stop it (run.stop()), or load the model a second time.",
     )
 
@@ -221,7 +240,7 @@ def _settle_thinking(model: Model, train: Dataset, *, from_base: bool) -> tuple[
     return thinks, dict(renderer.variables)
 
 
-def _checkpoint_path(config: TrainConfig, model: Model) -> str | None:
+def _checkpoint_path(config: TrainConfig, model: Model, store: RunStore[RunFolder]) -> str | None:
     """Return the folder that resume_from_checkpoint means, after checking that it is whole and fits the model."""
     wanted = config.resume_from_checkpoint
     if wanted is None:
@@ -233,7 +252,7 @@ def _checkpoint_path(config: TrainConfig, model: Model) -> str | None:
         from shadownb.engine.runs.results import result_of
 
         try:
-            found = result_of(RunFolder.find(wanted))
+            found = result_of(store.find(wanted))
         except RunNotFoundError as error:
             raise CheckpointError(
                 f"resume_from_checkpoint={wanted!r} is neither a checkpoint folder nor a run.",

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.config import TrainConfig
-from shadownb.engine.runs import checkpoints
+from shadownb.engine.runs import checkpoints, executors
 from shadownb.engine.runs.charts import headlines
 from shadownb.engine.runs.checkpoints import Checkpoint
 from shadownb.engine.runs.folder import RunFolder
-from shadownb.engine.runs.journal import Event, JournalReader
+from shadownb.engine.runs.journal import Event
 from shadownb.engine.runs.liveness import observed_status
 from shadownb.engine.runs.results import result_of
 from shadownb.engine.runs.starting import in_words
@@ -61,6 +61,11 @@ class RunReading:
         return state
 
     @property
+    def journalled(self) -> RunState:
+        """What the journal says, without a look at whether somebody still works on the run."""
+        return self._view.refresh()
+
+    @property
     def status(self) -> str:
         """``queued, running, paused, succeeded, stopped, failed, interrupted`` or ``discarded``."""
         return self.state.status
@@ -72,8 +77,13 @@ class RunReading:
 
     @property
     def executor(self) -> str:
-        """``thread`` or ``process``."""
+        """Name of the executor that trains it: ``thread``, ``process``, or one that was registered."""
         return self._view.refresh().executor
+
+    @property
+    def shares_memory(self) -> bool:
+        """Whether it trains the very model that it was started on, or waits to: that one answers with the newest weights."""
+        return executors.known_by(self.executor).shares_memory
 
     @property
     def error(self) -> ShadowError | None:
@@ -188,7 +198,7 @@ class RunReading:
 
     def events(self, since: int = 0) -> Iterator[Event]:
         """Yield the journal's events with a sequence number above ``since``."""
-        return (event for event in JournalReader(self.folder.events) if event["seq"] > since)
+        return executors.known_by(self.executor).events(self.path, since)
 
     def traceback(self) -> str:
         """Return the technical details of a failure, or an empty string."""

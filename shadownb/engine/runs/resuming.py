@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from shadownb.engine.runs import executors
 from shadownb.engine.runs.job import load_model
 from shadownb.engine.runs.journal import Journal
-from shadownb.errors import BusyError, ConfigError, ModelError, RunError
+from shadownb.engine.runs.liveness import launch_of
+from shadownb.errors import BusyError, ModelError, RunError
 
 if TYPE_CHECKING:
     from shadownb.engine.models import Model
@@ -22,8 +24,9 @@ def check_stays(run: Run, model: Model | None, executor: str | None) -> None:
     if model is not None and (busy is None or busy.id != run.id):
         given.append("another model")
     if given:
+        where = executors.known_by(run.executor).where
         raise RunError(
-            f"Run {run.id} is paused in a {run.executor} and goes on there, not with {' and '.join(given)}.",
+            f"Run {run.id} is paused in {where} and goes on there, not with {' and '.join(given)}.",
             fix="Leave that out; or run.stop() and run.wait(), then resume it where you want.",
         )
 
@@ -34,15 +37,21 @@ def resume(run: Run, model: Model | None, executor: str | None) -> None:
 
     state = run.state
     if run.is_active:
-        raise RunError(f"Run {run.id} is {state.status} already.", fix="run.wait() waits for it.")
+        launch = launch_of(state)
+        unseen = launch.is_elsewhere and not run.folder.is_owned()
+        raise RunError(
+            f"Run {run.id} is {state.status} already.",
+            why=f"Its process is on {launch.mark['host']}, and its journal is still written to."
+            if launch.mark and unseen
+            else "",
+            fix="run.wait() waits for it.",
+        )
     if state.status == "succeeded":
         raise RunError(
             f"Run {run.id} has done all of its {state.total_steps} steps.",
             fix=f"Train on from its result: shadownb.load({run.id!r}).finetune(...).",
         )
-    if executor not in (None, "thread", "process"):
-        raise ConfigError(f"executor={executor!r} is not known.", fix="Use 'thread' or 'process'.")
-    chosen = executor or state.executor or "thread"
+    chosen = executors.chosen(executor or state.executor or executors.AUTO)
     expected = run.folder.spec["model"]
     if model is not None:
         if model.base_hash != expected["base_hash"]:
@@ -54,7 +63,7 @@ def resume(run: Run, model: Model | None, executor: str | None) -> None:
         busy = model.active_run
         if busy is not None:
             raise BusyError(f"Run {busy.id} is training this model.", fix="Wait for it, or stop it first.")
-    if chosen == "thread" and (model is None or model.module is None):
+    if chosen.shares_memory and (model is None or model.module is None):
         model = load_model(run.folder)
     run._model = model
     start(run, chosen, resume_attempt(run.folder), Journal(run.folder.events), model)

@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shadownb.engine.config import TrainConfig
+from shadownb.engine.disk import write_atomically
 from shadownb.engine.inference import Sampling
 from shadownb.engine.inference.gate import WaitCancelled
 from shadownb.engine.loaded import beside
 from shadownb.engine.models import Model
-from shadownb.engine.runs import checkpoints
+from shadownb.engine.runs import checkpoints, executors
 from shadownb.engine.runs.checkpoints import Checkpoint
 from shadownb.engine.runs.control import RunControl
-from shadownb.engine.runs.folder import RunFolder, write_atomically
+from shadownb.engine.runs.folder import RunFolder
 from shadownb.engine.runs.journal import Journal
 from shadownb.engine.runs.loop_state import save_state
 from shadownb.engine.runs.starting import order_of_rows, others_start_from
@@ -220,7 +221,7 @@ class RunServices:
 
     def _unsaved(self, loop: Loop, error: DiskFullError) -> DiskFullError:
         step = self.left = loop.step
-        if RunView(self.folder.events).refresh().executor != "thread":
+        if not executors.known_by(RunView(self.folder.events).refresh().executor).shares_memory:
             return DiskFullError(
                 error.what,
                 why=f"Only the worker's memory had the weights of step {step}; earlier checkpoints are untouched.",

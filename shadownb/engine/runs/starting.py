@@ -46,12 +46,12 @@ def record_start(folder: RunFolder, model: Model) -> tuple[dict[str, Any] | None
     start = Start.from_record(folder.spec)
     left: tuple[dict[str, Any] | None] | None = None
     if start.kind != "trained":
-        wanted, before = start.state(model), saved_state(model)
+        wanted, before = start.state(model, folder.store), saved_state(model, folder.store)
         if not is_at(model, wanted):
-            refuse_loss(model)
+            refuse_loss(model, folder.store)
             model.weights.go_to(wanted)
             left = (before,)
-    state = saved_state(model) or _written(model, folder.path / _FOLDER)
+    state = saved_state(model, folder.store) or _written(model, folder.path / _FOLDER)
     note_start(folder, state, model.trained[0] if model.trained else None)
     return left
 
@@ -79,24 +79,20 @@ def in_words(spec: dict[str, Any]) -> str:
     return f"the adapter in {start['path']}"
 
 
-def starts_in(folder: RunFolder, other: RunFolder) -> set[Path]:
-    """Return what a run starts from, weights and ``resume_from_checkpoint``, where that lies in another run's folder."""
-    if folder.id == other.id:
-        return set()
-    try:
-        spec = folder.spec
-    except RunError:  # a record that cannot be read
-        return set()
-    start = spec.get("model", {}).get("start")
-    given = (start["path"] if start else None, spec.get("from_checkpoint"))
-    paths = [Path(path).resolve() for path in given if path is not None]  # the home may be a link to another folder
-    root = other.path.resolve()
-    return {other.path / path.relative_to(root) for path in paths if path.is_relative_to(root)}
+def starts_in(folder: RunFolder) -> dict[str, set[Path]]:
+    """Return, by id, what other runs start from that lies in a run's folder: weights, and ``resume_from_checkpoint``."""
+    root = folder.path.resolve()  # the home may be a link to another folder
+    found = {}
+    for run_id, places in folder.store.starts().items():
+        inside = [path for place in places if (path := place.resolve()).is_relative_to(root)]
+        if inside and run_id != folder.id:
+            found[run_id] = {folder.path / path.relative_to(root) for path in inside}
+    return found
 
 
 def others_start_from(folder: RunFolder) -> set[Path]:
     """Return the checkpoints of a run that other runs started from."""
-    return {path for other in RunFolder.all() for path in starts_in(other, folder)}
+    return set().union(*starts_in(folder).values())
 
 
 def order_of_rows(folder: RunFolder) -> dict[str, Any]:

@@ -12,11 +12,12 @@ import sys
 import threading
 from pathlib import Path
 
+from shadownb.engine.ports.executor import Attempt
 from shadownb.engine.processes import process_mark
 from shadownb.engine.runs.commands import STOPS, CommandReader
 from shadownb.engine.runs.control import end_unstarted
 from shadownb.engine.runs.folder import RunFolder
-from shadownb.engine.runs.job import Attempt, execute
+from shadownb.engine.runs.job import execute
 from shadownb.engine.runs.journal import Journal
 
 _LOOK_SECONDS = 0.1

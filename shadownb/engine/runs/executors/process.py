@@ -11,33 +11,45 @@ import os
 import subprocess
 import sys
 import threading
+import time
+from pathlib import Path
+from typing import Any
 
+from shadownb.engine.ports.executor import Attempt, Launch
+from shadownb.engine.runs.executors.base import FolderExecutor
 from shadownb.engine.runs.folder import RunFolder
-from shadownb.engine.runs.job import Attempt
+
+_WORKER_STARTS_SECONDS = 30.0  # from being launched to its first event; Python and this package take 0.3 s when idle
 
 
-def start(folder: RunFolder, attempt: Attempt) -> int:
-    """Start a worker for a run and return its process id."""
-    environment = {
-        **os.environ,
-        # Spinning threads of two torch processes on the same cores slow both: 16 instead of 61 tokens/s, measured.
-        "OMP_WAIT_POLICY": "PASSIVE",
-        "PYTHONUNBUFFERED": "1",
-    }
-    with open(folder.worker_log, "ab") as log:
-        worker = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "shadownb.engine.runs.worker",
-                str(folder.path),
-                json.dumps(dataclasses.asdict(attempt)),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=environment,
-            start_new_session=True,
-        )
-    threading.Thread(target=worker.wait, name=f"reap-{folder.id}", daemon=True).start()
-    return worker.pid
+class ProcessExecutor(FolderExecutor):
+    """Trains in a worker process of this machine."""
+
+    where = "a worker process"
+    outlives = True
+
+    def submit(self, folder: Path, attempt: Attempt, model: Any | None) -> None:
+        """Start a worker for a run."""
+        environment = {
+            **os.environ,
+            # Spinning threads of two torch processes on the same cores slow both: 16 instead of 61 tokens/s, measured.
+            "OMP_WAIT_POLICY": "PASSIVE",
+            "PYTHONUNBUFFERED": "1",
+        }
+        told = json.dumps(dataclasses.asdict(attempt))
+        with open(RunFolder(folder).worker_log, "ab") as log:
+            worker = subprocess.Popen(
+                [sys.executable, "-m", "shadownb.engine.runs.worker", str(folder), told],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                start_new_session=True,
+            )
+        threading.Thread(target=worker.wait, name=f"reap-{folder.name}", daemon=True).start()
+
+    def holds(self, folder: Path, launch: Launch) -> bool:
+        """Whether the worker is there; before its first event, whether it may still be starting."""
+        starting = launch.worker is None and not launch.is_elsewhere
+        late = starting and time.time() - launch.time >= _WORKER_STARTS_SECONDS
+        return not late and super().holds(folder, launch)

@@ -8,12 +8,15 @@ from __future__ import annotations
 import threading
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from shadownb.engine.ports.executor import Attempt, Launch
 from shadownb.engine.runs.commands import STOPS, CommandReader
 from shadownb.engine.runs.control import end_unstarted
+from shadownb.engine.runs.executors.base import FolderExecutor
 from shadownb.engine.runs.folder import RunFolder
-from shadownb.engine.runs.job import Attempt, execute
+from shadownb.engine.runs.job import execute
 from shadownb.engine.runs.journal import Journal
 
 if TYPE_CHECKING:
@@ -81,26 +84,36 @@ class _Line:
                     self._watcher = None
                     return
 
-    def find(self, run_id: str) -> _Job | None:
+    def find(self, run: str | Path) -> _Job | None:
+        """Return the job of a run's folder, or of its id."""
         with self._lock:
             jobs = [*self._waiting, *([self._current] if self._current else [])]
-            return next((job for job in jobs if job.folder.id == run_id), None)
+            return next((job for job in jobs if run in (job.folder.id, job.folder.path)), None)
 
 
-_line = _Line()
+class ThreadExecutor(FolderExecutor):
+    """Trains in this process's training thread, each run after those before it."""
 
+    where = "a thread"
+    shares_memory = True
+    takes_functions = True
 
-def start(folder: RunFolder, attempt: Attempt, journal: Journal, model: Model) -> None:
-    """Train a run in this process's training thread, after those before it."""
-    _line.add(_Job(folder, attempt, journal, model, CommandReader(folder.commands, attempt.commands_from)))
+    def __init__(self) -> None:
+        self._line = _Line()
 
+    def submit(self, folder: Path, attempt: Attempt, model: Any | None) -> None:
+        """Put a run in line."""
+        assert model is not None
+        run = RunFolder(folder)
+        self._line.add(
+            _Job(run, attempt, Journal(run.events), model, CommandReader(run.commands, attempt.commands_from))
+        )
 
-def holds(run_id: str) -> bool:
-    """Return whether this process trains the run or has it in line."""
-    return _line.find(run_id) is not None
+    def holds(self, folder: Path, launch: Launch) -> bool:
+        """Whether it is trained or waits in line, here or in the process that launched it."""
+        return self._line.find(folder) is not None or super().holds(folder, launch)
 
-
-def model_of(run_id: str) -> Model | None:
-    """Return the model that a run of this process trains or waits to; None where it has no such run."""
-    job = _line.find(run_id)
-    return job.model if job is not None else None
+    def model_of(self, run_id: str) -> Any | None:
+        """Return the model that a run of this process trains or waits to."""
+        job = self._line.find(run_id)
+        return job.model if job is not None else None
