@@ -73,6 +73,7 @@ _RENAMED = {"models": ("shadownb.engine.models", "catalog")}
 
 # What the package itself brings of each kind that varies. The engine asks the registry for these and imports none of them.
 _IMPLEMENTATIONS = {
+    "backend": {"torch": "shadownb.engine.backends.torch.backend:TorchBackend"},
     "capture_store": {"sqlite": "shadownb.engine.capture:CaptureStore"},
     "objective": {
         "dpo": "shadownb.engine.objectives.dpo:Dpo",
@@ -83,6 +84,7 @@ _IMPLEMENTATIONS = {
         "thread": "shadownb.engine.runs.executors.thread:ThreadExecutor",
         "process": "shadownb.engine.runs.executors.process:ProcessExecutor",
     },
+    "model": {"facade": "shadownb.engine.models.model:Model", "load": "shadownb.engine.models.loading:load"},
     "run_store": {"folders": "shadownb.engine.runs.store:FolderStore"},
     "scorer": {
         "exact": "shadownb.engine.scoring:Exact",

@@ -35,6 +35,7 @@ FLOORS: dict[str, int] = {
     "shadownb.engine.doctor": 5,
     "shadownb.engine.estimate": 5,
     "shadownb.engine.hardware": 5,
+    "shadownb.engine.opening": 5,
     "shadownb.engine.capture": 4,
     "shadownb.engine.loaded": 4,
     "shadownb.engine.ports": 4,

@@ -26,6 +26,7 @@ from shadownb._verbs.options import (
     sampling_options,
     thinking_options,
 )
+from shadownb.engine import capabilities
 from shadownb.engine.config import TrainConfig
 
 model_argument = click.argument(
@@ -160,7 +161,7 @@ def methods(face: Face, model_name: str | None, data_name: str | None) -> Any:
         "what it does": lambda spec: spec.hint,
     }
     if model is not None or data_format is not None:
-        columns["usable"] = lambda spec: spec.blocked(model, data_format) or "yes"
+        columns["usable"] = lambda spec: capabilities.blocked(spec, model, data_format) or "yes"
     return Listing(available(), columns, empty="No methods.")
 
 

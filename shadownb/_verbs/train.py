@@ -172,9 +172,8 @@ def _outliving(asked: str, face: Face) -> str:
 
 def _with_quantized_base(loading: dict[str, Any], config: TrainConfig, name: Any, face: Face) -> dict[str, Any]:
     """Load the base of a method that needs a quantised one in 4 bits, unless the user has said how."""
-    from shadownb.engine import methods
 
-    if methods.get(config.method).quantized_base and "quantize" not in loading and not face.has_model(name):
+    if config.spec.quantized_base and "quantize" not in loading and not face.has_model(name):
         face.note(f"{config.method} needs a quantised base: loading {name} with --quantize 4bit.")
         return {**loading, "quantize": "4bit"}
     return loading

@@ -9,10 +9,16 @@ torch, to compare with. What a run truly had is read from the trainer afterwards
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+import psutil
 
 from shadownb.engine import hardware
+from shadownb.engine.ports.training import Plan
 from shadownb.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from shadownb.engine.ports.backend import Backend
 
 Accelerator = Literal["auto", "shadow", "none"]
 ACCELERATORS = ("auto", "shadow", "none")
@@ -45,18 +51,13 @@ class Facts:
     dtype: str = "float32"
 
 
-def facts(device: str, dtype: str) -> Facts:
+def facts(backend: Backend, device: str, dtype: str) -> Facts:
     """Return the facts about this machine."""
-    import psutil
-
     kind = device.split(":", maxsplit=1)[0]
-    free = psutil.virtual_memory().available / 1e9
-    if kind == "cuda":
-        import torch
-
-        free = torch.cuda.mem_get_info(device)[0] / 1e9
+    free = backend.free_memory_gb(device)
     names = ("flash_attn", "kernels", "bitsandbytes", "liger_kernel")
-    return Facts(kind, free, frozenset(name for name in names if hardware.has_package(name)), dtype)
+    installed = frozenset(name for name in names if hardware.has_package(name))
+    return Facts(kind, psutil.virtual_memory().available / 1e9 if free is None else free, installed, dtype)
 
 
 def check(accelerator: str) -> None:
@@ -158,25 +159,6 @@ def choose_adapter_operation(accelerator: str) -> tuple[bool, str]:
     if accelerator == "none":
         return False, "peft's own, because accelerator='none'"
     return True, "plain LoRA adds into its base's output and gradients; other adapters stay peft's"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a run asks its trainer for."""
-
-    optimizer: Decision
-    checkpointing: tuple[bool, str]
-    kernels: tuple[bool, str]
-    adapter_operation: tuple[bool, str]
-
-    def to_dict(self) -> dict[str, list[object]]:
-        """Return the decisions for a run's record."""
-        return {
-            "optimizer": list(self.optimizer),
-            "gradient_checkpointing": list(self.checkpointing),
-            "fused_kernels": list(self.kernels),
-            "adapter_operation": list(self.adapter_operation),
-        }
 
 
 def plan(accelerator: str, optim: str, checkpointing: str, *, trained: int, needed_gb: float, known: Facts) -> Plan:

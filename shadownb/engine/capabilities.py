@@ -5,31 +5,62 @@ An option that was set and has no effect is an error that names it; nothing is i
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from shadownb.engine import methods, objectives
 from shadownb.engine.config import TrainConfig
+from shadownb.engine.loaded.backends import DEFAULT, backend
 from shadownb.engine.methods import MethodSpec
-from shadownb.errors import ConfigError
+from shadownb.errors import ConfigError, MethodError
 
-# What the torch trainer does with every method, apart from the options a method's own spec lists.
-TORCH_FIELDS = frozenset(
-    {
-        "method", "learning_rate", "num_train_epochs", "max_steps", "lr_scheduler_type", "warmup_steps", "warmup_ratio",
-        "weight_decay", "max_grad_norm", "on_divergence", "optim", "per_device_train_batch_size", "gradient_accumulation_steps",
-        "max_tokens_per_forward", "max_seq_length", "seed", "logging_steps", "eval_steps",
-        "sample_prompts", "sample_max_new_tokens", "early_stopping_patience", "early_stopping_threshold",
-        "save_steps", "save_total_limit", "load_best_model_at_end", "resume_from_checkpoint", "gradient_checkpointing",
-        "executor", "report_to", "on_template_drop",
-    }
-)  # fmt: skip
+if TYPE_CHECKING:
+    from shadownb.engine.loaded.model import LoadedModel
 
 
-def supported_fields(method: str, backend: str = "torch") -> dict[str, str | None]:
+def blocked(
+    spec: MethodSpec, model: LoadedModel | None = None, data_format: str | None = None, *, from_base: bool = False
+) -> str | None:
+    """Return why a method cannot be used here and what to do about it, or None if it can.
+
+    With ``from_base`` the training starts from the fresh base, whatever the model carries now.
+    """
+    reason = unfit(spec, model, data_format)
+    if reason is not None or model is None or not model.is_loaded:
+        return reason
+    try:
+        model.backend.check(model, TrainConfig(method=spec.name), from_base=from_base)
+    except MethodError as error:
+        return ". ".join(part.rstrip(".") for part in (error.what, error.fix) if part)
+    return None
+
+
+def unfit(spec: MethodSpec, model: LoadedModel | None, data_format: str | None) -> str | None:
+    """Return what the data's shape or the base's number format speaks against a method, or None."""
+    reason = spec.unfit(data_format)
+    if reason is not None or model is None:
+        return reason
+    if spec.quantized_base is True and model.quantization is None:
+        return (
+            f"{spec.name} needs a base in 4 or 8 bits, this one is {model.dtype_name}; "
+            f'load it with shadownb.load("{model.public_name}", quantize="4bit")'
+        )
+    if spec.quantized_base is False and model.quantization is not None:
+        return (
+            f"{spec.name} needs the base weights themselves, which a {model.quantization} base does not have; "
+            f'load it with shadownb.load("{model.public_name}")'
+        )
+    return None
+
+
+def supported_fields(
+    method: str, backend_name: str = DEFAULT, *, spec: MethodSpec | None = None
+) -> dict[str, str | None]:
     """Return, for every option, None where the method honours it, else the reason why not."""
-    spec = methods.get(method)
-    honoured = TORCH_FIELDS | set(objectives.get(spec.objective).fields) | set(spec.fields)
+    spec = spec or methods.get(method)
+    honoured = backend(backend_name).fields | set(objectives.get(spec.objective).fields) | set(spec.fields)
     pointless = _pointless(spec)
     return {
-        name: pointless.get(name) if name in honoured else f"{method} on {backend} does not use it{_used_by(name)}"
+        name: pointless.get(name) if name in honoured else f"{method} on {backend_name} does not use it{_used_by(name)}"
         for name in TrainConfig.model_fields
     }
 
@@ -54,9 +85,9 @@ def table() -> dict[str, dict[str, bool]]:
     }
 
 
-def check(config: TrainConfig) -> None:
+def check(config: TrainConfig, backend_name: str = DEFAULT) -> None:
     """Raise ConfigError for the first option that was set and that the method does not honour."""
-    support = supported_fields(config.method)
+    support = supported_fields(config.method, backend_name, spec=config.spec)
     for name in config.changed:
         if support[name] is not None:
             raise ConfigError(

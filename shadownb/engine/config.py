@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError, field_validator, model_validator
+from pydantic import PrivateAttr, ValidationError, ValidationInfo, field_validator, model_validator
 
-from shadownb.engine import registry
+from shadownb.engine import methods, registry
 from shadownb.engine.config_fields import config_fields
 from shadownb.engine.config_options import DEFAULT_MAX_STEPS, GROUPS, TARGET_PRESETS, Options
 from shadownb.engine.importable import importable_name
+from shadownb.engine.methods import MethodSpec
 from shadownb.errors import ConfigError, ShadowError, did_you_mean, quoted
 
 __all__ = ["DEFAULT_MAX_STEPS", "GROUPS", "TARGET_PRESETS", "TrainConfig"]
@@ -37,7 +38,9 @@ class TrainConfig(Options):
 
     # -- creation ------------------------------------------------------------------------------------------------
 
-    def __init__(self, **values: Any) -> None:
+    _spec: MethodSpec | None = PrivateAttr(None)  # of a run's record; this process may know another one by its name
+
+    def __init__(self, /, *, spec: MethodSpec | None = None, **values: Any) -> None:
         unknown = [name for name in values if name not in type(self).model_fields]
         if unknown:
             name = unknown[0]
@@ -46,9 +49,15 @@ class TrainConfig(Options):
                 fix="Call shadownb.TrainConfig.describe() for the list of options.",
             )
         try:
-            super().__init__(**values)
+            self.__pydantic_validator__.validate_python(values, self_instance=self, context=spec)
         except ValidationError as error:
             raise _as_config_error(error) from None
+        self._spec = spec
+
+    @property
+    def spec(self) -> MethodSpec:
+        """What the method is: that of a run's record, else the one that is registered by the name."""
+        return self._spec if self._spec is not None else methods.get(self.method)
 
     @field_validator("sample_prompts", "report_to", mode="before")
     @classmethod
@@ -74,10 +83,8 @@ class TrainConfig(Options):
 
     @field_validator("method")
     @classmethod
-    def _method_exists(cls, value: str) -> str:
-        from shadownb.engine import methods
-
-        return methods.get(value).name
+    def _method_exists(cls, value: str, info: ValidationInfo) -> str:
+        return value if info.context is not None else methods.get(value).name
 
     @field_validator("executor")
     @classmethod
@@ -114,12 +121,10 @@ class TrainConfig(Options):
 
     @model_validator(mode="before")
     @classmethod
-    def _method_defaults(cls, values: Any) -> Any:
-        from shadownb.engine import methods
-
-        if isinstance(values, dict) and methods.known(values.get("method", "lora")):
-            return {**dict(methods.get(values.get("method", "lora")).defaults), **values}
-        return values
+    def _method_defaults(cls, values: Any, info: ValidationInfo) -> Any:
+        name = values.get("method", "lora")
+        spec = info.context or (methods.get(name) if methods.known(name) else None)
+        return {**dict(spec.defaults), **values} if spec is not None else values
 
     @model_validator(mode="after")
     def _consistent(self) -> TrainConfig:
@@ -136,9 +141,7 @@ class TrainConfig(Options):
 
     def resolved_learning_rate(self) -> float:
         """Return the peak learning rate: the given one or the method's default."""
-        from shadownb.engine import methods
-
-        return self.learning_rate if self.learning_rate is not None else methods.get(self.method).default_learning_rate
+        return self.learning_rate if self.learning_rate is not None else self.spec.default_learning_rate
 
     def resolved_total_steps(self, items: int) -> int:
         """Return the optimizer steps for ``items`` rows (packs where packing is on)."""
@@ -193,14 +196,18 @@ class TrainConfig(Options):
         }
 
     def _default_of(self, name: str) -> Any:
-        from shadownb.engine import methods
-
-        return dict(methods.get(self.method).defaults).get(name, type(self).model_fields[name].default)
+        return dict(self.spec.defaults).get(name, type(self).model_fields[name].default)
 
     def replace(self, **values: Any) -> TrainConfig:
         """Return a copy with other values, validated again."""
         given = {name: getattr(self, name) for name in self.model_fields_set}
-        return type(self)(**{**given, **values})
+        return type(self)(spec=self._spec, **{**given, **values})
+
+    def as_given(self, names: Collection[str]) -> TrainConfig:
+        """Return a copy of which these options, and no others, were given explicitly."""
+        copy = type(self).model_construct(set(names), **dict(self))
+        copy._spec = self._spec
+        return copy
 
     def to_dict(self) -> dict[str, Any]:
         """Return every field as JSON-compatible values."""
@@ -214,7 +221,9 @@ class TrainConfig(Options):
         return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
     @classmethod
-    def from_yaml(cls, source: str | Path, *, given: Collection[str] | None = None) -> TrainConfig:
+    def from_yaml(
+        cls, source: str | Path, *, given: Collection[str] | None = None, spec: MethodSpec | None = None
+    ) -> TrainConfig:
         """Read a config from YAML text, or from a file when given a path.
 
         Parameters
@@ -222,6 +231,8 @@ class TrainConfig(Options):
         given
             The options that somebody chose, of a run's record. Others that are unknown here are of another version and had its
             default, so they are left out instead of refused. None: all were chosen.
+        spec
+            What the method is, of a run's record; None takes what is registered by its name.
         """
         text = Path(source).read_text(encoding="utf-8") if isinstance(source, Path) else source
         try:
@@ -235,11 +246,11 @@ class TrainConfig(Options):
                 f"The configuration is a {type(values).__name__}, not options.", fix="Write one 'option: value' a line."
             )
         if given is None:
-            return cls(**values)
+            return cls(spec=spec, **values)
         left_out = set(values) - set(cls.model_fields) - set(given)
         # A run is read in any process, also where the executor is not registered that trains it.
         executor = values.pop("executor", "auto")
-        read = cls(**{name: value for name, value in values.items() if name not in left_out})
+        read = cls(spec=spec, **{name: value for name, value in values.items() if name not in left_out})
         return read.model_copy(update={"executor": executor})
 
     @classmethod

@@ -7,26 +7,25 @@ the peak on two AVX2 cores), without evaluations and samples. A run's record kee
 
 from __future__ import annotations
 
-import functools
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from shadownb.engine import methods, objectives
+from shadownb.engine import live, objectives, opening
 from shadownb.engine.config import TrainConfig
 from shadownb.engine.objectives import examples
 from shadownb.engine.rendering.fit import Fit
-from shadownb.engine.runs.progress import duration
+from shadownb.engine.rendering.packing import best_fit, common_start
 from shadownb.errors import DataError
 
 if TYPE_CHECKING:
-    from shadownb.engine.backends.torch.surfaces import Reach
     from shadownb.engine.data import Dataset
-    from shadownb.engine.models import Model
+    from shadownb.engine.loaded.model import LoadedModel
+    from shadownb.engine.ports.backend import Costs
+    from shadownb.engine.ports.reach import Reach
     from shadownb.engine.rendering.examples import Example
 
 _FLOAT = 4
@@ -62,13 +61,13 @@ class Estimate:
     reach: Reach | None = None
 
     def __str__(self) -> str:
-        time = "" if self.seconds is None else f", about {duration(self.seconds)}"
+        time = "" if self.seconds is None else f", about {live.duration(self.seconds)}"
         parts = [f"{self.reason}{time}", str(self.reach or ""), *self.template]
         return "\n".join(part for part in parts if part)
 
 
 def estimate(
-    model: Model, config: TrainConfig, dataset: Dataset, *, rows: int | None = None, from_base: bool = False
+    model: LoadedModel, config: TrainConfig, dataset: Dataset, *, rows: int | None = None, from_base: bool = False
 ) -> Estimate:
     """Estimate the peak memory and the time of training ``model`` on ``dataset``, and how much it has to go through.
 
@@ -89,14 +88,14 @@ def estimate(
     items = max(1, math.ceil(count / _examples_per_item(model, config, rendered, count)))
     # Rows that all give as many examples do so beyond the sample as well; lengths, and so packs and windows, differ.
     steady = len({len(found) for found in given}) == 1 and not config.packing
-    steady = steady and methods.get(config.method).long_rows == "cut"
+    steady = steady and config.spec.long_rows == "cut"
     found = estimate_from(model, config, rendered, config.resolved_total_steps(items), count=count, from_base=from_base)
     counted = steady or len(sample) == len(usable) == total
     return replace(found, items=items, counted=counted, template=tuple(fit.words()))
 
 
-def _useful(model: Model, config: TrainConfig, row: dict[str, Any], fit: Fit) -> list[Example]:
-    spec = methods.get(config.method)
+def _useful(model: LoadedModel, config: TrainConfig, row: dict[str, Any], fit: Fit) -> list[Example]:
+    spec = config.spec
     options: Any = {"objective": spec.objective, "loss_on": config.loss_on, "long_rows": spec.long_rows}
     try:
         renderer = model.renderer.under(config.on_template_drop)
@@ -108,16 +107,14 @@ def _useful(model: Model, config: TrainConfig, row: dict[str, Any], fit: Fit) ->
     return [example for example in found if example.trains]
 
 
-def _length(model: Model, config: TrainConfig) -> int:
+def _length(model: LoadedModel, config: TrainConfig) -> int:
     return model.lengths.longest_row(config.max_seq_length, config)
 
 
-def _examples_per_item(model: Model, config: TrainConfig, rendered: Sequence[Example], count: int) -> float:
+def _examples_per_item(model: LoadedModel, config: TrainConfig, rendered: Sequence[Example], count: int) -> float:
     """Return how many of ``count`` examples make one of a step's items: more than one where they are packed."""
     if not config.packing or not rendered:
         return 1.0
-    from shadownb.engine.rendering.packing import best_fit
-
     lengths = [sum(len(row.input_ids) for row in example.rows) for example in rendered[:_PACKED_EXAMPLES]]
     # A small sample leaves its last pack half empty, which many rows do not.
     lengths *= max(1, min(count, _PACKED_EXAMPLES) // len(lengths))
@@ -125,7 +122,7 @@ def _examples_per_item(model: Model, config: TrainConfig, rendered: Sequence[Exa
 
 
 def estimate_from(
-    model: Model,
+    model: LoadedModel,
     config: TrainConfig,
     rendered: Sequence[Example],
     steps: int,
@@ -134,25 +131,19 @@ def estimate_from(
     from_base: bool = False,
 ) -> Estimate:
     """Estimate from rendered examples (a sample is enough), the number of optimizer steps and that of all examples."""
-    from shadownb.engine.backends.torch import surfaces
-
-    shapes = _shapes(model)
-    spec = methods.get(config.method)
+    spec = config.spec
+    costs = model.backend.costs(model, config, from_base=from_base)
     step_rows = config.rows_per_step * _examples_per_item(model, config, rendered, len(rendered))
     trained, computed = _row_lengths(config, rendered[:_SAMPLE_ROWS], step_rows)
     piece = max(computed, min(config.max_tokens_per_forward, computed * step_rows))  # one row is never divided
     trained_in_piece = piece * min(1.0, trained / max(1.0, computed))
-    weights = model.weights.base_bytes
-    at_start = model.weights.at_start(from_base=from_base)
-    trainable, reach = surfaces.count(*at_start, config), surfaces.reached(*at_start, config)
+    weights, trainable = model.weights.base_bytes, costs.trainable
     here = 0.0 if model.device.type == "cuda" else max(0.0, psutil.Process().memory_info().rss - weights)
     checkpointing = config.gradient_checkpointing == "on"
-    kept = surfaces.KINDS[spec.surface].kept(model.weights.base_module(), config, spec)
-    blocks = (
-        shapes["layers"] * shapes["hidden"] + kept.per_token if checkpointing else shapes["layers"] * kept.per_token
-    )
-    activations = (piece * blocks + kept.fixed) * _FLOAT
-    logits = 3 * trained_in_piece * shapes["vocab"] * _FLOAT
+    kept = costs.kept_per_token
+    blocks = costs.layers * costs.hidden + kept if checkpointing else costs.layers * kept
+    activations = (piece * blocks + costs.kept_fixed) * _FLOAT
+    logits = 3 * trained_in_piece * costs.vocabulary * _FLOAT
     copied = spec.changes_base_weights and model.dtype_name != "float32"
     lines = (
         ("weights", weights / 1e9),
@@ -168,7 +159,7 @@ def estimate_from(
     )
     expected = sum(gb for _, gb in lines)
     uncertain = _SPREAD * (activations + logits) / 1e9
-    available = free_memory_gb(model) + (weights + here) / 1e9
+    available = opening.free_memory_gb(model) + (weights + here) / 1e9
     fits = expected <= available
     reason = (
         f"about {expected:.1f} of {available:.1f} GB"
@@ -178,32 +169,15 @@ def estimate_from(
     seen = steps * step_rows
     distinct = min(seen, len(rendered) if count is None else count)
     looked_at = objectives.get(spec.objective).looked_at(seen, distinct)
-    seconds = _seconds(model, shapes, seen * computed, looked_at * computed, full=spec.changes_base_weights)
+    seconds = _seconds(model, costs, seen * computed, looked_at * computed, full=spec.changes_base_weights)
     if seconds is not None:
-        seconds += steps * (_STEP_SECONDS + _BLOCK_SECONDS * shapes["layers"])
+        seconds += steps * (_STEP_SECONDS + _BLOCK_SECONDS * costs.layers)
     low, high = expected - uncertain, expected + uncertain
-    return Estimate(lines, low, expected, high, available, seconds, fits, reason, reach=reach)
-
-
-def _shapes(model: Model) -> dict[str, int]:
-    from shadownb.engine.backends.torch.surfaces.sizes import idle_weights
-
-    config = model.module.config.get_text_config() if hasattr(model.module, "config") else None
-    get = functools.partial(getattr, config)
-    hidden = get("hidden_size", 512)
-    return {
-        "hidden": hidden,
-        "intermediate": get("intermediate_size", 4 * hidden),
-        "layers": get("num_hidden_layers", 12),
-        "vocab": get("vocab_size", 32000),
-        "computed": model.parameters_total - idle_weights(model.weights.base_module()),
-    }
+    return Estimate(lines, low, expected, high, available, seconds, fits, reason, reach=costs.reach)
 
 
 def _row_lengths(config: TrainConfig, rendered: Sequence[Example], step_rows: float) -> tuple[float, float]:
     """Return mean (trained tokens, tokens computed when a common start stands once a step) of an example."""
-    from shadownb.engine.rendering.packing import common_start
-
     count = max(1, len(rendered))
     rows = [row for example in rendered for row in example.rows]
     tokens = sum(len(row.input_ids) for row in rows) / count
@@ -215,37 +189,13 @@ def _row_lengths(config: TrainConfig, rendered: Sequence[Example], step_rows: fl
     return trained, tokens - within - shared * (1 - 1 / step_rows)
 
 
-def _seconds(model: Model, shapes: dict[str, int], tokens: float, looked_at: float, *, full: bool) -> float | None:
+def _seconds(model: LoadedModel, costs: Costs, tokens: float, looked_at: float, *, full: bool) -> float | None:
     """Return the seconds that training on tokens and looking at others take, None where that was never measured."""
     if model.device.type != "cpu" or model.quantization:
         return None
-    blocks = shapes["computed"] - shapes["vocab"] * shapes["hidden"]
+    blocks = costs.computed - costs.vocabulary * costs.hidden
     # Operations a weight and token: 2 forward, 2 back to the inputs, 2 to the gradient of a weight that is trained.
-    return (tokens * (6 if full else 4) + looked_at * 2) * blocks / (_EFFICIENCY * matmul_flops())
-
-
-@functools.cache
-def matmul_flops() -> float:
-    """Return this machine's fp32 matrix product rate in FLOP/s (measured once, about 0.1 s)."""
-    import torch
-
-    a = torch.ones(1024, 576)
-    b = torch.ones(576, 1536)
-    torch.mm(a, b)
-    best = float("inf")
-    for _ in range(5):
-        started = time.perf_counter()
-        torch.mm(a, b)
-        best = min(best, time.perf_counter() - started)
-    return 2 * 1024 * 576 * 1536 / best
-
-
-def free_memory_gb(model: Model) -> float:
-    if model.device.type == "cuda":
-        import torch
-
-        return torch.cuda.mem_get_info(model.device)[0] / 1e9
-    return psutil.virtual_memory().available / 1e9
+    return (tokens * (6 if full else 4) + looked_at * 2) * blocks / (_EFFICIENCY * model.backend.flops())
 
 
 def as_dict(found: Estimate) -> dict[str, Any]:

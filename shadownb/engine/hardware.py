@@ -1,6 +1,6 @@
 """What this machine has, and what follows from it. Every decision is a (value, reason) pair; the reason is shown and kept.
 
-Detection imports torch only where that is needed to see an accelerator, so that a picker can list the machine fast.
+What a framework knows comes through the backend's port.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from typing import Any
 
 import psutil
 
+from shadownb.engine.loaded.backends import DEFAULT, backend
+from shadownb.engine.ports.backend import Device
 from shadownb.errors import ConfigError, did_you_mean
 
 DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
@@ -30,18 +32,6 @@ _BF16_UNITS = ("amx_bf16", "avx512_bf16")
 
 
 @dataclass(frozen=True)
-class Device:
-    """One place where a model can be trained."""
-
-    kind: str
-    name: str
-    memory_gb: float
-    free_memory_gb: float
-    usable: bool
-    reason: str
-
-
-@dataclass(frozen=True)
 class Hardware:
     """What was found; ``recommended`` is the kind of the device to use and ``reason`` says why."""
 
@@ -53,23 +43,14 @@ class Hardware:
     free_memory_gb: float
 
 
-def detect() -> Hardware:
-    """Look for devices that torch can train on here."""
-    import torch
-
+def detect(backend_name: str = DEFAULT) -> Hardware:
+    """Look for devices that a backend can train on here."""
     memory = psutil.virtual_memory()
     cores = psutil.cpu_count(logical=False) or os.cpu_count() or 1
     cpu = Device(
         "cpu", f"{_cpu_name()} ({cores} cores)", memory.total / 1e9, memory.available / 1e9, True, "works everywhere"
     )
-    found = [cpu]
-    for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
-        free, total = torch.cuda.mem_get_info(index)
-        found.append(Device("cuda", torch.cuda.get_device_name(index), total / 1e9, free / 1e9, True, "found by torch"))
-    if torch.backends.mps.is_available():
-        found.append(Device("mps", "Apple GPU", memory.total / 1e9, memory.available / 1e9, True, "found by torch"))
-    if hasattr(torch, "xpu") and torch.xpu.is_available():
-        found.append(Device("xpu", torch.xpu.get_device_name(0), 0.0, 0.0, True, "found by torch"))
+    found = [cpu, *backend(backend_name).devices()]
     accelerator = next((d for d in found if d.kind != "cpu"), None)
     if accelerator is None:
         recommended, reason = "cpu", "no accelerator was found"
@@ -80,7 +61,7 @@ def detect() -> Hardware:
     )
 
 
-def choose_device(asked: str) -> tuple[str, str]:
+def choose_device(asked: str, backend_name: str = DEFAULT) -> tuple[str, str]:
     """Return (device, reason) for ``device=``.
 
     Raises
@@ -94,7 +75,7 @@ def choose_device(asked: str) -> tuple[str, str]:
             f"device={asked!r} is not a device.{did_you_mean(asked, DEVICES)}",
             fix=f"Choose one of {', '.join(DEVICES)}.",
         )
-    found = detect()
+    found = detect(backend_name)
     if asked == "auto":
         return found.recommended, found.reason
     there = [device.kind for device in found.devices]
@@ -113,7 +94,7 @@ def choose_device(asked: str) -> tuple[str, str]:
     return asked, ASKED_FOR
 
 
-def choose_dtype(asked: str, device: str, size_gb: float | None = None) -> tuple[str, str]:
+def choose_dtype(asked: str, device: str, size_gb: float | None = None, backend_name: str = DEFAULT) -> tuple[str, str]:
     """Return (dtype name, reason) for training on a device.
 
     On a CPU without 16-bit matrix units bf16 training is five to six times slower than fp32, measured on AVX2. With them it is
@@ -130,8 +111,6 @@ def choose_dtype(asked: str, device: str, size_gb: float | None = None) -> tuple
     size_gb
         Of the weights in 16 bits, where it is known: what does not fit into memory in fp32 is taken in bf16.
     """
-    import torch
-
     if asked not in DTYPES:
         raise ConfigError(
             f"dtype={asked!r} is not a number format.{did_you_mean(asked, DTYPES)}",
@@ -139,10 +118,9 @@ def choose_dtype(asked: str, device: str, size_gb: float | None = None) -> tuple
         )
     if asked != "auto":
         return asked, ASKED_FOR
-    if device.startswith("cuda"):
-        if torch.cuda.is_bf16_supported(including_emulation=False):
-            return "bfloat16", "the GPU computes bf16 natively"
-        return "float16", "the GPU has no bf16 units"
+    known = backend(backend_name).dtype(device)
+    if known is not None:
+        return known
     if device == "cpu":
         if emulated_cpu() == "bf16":
             return "bfloat16", f"{CPU_VARIABLE}=bf16: as on a CPU with bf16 units"
@@ -211,18 +189,15 @@ def has_package(name: str) -> bool:
     return importlib.util.find_spec(name) is not None
 
 
-def describe() -> dict[str, Any]:
+def describe(backend_name: str = DEFAULT) -> dict[str, Any]:
     """Return the facts about this machine that a run's record keeps."""
-    import torch
-
-    found = detect()
+    found = detect(backend_name)
     return {
         "cpu": found.devices[0].name,
         "cores": found.cores,
-        "threads": torch.get_num_threads(),
         "memory_gb": found.memory_gb,
         "accelerators": [d.name for d in found.devices[1:]],
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        **backend(backend_name).describe(),
         "emulated_cpu": emulated_cpu(),
         "system": f"{platform.system()} {platform.release()}",
     }
@@ -237,14 +212,6 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
-
-
-def empty_cache() -> None:
-    """Give memory that torch keeps for later back to the device."""
-    import torch
-
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def estimate(model: Any, config: Any, dataset: Any, *, rows: int | None = None, from_base: bool = False) -> Any:

@@ -284,3 +284,13 @@ def shown(title: Callable[P, str], outcome: Callable[[R], str]) -> Callable[[Cal
         return worked
 
     return wrap
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as people say them: 45 s, 3 min 20 s, 2 h 5 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

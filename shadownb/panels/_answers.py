@@ -92,7 +92,7 @@ def waits_for_steps(model: Any) -> bool:
 
 
 def can_compare(model: Any) -> bool:
-    return model.trained is not None or model.weights.saved_at is not None or is_live(model)
+    return model.trained is not None or model.saved_at is not None or is_live(model)
 
 
 def badge_of(model: Any, side: str) -> str:

@@ -30,7 +30,7 @@ def models_at_hand(namespace: Mapping[str, Any], earlier: Any) -> list[Any]:
     """Return the loaded models, the likeliest first: that of an earlier panel, then variables, the newest first."""
     before = earlier.model if earlier is not None else None
     variables = [model for _, model in reversed(loaded_models(namespace).values())]
-    return [model for model in (before, *variables) if model is not None and model.module is not None]
+    return [model for model in (before, *variables) if model is not None and model.is_loaded]
 
 
 def offer_of(run: Any) -> dict[str, str]:

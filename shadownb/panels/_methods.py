@@ -46,7 +46,7 @@ def method_choices(
             "share": None if blocked else share_trained(spec, model, options or {}, from_base),
         }
         for spec in methods.available()
-        for blocked in (spec.blocked(model, data_format, from_base=from_base),)
+        for blocked in (capabilities.blocked(spec, model, data_format, from_base=from_base),)
     ]
     order = list(GROUPS.values())
     return sorted(found, key=lambda row: order.index(row["group"]) if row["group"] in order else len(order))
@@ -56,11 +56,8 @@ def share_trained(spec: Any, model: Any, options: Mapping[str, Any], from_base: 
     """Return ``count`` and ``share`` (0 to 1) of the weights a method trains; None while that isn't known."""
     if model is None or getattr(model, "module", None) is None:
         return None
-    from shadownb.engine.backends.torch import surfaces
-
     try:
-        module, carried = model.weights.at_start(from_base=from_base)
-        count = surfaces.count(module, carried, config_for(spec.name, options))
+        count = model.backend.costs(model, config_for(spec.name, options), from_base=from_base).trainable
     except ShadowError:
         return None
     # Of a model that was trained whole nothing is left that is only the base's.

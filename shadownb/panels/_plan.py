@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from shadownb.engine import capabilities, methods
+from shadownb.engine import capabilities
 from shadownb.engine.config import TrainConfig
 
 _UNKNOWN = "known once the rows are counted"
@@ -45,7 +45,7 @@ def plan_rows(
     reach
         What is trained of the model, and what stays frozen; None while that is not known.
     """
-    spec = methods.get(config.method)
+    spec = config.spec
     steps = _steps(config, amount)
     word = "pack" if config.packing else "row" if amount is None or amount.items == train_rows else "example"
     rows = [

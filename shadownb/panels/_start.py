@@ -77,7 +77,7 @@ class StartChoice:
     def state(self) -> dict[str, Any]:
         """Return what the page shows."""
         model = self._model
-        loaded = model is not None and model.module is not None
+        loaded = model is not None and model.is_loaded
         gigabytes = model.weights.base_bytes / 1e9 if loaded and model.carried is not None else None
         return {"choice": self.chosen, "choices": self.choices() if loaded else [], "copy_gb": gigabytes}
 
@@ -96,4 +96,4 @@ class StartChoice:
 def _in_words(model: Any) -> str:
     if model.trained is not None:
         return f"step {model.trained[1]} of run {model.trained[0]}"
-    return f"the adapter in {model.weights.saved_at}" if model.weights.saved_at is not None else "what it carries"
+    return f"the adapter in {model.saved_at}" if model.saved_at is not None else "what it carries"

@@ -93,8 +93,8 @@ def run_of(model: Any) -> str | None:
 
     if model.state_now is not None:
         return str(model.state_now[0])
-    if model.weights.saved_at is not None:
-        return beside.run_of(model.weights.saved_at)
+    if model.saved_at is not None:
+        return beside.run_of(model.saved_at)
     run = model.active_run
     return run.id if run is not None else None
 

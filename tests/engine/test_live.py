@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from shadownb.engine import live
+from shadownb.engine.fetching import Fetching
 from shadownb.engine.live import Log, Progress
-from shadownb.engine.models.fetching import Fetching
 
 
 @pytest.fixture

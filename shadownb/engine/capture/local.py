@@ -23,7 +23,7 @@ from shadownb.errors import BusyError, OutOfMemoryError, ShadowError
 
 if TYPE_CHECKING:
     from shadownb.engine.inference import Completion, TextStream
-    from shadownb.engine.models import Model
+    from shadownb.engine.loaded.model import LoadedModel
 
 # Weights answer one call at a time in any case; a second one may render its prompt meanwhile.
 _AT_ONCE = 2
@@ -35,7 +35,7 @@ Open = Callable[[Callable[[], bool]], Opened]
 class LocalModel:
     """Answers calls with a :class:`~shadownb.engine.models.Model`."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: LoadedModel) -> None:
         self.model = model
         self.names = tuple(dict.fromkeys((model.name, model.public_name)))
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="shadownb-capture-local")

@@ -18,6 +18,7 @@ import threading
 import time
 from typing import Any
 
+from shadownb.engine import registry
 from shadownb.engine.capture.folder import CaptureFolder, read_json, write_private
 from shadownb.engine.capture.handle import Capture
 from shadownb.engine.capture.redaction import Redactor
@@ -212,9 +213,7 @@ def main() -> None:
     try:
         model = options.pop("model", None)
         if model is not None:
-            from shadownb.engine.models import load
-
-            model = load(model)
+            model = registry.resolve("model", "load")(model)
         proxy = CaptureProxy(options.pop("target", None), model=model, name=folder.id, **options).start()
     except ShadowError as error:
         told = Redactor(secrets=_keys_of_environment()).value(error.to_dict(), _LONGEST_ERROR)

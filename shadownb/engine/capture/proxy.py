@@ -24,7 +24,7 @@ from shadownb.errors import BusyError, ConfigError
 if TYPE_CHECKING:
     from shadownb.engine.capture.app import CaptureApp
     from shadownb.engine.capture.recorder import Recorder
-    from shadownb.engine.models import Model
+    from shadownb.engine.loaded.model import LoadedModel
 
 running_here: dict[str, CaptureProxy] = {}
 """The captures that record in this process, by id."""
@@ -74,9 +74,9 @@ class CaptureProxy(Capture):
 
     def __init__(
         self,
-        target: str | Model | None = None,
+        target: str | LoadedModel | None = None,
         *,
-        model: Model | None = None,
+        model: LoadedModel | None = None,
         api_key_env: str | None = None,
         host: str = "127.0.0.1",
         port: int = 0,

@@ -214,7 +214,7 @@ class Dataset(Sources):
 
         canonical = self.canonical_row(row)
         spec = methods.get(method) if method is not None else None
-        reason = spec.unfit(None, self.format) if spec is not None else None
+        reason = spec.unfit(self.format) if spec is not None else None
         if reason is not None:
             raise MethodError(f"{reason}.", fix="Choose a method for this data: shadownb.methods.available().")
         renderer = _renderer(model)

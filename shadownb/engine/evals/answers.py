@@ -12,6 +12,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -99,22 +100,12 @@ def weights_of(model: Any, use: str) -> list[Any] | None:
     """Return what tells the weights of one side from all others, or None where that is not known."""
     if getattr(model, "base_hash", None) is None or not hasattr(model, "renderer") or _is_live(model):
         return None
-    import torch
-    import transformers
-
     facts = [model.base_hash, model.quantization, model.dtype_name, str(model.device), model.accelerator]
-    versions = [torch.__version__, transformers.__version__, __version__]
-    if use == "base" or model.carried is None:
+    versions = [*(metadata.version(name) for name in model.backend.packages), __version__]
+    if use == "base" or model.weights.kind is None:
         return [facts, versions, None]
-    digest = hashlib.sha256()
     with model.gate.inference():
-        for name, tensor in model.carried.owned().items():
-            data = tensor.detach().to("cpu").contiguous()
-            digest.update(f"{name}:{data.dtype}:{tuple(data.shape)}".encode())
-            digest.update(data.reshape(-1).view(torch.uint8).numpy().tobytes())
-    peft = getattr(model.module, "peft_config", {})
-    described = {name: config.to_dict() for name, config in peft.items()} if isinstance(peft, dict) else {}
-    return [facts, versions, [model.carried.kind, model.carried.shape(), described, digest.hexdigest()]]
+        return [facts, versions, model.weights.identity()]
 
 
 def _is_live(model: Any) -> bool:

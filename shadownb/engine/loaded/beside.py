@@ -85,3 +85,15 @@ def run_of(folder: Path) -> str | None:
     trained = read(folder).get("trained")
     found = trained.get("run") if isinstance(trained, dict) else None
     return found if isinstance(found, str) else None
+
+
+def chat_template(folder: Path) -> str | None:
+    """Return the chat template that stands beside saved weights, None where there is none."""
+    file = folder / "chat_template.jinja"
+    try:
+        if file.is_file():
+            return file.read_text(encoding="utf-8") or None
+        kept = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8")).get("chat_template")
+    except (OSError, ValueError):
+        return None
+    return kept if isinstance(kept, str) and kept else None

@@ -8,18 +8,12 @@ Backends read a spec's fields and never its name, so a method that combines know
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-from contextvars import ContextVar
-
 from shadownb.engine.methods.spec import MethodSpec
 from shadownb.errors import MethodError, did_you_mean
 
-__all__ = ["MethodSpec", "as_launched", "available", "get", "known", "register", "remember", "unregister"]
+__all__ = ["MethodSpec", "available", "get", "known", "register", "unregister"]
 
 _registry: dict[str, MethodSpec] = {}
-_remembered: dict[str, MethodSpec] = {}  # of runs that were looked at; whoever registers the name goes first
-_launched: ContextVar[MethodSpec | None] = ContextVar("shadownb_launched_method", default=None)
 
 
 def register(spec: MethodSpec, *, replace: bool = False) -> MethodSpec:
@@ -39,30 +33,10 @@ def register(spec: MethodSpec, *, replace: bool = False) -> MethodSpec:
     return spec
 
 
-def remember(spec: MethodSpec) -> None:
-    """Make the method of a run's record known to whoever looks at the run; the name stays free to register."""
-    _remembered[spec.name] = spec
-
-
-@contextlib.contextmanager
-def as_launched(spec: MethodSpec | None) -> Iterator[None]:
-    """Let a method's name mean what it meant when the run was launched, inside the block and in this thread alone.
-
-    The thread or process that trains a run, perhaps days later, may know another method by the same name. None changes
-    nothing.
-    """
-    token = _launched.set(spec)
-    try:
-        yield
-    finally:
-        _launched.reset(token)
-
-
 def unregister(name: str) -> None:
     """Remove a method that was registered at run time."""
     get(name)
     _registry.pop(name, None)
-    _remembered.pop(name, None)
 
 
 def get(name: str) -> MethodSpec:
@@ -74,10 +48,7 @@ def get(name: str) -> MethodSpec:
         No method has this name; the message lists those that exist.
     """
     _load_builtin()
-    launched = _launched.get()
-    if launched is not None and launched.name == name:
-        return launched
-    found = _registry.get(name) or _remembered.get(name)
+    found = _registry.get(name)
     if found is None:
         raise MethodError(
             f"method={name!r} is not a training method.{did_you_mean(name, tuple(_registry))}",
@@ -89,7 +60,7 @@ def get(name: str) -> MethodSpec:
 def known(name: object) -> bool:
     """Return whether a method has this name."""
     _load_builtin()
-    return name in _registry or name in _remembered
+    return name in _registry
 
 
 def available() -> tuple[MethodSpec, ...]:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
-
-if TYPE_CHECKING:
-    from shadownb.engine.models import Model
+from typing import Any, Literal
 
 GROUPS: dict[str, str] = {
     "adapter": "Adapters",
@@ -88,45 +85,10 @@ class MethodSpec:
         values = {name: _frozen(value) for name, value in content.items() if name in known}
         return cls(**values)
 
-    def blocked(
-        self, model: Model | None = None, data_format: str | None = None, *, from_base: bool = False
-    ) -> str | None:
-        """Return why the method cannot be used here and what to do about it, or None if it can.
-
-        With ``from_base`` the training starts from the fresh base, whatever the model carries now.
-        """
-        reason = self.unfit(model, data_format)
-        if reason is not None or model is None or model.module is None:
-            return reason
-        return self._refused_by(model, from_base)
-
-    def unfit(self, model: Model | None = None, data_format: str | None = None) -> str | None:
-        """Return what the data's shape or the base's number format speaks against the method, or None."""
+    def unfit(self, data_format: str | None) -> str | None:
+        """Return what the data's shape speaks against the method, or None."""
         if data_format is not None and data_format not in self.data_formats:
             return f"{self.name} needs {self.data_shape}; this data is {data_format}"
-        if model is None:
-            return None
-        if self.quantized_base is True and model.quantization is None:
-            return (
-                f"{self.name} needs a base in 4 or 8 bits, this one is {model.dtype_name}; "
-                f'load it with shadownb.load("{model.public_name}", quantize="4bit")'
-            )
-        if self.quantized_base is False and model.quantization is not None:
-            return (
-                f"{self.name} needs the base weights themselves, which a {model.quantization} base does not have; "
-                f'load it with shadownb.load("{model.public_name}")'
-            )
-        return None
-
-    def _refused_by(self, model: Model, from_base: bool) -> str | None:
-        from shadownb.engine.backends.torch import surfaces
-        from shadownb.engine.config import TrainConfig
-        from shadownb.errors import MethodError
-
-        try:
-            surfaces.check(*model.weights.at_start(from_base=from_base), TrainConfig(method=self.name))
-        except MethodError as error:
-            return ". ".join(part.rstrip(".") for part in (error.what, error.fix) if part)
         return None
 
 

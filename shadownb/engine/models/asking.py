@@ -7,20 +7,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from shadownb.engine.inference import Reply, ReplyStream, Sampling, WeightsGate
+from shadownb.engine.inference import Reply, ReplyStream, Sampling
 from shadownb.engine.loaded import as_trained
 from shadownb.engine.loaded.as_trained import AS_TRAINED, AsTrained, Tools
+from shadownb.engine.loaded.model import LoadedModel
 from shadownb.engine.replies import ParsedReply, TextReader
 from shadownb.errors import ConfigError, DataError, ShadowWarning, did_you_mean
 
 if TYPE_CHECKING:
-    from shadownb.engine.backends.torch.loaded import LoadedWeights
-    from shadownb.engine.data.trained_on import TrainedOn
     from shadownb.engine.inference import Completion
-    from shadownb.engine.lengths import Lengths
-    from shadownb.engine.rendering import Renderer
     from shadownb.engine.rendering.examples import Example
-    from shadownb.engine.runs.handle import Run
 
 Use = Literal["tuned", "base"]
 Message = dict[str, Any]
@@ -35,47 +31,12 @@ class _Question:
     plain: bool = False
 
 
-class Asking:
+class Asking(LoadedModel):
     """The part of a :class:`Model` that answers."""
 
-    weights: LoadedWeights
-    tokenizer: Any
-    max_seq_length: int
-    _told: set[Any]  # kinds of difference that were warned of, for each kind of rows
-
-    if TYPE_CHECKING:
-
-        @property
-        def renderer(self) -> Renderer: ...
-
-        @property
-        def trained_on(self) -> TrainedOn | None: ...
-
-        @property
-        def lengths(self) -> Lengths: ...
-
-        @property
-        def active_run(self) -> Run | None: ...
-
-        def catch_up(self) -> None: ...
-
-        def _require_loaded(self) -> None: ...
-
-    @property
-    def generator(self) -> Any:
-        """The :class:`Generator` over these weights."""
-        from shadownb.engine.backends.torch.generation.generator import TransformersGenerator
-
-        self._require_loaded()
-        return TransformersGenerator(
-            self.weights.module,
-            self.tokenizer,
-            self.weights.gate,
-            stop_token_ids=self.renderer.stop_token_ids,
-            dropped_token_ids=self.renderer.dropped_token_ids,
-            view=self.weights.view,
-            reserved=self.weights.carried.virtual_tokens if self.weights.carried is not None else 0,
-        )
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._told: set[Any] = set()  # kinds of difference that were warned of, for each kind of rows
 
     def generate(
         self,
@@ -257,11 +218,10 @@ class Asking:
         DataError
             No row can be rendered (the error is that of the first), or none has a token to train.
         """
-        from shadownb.engine.backends.torch.likelihood import mean_loss
         from shadownb.engine.objectives import examples
         from shadownb.engine.runs.given import as_dataset
 
-        self._require_loaded()
+        self.require_loaded()
         self.catch_up()
         limit = self.lengths.longest_row(max_length)
         data = as_dataset(dataset, "dataset")
@@ -295,7 +255,7 @@ class Asking:
                 ShadowWarning,
                 stacklevel=2,
             )
-        return mean_loss(self.weights, found, use)
+        return self.backend.loss(self, found, use)
 
     def _generator_for(self, use: str) -> Any:
         if use not in ("tuned", "base"):
@@ -304,21 +264,10 @@ class Asking:
             )
         self.catch_up()
         if use == "base" and self._replaces_base():
-            from shadownb.engine.backends.torch.generation.generator import TransformersGenerator
-
-            # A second copy is nobody else's, so it need not wait for the training of the first.
-            return TransformersGenerator(
-                self.weights.base_copy(),
-                self.tokenizer,
-                WeightsGate(),
-                stop_token_ids=self.renderer.stop_token_ids,
-                dropped_token_ids=self.renderer.dropped_token_ids,
-            )
+            return self.backend.generator(self, separate_base=True)
         return self.generator
 
     def _replaces_base(self) -> bool:
-        from shadownb.engine import methods
-
         run = self.active_run
-        training = run is not None and methods.get(run.config.method).changes_base_weights
-        return training or (self.weights.carried is not None and self.weights.carried.replaces_base)
+        training = run is not None and run.config.spec.changes_base_weights
+        return training or self.weights.replaces_base

@@ -47,10 +47,8 @@ def _renderer_of(model: Any) -> tuple[Renderer, str]:
         raise ConfigError(
             f"certify() cannot take a {type(model).__name__}.", fix="Pass a model, its name, or a tokenizer."
         )
-    from transformers import AutoTokenizer
-
-    from shadownb.engine.backends.torch.loaded import saved_template
-    from shadownb.engine.models.quiet import quiet_progress_bars
+    from shadownb.engine.loaded import beside
+    from shadownb.engine.loaded.backends import backend
     from shadownb.engine.models.sources import resolve
 
     folder = Path(model).expanduser()
@@ -61,10 +59,8 @@ def _renderer_of(model: Any) -> tuple[Renderer, str]:
     else:
         source = resolve(str(model))
         location, name = source.location, source.name
-        kept = saved_template(source.trained_at) if source.trained_at is not None else None
-    with quiet_progress_bars():
-        tokenizer = AutoTokenizer.from_pretrained(location, trust_remote_code=False)
-    return Renderer(tokenizer, chat_template=kept), name
+        kept = beside.chat_template(source.trained_at) if source.trained_at is not None else None
+    return Renderer(backend().tokenizer(location), chat_template=kept), name
 
 
 def _name_of(tokenizer: Any) -> str:

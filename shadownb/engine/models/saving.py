@@ -37,11 +37,10 @@ def save(model: Model, target: Path, fmt: str) -> Path:
         raise ExportError(
             f"fmt={fmt!r} is not a format.{did_you_mean(fmt, FORMATS)}", fix=f"Use one of {', '.join(FORMATS)}."
         )
-    carried = model.carried
-    if fmt == "adapter" and (carried is None or not carried.separate):
+    if fmt == "adapter" and not model.weights.separate:
         raise ExportError(
             "fmt='adapter': this model carries no adapter.",
-            why="It was trained whole." if carried is not None else "It has not been trained.",
+            why="It was trained whole." if model.weights.kind is not None else "It has not been trained.",
             fix="Use fmt='merged' to save the whole model.",
         )
     if fmt == "merged" and model.quantization:
@@ -50,21 +49,18 @@ def save(model: Model, target: Path, fmt: str) -> Path:
             fix=f"Save the adapter, then merge it onto the 16-bit base: "
             f"shadownb.load({model.name!r}, adapter=path).save(..., fmt='merged').",
         )
-    _refuse_used(target, model.source)
-    from shadownb.engine.backends.torch.surfaces.weights import save_whole
-
+    # By which a folder is known to hold a model or an adapter.
+    descriptions = ("config.json", *model.backend.description_names())
+    _refuse_used(target, model.source, descriptions)
     with model.gate.inference():
         trained = trained_state(model)
-        whole = None
-        if fmt == "merged":  # first, because it may be refused
-            whole = carried.merged() if carried is not None else model.module
-        with saving(target), _replacing(target) as folder:
-            beside.write(folder, trained_on=model.trained_on, trained=trained)
-            if whole is not None:
-                save_whole(whole, folder)
+        with saving(target), _replacing(target, descriptions) as folder:
+            if fmt == "merged":  # first, because it may be refused
+                model.weights.save_whole(folder)
                 _name_ends(folder, model.renderer.stop_token_ids)
-            elif carried is not None:
-                carried.save(folder)
+            else:
+                model.weights.save(folder)
+            beside.write(folder, trained_on=model.trained_on, trained=trained)
             model.save_tokenizer(folder)
     _warn_if_unfinished(trained, model, target)
     return target
@@ -89,7 +85,7 @@ def trained_state(model: Model) -> dict[str, Any] | None:
 
     Called with the gate held: a run that trains them waits meanwhile.
     """
-    found = model.weights.stepped or model.trained
+    found = model.stepped or model.trained
     if found is None:
         return None
     from shadownb.engine import runs
@@ -116,7 +112,7 @@ def _warn_if_unfinished(trained: dict[str, Any] | None, model: Model, target: Pa
         warnings.warn(f"{what} {wait}; then save again for the whole training.", ShadowWarning, stacklevel=4)
 
 
-def _refuse_used(target: Path, source: str) -> None:
+def _refuse_used(target: Path, source: str, descriptions: tuple[str, ...]) -> None:
     """Raise ExportError where the folder holds what a save must not replace."""
     if os.path.isdir(source) and target.resolve() == Path(source).resolve():
         raise ExportError(
@@ -125,7 +121,7 @@ def _refuse_used(target: Path, source: str) -> None:
             fix="Save to another folder.",
         )
     ours = beside.files_in(target)
-    found = {file.name for pattern in (*_descriptions(), *_WEIGHTS) for file in target.glob(pattern)}
+    found = {file.name for pattern in (*descriptions, *_WEIGHTS) for file in target.glob(pattern)}
     others = sorted(found - ours)
     if others:
         raise ExportError(
@@ -136,7 +132,7 @@ def _refuse_used(target: Path, source: str) -> None:
 
 
 @contextlib.contextmanager
-def _replacing(target: Path) -> Iterator[Path]:
+def _replacing(target: Path, descriptions: tuple[str, ...]) -> Iterator[Path]:
     """Yield an empty folder to write to; in the end its files take the place of those that the last save wrote to ``target``."""
     is_new = not target.exists()
     target.mkdir(parents=True, exist_ok=True)
@@ -147,7 +143,7 @@ def _replacing(target: Path) -> Iterator[Path]:
     try:
         written.mkdir(parents=True)
         yield written
-        _exchange(target, written, aside)
+        _exchange(target, written, aside, descriptions)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
         if is_new:
@@ -155,7 +151,7 @@ def _replacing(target: Path) -> Iterator[Path]:
                 target.rmdir()
 
 
-def _exchange(target: Path, written: Path, aside: Path) -> None:
+def _exchange(target: Path, written: Path, aside: Path, descriptions: tuple[str, ...]) -> None:
     """Move a save's files into place: only renames, which need no space, and undone where one fails.
 
     A kill in between leaves a folder that does not load, never a mixture: what describes a model leaves first and comes last.
@@ -170,7 +166,6 @@ def _exchange(target: Path, written: Path, aside: Path) -> None:
     beside.write(aside, files=old | new).replace(
         target / RECORD
     )  # so that the next save knows all files, also after a kill
-    descriptions = _descriptions()
     arriving = sorted(new, key=lambda name: name in descriptions)
     leaving = sorted((old | new) - {RECORD}, key=lambda name: name not in descriptions)
     moves = [(target / name, before / name) for name in leaving if os.path.lexists(target / name)]
@@ -189,10 +184,3 @@ def _exchange(target: Path, written: Path, aside: Path) -> None:
             (target / RECORD).unlink()
         raise
     record.replace(target / RECORD)
-
-
-def _descriptions() -> tuple[str, ...]:
-    """Return the names of the files by which a folder is known to hold a model or an adapter."""
-    from shadownb.engine.backends.torch.surfaces import description_names
-
-    return ("config.json", *description_names())

@@ -6,37 +6,15 @@ import contextlib
 import hashlib
 import json
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from shadownb.engine.backends.torch.gguf import convert_gguf
 from shadownb.engine.hardware import ASKED_FOR
 from shadownb.engine.home import subfolder
+from shadownb.engine.loaded.backends import backend, description_in
+from shadownb.engine.loaded.source import Source
 from shadownb.engine.models.catalog import ModelInfo, catalog, find
 from shadownb.errors import ModelError, ModelNotFoundError, RunNotFoundError, did_you_mean
-
-Quantize = Literal["4bit", "8bit"]
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where weights come from: a folder or a hub id of the base, and a folder with what was trained on it."""
-
-    name: str
-    location: str
-    trained_at: Path | None = None
-    trained: tuple[str, int] | None = None  # (run id, step)
-    quantize: Quantize | None = None  # of the base that was trained on
-    dtype: tuple[str, str] | None = None  # (device kind, number format) that a run's training was asked to use
-    base_hash: str | None = None  # which a run's record demands of the base
-    variables: dict[str, Any] = field(default_factory=dict)  # of the chat template, as what was trained had them
-
-    def size_gb(self) -> float | None:
-        """Return the size of the weights in 16 bits, in units of 1e9 bytes; None for what is not on this machine yet."""
-        folder = Path(self.location)
-        files = list(folder.glob("*.safetensors")) if folder.is_dir() else []
-        return sum(file.stat().st_size for file in files) / 1e9 if files else None
 
 
 def resolve(name: str) -> Source:
@@ -48,7 +26,7 @@ def resolve(name: str) -> Source:
     # os.path rather than Path: a name that no file system takes is no error here.
     if path.suffix == ".gguf" and os.path.isfile(path):
         digest = hashlib.sha256(str(path.resolve()).encode() + str(path.stat().st_mtime_ns).encode()).hexdigest()[:8]
-        return Source(path.stem, str(convert_gguf(path, subfolder("models") / f"{path.stem}-{digest}")))
+        return Source(path.stem, str(backend().convert(path, subfolder("models") / f"{path.stem}-{digest}")))
     if os.path.isdir(path):
         return _folder(path)
     with contextlib.suppress(RunNotFoundError):
@@ -68,15 +46,13 @@ def _local_or_hub(info: ModelInfo) -> str:
         return str(info.converted)
     packaged = info.packaged_file()
     if packaged is not None:
-        return str(convert_gguf(packaged, info.converted))
+        return str(backend().convert(packaged, info.converted))
     return info.hub_id
 
 
 def _folder(path: Path) -> Source:
     if (path / "config.json").is_file():
         return Source(path.name, str(path.resolve()))
-    from shadownb.engine.backends.torch.surfaces import description_in
-
     description = description_in(path)
     if description is not None:
         try:
@@ -130,8 +106,6 @@ def _variables(folder: Path) -> dict[str, Any]:
 
 def with_adapter(source: Source, adapter: str | Path) -> Source:
     """Return a source whose base carries a saved adapter, or a run's."""
-    from shadownb.engine.backends.torch.surfaces import description_in
-
     path = Path(adapter).expanduser()
     if description_in(path) is not None:
         return Source(source.name, source.location, trained_at=path, variables=_variables(path))

@@ -69,7 +69,7 @@ class Remark:
     what: str
     why: str
     fix: str
-    code: str
+    code: str = "warning"
 
 
 class Objective:

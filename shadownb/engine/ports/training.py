@@ -3,15 +3,37 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from shadownb.engine.config import TrainConfig
 from shadownb.engine.inference.gate import WeightsGate
-from shadownb.engine.objectives import Objective
+from shadownb.engine.objectives import Objective, Remark
 from shadownb.engine.objectives.arrays import Ops, Tokens
+from shadownb.engine.ports.decisions import Decision
 from shadownb.engine.rendering.examples import Example
 from shadownb.engine.rendering.packing import Bundle
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run asks its training for: (value, reason) of each."""
+
+    optimizer: tuple[str, str]
+    checkpointing: tuple[bool, str]
+    kernels: tuple[bool, str]
+    adapter_operation: tuple[bool, str]
+
+    def to_dict(self) -> dict[str, list[object]]:
+        """Return the decisions for a run's record."""
+        return {
+            "optimizer": list(self.optimizer),
+            "gradient_checkpointing": list(self.checkpointing),
+            "fused_kernels": list(self.kernels),
+            "adapter_operation": list(self.adapter_operation),
+        }
 
 
 class TrainingServices(Protocol):
@@ -43,17 +65,34 @@ class TrainingSession(Protocol):
     Numbers of a step depend on its number and its examples alone, so that a resumed run computes what the first would have:
     whatever is drawn at random is a function of the seed and the step.
 
+    It is made with what is trained on the model; within :meth:`opened` it can step.
+
     Attributes
     ----------
+    config
+        The options with the settings that what is trained really has.
+    continues
+        Whether it was on the model before, so that training goes on with it.
+    trained_parameters
+        How many numbers belong to what is trained.
+    separate
+        Whether what is trained exists apart from the whole model.
     ops
         The array functions that losses are written over.
     may_skip
         Whether ``update`` can return None.
     peak_memory_gb
         The most memory seen so far, in units of 1e9 bytes.
-    separate
-        Whether what is trained exists apart from the whole model.
     """
+
+    config: TrainConfig
+    continues: bool
+
+    @property
+    def trained_parameters(self) -> int: ...
+
+    @property
+    def separate(self) -> bool: ...
 
     @property
     def ops(self) -> Ops[Any]: ...
@@ -64,8 +103,34 @@ class TrainingSession(Protocol):
     @property
     def peak_memory_gb(self) -> float: ...
 
-    @property
-    def separate(self) -> bool: ...
+    def remarks(self) -> Iterator[Remark]:
+        """Yield what is to be said of training this on this model."""
+
+    def decisions(self) -> dict[str, Decision]:
+        """Return what was decided by looking at the model, each with its reason."""
+
+    def opened(self, plan: Plan, objective: Objective) -> contextlib.AbstractContextManager[None]:
+        """Have everything that steps need inside the block, and give the model back as it was found.
+
+        The forward pass computes what the objective's ``needs`` name, and nothing else beside log-probabilities.
+        """
+
+    def reported(
+        self, folder: Path, total_steps: int, step: int
+    ) -> contextlib.AbstractContextManager[Callable[[dict[str, Any]], None] | None]:
+        """Have the trackers of ``report_to`` ready inside the block; yields what to tell a step's numbers, None without any.
+
+        ``folder`` is the run's, named by its id; ``step`` is where it stands.
+        """
+
+    def snapshot(self) -> Any:
+        """Return a copy of what is trained, for :meth:`restore`."""
+
+    def restore(self, kept: Any) -> None:
+        """Put a copy back."""
+
+    def forget_gradients(self) -> None:
+        """Drop what a broken step left; outside of :meth:`opened`, too."""
 
     def compute(self, examples: Sequence[Example], objective: Objective, *, step: int, total: int) -> float:
         """Return a step's loss (its summed loss over ``total``) and leave the gradients; ``step`` counts from 0.
@@ -123,9 +188,6 @@ class TrainingSession(Protocol):
 
     def had(self) -> dict[str, Any]:
         """Return what the training truly had (optimizer, kernels, number formats), read from the objects after a step."""
-
-    def close(self) -> None:
-        """Give the model back as it was found, without gradients, hooks and copies."""
 
 
 class ExampleSource(Protocol):

@@ -1,21 +1,16 @@
-"""The phases of one attempt, in their order: prepare the data, prepare the model, train, save; or go back.
+"""One attempt, in its order: prepare the data, prepare the model, train, save; or go back.
 
-It runs in whichever thread or process the executor chose.
+It runs in whichever thread or process the executor chose, and knows no framework.
 """
 
 from __future__ import annotations
 
-import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from shadownb.engine import methods, objectives
-from shadownb.engine.backends.torch import attention, kernels, randomness, record, surfaces
-from shadownb.engine.backends.torch.surfaces import Surface, expert_products, experts, rounded_once
-from shadownb.engine.backends.torch.trackers import report_to_trackers
-from shadownb.engine.backends.torch.training import TorchTraining
+from shadownb.engine import objectives
+from shadownb.engine.objectives import Objective, Remark
 from shadownb.engine.rendering.examples import Example
 from shadownb.engine.runs import checkpoints, preparation
 from shadownb.engine.runs.checkpoints import Checkpoint
@@ -25,11 +20,12 @@ from shadownb.engine.runs.epochs import Epochs
 from shadownb.engine.runs.evaluation import prepare_objective
 from shadownb.engine.runs.loop import Loop
 from shadownb.engine.runs.loop_state import load_state
-from shadownb.engine.runs.schedules import schedule
+from shadownb.engine.runs.record import plan_of, planned
 from shadownb.engine.runs.starting import other_rows
 from shadownb.errors import CheckpointError, DivergedError
 
 if TYPE_CHECKING:
+    from shadownb.engine.ports.training import TrainingSession
     from shadownb.engine.runs.services import RunServices
 
 
@@ -63,24 +59,21 @@ def run(services: RunServices) -> Outcome:
 
 def _train(services: RunServices, rows: list[Example], eval_rows: list[Example]) -> Outcome:
     services.phase("preparing model")
+    model = services.model
     with services.weights():
-        carried = services.model.carried
-        surfaces.check(services.model.module, carried, services.config)
         sequences = [row for example in rows for row in example.rows]
-        start = surfaces.Start(services.model.public_name, services.model.source, sequences, services.control.check)
-        surface = surfaces.prepare(services.model.module, carried, services.config, start)
-        services.model.weights.carry(surface)
-    in_memory = (
-        carried is not None and not services.own_checkpoint
-    )  # else the checkpoint has them, or nothing was there
-    before = surfaces.snapshot(surface.owned()) if in_memory else None
+        session = model.backend.train(model, services.config, sequences, services)
+    services.config = session.config
+    # What was in memory alone; else a checkpoint has it, or nothing was there.
+    before = session.snapshot() if session.continues and not services.own_checkpoint else None
     try:
-        return _train_surface(services, surface, rows, eval_rows)
+        services.control.check()
+        return _train_session(services, session, rows, eval_rows)
     except (StopRequested, Exception) as error:
         services.gate.release()
         if services.left is not None:  # the last step is done, and no disk to write it to: memory is all that has it
             raise
-        newest = _go_back(services, surface, before, error.last_good_step if isinstance(error, DivergedError) else None)
+        newest = _go_back(services, session, before, error.last_good_step if isinstance(error, DivergedError) else None)
         services.left = newest.step if newest is not None else None
         if not isinstance(error, StopRequested):
             raise
@@ -89,68 +82,22 @@ def _train(services: RunServices, rows: list[Example], eval_rows: list[Example])
         return Outcome("stopped", newest, "before the first step")
 
 
-def _train_surface(services: RunServices, surface: Surface, rows: list[Example], eval_rows: list[Example]) -> Outcome:
-    services.control.check()
-    config = services.config = surface.effective_config(services.config)
-    module, base = surface.module, surface.base
-    with services.gate.training():
-        packing = attention.choose_packing(base, prefixed=surface.prefix() is not None)
-    objective = objectives.get(methods.get(config.method).objective)(config, services.max_length)
-    for part, unit in ((rows, "rows"), (eval_rows, "evaluation rows")):
-        for remark in objective.remarks(part, unit) if part else ():
-            services.warn(remark.what, why=remark.why, fix=remark.fix, code=remark.code)
+def _train_session(
+    services: RunServices, session: TrainingSession, rows: list[Example], eval_rows: list[Example]
+) -> Outcome:
+    config = session.config
+    objective = objectives.get(config.spec.objective)(config, services.max_length)
+    for remark in _remarks(session, objective, rows, eval_rows):
+        services.warn(remark.what, why=remark.why, fix=remark.fix, code=remark.code)
     rows, eval_rows = objective.arrange(rows), objective.arrange(eval_rows)
     source = Epochs(rows, config.rows_per_step, config.seed, packing=config.packing, max_length=services.max_length)
-    services.total_steps = config.resolved_total_steps(source.items)
+    services.plan_steps(source.items)
     _check_resume(services)
-    services.eval_steps = config.resolved_eval_steps(services.total_steps)
-    services.save_steps = config.resolved_save_steps(services.total_steps)
-    drawn = randomness.functional_dropout(base)
-    if drawn:
-        services.warn(
-            f"This model draws {', '.join(drawn)} from the process's random numbers.",
-            why="Random numbers drawn in other cells change the run, so a resume is exact only in a worker process.",
-            fix="Use executor='process', or set the value to 0 in the model's config.",
-        )
-    _tell_reach(services, surface)
-    if rounded_once.in_8_bits(module):
-        services.warn(
-            "The base has 8 bits, so small updates of the adapter do not show at once.",
-            why="What the adapter adds comes after the base's output was rounded; on other bases both are rounded once.",
-            fix='Load the base with quantize="4bit" or unquantised if the loss falls too slowly.',
-            code="rounded-twice",
-        )
     services.journal.append("plan", total_steps=services.total_steps, rows=len(rows), eval_rows=len(eval_rows))
-    with contextlib.ExitStack() as stack:
-        if not base.is_activation_checkpointing:
-            stack.callback(base.activation_checkpointing_disable)  # or the next run would have it unasked
-        stack.callback(services.gate.release)
-        plan, expected = record.plan_of(services, surface, rows)
-        if plan.kernels[0]:
-            with services.gate.training():
-                kernels.fuse(base)
-        if base.device.type in ("cuda", "xpu"):
-            stack.enter_context(torch.accelerator.device_index(base.device.index))  # of this thread, until the end
-        model = services.model
-        session = TorchTraining(surface, config, plan, packing, services, device=model.device, dtype=model.dtype)
-        stack.callback(session.close)
-        loop = Loop(
-            session,
-            source,
-            objective,
-            eval_rows,
-            services,
-            schedule(
-                config.lr_scheduler_type,
-                config.resolved_learning_rate(),
-                services.total_steps,
-                config.resolved_warmup(services.total_steps),
-                decay=config.resolved_decay(services.total_steps),
-            ),
-            RunClock(services.gate),
-        )
-        services.journal.append("record", values=record.planned(services, surface, packing, rows, plan, expected))
-        stack.enter_context(randomness.owned_dropout(module, session.dropout))
+    plan, expected = plan_of(services, session, rows)
+    with session.opened(plan, objective):
+        loop = Loop(session, source, objective, eval_rows, services, services.rate(), RunClock(services.gate))
+        services.journal.append("record", values=planned(services, session, rows, plan, expected))
         try:
             return _loop(services, loop, rows)
         except StopRequested as stop:
@@ -159,27 +106,17 @@ def _train_surface(services: RunServices, surface: Surface, rows: list[Example],
                 raise
             services.phase("saving")
             return Outcome("stopped", services.save_last(loop))
+        finally:
+            services.gate.release()
 
 
-def _tell_reach(services: RunServices, surface: Surface) -> None:
-    """Warn where target_modules means experts that the method has no adapter for, and where they round twice."""
-    config, base = services.config, surface.base
-    for what, why in surface.reached(config, methods.get(config.method)).missed:
-        services.warn(
-            f"target_modules={config.target_modules!r} is not reached whole: {what} stay frozen.",
-            why=f"{why}. Experts have {experts.share(base):.0%} of this model's weights.",
-            fix="method='lora' on a base that is not quantised reaches them.",
-            code="not-reached",
-        )
-    plain = expert_products.others(surface.module)
-    if plain and base.dtype in (torch.bfloat16, torch.float16):
-        services.warn(
-            f"Small updates of {plain} tensors of experts or routers do not show at once.",
-            why="How this model computes them is not known here, so peft adds the adapters to the 16-bit weights, and what is "
-            "smaller than half a step of a weight is rounded away.",
-            fix='Load the base with dtype="float32" if the loss falls too slowly.',
-            code="rounded-twice",
-        )
+def _remarks(
+    session: TrainingSession, objective: Objective, rows: list[Example], eval_rows: list[Example]
+) -> Iterator[Remark]:
+    yield from session.remarks()
+    for part, unit in ((rows, "rows"), (eval_rows, "evaluation rows")):
+        if part:
+            yield from objective.remarks(part, unit)
 
 
 def _check_resume(services: RunServices) -> None:
@@ -217,7 +154,9 @@ def _loop(services: RunServices, loop: Loop, rows: list[Example]) -> Outcome:
         with services.weights():
             loop.session.load_weights(resume.path)
             load_state(loop, resume.path / checkpoints.TRAINING, own=services.own_checkpoint)
-    with report_to_trackers(services, loop):
+    with loop.session.reported(services.folder.path, services.total_steps, loop.step) as tell:
+        if tell is not None:
+            loop.on_report.append(tell)
         loop.run()
     stop = services.control.stop
     if stop is not None:
@@ -242,9 +181,7 @@ def _best_if_asked(services: RunServices, loop: Loop, final: Checkpoint) -> Chec
     return found[0]
 
 
-def _go_back(
-    services: RunServices, surface: Surface, before: dict[str, torch.Tensor] | None, last_good: int | None
-) -> Checkpoint | None:
+def _go_back(services: RunServices, session: TrainingSession, before: Any, last_good: int | None) -> Checkpoint | None:
     """After a failure or a discard, leave weights that a checkpoint or the start explains, never half-trained ones.
 
     ``last_good`` is the last step before training diverged; checkpoints of later steps go. Returns the checkpoint whose weights
@@ -256,15 +193,15 @@ def _go_back(
         gone = checkpoints.remove_after(services.folder.checkpoints, last_good)
         services.journal.append("checkpoints_removed", removed=[path.name for path in gone])
     with services.gate.training():
-        surface.module.zero_grad(set_to_none=True)
+        session.forget_gradients()
         if services.control.discarding:
             newest = services.resume if services.own_checkpoint else None
         else:
             newest = checkpoints.newest_valid(services.folder.checkpoints)[0]
         if newest is not None:
-            surface.load_into(newest.path)
+            session.load_weights(newest.path)
         elif before is not None:
-            surfaces.restore(surface.owned(), before)
+            session.restore(before)
         else:  # nothing was there at the start, so the next run is free to choose its shape
-            services.model.weights.carry_nothing()
+            services.model.take_off()
         return newest

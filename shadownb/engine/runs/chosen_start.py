@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from shadownb.engine.loaded.backends import description_in
 from shadownb.engine.runs import checkpoints
 from shadownb.engine.runs.folder import RunFolder
 from shadownb.engine.runs.results import result_of
 from shadownb.errors import BusyError, CheckpointError, ConfigError, ModelError, RunNotFoundError
 
 if TYPE_CHECKING:
-    from shadownb.engine.models import Model
+    from shadownb.engine.loaded.model import LoadedModel
     from shadownb.engine.ports.executor import Executor
     from shadownb.engine.ports.run_store import RunStore
 
@@ -46,8 +47,6 @@ class Start:
         ConfigError
             It is neither ``"base"``, ``"trained"``, a run, nor a folder that holds something trained.
         """
-        from shadownb.engine.backends.torch.surfaces import description_in
-
         if asked is None:
             return cls("trained")
         if isinstance(asked, str) and asked in ("base", "trained"):
@@ -70,7 +69,7 @@ class Start:
         """Return what a run's record says was asked for."""
         return cls(**spec["asked_start"]) if spec.get("asked_start") else cls("trained")
 
-    def state(self, model: Model, store: RunStore[RunFolder]) -> dict[str, Any] | None:
+    def state(self, model: LoadedModel, store: RunStore[RunFolder]) -> dict[str, Any] | None:
         """Return the saved state that is meant, as a record keeps it; None for the base.
 
         Raises
@@ -96,17 +95,17 @@ class Start:
         ours = folder.parent.parent.name == run_id  # else it was copied out of its run
         return {"path": self.folder, "trained": [run_id, checkpoint.step] if ours else None}
 
-    def planned(self, model: Model, store: RunStore[RunFolder]) -> dict[str, Any] | None:
+    def planned(self, model: LoadedModel, store: RunStore[RunFolder]) -> dict[str, Any] | None:
         """Return the state as it is known at the launch; of a run that still goes on only the end decides."""
         return None if self.run is not None and _goes_on(self.run, store) else self.state(model, store)
 
-    def parent(self, model: Model, state: dict[str, Any] | None) -> str | None:
+    def parent(self, model: LoadedModel, state: dict[str, Any] | None) -> str | None:
         """Return the id of the run that is started from, as it is known at the launch."""
         if self.kind == "trained":
             return model.trained[0] if model.trained else None
         return self.run or (state["trained"][0] if state and state["trained"] else None)
 
-    def check(self, model: Model, executor: Executor, store: RunStore[RunFolder]) -> None:
+    def check(self, model: LoadedModel, executor: Executor, store: RunStore[RunFolder]) -> None:
         """Refuse at the launch what can be known then."""
         if self.kind == "trained":
             return
@@ -116,7 +115,7 @@ class Start:
             refuse_loss(model, store)
 
 
-def refuse_loss(model: Model, store: RunStore[RunFolder]) -> None:
+def refuse_loss(model: LoadedModel, store: RunStore[RunFolder]) -> None:
     """Raise ModelError where going to another state would lose trained weights that no file has."""
     if model.trained is not None and saved_state(model, store) is None:
         run_id, step = model.trained
@@ -127,7 +126,7 @@ def refuse_loss(model: Model, store: RunStore[RunFolder]) -> None:
         )
 
 
-def _check_base(found: str | None, name: str, model: Model) -> None:
+def _check_base(found: str | None, name: str, model: LoadedModel) -> None:
     if found is not None and found != model.base_hash:
         raise CheckpointError(
             f"start={name!r} belongs to another base than {model.name!r}.",
@@ -142,22 +141,21 @@ def _goes_on(run_id: str, store: RunStore[RunFolder]) -> bool:
     return Run(store.find(run_id)).is_active
 
 
-def saved_state(model: Model, store: RunStore[RunFolder]) -> dict[str, Any] | None:
+def saved_state(model: LoadedModel, store: RunStore[RunFolder]) -> dict[str, Any] | None:
     """Return where the state of the weights is saved, as a record keeps it; None for the base, and where no file has it."""
-    weights = model.weights
-    if weights.trained is None:
-        return None if weights.saved_at is None else {"path": str(weights.saved_at), "trained": None}
-    run_id, step = weights.trained
+    if model.trained is None:
+        return None if model.saved_at is None else {"path": str(model.saved_at), "trained": None}
+    run_id, step = model.trained
     with contextlib.suppress(RunNotFoundError, CheckpointError):
         checkpoint = checkpoints.opened(store.find(run_id).checkpoints / checkpoints.folder_name(step))
         return {"path": str(checkpoint.path), "trained": [run_id, step]}
     return None
 
 
-def is_at(model: Model, state: dict[str, Any] | None) -> bool:
+def is_at(model: LoadedModel, state: dict[str, Any] | None) -> bool:
     """Whether the model's weights are those of a saved state (None: of the base)."""
     if state is None:
         return model.carried is None
     if state["trained"] is not None:
         return model.trained == tuple(state["trained"])
-    return model.trained is None and str(model.weights.saved_at) == state["path"]
+    return model.trained is None and str(model.saved_at) == state["path"]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from shadownb.engine import capabilities, methods
+from shadownb.engine import capabilities
 from shadownb.engine.displays import table_html, table_text
 from shadownb.engine.runs.handle import Run
 from shadownb.engine.runs.results import result_of
@@ -80,7 +80,7 @@ class RunComparison:
     @property
     def objectives(self) -> list[str]:
         """Which loss each run is trained with; losses of different ones are no numbers of the same thing."""
-        return [(run.folder.method or methods.get(run.config.method)).objective for run in self.runs]
+        return [run.config.spec.objective for run in self.runs]
 
     @property
     def labels(self) -> list[str]:

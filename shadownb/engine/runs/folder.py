@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from shadownb.engine import methods, registry
+from shadownb.engine import registry
 from shadownb.engine.config import TrainConfig
 from shadownb.engine.data.trained_on import TrainedOn
 from shadownb.engine.disk import write_atomically
@@ -72,11 +72,9 @@ class RunFolder:
     @property
     def config(self) -> TrainConfig:
         """The configuration that was launched; its ``model_fields_set`` are the options that were given."""
-        if self.method is not None:
-            methods.remember(self.method)
         given = self.spec.get("given")
-        config = TrainConfig.from_yaml(self.options, given=given)
-        return config if given is None else TrainConfig.model_construct(set(given), **dict(config))
+        config = TrainConfig.from_yaml(self.options, given=given, spec=self.method)
+        return config if given is None else config.as_given(given)
 
     @property
     def spec(self) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from shadownb.engine.runs.state import ACTIVE, RunState
 from shadownb.errors import RunError
 
 if TYPE_CHECKING:
-    from shadownb.engine.models import Model
+    from shadownb.engine.loaded.model import LoadedModel
 
 
 class Run(RunMetrics):
@@ -75,7 +75,7 @@ class Run(RunMetrics):
         """Ask for a pause at the next step: a checkpoint is written, memory is kept, the model is free for chat."""
         return self._send("pause")
 
-    def resume(self, model: Model | None = None, *, executor: str | None = None) -> Run:
+    def resume(self, model: LoadedModel | None = None, *, executor: str | None = None) -> Run:
         """Go on: from a pause, or from the newest valid checkpoint of a run that stopped, failed or was interrupted.
 
         Parameters

@@ -6,20 +6,26 @@ infer ``interrupted`` from a free lock without that event; a dying process never
 
 from __future__ import annotations
 
+import gc
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import Timeout
 
-from shadownb.engine import disk, methods
+from shadownb.engine import disk
+from shadownb.engine.loaded.backends import DEFAULT, backend
+from shadownb.engine.loaded.source import Source
+from shadownb.engine.opening import open_recorded
 from shadownb.engine.ports.executor import Attempt
 from shadownb.engine.runs import checkpoints
+from shadownb.engine.runs.attempt import run
 from shadownb.engine.runs.checkpoints import Checkpoint
 from shadownb.engine.runs.commands import CommandReader
 from shadownb.engine.runs.control import RunControl, StopRequested
 from shadownb.engine.runs.folder import RunFolder, load_rows
 from shadownb.engine.runs.journal import Journal
+from shadownb.engine.runs.services import RunServices
 from shadownb.engine.runs.starting import record_start
 from shadownb.errors import (
     BusyError,
@@ -32,12 +38,13 @@ from shadownb.errors import (
 )
 
 if TYPE_CHECKING:
-    from shadownb.engine.models import Model
+    from shadownb.engine.loaded.model import LoadedModel
+    from shadownb.engine.ports.backend import Backend
 
 _LOCK_SECONDS = 5.0  # a reader that looks whether the run is owned holds the lock for some microseconds
 
 
-def execute(folder: RunFolder, attempt: Attempt, journal: Journal, model: Model | None) -> None:
+def execute(folder: RunFolder, attempt: Attempt, journal: Journal, model: LoadedModel | None) -> None:
     """Run one attempt to its end. Never raises; the outcome is in the journal."""
     control = RunControl(CommandReader(folder.commands, attempt.commands_from), journal)
     lock = folder.owner_lock()
@@ -54,9 +61,11 @@ def execute(folder: RunFolder, attempt: Attempt, journal: Journal, model: Model 
         lock.release()
 
 
-def _attempt(folder: RunFolder, attempt: Attempt, journal: Journal, control: RunControl, model: Model | None) -> None:
+def _attempt(
+    folder: RunFolder, attempt: Attempt, journal: Journal, control: RunControl, model: LoadedModel | None
+) -> None:
     status, result, note, problem = "failed", None, "", None
-    in_place, session, left = model is not None, None, None
+    in_place, services, left = model is not None, None, None
     went_from: tuple[dict[str, Any] | None] | None = None  # the state the model left to start where it was asked to
     try:
         journal.append("phase", name="starting", done=0, total=None, unit="")
@@ -72,12 +81,8 @@ def _attempt(folder: RunFolder, attempt: Attempt, journal: Journal, control: Run
             for rows in filter(None, (folder.spec["dataset"], folder.spec.get("eval_dataset"))):
                 load_rows(rows)  # what is missing is told before any weight is changed
             _go_back(folder, resume, model)
-        from shadownb.engine.runs import attempt as phases
-        from shadownb.engine.runs.services import RunServices
-
-        with methods.as_launched(folder.method):
-            session = RunServices(folder, model, journal, control, resume=resume)
-            outcome = phases.run(session)
+        services = RunServices(folder, model, journal, control, resume=resume)
+        outcome = run(services)
         status, result, note = outcome.status, outcome.result, outcome.note
         left = result.step if result is not None else None
     except StopRequested as stop:
@@ -85,16 +90,17 @@ def _attempt(folder: RunFolder, attempt: Attempt, journal: Journal, control: Run
     except ShadowError as error:
         problem = error
     except BaseException as error:  # a run's failure is data: every other run and the kernel go on
-        problem = _typed(error)
+        problem = _typed(error, _backend_of(folder))
         journal.append("traceback", text=traceback.format_exc())
     if problem is not None:
-        result, left = _newest(folder), session.left if session is not None else None
+        result, left = _newest(folder), services.left if services is not None else None
         if isinstance(problem, OutOfMemoryError):
-            _free_memory()
+            gc.collect()
+            _backend_of(folder).empty_cache()
     if model is not None:
-        model.weights.stepped = None
+        model.stepped = None
         if left is not None and in_place:
-            model.weights.take_in_place(folder.id, left, folder.trained_on)
+            model.trained_in_place(folder.id, left, folder.trained_on)
         elif went_from is not None and in_place:
             _return(model, went_from[0], journal)
     journal.append(
@@ -137,18 +143,18 @@ def _given_checkpoint(folder: RunFolder, path: Path) -> Checkpoint:
         ) from None
 
 
-def _go_back(folder: RunFolder, resume: Checkpoint | None, model: Model) -> None:
+def _go_back(folder: RunFolder, resume: Checkpoint | None, model: LoadedModel) -> None:
     """Give the model the state that the run goes on from, whatever it carries: the run's own newest, or its start."""
     if resume is None or resume.path.parent != folder.checkpoints:
-        model.weights.go_to(folder.spec["model"]["start"])
+        model.go_to(folder.spec["model"]["start"])
     elif model.trained != (folder.id, resume.step):
-        model.weights.take(resume.path, (folder.id, resume.step))
+        model.take(resume.path, (folder.id, resume.step))
 
 
-def _return(model: Model, state: dict[str, Any] | None, journal: Journal) -> None:
+def _return(model: LoadedModel, state: dict[str, Any] | None, journal: Journal) -> None:
     """Let the model answer again as before a run that left nothing, where that had begun elsewhere."""
     try:
-        model.weights.go_to(state)
+        model.go_to(state)
     except ShadowError as error:
         journal.append("warning", **error.to_dict())
 
@@ -160,29 +166,19 @@ def _newest(folder: RunFolder) -> Checkpoint | None:
         return None
 
 
-def _free_memory() -> None:
-    import gc
-
-    from shadownb.engine.hardware import empty_cache
-
-    gc.collect()
-    empty_cache()
-
-
-def load_model(folder: RunFolder) -> Model:
+def load_model(folder: RunFolder) -> LoadedModel:
     """Load the model of a run's record, in the state that the run started from."""
-    from shadownb.engine.models.loading import load_from
-    from shadownb.engine.models.sources import Source
-
     spec = folder.spec["model"]
-    return load_from(Source(spec["name"], spec["source"]), spec)
+    return open_recorded(Source(spec["name"], spec["source"]), spec)
 
 
-def _typed(error: BaseException) -> ShadowError:
-    from shadownb.engine.backends.torch.memory import is_out_of_memory
+def _backend_of(folder: RunFolder) -> Backend:
+    return backend(folder.spec["model"].get("backend", DEFAULT))
 
+
+def _typed(error: BaseException, computing: Backend) -> ShadowError:
     first = (str(error).splitlines() or [""])[0]
-    if is_out_of_memory(error):
+    if computing.is_out_of_memory(error):
         return OutOfMemoryError(
             "Training ran out of memory.",
             why=first,

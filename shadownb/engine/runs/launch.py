@@ -11,7 +11,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shadownb.engine import capabilities, methods
+from shadownb.engine import capabilities
 from shadownb.engine.config import TrainConfig
 from shadownb.engine.data.trained_on import TrainedOn
 from shadownb.engine.live import notebook_shell
@@ -40,14 +40,14 @@ from shadownb.errors import (
 
 if TYPE_CHECKING:
     from shadownb.engine.data import Dataset
-    from shadownb.engine.models import Model
+    from shadownb.engine.loaded.model import LoadedModel
     from shadownb.engine.ports.run_store import RunStore
 
 _LOOKED_AT = 32  # rows that say whether answers begin with reasoning
 
 
 def launch(
-    model: Model,
+    model: LoadedModel,
     dataset: Any,
     *,
     method: str,
@@ -68,19 +68,19 @@ def launch(
             f"start={start_from!r} and resume_from_checkpoint={config.resume_from_checkpoint!r} both say what the run starts from.",
             fix="Give start for the weights alone, or resume_from_checkpoint for weights and optimizer.",
         )
-    capabilities.check(config)
+    capabilities.check(config, model.backend_name)
     given = as_dataset(dataset, "dataset")
     train, held_out = resolve_data(given, eval_dataset, config.seed)
     if held_out is None:
         capabilities.check_without_evaluation(config, samples=_samples(config, train))
-    spec = methods.get(config.method)
-    reason = spec.unfit(model, train.format)
+    spec = config.spec
+    reason = capabilities.unfit(spec, model, train.format)
     if reason is not None:
         raise MethodError(
             f"method={config.method!r} cannot be used here: {reason}.",
             fix="shadownb.methods.available() lists the methods and what each needs.",
         )
-    if held_out is not None and (reason := spec.unfit(data_format=held_out.format)):
+    if held_out is not None and (reason := spec.unfit(held_out.format)):
         raise MethodError(
             f"eval_dataset cannot be used here: {reason}.",
             fix="Give rows of the same shape as the training data, or hold out a part of that: eval_dataset='auto'.",
@@ -138,7 +138,7 @@ def launch(
     return run
 
 
-def start(run: Run, executor: Executor, attempt: Attempt, journal: Journal, model: Model | None) -> None:
+def start(run: Run, executor: Executor, attempt: Attempt, journal: Journal, model: LoadedModel | None) -> None:
     """Hand an attempt to an executor; the journal is closed, as whoever trains opens it. Raises what the executor does."""
     journal.append("launched", executor=executors.name_of(executor), by=process_mark(), worker=None)
     journal.flush()  # a reader that looks now must see a run that goes on, not how its last attempt ended
@@ -182,7 +182,7 @@ def _refuse_load_options(fields: dict[str, Any]) -> None:
             )
 
 
-def _refuse_busy(model: Model, executor: Executor) -> None:
+def _refuse_busy(model: LoadedModel, executor: Executor) -> None:
     run = model.active_run
     if run is None or (executor.shares_memory and executors.known_by(run.executor) is executor):
         return  # the new run waits in line and trains on from what the first one leaves
@@ -193,7 +193,7 @@ def _refuse_busy(model: Model, executor: Executor) -> None:
     )
 
 
-def _tell_trained_on(model: Model, start_from: Any) -> dict[str, str] | None:
+def _tell_trained_on(model: LoadedModel, start_from: Any) -> dict[str, str] | None:
     """Return a warning where a run trains on what an earlier one left on this model, and nobody said that it should."""
     waits_for = model.active_run
     if start_from is not None or (waits_for is None and model.trained in (None, model.trained_when_loaded)):
@@ -206,22 +206,17 @@ def _tell_trained_on(model: Model, start_from: Any) -> dict[str, str] | None:
     }
 
 
-def _check_with_model(model: Model, config: TrainConfig, begin: Start) -> None:
+def _check_with_model(model: LoadedModel, config: TrainConfig, begin: Start) -> None:
     """Refuse what the loaded model, or what is installed, does not allow."""
-    from shadownb.engine.backends.torch import surfaces
-    from shadownb.engine.backends.torch.optimizers import check_optimizer
-    from shadownb.engine.backends.torch.trackers import check_trackers
-
-    check_optimizer(config.optim)
-    check_trackers(config.report_to)
+    model.backend.check_options(config)
     # A run that waits for another one, or starts from something saved, is checked when its turn comes and that is there.
     # One that was unloaded is refused below.
-    if model.active_run is None and begin.kind != "saved" and model.module is not None:
-        surfaces.check(*model.weights.at_start(from_base=begin.kind == "base"), config)
+    if model.active_run is None and begin.kind != "saved" and model.is_loaded:
+        model.backend.check(model, config, from_base=begin.kind == "base")
     model.lengths.check(config)
 
 
-def _settle_thinking(model: Model, train: Dataset, *, from_base: bool) -> tuple[bool | None, dict[str, Any]]:
+def _settle_thinking(model: LoadedModel, train: Dataset, *, from_base: bool) -> tuple[bool | None, dict[str, Any]]:
     """Let the model think in its answers where the rows do, and not where they do not, if only that can be trained.
 
     Returns what was chosen (None where the template's default does), and all variables of the template.
@@ -240,7 +235,7 @@ def _settle_thinking(model: Model, train: Dataset, *, from_base: bool) -> tuple[
     return thinks, dict(renderer.variables)
 
 
-def _checkpoint_path(config: TrainConfig, model: Model, store: RunStore[RunFolder]) -> str | None:
+def _checkpoint_path(config: TrainConfig, model: LoadedModel, store: RunStore[RunFolder]) -> str | None:
     """Return the folder that resume_from_checkpoint means, after checking that it is whole and fits the model."""
     wanted = config.resume_from_checkpoint
     if wanted is None:

@@ -8,7 +8,6 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from shadownb.engine import methods
 from shadownb.engine.loaded import as_trained
 from shadownb.engine.objectives import examples
 from shadownb.engine.rendering.examples import Example
@@ -34,7 +33,7 @@ def examples_of(services: RunServices, reference: dict[str, Any], unit: str) -> 
         No row can be rendered, or none has a token to train.
     """
     source = load_rows(reference)
-    spec, limit = methods.get(services.config.method), services.max_length
+    spec, limit = services.config.spec, services.max_length
     renderer, fit = services.model.renderer.under(services.config.on_template_drop), Fit()
     kept: list[Example] = []
     refused: list[tuple[int, DataError]] = []

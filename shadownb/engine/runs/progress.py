@@ -35,18 +35,8 @@ def line(state: RunState) -> str:
     if (speed := state.last.get("tokens_per_s")) is not None:
         parts.append(f"{speed:,.0f} tokens/s")
     if state.status == "running" and phase["name"] == "training":
-        parts.append("time left: estimating" if state.eta_s is None else f"{duration(state.eta_s)} left")
+        parts.append("time left: estimating" if state.eta_s is None else f"{live.duration(state.eta_s)} left")
     return "  ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """Return seconds as people say them: 45 s, 3 min 20 s, 2 h 5 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def steps_of(state: RunState) -> str:

@@ -25,13 +25,13 @@ from shadownb.errors import CheckpointError, ShadowError, error_from_dict
 
 if TYPE_CHECKING:
     from shadownb.engine.data.trained_on import TrainedOn
-    from shadownb.engine.models import Model
+    from shadownb.engine.loaded.model import LoadedModel
 
 
 class RunReading:
     """The readable side of a :class:`Run`."""
 
-    def __init__(self, folder: RunFolder, *, model: Model | None = None) -> None:
+    def __init__(self, folder: RunFolder, *, model: LoadedModel | None = None) -> None:
         self.folder = folder
         self.id = folder.id
         self.path = folder.path

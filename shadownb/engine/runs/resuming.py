@@ -11,11 +11,11 @@ from shadownb.engine.runs.liveness import launch_of
 from shadownb.errors import BusyError, ModelError, RunError
 
 if TYPE_CHECKING:
-    from shadownb.engine.models import Model
+    from shadownb.engine.loaded.model import LoadedModel
     from shadownb.engine.runs.handle import Run
 
 
-def check_stays(run: Run, model: Model | None, executor: str | None) -> None:
+def check_stays(run: Run, model: LoadedModel | None, executor: str | None) -> None:
     """Raise RunError where a paused run is asked to go on elsewhere: its model and optimizer are in the memory it paused in."""
     busy = model.active_run if model is not None else None
     given = []
@@ -31,7 +31,7 @@ def check_stays(run: Run, model: Model | None, executor: str | None) -> None:
         )
 
 
-def resume(run: Run, model: Model | None, executor: str | None) -> None:
+def resume(run: Run, model: LoadedModel | None, executor: str | None) -> None:
     """Start a new attempt; see :meth:`Run.resume`."""
     from shadownb.engine.runs.launch import resume_attempt, start
 
@@ -63,7 +63,7 @@ def resume(run: Run, model: Model | None, executor: str | None) -> None:
         busy = model.active_run
         if busy is not None:
             raise BusyError(f"Run {busy.id} is training this model.", fix="Wait for it, or stop it first.")
-    if chosen.shares_memory and (model is None or model.module is None):
+    if chosen.shares_memory and (model is None or not model.is_loaded):
         model = load_model(run.folder)
     run._model = model
     start(run, chosen, resume_attempt(run.folder), Journal(run.folder.events), model)

@@ -19,18 +19,19 @@ from shadownb.engine.disk import write_atomically
 from shadownb.engine.inference import Sampling
 from shadownb.engine.inference.gate import WaitCancelled
 from shadownb.engine.loaded import beside
-from shadownb.engine.models import Model
 from shadownb.engine.runs import checkpoints, executors
 from shadownb.engine.runs.checkpoints import Checkpoint
 from shadownb.engine.runs.control import RunControl
 from shadownb.engine.runs.folder import RunFolder
 from shadownb.engine.runs.journal import Journal
 from shadownb.engine.runs.loop_state import save_state
+from shadownb.engine.runs.schedules import Rate, schedule
 from shadownb.engine.runs.starting import order_of_rows, others_start_from
 from shadownb.engine.runs.view import RunView
 from shadownb.errors import DiskFullError
 
 if TYPE_CHECKING:
+    from shadownb.engine.loaded.model import LoadedModel
     from shadownb.engine.runs.loop import Loop
 
 _PHASE_SECONDS = 0.25  # least time between two progress events of a phase
@@ -40,7 +41,7 @@ class RunServices:
     """One attempt. ``resume`` is the checkpoint to go on from, or None."""
 
     def __init__(
-        self, folder: RunFolder, model: Model, journal: Journal, control: RunControl, *, resume: Checkpoint | None
+        self, folder: RunFolder, model: LoadedModel, journal: Journal, control: RunControl, *, resume: Checkpoint | None
     ) -> None:
         self.folder = folder
         self.model = model
@@ -73,6 +74,18 @@ class RunServices:
     def max_length(self) -> int:
         """Most tokens of a sequence."""
         return self.model.lengths.longest_row(self.config.max_seq_length, self.config)
+
+    def plan_steps(self, items: int) -> None:
+        """Say how many steps there are, for so many rows or packs, and between which it is evaluated and saved."""
+        self.total_steps = self.config.resolved_total_steps(items)
+        self.eval_steps = self.config.resolved_eval_steps(self.total_steps)
+        self.save_steps = self.config.resolved_save_steps(self.total_steps)
+
+    def rate(self) -> Rate:
+        """Return the learning rate as a function of the update's number."""
+        config, steps = self.config, self.total_steps
+        warmup, decay = config.resolved_warmup(steps), config.resolved_decay(steps)
+        return schedule(config.lr_scheduler_type, config.resolved_learning_rate(), steps, warmup, decay=decay)
 
     # -- the weights ------------------------------------------------------------------------------------------------
 
@@ -118,7 +131,7 @@ class RunServices:
 
     def stepped(self, step: int) -> None:
         """Note which step the weights are of, while nobody else can look at them."""
-        self.model.weights.stepped = (self.folder.id, step)
+        self.model.stepped = (self.folder.id, step)
 
     def tell_skipped(self, step: int) -> None:
         """Warn of the first step that changed nothing."""

@@ -17,14 +17,14 @@ from shadownb.engine.runs.folder import RunFolder
 from shadownb.errors import RunError
 
 if TYPE_CHECKING:
-    from shadownb.engine.models import Model
+    from shadownb.engine.loaded.model import LoadedModel
     from shadownb.engine.runs.checkpoints import Checkpoint
 
 BASE = "the base"  # in words, as a run says what it started from
 _FOLDER = "start"
 
 
-def record_start(folder: RunFolder, model: Model) -> tuple[dict[str, Any] | None] | None:
+def record_start(folder: RunFolder, model: LoadedModel) -> tuple[dict[str, Any] | None] | None:
     """Bring the model to where a run starts, and note it. A run that waited in line starts from what those before it left.
 
     Weights that only memory has (their run was deleted, or a full disk kept its last checkpoint out) are written into
@@ -49,7 +49,7 @@ def record_start(folder: RunFolder, model: Model) -> tuple[dict[str, Any] | None
         wanted, before = start.state(model, folder.store), saved_state(model, folder.store)
         if not is_at(model, wanted):
             refuse_loss(model, folder.store)
-            model.weights.go_to(wanted)
+            model.go_to(wanted)
             left = (before,)
     state = saved_state(model, folder.store) or _written(model, folder.path / _FOLDER)
     note_start(folder, state, model.trained[0] if model.trained else None)
@@ -119,13 +119,13 @@ def other_rows(checkpoint: Checkpoint, folder: RunFolder) -> str | None:
     return "; ".join(found) or None
 
 
-def _written(model: Model, target: Path) -> dict[str, Any] | None:
-    trained, carried = model.trained, model.carried
-    if trained is None or carried is None:
+def _written(model: LoadedModel, target: Path) -> dict[str, Any] | None:
+    trained = model.trained
+    if trained is None or model.weights.kind is None:
         return None
     with saving(target), model.gate.inference():
         target.mkdir(exist_ok=True)
-        carried.save(target)
+        model.weights.save(target)
         model.save_tokenizer(target)  # with the chat template it was trained with
         beside.write(target, trained_on=model.trained_on, trained={"run": trained[0], "step": trained[1]})
     return {"path": str(target), "trained": list(trained)}

@@ -19,16 +19,17 @@ from shadownb.engine.rendering.examples import Example
 from shadownb.engine.rendering.packing import split
 
 if TYPE_CHECKING:
-    from shadownb.engine.backends.torch.loaded import LoadedWeights
+    from shadownb.engine.loaded.model import LoadedModel
 
 _PIECE_TOKENS = 2048
 
 
-def mean_loss(weights: LoadedWeights, examples: Sequence[Example], use: Use) -> float:
+def mean_loss(model: LoadedModel, examples: Sequence[Example], use: Use) -> float:
     """Return the mean negative log-probability of the trained tokens, of which there is at least one, in nats."""
     total, count = 0.0, 0
     rows = [row for example in examples for row in example.rows]
-    with weights.gate.inference():
+    weights: Any = model.weights
+    with model.gate.inference():
         view = weights.view().side(use)
         surface = weights.carried if use == "tuned" else None
         base: Any = view.model.get_base_model() if hasattr(view.model, "get_base_model") else view.model

@@ -6,14 +6,14 @@ They get what they are used to: training arguments, a state, a control. What rea
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shadownb.errors import ConfigError, MissingDependencyError, did_you_mean
 
 if TYPE_CHECKING:
-    from shadownb.engine.runs.loop import Loop
-    from shadownb.engine.runs.services import RunServices
+    from shadownb.engine.backends.torch.training import TorchTraining
 
 _NUMBERS = ("loss", "grad_norm", "learning_rate", "epoch")
 
@@ -39,15 +39,15 @@ def check_trackers(names: tuple[str, ...]) -> None:
 class Callbacks:
     """Calls transformers' callbacks at the loop's moments."""
 
-    def __init__(self, callbacks: list[Any], arguments: Any, loop: Loop, services: RunServices) -> None:
+    def __init__(self, callbacks: list[Any], arguments: Any, given: dict[str, Any], step: int) -> None:
         from transformers import TrainerControl, TrainerState
 
         self._callbacks = callbacks
         self._arguments = arguments
+        self._given = given
         self._state: Any = TrainerState(is_local_process_zero=True, is_world_process_zero=True)
         self._control: Any = TrainerControl()
-        self._given = {"model": services.model.module, "processing_class": services.model.tokenizer}
-        self._state.max_steps, self._state.global_step = services.total_steps, loop.step
+        self._state.max_steps, self._state.global_step = arguments.max_steps, step
 
     def call(self, moment: str, **more: Any) -> None:
         """Tell all of them of a moment, by the name that ``TrainerCallback`` gives it."""
@@ -62,42 +62,44 @@ class Callbacks:
 
 
 @contextlib.contextmanager
-def report_to_trackers(services: RunServices, loop: Loop) -> Iterator[None]:
-    """Send the reports inside the block to the trackers of ``report_to``."""
-    names = list(services.config.report_to)
+def reporting(
+    training: TorchTraining, folder: Path, total_steps: int, step: int
+) -> Iterator[Callable[[dict[str, Any]], None] | None]:
+    """Have the trackers of ``report_to`` ready inside the block; yields what to tell a step's numbers, None without any."""
+    names = list(training.config.report_to)
     if not names:
-        yield
+        yield None
         return
     from transformers.integrations.integration_utils import get_reporting_integration_callbacks
 
     made = [kind() for kind in get_reporting_integration_callbacks(names)]
-    callbacks = Callbacks(made, _arguments(services, names), loop, services)
+    given = {"model": training.module, "processing_class": training.tokenizer}
+    callbacks = Callbacks(made, _arguments(training, folder, total_steps), given, step)
     callbacks.call("on_train_begin")
-    loop.on_report.append(callbacks.report)
     try:
-        yield
+        yield callbacks.report
     finally:
         callbacks.call("on_train_end")
 
 
-def _arguments(services: RunServices, names: list[str]) -> Any:
+def _arguments(training: TorchTraining, folder: Path, total_steps: int) -> Any:
     """Return the run's options in transformers' words, for trackers that keep them."""
     from transformers import TrainingArguments
 
-    config = services.config
+    config = training.config
     return TrainingArguments(
-        output_dir=str(services.folder.path),
-        run_name=services.folder.id,
+        output_dir=str(folder),
+        run_name=folder.name,
         per_device_train_batch_size=config.per_device_train_batch_size,
         gradient_accumulation_steps=config.gradient_accumulation_steps,
-        max_steps=services.total_steps,
+        max_steps=total_steps,
         learning_rate=config.resolved_learning_rate(),
         lr_scheduler_type=config.lr_scheduler_type,
-        warmup_steps=config.resolved_warmup(services.total_steps),
+        warmup_steps=config.resolved_warmup(total_steps),
         weight_decay=config.weight_decay,
         max_grad_norm=config.max_grad_norm,
         seed=config.seed,
-        report_to=names,
+        report_to=list(config.report_to),
         disable_tqdm=True,
-        use_cpu=services.model.device.type == "cpu",
+        use_cpu=training.device.type == "cpu",
     )

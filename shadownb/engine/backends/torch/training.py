@@ -10,87 +10,159 @@ from __future__ import annotations
 import contextlib
 import gc
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors.torch import load_file, save_file
 
-from shadownb.engine import acceleration
-from shadownb.engine.backends.torch import record, surfaces, training_state
+from shadownb.engine.backends.torch import kernels, randomness, record, surfaces, training_state
 from shadownb.engine.backends.torch.arrays import TorchOps, TorchTokens
-from shadownb.engine.backends.torch.attention import Packing
+from shadownb.engine.backends.torch.attention import Packing, choose_packing
 from shadownb.engine.backends.torch.gradient_check import GradientCheck
 from shadownb.engine.backends.torch.masters import Masters
 from shadownb.engine.backends.torch.memory import PeakMemory
 from shadownb.engine.backends.torch.optimizers import make_optimizer
 from shadownb.engine.backends.torch.passes import Passes
-from shadownb.engine.backends.torch.randomness import DropoutClock, functional_dropout
-from shadownb.engine.backends.torch.surfaces import Surface
-from shadownb.engine.objectives import Objective
+from shadownb.engine.backends.torch.randomness import DropoutClock
+from shadownb.engine.backends.torch.remarks import told_of
+from shadownb.engine.backends.torch.trackers import reporting
+from shadownb.engine.objectives import Objective, Remark
+from shadownb.engine.ports.decisions import Decision
+from shadownb.engine.ports.training import Plan
+from shadownb.engine.rendering import Rendered
 from shadownb.engine.rendering.examples import Example
 from shadownb.engine.rendering.packing import Bundle
 from shadownb.errors import NonFiniteLossError
 
 if TYPE_CHECKING:
     from shadownb.engine.config import TrainConfig
+    from shadownb.engine.loaded.model import LoadedModel
     from shadownb.engine.ports.training import TrainingServices
 
+_HEAD = "head.safetensors"
 _NARROW = (torch.bfloat16, torch.float16)
 
 
 class TorchTraining:
     """A surface being trained; see :class:`shadownb.engine.ports.training.TrainingSession`."""
 
+    optimizer: torch.optim.Optimizer
+
     def __init__(
-        self,
-        surface: Surface,
-        config: TrainConfig,
-        plan: acceleration.Plan,
-        packing: Packing,
-        services: TrainingServices,
-        *,
-        device: torch.device,
-        dtype: torch.dtype,
+        self, model: LoadedModel, config: TrainConfig, rows: Sequence[Rendered], services: TrainingServices
     ) -> None:
-        gc.collect()  # what loading left would count as the run's memory
-        self.surface = surface
-        self.config = config
-        self.packing = packing
+        weights: Any = model.weights
+        module, carried = weights.at_start(from_base=False)
+        surfaces.check(module, carried, config)
+        start = surfaces.Start(model.public_name, model.source, rows, services.check)
+        self.surface = surfaces.prepare(module, carried, config, start)
+        weights.carry(self.surface)
+        self.continues = carried is not None
         self.services = services
-        self.device = device
-        self.ops = TorchOps(device)
-        self.autocast = dtype if device.type == "cuda" and dtype in _NARROW else None
-        self.passes = Passes(
-            surface,
-            packing,
-            device,
-            config.max_tokens_per_forward,
-            # A shared start is computed once, with one dropout mask for all rows; that would be another training.
-            shares=packing.shares_start and config.lora_dropout == 0 and not functional_dropout(surface.base),
-            autocast=self.autocast,
-            one_operation=plan.adapter_operation[0]
-            and self.autocast is None,  # autocast converts between the two products
-        )
-        self.module = surface.module
-        if plan.checkpointing[0]:
-            self.module.activation_checkpointing_enable()
-        self.scaler = self.make_scaler()
-        self.optimizer = make_optimizer(plan.optimizer[0], self.module, config.weight_decay)
-        self.masters = Masters(surface.owned())
-        self.masters.put_into(self.optimizer)
-        # In the order of the module, in which the norm of all gradients is summed.
-        self._moved = [parameter for parameter in self.masters.moved(self.module) if parameter.requires_grad]
+        self.tokenizer = model.tokenizer
+        self.module, self.base = self.surface.module, self.surface.base
+        self.device: torch.device = weights.device
+        self.config = self.surface.effective_config(config)
+        self._weights = weights
+        self._packing: Packing | None = None
+        self.ops = TorchOps(self.device)
+        self.autocast = weights.dtype if self.device.type == "cuda" and weights.dtype in _NARROW else None
+        self.masters = Masters({})
+        self.head: torch.nn.Linear | None = None
         self.dropout = DropoutClock(config.seed)
-        self.memory = PeakMemory(device)
-        self.gradients = GradientCheck(surface)
+        self.gradients = GradientCheck(self.surface)
         self._looked_after = -1  # how many answers there had been when the graph was last looked at
         self._step = 0
         self._rate = 0.0
 
+    @contextlib.contextmanager
+    def opened(self, plan: Plan, objective: Objective) -> Iterator[None]:
+        """Have everything that steps need inside the block, and give the model back as it was found."""
+        gc.collect()  # what loading left would count as the run's memory
+        with contextlib.ExitStack() as stack:
+            if not self.base.is_activation_checkpointing:
+                stack.callback(self.base.activation_checkpointing_disable)  # or the next run would have it unasked
+            if plan.kernels[0]:
+                with self.services.weights():
+                    kernels.fuse(self.base)
+            if self.device.type in ("cuda", "xpu"):
+                stack.enter_context(torch.accelerator.device_index(self.device.index))  # of this thread
+            self.head = self._make_head() if "value" in objective.needs else None
+            self.passes = self._make_passes(plan, objective)
+            if plan.checkpointing[0]:
+                self.module.activation_checkpointing_enable()
+            self.scaler = self.make_scaler()
+            self.optimizer = make_optimizer(plan.optimizer[0], self.module, self.config.weight_decay)
+            self.masters = Masters(self.surface.owned())
+            self.masters.put_into(self.optimizer)
+            if self.head is not None:
+                self.optimizer.add_param_group({"params": list(self.head.parameters()), "weight_decay": 0.0})
+            # In the order of the module, in which the norm of all gradients is summed.
+            self._moved = [parameter for parameter in self.masters.moved(self.module) if parameter.requires_grad]
+            self._moved += self.head.parameters() if self.head is not None else ()
+            self.memory = PeakMemory(self.device)
+            stack.callback(self._close)
+            stack.enter_context(randomness.owned_dropout(self.module, self.dropout))
+            yield
+
+    def _make_passes(self, plan: Plan, objective: Objective) -> Passes:
+        config, packing = self.config, self.packing
+        # A shared start is computed once, with one dropout mask for all rows; that would be another training.
+        one_mask = config.lora_dropout > 0 or bool(randomness.functional_dropout(self.base))
+        return Passes(
+            self.surface,
+            packing,
+            self.device,
+            config.max_tokens_per_forward,
+            shares=packing.shares_start and not one_mask,
+            autocast=self.autocast,
+            one_operation=plan.adapter_operation[0] and self.autocast is None,  # autocast converts between the products
+            needs=objective.needs,
+            head=self.head,
+        )
+
+    def _make_head(self) -> torch.nn.Linear:
+        """Return a head that says 0 of everything, so that the first step's values are known."""
+        width = self.base.get_output_embeddings().weight.shape[1]
+        head = torch.nn.Linear(int(width), 1, device=self.device)
+        torch.nn.init.zeros_(head.weight)
+        torch.nn.init.zeros_(head.bias)
+        return head
+
+    def _close(self) -> None:
+        self.masters.leave()
+        self.module.zero_grad(set_to_none=True)
+        self.module.eval()
+        del self.optimizer
+
     def make_scaler(self) -> torch.amp.GradScaler | None:
         """Return what scales the gradients of fp16; None for other formats."""
         return torch.amp.GradScaler(self.device.type) if self.autocast is torch.float16 else None  # type: ignore[attr-defined]
+
+    # -- facts ------------------------------------------------------------------------------------------------------
+
+    @property
+    def packing(self) -> Packing:
+        """How several rows go through the model in one pass; looked at once, on the model itself."""
+        if self._packing is None:
+            with self.services.weights():
+                self._packing = choose_packing(self.base, prefixed=self.surface.prefix() is not None)
+        return self._packing
+
+    def decisions(self) -> dict[str, Decision]:
+        """Return what was decided by looking at the model."""
+        return {"packing": (self.packing.kind, self.packing.reason)}
+
+    def remarks(self) -> Iterator[Remark]:
+        """Yield what is to be said of training this on this model."""
+        yield from told_of(self.surface, self.config)
+
+    @property
+    def trained_parameters(self) -> int:
+        """How many numbers belong to what is trained."""
+        return sum(parameter.numel() for parameter in self.surface.owned().values())
 
     @property
     def may_skip(self) -> bool:
@@ -106,6 +178,26 @@ class TorchTraining:
     def separate(self) -> bool:
         """Whether what is trained exists apart from the whole model."""
         return self.surface.separate
+
+    def reported(
+        self, folder: Path, total_steps: int, step: int
+    ) -> contextlib.AbstractContextManager[Callable[[dict[str, Any]], None] | None]:
+        """Have the trackers of ``report_to`` ready inside the block; yields what to tell a step's numbers."""
+        return reporting(self, folder, total_steps, step)
+
+    # -- back to where it was -----------------------------------------------------------------------------------------
+
+    def snapshot(self) -> dict[str, torch.Tensor]:
+        """Return a copy of what is trained, for :meth:`restore`."""
+        return surfaces.snapshot(self.surface.owned())
+
+    def restore(self, kept: dict[str, torch.Tensor]) -> None:
+        """Put a copy back."""
+        surfaces.restore(self.surface.owned(), kept)
+
+    def forget_gradients(self) -> None:
+        """Drop what a broken step left."""
+        self.module.zero_grad(set_to_none=True)
 
     # -- a step -----------------------------------------------------------------------------------------------------
 
@@ -174,6 +266,8 @@ class TorchTraining:
     def _forget(self) -> None:
         self.module.zero_grad(set_to_none=True)
         self.masters.forget_gradients()
+        if self.head is not None:
+            self.head.zero_grad(set_to_none=True)
 
     # -- without gradients ------------------------------------------------------------------------------------------
 
@@ -210,10 +304,14 @@ class TorchTraining:
         if self.scaler is not None:
             training_state.save_json(folder, training_state.SCALER, self.scaler.state_dict())
         self.masters.save(folder)
+        if self.head is not None:
+            save_file(self.head.state_dict(), folder / _HEAD)
 
     def load(self, folder: Path, *, own: bool) -> None:
         """Read what :meth:`save` wrote; of another run everything but the rates and the decay."""
         self.masters.load(folder)
+        if self.head is not None and (folder / _HEAD).is_file():
+            self.head.load_state_dict(load_file(folder / _HEAD))
         decays = [group["weight_decay"] for group in self.optimizer.param_groups]
         training_state.load_optimizer(self.optimizer, folder, self.config.optim)
         if not own:
@@ -247,12 +345,6 @@ class TorchTraining:
     def had(self) -> dict[str, Any]:
         """Return what the training truly had, read from the objects and not from the plan."""
         return record.had(self)
-
-    def close(self) -> None:
-        """Give the module back as it was found."""
-        self.masters.leave()
-        self.module.zero_grad(set_to_none=True)
-        self.module.eval()
 
     # -- told -------------------------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from shadownb.engine.runs.job import execute
 from shadownb.engine.runs.journal import Journal
 
 if TYPE_CHECKING:
-    from shadownb.engine.models import Model
+    from shadownb.engine.loaded.model import LoadedModel
 
 _LOOK_SECONDS = 0.2  # between looks for a stop of a run that still waits
 
@@ -30,7 +30,7 @@ class _Job:
     folder: RunFolder
     attempt: Attempt
     journal: Journal
-    model: Model
+    model: LoadedModel
     commands: CommandReader
 
 

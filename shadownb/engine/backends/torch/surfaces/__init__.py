@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shadownb.engine import methods
 from shadownb.engine.backends.torch.surfaces.base import Start, Surface
 from shadownb.engine.backends.torch.surfaces.biases import BiasSurface
 from shadownb.engine.backends.torch.surfaces.bottleneck import BottleneckSurface
@@ -29,7 +28,6 @@ __all__ = [
     "attach_saved",
     "check",
     "count",
-    "description_in",
     "description_names",
     "digest",
     "prepare",
@@ -50,7 +48,7 @@ def prepare(base: Any, carried: Surface | None, config: TrainConfig, start: Star
 
     A surface that the model carries already is trained on; :func:`check` comes before.
     """
-    spec = methods.get(config.method)
+    spec = config.spec
     kind = KINDS[spec.surface]
     if carried is not None:
         carried.unfreeze(config)
@@ -66,7 +64,7 @@ def prepare(base: Any, carried: Surface | None, config: TrainConfig, start: Star
 
 def check(base: Any, carried: Surface | None, config: TrainConfig) -> None:
     """Raise MethodError where the method or its options do not fit the base or what the model carries."""
-    spec = methods.get(config.method)
+    spec = config.spec
     kind = KINDS[spec.surface]
     if carried is None:
         kind.refuse(base, config, spec)
@@ -88,7 +86,7 @@ def check(base: Any, carried: Surface | None, config: TrainConfig) -> None:
 
 def count(base: Any, carried: Surface | None, config: TrainConfig) -> int:
     """Return how many weights the method would train on this model."""
-    spec = methods.get(config.method)
+    spec = config.spec
     if carried is not None and carried.kind == spec.surface:
         return sum(parameter.numel() for parameter in carried.owned().values())
     return KINDS[spec.surface].count(carried.base if carried is not None else base, config, spec)
@@ -96,15 +94,10 @@ def count(base: Any, carried: Surface | None, config: TrainConfig) -> int:
 
 def reached(base: Any, carried: Surface | None, config: TrainConfig) -> Reach:
     """Return what the method trains on this model and what stays frozen."""
-    spec = methods.get(config.method)
+    spec = config.spec
     if carried is not None and carried.kind == spec.surface:
         return carried.reached(config, spec)
     return KINDS[spec.surface].reach(carried.base if carried is not None else base, config, spec)
-
-
-def description_in(folder: Path) -> Path | None:
-    """Return the file that says what a folder's adapter is and what base it belongs to; None where there is none."""
-    return next((folder / name for name in description_names() if (folder / name).is_file()), None)
 
 
 def description_names() -> tuple[str, ...]:

@@ -17,7 +17,6 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers import PreTrainedModel
 
-from shadownb.engine import methods
 from shadownb.engine.backends.torch import randomness
 from shadownb.engine.backends.torch.surfaces import (
     expert_products,
@@ -221,7 +220,7 @@ class LayerSurface(Surface):
         return {"lora_r": getattr(cls.saved_config(folder), "r", None)}
 
     def effective_config(self, config: TrainConfig) -> TrainConfig:
-        spec = methods.get(config.method)
+        spec = config.spec
         return super().effective_config(config).replace(target_modules=targets.given_name(self.base, config, spec))
 
     def reached(self, config: TrainConfig, spec: MethodSpec) -> Reach:

@@ -7,7 +7,6 @@ experts, which have no linear layer. So what is meant is found on the model itse
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from peft.tuners.tuners_utils import BaseTunerLayer
@@ -17,6 +16,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from shadownb.engine.backends.torch.surfaces import experts, linear, targets
 from shadownb.engine.config import TrainConfig
+from shadownb.engine.ports.reach import Reach
 
 if TYPE_CHECKING:
     from shadownb.engine.methods import MethodSpec
@@ -24,51 +24,6 @@ if TYPE_CHECKING:
 _MANY_KINDS = 8  # of layers are named, more are counted
 _EMBEDDINGS, _HEAD, _ROUTER = "embeddings", "output head", "router"
 _HOW = "train_embeddings trains them"
-
-
-@dataclass(frozen=True)
-class Reach:
-    """What is trained and what is not.
-
-    Attributes
-    ----------
-    trained
-        What is trained, in words.
-    frozen
-        What is not, as (what, why); an empty reason where there is nothing to say.
-    notes
-        What else is good to know about the trained part.
-    missed
-        What target_modules means and this method has no adapter for, as (what, why).
-    """
-
-    trained: str
-    frozen: tuple[tuple[str, str], ...] = ()
-    notes: tuple[str, ...] = ()
-    missed: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def frozen_words(self) -> str:
-        """What is not trained, in one line; an empty string where all is."""
-        parts = [f"{what} ({why})" if why else what for what, why in self.frozen]
-        return f"frozen: {', '.join(parts)}" if parts else ""
-
-    @property
-    def summary(self) -> str:
-        """What is trained, and what is good to know about it, in one line."""
-        return "; ".join((self.trained, *self.notes))
-
-    def __str__(self) -> str:
-        return "; ".join(part for part in (self.summary, self.frozen_words) if part)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON-compatible values."""
-        return {
-            "words": str(self),
-            "trained": self.trained,
-            "frozen": [list(entry) for entry in self.frozen],
-            "notes": list(self.notes),
-        }
 
 
 def of_adapters(base: nn.Module, config: TrainConfig, spec: MethodSpec, there: set[str] | None = None) -> Reach:

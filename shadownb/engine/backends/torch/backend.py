@@ -1,0 +1,174 @@
+"""TorchBackend: training with torch, transformers' models and peft's adapters; see :class:`shadownb.engine.ports.backend.Backend`.
+
+Nothing heavy is imported until something is asked that needs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from shadownb.engine.inference.gate import WeightsGate
+from shadownb.engine.ports.backend import Costs, Device
+from shadownb.engine.ports.decisions import Decision
+
+if TYPE_CHECKING:
+    from shadownb.engine.backends.torch.training import TorchTraining
+    from shadownb.engine.backends.torch.weights import TorchWeights
+    from shadownb.engine.config import TrainConfig
+    from shadownb.engine.inference import Generator
+    from shadownb.engine.inference.types import Use
+    from shadownb.engine.loaded.model import LoadedModel
+    from shadownb.engine.loaded.source import Source
+    from shadownb.engine.ports.training import TrainingServices
+    from shadownb.engine.rendering import Rendered
+    from shadownb.engine.rendering.examples import Example
+
+
+class TorchBackend:
+    """The backend that every installation has."""
+
+    packages = ("torch", "transformers")
+    fields = frozenset(
+        {
+            "method", "learning_rate", "num_train_epochs", "max_steps", "lr_scheduler_type", "warmup_steps", "warmup_ratio",
+            "weight_decay", "max_grad_norm", "on_divergence", "optim", "per_device_train_batch_size",
+            "gradient_accumulation_steps", "max_tokens_per_forward", "max_seq_length", "seed", "logging_steps", "eval_steps",
+            "sample_prompts", "sample_max_new_tokens", "early_stopping_patience", "early_stopping_threshold",
+            "save_steps", "save_total_limit", "load_best_model_at_end", "resume_from_checkpoint", "gradient_checkpointing",
+            "executor", "report_to", "on_template_drop",
+        }
+    )  # fmt: skip
+
+    # -- the machine ------------------------------------------------------------------------------------------------
+
+    def warm_up(self) -> None:
+        """Import what loading and training need, so that other cells are answered meanwhile."""
+        from shadownb.engine.backends.torch.preload import import_gently
+
+        import_gently()
+
+    def devices(self) -> list[Device]:
+        """Return the accelerators that are here."""
+        from shadownb.engine.backends.torch import devices
+
+        return devices.accelerators()
+
+    def dtype(self, device: str) -> Decision | None:
+        """Return the number format to train in on an accelerator by default."""
+        from shadownb.engine.backends.torch import devices
+
+        return devices.default_dtype(device)
+
+    def free_memory_gb(self, device: str) -> float | None:
+        """Return the free memory of a GPU."""
+        from shadownb.engine.backends.torch import devices
+
+        return devices.free_memory_gb(device)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the threads and the instruction set that torch computes with."""
+        import torch
+
+        return {"threads": torch.get_num_threads(), "cpu_capability": torch.backends.cpu.get_cpu_capability()}
+
+    def flops(self) -> float:
+        """Return this machine's fp32 matrix product rate in FLOP/s."""
+        from shadownb.engine.backends.torch import devices
+
+        return devices.matmul_flops()
+
+    def empty_cache(self) -> None:
+        """Give the GPU memory back that nobody uses."""
+        from shadownb.engine.backends.torch import devices
+
+        devices.empty_cache()
+
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        """Return whether an error means that memory ran out."""
+        from shadownb.engine.backends.torch import memory
+
+        return memory.is_out_of_memory(error)
+
+    # -- models -----------------------------------------------------------------------------------------------------
+
+    def load(self, source: Source, decisions: dict[str, Decision], gate: WeightsGate) -> tuple[TorchWeights, Any]:
+        """Load a source's base; returns (weights, tokenizer)."""
+        from shadownb.engine.backends.torch.loading import load_module
+        from shadownb.engine.backends.torch.weights import TorchWeights
+
+        module, tokenizer = load_module(source, decisions)
+        return TorchWeights(module, source, decisions, gate), tokenizer
+
+    def tokenizer(self, location: str) -> Any:
+        """Return the tokenizer of a folder or a hub id, without loading weights."""
+        from shadownb.engine.backends.torch.loading import load_tokenizer
+
+        return load_tokenizer(location)
+
+    def convert(self, file: Path, target: Path) -> Path:
+        """Make a folder that can be loaded of a GGUF file."""
+        from shadownb.engine.backends.torch.gguf import convert_gguf
+
+        return convert_gguf(file, target)
+
+    def description_names(self) -> tuple[str, ...]:
+        """Return the names of the files by which a folder is known to hold an adapter."""
+        from shadownb.engine.backends.torch import surfaces
+
+        return surfaces.description_names()
+
+    def generator(self, model: LoadedModel, *, separate_base: bool = False) -> Generator:
+        """Return what answers with the model as it is now, or with a second copy of its base."""
+        from shadownb.engine.backends.torch.generation.generator import TransformersGenerator
+
+        weights: Any = model.weights
+        ends: dict[str, Any] = {
+            "stop_token_ids": model.renderer.stop_token_ids,
+            "dropped_token_ids": model.renderer.dropped_token_ids,
+        }
+        if separate_base:  # nobody else's, so it need not wait for the training of the first
+            return TransformersGenerator(weights.base_copy(), model.tokenizer, WeightsGate(), **ends)
+        return TransformersGenerator(
+            weights.module, model.tokenizer, model.gate, view=weights.view, reserved=weights.virtual_tokens or 0, **ends
+        )
+
+    def loss(self, model: LoadedModel, examples: Sequence[Example], use: Use) -> float:
+        """Return the mean negative log-probability of the trained tokens, in nats."""
+        from shadownb.engine.backends.torch.likelihood import mean_loss
+
+        return mean_loss(model, examples, use)
+
+    # -- training ---------------------------------------------------------------------------------------------------
+
+    def check_options(self, config: TrainConfig) -> None:
+        """Raise ConfigError or MissingDependencyError for an optimizer or a tracker that is not here."""
+        from shadownb.engine.backends.torch.optimizers import check_optimizer
+        from shadownb.engine.backends.torch.trackers import check_trackers
+
+        check_optimizer(config.optim)
+        check_trackers(config.report_to)
+
+    def check(self, model: LoadedModel, config: TrainConfig, *, from_base: bool = False) -> None:
+        """Raise MethodError where the method or its options do not fit the model, or what it carries."""
+        from shadownb.engine.backends.torch import surfaces
+
+        weights: Any = model.weights
+        module, carried = weights.at_start(from_base=from_base)
+        surfaces.check(module, carried, config)
+
+    def costs(self, model: LoadedModel, config: TrainConfig, *, from_base: bool = False) -> Costs:
+        """Return what memory and time of a training on this model are counted from."""
+        from shadownb.engine.backends.torch.costs import costs
+
+        weights: Any = model.weights
+        return costs(weights, config, from_base=from_base)
+
+    def train(
+        self, model: LoadedModel, config: TrainConfig, rows: Sequence[Rendered], services: TrainingServices
+    ) -> TorchTraining:
+        """Put what is trained on the model; returns its session, not opened yet."""
+        from shadownb.engine.backends.torch.training import TorchTraining
+
+        return TorchTraining(model, config, rows, services)

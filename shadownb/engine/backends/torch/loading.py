@@ -1,0 +1,105 @@
+"""From a source to a torch module and its tokenizer, with errors that say what is wrong with it."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+from transformers.utils import find_adapter_config_file
+
+from shadownb.engine import live
+from shadownb.engine.backends.torch.quantized import never_pack
+from shadownb.engine.fetching import Fetching
+from shadownb.engine.loaded.source import Source
+from shadownb.engine.models.quiet import quiet_progress_bars
+from shadownb.engine.ports.decisions import Decision
+from shadownb.errors import MissingDependencyError, ModelError, ModelNotFoundError, OutOfMemoryError
+
+
+def load_module(source: Source, decisions: dict[str, Decision]) -> tuple[Any, Any]:
+    """Return (module, tokenizer) of a source's base weights."""
+    device, dtype = str(decisions["device"][0]), str(decisions["dtype"][0])
+    attention, quantize = str(decisions["attention"][0]), decisions["quantization"][0] or None
+    options: dict[str, Any] = {"dtype": getattr(torch, dtype), "trust_remote_code": False}
+    if attention != "sdpa":  # sdpa is the library's own choice, where the architecture has it
+        options["attn_implementation"] = attention
+    if quantize is not None:
+        if importlib.util.find_spec("bitsandbytes") is None:
+            raise MissingDependencyError(f"quantize={quantize!r} needs bitsandbytes.", fix="pip install bitsandbytes")
+        options["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=quantize == "4bit",
+            load_in_8bit=quantize == "8bit",
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=getattr(torch, dtype),
+        )
+        # With its number, or accelerate would take it for another GPU than the one that trains.
+        bare = device in ("cuda", "xpu")
+        options["device_map"] = {"": torch.device(device, torch.accelerator.current_device_index()) if bare else device}
+    live.tell("reading weights", None if Path(source.location).is_dir() else Fetching(source.location))
+    _refuse_adapter(source)
+    try:
+        with quiet_progress_bars():
+            tokenizer = AutoTokenizer.from_pretrained(source.location, trust_remote_code=False)
+            module = AutoModelForCausalLM.from_pretrained(source.location, **options)
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise OutOfMemoryError(
+            f"{source.name} does not fit into the memory of {device}.",
+            why=str(error).splitlines()[0],
+            fix="Load it with quantize='4bit', or choose a smaller model.",
+        ) from error
+    except (OSError, ValueError, SafetensorError) as error:
+        raise _unreadable(source, error) from error
+    if quantize is None:
+        module.to(device)
+    never_pack(module)
+    module.eval()
+    return module, tokenizer
+
+
+def load_tokenizer(location: str) -> Any:
+    """Return the tokenizer of a folder or a hub id."""
+    with quiet_progress_bars():
+        return AutoTokenizer.from_pretrained(location, trust_remote_code=False)
+
+
+def _refuse_adapter(source: Source) -> None:
+    """Refuse what transformers would load as a base with an adapter on it: it would pass for the bare base here."""
+    try:
+        description = find_adapter_config_file(source.location)
+        if description is None:
+            return
+        base = json.loads(Path(description).read_text(encoding="utf-8"))["base_model_name_or_path"]
+    except (OSError, ValueError, KeyError):  # of a model that is not there, or is damaged; loading it says so
+        return
+    local = Path(source.location).is_dir()
+    folder = f"{source.location!r}" if local else f"huggingface_hub.snapshot_download({source.location!r})"
+    raise ModelError(
+        f"{source.name!r} has an adapter, so it is no base model.",
+        why=f"Its adapter_config.json says that it was trained on {base}.",
+        fix=f"Load it on its base: shadownb.load({base!r}, adapter={folder}).",
+    )
+
+
+def _unreadable(source: Source, error: Exception) -> ModelError:
+    """Say whether a model is gated, out of reach, or not readable; the library's messages mix these."""
+    text = str(error)
+    first = text.splitlines()[0] if text else type(error).__name__
+    if Path(source.location).is_dir():
+        return ModelError(
+            f"The model in {source.location} cannot be read.", why=first, fix="Save or download it again."
+        )
+    if "gated" in text or "401" in text or "403" in text:
+        return ModelError(
+            f"{source.name!r} is gated on the hub.", why=first, fix="Accept its terms there and set HF_TOKEN."
+        )
+    return ModelNotFoundError(
+        f"{source.name!r} is not on this machine and could not be fetched from the hub.",
+        why=first,
+        fix="Check the name and the network, or give a folder. shadownb.models() shows what is here.",
+    )

@@ -1,0 +1,205 @@
+"""TorchWeights: the module in memory, what it carries, and the base behind it; implements :class:`~..ports.backend.Weights`."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from shadownb.engine.backends.torch import surfaces
+from shadownb.engine.backends.torch.generation.borrowing import View, max_positions, plain_view
+from shadownb.engine.backends.torch.loading import load_module
+from shadownb.engine.backends.torch.quantized import parts
+from shadownb.engine.backends.torch.surfaces import Surface
+from shadownb.engine.backends.torch.surfaces.weights import save_whole
+from shadownb.engine.inference import WeightsGate
+from shadownb.engine.loaded.hashing import weights_hash
+from shadownb.engine.loaded.source import Source
+from shadownb.engine.ports.decisions import Decision
+
+
+class TorchWeights:
+    """Loaded weights and their one trained state.
+
+    Attributes
+    ----------
+    module
+        The torch module, with the surface on it where there is one; None once unloaded.
+    carried
+        The surface, or None for the bare base.
+    """
+
+    def __init__(self, module: Any, source: Source, decisions: dict[str, Decision], gate: WeightsGate) -> None:
+        self.module = module
+        self.carried: Surface | None = None
+        self._source = source
+        self._decisions = decisions
+        self._gate = gate
+        self._copy: Any = None  # a second, read-only base, only where training replaced the base itself
+        self._lock = threading.RLock()
+
+    # -- facts ------------------------------------------------------------------------------------------------------
+
+    @property
+    def kind(self) -> str | None:
+        """What is trained on it: ``lora``, ``weights``, ``prompt``, ...; None for the bare base."""
+        return self.carried.kind if self.carried is not None else None
+
+    @property
+    def separate(self) -> bool:
+        """Whether what was trained exists apart from the whole model."""
+        return self.carried is not None and self.carried.separate
+
+    @property
+    def replaces_base(self) -> bool:
+        """Whether the base is no longer there to answer for itself."""
+        return self.carried is not None and self.carried.replaces_base
+
+    @property
+    def virtual_tokens(self) -> int | None:
+        """How many learned embeddings stand before every row; None for the bare base."""
+        return self.carried.virtual_tokens if self.carried is not None else None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        found: torch.device = next(self.module.parameters()).device
+        return found
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The number format that training computes in."""
+        return getattr(torch, str(self._decisions["dtype"][0]))  # type: ignore[no-any-return]
+
+    @property
+    def positions(self) -> int | None:
+        """How many positions the architecture has; None where it sets no limit."""
+        return max_positions(self.base_module())
+
+    @property
+    def parameters_total(self) -> int:
+        """Number of weights of the base."""
+        parameters = self.base_parameters().values()
+        return sum(p.numel() * (2 if p.dtype == torch.uint8 else 1) for p in parameters)  # 4 bits: two in a byte
+
+    @property
+    def base_bytes(self) -> int:
+        """Bytes of the base's weights in memory."""
+        return sum(parameter.numel() * parameter.element_size() for parameter in self.base_parameters().values())
+
+    def identity(self) -> list[Any] | None:
+        """Return what tells the trained state from all others, from its tensors themselves; None for the bare base."""
+        if self.carried is None:
+            return None
+        digest = hashlib.sha256()
+        for name, tensor in self.carried.owned().items():
+            data = tensor.detach().to("cpu").contiguous()
+            digest.update(f"{name}:{data.dtype}:{tuple(data.shape)}".encode())
+            digest.update(data.reshape(-1).view(torch.uint8).numpy().tobytes())
+        peft = getattr(self.module, "peft_config", {})
+        described = {name: config.to_dict() for name, config in peft.items()} if isinstance(peft, dict) else {}
+        return [self.carried.kind, self.carried.shape(), described, digest.hexdigest()]
+
+    # -- the base ---------------------------------------------------------------------------------------------------
+
+    def base_parameters(self) -> dict[str, torch.Tensor]:
+        """Return the base's parameters by the names they have without a surface."""
+        if self.carried is not None:
+            return self.carried.base_parameters()
+        return {name: parameter.detach() for name, parameter in self.module.named_parameters()}
+
+    def base_module(self) -> Any:
+        """Return the base's module, under whatever it carries."""
+        return self.carried.base if self.carried is not None else self.module
+
+    def base_copy(self) -> Any:
+        """Return a second, read-only copy of the base, loaded when first asked for."""
+        with self._lock:
+            if self._copy is None:
+                self._copy = self._fresh_base()
+                self._copy.requires_grad_(False)
+            return self._copy
+
+    def _fresh_base(self) -> Any:
+        return load_module(self._source, self._decisions)[0]
+
+    def verify_base(self) -> tuple[bool, str]:
+        """Compare every base weight in memory with its file; returns (whether all are equal, what was compared)."""
+        digest = weights_hash(self._source.location)[:12]
+        if self.replaces_base:
+            self.base_copy()
+            return True, f"training changed the base, so a second copy (sha256 {digest}) answers as base"
+        fresh = dict(self._fresh_base().named_parameters())
+        with self._gate.inference():
+            mine = self.base_parameters()
+            changed = [
+                name
+                for name, tensor in fresh.items()
+                if name not in mine or not all(map(torch.equal, parts(mine[name]), parts(tensor)))
+            ]
+        quantized = self._decisions["quantization"][0]
+        file = f"the file in {quantized.replace('bit', ' bits')}" if quantized else "the file"
+        if changed:
+            return False, f"{len(changed)} of {len(fresh)} base tensors differ from {file}, first {changed[0]}"
+        return True, f"all {len(fresh)} base tensors equal {file} (sha256 {digest})"
+
+    def at_start(self, *, from_base: bool) -> tuple[Any, Surface | None]:
+        """Return (module, what it carries) as a training would find them: of the fresh base, or as they are."""
+        return (self.base_module(), None) if from_base else (self.module, self.carried)
+
+    # -- the trained state ------------------------------------------------------------------------------------------
+
+    def carry(self, surface: Surface) -> None:
+        """Take a surface that was put on this module."""
+        self.carried, self.module = surface, surface.module
+
+    def take_off(self) -> None:
+        """Take off what was trained, so that the bare base is there again."""
+        if self.carried is None:
+            return
+        if self.carried.replaces_base:
+            self._reload_base()
+        self.module, self.carried = self.carried.remove(), None
+
+    def take(self, folder: Path) -> None:
+        """Put the trained state that a folder holds on the base, in the place of whatever is there, trainable."""
+        if self.carried is not None and self.carried.replaces_base and self.carried.reads(folder):
+            self.carried.load_into(folder)  # every weight: nothing of what is there is left
+        else:
+            self.take_off()  # what is there may be of another scale or shape than what is saved
+            self.carry(surfaces.attach_saved(self.module, folder))
+        self.module.eval()
+
+    def _reload_base(self) -> None:
+        copy = self._copy if self._copy is not None else self._fresh_base()
+        fresh = dict(copy.named_parameters())
+        with torch.no_grad():
+            for name, parameter in self.module.named_parameters():
+                parameter.copy_(fresh[name])
+
+    # -- out --------------------------------------------------------------------------------------------------------
+
+    def view(self) -> View:
+        """Return how to generate with these weights as they are now."""
+        carried = self.carried
+        if carried is None:
+            return plain_view(self.module)
+        if carried.replaces_base:
+            return View(carried.speaker, carried.switched_off, carried.prefix, base=self.base_copy)
+        return View(carried.speaker, carried.switched_off, carried.prefix)
+
+    def save(self, folder: Path) -> None:
+        """Write what was trained, apart from the base."""
+        assert self.carried is not None
+        self.carried.save(folder)
+
+    def save_whole(self, folder: Path) -> None:
+        """Write a whole model with what was trained in its weights; this one stays as it is."""
+        save_whole(self.carried.merged() if self.carried is not None else self.module, folder)
+
+    def unload(self) -> None:
+        """Free the weights."""
+        self.module = self.carried = self._copy = None

@@ -1,0 +1,304 @@
+"""LoadedModel: weights in memory, whatever computes them; who they are, who trains them, and with which template.
+
+A model is its base (known by a hash) plus at most one trained state, (run id, step). One gate guards the weights: training
+holds it for a step, inference takes it between steps. While a worker process trains, this copy answers with the last
+checkpoint it took over; :attr:`LoadedModel.answering` says which state that is.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from shadownb.engine.inference import WeightsGate
+from shadownb.engine.lengths import Lengths
+from shadownb.engine.loaded import beside
+from shadownb.engine.loaded.backends import DEFAULT, backend
+from shadownb.engine.loaded.hashing import weights_hash
+from shadownb.engine.rendering import Renderer
+from shadownb.engine.rendering.variables import with_defaults
+from shadownb.errors import ModelError
+
+if TYPE_CHECKING:
+    from shadownb.engine.data.trained_on import TrainedOn
+    from shadownb.engine.inference import Generator
+    from shadownb.engine.loaded.source import Quantize, Source
+    from shadownb.engine.ports.backend import Backend, Weights
+    from shadownb.engine.ports.decisions import Decision
+    from shadownb.engine.ports.run import TrainingRun
+
+
+class LoadedModel:
+    """A loaded model, without the verbs of :class:`shadownb.Model`; a worker and a recorder need no more.
+
+    Attributes
+    ----------
+    trained
+        (run id, step) of the trained state; None for the base and for adapters from elsewhere.
+    saved_at
+        Folder of an adapter that no run of ours made.
+    stepped
+        (run id, step) of what the weights are while a run in this process trains them; None at other times.
+    told_at_load
+        Variables of the chat template that ``load()`` was given, and that were not learned from rows.
+    gate
+        Guards the weights: training holds it for a step, inference takes it in between.
+    """
+
+    def __init__(
+        self,
+        weights: Weights,
+        tokenizer: Any,
+        source: Source,
+        *,
+        gate: WeightsGate,
+        quantization: Quantize | None,
+        max_seq_length: int,
+        decisions: dict[str, Decision],
+        accelerator: str = "auto",
+        backend_name: str = DEFAULT,
+    ) -> None:
+        self.weights = weights
+        self.tokenizer = tokenizer
+        self.name = source.name
+        self.source = source.location
+        self.quantization = quantization
+        self.max_seq_length = max_seq_length
+        self.accelerator = accelerator
+        self.decisions = decisions
+        self.backend_name = backend_name
+        self.gate = gate
+        self.trained: tuple[str, int] | None = None
+        self.saved_at: Path | None = None
+        self.stepped: tuple[str, int] | None = None
+        self.trained_when_loaded: tuple[str, int] | None = None
+        self.told_at_load: dict[str, Any] = {}
+        self._chat_template: str | None = None  # that the trained state was trained with; None is the base's own
+        self._base_trained_on = beside.trained_on(Path(source.location))  # of a merged model that was saved
+        self._trained_on: TrainedOn | None = self._base_trained_on
+        self._own_renderer = self._renderer = Renderer(tokenizer)
+        self._runs: Sequence[
+            Any
+        ] = ()  # that train this model or wait to, first come first, and those not looked at since
+        self._hash: str | None = None
+        self._lock = threading.RLock()
+
+    # -- the base ---------------------------------------------------------------------------------------------------
+
+    @property
+    def backend(self) -> Backend:
+        """What computes it."""
+        return backend(self.backend_name)
+
+    @property
+    def module(self) -> Any:
+        """The backend's own object, with what it carries; None once unloaded."""
+        return self.weights.module
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the weights are there."""
+        return self.weights.module is not None
+
+    @property
+    def carried(self) -> Any:
+        """What was trained, as the backend has it; None for the bare base."""
+        return self.weights.carried
+
+    @property
+    def device(self) -> Any:
+        """Where the weights are."""
+        self.require_loaded()
+        return self.weights.device
+
+    @property
+    def dtype_name(self) -> str:
+        """The number format that training computes in, for example ``float32``."""
+        return str(self.decisions["dtype"][0])
+
+    @property
+    def base_hash(self) -> str:
+        """sha256 over the base's weight files: the same name can give other weights from another source."""
+        if self._hash is None:
+            self._hash = weights_hash(self.source)
+        return self._hash
+
+    @property
+    def public_name(self) -> str:
+        """The base's name on any machine, where it has one, else the folder it came from."""
+        return self.source
+
+    @property
+    def parameters_total(self) -> int:
+        """Number of weights of the base."""
+        self.require_loaded()
+        return self.weights.parameters_total
+
+    @property
+    def lengths(self) -> Lengths:
+        """What there is room for, in tokens."""
+        if not self.is_loaded:
+            return Lengths(self.max_seq_length)
+        return Lengths(self.max_seq_length, self.weights.positions, self.weights.virtual_tokens)
+
+    def require_loaded(self) -> None:
+        """Raise ModelError once it was unloaded."""
+        if not self.is_loaded:
+            raise ModelError(
+                f"The model {self.name!r} was unloaded.", fix=f"Load it again: shadownb.load({self.name!r})."
+            )
+
+    def describe(self) -> dict[str, Any]:
+        """Return the facts a run's record keeps."""
+        return {
+            "name": self.name,
+            "source": self.source,
+            "base_hash": self.base_hash,
+            "parameters": self.parameters_total,
+            "quantization": self.quantization,
+            "accelerator": self.accelerator,
+            "backend": self.backend_name,
+            "device": list(self.decisions["device"]),
+            "dtype": list(self.decisions["dtype"]),
+            "max_seq_length": self.max_seq_length,
+            "trained": list(self.trained) if self.trained else None,
+            "template_variables": dict(self.renderer.variables),
+        }
+
+    # -- the template -----------------------------------------------------------------------------------------------
+
+    @property
+    def renderer(self) -> Renderer:
+        """Makes tokens of conversations, by the chat template that the weights were trained with."""
+        template = self._chat_template or self._own_renderer.chat_template
+        if self._renderer.chat_template != template:
+            own = self._own_renderer
+            self._renderer = own if own.chat_template == template else Renderer(self.tokenizer, chat_template=template)
+            self._renderer.variables = dict(own.variables)  # what load() was told holds for the trained template, too
+        return self._renderer
+
+    def start_renderer(self, *, from_base: bool) -> Renderer:
+        """Return the renderer that a training begins with: the base's own, or that of the weights as they are."""
+        return self._own_renderer if from_base else self.renderer
+
+    def use_renderer(self, renderer: Renderer) -> None:
+        """Render with this from now on, and save its template beside the weights."""
+        self._renderer, self._chat_template = renderer, renderer.chat_template
+
+    def save_tokenizer(self, folder: Path) -> None:
+        """Write the tokenizer, with the chat template that training used and what that was told."""
+        tokenizer = copy.copy(self.tokenizer)
+        tokenizer.chat_template = with_defaults(self.renderer.chat_template, self.renderer.variables)
+        tokenizer.save_pretrained(str(folder))
+
+    # -- who trains it ------------------------------------------------------------------------------------------------
+
+    @property
+    def active_run(self) -> Any:
+        """The run that is training this model now, or the first that waits to; None where there is none."""
+        return next((run for run in self._runs if run.is_active), None)
+
+    @property
+    def live_run(self) -> Any:
+        """The run whose live weights answer: it trains in this process, and has done a step; None where there is none."""
+        run = self.active_run
+        live = run is not None and run.shares_memory and run.status != "queued" and run.step
+        return run if live else None
+
+    def begin_run(self, run: TrainingRun) -> None:
+        """Remember a run that trains this model, or waits to."""
+        with self._lock:
+            self.catch_up()
+            self._runs = [*(other for other in self._runs if other.is_active and other.id != run.id), run]
+
+    def catch_up(self) -> None:
+        """Take over the result of a worker's run that has ended since."""
+        if not self.is_loaded:
+            return  # unloaded meanwhile: there is nothing to put a result on
+        with self._lock:
+            ended = [run for run in self._runs if not run.shares_memory and not run.is_active]
+            self._runs = [run for run in self._runs if run not in ended]
+            for run in ended:
+                checkpoint = run.result()
+                if checkpoint is not None and self.trained != (run.id, checkpoint.step):
+                    self.take(checkpoint.path, (run.id, checkpoint.step))
+
+    # -- the trained state ------------------------------------------------------------------------------------------
+
+    @property
+    def state_now(self) -> tuple[str, int] | None:
+        """(run id, step) of the weights that answer now; None for the base and for adapters from elsewhere."""
+        run = self.live_run
+        return (run.id, run.step) if run is not None else self.trained
+
+    @property
+    def answering(self) -> str:
+        """Which state of the weights answers now, in words."""
+        live = self.live_run
+        if live is not None:
+            return f"live weights at step {live.step} of run {live.id}"
+        if self.trained is not None:
+            return f"step {self.trained[1]} of run {self.trained[0]}"
+        return f"the adapter in {self.saved_at}" if self.saved_at is not None else "the base, untrained"
+
+    @property
+    def trained_on(self) -> TrainedOn | None:
+        """What the rows had in common that the weights were trained on: system prompt, tools, chat or plain text.
+
+        ``generate``, ``chat`` and ``stream`` start from it where they are not told otherwise. It is learned from the rows when
+        a run is launched, and lies beside checkpoints and saved models. None where nothing is known: the bare base, or an
+        adapter made elsewhere.
+        """
+        run = self.live_run
+        found: TrainedOn | None = run.trained_on if run is not None else self._trained_on
+        return found
+
+    def take(self, folder: Path, trained: tuple[str, int] | None) -> None:
+        """Put the trained state that a folder holds on the base, trainable."""
+        try:
+            with self.gate.inference():
+                self.weights.take(folder)
+        except BaseException:
+            if self.weights.kind is None:  # what was there is off already
+                self._forget()
+            raise
+        self.trained = trained
+        self.saved_at = folder.resolve() if trained is None else None
+        self._chat_template = beside.chat_template(folder)
+        self._trained_on = beside.trained_on(folder)
+
+    def take_off(self) -> None:
+        """Take off what was trained, so that the bare base is there again (called with the gate held)."""
+        self._chat_template = None
+        self.weights.take_off()
+
+    def trained_in_place(self, run_id: str, step: int, trained_on: TrainedOn | None) -> None:
+        """Note that the weights are those of a run's step: it trained this very model."""
+        self.trained, self.saved_at, self._trained_on = (run_id, step), None, trained_on
+
+    def go_to(self, start: dict[str, Any] | None) -> None:
+        """Put the state back that a run started from (``model.start`` in its record), where the weights are of another."""
+        path = Path(start["path"]) if start else None
+        trained = (str(start["trained"][0]), int(start["trained"][1])) if start and start["trained"] else None
+        if (self.trained, self.saved_at) == (trained, path if trained is None else None):
+            return
+        with self.gate.training():
+            self.take_off()
+            self._forget()
+            if path is not None:
+                self.take(path, trained)
+
+    def _forget(self) -> None:
+        self.trained = self.saved_at = self._chat_template = None
+        self._trained_on = self._base_trained_on
+
+    # -- answers ----------------------------------------------------------------------------------------------------
+
+    @property
+    def generator(self) -> Generator:
+        """Answers token ids with the weights as they are."""
+        self.require_loaded()
+        return self.backend.generator(self)

@@ -1,0 +1,255 @@
+"""The port of a backend: what the engine asks of whatever computes, and what whoever implements it owes.
+
+A backend is known by name (``registry.register("backend", "mlx", "my_package.mlx:MlxBackend")``); the class is made once in a
+process, without arguments, and importing it must not import the framework: that happens when something is loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from shadownb.engine.ports.decisions import Decision
+from shadownb.engine.ports.reach import Reach
+from shadownb.engine.rendering import Rendered, Tokenizer
+from shadownb.engine.rendering.examples import Example
+
+if TYPE_CHECKING:
+    from shadownb.engine.config import TrainConfig
+    from shadownb.engine.inference import Generator
+    from shadownb.engine.inference.types import Use
+    from shadownb.engine.loaded.model import LoadedModel
+    from shadownb.engine.loaded.source import Source
+    from shadownb.engine.ports.training import TrainingServices, TrainingSession
+
+
+@dataclass(frozen=True)
+class Device:
+    """One place where a model can be trained."""
+
+    kind: str
+    name: str
+    memory_gb: float
+    free_memory_gb: float
+    usable: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What memory and time of a training are counted from.
+
+    Attributes
+    ----------
+    trainable
+        How many numbers are trained.
+    reach
+        What is trained, and what stays frozen and why.
+    kept_per_token
+        Numbers that a block keeps of each token for the backward pass.
+    kept_fixed
+        Numbers kept as often as there are layers to adapt, whatever the rows.
+    layers, hidden, vocabulary
+        Sizes of the model.
+    computed
+        How many weights every token meets: not the experts that others read, nor embeddings that are looked up.
+    """
+
+    trainable: int
+    reach: Reach
+    kept_per_token: int
+    kept_fixed: int
+    layers: int
+    hidden: int
+    vocabulary: int
+    computed: int
+
+
+class Weights(Protocol):
+    """Loaded weights: a base, and at most one trained state on it.
+
+    Whoever changes or reads them holds the model's gate; these methods take none. Which run and step the trained state is of
+    is not known here: :class:`~shadownb.engine.loaded.model.LoadedModel` keeps that.
+
+    Attributes
+    ----------
+    module
+        The backend's own object, with what it carries; None once unloaded.
+    carried
+        The backend's own object of the trained state; None for the bare base.
+    """
+
+    @property
+    def module(self) -> Any: ...
+
+    @property
+    def carried(self) -> Any: ...
+
+    @property
+    def kind(self) -> str | None:
+        """What is trained on it (a method's ``surface``); None for the bare base."""
+
+    @property
+    def separate(self) -> bool:
+        """Whether what was trained exists apart from the whole model."""
+
+    @property
+    def replaces_base(self) -> bool:
+        """Whether the base is no longer there to answer for itself."""
+
+    @property
+    def virtual_tokens(self) -> int | None:
+        """How many learned embeddings stand before every row; None for the bare base."""
+
+    @property
+    def device(self) -> Any:
+        """Where the weights are; ``str()`` of it names the place, ``type`` its kind."""
+
+    @property
+    def positions(self) -> int | None:
+        """How many positions the architecture has; None where it sets no limit."""
+
+    @property
+    def parameters_total(self) -> int:
+        """Number of weights of the base."""
+
+    @property
+    def base_bytes(self) -> int:
+        """Bytes of the base's weights in memory."""
+
+    def take(self, folder: Path) -> None:
+        """Put the trained state that a folder holds on the base, in the place of whatever is there, trainable."""
+
+    def take_off(self) -> None:
+        """Take off what was trained, so that the bare base is there again."""
+
+    def save(self, folder: Path) -> None:
+        """Write what was trained, apart from the base."""
+
+    def save_whole(self, folder: Path) -> None:
+        """Write a whole model with what was trained in its weights; this one stays as it is.
+
+        Raises
+        ------
+        ExportError
+            It cannot be merged.
+        """
+
+    def identity(self) -> list[Any] | None:
+        """Return what tells the trained state from all others, from its tensors themselves; None for the bare base."""
+
+    def verify_base(self) -> tuple[bool, str]:
+        """Compare the base in memory with its files; returns (whether all are equal, what was compared).
+
+        Loads the base a second time, so it takes the gate by itself where it needs it.
+        """
+
+    def unload(self) -> None:
+        """Free the weights."""
+
+
+class Backend(Protocol):
+    """Something that loads, trains and asks models.
+
+    Attributes
+    ----------
+    fields
+        The options of ``TrainConfig`` that every training here honours, apart from those of a method and an objective.
+    packages
+        Whose versions decide what comes out.
+    """
+
+    fields: frozenset[str]
+    packages: tuple[str, ...]
+
+    def warm_up(self) -> None:
+        """Import what loading and training need, so that other cells are answered meanwhile."""
+
+    def devices(self) -> list[Device]:
+        """Return the accelerators that are here; the CPU is not among them."""
+
+    def dtype(self, device: str) -> Decision | None:
+        """Return the number format to train in on an accelerator by default; None leaves it to the engine (on a CPU)."""
+
+    def free_memory_gb(self, device: str) -> float | None:
+        """Return the free memory of an accelerator, in units of 1e9 bytes; None where it is the machine's own."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return what else decides the bits that come out here, for a run's record: threads, instruction sets."""
+
+    def flops(self) -> float:
+        """Return this machine's fp32 matrix product rate in FLOP/s, measured once."""
+
+    def load(self, source: Source, decisions: dict[str, Decision], gate: Any) -> tuple[Weights, Tokenizer]:
+        """Load a source's base.
+
+        Parameters
+        ----------
+        decisions
+            ``device``, ``dtype``, ``attention`` and ``quantization``, each with its reason.
+        gate
+            Guards the weights, for what takes it by itself.
+
+        Raises
+        ------
+        ModelNotFoundError, ModelError, OutOfMemoryError, MissingDependencyError
+            What is not there, cannot be read, or does not fit.
+        """
+
+    def tokenizer(self, location: str) -> Tokenizer:
+        """Return the tokenizer of a folder or a hub id, without loading weights."""
+
+    def convert(self, file: Path, target: Path) -> Path:
+        """Make a folder that :meth:`load` reads of a GGUF file; returns it.
+
+        Raises
+        ------
+        ModelError
+            Its architecture or number format cannot be read.
+        """
+
+    def description_names(self) -> tuple[str, ...]:
+        """Return the names of the files by which a folder is known to hold something trained."""
+
+    def check_options(self, config: TrainConfig) -> None:
+        """Raise ConfigError or MissingDependencyError for an optimizer or a tracker that is not here."""
+
+    def check(self, model: LoadedModel, config: TrainConfig, *, from_base: bool = False) -> None:
+        """Raise MethodError where the method or its options do not fit the model, or what it carries."""
+
+    def costs(self, model: LoadedModel, config: TrainConfig, *, from_base: bool = False) -> Costs:
+        """Return what memory and time of a training on this model are counted from."""
+
+    def generator(self, model: LoadedModel, *, separate_base: bool = False) -> Generator:
+        """Return what answers with the model as it is now.
+
+        With ``separate_base`` the base answers in a second copy, which nobody trains and no gate guards.
+        """
+
+    def loss(self, model: LoadedModel, examples: Sequence[Example], use: Use) -> float:
+        """Return the mean negative log-probability of the trained tokens, of which there is at least one, in nats."""
+
+    def train(
+        self,
+        model: LoadedModel,
+        config: TrainConfig,
+        rows: Sequence[Rendered],
+        services: TrainingServices,
+    ) -> TrainingSession:
+        """Put what is trained on the model and return its session, not opened yet; called with the weights held.
+
+        ``rows`` are the rendered training rows, for whatever starts from them.
+
+        Raises
+        ------
+        MethodError
+            As :meth:`check`; then the model is as it was.
+        """
+
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        """Return whether an error means that memory ran out, on the device or on the machine."""
+
+    def empty_cache(self) -> None:
+        """Give memory back that nobody uses."""

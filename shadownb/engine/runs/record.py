@@ -1,0 +1,60 @@
+"""What a run's record keeps of what was decided before the first step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from shadownb.engine import acceleration, estimate, hardware
+from shadownb.engine.estimate import Estimate
+from shadownb.engine.ports.training import Plan, TrainingSession
+from shadownb.engine.rendering.examples import Example
+
+if TYPE_CHECKING:
+    from shadownb.engine.runs.services import RunServices
+
+
+def plan_of(services: RunServices, session: TrainingSession, rows: list[Example]) -> tuple[Plan, Estimate]:
+    """Return what the run asks its training for, and the memory and time it is expected to take."""
+    model, config = services.model, session.config
+    plain = config.replace(gradient_checkpointing="off")
+    found = estimate.estimate_from(model, plain, rows, services.total_steps)
+    known = acceleration.facts(model.backend, str(model.device), model.dtype_name)
+    in_use = sum(gb for line, gb in found.lines if line in estimate.IN_USE_ALREADY)
+    plan = acceleration.plan(
+        model.accelerator,
+        config.optim,
+        config.gradient_checkpointing,
+        trained=session.trained_parameters,
+        needed_gb=max(0.0, found.expected_gb - in_use),
+        known=known,
+    )
+    if plan.checkpointing[0]:
+        recomputing = config.replace(gradient_checkpointing="on")
+        found = estimate.estimate_from(model, recomputing, rows, services.total_steps)
+    return plan, found
+
+
+def planned(
+    services: RunServices, session: TrainingSession, rows: list[Example], plan: Plan, expected: Estimate
+) -> dict[str, Any]:
+    """Return the values of the ``record`` event at the start of an attempt."""
+    model = services.model
+    sequences = [row for example in rows for row in example.rows]
+    return {
+        "config": session.config.to_dict(),
+        "model": model.describe(),
+        "trainable_parameters": session.trained_parameters,
+        "tokens_in_data": sum(len(row.input_ids) for row in sequences),
+        "trained_tokens_in_data": sum(row.predicted_tokens for row in sequences),
+        "reach": expected.reach.to_dict() if expected.reach is not None else None,
+        "estimate": estimate.as_dict(expected),
+        "hardware": hardware.describe(model.backend_name),
+        "versions": hardware.versions(),
+        "decisions": {
+            **{name: list(decision) for name, decision in session.decisions().items()},
+            **plan.to_dict(),
+            "attention": list(model.decisions["attention"]),
+            "quantization": list(model.decisions["quantization"]),
+            "template": [model.renderer.template_source, model.renderer.template_reason],
+        },
+    }
