@@ -212,10 +212,3 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
-
-
-def estimate(model: Any, config: Any, dataset: Any, *, rows: int | None = None, from_base: bool = False) -> Any:
-    """Estimate memory and time of a training; see :func:`shadownb.engine.estimate.estimate`."""
-    from shadownb.engine import estimate as module
-
-    return module.estimate(model, config, dataset, rows=rows, from_base=from_base)

@@ -80,9 +80,9 @@ def estimate(model: Any, config: Any, data: Any, rows: int | None = None, from_b
     from_base
         Whether the training starts from the fresh base, whatever the model carries now.
     """
-    from shadownb.engine import hardware
+    from shadownb.engine.estimate import estimate
 
-    found = hardware.estimate(model, config, data, rows=rows, from_base=from_base)
+    found = estimate(model, config, data, rows=rows, from_base=from_base)
     return {
         "lines": [[label, gb] for label, gb in found.lines],
         "low_gb": found.low_gb,

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from shadownb.engine.config import TrainConfig
     from shadownb.engine.inference import Generator
     from shadownb.engine.inference.types import Use
-    from shadownb.engine.loaded.model import LoadedModel
     from shadownb.engine.loaded.source import Source
+    from shadownb.engine.ports.loaded import Loaded
     from shadownb.engine.ports.training import TrainingServices, TrainingSession
 
 
@@ -71,7 +71,7 @@ class Weights(Protocol):
     """Loaded weights: a base, and at most one trained state on it.
 
     Whoever changes or reads them holds the model's gate; these methods take none. Which run and step the trained state is of
-    is not known here: :class:`~shadownb.engine.loaded.model.LoadedModel` keeps that.
+    is not known here: whoever keeps the model keeps that.
 
     Attributes
     ----------
@@ -216,24 +216,24 @@ class Backend(Protocol):
     def check_options(self, config: TrainConfig) -> None:
         """Raise ConfigError or MissingDependencyError for an optimizer or a tracker that is not here."""
 
-    def check(self, model: LoadedModel, config: TrainConfig, *, from_base: bool = False) -> None:
+    def check(self, model: Loaded, config: TrainConfig, *, from_base: bool = False) -> None:
         """Raise MethodError where the method or its options do not fit the model, or what it carries."""
 
-    def costs(self, model: LoadedModel, config: TrainConfig, *, from_base: bool = False) -> Costs:
+    def costs(self, model: Loaded, config: TrainConfig, *, from_base: bool = False) -> Costs:
         """Return what memory and time of a training on this model are counted from."""
 
-    def generator(self, model: LoadedModel, *, separate_base: bool = False) -> Generator:
+    def generator(self, model: Loaded, *, separate_base: bool = False) -> Generator:
         """Return what answers with the model as it is now.
 
         With ``separate_base`` the base answers in a second copy, which nobody trains and no gate guards.
         """
 
-    def loss(self, model: LoadedModel, examples: Sequence[Example], use: Use) -> float:
+    def loss(self, model: Loaded, examples: Sequence[Example], use: Use) -> float:
         """Return the mean negative log-probability of the trained tokens, of which there is at least one, in nats."""
 
     def train(
         self,
-        model: LoadedModel,
+        model: Loaded,
         config: TrainConfig,
         rows: Sequence[Rendered],
         services: TrainingServices,

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from shadownb.engine.loaded.backends import description_in
 from shadownb.engine.runs import checkpoints
 from shadownb.engine.runs.folder import RunFolder
+from shadownb.engine.runs.liveness import observed_status
 from shadownb.engine.runs.results import result_of
+from shadownb.engine.runs.state import ACTIVE
+from shadownb.engine.runs.view import RunView
 from shadownb.errors import BusyError, CheckpointError, ConfigError, ModelError, RunNotFoundError
 
 if TYPE_CHECKING:
@@ -136,9 +139,8 @@ def _check_base(found: str | None, name: str, model: LoadedModel) -> None:
 
 
 def _goes_on(run_id: str, store: RunStore[RunFolder]) -> bool:
-    from shadownb.engine.runs.handle import Run
-
-    return Run(store.find(run_id)).is_active
+    folder = store.find(run_id)
+    return observed_status(folder, RunView(folder.events).refresh()) in ACTIVE
 
 
 def saved_state(model: LoadedModel, store: RunStore[RunFolder]) -> dict[str, Any] | None:

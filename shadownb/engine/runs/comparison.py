@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from shadownb.engine import capabilities
 from shadownb.engine.displays import table_html, table_text
 from shadownb.engine.runs.handle import Run
+from shadownb.engine.runs.origin import BASE
 from shadownb.engine.runs.results import result_of
-from shadownb.engine.runs.starting import BASE
 from shadownb.errors import CheckpointError, RunError
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from shadownb.engine.runs.checkpoints import Checkpoint
 from shadownb.engine.runs.folder import RunFolder
 from shadownb.engine.runs.journal import Event
 from shadownb.engine.runs.liveness import observed_status
+from shadownb.engine.runs.origin import in_words
 from shadownb.engine.runs.results import result_of
-from shadownb.engine.runs.starting import in_words
 from shadownb.engine.runs.state import ACTIVE, RunState
 from shadownb.engine.runs.view import RunView
 from shadownb.errors import CheckpointError, ShadowError, error_from_dict

@@ -33,7 +33,7 @@ def check_stays(run: Run, model: LoadedModel | None, executor: str | None) -> No
 
 def resume(run: Run, model: LoadedModel | None, executor: str | None) -> None:
     """Start a new attempt; see :meth:`Run.resume`."""
-    from shadownb.engine.runs.launch import resume_attempt, start
+    from shadownb.engine.runs.dispatch import resume_attempt, start
 
     state = run.state
     if run.is_active:

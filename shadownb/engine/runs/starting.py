@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from shadownb.engine.loaded.model import LoadedModel
     from shadownb.engine.runs.checkpoints import Checkpoint
 
-BASE = "the base"  # in words, as a run says what it started from
 _FOLDER = "start"
 
 
@@ -62,21 +61,6 @@ def note_start(folder: RunFolder, state: dict[str, Any] | None, parent: str | No
     spec["parent"] = parent
     spec["model"]["start"] = state
     folder.write_spec(spec)
-
-
-def in_words(spec: dict[str, Any]) -> str:
-    """Return what a run's record says it started from: "the base", "step 40 of run ...", "the adapter in ..."."""
-    given = spec.get("from_checkpoint")
-    if given is not None:
-        checkpoint = Path(given)
-        run = checkpoint.parent.parent.name if checkpoint.parent.name == "checkpoints" else checkpoint.parent
-        return f"{checkpoint.name} of {run}, optimizer included"
-    start = (spec.get("model") or {}).get("start")
-    if start is None:
-        return f"run {spec['parent']}" if spec.get("parent") else BASE
-    if start["trained"] is not None:
-        return f"step {start['trained'][1]} of run {start['trained'][0]}"
-    return f"the adapter in {start['path']}"
 
 
 def starts_in(folder: RunFolder) -> dict[str, set[Path]]:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from shadownb.engine.config import TrainConfig
     from shadownb.engine.inference import Generator
     from shadownb.engine.inference.types import Use
-    from shadownb.engine.loaded.model import LoadedModel
     from shadownb.engine.loaded.source import Source
+    from shadownb.engine.ports.loaded import Loaded
     from shadownb.engine.ports.training import TrainingServices
     from shadownb.engine.rendering import Rendered
     from shadownb.engine.rendering.examples import Example
@@ -119,7 +119,7 @@ class TorchBackend:
 
         return surfaces.description_names()
 
-    def generator(self, model: LoadedModel, *, separate_base: bool = False) -> Generator:
+    def generator(self, model: Loaded, *, separate_base: bool = False) -> Generator:
         """Return what answers with the model as it is now, or with a second copy of its base."""
         from shadownb.engine.backends.torch.generation.generator import TransformersGenerator
 
@@ -134,7 +134,7 @@ class TorchBackend:
             weights.module, model.tokenizer, model.gate, view=weights.view, reserved=weights.virtual_tokens or 0, **ends
         )
 
-    def loss(self, model: LoadedModel, examples: Sequence[Example], use: Use) -> float:
+    def loss(self, model: Loaded, examples: Sequence[Example], use: Use) -> float:
         """Return the mean negative log-probability of the trained tokens, in nats."""
         from shadownb.engine.backends.torch.likelihood import mean_loss
 
@@ -150,7 +150,7 @@ class TorchBackend:
         check_optimizer(config.optim)
         check_trackers(config.report_to)
 
-    def check(self, model: LoadedModel, config: TrainConfig, *, from_base: bool = False) -> None:
+    def check(self, model: Loaded, config: TrainConfig, *, from_base: bool = False) -> None:
         """Raise MethodError where the method or its options do not fit the model, or what it carries."""
         from shadownb.engine.backends.torch import surfaces
 
@@ -158,7 +158,7 @@ class TorchBackend:
         module, carried = weights.at_start(from_base=from_base)
         surfaces.check(module, carried, config)
 
-    def costs(self, model: LoadedModel, config: TrainConfig, *, from_base: bool = False) -> Costs:
+    def costs(self, model: Loaded, config: TrainConfig, *, from_base: bool = False) -> Costs:
         """Return what memory and time of a training on this model are counted from."""
         from shadownb.engine.backends.torch.costs import costs
 
@@ -166,7 +166,7 @@ class TorchBackend:
         return costs(weights, config, from_base=from_base)
 
     def train(
-        self, model: LoadedModel, config: TrainConfig, rows: Sequence[Rendered], services: TrainingServices
+        self, model: Loaded, config: TrainConfig, rows: Sequence[Rendered], services: TrainingServices
     ) -> TorchTraining:
         """Put what is trained on the model; returns its session, not opened yet."""
         from shadownb.engine.backends.torch.training import TorchTraining

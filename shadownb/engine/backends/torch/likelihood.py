@@ -19,12 +19,12 @@ from shadownb.engine.rendering.examples import Example
 from shadownb.engine.rendering.packing import split
 
 if TYPE_CHECKING:
-    from shadownb.engine.loaded.model import LoadedModel
+    from shadownb.engine.ports.loaded import Loaded
 
 _PIECE_TOKENS = 2048
 
 
-def mean_loss(model: LoadedModel, examples: Sequence[Example], use: Use) -> float:
+def mean_loss(model: Loaded, examples: Sequence[Example], use: Use) -> float:
     """Return the mean negative log-probability of the trained tokens, of which there is at least one, in nats."""
     total, count = 0.0, 0
     rows = [row for example in examples for row in example.rows]

@@ -38,7 +38,7 @@ from shadownb.errors import NonFiniteLossError
 
 if TYPE_CHECKING:
     from shadownb.engine.config import TrainConfig
-    from shadownb.engine.loaded.model import LoadedModel
+    from shadownb.engine.ports.loaded import Loaded
     from shadownb.engine.ports.training import TrainingServices
 
 _HEAD = "head.safetensors"
@@ -51,7 +51,7 @@ class TorchTraining:
     optimizer: torch.optim.Optimizer
 
     def __init__(
-        self, model: LoadedModel, config: TrainConfig, rows: Sequence[Rendered], services: TrainingServices
+        self, model: Loaded, config: TrainConfig, rows: Sequence[Rendered], services: TrainingServices
     ) -> None:
         weights: Any = model.weights
         module, carried = weights.at_start(from_base=False)

@@ -54,7 +54,8 @@ def prepare(base: Any, carried: Surface | None, config: TrainConfig, start: Star
         carried.unfreeze(config)
         return carried
     try:
-        surface = kind.attach(base, config, spec, start)
+        maker = PissaSurface if kind is LoraSurface and config.init_lora_weights == "pissa" else kind
+        surface = maker.attach(base, config, spec, start)
         surface.unfreeze(config)
     except BaseException:
         kind.strip(base)

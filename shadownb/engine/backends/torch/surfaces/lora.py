@@ -95,13 +95,7 @@ class LoraSurface(LayerSurface):
     def attach(cls, base: Any, config: TrainConfig, spec: MethodSpec, start: Start) -> Surface:
         surface = super().attach(base, config, spec, start)
         _initialise(surface.module, config.seed)
-        if config.init_lora_weights == "pissa":
-            from shadownb.engine.backends.torch.surfaces.pissa import PissaSurface, with_taken_off
-
-            surface = PissaSurface(with_taken_off(surface.module))
-            with randomness.seeded_draws(config.seed, "pissa"):
-                surface.start_from_principal(start.check)
-        elif config.init_lora_weights == "loftq":
+        if config.init_lora_weights == "loftq":
             with randomness.seeded_draws(config.seed, "loftq"):
                 make_up_for_quantisation(surface.module, start.source, start.check)
         assert isinstance(surface, LoraSurface)
@@ -147,11 +141,17 @@ class LoraSurface(LayerSurface):
         return _shape(self.have, self.began)
 
     @classmethod
-    def saved_shape(cls, folder: Path) -> dict[str, Any]:
-        from shadownb.engine.backends.torch.surfaces.pissa import PissaSurface
+    def saved_config(cls, folder: Path) -> PeftConfig:
+        saved = super().saved_config(folder)
+        if metadata(folder).get(BEGAN) == "pissa":  # saved as one plain adapter of twice the rank
+            assert isinstance(saved, LoraConfig)
+            saved.lora_alpha = round(saved.lora_alpha / alpha_factor(saved))  # 28 * sqrt(2) / sqrt(2) is not 28
+            saved.r = saved.r // 2
+        return saved
 
-        began = metadata(folder).get(BEGAN, "default")
-        return _shape((PissaSurface if began == "pissa" else LoraSurface).saved_config(folder), began)
+    @classmethod
+    def saved_shape(cls, folder: Path) -> dict[str, Any]:
+        return _shape(cls.saved_config(folder), metadata(folder).get(BEGAN, "default"))
 
     def effective_config(self, config: TrainConfig) -> TrainConfig:
         return super().effective_config(config).replace(lora_dropout=self.have.lora_dropout)
@@ -210,3 +210,8 @@ def _tied(base: nn.Module) -> bool:
 def _leaf(base: nn.Module, wanted: nn.Module) -> str:
     name: str = next(name for name, module in base.named_modules() if module is wanted)
     return name.rsplit(".", 1)[-1]
+
+
+def alpha_factor(have: LoraConfig) -> float:
+    """Return what lora_alpha is multiplied by to give an adapter of twice the rank the same scale."""
+    return math.sqrt(2) if have.use_rslora else 2

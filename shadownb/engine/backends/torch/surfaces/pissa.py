@@ -7,21 +7,25 @@ off: ``W x + s B A x - s B0 A0 x``. What is saved is one plain adapter of twice 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from peft import LoraConfig, PeftConfig, PeftModel
+from peft import PeftConfig, PeftModel
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from shadownb.engine.backends.torch import randomness
+from shadownb.engine.backends.torch.surfaces.base import Start, Surface
 from shadownb.engine.backends.torch.surfaces.layered import ADAPTER_FILE, saved_peft_type
-from shadownb.engine.backends.torch.surfaces.lora import BEGAN, LoraSurface, metadata
+from shadownb.engine.backends.torch.surfaces.lora import BEGAN, LoraSurface, alpha_factor, metadata
 from shadownb.engine.backends.torch.surfaces.starts import closest, fill, lora_layers, pair_of, split, stored, weight_of
 from shadownb.engine.backends.torch.surfaces.tensors import for_file
+
+if TYPE_CHECKING:
+    from shadownb.engine.config import TrainConfig
+    from shadownb.engine.methods import MethodSpec
 
 _TAKEN_OFF = "start"  # name of the frozen adapter that takes the directions off the base
 
@@ -40,12 +44,13 @@ class PissaSurface(LoraSurface):
         return saved_peft_type(folder) == "LORA" and metadata(folder).get(BEGAN) == "pissa"
 
     @classmethod
-    def saved_config(cls, folder: Path) -> PeftConfig:
-        saved = super().saved_config(folder)
-        assert isinstance(saved, LoraConfig)
-        saved.lora_alpha = round(saved.lora_alpha / _alpha_factor(saved))  # 28 * sqrt(2) / sqrt(2) is not 28
-        saved.r = saved.r // 2
-        return saved
+    def attach(cls, base: Any, config: TrainConfig, spec: MethodSpec, start: Start) -> Surface:
+        plain = super().attach(base, config, spec, start)
+        surface = cls(with_taken_off(plain.module))
+        with randomness.seeded_draws(config.seed, "pissa"):
+            surface.start_from_principal(start.check)
+        surface.began = config.init_lora_weights
+        return surface
 
     @classmethod
     def put_on(cls, base: Any, made: PeftConfig) -> PeftModel:
@@ -70,7 +75,7 @@ class PissaSurface(LoraSurface):
             tensors |= for_file(dict(zip(_keys(name), stored(layer, a, b), strict=True)))
         save_file(tensors, folder / ADAPTER_FILE, metadata={"format": "pt", BEGAN: self.began})
         saved = LoraConfig.from_pretrained(str(folder))
-        saved.r, saved.lora_alpha = 2 * self.have.r, self.have.lora_alpha * _alpha_factor(self.have)
+        saved.r, saved.lora_alpha = 2 * self.have.r, self.have.lora_alpha * alpha_factor(self.have)
         saved.save_pretrained(str(folder))
 
     def _fill(self, tensors: dict[str, Any], folder: Path) -> None:
@@ -98,8 +103,3 @@ def with_taken_off(module: PeftModel) -> PeftModel:
         module.add_adapter(_TAKEN_OFF, LoraConfig(**{**have, **bare}))
     module.base_model.set_adapter(["default", _TAKEN_OFF])
     return module
-
-
-def _alpha_factor(have: LoraConfig) -> float:
-    """Return what lora_alpha is multiplied by to give an adapter of twice the rank the same scale."""
-    return math.sqrt(2) if have.use_rslora else 2
