@@ -49,7 +49,7 @@ def _renderer_of(model: Any) -> tuple[Renderer, str]:
         )
     from transformers import AutoTokenizer
 
-    from shadownb.engine.models.quiet import quiet_progress_bars
+    from shadownb.engine.backends.torch.quiet import quiet_progress_bars
     from shadownb.engine.models.sources import resolve
     from shadownb.engine.models.weights import saved_template
 

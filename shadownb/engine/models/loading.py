@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from shadownb.engine import acceleration, hardware, live
 from shadownb.engine.acceleration import Accelerator
+from shadownb.engine.backends.torch.quiet import quiet_progress_bars
 from shadownb.engine.models.fetching import Fetching
 from shadownb.engine.models.preload import import_gently
-from shadownb.engine.models.quiet import quiet_progress_bars
 from shadownb.engine.models.sources import Quantize, Source, resolve, with_adapter
 from shadownb.errors import (
     ConfigError,

@@ -1,5 +1,5 @@
 """Training with torch: transformers' Trainer and peft, over one shared layer for events, commands and checkpoints."""
 
-from shadownb.engine.inference.quantized import quiet_about_kernels
+from shadownb.engine.backends.torch import quiet
 
-quiet_about_kernels()  # before peft, which imports bitsandbytes
+quiet.about_kernels()  # before peft, which imports bitsandbytes
