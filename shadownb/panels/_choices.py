@@ -177,9 +177,9 @@ def open_data(choice: str, namespace: Mapping[str, Any], given: Any = None) -> A
 
 def as_dataset(value: Any, name: str | None = None) -> Any:
     """Return a Dataset made of whatever holds rows."""
-    from shadownb.engine.data import accepting
+    from shadownb.engine.data import as_dataset
 
-    return accepting.as_dataset(value, name or "This value", name=name)
+    return as_dataset(value, name or "This value", name=name)
 
 
 # -- shared ----------------------------------------------------------------------------------------------------------

@@ -249,7 +249,8 @@ def test_a_reference_that_cannot_be_scored_is_one_row() -> None:
         (lambda output, expected: 1 / 0, "ZeroDivisionError"),
         (lambda output: 1.0, r"cannot be called as scorer\(output, expected\)"),
         (lambda output, expected, question: 1.0, "cannot be called as"),
-        ("exact", "scorer='exact' cannot be called"),
+        ("exct", r"No scorer is named 'exct'\. Did you mean 'exact'"),
+        (3, "scorer=3 cannot be called"),
     ],
 )
 def test_a_scorer_that_cannot_score_is_refused_before_anything_is_generated(scorer: Any, says: str) -> None:
@@ -310,7 +311,7 @@ def test_an_untrained_model_is_warned_about(parrot: Parrot) -> None:
 
 def test_a_scorer_may_return_a_number_but_not_nan(parrot: Parrot) -> None:
     assert compare(parrot, ROWS, lambda output, expected, prompt=None: output == expected).tuned == 0.75
-    with pytest.raises(ConfigError, match=r"nan for row 0"):
+    with pytest.raises(ConfigError, match=r"row 0: the scorer gave nan"):
         compare(parrot, ROWS, lambda output, expected, prompt=None: math.nan)
 
 

@@ -6,12 +6,14 @@ What a value is is told by the module its class comes from, so that looking neve
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from shadownb.errors import DataError
 
 if TYPE_CHECKING:
-    from shadownb.engine.data.dataset import Dataset
+    from shadownb.engine.data.sources import Sources
+
+Rows = TypeVar("Rows", bound="Sources")
 
 KINDS = {
     "dataset": "Dataset",
@@ -26,10 +28,6 @@ _LOOKED_AT = 50
 
 def kind_of(value: Any) -> str | None:
     """Return which of :data:`KINDS` a value is, ``splits`` or ``stream`` for sets that need a choice first, else None."""
-    from shadownb.engine.data.dataset import Dataset
-
-    if isinstance(value, Dataset):
-        return "dataset"
     if isinstance(value, (list, tuple)):
         return "rows" if value and any(isinstance(row, dict) for row in value[:_LOOKED_AT]) else None
     for kind in type(value).__mro__:
@@ -41,6 +39,7 @@ def kind_of(value: Any) -> str | None:
 
 
 _NAMED = {
+    ("shadownb", "Dataset"): "dataset",
     ("pandas", "DataFrame"): "frame",
     ("polars", "DataFrame"): "polars",
     ("polars", "LazyFrame"): "stream",
@@ -52,46 +51,31 @@ _NAMED = {
 }
 
 
-def as_dataset(
+def accepted(
     value: Any,
-    what: str = "dataset",
+    into: type[Rows],
+    what: str,
     *,
     name: str | None = None,
     columns: Mapping[str, str] | None = None,
     ignore: Sequence[str] | str = (),
-) -> Dataset:
-    """Return what holds rows as a Dataset.
-
-    Parameters
-    ----------
-    what
-        How an error names the value.
-    name
-        The name of the Dataset that is made; None takes the kind's own.
-    columns, ignore
-        As every constructor takes them; for a Dataset, as :meth:`Dataset.read_as`.
-
-    Raises
-    ------
-    DataError
-        It holds no rows, or several splits, or has no known end.
-    """
-    from shadownb.engine.data.dataset import Dataset
-
+) -> Rows:
+    """Return what holds rows as a Dataset, which is the class ``into``; as :func:`shadownb.engine.data.as_dataset`."""
     kind = kind_of(value)
-    if isinstance(value, Dataset):
-        return value.read_as(columns=columns, ignore=ignore) if columns or ignore else value
+    if kind == "dataset":
+        given: Rows = value
+        return given.read_as(columns=columns, ignore=ignore) if columns or ignore else given
     reading: dict[str, Any] = {"columns": columns, "ignore": ignore}
     if isinstance(value, (list, tuple)):
-        return Dataset.from_list(value, name=name or "list", **reading)
+        return into.from_list(value, name=name or "list", **reading)
     if kind == "frame":
-        return Dataset.from_pandas(value, name=name or "frame", **reading)
+        return into.from_pandas(value, name=name or "frame", **reading)
     if kind in ("polars", "arrow"):
-        return Dataset.from_arrow(value, name=name or "table", **reading)
+        return into.from_arrow(value, name=name or "table", **reading)
     if kind == "hf":
-        return Dataset.from_datasets(value, name=name, **reading)
+        return into.from_datasets(value, name=name, **reading)
     if kind == "splits":
-        return as_dataset(_only_split(value, what), what, name=name, **reading)
+        return accepted(_only_split(value, what), into, what, name=name, **reading)
     if kind == "stream":
         raise DataError(
             f"{what} is a {type(value).__name__}, which has no known end.",

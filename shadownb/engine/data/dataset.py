@@ -7,11 +7,12 @@ in ``rows`` and is listed in ``report`` with its number in the source and the re
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
+from shadownb.engine.data.accepting import accepted
 from shadownb.engine.data.checking import split_indices
 from shadownb.engine.data.display import dataset_html, dataset_text
 from shadownb.engine.data.loaded import Loaded
@@ -239,6 +240,33 @@ class Dataset(Sources):
 
     def _repr_html_(self) -> str:
         return dataset_html(self)
+
+
+def as_dataset(
+    value: Any,
+    what: str = "dataset",
+    *,
+    name: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    ignore: Sequence[str] | str = (),
+) -> Dataset:
+    """Return what holds rows as a Dataset.
+
+    Parameters
+    ----------
+    what
+        How an error names the value.
+    name
+        The name of the Dataset that is made; None takes the kind's own.
+    columns, ignore
+        As every constructor takes them; for a Dataset, as :meth:`Dataset.read_as`.
+
+    Raises
+    ------
+    DataError
+        It holds no rows, or several splits, or has no known end.
+    """
+    return accepted(value, Dataset, what, name=name, columns=columns, ignore=ignore)
 
 
 def _renderer(model: Any) -> Renderer:

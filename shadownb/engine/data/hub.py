@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from shadownb.engine.data.loaded import Loaded, from_arrow
-from shadownb.engine.models.quiet import quiet_progress_bars
+from shadownb.engine.progress_bars import DATASETS, HUB, without_bars
 from shadownb.errors import DataError, MissingDependencyError
 
 
@@ -19,7 +19,7 @@ def read_hub(repo: str, *, subset: str | None, split: str, token: str | None, li
         ) from None
     wanted = split if limit is None else f"{split}[:{limit}]"
     try:
-        with quiet_progress_bars():
+        with without_bars(DATASETS, HUB):
             found: Any = datasets.load_dataset(repo, name=subset, split=wanted, token=token)
     except Exception as error:
         raise explain(repo, subset, split, error) from error

@@ -17,7 +17,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from shadownb.engine.data.accepting import as_dataset, kind_of
+from shadownb.engine.data.accepting import kind_of
+from shadownb.engine.data.dataset import as_dataset
 from shadownb.engine.trajectories.identity import message_text, role_of, task_hash, task_text
 from shadownb.engine.trajectories.rows import flatten
 from shadownb.engine.trajectories.trajectory import Trajectory

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from shadownb.engine.data import readers, trees
+from shadownb.engine.data.accepting import accepted
 from shadownb.engine.data.checking import Checked, Reading, check
 from shadownb.engine.data.loaded import Loaded, from_arrow, from_values
 from shadownb.engine.data.report import BadRow
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     import datasets
     import pandas
 
-    from shadownb.engine.data.dataset import Dataset
     from shadownb.engine.trajectories import Trajectory, TrajectoryGroup
 
 Row = dict[str, Any]
@@ -83,11 +83,9 @@ class Sources:
     @classmethod
     def of(
         cls, rows: Any, *, name: str | None = None, columns: Names | None = None, ignore: Sequence[str] | str = ()
-    ) -> Dataset:
+    ) -> Self:
         """Return whatever holds rows as a Dataset: a list, a data frame, an Arrow table, a ``datasets.Dataset``."""
-        from shadownb.engine.data.accepting import as_dataset
-
-        return as_dataset(rows, "rows", name=name, columns=columns, ignore=ignore)
+        return accepted(rows, cls, "rows", name=name, columns=columns, ignore=ignore)
 
     @classmethod
     def from_list(

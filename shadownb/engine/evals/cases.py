@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from shadownb.engine.evals.turns import Turn
@@ -15,12 +15,13 @@ from shadownb.errors import DataError
 
 @dataclass(frozen=True)
 class Case:
-    """One question with its reference answer; ``index`` is the row's number in the data set."""
+    """One question with its reference answer; ``index`` is the row's number in the data set, ``row`` the row as it was given."""
 
     index: int
     messages: list[dict[str, Any]]
     reference: Turn
     tools: list[dict[str, Any]] | None = None
+    row: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def expected(self) -> str:
@@ -38,12 +39,12 @@ def cases_of(dataset: Any) -> tuple[list[Case], int]:
     """
     cases = []
     skipped = 0
-    for index, row in enumerate(_rows_of(dataset)):
+    for index, (row, given) in enumerate(_rows_of(dataset)):
         messages = row.get("messages") if isinstance(row, Mapping) else None
         turns = [i for i, message in enumerate(messages or ()) if message.get("role") == "assistant"]
         if messages and turns and turns[-1] > 0:
             reference = Turn.of_message(messages[turns[-1]])
-            cases.append(Case(index, list(messages[: turns[-1]]), reference, row.get("tools") or None))
+            cases.append(Case(index, list(messages[: turns[-1]]), reference, row.get("tools") or None, given))
         else:
             skipped += 1
     if not cases:
@@ -55,8 +56,8 @@ def cases_of(dataset: Any) -> tuple[list[Case], int]:
     return cases, skipped
 
 
-def _rows_of(dataset: Any) -> Iterator[Any]:
-    """Yield every row in canonical form at the place it has in the data set; ``None`` for one that is no row."""
+def _rows_of(dataset: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Yield every row in canonical form, and as it was given, at the place it has in the data set; None for one that is none."""
     from shadownb.engine.data import as_dataset
 
     given = not hasattr(dataset, "canonical_rows")
@@ -66,12 +67,12 @@ def _rows_of(dataset: Any) -> Iterator[Any]:
     for index in range(len(data)):
         while given and at < data.numbers[index]:  # an entry of the list that is no row
             at += 1
-            yield None
+            yield None, {}
         at += 1
         try:
-            yield data.canonical_row(index)
+            yield data.canonical_row(index), dict(data.rows[index])
         except DataError:
-            yield None
+            yield None, {}
 
 
 def read_by(model: Any, cases: list[Case]) -> list[Case]:

@@ -33,7 +33,7 @@ def _outcome(comparison: Comparison) -> str:
 def compare(
     model: Any,
     dataset: Any,
-    scorer: Callable[..., Any],
+    scorer: Callable[..., Any] | str,
     *,
     sampling: Sampling = GREEDY,
     max_new_tokens: int | None = None,
@@ -56,8 +56,10 @@ def compare(
     dataset
         Whatever holds rows with an answer: a Dataset, a list, a data frame, a ``datasets.Dataset``.
     scorer
-        ``scorer(output, expected)`` returning a Score, or a number; it gets ``prompt=`` where it takes that. It is tried
-        before anything is generated. A row that it cannot score is counted and left out of the means.
+        ``scorer(output, expected)`` returning a Score, or a number; it gets ``prompt=``, ``messages=``, ``tools=`` and ``row=``
+        where it takes those (:class:`shadownb.engine.scoring.Scorer` says what it owes). Or the name of a registered one:
+        ``"exact"``, ``"json_exact"``, what plugins bring. It is tried before anything is generated. A row that it cannot
+        score is counted and left out of the means.
     sampling
         For both sides; greedy by default. Without a seed a sampling that is not greedy gets seed 0.
     max_new_tokens

@@ -1,9 +1,10 @@
-"""Scorers: judge a model output against the expected answer."""
+"""Scorers: judge a model output against the expected answer. What one owes stands at :class:`Scorer`."""
 
 from __future__ import annotations
 
-from shadownb.engine.scoring.base import Score, Scorer
+from shadownb.engine.scoring.asking import ScorerFailed, Scoring
+from shadownb.engine.scoring.base import Sample, Score, Scorer
 from shadownb.engine.scoring.exact import Exact
 from shadownb.engine.scoring.json_exact import JsonExact
 
-__all__ = ["Exact", "JsonExact", "Score", "Scorer"]
+__all__ = ["Exact", "JsonExact", "Sample", "Score", "Scorer", "ScorerFailed", "Scoring"]

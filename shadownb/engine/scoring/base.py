@@ -1,9 +1,19 @@
-"""The contract every scorer follows."""
+"""What every scorer owes, and what it is shown.
+
+A scorer is a function, or an object that can be called. It gets the output and the expected answer, and of what else it names
+in its signature::
+
+    def fits_the_tools(output, expected, tools, row):
+        if "must_call" not in row:
+            return Score(None, "the row does not say which tool is meant")
+        return f'"{row["must_call"]}"' in output
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
 
 
 @dataclass(frozen=True)
@@ -12,24 +22,66 @@ class Score:
 
     Attributes
     ----------
-    value : float
-        From 0.0 (wrong) to 1.0 (right).
+    value : float or None
+        Finite; from 0.0 (wrong) to 1.0 (right) where nothing else is agreed on. None where the output cannot be judged: such
+        a row is in no mean and no baseline. A verdict that is missing is never 0.0.
     reason : str
         One line that says why, fit to be shown next to the output.
     """
 
-    value: float
-    reason: str
+    value: float | None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One output, and all that a scorer may look at.
+
+    Attributes
+    ----------
+    output : str
+        What the model wrote, unchanged, without its reasoning; calls stand behind the text as one JSON list.
+    expected : str
+        The reference answer, in the same form.
+    prompt : str
+        The text of the message that was answered.
+    messages : sequence of dict
+        The conversation before the answer, in canonical form.
+    tools : sequence of dict or None
+        The schemas of the tools that were offered.
+    row : mapping
+        The row as it was given, with every column that it has.
+    """
+
+    output: str
+    expected: str
+    prompt: str = ""
+    messages: Sequence[dict[str, Any]] = ()
+    tools: Sequence[dict[str, Any]] | None = None
+    row: Mapping[str, Any] = field(default_factory=dict)
+
+
+SHOWN = ("prompt", "messages", "tools", "row")  # what a scorer gets beside output and expected, if it names it
 
 
 @runtime_checkable
 class Scorer(Protocol):
     """Anything that can judge an output against an expected answer.
 
-    Attributes
-    ----------
-    name : str
-        Short identifier, used as a column title in reports.
+    Who implements one owes:
+
+    - a verdict for every output, however odd: models write anything. An exception means that the row is at fault, and leaves
+      it without a score;
+    - ``Score(None, reason)`` where it cannot say; never 0.0 in place of a verdict that is missing. A bare None is as good for a
+      row, but a scorer that begins with it is taken for one that forgot to return;
+    - the same verdict for the same arguments, in any thread, and the arguments as they were;
+    - the best value that it gives for the reference itself, where the reference is a right answer.
+
+    A scorer may have ``check(expected)``, which raises ValueError where an expected answer cannot be compared with: that is then
+    known before answers are made.
+
+    A function that returns a number is one as well: its name is the function's. One that stands in the registry under the kind
+    ``scorer``, as a function or as a class that can be made without arguments, is known by that name wherever a scorer is taken.
     """
 
     @property
@@ -37,21 +89,19 @@ class Scorer(Protocol):
         """Short identifier, used as a column title in reports."""
         ...
 
-    def __call__(self, output: str, expected: str, prompt: str | None = None) -> Score:
+    def __call__(self, output: str, expected: str) -> Score | float | None:
         """Judge one output.
 
         Parameters
         ----------
-        output : str
-            What the model wrote, unchanged.
-        expected : str
-            The reference answer.
-        prompt : str or None, optional
-            The message that was answered, for scorers that need it.
+        output, expected
+            As in :class:`Sample`.
+        prompt, messages, tools, row
+            As in :class:`Sample`, by keyword; only those that the signature names, or all where it has ``**more``.
 
         Returns
         -------
-        Score
-            The value and the reason for it.
+        Score, float or None
+            The value and the reason for it, a value alone, or None where it cannot say.
         """
         ...

@@ -1,5 +1,5 @@
-"""Training with torch: transformers' Trainer and peft, over one shared layer for events, commands and checkpoints."""
+"""The torch backend: transformers' models, peft's adapters, torch's optimizers."""
 
-from shadownb.engine.backends.torch.quantized import quiet_about_kernels
+from shadownb.engine.backends.torch import quiet
 
-quiet_about_kernels()  # before peft, which imports bitsandbytes
+quiet.about_kernels()  # before peft, which imports bitsandbytes

@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from shadownb.engine import live
-from shadownb.engine.models.quiet import quiet_gguf_bar, quiet_progress_bars
+from shadownb.engine.backends.torch.quiet import quiet_gguf_bar, quiet_progress_bars
 
 
 def convert_gguf(file: Path, target: Path) -> Path:

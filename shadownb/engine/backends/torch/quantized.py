@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,15 +21,6 @@ from torch.nn.functional import linear
 
 _KEPT = "_dense_meanwhile"  # where a layer has its dense copy inside the block; None until it is first needed
 _MEMORY_SHARE = 0.5  # of what is free may go into such copies; the rest is for the cache of keys and values
-
-
-def quiet_about_kernels() -> None:
-    """Keep bitsandbytes from telling at its import that it has no kernel from the hub for the packed layout."""
-    logging.getLogger("bitsandbytes.backends.cpu.ops").addFilter(_is_about_something_else)
-
-
-def _is_about_something_else(record: logging.LogRecord) -> bool:
-    return "gemm_4bit_forward" not in record.getMessage()
 
 
 def is_4bit(layer: nn.Module) -> bool:

@@ -11,10 +11,10 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers import PreTrainedModel
 
+from shadownb.engine.backends.torch.quiet import quiet_progress_bars
 from shadownb.engine.backends.torch.surfaces.base import Start, Surface
 from shadownb.engine.backends.torch.surfaces.reach import Reach
 from shadownb.engine.backends.torch.surfaces.sizes import Kept, frozen_block, hidden_size, layer_inputs
-from shadownb.engine.models.quiet import quiet_progress_bars
 from shadownb.errors import ModelError
 
 if TYPE_CHECKING:

@@ -1,57 +1,38 @@
-"""Keep the libraries' own progress bars and routine remarks out of cells; phases and panels show what is going on."""
+"""What the libraries show and say again and again, to nobody's use. Importing this loads none of them."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import threading
 from collections.abc import Iterator
 
-# What these loggers say again and again, to nobody's use:
+from shadownb.engine.progress_bars import HUB, Bars, without_bars
+
 _REMARKS = {
     # An 8-bit layer computes in fp16 whatever it is given; said by every layer, in every pass.
     "bitsandbytes.autograd._functions": "MatMul8bitLt: inputs will be cast",
     # The repository's own settings for sampling contradict each other; those of a call are used here.
     "transformers.generation.configuration_utils": "The following generation flags are not valid",
 }
+_KERNELS = "bitsandbytes.backends.cpu.ops"
 
-_lock = threading.Lock()
-_inside = 0  # blocks that are running, of all threads
-_was_on = (False, False)
+
+def about_kernels() -> None:
+    """Keep bitsandbytes from telling at its import that it has no kernel from the hub for the packed layout."""
+    logging.getLogger(_KERNELS).addFilter(_is_not_about_kernels)
+
+
+def _is_not_about_kernels(record: logging.LogRecord) -> bool:
+    return "gemm_4bit_forward" not in record.getMessage()
 
 
 @contextlib.contextmanager
 def quiet_progress_bars() -> Iterator[None]:
-    """Switch the bars of transformers and datasets off inside the block, and back to what they were after the last of them.
-
-    The libraries have one switch each for the whole process, and two models may be loaded at a time.
-    """
-    import datasets
-    from transformers.utils import logging as transformers
-
-    global _inside, _was_on
-    _leave_out_remarks()
-    with _lock:
-        if _inside == 0:
-            _was_on = transformers.is_progress_bar_enabled(), not datasets.are_progress_bars_disabled()
-            transformers.disable_progress_bar()
-            datasets.disable_progress_bars()
-        _inside += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _inside -= 1
-            if _inside == 0:
-                if _was_on[0]:
-                    transformers.enable_progress_bar()
-                if _was_on[1]:
-                    datasets.enable_progress_bars()
-
-
-def _leave_out_remarks() -> None:
+    """Leave out the bars of transformers and the hub inside the block, and their routine remarks from then on."""
     for name in _REMARKS:
         logging.getLogger(name).addFilter(_is_no_remark)  # a second time adds nothing
+    with without_bars(TRANSFORMERS, HUB):
+        yield
 
 
 def _is_no_remark(record: logging.LogRecord) -> bool:
@@ -71,3 +52,22 @@ def quiet_gguf_bar() -> Iterator[None]:
             yield
     finally:
         vars(reader)["tqdm"] = before
+
+
+def _are_on() -> bool:
+    from transformers.utils import logging as transformers
+
+    return bool(transformers.is_progress_bar_enabled())
+
+
+def _turn(on: bool) -> None:
+    """Switch transformers' bars alone: its own functions switch those of the hub, too."""
+    from transformers.utils import logging as transformers
+
+    hub = HUB.are_on()
+    (transformers.enable_progress_bar if on else transformers.disable_progress_bar)()
+    if HUB.are_on() is not hub:
+        HUB.turn(hub)
+
+
+TRANSFORMERS = Bars("transformers", _are_on, _turn)
