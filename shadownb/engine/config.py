@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import yaml
 from pydantic import PrivateAttr, ValidationError, ValidationInfo, field_validator, model_validator
@@ -201,7 +201,7 @@ class TrainConfig(Options):
     def replace(self, **values: Any) -> TrainConfig:
         """Return a copy with other values, validated again."""
         given = {name: getattr(self, name) for name in self.model_fields_set}
-        return type(self)(spec=self._spec, **{**given, **values})
+        return self._made({**given, **values}, known=self.executor, spec=self._spec)
 
     def as_given(self, names: Collection[str]) -> TrainConfig:
         """Return a copy of which these options, and no others, were given explicitly."""
@@ -248,10 +248,19 @@ class TrainConfig(Options):
         if given is None:
             return cls(spec=spec, **values)
         left_out = set(values) - set(cls.model_fields) - set(given)
-        # A run is read in any process, also where the executor is not registered that trains it.
-        executor = values.pop("executor", "auto")
-        read = cls(spec=spec, **{name: value for name, value in values.items() if name not in left_out})
-        return read.model_copy(update={"executor": executor})
+        values = {name: value for name, value in values.items() if name not in left_out}
+        return cls._made(values, known=values.get("executor"), spec=spec)
+
+    @classmethod
+    def _made(cls, values: dict[str, Any], *, known: Any, spec: MethodSpec | None) -> Self:
+        """Return a config with an executor that was registered where it was chosen; here it need not be.
+
+        A run is read and trained in processes that know nothing of what a cell has registered.
+        """
+        if "executor" not in values or values["executor"] != known:
+            return cls(spec=spec, **values)
+        made = cls(spec=spec, **{**values, "executor": cls.model_fields["executor"].default})
+        return made.model_copy(update={"executor": known})
 
     @classmethod
     def describe(cls) -> str:

@@ -12,6 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from shadownb.engine import registry
 from shadownb.engine.data.trained_on import TrainedOn
 from shadownb.errors import RunError
 
@@ -72,12 +73,11 @@ def trained_on(folder: Path) -> TrainedOn | None:
     run = folder.resolve().parent.parent
     if folder.resolve().parent.name != "checkpoints" or not (run / "run.json").is_file():
         return None
-    from shadownb.engine.runs.folder import RunFolder
-
     try:
-        return RunFolder(run).trained_on
+        found: TrainedOn | None = registry.resolve("run_store", "folders")(run.parent.parent).find(run).trained_on
     except RunError:
         return None
+    return found
 
 
 def run_of(folder: Path) -> str | None:

@@ -92,7 +92,8 @@ class Executor(Protocol):
     def submit(self, folder: Path, attempt: Attempt, model: Any | None) -> None:
         """Have an attempt trained; the journal says already who asked for it.
 
-        It returns when the attempt is accepted, not when it has ended. Nothing is left behind where it raises.
+        It returns when the attempt is accepted, or at its end where it trains in the thread that calls. Nothing is left behind
+        where it raises; the run has then failed.
 
         Parameters
         ----------

@@ -14,9 +14,9 @@ from transformers.utils import find_adapter_config_file
 
 from shadownb.engine import live
 from shadownb.engine.backends.torch.quantized import never_pack
+from shadownb.engine.backends.torch.quiet import quiet_progress_bars
 from shadownb.engine.fetching import Fetching
 from shadownb.engine.loaded.source import Source
-from shadownb.engine.backends.torch.quiet import quiet_progress_bars
 from shadownb.engine.ports.decisions import Decision
 from shadownb.errors import MissingDependencyError, ModelError, ModelNotFoundError, OutOfMemoryError
 
