@@ -14,13 +14,14 @@ from transformers.integrations import integration_utils
 
 import shadownb as snb
 from shadownb import errors
-from shadownb.engine import capabilities, methods
+from shadownb.engine import capabilities, methods, objectives
 from shadownb.engine.config import TrainConfig
 from shadownb.engine.config_fields import config_fields
+from shadownb.engine.loaded.backends import backend
 from shadownb.engine.runs import Run
 
 LORA = methods.get("lora")
-LORA_FIELDS = capabilities.TORCH_FIELDS | capabilities.OBJECTIVE_FIELDS["sft"] | set(LORA.fields)
+LORA_FIELDS = backend().fields | set(objectives.get("sft").fields) | set(LORA.fields)
 HONOURED = {name for row in capabilities.table().values() for name, honoured in row.items() if honoured}
 
 # -- the table ----------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from shadownb.engine import capabilities, methods
+from shadownb.engine import capabilities, methods, objectives
 from shadownb.engine.config import TrainConfig
 from tests.engine.methods_data import CASES
 
@@ -53,7 +53,7 @@ def options_of(method: str) -> list[str]:
     """Return the honoured options of a method that are its own, its objective's, or in ``SHARED``."""
     spec = methods.get(method)
     support = capabilities.supported_fields(method)
-    own = SHARED | capabilities.OBJECTIVE_FIELDS[spec.objective] | set(spec.fields)
+    own = SHARED | set(objectives.get(spec.objective).fields) | set(spec.fields)
     return sorted(name for name in own if support[name] is None)
 
 
@@ -74,7 +74,7 @@ def pairs() -> Iterator[Any]:
     seen = set()
     for spec in methods.available():
         for name in options_of(spec.name):
-            of_parameters = name in spec.fields and name not in capabilities.OBJECTIVE_FIELDS[spec.objective]
+            of_parameters = name in spec.fields and name not in set(objectives.get(spec.objective).fields)
             kind = (
                 (spec.surface, spec.tuner, spec.quantized_base) if of_parameters else (spec.objective, spec.data_shape)
             )

@@ -129,7 +129,7 @@ def test_taking_it_off_gives_the_base_back(trained: Trained) -> None:
     model: Any = snb.load(trained.run.id)
     if model.carried.replaces_base:
         pytest.skip("there is nothing to take off weights that were trained themselves")
-    model.weights.carry_nothing()
+    model.take_off()
     assert everything_else(model, {}) == trained.rest_before
     assert torch.equal(logits(model), trained.base_logits)
 
@@ -202,7 +202,7 @@ def test_every_checkpoint_loads_and_answers(trained: Trained) -> None:
     seen = set()
     for checkpoint in checkpoints:
         model = trained.case.load(trained.folder)
-        model.weights.take(checkpoint.path, (trained.run.id, checkpoint.step))
+        model.take(checkpoint.path, (trained.run.id, checkpoint.step))
         assert sha(model) == checkpoint.manifest["trained_sha256"]
         assert isinstance(model.generate(PROMPT, max_new_tokens=4), str)
         seen.add(sha(model))

@@ -14,8 +14,8 @@ import shadownb as snb
 from shadownb import methods
 from shadownb.engine.backends.torch.passes import Passes
 from shadownb.engine.backends.torch.pieces import Piece
-from shadownb.engine.models.loading import load_from
-from shadownb.engine.models.sources import Source
+from shadownb.engine.loaded.source import Source
+from shadownb.engine.opening import open_recorded
 from shadownb.engine.rendering.examples import Example
 from shadownb.engine.rendering.masks import NOT_TRAINED
 from shadownb.engine.runs.loop import Loop
@@ -292,5 +292,5 @@ def test_longer_rows_than_the_model_has_positions_for_are_refused(home: Path, fe
 def test_the_model_of_a_record_with_more_than_its_positions_loads(home: Path, few_positions: Path) -> None:
     """Records of earlier versions have 2048 for every model."""
     model = snb.load(str(few_positions), dtype="float32")
-    again = load_from(Source(model.name, model.source), {**model.describe(), "max_seq_length": 2048})
+    again = open_recorded(Source(model.name, model.source), {**model.describe(), "max_seq_length": 2048})
     assert again.max_seq_length == POSITIONS

@@ -160,6 +160,6 @@ def test_a_fresh_copy_shares_nothing_and_is_refused_where_it_does_not_fit(
     assert copy.trained is None and (copy.max_seq_length, copy.dtype_name) == (256, "float32")
     copy.finetune(rows, method="full", **FAST)
     assert same(base_weights(small), before) and small.trained == (first.id, 3)
-    monkeypatch.setattr("shadownb.engine.estimate.free_memory_gb", lambda model: 0.0)
+    monkeypatch.setattr("shadownb.engine.opening.free_memory_gb", lambda model: 0.0)
     with pytest.raises(OutOfMemoryError, match="start='base'"):
         small.fresh_copy()

@@ -175,7 +175,7 @@ def test_what_is_left_out_is_as_trained_and_none_is_none(
 
 
 def test_an_empty_system_message_of_the_rows_is_asked_with_too(small: Any, seen: list[str]) -> None:
-    small.weights.trained_on = learned([row(1, ""), row(2, "")])
+    small._trained_on = learned([row(1, ""), row(2, "")])
     with warnings.catch_warnings():
         warnings.simplefilter("error", ShadowWarning)
         small.generate("Thing 1?", **GREEDY)
@@ -339,7 +339,7 @@ def test_an_endpoint_offers_the_tools_of_the_rows_to_who_does_not_speak_of_tools
 ) -> None:
     from shadownb.engine.capture.local import LocalModel
 
-    small.weights.trained_on = learned([row(1, tools=[TOOL])])
+    small._trained_on = learned([row(1, tools=[TOOL])])
     messages, offered = LocalModel(small)._start(USER, request_.get("tools") or None, request_)
     assert (messages[0]["content"], offered) == (SORT, tools)
     own = [{"role": "system", "content": NAME}, *USER]

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from shadownb.engine.rendering import Renderer, Tokenizer, inspect_row
+from shadownb.engine.objectives.inspection import inspect_row
+from shadownb.engine.rendering import Renderer, Tokenizer
 from shadownb.engine.rendering.certificate import certify_renderer
 from tests.engine import golden_ids
 from tests.engine.rendering_tokenizers import byte_tokenizer, word_tokenizer
@@ -94,7 +95,7 @@ def test_a_tokenizer_from_elsewhere_renders_and_reads() -> None:
 
 def test_rendering_loads_no_framework() -> None:
     code = (
-        "import sys; from shadownb.engine.rendering import Renderer, inspect_row; from tests.ports import toy_tokenizer\n"
+        "import sys; from shadownb.engine.objectives.inspection import inspect_row; from shadownb.engine.rendering import Renderer; from tests.ports import toy_tokenizer\n"
         "row = {'messages': [{'role': 'user', 'content': 'a'}, {'role': 'assistant', 'content': 'b'}]}\n"
         "inspect_row(Renderer(toy_tokenizer.CharacterTokenizer()), row)\n"
         "print([name for name in ('torch', 'transformers', 'trl') if name in sys.modules])"
