@@ -95,7 +95,8 @@ def test_a_tokenizer_from_elsewhere_renders_and_reads() -> None:
 
 def test_rendering_loads_no_framework() -> None:
     code = (
-        "import sys; from shadownb.engine.objectives.inspection import inspect_row; from shadownb.engine.rendering import Renderer; from tests.ports import toy_tokenizer\n"
+        "import sys\nfrom shadownb.engine.objectives.inspection import inspect_row\n"
+        "from shadownb.engine.rendering import Renderer\nfrom tests.ports import toy_tokenizer\n"
         "row = {'messages': [{'role': 'user', 'content': 'a'}, {'role': 'assistant', 'content': 'b'}]}\n"
         "inspect_row(Renderer(toy_tokenizer.CharacterTokenizer()), row)\n"
         "print([name for name in ('torch', 'transformers', 'trl') if name in sys.modules])"

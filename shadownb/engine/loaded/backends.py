@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shadownb.engine import registry
+from shadownb.errors import MissingDependencyError
 
 if TYPE_CHECKING:
     from shadownb.engine.ports.backend import Backend
@@ -25,9 +27,16 @@ def backend(name: str = DEFAULT) -> Backend:
     return _made(registry.target("backend", name), name)
 
 
-def description_in(folder: Path, name: str = DEFAULT) -> Path | None:
+def description_in(folder: Path) -> Path | None:
     """Return the file that says what a folder's trained state is and what base it belongs to; None where there is none."""
-    return next((folder / file for file in backend(name).description_names() if (folder / file).is_file()), None)
+    for name in registry.names("backend"):
+        with contextlib.suppress(
+            MissingDependencyError
+        ):  # what needs a package that is not here has written nothing here
+            for file in backend(name).description_names():
+                if (folder / file).is_file():
+                    return folder / file
+    return None
 
 
 @cache

@@ -11,6 +11,7 @@ import torch
 from torch.nn.functional import logsigmoid
 
 from shadownb.engine.backends.torch.pieces import Piece
+from shadownb.engine.objectives.arrays import Need
 
 
 class TorchOps:
@@ -54,6 +55,7 @@ class TorchOps:
 class Watched:
     """What a forward pass left at the trained positions, as far as an objective needs it: (N, vocabulary), (N, width), (N,)."""
 
+    needs: frozenset[Need] = frozenset()
     logits: torch.Tensor | None = None
     hidden: torch.Tensor | None = None
     value: torch.Tensor | None = None
@@ -101,31 +103,33 @@ class TorchTokens:
     @property
     def entropy(self) -> torch.Tensor:
         """Shape (N,), in nats."""
-        logs = torch.log_softmax(self.logits, dim=-1)
+        logs = torch.log_softmax(self._logits("entropy"), dim=-1)
         return -(logs.exp() * logs).sum(dim=-1)
 
     def top_k(self, k: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the k most likely tokens and their log-probabilities, both (N, k)."""
-        values, tokens = torch.log_softmax(self.logits, dim=-1).topk(k, dim=-1)
+        values, tokens = torch.log_softmax(self._logits("top_k"), dim=-1).topk(k, dim=-1)
         return tokens, values
 
     @property
     def logits(self) -> torch.Tensor:
         """Shape (N, vocabulary)."""
-        return _asked_for("logits", self._watched.logits)
+        return self._logits("logits")
 
     @property
     def hidden(self) -> torch.Tensor:
         """Shape (N, width)."""
-        return _asked_for("hidden", self._watched.hidden)
+        return self._asked_for("hidden", self._watched.hidden)
 
     @property
     def value(self) -> torch.Tensor:
         """Shape (N,)."""
-        return _asked_for("value", self._watched.value)
+        return self._asked_for("value", self._watched.value)
 
+    def _logits(self, need: Need) -> torch.Tensor:
+        return self._asked_for(need, self._watched.logits)
 
-def _asked_for(name: str, found: torch.Tensor | None) -> torch.Tensor:
-    if found is None:
-        raise AttributeError(f"The forward pass kept no {name}: the objective's needs do not name it.")
-    return found
+    def _asked_for(self, need: Need, found: torch.Tensor | None) -> torch.Tensor:
+        if need not in self._watched.needs or found is None:
+            raise AttributeError(f"The forward pass kept no {need}: the objective's needs do not name it.")
+        return found

@@ -90,6 +90,7 @@ class Passes:
             nll = cross_entropy(logits, computed.targets, reduction="none")
         kept = hidden[-1][0] if hidden else None
         return nll, Watched(
+            self.needs,
             logits if self.needs & {"logits", "entropy", "top_k"} else None,
             kept.float() if kept is not None and "hidden" in self.needs else None,
             self.head(kept.float())[:, 0] if kept is not None and self.head is not None else None,
@@ -118,4 +119,4 @@ def _joined(parts: list[Watched]) -> Watched:
     if len(parts) == 1:
         return parts[0]
     columns = ([getattr(part, name) for part in parts] for name in ("logits", "hidden", "value"))
-    return Watched(*(torch.cat(column) if column[0] is not None else None for column in columns))
+    return Watched(parts[0].needs, *(torch.cat(column) if column[0] is not None else None for column in columns))

@@ -1,0 +1,217 @@
+"""What every backend owes, shown by ours and by one in numpy that is a file outside of the package."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import shadownb as snb
+from shadownb import methods
+from shadownb.engine import registry
+from shadownb.engine.objectives import Objective
+from shadownb.engine.runs import commands
+from shadownb.engine.runs.loop import Loop
+from shadownb.errors import MethodError, RunError
+from tests.engine.conftest import until
+from tests.ports import toy_backend, toy_objectives
+
+ROWS = [
+    {
+        "messages": [
+            {"role": "user", "content": f"Number {n}?"},
+            {"role": "assistant", "content": "odd" if n % 2 else "even"},
+        ]
+    }
+    for n in range(12)
+]
+PAIRS = [{"prompt": f"Number {n}?", "chosen": "odd" if n % 2 else "even", "rejected": "none"} for n in range(12)]
+OPTIONS: dict[str, Any] = {
+    "max_steps": 6, "save_steps": 2, "per_device_train_batch_size": 2, "gradient_accumulation_steps": 2,
+    "learning_rate": 1e-3, "sample_max_new_tokens": 4, "eval_steps": 3, "background": False,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def toys() -> Iterator[None]:
+    registry.register("backend", "toy", "tests.ports.toy_backend:ToyBackend")
+    for kind in (*toy_objectives.ALL, toy_objectives.Nothing):
+        registry.register("objective", f"toy_{kind.name}", f"tests.ports.toy_objectives:{kind.__name__}")
+        methods.register(methods.get("lora").replace(name=f"toy_{kind.name}", objective=f"toy_{kind.name}"))
+    yield
+    for kind in (*toy_objectives.ALL, toy_objectives.Nothing):
+        methods.unregister(f"toy_{kind.name}")
+        registry.unregister("objective", f"toy_{kind.name}")
+    registry.unregister("backend", "toy")
+
+
+@pytest.fixture(params=["torch", "toy"])
+def load(request: pytest.FixtureRequest, home: Path, byte_model_dir: Path, tmp_path: Path) -> Any:
+    """Loads a model of the backend; its ``folder`` is the base."""
+    folder = byte_model_dir if request.param == "torch" else toy_backend.write_base(tmp_path / "bigram")
+
+    def made(**options: Any) -> Any:
+        return snb.load(str(folder), backend=request.param, dtype="float32", max_seq_length=256, **options)
+
+    made.folder = folder  # type: ignore[attr-defined]
+    return made
+
+
+def ask(model: Any, use: str = "tuned") -> list[str]:
+    asked = ["Number 3?", "Number 4?"]
+    return list(model.generate(asked, use=use, temperature=0.0, max_new_tokens=6))
+
+
+def stop_at(step: int, monkeypatch: pytest.MonkeyPatch, kind: commands.CommandKind = "stop") -> None:
+    report = Loop.report
+
+    def reported(loop: Loop, *numbers: Any) -> None:
+        report(loop, *numbers)
+        if loop.step == step:
+            commands.send(loop.services.folder.commands, kind, save=kind == "stop")
+
+    monkeypatch.setattr(Loop, "report", reported)
+
+
+def test_it_learns_its_rows_and_the_base_stays(load: Any) -> None:
+    model = load()
+    before, known = ask(model), model.loss(ROWS)
+    run = model.finetune(ROWS, eval_dataset=ROWS[:4], **{**OPTIONS, "max_steps": 20})
+    assert run.status == "succeeded", run.error
+    assert run.losses()[-1] < run.losses()[0] and model.loss(ROWS) < known
+    assert ask(model, "base") == before and model.loss(ROWS, use="base") == pytest.approx(known)
+    assert model.verify_base()[0]
+    assert run.samples() and run.eval_loss is not None
+
+
+def test_two_runs_of_one_seed_are_one(load: Any) -> None:
+    first, second = (load().finetune(ROWS, **OPTIONS) for _ in range(2))
+    assert first.losses() == second.losses()
+    assert first.checkpoint_at().manifest["trained_sha256"] == second.checkpoint_at().manifest["trained_sha256"]
+
+
+@pytest.mark.parametrize("method", ["lora", "dpo", "kto"])
+def test_a_resume_is_exact(load: Any, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = ROWS if method == "lora" else PAIRS
+    straight = load().finetune(rows, method=method, **OPTIONS)
+    assert straight.status == "succeeded", straight.error
+    with monkeypatch.context() as patch:
+        stop_at(3, patch)
+        run = load().finetune(rows, method=method, **OPTIONS)
+    assert (run.status, run.step) == ("stopped", 3)
+    snb.runs.load(run.id).resume(load(), executor="thread").wait(timeout=60)
+    assert run.losses() == straight.losses()
+    assert run.checkpoint_at().manifest["trained_sha256"] == straight.checkpoint_at().manifest["trained_sha256"]
+
+
+def test_a_discard_leaves_the_model_as_it_was(load: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = load()
+    model.finetune(ROWS, **{**OPTIONS, "max_steps": 2})
+    said, trained = model.weights.identity(), model.trained
+    with monkeypatch.context() as patch:
+        stop_at(2, patch, "discard")
+        run = model.finetune(ROWS, start="trained", **OPTIONS)
+    assert run.status == "discarded"
+    assert (model.weights.identity(), model.trained) == (said, trained)
+
+
+def test_a_step_that_breaks_leaves_no_gradient(load: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The objective fails in the middle of a step; what is computed after the resume is what it would have been."""
+    from shadownb.engine.objectives.supervised import Supervised
+
+    straight = load().finetune(ROWS, **OPTIONS)
+    loss, calls = Supervised.loss, [0]
+
+    def broken(self: Objective, *args: Any, **more: Any) -> Any:
+        calls[0] += 1
+        if calls[0] == 10:
+            raise ZeroDivisionError
+        return loss(self, *args, **more)
+
+    model = load()
+    with monkeypatch.context() as patch:
+        patch.setattr(Supervised, "loss", broken)
+        with pytest.raises(RunError, match="ZeroDivisionError"):
+            model.finetune(
+                ROWS, **{**OPTIONS, "max_tokens_per_forward": 32} if model.backend_name == "torch" else OPTIONS
+            )
+    run = snb.runs.latest()
+    run.resume(model, executor="thread").wait(timeout=60)
+    assert run.status == "succeeded", run.error
+    assert run.losses() == pytest.approx(straight.losses(), rel=1e-5)
+
+
+def test_what_is_saved_answers_as_what_was_trained(load: Any, tmp_path: Path) -> None:
+    model = load()
+    model.finetune(ROWS, **{**OPTIONS, "max_steps": 12})
+    saved, whole = model.save(tmp_path / "adapter"), model.save(tmp_path / "whole", fmt="merged")
+    assert ask(load(adapter=saved)) == ask(model)
+    merged = snb.load(str(whole), backend=model.backend_name, dtype="float32", max_seq_length=256)
+    assert merged.loss(ROWS) == pytest.approx(model.loss(ROWS), rel=1e-4)
+
+
+def test_a_method_that_does_not_fit_is_refused_before_anything_starts(load: Any) -> None:
+    model = load()
+    assert model.blocked("lora") is None
+    blocked = model.blocked("bitfit")
+    assert blocked and "bitfit" in blocked
+    with pytest.raises(MethodError):
+        model.finetune(ROWS, method="bitfit", background=False, max_steps=1)
+    assert model.weights.kind is None and not snb.runs.list()
+
+
+@pytest.mark.parametrize("kind", toy_objectives.ALL, ids=lambda kind: kind.name)
+def test_an_objective_from_outside_gets_what_it_needs(load: Any, kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = {**OPTIONS, "method": f"toy_{kind.name}"}
+    straight = load().finetune(ROWS, **options)
+    assert straight.status == "succeeded", straight.error
+    curve = [m[kind.name] for m in straight.metrics]
+    assert len(curve) == 6
+    if kind is toy_objectives.Value:
+        assert curve[0] == pytest.approx(1.0) and curve[-1] < curve[0], "the head starts at 0 and learns"
+    with monkeypatch.context() as patch:
+        stop_at(3, patch)
+        run = load().finetune(ROWS, **options)
+    run.resume(load(), executor="thread").wait(timeout=60)
+    assert [m[kind.name] for m in run.metrics] == curve, "the head's state is part of a checkpoint, too"
+
+
+def test_nothing_is_computed_that_no_objective_named(load: Any) -> None:
+    with pytest.raises(RunError, match=r"kept no entropy"):
+        load().finetune(ROWS, **{**OPTIONS, "method": "toy_nothing"})
+
+
+def test_streams_and_answers_are_one(load: Any) -> None:
+    model = load()
+    model.finetune(ROWS, **OPTIONS)
+    whole = model.chat([{"role": "user", "content": "Number 3?"}], temperature=0.8, seed=5, max_new_tokens=6)
+    pieces = model.stream([{"role": "user", "content": "Number 3?"}], temperature=0.8, seed=5, max_new_tokens=6)
+    assert "".join(pieces) == whole.content
+    assert pieces.reply.usage == whole.usage
+
+
+def test_a_panel_shows_its_runs_and_a_chat_answers_with_them(load: Any) -> None:
+    model = load()
+    run = model.finetune(ROWS, **OPTIONS)
+    panel, chat = snb.RunPanel(run), snb.ChatPanel(model)
+    try:
+        assert panel.status["status"] == "succeeded" and panel.status["step"] == 6
+        assert panel.charts is not None and panel.samples
+        assert run.reach and run.trained_parameters
+        assert chat.model_state["stage"] != "none"
+    finally:
+        panel.close()
+        chat.close()
+
+
+def test_a_paused_run_answers_with_its_step(load: Any) -> None:
+    model = load()
+    run = model.finetune(ROWS, **{**OPTIONS, "max_steps": 4000, "save_steps": 4000, "background": True})
+    run.pause()
+    until(run, lambda state: state.status == "paused")
+    assert model.answering == f"live weights at step {run.step} of run {run.id}"
+    assert ask(model) == ask(model)
+    run.stop().wait(timeout=60)
+    assert run.status == "stopped"
