@@ -33,7 +33,8 @@ PLUGINS = "shadownb.plugins"
 
 _TARGET = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
-_lock = threading.RLock()  # a plugin may ask for names while it is called
+_lock = threading.Lock()  # of the tables, never held while something is imported
+_calling = threading.RLock()  # a plugin may ask for names while it is called
 _ours: dict[str, dict[str, str]] = {}
 _added: dict[str, dict[str, str]] = {}
 _failed: dict[str, str] = {}  # plugins that added nothing, and why
@@ -64,13 +65,14 @@ def register(kind: str, name: str, target: str, *, replace: bool = False) -> Non
     ConfigError
         No such kind, the name is taken, or ``target`` is not of this form.
     """
+    _check(kind, name, target)
+    known = _known(kind)
+    if not replace and name in known:
+        raise ConfigError(
+            f"A {_words(kind)} named {name!r} is registered already: {known[name]}.",
+            fix="Choose another name, or pass replace=True.",
+        )
     with _lock:
-        _check(kind, name, target)
-        if not replace and name in _known(kind):
-            raise ConfigError(
-                f"A {_words(kind)} named {name!r} is registered already: {_known(kind)[name]}.",
-                fix="Choose another name, or pass replace=True.",
-            )
         _added.setdefault(kind, {})[name] = target
 
 
@@ -100,10 +102,9 @@ def names(kind: str) -> tuple[str, ...]:
     ConfigError
         No such kind.
     """
-    with _lock:
-        _check_kind(kind)
-        _call_plugins()
-        return tuple(_known(kind))
+    _check_kind(kind)
+    _call_plugins()
+    return tuple(_known(kind))
 
 
 def has(kind: str, name: str) -> bool:
@@ -127,18 +128,17 @@ def target(kind: str, name: str) -> str:
     ConfigError
         No such kind, or none of it has this name; the message lists those that exist.
     """
-    with _lock:
-        _check_kind(kind)
-        if name not in _known(kind):
-            _call_plugins()  # only now: to read the metadata of all that is installed takes a while
-        known = _known(kind)
-        if name not in known:
-            raise ConfigError(
-                f"No {_words(kind)} is named {name!r}.{did_you_mean(name, tuple(known))}",
-                why=_failures(),
-                fix=f"Choose one of: {', '.join(known)}." if known else "None is installed: a plugin has to bring it.",
-            )
-        return known[name]
+    _check_kind(kind)
+    if name not in _known(kind):
+        _call_plugins()  # only now: to read the metadata of all that is installed takes a while
+    known = _known(kind)
+    if name not in known:
+        raise ConfigError(
+            f"No {_words(kind)} is named {name!r}.{did_you_mean(name, tuple(known))}",
+            why=_failures(),
+            fix=f"Choose one of: {', '.join(known)}." if known else "None is installed: a plugin has to bring it.",
+        )
+    return known[name]
 
 
 def resolve(kind: str, name: str) -> Any:
@@ -180,7 +180,8 @@ def resolve(kind: str, name: str) -> Any:
 
 
 def _known(kind: str) -> dict[str, str]:
-    return _ours[kind] | _added.get(kind, {})
+    with _lock:
+        return _ours[kind] | _added.get(kind, {})
 
 
 def _words(kind: str) -> str:
@@ -210,20 +211,22 @@ def _check(kind: str, name: str, target: str) -> None:
 def _call_plugins() -> None:
     """Have every installed plugin register, once a process; one that fails adds nothing and is named in a warning."""
     global _plugins_called
-    if _plugins_called:
-        return
-    _plugins_called = True
-    from importlib.metadata import entry_points
+    with _calling:
+        if _plugins_called:
+            return
+        _plugins_called = True
+        from importlib.metadata import entry_points
 
-    for plugin in sorted(entry_points(group=PLUGINS), key=lambda entry: entry.name):
-        collected: list[tuple[str, str, str]] = []
-        try:
-            plugin.load()(_collector(collected))
-        except Exception as error:
-            _failed[f"{plugin.name} ({plugin.value})"] = _told(error)
-            continue
-        for kind, name, where in collected:
-            _added.setdefault(kind, {}).setdefault(name, where)
+        for plugin in sorted(entry_points(group=PLUGINS), key=lambda entry: entry.name):
+            collected: list[tuple[str, str, str]] = []
+            try:
+                plugin.load()(_collector(collected))
+            except Exception as error:
+                _failed[f"{plugin.name} ({plugin.value})"] = _told(error)
+                continue
+            with _lock:
+                for kind, name, where in collected:
+                    _added.setdefault(kind, {}).setdefault(name, where)
     if _failed:
         warnings.warn(_failures(), ShadowWarning, stacklevel=4)
 

@@ -75,11 +75,10 @@ class EpisodeIndex:
         from shadownb.engine.trajectories.rows import flatten
 
         self._given += flatten(trajectories)
-        scored = any(t.reward or t.metrics for t in self._given)
         rows = []
         for number, trajectory in enumerate(self._given):
             row = self._row(number, trajectory, root=number)
-            rows.append({**row, "score": trajectory.reward if scored else None})
+            rows.append({**row, "score": trajectory.reward})
         self.table.write(rows)
 
     def _add(self, calls: Iterable[Any]) -> None:

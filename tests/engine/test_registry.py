@@ -145,3 +145,38 @@ def test_a_plugin_that_fails_takes_nothing_with_it(tmp_path: Path) -> None:
     for said in (err, "\n".join(rest)):
         assert "a (outside_package:half) could not be used: ConfigError" in said
         assert "b (outside_package:gone) could not be used: AttributeError" in said
+
+
+SLOW = """
+import threading
+from shadownb.engine import registry
+
+def register(add):
+    add("scorer", "slow", "slow_plugin:Slow")
+
+class Slow:
+    pass
+
+registry.register("scorer", "at_import", "slow_plugin:Slow")
+"""
+
+
+def test_a_plugin_that_registers_while_it_is_imported_elsewhere_holds_nobody_up(tmp_path: Path) -> None:
+    """One thread lists names, and so imports the plugin; another imports it meanwhile, and so registers."""
+    environment = installed(tmp_path, slow="slow_plugin:register")
+    (tmp_path / "slow_plugin.py").write_text(SLOW, encoding="utf-8")
+    code = (
+        "import importlib._bootstrap as b, importlib.metadata as m, threading\n"
+        "from shadownb.engine import registry\n"
+        "importing, reached, load = threading.Event(), threading.Event(), m.EntryPoint.load\n"
+        "m.EntryPoint.load = lambda self: (reached.set(), load(self))[1]\n"
+        "def elsewhere():\n"
+        "    with b._ModuleLockManager('slow_plugin'):  # as a thread has that begins to import it\n"
+        "        importing.set(); reached.wait()\n"
+        "        registry.register('scorer', 'meanwhile', 'a:b')\n"
+        "threading.Thread(target=elsewhere, daemon=True).start(); importing.wait()\n"
+        "lister = threading.Thread(target=lambda: print(registry.names('scorer')), daemon=True); lister.start()\n"
+        "lister.join(20)\n"
+    )
+    out, err = told(code, environment)
+    assert "'slow'" in out and "'at_import'" in out and "'meanwhile'" in out, err

@@ -259,6 +259,15 @@ def test_trajectories_in_memory_with_scores() -> None:
     assert panel.trajectory is made[2] and panel.conversation["metrics"] == {"f1": 2}
 
 
+def test_trajectories_that_nothing_has_scored_have_no_score() -> None:
+    made = [Trajectory([user(f"task {n}"), says("a")]) for n in range(3)]
+    made[1].reward, made[2].reward = 0.0, 0.5
+    panel = shown(made)
+    press(panel, "query", values={"sort": "worst"})
+    assert [row["score"] for row in panel.page["rows"]] == [0.0, 0.5, None]
+    assert not shown(made[:1]).facets["scored"]
+
+
 def test_what_is_gone_is_a_card() -> None:
     store = varied()
     panel = shown(store)

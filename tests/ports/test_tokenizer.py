@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import shadownb as snb
 from shadownb.engine.objectives.inspection import inspect_row
 from shadownb.engine.rendering import Renderer, Tokenizer
 from shadownb.engine.rendering.certificate import certify_renderer
@@ -91,6 +92,15 @@ def test_a_tokenizer_from_elsewhere_renders_and_reads() -> None:
     assert row.input_ids[: -len(said)] == renderer.render_prompt([forged])
     reply = renderer.read_reply("<think>two and two</think>4")
     assert (reply.reasoning, reply.content) == ("two and two", "4")
+
+
+@pytest.mark.parametrize("given", ["smollm2-135m", None, family("qwen3").backend_tokenizer])
+@pytest.mark.parametrize("look", ["inspect", "token_statistics"])
+def test_what_is_no_tokenizer_is_told_so(given: Any, look: str) -> None:
+    data = snb.Dataset.from_list([{"messages": [golden_ids.USER, golden_ids.ANSWER]}])
+    with pytest.raises(snb.ShadowError, match=r"is neither a model nor a tokenizer[\s\S]*shadownb\.load"):
+        getattr(data, look)(given)
+    assert getattr(data, look)(CharacterTokenizer())
 
 
 def test_rendering_loads_no_framework() -> None:

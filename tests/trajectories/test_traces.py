@@ -168,6 +168,17 @@ def test_rewards_come_from_an_attribute_or_a_score() -> None:
         assert len(snb.traces.to_dataset([*_fresh("gpt-x")], min_reward=0.5)) == 1
 
 
+def test_a_reward_that_the_export_does_not_have_is_none() -> None:
+    spans = [_span("a", model="gpt-y", trace="a", score=0.0), _span("b", "Other", model="gpt-y", trace="b")]
+    found = snb.traces.from_spans(spans, reward_key="score")
+    assert [t.reward for t in found] == [0.0, None]
+    assert [t.reward for t in snb.traces.from_spans(spans)] == [None, None]
+    with pytest.warns(ShadowWarning, match="terms"):
+        assert len(snb.traces.to_dataset(found, min_reward=-1.0)) == 1
+    with pytest.raises(DataError, match="None of them has a reward"):
+        snb.traces.to_dataset(snb.traces.from_spans(spans), min_reward=0.0)
+
+
 def _fresh(model: str) -> list[snb.Trajectory]:
     found = snb.traces.from_spans([_span("a", model=model, score=0.5)], reward_key="score")
     assert found[0].reward == 0.5

@@ -10,7 +10,7 @@ import pytest
 
 import shadownb as snb
 from shadownb.engine.trajectories import CallFacts, Trajectory, TrajectoryGroup, episodes, group, weighted_rows
-from shadownb.errors import ConfigError, DataError
+from shadownb.errors import ConfigError, DataError, ShadowWarning
 
 from .calls import answer, call, result, system, user
 
@@ -83,6 +83,44 @@ def test_ties_have_no_advantage() -> None:
     assert TrajectoryGroup([]).advantages() == []
     with pytest.raises(DataError):
         TrajectoryGroup([]).best()
+
+
+UNSCORED = Trajectory([user("A poem"), {"role": "assistant", "content": "nobody looked"}])
+
+
+def test_an_attempt_that_nothing_has_scored_is_no_failed_one() -> None:
+    """It is in no mean, no spread and no pair; counted as 0 it would lift the good attempt from 0.5 to 0.67 over the mean."""
+    found = TrajectoryGroup([attempt("a", 1.0), UNSCORED, attempt("b", 0.0)])
+    assert found.rewards == [1.0, None, 0.0]
+    assert found.advantages() == [1.0, 0.0, -1.0] and found.advantages(scale=False) == [0.5, 0.0, -0.5]
+    assert (found.best().final_content(), found.worst().final_content()) == ("a", "b")
+    with pytest.warns(ShadowWarning, match="1 of 3 attempts have no reward"):
+        (pair,) = found.preference_rows()
+    assert "nobody looked" not in json.dumps(pair)
+    with pytest.warns(ShadowWarning, match="1 of 3 attempts have no reward"):
+        assert [row["weight"] for row in weighted_rows([found])] == [1.0, -1.0]
+    assert repr(found) == "TrajectoryGroup(3 trajectories, rewards 0 to 1, 1 without)"
+    assert "none" in Balanced(found._repr_html_()).text
+
+
+@pytest.mark.filterwarnings("error")
+def test_attempts_of_which_none_is_scored_say_so() -> None:
+    found = TrajectoryGroup([UNSCORED, UNSCORED])
+    assert found.advantages() == [0.0, 0.0] and found.preference_rows() == []
+    for ask in (found.best, found.worst):
+        with pytest.raises(DataError, match="None of the 2 attempts has a reward"):
+            ask()
+    with pytest.raises(DataError, match="different rewards"):
+        weighted_rows([found])
+
+
+@pytest.mark.parametrize("reward", [None, 0.0, -1.5])
+def test_a_missing_reward_and_one_of_zero_are_kept_apart(reward: float | None) -> None:
+    made = Trajectory([user("Hi")], reward=reward)
+    assert Trajectory.from_json(made.to_json()).reward == reward
+    assert ("reward" in made.to_dict()) == (reward is not None)
+    page = Trajectory([user("Hi")], reward=reward, metrics={"f1": 0.5})._repr_html_()
+    assert ("reward" in page) == (reward is not None) and "f1 0.5" in page
 
 
 def test_all_pairs_with_a_margin() -> None:
@@ -200,6 +238,8 @@ def test_a_group_and_odd_messages_are_shown(loop: Trajectory) -> None:
 
 
 def test_reprs_hold_no_content(loop: Trajectory) -> None:
+    assert repr(loop) == "Trajectory(5 messages, 2 assistant turns, 1 tool calls)"
+    loop.reward = 0.0
     assert repr(loop) == "Trajectory(5 messages, 2 assistant turns, 1 tool calls, reward=0)"
     assert (
         repr(TrajectoryGroup([attempt("a", 1), attempt("b", 0)])) == "TrajectoryGroup(2 trajectories, rewards 0 to 1)"

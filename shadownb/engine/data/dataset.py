@@ -18,7 +18,7 @@ from shadownb.engine.data.display import dataset_html, dataset_text
 from shadownb.engine.data.loaded import Loaded
 from shadownb.engine.data.sources import Sources
 from shadownb.engine.data.writers import columns, to_json, write_file
-from shadownb.errors import DataError, MethodError
+from shadownb.errors import ConfigError, DataError, MethodError
 
 if TYPE_CHECKING:
     from shadownb.engine.data.statistics import TokenStatistics
@@ -270,9 +270,15 @@ def as_dataset(
 
 
 def _renderer(model: Any) -> Renderer:
-    from shadownb.engine.rendering import Renderer
+    from shadownb.engine.rendering import Renderer, Tokenizer
 
     own: Renderer | None = getattr(model, "renderer", None)
+    if own is None and not isinstance(model, Tokenizer):
+        raise ConfigError(
+            f"model={model!r} is neither a model nor a tokenizer.",
+            why="Tokens are shown as one of them has them.",
+            fix="Load it first: model = shadownb.load(name); or give a tokenizer of transformers.",
+        )
     return own if own is not None else Renderer(model)
 
 

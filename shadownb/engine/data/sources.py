@@ -268,7 +268,7 @@ class Sources:
         source
             A capture proxy, its store, the id or folder of a capture, or recorded calls.
         where
-            Keeps the episodes for which it returns True, for example ``lambda t: t.reward > 0.5``.
+            Keeps the episodes for which it returns True, for example ``lambda t: "refund" in t.first_user_content()``.
 
         Raises
         ------

@@ -47,7 +47,7 @@ def from_spans(
         ``conversation``: calls that go on with a conversation become one trajectory. ``per_request``: one for each call.
     reward_key
         The attribute (or the Langfuse score) that holds the reward: of a trajectory's last call that has it, else of any
-        span of its trace.
+        span of its trace. Where none has it the reward is None.
     thinking
         Keep what the model thought, as ``reasoning_content``.
 
@@ -89,7 +89,7 @@ def to_dataset(
     Parameters
     ----------
     min_reward
-        Keep only trajectories with at least this reward.
+        Keep only trajectories with at least this reward; one without any is not among them.
 
     Raises
     ------
@@ -109,12 +109,12 @@ def to_dataset(
                 fix="Export spans of model calls with their content; traces.from_otlp(...).report lists every reason.",
             )
         found = imported
-    kept = [trajectory for trajectory in found if min_reward is None or trajectory.reward >= min_reward]
+    kept = [t for t in found if min_reward is None or (t.reward is not None and t.reward >= min_reward)]
     if not kept:
-        best = max(trajectory.reward for trajectory in found)
+        rewards = [trajectory.reward for trajectory in found if trajectory.reward is not None]
         raise DataError(
             f"min_reward={min_reward!r} leaves none of {len(found):,} trajectories.",
-            why=f"The highest reward is {best:g}.",
+            why=f"The highest reward is {max(rewards):g}." if rewards else "None of them has a reward.",
             fix="Lower min_reward, or name the attribute of the reward with reward_key.",
         )
     return Dataset.from_trajectories(kept, name=name)
@@ -173,6 +173,6 @@ def _rewards(spans: list[Span], key: str) -> dict[str, float]:
     return {span.trace_id: value for span in spans if (value := _value(span, key)) is not None}
 
 
-def _reward(told: list[SpanCall], key: str, by_trace: dict[str, float]) -> float:
+def _reward(told: list[SpanCall], key: str, by_trace: dict[str, float]) -> float | None:
     own = [value for call in reversed(told) if (value := _value(call.span, key)) is not None]
-    return own[0] if own else by_trace.get(told[-1].span.trace_id, 0.0)
+    return own[0] if own else by_trace.get(told[-1].span.trace_id)

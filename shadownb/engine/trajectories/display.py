@@ -50,9 +50,11 @@ def trajectory_facts(trajectory: Trajectory) -> dict[str, str]:
         facts["recorded answers"] = str(len(trajectory.sampled_turns))
     if trajectory.tool_calls:
         facts["tool calls"] = str(len(trajectory.tool_calls))
-    if trajectory.reward or trajectory.metrics:
-        metrics = "".join(f", {name} {value:g}" for name, value in trajectory.metrics.items())
-        facts["reward"] = f"{trajectory.reward:g}{metrics}"
+    figures = [f"{name} {value:g}" for name, value in trajectory.metrics.items()]
+    if trajectory.reward is not None:
+        facts["reward"] = ", ".join([f"{trajectory.reward:g}", *figures])
+    elif figures:
+        facts["metrics"] = ", ".join(figures)
     if trajectory.models:
         facts["model"] = ", ".join(trajectory.models)
     usage = trajectory.usage
@@ -127,10 +129,14 @@ def _summary(text: str) -> str:
     return escape(line if len(line) <= 80 else line[:79] + "…")
 
 
+def _reward(attempt: Trajectory) -> str:
+    return "none" if attempt.reward is None else f"{attempt.reward:g}"
+
+
 def group_html(group: TrajectoryGroup) -> str:
     """Return a table of the attempts, each with its conversation folded below it."""
     rows = "".join(
-        f'<tr><th scope="row" style="{_CELL}">{number}</th><td style="{_CELL}">{attempt.reward:g}</td>'
+        f'<tr><th scope="row" style="{_CELL}">{number}</th><td style="{_CELL}">{_reward(attempt)}</td>'
         f'<td style="{_CELL}">{advantage:+.2f}</td><td style="{_CELL}"><details><summary>'
         f"{_summary(attempt.final_content()) or '(no text)'}</summary>{trajectory_html(attempt)}</details></td></tr>"
         for number, (attempt, advantage) in enumerate(zip(group, group.advantages(), strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from itertools import combinations
 from statistics import fmean, pstdev
@@ -9,7 +10,7 @@ from typing import Any
 
 from shadownb.engine.trajectories.identity import PathHash, role_of
 from shadownb.engine.trajectories.trajectory import Trajectory
-from shadownb.errors import ConfigError, DataError
+from shadownb.errors import ConfigError, DataError, ShadowWarning
 
 Row = dict[str, Any]
 
@@ -53,22 +54,25 @@ class TrajectoryGroup:
         return self.trajectories[0].task if self.trajectories else ""
 
     @property
-    def rewards(self) -> list[float]:
-        """The rewards, in the order of the attempts."""
-        return [float(trajectory.reward) for trajectory in self.trajectories]
+    def rewards(self) -> list[float | None]:
+        """The rewards, in the order of the attempts; None for one that nothing has scored."""
+        return [None if t.reward is None else float(t.reward) for t in self.trajectories]
 
     def best(self) -> Trajectory:
         """Return the attempt with the highest reward, the first of equals. Raises :class:`DataError` if there is none."""
-        return max(self._some(), key=lambda trajectory: trajectory.reward)
+        return max(self._scored(), key=_worth)
 
     def worst(self) -> Trajectory:
         """Return the attempt with the lowest reward, the first of equals. Raises :class:`DataError` if there is none."""
-        return min(self._some(), key=lambda trajectory: trajectory.reward)
+        return min(self._scored(), key=_worth)
 
-    def _some(self) -> list[Trajectory]:
+    def _scored(self) -> list[Trajectory]:
         if not self.trajectories:
             raise DataError("This group has no trajectories.", fix="Add at least one attempt.")
-        return self.trajectories
+        scored = [trajectory for trajectory in self.trajectories if trajectory.reward is not None]
+        if not scored:
+            raise DataError(f"None of the {len(self)} attempts has a reward.", fix="Set trajectory.reward of each.")
+        return scored
 
     def advantages(self, *, scale: bool = True) -> list[float]:
         """Return how far each reward lies from the mean of the group.
@@ -81,14 +85,16 @@ class TrajectoryGroup:
         Returns
         -------
         list of float
-            One an attempt; all exactly 0 where the rewards are equal.
+            One an attempt; all exactly 0 where the rewards are equal. An attempt without a reward is in neither mean nor
+            deviation, and has 0.
         """
         rewards = self.rewards
-        if len(set(rewards)) < 2:
+        known = [reward for reward in rewards if reward is not None]
+        if len(set(known)) < 2:
             return [0.0] * len(rewards)
-        mean = fmean(rewards)
-        spread = pstdev(rewards) if scale else 1.0
-        return [(reward - mean) / spread for reward in rewards]
+        mean = fmean(known)
+        spread = pstdev(known) if scale else 1.0
+        return [0.0 if reward is None else (reward - mean) / spread for reward in rewards]
 
     def preference_rows(self, *, margin: float = 0.0, pairs: str = "all") -> list[Row]:
         """Return pairs of a better and a worse attempt, ready for preference methods.
@@ -104,7 +110,13 @@ class TrajectoryGroup:
         -------
         list of dict
             ``{"prompt", "chosen", "rejected", "tools"?, "margin"}``, messages each, the largest margin first. The prompt
-            is what both attempts share. Pairs that share nothing, or are the same, are left out.
+            is what both attempts share. Pairs that share nothing, or are the same, are left out, and so are attempts without a
+            reward.
+
+        Warns
+        -----
+        ShadowWarning
+            Some attempts have a reward, and some have none.
 
         Raises
         ------
@@ -115,9 +127,11 @@ class TrajectoryGroup:
             raise ConfigError(f"margin={margin!r} is negative.", fix="Use 0 or more, in units of the reward.")
         if pairs not in ("all", "best_worst"):
             raise ConfigError(f"pairs={pairs!r} is unknown.", fix="Use 'all' or 'best_worst'.")
-        if len(self) < 2:
+        scored = [trajectory for trajectory in self.trajectories if trajectory.reward is not None]
+        _tell_unscored(len(self) - len(scored), len(self))
+        if len(scored) < 2:
             return []
-        chosen = combinations(self.trajectories, 2) if pairs == "all" else iter([(self.best(), self.worst())])
+        chosen = combinations(scored, 2) if pairs == "all" else iter([(self.best(), self.worst())])
         rows = [row for one, other in chosen if (row := _pair(one, other, margin))]
         return sorted(rows, key=lambda row: -float(row["margin"]))
 
@@ -135,8 +149,9 @@ class TrajectoryGroup:
         return cls(trajectories, metrics=content.get("metrics"), logs=content.get("logs"))
 
     def __repr__(self) -> str:
-        rewards = self.rewards
+        rewards = [reward for reward in self.rewards if reward is not None]
         shown = f", rewards {min(rewards):g} to {max(rewards):g}" if rewards else ""
+        shown += f", {len(self) - len(rewards)} without" if 0 < len(rewards) < len(self) else ""
         return f"TrajectoryGroup({len(self)} trajectories{shown})"
 
     def _repr_html_(self) -> str:
@@ -145,8 +160,20 @@ class TrajectoryGroup:
         return group_html(self)
 
 
+def _worth(scored: Trajectory) -> float:
+    assert scored.reward is not None
+    return float(scored.reward)
+
+
+def _tell_unscored(missing: int, total: int) -> None:
+    """Warn where some attempts have no reward; where none has one, nothing was scored, and the caller says so."""
+    if 0 < missing < total:
+        what = f"{missing:,} of {total:,} attempts have no reward and are left out: nothing has scored them."
+        warnings.warn(what, ShadowWarning, stacklevel=4)
+
+
 def _pair(one: Trajectory, other: Trajectory, margin: float) -> Row | None:
-    difference = float(one.reward) - float(other.reward)
+    difference = _worth(one) - _worth(other)
     if difference == 0 or abs(difference) <= margin:
         return None
     better, worse = (one, other) if difference > 0 else (other, one)
@@ -209,12 +236,20 @@ def _key(trajectory: Trajectory, by: str) -> Any:
 def weighted_rows(groups: Iterable[TrajectoryGroup]) -> list[Row]:
     """Return ``{"messages", "weight", "tools"?}`` for every attempt whose advantage, the weight, is not zero.
 
+    Warns
+    -----
+    ShadowWarning
+        Some attempts have a reward, and some have none, which are left out.
+
     Raises
     ------
     DataError
         If no group has attempts with different rewards.
     """
     rows: list[Row] = []
+    groups = list(groups)
+    rewards = [reward for each in groups for reward in each.rewards]
+    _tell_unscored(rewards.count(None), len(rewards))
     for each in groups:
         for trajectory, advantage in zip(each, each.advantages(), strict=True):
             if advantage:

@@ -77,7 +77,7 @@ class Trajectory:
     tools
         The tool schemas that the model had, or None.
     reward
-        What the episode is worth; 0.0 until something scores it.
+        What the episode is worth; None until something scores it, which is not the same as 0.0.
     metrics
         Named figures beside the reward.
     metadata
@@ -91,7 +91,7 @@ class Trajectory:
 
     messages: list[Message]
     tools: list[dict[str, Any]] | None = None
-    reward: float = 0.0
+    reward: float | None = None
     metrics: dict[str, float] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
     logs: list[str] = field(default_factory=list)
@@ -191,7 +191,7 @@ class Trajectory:
         for name in ("tools", "metrics", "metadata", "logs"):
             if getattr(self, name):
                 found[name] = getattr(self, name)
-        if self.reward:
+        if self.reward is not None:
             found["reward"] = self.reward
         if self.calls:
             found["calls"] = [{k: v for k, v in asdict(call).items() if v is not None} for call in self.calls]
@@ -234,7 +234,9 @@ class Trajectory:
         facts = [f"{len(self.messages)} messages", f"{len(self.assistant_turns)} assistant turns"]
         if self.tool_calls:
             facts.append(f"{len(self.tool_calls)} tool calls")
-        return f"Trajectory({', '.join(facts)}, reward={self.reward:g})"
+        if self.reward is not None:
+            facts.append(f"reward={self.reward:g}")
+        return f"Trajectory({', '.join(facts)})"
 
     def _repr_html_(self) -> str:
         from shadownb.engine.trajectories.display import trajectory_html
