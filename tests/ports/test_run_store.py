@@ -101,6 +101,18 @@ def test_who_goes_on_is_looked_at_each_time(runs: Any) -> None:
     assert [other.id for other in runs.active()] == [run.id]
 
 
+def test_a_run_that_ends_while_it_is_looked_at_is_not_interrupted(runs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = made(runs, ended=None)
+    assert [entry.status for entry in runs.entries()] == ["interrupted"]
+
+    def ends_and_lets_go(folder: RunFolder) -> bool:
+        end(run, "succeeded")
+        return False
+
+    monkeypatch.setattr(RunFolder, "is_owned", ends_and_lets_go)
+    assert [entry.status for entry in runs.entries()] == ["succeeded"]
+
+
 def test_what_others_start_from_is_kept_track_of(runs: Any) -> None:
     first = made(runs)
     weights = first.checkpoints / "step-000002"
@@ -252,7 +264,7 @@ def test_what_changed_just_now_is_not_kept(
 def _other_format(path: Path) -> None:
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA user_version=99")
-        connection.execute("UPDATE kept SET value = 'x'")
+        connection.execute("UPDATE kept SET value = '{}'")
 
 
 def _other_program(path: Path) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import sqlite3
 
     from shadownb.engine.capture.dialects.base import Dialect
-    from shadownb.engine.capture.store import CaptureStore
+    from shadownb.engine.ports.capture_store import CaptureStore
 
 Status = Literal["ok", "error", "cut", "client_gone", "unread"]
 STATUSES: tuple[Status, ...] = ("ok", "error", "cut", "client_gone", "unread")
@@ -89,10 +89,10 @@ class Call:
     redacted: bool = False
     headers: dict[str, str] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
-    store: CaptureStore | None = field(default=None, repr=False)
+    store: CaptureStore[Call] | None = field(default=None, repr=False)
 
     @classmethod
-    def from_row(cls, row: sqlite3.Row, store: CaptureStore) -> Call:
+    def from_row(cls, row: sqlite3.Row, store: CaptureStore[Call]) -> Call:
         """Return the call of a row; columns that this version does not know go into ``extra``."""
         values = dict(row)
         for name in JSON_COLUMNS:

@@ -12,7 +12,7 @@ from shadownb.engine.capture.call import Call
 if TYPE_CHECKING:
     import pandas as pd
 
-    from shadownb.engine.capture.store import CaptureStore
+    from shadownb.engine.ports.capture_store import CaptureStore
 
 _PAGE = 200
 _SHOWN = 10
@@ -24,7 +24,7 @@ class Calls:
     ``len``, index, slice and iteration read from the store as they go; :meth:`filter` narrows the window.
     """
 
-    def __init__(self, store: CaptureStore, filters: dict[str, Any] | None = None) -> None:
+    def __init__(self, store: CaptureStore[Call], filters: dict[str, Any] | None = None) -> None:
         self.store = store
         self.filters = dict(filters or {})
 

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import builtins
+from pathlib import Path
 from typing import Any
 
 from shadownb.engine.capture.folder import CaptureFolder
@@ -21,10 +22,13 @@ from shadownb.errors import DataError
 __all__ = ["attach", "delete", "find", "latest", "list", "open", "running", "start"]
 
 
-def list(limit: int | None = None) -> builtins.list[dict[str, Any]]:
-    """Return what is known of each capture, newest first: id, upstream, model, calls, cost, and whether it records now."""
+def list(limit: int | None = None, *, home: str | Path | None = None) -> builtins.list[dict[str, Any]]:
+    """Return what is known of each capture, newest first: id, upstream, model, calls, cost, and whether it records now.
+
+    ``home``, here and below, is another home than that of ``SHADOWNB_HOME``.
+    """
     found = []
-    for folder in CaptureFolder.all()[:limit]:
+    for folder in CaptureFolder.all(home)[:limit]:
         facts, summary = folder.facts, CaptureStore(folder).summary()
         found.append(
             {
@@ -41,22 +45,22 @@ def list(limit: int | None = None) -> builtins.list[dict[str, Any]]:
     return found
 
 
-def open(path_or_id: str) -> CaptureStore:
+def open(path_or_id: str, *, home: str | Path | None = None) -> CaptureStore:
     """Return the store of a capture. Raises :class:`DataError` if there is none."""
-    return CaptureStore.open(path_or_id)
+    return CaptureStore.open(path_or_id, home)
 
 
-def latest() -> CaptureStore:
+def latest(*, home: str | Path | None = None) -> CaptureStore:
     """Return the store of the newest capture. Raises :class:`DataError` if there is none yet."""
-    folders = CaptureFolder.all()
+    folders = CaptureFolder.all(home)
     if not folders:
         raise DataError("There are no captures yet.", fix="Start one with shadownb.capture(target).")
     return CaptureStore(folders[0])
 
 
-def delete(capture_id: str) -> None:
+def delete(capture_id: str, *, home: str | Path | None = None) -> None:
     """Delete a capture with all its calls. Raises :class:`BusyError` while it records."""
-    CaptureFolder.find(capture_id).delete()
+    CaptureFolder.find(capture_id, home).delete()
 
 
 def find(name: str | None = None) -> Capture:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from shadownb.engine.capture.call import Call
-    from shadownb.engine.capture.store import CaptureStore
+    from shadownb.engine.ports.capture_store import CaptureStore
 
 FORMATS = ("jsonl", "parquet")
 _NESTED = ("usage", "error", "headers", "messages", "tools", "choices", "request", "response")
@@ -29,7 +29,7 @@ _TYPES = {"stream": "bool", "redacted": "bool", "http_status": "int64", "started
 _PAGE = 500
 
 
-def export(store: CaptureStore, path: str | Path, *, fmt: str | None = None, **filters: Any) -> Path:
+def export(store: CaptureStore[Call], path: str | Path, *, fmt: str | None = None, **filters: Any) -> Path:
     """Write calls to a file; returns its path. A file that is there is replaced when the new one is complete.
 
     Raises
@@ -54,7 +54,7 @@ def export(store: CaptureStore, path: str | Path, *, fmt: str | None = None, **f
     return target
 
 
-def to_dataset(store: CaptureStore, **filters: Any) -> datasets.Dataset:
+def to_dataset(store: CaptureStore[Call], **filters: Any) -> datasets.Dataset:
     """Return calls as a ``datasets.Dataset`` in memory; the columns of the parquet export."""
     import datasets
     import pyarrow as pa

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from shadownb.engine.capture.schema import FILE
 from shadownb.engine.capture.spellings import Spellings
-from shadownb.engine.home import subfolder
+from shadownb.engine.home import home as default_home
 from shadownb.errors import BusyError, ConfigError, DataError, did_you_mean
 
 _PROBED_SECONDS = 0.3  # a list of captures holds each lock for an instant, to see whether somebody else does
@@ -25,7 +25,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
 
 class CaptureFolder:
-    """Paths and small files of one capture."""
+    """Paths and small files of one capture, in ``HOME/captures``; no home is that of ``SHADOWNB_HOME``."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -38,7 +38,7 @@ class CaptureFolder:
         self._lock = FileLock(path / "owner.lock")
 
     @classmethod
-    def create(cls, name: str | None = None) -> CaptureFolder:
+    def create(cls, name: str | None = None, home: str | Path | None = None) -> CaptureFolder:
         """Make a folder, or return the one of a name that is used again."""
         if name is None:
             name = f"{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
@@ -46,30 +46,30 @@ class CaptureFolder:
             raise ConfigError("The name of a capture cannot be a key.", fix="Give another name, or leave it out.")
         if not _NAME.fullmatch(name):
             raise ConfigError(f"name={name!r} cannot name a capture.", fix="Use letters, digits, '.', '_' and '-'.")
-        path = subfolder("captures") / name
-        path.mkdir(exist_ok=True)
+        path = _captures(home) / name
+        path.mkdir(parents=True, exist_ok=True)
         path.chmod(0o700)  # conversations are nobody else's business
         return cls(path)
 
     @classmethod
-    def find(cls, path_or_id: str | Path) -> CaptureFolder:
+    def find(cls, path_or_id: str | Path, home: str | Path | None = None) -> CaptureFolder:
         """Return the folder of an id or of a path. Raises :class:`DataError` if there is none."""
         text = str(path_or_id)
-        if _NAME.fullmatch(text) and (subfolder("captures") / text / FILE).is_file():
-            return cls(subfolder("captures") / text)
+        if _NAME.fullmatch(text) and (_captures(home) / text / FILE).is_file():
+            return cls(_captures(home) / text)
         path = Path(text).expanduser()
         path = path.parent if path.name == FILE else path
         if (path / FILE).is_file():
             return cls(path)
         raise DataError(
-            f"There is no capture {text!r}.{did_you_mean(text, [folder.id for folder in cls.all()])}",
+            f"There is no capture {text!r}.{did_you_mean(text, [folder.id for folder in cls.all(home)])}",
             fix="shadownb.captures.list() shows those there are.",
         )
 
     @classmethod
-    def all(cls) -> list[CaptureFolder]:
+    def all(cls, home: str | Path | None = None) -> list[CaptureFolder]:
         """Return every capture's folder, the one that was started last first."""
-        folders = [cls(path) for path in subfolder("captures").iterdir() if (path / FILE).is_file()]
+        folders = [cls(file.parent) for file in _captures(home).glob(f"*/{FILE}")]
         return sorted(folders, key=lambda folder: folder._written_ns, reverse=True)
 
     @property
@@ -125,6 +125,11 @@ class CaptureFolder:
         if self.is_owned:
             raise BusyError(f"The capture {self.id!r} is recording.", fix="Stop it first.")
         shutil.rmtree(self.path)
+
+
+def _captures(home: str | Path | None) -> Path:
+    """Return where the captures of a home are; None is that of ``SHADOWNB_HOME``."""
+    return (default_home() if home is None else Path(home).expanduser()) / "captures"
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from shadownb.engine.capture.call import Call
-    from shadownb.engine.capture.store import CaptureStore
+    from shadownb.engine.ports.capture_store import CaptureStore
 
 _LONGEST_CHAIN = 10_000  # a store cannot hold a longer one by accident; guards against a loop
 _REMEMBERED = 1024  # calls; a loop of 200 calls would else be read 20,000 times
@@ -24,7 +24,7 @@ class Added(NamedTuple):
 class History:
     """The chains of a store; what a call added is remembered, because the chain is walked anew for each of its calls."""
 
-    def __init__(self, store: CaptureStore) -> None:
+    def __init__(self, store: CaptureStore[Call]) -> None:
         self._store = store
         self._lock = threading.Lock()
         self._known: OrderedDict[str, Added] = OrderedDict()

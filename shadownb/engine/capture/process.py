@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 from shadownb.engine import registry
@@ -94,7 +95,12 @@ class CaptureProcess(Capture):
 
 
 def start(
-    target: str | None = None, *, model: str | None = None, name: str | None = None, **options: Any
+    target: str | None = None,
+    *,
+    model: str | None = None,
+    name: str | None = None,
+    home: str | Path | None = None,
+    **options: Any,
 ) -> CaptureProcess:
     """Start a capture in a process of its own; the options of :func:`shadownb.capture` that are text or numbers.
 
@@ -125,7 +131,7 @@ def start(
             f"{odd}={given[odd]!r} cannot go to another process.",
             fix="Capture in the kernel: shadownb.capture(...).start().",
         ) from None
-    folder = CaptureFolder.create(name)
+    folder = CaptureFolder.create(name, home)
     folder.own()
     folder.disown()  # to say at once that somebody else records here
     folder.process.unlink(missing_ok=True)
@@ -156,7 +162,7 @@ def start(
     return capture
 
 
-def attach(path_or_id: str) -> CaptureProcess:
+def attach(path_or_id: str, home: str | Path | None = None) -> CaptureProcess:
     """Return the handle of a capture that runs in a process of its own.
 
     Raises
@@ -164,7 +170,7 @@ def attach(path_or_id: str) -> CaptureProcess:
     RunError
         It does not run.
     """
-    capture = CaptureProcess(CaptureFolder.find(path_or_id))
+    capture = CaptureProcess(CaptureFolder.find(path_or_id, home))
     if not capture.is_running:
         raise RunError(
             f"The capture {capture.id!r} does not run in a process of its own.", fix="Start it, or open its store."
@@ -172,9 +178,9 @@ def attach(path_or_id: str) -> CaptureProcess:
     return capture
 
 
-def running() -> list[CaptureProcess]:
+def running(home: str | Path | None = None) -> list[CaptureProcess]:
     """Return the captures that run in processes of their own, newest first."""
-    return [capture for folder in CaptureFolder.all() if (capture := CaptureProcess(folder)).is_running]
+    return [capture for folder in CaptureFolder.all(home) if (capture := CaptureProcess(folder)).is_running]
 
 
 def _keys_of_environment() -> list[str]:
@@ -199,8 +205,6 @@ def _wait(done: Any, seconds: float, problem: str) -> None:
 
 def main() -> None:
     """The process: record until a signal."""
-    from pathlib import Path
-
     from shadownb.engine.capture.proxy import CaptureProxy
     from shadownb.engine.processes import process_mark
     from shadownb.errors import ShadowError
@@ -214,7 +218,9 @@ def main() -> None:
         model = options.pop("model", None)
         if model is not None:
             model = registry.resolve("model", "load")(model)
-        proxy = CaptureProxy(options.pop("target", None), model=model, name=folder.id, **options).start()
+        proxy = CaptureProxy(
+            options.pop("target", None), model=model, name=folder.id, home=folder.path.parent.parent, **options
+        ).start()
     except ShadowError as error:
         told = Redactor(secrets=_keys_of_environment()).value(error.to_dict(), _LONGEST_ERROR)
         write_private(folder.process, json.dumps({"mark": process_mark(), "error": told}))

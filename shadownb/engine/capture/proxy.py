@@ -52,6 +52,8 @@ class CaptureProxy(Capture):
         Names other than this machine's own by which clients may reach it, for containers.
     name
         Record under this name, going on with what it holds; made from the time if left out.
+    home
+        Where it is kept, in ``captures/NAME``; None is ``SHADOWNB_HOME``.
     redact
         ``"email"``, ``"phone"``, ``"card"``, ``"key"``, functions ``text -> text``, or a list of these; applied to what is
         recorded and never to what passes through.
@@ -83,6 +85,7 @@ class CaptureProxy(Capture):
         token: str | None = None,
         allow_hosts: str | Iterable[str] = (),
         name: str | None = None,
+        home: str | Path | None = None,
         redact: str | Rule | Sequence[str | Rule] | None = None,
         sample: float = 1.0,
         prices: PriceTable | dict[str, Any] | str | Path | None = None,
@@ -114,7 +117,7 @@ class CaptureProxy(Capture):
         self._redactor = Redactor(redact, secrets=(self._token, *(self.target.secrets if self.target else ())))
         if name is not None and self._redactor.without_keys(name) != name:
             raise ConfigError("The name of a capture cannot be a key.", fix="Give another name, or leave it out.")
-        folder = CaptureFolder.create(name)
+        folder = CaptureFolder.create(name, home)
         super().__init__(folder, CaptureStore(folder))
         self._serving: Serving | None = None
         self._writer: Writer | None = None

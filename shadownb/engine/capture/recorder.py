@@ -10,11 +10,12 @@ from typing import Any
 from starlette.datastructures import Headers
 
 from shadownb.engine.capture import wire
+from shadownb.engine.capture.call import Call
 from shadownb.engine.capture.dialects import Dialect
 from shadownb.engine.capture.exchange import Exchange
 from shadownb.engine.capture.sessions import Conversations, Retries, conversation_of, is_sampled, session_of, trace_of
-from shadownb.engine.capture.store import CaptureStore
 from shadownb.engine.capture.writer import Writer
+from shadownb.engine.ports.capture_store import CaptureStore
 
 
 class Recorder:
@@ -30,7 +31,7 @@ class Recorder:
         Requests that were answered 4xx before they were calls.
     """
 
-    def __init__(self, writer: Writer, store: CaptureStore, sample: float) -> None:
+    def __init__(self, writer: Writer, store: CaptureStore[Call], sample: float) -> None:
         self._writer = writer
         self._store = store
         self._sample = sample

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from shadownb.engine.capture.dialects import Dialect
 
 if TYPE_CHECKING:
-    from shadownb.engine.capture.store import CaptureStore
+    from shadownb.engine.capture.call import Call
+    from shadownb.engine.ports.capture_store import CaptureStore
 
 # Codex sends session_id; x-session-id is what many agents' clients can be told to send.
 _HEADERS = ("x-session-id", "session-id", "session_id", "x-conversation-id", "conversation_id")
@@ -56,7 +57,7 @@ def trace_of(headers: Mapping[str, str]) -> str | None:
 class Conversations:
     """The latest recorded answer in each conversation that a provider keeps: its requests hold only what is new."""
 
-    def __init__(self, store: CaptureStore) -> None:
+    def __init__(self, store: CaptureStore[Call]) -> None:
         self._store = store
         self._latest: OrderedDict[str, str] = OrderedDict()
 

@@ -48,15 +48,15 @@ class CaptureStore:
         self.history = History(self)
 
     @classmethod
-    def open(cls, path_or_id: str | Path) -> CaptureStore:
-        """Open the store of a capture's id or of the path of its folder.
+    def open(cls, path_or_id: str | Path, home: str | Path | None = None) -> CaptureStore:
+        """Open the store of a capture's id or of the path of its folder; ids are of a home, that of ``SHADOWNB_HOME`` if None.
 
         Raises
         ------
         DataError
             There is none; the message has the closest id.
         """
-        store = cls(CaptureFolder.find(path_or_id))
+        store = cls(CaptureFolder.find(path_or_id, home))
         store.read("SELECT 1")
         return store
 
