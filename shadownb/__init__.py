@@ -84,6 +84,10 @@ _IMPLEMENTATIONS = {
         "thread": "shadownb.engine.runs.executors.thread:ThreadExecutor",
         "process": "shadownb.engine.runs.executors.process:ProcessExecutor",
     },
+    "exporter": {
+        "adapter": "shadownb.engine.exporters.adapter:AdapterExporter",
+        "merged": "shadownb.engine.exporters.merged:MergedExporter",
+    },
     "model": {"facade": "shadownb.engine.models.model:Model", "load": "shadownb.engine.models.loading:load"},
     "run_store": {"folders": "shadownb.engine.runs.store:FolderStore"},
     "scorer": {

@@ -52,7 +52,7 @@ def compare(
     Parameters
     ----------
     model
-        Anything with ``chat(list_of_messages, use="base"|"tuned", ...) -> list[Reply]``.
+        A :class:`~shadownb.engine.ports.chat_model.ChatModel` that has a base beside it: ``chat(..., use="base" | "tuned")``.
     dataset
         Whatever holds rows with an answer: a Dataset, a list, a data frame, a ``datasets.Dataset``.
     scorer

@@ -8,15 +8,15 @@ then moved into place, so that a full disk leaves what was there.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import uuid
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shadownb.engine import registry
 from shadownb.engine.disk import saving
 from shadownb.engine.loaded import beside
 from shadownb.engine.loaded.beside import RECORD
@@ -24,8 +24,7 @@ from shadownb.errors import ExportError, ShadowError, ShadowWarning, did_you_mea
 
 if TYPE_CHECKING:
     from shadownb.engine.models.model import Model
-
-FORMATS = ("adapter", "merged")
+    from shadownb.engine.ports.exporter import Exporter
 
 _ASIDE = ".saving-"
 _WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
@@ -33,51 +32,24 @@ _WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
 
 def save(model: Model, target: Path, fmt: str) -> Path:
     """Write a loaded model; see :meth:`Model.save`."""
-    if fmt not in FORMATS:
+    formats = registry.names("exporter")
+    if fmt not in formats:
         raise ExportError(
-            f"fmt={fmt!r} is not a format.{did_you_mean(fmt, FORMATS)}", fix=f"Use one of {', '.join(FORMATS)}."
+            f"fmt={fmt!r} is not a format.{did_you_mean(fmt, formats)}", fix=f"Use one of {', '.join(formats)}."
         )
-    if fmt == "adapter" and not model.weights.separate:
-        raise ExportError(
-            "fmt='adapter': this model carries no adapter.",
-            why="It was trained whole." if model.weights.kind is not None else "It has not been trained.",
-            fix="Use fmt='merged' to save the whole model.",
-        )
-    if fmt == "merged" and model.quantization:
-        raise ExportError(
-            f"fmt='merged': the base is {model.quantization}; merging would round the adapter into it.",
-            fix=f"Save the adapter, then merge it onto the 16-bit base: "
-            f"shadownb.load({model.name!r}, adapter=path).save(..., fmt='merged').",
-        )
+    exporter: Exporter = registry.resolve("exporter", fmt)()
+    exporter.check(model)
     # By which a folder is known to hold a model or an adapter.
     descriptions = ("config.json", *model.backend.description_names())
     _refuse_used(target, model.source, descriptions)
     with model.gate.inference():
         trained = trained_state(model)
         with saving(target), _replacing(target, descriptions) as folder:
-            if fmt == "merged":  # first, because it may be refused
-                model.weights.save_whole(folder)
-                _name_ends(folder, model.renderer.stop_token_ids)
-            else:
-                model.weights.save(folder)
+            exporter.write(model, folder)  # first, because it may be refused
             beside.write(folder, trained_on=model.trained_on, trained=trained)
             model.save_tokenizer(folder)
     _warn_if_unfinished(trained, model, target)
     return target
-
-
-def _name_ends(folder: Path, stops: Iterable[int]) -> None:
-    """Write every token that ends a reply into the generation config: others ask with it, and would not stop at the template's."""
-    path = folder / "generation_config.json"
-    if not path.is_file():
-        return
-    config = json.loads(path.read_text(encoding="utf-8"))
-    named = config.get("eos_token_id")
-    known = named if isinstance(named, list) else [] if named is None else [named]
-    ends = list(dict.fromkeys([*known, *stops]))
-    if ends != known:
-        config["eos_token_id"] = ends if len(ends) > 1 else ends[0]
-        path.write_text(json.dumps(config, indent=2), encoding="utf-8")
 
 
 def trained_state(model: Model) -> dict[str, Any] | None:

@@ -1,0 +1,33 @@
+"""One way to write a trained model to a folder: what an exporter is asked, and what whoever implements one owes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+
+class Exporter(Protocol):
+    """A format of ``model.save(path, fmt=name)``, known by its name: ``registry.register("exporter", name, "module:Class")``.
+
+    The class is made anew for each save, without arguments. ``write`` gets an empty folder; the files it leaves there take the
+    place of those that the last save wrote, all or none, and only when it has returned. The tokenizer, and what the rows had in
+    common, are written beside them by whoever called. The weights are held meanwhile.
+    """
+
+    def check(self, model: Any) -> None:
+        """Look at a :class:`~shadownb.engine.loaded.model.LoadedModel` before anything is written.
+
+        Raises
+        ------
+        ExportError
+            The format does not fit what was trained, or how the base was loaded.
+        """
+
+    def write(self, model: Any, folder: Path) -> None:
+        """Write the weights and what describes them.
+
+        Raises
+        ------
+        ExportError
+            What was trained cannot be written so.
+        """
