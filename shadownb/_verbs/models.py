@@ -18,6 +18,7 @@ from shadownb._verbs.options import (
     SAMPLING_OPTIONS,
     THINKING_OPTIONS,
     Choice,
+    RegisteredChoice,
     Value,
     data_options,
     given,
@@ -26,7 +27,7 @@ from shadownb._verbs.options import (
     sampling_options,
     thinking_options,
 )
-from shadownb.engine import capabilities
+from shadownb.engine import capabilities, registry
 from shadownb.engine.config import TrainConfig
 
 model_argument = click.argument(
@@ -228,7 +229,7 @@ def generate(face: Face, name: str, words: tuple[str, ...], **_: Any) -> Any:
 )
 @click.option(
     "--fmt",
-    type=Choice(["adapter", "merged"]),
+    type=RegisteredChoice(lambda: registry.names("exporter")),
     default="adapter",
     help="The adapter alone, or base and adapter in one.",
 )

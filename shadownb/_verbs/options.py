@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from shadownb._verbs import completion
+from shadownb.engine import registry
 from shadownb.engine.config import GROUPS
 from shadownb.engine.config_fields import ConfigField, config_fields
 from shadownb.engine.inference.types import EFFORTS
@@ -70,13 +71,13 @@ class Verb(click.Command):
 class RegisteredChoice(Choice):
     """A choice of what is registered when somebody asks, which a cell or a plugin adds to."""
 
-    def __init__(self, field: ConfigField) -> None:
-        self._field = field
+    def __init__(self, names: Callable[[], tuple[str, ...]]) -> None:
+        self._names = names
         super().__init__(())
 
     @property
     def choices(self) -> tuple[str, ...]:
-        return self._field.choices
+        return self._names()
 
     @choices.setter
     def choices(self, value: tuple[str, ...]) -> None:
@@ -105,7 +106,11 @@ class ConfigOption(click.Option):
         flag = field.name.replace("_", "-")
         kind: Any = None
         if field.kind == "choice":
-            kind = Choice(field.listed) if field.registered is None else RegisteredChoice(field)
+            kind = (
+                Choice(field.listed)
+                if field.registered is None
+                else RegisteredChoice(lambda field=field: field.choices)
+            )
         elif field.kind != "bool":
             kind = Value("str" if field.kind == "list" else field.kind, optional=field.optional)
         super().__init__(
@@ -148,7 +153,7 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
         (
             click.option(
                 "--backend",
-                type=Choice(["auto", "torch"]),
+                type=RegisteredChoice(lambda: ("auto", *registry.names("backend"))),
                 help="Framework that runs the model: auto or torch (default: auto).",
             ),
             click.option(
