@@ -68,6 +68,10 @@ class Verb(click.Command):
         return super().parse_args(ctx, [_dashed(arg) if arg.startswith("--") else arg for arg in args])
 
 
+def _choices_of(field: ConfigField) -> Callable[[], tuple[str, ...]]:
+    return lambda: field.choices
+
+
 class RegisteredChoice(Choice):
     """A choice of what is registered when somebody asks, which a cell or a plugin adds to."""
 
@@ -109,7 +113,7 @@ class ConfigOption(click.Option):
             kind = (
                 Choice(field.listed)
                 if field.registered is None
-                else RegisteredChoice(lambda field=field: field.choices)
+                else RegisteredChoice(_choices_of(field))
             )
         elif field.kind != "bool":
             kind = Value("str" if field.kind == "list" else field.kind, optional=field.optional)
