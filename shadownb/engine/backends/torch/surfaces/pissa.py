@@ -45,7 +45,7 @@ class PissaSurface(LoraSurface):
 
     @classmethod
     def attach(cls, base: Any, config: TrainConfig, spec: MethodSpec, start: Start) -> Surface:
-        plain = super().attach(base, config, spec, start)
+        plain = LoraSurface.attach(base, config, spec, start)
         surface = cls(with_taken_off(plain.module))
         with randomness.seeded_draws(config.seed, "pissa"):
             surface.start_from_principal(start.check)
