@@ -110,11 +110,7 @@ class ConfigOption(click.Option):
         flag = field.name.replace("_", "-")
         kind: Any = None
         if field.kind == "choice":
-            kind = (
-                Choice(field.listed)
-                if field.registered is None
-                else RegisteredChoice(_choices_of(field))
-            )
+            kind = Choice(field.listed) if field.registered is None else RegisteredChoice(_choices_of(field))
         elif field.kind != "bool":
             kind = Value("str" if field.kind == "list" else field.kind, optional=field.optional)
         super().__init__(

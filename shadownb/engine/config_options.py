@@ -138,6 +138,16 @@ class Options(BaseModel):
         advanced=True,
     )
 
+    shards: int = _field(
+        1,
+        "Parts of a step whose gradients are computed by themselves and summed in order, so that several processes that share "
+        "them come to the same bits as one.",
+        "batch",
+        advanced=True,
+        ge=1,
+        le=256,
+    )
+
     # -- what is trained ------------------------------------------------------------------------------------------
 
     lora_r: int = _field(16, "Adapter rank (bottleneck width for method adapter).", "adapter", ge=1, le=1024)

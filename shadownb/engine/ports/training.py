@@ -132,6 +132,12 @@ class TrainingSession(Protocol):
     def forget_gradients(self) -> None:
         """Drop what a broken step left; outside of :meth:`opened`, too."""
 
+    def followed(self) -> Iterator[int]:
+        """Yield the steps that the first of several processes computes, for the others, until it says that no more come.
+
+        Where processes share a run (torchrun), the first alone writes journal and checkpoints and obeys commands.
+        """
+
     def compute(self, examples: Sequence[Example], objective: Objective, *, step: int, total: int) -> float:
         """Return a step's loss (its summed loss over ``total``) and leave the gradients; ``step`` counts from 0.
 

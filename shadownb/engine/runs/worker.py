@@ -1,7 +1,7 @@
 """The worker process of a run: ``python -m shadownb.engine.runs.worker FOLDER ATTEMPT``.
 
 Started by the process executor. A stop that comes while libraries and weights are loading ends the process at once:
-nothing has been trained, so nothing can be lost.
+nothing has been trained, so nothing can be lost. ``torchrun`` may start several of it for one run (``shards=``).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from shadownb.engine.processes import process_mark
 from shadownb.engine.runs.commands import STOPS, CommandReader
 from shadownb.engine.runs.control import end_unstarted
 from shadownb.engine.runs.folder import RunFolder
+from shadownb.engine.runs.following import follow
 from shadownb.engine.runs.job import execute
 from shadownb.engine.runs.journal import Journal
 
@@ -27,6 +28,9 @@ def main() -> None:
     """Run one attempt."""
     folder = RunFolder(Path(sys.argv[1]))
     attempt = Attempt(**json.loads(sys.argv[2]))
+    if int(os.environ.get("RANK", "0")) > 0:  # one of several that torchrun started: the first does all that is written
+        follow(folder, attempt)
+        return
     journal = Journal(folder.events)
     journal.append("worker", mark=process_mark())
     loaded = threading.Event()

@@ -35,6 +35,7 @@ def had(training: TorchTraining) -> dict[str, Any]:
         "trained_parameters": sum(p.numel() for p in trained if p.requires_grad),
         "autocast": _AUTOCAST[training.autocast],
         "device": str(training.device),
+        "processes": training.processes.size,
     }
 
 

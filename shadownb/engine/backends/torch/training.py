@@ -27,6 +27,7 @@ from shadownb.engine.backends.torch.optimizers import make_optimizer
 from shadownb.engine.backends.torch.passes import Passes
 from shadownb.engine.backends.torch.randomness import DropoutClock
 from shadownb.engine.backends.torch.remarks import told_of
+from shadownb.engine.backends.torch.shards import Processes, Shards
 from shadownb.engine.backends.torch.trackers import reporting
 from shadownb.engine.objectives import Objective, Remark
 from shadownb.engine.ports.decisions import Decision
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from shadownb.engine.ports.loaded import Loaded
     from shadownb.engine.ports.training import TrainingServices
 
+_PIECES = 1 << 20  # more than a shard has
 _HEAD = "head.safetensors"
 _NARROW = (torch.bfloat16, torch.float16)
 
@@ -69,6 +71,7 @@ class TorchTraining:
         self._packing: Packing | None = None
         self.ops = TorchOps(self.device)
         self.autocast = weights.dtype if self.device.type == "cuda" and weights.dtype in _NARROW else None
+        self.processes = Processes.joined()
         self.masters = Masters({})
         self.head: torch.nn.Linear | None = None
         self.dropout = DropoutClock(config.seed)
@@ -102,8 +105,10 @@ class TorchTraining:
             # In the order of the module, in which the norm of all gradients is summed.
             self._moved = [parameter for parameter in self.masters.moved(self.module) if parameter.requires_grad]
             self._moved += self.head.parameters() if self.head is not None else ()
+            self._shards = Shards(self.config.shards, self._moved, self.processes)
             self.memory = PeakMemory(self.device)
             stack.callback(self._close)
+            stack.callback(self.processes.end)
             stack.enter_context(randomness.owned_dropout(self.module, self.dropout))
             yield
 
@@ -199,11 +204,16 @@ class TorchTraining:
         """Drop what a broken step left."""
         self.module.zero_grad(set_to_none=True)
 
+    def followed(self) -> Iterator[int]:
+        """Yield the steps that the first process computes, until it says that no more come."""
+        yield from self.processes.announced()
+
     # -- a step -----------------------------------------------------------------------------------------------------
 
     def compute(self, examples: Sequence[Example], objective: Objective, *, step: int, total: int) -> float:
         """Return the step's loss and leave its gradients; all of them or, where it raises, none."""
         self._step = self.dropout.step = step
+        self.processes.announce(step)
         self._forget()
         self.module.train()
         try:
@@ -213,11 +223,28 @@ class TorchTraining:
             raise
 
     def _accumulate(self, examples: Sequence[Example], objective: Objective, total: int) -> float:
+        first, noted = self._looked_after < 0, {name: list(pair) for name, pair in objective.since_log.items()}
+        value = 0.0
+        for shard, part in self._shards.mine(len(examples)):
+            value = self._shard(examples[part], objective, total, shard)
+            if not self._shards.single:
+                self._shards.add(shard, value)
+        if not self._shards.single:
+            value = self._shards.summed()
+            objective.since_log = self.processes.merged(objective.since_log, noted)
+        if not math.isfinite(value):
+            raise self._not_finite("loss", value)
+        if first:
+            self.gradients.arrived(self.masters.gradient)
+            self._tell_absent()
+        return value
+
+    def _shard(self, examples: Sequence[Example], objective: Objective, total: int, shard: int) -> float:
         loss_sum = torch.zeros((), device=self.device)
-        first = self._looked_after < 0
         for index, (piece, members) in enumerate(self.passes.pieces(examples)):
-            self.services.check()
-            self.dropout.piece = index
+            if self.processes.size == 1:  # several obey between steps, or the others would wait for what never comes
+                self.services.check()
+            self.dropout.piece = shard * _PIECES + index
             answered = self.services.gate.answered
             looking = answered != self._looked_after  # an answer may leave a model in another state
             with (
@@ -231,13 +258,7 @@ class TorchTraining:
                 (self.scaler.scale(loss) if self.scaler is not None else loss).backward()  # type: ignore[no-untyped-call]
             self.memory.look()
             loss_sum += loss.detach()
-        value = loss_sum.item()
-        if not math.isfinite(value):
-            raise self._not_finite("loss", value)
-        if first:
-            self.gradients.arrived(self.masters.gradient)
-            self._tell_absent()
-        return value
+        return float(loss_sum.item())
 
     def update(self, rate: float) -> float | None:
         """Clip and move the weights; returns the norm before clipping, None where the scale of fp16 made it infinite."""

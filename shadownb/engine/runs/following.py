@@ -1,0 +1,91 @@
+"""One of the further processes of a run: it computes its shards of each step, and writes and obeys nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from shadownb.engine import objectives
+from shadownb.engine.loaded.model import LoadedModel
+from shadownb.engine.ports.executor import Attempt
+from shadownb.engine.runs import checkpoints, preparation
+from shadownb.engine.runs.checkpoints import TRAINING, Checkpoint
+from shadownb.engine.runs.epochs import Epochs
+from shadownb.engine.runs.evaluation import prepare_objective
+from shadownb.engine.runs.folder import RunFolder
+from shadownb.engine.runs.job import load_model
+from shadownb.engine.runs.progress_state import Progress
+from shadownb.engine.runs.record import plan_of
+from shadownb.engine.runs.services import RunServices
+
+
+class _Unwritten:
+    """A journal that keeps nothing: the first process writes it."""
+
+    def append(self, kind: str, **values: Any) -> None:
+        """Keep nothing."""
+
+    def flush(self) -> bool:
+        """Say that nothing is lost."""
+        return True
+
+
+class _Unasked:
+    """Commands that never come: the first process obeys them, and says when it is over."""
+
+    stop = None
+    discarding = pause_requested = False
+
+    def check(self) -> None:
+        """Go on."""
+
+    poll = check
+
+    def stopped(self) -> bool:
+        """Go on."""
+        return False
+
+
+def follow(folder: RunFolder, attempt: Attempt) -> None:
+    """Compute along until the first process says that no step comes any more."""
+    given, newest = attempt.checkpoint, None
+    if given is not None:
+        newest = checkpoints.opened(Path(given))
+    elif attempt.resume:
+        newest = checkpoints.newest_valid(folder.checkpoints)[0]
+    model = load_model(folder)
+    if newest is not None and newest.path.parent == folder.checkpoints:
+        model.take(newest.path, (folder.id, newest.step))
+    _follow(folder, model, newest)
+
+
+def _follow(folder: RunFolder, model: LoadedModel, resume: Checkpoint | None) -> None:
+    unwritten: Any = _Unwritten()
+    unasked: Any = _Unasked()
+    services = RunServices(folder, model, unwritten, unasked, resume=resume)
+    rows = preparation.examples_of(services, folder.spec["dataset"], "rows")
+    held_out = folder.spec.get("eval_dataset")
+    eval_rows = preparation.examples_of(services, held_out, "evaluation rows") if held_out else []
+    sequences = [row for example in rows for row in example.rows]
+    with services.weights():
+        session = model.backend.train(model, services.config, sequences, services)
+    config = services.config = session.config
+    objective = objectives.get(config.spec.objective)(config, services.max_length)
+    rows, eval_rows = objective.arrange(rows), objective.arrange(eval_rows)
+    source = Epochs(rows, config.rows_per_step, config.seed, packing=config.packing, max_length=services.max_length)
+    services.plan_steps(source.items)
+    plan, _ = plan_of(services, session, rows)
+    rate, skipped = services.rate(), 0
+    with session.opened(plan, objective):
+        if resume is not None:
+            objective.load(resume.path / TRAINING)
+        prepare_objective(session, objective, source, rows, eval_rows, services)
+        if resume is not None:
+            session.load_weights(resume.path)
+            session.load(resume.path / TRAINING, own=services.own_checkpoint)
+            skipped = Progress.load(resume.path / TRAINING).skipped_steps
+        for step in session.followed():
+            examples = source.next(step)
+            objective.begin(session.ops, examples, session.score, held_out=False)
+            session.compute(examples, objective, step=step, total=objective.count(examples))
+            skipped += session.update(rate(step - skipped)) is None
