@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 import datasets
@@ -43,4 +44,19 @@ def test_bars_stay_off_until_the_last_of_two_loads_is_done(before: bool) -> None
 def test_a_failure_leaves_the_bars_as_they_were(before: bool) -> None:
     with pytest.raises(OSError), quiet_progress_bars():
         raise OSError
+    assert are_on() == (before, before)
+
+
+def test_a_library_that_comes_while_another_load_goes_on_is_quiet_too(
+    before: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = quiet_progress_bars(), quiet_progress_bars()
+    with monkeypatch.context() as patch:
+        patch.delitem(sys.modules, "datasets")  # as in a process that has read nothing from the hub yet
+        first.__enter__()
+        assert "datasets" not in sys.modules, "loading a model needs none of it"
+    second.__enter__()
+    assert are_on() == (False, False)
+    second.__exit__(None, None, None)
+    first.__exit__(None, None, None)
     assert are_on() == (before, before)

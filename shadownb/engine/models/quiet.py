@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -17,24 +18,27 @@ _REMARKS = {
 
 _lock = threading.Lock()
 _inside = 0  # blocks that are running, of all threads
-_was_on = (False, False)
+_was_on: dict[str, bool] = {}  # by library, as the first block that met it found its switch
 
 
 @contextlib.contextmanager
 def quiet_progress_bars() -> Iterator[None]:
     """Switch the bars of transformers and datasets off inside the block, and back to what they were after the last of them.
 
-    The libraries have one switch each for the whole process, and two models may be loaded at a time.
+    The libraries have one switch each for the whole process, and two models may be loaded at a time. What isn't imported
+    draws no bar, and to import datasets, with pandas, is a sixth of a worker's start: whoever reads with it imports it first.
     """
-    import datasets
     from transformers.utils import logging as transformers
 
-    global _inside, _was_on
+    global _inside
     _leave_out_remarks()
     with _lock:
-        if _inside == 0:
-            _was_on = transformers.is_progress_bar_enabled(), not datasets.are_progress_bars_disabled()
+        datasets = sys.modules.get("datasets")
+        if "transformers" not in _was_on:
+            _was_on["transformers"] = transformers.is_progress_bar_enabled()
             transformers.disable_progress_bar()
+        if "datasets" not in _was_on and datasets is not None:
+            _was_on["datasets"] = not datasets.are_progress_bars_disabled()
             datasets.disable_progress_bars()
         _inside += 1
     try:
@@ -43,10 +47,10 @@ def quiet_progress_bars() -> Iterator[None]:
         with _lock:
             _inside -= 1
             if _inside == 0:
-                if _was_on[0]:
+                if _was_on.pop("transformers"):
                     transformers.enable_progress_bar()
-                if _was_on[1]:
-                    datasets.enable_progress_bars()
+                if _was_on.pop("datasets", False):
+                    sys.modules["datasets"].enable_progress_bars()
 
 
 def _leave_out_remarks() -> None:
