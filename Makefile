@@ -3,11 +3,13 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 FULL ?=
-# Two test processes of one thread each; what trains tiny models has nothing for a second thread to do.
-TWO := OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadfile
+# Test processes of one thread each, which is all that tiny models have work for; three for two cores, since tests wait for
+# pages, kernels and workers. Longest files first: tests/pace.py.
+PROCESSES ?= 3
+PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -q -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 export SHADOWNB_DATA ?= $(abspath ../shared/data)
 
-.PHONY: demo lab test test-full test-other-cpu lint unit notebooks browser widgets gpu-check gpu-wheels setup setup-dev setup-browser clean
+.PHONY: demo lab test test-full test-other-cpu lint unit widgets gpu-check gpu-wheels setup setup-dev setup-browser clean
 
 ## Set up and run the main job: fine-tune, compare with the base, say what to do next.
 demo: setup
@@ -18,7 +20,7 @@ lab: setup-dev
 	$(BIN)/jupyter lab notebooks/00_quickstart.ipynb
 
 ## Everything that is checked: lint, types, engine, notebooks, browser, front end; at the end as on the other kind of CPU.
-test: setup-dev setup-browser lint widgets unit notebooks test-other-cpu
+test: setup-dev setup-browser lint widgets unit test-other-cpu
 
 ## The same with the whole of every product of which `make test` takes a sample.
 test-full:
@@ -26,7 +28,7 @@ test-full:
 
 ## What depends on the kind of CPU, as it comes out on the other kind: fp32 and AVX2 where there are bf16 units, else bf16.
 test-other-cpu: setup-dev
-	$(TWO) --other-cpu tests/engine
+	$(PYTEST) --other-cpu $$(grep -lr --include='test_*.py' 'mark\.other_cpu' tests)
 
 setup: $(VENV)/.installed
 setup-dev: $(VENV)/.installed-dev
@@ -53,20 +55,17 @@ lint:
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+## What pytest runs, in one session, so that no part waits for the last test of another; a part alone: `make unit PARTS=tests/capture`.
+# Of the notebooks the quickstart is run as it is. Of the comparison of all methods two, a few steps of a tiny model, which shows
+# that every cell runs.
+PARTS ?= tests notebooks
+unit: export TUTORIAL_STEPS := 2
+unit: export TUTORIAL_ROWS := 4
+unit: export TUTORIAL_METHODS := lora ptuning
+unit: export TUTORIAL_BASE := $(abspath $(VENV)/tiny-model)
 unit:
-	$(TWO) $(FULL) tests/engine tests/ports tests/trajectories tests/panels tests/capture
-	$(TWO) $(FULL) tests/notebook tests/browser
-
-# The quickstart as it is. Of the comparison of all methods two, a few steps of a tiny model, which shows that every cell runs.
-notebooks: export OMP_WAIT_POLICY := PASSIVE
-notebooks: export TUTORIAL_STEPS := 2
-notebooks: export TUTORIAL_ROWS := 4
-notebooks: export TUTORIAL_METHODS := lora ptuning
-notebooks: export TUTORIAL_BASE := $(abspath $(VENV)/tiny-model)
-notebooks:
 	test -f $(TUTORIAL_BASE)/config.json || $(BIN)/python -m tests.tiny_models $(TUTORIAL_BASE)
-	$(BIN)/pytest -q -n 2 --dist loadfile --nbval-lax notebooks --nbval-current-env --nbval-cell-timeout=900 \
-	  --nbval-sanitize-with tests/notebook/sanitize.cfg
+	$(PYTEST) $(FULL) --nbval-lax --nbval-current-env --nbval-cell-timeout=900 --nbval-sanitize-with tests/notebook/sanitize.cfg $(PARTS)
 
 ## Front-end checks and tests; skipped with the reason where node is absent.
 widgets:

@@ -65,14 +65,15 @@ def check(options: argparse.Namespace) -> int:
     if importlib.util.find_spec("torch") is None:
         print(f"gpu-check: no torch in {sys.executable}, so nothing was checked.")
         return 0
-    import torch
+    if options.device == "cuda":
+        import torch
 
-    if options.device == "cuda" and not torch.cuda.is_available():
-        print("gpu-check: no CUDA device here, so nothing was checked and nothing is claimed.")
-        return 0
+        if not torch.cuda.is_available():
+            print("gpu-check: no CUDA device here, so nothing was checked and nothing is claimed.")
+            return 0
     with tempfile.TemporaryDirectory(prefix="gpu-check-") as work:
         environment = surroundings(Path(work), options.wheels)
-        missing = [name for name in NEEDED if not there(name, environment)]
+        missing = lacking(NEEDED, environment)
         if missing:
             print(
                 f"gpu-check: not run, since {', '.join(missing)} is missing; make gpu-wheels fills a folder for WHEELS=."
@@ -135,16 +136,17 @@ def surroundings(work: Path, wheels: str) -> dict[str, str]:
     }
 
 
-def there(module: str, environment: dict[str, str]) -> bool:
-    """Return whether a part could import a module."""
-    code = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({module!r}) is None)"
-    return subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0
+def lacking(modules: tuple[str, ...], environment: dict[str, str]) -> list[str]:
+    """Return those of these modules that a part could not import."""
+    code = f"import importlib.util\nprint(*[name for name in {modules!r} if importlib.util.find_spec(name) is None])"
+    found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    return found.stdout.split()
 
 
 def versions(device: str, environment: dict[str, str]) -> str:
     """Return card and versions, as the parts see them."""
     code = (
-        "import importlib.metadata as m, torch\n"
+        "import importlib.metadata as m\n"
         "names = ('torch', 'transformers', 'peft', 'trl', 'accelerate', 'bitsandbytes', 'datasets')\n"
         "def version(n):\n    try: return m.version(n)\n    except m.PackageNotFoundError: return 'missing'\n"
         "print(', '.join(f'{n} {version(n)}' for n in names))"
@@ -199,14 +201,14 @@ def run_one(
     name: str, options: argparse.Namespace, model: Path, environment: dict[str, str], seconds: float
 ) -> dict[str, Any]:
     """Return the one row of a part."""
-    return next(part(name, options, model, environment, seconds))
+    return list(part(name, options, model, environment, seconds))[-1]  # to its end: until then its clock runs on
 
 
 def beside_trl(
     script: str, options: argparse.Namespace, model: Path, environment: dict[str, str], seconds: float
 ) -> Iterator[dict[str, Any]]:
     """Yield a row a contender of a benchmark, with ratio and the largest difference of a loss."""
-    missing = [name for name in ("trl", "datasets") if not there(name, environment)]
+    missing = lacking(("trl", "datasets"), environment)
     if missing or seconds <= 10:
         yield {
             "row": "beside trl",

@@ -13,12 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.lanes import (  # noqa: F401
-    pytest_addoption,
-    pytest_collection_modifyitems,
-    pytest_configure,
-    pytest_terminal_summary,
-)
+from tests import lanes, pace
+from tests.lanes import pytest_addoption, pytest_configure, pytest_terminal_summary  # noqa: F401
+from tests.pace import pytest_runtest_setup  # noqa: F401
 
 if TYPE_CHECKING:
     from shadownb.engine.backends.torch.generation.generator import TransformersGenerator
@@ -29,6 +26,13 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # What a shell starts in the background ignores Ctrl-C, and so would every process that the tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Choose the tests of this run, and put them in order."""
+    lanes.pytest_collection_modifyitems(config, items)
+    pace.sort_longest_first(items, config.rootpath)
+    pace.give_notebooks_time(items)
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,7 @@ LONG = "max_steps=100000, save_steps=5, sample_max_new_tokens=0, lora_r=4"
 @pytest.fixture
 def notebook(lab: Lab, page: Page, byte_model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Notebook]:
     start = f'import shadownb as snb\nmodel = snb.load("{byte_model_dir}")\n{ROWS}'
-    opened = lab.open(page, "gone", start, "", "", "")
+    opened = lab.open(page, "gone", start, *[""] * len(PANELS))
     opened.execute(START)
     yield opened
     monkeypatch.setenv("SHADOWNB_HOME", str(lab.home))
@@ -88,25 +88,26 @@ def test_a_run_panel_after_a_restart_and_the_cell_that_goes_on(notebook: Noteboo
     expect(again.get_by_role("alert")).to_have_count(0)
 
 
-@pytest.mark.parametrize(
-    ("name", "made", "code"),
-    [
-        ("Train", "snb.TrainPanel(model, rows)", 'snb.TrainPanel(snb.load("{model}"))'),
-        ("Chat", "snb.ChatPanel(model)", 'snb.ChatPanel(snb.load("{model}"))'),
-        ("Capture", "snb.CapturePanel()", "snb.CapturePanel()"),
-        ("Trajectories", "snb.TrajectoriesPanel()", "snb.TrajectoriesPanel()"),
-    ],
+# Beside one another in one notebook: to open one and start its kernel takes ten times as long as to look at a panel.
+PANELS = (
+    ("Train", "snb.TrainPanel(model, rows)", 'snb.TrainPanel(snb.load("{model}"))'),
+    ("Chat", "snb.ChatPanel(model)", 'snb.ChatPanel(snb.load("{model}"))'),
+    ("Capture", "snb.CapturePanel()", "snb.CapturePanel()"),
+    ("Trajectories", "snb.TrajectoriesPanel()", "snb.TrajectoriesPanel()"),
 )
-def test_every_panel_after_a_restart(
-    notebook: Notebook, photograph: Photograph, byte_model_dir: Path, name: str, made: str, code: str
-) -> None:
-    notebook.run(PANEL, made)
-    panel = notebook.panel(PANEL, name)
-    expect(panel.locator(".snb-life select, .snb-life textarea").first).to_be_enabled()
+
+
+def test_every_panel_after_a_restart(notebook: Notebook, photograph: Photograph, byte_model_dir: Path) -> None:
+    for cell, (name, made, _) in enumerate(PANELS, PANEL):
+        notebook.run(cell, made)
+        panel = notebook.panel(cell, name)
+        expect(panel.locator(".snb-life select, .snb-life textarea").first).to_be_enabled()
     notebook.restart_kernel()
-    expect_dead(panel, code.format(model=byte_model_dir))
-    expect_switched_off(panel)
-    photograph(panel, f"dead-{name.lower()}")
+    for cell, (name, _, code) in enumerate(PANELS, PANEL):
+        panel = notebook.panel(cell, name)
+        expect_dead(panel, code.format(model=byte_model_dir))
+        expect_switched_off(panel)
+        photograph(panel, f"dead-{name.lower()}")
 
 
 @pytest.mark.parametrize("how", ["shut down", "killed", "saved and reloaded"])

@@ -44,7 +44,8 @@ async def jittered(seen: Seen, reply: Reply) -> None:
 async def _client(number: int, calls: int, url: str, token: str, received: dict[str, str]) -> None:
     import openai
 
-    async with openai.AsyncOpenAI(base_url=url, api_key=token, max_retries=0, timeout=60) as client:
+    web = openai.DefaultAsyncHttpxClient(verify=False)  # certificates, which nobody asks for here, take 20 ms to read
+    async with openai.AsyncOpenAI(base_url=url, api_key=token, max_retries=0, timeout=60, http_client=web) as client:
         for turn in range(calls):
             said = f"client {number} turn {turn}"
             messages: Any = [{"role": "user", "content": said}]
@@ -84,7 +85,7 @@ import sys, threading, httpx, json
 url, token, out = sys.argv[1:]
 log = open(out, "a", buffering=1)
 def ask(n):
-    with httpx.Client(timeout=30) as client:
+    with httpx.Client(timeout=30, verify=False) as client:
         for turn in range(10**6):
             said = f"{out} {n} {turn}"
             body = {"model": "gpt-4o", "messages": [{"role": "user", "content": said}], "stream": bool((n + turn) % 2)}

@@ -1,15 +1,19 @@
-"""The second run of the tests, as on the other kind of CPU: what it takes, and that it says what it could not cover."""
+"""Which tests a run takes, in which order: the second run as on the other kind of CPU, samples, and what goes first."""
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from shadownb.engine import hardware
+from tests.pace import LONGEST_FIRST, sort_longest_first
 
 ROOT = Path(__file__).parents[2]
 TESTS = """
@@ -68,3 +72,20 @@ def test_a_sample_or_the_whole(given: list[str], tmp_path: Path) -> None:
     said = run(file, *given)
     assert ("2 passed" if given else "1 passed, 1 deselected") in said
     assert "covered natively: dtype='auto' as" in said
+
+
+def test_the_longest_files_go_first(request: pytest.FixtureRequest) -> None:
+    """And all are there: one that is renamed would come last, and let the other processes wait."""
+    assert [name for name in LONGEST_FIRST if not (ROOT / name).is_file()] == []
+    asked = ["tests/panels/test_studio.py", LONGEST_FIRST[1], "tests/capture/test_store.py", LONGEST_FIRST[0]]
+    items: list[Any] = [SimpleNamespace(path=ROOT / name) for name in asked]
+    sort_longest_first(items, ROOT)
+    assert [item.path for item in items] == [ROOT / asked[at] for at in (3, 1, 0, 2)]
+    these = list(request.session.items)
+    sort_longest_first(these, ROOT)
+    assert these == request.session.items, "the tests of this run are not in order"
+
+
+def test_the_collector_does_not_walk_through_the_libraries() -> None:
+    assert gc.get_freeze_count() > 100_000
+    assert len(gc.get_objects()) < gc.get_freeze_count()

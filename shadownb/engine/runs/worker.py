@@ -12,13 +12,14 @@ import sys
 import threading
 from pathlib import Path
 
+from shadownb.engine.loaded.backends import DEFAULT, backend
 from shadownb.engine.ports.executor import Attempt
 from shadownb.engine.processes import process_mark
 from shadownb.engine.runs.commands import STOPS, CommandReader
 from shadownb.engine.runs.control import end_unstarted
 from shadownb.engine.runs.folder import RunFolder
 from shadownb.engine.runs.following import follow
-from shadownb.engine.runs.job import execute
+from shadownb.engine.runs.job import execute, load_model
 from shadownb.engine.runs.journal import Journal
 
 _LOOK_SECONDS = 0.1
@@ -39,8 +40,7 @@ def main() -> None:
     lock.acquire(timeout=5)
     try:
         journal.append("phase", name="loading libraries", done=0, total=None, unit="")
-        from shadownb.engine.runs.job import load_model
-
+        backend(folder.spec["model"].get("backend", DEFAULT)).warm_up()
         journal.append("phase", name="loading model", done=0, total=None, unit="")
         model = load_model(folder)
     except Exception:
