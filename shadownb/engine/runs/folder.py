@@ -29,7 +29,8 @@ from shadownb.errors import RunError
 if TYPE_CHECKING:
     from shadownb.engine.ports.run_store import RunStore
 
-FORMAT = 1
+# 2: places within the home are relative to it, and a checkpoint keeps its step in progress.json. Format 1 is read, and gone on with.
+FORMAT = 2
 
 
 class RunFolder:
@@ -93,10 +94,10 @@ class RunFolder:
             content = dict(json.loads(self.record.read_text(encoding="utf-8")))
         except (OSError, ValueError) as error:
             raise RunError(f"The record of run {self.id} cannot be read ({error}).", fix="Restore run.json.") from None
-        written = content.get("format", FORMAT)
-        if written != FORMAT:
+        written = content.get("format", 1)
+        if written > FORMAT:
             raise RunError(
-                f"Run {self.id} has format {written}; this version of ShadowNB reads format {FORMAT}.",
+                f"Run {self.id} has format {written}; this version of ShadowNB reads formats up to {FORMAT}.",
                 fix="Read it with the version that wrote it, or a later one.",
             )
         return content
