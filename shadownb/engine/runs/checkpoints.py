@@ -24,7 +24,7 @@ from shadownb.errors import CheckpointError, DiskFullError
 
 MANIFEST = "manifest.json"
 TRAINING = "training"  # subfolder for what only a resume needs
-FORMAT = 2  # 1 was of transformers' Trainer: the step stands in trainer_state.json, a scheduler's state beside it
+FORMAT = 2  # in 1, of transformers' Trainer, the step stands in trainer_state.json
 _ASIDE = ".writing-"
 
 

@@ -29,7 +29,7 @@ from shadownb.errors import RunError
 if TYPE_CHECKING:
     from shadownb.engine.ports.run_store import RunStore
 
-# 2: places within the home are relative to it, and a checkpoint keeps its step in progress.json. Format 1 is read, and gone on with.
+# In 2 places within the home are relative to it. Runs of format 1 are read, and gone on with.
 FORMAT = 2
 
 
@@ -121,7 +121,8 @@ class RunFolder:
 
     def write_spec(self, spec: dict[str, Any]) -> None:
         """Replace ``run.json``."""
-        write_atomically(self.record, json.dumps(references.written(spec, self.home), indent=1, allow_nan=False))
+        content = {**references.written(spec, self.home), "format": FORMAT}
+        write_atomically(self.record, json.dumps(content, indent=1, allow_nan=False))
 
     def owner_lock(self) -> FileLock:
         """Return the lock that the training process holds for as long as it works on the run."""
