@@ -54,7 +54,7 @@ lint:
 	$(BIN)/mypy
 
 unit:
-	$(TWO) $(FULL) tests/engine tests/trajectories tests/panels tests/capture
+	$(TWO) $(FULL) tests/engine tests/ports tests/trajectories tests/panels tests/capture
 	$(TWO) $(FULL) tests/notebook tests/browser
 
 # The quickstart as it is. Of the comparison of all methods two, a few steps of a tiny model, which shows that every cell runs.
