@@ -33,20 +33,26 @@ if TYPE_CHECKING:
 FORMAT = 2
 
 
+def _inside(name: str) -> cached_property[Path]:
+    """Return a path in the folder, made when it is asked for: a list of a thousand runs needs two of the seven."""
+    return cached_property(lambda folder: folder.path / name)
+
+
 class RunFolder:
     """Paths and small files of one run."""
+
+    events = _inside("events.jsonl")
+    commands = _inside("commands.jsonl")
+    checkpoints = _inside("checkpoints")
+    samples = _inside("samples")
+    worker_log = _inside("worker.log")
+    record = _inside("run.json")
+    options = _inside("config.yaml")
 
     def __init__(self, path: Path, store: RunStore[RunFolder] | None = None) -> None:
         self.path = path
         self._given_store = store
         self.id = path.name
-        self.events = path / "events.jsonl"
-        self.commands = path / "commands.jsonl"
-        self.checkpoints = path / "checkpoints"
-        self.samples = path / "samples"
-        self.worker_log = path / "worker.log"
-        self.record = path / "run.json"
-        self.options = path / "config.yaml"
 
     @cached_property
     def store(self) -> RunStore[RunFolder]:

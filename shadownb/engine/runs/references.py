@@ -42,10 +42,10 @@ def read(record: dict[str, Any], home: Path) -> dict[str, Any]:
 
 
 def absolute(place: str, home: Path) -> str:
-    """Return the path of a place in a record."""
+    """Return the path of a place in a record, without links, as places outside of the home are noted."""
     if not place.startswith(_SCHEME):
         return place
-    return str(home.absolute() / PurePosixPath(place.removeprefix(_SCHEME)))
+    return str(home.resolve() / PurePosixPath(place.removeprefix(_SCHEME)))
 
 
 def places_of_start(record: dict[str, Any]) -> list[str]:
