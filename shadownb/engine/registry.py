@@ -115,9 +115,8 @@ def has(kind: str, name: str) -> bool:
     ConfigError
         No such kind.
     """
-    with _lock:
-        _check_kind(kind)
-        return name in _known(kind) or name in names(kind)
+    _check_kind(kind)
+    return name in _known(kind) or name in names(kind)
 
 
 def target(kind: str, name: str) -> str:
