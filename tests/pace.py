@@ -1,8 +1,8 @@
 """What keeps the tests quick and changes none of them: which file goes first, and what the garbage collector need not look at.
 
 Every run ends with a full collection, in which Python would look at each of the 600,000 objects of the imported libraries: half
-a second, for tests that train four steps in a tenth of one. They are taken out of its sight, as ``shadownb.engine.backends.torch.preload``
-does in a kernel.
+a second, for tests that train four steps in a tenth of one. They are taken out of its sight, as
+``shadownb.engine.backends.torch.preload`` does in a kernel.
 """
 
 from __future__ import annotations
