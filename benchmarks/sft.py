@@ -144,7 +144,7 @@ def train_trl(module: Any, tokenizer: Any, rows: list[Any], steps: int, *, check
 
 def summary(metrics: list[dict[str, Any]], tokens: list[int], computed: int, seconds: float, device: str) -> Result:
     """The first step is warm-up: its time is not in ``seconds``, so its tokens are not counted."""
-    from shadownb.engine.estimate import matmul_flops
+    from shadownb.engine.backends.torch.devices import matmul_flops
 
     memory = peak_memory_gb(device)
     blocks = 106_203_456  # weights in the linear layers of SmolLM2-135M
