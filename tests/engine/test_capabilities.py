@@ -260,6 +260,7 @@ CASES: dict[str, Case] = {
     "load_best_model_at_end": Case(True, lambda seen: seen.trained[1], beside={"learning_rate": 3.0, "eval_steps": 1}),
     "resume_from_checkpoint": Case(first_checkpoint, lambda seen: seen.steps, [3, 4]),
     "gradient_checkpointing": Case("on", lambda seen: seen.passes, 8),
+    "shards": Case(2, lambda seen: seen.passes),
     "executor": Case("process", lambda seen: seen.pid),
     "report_to": Case("remembering", lambda seen: len(seen.tracked), 4),
     "lora_r": Case(32, record("trainable_parameters")),

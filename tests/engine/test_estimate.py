@@ -11,8 +11,9 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, Qwen3MoeConfig, Qwen3MoeForCausalLM
 
 import shadownb as snb
-from shadownb.engine import estimate, methods
+from shadownb.engine import estimate, methods, objectives
 from shadownb.engine.backends.torch import attention, pieces, surfaces
+from shadownb.engine.backends.torch.backend import TorchBackend
 from shadownb.engine.config import TrainConfig
 from shadownb.engine.rendering import Rendered
 from tests.engine.methods_data import pairs, verdicts
@@ -118,7 +119,7 @@ def test_an_epoch_goes_through_what_the_sampler_yields(
 
 
 def test_the_time_of_a_packed_step_is_that_of_its_packs(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(estimate, "matmul_flops", lambda: 1e6)  # so that only the products count
+    monkeypatch.setattr(TorchBackend, "flops", lambda _: 1e6)  # so that only the products count
     data, options = snb.Dataset.from_list(SHORT), {"max_steps": 3, "max_seq_length": 96}
     plain = estimate.estimate(tiny, TrainConfig(**options), data)
     packed = estimate.estimate(tiny, TrainConfig(packing=True, **options), data)
@@ -135,11 +136,11 @@ def test_the_time_of_a_packed_step_is_that_of_its_packs(tiny: Any, monkeypatch: 
 def test_the_time_has_the_passes_of_the_reference_and_of_the_drift(
     tiny: Any, monkeypatch: pytest.MonkeyPatch, method: str, steps: int, share: float
 ) -> None:
-    monkeypatch.setattr(estimate, "matmul_flops", lambda: 1e6)  # so that only the products count
+    monkeypatch.setattr(TorchBackend, "flops", lambda _: 1e6)  # so that only the products count
     data = snb.Dataset.from_list(pairs(60) if method == "dpo" else verdicts(60))
     config = TrainConfig(method=method, max_steps=steps, per_device_train_batch_size=8, gradient_accumulation_steps=1)
     whole = estimate.estimate(tiny, config, data).seconds
-    monkeypatch.setattr(estimate, "_without_gradients", lambda *_: 0.0)
+    monkeypatch.setattr(objectives.get(method), "looked_at", lambda *_: 0.0)
     training = estimate.estimate(tiny, config, data).seconds
     assert whole is not None and training is not None
     assert whole / training - 1 == pytest.approx(share, rel=0.01)

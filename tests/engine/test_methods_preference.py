@@ -7,6 +7,7 @@ it is nobody's business and KTO's mismatched answers are the same: trl rotates t
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,7 @@ def mismatched(model: Any, rows: list[dict[str, Any]]) -> list[tuple[Example, Re
     """Return KTO's examples of rows, each with the mismatched row that the drift is estimated on."""
     canonical = snb.Dataset.from_list(rows).canonical_rows()
     found = [example for row in canonical for example in examples(model.renderer, row, objective="kto")]
+    found = [replace(example, id=str(number)) for number, example in enumerate(found)]
     kto = Kto(snb.TrainConfig(method="kto"), 256)
     return [(example, kto.bundles([example])[0][-1]) for example in kto.arrange(found)]
 

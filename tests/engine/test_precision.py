@@ -18,6 +18,7 @@ from shadownb import errors
 from shadownb.engine import hardware
 from shadownb.engine.backends.torch import kernels, masters, training_state
 from shadownb.engine.backends.torch.training import TorchTraining
+from shadownb.engine.ports.backend import Device
 from tests.engine.methods_data import OPTIONS, chats, curve, stop_after
 from tests.tiny_models import biased
 
@@ -222,10 +223,12 @@ def test_fused_kernels_are_recorded_and_stay_on_their_model(
 
 
 def test_only_a_device_that_is_there_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
-    gpus = tuple(hardware.Device("cuda", f"GPU {n}", 16.0, 16.0, True, "found by torch") for n in range(2))
+    gpus = tuple(Device("cuda", f"GPU {n}", 16.0, 16.0, True, "found by torch") for n in range(2))
     found = hardware.detect()
     monkeypatch.setattr(
-        hardware, "detect", lambda: hardware.Hardware((found.devices[0], *gpus), "cuda", "faster", 2, 8.0, 4.0)
+        hardware,
+        "detect",
+        lambda _="torch": hardware.Hardware((found.devices[0], *gpus), "cuda", "faster", 2, 8.0, 4.0),
     )
     assert hardware.choose_device("cuda:1") == ("cuda:1", "asked for")
     assert hardware.choose_device("cuda") == ("cuda", "asked for")

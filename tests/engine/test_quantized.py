@@ -209,7 +209,7 @@ def test_the_packing_trial_leaves_the_layers_trainable(home: Path, folder: Path)
 
 
 def test_bitsandbytes_does_not_speak_unasked() -> None:
-    code = "import shadownb.engine.runs.attempt, bitsandbytes, shadownb"
+    code = "import shadownb.engine.backends.torch.training, bitsandbytes, shadownb"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "kernels" not in done.stdout + done.stderr
     logger = logging.getLogger("bitsandbytes.backends.cpu.ops")

@@ -57,7 +57,8 @@ def test_a_method_registered_in_a_cell_trains_in_a_worker_too(tiny: Any, rows: l
         methods.unregister("narrow")
     again = snb.runs.load(run.id)
     assert again.config.method == "narrow", "a record must be readable where nobody registered its method"
-    methods.unregister("narrow")
+    assert again.config.resolved_learning_rate() == 3e-3
+    assert not methods.known("narrow"), "reading a run changes no registry"
 
 
 def test_kernels_with_a_shell_of_their_own_are_notebooks(home: Path) -> None:

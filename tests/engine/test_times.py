@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,8 +10,8 @@ from typing import Any
 import pytest
 
 import shadownb as snb
-from shadownb.engine.backends.torch.training import TorchTraining
 from shadownb.engine.inference import WeightsGate
+from shadownb.engine.objectives.reference import Referenced
 from shadownb.engine.runs import clock
 from tests.engine.methods_data import OPTIONS, chats, pairs, stop_after, verdicts
 
@@ -23,16 +22,15 @@ REFERENCE_S = 1000.0  # far more than all that a run does here takes
 def slow_reference(monkeypatch: pytest.MonkeyPatch) -> None:
     """The reference of a set of rows takes a thousand seconds, by the run's clock."""
     late = 0.0
-    score = TorchTraining.score
+    prepare = Referenced.prepare
 
-    def slow(self: TorchTraining, bundles: Any) -> Iterator[Any]:
+    def slow(self: Any, *args: Any, **more: Any) -> None:
         nonlocal late
-        if self.surface.module.training is False and self.memory.peak_gb == 0:  # before the first step
-            late += REFERENCE_S
-        yield from score(self, bundles)
+        late += 0.0 if self._resumed else REFERENCE_S  # a resume reads it from the checkpoint
+        prepare(self, *args, **more)
 
     monkeypatch.setattr(clock, "time", SimpleNamespace(perf_counter=lambda: time.perf_counter() + late))
-    monkeypatch.setattr(TorchTraining, "score", slow)
+    monkeypatch.setattr(Referenced, "prepare", slow)
 
 
 @pytest.mark.parametrize("method", ["dpo", "kto"])
