@@ -54,6 +54,13 @@ class TrainConfig(Options):
             raise _as_config_error(error) from None
         self._spec = spec
 
+    def __eq__(self, other: object) -> bool:
+        # Whether the spec was given or is the registered one makes no difference, only what it is.
+        return isinstance(other, TrainConfig) and (dict(self), self.spec) == (dict(other), other.spec)
+
+    def __hash__(self) -> int:
+        return hash(tuple(dict(self).items()))
+
     @property
     def spec(self) -> MethodSpec:
         """What the method is: that of a run's record, else the one that is registered by the name."""
