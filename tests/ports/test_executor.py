@@ -88,6 +88,9 @@ def test_it_trains_the_same_and_the_model_answers_with_the_result(name: str, mod
     assert (run.status, run.executor) == ("succeeded", name)
     assert losses(run) == straight
     assert model.trained == (run.id, STEPS) and model.active_run is None
+    for thread in threading.enumerate():  # the end is written before the thread that trained lets go of the model
+        if thread.name == "shadownb-train":
+            thread.join(timeout=30)
     assert executors.model_of(run.id) is None and not run.folder.is_owned(), "nothing is held any more"
 
     executor = executors.chosen(name)  # events are followed by number
