@@ -306,10 +306,8 @@ class TorchTraining:
             self.services.check()
             with self._looking_only(), self.passes.tokens(piece) as tokens:
                 scored = tokens
-            yield (
-                numbers,
-                scored,
-            )  # without the weights where the caller has not got them: inference may come in between
+            # Without the weights, where the caller has not got them: inference may come in between.
+            yield numbers, scored
 
     @contextlib.contextmanager
     def _looking_only(self) -> Iterator[None]:
