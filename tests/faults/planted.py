@@ -89,7 +89,7 @@ FAULTS = (
     Fault("who came last is served first", "engine/inference/gate.py",
           "self._queue.append(ticket)", "self._queue.appendleft(ticket)",
           f"{_ENGINE}/test_inference_gate.py"),
-    Fault("every row of a batch draws the same numbers", "engine/inference/sampler.py",
+    Fault("every row of a batch draws the same numbers", "engine/backends/torch/generation/sampler.py",
           'f"{seed}:{row}".encode()', 'f"{seed}".encode()',
           f"{_ENGINE}/test_inference_transformers.py {_ENGINE}/test_inference_types.py"),
     # -- rows -----------------------------------------------------------------------------------------------------------

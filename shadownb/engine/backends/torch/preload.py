@@ -18,7 +18,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-_NEEDED = ("shadownb.engine.runs.attempt", "shadownb.engine.backends.torch.generation.generator")
+_NEEDED = ("shadownb.engine.backends.torch.training", "shadownb.engine.backends.torch.generation.generator")
 
 
 def import_gently() -> None:
