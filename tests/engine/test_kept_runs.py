@@ -60,8 +60,11 @@ def test_it_opens_answers_and_goes_on(method: str, kept: dict[str, Any]) -> None
 def test_a_run_of_a_later_format_is_refused_by_name_and_hides_no_other(kept: dict[str, Any]) -> None:
     folder = snb.runs.load(kept["lora"]["run"]).path
     before = (folder / "run.json").read_text(encoding="utf-8")
-    (folder / "run.json").write_text(json.dumps({**json.loads(before), "format": 99}), encoding="utf-8")
     try:
+        (folder / "run.json").write_text(json.dumps({**json.loads(before), "format": "two"}), encoding="utf-8")
+        with pytest.raises(RunError, match="format 'two'"):
+            snb.runs.load(folder.name).config  # noqa: B018 (it is read)
+        (folder / "run.json").write_text(json.dumps({**json.loads(before), "format": 99}), encoding="utf-8")
         with pytest.raises(RunError, match="format 99"):
             snb.load(folder.name)
         with pytest.raises(RunError, match="format 99"):

@@ -101,9 +101,9 @@ class RunFolder:
         except (OSError, ValueError) as error:
             raise RunError(f"The record of run {self.id} cannot be read ({error}).", fix="Restore run.json.") from None
         written = content.get("format", 1)
-        if written > FORMAT:
+        if not isinstance(written, int) or written > FORMAT:
             raise RunError(
-                f"Run {self.id} has format {written}; this version of ShadowNB reads formats up to {FORMAT}.",
+                f"Run {self.id} has format {written!r}; this version of ShadowNB reads formats up to {FORMAT}.",
                 fix="Read it with the version that wrote it, or a later one.",
             )
         return content
