@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from shadownb.engine import registry
 from shadownb.engine.objectives.base import Chart, Objective, Remark, Row
 from shadownb.engine.rendering.examples import Example
 from shadownb.engine.rendering.masks import LossOn
+from shadownb.errors import ConfigError, MissingDependencyError
 
 if TYPE_CHECKING:
     from shadownb.engine.rendering.renderer import Renderer
@@ -28,13 +31,23 @@ def get(name: str) -> type[Objective]:
 
 
 def available() -> tuple[type[Objective], ...]:
-    """Return all objectives."""
-    return tuple(get(name) for name in registry.names("objective"))
+    """Return all objectives that can be imported."""
+    return tuple(kind for _, kind in _usable())
 
 
 def natural(row: Row) -> str:
     """Return the name of the objective that a canonical row's own shape suggests; next-token loss where none does."""
-    return next((name for name in registry.names("objective") if get(name).suits(row)), "sft")
+    return next((name for name, kind in _usable() if kind.suits(row)), "sft")
+
+
+def _usable() -> Iterator[tuple[str, type[Objective]]]:
+    """Yield what can be imported; of the rest :func:`get` says what is wrong, when a method names it.
+
+    A plugin that is broken must not hide the curves of other runs, nor keep anybody from looking at rows.
+    """
+    for name in registry.names("objective"):
+        with contextlib.suppress(ConfigError, MissingDependencyError):
+            yield name, get(name)
 
 
 def examples(
