@@ -19,6 +19,7 @@ from shadownb.engine import hardware
 from shadownb.engine.backends.torch import kernels, masters, training_state
 from shadownb.engine.backends.torch.training import TorchTraining
 from shadownb.engine.ports.backend import Device
+from shadownb.engine.runs.schedules import schedule
 from tests.engine.methods_data import OPTIONS, chats, curve, stop_after
 from tests.tiny_models import biased
 
@@ -120,6 +121,12 @@ def test_steps_that_fp16_cannot_hold_are_skipped_and_counted(home: Path, byte_mo
     assert trainings[0].scaler.get_scale() == 2.0 ** (24 - len(skipped))
     assert run.losses()[-1] < run.losses()[0]
     assert run.state.record["had"]["autocast"] == "fp16"
+    rate = schedule(
+        run.config.lr_scheduler_type, run.config.resolved_learning_rate(), 20, run.config.resolved_warmup(20)
+    )
+    before = [sum(step < event["step"] for step in skipped) for event in steps]
+    expected = [rate(event["step"] - 1 - missed) for event, missed in zip(steps, before, strict=True)]
+    assert [event["learning_rate"] for event in steps] == expected, "the schedule moves with updates that happened"
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])
