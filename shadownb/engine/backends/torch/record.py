@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def had(training: TorchTraining) -> dict[str, Any]:
     """Return what the training truly had at its first step, read from the objects and not from the plan."""
-    optimizer, surface = training.optimizer, training.surface
+    optimizer, surface = training.updates.optimizer, training.surface
     base = surface.base
     trained = list(surface.owned().values())
     moved = [parameter for group in optimizer.param_groups for parameter in group["params"]]
