@@ -18,20 +18,20 @@ from shadownb._verbs.face import Face, one_line
 from shadownb._verbs.options import (
     DATA_OPTIONS,
     MODEL_OPTIONS,
-    GroupedVerb,
-    config_options,
+    TrainingVerb,
     data_options,
     given,
     model_options,
     reading_of,
 )
 from shadownb.engine.config import TrainConfig
+from shadownb.engine.config_objectives import option_names
 from shadownb.errors import ShadowError, did_you_mean
 
 RUN_KEYS = ("model", "dataset", "eval_dataset", "start", "background")
 
 
-@verb("train", GroupedVerb)
+@verb("train", TrainingVerb)
 @click.argument(
     "words",
     metavar="[MODEL] [DATA]",
@@ -81,7 +81,7 @@ def train(face: Face, words: tuple[str, ...], file: str | None, **_: Any) -> Any
     """
     values = read_yaml(Path(file).read_text(encoding="utf-8"), face) if file else {}
     values |= read_yaml(face.body, face) if face.body else {}
-    values |= given([*RUN_KEYS, *DATA_OPTIONS, *MODEL_OPTIONS, *TrainConfig.model_fields])
+    values |= given([*RUN_KEYS, *DATA_OPTIONS, *MODEL_OPTIONS, *option_names()])
     _add_words(values, words, face)
 
     if face.notebook and not values.get("dataset") and values.keys() <= {"model"}:
@@ -108,9 +108,6 @@ def train(face: Face, words: tuple[str, ...], file: str | None, **_: Any) -> Any
     return run if background else face.watch(run)
 
 
-train.params += config_options()
-
-
 def read_yaml(text: str, face: Face) -> dict[str, Any]:
     """Return the options of YAML text: TrainConfig fields, the run's own keys, and how the model is loaded."""
     try:
@@ -123,7 +120,7 @@ def read_yaml(text: str, face: Face) -> dict[str, Any]:
         return {}
     if not isinstance(values, dict):
         face.refuse("The configuration must be 'option: value' lines, for example 'method: lora'")
-    known = [*RUN_KEYS, *DATA_OPTIONS, *MODEL_OPTIONS, *TrainConfig.model_fields]
+    known = [*RUN_KEYS, *DATA_OPTIONS, *MODEL_OPTIONS, *option_names()]
     for key in values:
         if key not in known:
             face.refuse(f"{key!r} is not a training option.{did_you_mean(str(key), known)}")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
+from pydantic import BaseModel, Field
+
+from shadownb.engine.config_options import option
 from shadownb.engine.objectives import Chart, Example
 from shadownb.engine.objectives.supervised import Supervised
 
@@ -80,6 +83,21 @@ class Rows(_Toy):
         assert again < 1e-4, "what was listed and spread again is the same"
         weight = tokens.over([1.0] * tokens.rows)
         return 0.01 * ops.clip(weight * tokens.logp, -1.0, None)
+
+
+class WeightOptions(BaseModel):
+    toy_weight: float = option(1.0, "How much longer answers count.", ge=0, le=10)
+    toy_words: tuple[str, ...] = option((), "Words that are looked for.", advanced=True)
+    toy_shape: Literal["flat", "steep"] = Field("flat", description="What stands between them.")
+
+
+class Weighted(_Toy):
+    """Has options of its own."""
+
+    name, options, own = "weighted", WeightOptions, WeightOptions()
+
+    def beside(self, ops: Any, tokens: Any) -> Any:
+        return (self.own.toy_weight - 1.0) * -tokens.logp
 
 
 class Nothing(_Toy):

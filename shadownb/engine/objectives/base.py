@@ -82,9 +82,12 @@ class Objective:
     formats
         The shapes of data sets that it can train on.
     fields
-        Options of ``TrainConfig`` that only it and its like honour.
+        Options of every training that only it and its like honour.
     options
-        A pydantic model of options of its own, whose fields then are options of a training; None where it has none.
+        A pydantic model of options of its own, which its methods then take beside those of every training, in calls, forms,
+        flags and files alike; None where it has none. Each has a default; ``config_options.option`` gives it a place in forms.
+    own
+        The values of these options, an instance of that model.
     needs
         What it needs of the forward pass beside log-probabilities; nothing else is computed.
     charts
@@ -102,8 +105,14 @@ class Objective:
 
     def __init__(self, config: TrainConfig, max_length: int) -> None:
         self.config = config
+        self.own: Any = config.objective_options
         self.max_length = max_length
         self.since_log: dict[str, list[float]] = {}  # sums and counts that are not reported yet; part of a checkpoint
+
+    @classmethod
+    def honoured(cls) -> tuple[str, ...]:
+        """Return the names of the options that it and its like honour."""
+        return (*cls.fields, *(cls.options.model_fields if cls.options is not None else ()))
 
     # -- rows -------------------------------------------------------------------------------------------------------
 
