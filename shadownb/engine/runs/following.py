@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +49,18 @@ class _Unasked:
         return False
 
 
+@contextlib.contextmanager
+def _ended_by_the_first() -> Iterator[None]:
+    """Write a failure that the first process was told of to this one's output, and end as one that has done its part.
+
+    Else torchrun would end the first process, too, before that has written how the run ended.
+    """
+    try:
+        yield
+    except Exception:
+        traceback.print_exc()
+
+
 def follow(folder: RunFolder, attempt: Attempt) -> None:
     """Compute along until the first process says that no step comes any more."""
     given, newest = attempt.checkpoint, None
@@ -76,7 +91,7 @@ def _follow(folder: RunFolder, model: LoadedModel, resume: Checkpoint | None) ->
     services.plan_steps(source.items)
     plan, _ = plan_of(services, session, rows)
     rate, skipped = services.rate(), 0
-    with session.opened(plan, objective):
+    with _ended_by_the_first(), session.opened(plan, objective):
         if resume is not None:
             objective.load(resume.path / TRAINING)
         prepare_objective(session, objective, source, rows, eval_rows, services)

@@ -72,8 +72,8 @@ class StepGradients:
             if not self._shards.single:
                 self._shards.add(shard, value)
         if not self._shards.single:
-            value = self._shards.summed()
             objective.since_log = self._processes.merged(objective.since_log, noted)
+            value = self._shards.summed()
         if not math.isfinite(value):
             raise not_finite("loss", value, after=self.step, rate=self._updates.rate)
         if first:
