@@ -19,9 +19,10 @@ from shadownb.engine.inference.text import AnswerText
 from shadownb.engine.objectives import Objective
 from shadownb.engine.ports.backend import Costs
 from shadownb.engine.ports.reach import Reach
+from shadownb.engine.ports.training import Listener
 from shadownb.engine.rendering.examples import Example
 from shadownb.engine.rendering.masks import NOT_TRAINED
-from shadownb.errors import MethodError, NonFiniteLossError
+from shadownb.errors import ConfigError, MethodError, NonFiniteLossError
 from tests.ports.toy_arrays import Array, ToyOps
 from tests.ports.toy_tokenizer import CharacterTokenizer
 
@@ -198,8 +199,8 @@ class ToyTraining:
         yield
 
     @contextlib.contextmanager
-    def reported(self, folder: Path, total_steps: int, step: int) -> Iterator[None]:
-        yield None
+    def listening(self, callbacks: Any, folder: Path, total_steps: int, step: int) -> Iterator[Listener]:
+        yield Listener()
 
     def remarks(self) -> Iterator[Any]:
         yield from ()
@@ -360,6 +361,10 @@ class ToyBackend:
     def warm_up(self) -> None: ...
     def empty_cache(self) -> None: ...
     def check_options(self, config: Any) -> None: ...
+
+    def check_callbacks(self, callbacks: Sequence[Any]) -> None:
+        if callbacks:
+            raise ConfigError("callbacks cannot be used here: nobody calls them.", fix="Leave callbacks out.")
 
     def devices(self) -> list[Any]:
         return []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -34,6 +34,46 @@ class Plan:
             "fused_kernels": list(self.kernels),
             "adapter_operation": list(self.adapter_operation),
         }
+
+
+@dataclass
+class Asked:
+    """What was asked of the loop at a step.
+
+    Attributes
+    ----------
+    stop
+        Who asked for the end of the training, which then ends as it does after its last step; empty where nobody did.
+    report, evaluate, save
+        Whether that is to be done at this step, also where it would not be its turn.
+    """
+
+    stop: str = ""
+    report: bool = False
+    evaluate: bool = False
+    save: bool = False
+
+
+class Listener:
+    """Who is told of the loop's moments beside the journal, and may ask for something; this one is silent.
+
+    It is called in the training thread, without the weights held. Nothing that it is told of fails because of it.
+    """
+
+    def __init__(self) -> None:
+        self.asked = Asked()
+
+    def stepped(self, step: int, epoch: float) -> None:
+        """A step is done: so many are, which have gone so many times through the data."""
+
+    def reported(self, metrics: dict[str, Any]) -> None:
+        """The step's numbers are in the journal."""
+
+    def evaluated(self, metrics: dict[str, Any]) -> None:
+        """An evaluation gave ``eval_loss`` and the objective's metrics."""
+
+    def saved(self) -> None:
+        """A checkpoint was written."""
 
 
 class TrainingServices(Protocol):
@@ -112,15 +152,17 @@ class TrainingSession(Protocol):
     def opened(self, plan: Plan, objective: Objective) -> contextlib.AbstractContextManager[None]:
         """Have everything that steps need inside the block, and give the model back as it was found.
 
-        The forward pass computes what the objective's ``needs`` name, and nothing else beside log-probabilities.
+        The forward pass computes what the objective's ``needs`` name, and nothing else beside log-probabilities. Where several
+        processes share the run and one of them leaves the block with an error, the others are told and fail in their next step.
         """
 
-    def reported(
-        self, folder: Path, total_steps: int, step: int
-    ) -> contextlib.AbstractContextManager[Callable[[dict[str, Any]], None] | None]:
-        """Have the trackers of ``report_to`` ready inside the block; yields what to tell a step's numbers, None without any.
+    def listening(
+        self, callbacks: Sequence[Any], folder: Path, total_steps: int, step: int
+    ) -> contextlib.AbstractContextManager[Listener]:
+        """Have the trackers of ``report_to`` and the user's callbacks ready inside the block; yields who is told.
 
-        ``folder`` is the run's, named by its id; ``step`` is where it stands.
+        ``callbacks`` are what :meth:`~shadownb.engine.ports.backend.Backend.check_callbacks` let pass. ``folder`` is the run's,
+        named by its id; ``step`` is where it stands.
         """
 
     def snapshot(self) -> Any:

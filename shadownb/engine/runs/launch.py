@@ -18,7 +18,7 @@ from shadownb.engine.live import notebook_shell
 from shadownb.engine.ports.executor import Attempt, Executor
 from shadownb.engine.runs import checkpoints, executors
 from shadownb.engine.runs.chosen_start import Start
-from shadownb.engine.runs.dispatch import start
+from shadownb.engine.runs.dispatch import callable_back, start
 from shadownb.engine.runs.folder import RunFolder
 from shadownb.engine.runs.given import as_dataset, data_warnings, resolve_data
 from shadownb.engine.runs.handle import Run
@@ -52,6 +52,7 @@ def launch(
     eval_dataset: Any,
     start_from: Any,
     fields: dict[str, Any],
+    callbacks: Any = None,
     store: RunStore[RunFolder] | None = None,
 ) -> Run:
     """Start a run; see :meth:`shadownb.Model.finetune`."""
@@ -86,6 +87,7 @@ def launch(
     checkpoint = _checkpoint_path(config, model, store)
     in_background = in_notebook() if background is None else background
     executor = executors.chosen(config.executor)
+    called = callable_back(callbacks, executor, model.backend)
     _refuse_busy(model, executor)
     begin.check(model, executor, store)
     state = begin.planned(model, store)
@@ -101,6 +103,7 @@ def launch(
         "parent": begin.parent(model, state),
         "from_checkpoint": checkpoint,  # what resume_from_checkpoint meant: a run's id means another one later
         "method": spec.to_dict(),
+        **({"callbacks": [type(callback).__name__ for callback in called]} if called else {}),
     }
     folder = store.create(config, run_spec)
     if (
@@ -128,7 +131,7 @@ def launch(
         journal.append("warning", code="trained-on", **carried_on)
         warnings.warn(f"{carried_on['what']} {carried_on['fix']}", ShadowWarning, stacklevel=3)
     run = Run(folder, model=model)
-    start(run, executor, Attempt(0, checkpoint=checkpoint), journal, model)
+    start(run, executor, Attempt(0, checkpoint=checkpoint, callbacks=called), journal, model)
     if not in_background:
         # Whoever interrupts this has no handle of the run yet, so it ends with the call.
         wait(run, None, raise_on_failure=True, stop_if_interrupted=True)

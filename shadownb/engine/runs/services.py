@@ -10,9 +10,9 @@ import contextlib
 import hashlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.config import TrainConfig
 from shadownb.engine.disk import write_atomically
@@ -38,11 +38,19 @@ _PHASE_SECONDS = 0.25  # least time between two progress events of a phase
 
 
 class RunServices:
-    """One attempt. ``resume`` is the checkpoint to go on from, or None."""
+    """One attempt. ``resume`` is the checkpoint to go on from, or None; ``callbacks`` are objects of this process."""
 
     def __init__(
-        self, folder: RunFolder, model: LoadedModel, journal: Journal, control: RunControl, *, resume: Checkpoint | None
+        self,
+        folder: RunFolder,
+        model: LoadedModel,
+        journal: Journal,
+        control: RunControl,
+        *,
+        resume: Checkpoint | None,
+        callbacks: Sequence[Any] = (),
     ) -> None:
+        self.callbacks = callbacks
         self.folder = folder
         self.model = model
         self.journal = journal
@@ -196,6 +204,7 @@ class RunServices:
             removed=[path.name for path in removed],
         )
         loop.saved_step = step
+        loop.listener.saved()
         return checkpoint
 
     def _prune(self, loop: Loop, keep_last: int, *, ending: bool) -> list[Path]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,11 +24,11 @@ from shadownb.engine.backends.torch.randomness import DropoutClock
 from shadownb.engine.backends.torch.remarks import told_of
 from shadownb.engine.backends.torch.shards import Processes
 from shadownb.engine.backends.torch.steps import StepGradients
-from shadownb.engine.backends.torch.trackers import reporting
+from shadownb.engine.backends.torch.trackers import listening
 from shadownb.engine.backends.torch.updates import WeightUpdates, not_finite, scalar_head
 from shadownb.engine.objectives import Objective, Remark
 from shadownb.engine.ports.decisions import Decision
-from shadownb.engine.ports.training import Plan
+from shadownb.engine.ports.training import Listener, Plan
 from shadownb.engine.rendering import Rendered
 from shadownb.engine.rendering.examples import Example
 from shadownb.engine.rendering.packing import Bundle
@@ -89,7 +89,7 @@ class TorchTraining:
             self.memory = PeakMemory(self.device)
             self._steps = self._make_steps()
             stack.callback(self._close)
-            stack.callback(self.processes.end)
+            stack.push(lambda _, error, __: self.processes.leave(error))
             stack.enter_context(randomness.owned_dropout(self.module, self.dropout))
             yield
 
@@ -168,11 +168,11 @@ class TorchTraining:
         """Whether what is trained exists apart from the whole model."""
         return self.surface.separate
 
-    def reported(
-        self, folder: Path, total_steps: int, step: int
-    ) -> contextlib.AbstractContextManager[Callable[[dict[str, Any]], None] | None]:
-        """Have the trackers of ``report_to`` ready inside the block; yields what to tell a step's numbers."""
-        return reporting(self, folder, total_steps, step)
+    def listening(
+        self, callbacks: Sequence[Any], folder: Path, total_steps: int, step: int
+    ) -> contextlib.AbstractContextManager[Listener]:
+        """Have the trackers of ``report_to`` and the user's callbacks ready inside the block; yields who is told."""
+        return listening(self, callbacks, folder, total_steps, step)
 
     # -- back to where it was -----------------------------------------------------------------------------------------
 
