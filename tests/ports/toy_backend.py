@@ -154,6 +154,18 @@ class ToyTokens:
         order = np.argsort(-self._logs, axis=1)[:, :k]
         return Array(order), Array(np.take_along_axis(self._logs, order, axis=1))
 
+    def logp_of(self, ids: Sequence[Sequence[Sequence[int]]]) -> Array:
+        self._asked("logits" if "logits" in self._needs else "top_k")
+        wanted = np.asarray([k for row in ids for k in row])
+        places, chances = np.arange(len(wanted))[:, None], np.exp(self._logs)
+
+        def back(grad: np.ndarray) -> list[tuple[Array, np.ndarray]]:
+            slope = -chances * grad.sum(axis=1, keepdims=True)
+            np.add.at(slope, (places, wanted), grad)
+            return [(self.weights, slope)]
+
+        return Array(self._logs[places, wanted], back)
+
     @property
     def logits(self) -> Array:
         self._asked("logits")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from shadownb.engine.config import TrainConfig
     from shadownb.engine.objectives.arrays import Need, Ops, Tokens
+    from shadownb.engine.objectives.sources import Answer, ExampleSource
     from shadownb.engine.rendering.renderer import Renderer
 
 # (rows of each bundle) -> yields (numbers of the bundles of a pass, their tokens), of the weights as they are
@@ -88,6 +89,9 @@ class Objective:
         flags and files alike; None where it has none. Each has a default; ``config_options.option`` gives it a place in forms.
     own
         The values of these options, an instance of that model.
+    columns
+        Columns of the data set that it reads beside what rows are rendered from (a reward, a teacher's tokens). Every row has
+        to have them; they are kept with the run's rows, and examples have them as ``columns``.
     needs
         What it needs of the forward pass beside log-probabilities; nothing else is computed.
     charts
@@ -100,6 +104,7 @@ class Objective:
     formats: ClassVar[tuple[str, ...]]
     fields: ClassVar[tuple[str, ...]] = ()
     options: ClassVar[type[BaseModel] | None] = None
+    columns: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[frozenset[Need]] = frozenset()
     charts: ClassVar[tuple[Chart, ...]] = ()
 
@@ -142,6 +147,16 @@ class Objective:
     def arrange(self, examples: list[Example]) -> list[Example]:
         """Return the examples as they are trained, after all were rendered."""
         return examples
+
+    def source(self, epochs: ExampleSource, answer: Answer) -> ExampleSource:
+        """Return where the examples of each step come from: the epochs over the rows, or what it makes of them in the run.
+
+        Parameters
+        ----------
+        answer
+            Has the weights of the moment answer prompts.
+        """
+        return epochs
 
     def remarks(self, examples: Sequence[Example], unit: str) -> Iterator[Remark]:
         """Yield what is to be said about examples before they are trained; ``unit`` is what they are called."""

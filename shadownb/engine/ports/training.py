@@ -12,9 +12,12 @@ from shadownb.engine.config import TrainConfig
 from shadownb.engine.inference.gate import WeightsGate
 from shadownb.engine.objectives import Objective, Remark
 from shadownb.engine.objectives.arrays import Ops, Tokens
+from shadownb.engine.objectives.sources import ExampleSource
 from shadownb.engine.ports.decisions import Decision
 from shadownb.engine.rendering.examples import Example
 from shadownb.engine.rendering.packing import Bundle
+
+__all__ = ["Asked", "ExampleSource", "Listener", "Plan", "TrainingServices", "TrainingSession"]
 
 
 @dataclass(frozen=True)
@@ -236,27 +239,3 @@ class TrainingSession(Protocol):
 
     def had(self) -> dict[str, Any]:
         """Return what the training truly had (optimizer, kernels, number formats), read from the objects after a step."""
-
-
-class ExampleSource(Protocol):
-    """Which examples each step trains on; a function of the step wherever it can be, so that there is no state to keep.
-
-    ``next`` is called once a step, without the weights held, and may generate. What it draws at random depends on seed and
-    step alone. State that no later weights could make again goes into the checkpoint, also in the middle of what several
-    steps share.
-    """
-
-    def next(self, step: int) -> Sequence[Example]:
-        """Return the examples of a step, counted from 0."""
-
-    def epoch(self, step: int) -> float:
-        """Return how many times ``step`` steps have gone through the data."""
-
-    def known(self, steps: int) -> Sequence[int]:
-        """Return the numbers, ascending, of the examples that the first ``steps`` steps see."""
-
-    def save(self, folder: Path) -> None:
-        """Write what only a resume needs."""
-
-    def load(self, folder: Path) -> None:
-        """Read what :meth:`save` wrote."""

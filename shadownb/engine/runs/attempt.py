@@ -91,8 +91,9 @@ def _train_session(
     for remark in _remarks(session, objective, rows, eval_rows):
         services.warn(remark.what, why=remark.why, fix=remark.fix, code=remark.code)
     rows, eval_rows = objective.arrange(rows), objective.arrange(eval_rows)
-    source = Epochs(rows, config.rows_per_step, config.seed, packing=config.packing, max_length=services.max_length)
-    services.plan_steps(source.items)
+    epochs = Epochs(rows, config.rows_per_step, config.seed, packing=config.packing, max_length=services.max_length)
+    source = objective.source(epochs, services.answer)
+    services.plan_steps(epochs.items)
     _check_resume(services)
     services.journal.append("plan", total_steps=services.total_steps, rows=len(rows), eval_rows=len(eval_rows))
     plan, expected = plan_of(services, session, rows)

@@ -87,8 +87,9 @@ def _follow(folder: RunFolder, model: LoadedModel, resume: Checkpoint | None) ->
     config = services.config = session.config
     objective = objectives.get(config.spec.objective)(config, services.max_length)
     rows, eval_rows = objective.arrange(rows), objective.arrange(eval_rows)
-    source = Epochs(rows, config.rows_per_step, config.seed, packing=config.packing, max_length=services.max_length)
-    services.plan_steps(source.items)
+    epochs = Epochs(rows, config.rows_per_step, config.seed, packing=config.packing, max_length=services.max_length)
+    source = objective.source(epochs, services.answer)
+    services.plan_steps(epochs.items)
     plan, _ = plan_of(services, session, rows)
     rate, skipped = services.rate(), 0
     with _ended_by_the_first(), session.opened(plan, objective):
@@ -98,6 +99,7 @@ def _follow(folder: RunFolder, model: LoadedModel, resume: Checkpoint | None) ->
         if resume is not None:
             session.load_weights(resume.path)
             session.load(resume.path / TRAINING, own=services.own_checkpoint)
+            source.load(resume.path / TRAINING)
             skipped = Progress.load(resume.path / TRAINING).skipped_steps
         for step in session.followed():
             examples = source.next(step)

@@ -11,7 +11,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shadownb.engine import capabilities
+from shadownb.engine import capabilities, objectives
 from shadownb.engine.config import TrainConfig
 from shadownb.engine.data.trained_on import TrainedOn
 from shadownb.engine.live import notebook_shell
@@ -38,6 +38,7 @@ from shadownb.errors import (
 if TYPE_CHECKING:
     from shadownb.engine.data import Dataset
     from shadownb.engine.loaded.model import LoadedModel
+    from shadownb.engine.methods import MethodSpec
     from shadownb.engine.ports.run_store import RunStore
 
 _LOOKED_AT = 32  # rows that say whether answers begin with reasoning
@@ -72,17 +73,7 @@ def launch(
     if held_out is None:
         capabilities.check_without_evaluation(config, samples=_samples(config, train))
     spec = config.spec
-    reason = capabilities.unfit(spec, model, train.format)
-    if reason is not None:
-        raise MethodError(
-            f"method={config.method!r} cannot be used here: {reason}.",
-            fix="shadownb.methods.available() lists the methods and what each needs.",
-        )
-    if held_out is not None and (reason := spec.unfit(held_out.format)):
-        raise MethodError(
-            f"eval_dataset cannot be used here: {reason}.",
-            fix="Give rows of the same shape as the training data, or hold out a part of that: eval_dataset='auto'.",
-        )
+    train, held_out = _fitting(spec, model, train, held_out)
     _check_with_model(model, config, begin)
     checkpoint = _checkpoint_path(config, model, store)
     in_background = in_notebook() if background is None else background
@@ -136,6 +127,25 @@ def launch(
         # Whoever interrupts this has no handle of the run yet, so it ends with the call.
         wait(run, None, raise_on_failure=True, stop_if_interrupted=True)
     return run
+
+
+def _fitting(
+    spec: MethodSpec, model: LoadedModel, train: Dataset, held_out: Dataset | None
+) -> tuple[Dataset, Dataset | None]:
+    """Return the rows with the columns that the objective reads; raises where a method cannot be used with them here."""
+    reason = capabilities.unfit(spec, model, train.format)
+    if reason is not None:
+        raise MethodError(
+            f"method={spec.name!r} cannot be used here: {reason}.",
+            fix="shadownb.methods.available() lists the methods and what each needs.",
+        )
+    if held_out is not None and (reason := spec.unfit(held_out.format)):
+        raise MethodError(
+            f"eval_dataset cannot be used here: {reason}.",
+            fix="Give rows of the same shape as the training data, or hold out a part of that: eval_dataset='auto'.",
+        )
+    columns = objectives.get(spec.objective).columns
+    return train.keeping(columns), held_out.keeping(columns) if held_out is not None else None
 
 
 def _samples(config: TrainConfig, train: Dataset) -> bool:
