@@ -13,7 +13,7 @@ import pytest
 
 import shadownb as snb
 from shadownb.engine import registry
-from shadownb.errors import ConfigError, MissingDependencyError
+from shadownb.errors import ConfigError, MissingDependencyError, ModelNotFoundError
 from tests.engine.methods_data import OPTIONS, chats
 
 OURS = [(kind, name) for kind in registry.kinds() for name in registry.names(kind)]
@@ -100,8 +100,10 @@ def test_a_broken_backend_keeps_no_other_from_its_folders(
         with warnings.catch_warnings():
             warnings.simplefilter("error", snb.ShadowWarning)
             assert snb.load(str(saved), dtype="float32").adapter_kind == "lora"
-        with pytest.warns(snb.ShadowWarning, match="'broken' cannot be used: ZeroDivisionError"):
-            assert snb.load(str(byte_model_dir), dtype="float32").adapter_kind is None
+        (tmp_path / "whose").mkdir()
+        named = pytest.warns(snb.ShadowWarning, match="'broken' cannot be used: ZeroDivisionError")
+        with named, pytest.raises(ModelNotFoundError):
+            snb.load(str(tmp_path / "whose"))
     finally:
         registry.unregister("backend", "broken")
 
