@@ -42,7 +42,9 @@ def description_in(folder: Path) -> Path | None:
             if (folder / file).is_file():
                 return folder / file
     for told in broken:  # where another one knows the folder, nobody misses it
-        warnings.warn(f"Whether {folder} holds something trained by it cannot be said: {told}", ShadowWarning, stacklevel=2)
+        warnings.warn(
+            f"Whether {folder} holds something trained by it cannot be said: {told}", ShadowWarning, stacklevel=2
+        )
     return None
 
 
