@@ -44,7 +44,7 @@ FAULTS = (
           f"{_ENGINE}/test_precision.py -k 'rounded_away or resumed_exactly'"),
     Fault("a pass holds more tokens than it may", "engine/rendering/packing.py",
           "total = sizes[number]\n", "total = 0\n",
-          f"{_ENGINE}/test_pieces.py"),
+          f"{_ENGINE}/test_packed_batch.py"),
     Fault("a shared start may hold trained tokens", "engine/rendering/packing.py",
           "return shared if shared >= _MIN_SHARED else 0", "return shared + 1 if shared >= _MIN_SHARED else 0",
           f"{_ENGINE}/test_pieces.py"),

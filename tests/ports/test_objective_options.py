@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 import shadownb as snb
 from shadownb import methods
 from shadownb._verbs import verbs_for
-from shadownb.cli import ShellFace
+from shadownb.cli import ShellFrontEnd
 from shadownb.engine import capabilities, registry
 from shadownb.engine.config_fields import config_fields
 from shadownb.engine.config_objectives import table_of
@@ -103,7 +103,7 @@ def test_a_config_is_the_same_in_all_its_forms() -> None:
 def test_forms_flags_and_help_show_them() -> None:
     field = next(field for field in config_fields() if field.name == "toy_weight")
     assert (field.kind, field.maximum, field.help) == ("float", 10, "How much longer answers count (weighted).")
-    train = verbs_for(ShellFace).commands["train"]
+    train = verbs_for(ShellFrontEnd).commands["train"]
     shown = train.get_help(train.make_context("train", [], resilient_parsing=True))
     assert "--toy-weight" in shown and "How much longer answers count" in shown and "Objective:" in shown
     typed = train.make_context("train", ["rows", "--method", "weighted", "--toy-weight", "2", "--toy-words", "a"])

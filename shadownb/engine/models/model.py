@@ -22,7 +22,7 @@ class Model(Asking):
     """A loaded model; made by :func:`shadownb.load`."""
 
     @property
-    def surface(self) -> str | None:
+    def adapter_kind(self) -> str | None:
         """What is trained on it: ``lora``, ``weights``, ``prompt``, ...; None for the bare base."""
         return self.weights.kind
 

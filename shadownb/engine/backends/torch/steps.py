@@ -1,4 +1,4 @@
-"""The gradients of a step: its examples in shards, a shard in pieces, each piece forth and back."""
+"""The gradients of a step: its examples in shards, a shard in packed batches, each forth and back."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from shadownb.engine.rendering.examples import Example
 if TYPE_CHECKING:
     from shadownb.engine.ports.training import TrainingServices
 
-_PIECES = 1 << 20  # more than a shard has
+_BATCHES = 1 << 20  # more than a shard has
 
 
 class StepGradients:
@@ -83,15 +83,15 @@ class StepGradients:
 
     def _shard(self, examples: Sequence[Example], objective: Objective, total: int, shard: int) -> float:
         loss_sum = torch.zeros((), device=self._passes.device)
-        for index, (piece, members) in enumerate(self._passes.pieces(examples)):
+        for index, (batch, members) in enumerate(self._passes.batches(examples)):
             if self._processes.size == 1:  # several obey between steps, or the others would wait for what never comes
                 self._services.check()
-            self._dropout.piece = shard * _PIECES + index
+            self._dropout.batch = shard * _BATCHES + index
             answered = self._services.gate.answered
             looking = answered != self._looked_after  # an answer may leave a model in another state
             with (
                 self._check.watching() if looking else contextlib.nullcontext(),
-                self._passes.tokens(piece) as tokens,
+                self._passes.tokens(batch) as tokens,
             ):
                 loss = objective.loss(self._ops, tokens, members, held_out=False) / total
                 if looking:
