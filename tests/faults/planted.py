@@ -47,7 +47,7 @@ FAULTS = (
           f"{_ENGINE}/test_packed_batch.py"),
     Fault("a shared start may hold trained tokens", "engine/rendering/packing.py",
           "return shared if shared >= _MIN_SHARED else 0", "return shared + 1 if shared >= _MIN_SHARED else 0",
-          f"{_ENGINE}/test_pieces.py"),
+          f"{_ENGINE}/test_packed_batch.py"),
     Fault("dropout is the same in every step", f"{_TORCH}/steps.py",
           "self.step = self._dropout.step = step", "self.step = step",
           f"{_ENGINE}/test_methods_golden.py -k 'golden_curve and lora'"),
