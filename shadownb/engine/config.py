@@ -72,7 +72,7 @@ class TrainConfig(Options):
         return isinstance(other, TrainConfig) and self._compared == other._compared
 
     def __hash__(self) -> int:
-        return hash((tuple(dict(self).items()), tuple(self._chosen.values().items())))
+        return hash((tuple(dict(self).items()), tuple(self._chosen.values())))  # a record may have lists there
 
     @property
     def _compared(self) -> tuple[Any, ...]:

@@ -78,9 +78,9 @@ class Callbacks(Listener):
         self._control: Any = TrainerControl()
         self._state.max_steps = arguments.max_steps
 
-    def begin(self, step: int, epoch: float) -> None:
-        """Tell all that training begins at a step."""
-        self._state.global_step, self._state.epoch = step, epoch
+    def begin(self, step: int) -> None:
+        """Tell all that training begins, or goes on at a step."""
+        self._state.global_step = step
         self._call("on_train_begin")
         self._control.should_training_stop, self.asked = False, Asked()  # as with the Trainer
 
@@ -183,7 +183,7 @@ def listening(
     }
     arguments = _arguments(training, folder, total_steps)
     listener = Callbacks([*trackers, *callbacks], arguments, given, training.services)
-    listener.begin(step, 0.0)
+    listener.begin(step)
     try:
         yield listener
     finally:
