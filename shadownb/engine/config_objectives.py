@@ -22,12 +22,12 @@ from shadownb.errors import ConfigError, MissingDependencyError, ShadowError, di
 
 _KINDS = ("int", "float", "bool", "str", "choice", "list")
 
-# What a call of finetune, a flag or a file says beside options, and what a config has that is none.
+# What a call of finetune, the train verb or a file says beside options, and what a config has that is none.
 _TAKEN = frozenset(
     {
         "model", "dataset", "eval_dataset", "background", "start", "store", "callbacks", "columns", "ignore", "config",
         "backend", "device", "dtype", "quantize", "adapter", "accelerator", "spec", "changed", "replace", "describe",
-        "rows_per_step", "objective_options",
+        "rows_per_step", "objective_options", "words", "file", "target", "help",
     }
 )  # fmt: skip
 

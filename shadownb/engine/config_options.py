@@ -280,14 +280,14 @@ class Options(BaseModel):
 def kind_of(hint: Any) -> tuple[Any, bool, tuple[str, ...]]:
     """Return (kind, may be empty, choices) of an option's type."""
     optional = False
-    if isinstance(hint, types.UnionType):
-        arms = [arm for arm in hint.__args__ if arm is not type(None)]
-        optional = len(arms) < len(hint.__args__)
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):
+        arms = [arm for arm in typing.get_args(hint) if arm is not type(None)]
+        optional = len(arms) < len(typing.get_args(hint))
         if len(arms) > 1:
             return ("float" if float in arms else "str"), optional, ()
         hint = arms[0]
-    if typing.get_origin(hint) is Literal:
+    if typing.get_origin(hint) is Literal and all(isinstance(choice, str) for choice in typing.get_args(hint)):
         return "choice", optional, tuple(typing.get_args(hint))
-    if typing.get_origin(hint) is tuple:
+    if typing.get_origin(hint) in (tuple, list):
         return "list", optional, ()
-    return getattr(hint, "__name__", str(hint)), optional, ()
+    return (hint.__name__ if isinstance(hint, type) else str(hint)), optional, ()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Optional
 
 import pytest
 import yaml
@@ -16,13 +17,16 @@ from pydantic import BaseModel, Field
 import shadownb as snb
 from shadownb import methods
 from shadownb._verbs import verbs_for
+from shadownb._verbs.options import ConfigOption
 from shadownb.cli import ShellFrontEnd
 from shadownb.engine import capabilities, registry
 from shadownb.engine.config_fields import config_fields
-from shadownb.engine.config_objectives import table_of
+from shadownb.engine.config_objectives import _TAKEN, table_of
 from shadownb.engine.estimate import estimate
+from shadownb.engine.models import Model
 from shadownb.engine.objectives.supervised import Supervised
 from shadownb.errors import ConfigError
+from shadownb.magics import NotebookFrontEnd
 from shadownb.panels import _form
 from tests.engine.methods_data import chats, stop_after
 
@@ -159,6 +163,22 @@ class Other(BaseModel):
     beta: float = 0.04
 
 
+class Words(BaseModel):
+    words: tuple[str, ...] = ()
+
+
+class Numbered(BaseModel):
+    level: Literal[1, 2] = 1
+
+
+class Strangers(BaseModel):
+    """What people write who never saw a table of ours."""
+
+    decay: Optional[float] = None  # noqa: UP045
+    terms: list[str] = Field(default_factory=list)
+    loud: bool = False
+
+
 class Broken(Supervised):
     """An objective whose table is set by the test."""
 
@@ -170,6 +190,8 @@ class Broken(Supervised):
     [
         (Required, "'needed' of the objective 'broken' cannot be used: it has no default"),
         (Nested, r"'table' of .* a dict\[str, float\] can be neither"),
+        (Words, "'words' of .* every training has something of that name"),
+        (Numbered, r"'level' of .* can be neither"),
         (Twice, "'learning_rate' of .* every training has something of that name"),
     ],
 )
@@ -185,10 +207,31 @@ def test_a_table_that_cannot_be_shown_is_refused_where_it_is_used(
         with pytest.raises(ConfigError, match=message):
             capabilities.check(snb.TrainConfig(method="broken", needed=1))
         assert snb.TrainConfig(method="lora").method == "lora", "and nobody else is kept from anything"
-        assert "needed" not in {field.name for field in config_fields()}
+        assert not {"needed", "words", "level", "table"} & {field.name for field in config_fields()}
     finally:
         methods.unregister("broken")
         registry.unregister("objective", "broken")
+
+
+def test_a_table_as_strangers_write_it_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Broken, "options", Strangers)
+    registry.register("objective", "strange", f"{__name__}:Broken")
+    methods.register(methods.get("lora").replace(name="strange", objective="strange"))
+    try:
+        found = {field.name: (field.kind, field.optional, field.default) for field in config_fields()}
+        assert found["decay"] == ("float", True, None)
+        assert (found["terms"], found["loud"]) == (("list", False, []), ("bool", False, False))
+        config = snb.TrainConfig(method="strange", decay=0.5, terms=["a"], loud=True)
+        assert snb.TrainConfig.from_yaml(config.to_yaml()) == config and hash(config) == hash(config.replace())
+        train = verbs_for(ShellFrontEnd).commands["train"]
+        typed = train.make_context(
+            "train", ["rows", "--decay", "none", "--terms", "a", "--terms", "b", "--loud"]
+        ).params
+        assert (typed["decay"], typed["terms"], typed["loud"]) == (None, ("a", "b"), True)
+        assert snb.TrainConfig(method="strange", terms=list(typed["terms"])).terms == ["a", "b"]
+    finally:
+        methods.unregister("strange")
+        registry.unregister("objective", "strange")
 
 
 def test_two_objectives_may_have_an_option_of_one_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,3 +249,11 @@ def test_two_objectives_may_have_an_option_of_one_name(monkeypatch: pytest.Monke
     finally:
         methods.unregister("other")
         registry.unregister("objective", "other")
+
+
+def test_no_option_takes_the_name_of_something_that_a_verb_or_a_call_has() -> None:
+    """It would be typed into the other one, in silence."""
+    train = verbs_for(NotebookFrontEnd).commands["train"]
+    own = {str(param.name) for param in train.params if not isinstance(param, ConfigOption)}
+    own |= set(inspect.signature(Model.finetune).parameters) - {"self", "fields", "method"}
+    assert own <= _TAKEN, own - _TAKEN
