@@ -18,36 +18,54 @@ from typing import Any
 
 from shadownb._version import __version__
 from shadownb.engine.evals.cases import Case
+from shadownb.engine.evals.sides import Side
 from shadownb.engine.evals.turns import Turn
 from shadownb.engine.home import subfolder
 from shadownb.engine.inference.types import Sampling
 from shadownb.engine.models.asking import Asking
-from shadownb.errors import DataError, DiskFullError, ModelError
+from shadownb.errors import DataError, DiskFullError, EndpointError, ModelError
 
+_HOPELESS = 8  # rows without an answer, of an endpoint that has given none
 _MOST_FILES = 4000  # of 32 answers each; a hundred comparisons of a thousand rows
 
 
 class Asker:
-    """Asks one side of a model.
+    """Asks one side.
 
     Attributes
     ----------
     reused
-        How many answers came from the disk.
+        How many answers came from the disk. Those of an endpoint never do: nobody knows what stands behind its name today.
     """
 
-    def __init__(self, model: Any, use: str, sampling: Sampling, options: dict[str, Any], *, reuse: bool) -> None:
-        self._model = model
-        self._use = use
+    def __init__(self, side: Side, sampling: Sampling, options: dict[str, Any], *, reuse: bool) -> None:
+        self._model = side.model
+        self._use = {"use": side.use} if side.use is not None else {}
         self._sampling = sampling
         self._options = options
-        self._weights = weights_of(model, use) if reuse else None
+        self._weights = weights_of(side.model, side.use) if reuse and side.use is not None else None
+        self._answered = 0
+        self._failed: list[EndpointError] = []
         self.reused = 0
 
     def ask(self, batch: Sequence[Case]) -> Iterator[tuple[Case, Turn | Exception]]:
-        """Yield each case with its answer, or with the error where this one row cannot be asked."""
+        """Yield each case with its answer, or with the error where this one row cannot be asked.
+
+        Raises
+        ------
+        EndpointError
+            Nothing has been answered until now, and nothing will be: the key, the address, an option.
+        """
+        if not batch:
+            return
+        if self._failed and self._failed[-1].for_all:
+            yield from ((case, self._failed[-1]) for case in batch)
+            return
         try:
             turns = self._known_or_asked(batch)
+        except EndpointError as error:
+            yield from zip(batch, self._sorted_out(error, batch), strict=True)
+            return
         except (DataError, ModelError) as error:
             if len(batch) == 1:
                 yield batch[0], error
@@ -58,6 +76,23 @@ class Asker:
             return
         yield from zip(batch, turns, strict=True)
 
+    def _sorted_out(self, error: EndpointError, batch: Sequence[Case]) -> list[Turn | Exception]:
+        """Return answer or error of each row of a batch in which some got none; what was answered was paid for."""
+        replies = error.replies or [error] * len(batch)
+        answers: list[Turn | Exception] = []
+        for reply in replies:
+            if isinstance(reply, EndpointError):
+                self._failed.append(reply)
+                answers.append(reply)
+            else:
+                self._answered += 1
+                answers.append(Turn.of_reply(reply))
+        if error.for_all:
+            self._failed.append(error)
+        if not self._answered and (error.for_all or len(self._failed) >= _HOPELESS):
+            raise error
+        return answers
+
     def _known_or_asked(self, batch: Sequence[Case]) -> list[Turn]:
         path = self._path(batch)
         if path is not None and (known := _read(path, len(batch))) is not None:
@@ -67,10 +102,11 @@ class Asker:
         if isinstance(self._model, Asking):  # whatever the training was on, which it would start from by itself
             as_they_are = {"tools": batch[0].tools, "system": None}
         replies = self._model.chat(
-            [case.messages for case in batch], use=self._use, **_given(self._sampling), **self._options, **as_they_are
+            [case.messages for case in batch], **self._use, **_given(self._sampling), **self._options, **as_they_are
         )
         assert len(replies) == len(batch), "model.chat answers every conversation"
         turns = [Turn.of_reply(reply) for reply in replies]
+        self._answered += len(turns)
         # While a thread trains these weights they change from one batch to the next.
         if path is not None and not any(turn.finish == "cancelled" for turn in turns) and not _is_live(self._model):
             _keep(path, turns)
@@ -114,7 +150,10 @@ def _is_live(model: Any) -> bool:
 
 
 def _given(sampling: Sampling) -> dict[str, Any]:
-    options: dict[str, Any] = {name: getattr(sampling, name) for name in ("max_new_tokens", "temperature", "top_p")}
+    names = ("max_new_tokens", "temperature", "top_p")
+    if sampling.greedy:  # there top_p changes nothing, and some servers refuse the two together
+        names = names[:2]
+    options: dict[str, Any] = {name: getattr(sampling, name) for name in names}
     defaults = Sampling()
     for name in ("top_k", "repetition_penalty", "stop", "seed"):
         if getattr(sampling, name) != getattr(defaults, name):

@@ -74,11 +74,12 @@ class Turn:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a score does not say: ``cut at the limit``, ``malformed call``, ``no answer after the reasoning``."""
+        """What a score does not say: ``cut at the limit``, ``malformed call``, ``no answer after the reasoning``, ``empty``."""
         found = {
             "cut at the limit": self.finish == "length",
             "malformed call": bool(self.malformed),
             "no answer after the reasoning": self.reasoning_open,
+            "empty": not (self.text.strip() or self.reasoning_open),
         }
         return tuple(note for note, is_so in found.items() if is_so)
 
