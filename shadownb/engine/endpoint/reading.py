@@ -79,8 +79,6 @@ def reply_of(response: Mapping[str, Any], tools: list[dict[str, Any]] | None, *,
         reply.remarks.append("The server gave no finish_reason, so it may be cut.")
     elif reason not in _LIMITS and not ended_by_itself("chat", reason):
         reply.remarks.append(f"It ended with finish_reason {reason!r}, which is not known as a whole answer's.")
-    if not reply.content and reply.outcome == "abstained" and not reply.reasoning_open:
-        reply.remarks.append("The answer is empty.")
     return reply
 
 

@@ -115,7 +115,9 @@ def wire_messages(messages: Any, reasoning_field: str | None) -> tuple[list[dict
         if thought is not None and reasoning_field is not None:
             plain[reasoning_field] = thought
         lost += thought is not None and reasoning_field is None
-        plain.setdefault("content", None if plain.get("tool_calls") else "")
+        if plain["role"] != "assistant" and plain.get("content") is None:
+            raise DataError(f"messages[{place}] has no content.", fix="Correct that message.")
+        plain.setdefault("content", "")
         if plain.get("tool_calls"):
             plain["tool_calls"] = [_wire_call(call, place, number) for number, call in enumerate(plain["tool_calls"])]
             plain["content"] = plain["content"] or None

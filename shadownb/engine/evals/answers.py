@@ -150,9 +150,8 @@ def _is_live(model: Any) -> bool:
 
 
 def _given(sampling: Sampling) -> dict[str, Any]:
-    names = ("max_new_tokens", "temperature", "top_p")
-    if sampling.greedy:  # there top_p changes nothing, and some servers refuse the two together
-        names = names[:2]
+    # Where the likeliest token is taken top_p changes nothing, and some servers refuse it beside a temperature.
+    names = ["max_new_tokens", "temperature", *([] if sampling.greedy else ["top_p"])]
     options: dict[str, Any] = {name: getattr(sampling, name) for name in names}
     defaults = Sampling()
     for name in ("top_k", "repetition_penalty", "stop", "seed"):

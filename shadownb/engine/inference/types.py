@@ -151,6 +151,8 @@ class Reply:
             found.append("Cut off at max_new_tokens.")
         if self.reasoning_open:
             found.append("It ended before its reasoning did, so there is no answer.")
+        elif self.finish_reason == "stop" and self.outcome == "abstained" and not self.content.strip():
+            found.append("The answer is empty.")
         return [*found, *self.remarks]
 
     def _repr_html_(self) -> str:
