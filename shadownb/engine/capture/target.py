@@ -133,13 +133,14 @@ class Target:
 
 
 class WithoutKeys(logging.Filter):
-    """Takes keys out of the addresses that httpx logs: one may stand in the path, and clients send some in the query."""
+    """Takes keys out of what httpx and httpcore log: addresses may have one in path or query, answers in a header."""
 
     def __init__(self, target: Target) -> None:
         super().__init__()
         self._spellings = Spellings(target.secrets)
 
     def filter(self, record: logging.LogRecord) -> bool:
+        record.msg = self._spellings.clean_text(str(record.msg))
         if isinstance(record.args, tuple):
             record.args = tuple(
                 arg if isinstance(arg, int | float) else self._spellings.clean_text(str(arg)) for arg in record.args

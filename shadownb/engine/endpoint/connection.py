@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import httpx
 
 from shadownb._version import __version__
-from shadownb.engine.capture.dialects.base import error_of
+from shadownb.engine.capture.dialects.base import Facts, error_of
 from shadownb.engine.capture.target import Target, WithoutKeys
 from shadownb.engine.endpoint.reading import CHAT, NoAnswer, reply_of
 from shadownb.engine.endpoint.totals import Totals
@@ -31,7 +31,7 @@ _FIRST_WAIT = 0.5  # seconds before the second try, twice as many before each fu
 _LONGEST_WAIT = 30.0
 _LONGEST_ASKED = 120.0  # a server that wants to be left alone for longer means today or this month
 _DOWN_AFTER = 3  # conversations in a row that were given up: then it is the server and not the question
-_HTTPX = logging.getLogger("httpx")
+_LOGS = tuple(logging.getLogger(name) for name in ("httpx", "httpcore.http11"))
 _DICE = random.Random()  # never the user's generator
 
 
@@ -72,7 +72,8 @@ class Connection:
     async def __aenter__(self) -> Connection:
         target = self.settings.target
         self._guard = WithoutKeys(target)
-        _HTTPX.addFilter(self._guard)
+        for log in _LOGS:
+            log.addFilter(self._guard)
         self.client = httpx.AsyncClient(
             auth=_Key(target),
             headers={"content-type": "application/json", "user-agent": f"shadownb/{__version__}"},
@@ -88,7 +89,8 @@ class Connection:
         try:
             await self.client.aclose()
         finally:
-            _HTTPX.removeFilter(self._guard)
+            for log in _LOGS:
+                log.removeFilter(self._guard)
 
     async def answer_all(
         self, bodies: Sequence[Body], tools: Tools, results: list[Reply | EndpointError | None]
@@ -158,8 +160,8 @@ class Connection:
                 {},
                 f"answered {response.status_code} with what is no answer: {error}",
             ) from None
-        if streamed and not CHAT.facts(response.content, streamed=True).whole:
-            raise Trouble("broke its answer off", counted="broke off", again=True)
+        if streamed:
+            self.check_end(CHAT.facts(response.content, streamed=True))
         return self.reply(content, tools)
 
     def check(self, response: httpx.Response) -> None:
@@ -168,6 +170,12 @@ class Connection:
             if response.is_redirect:
                 raise Trouble.of_status(response.status_code, b"", {}, "redirects elsewhere, which is not followed")
             raise Trouble.of_status(response.status_code, response.content, response.headers)
+
+    @staticmethod
+    def check_end(facts: Facts) -> None:
+        """Raise :class:`Trouble` where a stream ended without an end, or an error that says why."""
+        if not facts.whole and facts.error is None:
+            raise Trouble("broke its answer off", counted="broke off", fix="down", again=True)
 
     def reply(self, content: dict[str, Any], tools: Tools) -> Reply:
         """Return the reply in a final answer, and count what it cost. Raises :class:`Trouble`."""

@@ -158,8 +158,7 @@ class _Reading:
                     await response.aread()
                 connection.check(response)
                 await self._follow(response)
-            if not CHAT.stream_facts(iter(self._events)).whole:
-                raise Trouble("broke its answer off", counted="broke off", fix="down", again=True)
+            connection.check_end(CHAT.stream_facts(iter(self._events)))
             reply = connection.reply(self._content(), self._tools)
         except Trouble as trouble:
             trouble.again = trouble.again and not self._said  # what was given cannot be taken back
