@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import escape
@@ -118,6 +119,7 @@ class Endpoint:
         self._made_with = (plain_url, api_key is not None, api_key_env, prices)
         self._prices: PriceTable | None = None
         self._verify: Any = None
+        self._mark = uuid.uuid4().hex
         self._lock = threading.Lock()
         self._told_of_reasoning = False
 
@@ -125,6 +127,11 @@ class Endpoint:
     def base_url(self) -> str:
         """The address, as it may be shown."""
         return self._target.shown
+
+    @property
+    def kept_under(self) -> list[Any]:
+        """What its answers are found again by: this object, and what it sends. Another one may have another model behind it."""
+        return [self._mark, self.model, self.extra_body, self.reasoning_field]
 
     def chat(
         self,

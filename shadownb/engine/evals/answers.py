@@ -2,16 +2,17 @@
 
 A comparison that broke off goes on from its last batch, and a base is asked once for many tuned models. An answer is found
 again only under the same prompts (as token ids), weights, number format, device, sampling and library versions; of what
-was trained the tensors themselves are hashed, so that no run or name can pass for another.
+was trained the tensors themselves are hashed, so that no run or name can pass for another. What stands behind an endpoint's
+name nobody can hash, so its answers are found again by the same ``Endpoint`` object alone: paid once, and gone with the kernel.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ class Asker:
     Attributes
     ----------
     reused
-        How many answers came from the disk. Those of an endpoint never do: nobody knows what stands behind its name today.
+        How many answers came from the disk.
     """
 
     def __init__(self, side: Side, sampling: Sampling, options: dict[str, Any], *, reuse: bool) -> None:
@@ -43,7 +44,7 @@ class Asker:
         self._use = {"use": side.use} if side.use is not None else {}
         self._sampling = sampling
         self._options = options
-        self._weights = weights_of(side.model, side.use) if reuse and side.use is not None else None
+        self._weights = weights_of(side.model, side.use) if reuse else None
         self._answered = 0
         self._failed: list[EndpointError] = []
         self.reused = 0
@@ -115,25 +116,31 @@ class Asker:
     def _path(self, batch: Sequence[Case]) -> Path | None:
         if self._weights is None:
             return None
+        if not hasattr(self._model, "renderer"):
+            return _file_of([self._weights, asdict(self._sampling), [case.messages for case in batch], batch[0].tools])
         renderer = self._model.renderer
         told = renderer.told(**self._options)
         prompts = [renderer.render_prompt(case.messages, case.tools, variables=told) for case in batch]
         asked = [
             self._weights,
-            dataclasses.asdict(self._sampling),
+            asdict(self._sampling),
             prompts,
             batch[0].tools,  # they decide how the text is read
             list(renderer.stop_token_ids),
             renderer.chat_template,
         ]
-        key = hashlib.sha256(
-            json.dumps(asked, sort_keys=True, default=str).encode("utf-8", "surrogatepass")
-        ).hexdigest()
-        return subfolder("answers") / f"{key}.json"
+        return _file_of(asked)
 
 
-def weights_of(model: Any, use: str) -> list[Any] | None:
+def _file_of(asked: list[Any]) -> Path:
+    key = hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode("utf-8", "surrogatepass")).hexdigest()
+    return subfolder("answers") / f"{key}.json"
+
+
+def weights_of(model: Any, use: str | None) -> list[Any] | None:
     """Return what tells the weights of one side from all others, or None where that is not known."""
+    if (known := getattr(model, "kept_under", None)) is not None:
+        return [known, __version__]
     if getattr(model, "base_hash", None) is None or not hasattr(model, "renderer") or _is_live(model):
         return None
     facts = [model.base_hash, model.quantization, model.dtype_name, str(model.device), model.accelerator]

@@ -81,7 +81,7 @@ def compare(
         As for :meth:`Model.chat`, for ``model`` alone: the others are asked as they were made (``Endpoint(..., extra_body=)``).
     reuse_answers
         Take answers that the same weights gave to the same prompts before; they are kept in ``SHADOWNB_HOME/answers``,
-        also of a comparison that broke off.
+        also of a comparison that broke off. Of an endpoint only those that the same ``Endpoint`` object was given.
 
     Raises
     ------

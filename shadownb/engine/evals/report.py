@@ -96,8 +96,9 @@ def _told(comparison: Comparison) -> list[str]:
             f"{count} {rows} could not be scored and {'is' if count == 1 else 'are'} in no mean: {named}{more}"
         )
     if comparison.reused:
+        whose = "weights (or endpoint)" if comparison.rented else "weights"
         lines.append(
-            f"{comparison.reused} answers were kept from an earlier comparison of the same weights and prompts."
+            f"{comparison.reused} answers were kept from an earlier comparison of the same {whose} and prompts."
         )
     return lines
 
