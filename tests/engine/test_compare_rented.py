@@ -111,6 +111,10 @@ def test_a_wrong_key_or_option_shows_before_anything_is_computed(made: Any, serv
     with pytest.raises(EndpointError, match="Unsupported value: 'temperature'"):
         compare(own, rows(*"abcdefghij"), snb.Exact(), against=made(refuses(400, "Unsupported value: 'temperature'")))
     server.seen.clear()
+    with pytest.raises(EndpointError, match="answered 400"):
+        compare(own, rows(*map(str, range(40))), snb.Exact(), against=made(refuses(400)), batch_rows=4)
+    assert len(server.seen) == 8, "each row was asked, and refused"
+    server.seen.clear()
     with pytest.raises(ConfigError, match="top_k=5"):
         compare(own, rows("a"), snb.Exact(), against=made(), sampling=Sampling(temperature=1, top_k=5))
     assert own.asked == [] and server.seen == []

@@ -55,7 +55,7 @@ class Asker:
         Raises
         ------
         EndpointError
-            Nothing has been answered until now, and nothing will be: the key, the address, an option.
+            So many rows got no answer, and none did: an option, the model's name.
         """
         if not batch:
             return
@@ -90,7 +90,7 @@ class Asker:
                 answers.append(Turn.of_reply(reply))
         if error.for_all:
             self._failed.append(error)
-        if not self._answered and (error.for_all or len(self._failed) >= _HOPELESS):
+        if not self._answered and len(self._failed) >= _HOPELESS:
             raise error
         return answers
 
