@@ -175,7 +175,7 @@ def methods(face: Face, model_name: str | None, data_name: str | None) -> Any:
     metavar="[MODEL]",
     required=False,
     shell_complete=completion.complete_model,
-    help="As for load.",
+    help="As for load; with a message a variable that holds an Endpoint, too.",
 )
 @click.argument(
     "words",
@@ -193,7 +193,7 @@ def chat(face: Face, name: str | None, words: tuple[str, ...], **_: Any) -> Any:
     if not message:
         return face.converse(face.model(name, **loading) if name else None, sampling)
     return face.answer(
-        face.model(name or face.default_model, **loading),
+        face.chat_model(name or face.default_model, **loading),
         [{"role": "user", "content": message}],
         sampling,
     )
