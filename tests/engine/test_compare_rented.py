@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import shadownb as snb
+from shadownb.engine import live
 from shadownb.engine.endpoint import Endpoint, connection
 from shadownb.engine.evals import compare
 from shadownb.engine.inference import Reply, Sampling
@@ -174,6 +175,19 @@ def test_progress_counts_all_sides(made: Any) -> None:
         progress=lambda done, total: seen.append((done, total)),
     )  # fmt: skip
     assert seen == [(2, 9), (4, 9), (6, 9), (7, 9), (8, 9), (9, 9)]
+
+
+def test_the_line_of_progress_says_that_an_endpoint_is_asked_again(made: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    measures: list[Any] = []
+    monkeypatch.setattr(live, "tell", lambda phase, measure: measures.append(measure))
+
+    def scored(output: str, expected: str) -> float:
+        said.extend(measure()[0] for measure in measures)
+        return float(output == expected)
+
+    compare(Own(), rows("a"), scored, against=made(in_turn(refuses(429), echoes)))
+    assert said[-1] == "3 of 3 answers, 1 requests made again"
 
 
 def test_an_empty_answer_is_told(made: Any) -> None:

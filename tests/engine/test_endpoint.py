@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import email.utils
+import json
 import logging
 import pickle
 import threading
@@ -15,10 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import shadownb as snb
 from shadownb.engine.endpoint import Endpoint, connection
-from shadownb.errors import ConfigError, DataError, EndpointError, ShadowWarning
+from shadownb.engine.endpoint.reading import NoAnswer, reply_of
+from shadownb.engine.endpoint.trouble import words_of
+from shadownb.errors import ConfigError, DataError, EndpointError, ModelError, ShadowWarning
 from tests.engine.endpoint_server import (
     KEY,
     Upstream,
@@ -271,6 +276,48 @@ def test_what_is_no_answer_is_an_error_and_never_an_empty_reply(
     assert (endpoint.totals.failed, endpoint.totals.answered, endpoint.totals.retries.total()) == (1, 0, requests - 1)
 
 
+_LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 3)
+    | st.floats()
+    | st.sampled_from(["", "x", "stop", "length", "{}", "{", "<think>"])
+)
+_NAMES = st.sampled_from(
+    ["content", "text", "type", "name", "arguments", "function", "id", "index", "message", "error", "code"]
+)
+_ODD = st.recursive(
+    _LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_NAMES, inner, max_size=3), max_leaves=8
+)
+_FUNCTION = st.fixed_dictionaries({}, optional={"name": _ODD, "arguments": _ODD})
+_CALL = st.fixed_dictionaries({}, optional={"function": _FUNCTION | _ODD, "id": _ODD, "index": _ODD}) | _ODD
+_TEXTS = dict.fromkeys(("content", "reasoning", "reasoning_content", "refusal"), _ODD)
+_CALLS = {"tool_calls": st.lists(_CALL, max_size=2) | _ODD, "function_call": _CALL, "malformed_tool_calls": _ODD}
+_MESSAGE = st.fixed_dictionaries({}, optional={**_TEXTS, **_CALLS})
+_CHOICE = st.fixed_dictionaries(
+    {"message": _MESSAGE | _ODD}, optional=dict.fromkeys(("finish_reason", "index", "error"), _ODD)
+)
+_ANSWERS = st.fixed_dictionaries(
+    {"choices": st.lists(_CHOICE, min_size=1, max_size=2) | _ODD}, optional={"usage": _ODD, "model": _ODD, "id": _ODD}
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(_ANSWERS, st.sampled_from([None, TOOLS]), st.booleans())
+def test_whatever_json_a_server_sends_is_a_reply_or_said_to_be_none(answer: Any, tools: Any, stopped: bool) -> None:
+    try:
+        reply = reply_of(answer, tools, stopped=stopped)
+    except NoAnswer as nothing:
+        assert str(nothing)
+        return
+    assert isinstance(reply.content, str) and isinstance(reply.reasoning, str)
+    assert all(isinstance(call["name"], str) and isinstance(call["arguments"], dict) for call in reply.tool_calls)
+    assert stopped or reply.content or reply.reasoning or reply.outcome != "abstained" or reply.notes, "silence"
+    reply.to_message()
+    reply._repr_html_()
+    words_of(json.dumps(answer).encode())
+
+
 # -- tries -----------------------------------------------------------------------------------------------------------
 
 
@@ -496,3 +543,14 @@ def test_an_address_is_taken_as_people_copy_it(server: Upstream) -> None:
     for url in (server.url, f"{server.url}/v1/", f"{server.url}/v1/chat/completions"):
         Endpoint(url, "m", api_key=KEY).chat(ask())
         assert server.seen[-1].path == "/v1/chat/completions"
+
+
+def test_what_needs_weights_says_so(made: Any) -> None:
+    before = set(threading.enumerate())
+    with pytest.raises(ConfigError, match=r"'gpt-4o' is an endpoint(.|\n)*capture\('https"):
+        snb.capture(made())
+    with pytest.raises(ModelError, match=r"Chat panel cannot ask gpt-4o(.|\n)*%shadow chat"):
+        snb.ChatPanel(made())
+    assert {
+        thread.name for thread in set(threading.enumerate()) - before if thread.name.startswith("ChatPanel")
+    } == set()

@@ -121,6 +121,8 @@ def words_of(body: bytes) -> str:
             return text
         title = re.search(r"<title[^>]*>([^<]{0,200})", text, re.IGNORECASE)
         return "a page of HTML" + (f", {title[1].strip()!r}" if title else "")
+    if isinstance(content, list) and content:  # Gemini
+        content = content[0]
     if not isinstance(content, dict):
         return dumps(content)
     error = error_of(content) or {name: content[name] for name in ("message", "detail") if content.get(name)} or content

@@ -40,6 +40,8 @@ class Asker:
     """
 
     def __init__(self, side: Side, sampling: Sampling, options: dict[str, Any], *, reuse: bool) -> None:
+        self._side = side
+        self._before = side.totals
         self._model = side.model
         self._use = {"use": side.use} if side.use is not None else {}
         self._sampling = sampling
@@ -48,6 +50,11 @@ class Asker:
         self._answered = 0
         self._failed: list[EndpointError] = []
         self.reused = 0
+
+    @property
+    def asked_again(self) -> int:
+        """How many requests an endpoint was sent again; 0 of a loaded model."""
+        return int(self._side.totals.since(self._before).retries.total()) if self._before is not None else 0
 
     def ask(self, batch: Sequence[Case]) -> Iterator[tuple[Case, Turn | Exception]]:
         """Yield each case with its answer, or with the error where this one row cannot be asked.

@@ -147,7 +147,7 @@ def _ask(askers: dict[str, Asker], cases: list[Case], batch_rows: int, progress:
     answers: dict[str, Answers] = {name: {} for name in askers}
     done, total = [0], len(askers) * len(cases)
     if progress is None:
-        live.tell("answering", lambda: (f"{sum(done)} of {total} answers", sum(done), total))
+        live.tell("answering", lambda: (_words(sum(done), total, askers), sum(done), total))
     for batch in batches_of(cases, batch_rows):
         left = batch
         for name, asker in askers.items():
@@ -158,6 +158,11 @@ def _ask(askers: dict[str, Asker], cases: list[Case], batch_rows: int, progress:
             if progress is not None:
                 progress(sum(done), total)
     return answers
+
+
+def _words(done: int, total: int, askers: dict[str, Asker]) -> str:
+    again = sum(asker.asked_again for asker in askers.values())
+    return f"{done} of {total} answers" + (f", {again} requests made again" if again else "")
 
 
 def _rented_first(sides: list[Side]) -> list[Side]:
