@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.inference import WeightsGate
 from shadownb.engine.lengths import Lengths
-from shadownb.engine.loaded import beside
+from shadownb.engine.loaded import sidecar
 from shadownb.engine.loaded.backends import DEFAULT, backend
 from shadownb.engine.loaded.hashing import weights_hash
 from shadownb.engine.rendering import Renderer
@@ -77,7 +77,7 @@ class LoadedModel:
         self.trained_when_loaded: tuple[str, int] | None = None
         self.told_at_load: dict[str, Any] = {}
         self._chat_template: str | None = None  # that the trained state was trained with; None is the base's own
-        self._base_trained_on = beside.trained_on(Path(source.location))  # of a merged model that was saved
+        self._base_trained_on = sidecar.trained_on(Path(source.location))  # of a merged model that was saved
         self._trained_on: TrainedOn | None = self._base_trained_on
         self._own_renderer = self._renderer = Renderer(tokenizer)
         self._runs: Sequence[
@@ -104,9 +104,9 @@ class LoadedModel:
         return self.weights.module is not None
 
     @property
-    def carried(self) -> Any:
+    def adapter(self) -> Any:
         """What was trained, as the backend has it; None for the bare base."""
-        return self.weights.carried
+        return self.weights.adapter
 
     @property
     def device(self) -> Any:
@@ -224,7 +224,7 @@ class LoadedModel:
             for run in ended:
                 checkpoint = run.result()
                 if checkpoint is not None and self.trained != (run.id, checkpoint.step):
-                    self.take(checkpoint.path, (run.id, checkpoint.step))
+                    self.load_adapter(checkpoint.path, (run.id, checkpoint.step))
 
     # -- the trained state ------------------------------------------------------------------------------------------
 
@@ -256,40 +256,40 @@ class LoadedModel:
         found: TrainedOn | None = run.trained_on if run is not None else self._trained_on
         return found
 
-    def take(self, folder: Path, trained: tuple[str, int] | None) -> None:
+    def load_adapter(self, folder: Path, trained: tuple[str, int] | None) -> None:
         """Put the trained state that a folder holds on the base, trainable."""
         try:
             with self.gate.inference():
-                self.weights.take(folder)
+                self.weights.load_adapter(folder)
         except BaseException:
             if self.weights.kind is None:  # what was there is off already
                 self._forget()
             raise
         self.trained = trained
         self.saved_at = folder.resolve() if trained is None else None
-        self._chat_template = beside.chat_template(folder)
-        self._trained_on = beside.trained_on(folder)
+        self._chat_template = sidecar.chat_template(folder)
+        self._trained_on = sidecar.trained_on(folder)
 
-    def take_off(self) -> None:
+    def detach_adapter(self) -> None:
         """Take off what was trained, so that the bare base is there again (called with the gate held)."""
         self._chat_template = None
-        self.weights.take_off()
+        self.weights.detach_adapter()
 
     def trained_in_place(self, run_id: str, step: int, trained_on: TrainedOn | None) -> None:
         """Note that the weights are those of a run's step: it trained this very model."""
         self.trained, self.saved_at, self._trained_on = (run_id, step), None, trained_on
 
-    def go_to(self, start: dict[str, Any] | None) -> None:
+    def restore_start(self, start: dict[str, Any] | None) -> None:
         """Put the state back that a run started from (``model.start`` in its record), where the weights are of another."""
         path = Path(start["path"]) if start else None
         trained = (str(start["trained"][0]), int(start["trained"][1])) if start and start["trained"] else None
         if (self.trained, self.saved_at) == (trained, path if trained is None else None):
             return
         with self.gate.training():
-            self.take_off()
+            self.detach_adapter()
             self._forget()
             if path is not None:
-                self.take(path, trained)
+                self.load_adapter(path, trained)
 
     def _forget(self) -> None:
         self.trained = self.saved_at = self._chat_template = None

@@ -219,7 +219,7 @@ class Asking(LoadedModel):
             No row can be rendered (the error is that of the first), or none has a token to train.
         """
         from shadownb.engine.objectives import examples
-        from shadownb.engine.runs.given import as_dataset
+        from shadownb.engine.runs.data_arguments import as_dataset
 
         self.require_loaded()
         self.catch_up()

@@ -24,7 +24,7 @@ class Model(Asking):
     has_base = True
 
     @property
-    def surface(self) -> str | None:
+    def adapter_kind(self) -> str | None:
         """What is trained on it: ``lora``, ``weights``, ``prompt``, ...; None for the bare base."""
         return self.weights.kind
 

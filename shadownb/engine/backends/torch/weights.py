@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 
-from shadownb.engine.backends.torch import surfaces
+from shadownb.engine.backends.torch import adapters
+from shadownb.engine.backends.torch.adapters import Adapter
+from shadownb.engine.backends.torch.adapters.weights import save_whole
 from shadownb.engine.backends.torch.generation.borrowing import View, max_positions, plain_view
 from shadownb.engine.backends.torch.loading import load_module
 from shadownb.engine.backends.torch.quantized import parts
-from shadownb.engine.backends.torch.surfaces import Surface
-from shadownb.engine.backends.torch.surfaces.weights import save_whole
 from shadownb.engine.inference import WeightsGate
 from shadownb.engine.loaded.hashing import weights_hash
 from shadownb.engine.loaded.source import Source
@@ -27,14 +27,14 @@ class TorchWeights:
     Attributes
     ----------
     module
-        The torch module, with the surface on it where there is one; None once unloaded.
-    carried
-        The surface, or None for the bare base.
+        The torch module, with the adapter on it where there is one; None once unloaded.
+    adapter
+        The adapter, or None for the bare base.
     """
 
     def __init__(self, module: Any, source: Source, decisions: dict[str, Decision], gate: WeightsGate) -> None:
         self.module = module
-        self.carried: Surface | None = None
+        self.adapter: Adapter | None = None
         self._source = source
         self._decisions = decisions
         self._gate = gate
@@ -46,22 +46,22 @@ class TorchWeights:
     @property
     def kind(self) -> str | None:
         """What is trained on it: ``lora``, ``weights``, ``prompt``, ...; None for the bare base."""
-        return self.carried.kind if self.carried is not None else None
+        return self.adapter.kind if self.adapter is not None else None
 
     @property
     def separate(self) -> bool:
         """Whether what was trained exists apart from the whole model."""
-        return self.carried is not None and self.carried.separate
+        return self.adapter is not None and self.adapter.separate
 
     @property
     def replaces_base(self) -> bool:
         """Whether the base is no longer there to answer for itself."""
-        return self.carried is not None and self.carried.replaces_base
+        return self.adapter is not None and self.adapter.replaces_base
 
     @property
     def virtual_tokens(self) -> int | None:
         """How many learned embeddings stand before every row; None for the bare base."""
-        return self.carried.virtual_tokens if self.carried is not None else None
+        return self.adapter.virtual_tokens if self.adapter is not None else None
 
     @property
     def device(self) -> torch.device:
@@ -92,28 +92,28 @@ class TorchWeights:
 
     def identity(self) -> list[Any] | None:
         """Return what tells the trained state from all others, from its tensors themselves; None for the bare base."""
-        if self.carried is None:
+        if self.adapter is None:
             return None
         digest = hashlib.sha256()
-        for name, tensor in self.carried.owned().items():
+        for name, tensor in self.adapter.owned().items():
             data = tensor.detach().to("cpu").contiguous()
             digest.update(f"{name}:{data.dtype}:{tuple(data.shape)}".encode())
             digest.update(data.reshape(-1).view(torch.uint8).numpy().tobytes())
         peft = getattr(self.module, "peft_config", {})
         described = {name: config.to_dict() for name, config in peft.items()} if isinstance(peft, dict) else {}
-        return [self.carried.kind, self.carried.shape(), described, digest.hexdigest()]
+        return [self.adapter.kind, self.adapter.shape(), described, digest.hexdigest()]
 
     # -- the base ---------------------------------------------------------------------------------------------------
 
     def base_parameters(self) -> dict[str, torch.Tensor]:
-        """Return the base's parameters by the names they have without a surface."""
-        if self.carried is not None:
-            return self.carried.base_parameters()
+        """Return the base's parameters by the names they have without an adapter."""
+        if self.adapter is not None:
+            return self.adapter.base_parameters()
         return {name: parameter.detach() for name, parameter in self.module.named_parameters()}
 
     def base_module(self) -> Any:
         """Return the base's module, under whatever it carries."""
-        return self.carried.base if self.carried is not None else self.module
+        return self.adapter.base if self.adapter is not None else self.module
 
     def base_copy(self) -> Any:
         """Return a second, read-only copy of the base, loaded when first asked for."""
@@ -146,31 +146,31 @@ class TorchWeights:
             return False, f"{len(changed)} of {len(fresh)} base tensors differ from {file}, first {changed[0]}"
         return True, f"all {len(fresh)} base tensors equal {file} (sha256 {digest})"
 
-    def at_start(self, *, from_base: bool) -> tuple[Any, Surface | None]:
+    def at_start(self, *, from_base: bool) -> tuple[Any, Adapter | None]:
         """Return (module, what it carries) as a training would find them: of the fresh base, or as they are."""
-        return (self.base_module(), None) if from_base else (self.module, self.carried)
+        return (self.base_module(), None) if from_base else (self.module, self.adapter)
 
     # -- the trained state ------------------------------------------------------------------------------------------
 
-    def carry(self, surface: Surface) -> None:
-        """Take a surface that was put on this module."""
-        self.carried, self.module = surface, surface.module
+    def attach(self, adapter: Adapter) -> None:
+        """Take an adapter that was put on this module."""
+        self.adapter, self.module = adapter, adapter.module
 
-    def take_off(self) -> None:
+    def detach_adapter(self) -> None:
         """Take off what was trained, so that the bare base is there again."""
-        if self.carried is None:
+        if self.adapter is None:
             return
-        if self.carried.replaces_base:
+        if self.adapter.replaces_base:
             self._reload_base()
-        self.module, self.carried = self.carried.remove(), None
+        self.module, self.adapter = self.adapter.remove(), None
 
-    def take(self, folder: Path) -> None:
+    def load_adapter(self, folder: Path) -> None:
         """Put the trained state that a folder holds on the base, in the place of whatever is there, trainable."""
-        if self.carried is not None and self.carried.replaces_base and self.carried.reads(folder):
-            self.carried.load_into(folder)  # every weight: nothing of what is there is left
+        if self.adapter is not None and self.adapter.replaces_base and self.adapter.reads(folder):
+            self.adapter.load_into(folder)  # every weight: nothing of what is there is left
         else:
-            self.take_off()  # what is there may be of another scale or shape than what is saved
-            self.carry(surfaces.attach_saved(self.module, folder))
+            self.detach_adapter()  # what is there may be of another scale or shape than what is saved
+            self.attach(adapters.attach_saved(self.module, folder))
         self.module.eval()
 
     def _reload_base(self) -> None:
@@ -184,22 +184,22 @@ class TorchWeights:
 
     def view(self) -> View:
         """Return how to generate with these weights as they are now."""
-        carried = self.carried
-        if carried is None:
+        adapter = self.adapter
+        if adapter is None:
             return plain_view(self.module)
-        if carried.replaces_base:
-            return View(carried.speaker, carried.switched_off, carried.prefix, base=self.base_copy)
-        return View(carried.speaker, carried.switched_off, carried.prefix)
+        if adapter.replaces_base:
+            return View(adapter.speaker, adapter.switched_off, adapter.prefix, base=self.base_copy)
+        return View(adapter.speaker, adapter.switched_off, adapter.prefix)
 
     def save(self, folder: Path) -> None:
         """Write what was trained, apart from the base."""
-        assert self.carried is not None
-        self.carried.save(folder)
+        assert self.adapter is not None
+        self.adapter.save(folder)
 
     def save_whole(self, folder: Path) -> None:
         """Write a whole model with what was trained in its weights; this one stays as it is."""
-        save_whole(self.carried.merged() if self.carried is not None else self.module, folder)
+        save_whole(self.adapter.merged() if self.adapter is not None else self.module, folder)
 
     def unload(self) -> None:
         """Free the weights."""
-        self.module = self.carried = self._copy = None
+        self.module = self.adapter = self._copy = None

@@ -1,0 +1,124 @@
+"""What is trained of a model: one class a kind, found by a method's spec or by what a folder holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from shadownb.engine.backends.torch.adapters.base import Adapter, Start
+from shadownb.engine.backends.torch.adapters.biases import BiasAdapter
+from shadownb.engine.backends.torch.adapters.bottleneck import BottleneckAdapter
+from shadownb.engine.backends.torch.adapters.layered import ADAPTER_CONFIG, LayerAdapter
+from shadownb.engine.backends.torch.adapters.lora import LoraAdapter
+from shadownb.engine.backends.torch.adapters.pissa import PissaAdapter
+from shadownb.engine.backends.torch.adapters.prompts import PromptAdapter
+from shadownb.engine.backends.torch.adapters.reach import Reach
+from shadownb.engine.backends.torch.adapters.stored import StoredAdapter
+from shadownb.engine.backends.torch.adapters.tensors import digest, restore, snapshot, trainable
+from shadownb.engine.backends.torch.adapters.weights import WeightsAdapter
+from shadownb.errors import MethodError, ModelError
+
+if TYPE_CHECKING:
+    from shadownb.engine.config import TrainConfig
+
+__all__ = [
+    "Adapter",
+    "Reach",
+    "Start",
+    "attach_saved",
+    "check",
+    "count",
+    "description_names",
+    "digest",
+    "prepare",
+    "reached",
+    "restore",
+    "snapshot",
+    "trainable",
+]
+
+KINDS: dict[str, type[Adapter]] = {
+    kind.kind: kind
+    for kind in (LoraAdapter, LayerAdapter, PromptAdapter, BiasAdapter, BottleneckAdapter, WeightsAdapter)
+}
+
+
+def prepare(base: Any, adapter: Adapter | None, config: TrainConfig, start: Start) -> Adapter:
+    """Return the method's adapter with its parameters trainable and all others frozen.
+
+    An adapter that the model carries already is trained on; :func:`check` comes before.
+    """
+    spec = config.spec
+    kind = KINDS[spec.adapter]
+    if adapter is not None:
+        adapter.unfreeze(config)
+        return adapter
+    try:
+        maker = PissaAdapter if kind is LoraAdapter and config.init_lora_weights == "pissa" else kind
+        adapter = maker.attach(base, config, spec, start)
+        adapter.unfreeze(config)
+    except BaseException:
+        kind.strip(base)
+        raise
+    return adapter
+
+
+def check(base: Any, adapter: Adapter | None, config: TrainConfig) -> None:
+    """Raise MethodError where the method or its options do not fit the base or what the model carries."""
+    spec = config.spec
+    kind = KINDS[spec.adapter]
+    if adapter is None:
+        kind.refuse(base, config, spec)
+        return
+    if adapter.replaces_base and not kind.replaces_base:
+        raise MethodError(
+            f"method={config.method!r} trains an adapter on a base that stays as it is, but this base has been trained.",
+            why="The adapter alone would not give this model again.",
+            fix="Save it with model.save(path, fmt='merged') and load that folder, or load a fresh model.",
+        )
+    if kind.replaces_base and not adapter.replaces_base:
+        raise MethodError(
+            f"method={config.method!r} trains the base weights, but this model carries {adapter.noun}.",
+            fix="Load a fresh model, or merge the adapter first with model.save(path, fmt='merged').",
+        )
+    kind.refuse(adapter.base, config, spec)
+    adapter.check(config, spec)
+
+
+def count(base: Any, adapter: Adapter | None, config: TrainConfig) -> int:
+    """Return how many weights the method would train on this model."""
+    spec = config.spec
+    if adapter is not None and adapter.kind == spec.adapter:
+        return sum(parameter.numel() for parameter in adapter.owned().values())
+    return KINDS[spec.adapter].count(adapter.base if adapter is not None else base, config, spec)
+
+
+def reached(base: Any, adapter: Adapter | None, config: TrainConfig) -> Reach:
+    """Return what the method trains on this model and what stays frozen."""
+    spec = config.spec
+    if adapter is not None and adapter.kind == spec.adapter:
+        return adapter.reached(config, spec)
+    return KINDS[spec.adapter].reach(adapter.base if adapter is not None else base, config, spec)
+
+
+def description_names() -> tuple[str, ...]:
+    """Return what such files are called, of every kind of adapter."""
+    ours = (kind.description(Path()).name for kind in KINDS.values() if issubclass(kind, StoredAdapter))
+    return (ADAPTER_CONFIG, *ours)
+
+
+def attach_saved(base: Any, folder: Path) -> Adapter:
+    """Put what a folder holds on a bare base, trainable.
+
+    Raises
+    ------
+    ModelError
+        The folder holds nothing that was trained, or it does not fit.
+    """
+    saved: tuple[type[Adapter], ...] = (*KINDS.values(), PissaAdapter)
+    for kind in saved:
+        if kind.reads(folder):
+            return kind.attach_saved(base, folder)
+    raise ModelError(
+        f"{folder} holds no adapter and no weights.", fix="Give a checkpoint, or a folder that save() wrote."
+    )
