@@ -95,9 +95,12 @@ def test_a_failure_is_counted_and_not_scored(made: Any) -> None:
     result = compare(own, rows("a", "bad", "c", "odd"), snb.Exact(), against={"large": rented})
     assert [row.index for row in result] == [0, 2] and result.mean("large") == 1.0
     reasons = {row.index: row.reason for row in result.unscored}
-    assert "large gave no answer" in reasons[1] and "answered 400" in reasons[1] and "null" in reasons[3]
+    assert "large gave no answer (400): The server says: Too long." in reasons[1] and "null" in reasons[3]
     text = str(result)
-    assert "2 rows could not be scored and are in no mean: row 1: large gave no answer" in text
+    assert (
+        "2 rows could not be scored and are in no mean: row 1: large gave no answer (400): The server says: Too long."
+        in text
+    )
     assert "2 failed" in text and "1 asked again (no answer in it: 1" in text
     assert own.asked == [("base", ["a", "c"]), ("tuned", ["a", "c"])], (
         "rows that cannot count were answered all the same"
@@ -194,6 +197,10 @@ def test_an_empty_answer_is_told(made: Any) -> None:
     result = compare(Own(), rows("a", "b"), snb.Exact(), against=made(by_text(b=says(""))))
     assert result.mean("gpt-4o") == 0.5 and result.rows[1].others[0].notes == ("empty",)
     assert "Answers that are empty: 0 of the base, 0 of the tuned, 1 of gpt-4o." in str(result)
+    again = compare(Own(), rows("a", "b"), snb.Exact(), against=made(by_text(b=says("echo: b", None))))
+    assert "The server gave no finish_reason, so it may be cut: 0 of the base, 0 of the tuned, 1 of gpt-4o." in str(
+        again
+    )
 
 
 def test_a_loaded_model_and_the_same_model_behind_an_address_score_alike(byte_model_dir: Path) -> None:

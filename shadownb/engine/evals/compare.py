@@ -180,8 +180,11 @@ def _scored(
         turns = [each for each in found.values() if isinstance(each, Turn)]
         if len(turns) < len(sides):
             name, error = next((name, each) for name, each in found.items() if isinstance(each, Exception))
-            how = f"{name} gave no answer" if isinstance(error, EndpointError) else "it cannot be asked"
-            unscored.append(UnscoredRow(case.index, f"{how}: {str(error).splitlines()[0]}"))
+            why = f"it cannot be asked: {str(error).splitlines()[0]}"
+            if isinstance(error, EndpointError):
+                status = f" ({error.status})" if error.status is not None else ""
+                why = f"{name} gave no answer{status}: {error.why or error.what}"
+            unscored.append(UnscoredRow(case.index, why))
             continue
         try:
             scores = [judge.score(case, turn) for turn in turns]

@@ -65,16 +65,19 @@ def _told(comparison: Comparison) -> list[str]:
     """Return what the means do not show: answers that were cut or are no valid call, and rows that are in no mean."""
     lines = []
     sides = [f"the {side}" if side in ("base", "tuned") else side for side in comparison.sides]
-    limit = f"cut at the limit (max_new_tokens={comparison.sampling.max_new_tokens}, finish_reason 'length')"
-    for note, words in (
-        ("cut at the limit", limit),
-        ("malformed call", "with a malformed call"),
-        ("no answer after the reasoning", "without an end of the reasoning, so without an answer"),
-        ("empty", "that are empty"),
-    ):
+    words = {
+        "cut at the limit": "Answers cut at the limit "
+        f"(max_new_tokens={comparison.sampling.max_new_tokens}, finish_reason 'length')",
+        "malformed call": "Answers with a malformed call",
+        "no answer after the reasoning": "Answers without an end of the reasoning, so without an answer",
+        "empty": "Answers that are empty",
+    }
+    told = [note for row in comparison for answer in row.answers for note in answer.notes]
+    for note in dict.fromkeys([*words, *told]):  # then what servers said, in their words
         counts = [sum(note in row.answers[place].notes for row in comparison) for place in range(len(sides))]
         if any(counts):
-            lines.append(f"Answers {words}: {', '.join(f'{n} of {w}' for n, w in zip(counts, sides, strict=True))}.")
+            of_each = ", ".join(f"{count} of {side}" for count, side in zip(counts, sides, strict=True))
+            lines.append(f"{words.get(note, note.removesuffix('.'))}: {of_each}.")
     offered = [row for row in comparison if row.outcomes]
     if offered:
         kinds = [
