@@ -20,6 +20,7 @@ from shadownb.engine.endpoint.connection import Body, Connection, Settings
 from shadownb.engine.endpoint.request import checked_extra, options_of, wire_messages, wire_tools
 from shadownb.engine.endpoint.stream import EndpointStream
 from shadownb.engine.endpoint.totals import Totals
+from shadownb.engine.endpoint.trouble import error_of_many
 from shadownb.engine.inference import Reply
 from shadownb.errors import ConfigError, EndpointError, ShadowWarning
 
@@ -177,7 +178,7 @@ class Endpoint:
         replies = [self._stopped() if result is None else result for result in results]
         failed = [reply for reply in replies if isinstance(reply, EndpointError)]
         if failed:
-            raise failed[0] if single else _of_many(failed, replies)
+            raise failed[0] if single else error_of_many(failed, replies)
         return replies[0] if single else replies
 
     def stream(
@@ -274,19 +275,6 @@ class Endpoint:
 def _again(url: str, model: str, had_key: bool, options: dict[str, Any]) -> Endpoint:
     """Make an endpoint from a pickle; a key that was given is not in it, and one of the environment may be another host's."""
     return Endpoint(url, model, api_key=_LOST if had_key else None, **options)
-
-
-def _of_many(failed: list[EndpointError], replies: list[Reply | EndpointError]) -> EndpointError:
-    first = failed[0]
-    error = EndpointError(
-        first.what
-        if len(replies) == 1
-        else f"{len(failed)} of {len(replies)} conversations got no answer. {first.what}",
-        why=first.why,
-        fix=first.fix + (" error.replies has what the others got." if len(failed) < len(replies) else ""),
-    )
-    error.status, error.for_all, error.replies = first.status, any(each.for_all for each in failed), replies
-    return error
 
 
 def _key(api_key: Any) -> str | None:

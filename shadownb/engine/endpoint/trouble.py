@@ -6,7 +6,7 @@ import email.utils
 import math
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import httpx
@@ -109,6 +109,20 @@ class Trouble(Exception):
         )
         error.status, error.for_all = self.status, self.for_all
         return error
+
+
+def error_of_many(failed: Sequence[EndpointError], replies: Sequence[Any]) -> EndpointError:
+    """Return the error of a question of several conversations: the first's, with what each got."""
+    first = failed[0]
+    error = EndpointError(
+        first.what
+        if len(replies) == 1
+        else f"{len(failed)} of {len(replies)} conversations got no answer. {first.what}",
+        why=first.why,
+        fix=first.fix + (" error.replies has what the others got." if len(failed) < len(replies) else ""),
+    )
+    error.status, error.for_all, error.replies = first.status, any(each.for_all for each in failed), replies
+    return error
 
 
 def words_of(body: bytes) -> str:

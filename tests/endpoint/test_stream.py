@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import gc
 import threading
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-import shadownb as snb
 from shadownb.engine.capture.sse import EventReader, events
-from shadownb.engine.endpoint import Endpoint, connection
+from shadownb.engine.endpoint import Endpoint
 from shadownb.errors import EndpointError
 from tests.capture.upstream import event
-from tests.engine.endpoint_server import (
-    KEY,
+from tests.endpoint.server import (
     Upstream,
     answers,
     ask,
     completion,
     drops,
-    echoes,
     hangs,
     in_turn,
     refuses,
@@ -34,33 +29,6 @@ DONE = b"data: [DONE]\n\n"
 TOOLS: Any = [
     {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {"a": {}}}}}
 ]
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("SHADOWNB_HOME", str(tmp_path))
-    monkeypatch.setattr(connection, "_FIRST_WAIT", 0.0)
-    yield
-    gc.collect()
-    for thread in threading.enumerate():
-        if thread.name.startswith("shadownb-endpoint"):
-            thread.join(10)
-            assert not thread.is_alive(), "a thread was left"
-
-
-@pytest.fixture
-def server() -> Iterator[Upstream]:
-    with Upstream(echoes) as running:
-        yield running
-
-
-@pytest.fixture
-def made(server: Upstream) -> Callable[..., Endpoint]:
-    def make(way: Any, **options: Any) -> Endpoint:
-        server.answer = way
-        return snb.Endpoint(server.url, model="gpt-4o", api_key=KEY, **options)
-
-    return make
 
 
 def chunk(finish: str | None = None, **delta: Any) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,10 @@ import pytest
 
 import shadownb as snb
 from shadownb.engine import live
-from shadownb.engine.endpoint import Endpoint, connection
 from shadownb.engine.evals import compare
 from shadownb.engine.inference import Reply, Sampling
 from shadownb.errors import ConfigError, EndpointError, ShadowWarning
-from tests.engine.endpoint_server import KEY, Upstream, by_text, echoes, in_turn, refuses, says
+from tests.endpoint.server import Upstream, by_text, echoes, in_turn, refuses, says
 
 
 class Own:
@@ -37,27 +35,6 @@ def rows(*words: str) -> list[dict[str, Any]]:
         {"messages": [{"role": "user", "content": word}, {"role": "assistant", "content": f"echo: {word}"}]}
         for word in words
     ]
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SHADOWNB_HOME", str(tmp_path))
-    monkeypatch.setattr(connection, "_FIRST_WAIT", 0.0)
-
-
-@pytest.fixture
-def server() -> Iterator[Upstream]:
-    with Upstream(echoes) as running:
-        yield running
-
-
-@pytest.fixture
-def made(server: Upstream) -> Callable[..., Endpoint]:
-    def make(way: Any = echoes, **options: Any) -> Endpoint:
-        server.answer = way
-        return snb.Endpoint(server.url, **{"model": "gpt-4o", "api_key": KEY, **options})
-
-    return make
 
 
 def test_three_sides_on_the_same_rows(made: Any, server: Upstream) -> None:
