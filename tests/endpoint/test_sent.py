@@ -14,6 +14,7 @@ from tests.endpoint.server import (
     Upstream,
     ask,
     by_text,
+    said_to,
     says,
 )
 
@@ -96,3 +97,16 @@ def test_what_is_no_conversation_is_refused_before_anything_is_sent(made: Any, s
     with pytest.raises(DataError):
         made().chat(ask(), [{"parameters": {}}])
     assert server.seen == []
+
+
+def test_what_json_cannot_say_is_refused_and_not_written_as_something_else(made: Any, server: Upstream) -> None:
+    for odd in (float("nan"), b"bytes", object(), {1, 2}):
+        call = {"function": {"name": "f", "arguments": {"a": odd}}}
+        for turns in ([*ask(), {"role": "assistant", "tool_calls": [call]}], [{"role": "user", "content": [odd]}]):
+            with pytest.raises(DataError, match=r"messages\[[01]\] holds what JSON cannot say"):
+                made().chat(turns)
+        with pytest.raises(ConfigError, match="extra_body= holds what JSON cannot say"):
+            made(extra_body={"x": odd})
+    assert server.seen == []
+    made().chat(ask("half \ud83d, whole \ud83d\ude00"))
+    assert said_to(server.seen[-1]) == "half \ufffd, whole \U0001f600", "halves of pairs, which UTF-8 cannot write"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shadownb.engine.inference import Sampling
 from shadownb.engine.inference.options import EFFORTS
-from shadownb.engine.jsontext import dumps
 from shadownb.engine.messages import RowProblem, canonical_tools
 from shadownb.engine.replies.parts import call_id
 from shadownb.errors import ConfigError, DataError, did_you_mean, quoted
@@ -29,6 +29,10 @@ def checked_extra(extra_body: Mapping[str, Any] | None) -> dict[str, Any]:
                 f"extra_body={{{name!r}: ...}} is set by the endpoint itself.",
                 fix="Give it as model=, or with the question. For several answers ask several times.",
             )
+    try:
+        _json(extra, "extra_body=")
+    except DataError as error:
+        raise ConfigError(error.what, fix=error.fix) from None
     return extra
 
 
@@ -127,6 +131,7 @@ def wire_messages(messages: Any, reasoning_field: str | None) -> tuple[list[dict
             if not known and open_ids:
                 plain["tool_call_id"] = known = open_ids[0]
             open_ids = [each for each in open_ids if each != known]
+        _json(plain, f"messages[{place}]")
         sent.append(plain)
     return sent, lost
 
@@ -136,13 +141,25 @@ def _wire_call(call: Any, place: int, number: int) -> dict[str, Any]:
     if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
         raise DataError(f"messages[{place}] has a tool call without a name.", fix="Correct that message.")
     arguments = function.get("arguments")
-    text = arguments if isinstance(arguments, str) else dumps({} if arguments is None else arguments)
+    text = (
+        arguments if isinstance(arguments, str) else _json({} if arguments is None else arguments, f"messages[{place}]")
+    )
     made = call_id(100 * place + number, function["name"], {"arguments": text})
     return {
         "id": call.get("id") or made,
         "type": "function",
         "function": {"name": function["name"], "arguments": text or "{}"},
     }
+
+
+def _json(value: Any, where: str) -> str:
+    """Return JSON text. Raises :class:`DataError` for what JSON cannot say: as text or null it would say something else."""
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise DataError(
+            f"{where} holds what JSON cannot say: {error}.", fix="Give texts, numbers, lists and objects."
+        ) from None
 
 
 def _short(value: Any) -> str:
