@@ -72,8 +72,6 @@ def options_of(options: Mapping[str, Any], extra: Mapping[str, Any], limit_name:
             )
     sampling = Sampling(**given)
     body: dict[str, Any] = {name: getattr(sampling, name) for name in _WIRE if name in given}
-    if "stop" in body:
-        body["stop"] = list(body["stop"])
     if effort is not None:
         body["reasoning_effort"] = effort
     if "max_new_tokens" in given and not any(name in extra for name in _LIMITS):
