@@ -34,6 +34,7 @@ FLOORS: dict[str, int] = {
     "shadownb.engine.acceleration": 5,
     "shadownb.engine.capabilities": 5,
     "shadownb.engine.doctor": 5,
+    "shadownb.engine.endpoint": 5,
     "shadownb.engine.estimate": 5,
     "shadownb.engine.hardware": 5,
     "shadownb.engine.opening": 5,

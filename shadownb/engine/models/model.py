@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 class Model(Asking):
     """A loaded model; made by :func:`shadownb.load`."""
 
+    has_base = True
+
     @property
     def adapter_kind(self) -> str | None:
         """What is trained on it: ``lora``, ``weights``, ``prompt``, ...; None for the bare base."""
