@@ -8,7 +8,6 @@ the scale is tried higher. It is an error only where no scaling is left that cou
 from __future__ import annotations
 
 import contextlib
-import gc
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -83,7 +82,6 @@ class TorchTraining:
     @contextlib.contextmanager
     def opened(self, plan: Plan, objective: Objective) -> Iterator[None]:
         """Have everything that steps need inside the block, and give the model back as it was found."""
-        gc.collect()  # what loading left would count as the run's memory
         with contextlib.ExitStack() as stack:
             if not self.base.is_activation_checkpointing:
                 stack.callback(self.base.activation_checkpointing_disable)  # or the next run would have it unasked
