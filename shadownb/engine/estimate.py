@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 _FLOAT = 4
 IN_USE_ALREADY = ("weights", "this process besides the weights")
 _SPREAD = 0.25  # of what is not counted exactly, to both sides
-# On a CPU: what libraries load and compile for the first step, and freed blocks between those in use, as a share of what comes
-# and goes. Seen as 55 to 80 MB and 0.2 to 0.3 with lora in both number formats and steps of one and of four rows.
-_FIRST_STEP, _BETWEEN = 60e6, 0.25
+# On a CPU, bytes that no other line has: what libraries load and compile for the first step, and freed blocks between those in
+# use. 100 to 190 MB were seen with SmolLM2-135M, whatever the method and the number format (benchmarks/estimates.py).
+_UNSEEN = 150e6
 _EFFICIENCY = 0.6  # share of the matmul peak that training reaches
 _STEP_SECONDS, _BLOCK_SECONDS = 0.05, 0.004  # of a step, beside its products: bookkeeping, optimizer, small operations
 _SAMPLE_ROWS = 200  # rows tokenised to know lengths
@@ -150,7 +150,7 @@ def estimate_from(
     blocks = costs.layers * costs.hidden + kept if checkpointing else costs.layers * kept
     activations = (piece * blocks + costs.kept_fixed) * costs.kept_bytes
     logits = 3 * trained_in_piece * costs.vocabulary * _FLOAT
-    overhead = 0.0 if model.device.type == "cuda" else _FIRST_STEP + _BETWEEN * (activations + logits)
+    overhead = 0.0 if model.device.type == "cuda" else _UNSEEN
     copied = spec.changes_base_weights and model.dtype_name != "float32"
     lines = (
         ("weights", weights / 1e9),
