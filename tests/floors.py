@@ -42,6 +42,8 @@ FLOORS: dict[str, int] = {
     "shadownb.engine.ports": 4,
     "shadownb.engine.traces": 4,
     "shadownb.engine.config": 3,
+    "shadownb.engine.config_fields": 3,
+    "shadownb.engine.config_objectives": 3,
     "shadownb.engine.data": 3,
     "shadownb.engine.objectives": 3,
     "shadownb.engine.lengths": 3,

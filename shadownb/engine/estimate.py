@@ -84,7 +84,7 @@ def estimate(
     from_base
         Whether it starts from the fresh base, whatever the model carries now.
     """
-    usable = dataset.canonical_rows()
+    usable = dataset.keeping(objectives.get(config.spec.objective).columns).canonical_rows()
     total = len(usable) if rows is None else rows
     sample = usable[:_SAMPLE_ROWS]
     fit = Fit()

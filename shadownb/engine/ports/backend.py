@@ -223,6 +223,9 @@ class Backend(Protocol):
     def check_options(self, config: TrainConfig) -> None:
         """Raise ConfigError or MissingDependencyError for an optimizer or a tracker that is not here."""
 
+    def check_callbacks(self, callbacks: Sequence[Any]) -> None:
+        """Raise ConfigError for what cannot be called back during a training here."""
+
     def check(self, model: Loaded, config: TrainConfig, *, from_base: bool = False) -> None:
         """Raise MethodError where the method or its options do not fit the model, or what it carries."""
 

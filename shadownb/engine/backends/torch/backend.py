@@ -150,6 +150,12 @@ class TorchBackend:
         check_optimizer(config.optim)
         check_trackers(config.report_to)
 
+    def check_callbacks(self, callbacks: Sequence[Any]) -> None:
+        """Raise ConfigError for what is no ``TrainerCallback`` of transformers."""
+        from shadownb.engine.backends.torch.trackers import check_callbacks
+
+        check_callbacks(callbacks)
+
     def check(self, model: Loaded, config: TrainConfig, *, from_base: bool = False) -> None:
         """Raise MethodError where the method or its options do not fit the model, or what it carries."""
         from shadownb.engine.backends.torch import adapters
