@@ -21,7 +21,7 @@ from shadownb.engine.runs.epochs import Epochs
 from shadownb.engine.runs.evaluation import prepare_objective
 from shadownb.engine.runs.loop import Loop
 from shadownb.engine.runs.loop_state import load_state
-from shadownb.engine.runs.record import plan_of, planned
+from shadownb.engine.runs.record import plan_of, planned, tell_missed
 from shadownb.engine.runs.starting import other_rows
 from shadownb.errors import CheckpointError, DivergedError
 
@@ -101,7 +101,9 @@ def _train_session(
         loop = Loop(session, source, objective, eval_rows, services, services.rate(), RunClock(services.gate))
         services.journal.append("record", values=planned(services, session, rows, plan, expected))
         try:
-            return _loop(services, loop, rows, heard)
+            outcome = _loop(services, loop, rows, heard)
+            tell_missed(services, session, expected)
+            return outcome
         except StopRequested as stop:
             services.gate.release()
             if not stop.save or services.control.discarding or not loop.step:

@@ -80,7 +80,7 @@ class TorchBackend:
         return devices.matmul_flops()
 
     def empty_cache(self) -> None:
-        """Give the GPU memory back that nobody uses."""
+        """Give memory back that nobody uses: the GPU's, and what the allocator of this process kept."""
         from shadownb.engine.backends.torch import devices
 
         devices.empty_cache()
