@@ -9,7 +9,10 @@ from shadownb.engine.estimate import Estimate
 from shadownb.engine.ports.training import Plan, TrainingSession
 from shadownb.engine.rendering.examples import Example
 
-_MISSED, _MISSED_GB = 0.15, 0.1  # a share of the estimate, and least difference: a kernel's own ups and downs are no miss
+_MISSED, _MISSED_GB = (
+    0.15,
+    0.1,
+)  # a share of the estimate, and least difference: a kernel's own ups and downs are no miss
 
 if TYPE_CHECKING:
     from shadownb.engine.runs.services import RunServices
