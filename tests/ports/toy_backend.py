@@ -321,7 +321,7 @@ class ToyGenerator:
     ) -> Completion:
         table, made, ends = self._weights.table(use), [], set(self._model.renderer.stop_token_ids)
         text = AnswerText(self._model.tokenizer, sampling.stop, dropped=self._model.renderer.dropped_token_ids)
-        draw, reason = np.random.default_rng(sampling.seed), "length"
+        draw, reason, known = np.random.default_rng(sampling.seed), "length", []
         while len(made) < sampling.max_new_tokens:
             if stop is not None and stop():
                 reason = "cancelled"
@@ -335,12 +335,21 @@ class ToyGenerator:
                     else draw.choice(len(logits), p=chances / chances.sum())
                 )
             )
+            known.append(float(logits[made[-1]] - np.logaddexp.reduce(logits)))
             emit(text.push(made[-1]))
             if made[-1] in ends or text.stopped:
                 reason = "stop"
                 break
         emit(text.finish())
-        return Completion(text.text, made, reason, len(prompt), len(made), text.stop_string)  # type: ignore[arg-type]
+        return Completion(
+            text.text,
+            made,
+            reason,
+            len(prompt),
+            len(made),
+            text.stop_string,
+            known if sampling.logprobs else None,  # type: ignore[arg-type]
+        )
 
 
 class ToyBackend:

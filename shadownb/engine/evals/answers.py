@@ -84,7 +84,9 @@ class Asker:
         prompts = [renderer.render_prompt(case.messages, case.tools, variables=told) for case in batch]
         asked = [
             self._weights,
-            dataclasses.asdict(self._sampling),
+            {
+                name: value for name, value in dataclasses.asdict(self._sampling).items() if name != "logprobs"
+            },  # of no answer
             prompts,
             batch[0].tools,  # they decide how the text is read
             list(renderer.stop_token_ids),

@@ -39,6 +39,9 @@ class Completion:
         Counts; ``completion_tokens == len(token_ids)``.
     stop_string
         The stop string that ended it; None where none did.
+    logprobs
+        Natural logarithm of the probability of each of ``token_ids`` in the model's own distribution, whatever the sampling
+        made of that (see :class:`Sampling`); None where they were not asked for.
     """
 
     text: str
@@ -47,6 +50,7 @@ class Completion:
     prompt_tokens: int
     completion_tokens: int
     stop_string: str | None = None
+    logprobs: list[float] | None = None
 
 
 @dataclass
@@ -73,6 +77,10 @@ class Reply:
         ``{"text", "reason"}`` of what was meant as a call and cannot be read as one.
     reasoning_open
         Whether the reply ended before its reasoning did, so that there is no answer.
+    token_ids
+        Every token that was generated, a closing stop token included; empty where the text comes from elsewhere.
+    logprobs
+        The log-probability of each of them as the model has it, with ``logprobs=True`` (see :class:`Sampling`); else None.
     """
 
     content: str
@@ -84,6 +92,8 @@ class Reply:
     reasoning: str = ""
     malformed_calls: list[dict[str, str]] = field(default_factory=list)
     reasoning_open: bool = False
+    token_ids: list[int] = field(default_factory=list, repr=False)
+    logprobs: list[float] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         self.tool_calls = [
@@ -111,6 +121,8 @@ class Reply:
             reasoning=parsed.reasoning,
             malformed_calls=list(parsed.malformed_calls),
             reasoning_open=parsed.reasoning_open,
+            token_ids=list(completion.token_ids),
+            logprobs=None if completion.logprobs is None else list(completion.logprobs),
         )
 
     @property

@@ -72,7 +72,8 @@ class Asking(LoadedModel):
             Whether to think before the answer and how much; only where the chat template knows it. None is what the model
             was loaded or trained with.
         **sampling
-            ``max_new_tokens, temperature, top_p, top_k, repetition_penalty, stop, seed``.
+            ``max_new_tokens, temperature, top_p, top_k, repetition_penalty, stop, seed``; of :meth:`chat` and :meth:`stream`, whose
+            replies have a place for them, ``logprobs`` as well (see :class:`~shadownb.engine.inference.Sampling`).
 
         Warns
         -----

@@ -18,7 +18,7 @@ from transformers import StoppingCriteriaList
 
 from shadownb.engine.backends.torch.generation.borrowing import View, borrowed, max_positions, plain_view
 from shadownb.engine.backends.torch.generation.rows import Emit, Row, RowEnds, ShouldStop, plan_batches
-from shadownb.engine.backends.torch.generation.sampler import ExactConfig, processors
+from shadownb.engine.backends.torch.generation.sampler import ExactConfig, TokenLogProbs, processors
 from shadownb.engine.backends.torch.quantized import dense_meanwhile
 from shadownb.engine.inference.gate import WaitCancelled, WeightsGate
 from shadownb.engine.inference.stream import TokenStream
@@ -159,7 +159,7 @@ class TransformersGenerator:
                 fix="Shorten the prompt, or drop the oldest messages of the conversation.",
             )
         text = AnswerText(self.tokenizer, sampling.stop, dropped=self.dropped_token_ids)
-        return Row(number, ids, min(room, sampling.max_new_tokens), text)
+        return Row(number, ids, min(room, sampling.max_new_tokens), text, logprobs=sampling.logprobs)
 
     @contextmanager
     def _ready(self, use: Use) -> Iterator[View]:
@@ -194,18 +194,21 @@ class TransformersGenerator:
             for number, start in enumerate(padding):
                 embeds[number, start : start + learned] = prefix[0]
             inputs["inputs_embeds"] = embeds
+        log_probs = TokenLogProbs() if sampling.logprobs else None
+        numbers = [row.number for row in rows]
         view.model.generate(
             **inputs,
             attention_mask=torch.tensor([[0] * n + [1] * (width - n) for n in padding]).to(device),
             generation_config=ExactConfig(
                 max_new_tokens=rows[0].limit,
                 do_sample=False,
-                repetition_penalty=sampling.repetition_penalty,
                 use_cache=True,
                 pad_token_id=pad,
             ),
-            logits_processor=processors(sampling, seed, [row.number for row in rows], device),
-            stopping_criteria=StoppingCriteriaList([RowEnds(rows, self.stop_token_ids, emit, stop)]),
+            logits_processor=processors(
+                sampling, seed, numbers, device, padding=torch.tensor(padding, device=device), log_probs=log_probs
+            ),
+            stopping_criteria=StoppingCriteriaList([RowEnds(rows, self.stop_token_ids, emit, stop, log_probs)]),
         )
 
 
