@@ -21,7 +21,6 @@ from shadownb.engine.evals.cases import Case
 from shadownb.engine.evals.turns import Turn
 from shadownb.engine.home import subfolder
 from shadownb.engine.inference.types import Sampling
-from shadownb.engine.models.asking import Asking
 from shadownb.errors import DataError, DiskFullError, ModelError
 
 _MOST_FILES = 4000  # of 32 answers each; a hundred comparisons of a thousand rows
@@ -64,7 +63,7 @@ class Asker:
             self.reused += len(batch)
             return known
         as_they_are: dict[str, Any] = {"tools": batch[0].tools} if batch[0].tools else {}
-        if isinstance(self._model, Asking):  # whatever the training was on, which it would start from by itself
+        if hasattr(self._model, "trained_on"):  # it would start by itself from what its rows share
             as_they_are = {"tools": batch[0].tools, "system": None}
         replies = self._model.chat(
             [case.messages for case in batch], use=self._use, **_given(self._sampling), **self._options, **as_they_are
@@ -84,9 +83,7 @@ class Asker:
         prompts = [renderer.render_prompt(case.messages, case.tools, variables=told) for case in batch]
         asked = [
             self._weights,
-            {
-                name: value for name, value in dataclasses.asdict(self._sampling).items() if name != "logprobs"
-            },  # of no answer
+            _deciding(self._sampling),
             prompts,
             batch[0].tools,  # they decide how the text is read
             list(renderer.stop_token_ids),
@@ -113,6 +110,11 @@ def weights_of(model: Any, use: str) -> list[Any] | None:
 def _is_live(model: Any) -> bool:
     run = getattr(model, "active_run", None)
     return run is not None and run.shares_memory
+
+
+def _deciding(sampling: Sampling) -> dict[str, Any]:
+    """Return what decides an answer; whether its log-probabilities are told does not."""
+    return {name: value for name, value in dataclasses.asdict(sampling).items() if name != "logprobs"}
 
 
 def _given(sampling: Sampling) -> dict[str, Any]:

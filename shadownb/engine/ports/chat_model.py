@@ -31,6 +31,6 @@ class ChatModel(Protocol):
         tools
             Schemas that are offered in all of them.
         **sampling
-            ``max_new_tokens, temperature, top_p, top_k, repetition_penalty, stop, seed, logprobs``, as far as it knows them. A model with
-            a base beside it takes ``use="base"`` or ``"tuned"`` as well.
+            ``max_new_tokens, temperature, top_p, top_k, repetition_penalty, stop, seed, logprobs``, as far as it knows them. A
+            model with a base beside it takes ``use="base"`` or ``"tuned"`` as well.
         """
