@@ -60,8 +60,7 @@ def asked(model: Any) -> list[list[int]]:
 def teacher_forced(model: Any, prompt: list[int], ids: list[int], use: str) -> list[float]:
     """Return the log-probabilities of ``ids`` behind ``prompt`` as a training pass computes them, the row alone."""
     row = Rendered([*prompt, *ids], [*[NOT_TRAINED] * len(prompt), *ids])
-    surface = model.carried if use == "tuned" else None
-    view = model.weights.view().side(use)
+    view, surface = model.weights.view(use), model.weights.surface_of(use)
     single = Packing("single", "one row")
     with model.gate.inference(), borrowed(view.model, use, view.switched_off), torch.no_grad():  # type: ignore[arg-type]
         piece = pack([row], share=False)

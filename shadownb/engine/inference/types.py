@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from shadownb.engine.inference.adapters import AdapterSource
 from shadownb.engine.inference.options import EFFORTS, Sampling
 from shadownb.engine.replies.parts import ParsedReply
 
@@ -20,7 +21,8 @@ __all__ = ["EFFORTS", "Completion", "FinishReason", "Generator", "Outcome", "Rep
 
 FinishReason = Literal["stop", "length", "cancelled"]
 Outcome = Literal["called", "abstained", "malformed"]
-Use = Literal["tuned", "base"]
+# Which weights answer: as they are, the base alone, or the base with an adapter that is not on the model.
+Use = Literal["tuned", "base"] | AdapterSource
 
 
 @dataclass(frozen=True)
@@ -194,17 +196,25 @@ class TextStream(Protocol):
 
 @runtime_checkable
 class Generator(Protocol):
-    """What every inference backend offers. Prompts are token ids, so that rendering stays in one place."""
+    """What every inference backend offers. Prompts are token ids, so that rendering stays in one place.
+
+    An adapter answers as if it were alone on the base, whatever is on the model and also while that is trained: between two
+    steps, with the trained state, its gradients and modes left as they are. One that cannot stand there is refused by name with
+    a :class:`~shadownb.errors.ModelError`, before any row is answered (:meth:`Weights.check_beside`).
+    """
 
     def generate(
         self,
         prompts: Sequence[Sequence[int]],
         sampling: Sampling,
         *,
-        use: Use = "tuned",
+        use: Use | Sequence[Use] = "tuned",
         should_stop: Callable[[], bool] | None = None,
     ) -> list[Completion]:
-        """Complete each prompt; the result has the order of ``prompts``."""
+        """Complete each prompt; the result has the order of ``prompts``.
+
+        ``use`` says which weights answer, or has one word a prompt. A prompt gets the same answer whoever answers the others.
+        """
         ...
 
     def stream(

@@ -22,7 +22,7 @@ from shadownb.errors import ModelError
 
 if TYPE_CHECKING:
     from shadownb.engine.data.trained_on import TrainedOn
-    from shadownb.engine.inference import Generator
+    from shadownb.engine.inference import AdapterSource, Generator
     from shadownb.engine.loaded.source import Quantize, Source
     from shadownb.engine.ports.backend import Backend, Weights
     from shadownb.engine.ports.decisions import Decision
@@ -170,6 +170,12 @@ class LoadedModel:
     def renderer(self) -> Renderer:
         """Makes tokens of conversations, by the chat template that the weights were trained with."""
         return self._template.renderer
+
+    def renderer_of(self, source: AdapterSource) -> Renderer:
+        """Return the same of an adapter that is not on the model; tensors have no template, and are asked as the model is."""
+        if source.folder is None:
+            return self.renderer
+        return self._template.of(beside.chat_template(source.folder), self.told_at_load)
 
     def start_renderer(self, *, from_base: bool) -> Renderer:
         """Return the renderer that a training begins with: the base's own, or that of the weights as they are."""

@@ -9,6 +9,8 @@ from typing import Any
 from shadownb.engine.rendering import Renderer
 from shadownb.engine.rendering.variables import with_defaults
 
+_OTHERS = 4  # templates of other states that are kept taken apart
+
 
 class ModelTemplate:
     """Renders a model's conversations.
@@ -25,6 +27,7 @@ class ModelTemplate:
         self._tokenizer = tokenizer
         self.own = self._renderer = Renderer(tokenizer)
         self.trained: str | None = None
+        self._others: list[Renderer] = []
 
     @property
     def renderer(self) -> Renderer:
@@ -35,6 +38,16 @@ class ModelTemplate:
             self._renderer = own if own.chat_template == template else Renderer(self._tokenizer, chat_template=template)
             self._renderer.variables = dict(own.variables)  # what load() was told holds for the trained template, too
         return self._renderer
+
+    def of(self, template: str | None, variables: dict[str, Any]) -> Renderer:
+        """Return what renders by the template of another state (None: the base's own), told these variables."""
+        wanted = template or self.own.chat_template
+        found = next((renderer for renderer in self._others if renderer.chat_template == wanted), None)
+        if found is None:
+            found = Renderer(self._tokenizer, chat_template=template)
+            found.variables |= variables
+            self._others = [found, *self._others[: _OTHERS - 1]]
+        return found
 
     def use(self, renderer: Renderer) -> None:
         """Render with this from now on; its template is that of the trained state."""

@@ -26,6 +26,9 @@ def as_html(model: LoadedModel) -> str:
     if not model.is_loaded:
         return facts_html(f"Model {model.name}", {"state": "unloaded"})
     asked = model.trained_on.headline() if model.trained_on is not None else ""
+    resident = model.weights.resident
+    taken = sum(adapter.bytes for adapter in resident) / 1e6
+    beside = f"{len(resident)} adapters, {taken:,.1f} MB: {', '.join(a.name for a in resident)}" if resident else ""
     return facts_html(
         f"Model {model.name}",
         {
@@ -36,5 +39,6 @@ def as_html(model: LoadedModel) -> str:
             **{name: str(value) for name, value in model.renderer.variables.items()},
             "answers with": model.answering,
             **({"asked from": asked} if asked else {}),
+            **({"beside it": beside} if beside else {}),
         },
     )

@@ -6,9 +6,11 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from shadownb.engine.inference import Reply, ReplyStream, Sampling
+from shadownb.engine.inference import AdapterSource, Reply, ReplyStream, Sampling
+from shadownb.engine.loaded import beside
+from shadownb.engine.models.adapters import Asked, weights_asked
 from shadownb.engine.models.questions import Message, Opening, Question, Side
-from shadownb.errors import ConfigError, ShadowWarning, did_you_mean
+from shadownb.errors import ConfigError, ShadowWarning
 
 if TYPE_CHECKING:
     from shadownb.engine.inference import Generator
@@ -32,12 +34,17 @@ class Generation:
         self.told: set[Any] = set()
 
     def texts(
-        self, prompts: Sequence[str], opening: Opening, use: Use, sampling: Sampling, should_stop: ShouldStop | None
+        self,
+        prompts: Sequence[str],
+        opening: Opening,
+        use: Asked | Sequence[Asked],
+        sampling: Sampling,
+        should_stop: ShouldStop | None,
     ) -> list[str]:
         """Return what stands behind the reasoning of the answer to each prompt, with its calls as they were written."""
-        side = self._side(use)
-        asked = [side.text(prompt, opening, self.told) for prompt in prompts]
-        replies = self._answers(asked, use, sampling, should_stop, calls=False)
+        sides = self._sides(use, len(prompts))
+        asked = [side.text(prompt, opening, self.told) for side, prompt in zip(sides, prompts, strict=True)]
+        replies = self._answers(asked, sampling, should_stop, calls=False)
         if unfinished := sum(reply.reasoning_open for reply in replies):
             warnings.warn(
                 f"{unfinished} of {len(replies)} answers ended before their reasoning did, so their text is empty; raise "
@@ -51,58 +58,68 @@ class Generation:
         self,
         conversations: Sequence[Sequence[Message]],
         opening: Opening,
-        use: Use,
+        use: Asked | Sequence[Asked],
         sampling: Sampling,
         should_stop: ShouldStop | None,
     ) -> list[Reply]:
         """Return the reply to each conversation."""
-        side = self._side(use)
-        asked = [side.conversation(conversation, opening, self.told) for conversation in conversations]
-        return self._answers(asked, use, sampling, should_stop)
+        sides = self._sides(use, len(conversations))
+        asked = [side.conversation(turns, opening, self.told) for side, turns in zip(sides, conversations, strict=True)]
+        return self._answers(asked, sampling, should_stop)
 
     def stream(
         self,
         prompt: str | Sequence[Message],
         opening: Opening,
-        use: Use,
+        use: Asked,
         sampling: Sampling,
         should_stop: ShouldStop | None,
     ) -> ReplyStream:
         """Return the reply piece by piece."""
         side = self._side(use)
-        put = side.text if isinstance(prompt, str) else side.conversation
-        asked = put(prompt, opening, self.told)  # type: ignore[arg-type]
-        stream = self.generator_for(use).stream(asked.ids, sampling, use=use, should_stop=should_stop)
+        put: Any = side.text if isinstance(prompt, str) else side.conversation
+        asked: Question = put(prompt, opening, self.told)
+        stream = self.generator_for([side.use]).stream(asked.ids, sampling, use=side.use, should_stop=should_stop)
         return ReplyStream(stream, asked.open_reader(), asked.reply)
 
     def _answers(
-        self,
-        asked: Sequence[Question],
-        use: Use,
-        sampling: Sampling,
-        should_stop: ShouldStop | None,
-        *,
-        calls: bool = True,
+        self, asked: Sequence[Question], sampling: Sampling, should_stop: ShouldStop | None, *, calls: bool = True
     ) -> list[Reply]:
-        ids = [question.ids for question in asked]
-        completions = self.generator_for(use).generate(ids, sampling, use=use, should_stop=should_stop)
+        uses = [question.side.use for question in asked]
+        completions = self.generator_for(uses).generate(
+            [question.ids for question in asked], sampling, use=uses, should_stop=should_stop
+        )
         return [question.reply(each, calls=calls) for question, each in zip(asked, completions, strict=True)]
 
-    def _side(self, use: Use) -> Side:
-        """Return which weights are meant, with what a worker has trained since taken over."""
-        if use not in ("tuned", "base"):
-            raise ConfigError(
-                f"use={use!r} is not known.{did_you_mean(use, ('tuned', 'base'))}", fix="'tuned' or 'base'."
-            )
-        self._model.require_loaded()
-        self._model.catch_up()
-        return Side(use, self._model.renderer, self._model.trained_on)
+    # -- by whom ----------------------------------------------------------------------------------------------------
 
-    def generator_for(self, use: Use) -> Generator:
-        """Return what answers; of a base that is no longer there by itself, a second copy."""
+    def _sides(self, use: Asked | Sequence[Asked], count: int) -> list[Side]:
+        """Return which weights answer each of ``count`` questions."""
+        if not isinstance(use, list | tuple):
+            return [self._side(use)] * count
+        if len(use) != count:
+            raise ConfigError(
+                f"use= has {len(use)} entries for {count} questions.", fix="Give one for each question, or one for all."
+            )
+        known: dict[int, Side] = {id(asked): self._side(asked) for asked in use}
+        return [known[id(asked)] for asked in use]
+
+    def _side(self, asked: Any) -> Side:
+        """Return which weights are meant and how they are asked, with what a worker has trained since taken over."""
+        model = self._model
+        model.require_loaded()
+        model.catch_up()
+        use = weights_asked(asked, model)
+        if not isinstance(use, AdapterSource):
+            return Side(use, model.renderer, model.trained_on)
+        rows = model.trained_on if use.folder is None else beside.trained_on(use.folder)
+        return Side(use, model.renderer_of(use), rows)
+
+    def generator_for(self, uses: Sequence[Use]) -> Generator:
+        """Return what answers; of a base alone that is no longer there by itself, a second copy, for which nobody waits."""
         model = self._model
         run = model.active_run
         training = run is not None and run.config.spec.changes_base_weights
-        if use == "base" and (training or model.weights.replaces_base):
+        if (training or model.weights.replaces_base) and all(use == "base" for use in uses):
             return model.backend.generator(model, separate_base=True)
         return model.generator

@@ -5,22 +5,25 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any, Literal
 
+from shadownb.engine.inference import AdapterSource
+from shadownb.engine.models.adapters import Asked, weights_asked
 from shadownb.engine.objectives import examples
 from shadownb.engine.runs.given import as_dataset
 from shadownb.errors import DataError, ShadowWarning
 
 if TYPE_CHECKING:
-    from shadownb.engine.inference.types import Use
     from shadownb.engine.loaded.model import LoadedModel
     from shadownb.engine.rendering.examples import Example
 
 
 def mean_loss(
-    model: LoadedModel, dataset: Any, use: Use, loss_on: Literal["assistant", "last", "all"], max_length: int | None
+    model: LoadedModel, dataset: Any, asked: Asked, loss_on: Literal["assistant", "last", "all"], max_length: int | None
 ) -> float:
     """Return the mean loss in nats a token; see :meth:`shadownb.Model.loss`."""
     model.require_loaded()
     model.catch_up()
+    use = weights_asked(asked, model)
+    renderer = model.renderer_of(use) if isinstance(use, AdapterSource) else model.renderer
     limit = model.lengths.longest_row(max_length)
     data = as_dataset(dataset, "dataset")
     rows = data.canonical_rows()
@@ -28,7 +31,7 @@ def mean_loss(
     refused: list[DataError] = []
     for row in rows:
         try:
-            found.extend(examples(model.renderer, row, loss_on=loss_on, max_length=limit))
+            found.extend(examples(renderer, row, loss_on=loss_on, max_length=limit))
         except DataError as error:
             refused.append(error)
     if len(refused) == len(rows):

@@ -20,7 +20,8 @@ from shadownb.errors import BusyError
 if TYPE_CHECKING:
     from shadownb.engine.data import Dataset
     from shadownb.engine.inference import ReplyStream
-    from shadownb.engine.inference.types import Use
+    from shadownb.engine.models.adapters import Asked
+    from shadownb.engine.ports.backend import ResidentAdapter
     from shadownb.engine.ports.run_store import RunStore
     from shadownb.engine.rendering.certificate import Certificate
     from shadownb.engine.runs.handle import Run
@@ -63,7 +64,7 @@ class Model(LoadedModel):
         system: str | AsTrained | None = AS_TRAINED,
         tools: Tools | AsTrained = AS_TRAINED,
         template: bool | None = None,
-        use: Use = "tuned",
+        use: Asked | Sequence[Asked] = "tuned",
         should_stop: Callable[[], bool] | None = None,
         enable_thinking: bool | None = None,
         reasoning_effort: str | None = None,
@@ -85,13 +86,22 @@ class Model(LoadedModel):
             False goes on from the prompt as plain text, True puts it through the chat template. None does as the training
             did: plain text after training on plain text (``cpt``).
         use
-            ``"tuned"``, or ``"base"`` for the model before training, which is asked in the same way.
+            Which weights answer: ``"tuned"``, or ``"base"`` for the model before training, which is asked in the same way; or
+            an adapter that is not on the model and answers beside it, asked as it was trained itself: a run or one of its
+            ``checkpoints()``, a run's id, the folder of an adapter, tensors (:class:`~shadownb.engine.inference.AdapterSource`).
+            A list has one for each prompt. What is on the model stays as it is, also while it trains.
         enable_thinking, reasoning_effort
             Whether to think before the answer and how much; only where the chat template knows it. None is what the model
             was loaded or trained with.
         **sampling
             ``max_new_tokens, temperature, top_p, top_k, repetition_penalty, stop, seed``; of :meth:`chat` and :meth:`stream`,
             whose replies have a place for them, ``logprobs`` as well (see :class:`~shadownb.engine.inference.Sampling`).
+
+        Raises
+        ------
+        ModelError, CheckpointError
+            An adapter cannot answer here, with the reason: it belongs to another base or does not fit, is a whole model or
+            damaged, or this model's own weights were trained, so that it has no base.
 
         Warns
         -----
@@ -109,7 +119,7 @@ class Model(LoadedModel):
         tools: Tools | AsTrained = AS_TRAINED,
         *,
         system: str | AsTrained | None = AS_TRAINED,
-        use: Use = "tuned",
+        use: Asked | Sequence[Asked] = "tuned",
         should_stop: Callable[[], bool] | None = None,
         enable_thinking: bool | None = None,
         reasoning_effort: str | None = None,
@@ -132,7 +142,7 @@ class Model(LoadedModel):
         *,
         system: str | AsTrained | None = AS_TRAINED,
         template: bool | None = None,
-        use: Use = "tuned",
+        use: Asked = "tuned",
         should_stop: Callable[[], bool] | None = None,
         enable_thinking: bool | None = None,
         reasoning_effort: str | None = None,
@@ -150,7 +160,7 @@ class Model(LoadedModel):
         self,
         dataset: Any,
         *,
-        use: Use = "tuned",
+        use: Asked = "tuned",
         loss_on: Literal["assistant", "last", "all"] = "assistant",
         max_length: int | None = None,
     ) -> float:
@@ -168,6 +178,19 @@ class Model(LoadedModel):
         from shadownb.engine.models.likelihood import mean_loss
 
         return mean_loss(self, dataset, use, loss_on, max_length)
+
+    @property
+    def resident_adapters(self) -> list[ResidentAdapter]:
+        """The adapters that ``use=`` has brought into memory beside the one on the model, with their bytes.
+
+        A few are kept, those that were asked last; :meth:`free_adapters` frees them.
+        """
+        return list(self.weights.resident)
+
+    def free_adapters(self) -> None:
+        """Free the adapters that ``use=`` has brought into memory; the one on the model stays."""
+        with self.gate.inference():
+            self.weights.free_resident()
 
     # -- training ---------------------------------------------------------------------------------------------------
 

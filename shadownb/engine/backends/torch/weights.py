@@ -10,14 +10,18 @@ from typing import Any
 import torch
 
 from shadownb.engine.backends.torch import surfaces
-from shadownb.engine.backends.torch.generation.borrowing import View, max_positions, plain_view
+from shadownb.engine.backends.torch.generation.borrowing import View, max_positions, own_side, plain_view
+from shadownb.engine.backends.torch.generation.resident import ResidentAdapters
 from shadownb.engine.backends.torch.loading import load_module
 from shadownb.engine.backends.torch.quantized import parts
 from shadownb.engine.backends.torch.surfaces import Surface
 from shadownb.engine.backends.torch.surfaces.weights import save_whole
 from shadownb.engine.inference import WeightsGate
+from shadownb.engine.inference.adapters import AdapterSource
+from shadownb.engine.inference.types import Use
 from shadownb.engine.loaded.hashing import weights_hash
 from shadownb.engine.loaded.source import Source
+from shadownb.engine.ports.backend import ResidentAdapter
 from shadownb.engine.ports.decisions import Decision
 
 
@@ -39,6 +43,7 @@ class TorchWeights:
         self._decisions = decisions
         self._gate = gate
         self._copy: Any = None  # a second, read-only base, only where training replaced the base itself
+        self._beside = ResidentAdapters(self)
         self._lock = threading.RLock()
 
     # -- facts ------------------------------------------------------------------------------------------------------
@@ -182,14 +187,34 @@ class TorchWeights:
 
     # -- out --------------------------------------------------------------------------------------------------------
 
-    def view(self) -> View:
-        """Return how to generate with these weights as they are now."""
-        carried = self.carried
-        if carried is None:
-            return plain_view(self.module)
-        if carried.replaces_base:
-            return View(carried.speaker, carried.switched_off, carried.prefix, base=self.base_copy)
-        return View(carried.speaker, carried.switched_off, carried.prefix)
+    def surface_of(self, use: Use) -> Surface | None:
+        """Return what stands on the base where ``use`` answers; None where the base alone does."""
+        if isinstance(use, AdapterSource):
+            return self._beside.surface(use)
+        return None if use == "base" else self.carried
+
+    def view(self, use: Use = "tuned") -> View:
+        """Return how to generate with one side of these weights as they are now."""
+        surface = self._beside.surface(use) if isinstance(use, AdapterSource) else self.carried
+        if surface is None:
+            found = plain_view(self.module)
+        else:
+            base = self.base_copy if surface.replaces_base else None
+            found = View(surface.speaker, surface.switched_off, surface.prefix, base, surface.virtual_tokens)
+        return found.side(own_side(use))
+
+    @property
+    def resident(self) -> list[ResidentAdapter]:
+        """The adapters beside the trained state that are in memory."""
+        return self._beside.held()
+
+    def check_beside(self, source: AdapterSource) -> None:
+        """Raise ModelError where an adapter cannot answer beside what is here."""
+        self._beside.check(source)
+
+    def free_resident(self) -> None:
+        """Free the adapters beside the trained state."""
+        self._beside.clear()
 
     def save(self, folder: Path) -> None:
         """Write what was trained, apart from the base."""
@@ -201,5 +226,6 @@ class TorchWeights:
         save_whole(self.carried.merged() if self.carried is not None else self.module, folder)
 
     def unload(self) -> None:
-        """Free the weights."""
+        """Free the weights, and the adapters beside them."""
+        self._beside.clear()
         self.module = self.carried = self._copy = None

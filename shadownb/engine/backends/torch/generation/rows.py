@@ -10,16 +10,28 @@ from transformers import StoppingCriteria
 
 from shadownb.engine.backends.torch.generation.sampler import TokenLogProbs
 from shadownb.engine.inference.text import AnswerText
-from shadownb.engine.inference.types import Completion, FinishReason
+from shadownb.engine.inference.types import Completion, FinishReason, Use
 
 Emit = Callable[[str], None]
 ShouldStop = Callable[[], bool]
 
 
 class Row:
-    """One prompt on its way to a completion."""
+    """One prompt on its way to a completion, by the weights that ``use`` names."""
 
-    def __init__(self, number: int, prompt: list[int], limit: int, text: AnswerText, *, logprobs: bool = False) -> None:
+    def __init__(
+        self,
+        number: int,
+        prompt: list[int],
+        limit: int,
+        text: AnswerText,
+        use: Use,
+        stop_ids: frozenset[int],
+        *,
+        logprobs: bool = False,
+    ) -> None:
+        self.use = use
+        self.stop_ids = stop_ids
         self.number = number
         self.prompt = prompt
         self.limit = limit
@@ -28,11 +40,11 @@ class Row:
         self.logprobs: list[float] | None = [] if logprobs else None
         self.reason: FinishReason | None = None
 
-    def push(self, token_id: int, stop_ids: frozenset[int], log_prob: float | None = None) -> str:
+    def push(self, token_id: int, log_prob: float | None = None) -> str:
         self.ids.append(token_id)
         if self.logprobs is not None and log_prob is not None:
             self.logprobs.append(log_prob)
-        stop_token = token_id in stop_ids
+        stop_token = token_id in self.stop_ids
         piece = "" if stop_token else self.text.push(token_id)
         if stop_token or self.text.stopped or len(self.ids) >= self.limit:
             piece += self.text.finish()
@@ -57,14 +69,12 @@ class RowEnds(StoppingCriteria):
     def __init__(
         self,
         rows: Sequence[Row],
-        stop_ids: frozenset[int],
         emit: Emit | None,
         should_stop: ShouldStop,
         log_probs: TokenLogProbs | None = None,
     ) -> None:
         self._log_probs = log_probs
         self._rows = rows
-        self._stop_ids = stop_ids
         self._emit = emit
         self._should_stop = should_stop
 
@@ -74,7 +84,7 @@ class RowEnds(StoppingCriteria):
         known = [None] * len(self._rows) if self._log_probs is None else self._log_probs.of(taken)
         for row, token_id, log_prob in zip(self._rows, taken.tolist(), known, strict=True):
             if row.reason is None:
-                piece = row.push(token_id, self._stop_ids, log_prob)
+                piece = row.push(token_id, log_prob)
                 if cancel and row.reason is None:
                     piece += row.cancel()
                 if piece and self._emit is not None:
