@@ -165,13 +165,13 @@ def train_trl(model: Any, config: Any, pairs: list[dict[str, Any]], ours: list[A
     from datasets import Dataset
     from trl import DPOConfig, DPOTrainer
 
-    from shadownb.engine.backends.torch import surfaces
+    from shadownb.engine.backends.torch import adapters
 
     # A fresh adapter is made by trl itself, so that its reference is the base; then it gets ShadowNB's weights.
-    surface = surfaces.prepare(model.module, None, config, surfaces.Start("base"))
-    adapter = surface.module.peft_config["default"]
-    start = {name: parameter.detach().clone() for name, parameter in surface.owned().items()}
-    module = surface.remove()
+    adapter = adapters.prepare(model.module, None, config, adapters.Start("base"))
+    peft_config = adapter.module.peft_config["default"]
+    start = {name: parameter.detach().clone() for name, parameter in adapter.owned().items()}
+    module = adapter.remove()
     clock = ReferenceClock()
 
     class Aligned(in_order(DPOTrainer)):  # type: ignore[misc]
@@ -214,7 +214,7 @@ def train_trl(model: Any, config: Any, pairs: list[dict[str, Any]], ours: list[A
             args=settings,
             train_dataset=Dataset.from_list(pairs),
             processing_class=model.tokenizer,
-            peft_config=adapter,
+            peft_config=peft_config,
             callbacks=[watching],
         )
         theirs = {n: p for n, p in trainer.model.named_parameters() if p.requires_grad}

@@ -395,32 +395,32 @@ def gradients(options: argparse.Namespace) -> None:
     import torch
 
     import shadownb as snb
-    from shadownb.engine.backends.torch import surfaces
+    from shadownb.engine.backends.torch import adapters
     from shadownb.engine.config import TrainConfig
 
     config = TrainConfig(method="qlora", lora_r=8)
     model = snb.load(options.model, device=options.device, dtype="bfloat16", quantize="4bit", max_seq_length=1024)
     model.generate("Hello", max_new_tokens=2)  # a pass in evaluation mode may pack the weights for inference
-    surface = surfaces.prepare(model.module, None, config, surfaces.Start("base"))
+    adapter = adapters.prepare(model.module, None, config, adapters.Start("base"))
     ids = torch.tensor([model.renderer.render(held_out()[0]).input_ids[:256]], device=options.device)
 
     def of(module: Any) -> dict[str, torch.Tensor]:
-        surface.unfreeze(config)
+        adapter.unfreeze(config)
         generator = torch.Generator().manual_seed(0)
-        for name, parameter in surface.owned().items():
+        for name, parameter in adapter.owned().items():
             with torch.no_grad():
                 if "lora_B" in name:  # as nothing it would hide the gradient of A
                     parameter.copy_(torch.randn(parameter.shape, generator=generator) * 1e-2)
             parameter.grad = None
         module.train()
         module(input_ids=ids, labels=ids).loss.backward()
-        return {name: p.grad.float().cpu() for name, p in surface.owned().items()}
+        return {name: p.grad.float().cpu() for name, p in adapter.owned().items()}
 
-    found = of(surface.module)
-    for layer in [m for m in surface.module.modules() if isinstance(m, bitsandbytes.nn.Linear4bit)]:
+    found = of(adapter.module)
+    for layer in [m for m in adapter.module.modules() if isinstance(m, bitsandbytes.nn.Linear4bit)]:
         weight = bitsandbytes.functional.dequantize_4bit(layer.weight.data, layer.weight.quant_state).to(torch.bfloat16)
         layer.forward = lambda inputs, weight=weight, bias=layer.bias: torch.nn.functional.linear(inputs, weight, bias)
-    expected = of(surface.module)
+    expected = of(adapter.module)
     cosines = [float(torch.cosine_similarity(found[n].flatten(), expected[n].flatten(), dim=0)) for n in expected]
     norms = [float(found[n].norm() / expected[n].norm()) for n in expected]
     right = min(cosines) > 0.99 and min(norms) > 0.95 and max(norms) < 1.05

@@ -74,7 +74,7 @@ def curves(methods: Sequence[str], steps: int) -> None:
 def curve(method: str, name: str, steps: int) -> Result:
     """Train a few steps in this process; ``bf16 before`` leaves the adapted layers to peft."""
     import shadownb as snb
-    from shadownb.engine.backends.torch.surfaces import rounded_once
+    from shadownb.engine.backends.torch.adapters import rounded_once
 
     if name == "bf16 before":
         rounded_once.install = lambda module: 0

@@ -74,7 +74,7 @@ def compare(options: argparse.Namespace) -> None:
 
 def run_contender(name: str, options: argparse.Namespace) -> Result:
     import shadownb as snb
-    from shadownb.engine.backends.torch import surfaces
+    from shadownb.engine.backends.torch import adapters
     from shadownb.engine.config import TrainConfig
     from shadownb.engine.runs.epochs import steps_of_epoch
 
@@ -93,13 +93,13 @@ def run_contender(name: str, options: argparse.Namespace) -> Result:
     }
     if name == "shadownb":
         return {**facts, **train_ours(model, dataset, config, [[rows[i] for i in step] for step in order], device)}
-    module = surfaces.prepare(model.module, None, config, surfaces.Start("base")).module
+    module = adapters.prepare(model.module, None, config, adapters.Start("base")).module
     checkpointing = "defaults" in name
     return {**facts, **train_trl(module, model.tokenizer, seen, steps, checkpointing=checkpointing, device=device)}
 
 
 def train_ours(model: Any, dataset: Any, config: Any, steps: list[list[Any]], device: str) -> Result:
-    from shadownb.engine.backends.torch.pieces import pack
+    from shadownb.engine.backends.torch.packed_batch import pack
     from shadownb.engine.rendering.packing import split
 
     computed = sum(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from shadownb._verbs import Face, one_line, verbs_for
+from shadownb._verbs import FrontEnd, one_line, verbs_for
 from shadownb.engine import live
 from shadownb.engine.runs.progress import follow
 from shadownb.errors import ConfigError, ShadowError
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from shadownb.engine.runs import Run
 
 
-class ShellFace(Face):
+class ShellFrontEnd(FrontEnd):
     """A terminal: results are printed, a run is watched until it ends."""
 
     def panel(self, name: str, **subject: Any) -> Any:
@@ -79,23 +79,23 @@ class ShellFace(Face):
 
 def main(args: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    face = ShellFace()
+    front_end = ShellFrontEnd()
     live.log_patience_s = 0.0
     try:
-        return _run(face, args)
+        return _run(front_end, args)
     except (click.Abort, KeyboardInterrupt):
         code, text = 130, "Stopped."
     except (click.ClickException, ConfigError) as error:
-        code, text = 2, f"{face.prog}: {one_line(error)}"
+        code, text = 2, f"{front_end.prog}: {one_line(error)}"
     except ShadowError as error:
         code, text = 1, error.as_text()
-    face.note(text)
+    front_end.note(text)
     return code
 
 
-def _run(face: ShellFace, args: list[str] | None) -> int:
+def _run(front_end: ShellFrontEnd, args: list[str] | None) -> int:
     # Outside its standalone mode click returns the code of an Exit in place of the verb's result.
-    result = verbs_for(ShellFace).main(args, prog_name=face.prog, standalone_mode=False, obj=face)
+    result = verbs_for(ShellFrontEnd).main(args, prog_name=front_end.prog, standalone_mode=False, obj=front_end)
     if isinstance(result, int):
         return result
     if result is not None:

@@ -16,7 +16,7 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, magics_class
 from traitlets import Unicode
 
-from shadownb._verbs import DEFAULT_MODEL, Face, one_line, verbs_for
+from shadownb._verbs import DEFAULT_MODEL, FrontEnd, one_line, verbs_for
 from shadownb._verbs.candidates import Candidates, after_line, in_body
 from shadownb.errors import ConfigError, ShadowError
 
@@ -33,7 +33,7 @@ _BEFORE_OTHERS = 1000.0  # IPython's own matchers have priorities up to about 10
 _KINDS = {"verb": "function", "option": "param", "key": "param"}  # in the words that front ends have symbols for
 
 
-class NotebookFace(Face):
+class NotebookFrontEnd(FrontEnd):
     """A cell: results are returned, panels are displayed."""
 
     prog = "%shadow"
@@ -102,17 +102,17 @@ class ShadowMagics(Magics):
 
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell)
-        self.verbs = verbs_for(NotebookFace)
+        self.verbs = verbs_for(NotebookFrontEnd)
 
     @line_cell_magic
     def shadow(self, line: str, cell: str | None = None) -> Any:
         """Fine-tune, watch and use small language models; %shadow help lists the verbs."""
-        face = NotebookFace(self.shell, body=cell, default_model=self.model)
+        front_end = NotebookFrontEnd(self.shell, body=cell, default_model=self.model)
         words = _words(line)
         if cell is not None and words[:1] not in (["train"], ["chat"], ["generate"]):
             raise UsageError("Only train, chat and generate take a cell body; type %shadow in one line instead.")
         try:
-            with self.verbs.make_context(face.prog, words, obj=face) as context:
+            with self.verbs.make_context(front_end.prog, words, obj=front_end) as context:
                 result = self.verbs.invoke(context)
         except click.exceptions.Exit:
             return None
@@ -123,8 +123,8 @@ class ShadowMagics(Magics):
         except ShadowError as error:
             _explain(error)
             raise
-        if face.target is not None:
-            self.shell.user_ns[face.target] = result
+        if front_end.target is not None:
+            self.shell.user_ns[front_end.target] = result
         return result
 
     @context_matcher(priority=_BEFORE_OTHERS, identifier="ShadowMagics.matcher", api_version=2)
@@ -144,16 +144,16 @@ class ShadowMagics(Magics):
 
     def _candidates(self, context: CompletionContext) -> Candidates | None:
         """Return what may be typed, or None where the cursor is in no text of ours."""
-        face = NotebookFace(self.shell, default_model=self.model)
+        front_end = NotebookFrontEnd(self.shell, default_model=self.model)
         lines = context.full_text.split("\n")
         first = next((number for number, line in enumerate(lines) if line.strip()), 0)
         cell = _CELL.match(lines[first])
         if cell is not None and context.cursor_line > first:
             at = context.cursor_line - first - 1
-            return in_body(self.verbs, face, cell[1], lines[first + 1 :], at, context.cursor_position)
+            return in_body(self.verbs, front_end, cell[1], lines[first + 1 :], at, context.cursor_position)
         typed = context.text_until_cursor
         before = _BEFORE_VERB.match(typed)
-        return after_line(self.verbs, face, typed[before.end() :]) if before is not None else None
+        return after_line(self.verbs, front_end, typed[before.end() :]) if before is not None else None
 
 
 class _Answer(list[SimpleCompletion]):

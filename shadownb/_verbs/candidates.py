@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import click
 from click.shell_completion import ShellComplete
 
-from shadownb._verbs.face import Face
+from shadownb._verbs.front_end import FrontEnd
 from shadownb._verbs.options import MODEL_OPTIONS, ConfigOption
 
 # In the order in which people come to need them; the others follow by name.
@@ -43,7 +43,7 @@ class Candidates:
     kind: str = "value"
 
 
-def after_line(verbs: click.Group, face: Face, typed: str) -> Candidates:
+def after_line(verbs: click.Group, front_end: FrontEnd, typed: str) -> Candidates:
     """Return what may follow a line; ``typed`` is what stands behind ``%shadow`` before the cursor."""
     words, raw, word = _split(typed)
     if word.startswith("--"):
@@ -51,7 +51,7 @@ def after_line(verbs: click.Group, face: Face, typed: str) -> Candidates:
         word = name.replace("_", "-") + equals + value
         if equals:
             raw = raw.partition("=")[2]
-    shell = ShellComplete(verbs, {"obj": face}, face.prog, "")
+    shell = ShellComplete(verbs, {"obj": front_end}, front_end.prog, "")
     found = [item.value for item in shell.get_completions(words, word)]
     if not words:
         return Candidates(raw, tuple(sorted(found, key=_verb_rank)), "verb")
@@ -65,7 +65,7 @@ def after_line(verbs: click.Group, face: Face, typed: str) -> Candidates:
     return Candidates(raw, tuple(_quoted(value, raw) for value in found))
 
 
-def in_body(verbs: click.Group, face: Face, head: str, body: list[str], at: int, column: int) -> Candidates:
+def in_body(verbs: click.Group, front_end: FrontEnd, head: str, body: list[str], at: int, column: int) -> Candidates:
     """Return what may be typed in the body of a cell.
 
     Parameters
@@ -82,7 +82,7 @@ def in_body(verbs: click.Group, face: Face, head: str, body: list[str], at: int,
     command = verbs.commands.get("train")
     if words[:1] != ["train"] or command is None:
         return Candidates("")
-    context = click.Context(command, info_name="train", obj=face, resilient_parsing=True)
+    context = click.Context(command, info_name="train", obj=front_end, resilient_parsing=True)
     options = {
         str(param.name): param for param in command.params if isinstance(param, click.Option) and param.expose_value
     }

@@ -12,7 +12,7 @@ import click
 
 from shadownb._verbs import completion
 from shadownb._verbs.declare import verb
-from shadownb._verbs.face import Face
+from shadownb._verbs.front_end import FrontEnd
 from shadownb._verbs.listing import Listing
 from shadownb._verbs.options import Choice, Value
 
@@ -88,7 +88,7 @@ def _complete_capture(ctx: click.Context, param: click.Parameter, incomplete: st
     shell_complete=completion.complete_file,
     help="File to export to: .jsonl or .parquet.",
 )
-def capture(face: Face, action: str, name: str | None, **options: Any) -> Any:
+def capture(front_end: FrontEnd, action: str, name: str | None, **options: Any) -> Any:
     """Record what an agent and a model say to each other.
 
     PROG capture start https://api.openai.com/v1 gives an address and a token; point the agent at them.
@@ -99,58 +99,58 @@ def capture(face: Face, action: str, name: str | None, **options: Any) -> Any:
     given = {key: value for key, value in options.items() if value not in (None, ()) and value is not False}
     for odd in [key for key in given if key not in _TAKES.get(action, ())]:
         owners = " and ".join(f"capture {each}" for each, takes in _TAKES.items() if odd in takes)
-        face.refuse(f"--{_FLAGS.get(odd, odd.replace('_', '-'))} belongs to {owners}")
+        front_end.refuse(f"--{_FLAGS.get(odd, odd.replace('_', '-'))} belongs to {owners}")
     if action == "start":
-        return _start(face, name, given)
+        return _start(front_end, name, given)
     if action == "status":
         return _listing([row for row in captures.list() if name in (None, row["id"])])
     if action in ("calls", "trajectories", "export"):
         return _READS[action](captures.open(name) if name else captures.latest(), **given)
     if action == "scrub":
         if name is None:
-            face.refuse("name the capture to scrub")
+            front_end.refuse("name the capture to scrub")
         return captures.open(name).scrub(**given)
     if action == "delete":
         if name is None:
-            face.refuse("name the capture to delete")
+            front_end.refuse("name the capture to delete")
         store = captures.open(name)
-        if not given and not face.confirm(f"Delete the capture {store.id} with its {store.count():,} calls?"):
+        if not given and not front_end.confirm(f"Delete the capture {store.id} with its {store.count():,} calls?"):
             return None
         captures.delete(name)
         return None
     found = captures.find(name)
     if action == "env":
-        return _environment(face, found.environment())
+        return _environment(front_end, found.environment())
     found.stop()
     return found
 
 
-def _start(face: Face, target: str | None, options: dict[str, Any]) -> Any:
+def _start(front_end: FrontEnd, target: str | None, options: dict[str, Any]) -> Any:
     name, model = options.pop("as_name", None), options.pop("model", None)
-    if face.notebook:
+    if front_end.notebook:
         from shadownb.engine.capture import capture as record
 
-        loaded = face.model(model) if model else None
+        loaded = front_end.model(model) if model else None
         proxy = record(target, model=loaded, name=name, **options).start()
-        face.note(
+        front_end.note(
             "Point a client at it: base_url=proxy.base_url, api_key=proxy.token; stop it with %shadow capture stop."
         )
         return proxy
     from shadownb.engine.capture import captures
 
     started = captures.start(target, model=model, name=name, **options)
-    face.note(
-        f'Recording. For clients in this shell: eval "$({face.prog} capture env {started.id})". It outlives this shell.'
+    front_end.note(
+        f'Recording. For clients in this shell: eval "$({front_end.prog} capture env {started.id})". It outlives this shell.'
     )
     return started
 
 
-def _environment(face: Face, variables: dict[str, str]) -> str | None:
+def _environment(front_end: FrontEnd, variables: dict[str, str]) -> str | None:
     """Point clients here: in a notebook by this kernel's environment, as what a cell shows is saved, and the token is in it."""
-    if not face.notebook:
+    if not front_end.notebook:
         return "\n".join(f"export {key}={value}" for key, value in variables.items())
     os.environ.update(variables)
-    face.note(f"Set in this kernel: {', '.join(variables)}. Clients that are made from now on are recorded.")
+    front_end.note(f"Set in this kernel: {', '.join(variables)}. Clients that are made from now on are recorded.")
     return None
 
 

@@ -1,4 +1,4 @@
-"""Declaring verbs, and making of them the group of one face."""
+"""Declaring verbs, and making of them the group of one front end."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from shadownb._verbs.face import Face
+from shadownb._verbs.front_end import FrontEnd
 from shadownb._verbs.options import Verb
 
 _NOTEBOOK_ONLY = ("load", "studio")
@@ -28,27 +28,27 @@ def verb(name: str, cls: type[Verb] = Verb) -> Callable[[Callable[..., Any]], cl
     return declare
 
 
-def verbs_for(face: type[Face]) -> click.Group:
-    """Return the group of verbs that a face offers, under the name it is typed with."""
-    other = _SHELL_ONLY if face.notebook else _NOTEBOOK_ONLY
+def verbs_for(front_end: type[FrontEnd]) -> click.Group:
+    """Return the group of verbs that a front end offers, under the name it is typed with."""
+    other = _SHELL_ONLY if front_end.notebook else _NOTEBOOK_ONLY
     group = click.Group(
-        face.prog,
+        front_end.prog,
         help="Fine-tune, watch and use small language models.",
-        commands={name: _for(face, command) for name, command in _verbs.items() if name not in other},
+        commands={name: _for(front_end, command) for name, command in _verbs.items() if name not in other},
         invoke_without_command=True,
         callback=_show_help,
         context_settings=_SETTINGS,
     )
-    if not face.notebook:
+    if not front_end.notebook:
         click.version_option(package_name="shadownb")(group)
     return group
 
 
-def _for(face: type[Face], command: click.Command) -> click.Command:
-    """Return the command as one face shows it; in a notebook with ``--as``, as a cell magic cannot be assigned."""
+def _for(front_end: type[FrontEnd], command: click.Command) -> click.Command:
+    """Return the command as one front end shows it; in a notebook with ``--as``, as a cell magic cannot be assigned."""
     command = copy.copy(command)
-    command.help = (command.help or "").replace("PROG", face.prog)
-    if face.notebook:
+    command.help = (command.help or "").replace("PROG", front_end.prog)
+    if front_end.notebook:
         command.params = [
             *command.params,
             click.Option(

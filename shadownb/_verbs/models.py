@@ -10,7 +10,7 @@ import click
 
 from shadownb._verbs import completion
 from shadownb._verbs.declare import verb
-from shadownb._verbs.face import Face
+from shadownb._verbs.front_end import FrontEnd
 from shadownb._verbs.listing import Listing
 from shadownb._verbs.options import (
     DATA_OPTIONS,
@@ -47,12 +47,12 @@ model_argument = click.argument(
     help="Longest row the model is used with (default: 2048 tokens, or the positions of a model with fewer).",
 )
 @thinking_options
-def load(face: Face, name: str, **_: Any) -> Any:
+def load(front_end: FrontEnd, name: str, **_: Any) -> Any:
     """Load a model.
 
     Example: model = PROG load smollm2-135m
     """
-    return face.model(name, **given([*MODEL_OPTIONS, "max_seq_length", *THINKING_OPTIONS]))
+    return front_end.model(name, **given([*MODEL_OPTIONS, "max_seq_length", *THINKING_OPTIONS]))
 
 
 @verb("inspect")
@@ -83,7 +83,7 @@ def load(face: Face, name: str, **_: Any) -> Any:
 @click.option("--max-seq-length", type=Value("int"), help="Most tokens of a sequence (default: the model's).")
 @data_options
 def inspect(
-    face: Face,
+    front_end: FrontEnd,
     name: str,
     model_name: str | None,
     row: int,
@@ -93,11 +93,11 @@ def inspect(
     **_: Any,
 ) -> Any:
     """Show a row's tokens, and which are trained."""
-    data = face.data(name, **reading_of(given(DATA_OPTIONS)))
+    data = front_end.data(name, **reading_of(given(DATA_OPTIONS)))
     if not -len(data) <= row < len(data):
-        face.refuse(f"--row {row} is not in {name}, which has {len(data)} rows (0 to {len(data) - 1})")
+        front_end.refuse(f"--row {row} is not in {name}, which has {len(data)} rows (0 to {len(data) - 1})")
     TrainConfig(**given(["max_seq_length"]))  # refuses what training would
-    model = face.model(model_name or face.default_model)
+    model = front_end.model(model_name or front_end.default_model)
     return data.inspect(model, row=row, method=method, loss_on=loss_on, max_length=max_seq_length)
 
 
@@ -109,18 +109,18 @@ def inspect(
     shell_complete=completion.complete_model,
     help="Variable, alias, hub id, folder, GGUF file or run id; only its tokenizer is loaded.",
 )
-def certify(face: Face, name: str | None) -> Any:
+def certify(front_end: FrontEnd, name: str | None) -> Any:
     """Prove what a model's chat template writes and trains.
 
     Example: PROG certify smollm2-135m
     """
     from shadownb.engine.models import certify as prove
 
-    return prove(face.unloaded(name or face.default_model))
+    return prove(front_end.unloaded(name or front_end.default_model))
 
 
 @verb("models")
-def models(face: Face) -> Any:
+def models(front_end: FrontEnd) -> Any:
     """List the models known by a short name."""
     from shadownb.engine.models import catalog
 
@@ -147,12 +147,12 @@ def models(face: Face) -> Any:
     shell_complete=completion.complete_data,
     help="Say which methods this data fits.",
 )
-def methods(face: Face, model_name: str | None, data_name: str | None) -> Any:
+def methods(front_end: FrontEnd, model_name: str | None, data_name: str | None) -> Any:
     """List the training methods."""
     from shadownb.engine.methods import MethodSpec, available
 
-    model = face.model(model_name) if model_name else None
-    data_format = face.data(data_name).format if data_name else None
+    model = front_end.model(model_name) if model_name else None
+    data_format = front_end.data(data_name).format if data_name else None
     columns: dict[str, Callable[[MethodSpec], Any]] = {
         "method": lambda spec: spec.name,
         "title": lambda spec: spec.title,
@@ -185,15 +185,15 @@ def methods(face: Face, model_name: str | None, data_name: str | None) -> Any:
 )
 @sampling_options
 @model_options
-def chat(face: Face, name: str | None, words: tuple[str, ...], **_: Any) -> Any:
+def chat(front_end: FrontEnd, name: str | None, words: tuple[str, ...], **_: Any) -> Any:
     """Ask a model and watch it answer."""
-    message = "\n".join(part for part in (" ".join(words), face.body or "") if part.strip()).strip()
+    message = "\n".join(part for part in (" ".join(words), front_end.body or "") if part.strip()).strip()
     loading = given(MODEL_OPTIONS)
     sampling = given([*SAMPLING_OPTIONS, "use"])
     if not message:
-        return face.converse(face.model(name, **loading) if name else None, sampling)
-    return face.answer(
-        face.model(name or face.default_model, **loading),
+        return front_end.converse(front_end.model(name, **loading) if name else None, sampling)
+    return front_end.answer(
+        front_end.model(name or front_end.default_model, **loading),
         [{"role": "user", "content": message}],
         sampling,
     )
@@ -204,12 +204,12 @@ def chat(face: Face, name: str | None, words: tuple[str, ...], **_: Any) -> Any:
 @click.argument("words", metavar="[PROMPT]", nargs=-1, help="Text to answer.")
 @sampling_options
 @model_options
-def generate(face: Face, name: str, words: tuple[str, ...], **_: Any) -> Any:
+def generate(front_end: FrontEnd, name: str, words: tuple[str, ...], **_: Any) -> Any:
     """Answer one prompt and return the text."""
-    prompt = " ".join(words) or (face.body or "").strip()
+    prompt = " ".join(words) or (front_end.body or "").strip()
     if not prompt:
-        face.refuse("generate needs a prompt after the model")
-    return face.model(name, **given(MODEL_OPTIONS)).generate(prompt, **given([*SAMPLING_OPTIONS, "use"]))
+        front_end.refuse("generate needs a prompt after the model")
+    return front_end.model(name, **given(MODEL_OPTIONS)).generate(prompt, **given([*SAMPLING_OPTIONS, "use"]))
 
 
 @verb("export")
@@ -233,7 +233,7 @@ def generate(face: Face, name: str, words: tuple[str, ...], **_: Any) -> Any:
     default="adapter",
     help="The adapter alone, or base and adapter in one.",
 )
-def export(face: Face, name: str, folder: str, fmt: str) -> Any:
+def export(front_end: FrontEnd, name: str, folder: str, fmt: str) -> Any:
     """Save what a run has trained."""
-    face.model(name).save(folder, fmt=fmt)
+    front_end.model(name).save(folder, fmt=fmt)
     return Path(folder)

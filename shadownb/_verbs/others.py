@@ -7,25 +7,25 @@ from typing import Any
 import click
 
 from shadownb._verbs.declare import verb
-from shadownb._verbs.face import Face
+from shadownb._verbs.front_end import FrontEnd
 
 
 @verb("studio")
-def studio(face: Face) -> Any:
+def studio(front_end: FrontEnd) -> Any:
     """Show all panels."""
-    return face.panel("studio")
+    return front_end.panel("studio")
 
 
 @verb("doctor")
-def show_doctor(face: Face) -> Any:
+def show_doctor(front_end: FrontEnd) -> Any:
     """Check whether this machine is ready."""
     from shadownb.engine.doctor import doctor as examine
 
-    return examine(kernel=face.kernel)
+    return examine(kernel=front_end.kernel)
 
 
 @verb("demo")
-def demo(face: Face) -> Any:
+def demo(front_end: FrontEnd) -> Any:
     """Train on the shipped task and compare."""
     from shadownb import demo as shown
 
@@ -49,7 +49,7 @@ def _complete_verb(ctx: click.Context, param: click.Parameter, incomplete: str) 
     shell_complete=_complete_verb,
     help="Verb whose options are shown.",
 )
-def show_help(face: Face, name: str | None) -> None:
+def show_help(front_end: FrontEnd, name: str | None) -> None:
     """Show the verbs, or the options of one."""
     top = click.get_current_context().find_root()
     group = top.command

@@ -9,7 +9,7 @@ import click
 
 from shadownb._verbs import completion
 from shadownb._verbs.declare import verb
-from shadownb._verbs.face import Face
+from shadownb._verbs.front_end import FrontEnd
 from shadownb._verbs.options import Value, given
 
 run_argument = click.argument(
@@ -28,7 +28,7 @@ run_argument = click.argument(
     shell_complete=completion.complete_status,
     help="Only runs in this status, such as running or interrupted.",
 )
-def runs(face: Face, limit: int, status: str | None) -> Any:
+def runs(front_end: FrontEnd, limit: int, status: str | None) -> Any:
     """List the recorded runs, newest first."""
     from shadownb.engine import runs as recorded
 
@@ -37,9 +37,9 @@ def runs(face: Face, limit: int, status: str | None) -> Any:
 
 @verb("watch")
 @run_argument
-def watch(face: Face, name: str | None) -> Any:
+def watch(front_end: FrontEnd, name: str | None) -> Any:
     """Follow a run, of any process, until it ends."""
-    return face.attach(face.run(name))
+    return front_end.attach(front_end.run(name))
 
 
 @verb("plot")
@@ -60,14 +60,14 @@ def watch(face: Face, name: str | None) -> Any:
     shell_complete=completion.complete_file,
     help="Write an HTML page instead of showing the curves.",
 )
-def plot(face: Face, name: str | None, metric: str | None, file: str | None, **_: Any) -> Any:
+def plot(front_end: FrontEnd, name: str | None, metric: str | None, file: str | None, **_: Any) -> Any:
     """Show the curves of a run."""
-    run = face.run(name)
+    run = front_end.run(name)
     view = given(("smooth", "log", "window", "clip"))
     if file is not None:
         run.figure(metric, **view).write_html(file)
         return Path(file)
-    return run.figure(metric, **view) if face.notebook else run.plot(metric or "loss", **view)
+    return run.figure(metric, **view) if front_end.notebook else run.plot(metric or "loss", **view)
 
 
 @verb("compare")
@@ -78,37 +78,37 @@ def plot(face: Face, name: str | None, metric: str | None, file: str | None, **_
     shell_complete=completion.complete_run,
     help="Variables or ids; without any the two latest.",
 )
-def compare(face: Face, names: tuple[str, ...]) -> Any:
+def compare(front_end: FrontEnd, names: tuple[str, ...]) -> Any:
     """Show runs side by side: the options that differ, what came out, their losses."""
     from shadownb.engine import runs as recorded
 
-    return recorded.compare([face.run(name) for name in names] or recorded.list(limit=2))
+    return recorded.compare([front_end.run(name) for name in names] or recorded.list(limit=2))
 
 
 @verb("stop")
 @run_argument
 @click.option("--discard", is_flag=True, help="Forget what was trained instead.")
-def stop(face: Face, name: str | None, discard: bool) -> Any:
+def stop(front_end: FrontEnd, name: str | None, discard: bool) -> Any:
     """Stop a run after the step it is in, and keep what it has learnt."""
-    run = face.run(name, going_on=True)
+    run = front_end.run(name, going_on=True)
     return run.discard() if discard else run.stop()
 
 
 @verb("pause")
 @run_argument
-def pause(face: Face, name: str | None) -> Any:
+def pause(front_end: FrontEnd, name: str | None) -> Any:
     """Pause a run; its model is free meanwhile."""
-    return face.run(name, going_on=True).pause()
+    return front_end.run(name, going_on=True).pause()
 
 
 @verb("resume")
 @run_argument
-def resume(face: Face, name: str | None) -> Any:
+def resume(front_end: FrontEnd, name: str | None) -> Any:
     """Go on with a paused, stopped or interrupted run."""
-    run = face.run(name)
+    run = front_end.run(name)
     elsewhere = run.is_active
     run.resume()
-    return run if elsewhere else face.watch(run)
+    return run if elsewhere else front_end.watch(run)
 
 
 @verb("delete")
@@ -119,12 +119,12 @@ def resume(face: Face, name: str | None) -> Any:
     help="Variable or id.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def delete(face: Face, name: str, yes: bool) -> Any:
+def delete(front_end: FrontEnd, name: str, yes: bool) -> Any:
     """Delete a run with its checkpoints."""
     from shadownb.engine import runs as recorded
 
-    run = face.run(name)
-    if not yes and not face.confirm(f"Delete run {run.id} and its checkpoints?"):
+    run = front_end.run(name)
+    if not yes and not front_end.confirm(f"Delete run {run.id} and its checkpoints?"):
         raise click.Abort
     recorded.delete(run.id)
-    face.note(f"Deleted {run.id}.")
+    front_end.note(f"Deleted {run.id}.")

@@ -14,7 +14,7 @@ import yaml
 
 from shadownb._verbs import completion
 from shadownb._verbs.declare import verb
-from shadownb._verbs.face import Face, one_line
+from shadownb._verbs.front_end import FrontEnd, one_line
 from shadownb._verbs.options import (
     DATA_OPTIONS,
     MODEL_OPTIONS,
@@ -74,68 +74,70 @@ RUN_KEYS = ("model", "dataset", "eval_dataset", "start", "background")
     help="YAML file with the same names as the options.",
 )
 @model_options
-def train(face: Face, words: tuple[str, ...], file: str | None, **_: Any) -> Any:
+def train(front_end: FrontEnd, words: tuple[str, ...], file: str | None, **_: Any) -> Any:
     """Fine-tune a model on data.
 
     Example: PROG train smollm2-135m support-triage --method lora --max-steps 40
     """
-    values = read_yaml(Path(file).read_text(encoding="utf-8"), face) if file else {}
-    values |= read_yaml(face.body, face) if face.body else {}
+    values = read_yaml(Path(file).read_text(encoding="utf-8"), front_end) if file else {}
+    values |= read_yaml(front_end.body, front_end) if front_end.body else {}
     values |= given([*RUN_KEYS, *DATA_OPTIONS, *MODEL_OPTIONS, *TrainConfig.model_fields])
-    _add_words(values, words, face)
+    _add_words(values, words, front_end)
 
-    if face.notebook and not values.get("dataset") and values.keys() <= {"model"}:
+    if front_end.notebook and not values.get("dataset") and values.keys() <= {"model"}:
         name = values.get("model")
-        return face.panel("train", **({"model": face.model(name)} if name else {}))
+        return front_end.panel("train", **({"model": front_end.model(name)} if name else {}))
     if not values.get("dataset"):
-        face.refuse(f"train needs data: {face.prog} train [MODEL] DATA, for example {face.prog} train support-triage")
+        front_end.refuse(
+            f"train needs data: {front_end.prog} train [MODEL] DATA, for example {front_end.prog} train support-triage"
+        )
 
-    name = values.pop("model", None) or face.default_model
+    name = values.pop("model", None) or front_end.default_model
     data_name, eval_name = values.pop("dataset"), values.pop("eval_dataset", None)
     background = values.pop("background", None)
-    start = {"start": face.start(values.pop("start"))} if "start" in values else {}
+    start = {"start": front_end.start(values.pop("start"))} if "start" in values else {}
     loading = {option: values.pop(option) for option in MODEL_OPTIONS if option in values}
     reading = reading_of(values)
-    config = _validated(values, face)
-    stays = {"executor": _outliving(config.executor, face)} if background and not face.notebook else {}
+    config = _validated(values, front_end)
+    stays = {"executor": _outliving(config.executor, front_end)} if background and not front_end.notebook else {}
 
     values = {key: getattr(config, key) for key in values} | stays  # YAML reads 1e-3 as text, the config as a number
-    data, eval_data = face.data(data_name, **reading), face.eval_data(eval_name, **reading)
-    model = face.model(name, **_with_quantized_base(loading, config, name, face))
-    if face.notebook:
+    data, eval_data = front_end.data(data_name, **reading), front_end.eval_data(eval_name, **reading)
+    model = front_end.model(name, **_with_quantized_base(loading, config, name, front_end))
+    if front_end.notebook:
         return model.finetune(data, eval_dataset=eval_data, background=background, **start, **values)
     run = model.finetune(data, eval_dataset=eval_data, background=True, **start, **values)
-    return run if background else face.watch(run)
+    return run if background else front_end.watch(run)
 
 
 train.params += config_options()
 
 
-def read_yaml(text: str, face: Face) -> dict[str, Any]:
+def read_yaml(text: str, front_end: FrontEnd) -> dict[str, Any]:
     """Return the options of YAML text: TrainConfig fields, the run's own keys, and how the model is loaded."""
     try:
         values = yaml.safe_load(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark else ""
-        face.refuse(f"The configuration is not valid YAML{where}: {getattr(error, 'problem', error)}")
+        front_end.refuse(f"The configuration is not valid YAML{where}: {getattr(error, 'problem', error)}")
     if values is None:
         return {}
     if not isinstance(values, dict):
-        face.refuse("The configuration must be 'option: value' lines, for example 'method: lora'")
+        front_end.refuse("The configuration must be 'option: value' lines, for example 'method: lora'")
     known = [*RUN_KEYS, *DATA_OPTIONS, *MODEL_OPTIONS, *TrainConfig.model_fields]
     for key in values:
         if key not in known:
-            face.refuse(f"{key!r} is not a training option.{did_you_mean(str(key), known)}")
+            front_end.refuse(f"{key!r} is not a training option.{did_you_mean(str(key), known)}")
     return values
 
 
-def _add_words(values: dict[str, Any], words: tuple[str, ...], face: Face) -> None:
+def _add_words(values: dict[str, Any], words: tuple[str, ...], front_end: FrontEnd) -> None:
     if len(words) > 2:
-        face.refuse(f"train takes a model and data, not {len(words)} names: {' '.join(words)}")
+        front_end.refuse(f"train takes a model and data, not {len(words)} names: {' '.join(words)}")
     if len(words) == 1:
         models = [
-            *completion.variables_of(face.variables, "Model"),
+            *completion.variables_of(front_end.variables, "Model"),
             *completion.model_names(),
         ]
         alone = "model" if words[0] in models and "model" not in values else "dataset"
@@ -144,11 +146,11 @@ def _add_words(values: dict[str, Any], words: tuple[str, ...], face: Face) -> No
         named = dict(zip(("model", "dataset"), words, strict=False))
     for key, word in named.items():
         if key in values:
-            face.refuse(f"the {key} is given twice: {word} and {values[key]}")
+            front_end.refuse(f"the {key} is given twice: {word} and {values[key]}")
     values |= named
 
 
-def _validated(values: dict[str, Any], face: Face) -> TrainConfig:
+def _validated(values: dict[str, Any], front_end: FrontEnd) -> TrainConfig:
     from shadownb.engine import capabilities
 
     try:
@@ -156,24 +158,26 @@ def _validated(values: dict[str, Any], face: Face) -> TrainConfig:
         capabilities.check(config)
         return config
     except ShadowError as error:
-        face.refuse(one_line(error))
+        front_end.refuse(one_line(error))
 
 
-def _outliving(asked: str, face: Face) -> str:
+def _outliving(asked: str, front_end: FrontEnd) -> str:
     """Return the name of the executor for a run that goes on when this command has ended."""
     from shadownb.engine.runs import executors
 
     executor = executors.chosen(asked, outliving=True)
     if not executor.outlives:
         other = executors.name_of(executors.chosen(executors.AUTO, outliving=True))
-        face.refuse(f"--background needs --executor {other} here: {executor.where} would end with this command")
+        front_end.refuse(f"--background needs --executor {other} here: {executor.where} would end with this command")
     return executors.name_of(executor)
 
 
-def _with_quantized_base(loading: dict[str, Any], config: TrainConfig, name: Any, face: Face) -> dict[str, Any]:
+def _with_quantized_base(
+    loading: dict[str, Any], config: TrainConfig, name: Any, front_end: FrontEnd
+) -> dict[str, Any]:
     """Load the base of a method that needs a quantised one in 4 bits, unless the user has said how."""
 
-    if config.spec.quantized_base and "quantize" not in loading and not face.has_model(name):
-        face.note(f"{config.method} needs a quantised base: loading {name} with --quantize 4bit.")
+    if config.spec.quantized_base and "quantize" not in loading and not front_end.has_model(name):
+        front_end.note(f"{config.method} needs a quantised base: loading {name} with --quantize 4bit.")
         return {**loading, "quantize": "4bit"}
     return loading

@@ -3,7 +3,7 @@
 ``auto`` takes what changes nothing but speed: the attention kernel, the fused optimizer, recomputing of activations only
 where they would not fit. ``shadow`` adds what trades exactness of the arithmetic for memory: a 4-bit base that would not
 fit otherwise, 8-bit optimizer states where they are large, fused kernels for norms and activations. ``none`` is plain
-torch, to compare with. What a run truly had is read from the trainer afterwards (``record.had``), not from here.
+torch, to compare with. What a run truly had is read from the trainer afterwards (``record.actual_setup``), not from here.
 """
 
 from __future__ import annotations

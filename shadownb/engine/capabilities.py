@@ -72,7 +72,7 @@ def _pointless(spec: MethodSpec) -> dict[str, str]:
         for name in ("loss_on", "train_on_completions"):
             found[name] = f"{spec.name} trains every token of a text"
         found["on_template_drop"] = f"{spec.name} trains texts as they are, without a chat template"
-    if spec.surface == "bias":
+    if spec.adapter == "bias":
         found["weight_decay"] = f"{spec.name} trains biases, which AdamW does not decay"
     return found
 

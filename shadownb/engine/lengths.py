@@ -72,5 +72,5 @@ class Lengths:
         """Return how many learned embeddings stand before every row: those that are there, or that a run would add."""
         if self.virtual_tokens is not None:
             return self.virtual_tokens
-        prompted = config is not None and config.spec.surface == "prompt"
+        prompted = config is not None and config.spec.adapter == "prompt"
         return config.num_virtual_tokens if config is not None and prompted else 0

@@ -51,7 +51,7 @@ def open_recorded(source: Source, spec: dict[str, Any]) -> LoadedModel:
     }
     model = open_model(source, decisions, spec["max_seq_length"], accelerator, name)
     check_base(source, spec.get("base_hash"))
-    model.go_to(spec.get("start"))
+    model.restore_start(spec.get("start"))
     model.renderer.variables = dict(spec.get("template_variables") or {})
     model.trained_when_loaded = model.trained
     return model

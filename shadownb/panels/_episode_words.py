@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ._beside import counted, dollars
+from ._stores import counted, dollars
 
 MARKER = "ShadowNB trajectories"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ._beside import loaded_models
+from ._stores import loaded_models
 
 
 def active_runs() -> list[Any]:

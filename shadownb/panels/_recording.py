@@ -8,7 +8,7 @@ from typing import Any
 
 from shadownb.errors import ConfigError
 
-from ._beside import counted, dollars
+from ._stores import counted, dollars
 
 PAGE = 20
 TOKEN = "{token}"

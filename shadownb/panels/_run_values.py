@@ -90,7 +90,7 @@ def record_of(record: dict[str, Any]) -> dict[str, Any]:
         "estimate": record.get("estimate") or {},
         "trainable": record.get("trainable_parameters"),
         "decisions": record.get("decisions") or {},
-        "had": record.get("had") or {},
+        "actual_setup": record.get("actual_setup") or {},
         "versions": record.get("versions") or {},
     }
 

@@ -55,7 +55,7 @@ class StartChoice:
     def choices(self) -> list[dict[str, str]]:
         """Return what can be chosen, each with what it means for the model; the base alone where nothing was trained."""
         model = self._model
-        if model is None or model.carried is None:
+        if model is None or model.adapter is None:
             return [{"id": BASE, "title": "The base", "note": "nothing was trained on it yet"}]
         left = f'run {model.trained[0]} keeps its result: shadownb.load("{model.trained[0]}")' if model.trained else ""
         found = [
@@ -78,7 +78,7 @@ class StartChoice:
         """Return what the page shows."""
         model = self._model
         loaded = model is not None and model.is_loaded
-        gigabytes = model.weights.base_bytes / 1e9 if loaded and model.carried is not None else None
+        gigabytes = model.weights.base_bytes / 1e9 if loaded and model.adapter is not None else None
         return {"choice": self.chosen, "choices": self.choices() if loaded else [], "copy_gb": gigabytes}
 
     def plan(self) -> tuple[str, str]:

@@ -89,12 +89,12 @@ class Shelf:
 
 def run_of(model: Any) -> str | None:
     """Return the id of the run whose rows belong to what a model answers with; None where nothing says so."""
-    from shadownb.engine.loaded import beside
+    from shadownb.engine.loaded import sidecar
 
     if model.state_now is not None:
         return str(model.state_now[0])
     if model.saved_at is not None:
-        return beside.run_of(model.saved_at)
+        return sidecar.run_of(model.saved_at)
     run = model.active_run
     return run.id if run is not None else None
 

@@ -17,8 +17,8 @@ from shadownb.errors import BusyError, ConfigError, ModelError
 
 from . import _choices, _recording
 from ._base import as_card
-from ._beside import Follower, as_choices, capture_choices, loaded_models, newest_seq, recorder_of
-from ._still import SnapshotPanel
+from ._snapshot_panel import SnapshotPanel
+from ._stores import Follower, as_choices, capture_choices, loaded_models, newest_seq, recorder_of
 from ._worker import Background
 
 _NOTHING: dict[str, Any] = {"stage": "none"}

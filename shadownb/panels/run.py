@@ -20,7 +20,7 @@ from ._feed import CurveFeed
 from ._line import show_in_this_cell
 from ._run_values import about_of, as_run, chart_of, code_of, record_of, shortened, status_of
 from ._snapshot import STATUS_WORDS, milestone, run_bundle
-from ._still import SnapshotPanel
+from ._snapshot_panel import SnapshotPanel
 from ._worker import Worker
 
 _KEPT_SAMPLES = 12  # evaluations whose sampled answers the page gets
@@ -157,7 +157,7 @@ class RunPanel(SnapshotPanel):
         show_in_this_cell(self._run.id)
         super()._ipython_display_()
 
-    def _still(self) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _static_output(self) -> tuple[dict[str, Any], dict[str, Any]]:
         return run_bundle(self._run)
 
     def _milestone(self) -> Any:

@@ -17,7 +17,10 @@ from shadownb.errors import DataError, ModelError
 
 from . import _choices, _conversation, _episode_words
 from ._base import as_card
-from ._beside import (
+from ._episode_table import PAGE, SORTS
+from ._episodes import EpisodeIndex
+from ._snapshot_panel import SnapshotPanel
+from ._stores import (
     Follower,
     as_choices,
     capture_choices,
@@ -25,9 +28,6 @@ from ._beside import (
     newest_seq,
     recorder_of,
 )
-from ._episode_table import PAGE, SORTS
-from ._episodes import EpisodeIndex
-from ._still import SnapshotPanel
 from ._worker import Background
 
 _NOTHING: dict[str, Any] = {"stage": "none"}

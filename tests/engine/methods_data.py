@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import shadownb as snb
-from shadownb.engine.backends.torch.surfaces import digest
+from shadownb.engine.backends.torch.adapters import digest
 from shadownb.engine.runs import Run, commands
 from shadownb.engine.runs.loop import Loop
 from tests.tiny_models import UNUSUAL, biased, unusual
@@ -213,8 +213,8 @@ def nothing() -> Iterator[None]:
 
 
 def sha(model: Any) -> str:
-    """Return the sha256 of what a model's surface owns."""
-    return digest(model.carried.owned())
+    """Return the sha256 of what a model's adapter owns."""
+    return digest(model.adapter.owned())
 
 
 def base_shas(model: Any) -> dict[str, str]:

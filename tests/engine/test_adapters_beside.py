@@ -165,7 +165,7 @@ def test_only_a_few_are_kept_and_none_is_mixed_up(trained: Any, monkeypatch: pyt
     assert [adapter.name for adapter in host.resident_adapters] == [trained(name).run.id for name in ("dora", "shira")]
     one = [trained(name).run for name in ("miss", "dora")]
     assert same(host.chat(ASKED, use=one, **GREEDY), [trained("miss").replies[0], trained("dora").replies[1]])
-    owned = sum(p.numel() * 4 for p in trained("dora").model.carried.owned().values())
+    owned = sum(p.numel() * 4 for p in trained("dora").model.adapter.owned().values())
     assert host.resident_adapters[-1].bytes == owned, "the base is not counted"
 
 

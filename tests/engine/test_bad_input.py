@@ -17,8 +17,8 @@ import torch
 
 import shadownb as snb
 from shadownb import errors
-from shadownb.engine.backends.torch import surfaces
-from shadownb.engine.backends.torch.surfaces.lora import LoraSurface
+from shadownb.engine.backends.torch import adapters
+from shadownb.engine.backends.torch.adapters.lora import LoraAdapter
 from shadownb.engine.runs import checkpoints, commands
 from shadownb.engine.runs import journal as journal_module
 from shadownb.engine.runs.job import load_model
@@ -36,7 +36,7 @@ FAST: dict[str, Any] = {
 
 def weights(model: Any) -> str:
     """A digest of every weight of the model."""
-    return surfaces.digest(dict(model.module.named_parameters()))
+    return adapters.digest(dict(model.module.named_parameters()))
 
 
 def check_fine(model: Any, rows: list[Any], **options: Any) -> None:
@@ -505,7 +505,7 @@ def test_a_really_full_disk_during_a_checkpoint(
 def test_a_full_disk_during_a_checkpoint(
     tiny: Any, rows: list[Any], monkeypatch: pytest.MonkeyPatch, error: OSError
 ) -> None:
-    save = LoraSurface.save
+    save = LoraAdapter.save
     calls: list[Path] = []
 
     def full_at_the_second(self: Any, folder: Path) -> None:
@@ -514,7 +514,7 @@ def test_a_full_disk_during_a_checkpoint(
         if len(calls) == 2:
             raise error
 
-    monkeypatch.setattr(LoraSurface, "save", full_at_the_second)
+    monkeypatch.setattr(LoraAdapter, "save", full_at_the_second)
     run = tiny.finetune(rows, background=False, max_steps=4, save_steps=1, save_total_limit=10, **FAST)
     assert run.status == "succeeded"
     assert [w["code"] for w in run.state.warnings] == ["disk-full"]
@@ -530,7 +530,7 @@ def test_a_disk_that_is_full_at_the_end_loses_nothing(
     straight = tiny.finetune(rows, background=False, max_steps=4, **FAST)
     expected = straight.checkpoint_at().manifest["trained_sha256"]
     model = snb.load(tiny.source, max_seq_length=256, dtype="float32")
-    save = LoraSurface.save
+    save = LoraAdapter.save
     report = Loop.report
 
     def full(self: Any, folder: Path) -> None:
@@ -544,7 +544,7 @@ def test_a_disk_that_is_full_at_the_end_loses_nothing(
             commands.send(self.services.folder.commands, "stop", save=True)
 
     with monkeypatch.context() as patch:
-        patch.setattr(LoraSurface, "save", full)
+        patch.setattr(LoraAdapter, "save", full)
         if ending == "a stop":
             patch.setattr(Loop, "report", and_stop)
         run = model.finetune(rows, background=True, max_steps=4, save_steps=1, **FAST)
@@ -559,12 +559,12 @@ def test_a_disk_that_is_full_at_the_end_loses_nothing(
 
     # As the error says: they can be saved, trained on, or be trained again from the newest checkpoint (or the start).
     saved = snb.load(str(model.save(tmp_path / "elsewhere")), max_seq_length=256, dtype="float32")
-    owned = surfaces.digest(saved.carried.owned())
-    assert owned == surfaces.digest(model.carried.owned())
+    owned = adapters.digest(saved.adapter.owned())
+    assert owned == adapters.digest(model.adapter.owned())
     assert (owned == expected) == (step == 4)
     follower = model.finetune(rows, background=True, max_steps=1, **FAST).wait(timeout=60)
     assert follower.status == "succeeded", follower.error
-    assert surfaces.digest(load_model(follower.folder).carried.owned()) == owned
+    assert adapters.digest(load_model(follower.folder).adapter.owned()) == owned
     run.resume().wait(timeout=60)
     assert run.status == "succeeded", run.error or run.traceback()
     assert run.checkpoint_at().manifest["trained_sha256"] == expected
@@ -572,12 +572,12 @@ def test_a_disk_that_is_full_at_the_end_loses_nothing(
 
 
 FULL = """
-from shadownb.engine.backends.torch.surfaces.lora import LoraSurface
+from shadownb.engine.backends.torch.adapters.lora import LoraAdapter
 
 def full(self, folder):
     raise OSError(28, "full")
 
-LoraSurface.save = full
+LoraAdapter.save = full
 """
 
 
@@ -599,14 +599,14 @@ def test_a_worker_says_what_a_full_disk_took(
 def test_the_last_checkpoint_takes_the_place_of_earlier_ones(
     tiny: Any, rows: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    save = LoraSurface.save
+    save = LoraAdapter.save
 
     def room_for_two(self: Any, folder: Path) -> None:
         save(self, folder)
         if "000004" in folder.name and len(list(folder.parent.glob("step-*"))) > 1:
             raise OSError(28, "full")
 
-    monkeypatch.setattr(LoraSurface, "save", room_for_two)
+    monkeypatch.setattr(LoraAdapter, "save", room_for_two)
     run = tiny.finetune(rows, background=False, max_steps=4, save_steps=1, save_total_limit=3, **FAST)
     assert run.status == "succeeded"
     check_checkpoints(run, [3, 4])
@@ -669,7 +669,7 @@ def fails_at(step: int, failure: Callable[[Any], None]) -> Callable[..., Any]:
 
 def poison(loop: Any) -> None:
     with torch.no_grad():
-        next(iter(surfaces.trainable(loop.session.module).values())).fill_(float("nan"))
+        next(iter(adapters.trainable(loop.session.module).values())).fill_(float("nan"))
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])
@@ -692,7 +692,7 @@ def test_a_loss_that_becomes_nan(tiny: Any, rows: list[Any], monkeypatch: pytest
         json.loads(line, parse_constant=lambda name: pytest.fail(f"{name} in the journal"))
     check_checkpoints(run, [2])
     assert model.trained == (run.id, 2)
-    trained = surfaces.digest({n: p for n, p in model.module.named_parameters() if method == "full" or "lora_" in n})
+    trained = adapters.digest({n: p for n, p in model.module.named_parameters() if method == "full" or "lora_" in n})
     assert trained == run.checkpoint_at(2).manifest["trained_sha256"]
     assert all(torch.isfinite(p).all() for p in model.module.parameters())
     run = snb.runs.load(run.id)

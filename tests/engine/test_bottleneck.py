@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import shadownb as snb
-from shadownb.engine.backends.torch.surfaces.bottleneck import Bottleneck
+from shadownb.engine.backends.torch.adapters.bottleneck import Bottleneck
 from shadownb.errors import ModelError
 from tests.engine.methods_data import CASES
 

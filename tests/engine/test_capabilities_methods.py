@@ -76,7 +76,7 @@ def pairs() -> Iterator[Any]:
         for name in options_of(spec.name):
             of_parameters = name in spec.fields and name not in set(objectives.get(spec.objective).fields)
             kind = (
-                (spec.surface, spec.tuner, spec.quantized_base) if of_parameters else (spec.objective, spec.data_shape)
+                (spec.adapter, spec.tuner, spec.quantized_base) if of_parameters else (spec.objective, spec.data_shape)
             )
             known = (name, kind) in seen
             seen.add((name, kind))

@@ -1,4 +1,4 @@
-"""The template certificate: true of every family, shown in every face; the table of the documentation is made here."""
+"""The template certificate: true of every family, shown in every front end; the table of the documentation is made here."""
 
 from __future__ import annotations
 

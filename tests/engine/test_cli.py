@@ -176,12 +176,12 @@ class RecordingModel:
 def model(monkeypatch: pytest.MonkeyPatch) -> RecordingModel:
     recording = RecordingModel()
 
-    def load(self: cli.ShellFace, name: Any, **options: Any) -> RecordingModel:
+    def load(self: cli.ShellFrontEnd, name: Any, **options: Any) -> RecordingModel:
         recording.loading = {"name": name, **options}
         return recording
 
-    monkeypatch.setattr(cli.ShellFace, "model", load)
-    monkeypatch.setattr(cli.ShellFace, "watch", lambda self, run: run)
+    monkeypatch.setattr(cli.ShellFrontEnd, "model", load)
+    monkeypatch.setattr(cli.ShellFrontEnd, "watch", lambda self, run: run)
     return recording
 
 
@@ -313,9 +313,9 @@ def test_only_success_is_exit_code_0(capsys: pytest.CaptureFixture[str], status:
         error=error if status == "failed" else None,
         reach="adapters on 14 layers",
     )
-    face = cli.ShellFace()
+    front_end = cli.ShellFrontEnd()
     try:
-        face.watch(ended)  # type: ignore[arg-type]
+        front_end.watch(ended)  # type: ignore[arg-type]
         code = 0
     except click.exceptions.Exit as done:
         code = done.exit_code
@@ -354,11 +354,11 @@ def test_ctrl_c_while_training_stops_and_saves_and_while_watching_only_detaches(
 
     trained = run_once()
     with pytest.raises(click.exceptions.Exit):
-        cli.ShellFace().watch(trained)  # type: ignore[arg-type]
+        cli.ShellFrontEnd().watch(trained)  # type: ignore[arg-type]
     assert trained.asked == ("stop save=True",)
     watched = run_once()
     with pytest.raises(KeyboardInterrupt):
-        cli.ShellFace().attach(watched)  # type: ignore[arg-type]
+        cli.ShellFrontEnd().attach(watched)  # type: ignore[arg-type]
     assert watched.asked == ()
 
 
@@ -509,7 +509,7 @@ def test_without_a_name_stop_and_pause_mean_the_run_that_goes_on(
 
 
 def test_deleting_asks_first(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli.ShellFace, "run", lambda self, name: SimpleNamespace(id=name))
+    monkeypatch.setattr(cli.ShellFrontEnd, "run", lambda self, name: SimpleNamespace(id=name))
     monkeypatch.setattr(
         "shadownb.engine.runs.delete",
         lambda run_id: pytest.fail("deleted without a yes"),

@@ -32,7 +32,7 @@ def test_16_bits(home: Path, byte_model_dir: Path, monkeypatch: pytest.MonkeyPat
     options = {**OPTIONS, "method": method, "max_steps": 12}
     model = load(byte_model_dir, dtype=dtype)
     whole = model.finetune(chats(), background=False, **options)
-    had = whole.state.record["had"]
+    had = whole.state.record["actual_setup"]
     assert (had["autocast"], had["trained_dtypes"]) == (AUTOCAST[dtype], ["float32"])
     assert whole.losses()[-1] < whole.losses()[0]
     assert model.finetune(chats(), background=False, **options).losses()[0] < whole.losses()[0]
@@ -49,7 +49,7 @@ def test_a_4_bit_base_with_paged_states(home: Path, byte_model_dir: Path) -> Non
         pytest.skip("needs bitsandbytes")
     model = load(byte_model_dir, quantize="4bit")
     run = model.finetune(chats(), background=False, **{**OPTIONS, "method": "qlora", "optim": "paged_adamw_8bit"})
-    had = run.state.record["had"]
+    had = run.state.record["actual_setup"]
     assert had["quantized_layers"] == 14
     assert had["optimizer"].startswith("bitsandbytes.")
     assert run.losses()[-1] < run.losses()[0]
@@ -63,7 +63,7 @@ def test_flash_attention_packs_rows_as_torch_does(home: Path, byte_model_dir: Pa
     for accelerator in ("auto", "none"):
         model = load(byte_model_dir, accelerator=accelerator, dtype="bfloat16")
         run = model.finetune(chats(), background=False, **OPTIONS)
-        losses[run.state.record["had"]["attention"]] = run.losses()
+        losses[run.state.record["actual_setup"]["attention"]] = run.losses()
     assert set(losses) == {"flash_attention_2", "shadownb_rows over sdpa"}
     flash, torchs = losses.values()
     assert flash == pytest.approx(torchs, rel=0.02)
@@ -75,6 +75,6 @@ def test_the_gpu_that_was_asked_for_is_the_one_that_trains(home: Path, byte_mode
     before = torch.cuda.current_device()
     model = load(byte_model_dir, device="cuda:1", quantize=quantize)
     run = model.finetune(chats(), background=False, **{**OPTIONS, "method": "qlora" if quantize else "lora"})
-    assert run.state.record["had"]["device"] == "cuda:1"
+    assert run.state.record["actual_setup"]["device"] == "cuda:1"
     assert {parameter.device for parameter in model.module.parameters()} == {torch.device("cuda:1")}
     assert torch.cuda.current_device() == before

@@ -109,7 +109,7 @@ def test_without_a_good_checkpoint_the_model_is_the_base(tiny_model_dir: Path, h
     run = model.finetune(chats(), **WILD, save_steps=6)
     run.wait(timeout=120, raise_on_failure=False)
     assert run.status == "failed" and run.state.error["code"] == "diverged"
-    assert run.checkpoints() == [] and model.trained is None and model.carried is None
+    assert run.checkpoints() == [] and model.trained is None and model.adapter is None
 
 
 def test_continue_goes_on_and_says_so(tiny_model_dir: Path, home: Path) -> None:

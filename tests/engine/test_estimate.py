@@ -12,7 +12,7 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, Qwen3MoeC
 
 import shadownb as snb
 from shadownb.engine import estimate, methods, objectives
-from shadownb.engine.backends.torch import attention, pieces, surfaces
+from shadownb.engine.backends.torch import adapters, attention, packed_batch
 from shadownb.engine.backends.torch.backend import TorchBackend
 from shadownb.engine.config import TrainConfig
 from shadownb.engine.rendering import Rendered
@@ -21,12 +21,12 @@ from tests.engine.methods_data import pairs, verdicts
 pytestmark = pytest.mark.other_cpu
 
 ROWS = [Rendered(list(range(100 + n, 160 + n)), [-100] * 50 + list(range(150 + n, 160 + n))) for n in range(4)]
-METHODS = [spec.name for spec in methods.available() if spec.surface != "bias"]  # this model has no biases
+METHODS = [spec.name for spec in methods.available() if spec.adapter != "bias"]  # this model has no biases
 
 
-def kept_numbers(surface: Any) -> int:
+def kept_numbers(adapter: Any) -> int:
     """Count the numbers that a forward pass keeps, parameters and the head's logits left out."""
-    known = {p.untyped_storage().data_ptr() for p in [*surface.module.parameters(), *surface.module.buffers()]}
+    known = {p.untyped_storage().data_ptr() for p in [*adapter.module.parameters(), *adapter.module.buffers()]}
     kept: dict[int, torch.Tensor] = {}
 
     def remember(tensor: torch.Tensor) -> torch.Tensor:
@@ -34,11 +34,11 @@ def kept_numbers(surface: Any) -> int:
             kept[tensor.untyped_storage().data_ptr()] = tensor
         return tensor
 
-    piece = pieces.pack(ROWS, share=True)
-    surface.module.train()
+    batch = packed_batch.pack(ROWS, share=True)
+    adapter.module.train()
     with torch.autograd.graph.saved_tensors_hooks(remember, lambda tensor: tensor):
-        called, computed, inputs = surface.feed(surface.module, piece)
-        with attention.piece_layout(surface.base, computed, attention.choose_packing(surface.base)) as layout:
+        called, computed, inputs = adapter.feed(adapter.module, batch)
+        with attention.batch_layout(adapter.base, computed, attention.choose_packing(adapter.base)) as layout:
             keep = {"logits_to_keep": computed.keep, "use_cache": False}
             logits = called(**inputs, **keep, **layout).logits
             cross_entropy(logits[0], computed.targets)
@@ -59,13 +59,13 @@ def deep_model_dir(tmp_path_factory: pytest.TempPathFactory, tiny_model_dir: Pat
 def test_activations_are_estimated_within_a_quarter(home: Path, deep_model_dir: Path, method: str) -> None:
     model = snb.load(str(deep_model_dir), quantize="4bit" if method == "qlora" else None, dtype="float32")
     config, spec = TrainConfig(method=method, lora_r=4), methods.get(method)
-    kept = surfaces.KINDS[spec.surface].kept(model.module, config, spec)
-    counted_before = surfaces.count(model.module, None, config)
-    surface = surfaces.prepare(model.module, None, config, surfaces.Start("tiny", model.source, ROWS))
-    assert counted_before == sum(p.numel() for p in surface.owned().values()), "trained weights are counted exactly"
-    tokens = pieces.pack(ROWS, share=True).input_ids.shape[1]
+    kept = adapters.KINDS[spec.adapter].kept(model.module, config, spec)
+    counted_before = adapters.count(model.module, None, config)
+    adapter = adapters.prepare(model.module, None, config, adapters.Start("tiny", model.source, ROWS))
+    assert counted_before == sum(p.numel() for p in adapter.owned().values()), "trained weights are counted exactly"
+    tokens = packed_batch.pack(ROWS, share=True).input_ids.shape[1]
     expected = model.module.config.num_hidden_layers * kept.per_token * tokens + kept.fixed
-    assert kept_numbers(surface) == pytest.approx(expected, rel=0.25)
+    assert kept_numbers(adapter) == pytest.approx(expected, rel=0.25)
 
 
 def test_experts_are_estimated_within_a_quarter(home: Path, tmp_path: Path, tiny_model_dir: Path) -> None:

@@ -461,7 +461,7 @@ def test_kept_answers_are_those_of_the_weights_that_gave_them(tiny: Any) -> None
     tiny.finetune(rows, max_steps=1, background=False, sample_max_new_tokens=0)
     before = snb.compare(tiny, rows, snb.Exact(), max_new_tokens=6)
     with torch.no_grad():
-        for parameter in tiny.carried.owned().values():
+        for parameter in tiny.adapter.owned().values():
             parameter.normal_(0, 0.5)
     after = snb.compare(tiny, rows, snb.Exact(), max_new_tokens=6)
     assert [r.base for r in after] == [r.base for r in before]

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import shadownb as snb
-from shadownb.engine.backends.torch import surfaces
+from shadownb.engine.backends.torch import adapters
 from shadownb.engine.backends.torch.training import TorchTraining
 from shadownb.engine.runs.loop import Loop
 from shadownb.errors import GradientError
@@ -49,7 +49,7 @@ PLACES: dict[str, Callable[[Any], Any]] = {
     "its attention": lambda base: base.model.layers[1].self_attn,
     "a norm": lambda base: base.model.layers[1].post_attention_layernorm,
 }
-SURFACES: dict[str, dict[str, Any]] = {
+ADAPTERS: dict[str, dict[str, Any]] = {
     "lora": {"lora_r": 4},
     "lora on attention": {"lora_r": 4, "target_modules": "attention"},
     "prompt": {},
@@ -59,21 +59,21 @@ SURFACES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("place", list(PLACES))
-@pytest.mark.parametrize("surface", list(SURFACES))
+@pytest.mark.parametrize("adapter", list(ADAPTERS))
 def test_a_cut_graph_ends_the_run_before_any_weight_moves(
-    home: Path, byte_model_dir: Path, place: str, surface: str, monkeypatch: pytest.MonkeyPatch
+    home: Path, byte_model_dir: Path, place: str, adapter: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = snb.load(str(byte_model_dir), dtype="float32", max_seq_length=256)
-    before = surfaces.digest(model.weights.base_parameters())
+    before = adapters.digest(model.weights.base_parameters())
     stepped: list[int] = []
     moved = TorchTraining.clip
     monkeypatch.setattr(TorchTraining, "clip", lambda *args: stepped.append(1) or moved(*args))
     wrapped(PLACES[place](model.module), torch.Tensor.detach)
     with pytest.raises(GradientError, match=r"No gradient comes to .*layers\.[01]\.") as raised:
-        model.finetune(chats(), method=surface.split(maxsplit=1)[0], background=False, **{**SHORT, **SURFACES[surface]})
+        model.finetune(chats(), method=adapter.split(maxsplit=1)[0], background=False, **{**SHORT, **ADAPTERS[adapter]})
     assert "No weight has been moved" in raised.value.why
     assert not stepped
-    assert surfaces.digest(model.weights.base_parameters()) == before
+    assert adapters.digest(model.weights.base_parameters()) == before
     assert snb.runs.list()[0].status == "failed"
 
 
@@ -110,7 +110,7 @@ def test_it_is_looked_again_after_an_answer(home: Path, byte_model_dir: Path, mo
 def test_the_record_says_how_far_down_the_gradient_came(home: Path, byte_model_dir: Path) -> None:
     model = snb.load(str(byte_model_dir), dtype="float32", max_seq_length=256)
     run = model.finetune(chats(), background=False, **SHORT, lora_r=4, target_modules=["q_proj", "down_proj"])
-    reached = run.state.record["had"]["gradient_reaches"]
+    reached = run.state.record["actual_setup"]["gradient_reaches"]
     assert [name.split("layers.")[1] for name in reached] == [
         "0.mlp.down_proj.lora_A.default.weight",
         "0.mlp.down_proj.lora_B.default.weight",

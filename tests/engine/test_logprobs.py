@@ -11,9 +11,9 @@ import torch
 from torch.nn.functional import cross_entropy
 
 import shadownb as snb
-from shadownb.engine.backends.torch.attention import Packing, piece_layout, target_logits
+from shadownb.engine.backends.torch.attention import Packing, batch_layout, target_logits
 from shadownb.engine.backends.torch.generation.borrowing import borrowed
-from shadownb.engine.backends.torch.pieces import pack
+from shadownb.engine.backends.torch.packed_batch import pack
 from shadownb.engine.inference import Completion, Sampling
 from shadownb.engine.rendering import Rendered
 from shadownb.engine.rendering.masks import NOT_TRAINED
@@ -60,14 +60,14 @@ def asked(model: Any) -> list[list[int]]:
 def teacher_forced(model: Any, prompt: list[int], ids: list[int], use: str) -> list[float]:
     """Return the log-probabilities of ``ids`` behind ``prompt`` as a training pass computes them, the row alone."""
     row = Rendered([*prompt, *ids], [*[NOT_TRAINED] * len(prompt), *ids])
-    view, surface = model.weights.view(use), model.weights.surface_of(use)
+    view, adapter = model.weights.view(use), model.weights.adapter_of(use)
     single = Packing("single", "one row")
     with model.gate.inference(), borrowed(view.model, use, view.switched_off), torch.no_grad():  # type: ignore[arg-type]
         piece = pack([row], share=False)
         called, computed, inputs = view.model, piece, {"input_ids": piece.input_ids}
-        if surface is not None:
-            called, computed, inputs = surface.feed(surface.module, piece)
-        with piece_layout(model.weights.base_module(), computed, single) as layout:
+        if adapter is not None:
+            called, computed, inputs = adapter.feed(adapter.module, piece)
+        with batch_layout(model.weights.base_module(), computed, single) as layout:
             logits = target_logits(called, computed, inputs, layout)
         found: list[float] = (-cross_entropy(logits, computed.targets, reduction="none")).tolist()
     return found

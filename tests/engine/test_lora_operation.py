@@ -9,7 +9,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch import nn
 
-from shadownb.engine.backends.torch.surfaces import lora_operation
+from shadownb.engine.backends.torch.adapters import lora_operation
 
 
 class Net(nn.Module):

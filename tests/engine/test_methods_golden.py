@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from shadownb import methods
+from shadownb.engine.backends.torch.packed_batch import PackedBatch
 from shadownb.engine.backends.torch.passes import Passes
-from shadownb.engine.backends.torch.pieces import Piece
 from shadownb.engine.runs import Run
 from tests.engine.golden_write import FOLDER, NAMES, STEPS, train
 from tests.engine.methods_data import Case, curve
@@ -55,18 +55,18 @@ def outcome(run: Run) -> tuple[list[tuple[float, float]], str]:
 
 
 class Counted:
-    """How the trained pieces were made."""
+    """How the trained batches were made."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self.pieces = self.tokens = self.rows = 0
+        self.batches = self.tokens = self.rows = 0
         tokens = Passes.tokens
 
-        def watched(passes: Passes, piece: Piece) -> Any:
-            if passes.surface.module.training:
-                self.pieces += 1
-                self.tokens += piece.input_ids.shape[1]
-                self.rows += piece.rows
-            return tokens(passes, piece)
+        def watched(passes: Passes, batch: PackedBatch) -> Any:
+            if passes.adapter.module.training:
+                self.batches += 1
+                self.tokens += batch.input_ids.shape[1]
+                self.rows += batch.rows
+            return tokens(passes, batch)
 
         patch.setattr(Passes, "tokens", watched)
 
@@ -99,8 +99,8 @@ def test_packed_is_one_example_a_piece(objective: str, home: Path, byte_model_di
     case = OBJECTIVES[objective]
     packed, few = counted(case, byte_model_dir)
     alone, many = counted(case, byte_model_dir, max_tokens_per_forward=16)
-    assert (many.pieces, many.rows) == (8 * 4, few.rows)
-    assert few.pieces < many.pieces / 2
+    assert (many.batches, many.rows) == (8 * 4, few.rows)
+    assert few.batches < many.batches / 2
     close(packed, alone)
 
 
@@ -119,7 +119,7 @@ def test_a_shared_start_changes_nothing(
 
 
 def close(one: Run, other: Run) -> None:
-    """Compare up to rounding: sums in another order, carried on over four steps of AdamW."""
+    """Compare up to rounding: sums in another order, adapter on over four steps of AdamW."""
     outcome(one), outcome(other)
     assert [loss for loss, _ in curve(one)] == pytest.approx([loss for loss, _ in curve(other)], rel=1e-4)
     assert [norm for _, norm in curve(one)] == pytest.approx([norm for _, norm in curve(other)], rel=1e-3)

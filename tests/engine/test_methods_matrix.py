@@ -16,7 +16,7 @@ import torch
 
 import shadownb as snb
 from shadownb import methods
-from shadownb.engine.backends.torch.surfaces import digest
+from shadownb.engine.backends.torch.adapters import digest
 from shadownb.engine.runs import Run
 from shadownb.errors import ExportError, MethodError
 from tests.engine.methods_data import (
@@ -105,11 +105,11 @@ def test_one_seed_gives_one_result(trained: Trained) -> None:
 
 
 def test_the_count_before_training_is_the_count(trained: Trained) -> None:
-    from shadownb.engine.backends.torch import surfaces
+    from shadownb.engine.backends.torch import adapters
 
     config = snb.TrainConfig(method=trained.case.method, **trained.case.options)
     fresh = trained.case.load(trained.folder)
-    assert surfaces.count(fresh.module, None, config) == trained.run.state.record["trainable_parameters"]
+    assert adapters.count(fresh.module, None, config) == trained.run.state.record["trainable_parameters"]
 
 
 @pytest.mark.other_cpu
@@ -118,7 +118,7 @@ def test_the_base_stays(trained: Trained) -> None:
     assert torch.equal(logits(model, "base"), trained.base_logits)
     same, why = model.verify_base()
     assert same, why
-    if not model.carried.replaces_base:
+    if not model.adapter.replaces_base:
         assert base_shas(model) == trained.base_before
     alike: dict[str, Any] = {"system": None, "template": True, "max_new_tokens": 6, "temperature": 0.0}
     untouched = case.load(trained.folder).generate(PROMPT, **alike)
@@ -127,9 +127,9 @@ def test_the_base_stays(trained: Trained) -> None:
 
 def test_taking_it_off_gives_the_base_back(trained: Trained) -> None:
     model: Any = snb.load(trained.run.id)
-    if model.carried.replaces_base:
+    if model.adapter.replaces_base:
         pytest.skip("there is nothing to take off weights that were trained themselves")
-    model.take_off()
+    model.detach_adapter()
     assert everything_else(model, {}) == trained.rest_before
     assert torch.equal(logits(model), trained.base_logits)
 
@@ -142,7 +142,7 @@ def test_it_loads_by_the_run_and_trains_on_what_belongs_to_it(trained: Trained) 
     assert torch.equal(logits(model), before)
     assert sha(model) == sha(trained.model)
 
-    owned = model.carried.owned()
+    owned = model.adapter.owned()
     intended = {name for name, _ in model.module.named_parameters() if any(part in name for part in case.owned)}
     assert set(owned) == intended
     rest, mine = everything_else(model, owned), {name: digest({"": p}) for name, p in owned.items()}
@@ -151,10 +151,10 @@ def test_it_loads_by_the_run_and_trains_on_what_belongs_to_it(trained: Trained) 
     assert run.parent == trained.run.id
     assert (logits(model) - before).abs().max() > 1e-2
     assert {name for name, p in model.module.named_parameters() if p.requires_grad} == intended
-    assert everything_else(model, model.carried.owned()) == rest, (
+    assert everything_else(model, model.adapter.owned()) == rest, (
         "something was changed that does not belong to the method"
     )
-    unmoved = [name for name, p in model.carried.owned().items() if digest({"": p}) == mine[name]]
+    unmoved = [name for name, p in model.adapter.owned().items() if digest({"": p}) == mine[name]]
     # A step may be less than half of what 16 bits tell apart at 1, where the weights of norms start; see test_precision.py.
     assert unmoved == [] or (case.dtype != "float32" and all("norm" in name for name in unmoved))
 
@@ -166,7 +166,7 @@ def test_it_loads_by_the_run_and_trains_on_what_belongs_to_it(trained: Trained) 
     assert torch.equal(logits(snb.load(run.id)), logits(model))
 
 
-# Those whose surface is more than its trainable parameters, or whose start depends on more than the seed.
+# Those whose adapter is more than its trainable parameters, or whose start depends on more than the seed.
 STARTED_FROM = ("lora pissa", "qlora loftq", "shira", "bitfit", "ptuning", "full", "dpo")
 
 
@@ -202,7 +202,7 @@ def test_every_checkpoint_loads_and_answers(trained: Trained) -> None:
     seen = set()
     for checkpoint in checkpoints:
         model = trained.case.load(trained.folder)
-        model.take(checkpoint.path, (trained.run.id, checkpoint.step))
+        model.load_adapter(checkpoint.path, (trained.run.id, checkpoint.step))
         assert sha(model) == checkpoint.manifest["trained_sha256"]
         assert isinstance(model.generate(PROMPT, max_new_tokens=4), str)
         seen.add(sha(model))
@@ -243,7 +243,7 @@ def test_merged(trained: Trained, tmp_path: Path) -> None:
     trained.model.save(target, fmt="merged")
     assert not (target / "adapter_config.json").exists()
     whole = snb.load(str(target), dtype=trained.case.dtype)
-    assert whole.carried is None
+    assert whole.adapter is None
     # Logits up to 5; in 16 bits each product is rounded by up to 0.4 %, and a merged weight once more.
     torch.testing.assert_close(logits(whole), before, atol=1e-4 if whole.dtype_name == "float32" else 0.4, rtol=0)
     assert torch.equal(logits(trained.model), before), "the model itself stays as it is"
@@ -318,14 +318,14 @@ def test_a_4_bit_adapter_merges_onto_the_16_bit_base(home: Path, byte_model_dir:
 
 
 def test_loftq_starts_closer_to_the_16_bit_weights(home: Path, byte_model_dir: Path) -> None:
-    from shadownb.engine.backends.torch import surfaces
-    from shadownb.engine.backends.torch.surfaces.starts import lora_layers, weight_of
+    from shadownb.engine.backends.torch import adapters
+    from shadownb.engine.backends.torch.adapters.starts import lora_layers, weight_of
 
     original = dict(snb.load(str(byte_model_dir), dtype="float32").module.named_parameters())
     model = CASES["qlora loftq"].load(byte_model_dir)
     config = snb.TrainConfig(method="qlora", init_lora_weights="loftq", lora_r=8, lora_alpha=24)
-    surface = surfaces.prepare(model.module, None, config, surfaces.Start("tiny", str(byte_model_dir)))
-    layers = list(lora_layers(surface.module))
+    adapter = adapters.prepare(model.module, None, config, adapters.Start("tiny", str(byte_model_dir)))
+    layers = list(lora_layers(adapter.module))
     assert len(layers) == 14
     for name, layer in layers:
         wanted = original[f"{name.removeprefix('base_model.model.')}.weight"].float()
@@ -335,17 +335,17 @@ def test_loftq_starts_closer_to_the_16_bit_weights(home: Path, byte_model_dir: P
 
 
 def test_pissa_starts_at_the_base_with_its_principal_directions(home: Path, byte_model_dir: Path) -> None:
-    from shadownb.engine.backends.torch import surfaces
-    from shadownb.engine.backends.torch.surfaces.starts import lora_layers, weight_of
+    from shadownb.engine.backends.torch import adapters
+    from shadownb.engine.backends.torch.adapters.starts import lora_layers, weight_of
 
     model = snb.load(str(byte_model_dir), dtype="float32")
     before = logits(model)
     config = snb.TrainConfig(init_lora_weights="pissa", lora_r=8, lora_dropout=0.5)
-    surface = surfaces.prepare(model.module, None, config, surfaces.Start("tiny", str(byte_model_dir)))
-    model.weights.carry(surface)
+    adapter = adapters.prepare(model.module, None, config, adapters.Start("tiny", str(byte_model_dir)))
+    model.weights.attach(adapter)
     model.module.eval()
     torch.testing.assert_close(logits(model), before, atol=1e-4, rtol=0)
-    for _, layer in lora_layers(surface.module):
+    for _, layer in lora_layers(adapter.module):
         weight, delta = weight_of(layer), layer.get_delta_weight("default").float()
         best = torch.linalg.svdvals(weight)[8:].norm()  # no matrix of rank 8 is closer
         assert (weight - delta).norm() < 1.05 * best

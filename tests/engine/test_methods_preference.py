@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import shadownb as snb
-from shadownb.engine.backends.torch import surfaces
+from shadownb.engine.backends.torch import adapters
 from shadownb.engine.objectives import examples
 from shadownb.engine.objectives.kto import Kto
 from shadownb.engine.rendering import Rendered
@@ -51,7 +51,7 @@ def by_trl(method: str, folder: Path, rows: list[dict[str, Any]], config: snb.Tr
     from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer
 
     base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    module = surfaces.prepare(base, None, config, surfaces.Start("tiny")).module
+    module = adapters.prepare(base, None, config, adapters.Start("tiny")).module
     tokenizer = AutoTokenizer.from_pretrained(folder)
     options: dict[str, Any] = {
         "output_dir": str(out), "max_steps": STEPS, "learning_rate": 1e-3, "lr_scheduler_type": "constant",
@@ -134,7 +134,7 @@ def test_the_numbers_are_trls(
         assert [m["kl"] for m in run.metrics] == pytest.approx([e["kl"] for e in logged], abs=1e-3)
     # Four steps of AdamW move a weight by 4e-3; the sign of a gradient near 0 may differ by rounding.
     theirs_by_name = dict(expected.model.named_parameters())
-    for name, parameter in model.carried.owned().items():
+    for name, parameter in model.adapter.owned().items():
         assert (parameter - theirs_by_name[name]).abs().max() < 1e-4, name
 
 
@@ -319,7 +319,7 @@ def test_a_short_run_has_the_reference_of_the_rows_it_sees(method: str, home: Pa
     with pytest.raises(CheckpointError, match="lacks rows that the further steps would see") as caught:
         model.finetune(rows, **further)
     assert "without resume_from_checkpoint" in caught.value.fix
-    assert model.carried is None and model.trained is None
+    assert model.adapter is None and model.trained is None
 
 
 @pytest.mark.parametrize("method", ["dpo", "kto"])
@@ -346,7 +346,7 @@ def test_a_reference_of_other_rows_is_refused(method: str, home: Path, byte_mode
             model.finetune(background=False, **given)
         assert ("evaluation rows than" in caught.value.what) == (name == "other evaluation rows"), name
         assert "resume_from_checkpoint" in caught.value.fix
-        assert model.carried is None and model.trained is None, name
+        assert model.adapter is None and model.trained is None, name
     run = model.finetune(rows, background=False, eval_dataset=held_out, **options)
     assert [metrics["step"] for metrics in run.metrics] == [3, 4]
 

@@ -13,7 +13,7 @@ import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
 
 import shadownb as snb
-from shadownb.engine.backends.torch.surfaces import digest
+from shadownb.engine.backends.torch.adapters import digest
 from shadownb.errors import ConfigError, DataError, MethodError, ShadowError, ShadowWarning
 from tests.engine.methods_data import CASES, OPTIONS, Case, chats, documents, logits, pairs, stop_after, verdicts
 
@@ -23,7 +23,7 @@ ONE_STEP = {**OPTIONS, "max_steps": 1, "background": False}
 def state(model: Any) -> tuple[dict[str, str], list[str], Any]:
     """Return what a refusal must not change: every tensor, every module's type, and what is carried."""
     tensors = {name: digest({"": tensor}) for name, tensor in model.module.state_dict().items()}
-    return tensors, [type(module).__name__ for module in model.module.modules()], model.carried
+    return tensors, [type(module).__name__ for module in model.module.modules()], model.adapter
 
 
 def refused(model: Any, rows: Any, method: str, kind: type[ShadowError], *said: str, **options: Any) -> ShadowError:
@@ -301,10 +301,10 @@ def test_a_prompt_that_began_with_a_text_is_resumed(
         assert case.train(model, prompt_tuning_init_text="Count.").status == "succeeded"
     run.resume(model).wait(timeout=60)
     assert run.status == "succeeded", run.error or run.traceback()
-    assert model.carried.shape()["prompt_tuning_init_text"] == "Name it."
+    assert model.adapter.shape()["prompt_tuning_init_text"] == "Name it."
 
 
-# -- a surface that fails while it is put on ------------------------------------------------------------------------------
+# -- an adapter that fails while it is put on ------------------------------------------------------------------------------
 
 
 class Broken(Exception):
@@ -312,15 +312,15 @@ class Broken(Exception):
 
 
 HALF_WAY = {
-    "lora": "shadownb.engine.backends.torch.surfaces.lora._initialise",
-    "lora pissa": "shadownb.engine.backends.torch.surfaces.pissa.weight_of",
-    "lora embeddings": "shadownb.engine.backends.torch.surfaces.lora._initialise",
-    "qlora loftq": "shadownb.engine.backends.torch.surfaces.lora.make_up_for_quantisation",
-    "miss": "shadownb.engine.backends.torch.surfaces.layered.LayerSurface.unfreeze",
-    "shira": "shadownb.engine.backends.torch.surfaces.layered.LayerSurface.unfreeze",
-    "adapter": "shadownb.engine.backends.torch.surfaces.bottleneck.BottleneckSurface.unfreeze",
-    "ptuning": "shadownb.engine.backends.torch.surfaces.prompts.PromptSurface._start_from",
-    "bitfit": "shadownb.engine.backends.torch.surfaces.biases.BiasSurface.unfreeze",
+    "lora": "shadownb.engine.backends.torch.adapters.lora._initialise",
+    "lora pissa": "shadownb.engine.backends.torch.adapters.pissa.weight_of",
+    "lora embeddings": "shadownb.engine.backends.torch.adapters.lora._initialise",
+    "qlora loftq": "shadownb.engine.backends.torch.adapters.lora.make_up_for_quantisation",
+    "miss": "shadownb.engine.backends.torch.adapters.layered.LayerAdapter.unfreeze",
+    "shira": "shadownb.engine.backends.torch.adapters.layered.LayerAdapter.unfreeze",
+    "adapter": "shadownb.engine.backends.torch.adapters.bottleneck.BottleneckAdapter.unfreeze",
+    "ptuning": "shadownb.engine.backends.torch.adapters.prompts.PromptAdapter._start_from",
+    "bitfit": "shadownb.engine.backends.torch.adapters.biases.BiasAdapter.unfreeze",
 }
 
 

@@ -12,8 +12,8 @@ import pytest
 
 import shadownb as snb
 from shadownb import methods
+from shadownb.engine.backends.torch.packed_batch import PackedBatch
 from shadownb.engine.backends.torch.passes import Passes
-from shadownb.engine.backends.torch.pieces import Piece
 from shadownb.engine.loaded.source import Source
 from shadownb.engine.opening import open_recorded
 from shadownb.engine.rendering.examples import Example
@@ -56,15 +56,15 @@ TRAINED = {
 
 
 class Batches:
-    """What the trainer computed: the examples of its steps, the targets of their pieces with what stands before each.
+    """What the trainer computed: the examples of its steps, the targets of their batches with what stands before each.
 
-    ``longest`` is the length of the longest row of all pieces: also of evaluations, of the reference and of KTO's mismatched
+    ``longest`` is the length of the longest row of all batches: also of evaluations, of the reference and of KTO's mismatched
     answers.
     """
 
     def __init__(self) -> None:
         self.examples: list[Example] = []
-        self.targets: list[list[tuple[int, int]]] = []  # a piece: (token, next token that is trained)
+        self.targets: list[list[tuple[int, int]]] = []  # a batch: (token, next token that is trained)
         self.longest = 0
 
 
@@ -77,12 +77,12 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> Batches:
         seen.examples.extend(examples)
         return compute(self, examples, *rest)
 
-    def watched_piece(self: Passes, piece: Piece) -> Any:
-        if self.surface.module.training:
-            before = piece.input_ids[0, piece.keep]
-            seen.targets.append(list(zip(before.tolist(), piece.targets.tolist(), strict=True)))
-        seen.longest = max(seen.longest, int(piece.position_ids.max()) + 1)
-        return tokens(self, piece)
+    def watched_piece(self: Passes, batch: PackedBatch) -> Any:
+        if self.adapter.module.training:
+            before = batch.input_ids[0, batch.keep]
+            seen.targets.append(list(zip(before.tolist(), batch.targets.tolist(), strict=True)))
+        seen.longest = max(seen.longest, int(batch.position_ids.max()) + 1)
+        return tokens(self, batch)
 
     monkeypatch.setattr(Loop, "compute", watched_step)
     monkeypatch.setattr(Passes, "tokens", watched_piece)
@@ -134,7 +134,7 @@ def test_what_the_inspector_shows_is_what_is_trained(
         for sequence in sorted(shown.sequences, key=lambda sequence: [token.id for token in sequence])
     ]
     # The logits that the loss is computed from are exactly those before a trained token.
-    computed = sorted(pair for piece in batches.targets for pair in piece)
+    computed = sorted(pair for batch in batches.targets for pair in batch)
     assert computed == sorted(
         (before.id, token.id)
         for sequence in shown.sequences
@@ -172,7 +172,7 @@ def test_cpt_loses_no_token(length: int, home: Path, byte_model_dir: Path, batch
         ids = model.renderer.render(row, loss_on="all").input_ids
         assert model.tokenizer.decode(ids).startswith(row["text"])
         wanted += list(itertools.pairwise(ids))
-    assert sorted(pair for piece in batches.targets for pair in piece) == sorted(wanted)
+    assert sorted(pair for batch in batches.targets for pair in batch) == sorted(wanted)
     assert max(len(row.input_ids) for example in batches.examples for row in example.rows) <= length
     assert [w["what"] for w in run.state.warnings] == []
     assert run.state.record["trained_tokens_in_data"] == len(wanted)

@@ -14,7 +14,7 @@ import torch
 import shadownb as snb
 from shadownb import errors
 from shadownb.engine import hardware
-from shadownb.engine.backends.torch import surfaces
+from shadownb.engine.backends.torch import adapters
 from shadownb.engine.backends.torch.generation.borrowing import borrowed
 from shadownb.engine.data import Dataset
 from shadownb.engine.estimate import as_dict, estimate
@@ -394,7 +394,7 @@ def test_weights_and_trained_parameters_are_counted_exactly(
     assert found.seconds > 0
     assert set(as_dict(found)) == {"lines", "low_gb", "expected_gb", "high_gb", "seconds"}
     tiny.finetune(rows, **{**FAST, "max_steps": 1}, **options)
-    trainable = sum(p.numel() for p in surfaces.trainable(tiny.module).values())
+    trainable = sum(p.numel() for p in adapters.trainable(tiny.module).values())
     counted = lines["gradients" if options["method"] == "full" else "trained weights"]
     assert counted * 1e9 == pytest.approx(4 * trainable)
     again = dict(estimate(tiny, snb.TrainConfig(method=options["method"]), data).lines)

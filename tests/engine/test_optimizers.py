@@ -84,7 +84,7 @@ def test_a_function_makes_the_optimizer_here_and_in_a_resume(home: Path, byte_mo
     run = model.finetune(chats(), background=False, **options, lora_r=4)
     assert run.status == "succeeded", run.error
     assert run.config.optim == f"{__name__}:nadam"
-    assert run.state.record["had"]["optimizer"] == "torch.NAdam"
+    assert run.state.record["actual_setup"]["optimizer"] == "torch.NAdam"
     more = model.finetune(
         chats(), background=False, **{**options, "max_steps": 5}, lora_r=4, resume_from_checkpoint=run.id
     )

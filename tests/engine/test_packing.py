@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, PreTrainedConfig
 
 import shadownb as snb
 from shadownb import errors
-from shadownb.engine.backends.torch import attention, pieces
+from shadownb.engine.backends.torch import attention, packed_batch
 from shadownb.engine.rendering import Rendered
 from shadownb.engine.rendering.packing import split
 from tests.engine.methods_data import OPTIONS, chats
@@ -99,10 +99,10 @@ def packed(model: Any, packing: attention.Packing) -> tuple[float, dict[str, tor
     total = 0.0
     limit = 0 if packing.kind == "single" else 4096
     for group in split([(row,) for row in rows()], limit, share=packing.shares_start):
-        piece = pieces.pack([rows()[number] for number in group], share=packing.shares_start)
-        with attention.piece_layout(model, piece, packing) as layout:
-            logits = attention.target_logits(model, piece, {"input_ids": piece.input_ids}, layout)
-            loss = cross_entropy(logits, piece.targets, reduction="sum")
+        batch = packed_batch.pack([rows()[number] for number in group], share=packing.shares_start)
+        with attention.batch_layout(model, batch, packing) as layout:
+            logits = attention.target_logits(model, batch, {"input_ids": batch.input_ids}, layout)
+            loss = cross_entropy(logits, batch.targets, reduction="sum")
             loss.backward()
         total += loss.item()
     return total, {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
@@ -137,13 +137,13 @@ def test_a_mask_that_ignores_position_ids_is_found_out(name: str) -> None:
 @pytest.mark.parametrize("argument", [{"softcap": 30.0}, {"s_aux": torch.zeros(4)}, {"is_causal": False}])
 def test_an_argument_that_changes_attention_is_not_left_out(argument: dict[str, Any]) -> None:
     model = made("llama")
-    piece = pieces.pack(rows(), share=True)
+    batch = packed_batch.pack(rows(), share=True)
     ours = attention.choose_packing(model)
     with (
         pytest.raises(errors.ModelError, match=next(iter(argument))),
-        attention.piece_layout(model, piece, ours) as layout,
+        attention.batch_layout(model, batch, ours) as layout,
     ):
-        model(input_ids=piece.input_ids, use_cache=False, **layout, **argument)
+        model(input_ids=batch.input_ids, use_cache=False, **layout, **argument)
 
 
 def test_the_trial_leaves_the_model_as_it_was() -> None:

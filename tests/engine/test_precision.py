@@ -75,7 +75,7 @@ def test_a_16_bit_run_is_resumed_exactly(
     again.resume().wait(timeout=120)
     assert curve(again) == curve(whole)
     assert again.checkpoint_at().manifest["trained_sha256"] == whole.checkpoint_at().manifest["trained_sha256"]
-    assert whole.state.record["had"]["trained_dtypes"] == ["float32"]
+    assert whole.state.record["actual_setup"]["trained_dtypes"] == ["float32"]
     base = {parameter.dtype for name, parameter in model.module.named_parameters() if "lora_" not in name}
     assert base == {torch.bfloat16}, "the model keeps its number format"
     assert not any(parameter._post_accumulate_grad_hooks for parameter in model.module.parameters())
@@ -120,7 +120,7 @@ def test_steps_that_fp16_cannot_hold_are_skipped_and_counted(home: Path, byte_mo
     assert [w["code"] for w in run.state.warnings].count("step-skipped") == 1
     assert trainings[0].scaler.get_scale() == 2.0 ** (24 - len(skipped))
     assert run.losses()[-1] < run.losses()[0]
-    assert run.state.record["had"]["autocast"] == "fp16"
+    assert run.state.record["actual_setup"]["autocast"] == "fp16"
     rate = schedule(
         run.config.lr_scheduler_type, run.config.resolved_learning_rate(), 20, run.config.resolved_warmup(20)
     )
@@ -158,7 +158,7 @@ def test_gradients_that_no_scale_makes_finite_are_an_error(
 
     def broken(training: TorchTraining, *args: Any, **more: Any) -> float:
         loss = compute(training, *args, **more)
-        next(p for p in training.surface.owned().values() if p.grad is not None).grad[0, 0] = torch.inf
+        next(p for p in training.adapter.owned().values() if p.grad is not None).grad[0, 0] = torch.inf
         return loss
 
     monkeypatch.setattr(TorchTraining, "compute", broken)
@@ -181,7 +181,7 @@ def test_every_run_computes_under_autocast_and_none_leaves_it(
         model.finetune(chats(), background=False, method=method, **{**OPTIONS, "max_steps": 2})
         assert seen
         assert all(seen[-2:]), "the last steps of the run"
-        for module in (model.module, model.carried.base):
+        for module in (model.module, model.adapter.base):
             assert not {"forward", "_original_forward", "_is_accelerate_prepared"} & set(vars(module))
     seen.clear()
     model.generate("Colour number 3?", max_new_tokens=2)

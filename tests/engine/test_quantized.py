@@ -14,8 +14,8 @@ import pytest
 import torch
 
 import shadownb as snb
-from shadownb.engine.backends.torch import attention, quantized, surfaces
-from shadownb.engine.backends.torch.surfaces.starts import lora_layers, weight_of
+from shadownb.engine.backends.torch import adapters, attention, quantized
+from shadownb.engine.backends.torch.adapters.starts import lora_layers, weight_of
 from shadownb.engine.backends.torch.training import TorchTraining
 from shadownb.engine.runs.loop import Loop
 from tests.engine.methods_data import OPTIONS, chats
@@ -47,7 +47,7 @@ def gradients_of_first_step() -> Iterator[dict[str, torch.Tensor]]:
 
     def noting(training: TorchTraining, *args: Any, **more: Any) -> float:
         loss = compute(training, *args, **more)
-        for name, parameter in training.surface.owned().items():
+        for name, parameter in training.adapter.owned().items():
             assert parameter.grad is not None
             found.setdefault(name, parameter.grad.float().clone())
         return loss
@@ -125,15 +125,15 @@ def test_a_chat_between_two_steps_changes_nothing(home: Path, folder: Path, monk
 
 def test_the_base_is_the_same_bytes_before_and_after_answers(home: Path, folder: Path, tmp_path: Path) -> None:
     model = snb.load(str(folder), dtype="bfloat16", quantize="4bit")
-    before = surfaces.digest(model.weights.base_parameters())
-    state = surfaces.digest(dict(model.module.state_dict()))
+    before = adapters.digest(model.weights.base_parameters())
+    state = adapters.digest(dict(model.module.state_dict()))
     first = ask(model)
-    assert surfaces.digest(model.weights.base_parameters()) == before
-    assert surfaces.digest(dict(model.module.state_dict())) == state
+    assert adapters.digest(model.weights.base_parameters()) == before
+    assert adapters.digest(dict(model.module.state_dict())) == state
     run = model.finetune(chats(), method="qlora", background=False, **{**OPTIONS, "max_steps": 1}, lora_r=4)
     assert run.status == "succeeded"
     ask(model)
-    assert surfaces.digest(model.weights.base_parameters()) == before
+    assert adapters.digest(model.weights.base_parameters()) == before
     assert str(model.generate("Colour number 3?", max_new_tokens=4, temperature=0, system=None, use="base")) == first
     same, what = model.weights.verify_base()
     assert same, what

@@ -111,7 +111,7 @@ def test_a_checkpoint_of_another_optimizer_or_of_other_weights_is_refused(
     assert run.status == "failed"
     with pytest.raises(CheckpointError, match=message):
         raise run.error  # type: ignore[misc]
-    assert model.carried is None
+    assert model.adapter is None
 
 
 def test_a_checkpoint_with_embeddings_is_refused_by_a_run_without(home: Path, byte_model_dir: Path) -> None:
@@ -171,7 +171,7 @@ def test_a_checkpoint_of_another_scale_is_refused(option: str, value: Any, home:
     assert run.status == "failed"
     assert isinstance(run.error, CheckpointError)
     assert f"{option}={value}" in run.error.what and f"{option}={value!r}" in run.error.fix
-    assert model.carried is None
+    assert model.adapter is None
     run = finished(train(model, resume_from_checkpoint=first.id, **{option: value}))
     assert [m["step"] for m in run.metrics] == [5, 6, 7, 8]
 

@@ -13,8 +13,8 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 import shadownb as snb
-from shadownb.engine.backends.torch import surfaces
-from shadownb.engine.backends.torch.surfaces import merging, products, rounded_once
+from shadownb.engine.backends.torch import adapters
+from shadownb.engine.backends.torch.adapters import merging, products, rounded_once
 from tests.engine.methods_data import OPTIONS, chats
 from tests.tiny_models import byte_llama_of
 
@@ -245,14 +245,14 @@ def test_saved_and_loaded_it_is_the_same_model(
     home: Path, byte_model_dir: Path, tmp_path: Path, options: dict[str, Any]
 ) -> None:
     model = snb.load(str(byte_model_dir), dtype="bfloat16", max_seq_length=256)
-    before = surfaces.digest(model.weights.base_parameters())
+    before = adapters.digest(model.weights.base_parameters())
     model.finetune(chats(), background=False, **{**OPTIONS, "max_steps": 2}, lora_r=4, **options)
     again = snb.load(str(byte_model_dir), dtype="bfloat16", adapter=model.save(tmp_path / "adapter"))
     tokens = torch.arange(20)[None]
     with torch.no_grad():
         assert torch.equal(model.module(tokens).logits, again.module(tokens).logits)
     assert rounded_once.installed(again.module) == 14
-    assert surfaces.digest(again.weights.base_parameters()) == before
+    assert adapters.digest(again.weights.base_parameters()) == before
     assert model.weights.verify_base()[0]
 
 
@@ -275,24 +275,24 @@ def test_a_merged_16_bit_model_keeps_small_changes(home: Path, byte_model_dir: P
     options = {**OPTIONS, "max_steps": 2, "learning_rate": 1e-4}
     model.finetune(chats(), background=False, **options)
     base = {name: weight.float().clone() for name, weight in model.weights.base_parameters().items()}
-    assert model.carried is not None
-    whole = model.carried.merged()
-    layer = model.carried.base.model.layers[0].mlp.down_proj
+    assert model.adapter is not None
+    whole = model.adapter.merged()
+    layer = model.adapter.base.model.layers[0].mlp.down_proj
     wanted = layer.get_delta_weight("default").detach()
     name = "model.layers.0.mlp.down_proj.weight"
     kept = (dict(whole.named_parameters())[name].detach().float() - base[name]) * wanted
     assert float(kept.sum() / wanted.square().sum()) == pytest.approx(1.0, abs=0.25)
     nearest = ((base[name] + wanted).to(torch.bfloat16).float() - base[name]) * wanted
     assert float(nearest.sum() / wanted.square().sum()) < 0.5, "the changes are smaller than half a step"
-    again = model.carried.merged()
-    assert surfaces.digest(dict(whole.named_parameters())) == surfaces.digest(dict(again.named_parameters()))
+    again = model.adapter.merged()
+    assert adapters.digest(dict(whole.named_parameters())) == adapters.digest(dict(again.named_parameters()))
 
 
 def test_a_merged_32_bit_model_is_pefts(home: Path, byte_model_dir: Path) -> None:
     model = snb.load(str(byte_model_dir), dtype="float32", max_seq_length=256)
     model.finetune(chats(), background=False, **{**OPTIONS, "max_steps": 2}, lora_r=4)
-    assert model.carried is not None
+    assert model.adapter is not None
     pefts = copy.deepcopy(model.module).merge_and_unload()
-    assert surfaces.digest(dict(model.carried.merged().named_parameters())) == surfaces.digest(
+    assert adapters.digest(dict(model.adapter.merged().named_parameters())) == adapters.digest(
         dict(pefts.named_parameters())
     )

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import shadownb as snb
-from shadownb.engine.backends.torch import surfaces
+from shadownb.engine.backends.torch import adapters
 from shadownb.errors import BusyError, RunError
 from tests.engine.conftest import until
 
@@ -18,7 +18,7 @@ OPTIONS = {"background": True, "sample_max_new_tokens": 0, "lora_r": 4, "learnin
 
 
 def trained(model: Any) -> str:
-    return surfaces.digest({n: p for n, p in model.module.named_parameters() if "lora_" in n})
+    return adapters.digest({n: p for n, p in model.module.named_parameters() if "lora_" in n})
 
 
 def test_a_blocking_run_trains_and_records_everything(tiny: Any, rows: list[Any]) -> None:

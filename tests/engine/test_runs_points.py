@@ -136,7 +136,7 @@ def test_another_run_s_last_checkpoint_leaves_nothing_to_train(
     assert run.status == "failed"
     assert isinstance(run.error, CheckpointError)
     assert "leave nothing to train" in run.error.what
-    assert model.carried is None
+    assert model.adapter is None
 
 
 def test_a_stop_within_a_step_leaves_no_metric_of_it(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import shadownb as snb
-from shadownb.engine.backends.torch.surfaces import pissa
+from shadownb.engine.backends.torch.adapters import pissa
 from shadownb.engine.runs import Run, commands
 from tests.engine.conftest import until
 from tests.engine.methods_data import pairs
@@ -74,7 +74,7 @@ def test_while_preparing_the_model(tiny: Any, rows: list[Any], monkeypatch: pyte
     run = tiny.finetune(rows, max_steps=5000, init_lora_weights="pissa", **OPTIONS).wait(timeout=60)
     assert (run.status, run.step) == ("stopped", 0), run.traceback()
     assert len(layers) == 1
-    assert tiny.carried is None
+    assert tiny.adapter is None
     monkeypatch.undo()
     run.resume()
     until(run, lambda s: s.step >= 1)

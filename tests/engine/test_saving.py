@@ -46,8 +46,8 @@ def save(models: dict[str, Any], kind: str, folder: Path) -> Any:
     model = models.get(kind, models["lora"])
     with pytest.MonkeyPatch.context() as patch:
         if kind == "merged in shards":
-            shards = functools.partialmethod(type(model.carried.base).save_pretrained, max_shard_size="30KB")
-            patch.setattr(type(model.carried.base), "save_pretrained", shards)
+            shards = functools.partialmethod(type(model.adapter.base).save_pretrained, max_shard_size="30KB")
+            patch.setattr(type(model.adapter.base), "save_pretrained", shards)
         assert model.save(folder, fmt="merged" if kind.startswith("merged") else "adapter") == folder
     return model
 
@@ -71,7 +71,7 @@ def test_the_later_of_two_kinds_is_what_loads(models: dict[str, Any], first: str
     assert len(list(fresh.glob("model-*.safetensors"))) > 1 or second != "merged in shards"
     assert names(folder) == names(fresh) | {"README.md", "notes"}
     loaded = snb.load(str(folder), dtype="float32")
-    assert (loaded.carried is None) == second.startswith("merged")
+    assert (loaded.adapter is None) == second.startswith("merged")
     torch.testing.assert_close(logits(loaded), logits(model), atol=1e-4, rtol=0)
     assert (folder / "README.md").read_text() == "mine"
 

@@ -109,14 +109,14 @@ def test_a_run_that_waits_starts_where_it_was_asked_to_when_its_turn_comes(small
 def test_a_run_that_keeps_nothing_leaves_the_model_as_it_found_it(small: Any, rows: list[Any], start: str) -> None:
     first = small.finetune(rows, **FAST)
     on = small.finetune(rows, start="trained", **FAST)
-    weights = small.carried.owned()
+    weights = small.adapter.owned()
     before = {name: tensor.detach().clone() for name, tensor in weights.items()}
     run = small.finetune(rows, start="base" if start == "base" else first, **LONG)
     until(run, lambda state: state.step > 1)
     run.discard()
     run.wait(timeout=60)
     assert run.status == "discarded" and small.trained == (on.id, 3)
-    assert same({name: tensor.detach() for name, tensor in small.carried.owned().items()}, before)
+    assert same({name: tensor.detach() for name, tensor in small.adapter.owned().items()}, before)
     assert small.trained_on == on.trained_on
 
 

@@ -14,8 +14,8 @@ from transformers import AutoModelForCausalLM
 
 import shadownb as snb
 from shadownb.engine import estimate, methods
-from shadownb.engine.backends.torch import surfaces
-from shadownb.engine.backends.torch.surfaces import (
+from shadownb.engine.backends.torch import adapters
+from shadownb.engine.backends.torch.adapters import (
     expert_products,
     experts,
     linear,
@@ -69,9 +69,9 @@ def test_experts_are_trained_and_load_elsewhere(name: str, byte_model_dir: Path,
     model = load(byte_model_dir, name)
     run = train(model)
     assert told(run) == set()
-    unmoved = {n for n, p in model.carried.owned().items() if ".lora_B." in n and not p.any()}
+    unmoved = {n for n, p in model.adapter.owned().items() if ".lora_B." in n and not p.any()}
     assert unmoved == set()
-    assert targets.there(model.carried.base) == all_there_is(model.carried.base)
+    assert targets.there(model.adapter.base) == all_there_is(model.adapter.base)
 
     saved = model.save(tmp_path / "adapter")
     content = json.loads((saved / "adapter_config.json").read_text(encoding="utf-8"))
@@ -98,7 +98,7 @@ def test_dense_layers_beside_experts_are_trained(byte_model_dir: Path) -> None:
     model = load(byte_model_dir, "Qwen3Moe")
     run = train(model)
     assert {f"model.layers.0.mlp.{leaf}" for leaf in ("gate_proj", "up_proj", "down_proj")} <= targets.there(
-        model.carried.base
+        model.adapter.base
     )
     assert "11 layers of 7 kinds" in run.reach and "2 expert tensors" in run.reach
 
@@ -111,12 +111,12 @@ def test_dense_layers_that_4_bits_keep_from_it_are_told(byte_model_dir: Path) ->
 @pytest.mark.parametrize("name", ["Qwen3Moe", "GptOss"])
 def test_experts_by_rows_are_those_of_peft(name: str, byte_model_dir: Path) -> None:
     model = load(byte_model_dir, name)
-    surface = prepared(model, "lora", scale=0.2)
+    adapter = prepared(model, "lora", scale=0.2)
     ids = torch.arange(10, 90)[None]
-    mine = loss_and_gradients(surface, ids)
-    for module in surface.module.modules():
+    mine = loss_and_gradients(adapter, ids)
+    for module in adapter.module.modules():
         vars(module).pop("forward", None)
-    theirs = loss_and_gradients(surface, ids)
+    theirs = loss_and_gradients(adapter, ids)
     torch.testing.assert_close(mine[0], theirs[0], atol=1e-6, rtol=1e-5)
     assert set(mine[1]) == set(theirs[1])
     for parameter, gradient in theirs[1].items():
@@ -124,31 +124,31 @@ def test_experts_by_rows_are_those_of_peft(name: str, byte_model_dir: Path) -> N
 
 
 def prepared(model: Any, method: str, *, scale: float, **options: Any) -> Any:
-    """Return an untrained surface whose second matrices are random, so that it computes something."""
+    """Return an untrained adapter whose second matrices are random, so that it computes something."""
     config = snb.TrainConfig(method=method, lora_r=4, **options)
-    surface = surfaces.prepare(model.module, None, config, surfaces.Start("tiny", model.source))
-    model.weights.carry(surface)
+    adapter = adapters.prepare(model.module, None, config, adapters.Start("tiny", model.source))
+    model.weights.attach(adapter)
     draw = torch.Generator().manual_seed(7)
     with torch.no_grad():
-        for name, parameter in surface.owned().items():
+        for name, parameter in adapter.owned().items():
             if ".lora_B." in name:
                 parameter.copy_(torch.randn(parameter.shape, generator=draw) * scale)
-    return surface
+    return adapter
 
 
-def loss_and_gradients(surface: Any, ids: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    surface.module.zero_grad()
-    loss = surface.module(ids, labels=ids, use_cache=False).loss
+def loss_and_gradients(adapter: Any, ids: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    adapter.module.zero_grad()
+    loss = adapter.module(ids, labels=ids, use_cache=False).loss
     loss.backward()
-    return loss.detach(), {name: p.grad.clone() for name, p in surface.owned().items()}
+    return loss.detach(), {name: p.grad.clone() for name, p in adapter.owned().items()}
 
 
 @pytest.mark.parametrize("name", ["Qwen3Moe", "GptOss"])
 def test_small_updates_of_experts_show_in_16_bits(name: str, byte_model_dir: Path) -> None:
     """What an expert's adapter adds is a fraction of half a step of its weights; added to them it would be lost."""
     model = load(byte_model_dir, name)
-    surface = prepared(model, "lora", scale=3e-5, target_modules=("gate_up_proj", "down_proj"))
-    wrapper = next(m for m in surface.module.modules() if experts.is_expert_wrapper(m) and "forward" in vars(m))
+    adapter = prepared(model, "lora", scale=3e-5, target_modules=("gate_up_proj", "down_proj"))
+    wrapper = next(m for m in adapter.module.modules() if experts.is_expert_wrapper(m) and "forward" in vars(m))
     hidden, size = 64, 512
     draw = torch.Generator().manual_seed(3)
     given = (
@@ -161,7 +161,7 @@ def test_small_updates_of_experts_show_in_16_bits(name: str, byte_model_dir: Pat
         rows, chosen, weights = given[0].bfloat16().to(dtype), given[1], given[2].to(dtype)
         with torch.no_grad():
             with_adapter = call(rows, chosen, weights).float()
-            with surface.switched_off():
+            with adapter.switched_off():
                 return with_adapter - wrapper(rows, chosen, weights).float()
 
     for parameter in wrapper.get_base_layer().parameters(recurse=False):
@@ -181,16 +181,16 @@ def test_small_updates_of_experts_show_in_16_bits(name: str, byte_model_dir: Pat
 
 
 def test_pissa_on_experts_starts_at_the_base(byte_model_dir: Path) -> None:
-    from shadownb.engine.backends.torch.surfaces.starts import lora_layers, weight_of
+    from shadownb.engine.backends.torch.adapters.starts import lora_layers, weight_of
 
     model = load(byte_model_dir, "GptOss")
     before = logits(model)
     config = snb.TrainConfig(init_lora_weights="pissa", lora_r=8)
-    surface = surfaces.prepare(model.module, None, config, surfaces.Start("tiny", model.source))
-    model.weights.carry(surface)
+    adapter = adapters.prepare(model.module, None, config, adapters.Start("tiny", model.source))
+    model.weights.attach(adapter)
     model.module.eval()
     torch.testing.assert_close(logits(model), before, atol=1e-4, rtol=0)
-    of_experts = [layer for _, layer in lora_layers(surface.module) if experts.is_expert_wrapper(layer)]
+    of_experts = [layer for _, layer in lora_layers(adapter.module) if experts.is_expert_wrapper(layer)]
     assert len(of_experts) == 4
     for layer in of_experts:
         weight = weight_of(layer)
@@ -219,7 +219,7 @@ def test_an_adapter_that_peft_made_loads_and_trains_on(byte_model_dir: Path, tmp
         torch.testing.assert_close(model.module(ids).logits, made.eval()(ids).logits, atol=1e-5, rtol=0)
     run = model.finetune(chats(), background=True, **{**SHORT, "lora_r": 4}).wait(timeout=120)
     assert run.status == "succeeded", run.error or run.traceback()
-    assert all(p.requires_grad for p in model.carried.owned().values())
+    assert all(p.requires_grad for p in model.adapter.owned().values())
     assert (
         "and 1 other tensor (gate.weight); frozen: gate_proj, up_proj, down_proj (not in target_modules), " in run.reach
     )
@@ -259,7 +259,7 @@ def test_experts_of_a_4_bit_base_stay_in_16(byte_model_dir: Path) -> None:
 def test_state_spaces_are_trained_where_an_adapter_has_a_part(name: str, method: str, byte_model_dir: Path) -> None:
     model = load(byte_model_dir, name)
     run = train(model, method=method)
-    there = {entry.rsplit(".", 1)[-1] for entry in targets.there(model.carried.base)}
+    there = {entry.rsplit(".", 1)[-1] for entry in targets.there(model.adapter.base)}
     assert "in_proj" in there and "out_proj" not in there
     assert "frozen: out_proj (kernels of state-space layers" in run.reach and "convolutions" in run.reach
     with pytest.raises(MethodError, match="out_proj cannot have an adapter"):
@@ -309,7 +309,7 @@ def test_names_that_reach_nothing_are_refused(name: str, given: str, words: str,
     with pytest.raises(MethodError) as caught:
         model.finetune(chats(), **{**SHORT, "target_modules": wanted})
     assert words in str(caught.value) and (given in str(caught.value))
-    assert model.carried is None and snb.runs.list() == []
+    assert model.adapter is None and snb.runs.list() == []
 
 
 def test_dropout_that_experts_cannot_have_is_refused(byte_model_dir: Path) -> None:
@@ -354,15 +354,15 @@ def test_what_is_counted_is_what_is_put_on(name: str, method: str, given: Any, b
     base = AutoModelForCausalLM.from_pretrained(unusual(byte_model_dir, name))
     config, spec = snb.TrainConfig(method=method, lora_r=4, target_modules=given), methods.get(method)
     wanted = targets.resolve(base, config, spec)
-    counted = surfaces.count(base, None, config)
-    before = surfaces.reached(base, None, config)
-    surface = surfaces.prepare(base, None, config, surfaces.Start("tiny"))
-    assert counted == sum(p.numel() for p in surface.owned().values())
-    assert targets.there(surface.base) == wanted.names
-    assert surfaces.reached(surface.module, surface, config) == before
-    assert surface.effective_config(config).target_modules == given or given != "all"
+    counted = adapters.count(base, None, config)
+    before = adapters.reached(base, None, config)
+    adapter = adapters.prepare(base, None, config, adapters.Start("tiny"))
+    assert counted == sum(p.numel() for p in adapter.owned().values())
+    assert targets.there(adapter.base) == wanted.names
+    assert adapters.reached(adapter.module, adapter, config) == before
+    assert adapter.effective_config(config).target_modules == given or given != "all"
     bare = AutoModelForCausalLM.from_pretrained(unusual(byte_model_dir, name))
-    removed = surface.remove()
+    removed = adapter.remove()
     assert {n for n, _ in removed.named_parameters()} == {n for n, _ in bare.named_parameters()}
     assert not any("base_layer" in module._modules for module in removed.modules())
 
@@ -418,6 +418,6 @@ def test_idle_experts_cost_memory_and_no_time(byte_model_dir: Path) -> None:
     assert sum(x.numel() for x in tensors.values()) == 2 * 4 * 3 * 64 * 96
     assert sizes.idle_weights(base) == 2 * 2 * 3 * 64 * 96, "two of four experts read a token"
     assert sizes.inner_size(base) == 2 * 96
-    count = surfaces.count(base, None, snb.TrainConfig(lora_r=4, target_modules=("gate_up_proj", "down_proj")))
+    count = adapters.count(base, None, snb.TrainConfig(lora_r=4, target_modules=("gate_up_proj", "down_proj")))
     assert count == 2 * 4 * 4 * ((64 + 192) + (96 + 64))
     assert rounded_once.installed(base) == 0

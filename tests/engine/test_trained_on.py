@@ -245,13 +245,13 @@ def test_runs_and_checkpoints_of_before_are_learned_from_their_rows(trained: Any
     spec = json.loads((copied / "run.json").read_text())
     del spec["trained_on"]
     (copied / "run.json").write_text(json.dumps(spec))
-    from shadownb.engine.loaded import beside
+    from shadownb.engine.loaded import sidecar
     from shadownb.engine.runs.folder import RunFolder
 
     assert RunFolder(copied).trained_on == trained.trained_on
     checkpoint = next((copied / "checkpoints").iterdir())
-    (checkpoint / beside.RECORD).unlink()
-    assert beside.trained_on(checkpoint) == trained.trained_on
+    (checkpoint / sidecar.RECORD).unlink()
+    assert sidecar.trained_on(checkpoint) == trained.trained_on
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ def trained() -> Iterator[Make]:
         hand = HandRun(**options)
         made.append(hand)
         hand.begin(steps)
-        values = {"estimate": {"expected_gb": 1.5}, "had": {"trained_parameters": 4_884_480}}
+        values = {"estimate": {"expected_gb": 1.5}, "actual_setup": {"trained_parameters": 4_884_480}}
         hand.append("record", values=values)
         for step in range(1, steps + 1):
             hand.step(step, loss=(len(made) + 1) / step)

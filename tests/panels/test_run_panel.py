@@ -291,7 +291,7 @@ def test_a_real_run_is_followed_to_its_end(tiny_model_dir: Path) -> None:
         assert sum(lines) == pytest.approx(panel.record["estimate"]["expected_gb"], abs=0.01)
         assert panel.status["last"]["peak_memory_gb"] > 0 and panel.record["trainable"] > 0
         assert all(reason for _, reason in panel.record["decisions"].values())
-        assert panel.record["had"]["optimizer"]
+        assert panel.record["actual_setup"]["optimizer"]
         assert Path(panel.checkpoints[-1]["path"]).is_dir()
         assert panel.status["step"] == panel.status["total"] == 8
     finally:

@@ -187,9 +187,9 @@ def test_streams_and_answers_are_one(load: Any) -> None:
     model = load()
     model.finetune(ROWS, **OPTIONS)
     whole = model.chat([{"role": "user", "content": "Number 3?"}], temperature=0.8, seed=5, max_new_tokens=6)
-    pieces = model.stream([{"role": "user", "content": "Number 3?"}], temperature=0.8, seed=5, max_new_tokens=6)
-    assert "".join(pieces) == whole.content
-    assert pieces.reply.usage == whole.usage
+    batches = model.stream([{"role": "user", "content": "Number 3?"}], temperature=0.8, seed=5, max_new_tokens=6)
+    assert "".join(batches) == whole.content
+    assert batches.reply.usage == whole.usage
 
 
 def test_each_token_has_its_log_probability_in_the_models_own_distribution(load: Any) -> None:

@@ -47,7 +47,7 @@ def test_two_processes_are_one(method: str, home: Path, byte_model_dir: Path, to
     assert sha(two) == sha(one)
     assert two.losses() == one.losses() and two.eval_loss == one.eval_loss
     assert [m["grad_norm"] for m in two.metrics] == [m["grad_norm"] for m in one.metrics]
-    assert (one.state.record["had"]["processes"], two.state.record["had"]["processes"]) == (1, 2)
+    assert (one.state.record["actual_setup"]["processes"], two.state.record["actual_setup"]["processes"]) == (1, 2)
     attempts = [event for event in two.events() if event["type"] == "attempt"]
     assert len(attempts) == 1, "the first process alone writes the journal"
 

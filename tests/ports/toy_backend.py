@@ -87,10 +87,10 @@ class ToyWeights:
     def free_resident(self) -> None:
         self.resident = []
 
-    def take(self, folder: Path) -> None:
+    def load_adapter(self, folder: Path) -> None:
         self.delta = load_file(folder / DELTA)["delta"]
 
-    def take_off(self) -> None:
+    def detach_adapter(self) -> None:
         self.delta = None
 
     def save(self, folder: Path) -> None:
@@ -295,7 +295,7 @@ class ToyTraining:
         self.weights.save(folder)
 
     def load_weights(self, folder: Path) -> None:
-        self.weights.take(folder)
+        self.weights.load_adapter(folder)
 
     def check_finite(self) -> None:
         assert np.isfinite(self._delta).all()
@@ -306,7 +306,7 @@ class ToyTraining:
     def digest(self) -> str:
         return hashlib.sha256(self._delta.tobytes()).hexdigest()
 
-    def had(self) -> dict[str, Any]:
+    def actual_setup(self) -> dict[str, Any]:
         return {"optimizer": "numpy.momentum", "trained_parameters": self.trained_parameters}
 
 
@@ -416,7 +416,7 @@ class ToyBackend:
         return (DELTA,)
 
     def check(self, model: Any, config: Any, *, from_base: bool = False) -> None:
-        if config.spec.surface != "lora":
+        if config.spec.adapter != "lora":
             raise MethodError(f"method={config.method!r}: a bigram has one table to add to.", fix="Use method='lora'.")
 
     def costs(self, model: Any, config: Any, *, from_base: bool = False) -> Costs:

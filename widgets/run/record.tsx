@@ -17,10 +17,10 @@ export function RecordDetails({ record, status }: { record: RunRecord; status: S
           {decisions.map(([name, [value, reason]]) => (
             <Row key={name} label={name.replaceAll("_", " ")} value={plain(value)} reason={reason} />
           ))}
-          {Object.keys(record.had ?? {}).length > 0 && (
+          {Object.keys(record.actual_setup ?? {}).length > 0 && (
             <Row
               label="found at step 1"
-              value={Object.entries(record.had ?? {})
+              value={Object.entries(record.actual_setup ?? {})
                 .map(([name, value]) => `${name.replaceAll("_", " ")}: ${plain(value)}`)
                 .join("; ")}
               reason=""

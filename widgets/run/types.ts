@@ -44,7 +44,7 @@ export interface RunRecord {
   /** What was decided before the first step, and why. */
   decisions?: Record<string, [value: unknown, reason: string]>;
   /** What the trainer truly had, read from its objects. */
-  had?: Record<string, unknown>;
+  actual_setup?: Record<string, unknown>;
   versions?: Record<string, string>;
 }
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.inference import WeightsGate
 from shadownb.engine.lengths import Lengths
-from shadownb.engine.loaded import beside
+from shadownb.engine.loaded import sidecar
 from shadownb.engine.loaded.backends import DEFAULT, backend
 from shadownb.engine.loaded.hashing import weights_hash
 from shadownb.engine.loaded.template import ModelTemplate
@@ -75,7 +75,7 @@ class LoadedModel:
         self.stepped: tuple[str, int] | None = None
         self.trained_when_loaded: tuple[str, int] | None = None
         self.told_at_load: dict[str, Any] = {}
-        self._base_trained_on = beside.trained_on(Path(source.location))  # of a merged model that was saved
+        self._base_trained_on = sidecar.trained_on(Path(source.location))  # of a merged model that was saved
         self._trained_on: TrainedOn | None = self._base_trained_on
         self._template = ModelTemplate(tokenizer)
         self._trainers = Trainers()
@@ -100,9 +100,9 @@ class LoadedModel:
         return self.weights.module is not None
 
     @property
-    def carried(self) -> Any:
+    def adapter(self) -> Any:
         """What was trained, as the backend has it; None for the bare base."""
-        return self.weights.carried
+        return self.weights.adapter
 
     @property
     def device(self) -> Any:
@@ -175,7 +175,7 @@ class LoadedModel:
         """Return the same of an adapter that is not on the model; tensors have no template, and are asked as the model is."""
         if source.folder is None:
             return self.renderer
-        return self._template.of(beside.chat_template(source.folder), self.told_at_load)
+        return self._template.of(sidecar.chat_template(source.folder), self.told_at_load)
 
     def start_renderer(self, *, from_base: bool) -> Renderer:
         """Return the renderer that a training begins with: the base's own, or that of the weights as they are."""
@@ -215,7 +215,7 @@ class LoadedModel:
             for run in self._trainers.ended_elsewhere():
                 checkpoint = run.result()
                 if checkpoint is not None and self.trained != (run.id, checkpoint.step):
-                    self.take(checkpoint.path, (run.id, checkpoint.step))
+                    self.load_adapter(checkpoint.path, (run.id, checkpoint.step))
 
     # -- the trained state ------------------------------------------------------------------------------------------
 
@@ -247,40 +247,40 @@ class LoadedModel:
         found: TrainedOn | None = run.trained_on if run is not None else self._trained_on
         return found
 
-    def take(self, folder: Path, trained: tuple[str, int] | None) -> None:
+    def load_adapter(self, folder: Path, trained: tuple[str, int] | None) -> None:
         """Put the trained state that a folder holds on the base, trainable."""
         try:
             with self.gate.inference():
-                self.weights.take(folder)
+                self.weights.load_adapter(folder)
         except BaseException:
             if self.weights.kind is None:  # what was there is off already
                 self._forget()
             raise
         self.trained = trained
         self.saved_at = folder.resolve() if trained is None else None
-        self._template.trained = beside.chat_template(folder)
-        self._trained_on = beside.trained_on(folder)
+        self._template.trained = sidecar.chat_template(folder)
+        self._trained_on = sidecar.trained_on(folder)
 
-    def take_off(self) -> None:
+    def detach_adapter(self) -> None:
         """Take off what was trained, so that the bare base is there again (called with the gate held)."""
         self._template.trained = None
-        self.weights.take_off()
+        self.weights.detach_adapter()
 
     def trained_in_place(self, run_id: str, step: int, trained_on: TrainedOn | None) -> None:
         """Note that the weights are those of a run's step: it trained this very model."""
         self.trained, self.saved_at, self._trained_on = (run_id, step), None, trained_on
 
-    def go_to(self, start: dict[str, Any] | None) -> None:
+    def restore_start(self, start: dict[str, Any] | None) -> None:
         """Put the state back that a run started from (``model.start`` in its record), where the weights are of another."""
         path = Path(start["path"]) if start else None
         trained = (str(start["trained"][0]), int(start["trained"][1])) if start and start["trained"] else None
         if (self.trained, self.saved_at) == (trained, path if trained is None else None):
             return
         with self.gate.training():
-            self.take_off()
+            self.detach_adapter()
             self._forget()
             if path is not None:
-                self.take(path, trained)
+                self.load_adapter(path, trained)
 
     def _forget(self) -> None:
         self.trained = self.saved_at = self._template.trained = None

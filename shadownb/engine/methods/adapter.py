@@ -12,6 +12,6 @@ SPEC = MethodSpec(
     data_shape="chats, prompt and answer pairs, or text",
     default_learning_rate=5e-3,
     rate_source="measured on a part of the training rows: 51 of 84 right (1e-2: 54, 2e-3: 38), the less forgotten the lower",
-    surface="bottleneck",
+    adapter="bottleneck",
     fields=("lora_r",),
 )

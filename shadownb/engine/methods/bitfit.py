@@ -12,6 +12,6 @@ SPEC = MethodSpec(
     data_shape="chats, prompt and answer pairs, or text",
     default_learning_rate=1e-3,
     rate_source="the upper end of the range in BitFit (Ben Zaken et al., 2022)",
-    surface="bias",
+    adapter="bias",
     quantized_base=False,
 )

@@ -12,6 +12,6 @@ SPEC = MethodSpec(
     data_shape="chats, prompt and answer pairs, or text",
     default_learning_rate=1e-4,
     rate_source="a tenth to a fifth of the LoRA rate (LoRA Without Regret, 2025); small models bear the upper end",
-    surface="weights",
+    adapter="weights",
     quantized_base=False,
 )

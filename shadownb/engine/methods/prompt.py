@@ -14,7 +14,7 @@ SPEC = MethodSpec(
     data_shape="chats, prompt and answer pairs, or text",
     default_learning_rate=0.1,
     rate_source="a third of the 0.3 of The Power of Scale (Lester et al., 2021); measured: 0.25 nats held out after 30 steps",
-    surface="prompt",
+    adapter="prompt",
     tuner="PROMPT_TUNING",
     fields=FIELDS,
 )

@@ -25,7 +25,7 @@ class MethodSpec:
 
     Attributes
     ----------
-    surface
+    adapter
         What is trained; a model carries one. ``lora``: low-rank adapters; ``layers``: another peft tuner on the linear
         layers; ``prompt``: learned embeddings; ``bias``: the biases; ``bottleneck``: networks behind the blocks;
         ``weights``: the base itself.
@@ -33,7 +33,7 @@ class MethodSpec:
         Which loss, by its name in the registry: ``sft`` (next-token loss on the marked tokens), ``dpo`` (pairs), ``kto``
         (answers with a verdict), or one of your own.
     tuner
-        peft's name of the adapter type, where there are several of a surface.
+        peft's name of the adapter type, where there are several of an adapter.
     options
         Values for peft's config, as (name, value).
     defaults
@@ -43,7 +43,7 @@ class MethodSpec:
     quantized_base
         True: needs a quantised base; False: cannot use one; None: either.
     fields
-        TrainConfig fields that only methods with this surface honour; those of its objective come with that.
+        TrainConfig fields that only methods with this adapter honour; those of its objective come with that.
     rate_source
         Where the default learning rate comes from.
     """
@@ -55,7 +55,7 @@ class MethodSpec:
     data_shape: str
     default_learning_rate: float
     rate_source: str
-    surface: Literal["lora", "layers", "prompt", "bias", "bottleneck", "weights"] = "lora"
+    adapter: Literal["lora", "layers", "prompt", "bias", "bottleneck", "weights"] = "lora"
     objective: str = "sft"
     tuner: str = "LORA"
     long_rows: Literal["cut", "split"] = "cut"
@@ -68,7 +68,7 @@ class MethodSpec:
     @property
     def changes_base_weights(self) -> bool:
         """Whether the base itself is trained, so that comparing with it needs a second copy."""
-        return self.surface == "weights"
+        return self.adapter == "weights"
 
     def replace(self, **changes: Any) -> MethodSpec:
         """Return a copy with other values, for registering a variant."""

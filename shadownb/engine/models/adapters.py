@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from shadownb.engine.inference.adapters import AdapterId, AdapterSource
-from shadownb.engine.loaded import beside
 from shadownb.engine.loaded.backends import description_in
 from shadownb.engine.runs import checkpoints
 from shadownb.engine.runs.checkpoints import Checkpoint
@@ -52,7 +51,7 @@ def _source(asked: Any, model: LoadedModel) -> AdapterSource:
     folder, name = _folder(asked)
     if (folder / checkpoints.MANIFEST).is_file():
         return _checkpoint(folder, name, model)
-    kept = beside.read(folder).get("trained")  # of what save() wrote
+    kept = sidecar.read(folder).get("trained")  # of what save() wrote
     trained: dict[str, Any] = kept if isinstance(kept, dict) else {}
     run, step = trained.get("run"), trained.get("step")
     if run is not None:

@@ -47,7 +47,7 @@ def _renderer_of(model: Any) -> tuple[Renderer, str]:
         raise ConfigError(
             f"certify() cannot take a {type(model).__name__}.", fix="Pass a model, its name, or a tokenizer."
         )
-    from shadownb.engine.loaded import beside
+    from shadownb.engine.loaded import sidecar
     from shadownb.engine.loaded.backends import backend
     from shadownb.engine.models.sources import resolve
 
@@ -59,7 +59,7 @@ def _renderer_of(model: Any) -> tuple[Renderer, str]:
     else:
         source = resolve(str(model))
         location, name = source.location, source.name
-        kept = beside.chat_template(source.trained_at) if source.trained_at is not None else None
+        kept = sidecar.chat_template(source.trained_at) if source.trained_at is not None else None
     return Renderer(backend().tokenizer(location), chat_template=kept), name
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.inference import AdapterSource, Reply, ReplyStream, Sampling
-from shadownb.engine.loaded import beside
+from shadownb.engine.loaded import sidecar
 from shadownb.engine.models.adapters import Asked, weights_asked
 from shadownb.engine.models.questions import Message, Opening, Question, Side
 from shadownb.errors import ConfigError, ShadowWarning
@@ -112,7 +112,7 @@ class Generation:
         use = weights_asked(asked, model)
         if not isinstance(use, AdapterSource):
             return Side(use, model.renderer, model.trained_on)
-        rows = model.trained_on if use.folder is None else beside.trained_on(use.folder)
+        rows = model.trained_on if use.folder is None else sidecar.trained_on(use.folder)
         return Side(use, model.renderer_of(use), rows)
 
     def generator_for(self, uses: Sequence[Use]) -> Generator:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from shadownb.engine.inference import AdapterSource
 from shadownb.engine.models.adapters import Asked, weights_asked
 from shadownb.engine.objectives import examples
-from shadownb.engine.runs.given import as_dataset
+from shadownb.engine.runs.data_arguments import as_dataset
 from shadownb.errors import DataError, ShadowWarning
 
 if TYPE_CHECKING:

@@ -121,7 +121,7 @@ def load(
     check_base(source, source.base_hash)
     if source.trained_at is not None:
         live.tell("putting the adapter on")
-        model.take(source.trained_at, source.trained)
+        model.load_adapter(source.trained_at, source.trained)
         model.trained_when_loaded = source.trained
     # Last, because what was trained may have brought another template.
     model.renderer.variables = {**model.renderer.variables, **source.variables, **given}

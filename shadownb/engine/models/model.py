@@ -35,7 +35,7 @@ class Model(LoadedModel):
         self.generation = Generation(self)
 
     @property
-    def surface(self) -> str | None:
+    def adapter_kind(self) -> str | None:
         """What is trained on it: ``lora``, ``weights``, ``prompt``, ...; None for the bare base."""
         return self.weights.kind
 

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from shadownb.engine import registry
 from shadownb.engine.disk import saving
-from shadownb.engine.loaded import beside
-from shadownb.engine.loaded.beside import RECORD
+from shadownb.engine.loaded import sidecar
+from shadownb.engine.loaded.sidecar import RECORD
 from shadownb.errors import ExportError, ShadowError, ShadowWarning, did_you_mean
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def save(model: Model, target: Path, fmt: str) -> Path:
         trained = trained_state(model)
         with saving(target), _replacing(target, descriptions) as folder:
             exporter.write(model, folder)  # first, because it may be refused
-            beside.write(folder, trained_on=model.trained_on, trained=trained)
+            sidecar.write(folder, trained_on=model.trained_on, trained=trained)
             model.save_tokenizer(folder)
     _warn_if_unfinished(trained, model, target)
     return target
@@ -92,7 +92,7 @@ def _refuse_used(target: Path, source: str, descriptions: tuple[str, ...]) -> No
             why="Answers of the base, resumes and the adapter itself need it as it is.",
             fix="Save to another folder.",
         )
-    ours = beside.files_in(target)
+    ours = sidecar.files_in(target)
     found = {file.name for pattern in (*descriptions, *_WEIGHTS) for file in target.glob(pattern)}
     others = sorted(found - ours)
     if others:
@@ -128,14 +128,14 @@ def _exchange(target: Path, written: Path, aside: Path, descriptions: tuple[str,
 
     A kill in between leaves a folder that does not load, never a mixture: what describes a model leaves first and comes last.
     """
-    old, new = beside.files_in(target), {file.name for file in written.iterdir()} - {RECORD}
+    old, new = sidecar.files_in(target), {file.name for file in written.iterdir()} - {RECORD}
     before = aside / "old"
     before.mkdir()
     recorded = (target / RECORD).is_file()
     if recorded:
         shutil.copy2(target / RECORD, before)
-    record = beside.add_files(written, new)
-    beside.write(aside, files=old | new).replace(
+    record = sidecar.add_files(written, new)
+    sidecar.write(aside, files=old | new).replace(
         target / RECORD
     )  # so that the next save knows all files, also after a kill
     arriving = sorted(new, key=lambda name: name in descriptions)

@@ -100,7 +100,7 @@ class Weights(Protocol):
     ----------
     module
         The backend's own object, with what it carries; None once unloaded.
-    carried
+    adapter
         The backend's own object of the trained state; None for the bare base.
     """
 
@@ -108,11 +108,11 @@ class Weights(Protocol):
     def module(self) -> Any: ...
 
     @property
-    def carried(self) -> Any: ...
+    def adapter(self) -> Any: ...
 
     @property
     def kind(self) -> str | None:
-        """What is trained on it (a method's ``surface``); None for the bare base."""
+        """What is trained on it (a method's ``adapter``); None for the bare base."""
 
     @property
     def separate(self) -> bool:
@@ -142,10 +142,10 @@ class Weights(Protocol):
     def base_bytes(self) -> int:
         """Bytes of the base's weights in memory."""
 
-    def take(self, folder: Path) -> None:
+    def load_adapter(self, folder: Path) -> None:
         """Put the trained state that a folder holds on the base, in the place of whatever is there, trainable."""
 
-    def take_off(self) -> None:
+    def detach_adapter(self) -> None:
         """Take off what was trained, so that the bare base is there again."""
 
     def save(self, folder: Path) -> None:

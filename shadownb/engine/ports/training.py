@@ -192,7 +192,7 @@ class TrainingSession(Protocol):
     def digest(self) -> str:
         """Return the sha256 of what is trained."""
 
-    def had(self) -> dict[str, Any]:
+    def actual_setup(self) -> dict[str, Any]:
         """Return what the training truly had (optimizer, kernels, number formats), read from the objects after a step."""
 
 

@@ -203,5 +203,5 @@ def _go_back(services: RunServices, session: TrainingSession, before: Any, last_
         elif before is not None:
             session.restore(before)
         else:  # nothing was there at the start, so the next run is free to choose its shape
-            services.model.take_off()
+            services.model.detach_adapter()
         return newest

@@ -157,7 +157,7 @@ def saved_state(model: LoadedModel, store: RunStore[RunFolder]) -> dict[str, Any
 def is_at(model: LoadedModel, state: dict[str, Any] | None) -> bool:
     """Whether the model's weights are those of a saved state (None: of the base)."""
     if state is None:
-        return model.carried is None
+        return model.adapter is None
     if state["trained"] is not None:
         return model.trained == tuple(state["trained"])
     return model.trained is None and str(model.saved_at) == state["path"]

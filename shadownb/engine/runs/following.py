@@ -55,7 +55,7 @@ def follow(folder: RunFolder, attempt: Attempt) -> None:
         newest = checkpoints.newest_valid(folder.checkpoints)[0]
     model = load_model(folder)
     if newest is not None and newest.path.parent == folder.checkpoints:
-        model.take(newest.path, (folder.id, newest.step))
+        model.load_adapter(newest.path, (folder.id, newest.step))
     _follow(folder, model, newest)
 
 

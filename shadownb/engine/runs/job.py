@@ -146,15 +146,15 @@ def _given_checkpoint(folder: RunFolder, path: Path) -> Checkpoint:
 def _go_back(folder: RunFolder, resume: Checkpoint | None, model: LoadedModel) -> None:
     """Give the model the state that the run goes on from, whatever it carries: the run's own newest, or its start."""
     if resume is None or resume.path.parent != folder.checkpoints:
-        model.go_to(folder.spec["model"]["start"])
+        model.restore_start(folder.spec["model"]["start"])
     elif model.trained != (folder.id, resume.step):
-        model.take(resume.path, (folder.id, resume.step))
+        model.load_adapter(resume.path, (folder.id, resume.step))
 
 
 def _return(model: LoadedModel, state: dict[str, Any] | None, journal: Journal) -> None:
     """Let the model answer again as before a run that left nothing, where that had begun elsewhere."""
     try:
-        model.go_to(state)
+        model.restore_start(state)
     except ShadowError as error:
         journal.append("warning", **error.to_dict())
 

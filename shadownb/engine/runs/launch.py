@@ -18,9 +18,9 @@ from shadownb.engine.live import notebook_shell
 from shadownb.engine.ports.executor import Attempt, Executor
 from shadownb.engine.runs import checkpoints, executors
 from shadownb.engine.runs.chosen_start import Start
+from shadownb.engine.runs.data_arguments import as_dataset, data_warnings, resolve_data
 from shadownb.engine.runs.dispatch import start
 from shadownb.engine.runs.folder import RunFolder
-from shadownb.engine.runs.given import as_dataset, data_warnings, resolve_data
 from shadownb.engine.runs.handle import Run
 from shadownb.engine.runs.journal import Journal
 from shadownb.engine.runs.starting import record_start

@@ -124,7 +124,7 @@ class Loop:
     def _after(self, loss: float, norm: float | None, rate: float, speed: float) -> None:
         services, step = self.services, self.step
         if not self._record_told:
-            services.journal.append("record", values={"had": self.session.had()})
+            services.journal.append("record", values={"actual_setup": self.session.actual_setup()})
             self._record_told = True
         diverged = self.divergence.look(step, loss)
         if step % self.config.logging_steps == 0 or self.last or diverged:

@@ -167,7 +167,7 @@ class RunReading:
     @property
     def trained_parameters(self) -> int | None:
         """How many numbers it trains; None before the model is prepared."""
-        found = (self.state.record.get("had") or {}).get("trained_parameters")
+        found = (self.state.record.get("actual_setup") or {}).get("trained_parameters")
         return None if found is None else int(found)
 
     @property

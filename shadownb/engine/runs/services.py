@@ -18,7 +18,7 @@ from shadownb.engine.config import TrainConfig
 from shadownb.engine.disk import write_atomically
 from shadownb.engine.inference import Sampling
 from shadownb.engine.inference.gate import WaitCancelled
-from shadownb.engine.loaded import beside
+from shadownb.engine.loaded import sidecar
 from shadownb.engine.runs import checkpoints, executors
 from shadownb.engine.runs.checkpoints import Checkpoint
 from shadownb.engine.runs.control import RunControl
@@ -162,7 +162,7 @@ class RunServices:
         def fill(target: Path) -> None:
             session.save_weights(target)
             self.model.save_tokenizer(target)
-            beside.write(target, trained_on=self.trained_on, trained={"run": self.folder.id, "step": step})
+            sidecar.write(target, trained_on=self.trained_on, trained={"run": self.folder.id, "step": step})
             training = target / checkpoints.TRAINING
             training.mkdir()
             save_state(loop, training)

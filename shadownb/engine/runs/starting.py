@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.disk import saving
-from shadownb.engine.loaded import beside
+from shadownb.engine.loaded import sidecar
 from shadownb.engine.runs.chosen_start import Start, is_at, refuse_loss, saved_state
 from shadownb.engine.runs.folder import RunFolder
 from shadownb.errors import RunError
@@ -31,7 +31,7 @@ def record_start(folder: RunFolder, model: LoadedModel) -> tuple[dict[str, Any] 
 
     Returns
     -------
-    What to give :meth:`LoadedWeights.go_to` for the state that the model left, in a tuple; None where it stayed where it was.
+    In a tuple, what :meth:`LoadedModel.restore_start` takes for the state that the model left; None where it stayed where it was.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def record_start(folder: RunFolder, model: LoadedModel) -> tuple[dict[str, Any] 
         wanted, before = start.state(model, folder.store), saved_state(model, folder.store)
         if not is_at(model, wanted):
             refuse_loss(model, folder.store)
-            model.go_to(wanted)
+            model.restore_start(wanted)
             left = (before,)
     state = saved_state(model, folder.store) or _written(model, folder.path / _FOLDER)
     note_start(folder, state, model.trained[0] if model.trained else None)
@@ -111,5 +111,5 @@ def _written(model: LoadedModel, target: Path) -> dict[str, Any] | None:
         target.mkdir(exist_ok=True)
         model.weights.save(target)
         model.save_tokenizer(target)  # with the chat template it was trained with
-        beside.write(target, trained_on=model.trained_on, trained={"run": trained[0], "step": trained[1]})
+        sidecar.write(target, trained_on=model.trained_on, trained={"run": trained[0], "step": trained[1]})
     return {"path": str(target), "trained": list(trained)}

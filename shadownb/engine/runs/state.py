@@ -160,7 +160,10 @@ class RunState:
         self.phase = {"name": "paused", "done": self.step, "total": self.total_steps, "unit": "steps"}
 
     def _on_record(self, event: Event) -> None:
-        self.record.update(event["values"])
+        values = dict(event["values"])
+        if "had" in values:  # its first name
+            values["actual_setup"] = values.pop("had")
+        self.record.update(values)
 
     def _on_end(self, event: Event) -> None:
         self.status = event["status"]

@@ -1,4 +1,4 @@
-"""The array functions of losses on torch, and the trained tokens of a piece; see :mod:`shadownb.engine.objectives.arrays`."""
+"""The array functions of losses on torch, and the trained tokens of a batch; see :mod:`shadownb.engine.objectives.arrays`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.nn.functional import logsigmoid
 
-from shadownb.engine.backends.torch.pieces import Piece
+from shadownb.engine.backends.torch.packed_batch import PackedBatch
 from shadownb.engine.objectives.arrays import Need
 
 
@@ -62,7 +62,7 @@ class Watched:
 
 
 class TorchTokens:
-    """The trained tokens of a piece, in the order of its targets.
+    """The trained tokens of a batch, in the order of its targets.
 
     Attributes
     ----------
@@ -70,10 +70,10 @@ class TorchTokens:
         Shape (N,).
     """
 
-    def __init__(self, logp: torch.Tensor, piece: Piece, watched: Watched | None = None) -> None:
+    def __init__(self, logp: torch.Tensor, batch: PackedBatch, watched: Watched | None = None) -> None:
         self.logp = logp
-        self.rows = piece.rows
-        self._owners = piece.owners
+        self.rows = batch.rows
+        self._owners = batch.owners
         self._watched = watched or Watched()
 
     def by_row(self, values: torch.Tensor) -> torch.Tensor:

@@ -1,8 +1,8 @@
-"""Attention over a piece: each segment sees itself and what its rows start with, and nothing else.
+"""Attention over a batch: each segment sees itself and what its rows start with, and nothing else.
 
 Registered with transformers' attention interface under its own name and switched on only around a training forward
 pass. Rows are computed one by one with torch's own kernel, so that work grows with the rows' lengths squared and not with
-the piece's (a dense mask over 2,048 tokens costs four times the linear layers of a 135M model).
+the batch's (a dense mask over 2,048 tokens costs four times the linear layers of a 135M model).
 
 What an architecture's config says about its attention is not enough to know: some libraries' models take position ids and
 build their mask without them, so that packed rows would see each other (Falcon), and an argument that only one model hands
@@ -22,7 +22,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 
 from shadownb.engine.backends.torch.generation.borrowing import borrowed
-from shadownb.engine.backends.torch.pieces import Piece, pack
+from shadownb.engine.backends.torch.packed_batch import PackedBatch, pack
 from shadownb.engine.rendering import Rendered
 from shadownb.engine.rendering.masks import NOT_TRAINED
 from shadownb.errors import ModelError
@@ -108,14 +108,14 @@ def _holds(model: PreTrainedModel, packing: Packing) -> bool:
 
 
 def _logits_of(rows: list[Rendered], model: PreTrainedModel, packing: Packing) -> torch.Tensor:
-    piece = pack(rows, share=packing.shares_start, device=model.device)
-    with piece_layout(model, piece, packing) as layout:
-        return target_logits(model, piece, {"input_ids": piece.input_ids}, layout)
+    batch = pack(rows, share=packing.shares_start, device=model.device)
+    with batch_layout(model, batch, packing) as layout:
+        return target_logits(model, batch, {"input_ids": batch.input_ids}, layout)
 
 
 @contextlib.contextmanager
-def piece_layout(model: PreTrainedModel, piece: Piece, packing: Packing) -> Iterator[dict[str, Any]]:
-    """Make the model's attention follow ``piece`` inside the block, which holds forward and backward pass.
+def batch_layout(model: PreTrainedModel, batch: PackedBatch, packing: Packing) -> Iterator[dict[str, Any]]:
+    """Make the model's attention follow ``batch`` inside the block, which holds forward and backward pass.
 
     Yields keyword arguments for the forward pass, which transformers hands on to the attention function.
     """
@@ -123,29 +123,29 @@ def piece_layout(model: PreTrainedModel, piece: Piece, packing: Packing) -> Iter
         yield {}  # a row alone has the positions that every model counts by itself, and some take none
         return
     if packing.kind == "positions":
-        yield {"position_ids": piece.position_ids}
+        yield {"position_ids": batch.position_ids}
         return
     _register()
     config = model.config.get_text_config()
     before = config._attn_implementation
     config._attn_implementation_internal = NAME
     try:
-        yield {"position_ids": piece.position_ids, "row_layout": piece}
+        yield {"position_ids": batch.position_ids, "row_layout": batch}
     finally:
         config._attn_implementation_internal = before
 
 
-def target_logits(called: Any, piece: Piece, inputs: dict[str, Any], layout: dict[str, Any]) -> torch.Tensor:
-    """Return the logits that predict a piece's targets, in 32 bits, shape (N, vocabulary); no others are computed.
+def target_logits(called: Any, batch: PackedBatch, inputs: dict[str, Any], layout: dict[str, Any]) -> torch.Tensor:
+    """Return the logits that predict a batch's targets, in 32 bits, shape (N, vocabulary); no others are computed.
 
     Parameters
     ----------
     called, inputs
-        What :meth:`Surface.feed` returned: the module to call, and the tokens or embeddings for it.
+        What :meth:`Adapter.feed` returned: the module to call, and the tokens or embeddings for it.
     layout
-        What :func:`piece_layout` yielded.
+        What :func:`batch_layout` yielded.
     """
-    found = called(**inputs, logits_to_keep=piece.keep, use_cache=False, **layout).logits
+    found = called(**inputs, logits_to_keep=batch.keep, use_cache=False, **layout).logits
     logits: torch.Tensor = found[0].float()
     return logits
 
@@ -159,7 +159,7 @@ def _rows_attention(
     scaling: float | None = None,
     dropout: float = 0.0,
     *,
-    row_layout: Piece,
+    row_layout: PackedBatch,
     is_causal: bool | None = None,
     **others: Any,
 ) -> tuple[torch.Tensor, None]:
@@ -180,7 +180,7 @@ def _rows_attention(
     grouped = query.shape[1] != key.shape[1]
     common: dict[str, Any] = {"scale": scaling, "dropout_p": dropout, "enable_gqa": grouped}
     lengths = [segment.length for segment in row_layout.segments]
-    # Split once, not sliced row by row: the gradient of each slice would be a tensor of the whole piece's size.
+    # Split once, not sliced row by row: the gradient of each slice would be a tensor of the whole batch's size.
     split = zip(*(torch.split(tensor, lengths, dim=2) for tensor in (query, key, value)), strict=True)
     parts = {segment.start: part for segment, part in zip(row_layout.segments, split, strict=True)}
     outputs = []

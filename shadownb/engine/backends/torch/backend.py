@@ -115,9 +115,9 @@ class TorchBackend:
 
     def description_names(self) -> tuple[str, ...]:
         """Return the names of the files by which a folder is known to hold an adapter."""
-        from shadownb.engine.backends.torch import surfaces
+        from shadownb.engine.backends.torch import adapters
 
-        return surfaces.description_names()
+        return adapters.description_names()
 
     def generator(self, model: Loaded, *, separate_base: bool = False) -> Generator:
         """Return what answers with the model as it is now, or with a second copy of its base."""
@@ -158,11 +158,11 @@ class TorchBackend:
 
     def check(self, model: Loaded, config: TrainConfig, *, from_base: bool = False) -> None:
         """Raise MethodError where the method or its options do not fit the model, or what it carries."""
-        from shadownb.engine.backends.torch import surfaces
+        from shadownb.engine.backends.torch import adapters
 
         weights: Any = model.weights
-        module, carried = weights.at_start(from_base=from_base)
-        surfaces.check(module, carried, config)
+        module, adapter = weights.at_start(from_base=from_base)
+        adapters.check(module, adapter, config)
 
     def costs(self, model: Loaded, config: TrainConfig, *, from_base: bool = False) -> Costs:
         """Return what memory and time of a training on this model are counted from."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-from shadownb.engine.backends.torch import surfaces
-from shadownb.engine.backends.torch.surfaces.sizes import idle_weights
+from shadownb.engine.backends.torch import adapters
+from shadownb.engine.backends.torch.adapters.sizes import idle_weights
 from shadownb.engine.ports.backend import Costs
 
 if TYPE_CHECKING:
@@ -19,10 +19,10 @@ def costs(weights: TorchWeights, config: TrainConfig, *, from_base: bool) -> Cos
     at_start, base = weights.at_start(from_base=from_base), weights.base_module()
     text = weights.module.config.get_text_config() if hasattr(weights.module, "config") else None
     get = functools.partial(getattr, text)
-    kept = surfaces.KINDS[config.spec.surface].kept(base, config, config.spec)
+    kept = adapters.KINDS[config.spec.adapter].kept(base, config, config.spec)
     return Costs(
-        trainable=surfaces.count(*at_start, config),
-        reach=surfaces.reached(*at_start, config),
+        trainable=adapters.count(*at_start, config),
+        reach=adapters.reached(*at_start, config),
         kept_per_token=kept.per_token,
         kept_fixed=kept.fixed,
         layers=get("num_hidden_layers", 12),

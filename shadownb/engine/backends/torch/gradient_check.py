@@ -20,7 +20,7 @@ import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
-from shadownb.engine.backends.torch.surfaces import Surface
+from shadownb.engine.backends.torch.adapters import Adapter
 from shadownb.errors import GradientError
 
 _UNREGISTERED = ".*an autograd kernel was not registered to the Autograd key"
@@ -41,7 +41,7 @@ class _Computed:
 
 
 class GradientCheck:
-    """Looks at the first pass of a run with a surface.
+    """Looks at the first pass of a run with an adapter.
 
     Attributes
     ----------
@@ -51,10 +51,10 @@ class GradientCheck:
         After :meth:`arrived`, the trained layers that the step did not compute.
     """
 
-    def __init__(self, surface: Surface) -> None:
-        self._surface = surface
-        self._watched = dict(_watched(surface.module))
-        self._blocks = _block_prefix(surface)
+    def __init__(self, adapter: Adapter) -> None:
+        self._surface = adapter
+        self._watched = dict(_watched(adapter.module))
+        self._blocks = _block_prefix(adapter)
         self._computed: list[_Computed] = []
         self._names: set[str] = set()
         self.reached: list[str] = []
@@ -169,10 +169,10 @@ def _is_tuner(module: nn.Module | None) -> bool:
     return isinstance(module, BaseTunerLayer)
 
 
-def _block_prefix(surface: Surface) -> str:
+def _block_prefix(adapter: Adapter) -> str:
     """Return how the names of the modules in the decoder's blocks begin, an empty string where it has no list of them."""
-    layers = surface.base.config.get_text_config().num_hidden_layers
-    lists = (n for n, m in surface.module.named_modules() if isinstance(m, nn.ModuleList) and len(m) == layers)
+    layers = adapter.base.config.get_text_config().num_hidden_layers
+    lists = (n for n, m in adapter.module.named_modules() if isinstance(m, nn.ModuleList) and len(m) == layers)
     return next((f"{name}." for name in lists), "")
 
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn.functional import cross_entropy
 
-from shadownb.engine.backends.torch.attention import choose_packing, piece_layout, target_logits
+from shadownb.engine.backends.torch.attention import batch_layout, choose_packing, target_logits
 from shadownb.engine.backends.torch.generation.borrowing import borrowed, own_side
-from shadownb.engine.backends.torch.pieces import pack
+from shadownb.engine.backends.torch.packed_batch import pack
 from shadownb.engine.inference.types import Use
 from shadownb.engine.rendering.examples import Example
 from shadownb.engine.rendering.packing import split
@@ -30,17 +30,17 @@ def mean_loss(model: Loaded, examples: Sequence[Example], use: Use) -> float:
     rows = [row for example in examples for row in example.rows]
     weights: Any = model.weights
     with model.gate.inference():
-        view, surface = weights.view(use), weights.surface_of(use)
+        view, adapter = weights.view(use), weights.adapter_of(use)
         base: Any = view.model.get_base_model() if hasattr(view.model, "get_base_model") else view.model
-        packing = choose_packing(base, prefixed=surface is not None and surface.prefix() is not None)
+        packing = choose_packing(base, prefixed=adapter is not None and adapter.prefix() is not None)
         limit = 0 if packing.kind == "single" else _PIECE_TOKENS
         with borrowed(view.model, own_side(use), view.switched_off), torch.no_grad():
             for group in split([(row,) for row in rows], limit, share=packing.shares_start):
-                piece = pack([rows[number] for number in group], share=packing.shares_start, device=base.device)
-                called, computed, inputs = view.model, piece, {"input_ids": piece.input_ids}
-                if surface is not None:
-                    called, computed, inputs = surface.feed(surface.module, piece)
-                with piece_layout(base, computed, packing) as layout:
+                batch = pack([rows[number] for number in group], share=packing.shares_start, device=base.device)
+                called, computed, inputs = view.model, batch, {"input_ids": batch.input_ids}
+                if adapter is not None:
+                    called, computed, inputs = adapter.feed(adapter.module, batch)
+                with batch_layout(base, computed, packing) as layout:
                     logits = target_logits(called, computed, inputs, layout)
                 total += float(cross_entropy(logits, computed.targets, reduction="sum"))
                 count += computed.targets.numel()

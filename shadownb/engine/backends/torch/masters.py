@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from shadownb.engine.backends.torch.surfaces.tensors import for_file
+from shadownb.engine.backends.torch.adapters.tensors import for_file
 
 FILE = "masters.safetensors"
 _NARROW = (torch.float16, torch.bfloat16)
@@ -78,7 +78,7 @@ class Masters:
         self._hooks, self._trained, self._copies, self._by_parameter = [], {}, {}, {}
 
     def _take_gradient(self, parameter: torch.Tensor) -> None:
-        """Add a piece's gradient to the copy's, in 32 bits, and free it."""
+        """Add a batch's gradient to the copy's, in 32 bits, and free it."""
         assert isinstance(parameter, nn.Parameter) and parameter.grad is not None
         copy = self._by_parameter[parameter]
         copy.grad = parameter.grad.float() if copy.grad is None else copy.grad.add_(parameter.grad)

@@ -1,4 +1,4 @@
-"""From examples to log-probabilities: how the rows of a step, of an evaluation and of a reference are computed in pieces."""
+"""From examples to log-probabilities: how the rows of a step, of an evaluation and of a reference are computed in batches."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import cross_entropy
 
+from shadownb.engine.backends.torch.adapters import Adapter
 from shadownb.engine.backends.torch.arrays import TorchTokens, Watched
-from shadownb.engine.backends.torch.attention import Packing, piece_layout, target_logits
-from shadownb.engine.backends.torch.pieces import Piece, pack
-from shadownb.engine.backends.torch.surfaces import Surface
+from shadownb.engine.backends.torch.attention import Packing, batch_layout, target_logits
+from shadownb.engine.backends.torch.packed_batch import PackedBatch, pack
 from shadownb.engine.objectives.arrays import Need
 from shadownb.engine.rendering import Rendered
 from shadownb.engine.rendering.examples import Example
@@ -21,12 +21,12 @@ from shadownb.engine.rendering.packing import Bundle, split
 
 @dataclass
 class Passes:
-    """The forward passes of a model with a surface on it.
+    """The forward passes of a model with an adapter on it.
 
     Attributes
     ----------
     max_tokens
-        Most tokens of a piece.
+        Most tokens of a batch.
     shares
         Whether what rows start with is computed once for all of them.
     autocast
@@ -41,7 +41,7 @@ class Passes:
         The scalar head, where the objective needs values: (N, width) to (N, 1).
     """
 
-    surface: Surface
+    adapter: Adapter
     packing: Packing
     device: torch.device
     max_tokens: int
@@ -52,14 +52,14 @@ class Passes:
     needs: frozenset[Need] = frozenset()
     head: torch.nn.Module | None = None
 
-    def pieces(self, examples: Sequence[Example]) -> Iterator[tuple[Piece, list[Example]]]:
-        """Yield the pieces of examples, each with the examples whose rows are in it, in that order."""
+    def batches(self, examples: Sequence[Example]) -> Iterator[tuple[PackedBatch, list[Example]]]:
+        """Yield the batches of examples, each with the examples whose rows are in it, in that order."""
         for group in self._split([example.rows for example in examples]):
             members = [examples[number] for number in group]
             yield self._pack([row for example in members for row in example.rows]), members
 
-    def bundles(self, bundles: Sequence[Bundle]) -> Iterator[tuple[Piece, list[int]]]:
-        """Yield the pieces of bundles of rows, each with the numbers of its bundles."""
+    def bundles(self, bundles: Sequence[Bundle]) -> Iterator[tuple[PackedBatch, list[int]]]:
+        """Yield the batches of bundles of rows, each with the numbers of its bundles."""
         for group in self._split(bundles):
             yield self._pack([row for number in group for row in bundles[number]]), group
 
@@ -67,23 +67,23 @@ class Passes:
         limit = 0 if self.packing.kind == "single" else self.max_tokens
         return split(bundles, limit, share=self.shares)
 
-    def _pack(self, rows: Sequence[Rendered]) -> Piece:
+    def _pack(self, rows: Sequence[Rendered]) -> PackedBatch:
         return pack(rows, share=self.shares, device=self.device)
 
     @contextlib.contextmanager
-    def tokens(self, piece: Piece) -> Iterator[TorchTokens]:
-        """Yield the trained tokens of a piece; logits exist only at those positions, and stay only where they are needed."""
+    def tokens(self, batch: PackedBatch) -> Iterator[TorchTokens]:
+        """Yield the trained tokens of a batch; logits exist only at those positions, and stay only where they are needed."""
         # Gradient checkpointing runs the forward pass again in the backward pass, so the layout holds for both.
         with contextlib.ExitStack() as layouts:
-            parts = piece.alone() if self.packing.kind == "single" and piece.rows > 1 else [piece]
+            parts = batch.alone() if self.packing.kind == "single" and batch.rows > 1 else [batch]
             found = [self._part(part, layouts) for part in parts]
-            yield TorchTokens(-torch.cat([nll for nll, _ in found]), piece, _joined([watched for _, watched in found]))
+            yield TorchTokens(-torch.cat([nll for nll, _ in found]), batch, _joined([watched for _, watched in found]))
 
-    def _part(self, piece: Piece, layouts: contextlib.ExitStack) -> tuple[torch.Tensor, Watched]:
-        called, computed, inputs = self.surface.feed(self.surface.module, piece)
-        layout = layouts.enter_context(piece_layout(self.surface.base, computed, self.packing))
+    def _part(self, batch: PackedBatch, layouts: contextlib.ExitStack) -> tuple[torch.Tensor, Watched]:
+        called, computed, inputs = self.adapter.feed(self.adapter.module, batch)
+        layout = layouts.enter_context(batch_layout(self.adapter.base, computed, self.packing))
         if self.one_operation:
-            self.layers_in_one_operation = layouts.enter_context(self.surface.in_one_operation())
+            self.layers_in_one_operation = layouts.enter_context(self.adapter.in_one_operation())
         hidden = layouts.enter_context(self._hidden()) if self.needs & {"hidden", "value"} else []
         with self._cast():
             logits = target_logits(called, computed, inputs, layout)
@@ -100,7 +100,7 @@ class Passes:
     def _hidden(self) -> Iterator[list[torch.Tensor]]:
         """Yield a list that gets what the output embeddings are multiplied with, shape (1, N, width), at each pass."""
         seen: list[torch.Tensor] = []
-        hook = self.surface.base.get_output_embeddings().register_forward_pre_hook(
+        hook = self.adapter.base.get_output_embeddings().register_forward_pre_hook(
             lambda _, inputs: seen.append(inputs[0])
         )
         try:

@@ -2,7 +2,7 @@
 
 A run in a thread must not disturb the user's generators, and the user must not disturb the run. So nothing here draws from
 the global generators: adapter weights come from a generator of the run's seed, and a dropout mask is a function of
-(seed, step, piece, layer). There is then no random state to save, and a resumed run draws what it would have drawn.
+(seed, step, batch, layer). There is then no random state to save, and a resumed run draws what it would have drawn.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class RunDropout(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if not self.training or self.p == 0.0:
             return x
-        draw = generator(self.clock.seed, self.clock.step, self.clock.piece, self.layer, device=x.device)
+        draw = generator(self.clock.seed, self.clock.step, self.clock.batch, self.layer, device=x.device)
         keep = torch.empty_like(x).bernoulli_(1.0 - self.p, generator=draw)
         return x * keep.div_(1.0 - self.p)
 
@@ -94,7 +94,7 @@ class DropoutClock:
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.step = 0
-        self.piece = 0
+        self.batch = 0
 
 
 @contextlib.contextmanager

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from shadownb.engine.backends.torch import kernels
-from shadownb.engine.backends.torch.surfaces import expert_products, rounded_once
+from shadownb.engine.backends.torch.adapters import expert_products, rounded_once
 
 if TYPE_CHECKING:
     from shadownb.engine.backends.torch.training import TorchTraining
 
 
-def had(training: TorchTraining) -> dict[str, Any]:
+def actual_setup(training: TorchTraining) -> dict[str, Any]:
     """Return what the training truly had at its first step, read from the objects and not from the plan."""
-    optimizer, surface = training.optimizer, training.surface
-    base = surface.base
-    trained = list(surface.owned().values())
+    optimizer, adapter = training.optimizer, training.adapter
+    base = adapter.base
+    trained = list(adapter.owned().values())
     moved = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    modules = list(surface.module.modules())
+    modules = list(adapter.module.modules())
     return {
         "optimizer": type(optimizer).__module__.split(".")[0] + "." + type(optimizer).__name__,
         "fused_optimizer": bool(optimizer.defaults.get("fused")),
@@ -27,8 +27,8 @@ def had(training: TorchTraining) -> dict[str, Any]:
         "gradient_checkpointing": any(getattr(module, "gradient_checkpointing", False) for module in modules),
         "fused_kernels": kernels.fused(modules),
         "layers_in_one_operation": training.passes.layers_in_one_operation,
-        "layers_rounded_once": rounded_once.installed(surface.module),
-        "expert_tensors_by_rows": expert_products.installed(surface.module),
+        "layers_rounded_once": rounded_once.installed(adapter.module),
+        "expert_tensors_by_rows": expert_products.installed(adapter.module),
         "gradient_reaches": training.gradients.reached,
         "quantized_layers": sum(type(m).__name__ in ("Linear4bit", "Linear8bitLt") for m in modules),
         "trained_dtypes": sorted({str(parameter.dtype).removeprefix("torch.") for parameter in moved}),

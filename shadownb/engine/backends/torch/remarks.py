@@ -1,4 +1,4 @@
-"""What is to be said of training a surface on a model before its first step; nothing of it stops the run."""
+"""What is to be said of training an adapter on a model before its first step; nothing of it stops the run."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from shadownb.engine.backends.torch.adapters import Adapter, expert_products, experts, rounded_once
 from shadownb.engine.backends.torch.randomness import functional_dropout
-from shadownb.engine.backends.torch.surfaces import Surface, expert_products, experts, rounded_once
 from shadownb.engine.objectives import Remark
 
 if TYPE_CHECKING:
     from shadownb.engine.config import TrainConfig
 
 
-def told_of(surface: Surface, config: TrainConfig) -> Iterator[Remark]:
+def told_of(adapter: Adapter, config: TrainConfig) -> Iterator[Remark]:
     """Yield the remarks."""
-    module, base = surface.module, surface.base
+    module, base = adapter.module, adapter.base
     drawn = functional_dropout(base)
     if drawn:
         yield Remark(
@@ -25,7 +25,7 @@ def told_of(surface: Surface, config: TrainConfig) -> Iterator[Remark]:
             why="Random numbers drawn in other cells change the run, so a resume is exact only in a worker process.",
             fix="Use executor='process', or set the value to 0 in the model's config.",
         )
-    for what, why in surface.reached(config, config.spec).missed:
+    for what, why in adapter.reached(config, config.spec).missed:
         yield Remark(
             f"target_modules={config.target_modules!r} is not reached whole: {what} stay frozen.",
             why=f"{why}. Experts have {experts.share(base):.0%} of this model's weights.",

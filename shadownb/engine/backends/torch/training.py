@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from shadownb.engine.backends.torch import kernels, randomness, record, surfaces, training_state
+from shadownb.engine.backends.torch import adapters, kernels, randomness, record, training_state
 from shadownb.engine.backends.torch.arrays import TorchOps, TorchTokens
 from shadownb.engine.backends.torch.attention import Packing, choose_packing
 from shadownb.engine.backends.torch.gradient_check import GradientCheck
@@ -42,13 +42,13 @@ if TYPE_CHECKING:
     from shadownb.engine.ports.loaded import Loaded
     from shadownb.engine.ports.training import TrainingServices
 
-_PIECES = 1 << 20  # more than a shard has
+_BATCHES = 1 << 20  # more than a shard has
 _HEAD = "head.safetensors"
 _NARROW = (torch.bfloat16, torch.float16)
 
 
 class TorchTraining:
-    """A surface being trained; see :class:`shadownb.engine.ports.training.TrainingSession`."""
+    """An adapter being trained; see :class:`shadownb.engine.ports.training.TrainingSession`."""
 
     optimizer: torch.optim.Optimizer
 
@@ -56,17 +56,17 @@ class TorchTraining:
         self, model: Loaded, config: TrainConfig, rows: Sequence[Rendered], services: TrainingServices
     ) -> None:
         weights: Any = model.weights
-        module, carried = weights.at_start(from_base=False)
-        surfaces.check(module, carried, config)
-        start = surfaces.Start(model.public_name, model.source, rows, services.check)
-        self.surface = surfaces.prepare(module, carried, config, start)
-        weights.carry(self.surface)
-        self.continues = carried is not None
+        module, adapter = weights.at_start(from_base=False)
+        adapters.check(module, adapter, config)
+        start = adapters.Start(model.public_name, model.source, rows, services.check)
+        self.adapter = adapters.prepare(module, adapter, config, start)
+        weights.attach(self.adapter)
+        self.continues = adapter is not None
         self.services = services
         self.tokenizer = model.tokenizer
-        self.module, self.base = self.surface.module, self.surface.base
+        self.module, self.base = self.adapter.module, self.adapter.base
         self.device: torch.device = weights.device
-        self.config = self.surface.effective_config(config)
+        self.config = self.adapter.effective_config(config)
         self._weights = weights
         self._packing: Packing | None = None
         self.ops = TorchOps(self.device)
@@ -75,7 +75,7 @@ class TorchTraining:
         self.masters = Masters({})
         self.head: torch.nn.Linear | None = None
         self.dropout = DropoutClock(config.seed)
-        self.gradients = GradientCheck(self.surface)
+        self.gradients = GradientCheck(self.adapter)
         self._looked_after = -1  # how many answers there had been when the graph was last looked at
         self._step = 0
         self._rate = 0.0
@@ -98,7 +98,7 @@ class TorchTraining:
                 self.module.activation_checkpointing_enable()
             self.scaler = self.make_scaler()
             self.optimizer = make_optimizer(plan.optimizer[0], self.module, self.config.weight_decay)
-            self.masters = Masters(self.surface.owned())
+            self.masters = Masters(self.adapter.owned())
             self.masters.put_into(self.optimizer)
             if self.head is not None:
                 self.optimizer.add_param_group({"params": list(self.head.parameters()), "weight_decay": 0.0})
@@ -117,7 +117,7 @@ class TorchTraining:
         # A shared start is computed once, with one dropout mask for all rows; that would be another training.
         one_mask = config.lora_dropout > 0 or bool(randomness.functional_dropout(self.base))
         return Passes(
-            self.surface,
+            self.adapter,
             packing,
             self.device,
             config.max_tokens_per_forward,
@@ -153,7 +153,7 @@ class TorchTraining:
         """How several rows go through the model in one pass; looked at once, on the model itself."""
         if self._packing is None:
             with self.services.weights():
-                self._packing = choose_packing(self.base, prefixed=self.surface.prefix() is not None)
+                self._packing = choose_packing(self.base, prefixed=self.adapter.prefix() is not None)
         return self._packing
 
     def decisions(self) -> dict[str, Decision]:
@@ -162,12 +162,12 @@ class TorchTraining:
 
     def remarks(self) -> Iterator[Remark]:
         """Yield what is to be said of training this on this model."""
-        yield from told_of(self.surface, self.config)
+        yield from told_of(self.adapter, self.config)
 
     @property
     def trained_parameters(self) -> int:
         """How many numbers belong to what is trained."""
-        return sum(parameter.numel() for parameter in self.surface.owned().values())
+        return sum(parameter.numel() for parameter in self.adapter.owned().values())
 
     @property
     def may_skip(self) -> bool:
@@ -182,7 +182,7 @@ class TorchTraining:
     @property
     def separate(self) -> bool:
         """Whether what is trained exists apart from the whole model."""
-        return self.surface.separate
+        return self.adapter.separate
 
     def reported(
         self, folder: Path, total_steps: int, step: int
@@ -194,11 +194,11 @@ class TorchTraining:
 
     def snapshot(self) -> dict[str, torch.Tensor]:
         """Return a copy of what is trained, for :meth:`restore`."""
-        return surfaces.snapshot(self.surface.owned())
+        return adapters.snapshot(self.adapter.owned())
 
     def restore(self, kept: dict[str, torch.Tensor]) -> None:
         """Put a copy back."""
-        surfaces.restore(self.surface.owned(), kept)
+        adapters.restore(self.adapter.owned(), kept)
 
     def forget_gradients(self) -> None:
         """Drop what a broken step left."""
@@ -241,15 +241,15 @@ class TorchTraining:
 
     def _shard(self, examples: Sequence[Example], objective: Objective, total: int, shard: int) -> float:
         loss_sum = torch.zeros((), device=self.device)
-        for index, (piece, members) in enumerate(self.passes.pieces(examples)):
+        for index, (batch, members) in enumerate(self.passes.batches(examples)):
             if self.processes.size == 1:  # several obey between steps, or the others would wait for what never comes
                 self.services.check()
-            self.dropout.piece = shard * _PIECES + index
+            self.dropout.batch = shard * _BATCHES + index
             answered = self.services.gate.answered
             looking = answered != self._looked_after  # an answer may leave a model in another state
             with (
                 self.gradients.watching() if looking else contextlib.nullcontext(),
-                self.passes.tokens(piece) as tokens,
+                self.passes.tokens(batch) as tokens,
             ):
                 loss = objective.loss(self.ops, tokens, members, held_out=False) / total
                 if looking:
@@ -293,18 +293,18 @@ class TorchTraining:
     # -- without gradients ------------------------------------------------------------------------------------------
 
     def losses(self, examples: Sequence[Example], objective: Objective) -> Iterator[tuple[float, int]]:
-        """Yield (summed loss, number of examples) piece by piece."""
-        for piece, members in self.passes.pieces(examples):
+        """Yield (summed loss, number of examples) batch by batch."""
+        for batch, members in self.passes.batches(examples):
             self.services.check()
-            with self._looking_only(), self.passes.tokens(piece) as tokens:
+            with self._looking_only(), self.passes.tokens(batch) as tokens:
                 loss = float(objective.loss(self.ops, tokens, members, held_out=True))
             yield loss, len(members)
 
     def score(self, bundles: Sequence[Bundle]) -> Iterator[tuple[list[int], TorchTokens]]:
-        """Yield (numbers of bundles, their tokens) piece by piece, of the weights as they are."""
-        for piece, numbers in self.passes.bundles(bundles):
+        """Yield (numbers of bundles, their tokens) batch by batch, of the weights as they are."""
+        for batch, numbers in self.passes.bundles(bundles):
             self.services.check()
-            with self._looking_only(), self.passes.tokens(piece) as tokens:
+            with self._looking_only(), self.passes.tokens(batch) as tokens:
                 scored = tokens
             # Without the weights, where the caller has not got them: inference may come in between.
             yield numbers, scored
@@ -341,29 +341,29 @@ class TorchTraining:
 
     def save_weights(self, folder: Path) -> None:
         """Write what is trained, as it loads on its own."""
-        self.surface.save(folder)
+        self.adapter.save(folder)
 
     def load_weights(self, folder: Path) -> None:
         """Read what :meth:`save_weights` wrote into the weights that are trained."""
-        self.surface.load_into(folder)
+        self.adapter.load_into(folder)
 
     def check_finite(self) -> None:
         """Raise NonFiniteLossError where a trained weight is NaN or infinite."""
-        if not all(bool(torch.isfinite(tensor).all()) for tensor in self.surface.owned().values()):
+        if not all(bool(torch.isfinite(tensor).all()) for tensor in self.adapter.owned().values()):
             raise self._not_finite("weights", math.nan, after=self._step + 1)
 
     def checkpoint_bytes(self) -> int:
         """Return the room for weights, two optimizer moments in 32 bits, and a copy in 32 where the weights have 16."""
-        tensors = self.surface.owned().values()
+        tensors = self.adapter.owned().values()
         return sum(t.numel() * (12 if t.element_size() >= 4 else t.element_size() + 12) for t in tensors)
 
     def digest(self) -> str:
         """Return the sha256 of what is trained."""
-        return surfaces.digest(self.surface.owned())
+        return adapters.digest(self.adapter.owned())
 
-    def had(self) -> dict[str, Any]:
+    def actual_setup(self) -> dict[str, Any]:
         """Return what the training truly had, read from the objects and not from the plan."""
-        return record.had(self)
+        return record.actual_setup(self)
 
     # -- told -------------------------------------------------------------------------------------------------------
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 
-from shadownb.engine.backends.torch import surfaces
+from shadownb.engine.backends.torch import adapters
+from shadownb.engine.backends.torch.adapters import Adapter
+from shadownb.engine.backends.torch.adapters.weights import save_whole
 from shadownb.engine.backends.torch.generation.borrowing import View, max_positions, own_side, plain_view
 from shadownb.engine.backends.torch.generation.resident import ResidentAdapters
 from shadownb.engine.backends.torch.loading import load_module
 from shadownb.engine.backends.torch.quantized import parts
-from shadownb.engine.backends.torch.surfaces import Surface
-from shadownb.engine.backends.torch.surfaces.weights import save_whole
 from shadownb.engine.inference import WeightsGate
 from shadownb.engine.inference.adapters import AdapterSource
 from shadownb.engine.inference.types import Use
@@ -31,14 +31,14 @@ class TorchWeights:
     Attributes
     ----------
     module
-        The torch module, with the surface on it where there is one; None once unloaded.
-    carried
-        The surface, or None for the bare base.
+        The torch module, with the adapter on it where there is one; None once unloaded.
+    adapter
+        The adapter, or None for the bare base.
     """
 
     def __init__(self, module: Any, source: Source, decisions: dict[str, Decision], gate: WeightsGate) -> None:
         self.module = module
-        self.carried: Surface | None = None
+        self.adapter: Adapter | None = None
         self._source = source
         self._decisions = decisions
         self._gate = gate
@@ -51,22 +51,22 @@ class TorchWeights:
     @property
     def kind(self) -> str | None:
         """What is trained on it: ``lora``, ``weights``, ``prompt``, ...; None for the bare base."""
-        return self.carried.kind if self.carried is not None else None
+        return self.adapter.kind if self.adapter is not None else None
 
     @property
     def separate(self) -> bool:
         """Whether what was trained exists apart from the whole model."""
-        return self.carried is not None and self.carried.separate
+        return self.adapter is not None and self.adapter.separate
 
     @property
     def replaces_base(self) -> bool:
         """Whether the base is no longer there to answer for itself."""
-        return self.carried is not None and self.carried.replaces_base
+        return self.adapter is not None and self.adapter.replaces_base
 
     @property
     def virtual_tokens(self) -> int | None:
         """How many learned embeddings stand before every row; None for the bare base."""
-        return self.carried.virtual_tokens if self.carried is not None else None
+        return self.adapter.virtual_tokens if self.adapter is not None else None
 
     @property
     def device(self) -> torch.device:
@@ -97,28 +97,28 @@ class TorchWeights:
 
     def identity(self) -> list[Any] | None:
         """Return what tells the trained state from all others, from its tensors themselves; None for the bare base."""
-        if self.carried is None:
+        if self.adapter is None:
             return None
         digest = hashlib.sha256()
-        for name, tensor in self.carried.owned().items():
+        for name, tensor in self.adapter.owned().items():
             data = tensor.detach().to("cpu").contiguous()
             digest.update(f"{name}:{data.dtype}:{tuple(data.shape)}".encode())
             digest.update(data.reshape(-1).view(torch.uint8).numpy().tobytes())
         peft = getattr(self.module, "peft_config", {})
         described = {name: config.to_dict() for name, config in peft.items()} if isinstance(peft, dict) else {}
-        return [self.carried.kind, self.carried.shape(), described, digest.hexdigest()]
+        return [self.adapter.kind, self.adapter.shape(), described, digest.hexdigest()]
 
     # -- the base ---------------------------------------------------------------------------------------------------
 
     def base_parameters(self) -> dict[str, torch.Tensor]:
-        """Return the base's parameters by the names they have without a surface."""
-        if self.carried is not None:
-            return self.carried.base_parameters()
+        """Return the base's parameters by the names they have without an adapter."""
+        if self.adapter is not None:
+            return self.adapter.base_parameters()
         return {name: parameter.detach() for name, parameter in self.module.named_parameters()}
 
     def base_module(self) -> Any:
         """Return the base's module, under whatever it carries."""
-        return self.carried.base if self.carried is not None else self.module
+        return self.adapter.base if self.adapter is not None else self.module
 
     def base_copy(self) -> Any:
         """Return a second, read-only copy of the base, loaded when first asked for."""
@@ -151,31 +151,31 @@ class TorchWeights:
             return False, f"{len(changed)} of {len(fresh)} base tensors differ from {file}, first {changed[0]}"
         return True, f"all {len(fresh)} base tensors equal {file} (sha256 {digest})"
 
-    def at_start(self, *, from_base: bool) -> tuple[Any, Surface | None]:
+    def at_start(self, *, from_base: bool) -> tuple[Any, Adapter | None]:
         """Return (module, what it carries) as a training would find them: of the fresh base, or as they are."""
-        return (self.base_module(), None) if from_base else (self.module, self.carried)
+        return (self.base_module(), None) if from_base else (self.module, self.adapter)
 
     # -- the trained state ------------------------------------------------------------------------------------------
 
-    def carry(self, surface: Surface) -> None:
-        """Take a surface that was put on this module."""
-        self.carried, self.module = surface, surface.module
+    def attach(self, adapter: Adapter) -> None:
+        """Take an adapter that was put on this module."""
+        self.adapter, self.module = adapter, adapter.module
 
-    def take_off(self) -> None:
+    def detach_adapter(self) -> None:
         """Take off what was trained, so that the bare base is there again."""
-        if self.carried is None:
+        if self.adapter is None:
             return
-        if self.carried.replaces_base:
+        if self.adapter.replaces_base:
             self._reload_base()
-        self.module, self.carried = self.carried.remove(), None
+        self.module, self.adapter = self.adapter.remove(), None
 
-    def take(self, folder: Path) -> None:
+    def load_adapter(self, folder: Path) -> None:
         """Put the trained state that a folder holds on the base, in the place of whatever is there, trainable."""
-        if self.carried is not None and self.carried.replaces_base and self.carried.reads(folder):
-            self.carried.load_into(folder)  # every weight: nothing of what is there is left
+        if self.adapter is not None and self.adapter.replaces_base and self.adapter.reads(folder):
+            self.adapter.load_into(folder)  # every weight: nothing of what is there is left
         else:
-            self.take_off()  # what is there may be of another scale or shape than what is saved
-            self.carry(surfaces.attach_saved(self.module, folder))
+            self.detach_adapter()  # what is there may be of another scale or shape than what is saved
+            self.attach(adapters.attach_saved(self.module, folder))
         self.module.eval()
 
     def _reload_base(self) -> None:
@@ -187,20 +187,20 @@ class TorchWeights:
 
     # -- out --------------------------------------------------------------------------------------------------------
 
-    def surface_of(self, use: Use) -> Surface | None:
+    def adapter_of(self, use: Use) -> Adapter | None:
         """Return what stands on the base where ``use`` answers; None where the base alone does."""
         if isinstance(use, AdapterSource):
-            return self._beside.surface(use)
-        return None if use == "base" else self.carried
+            return self._beside.adapter(use)
+        return None if use == "base" else self.adapter
 
     def view(self, use: Use = "tuned") -> View:
         """Return how to generate with one side of these weights as they are now."""
-        surface = self._beside.surface(use) if isinstance(use, AdapterSource) else self.carried
-        if surface is None:
+        adapter = self._beside.adapter(use) if isinstance(use, AdapterSource) else self.adapter
+        if adapter is None:
             found = plain_view(self.module)
         else:
-            base = self.base_copy if surface.replaces_base else None
-            found = View(surface.speaker, surface.switched_off, surface.prefix, base, surface.virtual_tokens)
+            base = self.base_copy if adapter.replaces_base else None
+            found = View(adapter.speaker, adapter.switched_off, adapter.prefix, base, adapter.virtual_tokens)
         return found.side(own_side(use))
 
     @property
@@ -218,14 +218,14 @@ class TorchWeights:
 
     def save(self, folder: Path) -> None:
         """Write what was trained, apart from the base."""
-        assert self.carried is not None
-        self.carried.save(folder)
+        assert self.adapter is not None
+        self.adapter.save(folder)
 
     def save_whole(self, folder: Path) -> None:
         """Write a whole model with what was trained in its weights; this one stays as it is."""
-        save_whole(self.carried.merged() if self.carried is not None else self.module, folder)
+        save_whole(self.adapter.merged() if self.adapter is not None else self.module, folder)
 
     def unload(self) -> None:
         """Free the weights, and the adapters beside them."""
         self._beside.clear()
-        self.module = self.carried = self._copy = None
+        self.module = self.adapter = self._copy = None

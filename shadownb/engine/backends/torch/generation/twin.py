@@ -14,14 +14,14 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from shadownb.engine.backends.torch.surfaces import Surface
+from shadownb.engine.backends.torch.adapters import Adapter
 
 
 class TrainedBase(Protocol):
     """What :class:`~..weights.TorchWeights` has of its base and of what stands on it."""
 
     module: Any
-    carried: Surface | None
+    adapter: Adapter | None
 
     @property
     def replaces_base(self) -> bool: ...
@@ -31,18 +31,18 @@ class TrainedBase(Protocol):
     def base_parameters(self) -> dict[str, torch.Tensor]: ...
 
 
-def twin_of(weights: TrainedBase, kind: type[Surface]) -> Any:
+def twin_of(weights: TrainedBase, kind: type[Adapter]) -> Any:
     """Return a bare base whose tensors are those of the loaded one; the gate is held.
 
     ``kind`` is what will stand on it. What that changes in place, or what the trained state has changed, the twin has copies of,
     with the base's values.
     """
-    base, carried = weights.base_module(), weights.carried
+    base, adapter = weights.base_module(), weights.adapter
     twin = copy.deepcopy(base, _shared(base))
-    if carried is not None:
-        carried.strip(twin)
+    if adapter is not None:
+        adapter.strip(twin)
     twin.requires_grad_(False)
-    changed = kind.changes(twin) | (carried.changes(twin) if carried is not None else set())
+    changed = kind.changes(twin) | (adapter.changes(twin) if adapter is not None else set())
     first = weights.base_parameters() if changed else {}
     for name, parameter in twin.named_parameters():
         if name in changed:

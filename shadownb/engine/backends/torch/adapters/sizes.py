@@ -1,4 +1,4 @@
-"""Figures of a base that memory and surfaces are counted from: its widths, and what a block keeps for the backward pass."""
+"""Figures of a base that memory and adapters are counted from: its widths, and what a block keeps for the backward pass."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from shadownb.engine.backends.torch.surfaces.experts import expert_tensors
+from shadownb.engine.backends.torch.adapters.experts import expert_tensors
 
 
 @dataclass(frozen=True)

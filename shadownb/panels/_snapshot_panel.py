@@ -14,7 +14,7 @@ from ._snapshot import publish
 class SnapshotPanel(Panel):
     """A panel with a snapshot beside it.
 
-    A subclass gives ``_snapshot_text()`` (or ``_still()``, where it is more than a text) and ``_milestone()``; the
+    A subclass gives ``_snapshot_text()`` (or ``_static_output()``, where it is more than a text) and ``_milestone()``; the
     snapshot is renewed whenever the milestone has changed.
     """
 
@@ -32,7 +32,7 @@ class SnapshotPanel(Panel):
     def _snapshot_text(self) -> str:
         raise NotImplementedError
 
-    def _still(self) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _static_output(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return (data, metadata) of a display."""
         return {"text/plain": self._snapshot_text()}, {}
 
@@ -45,7 +45,7 @@ class SnapshotPanel(Panel):
     def _ipython_display_(self) -> None:
         publish(*(self._repr_mimebundle_() or ({"text/plain": repr(self)}, {})))
         self._shown_milestone = self._milestone()
-        data, metadata = self._still()
+        data, metadata = self._static_output()
         self._displays.append(publish(data, metadata, updatable=True))
         self._after_snapshot(data["text/plain"])
 
@@ -54,7 +54,7 @@ class SnapshotPanel(Panel):
         if not self._displays or milestone == self._shown_milestone:
             return
         self._shown_milestone = milestone
-        data, metadata = self._still()
+        data, metadata = self._static_output()
         for display in self._displays:
             if display is not None:  # there is none outside of IPython
                 display.update(data, metadata=metadata, raw=True)

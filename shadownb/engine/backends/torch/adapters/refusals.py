@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from peft import PeftModel
 from torch import nn
 
-from shadownb.engine.backends.torch.surfaces import experts, linear, targets
+from shadownb.engine.backends.torch.adapters import experts, linear, targets
 from shadownb.engine.config import TrainConfig
 from shadownb.errors import MethodError, ShadowError
 
 if TYPE_CHECKING:
-    from shadownb.engine.backends.torch.surfaces.layered import LayerSurface
+    from shadownb.engine.backends.torch.adapters.layered import LayerAdapter
     from shadownb.engine.methods import MethodSpec
 
 # The largest rank that a layer of (in, out) can have, where a tuner has a limit.
@@ -106,10 +106,10 @@ def refuse_dropout(base: nn.Module, config: TrainConfig, spec: MethodSpec) -> No
         )
 
 
-def put_on(surface: type[LayerSurface], base: Any, config: TrainConfig, spec: MethodSpec) -> PeftModel:
+def put_on(adapter: type[LayerAdapter], base: Any, config: TrainConfig, spec: MethodSpec) -> PeftModel:
     """Let peft put a new adapter on a base; what peft itself refuses becomes a MethodError."""
     try:
-        return surface.put_on(base, surface.peft_config(base, config, spec))
+        return adapter.put_on(base, adapter.peft_config(base, config, spec))
     except ShadowError:
         raise
     except (ValueError, TypeError, NotImplementedError, AttributeError) as error:

@@ -1,4 +1,4 @@
-"""Face: who types a verb. It looks names up and shows results; the verbs themselves are the same for every face.
+"""FrontEnd: who types a verb. It looks names up and shows results; the verbs themselves are the same for every front end.
 
 A name means, in this order: a kernel variable, then what the engine knows by that name (alias, run id, shipped data
 set), then a path or hub id.
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 DEFAULT_MODEL = "smollm2-135m"
 
 
-class Face:
+class FrontEnd:
     """The notebook or the shell, as the verbs see it.
 
     Parameters
@@ -54,7 +54,7 @@ class Face:
         self.default_model = default_model
         self.target: str | None = None  # variable that gets the result, from --as
 
-    # -- showing, different in each face -------------------------------------------------------------------------
+    # -- showing, different in each front end -------------------------------------------------------------------------
 
     def note(self, text: str) -> None:
         """Say something beside the result."""

@@ -14,7 +14,7 @@ from peft.utils import AuxiliaryTrainingWrapper
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
-from shadownb.engine.backends.torch.surfaces import experts, linear, targets
+from shadownb.engine.backends.torch.adapters import experts, linear, targets
 from shadownb.engine.config import TrainConfig
 from shadownb.engine.ports.reach import Reach
 
@@ -46,7 +46,7 @@ def of_adapters(base: nn.Module, config: TrainConfig, spec: MethodSpec, there: s
     others = sorted(names - set(layers) - set(on_experts))  # of an adapter that another program made
     if others:
         parts.append(f"{_count(len(others), 'other tensor')} ({', '.join(_leaves(others))})")
-    ends = config.train_embeddings and spec.surface == "lora"
+    ends = config.train_embeddings and spec.adapter == "lora"
     trained = f"adapters on {' and '.join(parts)}" + (" and the embeddings themselves" if ends else "")
     reasons = {name: why for name, why in found.left.items() if name not in names}
     by_method = {name: why for name, why in reasons.items() if why not in (targets.ROUTER, targets.STATE_SPACE)}
@@ -81,7 +81,7 @@ def _frozen(
                 left.setdefault(whole if whole in tensors else name, targets.NOT_ASKED)
             else:
                 found.setdefault(_kind(base, module, name, key, parameter, routers), "")
-    hint = _HOW if spec.surface == "lora" else ""
+    hint = _HOW if spec.adapter == "lora" else ""
     both = " and ".join(what for what in (_EMBEDDINGS, _HEAD) if found.pop(what, None) is not None)
     found = {both: hint, **found} if both and not ends else found
     router = {_ROUTER: targets.ROUTER} if found.pop(_ROUTER, None) is not None else {}

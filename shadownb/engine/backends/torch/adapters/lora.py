@@ -17,11 +17,11 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from shadownb.engine.backends.torch import randomness
-from shadownb.engine.backends.torch.surfaces import experts, linear, lora_operation, refusals, rounded_once, targets
-from shadownb.engine.backends.torch.surfaces.base import Start, Surface
-from shadownb.engine.backends.torch.surfaces.layered import ADAPTER_FILE, LayerSurface, saved_peft_type
-from shadownb.engine.backends.torch.surfaces.sizes import Kept, block_count, frozen_block, layer_inputs
-from shadownb.engine.backends.torch.surfaces.starts import (
+from shadownb.engine.backends.torch.adapters import experts, linear, lora_operation, refusals, rounded_once, targets
+from shadownb.engine.backends.torch.adapters.base import Adapter, Start
+from shadownb.engine.backends.torch.adapters.layered import ADAPTER_FILE, LayerAdapter, saved_peft_type
+from shadownb.engine.backends.torch.adapters.sizes import Kept, block_count, frozen_block, layer_inputs
+from shadownb.engine.backends.torch.adapters.starts import (
     lora_layers,
     make_up_for_quantisation,
 )
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 BEGAN = "init_lora_weights"  # how the adapter began, in the metadata of its file where that was no plain start
 
 
-class LoraSurface(LayerSurface):
+class LoraAdapter(LayerAdapter):
     """LoRA adapters on linear layers."""
 
     kind = "lora"
@@ -93,15 +93,15 @@ class LoraSurface(LayerSurface):
         )
 
     @classmethod
-    def attach(cls, base: Any, config: TrainConfig, spec: MethodSpec, start: Start) -> Surface:
-        surface = super().attach(base, config, spec, start)
-        _initialise(surface.module, config.seed)
+    def attach(cls, base: Any, config: TrainConfig, spec: MethodSpec, start: Start) -> Adapter:
+        adapter = super().attach(base, config, spec, start)
+        _initialise(adapter.module, config.seed)
         if config.init_lora_weights == "loftq":
             with randomness.seeded_draws(config.seed, "loftq"):
-                make_up_for_quantisation(surface.module, start.source, start.check)
-        assert isinstance(surface, LoraSurface)
-        surface.began = config.init_lora_weights
-        return surface
+                make_up_for_quantisation(adapter.module, start.source, start.check)
+        assert isinstance(adapter, LoraAdapter)
+        adapter.began = config.init_lora_weights
+        return adapter
 
     @classmethod
     def put_on(cls, base: Any, made: PeftConfig) -> PeftModel:
@@ -116,11 +116,11 @@ class LoraSurface(LayerSurface):
         return saved_peft_type(folder) == "LORA" and metadata(folder).get(BEGAN) != "pissa"
 
     @classmethod
-    def attach_saved(cls, base: Any, folder: Path) -> Surface:
-        surface = super().attach_saved(base, folder)
-        assert isinstance(surface, LoraSurface)
-        surface.began = metadata(folder).get(BEGAN, "default")
-        return surface
+    def attach_saved(cls, base: Any, folder: Path) -> Adapter:
+        adapter = super().attach_saved(base, folder)
+        assert isinstance(adapter, LoraAdapter)
+        adapter.began = metadata(folder).get(BEGAN, "default")
+        return adapter
 
     def save(self, folder: Path) -> None:
         super().save(folder)

@@ -27,7 +27,7 @@ from torch.nn.functional import pad
 from transformers.pytorch_utils import Conv1D
 
 from shadownb.engine.backends.torch import quantized
-from shadownb.engine.backends.torch.surfaces.products import Narrow, Onto, matrix_of
+from shadownb.engine.backends.torch.adapters.products import Narrow, Onto, matrix_of
 
 _NARROW = (torch.bfloat16, torch.float16)
 

@@ -10,26 +10,26 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors.torch import save_file
 
-from shadownb.engine.backends.torch.surfaces.base import Start, Surface
-from shadownb.engine.backends.torch.surfaces.biases import BiasSurface
-from shadownb.engine.backends.torch.surfaces.bottleneck import BottleneckSurface
-from shadownb.engine.backends.torch.surfaces.layered import ADAPTER_CONFIG, ADAPTER_FILE, LayerSurface
-from shadownb.engine.backends.torch.surfaces.lora import LoraSurface
-from shadownb.engine.backends.torch.surfaces.pissa import PissaSurface
-from shadownb.engine.backends.torch.surfaces.prompts import PromptSurface
-from shadownb.engine.backends.torch.surfaces.reach import Reach
-from shadownb.engine.backends.torch.surfaces.stored import StoredSurface
-from shadownb.engine.backends.torch.surfaces.tensors import digest, for_file, restore, snapshot, trainable
-from shadownb.engine.backends.torch.surfaces.weights import WeightsSurface
+from shadownb.engine.backends.torch.adapters.base import Adapter, Start
+from shadownb.engine.backends.torch.adapters.biases import BiasAdapter
+from shadownb.engine.backends.torch.adapters.bottleneck import BottleneckAdapter
+from shadownb.engine.backends.torch.adapters.layered import ADAPTER_CONFIG, ADAPTER_FILE, LayerAdapter
+from shadownb.engine.backends.torch.adapters.lora import LoraAdapter
+from shadownb.engine.backends.torch.adapters.pissa import PissaAdapter
+from shadownb.engine.backends.torch.adapters.prompts import PromptAdapter
+from shadownb.engine.backends.torch.adapters.reach import Reach
+from shadownb.engine.backends.torch.adapters.stored import StoredAdapter
+from shadownb.engine.backends.torch.adapters.tensors import digest, for_file, restore, snapshot, trainable
+from shadownb.engine.backends.torch.adapters.weights import WeightsAdapter
 from shadownb.errors import MethodError, ModelError
 
 if TYPE_CHECKING:
     from shadownb.engine.config import TrainConfig
 
 __all__ = [
+    "Adapter",
     "Reach",
     "Start",
-    "Surface",
     "attach_saved",
     "check",
     "count",
@@ -44,77 +44,77 @@ __all__ = [
     "write_tensors",
 ]
 
-KINDS: dict[str, type[Surface]] = {
+KINDS: dict[str, type[Adapter]] = {
     kind.kind: kind
-    for kind in (LoraSurface, LayerSurface, PromptSurface, BiasSurface, BottleneckSurface, WeightsSurface)
+    for kind in (LoraAdapter, LayerAdapter, PromptAdapter, BiasAdapter, BottleneckAdapter, WeightsAdapter)
 }
 
 
-def prepare(base: Any, carried: Surface | None, config: TrainConfig, start: Start) -> Surface:
-    """Return the method's surface with its parameters trainable and all others frozen.
+def prepare(base: Any, adapter: Adapter | None, config: TrainConfig, start: Start) -> Adapter:
+    """Return the method's adapter with its parameters trainable and all others frozen.
 
-    A surface that the model carries already is trained on; :func:`check` comes before.
+    An adapter that the model carries already is trained on; :func:`check` comes before.
     """
     spec = config.spec
-    kind = KINDS[spec.surface]
-    if carried is not None:
-        carried.unfreeze(config)
-        return carried
+    kind = KINDS[spec.adapter]
+    if adapter is not None:
+        adapter.unfreeze(config)
+        return adapter
     try:
-        maker = PissaSurface if kind is LoraSurface and config.init_lora_weights == "pissa" else kind
-        surface = maker.attach(base, config, spec, start)
-        surface.unfreeze(config)
+        maker = PissaAdapter if kind is LoraAdapter and config.init_lora_weights == "pissa" else kind
+        adapter = maker.attach(base, config, spec, start)
+        adapter.unfreeze(config)
     except BaseException:
         kind.strip(base)
         raise
-    return surface
+    return adapter
 
 
-def check(base: Any, carried: Surface | None, config: TrainConfig) -> None:
+def check(base: Any, adapter: Adapter | None, config: TrainConfig) -> None:
     """Raise MethodError where the method or its options do not fit the base or what the model carries."""
     spec = config.spec
-    kind = KINDS[spec.surface]
-    if carried is None:
+    kind = KINDS[spec.adapter]
+    if adapter is None:
         kind.refuse(base, config, spec)
         return
-    if carried.replaces_base and not kind.replaces_base:
+    if adapter.replaces_base and not kind.replaces_base:
         raise MethodError(
             f"method={config.method!r} trains an adapter on a base that stays as it is, but this base has been trained.",
             why="The adapter alone would not give this model again.",
             fix="Save it with model.save(path, fmt='merged') and load that folder, or load a fresh model.",
         )
-    if kind.replaces_base and not carried.replaces_base:
+    if kind.replaces_base and not adapter.replaces_base:
         raise MethodError(
-            f"method={config.method!r} trains the base weights, but this model carries {carried.noun}.",
+            f"method={config.method!r} trains the base weights, but this model carries {adapter.noun}.",
             fix="Load a fresh model, or merge the adapter first with model.save(path, fmt='merged').",
         )
-    kind.refuse(carried.base, config, spec)
-    carried.check(config, spec)
+    kind.refuse(adapter.base, config, spec)
+    adapter.check(config, spec)
 
 
-def count(base: Any, carried: Surface | None, config: TrainConfig) -> int:
+def count(base: Any, adapter: Adapter | None, config: TrainConfig) -> int:
     """Return how many weights the method would train on this model."""
     spec = config.spec
-    if carried is not None and carried.kind == spec.surface:
-        return sum(parameter.numel() for parameter in carried.owned().values())
-    return KINDS[spec.surface].count(carried.base if carried is not None else base, config, spec)
+    if adapter is not None and adapter.kind == spec.adapter:
+        return sum(parameter.numel() for parameter in adapter.owned().values())
+    return KINDS[spec.adapter].count(adapter.base if adapter is not None else base, config, spec)
 
 
-def reached(base: Any, carried: Surface | None, config: TrainConfig) -> Reach:
+def reached(base: Any, adapter: Adapter | None, config: TrainConfig) -> Reach:
     """Return what the method trains on this model and what stays frozen."""
     spec = config.spec
-    if carried is not None and carried.kind == spec.surface:
-        return carried.reached(config, spec)
-    return KINDS[spec.surface].reach(carried.base if carried is not None else base, config, spec)
+    if adapter is not None and adapter.kind == spec.adapter:
+        return adapter.reached(config, spec)
+    return KINDS[spec.adapter].reach(adapter.base if adapter is not None else base, config, spec)
 
 
 def description_names() -> tuple[str, ...]:
     """Return what such files are called, of every kind of adapter."""
-    ours = (kind.description(Path()).name for kind in KINDS.values() if issubclass(kind, StoredSurface))
+    ours = (kind.description(Path()).name for kind in KINDS.values() if issubclass(kind, StoredAdapter))
     return (ADAPTER_CONFIG, *ours)
 
 
-def kind_of(folder: Path) -> type[Surface]:
+def kind_of(folder: Path) -> type[Adapter]:
     """Return the kind of what a folder holds.
 
     Raises
@@ -122,7 +122,7 @@ def kind_of(folder: Path) -> type[Surface]:
     ModelError
         The folder holds nothing that was trained.
     """
-    saved: tuple[type[Surface], ...] = (*KINDS.values(), PissaSurface)
+    saved: tuple[type[Adapter], ...] = (*KINDS.values(), PissaAdapter)
     for kind in saved:
         if kind.reads(folder):
             return kind
@@ -131,7 +131,7 @@ def kind_of(folder: Path) -> type[Surface]:
     )
 
 
-def attach_saved(base: Any, folder: Path) -> Surface:
+def attach_saved(base: Any, folder: Path) -> Adapter:
     """Put what a folder holds on a bare base, trainable.
 
     Raises
@@ -144,7 +144,7 @@ def attach_saved(base: Any, folder: Path) -> Surface:
 
 def write_tensors(tensors: Mapping[str, Any], description: Mapping[str, Any], folder: Path) -> None:
     """Write tensors as the files of an adapter, which :func:`attach_saved` reads."""
-    ours = (kind for kind in KINDS.values() if issubclass(kind, StoredSurface))
+    ours = (kind for kind in KINDS.values() if issubclass(kind, StoredAdapter))
     stem = next((kind.stem for kind in ours if description.get("type") == kind.stem), None)
     config, file = (f"{stem}_config.json", f"{stem}.safetensors") if stem else (ADAPTER_CONFIG, ADAPTER_FILE)
     save_file(for_file({name: torch.as_tensor(tensor) for name, tensor in tensors.items()}), folder / file)

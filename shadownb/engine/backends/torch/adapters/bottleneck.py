@@ -19,10 +19,10 @@ from torch import nn
 from torch.nn.functional import gelu, rms_norm
 
 from shadownb.engine.backends.torch import randomness
-from shadownb.engine.backends.torch.surfaces.base import Start, Surface
-from shadownb.engine.backends.torch.surfaces.reach import Reach
-from shadownb.engine.backends.torch.surfaces.sizes import Kept, block_count, frozen_block, hidden_size
-from shadownb.engine.backends.torch.surfaces.stored import StoredSurface
+from shadownb.engine.backends.torch.adapters.base import Adapter, Start
+from shadownb.engine.backends.torch.adapters.reach import Reach
+from shadownb.engine.backends.torch.adapters.sizes import Kept, block_count, frozen_block, hidden_size
+from shadownb.engine.backends.torch.adapters.stored import StoredAdapter
 from shadownb.errors import ModelError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Bottleneck(nn.Module):
         return x + added.to(x.dtype)
 
 
-class BottleneckSurface(StoredSurface):
+class BottleneckAdapter(StoredAdapter):
     """One bottleneck behind every block, of width ``lora_r``."""
 
     kind = "bottleneck"
@@ -81,7 +81,7 @@ class BottleneckSurface(StoredSurface):
         return Kept(frozen_block(base) + hidden_size(base) + 2 * config.lora_r)
 
     @classmethod
-    def attach(cls, base: Any, config: TrainConfig, spec: MethodSpec, start: Start) -> Surface:
+    def attach(cls, base: Any, config: TrainConfig, spec: MethodSpec, start: Start) -> Adapter:
         _insert(base, config.lora_r, config.seed)
         return cls(base, start.base_name, config.lora_r)
 
@@ -95,7 +95,7 @@ class BottleneckSurface(StoredSurface):
                     del block._forward_hooks[number]
 
     @classmethod
-    def made_like(cls, base: Any, content: dict[str, Any]) -> StoredSurface:
+    def made_like(cls, base: Any, content: dict[str, Any]) -> StoredAdapter:
         if content.get("reads") != _READS:
             raise ModelError(
                 "These bottleneck adapters were saved by an earlier version, whose adapters read a block's output as it is.",

@@ -1,4 +1,4 @@
-"""Named tensors of a surface: what is trainable, copied, put back, or told apart by a hash."""
+"""Named tensors of an adapter: what is trainable, copied, put back, or told apart by a hash."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Packed pieces give the loss and the gradients of plain rows, with and without a shared start."""
+"""Packed batches give the loss and the gradients of plain rows, with and without a shared start."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from shadownb.engine.backends.torch import attention, pieces, surfaces
+from shadownb.engine.backends.torch import adapters, attention, packed_batch
 from shadownb.engine.config import TrainConfig
 from shadownb.engine.rendering import Rendered, packing
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.other_cpu
 @pytest.fixture(scope="module")
 def adapted(tiny_model_dir: Path) -> Any:
     base = AutoModelForCausalLM.from_pretrained(tiny_model_dir)
-    module = surfaces.prepare(base, None, TrainConfig(lora_r=4), surfaces.Start("tiny")).module
+    module = adapters.prepare(base, None, TrainConfig(lora_r=4), adapters.Start("tiny")).module
     draw = torch.Generator().manual_seed(1)
     for name, parameter in module.named_parameters():
         if "lora_B" in name:
@@ -58,16 +58,16 @@ def packed(module: Any, rows: list[Rendered], *, share: bool, limit: int) -> tup
     base = module.get_base_model()
     total, computed = 0.0, 0
     for group in packing.split([(row,) for row in rows], limit, share=share):
-        piece = pieces.pack([rows[number] for number in group], share=share)
-        computed += piece.input_ids.shape[1]
-        with attention.piece_layout(base, piece, attention.choose_packing(base)) as layout:
+        batch = packed_batch.pack([rows[number] for number in group], share=share)
+        computed += batch.input_ids.shape[1]
+        with attention.batch_layout(base, batch, attention.choose_packing(base)) as layout:
             logits = module(
-                input_ids=piece.input_ids,
-                logits_to_keep=piece.keep,
+                input_ids=batch.input_ids,
+                logits_to_keep=batch.keep,
                 use_cache=False,
                 **layout,
             ).logits
-            loss = torch.nn.functional.cross_entropy(logits[0], piece.targets, reduction="sum")
+            loss = torch.nn.functional.cross_entropy(logits[0], batch.targets, reduction="sum")
             loss.backward()
         total += loss.item()
     return total, {n: p.grad.clone() for n, p in module.named_parameters() if p.grad is not None}, computed
@@ -103,10 +103,10 @@ def test_rows_that_branch_share_every_common_part(adapted: Any) -> None:
         for question in questions
         for n in range(2)
     ]
-    piece = pieces.pack(rows, share=True)
-    assert piece.input_ids.shape[1] == 20 + 2 * 30 + 4 * 3
-    assert len(piece.segments) == 7
-    assert sorted(piece.owners.tolist()) == [0, 0, 1, 1, 2, 2, 3, 3]
+    batch = packed_batch.pack(rows, share=True)
+    assert batch.input_ids.shape[1] == 20 + 2 * 30 + 4 * 3
+    assert len(batch.segments) == 7
+    assert sorted(batch.owners.tolist()) == [0, 0, 1, 1, 2, 2, 3, 3]
     loss, gradients = plain(adapted, rows)
     got, got_gradients, _ = packed(adapted, rows, share=True, limit=4096)
     assert got == pytest.approx(loss, rel=1e-5)

@@ -17,8 +17,8 @@ import torch
 from peft.tuners.lora.layer import ParamWrapper
 from torch import nn
 
-from shadownb.engine.backends.torch.surfaces import experts
-from shadownb.engine.backends.torch.surfaces.products import Expert, Narrow, Onto
+from shadownb.engine.backends.torch.adapters import experts
+from shadownb.engine.backends.torch.adapters.products import Expert, Narrow, Onto
 
 
 def install(module: nn.Module) -> int:

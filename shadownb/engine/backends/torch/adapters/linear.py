@@ -10,7 +10,7 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from shadownb.engine.backends.torch.surfaces import experts
+from shadownb.engine.backends.torch.adapters import experts
 from shadownb.engine.config import TrainConfig
 from shadownb.errors import MethodError
 

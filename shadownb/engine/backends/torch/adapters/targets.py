@@ -11,7 +11,7 @@ from peft import LoraConfig
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from shadownb.engine.backends.torch.surfaces import experts, linear
+from shadownb.engine.backends.torch.adapters import experts, linear
 from shadownb.engine.config import TARGET_PRESETS, TrainConfig
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def _past_adapters(base: nn.Module) -> set[str]:
 
 def _without_experts(spec: MethodSpec) -> str:
     """Return why a method has no adapter for expert tensors, an empty string where it has."""
-    if spec.surface == "lora" and spec.tuner == "LORA" and not dict(spec.options).get("use_dora"):
+    if spec.adapter == "lora" and spec.tuner == "LORA" and not dict(spec.options).get("use_dora"):
         return ""
     return f"{spec.title} has no form for experts; lora has"
 

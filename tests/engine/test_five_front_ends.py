@@ -10,28 +10,28 @@ import yaml
 
 from shadownb import magics
 from shadownb._verbs import verbs_for
-from shadownb._verbs.face import Face
+from shadownb._verbs.front_end import FrontEnd
 from shadownb._verbs.options import ConfigOption
 from shadownb._verbs.train import read_yaml
-from shadownb.cli import ShellFace
+from shadownb.cli import ShellFrontEnd
 from shadownb.engine.config import TrainConfig
 from shadownb.engine.config_fields import config_fields
 from shadownb.engine.models import Model
 from shadownb.panels import TrainPanel, _code, _form
 
 API = set(TrainConfig.model_fields)
-FACES = [magics.NotebookFace, ShellFace]
+FRONT_ENDS = [magics.NotebookFrontEnd, ShellFrontEnd]
 
 
-def train_options(face: type[Face]) -> dict[str, click.Option]:
+def train_options(front_end: type[FrontEnd]) -> dict[str, click.Option]:
     """Return the options of ``train`` by the flag a user types."""
-    params = verbs_for(face).commands["train"].params
+    params = verbs_for(front_end).commands["train"].params
     return {flag: param for param in params if isinstance(param, click.Option) for flag in param.opts}
 
 
-@pytest.mark.parametrize("face", FACES)
-def test_flags_are_the_config_fields(face: type[Face]) -> None:
-    generated = {flag for flag, option in train_options(face).items() if isinstance(option, ConfigOption)}
+@pytest.mark.parametrize("front_end", FRONT_ENDS)
+def test_flags_are_the_config_fields(front_end: type[FrontEnd]) -> None:
+    generated = {flag for flag, option in train_options(front_end).items() if isinstance(option, ConfigOption)}
     assert generated == {f"--{name.replace('_', '-')}" for name in API}
 
 
@@ -43,7 +43,7 @@ def test_panel_form_is_the_config_fields() -> None:
 def test_yaml_keys_are_the_config_fields() -> None:
     written = yaml.safe_load(TrainConfig().to_yaml())
     assert set(written) == API
-    assert set(read_yaml(TrainConfig().to_yaml(), ShellFace())) == API
+    assert set(read_yaml(TrainConfig().to_yaml(), ShellFrontEnd())) == API
 
 
 def test_yaml_that_a_run_writes_is_accepted_and_equal() -> None:
@@ -53,7 +53,7 @@ def test_yaml_that_a_run_writes_is_accepted_and_equal() -> None:
         sample_prompts=["a, b", "c"],
         target_modules="q_proj,v_proj",
     )
-    assert TrainConfig(**read_yaml(config.to_yaml(), ShellFace())) == config
+    assert TrainConfig(**read_yaml(config.to_yaml(), ShellFrontEnd())) == config
 
 
 def test_the_magic_that_the_panel_copies_is_accepted() -> None:
@@ -69,7 +69,7 @@ def test_the_magic_that_the_panel_copies_is_accepted() -> None:
     )
     first, _, body = _code.as_magic(choice).partition("\n")
     assert first == "%%shadow train"
-    values = read_yaml(body, ShellFace())
+    values = read_yaml(body, ShellFrontEnd())
     assert {name: values[name] for name in ("model", "dataset", "eval_dataset", "start", "dtype")} == {
         "model": "smollm2-135m",
         "dataset": "support-triage",
@@ -80,22 +80,22 @@ def test_the_magic_that_the_panel_copies_is_accepted() -> None:
     assert TrainConfig(**{k: v for k, v in values.items() if k in API}) == TrainConfig(**options)
 
 
-@pytest.mark.parametrize("face", FACES)
-def test_what_a_run_starts_from_is_an_argument_on_every_face(face: type[Face]) -> None:
+@pytest.mark.parametrize("front_end", FRONT_ENDS)
+def test_what_a_run_starts_from_is_an_argument_on_every_face(front_end: type[FrontEnd]) -> None:
     assert "start" in inspect.signature(Model.finetune).parameters and "start" not in API
-    assert "--start" in train_options(face) and read_yaml("start: base", ShellFace()) == {"start": "base"}
+    assert "--start" in train_options(front_end) and read_yaml("start: base", ShellFrontEnd()) == {"start": "base"}
     assert "start" in TrainPanel.class_trait_names(sync=True)
     choice = _code.Choice(data="var:rows", model="var:model", method="lora", options={}, start="trained")
     assert 'start="trained"' in _code.as_python(choice) and "start: trained" in _code.as_magic(choice)
 
 
-@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize("front_end", FRONT_ENDS)
 @pytest.mark.parametrize("field", config_fields(), ids=lambda field: field.name)
-def test_help_choices_and_kind_come_from_the_field(face: type[Face], field: object) -> None:
+def test_help_choices_and_kind_come_from_the_field(front_end: type[FrontEnd], field: object) -> None:
     from shadownb.engine.config_fields import ConfigField
 
     assert isinstance(field, ConfigField)
-    option = train_options(face)[f"--{field.name.replace('_', '-')}"]
+    option = train_options(front_end)[f"--{field.name.replace('_', '-')}"]
     assert (option.help or "").startswith(field.help)
     assert option.multiple == (field.kind == "list")
     assert bool(option.is_bool_flag) == (field.kind == "bool")
@@ -157,5 +157,5 @@ def parsed(words: list[str]) -> TrainConfig:
     """Return the config that typed flags make."""
     from shadownb._verbs.options import given
 
-    with verbs_for(ShellFace).commands["train"].make_context("train", words, obj=ShellFace()):
+    with verbs_for(ShellFrontEnd).commands["train"].make_context("train", words, obj=ShellFrontEnd()):
         return TrainConfig(**given(API))

@@ -11,10 +11,10 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers import PreTrainedModel
 
+from shadownb.engine.backends.torch.adapters.base import Adapter, Start
+from shadownb.engine.backends.torch.adapters.reach import Reach
+from shadownb.engine.backends.torch.adapters.sizes import Kept, frozen_block, hidden_size, layer_inputs
 from shadownb.engine.backends.torch.quiet import quiet_progress_bars
-from shadownb.engine.backends.torch.surfaces.base import Start, Surface
-from shadownb.engine.backends.torch.surfaces.reach import Reach
-from shadownb.engine.backends.torch.surfaces.sizes import Kept, frozen_block, hidden_size, layer_inputs
 from shadownb.errors import ModelError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from shadownb.engine.methods import MethodSpec
 
 
-class WeightsSurface(Surface):
+class WeightsAdapter(Adapter):
     """Every weight of the model is trained."""
 
     kind = "weights"
@@ -43,7 +43,7 @@ class WeightsSurface(Surface):
         return Kept(frozen_block(base) + layer_inputs(base) + 2 * hidden_size(base))
 
     @classmethod
-    def attach(cls, base: Any, config: TrainConfig, spec: MethodSpec, start: Start) -> Surface:
+    def attach(cls, base: Any, config: TrainConfig, spec: MethodSpec, start: Start) -> Adapter:
         return cls(base)
 
     @classmethod
@@ -51,10 +51,10 @@ class WeightsSurface(Surface):
         return any(folder.glob("model*.safetensors"))
 
     @classmethod
-    def attach_saved(cls, base: Any, folder: Path) -> Surface:
-        surface = cls(base)
-        surface.load_into(folder)
-        return surface
+    def attach_saved(cls, base: Any, folder: Path) -> Adapter:
+        adapter = cls(base)
+        adapter.load_into(folder)
+        return adapter
 
     def owned(self) -> dict[str, nn.Parameter]:
         return dict(sorted(self.module.named_parameters()))

@@ -18,7 +18,7 @@ from peft.utils.integrations import dequantize_module_weight
 from safetensors import safe_open
 from transformers.pytorch_utils import Conv1D
 
-from shadownb.engine.backends.torch.surfaces import experts
+from shadownb.engine.backends.torch.adapters import experts
 from shadownb.engine.loaded.hashing import weight_files
 from shadownb.errors import MethodError
 

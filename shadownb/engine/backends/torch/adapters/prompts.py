@@ -1,7 +1,7 @@
 """Learned prompts: embeddings that stand before every row (prompt tuning), perhaps made by a small network (p-tuning).
 
 peft owns the parameters and the files. The forward pass is ours, because peft's repeats the embeddings for every row and
-drops position ids: here the prefix is one more segment that all rows of a piece see, computed once. Random starts score
+drops position ids: here the prefix is one more segment that all rows of a batch see, computed once. Random starts score
 near zero in peft's own benchmark (0.057 against 0.343 with vocabulary, Llama-3.2-3B on GSM8K), so both methods start
 from embeddings of real tokens.
 """
@@ -21,16 +21,16 @@ from torch import nn
 from transformers import AutoTokenizer
 
 from shadownb.engine.backends.torch import randomness
+from shadownb.engine.backends.torch.adapters.base import Adapter, Start, other_kind
+from shadownb.engine.backends.torch.adapters.layered import ADAPTER_CONFIG, saved_peft_type
+from shadownb.engine.backends.torch.adapters.reach import Reach
+from shadownb.engine.backends.torch.adapters.sizes import hidden_size
+from shadownb.engine.backends.torch.adapters.tensors import for_file
 from shadownb.engine.backends.torch.generation.borrowing import max_positions
-from shadownb.engine.backends.torch.surfaces.base import Start, Surface, other_kind
-from shadownb.engine.backends.torch.surfaces.layered import ADAPTER_CONFIG, saved_peft_type
-from shadownb.engine.backends.torch.surfaces.reach import Reach
-from shadownb.engine.backends.torch.surfaces.sizes import hidden_size
-from shadownb.engine.backends.torch.surfaces.tensors import for_file
 from shadownb.errors import MethodError, ModelError
 
 if TYPE_CHECKING:
-    from shadownb.engine.backends.torch.pieces import Piece
+    from shadownb.engine.backends.torch.packed_batch import PackedBatch
     from shadownb.engine.config import TrainConfig
     from shadownb.engine.methods import MethodSpec
 
@@ -40,7 +40,7 @@ _BEGAN = "prompt_tuning_init_text"  # in the metadata of that file
 _TYPES = {"PROMPT_TUNING": PromptTuningConfig, "P_TUNING": PromptEncoderConfig}
 
 
-class PromptSurface(Surface):
+class PromptAdapter(Adapter):
     """``num_virtual_tokens`` learned embeddings before every row."""
 
     kind = "prompt"
@@ -69,30 +69,30 @@ class PromptSurface(Surface):
         return config.num_virtual_tokens * hidden + network
 
     @classmethod
-    def attach(cls, base: Any, config: TrainConfig, spec: MethodSpec, start: Start) -> Surface:
+    def attach(cls, base: Any, config: TrainConfig, spec: MethodSpec, start: Start) -> Adapter:
         made = _config(spec.tuner, config.num_virtual_tokens, base)
         with randomness.seeded_draws(config.seed, "prompt"):
             module = get_peft_model(base, made)
         module.peft_config["default"].base_model_name_or_path = start.base_name
-        surface = cls(module)
-        surface._start_from(_first_tokens(config, start))
-        surface.began = config.prompt_tuning_init_text
-        return surface
+        adapter = cls(module)
+        adapter._start_from(_first_tokens(config, start))
+        adapter.began = config.prompt_tuning_init_text
+        return adapter
 
     @classmethod
     def reads(cls, folder: Path) -> bool:
         return saved_peft_type(folder) in _TYPES
 
     @classmethod
-    def attach_saved(cls, base: Any, folder: Path) -> Surface:
+    def attach_saved(cls, base: Any, folder: Path) -> Adapter:
         content = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
         made = _config(content["peft_type"], int(content["num_virtual_tokens"]), base)
         with randomness.seeded_draws(0, "prompt"):
             module = get_peft_model(base, made)
         module.peft_config["default"].base_model_name_or_path = content.get("base_model_name_or_path")
-        surface = cls(module)
-        surface.load_into(folder)
-        return surface
+        adapter = cls(module)
+        adapter.load_into(folder)
+        return adapter
 
     # -- trained ----------------------------------------------------------------------------------------------------
 
@@ -110,7 +110,7 @@ class PromptSurface(Surface):
 
     def check_kind(self, config: TrainConfig, spec: MethodSpec) -> None:
         tuner = self.module.peft_config["default"].peft_type.value
-        if spec.surface != self.kind or spec.tuner != tuner:
+        if spec.adapter != self.kind or spec.tuner != tuner:
             raise other_kind(config.method, f"a learned prompt ({tuner})")
 
     def shape(self) -> dict[str, Any]:
@@ -146,11 +146,11 @@ class PromptSurface(Surface):
         made: torch.Tensor = self.encoder(indices[None])
         return made.to(self.base.dtype)
 
-    def feed(self, module: Any, piece: Piece) -> tuple[Any, Piece, dict[str, Any]]:
+    def feed(self, module: Any, batch: PackedBatch) -> tuple[Any, PackedBatch, dict[str, Any]]:
         prefix = self.prefix()
         assert prefix is not None
-        words = self.base.get_input_embeddings()(piece.input_ids)
-        return self.base, piece.behind_prefix(self.virtual_tokens), {"inputs_embeds": torch.cat((prefix, words), dim=1)}
+        words = self.base.get_input_embeddings()(batch.input_ids)
+        return self.base, batch.behind_prefix(self.virtual_tokens), {"inputs_embeds": torch.cat((prefix, words), dim=1)}
 
     @property
     def speaker(self) -> Any:

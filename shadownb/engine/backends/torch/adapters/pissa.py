@@ -17,11 +17,11 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from shadownb.engine.backends.torch import randomness
-from shadownb.engine.backends.torch.surfaces.base import Start, Surface
-from shadownb.engine.backends.torch.surfaces.layered import ADAPTER_FILE, saved_peft_type
-from shadownb.engine.backends.torch.surfaces.lora import BEGAN, LoraSurface, alpha_factor, metadata
-from shadownb.engine.backends.torch.surfaces.starts import closest, fill, lora_layers, pair_of, split, stored, weight_of
-from shadownb.engine.backends.torch.surfaces.tensors import for_file
+from shadownb.engine.backends.torch.adapters.base import Adapter, Start
+from shadownb.engine.backends.torch.adapters.layered import ADAPTER_FILE, saved_peft_type
+from shadownb.engine.backends.torch.adapters.lora import BEGAN, LoraAdapter, alpha_factor, metadata
+from shadownb.engine.backends.torch.adapters.starts import closest, fill, lora_layers, pair_of, split, stored, weight_of
+from shadownb.engine.backends.torch.adapters.tensors import for_file
 
 if TYPE_CHECKING:
     from shadownb.engine.config import TrainConfig
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _TAKEN_OFF = "start"  # name of the frozen adapter that takes the directions off the base
 
 
-class PissaSurface(LoraSurface):
+class PissaAdapter(LoraAdapter):
     """LoRA that started from the base's principal directions, with the frozen adapter that takes them off."""
 
     def owned(self) -> dict[str, nn.Parameter]:
@@ -44,13 +44,13 @@ class PissaSurface(LoraSurface):
         return saved_peft_type(folder) == "LORA" and metadata(folder).get(BEGAN) == "pissa"
 
     @classmethod
-    def attach(cls, base: Any, config: TrainConfig, spec: MethodSpec, start: Start) -> Surface:
-        plain = LoraSurface.attach(base, config, spec, start)
-        surface = cls(with_taken_off(plain.module))
+    def attach(cls, base: Any, config: TrainConfig, spec: MethodSpec, start: Start) -> Adapter:
+        plain = LoraAdapter.attach(base, config, spec, start)
+        adapter = cls(with_taken_off(plain.module))
         with randomness.seeded_draws(config.seed, "pissa"):
-            surface.start_from_principal(start.check)
-        surface.began = config.init_lora_weights
-        return surface
+            adapter.start_from_principal(start.check)
+        adapter.began = config.init_lora_weights
+        return adapter
 
     @classmethod
     def put_on(cls, base: Any, made: PeftConfig) -> PeftModel:

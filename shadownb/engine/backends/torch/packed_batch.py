@@ -1,9 +1,9 @@
-"""The rows of one optimizer step as pieces without padding.
+"""The rows of one optimizer step as batches without padding.
 
-All rows of a step are computed in as few forward passes as ``max_tokens_per_forward`` allows. In a piece the rows lie one
+All rows of a step are computed in as few forward passes as ``max_tokens_per_forward`` allows. In a batch the rows lie one
 behind the other in a single sequence (:mod:`shadownb.engine.rendering.packing`). Attention keeps the rows apart
 (:mod:`.attention`), logits are computed only where a token is trained. Losses are summed and divided by the step's count, so
-the split into pieces changes nothing but rounding.
+the split into batches changes nothing but rounding.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from shadownb.engine.rendering.packing import Segment, Tree
 
 
 @dataclass(frozen=True)
-class Piece:
+class PackedBatch:
     """Rows packed into one sequence of T tokens.
 
     Attributes
@@ -45,8 +45,8 @@ class Piece:
     owners: torch.Tensor
     rows: int
 
-    def behind_prefix(self, length: int) -> Piece:
-        """Return the piece with room for ``length`` learned embeddings that every row sees; ``input_ids`` stay as they are."""
+    def behind_prefix(self, length: int) -> PackedBatch:
+        """Return the batch with room for ``length`` learned embeddings that every row sees; ``input_ids`` stay as they are."""
         moved = [
             Segment(s.start + length, s.length, ((0, length), *((start + length, n) for start, n in s.behind)))
             for s in self.segments
@@ -60,14 +60,14 @@ class Piece:
             keep=self.keep + length,
         )
 
-    def alone(self) -> list[Piece]:
-        """Return each row as a piece of its own, in their order; only for pieces that share nothing."""
+    def alone(self) -> list[PackedBatch]:
+        """Return each row as a batch of its own, in their order; only for batches that share nothing."""
         return [self._part(number, segment) for number, segment in enumerate(self.segments)]
 
-    def _part(self, number: int, segment: Segment) -> Piece:
+    def _part(self, number: int, segment: Segment) -> PackedBatch:
         span = slice(segment.start, segment.start + segment.length)
         mine = self.owners == number
-        return Piece(
+        return PackedBatch(
             self.input_ids[:, span],
             self.position_ids[:, span],
             (Segment(0, segment.length),),
@@ -78,10 +78,10 @@ class Piece:
         )
 
 
-def pack(rows: Sequence[Rendered], *, share: bool, device: torch.device | str = "cpu") -> Piece:
-    """Pack rows into one piece."""
+def pack(rows: Sequence[Rendered], *, share: bool, device: torch.device | str = "cpu") -> PackedBatch:
+    """Pack rows into one batch."""
     tree = Tree(rows, share=share)
-    return Piece(
+    return PackedBatch(
         input_ids=torch.tensor([tree.ids], device=device),
         position_ids=torch.tensor([tree.positions], device=device),
         segments=tuple(tree.segments),

@@ -11,10 +11,10 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from shadownb.engine.backends.torch.surfaces.base import Start, Surface
-from shadownb.engine.backends.torch.surfaces.reach import Reach
-from shadownb.engine.backends.torch.surfaces.stored import StoredSurface
-from shadownb.engine.backends.torch.surfaces.tensors import restore, snapshot
+from shadownb.engine.backends.torch.adapters.base import Adapter, Start
+from shadownb.engine.backends.torch.adapters.reach import Reach
+from shadownb.engine.backends.torch.adapters.stored import StoredAdapter
+from shadownb.engine.backends.torch.adapters.tensors import restore, snapshot
 from shadownb.errors import MethodError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from shadownb.engine.methods import MethodSpec
 
 
-class BiasSurface(StoredSurface):
+class BiasAdapter(StoredAdapter):
     """The base's bias vectors are trained in place; their first values are kept, so that the base can still answer."""
 
     kind = "bias"
@@ -53,7 +53,7 @@ class BiasSurface(StoredSurface):
         return sum(parameter.numel() for parameter in _biases(base).values())
 
     @classmethod
-    def attach(cls, base: Any, config: TrainConfig, spec: MethodSpec, start: Start) -> Surface:
+    def attach(cls, base: Any, config: TrainConfig, spec: MethodSpec, start: Start) -> Adapter:
         return cls(base, start.base_name)
 
     @classmethod

@@ -75,7 +75,7 @@ def _is_plain(layer: Linear) -> bool:
 def in_one_operation(layers: list[Linear]) -> Iterator[int]:
     """Compute these layers so inside the block, and yield their number; outside, and without gradients, they are peft's.
 
-    A block may stand in another one, as where a piece's rows are computed one by one; the outermost gives peft's back.
+    A block may stand in another one, as where a batch's rows are computed one by one; the outermost gives peft's back.
     """
     mine = [layer for layer in layers if "forward" not in vars(layer)]
     for layer in mine:

@@ -1,4 +1,4 @@
-"""Surfaces that peft puts on the linear layers: LoRA, DoRA, MiSS, SHiRA and whatever tuner of that kind a spec names."""
+"""Adapters that peft puts on the linear layers: LoRA, DoRA, MiSS, SHiRA and whatever tuner of that kind a spec names."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from shadownb.engine.backends.torch import randomness
-from shadownb.engine.backends.torch.surfaces import (
+from shadownb.engine.backends.torch.adapters import (
     expert_products,
     experts,
     linear,
@@ -28,10 +28,10 @@ from shadownb.engine.backends.torch.surfaces import (
     rounded_once,
     targets,
 )
-from shadownb.engine.backends.torch.surfaces.base import Start, Surface, other_kind
-from shadownb.engine.backends.torch.surfaces.merging import merged_copy
-from shadownb.engine.backends.torch.surfaces.reach import Reach
-from shadownb.engine.backends.torch.surfaces.sizes import Kept, frozen_block, layer_inputs
+from shadownb.engine.backends.torch.adapters.base import Adapter, Start, other_kind
+from shadownb.engine.backends.torch.adapters.merging import merged_copy
+from shadownb.engine.backends.torch.adapters.reach import Reach
+from shadownb.engine.backends.torch.adapters.sizes import Kept, frozen_block, layer_inputs
 from shadownb.errors import CheckpointError, MethodError, ModelError
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def saved_peft_type(folder: Path) -> str | None:
         return None
 
 
-class LayerSurface(Surface):
+class LayerAdapter(Adapter):
     """Adapters on linear layers. The spec's ``tuner`` names the peft type, its ``options`` go to peft's config."""
 
     kind = "layers"
@@ -107,7 +107,7 @@ class LayerSurface(Surface):
         )
 
     @classmethod
-    def attach(cls, base: Any, config: TrainConfig, spec: MethodSpec, start: Start) -> Surface:
+    def attach(cls, base: Any, config: TrainConfig, spec: MethodSpec, start: Start) -> Adapter:
         wanted = targets.resolve(base, config, spec).names
         # Whatever the tuner draws comes from the run's own generator.
         with randomness.seeded_draws(config.seed, "adapter"):
@@ -150,7 +150,7 @@ class LayerSurface(Surface):
         return saved
 
     @classmethod
-    def attach_saved(cls, base: Any, folder: Path) -> Surface:
+    def attach_saved(cls, base: Any, folder: Path) -> Adapter:
         saved = cls.saved_config(folder)
         base_name, saved.base_model_name_or_path = saved.base_model_name_or_path, None
         try:
@@ -159,9 +159,9 @@ class LayerSurface(Surface):
         except ValueError as error:  # peft's words for layers that are not there
             raise ModelError(f"The adapter in {folder} does not fit this model.", why=str(error)) from None
         module.peft_config["default"].base_model_name_or_path = base_name
-        surface = cls(module)
-        surface._fill(_tensors(folder), folder)
-        return surface
+        adapter = cls(module)
+        adapter._fill(_tensors(folder), folder)
+        return adapter
 
     @classmethod
     def strip(cls, base: nn.Module) -> None:
@@ -193,7 +193,7 @@ class LayerSurface(Surface):
         }
 
     def check_kind(self, config: TrainConfig, spec: MethodSpec) -> None:
-        if spec.surface != self.kind or spec.tuner != str(self.have.peft_type.value):
+        if spec.adapter != self.kind or spec.tuner != str(self.have.peft_type.value):
             raise other_kind(config.method, f"a {self.have.peft_type.value} adapter")
         for option, value in spec.options:
             if getattr(self.have, option, value) != value:

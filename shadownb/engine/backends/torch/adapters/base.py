@@ -1,6 +1,6 @@
-"""Surface: what a method adds to a model or unfreezes, and how that is saved, put back and switched off.
+"""Adapter: what a method adds to a model or unfreezes, and how that is saved, put back and switched off.
 
-A model carries at most one. Training on continues on the surface that is there; another shape or kind is refused,
+A model carries at most one. Training on continues on the adapter that is there; another shape or kind is refused,
 because a run record that says rank 32 over weights of rank 4 would be false.
 """
 
@@ -16,21 +16,21 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from shadownb.engine.backends.torch.surfaces import experts
-from shadownb.engine.backends.torch.surfaces.reach import Reach
-from shadownb.engine.backends.torch.surfaces.sizes import Kept, frozen_block
+from shadownb.engine.backends.torch.adapters import experts
+from shadownb.engine.backends.torch.adapters.reach import Reach
+from shadownb.engine.backends.torch.adapters.sizes import Kept, frozen_block
 from shadownb.engine.rendering import Rendered
 from shadownb.errors import ExportError, MethodError
 
 if TYPE_CHECKING:
-    from shadownb.engine.backends.torch.pieces import Piece
+    from shadownb.engine.backends.torch.packed_batch import PackedBatch
     from shadownb.engine.config import TrainConfig
     from shadownb.engine.methods import MethodSpec
 
 
 @dataclass(frozen=True)
 class Start:
-    """What a surface may draw on when it is made.
+    """What an adapter may draw on when it is made.
 
     Attributes
     ----------
@@ -50,13 +50,13 @@ class Start:
     check: Callable[[], None] = field(default=lambda: None, repr=False)
 
 
-class Surface:
-    """One trainable surface on one module.
+class Adapter:
+    """One trainable adapter on one module.
 
     Attributes
     ----------
     module
-        The model with the surface on it, as the trainer and peft see it.
+        The model with the adapter on it, as the trainer and peft see it.
     """
 
     kind: ClassVar[str]
@@ -73,16 +73,16 @@ class Surface:
 
     @classmethod
     def refuse(cls, base: nn.Module, config: TrainConfig, spec: MethodSpec) -> None:
-        """Raise MethodError where this base cannot carry the surface."""
+        """Raise MethodError where this base cannot carry the adapter."""
 
     @classmethod
     def count(cls, base: nn.Module, config: TrainConfig, spec: MethodSpec) -> int:
-        """Return how many weights the surface would train."""
+        """Return how many weights the adapter would train."""
         raise NotImplementedError
 
     @classmethod
     def reach(cls, base: nn.Module, config: TrainConfig, spec: MethodSpec) -> Reach:
-        """Return what the surface trains on this base, and what stays frozen."""
+        """Return what the adapter trains on this base, and what stays frozen."""
         raise NotImplementedError
 
     @classmethod
@@ -91,8 +91,8 @@ class Surface:
         return Kept(frozen_block(base))
 
     @classmethod
-    def attach(cls, base: Any, config: TrainConfig, spec: MethodSpec, start: Start) -> Surface:
-        """Put a new surface on a bare base."""
+    def attach(cls, base: Any, config: TrainConfig, spec: MethodSpec, start: Start) -> Adapter:
+        """Put a new adapter on a bare base."""
         raise NotImplementedError
 
     @classmethod
@@ -101,17 +101,17 @@ class Surface:
 
     @classmethod
     def changes(cls, base: nn.Module) -> set[str]:
-        """Return the names of the base's own parameters that the surface changes where they are."""
+        """Return the names of the base's own parameters that the adapter changes where they are."""
         return set()
 
     @classmethod
     def reads(cls, folder: Path) -> bool:
-        """Return whether a folder holds a saved surface of this kind."""
+        """Return whether a folder holds a saved adapter of this kind."""
         raise NotImplementedError
 
     @classmethod
-    def attach_saved(cls, base: Any, folder: Path) -> Surface:
-        """Put a saved surface on a bare base, trainable."""
+    def attach_saved(cls, base: Any, folder: Path) -> Adapter:
+        """Put a saved adapter on a bare base, trainable."""
         raise NotImplementedError
 
     # -- trained ----------------------------------------------------------------------------------------------------
@@ -124,11 +124,11 @@ class Surface:
         return module
 
     def owned(self) -> dict[str, nn.Parameter]:
-        """Return the parameters that belong to the surface, by name, in a fixed order."""
+        """Return the parameters that belong to the adapter, by name, in a fixed order."""
         raise NotImplementedError
 
     def unfreeze(self, config: TrainConfig) -> None:
-        """Make exactly the surface's parameters trainable."""
+        """Make exactly the adapter's parameters trainable."""
         self.module.requires_grad_(False)
         for parameter in self.owned().values():
             parameter.requires_grad_(True)
@@ -150,11 +150,11 @@ class Surface:
 
     def check_kind(self, config: TrainConfig, spec: MethodSpec) -> None:
         """Raise MethodError where a method trains something else."""
-        if spec.surface != self.kind:
+        if spec.adapter != self.kind:
             raise other_kind(config.method, self.noun)
 
     def effective_config(self, config: TrainConfig) -> TrainConfig:
-        """Return the config with the settings that the surface really has."""
+        """Return the config with the settings that the adapter really has."""
         shape = self.shape()
         return config.replace(**shape) if shape else config
 
@@ -163,7 +163,7 @@ class Surface:
         return self.reach(self.base, self.effective_config(config), spec)
 
     def base_parameters(self) -> dict[str, torch.Tensor]:
-        """Return the base's own parameters under the names they have without a surface."""
+        """Return the base's own parameters under the names they have without an adapter."""
         mine = {id(parameter) for parameter in self.owned().values()}
         return {
             experts.bare(name): parameter.detach()
@@ -171,12 +171,12 @@ class Surface:
             if id(parameter) not in mine
         }
 
-    def feed(self, module: Any, piece: Piece) -> tuple[Any, Piece, dict[str, Any]]:
-        """Return (what to call, the piece as it is computed, the inputs of the forward pass)."""
-        return module, piece, {"input_ids": piece.input_ids}
+    def feed(self, module: Any, batch: PackedBatch) -> tuple[Any, PackedBatch, dict[str, Any]]:
+        """Return (what to call, the batch as it is computed, the inputs of the forward pass)."""
+        return module, batch, {"input_ids": batch.input_ids}
 
     def in_one_operation(self) -> contextlib.AbstractContextManager[int]:
-        """Inside the block, compute what the surface adds together with its layers where that goes; yields how many those are."""
+        """Inside the block, compute what the adapter adds together with its layers where that goes; yields how many those are."""
         return contextlib.nullcontext(0)
 
     # -- answers ----------------------------------------------------------------------------------------------------
@@ -203,11 +203,11 @@ class Surface:
     # -- kept -------------------------------------------------------------------------------------------------------
 
     def save(self, folder: Path) -> None:
-        """Write the surface so that it loads on its own."""
+        """Write the adapter so that it loads on its own."""
         raise NotImplementedError
 
     def load_into(self, folder: Path) -> None:
-        """Copy saved tensors into this surface. Raises ModelError where they do not fit."""
+        """Copy saved tensors into this adapter. Raises ModelError where they do not fit."""
         raise NotImplementedError
 
     def remove(self) -> Any:

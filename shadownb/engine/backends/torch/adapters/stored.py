@@ -1,4 +1,4 @@
-"""Surfaces that no library saves: ours to write, to find again and to put back."""
+"""Adapters that no library saves: ours to write, to find again and to put back."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any, ClassVar
 
 from safetensors.torch import load_file, save_file
 
-from shadownb.engine.backends.torch.surfaces.base import Surface
-from shadownb.engine.backends.torch.surfaces.tensors import for_file, restore
+from shadownb.engine.backends.torch.adapters.base import Adapter
+from shadownb.engine.backends.torch.adapters.tensors import for_file, restore
 from shadownb.errors import ModelError
 
 
-class StoredSurface(Surface):
-    """A surface that is saved as one safetensors file of its tensors beside a small JSON that describes it.
+class StoredAdapter(Adapter):
+    """An adapter that is saved as one safetensors file of its tensors beside a small JSON that describes it.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class StoredSurface(Surface):
 
     @classmethod
     def description(cls, folder: Path) -> Path:
-        """Return where the JSON of a saved surface lies."""
+        """Return where the JSON of a saved adapter lies."""
         return folder / f"{cls.stem}_config.json"
 
     @classmethod
@@ -38,8 +38,8 @@ class StoredSurface(Surface):
         return folder / f"{cls.stem}.safetensors"
 
     @classmethod
-    def made_like(cls, base: Any, content: dict[str, Any]) -> StoredSurface:
-        """Put a surface of the shape that a description tells on a bare base; its tensors are loaded afterwards."""
+    def made_like(cls, base: Any, content: dict[str, Any]) -> StoredAdapter:
+        """Put an adapter of the shape that a description tells on a bare base; its tensors are loaded afterwards."""
         return cls(base, content.get("base_model", ""))
 
     @classmethod
@@ -47,10 +47,10 @@ class StoredSurface(Surface):
         return cls.description(folder).is_file()
 
     @classmethod
-    def attach_saved(cls, base: Any, folder: Path) -> Surface:
-        surface = cls.made_like(base, json.loads(cls.description(folder).read_text(encoding="utf-8")))
-        surface.load_into(folder)
-        return surface
+    def attach_saved(cls, base: Any, folder: Path) -> Adapter:
+        adapter = cls.made_like(base, json.loads(cls.description(folder).read_text(encoding="utf-8")))
+        adapter.load_into(folder)
+        return adapter
 
     def save(self, folder: Path) -> None:
         save_file(for_file(self.owned()), self._tensors(folder))
