@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from shadownb.engine.inference.adapters import AdapterId, AdapterSource
+from shadownb.engine.loaded import sidecar
 from shadownb.engine.loaded.backends import description_in
 from shadownb.engine.runs import checkpoints
 from shadownb.engine.runs.checkpoints import Checkpoint
