@@ -163,8 +163,9 @@ def test_what_cannot_be_meant_is_refused_by_name(load: Any, tmp_path: Path) -> N
     run = model.finetune(ROWS, **OPTIONS)
     with pytest.raises(ConfigError, match=r"use='tunde' is not known\. Did you mean 'tuned'"):
         model.chat(ASKED[0], use="tunde")
-    with pytest.raises(ConfigError, match="use=5 is not known"):
-        model.stream(ASKED[0], use=5)
+    for odd in (5, "", None, {"run": run.id}, b"tuned"):
+        with pytest.raises(ConfigError, match=r"use=.* is not known"):
+            model.stream(ASKED[0], use=odd)
     with pytest.raises(ConfigError, match="use= has 3 entries for 4 questions"):
         model.chat(ASKED, use=["tuned"] * 3)
     with pytest.raises(ConfigError, match=r"use=.*nothing.* is not known"):

@@ -70,7 +70,7 @@ def _folder(asked: Any) -> tuple[Path, str]:
     if isinstance(asked, str | os.PathLike):
         with contextlib.suppress(RunNotFoundError):
             return _result(default_store().find(str(asked))), str(asked)
-        path = Path(asked).expanduser()
+        path = Path(asked or os.devnull).expanduser()
         if (
             (path / checkpoints.MANIFEST).is_file()
             or description_in(path) is not None

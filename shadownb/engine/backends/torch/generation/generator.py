@@ -147,6 +147,8 @@ class TransformersGenerator:
                 with self.gate.inference(cancelled=cancelled, loan=loan):
                     self._answer([row], sampling, _seed(sampling), emit, cancelled)
             except WaitCancelled:
+                pass
+            if row.reason is None:
                 row.cancel()
             return row.completion()
 
