@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.inference import AdapterSource, Reply, ReplyStream, Sampling
 from shadownb.engine.loaded import sidecar
-from shadownb.engine.models.adapters import Asked, weights_asked
 from shadownb.engine.models.questions import Message, Opening, Question, Side
 from shadownb.errors import ConfigError, ShadowWarning
 
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from shadownb.engine.inference import Generator
     from shadownb.engine.inference.types import Use
     from shadownb.engine.loaded.model import LoadedModel
+    from shadownb.engine.models.adapters import Asked
 
 ShouldStop = Callable[[], bool]
 
@@ -106,6 +106,8 @@ class Generation:
 
     def _side(self, asked: Any) -> Side:
         """Return which weights are meant and how they are asked, with what a worker has trained since taken over."""
+        from shadownb.engine.models.adapters import weights_asked
+
         model = self._model
         model.require_loaded()
         model.catch_up()
