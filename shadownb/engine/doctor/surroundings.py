@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from urllib.parse import unquote
 
-import shadownb
+from shadownb._version import __version__
 
 # Whose values decide how something is computed or loaded, and hold nothing else; of all others at most the name is shown.
 _SHOWN = """ATEN_CPU_CAPABILITY CUDA_DEVICE_ORDER CUDA_LAUNCH_BLOCKING CUDA_VISIBLE_DEVICES DNNL_MAX_CPU_ISA HF_DATASETS_OFFLINE
@@ -80,12 +80,12 @@ def secrets() -> list[str]:
 
 def installation() -> Iterator[str]:
     """Yield how ShadowNB and Python were installed, without a path."""
-    yield f"ShadowNB {shadownb.__version__}"
+    yield f"ShadowNB {__version__}"
     yield f"{platform.python_implementation()} {platform.python_version()}"
     yield f"{platform.system()} {platform.release()} {platform.machine()}"
     if (Path(sys.prefix) / "conda-meta").is_dir():
         yield "environment: conda"
     else:
         yield f"environment: {'virtual' if sys.prefix != sys.base_prefix else 'of the system'}"
-    folder = Path(shadownb.__file__).parent
+    folder = Path(__file__).resolve().parents[2]
     yield f"package: {'installed' if 'site-packages' in folder.parts else 'a checkout'}"
