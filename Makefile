@@ -9,7 +9,7 @@ PROCESSES ?= 3
 PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -q -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 export SHADOWNB_DATA ?= $(abspath ../shared/data)
 
-.PHONY: demo lab test test-full test-portable test-other-cpu lint unit widgets gpu-check gpu-wheels setup setup-dev setup-browser \
+.PHONY: demo lab test test-full test-portable test-installed test-other-cpu lint lint-forms unit widgets gpu-check gpu-wheels setup setup-dev setup-browser \
   lock dist clean
 
 ## Set up and run the main job: fine-tune, compare with the base, say what to do next.
@@ -30,6 +30,24 @@ test-full:
 ## What depends on the kind of CPU, as it comes out on the other kind: fp32 and AVX2 where there are bf16 units, else bf16.
 test-other-cpu: setup-dev
 	$(PYTEST) --other-cpu $$(grep -lr --include='test_*.py' 'mark\.other_cpu' tests)
+
+## What runs on every system: the engine, captures, trajectories and ports, without browser, notebooks and front end
+## (docs/platforms.md).
+PORTABLE := tests/engine tests/capture tests/trajectories tests/ports
+test-portable: setup-dev
+	$(MAKE) unit PARTS="$(PORTABLE)"
+
+## Wheel and sdist in dist/, built by the locked hatchling and checked: metadata, what is in them, the README on the index.
+dist: setup-dev
+	$(UV) --group release
+	rm -rf dist
+	$(BIN)/uv build -q --build-constraints constraints.txt --require-hashes --out-dir dist
+	$(BIN)/twine check --strict dist/*.whl dist/*.tar.gz
+	$(BIN)/pytest -q tests/engine/test_dist.py
+
+## The wheel in an empty environment, where the README's five lines are run: minutes, most of them for installing.
+test-installed: setup-dev
+	$(BIN)/pytest -q --full tests/engine/test_dist.py
 
 setup: $(VENV)/.installed
 setup-dev: $(VENV)/.installed-dev
@@ -67,10 +85,19 @@ setup-browser:
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
 	  && apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } || echo "no chromium: browser tests will skip"
 
-lint:
+lint: lint-forms
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Workflows, the form of a bug report and the citation, by the schemas of those who read them; nothing is fetched.
+SCHEMA := $(BIN)/check-jsonschema --builtin-schema
+lint-forms:
+	$(SCHEMA) vendor.github-workflows .github/workflows/*.yml
+	$(SCHEMA) custom.github-workflows-require-timeout .github/workflows/*.yml
+	$(SCHEMA) vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml
+	$(SCHEMA) vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	$(SCHEMA) vendor.citation-file-format CITATION.cff
 
 ## What pytest runs, in one session, so that no part waits for the last test of another; a part alone: `make unit PARTS=tests/capture`.
 # Of the notebooks the quickstart is run as it is. Of the comparison of all methods two, a few steps of a tiny model, which shows
