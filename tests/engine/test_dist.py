@@ -38,7 +38,13 @@ def wheel(dist: Path) -> Path:
 
 def in_git(*folders: str) -> set[str]:
     """Return the files that are part of the project; where there is no git, those that are there."""
-    found = subprocess.run(["git", "ls-files", *folders], cwd=ROOT, capture_output=True, text=True, check=False)
+    found = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", *folders],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if found.returncode == 0 and found.stdout:
         return {name for name in found.stdout.splitlines() if (ROOT / name).exists()}
     return {
