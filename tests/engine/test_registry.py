@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,8 @@ import pytest
 
 import shadownb as snb
 from shadownb.engine import registry
-from shadownb.errors import ConfigError, MissingDependencyError
+from shadownb.errors import ConfigError, MissingDependencyError, ModelNotFoundError
+from tests.engine.methods_data import OPTIONS, chats
 
 OURS = [(kind, name) for kind in registry.kinds() for name in registry.names(kind)]
 
@@ -82,6 +84,28 @@ def test_what_cannot_be_imported_is_said_when_it_is_asked_for(
             registry.resolve("scorer", "later")
     finally:
         registry.unregister("scorer", "later")
+
+
+def test_a_broken_backend_keeps_no_other_from_its_folders(
+    byte_model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is named where a folder may be its, and is not in the way of what another backend saved."""
+    adapter = snb.load(str(byte_model_dir), dtype="float32", max_seq_length=256)
+    adapter.finetune(chats(), background=False, **{**OPTIONS, "max_steps": 1})
+    saved = adapter.save(tmp_path / "adapter")
+    (tmp_path / "breaks_as_backend.py").write_text("1 / 0\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    registry.register("backend", "broken", "breaks_as_backend:Backend")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", snb.ShadowWarning)
+            assert snb.load(str(saved), dtype="float32").adapter_kind == "lora"
+        (tmp_path / "whose").mkdir()
+        named = pytest.warns(snb.ShadowWarning, match="'broken' cannot be used: ZeroDivisionError")
+        with named, pytest.raises(ModelNotFoundError):
+            snb.load(str(tmp_path / "whose"))
+    finally:
+        registry.unregister("backend", "broken")
 
 
 PLUGIN = """

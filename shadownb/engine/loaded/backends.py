@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
+import warnings
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shadownb.engine import registry
-from shadownb.errors import MissingDependencyError
+from shadownb.errors import ConfigError, MissingDependencyError, ShadowWarning
 
 if TYPE_CHECKING:
     from shadownb.engine.ports.backend import Backend
@@ -29,13 +29,22 @@ def backend(name: str = DEFAULT) -> Backend:
 
 def description_in(folder: Path) -> Path | None:
     """Return the file that says what a folder's trained state is and what base it belongs to; None where there is none."""
+    broken = []
     for name in registry.names("backend"):
-        with contextlib.suppress(
-            MissingDependencyError
-        ):  # what needs a package that is not here has written nothing here
-            for file in backend(name).description_names():
-                if (folder / file).is_file():
-                    return folder / file
+        try:
+            files = backend(name).description_names()
+        except MissingDependencyError:
+            continue  # what needs a package that is not here has written nothing here
+        except ConfigError as error:
+            broken.append(str(error))
+            continue
+        for file in files:
+            if (folder / file).is_file():
+                return folder / file
+    for told in broken:  # where another one knows the folder, nobody misses it
+        warnings.warn(
+            f"Whether {folder} holds something trained by it cannot be said: {told}", ShadowWarning, stacklevel=2
+        )
     return None
 
 

@@ -33,7 +33,7 @@ class MethodSpec:
         Which loss, by its name in the registry: ``sft`` (next-token loss on the marked tokens), ``dpo`` (pairs), ``kto``
         (answers with a verdict), or one of your own.
     tuner
-        peft's name of the adapter type, where there are several of an adapter.
+        peft's name of the adapter type, where several types are of one kind.
     options
         Values for peft's config, as (name, value).
     defaults
@@ -81,6 +81,8 @@ class MethodSpec:
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> MethodSpec:
         """Return the spec that :meth:`to_dict` wrote; fields this version does not know are left out."""
+        if "surface" in content:  # what runs of format 1 call it
+            content = {"adapter": content["surface"], **content}
         known = {field.name for field in dataclasses.fields(cls)}
         values = {name: _frozen(value) for name, value in content.items() if name in known}
         return cls(**values)

@@ -10,7 +10,7 @@ from shadownb.engine.runs.charts import extra_charts
 from shadownb.errors import ConfigError, MissingDependencyError
 
 if TYPE_CHECKING:
-    from shadownb.engine.runs.metrics import RunMetrics
+    from shadownb.engine.runs.handle import Run
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
@@ -114,7 +114,7 @@ def _highest(values: Sequence[float], clip: float | None) -> float:
 
 
 def figure(
-    run: RunMetrics,
+    run: Run,
     metric: str | None,
     *,
     smooth: float,
@@ -152,7 +152,7 @@ def figure(
 
 
 def _add_curve(
-    chart: Any, run: RunMetrics, name: str, words: str, row: int, smooth: float, since: float, clip: float | None
+    chart: Any, run: Run, name: str, words: str, row: int, smooth: float, since: float, clip: float | None
 ) -> None:
     steps, values = run.series(name)
     cap = _highest(values, clip)
@@ -167,7 +167,7 @@ def _add_curve(
         add(ema(values, smooth), f"{words}, smoothed")
 
 
-def _add_evaluations(chart: Any, run: RunMetrics, name: str, row: int, since: float) -> None:
+def _add_evaluations(chart: Any, run: Run, name: str, row: int, since: float) -> None:
     if name != "eval_loss" and name not in run.state.series:
         return
     points = [(step, value) for step, value in zip(*run.series(name), strict=True) if step >= since]

@@ -1,19 +1,55 @@
-"""A run as HTML: facts and a small curve as inline SVG, so that it shows everywhere and weighs little."""
+"""A run in short: a summary, a line, and as HTML with a small curve as inline SVG, which shows everywhere and weighs little."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.displays import facts_html
 from shadownb.engine.runs.charts import headlines
 
 if TYPE_CHECKING:
-    from shadownb.engine.runs.reading import RunReading
+    from shadownb.engine.runs.handle import Run
 
 _WIDTH, _HEIGHT, _PAD = 320, 80, 4
 
 
-def run_html(run: RunReading) -> str:
+def summary(run: Run) -> dict[str, Any]:
+    """Return a run's summary as JSON-compatible values; lists and comparisons are made of it."""
+    state = run.state
+    return {
+        "id": run.id,
+        "status": state.status,
+        "method": run.config.method,
+        "model": run.base_model,
+        "step": state.step,
+        "total_steps": state.total_steps,
+        "loss": state.last.get("loss"),
+        "eval_loss": state.evals.last[1] if state.evals.last else None,
+        "best": state.best,
+        "elapsed_s": state.elapsed_s,
+        "tokens_per_s": state.last.get("tokens_per_s"),
+        "peak_memory_gb": state.last.get("peak_memory_gb"),
+        "estimated_memory_gb": run.estimated_memory_gb,
+        "trained_parameters": run.trained_parameters,
+        "reach": run.reach,
+        "created_at": state.created_at,
+        "started_at": state.started_at,
+        "ended_at": state.ended_at,
+        "parent": run.parent,
+        "started_from": run.started_from,
+    }
+
+
+def one_line(run: Run) -> str:
+    """Return a run's repr."""
+    state = run.state
+    steps = f"step {state.step}" + (f" of {state.total_steps}" if state.total_steps else "")
+    loss = f", loss {state.last['loss']:.4f}" if state.last.get("loss") is not None else ""
+    more = "".join(f", {title} {value}" for title, value in headlines(state))
+    return f"Run({run.id!r}, {state.status}, {steps}, from {run.started_from}{loss}{more})"
+
+
+def run_html(run: Run) -> str:
     """Return the display of a run."""
     state = run.state
     facts = {"status": state.status, "method": run.config.method, "model": run.folder.spec["model"]["name"]}

@@ -8,9 +8,9 @@ from typing import Any
 from shadownb.engine.ports.executor import Launch
 from shadownb.engine.ports.run_store import RunEntry
 from shadownb.engine.runs.folder import RunFolder
+from shadownb.engine.runs.handle import Run
 from shadownb.engine.runs.index import stamp_of
 from shadownb.engine.runs.liveness import held, launch_of
-from shadownb.engine.runs.reading import RunReading
 from shadownb.engine.runs.state import ACTIVE
 from shadownb.errors import ShadowError
 
@@ -19,7 +19,7 @@ _UNREADABLE = "unreadable"
 
 def read_entry(run: RunFolder) -> dict[str, Any] | None:
     """Return a run's summary, and what its journal says of status and launch; None where the folder cannot be read."""
-    reading = RunReading(run)
+    reading = Run(run)
     try:
         journal = stamp_of(run.events)
         state = reading.journalled

@@ -1,11 +1,15 @@
-"""Which checkpoint is a run's result."""
+"""What came out of a run, read from its folder: which checkpoint is its result, those of its steps, its samples."""
 
 from __future__ import annotations
+
+import json
+from typing import Any
 
 from shadownb.engine.runs import checkpoints
 from shadownb.engine.runs.checkpoints import Checkpoint
 from shadownb.engine.runs.folder import RunFolder
 from shadownb.engine.runs.journal import JournalReader
+from shadownb.engine.runs.state import RunState
 from shadownb.errors import CheckpointError
 
 
@@ -34,3 +38,19 @@ def result_of(folder: RunFolder, *, verified: bool = True) -> Checkpoint:
         why = "; ".join(skipped) or "It was stopped before the first one, or discarded."
         raise CheckpointError(f"Run {folder.id} has no checkpoint.", why=why, fix="Start it again.")
     return newest
+
+
+def checkpoint_at(folder: RunFolder, step: int | None) -> Checkpoint:
+    """Return the checkpoint of a step, None for the newest. Raises CheckpointError where there is none."""
+    found = checkpoints.list_checkpoints(folder.checkpoints)
+    for checkpoint in reversed(found):
+        if step is None or checkpoint.step == step:
+            return checkpoint
+    have = ", ".join(str(c.step) for c in found) or "none"
+    raise CheckpointError(f"Run {folder.id} has no checkpoint of step {step}.", fix=f"Steps with one: {have}.")
+
+
+def samples_of(folder: RunFolder, state: RunState) -> list[dict[str, Any]]:
+    """Return what the fixed prompts were answered at each evaluation, as far as the files are there."""
+    paths = [folder.samples / event["path"] for event in state.samples]
+    return [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.is_file()]
