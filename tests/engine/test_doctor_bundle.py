@@ -247,16 +247,51 @@ def test_the_command_prints_what_is_in_it_and_what_is_not(
     assert cli.main(["doctor", "--bundle", "--clean"]) == 2
 
 
-def test_a_home_without_runs_and_a_damaged_run_are_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_home_without_runs_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHADOWNB_HOME", str(tmp_path / "home"))
-    assert not any("runs/" in name for name, _ in bundling.write_bundle(tmp_path / "one.zip").contents)
-    broken = tmp_path / "home" / "runs" / "20261122-090000-lora-1a2b"
-    broken.mkdir(parents=True)
-    (broken / "run.json").write_text("{", encoding="utf-8")
-    (broken / "config.yaml").write_bytes(b"\xff: [")
-    with zipfile.ZipFile(bundling.write_bundle(tmp_path / "two.zip").path) as opened:
-        record = opened.read("runs/1-20261122-090000-lora-1a2b/run.json")
-    assert record.startswith(b"cannot be read")
+    assert not any("runs/" in name for name, _ in bundling.write_bundle(tmp_path / "none.zip").contents)
+    (tmp_path / "home").write_text("a file")
+    with zipfile.ZipFile(bundling.write_bundle(tmp_path / "file.zip").path) as opened:
+        assert b"fix   home          SHADOWNB_HOME, is no folder" in opened.read("doctor.txt")
+
+
+def test_a_damaged_run_is_what_somebody_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHADOWNB_HOME", str(tmp_path))
+    odd = tmp_path / "runs" / "20261122-090000-lora-1a2b"
+    odd.mkdir(parents=True)
+    deep: Any = "x"
+    for _ in range(500):
+        deep = [deep]
+    events: list[Any] = [
+        {"seq": 1, "time": float("nan"), "type": "warning", "what": "\ud800 gooseberry", "why": None, "fix": 3},
+        {"seq": 2, "time": 2, "type": "step", "loss": deep},
+    ]
+    (odd / "events.jsonl").write_text("\n".join(map(json.dumps, events)) + "\n\0\0\n")
+    (odd / "config.yaml").write_text("!!python/object/apply:os.system ['false']")
+    (odd / "worker.log").write_bytes(b'\xffTraceback (most recent call last):\n  File "x\n')
+    for record, told in (("{", b"cannot be read: RunError"), (json.dumps({"format": 2, "model": []}), b'"model": []')):
+        (odd / "run.json").write_text(record)
+        file = tmp_path / "bundle.zip"
+        file.unlink(missing_ok=True)
+        with zipfile.ZipFile(bundling.write_bundle(file).path) as opened:
+            files = {name.rpartition("/")[2]: opened.read(name) for name in opened.namelist()}
+        assert told in files["run.json"] and files["options.json"].startswith(b"cannot be read")
+        first, second = map(json.loads, files["journal.jsonl"].splitlines())
+        assert first["what"] == LEFT_OUT and LEFT_OUT in json.dumps(second["loss"])
+        assert b"could not be looked at" not in files["doctor.txt"]
+
+
+def test_a_finding_that_fails_is_told_and_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    from shadownb.engine.doctor import examination, storage
+
+    def fail() -> None:
+        raise OSError("gooseberry")
+
+    monkeypatch.setattr(storage, "lines", fail)
+    report = examination.doctor()
+    found = next(line for line in report.lines if line.name == "storage")
+    assert found.status == "warn" and "OSError: gooseberry" in found.found and report.lines[-1].name != "Python"
+    assert "gooseberry" not in str(report.for_others())
 
 
 # -- the vocabulary ----------------------------------------------------------------------------------------------------

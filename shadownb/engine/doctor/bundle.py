@@ -12,7 +12,7 @@ import json
 import uuid
 import zipfile
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,10 +27,11 @@ from shadownb.engine.doctor.examination import doctor
 from shadownb.engine.doctor.redaction import Redaction
 from shadownb.engine.doctor.tracebacks import Tracebacks
 from shadownb.engine.doctor.vocabulary import LEFT_OUT, ours
+from shadownb.engine.home import home
 from shadownb.engine.runs.folder import RunFolder
 from shadownb.engine.runs.journal import JournalReader
 from shadownb.engine.runs.store import default_store
-from shadownb.errors import ConfigError, RunError
+from shadownb.errors import ConfigError
 
 _RUNS = 3
 _FIRST_EVENTS, _LAST_EVENTS = 200, 2000  # of a journal
@@ -110,27 +111,29 @@ def _files(kernel: Any) -> Iterator[tuple[str, str]]:
     yield "environment.txt", _lines(surroundings.environment())
     yield "hardware.json", _json(redaction.value(hardware.describe(), ("hardware",)))
     yield "storage.txt", _lines(f"{place.kind.folder}: {place}" for place in storage.places())
-    for number, folder in enumerate(default_store().all()[:_RUNS], 1):
-        place = f"runs/{number}-{redaction.run_id(folder.id)}"
-        for name, text in _of_run(folder, redaction, tracebacks):
-            yield f"{place}/{name}", text
+    runs = default_store().all()[:_RUNS] if home().is_dir() else []
+    for number, folder in enumerate(runs, 1):
+        for name, part in _of_run(folder, redaction, tracebacks).items():
+            if text := _read(part):
+                yield f"runs/{number}-{redaction.run_id(folder.id)}/{name}", text
 
 
-def _of_run(folder: RunFolder, redaction: Redaction, tracebacks: Tracebacks) -> Iterator[tuple[str, str]]:
+def _of_run(folder: RunFolder, redaction: Redaction, tracebacks: Tracebacks) -> dict[str, Callable[[], str]]:
+    return {
+        "run.json": lambda: _json(redaction.value(folder.record_as_written())),
+        "options.json": lambda: _json(redaction.value(yaml.safe_load(folder.options.read_text(encoding="utf-8")))),
+        "journal.jsonl": lambda: _lines(json.dumps(redaction.value(event)) for event in _events(folder)),
+        "checkpoints.txt": lambda: _lines(_checkpoints(folder)),
+        "tracebacks-of-worker.txt": lambda: tracebacks.in_log(_end_of(folder.worker_log)),
+    }
+
+
+def _read(part: Callable[[], str]) -> str:
+    """Return a part; a run whose files are damaged is one that somebody reports, so the others are written all the same."""
     try:
-        yield "run.json", _json(redaction.value(folder.record_as_written()))
-    except RunError as error:
-        yield "run.json", f"cannot be read: {type(error).__name__}\n"
-    try:
-        options = yaml.safe_load(folder.options.read_text(encoding="utf-8"))
-        yield "options.json", _json(redaction.value(options))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        yield "options.json", f"cannot be read: {type(error).__name__}\n"
-    yield "journal.jsonl", _lines(json.dumps(redaction.value(event)) for event in _events(folder))
-    if kept := _lines(_checkpoints(folder)):
-        yield "checkpoints.txt", kept
-    if log := _end_of(folder.worker_log):
-        yield "tracebacks-of-worker.txt", f"{tracebacks.in_log(log)}\n"
+        return part()
+    except Exception as error:
+        return f"cannot be read: {type(error).__name__}\n"
 
 
 def _events(folder: RunFolder) -> Iterator[dict[str, Any]]:

@@ -6,7 +6,6 @@ machine that shares the home.
 
 from __future__ import annotations
 
-import contextlib
 import re
 import shutil
 import time
@@ -95,6 +94,8 @@ def clean(planned: Plan) -> tuple[int, list[str]]:
 
 def freeable() -> list[Freeable]:
     """Return what can go, the largest first."""
+    if not home().is_dir():
+        return []
     store = FolderStore(home())
     runs = store.all()
     status = [entry.status for entry in store.entries(runs)]
@@ -140,7 +141,7 @@ def _answers() -> Iterator[Freeable]:
 def _rows_of_no_run(runs: Sequence[RunFolder]) -> Iterator[Freeable]:
     try:
         used = {Path(place).name for run in runs for place in _rows_of(run.record_as_written())}
-    except RunError:  # whose rows they are is not known, as long as one record cannot be read
+    except (RunError, TypeError, ValueError):  # whose rows they are is not known, as long as one record cannot be read
         return
     for path in _listed(home() / "datasets"):
         if path.suffix == ".jsonl" and path.name not in used and _is_quiet(path):
@@ -161,8 +162,10 @@ def _converted(unfinished: Sequence[RunFolder]) -> Iterator[Freeable]:
     """
     used = set()
     for run in unfinished:
-        with contextlib.suppress(RunError, KeyError):
+        try:
             used.add(str(run.spec["model"]["source"]))
+        except (RunError, KeyError, TypeError, AttributeError):  # what it needs is not known
+            return
     for info in catalog():
         path = info.converted
         made_again = info.is_converted() and info.packaged_file() is not None

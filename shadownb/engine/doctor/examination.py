@@ -6,7 +6,7 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from typing import Any, Literal
 
@@ -41,18 +41,27 @@ def doctor(kernel: Any = None) -> Report:
     kernel
         The running ipykernel, if there is one; it knows whether the front end gets subshells.
     """
-    findings = (
-        _python,
-        _libraries,
-        lambda: _notebook(kernel),
-        _hardware,
-        _memory,
-        _fitting,
-        _disk,
-        storage.lines,
-        _to_free,
-    )
-    return Report(tuple(line for finding in findings for line in finding()))
+    findings: dict[str, Callable[[], Iterator[Line]]] = {
+        "Python": _python,
+        "libraries": _libraries,
+        "kernel": lambda: _notebook(kernel),
+        "devices": _hardware,
+        "memory": _memory,
+        "fits": _fitting,
+        "home": _disk,
+        "storage": storage.lines,
+        "to free": _to_free,
+    }
+    return Report(tuple(line for name, look in findings.items() for line in _looked(name, look)))
+
+
+def _looked(name: str, look: Callable[[], Iterator[Line]]) -> list[Line]:
+    """Return findings; a machine in such a state that one cannot be made is what a doctor is there for."""
+    try:
+        return list(look())
+    except Exception as error:
+        said = f"could not be looked at: {type(error).__name__}"
+        return [Line("warn", name, f"{said}: {error}", "Please report it, with shadownb doctor --bundle.", shared=said)]
 
 
 def _python() -> Iterator[Line]:
@@ -220,7 +229,9 @@ def _disk() -> Iterator[Line]:
     free = shutil.disk_usage(existing).free / _GB
     place = "SHADOWNB_HOME" if os.environ.get("SHADOWNB_HOME") else "~/.shadownb"
     status: Literal["ok", "warn", "fix"]
-    if not os.access(existing, os.W_OK):
+    if not existing.is_dir():
+        status, found, fix = "fix", "is no folder", "Set SHADOWNB_HOME to a folder, or move that file."
+    elif not os.access(existing, os.W_OK):
         status, found, fix = "fix", "cannot be written", "Set SHADOWNB_HOME to a folder you may write to."
     elif free < _NEEDED_DISK_GB:
         fix = "Free some disk (shadownb doctor --clean), or set SHADOWNB_HOME to a larger one."

@@ -11,6 +11,7 @@ from shadownb.engine.doctor.vocabulary import LEFT_OUT, Vocabulary
 # What a user, a template or a row has said, or where a user keeps things: nothing of it is looked at.
 _NEVER = frozenset({"value", "known", "template_variables", "host"})  # the first two: prompts and tools that rows share
 _MOST_ITEMS = 200  # of one list
+_DEEPEST = 20  # lists and objects in each other
 _VERSION = re.compile(r"\d{1,4}(?:\.(?:\d{1,10}|[a-z]{1,4}\d{1,6})){0,4}(?:(?:a|b|rc)\d{1,3})?(?:\+[a-z]{2,4}\d{0,4})?")
 _HARDWARE = re.compile(r"[A-Za-z0-9 .,()@/_+-]{1,80}")
 _WEIGHTS = re.compile(r"(?:hub:)?[0-9a-f]{64}")
@@ -28,10 +29,12 @@ class Redaction:
 
     def value(self, value: Any, within: tuple[str, ...] = ()) -> Any:
         """Return a value of JSON as it may be shown; ``within`` are the names of the fields that it stands in."""
+        if isinstance(value, dict | list) and len(within) > _DEEPEST:
+            return LEFT_OUT
         if isinstance(value, dict):
             return self._fields(value, within)
         if isinstance(value, list):
-            return [self.value(item, within) for item in value[:_MOST_ITEMS]]
+            return [self.value(item, (*within, within[-1] if within else "")) for item in value[:_MOST_ITEMS]]
         return self._text(value, within) if isinstance(value, str) else value
 
     def run_id(self, text: str) -> str:
