@@ -204,6 +204,12 @@ def test_a_key_of_the_environment_is_taken_out_of_any_text(planted: Path, spell:
         assert not leaks({"file": bundling._cleaned(f"before {spell(PLANTED[kind])} after").encode()})
 
 
+def test_a_short_password_is_taken_out_and_a_word_of_ours_that_is_one_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DB_PASSWORD", "hunter2!")
+    monkeypatch.setenv("SOME_KEY", "succeeded")
+    assert bundling._cleaned('{"status": "succeeded", "by": "hunter2!"}') == '{"status": "succeeded", "by": "[key]"}'
+
+
 def test_how_the_run_went_is_in_it(archive: dict[str, bytes]) -> None:
     run = next(name.split("/")[1] for name in archive if name.startswith("runs/"))
     assert run.startswith("1-") and "-method-" in run, "the method's name is the user's"
