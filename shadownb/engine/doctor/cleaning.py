@@ -135,7 +135,9 @@ def _answers() -> Iterator[Freeable]:
     files = [path for path in _listed(folder) if not path.name.startswith(".")]
     if files and not folder.is_symlink() and all(map(_is_quiet, files)):
         size = sum(map(size_of, files))
-        yield Freeable("kept answers", folder, size, "a comparison that needs them asks again, and pays where the model is rented")
+        yield Freeable(
+            "kept answers", folder, size, "a comparison that needs them asks again, and pays where the model is rented"
+        )
 
 
 def _rows_of_no_run(runs: Sequence[RunFolder]) -> Iterator[Freeable]:
