@@ -104,6 +104,14 @@ _IMPLEMENTATIONS = {
         "kto": "shadownb.engine.methods.kto:SPEC",
     },
     "model": {"facade": "shadownb.engine.models.model:Model", "load": "shadownb.engine.models.loading:load"},
+    "panel": {
+        "capture": "shadownb.panels.capture:CapturePanel",
+        "trajectories": "shadownb.panels.trajectories:TrajectoriesPanel",
+        "train": "shadownb.panels.train:TrainPanel",
+        "run": "shadownb.panels.run:RunPanel",
+        "chat": "shadownb.panels.chat:ChatPanel",
+        "studio": "shadownb.panels.studio:Studio",
+    },
     "run_store": {"folders": "shadownb.engine.runs.store:FolderStore"},
     "scorer": {
         "exact": "shadownb.engine.scoring:Exact",
