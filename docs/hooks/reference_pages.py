@@ -1,0 +1,123 @@
+"""The reference: a page for each part of what ``shadownb`` exports, and one of the options of a training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import shadownb
+from shadownb.engine import capabilities
+from shadownb.engine.config import GROUPS
+from shadownb.engine.config_fields import ConfigField, config_fields
+
+# (title, page, exported names); what stands nowhere comes to the last one.
+_PARTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("Models", "models", ("load", "Model", "models", "certify")),
+    ("Data", "data", ("Dataset", "leakage")),
+    ("Training", "training", ("TrainConfig", "methods")),
+    ("Runs", "runs", ("Run", "runs")),
+    ("Comparing", "comparing", ("compare", "Score", "Exact", "JsonExact")),
+    ("Recording", "recording", ("capture", "captures", "CaptureStore", "Trajectory", "TrajectoryGroup", "traces")),
+    (
+        "Panels",
+        "panels",
+        ("Studio", "TrainPanel", "RunPanel", "ChatPanel", "CapturePanel", "TrajectoriesPanel"),
+    ),
+    ("Extending, errors, the machine", "more", ("registry", "doctor", "ShadowError", "ShadowWarning")),
+)
+_MODULES = ("methods", "runs", "captures", "traces", "registry")
+_HIDDEN = ("__version__",)
+
+
+def navigation() -> list[tuple[str, str]]:
+    """Return title and page of each."""
+    parts = [(title, f"reference/{page}.md") for title, page, _ in _PARTS]
+    return [("Options of a training", "reference/options.md"), *parts]
+
+
+def pages() -> Iterator[tuple[str, str]]:
+    """Yield each page."""
+    yield "reference/options.md", _options()
+    placed = {name for *_, names in _PARTS for name in names}
+    rest = tuple(name for name in shadownb.__all__ if name not in placed and name not in _HIDDEN)
+    for number, (title, page, names) in enumerate(_PARTS, start=1):
+        there = [name for name in (*names, *(rest if number == len(_PARTS) else ())) if name in shadownb.__all__]
+        yield f"reference/{page}.md", "\n".join([f"# {title}", "", *(_entry(name) for name in there)])
+
+
+def _entry(name: str) -> str:
+    if name == "models":  # a function by this name; the module of this name is another thing
+        return f"## `shadownb.models`\n\n::: shadownb.engine.models.catalog.catalog\n{_options_of(heading=False)}"
+    if name in _MODULES:
+        module = getattr(shadownb, name)
+        return f"::: {module.__name__}\n{_options_of(members=tuple(module.__all__) if hasattr(module, '__all__') else None)}"
+    return f"::: shadownb.{name}\n"
+
+
+def _options_of(*, heading: bool = True, members: tuple[str, ...] | None = None) -> str:
+    lines = ["    options:"]
+    if not heading:
+        lines.append("      show_root_heading: false")
+    if members is not None:
+        lines.append(f"      members: [{', '.join(members)}]")
+    return "\n".join(lines) + "\n" if len(lines) > 1 else ""
+
+
+def _options() -> str:
+    methods = capabilities.table()
+    lines = [
+        "# Options of a training",
+        "",
+        "Every option of `shadownb.TrainConfig`. `model.finetune(rows, lora_r=8)` takes each by its name, `%shadow train` and",
+        "`shadownb train` as `--lora-r 8`, a YAML file as `lora_r: 8`, and the Train panel's form has them all. An option that the",
+        "chosen method does not use is refused.",
+        "",
+    ]
+    for group in GROUPS:
+        fields = [field for field in config_fields() if field.group == group]
+        if fields:
+            lines += [f"## {group.capitalize()}", "", *option_table(fields, methods), ""]
+    return "\n".join(lines)
+
+
+def option_table(
+    fields: list[ConfigField], methods: dict[str, dict[str, bool]] | None = None, **defaults: object
+) -> list[str]:
+    """Return a table of options; with ``methods`` who honours each, with ``defaults`` other values than the usual ones."""
+    used = ["used by"] if methods is not None else []
+    lines = [_row(["option", "default", "what it does", *used]), _row(["---"] * (3 + len(used)))]
+    for field in fields:
+        value = defaults.get(field.name, field.default)
+        words = f"{field.help} {_range(field)}".strip()
+        users = [_users(field.name, methods)] if methods is not None else []
+        lines.append(_row([f"`{field.name}`", _shown(value), words, *users]))
+    return lines
+
+
+def _users(name: str, methods: dict[str, dict[str, bool]]) -> str:
+    there = [method for method, honoured in methods.items() if honoured.get(name)]
+    if len(there) == len(methods):
+        return "all"
+    if len(there) > len(methods) / 2:
+        return "all but " + ", ".join(f"`{method}`" for method in methods if method not in there)
+    return ", ".join(f"`{method}`" for method in there)
+
+
+def _range(field: ConfigField) -> str:
+    if field.choices:
+        return "One of " + ", ".join(f"`{choice}`" for choice in field.choices) + "."
+    low = f"at least {field.minimum:g}" if field.minimum is not None else ""
+    low = f"above {field.exclusive_minimum:g}" if field.exclusive_minimum is not None else low
+    high = f"at most {field.maximum:g}" if field.maximum is not None else ""
+    high = f"below {field.exclusive_maximum:g}" if field.exclusive_maximum is not None else high
+    limits = ", ".join(part for part in (low, high) if part)
+    return f"A number {limits}." if limits and field.kind in ("int", "float") else ""
+
+
+def _shown(value: object) -> str:
+    if value is None or value in ("", ()):
+        return "--"
+    return f"`{value}`" if not isinstance(value, float) else f"`{value:g}`"
+
+
+def _row(cells: list[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
