@@ -32,7 +32,7 @@ test-other-cpu: setup-dev
 
 ## The documentation as pages, into site/, without a network; nothing on them is loaded from elsewhere.
 docs: setup-dev
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 setup: $(VENV)/.installed
 setup-dev: $(VENV)/.installed-dev

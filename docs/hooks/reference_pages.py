@@ -25,6 +25,7 @@ _PARTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("Extending, errors, the machine", "more", ("registry", "doctor", "ShadowError", "ShadowWarning")),
 )
 _MODULES = ("methods", "runs", "captures", "traces", "registry")
+_WHOLE = ("Model", "Dataset", "Run", "TrainConfig", "CaptureStore")  # shown with what they inherit from classes of ours
 _HIDDEN = ("__version__",)
 
 
@@ -45,21 +46,20 @@ def pages() -> Iterator[tuple[str, str]]:
 
 
 def _entry(name: str) -> str:
-    if name == "models":  # a function by this name; the module of this name is another thing
-        return f"## `shadownb.models`\n\n::: shadownb.engine.models.catalog.catalog\n{_options_of(heading=False)}"
+    heading = f"## `shadownb.{name}` {{ #shadownb.{name} }}"
+    if name == "models":  # a function; the module of this name is another thing
+        return f"{heading}\n\n::: shadownb.engine.models.catalog.catalog\n{_options_of()}"
     if name in _MODULES:
         module = getattr(shadownb, name)
-        return f"::: {module.__name__}\n{_options_of(members=tuple(module.__all__) if hasattr(module, '__all__') else None)}"
-    return f"::: shadownb.{name}\n"
+        return f"{heading}\n\n::: {module.__name__}\n{_options_of(members=getattr(module, '__all__', None))}"
+    return f"::: shadownb.{name}\n" + ("    options:\n      inherited_members: true\n" if name in _WHOLE else "")
 
 
-def _options_of(*, heading: bool = True, members: tuple[str, ...] | None = None) -> str:
-    lines = ["    options:"]
-    if not heading:
-        lines.append("      show_root_heading: false")
+def _options_of(members: list[str] | None = None) -> str:
+    lines = ["    options:", "      show_root_heading: false", "      show_root_toc_entry: false"]
     if members is not None:
         lines.append(f"      members: [{', '.join(members)}]")
-    return "\n".join(lines) + "\n" if len(lines) > 1 else ""
+    return "\n".join(lines) + "\n"
 
 
 def _options() -> str:

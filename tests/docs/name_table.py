@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import inspect
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +40,7 @@ OTHERWISE: dict[str, dict[str, tuple[str, ...]]] = {
     "num_train_epochs": {"openai": (f"{_SUPERVISED}.n_epochs",)},
     "per_device_train_batch_size": {"openai": (f"{_SUPERVISED}.batch_size",)},
     "beta": {"openai": (f"{_DPO}.beta",)},
-    "max_seq_length": {"trl": ("SFTConfig.max_length", "DPOConfig.max_length")},
+    "max_seq_length": {"trl": ("SFTConfig.max_length",)},
     "lora_r": {"peft": ("LoraConfig.r",)},
     "train_embeddings": {"peft": ("LoraConfig.modules_to_save",)},
     "loss_on": {"trl": ("SFTConfig.assistant_only_loss",)},
@@ -137,8 +136,8 @@ code of all of them; a test fails when a name is gone or the page is stale. "--"
 _OPTIONS_HEAD = """
 ## Options of a training
 
-Without a class, a name is a field of `TrainingArguments`, of `SFTConfig` (`DPOConfig` and `KTOConfig` have most of them too), of
-`LoraConfig`, or of OpenAI's hyperparameters. What an option takes, and its default here, `shadownb train --help` says.
+Where no class is named, it is a field of `TrainingArguments`, of `SFTConfig` (`DPOConfig` and `KTOConfig` have most of them
+too), of `LoraConfig`, or of OpenAI's hyperparameters. What an option takes, and its default here, `shadownb train --help` says.
 """
 # Classes that go without saying in the table of options.
 _USUAL = ("TrainingArguments", "SFTConfig", "LoraConfig", "SupervisedHyperparameters", "DpoHyperparameters")
@@ -152,17 +151,13 @@ def text() -> str:
     LookupError
         A name that is listed here does not exist.
     """
-    parts = [
-        _HEAD,
-        "## Calls",
-        "",
-        *_table((f"`{name}`", _elsewhere(names)) for name, where, names in CALLS if _is_here(where)),
-    ]
-    parts += ["", "## Asking, and what comes back", ""]
-    parts += _table((f"`{name}`", _elsewhere(names)) for name, where, names in ASKING if _is_here(where, name))
-    parts.append(_OPTIONS_HEAD)
+    parts = [_HEAD, "## Calls", "", "| here | elsewhere |", "|---|---|"]
+    parts += [f"| `{name}` | {_all_elsewhere(names)} |" for name, where, names in CALLS if _is_here(where)]
+    parts += ["", "## Asking, and what comes back", "", "| here | elsewhere |", "|---|---|"]
+    parts += [f"| `{name}` | {_all_elsewhere(names)} |" for name, where, names in ASKING if _is_here(where, name)]
+    parts += [_OPTIONS_HEAD, "| here | " + " | ".join(_TITLES) + " |", "|---" * 5 + "|"]
     known = {name: names_of(name) for name in options()}
-    parts += _table((f"`{name}`", _elsewhere(names, _USUAL)) for name, names in known.items() if names)
+    parts += [f"| `{name}` | {_by_library(name, names)} |" for name, names in known.items() if names]
     only = ", ".join(f"`{name}`" for name, names in known.items() if not names)
     return "\n".join([*parts, "", f"Only here: {only}.", ""])
 
@@ -229,31 +224,43 @@ def _is_here(where: str, name: str = "") -> bool:
     return True
 
 
-def _elsewhere(names: dict[str, tuple[str, ...]], usual: tuple[str, ...] = ()) -> list[str]:
+def _checked(names: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
     for library, known in names.items():
         for name in known:
             if not exists(library, name):
                 raise LookupError(f"{library} has no {name} any more")
-    return [", ".join(f"`{_short(name, usual)}`" for name in names.get(library, ())) or "--" for library in LIBRARIES]
+    return names
 
 
-def _short(name: str, usual: tuple[str, ...]) -> str:
+def _all_elsewhere(names: dict[str, tuple[str, ...]]) -> str:
+    """Return what something is called in every library that has it, in one cell."""
+    titles = dict(zip(LIBRARIES, _TITLES, strict=True))
+    return "; ".join(
+        f"{titles[library]} {', '.join(f'`{_short(name)}`' for name in known)}"
+        for library, known in _checked(names).items()
+    )
+
+
+def _by_library(option: str, names: dict[str, tuple[str, ...]]) -> str:
+    """Return a cell for each library: the same name is not written again."""
+    cells = []
+    for library in LIBRARIES:
+        shown = []
+        for name in _checked(names).get(library, ()):
+            kind, _, rest = _short(name).rpartition(".")
+            said = "same" if rest == option else f"`{rest}`"
+            shown.append(said if kind in _USUAL or not kind else f"{said} (`{kind}`)")
+        cells.append(", ".join(shown) or "--")
+    return " | ".join(cells)
+
+
+def _short(name: str) -> str:
     path = name.rpartition(":")[2]
-    kind, _, rest = path.partition(".")
-    if rest and kind in usual:
-        return rest
     return (
         path.replace("Completions.create", "chat.completions.create")
         .replace("Jobs.", "fine_tuning.jobs.")
         .replace("Checkpoints.", "fine_tuning.jobs.checkpoints.")
     )
-
-
-def _table(rows: Any) -> Iterator[str]:
-    yield "| here | " + " | ".join(_TITLES) + " |"
-    yield "|---" * 5 + "|"
-    for name, elsewhere in rows:
-        yield "| " + " | ".join([name, *elsewhere]) + " |"
 
 
 if __name__ == "__main__":
