@@ -12,7 +12,7 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, Qwen3MoeC
 
 import shadownb as snb
 from shadownb.engine import estimate, methods, objectives
-from shadownb.engine.backends.torch import adapters, attention, batches
+from shadownb.engine.backends.torch import adapters, attention, packed_batch
 from shadownb.engine.backends.torch.backend import TorchBackend
 from shadownb.engine.config import TrainConfig
 from shadownb.engine.rendering import Rendered
@@ -34,7 +34,7 @@ def kept_numbers(adapter: Any) -> int:
             kept[tensor.untyped_storage().data_ptr()] = tensor
         return tensor
 
-    batch = batches.pack(ROWS, share=True)
+    batch = packed_batch.pack(ROWS, share=True)
     adapter.module.train()
     with torch.autograd.graph.saved_tensors_hooks(remember, lambda tensor: tensor):
         called, computed, inputs = adapter.feed(adapter.module, batch)
@@ -63,7 +63,7 @@ def test_activations_are_estimated_within_a_quarter(home: Path, deep_model_dir: 
     counted_before = adapters.count(model.module, None, config)
     adapter = adapters.prepare(model.module, None, config, adapters.Start("tiny", model.source, ROWS))
     assert counted_before == sum(p.numel() for p in adapter.owned().values()), "trained weights are counted exactly"
-    tokens = batches.pack(ROWS, share=True).input_ids.shape[1]
+    tokens = packed_batch.pack(ROWS, share=True).input_ids.shape[1]
     expected = model.module.config.num_hidden_layers * kept.per_token * tokens + kept.fixed
     assert kept_numbers(adapter) == pytest.approx(expected, rel=0.25)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from shadownb.engine.backends.torch import adapters, attention, batches
+from shadownb.engine.backends.torch import adapters, attention, packed_batch
 from shadownb.engine.config import TrainConfig
 from shadownb.engine.rendering import Rendered, packing
 
@@ -58,7 +58,7 @@ def packed(module: Any, rows: list[Rendered], *, share: bool, limit: int) -> tup
     base = module.get_base_model()
     total, computed = 0.0, 0
     for group in packing.split([(row,) for row in rows], limit, share=share):
-        batch = batches.pack([rows[number] for number in group], share=share)
+        batch = packed_batch.pack([rows[number] for number in group], share=share)
         computed += batch.input_ids.shape[1]
         with attention.batch_layout(base, batch, attention.choose_packing(base)) as layout:
             logits = module(
@@ -103,7 +103,7 @@ def test_rows_that_branch_share_every_common_part(adapted: Any) -> None:
         for question in questions
         for n in range(2)
     ]
-    batch = batches.pack(rows, share=True)
+    batch = packed_batch.pack(rows, share=True)
     assert batch.input_ids.shape[1] == 20 + 2 * 30 + 4 * 3
     assert len(batch.segments) == 7
     assert sorted(batch.owners.tolist()) == [0, 0, 1, 1, 2, 2, 3, 3]

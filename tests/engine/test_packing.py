@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, PreTrainedConfig
 
 import shadownb as snb
 from shadownb import errors
-from shadownb.engine.backends.torch import attention, batches
+from shadownb.engine.backends.torch import attention, packed_batch
 from shadownb.engine.rendering import Rendered
 from shadownb.engine.rendering.packing import split
 from tests.engine.methods_data import OPTIONS, chats
@@ -99,7 +99,7 @@ def packed(model: Any, packing: attention.Packing) -> tuple[float, dict[str, tor
     total = 0.0
     limit = 0 if packing.kind == "single" else 4096
     for group in split([(row,) for row in rows()], limit, share=packing.shares_start):
-        batch = batches.pack([rows()[number] for number in group], share=packing.shares_start)
+        batch = packed_batch.pack([rows()[number] for number in group], share=packing.shares_start)
         with attention.batch_layout(model, batch, packing) as layout:
             logits = attention.target_logits(model, batch, {"input_ids": batch.input_ids}, layout)
             loss = cross_entropy(logits, batch.targets, reduction="sum")
@@ -137,7 +137,7 @@ def test_a_mask_that_ignores_position_ids_is_found_out(name: str) -> None:
 @pytest.mark.parametrize("argument", [{"softcap": 30.0}, {"s_aux": torch.zeros(4)}, {"is_causal": False}])
 def test_an_argument_that_changes_attention_is_not_left_out(argument: dict[str, Any]) -> None:
     model = made("llama")
-    batch = batches.pack(rows(), share=True)
+    batch = packed_batch.pack(rows(), share=True)
     ours = attention.choose_packing(model)
     with (
         pytest.raises(errors.ModelError, match=next(iter(argument))),
