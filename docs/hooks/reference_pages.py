@@ -72,8 +72,9 @@ def _options() -> str:
         "chosen method does not use is refused.",
         "",
     ]
-    for group in GROUPS:
-        fields = [field for field in config_fields() if field.group == group]
+    every = config_fields()
+    for group in dict.fromkeys((*GROUPS, *(field.group for field in every))):
+        fields = [field for field in every if field.group == group]
         if fields:
             lines += [f"## {group.capitalize()}", "", *option_table(fields, methods), ""]
     return "\n".join(lines)
