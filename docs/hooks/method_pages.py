@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from reference_pages import option_table
 
-from shadownb.engine import capabilities, methods, objectives
+from shadownb.engine import capabilities, methods, objectives, registry
 from shadownb.engine.config_fields import config_fields
 from shadownb.engine.methods import MethodSpec
 from shadownb.engine.methods.spec import GROUPS
@@ -32,18 +32,24 @@ _ROWS = {"text": "documents.jsonl", "preference": "pairs.jsonl", "unpaired_prefe
 def navigation() -> list[tuple[str, str]]:
     """Return title and page of each, those of a group together."""
     order = list(GROUPS)
-    specs = sorted(methods.available(), key=lambda spec: order.index(spec.group) if spec.group in order else len(order))
+    specs = sorted(_ours(), key=lambda spec: order.index(spec.group) if spec.group in order else len(order))
     return [(f"{spec.title}", page(spec)) for spec in specs]
 
 
 def page(spec: MethodSpec) -> str:
     """Return the address of a method's page."""
-    return f"methods/{spec.name}.md"
+    return f"methods/{spec.name.replace(':', '-')}.md"
+
+
+def _ours() -> list[MethodSpec]:
+    """Return the methods of this package, whatever plugins are installed where the pages are built."""
+    names = [name for name in registry.names("method") if registry.target("method", name).startswith("shadownb.")]
+    return [methods.get(name) for name in names]
 
 
 def pages() -> Iterator[tuple[str, str]]:
     """Yield each page."""
-    for spec in methods.available():
+    for spec in _ours():
         yield page(spec), text(spec)
 
 
@@ -51,7 +57,7 @@ def overview() -> str:
     """Return the table that the page of all methods ends with."""
     rows = [
         f"| [`{spec.name}`]({page(spec)}) | {spec.hint} | {spec.data_shape} | {spec.default_learning_rate:g} |"
-        for spec in methods.available()
+        for spec in _ours()
     ]
     head = ["", "", "## Each with its page", "", "| method | what it does | data | default rate |", "|---|---|---|---|"]
     return "\n".join([*head, *rows, ""])

@@ -174,8 +174,9 @@ def test_whatever_the_package_exports_is_in_the_reference(site: Path) -> None:
 
 
 def test_a_docstring_shows_no_markup_of_another_tool(site: Path) -> None:
-    odd = re.compile(r":(?:class|func|meth|mod|attr):`")
-    assert not [file.name for file, page in pages(site) if odd.search(page.text)]
+    odd = re.compile(r":(?:class|func|meth|mod|attr|exc):\S|::$", re.MULTILINE)
+    found = [file.name for file, page in pages(site) if file.parent.name == "reference" and odd.search(page.text)]
+    assert not found
 
 
 def test_notebooks_have_their_outputs(site: Path) -> None:
