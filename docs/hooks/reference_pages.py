@@ -51,7 +51,10 @@ def _entry(name: str) -> str:
         return f"{heading}\n\n::: shadownb.engine.models.catalog.catalog\n{_options_of()}"
     if name in _MODULES:
         module = getattr(shadownb, name)
-        return f"{heading}\n\n::: {module.__name__}\n{_options_of(members=getattr(module, '__all__', None))}"
+        own = getattr(module, "__all__", None)
+        if own is not None:  # without what stands on a page of its own already
+            own = [member for member in own if getattr(module, member) is not getattr(shadownb, member, None)]
+        return f"{heading}\n\n::: {module.__name__}\n{_options_of(own)}"
     return f"::: shadownb.{name}\n" + ("    options:\n      inherited_members: true\n" if name in _WHOLE else "")
 
 

@@ -230,7 +230,7 @@ def test_a_browser_shows_it_without_asking_anybody_else(served: str) -> None:
                 assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (name, width)
         page.goto(f"{served}/index.html")
         page.locator("label[for=__search]").first.click()
-        page.get_by_role("textbox", name="Search").fill("virtual tokens")
+        page.get_by_role("textbox", name="Search").press_sequentially("virtual tokens")
         hit = page.locator(".md-search-result__link").first
         hit.wait_for()
         assert "num_virtual_tokens" in page.locator(".md-search-result__list").inner_text()
