@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 
-from reference_pages import option_table
+from reference_pages import option_table, table_row
 
 from shadownb.engine import capabilities, methods, objectives, registry
 from shadownb.engine.config_fields import config_fields
@@ -56,7 +56,7 @@ def pages() -> Iterator[tuple[str, str]]:
 def overview() -> str:
     """Return the table that the page of all methods ends with."""
     rows = [
-        f"| [`{spec.name}`]({page(spec)}) | {spec.hint} | {spec.data_shape} | {spec.default_learning_rate:g} |"
+        table_row([f"[`{spec.name}`]({page(spec)})", spec.hint, spec.data_shape, f"{spec.default_learning_rate:g}"])
         for spec in _ours()
     ]
     head = ["", "", "## Each with its page", "", "| method | what it does | data | default rate |", "|---|---|---|---|"]
@@ -106,7 +106,7 @@ def text(spec: MethodSpec) -> str:
         "",
         "| | |",
         "|---|---|",
-        *(f"| **{name}** | {value} |" for name, value in facts.items()),
+        *(table_row([f"**{name}**", value]) for name, value in facts.items()),
         "",
         *(["## When not", "", *(f"- {reason}" for reason in spec.when_not), ""] if spec.when_not else []),
         "## Options of its own",

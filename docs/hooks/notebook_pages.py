@@ -42,14 +42,21 @@ def _tidy(text: str, file: Path) -> str:
     text = re.sub(r"^```python\n%%?\w", lambda m: m[0].replace("python", "ipython", 1), text, flags=re.MULTILINE)
     where = f"This page is `{FOLDER}/{file.name}` with the outputs it was saved with; open it with `make lab`.\n"
     title, _, rest = text.lstrip().partition("\n")
+    if not title.startswith("# "):  # it begins with a cell of code
+        title, rest = f"# {_title(file)}", text
     return f"{title}\n\n{where}\n{rest}"
 
 
 def _title(file: Path) -> str:
     import nbformat
 
-    first = str(nbformat.read(file, as_version=4).cells[0].source)
-    return first.splitlines()[0].removeprefix("# ").strip()
+    cells = nbformat.read(file, as_version=4).cells
+    first = cells[0].source.strip().split("\n")[0] if cells and cells[0].cell_type == "markdown" else ""
+    return (
+        str(first.removeprefix("# "))
+        if first.startswith("# ")
+        else file.stem.lstrip("0123456789_").replace("_", " ").capitalize()
+    )
 
 
 def _notebooks(root: Path) -> list[Path]:

@@ -88,12 +88,12 @@ def option_table(
 ) -> list[str]:
     """Return a table of options; with ``methods`` who honours each, with ``defaults`` other values than the usual ones."""
     used = ["used by"] if methods is not None else []
-    lines = [_row(["option", "default", "what it does", *used]), _row(["---"] * (3 + len(used)))]
+    lines = [table_row(["option", "default", "what it does", *used]), table_row(["---"] * (3 + len(used)))]
     for field in fields:
         value = defaults.get(field.name, field.default)
         words = f"{field.help} {_range(field)}".strip()
         users = [_users(field.name, methods)] if methods is not None else []
-        lines.append(_row([f"`{field.name}`", _shown(value), words, *users]))
+        lines.append(table_row([f"`{field.name}`", _shown(value), words, *users]))
     return lines
 
 
@@ -123,5 +123,5 @@ def _shown(value: object) -> str:
     return f"`{value}`" if not isinstance(value, float) else f"`{value:g}`"
 
 
-def _row(cells: list[str]) -> str:
+def table_row(cells: list[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

@@ -268,6 +268,16 @@ def test_a_method_of_an_installed_package_shows_wherever_ours_do(tmp_path: Path)
     assert "Did you mean 'wide'" in typo and "kto, wide, lost" in typo
 
 
+def test_a_method_of_a_plugin_that_failed_says_so(tmp_path: Path) -> None:
+    environment = installed(tmp_path, ours="method_package:gone")
+    (tmp_path / "method_package.py").write_text(METHODS, encoding="utf-8")
+    code = "import shadownb as snb\ntry: snb.TrainConfig(method='wide')\nexcept ValueError as error: print(error)"
+    out, err = told(code, environment)
+    assert (
+        "'wide' is not a training method" in out and "The plugin ours (method_package:gone) could not be used" in out
+    ), err
+
+
 def test_a_built_in_method_comes_back_when_what_replaced_it_is_taken_back() -> None:
     lora = methods.get("lora")
     methods.register(lora.replace(default_learning_rate=1.0), replace=True)

@@ -71,6 +71,7 @@ def get(name: str) -> MethodSpec:
         names = _names()
         raise MethodError(
             f"method={name!r} is not a training method.{did_you_mean(name, names)}",
+            why=registry.failures(),
             fix=f"Choose one of: {', '.join(names)}.",
         )
     spec = registry.resolve(_KIND, name)
