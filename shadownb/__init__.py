@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from shadownb.engine.data import Dataset
     from shadownb.engine.data.leakage import leakage
     from shadownb.engine.doctor import doctor
+    from shadownb.engine.endpoint import Endpoint
     from shadownb.engine.evals import compare
     from shadownb.engine.models import Model, certify, load
     from shadownb.engine.models import catalog as models
@@ -43,6 +44,7 @@ _HOMES = {
     "CaptureStore": "shadownb.engine.capture",
     "ChatPanel": "shadownb.panels",
     "Dataset": "shadownb.engine.data",
+    "Endpoint": "shadownb.engine.endpoint",
     "Exact": "shadownb.engine.scoring",
     "JsonExact": "shadownb.engine.scoring",
     "Model": "shadownb.engine.models",
@@ -120,8 +122,8 @@ _IMPLEMENTATIONS = {
 }
 
 __all__ = [
-    "CapturePanel", "CaptureStore", "ChatPanel", "Dataset", "Exact", "JsonExact", "Model", "Run", "RunPanel", "Score",
-    "ShadowError", "ShadowWarning", "Studio", "TrainConfig", "TrainPanel", "TrajectoriesPanel", "Trajectory",
+    "CapturePanel", "CaptureStore", "ChatPanel", "Dataset", "Endpoint", "Exact", "JsonExact", "Model", "Run", "RunPanel",
+    "Score", "ShadowError", "ShadowWarning", "Studio", "TrainConfig", "TrainPanel", "TrajectoriesPanel", "Trajectory",
     "TrajectoryGroup", "__version__", "capture", "captures", "certify", "compare", "doctor", "leakage", "load", "methods", "models",
     "registry", "runs", "traces",
 ]  # fmt: skip

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from shadownb.engine.models import Model
+    from shadownb.engine.ports.chat_model import ChatModel
     from shadownb.engine.runs import Run
 
 # The verb may follow an assignment.
@@ -57,7 +58,7 @@ class NotebookFrontEnd(FrontEnd):
     def attach(self, run: Run) -> Any:
         return self.panel("run", run=run)
 
-    def answer(self, model: Model, messages: list[dict[str, str]], sampling: dict[str, Any]) -> Answer:
+    def answer(self, model: ChatModel, messages: list[dict[str, str]], sampling: dict[str, Any]) -> Answer:
         return Answer(self.say(model, messages, sampling), shell=self.shell)
 
     def converse(self, model: Model | None, sampling: dict[str, Any]) -> Any:

@@ -78,8 +78,7 @@ def text(spec: MethodSpec) -> str:
     if spec.defaults:
         facts["Other defaults of its own"] = ", ".join(f"`{name}={value}`" for name, value in spec.defaults)
     support = capabilities.supported_fields(spec.name)
-    kind = objectives.get(spec.objective)
-    own = {*spec.fields, *getattr(kind, "honoured", lambda: kind.fields)()}
+    own = {*spec.fields, *objectives.get(spec.objective).honoured()}
     honoured = [field for field in config_fields() if support.get(field.name, "no") is None]
     first = [field for field in honoured if field.name in own]
     rest = [field for field in honoured if field.name not in own and field.name != "method"]

@@ -128,9 +128,25 @@ class ConfigOption(click.Option):
         self.group = field.group
 
 
-def config_options() -> list[ConfigOption]:
-    """Return one option for each field of TrainConfig, in its order."""
-    return [ConfigOption(field) for field in config_fields()]
+class TrainingVerb(GroupedVerb):
+    """A verb that takes every option of a training, those of objectives that a cell or a plugin registers included."""
+
+    _params: list[click.Parameter]
+    _fields: tuple[ConfigField, ...] = ()  # of which there are options now
+
+    @property
+    def params(self) -> list[click.Parameter]:
+        """The verb's own parameters, then one for each option as they are registered now; click adds to this very list."""
+        fields = config_fields()
+        if fields != self._fields:
+            written = [param for param in self._params if not isinstance(param, ConfigOption)]
+            self._params[:] = [*written, *(ConfigOption(field) for field in fields)]
+            self._fields = fields
+        return self._params
+
+    @params.setter
+    def params(self, value: list[click.Parameter]) -> None:
+        self._params, self._fields = list(value), ()
 
 
 def given(names: Iterable[str]) -> dict[str, Any]:

@@ -18,20 +18,20 @@ from shadownb._verbs.front_end import FrontEnd, one_line
 from shadownb._verbs.options import (
     DATA_OPTIONS,
     MODEL_OPTIONS,
-    GroupedVerb,
-    config_options,
+    TrainingVerb,
     data_options,
     given,
     model_options,
     reading_of,
 )
 from shadownb.engine.config import TrainConfig
+from shadownb.engine.config_objectives import option_names
 from shadownb.errors import ShadowError, did_you_mean
 
 RUN_KEYS = ("model", "dataset", "eval_dataset", "start", "background")
 
 
-@verb("train", GroupedVerb)
+@verb("train", TrainingVerb)
 @click.argument(
     "words",
     metavar="[MODEL] [DATA]",
@@ -81,7 +81,7 @@ def train(front_end: FrontEnd, words: tuple[str, ...], file: str | None, **_: An
     """
     values = read_yaml(Path(file).read_text(encoding="utf-8"), front_end) if file else {}
     values |= read_yaml(front_end.body, front_end) if front_end.body else {}
-    values |= given([*RUN_KEYS, *DATA_OPTIONS, *MODEL_OPTIONS, *TrainConfig.model_fields])
+    values |= given([*RUN_KEYS, *DATA_OPTIONS, *MODEL_OPTIONS, *option_names()])
     _add_words(values, words, front_end)
 
     if front_end.notebook and not values.get("dataset") and values.keys() <= {"model"}:
@@ -110,9 +110,6 @@ def train(front_end: FrontEnd, words: tuple[str, ...], file: str | None, **_: An
     return run if background else front_end.watch(run)
 
 
-train.params += config_options()
-
-
 def read_yaml(text: str, front_end: FrontEnd) -> dict[str, Any]:
     """Return the options of YAML text: TrainConfig fields, the run's own keys, and how the model is loaded."""
     try:
@@ -125,7 +122,7 @@ def read_yaml(text: str, front_end: FrontEnd) -> dict[str, Any]:
         return {}
     if not isinstance(values, dict):
         front_end.refuse("The configuration must be 'option: value' lines, for example 'method: lora'")
-    known = [*RUN_KEYS, *DATA_OPTIONS, *MODEL_OPTIONS, *TrainConfig.model_fields]
+    known = [*RUN_KEYS, *DATA_OPTIONS, *MODEL_OPTIONS, *option_names()]
     for key in values:
         if key not in known:
             front_end.refuse(f"{key!r} is not a training option.{did_you_mean(str(key), known)}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from shadownb.engine import methods, objectives
 from shadownb.engine.config import TrainConfig
+from shadownb.engine.config_objectives import option_names
 from shadownb.engine.loaded.backends import DEFAULT, backend
 from shadownb.engine.methods import MethodSpec
 from shadownb.errors import ConfigError, MethodError, MissingDependencyError
@@ -63,11 +64,11 @@ def supported_fields(
 ) -> dict[str, str | None]:
     """Return, for every option, None where the method honours it, else the reason why not."""
     spec = spec or methods.get(method)
-    honoured = backend(backend_name).fields | set(objectives.get(spec.objective).fields) | set(spec.fields)
+    honoured = backend(backend_name).fields | set(_of_objective(spec)) | set(spec.fields)
     pointless = _pointless(spec)
     return {
         name: pointless.get(name) if name in honoured else f"{method} on {backend_name} does not use it{_used_by(name)}"
-        for name in TrainConfig.model_fields
+        for name in option_names()
     }
 
 
@@ -93,6 +94,7 @@ def table() -> dict[str, dict[str, bool]]:
 
 def check(config: TrainConfig, backend_name: str = DEFAULT) -> None:
     """Raise ConfigError for the first option that was set and that the method does not honour."""
+    objectives.get(config.spec.objective)  # or it is said here what is wrong with it
     support = supported_fields(config.method, backend_name, spec=config.spec)
     for name in config.changed:
         if support[name] is not None:
@@ -136,7 +138,13 @@ def check_without_evaluation(config: TrainConfig, *, samples: bool) -> None:
 
 
 def _used_by(name: str) -> str:
-    users = [
-        spec.name for spec in methods.available() if name in (*spec.fields, *objectives.get(spec.objective).fields)
-    ]
+    users = [spec.name for spec in methods.available() if name in (*spec.fields, *_of_objective(spec))]
     return f" (it is for {', '.join(users)})" if users else ""
+
+
+def _of_objective(spec: MethodSpec) -> tuple[str, ...]:
+    """Return what a method's objective honours; nothing where this process does not know it, and looks at another's run."""
+    try:
+        return objectives.get(spec.objective).honoured()
+    except (ConfigError, MissingDependencyError):
+        return ()

@@ -1,8 +1,8 @@
 """TrainConfig: the one validated description of a training run.
 
 Every face of the product (API call, panel form, ``%shadow`` option, command-line flag, YAML key) is generated from
-its fields (:mod:`.config_options`); a test proves that all five list the same ones. Here is what holds between fields, the
-figures that follow from them, and their other forms.
+its fields (:mod:`.config_options`, and of objectives :mod:`.config_objectives`); a test proves that all five list the same
+ones. Here is what holds between fields, the figures that follow from them, and their other forms.
 
 Which method honours which field is not written here: it is derived from the method specs and the backend
 (:mod:`shadownb.engine.capabilities`).
@@ -12,17 +12,18 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import yaml
 from pydantic import PrivateAttr, ValidationError, ValidationInfo, field_validator, model_validator
 
 from shadownb.engine import methods, registry
 from shadownb.engine.config_fields import config_fields
+from shadownb.engine.config_objectives import Chosen, as_config_error, option_names
 from shadownb.engine.config_options import DEFAULT_MAX_STEPS, GROUPS, TARGET_PRESETS, Options
 from shadownb.engine.importable import importable_name
 from shadownb.engine.methods import MethodSpec
-from shadownb.errors import ConfigError, ShadowError, did_you_mean, quoted
+from shadownb.errors import ConfigError, did_you_mean, quoted
 
 __all__ = ["DEFAULT_MAX_STEPS", "GROUPS", "TARGET_PRESETS", "TrainConfig"]
 
@@ -39,27 +40,53 @@ class TrainConfig(Options):
     # -- creation ------------------------------------------------------------------------------------------------
 
     _spec: MethodSpec | None = PrivateAttr(None)  # of a run's record; this process may know another one by its name
+    _chosen: Chosen = PrivateAttr(Chosen())  # what the method's objective is told, and no other
 
     def __init__(self, /, *, spec: MethodSpec | None = None, **values: Any) -> None:
-        unknown = [name for name in values if name not in type(self).model_fields]
-        if unknown:
-            name = unknown[0]
-            raise ConfigError(
-                f"{name}={values[name]!r} is not a training option.{did_you_mean(name, list(type(self).model_fields))}",
-                fix="Call shadownb.TrainConfig.describe() for the list of options.",
-            )
+        every = type(self).model_fields
+        named = spec or _registered(values.get("method", every["method"].default))
+        more = {name: value for name, value in (named.defaults if named is not None else ()) if name not in every}
+        more |= {name: value for name, value in values.items() if name not in every}
+        chosen = Chosen.of(named, more, recorded=spec is not None)
         try:
+            values = {name: value for name, value in values.items() if name in every}
             self.__pydantic_validator__.validate_python(values, self_instance=self, context=spec)
         except ValidationError as error:
-            raise _as_config_error(error) from None
-        self._spec = spec
+            raise as_config_error(error, every) from None
+        self._spec, self._chosen = spec, chosen
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Return an option of an objective: as it was chosen, else its default."""
+            if name.startswith("_"):
+                return super().__getattr__(name)
+            values = self._chosen.values()
+            try:
+                return values[name] if name in values else self._default_of(name)
+            except KeyError:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}") from None
 
     def __eq__(self, other: object) -> bool:
         # Whether the spec was given or is the registered one makes no difference, only what it is.
-        return isinstance(other, TrainConfig) and (dict(self), self.spec) == (dict(other), other.spec)
+        return isinstance(other, TrainConfig) and self._compared == other._compared
 
     def __hash__(self) -> int:
-        return hash(tuple(dict(self).items()))
+        return hash((tuple(dict(self).items()), tuple(self._chosen.values())))  # a record may have lists there
+
+    @property
+    def _compared(self) -> tuple[Any, ...]:
+        return dict(self), self._chosen.values(), self.spec
+
+    @property
+    def objective_options(self) -> Any:
+        """The objective's own options with their values, an instance of its table; None where it has none."""
+        return self._chosen.own
+
+    @property
+    def model_fields_set(self) -> set[str]:
+        """The options that were given explicitly."""
+        return super().model_fields_set | self._chosen.given
 
     @property
     def spec(self) -> MethodSpec:
@@ -129,9 +156,9 @@ class TrainConfig(Options):
     @model_validator(mode="before")
     @classmethod
     def _method_defaults(cls, values: Any, info: ValidationInfo) -> Any:
-        name = values.get("method", "lora")
-        spec = info.context or (methods.get(name) if methods.known(name) else None)
-        return {**dict(spec.defaults), **values} if spec is not None else values
+        spec = info.context or _registered(values.get("method", cls.model_fields["method"].default))
+        every = {k: v for k, v in (spec.defaults if spec is not None else ()) if k in cls.model_fields}
+        return {**every, **values}
 
     @model_validator(mode="after")
     def _consistent(self) -> TrainConfig:
@@ -198,12 +225,15 @@ class TrainConfig(Options):
         """The fields that were given explicitly and differ from their default (the method's, where it has one)."""
         return {
             name: getattr(self, name)
-            for name in type(self).model_fields
+            for name in (*type(self).model_fields, *self._chosen.given)
             if name in self.model_fields_set and getattr(self, name) != self._default_of(name)
         }
 
     def _default_of(self, name: str) -> Any:
-        return dict(self.spec.defaults).get(name, type(self).model_fields[name].default)
+        every, of_method = type(self).model_fields, dict(self.spec.defaults)
+        if name in of_method:
+            return of_method[name]
+        return every[name].default if name in every else self._chosen.default_of(name)
 
     def replace(self, **values: Any) -> TrainConfig:
         """Return a copy with other values, validated again."""
@@ -212,13 +242,13 @@ class TrainConfig(Options):
 
     def as_given(self, names: Collection[str]) -> TrainConfig:
         """Return a copy of which these options, and no others, were given explicitly."""
-        copy = type(self).model_construct(set(names), **dict(self))
-        copy._spec = self._spec
+        copy = type(self).model_construct({name for name in names if name in type(self).model_fields}, **dict(self))
+        copy._spec, copy._chosen = self._spec, self._chosen.of_given(names)
         return copy
 
     def to_dict(self) -> dict[str, Any]:
-        """Return every field as JSON-compatible values."""
-        return self.model_dump(mode="json")
+        """Return every option of the method as JSON-compatible values."""
+        return {**self.model_dump(mode="json"), **self._chosen.as_json()}
 
     def to_yaml(self, *, only_changed: bool = False) -> str:
         """Return YAML that :meth:`from_yaml` reads back to an equal config."""
@@ -254,7 +284,10 @@ class TrainConfig(Options):
             )
         if given is None:
             return cls(spec=spec, **values)
-        left_out = set(values) - set(cls.model_fields) - set(given)
+        if spec is None or registry.has("objective", spec.objective):
+            left_out = set(values) - set(option_names()) - set(given)
+        else:  # nobody here knows its options, so what it has is kept as it is
+            left_out = set()
         values = {name: value for name, value in values.items() if name not in left_out}
         return cls._made(values, known=values.get("executor"), spec=spec)
 
@@ -276,17 +309,5 @@ class TrainConfig(Options):
         return "\n".join(rows)
 
 
-def _as_config_error(error: ValidationError) -> ConfigError:
-    """Turn pydantic's first complaint into one sentence with the option, its value and the range."""
-    first = error.errors()[0]
-    message = str(first["msg"]).removeprefix("Value error, ")
-    context = first.get("ctx", {}).get("error")
-    if isinstance(context, ShadowError):
-        return ConfigError(context.what, why=context.why, fix=context.fix)
-    if not first["loc"]:
-        return ConfigError(f"The options contradict each other: {message}.", fix="Leave one of them out.")
-    name = str(first["loc"][0])
-    message = message[0].lower() + message[1:] if message else "not valid"
-    return ConfigError(
-        f"{name}={first['input']!r}: {message}.", fix=f"{name}: {TrainConfig.model_fields[name].description}"
-    )
+def _registered(method: Any) -> MethodSpec | None:
+    return methods.get(method) if methods.known(method) else None

@@ -1,14 +1,18 @@
-"""The options of a training as forms, magics, flags and documentation need them, read from the fields of ``Options``."""
+"""The options of a training as forms, magics, flags and documentation need them, read from the fields of their tables."""
 
 from __future__ import annotations
 
-import types
+import dataclasses
 import typing
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from shadownb.engine import registry
-from shadownb.engine.config_options import Options
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from shadownb.engine import methods, registry
+from shadownb.engine.config_objectives import fields_of_objectives
+from shadownb.engine.config_options import Options, kind_of
 
 
 @dataclass(frozen=True)
@@ -37,49 +41,48 @@ class ConfigField:
 
 
 def config_fields() -> tuple[ConfigField, ...]:
-    """Return the options in declaration order."""
+    """Return the options in the order of forms and help: every training's, and before its evaluation those of objectives."""
     hints = typing.get_type_hints(Options)
-    found = []
-    for name, info in Options.model_fields.items():
-        extra = typing.cast("dict[str, Any]", info.json_schema_extra)
-        kind, optional, listed = _kind_of(hints[name])
-        limits = {
-            type(rule).__name__.lower(): getattr(rule, type(rule).__name__.lower())
-            for rule in info.metadata
-            if type(rule).__name__ in {"Gt", "Ge", "Lt", "Le"}
-        }
-        found.append(
-            ConfigField(
-                name=name,
-                kind="choice" if extra["registered"] else kind,
-                default=info.default,
-                help=info.description or "",
-                group=extra["group"],
-                advanced=extra["advanced"],
-                unit=extra["unit"],
-                optional=optional,
-                listed=listed,
-                registered=extra["registered"],
-                minimum=limits.get("ge"),
-                exclusive_minimum=limits.get("gt"),
-                maximum=limits.get("le"),
-                exclusive_maximum=limits.get("lt"),
-            )
-        )
-    return tuple(found)
+    every = [_field(name, info, hints[name]) for name, info in Options.model_fields.items()]
+    behind = next(place for place, field in enumerate(every) if field.group == "evaluation")
+    own = [_of_objectives(name, having) for name, having in fields_of_objectives().items()]
+    return (*every[:behind], *own, *every[behind:])
 
 
-def _kind_of(hint: Any) -> tuple[Any, bool, tuple[str, ...]]:
-    """Return (kind, may be empty, choices) of a field's type."""
-    optional = False
-    if isinstance(hint, types.UnionType):
-        arms = [arm for arm in hint.__args__ if arm is not type(None)]
-        optional = len(arms) < len(hint.__args__)
-        if len(arms) > 1:
-            return ("float" if float in arms else "str"), optional, ()
-        hint = arms[0]
-    if typing.get_origin(hint) is Literal:
-        return "choice", optional, tuple(typing.get_args(hint))
-    if typing.get_origin(hint) is tuple:
-        return "list", optional, ()
-    return hint.__name__, optional, ()
+def _of_objectives(name: str, having: list[tuple[str, type[BaseModel]]]) -> ConfigField:
+    """Return an option that only some objectives have, as the first of them knows it, with the methods it is for."""
+    found = [_field(name, table.model_fields[name], typing.get_type_hints(table)[name]) for _, table in having]
+    objectives = [objective for objective, _ in having]
+    users = [spec.name for spec in methods.available() if spec.objective in objectives] or objectives
+    told = f"{found[0].help.rstrip('.')} ({', '.join(users)})."
+    if len({(field.kind, field.listed) for field in found}) > 1:  # what is typed is then the method's to judge
+        return dataclasses.replace(found[0], help=told, kind="str", listed=())
+    return dataclasses.replace(found[0], help=told)
+
+
+def _field(name: str, info: FieldInfo, hint: Any) -> ConfigField:
+    extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+    told = {"group": "objective", "advanced": False, "unit": "", "registered": None, **extra}
+    kind, optional, listed = kind_of(hint)
+    limits = {
+        type(rule).__name__.lower(): getattr(rule, type(rule).__name__.lower())
+        for rule in info.metadata
+        if type(rule).__name__ in {"Gt", "Ge", "Lt", "Le"}
+    }
+    registered = typing.cast("str | None", told["registered"])
+    return ConfigField(
+        name=name,
+        kind="choice" if registered else kind,
+        default=info.get_default(call_default_factory=True),
+        help=info.description or "",
+        group=str(told["group"]),
+        advanced=bool(told["advanced"]),
+        unit=str(told["unit"]),
+        optional=optional,
+        listed=listed,
+        registered=registered,
+        minimum=limits.get("ge"),
+        exclusive_minimum=limits.get("gt"),
+        maximum=limits.get("le"),
+        exclusive_maximum=limits.get("lt"),
+    )

@@ -12,6 +12,7 @@ from typing import Any
 from shadownb.engine import methods
 from shadownb.engine.config import TrainConfig
 from shadownb.engine.config_fields import ConfigField, config_fields
+from shadownb.engine.config_objectives import option_names
 from shadownb.errors import ConfigError, ShadowError
 
 # Chosen by controls of their own in the panel.
@@ -43,6 +44,7 @@ GROUP_TITLES = {
     "evaluation": "Evaluation",
     "saving": "Checkpoints",
     "preference": "Preferences",
+    "objective": "Objective",
     "memory": "Memory",
     "runtime": "Where and how",
 }
@@ -93,7 +95,12 @@ def _as_dict(field: ConfigField) -> dict[str, Any]:
 def method_defaults(method: str) -> dict[str, Any]:
     """Return what an empty field will mean for this method, where that differs from the field's own default."""
     spec = methods.get(method)
-    return {**dict(spec.defaults), "learning_rate": f"{spec.default_learning_rate:g}"}
+    own = TrainConfig(method=method).objective_options
+    return {
+        **(dict(own) if own is not None else {}),
+        **dict(spec.defaults),
+        "learning_rate": f"{spec.default_learning_rate:g}",
+    }
 
 
 def typed(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -135,7 +142,7 @@ def build(
     for name, value in given.items():
         if name not in problems:
             try:
-                TrainConfig(**{name: value})
+                _one(method, name, value)
             except ConfigError as error:
                 problems[name] = message_of(error)
     if problems:
@@ -159,15 +166,19 @@ def message_of(error: ShadowError) -> str:
 def set_options(config: TrainConfig, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of a form's config that were set to something else than the method's default, validated."""
     given = _without_defaults(config.method, typed(values))
-    return {name: getattr(config, name) for name in TrainConfig.model_fields if name in given}
+    return {name: getattr(config, name) for name in option_names() if name in given}
 
 
 def _differs(method: str, name: str, value: Any) -> bool:
-    default = dict(methods.get(method).defaults).get(name, TrainConfig.model_fields[name].default)
     try:
-        return bool(getattr(TrainConfig(**{name: value}), name) != default)
+        return bool(getattr(_one(method, name, value), name) != getattr(TrainConfig(method=method), name))
     except ConfigError:
         return True
+
+
+def _one(method: str, name: str, value: Any) -> TrainConfig:
+    """Return a config in which one option was set; several objectives may have one of a name, the method says which is meant."""
+    return TrainConfig(**{name: value} if name in TrainConfig.model_fields else {"method": method, name: value})
 
 
 def _without_defaults(method: str, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ _BLOCK = re.compile(r'^```\w+ title="([^"]+)"\n(.*?)^```$', re.MULTILINE | re.DO
 # What each recipe's "Try it" prints, as its last lines.
 PRINTS = {
     "method": "succeeded 64 True",
-    "objective": r"succeeded \[\d\.\d, \d\.\d\]",
+    "objective": r"succeeded 0\.3 \[\d\.\d, \d\.\d\]",
     "backend": "succeeded one_thread 1",
     "executor": "succeeded here",
     "scorer": "first_word",
@@ -112,5 +112,5 @@ def test_what_the_recipes_add_is_listed_as_ours_is(printed: dict[str, str]) -> N
     """In the table of methods, the choices of options, and the form of the Train panel."""
     out = printed["listed"]
     assert "Wide LoRA" in out and "Calm LoRA" in out
-    assert "[auto|torch|one_thread]" in out and "[auto|thread|process|here]" in out
+    assert "--calmness" in out and "[auto|torch|one_thread]" in out and "[auto|thread|process|here]" in out
     assert out.endswith("[['auto', 'thread', 'process', 'here']]"), out[-500:]

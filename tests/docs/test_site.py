@@ -146,9 +146,7 @@ def test_a_method_has_a_page_that_says_what_its_spec_says(spec: methods.MethodSp
     for reason in spec.when_not:
         assert reason.replace("`", "") in text
     support = capabilities.supported_fields(spec.name)
-    kind = objectives.get(spec.objective)
-    honoured = getattr(kind, "honoured", lambda: kind.fields)()
-    own = [name for name in (*spec.fields, *honoured) if support[name] is None]
+    own = [name for name in (*spec.fields, *objectives.get(spec.objective).honoured()) if support[name] is None]
     first, _, rest = text.partition("Options that it shares")
     assert not [name for name in own if name not in first]
     assert not [name for name, reason in support.items() if reason is None and name not in own and name not in rest]

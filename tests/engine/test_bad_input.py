@@ -772,7 +772,7 @@ def test_out_of_memory_frees_what_training_held(tiny: Any, rows: list[Any], monk
     held: list[Any] = []
 
     def keep_and_fail(loop: Any) -> None:
-        held.extend([weakref.ref(loop), weakref.ref(loop.session.optimizer)])
+        held.extend([weakref.ref(loop), weakref.ref(loop.session.updates.optimizer)])
         raise MemoryError
 
     with monkeypatch.context() as patch:

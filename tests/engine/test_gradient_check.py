@@ -12,7 +12,7 @@ import torch
 
 import shadownb as snb
 from shadownb.engine.backends.torch import adapters
-from shadownb.engine.backends.torch.training import TorchTraining
+from shadownb.engine.backends.torch.updates import WeightUpdates
 from shadownb.engine.runs.loop import Loop
 from shadownb.errors import GradientError
 from tests.engine.methods_data import OPTIONS, chats, pairs, verdicts
@@ -66,8 +66,8 @@ def test_a_cut_graph_ends_the_run_before_any_weight_moves(
     model = snb.load(str(byte_model_dir), dtype="float32", max_seq_length=256)
     before = adapters.digest(model.weights.base_parameters())
     stepped: list[int] = []
-    moved = TorchTraining.clip
-    monkeypatch.setattr(TorchTraining, "clip", lambda *args: stepped.append(1) or moved(*args))
+    moved = WeightUpdates.clip
+    monkeypatch.setattr(WeightUpdates, "clip", lambda *args: stepped.append(1) or moved(*args))
     wrapped(PLACES[place](model.module), torch.Tensor.detach)
     with pytest.raises(GradientError, match=r"No gradient comes to .*layers\.[01]\.") as raised:
         model.finetune(chats(), method=adapter.split(maxsplit=1)[0], background=False, **{**SHORT, **ADAPTERS[adapter]})

@@ -118,7 +118,7 @@ def test_steps_that_fp16_cannot_hold_are_skipped_and_counted(home: Path, byte_mo
     assert 1 <= len(skipped) < 20
     assert steps[-1]["skipped_steps"] == len(skipped)
     assert [w["code"] for w in run.state.warnings].count("step-skipped") == 1
-    assert trainings[0].scaler.get_scale() == 2.0 ** (24 - len(skipped))
+    assert trainings[0].updates.scaler.get_scale() == 2.0 ** (24 - len(skipped))
     assert run.losses()[-1] < run.losses()[0]
     assert run.state.record["actual_setup"]["autocast"] == "fp16"
     rate = schedule(

@@ -269,6 +269,20 @@ def test_chat_streams_into_the_cell_and_is_shown_once(tiny: Kernel) -> None:
     assert tiny.value(asked) == repr(outcome.stdout[:-1])
 
 
+def test_chat_asks_a_variable_that_holds_an_endpoint(tiny: Kernel) -> None:
+    """Here the endpoint is the same model behind a capture, so that its greedy answer is known."""
+    begun = tiny.run("import shadownb\nproxy = shadownb.capture(model).start()")
+    assert begun.status == "ok", begun
+    tiny.run("rented = shadownb.Endpoint(proxy.base_url, model='any', api_key=proxy.token)")
+    outcome = tiny.run("%shadow chat rented hello --max-new-tokens 8 --temperature 0")
+    assert outcome.status == "ok" and outcome.pieces > 1, outcome
+    asked = "model.chat([{'role': 'user', 'content': 'hello'}], max_new_tokens=8, temperature=0).content"
+    assert tiny.value(asked) == repr(outcome.stdout[:-1])
+    refused = tiny.run("%shadow chat rented hello --use base")
+    assert refused.status == "error" and "use='base' is not known to an endpoint" in str(refused), refused
+    tiny.run("proxy.stop()")
+
+
 def test_generate_returns_the_text(tiny: Kernel) -> None:
     tiny.run("text = %shadow generate model hello --max-new-tokens 4 --temperature 0")
     assert tiny.value("text == model.generate('hello', max_new_tokens=4, temperature=0)") == "True"

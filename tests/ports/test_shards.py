@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,10 +12,11 @@ from typing import Any
 import pytest
 
 import shadownb as snb
+from shadownb import methods
 from shadownb.engine import registry
-from shadownb.engine.runs import commands
+from shadownb.engine.runs import commands, executors
 from shadownb.engine.runs.loop import Loop
-from tests.engine.methods_data import OPTIONS, chats, pairs
+from tests.engine.methods_data import OPTIONS, chats, pairs, verdicts
 
 SHORT: dict[str, Any] = {**OPTIONS, "max_steps": 4, "lora_r": 4, "background": False, "per_device_train_batch_size": 4}
 
@@ -29,8 +31,8 @@ def torchrun(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     registry.unregister("executor", "torchrun")
 
 
-def load(folder: Path) -> Any:
-    return snb.load(str(folder), dtype="float32", max_seq_length=256)
+def load(folder: Path, **options: Any) -> Any:
+    return snb.load(str(folder), **{"dtype": "float32", "max_seq_length": 256, **options})
 
 
 def sha(run: Any) -> str:
@@ -38,12 +40,28 @@ def sha(run: Any) -> str:
     return str(run.checkpoint_at().manifest["trained_sha256"])
 
 
-@pytest.mark.parametrize("method", ["lora", "dpo"])
+CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "lora": ({}, {}),
+    "dpo": ({}, {}),
+    "full": ({"lora_r": 16}, {"dtype": "bfloat16"}),  # moved by 32-bit copies
+    "prompt": ({"lora_r": 16}, {}),
+    "qlora": ({}, {"quantize": "4bit"}),
+    "kto": ({"lora_dropout": 0.1}, {}),
+}
+
+
+@pytest.mark.parametrize(
+    "method",
+    ["lora", "full", *(pytest.param(name, marks=pytest.mark.full) for name in ("dpo", "prompt", "qlora", "kto"))],
+)
 def test_two_processes_are_one(method: str, home: Path, byte_model_dir: Path, torchrun: str) -> None:
-    rows = chats() if method == "lora" else pairs()
-    options = {**SHORT, "shards": 2, "method": method, "eval_dataset": rows[:4], "eval_steps": 2}
-    one = load(byte_model_dir).finetune(rows, **options)
-    two = load(byte_model_dir).finetune(rows, executor=torchrun, **options)
+    if method == "qlora":
+        pytest.importorskip("bitsandbytes")
+    rows = {"dpo": pairs, "kto": verdicts}.get(method, chats)()
+    more, loading = CASES[method]
+    options = {**SHORT, "shards": 2, "method": method, "eval_dataset": rows[:4], "eval_steps": 2, **more}
+    one = load(byte_model_dir, **loading).finetune(rows, **options)
+    two = load(byte_model_dir, **loading).finetune(rows, executor=torchrun, **options)
     assert sha(two) == sha(one)
     assert two.losses() == one.losses() and two.eval_loss == one.eval_loss
     assert [m["grad_norm"] for m in two.metrics] == [m["grad_norm"] for m in one.metrics]
@@ -71,6 +89,35 @@ def test_a_stop_ends_both_and_a_resume_is_exact(
     run.resume(executor=torchrun).wait(timeout=120)
     assert sha(run) == sha(straight)
     assert run.losses() == straight.losses()
+
+
+@pytest.mark.parametrize(
+    ("rank", "step", "place"),
+    [(0, 2, "loss"), (1, 2, "loss"), (1, 1, "begin"), pytest.param(1, 0, "prepare", marks=pytest.mark.full)],
+)
+def test_where_one_fails_all_end(
+    rank: int, step: int, place: str, home: Path, byte_model_dir: Path, torchrun: str
+) -> None:
+    """In the middle of a step the others wait for its gradients: they would wait for as long as a pause may take."""
+    registry.register("objective", "toy_failing", "tests.ports.toy_objectives:Failing")
+    methods.register(methods.get("lora").replace(name="failing", objective="toy_failing"))
+    try:
+        options = {**SHORT, "shards": 2, "fail_rank": rank, "fail_step": step, "fail_in": place, "save_steps": 1}
+        model = load(byte_model_dir)
+        run = model.finetune(chats(), method="failing", executor=torchrun, **{**options, "background": True})
+        launcher = executors.chosen(torchrun).started
+        assert launcher.wait(timeout=120) == 0, (run.path / "torchrun.log").read_text()[-3000:]
+        with pytest.raises(ProcessLookupError):
+            os.killpg(launcher.pid, 0)  # it began a session of its own: nobody of that is left
+        assert (run.status, run.step) == ("failed", step)
+        assert "ZeroDivisionError" in run.error.what
+        assert ("Process 2 of 2" in run.error.what) == (rank == 1)
+        assert "ZeroDivisionError" in (run.path / "torchrun.log").read_text() or rank == 0
+        if rank == 1:
+            run.resume(model, executor="thread").wait(timeout=60, raise_on_failure=True)
+    finally:
+        methods.unregister("failing")
+        registry.unregister("objective", "toy_failing")
 
 
 @pytest.mark.parametrize("shards", [2, 3, 5])

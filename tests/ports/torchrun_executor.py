@@ -17,13 +17,14 @@ class TorchrunExecutor(ProcessExecutor):
     """Two processes of one thread each, on this machine."""
 
     where = "two processes"
+    started: subprocess.Popen[bytes]
 
     def submit(self, folder: Path, attempt: Any, model: Any | None) -> None:
         processes = ["--nproc-per-node", "2", "--master-port", os.environ["MASTER_PORT"]]
-        worker = ["-m", "shadownb.engine.runs.worker", str(folder), json.dumps(dataclasses.asdict(attempt))]
+        worker = ["-m", "tests.ports.torchrun_worker", str(folder), json.dumps(dataclasses.asdict(attempt))]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
         with open(folder / "torchrun.log", "wb") as log:
-            subprocess.Popen(
+            self.started = subprocess.Popen(
                 [sys.executable, "-m", "torch.distributed.run", *processes, *worker],
                 stdin=subprocess.DEVNULL,
                 stdout=log,

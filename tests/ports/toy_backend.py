@@ -19,9 +19,10 @@ from shadownb.engine.inference.text import AnswerText
 from shadownb.engine.objectives import Objective
 from shadownb.engine.ports.backend import Costs
 from shadownb.engine.ports.reach import Reach
+from shadownb.engine.ports.training import Listener
 from shadownb.engine.rendering.examples import Example
 from shadownb.engine.rendering.masks import NOT_TRAINED
-from shadownb.errors import MethodError, NonFiniteLossError
+from shadownb.errors import ConfigError, MethodError, NonFiniteLossError
 from tests.ports.toy_arrays import Array, ToyOps
 from tests.ports.toy_tokenizer import CharacterTokenizer
 
@@ -153,6 +154,18 @@ class ToyTokens:
         order = np.argsort(-self._logs, axis=1)[:, :k]
         return Array(order), Array(np.take_along_axis(self._logs, order, axis=1))
 
+    def logp_of(self, ids: Sequence[Sequence[Sequence[int]]]) -> Array:
+        self._asked("logits" if "logits" in self._needs else "top_k")
+        wanted = np.asarray([k for row in ids for k in row])
+        places, chances = np.arange(len(wanted))[:, None], np.exp(self._logs)
+
+        def back(grad: np.ndarray) -> list[tuple[Array, np.ndarray]]:
+            slope = -chances * grad.sum(axis=1, keepdims=True)
+            np.add.at(slope, (places, wanted), grad)
+            return [(self.weights, slope)]
+
+        return Array(self._logs[places, wanted], back)
+
     @property
     def logits(self) -> Array:
         self._asked("logits")
@@ -198,8 +211,8 @@ class ToyTraining:
         yield
 
     @contextlib.contextmanager
-    def reported(self, folder: Path, total_steps: int, step: int) -> Iterator[None]:
-        yield None
+    def listening(self, callbacks: Any, folder: Path, total_steps: int, step: int) -> Iterator[Listener]:
+        yield Listener()
 
     def remarks(self) -> Iterator[Any]:
         yield from ()
@@ -360,6 +373,10 @@ class ToyBackend:
     def warm_up(self) -> None: ...
     def empty_cache(self) -> None: ...
     def check_options(self, config: Any) -> None: ...
+
+    def check_callbacks(self, callbacks: Sequence[Any]) -> None:
+        if callbacks:
+            raise ConfigError("callbacks cannot be used here: nobody calls them.", fix="Leave callbacks out.")
 
     def devices(self) -> list[Any]:
         return []

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
+from pydantic import BaseModel, Field
+
+from shadownb.engine.config_options import option
 from shadownb.engine.objectives import Chart, Example
 from shadownb.engine.objectives.supervised import Supervised
 
@@ -80,6 +84,50 @@ class Rows(_Toy):
         assert again < 1e-4, "what was listed and spread again is the same"
         weight = tokens.over([1.0] * tokens.rows)
         return 0.01 * ops.clip(weight * tokens.logp, -1.0, None)
+
+
+class WeightOptions(BaseModel):
+    toy_weight: float = option(1.0, "How much longer answers count.", ge=0, le=10)
+    toy_words: tuple[str, ...] = option((), "Words that are looked for.", advanced=True)
+    toy_shape: Literal["flat", "steep"] = Field("flat", description="What stands between them.")
+
+
+class Weighted(_Toy):
+    """Has options of its own."""
+
+    name, options, own = "weighted", WeightOptions, WeightOptions()
+
+    def beside(self, ops: Any, tokens: Any) -> Any:
+        return (self.own.toy_weight - 1.0) * -tokens.logp
+
+
+class FailOptions(BaseModel):
+    fail_rank: int = option(0, "The process that fails.")
+    fail_step: int = option(1, "Its step, counted from 0.")
+    fail_in: Literal["begin", "loss", "prepare"] = option("loss", "Where.")
+
+
+class Failing(_Toy):
+    """Fails in one of several processes."""
+
+    name, options, own = "failing", FailOptions, FailOptions()
+    _step = -1
+
+    def _look(self, place: str) -> None:
+        here = (int(os.environ.get("RANK", "0")), max(self._step, 0), place)
+        if here == (self.own.fail_rank, self.own.fail_step, self.own.fail_in):
+            raise ZeroDivisionError(f"in {place}")
+
+    def prepare(self, *args: Any, **more: Any) -> None:
+        self._look("prepare")
+
+    def begin(self, ops: Any, examples: Any, score: Any, *, held_out: bool) -> None:
+        self._step += 1
+        self._look("begin")
+
+    def loss(self, ops: Any, tokens: Any, examples: Sequence[Example], *, held_out: bool) -> Any:
+        self._look("loss")
+        return ops.sum(-tokens.logp)
 
 
 class Nothing(_Toy):

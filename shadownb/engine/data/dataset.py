@@ -7,7 +7,9 @@ in ``rows`` and is listed in ``report`` with its number in the source and the re
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -147,6 +149,24 @@ class Dataset(Sources):
         part = Dataset.__new__(Dataset)
         part._settle(loaded, self._checked.part(indices), self.reading, name, self.source)
         return part
+
+    def keeping(self, columns: Sequence[str]) -> Dataset:
+        """Return the same rows, whose canonical form has these columns, too, as ``columns``.
+
+        Raises
+        ------
+        DataError
+            A usable row lacks one of them, or has something there that JSON cannot say.
+        """
+        if not columns:
+            return self
+        canonical = [
+            {**made, "columns": {name: _json_value(row, name, number, self.name) for name in columns}} if made else None
+            for row, made, number in zip(self.rows, self._checked.canonical, self.numbers, strict=True)
+        ]
+        kept = Dataset.__new__(Dataset)
+        kept._settle(self._loaded, replace(self._checked, canonical=canonical), self.reading, self.name, self.source)
+        return kept
 
     def usable(self) -> Dataset:
         """Return the rows that can be used as a set of their own, read as they are here."""
@@ -291,3 +311,16 @@ def _longest_row(model: Any, asked: int | None, method: str | None = None) -> in
     config = TrainConfig(method=method) if method is not None else None
     lengths: Lengths = model.lengths
     return lengths.longest_row(asked, config)
+
+
+def _json_value(row: Row, name: str, number: int, data: str) -> Any:
+    try:
+        if row.get(name) is not None:
+            return json.loads(json.dumps(row[name], allow_nan=False))
+        wrong = "has none"
+    except (TypeError, ValueError) as error:
+        wrong = f"has something else ({error})"
+    raise DataError(
+        f"Row {number} of {data!r} {wrong} in the column {name!r}, which the training needs.",
+        fix="Give it a number, a text, or a list of such in every row.",
+    )

@@ -73,6 +73,8 @@ class Reply:
         ``{"text", "reason"}`` of what was meant as a call and cannot be read as one.
     reasoning_open
         Whether the reply ended before its reasoning did, so that there is no answer.
+    remarks
+        What else a reader should know, in sentences: of how a server ended it, for example.
     """
 
     content: str
@@ -84,6 +86,7 @@ class Reply:
     reasoning: str = ""
     malformed_calls: list[dict[str, str]] = field(default_factory=list)
     reasoning_open: bool = False
+    remarks: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.tool_calls = [
@@ -148,7 +151,9 @@ class Reply:
             found.append("Cut off at max_new_tokens.")
         if self.reasoning_open:
             found.append("It ended before its reasoning did, so there is no answer.")
-        return found
+        elif self.finish_reason == "stop" and self.outcome == "abstained" and not self.content.strip():
+            found.append("The answer is empty.")
+        return [*found, *self.remarks]
 
     def _repr_html_(self) -> str:
         thought = (

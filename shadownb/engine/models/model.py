@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 class Model(Asking):
     """A loaded model; made by :func:`shadownb.load`."""
 
+    has_base = True
+
     @property
     def adapter_kind(self) -> str | None:
         """What is trained on it: ``lora``, ``weights``, ``prompt``, ...; None for the bare base."""
@@ -76,6 +78,7 @@ class Model(Asking):
         eval_dataset: Dataset | list[dict[str, Any]] | str | float | None = None,
         start: str | Path | Run | None = None,
         store: RunStore[Any] | None = None,
+        callbacks: list[Any] | None = None,
         **fields: Any,
     ) -> Run:
         """Fine-tune on a dataset; returns the run, whose result this model answers with.
@@ -98,8 +101,12 @@ class Model(Asking):
             says it.
         store
             Where the run is kept, ``runs.FolderStore(home)``; None is the home of ``SHADOWNB_HOME``.
+        callbacks
+            ``transformers.TrainerCallback``s, called in the training thread when training begins and ends, after each step, at
+            reports, evaluations and checkpoints; ``control.should_training_stop``, ``should_save``, ``should_evaluate`` and
+            ``should_log`` are obeyed. One that fails is named in the run's warnings and left out. Only ``executor="thread"``.
         **fields
-            Any option of :class:`shadownb.TrainConfig`.
+            Any option of :class:`shadownb.TrainConfig`, and of the method's objective.
 
         Raises
         ------
@@ -116,6 +123,7 @@ class Model(Asking):
             eval_dataset=eval_dataset,
             start_from=start,
             fields=fields,
+            callbacks=callbacks,
             store=store,
         )
 

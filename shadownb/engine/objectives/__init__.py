@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from shadownb.engine import registry
@@ -75,6 +76,7 @@ def examples(
     DataError
         The template refuses the row, or a tool would not reach the model.
     """
-    return get(objective or natural(row)).examples(
-        renderer, row, loss_on=loss_on, max_length=max_length, long_rows=long_rows
-    )
+    kind = get(objective or natural(row))
+    found = kind.examples(renderer, row, loss_on=loss_on, max_length=max_length, long_rows=long_rows)
+    columns = row.get("columns")
+    return found if columns is None else [replace(example, columns=columns) for example in found]

@@ -67,8 +67,8 @@ class Tokens(Protocol[A]):
     def over(self, values: Sequence[float]) -> A:
         """Give each token the number of its row: (rows,) to (N,)."""
 
-    def spread(self, values: Sequence[Sequence[float]]) -> A:
-        """Give each token its own number: a list a row, in the order of the row, to (N,)."""
+    def spread(self, values: Sequence[Sequence[Any]]) -> A:
+        """Give each token its own number, or its own k: a list a row, in the order of the row, to (N,) or (N, k)."""
 
     def listed(self, values: A) -> list[list[float]]:
         """Return (N,) values as a list a row, in the order of the row."""
@@ -81,6 +81,12 @@ class Tokens(Protocol[A]):
 
     def top_k(self, k: int) -> tuple[A, A]:
         """Return the k most likely tokens of each position and their log-probabilities, both (N, k)."""
+
+    def logp_of(self, ids: Sequence[Sequence[Sequence[int]]]) -> A:
+        """Return the log-probabilities of k given tokens at each position, shape (N, k): where logits or the top k are kept.
+
+        ``ids`` are lists of k a token, a list a row, in the order of the row: what a teacher found likely there.
+        """
 
     @property
     def logits(self) -> A:

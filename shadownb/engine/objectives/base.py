@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from shadownb.engine.config import TrainConfig
     from shadownb.engine.objectives.arrays import Need, Ops, Tokens
+    from shadownb.engine.objectives.sources import Answer, ExampleSource
     from shadownb.engine.rendering.renderer import Renderer
 
 # (rows of each bundle) -> yields (numbers of the bundles of a pass, their tokens), of the weights as they are
@@ -82,9 +83,15 @@ class Objective:
     formats
         The shapes of data sets that it can train on.
     fields
-        Options of ``TrainConfig`` that only it and its like honour.
+        Options of every training that only it and its like honour.
     options
-        A pydantic model of options of its own, whose fields then are options of a training; None where it has none.
+        A pydantic model of options of its own, which its methods then take beside those of every training, in calls, forms,
+        flags and files alike; None where it has none. Each has a default; ``config_options.option`` gives it a place in forms.
+    own
+        The values of these options, an instance of that model.
+    columns
+        Columns of the data set that it reads beside what rows are rendered from (a reward, a teacher's tokens). Every row has
+        to have them; they are kept with the run's rows, and examples have them as ``columns``.
     needs
         What it needs of the forward pass beside log-probabilities; nothing else is computed.
     charts
@@ -97,13 +104,20 @@ class Objective:
     formats: ClassVar[tuple[str, ...]]
     fields: ClassVar[tuple[str, ...]] = ()
     options: ClassVar[type[BaseModel] | None] = None
+    columns: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[frozenset[Need]] = frozenset()
     charts: ClassVar[tuple[Chart, ...]] = ()
 
     def __init__(self, config: TrainConfig, max_length: int) -> None:
         self.config = config
+        self.own: Any = config.objective_options
         self.max_length = max_length
         self.since_log: dict[str, list[float]] = {}  # sums and counts that are not reported yet; part of a checkpoint
+
+    @classmethod
+    def honoured(cls) -> tuple[str, ...]:
+        """Return the names of the options that it and its like honour."""
+        return (*cls.fields, *(cls.options.model_fields if cls.options is not None else ()))
 
     # -- rows -------------------------------------------------------------------------------------------------------
 
@@ -133,6 +147,16 @@ class Objective:
     def arrange(self, examples: list[Example]) -> list[Example]:
         """Return the examples as they are trained, after all were rendered."""
         return examples
+
+    def source(self, epochs: ExampleSource, answer: Answer) -> ExampleSource:
+        """Return where the examples of each step come from: the epochs over the rows, or what it makes of them in the run.
+
+        Parameters
+        ----------
+        answer
+            Has the weights of the moment answer prompts.
+        """
+        return epochs
 
     def remarks(self, examples: Sequence[Example], unit: str) -> Iterator[Remark]:
         """Yield what is to be said about examples before they are trained; ``unit`` is what they are called."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from shadownb.engine.config_options import option
 from shadownb.engine.objectives.base import Chart, Remark, Row, Score
-from shadownb.engine.objectives.reference import REWARDS, Referenced, answer
+from shadownb.engine.objectives.reference import REWARDS, Referenced, ReferenceOptions, answer
 from shadownb.engine.rendering import Rendered
 from shadownb.engine.rendering.examples import Example
 from shadownb.engine.rendering.masks import NOT_TRAINED, LossOn
@@ -26,12 +27,28 @@ if TYPE_CHECKING:
 _ALIKE = 0.75
 
 
+class DpoOptions(ReferenceOptions):
+    """What is chosen of DPO."""
+
+    dpo_loss: Literal["sigmoid", "hinge", "ipo"] = option(
+        "sigmoid", "Loss over a pair's margin, as trl's loss_type.", "preference", advanced=True
+    )
+    sft_weight: float = option(
+        1.0,
+        "Weight of a next-token loss on the better answer beside dpo's, so that it becomes likely and not only less unlikely "
+        "than the worse one: trl's loss_type ['sigmoid', 'sft'], RPO's alpha. 0 is DPO alone.",
+        "preference",
+        ge=0,
+    )
+
+
 class Dpo(Referenced):
     """Direct preference optimisation (Rafailov et al., 2023), with trl's sigmoid, hinge and ipo losses, alone or with sft."""
 
     unit = "pairs"
     formats = ("preference",)
-    fields = ("beta", "dpo_loss", "sft_weight")
+    options = DpoOptions
+    own: DpoOptions
     charts = (
         REWARDS,
         Chart("rewards_accuracy", "Preference accuracy", (("rewards_accuracy", "accuracy"),), share=True),
@@ -64,7 +81,7 @@ class Dpo(Referenced):
     def remarks(self, examples: Sequence[Example], unit: str) -> Iterator[Remark]:
         """Tell of answers so much alike that DPO alone can make the better one less likely."""
         shared = statistics.median(_shared_tokens(example) for example in examples)
-        if not self.config.sft_weight and shared >= _ALIKE:
+        if not self.own.sft_weight and shared >= _ALIKE:
             yield Remark(
                 f"The two answers of the {unit} are much alike: they share {shared:.0%} of their tokens (median).",
                 why="Where answers differ in few tokens DPO can make the better one less likely too, and the likelihood goes to "
@@ -78,7 +95,7 @@ class Dpo(Referenced):
         """Learn how many tokens the step's better answers have."""
         # trl's "sft" is a mean over the tokens of the step's better answers, while what is summed here is divided by pairs.
         tokens = sum(row.predicted_tokens for example in examples for row in example.sequences)
-        self._sft_scale = self.config.sft_weight * len(examples) / max(1, tokens)
+        self._sft_scale = self.own.sft_weight * len(examples) / max(1, tokens)
 
     def loss(self, ops: Ops[Any], tokens: Tokens[Any], examples: Sequence[Example], *, held_out: bool) -> Any:
         """Return the summed preference loss, and that of imitating the better answers."""
@@ -88,7 +105,7 @@ class Dpo(Referenced):
 
     def _preferred(self, ops: Ops[Any], ratios: Any, examples: Sequence[Example]) -> Any:
         """Return the summed preference loss of (pairs, sides) log-ratios to the reference."""
-        beta = self.config.beta
+        beta = self.own.beta
         rewards = beta * ops.stop(ratios)
         self.note(ops, "rewards_chosen", rewards[:, 0])
         self.note(ops, "rewards_rejected", rewards[:, 1])
@@ -96,9 +113,9 @@ class Dpo(Referenced):
         right = [better > worse for better, worse in ops.listed(rewards)]
         self.note(ops, "rewards_accuracy", ops.numbers([float(pair) for pair in right]))
         margin = ratios[:, 0] - ratios[:, 1]
-        if self.config.dpo_loss == "sigmoid":
+        if self.own.dpo_loss == "sigmoid":
             return ops.sum(-ops.log_sigmoid(beta * margin))
-        if self.config.dpo_loss == "hinge":
+        if self.own.dpo_loss == "hinge":
             return ops.sum(ops.relu(1 - beta * margin))
         lengths = [
             [max(1, sum(r.predicted_tokens for r in side)) for side in (e.sequences, e.rejected)] for e in examples

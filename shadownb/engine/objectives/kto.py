@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from shadownb.engine.config_options import option
 from shadownb.engine.objectives.base import Chart, Remark, Row, Score
-from shadownb.engine.objectives.reference import REWARDS, Referenced, answer
+from shadownb.engine.objectives.reference import REWARDS, Referenced, ReferenceOptions, answer
 from shadownb.engine.rendering import Rendered
 from shadownb.engine.rendering.examples import Example
 from shadownb.engine.rendering.masks import NOT_TRAINED, LossOn
@@ -23,12 +24,20 @@ if TYPE_CHECKING:
     from shadownb.engine.rendering.renderer import Renderer
 
 
+class KtoOptions(ReferenceOptions):
+    """What is chosen of KTO."""
+
+    desirable_weight: float = option(1.0, "Weight of answers found good.", "preference", advanced=True, gt=0)
+    undesirable_weight: float = option(1.0, "Weight of answers found bad.", "preference", advanced=True, gt=0)
+
+
 class Kto(Referenced):
     """Kahneman-Tversky optimisation (Ethayarajh et al., 2024)."""
 
     unit = "answers"
     formats = ("unpaired_preference", "preference")
-    fields = ("beta", "desirable_weight", "undesirable_weight")
+    options = KtoOptions
+    own: KtoOptions
     charts = (REWARDS, Chart("kl", "KL divergence", (("kl", "KL divergence"),)))
 
     def __init__(self, config: TrainConfig, max_length: int) -> None:
@@ -117,13 +126,13 @@ class Kto(Referenced):
         """Return the summed, weighted loss of the answers."""
         ratios = self.policy(ops, tokens, examples) - self.reference(ops, examples)[:, 0]
         good = [example.desirable for example in examples]
-        rewards = ops.listed(self.config.beta * ops.stop(ratios))
+        rewards = ops.listed(self.own.beta * ops.stop(ratios))
         for name, wanted in (("rewards_chosen", True), ("rewards_rejected", False)):
             chosen = [reward for reward, verdict in zip(rewards, good, strict=True) if verdict is wanted]
             self.note(ops, name, ops.numbers(chosen))
         drift = self._drift
-        gain = ops.sigmoid(self.config.beta * ops.where(ops.numbers(good), ratios - drift, drift - ratios))
-        weights = (self.config.undesirable_weight, self.config.desirable_weight)
+        gain = ops.sigmoid(self.own.beta * ops.where(ops.numbers(good), ratios - drift, drift - ratios))
+        weights = (self.own.undesirable_weight, self.own.desirable_weight)
         return ops.sum(ops.numbers([weights[verdict] for verdict in good]) * (1 - gain))
 
     def metrics(self) -> dict[str, float]:

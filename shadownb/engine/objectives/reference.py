@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import BaseModel
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from shadownb.engine.config_options import option
 from shadownb.engine.objectives.base import Chart, Objective, Score
 from shadownb.engine.rendering import Rendered
 from shadownb.engine.rendering.examples import Example
@@ -33,8 +35,16 @@ REWARDS = Chart(
 )
 
 
+class ReferenceOptions(BaseModel):
+    """What is chosen of a reference."""
+
+    beta: float = option(0.1, "Strength of the pull towards the reference model.", "preference", gt=0)
+
+
 class Referenced(Objective):
     """What DPO and KTO share: the reference's log-probabilities of an example's two sides."""
+
+    own: ReferenceOptions
 
     def __init__(self, config: TrainConfig, max_length: int) -> None:
         super().__init__(config, max_length)

@@ -51,6 +51,8 @@ class Costs:
         Numbers that a block keeps of each token for the backward pass.
     kept_fixed
         Numbers kept as often as there are layers to adapt, whatever the rows.
+    kept_bytes
+        Bytes that such a number takes, in the mean of all that is kept.
     layers, hidden, vocabulary
         Sizes of the model.
     computed
@@ -61,6 +63,7 @@ class Costs:
     reach: Reach
     kept_per_token: int
     kept_fixed: int
+    kept_bytes: float
     layers: int
     hidden: int
     vocabulary: int
@@ -118,6 +121,10 @@ class Weights(Protocol):
     @property
     def base_bytes(self) -> int:
         """Bytes of the base's weights in memory."""
+
+    @property
+    def unread_bytes(self) -> int:
+        """Bytes of the base's weights that are mapped from their files and were not read into memory yet."""
 
     def load_adapter(self, folder: Path) -> None:
         """Put the trained state that a folder holds on the base, in the place of whatever is there, trainable."""
@@ -216,6 +223,9 @@ class Backend(Protocol):
     def check_options(self, config: TrainConfig) -> None:
         """Raise ConfigError or MissingDependencyError for an optimizer or a tracker that is not here."""
 
+    def check_callbacks(self, callbacks: Sequence[Any]) -> None:
+        """Raise ConfigError for what cannot be called back during a training here."""
+
     def check(self, model: Loaded, config: TrainConfig, *, from_base: bool = False) -> None:
         """Raise MethodError where the method or its options do not fit the model, or what it carries."""
 
@@ -252,4 +262,4 @@ class Backend(Protocol):
         """Return whether an error means that memory ran out, on the device or on the machine."""
 
     def empty_cache(self) -> None:
-        """Give memory back that nobody uses."""
+        """Give memory back that nobody uses: a device's, and what this process's allocator kept."""

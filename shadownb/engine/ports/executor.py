@@ -22,11 +22,14 @@ class Attempt:
         Go on from the newest valid checkpoint.
     checkpoint
         Go on from this checkpoint folder instead (``resume_from_checkpoint``).
+    callbacks
+        Objects of this process that are called back; only where the executor takes such.
     """
 
     commands_from: int
     resume: bool = False
     checkpoint: str | None = None
+    callbacks: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True)

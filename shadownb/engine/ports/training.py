@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,9 +12,12 @@ from shadownb.engine.config import TrainConfig
 from shadownb.engine.inference.gate import WeightsGate
 from shadownb.engine.objectives import Objective, Remark
 from shadownb.engine.objectives.arrays import Ops, Tokens
+from shadownb.engine.objectives.sources import ExampleSource
 from shadownb.engine.ports.decisions import Decision
 from shadownb.engine.rendering.examples import Example
 from shadownb.engine.rendering.packing import Bundle
+
+__all__ = ["Asked", "ExampleSource", "Listener", "Plan", "TrainingServices", "TrainingSession"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,46 @@ class Plan:
             "fused_kernels": list(self.kernels),
             "adapter_operation": list(self.adapter_operation),
         }
+
+
+@dataclass
+class Asked:
+    """What was asked of the loop at a step.
+
+    Attributes
+    ----------
+    stop
+        Who asked for the end of the training, which then ends as it does after its last step; empty where nobody did.
+    report, evaluate, save
+        Whether that is to be done at this step, also where it would not be its turn.
+    """
+
+    stop: str = ""
+    report: bool = False
+    evaluate: bool = False
+    save: bool = False
+
+
+class Listener:
+    """Who is told of the loop's moments beside the journal, and may ask for something; this one is silent.
+
+    It is called in the training thread, without the weights held. Nothing that it is told of fails because of it.
+    """
+
+    def __init__(self) -> None:
+        self.asked = Asked()
+
+    def stepped(self, step: int, epoch: float) -> None:
+        """A step is done: so many are, which have gone so many times through the data."""
+
+    def reported(self, metrics: dict[str, Any]) -> None:
+        """The step's numbers are in the journal."""
+
+    def evaluated(self, metrics: dict[str, Any]) -> None:
+        """An evaluation gave ``eval_loss`` and the objective's metrics."""
+
+    def saved(self) -> None:
+        """A checkpoint was written."""
 
 
 class TrainingServices(Protocol):
@@ -112,15 +155,17 @@ class TrainingSession(Protocol):
     def opened(self, plan: Plan, objective: Objective) -> contextlib.AbstractContextManager[None]:
         """Have everything that steps need inside the block, and give the model back as it was found.
 
-        The forward pass computes what the objective's ``needs`` name, and nothing else beside log-probabilities.
+        The forward pass computes what the objective's ``needs`` name, and nothing else beside log-probabilities. Where several
+        processes share the run and one of them leaves the block with an error, the others are told and fail in their next step.
         """
 
-    def reported(
-        self, folder: Path, total_steps: int, step: int
-    ) -> contextlib.AbstractContextManager[Callable[[dict[str, Any]], None] | None]:
-        """Have the trackers of ``report_to`` ready inside the block; yields what to tell a step's numbers, None without any.
+    def listening(
+        self, callbacks: Sequence[Any], folder: Path, total_steps: int, step: int
+    ) -> contextlib.AbstractContextManager[Listener]:
+        """Have the trackers of ``report_to`` and the user's callbacks ready inside the block; yields who is told.
 
-        ``folder`` is the run's, named by its id; ``step`` is where it stands.
+        ``callbacks`` are what :meth:`~shadownb.engine.ports.backend.Backend.check_callbacks` let pass. ``folder`` is the run's,
+        named by its id; ``step`` is where it stands.
         """
 
     def snapshot(self) -> Any:
@@ -194,27 +239,3 @@ class TrainingSession(Protocol):
 
     def actual_setup(self) -> dict[str, Any]:
         """Return what the training truly had (optimizer, kernels, number formats), read from the objects after a step."""
-
-
-class ExampleSource(Protocol):
-    """Which examples each step trains on; a function of the step wherever it can be, so that there is no state to keep.
-
-    ``next`` is called once a step, without the weights held, and may generate. What it draws at random depends on seed and
-    step alone. State that no later weights could make again goes into the checkpoint, also in the middle of what several
-    steps share.
-    """
-
-    def next(self, step: int) -> Sequence[Example]:
-        """Return the examples of a step, counted from 0."""
-
-    def epoch(self, step: int) -> float:
-        """Return how many times ``step`` steps have gone through the data."""
-
-    def known(self, steps: int) -> Sequence[int]:
-        """Return the numbers, ascending, of the examples that the first ``steps`` steps see."""
-
-    def save(self, folder: Path) -> None:
-        """Write what only a resume needs."""
-
-    def load(self, folder: Path) -> None:
-        """Read what :meth:`save` wrote."""

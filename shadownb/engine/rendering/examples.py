@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from shadownb.engine.rendering.masks import NOT_TRAINED, Rendered
 
@@ -19,6 +21,8 @@ class Example:
         The other answer of a preference pair.
     desirable
         The verdict on a single answer.
+    columns
+        What the row says beside its text, as far as the objective asked for it.
     id
         Names it among all examples of a run, those to evaluate on included.
     """
@@ -26,6 +30,7 @@ class Example:
     sequences: tuple[Rendered, ...]
     rejected: tuple[Rendered, ...] = ()
     desirable: bool = True
+    columns: Mapping[str, Any] = field(default_factory=dict)
     id: str = ""
 
     @property

@@ -5,6 +5,7 @@ It runs in whichever thread or process the executor chose, and knows no framewor
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from shadownb.engine.runs.epochs import Epochs
 from shadownb.engine.runs.evaluation import prepare_objective
 from shadownb.engine.runs.loop import Loop
 from shadownb.engine.runs.loop_state import load_state
-from shadownb.engine.runs.record import plan_of, planned
+from shadownb.engine.runs.record import plan_of, planned, tell_missed
 from shadownb.engine.runs.starting import other_rows
 from shadownb.errors import CheckpointError, DivergedError
 
@@ -90,16 +91,19 @@ def _train_session(
     for remark in _remarks(session, objective, rows, eval_rows):
         services.warn(remark.what, why=remark.why, fix=remark.fix, code=remark.code)
     rows, eval_rows = objective.arrange(rows), objective.arrange(eval_rows)
-    source = Epochs(rows, config.rows_per_step, config.seed, packing=config.packing, max_length=services.max_length)
-    services.plan_steps(source.items)
+    epochs = Epochs(rows, config.rows_per_step, config.seed, packing=config.packing, max_length=services.max_length)
+    source = objective.source(epochs, services.answer)
+    services.plan_steps(epochs.items)
     _check_resume(services)
     services.journal.append("plan", total_steps=services.total_steps, rows=len(rows), eval_rows=len(eval_rows))
     plan, expected = plan_of(services, session, rows)
-    with session.opened(plan, objective):
+    with session.opened(plan, objective), contextlib.ExitStack() as heard:  # the last checkpoint is told of, too
         loop = Loop(session, source, objective, eval_rows, services, services.rate(), RunClock(services.gate))
         services.journal.append("record", values=planned(services, session, rows, plan, expected))
         try:
-            return _loop(services, loop, rows)
+            outcome = _loop(services, loop, rows, heard)
+            tell_missed(services, session, expected)
+            return outcome
         except StopRequested as stop:
             services.gate.release()
             if not stop.save or services.control.discarding or not loop.step:
@@ -139,7 +143,7 @@ def _check_resume(services: RunServices) -> None:
         )
 
 
-def _loop(services: RunServices, loop: Loop, rows: list[Example]) -> Outcome:
+def _loop(services: RunServices, loop: Loop, rows: list[Example], heard: contextlib.ExitStack) -> Outcome:
     resume = services.resume
     if resume is not None and not loop.objective.load(resume.path / checkpoints.TRAINING):
         raise CheckpointError(
@@ -154,17 +158,18 @@ def _loop(services: RunServices, loop: Loop, rows: list[Example]) -> Outcome:
         with services.weights():
             loop.session.load_weights(resume.path)
             load_state(loop, resume.path / checkpoints.TRAINING, own=services.own_checkpoint)
-    with loop.session.reported(services.folder.path, services.total_steps, loop.step) as tell:
-        if tell is not None:
-            loop.on_report.append(tell)
-        loop.run()
+    folder, total = services.folder.path, services.total_steps
+    loop.listener = heard.enter_context(loop.session.listening(services.callbacks, folder, total, loop.step))
+    loop.run()
     stop = services.control.stop
     if stop is not None:
         raise stop
     services.phase("saving")
     final = services.save_last(loop)
     result = _best_if_asked(services, loop, final)
-    note = "stopped early: no improvement" if loop.stopped_early else ""
+    asked = loop.listener.asked.stop
+    note = f"stopped early: {asked} asked for it" if asked and not loop.last else ""
+    note = note or ("stopped early: no improvement" if loop.stopped_early and not asked else "")
     return Outcome("succeeded", result, note)
 
 

@@ -160,7 +160,7 @@ def _trained_with(run: Run) -> dict[str, Any]:
     values = {**config.to_dict(), "learning_rate": config.resolved_learning_rate()}
     recorded = run.state.record.get("config") or {}
     values |= {name: recorded[name] for name in values if recorded.get(name) is not None}
-    support = capabilities.supported_fields(config.method)
+    support = capabilities.supported_fields(config.method, spec=config.spec)
     return {name: value for name, value in values.items() if support.get(name) is None}
 
 

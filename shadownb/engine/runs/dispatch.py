@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.ports.executor import Attempt, Executor
 from shadownb.engine.processes import process_mark
@@ -10,10 +10,11 @@ from shadownb.engine.runs import executors
 from shadownb.engine.runs.commands import end_offset
 from shadownb.engine.runs.folder import RunFolder
 from shadownb.engine.runs.journal import Journal
-from shadownb.errors import RunError, ShadowError
+from shadownb.errors import ConfigError, RunError, ShadowError
 
 if TYPE_CHECKING:
     from shadownb.engine.loaded.model import LoadedModel
+    from shadownb.engine.ports.backend import Backend
     from shadownb.engine.runs.handle import Run
 
 
@@ -43,6 +44,29 @@ def _never_began(run: Run, error: BaseException) -> None:
     journal.close()
 
 
-def resume_attempt(folder: RunFolder) -> Attempt:
+def resume_attempt(folder: RunFolder, callbacks: tuple[Any, ...] = ()) -> Attempt:
     """Return the attempt that goes on from the newest valid checkpoint, deaf to earlier commands."""
-    return Attempt(end_offset(folder.commands), resume=True)
+    return Attempt(end_offset(folder.commands), resume=True, callbacks=callbacks)
+
+
+def callable_back(callbacks: Any, executor: Executor, backend: Backend) -> tuple[Any, ...]:
+    """Return the callbacks of a run as they are handed on.
+
+    Raises
+    ------
+    ConfigError
+        They are no list, the backend cannot call one of them, or the executor trains where these objects are not.
+    """
+    if callbacks is None:
+        return ()
+    if not isinstance(callbacks, list | tuple):
+        raise ConfigError(f"callbacks={callbacks!r} is not a list.", fix="Give callbacks=[...].")
+    backend.check_callbacks(callbacks)
+    if callbacks and not executor.takes_functions:
+        named = ", ".join(type(callback).__name__ for callback in callbacks)
+        raise ConfigError(
+            f"callbacks=[{named}] cannot be called in {executor.where}.",
+            why="They are objects of this process.",
+            fix="Train with executor='thread', or have a tracker of report_to follow the run.",
+        )
+    return tuple(callbacks)

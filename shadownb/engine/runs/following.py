@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +49,18 @@ class _Unasked:
         return False
 
 
+@contextlib.contextmanager
+def _ended_by_the_first() -> Iterator[None]:
+    """Write a failure that the first process was told of to this one's output, and end as one that has done its part.
+
+    Else torchrun would end the first process, too, before that has written how the run ended.
+    """
+    try:
+        yield
+    except Exception:
+        traceback.print_exc()
+
+
 def follow(folder: RunFolder, attempt: Attempt) -> None:
     """Compute along until the first process says that no step comes any more."""
     given, newest = attempt.checkpoint, None
@@ -72,17 +87,19 @@ def _follow(folder: RunFolder, model: LoadedModel, resume: Checkpoint | None) ->
     config = services.config = session.config
     objective = objectives.get(config.spec.objective)(config, services.max_length)
     rows, eval_rows = objective.arrange(rows), objective.arrange(eval_rows)
-    source = Epochs(rows, config.rows_per_step, config.seed, packing=config.packing, max_length=services.max_length)
-    services.plan_steps(source.items)
+    epochs = Epochs(rows, config.rows_per_step, config.seed, packing=config.packing, max_length=services.max_length)
+    source = objective.source(epochs, services.answer)
+    services.plan_steps(epochs.items)
     plan, _ = plan_of(services, session, rows)
     rate, skipped = services.rate(), 0
-    with session.opened(plan, objective):
+    with _ended_by_the_first(), session.opened(plan, objective):
         if resume is not None:
             objective.load(resume.path / TRAINING)
         prepare_objective(session, objective, source, rows, eval_rows, services)
         if resume is not None:
             session.load_weights(resume.path)
             session.load(resume.path / TRAINING, own=services.own_checkpoint)
+            source.load(resume.path / TRAINING)
             skipped = Progress.load(resume.path / TRAINING).skipped_steps
         for step in session.followed():
             examples = source.next(step)

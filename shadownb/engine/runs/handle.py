@@ -391,7 +391,7 @@ class Run:
         """Ask for a pause at the next step: a checkpoint is written, memory is kept, the model is free for chat."""
         return self._send("pause")
 
-    def resume(self, model: LoadedModel | None = None, *, executor: str | None = None) -> Run:
+    def resume(self, model: LoadedModel | None = None, *, executor: str | None = None, callbacks: Any = None) -> Run:
         """Go on: from a pause, or from the newest valid checkpoint of a run that stopped, failed or was interrupted.
 
         Parameters
@@ -400,6 +400,8 @@ class Run:
             A loaded model of the same base to train in; None takes the one at hand or loads it.
         executor
             ``thread``, ``process`` or one that was registered; None keeps the run's.
+        callbacks
+            As of ``finetune``; a record cannot hold those that the run had.
 
         Raises
         ------
@@ -409,9 +411,9 @@ class Run:
         from shadownb.engine.runs.resuming import check_stays, resume
 
         if self.state.status == "paused":
-            check_stays(self, model, executor)
+            check_stays(self, model, executor, callbacks)
             return self._send("resume")
-        resume(self, model or self._model, executor)
+        resume(self, model or self._model, executor, callbacks)
         return self
 
     def _send(self, kind: commands.CommandKind, **fields: Any) -> Run:

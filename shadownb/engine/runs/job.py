@@ -81,7 +81,7 @@ def _attempt(
             for rows in filter(None, (folder.spec["dataset"], folder.spec.get("eval_dataset"))):
                 load_rows(rows)  # what is missing is told before any weight is changed
             _go_back(folder, resume, model)
-        services = RunServices(folder, model, journal, control, resume=resume)
+        services = RunServices(folder, model, journal, control, resume=resume, callbacks=attempt.callbacks)
         outcome = run(services)
         status, result, note = outcome.status, outcome.result, outcome.note
         left = result.step if result is not None else None

@@ -11,7 +11,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shadownb.engine import capabilities
+from shadownb.engine import capabilities, objectives
 from shadownb.engine.config import TrainConfig
 from shadownb.engine.data.trained_on import TrainedOn
 from shadownb.engine.live import notebook_shell
@@ -19,7 +19,7 @@ from shadownb.engine.ports.executor import Attempt, Executor
 from shadownb.engine.runs import checkpoints, executors
 from shadownb.engine.runs.chosen_start import Start
 from shadownb.engine.runs.data_arguments import as_dataset, data_warnings, resolve_data
-from shadownb.engine.runs.dispatch import start
+from shadownb.engine.runs.dispatch import callable_back, start
 from shadownb.engine.runs.folder import RunFolder
 from shadownb.engine.runs.handle import Run
 from shadownb.engine.runs.journal import Journal
@@ -38,6 +38,7 @@ from shadownb.errors import (
 if TYPE_CHECKING:
     from shadownb.engine.data import Dataset
     from shadownb.engine.loaded.model import LoadedModel
+    from shadownb.engine.methods import MethodSpec
     from shadownb.engine.ports.run_store import RunStore
 
 _LOOKED_AT = 32  # rows that say whether answers begin with reasoning
@@ -52,6 +53,7 @@ def launch(
     eval_dataset: Any,
     start_from: Any,
     fields: dict[str, Any],
+    callbacks: Any = None,
     store: RunStore[RunFolder] | None = None,
 ) -> Run:
     """Start a run; see :meth:`shadownb.Model.finetune`."""
@@ -71,21 +73,12 @@ def launch(
     if held_out is None:
         capabilities.check_without_evaluation(config, samples=_samples(config, train))
     spec = config.spec
-    reason = capabilities.unfit(spec, model, train.format)
-    if reason is not None:
-        raise MethodError(
-            f"method={config.method!r} cannot be used here: {reason}.",
-            fix="shadownb.methods.available() lists the methods and what each needs.",
-        )
-    if held_out is not None and (reason := spec.unfit(held_out.format)):
-        raise MethodError(
-            f"eval_dataset cannot be used here: {reason}.",
-            fix="Give rows of the same shape as the training data, or hold out a part of that: eval_dataset='auto'.",
-        )
+    train, held_out = _fitting(spec, model, train, held_out)
     _check_with_model(model, config, begin)
     checkpoint = _checkpoint_path(config, model, store)
     in_background = in_notebook() if background is None else background
     executor = executors.chosen(config.executor)
+    called = callable_back(callbacks, executor, model.backend)
     _refuse_busy(model, executor)
     begin.check(model, executor, store)
     state = begin.planned(model, store)
@@ -101,6 +94,7 @@ def launch(
         "parent": begin.parent(model, state),
         "from_checkpoint": checkpoint,  # what resume_from_checkpoint meant: a run's id means another one later
         "method": spec.to_dict(),
+        **({"callbacks": [type(callback).__name__ for callback in called]} if called else {}),
     }
     folder = store.create(config, run_spec)
     if (
@@ -128,11 +122,30 @@ def launch(
         journal.append("warning", code="trained-on", **carried_on)
         warnings.warn(f"{carried_on['what']} {carried_on['fix']}", ShadowWarning, stacklevel=3)
     run = Run(folder, model=model)
-    start(run, executor, Attempt(0, checkpoint=checkpoint), journal, model)
+    start(run, executor, Attempt(0, checkpoint=checkpoint, callbacks=called), journal, model)
     if not in_background:
         # Whoever interrupts this has no handle of the run yet, so it ends with the call.
         wait(run, None, raise_on_failure=True, stop_if_interrupted=True)
     return run
+
+
+def _fitting(
+    spec: MethodSpec, model: LoadedModel, train: Dataset, held_out: Dataset | None
+) -> tuple[Dataset, Dataset | None]:
+    """Return the rows with the columns that the objective reads; raises where a method cannot be used with them here."""
+    reason = capabilities.unfit(spec, model, train.format)
+    if reason is not None:
+        raise MethodError(
+            f"method={spec.name!r} cannot be used here: {reason}.",
+            fix="shadownb.methods.available() lists the methods and what each needs.",
+        )
+    if held_out is not None and (reason := spec.unfit(held_out.format)):
+        raise MethodError(
+            f"eval_dataset cannot be used here: {reason}.",
+            fix="Give rows of the same shape as the training data, or hold out a part of that: eval_dataset='auto'.",
+        )
+    columns = objectives.get(spec.objective).columns
+    return train.keeping(columns), held_out.keeping(columns) if held_out is not None else None
 
 
 def _samples(config: TrainConfig, train: Dataset) -> bool:

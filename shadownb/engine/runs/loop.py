@@ -2,16 +2,17 @@
 
 The weights are held from the first pass of a step to its update; evaluations, samples and whoever chats take them in between.
 What goes on counting over a resume is in ``progress``; everything else follows from the step. Reports are events of the
-run's journal; ``on_report`` is told the same numbers, for trackers. :mod:`.loop_state` is what a checkpoint keeps of it.
+run's journal; ``listener`` is told the same, for trackers and callbacks. :mod:`.loop_state` is what a checkpoint keeps of it.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from shadownb.engine.ports.training import Listener
 from shadownb.engine.runs.clock import RunClock
 from shadownb.engine.runs.divergence import DivergenceWatch, tell_diverged
 from shadownb.engine.runs.evaluation import evaluate
@@ -47,7 +48,7 @@ class Loop:
     services: RunServices
     rate: Rate
     clock: RunClock
-    on_report: list[Callable[[dict[str, Any]], None]] = field(default_factory=list)
+    listener: Listener = field(default_factory=Listener)
     progress: Progress = field(default_factory=Progress)
     saved_step: int | None = None
 
@@ -68,9 +69,9 @@ class Loop:
 
     @property
     def stopped_early(self) -> bool:
-        """Whether as many evaluations as the patience allows brought nothing better."""
-        patience = self.config.early_stopping_patience
-        return patience is not None and self.progress.evals_without_improvement >= patience
+        """Whether a callback asked for it, or as many evaluations as the patience allows brought nothing better."""
+        patience, without = self.config.early_stopping_patience, self.progress.evals_without_improvement
+        return bool(self.listener.asked.stop) or (patience is not None and without >= patience)
 
     @property
     def over(self) -> bool:
@@ -127,16 +128,18 @@ class Loop:
             services.journal.append("record", values={"actual_setup": self.session.actual_setup()})
             self._record_told = True
         diverged = self.divergence.look(step, loss)
-        if step % self.config.logging_steps == 0 or self.last or diverged:
+        self.listener.stepped(step, self.source.epoch(step))
+        asked = self.listener.asked
+        if step % self.config.logging_steps == 0 or self.last or diverged or asked.report:
             self.report(norm, rate, speed)
         if diverged:
             tell_diverged(self.divergence, services, step, loss, rate)
         services.control.poll()
         if services.control.stop is None:
-            self._evaluate_and_sample()
+            self._evaluate_and_sample(asked=asked.evaluate)
         if services.control.stop is not None or self.stopped_early:
             return
-        if not self.last and (step % services.save_steps == 0 or self._is_new_best):
+        if not self.last and (step % services.save_steps == 0 or self._is_new_best or asked.save):
             services.try_save(self)
         if services.control.pause_requested:
             self._pause()
@@ -145,16 +148,15 @@ class Loop:
         """Append the step's numbers to the journal; the loss is the mean since the last report."""
         metrics = step_metrics(self, norm, rate, speed)
         self.services.journal.append("step", **metrics)
-        for tell in self.on_report:
-            tell(metrics)
+        self.listener.reported(metrics)
 
     # -- at evaluation points ---------------------------------------------------------------------------------------
 
-    def _evaluate_and_sample(self) -> None:
-        """Do what the step asks for and no earlier attempt has done at it."""
+    def _evaluate_and_sample(self, *, asked: bool = False) -> None:
+        """Do what the step, or a callback, asks for and no earlier attempt has done at it."""
         progress, services, step = self.progress, self.services, self.step
         due = step % services.eval_steps == 0 or self.last
-        judge = due and bool(self.held_out) and progress.evaluated_step != step
+        judge = (due or asked) and bool(self.held_out) and progress.evaluated_step != step
         sample = due and services.samples and progress.sampled_step != step
         if not judge and not sample:
             return
@@ -174,6 +176,7 @@ class Loop:
         progress.judge(loss, self.config.early_stopping_threshold)
         seconds = round(time.perf_counter() - started, 3)
         self.services.journal.append("eval", step=self.step, eval_loss=loss, seconds=seconds, **extra)
+        self.listener.evaluated({"eval_loss": loss, **extra, "epoch": self.source.epoch(self.step)})
 
     @property
     def _is_new_best(self) -> bool:

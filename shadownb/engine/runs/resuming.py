@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from shadownb.engine.loaded.backends import DEFAULT, backend
 from shadownb.engine.runs import executors
 from shadownb.engine.runs.job import load_model
 from shadownb.engine.runs.journal import Journal
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from shadownb.engine.runs.handle import Run
 
 
-def check_stays(run: Run, model: LoadedModel | None, executor: str | None) -> None:
+def check_stays(run: Run, model: LoadedModel | None, executor: str | None, callbacks: Any) -> None:
     """Raise RunError where a paused run is asked to go on elsewhere: its model and optimizer are in the memory it paused in."""
     busy = model.active_run if model is not None else None
     given = []
@@ -23,6 +24,8 @@ def check_stays(run: Run, model: LoadedModel | None, executor: str | None) -> No
         given.append(f"executor={executor!r}")
     if model is not None and (busy is None or busy.id != run.id):
         given.append("another model")
+    if callbacks:
+        given.append("other callbacks")
     if given:
         where = executors.known_by(run.executor).where
         raise RunError(
@@ -31,9 +34,9 @@ def check_stays(run: Run, model: LoadedModel | None, executor: str | None) -> No
         )
 
 
-def resume(run: Run, model: LoadedModel | None, executor: str | None) -> None:
+def resume(run: Run, model: LoadedModel | None, executor: str | None, callbacks: Any) -> None:
     """Start a new attempt; see :meth:`Run.resume`."""
-    from shadownb.engine.runs.dispatch import resume_attempt, start
+    from shadownb.engine.runs.dispatch import callable_back, resume_attempt, start
 
     state = run.state
     if run.is_active:
@@ -63,7 +66,18 @@ def resume(run: Run, model: LoadedModel | None, executor: str | None) -> None:
         busy = model.active_run
         if busy is not None:
             raise BusyError(f"Run {busy.id} is training this model.", fix="Wait for it, or stop it first.")
+    called = callable_back(callbacks, chosen, backend(expected.get("backend", DEFAULT)))
     if chosen.shares_memory and (model is None or not model.is_loaded):
         model = load_model(run.folder)
     run._model = model
-    start(run, chosen, resume_attempt(run.folder), Journal(run.folder.events), model)
+    journal = Journal(run.folder.events)
+    had = run.folder.spec.get("callbacks")
+    if had and callbacks is None:
+        journal.append(
+            "warning",
+            code="callbacks",
+            what=f"The run goes on without its callbacks ({', '.join(had)}).",
+            why="They are objects of the process that started it, which a record cannot hold.",
+            fix="run.resume(callbacks=[...]) has them called; callbacks=[] says that none is meant.",
+        )
+    start(run, chosen, resume_attempt(run.folder, called), journal, model)

@@ -10,13 +10,13 @@ import contextlib
 import hashlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.config import TrainConfig
 from shadownb.engine.disk import write_atomically
-from shadownb.engine.inference import Sampling
+from shadownb.engine.inference import Completion, Sampling
 from shadownb.engine.inference.gate import WaitCancelled
 from shadownb.engine.loaded import sidecar
 from shadownb.engine.runs import checkpoints, executors
@@ -38,11 +38,19 @@ _PHASE_SECONDS = 0.25  # least time between two progress events of a phase
 
 
 class RunServices:
-    """One attempt. ``resume`` is the checkpoint to go on from, or None."""
+    """One attempt. ``resume`` is the checkpoint to go on from, or None; ``callbacks`` are objects of this process."""
 
     def __init__(
-        self, folder: RunFolder, model: LoadedModel, journal: Journal, control: RunControl, *, resume: Checkpoint | None
+        self,
+        folder: RunFolder,
+        model: LoadedModel,
+        journal: Journal,
+        control: RunControl,
+        *,
+        resume: Checkpoint | None,
+        callbacks: Sequence[Any] = (),
     ) -> None:
+        self.callbacks = callbacks
         self.folder = folder
         self.model = model
         self.journal = journal
@@ -196,6 +204,7 @@ class RunServices:
             removed=[path.name for path in removed],
         )
         loop.saved_step = step
+        loop.listener.saved()
         return checkpoint
 
     def _prune(self, loop: Loop, keep_last: int, *, ending: bool) -> list[Path]:
@@ -247,17 +256,19 @@ class RunServices:
             fix=f"Save it to another disk with model.save(path{whole}), or free disk space and run.resume().",
         )
 
+    def answer(self, prompts: Sequence[Sequence[int]], sampling: Sampling) -> list[Completion]:
+        """Have the weights of the moment answer prompts; a stop is raised, so that nobody trains answers that it broke off."""
+        completions = self.model.generator.generate(prompts, sampling, should_stop=self.control.stopped)
+        self.control.check()
+        return completions
+
     def sample(self, step: int) -> None:
         """Answer the fixed prompts with the weights as they are; the texts go to ``samples/``, the event has their hash."""
         if not self.sample_prompts:
             return
         self.phase("sampling", 0, len(self.sample_prompts), "prompts")
-        completions = self.model.generator.generate(
-            [ids for _, ids in self.sample_prompts],
-            Sampling(max_new_tokens=self.config.sample_max_new_tokens, temperature=0.0),
-            should_stop=self.control.stopped,
-        )
-        self.control.check()
+        sampling = Sampling(max_new_tokens=self.config.sample_max_new_tokens, temperature=0.0)
+        completions = self.answer([ids for _, ids in self.sample_prompts], sampling)
         items = [
             {"prompt": prompt, "completion": self._said(completion.text, ids)}
             for (prompt, ids), completion in zip(self.sample_prompts, completions, strict=True)

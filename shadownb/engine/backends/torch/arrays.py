@@ -84,11 +84,17 @@ class TorchTokens:
         """Give each token the number of its row."""
         return self.logp.new_tensor(values)[self._owners]
 
-    def spread(self, values: Sequence[Sequence[float]]) -> torch.Tensor:
-        """Give each token its own number, from a list a row."""
-        found = torch.empty_like(self.logp, requires_grad=False)
+    def spread(self, values: Sequence[Sequence[Any]]) -> torch.Tensor:
+        """Give each token its own number, or its own k, from a list a row."""
+        return self._spread(values, self.logp.dtype)
+
+    def _spread(self, values: Sequence[Sequence[Any]], dtype: torch.dtype) -> torch.Tensor:
+        found = torch.empty_like(self.logp, dtype=dtype, requires_grad=False)
         for row, places in self._places.items():
-            found[places] = self.logp.new_tensor(values[row])
+            part = torch.tensor(values[row], dtype=dtype, device=found.device)
+            if part.shape[1:] != found.shape[1:]:  # the first one says how many numbers a token has
+                found = found.new_empty((len(found), *part.shape[1:]))
+            found[places] = part
         return found
 
     def listed(self, values: torch.Tensor) -> list[list[float]]:
@@ -110,6 +116,11 @@ class TorchTokens:
         """Return the k most likely tokens and their log-probabilities, both (N, k)."""
         values, tokens = torch.log_softmax(self._logits("top_k"), dim=-1).topk(k, dim=-1)
         return tokens, values
+
+    def logp_of(self, ids: Sequence[Sequence[Sequence[int]]]) -> torch.Tensor:
+        """Return the log-probabilities of k given tokens at each position, shape (N, k)."""
+        kept = self._logits("logits" if "logits" in self._watched.needs else "top_k")
+        return torch.log_softmax(kept, dim=-1).gather(1, self._spread(ids, torch.long))
 
     @property
     def logits(self) -> torch.Tensor:

@@ -80,7 +80,7 @@ class TorchBackend:
         return devices.matmul_flops()
 
     def empty_cache(self) -> None:
-        """Give the GPU memory back that nobody uses."""
+        """Give memory back that nobody uses: the GPU's, and what the allocator of this process kept."""
         from shadownb.engine.backends.torch import devices
 
         devices.empty_cache()
@@ -149,6 +149,12 @@ class TorchBackend:
 
         check_optimizer(config.optim)
         check_trackers(config.report_to)
+
+    def check_callbacks(self, callbacks: Sequence[Any]) -> None:
+        """Raise ConfigError for what is no ``TrainerCallback`` of transformers."""
+        from shadownb.engine.backends.torch.trackers import check_callbacks
+
+        check_callbacks(callbacks)
 
     def check(self, model: Loaded, config: TrainConfig, *, from_base: bool = False) -> None:
         """Raise MethodError where the method or its options do not fit the model, or what it carries."""

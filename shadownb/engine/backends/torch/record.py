@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def actual_setup(training: TorchTraining) -> dict[str, Any]:
     """Return what the training truly had at its first step, read from the objects and not from the plan."""
-    optimizer, adapter = training.optimizer, training.adapter
+    optimizer, adapter = training.updates.optimizer, training.adapter
     base = adapter.base
     trained = list(adapter.owned().values())
     moved = [parameter for group in optimizer.param_groups for parameter in group["params"]]

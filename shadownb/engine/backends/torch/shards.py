@@ -6,24 +6,33 @@ sum with two processes and not with three or four, sending each shard's gradient
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import torch
 from torch import nn
+
+from shadownb.errors import RunError
 
 _OVER = -1
 _PATIENCE = timedelta(days=30)  # a pause keeps the others waiting
 
 
-@dataclass(frozen=True)
 class Processes:
-    """The processes that share a run's steps; the first alone writes journal and checkpoints and obeys commands."""
+    """The processes that share a run's steps; the first alone writes journal and checkpoints and obeys commands.
 
-    rank: int = 0
-    size: int = 1
+    They meet once a step, behind their own shards and before gradients are exchanged. One that fails says so there, so that
+    all end and none waits for what never comes: :meth:`leave` is called however a training ends.
+    """
+
+    def __init__(self, rank: int = 0, size: int = 1) -> None:
+        self.rank = rank
+        self.size = size
+        self._owed = False  # a step was announced, and this process has not met the others in it
+        self._parted = False  # somebody has failed, or no step comes any more
 
     @classmethod
     def joined(cls) -> Processes:
@@ -40,36 +49,68 @@ class Processes:
         """Say to the others which step comes now; only the first process does."""
         if self.size > 1 and self.rank == 0:
             torch.distributed.broadcast(torch.tensor(step), src=0)
-
-    def end(self) -> None:
-        """Say to the others that no step comes any more."""
-        self.announce(_OVER)
+            self._owed = True
 
     def announced(self) -> Iterator[int]:
         """Yield the steps that the first process announces, until it says that it is over."""
-        while True:
-            told = torch.tensor(0)
-            torch.distributed.broadcast(told, src=0)
-            if int(told) == _OVER:
-                return
-            yield int(told)
+        while (step := self._hear()) != _OVER:
+            yield step
+
+    def _hear(self) -> int:
+        told = torch.tensor(0)
+        torch.distributed.broadcast(told, src=0)
+        step = int(told)
+        self._owed, self._parted = step != _OVER, step == _OVER
+        return step
 
     def merged(self, sums: dict[str, list[float]], before: dict[str, list[float]]) -> dict[str, list[float]]:
-        """Return (sum, count) of each metric with what all processes have added to those before."""
+        """Meet the others; returns (sum, count) of each metric with what all processes have added to those before.
+
+        Raises
+        ------
+        RunError
+            Another process has failed, and how.
+        """
         if self.size == 1:
             return sums
         mine = {
             name: [a - b for a, b in zip(pair, before.get(name, (0.0, 0.0)), strict=True)]
             for name, pair in sums.items()
         }
-        parts: list[dict[str, list[float]]] = [{} for _ in range(self.size)]
-        torch.distributed.all_gather_object(parts, mine)
         total = {name: list(pair) for name, pair in before.items()}
-        for part in parts:
+        for part in self._meet(mine):
             for name, pair in part.items():
                 known = total.setdefault(name, [0.0, 0.0])
                 known[0], known[1] = known[0] + pair[0], known[1] + pair[1]
         return total
+
+    def _meet(self, mine: dict[str, list[float]] | str) -> list[dict[str, list[float]]]:
+        """Exchange the metrics of a step, or how this process failed."""
+        parts: list[Any] = [{} for _ in range(self.size)]
+        torch.distributed.all_gather_object(parts, mine)
+        self._owed = False
+        for rank, part in enumerate(parts):
+            if isinstance(part, str):
+                self._parted = True
+                raise RunError(
+                    f"Process {rank + 1} of {self.size} failed: {part}",
+                    why="The processes of a run compute each step together, so none can go on alone.",
+                    fix="run.resume() goes on from the newest checkpoint. What that process wrote to its output has more.",
+                )
+        return parts
+
+    def leave(self, error: BaseException | None) -> None:
+        """End this process's part: without an error no step comes any more, with one the others are told and fail as well."""
+        if self.size == 1 or self._parted:
+            return
+        # Where another process is gone altogether, there is nobody to tell.
+        with contextlib.suppress(RuntimeError, RunError):
+            if self.rank == 0 and not self._owed:
+                self.announce(_OVER)
+                self._owed = False
+            elif error is not None and (self._owed or self._hear() != _OVER):
+                self._meet(f"{type(error).__name__}: {error}")
+        self._parted = True
 
 
 class Shards:

@@ -9,14 +9,14 @@ from typing import Any
 
 import torch
 
-from shadownb.engine.backends.torch import adapters
+from shadownb.engine.backends.torch import adapters, memory
 from shadownb.engine.backends.torch.adapters import Adapter
 from shadownb.engine.backends.torch.adapters.weights import save_whole
 from shadownb.engine.backends.torch.generation.borrowing import View, max_positions, plain_view
 from shadownb.engine.backends.torch.loading import load_module
 from shadownb.engine.backends.torch.quantized import parts
 from shadownb.engine.inference import WeightsGate
-from shadownb.engine.loaded.hashing import weights_hash
+from shadownb.engine.loaded.hashing import weight_files, weights_hash
 from shadownb.engine.loaded.source import Source
 from shadownb.engine.ports.decisions import Decision
 
@@ -89,6 +89,11 @@ class TorchWeights:
     def base_bytes(self) -> int:
         """Bytes of the base's weights in memory."""
         return sum(parameter.numel() * parameter.element_size() for parameter in self.base_parameters().values())
+
+    @property
+    def unread_bytes(self) -> int:
+        """Bytes of the base's weights that are mapped from their files and were not read into memory yet."""
+        return memory.unread_bytes(weight_files(self._source.location)) if self.device.type == "cpu" else 0
 
     def identity(self) -> list[Any] | None:
         """Return what tells the trained state from all others, from its tensors themselves; None for the bare base."""

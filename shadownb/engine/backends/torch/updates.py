@@ -1,0 +1,173 @@
+"""What moves the weights of a training: optimizer, 32-bit copies, the scale of fp16, a scalar head, clipping; and its files.
+
+Gradients of fp16 are computed scaled up, so that small ones do not become zero. Where the scale is too high they become
+infinite; then the step is skipped and the scale is halved. That is usual in the first steps, and every 2,000 steps, when
+the scale is tried higher. It is an error only where no scaling is left that could be the reason.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from shadownb.engine.backends.torch import training_state
+from shadownb.engine.backends.torch.masters import Masters
+from shadownb.engine.backends.torch.optimizers import make_optimizer
+from shadownb.errors import NonFiniteLossError
+
+if TYPE_CHECKING:
+    from shadownb.engine.config import TrainConfig
+
+_HEAD = "head.safetensors"
+
+
+class WeightUpdates:
+    """The updates of what is trained on a module.
+
+    Parameters
+    ----------
+    module
+        The model with what is trained on it.
+    trained
+        What is trained, by name.
+    optimizer
+        The optimizer's name, as it was decided.
+    scaler
+        What scales the gradients of fp16; None for other formats.
+    head
+        The scalar head that is trained beside, where there is one.
+
+    Attributes
+    ----------
+    moved
+        What the optimizer moves, in the order of the module, in which the norm of all gradients is summed; the head is last.
+    rate
+        The learning rate of the newest update.
+    """
+
+    optimizer: torch.optim.Optimizer
+
+    def __init__(
+        self,
+        module: nn.Module,
+        trained: Mapping[str, nn.Parameter],
+        config: TrainConfig,
+        optimizer: str,
+        *,
+        scaler: torch.amp.GradScaler | None,
+        head: nn.Linear | None,
+    ) -> None:
+        self.scaler, self.head = scaler, head
+        self.rate = 0.0
+        self._config = config
+        self._module = module
+        self.optimizer = make_optimizer(optimizer, module, config.weight_decay)
+        self.masters = Masters(trained)
+        self.masters.put_into(self.optimizer)
+        if head is not None:
+            self.optimizer.add_param_group({"params": list(head.parameters()), "weight_decay": 0.0})
+        self.moved = [parameter for parameter in self.masters.moved(module) if parameter.requires_grad]
+        self.moved += head.parameters() if head is not None else ()
+
+    def close(self) -> None:
+        """Let go of the optimizer's state and of all gradients."""
+        self.masters.leave()
+        self._module.zero_grad(set_to_none=True)
+        del self.optimizer
+
+    def scaled(self, loss: torch.Tensor) -> torch.Tensor:
+        """Return the loss as gradients are computed of it."""
+        return self.scaler.scale(loss) if self.scaler is not None else loss
+
+    def forget_gradients(self) -> None:
+        """Begin a step, or drop what a broken one left."""
+        self._module.zero_grad(set_to_none=True)
+        self.masters.forget_gradients()
+        if self.head is not None:
+            self.head.zero_grad(set_to_none=True)
+
+    def apply(self, rate: float, *, after: int) -> float | None:
+        """Clip and move the weights; returns the norm before clipping, None where the scale of fp16 made it infinite.
+
+        Parameters
+        ----------
+        after
+            How many steps were done before, for the error's text.
+        """
+        self.rate = rate
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        if self.scaler is not None:
+            self.scaler.unscale_(self.optimizer)
+        norm = self.clip()
+        finite = math.isfinite(norm)
+        if not finite and (self.scaler is None or self.scaler.get_scale() <= 1.0):
+            # Before the optimizer moves, so the weights stay good.
+            raise not_finite("gradient norm", norm, after=after, rate=rate)
+        if self.scaler is not None:
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+        else:
+            self.optimizer.step()
+        self.forget_gradients()
+        return norm if finite else None
+
+    def clip(self) -> float:
+        """Clip the gradients to ``max_grad_norm``; returns their norm before."""
+        norm = nn.utils.clip_grad_norm_(self.moved, self._config.max_grad_norm or math.inf)
+        return float(norm.item())
+
+    # -- kept -------------------------------------------------------------------------------------------------------
+
+    def save(self, folder: Path) -> None:
+        """Write the optimizer's state, the scale of the gradients, the 32-bit copies and the head."""
+        training_state.save_optimizer(self.optimizer, folder)
+        if self.scaler is not None:
+            training_state.save_json(folder, training_state.SCALER, self.scaler.state_dict())
+        self.masters.save(folder)
+        if self.head is not None:
+            save_file(self.head.state_dict(), folder / _HEAD)
+
+    def load(self, folder: Path, *, own: bool) -> None:
+        """Read what :meth:`save` wrote; of another run everything but the rates and the decay."""
+        self.masters.load(folder)
+        if self.head is not None and (folder / _HEAD).is_file():
+            self.head.load_state_dict(load_file(folder / _HEAD))
+        decays = [group["weight_decay"] for group in self.optimizer.param_groups]
+        training_state.load_optimizer(self.optimizer, folder, self._config.optim)
+        if not own:
+            for group, decay in zip(self.optimizer.param_groups, decays, strict=True):
+                group["weight_decay"] = decay
+        if self.scaler is not None and (folder / training_state.SCALER).is_file():
+            self.scaler.load_state_dict(training_state.load_json(folder, training_state.SCALER))
+
+
+def scalar_head(output: nn.Module, device: torch.device) -> nn.Linear:
+    """Return a head beside a model's output embeddings that says 0 of everything, so that the first step's values are known."""
+    width = output.weight.shape[1]  # type: ignore[union-attr, index]
+    head = nn.Linear(int(width), 1, device=device)
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    return head
+
+
+def not_finite(what: str, value: float, *, after: int, rate: float) -> NonFiniteLossError:
+    """Return the error of a number that became NaN or infinite after so many steps, the last one at a learning rate."""
+    if after == 0:
+        return NonFiniteLossError(
+            f"The {what} became {value} in the first step, before anything was trained.",
+            why="No update has been made, so it comes from the base's weights or from the rows of that step.",
+            fix="Ask the model something: if that fails as well, load it again, a 16-bit one with dtype='float32'. "
+            "Otherwise look at the first rows with dataset.inspect(model).",
+        )
+    return NonFiniteLossError(
+        f"The {what} became {value} after step {after} (learning_rate={rate:.2g} there).",
+        why="The model has the weights of the newest checkpoint again, or of the start; nothing was overwritten.",
+        fix="Lower learning_rate, set max_grad_norm=1.0, or look at the rows of that step with dataset.inspect().",
+    )
