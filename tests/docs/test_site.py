@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import re
-import shutil
-import threading
 from collections.abc import Iterator
 from html.parser import HTMLParser
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 import shadownb
 from shadownb.engine import capabilities, methods, objectives
-from tests.docs.conftest import ROOT
+from tests.docs.building import ROOT
 
 # What a browser fetches by itself; a link that somebody may follow is another thing.
 _FETCHED = {
@@ -189,49 +184,3 @@ def test_the_search_knows_methods_options_and_pages(site: Path) -> None:
     index = json.loads((site / "search" / "search_index.json").read_text(encoding="utf-8"))
     words = " ".join(entry["title"] + " " + entry["text"] for entry in index["docs"])
     assert all(word in words for word in ("When not", "init_lora_weights", "Train on a CSV", "FolderStore"))
-
-
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_: Any) -> None: ...
-
-
-@pytest.fixture
-def served(site: Path) -> Iterator[str]:
-    """The address of the site."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(site))) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-
-
-@pytest.mark.browser
-def test_a_browser_shows_it_without_asking_anybody_else(served: str) -> None:
-    """In both themes and on a narrow page: no request leaves, nothing fails, no page is wider than its window; the search finds."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if found is None:
-        pytest.skip("no chromium on the PATH: apt-get install chromium")
-    asked: list[str] = []
-    errors: list[str] = []
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
-        for scheme, width in (("light", 1300), ("dark", 420)):
-            page = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 900})
-            page.on("request", lambda request: asked.append(request.url))
-            page.on("pageerror", lambda error: errors.append(str(error)))
-            for name in ("index", "methods/lora", "names", "reference/models", "notebooks/01_methods", "contributing"):
-                page.goto(f"{served}/{name}.html", wait_until="load")
-                assert (
-                    page.evaluate("document.body.dataset.mdColorScheme")
-                    == {"light": "default", "dark": "slate"}[scheme]
-                )
-                assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (name, width)
-        page.goto(f"{served}/index.html")
-        page.locator("label[for=__search]").first.click()
-        page.get_by_role("textbox", name="Search").press_sequentially("virtual tokens")
-        hit = page.locator(".md-search-result__link").first
-        hit.wait_for()
-        assert "num_virtual_tokens" in page.locator(".md-search-result__list").inner_text()
-        browser.close()
-    assert not [url for url in asked if not url.startswith((served, "data:", "blob:"))] and asked
-    assert not errors

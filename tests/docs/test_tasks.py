@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.conftest import ROOT
+from tests.docs.building import ROOT
 
 _CELLS = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TASKS = sorted(path.stem for path in (ROOT / "docs" / "tasks").glob("*.md"))
