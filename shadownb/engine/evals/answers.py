@@ -23,7 +23,6 @@ from shadownb.engine.evals.sides import Side
 from shadownb.engine.evals.turns import Turn
 from shadownb.engine.home import subfolder
 from shadownb.engine.inference.types import Sampling
-from shadownb.engine.models.asking import Asking
 from shadownb.errors import DataError, DiskFullError, EndpointError, ModelError
 
 _HOPELESS = 8  # rows without an answer, of an endpoint that has given none
@@ -107,7 +106,7 @@ class Asker:
             self.reused += len(batch)
             return known
         as_they_are: dict[str, Any] = {"tools": batch[0].tools} if batch[0].tools else {}
-        if isinstance(self._model, Asking):  # whatever the training was on, which it would start from by itself
+        if hasattr(self._model, "trained_on"):  # it would start by itself from what its rows share
             as_they_are = {"tools": batch[0].tools, "system": None}
         replies = self._model.chat(
             [case.messages for case in batch], **self._use, **_given(self._sampling), **self._options, **as_they_are
@@ -124,13 +123,13 @@ class Asker:
         if self._weights is None:
             return None
         if not hasattr(self._model, "renderer"):
-            return _file_of([self._weights, asdict(self._sampling), [case.messages for case in batch], batch[0].tools])
+            return _file_of([self._weights, _deciding(self._sampling), [case.messages for case in batch], batch[0].tools])
         renderer = self._model.renderer
         told = renderer.told(**self._options)
         prompts = [renderer.render_prompt(case.messages, case.tools, variables=told) for case in batch]
         asked = [
             self._weights,
-            asdict(self._sampling),
+            _deciding(self._sampling),
             prompts,
             batch[0].tools,  # they decide how the text is read
             list(renderer.stop_token_ids),
@@ -161,6 +160,11 @@ def weights_of(model: Any, use: str | None) -> list[Any] | None:
 def _is_live(model: Any) -> bool:
     run = getattr(model, "active_run", None)
     return run is not None and run.shares_memory
+
+
+def _deciding(sampling: Sampling) -> dict[str, Any]:
+    """Return what decides an answer; whether its log-probabilities are told does not."""
+    return {name: value for name, value in asdict(sampling).items() if name != "logprobs"}
 
 
 def _given(sampling: Sampling) -> dict[str, Any]:

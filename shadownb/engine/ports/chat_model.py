@@ -70,7 +70,7 @@ class ChatModel(Protocol):
             Asked again and again; soon after it is true what has not ended is given as it is, with ``finish_reason``
             ``"cancelled"``.
         **sampling
-            ``max_new_tokens, temperature, top_p, top_k, repetition_penalty, stop, seed``, as far as it knows them, and
+            ``max_new_tokens, temperature, top_p, top_k, repetition_penalty, stop, seed, logprobs``, as far as it knows them, and
             ``use`` where it has a base.
         """
 
