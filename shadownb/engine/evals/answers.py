@@ -123,7 +123,9 @@ class Asker:
         if self._weights is None:
             return None
         if not hasattr(self._model, "renderer"):
-            return _file_of([self._weights, _deciding(self._sampling), [case.messages for case in batch], batch[0].tools])
+            return _file_of(
+                [self._weights, _deciding(self._sampling), [case.messages for case in batch], batch[0].tools]
+            )
         renderer = self._model.renderer
         told = renderer.told(**self._options)
         prompts = [renderer.render_prompt(case.messages, case.tools, variables=told) for case in batch]
