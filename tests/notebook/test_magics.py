@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -180,6 +181,19 @@ def test_doctor_reports_the_kernel(kernel: Kernel) -> None:
     shown = kernel.run("report").results[0]
     assert "<table" in shown["text/html"]
     assert "python" in shown["text/plain"].lower()
+
+
+def test_doctor_writes_a_bundle_and_cleans_only_when_told(kernel: Kernel, home: Path, tmp_path: Path) -> None:
+    kernel.run(f"written = %shadow doctor --bundle {tmp_path / 'for_a_report.zip'}")
+    shown = kernel.run("written").results[0]["text/plain"]
+    assert "doctor.txt" in shown and "Left out:" in shown and (tmp_path / "for_a_report.zip").is_file()
+    answer = home / "answers" / "a.json"
+    answer.parent.mkdir(exist_ok=True)
+    answer.write_text("{}")
+    os.utime(answer, (1e9, 1e9))
+    refused = kernel.run("%shadow doctor --clean").stderr
+    assert "kept answers" in refused and "Add --yes to do it" in refused and answer.exists()
+    assert "Freed 2 bytes" in kernel.run("%shadow doctor --clean --yes").stderr and not answer.exists()
 
 
 def test_a_default_model_can_be_configured(kernel: Kernel) -> None:

@@ -68,6 +68,7 @@ class Costs:
     hidden: int
     vocabulary: int
     computed: int
+    kept_bytes: float = 4.0
 
 
 @dataclass(frozen=True)
