@@ -9,7 +9,7 @@ PROCESSES ?= 3
 PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -q -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 export SHADOWNB_DATA ?= $(abspath ../shared/data)
 
-.PHONY: demo lab test test-full test-portable test-installed test-other-cpu lint lint-forms unit widgets gpu-check gpu-wheels setup setup-dev setup-browser \
+.PHONY: demo lab test test-full test-portable test-installed test-other-cpu lint lint-forms unit widgets gpu-check gpu-wheels docs setup setup-dev setup-browser \
   lock dist clean
 
 ## Set up and run the main job: fine-tune, compare with the base, say what to do next.
@@ -30,6 +30,10 @@ test-full:
 ## What depends on the kind of CPU, as it comes out on the other kind: fp32 and AVX2 where there are bf16 units, else bf16.
 test-other-cpu: setup-dev
 	$(PYTEST) --other-cpu $$(grep -lr --include='test_*.py' 'mark\.other_cpu' tests)
+
+## The documentation as pages, into site/, without a network; nothing on them is loaded from elsewhere.
+docs: setup-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 ## What runs on every system: the engine, captures, trajectories and ports, without browser, notebooks and front end
 ## (docs/platforms.md).
@@ -133,4 +137,4 @@ gpu-wheels: setup
 	@du -sm $(GPU_WHEELS) | awk '{ print $$1 " MiB in $(GPU_WHEELS)"; exit $$1 > 50 }'
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache widgets/node_modules
+	rm -rf $(VENV) site .pytest_cache .ruff_cache .mypy_cache widgets/node_modules

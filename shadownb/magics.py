@@ -18,6 +18,7 @@ from traitlets import Unicode
 
 from shadownb._verbs import DEFAULT_MODEL, FrontEnd, one_line, verbs_for
 from shadownb._verbs.candidates import Candidates, after_line, in_body
+from shadownb.engine import registry
 from shadownb.errors import ConfigError, ShadowError
 
 if TYPE_CHECKING:
@@ -52,15 +53,7 @@ class NotebookFrontEnd(FrontEnd):
         self.kernel = getattr(shell, "kernel", None)
 
     def panel(self, name: str, **subject: Any) -> Any:
-        from shadownb import panels
-
-        kinds = {
-            "studio": "Studio",
-            "train": "TrainPanel",
-            "run": "RunPanel",
-            "chat": "ChatPanel",
-        }
-        return getattr(panels, kinds[name])(**subject)
+        return registry.resolve("panel", name)(**subject)
 
     def attach(self, run: Run) -> Any:
         return self.panel("run", run=run)

@@ -1,4 +1,4 @@
-"""Verbs about ShadowNB itself: studio, doctor, demo, help."""
+"""Verbs about ShadowNB itself: studio, panel, doctor, demo, help."""
 
 from __future__ import annotations
 
@@ -9,12 +9,31 @@ import click
 from shadownb._verbs import completion
 from shadownb._verbs.declare import verb
 from shadownb._verbs.front_end import FrontEnd
+from shadownb._verbs.listing import Listing
+from shadownb.engine import registry
 
 
 @verb("studio")
 def studio(front_end: FrontEnd) -> Any:
     """Show all panels."""
     return front_end.panel("studio")
+
+
+@verb("panel")
+@click.argument(
+    "name",
+    metavar="[NAME]",
+    required=False,
+    shell_complete=completion.complete_panel,
+    help="Which; left out, those that there are.",
+)
+def panel(front_end: FrontEnd, name: str | None) -> Any:
+    """Show one panel by its name, also one that another package brings."""
+    if name is None:
+        return Listing(
+            registry.names("panel"), {"panel": str, "is": lambda name: registry.target("panel", name)}, empty=""
+        )
+    return front_end.panel(name)
 
 
 @verb("doctor")

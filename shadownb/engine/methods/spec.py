@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 GROUPS: dict[str, str] = {
@@ -46,6 +46,8 @@ class MethodSpec:
         TrainConfig fields that only methods with this adapter honour; those of its objective come with that.
     rate_source
         Where the default learning rate comes from.
+    when_not
+        Whom it does not serve, each a sentence with its reason, and the method that would; for the method's page.
     """
 
     name: str
@@ -64,6 +66,7 @@ class MethodSpec:
     fields: tuple[str, ...] = ()
     options: tuple[tuple[str, Any], ...] = ()
     defaults: tuple[tuple[str, Any], ...] = ()
+    when_not: tuple[str, ...] = field(default=(), compare=False)  # words, which change nothing of what is trained
 
     @property
     def changes_base_weights(self) -> bool:
