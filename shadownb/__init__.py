@@ -6,7 +6,7 @@
 
     data = snb.Dataset.sample("support-triage")
     model = snb.load("smollm2-135m")
-    run = model.finetune(data, method="lora", eval_dataset="auto")
+    run = model.train(data, method="lora", eval_dataset="auto")
     print(model.generate("My parcel never came and the party is today!"))
     model.save("triage-adapter")
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 import yaml
 from pydantic import PrivateAttr, ValidationError, ValidationInfo, field_validator, model_validator
 
-from shadownb.engine import methods, registry
+from shadownb.engine import methods, older, registry
 from shadownb.engine.config_fields import config_fields
 from shadownb.engine.config_objectives import Chosen, as_config_error, option_names
 from shadownb.engine.config_options import DEFAULT_MAX_STEPS, GROUPS, TARGET_PRESETS, Options
@@ -284,6 +284,7 @@ class TrainConfig(Options):
             )
         if given is None:
             return cls(spec=spec, **values)
+        values = older.options(values)
         if spec is None or registry.has("objective", spec.objective):
             left_out = set(values) - set(option_names()) - set(given)
         else:  # nobody here knows its options, so what it has is kept as it is

@@ -141,16 +141,16 @@ class Options(BaseModel):
         ge=16,
         unit="tokens",
     )
-    max_seq_length: int | None = option(
+    max_length: int | None = option(
         None,
-        "Rows longer than this are cut (cpt splits them instead); empty means the model's max_seq_length.",
+        "Rows longer than this are cut (cpt splits them instead); empty means the model's max_length.",
         "batch",
         ge=8,
         unit="tokens",
     )
     packing: bool = option(
         False,
-        "Fill each batch row with several documents up to max_seq_length; attention stays inside each.",
+        "Fill each batch row with several documents up to max_length; attention stays inside each.",
         "batch",
         advanced=True,
     )

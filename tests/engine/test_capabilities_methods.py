@@ -18,10 +18,10 @@ from tests.engine.methods_data import CASES
 
 # What every method honours unless its parameters or rows are of a kind that it cannot matter to; the other such options (rate,
 # lengths, devices, saving) work on any parameters in the same way.
-SHARED = {"weight_decay", "max_seq_length"}
+SHARED = {"weight_decay", "max_length"}
 VALUES: dict[str, Any] = {
     "weight_decay": 0.9,
-    "max_seq_length": 80,
+    "max_length": 80,
     "loss_on": "all",
     "train_on_completions": False,
     "lora_r": 3,

@@ -87,7 +87,7 @@ def test_the_magic_that_the_panel_copies_is_accepted() -> None:
 
 @pytest.mark.parametrize("front_end", FRONT_ENDS)
 def test_what_a_run_starts_from_is_an_argument_on_every_face(front_end: type[FrontEnd]) -> None:
-    assert "start" in inspect.signature(Model.finetune).parameters and "start" not in API
+    assert "start" in inspect.signature(Model.train).parameters and "start" not in API
     assert "--start" in train_options(front_end) and read_yaml("start: base", ShellFrontEnd()) == {"start": "base"}
     assert "start" in TrainPanel.class_trait_names(sync=True)
     choice = _code.Choice(data="var:rows", model="var:model", method="lora", options={}, start="trained")

@@ -29,7 +29,7 @@ def says(text: str) -> list[dict[str, Any]]:
 def loaded(byte_model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SHADOWNB_HOME", str(tmp_path_factory.mktemp("home")))
-        yield snb.load(str(byte_model_dir), max_seq_length=512, dtype="float32")
+        yield snb.load(str(byte_model_dir), max_length=512, dtype="float32")
 
 
 @pytest.fixture(scope="module")

@@ -196,7 +196,7 @@ class Model(LoadedModel):
 
     # -- training ---------------------------------------------------------------------------------------------------
 
-    def finetune(
+    def train(
         self,
         dataset: Dataset | list[dict[str, Any]],
         method: str = "lora",
@@ -272,7 +272,7 @@ class Model(LoadedModel):
     def fresh_copy(self) -> Model:
         """Load the base a second time, untrained, beside this model, which stays as it is.
 
-        The copy shares nothing with it, so it takes the memory of the base once more; ``finetune(start="base")`` takes none.
+        The copy shares nothing with it, so it takes the memory of the base once more; ``train(start="base")`` takes none.
 
         Raises
         ------

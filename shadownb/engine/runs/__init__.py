@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from shadownb.engine.ports.run_store import RunEntry, RunStore
 
-__all__ = ["FolderStore", "Run", "RunList", "active", "attach", "compare", "delete", "latest", "list", "load"]
+__all__ = ["FolderStore", "Run", "RunList", "active", "attach", "delete", "diff", "latest", "list", "load"]
 
 _COLUMNS = ("id", "status", "method", "model", "step", "total_steps", "loss", "eval_loss", "elapsed_s")
 
@@ -116,7 +116,7 @@ def latest(*, store: RunStore[RunFolder] | None = None) -> Run:
     """
     folders = _store(store).all()
     if not folders:
-        raise RunNotFoundError("There are no runs yet.", fix="Start one with model.finetune(data).")
+        raise RunNotFoundError("There are no runs yet.", fix="Start one with model.train(data).")
     return Run(folders[0])
 
 
@@ -134,7 +134,7 @@ def attach(run_id: str, *, store: RunStore[RunFolder] | None = None) -> Run:
     return run
 
 
-def compare(*run_ids: str | Run | Sequence[str | Run]) -> Any:
+def diff(*run_ids: str | Run | Sequence[str | Run]) -> Any:
     """Return a :class:`~shadownb.engine.runs.comparison.RunComparison`: the options that differ, results, losses."""
     from shadownb.engine.runs.comparison import RunComparison
 

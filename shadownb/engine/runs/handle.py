@@ -401,7 +401,7 @@ class Run:
         executor
             ``thread``, ``process`` or one that was registered; None keeps the run's.
         callbacks
-            As of ``finetune``; a record cannot hold those that the run had.
+            As of ``train``; a record cannot hold those that the run had.
 
         Raises
         ------
