@@ -92,7 +92,7 @@ CASES: dict[str, Case] = {
     "full bf16": Case("full", dtype="bfloat16", handed_over=True),
     "qlora bf16": Case("qlora", DROPOUT, quantize="4bit", dtype="bfloat16"),
     "dpo full": Case("dpo", {"train_embeddings": False, "lora_r": 4, "sft_weight": 0.0}, data="preference"),
-    "dpo ipo": Case("dpo", {"lora_r": 4, "dpo_loss": "ipo"}, data="preference"),
+    "dpo ipo": Case("dpo", {"lora_r": 4, "loss_type": "ipo"}, data="preference"),
     "8 bits": Case("lora", {"lora_r": 4}, quantize="8bit"),
     "rslora": lora(use_rslora=True),
     "pissa": lora(init_lora_weights="pissa"),

@@ -142,12 +142,12 @@ class TrainConfig(Options):
 
     @model_validator(mode="before")
     @classmethod
-    def _older_name(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("train_on_completions") is not None:
-            meant = "assistant" if values["train_on_completions"] else "all"
+    def _as_trl_says_it(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("assistant_only_loss") is not None:
+            meant = "assistant" if values["assistant_only_loss"] else "all"
             if values.get("loss_on", meant) != meant:
                 raise ValueError(
-                    f"train_on_completions={values['train_on_completions']} means loss_on={meant!r}, "
+                    f"assistant_only_loss={values['assistant_only_loss']} means loss_on={meant!r}, "
                     f"but loss_on={values['loss_on']!r} was given as well; give only loss_on"
                 )
             return {**values, "loss_on": meant}

@@ -201,8 +201,8 @@ class Options(BaseModel):
     loss_on: Literal["assistant", "last", "all"] = option(
         "assistant", "Tokens that are trained: every assistant turn, the last one, or all.", "data"
     )
-    train_on_completions: bool | None = option(
-        None, "Older name: true is loss_on=assistant, false is loss_on=all.", "data", advanced=True
+    assistant_only_loss: bool | None = option(
+        None, "As trl says it: true is loss_on=assistant, false is loss_on=all.", "data", advanced=True
     )
     on_template_drop: Literal["auto", "refuse", "leave_out", "bundled"] = option(
         "auto",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-_OPTIONS = {"max_seq_length": "max_length"}
+_OPTIONS = {"max_seq_length": "max_length", "dpo_loss": "loss_type", "train_on_completions": "assistant_only_loss"}
 _METHOD = {"surface": "adapter"}
 _FACTS = {"had": "actual_setup"}
 

@@ -42,9 +42,7 @@ OTHERWISE: dict[str, dict[str, tuple[str, ...]]] = {
     "beta": {"openai": (f"{_DPO}.beta",)},
     "lora_r": {"peft": ("LoraConfig.r",)},
     "train_embeddings": {"peft": ("LoraConfig.modules_to_save",)},
-    "loss_on": {"trl": ("SFTConfig.assistant_only_loss",)},
-    "train_on_completions": {"trl": ("SFTConfig.completion_only_loss",)},
-    "dpo_loss": {"trl": ("DPOConfig.loss_type",)},
+    "loss_on": {"trl": ("SFTConfig.assistant_only_loss", "SFTConfig.completion_only_loss")},
     "sft_weight": {"trl": ("DPOConfig.loss_weights",)},
 }
 

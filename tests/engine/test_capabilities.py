@@ -72,7 +72,7 @@ OTHER: dict[str, Any] = {
     "target_modules": "mlp",
     "lora_dropout": 0.5,
     "sft_weight": 0.5,
-    "train_on_completions": True,
+    "assistant_only_loss": True,
     "prompt_tuning_init_text": "Count.",
 }
 
@@ -246,7 +246,7 @@ CASES: dict[str, Case] = {
     "max_length": Case(67, lambda seen: [w["code"] for w in seen.run.state.warnings], ["rows-truncated"]),
     "packing": Case(True, lambda seen: seen.column("tokens")[0]),
     "loss_on": Case("all", record("trained_tokens_in_data")),
-    "train_on_completions": Case(False, record("trained_tokens_in_data")),
+    "assistant_only_loss": Case(False, record("trained_tokens_in_data")),
     "on_template_drop": Case(
         "bundled", lambda seen: seen.run.state.record["decisions"]["template"][0], "model + bundled tools + bundled parts"
     ),
@@ -275,7 +275,7 @@ CASES: dict[str, Case] = {
     "num_virtual_tokens": Case(3, record("trainable_parameters"), 3 * 64, {"method": "prompt"}),
     "prompt_tuning_init_text": Case("Count.", lambda seen: seen.column("loss")[0], beside={"method": "prompt"}),
     "beta": Case(0.5, lambda seen: seen.column("grad_norm")[0], beside={"method": "dpo"}),
-    "dpo_loss": Case("hinge", lambda seen: seen.column("loss")[0], 1.0, {"method": "dpo", "sft_weight": 0.0}),
+    "loss_type": Case("hinge", lambda seen: seen.column("loss")[0], 1.0, {"method": "dpo", "sft_weight": 0.0}),
     "sft_weight": Case(2.0, lambda seen: seen.column("loss")[0], beside={"method": "dpo"}),
     "desirable_weight": Case(3.0, lambda seen: seen.run.losses(), beside={"method": "kto"}),
     "undesirable_weight": Case(3.0, lambda seen: seen.run.losses(), beside={"method": "kto"}),

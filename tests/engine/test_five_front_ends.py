@@ -148,7 +148,7 @@ def test_a_typed_default_is_the_default(field: object) -> None:
             ["--lr-scheduler-type", "cosine_with_min_lr"],
             {"lr_scheduler_type": "cosine_with_min_lr"},
         ),
-        (["--no-train-on-completions"], {"loss_on": "all"}),
+        (["--no-assistant-only-loss"], {"loss_on": "all"}),
     ],
 )
 def test_typed_values_reach_the_config(words: list[str], expected: dict[str, object]) -> None:

@@ -61,9 +61,9 @@ def by_trl(method: str, folder: Path, rows: list[dict[str, Any]], config: snb.Tr
     }  # fmt: skip
     data = datasets.Dataset.from_list([as_messages(row) for row in rows])
     if method == "dpo":
-        losses = {"loss_type": [config.dpo_loss], "loss_weights": [1.0]}
+        losses = {"loss_type": [config.loss_type], "loss_weights": [1.0]}
         if config.sft_weight:
-            losses = {"loss_type": [config.dpo_loss, "sft"], "loss_weights": [1.0, config.sft_weight]}
+            losses = {"loss_type": [config.loss_type, "sft"], "loss_weights": [1.0, config.sft_weight]}
         arguments: Any = DPOConfig(**options, **losses, disable_dropout=True)
         trainer: Any = DPOTrainer(model=module, args=arguments, train_dataset=data, processing_class=tokenizer)
     else:
@@ -96,9 +96,9 @@ def quiet_trl(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("method", "options"),
     [
-        ("dpo", {"dpo_loss": "sigmoid", "sft_weight": 0.0}),
-        ("dpo", {"dpo_loss": "hinge", "sft_weight": 0.0}),
-        ("dpo", {"dpo_loss": "ipo", "sft_weight": 0.0}),
+        ("dpo", {"loss_type": "sigmoid", "sft_weight": 0.0}),
+        ("dpo", {"loss_type": "hinge", "sft_weight": 0.0}),
+        ("dpo", {"loss_type": "ipo", "sft_weight": 0.0}),
         ("dpo", {"sft_weight": 0.5}),
         ("kto", {}),
         ("kto", {"desirable_weight": 1.5, "undesirable_weight": 0.5}),

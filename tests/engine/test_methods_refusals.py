@@ -241,9 +241,9 @@ def test_layers_that_are_not_there(plain: Any) -> None:
 # -- options ------------------------------------------------------------------------------------------------------------
 
 NO_EFFECT = [
-    ("lora", "dpo_loss", "ipo"),
+    ("lora", "loss_type", "ipo"),
     ("lora", "beta", 0.3),
-    ("kto", "dpo_loss", "ipo"),
+    ("kto", "loss_type", "ipo"),
     ("dpo", "desirable_weight", 2.0),
     ("dpo", "packing", True),
     ("dpo", "loss_on", "all"),
@@ -263,7 +263,7 @@ def test_an_option_of_another_method(method: str, option: str, value: Any, plain
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("beta", 0), ("beta", -1), ("dpo_loss", "sigmod"), ("lora_r", 0), ("num_virtual_tokens", 0)]
+    ("option", "value"), [("beta", 0), ("beta", -1), ("loss_type", "sigmod"), ("lora_r", 0), ("num_virtual_tokens", 0)]
 )
 def test_a_value_out_of_range(option: str, value: Any, plain: Any) -> None:
     method = "prompt" if option == "num_virtual_tokens" else "dpo"

@@ -361,7 +361,7 @@ def test_an_option_the_method_cannot_honour_is_refused_by_name(panel: TrainPanel
 
 
 def test_a_contradiction_is_said_once_both_fields_are_right_alone() -> None:
-    config, problems = build("lora", {"train_on_completions": "true", "loss_on": "all"}, {})
+    config, problems = build("lora", {"assistant_only_loss": "true", "loss_on": "all"}, {})
     assert config is None and "loss_on" in problems[""]
 
 

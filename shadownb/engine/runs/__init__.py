@@ -18,6 +18,7 @@ from shadownb.engine.runs.folder import RunFolder
 from shadownb.engine.runs.handle import Run
 from shadownb.engine.runs.starting import starts_in
 from shadownb.engine.runs.store import FolderStore, default_store
+from shadownb.engine.runs.view import Metric
 from shadownb.errors import RunError, RunNotFoundError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from shadownb.engine.ports.run_store import RunEntry, RunStore
 
-__all__ = ["FolderStore", "Run", "RunList", "active", "attach", "delete", "diff", "latest", "list", "load"]
+__all__ = ["FolderStore", "Metric", "Run", "RunList", "active", "attach", "delete", "diff", "latest", "list", "load"]
 
 _COLUMNS = ("id", "status", "method", "model", "step", "total_steps", "loss", "eval_loss", "elapsed_s")
 
