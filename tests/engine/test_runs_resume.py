@@ -20,6 +20,7 @@ import shadownb as snb
 from shadownb.engine.runs import Run
 from shadownb.engine.runs.checkpoints import newest_valid
 from tests.engine.conftest import until
+from tests.engine.methods_data import stop_after
 
 # Dropout on, and an epoch of 5 steps, so that most of these moments lie inside one.
 OPTIONS: dict[str, Any] = {
@@ -230,13 +231,16 @@ def test_every_kind_of_torn_checkpoint_falls_back(home: Path, tiny_model_dir: Pa
     assert newest_valid(parent)[0].step == 12
 
 
-def test_resume_over_a_torn_checkpoint_says_so_and_is_exact(home: Path, tiny_model_dir: Path, rows: list[Any]) -> None:
+def test_resume_over_a_torn_checkpoint_says_so_and_is_exact(
+    home: Path, tiny_model_dir: Path, rows: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     expected = expected_of("lora", tiny_model_dir, rows)
     model = load_for("lora", tiny_model_dir)
-    run = model.train(rows, background=True, **OPTIONS, **METHODS["lora"])
-    until(run, lambda s: s.step >= 7)
-    run.stop().wait(timeout=60)
+    with monkeypatch.context() as patch:
+        stop_after(patch, 7)
+        run = model.train(rows, background=True, **OPTIONS, **METHODS["lora"]).wait(timeout=60)
     stopped_at = run.state.step
+    assert stopped_at == 7
     torn = run.checkpoint_at().path / "training" / "optimizer.safetensors"
     torn.write_bytes(torn.read_bytes()[:100])
     run.resume().wait(timeout=60)
@@ -245,12 +249,14 @@ def test_resume_over_a_torn_checkpoint_says_so_and_is_exact(home: Path, tiny_mod
     assert any(f"step-{stopped_at:06d}" in w["what"] for w in run.state.warnings)
 
 
-def test_a_run_goes_on_in_another_process(home: Path, tiny_model_dir: Path, rows: list[Any]) -> None:
+def test_a_run_goes_on_in_another_process(
+    home: Path, tiny_model_dir: Path, rows: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     expected = expected_of("lora", tiny_model_dir, rows)
     model = load_for("lora", tiny_model_dir)
-    run = model.train(rows, background=True, **OPTIONS, **METHODS["lora"])
-    until(run, lambda s: s.step >= 3)
-    run.stop().wait(timeout=60)
+    with monkeypatch.context() as patch:
+        stop_after(patch, 3)
+        run = model.train(rows, background=True, **OPTIONS, **METHODS["lora"]).wait(timeout=60)
     code = f"import shadownb as snb; r = snb.runs.load({run.id!r}).resume(); r.wait(raise_on_failure=True)"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
     assert run.status == "succeeded"
