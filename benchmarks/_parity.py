@@ -150,7 +150,22 @@ def main(what: str, work: Path, out: Path, only: list[str]) -> None:
 def load(case: Case, work: Path) -> Any:
     import shadownb
 
-    return shadownb.load(str(work / case.base), max_length=256, quantize=case.quantize, dtype=case.dtype)
+    length = {_named("max_length"): 256}
+    return shadownb.load(str(work / case.base), **length, quantize=case.quantize, dtype=case.dtype)
+
+
+def _named(option: str) -> str:
+    """Return what an option is called in the commit that is looked at: a few have got trl's names."""
+    import shadownb
+
+    known = {"max_length": "max_seq_length", "loss_type": "dpo_loss"}
+    return known.get(option, option) if hasattr(shadownb.Model, "finetune") else option
+
+
+def train(model: Any, rows: Any, **options: Any) -> Any:
+    """Train, in whichever words the commit has for it."""
+    options = {_named(name): value for name, value in options.items() if value is not None}
+    return getattr(model, "finetune" if hasattr(model, "finetune") else "train")(rows, **options)
 
 
 def straight(case: Case, work: Path) -> dict[str, Any]:
@@ -158,10 +173,9 @@ def straight(case: Case, work: Path) -> dict[str, Any]:
     from shadownb.errors import ShadowError
 
     options = {**OPTIONS, **case.options}
-    options = {name: value for name, value in options.items() if value is not None}
     try:
         model = load(case, work)
-        run = model.train(ROWS[case.data], method=case.method, background=False, **options)
+        run = train(model, ROWS[case.data], method=case.method, background=False, **options)
     except ShadowError as error:
         return {"error": [str(error), type(error).__name__]}
     return outcome(case, model, run)
@@ -173,7 +187,7 @@ def begin(case: Case, work: Path) -> dict[str, Any]:
     # Each step is a checkpoint; the kill may come a step later than asked, which changes nothing that is compared.
     options = {**OPTIONS, **case.options, "executor": "process", "max_steps": STEPS}
     reached, told = threading.Event(), threading.Lock()
-    run = model.train(ROWS[case.data], method=case.method, background=True, **options)
+    run = train(model, ROWS[case.data], method=case.method, background=True, **options)
 
     def look(state: Any) -> None:
         worker = (state.launched or {}).get("worker")
