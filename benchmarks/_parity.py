@@ -234,7 +234,11 @@ def outcome(case: Case, model: Any, run: Any) -> dict[str, Any]:
         ],
         "weights": weights,
         "samples": [sample.get("text") or sample.get("completion") for sample in run.samples()],
-        "events": [f"{event['type']} {event.get('step', '')}".strip() for event in events if event["type"] != "phase"],
+        "events": [
+            f"{event['type']} {event.get('step', '')}".strip()
+            for event in events
+            if event["type"] not in ("phase", "record")
+        ],
         "warnings": [event["what"] for event in events if event["type"] == "warning"],
     }
 
