@@ -18,7 +18,8 @@ from pydantic.fields import FieldInfo
 from shadownb.engine import registry
 from shadownb.engine.config_options import Options, kind_of
 from shadownb.engine.methods import MethodSpec
-from shadownb.errors import ConfigError, MissingDependencyError, ShadowError, did_you_mean
+from shadownb.engine.methods.guests import guest
+from shadownb.errors import ConfigError, MethodError, MissingDependencyError, ShadowError, did_you_mean
 
 _KINDS = ("int", "float", "bool", "str", "choice", "list")
 
@@ -43,6 +44,20 @@ def table_of(objective: str) -> type[BaseModel] | None:
     table: type[BaseModel] | None = registry.resolve("objective", objective).options
     if table is not None:
         _check(objective, table)
+    return table
+
+
+def table_of_method(spec: MethodSpec) -> type[BaseModel] | None:
+    """Return the table of a method's own options: its guest's where it has one, else its objective's.
+
+    Raises
+    ------
+    ConfigError, MethodError, MissingDependencyError
+        As :func:`table_of`; or the guest cannot be used here.
+    """
+    if not spec.guest:
+        return table_of(spec.objective)
+    table: type[BaseModel] = guest(spec.guest).options(spec)
     return table
 
 
@@ -106,13 +121,15 @@ class Chosen:
             One of the values is of no option, or out of its range.
         """
         try:
-            table = table_of(spec.objective) if spec is not None else None
-        except (ConfigError, MissingDependencyError):
+            table = table_of_method(spec) if spec is not None else None
+        except (ConfigError, MethodError, MissingDependencyError):
             if recorded or not values:
                 return cls(None, dict(values), frozenset(values))
             raise
         mine = table.model_fields if table is not None else {}
         own = _validated(table, {name: values[name] for name in values if name in mine}) if table is not None else None
+        if spec is not None and spec.guest and not recorded:
+            _refuse_of_guest(spec, values)
         others = {name: _of_another(name, values[name], mine) for name in values if name not in mine}
         others = {name: value for name, (value, default) in others.items() if value != default}
         return cls(own, others, frozenset(name for name in values if name in mine or name in others))
@@ -153,6 +170,15 @@ def _validated(table: type[BaseModel], values: Mapping[str, Any]) -> BaseModel:
         return table(**values)
     except ValidationError as error:
         raise as_config_error(error, table.model_fields) from None
+
+
+def _refuse_of_guest(spec: MethodSpec, values: Mapping[str, Any]) -> None:
+    """Refuse an option that the guest's trainer has and that cannot be kept here, with the reason."""
+    for name, reason in guest(spec.guest).refused(spec).items():
+        if name in values:
+            raise ConfigError(
+                f"{name}={values[name]!r} cannot be used with method={spec.name!r}: {reason}.", fix=f"Leave {name} out."
+            )
 
 
 def _of_another(name: str, value: Any, mine: Collection[str]) -> tuple[Any, Any]:

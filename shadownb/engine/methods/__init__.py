@@ -4,14 +4,17 @@ Backends read a spec's fields and never its name, so a method that combines know
 
     from shadownb import methods
     methods.register(methods.get("lora").replace(name="wide", title="Wide LoRA", default_learning_rate=1e-4))
+
+A name with a colon (``trl:orpo``) is of a guest, which has a training loop of its own; :func:`guests` lists those.
 """
 
 from __future__ import annotations
 
+from shadownb.engine.methods.guests import GuestMethod, guest_spec, guests
 from shadownb.engine.methods.spec import MethodSpec
-from shadownb.errors import MethodError, did_you_mean
+from shadownb.errors import ConfigError, MethodError, MissingDependencyError, did_you_mean
 
-__all__ = ["MethodSpec", "available", "get", "known", "register", "unregister"]
+__all__ = ["GuestMethod", "MethodSpec", "available", "get", "guests", "known", "register", "unregister"]
 
 _registry: dict[str, MethodSpec] = {}
 
@@ -45,10 +48,14 @@ def get(name: str) -> MethodSpec:
     Raises
     ------
     MethodError
-        No method has this name; the message lists those that exist.
+        No method has this name; the message lists those that exist. Or it is one of a guest that cannot be used.
+    MissingDependencyError
+        It is one of a guest whose package is not installed.
     """
     _load_builtin()
     found = _registry.get(name)
+    if found is None and isinstance(name, str) and ":" in name:
+        return guest_spec(name)
     if found is None:
         raise MethodError(
             f"method={name!r} is not a training method.{did_you_mean(name, tuple(_registry))}",
@@ -58,13 +65,19 @@ def get(name: str) -> MethodSpec:
 
 
 def known(name: object) -> bool:
-    """Return whether a method has this name."""
+    """Return whether a method has this name, one of a guest that can be used here included."""
     _load_builtin()
-    return name in _registry
+    if name in _registry or not (isinstance(name, str) and ":" in name):
+        return name in _registry
+    try:
+        guest_spec(name)
+    except (ConfigError, MethodError, MissingDependencyError):
+        return False
+    return True
 
 
 def available() -> tuple[MethodSpec, ...]:
-    """Return all methods, in the order a picker shows them."""
+    """Return all methods but those of guests, in the order a picker shows them."""
     _load_builtin()
     return tuple(_registry.values())
 

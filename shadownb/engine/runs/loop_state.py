@@ -1,4 +1,4 @@
-"""What a checkpoint keeps of the loop: everyone who has state writes it, and reads it again."""
+"""What a checkpoint keeps of the loop, read again: everyone who has state has written it."""
 
 from __future__ import annotations
 
@@ -9,18 +9,8 @@ from shadownb.engine.runs.loop import Loop
 from shadownb.engine.runs.progress_state import Progress
 
 
-def save_state(loop: Loop, folder: Path) -> None:
-    """Write the state of backend, source, objective and loop."""
-    loop.session.save(folder)
-    loop.source.save(folder)
-    loop.objective.save(folder)
-    loop.progress.metrics_since_log = loop.objective.since_log
-    loop.progress.divergence = loop.divergence.state_dict()
-    loop.progress.save(folder)
-
-
 def load_state(loop: Loop, folder: Path, *, own: bool) -> None:
-    """Go on from what :func:`save_state` wrote; not ``own`` is of another run. The objective has read its part before."""
+    """Go on from what :meth:`Loop.save_state` wrote; not ``own`` is of another run. The objective has read its part before."""
     loop.session.load(folder, own=own)
     loop.source.load(folder)
     loop.progress = Progress.load(folder)
