@@ -130,7 +130,7 @@ class Chosen:
         own = _validated(table, {name: values[name] for name in values if name in mine}) if table is not None else None
         if spec is not None and spec.guest and not recorded:
             _refuse_of_guest(spec, values)
-        others = {name: _of_another(name, values[name], mine) for name in values if name not in mine}
+        others = {name: _of_another(name, values[name], mine, spec) for name in values if name not in mine}
         others = {name: value for name, (value, default) in others.items() if value != default}
         return cls(own, others, frozenset(name for name in values if name in mine or name in others))
 
@@ -181,14 +181,16 @@ def _refuse_of_guest(spec: MethodSpec, values: Mapping[str, Any]) -> None:
             )
 
 
-def _of_another(name: str, value: Any, mine: Collection[str]) -> tuple[Any, Any]:
+def _of_another(name: str, value: Any, mine: Collection[str], spec: MethodSpec | None) -> tuple[Any, Any]:
     """Return the value of another objective's option as that validates it, and its default there."""
     known = fields_of_objectives()
     if name not in known:
-        names = [*Options.model_fields, *mine, *known]
+        visits = spec is not None and bool(spec.guest)
+        names = [*Options.model_fields, *mine, *(() if visits else known)]
+        fix = "Call shadownb.TrainConfig.describe() for the list of options."
         raise ConfigError(
             f"{name}={value!r} is not a training option.{did_you_mean(name, list(dict.fromkeys(names)))}",
-            fix="Call shadownb.TrainConfig.describe() for the list of options.",
+            fix=f"{fix} {spec.name} has of its own: {', '.join(sorted(mine))}." if visits and spec is not None else fix,
         )
     table = known[name][0][1]
     return getattr(_validated(table, {name: value}), name), table.model_fields[name].get_default()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from shadownb.engine.config import TrainConfig
+    from shadownb.engine.inference.gate import WeightsGate
     from shadownb.engine.methods import GuestMethod, MethodSpec
     from shadownb.engine.ports.training import TrainingSession
 
@@ -31,6 +32,10 @@ class GuestRun(Protocol):
 
     @property
     def config(self) -> TrainConfig: ...
+
+    @property
+    def gate(self) -> WeightsGate:
+        """Guards the weights; for what has to have them also after a stop."""
 
     @property
     def folder(self) -> Path:
@@ -157,7 +162,7 @@ class Guest(Protocol):
     def columns(self, config: TrainConfig) -> tuple[str, ...]:
         """Return the columns of the data set that it reads beside what a row says."""
 
-    def check(self, config: TrainConfig, backend_name: str, rows: Sequence[Row]) -> None:
+    def check(self, config: TrainConfig, backend_name: str, rows: Sequence[Row], eval_rows: Sequence[Row]) -> None:
         """Raise ConfigError, MethodError or DataError for what would fail once training has begun."""
 
     def opened(

@@ -20,6 +20,7 @@ from shadownb.engine.runs.progress_state import Progress
 
 if TYPE_CHECKING:
     from shadownb.engine.config import TrainConfig
+    from shadownb.engine.inference.gate import WeightsGate
     from shadownb.engine.ports.guest import GuestTraining
     from shadownb.engine.ports.training import TrainingSession
     from shadownb.engine.runs.services import RunServices
@@ -45,7 +46,7 @@ class GuestLoop:
         self.config: TrainConfig = services.config
         self.clock = RunClock(services.gate)
         self.progress = Progress()
-        self.divergence = DivergenceWatch(self.config.rows_per_step)  # a guest's loss may be anything, so it looks at none
+        self.divergence = DivergenceWatch(self.config.rows_per_step)  # looks at nothing: a guest's loss may be anything
         self.listener = Listener()  # callbacks are called by the guest
         self.saved_step: int | None = None
         self._judged = judged
@@ -59,6 +60,11 @@ class GuestLoop:
     def step(self) -> int:
         """Optimizer steps done."""
         return self.progress.step
+
+    @property
+    def gate(self) -> WeightsGate:
+        """Guards the weights."""
+        return self.services.gate
 
     @property
     def total_steps(self) -> int:

@@ -68,8 +68,8 @@ def launch(
             fix="Give start for the weights alone, or resume_from_checkpoint for weights and optimizer.",
         )
     capabilities.check(config, model.backend_name)
-    given = as_dataset(dataset, "dataset")
-    train, held_out = resolve_data(given, eval_dataset, config.seed)
+    given = as_dataset(dataset, "dataset", _columns(config))
+    train, held_out = resolve_data(given, eval_dataset, config.seed, _columns(config))
     if held_out is None:
         capabilities.check_without_evaluation(config, samples=_samples(config, train))
     spec = config.spec
@@ -145,13 +145,20 @@ def _fitting(
             f"eval_dataset cannot be used here: {reason}.",
             fix="Give rows of the same shape as the training data, or hold out a part of that: eval_dataset='auto'.",
         )
-    visitor = guest(spec.guest) if spec.guest else None
-    columns = objectives.get(spec.objective).columns if visitor is None else visitor.columns(config)
+    columns = _columns(config)
     train, held_out = train.keeping(columns), held_out.keeping(columns) if held_out is not None else None
-    if visitor is not None:
-        for part in filter(None, (train, held_out)):
-            visitor.check(config, model.backend_name, part.canonical_rows())
+    if spec.guest:
+        judged = held_out.canonical_rows() if held_out is not None else []
+        guest(spec.guest).check(config, model.backend_name, train.canonical_rows(), judged)
     return train, held_out
+
+
+def _columns(config: TrainConfig) -> tuple[str, ...]:
+    """Return the columns of the data that are read beside what a row says."""
+    found: tuple[str, ...] = (
+        guest(config.spec.guest).columns(config) if config.spec.guest else objectives.get(config.spec.objective).columns
+    )
+    return found
 
 
 def _samples(config: TrainConfig, train: Dataset) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from shadownb.engine.backends.trl import known
 from shadownb.engine.backends.trl.rows import Row, shaped
 from shadownb.engine.importable import load_by_name
+from shadownb.engine.methods.dpo import SPEC as DPO
 from shadownb.engine.methods.guests import GuestMethod
 from shadownb.engine.methods.lora import SPEC as LORA
 from shadownb.engine.methods.spec import MethodSpec
@@ -23,7 +24,14 @@ if TYPE_CHECKING:
     from shadownb.engine.ports.guest import GuestRun, GuestTraining
     from shadownb.engine.ports.training import TrainingSession
 
-_PER_LORA = 10  # LoRA takes about ten times the rate of whole weights (LoRA Without Regret, 2025), which trl's defaults are for
+# trl's defaults are for whole weights. LoRA takes about ten times as much, and our methods' for the same rows are tried.
+_RATES = {
+    "conversations": (LORA.default_learning_rate, LORA.rate_source),
+    "messages": (LORA.default_learning_rate, LORA.rate_source),
+    "pairs": (DPO.default_learning_rate, f"as for dpo here: {DPO.rate_source}"),
+    "verdicts": (DPO.default_learning_rate, f"as for dpo here: {DPO.rate_source}"),
+    "prompts": (1e-5, "ten times trl's 1e-6 for whole weights (LoRA Without Regret, 2025)"),
+}
 
 
 class Trl:
@@ -54,8 +62,8 @@ class Trl:
             hint=f"trl's {found.trainer} in a run of ours, with LoRA. {self.resume}",
             data_shape=here.wants,
             data_formats=known.FORMATS[here.rows],
-            default_learning_rate=_PER_LORA * found.learning_rate(),
-            rate_source=f"{_PER_LORA} times the default of trl's {found.config}, which is for whole weights",
+            default_learning_rate=_RATES[here.rows][0],
+            rate_source=_RATES[here.rows][1],
             objective=known.OBJECTIVES[here.rows],
             guest="trl",
             guest_trainer=name,
@@ -84,7 +92,7 @@ class Trl:
         here = known.TRAINERS[_found(config.spec).name]
         return (*here.columns, *(config.objective_options.reward_columns if here.judged else ()))
 
-    def check(self, config: TrainConfig, backend_name: str, rows: Sequence[Row]) -> None:
+    def check(self, config: TrainConfig, backend_name: str, rows: Sequence[Row], eval_rows: Sequence[Row]) -> None:
         """Raise for what would fail once training has begun."""
         found = _found(config.spec)
         here = known.TRAINERS[found.name]
@@ -105,7 +113,13 @@ class Trl:
                 f"method={config.method!r} needs a teacher.",
                 fix="Give teacher_model='...', a name or a folder as shadownb.load takes it.",
             )
-        shaped(rows, here, self.columns(config))
+        if eval_rows and not here.evaluates:
+            raise ConfigError(
+                f"eval_dataset has no effect: trl's {found.trainer} computes no loss of evaluation rows.",
+                fix="Leave it out; samples of answers need none, and compare() judges them afterwards.",
+            )
+        for part in (rows, eval_rows):
+            shaped(part, here, self.columns(config))
         _try_arguments(found, config)
 
     @contextlib.contextmanager
@@ -135,7 +149,7 @@ def _functions(config: TrainConfig) -> list[Any]:
         raise ConfigError(
             f"method={config.method!r} needs reward_funcs: what judges the answers that the model gives while it trains.",
             why="trl calls them with prompts, completions and the columns of the data, and they return one number an answer.",
-            fix="Give functions that can be imported, reward_funcs=[my_module.my_function], or their names, 'my_module:my_function'.",
+            fix="Give functions that can be imported, reward_funcs=[my_module.function], or their names, 'my_module:function'.",
         )
     return [load_by_name("reward_funcs", name) for name in names]
 
@@ -147,7 +161,12 @@ def _try_arguments(found: known.Found, config: TrainConfig) -> None:
     from shadownb.engine.backends.trl import options, surroundings
 
     run: Any = SimpleNamespace(
-        config=config, folder=Path("run"), total_steps=config.resolved_total_steps(1), eval_steps=1, save_steps=1, max_length=16
+        config=config,
+        folder=Path("run"),
+        total_steps=config.resolved_total_steps(1),
+        eval_steps=1,
+        save_steps=1,
+        max_length=16,
     )
     if not surroundings.ALONE.acquire(blocking=False):
         return

@@ -9,33 +9,44 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import re
+import sys
+import warnings
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
+from shadownb.engine.backends.torch.quiet import about_kernels
 from shadownb.errors import MethodError, MissingDependencyError, did_you_mean
 
 VERSIONS = ("1.16",)  # major and minor; another one may mean something else by the same names
 
-Rows = Literal["conversations", "pairs", "verdicts", "prompts"]
+Rows = Literal["conversations", "messages", "pairs", "verdicts", "prompts"]
 
 _CHATS = ("chat", "sharegpt", "instruction", "prompt_completion")
 FORMATS: dict[str, tuple[str, ...]] = {
     "conversations": (*_CHATS, "text"),
+    "messages": _CHATS,
     "prompts": _CHATS,
     "pairs": ("preference",),
     "verdicts": ("unpaired_preference",),
 }
 WORDS: dict[str, str] = {
     "conversations": "chats, prompt and answer pairs, or text",
+    "messages": "chats, or prompt and answer pairs",
     "prompts": "chats or prompt and answer pairs, of which the prompts are used",
     "pairs": "preference pairs (prompt, chosen, rejected)",
     "verdicts": "answers with a verdict (prompt, completion, label)",
 }
 # An objective of ours for the same rows: what they look like, for sizes and the token inspector. Its loss is not used.
-OBJECTIVES: dict[str, str] = {"conversations": "sft", "prompts": "sft", "pairs": "dpo", "verdicts": "kto"}
+OBJECTIVES: dict[str, str] = {
+    "conversations": "sft",
+    "messages": "sft",
+    "prompts": "sft",
+    "pairs": "dpo",
+    "verdicts": "kto",
+}
 
 
 @dataclass(frozen=True)
@@ -52,6 +63,8 @@ class Trainer:
         Whether it takes ``reward_funcs``, which judge the answers that the model gives while it trains.
     taught
         Whether it takes a ``teacher_model``.
+    evaluates
+        Whether it computes a loss of evaluation rows.
     refused
         Why it cannot be a method here; empty where it can.
     """
@@ -60,6 +73,7 @@ class Trainer:
     columns: tuple[str, ...] = ()
     judged: bool = False
     taught: bool = False
+    evaluates: bool = True
     refused: str = ""
 
     @property
@@ -87,13 +101,13 @@ TRAINERS: dict[str, Trainer] = {
     "grpo": Trainer("prompts", judged=True),
     "gmpo": Trainer("prompts", judged=True),
     "rloo": Trainer("prompts", judged=True),
-    "online_dpo": Trainer("prompts", judged=True),
+    "online_dpo": Trainer("prompts", judged=True, evaluates=False),
     "sdpo": Trainer("prompts", judged=True),
     "sdft": Trainer("prompts", columns=("privileged_context",)),
-    "gkd": Trainer(taught=True),
+    "gkd": Trainer("messages", taught=True),
     "gold": Trainer(taught=True),
     "distillation": Trainer("prompts", taught=True),
-    "iw_opd": Trainer(taught=True),
+    "iw_opd": Trainer("messages", taught=True),
     "reward": Trainer("pairs", refused="it trains a head that gives one number instead of words, and a model here is to answer"),
     "a2po": Trainer("prompts", judged=True, refused="it copies the whole model as its reference, adapter or not"),
     "async_grpo": Trainer("prompts", judged=True, refused=_SERVER),
@@ -142,15 +156,21 @@ class Found:
 
     def trainer_class(self) -> Any:
         """Return the trainer's class, importing it."""
-        return getattr(importlib.import_module(self.module), self.trainer)
-
-    def learning_rate(self) -> float:
-        """Return the rate that its options have by default."""
-        return float(self.config_class().__dataclass_fields__["learning_rate"].default)
+        return getattr(_imported(self.module), self.trainer)
 
     def config_class(self) -> Any:
         """Return the class of its options, importing it."""
-        return getattr(importlib.import_module(self.module.removesuffix("trainer") + "config"), self.config)
+        return getattr(_imported(self.module.removesuffix("trainer") + "config"), self.config)
+
+
+def _imported(module: str) -> Any:
+    """Return a module of trl without the notice that all of trl.experimental begins with; the title says that it is one."""
+    if module in sys.modules:
+        return sys.modules[module]
+    about_kernels()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="You are importing from 'trl.experimental'")
+        return importlib.import_module(module)
 
 
 @cache

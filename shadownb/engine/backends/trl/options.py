@@ -113,10 +113,19 @@ def table(found: Found) -> type[BaseModel]:
         made[field.name] = (hints[field.name], value)
     known = TRAINERS[found.name]
     if known.judged:
-        made["reward_funcs"] = (tuple[str, ...], Field((), description="Functions that judge answers, as module:function."))
-        made["reward_columns"] = (tuple[str, ...], Field((), description="Columns of the data that these functions read."))
+        made["reward_funcs"] = (
+            tuple[str, ...],
+            Field((), description="Functions that judge answers, as module:function."),
+        )
+        made["reward_columns"] = (
+            tuple[str, ...],
+            Field((), description="Columns of the data that these functions read."),
+        )
     if known.taught:
-        made["teacher_model"] = (str | None, Field(None, description="The teacher: a name or a folder, as load takes it."))
+        made["teacher_model"] = (
+            str | None,
+            Field(None, description="The teacher: a name or a folder, as load takes it."),
+        )
     return create_model(f"{found.config}Options", __base__=_Table, **made)
 
 
@@ -195,4 +204,3 @@ def arguments(found: Found, run: GuestRun, device: torch.device, autocast: str, 
         ) from None
     made._n_gpu = min(1, made.n_gpu)  # or the Trainer would spread the model over all that it sees
     return made
-

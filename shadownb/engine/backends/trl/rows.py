@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import threading
+import uuid
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.backends.trl.known import Trainer
 from shadownb.errors import DataError
 
+if TYPE_CHECKING:
+    from shadownb.engine.ports.guest import GuestRun
+
 Row = dict[str, Any]
+
+_LOOKED_AT = 16  # rows between two looks for a stop
 
 
 def shaped(rows: Sequence[Row], known: Trainer, columns: Sequence[str]) -> list[Row]:
@@ -63,14 +72,22 @@ def _one_answer(messages: list[Row]) -> bool:
 
 def _others(rows: Sequence[Row], known: Trainer) -> Iterator[Row]:
     for number, row in enumerate(rows):
-        if known.rows == "prompts":
+        if known.rows == "messages":
+            yield {"messages": row["messages"], "tools": row.get("tools")}
+        elif known.rows == "prompts":
             messages = row["messages"]
             prompt = messages[:-1] if messages[-1]["role"] == "assistant" else messages
             if not prompt:
-                raise DataError(f"Row {number + 1} has no question.", fix="Leave it out: the model answers questions here.")
+                raise DataError(
+                    f"Row {number + 1} has no question.", fix="Leave it out: the model answers questions here."
+                )
             yield {"prompt": prompt, "tools": row.get("tools")}
         else:
-            yield {name: row[name] for name in ("prompt", "chosen", "rejected", "completion", "label", "tools") if name in row}
+            yield {
+                name: row[name]
+                for name in ("prompt", "chosen", "rejected", "completion", "label", "tools")
+                if name in row
+            }
 
 
 def as_table(rows: Sequence[Row]) -> Any:
@@ -85,7 +102,7 @@ def as_table(rows: Sequence[Row]) -> Any:
 
     made = Dataset.from_list(list(rows), on_mixed_types="use_json")
     for number, (given, kept) in enumerate(zip(rows, made, strict=True)):
-        if _plain(given) != kept:
+        if given != kept:
             raise DataError(
                 f"Row {number + 1} cannot be given to trl as it is.",
                 why="Its messages or tools have keys that other rows have not, and a table would add empty ones.",
@@ -94,5 +111,40 @@ def as_table(rows: Sequence[Row]) -> Any:
     return made
 
 
-def _plain(row: Row) -> Row:
-    return dict(row)
+@contextlib.contextmanager
+def stoppable_preparation(run: GuestRun) -> Iterator[None]:
+    """Let a trainer render and cut its rows without the weights, and a stop end that.
+
+    All of them do so by ``Dataset.map`` while they are made, with the weights held for what else they do to the model.
+    """
+    from datasets import Dataset
+
+    thread, plain_map = threading.get_ident(), Dataset.map
+
+    @functools.wraps(plain_map)
+    def watched(self: Any, function: Any = None, *given: Any, **named: Any) -> Any:
+        if threading.get_ident() != thread or function is None or run.gate.holder != "training":
+            return plain_map(self, function, *given, **named)
+        done = 0
+
+        @functools.wraps(function)
+        def looking(*row: Any, **told: Any) -> Any:
+            nonlocal done
+            if done % _LOOKED_AT == 0:
+                run.check()
+                run.phase("preparing data", done, len(self), "rows")
+            done += 1
+            return function(*row, **told)
+
+        named.setdefault("new_fingerprint", uuid.uuid4().hex[:16])  # or the function is pickled to make one of it
+        run.gate.exit_training()
+        try:
+            return plain_map(self, looking, *given, **named)
+        finally:
+            run.gate.enter_training()
+
+    Dataset.map = watched
+    try:
+        yield
+    finally:
+        Dataset.map = plain_map

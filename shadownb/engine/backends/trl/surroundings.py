@@ -18,12 +18,23 @@ import numpy as np
 import torch
 
 from shadownb.engine.backends.torch.quiet import TRANSFORMERS
+from shadownb.engine.inference import WeightsGate
 from shadownb.engine.progress_bars import DATASETS, HUB, without_bars
 
 ALONE = threading.RLock()  # held by whoever has settings of the process changed
 
 # Beginnings of environment variables that transformers and accelerate set, or take in the place of what they are told.
-_PREFIXES = ("ACCELERATE_", "FSDP_", "TORCHDYNAMO_", "TRL_", "XLA_", "PYTORCH_ENABLE_MPS", "WANDB_", "HF_MLFLOW", "TOKENIZERS_")
+_PREFIXES = (
+    "ACCELERATE_",
+    "FSDP_",
+    "TORCHDYNAMO_",
+    "TRL_",
+    "XLA_",
+    "PYTORCH_ENABLE_MPS",
+    "WANDB_",
+    "HF_MLFLOW",
+    "TOKENIZERS_",
+)
 _LOOK_SECONDS = 0.2
 _CLEARED = ("ACCELERATE_", "FSDP_")
 
@@ -63,7 +74,7 @@ def _environment() -> Iterator[None]:
 @contextlib.contextmanager
 def _random_state() -> Iterator[None]:
     python, numbers = random.getstate(), np.random.get_state()
-    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
+    devices = list(range(torch.cuda.device_count()))
     with torch.random.fork_rng(devices=devices):
         try:
             yield
@@ -112,7 +123,7 @@ def _silence() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def model_as_it_was(module: Any) -> Iterator[None]:
+def model_as_it_was(module: Any, gate: WeightsGate) -> Iterator[None]:
     """Let a module have its configs, dropout, hooks, forward methods and adapters again that it has now; not its weights."""
     base = module.get_base_model() if hasattr(module, "get_base_model") else module
     configs = {name: getattr(base, name).to_dict() for name in ("config", "generation_config") if hasattr(base, name)}
@@ -123,27 +134,27 @@ def model_as_it_was(module: Any) -> Iterator[None]:
     try:
         yield
     finally:
-        for name in set(getattr(module, "peft_config", ())) - adapters:
-            module.delete_adapter(name)  # a reference or a teacher
-        if adapters:
-            module.set_adapter(next(iter(adapters)))
-        if not base.is_activation_checkpointing:
+        with gate.training():
+            for name in set(getattr(module, "peft_config", ())) - adapters:
+                module.delete_adapter(name)  # a reference or a teacher
+            if adapters:
+                module.set_adapter(next(iter(adapters)))
             base.activation_checkpointing_disable()
-        for part, names, forward in had:
-            for name in set(vars(part)) - names:
-                del vars(part)[name]
-            if forward is not None:
-                part.forward = forward
-        for part, after, before in hooks:
-            for kept, now in ((after, part._forward_hooks), (before, part._forward_pre_hooks)):
-                for handle in set(now) - kept:
-                    del now[handle]
-        for part, p in dropout:
-            part.p = p
-        for name, values in configs.items():
-            _restore(getattr(base, name), values)
-        module.zero_grad(set_to_none=True)
-        module.eval()
+            for part, names, forward in had:
+                for name in set(vars(part)) - names:
+                    del vars(part)[name]
+                if forward is not None:
+                    part.forward = forward
+            for part, after, before in hooks:
+                for kept, now in ((after, part._forward_hooks), (before, part._forward_pre_hooks)):
+                    for handle in set(now) - kept:
+                        del now[handle]
+            for part, p in dropout:
+                part.p = p
+            for name, values in configs.items():
+                _restore(getattr(base, name), values)
+            module.zero_grad(set_to_none=True)
+            module.eval()
 
 
 def _restore(config: Any, values: dict[str, Any]) -> None:

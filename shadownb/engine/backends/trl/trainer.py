@@ -61,6 +61,9 @@ class _Led:
         if self._run.step < self._run.total_steps:  # the last one is the run's own
             self._run.save()
 
+    def _load_from_checkpoint(self, *_: Any, **__: Any) -> None:
+        """Read no weights: the run has put them on the model."""
+
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is not None:
             training_state.load_optimizer(plain(self.optimizer), Path(checkpoint), self._run.config.optim)

@@ -19,7 +19,7 @@ from shadownb.engine.backends.torch.memory import PeakMemory
 from shadownb.engine.backends.torch.training import TorchTraining
 from shadownb.engine.backends.torch.updates import not_finite
 from shadownb.engine.backends.trl import known, options
-from shadownb.engine.backends.trl.rows import Row, as_table, trains_every_turn
+from shadownb.engine.backends.trl.rows import Row, as_table, stoppable_preparation, trains_every_turn
 from shadownb.engine.backends.trl.surroundings import model_as_it_was, process_as_it_was
 from shadownb.engine.backends.trl.trainer import Leading, led, load_copies, plain, save_state, stop_within_passes
 from shadownb.errors import MethodError
@@ -114,11 +114,9 @@ def opened(
         stack.enter_context(process_as_it_was(run.check))
         opening = stack.enter_context(contextlib.ExitStack())
         opening.enter_context(run.weights())  # making the trainer changes the model
-        stack.enter_context(_weights_held(run))
-        stack.enter_context(model_as_it_was(session.module))
-        run.phase("preparing data", 0, len(rows), "rows")
+        stack.enter_context(model_as_it_was(session.module, run.gate))
         given = _given(found, session, rows, eval_rows, run, functions, stack)
-        with _reference_by_switching_off(found):
+        with _reference_by_switching_off(found), stoppable_preparation(run):
             trainer = led(found.trainer_class(), run)(**given)
         _tell(found, rows, run, trainer)
         from transformers import PrinterCallback, ProgressCallback
@@ -126,22 +124,15 @@ def opened(
         for talking in (PrinterCallback, ProgressCallback):
             trainer.remove_callback(talking)
         training = TrlTraining(trainer, found, session, run, opening)
-        stack.callback(_forget, training)
+        stack.callback(_forget, training, Path(trainer.args.output_dir))
         yield training
 
 
-@contextlib.contextmanager
-def _weights_held(run: GuestRun) -> Iterator[None]:
-    """Have the weights again where the block ends, to put the model back."""
-    try:
-        yield
-    finally:
-        pass
-
-
-def _forget(training: TrlTraining) -> None:
+def _forget(training: TrlTraining, folder: Path) -> None:
     training.trainer = None
     gc.collect()
+    with contextlib.suppress(OSError):  # a tracker may have written there
+        folder.rmdir()
 
 
 def _given(
@@ -160,7 +151,7 @@ def _given(
             f"method={run.config.method!r} trains on {arguments.device}, and the model is on {session.device}.",
             fix=f"Load it with shadownb.load(..., device={str(arguments.device)!r}).",
         )
-    tokenizer = copy.deepcopy(session.tokenizer)  # trainers give it a padding side, a pad token, a template
+    tokenizer: Any = copy.deepcopy(session.tokenizer)  # trainers give it a padding side, a pad token, a template
     tokenizer.chat_template = run.chat_template
     given = {
         "model": session.module,
@@ -174,7 +165,9 @@ def _given(
     if here.judged:
         given["reward_funcs"] = list(functions)
     if here.taught:
-        teacher = registry.resolve("model", "load")(run.config.objective_options.teacher_model, device=str(session.device))
+        teacher = registry.resolve("model", "load")(
+            run.config.objective_options.teacher_model, device=str(session.device)
+        )
         stack.callback(teacher.unload)
         given["teacher_model"] = teacher.module
     taken = inspect.signature(found.trainer_class().__init__).parameters
