@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import transformers
-
 import trl
+
 from shadownb.engine.backends.trl import known, options, trainer
 from shadownb.errors import MethodError, MissingDependencyError
 
@@ -68,13 +68,17 @@ def test_its_options_are_its_own_or_refused_with_a_reason(name: str) -> None:
     table, refused = options.table(found), options.refused(found)
     assert not set(table.model_fields) & set(refused)
     assert all(reason for reason in refused.values())
-    leaks = [field for field in table.model_fields if any(word in field for word in ("hub", "vllm", "wandb", "push", "url"))]
+    leaks = [
+        field for field in table.model_fields if any(word in field for word in ("hub", "vllm", "wandb", "push", "url"))
+    ]
     assert not leaks, "an option that reaches out of this machine"
     table()  # has defaults, and they are valid
 
 
 def test_telemetry_has_one_place_that_is_overridden() -> None:
-    places = {file.relative_to(ROOT).as_posix() for file in ROOT.rglob("*.py") if "send_telemetry" in file.read_text("utf-8")}
+    places = {
+        file.relative_to(ROOT).as_posix() for file in ROOT.rglob("*.py") if "send_telemetry" in file.read_text("utf-8")
+    }
     assert places == {"trainer/base_trainer.py"}
     for name in USABLE:
         kind = known.found(name).trainer_class()
@@ -97,7 +101,13 @@ def test_what_is_overridden_is_called_by_transformers(name: str) -> None:
 
 def test_the_trainer_calls_back_where_the_run_takes_and_gives_the_weights() -> None:
     source = inspect.getsource(transformers.Trainer._run_epoch)
-    moments = ["on_step_begin", "self.training_step(", "on_pre_optimizer_step", "on_step_end", "_maybe_log_save_evaluate"]
+    moments = [
+        "on_step_begin",
+        "self.training_step(",
+        "on_pre_optimizer_step",
+        "on_step_end",
+        "_maybe_log_save_evaluate",
+    ]
     places = [source.index(moment) for moment in moments]
     assert places == sorted(places)
     assert "on_substep_end" in source

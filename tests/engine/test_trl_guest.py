@@ -18,6 +18,7 @@ import torch
 from transformers import TrainerCallback
 
 import shadownb as snb
+from shadownb.engine.backends.torch import adapters
 from shadownb.engine.progress_bars import DATASETS, HUB
 from shadownb.errors import ConfigError, DataError, MethodError, NonFiniteLossError
 from shadownb.panels import RunPanel
@@ -62,6 +63,7 @@ def without(rows: list[dict[str, Any]], *names: str) -> list[dict[str, Any]]:
 CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     "orpo": (pairs(), {"beta": 0.2}),
     "cpo": (pairs(), {"loss_type": "simpo", "cpo_alpha": 0.0}),
+    "dpo": (pairs(), {}),
     "sft": (chats(), {}),
     "kto": (verdicts(), {}),
     "sdft": (without(asked(), "colour"), ANSWERS),
@@ -83,6 +85,9 @@ def test_a_trainer_is_a_method(model: Any, name: str) -> None:
     assert all(np.isfinite(row["loss"]) and row["grad_norm"] is not None for row in run.metrics)
     assert run.checkpoint_at().step == steps and model.trained == (run.id, steps)
     assert list(model.module.peft_config) == ["default"]
+    assert digest(run) == adapters.digest(model.adapter.owned()), (
+        "what is saved is what the model has, and nothing else"
+    )
     assert run.state.record["actual_setup"]["trainer"].startswith("trl.")
     assert run.state.record["config"]["method"] == f"trl:{name}"
 
@@ -155,11 +160,15 @@ def test_it_is_stopped_within_a_step_resumed_and_read_by_another_process(
     assert [row["loss"] for row in run.metrics] == pytest.approx([row["loss"] for row in whole.metrics], rel=1e-6)
     code = (
         "import sys, shadownb as snb\n"
-        f"model = snb.load(snb.runs.get({run.id!r}))\n"
+        f"model = snb.load({run.id!r})\n"
         "print(repr(model.generate('Colour number 1?', temperature=0, max_new_tokens=6)))"
     )
     read = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env={**os.environ, "SHADOWNB_HOME": str(home)}
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "SHADOWNB_HOME": str(home)},
     )
     assert read.returncode == 0, read.stderr
     assert read.stdout.strip().splitlines()[-1] == repr(
@@ -193,10 +202,10 @@ def test_a_pause_and_answers_in_between(model: Any) -> None:
     said = model.chat([{"role": "user", "content": "Colour number 1?"}], max_new_tokens=4)
     assert said is not None and run.is_active
     run.pause()
-    state = until(run, lambda state: state.status == "paused")
+    step = until(run, lambda state: state.status == "paused").step
     assert model.gate.holder is None and run.checkpoints(), "the weights are free, and on disk"
     run.resume()
-    until(run, lambda now: now.step > state.step)
+    until(run, lambda now: now.step > step)
     run.discard()
     run.wait(timeout=60)
     assert run.status == "discarded" and not run.checkpoints() and model.adapter is None
@@ -224,10 +233,9 @@ def test_nothing_is_sent_printed_or_left_changed(
     model: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     import huggingface_hub.utils
+    import trl.trainer.base_trainer
     from accelerate.state import AcceleratorState, PartialState
     from transformers.utils import logging as transformers
-
-    import trl.trainer.base_trainer
 
     sent: list[Any] = []
     monkeypatch.delenv("CI", raising=False)
@@ -364,7 +372,5 @@ def test_guests_are_listed_and_not_in_the_picker() -> None:
     assert "privileged_context" in listed["trl:sdft"].data_shape and listed["trl:reward"].unusable
     assert not any(":" in spec.name for spec in snb.methods.available())
     code = "import sys, shadownb; shadownb.methods.guests(); print(sorted({'torch', 'trl', 'transformers'} & set(sys.modules)))"
-    read = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    read = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=60)
     assert read.stdout.strip() == "[]", "to list them imports nothing"
-
-

@@ -56,7 +56,8 @@ class FolderStore:
         now = datetime.datetime.now(datetime.UTC)
         self._runs.mkdir(parents=True, exist_ok=True)
         for _ in range(8):
-            path = self._runs / f"{now:%Y%m%d-%H%M%S}-{config.method}-{uuid.uuid4().hex[:4]}"
+            named = config.method.replace(":", "-")  # a guest's method; Windows has no colons in names
+            path = self._runs / f"{now:%Y%m%d-%H%M%S}-{named}-{uuid.uuid4().hex[:4]}"
             try:
                 path.mkdir()
                 break

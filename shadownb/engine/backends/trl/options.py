@@ -73,12 +73,19 @@ REFUSED: dict[str, str] = {
     "resume_from_checkpoint": "a run of trl is resumed by run.resume(); start= takes another run's weights",
 }  # fmt: skip
 
+# Parts of the names of options that reach out of this process.
+_REACHING = (
+    (("vllm",), _SERVER),
+    (("wandb", "trackio"), _PRINTS),
+    (("server", "url", "hub"), "nothing of a run leaves this machine"),
+)
+
 
 def refused(found: Found) -> dict[str, str]:
     """Return the options of a trainer that cannot be kept here, with the reason."""
     names = {field.name for field in dataclasses.fields(found.config_class())}
-    servers = {name: _SERVER for name in names if name.startswith(("vllm_", "use_vllm"))}
-    return {name: reason for name, reason in {**servers, **REFUSED}.items() if name in names}
+    reaching = {name: reason for name in names for words, reason in _REACHING if any(word in name for word in words)}
+    return {name: reason for name, reason in {**reaching, **REFUSED}.items() if name in names}
 
 
 def fields(found: Found) -> frozenset[str]:

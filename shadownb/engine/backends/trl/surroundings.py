@@ -130,15 +130,17 @@ def model_as_it_was(module: Any, gate: WeightsGate) -> Iterator[None]:
     had = [(part, set(vars(part)), vars(part).get("forward")) for part in module.modules()]
     hooks = [(part, set(part._forward_hooks), set(part._forward_pre_hooks)) for part in module.modules()]
     dropout = [(part, part.p) for part in module.modules() if isinstance(part, torch.nn.Dropout)]
-    adapters = set(getattr(module, "peft_config", ()))
+    adapters, active = set(module.peft_config), list(module.active_adapters)
+    trained = [(parameter, parameter.requires_grad) for parameter in module.parameters()]
     try:
         yield
     finally:
         with gate.training():
-            for name in set(getattr(module, "peft_config", ())) - adapters:
+            for name in set(module.peft_config) - adapters:
                 module.delete_adapter(name)  # a reference or a teacher
-            if adapters:
-                module.set_adapter(next(iter(adapters)))
+            module.base_model.set_adapter(active)
+            for parameter, gradient in trained:
+                parameter.requires_grad_(gradient)
             base.activation_checkpointing_disable()
             for part, names, forward in had:
                 for name in set(vars(part)) - names:

@@ -35,10 +35,16 @@ class TrlTraining:
     """A trainer of trl, ready to begin; see :class:`shadownb.engine.ports.guest.GuestTraining`."""
 
     def __init__(
-        self, trainer: Any, found: known.Found, session: TorchTraining, run: GuestRun, opening: contextlib.ExitStack
+        self,
+        trainer: Any,
+        found: known.Found,
+        session: TorchTraining,
+        run: GuestRun,
+        opening: contextlib.ExitStack,
+        had: frozenset[str],
     ) -> None:
         self.trainer, self.found, self.session = trainer, found, session
-        self._run, self._opening = run, opening
+        self._run, self._opening, self._adapters = run, opening, had
         self.memory = PeakMemory(session.device)
         judged = trainer.args.eval_strategy != "no"
         scaled = session.autocast is torch.float16
@@ -90,12 +96,11 @@ class TrlTraining:
     def _copies(self) -> dict[str, torch.Tensor]:
         """Return what the trainer keeps of the adapter beside it: a reference, a teacher."""
         module = self.session.module
-        mine = set(self.session.adapter.owned())
-        others = [f".{name}." for name in module.peft_config if name != "default"]
+        others = [f".{name}." for name in module.peft_config if name not in self._adapters]
         return {
             name: parameter.data
             for name, parameter in module.named_parameters()
-            if name not in mine and any(other in name for other in others)
+            if any(other in name for other in others)
         }
 
 
@@ -115,6 +120,7 @@ def opened(
         opening = stack.enter_context(contextlib.ExitStack())
         opening.enter_context(run.weights())  # making the trainer changes the model
         stack.enter_context(model_as_it_was(session.module, run.gate))
+        had = frozenset(session.module.peft_config)
         given = _given(found, session, rows, eval_rows, run, functions, stack)
         with _reference_by_switching_off(found), stoppable_preparation(run):
             trainer = led(found.trainer_class(), run)(**given)
@@ -123,7 +129,7 @@ def opened(
 
         for talking in (PrinterCallback, ProgressCallback):
             trainer.remove_callback(talking)
-        training = TrlTraining(trainer, found, session, run, opening)
+        training = TrlTraining(trainer, found, session, run, opening, had)
         stack.callback(_forget, training, Path(trainer.args.output_dir))
         yield training
 
