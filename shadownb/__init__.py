@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from shadownb.engine.data import Dataset
     from shadownb.engine.data.leakage import leakage
     from shadownb.engine.doctor import doctor
+    from shadownb.engine.endpoint import Endpoint
     from shadownb.engine.evals import compare
     from shadownb.engine.models import Model, certify, load
     from shadownb.engine.models import catalog as models
@@ -43,6 +44,7 @@ _HOMES = {
     "CaptureStore": "shadownb.engine.capture",
     "ChatPanel": "shadownb.panels",
     "Dataset": "shadownb.engine.data",
+    "Endpoint": "shadownb.engine.endpoint",
     "Exact": "shadownb.engine.scoring",
     "JsonExact": "shadownb.engine.scoring",
     "Model": "shadownb.engine.models",
@@ -89,7 +91,30 @@ _IMPLEMENTATIONS = {
         "adapter": "shadownb.engine.exporters.adapter:AdapterExporter",
         "merged": "shadownb.engine.exporters.merged:MergedExporter",
     },
+    "method": {
+        "lora": "shadownb.engine.methods.lora:SPEC",
+        "qlora": "shadownb.engine.methods.qlora:SPEC",
+        "dora": "shadownb.engine.methods.dora:SPEC",
+        "miss": "shadownb.engine.methods.miss:SPEC",
+        "shira": "shadownb.engine.methods.shira:SPEC",
+        "adapter": "shadownb.engine.methods.adapter:SPEC",
+        "full": "shadownb.engine.methods.full:SPEC",
+        "bitfit": "shadownb.engine.methods.bitfit:SPEC",
+        "prompt": "shadownb.engine.methods.prompt:SPEC",
+        "ptuning": "shadownb.engine.methods.ptuning:SPEC",
+        "cpt": "shadownb.engine.methods.cpt:SPEC",
+        "dpo": "shadownb.engine.methods.dpo:SPEC",
+        "kto": "shadownb.engine.methods.kto:SPEC",
+    },
     "model": {"facade": "shadownb.engine.models.model:Model", "load": "shadownb.engine.models.loading:load"},
+    "panel": {
+        "capture": "shadownb.panels.capture:CapturePanel",
+        "trajectories": "shadownb.panels.trajectories:TrajectoriesPanel",
+        "train": "shadownb.panels.train:TrainPanel",
+        "run": "shadownb.panels.run:RunPanel",
+        "chat": "shadownb.panels.chat:ChatPanel",
+        "studio": "shadownb.panels.studio:Studio",
+    },
     "run_store": {"folders": "shadownb.engine.runs.store:FolderStore"},
     "scorer": {
         "exact": "shadownb.engine.scoring:Exact",
@@ -98,8 +123,8 @@ _IMPLEMENTATIONS = {
 }
 
 __all__ = [
-    "CapturePanel", "CaptureStore", "ChatPanel", "Dataset", "Exact", "JsonExact", "Model", "Run", "RunPanel", "Score",
-    "ShadowError", "ShadowWarning", "Studio", "TrainConfig", "TrainPanel", "TrajectoriesPanel", "Trajectory",
+    "CapturePanel", "CaptureStore", "ChatPanel", "Dataset", "Endpoint", "Exact", "JsonExact", "Model", "Run", "RunPanel",
+    "Score", "ShadowError", "ShadowWarning", "Studio", "TrainConfig", "TrainPanel", "TrajectoriesPanel", "Trajectory",
     "TrajectoryGroup", "__version__", "capture", "captures", "certify", "compare", "doctor", "leakage", "load", "methods", "models",
     "registry", "runs", "traces",
 ]  # fmt: skip

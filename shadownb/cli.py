@@ -17,6 +17,7 @@ from shadownb.errors import ConfigError, ShadowError
 
 if TYPE_CHECKING:
     from shadownb.engine.models import Model
+    from shadownb.engine.ports.chat_model import ChatModel
     from shadownb.engine.runs import Run
 
 
@@ -55,7 +56,7 @@ class ShellFrontEnd(FrontEnd):
             self.note(f"Go on with it: {self.prog} resume {run.id}")
         raise click.exceptions.Exit(1)
 
-    def answer(self, model: Model, messages: list[dict[str, str]], sampling: dict[str, Any]) -> None:
+    def answer(self, model: ChatModel, messages: list[dict[str, str]], sampling: dict[str, Any]) -> None:
         self.say(model, messages, sampling)
 
     def converse(self, model: Model | None, sampling: dict[str, Any]) -> None:

@@ -151,6 +151,30 @@ class OutOfMemoryError(RunError):
     code = "out-of-memory"
 
 
+class EndpointError(ShadowError, RuntimeError):
+    """A server did not answer a conversation, or sent what is no answer.
+
+    Attributes
+    ----------
+    status
+        Of HTTP; None where there was no answer.
+    for_all
+        Whether it would be the same for every other conversation: the key, the address, the credit.
+    replies
+        Where several conversations were asked: what each got, in their order, a reply or the error. What was answered was
+        paid for, so it is not thrown away.
+    """
+
+    code = "endpoint"
+
+    status: int | None = None
+    for_all = False
+    replies: Sequence[Any] = ()
+
+    def __reduce__(self) -> Any:
+        return (*super().__reduce__(), dict(self.__dict__))
+
+
 class MissingDependencyError(ShadowError, ImportError):
     """An optional package is not installed."""
 

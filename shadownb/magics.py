@@ -18,12 +18,14 @@ from traitlets import Unicode
 
 from shadownb._verbs import DEFAULT_MODEL, FrontEnd, one_line, verbs_for
 from shadownb._verbs.candidates import Candidates, after_line, in_body
+from shadownb.engine import registry
 from shadownb.errors import ConfigError, ShadowError
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from shadownb.engine.models import Model
+    from shadownb.engine.ports.chat_model import ChatModel
     from shadownb.engine.runs import Run
 
 # The verb may follow an assignment.
@@ -51,20 +53,12 @@ class NotebookFrontEnd(FrontEnd):
         self.kernel = getattr(shell, "kernel", None)
 
     def panel(self, name: str, **subject: Any) -> Any:
-        from shadownb import panels
-
-        kinds = {
-            "studio": "Studio",
-            "train": "TrainPanel",
-            "run": "RunPanel",
-            "chat": "ChatPanel",
-        }
-        return getattr(panels, kinds[name])(**subject)
+        return registry.resolve("panel", name)(**subject)
 
     def attach(self, run: Run) -> Any:
         return self.panel("run", run=run)
 
-    def answer(self, model: Model, messages: list[dict[str, str]], sampling: dict[str, Any]) -> Answer:
+    def answer(self, model: ChatModel, messages: list[dict[str, str]], sampling: dict[str, Any]) -> Answer:
         return Answer(self.say(model, messages, sampling), shell=self.shell)
 
     def converse(self, model: Model | None, sampling: dict[str, Any]) -> Any:

@@ -111,6 +111,13 @@ def complete_method(ctx: click.Context, param: click.Parameter, incomplete: str)
     return _starting(incomplete, [spec.name for spec in methods.available()])
 
 
+def complete_panel(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Complete a panel: the package's own, and those that other packages bring."""
+    from shadownb.engine import registry
+
+    return _starting(incomplete, registry.names("panel"))
+
+
 def complete_metric(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Complete a curve: those that every run has."""
     return _starting(incomplete, METRICS)

@@ -11,7 +11,7 @@ import click
 from shadownb._verbs.front_end import FrontEnd
 from shadownb._verbs.options import Verb
 
-_NOTEBOOK_ONLY = ("load", "studio")
+_NOTEBOOK_ONLY = ("load", "panel", "studio")
 _SHELL_ONLY = ("demo",)
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 

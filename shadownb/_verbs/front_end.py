@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import click
 
@@ -20,6 +20,7 @@ from shadownb.errors import ShadowError, did_you_mean
 if TYPE_CHECKING:
     from shadownb.engine.data import Dataset
     from shadownb.engine.models import Model
+    from shadownb.engine.ports.chat_model import ChatModel
     from shadownb.engine.runs import Run
 
 DEFAULT_MODEL = "smollm2-135m"
@@ -72,7 +73,7 @@ class FrontEnd:
         """Follow a run that may belong to another process."""
         raise NotImplementedError
 
-    def answer(self, model: Model, messages: list[dict[str, str]], sampling: dict[str, Any]) -> Any:
+    def answer(self, model: ChatModel, messages: list[dict[str, str]], sampling: dict[str, Any]) -> Any:
         """Show an answer while it is generated and return it."""
         raise NotImplementedError
 
@@ -84,7 +85,7 @@ class FrontEnd:
         """Return whether the user agrees to something that cannot be undone."""
         raise NotImplementedError
 
-    def say(self, model: Model, messages: list[dict[str, str]], options: dict[str, Any]) -> str:
+    def say(self, model: ChatModel, messages: list[dict[str, str]], options: dict[str, Any]) -> str:
         """Print an answer piece by piece and return the whole of it."""
         answer = ""
         with closing(model.stream(messages, **options)) as stream:
@@ -119,6 +120,12 @@ class FrontEnd:
         if value is not None and not isinstance(value, str):
             self.refuse(f"{name} is a {type(value).__name__}, not a model")
         return load(value or name, **options)
+
+    def chat_model(self, name: Any, **options: Any) -> ChatModel:
+        """Return whoever answers under a name: a variable that holds an endpoint, else the model of :meth:`model`."""
+        value = self._variable(name)
+        is_endpoint = getattr(value, "has_base", True) is False and not options
+        return cast("ChatModel", value if is_endpoint else self.model(name, **options))
 
     def unloaded(self, name: Any) -> Any:
         """Return what a model's name means without loading any weights: a variable's value, a run's id, or the name."""

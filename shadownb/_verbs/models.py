@@ -190,7 +190,7 @@ def _guests() -> Listing:
     metavar="[MODEL]",
     required=False,
     shell_complete=completion.complete_model,
-    help="As for load.",
+    help="As for load; with a message a variable that holds an Endpoint, too.",
 )
 @click.argument(
     "words",
@@ -208,7 +208,7 @@ def chat(front_end: FrontEnd, name: str | None, words: tuple[str, ...], **_: Any
     if not message:
         return front_end.converse(front_end.model(name, **loading) if name else None, sampling)
     return front_end.answer(
-        front_end.model(name or front_end.default_model, **loading),
+        front_end.chat_model(name or front_end.default_model, **loading),
         [{"role": "user", "content": message}],
         sampling,
     )

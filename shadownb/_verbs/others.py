@@ -1,4 +1,4 @@
-"""Verbs about ShadowNB itself: studio, doctor, demo, help."""
+"""Verbs about ShadowNB itself: studio, panel, doctor, demo, help."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from typing import Any
 
 import click
 
+from shadownb._verbs import completion
 from shadownb._verbs.declare import verb
 from shadownb._verbs.front_end import FrontEnd
+from shadownb._verbs.listing import Listing
+from shadownb.engine import registry
 
 
 @verb("studio")
@@ -16,12 +19,63 @@ def studio(front_end: FrontEnd) -> Any:
     return front_end.panel("studio")
 
 
+@verb("panel")
+@click.argument(
+    "name",
+    metavar="[NAME]",
+    required=False,
+    shell_complete=completion.complete_panel,
+    help="Which; left out, those that there are.",
+)
+def panel(front_end: FrontEnd, name: str | None) -> Any:
+    """Show one panel by its name, also one that another package brings."""
+    if name is None:
+        return Listing(
+            registry.names("panel"), {"panel": str, "is": lambda name: registry.target("panel", name)}, empty=""
+        )
+    return front_end.panel(name)
+
+
 @verb("doctor")
-def show_doctor(front_end: FrontEnd) -> Any:
-    """Check whether this machine is ready."""
+@click.option(
+    "--bundle",
+    metavar="[FILE]",
+    is_flag=False,
+    flag_value="",
+    default=None,
+    shell_complete=completion.complete_file,
+    help="Write a zip archive for a bug report: versions, hardware, how the newest runs went; no rows, no prompts, no keys.",
+)
+@click.option("--clean", is_flag=True, help="Free disk: what can be made again, after a list and a question.")
+@click.option("--yes", is_flag=True, help="With --clean: do not ask.")
+def show_doctor(front_end: FrontEnd, bundle: str | None, clean: bool, yes: bool) -> Any:
+    """Check whether this machine is ready, what fits, and what lies on its disk."""
+    if bundle is not None and clean:
+        front_end.refuse("--bundle and --clean are two commands; give one of them")
+    if yes and not clean:
+        front_end.refuse("--yes goes with --clean")
+    if bundle is not None:
+        from shadownb.engine.doctor.bundle import write_bundle
+
+        return write_bundle(bundle or None, kernel=front_end.kernel)
+    if clean:
+        return _clean(front_end, yes=yes)
     from shadownb.engine.doctor import doctor as examine
 
     return examine(kernel=front_end.kernel)
+
+
+def _clean(front_end: FrontEnd, *, yes: bool) -> None:
+    from shadownb.engine.doctor import cleaning, storage
+
+    planned = cleaning.plan()
+    front_end.note(str(planned))
+    if not planned.items:
+        return
+    if not yes and not front_end.confirm(f"Free {storage.readable(planned.size)}?"):
+        raise click.Abort
+    freed, problems = cleaning.clean(planned)
+    front_end.note("\n".join([f"Freed {storage.readable(freed)}.", *problems]))
 
 
 @verb("demo")

@@ -27,8 +27,14 @@ def blocked(
     With ``from_base`` the training starts from the fresh base, whatever the model carries now.
     """
     reason = unfit(spec, model, data_format)
-    if reason is not None or model is None or not model.is_loaded:
+    if reason is not None:
         return reason
+    try:
+        objectives.get(spec.objective)
+    except (ConfigError, MissingDependencyError) as error:  # of a package that is broken, or not here
+        return error.what.rstrip(".")
+    if model is None or not model.is_loaded:
+        return None
     try:
         model.backend.check(model, TrainConfig(method=spec.name), from_base=from_base)
     except MethodError as error:

@@ -200,12 +200,12 @@ def as_config_error(error: ValidationError, fields: Mapping[str, FieldInfo]) -> 
     """Turn pydantic's first complaint into one sentence with the option, its value and the range."""
     first = error.errors()[0]
     message = str(first["msg"]).removeprefix("Value error, ")
-    if not first["loc"]:
-        return ConfigError(f"The options contradict each other: {message}.", fix="Leave one of them out.")
-    name = str(first["loc"][0])
     context = first.get("ctx", {}).get("error")
     if isinstance(context, ShadowError):
         return ConfigError(context.what, why=context.why, fix=context.fix)
+    if not first["loc"]:
+        return ConfigError(f"The options contradict each other: {message}.", fix="Leave one of them out.")
+    name = str(first["loc"][0])
     message = message[0].lower() + message[1:] if message else "not valid"
     return ConfigError(f"{name}={first['input']!r}: {message}.", fix=f"{name}: {fields[name].description or ''}")
 

@@ -7,11 +7,15 @@ import errno
 import hashlib
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 from shadownb.errors import DiskFullError
+
+_PATIENCE_SECONDS = 2.0
+_POLL_SECONDS = 0.02
 
 
 def is_full(error: BaseException) -> bool:
@@ -52,7 +56,7 @@ def write_atomically(path: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        aside.replace(path)
+        put_in_place(aside, path)
     except OSError as error:
         if is_full(error):
             raise DiskFullError(
@@ -62,6 +66,50 @@ def write_atomically(path: Path, text: str) -> None:
         raise
     finally:
         aside.unlink(missing_ok=True)
+
+
+def put_in_place(aside: Path, path: Path, *, on_windows: bool = os.name == "nt") -> None:
+    """Rename a file over another one.
+
+    Windows refuses that while somebody reads the old one, which takes an instant: it is tried again for two seconds.
+    """
+    end = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            aside.replace(path)
+            return
+        except PermissionError:
+            if not on_windows or time.monotonic() > end:
+                raise
+        time.sleep(_POLL_SECONDS)
+
+
+def open_to_append(path: Path) -> int:
+    """Return the descriptor of a file that is appended to, made where there is none; bytes stay as they are on every system."""
+    binary: int = getattr(os, "O_BINARY", 0)  # without it Windows writes two bytes for a line's end
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | binary, 0o644)
+
+
+def sync_tree(folder: Path, *, on_windows: bool = os.name == "nt") -> None:
+    """Have the system write a folder and all in it to the disk."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with open(path, "r+b" if on_windows else "rb") as file:  # Windows syncs what is open for writing alone
+                os.fsync(file.fileno())
+        else:
+            sync_folder(path, on_windows=on_windows)
+    sync_folder(folder, on_windows=on_windows)
+
+
+def sync_folder(folder: Path, *, on_windows: bool = os.name == "nt") -> None:
+    """Have the system write a folder's entries to the disk. Windows opens no folder; its file system logs them by itself."""
+    if on_windows:
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def sha256_of(path: Path) -> str:

@@ -1,13 +1,15 @@
 """Will it fit, and how long will it take: an estimate line by line, before anything starts.
 
 Weights, adapters, gradients and optimizer state are counted exactly. Activations follow from the shapes of a Llama-like
-block; time from a matrix product measured on this machine and the share of it that training reached (0.55 to 0.75 of
-the peak on two AVX2 cores), without evaluations and samples. A run's record keeps the estimate beside the measured peak.
+block and the model's number format, for the largest of the steps that are drawn from the rows; time from a matrix product
+measured on this machine and the share of it that training reached (0.55 to 0.75 of the peak on two AVX2 cores), without
+evaluations and samples. A run's record keeps the estimate beside the measured peak.
 """
 
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -31,10 +33,14 @@ if TYPE_CHECKING:
 _FLOAT = 4
 IN_USE_ALREADY = ("weights", "this process besides the weights")
 _SPREAD = 0.25  # of what is not counted exactly, to both sides
+# On a CPU, bytes that no other line has: what libraries load and compile for the first step, and freed blocks between those in
+# use. 100 to 190 MB were seen with SmolLM2-135M, whatever the method and the number format (benchmarks/estimates.py).
+_UNSEEN = 150e6
 _EFFICIENCY = 0.6  # share of the matmul peak that training reaches
 _STEP_SECONDS, _BLOCK_SECONDS = 0.05, 0.004  # of a step, beside its products: bookkeeping, optimizer, small operations
 _SAMPLE_ROWS = 200  # rows tokenised to know lengths
 _PACKED_EXAMPLES = 1000  # packed to know how many fit together
+_DRAWN_STEPS = 200  # of which the largest is taken; the peak of a run is that of its longest rows, not of the mean
 
 
 @dataclass(frozen=True)
@@ -134,16 +140,17 @@ def estimate_from(
     spec = config.spec
     costs = model.backend.costs(model, config, from_base=from_base)
     step_rows = config.rows_per_step * _examples_per_item(model, config, rendered, len(rendered))
-    trained, computed = _row_lengths(config, rendered[:_SAMPLE_ROWS], step_rows)
-    piece = max(computed, min(config.max_tokens_per_forward, computed * step_rows))  # one row is never divided
-    trained_in_piece = piece * min(1.0, trained / max(1.0, computed))
+    computed = _row_length(config, rendered[:_SAMPLE_ROWS], step_rows)
+    piece, trained_in_piece = _largest_pass(config, rendered[:_SAMPLE_ROWS], round(step_rows), steps)
     weights, trainable = model.weights.base_bytes, costs.trainable
-    here = 0.0 if model.device.type == "cuda" else max(0.0, psutil.Process().memory_info().rss - weights)
+    there = trainable * _FLOAT if model.weights.kind == spec.adapter and not spec.changes_base_weights else 0
+    here = max(0.0, _held_besides(model, weights) - there)  # an adapter that is on already has a line of its own
     checkpointing = config.gradient_checkpointing == "on"
     kept = costs.kept_per_token
     blocks = costs.layers * costs.hidden + kept if checkpointing else costs.layers * kept
-    activations = (piece * blocks + costs.kept_fixed) * _FLOAT
+    activations = (piece * blocks + costs.kept_fixed) * costs.kept_bytes
     logits = 3 * trained_in_piece * costs.vocabulary * _FLOAT
+    overhead = 0.0 if model.device.type == "cuda" else _UNSEEN
     copied = spec.changes_base_weights and model.dtype_name != "float32"
     lines = (
         ("weights", weights / 1e9),
@@ -156,6 +163,7 @@ def estimate_from(
         *((("32-bit copies of the weights", trainable * _FLOAT / 1e9),) if copied else ()),
         ("activations", activations / 1e9),
         ("logits of trained tokens", logits / 1e9),
+        *((("libraries and allocator", overhead / 1e9),) if overhead else ()),
     )
     expected = sum(gb for _, gb in lines)
     uncertain = _SPREAD * (activations + logits) / 1e9
@@ -176,17 +184,51 @@ def estimate_from(
     return Estimate(lines, low, expected, high, available, seconds, fits, reason, reach=costs.reach)
 
 
-def _row_lengths(config: TrainConfig, rendered: Sequence[Example], step_rows: float) -> tuple[float, float]:
-    """Return mean (trained tokens, tokens computed when a common start stands once a step) of an example."""
+def _row_length(config: TrainConfig, rendered: Sequence[Example], step_rows: float) -> float:
+    """Return the mean of the tokens that are computed of an example, when a common start stands once a step."""
     count = max(1, len(rendered))
-    rows = [row for example in rendered for row in example.rows]
-    tokens = sum(len(row.input_ids) for row in rows) / count
-    trained = sum(row.trained_tokens for row in rows) / count
+    tokens = sum(len(row.input_ids) for example in rendered for row in example.rows) / count
     if config.lora_dropout > 0:
-        return trained, tokens
+        return tokens
     within = sum((len(e.rows) - 1) * common_start(e.rows) for e in rendered) / count  # the prompt of a pair
     shared = common_start([example.rows[0] for example in rendered])
-    return trained, tokens - within - shared * (1 - 1 / step_rows)
+    return tokens - within - shared * (1 - 1 / step_rows)
+
+
+def _largest_pass(config: TrainConfig, rendered: Sequence[Example], step_rows: int, steps: int) -> tuple[float, float]:
+    """Return (tokens computed, tokens trained) of the largest forward pass in steps drawn from the rows.
+
+    A step's rows go through the model together, as far as ``max_tokens_per_forward`` allows; one row is never divided.
+    """
+    if not rendered:
+        return 0.0, 0.0
+    shared = common_start([example.rows[0] for example in rendered]) if config.lora_dropout == 0 else 0
+    sizes = []
+    for example in rendered:
+        within = (len(example.rows) - 1) * common_start(example.rows) if config.lora_dropout == 0 else 0
+        tokens = sum(len(row.input_ids) for row in example.rows) - within
+        sizes.append((tokens - shared, sum(row.trained_tokens for row in example.rows)))
+    most = max(config.max_tokens_per_forward - shared, *(tokens for tokens, _ in sizes))
+    draw, largest = random.Random(0), (0.0, 0.0)
+    for _ in range(min(steps, _DRAWN_STEPS)):
+        picked = [draw.choice(sizes) for _ in range(max(1, step_rows))]
+        tokens, trained = (sum(each[place] for each in picked) for place in (0, 1))
+        share = min(1.0, most / max(1, tokens))
+        largest = max(largest, (tokens * share + shared, trained * share))
+    return largest
+
+
+def _held_besides(model: LoadedModel, weights: int) -> float:
+    """Return what this process holds besides the weights, in bytes: what nobody uses any more is given back first.
+
+    Freed memory that the allocator kept would be counted here and once more where the training fills it again.
+    """
+    if model.device.type == "cuda":
+        return 0.0
+    if model.active_run is None:
+        model.backend.empty_cache()
+    in_memory = weights - model.weights.unread_bytes
+    return max(0.0, psutil.Process().memory_info().rss - in_memory)
 
 
 def _seconds(model: LoadedModel, costs: Costs, tokens: float, looked_at: float, *, full: bool) -> float | None:

@@ -27,7 +27,7 @@ ASKED_FOR = "asked for"  # how the reason of a decision starts that was the user
 # gets. torch and oneDNN have variables of their own for their kernels: ATEN_CPU_CAPABILITY=avx2 and ONEDNN_MAX_CPU_ISA=AVX2.
 CPU_VARIABLE = "SHADOWNB_CPU"
 CPU_KINDS = ("native", "avx2", "bf16")
-_MOST_OF_MEMORY = 0.6  # weights that take more leave too little for training
+MOST_OF_MEMORY = 0.6  # weights that take more leave too little for training
 _BF16_UNITS = ("amx_bf16", "avx512_bf16")
 
 
@@ -125,7 +125,7 @@ def choose_dtype(asked: str, device: str, size_gb: float | None = None, backend_
         if emulated_cpu() == "bf16":
             return "bfloat16", f"{CPU_VARIABLE}=bf16: as on a CPU with bf16 units"
         fast = sorted(cpu_flags().intersection(_BF16_UNITS))
-        if fast and size_gb is not None and 2 * size_gb > _MOST_OF_MEMORY * psutil.virtual_memory().total / 1e9:
+        if fast and size_gb is not None and 2 * size_gb > MOST_OF_MEMORY * psutil.virtual_memory().total / 1e9:
             return (
                 "bfloat16",
                 f"the CPU has bf16 units ({fast[0]}), and fp32 would take {2 * size_gb:.0f} GB for the weights alone",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,15 @@ import psutil
 def host() -> str:
     """Return the name of the machine (or container) that this process runs on."""
     return platform.node()
+
+
+def detached(system: str = sys.platform) -> dict[str, Any]:
+    """Return the arguments of Popen for a process that lives on when the one that starts it ends, or gets a Ctrl-C."""
+    if system == "win32":
+        # CREATE_NEW_PROCESS_GROUP and CREATE_NO_WINDOW, which subprocess has by name on Windows alone: no Ctrl-C of the group
+        # that starts it, and a console of its own, so that closing the other one does not end it.
+        return {"creationflags": 0x00000200 | 0x08000000}
+    return {"start_new_session": True}  # Jupyter ends its process group
 
 
 def process_mark(pid: int | None = None) -> dict[str, Any]:

@@ -134,7 +134,7 @@ def target(kind: str, name: str) -> str:
     if name not in known:
         raise ConfigError(
             f"No {_words(kind)} is named {name!r}.{did_you_mean(name, tuple(known))}",
-            why=_failures(),
+            why=failures(),
             fix=f"Choose one of: {', '.join(known)}." if known else "None is installed: a plugin has to bring it.",
         )
     return known[name]
@@ -176,6 +176,11 @@ def resolve(kind: str, name: str) -> Any:
                 fix="Correct the name behind the colon where it is registered.",
             ) from None
     return found
+
+
+def failures() -> str:
+    """Return which plugins could not be used, and why; empty where none has failed, or none was asked for yet."""
+    return " ".join(f"The plugin {plugin} could not be used: {why}." for plugin, why in _failed.items())
 
 
 def _known(kind: str) -> dict[str, str]:
@@ -227,11 +232,7 @@ def _call_plugins() -> None:
                 for kind, name, where in collected:
                     _added.setdefault(kind, {}).setdefault(name, where)
     if _failed:
-        warnings.warn(_failures(), ShadowWarning, stacklevel=4)
-
-
-def _failures() -> str:
-    return " ".join(f"The plugin {plugin} could not be used: {why}." for plugin, why in _failed.items())
+        warnings.warn(failures(), ShadowWarning, stacklevel=4)
 
 
 def _told(error: Exception) -> str:

@@ -1,4 +1,8 @@
-"""The notebook layer: panels that show engine objects and enqueue commands. One module a panel, loaded on first use."""
+"""The notebook layer: panels that show engine objects and enqueue commands. One module a panel, loaded on first use.
+
+A panel of another package is a :class:`Panel` that is registered (``add("panel", "hello", "our_package.hello:HelloPanel")``, see
+:mod:`shadownb.engine.registry`): Studio has a tab for it, and ``%shadow panel hello`` shows it alone.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ._base import Panel
     from .capture import CapturePanel
     from .chat import ChatPanel
     from .run import RunPanel
@@ -13,11 +18,12 @@ if TYPE_CHECKING:
     from .train import TrainPanel
     from .trajectories import TrajectoriesPanel
 
-__all__ = ["CapturePanel", "ChatPanel", "RunPanel", "Studio", "TrainPanel", "TrajectoriesPanel"]
+__all__ = ["CapturePanel", "ChatPanel", "Panel", "RunPanel", "Studio", "TrainPanel", "TrajectoriesPanel"]
 
 _HOMES = {
     "CapturePanel": "capture",
     "ChatPanel": "chat",
+    "Panel": "_base",
     "RunPanel": "run",
     "Studio": "studio",
     "TrainPanel": "train",

@@ -43,12 +43,21 @@ def as_card(error: BaseException) -> dict[str, Any]:
 class Panel(anywidget.AnyWidget):
     """Base of all panels. A subclass names its bundle: ``_bundle = "run"`` is ``static/run.js`` and ``run.css``.
 
+    One of another package has ``_esm`` instead, a file or text as anywidget takes it, and is registered by name. Studio makes it
+    without arguments, for a tab of its own, and tells it of runs and models.
+
     Parameters
     ----------
     **traits
         Initial values of traits.
+
+    Attributes
+    ----------
+    title
+        What stands on its tab in Studio.
     """
 
+    title = ""
     _bundle = ""
     # Panels that draw charts bring plotly.js to the page.
     _charts = False
@@ -108,6 +117,12 @@ class Panel(anywidget.AnyWidget):
     def show_error(self, error: BaseException) -> None:
         """Show ``error`` as a card; from any thread."""
         self.error = as_card(error)
+
+    def take_run(self, run: Any) -> None:
+        """Take notice of the run that Studio shows from now on; for a panel in a tab of Studio."""
+
+    def take_model(self, model: Any) -> None:
+        """Take notice of the loaded model that is chosen in Studio from now on, or that has changed."""
 
     def _revival(self) -> str:
         """Return the call of ``snb`` that shows the same in a new kernel."""

@@ -96,6 +96,11 @@ class ChatPanel(Panel):
 
     def use(self, model: Any) -> None:
         """Let another model answer from now on; the conversation stays."""
+        if getattr(model, "has_base", True) is False:
+            raise ModelError(
+                f"The Chat panel cannot ask {model.name}: it shows base and tuned weights side by side.",
+                fix="Ask it in a cell: %shadow chat VARIABLE MESSAGE, or VARIABLE.stream(...).",
+            )
         self._model = model
         self.base_check = {"stage": "none"}
         self.refresh()

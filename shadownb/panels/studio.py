@@ -2,7 +2,8 @@
 
 Each panel is a widget of its own that Studio's front end draws inside; all can be used alone as well. Starting a run in
 Train shows it in Run and lets Chat talk to the model that is being trained; what Capture shows is read by Trajectories
-once that tab is open. A Studio that is made again finds what goes on in its kernel, and offers what goes on elsewhere.
+once that tab is open. Panels that other packages bring have tabs behind these. A Studio that is made again finds what
+goes on in its kernel, and offers what goes on elsewhere.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import anywidget
 import traitlets as t
 
 from . import _choices
+from ._added import AddedPanels
 from ._base import Panel
 from ._going_on import active_runs, models_at_hand, offer_of, run_of_this_kernel
 from ._run_values import as_run
@@ -48,12 +50,13 @@ class Studio(Panel):
     _bundle = "studio"
     _revived_by = ("run_panel",)
 
-    tab = t.Enum(TABS, "train", help="The tab that is open.").tag(sync=True)
+    tab = t.Unicode("train", help="The tab that is open.").tag(sync=True)
     capture = anywidget.WidgetTrait().tag(sync=True)
     trajectories = anywidget.WidgetTrait().tag(sync=True)
     train = anywidget.WidgetTrait().tag(sync=True)
     run_panel = anywidget.WidgetTrait().tag(sync=True)
     chat = anywidget.WidgetTrait().tag(sync=True)
+    added: t.List[dict[str, Any]] = t.List(help="Tabs of panels that other packages bring.").tag(sync=True)
     going_on: t.List[dict[str, str]] = t.List(help="Runs that go on elsewhere and are not shown.").tag(sync=True)
 
     def __init__(
@@ -73,11 +76,13 @@ class Studio(Panel):
             dataset = earlier.train.dataset
         train = TrainPanel(model, dataset, namespace)
         capture = CapturePanel(namespace=namespace)
+        self._added = AddedPanels((*TABS, "studio"))
         super().__init__(
             capture=capture,
             trajectories=TrajectoriesPanel(namespace=namespace),
             train=train,
             chat=ChatPanel(model, run if model is None else None),
+            added=self._added.tabs,
             going_on=[offer_of(other) for other in active if run is None or other.id != run.id],
         )
         if namespace is None:
@@ -86,10 +91,24 @@ class Studio(Panel):
         self.observe(lambda _: self._writer.submit(self._hand_capture_over, key="capture"), names=["tab"])
         train.on_start(self._started)
         train.observe(self._model_changed, names=["model_state"])
+        if self.model is not None:
+            self._added.tell("take_model", self.model, self.show_error)
         if run is not None:
             self._show(run)
             if not shown:  # it goes on: that is what somebody wants to see who opens this again
                 self.tab = "run"
+
+    @t.validate("tab")
+    def _tab_exists(self, proposal: Any) -> str:
+        tabs = (*TABS, *(tab["id"] for tab in self._added.tabs))
+        if proposal["value"] not in tabs:
+            raise t.TraitError(f"tab={proposal['value']!r}: Studio has {', '.join(tabs)}")
+        return str(proposal["value"])
+
+    @property
+    def panels(self) -> dict[str, Any]:
+        """The panels that other packages bring, by name."""
+        return dict(self._added.by_name)
 
     @property
     def run(self) -> Any:
@@ -103,12 +122,14 @@ class Studio(Panel):
 
     def settle(self, timeout: float | None = 30.0) -> bool:
         """Wait until the panels have done everything that was asked for so far; False if that took longer."""
-        panels = (self.capture, self.trajectories, self.train, self.chat)
+        added = (panel for panel in self._added.by_name.values() if isinstance(panel, Panel))
+        panels = (self.capture, self.trajectories, self.train, self.chat, *added)
         return super().settle(timeout) and all(panel.settle(timeout) for panel in panels)
 
     def close(self) -> None:
         """Take Studio and its panels off the page; a run and a recording go on."""
-        for panel in (self.capture, self.trajectories, self.train, self.run_panel, self.chat):
+        own = (self.capture, self.trajectories, self.train, self.run_panel, self.chat)
+        for panel in (*own, *self._added.by_name.values()):
             if panel is not None:
                 panel.close()
         super().close()
@@ -149,6 +170,7 @@ class Studio(Panel):
             self.run_panel.keep_current(snapshot)
         if before is not None:
             before.close()
+        self._added.tell("take_run", run, self.show_error)
 
     def _model_changed(self, change: Any) -> None:
         # Inside the Train panel's lock, so only queue.
@@ -169,6 +191,7 @@ class Studio(Panel):
             self.chat.refresh()
         else:
             self.chat.use(model)
+        self._added.tell("take_model", model, self.show_error)
 
     def __repr__(self) -> str:
         return f"Studio({self.run.id})" if self.run is not None else "Studio()"

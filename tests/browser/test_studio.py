@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from tests.docs.test_recipes import RECIPES
+
 from .curves import count_points, wait_for_points
 from .lab import Lab, Notebook
 
@@ -32,6 +34,24 @@ def test_train_watch_chat_and_come_back(notebook: Notebook, photograph: Photogra
     watch_and_steer(notebook, photograph)
     chat(notebook, photograph)
     come_back(notebook)
+
+
+def test_a_panel_of_another_package_is_drawn_in_its_tab_and_answers(lab: Lab, page: Page, tmp_path: Path) -> None:
+    """That of the recipe in CONTRIBUTING.md, whose page is JavaScript without a bundle."""
+    recipe = RECIPES["panel"][0]
+    (lab.root / "recipe_panel.py").write_text(recipe, encoding="utf-8")
+    start = "import shadownb as snb\nfrom types import SimpleNamespace\n"
+    start += 'snb.registry.register("panel", "steps", "recipe_panel:StepsPanel")\nstudio = snb.Studio()\nstudio'
+    run = 'studio.panels["steps"]._run = SimpleNamespace(id="a-run", step=2, total_steps=8)'
+    notebook = lab.open(page, "recipe", start, run)
+    notebook.execute(0)
+    studio = notebook.panel(0, "Studio")
+    studio.get_by_role("tab", name="Steps", exact=True).click()
+    panel = studio.get_by_role("tabpanel", name="Steps", exact=True)
+    expect(panel).to_contain_text("No run yet.")
+    notebook.execute(1)
+    panel.get_by_role("button", name="Read again").click()
+    expect(panel).to_contain_text("a-run: step 2 of 8")
 
 
 def choose_and_start(notebook: Notebook, photograph: Photograph) -> None:

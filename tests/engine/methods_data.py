@@ -197,7 +197,7 @@ def logits(model: Any, use: str = "tuned") -> torch.Tensor:
     """Return the logits (tokens, vocabulary) of a fixed prompt, of the trained model or of its base."""
     ids = torch.tensor([model.renderer.render_prompt([{"role": "user", "content": PROMPT}])])
     with model.gate.inference(), torch.no_grad():
-        view = model.weights.view().side(use)
+        view = model.weights.view(use)
         prefix = view.prefix()
         with view.switched_off() if use == "base" else nothing():
             words = view.model.get_input_embeddings()(ids)

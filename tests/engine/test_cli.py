@@ -16,7 +16,7 @@ import pytest
 
 from shadownb import cli, errors
 from shadownb._verbs.listing import Listing
-from shadownb.engine import doctor
+from shadownb.engine.doctor import examination as doctor
 from shadownb.engine.live import duration
 from shadownb.engine.runs.progress import line
 from shadownb.engine.runs.state import RunState

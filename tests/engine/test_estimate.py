@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
@@ -12,7 +14,7 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, Qwen3MoeC
 
 import shadownb as snb
 from shadownb.engine import estimate, methods, objectives
-from shadownb.engine.backends.torch import adapters, attention, packed_batch
+from shadownb.engine.backends.torch import adapters, attention, memory, packed_batch
 from shadownb.engine.backends.torch.backend import TorchBackend
 from shadownb.engine.config import TrainConfig
 from shadownb.engine.rendering import Rendered
@@ -144,3 +146,64 @@ def test_the_time_has_the_passes_of_the_reference_and_of_the_drift(
     training = estimate.estimate(tiny, config, data).seconds
     assert whole is not None and training is not None
     assert whole / training - 1 == pytest.approx(share, rel=0.01)
+
+
+def test_weights_that_are_not_read_yet_are_counted_once(tmp_path: Path) -> None:
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(bytes(32_000_000))
+    before = memory.unread_bytes([file])
+    mapped = np.memmap(file, mode="r")
+    assert before == 0
+    assert memory.unread_bytes([file]) == pytest.approx(32_000_000, rel=0.05)
+    assert int(mapped.sum()) == 0
+    assert memory.unread_bytes([file]) < 1_000_000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only glibc can be told to give memory back")
+def test_freed_memory_is_not_counted_beside_what_will_fill_it(tiny: Any, rows: list[dict[str, Any]]) -> None:
+    config, data = TrainConfig(max_steps=3), snb.Dataset.from_list(rows)
+    before = estimate.estimate(tiny, config, data).expected_gb
+    blocks = [torch.ones(25_000) for _ in range(3000)]
+    kept = torch.ones(25_000)  # the last of them, or the C library would give all of it back by itself
+    held = estimate.estimate(tiny, config, data).expected_gb
+    assert held - before == pytest.approx(0.3, rel=0.2)
+    del blocks
+    assert estimate.estimate(tiny, config, data).expected_gb == pytest.approx(before, abs=0.05)
+    assert kept.sum() == 25_000
+
+
+def test_the_largest_step_counts_and_not_the_mean(tiny: Any) -> None:
+    short = [{"text": "A short one."}] * 30
+    long = [{"text": "A sentence that goes on. " * 40}]
+    options = {
+        "max_steps": 60,
+        "per_device_train_batch_size": 1,
+        "gradient_accumulation_steps": 1,
+        "max_seq_length": 256,
+    }
+    config = TrainConfig(**options)
+    mixed = dict(estimate.estimate(tiny, config, snb.Dataset.from_list(short + long)).lines)["activations"]
+    alone = dict(estimate.estimate(tiny, config, snb.Dataset.from_list(long)).lines)["activations"]
+    assert mixed == pytest.approx(alone, rel=0.01)
+
+
+def test_16_bits_keep_less(home: Path, deep_model_dir: Path, rows: list[dict[str, Any]]) -> None:
+    data, kept = snb.Dataset.from_list(rows), {}
+    for dtype in ("float32", "bfloat16"):
+        model = snb.load(str(deep_model_dir), dtype=dtype)
+        kept[dtype] = dict(estimate.estimate(model, TrainConfig(), data).lines)["activations"]
+    assert kept["bfloat16"] / kept["float32"] == pytest.approx(0.6)
+
+
+def test_a_run_says_how_far_its_estimate_was_off(
+    home: Path, tiny: Any, rows: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options: dict[str, Any] = {"max_steps": 2, "background": False, "sample_max_new_tokens": 0, "start": "base"}
+    run = tiny.finetune(rows, **options)
+    found = run.state.record["estimate"]
+    assert found["measured_gb"] == pytest.approx(run.peak_memory_gb, abs=0.001)
+    assert found["off"] == pytest.approx(found["measured_gb"] / found["expected_gb"] - 1, abs=0.01)
+    monkeypatch.setattr(estimate, "_held_besides", lambda model, weights: 0.0)  # as one that forgets the libraries
+    run = tiny.finetune(rows, **options)
+    (told,) = [warning for warning in run.state.warnings if warning["code"] == "memory-over-estimate"]
+    assert "more than the" in told["what"] and run.state.record["estimate"]["off"] > 0.15

@@ -98,6 +98,9 @@ def test_should_stop_is_looked_at_after_every_token(generator: TransformersGener
     completions = generator.generate(PROMPTS, Sampling(temperature=0, max_new_tokens=200), should_stop=stop)
     assert [c.finish_reason for c in completions] == ["cancelled"] * len(PROMPTS)
     assert {c.completion_tokens for c in completions} <= set(range(1, 8))
+    stream = generator.stream(PROMPTS[0], GREEDY, should_stop=lambda: True)  # before the first one, too
+    list(stream)
+    assert stream.completion is not None and stream.completion.finish_reason == "cancelled"
 
 
 def test_an_error_in_the_model_reaches_the_reader(generator: TransformersGenerator, monkeypatch: Any) -> None:

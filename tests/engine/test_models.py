@@ -41,7 +41,7 @@ def load(name: Any, **options: Any) -> Any:
 def logits(model: Any, use: str = "tuned") -> torch.Tensor:
     """The logits over a fixed text as the model, or its base, computes them; shape (T, vocabulary)."""
     ids = torch.tensor([model.tokenizer("Colour number 7? Please.").input_ids])
-    generator = model._generator_for(use)
+    generator = model.generation.generator_for([use])
     with generator.gate.inference(), torch.no_grad(), borrowed(generator.model, "base" if use == "base" else "tuned"):
         return generator.model(input_ids=ids).logits[0].clone()
 

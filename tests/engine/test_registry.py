@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import shadownb as snb
-from shadownb.engine import registry
-from shadownb.errors import ConfigError, MissingDependencyError, ModelNotFoundError
+from shadownb.engine import methods, registry
+from shadownb.errors import ConfigError, MethodError, MissingDependencyError, ModelNotFoundError
 from tests.engine.methods_data import OPTIONS, chats
 
 OURS = [(kind, name) for kind in registry.kinds() for name in registry.names(kind)]
@@ -29,7 +29,8 @@ def added() -> Iterator[None]:
 
 @pytest.mark.parametrize(("kind", "name"), OURS)
 def test_every_registered_name_stands_for_something(kind: str, name: str) -> None:
-    assert callable(registry.resolve(kind, name)), registry.target(kind, name)
+    found = registry.resolve(kind, name)
+    assert found is methods.get(name) if kind == "method" else callable(found), registry.target(kind, name)
 
 
 def test_what_is_resolved_is_the_thing_itself() -> None:
@@ -204,3 +205,86 @@ def test_a_plugin_that_registers_while_it_is_imported_elsewhere_holds_nobody_up(
     )
     out, err = told(code, environment)
     assert "'slow'" in out and "'at_import'" in out and "'meanwhile'" in out, err
+
+
+METHODS = """
+from shadownb import methods
+
+WIDE = methods.get("lora").replace(name="wide", title="Wide LoRA", group="ours", default_learning_rate=1e-4)
+LOST = WIDE.replace(name="lost", objective="an_objective_that_is_not_here")
+
+def register(add):
+    add("method", "wide", "method_package:WIDE")
+    add("method", "lost", "method_package:LOST")
+    add("method", "renamed", "method_package:WIDE")
+    add("method", "broken", "method_package:NOTHING")
+"""
+
+SHOWN = """
+import sys, warnings
+import shadownb as snb
+import contextlib, io
+from shadownb.cli import main
+from shadownb._verbs.completion import complete_method
+from shadownb.panels._methods import method_choices
+
+assert "method_package" not in sys.modules, "imported before anybody asked"
+assert snb.TrainConfig(method="wide").resolved_learning_rate() == 1e-4, "by its name, before methods are listed"
+with warnings.catch_warnings(record=True) as said:
+    warnings.simplefilter("always")
+    names = [spec.name for spec in snb.methods.available()]
+print(names[-2:], names[0])
+print(*(str(one.message) for one in said))
+warnings.simplefilter("ignore")
+rows = {row["name"]: row for row in method_choices()}
+print(rows["wide"]["title"], rows["wide"]["group"], rows["wide"]["blocked"], rows["lora"]["blocked"])
+print(rows["lost"]["blocked"])
+with contextlib.redirect_stdout(io.StringIO()) as table, contextlib.suppress(SystemExit): main(["methods"])
+print("Wide LoRA" in table.getvalue())
+print(complete_method(None, None, "wi"))
+for name in ("renamed", "broken", "wid"):
+    try: snb.TrainConfig(method=name)
+    except ValueError as error: print(" ".join(str(error).split()))
+"""
+
+
+def test_a_method_of_an_installed_package_shows_wherever_ours_do(tmp_path: Path) -> None:
+    """In the list, the Train panel's picker, the command line and completion; what is wrong with others hides nothing."""
+    environment = installed(tmp_path, methods="method_package:register")
+    (tmp_path / "method_package.py").write_text(METHODS, encoding="utf-8")
+    out, err = told(SHOWN, environment)
+    listed, warned, shown, blocked, printed, completed, renamed, broken, typo = out.splitlines()
+    assert listed == "['wide', 'lost'] lora", err
+    assert "'renamed' is registered as 'method_package:WIDE', which is the spec of 'wide'" in warned
+    assert "'broken' is registered as 'method_package:NOTHING', which does not exist" in warned
+    assert shown == "Wide LoRA Ours None None"
+    assert blocked == "No objective is named 'an_objective_that_is_not_here'"
+    assert (printed, completed) == ("True", "['wide']")
+    assert (
+        renamed.startswith("The method 'renamed' is registered as")
+        and "a MethodSpec whose name is 'renamed'" in renamed
+    )
+    assert "does not exist" in broken
+    assert "Did you mean 'wide'" in typo and "kto, wide, lost" in typo
+
+
+def test_a_method_of_a_plugin_that_failed_says_so(tmp_path: Path) -> None:
+    environment = installed(tmp_path, ours="method_package:gone")
+    (tmp_path / "method_package.py").write_text(METHODS, encoding="utf-8")
+    code = "import shadownb as snb\ntry: snb.TrainConfig(method='wide')\nexcept ValueError as error: print(error)"
+    out, err = told(code, environment)
+    assert (
+        "'wide' is not a training method" in out and "The plugin ours (method_package:gone) could not be used" in out
+    ), err
+
+
+def test_a_built_in_method_comes_back_when_what_replaced_it_is_taken_back() -> None:
+    lora = methods.get("lora")
+    methods.register(lora.replace(default_learning_rate=1.0), replace=True)
+    assert [spec.default_learning_rate for spec in methods.available() if spec.name == "lora"] == [1.0]
+    methods.unregister("lora")
+    assert methods.get("lora") is lora
+    with pytest.raises(MethodError, match="'lora' was not registered in this process"):
+        methods.unregister("lora")
+    with pytest.raises(MethodError, match="already"):
+        methods.register(lora)

@@ -82,7 +82,7 @@ def test_generate_chat_and_stream_say_the_same(qwen: Any) -> None:
     assert collected(parts).content == reply.content
     with qwen.stream(question["content"], **ASKED) as closed:
         pass
-    assert closed.reply.content in ("", reply.content) and list(closed) == []
+    assert reply.content.startswith(closed.reply.content) and list(closed) == []  # as much as was there
 
 
 def test_a_reply_cut_inside_its_reasoning_has_no_answer(qwen: Any) -> None:

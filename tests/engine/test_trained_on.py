@@ -15,7 +15,7 @@ import shadownb as snb
 from shadownb.engine.capture import capture
 from shadownb.engine.data import Dataset
 from shadownb.engine.data.trained_on import TrainedOn
-from shadownb.engine.models.model import Model
+from shadownb.engine.models.generation import Generation
 from shadownb.errors import ConfigError, ShadowWarning
 from tests.engine.conftest import until
 
@@ -123,22 +123,22 @@ def trained(byte_model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> I
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The text of every prompt that reaches a model's generator."""
     found: list[str] = []
-    real = Model._generator_for
+    real = Generation.generator_for
 
-    def spy(model: Any, use: str) -> Any:
-        generator = real(model, use)
+    def spy(generation: Any, use: Any) -> Any:
+        generator, tokenizer = real(generation, use), generation._model.tokenizer
         for name in ("generate", "stream"):
             call = getattr(generator, name)
 
             def told(ids: Any, *args: Any, call: Any = call, **options: Any) -> Any:
                 many = ids if ids and isinstance(ids[0], list) else [ids]
-                found.extend(model.tokenizer.decode(one) for one in many)
+                found.extend(tokenizer.decode(one) for one in many)
                 return call(ids, *args, **options)
 
             setattr(generator, name, told)
         return generator
 
-    monkeypatch.setattr(Model, "_generator_for", spy)
+    monkeypatch.setattr(Generation, "generator_for", spy)
     return found
 
 
@@ -192,7 +192,7 @@ def test_messages_keep_their_own_system_message(trained: Any, seen: list[str]) -
 
 
 def test_a_difference_is_told_once_and_at_the_line_that_asks(trained: Any) -> None:
-    trained._told.clear()
+    trained.generation.told.clear()
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         for _ in range(3):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -182,6 +183,19 @@ def test_doctor_reports_the_kernel(kernel: Kernel) -> None:
     assert "python" in shown["text/plain"].lower()
 
 
+def test_doctor_writes_a_bundle_and_cleans_only_when_told(kernel: Kernel, home: Path, tmp_path: Path) -> None:
+    kernel.run(f"written = %shadow doctor --bundle {tmp_path / 'for_a_report.zip'}")
+    shown = kernel.run("written").results[0]["text/plain"]
+    assert "doctor.txt" in shown and "Left out:" in shown and (tmp_path / "for_a_report.zip").is_file()
+    answer = home / "answers" / "a.json"
+    answer.parent.mkdir(exist_ok=True)
+    answer.write_text("{}")
+    os.utime(answer, (1e9, 1e9))
+    refused = kernel.run("%shadow doctor --clean").stderr
+    assert "kept answers" in refused and "Add --yes to do it" in refused and answer.exists()
+    assert "Freed 2 bytes" in kernel.run("%shadow doctor --clean --yes").stderr and not answer.exists()
+
+
 def test_a_default_model_can_be_configured(kernel: Kernel) -> None:
     kernel.run("%config ShadowMagics.model = 'no-such-alias'")
     outcome = kernel.run("%shadow train support-triage --max-steps 1")
@@ -267,6 +281,20 @@ def test_chat_streams_into_the_cell_and_is_shown_once(tiny: Kernel) -> None:
     assert shown.stdout == outcome.stdout
     asked = "model.chat([{'role': 'user', 'content': 'What is {x}?'}], max_new_tokens=8, temperature=0).raw"
     assert tiny.value(asked) == repr(outcome.stdout[:-1])
+
+
+def test_chat_asks_a_variable_that_holds_an_endpoint(tiny: Kernel) -> None:
+    """Here the endpoint is the same model behind a capture, so that its greedy answer is known."""
+    begun = tiny.run("import shadownb\nproxy = shadownb.capture(model).start()")
+    assert begun.status == "ok", begun
+    tiny.run("rented = shadownb.Endpoint(proxy.base_url, model='any', api_key=proxy.token)")
+    outcome = tiny.run("%shadow chat rented hello --max-new-tokens 8 --temperature 0")
+    assert outcome.status == "ok" and outcome.pieces > 1, outcome
+    asked = "model.chat([{'role': 'user', 'content': 'hello'}], max_new_tokens=8, temperature=0).content"
+    assert tiny.value(asked) == repr(outcome.stdout[:-1])
+    refused = tiny.run("%shadow chat rented hello --use base")
+    assert refused.status == "error" and "use='base' is not known to an endpoint" in str(refused), refused
+    tiny.run("proxy.stop()")
 
 
 def test_generate_returns_the_text(tiny: Kernel) -> None:

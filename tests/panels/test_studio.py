@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import IPython.display
 import pytest
+import traitlets
 from panel_driver import ROWS, press, wait_for
 
 import shadownb
-from shadownb import Dataset
+from shadownb import Dataset, magics
+from shadownb._verbs import verbs_for
+from shadownb._verbs.completion import complete_panel
+from shadownb.engine import registry
 from shadownb.engine.models import Model
-from shadownb.panels import ChatPanel, RunPanel, Studio, TrainPanel
+from shadownb.panels import ChatPanel, Panel, RunPanel, Studio, TrainPanel
 
 
 @pytest.fixture
@@ -149,3 +155,89 @@ def test_the_snapshot_is_a_second_output_that_is_brought_up_to_date(
     run.wait()
     assert ended.wait(120), updated
     assert f"ShadowNB run {run.id}: finished" in updated[-1]["text/plain"] and "image/png" in updated[-1]
+
+
+class HelloPanel(Panel):
+    """As another package would write one."""
+
+    _esm = "export default { render({ el }) { el.textContent = 'hello'; } }"
+    title = "Hello"
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, Any]] = []
+        super().__init__()
+
+    def take_run(self, run: Any) -> None:
+        self.seen.append(("run", run))
+
+    def take_model(self, model: Any) -> None:
+        self.seen.append(("model", model))
+
+
+class BrokenPanel(Panel):
+    def __init__(self) -> None:
+        raise ZeroDivisionError("division by zero")
+
+
+def no_panel() -> str:
+    return "no panel"
+
+
+class FailingPanel(Panel):
+    """Cannot bear a run; named so that it is told before the others."""
+
+    _esm = HelloPanel._esm
+
+    def take_run(self, run: Any) -> None:
+        raise ZeroDivisionError("no run, please")
+
+
+@pytest.fixture
+def added() -> Iterator[None]:
+    kinds = {
+        "failing": "FailingPanel",
+        "hello": "HelloPanel",
+        "broken": "BrokenPanel",
+        "no_panel": "no_panel",
+        "gone": "Gone",
+    }
+    for name, kind in kinds.items():
+        registry.register("panel", name, f"{__name__}:{kind}")
+    yield
+    for name in kinds:
+        registry.unregister("panel", name)
+
+
+@pytest.mark.usefixtures("added")
+def test_panels_of_other_packages_have_tabs_and_are_told_of_runs_and_models(model: Model) -> None:
+    studio = Studio(model, Dataset.from_list(ROWS), namespace={})
+    assert studio.settle()
+    tabs = {tab["id"]: tab for tab in studio.get_state()["added"]}
+    assert list(tabs) == ["failing", "hello", "broken", "no_panel", "gone"]
+    hello = studio.panels["hello"]
+    assert (tabs["hello"]["title"], tabs["hello"]["panel"]) == ("Hello", f"anywidget:{hello.model_id}")
+    assert tabs["broken"]["failure"] == "ZeroDivisionError: division by zero" and tabs["broken"]["panel"] is None
+    assert "makes a str, no widget" in tabs["no_panel"]["failure"] and tabs["no_panel"]["title"] == "No panel"
+    assert "does not exist" in tabs["gone"]["failure"]
+    studio.tab = "hello"
+    with pytest.raises(traitlets.TraitError, match=r"Studio has capture.*hello"):
+        studio.tab = "nowhere"
+    assert ("model", model) in hello.seen
+    run = start(studio)
+    run.wait()
+    assert ("run", run) in hello.seen, "also where another panel has raised"
+    assert "no run, please" in studio.panels["failing"].error["what"]
+    studio.close()
+    assert hello.comm is None
+
+
+@pytest.mark.usefixtures("added")
+def test_a_panel_of_another_package_goes_by_its_name() -> None:
+    front_end = magics.NotebookFrontEnd(SimpleNamespace(user_ns={}))
+    verbs = verbs_for(magics.NotebookFrontEnd)
+    listed = verbs.main(["panel"], standalone_mode=False, obj=front_end)
+    assert "hello" in listed and "chat" in listed
+    assert isinstance(verbs.main(["panel", "hello"], standalone_mode=False, obj=front_end), HelloPanel)
+    with pytest.raises(shadownb.ShadowError, match="Did you mean 'hello'"):
+        verbs.main(["panel", "helo"], standalone_mode=False, obj=front_end)
+    assert complete_panel(None, None, "he") == ["hello"]  # type: ignore[arg-type]

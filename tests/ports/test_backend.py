@@ -192,6 +192,22 @@ def test_streams_and_answers_are_one(load: Any) -> None:
     assert batches.reply.usage == whole.usage
 
 
+def test_each_token_has_its_log_probability_in_the_models_own_distribution(load: Any) -> None:
+    """Whatever the sampling made of it: at a temperature near 0 every token would have the probability 1 there."""
+    model = load()
+    model.finetune(ROWS, **OPTIONS)
+    asked, options = [{"role": "user", "content": "Number 3?"}], {"seed": 5, "max_new_tokens": 6}
+    plain = model.chat(asked, temperature=1.5, **options)
+    told = model.chat(asked, temperature=1.5, logprobs=True, **options)
+    assert plain.logprobs is None and told.token_ids == plain.token_ids
+    assert len(told.logprobs) == len(told.token_ids) and all(value <= 0 for value in told.logprobs)
+    cold = model.chat(asked, temperature=1e-3, top_p=1.0, logprobs=True, **options)
+    greedy = model.chat(asked, temperature=0.0, logprobs=True, **options)
+    assert cold.token_ids == greedy.token_ids and cold.logprobs == pytest.approx(greedy.logprobs, abs=1e-5)
+    stream = model.stream(asked, temperature=1.5, logprobs=True, **options)
+    assert "".join(stream) == told.content and stream.reply.logprobs == told.logprobs
+
+
 def test_a_panel_shows_its_runs_and_a_chat_answers_with_them(load: Any) -> None:
     model = load()
     run = model.finetune(ROWS, **OPTIONS)

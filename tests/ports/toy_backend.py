@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from shadownb.engine.inference import Completion, Sampling, TokenStream, WeightsGate
+from shadownb.engine.inference import AdapterSource, Completion, Sampling, TokenStream, WeightsGate
 from shadownb.engine.inference.text import AnswerText
 from shadownb.engine.objectives import Objective
-from shadownb.engine.ports.backend import Costs
+from shadownb.engine.ports.backend import Costs, ResidentAdapter
 from shadownb.engine.ports.reach import Reach
 from shadownb.engine.ports.training import Listener
 from shadownb.engine.rendering.examples import Example
 from shadownb.engine.rendering.masks import NOT_TRAINED
-from shadownb.errors import ConfigError, MethodError, NonFiniteLossError
+from shadownb.errors import ConfigError, MethodError, ModelError, NonFiniteLossError
 from tests.ports.toy_arrays import Array, ToyOps
 from tests.ports.toy_tokenizer import CharacterTokenizer
 
@@ -59,6 +59,7 @@ class ToyWeights:
         self._file = folder / BASE
         self.base: np.ndarray = load_file(self._file)["table"]
         self.delta: np.ndarray | None = None
+        self.resident: list[ResidentAdapter] = []
         self._loaded = True
 
     module = property(lambda self: self if self._loaded else None)
@@ -71,9 +72,22 @@ class ToyWeights:
     positions = 512
     parameters_total = property(lambda self: int(self.base.size))
     base_bytes = property(lambda self: int(self.base.nbytes))
+    unread_bytes = 0
 
-    def table(self, use: str = "tuned") -> np.ndarray:
+    def table(self, use: Any = "tuned") -> np.ndarray:
+        if isinstance(use, AdapterSource):
+            self.check_beside(use)
+            found = load_file(use.folder / DELTA) if use.folder is not None else dict(use.tensors or {})
+            self.resident = [ResidentAdapter(use.id, use.name, found["delta"].nbytes)]  # the newest alone
+            return self.base + found["delta"]
         return self.base if self.delta is None or use == "base" else self.base + self.delta
+
+    def check_beside(self, source: AdapterSource) -> None:
+        if source.folder is not None and not (source.folder / DELTA).is_file():
+            raise ModelError(f"use={source.name!r} holds no table to add.", fix="Load it as a model of its own.")
+
+    def free_resident(self) -> None:
+        self.resident = []
 
     def load_adapter(self, folder: Path) -> None:
         self.delta = load_file(folder / DELTA)["delta"]
@@ -95,7 +109,7 @@ class ToyWeights:
         return bool((load_file(self._file)["table"] == self.base).all()), "the table"
 
     def unload(self) -> None:
-        self._loaded = False
+        self._loaded, self.resident = False, []
 
 
 class ToyTokens:
@@ -315,12 +329,16 @@ class ToyGenerator:
         self._model, self._weights, self._gate = model, model.weights, model.gate
 
     def generate(
-        self, prompts: Any, sampling: Sampling, *, use: str = "tuned", should_stop: Callable[[], bool] | None = None
+        self, prompts: Any, sampling: Sampling, *, use: Any = "tuned", should_stop: Callable[[], bool] | None = None
     ) -> list[Completion]:
+        uses = use if isinstance(use, list) else [use] * len(prompts)
         with self._gate.inference():
-            return [self._one(list(prompt), sampling, use, should_stop, lambda _: None) for prompt in prompts]
+            return [
+                self._one(list(prompt), sampling, each, should_stop, lambda _: None)
+                for prompt, each in zip(prompts, uses, strict=True)
+            ]
 
-    def stream(self, prompt: Any, sampling: Sampling, *, use: str = "tuned", should_stop: Any = None) -> TokenStream:
+    def stream(self, prompt: Any, sampling: Sampling, *, use: Any = "tuned", should_stop: Any = None) -> TokenStream:
         def produce(emit: Callable[[str], None], closed: Callable[[], bool]) -> Completion:
             with self._gate.inference():
                 return self._one(
@@ -330,11 +348,12 @@ class ToyGenerator:
         return TokenStream(produce)
 
     def _one(
-        self, prompt: list[int], sampling: Sampling, use: str, stop: Any, emit: Callable[[str], None]
+        self, prompt: list[int], sampling: Sampling, use: Any, stop: Any, emit: Callable[[str], None]
     ) -> Completion:
-        table, made, ends = self._weights.table(use), [], set(self._model.renderer.stop_token_ids)
-        text = AnswerText(self._model.tokenizer, sampling.stop, dropped=self._model.renderer.dropped_token_ids)
-        draw, reason = np.random.default_rng(sampling.seed), "length"
+        renderer = self._model.renderer_of(use) if isinstance(use, AdapterSource) else self._model.renderer
+        table, made, ends = self._weights.table(use), [], set(renderer.stop_token_ids)
+        text = AnswerText(self._model.tokenizer, sampling.stop, dropped=renderer.dropped_token_ids)
+        draw, reason, known = np.random.default_rng(sampling.seed), "length", []
         while len(made) < sampling.max_new_tokens:
             if stop is not None and stop():
                 reason = "cancelled"
@@ -348,12 +367,21 @@ class ToyGenerator:
                     else draw.choice(len(logits), p=chances / chances.sum())
                 )
             )
+            known.append(float(logits[made[-1]] - np.logaddexp.reduce(logits)))
             emit(text.push(made[-1]))
             if made[-1] in ends or text.stopped:
                 reason = "stop"
                 break
         emit(text.finish())
-        return Completion(text.text, made, reason, len(prompt), len(made), text.stop_string)  # type: ignore[arg-type]
+        return Completion(
+            text.text,
+            made,
+            reason,
+            len(prompt),
+            len(made),
+            text.stop_string,
+            known if sampling.logprobs else None,  # type: ignore[arg-type]
+        )
 
 
 class ToyBackend:
@@ -416,7 +444,7 @@ class ToyBackend:
     def generator(self, model: Any, *, separate_base: bool = False) -> ToyGenerator:
         return ToyGenerator(model)
 
-    def loss(self, model: Any, examples: Sequence[Example], use: str) -> float:
+    def loss(self, model: Any, examples: Sequence[Example], use: Any) -> float:
         found = [ToyTokens(model.weights.table(use), e.rows, frozenset(), None).logp.value for e in examples]
         return -float(np.concatenate(found).mean())
 

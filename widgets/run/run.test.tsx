@@ -214,7 +214,7 @@ test("the record shows the estimate beside what was measured", () => {
         estimate: { lines: [["weights", 0.5]], low_gb: 0.9, expected_gb: 1, high_gb: 1.1, seconds: 65 },
         trainable: 123456,
         decisions: { packing: ["pieces", "row by row"], gradient_checkpointing: [false, "it fits"] },
-        had: { optimizer: "torch.AdamW", fused_kernels: [], trained_dtypes: ["float32"] },
+        actual_setup: { optimizer: "torch.AdamW", fused_kernels: [], trained_dtypes: ["float32"] },
       },
       status: { ...status, status: "succeeded", step: 60, elapsed: 70, last: { peak_memory_gb: 1.25 } },
     }),

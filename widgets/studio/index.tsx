@@ -19,13 +19,20 @@ const EMPTY: Partial<Record<string, string>> = {
   run_panel: "No run yet. Start one in the Train tab: its curves, progress and samples are shown here.",
 };
 
-type TabId = (typeof TABS)[number]["id"];
+/** The tab of a panel that another package brings; `failure` says why there is none. */
+interface Added {
+  id: string;
+  title: string;
+  panel: string | null;
+  failure: string;
+}
 
 function Studio() {
-  const [selected, select] = useTrait<TabId>("tab");
+  const [selected, select] = useTrait<string>("tab");
+  const added = useTraitValue<Added[] | undefined>("added") ?? [];
+  const tabs = [...TABS, ...added];
   const base = useId();
   const row = useRef<HTMLDivElement>(null);
-  const choose = (id: string) => select(id as TabId);
   const root = useRef<HTMLDivElement>(null);
   const before = useRef(selected);
   useEffect(() => {
@@ -43,9 +50,9 @@ function Studio() {
         role="tablist"
         aria-label="Studio"
         ref={row}
-        onKeyDown={(event) => rove(event, TABS, selected, row.current, choose)}
+        onKeyDown={(event) => rove(event, tabs, selected, row.current, select)}
       >
-        {TABS.map(({ id, title }) => (
+        {tabs.map(({ id, title }) => (
           <button
             key={id}
             type="button"
@@ -55,22 +62,30 @@ function Studio() {
             aria-selected={id === selected}
             aria-controls={`${base}-${id}-panel`}
             tabIndex={id === selected ? 0 : -1}
-            onClick={() => choose(id)}
+            onClick={() => select(id)}
           >
             {title}
           </button>
         ))}
       </div>
-      {TABS.map(({ id, title, trait }) => (
+      {tabs.map((tab) => (
         <div
-          key={id}
+          key={tab.id}
           role="tabpanel"
-          id={`${base}-${id}-panel`}
-          aria-labelledby={`${base}-${id}`}
-          hidden={id !== selected}
+          id={`${base}-${tab.id}-panel`}
+          aria-labelledby={`${base}-${tab.id}`}
+          hidden={tab.id !== selected}
           class={`studio-panel ${FRAME}`}
         >
-          <Child trait={trait} title={title} wanted={id === selected} />
+          {"trait" in tab ? (
+            <Own {...tab} wanted={tab.id === selected} />
+          ) : tab.panel === null ? (
+            <p class="snb-field-error" role="alert">
+              This panel comes with a package and can't be shown: {tab.failure}
+            </p>
+          ) : (
+            <Child reference={tab.panel} name={`studio.panels["${tab.id}"]`} empty="" wanted={tab.id === selected} />
+          )}
         </div>
       ))}
     </div>
@@ -106,16 +121,31 @@ function GoingOn() {
   );
 }
 
+type OwnProps = (typeof TABS)[number] & { wanted: boolean };
+
+function Own({ trait, title, wanted }: OwnProps) {
+  const reference = useTraitValue<string | null>(trait);
+  return (
+    <Child
+      reference={reference}
+      name={`studio.${trait}`}
+      empty={EMPTY[trait] ?? `No ${title} panel.`}
+      wanted={wanted}
+    />
+  );
+}
+
 interface ChildProps {
-  trait: (typeof TABS)[number]["trait"];
-  title: string;
+  reference: string | null;
+  /** What it is called in a cell. */
+  name: string;
+  empty: string;
   wanted: boolean;
 }
 
 /** Draws a child widget when its tab is first opened, and keeps it: what was typed there stays. */
-function Child({ trait, title, wanted }: ChildProps) {
+function Child({ reference, name, empty, wanted }: ChildProps) {
   const { host } = usePanel();
-  const reference = useTraitValue<string | null>(trait);
   const place = useRef<HTMLDivElement>(null);
   const [opened, setOpened] = useState(wanted);
   const [failure, setFailure] = useState("");
@@ -147,10 +177,10 @@ function Child({ trait, title, wanted }: ChildProps) {
     <>
       {failure && (
         <p class="snb-field-error" role="alert">
-          This panel can't be shown inside Studio: {failure}. Display studio.{trait} in a cell of its own.
+          This panel can't be shown inside Studio: {failure}. Display {name} in a cell of its own.
         </p>
       )}
-      {!reference && <p class="studio-empty snb-empty snb-muted">{EMPTY[trait] ?? `No ${title} panel.`}</p>}
+      {!reference && <p class="studio-empty snb-empty snb-muted">{empty}</p>}
       <div ref={place} />
     </>
   );

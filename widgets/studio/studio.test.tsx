@@ -108,3 +108,29 @@ test("runs that go on elsewhere are offered", async () => {
   await act(async () => button?.click());
   expect(model.commands.at(-1)).toMatchObject({ kind: "show_run", run: "r1" });
 });
+
+test("a panel that a package brings has a tab like the others, and one that failed says why", async () => {
+  model = new FakeModel({
+    tab: "hello",
+    train: "anywidget:t",
+    added: [
+      { id: "hello", title: "Hello", panel: "anywidget:h", failure: "" },
+      { id: "broken", title: "Broken", panel: null, failure: "ZeroDivisionError: division by zero" },
+    ],
+  });
+  await show({ host });
+  expect(tabs().map((tab) => tab.textContent)).toEqual([
+    "Capture",
+    "Trajectories",
+    "Train",
+    "Run",
+    "Chat",
+    "Hello",
+    "Broken",
+  ]);
+  expect(drawn).toEqual(["anywidget:h"]);
+  expect(openPanel()?.textContent).toBe("anywidget:h");
+  await press("End");
+  expect(model.get("tab")).toBe("broken");
+  expect(openPanel()?.querySelector('[role="alert"]')?.textContent).toContain("division by zero");
+});

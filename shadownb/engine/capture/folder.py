@@ -1,5 +1,5 @@
 """The folder of a capture: ``calls.sqlite``, ``capture.json`` (how it was started), ``owner.lock`` and, while a process of
-its own records, ``process.json`` and ``token``, which only their owner can read."""
+its own records, ``process.json`` and ``token``, which only their owner can read, and ``end`` once somebody asks it to."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 
 from shadownb.engine.capture.schema import FILE
 from shadownb.engine.capture.spellings import Spellings
+from shadownb.engine.disk import put_in_place
 from shadownb.engine.home import home as default_home
 from shadownb.errors import BusyError, ConfigError, DataError, did_you_mean
 
@@ -34,6 +35,7 @@ class CaptureFolder:
         self.process = path / "process.json"
         self.token = path / "token"
         self.log = path / "process.log"
+        self.end = path / "end"
         self._facts = path / "capture.json"
         self._lock = FileLock(path / "owner.lock")
 
@@ -147,4 +149,4 @@ def write_private(path: Path, text: str) -> None:
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
-    part.replace(path)
+    put_in_place(part, path)

@@ -24,11 +24,15 @@ from shadownb.engine.capture.folder import CaptureFolder, read_json, write_priva
 from shadownb.engine.capture.handle import Capture
 from shadownb.engine.capture.redaction import Redactor
 from shadownb.engine.capture.store import CaptureStore
+from shadownb.engine.processes import detached
 from shadownb.errors import ConfigError, RunError, did_you_mean, error_from_dict
 
 _START_SECONDS = 120.0  # a model may have to be loaded
 _STOP_SECONDS = 20.0
 _POLL_SECONDS = 0.05
+_LOOK_SECONDS = 0.5  # between two looks whether somebody asked for the end
+# A signal ends the process at once, as it should; on Windows it would be killed by it, so there it finds out by a file alone.
+BY_SIGNAL = os.name == "posix"
 _COUNTERS_SECONDS = 1.0
 _LONGEST_ERROR = 2000  # characters
 
@@ -90,7 +94,9 @@ class CaptureProcess(Capture):
         mark = self._state.get("mark")
         if not self.is_running or not mark:
             return
-        os.kill(int(mark["pid"]), signal.SIGTERM)
+        self.files.end.touch()
+        if BY_SIGNAL:
+            os.kill(int(mark["pid"]), signal.SIGTERM)
         _wait(lambda: not self.is_running, _STOP_SECONDS, f"The capture {self.id!r} does not stop.")
 
 
@@ -135,6 +141,7 @@ def start(
     folder.own()
     folder.disown()  # to say at once that somebody else records here
     folder.process.unlink(missing_ok=True)
+    folder.end.unlink(missing_ok=True)
     with open(folder.log, "ab") as log:
         worker = subprocess.Popen(
             [sys.executable, "-m", "shadownb.engine.capture.process", str(folder.path)],
@@ -142,7 +149,7 @@ def start(
             stdout=log,
             stderr=log,
             env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
-            start_new_session=True,  # Jupyter ends its process group, and this shall live on
+            **detached(),
         )
     assert worker.stdin is not None
     with contextlib.suppress(OSError):  # it has ended already, which is said below
@@ -204,7 +211,7 @@ def _wait(done: Any, seconds: float, problem: str) -> None:
 
 
 def main() -> None:
-    """The process: record until a signal."""
+    """The process: record until a signal, or the file that asks for the end."""
     from shadownb.engine.capture.proxy import CaptureProxy
     from shadownb.engine.processes import process_mark
     from shadownb.errors import ShadowError
@@ -228,9 +235,11 @@ def main() -> None:
     try:
         write_private(folder.token, proxy.token)
         write_private(folder.process, json.dumps({"mark": process_mark(), "root_url": proxy.root_url}))
-        ended.wait()
+        while not ended.wait(_LOOK_SECONDS) and not folder.end.exists():
+            pass
         proxy.stop()
     finally:
+        folder.end.unlink(missing_ok=True)
         folder.token.unlink(missing_ok=True)
 
 

@@ -104,6 +104,11 @@ class CaptureProxy(Capture):
                 "There is nothing to record against.",
                 fix="Give a base URL such as 'https://api.openai.com/v1', a loaded model, or both.",
             )
+        if getattr(model, "has_base", True) is False:
+            raise ConfigError(
+                f"{getattr(model, 'name', model)!r} is an endpoint, not a loaded model.",
+                fix="Give its address instead: capture('https://.../v1').",
+            )
         self.target = Target.of(target, api_key_env) if target is not None else None
         self.model = model
         self._allow_hosts = (allow_hosts,) if isinstance(allow_hosts, str) else tuple(allow_hosts)

@@ -45,21 +45,51 @@ class Event(NamedTuple):
         return value if isinstance(value, dict) else {}
 
 
+class EventReader:
+    """Takes a stream apart as it comes, in chunks of any size."""
+
+    def __init__(self) -> None:
+        self._rest = b""  # the line that is not complete yet
+        self._begun = False
+        self._name = ""
+        self._data: list[bytes] = []
+
+    def feed(self, chunk: bytes) -> Iterator[Event]:
+        """Yield the events that are whole with the next chunk."""
+        window = self._rest + chunk
+        if not self._begun and len(window) < len(codecs.BOM_UTF8):
+            self._rest = window
+            return
+        if not self._begun:
+            self._begun, window = True, window.removeprefix(codecs.BOM_UTF8)
+        held = len(window) - window.endswith(b"\r")  # perhaps the first half of a line's end
+        *lines, last = _LINE_END.split(window[:held])
+        self._rest = last + window[held:]
+        yield from self._take(lines)
+
+    def finish(self) -> Iterator[Event]:
+        """Yield what is left; a last event without its blank line counts as well, as clients take it so."""
+        yield from self._take(_LINE_END.split(self._rest.removeprefix(codecs.BOM_UTF8)))
+        if self._data:
+            yield Event(self._name, b"\n".join(self._data), whole=False)
+
+    def _take(self, lines: Iterable[bytes]) -> Iterator[Event]:
+        for line in lines:
+            if not line:
+                if self._data:
+                    yield Event(self._name, b"\n".join(self._data))
+                self._name, self._data = "", []
+            elif line.startswith(b"data:"):
+                self._data.append(line[5:].removeprefix(b" "))
+            elif line.startswith(b"event:"):
+                self._name = line[6:].strip().decode("utf-8", "replace")
+
+
 def events(body: bytes) -> Iterator[Event]:
-    """Take a whole body apart; a last event without its blank line counts as well, as clients take it so."""
-    name = ""
-    data: list[bytes] = []
-    for line in _LINE_END.split(body.removeprefix(codecs.BOM_UTF8)):
-        if not line:
-            if data:
-                yield Event(name, b"\n".join(data))
-            name, data = "", []
-        elif line.startswith(b"data:"):
-            data.append(line[5:].removeprefix(b" "))
-        elif line.startswith(b"event:"):
-            name = line[6:].strip().decode("utf-8", "replace")
-    if data:
-        yield Event(name, b"\n".join(data), whole=False)
+    """Take a whole body apart."""
+    reader = EventReader()
+    yield from reader.feed(body)
+    yield from reader.finish()
 
 
 class EndWatch:

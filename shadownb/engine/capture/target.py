@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from dataclasses import dataclass
@@ -32,8 +33,13 @@ class Target:
     _keys: tuple[str | None, str | None]
 
     @classmethod
-    def of(cls, url: str, api_key_env: str | None) -> Target:
-        """Check a base URL and take the key from the environment.
+    def of(cls, url: str, api_key_env: str | None, *, api_key: str | None = None, option: str = "target") -> Target:
+        """Check a base URL and take the key from the environment, unless it is given.
+
+        Parameters
+        ----------
+        option
+            What the caller calls the URL, for errors.
 
         Raises
         ------
@@ -49,16 +55,19 @@ class Target:
             or parts.fragment
         ):
             raise ConfigError(
-                f"target={shown(url)!r} is not a base URL.",
-                fix="Give one such as 'https://api.openai.com/v1' or 'https://api.anthropic.com', or a loaded model.",
+                f"{option}={shown(url)!r} is not a base URL.",
+                fix="Give one such as 'https://api.openai.com/v1' or 'https://api.anthropic.com'"
+                + (", or a loaded model." if option == "target" else "."),
             )
         if parts.username or parts.password:
             raise ConfigError(
-                f"target={shown(url)!r} holds a password.", fix="Put the key into an environment variable."
+                f"{option}={shown(url)!r} holds a password.", fix="Put the key into an environment variable."
             )
         base = url.rstrip("/")
         base = base if parts.path.strip("/") else f"{base}/v1"
         host = parts.hostname
+        if api_key:
+            return cls(base, None, (api_key, api_key))
         if api_key_env is not None:
             names: tuple[str, str] = (api_key_env, api_key_env)
             if not _VARIABLE.fullmatch(api_key_env):  # not repeated: it is the key itself, more often than not
@@ -121,6 +130,22 @@ class Target:
     def shown(self) -> str:
         """The base URL as it may be shown and stored: some gateways want a key in the path."""
         return Spellings(self.secrets).clean_text(shown(self.base))
+
+
+class WithoutKeys(logging.Filter):
+    """Takes keys out of what httpx and httpcore log: addresses may have one in path or query, answers in a header."""
+
+    def __init__(self, target: Target) -> None:
+        super().__init__()
+        self._spellings = Spellings(target.secrets)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg = self._spellings.clean_text(str(record.msg))
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                arg if isinstance(arg, int | float) else self._spellings.clean_text(str(arg)) for arg in record.args
+            )
+        return True
 
 
 def _key(name: str) -> str | None:

@@ -14,8 +14,7 @@ from shadownb.engine.capture import wire
 from shadownb.engine.capture.delivery import Delivery
 from shadownb.engine.capture.dialects import WireError
 from shadownb.engine.capture.exchange import Exchange
-from shadownb.engine.capture.spellings import Spellings
-from shadownb.engine.capture.target import Target
+from shadownb.engine.capture.target import Target, WithoutKeys
 
 _CONNECT_SECONDS = 15.0
 _IDLE_CONNECTIONS = 64
@@ -35,7 +34,7 @@ class Upstream:
             trust_env=not target.is_loopback,
         )
         self._client.headers.clear()  # what the client did not send is not sent
-        self._log = _WithoutKeys(target)
+        self._log = WithoutKeys(target)
         _HTTPX.addFilter(self._log)
 
     async def close(self) -> None:
@@ -127,18 +126,3 @@ class Upstream:
     @property
     def _name(self) -> str:
         return f"The upstream {self.target.shown}"
-
-
-class _WithoutKeys(logging.Filter):
-    """Takes keys out of the addresses that httpx logs: one may stand in the path, and clients send some in the query."""
-
-    def __init__(self, target: Target) -> None:
-        super().__init__()
-        self._spellings = Spellings(target.secrets)
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if isinstance(record.args, tuple):
-            record.args = tuple(
-                self._spellings.clean_text(str(arg)) if isinstance(arg, httpx.URL) else arg for arg in record.args
-            )
-        return True

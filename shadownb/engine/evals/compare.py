@@ -1,7 +1,7 @@
-"""compare(): the same held-out rows answered by the base and by the tuned weights, scored and paired.
+"""compare(): the same held-out rows answered by the base and by the tuned weights, and by others, scored and paired.
 
-The context of a row is its messages up to the last assistant turn, the reference is that turn. Both sides get the same
-prompts, sampling and seed, so the difference of a row is the training's doing.
+The context of a row is its messages up to the last assistant turn, the reference is that turn. All sides get the same
+prompts, sampling and seed, so the difference of a row between base and tuned is the training's doing.
 """
 
 from __future__ import annotations
@@ -15,18 +15,19 @@ from typing import Any
 from shadownb.engine import live
 from shadownb.engine.evals.answers import Asker
 from shadownb.engine.evals.cases import Case, batches_of, cases_of, fitting, read_by
-from shadownb.engine.evals.comparison import GREEDY, ComparedRow, Comparison, UnscoredRow
+from shadownb.engine.evals.comparison import GREEDY, Answer, ComparedRow, Comparison, UnscoredRow
 from shadownb.engine.evals.judging import Judge, Unscorable
+from shadownb.engine.evals.sides import Side, rented, sides_of
 from shadownb.engine.evals.turns import Turn
 from shadownb.engine.inference.types import Sampling
-from shadownb.errors import ConfigError, ShadowWarning
+from shadownb.errors import ConfigError, EndpointError, ShadowWarning
 
 Progress = Callable[[int, int], None]
 Answers = dict[int, Turn | Exception]
 
 
 def _outcome(comparison: Comparison) -> str:
-    return f"Compared base and tuned on {len(comparison.rows)} rows"
+    return f"Compared {' and '.join(comparison.sides)} on {len(comparison.rows)} rows"
 
 
 @live.shown(lambda *_, **__: "Comparing", _outcome)
@@ -35,6 +36,7 @@ def compare(
     dataset: Any,
     scorer: Callable[..., Any] | str,
     *,
+    against: Any = None,
     sampling: Sampling = GREEDY,
     max_new_tokens: int | None = None,
     max_rows: int | None = None,
@@ -44,7 +46,7 @@ def compare(
     reasoning_effort: str | None = None,
     reuse_answers: bool = True,
 ) -> Comparison:
-    """Answer held-out rows with the base and the tuned weights and score both.
+    """Answer held-out rows with the base and the tuned weights, and with others, and score them.
 
     What is scored is what stands after the reasoning. Tool calls are compared as structures: neither the order of an
     argument's keys nor JSON text instead of an object counts; the order of parallel calls does.
@@ -52,7 +54,8 @@ def compare(
     Parameters
     ----------
     model
-        A :class:`~shadownb.engine.ports.chat_model.ChatModel` that has a base beside it: ``chat(..., use="base" | "tuned")``.
+        A :class:`~shadownb.engine.ports.chat_model.ChatModel`. One with a base beside it is asked for both; an endpoint, which
+        has none, is the first of the pair, and the first of ``against`` the second.
     dataset
         Whatever holds rows with an answer: a Dataset, a list, a data frame, a ``datasets.Dataset``.
     scorer
@@ -60,28 +63,35 @@ def compare(
         where it takes those (:class:`shadownb.engine.scoring.Scorer` says what it owes). Or the name of a registered one:
         ``"exact"``, ``"json_exact"``, what plugins bring. It is tried before anything is generated. A row that it cannot
         score is counted and left out of the means.
+    against
+        Whoever else answers the same rows: an :class:`~shadownb.engine.endpoint.Endpoint`, a loaded model, several of them in a
+        list or, with names, in a dict. A row counts where all have answered it. What an endpoint costs is told, and its
+        failures are counted and never scored.
     sampling
-        For both sides; greedy by default. Without a seed a sampling that is not greedy gets seed 0.
+        For all sides; greedy by default. Without a seed a sampling that is not greedy gets seed 0.
     max_new_tokens
         Longest answer, instead of the sampling's; a task with short answers is compared much faster with it.
     max_rows
         Use only the first so many rows.
     batch_rows
-        Rows a call of ``model.chat``; ``progress`` is called between them.
+        Rows a call of ``chat``; ``progress`` is called between them.
     progress
-        ``progress(done, total)``, counted in answers (two a row); without it a line in the cell or terminal shows them.
+        ``progress(done, total)``, counted in answers (one a row and side); without it a line in the cell or terminal shows them.
     enable_thinking, reasoning_effort
-        As for :meth:`Model.chat`.
+        As for :meth:`Model.chat`, for ``model`` alone: the others are asked as they were made (``Endpoint(..., extra_body=)``).
     reuse_answers
         Take answers that the same weights gave to the same prompts before; they are kept in ``SHADOWNB_HOME/answers``,
-        also of a comparison that broke off.
+        also of a comparison that broke off. Of an endpoint only those that the same ``Endpoint`` object was given.
 
     Raises
     ------
     DataError
         No row has a conversation that ends in an assistant turn, or the scorer can judge none of the references.
     ConfigError
-        ``max_rows`` or ``batch_rows`` is below 1, or the scorer cannot be called or gives no number.
+        ``max_rows`` or ``batch_rows`` is below 1, the scorer cannot be called or gives no number, there is nothing to compare
+        with, or an endpoint does not know an option of the sampling.
+    EndpointError
+        An endpoint answers nothing at all. Where it stops in the middle the rows until then are compared.
     """
     for name, value in (("max_rows", max_rows), ("batch_rows", batch_rows)):
         if value is not None and value < 1:
@@ -92,6 +102,7 @@ def compare(
         sampling = dataclasses.replace(sampling, seed=0)
     if getattr(model, "trained", True) is None:
         warnings.warn("The model is not trained yet: base and tuned are the same weights.", ShadowWarning, stacklevel=3)
+    sides = sides_of(model, against)
     judge = Judge(scorer)
     cases, skipped = cases_of(dataset)
     cases = read_by(model, cases[:max_rows])
@@ -102,23 +113,21 @@ def compare(
         what = f"{len(left_out):,} of {len(left_out) + len(cases):,} rows cannot be answered and are left out. {shown}"
         warnings.warn(what, ShadowWarning, stacklevel=3)
     asked = [case for case in cases if case.index not in unfit]
-    if hasattr(model, "catch_up"):
-        model.catch_up()  # the weights must be those that answer when they are looked at for kept answers
+    for side in sides:
+        if hasattr(side.model, "catch_up"):
+            side.model.catch_up()  # the weights must be those that answer when they are looked at for kept answers
     started = time.monotonic()
     given = {"enable_thinking": enable_thinking, "reasoning_effort": reasoning_effort}
     options = {name: value for name, value in given.items() if value is not None}
-    askers = {use: Asker(model, use, sampling, options, reuse=reuse_answers) for use in ("base", "tuned")}
-    answers: dict[str, Answers] = {"base": {}, "tuned": {}}
-    if progress is None:
-        live.tell("answering", lambda: _answered(answers, 2 * len(asked)))
-    for batch in batches_of(asked, batch_rows):
-        for use, asker in askers.items():
-            answers[use] |= {case.index: answer for case, answer in asker.ask(batch)}
-            if progress is not None:
-                progress(sum(map(len, answers.values())), 2 * len(asked))
-    rows, unscored = _scored(judge, asked, answers)
+    before = {side.name: side.totals for side in sides}
+    askers = {
+        side.name: Asker(side, sampling, options if side.model is model else {}, reuse=reuse_answers)
+        for side in _rented_first(sides)
+    }
+    answers = _ask(askers, asked, batch_rows, progress)
+    rows, unscored = _scored(judge, asked, sides, answers)
     if not rows:
-        raise next(each for each in answers["base"].values() if isinstance(each, Exception))
+        raise next(each for given in answers.values() for each in given.values() if isinstance(each, Exception))
     unscored += [UnscoredRow(case.index, unfit[case.index]) for case in cases if case.index in unfit]
     return Comparison(
         tuple(rows),
@@ -129,47 +138,66 @@ def compare(
         tuple(left_out),
         tuple(sorted(unscored, key=lambda row: row.index)),
         sum(asker.reused for asker in askers.values()),
+        tuple(side.name for side in sides),
+        tuple(found for side in sides if (found := rented(side, before[side.name])) is not None),
     )
 
 
-def _answered(answers: dict[str, Answers], total: int) -> tuple[str, float, float]:
-    done = sum(map(len, answers.values()))
-    return f"{done} of {total} answers", done, total
+def _ask(askers: dict[str, Asker], cases: list[Case], batch_rows: int, progress: Progress | None) -> dict[str, Answers]:
+    answers: dict[str, Answers] = {name: {} for name in askers}
+    done, total = [0], len(askers) * len(cases)
+    if progress is None:
+        live.tell("answering", lambda: (_words(sum(done), total, askers), sum(done), total))
+    for batch in batches_of(cases, batch_rows):
+        left = batch
+        for name, asker in askers.items():
+            answers[name] |= {case.index: answer for case, answer in asker.ask(left)}
+            # A row counts where all have answered it, so nobody else needs to be asked.
+            left = [case for case in left if not isinstance(answers[name][case.index], Exception)]
+            done.append(len(batch))
+            if progress is not None:
+                progress(sum(done), total)
+    return answers
+
+
+def _words(done: int, total: int, askers: dict[str, Asker]) -> str:
+    again = sum(asker.asked_again for asker in askers.values())
+    return f"{done} of {total} answers" + (f", {again} requests made again" if again else "")
+
+
+def _rented_first(sides: list[Side]) -> list[Side]:
+    """Return the order in which they are asked: a wrong key or option shows before anything was computed here."""
+    return sorted(sides, key=lambda side: side.totals is None)
 
 
 def _scored(
-    judge: Judge, cases: list[Case], answers: dict[str, Answers]
+    judge: Judge, cases: list[Case], sides: list[Side], answers: dict[str, Answers]
 ) -> tuple[list[ComparedRow], list[UnscoredRow]]:
     rows: list[ComparedRow] = []
     unscored: list[UnscoredRow] = []
     for case in cases:
-        base, tuned = answers["base"][case.index], answers["tuned"][case.index]
-        failed = next((each for each in (base, tuned) if isinstance(each, Exception)), None)
-        if failed is not None or isinstance(base, Exception) or isinstance(tuned, Exception):
-            unscored.append(UnscoredRow(case.index, f"it cannot be asked: {str(failed).splitlines()[0]}"))
+        found = {side.name: answers[side.name].get(case.index) for side in sides}
+        turns = [each for each in found.values() if isinstance(each, Turn)]
+        if len(turns) < len(sides):
+            name, error = next((name, each) for name, each in found.items() if isinstance(each, Exception))
+            why = f"it cannot be asked: {str(error).splitlines()[0]}"
+            if isinstance(error, EndpointError):
+                status = f" ({error.status})" if error.status is not None else ""
+                why = f"{name} gave no answer{status}: {error.why or error.what}"
+            unscored.append(UnscoredRow(case.index, why))
             continue
         try:
-            (base_score, base_reason), (tuned_score, tuned_reason) = judge.score(case, base), judge.score(case, tuned)
+            scores = [judge.score(case, turn) for turn in turns]
         except Unscorable as error:
-            unscored.append(UnscoredRow(case.index, str(error), base.text, tuned.text))
+            unscored.append(UnscoredRow(case.index, str(error), turns[0].text, turns[1].text))
             continue
-        rows.append(
-            ComparedRow(
-                case.index,
-                case.messages,
-                case.expected,
-                base.text,
-                tuned.text,
-                base_score,
-                tuned_score,
-                base_reason,
-                tuned_reason,
-                base.notes,
-                tuned.notes,
-                (base.outcome, tuned.outcome) if case.tools else None,
-            )
-        )
-    if not rows and unscored and not any(isinstance(each, Exception) for each in answers["base"].values()):
+        given = [
+            Answer(turn.text, value, reason, turn.notes, turn.outcome if case.tools else None)
+            for turn, (value, reason) in zip(turns, scores, strict=True)
+        ]
+        rows.append(ComparedRow.of(case.index, case.messages, case.expected, given))
+    errors = any(isinstance(each, Exception) for given in answers.values() for each in given.values())
+    if not rows and unscored and not errors:
         raise ConfigError(
             f"The scorer {judge.name} could score none of the {len(unscored)} rows.",
             why=f"Row {unscored[0].index}: {unscored[0].reason}.",

@@ -1,16 +1,18 @@
-"""Comparison: the outcome of answering the same rows with base and tuned weights, and how sure it is."""
+"""Comparison: the outcome of answering the same rows with base and tuned weights and others, and how sure it is."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.evals.report import comparison_html, comparison_text
+from shadownb.engine.evals.sides import Rented
 from shadownb.engine.evals.statistics import bootstrap_interval, mean_interval, sign_test
 from shadownb.engine.evals.turns import Turn
 from shadownb.engine.inference.types import Sampling
+from shadownb.errors import ConfigError, quoted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,15 +21,38 @@ GREEDY = Sampling(temperature=0.0)
 
 
 @dataclass(frozen=True)
+class Answer:
+    """What one side answered to a row, and what that scored.
+
+    Attributes
+    ----------
+    notes
+        What the score does not say: that it was cut at the limit, is empty, holds a malformed call, or never left its reasoning.
+    outcome
+        Where tools were offered: ``called``, ``abstained`` or ``malformed``.
+    """
+
+    text: str
+    score: float
+    reason: str = ""
+    notes: tuple[str, ...] = ()
+    outcome: str | None = None
+
+
+@dataclass(frozen=True)
 class ComparedRow:
     """One held-out row: what was asked, what was expected, and what each side answered and scored.
+
+    Base and tuned are the first and the second side, whatever these are called.
 
     Attributes
     ----------
     base_notes, tuned_notes
-        What the score does not say: that an answer was cut at the limit, holds a malformed call, or never left its reasoning.
+        As of an :class:`Answer`.
     outcomes
         Of base and tuned, where tools were offered: ``called``, ``abstained`` or ``malformed``.
+    others
+        Answers of the further sides, in their order.
     """
 
     index: int
@@ -42,6 +67,27 @@ class ComparedRow:
     base_notes: tuple[str, ...] = ()
     tuned_notes: tuple[str, ...] = ()
     outcomes: tuple[str, str] | None = None
+    others: tuple[Answer, ...] = ()
+
+    @classmethod
+    def of(cls, index: int, messages: list[dict[str, Any]], expected: str, given: Sequence[Answer]) -> ComparedRow:
+        """Return the row of two or more answers."""
+        base, tuned, *others = given
+        outcomes = (base.outcome, tuned.outcome) if base.outcome is not None and tuned.outcome is not None else None
+        return cls(
+            index, messages, expected, base.text, tuned.text, base.score, tuned.score, base.reason, tuned.reason,
+            base.notes, tuned.notes, outcomes, tuple(others),
+        )  # fmt: skip
+
+    @property
+    def answers(self) -> tuple[Answer, ...]:
+        """Of all sides, in their order."""
+        of_base, of_tuned = self.outcomes or (None, None)
+        return (
+            Answer(self.base, self.base_score, self.base_reason, self.base_notes, of_base),
+            Answer(self.tuned, self.tuned_score, self.tuned_reason, self.tuned_notes, of_tuned),
+            *self.others,
+        )
 
     @property
     def difference(self) -> float:
@@ -67,7 +113,7 @@ class UnscoredRow:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Base against tuned on the same rows.
+    """Base against tuned, and others beside them, on the same rows.
 
     Attributes
     ----------
@@ -76,7 +122,7 @@ class Comparison:
     scorer
         Name of the scorer.
     sampling
-        What both sides were sampled with.
+        What all sides were sampled with.
     seconds
         How long generating and scoring took.
     skipped
@@ -87,6 +133,10 @@ class Comparison:
         Rows that could not be asked or scored, with the reason; they are in no mean.
     reused
         Answers that were kept from an earlier comparison.
+    sides
+        Names of those that answered. The first two are the pair that ``base``, ``tuned`` and ``difference`` speak of.
+    rented
+        What sides that are endpoints were asked: model, address, tokens, dollars, failures, requests made again.
     """
 
     rows: tuple[ComparedRow, ...]
@@ -97,6 +147,8 @@ class Comparison:
     left_out: tuple[tuple[int, str], ...] = ()
     unscored: tuple[UnscoredRow, ...] = ()
     reused: int = 0
+    sides: tuple[str, ...] = ("base", "tuned")
+    rented: tuple[Rented, ...] = ()
     _intervals: dict[str, tuple[float, float]] = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self) -> int:
@@ -143,6 +195,25 @@ class Comparison:
         """95 % paired bootstrap interval of the difference. Without width where all rows changed alike."""
         return self._interval("difference", lambda: bootstrap_interval(self._scores("difference")))
 
+    def mean(self, side: str) -> float:
+        """Return the mean score of a side."""
+        return fmean(self._scores_of(side))
+
+    def mean_interval(self, side: str) -> tuple[float, float]:
+        """Return the 95 % interval of a side's mean score (Wilson for 0/1 scores, else bootstrap)."""
+        return self._interval(f"mean {side}", lambda: mean_interval(self._scores_of(side)))
+
+    def gap(self, side: str, to: str) -> tuple[float, tuple[float, float]]:
+        """Return the mean of the rows' differences, ``side`` minus ``to``, and its 95 % paired bootstrap interval."""
+        gaps = [a - b for a, b in zip(self._scores_of(side), self._scores_of(to), strict=True)]
+        return fmean(gaps), self._interval(f"gap {side} {to}", lambda: bootstrap_interval(gaps))
+
+    def _scores_of(self, side: str) -> list[float]:
+        if side not in self.sides:
+            raise ConfigError(f"side={side!r} was not compared.", fix=f"Give {quoted(self.sides)}.")
+        place = self.sides.index(side)
+        return [row.answers[place].score for row in self.rows]
+
     @property
     def wins(self) -> int:
         """Rows where tuned scored higher."""
@@ -177,7 +248,11 @@ class Comparison:
 
         names = ["index", "prompt", "expected", "base", "tuned", "base_score", "tuned_score", "difference"]
         names += ["base_reason", "tuned_reason", "base_notes", "tuned_notes"]
-        return pd.DataFrame([{name: getattr(row, name) for name in names} for row in self.rows], columns=names)
+        frame = pd.DataFrame([{name: getattr(row, name) for name in names} for row in self.rows], columns=names)
+        for place, side in enumerate(self.sides[2:]):
+            for field_, suffix in (("text", ""), ("score", "_score"), ("reason", "_reason"), ("notes", "_notes")):
+                frame[f"{side}{suffix}"] = [getattr(row.others[place], field_) for row in self.rows]
+        return frame
 
     def to_dict(self) -> dict[str, Any]:
         """Return the summary as plain JSON values, without the rows."""
@@ -196,13 +271,18 @@ class Comparison:
             "losses": self.losses,
             "ties": self.ties,
             "p_value": self.p_value,
+            "sides": {
+                side: {"mean": self.mean(side), "interval": list(self.mean_interval(side))} for side in self.sides
+            },
+            "rented": [each.to_dict() for each in self.rented],
         }
 
     def __str__(self) -> str:
         return comparison_text(self)
 
     def __repr__(self) -> str:
-        return f"Comparison({len(self)} rows, base={self.base:.3f}, tuned={self.tuned:.3f})"
+        means = ", ".join(f"{side}={self.mean(side):.3f}" for side in self.sides)
+        return f"Comparison({len(self)} rows, {means})"
 
     def _repr_html_(self) -> str:
         return comparison_html(self)

@@ -16,7 +16,7 @@ _REASON_CHARACTERS = 90
 
 def _lines(comparison: Comparison) -> list[tuple[str, str, str]]:
     """Return name, mean and interval of both sides and of the difference."""
-    scores = [s for row in comparison for s in (row.base_score, row.tuned_score)]
+    scores = [answer.score for row in comparison for answer in row.answers]
     shares = all(0 <= s <= 1 for s in scores)
 
     def show(value: float, sign: str = "") -> str:
@@ -26,24 +26,29 @@ def _lines(comparison: Comparison) -> list[tuple[str, str, str]]:
         low, high = interval
         return name, show(value, sign) + (unit if shares else ""), f"{show(low, sign)} to {show(high, sign)}"
 
-    return [
-        line("base", comparison.base, comparison.base_interval, " %"),
-        line("tuned", comparison.tuned, comparison.tuned_interval, " %"),
-        line("difference", comparison.difference, comparison.interval, " points", "+"),
-    ]
+    first, second, *others = comparison.sides
+    lines = [line(side, comparison.mean(side), comparison.mean_interval(side), " %") for side in comparison.sides]
+    pair = "difference" if not others and first == "base" else f"{second} minus {first}"
+    lines.append(line(pair, comparison.difference, comparison.interval, " points", "+"))
+    lines += [line(f"{second} minus {side}", *comparison.gap(second, side), " points", "+") for side in others]
+    return lines
 
 
 def _head(comparison: Comparison) -> str:
     how = "greedy" if comparison.sampling.greedy else f"temperature {comparison.sampling.temperature:g}"
     rows = "row" if len(comparison) == 1 else "rows"
-    return f"Base and tuned on {len(comparison)} held-out {rows}, scored by {comparison.scorer}, {how}"
+    names = " and ".join([", ".join(comparison.sides[:-1]), comparison.sides[-1]])
+    names = names.replace("base", "Base", 1) if names.startswith("base") else names
+    return f"{names} on {len(comparison)} held-out {rows}, scored by {comparison.scorer}, {how}"
 
 
 def _tail(comparison: Comparison) -> list[str]:
     chance = comparison.p_value
     shown = "below 0.0001" if chance < 0.0001 else f"{chance:.4f}"
+    first, second, *others = comparison.sides
+    of = f"{second} to {first}: " if others or first != "base" else ""
     lines = [
-        f"{comparison.wins} better, {comparison.losses} worse, {comparison.ties} the same; exact sign test p {shown}",
+        f"{of}{comparison.wins} better, {comparison.losses} worse, {comparison.ties} the same; exact sign test p {shown}",
         "Intervals hold 95 %; the difference is resampled row by row (paired bootstrap).",
     ]
     if len({row.difference for row in comparison}) == 1:
@@ -59,25 +64,32 @@ def _tail(comparison: Comparison) -> list[str]:
 def _told(comparison: Comparison) -> list[str]:
     """Return what the means do not show: answers that were cut or are no valid call, and rows that are in no mean."""
     lines = []
-    limit = f"cut at the limit (max_new_tokens={comparison.sampling.max_new_tokens}, finish_reason 'length')"
-    for note, words in (
-        ("cut at the limit", limit),
-        ("malformed call", "with a malformed call"),
-        ("no answer after the reasoning", "without an end of the reasoning, so without an answer"),
-    ):
-        base = sum(note in row.base_notes for row in comparison)
-        tuned = sum(note in row.tuned_notes for row in comparison)
-        if base or tuned:
-            lines.append(f"Answers {words}: {base} of the base, {tuned} of the tuned.")
-    offered = [row.outcomes for row in comparison if row.outcomes]
+    sides = [f"the {side}" if side in ("base", "tuned") else side for side in comparison.sides]
+    words = {
+        "cut at the limit": "Answers cut at the limit "
+        f"(max_new_tokens={comparison.sampling.max_new_tokens}, finish_reason 'length')",
+        "malformed call": "Answers with a malformed call",
+        "no answer after the reasoning": "Answers without an end of the reasoning, so without an answer",
+        "empty": "Answers that are empty",
+    }
+    told = [note for row in comparison for answer in row.answers for note in answer.notes]
+    for note in dict.fromkeys([*words, *told]):  # then what servers said, in their words
+        counts = [sum(note in row.answers[place].notes for row in comparison) for place in range(len(sides))]
+        if any(counts):
+            of_each = ", ".join(f"{count} of {side}" for count, side in zip(counts, sides, strict=True))
+            lines.append(f"{words.get(note, note.removesuffix('.'))}: {of_each}.")
+    offered = [row for row in comparison if row.outcomes]
     if offered:
-        counts = [
-            ", ".join(
-                f"{kind} {sum(pair[side] == kind for pair in offered)}" for kind in ("called", "abstained", "malformed")
+        kinds = [
+            f"{side} "
+            + ", ".join(
+                f"{kind} {sum(row.answers[place].outcome == kind for row in offered)}"
+                for kind in ("called", "abstained", "malformed")
             )
-            for side in (0, 1)
+            for place, side in enumerate(comparison.sides)
         ]
-        lines.append(f"Where tools were offered: base {counts[0]}; tuned {counts[1]}.")
+        lines.append(f"Where tools were offered: {'; '.join(kinds)}.")
+    lines += [str(each) for each in comparison.rented]
     if comparison.unscored:
         named = "; ".join(f"row {row.index}: {_cut(row.reason)}" for row in comparison.unscored[:_NAMED_ROWS])
         more = "; ..." if len(comparison.unscored) > _NAMED_ROWS else ""
@@ -87,8 +99,9 @@ def _told(comparison: Comparison) -> list[str]:
             f"{count} {rows} could not be scored and {'is' if count == 1 else 'are'} in no mean: {named}{more}"
         )
     if comparison.reused:
+        whose = "weights (or endpoint)" if comparison.rented else "weights"
         lines.append(
-            f"{comparison.reused} answers were kept from an earlier comparison of the same weights and prompts."
+            f"{comparison.reused} answers were kept from an earlier comparison of the same {whose} and prompts."
         )
     return lines
 
@@ -106,9 +119,9 @@ def comparison_text(comparison: Comparison) -> str:
 
 
 def comparison_html(comparison: Comparison) -> str:
-    """Return the table as HTML, with the rows where tuned did worst folded below it."""
+    """Return the table as HTML, with the rows where the second side did worst folded below it."""
     body = "".join(
-        f'<tr><th scope="row" style="text-align:left">{name}</th><td>{mean}</td><td>{interval}</td></tr>'
+        f'<tr><th scope="row" style="text-align:left">{escape(name)}</th><td>{mean}</td><td>{interval}</td></tr>'
         for name, mean, interval in _lines(comparison)
     )
     head = "<thead><tr><th></th><th>mean</th><th>95 % interval</th></tr></thead>"
@@ -140,16 +153,15 @@ def _worst_html(comparison: Comparison) -> str:
                 row.index,
                 row.prompt,
                 row.expected,
-                _answer(row.base, row.base_score, row.base_reason, row.base_notes),
-                _answer(row.tuned, row.tuned_score, row.tuned_reason, row.tuned_notes),
+                *(_answer(each.text, each.score, each.reason, each.notes) for each in row.answers),
             )
         )
         + "</tr>"
         for row in comparison.worst(_SHOWN_ROWS)
     )
-    names = "".join(f"<th>{name}</th>" for name in ("row", "prompt", "expected", "base", "tuned"))
+    names = "".join(f"<th>{escape(name)}</th>" for name in ("row", "prompt", "expected", *comparison.sides))
     shown = min(_SHOWN_ROWS, len(comparison))
     return (
-        f"<details><summary>The {shown} rows where tuned scored lowest</summary>"
+        f"<details><summary>The {shown} rows where {escape(comparison.sides[1])} scored lowest</summary>"
         f"<table><thead><tr>{names}</tr></thead><tbody>{rows}</tbody></table></details>"
     )

@@ -28,6 +28,8 @@ class Turn:
         ``stop``, ``length`` or ``cancelled``; of a reference always ``stop``.
     reasoning_open
         Whether it ended inside the reasoning.
+    remarks
+        What else is to be known of an answer, in sentences.
     """
 
     content: str
@@ -35,6 +37,7 @@ class Turn:
     malformed: list[str] = field(default_factory=list)
     finish: str = "stop"
     reasoning_open: bool = False
+    remarks: list[str] = field(default_factory=list)
 
     @classmethod
     def of_message(cls, message: Mapping[str, Any]) -> Turn:
@@ -65,7 +68,8 @@ class Turn:
         turn = cls.of_message({"content": reply.content, "tool_calls": reply.tool_calls})
         broken = [str(each.get("text", "")) for each in getattr(reply, "malformed_calls", ())]
         finish = str(getattr(reply, "finish_reason", "stop"))
-        return cls(turn.content, turn.calls, broken, finish, bool(getattr(reply, "reasoning_open", False)))
+        is_open, remarks = bool(getattr(reply, "reasoning_open", False)), list(getattr(reply, "remarks", ()))
+        return cls(turn.content, turn.calls, broken, finish, is_open, remarks)
 
     @property
     def outcome(self) -> str:
@@ -74,13 +78,17 @@ class Turn:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a score does not say: ``cut at the limit``, ``malformed call``, ``no answer after the reasoning``."""
+        """What a score does not say.
+
+        ``cut at the limit``, ``malformed call``, ``no answer after the reasoning``, ``empty``, and remarks in sentences.
+        """
         found = {
             "cut at the limit": self.finish == "length",
             "malformed call": bool(self.malformed),
             "no answer after the reasoning": self.reasoning_open,
+            "empty": not (self.text.strip() or self.reasoning_open),
         }
-        return tuple(note for note, is_so in found.items() if is_so)
+        return (*(note for note, is_so in found.items() if is_so), *self.remarks)
 
     @property
     def text(self) -> str:
@@ -101,6 +109,7 @@ class Turn:
             "malformed": self.malformed,
             "finish": self.finish,
             "reasoning_open": self.reasoning_open,
+            "remarks": self.remarks,
         }
 
 

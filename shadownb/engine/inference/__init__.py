@@ -3,9 +3,21 @@
 ``TransformersGenerator`` is imported from its own module, because it loads torch.
 """
 
+from shadownb.engine.inference.adapters import AdapterId, AdapterSource
 from shadownb.engine.inference.gate import WeightsGate
 from shadownb.engine.inference.reply_stream import ReplyStream
 from shadownb.engine.inference.stream import TokenStream
 from shadownb.engine.inference.types import Completion, Generator, Reply, Sampling, TextStream
 
-__all__ = ["Completion", "Generator", "Reply", "ReplyStream", "Sampling", "TextStream", "TokenStream", "WeightsGate"]
+__all__ = [
+    "AdapterId",
+    "AdapterSource",
+    "Completion",
+    "Generator",
+    "Reply",
+    "ReplyStream",
+    "Sampling",
+    "TextStream",
+    "TokenStream",
+    "WeightsGate",
+]

@@ -56,6 +56,10 @@ class Sampling:
         Strings that end the answer; the text is cut before them. A single string is taken as one of them.
     seed
         Same seed, prompt and weights: same answer. ``None`` draws a fresh one. Never touches the global RNG.
+    logprobs
+        Whether to return the log-probability of each token. It is that of the model's own distribution, before temperature,
+        top_p, top_k and repetition_penalty: what a policy gradient and a judge need. From those the one that was sampled
+        from can be computed only with the whole distribution, which nobody keeps.
 
     Raises
     ------
@@ -70,6 +74,7 @@ class Sampling:
     repetition_penalty: float = 1.0
     stop: tuple[str, ...] = ()
     seed: int | None = None
+    logprobs: bool = False
 
     def __post_init__(self) -> None:
         def put(name: str, value: Any) -> None:
@@ -83,6 +88,11 @@ class Sampling:
         put("stop", self._stop_strings(self.stop))
         if self.seed is not None:
             put("seed", _integer("seed", self.seed, 0, 2**63 - 1))
+        if not isinstance(self.logprobs, bool):
+            raise ConfigError(
+                f"logprobs={self.logprobs!r} is neither True nor False.",
+                fix="logprobs=True returns the log-probability of each token that was taken.",
+            )
 
     @staticmethod
     def _stop_strings(value: Any) -> tuple[str, ...]:

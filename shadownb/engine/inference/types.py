@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from shadownb.engine.inference.adapters import AdapterSource
 from shadownb.engine.inference.options import EFFORTS, Sampling
 from shadownb.engine.replies.parts import ParsedReply
 
@@ -20,7 +21,8 @@ __all__ = ["EFFORTS", "Completion", "FinishReason", "Generator", "Outcome", "Rep
 
 FinishReason = Literal["stop", "length", "cancelled"]
 Outcome = Literal["called", "abstained", "malformed"]
-Use = Literal["tuned", "base"]
+# Which weights answer: as they are, the base alone, or the base with an adapter that is not on the model.
+Use = Literal["tuned", "base"] | AdapterSource
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,9 @@ class Completion:
         Counts; ``completion_tokens == len(token_ids)``.
     stop_string
         The stop string that ended it; None where none did.
+    logprobs
+        Natural logarithm of the probability of each of ``token_ids`` in the model's own distribution, whatever the sampling
+        made of that (see :class:`Sampling`); None where they were not asked for.
     """
 
     text: str
@@ -47,6 +52,7 @@ class Completion:
     prompt_tokens: int
     completion_tokens: int
     stop_string: str | None = None
+    logprobs: list[float] | None = None
 
 
 @dataclass
@@ -73,6 +79,12 @@ class Reply:
         ``{"text", "reason"}`` of what was meant as a call and cannot be read as one.
     reasoning_open
         Whether the reply ended before its reasoning did, so that there is no answer.
+    remarks
+        What else a reader should know, in sentences: of how a server ended it, for example.
+    token_ids
+        Every token that was generated, a closing stop token included; empty where the text comes from elsewhere.
+    logprobs
+        The log-probability of each of them as the model has it, with ``logprobs=True`` (see :class:`Sampling`); else None.
     """
 
     content: str
@@ -84,6 +96,9 @@ class Reply:
     reasoning: str = ""
     malformed_calls: list[dict[str, str]] = field(default_factory=list)
     reasoning_open: bool = False
+    remarks: list[str] = field(default_factory=list)
+    token_ids: list[int] = field(default_factory=list, repr=False)
+    logprobs: list[float] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         self.tool_calls = [
@@ -111,6 +126,8 @@ class Reply:
             reasoning=parsed.reasoning,
             malformed_calls=list(parsed.malformed_calls),
             reasoning_open=parsed.reasoning_open,
+            token_ids=list(completion.token_ids),
+            logprobs=None if completion.logprobs is None else list(completion.logprobs),
         )
 
     @property
@@ -148,7 +165,9 @@ class Reply:
             found.append("Cut off at max_new_tokens.")
         if self.reasoning_open:
             found.append("It ended before its reasoning did, so there is no answer.")
-        return found
+        elif self.finish_reason == "stop" and self.outcome == "abstained" and not self.content.strip():
+            found.append("The answer is empty.")
+        return [*found, *self.remarks]
 
     def _repr_html_(self) -> str:
         thought = (
@@ -182,17 +201,25 @@ class TextStream(Protocol):
 
 @runtime_checkable
 class Generator(Protocol):
-    """What every inference backend offers. Prompts are token ids, so that rendering stays in one place."""
+    """What every inference backend offers. Prompts are token ids, so that rendering stays in one place.
+
+    An adapter answers as if it were alone on the base, whatever is on the model and also while that is trained: between two
+    steps, with the trained state, its gradients and modes left as they are. One that cannot stand there is refused by name with
+    a :class:`~shadownb.errors.ModelError`, before any row is answered (:meth:`Weights.check_beside`).
+    """
 
     def generate(
         self,
         prompts: Sequence[Sequence[int]],
         sampling: Sampling,
         *,
-        use: Use = "tuned",
+        use: Use | Sequence[Use] = "tuned",
         should_stop: Callable[[], bool] | None = None,
     ) -> list[Completion]:
-        """Complete each prompt; the result has the order of ``prompts``."""
+        """Complete each prompt; the result has the order of ``prompts``.
+
+        ``use`` says which weights answer, or has one word a prompt. A prompt gets the same answer whoever answers the others.
+        """
         ...
 
     def stream(

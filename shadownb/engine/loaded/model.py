@@ -7,9 +7,7 @@ checkpoint it took over; :attr:`LoadedModel.answering` says which state that is.
 
 from __future__ import annotations
 
-import copy
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,17 +16,18 @@ from shadownb.engine.lengths import Lengths
 from shadownb.engine.loaded import sidecar
 from shadownb.engine.loaded.backends import DEFAULT, backend
 from shadownb.engine.loaded.hashing import weights_hash
-from shadownb.engine.rendering import Renderer
-from shadownb.engine.rendering.variables import with_defaults
+from shadownb.engine.loaded.template import ModelTemplate
+from shadownb.engine.loaded.trainers import Trainers
 from shadownb.errors import ModelError
 
 if TYPE_CHECKING:
     from shadownb.engine.data.trained_on import TrainedOn
-    from shadownb.engine.inference import Generator
+    from shadownb.engine.inference import AdapterSource, Generator
     from shadownb.engine.loaded.source import Quantize, Source
     from shadownb.engine.ports.backend import Backend, Weights
     from shadownb.engine.ports.decisions import Decision
     from shadownb.engine.ports.run import TrainingRun
+    from shadownb.engine.rendering import Renderer
 
 
 class LoadedModel:
@@ -76,13 +75,10 @@ class LoadedModel:
         self.stepped: tuple[str, int] | None = None
         self.trained_when_loaded: tuple[str, int] | None = None
         self.told_at_load: dict[str, Any] = {}
-        self._chat_template: str | None = None  # that the trained state was trained with; None is the base's own
         self._base_trained_on = sidecar.trained_on(Path(source.location))  # of a merged model that was saved
         self._trained_on: TrainedOn | None = self._base_trained_on
-        self._own_renderer = self._renderer = Renderer(tokenizer)
-        self._runs: Sequence[
-            Any
-        ] = ()  # that train this model or wait to, first come first, and those not looked at since
+        self._template = ModelTemplate(tokenizer)
+        self._trainers = Trainers()
         self._hash: str | None = None
         self._lock = threading.RLock()
 
@@ -173,55 +169,50 @@ class LoadedModel:
     @property
     def renderer(self) -> Renderer:
         """Makes tokens of conversations, by the chat template that the weights were trained with."""
-        template = self._chat_template or self._own_renderer.chat_template
-        if self._renderer.chat_template != template:
-            own = self._own_renderer
-            self._renderer = own if own.chat_template == template else Renderer(self.tokenizer, chat_template=template)
-            self._renderer.variables = dict(own.variables)  # what load() was told holds for the trained template, too
-        return self._renderer
+        return self._template.renderer
+
+    def renderer_of(self, source: AdapterSource) -> Renderer:
+        """Return the same of an adapter that is not on the model; tensors have no template, and are asked as the model is."""
+        if source.folder is None:
+            return self.renderer
+        return self._template.of(sidecar.chat_template(source.folder), self.told_at_load)
 
     def start_renderer(self, *, from_base: bool) -> Renderer:
         """Return the renderer that a training begins with: the base's own, or that of the weights as they are."""
-        return self._own_renderer if from_base else self.renderer
+        return self._template.own if from_base else self.renderer
 
     def use_renderer(self, renderer: Renderer) -> None:
         """Render with this from now on, and save its template beside the weights."""
-        self._renderer, self._chat_template = renderer, renderer.chat_template
+        self._template.use(renderer)
 
     def save_tokenizer(self, folder: Path) -> None:
         """Write the tokenizer, with the chat template that training used and what that was told."""
-        tokenizer = copy.copy(self.tokenizer)
-        tokenizer.chat_template = with_defaults(self.renderer.chat_template, self.renderer.variables)
-        tokenizer.save_pretrained(str(folder))
+        self._template.save(folder)
 
     # -- who trains it ------------------------------------------------------------------------------------------------
 
     @property
     def active_run(self) -> Any:
         """The run that is training this model now, or the first that waits to; None where there is none."""
-        return next((run for run in self._runs if run.is_active), None)
+        return self._trainers.active
 
     @property
     def live_run(self) -> Any:
         """The run whose live weights answer: it trains in this process, and has done a step; None where there is none."""
-        run = self.active_run
-        live = run is not None and run.shares_memory and run.status != "queued" and run.step
-        return run if live else None
+        return self._trainers.live
 
     def begin_run(self, run: TrainingRun) -> None:
         """Remember a run that trains this model, or waits to."""
         with self._lock:
             self.catch_up()
-            self._runs = [*(other for other in self._runs if other.is_active and other.id != run.id), run]
+            self._trainers.add(run)
 
     def catch_up(self) -> None:
         """Take over the result of a worker's run that has ended since."""
         if not self.is_loaded:
             return  # unloaded meanwhile: there is nothing to put a result on
         with self._lock:
-            ended = [run for run in self._runs if not run.shares_memory and not run.is_active]
-            self._runs = [run for run in self._runs if run not in ended]
-            for run in ended:
+            for run in self._trainers.ended_elsewhere():
                 checkpoint = run.result()
                 if checkpoint is not None and self.trained != (run.id, checkpoint.step):
                     self.load_adapter(checkpoint.path, (run.id, checkpoint.step))
@@ -267,12 +258,12 @@ class LoadedModel:
             raise
         self.trained = trained
         self.saved_at = folder.resolve() if trained is None else None
-        self._chat_template = sidecar.chat_template(folder)
+        self._template.trained = sidecar.chat_template(folder)
         self._trained_on = sidecar.trained_on(folder)
 
     def detach_adapter(self) -> None:
         """Take off what was trained, so that the bare base is there again (called with the gate held)."""
-        self._chat_template = None
+        self._template.trained = None
         self.weights.detach_adapter()
 
     def trained_in_place(self, run_id: str, step: int, trained_on: TrainedOn | None) -> None:
@@ -292,7 +283,7 @@ class LoadedModel:
                 self.load_adapter(path, trained)
 
     def _forget(self) -> None:
-        self.trained = self.saved_at = self._chat_template = None
+        self.trained = self.saved_at = self._template.trained = None
         self._trained_on = self._base_trained_on
 
     # -- answers ----------------------------------------------------------------------------------------------------

@@ -1,45 +1,61 @@
-"""The training methods: a registry of short declarative specs.
+"""The training methods: short declarative specs, known by name.
 
 Backends read a spec's fields and never its name, so a method that combines known parts is one registration::
 
     from shadownb import methods
     methods.register(methods.get("lora").replace(name="wide", title="Wide LoRA", default_learning_rate=1e-4))
 
+That holds for this process. An installed package adds a method for every process by an entry point
+(:mod:`shadownb.engine.registry`): ``add("method", "wide", "our_package.wide:SPEC")``.
+
 A name with a colon (``trl:orpo``) is of a guest, which has a training loop of its own; :func:`guests` lists those.
 """
 
 from __future__ import annotations
 
+import warnings
+
+from shadownb.engine import registry
 from shadownb.engine.methods.guests import GuestMethod, guest_spec, guests
 from shadownb.engine.methods.spec import MethodSpec
-from shadownb.errors import ConfigError, MethodError, MissingDependencyError, did_you_mean
+from shadownb.errors import ConfigError, MethodError, MissingDependencyError, ShadowError, ShadowWarning, did_you_mean
 
 __all__ = ["GuestMethod", "MethodSpec", "available", "get", "guests", "known", "register", "unregister"]
 
-_registry: dict[str, MethodSpec] = {}
+_KIND = "method"
+_registered: dict[str, MethodSpec] = {}  # in this process alone; they go before what the registry has of these names
 
 
 def register(spec: MethodSpec, *, replace: bool = False) -> MethodSpec:
-    """Make a method available by its name everywhere (API, panel, magic, command line).
+    """Make a method available by its name everywhere in this process (API, panel, magic, command line).
 
     Raises
     ------
     MethodError
         The name is taken and ``replace`` is false.
     """
-    _load_builtin()
-    if spec.name in _registry and not replace:
+    if not replace and known(spec.name):
         raise MethodError(
             f"A method named {spec.name!r} is registered already.", fix="Choose another name, or pass replace=True."
         )
-    _registry[spec.name] = spec
+    _registered[spec.name] = spec
     return spec
 
 
 def unregister(name: str) -> None:
-    """Remove a method that was registered at run time."""
-    get(name)
-    _registry.pop(name, None)
+    """Take back what :func:`register` added; a method that it had replaced is there again.
+
+    Raises
+    ------
+    MethodError
+        Nothing was registered here by this name.
+    """
+    if _registered.pop(name, None) is None:
+        get(name)  # says what there is, where there is no such method at all
+        raise MethodError(
+            f"The method {name!r} was not registered in this process, so it cannot be taken back.",
+            fix="methods.register(spec, replace=True) puts another one in its place.",
+        )
 
 
 def get(name: str) -> MethodSpec:
@@ -48,27 +64,38 @@ def get(name: str) -> MethodSpec:
     Raises
     ------
     MethodError
-        No method has this name; the message lists those that exist. Or it is one of a guest that cannot be used.
-    MissingDependencyError
-        It is one of a guest whose package is not installed.
+        No method has this name (the message lists those that exist), or what a package registered by it is no method. Or it
+        is one of a guest that cannot be used here.
+    ConfigError, MissingDependencyError
+        It is of a package that cannot be imported.
     """
-    _load_builtin()
-    found = _registry.get(name)
-    if found is None and isinstance(name, str) and ":" in name:
+    if name in _registered:
+        return _registered[name]
+    if isinstance(name, str) and ":" in name and not registry.has(_KIND, name):
         return guest_spec(name)
-    if found is None:
+    if not known(name):
+        names = _names()
         raise MethodError(
-            f"method={name!r} is not a training method.{did_you_mean(name, tuple(_registry))}",
-            fix=f"Choose one of: {', '.join(_registry)}.",
+            f"method={name!r} is not a training method.{did_you_mean(name, names)}",
+            why=registry.failures(),
+            fix=f"Choose one of: {', '.join(names)}.",
         )
-    return found
+    spec = registry.resolve(_KIND, name)
+    if not isinstance(spec, MethodSpec) or spec.name != name:
+        found = f"the spec of {spec.name!r}" if isinstance(spec, MethodSpec) else f"a {type(spec).__name__}"
+        raise MethodError(
+            f"The method {name!r} is registered as {registry.target(_KIND, name)!r}, which is {found}.",
+            fix=f"Register a MethodSpec whose name is {name!r}.",
+        )
+    return spec
 
 
 def known(name: object) -> bool:
     """Return whether a method has this name, one of a guest that can be used here included."""
-    _load_builtin()
-    if name in _registry or not (isinstance(name, str) and ":" in name):
-        return name in _registry
+    if name in _registered or not isinstance(name, str):
+        return name in _registered
+    if ":" not in name or registry.has(_KIND, name):
+        return registry.has(_KIND, name)
     try:
         guest_spec(name)
     except (ConfigError, MethodError, MissingDependencyError):
@@ -77,29 +104,18 @@ def known(name: object) -> bool:
 
 
 def available() -> tuple[MethodSpec, ...]:
-    """Return all methods but those of guests, in the order a picker shows them."""
-    _load_builtin()
-    return tuple(_registry.values())
+    """Return all methods but those of guests, in the order a picker shows them.
+
+    One whose package is broken is named in a warning and left out.
+    """
+    found = []
+    for name in _names():
+        try:
+            found.append(get(name))
+        except ShadowError as error:
+            warnings.warn(f"{error.what} It is left out of the methods.", ShadowWarning, stacklevel=2)
+    return tuple(found)
 
 
-def _load_builtin() -> None:
-    if _registry:
-        return
-    from shadownb.engine.methods import (
-        adapter,
-        bitfit,
-        cpt,
-        dora,
-        dpo,
-        full,
-        kto,
-        lora,
-        miss,
-        prompt,
-        ptuning,
-        qlora,
-        shira,
-    )
-
-    for module in (lora, qlora, dora, miss, shira, adapter, full, bitfit, prompt, ptuning, cpt, dpo, kto):
-        _registry[module.SPEC.name] = module.SPEC
+def _names() -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*registry.names(_KIND), *_registered)))

@@ -14,4 +14,9 @@ SPEC = MethodSpec(
     rate_source="the upper end of the range in BitFit (Ben Zaken et al., 2022)",
     adapter="bias",
     quantized_base=False,
+    when_not=(
+        "The model has no biases: models of the Llama family have none, and the run is refused. `lora` with "
+        "`lora_r=1` and `target_modules='attention'` is about as small there.",
+        "The base is in 4 or 8 bits. Use `qlora`.",
+    ),
 )

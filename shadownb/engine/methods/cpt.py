@@ -16,4 +16,10 @@ SPEC = lora.SPEC.replace(
     long_rows="split",
     options=(),
     defaults=(("packing", True),),
+    when_not=(
+        "You want a task done: it teaches words and facts. On the shipped task it left the answers where the base "
+        "had them, at 0 % (`notebooks/01_methods.ipynb`). Train `lora` on examples, afterwards if the domain is "
+        "new.",
+        "Your rows are conversations or pairs: the chat template would not be applied. Use `lora`.",
+    ),
 )

@@ -24,4 +24,11 @@ SPEC = MethodSpec(
     rate_source="about ten times the full fine-tuning rate, more for runs under 100 steps (LoRA Without Regret, 2025)",
     fields=FIELDS,
     options=(("use_dora", False),),
+    when_not=(
+        "Memory is short: `qlora` holds the base in 4 bits, for slower steps.",
+        "The result should be a few kilobytes: `prompt` and `ptuning` keep tens of kilobytes to a few megabytes, "
+        "and learn less.",
+        "There is much data and memory to spare, and forgetting matters most: in one run of each on the shipped task "
+        "`full` had more right and forgot less (`notebooks/01_methods.ipynb`).",
+    ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 GROUPS: dict[str, str] = {
@@ -51,6 +51,8 @@ class MethodSpec:
         Which of the guest's trainers, by the guest's name for it.
     rate_source
         Where the default learning rate comes from.
+    when_not
+        Whom it does not serve, each a sentence with its reason, and the method that would; for the method's page.
     """
 
     name: str
@@ -71,6 +73,7 @@ class MethodSpec:
     defaults: tuple[tuple[str, Any], ...] = ()
     guest: str = ""
     guest_trainer: str = ""
+    when_not: tuple[str, ...] = field(default=(), compare=False)  # words, which change nothing of what is trained
 
     @property
     def changes_base_weights(self) -> bool:

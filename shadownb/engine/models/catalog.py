@@ -96,12 +96,17 @@ def find(name: str) -> ModelInfo | None:
     return next((info for info in _CATALOG if name.lower() in (info.name, info.hub_id.lower())), None)
 
 
-def hub_cache_has(hub_id: str) -> bool:
-    """Whether the hub's cache on this machine has complete weights of a model (config alone is not enough)."""
+def hub_cache() -> Path:
+    """Return the folder that the hub's client keeps its files in, without importing it."""
     root = os.environ.get("HF_HUB_CACHE") or os.path.join(
         os.environ.get("HF_HOME") or os.path.expanduser("~/.cache/huggingface"), "hub"
     )
-    folder = Path(root) / f"models--{hub_id.replace('/', '--')}" / "snapshots"
+    return Path(root)
+
+
+def hub_cache_has(hub_id: str) -> bool:
+    """Whether the hub's cache on this machine has complete weights of a model (config alone is not enough)."""
+    folder = hub_cache() / f"models--{hub_id.replace('/', '--')}" / "snapshots"
     if not folder.is_dir():
         return False
     return any(path.exists() for path in folder.glob("*/*.safetensors"))

@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from shadownb.engine import capabilities, methods
-from shadownb.engine.models.asking import Asking
+from shadownb.engine.inference import Sampling
+from shadownb.engine.loaded.as_trained import AS_TRAINED, AsTrained, Tools
+from shadownb.engine.loaded.model import LoadedModel
+from shadownb.engine.models import describing
 from shadownb.engine.models.catalog import find
+from shadownb.engine.models.generation import Generation
+from shadownb.engine.models.questions import Message, Opening
 from shadownb.errors import BusyError
 
 if TYPE_CHECKING:
     from shadownb.engine.data import Dataset
+    from shadownb.engine.inference import ReplyStream
+    from shadownb.engine.models.adapters import Asked
+    from shadownb.engine.ports.backend import ResidentAdapter
     from shadownb.engine.ports.run_store import RunStore
     from shadownb.engine.rendering.certificate import Certificate
     from shadownb.engine.runs.handle import Run
 
 
-class Model(Asking):
+class Model(LoadedModel):
     """A loaded model; made by :func:`shadownb.load`."""
+
+    has_base = True
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.generation = Generation(self)
 
     @property
     def adapter_kind(self) -> str | None:
@@ -37,34 +52,147 @@ class Model(Asking):
         return capabilities.blocked(methods.get(method), self, data_format)
 
     def __repr__(self) -> str:
-        if not self.is_loaded:
-            return f"Model({self.name!r}, unloaded)"
-        size = self.parameters_total / 1e6
-        quantised = f", {self.quantization}" if self.quantization else ""
-        asked = self.trained_on.headline() if self.trained_on is not None else ""
-        return (
-            f"Model({self.name!r}, {size:.0f}M weights, {self.dtype_name} on {self.device.type}{quantised}; {self.answering}"
-            + (f"; asked from {asked})" if asked else ")")
-        )
+        return describing.as_text(self)
 
     def _repr_html_(self) -> str:
-        from shadownb.engine.displays import facts_html
+        return describing.as_html(self)
 
-        if not self.is_loaded:
-            return facts_html(f"Model {self.name}", {"state": "unloaded"})
-        asked = self.trained_on.headline() if self.trained_on is not None else ""
-        return facts_html(
-            f"Model {self.name}",
-            {
-                "weights": f"{self.parameters_total / 1e6:.1f} million",
-                "device": f"{self.decisions['device'][0]} ({self.decisions['device'][1]})",
-                "number format": f"{self.quantization or self.dtype_name} ({self.decisions['dtype'][1]})",
-                "chat template": f"{self.renderer.template_source} ({self.renderer.template_reason})",
-                **{name: str(value) for name, value in self.renderer.variables.items()},
-                "answers with": self.answering,
-                **({"asked from": asked} if asked else {}),
-            },
-        )
+    # -- answers ----------------------------------------------------------------------------------------------------
+
+    def generate(
+        self,
+        prompt: str | Sequence[str],
+        *,
+        system: str | AsTrained | None = AS_TRAINED,
+        tools: Tools | AsTrained = AS_TRAINED,
+        template: bool | None = None,
+        use: Asked | Sequence[Asked] = "tuned",
+        should_stop: Callable[[], bool] | None = None,
+        enable_thinking: bool | None = None,
+        reasoning_effort: str | None = None,
+        **sampling: Any,
+    ) -> Any:
+        """Answer one prompt (returns a string) or a list of prompts (returns a list, computed in batches).
+
+        The string is what stands after the reasoning; calls stay in it as they were written. :meth:`chat` gives the
+        reasoning, the calls and the raw text.
+
+        Parameters
+        ----------
+        prompt
+            User message, put through the chat template exactly as in training.
+        system, tools
+            What stands before it. Left out: the system prompt and tools that the rows of the training share
+            (``model.trained_on``), so that the model is asked as it was trained. None or "" means none.
+        template
+            False goes on from the prompt as plain text, True puts it through the chat template. None does as the training
+            did: plain text after training on plain text (``cpt``).
+        use
+            Which weights answer: ``"tuned"``, or ``"base"`` for the model before training, which is asked in the same way; or
+            an adapter that is not on the model and answers beside it, asked as it was trained itself: a run or one of its
+            ``checkpoints()``, a run's id, the folder of an adapter, tensors (:class:`~shadownb.engine.inference.AdapterSource`).
+            A list has one for each prompt. What is on the model stays as it is, also while it trains.
+        enable_thinking, reasoning_effort
+            Whether to think before the answer and how much; only where the chat template knows it. None is what the model
+            was loaded or trained with.
+        **sampling
+            ``max_new_tokens, temperature, top_p, top_k, repetition_penalty, stop, seed``; of :meth:`chat` and :meth:`stream`,
+            whose replies have a place for them, ``logprobs`` as well (see :class:`~shadownb.engine.inference.Sampling`).
+
+        Raises
+        ------
+        ModelError, CheckpointError
+            An adapter cannot answer here, with the reason: it belongs to another base or does not fit, is a whole model or
+            damaged, or this model's own weights were trained, so that it has no base.
+
+        Warns
+        -----
+        ShadowWarning
+            Once for each kind of difference: the question differs from every row of the training.
+        """
+        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+        opening = Opening(system, tools, template, enable_thinking, reasoning_effort)
+        texts = self.generation.texts(prompts, opening, use, Sampling.from_options(**sampling), should_stop)
+        return texts[0] if isinstance(prompt, str) else texts
+
+    def chat(
+        self,
+        messages: Sequence[Message] | Sequence[Sequence[Message]],
+        tools: Tools | AsTrained = AS_TRAINED,
+        *,
+        system: str | AsTrained | None = AS_TRAINED,
+        use: Asked | Sequence[Asked] = "tuned",
+        should_stop: Callable[[], bool] | None = None,
+        enable_thinking: bool | None = None,
+        reasoning_effort: str | None = None,
+        **sampling: Any,
+    ) -> Any:
+        """Return the :class:`Reply` to a conversation, or a list of them for a list of conversations.
+
+        Options as for :meth:`generate`; messages that begin with a system message keep it.
+        """
+        single = bool(messages) and isinstance(messages[0], dict)
+        conversations: Any = [messages] if single else messages
+        opening = Opening(system, tools, None, enable_thinking, reasoning_effort)
+        replies = self.generation.replies(conversations, opening, use, Sampling.from_options(**sampling), should_stop)
+        return replies[0] if single else replies
+
+    def stream(
+        self,
+        prompt: str | Sequence[Message],
+        tools: Tools | AsTrained = AS_TRAINED,
+        *,
+        system: str | AsTrained | None = AS_TRAINED,
+        template: bool | None = None,
+        use: Asked = "tuned",
+        should_stop: Callable[[], bool] | None = None,
+        enable_thinking: bool | None = None,
+        reasoning_effort: str | None = None,
+        **sampling: Any,
+    ) -> ReplyStream:
+        """Answer piece by piece: iterate over the content, ``close()`` to stop; ``reply`` has the whole at the end.
+
+        The pieces are the content of what :meth:`chat` returns for the same seed; ``parts()`` gives reasoning and calls as
+        well. A prompt is taken as by :meth:`generate`, messages as by :meth:`chat`.
+        """
+        opening = Opening(system, tools, template, enable_thinking, reasoning_effort)
+        return self.generation.stream(prompt, opening, use, Sampling.from_options(**sampling), should_stop)
+
+    def loss(
+        self,
+        dataset: Any,
+        *,
+        use: Asked = "tuned",
+        loss_on: Literal["assistant", "last", "all"] = "assistant",
+        max_length: int | None = None,
+    ) -> float:
+        """Return the mean loss of a data set's trained tokens, in nats a token; nothing is trained.
+
+        On held-out rows it says how well a task is known. On unrelated text the difference between ``use="tuned"`` and
+        ``use="base"`` says how much was forgotten. Rows that the chat template refuses are left out, and those longer than
+        ``max_length`` are cut, as in a run; a :class:`ShadowWarning` counts them.
+
+        Raises
+        ------
+        DataError
+            No row can be rendered (the error is that of the first), or none has a token to train.
+        """
+        from shadownb.engine.models.likelihood import mean_loss
+
+        return mean_loss(self, dataset, use, loss_on, max_length)
+
+    @property
+    def resident_adapters(self) -> list[ResidentAdapter]:
+        """The adapters that ``use=`` has brought into memory beside the one on the model, with their bytes.
+
+        A few are kept, those that were asked last; :meth:`free_adapters` frees them.
+        """
+        return list(self.weights.resident)
+
+    def free_adapters(self) -> None:
+        """Free the adapters that ``use=`` has brought into memory; the one on the model stays."""
+        with self.gate.inference():
+            self.weights.free_resident()
 
     # -- training ---------------------------------------------------------------------------------------------------
 

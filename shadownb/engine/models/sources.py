@@ -29,6 +29,8 @@ def resolve(name: str) -> Source:
         return Source(path.stem, str(backend().convert(path, subfolder("models") / f"{path.stem}-{digest}")))
     if os.path.isdir(path):
         return _folder(path)
+    if (packaged := _converted_before(path)) is not None:
+        return packaged
     with contextlib.suppress(RunNotFoundError):
         return _run(name)
     if name.count("/") == 1 and not path.is_absolute() and not name.startswith("."):
@@ -39,6 +41,17 @@ def resolve(name: str) -> Source:
         why="It is no short name, folder, GGUF file, or run id here, and no hub id (owner/name).",
         fix=f"Short names: {', '.join(known)}.",
     )
+
+
+def _converted_before(path: Path) -> Source | None:
+    """Return the source of a converted model that runs and adapters refer to, and that was cleaned away: it is made again.
+
+    What comes out has the same bytes, so they find the base that they were trained on.
+    """
+    for info in catalog():
+        if info.converted.resolve() == path.resolve() and (packaged := info.packaged_file()) is not None:
+            return Source(info.name, str(backend().convert(packaged, info.converted)))
+    return None
 
 
 def _local_or_hub(info: ModelInfo) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from shadownb.engine.inference.adapters import AdapterId, AdapterSource
 from shadownb.engine.ports.decisions import Decision
 from shadownb.engine.ports.reach import Reach
 from shadownb.engine.rendering import Rendered, Tokenizer
@@ -55,6 +56,8 @@ class Costs:
         Sizes of the model.
     computed
         How many weights every token meets: not the experts that others read, nor embeddings that are looked up.
+    kept_bytes
+        Bytes that a kept number takes, in the mean of all of them.
     """
 
     trainable: int
@@ -65,13 +68,36 @@ class Costs:
     hidden: int
     vocabulary: int
     computed: int
+    kept_bytes: float = 4.0
+
+
+@dataclass(frozen=True)
+class ResidentAdapter:
+    """An adapter in memory that is not on the model.
+
+    Attributes
+    ----------
+    name
+        What it was asked for by.
+    bytes
+        How much memory it takes beside the base.
+    """
+
+    id: AdapterId
+    name: str
+    bytes: int
 
 
 class Weights(Protocol):
-    """Loaded weights: a base, and at most one trained state on it.
+    """Loaded weights: a base, at most one trained state on it, and adapters beside that which only answer.
 
     Whoever changes or reads them holds the model's gate; these methods take none. Which run and step the trained state is of
     is not known here: whoever keeps the model keeps that.
+
+    An adapter beside it (:class:`~shadownb.engine.inference.AdapterSource`) is never trained, saved or merged, and belongs to no
+    run. It is told from others by its identity alone, may come as files or as tensors, and is read when it is first asked. A
+    backend keeps as many as is good for it, tells which and how large they are, and may keep none: then :meth:`check_beside`
+    refuses, with the reason.
 
     Attributes
     ----------
@@ -119,6 +145,10 @@ class Weights(Protocol):
     def base_bytes(self) -> int:
         """Bytes of the base's weights in memory."""
 
+    @property
+    def unread_bytes(self) -> int:
+        """Bytes of the base's weights that are mapped from their files and were not read into memory yet."""
+
     def load_adapter(self, folder: Path) -> None:
         """Put the trained state that a folder holds on the base, in the place of whatever is there, trainable."""
 
@@ -140,6 +170,19 @@ class Weights(Protocol):
     def identity(self) -> list[Any] | None:
         """Return what tells the trained state from all others, from its tensors themselves; None for the bare base."""
 
+    @property
+    def resident(self) -> Sequence[ResidentAdapter]:
+        """The adapters beside the trained state that are in memory; may be asked without the gate."""
+
+    def check_beside(self, source: AdapterSource) -> None:
+        """Raise ModelError where an adapter cannot answer beside what is here, with the reason and the next step.
+
+        What its tensors alone can tell, as that they are of another shape, is found when it is first asked.
+        """
+
+    def free_resident(self) -> None:
+        """Free the adapters beside the trained state."""
+
     def verify_base(self) -> tuple[bool, str]:
         """Compare the base in memory with its files; returns (whether all are equal, what was compared).
 
@@ -147,7 +190,7 @@ class Weights(Protocol):
         """
 
     def unload(self) -> None:
-        """Free the weights."""
+        """Free the weights, and the adapters beside them."""
 
 
 class Backend(Protocol):
@@ -226,7 +269,9 @@ class Backend(Protocol):
         """Return what memory and time of a training on this model are counted from."""
 
     def generator(self, model: Loaded, *, separate_base: bool = False) -> Generator:
-        """Return what answers with the model as it is now.
+        """Return what answers with the model as it is now, and with adapters beside it.
+
+        Answers end by the tokens of ``model.renderer``, those of an adapter by those of ``model.renderer_of``.
 
         With ``separate_base`` the base answers in a second copy, which nobody trains and no gate guards.
         """
@@ -255,4 +300,4 @@ class Backend(Protocol):
         """Return whether an error means that memory ran out, on the device or on the machine."""
 
     def empty_cache(self) -> None:
-        """Give memory back that nobody uses."""
+        """Give memory back that nobody uses: a device's, and what this process's allocator kept."""

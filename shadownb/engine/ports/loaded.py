@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from shadownb.engine.inference.adapters import AdapterSource
 from shadownb.engine.inference.gate import WeightsGate
 from shadownb.engine.rendering import Renderer, Tokenizer
 
@@ -26,6 +27,9 @@ class Loaded(Protocol):
     @property
     def renderer(self) -> Renderer:
         """Makes tokens of conversations, by the chat template that the weights were trained with."""
+
+    def renderer_of(self, source: AdapterSource) -> Renderer:
+        """Return the same of an adapter that is not on the model."""
 
     @property
     def device(self) -> Any:

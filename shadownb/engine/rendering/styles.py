@@ -91,7 +91,7 @@ def _in_order_of_calls(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
             continue
         known = [places.get(str(result.get("tool_call_id"))) for result in results]
         if None not in known and len(set(known)) == len(known):
-            results.sort(key=lambda result: places[str(result["tool_call_id"])])
+            results.sort(key=lambda result: places[str(result.get("tool_call_id"))])
         ordered += [*results, message]
         results = []
         places = {str(call.get("id")): place for place, call in enumerate(message.get("tool_calls") or [])}

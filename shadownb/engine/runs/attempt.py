@@ -24,7 +24,7 @@ from shadownb.engine.runs.folder import load_rows
 from shadownb.engine.runs.guest_loop import GuestLoop
 from shadownb.engine.runs.loop import Loop
 from shadownb.engine.runs.loop_state import load_state
-from shadownb.engine.runs.record import plan_of, planned, planned_of_guest
+from shadownb.engine.runs.record import plan_of, planned, planned_of_guest, tell_missed
 from shadownb.engine.runs.starting import other_rows
 from shadownb.errors import CheckpointError, DivergedError
 
@@ -109,7 +109,9 @@ def _train_session(
         loop = Loop(session, source, objective, eval_rows, services, services.rate(), RunClock(services.gate))
         services.journal.append("record", values=planned(services, session, rows, plan, expected))
         with _stoppable(services, loop) as stopped:
-            return _loop(services, loop, rows, heard)
+            outcome = _loop(services, loop, rows, heard)
+            tell_missed(services, session, expected)
+            return outcome
         return stopped[0]
 
 

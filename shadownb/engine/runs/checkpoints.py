@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Callable
@@ -82,7 +81,7 @@ def write(parent: Path, step: int, fill: Callable[[Path], None], manifest: dict[
         fill(aside)
         content = {**manifest, "format": FORMAT, "step": step, "files": _describe(aside)}
         (aside / MANIFEST).write_text(json.dumps(content, indent=1, allow_nan=False), encoding="utf-8")
-        _sync_tree(aside)
+        disk.sync_tree(aside)
         if target.exists():  # an attempt that went back reaches the step again; the older one is of another path
             stale = parent / f"{_ASIDE}stale-{uuid.uuid4().hex[:8]}"
             target.rename(stale)
@@ -90,7 +89,7 @@ def write(parent: Path, step: int, fill: Callable[[Path], None], manifest: dict[
             shutil.rmtree(stale, ignore_errors=True)
         else:
             aside.rename(target)
-        _sync_folder(parent)
+        disk.sync_folder(parent)
     except BaseException as error:
         shutil.rmtree(aside, ignore_errors=True)
         if disk.is_full(error):
@@ -222,24 +221,6 @@ def _describe(folder: Path) -> dict[str, dict[str, Any]]:
 def _sha256(path: Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync_tree(folder: Path) -> None:
-    for path in folder.rglob("*"):
-        if path.is_file():
-            with open(path, "rb") as file:
-                os.fsync(file.fileno())
-        else:
-            _sync_folder(path)
-    _sync_folder(folder)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _disk_full(parent: Path, step: int, needed: int | None = None) -> DiskFullError:

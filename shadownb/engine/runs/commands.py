@@ -13,6 +13,7 @@ import uuid
 from pathlib import Path
 from typing import Any, Literal
 
+from shadownb.engine.disk import open_to_append
 from shadownb.engine.runs.tail import appended
 
 CommandKind = Literal["stop", "discard", "pause", "resume"]
@@ -24,7 +25,7 @@ def send(path: Path, kind: str, **fields: Any) -> str:
     command_id = uuid.uuid4().hex[:12]
     # The first line end closes what a killed sender may have left; empty lines mean nothing.
     line = "\n" + json.dumps({"id": command_id, "kind": kind, "time": time.time(), **fields}) + "\n"
-    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    file = open_to_append(path)
     try:
         os.write(file, line.encode())
     finally:

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from shadownb.engine.disk import open_to_append
 from shadownb.engine.runs.tail import appended
 
 Event = dict[str, Any]
@@ -41,7 +42,7 @@ class Journal:
         self._queue: queue.SimpleQueue[Event | threading.Event | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._next_seq = last_seq(path) + 1
-        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        self._file = open_to_append(path)
         self._pending = b"\n" if _ends_torn(path) else b""
         self._closed = False
         self.write_error: OSError | None = None

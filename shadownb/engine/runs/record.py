@@ -9,6 +9,11 @@ from shadownb.engine.estimate import Estimate
 from shadownb.engine.ports.training import Plan, TrainingSession
 from shadownb.engine.rendering.examples import Example
 
+_MISSED, _MISSED_GB = (
+    0.15,
+    0.1,
+)  # a share of the estimate, and least difference: a kernel's own ups and downs are no miss
+
 if TYPE_CHECKING:
     from shadownb.engine.runs.services import RunServices
 
@@ -16,6 +21,7 @@ if TYPE_CHECKING:
 def plan_of(services: RunServices, session: TrainingSession, rows: list[Example]) -> tuple[Plan, Estimate]:
     """Return what the run asks its training for, and the memory and time it is expected to take."""
     model, config = services.model, session.config
+    model.backend.empty_cache()  # what loading and chats left would be held, and counted, beside what the run needs
     plain = config.replace(gradient_checkpointing="off")
     found = estimate.estimate_from(model, plain, rows, services.total_steps)
     known = acceleration.facts(model.backend, str(model.device), model.dtype_name)
@@ -32,6 +38,23 @@ def plan_of(services: RunServices, session: TrainingSession, rows: list[Example]
         recomputing = config.replace(gradient_checkpointing="on")
         found = estimate.estimate_from(model, recomputing, rows, services.total_steps)
     return plan, found
+
+
+def tell_missed(services: RunServices, session: TrainingSession, expected: Estimate) -> None:
+    """Note how far the measured peak is from the estimate; warn where more was needed than an error of that size may hide."""
+    peak = session.peak_memory_gb
+    if not peak or not expected.expected_gb:
+        return
+    off = peak / expected.expected_gb - 1
+    noted = {**estimate.as_dict(expected), "measured_gb": round(peak, 3), "off": round(off, 3)}
+    services.journal.append("record", values={"estimate": noted})
+    if off > _MISSED and peak - expected.expected_gb > _MISSED_GB:
+        services.warn(
+            f"The run took {peak:.2f} GB, {100 * off:.0f} % more than the {expected.expected_gb:.2f} GB that were estimated.",
+            why="What other cells of this kernel hold is measured as well; the record has the estimate line by line.",
+            fix="Count on the measured value for runs like this one.",
+            code="memory-over-estimate",
+        )
 
 
 def planned(

@@ -11,6 +11,7 @@ import datetime
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 import uuid
@@ -56,8 +57,7 @@ class FolderStore:
         now = datetime.datetime.now(datetime.UTC)
         self._runs.mkdir(parents=True, exist_ok=True)
         for _ in range(8):
-            named = config.method.replace(":", "-")  # a guest's method; Windows has no colons in names
-            path = self._runs / f"{now:%Y%m%d-%H%M%S}-{named}-{uuid.uuid4().hex[:4]}"
+            path = self._runs / f"{now:%Y%m%d-%H%M%S}-{_in_a_name(config.method)}-{uuid.uuid4().hex[:4]}"
             try:
                 path.mkdir()
                 break
@@ -188,6 +188,11 @@ class FolderStore:
 
     def __repr__(self) -> str:
         return f"FolderStore({str(self.home)!r})"
+
+
+def _in_a_name(method: str) -> str:
+    """Return a method's name as every file system takes it in one of its own: Windows refuses ``:``, and ``/`` is two folders."""
+    return re.sub(r"[^\w.+-]", "-", method)
 
 
 def _has_ended(run: RunFolder) -> bool:

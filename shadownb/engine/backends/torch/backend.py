@@ -80,7 +80,7 @@ class TorchBackend:
         return devices.matmul_flops()
 
     def empty_cache(self) -> None:
-        """Give the GPU memory back that nobody uses."""
+        """Give memory back that nobody uses: the GPU's, and what the allocator of this process kept."""
         from shadownb.engine.backends.torch import devices
 
         devices.empty_cache()
@@ -131,7 +131,13 @@ class TorchBackend:
         if separate_base:  # nobody else's, so it need not wait for the training of the first
             return TransformersGenerator(weights.base_copy(), model.tokenizer, WeightsGate(), **ends)
         return TransformersGenerator(
-            weights.module, model.tokenizer, model.gate, view=weights.view, reserved=weights.virtual_tokens or 0, **ends
+            weights.module,
+            model.tokenizer,
+            model.gate,
+            view=weights.view,
+            reserved=weights.virtual_tokens or 0,
+            renderer_of=model.renderer_of,
+            **ends,
         )
 
     def loss(self, model: Loaded, examples: Sequence[Example], use: Use) -> float:

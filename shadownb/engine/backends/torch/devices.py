@@ -8,6 +8,7 @@ import time
 import psutil
 import torch
 
+from shadownb.engine.backends.torch import memory
 from shadownb.engine.ports.backend import Device
 from shadownb.engine.ports.decisions import Decision
 
@@ -41,7 +42,8 @@ def free_memory_gb(device: str) -> float | None:
 
 
 def empty_cache() -> None:
-    """Give the GPU memory back that nobody uses."""
+    """Give memory back that nobody uses: the GPU's, and what the allocator of this process kept."""
+    memory.trim()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 

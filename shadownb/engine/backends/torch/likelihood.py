@@ -12,7 +12,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from shadownb.engine.backends.torch.attention import batch_layout, choose_packing, target_logits
-from shadownb.engine.backends.torch.generation.borrowing import borrowed
+from shadownb.engine.backends.torch.generation.borrowing import borrowed, own_side
 from shadownb.engine.backends.torch.packed_batch import pack
 from shadownb.engine.inference.types import Use
 from shadownb.engine.rendering.examples import Example
@@ -30,12 +30,11 @@ def mean_loss(model: Loaded, examples: Sequence[Example], use: Use) -> float:
     rows = [row for example in examples for row in example.rows]
     weights: Any = model.weights
     with model.gate.inference():
-        view = weights.view().side(use)
-        adapter = weights.adapter if use == "tuned" else None
+        view, adapter = weights.view(use), weights.adapter_of(use)
         base: Any = view.model.get_base_model() if hasattr(view.model, "get_base_model") else view.model
         packing = choose_packing(base, prefixed=adapter is not None and adapter.prefix() is not None)
         limit = 0 if packing.kind == "single" else _PIECE_TOKENS
-        with borrowed(view.model, use, view.switched_off), torch.no_grad():
+        with borrowed(view.model, own_side(use), view.switched_off), torch.no_grad():
             for group in split([(row,) for row in rows], limit, share=packing.shares_start):
                 batch = pack([rows[number] for number in group], share=packing.shares_start, device=base.device)
                 called, computed, inputs = view.model, batch, {"input_ids": batch.input_ids}

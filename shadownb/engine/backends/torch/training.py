@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -70,7 +69,6 @@ class TorchTraining:
     @contextlib.contextmanager
     def opened(self, plan: Plan, objective: Objective) -> Iterator[None]:
         """Have everything that steps need inside the block, and give the model back as it was found."""
-        gc.collect()  # what loading left would count as the run's memory
         with contextlib.ExitStack() as stack:
             if not self.base.is_activation_checkpointing:
                 stack.callback(self.base.activation_checkpointing_disable)  # or the next run would have it unasked

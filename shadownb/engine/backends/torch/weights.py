@@ -9,15 +9,19 @@ from typing import Any
 
 import torch
 
-from shadownb.engine.backends.torch import adapters
+from shadownb.engine.backends.torch import adapters, memory
 from shadownb.engine.backends.torch.adapters import Adapter
 from shadownb.engine.backends.torch.adapters.weights import save_whole
-from shadownb.engine.backends.torch.generation.borrowing import View, max_positions, plain_view
+from shadownb.engine.backends.torch.generation.borrowing import View, max_positions, own_side, plain_view
+from shadownb.engine.backends.torch.generation.resident import ResidentAdapters
 from shadownb.engine.backends.torch.loading import load_module
 from shadownb.engine.backends.torch.quantized import parts
 from shadownb.engine.inference import WeightsGate
-from shadownb.engine.loaded.hashing import weights_hash
+from shadownb.engine.inference.adapters import AdapterSource
+from shadownb.engine.inference.types import Use
+from shadownb.engine.loaded.hashing import weight_files, weights_hash
 from shadownb.engine.loaded.source import Source
+from shadownb.engine.ports.backend import ResidentAdapter
 from shadownb.engine.ports.decisions import Decision
 
 
@@ -39,6 +43,7 @@ class TorchWeights:
         self._decisions = decisions
         self._gate = gate
         self._copy: Any = None  # a second, read-only base, only where training replaced the base itself
+        self._beside = ResidentAdapters(self)
         self._lock = threading.RLock()
 
     # -- facts ------------------------------------------------------------------------------------------------------
@@ -89,6 +94,11 @@ class TorchWeights:
     def base_bytes(self) -> int:
         """Bytes of the base's weights in memory."""
         return sum(parameter.numel() * parameter.element_size() for parameter in self.base_parameters().values())
+
+    @property
+    def unread_bytes(self) -> int:
+        """Bytes of the base's weights that are mapped from their files and were not read into memory yet."""
+        return memory.unread_bytes(weight_files(self._source.location)) if self.device.type == "cpu" else 0
 
     def identity(self) -> list[Any] | None:
         """Return what tells the trained state from all others, from its tensors themselves; None for the bare base."""
@@ -182,14 +192,34 @@ class TorchWeights:
 
     # -- out --------------------------------------------------------------------------------------------------------
 
-    def view(self) -> View:
-        """Return how to generate with these weights as they are now."""
-        adapter = self.adapter
+    def adapter_of(self, use: Use) -> Adapter | None:
+        """Return what stands on the base where ``use`` answers; None where the base alone does."""
+        if isinstance(use, AdapterSource):
+            return self._beside.adapter(use)
+        return None if use == "base" else self.adapter
+
+    def view(self, use: Use = "tuned") -> View:
+        """Return how to generate with one side of these weights as they are now."""
+        adapter = self._beside.adapter(use) if isinstance(use, AdapterSource) else self.adapter
         if adapter is None:
-            return plain_view(self.module)
-        if adapter.replaces_base:
-            return View(adapter.speaker, adapter.switched_off, adapter.prefix, base=self.base_copy)
-        return View(adapter.speaker, adapter.switched_off, adapter.prefix)
+            found = plain_view(self.module)
+        else:
+            base = self.base_copy if adapter.replaces_base else None
+            found = View(adapter.speaker, adapter.switched_off, adapter.prefix, base, adapter.virtual_tokens)
+        return found.side(own_side(use))
+
+    @property
+    def resident(self) -> list[ResidentAdapter]:
+        """The adapters beside the trained state that are in memory."""
+        return self._beside.held()
+
+    def check_beside(self, source: AdapterSource) -> None:
+        """Raise ModelError where an adapter cannot answer beside what is here."""
+        self._beside.check(source)
+
+    def free_resident(self) -> None:
+        """Free the adapters beside the trained state."""
+        self._beside.clear()
 
     def save(self, folder: Path) -> None:
         """Write what was trained, apart from the base."""
@@ -201,5 +231,6 @@ class TorchWeights:
         save_whole(self.adapter.merged() if self.adapter is not None else self.module, folder)
 
     def unload(self) -> None:
-        """Free the weights."""
+        """Free the weights, and the adapters beside them."""
+        self._beside.clear()
         self.module = self.adapter = self._copy = None

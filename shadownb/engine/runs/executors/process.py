@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from shadownb.engine.ports.executor import Attempt, Launch
+from shadownb.engine.processes import detached
 from shadownb.engine.runs.executors.base import FolderExecutor
 from shadownb.engine.runs.folder import RunFolder
 
@@ -44,7 +45,7 @@ class ProcessExecutor(FolderExecutor):
                 stdout=log,
                 stderr=log,
                 env=environment,
-                start_new_session=True,
+                **detached(),
             )
         threading.Thread(target=worker.wait, name=f"reap-{folder.name}", daemon=True).start()
 

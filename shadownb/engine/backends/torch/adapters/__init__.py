@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors.torch import save_file
 
 from shadownb.engine.backends.torch.adapters.base import Adapter, Start
 from shadownb.engine.backends.torch.adapters.biases import BiasAdapter
 from shadownb.engine.backends.torch.adapters.bottleneck import BottleneckAdapter
-from shadownb.engine.backends.torch.adapters.layered import ADAPTER_CONFIG, LayerAdapter
+from shadownb.engine.backends.torch.adapters.layered import ADAPTER_CONFIG, ADAPTER_FILE, LayerAdapter
 from shadownb.engine.backends.torch.adapters.lora import LoraAdapter
 from shadownb.engine.backends.torch.adapters.pissa import PissaAdapter
 from shadownb.engine.backends.torch.adapters.prompts import PromptAdapter
 from shadownb.engine.backends.torch.adapters.reach import Reach
 from shadownb.engine.backends.torch.adapters.stored import StoredAdapter
-from shadownb.engine.backends.torch.adapters.tensors import digest, restore, snapshot, trainable
+from shadownb.engine.backends.torch.adapters.tensors import digest, for_file, restore, snapshot, trainable
 from shadownb.engine.backends.torch.adapters.weights import WeightsAdapter
 from shadownb.errors import MethodError, ModelError
 
@@ -30,11 +35,13 @@ __all__ = [
     "count",
     "description_names",
     "digest",
+    "kind_of",
     "prepare",
     "reached",
     "restore",
     "snapshot",
     "trainable",
+    "write_tensors",
 ]
 
 KINDS: dict[str, type[Adapter]] = {
@@ -107,6 +114,23 @@ def description_names() -> tuple[str, ...]:
     return (ADAPTER_CONFIG, *ours)
 
 
+def kind_of(folder: Path) -> type[Adapter]:
+    """Return the kind of what a folder holds.
+
+    Raises
+    ------
+    ModelError
+        The folder holds nothing that was trained.
+    """
+    saved: tuple[type[Adapter], ...] = (*KINDS.values(), PissaAdapter)
+    for kind in saved:
+        if kind.reads(folder):
+            return kind
+    raise ModelError(
+        f"{folder} holds no adapter and no weights.", fix="Give a checkpoint, or a folder that save() wrote."
+    )
+
+
 def attach_saved(base: Any, folder: Path) -> Adapter:
     """Put what a folder holds on a bare base, trainable.
 
@@ -115,10 +139,18 @@ def attach_saved(base: Any, folder: Path) -> Adapter:
     ModelError
         The folder holds nothing that was trained, or it does not fit.
     """
-    saved: tuple[type[Adapter], ...] = (*KINDS.values(), PissaAdapter)
-    for kind in saved:
-        if kind.reads(folder):
-            return kind.attach_saved(base, folder)
-    raise ModelError(
-        f"{folder} holds no adapter and no weights.", fix="Give a checkpoint, or a folder that save() wrote."
-    )
+    return kind_of(folder).attach_saved(base, folder)
+
+
+def write_tensors(tensors: Mapping[str, Any], description: Mapping[str, Any], folder: Path) -> None:
+    """Write tensors as the files of an adapter, which :func:`attach_saved` reads."""
+    ours = (kind for kind in KINDS.values() if issubclass(kind, StoredAdapter))
+    stem = next((kind.stem for kind in ours if description.get("type") == kind.stem), None)
+    config, file = (f"{stem}_config.json", f"{stem}.safetensors") if stem else (ADAPTER_CONFIG, ADAPTER_FILE)
+    save_file(for_file({name: torch.as_tensor(tensor) for name, tensor in tensors.items()}), folder / file)
+    (folder / config).write_text(json.dumps(dict(description), default=_as_list), encoding="utf-8")
+
+
+def _as_list(value: Any) -> Any:
+    """Let JSON take the sets and enumerations that peft's own configs have."""
+    return sorted(value) if isinstance(value, set | frozenset) else getattr(value, "value", str(value))

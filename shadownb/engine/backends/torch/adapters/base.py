@@ -100,6 +100,11 @@ class Adapter:
         """Take off a base whatever an :meth:`attach` that failed half-way left on it."""
 
     @classmethod
+    def changes(cls, base: nn.Module) -> set[str]:
+        """Return the names of the base's own parameters that the adapter changes where they are."""
+        return set()
+
+    @classmethod
     def reads(cls, folder: Path) -> bool:
         """Return whether a folder holds a saved adapter of this kind."""
         raise NotImplementedError

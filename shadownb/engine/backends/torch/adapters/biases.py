@@ -56,6 +56,10 @@ class BiasAdapter(StoredAdapter):
     def attach(cls, base: Any, config: TrainConfig, spec: MethodSpec, start: Start) -> Adapter:
         return cls(base, start.base_name)
 
+    @classmethod
+    def changes(cls, base: nn.Module) -> set[str]:
+        return set(_biases(base))
+
     def owned(self) -> dict[str, nn.Parameter]:
         return _biases(self.module)
 

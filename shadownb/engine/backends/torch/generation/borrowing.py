@@ -10,13 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from shadownb.engine.inference.types import Use
+from shadownb.engine.inference.adapters import AdapterSource
 from shadownb.errors import ConfigError
 
 if TYPE_CHECKING:
     import torch
+
+    from shadownb.engine.inference.types import Use
+
+Own = Literal["tuned", "base"]
 
 
 @dataclass(frozen=True)
@@ -33,20 +37,23 @@ class View:
         Gives embeddings that stand before every prompt, shape (1, n, hidden), or None.
     base
         Gives another module that answers as the base, where switching off cannot bring it back.
+    reserved
+        Positions that the prefix takes.
     """
 
     model: Any
     switched_off: Callable[[], AbstractContextManager[Any]]
     prefix: Callable[[], torch.Tensor | None]
     base: Callable[[], Any] | None = None
+    reserved: int = 0
 
-    def side(self, use: Use) -> View:
+    def side(self, use: Own) -> View:
         """Return the view of one side."""
         if use == "tuned":
             return self
         if self.base is not None:
             return plain_view(self.base())
-        return View(self.model, self.switched_off, lambda: None)
+        return View(self.model, self.switched_off, lambda: None, reserved=self.reserved)
 
 
 def plain_view(model: Any) -> View:
@@ -55,16 +62,30 @@ def plain_view(model: Any) -> View:
     return View(model, off, lambda: None)
 
 
+def own_side(use: Use) -> Own:
+    """Return which side of a module answers; an adapter beside the model has one of its own, and is the tuned side there.
+
+    Raises
+    ------
+    ConfigError
+        It is neither.
+    """
+    if isinstance(use, AdapterSource):
+        return "tuned"
+    if use not in ("tuned", "base"):
+        raise ConfigError(f"use={use!r} is unknown.", fix="use='tuned' for the trained weights, use='base' without.")
+    return use
+
+
 @contextmanager
 def borrowed(
-    model: torch.nn.Module, use: Use, switched_off: Callable[[], AbstractContextManager[Any]] | None = None
+    model: torch.nn.Module, use: Own, switched_off: Callable[[], AbstractContextManager[Any]] | None = None
 ) -> Iterator[None]:
     """Put ``model`` into inference state with the trained or the base weights, and back at the end.
 
     ``use="base"`` enters ``switched_off``, by default peft's; a model without adapters is its own base.
     """
-    if use not in ("tuned", "base"):
-        raise ConfigError(f"use={use!r} is unknown.", fix="use='tuned' for the trained weights, use='base' without.")
+    use = own_side(use)
     training = [module for module in model.modules() if module.training]
     checkpointing: list[Any] = [m for m in model.modules() if getattr(m, "gradient_checkpointing", False)]
     # peft makes every active adapter trainable when it switches them on again, whatever it was before.

@@ -16,14 +16,16 @@ from typing import Any
 import torch
 from transformers import StoppingCriteriaList
 
-from shadownb.engine.backends.torch.generation.borrowing import View, borrowed, max_positions, plain_view
+from shadownb.engine.backends.torch.generation.borrowing import View, borrowed, max_positions, own_side, plain_view
 from shadownb.engine.backends.torch.generation.rows import Emit, Row, RowEnds, ShouldStop, plan_batches
-from shadownb.engine.backends.torch.generation.sampler import ExactConfig, processors
+from shadownb.engine.backends.torch.generation.sampler import ExactConfig, TokenLogProbs, processors
 from shadownb.engine.backends.torch.quantized import dense_meanwhile
+from shadownb.engine.inference.adapters import AdapterSource
 from shadownb.engine.inference.gate import WaitCancelled, WeightsGate
 from shadownb.engine.inference.stream import TokenStream
 from shadownb.engine.inference.text import AnswerText
 from shadownb.engine.inference.types import Completion, Sampling, Use
+from shadownb.engine.rendering import Renderer
 from shadownb.errors import ModelError, OutOfMemoryError
 
 
@@ -46,6 +48,8 @@ class TransformersGenerator:
         Asked once the weights are held, because what is on them can change while a call waits for its turn.
     reserved
         Positions that a learned prompt takes.
+    renderer_of
+        Gives the renderer of an adapter beside the model, whose answers end by other tokens where its template is another.
     """
 
     def __init__(
@@ -57,8 +61,9 @@ class TransformersGenerator:
         stop_token_ids: Sequence[int],
         max_batch_tokens: int = 8192,
         dropped_token_ids: Collection[int] | None = None,
-        view: Callable[[], View] | None = None,
+        view: Callable[[Use], View] | None = None,
         reserved: int = 0,
+        renderer_of: Callable[[AdapterSource], Renderer] | None = None,
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
@@ -67,43 +72,49 @@ class TransformersGenerator:
         self.max_batch_tokens = max_batch_tokens
         special = tokenizer.all_special_ids if dropped_token_ids is None else dropped_token_ids
         self.dropped_token_ids = frozenset(int(i) for i in special)
-        self._view = view or (lambda: plain_view(self.model))
+        self._view = view or self._plain
         self._reserved = reserved
+        self._renderer_of = renderer_of
 
     def generate(
         self,
         prompts: Sequence[Sequence[int]],
         sampling: Sampling,
         *,
-        use: Use = "tuned",
+        use: Use | Sequence[Use] = "tuned",
         should_stop: ShouldStop | None = None,
     ) -> list[Completion]:
-        """Complete each prompt, in batches of similar length; the result has the order of ``prompts``.
+        """Complete each prompt, in batches of one side and of similar length; the result has the order of ``prompts``.
 
         Parameters
         ----------
         prompts
             Token ids, one list a prompt, of any lengths.
         use
-            ``tuned`` as the weights are, ``base`` with adapters switched off.
+            ``tuned`` as the weights are, ``base`` with adapters switched off, or an adapter beside them; one a prompt, or one
+            for all.
         should_stop
             Looked at after every token and while waiting for the weights; true ends all rows as ``cancelled``.
 
         Raises
         ------
         ModelError
-            A prompt is empty or leaves no position for an answer.
+            A prompt is empty or leaves no position for an answer; or an adapter cannot answer here.
         OutOfMemoryError
             The device ran out of memory.
         """
         stop = should_stop or _never
         seed = _seed(sampling)
-        rows = [self._row(number, prompt, sampling) for number, prompt in enumerate(prompts)]
+        uses = [use] * len(prompts) if isinstance(use, str | AdapterSource) else use
+        rows = [
+            self._row(number, prompt, sampling, each)
+            for number, (prompt, each) in enumerate(zip(prompts, uses, strict=True))
+        ]
         try:
-            with self.gate.inference(cancelled=stop), self._ready(use) as view:
-                for batch in plan_batches(rows, self.max_batch_tokens):
+            with self.gate.inference(cancelled=stop):
+                for each in dict.fromkeys(uses):
                     if not stop():
-                        self._run(view, batch, sampling, seed, None, stop)
+                        self._answer([row for row in rows if row.use == each], sampling, seed, None, stop)
         except WaitCancelled:
             pass
         for row in rows:
@@ -125,7 +136,7 @@ class TransformersGenerator:
         the stream, or drop it, to stop early.
         """
         stop = should_stop or _never
-        row = self._row(0, prompt, sampling)
+        row = self._row(0, prompt, sampling, use)
         loan = self.gate.lend()
 
         def produce(emit: Emit, closed: ShouldStop) -> Completion:
@@ -133,9 +144,11 @@ class TransformersGenerator:
                 return closed() or stop()
 
             try:
-                with self.gate.inference(cancelled=cancelled, loan=loan), self._ready(use) as view:
-                    self._run(view, [row], sampling, _seed(sampling), emit, cancelled)
+                with self.gate.inference(cancelled=cancelled, loan=loan):
+                    self._answer([row], sampling, _seed(sampling), emit, cancelled)
             except WaitCancelled:
+                pass
+            if row.reason is None:
                 row.cancel()
             return row.completion()
 
@@ -146,35 +159,61 @@ class TransformersGenerator:
                 loan.give_back()
             raise
 
-    def _row(self, number: int, prompt: Sequence[int], sampling: Sampling) -> Row:
+    def _row(self, number: int, prompt: Sequence[int], sampling: Sampling, use: Use) -> Row:
         ids = [int(i) for i in prompt]
         if not ids:
             raise ModelError(f"Prompt {number} has no tokens.", fix="Give some text or a message.")
+        stop_ids, dropped = self.stop_token_ids, self.dropped_token_ids
+        if isinstance(use, AdapterSource) and self._renderer_of is not None:
+            renderer = self._renderer_of(use)
+            stop_ids, dropped = frozenset(renderer.stop_token_ids), frozenset(renderer.dropped_token_ids)
+        text = AnswerText(self.tokenizer, sampling.stop, dropped=dropped)
+        row = Row(number, ids, sampling.max_new_tokens, text, use, stop_ids, logprobs=sampling.logprobs)
+        self._fit(row, 0 if isinstance(use, AdapterSource) else self._reserved)
+        return row
+
+    def _fit(self, row: Row, reserved: int) -> None:
+        """Keep a row within the model's positions, of which ``reserved`` are taken."""
         most = max_positions(self.model)
-        room = sampling.max_new_tokens if most is None else most - len(ids) - self._reserved
+        if most is None:
+            return
+        room = most - len(row.prompt) - reserved
         if room < 1:
             raise ModelError(
-                f"Prompt {number} has {len(ids)} tokens, more than the model can take.",
+                f"Prompt {row.number} has {len(row.prompt)} tokens, more than the model can take.",
                 why=f"The model attends to at most {most} tokens, prompt and answer together.",
                 fix="Shorten the prompt, or drop the oldest messages of the conversation.",
             )
-        text = AnswerText(self.tokenizer, sampling.stop, dropped=self.dropped_token_ids)
-        return Row(number, ids, min(room, sampling.max_new_tokens), text)
+        row.limit = min(row.limit, room)
+
+    def _plain(self, use: Use) -> View:
+        if isinstance(use, AdapterSource):
+            raise ModelError(f"use={use.name!r}: this generator has one model and no adapters beside it.")
+        return plain_view(self.model).side(own_side(use))
+
+    def _answer(self, rows: list[Row], sampling: Sampling, seed: int, emit: Emit | None, stop: ShouldStop) -> None:
+        """Complete rows of one side; the weights are held."""
+        with self._ready(rows[0].use) as view:
+            for row in rows:
+                self._fit(row, view.reserved)
+            for batch in plan_batches(rows, self.max_batch_tokens):
+                if not stop():
+                    self._run(view, batch, sampling, seed, emit, stop)
 
     @contextmanager
     def _ready(self, use: Use) -> Iterator[View]:
-        view = self._view().side(use)
-        with borrowed(view.model, use, view.switched_off), torch.no_grad(), dense_meanwhile(view.model):
-            try:
+        try:
+            view = self._view(use)
+            with borrowed(view.model, own_side(use), view.switched_off), torch.no_grad(), dense_meanwhile(view.model):
                 yield view
-            except RuntimeError as error:
-                if any(sign in str(error) for sign in ("out of memory", "can't allocate memory")):
-                    raise OutOfMemoryError(
-                        f"Generating ran out of memory on {view.model.device}.",
-                        why=str(error).splitlines()[0],
-                        fix="Give fewer or shorter prompts, or a smaller max_new_tokens.",
-                    ) from error
-                raise
+        except RuntimeError as error:
+            if any(sign in str(error) for sign in ("out of memory", "can't allocate memory")):
+                raise OutOfMemoryError(
+                    f"Generating ran out of memory on {self.model.device}.",
+                    why=str(error).splitlines()[0],
+                    fix="Give fewer or shorter prompts, or a smaller max_new_tokens.",
+                ) from error
+            raise
 
     def _run(
         self, view: View, rows: list[Row], sampling: Sampling, seed: int, emit: Emit | None, stop: ShouldStop
@@ -183,7 +222,7 @@ class TransformersGenerator:
         prefix = view.prefix()
         learned = 0 if prefix is None else prefix.shape[1]
         width = max(len(row.prompt) for row in rows) + learned
-        pad = min(self.stop_token_ids, default=0)
+        pad = min(rows[0].stop_ids, default=0)
         padding = [width - learned - len(row.prompt) for row in rows]
         ids = torch.tensor([[pad] * (n + learned) + row.prompt for n, row in zip(padding, rows, strict=True)]).to(
             device
@@ -194,18 +233,21 @@ class TransformersGenerator:
             for number, start in enumerate(padding):
                 embeds[number, start : start + learned] = prefix[0]
             inputs["inputs_embeds"] = embeds
+        log_probs = TokenLogProbs() if sampling.logprobs else None
+        numbers = [row.number for row in rows]
         view.model.generate(
             **inputs,
             attention_mask=torch.tensor([[0] * n + [1] * (width - n) for n in padding]).to(device),
             generation_config=ExactConfig(
                 max_new_tokens=rows[0].limit,
                 do_sample=False,
-                repetition_penalty=sampling.repetition_penalty,
                 use_cache=True,
                 pad_token_id=pad,
             ),
-            logits_processor=processors(sampling, seed, [row.number for row in rows], device),
-            stopping_criteria=StoppingCriteriaList([RowEnds(rows, self.stop_token_ids, emit, stop)]),
+            logits_processor=processors(
+                sampling, seed, numbers, device, padding=torch.tensor(padding, device=device), log_probs=log_probs
+            ),
+            stopping_criteria=StoppingCriteriaList([RowEnds(rows, emit, stop, log_probs)]),
         )
 
 

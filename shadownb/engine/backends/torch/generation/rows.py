@@ -8,27 +8,43 @@ from typing import Any
 import torch
 from transformers import StoppingCriteria
 
+from shadownb.engine.backends.torch.generation.sampler import TokenLogProbs
 from shadownb.engine.inference.text import AnswerText
-from shadownb.engine.inference.types import Completion, FinishReason
+from shadownb.engine.inference.types import Completion, FinishReason, Use
 
 Emit = Callable[[str], None]
 ShouldStop = Callable[[], bool]
 
 
 class Row:
-    """One prompt on its way to a completion."""
+    """One prompt on its way to a completion, by the weights that ``use`` names."""
 
-    def __init__(self, number: int, prompt: list[int], limit: int, text: AnswerText) -> None:
+    def __init__(
+        self,
+        number: int,
+        prompt: list[int],
+        limit: int,
+        text: AnswerText,
+        use: Use,
+        stop_ids: frozenset[int],
+        *,
+        logprobs: bool = False,
+    ) -> None:
+        self.use = use
+        self.stop_ids = stop_ids
         self.number = number
         self.prompt = prompt
         self.limit = limit
         self.text = text
         self.ids: list[int] = []
+        self.logprobs: list[float] | None = [] if logprobs else None
         self.reason: FinishReason | None = None
 
-    def push(self, token_id: int, stop_ids: frozenset[int]) -> str:
+    def push(self, token_id: int, log_prob: float | None = None) -> str:
         self.ids.append(token_id)
-        stop_token = token_id in stop_ids
+        if self.logprobs is not None and log_prob is not None:
+            self.logprobs.append(log_prob)
+        stop_token = token_id in self.stop_ids
         piece = "" if stop_token else self.text.push(token_id)
         if stop_token or self.text.stopped or len(self.ids) >= self.limit:
             piece += self.text.finish()
@@ -42,23 +58,33 @@ class Row:
     def completion(self) -> Completion:
         assert self.reason is not None
         text = self.text
-        return Completion(text.text, self.ids, self.reason, len(self.prompt), len(self.ids), text.stop_string)
+        return Completion(
+            text.text, self.ids, self.reason, len(self.prompt), len(self.ids), text.stop_string, self.logprobs
+        )
 
 
 class RowEnds(StoppingCriteria):
     """Tells the loop which rows are done, by stop token, stop string, length or cancelling."""
 
-    def __init__(self, rows: Sequence[Row], stop_ids: frozenset[int], emit: Emit | None, should_stop: ShouldStop):
+    def __init__(
+        self,
+        rows: Sequence[Row],
+        emit: Emit | None,
+        should_stop: ShouldStop,
+        log_probs: TokenLogProbs | None = None,
+    ) -> None:
+        self._log_probs = log_probs
         self._rows = rows
-        self._stop_ids = stop_ids
         self._emit = emit
         self._should_stop = should_stop
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
         cancel = self._should_stop()
-        for row, token_id in zip(self._rows, input_ids[:, -1].tolist(), strict=True):
+        taken = input_ids[:, -1]
+        known = [None] * len(self._rows) if self._log_probs is None else self._log_probs.of(taken)
+        for row, token_id, log_prob in zip(self._rows, taken.tolist(), known, strict=True):
             if row.reason is None:
-                piece = row.push(token_id, self._stop_ids)
+                piece = row.push(token_id, log_prob)
                 if cancel and row.reason is None:
                     piece += row.cancel()
                 if piece and self._emit is not None:

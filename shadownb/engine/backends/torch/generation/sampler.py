@@ -16,6 +16,7 @@ from transformers import (
     GenerationConfig,
     LogitsProcessor,
     LogitsProcessorList,
+    RepetitionPenaltyLogitsProcessor,
     TemperatureLogitsWarper,
     TopKLogitsWarper,
     TopPLogitsWarper,
@@ -69,9 +70,48 @@ class PrivateSampler(LogitsProcessor):
         return scores - noise.log_().to(scores.dtype)
 
 
-def processors(sampling: Sampling, seed: int, rows: Sequence[int], device: torch.device) -> LogitsProcessorList:
-    """Return the warpers and the sampler for one batch; nothing where the likeliest token is taken."""
+class TokenLogProbs(LogitsProcessor):
+    """Keeps a step's logits as the model gives them until it is known which token was taken; the first of its chain."""
+
+    def __init__(self) -> None:
+        self._logits: torch.Tensor | None = None
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Keep ``scores`` of shape (rows, vocabulary), which no later processor writes into."""
+        self._logits = scores
+        return scores
+
+    def of(self, taken: torch.Tensor) -> list[float]:
+        """Return the log-probability of the token that each row took, in nats; ``taken`` has shape (rows,)."""
+        logits, self._logits = self._logits, None
+        assert logits is not None
+        found: list[float] = (logits.gather(1, taken[:, None])[:, 0] - logits.logsumexp(1)).tolist()
+        return found
+
+
+def processors(
+    sampling: Sampling,
+    seed: int,
+    rows: Sequence[int],
+    device: torch.device,
+    *,
+    padding: torch.Tensor | None = None,
+    log_probs: TokenLogProbs | None = None,
+) -> LogitsProcessorList:
+    """Return what makes a batch's tokens of its logits; nothing where the likeliest token is taken as it is.
+
+    Parameters
+    ----------
+    padding
+        How many tokens before each row are none of its own, shape (rows,).
+    log_probs
+        Sees the logits before anything else does.
+    """
     chain = LogitsProcessorList()
+    if log_probs is not None:
+        chain.append(log_probs)
+    if sampling.repetition_penalty != 1:
+        chain.append(RepetitionPenaltyLogitsProcessor(sampling.repetition_penalty, prompt_ignore_length=padding))
     if sampling.greedy:
         return chain
     if sampling.temperature != 1:

@@ -1,7 +1,4 @@
-"""Doctor: is this machine ready? Versions, kernel, hardware, memory, disk and models, without touching the network.
-
-print(shadownb.doctor())
-"""
+"""The examination: versions, kernel, hardware, memory, what fits, and what lies on the disk."""
 
 from __future__ import annotations
 
@@ -9,13 +6,12 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
-from html import escape
+from collections.abc import Callable, Iterator
 from importlib import metadata
-from pathlib import Path
 from typing import Any, Literal
 
+from shadownb.engine.doctor import cleaning, storage
+from shadownb.engine.doctor.report import Line, Report
 from shadownb.engine.home import home
 
 _LIBRARIES = (
@@ -37,55 +33,6 @@ _SUBSHELL_KERNEL = 7
 _GB = 1e9
 
 
-@dataclass(frozen=True)
-class Line:
-    """One finding; ``fix`` is the next step where ``status`` is not ok."""
-
-    status: Literal["ok", "warn", "fix"]
-    name: str
-    found: str
-    fix: str = ""
-
-
-@dataclass(frozen=True)
-class Report:
-    """What the doctor found, shown as text or as a table."""
-
-    lines: tuple[Line, ...]
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing has to be mended before training."""
-        return all(line.status != "fix" for line in self.lines)
-
-    def __str__(self) -> str:
-        width = max((len(line.name) for line in self.lines), default=0)
-        rows = [
-            f"{line.status:4}  {line.name:{width}}  {line.found}{f'  -> {line.fix}' if line.fix else ''}"
-            for line in self.lines
-        ]
-        return "\n".join([*rows, self.summary])
-
-    __repr__ = __str__
-
-    @property
-    def summary(self) -> str:
-        """The findings in one sentence."""
-        count = {status: sum(line.status == status for line in self.lines) for status in ("warn", "fix")}
-        if count["fix"]:
-            return f"Not ready: {count['fix']} to fix, {count['warn']} to know."
-        return "Ready." if not count["warn"] else f"Ready, with {count['warn']} to know."
-
-    def _repr_html_(self) -> str:
-        marks = {"ok": "✓ ok", "warn": "△ warn", "fix": "✗ fix"}
-        rows = "".join(
-            f'<tr><td>{marks[line.status]}</td><th scope="row" style="text-align:left">{escape(line.name)}</th>'
-            f'<td style="text-align:left">{escape(line.found)}</td><td style="text-align:left">{escape(line.fix)}</td></tr>'
-            for line in self.lines
-        )
-        return f"<table><caption>{escape(self.summary)}</caption><tbody>{rows}</tbody></table>"
-
-
 def doctor(kernel: Any = None) -> Report:
     """Examine this machine.
 
@@ -94,16 +41,27 @@ def doctor(kernel: Any = None) -> Report:
     kernel
         The running ipykernel, if there is one; it knows whether the front end gets subshells.
     """
-    findings = (
-        _python,
-        _libraries,
-        lambda: _notebook(kernel),
-        _hardware,
-        _memory,
-        _disk,
-        _models,
-    )
-    return Report(tuple(line for finding in findings for line in finding()))
+    findings: dict[str, Callable[[], Iterator[Line]]] = {
+        "Python": _python,
+        "libraries": _libraries,
+        "kernel": lambda: _notebook(kernel),
+        "devices": _hardware,
+        "memory": _memory,
+        "fits": _fitting,
+        "home": _disk,
+        "storage": storage.lines,
+        "to free": _to_free,
+    }
+    return Report(tuple(line for name, look in findings.items() for line in _looked(name, look)))
+
+
+def _looked(name: str, look: Callable[[], Iterator[Line]]) -> list[Line]:
+    """Return findings; a machine in such a state that one cannot be made is what a doctor is there for."""
+    try:
+        return list(look())
+    except Exception as error:
+        said = f"could not be looked at: {type(error).__name__}"
+        return [Line("warn", name, f"{said}: {error}", "Please report it, with shadownb doctor --bundle.", shared=said)]
 
 
 def _python() -> Iterator[Line]:
@@ -234,37 +192,50 @@ def _memory() -> Iterator[Line]:
     )
 
 
+def _fitting() -> Iterator[Line]:
+    """Say which of the models with a short name can be trained here, by the rule that also chooses their number format."""
+    from shadownb.engine import hardware
+    from shadownb.engine.models.catalog import catalog
+
+    found = hardware.detect()
+    device = next(device for device in found.devices if device.kind == found.recommended)
+    room = hardware.MOST_OF_MEMORY * (device.memory_gb or found.memory_gb)
+    whole, in_4_bits, none = [], [], []
+    for info in catalog():
+        dtype, _ = hardware.choose_dtype("auto", found.recommended, info.size_gb)
+        if info.size_gb * (2 if dtype == "float32" else 1) <= room:
+            whole.append(info.name)
+        elif info.size_gb / 3 <= room and hardware.has_package(
+            "bitsandbytes"
+        ):  # 4 bits a weight, scales, embeddings in 16
+            in_4_bits.append(info.name)
+        else:
+            none.append(info.name)
+    parts = [", ".join(whole)] if whole else []
+    parts += [f"{', '.join(in_4_bits)} with quantize='4bit'"] if in_4_bits else []
+    text = f"adapters can be trained on {'; '.join(parts) or 'none of the models with a short name'}"
+    too_large = f"; too large: {', '.join(none)}" if none else ""
+    yield Line("ok" if parts else "warn", "fits", text + too_large)
+
+
+def _to_free() -> Iterator[Line]:
+    if size := cleaning.plan().size:
+        yield Line("ok", "to free", f"{storage.readable(size)} that can be made again: shadownb doctor --clean")
+
+
 def _disk() -> Iterator[Line]:
     folder = home()
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     free = shutil.disk_usage(existing).free / _GB
-    if not os.access(existing, os.W_OK):
-        yield Line(
-            "fix",
-            "home",
-            f"{folder} cannot be written",
-            "Set SHADOWNB_HOME to a folder you may write to.",
-        )
+    place = "SHADOWNB_HOME" if os.environ.get("SHADOWNB_HOME") else "~/.shadownb"
+    status: Literal["ok", "warn", "fix"]
+    if not existing.is_dir():
+        status, found, fix = "fix", "is no folder", "Set SHADOWNB_HOME to a folder, or move that file."
+    elif not os.access(existing, os.W_OK):
+        status, found, fix = "fix", "cannot be written", "Set SHADOWNB_HOME to a folder you may write to."
     elif free < _NEEDED_DISK_GB:
-        yield Line(
-            "warn",
-            "home",
-            f"{folder}, {free:.1f} GB free",
-            "Free some disk, or set SHADOWNB_HOME to a larger one.",
-        )
+        fix = "Free some disk (shadownb doctor --clean), or set SHADOWNB_HOME to a larger one."
+        status, found = "warn", f"{free:.1f} GB free"
     else:
-        yield Line("ok", "home", f"{folder}, {free:.1f} GB free")
-
-
-def _models() -> Iterator[Line]:
-    folder = home() / "models"
-    names = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-    if names:
-        size = sum(file.stat().st_size for file in _files(folder)) / _GB
-        yield Line("ok", "models", f"{', '.join(names)} ({size:.1f} GB)")
-    else:
-        yield Line("ok", "models", "none cached yet; the first load prepares one")
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+        status, found, fix = "ok", f"{free:.1f} GB free", ""
+    yield Line(status, "home", f"{folder}, {found}", fix, shared=f"{place}, {found}")

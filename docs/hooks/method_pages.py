@@ -1,0 +1,132 @@
+"""A page for each training method, made of its spec: what it trains and with which options, and when to take another."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+
+from reference_pages import option_table, table_row
+
+from shadownb.engine import capabilities, methods, objectives, registry
+from shadownb.engine.config_fields import config_fields
+from shadownb.engine.methods import MethodSpec
+from shadownb.engine.methods.spec import GROUPS
+
+_TRAINED = {
+    "lora": "low-rank adapters on linear layers and fused experts; the base stays as it is",
+    "layers": "an adapter of another kind on linear layers; the base stays as it is",
+    "prompt": "embeddings that stand before every prompt; the base stays as it is",
+    "bias": "the bias vectors of the model, wherever it has some",
+    "bottleneck": "a narrow network behind every block; the base stays as it is",
+    "weights": "every weight of the base",
+}
+_BASE = {
+    None: "in any number format",
+    True: 'in 4 or 8 bits: `snb.load(name, quantize="4bit")`',
+    False: "in 16 or 32 bits, not quantised",
+}
+_LONG = {"cut": "are cut", "split": "are split into sequences that lose no token"}
+_ROWS = {"text": "documents.jsonl", "preference": "pairs.jsonl", "unpaired_preference": "verdicts.jsonl"}
+
+
+def navigation() -> list[tuple[str, str]]:
+    """Return title and page of each, those of a group together."""
+    order = list(GROUPS)
+    specs = sorted(_ours(), key=lambda spec: order.index(spec.group) if spec.group in order else len(order))
+    return [(f"{spec.title}", page(spec)) for spec in specs]
+
+
+def page(spec: MethodSpec) -> str:
+    """Return the address of a method's page."""
+    return f"methods/{spec.name.replace(':', '-')}.md"
+
+
+def _ours() -> list[MethodSpec]:
+    """Return the methods of this package, whatever plugins are installed where the pages are built."""
+    names = [name for name in registry.names("method") if registry.target("method", name).startswith("shadownb.")]
+    return [methods.get(name) for name in names]
+
+
+def pages() -> Iterator[tuple[str, str]]:
+    """Yield each page."""
+    for spec in _ours():
+        yield page(spec), text(spec)
+
+
+def overview() -> str:
+    """Return the table that the page of all methods ends with."""
+    rows = [
+        table_row([f"[`{spec.name}`]({page(spec)})", spec.hint, spec.data_shape, f"{spec.default_learning_rate:g}"])
+        for spec in _ours()
+    ]
+    head = ["", "", "## Each with its page", "", "| method | what it does | data | default rate |", "|---|---|---|---|"]
+    return "\n".join([*head, *rows, ""])
+
+
+def text(spec: MethodSpec) -> str:
+    """Return a method's page."""
+    rows = _ROWS.get(spec.data_formats[0], "rows.jsonl")
+    quantize = ', quantize="4bit"' if spec.quantized_base else ""
+    facts = {
+        "What is trained": _TRAINED.get(spec.adapter, spec.adapter),
+        "The loss": _loss(spec),
+        "Your rows": f"{spec.data_shape} (formats {', '.join(f'`{name}`' for name in spec.data_formats)})",
+        "Rows over `max_seq_length`": _LONG[spec.long_rows],
+        "The base": _BASE[spec.quantized_base],
+        "Learning rate by default": f"{spec.default_learning_rate:g}; {spec.rate_source}",
+    }
+    if spec.defaults:
+        facts["Other defaults of its own"] = ", ".join(f"`{name}={value}`" for name, value in spec.defaults)
+    support = capabilities.supported_fields(spec.name)
+    own = {*spec.fields, *objectives.get(spec.objective).honoured()}
+    honoured = [field for field in config_fields() if support.get(field.name, "no") is None]
+    first = [field for field in honoured if field.name in own]
+    rest = [field for field in honoured if field.name not in own and field.name != "method"]
+    defaults = {**dict(spec.defaults), "learning_rate": f"{spec.default_learning_rate:g}"}
+    lines = [
+        f"# {spec.title}",
+        "",
+        spec.hint,
+        "",
+        '=== "Notebook"',
+        "",
+        "    ```python",
+        "    import shadownb as snb",
+        "",
+        f'    model = snb.load("smollm2-135m"{quantize})',
+        f'    run = model.finetune(snb.Dataset.load("{rows}"), method="{spec.name}")',
+        "    ```",
+        "",
+        '=== "Shell"',
+        "",
+        "    ```",
+        f"    shadownb train {rows} --model smollm2-135m --method {spec.name}{' --quantize 4bit' if quantize else ''}",
+        "    ```",
+        "",
+        "| | |",
+        "|---|---|",
+        *(table_row([f"**{name}**", value]) for name, value in facts.items()),
+        "",
+        *(["## When not", "", *(f"- {reason}" for reason in spec.when_not), ""] if spec.when_not else []),
+        "## Options of its own",
+        "",
+        *(option_table(first, **defaults) if first else ["It has none beside those of every training."]),
+        "",
+        '??? note "Options that it shares with other methods"',
+        "",
+        *(f"    {line}" for line in option_table(rest, **defaults)),
+        "",
+        "An option that is not listed here is refused for this method, never ignored.",
+        "",
+        "Compared with the others in time, memory, right answers and forgetting: the notebook "
+        "[Twelve methods on one task](../../notebooks/01_methods.ipynb) and the [measured figures](../../benchmarks/README.md).",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _loss(spec: MethodSpec) -> str:
+    kind = objectives.get(spec.objective)
+    module = inspect.getmodule(kind)
+    words = (inspect.getdoc(module) or inspect.getdoc(kind) or "").split("\n\n")[0].replace("\n", " ")
+    return f"{words.rstrip('.')} (objective `{spec.objective}`, a mean over {kind.unit})"

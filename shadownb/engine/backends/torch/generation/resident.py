@@ -1,0 +1,93 @@
+"""Adapters that answer beside the trained state: a few are kept, each on a twin of the base."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import OrderedDict
+from pathlib import Path
+
+from safetensors import SafetensorError
+
+from shadownb.engine.backends.torch import adapters
+from shadownb.engine.backends.torch.adapters import Adapter
+from shadownb.engine.backends.torch.generation.twin import TrainedBase, twin_of
+from shadownb.engine.inference.adapters import AdapterId, AdapterSource
+from shadownb.engine.ports.backend import ResidentAdapter
+from shadownb.errors import ModelError, ShadowError
+
+MOST = 4  # adapters that are kept; the one that was asked longest ago goes first
+
+
+class ResidentAdapters:
+    """The adapters beside one model's trained state. Whoever calls holds the gate, but for :meth:`held`."""
+
+    def __init__(self, weights: TrainedBase) -> None:
+        self._weights = weights
+        self._held: OrderedDict[AdapterId, tuple[Adapter, ResidentAdapter]] = OrderedDict()
+
+    def check(self, source: AdapterSource) -> None:
+        """Raise ModelError where an adapter cannot answer here, as far as that is known without its tensors."""
+        if self._weights.replaces_base:
+            raise ModelError(
+                f"use={source.name!r}: the weights of this model itself were trained, so an adapter has no base to stand on.",
+                why="An adapter belongs to the weights that it was trained on.",
+                fix="Load the base again beside this model, and ask the adapter there.",
+            )
+        if source.folder is None or not adapters.kind_of(source.folder).replaces_base:
+            return
+        raise ModelError(
+            f"use={source.name!r} is a whole model, not an adapter.",
+            why="All of its weights were trained, so that it takes as much memory as this one and shares nothing with it.",
+            fix=f"Load it: shadownb.load({str(source.folder)!r}).",
+        )
+
+    def adapter(self, source: AdapterSource) -> Adapter:
+        """Return an adapter on its twin of the base; read where it is not here.
+
+        Raises
+        ------
+        ModelError
+            It cannot answer here, or does not fit.
+        """
+        self.check(source)
+        if source.id not in self._held:
+            while len(self._held) >= MOST:  # first, so that there is room for it
+                self._held.popitem(last=False)
+            adapter = self._read(source)
+            adapter.module.eval()
+            self._held[source.id] = adapter, ResidentAdapter(source.id, source.name, self._bytes(adapter))
+        self._held.move_to_end(source.id)
+        return self._held[source.id][0]
+
+    def held(self) -> list[ResidentAdapter]:
+        """Return what is here, the one that was asked last at the end."""
+        return [facts for _, facts in list(self._held.values())]
+
+    def clear(self) -> None:
+        """Let go of all."""
+        self._held.clear()
+
+    def _read(self, source: AdapterSource) -> Adapter:
+        try:
+            if source.folder is not None:
+                return self._attached(source.folder)
+            with tempfile.TemporaryDirectory(prefix="shadownb-adapter-") as folder:
+                adapters.write_tensors(source.tensors or {}, source.description or {}, Path(folder))
+                return self._attached(Path(folder))
+        except ShadowError as error:
+            why, fix = f"{error.what} {error.why}".strip(), error.fix
+        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:  # files that are no adapter's
+            why, fix = f"It cannot be read: {error}.", ""
+        fix = fix or "Load the base that it was trained on, and ask it there."
+        raise ModelError(f"use={source.name!r} cannot answer on this base.", why=why, fix=fix)
+
+    def _attached(self, folder: Path) -> Adapter:
+        kind = adapters.kind_of(folder)
+        adapter = kind.attach_saved(twin_of(self._weights, kind), folder)
+        adapter.module.requires_grad_(False)
+        return adapter
+
+    def _bytes(self, adapter: Adapter) -> int:
+        shared = {parameter.data_ptr() for parameter in self._weights.module.parameters()}
+        own = (p for p in adapter.module.parameters() if p.data_ptr() not in shared)
+        return sum(parameter.numel() * parameter.element_size() for parameter in own)

@@ -1,0 +1,291 @@
+"""Endpoint: a server that speaks OpenAI's chat completions, asked as a loaded model is."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import uuid
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from shadownb.engine.capture.options import between
+from shadownb.engine.capture.prices import PriceTable
+from shadownb.engine.capture.target import Target
+from shadownb.engine.endpoint.background import Background
+from shadownb.engine.endpoint.connection import Body, Connection, Settings
+from shadownb.engine.endpoint.request import checked_extra, options_of, wire_messages, wire_tools
+from shadownb.engine.endpoint.stream import EndpointStream
+from shadownb.engine.endpoint.totals import Totals
+from shadownb.engine.endpoint.trouble import error_of_many
+from shadownb.engine.inference import Reply
+from shadownb.errors import ConfigError, EndpointError, ShadowWarning
+
+Message = Mapping[str, Any]
+Prices = PriceTable | Mapping[str, Any] | str | Path | None
+
+_PATH = "/chat/completions"
+_LOST = "the-key-is-in-no-pickle"
+
+
+class Endpoint:
+    """A :class:`~shadownb.engine.ports.chat_model.ChatModel` behind an address.
+
+    ::
+
+        rented = snb.Endpoint("https://api.openai.com/v1", model="gpt-4.1-mini")
+        snb.compare(model, held_out, snb.JsonExact(), against=rented)
+
+    Parameters
+    ----------
+    base_url
+        Up to and with ``/v1``, or what the server has in its place.
+    model
+        As the server calls it.
+    api_key
+        Left out it comes from the environment. It is kept in memory alone: not in pickles, errors, logs and reprs.
+    api_key_env
+        Variable the key is in; left out ``OPENAI_API_KEY``, or ``ANTHROPIC_API_KEY`` for Anthropic's hosts.
+    concurrency
+        Conversations that are asked at the same time.
+    timeout
+        Seconds for one whole answer; of a stream for each piece.
+    max_retries
+        How often a request is made again after 408, 409, 425, 429, 5xx, a lost connection or an answer without anything in
+        it, after 0.5, 1, 2, ... up to 30 seconds or as ``Retry-After`` says (up to two minutes; longer is given up). ``totals``
+        counts them. What timed out is not asked again, since it may have been answered, and charged.
+    extra_body
+        Fields of each request that this server takes: ``{"top_k": 20}``, ``{"response_format": ...}``. None takes a field out
+        that would be sent: ``{"temperature": None}`` for models that refuse it. The options ``top_k`` and
+        ``repetition_penalty`` are taken only where they are named here, because servers that don't know them ignore them.
+    reasoning_field
+        Name under which reasoning of earlier turns is sent, such as ``"reasoning_content"``; None leaves it out, which many
+        servers insist on.
+    prices
+        As for ``capture``: a table, dict or file that is laid over the one that ships.
+    name
+        What the endpoint is called beside others; the model's name unless given.
+
+    Attributes
+    ----------
+    totals
+        A :class:`Totals`: answers, failures, requests made again, tokens, dollars since it was made.
+
+    Raises
+    ------
+    ConfigError
+        An option is wrong, or there is no key for a host that is known to need one.
+    """
+
+    has_base = False
+
+    def __init__(
+        self,
+        base_url: str,
+        model: str,
+        *,
+        api_key: str | None = None,
+        api_key_env: str | None = None,
+        concurrency: int = 8,
+        timeout: float = 600.0,
+        max_retries: int = 5,
+        extra_body: Mapping[str, Any] | None = None,
+        reasoning_field: str | None = None,
+        prices: Prices = None,
+        name: str | None = None,
+    ) -> None:
+        if not isinstance(model, str) or not model.strip():
+            raise ConfigError(f"model={model!r} is no name of a model.", fix="Give it as the server calls it.")
+        if api_key is not None and api_key_env is not None:
+            raise ConfigError("api_key= and api_key_env= are both given.", fix="Give one of them.")
+        self.model = model
+        self.name = name or model
+        self.totals = Totals()
+        self.concurrency = _whole("concurrency", concurrency, 1, 1024)
+        self.timeout = between("timeout", timeout, 0.001, 1e6)
+        self.max_retries = _whole("max_retries", max_retries, 0, 100)
+        self.extra_body = checked_extra(extra_body)
+        self.reasoning_field = reasoning_field
+        plain_url = str(base_url).rstrip("/").removesuffix(_PATH)  # as people copy it from a page about curl
+        self._target = Target.of(plain_url, api_key_env, api_key=_key(api_key), option="base_url")
+        if any(not value.isascii() or not value.isprintable() for _, value in self._target.authorisation(_PATH)):
+            raise ConfigError(
+                "api_key= holds characters that no header of HTTP can carry." if api_key else
+                f"{self._target.key_name} holds characters that no header of HTTP can carry.",
+                fix="Copy the key again, without line ends and quotation marks.",
+            )  # fmt: skip
+        self._made_with = (plain_url, api_key is not None, api_key_env, prices)
+        self._prices: PriceTable | None = None
+        self._verify: Any = None
+        self._mark = uuid.uuid4().hex
+        self._lock = threading.Lock()
+        self._told_of_reasoning = False
+
+    @property
+    def base_url(self) -> str:
+        """The address, as it may be shown."""
+        return self._target.shown
+
+    @property
+    def kept_under(self) -> list[Any]:
+        """What its answers are found again by: this object, and what it sends. Another one may have another model behind it."""
+        return [self._mark, self.model, self.extra_body, self.reasoning_field]
+
+    def chat(
+        self,
+        messages: Sequence[Message] | Sequence[Sequence[Message]],
+        tools: list[dict[str, Any]] | None = None,
+        *,
+        should_stop: Callable[[], bool] | None = None,
+        **options: Any,
+    ) -> Any:
+        """Return the :class:`Reply` to a conversation, or a list of them, in order, for a list of conversations.
+
+        Parameters
+        ----------
+        messages
+            OpenAI's messages. Arguments of calls may be objects; ids that calls and results lack are made.
+        tools
+            Schemas that are offered.
+        should_stop
+            What has not ended when it is true is given as it is, with ``finish_reason`` ``"cancelled"``.
+        **options
+            ``max_new_tokens, temperature, top_p, stop, seed, reasoning_effort``. Only what is given is sent: the rest is as
+            the server has it.
+
+        Raises
+        ------
+        ConfigError, DataError
+            An option that the wire does not know, or no conversation; nothing has been sent.
+        EndpointError
+            A conversation got no answer: ``error.replies`` has what the others got, and the error of each that failed.
+        """
+        single = bool(messages) and isinstance(messages[0], Mapping)
+        conversations: Any = [messages] if single else messages
+        schemas, bodies = self._bodies(conversations, tools, options)
+        results: list[Reply | EndpointError | None] = [None] * len(bodies)
+        settings = self._settings()
+
+        async def work() -> None:
+            async with Connection(settings) as connection:
+                await connection.answer_all(bodies, schemas, results)
+
+        if bodies:
+            Background(work).wait(should_stop)
+        replies = [self._stopped() if result is None else result for result in results]
+        failed = [reply for reply in replies if isinstance(reply, EndpointError)]
+        if failed:
+            raise failed[0] if single else error_of_many(failed, replies)
+        return replies[0] if single else replies
+
+    def stream(
+        self,
+        prompt: str | Sequence[Message],
+        tools: list[dict[str, Any]] | None = None,
+        *,
+        should_stop: Callable[[], bool] | None = None,
+        **options: Any,
+    ) -> EndpointStream:
+        """Answer piece by piece: iterate over the content, ``close()`` to stop; ``reply`` has the whole at the end.
+
+        Options and errors as for :meth:`chat`. A stream that breaks off raises where it is read; it is asked again only as long
+        as nothing of it was given.
+        """
+        messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+        schemas, (body,) = self._bodies([messages], tools, options)
+        # Without being asked many servers do not count a stream's tokens.
+        body = {"stream_options": {"include_usage": True}, **body, "stream": True}
+        if "stream_options" in self.extra_body and self.extra_body["stream_options"] is None:
+            del body["stream_options"]
+        return EndpointStream(self._settings(), body, schemas, should_stop)
+
+    def _bodies(
+        self, conversations: Sequence[Any], tools: Any, options: dict[str, Any]
+    ) -> tuple[list[dict[str, Any]], list[Body]]:
+        schemas = wire_tools(tools)
+        host = urlsplit(self._target.base).hostname or ""
+        # OpenAI's newer models refuse max_tokens; many other servers do not know the new name.
+        limit = "max_completion_tokens" if host.endswith((".openai.com", ".openai.azure.com")) else "max_tokens"
+        fields = options_of(options, self.extra_body, limit) | ({"tools": schemas} if schemas else {})
+        bodies, lost = [], 0
+        for conversation in conversations:
+            sent, without = wire_messages(conversation, self.reasoning_field)
+            bodies.append({"model": self.model, "messages": sent, **fields})
+            lost += without
+        if lost and not self._told_of_reasoning:
+            self._told_of_reasoning = True
+            warnings.warn(
+                f"The reasoning of {lost:,} earlier turns is not sent to {self.name}: many servers refuse it. "
+                "Endpoint(..., reasoning_field='reasoning_content') sends it.",
+                ShadowWarning,
+                stacklevel=3,
+            )
+        return schemas, bodies
+
+    def _settings(self) -> Settings:
+        if _LOST in self._target.secrets:
+            raise ConfigError(
+                f"The key of {self.name} was given as api_key=, which is in no pickle and no copy.",
+                fix="Make the endpoint again, or name the key's variable: api_key_env=.",
+            )
+        if self._verify is None:
+            self._verify = False
+            if self._target.base.startswith("https:"):  # reading certificates takes 20 to 40 ms: once
+                import httpx
+
+                self._verify = httpx.create_ssl_context(trust_env=not self._target.is_loopback)
+        if self._prices is None:
+            self._prices = PriceTable.load(self._made_with[3])
+        prices = self._prices
+        return Settings(
+            self._target, self.model, self.timeout, self.max_retries, self.concurrency, self._verify, self._count,
+            lambda served, usage: prices.cost((served, self.model), usage),
+        )  # fmt: skip
+
+    @contextlib.contextmanager
+    def _count(self) -> Iterator[Totals]:
+        with self._lock:
+            yield self.totals
+
+    def _stopped(self) -> Reply:
+        with self._count() as totals:
+            totals.stopped += 1
+        return Reply("", finish_reason="cancelled", remarks=["Stopped before its answer was there."])
+
+    def __reduce__(self) -> Any:
+        url, had_key, key_env, prices = self._made_with
+        options = {
+            "api_key_env": key_env, "concurrency": self.concurrency, "timeout": self.timeout, "prices": prices,
+            "max_retries": self.max_retries, "extra_body": self.extra_body, "reasoning_field": self.reasoning_field,
+            "name": self.name,
+        }  # fmt: skip
+        return _again, (url, self.model, had_key, options)
+
+    def __repr__(self) -> str:
+        named = f", name={self.name!r}" if self.name != self.model else ""
+        return f"Endpoint({self.base_url!r}, model={self.model!r}{named}: {self.totals})"
+
+    def _repr_html_(self) -> str:
+        return f"<div><b>{escape(self.name)}</b> at <code>{escape(self.base_url)}</code><br>{escape(str(self.totals))}</div>"
+
+
+def _again(url: str, model: str, had_key: bool, options: dict[str, Any]) -> Endpoint:
+    """Make an endpoint from a pickle; a key that was given is not in it, and one of the environment may be another host's."""
+    return Endpoint(url, model, api_key=_LOST if had_key else None, **options)
+
+
+def _key(api_key: Any) -> str | None:
+    if api_key is None:
+        return None
+    if not isinstance(api_key, str) or not api_key.strip():
+        raise ConfigError("api_key= is empty or no text.", fix="Give the key, or leave it out: the environment has it.")
+    return api_key.strip()
+
+
+def _whole(option: str, value: Any, low: int, high: int) -> int:
+    if not isinstance(value, int):
+        raise ConfigError(f"{option}={value!r} is no whole number.", fix=f"Give one from {low} to {high}.")
+    return int(between(option, value, low, high))
