@@ -2,7 +2,7 @@
 
 The weights are held from the first pass of a step to its update; evaluations, samples and whoever chats take them in between.
 What goes on counting over a resume is in ``progress``; everything else follows from the step. Reports are events of the
-run's journal; ``listener`` is told the same, for trackers and callbacks. :mod:`.loop_state` reads what a checkpoint keeps of it.
+run's journal; ``listener`` is told the same, for trackers and callbacks. :mod:`.loop_state` is what a checkpoint keeps of it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shadownb.engine.ports.training import Listener
@@ -92,15 +91,6 @@ class Loop:
     def check_finite(self) -> None:
         """Raise NonFiniteLossError where a trained weight is NaN or infinite."""
         self.session.check_finite()
-
-    def save_state(self, folder: Path) -> None:
-        """Write what a checkpoint keeps beside the weights: the state of backend, source, objective and loop."""
-        self.session.save(folder)
-        self.source.save(folder)
-        self.objective.save(folder)
-        self.progress.metrics_since_log = self.objective.since_log
-        self.progress.divergence = self.divergence.state_dict()
-        self.progress.save(folder)
 
     # -- a step -----------------------------------------------------------------------------------------------------
 

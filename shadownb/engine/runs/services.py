@@ -24,6 +24,7 @@ from shadownb.engine.runs.checkpoints import Checkpoint
 from shadownb.engine.runs.control import RunControl
 from shadownb.engine.runs.folder import RunFolder
 from shadownb.engine.runs.journal import Journal
+from shadownb.engine.runs.loop_state import save_state
 from shadownb.engine.runs.schedules import Rate, schedule
 from shadownb.engine.runs.starting import order_of_rows, others_start_from
 from shadownb.engine.runs.view import RunView
@@ -173,7 +174,7 @@ class RunServices:
             sidecar.write(target, trained_on=self.trained_on, trained={"run": self.folder.id, "step": step})
             training = target / checkpoints.TRAINING
             training.mkdir()
-            loop.save_state(training)
+            save_state(loop, training)
             if not self.journal.flush():  # before the rename: a checkpoint never knows more than the journal
                 raise DiskFullError(
                     f"The checkpoint of step {step} was not written, because the run's journal cannot be.",
