@@ -19,7 +19,7 @@ from pydantic import PrivateAttr, ValidationError, ValidationInfo, field_validat
 
 from shadownb.engine import methods, registry
 from shadownb.engine.config_fields import config_fields
-from shadownb.engine.config_objectives import Chosen, as_config_error, option_names, table_of_method
+from shadownb.engine.config_objectives import Chosen, as_config_error, option_names
 from shadownb.engine.config_options import DEFAULT_MAX_STEPS, GROUPS, TARGET_PRESETS, Options
 from shadownb.engine.importable import importable_name
 from shadownb.engine.methods import MethodSpec
@@ -285,7 +285,7 @@ class TrainConfig(Options):
         if given is None:
             return cls(spec=spec, **values)
         if spec is None or registry.has(*(("guest", spec.guest) if spec.guest else ("objective", spec.objective))):
-            left_out = set(values) - set(_names_of(spec)) - set(given)
+            left_out = set(values) - set(option_names(spec)) - set(given)
         else:  # nobody here knows its options, so what it has is kept as it is
             left_out = set()
         values = {name: value for name, value in values.items() if name not in left_out}
@@ -307,12 +307,6 @@ class TrainConfig(Options):
         """Return a table of all options as text: name, type, default, help."""
         rows = [f"{f.name:28} {f.kind:10} {f.default!s:12} {f.help}" for f in config_fields()]
         return "\n".join(rows)
-
-
-def _names_of(spec: MethodSpec | None) -> tuple[str, ...]:
-    """Return the options that can be named here, those of a guest's method included."""
-    table = table_of_method(spec) if spec is not None and spec.guest else None
-    return (*option_names(), *(table.model_fields if table is not None else ()))
 
 
 def _registered(method: Any) -> MethodSpec | None:

@@ -80,9 +80,13 @@ def fields_of_objectives() -> dict[str, list[tuple[str, type[BaseModel]]]]:
     return found
 
 
-def option_names() -> tuple[str, ...]:
-    """Return the names of all options: those of every training, then those of the objectives that can be used here."""
-    return (*Options.model_fields, *fields_of_objectives())
+def option_names(spec: MethodSpec | None = None) -> tuple[str, ...]:
+    """Return the names of all options: those of every training, then those of the objectives that can be used here.
+
+    With a guest's method also those that its trainer has of its own.
+    """
+    own = table_of_method(spec) if spec is not None and spec.guest else None
+    return (*Options.model_fields, *fields_of_objectives(), *(own.model_fields if own is not None else ()))
 
 
 @dataclass(frozen=True)

@@ -259,7 +259,8 @@ def test_nothing_is_sent_printed_or_left_changed(
         "tokenizer": (model.tokenizer.pad_token, model.tokenizer.padding_side, model.tokenizer.chat_template),
     }
     capfd.readouterr()
-    run = model.finetune(pairs(), method="trl:dpo", gradient_checkpointing="on", **SHORT)
+    told = {"gradient_checkpointing": "on", "precompute_ref_log_probs": True}
+    run = model.finetune(pairs(), method="trl:dpo", **told, **SHORT)
     assert run.state.record["actual_setup"]["autocast"] == "no"
     assert capfd.readouterr() == ("", "")
     base = model.module.get_base_model()
@@ -311,15 +312,12 @@ def test_a_gradient_that_is_not_finite_ends_it_before_the_weights_move(
         ("trl:orpo", {"max_tokens_per_forward": 512}, "max_tokens_per_forward=512 has no effect"),
         ("trl:orpo", {"packing": True}, "packing=True"),
         ("trl:orpo", {"optim": "torch.optim:SGD"}, "by their names in transformers"),
-        ("trl:cpo", {"loss_type": "simpo"}, None),
+        ("trl:dpo", {"init_lora_weights": "pissa"}, "init_lora_weights='pissa' has no effect"),
+        ("trl:dpo", {"lora_dropout": 0.1}, "disable_dropout is on"),
+        ("trl:iw_opd", {"teacher_model_server_url": "http://x"}, "nothing of a run leaves this machine"),
     ],
 )
-def test_what_cannot_be_kept_is_refused_by_name(
-    model: Any, method: str, options: dict[str, Any], told: str | None
-) -> None:
-    if told is None:
-        assert model.finetune(pairs(), method=method, **{**SHORT, **options, "max_steps": 1}).status == "succeeded"
-        return
+def test_what_cannot_be_kept_is_refused_by_name(model: Any, method: str, options: dict[str, Any], told: str) -> None:
     with pytest.raises((ConfigError, MethodError), match=told):
         model.finetune(pairs(), method=method, **SHORT | options)
     assert not snb.runs.list(), "nothing was begun"
@@ -357,6 +355,36 @@ def test_tools_that_a_table_would_pad_reach_the_template_as_they_are() -> None:
     rows = snb.Dataset([tool_chat(), other, *chats(2)]).canonical_rows()
     made = shaped(rows, known.TRAINERS["sft"], ())
     assert list(as_table(made)) == made
+
+
+def test_rows_of_which_nothing_is_left_are_told(home: Path, byte_model_dir: Path) -> None:
+    short = snb.load(str(byte_model_dir), dtype="float32", max_seq_length=64)
+    endless = {"prompt": "Q" * 200, "chosen": "a", "rejected": "b"}
+    with pytest.raises(DataError, match="leaves out all 3 rows"):
+        short.finetune([endless] * 3, method="trl:dpo", **SHORT)
+    run = short.finetune([endless, {"prompt": "Q", "chosen": "a", "rejected": "b"}], method="trl:dpo", **SHORT)
+    assert [warning["what"] for warning in run.state.warnings] == ["trl's DPOTrainer leaves out 1 of 2 rows."]
+
+
+def test_nothing_is_estimated_of_it(model: Any) -> None:
+    from shadownb.engine.config import TrainConfig
+    from shadownb.engine.estimate import estimate
+
+    with pytest.raises(MethodError, match="is not estimated"):
+        estimate(model, TrainConfig(method="trl:orpo"), snb.Dataset(pairs()))
+
+
+def test_its_options_are_read_from_a_file_and_kept_in_a_record(model: Any, tmp_path: Path) -> None:
+    from shadownb._verbs import FrontEnd
+    from shadownb._verbs.train import read_yaml
+
+    text = "method: trl:cpo\nloss_type: simpo\ncpo_alpha: 0.5\n"
+    assert read_yaml(text, FrontEnd.__new__(FrontEnd)) == {"method": "trl:cpo", "loss_type": "simpo", "cpo_alpha": 0.5}
+    config = snb.TrainConfig(method="trl:cpo", loss_type="simpo", cpo_alpha=0.5)
+    assert config.changed == {"method": "trl:cpo", "loss_type": "simpo", "cpo_alpha": 0.5}
+    assert snb.TrainConfig.from_yaml(config.to_yaml()) == config
+    run = model.finetune(pairs(), method="trl:cpo", loss_type="simpo", cpo_alpha=0.5, **SHORT | {"max_steps": 1})
+    assert snb.runs.load(run.id).config.cpo_alpha == 0.5
 
 
 def test_a_worker_process_trains_it(model: Any) -> None:

@@ -65,6 +65,7 @@ class Trl:
             default_learning_rate=_RATES[here.rows][0],
             rate_source=_RATES[here.rows][1],
             objective=known.OBJECTIVES[here.rows],
+            fields=tuple(name for name in LORA.fields if name != "init_lora_weights"),  # a reference copies one adapter
             guest="trl",
             guest_trainer=name,
         )
@@ -106,9 +107,15 @@ class Trl:
                 f"optim={config.optim!r} has no effect: trl takes optimizers by their names in transformers.",
                 fix="Use one of those, or leave it out.",
             )
+        own = config.objective_options
+        if config.lora_dropout and getattr(own, "disable_dropout", False):
+            raise ConfigError(
+                f"lora_dropout={config.lora_dropout} has no effect: disable_dropout is on in trl's {found.config}.",
+                fix="Give disable_dropout=False with it, or leave lora_dropout out.",
+            )
         if here.judged:
             _functions(config)
-        if here.taught and not config.objective_options.teacher_model:
+        if here.taught and not own.teacher_model:
             raise ConfigError(
                 f"method={config.method!r} needs a teacher.",
                 fix="Give teacher_model='...', a name or a folder as shadownb.load takes it.",

@@ -22,7 +22,7 @@ from shadownb.engine.backends.trl import known, options
 from shadownb.engine.backends.trl.rows import Row, as_table, stoppable_preparation, trains_every_turn
 from shadownb.engine.backends.trl.surroundings import model_as_it_was, process_as_it_was
 from shadownb.engine.backends.trl.trainer import Leading, led, load_copies, plain, save_state, stop_within_passes
-from shadownb.errors import MethodError
+from shadownb.errors import DataError, MethodError
 
 if TYPE_CHECKING:
     from shadownb.engine.ports.guest import GuestRun
@@ -121,9 +121,17 @@ def opened(
         opening.enter_context(run.weights())  # making the trainer changes the model
         stack.enter_context(model_as_it_was(session.module, run.gate))
         had = frozenset(session.module.peft_config)
+        if len(had) > 1:
+            raise MethodError(
+                f"method={run.config.method!r} cannot go on from an adapter that began with pissa.",
+                why="It is two adapters in one, and trl's references copy one.",
+                fix="Give start='base', or save(fmt='merged') and load that.",
+            )
         given = _given(found, session, rows, eval_rows, run, functions, stack)
-        with _reference_by_switching_off(found), stoppable_preparation(run):
-            trainer = led(found.trainer_class(), run)(**given)
+        kind = found.trainer_class()
+        stack.enter_context(_replaced(kind, "tqdm", _silent_bars))
+        with _replaced(kind, "create_reference_model", lambda _: _no_copy), stoppable_preparation(run):
+            trainer = led(kind, run)(**given)
         _tell(found, rows, run, trainer)
         from transformers import PrinterCallback, ProgressCallback
 
@@ -181,23 +189,44 @@ def _given(
 
 
 @contextlib.contextmanager
-def _reference_by_switching_off(found: known.Found) -> Iterator[None]:
-    """Keep a trainer from copying the whole model as its reference, where it can switch the adapter off instead."""
-    module = sys.modules[found.trainer_class().__module__]
-    names = vars(module)
-    copying = names.get("create_reference_model")
-    if copying is None:
-        yield
-        return
-    names["create_reference_model"] = lambda model: None
+def _replaced(kind: Any, name: str, by: Callable[[Any], Any]) -> Iterator[None]:
+    """Have another function in the place of one that the modules of a trainer have by a name, where they have it."""
+    modules = [vars(sys.modules[one.__module__]) for one in kind.__mro__ if one.__module__.startswith("trl.")]
+    had = [(module, module[name]) for module in modules if name in module]
+    for module, function in had:
+        module[name] = by(function)
     try:
         yield
     finally:
-        names["create_reference_model"] = copying
+        for module, function in reversed(had):
+            module[name] = function
+
+
+def _silent_bars(tqdm: Any) -> Any:
+    """Return tqdm without a bar: trl makes some past every switch."""
+    return lambda *given, **named: tqdm(*given, **{**named, "disable": True})
+
+
+def _no_copy(model: Any) -> None:
+    """Copy no whole model as reference: without one the adapter is switched off."""
 
 
 def _tell(found: known.Found, rows: Sequence[Row], run: GuestRun, trainer: Any) -> None:
-    """Say what is otherwise than somebody would expect who knows our own methods."""
+    """Say what is otherwise than somebody would expect who knows our own methods; raises where no row is left."""
+    left = len(trainer.train_dataset)
+    if not left:
+        raise DataError(
+            f"trl's {found.trainer} leaves out all {len(rows):,} rows.",
+            why=f"Nothing of their answers is within max_seq_length={run.max_length}.",
+            fix="Give a larger max_seq_length, or shorter rows.",
+        )
+    if left < len(rows):
+        run.warn(
+            f"trl's {found.trainer} leaves out {len(rows) - left:,} of {len(rows):,} rows.",
+            why=f"Nothing of their answers is within max_seq_length={run.max_length}, or it groups what is left.",
+            fix="Give a larger max_seq_length, or shorter rows.",
+            code="rows-skipped",
+        )
     if trains_every_turn(rows) and not getattr(trainer.args, "assistant_only_loss", True):
         run.warn(
             f"trl's {found.trainer} trains every token of these conversations, the questions too.",
