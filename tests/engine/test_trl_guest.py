@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import sys
+import types
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -280,6 +281,16 @@ def test_nothing_is_sent_printed_or_left_changed(
         assert after[name] == value, name
     assert sent == []
     assert digest(model.finetune(chats(), method="lora", **SHORT)) == digest(plain), "the next run is another one"
+
+
+def test_dropout_and_forward_methods_that_were_there_are_there_again(model: Any) -> None:
+    model.finetune(chats(), method="lora", lora_dropout=0.2, **SHORT)
+    base = model.module.get_base_model()
+    base.forward = own = types.MethodType(type(base).forward, base)  # as a fused kernel is put on a model
+    run = model.finetune(pairs(), method="trl:dpo", **SHORT | {"start": "trained", "max_steps": 1})
+    assert run.metrics[0]["loss"] == pytest.approx(np.log(2), rel=1e-6), "trl's DPO switches dropout off"
+    assert {part.p for part in model.module.modules() if isinstance(part, torch.nn.Dropout)} == {0.2}
+    assert base.forward is own
 
 
 def test_a_gradient_that_is_not_finite_ends_it_before_the_weights_move(

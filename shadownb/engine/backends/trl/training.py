@@ -89,7 +89,7 @@ class TrlTraining:
             "gradient_checkpointing": bool(self.trainer.args.gradient_checkpointing),
             "trained_dtypes": sorted({str(parameter.dtype).removeprefix("torch.") for parameter in moved}),
             "trained_parameters": sum(parameter.numel() for parameter in moved),
-            "autocast": _AUTOCAST[self.session.autocast],
+            "autocast": str(self.trainer.accelerator.mixed_precision),
             "device": str(self.session.device),
         }
 
