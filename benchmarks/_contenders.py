@@ -142,7 +142,7 @@ def train_shadownb(model: Any, dataset: Any, config: Any) -> tuple[list[dict[str
     """Train in this process, in a home of its own and without checkpoints on the way; returns (metrics, events)."""
     with tempfile.TemporaryDirectory() as home:
         os.environ["SHADOWNB_HOME"] = home
-        run = model.finetune(dataset, background=False, **{**config.changed, "save_steps": 10**6})
+        run = model.train(dataset, background=False, **{**config.changed, "save_steps": 10**6})
         if run.status != "succeeded":
             sys.exit(f"the run {run.status}: {run.error}")
         return run.metrics, list(run.events())

@@ -85,14 +85,14 @@ CASES: dict[str, Case] = {
     "bitfit": Case("bitfit", base="biased", handed_over=True),
     "prompt": Case("prompt", {"num_virtual_tokens": 4}, handed_over=True),
     "ptuning": Case("ptuning", {"num_virtual_tokens": 4}, handed_over=True),
-    "cpt": Case("cpt", {**DROPOUT, "max_seq_length": 64}, data="text", handed_over=True),
+    "cpt": Case("cpt", {**DROPOUT, "max_length": 64}, data="text", handed_over=True),
     "dpo": Case("dpo", DROPOUT, data="preference", handed_over=True),
     "kto": Case("kto", DROPOUT, data="unpaired", handed_over=True),
     "lora bf16": Case("lora", DROPOUT, dtype="bfloat16", handed_over=True),
     "full bf16": Case("full", dtype="bfloat16", handed_over=True),
     "qlora bf16": Case("qlora", DROPOUT, quantize="4bit", dtype="bfloat16"),
     "dpo full": Case("dpo", {"train_embeddings": False, "lora_r": 4, "sft_weight": 0.0}, data="preference"),
-    "dpo ipo": Case("dpo", {"lora_r": 4, "dpo_loss": "ipo"}, data="preference"),
+    "dpo ipo": Case("dpo", {"lora_r": 4, "loss_type": "ipo"}, data="preference"),
     "8 bits": Case("lora", {"lora_r": 4}, quantize="8bit"),
     "rslora": lora(use_rslora=True),
     "pissa": lora(init_lora_weights="pissa"),
@@ -100,7 +100,7 @@ CASES: dict[str, Case] = {
     "embeddings": lora(train_embeddings=True),
     "attention only": lora(target_modules="attention"),
     "small pieces": lora(max_tokens_per_forward=64),
-    "packed": lora(packing=True, max_seq_length=128),
+    "packed": lora(packing=True, max_length=128),
     "recomputed": lora(gradient_checkpointing="on"),
     "not clipped": lora(max_grad_norm=0.0),
     "no accumulation": lora(gradient_accumulation_steps=1),
@@ -126,7 +126,7 @@ CASES: dict[str, Case] = {
     "refused: 4 bits": Case("full", quantize="4bit"),
     "refused: optimizer": lora(optim="adamwx"),
     "refused: method": Case("lorra"),
-    "refused: too long": lora(max_seq_length=8, loss_on="last"),
+    "refused: too long": lora(max_length=8, loss_on="last"),
 }  # fmt: skip
 
 
@@ -150,7 +150,22 @@ def main(what: str, work: Path, out: Path, only: list[str]) -> None:
 def load(case: Case, work: Path) -> Any:
     import shadownb
 
-    return shadownb.load(str(work / case.base), max_seq_length=256, quantize=case.quantize, dtype=case.dtype)
+    length = {_named("max_length"): 256}
+    return shadownb.load(str(work / case.base), **length, quantize=case.quantize, dtype=case.dtype)
+
+
+def _named(option: str) -> str:
+    """Return what an option is called in the commit that is looked at: a few have got trl's names."""
+    import shadownb
+
+    known = {"max_length": "max_seq_length", "loss_type": "dpo_loss"}
+    return known.get(option, option) if hasattr(shadownb.Model, "finetune") else option
+
+
+def train(model: Any, rows: Any, **options: Any) -> Any:
+    """Train, in whichever words the commit has for it."""
+    options = {_named(name): value for name, value in options.items() if value is not None}
+    return getattr(model, "finetune" if hasattr(model, "finetune") else "train")(rows, **options)
 
 
 def straight(case: Case, work: Path) -> dict[str, Any]:
@@ -158,10 +173,9 @@ def straight(case: Case, work: Path) -> dict[str, Any]:
     from shadownb.errors import ShadowError
 
     options = {**OPTIONS, **case.options}
-    options = {name: value for name, value in options.items() if value is not None}
     try:
         model = load(case, work)
-        run = model.finetune(ROWS[case.data], method=case.method, background=False, **options)
+        run = train(model, ROWS[case.data], method=case.method, background=False, **options)
     except ShadowError as error:
         return {"error": [str(error), type(error).__name__]}
     return outcome(case, model, run)
@@ -173,7 +187,7 @@ def begin(case: Case, work: Path) -> dict[str, Any]:
     # Each step is a checkpoint; the kill may come a step later than asked, which changes nothing that is compared.
     options = {**OPTIONS, **case.options, "executor": "process", "max_steps": STEPS}
     reached, told = threading.Event(), threading.Lock()
-    run = model.finetune(ROWS[case.data], method=case.method, background=True, **options)
+    run = train(model, ROWS[case.data], method=case.method, background=True, **options)
 
     def look(state: Any) -> None:
         worker = (state.launched or {}).get("worker")

@@ -23,7 +23,7 @@ def work():
     import shadownb as snb
     model = snb.load({model!r})
     rows = snb.Dataset.sample("support-triage")
-    run = model.finetune(rows, background=True, executor={executor!r}, max_steps=1000, sample_max_new_tokens=0)
+    run = model.train(rows, background=True, executor={executor!r}, max_steps=1000, sample_max_new_tokens=0)
 threading.Thread(target=work, daemon=True).start()
 """
 

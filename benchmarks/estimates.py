@@ -88,7 +88,7 @@ def measure(method: str, dtype: str, options: argparse.Namespace) -> dict[str, A
         if options.chats:
             ask(model)
         promised = estimate(model, snb.TrainConfig(**chosen), rows)
-        run = model.finetune(rows, background=False, start="trained", **chosen)
+        run = model.train(rows, background=False, start="trained", **chosen)
         runs.append(
             {
                 "when": when,

@@ -309,7 +309,7 @@ def one_method(method: str, dtype: str, options: argparse.Namespace) -> tuple[li
 
     spec = snb.methods.get(method)
     source = f"{options.model}-biased" if method == "bitfit" else options.model
-    load: dict[str, Any] = {"device": options.device, "dtype": dtype, "max_seq_length": 1024}
+    load: dict[str, Any] = {"device": options.device, "dtype": dtype, "max_length": 1024}
     if method == "qlora":
         load["quantize"] = "4bit"
     rows = rows_for(spec.data_formats)
@@ -319,14 +319,14 @@ def one_method(method: str, dtype: str, options: argparse.Namespace) -> tuple[li
     }  # fmt: skip
     model = snb.load(source, **load)
     base = model.loss(held_out())
-    whole = model.finetune(rows, **settings).wait(raise_on_failure=True)
+    whole = model.train(rows, **settings).wait(raise_on_failure=True)
     trained, untouched = model.loss(held_out()), model.loss(held_out(), use="base")
     model.unload()
 
     stopped = snb.load(source, **load)
     with pytest.MonkeyPatch.context() as patch:
         stop_after(patch, 5)
-        part_run = stopped.finetune(rows, **settings).wait(raise_on_failure=False)
+        part_run = stopped.train(rows, **settings).wait(raise_on_failure=False)
     stop_step, stop_status = part_run.step, part_run.status
     stopped.unload()
     again = snb.runs.load(part_run.id)
@@ -399,7 +399,7 @@ def gradients(options: argparse.Namespace) -> None:
     from shadownb.engine.config import TrainConfig
 
     config = TrainConfig(method="qlora", lora_r=8)
-    model = snb.load(options.model, device=options.device, dtype="bfloat16", quantize="4bit", max_seq_length=1024)
+    model = snb.load(options.model, device=options.device, dtype="bfloat16", quantize="4bit", max_length=1024)
     model.generate("Hello", max_new_tokens=2)  # a pass in evaluation mode may pack the weights for inference
     adapter = adapters.prepare(model.module, None, config, adapters.Start("base"))
     ids = torch.tensor([model.renderer.render(held_out()[0]).input_ids[:256]], device=options.device)

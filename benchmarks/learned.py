@@ -59,7 +59,7 @@ def sql(steps: int) -> None:
     ]
     print(f"{len(train)} rows to train on, {len(test)} to test; no table stands in both", flush=True)
     model = snb.load(MODEL)
-    run = model.finetune(
+    run = model.train(
         snb.Dataset.from_list(train),
         background=False,
         max_steps=steps,
@@ -100,7 +100,7 @@ def brevity(steps: int, method: str, **more: Any) -> None:
         if (short := first_sentence(text)) and len(short) < len(text.strip()) - 20
     ]
     print(f"{len(pairs)} pairs; {len(held_out)} questions on {HELD_OUT_TOPICS} other topics held out", flush=True)
-    run = model.finetune(
+    run = model.train(
         pairs,
         method=method,
         background=False,

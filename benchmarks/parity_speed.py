@@ -36,15 +36,18 @@ def cpu():
 began = cpu()
 import shadownb as snb
 light = cpu() - began
-model = snb.load(sys.argv[1], dtype="float32", max_seq_length=256)
+older = hasattr(snb.Model, "finetune")
+length = {"max_seq_length" if older else "max_length": 256}
+model = snb.load(sys.argv[1], dtype="float32", **length)
+train = model.finetune if older else model.train
 rows = [{"messages": [{"role": "user", "content": f"Question {n}? " + "word " * (n % 7)},
                       {"role": "assistant", "content": "Answer " * (1 + n % 5)}]} for n in range(64)]
 options = dict(background=False, lora_r=8, learning_rate=1e-4, sample_max_new_tokens=0, logging_steps=1,
                per_device_train_batch_size=4, gradient_accumulation_steps=2, save_steps=100000)
 loaded = cpu()
-model.finetune(rows, max_steps=5, **options)
+train(rows, max_steps=5, **options)
 before = cpu()
-run = model.finetune(rows, start="trained", max_steps=int(sys.argv[2]), **options)
+run = train(rows, start="trained", max_steps=int(sys.argv[2]), **options)
 print(json.dumps({"steps": cpu() - before, "start": before - loaded, "import": light, "load": loaded - began - light,
                   "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, "loss": run.losses()}))
 """

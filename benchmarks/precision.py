@@ -80,7 +80,7 @@ def curve(method: str, name: str, steps: int) -> Result:
         rounded_once.install = lambda module: 0
     quantize = "4bit" if method == "qlora" else None
     model = snb.load(MODEL, dtype=FORMATS[name], quantize=quantize)
-    run = model.finetune(
+    run = model.train(
         snb.Dataset.sample("support-triage"),
         method=method,
         background=False,
@@ -145,7 +145,7 @@ def task(name: str, seed: int, steps: int, count: int) -> Result:
 
     model = snb.load(MODEL, dtype=FORMATS[name])
     settings = {**demo.SETTINGS, "max_steps": steps, "seed": seed, "save_steps": 10**6}
-    run = model.finetune(snb.Dataset.sample("support-triage"), background=False, **settings)
+    run = model.train(snb.Dataset.sample("support-triage"), background=False, **settings)
     if run.status != "succeeded":
         sys.exit(f"the run {run.status}: {run.error}")
     held_out = _triage.rows(count)

@@ -43,7 +43,7 @@ SHARED = {
     "gradient_accumulation_steps": 1,
     "learning_rate": 5e-4,
     "warmup_steps": 0,
-    "max_seq_length": 1024,
+    "max_length": 1024,
 }
 
 
@@ -214,8 +214,8 @@ def train_theirs(folder: Path, steps: int, setting: str) -> Result:
         seen.append(metric)
 
     accelerator = "auto" if setting == "default" else "none"
-    model = shadowlm.load(str(folder / "base"), accelerator=accelerator, max_seq_length=1024, verbose=False)
-    model.finetune(
+    model = shadowlm.load(str(folder / "base"), accelerator=accelerator, max_length=1024, verbose=False)
+    model.train(
         json.loads((folder / "rows.json").read_text()),
         method="lora",
         output_dir=str(folder / f"run-{setting}"),

@@ -49,7 +49,7 @@ def cost(steps: int, rounds: int) -> None:
     for number in range(rounds):
         seconds = {}
         for watched in (False, True) if number % 2 == 0 else (True, False):
-            run = model.finetune(
+            run = model.train(
                 rows, background=True, max_steps=steps, per_device_train_batch_size=1, gradient_accumulation_steps=2,
                 sample_max_new_tokens=0, save_steps=10**6,
             )  # fmt: skip

@@ -6,7 +6,7 @@
 
     data = snb.Dataset.sample("support-triage")
     model = snb.load("smollm2-135m")
-    run = model.finetune(data, method="lora", eval_dataset="auto")
+    run = model.train(data, method="lora", eval_dataset="auto")
     print(model.generate("My parcel never came and the party is today!"))
     model.save("triage-adapter")
 
@@ -31,11 +31,14 @@ if TYPE_CHECKING:
     from shadownb.engine.data.leakage import leakage
     from shadownb.engine.doctor import doctor
     from shadownb.engine.endpoint import Endpoint
-    from shadownb.engine.evals import compare
+    from shadownb.engine.evals import Comparison, compare
+    from shadownb.engine.inference import Reply
+    from shadownb.engine.methods import MethodSpec
     from shadownb.engine.models import Model, certify, load
     from shadownb.engine.models import catalog as models
-    from shadownb.engine.runs import Run
-    from shadownb.engine.scoring import Exact, JsonExact, Score
+    from shadownb.engine.runs import Metric, Run
+    from shadownb.engine.runs.checkpoints import Checkpoint
+    from shadownb.engine.scoring import Exact, JsonExact, Score, Scorer
     from shadownb.engine.trajectories import Trajectory, TrajectoryGroup
     from shadownb.panels import CapturePanel, ChatPanel, RunPanel, Studio, TrainPanel, TrajectoriesPanel
 
@@ -43,14 +46,20 @@ _HOMES = {
     "CapturePanel": "shadownb.panels",
     "CaptureStore": "shadownb.engine.capture",
     "ChatPanel": "shadownb.panels",
+    "Checkpoint": "shadownb.engine.runs.checkpoints",
+    "Comparison": "shadownb.engine.evals",
     "Dataset": "shadownb.engine.data",
     "Endpoint": "shadownb.engine.endpoint",
     "Exact": "shadownb.engine.scoring",
     "JsonExact": "shadownb.engine.scoring",
+    "MethodSpec": "shadownb.engine.methods",
+    "Metric": "shadownb.engine.runs",
     "Model": "shadownb.engine.models",
+    "Reply": "shadownb.engine.inference",
     "Run": "shadownb.engine.runs",
     "RunPanel": "shadownb.panels",
     "Score": "shadownb.engine.scoring",
+    "Scorer": "shadownb.engine.scoring",
     "Studio": "shadownb.panels",
     "TrainConfig": "shadownb.engine.config",
     "TrainPanel": "shadownb.panels",
@@ -123,10 +132,10 @@ _IMPLEMENTATIONS = {
 }
 
 __all__ = [
-    "CapturePanel", "CaptureStore", "ChatPanel", "Dataset", "Endpoint", "Exact", "JsonExact", "Model", "Run", "RunPanel",
-    "Score", "ShadowError", "ShadowWarning", "Studio", "TrainConfig", "TrainPanel", "TrajectoriesPanel", "Trajectory",
-    "TrajectoryGroup", "__version__", "capture", "captures", "certify", "compare", "doctor", "leakage", "load", "methods", "models",
-    "registry", "runs", "traces",
+    "CapturePanel", "CaptureStore", "ChatPanel", "Checkpoint", "Comparison", "Dataset", "Endpoint", "Exact", "JsonExact",
+    "MethodSpec", "Metric", "Model", "Reply", "Run", "RunPanel", "Score", "Scorer", "ShadowError", "ShadowWarning", "Studio",
+    "TrainConfig", "TrainPanel", "TrajectoriesPanel", "Trajectory", "TrajectoryGroup", "__version__", "capture", "captures",
+    "certify", "compare", "doctor", "leakage", "load", "methods", "models", "registry", "runs", "traces",
 ]  # fmt: skip
 
 

@@ -46,7 +46,7 @@ def main() -> int:
     _say(f"{model!r}\n{model.decisions['dtype'][1]}\n")
 
     started = time.perf_counter()
-    run = model.finetune(train, background=True, **SETTINGS)
+    run = model.train(train, background=True, **SETTINGS)
     run.wait()
     if run.status != "succeeded":
         _say(f"Run {run.id} {run.status}. {run.error or ''}")

@@ -71,7 +71,7 @@ def text(spec: MethodSpec) -> str:
         "What is trained": _TRAINED.get(spec.adapter, spec.adapter),
         "The loss": _loss(spec),
         "Your rows": f"{spec.data_shape} (formats {', '.join(f'`{name}`' for name in spec.data_formats)})",
-        "Rows over `max_seq_length`": _LONG[spec.long_rows],
+        "Rows over `max_length`": _LONG[spec.long_rows],
         "The base": _BASE[spec.quantized_base],
         "Learning rate by default": f"{spec.default_learning_rate:g}; {spec.rate_source}",
     }
@@ -94,7 +94,7 @@ def text(spec: MethodSpec) -> str:
         "    import shadownb as snb",
         "",
         f'    model = snb.load("smollm2-135m"{quantize})',
-        f'    run = model.finetune(snb.Dataset.load("{rows}"), method="{spec.name}")',
+        f'    run = model.train(snb.Dataset.load("{rows}"), method="{spec.name}")',
         "    ```",
         "",
         '=== "Shell"',

@@ -70,7 +70,7 @@ def _options() -> str:
     lines = [
         "# Options of a training",
         "",
-        "Every option of `shadownb.TrainConfig`. `model.finetune(rows, lora_r=8)` takes each by its name, `%shadow train` and",
+        "Every option of `shadownb.TrainConfig`. `model.train(rows, lora_r=8)` takes each by its name, `%shadow train` and",
         "`shadownb train` as `--lora-r 8`, a YAML file as `lora_r: 8`, and the Train panel's form has them all. An option that the",
         "chosen method does not use is refused.",
         "",

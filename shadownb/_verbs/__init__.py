@@ -1,13 +1,13 @@
 """The verbs of ``%shadow`` and of the ``shadownb`` command, declared once.
 
 A verb is a click command that takes a :class:`~shadownb._verbs.front_end.FrontEnd`, calls the public API and returns its
-result; the face decides how that is shown. :func:`verbs_for` gives the group of one front end: a few verbs make sense in
+result; the front end decides how that is shown. :func:`verbs_for` gives the group of one front end: a few verbs make sense in
 one only. Options of ``train`` and their help are generated from the fields of TrainConfig.
 """
 
 from __future__ import annotations
 
-from shadownb._verbs import capture, models, others, runs, train
+from shadownb._verbs import capture, compare, models, others, runs, train
 from shadownb._verbs.declare import verbs_for
 from shadownb._verbs.front_end import DEFAULT_MODEL, FrontEnd, one_line
 
@@ -15,6 +15,7 @@ __all__ = [
     "DEFAULT_MODEL",
     "FrontEnd",
     "capture",
+    "compare",
     "models",
     "one_line",
     "others",

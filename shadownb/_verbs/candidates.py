@@ -17,7 +17,21 @@ from shadownb._verbs.front_end import FrontEnd
 from shadownb._verbs.options import MODEL_OPTIONS, ConfigOption
 
 # In the order in which people come to need them; the others follow by name.
-_VERBS = ("train", "load", "chat", "studio", "runs", "watch", "plot", "compare", "inspect", "models", "methods", "stop")
+_VERBS = (
+    "train",
+    "load",
+    "chat",
+    "studio",
+    "runs",
+    "watch",
+    "plot",
+    "compare",
+    "diff",
+    "inspect",
+    "models",
+    "methods",
+    "stop",
+)
 _FIRST_KEYS = ("model", "dataset", "eval_dataset", "method", "background")
 _KEY = re.compile(r"^([\w-]*)$")
 _VALUE = re.compile(r"^([\w-]+)\s*:\s+(?:\[(?:[^\]]*,)?\s*)?([^\s\[\],]*)$")

@@ -173,7 +173,7 @@ class FrontEnd:
             return data.read_like(**reading) if reading else data
 
     def start(self, name: Any) -> Any:
-        """Return what a run starts from as ``finetune`` takes it: a variable may hold a run."""
+        """Return what a run starts from as ``train`` takes it: a variable may hold a run."""
         from shadownb.engine.runs import Run
 
         value = None if name in ("base", "trained") else self._variable(name)

@@ -42,7 +42,7 @@ model_argument = click.argument(
 @model_argument
 @model_options
 @click.option(
-    "--max-seq-length",
+    "--max-length",
     type=Value("int"),
     help="Longest row the model is used with (default: 2048 tokens, or the positions of a model with fewer).",
 )
@@ -52,7 +52,7 @@ def load(front_end: FrontEnd, name: str, **_: Any) -> Any:
 
     Example: model = PROG load smollm2-135m
     """
-    return front_end.model(name, **given([*MODEL_OPTIONS, "max_seq_length", *THINKING_OPTIONS]))
+    return front_end.model(name, **given([*MODEL_OPTIONS, "max_length", *THINKING_OPTIONS]))
 
 
 @verb("inspect")
@@ -80,7 +80,7 @@ def load(front_end: FrontEnd, name: str, **_: Any) -> Any:
     default="assistant",
     help="Tokens that are trained.",
 )
-@click.option("--max-seq-length", type=Value("int"), help="Most tokens of a sequence (default: the model's).")
+@click.option("--max-length", type=Value("int"), help="Most tokens of a sequence (default: the model's).")
 @data_options
 def inspect(
     front_end: FrontEnd,
@@ -89,16 +89,16 @@ def inspect(
     row: int,
     method: str | None,
     loss_on: Any,
-    max_seq_length: int | None,
+    max_length: int | None,
     **_: Any,
 ) -> Any:
     """Show a row's tokens, and which are trained."""
     data = front_end.data(name, **reading_of(given(DATA_OPTIONS)))
     if not -len(data) <= row < len(data):
         front_end.refuse(f"--row {row} is not in {name}, which has {len(data)} rows (0 to {len(data) - 1})")
-    TrainConfig(**given(["max_seq_length"]))  # refuses what training would
+    TrainConfig(**given(["max_length"]))  # refuses what training would
     model = front_end.model(model_name or front_end.default_model)
-    return data.inspect(model, row=row, method=method, loss_on=loss_on, max_length=max_seq_length)
+    return data.inspect(model, row=row, method=method, loss_on=loss_on, max_length=max_length)
 
 
 @verb("certify")

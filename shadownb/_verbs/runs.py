@@ -1,4 +1,4 @@
-"""Verbs about runs: list, watch, plot and compare them; stop, pause, resume and delete them."""
+"""Verbs about runs: list, watch, plot and diff them; stop, pause, resume and delete them."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def plot(front_end: FrontEnd, name: str | None, metric: str | None, file: str | 
     return run.figure(metric, **view) if front_end.notebook else run.plot(metric or "loss", **view)
 
 
-@verb("compare")
+@verb("diff")
 @click.argument(
     "names",
     metavar="RUN RUN [RUN ...]",
@@ -78,11 +78,11 @@ def plot(front_end: FrontEnd, name: str | None, metric: str | None, file: str | 
     shell_complete=completion.complete_run,
     help="Variables or ids; without any the two latest.",
 )
-def compare(front_end: FrontEnd, names: tuple[str, ...]) -> Any:
+def diff(front_end: FrontEnd, names: tuple[str, ...]) -> Any:
     """Show runs side by side: the options that differ, what came out, their losses."""
     from shadownb.engine import runs as recorded
 
-    return recorded.compare([front_end.run(name) for name in names] or recorded.list(limit=2))
+    return recorded.diff([front_end.run(name) for name in names] or recorded.list(limit=2))
 
 
 @verb("stop")

@@ -1,4 +1,4 @@
-"""The ``train`` verb: options, YAML and names become one ``Model.finetune`` call.
+"""The ``train`` verb: options, YAML and names become one ``Model.train`` call.
 
 Flags win over YAML (the cell's body, then the file of ``--config``), YAML over defaults. The whole configuration is
 validated before a model is loaded.
@@ -106,8 +106,8 @@ def train(front_end: FrontEnd, words: tuple[str, ...], file: str | None, **_: An
     data, eval_data = front_end.data(data_name, **reading), front_end.eval_data(eval_name, **reading)
     model = front_end.model(name, **_with_quantized_base(loading, config, name, front_end))
     if front_end.notebook:
-        return model.finetune(data, eval_dataset=eval_data, background=background, **start, **values)
-    run = model.finetune(data, eval_dataset=eval_data, background=True, **start, **values)
+        return model.train(data, eval_dataset=eval_data, background=background, **start, **values)
+    run = model.train(data, eval_dataset=eval_data, background=True, **start, **values)
     return run if background else front_end.watch(run)
 
 

@@ -78,7 +78,7 @@ def _pointless(spec: MethodSpec) -> dict[str, str]:
     """Return the options that the trainer reads but that cannot change anything for what the method trains, and why."""
     found = {}
     if spec.data_formats == ("text",):
-        for name in ("loss_on", "train_on_completions"):
+        for name in ("loss_on", "assistant_only_loss"):
             found[name] = f"{spec.name} trains every token of a text"
         found["on_template_drop"] = f"{spec.name} trains texts as they are, without a chat template"
     if spec.adapter == "bias":

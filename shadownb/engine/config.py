@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 import yaml
 from pydantic import PrivateAttr, ValidationError, ValidationInfo, field_validator, model_validator
 
-from shadownb.engine import methods, registry
+from shadownb.engine import methods, older, registry
 from shadownb.engine.config_fields import config_fields
 from shadownb.engine.config_objectives import Chosen, as_config_error, option_names
 from shadownb.engine.config_options import DEFAULT_MAX_STEPS, GROUPS, TARGET_PRESETS, Options
@@ -142,12 +142,12 @@ class TrainConfig(Options):
 
     @model_validator(mode="before")
     @classmethod
-    def _older_name(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("train_on_completions") is not None:
-            meant = "assistant" if values["train_on_completions"] else "all"
+    def _as_trl_says_it(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("assistant_only_loss") is not None:
+            meant = "assistant" if values["assistant_only_loss"] else "all"
             if values.get("loss_on", meant) != meant:
                 raise ValueError(
-                    f"train_on_completions={values['train_on_completions']} means loss_on={meant!r}, "
+                    f"assistant_only_loss={values['assistant_only_loss']} means loss_on={meant!r}, "
                     f"but loss_on={values['loss_on']!r} was given as well; give only loss_on"
                 )
             return {**values, "loss_on": meant}
@@ -284,6 +284,7 @@ class TrainConfig(Options):
             )
         if given is None:
             return cls(spec=spec, **values)
+        values = older.options(values)
         if spec is None or registry.has(*(("guest", spec.guest) if spec.guest else ("objective", spec.objective))):
             left_out = set(values) - set(option_names(spec)) - set(given)
         else:  # nobody here knows its options, so what it has is kept as it is

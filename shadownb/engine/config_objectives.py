@@ -23,7 +23,7 @@ from shadownb.errors import ConfigError, MethodError, MissingDependencyError, Sh
 
 _KINDS = ("int", "float", "bool", "str", "choice", "list")
 
-# What a call of finetune, the train verb or a file says beside options, and what a config has that is none.
+# What a call of train, the train verb or a file says beside options, and what a config has that is none.
 _TAKEN = frozenset(
     {
         "model", "dataset", "eval_dataset", "background", "start", "store", "callbacks", "columns", "ignore", "config",

@@ -141,16 +141,16 @@ class Options(BaseModel):
         ge=16,
         unit="tokens",
     )
-    max_seq_length: int | None = option(
+    max_length: int | None = option(
         None,
-        "Rows longer than this are cut (cpt splits them instead); empty means the model's max_seq_length.",
+        "Rows longer than this are cut (cpt splits them instead); empty means the model's max_length.",
         "batch",
         ge=8,
         unit="tokens",
     )
     packing: bool = option(
         False,
-        "Fill each batch row with several documents up to max_seq_length; attention stays inside each.",
+        "Fill each batch row with several documents up to max_length; attention stays inside each.",
         "batch",
         advanced=True,
     )
@@ -201,8 +201,8 @@ class Options(BaseModel):
     loss_on: Literal["assistant", "last", "all"] = option(
         "assistant", "Tokens that are trained: every assistant turn, the last one, or all.", "data"
     )
-    train_on_completions: bool | None = option(
-        None, "Older name: true is loss_on=assistant, false is loss_on=all.", "data", advanced=True
+    assistant_only_loss: bool | None = option(
+        None, "As trl says it: true is loss_on=assistant, false is loss_on=all.", "data", advanced=True
     )
     on_template_drop: Literal["auto", "refuse", "leave_out", "bundled"] = option(
         "auto",

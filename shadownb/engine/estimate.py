@@ -120,7 +120,7 @@ def _useful(model: LoadedModel, config: TrainConfig, row: dict[str, Any], fit: F
 
 
 def _length(model: LoadedModel, config: TrainConfig) -> int:
-    return model.lengths.longest_row(config.max_seq_length, config)
+    return model.lengths.longest_row(config.max_length, config)
 
 
 def _examples_per_item(model: LoadedModel, config: TrainConfig, rendered: Sequence[Example], count: int) -> float:

@@ -14,7 +14,7 @@ class Lengths:
 
     Attributes
     ----------
-    max_seq_length
+    max_length
         The longest row unless something else is asked for.
     positions
         How many positions the architecture has, or None where it sets no limit.
@@ -23,7 +23,7 @@ class Lengths:
         may put some there.
     """
 
-    max_seq_length: int
+    max_length: int
     positions: int | None = None
     virtual_tokens: int | None = None
 
@@ -33,11 +33,11 @@ class Lengths:
         Parameters
         ----------
         asked
-            What the user wants; None is ``max_seq_length``.
+            What the user wants; None is ``max_length``.
         config
             Of the training that the row is for: its learned prompt needs positions too.
         """
-        wanted, room = self.max_seq_length if asked is None else asked, self.room_for_rows(config)
+        wanted, room = self.max_length if asked is None else asked, self.room_for_rows(config)
         return wanted if room is None else max(1, min(wanted, room))
 
     def room_for_rows(self, config: TrainConfig | None = None) -> int | None:
@@ -46,10 +46,10 @@ class Lengths:
 
     def check(self, config: TrainConfig) -> None:
         """Raise ConfigError where a run asks for longer rows than there are positions for."""
-        asked, room = config.max_seq_length, self.room_for_rows(config)
+        asked, room = config.max_length, self.room_for_rows(config)
         if asked is not None and room is not None and asked > room:
             raise ConfigError(
-                f"max_seq_length={asked}: this model has room for rows of {max(0, room)} tokens.",
+                f"max_length={asked}: this model has room for rows of {max(0, room)} tokens.",
                 why=self._told(config),
                 fix="Leave it out, or give at most that.",
             )
@@ -57,8 +57,8 @@ class Lengths:
     def how_to_keep_more(self, config: TrainConfig) -> tuple[str, str]:
         """Return (why, what to do) about a run's rows that are too long: the second as a sentence begins."""
         room = self.room_for_rows(config)
-        if room is None or self.longest_row(config.max_seq_length, config) < room:
-            return "", "Raise max_seq_length"
+        if room is None or self.longest_row(config.max_length, config) < room:
+            return "", "Raise max_length"
         fewer = "Use fewer num_virtual_tokens or shorten the rows" if self._before_rows(config) else "Shorten the rows"
         return self._told(config), fewer
 

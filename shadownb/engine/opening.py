@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def open_model(
-    source: Source, decisions: dict[str, Decision], max_seq_length: int, accelerator: str, backend_name: str = DEFAULT
+    source: Source, decisions: dict[str, Decision], max_length: int, accelerator: str, backend_name: str = DEFAULT
 ) -> LoadedModel:
     """Load a source's base as decided; what was trained on it is not put on."""
     gate = WeightsGate()
@@ -28,7 +28,7 @@ def open_model(
         source,
         gate=gate,
         quantization=decisions["quantization"][0] or None,
-        max_seq_length=min(max_seq_length, weights.positions or max_seq_length),
+        max_length=min(max_length, weights.positions or max_length),
         decisions=decisions,
         accelerator=accelerator,
         backend_name=backend_name,
@@ -49,7 +49,7 @@ def open_recorded(source: Source, spec: dict[str, Any]) -> LoadedModel:
         "attention": acceleration.choose_attention(accelerator, known),
         "quantization": (spec["quantization"] or "", "as the run was launched"),
     }
-    model = open_model(source, decisions, spec["max_seq_length"], accelerator, name)
+    model = open_model(source, decisions, spec["max_length"], accelerator, name)
     check_base(source, spec.get("base_hash"))
     model.restore_start(spec.get("start"))
     model.renderer.variables = dict(spec.get("template_variables") or {})
@@ -63,10 +63,10 @@ def open_again(model: LoadedModel) -> LoadedModel:
     if needed > free:
         raise OutOfMemoryError(
             f"A second copy of {model.name} needs {needed:.2f} GB, and {free:.2f} GB are free.",
-            fix="Train this model anew instead: model.finetune(data, start='base') needs no second copy.",
+            fix="Train this model anew instead: model.train(data, start='base') needs no second copy.",
         )
     source = Source(model.name, model.source)
-    copy = open_model(source, dict(model.decisions), model.max_seq_length, model.accelerator, model.backend_name)
+    copy = open_model(source, dict(model.decisions), model.max_length, model.accelerator, model.backend_name)
     copy.told_at_load = dict(model.told_at_load)
     copy.renderer.variables = dict(model.told_at_load)
     return copy

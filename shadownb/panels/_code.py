@@ -79,9 +79,9 @@ def as_python(choice: Choice) -> str:
     arguments += [f"{name}={literal(value)}" for name, value in choice.options.items()]
     arguments.append("background=True")
     if len(arguments) <= 3:
-        lines.append(f"run = {model}.finetune({', '.join(arguments)})")
+        lines.append(f"run = {model}.train({', '.join(arguments)})")
     else:
-        lines.append(f"run = {model}.finetune(")
+        lines.append(f"run = {model}.train(")
         lines += [f"    {argument}," for argument in arguments]
         lines.append(")")
     lines.append("run")

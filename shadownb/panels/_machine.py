@@ -64,7 +64,7 @@ def describe_model(model: Any) -> dict[str, Any]:
         "dtype": model.dtype_name,
         "device": str(model.device),
         "quantization": model.quantization,
-        "max_seq_length": model.max_seq_length,
+        "max_length": model.max_length,
         "base_hash": model.base_hash[:12],
         "trained": list(model.trained) if model.trained else None,
     }

@@ -102,9 +102,9 @@ class Selection:
     def _longest_row(self) -> int | None:
         assert self.config is not None
         if self.model is None:
-            return self.config.max_seq_length
+            return self.config.max_length
         lengths: Lengths = self.model.lengths
-        return lengths.longest_row(self.config.max_seq_length, self.config)
+        return lengths.longest_row(self.config.max_length, self.config)
 
     def map_column(self, name: str, target: str) -> None:
         """Read a column as a known one, leave it out (``ignore``), or go by its own name again ("")."""
@@ -142,7 +142,7 @@ class Selection:
         return _methods.method_choices(self.model, data_format, self.options, from_base=self.start_choice.from_base)
 
     def evaluation(self) -> Any:
-        """Return ``eval_dataset`` as :meth:`Model.finetune` takes it."""
+        """Return ``eval_dataset`` as :meth:`Model.train` takes it."""
         return {"auto": "auto", "share": self.eval_share, "data": self.eval_data}.get(self.eval_kind)
 
     def plan(self) -> list[dict[str, str]]:
@@ -213,7 +213,7 @@ class Selection:
             raise ConfigError("An option is wrong.", fix="Mend the option that is marked.")
         if self.eval_kind == "data" and self.eval_data is None:
             raise DataError("No evaluation data is chosen.", fix="Choose it, or hold back a share of the rows.")
-        return self.model.finetune(
+        return self.model.train(
             self.data,
             method=self.method,
             background=True,

@@ -48,7 +48,7 @@ class StartChoice:
         return self.chosen == BASE
 
     def argument(self) -> str:
-        """Return ``start`` as :meth:`Model.finetune` takes it."""
+        """Return ``start`` as :meth:`Model.train` takes it."""
         chosen = self.chosen
         return str(self._first["path"]) if chosen == FIRST and self._first is not None else chosen
 

@@ -57,7 +57,7 @@ STEERING = ".run-header .snb-push button"
 
 def start_run(notebook: Notebook, cell: int = PANEL, **more: str) -> str:
     options = ", ".join([LONG, *(f"{name}={value!r}" for name, value in more.items())])
-    notebook.run(cell, f"run = model.finetune(rows, {options})\nsnb.RunPanel(run)")
+    notebook.run(cell, f"run = model.train(rows, {options})\nsnb.RunPanel(run)")
     panel = notebook.panel(cell, "Run")
     expect(panel.get_by_role("list").filter(has_text="left")).to_contain_text(re.compile("Step [1-9]"))
     return panel.locator(".run-id code").inner_text()
@@ -133,7 +133,7 @@ def test_however_the_kernel_went(notebook: Notebook, how: str) -> None:
 
 
 def test_studio_after_a_restart_and_made_again(notebook: Notebook, photograph: Photograph) -> None:
-    notebook.run(PANEL, f"run = model.finetune(rows, {LONG})\nsnb.Studio()")
+    notebook.run(PANEL, f"run = model.train(rows, {LONG})\nsnb.Studio()")
     studio, run = notebook.panel(PANEL, "Studio"), notebook.panel(PANEL, "Run")
     expect(studio.get_by_role("tab", name="Run", exact=True)).to_have_attribute("aria-selected", "true")
     expect(run.get_by_role("button", name="Pause")).to_be_enabled()

@@ -38,7 +38,7 @@ def prefer(status=None, steps=40, error=None):
             hand.append("eval", step=step, eval_loss=1 / step, eval_rewards_accuracy=0.8, eval_rewards_margin=step / 20)
             hand.sample(step, f"An answer after {{step}} steps.")
             hand.append("checkpoint", step=step, path=f"step-{{step}}", best=step == 20, eval_loss=1 / step)
-    hand.append("warning", code="truncated", what="3 rows were cut.", why="They are long.", fix="Raise max_seq_length.")
+    hand.append("warning", code="truncated", what="3 rows were cut.", why="They are long.", fix="Raise max_length.")
     if status:
         hand.append("end", status=status, error=error)
     hand.journal.flush()
@@ -118,7 +118,7 @@ def test_chat_and_studio(notebook: Notebook, photograph: Photograph) -> None:
     expect(chat).to_contain_text("No model yet")
     photograph(chat, "chat-empty")
     assert violations(chat) == []
-    trained = "model.finetune(rows, max_steps=2, sample_max_new_tokens=0, background=False)"
+    trained = "model.train(rows, max_steps=2, sample_max_new_tokens=0, background=False)"
     notebook.run(PANEL, f"{trained}\nsnb.Studio(model, rows)")
     studio = notebook.panel(PANEL, "Studio")
     expect(notebook.panel(PANEL, "Train").get_by_role("region", name="Estimate")).to_contain_text("GB")

@@ -123,7 +123,7 @@ def test_run_and_chat_panels_alone(notebook: Notebook) -> None:
     chat.get_by_role("button", name="Send").click()
     expect(chat.get_by_role("article", name="Model answer")).to_contain_text("tokens/s")
     assert nameless(chat) == []
-    notebook.run(PANEL, "run = model.finetune(rows, max_steps=3, background=True)\nsnb.RunPanel(run)")
+    notebook.run(PANEL, "run = model.train(rows, max_steps=3, background=True)\nsnb.RunPanel(run)")
     panel = notebook.panel(PANEL, "Run")
     expect(panel.get_by_role("status").first).to_have_text("Finished")
     wait_for_points(panel, "n === 3")

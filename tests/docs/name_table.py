@@ -40,12 +40,9 @@ OTHERWISE: dict[str, dict[str, tuple[str, ...]]] = {
     "num_train_epochs": {"openai": (f"{_SUPERVISED}.n_epochs",)},
     "per_device_train_batch_size": {"openai": (f"{_SUPERVISED}.batch_size",)},
     "beta": {"openai": (f"{_DPO}.beta",)},
-    "max_seq_length": {"trl": ("SFTConfig.max_length",)},
     "lora_r": {"peft": ("LoraConfig.r",)},
     "train_embeddings": {"peft": ("LoraConfig.modules_to_save",)},
-    "loss_on": {"trl": ("SFTConfig.assistant_only_loss",)},
-    "train_on_completions": {"trl": ("SFTConfig.completion_only_loss",)},
-    "dpo_loss": {"trl": ("DPOConfig.loss_type",)},
+    "loss_on": {"trl": ("SFTConfig.assistant_only_loss", "SFTConfig.completion_only_loss")},
     "sft_weight": {"trl": ("DPOConfig.loss_weights",)},
 }
 
@@ -59,8 +56,8 @@ CALLS: tuple[tuple[str, str, dict[str, tuple[str, ...]]], ...] = (
     ("snb.load(name, adapter=folder)", "load.adapter", {"peft": ("PeftModel.from_pretrained",)}),
     ('snb.load(name, quantize="4bit")', "load.quantize", {"transformers": ("BitsAndBytesConfig.load_in_4bit",)}),
     (
-        "model.finetune(rows, ...)",
-        "Model.finetune",
+        "model.train(rows, ...)",
+        "Model.train",
         {
             "transformers": ("Trainer.train",),
             "trl": ("SFTTrainer.train",),
@@ -70,7 +67,7 @@ CALLS: tuple[tuple[str, str, dict[str, tuple[str, ...]]], ...] = (
     ),
     (
         "eval_dataset=",
-        "Model.finetune.eval_dataset",
+        "Model.train.eval_dataset",
         {"transformers": ("Trainer.eval_dataset",), "trl": ("SFTTrainer.eval_dataset",)},
     ),
     ("run.resume()", "Run.resume", {"transformers": ("Trainer.train.resume_from_checkpoint",)}),

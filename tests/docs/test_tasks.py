@@ -75,7 +75,7 @@ def cells(page: str, model: Path) -> list[str]:
     if page == "keep-what-my-agent-does":
         found[0] = found[0].replace('"https://api.openai.com/v1"', 'f"http://127.0.0.1:{server.server_port}/v1"')
         found = [_UPSTREAM, found[0], _AGENT, *found[1:]]
-        found = [cell.replace("finetune(train,", "finetune(train, max_steps=2,") for cell in found]
+        found = [cell.replace("train(train,", "train(train, max_steps=2,") for cell in found]
     return found
 
 

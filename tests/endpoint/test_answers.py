@@ -75,8 +75,8 @@ def test_calls_are_read_and_those_that_cannot_be_are_counted(made: Any) -> None:
         return made(answers(completion(message, "tool_calls"))).chat(ask(), TOOLS)
 
     good = outcome(call('{"a": 1}'), call(""), call({"a": 2}))
-    assert good.tool_calls[0] == {"id": "call_1", "name": "f", "arguments": {"a": 1}}
-    assert [each["arguments"] for each in good.tool_calls] == [{"a": 1}, {}, {"a": 2}]
+    assert good.tool_calls[0]["id"] == "call_1" and good.tool_calls[0]["function"]["name"] == "f"
+    assert [json.loads(each["function"]["arguments"]) for each in good.tool_calls] == [{"a": 1}, {}, {"a": 2}]
     assert (good.outcome, good.finish_reason, good.content) == ("called", "stop", "")
     for broken, why in (
         ("{bad", "no JSON"),
@@ -93,9 +93,8 @@ def test_calls_are_read_and_those_that_cannot_be_are_counted(made: Any) -> None:
     assert outcome(call("{}", name=None)).outcome == outcome("nonsense").outcome == "malformed"
     assert outcome(function_call={"name": "f", "arguments": '{"a": 1}'}).outcome == "called"
     # A server without the parser for its model sends the markup as text.
-    assert outcome(content='<tool_call>{"name": "f", "arguments": {"a": 1}}</tool_call>').tool_calls[0][
-        "arguments"
-    ] == {"a": 1}
+    (read,) = outcome(content='<tool_call>{"name": "f", "arguments": {"a": 1}}</tool_call>').tool_calls
+    assert read["function"] == {"name": "f", "arguments": '{"a": 1}'}
     assert outcome(content="<tool_call>{bad").outcome == "malformed"
     assert outcome(content="No.").outcome == "abstained"
 
@@ -187,7 +186,8 @@ def test_whatever_json_a_server_sends_is_a_reply_or_said_to_be_none(answer: Any,
         assert str(nothing)
         return
     assert isinstance(reply.content, str) and isinstance(reply.reasoning, str)
-    assert all(isinstance(call["name"], str) and isinstance(call["arguments"], dict) for call in reply.tool_calls)
+    functions = [call["function"] for call in reply.tool_calls]
+    assert all(isinstance(each["name"], str) and isinstance(json.loads(each["arguments"]), dict) for each in functions)
     assert stopped or reply.content or reply.reasoning or reply.outcome != "abstained" or reply.notes, "silence"
     reply.to_message()
     reply._repr_html_()

@@ -181,7 +181,7 @@ def test_an_empty_answer_is_told(made: Any) -> None:
 
 
 def test_a_loaded_model_and_the_same_model_behind_an_address_score_alike(byte_model_dir: Path) -> None:
-    model = snb.load(str(byte_model_dir), max_seq_length=256, dtype="float32")
+    model = snb.load(str(byte_model_dir), max_length=256, dtype="float32")
     data = rows("hello", "what is it", "one two three")
     said = model.chat([row["messages"][:1] for row in data[:2]], max_new_tokens=8, temperature=0.0)
     for row, reply in zip(data, said, strict=False):

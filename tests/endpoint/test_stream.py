@@ -101,7 +101,8 @@ def test_reasoning_calls_and_text_are_apart(made: Any, name: str) -> None:
     found, reply = parts_of(made(streams(*pieces)), TOOLS)
     assert [kind for kind, _ in found] == ["reasoning", "reasoning", "content", "call", "malformed"]
     assert (reply.reasoning, reply.content, reply.outcome) == ("Hm.", "So", "malformed")
-    assert reply.tool_calls == [{"id": "c1", "name": "f", "arguments": {"a": 1}}]
+    function = {"name": "f", "arguments": '{"a": 1}'}
+    assert reply.tool_calls == [{"id": "c1", "type": "function", "function": function}]
     assert "{bad" in reply.malformed_calls[0]["text"]
 
 
@@ -111,7 +112,7 @@ def test_markup_that_a_server_leaves_in_the_text_is_read(made: Any) -> None:
     found, reply = parts_of(made(streams(*pieces, chunk("stop"), DONE)), TOOLS)
     assert "".join(text for kind, text in found if kind == "reasoning") == reply.reasoning == "Hm."
     assert "".join(text for kind, text in found if kind == "content") == reply.content
-    assert [kind for kind, _ in found].count("call") == 1 and reply.tool_calls[0]["arguments"] == {"a": 1}
+    assert [kind for kind, _ in found].count("call") == 1 and reply.tool_calls[0]["function"]["arguments"] == '{"a": 1}'
 
 
 def test_a_stream_that_breaks_off_is_no_whole_answer(made: Any, server: Upstream) -> None:

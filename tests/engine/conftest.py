@@ -24,7 +24,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def tiny(home: Path, tiny_model_dir: Path) -> Iterator[Any]:
     """The tiny model, loaded; whatever trains it is ended afterwards."""
-    model = snb.load(str(tiny_model_dir), max_seq_length=256, dtype="float32")
+    model = snb.load(str(tiny_model_dir), max_length=256, dtype="float32")
     yield model
     while (run := model.active_run) is not None:
         run.discard()

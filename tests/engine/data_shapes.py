@@ -70,7 +70,7 @@ Names of your own are mapped with `columns=`, here, in the Train panel, and as `
 data = snb.Dataset.load("rows.csv", columns={{"frage": "prompt", "antwort": "completion"}}, ignore=["notiz"])
 ```
 
-Lists, files, pandas and polars frames, Arrow tables and a `datasets.Dataset` are read alike; `finetune`, `compare`, `loss` and
+Lists, files, pandas and polars frames, Arrow tables and a `datasets.Dataset` are read alike; `train`, `compare`, `loss` and
 `leakage` take them as they are. Nulls that Arrow fills into schemas and arguments are taken out.
 """
 

@@ -47,7 +47,7 @@ OWN: dict[str, dict[str, Any]] = {
     **{method: _SMALL for method in ("lora", "qlora", "dora", "dpo", "kto")},
     **{method: {"lora_r": 2} for method in ("miss", "shira", "adapter")},
     **{method: {"num_virtual_tokens": 2} for method in ("prompt", "ptuning")},
-    "cpt": {**_SMALL, "max_seq_length": 64},
+    "cpt": {**_SMALL, "max_length": 64},
 }
 
 
@@ -81,13 +81,11 @@ def write(name: str) -> None:
 
 def _train(method: str, stop_after: int | None = None) -> Run:
     case = CASES[method]
-    model = snb.load(
-        "smollm2-135m", max_seq_length=256, dtype="float32", quantize="4bit" if method == "qlora" else None
-    )
+    model = snb.load("smollm2-135m", max_length=256, dtype="float32", quantize="4bit" if method == "qlora" else None)
     stopped = threading.Event()
     # So small a model is at its end before anybody can stop it.
     model.module.get_input_embeddings().register_forward_pre_hook(lambda *_: time.sleep(0.05) if stop_after else None)
-    run: Run = model.finetune(DATA[case.data](), method=method, background=True, **OPTIONS, **OWN.get(method, {}))
+    run: Run = model.train(DATA[case.data](), method=method, background=True, **OPTIONS, **OWN.get(method, {}))
 
     def look(state: Any) -> None:
         if stop_after and state.step >= stop_after and not stopped.is_set():

@@ -139,11 +139,11 @@ class Case:
         source = biased(folder) if self.base == "biased" else folder
         source = unusual(folder, self.base) if self.base in UNUSUAL else source
         quantize: Any = "4bit" if self.base == "4bit" else None
-        return snb.load(str(source), max_seq_length=256, quantize=quantize, dtype=self.dtype)
+        return snb.load(str(source), max_length=256, quantize=quantize, dtype=self.dtype)
 
     def train(self, model: Any, **more: Any) -> Run:
         """Train in a thread to the end of the run."""
-        run: Run = model.finetune(self.rows, method=self.method, background=True, **{**OPTIONS, **self.options, **more})
+        run: Run = model.train(self.rows, method=self.method, background=True, **{**OPTIONS, **self.options, **more})
         return run.wait(timeout=120)
 
 
@@ -159,7 +159,7 @@ CASES = {
     "bitfit": Case("bitfit", base="biased", owned=(".bias",)),
     "prompt": Case("prompt", _PROMPT, owned=("prompt_encoder.",), merged=False),
     "ptuning": Case("ptuning", _PROMPT, owned=("prompt_encoder.",), merged=False),
-    "cpt": Case("cpt", {**DROPOUT, "max_seq_length": 64}, data="text"),
+    "cpt": Case("cpt", {**DROPOUT, "max_length": 64}, data="text"),
     "dpo": Case("dpo", DROPOUT, data="preference"),
     "kto": Case("kto", DROPOUT, data="unpaired"),
     "lora rslora": Case("lora", {**DROPOUT, "use_rslora": True}),

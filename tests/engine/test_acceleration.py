@@ -78,10 +78,8 @@ def test_an_unknown_accelerator_is_refused(tiny_model_dir: Path) -> None:
 def test_the_record_says_what_the_trainer_had(
     home: Path, tiny_model_dir: Path, rows: list[dict[str, Any]], accelerator: Any
 ) -> None:
-    model = snb.load(str(tiny_model_dir), max_seq_length=256, accelerator=accelerator, dtype="float32")
-    run = model.finetune(
-        rows, background=False, max_steps=2, per_device_train_batch_size=1, gradient_accumulation_steps=1
-    )
+    model = snb.load(str(tiny_model_dir), max_length=256, accelerator=accelerator, dtype="float32")
+    run = model.train(rows, background=False, max_steps=2, per_device_train_batch_size=1, gradient_accumulation_steps=1)
     record = run.state.record
     had, decided = record["actual_setup"], record["decisions"]
     assert all(reason for _, reason in decided.values()), "every decision has its reason"
@@ -99,14 +97,14 @@ def test_the_record_says_what_the_trainer_had(
 
 def test_what_was_asked_for_is_what_the_trainer_had(tiny: Any, rows: list[dict[str, Any]]) -> None:
     options = {"max_steps": 1, "optim": "sgd", "gradient_checkpointing": "on"}
-    had = tiny.finetune(rows, background=False, **options).state.record["actual_setup"]
+    had = tiny.train(rows, background=False, **options).state.record["actual_setup"]
     assert had["optimizer"] == "torch.SGD"
     assert had["gradient_checkpointing"] is True
 
 
 def test_the_worker_keeps_the_accelerator(home: Path, tiny_model_dir: Path, rows: list[dict[str, Any]]) -> None:
-    model = snb.load(str(tiny_model_dir), max_seq_length=256, accelerator="none", dtype="float32")
-    run = model.finetune(rows, background=False, max_steps=1, executor="process")
+    model = snb.load(str(tiny_model_dir), max_length=256, accelerator="none", dtype="float32")
+    run = model.train(rows, background=False, max_steps=1, executor="process")
     assert run.state.record["actual_setup"]["fused_optimizer"] is False
 
 
@@ -114,9 +112,9 @@ def test_the_worker_keeps_the_accelerator(home: Path, tiny_model_dir: Path, rows
 def test_on_a_gpu_the_plan_is_what_the_trainer_had(
     home: Path, tiny_model_dir: Path, rows: list[dict[str, Any]]
 ) -> None:
-    model = snb.load(str(tiny_model_dir), device="cuda", max_seq_length=256, accelerator="shadow")
+    model = snb.load(str(tiny_model_dir), device="cuda", max_length=256, accelerator="shadow")
     assert model.decisions["attention"][0] in {"flash_attention_2", "kernels-community/flash-attn2", "sdpa"}
-    run = model.finetune(rows, background=False, max_steps=2)
+    run = model.train(rows, background=False, max_steps=2)
     had, decided = run.state.record["actual_setup"], run.state.record["decisions"]
     assert had["device"].startswith("cuda")
     assert had["autocast"] in {"bf16", "fp16"}

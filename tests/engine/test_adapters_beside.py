@@ -198,7 +198,7 @@ def test_bottlenecks_may_be_tensors_too(trained: Any) -> None:
 def test_it_is_asked_as_it_was_trained(trained: Any, byte_model_dir: Path) -> None:
     """With its own rows' system prompt and its own template, whatever the model on hand was trained on."""
     guest = trained("lora")
-    bare = snb.load(str(byte_model_dir), max_seq_length=256, dtype="float32")
+    bare = snb.load(str(byte_model_dir), max_length=256, dtype="float32")
     asked = [{"role": "user", "content": "Colour number 3?"}]
     alone = guest.model.chat(asked, **GREEDY)
     assert alone.usage["prompt_tokens"] > bare.chat(asked, **GREEDY).usage["prompt_tokens"]
@@ -213,7 +213,7 @@ def test_its_own_template_and_ends_hold(trained: Any, byte_model_dir: Path, tmp_
     folder = guest.model.save(tmp_path / "adapter")
     other = (folder / "chat_template.jinja").read_text(encoding="utf-8").replace("<|im_start|>", "<|im_start|>The ")
     (folder / "chat_template.jinja").write_text(other, encoding="utf-8")
-    alone = snb.load(str(byte_model_dir), adapter=folder, max_seq_length=256, dtype="float32")
+    alone = snb.load(str(byte_model_dir), adapter=folder, max_length=256, dtype="float32")
     host = trained("miss").model
     assert alone.chat(ASKED[0], **GREEDY).usage != guest.replies[0].usage
     assert same(host.chat(ASKED, use=folder, **GREEDY), alone.chat(ASKED, **GREEDY))
@@ -242,7 +242,7 @@ def test_whole_weights_are_refused_on_either_side(trained: Any, byte_model_dir: 
 def test_another_base_is_refused(trained: Any, tmp_path: Path) -> None:
     lora = trained("lora")
     folder = byte_llama_of(tmp_path / "other", 32, 64)
-    other = snb.load(str(folder), max_seq_length=256, dtype="float32")
+    other = snb.load(str(folder), max_length=256, dtype="float32")
     with pytest.raises(ModelError, match="belongs to another base"):
         other.chat(ASKED, use=lora.run.checkpoints()[0])
     saved = lora.model.save(tmp_path / "adapter")
@@ -283,7 +283,7 @@ def test_an_adapter_that_peft_alone_wrote(trained: Any, byte_model_dir: Path, tm
     )
     made.save_pretrained(tmp_path / "theirs")
     host = trained("lora").model
-    alone = snb.load(str(byte_model_dir), adapter=tmp_path / "theirs", max_seq_length=256, dtype="float32")
+    alone = snb.load(str(byte_model_dir), adapter=tmp_path / "theirs", max_length=256, dtype="float32")
     asked = [{"role": "user", "content": "Colour number 3?"}]
     assert same([host.chat(asked, use=tmp_path / "theirs", **GREEDY)], [alone.chat(asked, **GREEDY)])
     found = weights_asked(tmp_path / "theirs", host)

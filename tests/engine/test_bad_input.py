@@ -41,7 +41,7 @@ def weights(model: Any) -> str:
 
 def check_fine(model: Any, rows: list[Any], **options: Any) -> None:
     """The model trains, no thread of an earlier run is left, and its weights are those of the checkpoint it names."""
-    run = model.finetune(rows, background=False, max_steps=1, **{**FAST, **options})
+    run = model.train(rows, background=False, max_steps=1, **{**FAST, **options})
     assert run.status == "succeeded", run.traceback()
     assert model.trained == (run.id, 1)
     for thread in threading.enumerate():
@@ -60,7 +60,7 @@ def no_run_was_made() -> bool:
 @pytest.mark.parametrize("data", [[], [{}], [{"x": 1}], [{"messages": []}], [{"messages": "hello"}], [{"text": ""}]])
 def test_data_without_a_usable_row(tiny: Any, data: list[Any]) -> None:
     with pytest.raises(errors.DataError) as caught:
-        tiny.finetune(data, background=False, max_steps=1)
+        tiny.train(data, background=False, max_steps=1)
     assert caught.value.fix
     assert no_run_was_made()
 
@@ -68,13 +68,13 @@ def test_data_without_a_usable_row(tiny: Any, data: list[Any]) -> None:
 @pytest.mark.parametrize("data", [None, 7, "rows.jsonl", {"messages": []}])
 def test_what_is_no_data(tiny: Any, data: Any) -> None:
     with pytest.raises(errors.DataError, match="dataset"):
-        tiny.finetune(data, max_steps=1)
+        tiny.train(data, max_steps=1)
 
 
 def test_a_row_without_a_role_is_counted_shown_and_left_out(tiny: Any, rows: list[Any]) -> None:
     rows[3] = {"messages": [{"content": "no role"}, {"role": "assistant", "content": "x"}]}
     with pytest.warns(errors.ShadowWarning, match="1 of 40 rows"):
-        run = tiny.finetune(rows, background=False, max_steps=1, **FAST)
+        run = tiny.train(rows, background=False, max_steps=1, **FAST)
     (warning,) = [w for w in run.state.warnings if w["code"] == "data"]
     assert "1 of 40 rows of dataset" in warning["what"]
     assert "dataset.report" in warning["fix"]
@@ -85,7 +85,7 @@ def test_mixed_formats_are_counted_and_shown(tiny: Any, rows: list[Any]) -> None
     mixed = [*rows[:20], {"prompt": "a", "completion": "b"}, {"text": "free text"}, {"other": 1}]
     for share in (None, "auto", 0.5):
         with pytest.warns(errors.ShadowWarning, match="3 of 23 rows"):
-            run = tiny.finetune(mixed, background=False, max_steps=1, eval_dataset=share, **FAST)
+            run = tiny.train(mixed, background=False, max_steps=1, eval_dataset=share, **FAST)
         (warning,) = [w for w in run.state.warnings if w["code"] == "data"]
         assert "mixed formats" in warning["why"]
         plan = next(e for e in run.events() if e["type"] == "plan")
@@ -96,7 +96,7 @@ def test_lines_that_are_no_rows_are_counted(tiny: Any, rows: list[Any], tmp_path
     file = tmp_path / "data.jsonl"
     file.write_text("\n".join([*(json.dumps(row) for row in rows), '{"torn": ', "[1, 2]"]), encoding="utf-8")
     with pytest.warns(errors.ShadowWarning, match="2 of 42 rows"):
-        run = tiny.finetune(snb.Dataset.load(file), background=False, max_steps=1, eval_dataset=0.5, **FAST)
+        run = tiny.train(snb.Dataset.load(file), background=False, max_steps=1, eval_dataset=0.5, **FAST)
     assert any("2 of 42 rows" in w["what"] for w in run.state.warnings)
 
 
@@ -112,30 +112,30 @@ def test_a_csv_with_a_byte_order_mark(tiny: Any, tmp_path: Path) -> None:
 
 
 def test_rows_that_are_cut_or_empty_are_told(tiny: Any, rows: list[Any]) -> None:
-    run = tiny.finetune(rows, background=False, max_steps=1, max_seq_length=58, **FAST)
+    run = tiny.train(rows, background=False, max_steps=1, max_length=58, **FAST)
     assert {w["code"] for w in run.state.warnings} >= {"rows-truncated", "rows-skipped"}
-    with pytest.raises(errors.DataError, match="max_seq_length=8"):
-        tiny.finetune(rows, background=False, max_steps=1, max_seq_length=8, **FAST)
+    with pytest.raises(errors.DataError, match="max_length=8"):
+        tiny.train(rows, background=False, max_steps=1, max_length=8, **FAST)
     check_fine(tiny, rows)
 
 
 @pytest.mark.parametrize("share", [0, 1, 1.5, -0.1, "150%", "none", "1.2.3", True, "0%"])
 def test_shares_that_are_none(tiny: Any, rows: list[Any], share: Any) -> None:
     with pytest.raises(errors.ConfigError, match="eval_dataset"):
-        tiny.finetune(rows, eval_dataset=share, max_steps=1)
+        tiny.train(rows, eval_dataset=share, max_steps=1)
     assert no_run_was_made()
 
 
 def test_one_row_cannot_be_split(tiny: Any, rows: list[Any]) -> None:
     with pytest.raises(errors.DataError, match="eval_dataset='auto'"):
-        tiny.finetune([rows[0], {"messages": []}], eval_dataset="auto", max_steps=1)
+        tiny.train([rows[0], {"messages": []}], eval_dataset="auto", max_steps=1)
 
 
 def test_data_of_a_run_that_is_gone(tiny: Any, rows: list[Any]) -> None:
-    run = tiny.finetune(rows, background=True, max_steps=500, **FAST)
+    run = tiny.train(rows, background=True, max_steps=500, **FAST)
     until(run, lambda s: s.step >= 1)
     run.stop().wait(timeout=60)
-    other = tiny.finetune(rows[:9], background=False, max_steps=2, **FAST)
+    other = tiny.train(rows[:9], background=False, max_steps=2, **FAST)
     before = weights(tiny)
     Path(run.folder.spec["dataset"]["path"]).unlink()
     run.resume().wait(timeout=60)
@@ -203,10 +203,10 @@ def test_folders_that_hold_no_whole_model(
         ("quantize", "2bit"),
         ("quantize", True),
         ("backend", "jax"),
-        ("max_seq_length", 0),
-        ("max_seq_length", 513),
-        ("max_seq_length", "2048"),
-        ("max_seq_length", True),
+        ("max_length", 0),
+        ("max_length", 513),
+        ("max_length", "2048"),
+        ("max_length", True),
         ("adapter", "/no/such/adapter"),
         ("adapter", "no-such-run"),
     ],
@@ -249,11 +249,11 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"executor": "cloud"}, "executor='cloud'"),
     ({"method": "lroa"}, "method='lroa'.*Did you mean 'lora'"),
     ({"max_step": 3}, "max_step=3.*Did you mean 'max_steps'"),
-    ({"train_on_completions": True, "loss_on": "all"}, "train_on_completions=True"),
+    ({"assistant_only_loss": True, "loss_on": "all"}, "assistant_only_loss=True"),
     ({"beta": 0.5}, "beta=0.5 has no effect"),
     ({"num_virtual_tokens": 3}, "num_virtual_tokens=3 has no effect"),
-    ({"max_seq_length": 513}, "max_seq_length=513.*512 positions"),
-    ({"method": "prompt", "num_virtual_tokens": 20, "max_seq_length": 500}, "max_seq_length=500.* 492 tokens"),
+    ({"max_length": 513}, "max_length=513.*512 positions"),
+    ({"method": "prompt", "num_virtual_tokens": 20, "max_length": 500}, "max_length=500.* 492 tokens"),
     ({"method": "full", "lora_r": 8}, "lora_r=8 has no effect.*lora, qlora"),
     ({"method": "qlora"}, "method='qlora'.*quantize=\"4bit\""),
     ({"target_modules": "sideways"}, "no linear layer named 'sideways'"),
@@ -270,7 +270,7 @@ def test_options_are_refused_before_anything_starts(
     shared_tiny: Any, home: Path, rows: list[Any], options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(errors.ShadowError, match=f"(?s){message}") as caught:
-        shared_tiny.finetune(rows, background=True, **{"max_steps": 1, **options})
+        shared_tiny.train(rows, background=True, **{"max_steps": 1, **options})
     assert caught.value.fix, "the next step is missing"
     assert no_run_was_made()
     assert not hasattr(shared_tiny.module, "peft_config")
@@ -281,20 +281,20 @@ def shared_tiny(tiny_model_dir: Path, tmp_path_factory: pytest.TempPathFactory) 
     """A loaded model that no test trains."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SHADOWNB_HOME", str(tmp_path_factory.mktemp("home")))
-        yield snb.load(str(tiny_model_dir), max_seq_length=256, dtype="float32")
+        yield snb.load(str(tiny_model_dir), max_length=256, dtype="float32")
 
 
 def test_an_optimizer_that_does_not_train_here(tiny: Any, rows: list[Any]) -> None:
     before = weights(tiny)
     with pytest.raises(errors.ConfigError, match="optim='lomo' is not an optimizer that trains here"):
-        tiny.finetune(rows, background=False, max_steps=1, optim="lomo", **FAST)
+        tiny.train(rows, background=False, max_steps=1, optim="lomo", **FAST)
     assert weights(tiny) == before
     check_fine(tiny, rows)
 
 
 def test_another_rank_on_the_same_model(tiny: Any, rows: list[Any]) -> None:
     """Never a record that says one rank over weights of another."""
-    first = tiny.finetune(rows, background=False, max_steps=1, **{**FAST, "lora_dropout": 0.3, "target_modules": "mlp"})
+    first = tiny.train(rows, background=False, max_steps=1, **{**FAST, "lora_dropout": 0.3, "target_modules": "mlp"})
     for options, message in (
         ({"lora_r": 8}, "lora_r=8.*lora_r=4"),
         ({"lora_r": 4, "lora_alpha": 5}, "lora_alpha=5"),
@@ -303,14 +303,14 @@ def test_another_rank_on_the_same_model(tiny: Any, rows: list[Any]) -> None:
         ({"method": "full"}, "carries a LoRA adapter"),
     ):
         with pytest.raises(errors.MethodError, match=message):
-            tiny.finetune(rows, background=False, max_steps=1, sample_max_new_tokens=0, **options)
+            tiny.train(rows, background=False, max_steps=1, sample_max_new_tokens=0, **options)
     assert tiny.trained == (first.id, 1)
 
     # What was not given is the adapter's own, and the record says so.
-    run = tiny.finetune(rows, background=False, max_steps=1, sample_max_new_tokens=0)
+    run = tiny.train(rows, background=False, max_steps=1, sample_max_new_tokens=0)
     config = run.state.record["config"]
     assert (config["lora_r"], config["lora_dropout"], config["target_modules"]) == (4, 0.3, "mlp")
-    run = tiny.finetune(rows, background=False, max_steps=1, sample_max_new_tokens=0, lora_dropout=0.0)
+    run = tiny.train(rows, background=False, max_steps=1, sample_max_new_tokens=0, lora_dropout=0.0)
     assert run.state.record["config"]["lora_dropout"] == 0.0
     saved = json.loads((run.checkpoint_at().path / "adapter_config.json").read_text())
     assert (saved["r"], saved["lora_dropout"]) == (4, 0.0)
@@ -318,8 +318,8 @@ def test_another_rank_on_the_same_model(tiny: Any, rows: list[Any]) -> None:
 
 
 def test_a_run_in_line_is_checked_when_its_turn_comes(tiny: Any, rows: list[Any]) -> None:
-    first = tiny.finetune(rows, background=True, max_steps=3, **FAST)
-    second = tiny.finetune(rows, background=True, max_steps=1, **{**FAST, "lora_r": 8})
+    first = tiny.train(rows, background=True, max_steps=3, **FAST)
+    second = tiny.train(rows, background=True, max_steps=1, **{**FAST, "lora_r": 8})
     second.wait(timeout=60)
     assert (first.status, second.status) == ("succeeded", "failed")
     assert isinstance(second.error, errors.MethodError)
@@ -330,10 +330,10 @@ def test_a_run_in_line_is_checked_when_its_turn_comes(tiny: Any, rows: list[Any]
 def test_an_adapter_on_a_base_that_was_trained_is_refused(tiny: Any, rows: list[Any], tmp_path: Path) -> None:
     options = {**FAST, "max_steps": 1, "background": False}
     whole = {name: value for name, value in options.items() if name != "lora_r"}
-    tiny.finetune(rows, method="full", **whole)
+    tiny.train(rows, method="full", **whole)
     with pytest.raises(errors.MethodError, match="this base has been trained"):
-        tiny.finetune(rows, **options)
-    merged = snb.load(str(tiny.save(tmp_path / "whole", fmt="merged")), max_seq_length=256, dtype="float32")
+        tiny.train(rows, **options)
+    merged = snb.load(str(tiny.save(tmp_path / "whole", fmt="merged")), max_length=256, dtype="float32")
     check_fine(merged, rows)
 
 
@@ -342,7 +342,7 @@ def test_a_failed_first_run_leaves_the_model_free(tiny: Any, rows: list[Any], mo
     with monkeypatch.context() as patch:
         patch.setattr(Loop, "compute", raising(ZeroDivisionError("boom")))
         with pytest.raises(errors.RunError):
-            tiny.finetune(rows, background=False, max_steps=1, **FAST)
+            tiny.train(rows, background=False, max_steps=1, **FAST)
     assert weights(tiny) == before
     assert tiny.trained is None
     check_fine(tiny, rows, lora_r=8)
@@ -354,7 +354,7 @@ def test_a_failed_first_run_leaves_the_model_free(tiny: Any, rows: list[Any], mo
 def test_unknown_runs_have_a_closest_one(tiny: Any, rows: list[Any]) -> None:
     with pytest.raises(errors.RunNotFoundError, match="no runs yet"):
         snb.runs.latest()
-    run = tiny.finetune(rows, background=False, max_steps=1, **FAST)
+    run = tiny.train(rows, background=False, max_steps=1, **FAST)
     with pytest.raises(errors.RunNotFoundError, match=f"Did you mean '{run.id}'"):
         snb.runs.load(run.id[:-1] + "x")
     assert snb.runs.load(run.path).id == run.id
@@ -378,21 +378,21 @@ def test_an_id_never_leads_outside_the_runs(home: Path, tmp_path: Path, monkeypa
 
 
 def test_a_damaged_record_is_one_typed_error(tiny: Any, rows: list[Any]) -> None:
-    run = tiny.finetune(rows, background=False, max_steps=1, **FAST)
+    run = tiny.train(rows, background=False, max_steps=1, **FAST)
     (run.path / "run.json").write_text("{torn")
     with pytest.raises(errors.RunError, match="cannot be read"):
         snb.load(run.id)
     for shown in (repr(snb.runs.list()), snb.runs.list()._repr_html_(), str(snb.runs.list().to_frame())):
         assert run.id in shown
         assert "unreadable" in shown
-    check_fine(snb.load(tiny.source, max_seq_length=256, dtype="float32"), rows)
+    check_fine(snb.load(tiny.source, max_length=256, dtype="float32"), rows)
 
 
 def test_resume_from_checkpoint(tiny: Any, rows: list[Any], tmp_path: Path, tiny_model_dir: Path) -> None:
-    first = tiny.finetune(rows, background=False, max_steps=4, save_steps=2, **FAST)
+    first = tiny.train(rows, background=False, max_steps=4, save_steps=2, **FAST)
     whole = first.checkpoint_at(2).path
-    fresh = snb.load(str(tiny_model_dir), max_seq_length=256, dtype="float32")
-    run = fresh.finetune(rows, background=False, max_steps=4, resume_from_checkpoint=str(whole), **FAST)
+    fresh = snb.load(str(tiny_model_dir), max_length=256, dtype="float32")
+    run = fresh.train(rows, background=False, max_steps=4, resume_from_checkpoint=str(whole), **FAST)
     assert [m["step"] for m in run.metrics] == [3, 4]
     assert run.losses() == first.losses()[2:]
 
@@ -408,12 +408,12 @@ def test_resume_from_checkpoint(tiny: Any, rows: list[Any], tmp_path: Path, tiny
         ("no-such-run", errors.CheckpointError, "resume_from_checkpoint='no-such-run'"),
     ):
         with pytest.raises(kind, match=message):
-            fresh.finetune(rows, background=False, max_steps=4, resume_from_checkpoint=wanted, **FAST)
+            fresh.train(rows, background=False, max_steps=4, resume_from_checkpoint=wanted, **FAST)
     assert len(snb.runs.list()) == count
     before = weights(fresh)
-    other_rank = snb.load(str(tiny_model_dir), max_seq_length=256, dtype="float32")
+    other_rank = snb.load(str(tiny_model_dir), max_length=256, dtype="float32")
     with pytest.raises(errors.CheckpointError, match=r"lora_r=4.*does not fit.*lora_r=2"):
-        other_rank.finetune(
+        other_rank.train(
             rows, background=False, max_steps=4, resume_from_checkpoint=str(whole), **{**FAST, "lora_r": 2}
         )
     assert weights(fresh) == before
@@ -474,7 +474,7 @@ def test_a_really_full_disk_during_a_checkpoint(
     small_disk: Path, tiny_model_dir: Path, rows: list[Any], monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     monkeypatch.setenv("SHADOWNB_HOME", str(small_disk))
-    model = snb.load(str(tiny_model_dir), max_seq_length=256, dtype="float32")
+    model = snb.load(str(tiny_model_dir), max_length=256, dtype="float32")
     filler = Filler(small_disk)
     report = Loop.report
 
@@ -489,7 +489,7 @@ def test_a_really_full_disk_during_a_checkpoint(
     monkeypatch.setattr(Loop, "report", and_fill)
     if moment == "during":  # the look ahead misses it, as when another program fills the disk meanwhile
         monkeypatch.setattr(checkpoints, "ensure_space", lambda *_: None)
-    run = model.finetune(rows, background=True, max_steps=6, save_steps=1, save_total_limit=10, **FAST)
+    run = model.train(rows, background=True, max_steps=6, save_steps=1, save_total_limit=10, **FAST)
     run.wait(timeout=120)
     assert run.status == "succeeded", run.traceback()
     assert [m["step"] for m in run.metrics] == [1, 2, 3, 4, 5, 6]
@@ -515,7 +515,7 @@ def test_a_full_disk_during_a_checkpoint(
             raise error
 
     monkeypatch.setattr(LoraAdapter, "save", full_at_the_second)
-    run = tiny.finetune(rows, background=False, max_steps=4, save_steps=1, save_total_limit=10, **FAST)
+    run = tiny.train(rows, background=False, max_steps=4, save_steps=1, save_total_limit=10, **FAST)
     assert run.status == "succeeded"
     assert [w["code"] for w in run.state.warnings] == ["disk-full"]
     assert "step 2" in run.state.warnings[0]["what"]
@@ -527,9 +527,9 @@ def test_a_full_disk_during_a_checkpoint(
 def test_a_disk_that_is_full_at_the_end_loses_nothing(
     tiny: Any, rows: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ending: str, kept: int
 ) -> None:
-    straight = tiny.finetune(rows, background=False, max_steps=4, **FAST)
+    straight = tiny.train(rows, background=False, max_steps=4, **FAST)
     expected = straight.checkpoint_at().manifest["trained_sha256"]
-    model = snb.load(tiny.source, max_seq_length=256, dtype="float32")
+    model = snb.load(tiny.source, max_length=256, dtype="float32")
     save = LoraAdapter.save
     report = Loop.report
 
@@ -547,7 +547,7 @@ def test_a_disk_that_is_full_at_the_end_loses_nothing(
         patch.setattr(LoraAdapter, "save", full)
         if ending == "a stop":
             patch.setattr(Loop, "report", and_stop)
-        run = model.finetune(rows, background=True, max_steps=4, save_steps=1, **FAST)
+        run = model.train(rows, background=True, max_steps=4, save_steps=1, **FAST)
         run.wait(timeout=60)
     step = 3 if ending == "a stop" else 4
     assert run.status == "failed"
@@ -558,11 +558,11 @@ def test_a_disk_that_is_full_at_the_end_loses_nothing(
     check_checkpoints(run, [1][:kept])
 
     # As the error says: they can be saved, trained on, or be trained again from the newest checkpoint (or the start).
-    saved = snb.load(str(model.save(tmp_path / "elsewhere")), max_seq_length=256, dtype="float32")
+    saved = snb.load(str(model.save(tmp_path / "elsewhere")), max_length=256, dtype="float32")
     owned = adapters.digest(saved.adapter.owned())
     assert owned == adapters.digest(model.adapter.owned())
     assert (owned == expected) == (step == 4)
-    follower = model.finetune(rows, background=True, max_steps=1, **FAST).wait(timeout=60)
+    follower = model.train(rows, background=True, max_steps=1, **FAST).wait(timeout=60)
     assert follower.status == "succeeded", follower.error
     assert adapters.digest(load_model(follower.folder).adapter.owned()) == owned
     run.resume().wait(timeout=60)
@@ -586,7 +586,7 @@ def test_a_worker_says_what_a_full_disk_took(
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(FULL)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    run = tiny.finetune(rows, background=True, max_steps=2, executor="process", **FAST).wait(timeout=120)
+    run = tiny.train(rows, background=True, max_steps=2, executor="process", **FAST).wait(timeout=120)
     assert isinstance(run.error, errors.DiskFullError), run.error
     assert "Only the worker's memory had the weights of step 2" in run.error.why
     assert tiny.trained is None
@@ -607,7 +607,7 @@ def test_the_last_checkpoint_takes_the_place_of_earlier_ones(
             raise OSError(28, "full")
 
     monkeypatch.setattr(LoraAdapter, "save", room_for_two)
-    run = tiny.finetune(rows, background=False, max_steps=4, save_steps=1, save_total_limit=3, **FAST)
+    run = tiny.train(rows, background=False, max_steps=4, save_steps=1, save_total_limit=3, **FAST)
     assert run.status == "succeeded"
     check_checkpoints(run, [3, 4])
     assert [c["step"] for c in run.state.checkpoints] == [3, 4]
@@ -640,12 +640,12 @@ def test_a_full_disk_at_the_start_is_a_typed_error(
     small_disk: Path, tiny_model_dir: Path, rows: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SHADOWNB_HOME", str(small_disk))
-    model = snb.load(str(tiny_model_dir), max_seq_length=256, dtype="float32")
+    model = snb.load(str(tiny_model_dir), max_length=256, dtype="float32")
     (small_disk / "runs").mkdir()
     filler = Filler(small_disk)
     filler.fill()
     with pytest.raises(errors.DiskFullError, match="disk is full"):
-        model.finetune(rows, background=False, max_steps=1, **FAST)
+        model.train(rows, background=False, max_steps=1, **FAST)
     filler.free()
     assert no_run_was_made()
     assert not list((small_disk / "runs").iterdir())
@@ -677,12 +677,12 @@ def test_a_loss_that_becomes_nan(tiny: Any, rows: list[Any], monkeypatch: pytest
     options = {**FAST, "max_steps": 5, "save_steps": 2, "method": method}
     if method == "full":
         del options["lora_r"]
-    straight = tiny.finetune(rows, background=False, **options)
-    model = snb.load(tiny.source, max_seq_length=256, dtype="float32")
+    straight = tiny.train(rows, background=False, **options)
+    model = snb.load(tiny.source, max_length=256, dtype="float32")
     with monkeypatch.context() as patch:
         patch.setattr(Loop, "compute", fails_at(4, poison))
         with pytest.raises(errors.NonFiniteLossError, match="after step 3") as caught:
-            model.finetune(rows, background=False, **options)
+            model.train(rows, background=False, **options)
     assert "learning_rate" in caught.value.fix
     run = snb.runs.latest()
     assert run.status == "failed"
@@ -712,7 +712,7 @@ def test_weights_that_became_nan_are_never_saved(tiny: Any, rows: list[Any], mon
     with monkeypatch.context() as patch:
         patch.setattr(Loop, "report", and_poison)
         with pytest.raises(errors.NonFiniteLossError, match="weights"):
-            tiny.finetune(rows, background=False, max_steps=5, save_steps=1, **FAST)
+            tiny.train(rows, background=False, max_steps=5, save_steps=1, **FAST)
     run = snb.runs.latest()
     check_checkpoints(run, [1, 2])
     assert tiny.trained == (run.id, 2)
@@ -720,7 +720,7 @@ def test_weights_that_became_nan_are_never_saved(tiny: Any, rows: list[Any], mon
 
 
 def test_a_rate_that_is_far_too_high_ends_typed_or_finite(tiny: Any, rows: list[Any]) -> None:
-    run = tiny.finetune(rows, background=True, max_steps=6, learning_rate=10, max_grad_norm=0, **FAST)
+    run = tiny.train(rows, background=True, max_steps=6, learning_rate=10, max_grad_norm=0, **FAST)
     run.wait(timeout=60)
     assert run.status == "succeeded" or isinstance(run.error, errors.NonFiniteLossError), run.traceback()
     assert all(torch.isfinite(p).all() for p in tiny.module.parameters())
@@ -751,7 +751,7 @@ def test_out_of_memory(tiny: Any, rows: list[Any], error: Exception, method: str
     hook = layer.mlp.register_forward_hook(full)
     try:
         with pytest.raises(errors.OutOfMemoryError, match="out of memory") as caught:
-            tiny.finetune(rows, background=False, **options)
+            tiny.train(rows, background=False, **options)
     finally:
         hook.remove()
     assert "max_tokens_per_forward" in caught.value.fix
@@ -777,7 +777,7 @@ def test_out_of_memory_frees_what_training_held(tiny: Any, rows: list[Any], monk
 
     with monkeypatch.context() as patch:
         patch.setattr(Loop, "compute", fails_at(2, keep_and_fail))
-        tiny.finetune(rows, background=True, max_steps=3, **FAST).wait(timeout=60)
+        tiny.train(rows, background=True, max_steps=3, **FAST).wait(timeout=60)
     for thread in threading.enumerate():
         if thread.name == "shadownb-train":
             thread.join(timeout=10)
@@ -792,7 +792,7 @@ def test_an_error_nobody_foresaw(tiny: Any, rows: list[Any], monkeypatch: pytest
 
     with monkeypatch.context() as patch:
         patch.setattr(Loop, "compute", fails_at(3, unforeseen))
-        run = tiny.finetune(rows, background=True, max_steps=4, save_steps=2, **FAST)
+        run = tiny.train(rows, background=True, max_steps=4, save_steps=2, **FAST)
         run.wait(timeout=60)
         assert run.status == "failed"
         with pytest.raises(errors.RunError, match="ZeroDivisionError: a defect"):
@@ -815,7 +815,7 @@ def test_a_reader_that_fails_stops_nothing(tiny: Any, rows: list[Any]) -> None:
         seen.set()
         raise RuntimeError("a reader's defect")
 
-    run = tiny.finetune(rows, background=True, max_steps=2, **FAST)
+    run = tiny.train(rows, background=True, max_steps=2, **FAST)
     unsubscribe = run.subscribe(fails)
     run.wait(timeout=60)
     assert seen.wait(10)
@@ -825,6 +825,6 @@ def test_a_reader_that_fails_stops_nothing(tiny: Any, rows: list[Any]) -> None:
 
 def test_a_model_that_was_unloaded(tiny: Any, rows: list[Any]) -> None:
     tiny.unload()
-    for use in (lambda: tiny.finetune(rows, max_steps=1), lambda: tiny.generate("x"), lambda: tiny.save("x")):
+    for use in (lambda: tiny.train(rows, max_steps=1), lambda: tiny.generate("x"), lambda: tiny.save("x")):
         with pytest.raises(errors.ModelError, match="was unloaded"):
             use()

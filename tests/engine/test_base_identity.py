@@ -34,7 +34,7 @@ def other_weights(base: Path) -> None:
 
 @pytest.mark.parametrize("method", ["lora", "adapter", "full"])
 def test_a_run_id_is_not_loaded_on_other_weights(method: str, base: Path) -> None:
-    run = CASES[method].train(snb.load(str(base), max_seq_length=256, dtype="float32"))
+    run = CASES[method].train(snb.load(str(base), max_length=256, dtype="float32"))
     expected = logits(snb.load(run.id))
     shutil.copytree(base, base.with_name("kept"))
     other_weights(base)
@@ -48,8 +48,8 @@ def test_a_run_id_is_not_loaded_on_other_weights(method: str, base: Path) -> Non
 
 
 def test_an_adapter_is_not_taken_for_a_base(base: Path, tmp_path: Path) -> None:
-    model: Any = snb.load(str(base), max_seq_length=256, dtype="float32")
-    model.finetune(chats(), background=False, **{**OPTIONS, "lora_r": 4, "learning_rate": 0.01})
+    model: Any = snb.load(str(base), max_length=256, dtype="float32")
+    model.train(chats(), background=False, **{**OPTIONS, "lora_r": 4, "learning_rate": 0.01})
     folder = model.save(tmp_path / "adapter")
     assert torch.equal(logits(snb.load(str(folder), dtype="float32")), logits(model)), (
         "a folder with nothing but the adapter loads"

@@ -42,13 +42,13 @@ for event in EVENTS:
 
 @pytest.fixture
 def model(home: Path, byte_model_dir: Path) -> Any:
-    return snb.load(str(byte_model_dir), dtype="float32", max_seq_length=256)
+    return snb.load(str(byte_model_dir), dtype="float32", max_length=256)
 
 
 def test_they_are_called_in_the_trainers_order_and_change_nothing(model: Any) -> None:
-    plain = model.finetune(chats(), **JUDGED)
+    plain = model.train(chats(), **JUDGED)
     noting = Noting()
-    run = model.finetune(chats(), start="base", callbacks=[noting], logging_steps=2, **JUDGED)
+    run = model.train(chats(), start="base", callbacks=[noting], logging_steps=2, **JUDGED)
     assert run.checkpoint_at().manifest["trained_sha256"] == plain.checkpoint_at().manifest["trained_sha256"]
     step = [
         ("on_step_end", 1),
@@ -79,7 +79,7 @@ def test_what_they_ask_for_is_done(model: Any, ask: str, moment: str, steps: lis
     noting = Noting(ask, 2)
     logging = {"logging_steps": 3} if ask == "should_log" else {}
     held_out = SHORT if ask == "should_log" else JUDGED
-    run = model.finetune(chats(), callbacks=[noting], **{**held_out, **logging})
+    run = model.train(chats(), callbacks=[noting], **{**held_out, **logging})
     assert noting.of(moment) == steps
     if ask == "should_save":
         assert [found.step for found in run.checkpoints()] == [2, 6]
@@ -88,7 +88,7 @@ def test_what_they_ask_for_is_done(model: Any, ask: str, moment: str, steps: lis
 
 
 def test_a_stop_that_was_asked_for_is_an_end(model: Any) -> None:
-    run = model.finetune(chats(), callbacks=[Noting(), Noting("should_training_stop", 4)], **SHORT)
+    run = model.train(chats(), callbacks=[Noting(), Noting("should_training_stop", 4)], **SHORT)
     assert (run.status, run.step, run.state.note) == ("succeeded", 4, "stopped early: Noting asked for it")
     assert run.checkpoint_at().step == 4 and model.trained == (run.id, 4)
 
@@ -96,7 +96,7 @@ def test_a_stop_that_was_asked_for_is_an_end(model: Any) -> None:
 def test_transformers_own_early_stopping_stops(model: Any) -> None:
     """With a threshold that nothing reaches every evaluation after the first is one without improvement."""
     patience = EarlyStoppingCallback(early_stopping_patience=2, early_stopping_threshold=100.0)
-    run = model.finetune(chats(), callbacks=[patience], **{**JUDGED, "eval_steps": 1})
+    run = model.train(chats(), callbacks=[patience], **{**JUDGED, "eval_steps": 1})
     assert (run.status, run.step) == ("succeeded", 3)
     assert "EarlyStoppingCallback" in run.state.note
 
@@ -115,7 +115,7 @@ class Raising(TrainerCallback):
 @pytest.mark.parametrize("moment", ["on_step_end", "on_log", "on_evaluate", "on_save", "on_train_end"])
 def test_one_that_fails_is_named_and_left_out(model: Any, moment: str) -> None:
     raising, noting = Raising(moment), Noting()
-    run = model.finetune(chats(), callbacks=[raising, noting], **JUDGED)
+    run = model.train(chats(), callbacks=[raising, noting], **JUDGED)
     assert (run.status, run.step, raising.calls) == ("succeeded", 6, 1)
     (told,) = [warning for warning in run.state.warnings if warning["code"] == "callback-failed"]
     assert f"Raising.{moment} failed at step" in told["what"] and "no such server (test_callbacks.py" in told["what"]
@@ -124,9 +124,9 @@ def test_one_that_fails_is_named_and_left_out(model: Any, moment: str) -> None:
 
 def test_one_that_fails_at_the_beginning_ends_the_run_before_anything_is_trained(model: Any) -> None:
     with pytest.raises(RunError, match=r"Raising.on_train_begin failed: ValueError: no such server"):
-        model.finetune(chats(), callbacks=[Raising("on_train_begin")], **SHORT)
+        model.train(chats(), callbacks=[Raising("on_train_begin")], **SHORT)
     assert model.weights.kind is None
-    assert model.finetune(chats(), **SHORT).status == "succeeded"
+    assert model.train(chats(), **SHORT).status == "succeeded"
 
 
 class Epochs(TrainerCallback):
@@ -145,16 +145,16 @@ class Asking(TrainerCallback):
 
 
 def test_an_event_that_never_comes_is_told(model: Any) -> None:
-    run = model.finetune(chats(), callbacks=[Epochs()], **SHORT)
+    run = model.train(chats(), callbacks=[Epochs()], **SHORT)
     assert [w["what"] for w in run.state.warnings if w["code"] == "callback-unheard"] == [
         "Epochs.on_epoch_end will not be called."
     ]
 
 
 def test_one_may_ask_the_model_that_is_trained(model: Any) -> None:
-    plain = model.finetune(chats(), **SHORT)
+    plain = model.train(chats(), **SHORT)
     asking = Asking(model)
-    run = model.finetune(chats(), callbacks=[asking], start="base", **SHORT)
+    run = model.train(chats(), callbacks=[asking], start="base", **SHORT)
     assert len(asking.said) == 6 and run.losses() == plain.losses()
 
 
@@ -171,14 +171,14 @@ def test_what_cannot_be_called_is_refused_before_anything_starts(
     model: Any, callbacks: Any, more: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
-        model.finetune(chats(), callbacks=callbacks, **SHORT, **more)
+        model.train(chats(), callbacks=callbacks, **SHORT, **more)
     assert not snb.runs.list()
 
 
 def test_a_resume_says_that_they_are_gone_or_takes_them(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         stop_after(patch, 2)
-        run = model.finetune(chats(), callbacks=[Noting()], **SHORT)
+        run = model.train(chats(), callbacks=[Noting()], **SHORT)
     with monkeypatch.context() as patch:
         stop_after(patch, 4)
         run.resume(model).wait(timeout=60)

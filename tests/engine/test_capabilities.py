@@ -72,7 +72,7 @@ OTHER: dict[str, Any] = {
     "target_modules": "mlp",
     "lora_dropout": 0.5,
     "sft_weight": 0.5,
-    "train_on_completions": True,
+    "assistant_only_loss": True,
     "prompt_tuning_init_text": "Count.",
 }
 
@@ -184,7 +184,7 @@ def train(folder: Path, **options: Any) -> Seen:
     merged = {**BASE, **options}
     key = repr(sorted(merged.items(), key=lambda item: item[0]))
     if key not in _seen:
-        model = snb.load(str(folder), max_seq_length=256, dtype="float32")
+        model = snb.load(str(folder), max_length=256, dtype="float32")
         passes = 0
 
         def count(module: Any, *_: Any) -> None:
@@ -196,7 +196,7 @@ def train(folder: Path, **options: Any) -> Seen:
         Tracker.told = []
         pairs = methods.get(merged.get("method", "lora")).objective != "sft"
         data, held_out = (PAIRS, PAIRS[:2]) if pairs else (ROWS, HELD_OUT)
-        run = model.finetune(data, background=True, eval_dataset=held_out, **merged)
+        run = model.train(data, background=True, eval_dataset=held_out, **merged)
         run.wait(raise_on_failure=False)
         assert run.error is None or run.error.code == "diverged", run.error
         assert model.trained is not None
@@ -243,10 +243,10 @@ CASES: dict[str, Case] = {
     "per_device_train_batch_size": Case(4, lambda seen: seen.column("epoch")[-1], 2.0),
     "gradient_accumulation_steps": Case(2, lambda seen: seen.column("epoch")[-1], 2.0),
     "max_tokens_per_forward": Case(16, lambda seen: seen.passes, 8),
-    "max_seq_length": Case(67, lambda seen: [w["code"] for w in seen.run.state.warnings], ["rows-truncated"]),
+    "max_length": Case(67, lambda seen: [w["code"] for w in seen.run.state.warnings], ["rows-truncated"]),
     "packing": Case(True, lambda seen: seen.column("tokens")[0]),
     "loss_on": Case("all", record("trained_tokens_in_data")),
-    "train_on_completions": Case(False, record("trained_tokens_in_data")),
+    "assistant_only_loss": Case(False, record("trained_tokens_in_data")),
     "on_template_drop": Case(
         "bundled", lambda seen: seen.run.state.record["decisions"]["template"][0], "model + bundled tools + bundled parts"
     ),
@@ -275,7 +275,7 @@ CASES: dict[str, Case] = {
     "num_virtual_tokens": Case(3, record("trainable_parameters"), 3 * 64, {"method": "prompt"}),
     "prompt_tuning_init_text": Case("Count.", lambda seen: seen.column("loss")[0], beside={"method": "prompt"}),
     "beta": Case(0.5, lambda seen: seen.column("grad_norm")[0], beside={"method": "dpo"}),
-    "dpo_loss": Case("hinge", lambda seen: seen.column("loss")[0], 1.0, {"method": "dpo", "sft_weight": 0.0}),
+    "loss_type": Case("hinge", lambda seen: seen.column("loss")[0], 1.0, {"method": "dpo", "sft_weight": 0.0}),
     "sft_weight": Case(2.0, lambda seen: seen.column("loss")[0], beside={"method": "dpo"}),
     "desirable_weight": Case(3.0, lambda seen: seen.run.losses(), beside={"method": "kto"}),
     "undesirable_weight": Case(3.0, lambda seen: seen.run.losses(), beside={"method": "kto"}),
@@ -328,21 +328,21 @@ UNEVALUATED: list[tuple[dict[str, Any], dict[str, Any]]] = [
 def test_options_of_evaluation_are_refused_where_nothing_is_evaluated(
     tiny_model_dir: Path, options: dict[str, Any], beside: dict[str, Any]
 ) -> None:
-    model = snb.load(str(tiny_model_dir), max_seq_length=256, dtype="float32")
+    model = snb.load(str(tiny_model_dir), max_length=256, dtype="float32")
     data = [{"text": f"Number {n}."} for n in range(8)] if "method" in beside else ROWS
     given = {**{name: BASE[name] for name in BASE if name != "eval_steps"}, "max_steps": 2, **options, **beside}
     runs = len(snb.runs.list())
     with pytest.raises(errors.ConfigError, match=f"{next(iter(options))}=.* has no effect: there are no") as caught:
-        model.finetune(data, background=False, **given)
+        model.train(data, background=False, **given)
     assert "eval_dataset='auto'" in caught.value.fix
     assert len(snb.runs.list()) == runs
-    run = model.finetune(data, background=False, eval_dataset="auto", **given)
+    run = model.train(data, background=False, eval_dataset="auto", **given)
     assert run.eval_metrics
 
 
 def test_eval_steps_says_when_to_sample_without_evaluation_rows(tiny_model_dir: Path) -> None:
-    model = snb.load(str(tiny_model_dir), max_seq_length=256, dtype="float32")
-    run = model.finetune(ROWS, background=False, **{**BASE, "sample_max_new_tokens": 2, "eval_steps": 1})
+    model = snb.load(str(tiny_model_dir), max_length=256, dtype="float32")
+    run = model.train(ROWS, background=False, **{**BASE, "sample_max_new_tokens": 2, "eval_steps": 1})
     assert [sample["step"] for sample in run.samples()] == [1, 2, 3, 4]
 
 
@@ -363,8 +363,8 @@ def test_an_honoured_option_changes_something(tiny_model_dir: Path, name: str) -
 
 
 def test_recomputing_ends_with_the_run_that_asked_for_it(tiny_model_dir: Path) -> None:
-    model = snb.load(str(tiny_model_dir), max_seq_length=256, dtype="float32")
-    model.finetune(ROWS, background=False, **{**BASE, "max_steps": 1, "eval_steps": None}, gradient_checkpointing="on")
+    model = snb.load(str(tiny_model_dir), max_length=256, dtype="float32")
+    model.train(ROWS, background=False, **{**BASE, "max_steps": 1, "eval_steps": None}, gradient_checkpointing="on")
     assert not model.module.is_activation_checkpointing
 
 

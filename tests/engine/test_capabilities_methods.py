@@ -18,12 +18,12 @@ from tests.engine.methods_data import CASES
 
 # What every method honours unless its parameters or rows are of a kind that it cannot matter to; the other such options (rate,
 # lengths, devices, saving) work on any parameters in the same way.
-SHARED = {"weight_decay", "max_seq_length"}
+SHARED = {"weight_decay", "max_length"}
 VALUES: dict[str, Any] = {
     "weight_decay": 0.9,
-    "max_seq_length": 80,
+    "max_length": 80,
     "loss_on": "all",
-    "train_on_completions": False,
+    "assistant_only_loss": False,
     "lora_r": 3,
     "lora_alpha": 8,
     "lora_dropout": 0.5,
@@ -33,7 +33,7 @@ VALUES: dict[str, Any] = {
     "num_virtual_tokens": 3,
     "prompt_tuning_init_text": "Name it.",
     "beta": 0.5,
-    "dpo_loss": "hinge",
+    "loss_type": "hinge",
     "sft_weight": 0.5,
     "desirable_weight": 3.0,
     "undesirable_weight": 3.0,
@@ -102,7 +102,7 @@ def test_every_method_has_options() -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "name"), [("cpt", "loss_on"), ("cpt", "train_on_completions"), ("bitfit", "weight_decay")]
+    ("method", "name"), [("cpt", "loss_on"), ("cpt", "assistant_only_loss"), ("bitfit", "weight_decay")]
 )
 def test_what_cannot_matter_to_a_method_is_not_honoured(method: str, name: str) -> None:
     reason = capabilities.supported_fields(method)[name]

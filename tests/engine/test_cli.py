@@ -50,6 +50,7 @@ def test_help_lists_the_verbs_of_a_shell(capsys: pytest.CaptureFixture[str]) -> 
         "watch",
         "plot",
         "compare",
+        "diff",
         "inspect",
         "models",
         "methods",
@@ -159,7 +160,7 @@ def test_shell_completion_is_offered(tmp_path: Path) -> None:
 
 
 class RecordingModel:
-    """Stands where a loaded model would; keeps what ``finetune`` was asked for."""
+    """Stands where a loaded model would; keeps what ``train`` was asked for."""
 
     quantization = None
 
@@ -167,7 +168,7 @@ class RecordingModel:
         self.asked: dict[str, Any] = {}
         self.loading: dict[str, Any] = {}
 
-    def finetune(self, dataset: Any, **options: Any) -> Any:
+    def train(self, dataset: Any, **options: Any) -> Any:
         self.asked = {"dataset": dataset, **options}
         return SimpleNamespace(id="a-run", path="somewhere", status="succeeded")
 
@@ -423,9 +424,9 @@ def test_the_whole_way(capsys: pytest.CaptureFixture[str], tiny_model_dir: Path,
         "curves.html\n",
     )
     assert "plotly" in (tmp_path / "curves.html").read_text()
-    code, _, err = run(capsys, "compare")
-    assert code and "compare() got 1 run." in err and "at least two run ids" in err
-    code, table, _ = run(capsys, "compare", folder.name, folder.name)
+    code, _, err = run(capsys, "diff")
+    assert code and "diff() got 1 run." in err and "at least two run ids" in err
+    code, table, _ = run(capsys, "diff", folder.name, folder.name)
     assert code == 0 and table.count(folder.name) == 2 and "peak memory" in table
 
     code, out, err = run(
@@ -453,9 +454,9 @@ def test_the_whole_way(capsys: pytest.CaptureFixture[str], tiny_model_dir: Path,
 
     code, out, err = run(capsys, "inspect", "rows.jsonl", "--model", str(tiny_model_dir), "--row", "1")
     assert code == 0 and "yes" in out, err
-    options = ["inspect", "rows.jsonl", "--model", str(tiny_model_dir), "--method", "lora", "--max-seq-length"]
+    options = ["inspect", "rows.jsonl", "--model", str(tiny_model_dir), "--method", "lora", "--max-length"]
     assert "8 tokens, " in run(capsys, *options, "8")[1]
-    assert "max_seq_length=4" in run(capsys, *options, "4")[2]
+    assert "max_length=4" in run(capsys, *options, "4")[2]
 
     assert run(capsys, "export", folder.name, "--to", "mine")[:2] == (0, "mine\n")
     assert (tmp_path / "mine" / "adapter_model.safetensors").is_file()

@@ -20,7 +20,7 @@ AUTOCAST = {"bfloat16": "bf16", "float16": "fp16"}
 
 
 def load(folder: Path, **options: Any) -> Any:
-    return snb.load(str(folder), **{"device": "cuda", "max_seq_length": 256, **options})
+    return snb.load(str(folder), **{"device": "cuda", "max_length": 256, **options})
 
 
 @pytest.mark.parametrize("dtype", list(AUTOCAST))
@@ -31,14 +31,14 @@ def test_16_bits(home: Path, byte_model_dir: Path, monkeypatch: pytest.MonkeyPat
         pytest.skip("the GPU has no bf16 units")
     options = {**OPTIONS, "method": method, "max_steps": 12}
     model = load(byte_model_dir, dtype=dtype)
-    whole = model.finetune(chats(), background=False, **options)
+    whole = model.train(chats(), background=False, **options)
     had = whole.state.record["actual_setup"]
     assert (had["autocast"], had["trained_dtypes"]) == (AUTOCAST[dtype], ["float32"])
     assert whole.losses()[-1] < whole.losses()[0]
-    assert model.finetune(chats(), background=False, **options).losses()[0] < whole.losses()[0]
+    assert model.train(chats(), background=False, **options).losses()[0] < whole.losses()[0]
     with monkeypatch.context() as patch:
         stop_after(patch, 7)
-        part = load(byte_model_dir, dtype=dtype).finetune(chats(), background=True, **options).wait(timeout=120)
+        part = load(byte_model_dir, dtype=dtype).train(chats(), background=True, **options).wait(timeout=120)
     again = snb.runs.load(part.id)
     again.resume().wait(timeout=120)
     assert again.losses() == pytest.approx(whole.losses(), rel=0.02)
@@ -48,7 +48,7 @@ def test_a_4_bit_base_with_paged_states(home: Path, byte_model_dir: Path) -> Non
     if not hardware.has_package("bitsandbytes"):
         pytest.skip("needs bitsandbytes")
     model = load(byte_model_dir, quantize="4bit")
-    run = model.finetune(chats(), background=False, **{**OPTIONS, "method": "qlora", "optim": "paged_adamw_8bit"})
+    run = model.train(chats(), background=False, **{**OPTIONS, "method": "qlora", "optim": "paged_adamw_8bit"})
     had = run.state.record["actual_setup"]
     assert had["quantized_layers"] == 14
     assert had["optimizer"].startswith("bitsandbytes.")
@@ -62,7 +62,7 @@ def test_flash_attention_packs_rows_as_torch_does(home: Path, byte_model_dir: Pa
     losses = {}
     for accelerator in ("auto", "none"):
         model = load(byte_model_dir, accelerator=accelerator, dtype="bfloat16")
-        run = model.finetune(chats(), background=False, **OPTIONS)
+        run = model.train(chats(), background=False, **OPTIONS)
         losses[run.state.record["actual_setup"]["attention"]] = run.losses()
     assert set(losses) == {"flash_attention_2", "shadownb_rows over sdpa"}
     flash, torchs = losses.values()
@@ -74,7 +74,7 @@ def test_flash_attention_packs_rows_as_torch_does(home: Path, byte_model_dir: Pa
 def test_the_gpu_that_was_asked_for_is_the_one_that_trains(home: Path, byte_model_dir: Path, quantize: Any) -> None:
     before = torch.cuda.current_device()
     model = load(byte_model_dir, device="cuda:1", quantize=quantize)
-    run = model.finetune(chats(), background=False, **{**OPTIONS, "method": "qlora" if quantize else "lora"})
+    run = model.train(chats(), background=False, **{**OPTIONS, "method": "qlora" if quantize else "lora"})
     assert run.state.record["actual_setup"]["device"] == "cuda:1"
     assert {parameter.device for parameter in model.module.parameters()} == {torch.device("cuda:1")}
     assert torch.cuda.current_device() == before

@@ -120,7 +120,7 @@ def test_a_set_with_half_characters_is_hashed_shown_stored_and_split(tmp_path: P
 
 def test_a_run_leaves_the_row_out_and_a_question_with_one_is_a_typed_error(model: Any) -> None:
     with pytest.warns(ShadowWarning, match="1 of 7 rows"):
-        run = model.finetune([*GOOD, chat("q", HALF)], max_steps=1, sample_max_new_tokens=0, **FAST)
+        run = model.train([*GOOD, chat("q", HALF)], max_steps=1, sample_max_new_tokens=0, **FAST)
     assert run.status == "succeeded"
     for ask in (lambda: model.generate(HALF), lambda: model.chat(chat(HALF, "a")["messages"][:1])):
         with pytest.raises(DataError, match="half a character"):
@@ -214,7 +214,7 @@ LONG = "word " * 100
 
 def test_a_long_prompt_is_passed_over_where_a_run_samples(short: Any) -> None:
     rows = [{"prompt": LONG, "completion": "THE ANSWER"}, *GOOD_PROMPTS]
-    run = short.finetune(rows, max_steps=2, eval_steps=1, max_seq_length=64, sample_max_new_tokens=2, **FAST)
+    run = short.train(rows, max_steps=2, eval_steps=1, max_length=64, sample_max_new_tokens=2, **FAST)
     assert run.status == "succeeded"
     assert [item["prompt"] for item in run.samples()[-1]["items"]] == ["q0", "q1", "q2"]
     (told,) = [warning for warning in run.state.warnings if warning["code"] == "prompts-skipped"]
@@ -227,10 +227,10 @@ def test_given_prompts_that_leave_no_position_are_passed_over(short: Any, method
     options: dict[str, Any] = {**FAST, "method": method, "max_steps": 1, "eval_steps": 1, "sample_max_new_tokens": 2}
     if method == "prompt":
         del options["lora_r"]
-        options |= {"num_virtual_tokens": 60, "max_seq_length": 64}
+        options |= {"num_virtual_tokens": 60, "max_length": 64}
     model = snb.load(short.source, dtype="float32")
     middle = "m" * (130 if method == "lora" else 55)
-    run = model.finetune(GOOD_PROMPTS, sample_prompts=["hi", middle, LONG], eval_dataset=0.5, **options)
+    run = model.train(GOOD_PROMPTS, sample_prompts=["hi", middle, LONG], eval_dataset=0.5, **options)
     assert run.status == "succeeded"
     assert [item["prompt"] for item in run.samples()[-1]["items"]] == ["hi"]
     assert any("2 sample prompts are too long" in warning["what"] for warning in run.state.warnings)
@@ -241,13 +241,13 @@ GOOD_PROMPTS = [{"prompt": f"q{n}", "completion": "a"} for n in range(6)]
 
 def test_where_every_prompt_is_too_long_nothing_is_sampled_and_the_run_is_fine(short: Any) -> None:
     rows = [{"messages": [*chat("q", "a")["messages"], *chat(LONG, "b")["messages"]]} for _ in range(4)]
-    run = short.finetune(rows, max_steps=1, eval_steps=1, max_seq_length=64, sample_max_new_tokens=2, **FAST)
+    run = short.train(rows, max_steps=1, eval_steps=1, max_length=64, sample_max_new_tokens=2, **FAST)
     assert run.status == "succeeded" and not run.samples()
 
 
 def test_long_evaluation_rows_are_cut_and_told(short: Any) -> None:
     held_out = [chat("q", LONG), chat("q", "a")]
-    run = short.finetune(GOOD, eval_dataset=held_out, max_steps=1, eval_steps=1, sample_max_new_tokens=0, **FAST)
+    run = short.train(GOOD, eval_dataset=held_out, max_steps=1, eval_steps=1, sample_max_new_tokens=0, **FAST)
     assert run.status == "succeeded"
     assert any("1 of 2 evaluation rows are longer" in warning["what"] for warning in run.state.warnings)
 
@@ -316,17 +316,17 @@ def test_what_holds_rows_goes_straight_into_everything(name: str, model: Any) ->
 
 def test_a_datasets_set_is_trained_on_as_it_is(model: Any) -> None:
     held = datasets.Dataset.from_list(GOOD)
-    run = model.finetune(held, eval_dataset=pd.DataFrame(GOOD[:2]), max_steps=1, sample_max_new_tokens=0, **FAST)
+    run = model.train(held, eval_dataset=pd.DataFrame(GOOD[:2]), max_steps=1, sample_max_new_tokens=0, **FAST)
     plan = next(event for event in run.events() if event["type"] == "plan")
     assert (plan["rows"], plan["eval_rows"]) == (6, 2)
 
 
-@pytest.mark.parametrize("use", ["finetune", "loss", "leakage", "compare"])
+@pytest.mark.parametrize("use", ["train", "loss", "leakage", "compare"])
 def test_several_splits_and_streams_need_a_choice(use: str, model: Any) -> None:
     held = datasets.Dataset.from_list(GOOD)
     splits = datasets.DatasetDict({"train": held, "test": held})
     uses: dict[str, Any] = {
-        "finetune": lambda rows: model.finetune(rows, max_steps=1),
+        "train": lambda rows: model.train(rows, max_steps=1),
         "loss": model.loss,
         "leakage": lambda rows: snb.leakage(rows, GOOD),
         "compare": lambda rows: snb.compare(model, rows, snb.Exact()),

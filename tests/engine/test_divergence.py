@@ -90,8 +90,8 @@ def test_the_state_goes_on_after_a_resume() -> None:
 
 
 def test_a_run_stops_and_the_model_is_as_before(tiny_model_dir: Path, home: Path) -> None:
-    model = snb.load(str(tiny_model_dir), max_seq_length=256, dtype="float32")
-    run = model.finetune(chats(), **WILD, save_steps=1)
+    model = snb.load(str(tiny_model_dir), max_length=256, dtype="float32")
+    run = model.train(chats(), **WILD, save_steps=1)
     with pytest.raises(DivergedError, match=r"Training has diverged: the loss is .* at step") as caught:
         run.wait(timeout=120, raise_on_failure=True)
     assert run.status == "failed" and run.step < 12
@@ -105,16 +105,16 @@ def test_a_run_stops_and_the_model_is_as_before(tiny_model_dir: Path, home: Path
 
 
 def test_without_a_good_checkpoint_the_model_is_the_base(tiny_model_dir: Path, home: Path) -> None:
-    model = snb.load(str(tiny_model_dir), max_seq_length=256, dtype="float32")
-    run = model.finetune(chats(), **WILD, save_steps=6)
+    model = snb.load(str(tiny_model_dir), max_length=256, dtype="float32")
+    run = model.train(chats(), **WILD, save_steps=6)
     run.wait(timeout=120, raise_on_failure=False)
     assert run.status == "failed" and run.state.error["code"] == "diverged"
     assert run.checkpoints() == [] and model.trained is None and model.adapter is None
 
 
 def test_continue_goes_on_and_says_so(tiny_model_dir: Path, home: Path) -> None:
-    model = snb.load(str(tiny_model_dir), max_seq_length=256, dtype="float32")
-    run = model.finetune(chats(), **{**WILD, "max_steps": 6}, on_divergence="continue")
+    model = snb.load(str(tiny_model_dir), max_length=256, dtype="float32")
+    run = model.train(chats(), **{**WILD, "max_steps": 6}, on_divergence="continue")
     run.wait(timeout=120, raise_on_failure=True)
     assert run.status == "succeeded" and run.step == 6
     told = [warning for warning in run.state.warnings if warning["code"] == "diverged"]
@@ -133,8 +133,8 @@ def test_the_last_good_checkpoint_outlives_newer_ones(tiny_model_dir: Path, home
         return next(climbing)
 
     monkeypatch.setattr(Loop, "compute", scripted)
-    model = snb.load(str(tiny_model_dir), max_seq_length=256, dtype="float32")
-    run = model.finetune(chats(), **{**WILD, "learning_rate": 1e-4}, save_steps=1, save_total_limit=2)
+    model = snb.load(str(tiny_model_dir), max_length=256, dtype="float32")
+    run = model.train(chats(), **{**WILD, "learning_rate": 1e-4}, save_steps=1, save_total_limit=2)
     run.wait(timeout=120, raise_on_failure=False)
     assert run.state.error["code"] == "diverged" and run.step == 11
     assert model.trained == (run.id, 5) and [checkpoint.step for checkpoint in run.checkpoints()] == [5]

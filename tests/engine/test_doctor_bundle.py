@@ -98,7 +98,7 @@ def _rows() -> list[dict[str, Any]]:
 def _train(model: Path, data: Path) -> None:
     snb.methods.register(snb.methods.get("lora").replace(name=PLANTED["method"]))
     try:
-        run = snb.load(str(model), dtype="float32").finetune(
+        run = snb.load(str(model), dtype="float32").train(
             snb.Dataset.load(data),
             method=PLANTED["method"],
             max_steps=2,

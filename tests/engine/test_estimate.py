@@ -104,15 +104,15 @@ SHORT = [{"text": f"Note {n}."} for n in range(60)]
     ("method", "texts", "options"),
     [
         ("lora", SHORT, {}),
-        ("lora", SHORT, {"packing": True, "max_seq_length": 96}),
-        ("cpt", LONG, {"max_seq_length": 64}),
-        ("cpt", LONG, {"max_seq_length": 64, "packing": False}),
+        ("lora", SHORT, {"packing": True, "max_length": 96}),
+        ("cpt", LONG, {"max_length": 64}),
+        ("cpt", LONG, {"max_length": 64, "packing": False}),
     ],
 )
 def test_an_epoch_goes_through_what_the_sampler_yields(
     tiny: Any, method: str, texts: list[dict[str, Any]], options: dict[str, Any]
 ) -> None:
-    run = tiny.finetune(
+    run = tiny.train(
         texts, method=method, num_train_epochs=1, per_device_train_batch_size=1, gradient_accumulation_steps=1,
         sample_max_new_tokens=0, **options,
     )  # fmt: skip
@@ -122,7 +122,7 @@ def test_an_epoch_goes_through_what_the_sampler_yields(
 
 def test_the_time_of_a_packed_step_is_that_of_its_packs(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(TorchBackend, "flops", lambda _: 1e6)  # so that only the products count
-    data, options = snb.Dataset.from_list(SHORT), {"max_steps": 3, "max_seq_length": 96}
+    data, options = snb.Dataset.from_list(SHORT), {"max_steps": 3, "max_length": 96}
     plain = estimate.estimate(tiny, TrainConfig(**options), data)
     packed = estimate.estimate(tiny, TrainConfig(packing=True, **options), data)
     assert plain.seconds is not None and packed.seconds is not None and packed.items is not None
@@ -179,7 +179,7 @@ def test_the_largest_step_counts_and_not_the_mean(tiny: Any) -> None:
         "max_steps": 60,
         "per_device_train_batch_size": 1,
         "gradient_accumulation_steps": 1,
-        "max_seq_length": 256,
+        "max_length": 256,
     }
     config = TrainConfig(**options)
     mixed = dict(estimate.estimate(tiny, config, snb.Dataset.from_list(short + long)).lines)["activations"]
@@ -199,11 +199,11 @@ def test_a_run_says_how_far_its_estimate_was_off(
     home: Path, tiny: Any, rows: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options: dict[str, Any] = {"max_steps": 2, "background": False, "sample_max_new_tokens": 0, "start": "base"}
-    run = tiny.finetune(rows, **options)
+    run = tiny.train(rows, **options)
     found = run.state.record["estimate"]
     assert found["measured_gb"] == pytest.approx(run.peak_memory_gb, abs=0.001)
     assert found["off"] == pytest.approx(found["measured_gb"] / found["expected_gb"] - 1, abs=0.01)
     monkeypatch.setattr(estimate, "_held_besides", lambda model, weights: 0.0)  # as one that forgets the libraries
-    run = tiny.finetune(rows, **options)
+    run = tiny.train(rows, **options)
     (told,) = [warning for warning in run.state.warnings if warning["code"] == "memory-over-estimate"]
     assert "more than the" in told["what"] and run.state.record["estimate"]["off"] > 0.15

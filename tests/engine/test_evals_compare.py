@@ -430,7 +430,7 @@ def test_a_base_that_has_answered_is_not_asked_again(tiny: Any, monkeypatch: pyt
     rows = [
         {"messages": [{"role": "user", "content": f"{n}?"}, {"role": "assistant", "content": "x"}]} for n in range(3)
     ]
-    tiny.finetune(rows, max_steps=1, background=False, sample_max_new_tokens=0)
+    tiny.train(rows, max_steps=1, background=False, sample_max_new_tokens=0)
     first = snb.compare(tiny, rows, snb.Exact(), max_new_tokens=3)
     assert first.reused == 0
     asked: list[str] = []
@@ -448,7 +448,7 @@ def test_a_base_that_has_answered_is_not_asked_again(tiny: Any, monkeypatch: pyt
     assert asked == ["base", "tuned"], "other sampling is another question"
     snb.compare(tiny, rows, snb.Exact(), max_new_tokens=3, reuse_answers=False)
     assert asked == ["base", "tuned"] * 2
-    tiny.finetune(rows, max_steps=1, background=False, sample_max_new_tokens=0)
+    tiny.train(rows, max_steps=1, background=False, sample_max_new_tokens=0)
     snb.compare(tiny, rows, snb.Exact(), max_new_tokens=3)
     assert asked == [*["base", "tuned"] * 2, "tuned"], "other weights are asked again, the same base is not"
 
@@ -458,7 +458,7 @@ def test_kept_answers_are_those_of_the_weights_that_gave_them(tiny: Any) -> None
     import torch
 
     rows = [row(f"{n}?", "x") for n in range(3)]
-    tiny.finetune(rows, max_steps=1, background=False, sample_max_new_tokens=0)
+    tiny.train(rows, max_steps=1, background=False, sample_max_new_tokens=0)
     before = snb.compare(tiny, rows, snb.Exact(), max_new_tokens=6)
     with torch.no_grad():
         for parameter in tiny.adapter.owned().values():

@@ -87,7 +87,7 @@ def test_the_magic_that_the_panel_copies_is_accepted() -> None:
 
 @pytest.mark.parametrize("front_end", FRONT_ENDS)
 def test_what_a_run_starts_from_is_an_argument_on_every_face(front_end: type[FrontEnd]) -> None:
-    assert "start" in inspect.signature(Model.finetune).parameters and "start" not in API
+    assert "start" in inspect.signature(Model.train).parameters and "start" not in API
     assert "--start" in train_options(front_end) and read_yaml("start: base", ShellFrontEnd()) == {"start": "base"}
     assert "start" in TrainPanel.class_trait_names(sync=True)
     choice = _code.Choice(data="var:rows", model="var:model", method="lora", options={}, start="trained")
@@ -148,7 +148,7 @@ def test_a_typed_default_is_the_default(field: object) -> None:
             ["--lr-scheduler-type", "cosine_with_min_lr"],
             {"lr_scheduler_type": "cosine_with_min_lr"},
         ),
-        (["--no-train-on-completions"], {"loss_on": "all"}),
+        (["--no-assistant-only-loss"], {"loss_on": "all"}),
     ],
 )
 def test_typed_values_reach_the_config(words: list[str], expected: dict[str, object]) -> None:

@@ -119,9 +119,9 @@ import shadownb as snb
 rows, out = json.loads(sys.argv[1]), sys.argv[2]
 options = dict(background=True, max_steps=3, eval_dataset="auto", eval_steps=2, sample_max_new_tokens=4, save_steps=1,
                per_device_train_batch_size=2, gradient_accumulation_steps=1)
-model = snb.load("smollm2-135m", max_seq_length=256)
+model = snb.load("smollm2-135m", max_length=256)
 assert model.public_name == "HuggingFaceTB/SmolLM2-135M-Instruct"
-run = model.finetune(rows, lora_r=4, lora_dropout=0.1, gradient_checkpointing="on", **options)
+run = model.train(rows, lora_r=4, lora_dropout=0.1, gradient_checkpointing="on", **options)
 run.wait(raise_on_failure=True)
 assert run.samples() and run.eval_metrics
 model.generate(["a", "b"], max_new_tokens=2)
@@ -131,19 +131,19 @@ adapter = model.save(out + "/adapter")
 merged = model.save(out + "/merged", fmt="merged")
 for name in (run.id, str(adapter), str(merged)):
     snb.load(name).generate("a", max_new_tokens=2)
-worker = model.finetune(rows, executor="process", start="trained", **options)
+worker = model.train(rows, executor="process", start="trained", **options)
 worker.wait(raise_on_failure=True)
 assert model.trained == (worker.id, 3)
-whole = snb.load("smollm2-135m", max_seq_length=256)
-run = whole.finetune(rows, method="full", **options)
+whole = snb.load("smollm2-135m", max_length=256)
+run = whole.train(rows, method="full", **options)
 run.wait(raise_on_failure=True)
 whole.generate("a", max_new_tokens=2, use="base")
 snb.load(run.id)
 eight = snb.load("smollm2-135m", quantize="8bit")
 eight.generate("a", max_new_tokens=2)
 for dtype in ("float32", "bfloat16"):
-    four = snb.load("smollm2-135m", quantize="4bit", dtype=dtype, max_seq_length=256)
-    four.finetune(rows, method="qlora", **{**options, "max_steps": 2}).wait(raise_on_failure=True)
+    four = snb.load("smollm2-135m", quantize="4bit", dtype=dtype, max_length=256)
+    four.train(rows, method="qlora", **{**options, "max_steps": 2}).wait(raise_on_failure=True)
     four.generate("a", max_new_tokens=2)
     four.save(out + "/four")
 for name in sys.argv[3:]:
@@ -247,10 +247,10 @@ def test_random_numbers_of_the_user_stay(
     np.random.seed(2)
     torch.manual_seed(3)
     before = states()
-    model = snb.load(str(tiny_model_dir), max_seq_length=256, dtype="float32")
+    model = snb.load(str(tiny_model_dir), max_length=256, dtype="float32")
     assert states() == before, "loading draws from the user's generators"
     more: dict[str, Any] = {"lora_r": 4, "lora_dropout": 0.2} if method == "lora" else {}
-    run = model.finetune(
+    run = model.train(
         rows, method=method, background=background, eval_dataset="auto", sample_max_new_tokens=3, **SMALL, **more
     )
     run.wait(timeout=120, raise_on_failure=True)

@@ -33,7 +33,7 @@ def test_every_method_is_kept(kept: dict[str, Any]) -> None:
 def test_they_are_listed_and_compared(kept: dict[str, Any]) -> None:
     ids = [record["run"] for record in kept.values()]
     assert {run.id for run in snb.runs.list()} == set(ids)
-    shown = str(snb.runs.compare(ids))
+    shown = str(snb.runs.diff(ids))
     for method, record in kept.items():
         assert record["run"] in shown and method in shown
 

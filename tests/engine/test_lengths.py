@@ -29,7 +29,7 @@ def test_the_longest_row(lengths: Lengths, asked: int | None, config: snb.TrainC
 
 
 def test_what_has_no_room_is_refused_with_the_figures() -> None:
-    wanted = PROMPT.replace(max_seq_length=500)
+    wanted = PROMPT.replace(max_length=500)
     with pytest.raises(
         snb.ShadowError, match=r"rows of 492 tokens[\s\S]*512 positions, and the learned prompt takes 20"
     ):
@@ -40,6 +40,6 @@ def test_what_has_no_room_is_refused_with_the_figures() -> None:
 
 def test_the_advice_about_rows_that_are_too_long_fits() -> None:
     plain = snb.TrainConfig()
-    assert Lengths(256, 512).how_to_keep_more(plain) == ("", "Raise max_seq_length")
+    assert Lengths(256, 512).how_to_keep_more(plain) == ("", "Raise max_length")
     assert Lengths(512, 512).how_to_keep_more(plain) == ("The model has 512 positions.", "Shorten the rows")
     assert Lengths(512, 512).how_to_keep_more(PROMPT)[1].startswith("Use fewer num_virtual_tokens")

@@ -48,8 +48,8 @@ def model(
     """A model with an adapter, or with a learned prompt, that answers otherwise than its base."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SHADOWNB_HOME", str(tmp_path_factory.mktemp("home")))
-        made = snb.load(str(byte_model_dir), dtype="float32", max_seq_length=256)
-        made.finetune(ROWS, method=request.param, **FAST)
+        made = snb.load(str(byte_model_dir), dtype="float32", max_length=256)
+        made.train(ROWS, method=request.param, **FAST)
         yield made
 
 

@@ -28,7 +28,7 @@ def test_it_needs_no_framework_and_no_second_sitting() -> None:
 
 
 def train(folder: Path) -> list[float]:
-    return list(snb.load(str(folder), dtype="float32", max_seq_length=256).finetune(chats(), **SHORT).losses())
+    return list(snb.load(str(folder), dtype="float32", max_length=256).train(chats(), **SHORT).losses())
 
 
 def test_variables_of_accelerate_change_no_run(
@@ -43,7 +43,7 @@ def test_variables_of_accelerate_change_no_run(
 def test_a_run_leaves_the_process_as_it_was(home: Path, byte_model_dir: Path) -> None:
     from accelerate.state import PartialState  # transformers' Trainer fills it for the whole process
 
-    model = snb.load(str(byte_model_dir), dtype="float32", max_seq_length=256)
+    model = snb.load(str(byte_model_dir), dtype="float32", max_length=256)
     torch.manual_seed(7)
     before = (
         dict(PartialState._shared_state),
@@ -53,7 +53,7 @@ def test_a_run_leaves_the_process_as_it_was(home: Path, byte_model_dir: Path) ->
         torch.is_grad_enabled(),
         torch.random.get_rng_state().tolist(),
     )
-    model.finetune(chats(), **SHORT)
+    model.train(chats(), **SHORT)
     after = (
         dict(PartialState._shared_state),
         transformers.logging.get_verbosity(),

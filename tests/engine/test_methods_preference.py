@@ -61,9 +61,9 @@ def by_trl(method: str, folder: Path, rows: list[dict[str, Any]], config: snb.Tr
     }  # fmt: skip
     data = datasets.Dataset.from_list([as_messages(row) for row in rows])
     if method == "dpo":
-        losses = {"loss_type": [config.dpo_loss], "loss_weights": [1.0]}
+        losses = {"loss_type": [config.loss_type], "loss_weights": [1.0]}
         if config.sft_weight:
-            losses = {"loss_type": [config.dpo_loss, "sft"], "loss_weights": [1.0, config.sft_weight]}
+            losses = {"loss_type": [config.loss_type, "sft"], "loss_weights": [1.0, config.sft_weight]}
         arguments: Any = DPOConfig(**options, **losses, disable_dropout=True)
         trainer: Any = DPOTrainer(model=module, args=arguments, train_dataset=data, processing_class=tokenizer)
     else:
@@ -96,9 +96,9 @@ def quiet_trl(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("method", "options"),
     [
-        ("dpo", {"dpo_loss": "sigmoid", "sft_weight": 0.0}),
-        ("dpo", {"dpo_loss": "hinge", "sft_weight": 0.0}),
-        ("dpo", {"dpo_loss": "ipo", "sft_weight": 0.0}),
+        ("dpo", {"loss_type": "sigmoid", "sft_weight": 0.0}),
+        ("dpo", {"loss_type": "hinge", "sft_weight": 0.0}),
+        ("dpo", {"loss_type": "ipo", "sft_weight": 0.0}),
         ("dpo", {"sft_weight": 0.5}),
         ("kto", {}),
         ("kto", {"desirable_weight": 1.5, "undesirable_weight": 0.5}),
@@ -111,9 +111,9 @@ def test_the_numbers_are_trls(
     rows = pairs() if method == "dpo" else mostly_good()
     config = snb.TrainConfig(method=method, lora_r=4, **SAME, **options)
     expected = by_trl(method, byte_model_dir, rows, config, tmp_path)
-    model: Any = snb.load(str(byte_model_dir), max_seq_length=256, dtype="float32")
+    model: Any = snb.load(str(byte_model_dir), max_length=256, dtype="float32")
     more: dict[str, Any] = {"lora_r": 4, "sample_max_new_tokens": 0, "background": False}
-    run = model.finetune(rows, method=method, **SAME, **options, **more)
+    run = model.train(rows, method=method, **SAME, **options, **more)
 
     # The same tokens, and the same of them trained.
     names = ("chosen_ids", "rejected_ids") if method == "dpo" else ("completion_ids",)
@@ -191,7 +191,7 @@ def test_answers_to_one_prompt_are_mismatched_with_each_other(home: Path, byte_m
 def test_answers_of_one_verdict_are_told_and_have_no_margin(good: bool, home: Path, byte_model_dir: Path) -> None:
     rows = [{**row, "label": good} for row in verdicts()]
     model: Any = snb.load(str(byte_model_dir), dtype="float32")
-    run = model.finetune(rows, method="kto", background=False, eval_dataset=verdicts(), **OPTIONS)
+    run = model.train(rows, method="kto", background=False, eval_dataset=verdicts(), **OPTIONS)
     (warning,) = (w for w in run.state.warnings if w["code"] == "one-verdict")
     assert f"All 8 answers of the rows are {'good' if good else 'bad'}." in warning["what"] and warning["fix"]
     side, other = ("chosen", "rejected") if good else ("rejected", "chosen")
@@ -212,7 +212,7 @@ def test_pairs_that_are_much_alike_are_told(home: Path, byte_model_dir: Path) ->
     told = {}
     for name, rows, weight in (("alike", alike, 0.0), ("with sft", alike, 1.0), ("apart", apart, 0.0)):
         model: Any = snb.load(str(byte_model_dir), dtype="float32")
-        run = model.finetune(rows, method="dpo", background=False, **{**OPTIONS, "max_steps": 1}, sft_weight=weight)
+        run = model.train(rows, method="dpo", background=False, **{**OPTIONS, "max_steps": 1}, sft_weight=weight)
         told[name] = [w for w in run.state.warnings if w["code"] == "pairs-alike"]
     (warning,) = told.pop("alike")
     assert "of their tokens" in warning["what"] and "sft_weight at 1.0" in warning["fix"]
@@ -223,7 +223,7 @@ def test_a_margin_of_some_steps_only(home: Path, byte_model_dir: Path) -> None:
     """A step of one row has one verdict; a report over two steps has a margin where those differ."""
     model: Any = snb.load(str(byte_model_dir), dtype="float32")
     options: dict[str, Any] = {**OPTIONS, "per_device_train_batch_size": 1, "logging_steps": 2, "max_steps": 8}
-    run = model.finetune(verdicts(), method="kto", background=False, **options)
+    run = model.train(verdicts(), method="kto", background=False, **options)
     assert not [w for w in run.state.warnings if w["code"] == "one-verdict"]
     steps, margins = run.series("rewards_margin")
     assert steps == [m["step"] for m in run.metrics if "rewards_margin" in m] and margins
@@ -243,11 +243,11 @@ def log_probability(model: Any, ids: list[int], labels: list[int]) -> float:
 
 @pytest.mark.parametrize("method", ["dpo", "kto"])
 def test_after_an_sft_adapter_the_reference_is_the_sft_policy(method: str, home: Path, byte_model_dir: Path) -> None:
-    model = snb.load(str(byte_model_dir), max_seq_length=256, dtype="float32")
-    sft = model.finetune(chats(), method="lora", background=False, **{**OPTIONS, "lora_r": 4, "learning_rate": 5e-3})
+    model = snb.load(str(byte_model_dir), max_length=256, dtype="float32")
+    sft = model.train(chats(), method="lora", background=False, **{**OPTIONS, "lora_r": 4, "learning_rate": 5e-3})
     rows = pairs() if method == "dpo" else verdicts()
     alone = {"sft_weight": 0.0} if method == "dpo" else {}  # so that the first loss is that of equal answers
-    run = model.finetune(rows, method=method, background=False, **OPTIONS, **alone)
+    run = model.train(rows, method=method, background=False, **OPTIONS, **alone)
     assert run.parent == sft.id
     first = run.metrics[0]
     assert first["loss"] == pytest.approx(math.log(2) if method == "dpo" else 0.5, abs=1e-5)
@@ -300,12 +300,8 @@ def test_the_reference_is_computed_once(
 def test_a_short_run_has_the_reference_of_the_rows_it_sees(method: str, home: Path, byte_model_dir: Path) -> None:
     rows = pairs() if method == "dpo" else verdicts()
     options: dict[str, Any] = {**OPTIONS, "lora_r": 4, "method": method, "background": False}
-    whole = snb.load(str(byte_model_dir), max_seq_length=256, dtype="float32").finetune(
-        rows, **{**options, "max_steps": 2}
-    )
-    short = snb.load(str(byte_model_dir), max_seq_length=256, dtype="float32").finetune(
-        rows, **{**options, "max_steps": 1}
-    )
+    whole = snb.load(str(byte_model_dir), max_length=256, dtype="float32").train(rows, **{**options, "max_steps": 2})
+    short = snb.load(str(byte_model_dir), max_length=256, dtype="float32").train(rows, **{**options, "max_steps": 1})
     all_of_them, seen = (
         load_file(run.checkpoint_at().path / "training" / "reference.safetensors")["train"] for run in (whole, short)
     )
@@ -315,9 +311,9 @@ def test_a_short_run_has_the_reference_of_the_rows_it_sees(method: str, home: Pa
     assert short.losses()[0] == pytest.approx(whole.losses()[0], abs=1e-6)
 
     further = {**options, "max_steps": 2, "resume_from_checkpoint": str(short.checkpoint_at().path)}
-    model: Any = snb.load(str(byte_model_dir), max_seq_length=256, dtype="float32")
+    model: Any = snb.load(str(byte_model_dir), max_length=256, dtype="float32")
     with pytest.raises(CheckpointError, match="lacks rows that the further steps would see") as caught:
-        model.finetune(rows, **further)
+        model.train(rows, **further)
     assert "without resume_from_checkpoint" in caught.value.fix
     assert model.adapter is None and model.trained is None
 
@@ -326,9 +322,9 @@ def test_a_short_run_has_the_reference_of_the_rows_it_sees(method: str, home: Pa
 def test_a_reference_of_other_rows_is_refused(method: str, home: Path, byte_model_dir: Path) -> None:
     rows = pairs() if method == "dpo" else verdicts()
     options: dict[str, Any] = {**OPTIONS, "lora_r": 4, "method": method}
-    model: Any = snb.load(str(byte_model_dir), max_seq_length=256, dtype="float32")
+    model: Any = snb.load(str(byte_model_dir), max_length=256, dtype="float32")
     held_out = rows[:3]
-    first = model.finetune(rows, background=False, eval_dataset=held_out, **{**options, "max_steps": 2})
+    first = model.train(rows, background=False, eval_dataset=held_out, **{**options, "max_steps": 2})
     options["resume_from_checkpoint"] = str(first.checkpoint_at(2).path)
 
     others = {
@@ -336,25 +332,25 @@ def test_a_reference_of_other_rows_is_refused(method: str, home: Path, byte_mode
         "more": {"dataset": rows + rows},
         "another order": {"dataset": rows[::-1]},
         "other prompts": {"dataset": [{**row, "prompt": "Which colour?"} for row in rows]},
-        "cut": {"max_seq_length": 90},
+        "cut": {"max_length": 90},
         "other evaluation rows": {"eval_dataset": rows[3:]},
     }
-    model = snb.load(str(byte_model_dir), max_seq_length=256, dtype="float32")
+    model = snb.load(str(byte_model_dir), max_length=256, dtype="float32")
     for name, changes in others.items():
         given = {"dataset": rows, "eval_dataset": held_out, **options, **changes}
         with pytest.raises(CheckpointError, match="reference is of other") as caught:
-            model.finetune(background=False, **given)
+            model.train(background=False, **given)
         assert ("evaluation rows than" in caught.value.what) == (name == "other evaluation rows"), name
         assert "resume_from_checkpoint" in caught.value.fix
         assert model.adapter is None and model.trained is None, name
-    run = model.finetune(rows, background=False, eval_dataset=held_out, **options)
+    run = model.train(rows, background=False, eval_dataset=held_out, **options)
     assert [metrics["step"] for metrics in run.metrics] == [3, 4]
 
 
 @pytest.mark.parametrize("method", ["dpo", "kto"])
 def test_a_preference_that_can_be_learned_is_learned(method: str, home: Path, byte_model_dir: Path) -> None:
-    model = snb.load(str(byte_model_dir), max_seq_length=256, dtype="float32")
-    run = model.finetune(
+    model = snb.load(str(byte_model_dir), max_length=256, dtype="float32")
+    run = model.train(
         pairs(),
         method=method,
         background=False,

@@ -30,7 +30,7 @@ def refused(model: Any, rows: Any, method: str, kind: type[ShadowError], *said: 
     """Check that a run is refused before it exists, in words that name the cause, and that nothing was changed."""
     before, runs = state(model), len(snb.runs.list())
     with pytest.raises(kind) as caught:
-        model.finetune(rows, method=method, **{**ONE_STEP, **options})
+        model.train(rows, method=method, **{**ONE_STEP, **options})
     for words in said:
         assert words in str(caught.value), str(caught.value)
     assert caught.value.fix, "it says no next step"
@@ -42,17 +42,17 @@ def refused(model: Any, rows: Any, method: str, kind: type[ShadowError], *said: 
 def works(model: Any, method: str = "lora") -> None:
     """Check that the next run on this model works."""
     rows = {"sft": chats(), "dpo": pairs()}["dpo" if method == "dpo" else "sft"]
-    assert model.finetune(rows, method=method, **ONE_STEP).status == "succeeded"
+    assert model.train(rows, method=method, **ONE_STEP).status == "succeeded"
 
 
 @pytest.fixture
 def plain(home: Path, byte_model_dir: Path) -> Any:
-    return snb.load(str(byte_model_dir), max_seq_length=256, dtype="float32")
+    return snb.load(str(byte_model_dir), max_length=256, dtype="float32")
 
 
 @pytest.fixture
 def four_bits(home: Path, byte_model_dir: Path) -> Any:
-    return snb.load(str(byte_model_dir), max_seq_length=256, quantize="4bit", dtype="float32")
+    return snb.load(str(byte_model_dir), max_length=256, quantize="4bit", dtype="float32")
 
 
 # -- the shape of the data ----------------------------------------------------------------------------------------------
@@ -126,7 +126,7 @@ def test_rows_that_cannot_be_used_are_left_out_and_counted(name: str, plain: Any
     assert [row.index for row in data.report.bad] == [len(good)]
     assert reason in str(data.report.bad[0])
     with pytest.warns(ShadowWarning, match=f"1 of {len(good) + 1} rows"):
-        run = plain.finetune(data, method=method, **ONE_STEP)
+        run = plain.train(data, method=method, **ONE_STEP)
     assert run.status == "succeeded"
     warning = next(w for w in run.state.warnings if w["code"] == "data")
     assert f"1 of {len(good) + 1} rows" in warning["what"]
@@ -151,10 +151,10 @@ TOO_LONG = {
 @pytest.mark.parametrize("method", list(TOO_LONG))
 def test_a_prompt_longer_than_max_seq_length_is_left_out_and_counted(method: str, plain: Any) -> None:
     good = {"lora": chats, "dpo": pairs, "kto": verdicts}[method]()
-    run = plain.finetune([*good, TOO_LONG[method]], method=method, max_seq_length=128, **ONE_STEP)
+    run = plain.train([*good, TOO_LONG[method]], method=method, max_length=128, **ONE_STEP)
     assert run.status == "succeeded"
     warning = next(w for w in run.state.warnings if w["code"] == "rows-skipped")
-    assert "1 of 9 rows" in warning["what"] and "max_seq_length=128" in warning["why"]
+    assert "1 of 9 rows" in warning["what"] and "max_length=128" in warning["why"]
     assert next(e for e in run.events() if e["type"] == "plan")["rows"] == len(good)
 
 
@@ -162,8 +162,8 @@ def test_a_prompt_longer_than_max_seq_length_is_left_out_and_counted(method: str
 def test_nothing_but_such_prompts_is_an_error(method: str, plain: Any) -> None:
     before = state(plain)
     with pytest.raises(DataError, match="No row of 'list' has a token to train") as caught:
-        plain.finetune([TOO_LONG[method]] * 2, method=method, max_seq_length=128, **ONE_STEP)
-    assert "max_seq_length=128" in caught.value.why
+        plain.train([TOO_LONG[method]] * 2, method=method, max_length=128, **ONE_STEP)
+    assert "max_length=128" in caught.value.why
     assert state(plain) == before
     works(plain)
 
@@ -197,7 +197,7 @@ def test_bitfit_says_what_works_on_a_base_without_biases(plain: Any) -> None:
     error = refused(plain, chats(), "bitfit", MethodError, "llama has none")
     assert "method='lora'" in error.fix and "lora_r=1" in error.fix and "target_modules='attention'" in error.fix
     advised = {"lora_r": 1, "target_modules": "attention"}
-    assert plain.finetune(chats(), method="lora", **ONE_STEP, **advised).status == "succeeded"
+    assert plain.train(chats(), method="lora", **ONE_STEP, **advised).status == "succeeded"
 
 
 def test_loftq_needs_a_4_bit_base(plain: Any) -> None:
@@ -225,11 +225,11 @@ def test_a_size_that_the_base_cannot_take(name: str, plain: Any) -> None:
     method, large, largest, words = TOO_LARGE[name]
     option, value = next(iter(large.items()))
     refused(plain, chats(), method, MethodError, f"{option}={value}", words, **large)
-    assert plain.finetune(chats(), method=method, **ONE_STEP, **largest).status == "succeeded"
+    assert plain.train(chats(), method=method, **ONE_STEP, **largest).status == "succeeded"
 
 
 def test_a_rank_can_be_large_where_its_layers_are(plain: Any) -> None:
-    run = plain.finetune(chats(), method="shira", lora_r=30, target_modules=("gate_proj",), **ONE_STEP)
+    run = plain.train(chats(), method="shira", lora_r=30, target_modules=("gate_proj",), **ONE_STEP)
     assert run.status == "succeeded"
 
 
@@ -241,9 +241,9 @@ def test_layers_that_are_not_there(plain: Any) -> None:
 # -- options ------------------------------------------------------------------------------------------------------------
 
 NO_EFFECT = [
-    ("lora", "dpo_loss", "ipo"),
+    ("lora", "loss_type", "ipo"),
     ("lora", "beta", 0.3),
-    ("kto", "dpo_loss", "ipo"),
+    ("kto", "loss_type", "ipo"),
     ("dpo", "desirable_weight", 2.0),
     ("dpo", "packing", True),
     ("dpo", "loss_on", "all"),
@@ -263,7 +263,7 @@ def test_an_option_of_another_method(method: str, option: str, value: Any, plain
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("beta", 0), ("beta", -1), ("dpo_loss", "sigmod"), ("lora_r", 0), ("num_virtual_tokens", 0)]
+    ("option", "value"), [("beta", 0), ("beta", -1), ("loss_type", "sigmod"), ("lora_r", 0), ("num_virtual_tokens", 0)]
 )
 def test_a_value_out_of_range(option: str, value: Any, plain: Any) -> None:
     method = "prompt" if option == "num_virtual_tokens" else "dpo"
@@ -276,14 +276,14 @@ def test_a_prompt_that_is_there_cannot_start_from_another_text(
     began: str, method: str, plain: Any, byte_model_dir: Path, tmp_path: Path
 ) -> None:
     given = {"prompt_tuning_init_text": began} if began else {}
-    plain.finetune(chats(), method=method, **ONE_STEP, num_virtual_tokens=4, **given)
+    plain.train(chats(), method=method, **ONE_STEP, num_virtual_tokens=4, **given)
     loaded = snb.load(str(byte_model_dir), adapter=plain.save(tmp_path / "prompt"), dtype="float32")
     for model in (plain, loaded):
         said = ("prompt_tuning_init_text='Count.'", f"carries a learned prompt with prompt_tuning_init_text={began!r}")
         refused(model, chats(), method, MethodError, *said, prompt_tuning_init_text="Count.")
-        run = model.finetune(chats(), method=method, **ONE_STEP)
+        run = model.train(chats(), method=method, **ONE_STEP)
         assert run.state.record["config"]["prompt_tuning_init_text"] == began
-        assert model.finetune(chats(), method=method, **ONE_STEP, **given).status == "succeeded", "it is that prompt"
+        assert model.train(chats(), method=method, **ONE_STEP, **given).status == "succeeded", "it is that prompt"
 
 
 @pytest.mark.parametrize("on", ["its model", "a model with another prompt"])
@@ -355,7 +355,7 @@ def test_the_base_is_bare_again_after_half_a_surface(
 
 def test_what_was_trained_survives_a_run_that_fails(plain: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A failure before the first step leaves the adapter of the run before."""
-    plain.finetune(chats(), method="lora", **{**ONE_STEP, "learning_rate": 0.01})
+    plain.train(chats(), method="lora", **{**ONE_STEP, "learning_rate": 0.01})
     before, answer, trained = state(plain), logits(plain), plain.trained
 
     def fail(*_: Any) -> None:
@@ -363,7 +363,7 @@ def test_what_was_trained_survives_a_run_that_fails(plain: Any, monkeypatch: pyt
 
     with monkeypatch.context() as patch:
         patch.setattr("shadownb.engine.objectives.reference.Referenced.prepare", fail)
-        run = plain.finetune(pairs(), method="dpo", **{**ONE_STEP, "background": True}).wait(timeout=60)
+        run = plain.train(pairs(), method="dpo", **{**ONE_STEP, "background": True}).wait(timeout=60)
     assert run.status == "failed"
     assert (state(plain), plain.trained) == (before, trained)
     assert torch.equal(logits(plain), answer)

@@ -96,7 +96,7 @@ def load(method: str, folder: Path, **options: Any) -> Any:
 
 def train(model: Any, rows: Sequence[dict[str, Any]], method: str, **options: Any) -> Any:
     count = {"max_steps": 1, "per_device_train_batch_size": 16, "background": False}
-    return model.finetune(list(rows), method=method, **{**OPTIONS, **count, **options})
+    return model.train(list(rows), method=method, **{**OPTIONS, **count, **options})
 
 
 def spans(tokens: Sequence[tuple[int, bool]], tokenizer: Any) -> list[str]:
@@ -125,7 +125,7 @@ def test_what_the_inspector_shows_is_what_is_trained(
     model = load(method, byte_model_dir)
     data = snb.Dataset.from_list(rows)
     shown = data.inspect(model, method=method, max_length=128 if wanted is None else None)
-    train(model, rows, method, **({"max_seq_length": 128} if wanted is None else {}))
+    train(model, rows, method, **({"max_length": 128} if wanted is None else {}))
 
     rendered = [row for example in batches.examples for row in example.rows]
     order = sorted(rendered, key=lambda row: row.input_ids)
@@ -165,8 +165,8 @@ def test_the_choice_of_turns_reaches_both(loss_on: Any, home: Path, byte_model_d
 def test_cpt_loses_no_token(length: int, home: Path, byte_model_dir: Path, batches: Batches) -> None:
     """Over all sequences each token of a document but the first is a target exactly once, behind the one before it."""
     rows = documents(6)
-    model = load("cpt", byte_model_dir, max_seq_length=256)
-    run = train(model, rows, "cpt", max_seq_length=length, num_train_epochs=1, max_steps=None)
+    model = load("cpt", byte_model_dir, max_length=256)
+    run = train(model, rows, "cpt", max_length=length, num_train_epochs=1, max_steps=None)
     wanted = []
     for row in rows:
         ids = model.renderer.render(row, loss_on="all").input_ids
@@ -223,21 +223,21 @@ def test_max_seq_length_reaches_every_objective(
     method: str, objective: str, of: str, home: Path, byte_model_dir: Path, batches: Batches
 ) -> None:
     """Also KTO's mismatched answers and the reference."""
-    rows, given = LONG[objective], {"max_seq_length": 72}
+    rows, given = LONG[objective], {"max_length": 72}
     model = load(method, byte_model_dir, **(given if of == "model" else {}))
     options: dict[str, Any] = {"max_tokens_per_forward": 16, "eval_dataset": rows}
     run = train(model, rows, method, **options, **(given if of == "run" else {}))
     assert {len(row.input_ids) for example in batches.examples for row in example.rows} == {72}
     assert batches.longest == 72
     warning = next(w for w in run.state.warnings if w["code"] == "rows-truncated")
-    assert "2 of 2" in warning["what"] and "max_seq_length=72" in warning["what"]
+    assert "2 of 2" in warning["what"] and "max_length=72" in warning["what"]
     shown = snb.Dataset.from_list(rows).inspect(model, method=method, max_length=72)
     assert all(len(sequence) == 72 for sequence in shown.sequences)
     assert shown.truncated_tokens > 0
 
 
 def test_without_the_option_the_models_length_counts(home: Path, byte_model_dir: Path, batches: Batches) -> None:
-    model = load("dpo", byte_model_dir, max_seq_length=80)
+    model = load("dpo", byte_model_dir, max_length=80)
     train(model, LONG["dpo"], "dpo")
     assert {len(row.input_ids) for row in batches.examples[0].rows} == {80}
 
@@ -259,7 +259,7 @@ def test_no_row_is_longer_than_the_model_has_positions(
     options: dict[str, Any] = {"num_virtual_tokens": virtual} if virtual else {}
     rows = LONG["text" if method == "cpt" else methods.get(method).objective]
     model = snb.load(str(few_positions), dtype="float32")
-    assert model.max_seq_length == POSITIONS
+    assert model.max_length == POSITIONS
     run = train(model, rows, method, eval_dataset=rows, **options)
     assert batches.longest == POSITIONS - virtual
     warnings = {w["code"]: w for w in run.state.warnings}
@@ -267,7 +267,7 @@ def test_no_row_is_longer_than_the_model_has_positions(
         assert "rows-truncated" not in warnings
     else:
         told = warnings["rows-truncated"]
-        assert f"max_seq_length={POSITIONS - virtual}" in told["what"] and f"{POSITIONS} positions" in told["why"]
+        assert f"max_length={POSITIONS - virtual}" in told["what"] and f"{POSITIONS} positions" in told["why"]
         assert ("num_virtual_tokens" in told["fix"]) == bool(virtual) and "Raise" not in told["fix"]
 
     data = snb.Dataset.from_list(rows)
@@ -278,19 +278,19 @@ def test_no_row_is_longer_than_the_model_has_positions(
 
 
 def test_longer_rows_than_the_model_has_positions_for_are_refused(home: Path, few_positions: Path) -> None:
-    with pytest.raises(ConfigError, match=f"max_seq_length=129: .* has {POSITIONS} positions"):
-        snb.load(str(few_positions), max_seq_length=129, dtype="float32")
-    model = snb.load(str(few_positions), max_seq_length=100, dtype="float32")
-    with pytest.raises(ConfigError, match="max_seq_length=129: this model has room for rows of 128 tokens"):
-        train(model, LONG["sft"], "lora", max_seq_length=129)
-    with pytest.raises(ConfigError, match="max_seq_length=120: this model has room for rows of 118 tokens") as caught:
-        train(model, LONG["sft"], "prompt", max_seq_length=120, num_virtual_tokens=10)
+    with pytest.raises(ConfigError, match=f"max_length=129: .* has {POSITIONS} positions"):
+        snb.load(str(few_positions), max_length=129, dtype="float32")
+    model = snb.load(str(few_positions), max_length=100, dtype="float32")
+    with pytest.raises(ConfigError, match="max_length=129: this model has room for rows of 128 tokens"):
+        train(model, LONG["sft"], "lora", max_length=129)
+    with pytest.raises(ConfigError, match="max_length=120: this model has room for rows of 118 tokens") as caught:
+        train(model, LONG["sft"], "prompt", max_length=120, num_virtual_tokens=10)
     assert "the learned prompt takes 10" in caught.value.why
-    assert train(model, LONG["sft"], "prompt", max_seq_length=118, num_virtual_tokens=10).status == "succeeded"
+    assert train(model, LONG["sft"], "prompt", max_length=118, num_virtual_tokens=10).status == "succeeded"
 
 
 def test_the_model_of_a_record_with_more_than_its_positions_loads(home: Path, few_positions: Path) -> None:
     """Records of earlier versions have 2048 for every model."""
     model = snb.load(str(few_positions), dtype="float32")
-    again = open_recorded(Source(model.name, model.source), {**model.describe(), "max_seq_length": 2048})
-    assert again.max_seq_length == POSITIONS
+    again = open_recorded(Source(model.name, model.source), {**model.describe(), "max_length": 2048})
+    assert again.max_length == POSITIONS

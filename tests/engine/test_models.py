@@ -35,7 +35,7 @@ METHODS: dict[str, dict[str, Any]] = {"lora": {"method": "lora", "lora_r": 4}, "
 
 
 def load(name: Any, **options: Any) -> Any:
-    return snb.load(str(name), max_seq_length=256, **{"dtype": "float32", **options})
+    return snb.load(str(name), max_length=256, **{"dtype": "float32", **options})
 
 
 def logits(model: Any, use: str = "tuned") -> torch.Tensor:
@@ -56,7 +56,7 @@ def answer(model: Any, use: str = "tuned") -> str:
 @pytest.mark.parametrize("method", list(METHODS))
 def test_the_base_answers_as_before_and_the_tuned_otherwise(tiny: Any, rows: list[Any], method: str) -> None:
     before, said = logits(tiny), answer(tiny)
-    run = tiny.finetune(rows, **FAST, **METHODS[method])
+    run = tiny.train(rows, **FAST, **METHODS[method])
     assert torch.equal(logits(tiny, "base"), before), "bit for bit"
     assert answer(tiny, "base") == said
     assert not torch.equal(logits(tiny), before)
@@ -68,7 +68,7 @@ def test_the_base_answers_as_before_and_the_tuned_otherwise(tiny: Any, rows: lis
 @pytest.mark.parametrize("method", list(METHODS))
 def test_the_base_answers_as_before_while_a_run_trains(tiny: Any, rows: list[Any], method: str) -> None:
     before = logits(tiny)
-    run = tiny.finetune(rows, **{**FAST, "background": True, "max_steps": 5000}, **METHODS[method])
+    run = tiny.train(rows, **{**FAST, "background": True, "max_steps": 5000}, **METHODS[method])
     until(run, lambda s: s.step >= 2)
     assert torch.equal(logits(tiny, "base"), before)
     assert "live weights" in tiny.answering
@@ -82,7 +82,7 @@ def test_the_base_answers_as_before_while_a_run_trains(tiny: Any, rows: list[Any
 def test_a_discarded_run_leaves_nothing(tiny: Any, rows: list[Any], executor: str) -> None:
     before = logits(tiny)
     options = {**FAST, "background": True, "max_steps": 5000, "save_steps": 1, "executor": executor}
-    run = tiny.finetune(rows, **options, **METHODS["lora"])
+    run = tiny.train(rows, **options, **METHODS["lora"])
     until(run, lambda s: len(s.checkpoints) >= 2, timeout=120)
     run.discard().wait(timeout=60)
     assert run.status == "discarded"
@@ -96,7 +96,7 @@ def test_a_discarded_run_leaves_nothing(tiny: Any, rows: list[Any], executor: st
 
 def test_a_discarded_continuation_goes_back_to_where_it_began(tiny: Any, rows: list[Any]) -> None:
     options = {**FAST, "background": True, "max_steps": 5000, "save_steps": 1, "save_total_limit": 1}
-    run = tiny.finetune(rows, **options, **METHODS["lora"])
+    run = tiny.train(rows, **options, **METHODS["lora"])
     until(run, lambda s: s.step >= 2)
     run.stop().wait(timeout=60)
     step, before = run.state.step, logits(tiny)
@@ -107,7 +107,7 @@ def test_a_discarded_continuation_goes_back_to_where_it_began(tiny: Any, rows: l
     assert torch.equal(logits(tiny), before)
     assert [c.step for c in run.checkpoints()] == [step]
     assert torch.equal(logits(load(run.id)), before)
-    assert tiny.finetune(rows, **{**FAST, "max_steps": 1}).parent == run.id
+    assert tiny.train(rows, **{**FAST, "max_steps": 1}).parent == run.id
 
 
 def test_a_base_that_was_touched_is_found_out(tiny: Any) -> None:
@@ -121,14 +121,14 @@ def test_a_base_that_was_touched_is_found_out(tiny: Any) -> None:
 
 @pytest.mark.parametrize("method", list(METHODS))
 def test_a_run_id_loads_the_tuned_model_and_training_goes_on(tiny: Any, rows: list[Any], method: str) -> None:
-    first = tiny.finetune(rows, **FAST, **METHODS[method])
+    first = tiny.train(rows, **FAST, **METHODS[method])
     again = load(first.id)
     assert again.trained == (first.id, 3)
     assert torch.equal(logits(again), logits(tiny))
     assert torch.equal(logits(again, "base"), logits(tiny, "base"))
     before = dict(again.module.named_parameters())
     before = {name: tensor.detach().clone() for name, tensor in before.items()}
-    second = again.finetune(rows, **FAST, method=METHODS[method]["method"])
+    second = again.train(rows, **FAST, method=METHODS[method]["method"])
     assert second.parent == first.id
     changed = {name for name, p in again.module.named_parameters() if not torch.equal(p, before[name])}
     expected = {name for name in before if "lora_" in name} if method == "lora" else set(before)
@@ -143,7 +143,7 @@ def test_a_saved_adapter_loads_here_and_in_peft(tiny: Any, rows: list[Any], tmp_
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    tiny.finetune(rows, **FAST, **METHODS["lora"])
+    tiny.train(rows, **FAST, **METHODS["lora"])
     folder = tiny.save(tmp_path / "adapter")
     assert {path.suffix for path in folder.iterdir()} <= {".json", ".safetensors", ".jinja", ".txt"}
     assert sum(path.stat().st_size for path in folder.glob("*.safetensors")) < 300_000
@@ -152,7 +152,7 @@ def test_a_saved_adapter_loads_here_and_in_peft(tiny: Any, rows: list[Any], tmp_
         assert torch.equal(logits(model), expected)
         assert model.trained is None
         before = logits(model)
-        model.finetune(rows, **{**FAST, "max_steps": 1})
+        model.train(rows, **{**FAST, "max_steps": 1})
         assert not torch.equal(logits(model), before), "an adapter that was loaded is trained on"
 
     base = AutoModelForCausalLM.from_pretrained(tiny.source, dtype=torch.float32)
@@ -168,7 +168,7 @@ def test_an_adapter_that_would_not_be_what_was_trained_is_refused(tiny: Any, row
 
     from safetensors.torch import load_file, save_file
 
-    tiny.finetune(rows, **FAST, **METHODS["lora"])
+    tiny.train(rows, **FAST, **METHODS["lora"])
     good = tiny.save(tmp_path / "good")
     tensors, config = (
         load_file(good / "adapter_model.safetensors"),
@@ -196,18 +196,18 @@ def test_an_adapter_keeps_the_name_of_its_base(tiny: Any, rows: list[Any], tmp_p
     """Also after it was loaded, trained on, and saved again: peft would write a folder of this machine."""
     import json
 
-    tiny.finetune(rows, **FAST, **METHODS["lora"])
+    tiny.train(rows, **FAST, **METHODS["lora"])
     tiny.module.peft_config["default"].base_model_name_or_path = "owner/public-name"
     first = tiny.save(tmp_path / "first")
     model = load(tiny.source, adapter=first)
-    model.finetune(rows, **{**FAST, "max_steps": 1})
+    model.train(rows, **{**FAST, "max_steps": 1})
     again = model.save(tmp_path / "again")
     config = json.loads((again / "adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == "owner/public-name"
 
 
 def test_a_merged_model_computes_the_same_without_an_adapter(tiny: Any, rows: list[Any], tmp_path: Path) -> None:
-    tiny.finetune(rows, **FAST, **METHODS["lora"])
+    tiny.train(rows, **FAST, **METHODS["lora"])
     folder = tiny.save(tmp_path / "merged", fmt="merged")
     model = load(folder)
     assert not hasattr(model.module, "peft_config")
@@ -215,11 +215,11 @@ def test_a_merged_model_computes_the_same_without_an_adapter(tiny: Any, rows: li
     assert hasattr(tiny.module, "peft_config"), "the model that was saved stays as it is"
     assert torch.equal(logits(load(folder)), logits(model))
     assert model.base_hash != tiny.base_hash
-    model.finetune(rows, **FAST, **METHODS["lora"])
+    model.train(rows, **FAST, **METHODS["lora"])
 
 
 def test_a_whole_model_is_saved_whole(tiny: Any, rows: list[Any], tmp_path: Path) -> None:
-    tiny.finetune(rows, **FAST, **METHODS["full"])
+    tiny.train(rows, **FAST, **METHODS["full"])
     with pytest.raises(errors.ExportError, match="It was trained whole"):
         tiny.save(tmp_path / "x")
     assert torch.equal(logits(load(tiny.save(tmp_path / "whole", fmt="merged"))), logits(tiny))
@@ -245,12 +245,12 @@ def test_a_quantised_base(home: Path, tiny_model_dir: Path, rows: list[Any], tmp
     model = load(tiny_model_dir, quantize="4bit")
     before, plain = logits(model), load(tiny_model_dir)
     assert model.parameters_total == plain.parameters_total
-    model.finetune(rows, **FAST, method="qlora", lora_r=4)
+    model.train(rows, **FAST, method="qlora", lora_r=4)
     assert torch.equal(logits(model, "base"), before)
     with pytest.raises(errors.ExportError, match="4bit"):
         model.save(tmp_path / "x", fmt="merged")
     with pytest.raises(errors.MethodError, match="method='full'"):
-        load(tiny_model_dir, quantize="4bit").finetune(rows, **FAST, method="full")
+        load(tiny_model_dir, quantize="4bit").train(rows, **FAST, method="full")
     # As its error says: the adapter goes onto the 16-bit base, and is merged there.
     folder = model.save(tmp_path / "adapter")
     whole = load(tiny_model_dir, adapter=folder)
@@ -277,7 +277,7 @@ def test_an_alias_its_hub_id_and_an_adapter_for_it(
     model = load("smollm2-135m")
     assert model.name == "smollm2-135m"
     assert load("HuggingFaceTB/SmolLM2-135M-Instruct").source == model.source
-    model.finetune(rows, **FAST, **METHODS["lora"])
+    model.train(rows, **FAST, **METHODS["lora"])
     folder = model.save(tmp_path / "adapter")
     assert str(home) not in (folder / "adapter_config.json").read_text(), "a folder of this machine is named"
     assert torch.equal(logits(load(folder)), logits(model))
@@ -325,7 +325,7 @@ def test_unload_frees_the_weights(tiny: Any, rows: list[Any]) -> None:
     import gc
     import weakref
 
-    tiny.finetune(rows, **FAST, **METHODS["lora"])
+    tiny.train(rows, **FAST, **METHODS["lora"])
     held = weakref.ref(tiny.module), weakref.ref(next(tiny.module.parameters()))
     for thread in threading.enumerate():
         if thread.name == "shadownb-train":
@@ -339,7 +339,7 @@ def test_unload_frees_the_weights(tiny: Any, rows: list[Any]) -> None:
 
 
 def test_unload_waits_for_no_run(tiny: Any, rows: list[Any]) -> None:
-    run = tiny.finetune(rows, **{**FAST, "background": True, "max_steps": 5000}, **METHODS["lora"])
+    run = tiny.train(rows, **{**FAST, "background": True, "max_steps": 5000}, **METHODS["lora"])
     with pytest.raises(errors.BusyError, match=run.id):
         tiny.unload()
     run.discard().wait(timeout=60)
@@ -347,7 +347,7 @@ def test_unload_waits_for_no_run(tiny: Any, rows: list[Any]) -> None:
 
 
 def test_displays_have_no_addresses(tiny: Any, rows: list[Any]) -> None:
-    run = tiny.finetune(rows, **FAST, **METHODS["lora"])
+    run = tiny.train(rows, **FAST, **METHODS["lora"])
     for shown in (tiny, run, tiny.generator.gate, tiny.renderer, snb.runs.list(), Dataset.from_list(rows)):
         assert " at 0x" not in repr(shown)
         html = getattr(shown, "_repr_html_", lambda: "")()
@@ -393,7 +393,7 @@ def test_weights_and_trained_parameters_are_counted_exactly(
     assert found.seconds is not None
     assert found.seconds > 0
     assert set(as_dict(found)) == {"lines", "low_gb", "expected_gb", "high_gb", "seconds"}
-    tiny.finetune(rows, **{**FAST, "max_steps": 1}, **options)
+    tiny.train(rows, **{**FAST, "max_steps": 1}, **options)
     trainable = sum(p.numel() for p in adapters.trainable(tiny.module).values())
     counted = lines["gradients" if options["method"] == "full" else "trained weights"]
     assert counted * 1e9 == pytest.approx(4 * trainable)

@@ -54,9 +54,9 @@ def test_it_is_the_optimizer_of_that_name(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["adagrad", "rmsprop", "ademamix_8bit", "paged_lion_32bit", "rmsprop_bnb_8bit"])
 def test_it_trains(name: str, home: Path, byte_model_dir: Path) -> None:
     """Those that no other test trains with; the rest of the table differ in bits and paging alone."""
-    model = snb.load(str(byte_model_dir), dtype="float32", max_seq_length=256)
+    model = snb.load(str(byte_model_dir), dtype="float32", max_length=256)
     rate = {"learning_rate": 1e-3}
-    run = model.finetune(chats(), background=False, **{**OPTIONS, **rate, "max_steps": 6, "optim": name}, lora_r=4)
+    run = model.train(chats(), background=False, **{**OPTIONS, **rate, "max_steps": 6, "optim": name}, lora_r=4)
     assert run.status == "succeeded", run.error
     assert run.losses()[-1] < run.losses()[0]
 
@@ -79,13 +79,13 @@ def not_one(groups: list[dict[str, Any]]) -> str:
 
 
 def test_a_function_makes_the_optimizer_here_and_in_a_resume(home: Path, byte_model_dir: Path) -> None:
-    model = snb.load(str(byte_model_dir), dtype="float32", max_seq_length=256)
+    model = snb.load(str(byte_model_dir), dtype="float32", max_length=256)
     options = {**OPTIONS, "max_steps": 3, "optim": nadam}
-    run = model.finetune(chats(), background=False, **options, lora_r=4)
+    run = model.train(chats(), background=False, **options, lora_r=4)
     assert run.status == "succeeded", run.error
     assert run.config.optim == f"{__name__}:nadam"
     assert run.state.record["actual_setup"]["optimizer"] == "torch.NAdam"
-    more = model.finetune(
+    more = model.train(
         chats(), background=False, **{**options, "max_steps": 5}, lora_r=4, resume_from_checkpoint=run.id
     )
     assert more.status == "succeeded" and [m["step"] for m in more.metrics] == [4, 5]
@@ -94,8 +94,8 @@ def test_a_function_makes_the_optimizer_here_and_in_a_resume(home: Path, byte_mo
 def test_what_a_resume_could_not_import_is_refused(home: Path, byte_model_dir: Path) -> None:
     with pytest.raises(ConfigError, match=r"optim=.*lambda.* cannot be imported"):
         snb.TrainConfig(optim=lambda groups: torch.optim.SGD(groups, lr=0.0))
-    model = snb.load(str(byte_model_dir), dtype="float32", max_seq_length=256)
+    model = snb.load(str(byte_model_dir), dtype="float32", max_length=256)
     with pytest.raises(ConfigError, match="optim='nowhere_at_all:make' cannot be imported"):
-        model.finetune(chats(), background=False, optim="nowhere_at_all:make")
+        model.train(chats(), background=False, optim="nowhere_at_all:make")
     with pytest.raises(ConfigError, match="returned a str, not a torch optimizer"):
-        model.finetune(chats(), background=False, **{**OPTIONS, "max_steps": 1}, optim=not_one, lora_r=4)
+        model.train(chats(), background=False, **{**OPTIONS, "max_steps": 1}, optim=not_one, lora_r=4)

@@ -169,8 +169,8 @@ def test_a_run_does_not_depend_on_what_a_pass_holds(home: Path, tmp_path: Path, 
     byte_tokenizer(TEMPLATE).save_pretrained(folder)
     losses = []
     for most in (16, 4096):
-        model = snb.load(str(folder), max_seq_length=256, dtype="float32")
-        run = model.finetune(chats(), method=method, background=False, **OPTIONS, max_tokens_per_forward=most)
+        model = snb.load(str(folder), max_length=256, dtype="float32")
+        run = model.train(chats(), method=method, background=False, **OPTIONS, max_tokens_per_forward=most)
         losses.append(run.losses())
         model.unload()
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)

@@ -33,10 +33,10 @@ FULL = {**OPTIONS, "method": "full", "lr_scheduler_type": "constant"}
 
 def moves(folder: Path, dtype: str) -> torch.Tensor:
     """Return how far 25 small steps moved the weights that are multiplied with, as one vector in 32 bits."""
-    model = snb.load(str(folder), dtype=dtype, max_seq_length=256)
+    model = snb.load(str(folder), dtype=dtype, max_length=256)
     before = {name: parameter.detach().float().clone() for name, parameter in model.module.named_parameters()}
     options = {**FULL, "max_steps": 25, "save_steps": 25, "learning_rate": 2e-4, "weight_decay": 0.0}
-    model.finetune(chats(), background=False, **options)
+    model.train(chats(), background=False, **options)
     after = dict(model.module.named_parameters())
     return torch.cat([(after[n].detach().float() - w).flatten() for n, w in before.items() if w.ndim == 2])
 
@@ -62,13 +62,13 @@ def test_a_16_bit_run_is_resumed_exactly(
     options = {**OPTIONS, **CASES[method], "method": method}
 
     def fresh() -> Any:
-        return snb.load(str(folder), dtype="bfloat16", max_seq_length=256)
+        return snb.load(str(folder), dtype="bfloat16", max_length=256)
 
     model = fresh()
-    whole = model.finetune(chats(), background=False, **options)
+    whole = model.train(chats(), background=False, **options)
     with monkeypatch.context() as patch:
         stop_after(patch, 3)
-        part = fresh().finetune(chats(), background=True, **options).wait(timeout=120)
+        part = fresh().train(chats(), background=True, **options).wait(timeout=120)
     assert (part.status, part.step) == ("stopped", 3)
     assert (part.checkpoint_at(3).path / "training" / masters.FILE).is_file()
     again = snb.runs.load(part.id)
@@ -82,7 +82,7 @@ def test_a_16_bit_run_is_resumed_exactly(
 
 
 def test_32_bits_need_no_copies(home: Path, byte_model_dir: Path) -> None:
-    run = snb.load(str(byte_model_dir), max_seq_length=256, dtype="float32").finetune(chats(), background=False, **FULL)
+    run = snb.load(str(byte_model_dir), max_length=256, dtype="float32").train(chats(), background=False, **FULL)
     assert not (run.checkpoint_at().path / "training" / masters.FILE).exists()
 
 
@@ -109,8 +109,8 @@ def scaled(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], list[TorchTrain
 
 def test_steps_that_fp16_cannot_hold_are_skipped_and_counted(home: Path, byte_model_dir: Path, scaled: Any) -> None:
     trainings = scaled(2.0**24)
-    model = snb.load(str(byte_model_dir), dtype="float16", max_seq_length=256)
-    run = model.finetune(chats(), background=False, **{**OPTIONS, "max_steps": 20, "save_steps": 20}, lora_r=4)
+    model = snb.load(str(byte_model_dir), dtype="float16", max_length=256)
+    run = model.train(chats(), background=False, **{**OPTIONS, "max_steps": 20, "save_steps": 20}, lora_r=4)
     assert run.status == "succeeded", run.error
     steps = [event for event in run.events() if event["type"] == "step"]
     skipped = [event["step"] for event in steps if event["grad_norm"] is None]
@@ -136,12 +136,12 @@ def test_an_fp16_run_is_resumed_exactly(
     """The scale goes on where it was: from the start again, it would skip other steps. ``full`` has fp16 gradients."""
     scaled(2.0**24)
     options = {**OPTIONS, "max_steps": 16, "save_steps": 16, "method": method}
-    whole = snb.load(str(byte_model_dir), dtype="float16", max_seq_length=256)
-    run = whole.finetune(chats(), background=False, **options)
+    whole = snb.load(str(byte_model_dir), dtype="float16", max_length=256)
+    run = whole.train(chats(), background=False, **options)
     with monkeypatch.context() as patch:
         stop_after(patch, 7)
-        model = snb.load(str(byte_model_dir), dtype="float16", max_seq_length=256)
-        part = model.finetune(chats(), background=True, **options).wait(timeout=120)
+        model = snb.load(str(byte_model_dir), dtype="float16", max_length=256)
+        part = model.train(chats(), background=True, **options).wait(timeout=120)
     assert part.step == 7
     assert (part.checkpoint_at(7).path / "training" / training_state.SCALER).is_file()
     again = snb.runs.load(part.id)
@@ -162,9 +162,9 @@ def test_gradients_that_no_scale_makes_finite_are_an_error(
         return loss
 
     monkeypatch.setattr(TorchTraining, "compute", broken)
-    model = snb.load(str(byte_model_dir), dtype="float16", max_seq_length=256)
+    model = snb.load(str(byte_model_dir), dtype="float16", max_length=256)
     with pytest.raises(errors.NonFiniteLossError, match="gradient norm became inf after step 2"):
-        model.finetune(chats(), background=False, **{**OPTIONS, "max_steps": 8}, lora_r=4)
+        model.train(chats(), background=False, **{**OPTIONS, "max_steps": 8}, lora_r=4)
 
 
 @pytest.mark.parametrize("method", ["lora", "prompt"])
@@ -173,12 +173,12 @@ def test_every_run_computes_under_autocast_and_none_leaves_it(
 ) -> None:
     """Also the base that a learned prompt calls, and in a second run; no module is wrapped."""
     scaled(2.0**10)
-    model = snb.load(str(byte_model_dir), dtype="float16", max_seq_length=256)
+    model = snb.load(str(byte_model_dir), dtype="float16", max_length=256)
     seen: list[bool] = []
     model.module.model.layers[0].mlp.register_forward_hook(lambda *_: seen.append(torch.is_autocast_enabled("cpu")))
     for _ in range(2):
         seen.clear()
-        model.finetune(chats(), background=False, method=method, **{**OPTIONS, "max_steps": 2})
+        model.train(chats(), background=False, method=method, **{**OPTIONS, "max_steps": 2})
         assert seen
         assert all(seen[-2:]), "the last steps of the run"
         for module in (model.module, model.adapter.base):

@@ -60,7 +60,7 @@ def gradients_of_first_step() -> Iterator[dict[str, torch.Tensor]]:
 def first_gradients(model: Any, method: str) -> dict[str, torch.Tensor]:
     with gradients_of_first_step() as found:
         options = {**OPTIONS, "max_steps": 1, "lora_r": 4, "method": method}
-        assert model.finetune(chats(), background=False, **options).status == "succeeded"
+        assert model.train(chats(), background=False, **options).status == "succeeded"
     return found
 
 
@@ -117,7 +117,7 @@ def test_a_chat_between_two_steps_changes_nothing(home: Path, folder: Path, monk
                 step(loop)
 
             patch.setattr(Loop, "_step", after_a_chat)
-            run = model.finetune(chats(), method="qlora", background=False, **{**OPTIONS, "max_steps": 3}, lora_r=4)
+            run = model.train(chats(), method="qlora", background=False, **{**OPTIONS, "max_steps": 3}, lora_r=4)
         return list(run.losses())
 
     assert curve(chatting=True) == curve(chatting=False)
@@ -130,7 +130,7 @@ def test_the_base_is_the_same_bytes_before_and_after_answers(home: Path, folder:
     first = ask(model)
     assert adapters.digest(model.weights.base_parameters()) == before
     assert adapters.digest(dict(model.module.state_dict())) == state
-    run = model.finetune(chats(), method="qlora", background=False, **{**OPTIONS, "max_steps": 1}, lora_r=4)
+    run = model.train(chats(), method="qlora", background=False, **{**OPTIONS, "max_steps": 1}, lora_r=4)
     assert run.status == "succeeded"
     ask(model)
     assert adapters.digest(model.weights.base_parameters()) == before
@@ -174,7 +174,7 @@ def test_a_copy_that_an_answer_keeps_gives_the_numbers_of_the_layer(home: Path, 
 def test_a_tuned_model_answers_with_its_adapter(home: Path, folder: Path, dtype: str) -> None:
     model = snb.load(str(folder), dtype=dtype, quantize="4bit")
     options = {**OPTIONS, "max_steps": 2, "learning_rate": 1e-2, "lora_r": 4}
-    model.finetune(chats(), method="qlora", background=False, **options)
+    model.train(chats(), method="qlora", background=False, **options)
     tokens = torch.arange(12)[None]
     with torch.no_grad():
         tuned = model.module(tokens).logits

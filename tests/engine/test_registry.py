@@ -91,8 +91,8 @@ def test_a_broken_backend_keeps_no_other_from_its_folders(
     byte_model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is named where a folder may be its, and is not in the way of what another backend saved."""
-    adapter = snb.load(str(byte_model_dir), dtype="float32", max_seq_length=256)
-    adapter.finetune(chats(), background=False, **{**OPTIONS, "max_steps": 1})
+    adapter = snb.load(str(byte_model_dir), dtype="float32", max_length=256)
+    adapter.train(chats(), background=False, **{**OPTIONS, "max_steps": 1})
     saved = adapter.save(tmp_path / "adapter")
     (tmp_path / "breaks_as_backend.py").write_text("1 / 0\n", encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))

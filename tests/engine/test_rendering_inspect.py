@@ -60,7 +60,7 @@ def test_dict_form_is_json(inspection):
 def test_loss_on_limit_and_model_objects(smollm2_tokenizer):
     class Loaded:
         renderer = Renderer(smollm2_tokenizer)
-        max_seq_length = 20
+        max_length = 20
 
     inspection = Dataset.from_list([ROW]).inspect(Loaded(), loss_on="all")
     assert len(inspection.tokens) == inspection.trained_tokens == 20

@@ -46,7 +46,7 @@ def small_model(folder: Path, name: str) -> str:
 
 def trained(folder: Path, name: str, rows: list[dict[str, Any]]) -> Any:
     model = snb.load(small_model(folder, name), dtype="float32", device="cpu")
-    model.finetune(
+    model.train(
         rows, method="full", max_steps=60, learning_rate=5e-3, per_device_train_batch_size=2, gradient_accumulation_steps=1,
         background=False, sample_max_new_tokens=0, lr_scheduler_type="constant",
     )  # fmt: skip

@@ -30,11 +30,11 @@ OPTIONS: dict[str, Any] = {
 
 
 def loaded(folder: Path) -> Any:
-    return snb.load(str(folder), max_seq_length=256, dtype="float32")
+    return snb.load(str(folder), max_length=256, dtype="float32")
 
 
 def train(model: Any, **more: Any) -> Run:
-    run: Run = model.finetune(chats(), background=True, **{**OPTIONS, **more})
+    run: Run = model.train(chats(), background=True, **{**OPTIONS, **more})
     return run.wait(timeout=120)
 
 
@@ -260,7 +260,7 @@ def test_other_rows_another_seed_and_other_steps_are_told(byte_model_dir: Path, 
     place = str(began.checkpoint_at(4).path)
 
     def told(rows: list[Any], **more: Any) -> list[str]:
-        run = loaded(byte_model_dir).finetune(
+        run = loaded(byte_model_dir).train(
             rows, background=True, **{**OPTIONS, "resume_from_checkpoint": place, **more}
         )
         return [

@@ -188,9 +188,9 @@ def losses(
         if as_peft:
             patch.setattr(rounded_once, "install", lambda module: 0)
         quantize = "4bit" if method == "qlora" else None
-        model = snb.load(str(folder), dtype=dtype, quantize=quantize, max_seq_length=256)
+        model = snb.load(str(folder), dtype=dtype, quantize=quantize, max_length=256)
         options = {**OPTIONS, "max_steps": 6, "save_steps": 6, "learning_rate": 3e-4, "lr_scheduler_type": "constant"}
-        run = model.finetune(chats(), method=method, background=False, **{**options, **more})
+        run = model.train(chats(), method=method, background=False, **{**options, **more})
     return list(run.losses())
 
 
@@ -212,12 +212,12 @@ def test_the_curve_is_that_of_32_bits(
 
 
 def test_an_untrained_dora_adapter_leaves_the_base_as_it_is(home: Path, wide_model_dir: Path) -> None:
-    model = snb.load(str(wide_model_dir), dtype="bfloat16", max_seq_length=256)
+    model = snb.load(str(wide_model_dir), dtype="bfloat16", max_length=256)
     tokens = torch.arange(40)[None]
     with torch.no_grad():
         wanted = model.module(tokens).logits.float()
         options = {**OPTIONS, "max_steps": 1, "learning_rate": 1e-12}
-        model.finetune(chats(), method="dora", background=False, **options)
+        model.train(chats(), method="dora", background=False, **options)
         found = model.module(tokens).logits.float()
     assert (found - wanted).norm() < 1e-3 * wanted.norm()
 
@@ -225,8 +225,8 @@ def test_an_untrained_dora_adapter_leaves_the_base_as_it_is(home: Path, wide_mod
 def test_an_answer_is_computed_as_in_training(
     home: Path, byte_model_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = snb.load(str(byte_model_dir), dtype="bfloat16", max_seq_length=256)
-    model.finetune(chats(), background=False, **{**OPTIONS, "max_steps": 2}, lora_r=4)
+    model = snb.load(str(byte_model_dir), dtype="bfloat16", max_length=256)
+    model.train(chats(), background=False, **{**OPTIONS, "max_steps": 2}, lora_r=4)
     assert rounded_once.installed(model.module) == 14
     made: list[int] = []
     onto = products.Onto.forward
@@ -244,9 +244,9 @@ def test_an_answer_is_computed_as_in_training(
 def test_saved_and_loaded_it_is_the_same_model(
     home: Path, byte_model_dir: Path, tmp_path: Path, options: dict[str, Any]
 ) -> None:
-    model = snb.load(str(byte_model_dir), dtype="bfloat16", max_seq_length=256)
+    model = snb.load(str(byte_model_dir), dtype="bfloat16", max_length=256)
     before = adapters.digest(model.weights.base_parameters())
-    model.finetune(chats(), background=False, **{**OPTIONS, "max_steps": 2}, lora_r=4, **options)
+    model.train(chats(), background=False, **{**OPTIONS, "max_steps": 2}, lora_r=4, **options)
     again = snb.load(str(byte_model_dir), dtype="bfloat16", adapter=model.save(tmp_path / "adapter"))
     tokens = torch.arange(20)[None]
     with torch.no_grad():
@@ -271,9 +271,9 @@ def test_rounding_by_chance_is_right_on_average(dtype: torch.dtype) -> None:
 
 
 def test_a_merged_16_bit_model_keeps_small_changes(home: Path, byte_model_dir: Path) -> None:
-    model = snb.load(str(byte_model_dir), dtype="bfloat16", max_seq_length=256)
+    model = snb.load(str(byte_model_dir), dtype="bfloat16", max_length=256)
     options = {**OPTIONS, "max_steps": 2, "learning_rate": 1e-4}
-    model.finetune(chats(), background=False, **options)
+    model.train(chats(), background=False, **options)
     base = {name: weight.float().clone() for name, weight in model.weights.base_parameters().items()}
     assert model.adapter is not None
     whole = model.adapter.merged()
@@ -289,8 +289,8 @@ def test_a_merged_16_bit_model_keeps_small_changes(home: Path, byte_model_dir: P
 
 
 def test_a_merged_32_bit_model_is_pefts(home: Path, byte_model_dir: Path) -> None:
-    model = snb.load(str(byte_model_dir), dtype="float32", max_seq_length=256)
-    model.finetune(chats(), background=False, **{**OPTIONS, "max_steps": 2}, lora_r=4)
+    model = snb.load(str(byte_model_dir), dtype="float32", max_length=256)
+    model.train(chats(), background=False, **{**OPTIONS, "max_steps": 2}, lora_r=4)
     assert model.adapter is not None
     pefts = copy.deepcopy(model.module).merge_and_unload()
     assert adapters.digest(dict(model.adapter.merged().named_parameters())) == adapters.digest(

@@ -22,7 +22,7 @@ def trained(model: Any) -> str:
 
 
 def test_a_blocking_run_trains_and_records_everything(tiny: Any, rows: list[Any]) -> None:
-    run = tiny.finetune(rows, background=False, max_steps=8, eval_dataset="auto", sample_max_new_tokens=4, lora_r=4)
+    run = tiny.train(rows, background=False, max_steps=8, eval_dataset="auto", sample_max_new_tokens=4, lora_r=4)
     assert run.status == "succeeded"
     assert [m["step"] for m in run.metrics] == list(range(1, 9))
     for name in (
@@ -55,7 +55,7 @@ def test_a_blocking_run_trains_and_records_everything(tiny: Any, rows: list[Any]
 
 
 def test_stop_saves_and_resume_goes_on(tiny: Any, rows: list[Any]) -> None:
-    run = tiny.finetune(rows, max_steps=500, **OPTIONS)
+    run = tiny.train(rows, max_steps=500, **OPTIONS)
     until(run, lambda s: s.step >= 3)
     run.stop()
     run.wait(timeout=30)
@@ -74,9 +74,9 @@ def test_stop_saves_and_resume_goes_on(tiny: Any, rows: list[Any]) -> None:
 
 
 def test_discard_puts_the_model_back(tiny: Any, rows: list[Any]) -> None:
-    first = tiny.finetune(rows, background=False, max_steps=2, sample_max_new_tokens=0, lora_r=4)
+    first = tiny.train(rows, background=False, max_steps=2, sample_max_new_tokens=0, lora_r=4)
     before = trained(tiny)
-    run = tiny.finetune(rows, max_steps=500, **{**OPTIONS, "lora_r": 4})
+    run = tiny.train(rows, max_steps=500, **{**OPTIONS, "lora_r": 4})
     until(run, lambda s: s.step >= 2)
     run.discard().wait(timeout=30)
     assert run.status == "discarded"
@@ -85,14 +85,14 @@ def test_discard_puts_the_model_back(tiny: Any, rows: list[Any]) -> None:
 
 
 def test_pause_frees_the_model_and_goes_on(tiny: Any, rows: list[Any]) -> None:
-    run = tiny.finetune(rows, max_steps=500, **OPTIONS)
+    run = tiny.train(rows, max_steps=500, **OPTIONS)
     until(run, lambda s: s.step >= 2)
     run.pause()
     paused_at = until(run, lambda s: s.status == "paused").step
     assert run.checkpoint_at().step == paused_at
     assert tiny.generate("Colour number 1?", max_new_tokens=3, temperature=0)
     elapsed = run.state.elapsed_s
-    for elsewhere in ({"executor": "process"}, {"model": snb.load(tiny.source, max_seq_length=256, dtype="float32")}):
+    for elsewhere in ({"executor": "process"}, {"model": snb.load(tiny.source, max_length=256, dtype="float32")}):
         with pytest.raises(RunError, match="paused in a thread") as caught:
             run.resume(**elsewhere)
         assert caught.value.fix
@@ -109,7 +109,7 @@ def test_pause_frees_the_model_and_goes_on(tiny: Any, rows: list[Any]) -> None:
 
 
 def test_stop_from_another_process(tiny: Any, rows: list[Any]) -> None:
-    run = tiny.finetune(rows, max_steps=5000, **OPTIONS)
+    run = tiny.train(rows, max_steps=5000, **OPTIONS)
     until(run, lambda s: s.step >= 1)
     subprocess.run([sys.executable, "-c", f"import shadownb as snb; snb.runs.attach({run.id!r}).stop()"], check=True)
     run.wait(timeout=30)
@@ -117,10 +117,10 @@ def test_stop_from_another_process(tiny: Any, rows: list[Any]) -> None:
 
 
 def test_a_second_run_waits_in_line_and_can_be_stopped_there(tiny: Any, rows: list[Any]) -> None:
-    first = tiny.finetune(rows, max_steps=5000, **OPTIONS)
+    first = tiny.train(rows, max_steps=5000, **OPTIONS)
     until(first, lambda s: s.step >= 1)
-    second = tiny.finetune(rows, max_steps=3, **OPTIONS)
-    third = tiny.finetune(rows, max_steps=3, **OPTIONS)
+    second = tiny.train(rows, max_steps=3, **OPTIONS)
+    third = tiny.train(rows, max_steps=3, **OPTIONS)
     assert second.status == third.status == "queued"
     third.stop()
     third.wait(timeout=10)
@@ -133,23 +133,23 @@ def test_a_second_run_waits_in_line_and_can_be_stopped_there(tiny: Any, rows: li
 
 
 def test_a_run_stopped_in_line_hides_no_run_that_trains(tiny: Any, rows: list[Any]) -> None:
-    first = tiny.finetune(rows, max_steps=5000, **OPTIONS)
+    first = tiny.train(rows, max_steps=5000, **OPTIONS)
     until(first, lambda s: s.step >= 1)
-    tiny.finetune(rows, max_steps=3, **OPTIONS).stop().wait(timeout=10)
+    tiny.train(rows, max_steps=3, **OPTIONS).stop().wait(timeout=10)
     assert tiny.active_run.id == first.id
     assert f"of run {first.id}" in tiny.answering
     with pytest.raises(BusyError, match=first.id):
         tiny.unload()
     with pytest.raises(BusyError, match=first.id):
-        tiny.finetune(rows, max_steps=3, executor="process", **OPTIONS)
+        tiny.train(rows, max_steps=3, executor="process", **OPTIONS)
     first.discard().wait(timeout=30)
     assert tiny.active_run is None
 
 
 def test_the_latest_run_is_the_one_launched_last(tiny: Any, rows: list[Any]) -> None:
-    first = tiny.finetune(rows, max_steps=5000, **OPTIONS)
+    first = tiny.train(rows, max_steps=5000, **OPTIONS)
     until(first, lambda s: s.step >= 1)
-    second = tiny.finetune(rows, max_steps=1, **OPTIONS)
+    second = tiny.train(rows, max_steps=1, **OPTIONS)
     first.stop()  # the first command of a run makes a file in its folder
     second.wait(timeout=60)
     assert [run.id for run in snb.runs.list()] == [second.id, first.id]
@@ -157,7 +157,7 @@ def test_the_latest_run_is_the_one_launched_last(tiny: Any, rows: list[Any]) -> 
 
 
 def test_a_model_unloaded_while_a_worker_trains_stays_unloaded(tiny: Any, rows: list[Any]) -> None:
-    run = tiny.finetune(rows, max_steps=2, executor="process", **OPTIONS)
+    run = tiny.train(rows, max_steps=2, executor="process", **OPTIONS)
     tiny.unload()
     run.wait(timeout=120)
     assert run.status == "succeeded"
@@ -165,23 +165,23 @@ def test_a_model_unloaded_while_a_worker_trains_stays_unloaded(tiny: Any, rows: 
 
 
 def test_what_a_worker_learnt_is_trained_on(tiny: Any, rows: list[Any]) -> None:
-    worker = tiny.finetune(rows, max_steps=2, executor="process", **OPTIONS)
+    worker = tiny.train(rows, max_steps=2, executor="process", **OPTIONS)
     until(worker, lambda s: s.status == "succeeded", timeout=120)
-    run = tiny.finetune(rows, max_steps=1, **OPTIONS).wait(timeout=60)
+    run = tiny.train(rows, max_steps=1, **OPTIONS).wait(timeout=60)
     assert run.parent == worker.id
 
 
 def test_a_worker_process_on_a_busy_model_is_refused(tiny: Any, rows: list[Any]) -> None:
-    run = tiny.finetune(rows, max_steps=5000, **OPTIONS)
+    run = tiny.train(rows, max_steps=5000, **OPTIONS)
     with pytest.raises(BusyError, match=run.id):
-        tiny.finetune(rows, max_steps=3, executor="process", **OPTIONS)
+        tiny.train(rows, max_steps=3, executor="process", **OPTIONS)
     run.discard().wait(timeout=30)
 
 
 def test_stop_while_evaluating_and_sampling(tiny: Any, rows: list[Any]) -> None:
     options = {**OPTIONS, "sample_max_new_tokens": 400}
     for phase in ("sampling", "evaluating"):
-        run = tiny.finetune(rows, max_steps=5000, eval_steps=1, eval_dataset=rows * 20, **options)
+        run = tiny.train(rows, max_steps=5000, eval_steps=1, eval_dataset=rows * 20, **options)
         until(run, lambda s, p=phase: s.phase["name"] == p)
         run.stop()
         run.wait(timeout=15)
@@ -190,7 +190,7 @@ def test_stop_while_evaluating_and_sampling(tiny: Any, rows: list[Any]) -> None:
 
 
 def test_ended_runs_refuse_commands(tiny: Any, rows: list[Any]) -> None:
-    run = tiny.finetune(rows, background=False, max_steps=2, sample_max_new_tokens=0)
+    run = tiny.train(rows, background=False, max_steps=2, sample_max_new_tokens=0)
     with pytest.raises(RunError, match="succeeded"):
         run.stop()
     with pytest.raises(RunError, match="all of its 2 steps"):
@@ -198,7 +198,7 @@ def test_ended_runs_refuse_commands(tiny: Any, rows: list[Any]) -> None:
 
 
 def test_no_thread_is_left(tiny: Any, rows: list[Any]) -> None:
-    run = tiny.finetune(rows, max_steps=3, **OPTIONS)
+    run = tiny.train(rows, max_steps=3, **OPTIONS)
     run.wait(timeout=60)
     for thread in threading.enumerate():
         if thread.name.startswith(("shadownb-train", "journal-")):
@@ -207,7 +207,7 @@ def test_no_thread_is_left(tiny: Any, rows: list[Any]) -> None:
 
 
 def test_early_stopping_and_the_best_checkpoint(tiny: Any, rows: list[Any]) -> None:
-    run = tiny.finetune(
+    run = tiny.train(
         rows,
         background=False,
         max_steps=60,
@@ -240,19 +240,19 @@ def test_the_best_step_is_that_of_the_lowest_loss_whatever_the_threshold_of_pati
         "load_best_model_at_end": True,
         "sample_max_new_tokens": 0,
     }
-    patient = tiny.finetune(rows, max_steps=5, early_stopping_patience=50, **options)
+    patient = tiny.train(rows, max_steps=5, early_stopping_patience=50, **options)
     best = min(patient.eval_metrics, key=lambda m: m["eval_loss"])
     assert best["step"] > 1, "or the threshold would not show"
     assert tiny.trained == (patient.id, best["step"])
     assert patient.state.best["step"] == best["step"]
-    run = snb.load(tiny.source, max_seq_length=256, dtype="float32").finetune(
+    run = snb.load(tiny.source, max_length=256, dtype="float32").train(
         rows, max_steps=5, early_stopping_patience=2, **options
     )
     assert [m["step"] for m in run.eval_metrics] == [1, 2, 3], "no improvement of a million in two evaluations"
 
 
 def test_keep_last_and_keep_best(tiny: Any, rows: list[Any]) -> None:
-    run = tiny.finetune(
+    run = tiny.train(
         rows,
         background=False,
         max_steps=8,
@@ -267,7 +267,7 @@ def test_keep_last_and_keep_best(tiny: Any, rows: list[Any]) -> None:
 
 
 def test_stops_and_resumes_keep_no_more_checkpoints(tiny: Any, rows: list[Any]) -> None:
-    run = tiny.finetune(rows, max_steps=5000, save_steps=5000, save_total_limit=1, **OPTIONS)
+    run = tiny.train(rows, max_steps=5000, save_steps=5000, save_total_limit=1, **OPTIONS)
     for _ in range(3):
         step = run.step
         until(run, lambda s, step=step: s.step > step)

@@ -38,8 +38,8 @@ def test_rows_read_as_another_format_are_trained_as_that_format(name: str, home:
     rows, first, first_method, second, second_method = TWO_READINGS[name]
 
     def train(format: str, method: str) -> Run:
-        model = snb.load(str(byte_model_dir), max_seq_length=256, dtype="float32")
-        return model.finetune(snb.Dataset.from_list(rows, format=format), method=method, **ONE_STEP)
+        model = snb.load(str(byte_model_dir), max_length=256, dtype="float32")
+        return model.train(snb.Dataset.from_list(rows, format=format), method=method, **ONE_STEP)
 
     alone = trained_tokens(train(second, second_method))
     for path in (home / "datasets").iterdir():
@@ -101,13 +101,13 @@ def strict(home: Path, byte_model_dir: Path, tmp_path: Path) -> Any:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     tokenizer.chat_template = STRICT
     tokenizer.save_pretrained(folder)
-    return snb.load(str(folder), max_seq_length=256, dtype="float32")
+    return snb.load(str(folder), max_length=256, dtype="float32")
 
 
 @pytest.mark.parametrize("method", list(REFUSED))
 def test_a_row_that_the_template_refuses_is_left_out_and_named(method: str, strict: Any) -> None:
     good, refused = GOOD[method](), REFUSED[method]
-    run = strict.finetune([refused, *good[:4], refused, *good[4:]], method=method, **ONE_STEP)
+    run = strict.train([refused, *good[:4], refused, *good[4:]], method=method, **ONE_STEP)
     assert run.status == "succeeded", run.error
     (warning,) = [w for w in run.state.warnings if w["code"] == "rows-skipped"]
     assert "2 of 10 rows" in warning["what"] and warning["fix"]
@@ -119,7 +119,7 @@ def test_a_row_that_the_template_refuses_is_left_out_and_named(method: str, stri
 
 def test_a_refused_row_is_no_sample_prompt_either(strict: Any) -> None:
     rows = [REFUSED["lora"], *chats()]
-    run = strict.finetune(rows, eval_dataset=rows, **{**ONE_STEP, "sample_max_new_tokens": 2})
+    run = strict.train(rows, eval_dataset=rows, **{**ONE_STEP, "sample_max_new_tokens": 2})
     assert run.status == "succeeded", run.error
     prompts = [item["prompt"] for item in run.samples()[0]["items"]]
     assert prompts == [row["messages"][1]["content"] for row in chats(3)]
@@ -132,10 +132,10 @@ def test_a_refused_row_is_no_sample_prompt_either(strict: Any) -> None:
 @pytest.mark.parametrize("method", list(REFUSED))
 def test_nothing_but_refused_rows_is_an_error(method: str, strict: Any) -> None:
     with pytest.raises(DataError, match="None of the 5 rows of 'list' can be rendered") as caught:
-        strict.finetune([REFUSED[method]] * 5, method=method, **ONE_STEP)
+        strict.train([REFUSED[method]] * 5, method=method, **ONE_STEP)
     assert caught.value.code == "template-refused"
     assert "line 3" in caught.value.why and "and 2 more" in caught.value.why and caught.value.fix
-    assert strict.finetune(GOOD[method](), method=method, **ONE_STEP).status == "succeeded"
+    assert strict.train(GOOD[method](), method=method, **ONE_STEP).status == "succeeded"
 
 
 def test_a_loss_leaves_refused_rows_out_and_counts_them(strict: Any) -> None:
@@ -150,14 +150,14 @@ def test_a_loss_leaves_refused_rows_out_and_counts_them(strict: Any) -> None:
 
 @pytest.mark.parametrize("use", ["tuned", "base"])
 def test_a_loss_of_no_token_is_an_error_and_not_perfect(home: Path, byte_model_dir: Path, use: Any) -> None:
-    model = snb.load(str(byte_model_dir), max_seq_length=256, dtype="float32")
+    model = snb.load(str(byte_model_dir), max_length=256, dtype="float32")
     with pytest.raises(DataError, match="No row of 'list' has a token to train, so there is no loss") as caught:
         model.loss(chats(), max_length=10, use=use)
     assert "max_length=10" in caught.value.why and "max_length" in caught.value.fix
 
 
 def test_evaluation_rows_without_a_token_to_train_are_an_error(home: Path, byte_model_dir: Path) -> None:
-    model = snb.load(str(byte_model_dir), max_seq_length=256, dtype="float32")
+    model = snb.load(str(byte_model_dir), max_length=256, dtype="float32")
     long = {"messages": [{"role": "user", "content": "Please. " * 40}, {"role": "assistant", "content": "No."}]}
     with pytest.raises(DataError, match="No row of 'list' has a token to train"):
-        model.finetune(chats(), eval_dataset=[long], max_seq_length=128, early_stopping_patience=1, **ONE_STEP)
+        model.train(chats(), eval_dataset=[long], max_length=128, early_stopping_patience=1, **ONE_STEP)

@@ -54,7 +54,7 @@ def test_a_discard_goes_back_to_weights_whose_run_is_gone(home: Path, byte_model
     model, first = trained_once(case, byte_model_dir)
     before = sha(model)
     snb.runs.delete(first.id)
-    run = model.finetune(case.rows, method="full", background=True, max_steps=5000, sample_max_new_tokens=0)
+    run = model.train(case.rows, method="full", background=True, max_steps=5000, sample_max_new_tokens=0)
     until(run, lambda s: s.step >= 1)
     run.discard().wait(timeout=60)
     assert run.status == "discarded", run.error or run.traceback()

@@ -30,8 +30,8 @@ def registry() -> Iterator[None]:
 
 
 def train(folder: Path, method: str = "lora", **options: Any) -> Run:
-    model = snb.load(str(folder), max_seq_length=256, dtype="float32")
-    run = model.finetune(chats(), method=method, background=True, **{**STEPS, **options}).wait(timeout=120)
+    model = snb.load(str(folder), max_length=256, dtype="float32")
+    run = model.train(chats(), method=method, background=True, **{**STEPS, **options}).wait(timeout=120)
     assert run.error is None, run.traceback()
     return run
 

@@ -54,8 +54,8 @@ _undisturbed: dict[float, Any] = {}
 def judgement_at(rate: float, folder: Path, rows: list[Any]) -> Any:
     """Return what a run with this rate comes to that nothing disturbs; each is trained once."""
     if rate not in _undisturbed:
-        model = snb.load(str(folder), max_seq_length=256, dtype="float32")
-        run = model.finetune(rows, eval_dataset=rows[:6], **{**JUDGED, "learning_rate": rate})
+        model = snb.load(str(folder), max_length=256, dtype="float32")
+        run = model.train(rows, eval_dataset=rows[:6], **{**JUDGED, "learning_rate": rate})
         _undisturbed[rate] = judgement(run.wait(timeout=60))
     return _undisturbed[rate]
 
@@ -83,10 +83,10 @@ def test_a_stop_at_an_evaluation_point_loses_no_evaluation(
     assert [number for number, _ in evaluations] == [2, 4, 6]
     assert result == 2
     for step in (2, 4, 6):
-        model = snb.load(str(byte_model_dir), max_seq_length=256, dtype="float32")
+        model = snb.load(str(byte_model_dir), max_length=256, dtype="float32")
         with monkeypatch.context() as patch:
             stop_at(patch, *moment, step)
-            run = model.finetune(rows, eval_dataset=rows[:6], **JUDGED).wait(timeout=60)
+            run = model.train(rows, eval_dataset=rows[:6], **JUDGED).wait(timeout=60)
         assert (run.status, run.step) == ("stopped", step), run.error or run.traceback()
         run.resume().wait(timeout=60)
         assert judgement(run) == expected
@@ -100,10 +100,10 @@ def test_a_stop_after_the_last_step_resumes_to_no_further_one(
     expected = judgement_at(1e-3, byte_model_dir, rows)
     assert [number for number, _ in expected[1]] == [2, 4, 6, 8, 10, 12]
     for moment in ((Loop, "report"), (Loop, "evaluate"), (RunServices, "sample")):
-        model = snb.load(str(byte_model_dir), max_seq_length=256, dtype="float32")
+        model = snb.load(str(byte_model_dir), max_length=256, dtype="float32")
         with monkeypatch.context() as patch:
             stop_at(patch, *moment, 12)
-            run = model.finetune(rows, eval_dataset=rows[:6], **options).wait(timeout=60)
+            run = model.train(rows, eval_dataset=rows[:6], **options).wait(timeout=60)
         assert (run.status, run.step) == ("stopped", 12), run.error or run.traceback()
         run.resume().wait(timeout=60)
         assert judgement(run) == expected
@@ -113,8 +113,8 @@ def test_a_stop_after_the_last_step_resumes_to_no_further_one(
 def test_a_kill_between_the_last_checkpoint_and_the_end_trains_nothing_more(
     rate: float, home: Path, byte_model_dir: Path, rows: list[Any]
 ) -> None:
-    model = snb.load(str(byte_model_dir), max_seq_length=256, dtype="float32")
-    run = model.finetune(rows, eval_dataset=rows[:6], **{**JUDGED, "learning_rate": rate}).wait(timeout=60)
+    model = snb.load(str(byte_model_dir), max_length=256, dtype="float32")
+    run = model.train(rows, eval_dataset=rows[:6], **{**JUDGED, "learning_rate": rate}).wait(timeout=60)
     expected = judgement(run)
     *before, end = run.folder.events.read_bytes().splitlines(keepends=True)
     assert b'"end"' in end
@@ -129,10 +129,10 @@ def test_another_run_s_last_checkpoint_leaves_nothing_to_train(
     home: Path, byte_model_dir: Path, rows: list[Any]
 ) -> None:
     options = {"background": True, "num_train_epochs": 1, "sample_max_new_tokens": 0, "lora_r": 4}
-    model = snb.load(str(byte_model_dir), max_seq_length=256, dtype="float32")
-    first = model.finetune(rows, **options).wait(timeout=60)
-    model = snb.load(str(byte_model_dir), max_seq_length=256, dtype="float32")
-    run = model.finetune(rows, resume_from_checkpoint=first.id, **options).wait(timeout=60)
+    model = snb.load(str(byte_model_dir), max_length=256, dtype="float32")
+    first = model.train(rows, **options).wait(timeout=60)
+    model = snb.load(str(byte_model_dir), max_length=256, dtype="float32")
+    run = model.train(rows, resume_from_checkpoint=first.id, **options).wait(timeout=60)
     assert run.status == "failed"
     assert isinstance(run.error, CheckpointError)
     assert "leave nothing to train" in run.error.what

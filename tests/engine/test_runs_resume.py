@@ -20,6 +20,7 @@ import shadownb as snb
 from shadownb.engine.runs import Run
 from shadownb.engine.runs.checkpoints import newest_valid
 from tests.engine.conftest import until
+from tests.engine.methods_data import stop_after
 
 # Dropout on, and an epoch of 5 steps, so that most of these moments lie inside one.
 OPTIONS: dict[str, Any] = {
@@ -37,7 +38,7 @@ METHODS: dict[str, dict[str, Any]] = {
 
 
 def load_for(method: str, folder: Path, dtype: str = "float32") -> Any:
-    return snb.load(str(folder), max_seq_length=256, dtype=dtype, quantize="4bit" if method == "qlora" else None)
+    return snb.load(str(folder), max_length=256, dtype=dtype, quantize="4bit" if method == "qlora" else None)
 
 
 def outcome(run: Run) -> tuple[list[float], list[float], str]:
@@ -61,7 +62,7 @@ def expected_of(method: str, folder: Path, rows: list[Any], dtype: str = "float3
 
 def straight(method: str, folder: Path, rows: list[Any], dtype: str = "float32", **more: Any) -> Run:
     model = load_for(method, folder, dtype)
-    run: Run = model.finetune(rows, method=method, background=False, **OPTIONS, **METHODS[method], **more)
+    run: Run = model.train(rows, method=method, background=False, **OPTIONS, **METHODS[method], **more)
     assert run.status == "succeeded", run.traceback()
     return run
 
@@ -83,7 +84,7 @@ def test_a_stop_and_resume_in_a_thread_changes_nothing(
             assert asked.wait(60)
 
     hook = model.module.get_input_embeddings().register_forward_pre_hook(hold)
-    run = model.finetune(rows, method=method, background=True, **OPTIONS, **METHODS[method])
+    run = model.train(rows, method=method, background=True, **OPTIONS, **METHODS[method])
     until(run, lambda s: s.step >= 3)
     stopping = run.stop()
     asked.set()
@@ -105,7 +106,7 @@ def test_a_worker_killed_and_resumed_changes_nothing(
 ) -> None:
     expected = expected_of(method, tiny_model_dir, rows)
     model = load_for(method, tiny_model_dir)
-    run = model.finetune(rows, method=method, background=True, executor="process", **OPTIONS, **METHODS[method])
+    run = model.train(rows, method=method, background=True, executor="process", **OPTIONS, **METHODS[method])
     # So small a model is through its steps before a reader hears of them, so it is told to wait before it begins.
     run.pause()
     paused = until(run, lambda s: s.status == "paused", timeout=120)
@@ -167,8 +168,8 @@ def test_a_kill_at_each_kind_of_moment(
             Path.rename = lambda self, target: (die(), rename(self, target))[-1]
         import shadownb as snb
         rows = __import__("json").loads(sys.argv[2])
-        model = snb.load(sys.argv[1], max_seq_length=256, dtype="float32")
-        model.finetune(rows, background=False, **{OPTIONS!r}, **{METHODS["lora"]!r})
+        model = snb.load(sys.argv[1], max_length=256, dtype="float32")
+        model.train(rows, background=False, **{OPTIONS!r}, **{METHODS["lora"]!r})
         """)
     )
     import json
@@ -193,7 +194,7 @@ def test_random_numbers_in_other_cells_change_nothing(home: Path, tiny_model_dir
     torch.manual_seed(5)
     model = load_for("lora", tiny_model_dir)
     torch.manual_seed(5)
-    run = model.finetune(rows, background=True, **OPTIONS, **METHODS["lora"])
+    run = model.train(rows, background=True, **OPTIONS, **METHODS["lora"])
     mine = []
     while run.is_active:
         if len(mine) < 2000:
@@ -230,13 +231,16 @@ def test_every_kind_of_torn_checkpoint_falls_back(home: Path, tiny_model_dir: Pa
     assert newest_valid(parent)[0].step == 12
 
 
-def test_resume_over_a_torn_checkpoint_says_so_and_is_exact(home: Path, tiny_model_dir: Path, rows: list[Any]) -> None:
+def test_resume_over_a_torn_checkpoint_says_so_and_is_exact(
+    home: Path, tiny_model_dir: Path, rows: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     expected = expected_of("lora", tiny_model_dir, rows)
     model = load_for("lora", tiny_model_dir)
-    run = model.finetune(rows, background=True, **OPTIONS, **METHODS["lora"])
-    until(run, lambda s: s.step >= 7)
-    run.stop().wait(timeout=60)
+    with monkeypatch.context() as patch:
+        stop_after(patch, 7)
+        run = model.train(rows, background=True, **OPTIONS, **METHODS["lora"]).wait(timeout=60)
     stopped_at = run.state.step
+    assert stopped_at == 7
     torn = run.checkpoint_at().path / "training" / "optimizer.safetensors"
     torn.write_bytes(torn.read_bytes()[:100])
     run.resume().wait(timeout=60)
@@ -245,12 +249,14 @@ def test_resume_over_a_torn_checkpoint_says_so_and_is_exact(home: Path, tiny_mod
     assert any(f"step-{stopped_at:06d}" in w["what"] for w in run.state.warnings)
 
 
-def test_a_run_goes_on_in_another_process(home: Path, tiny_model_dir: Path, rows: list[Any]) -> None:
+def test_a_run_goes_on_in_another_process(
+    home: Path, tiny_model_dir: Path, rows: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     expected = expected_of("lora", tiny_model_dir, rows)
     model = load_for("lora", tiny_model_dir)
-    run = model.finetune(rows, background=True, **OPTIONS, **METHODS["lora"])
-    until(run, lambda s: s.step >= 3)
-    run.stop().wait(timeout=60)
+    with monkeypatch.context() as patch:
+        stop_after(patch, 3)
+        run = model.train(rows, background=True, **OPTIONS, **METHODS["lora"]).wait(timeout=60)
     code = f"import shadownb as snb; r = snb.runs.load({run.id!r}).resume(); r.wait(raise_on_failure=True)"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
     assert run.status == "succeeded"

@@ -17,9 +17,9 @@ from tests.engine.conftest import until
 def test_control_c_in_a_script_stops_and_saves(home: Path, tiny_model_dir: Path, rows: list[Any]) -> None:
     code = f"""
 import json, shadownb as snb
-model = snb.load({str(tiny_model_dir)!r}, max_seq_length=256, dtype="float32")
+model = snb.load({str(tiny_model_dir)!r}, max_length=256, dtype="float32")
 print("ready", flush=True)
-model.finetune(json.loads({json.dumps(rows)!r}), max_steps=5000, sample_max_new_tokens=0)
+model.train(json.loads({json.dumps(rows)!r}), max_steps=5000, sample_max_new_tokens=0)
 """
     script = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert script.stdout is not None
@@ -36,7 +36,7 @@ model.finetune(json.loads({json.dumps(rows)!r}), max_steps=5000, sample_max_new_
 
 
 def test_a_worker_obeys_a_stop_while_it_is_loading(tiny: Any, rows: list[Any]) -> None:
-    run = tiny.finetune(rows, max_steps=5000, background=True, executor="process", sample_max_new_tokens=0)
+    run = tiny.train(rows, max_steps=5000, background=True, executor="process", sample_max_new_tokens=0)
     until(run, lambda s: s.launched["worker"] is not None)
     assert run.state.step == 0
     run.stop()
@@ -50,7 +50,7 @@ def test_a_method_registered_in_a_cell_trains_in_a_worker_too(tiny: Any, rows: l
     methods.register(methods.get("lora").replace(name="narrow", title="Narrow LoRA", default_learning_rate=3e-3))
     try:
         options: dict[str, Any] = {"method": "narrow", "max_steps": 3, "lora_r": 2, "sample_max_new_tokens": 0}
-        run = tiny.finetune(rows, background=False, executor="process", **options)
+        run = tiny.train(rows, background=False, executor="process", **options)
         assert run.status == "succeeded"
         assert max(m["learning_rate"] for m in run.metrics) == 3e-3
     finally:

@@ -32,14 +32,14 @@ def longest_step(run: Run) -> float:
 
 
 def test_while_training(tiny: Any, rows: list[Any]) -> None:
-    run = tiny.finetune(rows, max_steps=5000, per_device_train_batch_size=40, **OPTIONS)
+    run = tiny.train(rows, max_steps=5000, per_device_train_batch_size=40, **OPTIONS)
     until(run, lambda s: s.step >= 4)
     took = seconds_to_obey(run)
     assert took < longest_step(run) + 1
 
 
 def test_while_a_step_waits_for_an_answer(tiny: Any, rows: list[Any]) -> None:
-    run = tiny.finetune(rows, max_steps=5000, **OPTIONS)
+    run = tiny.train(rows, max_steps=5000, **OPTIONS)
     until(run, lambda s: s.step >= 2)
     with tiny.gate.inference():  # as a long answer holds the weights
         assert seconds_to_obey(run) < 1
@@ -49,14 +49,14 @@ def test_while_a_step_waits_for_an_answer(tiny: Any, rows: list[Any]) -> None:
 
 def test_while_evaluating_waits_for_an_answer(tiny: Any, rows: list[Any]) -> None:
     options = {**OPTIONS, "max_tokens_per_forward": 64}
-    run = tiny.finetune(rows, max_steps=5000, eval_steps=1, eval_dataset=rows * 20, **options)
+    run = tiny.train(rows, max_steps=5000, eval_steps=1, eval_dataset=rows * 20, **options)
     until(run, lambda s: s.phase["name"] == "evaluating")
     with tiny.gate.inference():
         assert seconds_to_obey(run) < 1
 
 
 def test_while_preparing_data(tiny: Any, rows: list[Any]) -> None:
-    run = tiny.finetune(rows * 1000, max_steps=5000, **OPTIONS)
+    run = tiny.train(rows * 1000, max_steps=5000, **OPTIONS)
     until(run, lambda s: s.phase["name"] == "preparing data")
     assert seconds_to_obey(run) < 1
     assert run.total_steps is None, "all of the data was prepared before the stop was obeyed"
@@ -71,7 +71,7 @@ def test_while_preparing_the_model(tiny: Any, rows: list[Any], monkeypatch: pyte
         return closest(*args)
 
     monkeypatch.setattr(pissa, "closest", stopping)
-    run = tiny.finetune(rows, max_steps=5000, init_lora_weights="pissa", **OPTIONS).wait(timeout=60)
+    run = tiny.train(rows, max_steps=5000, init_lora_weights="pissa", **OPTIONS).wait(timeout=60)
     assert (run.status, run.step) == ("stopped", 0), run.traceback()
     assert len(layers) == 1
     assert tiny.adapter is None
@@ -81,7 +81,7 @@ def test_while_preparing_the_model(tiny: Any, rows: list[Any], monkeypatch: pyte
 
 
 def test_while_computing_the_reference(tiny: Any) -> None:
-    run = tiny.finetune(pairs(2000), method="dpo", max_steps=5000, max_tokens_per_forward=64, **OPTIONS)
+    run = tiny.train(pairs(2000), method="dpo", max_steps=5000, max_tokens_per_forward=64, **OPTIONS)
     until(run, lambda s: s.phase["name"] == "computing reference")
     assert seconds_to_obey(run) < 1
     assert run.step == 0
@@ -89,7 +89,7 @@ def test_while_computing_the_reference(tiny: Any) -> None:
 
 
 def test_an_answer_comes_between_the_pieces_of_the_reference(tiny: Any) -> None:
-    run = tiny.finetune(pairs(2000), method="dpo", max_steps=5000, max_tokens_per_forward=64, **OPTIONS)
+    run = tiny.train(pairs(2000), method="dpo", max_steps=5000, max_tokens_per_forward=64, **OPTIONS)
     until(run, lambda s: s.phase["name"] == "computing reference")
     with tiny.gate.inference(timeout=5):
         assert run.state.phase["name"] == "computing reference"

@@ -35,9 +35,9 @@ def models(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dic
     """One trained model of each kind of file."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SHADOWNB_HOME", str(tmp_path_factory.mktemp("home")))
-        found = {method: snb.load(str(base), max_seq_length=256, dtype="float32") for method in METHODS}
+        found = {method: snb.load(str(base), max_length=256, dtype="float32") for method in METHODS}
         for method, model in found.items():
-            model.finetune(chats(), method=method, background=False, learning_rate=0.05, **{**OPTIONS, "max_steps": 2})
+            model.train(chats(), method=method, background=False, learning_rate=0.05, **{**OPTIONS, "max_steps": 2})
         yield found
 
 
@@ -77,9 +77,9 @@ def test_the_later_of_two_kinds_is_what_loads(models: dict[str, Any], first: str
 
 
 def test_the_same_kind_again_has_the_newer_weights(base: Path, home: Path, tmp_path: Path) -> None:
-    model: Any = snb.load(str(base), max_seq_length=256, dtype="float32")
+    model: Any = snb.load(str(base), max_length=256, dtype="float32")
     for _ in range(2):
-        model.finetune(chats(), lora_r=4, background=False, learning_rate=0.05, **{**OPTIONS, "max_steps": 2})
+        model.train(chats(), lora_r=4, background=False, learning_rate=0.05, **{**OPTIONS, "max_steps": 2})
         model.save(tmp_path / "x")
         assert torch.equal(logits(snb.load(str(tmp_path / "x"), dtype="float32")), logits(model))
 
@@ -111,8 +111,8 @@ def test_a_checkpoint_is_left_alone(models: dict[str, Any]) -> None:
 @pytest.mark.parametrize("fmt", ["adapter", "merged"])
 def test_a_models_own_base_is_not_replaced(models: dict[str, Any], home: Path, fmt: str, tmp_path: Path) -> None:
     save(models, "merged", tmp_path / "merged")
-    model = snb.load(str(tmp_path / "merged"), max_seq_length=256, dtype="float32")
-    model.finetune(chats(), lora_r=4, background=False, **{**OPTIONS, "max_steps": 1})
+    model = snb.load(str(tmp_path / "merged"), max_length=256, dtype="float32")
+    model.train(chats(), lora_r=4, background=False, **{**OPTIONS, "max_steps": 1})
     with pytest.raises(ExportError, match="base of this model is read from that folder"):
         model.save(tmp_path / "merged", fmt=fmt)
 

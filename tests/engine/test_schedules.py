@@ -21,7 +21,7 @@ STEPS, PEAK = 20, 1e-3
 
 def rates(model_dir: Path, rows: list[dict[str, Any]], name: str) -> list[float]:
     warmup = {} if name == "constant" else {"warmup_steps": 4}
-    run = snb.load(str(model_dir), max_seq_length=256, dtype="float32").finetune(
+    run = snb.load(str(model_dir), max_length=256, dtype="float32").train(
         rows[:4], background=False, lr_scheduler_type=name, learning_rate=PEAK, max_steps=STEPS, lora_r=2,
         per_device_train_batch_size=1, gradient_accumulation_steps=1, sample_max_new_tokens=0, **warmup,
     )  # fmt: skip

@@ -43,11 +43,11 @@ def gpt2_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def load(byte_model_dir: Path, name: str, **options: Any) -> Any:
-    return snb.load(str(unusual(byte_model_dir, name)), max_seq_length=256, **{"dtype": "float32", **options})
+    return snb.load(str(unusual(byte_model_dir, name)), max_length=256, **{"dtype": "float32", **options})
 
 
 def train(model: Any, **options: Any) -> Any:
-    run = model.finetune(chats(), background=True, **{**SHORT, **options}).wait(timeout=120)
+    run = model.train(chats(), background=True, **{**SHORT, **options}).wait(timeout=120)
     assert run.status == "succeeded", run.error or run.traceback()
     return run
 
@@ -212,12 +212,12 @@ def test_an_adapter_that_peft_made_loads_and_trains_on(byte_model_dir: Path, tmp
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         quiet.libraries()
-        model = snb.load(str(source), adapter=tmp_path, max_seq_length=256, dtype="float32")
+        model = snb.load(str(source), adapter=tmp_path, max_length=256, dtype="float32")
     assert [str(entry.message) for entry in said if "pattern" in str(entry.message)] == []
     ids = torch.arange(10, 60)[None]
     with torch.no_grad():
         torch.testing.assert_close(model.module(ids).logits, made.eval()(ids).logits, atol=1e-5, rtol=0)
-    run = model.finetune(chats(), background=True, **{**SHORT, "lora_r": 4}).wait(timeout=120)
+    run = model.train(chats(), background=True, **{**SHORT, "lora_r": 4}).wait(timeout=120)
     assert run.status == "succeeded", run.error or run.traceback()
     assert all(p.requires_grad for p in model.adapter.owned().values())
     assert (
@@ -232,7 +232,7 @@ def test_a_method_without_a_form_for_experts_says_so(method: str, byte_model_dir
     assert told(run) == {"not-reached"}
     assert "frozen: 4 expert tensors" in run.reach and "lora has" in run.reach
     with pytest.raises(MethodError, match="gate_up_proj cannot have an adapter"):
-        load(byte_model_dir, "GptOss").finetune(
+        load(byte_model_dir, "GptOss").train(
             chats(), method=method, **{**SHORT, "target_modules": ("q_proj", "gate_up_proj")}
         )
 
@@ -263,14 +263,14 @@ def test_state_spaces_are_trained_where_an_adapter_has_a_part(name: str, method:
     assert "in_proj" in there and "out_proj" not in there
     assert "frozen: out_proj (kernels of state-space layers" in run.reach and "convolutions" in run.reach
     with pytest.raises(MethodError, match="out_proj cannot have an adapter"):
-        load(byte_model_dir, name).finetune(chats(), **{**SHORT, "target_modules": ("in_proj", "out_proj")})
+        load(byte_model_dir, name).train(chats(), **{**SHORT, "target_modules": ("in_proj", "out_proj")})
 
 
 @pytest.mark.parametrize("method", ["miss", "shira"])
 def test_transposed_layers_are_refused_before_the_first_step(method: str, gpt2_dir: Path) -> None:
     model = snb.load(str(gpt2_dir), dtype="float32")
     with pytest.raises(MethodError, match=r"c_attn is a Conv1D"):
-        model.finetune(chats(2), method=method, **SHORT)
+        model.train(chats(2), method=method, **SHORT)
     assert "Conv1D" in str(model.blocked(method))
 
 
@@ -278,12 +278,12 @@ def test_transposed_layers_say_nothing_and_start_from_what_4_bits_lost(gpt2_dir:
     model = snb.load(str(gpt2_dir), dtype="float32")
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        train(model, max_seq_length=200)
+        train(model, max_length=200)
         again = snb.load(str(model.save(tmp_path / "adapter")), dtype="float32")
     assert [str(entry.message) for entry in said if "fan_in_fan_out" in str(entry.message)] == []
     torch.testing.assert_close(logits(again), logits(model), atol=1e-6, rtol=0)
     four = snb.load(str(gpt2_dir), quantize="4bit", dtype="float32")
-    train(four, method="qlora", init_lora_weights="loftq", max_seq_length=200)
+    train(four, method="qlora", init_lora_weights="loftq", max_length=200)
 
 
 # -- target_modules -----------------------------------------------------------------------------------------------------
@@ -307,7 +307,7 @@ def test_names_that_reach_nothing_are_refused(name: str, given: str, words: str,
     model = load(byte_model_dir, name)
     wanted = given if given == "attention" else ("in_proj" if name == "Mamba2" else "q_proj", given)
     with pytest.raises(MethodError) as caught:
-        model.finetune(chats(), **{**SHORT, "target_modules": wanted})
+        model.train(chats(), **{**SHORT, "target_modules": wanted})
     assert words in str(caught.value) and (given in str(caught.value))
     assert model.adapter is None and snb.runs.list() == []
 
@@ -315,7 +315,7 @@ def test_names_that_reach_nothing_are_refused(name: str, given: str, words: str,
 def test_dropout_that_experts_cannot_have_is_refused(byte_model_dir: Path) -> None:
     model = load(byte_model_dir, "GptOss")
     with pytest.raises(MethodError, match=r"lora_dropout=0.1: peft has no dropout"):
-        model.finetune(chats(), **{**SHORT, "lora_dropout": 0.1})
+        model.train(chats(), **{**SHORT, "lora_dropout": 0.1})
     train(model, lora_dropout=0.1, target_modules="attention")
 
 
@@ -323,7 +323,7 @@ def test_dropout_cannot_come_later_either(byte_model_dir: Path) -> None:
     model = load(byte_model_dir, "GptOss")
     train(model)
     with pytest.raises(MethodError, match=r"lora_dropout=0.1: peft has no dropout"):
-        model.finetune(chats(), **{**SHORT, "lora_dropout": 0.1})
+        model.train(chats(), **{**SHORT, "lora_dropout": 0.1})
 
 
 @pytest.mark.parametrize("name", ["Qwen3Moe", "GptOss", "FalconH1", "Mamba2", "gpt2"])

@@ -48,7 +48,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def load(folders: Any, name: str) -> Any:
     """A tiny model of a family."""
-    return snb.load(folders(name), dtype="float32", max_seq_length=1024)
+    return snb.load(folders(name), dtype="float32", max_length=1024)
 
 
 def warned(run: Any) -> dict[str, str]:
@@ -61,7 +61,7 @@ def test_models_whose_prompt_opens_the_reasoning_are_trained(
     home: Path, folders: Any, name: str, told_of: list[str]
 ) -> None:
     model = load(folders, name)
-    run = model.finetune([{"prompt": "q", "completion": "a"}] * 4, **SHORT)
+    run = model.train([{"prompt": "q", "completion": "a"}] * 4, **SHORT)
     # Nemotron's prompt can leave the reasoning closed, which is what these answers go on from; R1's cannot.
     assert run.status == "succeeded" and list(warned(run)) == told_of
     assert run.state.record["trained_tokens_in_data"] == 4 * model.renderer.render(run_row()).predicted_tokens > 0
@@ -82,7 +82,7 @@ def test_lost_reasoning_and_turns_nobody_asks_for_are_counted(home: Path, folder
     assert counted.left_out == {"reasoning of a reply": 3} and counted.untrainable_turns == 2
     assert "turns that cannot be trained" in str(counted) and "reasoning of a reply left out in rows" in str(counted)
     assert "leaves out the reasoning of a reply (messages[1])" in data.inspect(model).summary
-    run = model.finetune(data, **SHORT)
+    run = model.train(data, **SHORT)
     told = warned(run)
     assert "left out in 3 of 6 rows" in told["reasoning-not-rendered"]
     assert "on_template_drop='bundled'" in told["reasoning-not-rendered"]
@@ -95,27 +95,27 @@ def test_lost_text_is_refused_row_by_row_and_told(home: Path, folders: Any) -> N
     model = load(folders, "llama3_2")
     with pytest.raises(DataError, match="text beside a tool call"):
         Dataset.from_list(rows).inspect(model)
-    run = model.finetune(rows, **SHORT)
+    run = model.train(rows, **SHORT)
     assert "2 of 3 rows cannot be rendered" in warned(run)["rows-skipped"]
     assert "line 1: The chat template leaves out the text beside a tool call" in warned(run)["rows-skipped"]
     with pytest.raises(ShadowError, match="None of the 1 rows") as caught:
-        model.finetune([lost], **SHORT)
+        model.train([lost], **SHORT)
     assert caught.value.code == "text-not-rendered" and "on_template_drop='leave_out'" in caught.value.fix
-    kept = model.finetune([lost], on_template_drop="leave_out", **SHORT)
+    kept = model.train([lost], on_template_drop="leave_out", **SHORT)
     assert kept.status == "succeeded" and "left out in 1 of 1 rows" in warned(kept)["text-not-rendered"]
 
 
 def test_a_row_without_any_turn_to_train_says_what_is_true(home: Path, folders: Any) -> None:
     model = load(folders, "qwen3_instruct_2507")
     with pytest.raises(ShadowError, match="No row of") as caught:
-        model.finetune([{"messages": [{"role": "assistant", "content": "Welcome!"}, USER]}], **SHORT)
+        model.train([{"messages": [{"role": "assistant", "content": "Welcome!"}, USER]}], **SHORT)
     assert caught.value.code == "turns-untrainable" and "never prompts for them" in caught.value.why
     with pytest.raises(ShadowError, match="No row of") as caught:
-        model.finetune([{"messages": [USER, {**ANSWER, "weight": 0}]}], **SHORT)
-    assert "weight 0" in caught.value.why and "max_seq_length" not in caught.value.why
+        model.train([{"messages": [USER, {**ANSWER, "weight": 0}]}], **SHORT)
+    assert "weight 0" in caught.value.why and "max_length" not in caught.value.why
     with pytest.raises(ShadowError, match="No row of") as caught:
-        model.finetune([{"messages": [{**USER, "content": "long " * 50}, ANSWER]}], max_seq_length=16, **SHORT)
-    assert "cut off at max_seq_length=16" in caught.value.why
+        model.train([{"messages": [{**USER, "content": "long " * 50}, ANSWER]}], max_length=16, **SHORT)
+    assert "cut off at max_length=16" in caught.value.why
 
 
 @pytest.mark.parametrize("executor", ["thread", "process"])
@@ -124,7 +124,7 @@ def test_a_bundled_part_trains_the_reasoning_and_stays_with_the_weights(
 ) -> None:
     model = load(folders, "llama3_2")
     own = model.renderer.chat_template
-    run = model.finetune([{"messages": [USER, THOUGHT]}] * 4, on_template_drop="bundled", executor=executor, **SHORT)
+    run = model.train([{"messages": [USER, THOUGHT]}] * 4, on_template_drop="bundled", executor=executor, **SHORT)
     assert run.status == "succeeded" and not warned(run)
     model.catch_up()
     carried = model.renderer.chat_template
@@ -134,7 +134,7 @@ def test_a_bundled_part_trains_the_reasoning_and_stays_with_the_weights(
     for other in (snb.load(run.id, dtype="float32"), snb.load(str(model.save(tmp_path / "saved")), dtype="float32")):
         assert other.renderer.chat_template == carried
     resumed = snb.load(run.id, dtype="float32")
-    again = resumed.finetune([{"messages": [USER, THOUGHT]}] * 4, **SHORT)
+    again = resumed.train([{"messages": [USER, THOUGHT]}] * 4, **SHORT)
     assert again.status == "succeeded" and not warned(again), "trained on, it keeps its template"
     assert resumed.renderer.chat_template == carried
 
@@ -142,7 +142,7 @@ def test_a_bundled_part_trains_the_reasoning_and_stays_with_the_weights(
 def test_a_run_that_is_taken_back_leaves_the_base_its_template(home: Path, folders: Any) -> None:
     model = load(folders, "llama3_2")
     own = model.renderer.chat_template
-    run = model.finetune(
+    run = model.train(
         [{"messages": [USER, THOUGHT]}] * 4, on_template_drop="bundled", background=True, max_steps=500,
         sample_max_new_tokens=0,
     )  # fmt: skip
@@ -153,5 +153,5 @@ def test_a_run_that_is_taken_back_leaves_the_base_its_template(home: Path, folde
 
 def test_preferences_lose_nothing_unseen_either(home: Path, folders: Any) -> None:
     pair = {"prompt": [USER], "chosen": [THOUGHT], "rejected": [{**ANSWER, "content": "b"}]}
-    run = load(folders, "llama3_2").finetune([pair] * 4, method="dpo", **SHORT)
+    run = load(folders, "llama3_2").train([pair] * 4, method="dpo", **SHORT)
     assert "left out in 4 of 4 rows" in warned(run)["reasoning-not-rendered"]

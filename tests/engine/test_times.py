@@ -38,11 +38,11 @@ def test_the_reference_is_counted_once_and_not_taken_for_a_step(
     method: str, home: Path, byte_model_dir: Path, slow_reference: None
 ) -> None:
     rows = pairs() if method == "dpo" else verdicts()
-    model: Any = snb.load(str(byte_model_dir), max_seq_length=256, dtype="float32")
+    model: Any = snb.load(str(byte_model_dir), max_length=256, dtype="float32")
     with pytest.MonkeyPatch.context() as patch:
         stop_after(patch, 4)
         options: dict[str, Any] = {**OPTIONS, "max_steps": 8, "save_steps": 4, "logging_steps": 1}
-        run = model.finetune(rows, method=method, lora_r=4, background=False, **options)
+        run = model.train(rows, method=method, lora_r=4, background=False, **options)
     assert run.status == "stopped"
     run.resume(executor="thread").wait(timeout=60)
     assert run.status == "succeeded" and run.resumed
@@ -57,14 +57,14 @@ def test_the_reference_is_counted_once_and_not_taken_for_a_step(
 def test_the_reference_of_evaluation_rows_is_counted_too(
     home: Path, byte_model_dir: Path, slow_reference: None
 ) -> None:
-    model: Any = snb.load(str(byte_model_dir), max_seq_length=256, dtype="float32")
-    run = model.finetune(pairs(), method="dpo", eval_dataset=pairs(2), lora_r=4, background=False, **OPTIONS)
+    model: Any = snb.load(str(byte_model_dir), max_length=256, dtype="float32")
+    run = model.train(pairs(), method="dpo", eval_dataset=pairs(2), lora_r=4, background=False, **OPTIONS)
     assert 2 * REFERENCE_S < run.duration_s < 2.5 * REFERENCE_S
 
 
 def test_a_run_without_a_reference_has_none_in_its_time(home: Path, byte_model_dir: Path, slow_reference: None) -> None:
-    model: Any = snb.load(str(byte_model_dir), max_seq_length=256, dtype="float32")
-    assert model.finetune(chats(), lora_r=4, background=False, **OPTIONS).duration_s < REFERENCE_S / 2
+    model: Any = snb.load(str(byte_model_dir), max_length=256, dtype="float32")
+    assert model.train(chats(), lora_r=4, background=False, **OPTIONS).duration_s < REFERENCE_S / 2
 
 
 def test_waiting_and_pauses_are_left_out_also_before_the_first_step(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -115,7 +115,7 @@ def trained(byte_model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SHADOWNB_HOME", str(tmp_path_factory.mktemp("home")))
         model = snb.load(str(byte_model_dir), dtype="float32")
-        model.finetune([row(n) for n in range(24)], eval_dataset=0.25, **FAST)
+        model.train([row(n) for n in range(24)], eval_dataset=0.25, **FAST)
         yield model
 
 
@@ -261,16 +261,16 @@ def small(home: Path, byte_model_dir: Path) -> Any:
 
 def test_it_follows_the_weights(small: Any) -> None:
     assert small.trained_on is None and "asked from" not in repr(small)
-    run = small.finetune([row(n) for n in range(8)], **{**FAST, "background": True, "max_steps": 500})
+    run = small.train([row(n) for n in range(8)], **{**FAST, "background": True, "max_steps": 500})
     until(run, lambda state: state.step > 1)
     assert small.trained_on.system_prompt == SORT, "live weights are asked as they are being trained"
     run.discard()
     run.wait()
     assert small.trained_on is None
-    small.finetune([row(n) for n in range(8)], **FAST)
-    small.finetune([row(n, NAME) for n in range(8)], start="trained", **FAST)
+    small.train([row(n) for n in range(8)], **FAST)
+    small.train([row(n, NAME) for n in range(8)], start="trained", **FAST)
     assert small.trained_on.system_prompt == NAME
-    worker = small.finetune([row(n) for n in range(8)], start="base", executor="process", **FAST)
+    worker = small.train([row(n) for n in range(8)], start="base", executor="process", **FAST)
     assert worker.status == "succeeded" and small.trained_on.system_prompt == SORT
 
 
@@ -287,7 +287,7 @@ def test_samples_of_given_prompts_start_as_the_rows_do(small: Any, seen: list[st
 
 
 def test_after_plain_text_a_prompt_is_gone_on_from(small: Any, seen: list[str]) -> None:
-    small.finetune([{"text": f"Once upon a time {n}."} for n in range(8)], method="cpt", **FAST)
+    small.train([{"text": f"Once upon a time {n}."} for n in range(8)], method="cpt", **FAST)
     small.generate("Once", **GREEDY)
     "".join(small.stream("Once", **GREEDY))
     with pytest.warns(ShadowWarning, match="through the chat template"):

@@ -56,7 +56,7 @@ def test_a_trainer_takes_what_it_is_given(name: str) -> None:
     unjudged = here.judged or taken.get("reward_funcs") is None
     assert unjudged, "it takes reward_funcs, which nobody gives it"
     names = {field.name for field in dataclasses.fields(config)}
-    assert "max_length" in names or here.rows in ("prompts", "messages"), "max_seq_length would be ignored"
+    assert "max_length" in names or here.rows in ("prompts", "messages"), "max_length would be ignored"
     source = inspect.getsource(inspect.getmodule(kind))  # type: ignore[arg-type]
     for column in here.columns:
         assert f'"{column}"' in source

@@ -38,7 +38,7 @@ REWARD = "tests.engine.trl_rewards:shortness"
 
 @pytest.fixture
 def model(home: Path, byte_model_dir: Path) -> Iterator[Any]:
-    model = snb.load(str(byte_model_dir), dtype="float32", max_seq_length=256)
+    model = snb.load(str(byte_model_dir), dtype="float32", max_length=256)
     yield model
     while (run := model.active_run) is not None:
         run.discard()
@@ -79,7 +79,7 @@ CASES: dict[str, tuple[Any, dict[str, Any]]] = {
 @pytest.mark.parametrize("name", CASES)
 def test_a_trainer_is_a_method(model: Any, name: str) -> None:
     rows, options = CASES[name]
-    run = model.finetune(rows, method=f"trl:{name}", **{**SHORT, **options})
+    run = model.train(rows, method=f"trl:{name}", **{**SHORT, **options})
     assert run.status == "succeeded", run.traceback()
     steps = run.total_steps
     assert [row["step"] for row in run.metrics] == list(range(1, steps + 1))
@@ -105,10 +105,10 @@ def test_its_steps_are_what_trl_makes_of_them_alone(
     from shadownb.engine.backends.trl.rows import as_table, shaped
 
     rows, options = CASES[name]
-    first = model.finetune(rows, method=f"trl:{name}", **{**SHORT, **options, "max_steps": 1, "learning_rate": 1e-12})
+    first = model.train(rows, method=f"trl:{name}", **{**SHORT, **options, "max_steps": 1, "learning_rate": 1e-12})
     begin = tmp_path / "begin"
     model.save(begin)
-    run = model.finetune(rows, method=f"trl:{name}", **{**SHORT, **options, "start": "trained", "max_steps": 3})
+    run = model.train(rows, method=f"trl:{name}", **{**SHORT, **options, "start": "trained", "max_steps": 3})
     assert run.metrics[0]["loss"] == pytest.approx(first.metrics[0]["loss"], rel=1e-5)
 
     here = known.found(name)
@@ -131,7 +131,7 @@ def test_its_steps_are_what_trl_makes_of_them_alone(
 
 
 def test_the_panel_shows_it(model: Any) -> None:
-    run = model.finetune(pairs(), method="trl:orpo", eval_dataset=pairs(4), eval_steps=2, **SHORT)
+    run = model.train(pairs(), method="trl:orpo", eval_dataset=pairs(4), eval_steps=2, **SHORT)
     panel = RunPanel(run)
     status = json.dumps({name: getattr(panel, name) for name in ("status", "record")}, default=str)
     assert "succeeded" in status and "ORPOTrainer" in status
@@ -143,8 +143,8 @@ def test_the_panel_shows_it(model: Any) -> None:
 def test_it_is_stopped_within_a_step_resumed_and_read_by_another_process(
     model: Any, monkeypatch: pytest.MonkeyPatch, home: Path
 ) -> None:
-    whole = model.finetune(pairs(), method="trl:orpo", **{**SHORT, "max_steps": 6})
-    run = model.finetune(pairs(), method="trl:orpo", **{**SHORT, "max_steps": 6, "background": True, "lora_r": 4})
+    whole = model.train(pairs(), method="trl:orpo", **{**SHORT, "max_steps": 6})
+    run = model.train(pairs(), method="trl:orpo", **{**SHORT, "max_steps": 6, "background": True, "lora_r": 4})
     run.wait(timeout=60)
     assert digest(run) == digest(whole)
 
@@ -153,7 +153,7 @@ def test_it_is_stopped_within_a_step_resumed_and_read_by_another_process(
             if state.global_step == 3:
                 snb.runs.latest().stop()
 
-    run = model.finetune(pairs(), method="trl:orpo", callbacks=[Stopping()], **{**SHORT, "max_steps": 6})
+    run = model.train(pairs(), method="trl:orpo", callbacks=[Stopping()], **{**SHORT, "max_steps": 6})
     assert (run.status, run.step) == ("stopped", 3), run.traceback()
     assert not list((run.checkpoint_at().path).rglob("*.p[kt]*")), "a checkpoint holds no pickle"
     run.resume().wait(timeout=60)
@@ -181,8 +181,8 @@ def test_it_is_stopped_within_a_step_resumed_and_read_by_another_process(
 def test_the_reference_of_a_resume_is_that_of_the_start(model: Any) -> None:
     """trl copies the adapter that it finds as its reference; at a resume that would be the one half trained."""
     options = {**SHORT, "max_steps": 4, "learning_rate": 1e-2}
-    whole = model.finetune(pairs(), method="trl:dpo", **options)
-    run = model.finetune(pairs(), method="trl:dpo", callbacks=[_stop_at(2)], **options)
+    whole = model.train(pairs(), method="trl:dpo", **options)
+    run = model.train(pairs(), method="trl:dpo", callbacks=[_stop_at(2)], **options)
     assert (run.status, run.step) == ("stopped", 2)
     run.resume().wait(timeout=60)
     after = [row["rewards_margin"] for row in run.metrics]
@@ -199,7 +199,7 @@ def _stop_at(step: int) -> TrainerCallback:
 
 
 def test_a_pause_and_answers_in_between(model: Any) -> None:
-    run = model.finetune(pairs(), method="trl:cpo", **{**SHORT, "background": True, "max_steps": 4000})
+    run = model.train(pairs(), method="trl:cpo", **{**SHORT, "background": True, "max_steps": 4000})
     until(run, lambda state: state.step >= 2)
     said = model.chat([{"role": "user", "content": "Colour number 1?"}], max_new_tokens=4)
     assert said is not None and run.is_active
@@ -227,7 +227,7 @@ def test_callbacks_are_trls_own(model: Any) -> None:
             if "rewards/margins" in (logs or {}):
                 seen.append(f"log {state.global_step}")
 
-    model.finetune(pairs(), method="trl:cpo", callbacks=[Noting()], **{**SHORT, "max_steps": 2, "save_steps": 1})
+    model.train(pairs(), method="trl:cpo", callbacks=[Noting()], **{**SHORT, "max_steps": 2, "save_steps": 1})
     assert seen == ["begin 0", "log 1", "save 1", "begin 1", "log 2", "save 2"]
 
 
@@ -244,8 +244,8 @@ def test_nothing_is_sent_printed_or_left_changed(
     for module in (trl.trainer.base_trainer, huggingface_hub.utils):
         monkeypatch.setattr(module, "send_telemetry", lambda *given, **named: sent.append((given, named)))
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")  # would make another training of it
-    plain = model.finetune(chats(), method="lora", **SHORT)
-    model.finetune(chats(), method="lora", **SHORT)
+    plain = model.train(chats(), method="lora", **SHORT)
+    model.train(chats(), method="lora", **SHORT)
     base = model.module.get_base_model()
     before = {
         "environment": dict(os.environ),
@@ -261,7 +261,7 @@ def test_nothing_is_sent_printed_or_left_changed(
     }
     capfd.readouterr()
     told = {"gradient_checkpointing": "on", "precompute_ref_log_probs": True}
-    run = model.finetune(pairs(), method="trl:dpo", **told, **SHORT)
+    run = model.train(pairs(), method="trl:dpo", **told, **SHORT)
     assert run.state.record["actual_setup"]["autocast"] == "no"
     assert capfd.readouterr() == ("", "")
     base = model.module.get_base_model()
@@ -280,14 +280,14 @@ def test_nothing_is_sent_printed_or_left_changed(
     for name, value in before.items():
         assert after[name] == value, name
     assert sent == []
-    assert digest(model.finetune(chats(), method="lora", **SHORT)) == digest(plain), "the next run is another one"
+    assert digest(model.train(chats(), method="lora", **SHORT)) == digest(plain), "the next run is another one"
 
 
 def test_dropout_and_forward_methods_that_were_there_are_there_again(model: Any) -> None:
-    model.finetune(chats(), method="lora", lora_dropout=0.2, **SHORT)
+    model.train(chats(), method="lora", lora_dropout=0.2, **SHORT)
     base = model.module.get_base_model()
     base.forward = own = types.MethodType(type(base).forward, base)  # as a fused kernel is put on a model
-    run = model.finetune(pairs(), method="trl:dpo", **SHORT | {"start": "trained", "max_steps": 1})
+    run = model.train(pairs(), method="trl:dpo", **SHORT | {"start": "trained", "max_steps": 1})
     assert run.metrics[0]["loss"] == pytest.approx(np.log(2), rel=1e-6), "trl's DPO switches dropout off"
     assert {part.p for part in model.module.modules() if isinstance(part, torch.nn.Dropout)} == {0.2}
     assert base.forward is own
@@ -306,7 +306,7 @@ def test_a_gradient_that_is_not_finite_ends_it_before_the_weights_move(
 
     monkeypatch.setattr(CPOTrainer, "compute_loss", broken)
     with pytest.raises(NonFiniteLossError, match="after step 2"):
-        model.finetune(pairs(), method="trl:cpo", **SHORT)
+        model.train(pairs(), method="trl:cpo", **SHORT)
     run = snb.runs.latest()
     assert run.status == "failed" and model.trained == (run.id, 2), "the newest checkpoint's weights are there again"
 
@@ -330,29 +330,29 @@ def test_a_gradient_that_is_not_finite_ends_it_before_the_weights_move(
 )
 def test_what_cannot_be_kept_is_refused_by_name(model: Any, method: str, options: dict[str, Any], told: str) -> None:
     with pytest.raises((ConfigError, MethodError), match=told):
-        model.finetune(pairs(), method=method, **SHORT | options)
+        model.train(pairs(), method=method, **SHORT | options)
     assert not snb.runs.list(), "nothing was begun"
 
 
 def test_rows_of_another_shape_are_refused_with_what_is_wanted(model: Any) -> None:
     with pytest.raises(MethodError, match=r"needs preference pairs \(prompt, chosen, rejected\); this data is chat"):
-        model.finetune(chats(), method="trl:orpo", **SHORT)
+        model.train(chats(), method="trl:orpo", **SHORT)
     with pytest.raises(DataError, match="privileged_context"):
-        model.finetune(chats(), method="trl:sdft", **SHORT)
+        model.train(chats(), method="trl:sdft", **SHORT)
     with pytest.raises(ConfigError, match="needs reward_funcs"):
-        model.finetune(chats(), method="trl:grpo", **SHORT)
+        model.train(chats(), method="trl:grpo", **SHORT)
     with pytest.raises(ConfigError, match="computes no loss of evaluation rows"):
-        model.finetune(chats(), method="trl:online_dpo", reward_funcs=[REWARD], eval_dataset=chats(2), **SHORT)
+        model.train(chats(), method="trl:online_dpo", reward_funcs=[REWARD], eval_dataset=chats(2), **SHORT)
     with pytest.raises(ConfigError, match="does not take these options"):
-        model.finetune(chats(), method="trl:grpo", reward_funcs=[REWARD], num_generations=3, **SHORT)
+        model.train(chats(), method="trl:grpo", reward_funcs=[REWARD], num_generations=3, **SHORT)
     assert not snb.runs.list()
 
 
 def test_an_answer_is_trained_alone_and_several_are_told(model: Any) -> None:
-    run = model.finetune(chats(), method="trl:sft", **{**SHORT, "max_steps": 1})
+    run = model.train(chats(), method="trl:sft", **{**SHORT, "max_steps": 1})
     assert not run.state.warnings
     turns = [{"messages": [*row["messages"], *row["messages"][1:]]} for row in chats()]
-    run = model.finetune(turns, method="trl:sft", **{**SHORT, "max_steps": 1})
+    run = model.train(turns, method="trl:sft", **{**SHORT, "max_steps": 1})
     assert [warning["code"] for warning in run.state.warnings] == ["every-token"]
 
 
@@ -369,11 +369,11 @@ def test_tools_that_a_table_would_pad_reach_the_template_as_they_are() -> None:
 
 
 def test_rows_of_which_nothing_is_left_are_told(home: Path, byte_model_dir: Path) -> None:
-    short = snb.load(str(byte_model_dir), dtype="float32", max_seq_length=64)
+    short = snb.load(str(byte_model_dir), dtype="float32", max_length=64)
     endless = {"prompt": "Q" * 200, "chosen": "a", "rejected": "b"}
     with pytest.raises(DataError, match="leaves out all 3 rows"):
-        short.finetune([endless] * 3, method="trl:dpo", **SHORT)
-    run = short.finetune([endless, {"prompt": "Q", "chosen": "a", "rejected": "b"}], method="trl:dpo", **SHORT)
+        short.train([endless] * 3, method="trl:dpo", **SHORT)
+    run = short.train([endless, {"prompt": "Q", "chosen": "a", "rejected": "b"}], method="trl:dpo", **SHORT)
     assert [warning["what"] for warning in run.state.warnings] == ["trl's DPOTrainer leaves out 1 of 2 rows."]
 
 
@@ -394,15 +394,15 @@ def test_its_options_are_read_from_a_file_and_kept_in_a_record(model: Any, tmp_p
     config = snb.TrainConfig(method="trl:cpo", loss_type="simpo", cpo_alpha=0.5)
     assert config.changed == {"method": "trl:cpo", "loss_type": "simpo", "cpo_alpha": 0.5}
     assert snb.TrainConfig.from_yaml(config.to_yaml()) == config
-    run = model.finetune(pairs(), method="trl:cpo", loss_type="simpo", cpo_alpha=0.5, **SHORT | {"max_steps": 1})
+    run = model.train(pairs(), method="trl:cpo", loss_type="simpo", cpo_alpha=0.5, **SHORT | {"max_steps": 1})
     assert snb.runs.load(run.id).config.cpo_alpha == 0.5
 
 
 def test_a_worker_process_trains_it(model: Any) -> None:
-    run = model.finetune(pairs(), method="trl:orpo", executor="process", **{**SHORT, "background": True})
+    run = model.train(pairs(), method="trl:orpo", executor="process", **{**SHORT, "background": True})
     run.wait(timeout=100)
     assert run.status == "succeeded", run.traceback()
-    here = model.finetune(pairs(), method="trl:orpo", **SHORT)
+    here = model.train(pairs(), method="trl:orpo", **SHORT)
     assert digest(here) == digest(run)
 
 

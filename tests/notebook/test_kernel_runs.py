@@ -15,14 +15,14 @@ ROWS = """
 rows = [{"messages": [{"role": "user", "content": f"Colour {i}?"}, {"role": "assistant", "content": f"C{i % 7}"}]}
         for i in range(40)]
 """
-START = "run = model.finetune(rows, max_steps=100000, save_steps=5, sample_max_new_tokens=0, lora_r=4)"
+START = "run = model.train(rows, max_steps=100000, save_steps=5, sample_max_new_tokens=0, lora_r=4)"
 
 
 @pytest.fixture
 def ready(kernel: Kernel, tiny_model_dir: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Kernel:
     monkeypatch.setenv("SHADOWNB_HOME", str(home))
     loaded = kernel.run(
-        f"import shadownb as snb\n{ROWS}\nmodel = snb.load({str(tiny_model_dir)!r}, max_seq_length=256, dtype='float32')"
+        f"import shadownb as snb\n{ROWS}\nmodel = snb.load({str(tiny_model_dir)!r}, max_length=256, dtype='float32')"
     )
     assert loaded.status == "ok", loaded
     return kernel

@@ -52,7 +52,7 @@ def interrupt_later(kernel: Kernel) -> threading.Thread:
 
 
 def test_a_wait_is_one_output_that_ends_as_the_picture(ready: Kernel) -> None:
-    ready.run("run = model.finetune(rows, max_steps=40, sample_max_new_tokens=0, lora_r=4)")
+    ready.run("run = model.train(rows, max_steps=40, sample_max_new_tokens=0, lora_r=4)")
     waited = ready.run("run.wait()\nrun")
     assert waited.status == "ok" and not waited.stdout and not waited.results
     assert len(waited.displays) == 1, [d.get("text/plain") for d in waited.displays]
@@ -64,7 +64,7 @@ def test_a_wait_is_one_output_that_ends_as_the_picture(ready: Kernel) -> None:
 
 
 def test_the_line_says_how_far_it_is_and_is_no_flood(ready: Kernel) -> None:
-    ready.run(f"run = model.finetune(rows, {LONG})")
+    ready.run(f"run = model.train(rows, {LONG})")
     seconds = 4
     waited = ready.run(f"try: run.wait(timeout={seconds})\nexcept TimeoutError: pass")
     lines = [data["text/plain"] for data in (*waited.displays, *waited.updates)]
@@ -76,7 +76,7 @@ def test_the_line_says_how_far_it_is_and_is_no_flood(ready: Kernel) -> None:
 
 
 def test_a_panel_in_the_same_cell_is_enough(ready: Kernel) -> None:
-    code = "run = model.finetune(rows, max_steps=20, sample_max_new_tokens=0, lora_r=4)\nsnb.RunPanel(run)._ipython_display_()"
+    code = "run = model.train(rows, max_steps=20, sample_max_new_tokens=0, lora_r=4)\nsnb.RunPanel(run)._ipython_display_()"
     shown = ready.run(f"{code}\nrun.wait()")
     widget, still = shown.displays
     assert "application/vnd.jupyter.widget-view+json" in widget
@@ -98,7 +98,7 @@ def test_a_comparison_counts_its_answers(ready: Kernel) -> None:
 
 
 def test_waiting_in_a_thread_shows_the_same(ready: Kernel) -> None:
-    code = "run = model.finetune(rows, max_steps=20, sample_max_new_tokens=0, lora_r=4)\n"
+    code = "run = model.train(rows, max_steps=20, sample_max_new_tokens=0, lora_r=4)\n"
     code += "import threading\nthread = threading.Thread(target=run.wait)\nthread.start()\nthread.join()"
     waited = ready.run(code)
     (line,) = waited.displays
@@ -111,10 +111,9 @@ def test_what_is_saved_does_not_depend_on_the_time_it_took(
     monkeypatch.setenv("SHADOWNB_HOME", str(tmp_path / "home"))
     cells = [
         f"import shadownb as snb\n{ROWS}\nmodel = snb.load({str(byte_model_dir)!r}, dtype='float32')",
-        "run = model.finetune(rows, max_steps=30, sample_max_new_tokens=0, lora_r=4)",
+        "run = model.train(rows, max_steps=30, sample_max_new_tokens=0, lora_r=4)",
         "run.wait();",
-        "again = model.finetune(rows, max_steps=30, sample_max_new_tokens=0, lora_r=4, background=False, "
-        "start='trained')",
+        "again = model.train(rows, max_steps=30, sample_max_new_tokens=0, lora_r=4, background=False, start='trained')",
     ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     nbclient.NotebookClient(notebook, timeout=240, kernel_name="python3", store_widget_state=False).execute()
@@ -132,7 +131,7 @@ def test_what_is_saved_does_not_depend_on_the_time_it_took(
 
 
 def test_interrupting_a_wait_is_raised_and_the_run_goes_on(ready: Kernel) -> None:
-    ready.run(f"run = model.finetune(rows, {LONG})")
+    ready.run(f"run = model.train(rows, {LONG})")
     run = snb.runs.latest()
     thread = interrupt_later(ready)
     waited = ready.run("run.wait()\nprint('half-trained and shipped')")
@@ -149,7 +148,7 @@ def test_interrupting_a_wait_is_raised_and_the_run_goes_on(ready: Kernel) -> Non
 
 
 def test_saving_a_run_that_goes_on_says_which_step(ready: Kernel) -> None:
-    ready.run(f"run = model.finetune(rows, {LONG})")
+    ready.run(f"run = model.train(rows, {LONG})")
     run = snb.runs.latest()
     until(run, lambda state: state.step > 2)
     saved = ready.run("model.save('half')")
@@ -163,8 +162,8 @@ def test_saving_a_run_that_goes_on_says_which_step(ready: Kernel) -> None:
 @pytest.mark.parametrize(
     "code",
     [
-        f"model.finetune(rows, background=False, {LONG})",
-        f"model.finetune(rows, background=False, executor='process', {LONG})",
+        f"model.train(rows, background=False, {LONG})",
+        f"model.train(rows, background=False, executor='process', {LONG})",
         "%shadow train model rows --no-background --max-steps 100000 --sample-max-new-tokens 0 --lora-r 4",
     ],
     ids=["thread", "process", "magic"],

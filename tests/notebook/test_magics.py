@@ -48,6 +48,7 @@ def test_help_lists_every_verb(kernel: Kernel, code: str) -> None:
         "runs",
         "plot",
         "compare",
+        "diff",
         "inspect",
         "models",
         "methods",
@@ -310,8 +311,16 @@ def test_plot_returns_the_figure(tiny: Kernel) -> None:
     assert tiny.value("part.layout.yaxis.type") == "'log'"
 
 
-def test_compare_shows_a_table_and_the_losses(tiny: Kernel) -> None:
-    outcome = tiny.run("%shadow compare run run")
+def test_compare_asks_base_and_tuned(tiny: Kernel) -> None:
+    outcome = tiny.run("found = %shadow compare model data --max-rows 2 --max-new-tokens 4")
+    assert outcome.status == "ok", outcome
+    assert tiny.value("(type(found).__name__, len(found), found.sides)") == "('Comparison', 2, ('base', 'tuned'))"
+    refused = tiny.run("%shadow compare model data --scorer exactly")
+    assert "json_exact" in refused.stderr + str(refused)
+
+
+def test_diff_shows_a_table_and_the_losses(tiny: Kernel) -> None:
+    outcome = tiny.run("%shadow diff run run")
     table, picture = (*outcome.displays, *outcome.results)
     assert "trained weights" in table["text/html"] and "image/png" in picture
 
@@ -320,7 +329,7 @@ def test_inspect_shows_the_tokens(tiny: Kernel) -> None:
     shown = tiny.run("%shadow inspect data --model model --row 3").results[0]
     assert "red" in shown["text/html"]
     assert "row 3" in shown["text/plain"]
-    short = tiny.run("%shadow inspect data --model model --method lora --max-seq-length 8").results[0]
+    short = tiny.run("%shadow inspect data --model model --method lora --max-length 8").results[0]
     assert "8 tokens" in short["text/plain"] and "cut off" in short["text/plain"]
     refused = tiny.run("%shadow inspect data --model model --method dpo")
     assert "dpo needs" in refused.stderr + str(refused), refused

@@ -23,7 +23,7 @@ def test_a_notebook_is_small_and_static(path: Path) -> None:
     assert outputs, "a code host would show nothing"
     kinds = {kind for output in outputs for kind in output.get("data", {})}
     assert "application/vnd.jupyter.widget-view+json" not in kinds
-    if any(".finetune(" in cell.source for cell in notebook.cells):
+    if any(".train(" in cell.source for cell in notebook.cells):
         assert "image/png" in kinds, "the curves must be seen without a kernel"
     text = path.read_text(encoding="utf-8")
     assert "/home/" not in text and "/root/" not in text and "/tmp/" not in text

@@ -31,7 +31,7 @@ def model(tiny_model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         patch.setenv("SHADOWNB_HOME", str(tmp_path_factory.mktemp("home")))
         loaded = shadownb.load(str(tiny_model_dir), dtype="float32")
         data = Dataset.from_list(ROWS)
-        run = loaded.finetune(data, max_steps=6, learning_rate=0.05, sample_max_new_tokens=0, background=False)
+        run = loaded.train(data, max_steps=6, learning_rate=0.05, sample_max_new_tokens=0, background=False)
         assert run.status == "succeeded"
         yield loaded
 
@@ -207,7 +207,7 @@ def test_a_page_that_loads_in_the_middle_gets_the_text_so_far(
 
 def test_chatting_works_while_training_and_says_what_it_waits_for(tiny_model_dir: Path) -> None:
     model = shadownb.load(str(tiny_model_dir), dtype="float32")
-    run = model.finetune(Dataset.from_list(ROWS), max_steps=400, sample_max_new_tokens=0, background=True)
+    run = model.train(Dataset.from_list(ROWS), max_steps=400, sample_max_new_tokens=0, background=True)
     reached = threading.Event()
     run.subscribe(lambda state: reached.set() if state.step > 1 else None)
     assert reached.wait(120)
@@ -229,7 +229,7 @@ def test_the_header_follows_a_run_from_the_base_to_its_result(tiny_model_dir: Pa
     model = shadownb.load(str(tiny_model_dir), dtype="float32")
     panel = ChatPanel(model)
     assert panel.model_state["answering"] == "the base, untrained"
-    run = model.finetune(Dataset.from_list(ROWS), max_steps=400, sample_max_new_tokens=0, background=True)
+    run = model.train(Dataset.from_list(ROWS), max_steps=400, sample_max_new_tokens=0, background=True)
     panel.refresh()
     live = f"live weights at step [0-9]+ of run {run.id}"
     wait_for(panel, "model_state", lambda state: re.fullmatch(live, state["answering"]) is not None)
@@ -247,8 +247,8 @@ def test_a_run_that_waits_in_line_changes_nothing_that_answers(tiny_model_dir: P
         shadownb.load(str(tiny_model_dir), dtype="float32"),
     )
     options: dict[str, Any] = {"max_steps": 400, "sample_max_new_tokens": 0, "background": True}
-    first = busy.finetune(Dataset.from_list(ROWS), **options)
-    waiting = idle.finetune(Dataset.from_list(ROWS), **options)
+    first = busy.train(Dataset.from_list(ROWS), **options)
+    waiting = idle.train(Dataset.from_list(ROWS), **options)
     panel = ChatPanel(idle)
     press(panel, "settings", values=SHORT)
     press(panel, "send", prompt="Say 3.")
@@ -264,7 +264,7 @@ def test_a_run_that_waits_in_line_changes_nothing_that_answers(tiny_model_dir: P
 
 def test_while_a_worker_trains_the_old_weights_answer_and_then_its_result(tiny_model_dir: Path) -> None:
     model = shadownb.load(str(tiny_model_dir), dtype="float32")
-    run = model.finetune(
+    run = model.train(
         Dataset.from_list(ROWS), max_steps=400, sample_max_new_tokens=0, executor="process", background=True
     )
     panel = ChatPanel(model)
@@ -340,7 +340,7 @@ def sorter(tiny_model_dir: Path, sorter_home: Path) -> Iterator[Model]:
         patch.setenv("SHADOWNB_HOME", str(sorter_home))
         loaded = shadownb.load(str(tiny_model_dir), dtype="float32")
         options: dict[str, Any] = {"max_steps": 6, "learning_rate": 0.05, "sample_max_new_tokens": 0}
-        loaded.finetune(Dataset.from_list(SYSTEM_ROWS), eval_dataset=0.25, background=False, **options)
+        loaded.train(Dataset.from_list(SYSTEM_ROWS), eval_dataset=0.25, background=False, **options)
         yield loaded
 
 
@@ -458,7 +458,7 @@ def test_the_code_asks_the_same_as_trained_and_otherwise(
 def test_a_model_trained_on_plain_text_goes_on_from_a_prompt(tiny_model_dir: Path) -> None:
     model = shadownb.load(str(tiny_model_dir), dtype="float32")
     texts = [{"text": f"Once upon a time there were {n} bears."} for n in range(8)]
-    model.finetune(texts, method="cpt", max_steps=2, sample_max_new_tokens=0, background=False)
+    model.train(texts, method="cpt", max_steps=2, sample_max_new_tokens=0, background=False)
     panel = ChatPanel(model)
     press(panel, "settings", values={**SHORT, "temperature": 0})
     assert panel.asked["plain"] and panel.asked["notes"] == [] and panel.tries["text"] == "Once upon a time"

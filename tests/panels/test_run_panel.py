@@ -267,11 +267,11 @@ def test_a_real_run_is_followed_to_its_end(tiny_model_dir: Path) -> None:
         for i in range(24)
     ]
     model = snb.load(str(tiny_model_dir), dtype="float32")
-    run = model.finetune(
+    run = model.train(
         snb.Dataset.from_list(rows),
         eval_dataset=0.25,
         max_steps=8,
-        max_seq_length=64,
+        max_length=64,
         executor="thread",
         background=True,
     )

@@ -79,7 +79,7 @@ def test_the_second_run_takes_the_place_of_the_first(model: Model) -> None:
 
 
 def test_a_past_run_can_be_shown(model: Model) -> None:
-    run = model.finetune(Dataset.from_list(ROWS), max_steps=1, sample_max_new_tokens=0, background=False)
+    run = model.train(Dataset.from_list(ROWS), max_steps=1, sample_max_new_tokens=0, background=False)
     studio = Studio(run=shadownb.runs.load(run.id), namespace={})
     assert studio.settle(120)
     assert studio.run.id == run.id
@@ -91,7 +91,7 @@ LONG = {"max_steps": 100000, "save_steps": 100000, "sample_max_new_tokens": 0, "
 
 
 def test_a_studio_that_is_made_again_finds_the_run_and_its_model(model: Model) -> None:
-    run = model.finetune(Dataset.from_list(ROWS), background=True, **LONG)
+    run = model.train(Dataset.from_list(ROWS), background=True, **LONG)
     try:
         studio = Studio(namespace={})
         assert studio.settle()
@@ -114,7 +114,7 @@ def test_the_model_that_is_loaded_is_chosen_and_what_was_given_comes_first(model
 
 
 def test_a_run_of_a_worker_is_offered_and_shown_when_asked(model: Model) -> None:
-    run = model.finetune(Dataset.from_list(ROWS), background=True, executor="process", **LONG)
+    run = model.train(Dataset.from_list(ROWS), background=True, executor="process", **LONG)
     try:
         studio = Studio(namespace={})  # as in a new kernel: the model that it trains is not at hand
         assert studio.run is None

@@ -142,7 +142,7 @@ def test_the_inspector_leaves_the_learned_prompt_its_positions(model: Model) -> 
 def test_the_inspector_follows_method_and_length_and_cuts_as_training_does(model: Model) -> None:
     text = Dataset.from_list([{"text": "One sentence after the other. " * 20}, {"text": "Short."}])
     panel = TrainPanel(model, text, namespace={})
-    press(panel, "set", values={"max_seq_length": "32"})
+    press(panel, "set", values={"max_length": "32"})
     press(panel, "inspect", row=0)
     (cut,) = panel.inspection["sequences"]
     assert len(cut) == 32 and panel.inspection["truncated"] > 0
@@ -151,11 +151,11 @@ def test_the_inspector_follows_method_and_length_and_cuts_as_training_does(model
     assert len(windows) > 2 and {len(window) for window in windows[:-1]} == {32}
     assert panel.inspection["truncated"] == 0 and panel.inspection["captions"][:2] == ["part 1", "part 2"]
     assert "part 1" in panel.inspection["summary"] and "rewrites" not in panel.inspection["summary"]
-    press(panel, "set", values={"max_seq_length": "3"})
+    press(panel, "set", values={"max_length": "3"})
     assert panel.config is None and panel.inspection["sequences"] == windows, "still of the last form that was right"
     press(panel, "inspect", row=1)
     assert "option is wrong" in panel.inspection["error"]["what"]
-    press(panel, "set", values={"max_seq_length": ""})
+    press(panel, "set", values={"max_length": ""})
     assert [len(sequence) for sequence in panel.inspection["sequences"]] == [panel.inspection["total"]]
     assert panel.inspection["row"] == 1
     press(panel, "choose_method", name="dpo")
@@ -303,7 +303,7 @@ def test_training_again_is_the_same_again_and_training_on_is_a_choice(tiny_model
 def test_a_tuned_model_is_trained_on_and_again_from_there(tiny_model_dir: Path) -> None:
     tuned = shadownb.load(str(tiny_model_dir), dtype="float32")
     options: dict[str, Any] = {"max_steps": 2, "sample_max_new_tokens": 0, "background": False}
-    first = tuned.finetune(ROWS, **options)
+    first = tuned.train(ROWS, **options)
     panel = TrainPanel(tuned, ROWS, namespace={})
     press(panel, "set", values={"max_steps": "2", "sample_max_new_tokens": "0"})
     assert panel.start["choice"] == "trained"
@@ -316,7 +316,7 @@ def test_a_tuned_model_is_trained_on_and_again_from_there(tiny_model_dir: Path) 
 
 def test_a_fresh_copy_is_one_click_and_leaves_the_model_alone(tiny_model_dir: Path) -> None:
     tuned = shadownb.load(str(tiny_model_dir), dtype="float32")
-    tuned.finetune(ROWS, max_steps=1, sample_max_new_tokens=0, background=False)
+    tuned.train(ROWS, max_steps=1, sample_max_new_tokens=0, background=False)
     panel = TrainPanel(namespace={"tuned": tuned, "rows": ROWS})
     press(panel, "choose_data", choice="var:rows")
     press(panel, "choose_model", choice="var:tuned")
@@ -361,7 +361,7 @@ def test_an_option_the_method_cannot_honour_is_refused_by_name(panel: TrainPanel
 
 
 def test_a_contradiction_is_said_once_both_fields_are_right_alone() -> None:
-    config, problems = build("lora", {"train_on_completions": "true", "loss_on": "all"}, {})
+    config, problems = build("lora", {"assistant_only_loss": "true", "loss_on": "all"}, {})
     assert config is None and "loss_on" in problems[""]
 
 
@@ -424,9 +424,9 @@ PAIR = {"prompt": "Say 3.", "chosen": "The number is 3.", "rejected": "No."}
     [
         ("lora", ROWS, {}, None),
         ("lora", ROWS, {}, "auto"),
-        ("lora", ROWS, {"packing": True, "max_seq_length": "128"}, None),
-        ("cpt", [{"text": f"Document {n}. " * (4 + 9 * n)} for n in range(9)], {"max_seq_length": "64"}, None),
-        ("cpt", [{"text": "A long one. " * 40}] * 5, {"max_seq_length": "64", "packing": False}, None),
+        ("lora", ROWS, {"packing": True, "max_length": "128"}, None),
+        ("cpt", [{"text": f"Document {n}. " * (4 + 9 * n)} for n in range(9)], {"max_length": "64"}, None),
+        ("cpt", [{"text": "A long one. " * 40}] * 5, {"max_length": "64", "packing": False}, None),
         ("kto", [PAIR] * 5, {}, None),
         ("dpo", [PAIR] * 5, {}, None),
     ],
@@ -462,7 +462,7 @@ def test_steps_that_follow_from_packs_are_not_guessed(panel: TrainPanel, monkeyp
     before = {row["label"]: row["value"] for row in panel.plan}
     assert before["Steps"] == "about 1 step of 8 packs", "a tenth is held back at random, so the rest is not known"
     monkeypatch.setattr(_machine, "estimate", broken)
-    press(panel, "set", values={"max_seq_length": "64"})
+    press(panel, "set", values={"max_length": "64"})
     plan = {row["label"]: row["value"] for row in panel.plan}
     assert plan["Steps"] == plan["Warm-up"] == plan["Checkpoint"] == "known once the rows are counted"
     press(panel, "set", values={"max_steps": "9"})
@@ -523,7 +523,7 @@ def test_a_start_that_is_refused_is_a_card_and_can_be_repeated(
     def busy(*_: Any, **__: Any) -> None:
         raise BusyError("The model is in use.", fix="Wait for it.")
 
-    monkeypatch.setattr(Model, "finetune", busy)
+    monkeypatch.setattr(Model, "train", busy)
     press(panel, "choose_data", choice="var:data")
     press(panel, "choose_model", choice="var:model")
     press(panel, "start")
@@ -542,7 +542,7 @@ def test_start_without_data_says_what_is_missing(panel: TrainPanel) -> None:
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
-    """What finetune was asked for, instead of training."""
+    """What train was asked for, instead of training."""
     seen: list[tuple[Any, ...]] = []
 
     def spy(
@@ -560,7 +560,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
         begins = start or ("base" if model.trained is None else "trained")
         seen.append((model.name, data.fingerprint, held, begins, config))
 
-    monkeypatch.setattr(Model, "finetune", spy)
+    monkeypatch.setattr(Model, "train", spy)
     return seen
 
 

@@ -23,7 +23,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def model(home: Path, byte_model_dir: Path) -> Iterator[Any]:
     """A tiny model; whatever trains it is ended afterwards."""
-    made = snb.load(str(byte_model_dir), max_seq_length=256, dtype="float32")
+    made = snb.load(str(byte_model_dir), max_length=256, dtype="float32")
     yield made
     while (run := made.active_run) is not None:
         run.discard()

@@ -1,4 +1,4 @@
-"""An executor as another package would bring it: one file, which trains in the thread that calls ``finetune``."""
+"""An executor as another package would bring it: one file, which trains in the thread that calls ``train``."""
 
 from __future__ import annotations
 

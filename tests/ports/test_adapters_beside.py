@@ -38,7 +38,7 @@ class Said:
 def test_a_checkpoint_answers_as_it_did_when_it_was_the_model(load: Any, tmp_path: Path) -> None:  # noqa: F811
     """Whatever it is named by; and each row of a list by its own, in their order."""
     model = load()
-    run = model.finetune(ROWS, **OPTIONS)
+    run = model.train(ROWS, **OPTIONS)
     saved = model.save(tmp_path / "adapter")
     early, late = run.checkpoints()[0], run.checkpoints()[-1]
     alone = {step: load(adapter=each.path).chat(ASKED, **GREEDY) for step, each in (("early", early), ("late", late))}
@@ -61,11 +61,11 @@ def test_a_checkpoint_answers_as_it_did_when_it_was_the_model(load: Any, tmp_pat
 
 
 def test_training_goes_on_as_if_nobody_had_asked(load: Any) -> None:  # noqa: F811
-    first = load().finetune(ROWS, **OPTIONS)
+    first = load().train(ROWS, **OPTIONS)
     longer = {**OPTIONS, "max_steps": 40, "save_steps": 40, "sample_max_new_tokens": 1, "eval_steps": 40}
-    straight = load().finetune(ROWS, **longer)
+    straight = load().train(ROWS, **longer)
     model = load()
-    run = model.finetune(ROWS, **{**longer, "background": True})
+    run = model.train(ROWS, **{**longer, "background": True})
     stop, failed, answers = threading.Event(), [], []
 
     def ask() -> None:
@@ -86,11 +86,11 @@ def test_training_goes_on_as_if_nobody_had_asked(load: Any) -> None:  # noqa: F8
 
 
 def test_a_paused_run_goes_on_from_where_it_was(load: Any) -> None:  # noqa: F811
-    first = load().finetune(ROWS, **OPTIONS)
+    first = load().train(ROWS, **OPTIONS)
     options = {**OPTIONS, "max_steps": 60, "save_steps": 60, "eval_steps": 60}
-    straight = load().finetune(ROWS, **options)
+    straight = load().train(ROWS, **options)
     model = load()
-    run = model.finetune(ROWS, **{**options, "background": True})
+    run = model.train(ROWS, **{**options, "background": True})
     run.pause()
     until(run, lambda state: state.status in ("paused", "succeeded"))
     kept = model.weights.identity()
@@ -103,9 +103,9 @@ def test_a_paused_run_goes_on_from_where_it_was(load: Any) -> None:  # noqa: F81
 
 def test_what_is_saved_and_trained_on_is_the_one_on_the_model(load: Any, tmp_path: Path) -> None:  # noqa: F811
     model = load()
-    run = model.finetune(ROWS, **OPTIONS)
+    run = model.train(ROWS, **OPTIONS)
     plain = model.save(tmp_path / "plain")
-    other = load().finetune(ROWS, **{**OPTIONS, "seed": 3, "learning_rate": 5e-3})
+    other = load().train(ROWS, **{**OPTIONS, "seed": 3, "learning_rate": 5e-3})
     model.chat(ASKED, use=other, **GREEDY)
     beside = model.save(tmp_path / "beside")
     files = {file.name: file.read_bytes() for file in plain.iterdir() if file.suffix == ".safetensors"}
@@ -113,14 +113,14 @@ def test_what_is_saved_and_trained_on_is_the_one_on_the_model(load: Any, tmp_pat
         file.name: file.read_bytes() for file in beside.iterdir() if file.suffix == ".safetensors"
     }
     assert model.trained == (run.id, run.step)
-    again = model.finetune(ROWS, start="trained", **OPTIONS)
+    again = model.train(ROWS, start="trained", **OPTIONS)
     model = load(adapter=plain)
-    assert again.losses() == model.finetune(ROWS, start="trained", **OPTIONS).losses()
+    assert again.losses() == model.train(ROWS, start="trained", **OPTIONS).losses()
 
 
 def test_who_is_in_memory_is_told_and_can_be_freed(load: Any) -> None:  # noqa: F811
     model = load()
-    run = model.finetune(ROWS, **OPTIONS)
+    run = model.train(ROWS, **OPTIONS)
     assert model.resident_adapters == [] and "beside it" not in model._repr_html_()
     model.chat(ASKED[0], use=run.checkpoints()[0], **GREEDY)
     (found,) = model.resident_adapters
@@ -138,7 +138,7 @@ def test_who_is_in_memory_is_told_and_can_be_freed(load: Any) -> None:  # noqa: 
 def test_an_adapter_is_known_by_its_content(load: Any, tmp_path: Path) -> None:  # noqa: F811
     """A save knows its run and step; a copy of its files from elsewhere does not, and another content is another revision."""
     model = load()
-    run = model.finetune(ROWS, **OPTIONS)
+    run = model.train(ROWS, **OPTIONS)
     first, last = (weights_asked(each, model) for each in (run.checkpoints()[0], run))
     assert isinstance(first, AdapterSource) and isinstance(last, AdapterSource)
     assert (last.id.run, last.id.step) == (run.id, run.step) and first.id.revision != last.id.revision
@@ -150,7 +150,7 @@ def test_an_adapter_is_known_by_its_content(load: Any, tmp_path: Path) -> None: 
     assert (copied.id.run, copied.id.step, copied.id.revision) == (None, None, saved.id.revision)
     model.chat(ASKED[0], use=saved.folder, **GREEDY)
     before = model.chat(ASKED[0], use=saved.folder, **GREEDY)
-    model.finetune(ROWS, start="trained", **{**OPTIONS, "learning_rate": 5e-3})
+    model.train(ROWS, start="trained", **{**OPTIONS, "learning_rate": 5e-3})
     (saved.folder / "chat_template.jinja").unlink(missing_ok=True)
     for file in model.save(tmp_path / "other").glob("*.safetensors"):
         (saved.folder / file.name).write_bytes(file.read_bytes())  # another adapter under the same name
@@ -160,7 +160,7 @@ def test_an_adapter_is_known_by_its_content(load: Any, tmp_path: Path) -> None: 
 
 def test_what_cannot_be_meant_is_refused_by_name(load: Any, tmp_path: Path) -> None:  # noqa: F811
     model = load()
-    run = model.finetune(ROWS, **OPTIONS)
+    run = model.train(ROWS, **OPTIONS)
     with pytest.raises(ConfigError, match=r"use='tunde' is not known\. Did you mean 'tuned'"):
         model.chat(ASKED[0], use="tunde")
     for odd in (5, "", None, {"run": run.id}, b"tuned"):
@@ -182,7 +182,7 @@ def test_what_cannot_be_meant_is_refused_by_name(load: Any, tmp_path: Path) -> N
 
 def test_an_answer_that_is_stopped_leaves_the_weights_free(load: Any) -> None:  # noqa: F811
     model = load()
-    run = model.finetune(ROWS, **OPTIONS)
+    run = model.train(ROWS, **OPTIONS)
     before = Said(model.chat(ASKED, **GREEDY))
     with model.stream(ASKED[0], use=run.checkpoints()[0], max_new_tokens=200, temperature=2.0) as stream:
         next(stream, None)
@@ -191,13 +191,13 @@ def test_an_answer_that_is_stopped_leaves_the_weights_free(load: Any) -> None:  
     cut = model.chat(ASKED, use=[run.checkpoints()[0], "tuned"] * 2, should_stop=lambda: next(counted, 9) > 1, **GREEDY)
     assert len(cut) == len(ASKED) and any(reply.finish_reason == "cancelled" for reply in cut)
     assert Said(model.chat(ASKED, **GREEDY)) == before
-    assert model.finetune(ROWS, start="trained", **OPTIONS).status == "succeeded"
+    assert model.train(ROWS, start="trained", **OPTIONS).status == "succeeded"
 
 
 def test_a_row_has_its_luck_by_its_place(load: Any) -> None:  # noqa: F811
     """Whoever answers the others: so a list of one side is what it was, and sides can be compared at the same luck."""
     model = load()
-    run = model.finetune(ROWS, **OPTIONS)
+    run = model.train(ROWS, **OPTIONS)
     prompts = [model.renderer.render_prompt(turns) for turns in ASKED]
     adapter = weights_asked(run, model)
     lucky = Sampling(seed=11, temperature=1.5, max_new_tokens=6)

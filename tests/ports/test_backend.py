@@ -53,7 +53,7 @@ def load(request: pytest.FixtureRequest, home: Path, byte_model_dir: Path, tmp_p
     folder = byte_model_dir if request.param == "torch" else toy_backend.write_base(tmp_path / "bigram")
 
     def made(**options: Any) -> Any:
-        return snb.load(str(folder), backend=request.param, dtype="float32", max_seq_length=256, **options)
+        return snb.load(str(folder), backend=request.param, dtype="float32", max_length=256, **options)
 
     made.folder = folder  # type: ignore[attr-defined]
     return made
@@ -78,7 +78,7 @@ def stop_at(step: int, monkeypatch: pytest.MonkeyPatch, kind: commands.CommandKi
 def test_it_learns_its_rows_and_the_base_stays(load: Any) -> None:
     model = load()
     before, known = ask(model), model.loss(ROWS)
-    run = model.finetune(ROWS, eval_dataset=ROWS[:4], **{**OPTIONS, "max_steps": 20})
+    run = model.train(ROWS, eval_dataset=ROWS[:4], **{**OPTIONS, "max_steps": 20})
     assert run.status == "succeeded", run.error
     assert run.losses()[-1] < run.losses()[0] and model.loss(ROWS) < known
     assert ask(model, "base") == before and model.loss(ROWS, use="base") == pytest.approx(known)
@@ -87,7 +87,7 @@ def test_it_learns_its_rows_and_the_base_stays(load: Any) -> None:
 
 
 def test_two_runs_of_one_seed_are_one(load: Any) -> None:
-    first, second = (load().finetune(ROWS, **OPTIONS) for _ in range(2))
+    first, second = (load().train(ROWS, **OPTIONS) for _ in range(2))
     assert first.losses() == second.losses()
     assert first.checkpoint_at().manifest["trained_sha256"] == second.checkpoint_at().manifest["trained_sha256"]
 
@@ -95,11 +95,11 @@ def test_two_runs_of_one_seed_are_one(load: Any) -> None:
 @pytest.mark.parametrize("method", ["lora", "dpo", "kto"])
 def test_a_resume_is_exact(load: Any, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = ROWS if method == "lora" else PAIRS
-    straight = load().finetune(rows, method=method, **OPTIONS)
+    straight = load().train(rows, method=method, **OPTIONS)
     assert straight.status == "succeeded", straight.error
     with monkeypatch.context() as patch:
         stop_at(3, patch)
-        run = load().finetune(rows, method=method, **OPTIONS)
+        run = load().train(rows, method=method, **OPTIONS)
     assert (run.status, run.step) == ("stopped", 3)
     snb.runs.load(run.id).resume(load(), executor="thread").wait(timeout=60)
     assert run.losses() == straight.losses()
@@ -108,11 +108,11 @@ def test_a_resume_is_exact(load: Any, method: str, monkeypatch: pytest.MonkeyPat
 
 def test_a_discard_leaves_the_model_as_it_was(load: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     model = load()
-    model.finetune(ROWS, **{**OPTIONS, "max_steps": 2})
+    model.train(ROWS, **{**OPTIONS, "max_steps": 2})
     said, trained = model.weights.identity(), model.trained
     with monkeypatch.context() as patch:
         stop_at(2, patch, "discard")
-        run = model.finetune(ROWS, start="trained", **OPTIONS)
+        run = model.train(ROWS, start="trained", **OPTIONS)
     assert run.status == "discarded"
     assert (model.weights.identity(), model.trained) == (said, trained)
 
@@ -121,7 +121,7 @@ def test_a_step_that_breaks_leaves_no_gradient(load: Any, monkeypatch: pytest.Mo
     """The objective fails in the middle of a step; what is computed after the resume is what it would have been."""
     from shadownb.engine.objectives.supervised import Supervised
 
-    straight = load().finetune(ROWS, **OPTIONS)
+    straight = load().train(ROWS, **OPTIONS)
     loss, calls = Supervised.loss, [0]
 
     def broken(self: Objective, *args: Any, **more: Any) -> Any:
@@ -134,9 +134,7 @@ def test_a_step_that_breaks_leaves_no_gradient(load: Any, monkeypatch: pytest.Mo
     with monkeypatch.context() as patch:
         patch.setattr(Supervised, "loss", broken)
         with pytest.raises(RunError, match="ZeroDivisionError"):
-            model.finetune(
-                ROWS, **{**OPTIONS, "max_tokens_per_forward": 32} if model.backend_name == "torch" else OPTIONS
-            )
+            model.train(ROWS, **{**OPTIONS, "max_tokens_per_forward": 32} if model.backend_name == "torch" else OPTIONS)
     run = snb.runs.latest()
     run.resume(model, executor="thread").wait(timeout=60)
     assert run.status == "succeeded", run.error
@@ -145,10 +143,10 @@ def test_a_step_that_breaks_leaves_no_gradient(load: Any, monkeypatch: pytest.Mo
 
 def test_what_is_saved_answers_as_what_was_trained(load: Any, tmp_path: Path) -> None:
     model = load()
-    model.finetune(ROWS, **{**OPTIONS, "max_steps": 12})
+    model.train(ROWS, **{**OPTIONS, "max_steps": 12})
     saved, whole = model.save(tmp_path / "adapter"), model.save(tmp_path / "whole", fmt="merged")
     assert ask(load(adapter=saved)) == ask(model)
-    merged = snb.load(str(whole), backend=model.backend_name, dtype="float32", max_seq_length=256)
+    merged = snb.load(str(whole), backend=model.backend_name, dtype="float32", max_length=256)
     assert merged.loss(ROWS) == pytest.approx(model.loss(ROWS), rel=1e-4)
 
 
@@ -158,14 +156,14 @@ def test_a_method_that_does_not_fit_is_refused_before_anything_starts(load: Any)
     blocked = model.blocked("bitfit")
     assert blocked and "bitfit" in blocked
     with pytest.raises(MethodError):
-        model.finetune(ROWS, method="bitfit", background=False, max_steps=1)
+        model.train(ROWS, method="bitfit", background=False, max_steps=1)
     assert model.weights.kind is None and not snb.runs.list()
 
 
 @pytest.mark.parametrize("kind", toy_objectives.ALL, ids=lambda kind: kind.name)
 def test_an_objective_from_outside_gets_what_it_needs(load: Any, kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     options = {**OPTIONS, "method": f"toy_{kind.name}"}
-    straight = load().finetune(ROWS, **options)
+    straight = load().train(ROWS, **options)
     assert straight.status == "succeeded", straight.error
     curve = [m[kind.name] for m in straight.metrics]
     assert len(curve) == 6
@@ -173,19 +171,19 @@ def test_an_objective_from_outside_gets_what_it_needs(load: Any, kind: Any, monk
         assert curve[0] == pytest.approx(1.0) and curve[-1] < curve[0], "the head starts at 0 and learns"
     with monkeypatch.context() as patch:
         stop_at(3, patch)
-        run = load().finetune(ROWS, **options)
+        run = load().train(ROWS, **options)
     run.resume(load(), executor="thread").wait(timeout=60)
     assert [m[kind.name] for m in run.metrics] == curve, "the head's state is part of a checkpoint, too"
 
 
 def test_nothing_is_computed_that_no_objective_named(load: Any) -> None:
     with pytest.raises(RunError, match=r"kept no entropy"):
-        load().finetune(ROWS, **{**OPTIONS, "method": "toy_nothing"})
+        load().train(ROWS, **{**OPTIONS, "method": "toy_nothing"})
 
 
 def test_streams_and_answers_are_one(load: Any) -> None:
     model = load()
-    model.finetune(ROWS, **OPTIONS)
+    model.train(ROWS, **OPTIONS)
     whole = model.chat([{"role": "user", "content": "Number 3?"}], temperature=0.8, seed=5, max_new_tokens=6)
     batches = model.stream([{"role": "user", "content": "Number 3?"}], temperature=0.8, seed=5, max_new_tokens=6)
     assert "".join(batches) == whole.content
@@ -195,7 +193,7 @@ def test_streams_and_answers_are_one(load: Any) -> None:
 def test_each_token_has_its_log_probability_in_the_models_own_distribution(load: Any) -> None:
     """Whatever the sampling made of it: at a temperature near 0 every token would have the probability 1 there."""
     model = load()
-    model.finetune(ROWS, **OPTIONS)
+    model.train(ROWS, **OPTIONS)
     asked, options = [{"role": "user", "content": "Number 3?"}], {"seed": 5, "max_new_tokens": 6}
     plain = model.chat(asked, temperature=1.5, **options)
     told = model.chat(asked, temperature=1.5, logprobs=True, **options)
@@ -210,7 +208,7 @@ def test_each_token_has_its_log_probability_in_the_models_own_distribution(load:
 
 def test_a_panel_shows_its_runs_and_a_chat_answers_with_them(load: Any) -> None:
     model = load()
-    run = model.finetune(ROWS, **OPTIONS)
+    run = model.train(ROWS, **OPTIONS)
     panel, chat = snb.RunPanel(run), snb.ChatPanel(model)
     try:
         assert panel.status["status"] == "succeeded" and panel.status["step"] == 6
@@ -224,7 +222,7 @@ def test_a_panel_shows_its_runs_and_a_chat_answers_with_them(load: Any) -> None:
 
 def test_a_paused_run_answers_with_its_step(load: Any) -> None:
     model = load()
-    run = model.finetune(ROWS, **{**OPTIONS, "max_steps": 4000, "save_steps": 4000, "background": True})
+    run = model.train(ROWS, **{**OPTIONS, "max_steps": 4000, "save_steps": 4000, "background": True})
     run.pause()
     until(run, lambda state: state.status == "paused")
     assert model.answering == f"live weights at step {run.step} of run {run.id}"

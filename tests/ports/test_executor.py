@@ -49,7 +49,7 @@ def name(request: pytest.FixtureRequest, inline: str) -> str:
 def paused(model: Any, name: str) -> Iterator[Run]:
     """Give a run that pauses as soon as it can; ``submit`` may block, so it is started beside."""
     known = {run.id for run in snb.runs.list()}
-    starter = threading.Thread(target=lambda: model.finetune(chats(), executor=name, **OPTIONS))
+    starter = threading.Thread(target=lambda: model.train(chats(), executor=name, **OPTIONS))
     with model.gate.inference():  # no step before the pause is asked for
         starter.start()
         while not (found := [run for run in snb.runs.active() if run.id not in known and run.executor]):
@@ -76,15 +76,15 @@ def straight(tmp_path_factory: pytest.TempPathFactory, byte_model_dir: Path) -> 
     """The losses of the run that nothing stops."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SHADOWNB_HOME", str(tmp_path_factory.mktemp("straight")))
-        model = snb.load(str(byte_model_dir), max_seq_length=256, dtype="float32")
-        return losses(model.finetune(chats(), executor="thread", **OPTIONS).wait(timeout=60))
+        model = snb.load(str(byte_model_dir), max_length=256, dtype="float32")
+        return losses(model.train(chats(), executor="thread", **OPTIONS).wait(timeout=60))
 
 
 # -- the suite ---------------------------------------------------------------------------------------------------------
 
 
 def test_it_trains_the_same_and_the_model_answers_with_the_result(name: str, model: Any, straight: list[float]) -> None:
-    run = model.finetune(chats(), executor=name, **OPTIONS).wait(timeout=120, raise_on_failure=True)
+    run = model.train(chats(), executor=name, **OPTIONS).wait(timeout=120, raise_on_failure=True)
     assert (run.status, run.executor) == ("succeeded", name)
     assert losses(run) == straight
     assert model.trained == (run.id, STEPS) and model.active_run is None
@@ -132,8 +132,8 @@ def test_a_killed_process_leaves_no_run_that_seems_to_go_on(home: Path, byte_mod
     script = (
         "import shadownb as snb; from tests.engine.methods_data import chats\n"
         f"options = {OPTIONS!r} | {{'max_steps': 100_000, 'save_steps': 100_000}}\n"
-        f"load = lambda: snb.load({str(byte_model_dir)!r}, max_seq_length=256, dtype='float32')\n"
-        "runs = [load().finetune(chats(), executor=name, **options) for name in ('process', 'thread')]\n"
+        f"load = lambda: snb.load({str(byte_model_dir)!r}, max_length=256, dtype='float32')\n"
+        "runs = [load().train(chats(), executor=name, **options) for name in ('process', 'thread')]\n"
         "runs[0].wait()\n"
     )
     starter = subprocess.Popen([sys.executable, "-c", script], cwd=Path(__file__).parents[2])
@@ -202,7 +202,7 @@ def test_a_process_that_does_not_know_it_reads_stops_and_resumes_its_runs(inline
         try:
             here = snb.runs.load(run.id)
             assert (here.status, here.executor, here.shares_memory) == ("paused", inline, False)
-            assert here.config.executor == inline and inline in str(snb.runs.compare(run.id, run.id)) + here.executor
+            assert here.config.executor == inline and inline in str(snb.runs.diff(run.id, run.id)) + here.executor
             here.stop().wait(timeout=60)
             assert here.status == "stopped"
             with pytest.raises(ConfigError, match=r"No executor is named 'inline'[\s\S]*thread, process"):
@@ -224,7 +224,7 @@ def test_an_attempt_that_is_not_accepted_has_failed(model: Any, inline: str) -> 
     registry.register("executor", inline, f"{__name__}:Unreachable", replace=True)
     try:
         with pytest.raises(ConnectionError):
-            model.finetune(chats(), executor=inline, **OPTIONS)
+            model.train(chats(), executor=inline, **OPTIONS)
     finally:
         registry.register("executor", inline, inline_executor.TARGET, replace=True)
     run = snb.runs.latest()

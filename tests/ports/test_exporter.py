@@ -33,7 +33,7 @@ def card() -> Iterator[None]:
 
 
 def trained(model: Any) -> Any:
-    model.finetune(chats(), background=False, **{**OPTIONS, "max_steps": 1}, lora_r=4)
+    model.train(chats(), background=False, **{**OPTIONS, "max_steps": 1}, lora_r=4)
     return model
 
 

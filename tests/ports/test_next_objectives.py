@@ -45,7 +45,7 @@ def known() -> Iterator[None]:
 @pytest.fixture(params=["torch", "toy"])
 def load(request: pytest.FixtureRequest, home: Path, byte_model_dir: Path, tmp_path: Path) -> Callable[..., Any]:
     folder = byte_model_dir if request.param == "torch" else toy_backend.write_base(tmp_path / "bigram")
-    return lambda **more: snb.load(str(folder), backend=request.param, dtype="float32", max_seq_length=256, **more)
+    return lambda **more: snb.load(str(folder), backend=request.param, dtype="float32", max_length=256, **more)
 
 
 def plain(model: Any, rows: list[Any], training: Path | None = None, table: torch.Tensor | None = None) -> Seen:
@@ -136,7 +136,7 @@ def test_each_loss_is_that_of_a_plain_formula(
     start = plain(model, sequences)
     rows = given(name, start)
     options = {**OPTIONS, "method": f"next_{name}", **({"kl_beta": 0.5} if name == "grpo" else {})}
-    run = model.finetune(rows, **options)
+    run = model.train(rows, **options)
     assert run.status == "succeeded", run.error
     for step, loss in enumerate(run.losses()):
         folder = run.checkpoint_at(step).path if step else None
@@ -153,7 +153,7 @@ def test_each_loss_is_that_of_a_plain_formula(
         torch.testing.assert_close(found, table.grad, rtol=1e-5, atol=1e-9)
     with monkeypatch.context() as patch:
         stop_after(patch, 2)
-        again = load().finetune(rows, **options)
+        again = load().train(rows, **options)
     again.resume(load(), executor="thread").wait(timeout=60, raise_on_failure=True)
     assert again.losses() == run.losses()
 
@@ -162,13 +162,13 @@ def test_each_loss_is_that_of_a_plain_formula(
 def test_rollouts_go_on_in_the_middle_of_a_batch(load: Any, stop: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two steps share the answers of one moment; the weights that gave them are no more when the second is resumed."""
     options = {**OPTIONS, "method": "next_online", "max_steps": 5, "per_device_train_batch_size": 3}
-    straight = load().finetune(PROMPTS, **options)
+    straight = load().train(PROMPTS, **options)
     assert straight.status == "succeeded", straight.error
     rewards = [row["reward"] for row in straight.metrics]
     assert rewards[0] == rewards[1] and rewards[2] == rewards[3] and len(set(rewards)) > 1
     with monkeypatch.context() as patch:
         stop_after(patch, stop)
-        run = load().finetune(PROMPTS, **options)
+        run = load().train(PROMPTS, **options)
     assert (run.status, run.step) == ("stopped", stop)
     run.resume(load(), executor="thread").wait(timeout=60, raise_on_failure=True)
     assert run.losses() == straight.losses() and [row["reward"] for row in run.metrics] == rewards
@@ -181,5 +181,5 @@ def test_a_row_without_what_the_objective_reads_is_refused_before_anything_start
     rows = [{**row, "reward": 1.0} for row in PROMPTS]
     rows[4]["reward"] = reward
     with pytest.raises(DataError, match=rf"Row 4 of .* {message}.* in the column 'reward'"):
-        load().finetune(rows, **OPTIONS, method="next_ppo")
+        load().train(rows, **OPTIONS, method="next_ppo")
     assert not snb.runs.list()

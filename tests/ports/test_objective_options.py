@@ -44,12 +44,12 @@ def weighted() -> Iterator[str]:
 
 def test_a_run_has_them_and_goes_on_with_them(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     plain, heavy = (
-        model.finetune(chats(), method="weighted", start="base", toy_weight=weight, **OPTIONS) for weight in (1.0, 3)
+        model.train(chats(), method="weighted", start="base", toy_weight=weight, **OPTIONS) for weight in (1.0, 3)
     )
     assert heavy.losses()[0] == pytest.approx(3 * plain.losses()[0], rel=1e-5)
     with monkeypatch.context() as patch:
         stop_after(patch, 2)
-        run = model.finetune(chats(), method="weighted", start="base", toy_weight=3, **OPTIONS)
+        run = model.train(chats(), method="weighted", start="base", toy_weight=3, **OPTIONS)
     assert (run.status, run.step) == ("stopped", 2)
     run = snb.runs.load(run.id)
     assert run.config.toy_weight == 3.0 and "toy_weight" in run.config.model_fields_set
@@ -75,7 +75,7 @@ def test_what_is_none_of_the_method_is_refused_by_name(model: Any, options: dict
 
     rows = pairs() if options.get("method") == "dpo" else chats()
     with pytest.raises(ConfigError, match=message):
-        model.finetune(rows, **{"method": "weighted", **OPTIONS, **options})
+        model.train(rows, **{"method": "weighted", **OPTIONS, **options})
     assert not snb.runs.list()
 
 
@@ -131,14 +131,14 @@ def test_an_estimate_takes_them(model: Any) -> None:
 
 
 def test_a_process_that_knows_nothing_of_it_reads_the_run(model: Any) -> None:
-    run = model.finetune(chats(), method="weighted", toy_weight=2, **OPTIONS)
+    run = model.train(chats(), method="weighted", toy_weight=2, **OPTIONS)
     code = (
         "import shadownb as snb, json\n"
         f"run = snb.runs.load({run.id!r})\n"
         "config = run.config\n"
         "print(json.dumps([config.toy_weight, config.changed.get('toy_weight'), config.to_dict()['toy_shape'],"
         " run.status, len(snb.runs.list())]))\n"
-        "str(snb.runs.compare([run.id, run.id]))\n"
+        "str(snb.runs.diff([run.id, run.id]))\n"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert said.returncode == 0, said.stderr
@@ -255,5 +255,5 @@ def test_no_option_takes_the_name_of_something_that_a_verb_or_a_call_has() -> No
     """It would be typed into the other one, in silence."""
     train = verbs_for(NotebookFrontEnd).commands["train"]
     own = {str(param.name) for param in train.params if not isinstance(param, ConfigOption)}
-    own |= set(inspect.signature(Model.finetune).parameters) - {"self", "fields", "method"}
+    own |= set(inspect.signature(Model.train).parameters) - {"self", "fields", "method"}
     assert own <= _TAKEN, own - _TAKEN

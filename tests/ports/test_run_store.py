@@ -184,11 +184,11 @@ def test_it_says_what_the_folders_say_whatever_happens_to_them(seed: int, tmp_pa
 
 def test_a_run_trains_in_the_store_that_it_is_given(model: Any, home: Path, tmp_path: Path) -> None:
     elsewhere = FolderStore(tmp_path / "elsewhere")
-    run = model.finetune(chats(), store=elsewhere, **OPTIONS).wait(timeout=60, raise_on_failure=True)
+    run = model.train(chats(), store=elsewhere, **OPTIONS).wait(timeout=60, raise_on_failure=True)
     assert run.path.parent == elsewhere.home / "runs" and not (home / "runs").exists()
     assert snb.runs.list() == [] and [found.id for found in snb.runs.list(store=elsewhere)] == [run.id]
     assert snb.runs.latest(store=elsewhere).id == snb.runs.load(run.id[:-2], store=elsewhere).id == run.id
-    here = model.finetune(chats(), **OPTIONS).wait(timeout=60, raise_on_failure=True)
+    here = model.train(chats(), **OPTIONS).wait(timeout=60, raise_on_failure=True)
     assert [found.id for found in snb.runs.list()] == [here.id] and here.parent == run.id
     with pytest.raises(RunNotFoundError):
         snb.runs.delete(run.id)
@@ -199,11 +199,11 @@ def test_a_run_trains_in_the_store_that_it_is_given(model: Any, home: Path, tmp_
 def test_a_home_can_be_moved(
     model: Any, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, byte_model_dir: Path
 ) -> None:
-    first = model.finetune(chats(), **OPTIONS).wait(timeout=60, raise_on_failure=True)
-    straight = model.finetune(chats(), start=first, **OPTIONS).wait(timeout=60, raise_on_failure=True)
+    first = model.train(chats(), **OPTIONS).wait(timeout=60, raise_on_failure=True)
+    straight = model.train(chats(), start=first, **OPTIONS).wait(timeout=60, raise_on_failure=True)
     expected = [metrics["loss"] for metrics in straight.metrics], sha(model)
     with model.gate.inference():
-        run = model.finetune(chats(), start=first, **OPTIONS)
+        run = model.train(chats(), start=first, **OPTIONS)
         run.pause()
     until(run, lambda state: state.status == "paused")
     run.stop().wait(timeout=60)
@@ -218,7 +218,7 @@ def test_a_home_can_be_moved(
     found = snb.runs.load(run.id, store=runs)
     assert found.started_from == f"step {OPTIONS['max_steps']} of run {first.id}"
     assert others_start_from(runs.find(first.id)) == {moved / "runs" / first.id / "checkpoints" / "step-000006"}
-    other = snb.load(str(byte_model_dir), max_seq_length=256, dtype="float32")
+    other = snb.load(str(byte_model_dir), max_length=256, dtype="float32")
     with pytest.raises(RunError, match=rf"{run.id} .stopped. began with the result of {first.id}"):
         snb.runs.delete(first.id, store=runs)
     found.resume(other).wait(timeout=60, raise_on_failure=True)

@@ -32,7 +32,7 @@ def torchrun(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def load(folder: Path, **options: Any) -> Any:
-    return snb.load(str(folder), **{"dtype": "float32", "max_seq_length": 256, **options})
+    return snb.load(str(folder), **{"dtype": "float32", "max_length": 256, **options})
 
 
 def sha(run: Any) -> str:
@@ -60,8 +60,8 @@ def test_two_processes_are_one(method: str, home: Path, byte_model_dir: Path, to
     rows = {"dpo": pairs, "kto": verdicts}.get(method, chats)()
     more, loading = CASES[method]
     options = {**SHORT, "shards": 2, "method": method, "eval_dataset": rows[:4], "eval_steps": 2, **more}
-    one = load(byte_model_dir, **loading).finetune(rows, **options)
-    two = load(byte_model_dir, **loading).finetune(rows, executor=torchrun, **options)
+    one = load(byte_model_dir, **loading).train(rows, **options)
+    two = load(byte_model_dir, **loading).train(rows, executor=torchrun, **options)
     assert sha(two) == sha(one)
     assert two.losses() == one.losses() and two.eval_loss == one.eval_loss
     assert [m["grad_norm"] for m in two.metrics] == [m["grad_norm"] for m in one.metrics]
@@ -74,7 +74,7 @@ def test_a_stop_ends_both_and_a_resume_is_exact(
     home: Path, byte_model_dir: Path, torchrun: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = {**SHORT, "shards": 2, "max_steps": 6}
-    straight = load(byte_model_dir).finetune(chats(), **options)
+    straight = load(byte_model_dir).train(chats(), **options)
     report = Loop.report
 
     def stopping(loop: Loop, *numbers: Any) -> None:
@@ -84,7 +84,7 @@ def test_a_stop_ends_both_and_a_resume_is_exact(
 
     with monkeypatch.context() as patch:
         patch.setattr(Loop, "report", stopping)
-        run = load(byte_model_dir).finetune(chats(), **options)
+        run = load(byte_model_dir).train(chats(), **options)
     assert (run.status, run.step) == ("stopped", 3)
     run.resume(executor=torchrun).wait(timeout=120)
     assert sha(run) == sha(straight)
@@ -104,7 +104,7 @@ def test_where_one_fails_all_end(
     try:
         options = {**SHORT, "shards": 2, "fail_rank": rank, "fail_step": step, "fail_in": place, "save_steps": 1}
         model = load(byte_model_dir)
-        run = model.finetune(chats(), method="failing", executor=torchrun, **{**options, "background": True})
+        run = model.train(chats(), method="failing", executor=torchrun, **{**options, "background": True})
         launcher = executors.chosen(torchrun).started
         assert launcher.wait(timeout=120) == 0, (run.path / "torchrun.log").read_text()[-3000:]
         with pytest.raises(ProcessLookupError):
@@ -123,7 +123,7 @@ def test_where_one_fails_all_end(
 @pytest.mark.parametrize("shards", [2, 3, 5])
 def test_shards_change_nothing_but_rounding(home: Path, byte_model_dir: Path, shards: int) -> None:
     """Five shards of four rows: one of them is empty."""
-    whole, parts = (load(byte_model_dir).finetune(chats(), shards=n, **SHORT) for n in (1, shards))
+    whole, parts = (load(byte_model_dir).train(chats(), shards=n, **SHORT) for n in (1, shards))
     assert parts.losses() == pytest.approx(whole.losses(), rel=1e-5)
     assert parts.config.shards == shards
     assert json.loads((parts.path / "run.json").read_text())

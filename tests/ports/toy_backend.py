@@ -391,7 +391,7 @@ class ToyBackend:
     fields = frozenset(
         {
             "method", "learning_rate", "num_train_epochs", "max_steps", "lr_scheduler_type", "warmup_steps", "warmup_ratio",
-            "on_divergence", "per_device_train_batch_size", "gradient_accumulation_steps", "max_seq_length", "seed",
+            "on_divergence", "per_device_train_batch_size", "gradient_accumulation_steps", "max_length", "seed",
             "logging_steps", "eval_steps", "sample_prompts", "sample_max_new_tokens", "early_stopping_patience",
             "early_stopping_threshold", "save_steps", "save_total_limit", "load_best_model_at_end", "resume_from_checkpoint",
             "executor", "on_template_drop",

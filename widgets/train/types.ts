@@ -63,7 +63,7 @@ export interface ModelState {
   dtype?: string;
   device?: string;
   quantization?: string | null;
-  max_seq_length?: number;
+  max_length?: number;
   base_hash?: string;
   trained?: [string, number] | null;
   load_options?: { quantize?: string; device?: string };

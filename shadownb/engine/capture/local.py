@@ -60,7 +60,7 @@ class LocalModel:
                     code="not_found",
                 )  # fmt: skip
             ask = self._as_trained(
-                Ask.of(exchange.dialect, exchange.request, history, self.model.max_seq_length), exchange.request
+                Ask.of(exchange.dialect, exchange.request, history, self.model.max_length), exchange.request
             )
             writer = writer_for(exchange.dialect.name)(self.model.name, ask)
             async with self._places:

@@ -195,7 +195,7 @@ class Dataset(Sources):
     def token_statistics(
         self, model: Any, *, loss_on: LossOn = "assistant", max_length: int | None = None
     ) -> TokenStatistics:
-        """Return token counts for a model or tokenizer; ``max_length`` defaults to the model's ``max_seq_length``."""
+        """Return token counts for a model or tokenizer; ``max_length`` defaults to the model's ``max_length``."""
         from shadownb.engine.data.statistics import token_statistics
 
         limit = _longest_row(model, max_length)
@@ -218,7 +218,7 @@ class Dataset(Sources):
         method
             The training method; None takes what the row's shape suggests.
         max_length
-            Most tokens of a sequence; None is the model's ``max_seq_length``. No more than it has positions for.
+            Most tokens of a sequence; None is the model's ``max_length``. No more than it has positions for.
 
         on_template_drop
             As of a training; None is the model's.
@@ -305,7 +305,7 @@ def _renderer(model: Any) -> Renderer:
 def _longest_row(model: Any, asked: int | None, method: str | None = None) -> int | None:
     """Return the most tokens of a row as training cuts it; None where only a tokenizer is given, which sets no limit."""
     if not hasattr(model, "lengths"):
-        return asked if asked is not None else getattr(model, "max_seq_length", None)
+        return asked if asked is not None else getattr(model, "max_length", None)
     from shadownb.engine.config import TrainConfig
 
     config = TrainConfig(method=method) if method is not None else None

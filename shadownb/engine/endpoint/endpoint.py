@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 from urllib.parse import urlsplit
 
 from shadownb.engine.capture.options import between
@@ -134,6 +134,14 @@ class Endpoint:
         """What its answers are found again by: this object, and what it sends. Another one may have another model behind it."""
         return [self._mark, self.model, self.extra_body, self.reasoning_field]
 
+    @overload
+    def chat(self, messages: Sequence[Message], tools: list[dict[str, Any]] | None = None, **options: Any) -> Reply: ...
+
+    @overload
+    def chat(
+        self, messages: Sequence[Sequence[Message]], tools: list[dict[str, Any]] | None = None, **options: Any
+    ) -> list[Reply]: ...
+
     def chat(
         self,
         messages: Sequence[Message] | Sequence[Sequence[Message]],
@@ -141,7 +149,7 @@ class Endpoint:
         *,
         should_stop: Callable[[], bool] | None = None,
         **options: Any,
-    ) -> Any:
+    ) -> Reply | list[Reply]:
         """Return the :class:`Reply` to a conversation, or a list of them, in order, for a list of conversations.
 
         Parameters
@@ -179,7 +187,8 @@ class Endpoint:
         failed = [reply for reply in replies if isinstance(reply, EndpointError)]
         if failed:
             raise failed[0] if single else error_of_many(failed, replies)
-        return replies[0] if single else replies
+        answered = [reply for reply in replies if not isinstance(reply, EndpointError)]
+        return answered[0] if single else answered
 
     def stream(
         self,

@@ -7,6 +7,7 @@ import contextlib
 import queue
 import threading
 from collections.abc import Callable, Iterator
+from json import loads
 from typing import Any, Self
 
 from shadownb.engine.capture.dialects.base import listed, mapped, text_of
@@ -200,8 +201,9 @@ class _Reading:
         elif reply.content:  # a refusal
             self._put([Part("content", reply.content)])
         for call in reply.tool_calls:
-            if (call["name"], call["arguments"]) not in self._given:
-                self._put([Part("call", dumps({"name": call["name"], "arguments": call["arguments"]}), call)])
+            said = {"name": call["function"]["name"], "arguments": loads(call["function"]["arguments"])}
+            if (said["name"], said["arguments"]) not in self._given:
+                self._put([Part("call", dumps(said), {"id": call["id"], **said})])
         for broken in reply.malformed_calls:
             if broken["text"] not in self._given:
                 self._put([Part("malformed", broken["text"], reason=broken["reason"])])

@@ -8,7 +8,7 @@ import numbers
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 from shadownb.errors import ConfigError, did_you_mean
 
@@ -34,6 +34,19 @@ def _number(option: str, value: Any, rule: str, accepts: Callable[[float], bool]
     if not math.isfinite(number) or not accepts(number):
         raise ConfigError(f"{option}={value!r} is out of range.", fix=f"Give a number {rule}.")
     return number
+
+
+class SamplingOptions(TypedDict, total=False):
+    """What :class:`Sampling` is made of, as keywords of ``generate``, ``chat`` and ``stream``."""
+
+    max_new_tokens: int
+    temperature: float
+    top_p: float
+    top_k: int
+    repetition_penalty: float
+    stop: str | Sequence[str]
+    seed: int | None
+    logprobs: bool
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,8 @@ class Reply:
     content
         The answer, without reasoning and calls.
     tool_calls
-        Dicts with ``id``, ``name`` and ``arguments``.
+        As in OpenAI's API: ``{"id", "type": "function", "function": {"name", "arguments"}}``, the arguments as JSON text. They
+        may be given as ``{"name", "arguments"}`` with the arguments as an object, too.
     raw
         The text as it was generated, with the markers around reasoning and calls.
     finish_reason
@@ -101,14 +102,7 @@ class Reply:
     logprobs: list[float] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        self.tool_calls = [
-            {
-                "id": call.get("id") or f"call_{uuid.uuid4().hex[:24]}",
-                "name": call["name"],
-                "arguments": call.get("arguments", {}),
-            }
-            for call in self.tool_calls
-        ]
+        self.tool_calls = [_as_wire(call) for call in self.tool_calls]
 
     @classmethod
     def from_completion(cls, completion: Completion, parsed: ParsedReply) -> Reply:
@@ -136,7 +130,7 @@ class Reply:
         return "malformed" if self.malformed_calls else "called" if self.tool_calls else "abstained"
 
     def to_message(self) -> dict[str, Any]:
-        """Return the OpenAI wire form: each tool call has an id, a type, and its arguments as a JSON string.
+        """Return it as a message of OpenAI's API, to go on with the conversation.
 
         Reasoning goes beside the content as ``reasoning_content``, where chat templates look for it.
         """
@@ -144,14 +138,7 @@ class Reply:
         if self.reasoning:
             message["reasoning_content"] = self.reasoning
         if self.tool_calls:
-            message["tool_calls"] = [
-                {
-                    "id": call["id"],
-                    "type": "function",
-                    "function": {"name": call["name"], "arguments": _as_json(call["arguments"])},
-                }
-                for call in self.tool_calls
-            ]
+            message["tool_calls"] = [{**call, "function": dict(call["function"])} for call in self.tool_calls]
         return message
 
     def __str__(self) -> str:
@@ -176,12 +163,19 @@ class Reply:
             else ""
         )
         calls = "".join(
-            f"<div><code>{html.escape(call['name'])}({html.escape(_as_json(call['arguments']))})</code></div>"
-            for call in self.tool_calls
+            f"<div><code>{html.escape(call['name'])}({html.escape(call['arguments'])})</code></div>"
+            for call in (each["function"] for each in self.tool_calls)
         )
         broken = "".join(f"<div><code>{html.escape(each['text'])}</code></div>" for each in self.malformed_calls)
         notes = "".join(f"<div><em>{html.escape(note)}</em></div>" for note in self.notes)
         return f'{thought}<div style="white-space:pre-wrap">{html.escape(self.content)}</div>{calls}{broken}{notes}'
+
+
+def _as_wire(call: dict[str, Any]) -> dict[str, Any]:
+    """Return a call in OpenAI's form; an id that it lacks is made."""
+    said = call.get("function") or call
+    function = {"name": said["name"], "arguments": _as_json(said.get("arguments", {}))}
+    return {"id": call.get("id") or f"call_{uuid.uuid4().hex[:24]}", "type": "function", "function": function}
 
 
 def _as_json(arguments: Any) -> str:

@@ -55,7 +55,7 @@ class LoadedModel:
         *,
         gate: WeightsGate,
         quantization: Quantize | None,
-        max_seq_length: int,
+        max_length: int,
         decisions: dict[str, Decision],
         accelerator: str = "auto",
         backend_name: str = DEFAULT,
@@ -65,7 +65,7 @@ class LoadedModel:
         self.name = source.name
         self.source = source.location
         self.quantization = quantization
-        self.max_seq_length = max_seq_length
+        self.max_length = max_length
         self.accelerator = accelerator
         self.decisions = decisions
         self.backend_name = backend_name
@@ -137,8 +137,8 @@ class LoadedModel:
     def lengths(self) -> Lengths:
         """What there is room for, in tokens."""
         if not self.is_loaded:
-            return Lengths(self.max_seq_length)
-        return Lengths(self.max_seq_length, self.weights.positions, self.weights.virtual_tokens)
+            return Lengths(self.max_length)
+        return Lengths(self.max_length, self.weights.positions, self.weights.virtual_tokens)
 
     def require_loaded(self) -> None:
         """Raise ModelError once it was unloaded."""
@@ -159,7 +159,7 @@ class LoadedModel:
             "backend": self.backend_name,
             "device": list(self.decisions["device"]),
             "dtype": list(self.decisions["dtype"]),
-            "max_seq_length": self.max_seq_length,
+            "max_length": self.max_length,
             "trained": list(self.trained) if self.trained else None,
             "template_variables": dict(self.renderer.variables),
         }

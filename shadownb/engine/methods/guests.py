@@ -21,7 +21,7 @@ class GuestMethod:
     Attributes
     ----------
     name
-        What ``finetune(method=...)`` takes.
+        What ``train(method=...)`` takes.
     data_shape
         The rows that it wants, and options without which it does not begin.
     unusable

@@ -39,7 +39,7 @@ class MethodSpec:
     defaults
         TrainConfig fields that start with another value for this method, as (name, value).
     long_rows
-        What happens to texts over ``max_seq_length``: ``cut``, or ``split`` into sequences that lose no token.
+        What happens to texts over ``max_length``: ``cut``, or ``split`` into sequences that lose no token.
     quantized_base
         True: needs a quantised base; False: cannot use one; None: either.
     fields
@@ -91,8 +91,6 @@ class MethodSpec:
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> MethodSpec:
         """Return the spec that :meth:`to_dict` wrote; fields this version does not know are left out."""
-        if "surface" in content:  # what runs of format 1 call it
-            content = {"adapter": content["surface"], **content}
         known = {field.name for field in dataclasses.fields(cls)}
         values = {name: _frozen(value) for name, value in content.items() if name in known}
         return cls(**values)

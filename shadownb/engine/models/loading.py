@@ -40,7 +40,7 @@ def load(
     dtype: str = "auto",
     quantize: Quantize | None = None,
     adapter: str | Path | None = None,
-    max_seq_length: int | None = None,
+    max_length: int | None = None,
     accelerator: Accelerator = "auto",
     enable_thinking: bool | None = None,
     reasoning_effort: str | None = None,
@@ -63,7 +63,7 @@ def load(
         base as the run did; ``load(base, adapter=run_id)`` puts the adapter on the unquantised base).
     adapter
         Folder of a saved adapter, or a run's id, to put on the base.
-    max_seq_length
+    max_length
         Most tokens of a row in training, unless the run's configuration says otherwise; None is 2048, or as many as the model
         has positions for where those are fewer.
     accelerator
@@ -89,8 +89,8 @@ def load(
         )
     if quantize not in (None, "4bit", "8bit"):
         raise ConfigError(f"quantize={quantize!r} is not known.", fix="Use '4bit', '8bit' or None.")
-    if max_seq_length is not None and (type(max_seq_length) is not int or max_seq_length < 8):
-        raise ConfigError(f"max_seq_length={max_seq_length!r} must be a whole number of at least 8 tokens.")
+    if max_length is not None and (type(max_length) is not int or max_length < 8):
+        raise ConfigError(f"max_length={max_length!r} must be a whole number of at least 8 tokens.")
     acceleration.check(accelerator)
     live.tell("loading libraries")
     computing = backends.backend(backend_name)
@@ -109,10 +109,10 @@ def load(
     attention = acceleration.choose_attention(accelerator, known)
     quantization = acceleration.choose_quantization(accelerator, quantize, source.size_gb(), known)
     decisions = {"device": chosen_device, "dtype": chosen_dtype, "attention": attention, "quantization": quantization}
-    model = cast("Model", open_model(source, decisions, max_seq_length or _USUAL_LENGTH, accelerator, backend_name))
-    if max_seq_length is not None and model.max_seq_length < max_seq_length:
+    model = cast("Model", open_model(source, decisions, max_length or _USUAL_LENGTH, accelerator, backend_name))
+    if max_length is not None and model.max_length < max_length:
         raise ConfigError(
-            f"max_seq_length={max_seq_length}: {model.name} has {model.max_seq_length} positions.",
+            f"max_length={max_length}: {model.name} has {model.max_length} positions.",
             fix="Leave it out, or give at most that.",
         )
     own, model.renderer.variables = model.renderer.variables, {}

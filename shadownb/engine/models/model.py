@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, Unpack, cast, overload
 
 from shadownb.engine import capabilities, methods
 from shadownb.engine.inference import Sampling
@@ -19,8 +19,10 @@ from shadownb.errors import BusyError
 
 if TYPE_CHECKING:
     from shadownb.engine.data import Dataset
-    from shadownb.engine.inference import ReplyStream
+    from shadownb.engine.inference import Reply, ReplyStream
+    from shadownb.engine.inference.options import SamplingOptions
     from shadownb.engine.models.adapters import Asked
+    from shadownb.engine.models.asked_with import ChatOptions, GenerateOptions
     from shadownb.engine.ports.backend import ResidentAdapter
     from shadownb.engine.ports.run_store import RunStore
     from shadownb.engine.rendering.certificate import Certificate
@@ -59,6 +61,14 @@ class Model(LoadedModel):
 
     # -- answers ----------------------------------------------------------------------------------------------------
 
+    @overload  # a text is a sequence of texts, too: the first that fits is meant
+    def generate(  # type: ignore[overload-overlap]
+        self, prompt: str, **options: Unpack[GenerateOptions]
+    ) -> str: ...
+
+    @overload
+    def generate(self, prompt: Sequence[str], **options: Unpack[GenerateOptions]) -> list[str]: ...
+
     def generate(
         self,
         prompt: str | Sequence[str],
@@ -70,8 +80,8 @@ class Model(LoadedModel):
         should_stop: Callable[[], bool] | None = None,
         enable_thinking: bool | None = None,
         reasoning_effort: str | None = None,
-        **sampling: Any,
-    ) -> Any:
+        **sampling: Unpack[SamplingOptions],
+    ) -> str | list[str]:
         """Answer one prompt (returns a string) or a list of prompts (returns a list, computed in batches).
 
         The string is what stands after the reasoning; calls stay in it as they were written. :meth:`chat` gives the
@@ -115,6 +125,19 @@ class Model(LoadedModel):
         texts = self.generation.texts(prompts, opening, use, Sampling.from_options(**sampling), should_stop)
         return texts[0] if isinstance(prompt, str) else texts
 
+    @overload
+    def chat(
+        self, messages: Sequence[Message], tools: Tools | AsTrained = AS_TRAINED, **options: Unpack[ChatOptions]
+    ) -> Reply: ...
+
+    @overload
+    def chat(
+        self,
+        messages: Sequence[Sequence[Message]],
+        tools: Tools | AsTrained = AS_TRAINED,
+        **options: Unpack[ChatOptions],
+    ) -> list[Reply]: ...
+
     def chat(
         self,
         messages: Sequence[Message] | Sequence[Sequence[Message]],
@@ -125,8 +148,8 @@ class Model(LoadedModel):
         should_stop: Callable[[], bool] | None = None,
         enable_thinking: bool | None = None,
         reasoning_effort: str | None = None,
-        **sampling: Any,
-    ) -> Any:
+        **sampling: Unpack[SamplingOptions],
+    ) -> Reply | list[Reply]:
         """Return the :class:`Reply` to a conversation, or a list of them for a list of conversations.
 
         Options as for :meth:`generate`; messages that begin with a system message keep it.
@@ -148,7 +171,7 @@ class Model(LoadedModel):
         should_stop: Callable[[], bool] | None = None,
         enable_thinking: bool | None = None,
         reasoning_effort: str | None = None,
-        **sampling: Any,
+        **sampling: Unpack[SamplingOptions],
     ) -> ReplyStream:
         """Answer piece by piece: iterate over the content, ``close()`` to stop; ``reply`` has the whole at the end.
 
@@ -196,7 +219,7 @@ class Model(LoadedModel):
 
     # -- training ---------------------------------------------------------------------------------------------------
 
-    def finetune(
+    def train(
         self,
         dataset: Dataset | list[dict[str, Any]],
         method: str = "lora",
@@ -272,7 +295,7 @@ class Model(LoadedModel):
     def fresh_copy(self) -> Model:
         """Load the base a second time, untrained, beside this model, which stays as it is.
 
-        The copy shares nothing with it, so it takes the memory of the base once more; ``finetune(start="base")`` takes none.
+        The copy shares nothing with it, so it takes the memory of the base once more; ``train(start="base")`` takes none.
 
         Raises
         ------

@@ -48,8 +48,10 @@ def _converted_before(path: Path) -> Source | None:
 
     What comes out has the same bytes, so they find the base that they were trained on.
     """
+    with contextlib.suppress(ValueError, OSError):  # a name with a null byte in it is no place
+        path = path.resolve()
     for info in catalog():
-        if info.converted.resolve() == path.resolve() and (packaged := info.packaged_file()) is not None:
+        if info.converted.resolve() == path and (packaged := info.packaged_file()) is not None:
             return Source(info.name, str(backend().convert(packaged, info.converted)))
     return None
 

@@ -30,7 +30,7 @@ _ALIKE = 0.75
 class DpoOptions(ReferenceOptions):
     """What is chosen of DPO."""
 
-    dpo_loss: Literal["sigmoid", "hinge", "ipo"] = option(
+    loss_type: Literal["sigmoid", "hinge", "ipo"] = option(
         "sigmoid", "Loss over a pair's margin, as trl's loss_type.", "preference", advanced=True
     )
     sft_weight: float = option(
@@ -113,9 +113,9 @@ class Dpo(Referenced):
         right = [better > worse for better, worse in ops.listed(rewards)]
         self.note(ops, "rewards_accuracy", ops.numbers([float(pair) for pair in right]))
         margin = ratios[:, 0] - ratios[:, 1]
-        if self.own.dpo_loss == "sigmoid":
+        if self.own.loss_type == "sigmoid":
             return ops.sum(-ops.log_sigmoid(beta * margin))
-        if self.own.dpo_loss == "hinge":
+        if self.own.loss_type == "hinge":
             return ops.sum(ops.relu(1 - beta * margin))
         lengths = [
             [max(1, sum(r.predicted_tokens for r in side)) for side in (e.sequences, e.rejected)] for e in examples

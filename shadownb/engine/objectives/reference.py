@@ -129,7 +129,7 @@ class Referenced(Objective):
         return CheckpointError(
             f"The checkpoint's reference is of other {'evaluation ' if held_out else ''}rows than these.",
             why=f"method={self.config.method!r} computes it once, with the model as the checkpoint's run found it.",
-            fix="Give the rows, the evaluation rows and the max_seq_length of that run, or load the checkpoint with "
+            fix="Give the rows, the evaluation rows and the max_length of that run, or load the checkpoint with "
             "shadownb.load() and train on without resume_from_checkpoint.",
         )
 

@@ -20,7 +20,7 @@ class Supervised(Objective):
     unit = "tokens"
     formats = ("chat", "sharegpt", "instruction", "prompt_completion", "text")
     # Which tokens are trained is a choice only where rows are imitated.
-    fields = ("packing", "loss_on", "train_on_completions")
+    fields = ("packing", "loss_on", "assistant_only_loss")
 
     @classmethod
     def suits(cls, row: Row) -> bool:

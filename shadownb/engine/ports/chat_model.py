@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, Unpack
 
 from shadownb.engine.inference import Reply
+from shadownb.engine.inference.options import SamplingOptions
 from shadownb.engine.replies import Part
 
 Message = dict[str, Any]
@@ -58,7 +59,7 @@ class ChatModel(Protocol):
         tools: list[dict[str, Any]] | None = None,
         *,
         should_stop: Callable[[], bool] | None = None,
-        **sampling: Any,
+        **sampling: Unpack[SamplingOptions],
     ) -> list[Reply]:
         """Return the reply to each conversation.
 
@@ -80,6 +81,6 @@ class ChatModel(Protocol):
         tools: list[dict[str, Any]] | None = None,
         *,
         should_stop: Callable[[], bool] | None = None,
-        **sampling: Any,
+        **sampling: Unpack[SamplingOptions],
     ) -> ReplyPieces:
         """Answer one conversation piece by piece; joined, the pieces are the content of the reply."""

@@ -18,6 +18,7 @@ from shadownb.engine.runs.folder import RunFolder
 from shadownb.engine.runs.handle import Run
 from shadownb.engine.runs.starting import starts_in
 from shadownb.engine.runs.store import FolderStore, default_store
+from shadownb.engine.runs.view import Metric
 from shadownb.errors import RunError, RunNotFoundError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from shadownb.engine.ports.run_store import RunEntry, RunStore
 
-__all__ = ["FolderStore", "Run", "RunList", "active", "attach", "compare", "delete", "latest", "list", "load"]
+__all__ = ["FolderStore", "Metric", "Run", "RunList", "active", "attach", "delete", "diff", "latest", "list", "load"]
 
 _COLUMNS = ("id", "status", "method", "model", "step", "total_steps", "loss", "eval_loss", "elapsed_s")
 
@@ -116,7 +117,7 @@ def latest(*, store: RunStore[RunFolder] | None = None) -> Run:
     """
     folders = _store(store).all()
     if not folders:
-        raise RunNotFoundError("There are no runs yet.", fix="Start one with model.finetune(data).")
+        raise RunNotFoundError("There are no runs yet.", fix="Start one with model.train(data).")
     return Run(folders[0])
 
 
@@ -134,7 +135,7 @@ def attach(run_id: str, *, store: RunStore[RunFolder] | None = None) -> Run:
     return run
 
 
-def compare(*run_ids: str | Run | Sequence[str | Run]) -> Any:
+def diff(*run_ids: str | Run | Sequence[str | Run]) -> Any:
     """Return a :class:`~shadownb.engine.runs.comparison.RunComparison`: the options that differ, results, losses."""
     from shadownb.engine.runs.comparison import RunComparison
 

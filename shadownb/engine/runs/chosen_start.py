@@ -1,4 +1,4 @@
-"""What was asked for as the start of a run (``finetune(start=...)``), and which saved state of the weights that is."""
+"""What was asked for as the start of a run (``train(start=...)``), and which saved state of the weights that is."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Start:
 
     @classmethod
     def of(cls, asked: Any, store: RunStore[RunFolder]) -> Start:
-        """Read ``finetune(start=...)``; a run is one of the store.
+        """Read ``train(start=...)``; a run is one of the store.
 
         Raises
         ------
@@ -125,7 +125,7 @@ def refuse_loss(model: LoadedModel, store: RunStore[RunFolder]) -> None:
         raise ModelError(
             f"The model carries step {step} of run {run_id}, which is in memory only, and would lose it.",
             why="The run was deleted, or its last checkpoint could not be written.",
-            fix="Save it first with model.save(path), or train in a copy: model.fresh_copy().finetune(...).",
+            fix="Save it first with model.save(path), or train in a copy: model.fresh_copy().train(...).",
         )
 
 

@@ -41,11 +41,11 @@ _LONGEST_LABEL = 24  # characters; longer ones leave a chart no room
 
 
 class RunComparison:
-    """What :func:`shadownb.runs.compare` returns: a table of the runs, in a notebook with a picture for each kind of loss."""
+    """What :func:`shadownb.runs.diff` returns: a table of the runs, in a notebook with a picture for each kind of loss."""
 
     def __init__(self, runs: list[Run]) -> None:
         if len(runs) < 2:
-            raise RunError(f"compare() got {len(runs)} run.", fix="Give at least two run ids.")
+            raise RunError(f"diff() got {len(runs)} run.", fix="Give at least two run ids.")
         self.runs = runs
 
     @property

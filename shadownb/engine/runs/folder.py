@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from shadownb.engine import registry
+from shadownb.engine import older, registry
 from shadownb.engine.config import TrainConfig
 from shadownb.engine.data.trained_on import TrainedOn
 from shadownb.engine.disk import write_atomically
@@ -92,7 +92,7 @@ class RunFolder:
         RunError
             It cannot be read, or has a format that another version writes.
         """
-        return references.read(self.record_as_written(), self.home)
+        return older.record(references.read(self.record_as_written(), self.home))
 
     def record_as_written(self) -> dict[str, Any]:
         """Return ``run.json`` as it is, with places within the home relative to it; raises as :attr:`spec` does."""

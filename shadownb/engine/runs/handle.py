@@ -21,7 +21,7 @@ from shadownb.engine.runs.liveness import observed_status
 from shadownb.engine.runs.origin import in_words
 from shadownb.engine.runs.results import checkpoint_at, result_of, samples_of
 from shadownb.engine.runs.state import ACTIVE, RunState
-from shadownb.engine.runs.view import RunView, read_metrics
+from shadownb.engine.runs.view import Metric, RunView, read_metrics
 from shadownb.errors import CheckpointError, RunError, ShadowError, error_from_dict
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ class Run:
     # -- numbers by step --------------------------------------------------------------------------------------------
 
     @property
-    def metrics(self) -> list[dict[str, Any]]:
+    def metrics(self) -> list[Metric]:
         """Every reported step: loss, learning_rate, grad_norm, epoch, elapsed_s, tokens, tokens_per_s, peak_memory_gb, eta_s.
 
         Preference methods add rewards_chosen, rewards_rejected and rewards_margin, dpo also rewards_accuracy (0 to 1).
@@ -228,7 +228,7 @@ class Run:
         return read_metrics(self.folder.events)[0]
 
     @property
-    def eval_metrics(self) -> list[dict[str, Any]]:
+    def eval_metrics(self) -> list[Metric]:
         """Every evaluation: step, eval_loss, seconds, and what the method adds (all names begin with ``eval_``)."""
         return read_metrics(self.folder.events)[1]
 
@@ -401,7 +401,7 @@ class Run:
         executor
             ``thread``, ``process`` or one that was registered; None keeps the run's.
         callbacks
-            As of ``finetune``; a record cannot hold those that the run had.
+            As of ``train``; a record cannot hold those that the run had.
 
         Raises
         ------

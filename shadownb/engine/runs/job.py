@@ -182,7 +182,7 @@ def _typed(error: BaseException, computing: Backend) -> ShadowError:
         return OutOfMemoryError(
             "Training ran out of memory.",
             why=first,
-            fix="Lower max_tokens_per_forward or max_seq_length, set gradient_checkpointing='on', or use qlora.",
+            fix="Lower max_tokens_per_forward or max_length, set gradient_checkpointing='on', or use qlora.",
         )
     if isinstance(error, ImportError):
         return MissingDependencyError(f"Training needs a package that is not here: {first}", fix="Install it.")

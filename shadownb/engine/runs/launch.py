@@ -56,7 +56,7 @@ def launch(
     callbacks: Any = None,
     store: RunStore[RunFolder] | None = None,
 ) -> Run:
-    """Start a run; see :meth:`shadownb.Model.finetune`."""
+    """Start a run; see :meth:`shadownb.Model.train`."""
     _refuse_load_options(fields)
     store = default_store() if store is None else store
     model.catch_up()
@@ -170,7 +170,7 @@ def _refuse_load_options(fields: dict[str, Any]) -> None:
     for name in ("backend", "device", "dtype", "quantize", "adapter", "accelerator"):
         if name in fields:
             raise ConfigError(
-                f"{name}={fields[name]!r} belongs to load(), not to finetune().", fix=f"shadownb.load(..., {name}=...)"
+                f"{name}={fields[name]!r} belongs to load(), not to train().", fix=f"shadownb.load(..., {name}=...)"
             )
 
 

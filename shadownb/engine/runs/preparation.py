@@ -70,13 +70,13 @@ def examples_of(services: RunServices, reference: dict[str, Any], unit: str) -> 
     if empty:
         services.warn(
             f"{empty} of {len(source)} {unit} have no token to train and are left out.",
-            why=f"They are empty, cut off at max_seq_length={limit}, or have only turns that cannot be trained.",
+            why=f"They are empty, cut off at max_length={limit}, or have only turns that cannot be trained.",
             fix=f"{remedy}, or look at them with dataset.inspect(model).",
             code="rows-skipped",
         )
     if cut:
         services.warn(
-            f"{cut} of {len(source)} {unit} are longer than max_seq_length={limit} and are cut.",
+            f"{cut} of {len(source)} {unit} are longer than max_length={limit} and are cut.",
             why=reason,
             fix=f"{remedy}, so that nothing is cut off.",
             code="rows-truncated",

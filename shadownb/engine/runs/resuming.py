@@ -52,7 +52,7 @@ def resume(run: Run, model: LoadedModel | None, executor: str | None, callbacks:
     if state.status == "succeeded":
         raise RunError(
             f"Run {run.id} has done all of its {state.total_steps} steps.",
-            fix=f"Train on from its result: shadownb.load({run.id!r}).finetune(...).",
+            fix=f"Train on from its result: shadownb.load({run.id!r}).train(...).",
         )
     chosen = executors.chosen(executor or state.executor or executors.AUTO)
     expected = run.folder.spec["model"]

@@ -82,7 +82,7 @@ class RunServices:
     @property
     def max_length(self) -> int:
         """Most tokens of a sequence."""
-        return self.model.lengths.longest_row(self.config.max_seq_length, self.config)
+        return self.model.lengths.longest_row(self.config.max_length, self.config)
 
     def plan_steps(self, items: int) -> None:
         """Say how many steps there are, for so many rows or packs, and between which it is evaluated and saved."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from shadownb.engine import older
 from shadownb.engine.runs.commands import STOPS
 from shadownb.engine.runs.journal import Event
 from shadownb.engine.runs.series import Series
@@ -160,10 +161,7 @@ class RunState:
         self.phase = {"name": "paused", "done": self.step, "total": self.total_steps, "unit": "steps"}
 
     def _on_record(self, event: Event) -> None:
-        values = dict(event["values"])
-        if "had" in values:  # its first name
-            values["actual_setup"] = values.pop("had")
-        self.record.update(values)
+        self.record.update(older.facts(event["values"]))
 
     def _on_end(self, event: Event) -> None:
         self.status = event["status"]

@@ -26,7 +26,7 @@ def nothing_to_train(name: str, fit: Fit, cut: int, limit: int, remedy: str) -> 
     if cut:
         return DataError(
             f"No row of {name!r} has a token to train.",
-            why=f"Each was cut off at max_seq_length={limit} before its first trained token.",
+            why=f"Each was cut off at max_length={limit} before its first trained token.",
             fix=f"{remedy}, or {looked}.",
         )
     return DataError(

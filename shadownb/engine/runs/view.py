@@ -86,11 +86,36 @@ def _kept(events: list[Event]) -> list[Event]:
     return [event for event in events if not dropped(event)]
 
 
-def read_metrics(events_path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return all (steps, evaluations) of a journal as dicts, without those a later attempt dropped."""
+class Metric(dict[str, Any]):
+    """The numbers of one step or evaluation, as attributes and as keys: ``metric.loss`` is ``metric["loss"]``.
+
+    A step has step, loss, learning_rate, grad_norm, epoch, elapsed_s, tokens, tokens_per_s, peak_memory_gb, eta_s and what its
+    method adds; an evaluation step, eval_loss, seconds and what the method adds. Numbers are floats or ints in the units that
+    their names say, and None where there is none (a norm of a step that fp16 skipped, a time left that is not known yet).
+
+    Raises
+    ------
+    AttributeError
+        It has no number of that name; the message lists those it has.
+    """
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"no metric {name!r} here; there are {', '.join(self)}") from None
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self]
+
+
+def read_metrics(events_path: Path) -> tuple[list[Metric], list[Metric]]:
+    """Return all (steps, evaluations) of a journal, without those a later attempt dropped."""
     kept = _kept(list(JournalReader(events_path)))
 
-    def plain(kind: str) -> list[dict[str, Any]]:
-        return [{k: v for k, v in e.items() if k not in ("type", "seq")} for e in kept if e["type"] == kind]
+    def plain(kind: str) -> list[Metric]:
+        return [Metric((k, v) for k, v in e.items() if k not in ("type", "seq")) for e in kept if e["type"] == kind]
 
     return plain("step"), plain("eval")

@@ -34,7 +34,7 @@ class TorchBackend:
         {
             "method", "learning_rate", "num_train_epochs", "max_steps", "lr_scheduler_type", "warmup_steps", "warmup_ratio",
             "weight_decay", "max_grad_norm", "on_divergence", "optim", "per_device_train_batch_size",
-            "gradient_accumulation_steps", "max_tokens_per_forward", "max_seq_length", "seed", "logging_steps", "eval_steps",
+            "gradient_accumulation_steps", "max_tokens_per_forward", "max_length", "seed", "logging_steps", "eval_steps",
             "sample_prompts", "sample_max_new_tokens", "early_stopping_patience", "early_stopping_threshold",
             "save_steps", "save_total_limit", "load_best_model_at_end", "resume_from_checkpoint", "gradient_checkpointing",
             "executor", "report_to", "on_template_drop", "shards",

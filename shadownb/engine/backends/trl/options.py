@@ -93,7 +93,9 @@ def fields(found: Found) -> frozenset[str]:
     names = {field.name for field in dataclasses.fields(found.config_class())}
     honoured = set(FIELDS)
     if "max_length" in names:
-        honoured.add("max_seq_length")
+        honoured.add("max_length")
+    if "assistant_only_loss" in names:
+        honoured.add("assistant_only_loss")
     if TRAINERS[found.name].answers:  # a batch there is of answers to prompts, so passes over the rows are not counted
         honoured.discard("num_train_epochs")
     return frozenset(honoured)
@@ -172,6 +174,8 @@ def arguments(found: Found, run: GuestRun, device: torch.device, autocast: str, 
     own = {name: value for name, value in dict(config.objective_options).items() if name not in OURS}
     if "max_length" in names:
         own["max_length"] = run.max_length
+    if config.assistant_only_loss is not None:  # a field of all trainings, so in no trainer's table
+        own["assistant_only_loss"] = config.assistant_only_loss
     given = {
         **own,
         "output_dir": str(run.folder / "trl"),

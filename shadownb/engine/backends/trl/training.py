@@ -217,14 +217,14 @@ def _tell(found: known.Found, rows: Sequence[Row], run: GuestRun, trainer: Any) 
     if not left:
         raise DataError(
             f"trl's {found.trainer} leaves out all {len(rows):,} rows.",
-            why=f"Nothing of their answers is within max_seq_length={run.max_length}.",
-            fix="Give a larger max_seq_length, or shorter rows.",
+            why=f"Nothing of their answers is within max_length={run.max_length}.",
+            fix="Give a larger max_length, or shorter rows.",
         )
     if left < len(rows):
         run.warn(
             f"trl's {found.trainer} leaves out {len(rows) - left:,} of {len(rows):,} rows.",
-            why=f"Nothing of their answers is within max_seq_length={run.max_length}, or it groups what is left.",
-            fix="Give a larger max_seq_length, or shorter rows.",
+            why=f"Nothing of their answers is within max_length={run.max_length}, or it groups what is left.",
+            fix="Give a larger max_length, or shorter rows.",
             code="rows-skipped",
         )
     if trains_every_turn(rows) and not getattr(trainer.args, "assistant_only_loss", True):
