@@ -95,6 +95,7 @@ _IMPLEMENTATIONS = {
         "thread": "shadownb.engine.runs.executors.thread:ThreadExecutor",
         "process": "shadownb.engine.runs.executors.process:ProcessExecutor",
     },
+    "guest": {"trl": "shadownb.engine.backends.trl.guest:Trl"},
     "exporter": {
         "adapter": "shadownb.engine.exporters.adapter:AdapterExporter",
         "merged": "shadownb.engine.exporters.merged:MergedExporter",

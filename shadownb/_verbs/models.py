@@ -147,10 +147,13 @@ def models(front_end: FrontEnd) -> Any:
     shell_complete=completion.complete_data,
     help="Say which methods this data fits.",
 )
-def methods(front_end: FrontEnd, model_name: str | None, data_name: str | None) -> Any:
+@click.option("--trl", "of_trl", is_flag=True, help="List the trainers of the installed trl that are methods, too.")
+def methods(front_end: FrontEnd, model_name: str | None, data_name: str | None, of_trl: bool) -> Any:
     """List the training methods."""
     from shadownb.engine.methods import MethodSpec, available
 
+    if of_trl:
+        return _guests()
     model = front_end.model(model_name) if model_name else None
     data_format = front_end.data(data_name).format if data_name else None
     columns: dict[str, Callable[[MethodSpec], Any]] = {
@@ -164,6 +167,18 @@ def methods(front_end: FrontEnd, model_name: str | None, data_name: str | None) 
     if model is not None or data_format is not None:
         columns["usable"] = lambda spec: capabilities.blocked(spec, model, data_format) or "yes"
     return Listing(available(), columns, empty="No methods.")
+
+
+def _guests() -> Listing:
+    from shadownb.engine.methods import GuestMethod, guests
+
+    columns: dict[str, Callable[[GuestMethod], Any]] = {
+        "method": lambda method: method.name,
+        "trainer": lambda method: method.title,
+        "data": lambda method: method.data_shape,
+        "usable": lambda method: method.unusable or "yes",
+    }
+    return Listing(guests(), columns, empty="No trainers.")
 
 
 # -- using a model ---------------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from shadownb._verbs.options import (
     model_options,
     reading_of,
 )
+from shadownb.engine import methods
 from shadownb.engine.config import TrainConfig
 from shadownb.engine.config_objectives import option_names
 from shadownb.errors import ShadowError, did_you_mean
@@ -122,7 +123,9 @@ def read_yaml(text: str, front_end: FrontEnd) -> dict[str, Any]:
         return {}
     if not isinstance(values, dict):
         front_end.refuse("The configuration must be 'option: value' lines, for example 'method: lora'")
-    known = [*RUN_KEYS, *DATA_OPTIONS, *MODEL_OPTIONS, *option_names()]
+    method = str(values.get("method"))
+    spec = methods.get(method) if methods.known(method) else None
+    known = [*RUN_KEYS, *DATA_OPTIONS, *MODEL_OPTIONS, *option_names(spec)]
     for key in values:
         if key not in known:
             front_end.refuse(f"{key!r} is not a training option.{did_you_mean(str(key), known)}")

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from shadownb.engine import methods, objectives
 from shadownb.engine.config import TrainConfig
-from shadownb.engine.config_objectives import option_names
+from shadownb.engine.config_objectives import option_names, table_of_method
 from shadownb.engine.loaded.backends import DEFAULT, backend
 from shadownb.engine.methods import MethodSpec
+from shadownb.engine.methods.guests import guest
 from shadownb.errors import ConfigError, MethodError, MissingDependencyError
 
 if TYPE_CHECKING:
@@ -64,11 +65,12 @@ def supported_fields(
 ) -> dict[str, str | None]:
     """Return, for every option, None where the method honours it, else the reason why not."""
     spec = spec or methods.get(method)
-    honoured = backend(backend_name).fields | set(_of_objective(spec)) | set(spec.fields)
+    own = _of_guest(spec) if spec.guest else backend(backend_name).fields | set(_of_objective(spec))
+    honoured = own | set(spec.fields)
     pointless = _pointless(spec)
     return {
         name: pointless.get(name) if name in honoured else f"{method} on {backend_name} does not use it{_used_by(name)}"
-        for name in option_names()
+        for name in dict.fromkeys((*option_names(), *sorted(own)))
     }
 
 
@@ -82,6 +84,13 @@ def _pointless(spec: MethodSpec) -> dict[str, str]:
     if spec.adapter == "bias":
         found["weight_decay"] = f"{spec.name} trains biases, which AdamW does not decay"
     return found
+
+
+def resume_means(spec: MethodSpec) -> str:
+    """Return what a resume is with a method, in one sentence."""
+    if spec.guest:
+        return str(guest(spec.guest).resume)
+    return "A resume goes on to the same weights, bit for bit, as if the run had never been broken off."
 
 
 def table() -> dict[str, dict[str, bool]]:
@@ -140,6 +149,16 @@ def check_without_evaluation(config: TrainConfig, *, samples: bool) -> None:
 def _used_by(name: str) -> str:
     users = [spec.name for spec in methods.available() if name in (*spec.fields, *_of_objective(spec))]
     return f" (it is for {', '.join(users)})" if users else ""
+
+
+def _of_guest(spec: MethodSpec) -> frozenset[str]:
+    """Return what a guest's method honours of every training's options, and its own; nothing where the guest is not here."""
+    try:
+        table = table_of_method(spec)
+        honoured: frozenset[str] = guest(spec.guest).fields(spec)
+    except (ConfigError, MethodError, MissingDependencyError):
+        return frozenset()
+    return honoured | set(table.model_fields if table is not None else ())
 
 
 def _of_objective(spec: MethodSpec) -> tuple[str, ...]:

@@ -285,8 +285,8 @@ class TrainConfig(Options):
         if given is None:
             return cls(spec=spec, **values)
         values = older.options(values)
-        if spec is None or registry.has("objective", spec.objective):
-            left_out = set(values) - set(option_names()) - set(given)
+        if spec is None or registry.has(*(("guest", spec.guest) if spec.guest else ("objective", spec.objective))):
+            left_out = set(values) - set(option_names(spec)) - set(given)
         else:  # nobody here knows its options, so what it has is kept as it is
             left_out = set()
         values = {name: value for name, value in values.items() if name not in left_out}

@@ -18,7 +18,8 @@ from pydantic.fields import FieldInfo
 from shadownb.engine import registry
 from shadownb.engine.config_options import Options, kind_of
 from shadownb.engine.methods import MethodSpec
-from shadownb.errors import ConfigError, MissingDependencyError, ShadowError, did_you_mean
+from shadownb.engine.methods.guests import guest
+from shadownb.errors import ConfigError, MethodError, MissingDependencyError, ShadowError, did_you_mean
 
 _KINDS = ("int", "float", "bool", "str", "choice", "list")
 
@@ -46,6 +47,20 @@ def table_of(objective: str) -> type[BaseModel] | None:
     return table
 
 
+def table_of_method(spec: MethodSpec) -> type[BaseModel] | None:
+    """Return the table of a method's own options: its guest's where it has one, else its objective's.
+
+    Raises
+    ------
+    ConfigError, MethodError, MissingDependencyError
+        As :func:`table_of`; or the guest cannot be used here.
+    """
+    if not spec.guest:
+        return table_of(spec.objective)
+    table: type[BaseModel] = guest(spec.guest).options(spec)
+    return table
+
+
 def tables() -> dict[str, type[BaseModel]]:
     """Return the tables of all objectives that can be used; what is wrong with another is said when its method is asked for."""
     found = {}
@@ -65,9 +80,13 @@ def fields_of_objectives() -> dict[str, list[tuple[str, type[BaseModel]]]]:
     return found
 
 
-def option_names() -> tuple[str, ...]:
-    """Return the names of all options: those of every training, then those of the objectives that can be used here."""
-    return (*Options.model_fields, *fields_of_objectives())
+def option_names(spec: MethodSpec | None = None) -> tuple[str, ...]:
+    """Return the names of all options: those of every training, then those of the objectives that can be used here.
+
+    With a guest's method also those that its trainer has of its own.
+    """
+    own = table_of_method(spec) if spec is not None and spec.guest else None
+    return (*Options.model_fields, *fields_of_objectives(), *(own.model_fields if own is not None else ()))
 
 
 @dataclass(frozen=True)
@@ -106,14 +125,16 @@ class Chosen:
             One of the values is of no option, or out of its range.
         """
         try:
-            table = table_of(spec.objective) if spec is not None else None
-        except (ConfigError, MissingDependencyError):
+            table = table_of_method(spec) if spec is not None else None
+        except (ConfigError, MethodError, MissingDependencyError):
             if recorded or not values:
                 return cls(None, dict(values), frozenset(values))
             raise
         mine = table.model_fields if table is not None else {}
         own = _validated(table, {name: values[name] for name in values if name in mine}) if table is not None else None
-        others = {name: _of_another(name, values[name], mine) for name in values if name not in mine}
+        if spec is not None and spec.guest and not recorded:
+            _refuse_of_guest(spec, values)
+        others = {name: _of_another(name, values[name], mine, spec) for name in values if name not in mine}
         others = {name: value for name, (value, default) in others.items() if value != default}
         return cls(own, others, frozenset(name for name in values if name in mine or name in others))
 
@@ -155,14 +176,25 @@ def _validated(table: type[BaseModel], values: Mapping[str, Any]) -> BaseModel:
         raise as_config_error(error, table.model_fields) from None
 
 
-def _of_another(name: str, value: Any, mine: Collection[str]) -> tuple[Any, Any]:
+def _refuse_of_guest(spec: MethodSpec, values: Mapping[str, Any]) -> None:
+    """Refuse an option that the guest's trainer has and that cannot be kept here, with the reason."""
+    for name, reason in guest(spec.guest).refused(spec).items():
+        if name in values:
+            raise ConfigError(
+                f"{name}={values[name]!r} cannot be used with method={spec.name!r}: {reason}.", fix=f"Leave {name} out."
+            )
+
+
+def _of_another(name: str, value: Any, mine: Collection[str], spec: MethodSpec | None) -> tuple[Any, Any]:
     """Return the value of another objective's option as that validates it, and its default there."""
     known = fields_of_objectives()
     if name not in known:
-        names = [*Options.model_fields, *mine, *known]
+        visits = spec is not None and bool(spec.guest)
+        names = [*Options.model_fields, *mine, *(() if visits else known)]
+        fix = "Call shadownb.TrainConfig.describe() for the list of options."
         raise ConfigError(
             f"{name}={value!r} is not a training option.{did_you_mean(name, list(dict.fromkeys(names)))}",
-            fix="Call shadownb.TrainConfig.describe() for the list of options.",
+            fix=f"{fix} {spec.name} has of its own: {', '.join(sorted(mine))}." if visits and spec is not None else fix,
         )
     table = known[name][0][1]
     return getattr(_validated(table, {name: value}), name), table.model_fields[name].get_default()

@@ -21,7 +21,7 @@ from shadownb.engine.config import TrainConfig
 from shadownb.engine.objectives import examples
 from shadownb.engine.rendering.fit import Fit
 from shadownb.engine.rendering.packing import best_fit, common_start
-from shadownb.errors import DataError
+from shadownb.errors import DataError, MethodError
 
 if TYPE_CHECKING:
     from shadownb.engine.data import Dataset
@@ -84,6 +84,12 @@ def estimate(
     from_base
         Whether it starts from the fresh base, whatever the model carries now.
     """
+    if config.spec.guest:
+        raise MethodError(
+            f"What method={config.method!r} needs is not estimated.",
+            why=f"Its loop is {config.spec.guest}'s, which computes rows in another way.",
+            fix="Try it for a few steps: max_steps=3, then run.state.last['peak_memory_gb'].",
+        )
     usable = dataset.keeping(objectives.get(config.spec.objective).columns).canonical_rows()
     total = len(usable) if rows is None else rows
     sample = usable[:_SAMPLE_ROWS]

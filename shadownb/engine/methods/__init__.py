@@ -7,6 +7,8 @@ Backends read a spec's fields and never its name, so a method that combines know
 
 That holds for this process. An installed package adds a method for every process by an entry point
 (:mod:`shadownb.engine.registry`): ``add("method", "wide", "our_package.wide:SPEC")``.
+
+A name with a colon (``trl:orpo``) is of a guest, which has a training loop of its own; :func:`guests` lists those.
 """
 
 from __future__ import annotations
@@ -14,10 +16,11 @@ from __future__ import annotations
 import warnings
 
 from shadownb.engine import registry
+from shadownb.engine.methods.guests import GuestMethod, guest_spec, guests
 from shadownb.engine.methods.spec import MethodSpec
-from shadownb.errors import MethodError, ShadowError, ShadowWarning, did_you_mean
+from shadownb.errors import ConfigError, MethodError, MissingDependencyError, ShadowError, ShadowWarning, did_you_mean
 
-__all__ = ["MethodSpec", "available", "get", "known", "register", "unregister"]
+__all__ = ["GuestMethod", "MethodSpec", "available", "get", "guests", "known", "register", "unregister"]
 
 _KIND = "method"
 _registered: dict[str, MethodSpec] = {}  # in this process alone; they go before what the registry has of these names
@@ -61,12 +64,15 @@ def get(name: str) -> MethodSpec:
     Raises
     ------
     MethodError
-        No method has this name (the message lists those that exist), or what a package registered by it is no method.
+        No method has this name (the message lists those that exist), or what a package registered by it is no method. Or it
+        is one of a guest that cannot be used here.
     ConfigError, MissingDependencyError
         It is of a package that cannot be imported.
     """
     if name in _registered:
         return _registered[name]
+    if isinstance(name, str) and ":" in name and not registry.has(_KIND, name):
+        return guest_spec(name)
     if not known(name):
         names = _names()
         raise MethodError(
@@ -85,12 +91,23 @@ def get(name: str) -> MethodSpec:
 
 
 def known(name: object) -> bool:
-    """Return whether a method has this name."""
-    return name in _registered or (isinstance(name, str) and registry.has(_KIND, name))
+    """Return whether a method has this name, one of a guest that can be used here included."""
+    if name in _registered or not isinstance(name, str):
+        return name in _registered
+    if ":" not in name or registry.has(_KIND, name):
+        return registry.has(_KIND, name)
+    try:
+        guest_spec(name)
+    except (ConfigError, MethodError, MissingDependencyError):
+        return False
+    return True
 
 
 def available() -> tuple[MethodSpec, ...]:
-    """Return all methods, in the order a picker shows them; one whose package is broken is named in a warning and left out."""
+    """Return all methods but those of guests, in the order a picker shows them.
+
+    One whose package is broken is named in a warning and left out.
+    """
     found = []
     for name in _names():
         try:

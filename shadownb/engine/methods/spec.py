@@ -44,6 +44,11 @@ class MethodSpec:
         True: needs a quantised base; False: cannot use one; None: either.
     fields
         TrainConfig fields that only methods with this adapter honour; those of its objective come with that.
+    guest
+        Who trains it in a loop of its own, by its name in the registry (``trl``); empty for our loop. The objective then says
+        only what rows look like: loss and options are the guest's.
+    guest_trainer
+        Which of the guest's trainers, by the guest's name for it.
     rate_source
         Where the default learning rate comes from.
     when_not
@@ -66,6 +71,8 @@ class MethodSpec:
     fields: tuple[str, ...] = ()
     options: tuple[tuple[str, Any], ...] = ()
     defaults: tuple[tuple[str, Any], ...] = ()
+    guest: str = ""
+    guest_trainer: str = ""
     when_not: tuple[str, ...] = field(default=(), compare=False)  # words, which change nothing of what is trained
 
     @property

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shadownb.engine import objectives
+from shadownb.engine.methods.guests import guest
 from shadownb.engine.objectives import Objective, Remark
 from shadownb.engine.rendering.examples import Example
 from shadownb.engine.runs import checkpoints, preparation
@@ -19,9 +20,11 @@ from shadownb.engine.runs.clock import RunClock
 from shadownb.engine.runs.control import StopRequested
 from shadownb.engine.runs.epochs import Epochs
 from shadownb.engine.runs.evaluation import prepare_objective
+from shadownb.engine.runs.folder import load_rows
+from shadownb.engine.runs.guest_loop import GuestLoop
 from shadownb.engine.runs.loop import Loop
 from shadownb.engine.runs.loop_state import load_state
-from shadownb.engine.runs.record import plan_of, planned, tell_missed
+from shadownb.engine.runs.record import plan_of, planned, planned_of_guest, tell_missed
 from shadownb.engine.runs.starting import other_rows
 from shadownb.errors import CheckpointError, DivergedError
 
@@ -48,6 +51,9 @@ def run(services: RunServices) -> Outcome:
         checkpoint=services.resume.path.name if services.resume else None,
     )
     spec = services.folder.spec
+    if services.config.spec.guest:
+        services.sample_prompts = preparation.sample_prompts(services, spec["dataset"])
+        return _train(services, [], [])  # a guest reads the rows itself
     try:
         rows = preparation.examples_of(services, spec["dataset"], "rows")
         held_out = spec.get("eval_dataset")
@@ -69,6 +75,8 @@ def _train(services: RunServices, rows: list[Example], eval_rows: list[Example])
     before = session.snapshot() if session.continues and not services.own_checkpoint else None
     try:
         services.control.check()
+        if services.config.spec.guest:
+            return _train_guest(services, session)
         return _train_session(services, session, rows, eval_rows)
     except (StopRequested, Exception) as error:
         services.gate.release()
@@ -100,18 +108,59 @@ def _train_session(
     with session.opened(plan, objective), contextlib.ExitStack() as heard:  # the last checkpoint is told of, too
         loop = Loop(session, source, objective, eval_rows, services, services.rate(), RunClock(services.gate))
         services.journal.append("record", values=planned(services, session, rows, plan, expected))
-        try:
+        with _stoppable(services, loop) as stopped:
             outcome = _loop(services, loop, rows, heard)
             tell_missed(services, session, expected)
             return outcome
-        except StopRequested as stop:
-            services.gate.release()
-            if not stop.save or services.control.discarding or not loop.step:
-                raise
-            services.phase("saving")
-            return Outcome("stopped", services.save_last(loop))
-        finally:
-            services.gate.release()
+        return stopped[0]
+
+
+@contextlib.contextmanager
+def _stoppable(services: RunServices, loop: Loop | GuestLoop) -> Iterator[list[Outcome]]:
+    """Let a stop inside the block end it, with the last step saved, where there is one to keep; yields that outcome's place."""
+    stopped: list[Outcome] = []
+    try:
+        yield stopped
+    except StopRequested as stop:
+        services.gate.release()
+        if not stop.save or services.control.discarding or not loop.step:
+            raise
+        services.phase("saving")
+        stopped.append(Outcome("stopped", services.save_last(loop)))
+    finally:
+        services.gate.release()
+
+
+def _train_guest(services: RunServices, session: TrainingSession) -> Outcome:
+    """Have a guest train: the same order, with its loop in the place of ours."""
+    spec, config, resume = services.folder.spec, services.config, services.resume
+    rows = load_rows(spec["dataset"])
+    held_out = load_rows(spec["eval_dataset"]) if spec.get("eval_dataset") else []
+    for remark in session.remarks():
+        services.warn(remark.what, why=remark.why, fix=remark.fix, code=remark.code)
+    services.plan_steps(len(rows))
+    services.journal.append("plan", total_steps=services.total_steps, rows=len(rows), eval_rows=len(held_out))
+    loop = GuestLoop(session, services, judged=bool(held_out))
+    state = resume.path / checkpoints.TRAINING if resume is not None else None
+    if resume is not None and state is not None:
+        with services.weights():
+            session.load_weights(resume.path)
+        loop.load_state(state)
+    with guest(config.spec.guest).opened(session, rows, held_out, loop) as loop.training:
+        services.journal.append("record", values=planned_of_guest(services, session))
+        services.phase("training", loop.step, services.total_steps, "steps")
+        loop.clock.start()
+        with _stoppable(services, loop) as stopped:
+            loop.training.run(state)
+            loop.between_steps()
+            return _ended(services, loop, "stopped early: no improvement" if loop.stopped_early else "")
+        return stopped[0]
+
+
+def _ended(services: RunServices, loop: Loop | GuestLoop, note: str) -> Outcome:
+    services.phase("saving")
+    final = services.save_last(loop)
+    return Outcome("succeeded", _best_if_asked(services, loop, final), note)
 
 
 def _remarks(
@@ -164,16 +213,13 @@ def _loop(services: RunServices, loop: Loop, rows: list[Example], heard: context
     stop = services.control.stop
     if stop is not None:
         raise stop
-    services.phase("saving")
-    final = services.save_last(loop)
-    result = _best_if_asked(services, loop, final)
     asked = loop.listener.asked.stop
     note = f"stopped early: {asked} asked for it" if asked and not loop.last else ""
     note = note or ("stopped early: no improvement" if loop.stopped_early and not asked else "")
-    return Outcome("succeeded", result, note)
+    return _ended(services, loop, note)
 
 
-def _best_if_asked(services: RunServices, loop: Loop, final: Checkpoint) -> Checkpoint:
+def _best_if_asked(services: RunServices, loop: Loop | GuestLoop, final: Checkpoint) -> Checkpoint:
     best = loop.progress.best_step
     if not services.config.load_best_model_at_end or best in (None, final.step):
         return final

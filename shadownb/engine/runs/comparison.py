@@ -80,7 +80,8 @@ class RunComparison:
     @property
     def objectives(self) -> list[str]:
         """Which loss each run is trained with; losses of different ones are no numbers of the same thing."""
-        return [run.config.spec.objective for run in self.runs]
+        specs = [run.config.spec for run in self.runs]
+        return [spec.name if spec.guest else spec.objective for spec in specs]
 
     @property
     def labels(self) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from shadownb.engine.data import Dataset
@@ -10,17 +11,20 @@ from shadownb.engine.data import as_dataset as dataset_of
 from shadownb.errors import ConfigError, DataError
 
 
-def resolve_data(dataset: Any, eval_dataset: Any, seed: int) -> tuple[Dataset, Dataset | None]:
+def resolve_data(
+    dataset: Any, eval_dataset: Any, seed: int, columns: Sequence[str] = ()
+) -> tuple[Dataset, Dataset | None]:
     """Return (training data, evaluation data or None) from what the user gave.
 
-    ``eval_dataset`` is None, rows, a Dataset, ``"auto"`` (a tenth), a share as number or ``"15%"``.
+    ``eval_dataset`` is None, rows, a Dataset, ``"auto"`` (a tenth), a share as number or ``"15%"``. ``columns`` are those that
+    the method reads beside what a row says.
     """
-    train = as_dataset(dataset, "dataset")
+    train = as_dataset(dataset, "dataset", columns)
     if eval_dataset is None:
         return train, None
     share = _share(eval_dataset)
     if share is None:
-        return train, as_dataset(eval_dataset, "eval_dataset")
+        return train, as_dataset(eval_dataset, "eval_dataset", columns)
     if len(train.valid_rows()) < 2:
         raise DataError(
             f"eval_dataset={eval_dataset!r}: {len(train.valid_rows())} usable row cannot be split.",
@@ -29,9 +33,12 @@ def resolve_data(dataset: Any, eval_dataset: Any, seed: int) -> tuple[Dataset, D
     return train.usable().split(share, seed=seed)  # or the few rows held out could be the bad ones
 
 
-def as_dataset(value: Any, option: str) -> Dataset:
-    """Return a Dataset with a usable row from whatever holds rows; see :func:`shadownb.engine.data.as_dataset`."""
-    data = dataset_of(value, option)
+def as_dataset(value: Any, option: str, columns: Sequence[str] = ()) -> Dataset:
+    """Return a Dataset with a usable row from whatever holds rows; see :func:`shadownb.engine.data.as_dataset`.
+
+    ``columns`` are read by the method, so they make no row a bad one; a Dataset has been read already.
+    """
+    data = dataset_of(value, option, ignore=() if isinstance(value, Dataset) else columns)
     if not data.canonical_rows():
         raise DataError(
             f"{option}: none of its {len(data)} rows can be used.",

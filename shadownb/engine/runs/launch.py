@@ -15,6 +15,7 @@ from shadownb.engine import capabilities, objectives
 from shadownb.engine.config import TrainConfig
 from shadownb.engine.data.trained_on import TrainedOn
 from shadownb.engine.live import notebook_shell
+from shadownb.engine.methods.guests import guest
 from shadownb.engine.ports.executor import Attempt, Executor
 from shadownb.engine.runs import checkpoints, executors
 from shadownb.engine.runs.chosen_start import Start
@@ -38,7 +39,6 @@ from shadownb.errors import (
 if TYPE_CHECKING:
     from shadownb.engine.data import Dataset
     from shadownb.engine.loaded.model import LoadedModel
-    from shadownb.engine.methods import MethodSpec
     from shadownb.engine.ports.run_store import RunStore
 
 _LOOKED_AT = 32  # rows that say whether answers begin with reasoning
@@ -68,12 +68,12 @@ def launch(
             fix="Give start for the weights alone, or resume_from_checkpoint for weights and optimizer.",
         )
     capabilities.check(config, model.backend_name)
-    given = as_dataset(dataset, "dataset")
-    train, held_out = resolve_data(given, eval_dataset, config.seed)
+    given = as_dataset(dataset, "dataset", _columns(config))
+    train, held_out = resolve_data(given, eval_dataset, config.seed, _columns(config))
     if held_out is None:
         capabilities.check_without_evaluation(config, samples=_samples(config, train))
     spec = config.spec
-    train, held_out = _fitting(spec, model, train, held_out)
+    train, held_out = _fitting(config, model, train, held_out)
     _check_with_model(model, config, begin)
     checkpoint = _checkpoint_path(config, model, store)
     in_background = in_notebook() if background is None else background
@@ -130,9 +130,10 @@ def launch(
 
 
 def _fitting(
-    spec: MethodSpec, model: LoadedModel, train: Dataset, held_out: Dataset | None
+    config: TrainConfig, model: LoadedModel, train: Dataset, held_out: Dataset | None
 ) -> tuple[Dataset, Dataset | None]:
     """Return the rows with the columns that the objective reads; raises where a method cannot be used with them here."""
+    spec = config.spec
     reason = capabilities.unfit(spec, model, train.format)
     if reason is not None:
         raise MethodError(
@@ -144,8 +145,20 @@ def _fitting(
             f"eval_dataset cannot be used here: {reason}.",
             fix="Give rows of the same shape as the training data, or hold out a part of that: eval_dataset='auto'.",
         )
-    columns = objectives.get(spec.objective).columns
-    return train.keeping(columns), held_out.keeping(columns) if held_out is not None else None
+    columns = _columns(config)
+    train, held_out = train.keeping(columns), held_out.keeping(columns) if held_out is not None else None
+    if spec.guest:
+        judged = held_out.canonical_rows() if held_out is not None else []
+        guest(spec.guest).check(config, model.backend_name, train.canonical_rows(), judged)
+    return train, held_out
+
+
+def _columns(config: TrainConfig) -> tuple[str, ...]:
+    """Return the columns of the data that are read beside what a row says."""
+    found: tuple[str, ...] = (
+        guest(config.spec.guest).columns(config) if config.spec.guest else objectives.get(config.spec.objective).columns
+    )
+    return found
 
 
 def _samples(config: TrainConfig, train: Dataset) -> bool:

@@ -88,6 +88,10 @@ class Loop:
         while not self.over:
             self._step()
 
+    def check_finite(self) -> None:
+        """Raise NonFiniteLossError where a trained weight is NaN or infinite."""
+        self.session.check_finite()
+
     # -- a step -----------------------------------------------------------------------------------------------------
 
     def _step(self) -> None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from shadownb.engine.runs.divergence import DivergenceWatch
+from shadownb.engine.runs.guest_loop import GuestLoop
 from shadownb.engine.runs.loop import Loop
 from shadownb.engine.runs.progress_state import Progress
 
 
-def save_state(loop: Loop, folder: Path) -> None:
-    """Write the state of backend, source, objective and loop."""
+def save_state(loop: Loop | GuestLoop, folder: Path) -> None:
+    """Write the state of backend, source, objective and loop; of a guest's loop what that says."""
+    if isinstance(loop, GuestLoop):
+        loop.save_state(folder)
+        return
     loop.session.save(folder)
     loop.source.save(folder)
     loop.objective.save(folder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from shadownb.engine import acceleration, estimate, hardware
+from shadownb.engine import acceleration, capabilities, estimate, hardware
 from shadownb.engine.estimate import Estimate
 from shadownb.engine.ports.training import Plan, TrainingSession
 from shadownb.engine.rendering.examples import Example
@@ -76,6 +76,25 @@ def planned(
         "decisions": {
             **{name: list(decision) for name, decision in session.decisions().items()},
             **plan.to_dict(),
+            "attention": list(model.decisions["attention"]),
+            "quantization": list(model.decisions["quantization"]),
+            "template": [model.renderer.template_source, model.renderer.template_reason],
+        },
+    }
+
+
+def planned_of_guest(services: RunServices, session: TrainingSession) -> dict[str, Any]:
+    """Return the same of a run that a guest trains: what is planned there is the guest's, so nothing is promised of it."""
+    model = services.model
+    return {
+        "config": session.config.to_dict(),
+        "model": model.describe(),
+        "trainable_parameters": session.trained_parameters,
+        "estimate": None,
+        "hardware": hardware.describe(model.backend_name),
+        "versions": hardware.versions(),
+        "resume": capabilities.resume_means(session.config.spec),
+        "decisions": {
             "attention": list(model.decisions["attention"]),
             "quantization": list(model.decisions["quantization"]),
             "template": [model.renderer.template_source, model.renderer.template_reason],

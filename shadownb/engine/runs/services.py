@@ -32,6 +32,7 @@ from shadownb.errors import DiskFullError
 
 if TYPE_CHECKING:
     from shadownb.engine.loaded.model import LoadedModel
+    from shadownb.engine.runs.guest_loop import GuestLoop
     from shadownb.engine.runs.loop import Loop
 
 _PHASE_SECONDS = 0.25  # least time between two progress events of a phase
@@ -154,17 +155,17 @@ class RunServices:
         self.journal.flush()
         return RunView(self.folder.events).refresh().attempt
 
-    def try_save(self, loop: Loop) -> None:
+    def try_save(self, loop: Loop | GuestLoop) -> None:
         """Write a checkpoint; a full disk becomes a warning, because training itself can go on."""
         try:
             self.save(loop)
         except DiskFullError as error:
             self.warn(error.what, why=error.why, fix=error.fix, code=error.code)
 
-    def save(self, loop: Loop, *, final: bool = False) -> Checkpoint:
+    def save(self, loop: Loop | GuestLoop, *, final: bool = False) -> Checkpoint:
         """Write a checkpoint of the step just done."""
         step, session = loop.step, loop.session
-        session.check_finite()
+        loop.check_finite()
         checkpoints.ensure_space(self.folder.checkpoints, session.checkpoint_bytes(), step)
 
         def fill(target: Path) -> None:
@@ -207,7 +208,7 @@ class RunServices:
         loop.listener.saved()
         return checkpoint
 
-    def _prune(self, loop: Loop, keep_last: int, *, ending: bool) -> list[Path]:
+    def _prune(self, loop: Loop | GuestLoop, keep_last: int, *, ending: bool) -> list[Path]:
         """Delete old checkpoints, but not the best, what a discard would go back to, or what other runs started from."""
         began = None if ending or self.resume is None else self.resume.step
         # The step just done, too: after going back past damaged checkpoints those are of later steps.
@@ -215,13 +216,13 @@ class RunServices:
         kept = {step for step in steps if step is not None}
         return checkpoints.prune(self.folder.checkpoints, keep_last, kept, lambda: others_start_from(self.folder))
 
-    def _last_good(self, loop: Loop) -> int | None:
+    def _last_good(self, loop: Loop | GuestLoop) -> int | None:
         """Return the step of the newest checkpoint from before the loss began to climb, where it has."""
         good = loop.divergence.good_step
         steps = [c.step for c in checkpoints.list_checkpoints(self.folder.checkpoints) if c.step <= good]
         return max(steps, default=None)
 
-    def save_last(self, loop: Loop) -> Checkpoint:
+    def save_last(self, loop: Loop | GuestLoop) -> Checkpoint:
         """Write the checkpoint an attempt ends with, where the disk is full in the place of all older than the newest.
 
         Raises
@@ -241,7 +242,7 @@ class RunServices:
         except DiskFullError as error:
             raise self._unsaved(loop, error) from error
 
-    def _unsaved(self, loop: Loop, error: DiskFullError) -> DiskFullError:
+    def _unsaved(self, loop: Loop | GuestLoop, error: DiskFullError) -> DiskFullError:
         step = self.left = loop.step
         if not executors.known_by(RunView(self.folder.events).refresh().executor).shares_memory:
             return DiskFullError(

@@ -186,10 +186,11 @@ class LayerAdapter(Adapter):
 
     def owned(self) -> dict[str, nn.Parameter]:
         prefix = self.module.base_model.prefix
+        others = [f".{name}." for name in self.module.peft_config if name != "default"]  # a guest's reference
         return {
             name: parameter
             for name, parameter in sorted(self.module.named_parameters())
-            if prefix in name or ".modules_to_save." in name
+            if (prefix in name or ".modules_to_save." in name) and not any(other in name for other in others)
         }
 
     def check_kind(self, config: TrainConfig, spec: MethodSpec) -> None:
