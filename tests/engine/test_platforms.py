@@ -142,7 +142,7 @@ def test_a_capture_ends_whole_without_a_signal(tmp_path: Path, monkeypatch: pyte
     )
 
 
-@pytest.mark.parametrize("method", ["trl:orpo", "mine/lora", "two words"])
+@pytest.mark.parametrize("method", ["ours:orpo", "mine/lora", "two words"])
 def test_a_run_has_a_name_that_every_file_system_takes(tmp_path: Path, method: str) -> None:
     snb.methods.register(snb.methods.get("lora").replace(name=method))
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ import pytest
 
 import shadownb as snb
 from shadownb.engine import methods
-from shadownb.engine.runs import Run
+from shadownb.engine.runs import Run, executors
+from shadownb.engine.runs.liveness import launch_of
 from shadownb.errors import ConfigError, MethodError, RunNotFoundError
 from tests.engine.methods_data import OPTIONS, chats, stop_after
 
@@ -120,6 +122,9 @@ def test_a_run_that_ends_while_it_is_looked_at_is_not_interrupted(
     home: Path, byte_model_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = train(byte_model_dir)
+    launch = launch_of(run.state)
+    while executors.known_by(launch.executor).holds(run.path, launch):  # its thread ends just after the run
+        time.sleep(0.01)
     lines = run.folder.events.read_bytes().splitlines(keepends=True)
     run.folder.events.write_bytes(b"".join(lines[:-1]))  # the owner is at its end
     found = snb.runs.load(run.id)

@@ -241,6 +241,7 @@ def test_nothing_is_sent_printed_or_left_changed(
 
     sent: list[Any] = []
     monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setenv("SHADOWNB_PROGRESS", "0")  # our own line, which a long wait shows
     for module in (trl.trainer.base_trainer, huggingface_hub.utils):
         monkeypatch.setattr(module, "send_telemetry", lambda *given, **named: sent.append((given, named)))
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")  # would make another training of it
