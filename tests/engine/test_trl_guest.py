@@ -231,13 +231,31 @@ def test_callbacks_are_trls_own(model: Any) -> None:
     assert seen == ["begin 0", "log 1", "save 1", "begin 1", "log 2", "save 2"]
 
 
+def process_and_model(model: Any) -> dict[str, Any]:
+    """Return what a training has to leave as it was, in the process and on the model."""
+    from accelerate.state import AcceleratorState, PartialState
+    from transformers.utils import logging as transformers
+
+    base = model.module.get_base_model()
+    return {
+        "environment": dict(os.environ),
+        "random": (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()),  # type: ignore[index]
+        "accelerate": (dict(AcceleratorState._shared_state), dict(PartialState._shared_state)),
+        "verbosity": transformers.get_verbosity(),
+        "bars": (HUB.are_on(), DATASETS.are_on()),
+        "warnings": list(warnings.filters),
+        "config": (base.config.to_dict(), base.generation_config.to_dict()),
+        "forward": {name for name, part in base.named_modules() if "forward" in vars(part)},
+        "hooks": sum(len(part._forward_hooks) + len(part._forward_pre_hooks) for part in base.modules()),
+        "tokenizer": (model.tokenizer.pad_token, model.tokenizer.padding_side, model.tokenizer.chat_template),
+    }
+
+
 def test_nothing_is_sent_printed_or_left_changed(
     model: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     import huggingface_hub.utils
     import trl.trainer.base_trainer
-    from accelerate.state import AcceleratorState, PartialState
-    from transformers.utils import logging as transformers
 
     sent: list[Any] = []
     monkeypatch.delenv("CI", raising=False)
@@ -247,37 +265,13 @@ def test_nothing_is_sent_printed_or_left_changed(
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")  # would make another training of it
     plain = model.train(chats(), method="lora", **SHORT)
     model.train(chats(), method="lora", **SHORT)
-    base = model.module.get_base_model()
-    before = {
-        "environment": dict(os.environ),
-        "random": (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()),  # type: ignore[index]
-        "accelerate": (dict(AcceleratorState._shared_state), dict(PartialState._shared_state)),
-        "verbosity": transformers.get_verbosity(),
-        "bars": (HUB.are_on(), DATASETS.are_on()),
-        "warnings": list(warnings.filters),
-        "config": (base.config.to_dict(), base.generation_config.to_dict()),
-        "forward": {name for name, part in base.named_modules() if "forward" in vars(part)},
-        "hooks": sum(len(part._forward_hooks) + len(part._forward_pre_hooks) for part in base.modules()),
-        "tokenizer": (model.tokenizer.pad_token, model.tokenizer.padding_side, model.tokenizer.chat_template),
-    }
+    before = process_and_model(model)
     capfd.readouterr()
     told = {"gradient_checkpointing": "on", "precompute_ref_log_probs": True}
     run = model.train(pairs(), method="trl:dpo", **told, **SHORT)
     assert run.state.record["actual_setup"]["autocast"] == "no"
     assert capfd.readouterr() == ("", "")
-    base = model.module.get_base_model()
-    after = {
-        "environment": dict(os.environ),
-        "random": (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()),  # type: ignore[index]
-        "accelerate": (dict(AcceleratorState._shared_state), dict(PartialState._shared_state)),
-        "verbosity": transformers.get_verbosity(),
-        "bars": (HUB.are_on(), DATASETS.are_on()),
-        "warnings": list(warnings.filters),
-        "config": (base.config.to_dict(), base.generation_config.to_dict()),
-        "forward": {name for name, part in base.named_modules() if "forward" in vars(part)},
-        "hooks": sum(len(part._forward_hooks) + len(part._forward_pre_hooks) for part in base.modules()),
-        "tokenizer": (model.tokenizer.pad_token, model.tokenizer.padding_side, model.tokenizer.chat_template),
-    }
+    after = process_and_model(model)
     for name, value in before.items():
         assert after[name] == value, name
     assert sent == []
