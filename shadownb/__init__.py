@@ -95,6 +95,7 @@ _IMPLEMENTATIONS = {
         "thread": "shadownb.engine.runs.executors.thread:ThreadExecutor",
         "process": "shadownb.engine.runs.executors.process:ProcessExecutor",
     },
+    "embedder": {"minilm": "shadownb.engine.backends.torch.embedder:MiniLm"},
     "guest": {"trl": "shadownb.engine.backends.trl.guest:Trl"},
     "exporter": {
         "adapter": "shadownb.engine.exporters.adapter:AdapterExporter",
