@@ -88,6 +88,7 @@ _IMPLEMENTATIONS = {
     "capture_store": {"sqlite": "shadownb.engine.capture:CaptureStore"},
     "objective": {
         "dpo": "shadownb.engine.objectives.dpo:Dpo",
+        "facts": "shadownb.engine.objectives.facts:Facts",
         "kto": "shadownb.engine.objectives.kto:Kto",
         "sft": "shadownb.engine.objectives.supervised:Supervised",
     },
@@ -115,6 +116,7 @@ _IMPLEMENTATIONS = {
         "cpt": "shadownb.engine.methods.cpt:SPEC",
         "dpo": "shadownb.engine.methods.dpo:SPEC",
         "kto": "shadownb.engine.methods.kto:SPEC",
+        "more_plus": "shadownb.engine.methods.more_plus:SPEC",
     },
     "model": {"facade": "shadownb.engine.models.model:Model", "load": "shadownb.engine.models.loading:load"},
     "panel": {

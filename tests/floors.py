@@ -52,6 +52,7 @@ FLOORS: dict[str, int] = {
     "shadownb.engine.methods": 2,
     "shadownb.engine.rendering": 2,
     "shadownb.engine.replies": 2,
+    "shadownb.engine.routing": 2,
     "shadownb.engine.trajectories": 2,
     "shadownb.engine": 1,
     "shadownb._version": 1,

@@ -1,4 +1,4 @@
-"""Sentences as vectors whose product says how alike they are in meaning; the model that makes them is loaded once, when first asked."""
+"""Sentences as vectors whose product says how alike they are in meaning, by a model that is loaded when first asked."""
 
 from __future__ import annotations
 

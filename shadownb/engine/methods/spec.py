@@ -28,7 +28,7 @@ class MethodSpec:
     adapter
         What is trained; a model carries one. ``lora``: low-rank adapters; ``layers``: another peft tuner on the linear
         layers; ``prompt``: learned embeddings; ``bias``: the biases; ``bottleneck``: networks behind the blocks;
-        ``weights``: the base itself.
+        ``weights``: the base itself; ``facts``: an expert a fact, chosen by the question.
     objective
         Which loss, by its name in the registry: ``sft`` (next-token loss on the marked tokens), ``dpo`` (pairs), ``kto``
         (answers with a verdict), or one of your own.
@@ -62,7 +62,7 @@ class MethodSpec:
     data_shape: str
     default_learning_rate: float
     rate_source: str
-    adapter: Literal["lora", "layers", "prompt", "bias", "bottleneck", "weights"] = "lora"
+    adapter: Literal["lora", "layers", "prompt", "bias", "bottleneck", "weights", "facts"] = "lora"
     objective: str = "sft"
     tuner: str = "LORA"
     long_rows: Literal["cut", "split"] = "cut"

@@ -96,6 +96,8 @@ class Objective:
         What it needs of the forward pass beside log-probabilities; nothing else is computed.
     charts
         What is drawn beside the loss.
+    loss_falls
+        Whether the losses of a run's steps are of one thing, so that one that climbs means trouble.
     max_length
         Most tokens of a row, also of one that the objective makes.
     """
@@ -107,6 +109,7 @@ class Objective:
     columns: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[frozenset[Need]] = frozenset()
     charts: ClassVar[tuple[Chart, ...]] = ()
+    loss_falls: ClassVar[bool] = True
 
     def __init__(self, config: TrainConfig, max_length: int) -> None:
         self.config = config
@@ -157,6 +160,10 @@ class Objective:
             Has the weights of the moment answer prompts.
         """
         return epochs
+
+    def total_steps(self, items: int) -> int | None:
+        """Return how many steps a run over so many rows has; None where that is the options' to say."""
+        return None
 
     def remarks(self, examples: Sequence[Example], unit: str) -> Iterator[Remark]:
         """Yield what is to be said about examples before they are trained; ``unit`` is what they are called."""

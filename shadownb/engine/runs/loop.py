@@ -131,7 +131,7 @@ class Loop:
         if not self._record_told:
             services.journal.append("record", values={"actual_setup": self.session.actual_setup()})
             self._record_told = True
-        diverged = self.divergence.look(step, loss)
+        diverged = self.objective.loss_falls and self.divergence.look(step, loss)
         self.listener.stepped(step, self.source.epoch(step))
         asked = self.listener.asked
         if step % self.config.logging_steps == 0 or self.last or diverged or asked.report:

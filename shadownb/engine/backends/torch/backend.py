@@ -122,8 +122,10 @@ class TorchBackend:
     def generator(self, model: Loaded, *, separate_base: bool = False) -> Generator:
         """Return what answers with the model as it is now, or with a second copy of its base."""
         from shadownb.engine.backends.torch.generation.generator import TransformersGenerator
+        from shadownb.engine.rendering.last_turn import LastTurn
 
         weights: Any = model.weights
+        asked = LastTurn(model.renderer)
         ends: dict[str, Any] = {
             "stop_token_ids": model.renderer.stop_token_ids,
             "dropped_token_ids": model.renderer.dropped_token_ids,
@@ -137,6 +139,7 @@ class TorchBackend:
             view=weights.view,
             reserved=weights.virtual_tokens or 0,
             renderer_of=model.renderer_of,
+            question_of=asked.of,
             **ends,
         )
 
@@ -181,6 +184,10 @@ class TorchBackend:
         self, model: Loaded, config: TrainConfig, rows: Sequence[Rendered], services: TrainingServices
     ) -> TorchTraining:
         """Put what is trained on the model; returns its session, not opened yet."""
+        if config.spec.adapter == "facts":
+            from shadownb.engine.backends.torch.fact_training import FactTraining
+
+            return FactTraining(model, config, rows, services)
         from shadownb.engine.backends.torch.training import TorchTraining
 
         return TorchTraining(model, config, rows, services)

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from shadownb.engine.backends.torch.adapters.base import Adapter, Start
 from shadownb.engine.backends.torch.adapters.biases import BiasAdapter
 from shadownb.engine.backends.torch.adapters.bottleneck import BottleneckAdapter
+from shadownb.engine.backends.torch.adapters.facts import FactsAdapter
 from shadownb.engine.backends.torch.adapters.layered import ADAPTER_CONFIG, ADAPTER_FILE, LayerAdapter
 from shadownb.engine.backends.torch.adapters.lora import LoraAdapter
 from shadownb.engine.backends.torch.adapters.pissa import PissaAdapter
@@ -46,7 +47,7 @@ __all__ = [
 
 KINDS: dict[str, type[Adapter]] = {
     kind.kind: kind
-    for kind in (LoraAdapter, LayerAdapter, PromptAdapter, BiasAdapter, BottleneckAdapter, WeightsAdapter)
+    for kind in (LoraAdapter, LayerAdapter, PromptAdapter, BiasAdapter, BottleneckAdapter, WeightsAdapter, FactsAdapter)
 }
 
 

@@ -195,6 +195,8 @@ class Adapter:
         """Return embeddings that stand before every prompt, shape (1, n, hidden), or None."""
         return None
 
+    routed: ClassVar[Any] = None  # a method where what answers a row depends on its question: (questions) -> a block
+
     @contextlib.contextmanager
     def switched_off(self) -> Iterator[None]:
         """Let the base answer inside the block."""

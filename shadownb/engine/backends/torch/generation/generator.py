@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -50,6 +50,8 @@ class TransformersGenerator:
         Positions that a learned prompt takes.
     renderer_of
         Gives the renderer of an adapter beside the model, whose answers end by other tokens where its template is another.
+    question_of
+        Gives what a prompt asks last, for weights that answer by it.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class TransformersGenerator:
         view: Callable[[Use], View] | None = None,
         reserved: int = 0,
         renderer_of: Callable[[AdapterSource], Renderer] | None = None,
+        question_of: Callable[[Sequence[int]], str] | None = None,
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
@@ -75,6 +78,7 @@ class TransformersGenerator:
         self._view = view or self._plain
         self._reserved = reserved
         self._renderer_of = renderer_of
+        self._question_of = question_of
 
     def generate(
         self,
@@ -235,20 +239,27 @@ class TransformersGenerator:
             inputs["inputs_embeds"] = embeds
         log_probs = TokenLogProbs() if sampling.logprobs else None
         numbers = [row.number for row in rows]
-        view.model.generate(
-            **inputs,
-            attention_mask=torch.tensor([[0] * n + [1] * (width - n) for n in padding]).to(device),
-            generation_config=ExactConfig(
-                max_new_tokens=rows[0].limit,
-                do_sample=False,
-                use_cache=True,
-                pad_token_id=pad,
-            ),
-            logits_processor=processors(
-                sampling, seed, numbers, device, padding=torch.tensor(padding, device=device), log_probs=log_probs
-            ),
-            stopping_criteria=StoppingCriteriaList([RowEnds(rows, emit, stop, log_probs)]),
-        )
+        with self._routed(view, rows):
+            view.model.generate(
+                **inputs,
+                attention_mask=torch.tensor([[0] * n + [1] * (width - n) for n in padding]).to(device),
+                generation_config=ExactConfig(
+                    max_new_tokens=rows[0].limit,
+                    do_sample=False,
+                    use_cache=True,
+                    pad_token_id=pad,
+                ),
+                logits_processor=processors(
+                    sampling, seed, numbers, device, padding=torch.tensor(padding, device=device), log_probs=log_probs
+                ),
+                stopping_criteria=StoppingCriteriaList([RowEnds(rows, emit, stop, log_probs)]),
+            )
+
+    def _routed(self, view: View, rows: list[Row]) -> AbstractContextManager[None]:
+        """Have weights that answer by the question know those of a batch."""
+        if view.routed is None or self._question_of is None:
+            return nullcontext()
+        return view.routed([self._question_of(row.prompt) for row in rows])
 
 
 def _never() -> bool:

@@ -1,0 +1,24 @@
+"""MoRE+: every fact has an expert of its own on the last block, and a router finds the one that a question asks for."""
+
+from __future__ import annotations
+
+from shadownb.engine.methods.spec import MethodSpec
+
+SPEC = MethodSpec(
+    name="more_plus",
+    title="MoRE+ (a memory of facts)",
+    group="memory",
+    hint="Each fact is learned by itself and found by its question; others stay as they are. Facts can be changed one by one.",
+    data_shape="questions and answers, a fact a row, or sentences",
+    default_learning_rate=5e-3,
+    rate_source="a trial with 24 facts on SmolLM2-135M: all of them verbatim after 60 steps, 94 % in other words",
+    adapter="facts",
+    objective="facts",
+    fields=("lora_r", "lora_alpha"),
+    defaults=(("lora_r", 8), ("lora_alpha", 16), ("lr_scheduler_type", "constant")),
+    when_not=(
+        "The model should do a task, not know things: `lora` learns how, this learns what.",
+        "You want one whole model to hand on: what is added depends on the question, which merged weights cannot.",
+        "A question needs several facts at once: the expert of one answers.",
+    ),
+)
