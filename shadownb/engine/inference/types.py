@@ -82,6 +82,8 @@ class Reply:
         Whether the reply ended before its reasoning did, so that there is no answer.
     remarks
         What else a reader should know, in sentences: of how a server ended it, for example.
+    sources
+        Where the facts are from that it was answered with (``model.facts``), as far as that was said when they were learned.
     token_ids
         Every token that was generated, a closing stop token included; empty where the text comes from elsewhere.
     logprobs
@@ -98,6 +100,7 @@ class Reply:
     malformed_calls: list[dict[str, str]] = field(default_factory=list)
     reasoning_open: bool = False
     remarks: list[str] = field(default_factory=list)
+    sources: list[str] = field(default_factory=list)
     token_ids: list[int] = field(default_factory=list, repr=False)
     logprobs: list[float] | None = field(default=None, repr=False)
 
@@ -154,6 +157,7 @@ class Reply:
             found.append("It ended before its reasoning did, so there is no answer.")
         elif self.finish_reason == "stop" and self.outcome == "abstained" and not self.content.strip():
             found.append("The answer is empty.")
+        found += [f"From memory: {source}." for source in self.sources]
         return [*found, *self.remarks]
 
     def _repr_html_(self) -> str:

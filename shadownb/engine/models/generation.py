@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from shadownb.engine.inference import AdapterSource, Reply, ReplyStream, Sampling
 from shadownb.engine.loaded import sidecar
 from shadownb.engine.models.questions import Message, Opening, Question, Side
+from shadownb.engine.ports.facts import FactMemory
+from shadownb.engine.rendering.last_turn import LastTurn
 from shadownb.errors import ConfigError, ShadowWarning
 
 if TYPE_CHECKING:
@@ -89,7 +91,13 @@ class Generation:
         completions = self.generator_for(uses).generate(
             [question.ids for question in asked], sampling, use=uses, should_stop=should_stop
         )
-        return [question.reply(each, calls=calls) for question, each in zip(asked, completions, strict=True)]
+        replies = [question.reply(each, calls=calls) for question, each in zip(asked, completions, strict=True)]
+        memory = self._model.adapter
+        if isinstance(memory, FactMemory):
+            for question, reply in zip(asked, replies, strict=True):
+                if question.side.use == "tuned":
+                    reply.sources.extend(memory.sources(LastTurn(self._model.renderer).of(question.ids)))
+        return replies
 
     # -- by whom ----------------------------------------------------------------------------------------------------
 

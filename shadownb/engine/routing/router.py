@@ -42,7 +42,9 @@ class Signals:
     strange_code, strange_name
         Whether the question has a code, or names something, that the fact does not.
     missing
-        Share of the fact's names that the question lacks.
+        Share of the fact's names that the question lacks; people leave some out.
+    nameless
+        Whether it lacks all of them.
     other_kind
         Whether the answer cannot be what the question wants (a number where it asks who), and whether the fact's question
         wants something else (when, not where); 0 to 2.
@@ -56,13 +58,14 @@ class Signals:
     strange_code: float
     strange_name: float
     missing: float
+    nameless: float
     other_kind: float
 
 
 # In the order of Signals. A code that a fact does not have weighs 4 at least, whatever was fitted: it is always another thing.
-WEIGHTS = (0.88, 4.77, 5.00, -3.30, -5.43, -4.00, -0.51, -2.72, -2.72)
-BIAS = -5.52
-THRESHOLD = -1.05
+WEIGHTS = (0.00, 4.94, 5.23, -3.54, -5.54, -4.00, -0.91, -1.44, -1.71, -2.52)
+BIAS = -5.24
+THRESHOLD = -1.15
 
 
 @dataclass(frozen=True)
@@ -187,6 +190,7 @@ class Router:
                 float(any(map(is_code, strange))),
                 float(any(not is_code(word) for word in strange)),
                 len(own - mine) / max(1, len(own)),
+                float(bool(own) and not own & mine),
                 float(not answers_kind(kind, fact.answer)) + float(differs(kind, asked_kind(fact.question))),
             )
             score = BIAS + float(np.dot(WEIGHTS, astuple(signals)))

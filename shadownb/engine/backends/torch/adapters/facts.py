@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from shadownb.engine.config import TrainConfig
     from shadownb.engine.methods import MethodSpec
 
+_REMEMBERED = 512  # routes of questions, each asked again for its sources
 Factors = tuple[torch.Tensor, torch.Tensor]
 
 
@@ -68,6 +70,8 @@ class FactsAdapter(StoredAdapter):
         self._units: dict[str, Unit] = {}
         self._vectors: dict[Fact, Any] = {}  # (3, width) of each fact, by which it is found
         self._router: Router | None = None
+        self._routes: dict[str, Route] = {}
+        self.log: list[dict[str, Any]] = []
         self._rows: list[str | None] | None = None  # whose expert each row of the batch has; None adds nothing at all
         self._hook = self.place.register_forward_hook(_Branch(self))
 
@@ -152,7 +156,18 @@ class FactsAdapter(StoredAdapter):
 
     def kept_state(self) -> tuple[dict[str, Unit], dict[str, Factors]]:
         """Return what is stored, for :meth:`put_back`."""
-        return dict(self._units), {unit: (a.clone(), b.clone()) for unit, (a, b) in self._experts.items()}
+        return dict(self._units), dict(self._experts)  # which are only written to while they are first trained
+
+    def nothing(self) -> tuple[dict[str, Unit], dict[str, Factors]]:
+        """Return what :meth:`kept_state` returns of a memory without facts."""
+        return {}, {}
+
+    def cite(self, sources: dict[str, str]) -> None:
+        """Say where facts are from, by their questions."""
+        for number, unit in self._units.items():
+            facts = tuple(replace(fact, source=sources.get(fact.question, fact.source)) for fact in unit.facts)
+            self._units[number] = Unit(facts, unit.id)
+        self._router = None
 
     def put_back(self, kept: tuple[dict[str, Unit], dict[str, Factors]]) -> None:
         """Store exactly what was stored then."""
@@ -164,12 +179,23 @@ class FactsAdapter(StoredAdapter):
     def router(self) -> Router:
         """Finds the unit that a question asks for; made anew where facts have changed."""
         if self._router is None:
+            self._routes = {}
             self._router = Router(self.units, by=embedder(), vectors=self._known_vectors())
         return self._router
 
     def route(self, question: str) -> Route:
         """Return which unit a question asks for, and why."""
-        return self.router.route(question)
+        router = self.router
+        if question not in self._routes:
+            if len(self._routes) >= _REMEMBERED:
+                self._routes.clear()
+            self._routes[question] = router.route(question)
+        return self._routes[question]
+
+    def sources(self, question: str) -> list[str]:
+        """Return where the facts are from that answer a question."""
+        found = self.route(question)
+        return [each.fact.source for each in found.candidates[:1] if found.units and each.fact.source]
 
     def _known_vectors(self) -> Any:
         """Return the vectors of all facts, those of new ones made now."""
@@ -236,7 +262,7 @@ class FactsAdapter(StoredAdapter):
     def described(self) -> dict[str, Any]:
         return {
             **super().described(), "rank": self.rank, "alpha": self.alpha, "place": self.name, "embedder": embedder().id,
-            "units": [unit.to_dict() for unit in self.units],
+            "units": [unit.to_dict() for unit in self.units], "log": self.log,
         }  # fmt: skip
 
     def save(self, folder: Path) -> None:
@@ -252,6 +278,7 @@ class FactsAdapter(StoredAdapter):
         if not file.is_file():
             raise ModelError(f"{folder} holds no {self.noun}.", fix="Give a checkpoint of a run with method more_plus.")
         tensors = load_file(file)
+        self.log = list(content.get("log", []))
         units = [Unit.from_dict(each) for each in content["units"]]
         shapes = (len(units), self.rank, self.place.in_features), (len(units), self.place.out_features, self.rank)
         if units and tuple(tuple(tensors[side].shape) for side in ("down", "up")) != shapes:
