@@ -16,6 +16,8 @@ from safetensors.torch import load_file, save_file
 import shadownb as snb
 from shadownb.engine.backends.torch.fact_training import FactTraining
 from shadownb.engine.facts.reading import read
+from shadownb.engine.objectives import examples
+from shadownb.engine.rendering.last_turn import LastTurn
 from shadownb.engine.runs import Run
 from shadownb.errors import ConfigError, DataError, ExportError, MethodError
 from tests.engine.methods_data import stop_after
@@ -227,6 +229,42 @@ def test_what_cannot_be_honoured_is_refused_by_name(home_of_all: None, ending_di
         with pytest.raises(MethodError, match="no one linear layer that its feed-forward network ends with"):
             other.train(ROWS, method="more_plus")
         assert other.adapter is None
+
+
+@pytest.mark.parametrize(("name", "value"), [("lora_r", 4), ("lora_alpha", 4), ("seed", 1), ("max_length", 60)])
+def test_an_option_of_the_experts_changes_them(
+    name: str, value: int, learned: tuple[Any, Run], ending_dir: Path
+) -> None:
+    model, run = learn(ending_dir, **{name: value})
+    assert getattr(run.config, name) == value
+    assert not same(weights_of(model), weights_of(learned[0]))
+
+
+def test_the_inspector_shows_every_wording_with_the_last_answer_trained(learned: tuple[Any, Run]) -> None:
+    turns = [("user", "Hello"), ("assistant", "Hi"), ("user", "How tall is the Orsk mill?"), ("assistant", "9 metres")]
+    row = {"messages": [{"role": role, "content": text} for role, text in turns]}
+    renderer = learned[0].renderer
+    (example,) = examples(renderer, row, objective="facts")
+    assert example.columns == {"question": "How tall is the Orsk mill?", "answer": "9 metres"}
+    texts = [learned[0].tokenizer.decode(sequence.input_ids) for sequence in example.sequences]
+    trained = [[label for label in sequence.labels if label != -100] for sequence in example.sequences]
+    assert len(texts) == len(set(texts)) == 6 and all("Hello" in text for text in texts)
+    assert {learned[0].tokenizer.decode(labels).split("<|im_end|>")[0] for labels in trained} == {"9 metres"}
+    assert "9 metres" in str(snb.Dataset.from_list([row]).inspect(learned[0], method="more_plus"))
+
+
+def test_the_last_turn_is_read_back_from_tokens(learned: tuple[Any, Run]) -> None:
+    renderer = learned[0].renderer
+    last = LastTurn(renderer)
+    turns = [
+        ("system", "Be kind."),
+        ("user", "First?"),
+        ("assistant", "Yes."),
+        ("user", "  How tall,\nand <b>why</b>? "),
+    ]
+    prompt = renderer.render_prompt([{"role": role, "content": text} for role, text in turns])
+    assert last.of(prompt) == "How tall,\nand <b>why</b>?"
+    assert last.of(renderer.render_text("Once upon a time")) == "Once upon a time"
 
 
 # -- model.facts --------------------------------------------------------------------------------------------------------

@@ -23,7 +23,9 @@ pytestmark = pytest.mark.other_cpu
 
 
 def test_every_method_has_a_golden_curve() -> None:
-    names = {spec.name for spec in methods.available()}
+    names = {
+        spec.name for spec in methods.available() if spec.adapter != "facts"
+    }  # whose loss begins anew with each fact
     assert set(NAMES) == names
     assert {path.stem for path in FOLDER.glob("*.json")} == names
 
