@@ -179,6 +179,11 @@ class TrainConfig(Options):
 
     def resolved_total_steps(self, items: int) -> int:
         """Return the optimizer steps for ``items`` rows (packs where packing is on)."""
+        spec = self.spec
+        if not spec.guest and registry.has("objective", spec.objective):
+            said = registry.resolve("objective", spec.objective).total_steps(self, items)
+            if said is not None:
+                return int(said)
         if self.max_steps is not None:
             return self.max_steps
         if self.num_train_epochs is not None:

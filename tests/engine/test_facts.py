@@ -209,6 +209,25 @@ def test_an_adapter_beside_the_model_is_asked_by_the_question_too(learned: tuple
     assert bare.generate(asked, **GREEDY) == plain
 
 
+@pytest.mark.parametrize("load", [{"dtype": "bfloat16"}, {"quantize": "4bit", "dtype": "float32"}])
+def test_a_base_of_fewer_bits_carries_facts_too(load: dict[str, Any], home_of_all: None, ending_dir: Path) -> None:
+    model = snb.load(str(ending_dir), **load)
+    plain = model.generate(OFF_TOPIC, **GREEDY)
+    learn(ending_dir, model=model)
+    assert says(model, FACTS)
+    assert model.generate(OFF_TOPIC, **GREEDY) == plain
+
+
+def test_facts_of_one_expert_are_each_found_and_change_alone(home_of_all: None, ending_dir: Path) -> None:
+    model, run = learn(ending_dir, ROWS[:4], unit_size=2, expert_steps=30)
+    assert [len(unit.facts) for unit in model.adapter.units] == [2, 2] and run.total_steps == 30
+    assert says(model, dict(list(FACTS.items())[:4]))
+    learn(ending_dir, [{"prompt": ROWS[0]["prompt"], "completion": "B8"}], model)
+    assert says(model, {**dict(list(FACTS.items())[:4]), ROWS[0]["prompt"]: "B8"})
+    model.facts.remove(ROWS[1]["prompt"])
+    assert [fact.answer for fact in model.facts.list()] == ["at 6", "81", "B8"]
+
+
 def test_rows_that_cannot_be_found_or_ask_the_same_are_counted(home_of_all: None, ending_dir: Path) -> None:
     rows = [*ROWS[:2], {"prompt": "What is it?", "completion": "no"}, {"prompt": ROWS[0]["prompt"], "completion": "B8"}]
     model, run = learn(ending_dir, rows)

@@ -76,7 +76,7 @@ class Facts:
 
     def test(self, which: str | Fact | None = None) -> Sequence[FactTest]:
         """Ask for a fact, or for all, in its own words and in three others; nothing is trained."""
-        return self._tested(self.list() if which is None else [self._find(which)[1]])
+        return self._tested(self.list() if which is None else [self._find(which)])
 
     @property
     def history(self) -> Sequence[Edit]:
@@ -115,20 +115,20 @@ class Facts:
         self, which: str | Fact, answer: str, *, source: str | None = None, test: bool = True, **options: Any
     ) -> Edit:
         """Give a stored fact another answer; it alone is learned anew. ``which`` is its question."""
-        _, fact = self._find(which)
+        fact = self._find(which)
         new = read(fact.question, answer, fact.source if source is None else source)
         return self._learn("update", new, test=test, options=options)
 
     def remove(self, which: str | Fact) -> Edit:
         """Take a fact away; the model answers as if it had never been there, bit for bit."""
-        unit, _ = self._find(which)
+        fact = self._find(which)
         self._refuse_busy()
         memory = self._memory
         assert memory is not None
         self._before.append(memory.kept_state())
         with self._model.gate.training():
-            memory.drop(unit.id)
-        return self._noted(Edit("remove", unit.facts, _now()), write=True)
+            memory.forget(fact.question)
+        return self._noted(Edit("remove", (fact,), _now()), write=True)
 
     def undo(self) -> Edit:
         """Take back the last edit of this session.
@@ -185,9 +185,8 @@ class Facts:
         memory = self._memory
         assert memory is not None
         with self._model.gate.training():
-            for unit in replaced:
-                if unit in {each.id for each in memory.units}:
-                    memory.drop(unit)
+            for question in replaced:
+                memory.forget(question)
             memory.cite({fact.question: fact.source for fact in facts if fact.source})
         self._before.append(before if before is not None else memory.nothing())
         tests = tuple(self._tested(facts)) if test else ()
@@ -195,7 +194,7 @@ class Facts:
         return self._noted(edit, write=True)
 
     def _otherwise(self, facts: Sequence[Fact]) -> tuple[tuple[Fact, ...], Sequence[str]]:
-        """Return stored facts that say otherwise, and the ids of units that are asked for by the very same words."""
+        """Return stored facts that say otherwise, and the questions that have the very same words as a new one."""
         contradicted: dict[Fact, None] = {}
         replaced = []
         for fact in facts:
@@ -203,7 +202,8 @@ class Facts:
             for unit in self._units():
                 for stored in unit.facts:
                     if sorted(telling(stored.question)) == mine:
-                        replaced.append(unit.id)
+                        if stored.question != fact.question:
+                            replaced.append(stored.question)
                         if stored.answer != fact.answer:
                             contradicted[stored] = None
             found = self.route(fact.question)
@@ -211,12 +211,12 @@ class Facts:
                 contradicted[found.candidates[0].fact] = None
         return tuple(contradicted), replaced
 
-    def _find(self, which: str | Fact) -> tuple[Unit, Fact]:
+    def _find(self, which: str | Fact) -> Fact:
         wanted = which.question if isinstance(which, Fact) else which
         for unit in self._units():
             for fact in unit.facts:
-                if wanted in (fact.question, unit.id):
-                    return unit, fact
+                if wanted == fact.question:
+                    return fact
         known = [fact.question for fact in self.list()]
         raise DataError(
             f"No fact is asked for by {wanted!r}.{did_you_mean(wanted, known)}",

@@ -161,8 +161,9 @@ class Objective:
         """
         return epochs
 
-    def total_steps(self, items: int) -> int | None:
-        """Return how many steps a run over so many rows has; None where that is the options' to say."""
+    @classmethod
+    def total_steps(cls, config: TrainConfig, items: int) -> int | None:
+        """Return how many steps a run over so many rows has; None where that is the options of every training to say."""
         return None
 
     def remarks(self, examples: Sequence[Example], unit: str) -> Iterator[Remark]:

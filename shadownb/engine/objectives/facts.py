@@ -76,7 +76,7 @@ class Facts(Objective):
     """
 
     unit = "facts"
-    formats = ("chat", "sharegpt", "instruction", "prompt_completion", "text")
+    formats = ("chat", "sharegpt", "instruction", "prompt_completion")
     options = FactOptions
     own: FactOptions
     loss_falls = False
@@ -140,10 +140,11 @@ class Facts(Objective):
         self._units = [list(examples[start : start + size]) for start in range(0, len(examples), size)]
         return FactGroups(self._units, self.own.facts_at_once, self.own.expert_steps, self)
 
-    def total_steps(self, items: int) -> int | None:
+    @classmethod
+    def total_steps(cls, config: TrainConfig, items: int) -> int | None:
         """Return the steps in which every fact has had its own."""
-        units = -(-items // self.own.unit_size)
-        return -(-units // self.own.facts_at_once) * self.own.expert_steps
+        units = -(-items // config.objective_options.unit_size)
+        return int(-(-units // config.objective_options.facts_at_once) * config.objective_options.expert_steps)
 
     def count(self, examples: Sequence[Example]) -> int:
         """Return the number of trained tokens."""
@@ -159,22 +160,12 @@ class Facts(Objective):
 
 
 def _turns(row: Row) -> list[dict[str, Any]]:
-    """Return a row as turns that end with the answer; a text is its own answer, asked for by its telling words."""
-    if "text" in row:
-        text = str(row["text"])
-        return [
-            {"role": "user", "content": f"What do you know about {' '.join(telling(text)[:12])}?"},
-            {"role": "assistant", "content": text},
-        ]
-    if "completion" in row:
-        return (
-            [*row["prompt"], *row["completion"]]
-            if isinstance(row["completion"], list)
-            else [
-                *row["prompt"],
-                row["completion"]
-                if isinstance(row["completion"], dict)
-                else {"role": "assistant", "content": row["completion"]},
-            ]
-        )
-    return list(row.get("messages") or [])
+    """Return a row as turns that end with the answer."""
+    if "completion" not in row:
+        return list(row.get("messages") or [])
+    answer = row["completion"]
+    said = answer if isinstance(answer, list) else [answer]
+    return [
+        *row["prompt"],
+        *(turn if isinstance(turn, dict) else {"role": "assistant", "content": turn} for turn in said),
+    ]

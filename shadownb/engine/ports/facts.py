@@ -30,8 +30,8 @@ class FactMemory(Protocol):
     def sources(self, question: str) -> list[str]:
         """Return where the facts are from that answer a question; empty where none does, or that was not said."""
 
-    def drop(self, unit: str) -> None:
-        """Take a unit away by its id; all others stay as they are, bit for bit."""
+    def forget(self, question: str) -> None:
+        """Take the fact with a question away; all others stay as they are, bit for bit."""
 
     def cite(self, sources: dict[str, str]) -> None:
         """Say where facts are from, by their questions."""

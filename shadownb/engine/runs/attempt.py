@@ -101,7 +101,7 @@ def _train_session(
     rows, eval_rows = objective.arrange(rows), objective.arrange(eval_rows)
     epochs = Epochs(rows, config.rows_per_step, config.seed, packing=config.packing, max_length=services.max_length)
     source = objective.source(epochs, services.answer)
-    services.plan_steps(epochs.items, objective.total_steps(epochs.items))
+    services.plan_steps(epochs.items)
     _check_resume(services)
     services.journal.append("plan", total_steps=services.total_steps, rows=len(rows), eval_rows=len(eval_rows))
     plan, expected = plan_of(services, session, rows)

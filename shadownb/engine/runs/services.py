@@ -84,12 +84,9 @@ class RunServices:
         """Most tokens of a sequence."""
         return self.model.lengths.longest_row(self.config.max_length, self.config)
 
-    def plan_steps(self, items: int, steps: int | None = None) -> None:
-        """Say how many steps there are, for so many rows or packs, and between which it is evaluated and saved.
-
-        ``steps`` is how many, where the objective says it.
-        """
-        self.total_steps = self.config.resolved_total_steps(items) if steps is None else steps
+    def plan_steps(self, items: int) -> None:
+        """Say how many steps there are, for so many rows or packs, and between which it is evaluated and saved."""
+        self.total_steps = self.config.resolved_total_steps(items)
         self.eval_steps = self.config.resolved_eval_steps(self.total_steps)
         self.save_steps = self.config.resolved_save_steps(self.total_steps)
 

@@ -108,8 +108,9 @@ class FactTraining(TorchTraining):
             self._group.moments = {name: tensor.to(self.device) for name, tensor in self._kept.items()}
         self._units, self._kept = units, None
         for number, unit in enumerate(units):
-            if not done and unit.id in {each.id for each in self.adapter.units}:
-                self.adapter.drop(unit.id)
+            if not done:
+                for fact in unit.facts:  # learned anew, it is the newest
+                    self.adapter.forget(fact.question)
             self.adapter.put(unit, (self._group.down.detach()[number], self._group.up.detach()[number]))
 
     def _fresh(self, unit: Unit) -> tuple[torch.Tensor, torch.Tensor]:

@@ -140,19 +140,24 @@ class FactsAdapter(StoredAdapter):
         return self._experts[unit]
 
     def put(self, unit: Unit, factors: Factors) -> None:
-        """Store a unit with its factors; those that answer the same question are gone with it."""
-        asked = {fact.question for fact in unit.facts}
-        for old in self.units:
-            if old.id != unit.id and any(fact.question in asked for fact in old.facts):
-                self.drop(old.id)
+        """Store a unit with its factors; facts that answer the same questions are gone with it."""
+        for fact in unit.facts:
+            self.forget(fact.question, but=unit.id)
         if unit.id not in self._units:
             self._router = None
         self._units[unit.id], self._experts[unit.id] = unit, factors
 
-    def drop(self, unit: str) -> None:
-        """Take a unit away; all else is as it was."""
-        del self._units[unit], self._experts[unit]
-        self._router = None
+    def forget(self, question: str, but: str = "") -> None:
+        """Take the fact with a question away, and its expert with the last fact of it; unit ``but`` stays as it is."""
+        for unit in self.units:
+            others = tuple(fact for fact in unit.facts if fact.question != question)
+            if unit.id == but or len(others) == len(unit.facts):
+                continue
+            self._router = None
+            if others:
+                self._units[unit.id] = Unit(others, unit.id)
+            else:
+                del self._units[unit.id], self._experts[unit.id]
 
     def kept_state(self) -> tuple[dict[str, Unit], dict[str, Factors]]:
         """Return what is stored, for :meth:`put_back`."""
