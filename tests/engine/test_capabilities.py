@@ -75,6 +75,7 @@ OTHER: dict[str, Any] = {
     "lora_dropout": 0.5,
     "sft_weight": 0.5,
     "early_stopping_threshold": 0.1,
+    "question_forms": 1,
     "assistant_only_loss": True,
     "prompt_tuning_init_text": "Count.",
 }

@@ -250,7 +250,7 @@ def test_what_cannot_be_honoured_is_refused_by_name(home_of_all: None, ending_di
         assert other.adapter is None
 
 
-@pytest.mark.parametrize(("name", "value"), [("lora_r", 4), ("lora_alpha", 4), ("seed", 1), ("max_length", 60)])
+@pytest.mark.parametrize(("name", "value"), [("lora_r", 4), ("lora_alpha", 4), ("seed", 1)])
 def test_an_option_of_the_experts_changes_them(
     name: str, value: int, learned: tuple[Any, Run], ending_dir: Path
 ) -> None:
