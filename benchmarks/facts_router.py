@@ -64,7 +64,7 @@ def fit(seen: dict[str, list[tuple[str, int | None, Any]]]) -> tuple[Any, float]
         p = 1 / (1 + np.exp(-(x @ weights + bias)))
         error = w * (p - y)
         weights -= 2.0 * (x.T @ error + 2e-4 * weights)
-        weights = signs * np.maximum(signs * weights, [0, 0, 0, 0, 0, 4, 0, 0, 0, 0])
+        weights = signs * np.maximum(signs * weights, [0, 0, 0, 0, 0, 4, 0, 0, 3, 0])
         bias -= 2.0 * error.sum()
     return weights, bias
 

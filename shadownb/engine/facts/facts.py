@@ -39,13 +39,16 @@ class Facts:
     def _memory(self) -> FactMemory | None:
         self._model.require_loaded()
         self._model.catch_up()
-        found = self._model.adapter
-        if found is not None and not isinstance(found, FactMemory):
+        kind = self._model.adapter_kind
+        if kind is None:
+            return None
+        if kind != "facts":
             raise MethodError(
-                f"This model carries {self._model.adapter_kind}, which has no facts.",
+                f"This model carries {kind}, which has no facts.",
                 why="A model carries one trained state.",
                 fix="Load a fresh model, or save this one with model.save(path, fmt='merged') and load that folder.",
             )
+        found: FactMemory = self._model.adapter
         return found
 
     def _units(self) -> Sequence[Unit]:

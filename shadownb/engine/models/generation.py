@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from shadownb.engine.inference import AdapterSource, Reply, ReplyStream, Sampling
 from shadownb.engine.loaded import sidecar
 from shadownb.engine.models.questions import Message, Opening, Question, Side
-from shadownb.engine.ports.facts import FactMemory
 from shadownb.engine.rendering.last_turn import LastTurn
 from shadownb.errors import ConfigError, ShadowWarning
 
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from shadownb.engine.inference.types import Use
     from shadownb.engine.loaded.model import LoadedModel
     from shadownb.engine.models.adapters import Asked
+    from shadownb.engine.ports.facts import FactMemory
 
 ShouldStop = Callable[[], bool]
 
@@ -92,11 +92,11 @@ class Generation:
             [question.ids for question in asked], sampling, use=uses, should_stop=should_stop
         )
         replies = [question.reply(each, calls=calls) for question, each in zip(asked, completions, strict=True)]
-        memory = self._model.adapter
-        if isinstance(memory, FactMemory):
+        if self._model.weights.kind == "facts":
+            memory: FactMemory = self._model.adapter
             for question, reply in zip(asked, replies, strict=True):
                 if question.side.use == "tuned":
-                    reply.sources.extend(memory.sources(LastTurn(self._model.renderer).of(question.ids)))
+                    reply.sources.extend(memory.sources(LastTurn.by(self._model.renderer).of(question.ids)))
         return replies
 
     # -- by whom ----------------------------------------------------------------------------------------------------

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 from shadownb.engine.routing import Route, Unit
 
 
-@runtime_checkable
 class FactMemory(Protocol):
     """Facts with an expert each. Whoever changes it holds the weights; no weight of the base is ever changed.
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
+from weakref import WeakKeyDictionary
 
 from shadownb.engine.rendering.renderer import Renderer
 from shadownb.errors import DataError
@@ -14,8 +16,17 @@ _MOST_CHARACTERS = 2000
 class LastTurn:
     """Finds the last user turn of prompts that a renderer made, by what its template writes around one."""
 
+    _known: ClassVar[WeakKeyDictionary[Renderer, LastTurn]] = WeakKeyDictionary()
+
+    @classmethod
+    def by(cls, renderer: Renderer) -> LastTurn:
+        """Return the one of a renderer, made when first asked for."""
+        if renderer not in cls._known:
+            cls._known[renderer] = cls(renderer)
+        return cls._known[renderer]
+
     def __init__(self, renderer: Renderer) -> None:
-        self._tokenizer = renderer.tokenizer
+        self._tokenizer = renderer.tokenizer  # the renderer itself would keep its own entry alive
         self._opening = self._closing = ""
         try:
             text = self._decoded(renderer.render_prompt([{"role": "user", "content": _MARK}]))

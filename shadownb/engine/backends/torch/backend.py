@@ -125,7 +125,6 @@ class TorchBackend:
         from shadownb.engine.rendering.last_turn import LastTurn
 
         weights: Any = model.weights
-        asked = LastTurn(model.renderer)
         ends: dict[str, Any] = {
             "stop_token_ids": model.renderer.stop_token_ids,
             "dropped_token_ids": model.renderer.dropped_token_ids,
@@ -139,7 +138,7 @@ class TorchBackend:
             view=weights.view,
             reserved=weights.virtual_tokens or 0,
             renderer_of=model.renderer_of,
-            question_of=asked.of,
+            question_of=lambda ids: LastTurn.by(model.renderer).of(ids),
             **ends,
         )
 
