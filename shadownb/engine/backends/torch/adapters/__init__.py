@@ -96,7 +96,7 @@ def check(base: Any, adapter: Adapter | None, config: TrainConfig) -> None:
 def count(base: Any, adapter: Adapter | None, config: TrainConfig) -> int:
     """Return how many weights the method would train on this model."""
     spec = config.spec
-    if adapter is not None and adapter.kind == spec.adapter:
+    if adapter is not None and adapter.kind == spec.adapter and not adapter.grows:
         return sum(parameter.numel() for parameter in adapter.owned().values())
     return KINDS[spec.adapter].count(adapter.base if adapter is not None else base, config, spec)
 

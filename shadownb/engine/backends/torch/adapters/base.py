@@ -64,6 +64,8 @@ class Adapter:
     replaces_base: ClassVar[bool] = False
     # Whether what was trained exists apart from the whole model, so that save(fmt="adapter") has something to write.
     separate: ClassVar[bool] = True
+    # Whether a training adds to what is there and leaves that as it is.
+    grows: ClassVar[bool] = False
     noun: ClassVar[str]  # as in "this model carries ..."
 
     def __init__(self, module: Any) -> None:

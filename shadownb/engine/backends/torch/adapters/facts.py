@@ -59,6 +59,7 @@ class FactsAdapter(StoredAdapter):
     """
 
     kind = "facts"
+    grows = True
     noun = "a memory of facts"
     stem = "facts"
 
