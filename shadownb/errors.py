@@ -26,6 +26,17 @@ class ShadowError(Exception):
         The next step to take.
     code
         Stable identifier for documentation and tests; the class has a default.
+
+    Examples
+    --------
+    >>> try:
+    ...     snb.TrainConfig(lora_rank=8)
+    ... except snb.ShadowError as error:
+    ...     print(error.as_text())
+    ...     print(error.code, list(error.to_dict()))
+    lora_rank=8 is not a training option. Did you mean 'lora_r'?
+    Next: Call shadownb.TrainConfig.describe() for the list of options.
+    config ['kind', 'code', 'what', 'why', 'fix']
     """
 
     code = "error"
@@ -188,7 +199,17 @@ class ExportError(ShadowError, ValueError):
 
 
 class ShadowWarning(UserWarning):
-    """Something a user should know that does not stop the work."""
+    """Something a user should know that does not stop the work.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always", snb.ShadowWarning)
+    ...     answer = model.generate("I paid twice.", system="Answer in French.", max_new_tokens=4)
+    >>> print(caught[0].message)
+    Asked behind a system prompt, but no row of the training has one. Leave system out to start as the rows do.
+    """
 
 
 def did_you_mean(name: str, choices: list[str] | tuple[str, ...]) -> str:

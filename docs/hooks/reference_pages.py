@@ -25,7 +25,25 @@ _PARTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("Extending, errors, the machine", "more", ("registry", "doctor", "ShadowError", "ShadowWarning")),
 )
 _MODULES = ("methods", "runs", "captures", "traces", "registry")
-_WHOLE = ("Model", "Dataset", "Run", "TrainConfig", "CaptureStore")  # shown with what they inherit from classes of ours
+WHOLE = ("Model", "Dataset", "Run", "TrainConfig", "CaptureStore", "capture")  # shown with what they inherit from classes of ours
+# What the engine does with an object of a user's, and no user; it is not shown.
+FOR_THE_ENGINE = {
+    "Model": (
+        "begin_run", "catch_up", "detach_adapter", "load_adapter", "renderer_of", "require_loaded", "restore_start",
+        "save_tokenizer", "start_renderer", "trained_in_place", "use_renderer",
+    ),
+    "TrainConfig": ("as_given", "model_post_init"),
+    "CaptureStore": ("checkpoint", "read", "writing"),
+    "Run": ("journalled",),
+    "RunPanel": ("get_state",),
+    "Checkpoint": ("of",),
+    "Endpoint": ("kept_under",),
+    "Reply": ("from_completion",),
+    "registry": ("fill",),
+    "runs.FolderStore": ("active", "all", "create", "delete", "entries", "find", "starts", "store_rows"),
+    "traces.LeftOut": ("add",),
+    "traces.TraceReport": ("keep_untrained", "leave_out"),
+}  # fmt: skip
 _HIDDEN = ("__version__",)
 
 
@@ -55,7 +73,11 @@ def _entry(name: str) -> str:
         if own is not None:  # without what stands on a page of its own already
             own = [member for member in own if getattr(module, member) is not getattr(shadownb, member, None)]
         return f"{heading}\n\n::: {module.__name__}\n{_options_of(own)}"
-    return f"::: shadownb.{name}\n" + ("    options:\n      inherited_members: true\n" if name in _WHOLE else "")
+    options = ["      inherited_members: true"] if name in WHOLE else []
+    if name in FOR_THE_ENGINE:
+        hidden = "|".join(FOR_THE_ENGINE[name])
+        options.append(f'      filters: ["!^_", "!^({hidden})$"]')
+    return "\n".join([f"::: shadownb.{name}", *(["    options:", *options] if options else []), ""])
 
 
 def _options_of(members: list[str] | None = None) -> str:

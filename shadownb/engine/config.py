@@ -35,6 +35,27 @@ class TrainConfig(Options):
     ------
     ConfigError
         An unknown field (with the closest name), a value outside its range (with the range), or a contradiction.
+
+    Examples
+    --------
+    >>> config = snb.TrainConfig(method="dpo", max_steps=30, beta=0.2)
+    >>> config.changed
+    {'method': 'dpo', 'max_steps': 30, 'beta': 0.2}
+    >>> config.rows_per_step  # per_device_train_batch_size times gradient_accumulation_steps
+    8
+    >>> print(config.learning_rate, config.resolved_learning_rate())
+    None 5e-05
+    >>> config.objective_options.beta, config.spec.title, sorted(config.model_fields_set)
+    (0.2, 'DPO', ['beta', 'max_steps', 'method'])
+    >>> config.resolved_target_modules()
+    'all-linear'
+    >>> config.to_dict()["max_steps"]
+    30
+    >>> snb.TrainConfig(lora_rank=8)
+    Traceback (most recent call last):
+        ...
+    shadownb.errors.ConfigError: lora_rank=8 is not a training option. Did you mean 'lora_r'?
+    Next: Call shadownb.TrainConfig.describe() for the list of options.
     """
 
     # -- creation ------------------------------------------------------------------------------------------------
@@ -178,7 +199,15 @@ class TrainConfig(Options):
         return self.learning_rate if self.learning_rate is not None else self.spec.default_learning_rate
 
     def resolved_total_steps(self, items: int) -> int:
-        """Return the optimizer steps for ``items`` rows (packs where packing is on)."""
+        """Return the optimizer steps for ``items`` rows (packs where packing is on).
+
+        Examples
+        --------
+        >>> snb.TrainConfig(num_train_epochs=3).resolved_total_steps(100)  # 8 rows a step
+        39
+        >>> snb.TrainConfig().resolved_total_steps(100)
+        60
+        """
         if self.max_steps is not None:
             return self.max_steps
         if self.num_train_epochs is not None:
@@ -187,7 +216,13 @@ class TrainConfig(Options):
         return DEFAULT_MAX_STEPS
 
     def resolved_warmup(self, total_steps: int) -> int:
-        """Return the warm-up steps as given; by default never more than a tenth of the run; none at a constant rate."""
+        """Return the warm-up steps as given; by default never more than a tenth of the run; none at a constant rate.
+
+        Examples
+        --------
+        >>> snb.TrainConfig().resolved_warmup(30), snb.TrainConfig(warmup_ratio=0.2).resolved_warmup(30)
+        (3, 6)
+        """
         if self.lr_scheduler_type == "constant":
             return 0
         if self.warmup_ratio is not None:
@@ -197,11 +232,23 @@ class TrainConfig(Options):
         return min(self.warmup_steps, total_steps // 10)  # in a run of one step the only rate would be 0
 
     def resolved_decay(self, total_steps: int) -> int:
-        """Return the steps of the fall at the end of ``warmup_stable_decay``: the last fifth."""
+        """Return the steps of the fall at the end of ``warmup_stable_decay``: the last fifth.
+
+        Examples
+        --------
+        >>> snb.TrainConfig(lr_scheduler_type="warmup_stable_decay").resolved_decay(60)
+        12
+        """
         return max(1, min(total_steps // 5, total_steps - self.resolved_warmup(total_steps)))
 
     def resolved_eval_steps(self, total_steps: int) -> int:
-        """Return the steps between evaluations."""
+        """Return the steps between evaluations.
+
+        Examples
+        --------
+        >>> snb.TrainConfig().resolved_eval_steps(60), snb.TrainConfig(eval_steps=0.1).resolved_eval_steps(60)
+        (15, 6)
+        """
         if self.eval_steps is None:
             return max(1, total_steps // 4)
         if self.eval_steps < 1:
@@ -209,7 +256,13 @@ class TrainConfig(Options):
         return int(self.eval_steps)
 
     def resolved_save_steps(self, total_steps: int) -> int:
-        """Return the steps between checkpoints."""
+        """Return the steps between checkpoints.
+
+        Examples
+        --------
+        >>> snb.TrainConfig().resolved_save_steps(60)
+        15
+        """
         return self.save_steps if self.save_steps is not None else max(1, total_steps // 4)
 
     def resolved_target_modules(self) -> str | tuple[str, ...]:
@@ -236,7 +289,13 @@ class TrainConfig(Options):
         return every[name].default if name in every else self._chosen.default_of(name)
 
     def replace(self, **values: Any) -> TrainConfig:
-        """Return a copy with other values, validated again."""
+        """Return a copy with other values, validated again.
+
+        Examples
+        --------
+        >>> snb.TrainConfig(max_steps=30).replace(lora_r=8).changed
+        {'max_steps': 30, 'lora_r': 8}
+        """
         given = {name: getattr(self, name) for name in self.model_fields_set}
         return self._made({**given, **values}, known=self.executor, spec=self._spec)
 
@@ -251,7 +310,15 @@ class TrainConfig(Options):
         return {**self.model_dump(mode="json"), **self._chosen.as_json()}
 
     def to_yaml(self, *, only_changed: bool = False) -> str:
-        """Return YAML that :meth:`from_yaml` reads back to an equal config."""
+        """Return YAML that :meth:`from_yaml` reads back to an equal config.
+
+        Examples
+        --------
+        >>> print(snb.TrainConfig(max_steps=30, lora_r=8).to_yaml(only_changed=True))
+        method: lora
+        max_steps: 30
+        lora_r: 8
+        """
         values = self.to_dict()
         if only_changed:
             values = {name: values[name] for name in ["method", *self.changed] if name in values}
@@ -261,7 +328,7 @@ class TrainConfig(Options):
     def from_yaml(
         cls, source: str | Path, *, given: Collection[str] | None = None, spec: MethodSpec | None = None
     ) -> TrainConfig:
-        """Read a config from YAML text, or from a file when given a path.
+        r"""Read a config from YAML text, or from a file when given a path.
 
         Parameters
         ----------
@@ -270,6 +337,11 @@ class TrainConfig(Options):
             default, so they are left out instead of refused. None: all were chosen.
         spec
             What the method is, of a run's record; None takes what is registered by its name.
+
+        Examples
+        --------
+        >>> snb.TrainConfig.from_yaml("method: lora\nlora_r: 8\n").lora_r
+        8
         """
         text = Path(source).read_text(encoding="utf-8") if isinstance(source, Path) else source
         try:
@@ -305,7 +377,13 @@ class TrainConfig(Options):
 
     @classmethod
     def describe(cls) -> str:
-        """Return a table of all options as text: name, type, default, help."""
+        """Return a table of all options as text: name, type, default, help.
+
+        Examples
+        --------
+        >>> print(snb.TrainConfig.describe().splitlines()[1])
+        learning_rate   float   None   Peak learning rate; ...
+        """
         rows = [f"{f.name:28} {f.kind:10} {f.default!s:12} {f.help}" for f in config_fields()]
         return "\n".join(rows)
 

@@ -16,6 +16,13 @@ are listed or one is looked for that is not known, and gets a function to regist
         add("scorer", "rouge", "our_package.rouge:Rouge")
 
 In a program or a notebook :func:`register` does the same for this process alone.
+
+Examples
+--------
+>>> snb.registry.names("scorer")[:2]
+('exact', 'json_exact')
+>>> snb.registry.resolve("scorer", "exact") is snb.Exact
+True
 """
 
 from __future__ import annotations
@@ -64,6 +71,13 @@ def register(kind: str, name: str, target: str, *, replace: bool = False) -> Non
     ------
     ConfigError
         No such kind, the name is taken, or ``target`` is not of this form.
+
+    Examples
+    --------
+    >>> snb.registry.register("scorer", "shortness", "my_scorers:Shortness")
+    >>> snb.registry.target("scorer", "shortness")
+    'my_scorers:Shortness'
+    >>> snb.registry.unregister("scorer", "shortness")
     """
     _check(kind, name, target)
     known = _known(kind)
@@ -83,6 +97,13 @@ def unregister(kind: str, name: str) -> None:
     ------
     ConfigError
         Nothing was added by this name.
+
+    Examples
+    --------
+    >>> snb.registry.register("scorer", "shortness", "my_scorers:Shortness")
+    >>> snb.registry.unregister("scorer", "shortness")
+    >>> snb.registry.has("scorer", "shortness")
+    False
     """
     with _lock:
         if _added.get(kind, {}).pop(name, None) is None:
@@ -90,7 +111,13 @@ def unregister(kind: str, name: str) -> None:
 
 
 def kinds() -> tuple[str, ...]:
-    """Return the kinds of which there can be implementations."""
+    """Return the kinds of which there can be implementations.
+
+    Examples
+    --------
+    >>> "scorer" in snb.registry.kinds()
+    True
+    """
     return tuple(_ours)
 
 
@@ -101,6 +128,11 @@ def names(kind: str) -> tuple[str, ...]:
     ------
     ConfigError
         No such kind.
+
+    Examples
+    --------
+    >>> "lora" in snb.registry.names("method"), "exact" in snb.registry.names("scorer")
+    (True, True)
     """
     _check_kind(kind)
     _call_plugins()
@@ -114,6 +146,11 @@ def has(kind: str, name: str) -> bool:
     ------
     ConfigError
         No such kind.
+
+    Examples
+    --------
+    >>> snb.registry.has("executor", "thread"), snb.registry.has("executor", "cluster")
+    (True, False)
     """
     _check_kind(kind)
     return name in _known(kind) or name in names(kind)
@@ -126,6 +163,16 @@ def target(kind: str, name: str) -> str:
     ------
     ConfigError
         No such kind, or none of it has this name; the message lists those that exist.
+
+    Examples
+    --------
+    >>> snb.registry.target("scorer", "exact")
+    'shadownb.engine.scoring:Exact'
+    >>> snb.registry.target("scorer", "exakt")
+    Traceback (most recent call last):
+        ...
+    shadownb.errors.ConfigError: No scorer is named 'exakt'. Did you mean 'exact'?
+    Next: Choose one of: exact, ...
     """
     _check_kind(kind)
     if name not in _known(kind):
@@ -149,6 +196,11 @@ def resolve(kind: str, name: str) -> Any:
         No such kind or name, or what it stands for cannot be imported.
     MissingDependencyError
         A module that it needs is not installed.
+
+    Examples
+    --------
+    >>> snb.registry.resolve("scorer", "exact") is snb.Exact
+    True
     """
     wanted = target(kind, name)
     module, _, path = wanted.partition(":")
@@ -179,7 +231,13 @@ def resolve(kind: str, name: str) -> Any:
 
 
 def failures() -> str:
-    """Return which plugins could not be used, and why; empty where none has failed, or none was asked for yet."""
+    """Return which plugins could not be used, and why; empty where none has failed, or none was asked for yet.
+
+    Examples
+    --------
+    >>> snb.registry.failures()
+    ''
+    """
     return " ".join(f"The plugin {plugin} could not be used: {why}." for plugin, why in _failed.items())
 
 

@@ -35,6 +35,13 @@ class CapturePanel(SnapshotPanel):
         the one that records in this kernel, if there is one.
     namespace
         Where loaded models are looked up; None means the notebook's variables.
+
+    Examples
+    --------
+    >>> panel = snb.CapturePanel(store)
+    >>> panel.settle(), panel.store.count(), panel.proxy
+    (True, 3, None)
+    >>> panel.close()
     """
 
     _bundle = "capture"
@@ -77,7 +84,15 @@ class CapturePanel(SnapshotPanel):
         return self._store
 
     def show(self, capture: Any) -> None:
-        """Show a capture, its store, or the capture of an id."""
+        """Show a capture, its store, or the capture of an id.
+
+        Examples
+        --------
+        >>> panel = snb.CapturePanel()
+        >>> panel.show("tickets")
+        >>> panel.settle(), panel.store.count()
+        (True, 3)
+        """
         from shadownb.engine.capture import CaptureStore
 
         store = capture if isinstance(capture, CaptureStore) else getattr(capture, "store", None)
@@ -94,7 +109,16 @@ class CapturePanel(SnapshotPanel):
             callback(self._store)
 
     def on_show(self, callback: Callable[[Any], None]) -> None:
-        """Call back with the store whenever another one is shown."""
+        """Call back with the store whenever another one is shown.
+
+        Examples
+        --------
+        >>> panel, shown = snb.CapturePanel(), []
+        >>> panel.on_show(shown.append)
+        >>> panel.show("tickets")
+        >>> panel.settle(), [each.id for each in shown]
+        (True, ['tickets'])
+        """
         self._watchers.append(callback)
 
     def settle(self, timeout: float | None = 30.0) -> bool:

@@ -53,6 +53,18 @@ class ChatPanel(Panel):
         A loaded model.
     run
         A run whose model answers; loaded from its newest checkpoint where it isn't in memory.
+
+    Examples
+    --------
+    >>> panel = snb.ChatPanel(model)
+    >>> panel.ask("Where is my parcel?")
+    >>> panel.settle(), panel.turns[-1]["sides"]["tuned"]["text"]
+    (True, 'shipping')
+    >>> panel.stop()
+    >>> panel.refresh()
+    >>> panel.model is model
+    True
+    >>> panel.close()
     """
 
     _bundle = "chat"
@@ -95,7 +107,15 @@ class ChatPanel(Panel):
         return f'ChatPanel(snb.load("{loadable_name(self._model)}"))' if self._model is not None else super()._revival()
 
     def use(self, model: Any) -> None:
-        """Let another model answer from now on; the conversation stays."""
+        """Let another model answer from now on; the conversation stays.
+
+        Examples
+        --------
+        >>> panel = snb.ChatPanel()
+        >>> panel.use(model)
+        >>> panel.settle(), panel.model is model
+        (True, True)
+        """
         if getattr(model, "has_base", True) is False:
             raise ModelError(
                 f"The Chat panel cannot ask {model.name}: it shows base and tuned weights side by side.",
@@ -106,7 +126,15 @@ class ChatPanel(Panel):
         self.refresh()
 
     def use_run(self, run: Any) -> None:
-        """Load the model of a run on the worker thread and let it answer."""
+        """Load the model of a run on the worker thread and let it answer.
+
+        Examples
+        --------
+        >>> panel = snb.ChatPanel()
+        >>> panel.use_run(run)
+        >>> panel.settle(), panel.model.answering == f"step 40 of run {run.id}"
+        (True, True)
+        """
         self.model_state = {"stage": "loading", "name": run.id, "phase": f"Loading the model of run {run.id}"}
         self._worker.submit(lambda: self._load_run(run), key="load")
 
@@ -122,11 +150,29 @@ class ChatPanel(Panel):
         super().close()
 
     def ask(self, prompt: str) -> None:
-        """Queue a prompt, as if it had been typed; returns at once."""
+        """Queue a prompt, as if it had been typed; returns at once.
+
+        Examples
+        --------
+        >>> panel = snb.ChatPanel(model)
+        >>> panel.ask("I paid twice.")
+        >>> panel.settle(), panel.turns[-1]["sides"]["tuned"]["text"]
+        (True, 'billing')
+        """
         self._do_send(prompt)
 
     def try_row(self, at: int = 0) -> None:
-        """Queue a row that the run was evaluated on, as if its button had been pressed; returns at once."""
+        """Queue a row that the run was evaluated on, as if its button had been pressed; returns at once.
+
+        Examples
+        --------
+        >>> panel = snb.ChatPanel(run=run)
+        >>> panel.settle()
+        True
+        >>> panel.try_row(1)
+        >>> panel.settle(), panel.turns[-1]["sides"]["tuned"]["text"]
+        (True, 'billing')
+        """
         self._do_try_row(at)
 
     def stop(self) -> None:

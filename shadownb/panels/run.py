@@ -33,6 +33,13 @@ class RunPanel(SnapshotPanel):
     ----------
     run
         A run, or the id of one: of this kernel or another process, active or ended.
+
+    Examples
+    --------
+    >>> panel = snb.RunPanel(run)
+    >>> panel.settle(), panel.run is run
+    (True, True)
+    >>> panel.close()
     """
 
     _bundle = "run"

@@ -45,6 +45,15 @@ class Studio(Panel):
         A run to show, live or past, or its id. None: the one that trains a model of this kernel, if there is one.
     namespace
         Where variables are looked up; None means the notebook's.
+
+    Examples
+    --------
+    >>> studio = snb.Studio(model, rows, run)
+    >>> studio.settle(), studio.model is model, studio.run is run
+    (True, True, True)
+    >>> studio.panels  # none of another package
+    {}
+    >>> studio.close()
     """
 
     _bundle = "studio"

@@ -32,6 +32,12 @@ class TrainPanel(Panel):
         What is chosen at first (a Model; a Dataset, list of rows or DataFrame); both can be chosen in the panel.
     namespace
         Where variables are looked up; None means the notebook's.
+
+    Examples
+    --------
+    >>> panel = snb.TrainPanel(model, rows)
+    >>> panel.settle(), panel.model is model, len(panel.dataset), panel.config.method, panel.run
+    (True, True, 12, 'lora', None)
     """
 
     _bundle = "train"
@@ -112,7 +118,13 @@ class TrainPanel(Panel):
         return f"TrainPanel({', '.join(given)}){watch}"
 
     def on_start(self, callback: Callable[[Any], None]) -> None:
-        """Call ``callback(run)`` on the panel's writer thread when a run has been started."""
+        """Call ``callback(run)`` on the panel's writer thread when a run has been started.
+
+        Examples
+        --------
+        >>> panel, started = snb.TrainPanel(model, rows), []
+        >>> panel.on_start(started.append)  # called with each run that the button Start begins
+        """
         self._starters.append(callback)
 
     def settle(self, timeout: float | None = 30.0) -> bool:

@@ -47,6 +47,13 @@ class TrajectoriesPanel(SnapshotPanel):
         A loaded model (or tokenizer) whose tokens are shown; one of the notebook's can be chosen in the panel.
     namespace
         Where loaded models are looked up; None means the notebook's variables.
+
+    Examples
+    --------
+    >>> panel = snb.TrajectoriesPanel(store, model=model)
+    >>> panel.settle(), panel.store is store, panel.trajectory
+    (True, True, None)
+    >>> panel.close()
     """
 
     _bundle = "trajectories"
@@ -99,7 +106,15 @@ class TrajectoriesPanel(SnapshotPanel):
         return f'TrajectoriesPanel("{self._store.id}")' if self._store is not None else super()._revival()
 
     def show(self, source: Any) -> None:
-        """Show a capture, its store, the capture of an id, or trajectories; reads on a thread."""
+        """Show a capture, its store, the capture of an id, or trajectories; reads on a thread.
+
+        Examples
+        --------
+        >>> panel = snb.TrajectoriesPanel()
+        >>> panel.show(snb.traces.from_spans("spans.json"))
+        >>> panel.settle(), panel.store
+        (True, None)
+        """
         from shadownb.engine.capture import CaptureStore
 
         store, given = None, None

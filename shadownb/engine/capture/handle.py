@@ -64,7 +64,15 @@ class Capture(ABC):
         return Calls(self.store)
 
     def trajectories(self, **options: Any) -> Sequence[Any]:
-        """Return the episodes that the calls add up to, as trajectories."""
+        """Return the episodes that the calls add up to, as trajectories.
+
+        Examples
+        --------
+        >>> with snb.capture(model, name="tickets") as recorder:  # goes on with what the name holds
+        ...     episodes = recorder.trajectories()
+        >>> [episode.final_content() for episode in episodes]
+        ['shipping', 'billing', 'account']
+        """
         from shadownb.engine.trajectories import trajectories_of
 
         return trajectories_of(self.store, **options)

@@ -119,6 +119,15 @@ def start(
     ------
     ConfigError
         An option is wrong, unknown, or cannot be given to another process.
+
+    Examples
+    --------
+    >>> agent = snb.captures.start("http://127.0.0.1:11434/v1", name="agent")  # a server of Ollama, for example
+    >>> agent.is_running, agent.base_url.endswith("/v1")
+    (True, True)
+    >>> agent.stop()
+    >>> agent.is_running
+    False
     """
     from shadownb.engine.capture.proxy import CaptureProxy
 
@@ -176,6 +185,14 @@ def attach(path_or_id: str, home: str | Path | None = None) -> CaptureProcess:
     ------
     RunError
         It does not run.
+
+    Examples
+    --------
+    >>> agent = snb.captures.start("http://127.0.0.1:11434/v1", name="agent-2")
+    >>> again = snb.captures.attach("agent-2")  # in another kernel, for example
+    >>> again.stop()
+    >>> agent.is_running
+    False
     """
     capture = CaptureProcess(CaptureFolder.find(path_or_id, home))
     if not capture.is_running:
@@ -186,7 +203,15 @@ def attach(path_or_id: str, home: str | Path | None = None) -> CaptureProcess:
 
 
 def running(home: str | Path | None = None) -> list[CaptureProcess]:
-    """Return the captures that run in processes of their own, newest first."""
+    """Return the captures that run in processes of their own, newest first.
+
+    Examples
+    --------
+    >>> agent = snb.captures.start("http://127.0.0.1:11434/v1", name="agent-3")
+    >>> [each.id for each in snb.captures.running()]
+    ['agent-3']
+    >>> agent.stop()
+    """
     return [capture for folder in CaptureFolder.all(home) if (capture := CaptureProcess(folder)).is_running]
 
 

@@ -72,6 +72,25 @@ class CaptureProxy(Capture):
     ------
     ConfigError
         An option is wrong, or the upstream's key is not set.
+
+    Examples
+    --------
+    >>> from openai import OpenAI
+    >>> with snb.capture(model) as recorder:  # or the address of a provider's API
+    ...     client = OpenAI(base_url=recorder.base_url, api_key=recorder.token)
+    ...     answer = client.chat.completions.create(
+    ...         model="tiny", messages=[{"role": "user", "content": "I paid twice."}], max_completion_tokens=16
+    ...     )
+    ...     recorder.is_running, recorder.base_url == recorder.root_url + "/v1", sorted(recorder.environment())[-2:]
+    (True, True, ['OPENAI_API_KEY', 'OPENAI_BASE_URL'])
+    >>> recorder.calls[0].text, recorder.trajectories()[0].final_content()
+    ('billing', 'billing')
+    >>> recorder.counters["recorded"], recorder.folder.name == recorder.store.id
+    (1, True)
+    >>> recorder.prices
+    PriceTable(... US dollars for a million tokens)
+    >>> recorder.is_running
+    False
     """
 
     def __init__(
@@ -162,7 +181,17 @@ class CaptureProxy(Capture):
         return self
 
     def stop(self, *, wait_s: float = 5.0) -> None:
-        """Stop listening, let what goes on end (``wait_s`` at most), and close the store. What was recorded stays."""
+        """Stop listening, let what goes on end (``wait_s`` at most), and close the store. What was recorded stays.
+
+        Examples
+        --------
+        >>> recorder = snb.capture(model, name="by-hand").start()
+        >>> recorder.is_running
+        True
+        >>> recorder.stop()
+        >>> recorder.is_running
+        False
+        """
         if running_here.get(self.id) is self:
             del running_here[self.id]
         self._closing.set()

@@ -37,6 +37,19 @@ class CaptureStore:
         store = CaptureStore.open("20261122-090000-1a2b")
         for call in store.calls(limit=20, newest_first=True):
             print(call.model, call.text)
+
+    Examples
+    --------
+    >>> store
+    CaptureStore('tickets', ...)
+    >>> store.count()
+    3
+    >>> for call in store.calls(limit=2, newest_first=True):
+    ...     print(call.model, call.usage["prompt_tokens"], call.text)
+    tiny 40 account
+    tiny 32 billing
+    >>> copy = snb.CaptureStore.open("tickets")  # in another kernel, for example
+    >>> copy.close()
     """
 
     def __init__(self, folder: CaptureFolder) -> None:
@@ -55,6 +68,11 @@ class CaptureStore:
         ------
         DataError
             There is none; the message has the closest id.
+
+        Examples
+        --------
+        >>> snb.CaptureStore.open("tickets").count()
+        3
         """
         store = cls(CaptureFolder.find(path_or_id, home))
         store.read("SELECT 1")
@@ -97,6 +115,14 @@ class CaptureStore:
         ------
         ConfigError
             There is no such filter.
+
+        Examples
+        --------
+        >>> first = store.calls(limit=1)[0]
+        >>> [call.text for call in store.calls(after=first.seq)]
+        ['billing', 'account']
+        >>> len(store.calls(search="parcel", finish_reason="stop"))
+        1
         """
         bounds = {name: value for name, value in (("after", after), ("before", before)) if value is not None}
         clause, values = where({**filters, **bounds})
@@ -108,28 +134,59 @@ class CaptureStore:
         return [Call.from_row(row, self) for row in rows]
 
     def iterate(self, *, after: int = 0, **filters: Any) -> Iterator[Call]:
-        """Go through all calls page by page, oldest first; memory does not grow with their number."""
+        """Go through all calls page by page, oldest first; memory does not grow with their number.
+
+        Examples
+        --------
+        >>> sum(call.usage["completion_tokens"] for call in store.iterate())
+        25
+        """
         while page := self.calls(after=after, limit=_PAGE, **filters):
             yield from page
             after = page[-1].seq
 
     def find(self, call_id: str) -> Call | None:
-        """Return the call of an id, or None."""
+        """Return the call of an id, or None.
+
+        Examples
+        --------
+        >>> call = store.calls(limit=1)[0]
+        >>> store.find(call.id).text
+        'shipping'
+        """
         rows = self.read("SELECT * FROM calls WHERE id = ?", [call_id])
         return Call.from_row(rows[0], self) if rows else None
 
     def find_response(self, response_id: str) -> Call | None:
-        """Return the newest call whose answer has this id, or None."""
+        """Return the newest call whose answer has this id, or None.
+
+        Examples
+        --------
+        >>> print(store.find_response("chatcmpl-unknown"))
+        None
+        """
         rows = self.read("SELECT * FROM calls WHERE response_id = ? ORDER BY seq DESC LIMIT 1", [response_id])
         return Call.from_row(rows[0], self) if rows else None
 
     def count(self, **filters: Any) -> int:
-        """Return the number of calls."""
+        """Return the number of calls.
+
+        Examples
+        --------
+        >>> store.count(), store.count(status="error")
+        (3, 0)
+        """
         clause, values = where(filters)
         return int(self.read(f"SELECT COUNT(*) FROM calls {clause}", values)[0][0])
 
     def sessions(self, *, limit: int = 100) -> list[dict[str, Any]]:
-        """Return the newest sessions with their number of calls."""
+        """Return the newest sessions with their number of calls.
+
+        Examples
+        --------
+        >>> [(session["session"], session["calls"]) for session in store.sessions(limit=5)]
+        []
+        """
         rows = self.read(
             "SELECT session, COUNT(*) AS calls, MIN(seq) AS first_seq, MAX(seq) AS last_seq FROM calls "
             "WHERE session IS NOT NULL GROUP BY session ORDER BY last_seq DESC LIMIT ?",
@@ -141,11 +198,24 @@ class CaptureStore:
         """Return sums: calls, statuses, tokens, cost, bytes, and the same by model.
 
         ``cost`` is the sum of what is known; ``unpriced`` counts the calls that are not in it. It is None if none is known.
+
+        Examples
+        --------
+        >>> sums = store.summary()
+        >>> sums["calls"], sums["cost"], sums["unpriced"]  # a model of one's own has no price
+        (3, None, 3)
         """
         return summary(self.read, filters)
 
     def body(self, call_id: str) -> tuple[bytes, bytes, list[list[float]]]:
-        """Return request bytes, answer bytes, and ``[milliseconds, size]`` of each piece of the answer."""
+        """Return request bytes, answer bytes, and ``[milliseconds, size]`` of each piece of the answer.
+
+        Examples
+        --------
+        >>> request, answer, pieces = store.body(store.calls(limit=1)[0].id)
+        >>> request[:20], len(pieces)
+        (b'{"model": "tiny", "m', 1)
+        """
         rows = self.read("SELECT request, response, frames FROM bodies WHERE id = ?", [call_id])
         if not rows:
             return b"", b"", []
@@ -154,13 +224,26 @@ class CaptureStore:
     # -- exporting ------------------------------------------------------------------------------------------------
 
     def export(self, path: str | Path, *, fmt: str | None = None, **filters: Any) -> Path:
-        """Write calls to a file: ``.jsonl`` or ``.parquet`` by its ending, or by ``fmt``. See :mod:`exports`."""
+        """Write calls to a file: ``.jsonl`` or ``.parquet`` by its ending, or by ``fmt``. See :mod:`exports`.
+
+        Examples
+        --------
+        >>> path = store.export("calls.jsonl", search="parcel")
+        >>> len(path.read_text().splitlines())
+        1
+        """
         from shadownb.engine.capture.exports import export
 
         return export(self, path, fmt=fmt, **filters)
 
     def to_dataset(self, **filters: Any) -> datasets.Dataset:
-        """Return calls as a ``datasets.Dataset``; nested columns are JSON text."""
+        """Return calls as a ``datasets.Dataset``; nested columns are JSON text.
+
+        Examples
+        --------
+        >>> store.to_dataset(search="parcel").num_rows
+        1
+        """
         from shadownb.engine.capture.exports import to_dataset
 
         return to_dataset(self, **filters)
@@ -168,7 +251,15 @@ class CaptureStore:
     # -- deleting -------------------------------------------------------------------------------------------------
 
     def delete(self, *ids: str, **filters: Any) -> int:
-        """Delete calls by id or by filters; returns how many. Without either nothing is deleted."""
+        """Delete calls by id or by filters; returns how many. Without either nothing is deleted.
+
+        Examples
+        --------
+        >>> store.delete(search="parcel")
+        1
+        >>> store.count()
+        2
+        """
         if ids:
             filters["id"] = ids
         if not filters:
@@ -177,17 +268,41 @@ class CaptureStore:
         return upkeep.delete(self, f"SELECT id FROM calls {clause}", values)
 
     def clear(self) -> int:
-        """Delete every call; returns how many."""
+        """Delete every call; returns how many.
+
+        Examples
+        --------
+        >>> store.clear()
+        3
+        >>> store.count()
+        0
+        """
         return upkeep.delete(self, "SELECT id FROM calls")
 
     def retain(
         self, *, max_age_s: float | None = None, max_calls: int | None = None, max_bytes: int | None = None
     ) -> int:
-        """Delete the oldest calls until all limits hold; returns how many."""
+        """Delete the oldest calls until all limits hold; returns how many.
+
+        Examples
+        --------
+        >>> store.retain(max_calls=2)
+        1
+        >>> [call.text for call in store.calls()]
+        ['billing', 'account']
+        """
         return upkeep.retain(self, max_age_s=max_age_s, max_calls=max_calls, max_bytes=max_bytes)
 
     def reprice(self, prices: PriceTable | dict[str, Any] | str | Path | None = None) -> int:
-        """Compute the cost of every call again, by the current table or ``prices``; returns how many changed."""
+        """Compute the cost of every call again, by the current table or ``prices``; returns how many changed.
+
+        Examples
+        --------
+        >>> store.reprice({"tiny": {"input": 1.0, "output": 2.0}})  # US dollars for a million tokens
+        3
+        >>> store.summary()["cost"]
+        0.00016
+        """
         return upkeep.reprice(self, prices)
 
     def scrub(
@@ -221,6 +336,11 @@ class CaptureStore:
             Somebody records here, or another process reads the store, so that its log cannot be emptied.
         DiskFullError
             There is no room to write the file anew.
+
+        Examples
+        --------
+        >>> store.scrub("email")
+        0 of 3 calls of tickets were changed.
         """
         from shadownb.engine.capture.scrubbing import scrub
 

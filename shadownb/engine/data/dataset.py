@@ -47,6 +47,20 @@ class Dataset(Sources):
         What was found when the rows were checked.
     reading
         The format, columns and names to ignore that were given.
+
+    Examples
+    --------
+    >>> data = snb.Dataset.from_list(rows)
+    >>> data
+    Dataset('list', 12 rows, format='chat')
+    >>> data.format, data.columns, data.numbers[:3], len(data)
+    ('chat', ['messages'], [0, 1, 2], 12)
+    >>> print(data.report)
+    12 of 12 rows can be used as chat
+    >>> len(data.valid_rows()), len(data.usable()), len(data.fingerprint)
+    (12, 12, 64)
+    >>> data.canonical_rows()[0]["messages"][1]
+    {'role': 'assistant', 'content': 'shipping'}
     """
 
     # -- content -------------------------------------------------------------------------------------------------
@@ -84,7 +98,14 @@ class Dataset(Sources):
         return rows
 
     def canonical_row(self, index: int) -> Row:
-        """Return one row in canonical form. Raises :class:`DataError` with the reason if it is a bad one."""
+        """Return one row in canonical form. Raises :class:`DataError` with the reason if it is a bad one.
+
+        Examples
+        --------
+        >>> data = snb.Dataset.from_list([{"instruction": "Say hello.", "output": "Hello!"}])
+        >>> data.canonical_row(0)
+        {'messages': [{'role': 'user', 'content': 'Say hello.'}, {'role': 'assistant', 'content': 'Hello!'}]}
+        """
         self._refuse_raw()
         if not -len(self.rows) <= index < len(self.rows):
             raise DataError(
@@ -131,12 +152,24 @@ class Dataset(Sources):
         ------
         DataError
             If there are fewer than two rows, or ``test_size`` is out of range.
+
+        Examples
+        --------
+        >>> train, test = snb.Dataset.from_list(rows).split(0.25, seed=1)
+        >>> len(train), len(test)
+        (9, 3)
         """
         train, test = split_indices(len(self.rows), test_size, seed, self.name)
         return self._part(train, f"{self.name}.train"), self._part(test, f"{self.name}.test")
 
     def head(self, n: int = 5) -> Dataset:
-        """Return the first ``n`` rows."""
+        """Return the first ``n`` rows.
+
+        Examples
+        --------
+        >>> len(snb.Dataset.from_list(rows).head(3))
+        3
+        """
         return self[:n]
 
     def _part(self, indices: Sequence[int], name: str) -> Dataset:
@@ -157,6 +190,13 @@ class Dataset(Sources):
         ------
         DataError
             A usable row lacks one of them, or has something there that JSON cannot say.
+
+        Examples
+        --------
+        >>> numbered = [{**row, "ticket": number} for number, row in enumerate(rows)]
+        >>> data = snb.Dataset.from_list(numbered, ignore="ticket")
+        >>> data.keeping(["ticket"]).canonical_row(3)["columns"]
+        {'ticket': 3}
         """
         if not columns:
             return self
@@ -195,7 +235,13 @@ class Dataset(Sources):
     def token_statistics(
         self, model: Any, *, loss_on: LossOn = "assistant", max_length: int | None = None
     ) -> TokenStatistics:
-        """Return token counts for a model or tokenizer; ``max_length`` defaults to the model's ``max_length``."""
+        """Return token counts for a model or tokenizer; ``max_length`` defaults to the model's ``max_length``.
+
+        Examples
+        --------
+        >>> snb.Dataset.from_list(rows).token_statistics(model, max_length=48)
+        TokenStatistics(rows: 12, tokens a row: 40 to 48, median: 46, ... longer than 48: 0)
+        """
         from shadownb.engine.data.statistics import token_statistics
 
         limit = _longest_row(model, max_length)
@@ -229,6 +275,16 @@ class Dataset(Sources):
             The row is a bad one, or the chat template refuses it or leaves out a part of it.
         MethodError
             The method trains on other data than this.
+
+        Examples
+        --------
+        >>> print(snb.Dataset.from_list(rows).inspect(model, row=4))
+        row 4; 40 tokens, 8 trained (loss on assistant)
+        [[...]] is trained. ...
+        <|im_start|>user
+        I paid twice.<|im_end|>
+        <|im_start|>assistant
+        [[billing<|im_end|>]]
         """
         from shadownb.engine import methods
         from shadownb.engine.objectives.inspection import inspect_row
@@ -252,7 +308,14 @@ class Dataset(Sources):
     # -- out -----------------------------------------------------------------------------------------------------
 
     def save(self, path: str | Path) -> Path:
-        """Write the rows to a .jsonl, .ndjson, .json, .csv or .parquet file and return its path."""
+        """Write the rows to a .jsonl, .ndjson, .json, .csv or .parquet file and return its path.
+
+        Examples
+        --------
+        >>> path = snb.Dataset.from_list(rows).save("kept.jsonl")
+        >>> len(snb.Dataset.load(path))
+        12
+        """
         return write_file(self.rows, Path(path).expanduser())
 
     def __repr__(self) -> str:

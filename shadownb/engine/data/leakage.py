@@ -123,6 +123,14 @@ def leakage(train: Any, heldout: Any, *, threshold: float = 0.7, compare: Compar
         If an option is out of range.
     DataError
         If rows are no conversations.
+
+    Examples
+    --------
+    >>> print(snb.leakage(rows, rows[:1]))
+    Leak: 1 held-out rows against 12 training rows; 1 the same, 0 at least 70% alike.
+      held-out row 0 is the same as training row 0: Where is my parcel?
+    >>> snb.leakage(rows[:8], rows[8:]).ok
+    True
     """
     if not 0 < threshold <= 1:
         raise ConfigError(f"threshold={threshold!r} is out of range.", fix="Use a share above 0, at most 1.")

@@ -40,6 +40,14 @@ def doctor(kernel: Any = None) -> Report:
     ----------
     kernel
         The running ipykernel, if there is one; it knows whether the front end gets subshells.
+
+    Examples
+    --------
+    >>> report = snb.doctor()
+    >>> for line in report.lines:
+    ...     assert line.status == "ok" or line.fix, line
+    >>> print(report.summary)
+    Ready...
     """
     findings: dict[str, Callable[[], Iterator[Line]]] = {
         "Python": _python,

@@ -78,6 +78,18 @@ class Endpoint:
     ------
     ConfigError
         An option is wrong, or there is no key for a host that is known to need one.
+
+    Examples
+    --------
+    >>> with snb.capture(model) as recorder:  # any server of chat completions; here one with a loaded model behind it
+    ...     rented = snb.Endpoint(recorder.base_url, model="tiny", api_key=recorder.token)
+    ...     comparison = snb.compare(model, rows[:4], "exact", against=rented, max_new_tokens=16)
+    >>> comparison.mean("tiny")
+    1.0
+    >>> rented.totals.answered, rented.totals.failed, rented.totals.tokens["completion_tokens"]
+    (4, 0, 35)
+    >>> rented.base_url == recorder.base_url
+    True
     """
 
     has_base = False
@@ -170,6 +182,15 @@ class Endpoint:
             An option that the wire does not know, or no conversation; nothing has been sent.
         EndpointError
             A conversation got no answer: ``error.replies`` has what the others got, and the error of each that failed.
+
+        Examples
+        --------
+        >>> with snb.capture(model) as recorder:
+        ...     rented = snb.Endpoint(recorder.base_url, model="tiny", api_key=recorder.token)
+        ...     reply = rented.chat([{"role": "user", "content": "I paid twice."}], max_new_tokens=16)
+        ...     replies = rented.chat([row["messages"][:1] for row in rows[:2]], max_new_tokens=16)
+        >>> reply.content, reply.finish_reason, [each.content for each in replies]
+        ('billing', 'stop', ['shipping', 'shipping'])
         """
         single = bool(messages) and isinstance(messages[0], Mapping)
         conversations: Any = [messages] if single else messages
@@ -202,6 +223,15 @@ class Endpoint:
 
         Options and errors as for :meth:`chat`. A stream that breaks off raises where it is read; it is asked again only as long
         as nothing of it was given.
+
+        Examples
+        --------
+        >>> with snb.capture(model) as recorder:
+        ...     rented = snb.Endpoint(recorder.base_url, model="tiny", api_key=recorder.token)
+        ...     stream = rented.stream("I paid twice.", max_new_tokens=16)
+        ...     text = "".join(stream)
+        >>> text, stream.reply.finish_reason
+        ('billing', 'stop')
         """
         messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
         schemas, (body,) = self._bodies([messages], tools, options)

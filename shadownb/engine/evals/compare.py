@@ -92,6 +92,16 @@ def compare(
         with, or an endpoint does not know an option of the sampling.
     EndpointError
         An endpoint answers nothing at all. Where it stops in the middle the rows until then are compared.
+
+    Examples
+    --------
+    >>> comparison = snb.compare(model, rows, "exact", max_new_tokens=16)
+    >>> comparison.base, comparison.tuned
+    (0.0, 1.0)
+    >>> def first_letter(output, expected):
+    ...     return float(output[:1] == expected[:1])
+    >>> snb.compare(model, rows, first_letter, max_rows=6, max_new_tokens=16).tuned
+    1.0
     """
     for name, value in (("max_rows", max_rows), ("batch_rows", batch_rows)):
         if value is not None and value < 1:

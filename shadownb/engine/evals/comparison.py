@@ -137,6 +137,25 @@ class Comparison:
         Names of those that answered. The first two are the pair that ``base``, ``tuned`` and ``difference`` speak of.
     rented
         What sides that are endpoints were asked: model, address, tokens, dollars, failures, requests made again.
+
+    Examples
+    --------
+    >>> comparison = snb.compare(model, rows, "exact", max_new_tokens=16)
+    >>> comparison.base, comparison.tuned, comparison.difference
+    (0.0, 1.0, 1.0)
+    >>> comparison.base_interval, comparison.tuned_interval
+    ((0.0, 0.242...), (0.757..., 1.0))
+    >>> comparison.interval  # all twelve rows changed alike
+    (1.0, 1.0)
+    >>> comparison.wins, comparison.losses, comparison.ties, comparison.p_value
+    (12, 0, 0, 0.00048828125)
+    >>> comparison.regressions()
+    []
+    >>> comparison.to_frame()[["prompt", "expected", "tuned", "tuned_score"]].head(1)
+                    prompt  expected     tuned  tuned_score
+    0  Where is my parcel?  shipping  shipping          1.0
+    >>> comparison.to_dict()["rows"]
+    12
     """
 
     rows: tuple[ComparedRow, ...]
@@ -196,15 +215,34 @@ class Comparison:
         return self._interval("difference", lambda: bootstrap_interval(self._scores("difference")))
 
     def mean(self, side: str) -> float:
-        """Return the mean score of a side."""
+        """Return the mean score of a side.
+
+        Examples
+        --------
+        >>> snb.compare(model, rows, "exact", max_new_tokens=16).mean("tuned")
+        1.0
+        """
         return fmean(self._scores_of(side))
 
     def mean_interval(self, side: str) -> tuple[float, float]:
-        """Return the 95 % interval of a side's mean score (Wilson for 0/1 scores, else bootstrap)."""
+        """Return the 95 % interval of a side's mean score (Wilson for 0/1 scores, else bootstrap).
+
+        Examples
+        --------
+        >>> snb.compare(model, rows, "exact", max_new_tokens=16).mean_interval("tuned")
+        (0.757..., 1.0)
+        """
         return self._interval(f"mean {side}", lambda: mean_interval(self._scores_of(side)))
 
     def gap(self, side: str, to: str) -> tuple[float, tuple[float, float]]:
-        """Return the mean of the rows' differences, ``side`` minus ``to``, and its 95 % paired bootstrap interval."""
+        """Return the mean of the rows' differences, ``side`` minus ``to``, and its 95 % paired bootstrap interval.
+
+        Examples
+        --------
+        >>> comparison = snb.compare(model, rows, "exact", max_new_tokens=16)
+        >>> comparison.gap("tuned", to="base") == (comparison.difference, comparison.interval)
+        True
+        """
         gaps = [a - b for a, b in zip(self._scores_of(side), self._scores_of(to), strict=True)]
         return fmean(gaps), self._interval(f"gap {side} {to}", lambda: bootstrap_interval(gaps))
 
@@ -235,7 +273,14 @@ class Comparison:
         return sign_test(self.wins, self.losses)
 
     def worst(self, k: int = 5) -> list[ComparedRow]:
-        """Return the ``k`` rows where tuned scored lowest; among equals those that got worse come first."""
+        """Return the ``k`` rows where tuned scored lowest; among equals those that got worse come first.
+
+        Examples
+        --------
+        >>> comparison = snb.compare(model, rows, "exact", max_new_tokens=16)
+        >>> [row.prompt for row in comparison.worst(2)]
+        ['Where is my parcel?', 'The parcel is late.']
+        """
         return sorted(self.rows, key=lambda row: (row.tuned_score, row.difference, row.index))[:k]
 
     def regressions(self) -> list[ComparedRow]:

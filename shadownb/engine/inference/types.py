@@ -86,6 +86,19 @@ class Reply:
         Every token that was generated, a closing stop token included; empty where the text comes from elsewhere.
     logprobs
         The log-probability of each of them as the model has it, with ``logprobs=True`` (see :class:`Sampling`); else None.
+
+    Examples
+    --------
+    >>> reply = model.chat([{"role": "user", "content": "I paid twice."}], logprobs=True)
+    >>> str(reply), reply.outcome, reply.notes
+    ('billing', 'abstained', [])
+    >>> len(reply.token_ids), len(reply.logprobs), max(reply.logprobs) <= 0
+    (8, 8, True)
+    >>> reply.to_message()
+    {'role': 'assistant', 'content': 'billing'}
+    >>> call = snb.Reply("", tool_calls=[{"name": "refund", "arguments": {"order": 7}}])
+    >>> call.tool_calls[0]["function"]
+    {'name': 'refund', 'arguments': '{"order": 7}'}
     """
 
     content: str

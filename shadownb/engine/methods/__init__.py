@@ -9,6 +9,15 @@ That holds for this process. An installed package adds a method for every proces
 (:mod:`shadownb.engine.registry`): ``add("method", "wide", "our_package.wide:SPEC")``.
 
 A name with a colon (``trl:orpo``) is of a guest, which has a training loop of its own; :func:`guests` lists those.
+
+Examples
+--------
+>>> snb.methods.get("lora").default_learning_rate
+0.0005
+>>> wide = snb.methods.get("lora").replace(name="wide", title="Wide LoRA", default_learning_rate=1e-4)
+>>> snb.methods.register(wide).title
+'Wide LoRA'
+>>> snb.methods.unregister("wide")
 """
 
 from __future__ import annotations
@@ -33,6 +42,13 @@ def register(spec: MethodSpec, *, replace: bool = False) -> MethodSpec:
     ------
     MethodError
         The name is taken and ``replace`` is false.
+
+    Examples
+    --------
+    >>> wide = snb.methods.register(snb.methods.get("lora").replace(name="wide", title="Wide LoRA"))
+    >>> snb.methods.known("wide")
+    True
+    >>> snb.methods.unregister("wide")
     """
     if not replace and known(spec.name):
         raise MethodError(
@@ -49,6 +65,13 @@ def unregister(name: str) -> None:
     ------
     MethodError
         Nothing was registered here by this name.
+
+    Examples
+    --------
+    >>> wide = snb.methods.register(snb.methods.get("lora").replace(name="wide", title="Wide LoRA"))
+    >>> snb.methods.unregister("wide")
+    >>> snb.methods.known("wide")
+    False
     """
     if _registered.pop(name, None) is None:
         get(name)  # says what there is, where there is no such method at all
@@ -68,6 +91,16 @@ def get(name: str) -> MethodSpec:
         is one of a guest that cannot be used here.
     ConfigError, MissingDependencyError
         It is of a package that cannot be imported.
+
+    Examples
+    --------
+    >>> snb.methods.get("lora").title
+    'LoRA'
+    >>> snb.methods.get("lorra")
+    Traceback (most recent call last):
+        ...
+    shadownb.errors.MethodError: method='lorra' is not a training method. Did you mean 'lora'?
+    Next: Choose one of: lora, qlora, ...
     """
     if name in _registered:
         return _registered[name]
@@ -91,7 +124,13 @@ def get(name: str) -> MethodSpec:
 
 
 def known(name: object) -> bool:
-    """Return whether a method has this name, one of a guest that can be used here included."""
+    """Return whether a method has this name, one of a guest that can be used here included.
+
+    Examples
+    --------
+    >>> snb.methods.known("lora"), snb.methods.known("trl:orpo"), snb.methods.known("lorra")
+    (True, True, False)
+    """
     if name in _registered or not isinstance(name, str):
         return name in _registered
     if ":" not in name or registry.has(_KIND, name):
@@ -107,6 +146,11 @@ def available() -> tuple[MethodSpec, ...]:
     """Return all methods but those of guests, in the order a picker shows them.
 
     One whose package is broken is named in a warning and left out.
+
+    Examples
+    --------
+    >>> [spec.name for spec in snb.methods.available()][:4]
+    ['lora', 'qlora', 'dora', 'miss']
     """
     found = []
     for name in _names():

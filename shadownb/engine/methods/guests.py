@@ -26,6 +26,12 @@ class GuestMethod:
         The rows that it wants, and options without which it does not begin.
     unusable
         Why it cannot be used here; empty where it can.
+
+    Examples
+    --------
+    >>> orpo = next(method for method in snb.methods.guests() if method.name == "trl:orpo")
+    >>> orpo.title, orpo.data_shape
+    ('ORPOTrainer (trl.experimental)', 'preference pairs (prompt, chosen, rejected)')
     """
 
     name: str
@@ -43,6 +49,11 @@ def guests() -> tuple[GuestMethod, ...]:
         A guest is installed in a version that is not known here.
     MissingDependencyError
         The package of a guest is not installed.
+
+    Examples
+    --------
+    >>> {method.name: method.unusable for method in snb.methods.guests()}["trl:reward"]
+    'it trains a head that gives one number instead of words, and a model here is to answer'
     """
     return tuple(method for name in registry.names("guest") for method in guest(name).methods())
 

@@ -53,6 +53,16 @@ class MethodSpec:
         Where the default learning rate comes from.
     when_not
         Whom it does not serve, each a sentence with its reason, and the method that would; for the method's page.
+
+    Examples
+    --------
+    >>> spec = snb.methods.get("lora")
+    >>> spec.title, spec.adapter, spec.objective, spec.default_learning_rate
+    ('LoRA', 'lora', 'sft', 0.0005)
+    >>> spec.changes_base_weights, snb.methods.get("full").changes_base_weights
+    (False, True)
+    >>> spec.to_dict()["name"]
+    'lora'
     """
 
     name: str
@@ -81,7 +91,14 @@ class MethodSpec:
         return self.adapter == "weights"
 
     def replace(self, **changes: Any) -> MethodSpec:
-        """Return a copy with other values, for registering a variant."""
+        """Return a copy with other values, for registering a variant.
+
+        Examples
+        --------
+        >>> wide = snb.methods.get("lora").replace(name="wide", title="Wide LoRA", defaults=(("lora_r", 64),))
+        >>> wide.name, wide.defaults
+        ('wide', (('lora_r', 64),))
+        """
         return dataclasses.replace(self, **changes)
 
     def to_dict(self) -> dict[str, Any]:
@@ -90,13 +107,28 @@ class MethodSpec:
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> MethodSpec:
-        """Return the spec that :meth:`to_dict` wrote; fields this version does not know are left out."""
+        """Return the spec that :meth:`to_dict` wrote; fields this version does not know are left out.
+
+        Examples
+        --------
+        >>> spec = snb.methods.get("dpo")
+        >>> snb.MethodSpec.from_dict(spec.to_dict()) == spec
+        True
+        """
         known = {field.name for field in dataclasses.fields(cls)}
         values = {name: _frozen(value) for name, value in content.items() if name in known}
         return cls(**values)
 
     def unfit(self, data_format: str | None) -> str | None:
-        """Return what the data's shape speaks against the method, or None."""
+        """Return what the data's shape speaks against the method, or None.
+
+        Examples
+        --------
+        >>> print(snb.methods.get("dpo").unfit("chat"))
+        dpo needs preference pairs (prompt, chosen, rejected); this data is chat
+        >>> print(snb.methods.get("dpo").unfit("preference"))
+        None
+        """
         if data_format is not None and data_format not in self.data_formats:
             return f"{self.name} needs {self.data_shape}; this data is {data_format}"
         return None

@@ -27,6 +27,12 @@ def certify(model: Any) -> Certificate:
         Nothing goes by that name.
     ConfigError
         It is none of these.
+
+    Examples
+    --------
+    >>> certificate = snb.certify(model)
+    >>> print(certificate.summary)
+    13 of 14 proofs pass on the chat template of tiny; not: reasoning.
     """
     from shadownb.engine.rendering.certificate import certify_renderer
 

@@ -79,6 +79,15 @@ def load(
         Nothing goes by this name, with the closest one that does.
     ConfigError
         An option has a value that is not allowed, or that this machine cannot fulfil.
+
+    Examples
+    --------
+    >>> small = snb.load(run.base_model, dtype="float32", max_length=128)
+    >>> small.dtype_name, small.lengths.max_length
+    ('float32', 128)
+    >>> tuned = snb.load(run.id)  # the base with what that run trained
+    >>> tuned.generate("Where is my parcel?")
+    'shipping'
     """
     backend_name = DEFAULT if backend == "auto" else backend
     if backend_name not in registry.names("backend"):

@@ -30,7 +30,41 @@ if TYPE_CHECKING:
 
 
 class Model(LoadedModel):
-    """A loaded model; made by :func:`shadownb.load`."""
+    """A loaded model; made by :func:`shadownb.load`.
+
+    Examples
+    --------
+    >>> model
+    Model('tiny', ... float32 on cpu; step 40 of run ...)
+    >>> model.generate("Where is my parcel?")
+    'shipping'
+    >>> model.adapter_kind, model.is_loaded, model.parameters_total  # weights of the base, without the adapter
+    ('lora', True, 90624)
+    >>> str(model.device), model.dtype_name, model.lengths.max_length  # tokens
+    ('cpu', 'float32', 128)
+    >>> model.public_name == run.base_model, len(model.base_hash), model.describe()["parameters"]
+    (True, 64, 90624)
+    >>> model.answering == f"step 40 of run {run.id}", model.state_now == (run.id, 40)
+    (True, True)
+    >>> print(model.active_run, model.live_run)  # nothing trains it now
+    None None
+    >>> print(model.trained_on.system.value)  # the rows had no system prompt
+    None
+    >>> messages = rows[0]["messages"][:1]
+    >>> len(model.renderer.prompt_ids(messages))
+    41
+    >>> type(model.backend).__name__, type(model.module).__name__, type(model.generator).__name__
+    ('TorchBackend', 'PeftModelForCausalLM', 'TransformersGenerator')
+    >>> model.resident_adapters
+    []
+    >>> model.free_adapters()
+    >>> copy = model.fresh_copy()  # the base a second time, in memory of its own
+    >>> print(copy.adapter_kind, copy.adapter)
+    None None
+    >>> copy.unload()
+    >>> copy.is_loaded
+    False
+    """
 
     has_base = True
 
@@ -50,7 +84,15 @@ class Model(LoadedModel):
         return info.hub_id if info is not None else self.source
 
     def blocked(self, method: str, data_format: str | None = None) -> str | None:
-        """Return why a method cannot be used on this model and what to do about it, or None if it can."""
+        """Return why a method cannot be used on this model and what to do about it, or None if it can.
+
+        Examples
+        --------
+        >>> print(model.blocked("lora"))
+        None
+        >>> print(model.blocked("qlora"))
+        qlora needs a base in 4 or 8 bits, this one is float32; load it with shadownb.load("...", quantize="4bit")
+        """
         return capabilities.blocked(methods.get(method), self, data_format)
 
     def __repr__(self) -> str:
@@ -119,6 +161,18 @@ class Model(LoadedModel):
         -----
         ShadowWarning
             Once for each kind of difference: the question differs from every row of the training.
+
+        Examples
+        --------
+        >>> model.generate("Where is my parcel?")
+        'shipping'
+        >>> model.generate(["I paid twice.", "I cannot log in."], max_new_tokens=16)
+        ['billing', 'account']
+        >>> model.generate("I paid twice.", use="base", max_new_tokens=4) == "billing"  # as it was before training
+        False
+        >>> earlier, last = run.checkpoints()
+        >>> model.generate("I paid twice.", use=last)
+        'billing'
         """
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
         opening = Opening(system, tools, template, enable_thinking, reasoning_effort)
@@ -153,6 +207,17 @@ class Model(LoadedModel):
         """Return the :class:`Reply` to a conversation, or a list of them for a list of conversations.
 
         Options as for :meth:`generate`; messages that begin with a system message keep it.
+
+        Examples
+        --------
+        >>> reply = model.chat([{"role": "user", "content": "I paid twice."}])
+        >>> reply.content, reply.finish_reason
+        ('billing', 'stop')
+        >>> reply.usage
+        {'prompt_tokens': 32, 'completion_tokens': 8, 'total_tokens': 40}
+        >>> further = [{"role": "user", "content": "I paid twice."}, reply.to_message(), {"role": "user", "content": "And now?"}]
+        >>> [answer.role for answer in model.chat([further[:1], further], max_new_tokens=4)]
+        ['assistant', 'assistant']
         """
         single = bool(messages) and isinstance(messages[0], dict)
         conversations: Any = [messages] if single else messages
@@ -177,6 +242,14 @@ class Model(LoadedModel):
 
         The pieces are the content of what :meth:`chat` returns for the same seed; ``parts()`` gives reasoning and calls as
         well. A prompt is taken as by :meth:`generate`, messages as by :meth:`chat`.
+
+        Examples
+        --------
+        >>> stream = model.stream("Where is my parcel?")
+        >>> "".join(stream)
+        'shipping'
+        >>> stream.reply.finish_reason
+        'stop'
         """
         opening = Opening(system, tools, template, enable_thinking, reasoning_effort)
         return self.generation.stream(prompt, opening, use, Sampling.from_options(**sampling), should_stop)
@@ -199,6 +272,11 @@ class Model(LoadedModel):
         ------
         DataError
             No row can be rendered (the error is that of the first), or none has a token to train.
+
+        Examples
+        --------
+        >>> model.loss(rows) < 0.1 < 5 < model.loss(rows, use="base")
+        True
         """
         from shadownb.engine.models.likelihood import mean_loss
 
@@ -261,6 +339,14 @@ class Model(LoadedModel):
         ------
         ConfigError, DataError, MethodError, BusyError
             Before anything starts, naming the option. When blocking, also what made the run fail.
+
+        Examples
+        --------
+        >>> second = model.train(rows, method="lora", start="base", lora_r=8, max_steps=4, eval_dataset="25%", background=False)
+        >>> second.status, second.step, second.started_from
+        ('succeeded', 4, 'the base')
+        >>> model.answering == f"step 4 of run {second.id}"
+        True
         """
         from shadownb.engine.runs.launch import launch
 
@@ -282,12 +368,27 @@ class Model(LoadedModel):
         """Check that the base is what was loaded: compare every base weight in memory with its file.
 
         Returns (whether all are equal, what was compared). For a trained base, the second copy is what answers as base.
+
+        Examples
+        --------
+        >>> model.verify_base()
+        (True, 'all 20 base tensors equal the file (sha256 ...)')
         """
         self.require_loaded()
         return self.weights.verify_base()
 
     def certify(self) -> Certificate:
-        """Prove on probes what the chat template does with a row: what is written, what is trained, what is read back."""
+        """Prove on probes what the chat template does with a row: what is written, what is trained, what is read back.
+
+        Examples
+        --------
+        >>> print(model.certify())
+        13 of 14 proofs pass on the chat template of tiny; not: reasoning.
+        ...
+        ✓ pass  masks         each reply is trained once, and nothing else
+        ✓ pass  stop          a reply ends with <|im_end|>, trained once
+        ...
+        """
         from shadownb.engine.models.certifying import certify
 
         return certify(self)
@@ -327,6 +428,15 @@ class Model(LoadedModel):
         ExportError
             The format is unknown, or does not fit what was trained; or the folder holds another model or adapter, which no
             save wrote, or this model's base.
+
+        Examples
+        --------
+        >>> folder = model.save("triage-adapter")
+        >>> snb.load(run.base_model, adapter=folder).generate("I paid twice.")
+        'billing'
+        >>> whole = model.save("triage-model", fmt="merged")
+        >>> snb.load(str(whole)).generate("I paid twice.")
+        'billing'
         """
         from shadownb.engine.models.saving import save
 

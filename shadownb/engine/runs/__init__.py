@@ -5,6 +5,12 @@
     from shadownb import runs
     runs.list()
     run = runs.load("20261122-090000-lora-1a2b")
+
+Examples
+--------
+>>> last = snb.runs.list()[0]
+>>> snb.runs.load(run.id).status
+'succeeded'
 """
 
 from __future__ import annotations
@@ -32,7 +38,16 @@ _COLUMNS = ("id", "status", "method", "model", "step", "total_steps", "loss", "e
 
 
 class RunList(builtins.list[Run]):
-    """Runs, newest first, with a table as display."""
+    """Runs, newest first, with a table as display.
+
+    Examples
+    --------
+    >>> snb.runs.list(status="succeeded")
+    id     status     method  model  step  total_steps  loss ...
+    ...
+    >>> snb.runs.list(status="succeeded").to_frame()["method"].iloc[-1]
+    'lora'
+    """
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row a run."""
@@ -82,6 +97,12 @@ def list(limit: int | None = None, *, status: str | None = None, store: RunStore
         Only those in this status.
     store
         Another than that of ``SHADOWNB_HOME``: ``FolderStore(home)``.
+
+    Examples
+    --------
+    >>> finished = snb.runs.list(status="succeeded")
+    >>> run.id in [each.id for each in finished]
+    True
     """
     where = _store(store)
     folders = where.all()
@@ -92,7 +113,13 @@ def list(limit: int | None = None, *, status: str | None = None, store: RunStore
 
 
 def active(*, store: RunStore[RunFolder] | None = None) -> RunList:
-    """Return the runs that somebody works on, or will, newest first."""
+    """Return the runs that somebody works on, or will, newest first.
+
+    Examples
+    --------
+    >>> snb.runs.active()  # none is going on
+    no runs yet
+    """
     return RunList(Run(folder) for folder in _store(store).active())
 
 
@@ -103,6 +130,16 @@ def load(run_id: str, *, store: RunStore[RunFolder] | None = None) -> Run:
     ------
     RunNotFoundError
         No run has this id; the message has the closest one. Or several begin so.
+
+    Examples
+    --------
+    >>> snb.runs.load(run.id).status
+    'succeeded'
+    >>> snb.runs.load("no-such-run")
+    Traceback (most recent call last):
+        ...
+    shadownb.errors.RunNotFoundError: There is no run 'no-such-run'.
+    Next: shadownb.runs.list() shows the runs.
     """
     return Run(_store(store).find(run_id, beginning=True))
 
@@ -114,6 +151,12 @@ def latest(*, store: RunStore[RunFolder] | None = None) -> Run:
     ------
     RunNotFoundError
         There is none yet.
+
+    Examples
+    --------
+    >>> last = model.train(rows, start="base", max_steps=2, background=False)
+    >>> snb.runs.latest().id == last.id
+    True
     """
     folders = _store(store).all()
     if not folders:
@@ -128,6 +171,14 @@ def attach(run_id: str, *, store: RunStore[RunFolder] | None = None) -> Run:
     ------
     RunError
         Nobody works on it any more.
+
+    Examples
+    --------
+    >>> going = model.train(rows, start="base", max_steps=2000, save_steps=2000, background=True)
+    >>> snb.runs.attach(going.id).is_active  # from any kernel
+    True
+    >>> going.discard().wait(timeout=60).status
+    'discarded'
     """
     run = load(run_id, store=store)
     if not run.is_active:
@@ -136,7 +187,16 @@ def attach(run_id: str, *, store: RunStore[RunFolder] | None = None) -> Run:
 
 
 def diff(*run_ids: str | Run | Sequence[str | Run]) -> Any:
-    """Return a :class:`~shadownb.engine.runs.comparison.RunComparison`: the options that differ, results, losses."""
+    """Return a :class:`~shadownb.engine.runs.comparison.RunComparison`: the options that differ, results, losses.
+
+    Examples
+    --------
+    >>> other = model.train(rows, start="base", max_steps=2, lora_r=4, background=False)
+    >>> print(snb.runs.diff(run, other))
+    run  eval_dataset  learning_rate  max_steps ... lora_r ... status ...
+    ...  list, 3 rows  0.01  40 ... succeeded ...
+    ...  none  0.0005  2 ... 4 ... succeeded ...
+    """
     from shadownb.engine.runs.comparison import RunComparison
 
     flat: builtins.list[str | Run] = []
@@ -152,6 +212,13 @@ def delete(run_id: str, *, store: RunStore[RunFolder] | None = None) -> None:
     ------
     RunError
         It is still going on, or another run that is not done began with its result.
+
+    Examples
+    --------
+    >>> short = model.train(rows, start="base", max_steps=2, background=False)
+    >>> snb.runs.delete(short.id)
+    >>> short.path.exists()
+    False
     """
     where = _store(store)
     run = Run(where.find(run_id))

@@ -29,7 +29,16 @@ _ASIDE = ".writing-"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One complete checkpoint; ``final`` is the one that the run ended with, or was stopped at."""
+    """One complete checkpoint; ``final`` is the one that the run ended with, or was stopped at.
+
+    Examples
+    --------
+    >>> checkpoint = run.checkpoint_at(40)
+    >>> checkpoint.step, checkpoint.final, checkpoint.path == run.checkpoint
+    (40, True, True)
+    >>> checkpoint.weights_bytes  # 32,768 numbers in 32 bits, and their names
+    134616
+    """
 
     step: int
     path: Path

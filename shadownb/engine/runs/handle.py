@@ -41,6 +41,37 @@ class Run:
         Its name; ``shadownb.runs.load(id)`` gives the handle in any kernel.
     path
         Its folder.
+
+    Examples
+    --------
+    >>> run
+    Run('...', succeeded, step 40 of 40, from the base, loss 0.0...)
+    >>> run.status, run.is_active, run.step, run.total_steps, run.progress
+    ('succeeded', False, 40, 40, 1.0)
+    >>> run.loss < 0.1, run.eval_loss < 0.1, run.losses()[0] > 1
+    (True, True, True)
+    >>> run.metrics[-1].step, [row.step for row in run.eval_metrics], run.state.phase["name"]
+    (40, [20, 40], 'succeeded')
+    >>> run.config.max_steps, run.trained_parameters, run.started_from, run.parent, run.resumed
+    (40, 32768, 'the base', None, False)
+    >>> run.started_at < run.ended_at, run.duration_s > 0, run.eta_s
+    (True, True, 0.0)
+    >>> run.tokens, run.steps_per_s > 0, run.peak_memory_gb > 0, run.estimated_memory_gb > 0
+    (21960, True, True, True)
+    >>> [checkpoint.step for checkpoint in run.checkpoints()], run.result().step, run.checkpoint.name
+    ([20, 40], 40, 'step-000040')
+    >>> print(run.error, repr(run.traceback()))
+    None ''
+    >>> run.executor, run.shares_memory, run.base_model == model.public_name
+    ('thread', True, True)
+    >>> print(run.trained_on.system.value)
+    None
+    >>> print(run.reach)
+    adapters on 14 layers of 7 kinds (q_proj, ...); frozen: embeddings (train_embeddings trains them), norms
+    >>> run.samples()[-1]["items"][0]
+    {'prompt': 'Where is my parcel?', 'completion': 'shipping'}
+    >>> list(run.to_frame().columns)[:3], run.to_dict()["method"]
+    (['loss', 'learning_rate', 'grad_norm'], 'lora')
     """
 
     def __init__(self, folder: RunFolder, *, model: LoadedModel | None = None) -> None:
@@ -209,7 +240,14 @@ class Run:
         return in_words(self.folder.spec)
 
     def events(self, since: int = 0) -> Iterator[Event]:
-        """Yield the journal's events with a sequence number above ``since``."""
+        """Yield the journal's events with a sequence number above ``since``.
+
+        Examples
+        --------
+        >>> types = [event["type"] for event in run.events()]
+        >>> types.count("step"), types.count("eval")
+        (40, 2)
+        """
         return executors.known_by(self.executor).events(self.path, since)
 
     def traceback(self) -> str:
@@ -243,6 +281,14 @@ class Run:
         ------
         RunError
             The run has no such metric.
+
+        Examples
+        --------
+        >>> steps, losses = run.series("loss")
+        >>> steps[-1], losses[-1] < losses[0]
+        (40, True)
+        >>> run.series("eval_loss")[0]
+        [20, 40]
         """
         return metrics.series(self, metric)
 
@@ -262,6 +308,12 @@ class Run:
         """Return a plotly figure: one metric, or loss and what else the method is watched by, with evaluations.
 
         ``smooth`` and ``log`` are for the first chart, ``window`` and ``clip`` for all; see :meth:`plot`.
+
+        Examples
+        --------
+        >>> figure = run.figure("loss", smooth=0.6, log=True)
+        >>> [trace.name for trace in figure.data]
+        ['loss', 'loss, smoothed']
         """
         return curves.figure(self, metric, smooth=curves.smoothing(smooth, metric), log=log, window=window, clip=clip)
 
@@ -291,6 +343,17 @@ class Run:
             Logarithmic scale; points at or below 0 are left out.
         clip
             Share of the points, 0 to 1, that the scale has to show; those above are drawn at its edge.
+
+        Examples
+        --------
+        >>> print(run.plot("loss", width=40, height=4))
+        loss of ..., • smoothed
+             6.... ┤••••
+             4.... ┤   ·••...
+             2.... ┤     ·••...
+           0.0... ┤        ··•...
+                   └────────────────────────────────────────
+              step  1 to 40
         """
         return curves.text_chart(
             *self.series(metric),
@@ -329,6 +392,16 @@ class Run:
         ------
         CheckpointError
             There is none of that step; the message lists those there are.
+
+        Examples
+        --------
+        >>> run.checkpoint_at().step, run.checkpoint_at(20).step
+        (40, 20)
+        >>> run.checkpoint_at(7)
+        Traceback (most recent call last):
+            ...
+        shadownb.errors.CheckpointError: Run ... has no checkpoint of step 7.
+        Next: Steps with one: 20, 40.
         """
         return checkpoint_at(self.folder, step)
 
@@ -352,6 +425,15 @@ class Run:
         """Call back with the state, at most four times a second and once after the end; returns the unsubscriber.
 
         All callbacks come from one thread of this process.
+
+        Examples
+        --------
+        >>> seen = []
+        >>> going = model.train(rows, start="base", max_steps=2, background=True)
+        >>> unsubscribe = going.subscribe(lambda state: seen.append(state.step))
+        >>> going.wait(timeout=60).status
+        'succeeded'
+        >>> unsubscribe()
         """
         from shadownb.engine.runs.watching import subscribe
 
@@ -371,6 +453,12 @@ class Run:
             It was still going on after ``timeout`` seconds.
         ShadowError
             It failed, and ``raise_on_failure`` is set.
+
+        Examples
+        --------
+        >>> going = model.train(rows, start="base", max_steps=2, background=True)
+        >>> going.wait(timeout=60, raise_on_failure=True).status
+        'succeeded'
         """
         from shadownb.engine.runs.waiting import wait
 
@@ -380,15 +468,38 @@ class Run:
     # -- commands ---------------------------------------------------------------------------------------------------
 
     def stop(self, save: bool = True) -> Run:
-        """Ask for a stop within a step; ``save=False`` is :meth:`discard`. Returns at once."""
+        """Ask for a stop within a step; ``save=False`` is :meth:`discard`. Returns at once.
+
+        Examples
+        --------
+        >>> going = model.train(rows, start="base", max_steps=2000, save_steps=2000, background=True)
+        >>> going.stop().wait(timeout=60).status
+        'stopped'
+        """
         return self._send("stop" if save else "discard", save=save)
 
     def discard(self) -> Run:
-        """Ask for a stop that keeps nothing of the attempt: the model goes back to where it was."""
+        """Ask for a stop that keeps nothing of the attempt: the model goes back to where it was.
+
+        Examples
+        --------
+        >>> going = model.train(rows, start="base", max_steps=2000, save_steps=2000, background=True)
+        >>> going.discard().wait(timeout=60).status
+        'discarded'
+        """
         return self._send("discard", save=False)
 
     def pause(self) -> Run:
-        """Ask for a pause at the next step: a checkpoint is written, memory is kept, the model is free for chat."""
+        """Ask for a pause at the next step: a checkpoint is written, memory is kept, the model is free for chat.
+
+        Examples
+        --------
+        >>> going = model.train(rows, start="base", max_steps=2000, save_steps=2000, background=True)
+        >>> going.pause().is_active  # it still holds its memory
+        True
+        >>> going.resume().discard().wait(timeout=60).status
+        'discarded'
+        """
         return self._send("pause")
 
     def resume(self, model: LoadedModel | None = None, *, executor: str | None = None, callbacks: Any = None) -> Run:
@@ -407,6 +518,17 @@ class Run:
         ------
         RunError
             The run is going on, or has done all its steps; or it is paused and would have to move for what was asked.
+
+        Examples
+        --------
+        >>> going = model.train(rows, start="base", max_steps=2000, save_steps=2000, background=True)
+        >>> going.stop().wait(timeout=60).status
+        'stopped'
+        >>> again = going.resume()
+        >>> again.id == going.id, again.is_active
+        (True, True)
+        >>> again.discard().wait(timeout=60).status
+        'discarded'
         """
         from shadownb.engine.runs.resuming import check_stays, resume
 

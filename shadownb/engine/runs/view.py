@@ -97,6 +97,16 @@ class Metric(dict[str, Any]):
     ------
     AttributeError
         It has no number of that name; the message lists those it has.
+
+    Examples
+    --------
+    >>> metric = run.metrics[-1]
+    >>> metric.step, metric.loss == metric["loss"]
+    (40, True)
+    >>> metric.perplexity
+    Traceback (most recent call last):
+        ...
+    AttributeError: no metric 'perplexity' here; there are time, step, total_steps, loss, ...
     """
 
     __slots__ = ()

@@ -27,6 +27,13 @@ class Score:
         a row is in no mean and no baseline. A verdict that is missing is never 0.0.
     reason : str
         One line that says why, fit to be shown next to the output.
+
+    Examples
+    --------
+    >>> snb.Score(1.0)
+    Score(value=1.0, reason='')
+    >>> snb.Score(None, "the output holds no number").value is None
+    True
     """
 
     value: float | None
@@ -82,6 +89,18 @@ class Scorer(Protocol):
 
     A function that returns a number is one as well: its name is the function's. One that stands in the registry under the kind
     ``scorer``, as a function or as a class that can be made without arguments, is known by that name wherever a scorer is taken.
+
+    Examples
+    --------
+    >>> class Shortness:
+    ...     name = "shortness"
+    ...
+    ...     def __call__(self, output, expected):
+    ...         return snb.Score(min(1.0, len(expected) / max(1, len(output))), f"{len(output)} characters")
+    >>> isinstance(Shortness(), snb.Scorer)
+    True
+    >>> snb.compare(model, rows, Shortness(), max_new_tokens=16).tuned
+    1.0
     """
 
     @property

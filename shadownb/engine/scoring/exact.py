@@ -8,7 +8,7 @@ from shadownb.engine.scoring.base import Score
 
 
 class Exact:
-    """Score 1.0 where the output is the expected text.
+    r"""Score 1.0 where the output is the expected text.
 
     Parameters
     ----------
@@ -16,6 +16,16 @@ class Exact:
         Compare without regard to case.
     ignore_spaces
         Take runs of white space as one blank, and drop those at the ends.
+
+    Examples
+    --------
+    >>> score = snb.Exact()
+    >>> score(" Billing\n", "billing").value
+    1.0
+    >>> score("billing, I think", "billing").value
+    0.0
+    >>> snb.Exact(ignore_case=False)("Billing", "billing").value
+    0.0
     """
 
     name: str = "exact"

@@ -115,7 +115,16 @@ class JsonExact:
         return Score(1.0, "exact match")
 
     def check(self, expected: str) -> None:
-        """Raise ValueError where an expected answer cannot be compared with, so that it is known before answers are made."""
+        """Raise ValueError where an expected answer cannot be compared with, so that it is known before answers are made.
+
+        Examples
+        --------
+        >>> snb.JsonExact().check('{"urgency": "low"}')
+        >>> snb.JsonExact().check("low")
+        Traceback (most recent call last):
+            ...
+        ValueError: the expected answer is not valid JSON: Expecting value: line 1 column 1 (char 0)
+        """
         self._reference(expected)
 
     def _reference(self, expected: str) -> dict[str, Any]:

@@ -8,6 +8,13 @@
 
 Understood are OpenTelemetry's GenAI convention and its earlier span events, OpenInference, OpenLLMetry, requests and responses
 as JSON, and the exports of Langfuse and Phoenix.
+
+Examples
+--------
+>>> episodes = snb.traces.from_otlp("spans.json")
+>>> print(episodes.report.summary())  # how many spans were understood; report.left_out says why others were not
+2 of 2 spans are model calls that were understood; they make 2 trajectories
+>>> data = snb.traces.to_dataset("spans.json")
 """
 
 from shadownb.engine.traces.importing import Imported, from_otlp, from_spans, to_dataset

@@ -21,7 +21,14 @@ Builder = Literal["conversation", "per_request"]
 
 
 class Imported(list[Trajectory]):
-    """The trajectories of an import, a list, with the ``report`` of what became of the spans."""
+    """The trajectories of an import, a list, with the ``report`` of what became of the spans.
+
+    Examples
+    --------
+    >>> episodes = snb.traces.from_otlp("spans.json")
+    >>> len(episodes), episodes.report.total
+    (2, 2)
+    """
 
     def __init__(self, trajectories: Iterable[Trajectory], report: TraceReport) -> None:
         super().__init__(trajectories)
@@ -60,6 +67,14 @@ def from_spans(
     ------
     ConfigError
         If ``builder`` is unknown.
+
+    Examples
+    --------
+    >>> import json
+    >>> spans = json.load(open("spans.json"))
+    >>> episodes = snb.traces.from_spans(spans, reward_key="reward")
+    >>> [(episode.final_content(), episode.reward) for episode in episodes]
+    [('shipping', 0.0), ('billing', 1.0)]
     """
     return _imported(spans, TraceReport(), builder, reward_key, thinking)
 
@@ -70,6 +85,12 @@ def from_otlp(
     """Return the trajectories of a trace export: a path, JSON text (of any length), JSON lines, a dict or a list.
 
     Options and result are those of :func:`from_spans`. Raises :class:`DataError` if the source is neither JSON nor a file.
+
+    Examples
+    --------
+    >>> episodes = snb.traces.from_otlp("spans.json")
+    >>> [episode.first_user_content() for episode in episodes]
+    ['Where is my parcel?', 'I paid twice.']
     """
     report = TraceReport()
     return _imported(load(source, report), report, builder, reward_key, thinking)
@@ -95,6 +116,11 @@ def to_dataset(
     ------
     DataError
         If no model call was understood (with the reasons), or none reaches ``min_reward``.
+
+    Examples
+    --------
+    >>> snb.traces.to_dataset("spans.json", reward_key="reward", min_reward=0.5)
+    Dataset('traces', 1 row, format='chat')
     """
     from shadownb.engine.data import Dataset
 

@@ -12,7 +12,14 @@ EXAMPLES = 3
 
 @dataclass
 class LeftOut:
-    """Spans that were left out for one reason: how many, and what the first of them are called."""
+    """Spans that were left out for one reason: how many, and what the first of them are called.
+
+    Examples
+    --------
+    >>> spans = [{"name": "GET /health", "span_id": "1", "attributes": {"http.status": 200}}]
+    >>> report = snb.traces.from_spans(spans).report
+    >>> {reason: left_out.count for reason, left_out in report.left_out.items()}
+    """
 
     count: int = 0
     examples: list[str] = field(default_factory=list)
@@ -40,6 +47,16 @@ class TraceReport:
         How many spans came in which form (``otlp``, ``sdk``, ``langfuse``, ``phoenix``).
     trajectories
         How many episodes came of them.
+
+    Examples
+    --------
+    >>> report = snb.traces.from_otlp("spans.json").report
+    >>> report.total, report.trajectories, dict(report.understood)
+    (2, 2, {'otel-genai': 2})
+    >>> print(report.summary())
+    2 of 2 spans are model calls that were understood; they make 2 trajectories
+    >>> report.to_dict()["trajectories"]
+    2
     """
 
     understood: Counter[str] = field(default_factory=Counter)

@@ -26,6 +26,21 @@ class TrajectoryGroup:
         Named figures of the group.
     logs
         Lines about the group.
+
+    Examples
+    --------
+    >>> asked = {"role": "user", "content": "Name a colour."}
+    >>> attempts = [
+    ...     snb.Trajectory([asked, {"role": "assistant", "content": text}], reward=reward)
+    ...     for text, reward in (("blue", 1.0), ("seven", 0.0), ("red", 1.0))
+    ... ]
+    >>> group = snb.TrajectoryGroup(attempts)
+    >>> group.task, group.rewards, len(group)
+    ('Name a colour.', [1.0, 0.0, 1.0], 3)
+    >>> group.best().final_content(), group.worst().final_content()
+    ('blue', 'seven')
+    >>> snb.TrajectoryGroup.from_dict(group.to_dict()).rewards
+    [1.0, 0.0, 1.0]
     """
 
     def __init__(
@@ -87,6 +102,18 @@ class TrajectoryGroup:
         list of float
             One an attempt; all exactly 0 where the rewards are equal. An attempt without a reward is in neither mean nor
             deviation, and has 0.
+
+        Examples
+        --------
+        >>> asked = {"role": "user", "content": "Name a colour."}
+        >>> attempts = [
+        ...     snb.Trajectory([asked, {"role": "assistant", "content": text}], reward=reward)
+        ...     for text, reward in (("blue", 1.0), ("seven", 0.0))
+        ... ]
+        >>> snb.TrajectoryGroup(attempts).advantages()
+        [1.0, -1.0]
+        >>> snb.TrajectoryGroup(attempts).advantages(scale=False)
+        [0.5, -0.5]
         """
         rewards = self.rewards
         known = [reward for reward in rewards if reward is not None]
@@ -122,6 +149,17 @@ class TrajectoryGroup:
         ------
         ConfigError
             If ``margin`` is negative or ``pairs`` is unknown.
+
+        Examples
+        --------
+        >>> asked = {"role": "user", "content": "Name a colour."}
+        >>> attempts = [
+        ...     snb.Trajectory([asked, {"role": "assistant", "content": text}], reward=reward)
+        ...     for text, reward in (("blue", 1.0), ("seven", 0.0))
+        ... ]
+        >>> pair = snb.TrajectoryGroup(attempts).preference_rows()[0]
+        >>> pair["chosen"], pair["rejected"], pair["margin"]
+        ([{'role': 'assistant', 'content': 'blue'}], [{'role': 'assistant', 'content': 'seven'}], 1.0)
         """
         if margin < 0:
             raise ConfigError(f"margin={margin!r} is negative.", fix="Use 0 or more, in units of the reward.")
@@ -141,7 +179,14 @@ class TrajectoryGroup:
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> TrajectoryGroup:
-        """Return the group that :meth:`to_dict` described. Raises :class:`DataError` if it is none."""
+        """Return the group that :meth:`to_dict` described. Raises :class:`DataError` if it is none.
+
+        Examples
+        --------
+        >>> content = snb.TrajectoryGroup([snb.Trajectory([{"role": "user", "content": "Hi"}], reward=0.5)]).to_dict()
+        >>> snb.TrajectoryGroup.from_dict(content).rewards
+        [0.5]
+        """
         items = content.get("trajectories") if isinstance(content, dict) else None
         if not isinstance(items, list):
             raise DataError("A group needs trajectories, a list.", fix="Pass what to_dict() returned.")
@@ -218,6 +263,13 @@ def group(
     ------
     ConfigError
         If ``min_size`` is below 1.
+
+    Examples
+    --------
+    >>> asked = {"role": "user", "content": "Name a colour."}
+    >>> attempts = [snb.Trajectory([asked, {"role": "assistant", "content": text}]) for text in ("blue", "red")]
+    >>> [len(group) for group in snb.traces.group(attempts)]
+    [2]
     """
     if min_size < 1:
         raise ConfigError(f"min_size={min_size!r} is below 1.", fix="Use 1 to keep every group.")

@@ -87,6 +87,34 @@ class Trajectory:
     calls
         The recorded calls, one for each assistant turn that a model really produced. Empty for a trajectory made by
         hand: then every assistant turn counts as produced.
+
+    Examples
+    --------
+    >>> track = {"id": "c1", "type": "function", "function": {"name": "track", "arguments": '{"parcel": 7}'}}
+    >>> episode = snb.Trajectory(
+    ...     [
+    ...         {"role": "user", "content": "Where is parcel 7?"},
+    ...         {"role": "assistant", "content": None, "tool_calls": [track]},
+    ...         {"role": "tool", "tool_call_id": "c1", "content": "in Utrecht"},
+    ...         {"role": "assistant", "content": "It is in Utrecht."},
+    ...     ],
+    ...     reward=1.0,
+    ... )
+    >>> episode.first_user_content(), episode.final_content()
+    ('Where is parcel 7?', 'It is in Utrecht.')
+    >>> episode.assistant_turns, episode.sampled_turns, episode.trainable_turns
+    ([1, 3], [1, 3], [1, 3])
+    >>> episode.tool_calls
+    [{'id': 'c1', 'name': 'track', 'arguments': {'parcel': 7}}]
+    >>> episode.task, len(episode.task_hash)
+    ('Where is parcel 7?', 32)
+    >>> snb.Trajectory.from_json(episode.to_json()).to_dict() == episode.to_dict()
+    True
+    >>> recorded = snb.traces.from_otlp("spans.json")[0]
+    >>> recorded.models, recorded.call_ids, recorded.usage, recorded.cost
+    (...)
+    >>> recorded.started_at, recorded.duration_s  # seconds
+    (1000000000.0, 0.5)
     """
 
     messages: list[Message]
@@ -205,6 +233,13 @@ class Trajectory:
         ------
         DataError
             If there are no messages.
+
+        Examples
+        --------
+        >>> messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+        >>> episode = snb.Trajectory.from_dict({"messages": messages, "reward": 1.0})
+        >>> episode.final_content()
+        'Hello'
         """
         messages = content.get("messages") if isinstance(content, dict) else None
         if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
@@ -220,7 +255,14 @@ class Trajectory:
 
     @classmethod
     def from_json(cls, text: str) -> Trajectory:
-        """Return the trajectory of :meth:`to_json`. Raises :class:`DataError` if it is none."""
+        """Return the trajectory of :meth:`to_json`. Raises :class:`DataError` if it is none.
+
+        Examples
+        --------
+        >>> text = snb.Trajectory([{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]).to_json()
+        >>> snb.Trajectory.from_json(text).final_content()
+        'Hello'
+        """
         try:
             return cls.from_dict(loads(text, max_depth=MAX_DEPTH + 32))
         except ValueError as error:
