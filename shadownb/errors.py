@@ -36,7 +36,7 @@ class ShadowError(Exception):
     ...     print(error.code, list(error.to_dict()))
     lora_rank=8 is not a training option. Did you mean 'lora_r'?
     Next: Call shadownb.TrainConfig.describe() for the list of options.
-    config ['kind', 'code', 'what', 'why', 'fix']
+    config ['code', 'kind', 'what', 'why', 'fix']
     """
 
     code = "error"

@@ -25,7 +25,14 @@ _PARTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("Extending, errors, the machine", "more", ("registry", "doctor", "ShadowError", "ShadowWarning")),
 )
 _MODULES = ("methods", "runs", "captures", "traces", "registry")
-WHOLE = ("Model", "Dataset", "Run", "TrainConfig", "CaptureStore", "capture")  # shown with what they inherit from classes of ours
+WHOLE = (
+    "Model",
+    "Dataset",
+    "Run",
+    "TrainConfig",
+    "CaptureStore",
+    "capture",
+)  # shown with what they inherit from classes of ours
 # What the engine does with an object of a user's, and no user; it is not shown.
 FOR_THE_ENGINE = {
     "Model": (
@@ -36,6 +43,7 @@ FOR_THE_ENGINE = {
     "CaptureStore": ("checkpoint", "read", "writing"),
     "Run": ("journalled",),
     "RunPanel": ("get_state",),
+    "Scorer": ("name",),
     "Checkpoint": ("of",),
     "Endpoint": ("kept_under",),
     "Reply": ("from_completion",),

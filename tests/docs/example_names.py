@@ -79,7 +79,7 @@ class ExampleNames:
             self._recorded = recorder.folder
             server = snb.Endpoint(recorder.base_url, model="tiny", api_key=recorder.token)
             for row in ROWS[::4]:
-                server.chat(row["messages"][:1], max_new_tokens=16)
+                server.chat(row["messages"][:1], max_new_tokens=16, temperature=0.0)
         shutil.copytree(self._recorded, self.folder / "recorded")
 
     def _files(self) -> None:

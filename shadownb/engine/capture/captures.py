@@ -1,15 +1,9 @@
 """Captures: listing, opening, attaching to and deleting what was recorded, from any kernel.
 
-::
-
-    from shadownb import captures
-    captures.list()
-    store = captures.open("20261122-090000-1a2b")
-
 Examples
 --------
->>> [each["id"] for each in snb.captures.list() if each["calls"] == 3]
-['tickets']
+>>> [each["calls"] for each in snb.captures.list() if each["id"] == "tickets"]
+[3]
 >>> snb.captures.open("tickets").count()
 3
 """

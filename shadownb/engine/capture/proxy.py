@@ -79,7 +79,7 @@ class CaptureProxy(Capture):
     >>> with snb.capture(model) as recorder:  # or the address of a provider's API
     ...     client = OpenAI(base_url=recorder.base_url, api_key=recorder.token)
     ...     answer = client.chat.completions.create(
-    ...         model="tiny", messages=[{"role": "user", "content": "I paid twice."}], max_completion_tokens=16
+    ...         model="tiny", messages=[{"role": "user", "content": "I paid twice."}], temperature=0
     ...     )
     ...     recorder.is_running, recorder.base_url == recorder.root_url + "/v1", sorted(recorder.environment())[-2:]
     (True, True, ['OPENAI_API_KEY', 'OPENAI_BASE_URL'])
@@ -160,6 +160,13 @@ class CaptureProxy(Capture):
             Somebody records under this name already, or the port is taken.
         DataError
             The store of this name is none of ours, or a newer version wrote it.
+
+        Examples
+        --------
+        >>> recorder = snb.capture(model, name="until-stopped").start()
+        >>> recorder.base_url  # what a client gets
+        'http://127.0.0.1:.../v1'
+        >>> recorder.stop()
         """
         if self.is_running:
             return self
@@ -221,11 +228,13 @@ class CaptureProxy(Capture):
 
     @property
     def root_url(self) -> str:
+        """The address without ``/v1``, which Anthropic's client takes."""
         host = "127.0.0.1" if self._host in ("0.0.0.0", "::") else self._host
         return f"http://{f'[{host}]' if ':' in host else host}:{self._port}"
 
     @property
     def token(self) -> str:
+        """What a client gives as its API key."""
         return self._token
 
     @property

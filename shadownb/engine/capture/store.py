@@ -32,12 +32,6 @@ _PAGE = 500
 class CaptureStore:
     """The recorded calls of one capture.
 
-    ::
-
-        store = CaptureStore.open("20261122-090000-1a2b")
-        for call in store.calls(limit=20, newest_first=True):
-            print(call.model, call.text)
-
     Examples
     --------
     >>> store

@@ -87,7 +87,7 @@ class Endpoint:
     >>> comparison.mean("tiny")
     1.0
     >>> rented.totals.answered, rented.totals.failed, rented.totals.tokens["completion_tokens"]
-    (4, 0, 35)
+    (4, 0, 36)
     >>> rented.base_url == recorder.base_url
     True
     """
@@ -187,8 +187,8 @@ class Endpoint:
         --------
         >>> with snb.capture(model) as recorder:
         ...     rented = snb.Endpoint(recorder.base_url, model="tiny", api_key=recorder.token)
-        ...     reply = rented.chat([{"role": "user", "content": "I paid twice."}], max_new_tokens=16)
-        ...     replies = rented.chat([row["messages"][:1] for row in rows[:2]], max_new_tokens=16)
+        ...     reply = rented.chat([{"role": "user", "content": "I paid twice."}], temperature=0.0)
+        ...     replies = rented.chat([row["messages"][:1] for row in rows[:2]], temperature=0.0)
         >>> reply.content, reply.finish_reason, [each.content for each in replies]
         ('billing', 'stop', ['shipping', 'shipping'])
         """
@@ -228,7 +228,7 @@ class Endpoint:
         --------
         >>> with snb.capture(model) as recorder:
         ...     rented = snb.Endpoint(recorder.base_url, model="tiny", api_key=recorder.token)
-        ...     stream = rented.stream("I paid twice.", max_new_tokens=16)
+        ...     stream = rented.stream("I paid twice.", temperature=0.0)
         ...     text = "".join(stream)
         >>> text, stream.reply.finish_reason
         ('billing', 'stop')

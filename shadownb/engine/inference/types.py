@@ -89,7 +89,7 @@ class Reply:
 
     Examples
     --------
-    >>> reply = model.chat([{"role": "user", "content": "I paid twice."}], logprobs=True)
+    >>> reply = model.chat([{"role": "user", "content": "I paid twice."}], temperature=0, logprobs=True)
     >>> str(reply), reply.outcome, reply.notes
     ('billing', 'abstained', [])
     >>> len(reply.token_ids), len(reply.logprobs), max(reply.logprobs) <= 0

@@ -1,9 +1,7 @@
 """The training methods: short declarative specs, known by name.
 
-Backends read a spec's fields and never its name, so a method that combines known parts is one registration::
-
-    from shadownb import methods
-    methods.register(methods.get("lora").replace(name="wide", title="Wide LoRA", default_learning_rate=1e-4))
+Backends read a spec's fields and never its name, so a method that combines known parts is one registration
+(the example below).
 
 That holds for this process. An installed package adds a method for every process by an entry point
 (:mod:`shadownb.engine.registry`): ``add("method", "wide", "our_package.wide:SPEC")``.

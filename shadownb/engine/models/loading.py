@@ -86,7 +86,7 @@ def load(
     >>> small.dtype_name, small.lengths.max_length
     ('float32', 128)
     >>> tuned = snb.load(run.id)  # the base with what that run trained
-    >>> tuned.generate("Where is my parcel?")
+    >>> tuned.generate("Where is my parcel?", temperature=0)
     'shipping'
     """
     backend_name = DEFAULT if backend == "auto" else backend

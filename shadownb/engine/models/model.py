@@ -36,23 +36,22 @@ class Model(LoadedModel):
     --------
     >>> model
     Model('tiny', ... float32 on cpu; step 40 of run ...)
-    >>> model.generate("Where is my parcel?")
+    >>> model.generate("Where is my parcel?", temperature=0)
     'shipping'
     >>> model.adapter_kind, model.is_loaded, model.parameters_total  # weights of the base, without the adapter
     ('lora', True, 90624)
     >>> str(model.device), model.dtype_name, model.lengths.max_length  # tokens
-    ('cpu', 'float32', 128)
-    >>> model.public_name == run.base_model, len(model.base_hash), model.describe()["parameters"]
-    (True, 64, 90624)
+    ('cpu', 'float32', 1024)
+    >>> len(model.base_hash), model.describe()["parameters"], isinstance(model.public_name, str)
+    (64, 90624, True)
     >>> model.answering == f"step 40 of run {run.id}", model.state_now == (run.id, 40)
     (True, True)
     >>> print(model.active_run, model.live_run)  # nothing trains it now
     None None
     >>> print(model.trained_on.system.value)  # the rows had no system prompt
     None
-    >>> messages = rows[0]["messages"][:1]
-    >>> len(model.renderer.prompt_ids(messages))
-    41
+    >>> len(model.renderer.render_prompt(rows[0]["messages"][:1]))  # tokens of the question as the model is asked it
+    38
     >>> type(model.backend).__name__, type(model.module).__name__, type(model.generator).__name__
     ('TorchBackend', 'PeftModelForCausalLM', 'TransformersGenerator')
     >>> model.resident_adapters
@@ -164,14 +163,14 @@ class Model(LoadedModel):
 
         Examples
         --------
-        >>> model.generate("Where is my parcel?")
+        >>> model.generate("Where is my parcel?", temperature=0)
         'shipping'
-        >>> model.generate(["I paid twice.", "I cannot log in."], max_new_tokens=16)
+        >>> model.generate(["I paid twice.", "I cannot log in."], temperature=0)
         ['billing', 'account']
-        >>> model.generate("I paid twice.", use="base", max_new_tokens=4) == "billing"  # as it was before training
+        >>> model.generate("I paid twice.", use="base", temperature=0, max_new_tokens=4) == "billing"  # as it was before training
         False
         >>> earlier, last = run.checkpoints()
-        >>> model.generate("I paid twice.", use=last)
+        >>> model.generate("I paid twice.", use=last, temperature=0)
         'billing'
         """
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
@@ -210,7 +209,7 @@ class Model(LoadedModel):
 
         Examples
         --------
-        >>> reply = model.chat([{"role": "user", "content": "I paid twice."}])
+        >>> reply = model.chat([{"role": "user", "content": "I paid twice."}], temperature=0)
         >>> reply.content, reply.finish_reason
         ('billing', 'stop')
         >>> reply.usage
@@ -245,7 +244,7 @@ class Model(LoadedModel):
 
         Examples
         --------
-        >>> stream = model.stream("Where is my parcel?")
+        >>> stream = model.stream("Where is my parcel?", temperature=0)
         >>> "".join(stream)
         'shipping'
         >>> stream.reply.finish_reason
@@ -432,10 +431,10 @@ class Model(LoadedModel):
         Examples
         --------
         >>> folder = model.save("triage-adapter")
-        >>> snb.load(run.base_model, adapter=folder).generate("I paid twice.")
+        >>> snb.load(run.base_model, adapter=folder).generate("I paid twice.", temperature=0)
         'billing'
         >>> whole = model.save("triage-model", fmt="merged")
-        >>> snb.load(str(whole)).generate("I paid twice.")
+        >>> snb.load(str(whole)).generate("I paid twice.", temperature=0)
         'billing'
         """
         from shadownb.engine.models.saving import save

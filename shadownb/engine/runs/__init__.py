@@ -1,15 +1,9 @@
 """Runs: listing, loading, comparing and deleting what was trained, from any kernel.
 
-::
-
-    from shadownb import runs
-    runs.list()
-    run = runs.load("20261122-090000-lora-1a2b")
-
 Examples
 --------
->>> last = snb.runs.list()[0]
->>> snb.runs.load(run.id).status
+>>> newest = snb.runs.list()[0]
+>>> snb.runs.load(run.id).status  # by its id, in any kernel
 'succeeded'
 """
 

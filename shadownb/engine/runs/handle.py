@@ -62,7 +62,7 @@ class Run:
     ([20, 40], 40, 'step-000040')
     >>> print(run.error, repr(run.traceback()))
     None ''
-    >>> run.executor, run.shares_memory, run.base_model == model.public_name
+    >>> run.executor, run.shares_memory, run.base_model.endswith("tiny")
     ('thread', True, True)
     >>> print(run.trained_on.system.value)
     None
@@ -348,10 +348,8 @@ class Run:
         --------
         >>> print(run.plot("loss", width=40, height=4))
         loss of ..., • smoothed
-             6.... ┤••••
-             4.... ┤   ·••...
-             2.... ┤     ·••...
-           0.0... ┤        ··•...
+             6... ┤••••...
+        ...
                    └────────────────────────────────────────
               step  1 to 40
         """
@@ -495,10 +493,10 @@ class Run:
         Examples
         --------
         >>> going = model.train(rows, start="base", max_steps=2000, save_steps=2000, background=True)
-        >>> going.pause().is_active  # it still holds its memory
+        >>> going.pause().is_active  # it keeps its memory, until resume() has it go on or stop() ends it
         True
-        >>> going.resume().discard().wait(timeout=60).status
-        'discarded'
+        >>> going.stop().wait(timeout=60).status
+        'stopped'
         """
         return self._send("pause")
 

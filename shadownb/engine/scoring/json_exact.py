@@ -63,7 +63,7 @@ class JsonExact:
 
     Examples
     --------
-    >>> score = JsonExact()
+    >>> score = snb.JsonExact()
     >>> score('{"urgency": "low"}', '{"urgency": "low"}').value
     1.0
     >>> score('{"urgency": "high"}', '{"urgency": "low"}').reason

@@ -1,11 +1,5 @@
 """Traces of other systems: import of model calls that were recorded as spans.
 
-::
-
-    episodes = snb.traces.from_otlp("export.jsonl")
-    episodes.report                                   # how many spans were understood, and why others were not
-    data = snb.traces.to_dataset("export.jsonl")
-
 Understood are OpenTelemetry's GenAI convention and its earlier span events, OpenInference, OpenLLMetry, requests and responses
 as JSON, and the exports of Langfuse and Phoenix.
 
@@ -13,7 +7,7 @@ Examples
 --------
 >>> episodes = snb.traces.from_otlp("spans.json")
 >>> print(episodes.report.summary())  # how many spans were understood; report.left_out says why others were not
-2 of 2 spans are model calls that were understood; they make 2 trajectories
+2 of 2 spans are model calls that were understood (2 otel-genai); they make 2 trajectories
 >>> data = snb.traces.to_dataset("spans.json")
 """
 

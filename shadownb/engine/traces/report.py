@@ -19,6 +19,7 @@ class LeftOut:
     >>> spans = [{"name": "GET /health", "span_id": "1", "attributes": {"http.status": 200}}]
     >>> report = snb.traces.from_spans(spans).report
     >>> {reason: left_out.count for reason, left_out in report.left_out.items()}
+    {'not written in a known convention': 1}
     """
 
     count: int = 0
@@ -54,7 +55,7 @@ class TraceReport:
     >>> report.total, report.trajectories, dict(report.understood)
     (2, 2, {'otel-genai': 2})
     >>> print(report.summary())
-    2 of 2 spans are model calls that were understood; they make 2 trajectories
+    2 of 2 spans are model calls that were understood (2 otel-genai); they make 2 trajectories
     >>> report.to_dict()["trajectories"]
     2
     """
