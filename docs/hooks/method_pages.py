@@ -13,11 +13,11 @@ from shadownb.engine.methods import MethodSpec
 from shadownb.engine.methods.spec import GROUPS
 
 _TRAINED = {
-    "lora": "low-rank adapters on linear layers and fused experts; the base stays as it is",
-    "layers": "an adapter of another kind on linear layers; the base stays as it is",
-    "prompt": "embeddings that stand before every prompt; the base stays as it is",
-    "bias": "the bias vectors of the model, wherever it has some",
-    "bottleneck": "a narrow network behind every block; the base stays as it is",
+    "lora": "low-rank adapters on linear layers and fused experts; the base stays unchanged",
+    "layers": "an adapter of another kind on linear layers; the base stays unchanged",
+    "prompt": "learned embeddings before every prompt; the base stays unchanged",
+    "bias": "the bias vectors of the model, where it has any",
+    "bottleneck": "a small bottleneck network after every block; the base stays unchanged",
     "weights": "every weight of the base",
 }
 _BASE = {
