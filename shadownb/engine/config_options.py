@@ -140,7 +140,8 @@ class Options(BaseModel):
     )
     max_tokens_per_forward: int = option(
         2048,
-        "Upper limit on the tokens of one forward pass. A step is split into passes of this size, which limits memory and does not change the result.",
+        "Most tokens of one forward pass. A step is split into passes of this size, which limits memory and does not change "
+        "the result.",
         "memory",
         advanced=True,
         ge=16,
@@ -271,7 +272,8 @@ class Options(BaseModel):
     )
     resume_from_checkpoint: str | None = option(
         None,
-        "Checkpoint folder (or run id) to start from, including the optimizer's state; learning rate and schedule are those of the new run.",
+        "Checkpoint folder (or run id) to start from, including the optimizer's state; learning rate and schedule are those of "
+        "the new run.",
         "saving",
         advanced=True,
     )
