@@ -29,12 +29,12 @@ __all__ = ["DEFAULT_MAX_STEPS", "GROUPS", "TARGET_PRESETS", "TrainConfig"]
 
 
 class TrainConfig(Options):
-    """What to train and how; immutable and validated on creation.
+    """The options of a training; validated on creation and immutable.
 
     Raises
     ------
     ConfigError
-        An unknown field (with the closest name), a value outside its range (with the range), or a contradiction.
+        An option is unknown (the message suggests the closest name), is outside its range, or contradicts another one.
 
     Examples
     --------
@@ -101,17 +101,17 @@ class TrainConfig(Options):
 
     @property
     def objective_options(self) -> Any:
-        """The objective's own options with their values, an instance of its table; None where it has none."""
+        """The options that only the method's objective has, as a pydantic model; None if it has none."""
         return self._chosen.own
 
     @property
     def model_fields_set(self) -> set[str]:
-        """The options that were given explicitly."""
+        """Names of the options that were given explicitly."""
         return super().model_fields_set | self._chosen.given
 
     @property
     def spec(self) -> MethodSpec:
-        """What the method is: that of a run's record, else the one that is registered by the name."""
+        """The :class:`MethodSpec` of the method: from a run's record, else the registered one."""
         return self._spec if self._spec is not None else methods.get(self.method)
 
     @field_validator("sample_prompts", "report_to", mode="before")
@@ -195,11 +195,11 @@ class TrainConfig(Options):
         return self.per_device_train_batch_size * self.gradient_accumulation_steps
 
     def resolved_learning_rate(self) -> float:
-        """Return the peak learning rate: the given one or the method's default."""
+        """Return the peak learning rate: the one given, or the method's default."""
         return self.learning_rate if self.learning_rate is not None else self.spec.default_learning_rate
 
     def resolved_total_steps(self, items: int) -> int:
-        """Return the optimizer steps for ``items`` rows (packs where packing is on).
+        """Return the number of optimizer steps for ``items`` rows (or packed sequences, with ``packing``).
 
         Examples
         --------
@@ -216,7 +216,7 @@ class TrainConfig(Options):
         return DEFAULT_MAX_STEPS
 
     def resolved_warmup(self, total_steps: int) -> int:
-        """Return the warm-up steps as given; by default never more than a tenth of the run; none at a constant rate.
+        """Return the warm-up steps: as given; by default at most a tenth of the run; 0 at a constant rate.
 
         Examples
         --------
@@ -232,7 +232,7 @@ class TrainConfig(Options):
         return min(self.warmup_steps, total_steps // 10)  # in a run of one step the only rate would be 0
 
     def resolved_decay(self, total_steps: int) -> int:
-        """Return the steps of the fall at the end of ``warmup_stable_decay``: the last fifth.
+        """Return how many steps the final decay of ``warmup_stable_decay`` takes: the last fifth.
 
         Examples
         --------
@@ -242,7 +242,7 @@ class TrainConfig(Options):
         return max(1, min(total_steps // 5, total_steps - self.resolved_warmup(total_steps)))
 
     def resolved_eval_steps(self, total_steps: int) -> int:
-        """Return the steps between evaluations.
+        """Return the number of steps between evaluations.
 
         Examples
         --------
@@ -256,7 +256,7 @@ class TrainConfig(Options):
         return int(self.eval_steps)
 
     def resolved_save_steps(self, total_steps: int) -> int:
-        """Return the steps between checkpoints.
+        """Return the number of steps between checkpoints.
 
         Examples
         --------
@@ -266,7 +266,7 @@ class TrainConfig(Options):
         return self.save_steps if self.save_steps is not None else max(1, total_steps // 4)
 
     def resolved_target_modules(self) -> str | tuple[str, ...]:
-        """Return the layer names peft gets, presets expanded."""
+        """Return the target modules as peft takes them, with presets expanded."""
         if isinstance(self.target_modules, str):
             return TARGET_PRESETS[self.target_modules]
         return self.target_modules
@@ -275,7 +275,7 @@ class TrainConfig(Options):
 
     @property
     def changed(self) -> dict[str, Any]:
-        """The fields that were given explicitly and differ from their default (the method's, where it has one)."""
+        """The options that were given and differ from their default (of the method, if it has its own), with their values."""
         return {
             name: getattr(self, name)
             for name in (*type(self).model_fields, *self._chosen.given)
@@ -310,7 +310,7 @@ class TrainConfig(Options):
         return {**self.model_dump(mode="json"), **self._chosen.as_json()}
 
     def to_yaml(self, *, only_changed: bool = False) -> str:
-        """Return YAML that :meth:`from_yaml` reads back to an equal config.
+        """Return the options as YAML, which :meth:`from_yaml` reads back; ``only_changed`` leaves out defaults.
 
         Examples
         --------
@@ -333,10 +333,10 @@ class TrainConfig(Options):
         Parameters
         ----------
         given
-            The options that somebody chose, of a run's record. Others that are unknown here are of another version and had its
-            default, so they are left out instead of refused. None: all were chosen.
+            For the record of a run: the options that were chosen by somebody. An unknown option that is not among them had its
+            default in another version, and is left out instead of refused. None: all count as chosen.
         spec
-            What the method is, of a run's record; None takes what is registered by its name.
+            For the record of a run: the method's spec. None uses the registered one.
 
         Examples
         --------
@@ -377,7 +377,7 @@ class TrainConfig(Options):
 
     @classmethod
     def describe(cls) -> str:
-        """Return a table of all options as text: name, type, default, help.
+        """Return a table of all options as text, one per line: name, type, default, help.
 
         Examples
         --------

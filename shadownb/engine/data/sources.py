@@ -66,7 +66,7 @@ class Sources:
     def read_as(
         self, *, format: str | None = None, columns: Names | None = None, ignore: Sequence[str] | str = ()
     ) -> Self:
-        """Return the same rows read in another way, for example with a column mapped that ``report`` names as unread.
+        """Return the same rows, read in another way: for example with a column mapped that ``report`` names as unread.
 
         Examples
         --------
@@ -79,7 +79,7 @@ class Sources:
         )
 
     def read_like(self, *, columns: Names | None = None, ignore: Sequence[str] | str = ()) -> Self:
-        """Return the rows read as others are, as far as they have these columns: evaluation rows beside training rows.
+        """Return the rows read like other rows (evaluation rows like training rows), as far as they have those columns.
 
         Examples
         --------
@@ -99,7 +99,7 @@ class Sources:
     def of(
         cls, rows: Any, *, name: str | None = None, columns: Names | None = None, ignore: Sequence[str] | str = ()
     ) -> Self:
-        """Return whatever holds rows as a Dataset: a list, a data frame, an Arrow table, a ``datasets.Dataset``.
+        """Return a Dataset of whatever holds rows: a list, a data frame, an Arrow table, a ``datasets.Dataset``.
 
         Examples
         --------
@@ -120,7 +120,7 @@ class Sources:
         columns: Names | None = None,
         ignore: Sequence[str] | str = (),
     ) -> Self:
-        """Return a dataset of dicts. Raises :class:`DataError` if there is none.
+        """Return a dataset of a list of dicts. Raises :class:`DataError` if the list is empty.
 
         Examples
         --------
@@ -160,7 +160,7 @@ class Sources:
         columns: Names | None = None,
         ignore: Sequence[str] | str = (),
     ) -> Self:
-        """Read one JSON object a line. A line that is not one is in the report with its number.
+        """Read a file with one JSON object per line. Other lines are in the report, with their numbers.
 
         Examples
         --------
@@ -179,7 +179,7 @@ class Sources:
         columns: Names | None = None,
         ignore: Sequence[str] | str = (),
     ) -> Self:
-        """Read a JSON list of objects, an object that holds exactly one list, or one row.
+        """Read a JSON file: a list of objects, an object that holds exactly one list, or a single row.
 
         Examples
         --------
@@ -265,7 +265,7 @@ class Sources:
         columns: Names | None = None,
         ignore: Sequence[str] | str = (),
     ) -> Self:
-        """Return the rows of a ``datasets.Dataset``; nulls that Arrow filled into schemas and arguments are taken out.
+        """Return the rows of a ``datasets.Dataset``; nulls that Arrow added to schemas and arguments are removed.
 
         Examples
         --------
@@ -311,7 +311,7 @@ class Sources:
         columns: Names | None = None,
         ignore: Sequence[str] | str = (),
     ) -> Self:
-        """Download one split of a Hugging Face hub data set; ``limit`` keeps only its first rows.
+        """Download one split of a data set from the Hugging Face hub; ``limit`` keeps only its first rows.
 
         Examples
         --------
@@ -331,10 +331,10 @@ class Sources:
         name: str = "trajectories",
         ignore: Sequence[str] | str = (),
     ) -> Self:
-        """Return one chat row a trajectory, tools kept; only answers that a model really gave, and gave whole, are trained.
+        """Return one chat row per trajectory, with its tools. Only complete answers that a model really gave are trained.
 
-        Each recorded answer is trained once, even where several trajectories begin with it. Warns once where a
-        provider's model gave the answers. Raises :class:`DataError` if no trajectory has an answer to train.
+        Each recorded answer is trained once, even if several trajectories begin with it. A warning says so if a provider's
+        model gave the answers. Raises :class:`DataError` if no trajectory has an answer to train on.
 
         Examples
         --------
@@ -357,19 +357,19 @@ class Sources:
     ) -> Self:
         """Return the episodes of a capture as chat rows; see :meth:`from_trajectories`.
 
-        Calls that cannot be read (nested too deeply, no JSON) are in the report, each with the reason.
+        Calls that cannot be read (nested too deeply, not JSON) are in the report, each with the reason.
 
         Parameters
         ----------
         source
             A capture proxy, its store, the id or folder of a capture, or recorded calls.
         where
-            Keeps the episodes for which it returns True, for example ``lambda t: "refund" in t.first_user_content()``.
+            A function that returns True for the episodes to keep, for example ``lambda t: "refund" in t.first_user_content()``.
 
         Raises
         ------
         DataError
-            If the source is no capture, or no episode with an answer to train is left.
+            The source is not a capture, or no episode with an answer to train on is left.
 
         Examples
         --------
@@ -396,9 +396,9 @@ class Sources:
 
     @classmethod
     def sample(cls, name: str = "support-triage", split: str = "train") -> Self:
-        """Return a data set that ships with ShadowNB; ``split`` is ``train`` or ``heldout``.
+        """Return a data set that is included in ShadowNB; ``split`` is ``train`` or ``heldout``.
 
-        ``support-triage`` is a task to train on; ``general-text`` (held out only) is plain prose on everyday things, to see
+        ``support-triage`` is a task to train on; ``general-text`` (only ``heldout``) is prose about everyday things, to measure
         what a model forgets.
 
         Examples

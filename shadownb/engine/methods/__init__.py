@@ -1,12 +1,9 @@
 """The training methods: short declarative specs, known by name.
 
-Backends read a spec's fields and never its name, so a method that combines known parts is one registration
-(the example below).
+:func:`register` adds a method that combines known parts, for this process. An installed package adds one for every process
+with an entry point (:mod:`shadownb.engine.registry`): ``add("method", "wide", "our_package.wide:SPEC")``.
 
-That holds for this process. An installed package adds a method for every process by an entry point
-(:mod:`shadownb.engine.registry`): ``add("method", "wide", "our_package.wide:SPEC")``.
-
-A name with a colon (``trl:orpo``) is of a guest, which has a training loop of its own; :func:`guests` lists those.
+A name with a colon (``trl:orpo``) belongs to a guest: a package with its own training loop. :func:`guests` lists those.
 
 Examples
 --------
@@ -39,7 +36,7 @@ def register(spec: MethodSpec, *, replace: bool = False) -> MethodSpec:
     Raises
     ------
     MethodError
-        The name is taken and ``replace`` is false.
+        The name is taken, and ``replace`` is False.
 
     Examples
     --------
@@ -57,12 +54,12 @@ def register(spec: MethodSpec, *, replace: bool = False) -> MethodSpec:
 
 
 def unregister(name: str) -> None:
-    """Take back what :func:`register` added; a method that it had replaced is there again.
+    """Undo :func:`register`; a method that had been replaced is available again.
 
     Raises
     ------
     MethodError
-        Nothing was registered here by this name.
+        No method of this name was registered in this process.
 
     Examples
     --------
@@ -85,10 +82,10 @@ def get(name: str) -> MethodSpec:
     Raises
     ------
     MethodError
-        No method has this name (the message lists those that exist), or what a package registered by it is no method. Or it
-        is one of a guest that cannot be used here.
+        No method has this name (the message lists those that exist), what a package registered under it is not a method, or it
+        is a guest's method that cannot be used here.
     ConfigError, MissingDependencyError
-        It is of a package that cannot be imported.
+        It belongs to a package that cannot be imported.
 
     Examples
     --------
@@ -122,7 +119,7 @@ def get(name: str) -> MethodSpec:
 
 
 def known(name: object) -> bool:
-    """Return whether a method has this name, one of a guest that can be used here included.
+    """Return whether there is a method of this name; usable methods of guests count.
 
     Examples
     --------
@@ -141,9 +138,9 @@ def known(name: object) -> bool:
 
 
 def available() -> tuple[MethodSpec, ...]:
-    """Return all methods but those of guests, in the order a picker shows them.
+    """Return all methods except those of guests, in the order in which menus show them.
 
-    One whose package is broken is named in a warning and left out.
+    A method whose package cannot be imported is named in a warning and left out.
 
     Examples
     --------

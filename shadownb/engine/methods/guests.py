@@ -16,16 +16,16 @@ from shadownb.engine.methods.spec import MethodSpec
 
 @dataclass(frozen=True)
 class GuestMethod:
-    """A trainer of a guest, as it is listed.
+    """A guest's trainer, as :func:`guests` lists it.
 
     Attributes
     ----------
     name
-        What ``train(method=...)`` takes.
+        The name for ``train(method=...)``.
     data_shape
-        The rows that it wants, and options without which it does not begin.
+        The rows that it needs, and options that have to be given.
     unusable
-        Why it cannot be used here; empty where it can.
+        Why it cannot be used here; empty if it can.
 
     Examples
     --------
@@ -41,14 +41,14 @@ class GuestMethod:
 
 
 def guests() -> tuple[GuestMethod, ...]:
-    """Return the trainers of all guests that are installed, with the data each wants.
+    """Return the trainers of all installed guests, with the rows that each needs.
 
     Raises
     ------
     MethodError
-        A guest is installed in a version that is not known here.
+        A guest is installed in a version that has not been tested.
     MissingDependencyError
-        The package of a guest is not installed.
+        A guest's package is not installed.
 
     Examples
     --------

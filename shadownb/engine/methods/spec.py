@@ -21,38 +21,38 @@ SUPERVISED_FORMATS = ("chat", "sharegpt", "instruction", "prompt_completion", "t
 
 @dataclass(frozen=True)
 class MethodSpec:
-    """One training method.
+    """A training method: a declaration of what is trained, with which loss, on which rows.
 
     Attributes
     ----------
     adapter
-        What is trained; a model carries one. ``lora``: low-rank adapters; ``layers``: another peft tuner on the linear
-        layers; ``prompt``: learned embeddings; ``bias``: the biases; ``bottleneck``: networks behind the blocks;
+        What is trained; a model has one at a time. ``lora``: low-rank adapters; ``layers``: another peft tuner on the linear
+        layers; ``prompt``: learned embeddings; ``bias``: the biases; ``bottleneck``: small networks after the blocks;
         ``weights``: the base itself.
     objective
-        Which loss, by its name in the registry: ``sft`` (next-token loss on the marked tokens), ``dpo`` (pairs), ``kto``
-        (answers with a verdict), or one of your own.
+        The loss, by its name in the registry: ``sft`` (next-token loss on the trained tokens), ``dpo`` (pairs), ``kto``
+        (labelled answers), or your own.
     tuner
-        peft's name of the adapter type, where several types are of one kind.
+        peft's name for the type of adapter, if there are several of one kind.
     options
         Values for peft's config, as (name, value).
     defaults
-        TrainConfig fields that start with another value for this method, as (name, value).
+        Options of TrainConfig that have another default with this method, as (name, value).
     long_rows
-        What happens to texts over ``max_length``: ``cut``, or ``split`` into sequences that lose no token.
+        What happens to rows longer than ``max_length``: ``cut``, or ``split`` into sequences without losing a token.
     quantized_base
-        True: needs a quantised base; False: cannot use one; None: either.
+        True: needs a quantised base; False: cannot use one; None: both work.
     fields
-        TrainConfig fields that only methods with this adapter honour; those of its objective come with that.
+        Options of TrainConfig that only methods with this adapter use; its objective adds its own.
     guest
-        Who trains it in a loop of its own, by its name in the registry (``trl``); empty for our loop. The objective then says
-        only what rows look like: loss and options are the guest's.
+        Name of the package that trains it in its own loop (``trl``); empty for ShadowNB's loop. The objective then only
+        says what rows look like; loss and options are those of the guest.
     guest_trainer
-        Which of the guest's trainers, by the guest's name for it.
+        The guest's name for the trainer.
     rate_source
-        Where the default learning rate comes from.
+        Where the default learning rate comes from: a paper, another library, or a measurement.
     when_not
-        Whom it does not serve, each a sentence with its reason, and the method that would; for the method's page.
+        When not to use it: sentences with the reason and a better method, for the method's page.
 
     Examples
     --------
@@ -91,7 +91,7 @@ class MethodSpec:
         return self.adapter == "weights"
 
     def replace(self, **changes: Any) -> MethodSpec:
-        """Return a copy with other values, for registering a variant.
+        """Return a copy with some values changed, for example to register a variant.
 
         Examples
         --------
@@ -102,7 +102,7 @@ class MethodSpec:
         return dataclasses.replace(self, **changes)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the spec as JSON-compatible values."""
+        """Return the spec as values that JSON can hold."""
         return dataclasses.asdict(self)
 
     @classmethod
@@ -120,7 +120,7 @@ class MethodSpec:
         return cls(**values)
 
     def unfit(self, data_format: str | None) -> str | None:
-        """Return what the data's shape speaks against the method, or None.
+        """Return why data of this format cannot be trained with the method, or None if it can.
 
         Examples
         --------

@@ -87,7 +87,7 @@ _CATALOG = (
 
 
 def catalog() -> tuple[ModelInfo, ...]:
-    """Return the models that have a short name.
+    """Return the models that have a short name, with their size and whether they are on this machine.
 
     Examples
     --------

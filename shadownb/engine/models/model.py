@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class Model(LoadedModel):
-    """A loaded model; made by :func:`shadownb.load`.
+    """A loaded model, as :func:`shadownb.load` returns it: train, ask, save.
 
     Examples
     --------
@@ -73,7 +73,7 @@ class Model(LoadedModel):
 
     @property
     def adapter_kind(self) -> str | None:
-        """What is trained on it: ``lora``, ``weights``, ``prompt``, ...; None for the bare base."""
+        """The kind of adapter on the model: ``lora``, ``weights`` (all weights), ``prompt``, ...; None for the bare base."""
         return self.weights.kind
 
     @property
@@ -83,7 +83,9 @@ class Model(LoadedModel):
         return info.hub_id if info is not None else self.source
 
     def blocked(self, method: str, data_format: str | None = None) -> str | None:
-        """Return why a method cannot be used on this model and what to do about it, or None if it can.
+        """Return why a method cannot be used on this model and what to do about it; None if it can be used.
+
+        With ``data_format`` (``dataset.format``) the shape of the rows is checked as well.
 
         Examples
         --------
@@ -125,41 +127,43 @@ class Model(LoadedModel):
     ) -> str | list[str]:
         """Answer one prompt (returns a string) or a list of prompts (returns a list, computed in batches).
 
-        The string is what stands after the reasoning; calls stay in it as they were written. :meth:`chat` gives the
-        reasoning, the calls and the raw text.
+        The string is the answer without its reasoning; tool calls stay in it as the model wrote them. :meth:`chat` returns
+        the reasoning, the calls and the raw text separately.
 
         Parameters
         ----------
         prompt
-            User message, put through the chat template exactly as in training.
+            User message, rendered with the chat template exactly as in training.
         system, tools
-            What stands before it. Left out: the system prompt and tools that the rows of the training share
-            (``model.trained_on``), so that the model is asked as it was trained. None or "" means none.
+            System prompt and tool schemas before the prompt. If omitted, those that the training rows share
+            (``model.trained_on``), so that the model is asked the way it was trained. None or "" means none.
         template
-            False goes on from the prompt as plain text, True puts it through the chat template. None does as the training
+            True renders the prompt with the chat template, False continues it as plain text. None does what the training
             did: plain text after training on plain text (``cpt``).
         use
-            Which weights answer: ``"tuned"``, or ``"base"`` for the model before training, which is asked in the same way; or
-            an adapter that is not on the model and answers beside it, asked as it was trained itself: a run or one of its
-            ``checkpoints()``, a run's id, the folder of an adapter, tensors (:class:`~shadownb.engine.inference.AdapterSource`).
-            A list has one for each prompt. What is on the model stays as it is, also while it trains.
+            Which weights answer: ``"tuned"``, or ``"base"`` for the model before training, which is asked in the same way. Or
+            another adapter, which is asked the way it was trained: a run or one of its ``checkpoints()``, a run's id, the
+            folder of an adapter, or tensors (:class:`~shadownb.engine.inference.AdapterSource`). A list gives one for each
+            prompt. The adapter on the model is not touched, even while it trains.
         enable_thinking, reasoning_effort
-            Whether to think before the answer and how much; only where the chat template knows it. None is what the model
+            Whether to think before the answer, and how much; only if the chat template supports it. None uses what the model
             was loaded or trained with.
         **sampling
-            ``max_new_tokens, temperature, top_p, top_k, repetition_penalty, stop, seed``; of :meth:`chat` and :meth:`stream`,
-            whose replies have a place for them, ``logprobs`` as well (see :class:`~shadownb.engine.inference.Sampling`).
+            ``max_new_tokens`` (256), ``temperature`` (0.7; 0 is greedy), ``top_p``, ``top_k``, ``repetition_penalty``, ``stop``,
+            ``seed``; for :meth:`chat` and :meth:`stream` also ``logprobs`` (see
+            :class:`~shadownb.engine.inference.Sampling`).
 
         Raises
         ------
         ModelError, CheckpointError
-            An adapter cannot answer here, with the reason: it belongs to another base or does not fit, is a whole model or
-            damaged, or this model's own weights were trained, so that it has no base.
+            The adapter in ``use`` cannot answer here: it belongs to another base or does not fit, is a whole model, or is
+            damaged; or all weights of this model were trained, so that it has no base. The message says which.
 
         Warns
         -----
         ShadowWarning
-            Once for each kind of difference: the question differs from every row of the training.
+            The question differs from every training row (another system prompt, other tools); once for each kind of
+            difference.
 
         Examples
         --------
@@ -205,7 +209,8 @@ class Model(LoadedModel):
     ) -> Reply | list[Reply]:
         """Return the :class:`Reply` to a conversation, or a list of them for a list of conversations.
 
-        Options as for :meth:`generate`; messages that begin with a system message keep it.
+        Messages are dicts as in OpenAI's API (``role``, ``content``, ``tool_calls``, ...). Options and errors are those of
+        :meth:`generate`; if the first message is a system message, it is used instead of the trained one.
 
         Examples
         --------
@@ -237,10 +242,12 @@ class Model(LoadedModel):
         reasoning_effort: str | None = None,
         **sampling: Unpack[SamplingOptions],
     ) -> ReplyStream:
-        """Answer piece by piece: iterate over the content, ``close()`` to stop; ``reply`` has the whole at the end.
+        """Answer piece by piece: iterate over the stream for the text, call its ``close()`` to stop; at the end ``reply`` holds
+        the whole :class:`Reply`.
 
-        The pieces are the content of what :meth:`chat` returns for the same seed; ``parts()`` gives reasoning and calls as
-        well. A prompt is taken as by :meth:`generate`, messages as by :meth:`chat`.
+        The pieces add up to the content that :meth:`chat` returns for the same seed; ``parts()`` yields reasoning and calls
+        as well. A string is taken as by :meth:`generate`, a list of messages as by :meth:`chat`, with the same options and
+        errors.
 
         Examples
         --------
@@ -261,16 +268,27 @@ class Model(LoadedModel):
         loss_on: Literal["assistant", "last", "all"] = "assistant",
         max_length: int | None = None,
     ) -> float:
-        """Return the mean loss of a data set's trained tokens, in nats a token; nothing is trained.
+        """Return the mean next-token loss over a data set's trained tokens, in nats per token; nothing is trained.
 
-        On held-out rows it says how well a task is known. On unrelated text the difference between ``use="tuned"`` and
-        ``use="base"`` says how much was forgotten. Rows that the chat template refuses are left out, and those longer than
-        ``max_length`` are cut, as in a run; a :class:`ShadowWarning` counts them.
+        On held-out rows it shows how well the model knows a task. On unrelated text the difference between ``use="tuned"``
+        and ``use="base"`` shows how much was forgotten. As in a run, rows that the chat template refuses are left out and
+        rows longer than ``max_length`` are truncated; a :class:`ShadowWarning` counts both.
+
+        Parameters
+        ----------
+        dataset
+            Whatever :meth:`train` takes.
+        use
+            Which weights, as for :meth:`generate`.
+        loss_on
+            Which tokens count: those of every ``assistant`` turn, of the ``last``, or ``all``.
+        max_length
+            Most tokens of a row; None is the model's ``max_length``.
 
         Raises
         ------
         DataError
-            No row can be rendered (the error is that of the first), or none has a token to train.
+            No row can be rendered (the error is that of the first row), or none has a token to train.
 
         Examples
         --------
@@ -283,14 +301,14 @@ class Model(LoadedModel):
 
     @property
     def resident_adapters(self) -> list[ResidentAdapter]:
-        """The adapters that ``use=`` has brought into memory beside the one on the model, with their bytes.
+        """The adapters that ``use=`` has loaded in addition to the one on the model, with their size in bytes.
 
-        A few are kept, those that were asked last; :meth:`free_adapters` frees them.
+        The four that were used last are kept; :meth:`free_adapters` frees them.
         """
         return list(self.weights.resident)
 
     def free_adapters(self) -> None:
-        """Free the adapters that ``use=`` has brought into memory; the one on the model stays."""
+        """Free the adapters that ``use=`` has loaded; the one on the model stays."""
         with self.gate.inference():
             self.weights.free_resident()
 
@@ -307,37 +325,39 @@ class Model(LoadedModel):
         callbacks: list[Any] | None = None,
         **fields: Any,
     ) -> Run:
-        """Fine-tune on a dataset; returns the run, whose result this model answers with.
+        """Fine-tune on a dataset and return the run; afterwards the model answers with the result.
 
         Parameters
         ----------
         dataset
-            A :class:`Dataset` or a list of rows in one of its formats.
+            A :class:`Dataset`, or a list of rows, a data frame, an Arrow table or a ``datasets.Dataset``.
         method
-            See ``shadownb.methods.available()``.
+            Name of a training method; ``shadownb.methods.available()`` lists them.
         background
-            True returns at once, False blocks until the end; None does the first in a notebook, the second in a script.
+            True returns at once, False blocks until the run has ended; None is True in a notebook and False in a script.
         eval_dataset
-            Rows to evaluate on; ``"auto"`` holds out a tenth, ``0.15`` or ``"15%"`` that share.
+            Rows to evaluate on; ``"auto"`` holds out a tenth of the rows, ``0.15`` or ``"15%"`` that share of them.
         start
-            ``"base"``: the fresh base, as if nothing had been trained; the result of an earlier run stays in its folder.
-            ``"trained"``: what this model is when the run's turn comes, so that a second run trains the first one's result
-            on. A run, its id, or the folder of an adapter or checkpoint: that result. None is ``"trained"``, with a
-            :class:`ShadowWarning` where an earlier run has trained this model since it was loaded. ``run.started_from``
-            says it.
+            What to begin with. ``"base"``: the fresh base, as if nothing had been trained (the result of an earlier run stays
+            in its folder). ``"trained"``: the model as it is when the run begins, so that a second run continues from the
+            first one's result. A run, its id, or the folder of an adapter or checkpoint: that result. None means
+            ``"trained"``, with a :class:`ShadowWarning` if a run has trained this model since it was loaded.
+            ``run.started_from`` says what it was.
         store
-            Where the run is kept, ``runs.FolderStore(home)``; None is the home of ``SHADOWNB_HOME``.
+            Where the run is stored: ``runs.FolderStore(home)``. None is the home in ``SHADOWNB_HOME`` (``~/.shadownb``).
         callbacks
-            ``transformers.TrainerCallback``s, called in the training thread when training begins and ends, after each step, at
-            reports, evaluations and checkpoints; ``control.should_training_stop``, ``should_save``, ``should_evaluate`` and
-            ``should_log`` are obeyed. One that fails is named in the run's warnings and left out. Only ``executor="thread"``.
+            Objects of ``transformers.TrainerCallback``, called in the training thread: when training begins and ends, after
+            each step, and at each log, evaluation and checkpoint. ``control.should_training_stop``, ``should_save``,
+            ``should_evaluate`` and ``should_log`` take effect. A callback that fails is named in the run's warnings and not
+            called again. Only with ``executor="thread"``.
         **fields
-            Any option of :class:`shadownb.TrainConfig`, and of the method's objective.
+            Any option of :class:`shadownb.TrainConfig`, including those of the method's objective.
 
         Raises
         ------
         ConfigError, DataError, MethodError, BusyError
-            Before anything starts, naming the option. When blocking, also what made the run fail.
+            Raised before anything starts; the message names the option. With ``background=False`` also the error that made
+            the run fail.
 
         Examples
         --------
@@ -364,9 +384,10 @@ class Model(LoadedModel):
     # -- trained state ----------------------------------------------------------------------------------------------
 
     def verify_base(self) -> tuple[bool, str]:
-        """Check that the base is what was loaded: compare every base weight in memory with its file.
+        """Check that the base is unchanged: compare every base weight in memory with its file.
 
-        Returns (whether all are equal, what was compared). For a trained base, the second copy is what answers as base.
+        Returns (whether all are equal, what was compared). If the base itself was trained, its second copy, which answers for
+        ``use="base"``, is compared.
 
         Examples
         --------
@@ -377,7 +398,9 @@ class Model(LoadedModel):
         return self.weights.verify_base()
 
     def certify(self) -> Certificate:
-        """Prove on probes what the chat template does with a row: what is written, what is trained, what is read back.
+        """Check with test conversations what the chat template does with a row: what it writes, what is trained, what is read back.
+
+        See :func:`shadownb.certify`.
 
         Examples
         --------
@@ -393,14 +416,14 @@ class Model(LoadedModel):
         return certify(self)
 
     def fresh_copy(self) -> Model:
-        """Load the base a second time, untrained, beside this model, which stays as it is.
+        """Load the base a second time, untrained; this model does not change.
 
-        The copy shares nothing with it, so it takes the memory of the base once more; ``train(start="base")`` takes none.
+        The copy shares nothing with this model, so it needs the memory of the base again (``train(start="base")`` does not).
 
         Raises
         ------
         OutOfMemoryError
-            The base does not fit a second time.
+            The base does not fit in memory a second time.
         """
         from shadownb.engine.opening import open_again
 
@@ -410,23 +433,23 @@ class Model(LoadedModel):
     # -- keeping ----------------------------------------------------------------------------------------------------
 
     def save(self, path: str | Path, fmt: str = "adapter") -> Path:
-        """Write the trained model to a folder; returns it. What an earlier save wrote there, of any kind, is replaced.
+        """Write the trained model to a folder and return its path. An earlier save in the same folder is replaced.
 
-        Of a run that has not come to its end, the weights of its newest step are saved; a :class:`ShadowWarning` names the
-        step, and so does ``shadownb.json`` in the folder.
+        If the run has not ended, the weights of its newest step are saved; a :class:`ShadowWarning` and ``shadownb.json`` in
+        the folder name the step.
 
         Parameters
         ----------
         fmt
-            ``"adapter"``: what was trained, apart from the base: a few kilobytes to megabytes. Loads with
-            ``shadownb.load(path)``, and with peft where peft knows the method.
-            ``"merged"``: a whole model without any adapter, loads anywhere transformers does. This model stays as it is.
+            ``"adapter"``: only what was trained, kilobytes to megabytes. It loads with ``shadownb.load(path)``, and with peft if
+            peft knows the method. ``"merged"``: a whole model without an adapter, which loads wherever transformers does. This
+            model does not change.
 
         Raises
         ------
         ExportError
-            The format is unknown, or does not fit what was trained; or the folder holds another model or adapter, which no
-            save wrote, or this model's base.
+            The format is unknown or does not suit what was trained; or the folder holds this model's base, or a model or
+            adapter that ``save`` did not write.
 
         Examples
         --------
@@ -444,7 +467,7 @@ class Model(LoadedModel):
         return save(self, Path(path).expanduser(), fmt)
 
     def unload(self) -> None:
-        """Free the weights. The handle stays, to say what it was; load again to go on.
+        """Free the weights. The object still says what it was; to ask or train it again, load it again.
 
         Raises
         ------

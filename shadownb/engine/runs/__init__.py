@@ -32,7 +32,7 @@ _COLUMNS = ("id", "status", "method", "model", "step", "total_steps", "loss", "e
 
 
 class RunList(builtins.list[Run]):
-    """Runs, newest first, with a table as display.
+    """A list of runs, newest first, that shows itself as a table.
 
     Examples
     --------
@@ -44,7 +44,7 @@ class RunList(builtins.list[Run]):
     """
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row a run."""
+        """Return a pandas DataFrame with one row per run."""
         import pandas as pd
 
         return pd.DataFrame([entry.summary for entry in _entries(self)])
@@ -81,16 +81,16 @@ def _cell(value: Any) -> str:
 
 
 def list(limit: int | None = None, *, status: str | None = None, store: RunStore[RunFolder] | None = None) -> RunList:
-    """Return the runs, newest first. A record that cannot be read is shown as such by its own handle, never hidden.
+    """Return the runs, newest first. A run whose record cannot be read is listed and says so.
 
     Parameters
     ----------
     limit
-        At most so many.
+        How many at most; None returns all.
     status
-        Only those in this status.
+        Only runs with this status (see :attr:`Run.status`).
     store
-        Another than that of ``SHADOWNB_HOME``: ``FolderStore(home)``.
+        Another store than that of ``SHADOWNB_HOME``: ``FolderStore(home)``.
 
     Examples
     --------
@@ -107,7 +107,7 @@ def list(limit: int | None = None, *, status: str | None = None, store: RunStore
 
 
 def active(*, store: RunStore[RunFolder] | None = None) -> RunList:
-    """Return the runs that somebody works on, or will, newest first.
+    """Return the runs that are running, paused or waiting to start, newest first.
 
     Examples
     --------
@@ -118,12 +118,12 @@ def active(*, store: RunStore[RunFolder] | None = None) -> RunList:
 
 
 def load(run_id: str, *, store: RunStore[RunFolder] | None = None) -> Run:
-    """Return the handle of a run. The beginning of an id is enough where no other run's begins so.
+    """Return a run by its id; the beginning of the id is enough if no other run begins with it.
 
     Raises
     ------
     RunNotFoundError
-        No run has this id; the message has the closest one. Or several begin so.
+        No run has this id (the message suggests the closest one), or several ids begin with it.
 
     Examples
     --------
@@ -159,12 +159,12 @@ def latest(*, store: RunStore[RunFolder] | None = None) -> Run:
 
 
 def attach(run_id: str, *, store: RunStore[RunFolder] | None = None) -> Run:
-    """Return the handle of a run that is going on, whoever trains it.
+    """Return a run that is active, in whichever process it trains.
 
     Raises
     ------
     RunError
-        Nobody works on it any more.
+        The run is not active any more.
 
     Examples
     --------
@@ -181,7 +181,9 @@ def attach(run_id: str, *, store: RunStore[RunFolder] | None = None) -> Run:
 
 
 def diff(*run_ids: str | Run | Sequence[str | Run]) -> Any:
-    """Return a :class:`~shadownb.engine.runs.comparison.RunComparison`: the options that differ, results, losses.
+    """Compare runs: the options that differ, their results, and their losses in one chart.
+
+    Returns a :class:`~shadownb.engine.runs.comparison.RunComparison`, which shows itself as a table.
 
     Examples
     --------
@@ -205,7 +207,7 @@ def delete(run_id: str, *, store: RunStore[RunFolder] | None = None) -> None:
     Raises
     ------
     RunError
-        It is still going on, or another run that is not done began with its result.
+        The run is still active, or an unfinished run started from its result.
 
     Examples
     --------

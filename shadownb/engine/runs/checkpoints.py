@@ -29,7 +29,18 @@ _ASIDE = ".writing-"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One complete checkpoint; ``final`` is the one that the run ended with, or was stopped at.
+    """One complete checkpoint of a run.
+
+    Attributes
+    ----------
+    step
+        The optimizer step it was written after.
+    path
+        Its folder; ``shadownb.load(base, adapter=path)`` loads it.
+    final
+        Whether the run ended, or was stopped, with it.
+    manifest
+        Size and sha256 of each file, and facts about the weights, as in ``manifest.json``.
 
     Examples
     --------
@@ -52,7 +63,7 @@ class Checkpoint:
 
     @property
     def weights_bytes(self) -> int:
-        """Bytes of the trained weights: what an adapter or a model takes on disk, without what only a resume needs."""
+        """Size of the trained weights on disk in bytes, without the files that only a resume needs."""
         files = self.manifest.get("files", {})
         return sum(
             fact["size"]

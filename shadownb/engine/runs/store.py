@@ -45,7 +45,7 @@ def default_store() -> RunStore[RunFolder]:
 
 
 class FolderStore:
-    """The runs of one home.
+    """The runs in one home folder; ``train(store=)`` and ``runs.list(store=)`` take it.
 
     Examples
     --------
