@@ -113,30 +113,30 @@ class UnscoredRow:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Base against tuned, and others beside them, on the same rows.
+    """The scores of the base, the tuned model and others on the same rows; the result of :func:`shadownb.compare`.
 
     Attributes
     ----------
     rows
-        In the order of the data set.
+        The compared rows with answers and scores, in the order of the data set.
     scorer
         Name of the scorer.
     sampling
-        What all sides were sampled with.
+        The sampling that all models used.
     seconds
-        How long generating and scoring took.
+        How many seconds generating and scoring took.
     skipped
-        Rows of the data set that had no reference answer.
+        Number of rows without an expected answer.
     left_out
-        (row, reason) of those that the model cannot answer, because they are too long or its template refuses them.
+        (row, reason) of each row that the model cannot answer, because it is too long or the template refuses it.
     unscored
-        Rows that could not be asked or scored, with the reason; they are in no mean.
+        Rows that could not be answered or scored, with the reason; they are in no mean.
     reused
-        Answers that were kept from an earlier comparison.
+        Number of answers that were reused from an earlier comparison.
     sides
-        Names of those that answered. The first two are the pair that ``base``, ``tuned`` and ``difference`` speak of.
+        Names of the models that answered. ``base``, ``tuned`` and ``difference`` refer to the first two.
     rented
-        What sides that are endpoints were asked: model, address, tokens, dollars, failures, requests made again.
+        For each endpoint: model, address, tokens, dollars, failures, repeated requests.
 
     Examples
     --------
@@ -196,26 +196,26 @@ class Comparison:
 
     @property
     def difference(self) -> float:
-        """Mean of the rows' differences, tuned minus base."""
+        """Mean difference of the scores, tuned minus base."""
         return fmean(self._scores("difference"))
 
     @property
     def base_interval(self) -> tuple[float, float]:
-        """95 % interval of the base's mean score (Wilson for 0/1 scores, else bootstrap)."""
+        """95 % confidence interval of the base's mean score (Wilson for 0/1 scores, else bootstrap)."""
         return self._interval("base", lambda: mean_interval(self._scores("base_score")))
 
     @property
     def tuned_interval(self) -> tuple[float, float]:
-        """95 % interval of the tuned mean score (Wilson for 0/1 scores, else bootstrap)."""
+        """95 % confidence interval of the tuned mean score (Wilson for 0/1 scores, else bootstrap)."""
         return self._interval("tuned", lambda: mean_interval(self._scores("tuned_score")))
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % paired bootstrap interval of the difference. Without width where all rows changed alike."""
+        """95 % paired bootstrap interval of the difference. It has no width if all rows changed by the same amount."""
         return self._interval("difference", lambda: bootstrap_interval(self._scores("difference")))
 
     def mean(self, side: str) -> float:
-        """Return the mean score of a side.
+        """Return a model's mean score; ``side`` is its name in ``sides``.
 
         Examples
         --------
@@ -225,7 +225,7 @@ class Comparison:
         return fmean(self._scores_of(side))
 
     def mean_interval(self, side: str) -> tuple[float, float]:
-        """Return the 95 % interval of a side's mean score (Wilson for 0/1 scores, else bootstrap).
+        """Return the 95 % confidence interval of a model's mean score (Wilson for 0/1 scores, else bootstrap).
 
         Examples
         --------
@@ -235,7 +235,7 @@ class Comparison:
         return self._interval(f"mean {side}", lambda: mean_interval(self._scores_of(side)))
 
     def gap(self, side: str, to: str) -> tuple[float, tuple[float, float]]:
-        """Return the mean of the rows' differences, ``side`` minus ``to``, and its 95 % paired bootstrap interval.
+        """Return the mean difference of the scores, ``side`` minus ``to``, and its 95 % paired bootstrap interval.
 
         Examples
         --------
@@ -254,26 +254,26 @@ class Comparison:
 
     @property
     def wins(self) -> int:
-        """Rows where tuned scored higher."""
+        """Number of rows where the tuned model scored higher."""
         return sum(row.difference > 0 for row in self.rows)
 
     @property
     def losses(self) -> int:
-        """Rows where tuned scored lower."""
+        """Number of rows where the tuned model scored lower."""
         return sum(row.difference < 0 for row in self.rows)
 
     @property
     def ties(self) -> int:
-        """Rows where both scored the same."""
+        """Number of rows where both scored the same."""
         return len(self.rows) - self.wins - self.losses
 
     @property
     def p_value(self) -> float:
-        """Exact two-sided sign test of wins against losses (McNemar's test for 0/1 scores)."""
+        """p-value of an exact two-sided sign test of wins against losses (for 0/1 scores: McNemar's test)."""
         return sign_test(self.wins, self.losses)
 
     def worst(self, k: int = 5) -> list[ComparedRow]:
-        """Return the ``k`` rows where tuned scored lowest; among equals those that got worse come first.
+        """Return the ``k`` rows where the tuned model scored lowest; of equal ones, those that got worse come first.
 
         Examples
         --------
@@ -284,11 +284,11 @@ class Comparison:
         return sorted(self.rows, key=lambda row: (row.tuned_score, row.difference, row.index))[:k]
 
     def regressions(self) -> list[ComparedRow]:
-        """Return the rows where tuned scored lower than base, the largest loss first."""
+        """Return the rows where the tuned model scored lower than the base, the largest drop first."""
         return sorted((row for row in self.rows if row.difference < 0), key=lambda row: (row.difference, row.index))
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one line a row as a pandas DataFrame."""
+        """Return a pandas DataFrame with one line per compared row."""
         import pandas as pd
 
         names = ["index", "prompt", "expected", "base", "tuned", "base_score", "tuned_score", "difference"]
@@ -300,7 +300,7 @@ class Comparison:
         return frame
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the summary as plain JSON values, without the rows."""
+        """Return the summary as JSON values, without the rows."""
         return {
             "scorer": self.scorer,
             "rows": len(self),
