@@ -56,21 +56,21 @@ def fill(implementations: Mapping[str, Mapping[str, str]]) -> None:
 
 
 def register(kind: str, name: str, target: str, *, replace: bool = False) -> None:
-    """Make an implementation known by a name in this process.
+    """Make an implementation available by a name, in this process.
 
     Parameters
     ----------
     kind
-        One of :func:`kinds`.
+        One of :func:`kinds`, for example ``scorer``.
     target
-        ``"module:attribute"``. It is imported when the name is first asked for, so that a mistake in it is reported then.
+        ``"module:attribute"``. It is imported when the name is first used; a mistake in it is reported then.
     replace
-        Take the place of one that has this name.
+        Whether to replace an implementation of this name.
 
     Raises
     ------
     ConfigError
-        No such kind, the name is taken, or ``target`` is not of this form.
+        There is no such kind, the name is taken, or ``target`` does not have this form.
 
     Examples
     --------
@@ -91,12 +91,12 @@ def register(kind: str, name: str, target: str, *, replace: bool = False) -> Non
 
 
 def unregister(kind: str, name: str) -> None:
-    """Take back what :func:`register` or a plugin added; what that had replaced is there again.
+    """Undo a registration by :func:`register` or a plugin; what it had replaced is available again.
 
     Raises
     ------
     ConfigError
-        Nothing was added by this name.
+        Nothing was added under this name.
 
     Examples
     --------
@@ -111,7 +111,7 @@ def unregister(kind: str, name: str) -> None:
 
 
 def kinds() -> tuple[str, ...]:
-    """Return the kinds of which there can be implementations.
+    """Return the kinds of implementations: ``method``, ``scorer``, ``executor``, ...
 
     Examples
     --------
@@ -122,7 +122,7 @@ def kinds() -> tuple[str, ...]:
 
 
 def names(kind: str) -> tuple[str, ...]:
-    """Return the names of a kind: the package's own first, then those added.
+    """Return the names of a kind: ShadowNB's own first, then those that were added.
 
     Raises
     ------
@@ -140,7 +140,7 @@ def names(kind: str) -> tuple[str, ...]:
 
 
 def has(kind: str, name: str) -> bool:
-    """Return whether a name of a kind is known; plugins are asked only where it is not.
+    """Return whether there is an implementation of this kind and name.
 
     Raises
     ------
@@ -157,12 +157,12 @@ def has(kind: str, name: str) -> bool:
 
 
 def target(kind: str, name: str) -> str:
-    """Return the ``"module:attribute"`` that a name stands for, without importing it.
+    """Return the ``"module:attribute"`` of a name, without importing it.
 
     Raises
     ------
     ConfigError
-        No such kind, or none of it has this name; the message lists those that exist.
+        There is no such kind or name; the message lists those that exist.
 
     Examples
     --------
@@ -188,12 +188,12 @@ def target(kind: str, name: str) -> str:
 
 
 def resolve(kind: str, name: str) -> Any:
-    """Return the implementation that a name stands for, importing it.
+    """Import and return the implementation of a name.
 
     Raises
     ------
     ConfigError
-        No such kind or name, or what it stands for cannot be imported.
+        There is no such kind or name, or the implementation cannot be imported.
     MissingDependencyError
         A module that it needs is not installed.
 
@@ -231,7 +231,7 @@ def resolve(kind: str, name: str) -> Any:
 
 
 def failures() -> str:
-    """Return which plugins could not be used, and why; empty where none has failed, or none was asked for yet.
+    """Return which plugins failed and why; an empty string if none has failed, or none was needed yet.
 
     Examples
     --------

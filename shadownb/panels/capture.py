@@ -26,15 +26,15 @@ _KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY")
 
 
 class CapturePanel(SnapshotPanel):
-    """The live view of a recording, or the form that starts one; usable alone.
+    """Shows a recording live, or the form that starts one.
 
     Parameters
     ----------
     source
-        A base URL or a loaded model, which goes into the form; or a capture, its store or its id, which is shown. None:
-        the one that records in this kernel, if there is one.
+        A base URL or a loaded model, to fill in the form; or a capture, its store or its id, to show. None shows the
+        capture that is recording in this kernel, if there is one.
     namespace
-        Where loaded models are looked up; None means the notebook's variables.
+        A dict in which loaded models are looked up; None means the notebook's variables.
 
     Examples
     --------
@@ -75,16 +75,16 @@ class CapturePanel(SnapshotPanel):
 
     @property
     def proxy(self) -> Any:
-        """The handle of the recording that is shown, or None while nothing records here."""
+        """The running capture that is shown, or None."""
         return self._recorder if self._recorder is not None and self._recorder.is_running else None
 
     @property
     def store(self) -> Any:
-        """The store that is shown, or None."""
+        """The :class:`CaptureStore` that is shown, or None."""
         return self._store
 
     def show(self, capture: Any) -> None:
-        """Show a capture, its store, or the capture of an id.
+        """Show a capture: the object, its store or its id.
 
         Examples
         --------
@@ -109,7 +109,7 @@ class CapturePanel(SnapshotPanel):
             callback(self._store)
 
     def on_show(self, callback: Callable[[Any], None]) -> None:
-        """Call back with the store whenever another one is shown.
+        """Call ``callback(store)`` whenever another store is shown.
 
         Examples
         --------
@@ -122,11 +122,11 @@ class CapturePanel(SnapshotPanel):
         self._watchers.append(callback)
 
     def settle(self, timeout: float | None = 30.0) -> bool:
-        """Wait until commands are handled and nothing starts or stops any more; False if that took longer."""
+        """Wait until all commands are done; False if that takes longer than ``timeout`` seconds."""
         return super().settle(timeout) and self._heavy.wait(timeout)
 
     def close(self) -> None:
-        """Take the panel off the page; the recording goes on."""
+        """Remove the panel from the page; the recording continues."""
         self._leave()
         super().close()
 

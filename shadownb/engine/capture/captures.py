@@ -1,4 +1,4 @@
-"""Captures: listing, opening, attaching to and deleting what was recorded, from any kernel.
+"""Captures: list, open, attach to and delete recordings, from any kernel.
 
 Examples
 --------
@@ -24,9 +24,9 @@ __all__ = ["attach", "delete", "find", "latest", "list", "open", "running", "sta
 
 
 def list(limit: int | None = None, *, home: str | Path | None = None) -> builtins.list[dict[str, Any]]:
-    """Return what is known of each capture, newest first: id, upstream, model, calls, cost, and whether it records now.
+    """Return facts about each capture as dicts, newest first: id, upstream, model, calls, cost, whether it is recording.
 
-    ``home``, here and below, is another home than that of ``SHADOWNB_HOME``.
+    ``limit`` is how many at most. ``home``, here and below, is another home than ``SHADOWNB_HOME``.
 
     Examples
     --------
@@ -53,7 +53,7 @@ def list(limit: int | None = None, *, home: str | Path | None = None) -> builtin
 
 
 def open(path_or_id: str, *, home: str | Path | None = None) -> CaptureStore:
-    """Return the store of a capture. Raises :class:`DataError` if there is none.
+    """Return the store of a capture, by its id or the path of its folder. Raises :class:`DataError` if there is none.
 
     Examples
     --------
@@ -99,12 +99,12 @@ def delete(capture_id: str, *, home: str | Path | None = None) -> None:
 
 
 def find(name: str | None = None) -> Capture:
-    """Return the capture of a name that records now, here or in a process of its own; without a name the only one.
+    """Return the running capture of a name, in this process or its own; without a name, the only one that is running.
 
     Raises
     ------
     DataError, RunError
-        There is none, or without a name more than one.
+        There is none; or there are several, and no name was given.
 
     Examples
     --------

@@ -108,17 +108,17 @@ def start(
     home: str | Path | None = None,
     **options: Any,
 ) -> CaptureProcess:
-    """Start a capture in a process of its own; the options of :func:`shadownb.capture` that are text or numbers.
+    """Start a capture in its own process, which outlives this one. Options are those of :func:`shadownb.capture`.
 
     Parameters
     ----------
     model
-        Name, folder or run id of a model that the process loads.
+        Name, folder or run id of a model, which the process loads.
 
     Raises
     ------
     ConfigError
-        An option is wrong, unknown, or cannot be given to another process.
+        An option is wrong or unknown, or is an object that cannot be given to another process.
 
     Examples
     --------
@@ -179,12 +179,12 @@ def start(
 
 
 def attach(path_or_id: str, home: str | Path | None = None) -> CaptureProcess:
-    """Return the handle of a capture that runs in a process of its own.
+    """Return a capture that runs in its own process, to look at it or stop it.
 
     Raises
     ------
     RunError
-        It does not run.
+        It is not running.
 
     Examples
     --------
@@ -203,7 +203,7 @@ def attach(path_or_id: str, home: str | Path | None = None) -> CaptureProcess:
 
 
 def running(home: str | Path | None = None) -> list[CaptureProcess]:
-    """Return the captures that run in processes of their own, newest first.
+    """Return the captures that run in their own processes, newest first.
 
     Examples
     --------

@@ -56,12 +56,12 @@ class CaptureStore:
 
     @classmethod
     def open(cls, path_or_id: str | Path, home: str | Path | None = None) -> CaptureStore:
-        """Open the store of a capture's id or of the path of its folder; ids are of a home, that of ``SHADOWNB_HOME`` if None.
+        """Open the store of a capture by its id or the path of its folder; ``home`` is that of the id (default ``SHADOWNB_HOME``).
 
         Raises
         ------
         DataError
-            There is none; the message has the closest id.
+            There is none; the message suggests the closest id.
 
         Examples
         --------
@@ -73,7 +73,7 @@ class CaptureStore:
         return store
 
     def close(self) -> None:
-        """Close the file; reading opens it again."""
+        """Close the file; the next read opens it again."""
         with self._lock:
             if self._connection is not None:
                 self._connection.close()
@@ -91,16 +91,16 @@ class CaptureStore:
         newest_first: bool = False,
         **filters: Any,
     ) -> list[Call]:
-        """Return calls in the order they were recorded.
+        """Return calls in the order in which they were recorded.
 
         Parameters
         ----------
         after, before
-            Only calls whose ``seq`` is greater or less: the way to page, equally fast at any place.
+            Only calls whose ``seq`` is greater or less than this; the way to page through many calls.
         limit, offset
-            At most so many, leaving out so many.
+            How many at most, after skipping ``offset``.
         newest_first
-            The other way round.
+            Return the newest calls first.
         **filters
             ``session, model, dialect, route, status, finish_reason, id`` (a value or a list of them), ``since`` and
             ``until`` (seconds since 1970), ``min_cost``, ``search`` (in the title or the session).
@@ -108,7 +108,7 @@ class CaptureStore:
         Raises
         ------
         ConfigError
-            There is no such filter.
+            A filter is unknown.
 
         Examples
         --------
@@ -128,7 +128,7 @@ class CaptureStore:
         return [Call.from_row(row, self) for row in rows]
 
     def iterate(self, *, after: int = 0, **filters: Any) -> Iterator[Call]:
-        """Go through all calls page by page, oldest first; memory does not grow with their number.
+        """Yield all calls, oldest first; they are read in pages, so memory does not grow with their number.
 
         Examples
         --------
@@ -140,7 +140,7 @@ class CaptureStore:
             after = page[-1].seq
 
     def find(self, call_id: str) -> Call | None:
-        """Return the call of an id, or None.
+        """Return the call with this id, or None.
 
         Examples
         --------
@@ -152,7 +152,7 @@ class CaptureStore:
         return Call.from_row(rows[0], self) if rows else None
 
     def find_response(self, response_id: str) -> Call | None:
-        """Return the newest call whose answer has this id, or None.
+        """Return the newest call whose answer has this id (``chatcmpl-...``), or None.
 
         Examples
         --------
@@ -163,7 +163,7 @@ class CaptureStore:
         return Call.from_row(rows[0], self) if rows else None
 
     def count(self, **filters: Any) -> int:
-        """Return the number of calls.
+        """Return the number of calls; filters as in :meth:`calls`.
 
         Examples
         --------
@@ -174,7 +174,7 @@ class CaptureStore:
         return int(self.read(f"SELECT COUNT(*) FROM calls {clause}", values)[0][0])
 
     def sessions(self, *, limit: int = 100) -> list[dict[str, Any]]:
-        """Return the newest sessions with their number of calls.
+        """Return the newest sessions as dicts, each with its number of calls.
 
         Examples
         --------
@@ -189,9 +189,10 @@ class CaptureStore:
         return [dict(row) for row in rows]
 
     def summary(self, **filters: Any) -> dict[str, Any]:
-        """Return sums: calls, statuses, tokens, cost, bytes, and the same by model.
+        """Return totals as a dict: calls, statuses, tokens, cost (US dollars), bytes, and the same for each model.
 
-        ``cost`` is the sum of what is known; ``unpriced`` counts the calls that are not in it. It is None if none is known.
+        ``cost`` is the sum of the known costs, None if none is known; ``unpriced`` counts calls without a price. Filters as in
+        :meth:`calls`.
 
         Examples
         --------
@@ -202,7 +203,7 @@ class CaptureStore:
         return summary(self.read, filters)
 
     def body(self, call_id: str) -> tuple[bytes, bytes, list[list[float]]]:
-        """Return request bytes, answer bytes, and ``[milliseconds, size]`` of each piece of the answer.
+        """Return the request, the answer (both bytes), and ``[milliseconds, size in bytes]`` of each piece of the answer.
 
         Examples
         --------
@@ -218,7 +219,7 @@ class CaptureStore:
     # -- exporting ------------------------------------------------------------------------------------------------
 
     def export(self, path: str | Path, *, fmt: str | None = None, **filters: Any) -> Path:
-        """Write calls to a file: ``.jsonl`` or ``.parquet`` by its ending, or by ``fmt``. See :mod:`exports`.
+        """Write calls to a ``.jsonl`` or ``.parquet`` file (or as ``fmt`` says) and return its path; filters as in :meth:`calls`.
 
         Examples
         --------
@@ -231,7 +232,7 @@ class CaptureStore:
         return export(self, path, fmt=fmt, **filters)
 
     def to_dataset(self, **filters: Any) -> datasets.Dataset:
-        """Return calls as a ``datasets.Dataset``; nested columns are JSON text.
+        """Return calls as a ``datasets.Dataset`` with nested columns as JSON text; filters as in :meth:`calls`.
 
         Examples
         --------
@@ -245,7 +246,7 @@ class CaptureStore:
     # -- deleting -------------------------------------------------------------------------------------------------
 
     def delete(self, *ids: str, **filters: Any) -> int:
-        """Delete calls by id or by filters; returns how many. Without either nothing is deleted.
+        """Delete calls by id or by the filters of :meth:`calls`; returns how many. Without both, nothing is deleted.
 
         Examples
         --------
@@ -262,7 +263,7 @@ class CaptureStore:
         return upkeep.delete(self, f"SELECT id FROM calls {clause}", values)
 
     def clear(self) -> int:
-        """Delete every call; returns how many.
+        """Delete all calls; returns how many.
 
         Examples
         --------
@@ -276,7 +277,7 @@ class CaptureStore:
     def retain(
         self, *, max_age_s: float | None = None, max_calls: int | None = None, max_bytes: int | None = None
     ) -> int:
-        """Delete the oldest calls until all limits hold; returns how many.
+        """Delete the oldest calls until all limits are met (age in seconds, number, size in bytes); returns how many.
 
         Examples
         --------
@@ -288,7 +289,7 @@ class CaptureStore:
         return upkeep.retain(self, max_age_s=max_age_s, max_calls=max_calls, max_bytes=max_bytes)
 
     def reprice(self, prices: PriceTable | dict[str, Any] | str | Path | None = None) -> int:
-        """Compute the cost of every call again, by the current table or ``prices``; returns how many changed.
+        """Recompute the cost of every call from ``prices`` (default: the included table); returns how many changed.
 
         Examples
         --------
@@ -306,28 +307,28 @@ class CaptureStore:
         secrets: Iterable[str] = (),
         api_key_env: str | None = None,
     ) -> Scrubbed:
-        """Take keys out of everything that is stored already, and what ``redact`` names; rewrites the file.
+        """Remove keys, and what ``redact`` names, from everything that is stored; rewrites the file.
 
-        Keys of the environment are known, and so is what has the shape of a key. May be interrupted and run again.
+        Keys in the environment are found, and everything that looks like a key. It can be interrupted and run again.
 
         Parameters
         ----------
         redact
-            Rules, as :func:`shadownb.capture` takes them; those that it was recorded with apply as well.
+            Rules as for :func:`shadownb.capture`; those of the recording apply as well.
         secrets
-            Other strings to take out, of 12 characters or more.
+            Other strings to remove, at least 12 characters long.
         api_key_env
-            Another variable of the environment that holds a key.
+            Another environment variable that holds a key.
 
         Returns
         -------
         Scrubbed
-            How many calls were changed, and where.
+            How many calls were changed, and in which parts.
 
         Raises
         ------
         BusyError
-            Somebody records here, or another process reads the store, so that its log cannot be emptied.
+            The capture is recording, or another process reads the store, so that its log cannot be emptied.
         DiskFullError
             There is no room to write the file anew.
 

@@ -1,4 +1,4 @@
-"""Runs: listing, loading, comparing and deleting what was trained, from any kernel.
+"""Runs: list, load, compare and delete them, from any kernel.
 
 Examples
 --------

@@ -1,7 +1,7 @@
-"""Traces of other systems: import of model calls that were recorded as spans.
+"""Import of model calls that other tools recorded as traces.
 
-Understood are OpenTelemetry's GenAI convention and its earlier span events, OpenInference, OpenLLMetry, requests and responses
-as JSON, and the exports of Langfuse and Phoenix.
+It reads OpenTelemetry's GenAI convention and its earlier span events, OpenInference, OpenLLMetry, requests and responses as
+JSON, and exports of Langfuse and Phoenix.
 
 Examples
 --------
