@@ -6,13 +6,18 @@ They run with the names of :mod:`tests.docs.example_names`, each docstring by it
 from __future__ import annotations
 
 import doctest
+import importlib
 import io
+import pkgutil
+import re
 import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from shadownb.engine import ports
+from tests.docs.building import ROOT
 from tests.docs.public_names import Public, public_names
 
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE  # numbers differ by kind of CPU, and tables are wide
@@ -26,6 +31,22 @@ def test_every_public_name_has_an_example() -> None:
 
 def test_every_public_name_has_a_docstring_of_its_own() -> None:
     assert not [public.name for public in PUBLIC if not public.doc]
+
+
+# What the engine sees of a model, a run, a decision: values and views, which nobody implements outside of it.
+_NO_PORTS = {"decisions", "loaded", "reach", "run"}
+
+
+def test_every_port_names_its_recipe_or_its_suite() -> None:
+    recipes = set(re.findall(r"^### (.+)$", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.MULTILINE))
+    for module in pkgutil.iter_modules(ports.__path__):
+        if module.name in _NO_PORTS:
+            continue
+        told = importlib.import_module(f"{ports.__name__}.{module.name}").__doc__ or ""
+        named = re.findall(r'CONTRIBUTING.md, "([^"]+)"', told)
+        suites = re.findall(r"tests/\w+/test_\w+\.py", told)
+        assert named or suites, module.name
+        assert set(named) <= recipes and all((ROOT / suite).is_file() for suite in suites), module.name
 
 
 @pytest.fixture(scope="module")
