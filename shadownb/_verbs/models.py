@@ -110,7 +110,7 @@ def inspect(
     help="Variable, alias, hub id, folder, GGUF file or run id; only its tokenizer is loaded.",
 )
 def certify(front_end: FrontEnd, name: str | None) -> Any:
-    """Prove what a model's chat template writes and trains.
+    """Check what a model's chat template writes and trains.
 
     Example: PROG certify smollm2-135m
     """
@@ -256,7 +256,7 @@ def generate(front_end: FrontEnd, name: str, words: tuple[str, ...], **_: Any) -
     "--fmt",
     type=RegisteredChoice(lambda: registry.names("exporter")),
     default="adapter",
-    help="The adapter alone, or base and adapter in one.",
+    help="Only the adapter, or base and adapter merged into one model.",
 )
 def export(front_end: FrontEnd, name: str, folder: str, fmt: str) -> Any:
     """Save what a run has trained."""

@@ -184,7 +184,7 @@ class CapturePanel(SnapshotPanel):
     def _do_token(self) -> None:
         recorder = self.proxy
         if recorder is None:
-            raise ConfigError("Nothing records here, so there is no token.", fix="Start a recording.")
+            raise ConfigError("Nothing is being recorded here, so there is no token.", fix="Start a recording.")
         with self._gate:
             self.send({"kind": "token", "capture": recorder.id, "token": recorder.token})
 
@@ -208,7 +208,7 @@ class CapturePanel(SnapshotPanel):
     def _do_open(self, call: str) -> None:
         found = self._store.find(call) if self._store is not None else None
         if found is None:
-            raise ConfigError("This call is in the store no more.", fix="Choose another one.")
+            raise ConfigError("This call is no longer in the store.", fix="Choose another one.")
         self.call = _recording.detail_of(found)
 
     def _do_shut(self) -> None:
@@ -241,7 +241,7 @@ class CapturePanel(SnapshotPanel):
             return None
         models = loaded_models(self._names(), self._given)
         if choice not in models:
-            raise ModelError("The notebook has that model no more.", fix="Choose a model again.")
+            raise ModelError("The notebook no longer has that model.", fix="Choose a model again.")
         return models[choice][1]
 
     def _not_started(self, error: Exception) -> None:

@@ -309,7 +309,7 @@ class TrainPanel(Panel):
             self.write(inspection=_NOTHING)
             return
         if config is None:
-            wrong = ConfigError("An option is wrong.", fix="Mend the option that is marked.")
+            wrong = ConfigError("An option is wrong.", fix="Correct the marked option.")
             self._inspected = {}
             self.write(inspection={"stage": "failed", "row": row, "error": as_card(wrong)})
             return

@@ -62,7 +62,7 @@ def open(path_or_id: str, *, home: str | Path | None = None) -> CaptureStore:
     >>> snb.captures.open("tikets")
     Traceback (most recent call last):
         ...
-    shadownb.errors.DataError: There is no capture 'tikets'. Did you mean 'tickets'?
+    shadownb.errors.DataError: There is not a capture 'tikets'. Did you mean 'tickets'?
     Next: shadownb.captures.list() shows those there are.
     """
     return CaptureStore.open(path_or_id, home)

@@ -197,7 +197,7 @@ def attach(path_or_id: str, home: str | Path | None = None) -> CaptureProcess:
     capture = CaptureProcess(CaptureFolder.find(path_or_id, home))
     if not capture.is_running:
         raise RunError(
-            f"The capture {capture.id!r} does not run in a process of its own.", fix="Start it, or open its store."
+            f"The capture {capture.id!r} does not run in its own process.", fix="Start it, or open its store."
         )
     return capture
 

@@ -163,7 +163,7 @@ def _conversations(source: Any, name: str) -> list[list[Mapping[str, Any]]]:
         rows = source.canonical_rows()
         if not all("messages" in row for row in rows):
             raise DataError(
-                f"{name}: {source.format} rows are no conversations.", fix="Pass chat rows, or trajectories."
+                f"{name}: {source.format} rows are not conversations.", fix="Pass chat rows, or trajectories."
             )
         return [row["messages"] for row in rows]
     if isinstance(source, (str, Mapping)) or not isinstance(source, (Iterable, Trajectory)):

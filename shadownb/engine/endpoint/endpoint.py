@@ -106,7 +106,7 @@ class Endpoint:
         name: str | None = None,
     ) -> None:
         if not isinstance(model, str) or not model.strip():
-            raise ConfigError(f"model={model!r} is no name of a model.", fix="Give it as the server calls it.")
+            raise ConfigError(f"model={model!r} is not the name of a model.", fix="Give it as the server calls it.")
         if api_key is not None and api_key_env is not None:
             raise ConfigError("api_key= and api_key_env= are both given.", fix="Give one of them.")
         self.model = model
@@ -177,7 +177,7 @@ class Endpoint:
         Raises
         ------
         ConfigError, DataError
-            An option cannot be sent, or there is no conversation; nothing has been sent.
+            An option cannot be sent, or there is not a conversation; nothing has been sent.
         EndpointError
             A conversation got no answer. ``error.replies`` holds the replies of the others, and the error of each that failed.
 
@@ -319,11 +319,13 @@ def _key(api_key: Any) -> str | None:
     if api_key is None:
         return None
     if not isinstance(api_key, str) or not api_key.strip():
-        raise ConfigError("api_key= is empty or no text.", fix="Give the key, or leave it out: the environment has it.")
+        raise ConfigError(
+            "api_key= is empty or not a string.", fix="Give the key, or leave it out: the environment has it."
+        )
     return api_key.strip()
 
 
 def _whole(option: str, value: Any, low: int, high: int) -> int:
     if not isinstance(value, int):
-        raise ConfigError(f"{option}={value!r} is no whole number.", fix=f"Give one from {low} to {high}.")
+        raise ConfigError(f"{option}={value!r} is not a whole number.", fix=f"Give one from {low} to {high}.")
     return int(between(option, value, low, high))

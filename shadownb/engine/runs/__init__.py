@@ -176,7 +176,7 @@ def attach(run_id: str, *, store: RunStore[RunFolder] | None = None) -> Run:
     """
     run = load(run_id, store=store)
     if not run.is_active:
-        raise RunError(f"Run {run.id} is {run.status}; nobody works on it.", fix="run.resume() goes on with it.")
+        raise RunError(f"Run {run.id} is {run.status}, not active.", fix="run.resume() goes on with it.")
     return run
 
 

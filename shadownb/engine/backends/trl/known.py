@@ -141,7 +141,7 @@ def check_version() -> None:
     found = version()
     if ".".join(found.split(".")[:2]) not in VERSIONS:
         raise MethodError(
-            f"trl {found} is not known here; trl {', '.join(VERSIONS)} is.",
+            f"trl {found} is not a tested version; trl {', '.join(VERSIONS)} is.",
             why="Another version may mean something else by the same names.",
             fix=f'pip install "trl=={VERSIONS[-1]}.*", or use one of shadownb.methods.available().',
         )
