@@ -53,6 +53,11 @@ FOR_THE_ENGINE = {
     "traces.TraceReport": ("keep_untrained", "leave_out"),
 }  # fmt: skip
 _HIDDEN = ("__version__",)
+# tests/docs/example_names.py makes them for the test that runs the examples.
+_NAMES = (
+    "In the examples `snb` is `shadownb`, `rows` are twelve support messages with the queue each belongs to, `run` is a training "
+    "on them that has ended, `model` the small model that it trained, and `store` a recording of three calls."
+)
 
 
 def navigation() -> list[tuple[str, str]]:
@@ -68,7 +73,7 @@ def pages() -> Iterator[tuple[str, str]]:
     rest = tuple(name for name in shadownb.__all__ if name not in placed and name not in _HIDDEN)
     for number, (title, page, names) in enumerate(_PARTS, start=1):
         there = [name for name in (*names, *(rest if number == len(_PARTS) else ())) if name in shadownb.__all__]
-        yield f"reference/{page}.md", "\n".join([f"# {title}", "", *(_entry(name) for name in there)])
+        yield f"reference/{page}.md", "\n".join([f"# {title}", "", _NAMES, "", *(_entry(name) for name in there)])
 
 
 def _entry(name: str) -> str:
