@@ -201,7 +201,7 @@ class Comparison:
 
     @property
     def base_interval(self) -> tuple[float, float]:
-        """95 % confidence interval of the base's mean score (Wilson for 0/1 scores, else bootstrap)."""
+        """95 % confidence interval of the base's mean score (Wilson, 1927, for 0/1 scores; else bootstrap)."""
         return self._interval("base", lambda: mean_interval(self._scores("base_score")))
 
     @property
@@ -211,7 +211,10 @@ class Comparison:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % paired bootstrap interval of the difference. It has no width if all rows changed by the same amount."""
+        """95 % paired bootstrap interval of the difference (percentiles of 10,000 resamples with a fixed seed).
+
+        It has no width if all rows changed by the same amount.
+        """
         return self._interval("difference", lambda: bootstrap_interval(self._scores("difference")))
 
     def mean(self, side: str) -> float:
