@@ -1,4 +1,7 @@
-"""What a backend's memory of facts offers to whoever edits it: the trained state of method ``more_plus``."""
+"""What a backend's memory of facts offers to whoever edits it: the trained state of method ``more_plus``.
+
+``tests/engine/test_facts.py`` holds what it owes.
+"""
 
 from __future__ import annotations
 
