@@ -44,8 +44,9 @@ GREEDY: dict[str, Any] = {"max_new_tokens": 8, "temperature": 0.0}
 
 
 def learn(folder: Path, rows: list[dict[str, str]] = ROWS, model: Any = None, **options: Any) -> tuple[Any, Run]:
+    start = "base" if model is None else "trained"
     model = model or snb.load(str(folder), dtype="float32")
-    run: Run = model.train(rows, method="more_plus", **{**OPTIONS, **options})
+    run: Run = model.train(rows, method="more_plus", **{**OPTIONS, "start": start, **options})
     assert run.status == "succeeded", run.traceback()
     return model, run
 
