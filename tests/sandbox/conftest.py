@@ -1,4 +1,4 @@
-"""The walls that this machine has. Continuous integration has to have them: SHADOWNB_SANDBOX=required turns a skip into a failure."""
+"""The walls that this machine has. Continuous integration has to have them: SHADOWNB_SANDBOX=required makes a skip a failure."""
 
 from __future__ import annotations
 

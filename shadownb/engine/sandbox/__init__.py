@@ -7,8 +7,8 @@
     outcome = sandbox.run_python("print(sum(range(10)))")
     outcome.status, outcome.stdout  # ('ok', '45\\n')
 
-Nothing of it is ever executed in the process that asks. Where this machine cannot enclose a program, :class:`SandboxError` says what
-is missing. docs/sandbox.md says what is kept out, and what is not.
+Nothing of it is ever executed in the process that asks. Where this machine cannot enclose a program, :class:`SandboxError` says
+what is missing. docs/scorers.md says what is kept out, and what is not.
 """
 
 from __future__ import annotations

@@ -91,7 +91,8 @@ def enter(root: str, box: str) -> None:
 
 def give_up_rights(plan: dict) -> None:
     """Become nobody: no capability, also none by what is executed next, and none of the refused system calls."""
-    last = int(open("/proc/sys/kernel/cap_last_cap").read())
+    with open("/proc/sys/kernel/cap_last_cap") as file:
+        last = int(file.read())
     for capability in range(last + 1):
         call("prctl", _DROP_BOUNDING, ctypes.c_ulong(capability), 0, 0, 0)
     if plan["user"] is not None:

@@ -49,8 +49,8 @@ def run(
 ) -> Outcome:
     """Run a program that is not trusted and return how it ended; whatever it started has ended then, too.
 
-    It sees ``/usr`` and the system's libraries, read only, ``readable``, a ``/proc`` of its own processes, and a folder of fixed size in
-    memory, which is its home. There is no network. Its environment is PATH, HOME, TMPDIR, LANG and what is given.
+    It sees ``/usr`` and the system's libraries, read only, ``readable``, a ``/proc`` of its own processes, and a folder of fixed
+    size in memory, which is its home. There is no network. Its environment is PATH, HOME, TMPDIR, LANG and what is given.
 
     Parameters
     ----------

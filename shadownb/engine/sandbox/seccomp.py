@@ -1,8 +1,8 @@
 """System calls that no program of the sandbox has: those that reach around namespaces and limits.
 
-A filter is a program for the kernel's classic BPF machine over ``struct seccomp_data`` (number of the call at 0, architecture at 4,
-low half of the first argument at 16), see seccomp(2). Memory that belongs to no process (memfd, System V shared memory) would escape
-the bound on memory, and user namespaces would bring file systems of any size.
+A filter is a program for the kernel's classic BPF machine over ``struct seccomp_data`` (number of the call at 0, architecture at
+4, low half of the first argument at 16), see seccomp(2). Memory that belongs to no process (memfd, System V shared memory) would
+escape the bound on memory, and user namespaces would bring file systems of any size.
 """
 
 from __future__ import annotations

@@ -195,8 +195,9 @@ def _trouble(wall: Bubblewrap | Namespaces) -> str | None:
 def _none(reasons: Mapping[str, str | None]) -> SandboxError:
     restricted = any("ermission" in (reason or "") or "not permitted" in (reason or "") for reason in reasons.values())
     hint = (
-        " This system does not let its users make namespaces: its administrator allows it (kernel.apparmor_restrict_unprivileged_userns=0,"
-        " or user.max_user_namespaces above 0), or a container is started with --security-opt seccomp=unconfined."
+        " This system does not let its users make namespaces: its administrator allows it"
+        " (kernel.apparmor_restrict_unprivileged_userns=0, or user.max_user_namespaces above 0), or a container is started with"
+        " --security-opt seccomp=unconfined."
         if restricted
         else ""
     )

@@ -1,6 +1,8 @@
 """Leaves a process of a session of its own behind, which holds no pipe; it ends by itself after 60 s."""
 
-import os, sys, time
+import os
+import sys
+import time
 
 mark = sys.stdin.read().strip()
 if os.fork() == 0:

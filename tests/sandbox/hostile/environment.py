@@ -1,6 +1,7 @@
 """Prints every environment and command line that it can see."""
 
-import glob, os
+import glob
+import os
 
 print(dict(os.environ))
 for path in glob.glob("/proc/[0-9]*/environ") + glob.glob("/proc/[0-9]*/cmdline"):

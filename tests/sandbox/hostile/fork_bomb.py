@@ -1,6 +1,7 @@
 """Forks until it may not, at most 300 times. Expected: about as many as the bound on processes."""
 
-import os, time
+import os
+import time
 
 made = 0
 try:

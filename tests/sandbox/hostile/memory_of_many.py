@@ -1,6 +1,7 @@
 """Eight processes take 100 MiB each, none of them much, for at most 20 s."""
 
-import os, time
+import os
+import time
 
 for _ in range(7):
     if os.fork() == 0:

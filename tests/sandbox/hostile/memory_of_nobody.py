@@ -1,6 +1,7 @@
 """Memory that belongs to no process: memfd and System V shared memory, at most 300 MiB."""
 
-import ctypes, os
+import ctypes
+import os
 
 try:
     descriptor = os.memfd_create("hidden")

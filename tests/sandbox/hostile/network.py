@@ -1,6 +1,7 @@
 """Tries to reach the port of this machine's loopback, and the abstract socket, that it is told on stdin."""
 
-import socket, sys
+import socket
+import sys
 
 port, name = sys.stdin.read().split()
 

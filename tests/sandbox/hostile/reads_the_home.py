@@ -1,6 +1,8 @@
 """Looks for the file that stdin names, in every way that leads out of a folder, and prints whatever it can read of it."""
 
-import glob, os, sys
+import glob
+import os
+import sys
 
 path = sys.stdin.read().strip()
 ways = [path, f"/proc/self/root{path}", f"/proc/1/root{path}", f"/proc/1/cwd/../..{path}", f"../../../../..{path}"]

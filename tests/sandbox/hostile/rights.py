@@ -1,6 +1,7 @@
 """Asks for what only an administrator, or a new user namespace, may do."""
 
-import ctypes, os
+import ctypes
+import os
 
 libc = ctypes.CDLL(None, use_errno=True)
 

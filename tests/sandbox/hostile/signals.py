@@ -1,6 +1,8 @@
 """Sends signals to the process that stdin names and to its parent; to all others it only asks whether it could."""
 
-import os, signal, sys
+import os
+import signal
+import sys
 
 victim = int(sys.stdin.read())
 for target in (victim, -victim):

@@ -1,6 +1,8 @@
 """Waits for at most 30 s, deaf to all signals that a process can be deaf to, its pipes closed."""
 
-import os, signal, time
+import os
+import signal
+import time
 
 for number in range(1, 64):
     try:

@@ -1,6 +1,7 @@
 """Leads names of its folder to the file that stdin names, and writes through them."""
 
-import os, sys
+import os
+import sys
 
 path = sys.stdin.read().strip()
 for number, target in enumerate((path, f"/proc/self/root{path}", f"/proc/1/root{path}", os.path.dirname(path), "/")):

@@ -7,6 +7,6 @@ try:
     while made < 300:
         threading.Thread(target=go.wait, daemon=True).start()
         made += 1
-except RuntimeError as error:
+except RuntimeError:
     print("refused")
 print("made", made, flush=True)
