@@ -25,6 +25,7 @@ from shadownb.engine.scoring.finding import make
 from shadownb.engine.scoring.form import Format
 from shadownb.engine.scoring.json_exact import JsonExact
 from shadownb.engine.scoring.json_fields import JsonFields
+from shadownb.engine.scoring.laboratory import LabReport, lab
 from shadownb.engine.scoring.length import Length
 from shadownb.engine.scoring.numeric import Numeric
 from shadownb.engine.scoring.overlap import Rouge, TokenF1
@@ -36,9 +37,9 @@ from shadownb.engine.scoring.tool_call import ToolCall
 from shadownb.engine.scoring.weighted import Weighted
 
 __all__ = [
-    "Cached", "Contains", "Exact", "Format", "JsonExact", "JsonFields", "Length", "Numeric", "ReasoningSteps", "Regex",
+    "Cached", "Contains", "Exact", "Format", "JsonExact", "JsonFields", "LabReport", "Length", "Numeric", "ReasoningSteps", "Regex",
     "Repetition", "Rouge", "Sample", "Score", "Scorer", "ScorerFailed", "Scoring", "Tags", "TokenF1", "ToolCall", "Weighted",
-    "make", "resolve", "score_batch",
+    "lab", "make", "resolve", "score_batch",
 ]  # fmt: skip
 
 

@@ -21,7 +21,7 @@ _DENIED = re.compile(
     r"(?i)(?:\b(?:not|never|neither|nor|than|over|under|about|around|roughly|approximately|almost|between)\b|n't|[≠<>≈~])\W*$"
 )
 _ENUMERATED = re.compile(
-    r"(?i)^[^\w=→⇒>]*(?:(?:or|and|maybe|perhaps|possibly|probably|either|alternatively|then|else|also|even|[a-e](?=[).:]))\b[^\w=→⇒>]*)*$"
+    r"(?i)^[^\w=→⇒>]*(?:(?:or|and|maybe|perhaps|possibly|probably|either|alternatively|then|else|also|even|it|might|may|could|be|[a-e](?=[).:]))\b[^\w=→⇒>]*)*$"
 )
 _SENTENCE = re.compile(r"[.!?](?=\s|$)|\n")
 _ALIASES = {
