@@ -43,11 +43,11 @@ def _same(left: object, right: object) -> object:
 def _made_by_answer(value: object, depth: int = 0) -> bool:
     if type(value).__module__ == "answer" and getattr(type(value), "__eq__", None) is not object.__eq__:
         return True
-    parts: Iterable[object] = ()
+    parts: list[object] = []
     if isinstance(value, dict):
-        parts = dict.values(value)
-    elif type(value) in (list, tuple, set, frozenset):
-        parts = value  # type: ignore[assignment]
+        parts = list(dict.values(value))
+    elif isinstance(value, list | tuple | set | frozenset):
+        parts = list(value)
     return depth < 4 and any(_made_by_answer(part, depth + 1) for part in parts)
 
 

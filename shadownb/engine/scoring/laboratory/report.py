@@ -131,9 +131,8 @@ class LabReport:
                 f"It puts a right answer above a wrong one in {separation:.0%} of the pairs; by chance it would be 50%."
             )
         for each in self.fooled:
-            found.append(
-                f"It {'nearly ' * each.close}rewards {each.means}: {each.hack!r} gets {each.best.value:.3g}, the median right answer {self.median_good:.3g}."
-            )
+            gets = f"{each.hack!r} gets {each.best.value:.3g}, the median right answer {self.median_good:.3g}"
+            found.append(f"It {'nearly ' * each.close}rewards {each.means}: {gets}.")
         if self.unsteady:
             found.append(f"Asked again, it gave another score to {len(self.unsteady)} answers.")
         if self.missing:
