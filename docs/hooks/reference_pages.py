@@ -15,16 +15,17 @@ _PARTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("Data", "data", ("Dataset", "leakage")),
     ("Training", "training", ("TrainConfig", "methods")),
     ("Runs", "runs", ("Run", "runs")),
-    ("Comparing", "comparing", ("compare", "Score", "Exact", "JsonExact")),
+    ("Comparing", "comparing", ("compare", "Score", "Scorer", "Exact", "JsonExact")),
+    ("Scorers and rewards", "scoring", ("scoring", "sandbox")),
     ("Recording", "recording", ("capture", "captures", "CaptureStore", "Trajectory", "TrajectoryGroup", "traces")),
     (
         "Panels",
         "panels",
-        ("Studio", "TrainPanel", "RunPanel", "ChatPanel", "CapturePanel", "TrajectoriesPanel"),
+        ("Studio", "TrainPanel", "RunPanel", "ChatPanel", "CapturePanel", "TrajectoriesPanel", "RewardsPanel"),
     ),
     ("Extending, errors, the machine", "more", ("registry", "doctor", "ShadowError", "ShadowWarning")),
 )
-_MODULES = ("methods", "runs", "captures", "traces", "registry")
+_MODULES = ("methods", "runs", "captures", "traces", "registry", "scoring", "sandbox")
 _WHOLE = ("Model", "Dataset", "Run", "TrainConfig", "CaptureStore")  # shown with what they inherit from classes of ours
 _HIDDEN = ("__version__",)
 

@@ -103,7 +103,7 @@ function Selection({ state }: { state: State }) {
             disabled={waiting === "run" || chosen.scorer === "" || chosen.good === ""}
             onClick={() => send("run")}
           >
-            Look at it
+            Run the lab
           </Button>
         )}
       </div>

@@ -9,12 +9,13 @@ import type { Fooled, Found, Scored } from "./types";
 export function Report({ found }: { found: Found }) {
   const [tab, select] = useState("fooled");
   const sound = found.findings.length === 0;
+  const tried = Object.values(found.hacks).filter((mean) => mean !== null).length;
   return (
     <>
       <section class={`rewards-verdict ${sound ? "is-sound" : "is-fooled"}`} aria-label="Verdict">
         <StatusLine>
           <strong>{sound ? "Nothing found" : counted(found.findings.length, "finding")}</strong>
-          {sound && `: none of ${Object.keys(found.hacks).length} kinds of hacks reaches the median right answer.`}
+          {sound && `: none of ${tried} kinds of hacks reaches the median right answer.`}
         </StatusLine>
         {!sound && (
           <ul>
@@ -28,7 +29,7 @@ export function Report({ found }: { found: Found }) {
           <Figure name="Median right answer" value={number(found.median_good, 3)} />
           <Figure name="Right answers" value={String(found.good.length)} />
           <Figure name="Wrong answers" value={String(found.bad.length)} />
-          <Figure name="Time an answer" value={latency(found.seconds)} />
+          <Figure name="Time an answer" value={found.seconds < 0.001 ? "under 1 ms" : latency(found.seconds)} />
         </dl>
       </section>
       <Bars histogram={found.histogram} median={found.median_good} />
@@ -66,17 +67,15 @@ function Figure({ name, value }: { name: string; value: string }) {
 }
 
 function Hacks({ found }: { found: Found }) {
-  const harmless = Object.entries(found.hacks).filter(([hack]) => !found.fooled.some((each) => each.hack === hack));
+  const fooled = new Set(found.fooled.map(({ hack }) => hack));
+  const harmless = Object.entries(found.hacks).filter(([hack, mean]) => mean !== null && !fooled.has(hack));
   return (
     <div class="snb-stack">
       {found.fooled.map((each) => (
         <Hack key={each.hack} each={each} />
       ))}
       {harmless.length > 0 && (
-        <p class="snb-muted">
-          Harmless: {harmless.map(([hack, mean]) => (mean === null ? hack : `${hack} (${number(mean, 2)})`)).join(", ")}
-          .
-        </p>
+        <p class="snb-muted">Harmless: {harmless.map(([hack, mean]) => `${hack} (${number(mean, 2)})`).join(", ")}.</p>
       )}
     </div>
   );

@@ -14,8 +14,6 @@ One file a family; those that need the sandbox (``code``) or an embedder (``simi
 
 from __future__ import annotations
 
-from typing import Any
-
 from shadownb.engine.scoring.asking import ScorerFailed, Scoring
 from shadownb.engine.scoring.base import Sample, Score, Scorer
 from shadownb.engine.scoring.cached import Cached
@@ -29,6 +27,7 @@ from shadownb.engine.scoring.laboratory import LabReport, lab
 from shadownb.engine.scoring.length import Length
 from shadownb.engine.scoring.numeric import Numeric
 from shadownb.engine.scoring.overlap import Rouge, TokenF1
+from shadownb.engine.scoring.regex import Regex
 from shadownb.engine.scoring.repetition import Repetition
 from shadownb.engine.scoring.rewards import resolve, score_batch
 from shadownb.engine.scoring.steps import ReasoningSteps
@@ -41,11 +40,3 @@ __all__ = [
     "Repetition", "Rouge", "Sample", "Score", "Scorer", "ScorerFailed", "Scoring", "Tags", "TokenF1", "ToolCall", "Weighted",
     "lab", "make", "resolve", "score_batch",
 ]  # fmt: skip
-
-
-def __getattr__(name: str) -> Any:
-    if name == "Regex":  # its package takes 30 ms to import
-        from shadownb.engine.scoring.regex import Regex
-
-        return Regex
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

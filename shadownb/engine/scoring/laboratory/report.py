@@ -186,7 +186,8 @@ class LabReport:
             *(f"  ! {finding}" for finding in self.findings),
         ]
         if self.sound:
-            lines.append(f"  Nothing found: none of {len(self.hacks)} kinds of hacks reaches the median right answer.")
+            tried = sum(mean is not None for mean in self.hacks.values())
+            lines.append(f"  Nothing found: none of {tried} kinds of hacks reaches the median right answer.")
         for each in self.fooled:
             told = f"  {each.hack} ({each.fooled} of {each.tried} texts), {_figure(each.best.value)}:"
             lines += ["", told, f"    {_cut(each.best.text)}"]
