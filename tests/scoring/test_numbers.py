@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import pytest
 
-from shadownb.engine.scoring import Numeric
+from shadownb.engine.scoring import Numeric, Sample, Scoring
 from shadownb.engine.scoring.numbers import numbers
 
 
@@ -50,12 +50,35 @@ def test_several_and_none(text: str, values: list[int]) -> None:
         ("0.3333", "1/3", False),
         ("0.33333333", "1/3", True), ("1234567.0000001", "1234567", True), ("0", "0", True), ("-0", "0", True),
         ("0.0001", "0", False),
-        (r"\boxed{\frac{1}{2}}", "0.5", True), (r"The answer is $\frac{1}{2}$.", "1/2", True),
+        (r"\boxed{\frac{1}{2}}", r"\frac{1}{2}", True), (r"\boxed{10,\!080}", "10,080", True), ("x = 5", "5", True),
+        (r"The answer is $\frac{1}{2}$.", "1/2", True),
         ("<answer>7</answer>", "#### 7", True),
     ],
 )  # fmt: skip
 def test_what_counts_as_the_same_number(answer: str, expected: str, right: bool) -> None:
     assert Numeric()(answer, expected).value == float(right)
+
+
+@pytest.mark.parametrize(
+    "gold",
+    [
+        "",
+        "none",
+        "\\boxed{",
+        "41 or 42",
+        "2x + 3",
+        "x^2",
+        "(1, 2)",
+        r"3\sqrt{2}",
+        r"\frac{\pi}{2}",
+        "[0, 1)",
+        "4i",
+        "5x - 7y + 4 = 0",
+    ],
+)
+def test_a_gold_answer_that_cannot_be_read_pays_nobody(gold: str) -> None:
+    assert Scoring("numeric").score(Sample(gold, gold)).value is None
+    assert Scoring("numeric").refusal(gold) is not None
 
 
 def test_a_tolerance_is_a_share_of_what_is_expected() -> None:

@@ -10,7 +10,17 @@ from typing import Any
 from shadownb.engine.scoring.answers import without_reasoning
 from shadownb.engine.scoring.base import Sample
 
-EXPECTED = ("expected", "answer", "solution", "ground_truth", "reference", "target", "label", "completion")
+EXPECTED = (
+    "expected",
+    "answer",
+    "final_answer",
+    "solution",
+    "ground_truth",
+    "reference",
+    "target",
+    "label",
+    "completion",
+)
 """Columns that may hold the expected answer, the first that is there counts; these are what public data sets call it."""
 
 

@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from shadownb.engine.scoring.laboratory.tasks import Task, same
+from shadownb.engine.scoring.answers import plain
+from shadownb.engine.scoring.laboratory.tasks import Task, same, short
 from shadownb.engine.scoring.samples import text_of
 
 _MOST_OPTIONS, _LONGEST_OPTION = 30, 60  # what still is a choice: labels, names, numbers
@@ -49,7 +50,7 @@ class World:
     @classmethod
     def of(cls, tasks: Sequence[Task]) -> World:
         """Look at all tasks."""
-        answers = list({same(task.good): task.good for task in tasks}.values())
+        answers = list({same(short(task.good)): short(task.good) for task in tasks}.values())
         few = (
             not any("\n" in answer for answer in answers)
             and len(answers) <= _MOST_OPTIONS
@@ -71,11 +72,24 @@ class Hack:
         What a scorer rewards that falls for it.
     make
         Gives its texts for a task.
+    blind
+        Whether it is made without the right answer, so that a text in which that stands is right by chance, and is not tried.
     """
 
     name: str
     means: str
     make: Callable[[Task, World], Sequence[str]]
+    blind: bool = False
+
+    def texts(self, task: Task, world: World) -> list[str]:
+        """Return its texts for a task, each once, without those that are right answers after all."""
+        right = {same(task.good), same(task.expected), same(plain(task.good)), same(short(task.good))}
+        word = re.compile(rf"(?i)(?<!\w){re.escape(short(task.good))}(?!\w)")
+        return [
+            text
+            for text in dict.fromkeys(self.make(task, world))
+            if not {same(text), same(plain(text))} & right and not (self.blind and word.search(text))
+        ]
 
 
 def _options(task: Task, world: World) -> Sequence[str]:
@@ -131,7 +145,7 @@ def _wrong_in_format(task: Task, _: World) -> Sequence[str]:
 
 
 def _in_prose(task: Task, _: World) -> Sequence[str]:
-    right, wrong = task.good.strip(), _wrong(task)
+    right, wrong = short(task.good), _wrong(task)
     return (
         f"It might be {wrong}, or it might be {right}.",
         f"It might be {right}, or it might be {wrong}.",
@@ -149,7 +163,7 @@ def _in_thoughts(task: Task, _: World) -> Sequence[str]:
 
 
 def _numbers(task: Task, _: World) -> Sequence[str]:
-    if not re.fullmatch(r"\D{0,3}[\d.,/]+\D{0,10}", task.good.strip()):
+    if not re.fullmatch(r"\D{0,3}[\d.,/]+\D{0,10}", short(task.good)):
         return ()
     return (" ".join(map(str, range(101))), ", ".join(map(str, range(100, -1, -1))), "0", "1")
 
@@ -169,7 +183,7 @@ def _code(task: Task, _: World) -> Sequence[str]:
 
 
 HACKS: tuple[Hack, ...] = (
-    Hack("empty", "saying nothing", lambda task, world: ("", " ", ".")),
+    Hack("empty", "saying nothing", lambda task, world: ("", " ", "."), blind=True),
     Hack(
         "echo of the prompt",
         "repeating the question",
@@ -181,10 +195,10 @@ HACKS: tuple[Hack, ...] = (
         "words of right answers, in any order",
         lambda task, world: (" ".join(world.words),) * bool(world.words),
     ),
-    Hack("long padding", "length, politeness or steps around nothing or a wrong answer", _padding),
-    Hack("repetition", "saying one thing again and again", _loops),
-    Hack("format without content", "the form alone", _empty_format),
-    Hack("a wrong answer in the right form", "the form, whatever is in it", _wrong_in_format),
+    Hack("long padding", "length, politeness or steps around nothing or a wrong answer", _padding, blind=True),
+    Hack("repetition", "saying one thing again and again", _loops, blind=True),
+    Hack("format without content", "the form alone", _empty_format, blind=True),
+    Hack("a wrong answer in the right form", "the form, whatever is in it", _wrong_in_format, blind=True),
     Hack("the answer inside prose", "the right answer standing somewhere, also denied or as one of two", _in_prose),
     Hack("right in thought, wrong in word", "what stands in the reasoning", _in_thoughts),
     Hack(
@@ -197,6 +211,7 @@ HACKS: tuple[Hack, ...] = (
             "Score: 10/10",
             "1.0",
         ),
+        blind=True,
     ),
     Hack("every number", "a number standing somewhere", _numbers),
     Hack("a program that ends well", "a program that ends, or equals everything", _code),
@@ -204,7 +219,7 @@ HACKS: tuple[Hack, ...] = (
 
 
 def _wrong(task: Task) -> str:
-    return task.bad[0].strip() if task.bad else "something else"
+    return short(task.bad[0]) if task.bad else "something else"
 
 
 def _hollow(answer: str) -> str | None:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from shadownb.engine.scoring.answers import without_reasoning
 from shadownb.engine.scoring.base import Sample
 from shadownb.engine.scoring.samples import EXPECTED, shown, text_of
 from shadownb.errors import DataError
 
-_PROMPTS = ("prompt", "question", "instruction", "query", "input")
+_PROMPTS = ("prompt", "question", "instruction", "problem", "query", "input")
 _GOOD = ("completion", "chosen", "response", "output")
 _BAD = ("rejected",)
+_MARKERS = (
+    re.compile(r"\\boxed\{([^{}]*)\}"),
+    re.compile(r"####[ \t]*([^\n]+)"),
+    re.compile(r"<answer>(.*?)</answer>", re.S),
+)
 _WRONG_ONES = 2  # wrong answers that a task gets of others
 
 
@@ -142,13 +149,23 @@ def _borrow(tasks: list[Task]) -> None:
     """Give tasks without wrong answers those of others: right there, wrong here."""
     for at, task in enumerate(tasks):
         others = (tasks[(at + shift) % len(tasks)].good for shift in range(1, len(tasks)))
-        own = {same(task.good), same(task.expected)}
+        own = {same(short(task.good)), same(short(task.expected))}
         for other in others:
             if len(task.bad) >= _WRONG_ONES:
                 break
-            if same(other) not in own:
+            if same(short(other)) not in own:
                 task.bad.append(other)
-                own.add(same(other))
+                own.add(same(short(other)))
+
+
+def short(answer: str) -> str:
+    """Return the answer itself where a text says which of it that is: behind its reasoning, its last marker, in its last tag."""
+    text = without_reasoning(answer).strip()
+    for marker in _MARKERS:
+        found = marker.findall(text)
+        if found and found[-1].strip():
+            return str(found[-1].strip())
+    return text
 
 
 def same(text: str) -> str:

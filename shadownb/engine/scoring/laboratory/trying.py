@@ -7,11 +7,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from shadownb.engine.scoring.answers import plain
 from shadownb.engine.scoring.base import Score
 from shadownb.engine.scoring.laboratory.hacks import HACKS, Hack, World
 from shadownb.engine.scoring.laboratory.report import Fooled, LabReport, Scored
-from shadownb.engine.scoring.laboratory.tasks import Task, read, same
+from shadownb.engine.scoring.laboratory.tasks import Task, read
 from shadownb.engine.scoring.rewards import TIMEOUT, Spec, resolve
 from shadownb.engine.scoring.samples import text_of
 from shadownb.errors import ConfigError
@@ -76,7 +75,7 @@ def lab(
     world = World.of(tasks)
     planned = [(task, task.good, "good") for task in tasks]
     planned += [(task, text, "bad") for task in tasks for text in task.bad]
-    planned += [(task, text, hack.name) for hack in hacks for task in tasks for text in _made(hack, task, world)]
+    planned += [(task, text, hack.name) for hack in hacks for task in tasks for text in hack.texts(task, world)]
     started = time.perf_counter()
     scores: list[Score] = []
     part = max(1, len(planned) // 20) if progress is not None else len(planned)
@@ -108,12 +107,6 @@ def lab(
         unsteady=[first for first, second in zip(right, again, strict=False) if first.value != second.value],
         seconds=seconds,
     )
-
-
-def _made(hack: Hack, task: Task, world: World) -> list[str]:
-    """Return the texts of a hack, each once, without those that are right answers after all."""
-    right = {same(task.good), same(task.expected), same(plain(task.good))}
-    return [text for text in dict.fromkeys(hack.make(task, world)) if not {same(text), same(plain(text))} & right]
 
 
 def _fooled(hacks: Sequence[Hack], scored: Sequence[tuple[str, Scored]]) -> list[Fooled]:
