@@ -165,7 +165,7 @@ FAULTS = (
           "            env=scrubbed,", "            env={**os.environ, **scrubbed},",
           "tests/sandbox/test_hostile.py -k 'bubblewrap and environment'"),
     Fault("many small processes have all the memory", "engine/sandbox/running.py",
-          'return "memory" if resident', 'return "memory" if False and resident',
+          "too_much = resident", "too_much = False and resident",
           "tests/sandbox/test_hostile.py -k 'bubblewrap and memory_of_many'"),
     Fault("there are as many processes as it likes", "engine/sandbox/running.py",
           "ulimit -p {processes} 2>/dev/null || ulimit -u {processes}", "true {processes}",

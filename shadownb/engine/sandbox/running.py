@@ -245,11 +245,8 @@ class _Watch:
         if cpu > self._limits.cpu_seconds + 1:  # the kernel's own limit comes first where it is one process
             return "cpu"
         # Pages that a program shares with its children count once.
-        return (
-            "memory"
-            if resident > self._limits.memory_bytes and _shared_once(there) > self._limits.memory_bytes
-            else None
-        )
+        too_much = resident > self._limits.memory_bytes and _shared_once(there) > self._limits.memory_bytes
+        return "memory" if too_much else None
 
 
 def _entries(process: psutil.Process, folder: str) -> int:
