@@ -143,7 +143,7 @@ FAULTS = (
           "close = median - (1 - _CLOSE) * max(0.0, median - below)", "close = below",
           "tests/scoring/test_lab.py"),
     Fault("the lab tries no hack", "engine/scoring/laboratory/hacks.py",
-          "others = [option for option in world.options if same(option) != same(task.good)]", "others = []",
+          "others = [option for option in world.options if same(option) != same(right)]", "others = []",
           "tests/scoring/test_lab.py"),
     # -- sandbox --------------------------------------------------------------------------------------------------------
     Fault("a program has the network", "engine/sandbox/walls.py",

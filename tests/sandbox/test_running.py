@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import threading
 from pathlib import Path
@@ -80,6 +81,17 @@ def test_nothing_is_left_in_this_process(wall: Wall, tmp_path: Path, monkeypatch
     python(wall, "while True: pass", limits=Limits(wall_seconds=0.2))
     assert (process.num_fds(), threading.active_count(), len(process.children(recursive=True))) == before
     assert os.listdir(tmp_path) == []
+
+
+def test_the_random_numbers_of_this_process_are_as_they_were(wall: Wall) -> None:
+    before = random.getstate()
+    python(wall, "print(1)")
+    assert random.getstate() == before
+
+
+def test_a_path_that_is_not_there_is_named(wall: Wall) -> None:
+    with pytest.raises(snb.ShadowError, match="readable has '/no/such/compiler'"):
+        run(["true"], readable=["/no/such/compiler"], wall=wall)
 
 
 @pytest.mark.parametrize("name", ["../out", "/etc/passwd", "a/../../b", ""])

@@ -74,9 +74,12 @@ def run(
     SandboxError
         This machine cannot enclose a program. Never raised for what a program does.
     ConfigError
-        A path of ``files`` leads out of the folder.
+        A path of ``files`` leads out of the folder, or one of ``readable`` is not there.
     """
     limits = limits or Limits()
+    missing = next((path for path in readable if not os.path.lexists(path)), None)
+    if missing is not None:
+        raise ConfigError(f"readable has {missing!r}, which is not there.", fix="Give paths of this machine.")
     wall = wall or find_wall()
     mark = secrets.token_hex(16)
     script = _START.format(

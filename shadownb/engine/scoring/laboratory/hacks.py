@@ -93,14 +93,11 @@ class Hack:
 
 
 def _options(task: Task, world: World) -> Sequence[str]:
-    others = [option for option in world.options if same(option) != same(task.good)]
+    right = short(task.good)
+    others = [option for option in world.options if same(option) != same(right)]
     if not others:
         return ()
-    return (
-        ", ".join([*others, task.good]),
-        " ".join([task.good, *others]),
-        "\n".join([*others[:1], task.good, *others[1:]]),
-    )
+    return (", ".join([*others, right]), " ".join([right, *others]), "\n".join([*others[:1], right, *others[1:]]))
 
 
 def _padding(task: Task, _: World) -> Sequence[str]:
@@ -155,11 +152,8 @@ def _in_prose(task: Task, _: World) -> Sequence[str]:
 
 
 def _in_thoughts(task: Task, _: World) -> Sequence[str]:
-    return (
-        f"<think>{task.good}</think>\n{_wrong(task)}",
-        f"<think>{task.good}</think>",
-        f"<think>It must be {task.good}",
-    )
+    right = short(task.good)
+    return (f"<think>{right}</think>\n{_wrong(task)}", f"<think>{right}</think>", f"<think>It must be {right}")
 
 
 def _numbers(task: Task, _: World) -> Sequence[str]:
