@@ -35,6 +35,13 @@ class RewardsPanel(SnapshotPanel):
         Right and wrong answers, as :func:`shadownb.scoring.lab` takes them. With a scorer and ``good`` the lab begins at once.
     namespace
         Where scorers and data are looked up; None means the notebook's variables.
+
+    Examples
+    --------
+    >>> panel = snb.RewardsPanel("exact", rows)
+    >>> panel.settle(), panel.report.sound
+    (True, True)
+    >>> panel.close()
     """
 
     title = "Rewards"

@@ -75,6 +75,11 @@ def run(
         This machine cannot enclose a program. Never raised for what a program does.
     ConfigError
         A path of ``files`` leads out of the folder, or one of ``readable`` is not there.
+
+    Examples
+    --------
+    >>> snb.sandbox.run(["sh", "greet.sh"], files={"greet.sh": "echo hello from $(pwd)"}).stdout
+    'hello from /box\\n'
     """
     limits = limits or Limits()
     missing = next((path for path in readable if not os.path.lexists(path)), None)
@@ -144,6 +149,12 @@ def run_many(jobs: Sequence[Mapping[str, Any]], *, workers: int | None = None) -
     ----------
     jobs
         Arguments of :func:`run`, each a mapping with ``argv`` and others by name.
+
+    Examples
+    --------
+    >>> jobs = [{"argv": ["echo", word]} for word in ("one", "two")]
+    >>> [outcome.stdout for outcome in snb.sandbox.run_many(jobs)]
+    ['one\\n', 'two\\n']
     """
     with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
         yield from pool.map(lambda job: run(**job), jobs)

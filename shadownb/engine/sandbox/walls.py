@@ -153,6 +153,11 @@ def find_wall(name: str | None = None) -> Wall:
     ------
     SandboxError
         There is none.
+
+    Examples
+    --------
+    >>> snb.sandbox.find_wall().name in ("bubblewrap", "namespaces")
+    True
     """
     kinds: tuple[type[Bubblewrap] | type[Namespaces], ...] = (Bubblewrap, Namespaces)
     with _lock:

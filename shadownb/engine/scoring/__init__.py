@@ -1,13 +1,10 @@
 """Scorers: judge a model output against the expected answer. What one owes stands at :class:`Scorer`.
 
-::
-
-    from shadownb import scoring
-
-    reward = scoring.resolve({"numeric": 1.0, "repetition": 0.2})
-    scoring.score_batch([reward], ["2 + 2?"], ["The answer is 4."], {"answer": ["4"]})
-
-    scoring.lab("contains", rows)  # does it tell right from wrong, and what fools it
+>>> reward = snb.scoring.resolve({"numeric": 1.0, "repetition": 0.2})
+>>> snb.scoring.score_batch([reward], ["2 + 2?"], ["The answer is 4."], {"answer": ["4"]})[0][0].value
+1.0
+>>> snb.scoring.lab("exact", rows).sound  # does it tell right from wrong, and does anything fool it
+True
 
 One file a family; those that need the sandbox (``code``) or an embedder (``similarity``) live above and are known by name.
 """

@@ -27,6 +27,13 @@ class Contains:
         False finds the text inside of words, as in languages that put no space between them.
     ignore_case
         Compare without regard to case.
+
+    Examples
+    --------
+    >>> snb.scoring.Contains(options=["red", "blue"])("It is red.", "red").value
+    1.0
+    >>> snb.scoring.Contains(options=["red", "blue"])("red or blue", "red")
+    Score(value=0.0, reason="'blue' stands in it as well")
     """
 
     name: str = "contains"

@@ -56,6 +56,13 @@ class Numeric:
     ------
     ConfigError
         ``tolerance`` is below 0.
+
+    Examples
+    --------
+    >>> snb.scoring.Numeric()("So it costs $1,234.50 in all.", "1234.5").value
+    1.0
+    >>> snb.scoring.Numeric()("41 or 42", "42").reason
+    'gives several numbers side by side'
     """
 
     name: str = "numeric"

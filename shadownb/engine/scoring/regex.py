@@ -25,6 +25,11 @@ class Regex:
     ------
     ConfigError
         The pattern is none.
+
+    Examples
+    --------
+    >>> snb.scoring.Regex(r"[A-Z]{2}-[0-9]{3}")("AB-123").value
+    1.0
     """
 
     name: str = "regex"

@@ -26,6 +26,12 @@ class ToolCall:
     partial
         Give a call with the right name the share of its arguments that are right; each argument and each call too many counts as
         wrong. False: 1.0 where all is right, else 0.0.
+
+    Examples
+    --------
+    >>> said = '[{"name": "look", "arguments": {"city": "Rome", "days": 1}}]'
+    >>> snb.scoring.ToolCall()(said, '[{"name": "look", "arguments": {"city": "Oslo", "days": 1}}]')
+    Score(value=0.5, reason='arguments of look')
     """
 
     name: str = "tool_call"

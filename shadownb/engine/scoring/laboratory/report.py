@@ -84,6 +84,16 @@ class LabReport:
         Right answers that got another score when asked again.
     seconds : float
         Mean time an answer.
+
+    Examples
+    --------
+    >>> report = snb.scoring.lab(lambda output, expected: float(expected in output), rows)
+    >>> report.separation, report.median_good, report.sound, report.missing
+    (1.0, 1.0, False, {})
+    >>> report.findings[0]
+    "It rewards naming everything, ...: 'every option at once' gets 1, the median right answer 1."
+    >>> sorted(report.to_dict())[:3]
+    ['bad', 'findings', 'fooled']
     """
 
     scorer: str
@@ -142,7 +152,13 @@ class LabReport:
         return found
 
     def histogram(self, bins: int = _BINS) -> dict[str, list[float]]:
-        """Return how many right answers, wrong ones and hacks score what: ``edges``, one more than bins, and counts."""
+        """Return how many right answers, wrong ones and hacks score what: ``edges``, one more than bins, and counts.
+
+        Examples
+        --------
+        >>> snb.scoring.lab("exact", rows).histogram(bins=2)["good"]
+        [0.0, 12.0]
+        """
         groups = {"good": _values(self.good), "bad": _values(self.bad), "hacks": self.hack_values}
         everything = [value for values in groups.values() for value in values] or [0.0]
         low, high = min(0.0, *everything), max(1.0, *everything)

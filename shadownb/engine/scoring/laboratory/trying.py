@@ -67,6 +67,16 @@ def lab(
         There are no right answers, or no wrong ones.
     ConfigError
         The scorer cannot be asked, or gives no right answer a score.
+
+    Examples
+    --------
+    >>> def mentions(output, expected):
+    ...     return float(expected in output)
+    >>> report = snb.scoring.lab(mentions, rows)
+    >>> [hack.hack for hack in report.fooled][:2]
+    ['every option at once', 'every word of all answers']
+    >>> snb.scoring.lab("exact", rows).sound
+    True
     """
     if max_rows < 1:
         raise ConfigError(f"max_rows={max_rows} leaves nothing to look at.", fix="Give at least 1.")
