@@ -10,7 +10,7 @@ import pytest
 
 from shadownb.engine.capture import capture
 from shadownb.engine.capture.proxy import CaptureProxy
-from shadownb.engine.capture.rules import RULES
+from shadownb.engine.privacy.keys import RULES
 from tests.capture.conftest import CANARY, WEB
 from tests.capture.test_pass_through import BODIES, PATHS, auth
 from tests.capture.upstream import Reply, Seen, Upstream, event, sse, stream

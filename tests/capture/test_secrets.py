@@ -23,8 +23,8 @@ import pytest
 from shadownb.engine.capture import capture
 from shadownb.engine.capture.proxy import CaptureProxy
 from shadownb.engine.capture.redaction import Redactor
-from shadownb.engine.capture.rules import without_keys
 from shadownb.engine.capture.spellings import Spellings
+from shadownb.engine.privacy.keys import without_keys
 from shadownb.errors import ConfigError
 from tests.capture.conftest import CANARY, WEB
 from tests.capture.test_pass_through import BODIES, PATHS, auth

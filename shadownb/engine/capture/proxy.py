@@ -14,11 +14,11 @@ from shadownb.engine.capture.handle import Capture
 from shadownb.engine.capture.options import between, checked_address, checked_token, limits, listen
 from shadownb.engine.capture.prices import PriceTable
 from shadownb.engine.capture.redaction import Redactor
-from shadownb.engine.capture.rules import Rule
 from shadownb.engine.capture.serving import Serving
 from shadownb.engine.capture.store import CaptureStore
 from shadownb.engine.capture.target import Target
 from shadownb.engine.capture.writer import Writer
+from shadownb.engine.privacy.keys import Rule
 from shadownb.errors import BusyError, ConfigError
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """The gate: whatever is stored of a call goes through a :class:`Redactor`, bodies, columns, headers and errors alike.
 
 The upstream's key and the proxy's token are always taken out, however they are written (:mod:`spellings`), and so is what has the
-shape of a key (:mod:`rules`). ``redact=`` adds ready rules by name and functions ``text -> text``. The bytes that pass through are
+shape of a key (:mod:`~shadownb.engine.privacy.keys`). ``redact=`` adds ready rules by name and functions ``text -> text``. The bytes that pass through are
 never touched, and all of this is work of the writer's thread.
 """
 
@@ -13,9 +13,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from shadownb.engine.capture import pieces
-from shadownb.engine.capture.literals import changed_inside, rewritten
-from shadownb.engine.capture.rules import RULES, Rule
 from shadownb.engine.capture.spellings import Spellings
+from shadownb.engine.privacy.keys import RULES, Rule
+from shadownb.engine.privacy.literals import changed_inside, rewritten
 from shadownb.errors import ConfigError, did_you_mean
 
 Frames = list[tuple[float, bytes]]

@@ -19,8 +19,8 @@ from shadownb.engine.capture.call import JSON_COLUMNS
 from shadownb.engine.capture.exchange import pack, sealed, unpack
 from shadownb.engine.capture.folder import write_private
 from shadownb.engine.capture.redaction import Redactor
-from shadownb.engine.capture.rules import RULES, Rule
 from shadownb.engine.jsontext import loads
+from shadownb.engine.privacy.keys import RULES, Rule
 from shadownb.errors import BusyError, ConfigError, DiskFullError
 
 if TYPE_CHECKING:

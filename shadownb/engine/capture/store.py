@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import datasets
 
     from shadownb.engine.capture.prices import PriceTable
-    from shadownb.engine.capture.rules import Rule
     from shadownb.engine.capture.scrubbing import Scrubbed
+    from shadownb.engine.privacy.keys import Rule
 
 _PAGE = 500
 
