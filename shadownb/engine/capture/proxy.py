@@ -15,10 +15,11 @@ from shadownb.engine.capture.options import between, checked_address, checked_to
 from shadownb.engine.capture.prices import PriceTable
 from shadownb.engine.capture.redaction import Redactor
 from shadownb.engine.capture.serving import Serving
+from shadownb.engine.capture.spellings import SHORTEST
 from shadownb.engine.capture.store import CaptureStore
 from shadownb.engine.capture.target import Target
 from shadownb.engine.capture.writer import Writer
-from shadownb.engine.privacy.keys import Rule
+from shadownb.engine.privacy.rules import Rule
 from shadownb.errors import BusyError, ConfigError
 
 if TYPE_CHECKING:
@@ -119,7 +120,9 @@ class CaptureProxy(Capture):
         self._max_body = int(between("max_body", max_body, 1, 2**31))
         self._timeout = between("timeout", timeout, 0.001, 1e6)
         self._prices = PriceTable.load(prices)
-        self._redactor = Redactor(redact, secrets=(self._token, *(self.target.secrets if self.target else ())))
+        keys = self.target.secrets if self.target else ()
+        lasting = next((key for key in keys if len(key) >= SHORTEST), None)
+        self._redactor = Redactor(redact, secrets=(self._token, *keys), lasting=lasting)
         if name is not None and self._redactor.without_keys(name) != name:
             raise ConfigError("The name of a capture cannot be a key.", fix="Give another name, or leave it out.")
         folder = CaptureFolder.create(name, home)

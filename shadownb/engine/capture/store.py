@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from shadownb.engine.capture.prices import PriceTable
     from shadownb.engine.capture.scrubbing import Scrubbed
-    from shadownb.engine.privacy.keys import Rule
+    from shadownb.engine.privacy.rules import Rule
 
 _PAGE = 500
 
