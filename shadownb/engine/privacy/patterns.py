@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from shadownb.errors import ConfigError
 
@@ -47,7 +47,8 @@ _STATES = (
     "new (?:hampshire|jersey|mexico|york)|(?:north|south) (?:carolina|dakota)|ohio|oklahoma|oregon|pennsylvania|rhode island|"
     "tennessee|texas|utah|vermont|(?:west )?virginia|washington|wisconsin|wyoming)"
 )
-_POSTCODES = {
+Country = Literal["US", "CA", "GB"]
+_POSTCODES: dict[Country, re.Pattern[str]] = {
     "US": re.compile(rf"(?<!\w)(?:{_STATES})[.,]?\s{{1,3}}\d{{5}}(?:-\d{{4}})?(?![\w\-])"),
     "CA": re.compile(r"(?<!\w)[A-Za-z]\d[A-Za-z][ \-]?\d[A-Za-z]\d(?!\w)"),
     "GB": re.compile(r"(?<!\w)[A-Za-z]{1,2}\d[A-Za-z\d]? ?\d[A-Za-z]{2}(?!\w)"),
@@ -145,7 +146,7 @@ def addresses(text: str) -> Iterator[Found]:
 @lru_cache(
     maxsize=1024
 )  # the same turns come again with every call of a conversation, and a look takes some milliseconds
-def _addresses_in(window: str, country: str) -> tuple[tuple[int, int], ...]:
+def _addresses_in(window: str, country: Country) -> tuple[tuple[int, int], ...]:
     import pyap
 
     places = []
