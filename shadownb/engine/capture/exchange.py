@@ -16,9 +16,10 @@ from typing import Any
 from shadownb.engine.capture.call import JSON_COLUMNS, Status
 from shadownb.engine.capture.dialects import Dialect, Facts
 from shadownb.engine.capture.dialects.base import text_of
+from shadownb.engine.capture.encodings import decoded
 from shadownb.engine.capture.prices import PriceTable
 from shadownb.engine.capture.redaction import Redactor
-from shadownb.engine.jsontext import MAX_BYTES, Unreadable, check_depth, dumps, loads
+from shadownb.engine.jsontext import Unreadable, check_depth, dumps, loads
 
 _TITLE_CHARACTERS = 160
 
@@ -142,44 +143,6 @@ def sealed(columns: dict[str, Any]) -> dict[str, Any]:
     found = {n: _text(v) if isinstance(v, str) else v for n, v in columns.items()}
     found.update({name: _json(found[name]) for name in JSON_COLUMNS if found.get(name) is not None})
     return {**found, "title": found["title"] or ""} if "title" in found else found
-
-
-def decoded(frames: list[tuple[float, bytes]], encoding: str) -> tuple[list[tuple[float, bytes]], str]:
-    """Return frames decompressed and the encoding that is left: empty, unless the bytes are not what they claim, or more than is
-    read: a megabyte can claim to be a gigabyte."""
-    if not encoding:
-        return list(frames), ""
-    for wbits in (31,) if "gzip" in encoding else (15, -15):  # some send deflate without zlib's head
-        plain = _inflated(frames, wbits)
-        if plain is not None:
-            return [(at, piece) for at, piece in plain if piece], ""
-    return list(frames), encoding
-
-
-def _inflated(frames: list[tuple[float, bytes]], wbits: int) -> list[tuple[float, bytes]] | None:
-    inflate = zlib.decompressobj(wbits)
-    plain: list[tuple[float, bytes]] = []
-    size, ended = 0, False
-    try:
-        for at, piece in frames:
-            rest = piece
-            while rest:
-                inflated = inflate.decompress(rest, MAX_BYTES + 1 - size)
-                size += len(inflated)
-                if size > MAX_BYTES:
-                    return None
-                plain.append((at, inflated))
-                rest = inflate.unconsumed_tail
-                if inflate.eof:  # several of them may follow one another
-                    rest, inflate, ended = inflate.unused_data, zlib.decompressobj(wbits), True
-    except zlib.error:
-        return plain if ended else None  # what follows a whole one and is none is padding
-    return plain
-
-
-def inflater(encoding: str) -> Any:
-    """Return a decompressor for ``gzip`` or ``deflate``; the only encodings that are asked of an upstream."""
-    return zlib.decompressobj(wbits=31 if "gzip" in encoding else 15)
 
 
 def _utf8(body: bytes) -> bytes:

@@ -42,6 +42,8 @@ class Event(NamedTuple):
             if self.whole and self.data.lstrip()[:1] == b"{":
                 raise Unreadable("an event of the stream is no JSON") from None
             return {}
+        if isinstance(value, list) and len(value) == 1:  # some gateways send each chunk as a list
+            value = value[0]
         return value if isinstance(value, dict) else {}
 
 
@@ -90,6 +92,17 @@ def events(body: bytes) -> Iterator[Event]:
     reader = EventReader()
     yield from reader.feed(body)
     yield from reader.finish()
+
+
+_BEGINNINGS = (b"data:", b"event:", b"id:", b"retry:", b":")
+
+
+def begins_as_stream(beginning: bytes) -> bool | None:
+    """Return whether a body is a stream of events by how it begins, whatever its content type says; None where too little came."""
+    text = beginning.removeprefix(codecs.BOM_UTF8).lstrip()
+    if text.startswith(_BEGINNINGS):
+        return True
+    return None if any(known.startswith(text) for known in _BEGINNINGS) else False
 
 
 class EndWatch:

@@ -104,7 +104,11 @@ class Upstream:
         url = httpx.URL(self.target.base + quote(path, safe="/:@-._~"))
         if query:
             url = url.copy_with(query=query)
-        going = [*wire.forwarded(headers), *self.target.authorisation(path)]
+        # As bytes: a title or a name in a header may be written in any encoding, and httpx would take none but ASCII.
+        going = [
+            (name.encode("latin-1"), value.encode("latin-1"))
+            for name, value in [*wire.forwarded(headers), *self.target.authorisation(path)]
+        ]
         request = self._client.build_request(method, url, headers=going, content=body if method != "GET" else None)
         try:
             answer = await self._client.send(request, stream=True)

@@ -118,7 +118,7 @@ class Dialect(ABC):
     def facts(self, body: bytes, *, streamed: bool) -> Facts:
         """Return what a row keeps, reading no more of a stream than that needs."""
         if streamed:
-            return self.stream_facts(events(body))
+            return self.stream_facts(_unbroken(events(body)))
         return self.response_facts(self.response(body, streamed=False))
 
     @abstractmethod
@@ -135,6 +135,14 @@ class Dialect(ABC):
         """Return the body of a refusal; OpenAI's shape unless a dialect has its own."""
         kind = "invalid_request_error" if error.status < 500 else "server_error"
         return {"error": {"message": error.message, "type": kind, "param": error.param, "code": error.code}}
+
+
+def _unbroken(stream: Iterator[Event]) -> Iterator[Event]:
+    """Yield events. Raises :class:`Unreadable` where one breaks off, which no reader of few events would see."""
+    for event in stream:
+        if event.whole and event.data.lstrip()[:1] == b"{" and not event.data.rstrip().endswith(b"}"):
+            raise Unreadable("an event of the stream is no JSON")
+        yield event
 
 
 def need(request: dict[str, Any], field: str, kind: type | tuple[type, ...], *, required: bool = False) -> None:

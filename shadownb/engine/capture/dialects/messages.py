@@ -21,7 +21,7 @@ from shadownb.engine.capture.dialects.base import (
     text_of,
 )
 from shadownb.engine.capture.sse import Event
-from shadownb.engine.jsontext import loads
+from shadownb.engine.jsontext import Unreadable, loads
 
 _ERRORS = {400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "not_found_error",
            413: "request_too_large", 429: "rate_limit_error", 529: "overloaded_error"}  # fmt: skip
@@ -77,6 +77,8 @@ class MessagesDialect(Dialect):
             data = event.json()
             kind, index = kind_of(event, data), place_of(data, "index")
             if kind == "message_start" and isinstance(data.get("message"), dict):
+                if whole:
+                    raise Unreadable("a second answer begins in the same stream")
                 whole.update(data["message"])
             elif kind == "content_block_start" and isinstance(data.get("content_block"), dict):
                 blocks.begin(index, data["content_block"])

@@ -13,6 +13,7 @@ from shadownb.engine.capture.dialects.base import (
     error_of,
     kind_of,
     listed,
+    mapped,
     need,
     place_of,
     text_of,
@@ -79,16 +80,22 @@ class ResponsesDialect(Dialect):
         for event in stream:
             data = event.json()
             kind = kind_of(event, data)
-            if isinstance(data.get("response"), dict):
-                whole = data["response"]
-                if kind in _ENDS:
+            if isinstance(data.get("response"), dict) or kind in _ENDS:
+                said = mapped(data.get("response"))
+                if kind in _ENDS:  # the end of some gateways is empty, or does not say that it is one
+                    whole = {**whole, **said, "status": said.get("status") or kind.removeprefix("response.")}
                     break
+                whole = said
             elif kind in ("response.output_item.added", "response.output_item.done") and isinstance(
                 data.get("item"), dict
             ):
                 items.put(place_of(data, "output_index"), data["item"], ended=kind.endswith("done"))
             elif isinstance(data.get("delta"), str):
-                if (item := items.of(data)) is not None:
+                item = items.of(data)
+                if item is None and kind in _PIECES:  # its beginning was lost, or never sent
+                    item = {"type": "reasoning" if "reasoning" in kind else "message", "role": "assistant"}
+                    items.put(place_of(data, "output_index"), item, ended=False)
+                if item is not None:
                     _add(item, kind, data)
             elif error := error_of({**data, "type": kind} if kind == "error" else data):
                 whole = {**whole, "error": {k: v for k, v in error.items() if k != "sequence_number"}}
