@@ -171,6 +171,16 @@ class Call:
         """
         return self._read[3]
 
+    @cached_property
+    def withheld(self) -> str | None:
+        """What of the prompt is not known here, so that the answer is not trained; None where all of it is."""
+        if why := self._wire.hidden(self.request):
+            return why
+        missing = self.dialect == "responses" and self.request.get("previous_response_id") and self.parent is None
+        if missing or (self.store is not None and not self.store.history.is_whole(self.parent)):
+            return "goes on from an answer that was not recorded"
+        return None
+
     @property
     def request(self) -> dict[str, Any]:
         """The request's JSON; empty where it cannot be read."""

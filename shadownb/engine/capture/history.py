@@ -19,6 +19,7 @@ class Added(NamedTuple):
 
     parent: str | None
     turns: list[dict[str, Any]]
+    broken: bool  # it has no answer, or goes on from a call that is not in the store
 
 
 class History:
@@ -42,6 +43,18 @@ class History:
             call_id = added.parent
         return [dict(turn) for added in reversed(chain) for turn in added.turns]
 
+    def is_whole(self, call_id: str | None) -> bool:
+        """Return whether the turns up to a call are all known: it and those it goes on from are in the store, and none of them
+        names one that is not."""
+        seen: set[str] = set()
+        while call_id is not None and call_id not in seen and len(seen) < _LONGEST_CHAIN:
+            seen.add(call_id)
+            added = self._added(call_id)
+            if added is None or added.broken:
+                return False
+            call_id = added.parent
+        return True
+
     def forget(self) -> None:
         """Forget what was read: calls were deleted."""
         with self._lock:
@@ -56,7 +69,9 @@ class History:
         if call is None:
             return None
         answer = call.response_message
-        added = Added(call.parent, call.own_messages[call.leading :] + ([answer] if answer is not None else []))
+        turns = call.own_messages[call.leading :] + ([answer] if answer is not None else [])
+        names_one = call.parent is None and bool(call.request.get("previous_response_id"))
+        added = Added(call.parent, turns, names_one or answer is None)
         with self._lock:
             self._known[call_id] = added
             if len(self._known) > _REMEMBERED:

@@ -28,7 +28,7 @@ _NOT_RETURNED = frozenset(
 _KEPT = frozenset(
     {"user-agent", "content-type", "anthropic-version", "anthropic-beta", "openai-beta", "traceparent", "x-request-id",
      "request-id", "openai-processing-ms", "openai-version", "retry-after", "x-stainless-retry-count", "x-stainless-lang",
-     "x-stainless-package-version"}
+     "x-stainless-package-version", "x-claude-code-agent-id", "x-claude-code-parent-agent-id"}
 )  # fmt: skip
 _DECODABLE = ("gzip", "deflate", "identity")
 _LONGEST_READ = 4000

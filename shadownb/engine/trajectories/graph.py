@@ -107,7 +107,27 @@ def facts_of(call: RecordedCall, choice: Mapping[str, Any], number: int) -> Call
         duration_s=known("duration_s"),
         usage=known("usage"),
         cost=known("cost"),
+        withheld=known("withheld") or _ran_at_the_provider(choice),
     )
+
+
+# Beside an answer and no part of what it rests on: reasoning that only the provider can read, and what it made of a long prompt.
+_SEALED = ("redacted_thinking", "compaction", "reasoning", "container_upload")
+
+
+def _ran_at_the_provider(choice: Mapping[str, Any]) -> str | None:
+    """Return that an answer rests on tools which the provider ran, whose results are not in the conversation."""
+    message = choice.get("message")
+    others = [message.get(key) for key in ("other_items", "other_blocks")] if isinstance(message, Mapping) else []
+    kinds = [
+        str(item.get("type"))
+        for items in others
+        if isinstance(items, list)
+        for item in items
+        if isinstance(item, Mapping)
+    ]
+    ran = [kind for kind in kinds if kind not in _SEALED]
+    return f"rests on {ran[0]} of the provider" if ran else None
 
 
 def trajectories(nodes: list[Node]) -> list[Trajectory]:

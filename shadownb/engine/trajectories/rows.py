@@ -26,7 +26,7 @@ BESIDE_ANSWERS = tuple(
     f"messages[].{key}"
     for key in (
         "annotations", "audio", "citations", "context", "encrypted_content", "executed_tools", "logprobs",
-        "provider_specific_fields", "reasoning_details", "signature", "thinking_blocks", "usage",
+        "provider_specific_fields", "reasoning_details", "signature", "thinking_blocks", "usage", "other_blocks", "other_items",
     )
 )  # fmt: skip
 _told: set[str] = set()

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from shadownb.engine.capture.dialects import offered
 from shadownb.engine.capture.sse import Event, events
 from shadownb.engine.jsontext import Unreadable, dumps, loads, may_hold_halves, mended
 
@@ -82,9 +83,18 @@ class Dialect(ABC):
         """Return why a request and its answer are no conversation in chat form; None where they are one."""
         return None
 
+    def hidden(self, request: dict[str, Any]) -> str | None:
+        """Return what of the prompt only the provider knows; None where the request says it all, or names what was recorded."""
+        return None
+
     def tools(self, request: dict[str, Any]) -> list[dict[str, Any]]:
-        """Return the request's tool schemas in OpenAI's chat form."""
-        return [tool for tool in listed(request.get("tools")) if isinstance(tool, dict)]
+        """Return the tools that the client runs in OpenAI's chat form (see :mod:`.offered`)."""
+        given = [tool for tool in listed(request.get("tools")) if isinstance(tool, dict)]
+        return [found for tool in given for found in self.tool(tool)]
+
+    def tool(self, tool: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return what one entry of ``tools`` offers; nothing where the provider runs it."""
+        return offered.of_chat(tool)
 
     # -- answers --------------------------------------------------------------------------------------------------
 

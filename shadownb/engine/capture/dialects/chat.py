@@ -47,6 +47,13 @@ class ChatDialect(Dialect):
     def messages(self, request: dict[str, Any]) -> list[dict[str, Any]]:
         return [message for message in listed(request.get("messages")) if isinstance(message, dict)]
 
+    def tools(self, request: dict[str, Any]) -> list[dict[str, Any]]:
+        # Before there were tools there were functions.
+        functions = [{"function": each} for each in listed(request.get("functions")) if isinstance(each, dict)]
+        return super().tools(
+            {"tools": [*listed(request.get("tools")), *({"type": "function", **f} for f in functions)]}
+        )
+
     def rebuild(self, stream: Sequence[Event]) -> dict[str, Any]:
         whole: dict[str, Any] = {}
         choices: dict[int, dict[str, Any]] = {}

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from shadownb.engine.capture.dialects import offered
 from shadownb.engine.capture.dialects.base import (
     Dialect,
     Facts,
@@ -57,18 +58,8 @@ class MessagesDialect(Dialect):
                     found.append({"role": message.get("role"), "content": text_of(content)})
         return found
 
-    def tools(self, request: dict[str, Any]) -> list[dict[str, Any]]:
-        found = []
-        for tool in super().tools(request):
-            function = {
-                "name": tool.get("name"),
-                "description": tool.get("description"),
-                "parameters": tool.get("input_schema"),
-            }
-            kept = {key: value for key, value in function.items() if value is not None}
-            # Tools that run at the provider have a type and no schema; they stay as they are.
-            found.append({"type": "function", "function": kept} if "input_schema" in tool else tool)
-        return found
+    def tool(self, tool: dict[str, Any]) -> list[dict[str, Any]]:
+        return offered.of_messages(tool)
 
     def rebuild(self, stream: Sequence[Event]) -> dict[str, Any]:
         whole: dict[str, Any] = {}
