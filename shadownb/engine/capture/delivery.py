@@ -34,7 +34,7 @@ class Delivery:
         self._sent_start = False
         self._held: list[bytes] = []
         self._held_bytes = 0
-        self._watch = EndWatch(exchange.dialect.end_marks, exchange.dialect.end_types)
+        self._watch = EndWatch(exchange.dialect.end_marks, exchange.dialect.end_types, exchange.dialect.end_fields)
         self._inflate: Decoder | None = None
         self._beginning: bytes | None = None  # what came of a body of which it is not known whether it is a stream
         self._stored_frames = -1  # how many pieces the store has; -1: the call is not there

@@ -50,6 +50,10 @@ class Exchange:
     encoding: str = ""  # content-encoding of the frames
     status: Status | None = None  # None: to be judged by what the answer says of itself
     error: dict[str, Any] | None = None
+    sent_body: bytes | None = None  # the request as it goes on, where it came compressed
+    path: str = ""  # where it goes at the upstream; empty: where its dialect's calls go
+    at_host: bool = False  # whether that is below the upstream's host, and not its base
+    adds_only: bool = False  # it adds to a conversation that the provider keeps, and asks nothing
     ended_s: float | None = None  # seconds after the start, when it was last handed in to be stored
     kept: bool = True  # False: passed through, but left out by sampling
 
@@ -107,7 +111,9 @@ class Record:
             "completion_tokens": usage.get("completion_tokens") if usage else None,
             "usage": usage,
             # A local model that answers to a provider's name does not cost what the provider takes.
-            "cost": prices.cost((facts.model, model) if exchange.route == "upstream" else facts.model, usage),
+            "cost": 0.0
+            if exchange.adds_only
+            else prices.cost((facts.model, model) if exchange.route == "upstream" else facts.model, usage),
             "status": status,
             "http_status": exchange.http_status,
             "finish_reason": facts.finish_reason,
@@ -116,7 +122,11 @@ class Record:
             "title": _title(exchange.dialect, request),
             "redacted": int(redacted),
             "headers": exchange.headers,
-            "extra": {"sse": exchange.sse, **({"encoding": encoding} if encoding else {})},
+            "extra": {
+                "sse": exchange.sse,
+                **({"encoding": encoding} if encoding else {}),
+                **({"adds_only": True} if exchange.adds_only else {}),
+            },
         }
         columns = redactor.columns(columns)
         if failure is not None and error is failure:  # it is ours, and the rule that failed would take it out

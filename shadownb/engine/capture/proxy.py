@@ -217,6 +217,7 @@ class CaptureProxy(Capture):
             "commits": writer.commits if writer else 0,
             "left_out": recorder.passed if recorder else 0,
             "refused": recorder.refused if recorder else 0,
+            "passed_through": dict(recorder.passed_through) if recorder else {},
             "failed": writer.failed if writer else 0,
             "last_error": writer.last_error if writer else "",
         }

@@ -115,11 +115,14 @@ class EndWatch:
     types
         Values of the field ``type``, anywhere in an event's data, that do the same. Text that quotes the field is none: in
         it the quotation marks are escaped.
+    fields
+        Fields that do the same, as they are written.
     """
 
-    def __init__(self, marks: Iterable[bytes], types: Iterable[str] = ()) -> None:
+    def __init__(self, marks: Iterable[bytes], types: Iterable[str] = (), fields: Iterable[bytes] = ()) -> None:
         self._marks = tuple(marks)
-        self._fields = tuple(f'"type":{space}"{each}"'.encode() for each in types for space in ("", " "))
+        typed = tuple(f'"type":{space}"{each}"'.encode() for each in types for space in ("", " "))
+        self._fields = (*typed, *fields)
         self._overlap = max(map(len, self._fields), default=1) - 1
         self._tail = b""  # so much of what came that a field which is split over chunks is found
         longest = max((len(mark) for mark in self._marks), default=1)

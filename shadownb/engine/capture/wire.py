@@ -12,6 +12,7 @@ from starlette.datastructures import Headers
 from starlette.types import Receive, Send
 
 from shadownb.engine.capture.dialects import WireError
+from shadownb.engine.capture.encodings import NotDecoded, decoder
 from shadownb.engine.jsontext import parse
 
 # Hop by hop (RFC 9110), or this proxy's own business.
@@ -53,7 +54,8 @@ class Guard:
         if origin is not None and not self._is_allowed(origin.partition("://")[2]):
             raise WireError(403, "This Origin is not allowed here.", code="origin_not_allowed")
         bearer = headers.get("authorization", "")
-        given = [bearer[7:].strip() if bearer[:7].lower() == "bearer " else "", headers.get("x-api-key", "")]
+        given = [bearer[7:].strip() if bearer[:7].lower() == "bearer " else ""]
+        given += [headers.get(name, "") for name in ("x-api-key", "api-key", "x-goog-api-key")]
         if not any(hmac.compare_digest(each.encode("latin-1", "replace"), self._token) for each in given):
             raise WireError(
                 401, "Wrong API key: give the capture's token (proxy.token) as the API key.", code="invalid_api_key"
@@ -78,7 +80,7 @@ async def read_body(receive: Receive, headers: Headers, cap: int) -> bytes | Non
     Raises
     ------
     WireError
-        413 when it is longer than ``cap`` bytes, 415 when it is compressed.
+        413 when it is longer than ``cap`` bytes.
     """
     size, parts = 0, []
     while True:
@@ -99,11 +101,35 @@ async def read_body(receive: Receive, headers: Headers, cap: int) -> bytes | Non
         raise WireError(
             413, f"The body has more than {cap} bytes, the most that is taken here.", code="request_too_large"
         )
-    if headers.get("content-encoding", "identity").lower() not in ("", "identity"):
-        raise WireError(
-            415, "A compressed request body is not taken here; send it as it is.", code="unsupported_encoding"
-        )
     return b"".join(parts)
+
+
+def plain_body(body: bytes, headers: Headers, cap: int) -> bytes:
+    """Return a request's body decompressed; the same object where it is not compressed.
+
+    Raises
+    ------
+    WireError
+        413 when it comes to more than ``cap`` bytes, 415 when its encoding is not known, 400 when it is not encoded so.
+    """
+    encoding = headers.get("content-encoding", "").strip().lower()
+    if encoding in ("", "identity"):
+        return body
+    known = decoder(encoding, cap)
+    if known is None:
+        raise WireError(
+            415,
+            f"The encoding {encoding[:40]!r} is not taken here; gzip, deflate, br and zstd are.",
+            code="unsupported_encoding",
+        )
+    try:
+        return known.feed(body)
+    except NotDecoded as error:
+        if "more than is read" in str(error):
+            raise WireError(
+                413, f"The body comes to more than {cap} bytes, the most that is taken here.", code="request_too_large"
+            ) from None
+        raise WireError(400, f"The body is not {encoding[:40]}.", code="invalid_encoding") from None
 
 
 def parse_object(body: bytes) -> dict[str, Any]:

@@ -121,6 +121,8 @@ class Episodes:
         return self._add(read, walk)
 
     def _add(self, call: RecordedCall, walk: _Walk) -> list[int]:
+        if getattr(call, "adds_only", False):
+            return []
         answers = [choice for choice in call.choices if isinstance(choice.get("message"), Mapping)]
         if not answers:
             self.unanswered.append(call.id)

@@ -58,6 +58,9 @@ class Dialect(ABC):
     end_types: tuple[str, ...] = ()
     """``type`` of the event that ends a stream, for senders that do not name their events."""
 
+    end_fields: tuple[bytes, ...] = ()
+    """Fields with which the last event of a stream begins that has no end of its own."""
+
     # -- requests -------------------------------------------------------------------------------------------------
 
     def validate(self, request: dict[str, Any]) -> None:
@@ -82,6 +85,14 @@ class Dialect(ABC):
     def no_conversation(self, request: dict[str, Any]) -> str | None:
         """Return why a request and its answer are no conversation in chat form; None where they are one."""
         return None
+
+    def references(self, request: dict[str, Any]) -> list[str]:
+        """Return the ids of earlier items that a request names instead of repeating them."""
+        return []
+
+    def with_items(self, request: dict[str, Any], items: dict[str, dict[str, Any]]) -> dict[str, Any]:
+        """Return a request with items in the place of their ids."""
+        return request
 
     def hidden(self, request: dict[str, Any]) -> str | None:
         """Return what of the prompt only the provider knows; None where the request says it all, or names what was recorded."""

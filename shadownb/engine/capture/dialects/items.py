@@ -30,10 +30,11 @@ def items_to_messages(items: list[Any]) -> list[dict[str, Any]]:
         if not isinstance(item, dict):
             continue
         kind = item.get("type") or ("message" if "role" in item else None)
+        kind = kind if isinstance(kind, str) else None
         if kind == "message" and item.get("role") != "assistant":
             open_turn = None
             found.append({"role": item.get("role"), "content": content_of(item.get("content"))})
-        elif isinstance(kind, str) and kind.endswith("_call_output"):
+        elif kind is not None and kind.endswith("_call_output"):
             open_turn = None
             found.append({"role": "tool", "tool_call_id": _call_id(item), "content": _output(item.get("output"))})
         else:

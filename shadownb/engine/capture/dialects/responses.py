@@ -69,10 +69,25 @@ class ResponsesDialect(Dialect):
     def tool(self, tool: dict[str, Any]) -> list[dict[str, Any]]:
         return offered.of_responses(tool)
 
+    def references(self, request: dict[str, Any]) -> list[str]:
+        given = listed(request.get("input"))
+        return [
+            i["id"]
+            for i in given
+            if isinstance(i, dict) and i.get("type") == "item_reference" and isinstance(i.get("id"), str)
+        ]
+
+    def with_items(self, request: dict[str, Any], items: dict[str, dict[str, Any]]) -> dict[str, Any]:
+        def resolved(item: Any) -> Any:
+            named = item.get("id") if isinstance(item, dict) and item.get("type") == "item_reference" else None
+            return items.get(named, item) if isinstance(named, str) else item
+
+        return {**request, "input": [resolved(item) for item in listed(request.get("input"))]}
+
     def hidden(self, request: dict[str, Any]) -> str | None:
         if isinstance(request.get("prompt"), dict):
             return "its instructions are a prompt that the provider keeps"
-        kinds = {item.get("type") for item in listed(request.get("input")) if isinstance(item, dict)}
+        kinds = [item.get("type") for item in listed(request.get("input")) if isinstance(item, dict)]
         return "a part of its prompt is compacted, and only the provider can read it" if "compaction" in kinds else None
 
     def rebuild(self, stream: Sequence[Event]) -> dict[str, Any]:
