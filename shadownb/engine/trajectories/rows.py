@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,8 @@ def flatten(source: Trajectory | TrajectoryGroup | Iterable[Trajectory | Traject
 
 
 def chat_rows(trajectories: Iterable[Trajectory | TrajectoryGroup]) -> list[Row]:
-    """Return one chat row for each trajectory that has an answer to train.
+    """Return one chat row for each trajectory that has an answer to train; one for each answer where the client writes its
+    history down in words of its own, so that each is trained behind the prompt that it was given.
 
     Warns
     -----
@@ -66,7 +68,7 @@ def chat_rows(trajectories: Iterable[Trajectory | TrajectoryGroup]) -> list[Row]
     for trajectory in found:
         trained = _fresh_turns(trajectory, done)
         if trained:
-            rows.append(chat_row(trajectory, trained))
+            rows += _rows_of(trajectory, trained)
         else:
             left_out += 1
     if not rows:
@@ -79,6 +81,18 @@ def chat_rows(trajectories: Iterable[Trajectory | TrajectoryGroup]) -> list[Row]
         what = f"{left_out:,} of {len(found):,} trajectories are left out: none of their answers came whole"
         warnings.warn(f"{what} ({_reasons(found)}).", ShadowWarning, stacklevel=3)
     terms_notice(found)
+    return rows
+
+
+def _rows_of(trajectory: Trajectory, trained: set[int]) -> list[Row]:
+    rendered = {each["index"]: each["message"] for each in trajectory.metadata.get("rendered") or ()}
+    if not rendered:
+        return [chat_row(trajectory, trained)]
+    rows = []
+    for turn in sorted(trained):
+        given = [rendered.get(at, message) for at, message in enumerate(trajectory.messages[:turn])]
+        seen = replace(trajectory, messages=[*given, trajectory.messages[turn]])
+        rows.append(chat_row(seen, {turn}))
     return rows
 
 

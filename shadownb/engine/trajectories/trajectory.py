@@ -151,6 +151,12 @@ class Trajectory:
         """All tool calls as ``{"id", "name", "arguments"}``, in order."""
         return [call for index in self.assistant_turns for call in calls_of(self.messages[index])]
 
+    @property
+    def root_call(self) -> str | None:
+        """The first call of the task that this is a part of: the same for an agent, its sub-agents, and who it was handed to."""
+        named = self.metadata.get("root_call")
+        return str(named) if named is not None else next(iter(self.call_ids), None)
+
     # -- of the calls -----------------------------------------------------------------------------------------------
 
     @property
