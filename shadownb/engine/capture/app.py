@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -80,9 +79,10 @@ class CaptureApp:
             self._recorder.refused += 1
             if not started:
                 if not read:  # a client that is still writing cannot read why it was refused
-                    with contextlib.suppress(WireError):
-                        await wire.read_body(receive, headers, 0)
-                await wire.send_json(send, error.status, shape.error(error))
+                    await wire.drain(receive, headers, known=error.status not in (401, 403))
+                await wire.send_json(
+                    send, error.status, shape.error(error), hang_up=not read and error.status in (401, 403, 408)
+                )
         except Exception as error:
             # A defect of ours. The type says enough for a report; a message could quote a conversation.
             # A path is the client's, and may hold anything.

@@ -21,6 +21,9 @@ from shadownb.engine.capture.prices import PriceTable
 from shadownb.engine.capture.redaction import Redactor
 from shadownb.engine.jsontext import Unreadable, check_depth, dumps, loads
 
+MOST_KEPT = 64 * 2**20
+"""Bytes of an answer: as many as of a request. What is longer passes through, and its call is ``unread``."""
+
 _TITLE_CHARACTERS = 160
 
 
@@ -54,12 +57,18 @@ class Exchange:
     path: str = ""  # where it goes at the upstream; empty: where its dialect's calls go
     at_host: bool = False  # whether that is below the upstream's host, and not its base
     adds_only: bool = False  # it adds to a conversation that the provider keeps, and asks nothing
+    size: int = 0  # bytes of the answer so far
     ended_s: float | None = None  # seconds after the start, when it was last handed in to be stored
     kept: bool = True  # False: passed through, but left out by sampling
 
     def add(self, chunk: bytes) -> None:
-        """Remember a piece of the answer and when it came."""
-        self.frames.append((time.perf_counter() - self.clock, chunk))
+        """Remember a piece of the answer and when it came; of an answer that is too long only that."""
+        self.size += len(chunk)
+        at = time.perf_counter() - self.clock
+        if self.size > MOST_KEPT:
+            self.frames = [((self.frames or [(at, b"")])[0][0], b"")]
+        else:
+            self.frames.append((at, chunk))
 
 
 @dataclass
@@ -84,6 +93,8 @@ class Record:
         facts, no_answer = _facts(exchange, body)
         if encoding:
             no_answer = f"The answer came in the encoding {encoding[:40]!r}, which is not read."
+        if exchange.size > MOST_KEPT:
+            no_answer = f"The answer has {exchange.size:,} bytes, more than the {MOST_KEPT:,} that are kept."
         unread = no_request or no_answer
         failed = (exchange.http_status or 0) >= 400 or facts.error is not None
         status: Status = exchange.status or (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+import warnings
 from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -20,7 +21,7 @@ from shadownb.engine.capture.store import CaptureStore
 from shadownb.engine.capture.target import Target
 from shadownb.engine.capture.writer import Writer
 from shadownb.engine.privacy.rules import Rule
-from shadownb.errors import BusyError, ConfigError
+from shadownb.errors import BusyError, ConfigError, DiskFullError, ShadowWarning
 
 if TYPE_CHECKING:
     from shadownb.engine.capture.app import CaptureApp
@@ -147,6 +148,7 @@ class CaptureProxy(Capture):
         """
         if self.is_running:
             return self
+        self.files.keep_room()
         self.files.own()
         try:
             self._writer = Writer(self.files.database, self._prices, self._redactor)
@@ -169,6 +171,7 @@ class CaptureProxy(Capture):
         if running_here.get(self.id) is self:
             del running_here[self.id]
         self._closing.set()
+        was_open = self._is_open
         try:
             if self._serving is not None:
                 self._serving.stop(wait_s)
@@ -178,7 +181,12 @@ class CaptureProxy(Capture):
                 self.store.checkpoint(truncate=True)
         finally:
             self._serving, self._is_open = None, False
+            if was_open and self.not_recorded:
+                with contextlib.suppress(OSError, DiskFullError):
+                    self.files.write_facts({**self.files.facts, "not_recorded": self.not_recorded})
             self.files.disown()
+        if was_open and self.not_recorded:
+            warnings.warn(self.not_recorded_words, ShadowWarning, stacklevel=2)
 
     @property
     def is_running(self) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import socket
+import ssl
 from typing import Any
 from urllib.parse import quote
 
@@ -132,8 +134,9 @@ class Upstream:
             raise WireError(
                 504, f"{self._name} did not answer in time: {type(error).__name__}.", code="upstream_timeout"
             ) from None
-        except httpx.ConnectError:
-            raise WireError(502, f"{self._name} cannot be reached.", code="upstream_unreachable") from None
+        except httpx.ConnectError as error:
+            why, code = _why_unreachable(error)
+            raise WireError(502, f"{self._name} cannot be reached: {why}.", code=code) from None
         except httpx.TransportError as error:
             raise WireError(
                 502, f"{self._name} gave no answer: {type(error).__name__}.", code="upstream_broke_off"
@@ -146,3 +149,26 @@ class Upstream:
     @property
     def _name(self) -> str:
         return f"The upstream {self.target.shown}"
+
+
+def _why_unreachable(error: BaseException) -> tuple[str, str]:
+    """Return in words why there is no connection, and a stable word for it."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, socket.gaierror):
+            return "its name cannot be resolved", "upstream_dns"
+        if isinstance(seen, ssl.SSLCertVerificationError):
+            return f"its certificate is not accepted ({seen.verify_message})", "upstream_tls"
+        if isinstance(seen, ssl.SSLError):
+            return f"no secure connection ({seen.reason or 'TLS'})", "upstream_tls"
+        if isinstance(seen, ConnectionRefusedError):
+            return "nothing listens there", "upstream_refused"
+        seen = seen.__cause__ or seen.__context__
+    text = str(error)  # of libraries that keep the text alone
+    if "CERTIFICATE" in text or "SSL" in text:
+        return "no secure connection", "upstream_tls"
+    return (
+        ("nothing listens there", "upstream_refused")
+        if "refused" in text
+        else ("no connection", "upstream_unreachable")
+    )

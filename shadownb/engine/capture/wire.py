@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hmac
 import json
 from collections.abc import Iterable
@@ -34,6 +36,8 @@ _KEPT = frozenset(
 _DECODABLE = ("gzip", "deflate", "identity")
 _LONGEST_READ = 4000
 _DRAINED = 256 * 2**20  # bytes of a refused body that are read so that the client gets to see the refusal
+_DRAINED_OF_STRANGERS = 1 << 20  # of one who has no token
+_SILENT_SECONDS = 60.0  # that a client may be silent in the middle of a body
 
 
 class Guard:
@@ -74,17 +78,28 @@ class Guard:
         return host in self._allowed or (name in self._allowed and port in ("", str(self._port)))
 
 
-async def read_body(receive: Receive, headers: Headers, cap: int) -> bytes | None:
+async def drain(receive: Receive, headers: Headers, *, known: bool) -> None:
+    """Read what a refused client still writes, so that it gets to see why; of one without the token no more than a little."""
+    with contextlib.suppress(WireError):
+        await read_body(receive, headers, 0, drained=_DRAINED if known else _DRAINED_OF_STRANGERS)
+
+
+async def read_body(receive: Receive, headers: Headers, cap: int, *, drained: int = _DRAINED) -> bytes | None:
     """Return a request's body, or None if the client has gone.
 
     Raises
     ------
     WireError
-        413 when it is longer than ``cap`` bytes.
+        413 when it is longer than ``cap`` bytes, 408 when nothing more of it comes.
     """
     size, parts = 0, []
     while True:
-        message = await receive()
+        try:
+            message = await asyncio.wait_for(receive(), _SILENT_SECONDS)
+        except TimeoutError:
+            raise WireError(
+                408, f"Nothing more of the body came for {_SILENT_SECONDS:.0f} seconds.", code="request_timeout"
+            ) from None
         if message["type"] == "http.disconnect":
             return None
         part = message.get("body", b"")
@@ -95,7 +110,7 @@ async def read_body(receive: Receive, headers: Headers, cap: int) -> bytes | Non
             parts.clear()
         if not message.get("more_body", False):
             break
-        if size > cap + _DRAINED:
+        if size > cap + drained:
             break
     if size > cap:
         raise WireError(
@@ -165,9 +180,10 @@ def kept(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
     return {name.lower(): value[:_LONGEST_READ] for name, value in headers if name.lower() in _KEPT}
 
 
-async def send_json(send: Send, status: int, content: Any) -> None:
-    """Send a JSON answer of our own."""
+async def send_json(send: Send, status: int, content: Any, *, hang_up: bool = False) -> None:
+    """Send a JSON answer of our own; ``hang_up`` ends the connection with it."""
     body = json.dumps(content, ensure_ascii=False).encode("utf-8", "replace")
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    headers += [(b"connection", b"close")] if hang_up else []
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

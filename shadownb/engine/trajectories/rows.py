@@ -196,6 +196,8 @@ def trajectories_of(source: Any, **filters: Any) -> Found:
     store = next((s for s in (source, getattr(source, "store", None)) if callable(getattr(s, "iterate", None))), None)
     if store is not None:
         # A store gives them in the order in which they ended, so that no more than a page is held at a time.
+        if words := _not_recorded(source, store):
+            warnings.warn(words, ShadowWarning, stacklevel=3)
         return Found(Episodes().extend(store.iterate(**filters)))
     if isinstance(source, Iterable) and not filters:
         return Found(episodes_graph(source))
@@ -203,6 +205,15 @@ def trajectories_of(source: Any, **filters: Any) -> Found:
         f"A {type(source).__name__} is no capture{' that can be filtered' if filters else ''}.",
         fix="Pass a proxy, a store, the id of a capture, or its calls.",
     )
+
+
+def _not_recorded(source: Any, store: Any) -> str:
+    """Return that calls of this capture could not be stored; empty where all were."""
+    if getattr(source, "not_recorded", 0):
+        return str(source.not_recorded_words)
+    facts = getattr(getattr(store, "files", None), "facts", None) or {}
+    count = facts.get("not_recorded")
+    return f"{count:,} calls passed through {store.id!r} and could not be stored." if count else ""
 
 
 def terms_notice(trajectories: Iterable[Trajectory]) -> None:

@@ -17,7 +17,7 @@ from shadownb.engine.capture.dialects.base import (
     place_of,
 )
 from shadownb.engine.capture.dialects.contents import spread_content
-from shadownb.engine.capture.dialects.deltas import merge
+from shadownb.engine.capture.dialects.deltas import merge, settled
 from shadownb.engine.capture.dialects.tool_deltas import ToolCalls, longer_name
 from shadownb.engine.capture.sse import Event
 from shadownb.engine.trajectories.endings import ended_by_itself
@@ -76,7 +76,7 @@ class ChatDialect(Dialect):
             if found.calls and not choices[place].get("message", {}).get("tool_calls"):
                 message = choices[place].setdefault("message", {"role": "assistant", "content": None})
                 message["tool_calls"] = found.calls
-        whole["choices"] = [choices[index] for index in sorted(choices)]
+        whole["choices"] = [settled(choices[index]) for index in sorted(choices)]
         return whole
 
     def _add(self, total: dict[str, Any], choice: dict[str, Any], calls: ToolCalls) -> None:

@@ -21,6 +21,7 @@ from shadownb.engine.capture.dialects.base import (
     place_of,
     text_of,
 )
+from shadownb.engine.capture.dialects.deltas import Growing, settled
 from shadownb.engine.capture.sse import Event
 from shadownb.engine.jsontext import Unreadable, loads
 
@@ -206,7 +207,9 @@ class _Blocks:
             self._partial.setdefault(id(block), []).append(str(delta.get("partial_json") or ""))
         elif kind in _DELTA_FIELDS:
             field = _DELTA_FIELDS[kind]
-            block[field] = str(block.get(field) or "") + str(delta.get(field) or "")
+            if not isinstance(block.get(field), Growing):
+                block[field] = Growing(str(block.get(field) or ""))
+            block[field].add(str(delta.get(field) or ""))
         elif kind == "citations_delta":
             block["citations"] = [*listed(block.get("citations")), delta.get("citation")]
         else:
@@ -217,7 +220,7 @@ class _Blocks:
             text = "".join(self._partial.get(id(block), ()))
             if text.strip():  # a block may begin with its whole input, and empty deltas follow
                 block["input"] = _object(text)
-        return [block for _, block in sorted(self.found, key=lambda one: one[0])]
+        return [settled(block) for _, block in sorted(self.found, key=lambda one: one[0])]
 
 
 def _object(text: str) -> Any:

@@ -18,7 +18,7 @@ from shadownb.engine.capture.dialects.base import (
     need,
     place_of,
 )
-from shadownb.engine.capture.dialects.deltas import merge
+from shadownb.engine.capture.dialects.deltas import merge, settled
 from shadownb.engine.capture.dialects.items import items_to_messages
 from shadownb.engine.capture.sse import Event
 
@@ -118,7 +118,7 @@ class ResponsesDialect(Dialect):
         if listed(whole.get("output")) or not items.found:
             return whole
         # The stream broke off, or its end does not repeat what came before it, as that of some gateways.
-        return {**whole, "output": items.found}
+        return {**whole, "output": settled(items.found)}
 
     def choices(self, response: dict[str, Any]) -> list[dict[str, Any]]:
         found = items_to_messages(listed(response.get("output")))
@@ -199,7 +199,7 @@ def _add(item: dict[str, Any], kind: str, data: dict[str, Any]) -> None:
     """Add a delta to an item whose end has not come."""
     for event, field in (("function_call_arguments", "arguments"), ("custom_tool_call_input", "input")):
         if kind == f"response.{event}.delta":
-            item[field] = str(item.get(field) or "") + data["delta"]
+            merge(item, {field: data["delta"]})
             return
     if kind in _PIECES:
         holder, part, field = _PIECES[kind]
