@@ -43,7 +43,8 @@ def flatten(source: Trajectory | TrajectoryGroup | Iterable[Trajectory | Traject
             yield from flatten(item)
         else:
             raise DataError(
-                f"An entry of type {type(item).__name__} is no trajectory.", fix="Pass Trajectory or TrajectoryGroup."
+                f"An entry of type {type(item).__name__} is not a trajectory.",
+                fix="Pass Trajectory or TrajectoryGroup.",
             )
 
 
@@ -202,17 +203,15 @@ def trajectories_of(source: Any, **filters: Any) -> Found:
     if isinstance(source, Iterable) and not filters:
         return Found(episodes_graph(source))
     raise DataError(
-        f"A {type(source).__name__} is no capture{' that can be filtered' if filters else ''}.",
+        f"A {type(source).__name__} is not a capture{' that can be filtered' if filters else ''}.",
         fix="Pass a proxy, a store, the id of a capture, or its calls.",
     )
 
 
 def _not_recorded(source: Any, store: Any) -> str:
     """Return that calls of this capture could not be stored; empty where all were."""
-    if getattr(source, "not_recorded", 0):
-        return str(source.not_recorded_words)
     facts = getattr(getattr(store, "files", None), "facts", None) or {}
-    count = facts.get("not_recorded")
+    count = getattr(source, "not_recorded", 0) or facts.get("not_recorded")
     return f"{count:,} calls passed through {store.id!r} and could not be stored." if count else ""
 
 
