@@ -215,6 +215,7 @@ class CaptureProxy(Capture):
                 self._writer.close()
                 self.store.retain(**self._limits)
                 self.store.checkpoint(truncate=True)
+                self.files.give_room()  # what is not recorded to has no log that could fill the disk
         finally:
             self._serving, self._is_open = None, False
             if was_open and self.not_recorded:
