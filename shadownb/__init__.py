@@ -98,6 +98,12 @@ _IMPLEMENTATIONS = {
         "thread": "shadownb.engine.runs.executors.thread:ThreadExecutor",
         "process": "shadownb.engine.runs.executors.process:ProcessExecutor",
     },
+    # Who keeps texts of people: asked by captures.delete(where=...), in this order.
+    "eraser": {
+        "runs": "shadownb.engine.runs.erasing:erase",
+        "answers": "shadownb.engine.evals.erasing:erase",
+        "models": "shadownb.engine.models.saves:erase",
+    },
     "guest": {"trl": "shadownb.engine.backends.trl.guest:Trl"},
     "exporter": {
         "adapter": "shadownb.engine.exporters.adapter:AdapterExporter",
