@@ -8,6 +8,7 @@ are equally fast, and a buffer that a module makes during generation stays usabl
 
 from __future__ import annotations
 
+import dataclasses
 import secrets
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,15 +19,16 @@ from transformers import StoppingCriteriaList
 
 from shadownb.engine.backends.torch.generation.borrowing import View, borrowed, max_positions, own_side, plain_view
 from shadownb.engine.backends.torch.generation.rows import Emit, Row, RowEnds, ShouldStop, plan_batches
-from shadownb.engine.backends.torch.generation.sampler import ExactConfig, TokenLogProbs, processors
+from shadownb.engine.backends.torch.generation.sampler import ExactConfig, TokenLogProbs, processors, row_seed
 from shadownb.engine.backends.torch.quantized import dense_meanwhile
 from shadownb.engine.inference.adapters import AdapterSource
 from shadownb.engine.inference.gate import WaitCancelled, WeightsGate
 from shadownb.engine.inference.stream import TokenStream
 from shadownb.engine.inference.text import AnswerText
-from shadownb.engine.inference.types import Completion, Sampling, Use
+from shadownb.engine.inference.draws import seed_of
+from shadownb.engine.inference.types import Completion, Rollout, Sampling, Use
 from shadownb.engine.rendering import Renderer
-from shadownb.errors import ModelError, OutOfMemoryError
+from shadownb.errors import ConfigError, ModelError, OutOfMemoryError
 
 
 class TransformersGenerator:
@@ -158,6 +160,28 @@ class TransformersGenerator:
             if loan is not None:
                 loan.give_back()
             raise
+
+    def rollouts(
+        self,
+        prompts: Sequence[Sequence[int]],
+        n: int,
+        sampling: Sampling,
+        *,
+        use: Use = "tuned",
+        skip: Collection[tuple[int, int]] = (),
+        should_stop: ShouldStop | None = None,
+    ) -> Iterator[Rollout]:
+        """Complete each prompt ``n`` times, each as soon as it is finished; see :class:`~shadownb.engine.inference.Generator`."""
+        if n < 1:
+            raise ConfigError(f"n={n}: each prompt needs a completion.", fix="Give n from 1 on.")
+        asked = dataclasses.replace(sampling, logprobs=True, seed=seed_of(sampling))
+        for sample in range(n):
+            wanted = [number for number in range(len(prompts)) if (number, sample) not in skip]
+            rows = [self._row(number, prompts[number], asked, use) for number in wanted]
+            seed = dataclasses.replace(asked, seed=row_seed(asked.seed or 0, sample))
+            for number, row in zip(wanted, rows, strict=True):
+                (completion,) = self.generate([row.prompt], dataclasses.replace(seed, seed=row_seed(seed.seed or 0, number)))
+                yield Rollout(number, sample, completion)
 
     def _row(self, number: int, prompt: Sequence[int], sampling: Sampling, use: Use) -> Row:
         ids = [int(i) for i in prompt]
