@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from shadownb.engine.backends.torch.generation.generator import TransformersGenerator
-from shadownb.engine.backends.torch.generation.sampler import ExactConfig, PrivateSampler, processors
+from shadownb.engine.backends.torch.generation.sampler import ExactConfig, Sampler, at_share
 from shadownb.engine.inference import Sampling
 from shadownb.errors import ModelError, OutOfMemoryError
 
@@ -43,19 +43,28 @@ def test_a_batch_gives_each_row_what_it_gets_elsewhere(generator: TransformersGe
     assert generator.generate([], sampling) == []
 
 
-def test_batches_stay_within_the_token_budget(generator: TransformersGenerator, monkeypatch: Any) -> None:
-    shapes = []
-    original = generator.model.generate
+@pytest.mark.parametrize("ours", [True, False], ids=["ours", "the library's"])
+def test_batches_stay_within_the_token_budget(generator: TransformersGenerator, monkeypatch: Any, ours: bool) -> None:
+    if not ours:
+        monkeypatch.setattr("shadownb.engine.backends.torch.generation.generator.refused", lambda model: "for the test")
+    prompts, most = [*PROMPTS, [5] * 200], 100
+    whole = generator.generate(prompts, GREEDY)
+    generator.max_batch_tokens = most
+    shapes: list[tuple[int, int]] = []
+    original = generator.model.forward
 
-    def watched(**options: Any) -> Any:
-        shapes.append(tuple(options["input_ids"].shape))
-        return original(**options)
+    @functools.wraps(original)  # the library looks at the signature
+    def watched(*args: Any, **options: Any) -> Any:
+        ids, places = options["input_ids"], options["position_ids"]
+        decoded = ids.shape[1] if places.shape[0] == 1 and ours else ids.shape[0]
+        if int(places.min()) > 0:  # a token of each row, and no prompt
+            shapes.append((decoded, int(places.max()) + 1))
+        return original(*args, **options)
 
-    monkeypatch.setattr(generator.model, "generate", watched)
-    generator.max_batch_tokens = 100
-    generator.generate([*PROMPTS, [5] * 200], GREEDY)
-    assert [rows for rows, _ in shapes] == [1, 1, 3]
-    assert all(rows == 1 or rows * (width + 16) <= 100 for rows, width in shapes)
+    monkeypatch.setattr(generator.model, "forward", watched)
+    assert generator.generate(prompts, GREEDY) == whole
+    assert max(rows for rows, _ in shapes) > 1
+    assert all(rows == 1 or rows * width <= most for rows, width in shapes)
 
 
 def test_a_seed_gives_the_same_answer_everywhere_and_leaves_the_global_state(generator: TransformersGenerator) -> None:
@@ -82,15 +91,46 @@ def test_without_a_seed_answers_differ(generator: TransformersGenerator) -> None
 
 
 def test_the_sampler_draws_from_the_softmax() -> None:
-    shares = torch.tensor([0.6, 0.3, 0.1, 0.0])
-    rows = 6000
-    scores = shares.log().expand(rows, -1)
-    drawn = PrivateSampler(5, range(rows), torch.device("cpu"))(torch.zeros(rows, 1), scores).argmax(-1).tolist()
-    counts = Counter(drawn)
-    assert counts[3] == 0
-    for token, share in enumerate((0.6, 0.3, 0.1)):
-        # Five standard deviations of a binomial draw.
-        assert abs(counts[token] / rows - share) < 5 * (share * (1 - share) / rows) ** 0.5
+    """Each token where the numbers from 0 to 1 fall into its share, however large the vocabulary; none without a share."""
+    for size in (5, 256, 700):
+        shares = torch.zeros(size)
+        shares[[0, 1, size // 2, size - 2]] = torch.tensor([0.1, 0.6, 0.05, 0.25]) * 3  # need not sum to one
+        luck = torch.linspace(0, 1, 2001, dtype=torch.float64)[:-1]
+        counts = Counter(at_share(shares.expand(2000, -1), luck).tolist())
+        want = Counter({0: 200, 1: 1200})
+        want[size // 2] += 100
+        want[size - 2] += 500
+        assert counts.keys() == want.keys() and all(abs(counts[token] - want[token]) <= 2 for token in want)
+    edges = torch.tensor([0.0, 1 - 2**-53], dtype=torch.float64)
+    assert at_share(torch.tensor([[0.0, 1e-30, 1.0, 1e-9, 0.0]] * 2), edges).tolist() == [1, 3]
+
+
+def test_top_p_and_top_k_keep_what_the_library_keeps(generator: TransformersGenerator) -> None:
+    """Distributions so flat that top_p needs most of the vocabulary, and so steep that one token is enough."""
+    from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+
+    for temperature, top_k, top_p in ((1.0, 0, 0.9), (30.0, 0, 0.95), (0.01, 0, 0.5), (1.5, 7, 1.0), (1.5, 40, 0.6)):
+        sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, max_new_tokens=1)
+        logits = torch.randn(3, 2048, generator=torch.Generator().manual_seed(1)) * 3
+        chain = [TemperatureLogitsWarper(temperature)]
+        chain += [TopKLogitsWarper(top_k)] if top_k else []
+        chain += [TopPLogitsWarper(top_p)] if top_p < 1 else []
+        kept = LogitsProcessorList(chain)(torch.zeros(3, 1, dtype=torch.long), logits.clone()).softmax(-1)
+        drawn = torch.zeros_like(kept)
+        for number in range(400):
+            rows = [Drawing((number + 0.5) / 400) for _ in range(3)]
+            tokens, _ = Sampler(sampling).take(rows, logits)  # type: ignore[arg-type]
+            drawn[torch.arange(3), tokens] += 1 / 400
+        assert (drawn - kept).abs().max() < 1 / 200, (temperature, top_k, top_p)
+        assert not drawn[kept == 0].any()
+
+
+class Drawing:
+    """A row that knows its luck beforehand."""
+
+    def __init__(self, luck: float) -> None:
+        self.draws = self
+        self.random = lambda: luck
 
 
 def test_every_sampling_option_counts(generator: TransformersGenerator) -> None:
@@ -105,7 +145,6 @@ def test_every_sampling_option_counts(generator: TransformersGenerator) -> None:
     penalised = Sampling(temperature=0, repetition_penalty=50, max_new_tokens=16)
     for completion in generator.generate(PROMPTS, penalised):
         assert len(set(completion.token_ids)) == len(completion.token_ids), "a token was repeated"
-    assert processors(GREEDY, 0, [0], torch.device("cpu")) == []
 
 
 def test_the_model_file_cannot_change_the_sampling(generator: TransformersGenerator) -> None:

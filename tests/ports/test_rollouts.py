@@ -113,7 +113,7 @@ def test_whoever_has_a_completion_does_not_hold_the_weights(model: Any) -> None:
 def test_stopping_ends_the_iteration_without_what_is_unfinished(model: Any) -> None:
     assert not by_place(model.generator.rollouts(prompts(model), 2, DRAWN, should_stop=lambda: True))
     looked = iter(range(1000))
-    found = by_place(model.generator.rollouts(prompts(model), 4, DRAWN, should_stop=lambda: next(looked) > 8))
+    found = by_place(model.generator.rollouts(prompts(model), 4, DRAWN, should_stop=lambda: next(looked) > 3))
     assert len(found) < 12 and all(each.finish_reason != "cancelled" for each in found.values())
     assert model.gate.holder is None
 

@@ -28,4 +28,6 @@ def row_draws(seed: int, *row: int) -> np.random.Generator:
         The row's number in the call; for a rollout the numbers of prompt and sample.
     """
     text = ":".join(map(str, (seed, *row)))
-    return np.random.Generator(np.random.PCG64(int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest(), "big")))
+    return np.random.Generator(
+        np.random.PCG64(int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest(), "big"))
+    )
