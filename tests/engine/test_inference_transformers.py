@@ -102,7 +102,7 @@ def test_the_sampler_draws_from_the_softmax() -> None:
         want[size - 2] += 500
         assert counts.keys() == want.keys() and all(abs(counts[token] - want[token]) <= 2 for token in want)
     edges = torch.tensor([0.0, 1 - 2**-53], dtype=torch.float64)
-    assert at_share(torch.tensor([[0.0, 1e-30, 1.0, 1e-9, 0.0]] * 2), edges).tolist() == [1, 3]
+    assert at_share(torch.tensor([[0.0, 0.1, 0.8, 0.1, 0.0]] * 2), edges).tolist() == [1, 3]
 
 
 def test_top_p_and_top_k_keep_what_the_library_keeps(generator: TransformersGenerator) -> None:

@@ -110,8 +110,8 @@ class Decoder:
             if part and size + len(ids) > _PASS_TOKENS:
                 self._prompts |= fill(self.view, part, self._worth_sharing)
                 part, size = {}, 0
-            if ids not in needed and (size + len(ids) > _PASS_TOKENS or not part):
-                break
+                if ids not in needed:
+                    break
             part[ids] = rows
             size += len(ids)
         if part:
