@@ -5,15 +5,18 @@ from __future__ import annotations
 import dataclasses
 import functools
 import threading
+import types
 from collections import Counter
 from typing import Any
 
 import pytest
 import torch
+from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from shadownb.engine.backends.torch.generation.generator import TransformersGenerator
 from shadownb.engine.backends.torch.generation.sampler import ExactConfig, Sampler, at_share
 from shadownb.engine.inference import Sampling
+from shadownb.engine.inference.draws import row_draws
 from shadownb.errors import ModelError, OutOfMemoryError
 
 GREEDY = Sampling(temperature=0, max_new_tokens=16)
@@ -107,30 +110,20 @@ def test_the_sampler_draws_from_the_softmax() -> None:
 
 def test_top_p_and_top_k_keep_what_the_library_keeps(generator: TransformersGenerator) -> None:
     """Distributions so flat that top_p needs most of the vocabulary, and so steep that one token is enough."""
-    from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
-
-    for temperature, top_k, top_p in ((1.0, 0, 0.9), (30.0, 0, 0.95), (0.01, 0, 0.5), (1.5, 7, 1.0), (1.5, 40, 0.6)):
+    size, count = 700, 3000
+    logits = torch.randn(1, size, generator=torch.Generator().manual_seed(1)) * 3
+    for temperature, top_k, top_p in ((1.0, 0, 0.9), (30.0, 0, 0.95), (20.0, 0, 0.02), (0.01, 0, 0.5), (1.5, 40, 0.6)):
         sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, max_new_tokens=1)
-        logits = torch.randn(3, 2048, generator=torch.Generator().manual_seed(1)) * 3
-        chain = [TemperatureLogitsWarper(temperature)]
-        chain += [TopKLogitsWarper(top_k)] if top_k else []
-        chain += [TopPLogitsWarper(top_p)] if top_p < 1 else []
-        kept = LogitsProcessorList(chain)(torch.zeros(3, 1, dtype=torch.long), logits.clone()).softmax(-1)
-        drawn = torch.zeros_like(kept)
-        for number in range(400):
-            rows = [Drawing((number + 0.5) / 400) for _ in range(3)]
-            tokens, _ = Sampler(sampling).take(rows, logits)  # type: ignore[arg-type]
-            drawn[torch.arange(3), tokens] += 1 / 400
-        assert (drawn - kept).abs().max() < 1 / 200, (temperature, top_k, top_p)
-        assert not drawn[kept == 0].any()
-
-
-class Drawing:
-    """A row that knows its luck beforehand."""
-
-    def __init__(self, luck: float) -> None:
-        self.draws = self
-        self.random = lambda: luck
+        chain = LogitsProcessorList([TemperatureLogitsWarper(temperature), TopPLogitsWarper(top_p)])
+        if top_k:
+            chain.insert(1, TopKLogitsWarper(top_k))
+        kept = chain(torch.zeros(1, 1, dtype=torch.long), logits.clone()).softmax(-1)[0]
+        rows = [types.SimpleNamespace(draws=row_draws(3, number)) for number in range(count)]
+        tokens, _ = Sampler(sampling).take(rows, logits.expand(count, -1))  # type: ignore[arg-type]
+        drawn = torch.tensor(tokens).bincount(minlength=size)
+        assert not drawn[kept == 0].any(), (temperature, top_k, top_p)
+        # Five standard deviations of a binomial draw, and as many tokens where few are expected.
+        assert ((drawn - count * kept).abs() <= 5 * (count * kept).sqrt() + 5).all(), (temperature, top_k, top_p)
 
 
 def test_every_sampling_option_counts(generator: TransformersGenerator) -> None:
