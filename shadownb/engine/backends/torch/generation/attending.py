@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from transformers import AttentionInterface, AttentionMaskInterface
 
 from shadownb.engine.backends.torch import attention
+from shadownb.engine.backends.torch.generation.blocks import angles
 from shadownb.engine.backends.torch.generation.borrowing import bare
 from shadownb.engine.backends.torch.generation.seen import Group, OwnTokens, hidden_behind
 from shadownb.engine.backends.torch.packed_batch import PackedBatch
@@ -24,20 +25,30 @@ from shadownb.errors import ModelError
 NAME = "shadownb_decoding"
 
 
-class Pass(Protocol):
+class Pass:
     """One forward pass; layers come in their order."""
+
+    def __init__(self) -> None:
+        self._angles: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    def angles(self, cosine: torch.Tensor, sine: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return :func:`.blocks.angles`, computed once for all layers."""
+        if self._angles is None:
+            self._angles = angles(cosine, sine)
+        return self._angles
 
     def attend(
         self, module: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None
     ) -> torch.Tensor:
         """Return (1, tokens, heads, width) of (1, heads, tokens, width); keys and values have heads of their own number."""
-        ...
+        raise NotImplementedError
 
 
-class Filling:
+class Filling(Pass):
     """A pass over prompts, packed as in training, that keeps their keys and values."""
 
     def __init__(self, piece: PackedBatch) -> None:
+        super().__init__()
         self._piece = piece
         self._keys: list[torch.Tensor] = []
         self._values: list[torch.Tensor] = []
@@ -54,10 +65,11 @@ class Filling:
         return torch.stack(self._keys), torch.stack(self._values)
 
 
-class Stepping:
+class Stepping(Pass):
     """A pass over the last token of each row."""
 
     def __init__(self, own: OwnTokens, groups: Sequence[Group]) -> None:
+        super().__init__()
         self._own, self._groups, self._layer = own, groups, 0
         lengths = own.lengths
         own.reserve(len(lengths), max(lengths) + 1)

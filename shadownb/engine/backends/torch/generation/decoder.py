@@ -16,6 +16,7 @@ from shadownb.engine.backends.torch.generation.seen import Block, Group, OwnToke
 
 MOST_ROWS = 128  # that are decoded at once; more bring no more tokens a second
 _PASS_TOKENS = 2048  # of prompts in one pass
+_EXPECTED = 64  # tokens of an answer that room is made for at once
 
 
 class Decoder:
@@ -76,9 +77,9 @@ class Decoder:
         prompts = [self._prompts[tuple(row.prompt)] for row in taken]
         tokens, known = self._sampler.take(taken, torch.stack([prompt.logits for prompt in prompts]))
         cancelled = push_all(taken, tokens, known, self._emit, self._should_stop)
-        for row, prompt in zip(taken, prompts, strict=True):
-            if row.reason is None:
-                self._seat(row, prompt)
+        going = [(row, prompt) for row, prompt in zip(taken, prompts, strict=True) if row.reason is None]
+        if going:
+            self._seat(going)
         waiting = {tuple(row.prompt) for row in self._waiting}
         self._prompts = {ids: prompt for ids, prompt in self._prompts.items() if ids in waiting}
         self._groups = grouped(self._chains, self._groups)
@@ -117,13 +118,16 @@ class Decoder:
         if part:
             self._prompts |= fill(self.view, part, self._worth_sharing)
 
-    def _seat(self, row: Row, prompt: Prompt) -> None:
+    def _seat(self, going: Sequence[tuple[Row, Prompt]]) -> None:
         if self._own is None:
-            self._own = OwnTokens(prompt.keys)
-        self._own.add(prompt.keys, prompt.values)
-        self._rows.append(row)
-        self._chains.append(prompt.blocks)
-        self._positions.append(prompt.length)
+            self._own = OwnTokens(going[0][1].keys)
+        longest = max(prompt.keys.shape[2] + min(row.limit, _EXPECTED) for row, prompt in going)
+        self._own.reserve(len(self._rows) + len(going), longest)
+        for row, prompt in going:
+            self._own.add(prompt.keys, prompt.values)
+            self._rows.append(row)
+            self._chains.append(prompt.blocks)
+            self._positions.append(prompt.length)
 
     def _leave(self) -> None:
         """Take finished rows out of their places."""

@@ -28,7 +28,7 @@ from shadownb.engine.backends.torch.generation.borrowing import (
 )
 from shadownb.engine.backends.torch.generation.decoder import Decoder
 from shadownb.engine.backends.torch.generation.library import LibraryBatches
-from shadownb.engine.backends.torch.generation.products import fast_products
+from shadownb.engine.backends.torch.generation.products import computing
 from shadownb.engine.backends.torch.generation.rows import Emit, Row, ShouldStop
 from shadownb.engine.backends.torch.generation.sampler import Sampler
 from shadownb.engine.backends.torch.generation.support import refused
@@ -281,7 +281,7 @@ class TransformersGenerator:
                 borrowed(view.model, own_side(use), view.switched_off),
                 torch.no_grad(),
                 dense_meanwhile(view.model),
-                fast_products(view.model),
+                computing(view.model),
             ):
                 yield view
         except RuntimeError as error:

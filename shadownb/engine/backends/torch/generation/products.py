@@ -16,23 +16,25 @@ import torch
 from peft.tuners.lora.layer import Linear as LoraLinear
 from torch import nn
 
+from shadownb.engine.backends.torch.generation import blocks
 from shadownb.engine.backends.torch.kernels import onednn_linear
 
 _PLAIN_IN_16_BITS = torch.bfloat16  # oneDNN computes these in torch anyway
 
 
 @contextlib.contextmanager
-def fast_products(module: nn.Module) -> Iterator[int]:
-    """Compute the linear layers of a module so inside the block, without gradients; yields how many.
+def computing(module: nn.Module) -> Iterator[int]:
+    """Compute the linear layers and the blocks of a module so inside the ``with`` block, without gradients; yields how many.
 
     Whoever enters has the weights to itself. Layers that are computed in another way already stay so.
     """
     changed: list[tuple[nn.Module, Any]] = []
     try:
         for layer in module.modules():
-            forward = (
-                _pair(layer) if type(layer) is LoraLinear else _single(layer) if type(layer) is nn.Linear else None
-            )
+            if type(layer) is nn.Linear:
+                forward = _single(layer)
+            else:
+                forward = _pair(layer) if type(layer) is LoraLinear else blocks.lean(layer)
             if forward is not None:
                 changed.append((layer, vars(layer).get("forward")))
                 layer.forward = forward
