@@ -13,6 +13,8 @@ import numpy as np
 
 from shadownb.engine.inference.options import Sampling
 
+RULE = "one number a token"  # how a seed becomes tokens; what is kept of answers that were drawn is kept by it
+
 
 def seed_of(sampling: Sampling) -> int:
     """Return the seed of a call, a fresh one where none is given."""

@@ -90,7 +90,9 @@ class Stepping(Pass):
         else:
             keys[self._rows, :, self._at] = key[0].transpose(0, 1)
             values[self._rows, :, self._at] = value[0].transpose(0, 1)
-        asked = query[0].transpose(0, 1).unflatten(1, (heads, -1))  # (rows, kv heads, queries of each, width)
+        asked = (
+            query[0].transpose(0, 1).reshape(count, heads, -1, query.shape[-1])
+        )  # (rows, kv heads, queries of each, width)
         found, size = _kernel(
             asked, keys[:count, :, : self._longest], values[:count, :, : self._longest], self._mask, scaling
         )
@@ -116,8 +118,8 @@ def _with(
         group.mask,
         scaling,
     )
-    there = there.unflatten(2, (group.width, queries)).transpose(1, 2).flatten(0, 1)[group.back].float()
-    there_size = there_size.unflatten(2, (group.width, queries)).transpose(1, 2).flatten(0, 1)[group.back]
+    there = there.reshape(blocks, heads, group.width, queries, width).transpose(1, 2).flatten(0, 1)[group.back].float()
+    there_size = there_size.reshape(blocks, heads, group.width, queries).transpose(1, 2).flatten(0, 1)[group.back]
     if len(group.rows) == len(found):
         return _together(found, size, there, there_size)
     mine, mine_size = _together(found[group.rows], size[group.rows], there, there_size)

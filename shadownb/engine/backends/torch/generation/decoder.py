@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -136,8 +137,9 @@ class Decoder:
         for place in reversed(range(before)):
             if self._rows[place].reason is not None:
                 self._own.remove(place)
-                for each in (self._rows, self._chains, self._positions):
-                    each[place] = each[-1]  # type: ignore[index]
+                columns: tuple[list[Any], ...] = (self._rows, self._chains, self._positions)
+                for each in columns:
+                    each[place] = each[-1]
                     each.pop()
         if len(self._rows) != before:
             self._groups = grouped(self._chains, self._groups)

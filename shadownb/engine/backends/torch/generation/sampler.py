@@ -130,7 +130,7 @@ def at_share(shares: torch.Tensor, luck: torch.Tensor) -> torch.Tensor:
 
     ``luck`` (rows,) is in [0, 1); tokens lie in the order of their ids, and one with no share is never returned.
     """
-    runs = pad(shares, (0, -shares.shape[1] % _RUN)).unflatten(1, (-1, _RUN))
+    runs = pad(shares, (0, -shares.shape[1] % _RUN)).view(len(shares), -1, _RUN)
     sums = runs.sum(-1).cpu().double()  # in 64 bits: in 32 the tail of a large vocabulary would be too coarse
     target = luck * sums.sum(-1)
     run = _place(sums, target)
