@@ -9,7 +9,6 @@ training.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import itertools
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -19,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from shadownb.engine.backends.torch.generation.borrowing import (
-    State,
     View,
     borrowed,
     max_positions,
@@ -29,6 +27,7 @@ from shadownb.engine.backends.torch.generation.borrowing import (
 from shadownb.engine.backends.torch.generation.decoder import Decoder
 from shadownb.engine.backends.torch.generation.library import LibraryBatches
 from shadownb.engine.backends.torch.generation.products import computing
+from shadownb.engine.backends.torch.generation.rollouts import as_they_finish
 from shadownb.engine.backends.torch.generation.rows import Emit, Row, ShouldStop
 from shadownb.engine.backends.torch.generation.sampler import Sampler
 from shadownb.engine.backends.torch.generation.support import refused
@@ -44,8 +43,6 @@ from shadownb.errors import ConfigError, ModelError, OutOfMemoryError
 
 if TYPE_CHECKING:
     import numpy as np
-
-_STEPS = 8  # tokens of each row between two looks at who else wants the weights, while rollouts are computed
 
 
 class TransformersGenerator:
@@ -198,32 +195,14 @@ class TransformersGenerator:
             row = self._row(place[0], prompts[place[0]], asked, use, row_draws(seed, *place))
             if place not in there:
                 places[row] = place
-        return self._rollouts(places, asked, use, should_stop or _never)
-
-    def _rollouts(
-        self, places: dict[Row, tuple[int, int]], sampling: Sampling, use: Use, stop: ShouldStop
-    ) -> Iterator[Rollout]:
-        batch: Decoder | LibraryBatches | None = None
-        state: State | None = None
-        while places if batch is None else not batch.done:
-            finished: list[Row] = []
-            with contextlib.suppress(WaitCancelled), self.gate.inference(cancelled=stop), self._ready(use) as view:
-                if batch is None:
-                    batch, state = self._batch(view, list(places), sampling, None, stop), State(view)
-                elif State(view) != state:
-                    raise ModelError(
-                        "The weights were changed between two completions of a batch of rollouts.",
-                        why="The rest would be answers of other weights.",
-                        fix="Take all completions before the next training step, or ask again with skip= for what is missing.",
-                    )
-                batch.view = view
-                steps = 0
-                while not (batch.done or stop() or (finished and (steps >= _STEPS or self.gate.waiting))):
-                    finished += batch.advance()
-                    steps += 1
-            yield from (Rollout(*places[row], row.completion()) for row in finished if row.reason in ("stop", "length"))
-            if stop():
-                return
+        stop = should_stop or _never
+        return as_they_finish(
+            places,
+            self.gate,
+            lambda: self._ready(use),
+            lambda view: self._batch(view, list(places), asked, None, stop),
+            stop,
+        )
 
     def _row(self, number: int, prompt: Sequence[int], sampling: Sampling, use: Use, draws: np.random.Generator) -> Row:
         ids = [int(i) for i in prompt]
