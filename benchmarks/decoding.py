@@ -59,8 +59,8 @@ for line in sys.stdin:
 class Contender:
     """A process that measures one way of decoding."""
 
-    def __init__(self, way: str, tree: Path, dtype: str, new: int, threads: int, home: str) -> None:
-        environment = {**os.environ, "PYTHONPATH": str(tree), "SHADOWNB_HOME": home, "SHADOWNB_PROGRESS": "0"}
+    def __init__(self, way: str, tree: Path, dtype: str, new: int, threads: int) -> None:
+        environment = {**os.environ, "PYTHONPATH": str(tree), "SHADOWNB_PROGRESS": "0"}
         self._process = subprocess.Popen(
             [sys.executable, "-W", "ignore", "-c", _WORKER, way, dtype, str(new), str(threads)],
             cwd=tree, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
@@ -109,10 +109,7 @@ def main() -> None:
         trees["library"] = ROOT
         try:
             for dtype in chosen.formats:
-                sides = {
-                    way: Contender(way, tree, dtype, chosen.new, chosen.threads, str(Path(folder) / "home"))
-                    for way, tree in trees.items()
-                }
+                sides = {way: Contender(way, tree, dtype, chosen.new, chosen.threads) for way, tree in trees.items()}
                 for batch in chosen.batches:
                     _compare(sides, dtype, batch, chosen.rounds, interval)
                 for side in sides.values():
