@@ -175,6 +175,12 @@ class EndpointError(ShadowError, RuntimeError):
         return (*super().__reduce__(), dict(self.__dict__))
 
 
+class SandboxError(ShadowError, RuntimeError):
+    """This machine cannot enclose a program of a model, so none was run."""
+
+    code = "sandbox"
+
+
 class MissingDependencyError(ShadowError, ImportError):
     """An optional package is not installed."""
 

@@ -223,7 +223,7 @@ def test_a_scorer_goes_by_its_name() -> None:
             set(),
         ),  # the first two are the output and the expected answer, whatever they are called
         (lambda output, expected, /, row, *, tools: 1.0, {"row", "tools"}),
-        (lambda output, expected, **more: 1.0, {"prompt", "messages", "tools", "row"}),
+        (lambda output, expected, **more: 1.0, {"prompt", "messages", "tools", "row", "completion"}),
         (lambda *both: 1.0, set()),
         (max, set()),
     ],
