@@ -41,3 +41,18 @@ def _imported(name: str, module: str, attribute: str) -> Any:
             fix="It is module:function of a file that Python finds, beside the notebook or on PYTHONPATH.",
         ) from error
     return found
+
+
+def make(name: str, **options: Any) -> Any:
+    """Return a registered scorer made with options: ``make("code", packages=True)``.
+
+    Raises
+    ------
+    ConfigError
+        None goes by this name, or it does not take these options.
+    """
+    found = registry.resolve("scorer", name)
+    try:
+        return found(**options)
+    except TypeError as error:
+        raise ConfigError(f"scorer={name!r} cannot be made so: {error}.", fix=f"See help({found.__name__}).") from None
