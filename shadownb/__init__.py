@@ -69,12 +69,16 @@ _HOMES = {
     "capture": "shadownb.engine.capture",
     "certify": "shadownb.engine.models",
     "compare": "shadownb.engine.evals",
+    "Contender": "shadownb.engine.evals.evaluation",
+    "Evaluation": "shadownb.engine.evals.evaluation",
+    "evaluate": "shadownb.engine.evals.evaluation",
     "doctor": "shadownb.engine.doctor",
     "leakage": "shadownb.engine.data.leakage",
     "load": "shadownb.engine.models",
 }
 _MODULES = {
     "captures": "shadownb.engine.capture.captures",
+    "evaluations": "shadownb.engine.evals.evaluations",
     "methods": "shadownb.engine.methods",
     "registry": "shadownb.engine.registry",
     "runs": "shadownb.engine.runs",
@@ -144,6 +148,11 @@ _IMPLEMENTATIONS = {
         "reasoning_steps": "shadownb.engine.scoring:ReasoningSteps",
         "length": "shadownb.engine.scoring:Length",
         "repetition": "shadownb.engine.scoring:Repetition",
+    },
+    "suite": {
+        "humaneval": "shadownb.engine.evals.suites.humaneval:HumanEval",
+        "mbpp": "shadownb.engine.evals.suites.mbpp:Mbpp",
+        "sql": "shadownb.engine.evals.suites.sql:SqlEval",
     },
 }
 

@@ -147,7 +147,8 @@ def difference_of(
 
     if len(scores) != len(others):
         raise ConfigError(
-            f"{len(scores)} scores cannot be paired with {len(others)}.", fix="Give both sides' scores of the same items."
+            f"{len(scores)} scores cannot be paired with {len(others)}.",
+            fix="Give both sides' scores of the same items.",
         )
     gaps = np.asarray(scores, dtype=np.float64) - np.asarray(others, dtype=np.float64)
     count = len(gaps)

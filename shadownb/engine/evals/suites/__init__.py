@@ -32,10 +32,9 @@ def get(suite: str | Suite) -> Suite:
     ConfigError
         None goes by this name, or it is no suite.
     """
-    made: Any = suite
-    if isinstance(suite, str):
-        found = registry.resolve("suite", suite)
-        made = found() if callable(found) and not callable(getattr(found, "grade", None)) or isinstance(found, type) else found
+    made: Any = registry.resolve("suite", suite) if isinstance(suite, str) else suite
+    if isinstance(suite, str) and (isinstance(made, type) or not isinstance(made, Suite)):
+        made = made()
     if not isinstance(made, Suite):
         raise ConfigError(
             f"suite={suite!r} is no suite.",
@@ -46,7 +45,12 @@ def get(suite: str | Suite) -> Suite:
 
 
 def register(name: str, target: str, *, replace: bool = False) -> None:
-    """Make a suite known by a name in this process: ``target`` is ``"module:attribute"`` of a class or a function without arguments.
+    """Make a suite known by a name in this process.
+
+    Parameters
+    ----------
+    target
+        ``"module:attribute"`` of a class or a function that is called without arguments, or of a suite.
 
     Raises
     ------

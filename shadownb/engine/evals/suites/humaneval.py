@@ -16,7 +16,8 @@ from shadownb.engine.inference.types import Sampling
 from shadownb.engine.sandbox.limits import Limits
 
 STYLES = {
-    "instruct": "Write the Python function that this begins. Answer with the whole function in one code block.\n\n```python\n{prompt}```",
+    "instruct": "Write the Python function that this begins. Answer with the whole function in one code block.\n\n"
+    "```python\n{prompt}```",
     "continue": "{prompt}",
 }
 _SECONDS = 10.0  # of a program; canonical solutions take under 2

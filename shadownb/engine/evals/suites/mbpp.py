@@ -1,4 +1,4 @@
-"""MBPP, sanitized: 426 short Python functions described in a sentence (Austin et al. 2021), graded by their tests in the sandbox."""
+"""MBPP, sanitized: 426 short Python functions, each described in a sentence (Austin et al. 2021), graded by their tests."""
 
 from __future__ import annotations
 

@@ -62,7 +62,9 @@ def program(code: str, problem: Problem) -> str:
     if not problem.start:
         return code
     if re.search(rf"^(?:async\s+)?def\s+{re.escape(problem.entry_point)}\b", code, re.MULTILINE):
-        return f"{problem.start.rstrip()}\n    pass\n\n{code}" if problem.start.rstrip().endswith(":") else f"{problem.start}\n\n{code}"
+        # What it goes on from has imports and helpers; a signature without a docstring needs a body to be whole.
+        body = "\n    pass" if problem.start.rstrip().endswith(":") else ""
+        return f"{problem.start.rstrip()}{body}\n\n{code}"
     first = next((line for line in code.splitlines() if line.strip()), "")
     if first and not first[0].isspace():
         code = "\n".join(f"    {line}" if line.strip() else line for line in code.splitlines())

@@ -131,7 +131,9 @@ def queries(answer: str) -> dict[str, str]:
     begun = _STATEMENT.search(text)
     statement = begun[0].split("```")[0] if begun else ""
     fenced = (marked or [inside for _, inside in found] or [statement])[0]
-    return {rule: query.strip().rstrip(";").strip() for rule, query in zip(RULES, (fenced, statement, text), strict=True)}
+    return {
+        rule: query.strip().rstrip(";").strip() for rule, query in zip(RULES, (fenced, statement, text), strict=True)
+    }
 
 
 def _graded(
@@ -144,6 +146,8 @@ def _graded(
         return 1.0, "exact", "it is a reference query"
     if result.rows is None:
         return 0.0, _kind(result.error), result.error
+    if not result.read and any(reference.read for reference in right):
+        return 0.0, "wrong tables", "it reads no table"
     empty = True
     for reference in right:
         if not reference.rows:
@@ -156,8 +160,8 @@ def _graded(
     if empty and not result.rows:
         return None, "empty", "reference and answer give no rows, so whether they mean the same cannot be seen"
     if not any(reference.read <= result.read for reference in right):
-        missing = ", ".join(sorted(min((each.read - result.read for each in right), key=len)))
-        return 0.0, "wrong tables", f"it does not read {missing}"
+        unread = [each.read - result.read for each in right]
+        return 0.0, "wrong tables", f"it does not read {', '.join(sorted(min(unread, key=len)))}"
     return 0.0, "other result", f"{len(result.rows)} rows, not those of a reference query"
 
 

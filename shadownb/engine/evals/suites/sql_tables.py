@@ -49,9 +49,9 @@ def load(dump: Path) -> sqlite3.Connection:
     text = dump.read_text(encoding="utf-8")
     booleans: dict[str, set[str]] = {}
     for name, body in _CREATE.findall(text):
-        columns = list(_columns(body))
-        booleans[name] = {column for column, kind in columns if kind == "boolean"}
-        told = ", ".join(f"{column} {kind}" for column, kind in columns)
+        typed = list(_columns(body))
+        booleans[name] = {column for column, kind in typed if kind == "boolean"}
+        told = ", ".join(f"{column} {kind}" for column, kind in typed)
         database.execute(f"CREATE TABLE {name} ({told})")
     for name, listed, block in _COPY.findall(text):
         columns = [column.strip() for column in listed.split(",")]
