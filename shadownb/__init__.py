@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from shadownb.engine.data.leakage import leakage
     from shadownb.engine.doctor import doctor
     from shadownb.engine.endpoint import Endpoint
-    from shadownb.engine.evals import Comparison, compare
+    from shadownb.engine.evals import Comparison, compare, evaluations, suites
+    from shadownb.engine.evals.evaluation import Contender, Evaluation, GateError, evaluate
     from shadownb.engine.inference import Reply
     from shadownb.engine.methods import MethodSpec
     from shadownb.engine.models import Model, certify, load
@@ -51,6 +52,7 @@ _HOMES = {
     "Dataset": "shadownb.engine.data",
     "Endpoint": "shadownb.engine.endpoint",
     "Exact": "shadownb.engine.scoring",
+    "GateError": "shadownb.engine.evals.evaluation",
     "JsonExact": "shadownb.engine.scoring",
     "MethodSpec": "shadownb.engine.methods",
     "Metric": "shadownb.engine.runs",
@@ -84,6 +86,7 @@ _MODULES = {
     "runs": "shadownb.engine.runs",
     "sandbox": "shadownb.engine.sandbox",
     "scoring": "shadownb.engine.scoring",
+    "suites": "shadownb.engine.evals.suites",
     "traces": "shadownb.engine.traces",
 }
 _RENAMED = {"models": ("shadownb.engine.models", "catalog")}
@@ -157,10 +160,11 @@ _IMPLEMENTATIONS = {
 }
 
 __all__ = [
-    "CapturePanel", "CaptureStore", "ChatPanel", "Checkpoint", "Comparison", "Dataset", "Endpoint", "Exact", "JsonExact",
-    "MethodSpec", "Metric", "Model", "Reply", "Run", "RunPanel", "Score", "Scorer", "ShadowError", "ShadowWarning", "Studio",
-    "TrainConfig", "TrainPanel", "TrajectoriesPanel", "Trajectory", "TrajectoryGroup", "__version__", "capture", "captures",
-    "certify", "compare", "doctor", "leakage", "load", "methods", "models", "registry", "runs", "sandbox", "scoring", "traces",
+    "CapturePanel", "CaptureStore", "ChatPanel", "Checkpoint", "Comparison", "Contender", "Dataset", "Endpoint", "Evaluation",
+    "Exact", "GateError", "JsonExact", "MethodSpec", "Metric", "Model", "Reply", "Run", "RunPanel", "Score", "Scorer",
+    "ShadowError", "ShadowWarning", "Studio", "TrainConfig", "TrainPanel", "TrajectoriesPanel", "Trajectory", "TrajectoryGroup",
+    "__version__", "capture", "captures", "certify", "compare", "doctor", "evaluate", "evaluations", "leakage", "load", "methods",
+    "models", "registry", "runs", "sandbox", "scoring", "suites", "traces",
 ]  # fmt: skip
 
 

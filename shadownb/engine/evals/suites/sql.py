@@ -160,8 +160,8 @@ def _graded(
     if empty and not result.rows:
         return None, "empty", "reference and answer give no rows, so whether they mean the same cannot be seen"
     if not any(reference.read <= result.read for reference in right):
-        unread = [each.read - result.read for each in right]
-        return 0.0, "wrong tables", f"it does not read {', '.join(sorted(min(unread, key=len)))}"
+        _, missing = min((len(each.read - result.read), sorted(each.read - result.read)) for each in right)
+        return 0.0, "wrong tables", f"it does not read {', '.join(missing)}"
     return 0.0, "other result", f"{len(result.rows)} rows, not those of a reference query"
 
 
