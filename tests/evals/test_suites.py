@@ -154,7 +154,10 @@ def test_a_query_can_only_read_and_only_for_so_long() -> None:
         ("SELECT 1; DELETE FROM author", "wrong tables"),
         ("SELECT nobody FROM author", "unknown column"),
         ("SELECT randomblob(1000000000) FROM author", "error"),
-        ("WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x, (SELECT count(*) FROM author) FROM n", "too many rows"),
+        (
+            "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x, (SELECT count(*) FROM author) FROM n",
+            "too many rows",
+        ),
     ):
         (found,) = graded(suite, [(item, answer)])
         assert found.value == 0 and (found.outcome == outcome or outcome in found.reason), (answer, found)
