@@ -156,6 +156,9 @@ _IMPLEMENTATIONS = {
         "humaneval": "shadownb.engine.evals.suites.humaneval:HumanEval",
         "mbpp": "shadownb.engine.evals.suites.mbpp:Mbpp",
         "sql": "shadownb.engine.evals.suites.sql:SqlEval",
+        "gsm8k": "shadownb.engine.evals.suites.gsm8k:Gsm8k",
+        "math500": "shadownb.engine.evals.suites.math500:Math500",
+        "bbh": "shadownb.engine.evals.suites.bbh:Bbh",
     },
 }
 

@@ -166,3 +166,55 @@ def test_a_query_can_only_read_and_only_for_so_long() -> None:
     database = suite._database("academic")
     endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
     assert sql.sql_tables.ask(database, endless, seconds=0.2, most_rows=10).error == "timed out"
+
+
+@pytest.mark.parametrize(("name", "count"), [("gsm8k", 1319), ("math500", 500), ("bbh", 6511)])
+def test_an_oracle_is_right_and_a_wrong_answer_is_not(name: str, count: int, request: pytest.FixtureRequest) -> None:
+    if name == "math500":
+        pytest.importorskip("math_verify", reason="math-verify is not installed: make setup-dev")
+    suite = data(name)
+    items = suite.items()
+    assert len(items) == count and len({item.id for item in items}) == count
+    if name == "math500" and not request.config.getoption("--full"):
+        items = items[::5]
+    says = {
+        "gsm8k": "So it is.\n#### {}",
+        "math500": "Hence $\\boxed{{{}}}$.",
+        "bbh": "I think so.\nSo the answer is {}.",
+    }[name]
+    asked = [(item, says.format(item.expected)) for item in items]
+    missed = [
+        (item.id, item.expected, v) for (item, _), v in zip(asked, graded(suite, asked), strict=True) if v.value != 1
+    ]
+    assert not missed, missed[:5]
+    others = [*items[1:], items[0]]
+    wrong = [
+        (item, says.format(other.expected))
+        for item, other in zip(items, others, strict=True)
+        if other.expected.removeprefix("x=") != item.expected.removeprefix("x=")
+    ]
+    right = [
+        (item.id, item.expected, answer)
+        for (item, answer), v in zip(wrong, graded(suite, wrong), strict=True)
+        if v.value
+    ]
+    assert len(wrong) > len(items) / 4 and not right, right[:5]
+
+
+def test_last_answers_are_read_as_people_write_them() -> None:
+    from shadownb.engine.evals.suites.bbh import last_answer
+
+    for output, expected, value in (
+        ("The answer is (B).", "(B)", 1),
+        ("The answer is **(B) red**.", "(B)", 1),
+        ("The answer is B.", "(B)", 1),
+        ("(A) is wrong. So the answer is (C) then", "(B)", 0),
+        ("The answer is (A) or (B).", "(B)", 0),
+        ("So the answer is yes.", "Yes", 1),
+        ("<think>the answer is no</think>So the answer is Yes.", "Yes", 1),
+        ("So the answer is yes or no.", "Yes", 0),
+        ("the answer is ] ) ]", "] ) ]", 1),
+        ("Yes", "Yes", 1),
+        ("", "Yes", 0),
+    ):
+        assert last_answer(output, expected).value == value, (output, expected)
