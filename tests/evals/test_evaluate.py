@@ -250,3 +250,24 @@ def test_the_folder_says_all_there_is(home: Path) -> None:
     assert raw["turn"]["raw"] == "answer 0" and abs(raw["time"] - time.time()) < 600
     snb.evaluations.delete("kept")
     assert not folder.exists()
+
+
+def test_what_was_forgotten_stands_beside_the_gain() -> None:
+    class Knows(Says):
+        def __init__(self, name: str, loss: float) -> None:
+            super().__init__(name, lambda question, _: question)
+            self._loss = loss
+
+        def loss(self, rows: Any, **_: Any) -> float:
+            return self._loss + len(rows[0]["text"]) / 1000
+
+    texts = snb.suites.text([{"text": "word " * number} for number in range(2, 22)])
+    with pytest.warns(ShadowWarning, match="20 answers of rented could not be graded"):
+        found = snb.evaluate({"base": Knows("a", 2.0), "tuned": Knows("b", 2.5), "rented": right_up_to("c", 9)}, texts)
+    gap = found.difference("text", "tuned", "base")
+    assert gap.value == pytest.approx(-0.5) and gap.losses == 20 and gap.high < 0
+    assert found.cell("text", "base").mean.value == pytest.approx(-2.0575)
+    assert "-2.06" in str(found) and "-0.5" in str(found)
+    with pytest.raises(snb.GateError, match="failed"):
+        found.require("text >= base - 0.1")
+    assert snb.suites.get("text").items()

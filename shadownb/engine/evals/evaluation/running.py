@@ -17,7 +17,7 @@ from shadownb.engine.evals.cases import Case, batches_of, fitting
 from shadownb.engine.evals.evaluation.contenders import Contender, contenders
 from shadownb.engine.evals.evaluation.evaluation import Evaluation
 from shadownb.engine.evals.evaluation.folder import EvaluationFolder
-from shadownb.engine.evals.suites.base import Item, Suite
+from shadownb.engine.evals.suites.base import Item, Measured, Suite
 from shadownb.engine.evals.turns import Turn
 from shadownb.engine.inference.options import SamplingOptions
 from shadownb.engine.inference.types import Sampling
@@ -193,11 +193,30 @@ class _Work:
         """Ask and grade all that is planned, endpoints first: a wrong key shows before anything was computed here."""
         sides = sorted(self._sides, key=lambda side: side.side.totals is None)
         for plan in planned:
+            if isinstance(plan.suite, Measured):
+                self._measure(plan, plan.suite)
+                continue
             total, done = len(plan.items) * len(sides) * self._samples, 0
             for side in sides:
                 for sample in range(self._samples):
                     done = self._ask(plan, side, sample, done, total)
             self._grade(plan, sides)
+
+    def _measure(self, plan: _Planned, suite: Measured) -> None:
+        """Measure what a suite does not ask: once a side, whatever the number of samples."""
+        done, total = 0, len(plan.items) * len(self._sides)
+        for side in self._sides:
+            left = [item for item in plan.items if (plan.suite.name, side.name, 0, item.id) not in self._graded]
+            done += len(plan.items) - len(left)
+            for begin in range(0, len(left), self._batch_rows):
+                part = left[begin : begin + self._batch_rows]
+                self._tell(plan.suite.name, side, done, total)
+                for item, verdict in zip(part, suite.measure(side.model, side.use, part), strict=True):
+                    told = {"suite": plan.suite.name, "side": side.name, "sample": 0, "item": item.id}
+                    self._journal.append("verdict", **told, **verdict.to_dict())
+                self._journal.flush()
+                done += len(part)
+        self._tell(plan.suite.name, self._sides[-1], done, total)
 
     def _ask(self, plan: _Planned, side: Contender, sample: int, done: int, total: int) -> int:
         suite = plan.suite.name

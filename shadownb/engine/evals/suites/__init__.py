@@ -12,11 +12,13 @@ from typing import Any
 from shadownb.engine import registry
 from shadownb.engine.evals.suites.base import Item, Suite, Verdict
 from shadownb.engine.evals.suites.rows import Rows
+from shadownb.engine.evals.suites.text import Text
 from shadownb.errors import ConfigError
 
 rows = Rows
+text = Text
 
-__all__ = ["Item", "Rows", "Suite", "Verdict", "available", "get", "register", "rows"]
+__all__ = ["Item", "Rows", "Suite", "Text", "Verdict", "available", "get", "register", "rows", "text"]
 
 
 def available() -> tuple[str, ...]:

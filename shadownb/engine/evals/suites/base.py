@@ -113,3 +113,17 @@ class Suite(Protocol):
         ShadowError
             Nothing can be graded on this machine: a toolchain or a sandbox is missing. That is no failed item.
         """
+
+
+@runtime_checkable
+class Measured(Protocol):
+    """A suite that measures weights and asks no question."""
+
+    def measure(self, model: Any, use: Any, items: Sequence[Item]) -> list[Verdict]:
+        """Return a verdict for each item; of None, with the reason, where this model cannot be measured.
+
+        Parameters
+        ----------
+        model, use
+            As of a :class:`~shadownb.engine.evals.evaluation.contenders.Contender`.
+        """
