@@ -21,6 +21,12 @@ def list() -> tuple[str, ...]:
 def open(name: str) -> Evaluation:
     """Return an evaluation by its name, also while it is made elsewhere.
 
+    Examples
+    --------
+    >>> _ = snb.evaluate(model, snb.suites.rows(rows[:3], snb.Exact(), name="queues"), name="mine", max_new_tokens=8)
+    >>> snb.evaluations.open("mine").suites
+    ('queues',)
+
     Raises
     ------
     DataError
@@ -31,6 +37,13 @@ def open(name: str) -> Evaluation:
 
 def delete(name: str) -> None:
     """Delete an evaluation with all its answers.
+
+    Examples
+    --------
+    >>> _ = snb.evaluate(model, snb.suites.rows(rows[:3], snb.Exact(), name="queues"), name="old", max_new_tokens=8)
+    >>> snb.evaluations.delete("old")
+    >>> "old" in snb.evaluations.list()
+    False
 
     Raises
     ------

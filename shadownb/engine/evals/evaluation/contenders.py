@@ -16,6 +16,12 @@ from shadownb.errors import ConfigError
 class Contender:
     """One of those that are evaluated.
 
+    Examples
+    --------
+    >>> sides = {"plain": model, "prompted": snb.Contender(model, use="tuned", system="Answer with a queue.")}
+    >>> snb.evaluate(sides, snb.suites.rows(rows[:3], snb.Exact(), name="queues"), max_new_tokens=8).sides
+    ('plain', 'prompted')
+
     Attributes
     ----------
     model

@@ -82,6 +82,21 @@ class Graded:
 class Evaluation:
     """Several models on the same items of several suites.
 
+    Examples
+    --------
+    >>> found = snb.evaluate(model, snb.suites.rows(rows, snb.Exact(), name="queues"), max_new_tokens=8)
+    >>> found.sides, found.suites
+    (('base', 'tuned'), ('queues',))
+    >>> found.cell("queues", "tuned").mean.value
+    1.0
+    >>> found.difference("queues", "tuned", "base").wins
+    12
+    >>> found.problems()
+    []
+    >>> print(found.to_markdown())
+    | suite | items | base | tuned | tuned minus base |
+    ...
+
     Attributes
     ----------
     name : str
@@ -107,7 +122,14 @@ class Evaluation:
 
     @classmethod
     def open(cls, name: str) -> Evaluation:
-        """Return the evaluation of a name. Raises :class:`DataError` where there is none."""
+        """Return the evaluation of a name. Raises :class:`DataError` where there is none.
+
+        Examples
+        --------
+        >>> _ = snb.evaluate(model, snb.suites.rows(rows[:3], snb.Exact(), name="queues"), name="first", max_new_tokens=8)
+        >>> snb.Evaluation.open("first")
+        Evaluation('first', 2 sides, 1 suites)
+        """
         return cls(EvaluationFolder.named(name))
 
     @cached_property
@@ -142,6 +164,13 @@ class Evaluation:
     def items(self, suite: str, side: str) -> list[Graded]:
         """Return the items of a suite with what a model answered and scored.
 
+        Examples
+        --------
+        >>> found = snb.evaluate(model, snb.suites.rows(rows, snb.Exact(), name="queues"), max_new_tokens=8)
+        >>> first = found.items("queues", "tuned")[0]
+        >>> first.item.messages[-1]["content"], first.turns[0].text, first.score
+        ('Where is my parcel?', 'shipping', 1.0)
+
         Raises
         ------
         ConfigError
@@ -161,7 +190,14 @@ class Evaluation:
         return self._graded[suite, side]
 
     def cell(self, suite: str, side: str) -> Cell:
-        """Return the outcome of one model on one suite."""
+        """Return the outcome of one model on one suite.
+
+        Examples
+        --------
+        >>> found = snb.evaluate(model, snb.suites.rows(rows, snb.Exact(), name="queues"), max_new_tokens=8)
+        >>> found.cell("queues", "tuned").outcomes
+        {'passed': 12}
+        """
         if (suite, side) not in self._cells:
             self._cells[suite, side] = self._cell(suite, side)
         return self._cells[suite, side]
@@ -195,6 +231,13 @@ class Evaluation:
 
         Only of items whose samples were all graded.
 
+        Examples
+        --------
+        >>> mine = snb.suites.rows(rows, snb.Exact(), name="queues")
+        >>> found = snb.evaluate(model, mine, samples=4, temperature=0.1, max_new_tokens=8)
+        >>> found.pass_at(4, "queues", "tuned").value
+        1.0
+
         Raises
         ------
         ConfigError
@@ -205,7 +248,15 @@ class Evaluation:
         return mean_of([pass_at_k(count, self.samples, k) for count in right], _clusters(whole))
 
     def difference(self, suite: str, side: str, to: str) -> Difference:
-        """Return how much higher ``side`` scored than ``to`` on the items that both have a verdict of."""
+        """Return how much higher ``side`` scored than ``to`` on the items that both have a verdict of.
+
+        Examples
+        --------
+        >>> found = snb.evaluate(model, snb.suites.rows(rows, snb.Exact(), name="queues"), max_new_tokens=8)
+        >>> gap = found.difference("queues", "tuned", "base")
+        >>> gap.value, gap.low > 0.5, gap.p_value < 0.01
+        (1.0, True, True)
+        """
         key = (suite, side, to)
         if key not in self._differences:
             pairs = self._pairs(suite, side, to)
@@ -219,12 +270,26 @@ class Evaluation:
         return [(a, b) for a, b in found if a.score is not None and b.score is not None]
 
     def p_values(self, side: str, to: str) -> dict[str, float]:
-        """Return each suite's sign test of ``side`` against ``to``, corrected for their number (Holm)."""
+        """Return each suite's sign test of ``side`` against ``to``, corrected for their number (Holm).
+
+        Examples
+        --------
+        >>> found = snb.evaluate(model, snb.suites.rows(rows, snb.Exact(), name="queues"), max_new_tokens=8)
+        >>> found.p_values("tuned", "base")
+        {'queues': 0.00048828125}
+        """
         asked = [suite for suite in self.suites if self.difference(suite, side, to).items]
         return dict(zip(asked, holm([self.difference(suite, side, to).p_value for suite in asked]), strict=True))
 
     def regressions(self, suite: str, side: str, to: str) -> list[tuple[Graded, Graded]]:
-        """Return the items on which ``side`` scored lower than ``to``, as (of ``to``, of ``side``), the largest loss first."""
+        """Return the items on which ``side`` scored lower than ``to``, as (of ``to``, of ``side``), the largest loss first.
+
+        Examples
+        --------
+        >>> found = snb.evaluate(model, snb.suites.rows(rows, snb.Exact(), name="queues"), max_new_tokens=8)
+        >>> found.regressions("queues", "tuned", "base")
+        []
+        """
         lost = [(b, a) for a, b in self._pairs(suite, side, to) if (a.score or 0.0) < (b.score or 0.0)]
         return sorted(lost, key=lambda pair: (pair[1].score or 0.0) - (pair[0].score or 0.0))
 
@@ -237,6 +302,12 @@ class Evaluation:
 
         A condition holds where the whole 95 % interval lies on its right side, fails where it lies on the wrong side, and is
         undecided where the interval holds the border: there are not enough items to say, and it says how many would do.
+
+        Examples
+        --------
+        >>> found = snb.evaluate(model, snb.suites.rows(rows, snb.Exact(), name="queues"), max_new_tokens=8)
+        >>> [gate.status for gate in found.require("queues >= base + 10 points")]
+        ['passed']
 
         Parameters
         ----------
@@ -305,7 +376,14 @@ class Evaluation:
         return markdown(self)
 
     def to_html(self, path: str | Path | None = None) -> str:
-        """Return the report as HTML, in one page with all that regressed; written to ``path`` where that is given."""
+        """Return the report as HTML, in one page with all that regressed; written to ``path`` where that is given.
+
+        Examples
+        --------
+        >>> found = snb.evaluate(model, snb.suites.rows(rows, snb.Exact(), name="queues"), max_new_tokens=8)
+        >>> found.to_html("report.html").startswith("<!doctype html>")
+        True
+        """
         from shadownb.engine.evals.evaluation.report import page
 
         return page(self, Path(path) if path is not None else None)

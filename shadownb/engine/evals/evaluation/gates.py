@@ -59,6 +59,15 @@ class Gate:
 class GateError(ShadowError, AssertionError):
     """A condition of :meth:`Evaluation.require` does not hold.
 
+    Examples
+    --------
+    >>> found = snb.evaluate(model, snb.suites.rows(rows, snb.Exact(), name="queues"), max_new_tokens=8)
+    >>> try:
+    ...     found.require("queues of base >= 90 %")
+    ... except snb.GateError as error:
+    ...     print(error.gates[0].status)
+    failed
+
     Attributes
     ----------
     gates

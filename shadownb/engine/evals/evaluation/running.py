@@ -54,6 +54,13 @@ def evaluate(
 ) -> Evaluation:
     """Ask models the same items of suites and grade their answers; everything is kept in a folder while it comes.
 
+    Examples
+    --------
+    >>> found = snb.evaluate(model, snb.suites.rows(rows, snb.Exact(), name="queues"), max_new_tokens=8)
+    >>> print(found)
+    suite   items  base                   tuned                      tuned minus base
+    queues  12     0.0 % (0.0 to 24.2)  100.0 % (75.8 to 100.0)  ...
+
     Parameters
     ----------
     models

@@ -29,6 +29,11 @@ def available() -> tuple[str, ...]:
 def get(suite: str | Suite) -> Suite:
     """Return the suite of a name; a suite is returned as it is.
 
+    Examples
+    --------
+    >>> snb.suites.get("text").name
+    'text'
+
     Raises
     ------
     ConfigError
@@ -48,6 +53,13 @@ def get(suite: str | Suite) -> Suite:
 
 def register(name: str, target: str, *, replace: bool = False) -> None:
     """Make a suite known by a name in this process.
+
+    Examples
+    --------
+    >>> snb.suites.register("prose", "shadownb.engine.evals.suites.text:Text")
+    >>> "prose" in snb.suites.available()
+    True
+    >>> snb.registry.unregister("suite", "prose")
 
     Parameters
     ----------

@@ -18,6 +18,11 @@ from shadownb.errors import ConfigError
 class Rows:
     """Rows with an answer, scored by any scorer.
 
+    Examples
+    --------
+    >>> snb.suites.rows(rows, snb.Exact(), name="queues")
+    Rows('queues', 12 items)
+
     Parameters
     ----------
     dataset

@@ -17,6 +17,12 @@ from shadownb.errors import ShadowError
 class Text:
     """Rows whose tokens are measured and not answered: higher is better, 0 is certainty, -1 is a nat a token.
 
+    Examples
+    --------
+    >>> found = snb.evaluate(model, snb.suites.text([{"text": "The parcel is late."}]))
+    >>> found.cell("text", "tuned").mean.value < 0
+    True
+
     Parameters
     ----------
     dataset
