@@ -1,4 +1,11 @@
-"""The evaluations of the store: which there are, and each by its name."""
+"""The evaluations of the store: which there are, and each by its name.
+
+Examples
+--------
+>>> _ = snb.evaluate(model, snb.suites.rows(rows[:3], snb.Exact(), name="queues"), name="nightly", max_new_tokens=8)
+>>> "nightly" in snb.evaluations.list()
+True
+"""
 
 from __future__ import annotations
 
@@ -13,7 +20,14 @@ __all__ = ["delete", "list", "open"]
 
 
 def list() -> tuple[str, ...]:
-    """Return the names of all evaluations, the newest first."""
+    """Return the names of all evaluations, the newest first.
+
+    Examples
+    --------
+    >>> _ = snb.evaluate(model, snb.suites.rows(rows[:3], snb.Exact(), name="queues"), name="newest", max_new_tokens=8)
+    >>> snb.evaluations.list()[0]
+    'newest'
+    """
     found = [path.parent for path in (home() / "evaluations").glob("*/evaluation.json")]
     return tuple(path.name for path in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True))
 

@@ -347,7 +347,14 @@ class Evaluation:
         return told
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one line an answer as a pandas DataFrame: suite, side, item, sample, score, outcome, extracted, answer."""
+        """Return one line an answer as a pandas DataFrame: suite, side, item, sample, score, outcome, extracted, answer.
+
+        Examples
+        --------
+        >>> found = snb.evaluate(model, snb.suites.rows(rows, snb.Exact(), name="queues"), max_new_tokens=8)
+        >>> found.to_frame().groupby("side").score.mean().to_dict()
+        {'base': 0.0, 'tuned': 1.0}
+        """
         import pandas as pd
 
         lines = [

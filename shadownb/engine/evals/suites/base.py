@@ -90,11 +90,16 @@ class Suite(Protocol):
     """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What it is called."""
+
     @property
-    def sampling(self) -> Sampling: ...
+    def sampling(self) -> Sampling:
+        """How it is answered by default."""
+
     @property
-    def rules(self) -> Sequence[str]: ...
+    def rules(self) -> Sequence[str]:
+        """The ways in which the graded part is taken out of an answer."""
 
     def items(self) -> Sequence[Item]:
         """Return all items, in an order that never changes.
