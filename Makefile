@@ -38,7 +38,7 @@ docs: setup-dev
 
 ## What runs on every system: the engine, captures, trajectories and ports, without browser, notebooks and front end
 ## (docs/platforms.md).
-PORTABLE := tests/engine tests/capture tests/trajectories tests/ports
+PORTABLE := tests/engine tests/capture tests/trajectories tests/ports tests/scoring
 test-portable: setup-dev
 	$(MAKE) unit PARTS="$(PORTABLE)"
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from shadownb.engine.runs.checkpoints import Checkpoint
     from shadownb.engine.scoring import Exact, JsonExact, Score, Scorer
     from shadownb.engine.trajectories import Trajectory, TrajectoryGroup
-    from shadownb.panels import CapturePanel, ChatPanel, RunPanel, Studio, TrainPanel, TrajectoriesPanel
+    from shadownb.panels import CapturePanel, ChatPanel, RewardsPanel, RunPanel, Studio, TrainPanel, TrajectoriesPanel
 
 _HOMES = {
     "CapturePanel": "shadownb.panels",
@@ -59,6 +59,7 @@ _HOMES = {
     "Model": "shadownb.engine.models",
     "Reply": "shadownb.engine.inference",
     "Run": "shadownb.engine.runs",
+    "RewardsPanel": "shadownb.panels",
     "RunPanel": "shadownb.panels",
     "Score": "shadownb.engine.scoring",
     "Scorer": "shadownb.engine.scoring",
@@ -129,6 +130,7 @@ _IMPLEMENTATIONS = {
         "capture": "shadownb.panels.capture:CapturePanel",
         "trajectories": "shadownb.panels.trajectories:TrajectoriesPanel",
         "train": "shadownb.panels.train:TrainPanel",
+        "rewards": "shadownb.panels.rewards:RewardsPanel",
         "run": "shadownb.panels.run:RunPanel",
         "chat": "shadownb.panels.chat:ChatPanel",
         "studio": "shadownb.panels.studio:Studio",
@@ -165,10 +167,10 @@ _IMPLEMENTATIONS = {
 
 __all__ = [
     "CapturePanel", "CaptureStore", "ChatPanel", "Checkpoint", "Comparison", "Contender", "Dataset", "Endpoint", "Evaluation",
-    "Exact", "GateError", "JsonExact", "MethodSpec", "Metric", "Model", "Reply", "Run", "RunPanel", "Score", "Scorer",
-    "ShadowError", "ShadowWarning", "Studio", "TrainConfig", "TrainPanel", "TrajectoriesPanel", "Trajectory", "TrajectoryGroup",
-    "__version__", "capture", "captures", "certify", "compare", "doctor", "evaluate", "evaluations", "leakage", "load", "methods",
-    "models", "registry", "runs", "sandbox", "scoring", "suites", "traces",
+    "Exact", "GateError", "JsonExact", "MethodSpec", "Metric", "Model", "Reply", "RewardsPanel", "Run", "RunPanel", "Score",
+    "Scorer", "ShadowError", "ShadowWarning", "Studio", "TrainConfig", "TrainPanel", "TrajectoriesPanel", "Trajectory",
+    "TrajectoryGroup", "__version__", "capture", "captures", "certify", "compare", "doctor", "evaluate", "evaluations", "leakage",
+    "load", "methods", "models", "registry", "runs", "sandbox", "scoring", "suites", "traces",
 ]  # fmt: skip
 
 

@@ -187,7 +187,15 @@ class EndpointError(ShadowError, RuntimeError):
 
 
 class SandboxError(ShadowError, RuntimeError):
-    """This machine cannot enclose a program of a model, so none was run."""
+    """This machine cannot enclose a program of a model, so none was run.
+
+    Examples
+    --------
+    >>> try:
+    ...     outcome = snb.sandbox.run_python("print(6 * 7)")
+    ... except snb.sandbox.SandboxError as error:
+    ...     print(error.fix)
+    """
 
     code = "sandbox"
 

@@ -29,11 +29,11 @@ Runs = Callable[..., Outcome]
 
 @pytest.fixture
 def hostile(wall: Wall) -> Runs:
-    def runs(name: str, stdin: str = "", **bounds: Any) -> Outcome:
+    def runs(name: str, stdin: str = "", mark: str = "", **bounds: Any) -> Outcome:
         argv, readable = python_command()
         files = {"main.py": (HOSTILE / f"{name}.py").read_text(encoding="utf-8")}
         limits = Limits(**{**vars(SMALL), **bounds})
-        return run([*argv, "main.py"], files=files, stdin=stdin, limits=limits, readable=readable, wall=wall)
+        return run([*argv, "main.py", mark], files=files, stdin=stdin, limits=limits, readable=readable, wall=wall)
 
     return runs
 
@@ -142,15 +142,16 @@ def test_memory_that_belongs_to_no_process_is_not_there(hostile: Runs) -> None:
     assert outcome.ok and "memfd 1\n" in outcome.stdout and "shmget True 1" in outcome.stdout, outcome
 
 
-def test_nothing_stays_behind(hostile: Runs) -> None:
-    mark = f"daemon-{secrets.token_hex(8)}"
-    outcome = hostile("daemon", mark)
-    assert outcome.ok and outcome.stdout == "left\n", outcome
+@pytest.mark.parametrize(("name", "status"), [("daemon", "ok"), ("sleeps", "timeout")])
+def test_nothing_stays_behind(hostile: Runs, name: str, status: str) -> None:
+    mark = f"{name}-{secrets.token_hex(8)}"
+    outcome = hostile(name, mark, mark=mark, wall_seconds=20 if status == "ok" else 1)
+    assert outcome.status == status and outcome.stdout == "left\n" * outcome.ok, outcome
     deadline = time.monotonic() + 10  # the kernel ends it with its namespace, at once
     while any(
         mark in process.info["cmdline"] for process in psutil.process_iter(["cmdline"]) if process.info["cmdline"]
     ):
-        assert time.monotonic() < deadline, "the daemon lives"
+        assert time.monotonic() < deadline, "it lives"
         time.sleep(0.01)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from shadownb.engine import sandbox
 from shadownb.engine.sandbox import Limits, SandboxError
-from shadownb.engine.sandbox.scorer import CodeTests
+from shadownb.engine.sandbox.scorer import CodeTests, code_of
 from shadownb.engine.scoring import Sample, Scoring, resolve, score_batch
 
 CODE = "def double(x):\n    return 2 * x if x > 0 else 0"
@@ -29,6 +29,8 @@ def _a_wall() -> None:
         ({"tests": "assert double(2) == 4"}, 1.0, 1.0),
         ({"test_list": ["assert double(2) == 4", "assert double(-2) == -4"]}, 0.0, 0.5),
         ({"test": "def check(f):\n    assert f(3) == 6", "entry_point": "double"}, 1.0, 1.0),
+        ({"test_list": ["assert math.isclose(double(2), 4)"], "test_imports": ["import math"]}, 1.0, 1.0),
+        ({"test": "assert double(2) == 4", "entry_point": "double"}, 1.0, 1.0),
         ({"answer": '["assert double(1) == 2", "assert double(1) == 3", "assert undefined", "assert 1"]'}, 0.0, 0.5),
     ],
 )
@@ -36,6 +38,21 @@ def test_tests_may_stand_in_several_columns(row: dict[str, Any], value: float, p
     columns = {name: [cell] for name, cell in row.items()}
     scorers = [resolve("code"), resolve(CodeTests(partial=True))]
     assert [scores[0].value for scores in score_batch(scorers, ["Write it."], [CODE], columns)] == [value, partial]
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        ("Sure:\n```python\nx = 1\n```\nand\n```py\ny = 2\n```\n```\nuse(x)\n```", "x = 1\n\ny = 2\n"),
+        ("```\nx = 1\n```", "x = 1\n"),
+        ('def f():\n    """Such as\n\n    ```\n    f()\n    ```\n    """', None),
+        ("from the start:\n```python\nx = 1\n```", "x = 1\n"),
+        ("<think>```python\nno\n```</think>import os\nx = 1", "import os\nx = 1"),
+        ("x = 1", None),
+    ],
+)
+def test_the_code_is_what_stands_in_its_fence(answer: str, code: str | None) -> None:
+    assert code_of(answer) == (answer if code is None else code)
 
 
 def test_what_goes_wrong_in_grading_is_no_score(monkeypatch: pytest.MonkeyPatch) -> None:

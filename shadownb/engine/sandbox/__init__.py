@@ -1,11 +1,8 @@
 """A sandbox for programs that a model wrote: a process of its own without network, host files or the user's environment.
 
-::
-
-    from shadownb.engine import sandbox
-
-    outcome = sandbox.run_python("print(sum(range(10)))")
-    outcome.status, outcome.stdout  # ('ok', '45\\n')
+>>> outcome = snb.sandbox.run_python("print(sum(range(10)))")
+>>> outcome.status, outcome.stdout
+('ok', '45\\n')
 
 Nothing of it is ever executed in the process that asks. Where this machine cannot enclose a program, :class:`SandboxError` says
 what is missing. docs/scorers.md says what is kept out, and what is not.

@@ -37,6 +37,11 @@ class Limits:
     ------
     ConfigError
         A bound is not above 0.
+
+    Examples
+    --------
+    >>> snb.sandbox.run_python("while True: pass", limits=snb.sandbox.Limits(wall_seconds=0.5)).status
+    'timeout'
     """
 
     wall_seconds: float = 10.0

@@ -21,6 +21,12 @@ class Outcome:
         What it wrote, up to the bound; bytes that are no UTF-8 are U+FFFD.
     wall_seconds : float
         What it took, starting the sandbox included.
+
+    Examples
+    --------
+    >>> outcome = snb.sandbox.run_python("1 / 0")
+    >>> outcome.status, outcome.ok, outcome.reason
+    ('failed', False, 'ZeroDivisionError: division by zero')
     """
 
     status: str

@@ -18,6 +18,12 @@ def python_command(*, packages: bool = False) -> tuple[list[str], tuple[str, ...
     ----------
     packages
         Whether the packages installed here can be imported; without them a program starts in a third of the time.
+
+    Examples
+    --------
+    >>> argv, readable = snb.sandbox.python_command()
+    >>> snb.sandbox.run([*argv, "main.py"], files={"main.py": "print(1)"}, readable=readable).stdout
+    '1\\n'
     """
     home = str(Path(sys.base_prefix).resolve())
     base = Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
@@ -41,6 +47,11 @@ def run_python(
     ------
     SandboxError
         This machine cannot enclose a program.
+
+    Examples
+    --------
+    >>> snb.sandbox.run_python("print(input()[::-1])", stdin="abc").stdout
+    'cba\\n'
     """
     argv, readable = python_command(packages=packages)
     return run(

@@ -74,9 +74,17 @@ def run(
     SandboxError
         This machine cannot enclose a program. Never raised for what a program does.
     ConfigError
-        A path of ``files`` leads out of the folder.
+        A path of ``files`` leads out of the folder, or one of ``readable`` is not there.
+
+    Examples
+    --------
+    >>> snb.sandbox.run(["sh", "greet.sh"], files={"greet.sh": "echo hello from $(pwd)"}).stdout
+    'hello from /box\\n'
     """
     limits = limits or Limits()
+    missing = next((path for path in readable if not os.path.lexists(path)), None)
+    if missing is not None:
+        raise ConfigError(f"readable has {missing!r}, which is not there.", fix="Give paths of this machine.")
     wall = wall or find_wall()
     mark = secrets.token_hex(16)
     script = _START.format(
@@ -141,6 +149,12 @@ def run_many(jobs: Sequence[Mapping[str, Any]], *, workers: int | None = None) -
     ----------
     jobs
         Arguments of :func:`run`, each a mapping with ``argv`` and others by name.
+
+    Examples
+    --------
+    >>> jobs = [{"argv": ["echo", word]} for word in ("one", "two")]
+    >>> [outcome.stdout for outcome in snb.sandbox.run_many(jobs)]
+    ['one\\n', 'two\\n']
     """
     with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
         yield from pool.map(lambda job: run(**job), jobs)
@@ -245,11 +259,8 @@ class _Watch:
         if cpu > self._limits.cpu_seconds + 1:  # the kernel's own limit comes first where it is one process
             return "cpu"
         # Pages that a program shares with its children count once.
-        return (
-            "memory"
-            if resident > self._limits.memory_bytes and _shared_once(there) > self._limits.memory_bytes
-            else None
-        )
+        too_much = resident > self._limits.memory_bytes and _shared_once(there) > self._limits.memory_bytes
+        return "memory" if too_much else None
 
 
 def _entries(process: psutil.Process, folder: str) -> int:

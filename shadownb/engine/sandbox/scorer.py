@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,9 @@ from shadownb.engine.scoring.base import Sample, Score
 
 _HARNESS = Path(__file__).with_name("harness.py")
 _LANGUAGES = ("python", "py", "python3")
+_PROGRAM = re.compile(
+    r"\s*(?:(?:async )?def \w+\s*\(|class \w+|import \w+|from [\w.]+ import\b|@\w)"
+)  # how no prose begins
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ class CodeTests:
 
     The code is the answer's fence marked as Python, else its only fence, else the whole answer. The tests are the expected
     answer, or the row's ``tests`` or ``test_list``: a program with ``assert``, or a list of such, of which the code has to pass
-    each. With ``entry_point`` in the row the tests are HumanEval's, whose ``check`` is called with that function.
+    each. With ``entry_point`` in the row HumanEval's ``check`` is called with that function; MBPP's ``test_imports`` come first.
 
     A program that ends before the tests do, in whatever way, has not passed. One that is written to attack the harness inside
     of its own process may still forge a verdict; nothing outside of the sandbox is in its reach.
@@ -94,13 +98,13 @@ class CodeTests:
     packages
         Let the code import the packages that are installed here.
     limits
-        Bounds of a program; the default gives it 10 s.
+        Bounds of a program; by default 10 s of CPU time, and three times as much by the clock, so that a busy machine fails nobody.
     """
 
     name: str = "code"
 
     def __init__(self, *, partial: bool = False, packages: bool = False, limits: Limits | None = None) -> None:
-        self.partial, self.packages, self.limits = partial, packages, limits or Limits()
+        self.partial, self.packages, self.limits = partial, packages, limits or Limits(wall_seconds=30)
 
     def __repr__(self) -> str:
         return f"CodeTests(partial={self.partial}, packages={self.packages})"
@@ -130,8 +134,10 @@ class CodeTests:
         if not tests:
             return Score(None, "there are no tests: neither an expected answer nor a column tests")
         self.check(json.dumps(tests))
-        if row.get("entry_point"):
+        if row.get("entry_point") and any("def check(" in test for test in tests):
             tests = [f"{test}\ncheck({row['entry_point']})" for test in tests]
+        if row.get("test_imports"):
+            tests = ["\n".join([*row["test_imports"], test]) for test in tests]
         found = tested(code_of(output), tests, limits=self.limits, packages=self.packages)
         share = 1 - len(found.failed) / found.total
         return Score(share if self.partial else float(found.passed), found.reason)
@@ -151,6 +157,8 @@ class CodeTests:
 def code_of(answer: str) -> str:
     """Return the code of an answer."""
     text = without_reasoning(answer)
+    if _PROGRAM.match(text):  # a fence in it is part of a docstring
+        return text
     found = fences(text)
     marked = [inside for language, inside in found if language in _LANGUAGES]
     if marked or found:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import random
+import secrets
 import shutil
 import subprocess
 import sys
@@ -82,7 +82,7 @@ class Bubblewrap:
         if syscalls is not None:
             argv += ["--seccomp", inherited(syscalls)]
         if os.geteuid() == 0:
-            user = str(random.randrange(*_USERS))
+            user = str(_a_user())
             argv += [
                 "--cap-drop",
                 "ALL",
@@ -128,7 +128,7 @@ class Namespaces:
             ],
             "size": limits.disk_bytes,
             "box": BOX,
-            "user": random.randrange(*_USERS) if os.geteuid() == 0 else None,
+            "user": _a_user() if os.geteuid() == 0 else None,
             "seccomp": (seccomp.compiled() or b"").hex(),
         }
         descriptor = _in_memory(json.dumps(plan).encode())
@@ -153,6 +153,11 @@ def find_wall(name: str | None = None) -> Wall:
     ------
     SandboxError
         There is none.
+
+    Examples
+    --------
+    >>> snb.sandbox.find_wall().name in ("bubblewrap", "namespaces")
+    True
     """
     kinds: tuple[type[Bubblewrap] | type[Namespaces], ...] = (Bubblewrap, Namespaces)
     with _lock:
@@ -216,6 +221,10 @@ def _seen(readable: Sequence[str]) -> list[str]:
         for path in dict.fromkeys(there)
         if not any(path != other and path.startswith(f"{other}/") for other in there)
     ]
+
+
+def _a_user() -> int:
+    return _USERS[0] + secrets.randbelow(_USERS[1] - _USERS[0])
 
 
 def _python_home() -> str:

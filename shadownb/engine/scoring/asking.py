@@ -121,14 +121,15 @@ class Scoring:
         return self._scorer(sample.output, sample.expected, **shown)
 
     def _read(self, given: Any, timeout: float | None) -> Score:
+        """Return what a call gave, or the exception in its place, as a verdict."""
         if isinstance(given, TimeoutError):
             return Score(None, _late(timeout))
+        if isinstance(given, Exception):
+            return Score(None, f"{_FAILED} raised {told(given)}")
         try:
-            return (
-                verdict(given) if not isinstance(given, Exception) else Score(None, f"{_FAILED} raised {told(given)}")
-            )
+            return verdict(given)
         except ScorerFailed as error:
-            return Score(None, str(error))
+            return Score(None, f"{error}")
 
     def _of_batch(self, samples: Sequence[Sample], timeout: float | None = None) -> list[Score]:
         try:

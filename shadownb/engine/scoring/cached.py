@@ -31,6 +31,12 @@ class Cached:
     ------
     ConfigError
         ``size`` is below 1.
+
+    Examples
+    --------
+    >>> judge = snb.scoring.Cached("exact")
+    >>> judge("red", "red").value, judge
+    (1.0, Cached(exact, 1 kept))
     """
 
     def __init__(self, scorer: Callable[..., Any] | str | Scoring, *, size: int = 100_000) -> None:

@@ -9,9 +9,12 @@ from shadownb.engine.scoring.answers import plain
 from shadownb.engine.scoring.base import Score
 from shadownb.errors import ConfigError
 
+_DENIED = re.compile(r"(?i)(?:\b(?:not|never|neither|nor)|n['’]t)\s+(?:an?\s+|the\s+)?\W*$")
+
 
 class Contains:
-    """Score 1.0 where the expected text stands in the answer, as whole words, apart from case and white space.
+    """Score 1.0 where the expected text stands in the answer, as whole words, apart from case and white space, and
+    no "not" stands directly before it.
 
     Whoever names everything names what is right: without ``options`` an answer that lists all of them scores 1.0.
 
@@ -24,6 +27,13 @@ class Contains:
         False finds the text inside of words, as in languages that put no space between them.
     ignore_case
         Compare without regard to case.
+
+    Examples
+    --------
+    >>> snb.scoring.Contains(options=["red", "blue"])("It is red.", "red").value
+    1.0
+    >>> snb.scoring.Contains(options=["red", "blue"])("red or blue", "red")
+    Score(value=0.0, reason="'blue' stands in it as well")
     """
 
     name: str = "contains"
@@ -45,8 +55,11 @@ class Contains:
         """Return the score of an answer."""
         self.check(expected)
         text, wanted = self._words(plain(output)), self._words(expected)
-        if not self._stands(wanted, text):
+        found = [match.start() for match in re.finditer(self._pattern(wanted), text)]
+        if not found:
             return Score(0.0, f"{expected[:40]!r} does not stand in it")
+        if all(_DENIED.search(text[:start]) for start in found):
+            return Score(0.0, f"{expected[:40]!r} is denied")
         # An option that is part of the expected one, as "red" of "dark red", stands there with it.
         rest = re.sub(self._pattern(wanted), " ", text)
         others = [option for option in self.options if self._words(option) != wanted]

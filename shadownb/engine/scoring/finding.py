@@ -50,6 +50,11 @@ def make(name: str, **options: Any) -> Any:
     ------
     ConfigError
         None goes by this name, or it does not take these options.
+
+    Examples
+    --------
+    >>> snb.scoring.make("numeric", tolerance=0.01)("101", "100").value
+    1.0
     """
     found = registry.resolve("scorer", name)
     try:

@@ -26,6 +26,11 @@ class Format:
     ------
     ConfigError
         There is no such kind.
+
+    Examples
+    --------
+    >>> snb.scoring.Format("bullets")("- one\\n- two").value
+    1.0
     """
 
     name: str = "format"

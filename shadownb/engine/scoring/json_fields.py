@@ -32,6 +32,12 @@ class JsonFields:
     ------
     ConfigError
         The schema is none, or a weight is below 0.
+
+    Examples
+    --------
+    >>> judge = snb.scoring.JsonFields(weights={"queue": 3})
+    >>> judge('{"queue": "billing", "urgent": true}', '{"queue": "billing", "urgent": false}')
+    Score(value=0.75, reason='wrong: urgent')
     """
 
     name: str = "json_fields"

@@ -24,6 +24,11 @@ class Length:
     ------
     ConfigError
         The bounds are none, or there is no such unit.
+
+    Examples
+    --------
+    >>> snb.scoring.Length(2, 4)("one two three four five six").value
+    0.5
     """
 
     name: str = "length"

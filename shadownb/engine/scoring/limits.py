@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import ctypes
 import inspect
@@ -94,6 +95,11 @@ class _Work(threading.Thread):
         self.error: BaseException | None = None
 
     def run(self) -> None:
+        # Twice: the exception may come when the call has just returned.
+        with contextlib.suppress(_Stopped):
+            self._make_calls()
+
+    def _make_calls(self) -> None:
         try:
             for call in self._calls:
                 value = self._context.run(call)

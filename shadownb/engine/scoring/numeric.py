@@ -10,19 +10,25 @@ from shadownb.engine.scoring.base import Score
 from shadownb.engine.scoring.numbers import Number, numbers
 from shadownb.errors import ConfigError
 
-# Where a model says which number is its answer: the strongest marker first, of which there may be one alone.
+# Where a model says which number is its answer: the strongest marker first, and of one that stands several times the last.
+_TAGGED = re.compile(r"<answer>(.*?)</answer>", re.S)
+_BOXED = re.compile(r"\\boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
 _MARKERS = (
-    re.compile(r"\\boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}"),
+    _BOXED,
     re.compile(r"####[ \t]*([^\n]*)"),
-    re.compile(r"<answer>(.*?)</answer>", re.S),
+    _TAGGED,
     re.compile(r"(?i)\b(?:final\s+)?answer\b\**\s*(?:is|=|:)\s*\**\s*([^\n]*?)(?:\.(?=\s|$)|\n|$)"),
 )
-_DENIED = re.compile(
-    r"(?i)(?:\b(?:not|never|neither|nor|than|over|under|about|around|roughly|approximately|almost|between)\b|n't|[≠<>≈~])\W*$"
-)
+_WORDS = "not|never|neither|nor|than|over|under|about|around|roughly|approximately|almost|between"
+_DENIED = re.compile(rf"(?i)(?:\b(?:{_WORDS})\b|n['’]t)\W*$|(?:[≠≈~]|(?<![<>=-])[<>])\s*[$€£]?\s*$")
 _ENUMERATED = re.compile(
-    r"(?i)^[^\w=→⇒>]*(?:(?:or|and|maybe|perhaps|possibly|probably|either|alternatively|then|else|also|even|[a-e](?=[).:]))\b[^\w=→⇒>]*)*$"
+    r"(?i)^[^\w=→⇒>]*(?:(?:or|and|maybe|perhaps|possibly|probably|either|alternatively|then|else|also|even|it|might|may|could|be|[a-e](?=[).:]))\b[^\w=→⇒>]*)*$"
 )
+_IN_TEXT = re.compile(r"\\(?:text|mathrm|textbf|mathbf)\s*\{([^{}]*)\}")
+_HARMLESS = re.compile(r"\^\s*\{?\\circ\}?|\\[,;:() ]|\\[\[\]]|(?<!\\)\$(?!\d)|\*\*|`")
+_NAME = re.compile(r"[^\d\W]\w*|[^a-zA-Z]*")  # what may stand before "=": a name, or a sum
+_FORMULA = re.compile(r"\\(?![$%])|[\^_{+*/()\[\]|<>]|(?<=\d)\s*,|\d")
+_VARIABLES = frozenset("abcijknpqrtuvwxyzπ")
 _SENTENCE = re.compile(r"[.!?](?=\s|$)|\n")
 _ALIASES = {
     "kilometers": "km", "kilometres": "km", "kilometer": "km", "kilometre": "km", "meters": "m", "metres": "m", "meter": "m",
@@ -50,6 +56,13 @@ class Numeric:
     ------
     ConfigError
         ``tolerance`` is below 0.
+
+    Examples
+    --------
+    >>> snb.scoring.Numeric()("So it costs $1,234.50 in all.", "1234.5").value
+    1.0
+    >>> snb.scoring.Numeric()("41 or 42", "42").reason
+    'gives several numbers side by side'
     """
 
     name: str = "numeric"
@@ -81,9 +94,9 @@ class Numeric:
         return Score(1.0, f"gives {shown}")
 
     def _expected(self, expected: str) -> Number:
-        number, _ = _given(plain(expected))
+        number = _gold(plain(expected))
         if number is None:
-            raise ValueError(f"{expected[:40]!r} has no number to compare with")
+            raise ValueError(f"{expected[:40]!r} is not one number to compare with")
         return number
 
     def _same(self, given: Number, wanted: Number) -> bool:
@@ -118,18 +131,30 @@ def _unit(unit: str) -> str:
     return _ALIASES.get(unit, unit)
 
 
+def _gold(text: str) -> Number | None:
+    """Return the number of an expected answer: alone, or behind its marker; None where it is another thing or several."""
+    text = text.replace("\\!", "")
+    for marker in _MARKERS:
+        marked = list(marker.finditer(text))
+        if marked:
+            return _lone(marked[-1][1])
+    return _lone(text)
+
+
 def _given(text: str) -> tuple[Number | None, str]:
     """Return the number that a text gives as its answer, or None and why there is none."""
+    text = text.replace("\\!", "")  # LaTeX's way to keep digits together
     for marker in _MARKERS:
-        marked = marker.findall(text)
+        marked = list(marker.finditer(text))
+        opened = marker is _BOXED and text.rfind("\\boxed") > (marked[-1].start() if marked else -1)
+        if opened:  # cut off in the middle of its answer; what stands before is not that
+            return None, "its last box is not closed"
         if not marked:
             continue
-        found = [_of_marked(inside) for inside in marked]
-        if any(number is None for number in found):
-            return None, "its answer is not one number"
-        if len({number.value for number in found if number is not None}) > 1:
+        found = [(_lone if marker in (_BOXED, _TAGGED) else _first)(match[1]) for match in marked]
+        if marker is _BOXED and len({number and number.value for number in found}) > 1:
             return None, f"gives {len(found)} different answers"
-        return found[-1], ""
+        return (found[-1], "") if found[-1] is not None else (None, "its answer is not one number")
     there = numbers(text)
     if not there:
         return None, "has no number"
@@ -140,11 +165,26 @@ def _given(text: str) -> tuple[Number | None, str]:
     return (None, "gives several numbers side by side") if _is_list(text, there) else (last, "")
 
 
-def _of_marked(text: str) -> Number | None:
-    """Return the number of what a marker holds: the one behind the last "=", else the first; None where there are several."""
+def _first(text: str) -> Number | None:
+    """Return the number of a line that is an answer: the one behind the last "=", else the first; None where there are several."""
     text = text.rpartition("=")[2]
     there = numbers(text)
     return None if not there or _is_list(text, there) or _DENIED.search(text[: there[0].start]) else there[0]
+
+
+def _lone(text: str) -> Number | None:
+    """Return the number of a text that has one, and words at most; None for a list, a formula, a point, a range."""
+    left, _, text = text.rpartition("=")
+    text = _HARMLESS.sub(" ", _IN_TEXT.sub(r" \1", text))
+    there = numbers(text)
+    if (
+        not _NAME.fullmatch(left.strip())
+        or len(there) != 1
+        or (len(there[0].unit) == 1 and there[0].unit in _VARIABLES)
+    ):
+        return None
+    around = text[: there[0].start] + text[there[0].end :]
+    return None if _FORMULA.search(around) or _DENIED.search(text[: there[0].start]) else there[0]
 
 
 def _is_list(text: str, there: list[Number]) -> bool:

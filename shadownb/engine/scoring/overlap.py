@@ -20,6 +20,11 @@ class TokenF1:
 
     It is the harmonic mean of the share of expected words that the answer has and the share of its words that are expected, so that
     padding costs. The order of words does not count. Source: Rajpurkar et al. 2016, and their evaluation script.
+
+    Examples
+    --------
+    >>> snb.scoring.TokenF1()("It came late.", "it came").value
+    0.8
     """
 
     name: str = "token_f1"
@@ -51,6 +56,11 @@ class Rouge:
     ------
     ConfigError
         There is no such kind.
+
+    Examples
+    --------
+    >>> snb.scoring.Rouge()("the parcel came late", "the parcel came").value
+    0.857...
     """
 
     name: str = "rouge"

@@ -19,6 +19,11 @@ class Repetition:
     ----------
     n
         Words of an n-gram.
+
+    Examples
+    --------
+    >>> snb.scoring.Repetition()("on and on and on and on").value
+    0.4
     """
 
     name: str = "repetition"

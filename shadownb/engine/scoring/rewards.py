@@ -32,6 +32,11 @@ def resolve(spec: Spec, *, expected: str | None = None) -> Scoring:
     ------
     ConfigError
         None goes by this name, or it cannot be called as a scorer.
+
+    Examples
+    --------
+    >>> snb.scoring.resolve({"exact": 1.0, "repetition": 0.5})
+    Scoring(1 exact + 0.5 repetition)
     """
     if isinstance(spec, Scoring):
         return spec
@@ -68,6 +73,15 @@ def score_batch(
     ------
     ConfigError
         A scorer needs an expected answer, or names a column, that the rows do not have; or lengths differ.
+
+    Examples
+    --------
+    >>> def short(completions):
+    ...     return [1 / len(completion) for completion in completions]
+    >>> rewards = [snb.scoring.resolve("numeric"), snb.scoring.resolve(short)]
+    >>> scores = snb.scoring.score_batch(rewards, ["2 + 2?", "3 + 3?"], ["4", "It is 6"], {"answer": ["4", "7"]})
+    >>> [[score.value for score in of_one] for of_one in scores]
+    [[1.0, 0.0], [1.0, 0.14...]]
     """
     columns = columns or {}
     lengths = {"prompts": len(prompts), **{name: len(values) for name, values in columns.items()}}

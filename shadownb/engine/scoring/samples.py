@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Mapping
 from typing import Any
 
+from shadownb.engine.messages.calls import call_arguments
 from shadownb.engine.scoring.answers import without_reasoning
 from shadownb.engine.scoring.base import Sample
 
-EXPECTED = ("expected", "answer", "solution", "ground_truth", "reference", "target", "label", "completion")
+EXPECTED = (
+    "expected",
+    "answer",
+    "final_answer",
+    "solution",
+    "ground_truth",
+    "reference",
+    "target",
+    "label",
+    "completion",
+)
 """Columns that may hold the expected answer, the first that is there counts; these are what public data sets call it."""
 
 
@@ -73,8 +83,8 @@ def _message_text(message: Mapping[str, Any]) -> str:
 
 
 def _call(function: Mapping[str, Any]) -> dict[str, Any]:
-    arguments = function.get("arguments") or {}
-    if isinstance(arguments, str):
-        with contextlib.suppress(ValueError, RecursionError):
-            arguments = json.loads(arguments)
+    try:
+        arguments: Any = call_arguments(function.get("arguments"))
+    except ValueError:  # shown as it was written
+        arguments = function.get("arguments")
     return {"name": function.get("name"), "arguments": arguments}

@@ -27,6 +27,11 @@ class ReasoningSteps:
         So many steps are enough.
     min_words
         Words that make a step.
+
+    Examples
+    --------
+    >>> snb.scoring.ReasoningSteps(2)("1. Read what is asked for here.\\n2. Add both of the numbers up.").value
+    1.0
     """
 
     name: str = "reasoning_steps"

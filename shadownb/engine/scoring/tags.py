@@ -21,6 +21,11 @@ class Tags:
         The tags, in order.
     alone
         False lets text stand around them.
+
+    Examples
+    --------
+    >>> snb.scoring.Tags()("<think>6 x 7</think><answer>42</answer>").value
+    1.0
     """
 
     name: str = "tags"

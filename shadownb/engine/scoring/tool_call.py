@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import re
 from typing import Any
 
 from shadownb.engine import jsontext
+from shadownb.engine.messages.calls import call_arguments
 from shadownb.engine.scoring.answers import plain
 from shadownb.engine.scoring.base import Score
 from shadownb.engine.scoring.json_exact import same_json
@@ -27,6 +26,12 @@ class ToolCall:
     partial
         Give a call with the right name the share of its arguments that are right; each argument and each call too many counts as
         wrong. False: 1.0 where all is right, else 0.0.
+
+    Examples
+    --------
+    >>> said = '[{"name": "look", "arguments": {"city": "Rome", "days": 1}}]'
+    >>> snb.scoring.ToolCall()(said, '[{"name": "look", "arguments": {"city": "Oslo", "days": 1}}]')
+    Score(value=0.5, reason='arguments of look')
     """
 
     name: str = "tool_call"
@@ -92,7 +97,12 @@ def _calls(text: str) -> list[dict[str, Any]] | None:
     except ValueError:
         return None
     values = value if isinstance(value, list) else [value]
-    return [_call(each) for each in values] if all(map(_is_call, values)) else None
+    if not all(map(_is_call, values)):
+        return None
+    try:
+        return [_call(each) for each in values]
+    except ValueError:  # arguments that are no object
+        return None
 
 
 def _is_call(value: Any) -> bool:
@@ -106,17 +116,11 @@ def _is_call(value: Any) -> bool:
 
 def _call(value: dict[str, Any]) -> dict[str, Any]:
     inner = value.get("function", value)
-    arguments = inner.get("arguments", inner.get("parameters", {}))
-    if isinstance(arguments, str):
-        with contextlib.suppress(ValueError, RecursionError):
-            arguments = json.loads(arguments) if arguments.strip() else {}
-    return {"name": inner["name"], "arguments": {} if arguments is None else arguments}
+    return {"name": inner["name"], "arguments": call_arguments(inner.get("arguments", inner.get("parameters")))}
 
 
 def _share(given: dict[str, Any], wanted: dict[str, Any]) -> float:
     ours, theirs = wanted["arguments"], given["arguments"]
-    if not isinstance(ours, dict) or not isinstance(theirs, dict):
-        return float(same_json(ours, theirs))
     fields = {**ours, **theirs}
     if not fields:
         return 1.0
