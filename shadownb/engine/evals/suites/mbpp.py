@@ -14,7 +14,7 @@ from shadownb.engine.inference.types import Sampling
 from shadownb.engine.sandbox.limits import Limits
 
 _ASKED = "{prompt}\n\nYour code should pass these tests:\n\n```python\n{tests}\n```\n\nAnswer with the code in one code block."
-_SECONDS = 10.0
+_SECONDS = 10  # of CPU time a program, three times as much by the clock
 _FIX = "Set SHADOWNB_DATA to a folder that has mbpp/sanitized-mbpp.json, or be online once."
 
 
@@ -55,7 +55,7 @@ class Mbpp:
 
     def grade(self, asked: Sequence[tuple[Item, Turn]]) -> list[Verdict]:
         """Return whether each program passes the tests. Raises :class:`SandboxError` where none can be run."""
-        return programs.grade(asked, _problem, Limits(wall_seconds=_SECONDS))
+        return programs.grade(asked, _problem, Limits(cpu_seconds=_SECONDS, wall_seconds=3 * _SECONDS))
 
 
 def _problem(item: Item) -> programs.Problem:
