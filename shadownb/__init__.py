@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from shadownb.engine.data.leakage import leakage
     from shadownb.engine.doctor import doctor
     from shadownb.engine.endpoint import Endpoint
-    from shadownb.engine.evals import Comparison, compare
+    from shadownb.engine.evals import Comparison, compare, evaluations, suites
+    from shadownb.engine.evals.evaluation import Contender, Evaluation, GateError, evaluate
     from shadownb.engine.inference import Reply
     from shadownb.engine.methods import MethodSpec
     from shadownb.engine.models import Model, certify, load
@@ -51,6 +52,7 @@ _HOMES = {
     "Dataset": "shadownb.engine.data",
     "Endpoint": "shadownb.engine.endpoint",
     "Exact": "shadownb.engine.scoring",
+    "GateError": "shadownb.engine.evals.evaluation",
     "JsonExact": "shadownb.engine.scoring",
     "MethodSpec": "shadownb.engine.methods",
     "Metric": "shadownb.engine.runs",
@@ -70,17 +72,22 @@ _HOMES = {
     "capture": "shadownb.engine.capture",
     "certify": "shadownb.engine.models",
     "compare": "shadownb.engine.evals",
+    "Contender": "shadownb.engine.evals.evaluation",
+    "Evaluation": "shadownb.engine.evals.evaluation",
+    "evaluate": "shadownb.engine.evals.evaluation",
     "doctor": "shadownb.engine.doctor",
     "leakage": "shadownb.engine.data.leakage",
     "load": "shadownb.engine.models",
 }
 _MODULES = {
     "captures": "shadownb.engine.capture.captures",
+    "evaluations": "shadownb.engine.evals.evaluations",
     "methods": "shadownb.engine.methods",
     "registry": "shadownb.engine.registry",
     "runs": "shadownb.engine.runs",
     "sandbox": "shadownb.engine.sandbox",
     "scoring": "shadownb.engine.scoring",
+    "suites": "shadownb.engine.evals.suites",
     "traces": "shadownb.engine.traces",
 }
 _RENAMED = {"models": ("shadownb.engine.models", "catalog")}
@@ -153,14 +160,23 @@ _IMPLEMENTATIONS = {
         "length": "shadownb.engine.scoring:Length",
         "repetition": "shadownb.engine.scoring:Repetition",
     },
+    "suite": {
+        "humaneval": "shadownb.engine.evals.suites.humaneval:HumanEval",
+        "mbpp": "shadownb.engine.evals.suites.mbpp:Mbpp",
+        "sql": "shadownb.engine.evals.suites.sql:SqlEval",
+        "gsm8k": "shadownb.engine.evals.suites.gsm8k:Gsm8k",
+        "math500": "shadownb.engine.evals.suites.math500:Math500",
+        "bbh": "shadownb.engine.evals.suites.bbh:Bbh",
+        "text": "shadownb.engine.evals.suites.text:Text",
+    },
 }
 
 __all__ = [
-    "CapturePanel", "CaptureStore", "ChatPanel", "Checkpoint", "Comparison", "Dataset", "Endpoint", "Exact", "JsonExact",
-    "MethodSpec", "Metric", "Model", "Reply", "RewardsPanel", "Run", "RunPanel", "Score", "Scorer", "ShadowError",
-    "ShadowWarning", "Studio", "TrainConfig", "TrainPanel", "TrajectoriesPanel", "Trajectory", "TrajectoryGroup",
-    "__version__", "capture", "captures", "certify", "compare", "doctor", "leakage", "load", "methods", "models",
-    "registry", "runs", "sandbox", "scoring", "traces",
+    "CapturePanel", "CaptureStore", "ChatPanel", "Checkpoint", "Comparison", "Contender", "Dataset", "Endpoint", "Evaluation",
+    "Exact", "GateError", "JsonExact", "MethodSpec", "Metric", "Model", "Reply", "RewardsPanel", "Run", "RunPanel", "Score",
+    "Scorer", "ShadowError", "ShadowWarning", "Studio", "TrainConfig", "TrainPanel", "TrajectoriesPanel", "Trajectory",
+    "TrajectoryGroup", "__version__", "capture", "captures", "certify", "compare", "doctor", "evaluate", "evaluations", "leakage",
+    "load", "methods", "models", "registry", "runs", "sandbox", "scoring", "suites", "traces",
 ]  # fmt: skip
 
 

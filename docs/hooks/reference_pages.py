@@ -15,7 +15,23 @@ _PARTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("Data", "data", ("Dataset", "leakage")),
     ("Training", "training", ("TrainConfig", "methods")),
     ("Runs", "runs", ("Run", "runs")),
-    ("Comparing", "comparing", ("compare", "Score", "Scorer", "Exact", "JsonExact")),
+    (
+        "Comparing",
+        "comparing",
+        (
+            "compare",
+            "evaluate",
+            "Evaluation",
+            "Contender",
+            "GateError",
+            "Score",
+            "Scorer",
+            "Exact",
+            "JsonExact",
+            "suites",
+            "evaluations",
+        ),
+    ),
     ("Scorers and rewards", "scoring", ("scoring", "sandbox")),
     ("Recording", "recording", ("capture", "captures", "CaptureStore", "Trajectory", "TrajectoryGroup", "traces")),
     (
@@ -25,7 +41,7 @@ _PARTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     ("Extending, errors, the machine", "more", ("registry", "doctor", "ShadowError", "ShadowWarning")),
 )
-_MODULES = ("methods", "runs", "captures", "traces", "registry", "scoring", "sandbox")
+_MODULES = ("methods", "runs", "captures", "traces", "registry", "scoring", "sandbox", "suites", "evaluations")
 WHOLE = (
     "Model",
     "Dataset",
@@ -47,6 +63,7 @@ FOR_THE_ENGINE = {
     "Scorer": ("name",),
     "Checkpoint": ("of",),
     "Endpoint": ("kept_under",),
+    "Contender": ("cases", "identity", "side"),
     "Reply": ("from_completion",),
     "registry": ("fill",),
     "runs.FolderStore": ("active", "all", "create", "delete", "entries", "find", "starts", "store_rows"),

@@ -8,6 +8,7 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,63 @@ _LANGUAGES = ("python", "py", "python3")
 _PROGRAM = re.compile(
     r"\s*(?:(?:async )?def \w+\s*\(|class \w+|import \w+|from [\w.]+ import\b|@\w)"
 )  # how no prose begins
+
+
+@dataclass(frozen=True)
+class Tested:
+    """How a program did in its tests.
+
+    Attributes
+    ----------
+    failed
+        Numbers of the tests that it failed, each with why.
+    total
+        How many there were.
+    status
+        As of :class:`~shadownb.engine.sandbox.Outcome`; ``failed`` also where it ended before the tests did.
+    reason
+        A line on it.
+    """
+
+    failed: Mapping[int, str]
+    total: int
+    status: str
+    reason: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether it passed each test."""
+        return not self.failed
+
+
+def tested(source: str, tests: Sequence[str], *, limits: Limits, packages: bool = False) -> Tested:
+    """Run a program and its tests in the sandbox; a test is a program that raises where it fails.
+
+    A program that ends before its tests do, in whatever way, has passed none.
+
+    Raises
+    ------
+    SandboxError
+        This machine cannot enclose a program.
+    """
+    mark = secrets.token_hex(16)
+    told = json.dumps({"tests": list(tests)}).encode("utf-8")
+    outcome = run_python(
+        _HARNESS.read_text(encoding="utf-8"),
+        stdin=b"%d\n%b%b" % (len(told), told, mark.encode()),
+        files={"answer.py": source},
+        limits=limits,
+        packages=packages,
+    )
+    _, found, verdicts = outcome.stdout.rpartition(mark)
+    if not found:
+        reason = outcome.reason or "ended before the tests did"
+        status = "failed" if outcome.ok else outcome.status
+        return Tested(dict.fromkeys(range(len(tests)), reason), len(tests), status, reason)
+    failed = {int(at): reason for at, reason in json.loads(verdicts).items()}
+    first = next(iter(failed.values()), "")
+    told_of = f"{len(tests) - len(failed)} of {len(tests)} tests pass{first and ': ' + first}"
+    return Tested(failed, len(tests), "failed" if failed else "ok", told_of)
 
 
 class CodeTests:
@@ -80,23 +138,9 @@ class CodeTests:
             tests = [f"{test}\ncheck({row['entry_point']})" for test in tests]
         if row.get("test_imports"):
             tests = ["\n".join([*row["test_imports"], test]) for test in tests]
-        mark = secrets.token_hex(16)
-        told = json.dumps({"tests": tests}).encode("utf-8")
-        outcome = run_python(
-            _HARNESS.read_text(encoding="utf-8"),
-            stdin=b"%d\n%b%b" % (len(told), told, mark.encode()),
-            files={"answer.py": code_of(output)},
-            limits=self.limits,
-            packages=self.packages,
-        )
-        _, found, verdicts = outcome.stdout.rpartition(mark)
-        if not found:
-            return Score(0.0, outcome.reason or "ended before the tests did")
-        failed = {int(at): reason for at, reason in json.loads(verdicts).items()}
-        first = next(iter(failed.values()), "")
-        share = 1 - len(failed) / len(tests)
-        value = share if self.partial else float(not failed)
-        return Score(value, f"{len(tests) - len(failed)} of {len(tests)} tests pass{first and ': ' + first}")
+        found = tested(code_of(output), tests, limits=self.limits, packages=self.packages)
+        share = 1 - len(found.failed) / found.total
+        return Score(share if self.partial else float(found.passed), found.reason)
 
     def score_many(self, samples: Sequence[Sample], *, timeout: float | None = None) -> list[Score]:
         """Return the verdicts, a program a CPU at a time; each has bounds of its own, so ``timeout`` is not looked at."""
