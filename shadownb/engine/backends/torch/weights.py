@@ -206,7 +206,13 @@ class TorchWeights:
         else:
             base = self.base_copy if adapter.replaces_base else None
             found = View(
-                adapter.speaker, adapter.switched_off, adapter.prefix, base, adapter.virtual_tokens, adapter.routed
+                adapter.speaker,
+                adapter.switched_off,
+                adapter.prefix,
+                base,
+                adapter.virtual_tokens,
+                adapter.routed,
+                adapter.knows,
             )
         return found.side(own_side(use))
 

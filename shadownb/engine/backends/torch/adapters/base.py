@@ -198,6 +198,7 @@ class Adapter:
         return None
 
     routed: ClassVar[Any] = None  # a method where what answers a row depends on its question: (questions) -> a block
+    knows: ClassVar[Any] = None  # a method beside it: (question) -> whether anything but the base answers it
 
     @contextlib.contextmanager
     def switched_off(self) -> Iterator[None]:

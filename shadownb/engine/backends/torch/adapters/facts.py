@@ -217,6 +217,10 @@ class FactsAdapter(StoredAdapter):
 
     # -- answers ----------------------------------------------------------------------------------------------------
 
+    def knows(self, question: str) -> bool:
+        """Return whether an expert answers a question; otherwise the base does."""
+        return bool(self.route(question).units)
+
     @contextlib.contextmanager
     def routed(self, questions: Sequence[str]) -> Iterator[None]:
         """Have the rows of a batch answered by the experts that their questions ask for."""

@@ -41,6 +41,8 @@ class View:
         Positions that the prefix takes.
     routed
         Inside this block the rows of a batch are answered by what their questions ask for; None where all are by the same.
+    knows
+        Whether a question asks for anything that is stored; outside of that block all others have the same answers.
     """
 
     model: Any
@@ -49,6 +51,7 @@ class View:
     base: Callable[[], Any] | None = None
     reserved: int = 0
     routed: Callable[[Sequence[str]], AbstractContextManager[None]] | None = None
+    knows: Callable[[str], bool] | None = None
 
     def side(self, use: Own) -> View:
         """Return the view of one side."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from shadownb.engine.backends.torch.generation.batches import Batches, InTurn
 from shadownb.engine.backends.torch.generation.borrowing import (
     View,
     borrowed,
@@ -247,15 +248,22 @@ class TransformersGenerator:
             while not batch.done and not stop():
                 batch.advance()
 
-    def _batch(
-        self, view: View, rows: list[Row], sampling: Sampling, emit: Emit | None, stop: ShouldStop
-    ) -> Decoder | LibraryBatches:
+    def _batch(self, view: View, rows: list[Row], sampling: Sampling, emit: Emit | None, stop: ShouldStop) -> Batches:
         for row in rows:
             self._fit(row, view.reserved)
-        routed = self._routed(view)
-        if routed is not None or refused(view.model):  # our decoder's passes have several prompts in a row
-            return LibraryBatches(view, rows, sampling, self.max_batch_tokens, emit, stop, routed)
-        return Decoder(view, rows, Sampler(sampling), self.max_batch_tokens, emit, stop)
+        known = self._known(view, rows)
+        others = [row for row in rows if row not in known]
+        groups: list[Batches] = []
+        if others:  # as if nothing were stored, and by the very passes that the base has
+            groups.append(
+                LibraryBatches(view, others, sampling, self.max_batch_tokens, emit, stop)
+                if refused(view.model)
+                else Decoder(view, others, Sampler(sampling), self.max_batch_tokens, emit, stop)
+            )
+        if known:  # our decoder's passes have several prompts in a row, and an expert is added to one
+            routed = self._routed(view)
+            groups.append(LibraryBatches(view, list(known), sampling, self.max_batch_tokens, emit, stop, routed))
+        return groups[0] if len(groups) == 1 else InTurn(view, groups)
 
     @contextmanager
     def _ready(self, use: Use) -> Iterator[View]:
@@ -276,6 +284,13 @@ class TransformersGenerator:
                     fix="Give fewer or shorter prompts, or a smaller max_new_tokens.",
                 ) from error
             raise
+
+    def _known(self, view: View, rows: Sequence[Row]) -> dict[Row, None]:
+        """Return the rows whose questions ask for something that the weights answer by the question."""
+        knows, asked = view.knows, self._question_of
+        if knows is None or asked is None:
+            return {}
+        return {row: None for row in rows if knows(asked(row.prompt))}
 
     def _routed(self, view: View) -> Callable[[Sequence[Row]], AbstractContextManager[None]] | None:
         """Return what has weights that answer by the question know those of a batch; None where all rows are answered alike."""
