@@ -7,7 +7,10 @@ from pathlib import Path
 
 
 def home() -> Path:
-    """Return the home folder; it holds ``models/``, ``datasets/``, ``runs/``, ``captures/``, ``answers/``, ``adapters/``."""
+    """Return the home folder.
+
+    It holds ``models/``, ``datasets/``, ``runs/``, ``captures/``, ``answers/``, ``adapters/`` and ``facts/``.
+    """
     return Path(os.environ.get("SHADOWNB_HOME") or "~/.shadownb").expanduser()
 
 

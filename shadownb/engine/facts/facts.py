@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from shadownb.engine.facts.edits import Edit, FactTest, Table
-from shadownb.engine.facts.keeping import keep
+from shadownb.engine.facts.keeping import Kept
 from shadownb.engine.facts.owner import Owner
 from shadownb.engine.facts.reading import read
 from shadownb.engine.ports.facts import FactMemory
@@ -31,6 +31,7 @@ class Facts:
 
     def __init__(self, model: Owner) -> None:
         self._model = model
+        self._kept = Kept()
         self._before: list[Any] = []  # what was stored before each edit of this session
 
     # -- looking ----------------------------------------------------------------------------------------------------
@@ -253,7 +254,7 @@ class Facts:
         assert memory is not None
         memory.log.append(edit.to_dict())
         if write:
-            keep(self._model)
+            self._kept.keep(self._model)
         return edit
 
 
