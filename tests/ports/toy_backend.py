@@ -17,7 +17,7 @@ from safetensors.numpy import load_file, save_file
 from shadownb.engine.inference import AdapterSource, Completion, Sampling, TokenStream, WeightsGate
 from shadownb.engine.inference.text import AnswerText
 from shadownb.engine.objectives import Objective
-from shadownb.engine.ports.backend import Costs, ResidentAdapter
+from shadownb.engine.ports.backend import Choices, Costs, ResidentAdapter
 from shadownb.engine.ports.reach import Reach
 from shadownb.engine.ports.training import Listener
 from shadownb.engine.rendering.examples import Example
@@ -397,6 +397,12 @@ class ToyBackend:
             "executor", "on_template_drop",
         }
     )  # fmt: skip
+
+    def preferred(self) -> str:
+        return ""
+
+    def choices(self) -> Choices:
+        return Choices(optimizer=("momentum", "it has no other"))
 
     def warm_up(self) -> None: ...
     def empty_cache(self) -> None: ...

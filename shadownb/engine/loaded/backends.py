@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shadownb.engine import registry
-from shadownb.errors import ConfigError, MissingDependencyError, ShadowWarning
+from shadownb.errors import ConfigError, MissingDependencyError, ShadowWarning, did_you_mean
 
 if TYPE_CHECKING:
     from shadownb.engine.ports.backend import Backend
@@ -25,6 +25,33 @@ def backend(name: str = DEFAULT) -> Backend:
         There is none of that name; the message lists those that there are.
     """
     return _made(registry.target("backend", name), name)
+
+
+def chosen(asked: str) -> tuple[str, str]:
+    """Return (name, reason) of the backend that ``backend=`` means; ``auto`` is what this machine computes best with.
+
+    Raises
+    ------
+    ConfigError
+        There is none of that name; the message lists those that there are.
+    """
+    names = registry.names("backend")
+    if asked != "auto":
+        if asked not in names:
+            there = ("auto", *names)
+            raise ConfigError(
+                f"backend={asked!r} is not available.{did_you_mean(asked, there)}",
+                fix=f"Use one of {', '.join(there)}.",
+            )
+        return asked, "asked for"
+    for name in names:
+        try:
+            why = backend(name).preferred()
+        except (ConfigError, MissingDependencyError):  # of a package that is broken, or not here
+            continue
+        if why:
+            return name, why
+    return DEFAULT, "it runs everywhere"
 
 
 def description_in(folder: Path) -> Path | None:

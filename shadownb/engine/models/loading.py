@@ -8,14 +8,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from shadownb.engine import acceleration, hardware, live, registry
+from shadownb.engine import acceleration, hardware, live
 from shadownb.engine.acceleration import Accelerator
 from shadownb.engine.loaded import backends
-from shadownb.engine.loaded.backends import DEFAULT
 from shadownb.engine.loaded.source import Quantize
 from shadownb.engine.models.sources import resolve, with_adapter
 from shadownb.engine.opening import check_base, open_model
-from shadownb.errors import ConfigError, did_you_mean
+from shadownb.errors import ConfigError
 
 if TYPE_CHECKING:
     from shadownb.engine.models.model import Model
@@ -52,14 +51,15 @@ def load(
     name
         A short name (``smollm2-135m``), a hub id, a folder, a GGUF file, or the id of a run.
     backend
-        ``auto``, ``torch``, or the name of another that is registered.
+        ``auto`` (``mlx`` on Apple silicon where it is installed, else ``torch``), ``torch``, ``mlx``, or the name of another
+        that is registered.
     device
         ``auto``, ``cpu``, ``cuda``, ``mps`` or ``xpu``.
     dtype
         ``auto`` (by what the device computes fast; of a run's id: the format that the run was asked to train in, on the
         same kind of device), ``float32``, ``bfloat16`` or ``float16``.
     quantize
-        ``"4bit"`` (nf4) or ``"8bit"`` through bitsandbytes, for ``qlora``; None keeps the weights (of a run's id: loads the
+        ``"4bit"`` or ``"8bit"``, for ``qlora``, by what the backend has: bitsandbytes (nf4), or MLX's own format; None keeps the weights (of a run's id: loads the
         base as the run did; ``load(base, adapter=run_id)`` puts the adapter on the unquantised base).
     adapter
         Folder of a saved adapter, or a run's id, to put on the base.
@@ -80,13 +80,7 @@ def load(
     ConfigError
         An option has a value that is not allowed, or that this machine cannot fulfil.
     """
-    backend_name = DEFAULT if backend == "auto" else backend
-    if backend_name not in registry.names("backend"):
-        there = ("auto", *registry.names("backend"))
-        raise ConfigError(
-            f"backend={backend!r} is not available.{did_you_mean(backend, there)}",
-            fix=f"Use one of {', '.join(there)}.",
-        )
+    backend_name, _ = backends.chosen(backend)
     if quantize not in (None, "4bit", "8bit"):
         raise ConfigError(f"quantize={quantize!r} is not known.", fix="Use '4bit', '8bit' or None.")
     if max_length is not None and (type(max_length) is not int or max_length < 8):

@@ -39,6 +39,28 @@ class Device:
 
 
 @dataclass(frozen=True)
+class Choices:
+    """What a backend has no choice in, each with its reason; None leaves it to the engine, which decides from facts.
+
+    Attributes
+    ----------
+    attention
+        The attention kernel.
+    optimizer
+        What ``optim="auto"`` is.
+    kernels
+        Whether norms and activations are fused by kernels of another package.
+    adapter_operation
+        Whether an adapter and its layer are computed as one operation.
+    """
+
+    attention: tuple[str, str] | None = None
+    optimizer: tuple[str, str] | None = None
+    kernels: tuple[bool, str] | None = None
+    adapter_operation: tuple[bool, str] | None = None
+
+
+@dataclass(frozen=True)
 class Costs:
     """What memory and time of a training are counted from.
 
@@ -207,6 +229,12 @@ class Backend(Protocol):
     fields: frozenset[str]
     packages: tuple[str, ...]
 
+    def preferred(self) -> str:
+        """Return why ``backend="auto"`` is to be this one on this machine; empty where it is not. It imports nothing heavy."""
+
+    def choices(self) -> Choices:
+        """Return what is always so here, so that nothing else is planned, told and kept."""
+
     def warm_up(self) -> None:
         """Import what loading and training need, so that other cells are answered meanwhile."""
 
@@ -231,7 +259,8 @@ class Backend(Protocol):
         Parameters
         ----------
         decisions
-            ``device``, ``dtype``, ``attention`` and ``quantization``, each with its reason.
+            ``device``, ``dtype``, ``attention`` and ``quantization``, each with its reason. Where the files themselves hold the
+            weights in 4 or 8 bits, the backend puts that in.
         gate
             Guards the weights, for what takes it by itself.
 

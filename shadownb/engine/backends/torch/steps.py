@@ -15,7 +15,8 @@ from shadownb.engine.backends.torch.memory import PeakMemory
 from shadownb.engine.backends.torch.passes import Passes
 from shadownb.engine.backends.torch.randomness import DropoutClock
 from shadownb.engine.backends.torch.shards import Processes, Shards
-from shadownb.engine.backends.torch.updates import WeightUpdates, not_finite
+from shadownb.engine.backends.torch.updates import WeightUpdates
+from shadownb.engine.backends.texts import not_finite
 from shadownb.engine.objectives import Objective
 from shadownb.engine.rendering.examples import Example
 
