@@ -61,7 +61,9 @@ def facts(backend: Backend, device: str, dtype: str) -> Facts:
     free = backend.free_memory_gb(device)
     names = ("flash_attn", "kernels", "bitsandbytes", "liger_kernel")
     installed = frozenset(name for name in names if hardware.has_package(name))
-    return Facts(kind, psutil.virtual_memory().available / 1e9 if free is None else free, installed, dtype, backend.choices())
+    return Facts(
+        kind, psutil.virtual_memory().available / 1e9 if free is None else free, installed, dtype, backend.choices()
+    )
 
 
 def check(accelerator: str) -> None:

@@ -59,8 +59,9 @@ def load(
         ``auto`` (by what the device computes fast; of a run's id: the format that the run was asked to train in, on the
         same kind of device), ``float32``, ``bfloat16`` or ``float16``.
     quantize
-        ``"4bit"`` or ``"8bit"``, for ``qlora``, by what the backend has: bitsandbytes (nf4), or MLX's own format; None keeps the weights (of a run's id: loads the
-        base as the run did; ``load(base, adapter=run_id)`` puts the adapter on the unquantised base).
+        ``"4bit"`` or ``"8bit"``, for ``qlora``, by what the backend has: bitsandbytes (nf4), or MLX's own format; None keeps
+        the weights (of a run's id: loads the base as the run did; ``load(base, adapter=run_id)`` puts the adapter on the
+        unquantised base).
     adapter
         Folder of a saved adapter, or a run's id, to put on the base.
     max_length

@@ -1,7 +1,8 @@
 """Losses on MLX: its arrays with what a formula may do with them, the functions of :mod:`shadownb.engine.objectives.arrays`.
 
-MLX's own arrays cannot be used as they are: they know no masks as indices, and what a formula computes before a step, in the thread of
-its run, would be of another thread than the passes are (:mod:`.worker`). So an array is held in one that sends every operation there.
+MLX's own arrays cannot be used as they are: they know no masks as indices, and what a formula computes before a step, in the thread
+of its run, would be of another thread than the passes are (:mod:`.worker`). So an array is held in one that sends every operation
+there.
 """
 
 from __future__ import annotations
@@ -18,6 +19,11 @@ from shadownb.engine.backends.mlx import worker
 from shadownb.engine.backends.mlx.sums import log_sum_exp, sum_last
 
 Raw = Any  # an array of MLX
+
+
+def number(x: Raw) -> float:
+    """Return an array of one number as that, computed now."""
+    return float(x.item())
 
 
 class MlxArray:

@@ -101,7 +101,9 @@ class MlxGenerator:
         """Complete each prompt; the result has the order of ``prompts``."""
         stop = should_stop or _never
         uses = [use] * len(prompts) if isinstance(use, str | AdapterSource) else use
-        rows = [self._row(n, prompt, sampling, each) for n, (prompt, each) in enumerate(zip(prompts, uses, strict=True))]
+        rows = [
+            self._row(n, prompt, sampling, each) for n, (prompt, each) in enumerate(zip(prompts, uses, strict=True))
+        ]
         try:
             with self._gate.inference(cancelled=stop):
                 self._complete(rows, sampling, _seed(sampling), None, stop)
@@ -158,9 +160,7 @@ class MlxGenerator:
         text = AnswerText(self._tokenizer, sampling.stop, dropped=renderer.dropped_token_ids)
         return _Row(number, ids, limit, text, use, frozenset(renderer.stop_token_ids))
 
-    def _complete(
-        self, rows: list[_Row], sampling: Sampling, seed: int, emit: Emit | None, stop: ShouldStop
-    ) -> None:
+    def _complete(self, rows: list[_Row], sampling: Sampling, seed: int, emit: Emit | None, stop: ShouldStop) -> None:
         """Complete rows with the weights held."""
         models = {use: self._answering(use) for use in dict.fromkeys(row.use for row in rows)}
 
@@ -180,9 +180,7 @@ class MlxGenerator:
                 ) from error
             raise
 
-    def _one(
-        self, model: Any, row: _Row, sampling: Sampling, seed: int, emit: Emit | None, stop: ShouldStop
-    ) -> None:
+    def _one(self, model: Any, row: _Row, sampling: Sampling, seed: int, emit: Emit | None, stop: ShouldStop) -> None:
         cache = make_prompt_cache(model)
         *start, last = row.prompt
         for begin in range(0, len(start), _CHUNK):

@@ -1,8 +1,8 @@
 """The last product of a model, with the output embeddings: computed where a token is trained alone, and its inputs kept.
 
-The output head is most of the work of a small model, and its logits most of the memory; mlx-lm's models compute it for every position
-and offer no place to choose. So for the length of a pass the layer belongs to a class that chooses first. What a model does with its
-logits afterwards (a cap, a scale) is done as ever.
+The output head is most of the work of a small model, and its logits most of the memory; mlx-lm's models compute it for every
+position and offer no place to choose. So for the length of a pass the layer belongs to a class that chooses first. What a model
+does with its logits afterwards (a cap, a scale) is done as ever.
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-import mlx.core as mx
-import mlx.nn as nn
+from mlx import nn
 
 from shadownb.errors import ModelError
 
 
-def find_head(module: nn.Module) -> tuple[nn.Module, str]:
+def find_head(module: Any) -> tuple[Any, str]:
     """Return (the layer that makes logits, the name of the method that does it)."""
     named = dict(module.named_modules())
     for name, layer in named.items():
@@ -31,13 +30,14 @@ def find_head(module: nn.Module) -> tuple[nn.Module, str]:
 
 
 @contextlib.contextmanager
-def chosen(module: nn.Module, positions: Any) -> Iterator[list[Any]]:
+def chosen(module: Any, positions: Any) -> Iterator[list[Any]]:
     """Inside the block the model gives logits of shape (1, N, vocabulary), of N positions of its rows laid end to end.
 
     Yields a list that gets what the output embeddings are multiplied with, shape (N, width).
     """
     head, method = find_head(module)
-    kind, seen = type(head), []  # type: ignore[var-annotated]
+    kind: Any = type(head)
+    seen: list[Any] = []
 
     def choose(x: Any) -> Any:
         seen.append(x.reshape(-1, x.shape[-1])[positions])
@@ -51,7 +51,7 @@ def chosen(module: nn.Module, positions: Any) -> Iterator[list[Any]]:
         del head.choose
 
 
-def width_of(module: nn.Module) -> int:
+def width_of(module: Any) -> int:
     """Return the width of what the output embeddings are multiplied with."""
     head, _ = find_head(module)
     width = int(head.weight.shape[-1])
@@ -59,9 +59,9 @@ def width_of(module: nn.Module) -> int:
 
 
 @cache
-def _choosing(kind: type[nn.Module], method: str) -> type[nn.Module]:
-    def choosing(self: Any, x: mx.array) -> mx.array:
+def _choosing(kind: Any, method: str) -> Any:
+    def choosing(self: Any, x: Any) -> Any:
         return getattr(super(made, self), method)(self.choose(x))
 
-    made: type[nn.Module] = type(kind.__name__, (kind,), {method: choosing})
+    made: Any = type(kind.__name__, (kind,), {method: choosing})
     return made

@@ -1,7 +1,7 @@
 """What is used of mlx-lm, imported without what its import does to the process.
 
-It sets the limit of open files to 2,048 for good (a server in the same kernel needs more), and switches off advice of transformers by
-an environment variable that every process started later inherits.
+It sets the limit of open files to 2,048 for good (a server in the same kernel needs more), and switches off advice of transformers
+by an environment variable that every process started later inherits.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
-import mlx.nn as nn
+from mlx import nn
 from mlx.utils import tree_flatten
 from safetensors import SafetensorError, safe_open
 
@@ -52,7 +52,7 @@ class Files:
         return int(found.get("bits", 4))
 
 
-def load_module(source: Source, decisions: dict[str, Decision]) -> tuple[nn.Module, Files]:
+def load_module(source: Source, decisions: dict[str, Decision]) -> tuple[Any, Files]:
     """Return a source's base and what lies on the disk of it.
 
     ``decisions`` gets the quantisation that the files themselves have.
@@ -63,7 +63,7 @@ def load_module(source: Source, decisions: dict[str, Decision]) -> tuple[nn.Modu
     try:
         files = Files(folder, json.loads((folder / "config.json").read_text(encoding="utf-8")), _shapes(folder))
         changes = reading.told(files.config, frozenset(files.shapes), classes_of)
-        module, _ = load_model(folder, lazy=True, model_config=changes)
+        module: Any = load_model(folder, lazy=True, model_config=changes)[0]
         reading.check_rotations(module, files.config, changes)
         _in_format(module, files, decisions)
         module.freeze()
@@ -128,7 +128,7 @@ def _shapes(folder: Path) -> dict[str, tuple[int, ...]]:
     return found
 
 
-def _in_format(module: nn.Module, files: Files, decisions: dict[str, Decision]) -> None:
+def _in_format(module: Any, files: Files, decisions: dict[str, Decision]) -> None:
     """Bring the weights to the number format and the bits that were decided."""
     module.set_dtype(getattr(mx, str(decisions["dtype"][0])))
     asked = str(decisions["quantization"][0] or "")
@@ -148,7 +148,7 @@ def _in_format(module: nn.Module, files: Files, decisions: dict[str, Decision]) 
         nn.quantize(module, group, int(asked.removesuffix("bit")), class_predicate=lambda _, m: id(m) in wanted)
 
 
-def _group(module: nn.Module) -> int:
+def _group(module: Any) -> int:
     widths = {m.weight.shape[-1] for _, m in module.named_modules() if isinstance(m, nn.Linear)}
     for group in _GROUPS:
         if all(width % group == 0 for width in widths):
@@ -169,6 +169,13 @@ def _refuse_adapter(source: Source, folder: Path) -> None:
     )
 
 
-def parameters(module: nn.Module) -> dict[str, Any]:
+def parameters(module: Any) -> dict[str, Any]:
     """Return the arrays of a model by name, in a fixed order."""
-    return dict(sorted(tree_flatten(module.parameters())))
+    flat: Any = tree_flatten(module.parameters())
+    return dict(sorted(flat))
+
+
+def read_arrays(file: Path) -> dict[str, Any]:
+    """Return the arrays of a safetensors file by name."""
+    found: Any = mx.load(str(file))
+    return dict(found)

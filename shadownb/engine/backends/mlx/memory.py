@@ -34,7 +34,5 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     told = str(error).lower()
     return (
-        isinstance(error, RuntimeError)
-        and not isinstance(error, ShadowError)
-        and any(sign in told for sign in _SIGNS)
+        isinstance(error, RuntimeError) and not isinstance(error, ShadowError) and any(sign in told for sign in _SIGNS)
     )

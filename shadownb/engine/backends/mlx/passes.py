@@ -15,6 +15,7 @@ import mlx.core as mx
 import numpy as np
 
 from shadownb.engine.backends.mlx.arrays import MlxTokens
+from shadownb.engine.backends.mlx.arrays import number as as_number
 from shadownb.engine.backends.mlx.head import chosen
 from shadownb.engine.objectives.arrays import Need
 from shadownb.engine.rendering import Rendered
@@ -100,6 +101,6 @@ def mean_loss(module: Any, examples: Sequence[Example], max_tokens: int) -> floa
     total, count = 0.0, 0
     for batch, _ in batches([Example((row,)) for example in examples for row in example.rows], max_tokens):
         if sum(batch.counts):
-            total -= float(mx.sum(tokens(module, batch).logp.value).item())
+            total -= as_number(mx.sum(tokens(module, batch).logp.value))
             count += sum(batch.counts)
     return total / count

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import mlx.nn as nn
+from mlx import nn
 
 from shadownb.errors import ModelError
 
@@ -87,7 +87,7 @@ def _rope_of_layers(kind: str, rope: Mapping[str, Any], taken: frozenset[str]) -
     raise _other(kind, f"rope_parameters of {', '.join(rope)}", "mlx-lm's model has one rotation for all layers")
 
 
-def check_rotations(module: nn.Module, config: Config, changes: Config) -> None:
+def check_rotations(module: Any, config: Config, changes: Config) -> None:
     """Raise ModelError where a model that was built rotates by another base than its config says.
 
     Seen on the modules themselves, because a field that is taken need not be used.

@@ -8,15 +8,14 @@ from functools import cache
 from typing import Any
 
 import mlx.core as mx
-import mlx.nn as nn
 
 
 @contextlib.contextmanager
 def recomputed(blocks: Sequence[Any]) -> Iterator[None]:
     """Inside the block, keep only what goes into each of these modules."""
-    kinds = [type(block) for block in blocks]
-    for block in blocks:
-        block.__class__ = _again(type(block))
+    kinds: list[Any] = [type(block) for block in blocks]
+    for block, kind in zip(blocks, kinds, strict=True):
+        block.__class__ = _again(kind)
     try:
         yield
     finally:
@@ -25,7 +24,7 @@ def recomputed(blocks: Sequence[Any]) -> Iterator[None]:
 
 
 @cache
-def _again(kind: type[nn.Module]) -> type[nn.Module]:
+def _again(kind: Any) -> Any:
     def called(self: Any, *args: Any, **kwargs: Any) -> Any:
         if kwargs.get("cache") is not None:  # an answer, which changes its cache on the way
             return super(made, self).__call__(*args, **kwargs)
@@ -39,5 +38,5 @@ def _again(kind: type[nn.Module]) -> type[nn.Module]:
         self.update(arrays)
         return found
 
-    made: type[nn.Module] = type(kind.__name__, (kind,), {"__call__": called})
+    made: Any = type(kind.__name__, (kind,), {"__call__": called})
     return made

@@ -1,7 +1,7 @@
 """Training on MLX: one attempt; the loop is in :mod:`runs.loop`. See :class:`shadownb.engine.ports.training.TrainingSession`.
 
-Whoever calls holds the gate and waits; what is computed runs in the thread of :mod:`.worker`, pass by pass, and each pass is evaluated
-before the next.
+Whoever calls holds the gate and waits; what is computed runs in the thread of :mod:`.worker`, pass by pass, and each pass is
+evaluated before the next.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
 """A second set of modules over the same arrays.
 
-MLX never writes into an array: an update puts another one in its place. So a copy of the modules without a number in it is as good as
-a second model. What is trained, and each adapter beside it, stands on one of its own; the base is never touched.
+MLX never writes into an array: an update puts another one in its place. So a copy of the modules without a number in it is as good
+as a second model. What is trained, and each adapter beside it, stands on one of its own; the base is never touched.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import mlx.nn as nn
+from mlx import nn
 
 
 def twin_of(module: nn.Module) -> Any:

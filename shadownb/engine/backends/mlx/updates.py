@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import mlx.core as mx
 
 from shadownb.engine.backends.mlx.adapters import Adapter
+from shadownb.engine.backends.mlx.arrays import number
+from shadownb.engine.backends.mlx.loading import read_arrays
 from shadownb.engine.backends.mlx.optimizers import make_optimizer
 from shadownb.engine.backends.texts import not_finite
 from shadownb.errors import CheckpointError
@@ -80,7 +82,7 @@ class WeightUpdates:
         """Clip and move the weights; returns the norm before clipping."""
         assert self.grads is not None
         self.rate = rate
-        norm = math.sqrt(sum(float(mx.sum(mx.square(grad)).item()) for grad in self.grads.values()))
+        norm = math.sqrt(sum(number(mx.sum(mx.square(grad))) for grad in self.grads.values()))
         if not math.isfinite(norm):
             raise not_finite("gradient norm", norm, after=after, rate=rate)
         most = self._config.max_grad_norm
@@ -138,7 +140,7 @@ class WeightUpdates:
             )
         kinds: dict[str, Arrays] = {"copy": {}, "head": {}}
         states: dict[str, Arrays] = {}
-        for name, array in mx.load(str(folder / OPTIMIZER)).items():
+        for name, array in read_arrays(folder / OPTIMIZER).items():
             kind, rest = name.split(_APART, 1)
             if kind == "state":
                 owner, key = rest.rsplit(_APART, 1)

@@ -1,4 +1,4 @@
-"""MlxWeights: the base, what stands on a twin of it, and adapters beside; implements :class:`~shadownb.engine.ports.backend.Weights`."""
+"""MlxWeights: the base, what stands on a twin of it, and adapters beside; see :class:`shadownb.engine.ports.backend.Weights`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import mlx.core as mx
-import mlx.nn as nn
 
 from shadownb.engine.backends.mlx import adapters, memory, worker
 from shadownb.engine.backends.mlx.adapters import Adapter, Base
@@ -50,7 +49,7 @@ class MlxWeights:
     """
 
     def __init__(
-        self, module: nn.Module, files: Files, source: Source, decisions: dict[str, Decision], gate: WeightsGate
+        self, module: Any, files: Files, source: Source, decisions: dict[str, Decision], gate: WeightsGate
     ) -> None:
         self._base: Any = module  # None while all of its weights are trained, until it is asked
         self._like = twin_of(module)  # its modules, whatever arrays they have
@@ -62,9 +61,8 @@ class MlxWeights:
         self._size = self._bytes = 0
         self._measure(module)
 
-    def _measure(self, module: nn.Module) -> None:
-        for name, layer in module.named_modules():
-            del name
+    def _measure(self, module: Any) -> None:
+        for _, layer in module.named_modules():
             for key, value in layer.items():
                 if not isinstance(value, mx.array) or key.startswith("_"):
                     continue

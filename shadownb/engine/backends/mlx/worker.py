@@ -1,9 +1,9 @@
 """The one thread of this process that computes with MLX.
 
 MLX gives each thread that computes a stream with a thread of its own, which stays until the process ends, and an array that was not
-evaluated yet can be evaluated in its own thread alone ("There is no Stream(cpu, 0) in current thread"). Chats, streams and runs come
-from threads of their own, dozens in a session. So all of it is computed here: whoever wants something hands over a function and
-waits. The gate stays with those who wait; nothing in this thread ever waits for it.
+evaluated yet can be evaluated in its own thread alone ("There is no Stream(cpu, 0) in current thread"). Chats, streams and runs
+come from threads of their own, dozens in a session. So all of it is computed here: whoever wants something hands over a function
+and waits. The gate stays with those who wait; nothing in this thread ever waits for it.
 """
 
 from __future__ import annotations

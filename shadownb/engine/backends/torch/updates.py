@@ -16,10 +16,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from shadownb.engine.backends.texts import not_finite
 from shadownb.engine.backends.torch import training_state
 from shadownb.engine.backends.torch.masters import Masters
 from shadownb.engine.backends.torch.optimizers import make_optimizer
-from shadownb.engine.backends.texts import not_finite
 
 if TYPE_CHECKING:
     from shadownb.engine.config import TrainConfig

@@ -7,8 +7,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import mlx.core as mx
-import mlx.nn as nn
 import numpy as np
+from mlx import nn
 
 from shadownb.engine.backends.mlx.adapters.base import Adapter, Base, Slots
 from shadownb.engine.backends.mlx.adapters.stored import StoredAdapter
@@ -28,7 +28,7 @@ class Bottleneck(nn.Module):
     """In 32 bits; shapes (..., hidden) to (..., hidden)."""
 
     def __init__(self, hidden: int, width: int, seed: int, name: str) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         draw = np.random.default_rng(derived_seed(seed, "bottleneck", name))
         self.down, self.up = nn.Linear(hidden, width), nn.Linear(width, hidden)
         bound = 1 / math.sqrt(hidden)
@@ -53,8 +53,9 @@ class BottleneckAdapter(StoredAdapter):
         hidden = width_of(base.module)
         slots: Slots = {}
         for name, block in blocks(base.module).items():
+            kind: Any = type(block)
             made = Bottleneck(hidden, width, seed, name)
-            block[_NAME], block.__class__ = made, _followed(type(block))
+            block[_NAME], block.__class__ = made, _followed(kind)
             for part in ("down", "up"):
                 slots |= {f"{name}.{_NAME}.{part}.{key}": (made[part], key) for key in ("weight", "bias")}
         super().__init__(base, slots)
@@ -108,12 +109,12 @@ def blocks(module: Any) -> dict[str, Any]:
 
 
 @cache
-def _followed(kind: type[nn.Module]) -> type[nn.Module]:
+def _followed(kind: Any) -> Any:
     """Return the class of a block with a network behind it."""
 
     def called(self: Any, *args: Any, **kwargs: Any) -> Any:
         found = super(made, self).__call__(*args, **kwargs)
         return (self[_NAME](found[0]), *found[1:]) if isinstance(found, tuple) else self[_NAME](found)
 
-    made: type[nn.Module] = type(kind.__name__, (kind,), {"__call__": called})
+    made: Any = type(kind.__name__, (kind,), {"__call__": called})
     return made

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mlx.core as mx
-import mlx.nn as nn
 import numpy as np
+from mlx import nn
 from mlx.utils import tree_unflatten
 
 from shadownb.engine.backends.mlx.adapters import targets
 from shadownb.engine.backends.mlx.adapters.base import Adapter, Base, Slots, other_kind
 from shadownb.engine.backends.mlx.library import DoRALinear, LoRALinear
+from shadownb.engine.backends.mlx.loading import read_arrays
 from shadownb.engine.ports.reach import Reach
 from shadownb.engine.seeds import derived_seed
 from shadownb.errors import MethodError, ModelError
@@ -36,16 +37,16 @@ _PLAIN: dict[str, tuple[Any, ...]] = {
 
 
 class Dropout(nn.Module):
-    """Dropout whose mask is a function of what the run says; it drops nothing where no run has said anything.
+    """Dropout whose mask is a function of seed, step, batch and layer; it drops nothing but in a pass of a training.
 
     Attributes
     ----------
-    draw
-        Gives the seed of this layer's mask; set by a session for the length of a pass.
+    clock
+        Where the run stands; None without one.
     """
 
     def __init__(self, p: float, layer: str) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.p, self.layer = p, layer
         self.clock: Any = None
 
@@ -278,7 +279,7 @@ def _saved_by_mlx_lm(folder: Path, content: dict[str, Any]) -> tuple[dict[str, A
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = mx.load(str(file))
+        found = read_arrays(file)
     except (RuntimeError, ValueError, OSError) as error:
         raise ModelError(f"{file} cannot be read ({str(error).splitlines()[0]}).") from None
     return {name: array.astype(mx.float32) for name, array in found.items()}

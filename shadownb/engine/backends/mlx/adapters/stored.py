@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import mlx.core as mx
 
 from shadownb.engine.backends.mlx.adapters.base import Adapter, Base
+from shadownb.engine.backends.mlx.loading import read_arrays
 from shadownb.errors import ModelError
 
 
@@ -49,4 +50,4 @@ class StoredAdapter(Adapter):
         file = folder / f"{self.stem}.safetensors"
         if not file.is_file():
             raise ModelError(f"{folder} holds no {self.noun}.", fix=f"Give a checkpoint of a run with {self.noun}.")
-        self.fill(mx.load(str(file)), folder)
+        self.fill(read_arrays(file), folder)

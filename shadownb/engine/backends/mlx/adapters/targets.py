@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import mlx.nn as nn
+from mlx import nn
 
 from shadownb.engine.backends.mlx.adapters.base import Base
 from shadownb.engine.backends.mlx.head import find_head
@@ -43,7 +43,7 @@ class Targets:
     left: dict[str, str]
 
 
-def linear_layers(module: nn.Module) -> dict[str, Any]:
+def linear_layers(module: Any) -> dict[str, Any]:
     """Return the linear layers but for the output head, by the names they have without an adapter."""
     head = find_head(module)[0]
     found = {}
@@ -169,7 +169,7 @@ def _in_files(base: Base, name: str, layer: Any) -> bool:
     return kept in (tuple(layer.weight.shape), shape(layer)[::-1])
 
 
-def _experts(module: nn.Module) -> tuple[set[str], set[str]]:
+def _experts(module: Any) -> tuple[set[str], set[str]]:
     """Return the names of layers that hold all experts of a block, and of the linear layers that choose among them."""
     named = dict(module.named_modules())
     experts = {name for name, m in named.items() if isinstance(m, SwitchLinear | QuantizedSwitchLinear)}

@@ -10,6 +10,7 @@ from mlx.utils import tree_unflatten
 
 from shadownb.engine.backends.mlx.adapters.base import Adapter, Arrays, Base, Slots
 from shadownb.engine.backends.mlx.adapters.whole import save_whole, unknown_names
+from shadownb.engine.backends.mlx.loading import read_arrays
 from shadownb.engine.ports.reach import Reach
 from shadownb.errors import MethodError, ModelError
 
@@ -68,7 +69,7 @@ class WeightsAdapter(Adapter):
             raise ModelError(f"{folder} holds no weights of a model.", fix="Give a checkpoint of a run of this method.")
         arrays: Arrays = {}
         for file in files:
-            arrays |= mx.load(str(file))
+            arrays |= read_arrays(file)
         if "lm_head.weight" not in self.slots:
             arrays.pop("lm_head.weight", None)  # tied to the embeddings
         self.fill(arrays, folder)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
-import mlx.nn as nn
+from mlx import nn
 from mlx.utils import tree_unflatten
 
 from shadownb.engine.backends.mlx.adapters.base import Base
@@ -44,7 +44,9 @@ def save_whole(base: Base, module: Any, folder: Path) -> None:
         )
     mx.eval(arrays)
     mx.save_safetensors(str(folder / "model.safetensors"), arrays, metadata={"format": "pt"})
-    config = {k: v for k, v in base.files.config.items() if k not in ("quantization", "quantization_config", "torch_dtype")}
+    config = {
+        k: v for k, v in base.files.config.items() if k not in ("quantization", "quantization_config", "torch_dtype")
+    }
     formats = [_DTYPES[a.dtype] for a in arrays.values() if a.ndim > 1 and a.dtype in _DTYPES]
     config["dtype"] = formats[0] if formats else "float32"
     (folder / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
