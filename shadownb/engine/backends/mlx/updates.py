@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from shadownb.engine.config import TrainConfig
 
 Arrays = dict[str, Any]
-OPTIMIZER, GROUPS = "optimizer.safetensors", "optimizer.json"
+OPTIMIZER, GROUPS, HEAD_FILE = "optimizer.safetensors", "optimizer.json", "head.safetensors"
 HEAD = "head."  # begins the names of the scalar head's arrays
 _NOT_DECAYED = re.compile(r"bias|layernorm|rmsnorm|(?:^|\.)norm(?:$|\.)|_norm(?:$|\.)")
 _APART = "|"  # between a name and a part of the optimizer's state
@@ -111,7 +111,6 @@ class WeightUpdates:
     def save(self, folder: Path) -> None:
         """Write the optimizer's state, the 32-bit copies and the head."""
         arrays = {f"copy{_APART}{name}": array for name, array in self.copies.items()}
-        arrays |= {f"head{_APART}{name}": array for name, array in self.head.items()}
         steps = {}
         for decayed, optimizer in self._optimizers.items():
             steps[str(decayed)] = int(optimizer.state["step"].item())
@@ -119,6 +118,9 @@ class WeightUpdates:
                 if isinstance(state, dict):
                     arrays |= {f"state{_APART}{name}{_APART}{key}": array for key, array in state.items()}
         mx.save_safetensors(str(folder / OPTIMIZER), arrays)
+        if self.head:  # in the form of the torch backend's
+            weight, bias = self.head[f"{HEAD}weight"][None], self.head[f"{HEAD}bias"]
+            mx.save_safetensors(str(folder / HEAD_FILE), {"weight": weight, "bias": bias})
         said = {"backend": "mlx", "optimizer": type(self.optimizer).__name__, "steps": steps}
         (folder / GROUPS).write_text(json.dumps(said), encoding="utf-8")
 
@@ -138,7 +140,7 @@ class WeightUpdates:
                 fix="Resume it with the backend and the optimizer it was trained with, or load it with shadownb.load() and "
                 "train on without resume_from_checkpoint.",
             )
-        kinds: dict[str, Arrays] = {"copy": {}, "head": {}}
+        copies: Arrays = {}
         states: dict[str, Arrays] = {}
         for name, array in read_arrays(folder / OPTIMIZER).items():
             kind, rest = name.split(_APART, 1)
@@ -146,11 +148,14 @@ class WeightUpdates:
                 owner, key = rest.rsplit(_APART, 1)
                 states.setdefault(owner, {})[key] = array
             else:
-                kinds[kind][rest] = array
-        strange = set(states) ^ set(self._kinds) or set(kinds["copy"]) ^ set(self.copies)
+                copies[rest] = array
+        strange = set(states) ^ set(self._kinds) or set(copies) ^ set(self.copies)
         if states and strange:
             raise CheckpointError(f"The checkpoint's optimizer is of other weights: {min(strange)}.")
-        self.copies, self.head = kinds["copy"], kinds["head"] or self.head
+        self.copies = copies
+        if self.head and (folder / HEAD_FILE).is_file():
+            kept = read_arrays(folder / HEAD_FILE)
+            self.head = {f"{HEAD}weight": kept["weight"][0], f"{HEAD}bias": kept["bias"]}
         for decayed, optimizer in self._optimizers.items():
             own = {name: state for name, state in states.items() if self._kinds[name] is decayed}
             step = mx.array(said["steps"][str(decayed)], mx.uint64)
