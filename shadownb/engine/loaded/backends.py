@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from functools import cache
 from pathlib import Path
@@ -27,8 +28,10 @@ def backend(name: str = DEFAULT) -> Backend:
     return _made(registry.target("backend", name), name)
 
 
-def chosen(asked: str) -> tuple[str, str]:
+def chosen(asked: str, trained_with: str | None = None) -> tuple[str, str]:
     """Return (name, reason) of the backend that ``backend=`` means; ``auto`` is what this machine computes best with.
+
+    ``trained_with`` is that of the run whose result is loaded: it answers as it was trained, where its backend is here.
 
     Raises
     ------
@@ -44,6 +47,10 @@ def chosen(asked: str) -> tuple[str, str]:
                 fix=f"Use one of {', '.join(there)}.",
             )
         return asked, "asked for"
+    if trained_with in names:
+        with contextlib.suppress(MissingDependencyError):
+            backend(trained_with).warm_up()
+            return trained_with, "the run was trained with it"
     for name in names:
         try:
             why = backend(name).preferred()

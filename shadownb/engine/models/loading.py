@@ -81,17 +81,18 @@ def load(
     ConfigError
         An option has a value that is not allowed, or that this machine cannot fulfil.
     """
-    backend_name, _ = backends.chosen(backend)
+    backends.chosen(backend)  # refuses a name that is not there before anything is looked for
     if quantize not in (None, "4bit", "8bit"):
         raise ConfigError(f"quantize={quantize!r} is not known.", fix="Use '4bit', '8bit' or None.")
     if max_length is not None and (type(max_length) is not int or max_length < 8):
         raise ConfigError(f"max_length={max_length!r} must be a whole number of at least 8 tokens.")
     acceleration.check(accelerator)
     live.tell("loading libraries")
+    source = resolve(str(name))
+    backend_name, _ = backends.chosen(backend, source.backend)
     computing = backends.backend(backend_name)
     computing.warm_up()
     chosen_device = hardware.choose_device(device, backend_name)
-    source = resolve(str(name))
     chosen_dtype = hardware.choose_dtype(dtype, chosen_device[0], source.size_gb(), backend_name)
     if adapter is not None:
         source = with_adapter(source, adapter)
