@@ -102,6 +102,7 @@ _IMPLEMENTATIONS = {
     "exporter": {
         "adapter": "shadownb.engine.exporters.adapter:AdapterExporter",
         "merged": "shadownb.engine.exporters.merged:MergedExporter",
+        "mlx": "shadownb.engine.exporters.mlx:MlxExporter",
     },
     "method": {
         "lora": "shadownb.engine.methods.lora:SPEC",

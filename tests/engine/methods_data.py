@@ -202,10 +202,13 @@ _MLX_LORA = (".lora_a", ".lora_b")
 ON_MLX = {
     f"mlx {name}": replace(CASES[name], backend="mlx", owned=owned)
     for name, owned in {
-        "lora": _MLX_LORA, "qlora": _MLX_LORA, "dora": (*_MLX_LORA, "_proj.m"), "cpt": _MLX_LORA, "dpo": _MLX_LORA,
+        "lora": _MLX_LORA, "dora": (*_MLX_LORA, "_proj.m"), "cpt": _MLX_LORA, "dpo": _MLX_LORA,
         "kto": _MLX_LORA, "adapter": (".bottleneck.",), "full": ("",), "bitfit": (".bias",),
     }.items()
-} | {"mlx full bf16": replace(CASES["full"], backend="mlx", dtype="bfloat16")}  # fmt: skip
+} | {
+    "mlx qlora": replace(CASES["qlora"], backend="mlx", owned=_MLX_LORA, merged=True),
+    "mlx full bf16": replace(CASES["full"], backend="mlx", dtype="bfloat16"),
+}  # fmt: skip
 
 
 # -- looking at a model -------------------------------------------------------------------------------------------------

@@ -73,6 +73,7 @@ class ToyWeights:
     parameters_total = property(lambda self: int(self.base.size))
     base_bytes = property(lambda self: int(self.base.nbytes))
     unread_bytes = 0
+    merges_dense = True
 
     def table(self, use: Any = "tuned") -> np.ndarray:
         if isinstance(use, AdapterSource):

@@ -171,6 +171,10 @@ class Weights(Protocol):
     def unread_bytes(self) -> int:
         """Bytes of the base's weights that are mapped from their files and were not read into memory yet."""
 
+    @property
+    def merges_dense(self) -> bool:
+        """Whether :meth:`save_whole` writes 16 or 32 bits for what the base holds in fewer, so that no adapter is rounded away."""
+
     def load_adapter(self, folder: Path) -> None:
         """Put the trained state that a folder holds on the base, in the place of whatever is there, trainable."""
 

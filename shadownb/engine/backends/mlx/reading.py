@@ -18,6 +18,8 @@ Config = dict[str, Any]
 # Fields for the rotations of windowed layers, by what mlx-lm's models call them.
 _LOCAL = ("rope_local_base_freq", "rope_local_theta")
 _SILU = ("silu", "swish")
+# Fields that mlx-lm asks for by another name than transformers 5 writes them.
+_SAME = {"num_experts": "num_local_experts", "n_ctx": "n_positions"}
 # Models whose code has silu written into it, whatever the config says.
 _SILU_ONLY = frozenset({"llama", "mistral", "qwen2", "qwen3", "smollm3", "olmo2", "granite", "qwen3_moe", "mixtral"})
 
@@ -47,7 +49,9 @@ def told(config: Config, names: frozenset[str], classes_of: Callable[[Config], t
     activation = config.get("hidden_act") or config.get("hidden_activation")
     if kind in _SILU_ONLY and activation not in (None, *_SILU):
         raise _other(kind, f"hidden_act={activation!r}", "its code has silu written into it")
-    changes: Config = {}
+    changes: Config = {
+        name: config[theirs] for name, theirs in _SAME.items() if name in taken and name not in config and theirs in config
+    }
     rope = config.get("rope_parameters")
     if isinstance(rope, Mapping) and "rope_parameters" not in taken and "text_config" not in config:
         changes |= _rope(kind, rope, taken)

@@ -139,6 +139,11 @@ class MlxWeights:
         """MLX has read all of them when they are loaded."""
         return 0
 
+    @property
+    def merges_dense(self) -> bool:
+        """Merged layers are plain ones here."""
+        return True
+
     def identity(self) -> list[Any] | None:
         """Return what tells the trained state from all others, from its arrays themselves; None for the bare base."""
         adapter = self.adapter
