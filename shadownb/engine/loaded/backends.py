@@ -61,6 +61,15 @@ def chosen(asked: str, trained_with: str | None = None) -> tuple[str, str]:
     return DEFAULT, "it runs everywhere"
 
 
+def packages() -> tuple[str, ...]:
+    """Return the packages whose versions decide what comes out of any backend that can be imported."""
+    found: list[str] = []
+    for name in registry.names("backend"):
+        with contextlib.suppress(ConfigError, MissingDependencyError):
+            found += backend(name).packages
+    return tuple(dict.fromkeys(found))
+
+
 def description_in(folder: Path) -> Path | None:
     """Return the file that says what a folder's trained state is and what base it belongs to; None where there is none."""
     broken = []

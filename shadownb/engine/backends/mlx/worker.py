@@ -15,6 +15,9 @@ from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
+# A Ctrl-C that comes just before the wait begins does not end it; it is seen at the next look.
+_LOOK_SECONDS = 0.5
+
 
 class _Job(Generic[T]):
     def __init__(self, work: Callable[[], T]) -> None:
@@ -35,7 +38,8 @@ class _Job(Generic[T]):
 
     def wait(self) -> T:
         try:
-            self._done.wait()
+            while not self._done.wait(_LOOK_SECONDS):
+                pass
         except BaseException:  # Ctrl-C: nobody may take the weights while this still computes with them
             self.given_up = True
             self._done.wait()
