@@ -279,9 +279,7 @@ def test_saved_apart_from_the_base(trained: Trained, tmp_path: Path) -> None:
     assert not any(path.name.startswith("model") for path in target.iterdir()), "the base is not part of it"
     on_4_bits = trained.case.base == "4bit"
     again = (
-        trained.case.open(trained.folder, adapter=target, quantize="4bit")
-        if on_4_bits
-        else trained.case.open(target)
+        trained.case.open(trained.folder, adapter=target, quantize="4bit") if on_4_bits else trained.case.open(target)
     )
     assert torch.equal(logits(again), logits(trained.model))
     assert sha(again) == sha(trained.model)

@@ -40,7 +40,11 @@ LLAMA3 = {
 
 @pytest.mark.parametrize(
     "rope",
-    [{"rope_type": "default", "rope_theta": 300.0}, {"rope_type": "linear", "rope_theta": 500.0, "factor": 2.0}, LLAMA3],
+    [
+        {"rope_type": "default", "rope_theta": 300.0},
+        {"rope_type": "linear", "rope_theta": 500.0, "factor": 2.0},
+        LLAMA3,
+    ],
     ids=["default", "linear", "llama3"],
 )
 def test_rotations_are_those_that_transformers_writes(changed: Any, rope: dict[str, Any]) -> None:
@@ -100,7 +104,9 @@ def test_of_experts_it_is_said_that_they_get_no_adapter(tmp_path: Path) -> None:
     words = str(run.reach)
     assert "experts" in words and "so that tokens keep their experts" in words
     model.detach_adapter()
-    assert "in another form than the files" in (model.blocked("full") or "") or "on backend mlx" in model.blocked("full")
+    assert "in another form than the files" in (model.blocked("full") or "") or "on backend mlx" in model.blocked(
+        "full"
+    )
 
 
 def test_sums_over_a_vocabulary_are_as_exact_as_32_bits_allow() -> None:

@@ -28,7 +28,11 @@ class MlxExporter:
     def check(self, model: LoadedModel) -> None:
         """Raise ExportError where the model carries nothing that mlx-lm has layers for."""
         if model.weights.kind != "lora":
-            have = "It has not been trained." if model.weights.kind is None else f"What was trained is {model.weights.kind}."
+            have = (
+                "It has not been trained."
+                if model.weights.kind is None
+                else f"What was trained is {model.weights.kind}."
+            )
             raise ExportError(
                 "fmt='mlx' writes LoRA and DoRA adapters, and this model carries none.",
                 why=have,

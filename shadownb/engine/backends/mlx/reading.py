@@ -50,7 +50,9 @@ def told(config: Config, names: frozenset[str], classes_of: Callable[[Config], t
     if kind in _SILU_ONLY and activation not in (None, *_SILU):
         raise _other(kind, f"hidden_act={activation!r}", "its code has silu written into it")
     changes: Config = {
-        name: config[theirs] for name, theirs in _SAME.items() if name in taken and name not in config and theirs in config
+        name: config[theirs]
+        for name, theirs in _SAME.items()
+        if name in taken and name not in config and theirs in config
     }
     rope = config.get("rope_parameters")
     if isinstance(rope, Mapping) and "rope_parameters" not in taken and "text_config" not in config:
