@@ -1,6 +1,6 @@
 """LoRA on MLX: ShadowNB's run beside ``mlx_lm.lora``'s trainer, on the same rows, weights and settings.
 
-Run: ``python benchmarks/mlx_lora.py [--rounds 5] [--steps 8] [--hidden 256]``
+Run: ``python benchmarks/mlx_lora.py [--rounds 5] [--steps 4] [--hidden 128]``
 
 Both train in one process, in turn and in changing order, and what is compared is CPU seconds of the process (all threads), so that
 other work on the machine counts for neither. A round of ours is a whole run (launch, journal, last checkpoint), one of theirs the
@@ -25,34 +25,42 @@ import numpy as np
 
 import shadownb as snb
 from shadownb.engine.backends.mlx import library, worker
-from tests.tiny_models import byte_llama_of
+from tests.tiny_models import byte_llama_of, smollm2_llama
 
-BATCH, RATE, RANK, ALPHA = 4, 1e-3, 16, 32
+RATE, RANK, ALPHA = 1e-3, 16, 32
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=8)
-    parser.add_argument("--hidden", type=int, default=256)
+    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--hidden", type=int, default=128)
     parser.add_argument("--model", help="a model instead of the tiny one: smollm2-135m takes a minute a step on a CPU")
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument(
+        "--words", action="store_true", help="a tiny model with SmolLM2's 49,152 tokens instead of bytes"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         os.environ["SHADOWNB_HOME"] = f"{place}/home"
-        folder = options.model or str(byte_llama_of(Path(place) / "base", options.hidden, 3 * options.hidden))
-        compare(folder, options)
+        base = Path(place) / "base"
+        if options.words:
+            smollm2_llama(base, snb.load("smollm2-135m").tokenizer, 2048)
+        elif not options.model:
+            byte_llama_of(base, options.hidden, 3 * options.hidden)
+        compare(options.model or str(base), options)
 
 
 def compare(folder: str, options: argparse.Namespace) -> None:
-    data = snb.Dataset.sample("support-triage", split="train").head(BATCH * options.steps)
+    data = snb.Dataset.sample("support-triage", split="train").head(options.batch * options.steps)
     model = snb.load(folder, backend="mlx", dtype="float32", max_length=512)
     rows = [model.renderer.render(row) for row in data.canonical_rows()]
     tokens = sum(len(row.input_ids) for row in rows)
     spent: dict[str, list[float]] = {"shadownb": [], "mlx_lm": []}
     curves: dict[str, list[float]] = {}
     contenders = {
-        "shadownb": lambda: ours(folder, data, options.steps),
-        "mlx_lm": lambda: theirs(model.source, rows, options.steps, Path(os.environ["SHADOWNB_HOME"]) / "theirs"),
+        "shadownb": lambda: ours(folder, data, options),
+        "mlx_lm": lambda: theirs(model.source, rows, options, Path(os.environ["SHADOWNB_HOME"]) / "theirs"),
     }
     for number in range(options.rounds + 1):
         for name in sorted(contenders, reverse=bool(number % 2)):
@@ -70,11 +78,11 @@ def compare(folder: str, options: argparse.Namespace) -> None:
         print(f"{name:9} losses: {' '.join(f'{loss:.3f}' for loss in curve)}")
 
 
-def ours(folder: str, data: Any, steps: int) -> tuple[float, list[float]]:
+def ours(folder: str, data: Any, options: argparse.Namespace) -> tuple[float, list[float]]:
     model = snb.load(folder, backend="mlx", dtype="float32", max_length=512)
     started = time.process_time()
     run = model.train(
-        data, max_steps=steps, per_device_train_batch_size=BATCH, gradient_accumulation_steps=1, learning_rate=RATE,
+        data, max_steps=options.steps, per_device_train_batch_size=options.batch, gradient_accumulation_steps=1, learning_rate=RATE,
         lora_r=RANK, lora_alpha=ALPHA, lr_scheduler_type="constant", weight_decay=0.0, max_grad_norm=1e9,
         sample_max_new_tokens=0, save_steps=10_000, background=False, warmup_steps=0,
     )  # fmt: skip
@@ -82,7 +90,7 @@ def ours(folder: str, data: Any, steps: int) -> tuple[float, list[float]]:
     return time.process_time() - started, run.losses()
 
 
-def theirs(folder: str, rows: list[Any], steps: int, place: Path) -> tuple[float, list[float]]:
+def theirs(folder: str, rows: list[Any], options: argparse.Namespace, place: Path) -> tuple[float, list[float]]:
     import mlx.optimizers as optim
     from mlx_lm.tuner.trainer import TrainingArgs, TrainingCallback, train
     from mlx_lm.tuner.utils import linear_to_lora_layers
@@ -112,7 +120,7 @@ def theirs(folder: str, rows: list[Any], steps: int, place: Path) -> tuple[float
     module = worker.run(loaded)
     dataset = [(row.input_ids, row.first_trained) for row in rows]
     args = TrainingArgs(
-        batch_size=BATCH, iters=steps, max_seq_length=512, steps_per_report=1, steps_per_save=10_000,
+        batch_size=options.batch, iters=options.steps, max_seq_length=512, steps_per_report=1, steps_per_save=10_000,
         adapter_file=str(place / "adapters.safetensors"),
     )  # fmt: skip
     optimizer = optim.AdamW(learning_rate=RATE, weight_decay=0.0, bias_correction=True)
