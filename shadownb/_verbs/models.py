@@ -246,7 +246,7 @@ def generate(front_end: FrontEnd, name: str, words: tuple[str, ...], **_: Any) -
     "--fmt",
     type=RegisteredChoice(lambda: registry.names("exporter")),
     default="adapter",
-    help="The adapter alone, or base and adapter in one.",
+    help="The adapter alone, base and adapter in one, or the adapter in the files of mlx-lm.",
 )
 def export(front_end: FrontEnd, name: str, folder: str, fmt: str) -> Any:
     """Save what a run has trained."""

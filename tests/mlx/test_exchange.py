@@ -154,6 +154,7 @@ def test_an_adapter_loads_in_mlx_lm_and_comes_back_from_there(trained: Trained, 
     ids = model.renderer.render_prompt([{"role": "user", "content": PROMPT}])
     close(in_mlx_lm(trained.base, ids, saved), logits(model))
     close(logits(trained.on("mlx", adapter=saved)), logits(model))
+    close(logits(snb.load(str(saved), backend="mlx", dtype="float32")), logits(model))
     config = saved / "adapter_config.json"
     content = json.loads(config.read_text(encoding="utf-8"))
     del content["lora_parameters"]["scale"]

@@ -70,6 +70,7 @@ def _write(said: dict[str, Any], arrays: dict[str, Any], folder: Path, base: str
     rank, alpha = int(said["r"]), float(said["lora_alpha"])
     content = {
         "model": base,
+        "base_model_name_or_path": base,  # by which shadownb.load finds the base
         "fine_tune_type": "dora" if said.get("use_dora") else "lora",
         "num_layers": len({part for name in layers for part in name.split(".") if part.isdigit()}),
         "lora_parameters": {

@@ -321,6 +321,7 @@ class Model(LoadedModel):
             ``"adapter"``: what was trained, apart from the base: a few kilobytes to megabytes. Loads with
             ``shadownb.load(path)``, and with peft where peft knows the method.
             ``"merged"``: a whole model without any adapter, loads anywhere transformers does. This model stays as it is.
+            ``"mlx"``: a LoRA or DoRA adapter in the files of mlx-lm, whatever trained it.
 
         Raises
         ------
