@@ -18,6 +18,7 @@ import shadownb as snb
 from shadownb.engine.backends.torch.adapters import digest
 from shadownb.engine.runs import Run, commands
 from shadownb.engine.runs.loop import Loop
+from tests import mlx
 from tests.tiny_models import UNUSUAL, biased, unusual
 
 SYSTEM = {"role": "system", "content": "Name the colour."}
@@ -147,7 +148,7 @@ class Case:
     def open(self, source: Path, **options: Any) -> Any:
         """Load anything with this case's backend and number format."""
         if self.backend == "mlx":
-            pytest.importorskip("mlx_lm")
+            mlx.needed()
         return snb.load(str(source), dtype=self.dtype, backend=self.backend, **options)
 
     def train(self, model: Any, **more: Any) -> Run:

@@ -105,6 +105,7 @@ def test_importing_it_changes_nothing_of_the_process() -> None:
         pytest.skip("MLX is not there")
     code = (
         "import os, resource\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (1500, 3000))\n"
         "before = resource.getrlimit(resource.RLIMIT_NOFILE), dict(os.environ)\n"
         "from shadownb.engine.backends.mlx.backend import MlxBackend\n"
         "MlxBackend().warm_up()\n"

@@ -15,6 +15,7 @@ from shadownb.engine.objectives import Objective
 from shadownb.engine.runs import commands
 from shadownb.engine.runs.loop import Loop
 from shadownb.errors import MethodError, RunError
+from tests import mlx
 from tests.engine.conftest import until
 from tests.ports import toy_backend, toy_objectives
 
@@ -51,7 +52,7 @@ def toys() -> Iterator[None]:
 def load(request: pytest.FixtureRequest, home: Path, byte_model_dir: Path, tmp_path: Path) -> Any:
     """Loads a model of the backend; its ``folder`` is the base."""
     if request.param == "mlx":
-        pytest.importorskip("mlx_lm")
+        mlx.needed()
     folder = toy_backend.write_base(tmp_path / "bigram") if request.param == "toy" else byte_model_dir
 
     def made(**options: Any) -> Any:

@@ -17,6 +17,7 @@ from shadownb import methods
 from shadownb.engine import objectives, registry
 from shadownb.engine.data import Dataset
 from shadownb.errors import DataError
+from tests import mlx
 from tests.engine.methods_data import stop_after
 from tests.ports import next_objectives, toy_backend
 
@@ -45,7 +46,7 @@ def known() -> Iterator[None]:
 @pytest.fixture(params=["torch", "mlx", "toy"])
 def load(request: pytest.FixtureRequest, home: Path, byte_model_dir: Path, tmp_path: Path) -> Callable[..., Any]:
     if request.param == "mlx":
-        pytest.importorskip("mlx_lm")
+        mlx.needed()
     folder = toy_backend.write_base(tmp_path / "bigram") if request.param == "toy" else byte_model_dir
     return lambda **more: snb.load(str(folder), backend=request.param, dtype="float32", max_length=256, **more)
 
