@@ -35,7 +35,9 @@ def save_whole(base: Base, module: Any, folder: Path) -> None:
     """
     dense = _out_of_bits(module)
     arrays = parameters(dense)
-    unknown = sorted(set(arrays) - set(base.files.shapes)) or (unknown_names(base) if dense is module else [])
+    kept = base.files.shapes
+    packed = base.files.bits is not None  # then the files have other shapes for what is dense here
+    unknown = [n for n, a in arrays.items() if n not in kept or not (packed or kept[n] == tuple(a.shape))]
     if unknown:
         raise ExportError(
             f"fmt='merged': mlx-lm keeps {unknown[0]} in another form than the files of this model.",
