@@ -16,7 +16,8 @@ from transformers.models.llama import modeling_llama
 import shadownb as snb
 from shadownb import errors
 from shadownb.engine import hardware
-from shadownb.engine.backends.torch import kernels, masters, training_state
+from shadownb.engine.backends.torch import masters, training_state
+from shadownb.engine.backends.torch.kernels import liger
 from shadownb.engine.backends.torch.training import TorchTraining
 from shadownb.engine.ports.backend import Device
 from shadownb.engine.runs.schedules import schedule
@@ -216,14 +217,14 @@ def test_fused_kernels_are_recorded_and_stay_on_their_model(
     stand_in: Any = ModuleType("liger_kernel.transformers")
     stand_in._apply_liger_kernel_to_instance = apply
     model = snb.load(str(byte_model_dir), dtype="float32").module
-    assert kernels.fused(model.modules()) == []
+    assert liger.fused(model.modules()) == []
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "liger_kernel", ModuleType("liger_kernel"))
         patch.setitem(sys.modules, "liger_kernel.transformers", stand_in)
-        kernels.fuse(model)
-    assert kernels.fused(model.modules()) == ["LigerRMSNorm"]
+        liger.fuse(model)
+    assert liger.fused(model.modules()) == ["LigerRMSNorm"]
     assert modeling_llama.LlamaRMSNorm is norm
-    assert kernels.fused(snb.load(str(byte_model_dir), dtype="float32").module.modules()) == []
+    assert liger.fused(snb.load(str(byte_model_dir), dtype="float32").module.modules()) == []
 
 
 # -- devices ------------------------------------------------------------------------------------------------------------

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from shadownb.engine.backends.torch import kernels
 from shadownb.engine.backends.torch.adapters import expert_products, rounded_once
+from shadownb.engine.backends.torch.kernels import liger
 
 if TYPE_CHECKING:
     from shadownb.engine.backends.torch.training import TorchTraining
@@ -25,7 +25,7 @@ def actual_setup(training: TorchTraining) -> dict[str, Any]:
         "fused_optimizer": bool(optimizer.defaults.get("fused")),
         "attention": "shadownb_rows over sdpa" if training.packing.kind == "rows" else base.config._attn_implementation,
         "gradient_checkpointing": any(getattr(module, "gradient_checkpointing", False) for module in modules),
-        "fused_kernels": kernels.fused(modules),
+        "fused_kernels": liger.fused(modules),
         "layers_in_one_operation": training.passes.layers_in_one_operation,
         "layers_rounded_once": rounded_once.installed(adapter.module),
         "expert_tensors_by_rows": expert_products.installed(adapter.module),

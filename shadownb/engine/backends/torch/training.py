@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from shadownb.engine.backends.texts import not_finite
-from shadownb.engine.backends.torch import adapters, kernels, randomness, record
+from shadownb.engine.backends.torch import adapters, randomness, record
 from shadownb.engine.backends.torch.arrays import TorchOps, TorchTokens
 from shadownb.engine.backends.torch.attention import Packing, choose_packing
 from shadownb.engine.backends.torch.gradient_check import GradientCheck
+from shadownb.engine.backends.torch.kernels import liger
 from shadownb.engine.backends.torch.memory import PeakMemory
 from shadownb.engine.backends.torch.passes import Passes
 from shadownb.engine.backends.torch.randomness import DropoutClock
@@ -75,7 +76,7 @@ class TorchTraining:
                 stack.callback(self.base.activation_checkpointing_disable)  # or the next run would have it unasked
             if plan.kernels[0]:
                 with self.services.weights():
-                    kernels.fuse(self.base)
+                    liger.fuse(self.base)
             if self.device.type in ("cuda", "xpu"):
                 stack.enter_context(torch.accelerator.device_index(self.device.index))  # of this thread
             head = scalar_head(self.base.get_output_embeddings(), self.device) if "value" in objective.needs else None
