@@ -6,8 +6,9 @@ that a prompt has the same bits whatever is asked beside it.
 
 from __future__ import annotations
 
+import dataclasses
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,14 +17,16 @@ import numpy as np
 
 from shadownb.engine.backends.mlx import memory, worker
 from shadownb.engine.backends.mlx.library import make_prompt_cache
+from shadownb.engine.backends.mlx.loading import parameters
 from shadownb.engine.backends.mlx.sampler import Sampler, log_probability
 from shadownb.engine.inference.adapters import AdapterSource
 from shadownb.engine.inference.gate import WaitCancelled, WeightsGate
 from shadownb.engine.inference.stream import TokenStream
 from shadownb.engine.inference.text import AnswerText
-from shadownb.engine.inference.types import Completion, FinishReason, Sampling, Use
+from shadownb.engine.inference.types import Completion, FinishReason, Rollout, Sampling, Use
 from shadownb.engine.rendering import Renderer, Tokenizer
-from shadownb.errors import ModelError, OutOfMemoryError
+from shadownb.engine.seeds import derived_seed
+from shadownb.errors import ConfigError, ModelError, OutOfMemoryError
 
 Emit = Callable[[str], None]
 ShouldStop = Callable[[], bool]
@@ -141,6 +144,53 @@ class MlxGenerator:
             if loan is not None:
                 loan.give_back()
             raise
+
+    def rollouts(
+        self,
+        prompts: Sequence[Sequence[int]],
+        n: int,
+        sampling: Sampling,
+        *,
+        use: Use = "tuned",
+        skip: Collection[tuple[int, int]] = (),
+        should_stop: ShouldStop | None = None,
+    ) -> Iterator[Rollout]:
+        """Complete each prompt ``n`` times, one after the other; the weights are free between two completions."""
+        if n < 1:
+            raise ConfigError(f"n={n}: each prompt needs a completion.", fix="Give n from 1 on.")
+        asked = dataclasses.replace(sampling, logprobs=True, seed=_seed(sampling))
+        for number, prompt in enumerate(prompts):
+            self._row(number, prompt, asked, use)  # refuses what cannot be answered before anything is computed
+        return self._rollouts(
+            [list(prompt) for prompt in prompts], n, asked, use, frozenset(skip), should_stop or _never
+        )
+
+    def _rollouts(
+        self,
+        prompts: list[list[int]],
+        n: int,
+        sampling: Sampling,
+        use: Use,
+        skip: frozenset[tuple[int, int]],
+        stop: ShouldStop,
+    ) -> Iterator[Rollout]:
+        known: list[Any] | None = None
+        for number, prompt in enumerate(prompts):
+            for sample in (s for s in range(n) if (number, s) not in skip):
+                row = self._row(number, prompt, sampling, use)
+                seed = derived_seed(_seed(sampling), number, sample)
+                try:
+                    with self._gate.inference(cancelled=stop):
+                        now = list(parameters(self._answering(use)).values())
+                        if known is not None and any(a is not b for a, b in zip(known, now, strict=True)):
+                            raise ModelError("The weights were changed between two completions of a batch of rollouts.")
+                        known = now
+                        self._complete([row], sampling, seed, None, stop)
+                except WaitCancelled:
+                    return
+                if row.reason in (None, "cancelled"):
+                    return
+                yield Rollout(number, sample, row.completion(logprobs=True))
 
     def _row(self, number: int, prompt: Sequence[int], sampling: Sampling, use: Use) -> _Row:
         ids = [int(i) for i in prompt]
