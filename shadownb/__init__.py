@@ -94,7 +94,10 @@ _RENAMED = {"models": ("shadownb.engine.models", "catalog")}
 
 # What the package itself brings of each kind that varies. The engine asks the registry for these and imports none of them.
 _IMPLEMENTATIONS = {
-    "backend": {"torch": "shadownb.engine.backends.torch.backend:TorchBackend"},
+    "backend": {
+        "torch": "shadownb.engine.backends.torch.backend:TorchBackend",
+        "mlx": "shadownb.engine.backends.mlx.backend:MlxBackend",
+    },
     "capture_store": {"sqlite": "shadownb.engine.capture:CaptureStore"},
     "objective": {
         "dpo": "shadownb.engine.objectives.dpo:Dpo",
@@ -115,6 +118,7 @@ _IMPLEMENTATIONS = {
     "exporter": {
         "adapter": "shadownb.engine.exporters.adapter:AdapterExporter",
         "merged": "shadownb.engine.exporters.merged:MergedExporter",
+        "mlx": "shadownb.engine.exporters.mlx:MlxExporter",
     },
     "method": {
         "lora": "shadownb.engine.methods.lora:SPEC",

@@ -122,7 +122,7 @@ class Selection:
 
     def settle(self) -> dict[str, Any]:
         """Build the config from the values and return the form's state for the front end."""
-        unsupported = _methods.unsupported_fields(self.method)
+        unsupported = _methods.unsupported_fields(self.method, self.model)
         self.config, problems = _form.build(self.method, self.values, unsupported)
         if self.config is not None:
             self.options = _form.set_options(self.config, self.values)

@@ -223,9 +223,10 @@ class TrainPanel(Panel):
             model = _machine.loaded_model(choice, self._names(), self._given_model)
             self._get_model(lambda: model, f"Reading {model.name}")
 
-    def _do_load_options(self, quantize: str = "", device: str = "") -> None:
+    def _do_load_options(self, quantize: str = "", device: str = "", backend: str = "") -> None:
         """Choose how the model is loaded; one that was loaded before has to be loaded again."""
-        self._chosen.load_options = {name: v for name, v in (("quantize", quantize), ("device", device)) if v}
+        given = {"quantize": quantize, "device": device, "backend": backend}
+        self._chosen.load_options = {name: value for name, value in given.items() if value}
         self._do_choose_model(self._chosen.model_id)
 
     def _do_load_model(self) -> None:

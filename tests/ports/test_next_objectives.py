@@ -17,6 +17,7 @@ from shadownb import methods
 from shadownb.engine import objectives, registry
 from shadownb.engine.data import Dataset
 from shadownb.errors import DataError
+from tests import mlx
 from tests.engine.methods_data import stop_after
 from tests.ports import next_objectives, toy_backend
 
@@ -42,9 +43,11 @@ def known() -> Iterator[None]:
     registry.unregister("backend", "toy")
 
 
-@pytest.fixture(params=["torch", "toy"])
+@pytest.fixture(params=["torch", "mlx", "toy"])
 def load(request: pytest.FixtureRequest, home: Path, byte_model_dir: Path, tmp_path: Path) -> Callable[..., Any]:
-    folder = byte_model_dir if request.param == "torch" else toy_backend.write_base(tmp_path / "bigram")
+    if request.param == "mlx":
+        mlx.needed()
+    folder = toy_backend.write_base(tmp_path / "bigram") if request.param == "toy" else byte_model_dir
     return lambda **more: snb.load(str(folder), backend=request.param, dtype="float32", max_length=256, **more)
 
 
@@ -61,6 +64,9 @@ def plain(model: Any, rows: list[Any], training: Path | None = None, table: torc
         if model.backend_name == "toy":
             logits = (torch.tensor(model.weights.table()) if table is None else table)[row.input_ids]
             values = torch.zeros(len(ids)) if head is None or "head" not in head else head["head"][ids]
+        elif model.backend_name == "mlx":
+            logits, hidden = mlx_pass(model, row.input_ids)
+            values = torch.zeros(len(ids)) if head is None else (hidden @ head["weight"].T + head["bias"])[:, 0]
         else:
             with torch.no_grad():
                 out = model.module.eval()(input_ids=ids[None], output_hidden_states=True)
@@ -69,6 +75,20 @@ def plain(model: Any, rows: list[Any], training: Path | None = None, table: torc
             values = torch.zeros(len(ids)) if head is None else (hidden @ head["weight"].T + head["bias"])[:, 0]
         found.append((torch.log_softmax(logits.double(), -1)[at], ids[[p + 1 for p in at]], values.double()[at]))
     return found
+
+
+def mlx_pass(model: Any, ids: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits and hidden states of a row by mlx-lm's own model, as torch's tensors."""
+    import mlx.core as mx
+
+    from shadownb.engine.backends.mlx import worker
+
+    def computed() -> tuple[Any, Any]:
+        row = mx.array([ids])
+        return model.module(row)[0].tolist(), model.module.model(row)[0].tolist()
+
+    logits, hidden = worker.run(computed)
+    return torch.tensor(logits), torch.tensor(hidden)
 
 
 def logp(seen: Seen) -> list[torch.Tensor]:

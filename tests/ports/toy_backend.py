@@ -19,7 +19,7 @@ from shadownb.engine.inference import AdapterSource, Completion, Rollout, Sampli
 from shadownb.engine.inference.draws import row_draws, seed_of
 from shadownb.engine.inference.text import AnswerText
 from shadownb.engine.objectives import Objective
-from shadownb.engine.ports.backend import Costs, ResidentAdapter
+from shadownb.engine.ports.backend import Choices, Costs, ResidentAdapter
 from shadownb.engine.ports.reach import Reach
 from shadownb.engine.ports.training import Listener
 from shadownb.engine.rendering.examples import Example
@@ -75,6 +75,7 @@ class ToyWeights:
     parameters_total = property(lambda self: int(self.base.size))
     base_bytes = property(lambda self: int(self.base.nbytes))
     unread_bytes = 0
+    merges_dense = True
 
     def table(self, use: Any = "tuned") -> np.ndarray:
         if isinstance(use, AdapterSource):
@@ -428,6 +429,12 @@ class ToyBackend:
             "executor", "on_template_drop",
         }
     )  # fmt: skip
+
+    def preferred(self) -> str:
+        return ""
+
+    def choices(self) -> Choices:
+        return Choices(optimizer=("momentum", "it has no other"))
 
     def warm_up(self) -> None: ...
     def empty_cache(self) -> None: ...

@@ -443,7 +443,7 @@ class Model(LoadedModel):
         fmt
             ``"adapter"``: only what was trained, kilobytes to megabytes. It loads with ``shadownb.load(path)``, and with peft if
             peft knows the method. ``"merged"``: a whole model without an adapter, which loads wherever transformers does. This
-            model does not change.
+            model does not change. ``"mlx"``: a LoRA or DoRA adapter in mlx-lm's files, whatever trained it.
 
         Raises
         ------

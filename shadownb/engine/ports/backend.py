@@ -41,6 +41,28 @@ class Device:
 
 
 @dataclass(frozen=True)
+class Choices:
+    """What a backend has no choice in, each with its reason; None leaves it to the engine, which decides from facts.
+
+    Attributes
+    ----------
+    attention
+        The attention kernel.
+    optimizer
+        What ``optim="auto"`` is.
+    kernels
+        Whether norms and activations are fused by kernels of another package.
+    adapter_operation
+        Whether an adapter and its layer are computed as one operation.
+    """
+
+    attention: tuple[str, str] | None = None
+    optimizer: tuple[str, str] | None = None
+    kernels: tuple[bool, str] | None = None
+    adapter_operation: tuple[bool, str] | None = None
+
+
+@dataclass(frozen=True)
 class Costs:
     """What memory and time of a training are counted from.
 
@@ -151,6 +173,10 @@ class Weights(Protocol):
     def unread_bytes(self) -> int:
         """Bytes of the base's weights that are mapped from their files and were not read into memory yet."""
 
+    @property
+    def merges_dense(self) -> bool:
+        """Whether :meth:`save_whole` writes 16 or 32 bits for what the base holds in fewer, so that no adapter is rounded away."""
+
     def load_adapter(self, folder: Path) -> None:
         """Put the trained state that a folder holds on the base, in the place of whatever is there, trainable."""
 
@@ -209,6 +235,12 @@ class Backend(Protocol):
     fields: frozenset[str]
     packages: tuple[str, ...]
 
+    def preferred(self) -> str:
+        """Return why ``backend="auto"`` is to be this one on this machine; empty where it is not. It imports nothing heavy."""
+
+    def choices(self) -> Choices:
+        """Return what is always so here, so that nothing else is planned, told and kept."""
+
     def warm_up(self) -> None:
         """Import what loading and training need, so that other cells are answered meanwhile."""
 
@@ -233,7 +265,8 @@ class Backend(Protocol):
         Parameters
         ----------
         decisions
-            ``device``, ``dtype``, ``attention`` and ``quantization``, each with its reason.
+            ``device``, ``dtype``, ``attention`` and ``quantization``, each with its reason. Where the files themselves hold the
+            weights in 4 or 8 bits, the backend puts that in.
         gate
             Guards the weights, for what takes it by itself.
 

@@ -63,6 +63,13 @@ def resume(run: Run, model: LoadedModel | None, executor: str | None, callbacks:
                 why=f"Its base hashes to {expected['base_hash'][:12]}, this one to {model.base_hash[:12]}.",
                 fix="Leave model out, and the right one is loaded.",
             )
+        own = expected.get("backend", DEFAULT)
+        if model.backend_name != own:
+            raise ModelError(
+                f"Run {run.id} was trained with backend={own!r}, and {model.name!r} is loaded with {model.backend_name!r}.",
+                why="What a resume needs beside the weights is of its own backend.",
+                fix=f"Leave model out, or load it with backend={own!r}.",
+            )
         busy = model.active_run
         if busy is not None:
             raise BusyError(f"Run {busy.id} is training this model.", fix="Wait for it, or stop it first.")

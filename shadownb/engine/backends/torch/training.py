@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from shadownb.engine.backends.texts import not_finite
 from shadownb.engine.backends.torch import adapters, randomness, record
 from shadownb.engine.backends.torch.arrays import TorchOps, TorchTokens
 from shadownb.engine.backends.torch.attention import Packing, choose_packing
@@ -25,7 +26,7 @@ from shadownb.engine.backends.torch.remarks import told_of
 from shadownb.engine.backends.torch.shards import Processes
 from shadownb.engine.backends.torch.steps import StepGradients
 from shadownb.engine.backends.torch.trackers import listening
-from shadownb.engine.backends.torch.updates import WeightUpdates, not_finite, scalar_head
+from shadownb.engine.backends.torch.updates import WeightUpdates, scalar_head
 from shadownb.engine.objectives import Objective, Remark
 from shadownb.engine.ports.decisions import Decision
 from shadownb.engine.ports.training import Listener, Plan
