@@ -24,7 +24,7 @@ from shadownb.engine.live import notebook_shell
 from shadownb.errors import ShadowError, ShadowWarning
 
 if TYPE_CHECKING:
-    from shadownb.engine import methods, runs, traces
+    from shadownb.engine import methods, runs, sandbox, scoring, traces
     from shadownb.engine.capture import CaptureStore, capture, captures
     from shadownb.engine.config import TrainConfig
     from shadownb.engine.data import Dataset
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from shadownb.engine.runs.checkpoints import Checkpoint
     from shadownb.engine.scoring import Exact, JsonExact, Score, Scorer
     from shadownb.engine.trajectories import Trajectory, TrajectoryGroup
-    from shadownb.panels import CapturePanel, ChatPanel, RunPanel, Studio, TrainPanel, TrajectoriesPanel
+    from shadownb.panels import CapturePanel, ChatPanel, RewardsPanel, RunPanel, Studio, TrainPanel, TrajectoriesPanel
 
 _HOMES = {
     "CapturePanel": "shadownb.panels",
@@ -57,6 +57,7 @@ _HOMES = {
     "Model": "shadownb.engine.models",
     "Reply": "shadownb.engine.inference",
     "Run": "shadownb.engine.runs",
+    "RewardsPanel": "shadownb.panels",
     "RunPanel": "shadownb.panels",
     "Score": "shadownb.engine.scoring",
     "Scorer": "shadownb.engine.scoring",
@@ -78,6 +79,8 @@ _MODULES = {
     "methods": "shadownb.engine.methods",
     "registry": "shadownb.engine.registry",
     "runs": "shadownb.engine.runs",
+    "sandbox": "shadownb.engine.sandbox",
+    "scoring": "shadownb.engine.scoring",
     "traces": "shadownb.engine.traces",
 }
 _RENAMED = {"models": ("shadownb.engine.models", "catalog")}
@@ -120,6 +123,7 @@ _IMPLEMENTATIONS = {
         "capture": "shadownb.panels.capture:CapturePanel",
         "trajectories": "shadownb.panels.trajectories:TrajectoriesPanel",
         "train": "shadownb.panels.train:TrainPanel",
+        "rewards": "shadownb.panels.rewards:RewardsPanel",
         "run": "shadownb.panels.run:RunPanel",
         "chat": "shadownb.panels.chat:ChatPanel",
         "studio": "shadownb.panels.studio:Studio",
@@ -128,14 +132,29 @@ _IMPLEMENTATIONS = {
     "scorer": {
         "exact": "shadownb.engine.scoring:Exact",
         "json_exact": "shadownb.engine.scoring:JsonExact",
+        "json_fields": "shadownb.engine.scoring:JsonFields",
+        "numeric": "shadownb.engine.scoring:Numeric",
+        "contains": "shadownb.engine.scoring:Contains",
+        "regex": "shadownb.engine.scoring:Regex",
+        "tool_call": "shadownb.engine.scoring:ToolCall",
+        "code": "shadownb.engine.sandbox.scorer:CodeTests",
+        "token_f1": "shadownb.engine.scoring:TokenF1",
+        "rouge": "shadownb.engine.scoring:Rouge",
+        "similarity": "shadownb.engine.backends.torch.similarity:Similarity",
+        "tags": "shadownb.engine.scoring:Tags",
+        "format": "shadownb.engine.scoring:Format",
+        "reasoning_steps": "shadownb.engine.scoring:ReasoningSteps",
+        "length": "shadownb.engine.scoring:Length",
+        "repetition": "shadownb.engine.scoring:Repetition",
     },
 }
 
 __all__ = [
     "CapturePanel", "CaptureStore", "ChatPanel", "Checkpoint", "Comparison", "Dataset", "Endpoint", "Exact", "JsonExact",
-    "MethodSpec", "Metric", "Model", "Reply", "Run", "RunPanel", "Score", "Scorer", "ShadowError", "ShadowWarning", "Studio",
-    "TrainConfig", "TrainPanel", "TrajectoriesPanel", "Trajectory", "TrajectoryGroup", "__version__", "capture", "captures",
-    "certify", "compare", "doctor", "leakage", "load", "methods", "models", "registry", "runs", "traces",
+    "MethodSpec", "Metric", "Model", "Reply", "RewardsPanel", "Run", "RunPanel", "Score", "Scorer", "ShadowError",
+    "ShadowWarning", "Studio", "TrainConfig", "TrainPanel", "TrajectoriesPanel", "Trajectory", "TrajectoryGroup",
+    "__version__", "capture", "captures", "certify", "compare", "doctor", "leakage", "load", "methods", "models",
+    "registry", "runs", "sandbox", "scoring", "traces",
 ]  # fmt: skip
 
 

@@ -15,16 +15,17 @@ _PARTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("Data", "data", ("Dataset", "leakage")),
     ("Training", "training", ("TrainConfig", "methods")),
     ("Runs", "runs", ("Run", "runs")),
-    ("Comparing", "comparing", ("compare", "Score", "Exact", "JsonExact")),
+    ("Comparing", "comparing", ("compare", "Score", "Scorer", "Exact", "JsonExact")),
+    ("Scorers and rewards", "scoring", ("scoring", "sandbox")),
     ("Recording", "recording", ("capture", "captures", "CaptureStore", "Trajectory", "TrajectoryGroup", "traces")),
     (
         "Panels",
         "panels",
-        ("Studio", "TrainPanel", "RunPanel", "ChatPanel", "CapturePanel", "TrajectoriesPanel"),
+        ("Studio", "TrainPanel", "RunPanel", "ChatPanel", "CapturePanel", "TrajectoriesPanel", "RewardsPanel"),
     ),
     ("Extending, errors, the machine", "more", ("registry", "doctor", "ShadowError", "ShadowWarning")),
 )
-_MODULES = ("methods", "runs", "captures", "traces", "registry")
+_MODULES = ("methods", "runs", "captures", "traces", "registry", "scoring", "sandbox")
 WHOLE = (
     "Model",
     "Dataset",
@@ -49,6 +50,14 @@ FOR_THE_ENGINE = {
     "Reply": ("from_completion",),
     "registry": ("fill",),
     "runs.FolderStore": ("active", "all", "create", "delete", "entries", "find", "starts", "store_rows"),
+    "scoring": ("Sample", "ScorerFailed", "Scoring"),
+    "scoring.Cached": ("check", "score_many"),
+    "scoring.Contains": ("check",),
+    "scoring.JsonFields": ("check",),
+    "scoring.Numeric": ("check",),
+    "scoring.Regex": ("check",),
+    "scoring.Weighted": ("check", "score_many"),
+    "sandbox": ("Wall",),
     "traces.LeftOut": ("add",),
     "traces.TraceReport": ("keep_untrained", "leave_out"),
 }  # fmt: skip
