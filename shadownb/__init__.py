@@ -102,6 +102,7 @@ _IMPLEMENTATIONS = {
     "objective": {
         "dpo": "shadownb.engine.objectives.dpo:Dpo",
         "kto": "shadownb.engine.objectives.kto:Kto",
+        "grpo": "shadownb.engine.objectives.policy.gradient:PolicyGradient",
         "sft": "shadownb.engine.objectives.supervised:Supervised",
     },
     "executor": {
@@ -134,6 +135,9 @@ _IMPLEMENTATIONS = {
         "cpt": "shadownb.engine.methods.cpt:SPEC",
         "dpo": "shadownb.engine.methods.dpo:SPEC",
         "kto": "shadownb.engine.methods.kto:SPEC",
+        "grpo": "shadownb.engine.methods.grpo:SPEC",
+        "rloo": "shadownb.engine.methods.rloo:SPEC",
+        "reinforce_pp": "shadownb.engine.methods.reinforce_pp:SPEC",
     },
     "model": {"facade": "shadownb.engine.models.model:Model", "load": "shadownb.engine.models.loading:load"},
     "panel": {

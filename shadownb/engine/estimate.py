@@ -99,6 +99,8 @@ def estimate(
     count = round(total * len(rendered) / len(sample))
     items = max(1, math.ceil(count / _examples_per_item(model, config, rendered, count)))
     # Rows that all give as many examples do so beyond the sample as well; lengths, and so packs and windows, differ.
+    kind = objectives.get(config.spec.objective)
+    rendered = list(kind(config, _length(model, config)).expected(rendered))
     steady = len({len(found) for found in given}) == 1 and not config.packing
     steady = steady and config.spec.long_rows == "cut"
     found = estimate_from(model, config, rendered, config.resolved_total_steps(items), count=count, from_base=from_base)

@@ -77,7 +77,7 @@ class TrainPanel(Panel):
         self._inspected: dict[str, Any] = {}  # what the row that is shown was rendered with
         self._run: Any = None
         self._starters: list[Callable[[Any], None]] = []
-        super().__init__(fields=_form.form_fields())
+        super().__init__(fields=_form.form_fields(_methods.DEFAULT_METHOD))
         self._heavy = Background("TrainPanel worker", self._writer)
         self._costs = Costs(self, self._heavy)
         self._do_refresh()
@@ -139,7 +139,9 @@ class TrainPanel(Panel):
         names = self._names()
         data = _choices.data_choices(names, self._given_data, self._files)
         models = _machine.model_choices(names, self._given_model, self._copy[0])
-        self.write(choices={"data": data, "models": models})
+        kinds = {field["functions"] for field in self.fields if field["functions"]}
+        functions = {kind: _choices.function_choices(names, kind) for kind in kinds}
+        self.write(choices={"data": data, "models": models, "functions": functions})
         self._settle_form()
 
     def _do_choose_data(self, choice: str = "") -> None:
@@ -290,7 +292,7 @@ class TrainPanel(Panel):
     def _do_choose_method(self, name: str) -> None:
         """Choose a registered method."""
         self._chosen.method = name
-        self.write(method=name)
+        self.write(method=name, fields=_form.form_fields(name))
         self._settle_form()
 
     def _do_set(self, values: dict[str, Any]) -> None:
@@ -327,7 +329,8 @@ class TrainPanel(Panel):
         """Start training in the background."""
         if self.run_state["stage"] not in ("starting", "active"):
             self.write(run_state={"stage": "starting"})
-            self._heavy.submit("start", self._chosen.start, self._started, self._not_started)
+            names = self._names()
+            self._heavy.submit("start", lambda: self._chosen.start(names), self._started, self._not_started)
 
     # -- results of the worker, on the writer thread -------------------------------------------------------------
 

@@ -85,7 +85,12 @@ def tool_chat() -> dict[str, Any]:
     }
 
 
-DATA = {"chat": chats, "preference": pairs, "unpaired": verdicts, "text": documents}
+def prompts(count: int = 8) -> list[dict[str, Any]]:
+    """Questions alone, for the model to answer."""
+    return [{"prompt": question(n), "number": n} for n in range(count)]
+
+
+DATA = {"prompt": prompts, "chat": chats, "preference": pairs, "unpaired": verdicts, "text": documents}
 
 # Every run of these tests, unless it says otherwise: two epochs of two steps.
 OPTIONS: dict[str, Any] = {
@@ -121,6 +126,8 @@ class Case:
         The number format it is loaded in.
     backend
         What computes it.
+    needed
+        Options that every training of it has, also one that leaves the others to what is on the model.
     """
 
     method: str
@@ -132,6 +139,7 @@ class Case:
     adapter: bool = True
     dtype: str = "float32"
     backend: str = "torch"
+    needed: dict[str, Any] = field(default_factory=dict)
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -153,11 +161,17 @@ class Case:
 
     def train(self, model: Any, **more: Any) -> Run:
         """Train in a thread to the end of the run."""
-        run: Run = model.train(self.rows, method=self.method, background=True, **{**OPTIONS, **self.options, **more})
+        run: Run = model.train(
+            self.rows, method=self.method, background=True, **{**OPTIONS, **self.needed, **self.options, **more}
+        )
         return run.wait(timeout=120)
 
 
 _PROMPT = {"num_virtual_tokens": 4}
+_SCORED = {
+    "reward_fns": ("tests.policy.scorers:vowels",), "num_generations": 4, "max_completion_length": 6, "beta": 0.05,
+    "per_device_train_batch_size": 2,
+}  # fmt: skip
 CASES = {
     "lora": Case("lora", DROPOUT),
     "qlora": Case("qlora", DROPOUT, base="4bit", merged=False),
@@ -172,6 +186,9 @@ CASES = {
     "cpt": Case("cpt", {**DROPOUT, "max_length": 64}, data="text"),
     "dpo": Case("dpo", DROPOUT, data="preference"),
     "kto": Case("kto", DROPOUT, data="unpaired"),
+    "grpo": Case("grpo", {"lora_r": 4}, data="prompt", needed={**_SCORED, "num_iterations": 2}),
+    "rloo": Case("rloo", {"lora_r": 4}, data="prompt", needed=_SCORED),
+    "reinforce_pp": Case("reinforce_pp", {"lora_r": 4}, data="prompt", needed={**_SCORED, "beta": 0.0}),
     "lora rslora": Case("lora", {**DROPOUT, "use_rslora": True}),
     "lora pissa": Case(
         "lora", {**DROPOUT, "init_lora_weights": "pissa"}, owned=(".lora_A.default.", ".lora_B.default.")

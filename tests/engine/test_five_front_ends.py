@@ -44,7 +44,9 @@ def test_panel_form_is_the_config_fields() -> None:
 def test_yaml_keys_are_the_config_fields() -> None:
     """A config writes every training's options and those of its method; the others of a file are known, too."""
     written = {
-        name for method in ("lora", "dpo", "kto") for name in yaml.safe_load(TrainConfig(method=method).to_yaml())
+        name
+        for method in ("lora", "dpo", "kto", "grpo")
+        for name in yaml.safe_load(TrainConfig(method=method).to_yaml())
     }
     assert written == API
     every = yaml.safe_dump({field.name: field.default for field in config_fields()})

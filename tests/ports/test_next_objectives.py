@@ -97,11 +97,11 @@ def logp(seen: Seen) -> list[torch.Tensor]:
 
 def grpo(now: Seen, start: Seen, rows: list[dict[str, Any]]) -> torch.Tensor:
     rewards = torch.tensor([row["reward"] for row in rows]).double().view(2, 3)
-    spread = rewards.std(1, correction=0, keepdim=True) + 1e-4
+    spread = rewards.std(1, correction=1, keepdim=True) + 1e-4
     advantages = ((rewards - rewards.mean(1, keepdim=True)) / spread).flatten()
     total, count = torch.zeros(()).double(), 0
     for new, ref, row, advantage in zip(logp(now), logp(start), rows, advantages, strict=True):
-        ratio = (new - torch.tensor(row["old"]).double()).exp()
+        ratio = (new - torch.tensor(row["old_logprobs"]).double()).exp()
         surrogate = torch.min(ratio * advantage, ratio.clamp(0.8, 1.2) * advantage)
         kl = (ref - new).exp() - (ref - new) - 1
         total, count = total - (surrogate - 0.5 * kl).sum(), count + len(new)
@@ -135,7 +135,7 @@ def given(name: str, start: Seen) -> list[dict[str, Any]]:
     for number, (row, old, (logs, _, _)) in enumerate(zip(PROMPTS, logp(start), start, strict=True)):
         more: dict[str, Any] = {"reward": round(draw.uniform(0.2, 1.0), 3)}
         if name == "grpo":  # answers of other weights, so that some ratios are clipped
-            more |= {"group": number // 3, "old": [float(v) + draw.uniform(-0.4, 0.4) for v in old]}
+            more |= {"group": number // 3, "old_logprobs": [float(v) + draw.uniform(-0.4, 0.4) for v in old]}
         if name == "distil":
             ids = [[draw.randrange(logs.shape[1]) for _ in range(3)] for _ in old]
             more |= {"teacher_ids": ids, "teacher_logprobs": [[-0.5, -1.5, -2.5] for _ in old]}
@@ -155,7 +155,7 @@ def test_each_loss_is_that_of_a_plain_formula(
     assert made[0].rows[0] == sequences[0]
     start = plain(model, sequences)
     rows = given(name, start)
-    options = {**OPTIONS, "method": f"next_{name}", **({"kl_beta": 0.5} if name == "grpo" else {})}
+    options = {**OPTIONS, **({"method": "grpo", "beta": 0.5} if name == "grpo" else {"method": f"next_{name}"})}
     run = model.train(rows, **options)
     assert run.status == "succeeded", run.error
     for step, loss in enumerate(run.losses()):

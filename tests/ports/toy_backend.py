@@ -216,13 +216,14 @@ class ToyTraining:
         self.weights, self.config, self.services, self.ops = weights, config, services, ToyOps()
         self.momentum = np.zeros_like(weights.base)
         self._needs: frozenset[str] = frozenset()
+        self._temperature = 1.0
         self.head: Array | None = None
 
     trained_parameters = property(lambda self: int(self.weights.base.size))
 
     @contextlib.contextmanager
     def opened(self, plan: Any, objective: Objective) -> Iterator[None]:
-        self._needs = objective.needs
+        self._needs, self._temperature = objective.needs, objective.temperature
         self.head = Array(np.zeros(len(self.weights.base))) if "value" in objective.needs else None
         self.forget_gradients()
         yield
@@ -260,7 +261,7 @@ class ToyTraining:
                 tokens = self._tokens(example.rows)
                 loss = objective.loss(self.ops, tokens, [example], held_out=False) / total
                 loss.backward()
-                np.add.at(self._grad, tokens._before, tokens.weights.grad)
+                np.add.at(self._grad, tokens._before, tokens.weights.grad / self._temperature)
                 loss_sum += float(loss.value)
         except BaseException:
             self.forget_gradients()
@@ -280,7 +281,7 @@ class ToyTraining:
         return norm
 
     def _tokens(self, rows: Sequence[Any]) -> ToyTokens:
-        return ToyTokens(self.weights.table(), rows, self._needs, self.head)
+        return ToyTokens(self.weights.table() / self._temperature, rows, self._needs, self.head)
 
     def losses(self, examples: Sequence[Example], objective: Objective) -> Iterator[tuple[float, int]]:
         for example in examples:

@@ -13,6 +13,8 @@ export interface Choice {
 export interface Choices {
   data?: Choice[];
   models?: Choice[];
+  /** By kind: functions that an option can name, of the notebook and built in. */
+  functions?: Record<string, { name: string; group: string }[]>;
 }
 
 export interface Part {

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from shadownb.engine.ports.run_store import RunStore
     from shadownb.engine.rendering.certificate import Certificate
     from shadownb.engine.runs.handle import Run
+    from shadownb.engine.trajectories import TrajectoryGroup
 
 
 class Model(LoadedModel):
@@ -316,7 +317,7 @@ class Model(LoadedModel):
 
     def train(
         self,
-        dataset: Dataset | list[dict[str, Any]],
+        dataset: Dataset | list[dict[str, Any]] | TrajectoryGroup | list[TrajectoryGroup],
         method: str = "lora",
         background: bool | None = None,
         eval_dataset: Dataset | list[dict[str, Any]] | str | float | None = None,
@@ -330,7 +331,8 @@ class Model(LoadedModel):
         Parameters
         ----------
         dataset
-            A :class:`Dataset`, or a list of rows, a data frame, an Arrow table or a ``datasets.Dataset``.
+            A :class:`Dataset`, or a list of rows, a data frame, an Arrow table or a ``datasets.Dataset``; for
+            ``grpo`` and its like also scored :class:`~shadownb.TrajectoryGroup` objects.
         method
             Name of a training method; ``shadownb.methods.available()`` lists them.
         background

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.loaded.backends import DEFAULT, backend
@@ -34,9 +35,11 @@ def check_stays(run: Run, model: LoadedModel | None, executor: str | None, callb
         )
 
 
-def resume(run: Run, model: LoadedModel | None, executor: str | None, callbacks: Any) -> None:
+def resume(
+    run: Run, model: LoadedModel | None, executor: str | None, callbacks: Any, given: Mapping[str, Sequence[Any] | None]
+) -> None:
     """Start a new attempt; see :meth:`Run.resume`."""
-    from shadownb.engine.runs.dispatch import callable_back, resume_attempt, start
+    from shadownb.engine.runs.dispatch import callable_back, find_functions, resume_attempt, start
 
     state = run.state
     if run.is_active:
@@ -74,6 +77,7 @@ def resume(run: Run, model: LoadedModel | None, executor: str | None, callbacks:
         if busy is not None:
             raise BusyError(f"Run {busy.id} is training this model.", fix="Wait for it, or stop it first.")
     called = callable_back(callbacks, chosen, backend(expected.get("backend", DEFAULT)))
+    find_functions(run.folder.config, chosen, given)
     if chosen.shares_memory and (model is None or not model.is_loaded):
         model = load_model(run.folder)
     run._model = model

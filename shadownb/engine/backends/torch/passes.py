@@ -39,6 +39,8 @@ class Passes:
         What the objective needs of a pass beside log-probabilities.
     head
         The scalar head, where the objective needs values: (N, width) to (N, 1).
+    temperature
+        What logits are divided by.
     """
 
     adapter: Adapter
@@ -51,6 +53,7 @@ class Passes:
     layers_in_one_operation: int = 0
     needs: frozenset[Need] = frozenset()
     head: torch.nn.Module | None = None
+    temperature: float = 1.0
 
     def batches(self, examples: Sequence[Example]) -> Iterator[tuple[PackedBatch, list[Example]]]:
         """Yield the batches of examples, each with the examples whose rows are in it, in that order."""
@@ -87,6 +90,7 @@ class Passes:
         hidden = layouts.enter_context(self._hidden()) if self.needs & {"hidden", "value"} else []
         with self._cast():
             logits = target_logits(called, computed, inputs, layout)
+            logits = logits if self.temperature == 1.0 else logits / self.temperature
             nll = cross_entropy(logits, computed.targets, reduction="none")
         kept = hidden[-1][0] if hidden else None
         return nll, Watched(

@@ -107,6 +107,7 @@ class TorchTraining:
             one_operation=plan.adapter_operation[0] and self.autocast is None,  # autocast converts between the products
             needs=objective.needs,
             head=head,
+            temperature=objective.temperature,
         )
 
     def _make_steps(self) -> StepGradients:
