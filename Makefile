@@ -17,8 +17,9 @@ demo: setup
 	$(BIN)/shadownb demo
 
 ## Open the quickstart in JupyterLab.
+# Containers often have root alone, as whom Jupyter starts only where that is said.
 lab: setup-dev
-	$(BIN)/jupyter lab notebooks/00_quickstart.ipynb
+	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/00_quickstart.ipynb
 
 ## Everything that is checked: lint, types, engine, notebooks, browser, front end; at the end as on the other kind of CPU.
 test: setup-dev setup-browser lint widgets unit test-other-cpu

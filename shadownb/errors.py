@@ -14,18 +14,29 @@ from typing import Any
 
 
 class ShadowError(Exception):
-    """A failure that the user can do something about.
+    """An error with a next step for the user; base class of all errors that ShadowNB raises on purpose.
 
     Parameters
     ----------
     what
-        What happened, in one sentence that names the option and its value.
+        What happened, in one sentence with the option and its value.
     why
-        The reason, with the figure or rule behind it. May be empty.
+        The reason, with the number or rule behind it; may be empty.
     fix
-        The next step to take.
+        The next step.
     code
-        Stable identifier for documentation and tests; the class has a default.
+        A stable identifier; the class has a default.
+
+    Examples
+    --------
+    >>> try:
+    ...     snb.TrainConfig(lora_rank=8)
+    ... except snb.ShadowError as error:
+    ...     print(error.as_text())
+    ...     print(error.code, list(error.to_dict()))
+    lora_rank=8 is not a training option. Did you mean 'lora_r'?
+    Next: Call shadownb.TrainConfig.describe() for the list of options.
+    config ['code', 'kind', 'what', 'why', 'fix']
     """
 
     code = "error"
@@ -39,7 +50,7 @@ class ShadowError(Exception):
         super().__init__(self.as_text())
 
     def as_text(self) -> str:
-        """Return the error as the lines a terminal shows."""
+        """Return the error as a terminal shows it, on several lines."""
         lines = [self.what]
         if self.why:
             lines.append(f"Why: {self.why}")
@@ -48,7 +59,7 @@ class ShadowError(Exception):
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form that run journals and panels carry."""
+        """Return it as JSON values, as journals and panels use them."""
         return {
             "code": self.code,
             "kind": type(self).__name__,
@@ -188,7 +199,17 @@ class ExportError(ShadowError, ValueError):
 
 
 class ShadowWarning(UserWarning):
-    """Something a user should know that does not stop the work."""
+    """Something a user should know that does not stop the work; filter it with :mod:`warnings`.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always", snb.ShadowWarning)
+    ...     answer = model.generate("I paid twice.", system="Answer in French.", max_new_tokens=4)
+    >>> print(caught[0].message)
+    Asked behind a system prompt, but no row of the training has one. Leave system out to start as the rows do.
+    """
 
 
 def did_you_mean(name: str, choices: list[str] | tuple[str, ...]) -> str:

@@ -90,7 +90,7 @@ class Answer(str):
 class ShadowMagics(Magics):
     """The ``%shadow`` magic and what it adds to a shell."""
 
-    model = Unicode(DEFAULT_MODEL, help="Model that is meant where none is named.").tag(config=True)
+    model = Unicode(DEFAULT_MODEL, help="Model to use if none is named.").tag(config=True)
 
     shell: InteractiveShell
 

@@ -29,6 +29,7 @@ LONGEST_FIRST = (
     "tests/engine/test_runs_control.py",
     "tests/capture/test_load.py",
     "tests/engine/test_runs_points.py",
+    "tests/docs/test_examples.py",
     "tests/docs/test_site.py",
     "tests/docs/test_tasks.py",
     "tests/docs/test_recipes.py",

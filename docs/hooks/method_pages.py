@@ -13,11 +13,11 @@ from shadownb.engine.methods import MethodSpec
 from shadownb.engine.methods.spec import GROUPS
 
 _TRAINED = {
-    "lora": "low-rank adapters on linear layers and fused experts; the base stays as it is",
-    "layers": "an adapter of another kind on linear layers; the base stays as it is",
-    "prompt": "embeddings that stand before every prompt; the base stays as it is",
-    "bias": "the bias vectors of the model, wherever it has some",
-    "bottleneck": "a narrow network behind every block; the base stays as it is",
+    "lora": "low-rank adapters on linear layers and fused experts; the base stays unchanged",
+    "layers": "an adapter of another kind on linear layers; the base stays unchanged",
+    "prompt": "learned embeddings before every prompt; the base stays unchanged",
+    "bias": "the bias vectors of the model, where it has any",
+    "bottleneck": "a small bottleneck network after every block; the base stays unchanged",
     "weights": "every weight of the base",
 }
 _BASE = {
@@ -59,7 +59,7 @@ def overview() -> str:
         table_row([f"[`{spec.name}`]({page(spec)})", spec.hint, spec.data_shape, f"{spec.default_learning_rate:g}"])
         for spec in _ours()
     ]
-    head = ["", "", "## Each with its page", "", "| method | what it does | data | default rate |", "|---|---|---|---|"]
+    head = ["", "", "## All methods", "", "| method | what it does | data | default rate |", "|---|---|---|---|"]
     return "\n".join([*head, *rows, ""])
 
 
@@ -71,12 +71,12 @@ def text(spec: MethodSpec) -> str:
         "What is trained": _TRAINED.get(spec.adapter, spec.adapter),
         "The loss": _loss(spec),
         "Your rows": f"{spec.data_shape} (formats {', '.join(f'`{name}`' for name in spec.data_formats)})",
-        "Rows over `max_length`": _LONG[spec.long_rows],
+        "Rows longer than `max_length`": _LONG[spec.long_rows],
         "The base": _BASE[spec.quantized_base],
-        "Learning rate by default": f"{spec.default_learning_rate:g}; {spec.rate_source}",
+        "Default learning rate": f"{spec.default_learning_rate:g}; {spec.rate_source}",
     }
     if spec.defaults:
-        facts["Other defaults of its own"] = ", ".join(f"`{name}={value}`" for name, value in spec.defaults)
+        facts["Its other defaults"] = ", ".join(f"`{name}={value}`" for name, value in spec.defaults)
     support = capabilities.supported_fields(spec.name)
     own = {*spec.fields, *objectives.get(spec.objective).honoured()}
     honoured = [field for field in config_fields() if support.get(field.name, "no") is None]
@@ -108,17 +108,17 @@ def text(spec: MethodSpec) -> str:
         *(table_row([f"**{name}**", value]) for name, value in facts.items()),
         "",
         *(["## When not", "", *(f"- {reason}" for reason in spec.when_not), ""] if spec.when_not else []),
-        "## Options of its own",
+        "## Its own options",
         "",
-        *(option_table(first, **defaults) if first else ["It has none beside those of every training."]),
+        *(option_table(first, **defaults) if first else ["None beyond those of every training."]),
         "",
-        '??? note "Options that it shares with other methods"',
+        '??? note "Options shared with other methods"',
         "",
         *(f"    {line}" for line in option_table(rest, **defaults)),
         "",
-        "An option that is not listed here is refused for this method, never ignored.",
+        "An option that is not listed here is refused for this method, and never silently ignored.",
         "",
-        "Compared with the others in time, memory, right answers and forgetting: the notebook "
+        "For a comparison with the other methods (time, memory, right answers, forgetting) see the notebook "
         "[Twelve methods on one task](../../notebooks/01_methods.ipynb) and the [measured figures](../../benchmarks/README.md).",
         "",
     ]

@@ -25,8 +25,39 @@ _PARTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("Extending, errors, the machine", "more", ("registry", "doctor", "ShadowError", "ShadowWarning")),
 )
 _MODULES = ("methods", "runs", "captures", "traces", "registry")
-_WHOLE = ("Model", "Dataset", "Run", "TrainConfig", "CaptureStore")  # shown with what they inherit from classes of ours
+WHOLE = (
+    "Model",
+    "Dataset",
+    "Run",
+    "TrainConfig",
+    "CaptureStore",
+    "capture",
+)  # shown with what they inherit from classes of ours
+# What the engine does with an object of a user's, and no user; it is not shown.
+FOR_THE_ENGINE = {
+    "Model": (
+        "begin_run", "catch_up", "detach_adapter", "load_adapter", "renderer_of", "require_loaded", "restore_start",
+        "save_tokenizer", "start_renderer", "trained_in_place", "use_renderer",
+    ),
+    "TrainConfig": ("as_given", "model_post_init"),
+    "CaptureStore": ("checkpoint", "read", "writing"),
+    "Run": ("journalled",),
+    "RunPanel": ("get_state",),
+    "Scorer": ("name",),
+    "Checkpoint": ("of",),
+    "Endpoint": ("kept_under",),
+    "Reply": ("from_completion",),
+    "registry": ("fill",),
+    "runs.FolderStore": ("active", "all", "create", "delete", "entries", "find", "starts", "store_rows"),
+    "traces.LeftOut": ("add",),
+    "traces.TraceReport": ("keep_untrained", "leave_out"),
+}  # fmt: skip
 _HIDDEN = ("__version__",)
+# tests/docs/example_names.py makes them for the test that runs the examples.
+_NAMES = (
+    "In the examples `snb` is `shadownb`, `rows` are twelve support messages with the queue each belongs to, `run` is a training "
+    "on them that has ended, `model` the small model that it trained, and `store` a recording of three calls."
+)
 
 
 def navigation() -> list[tuple[str, str]]:
@@ -42,7 +73,7 @@ def pages() -> Iterator[tuple[str, str]]:
     rest = tuple(name for name in shadownb.__all__ if name not in placed and name not in _HIDDEN)
     for number, (title, page, names) in enumerate(_PARTS, start=1):
         there = [name for name in (*names, *(rest if number == len(_PARTS) else ())) if name in shadownb.__all__]
-        yield f"reference/{page}.md", "\n".join([f"# {title}", "", *(_entry(name) for name in there)])
+        yield f"reference/{page}.md", "\n".join([f"# {title}", "", _NAMES, "", *(_entry(name) for name in there)])
 
 
 def _entry(name: str) -> str:
@@ -55,7 +86,11 @@ def _entry(name: str) -> str:
         if own is not None:  # without what stands on a page of its own already
             own = [member for member in own if getattr(module, member) is not getattr(shadownb, member, None)]
         return f"{heading}\n\n::: {module.__name__}\n{_options_of(own)}"
-    return f"::: shadownb.{name}\n" + ("    options:\n      inherited_members: true\n" if name in _WHOLE else "")
+    options = ["      inherited_members: true"] if name in WHOLE else []
+    if name in FOR_THE_ENGINE:
+        hidden = "|".join(FOR_THE_ENGINE[name])
+        options.append(f'      filters: ["!^_", "!^({hidden})$"]')
+    return "\n".join([f"::: shadownb.{name}", *(["    options:", *options] if options else []), ""])
 
 
 def _options_of(members: list[str] | None = None) -> str:

@@ -46,7 +46,7 @@ def _complete_capture(ctx: click.Context, param: click.Parameter, incomplete: st
 @click.argument("action", type=Choice(ACTIONS), help=f"{', '.join(ACTIONS[:-1])} or {ACTIONS[-1]}.")
 @click.argument(
     "name", metavar="[URL|NAME]", required=False, shell_complete=_complete_capture,
-    help="For start the upstream's base URL, else the capture; the only one that runs, or the latest, if left out.",
+    help="For start: the upstream's base URL. Otherwise: the capture (default: the only one that is running, or the latest).",
 )  # fmt: skip
 @click.option(
     "--model", shell_complete=completion.complete_model, help="Local model that answers, alone or beside the upstream."
@@ -55,28 +55,37 @@ def _complete_capture(ctx: click.Context, param: click.Parameter, incomplete: st
 @click.option(
     "--api-key-env", metavar="VARIABLE", help="Environment variable with the upstream's key, or with one to scrub."
 )
-@click.option("--host", help="Address to listen on; 127.0.0.1 if left out.")
-@click.option("--port", type=Value("int"), help="Port to listen on; a free one if left out.")
+@click.option("--host", help="Address to listen on (default: 127.0.0.1).")
+@click.option("--port", type=Value("int"), help="Port to listen on (default: a free one).")
 @click.option(
-    "--allow-host", "allow_hosts", multiple=True, metavar="NAME", help="Name by which containers reach it; repeatable."
+    "--allow-host",
+    "allow_hosts",
+    multiple=True,
+    metavar="NAME",
+    help="Host name by which containers reach it; may be repeated.",
 )
 @click.option(
-    "--redact", multiple=True, metavar="RULE", help="email, phone, card or key, in what is recorded; repeatable."
+    "--redact",
+    multiple=True,
+    metavar="RULE",
+    help="email, phone, card or key, to remove from the recording; may be repeated.",
 )
-@click.option("--sample", type=Value("float"), help="Share of the conversations to record.")
+@click.option("--sample", type=Value("float"), help="Fraction of the conversations to record.")
 @click.option("--keep-days", type=Value("float"), help="Delete calls older than this.")
-@click.option("--keep-calls", type=Value("int"), help="Keep only so many calls.")
-@click.option("--keep-bytes", type=Value("int"), help="Keep only the newest calls that take so many bytes.")
+@click.option("--keep-calls", type=Value("int"), help="Keep at most this many calls.")
+@click.option(
+    "--keep-bytes", type=Value("int"), help="Keep only as many of the newest calls as fit into this many bytes."
+)
 @click.option(
     "--prices",
     type=click.Path(exists=True, dir_okay=False, resolve_path=True),
     shell_complete=completion.complete_yaml_file,
     metavar="FILE",
-    help="YAML file with prices by model, laid over the shipped ones.",
+    help="YAML file with prices by model; overrides the included prices.",
 )
 @click.option("--search", help="Only calls or episodes with this in what was asked, or in the session.")
 @click.option(
-    "--status", type=Choice(("ok", "error", "cut", "client_gone", "unread")), help="Only calls that ended so."
+    "--status", type=Choice(("ok", "error", "cut", "client_gone", "unread")), help="Only calls with this status."
 )
 @click.option("--kind", help="Only episodes of this kind, such as branch or subagent.")
 @click.option("--limit", type=Value("int"), help=f"At most so many; {_LISTED} calls, or all episodes, if left out.")

@@ -29,10 +29,10 @@ from shadownb.engine import registry
     "--scorer",
     type=RegisteredChoice(lambda: registry.names("scorer")),
     default="exact",
-    help="How an answer is judged: exact, json_exact, or what a package brings.",
+    help="How answers are scored: exact, json_exact, or a scorer of an installed package.",
 )
 @click.option("--against", multiple=True, help="Another model, or a variable that holds an endpoint; may be repeated.")
-@click.option("--max-rows", type=Value("int"), help="Only the first so many rows.")
+@click.option("--max-rows", type=Value("int"), help="Only this many rows, from the first.")
 @click.option("--max-new-tokens", type=Value("int"), help="Longest answer.")
 @model_options
 @data_options

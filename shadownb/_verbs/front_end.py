@@ -36,7 +36,7 @@ class FrontEnd:
     body
         Text of the cell below ``%%shadow``, or None.
     default_model
-        Model that is meant where none is named.
+        Model to use if none is named.
     """
 
     prog = "shadownb"

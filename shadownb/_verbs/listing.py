@@ -20,6 +20,8 @@ class Listing(list[T], Generic[T]):
         Heading of each column and the function that makes its text from an object.
     empty
         What is shown when there is nothing, with the next step.
+    note
+        A sentence below the table that holds for all of it.
     """
 
     def __init__(
@@ -28,10 +30,12 @@ class Listing(list[T], Generic[T]):
         columns: Mapping[str, Callable[[T], Any]],
         *,
         empty: str,
+        note: str = "",
     ) -> None:
         super().__init__(items)
         self.columns = dict(columns)
         self.empty = empty
+        self.note = note
 
     @overload
     def __getitem__(self, index: SupportsIndex) -> T: ...
@@ -39,7 +43,7 @@ class Listing(list[T], Generic[T]):
     def __getitem__(self, index: slice) -> Listing[T]: ...
     def __getitem__(self, index: Any) -> Any:
         found = super().__getitem__(index)
-        return Listing(found, self.columns, empty=self.empty) if isinstance(index, slice) else found
+        return Listing(found, self.columns, empty=self.empty, note=self.note) if isinstance(index, slice) else found
 
     def cells(self) -> list[list[str]]:
         """Return the text of the table, row by row."""
@@ -53,7 +57,7 @@ class Listing(list[T], Generic[T]):
         rows = [list(self.columns), *self.cells()]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-        return "\n".join(lines)
+        return "\n".join([*lines, *(["", self.note] if self.note else [])])
 
     __repr__ = __str__
 
@@ -65,4 +69,5 @@ class Listing(list[T], Generic[T]):
             "<tr>" + "".join(f'<td style="text-align:left">{escape(cell)}</td>' for cell in row) + "</tr>"
             for row in self.cells()
         )
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        note = f"<p>{escape(self.note)}</p>" if self.note else ""
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{note}"

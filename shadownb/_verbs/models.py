@@ -110,7 +110,7 @@ def inspect(
     help="Variable, alias, hub id, folder, GGUF file or run id; only its tokenizer is loaded.",
 )
 def certify(front_end: FrontEnd, name: str | None) -> Any:
-    """Prove what a model's chat template writes and trains.
+    """Check what a model's chat template writes and trains.
 
     Example: PROG certify smollm2-135m
     """
@@ -147,15 +147,20 @@ def models(front_end: FrontEnd) -> Any:
     shell_complete=completion.complete_data,
     help="Say which methods this data fits.",
 )
-@click.option("--trl", "of_trl", is_flag=True, help="List the trainers of the installed trl that are methods, too.")
+@click.option(
+    "--trl",
+    "of_trl",
+    is_flag=True,
+    help="List the trainers of the installed trl that can be used as methods, and what a resume means there.",
+)
 def methods(front_end: FrontEnd, model_name: str | None, data_name: str | None, of_trl: bool) -> Any:
     """List the training methods."""
     from shadownb.engine.methods import MethodSpec, available
 
-    if of_trl:
-        return _guests()
     model = front_end.model(model_name) if model_name else None
     data_format = front_end.data(data_name).format if data_name else None
+    if of_trl:
+        return _guests(model, data_format)
     columns: dict[str, Callable[[MethodSpec], Any]] = {
         "method": lambda spec: spec.name,
         "title": lambda spec: spec.title,
@@ -169,16 +174,21 @@ def methods(front_end: FrontEnd, model_name: str | None, data_name: str | None, 
     return Listing(available(), columns, empty="No methods.")
 
 
-def _guests() -> Listing:
-    from shadownb.engine.methods import GuestMethod, guests
+def _guests(model: Any, data_format: str | None) -> Listing:
+    from shadownb.engine.methods import GuestMethod, get, guests
+
+    def usable(method: GuestMethod) -> str:
+        return method.unusable or capabilities.unfit(get(method.name), model, data_format) or "yes"
 
     columns: dict[str, Callable[[GuestMethod], Any]] = {
         "method": lambda method: method.name,
         "trainer": lambda method: method.title,
         "data": lambda method: method.data_shape,
-        "usable": lambda method: method.unusable or "yes",
+        "usable": usable,
     }
-    return Listing(guests(), columns, empty="No trainers.")
+    listed = guests()
+    resumes = dict.fromkeys(capabilities.resume_means(get(one.name)) for one in listed if not one.unusable)
+    return Listing(listed, columns, empty="No trainers.", note=" ".join(resumes))
 
 
 # -- using a model ---------------------------------------------------------------------------------------------------
@@ -246,7 +256,7 @@ def generate(front_end: FrontEnd, name: str, words: tuple[str, ...], **_: Any) -
     "--fmt",
     type=RegisteredChoice(lambda: registry.names("exporter")),
     default="adapter",
-    help="The adapter alone, or base and adapter in one.",
+    help="Only the adapter, or base and adapter merged into one model.",
 )
 def export(front_end: FrontEnd, name: str, folder: str, fmt: str) -> Any:
     """Save what a run has trained."""

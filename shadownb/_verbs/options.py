@@ -185,7 +185,7 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option(
                 "--quantize",
                 type=Choice(["4bit", "8bit"]),
-                help="Hold the base in 4 or 8 bits.",
+                help="Load the base in 4 or 8 bits.",
             ),
             click.option(
                 "--adapter", shell_complete=completion.complete_saved, help="Adapter folder to put on the base."
@@ -208,12 +208,12 @@ def thinking_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option(
                 "--enable-thinking/--disable-thinking",
                 default=None,
-                help="Think before the answer, or not (default: as trained, else the chat template's).",
+                help="Whether to think before the answer (default: as trained, else the chat template's).",
             ),
             click.option(
                 "--reasoning-effort",
                 type=Choice(EFFORTS),
-                help="How much to think, where the chat template knows it.",
+                help="How much to think, if the chat template supports it.",
             ),
         )
     ):
@@ -229,13 +229,13 @@ def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 "--columns",
                 metavar="COLUMN=NAME",
                 multiple=True,
-                help="The rows' own names for known columns: frage=prompt,antwort=completion; may be repeated.",
+                help="Map columns of your rows to known ones: frage=prompt,antwort=completion; may be repeated.",
             ),
             click.option(
                 "--ignore",
                 metavar="COLUMN",
                 multiple=True,
-                help="Column, or key of messages as messages[].audio, that is not to be read; may be repeated.",
+                help="Column (or key in messages, such as messages[].audio) to leave out; may be repeated.",
             ),
         )
     ):
@@ -280,7 +280,7 @@ def sampling_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option(
                 "--top-p",
                 type=Value("float"),
-                help="Share of probability kept (default: 0.95).",
+                help="Sample from the likeliest tokens that hold this share of the probability (default: 0.95).",
             ),
             click.option("--seed", type=Value("int"), help="Makes sampling repeatable."),
             click.option(

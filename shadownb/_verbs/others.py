@@ -25,10 +25,10 @@ def studio(front_end: FrontEnd) -> Any:
     metavar="[NAME]",
     required=False,
     shell_complete=completion.complete_panel,
-    help="Which; left out, those that there are.",
+    help="Name of the panel; without it, the panels are listed.",
 )
 def panel(front_end: FrontEnd, name: str | None) -> Any:
-    """Show one panel by its name, also one that another package brings."""
+    """Show one panel by its name; panels of other packages, too."""
     if name is None:
         return Listing(
             registry.names("panel"), {"panel": str, "is": lambda name: registry.target("panel", name)}, empty=""
@@ -46,10 +46,10 @@ def panel(front_end: FrontEnd, name: str | None) -> Any:
     shell_complete=completion.complete_file,
     help="Write a zip archive for a bug report: versions, hardware, how the newest runs went; no rows, no prompts, no keys.",
 )
-@click.option("--clean", is_flag=True, help="Free disk: what can be made again, after a list and a question.")
+@click.option("--clean", is_flag=True, help="Free disk space: list what can be made again, and delete it after asking.")
 @click.option("--yes", is_flag=True, help="With --clean: do not ask.")
 def show_doctor(front_end: FrontEnd, bundle: str | None, clean: bool, yes: bool) -> Any:
-    """Check whether this machine is ready, what fits, and what lies on its disk."""
+    """Check whether this machine is ready, which models fit, and what takes up disk space."""
     if bundle is not None and clean:
         front_end.refuse("--bundle and --clean are two commands; give one of them")
     if yes and not clean:
@@ -80,7 +80,7 @@ def _clean(front_end: FrontEnd, *, yes: bool) -> None:
 
 @verb("demo")
 def demo(front_end: FrontEnd) -> Any:
-    """Train on the shipped task and compare."""
+    """Train on the included task and compare."""
     from shadownb import demo as shown
 
     raise click.exceptions.Exit(shown.main() or 0)

@@ -17,7 +17,7 @@ run_argument = click.argument(
     metavar="[RUN]",
     required=False,
     shell_complete=completion.complete_run,
-    help="Variable or id; the latest if left out.",
+    help="Variable or id (default: the latest).",
 )
 
 
@@ -38,7 +38,7 @@ def runs(front_end: FrontEnd, limit: int, status: str | None) -> Any:
 @verb("watch")
 @run_argument
 def watch(front_end: FrontEnd, name: str | None) -> Any:
-    """Follow a run, of any process, until it ends."""
+    """Follow a run in any process until it ends."""
     return front_end.attach(front_end.run(name))
 
 
@@ -48,10 +48,10 @@ def watch(front_end: FrontEnd, name: str | None) -> Any:
     "--metric", shell_complete=completion.complete_metric, help="Only this curve, such as loss or learning_rate."
 )
 @click.option(
-    "--smooth", type=Value("float"), help="Weight of the moving average, 0 to below 1 (default: 0.6, of the loss)."
+    "--smooth", type=Value("float"), help="Smoothing of the curve, 0 to below 1 (default: 0.6 for the loss, else 0)."
 )
 @click.option("--log", is_flag=True, help="Logarithmic scale.")
-@click.option("--window", type=Value("int"), help="Only the last so many points.")
+@click.option("--window", type=Value("int"), help="Only this many of the newest points.")
 @click.option("--clip", type=Value("float"), help="Share of the points that the scale has to show, such as 0.95.")
 @click.option(
     "--to",
@@ -76,10 +76,10 @@ def plot(front_end: FrontEnd, name: str | None, metric: str | None, file: str | 
     metavar="RUN RUN [RUN ...]",
     nargs=-1,
     shell_complete=completion.complete_run,
-    help="Variables or ids; without any the two latest.",
+    help="Variables or ids (default: the two latest).",
 )
 def diff(front_end: FrontEnd, names: tuple[str, ...]) -> Any:
-    """Show runs side by side: the options that differ, what came out, their losses."""
+    """Show runs side by side: the options that differ, their results and losses."""
     from shadownb.engine import runs as recorded
 
     return recorded.diff([front_end.run(name) for name in names] or recorded.list(limit=2))
@@ -87,9 +87,9 @@ def diff(front_end: FrontEnd, names: tuple[str, ...]) -> Any:
 
 @verb("stop")
 @run_argument
-@click.option("--discard", is_flag=True, help="Forget what was trained instead.")
+@click.option("--discard", is_flag=True, help="Throw away what was trained instead of keeping it.")
 def stop(front_end: FrontEnd, name: str | None, discard: bool) -> Any:
-    """Stop a run after the step it is in, and keep what it has learnt."""
+    """Stop a run after its current step and keep what it has learned."""
     run = front_end.run(name, going_on=True)
     return run.discard() if discard else run.stop()
 
@@ -104,7 +104,7 @@ def pause(front_end: FrontEnd, name: str | None) -> Any:
 @verb("resume")
 @run_argument
 def resume(front_end: FrontEnd, name: str | None) -> Any:
-    """Go on with a paused, stopped or interrupted run."""
+    """Continue a paused, stopped or interrupted run."""
     run = front_end.run(name)
     elsewhere = run.is_active
     run.resume()

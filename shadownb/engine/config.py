@@ -29,12 +29,33 @@ __all__ = ["DEFAULT_MAX_STEPS", "GROUPS", "TARGET_PRESETS", "TrainConfig"]
 
 
 class TrainConfig(Options):
-    """What to train and how; immutable and validated on creation.
+    """The options of a training; validated on creation and immutable.
 
     Raises
     ------
     ConfigError
-        An unknown field (with the closest name), a value outside its range (with the range), or a contradiction.
+        An option is unknown (the message suggests the closest name), is outside its range, or contradicts another one.
+
+    Examples
+    --------
+    >>> config = snb.TrainConfig(method="dpo", max_steps=30, beta=0.2)
+    >>> config.changed
+    {'method': 'dpo', 'max_steps': 30, 'beta': 0.2}
+    >>> config.rows_per_step  # per_device_train_batch_size times gradient_accumulation_steps
+    8
+    >>> print(config.learning_rate, config.resolved_learning_rate())
+    None 5e-05
+    >>> config.objective_options.beta, config.spec.title, sorted(config.model_fields_set)
+    (0.2, 'DPO', ['beta', 'max_steps', 'method'])
+    >>> config.resolved_target_modules()
+    'all-linear'
+    >>> config.to_dict()["max_steps"]
+    30
+    >>> snb.TrainConfig(lora_rank=8)
+    Traceback (most recent call last):
+        ...
+    shadownb.errors.ConfigError: lora_rank=8 is not a training option. Did you mean 'lora_r'?
+    Next: Call shadownb.TrainConfig.describe() for the list of options.
     """
 
     # -- creation ------------------------------------------------------------------------------------------------
@@ -80,17 +101,17 @@ class TrainConfig(Options):
 
     @property
     def objective_options(self) -> Any:
-        """The objective's own options with their values, an instance of its table; None where it has none."""
+        """The options that only the method's objective has, as a pydantic model; None if it has none."""
         return self._chosen.own
 
     @property
     def model_fields_set(self) -> set[str]:
-        """The options that were given explicitly."""
+        """Names of the options that were given explicitly."""
         return super().model_fields_set | self._chosen.given
 
     @property
     def spec(self) -> MethodSpec:
-        """What the method is: that of a run's record, else the one that is registered by the name."""
+        """The :class:`MethodSpec` of the method: from a run's record, else the registered one."""
         return self._spec if self._spec is not None else methods.get(self.method)
 
     @field_validator("sample_prompts", "report_to", mode="before")
@@ -174,11 +195,19 @@ class TrainConfig(Options):
         return self.per_device_train_batch_size * self.gradient_accumulation_steps
 
     def resolved_learning_rate(self) -> float:
-        """Return the peak learning rate: the given one or the method's default."""
+        """Return the peak learning rate: the one given, or the method's default."""
         return self.learning_rate if self.learning_rate is not None else self.spec.default_learning_rate
 
     def resolved_total_steps(self, items: int) -> int:
-        """Return the optimizer steps for ``items`` rows (packs where packing is on)."""
+        """Return the number of optimizer steps for ``items`` rows (or packed sequences, with ``packing``).
+
+        Examples
+        --------
+        >>> snb.TrainConfig(num_train_epochs=3).resolved_total_steps(100)  # 8 rows a step
+        39
+        >>> snb.TrainConfig().resolved_total_steps(100)
+        60
+        """
         if self.max_steps is not None:
             return self.max_steps
         if self.num_train_epochs is not None:
@@ -187,7 +216,13 @@ class TrainConfig(Options):
         return DEFAULT_MAX_STEPS
 
     def resolved_warmup(self, total_steps: int) -> int:
-        """Return the warm-up steps as given; by default never more than a tenth of the run; none at a constant rate."""
+        """Return the warm-up steps: as given; by default at most a tenth of the run; 0 at a constant rate.
+
+        Examples
+        --------
+        >>> snb.TrainConfig().resolved_warmup(30), snb.TrainConfig(warmup_ratio=0.2).resolved_warmup(30)
+        (3, 6)
+        """
         if self.lr_scheduler_type == "constant":
             return 0
         if self.warmup_ratio is not None:
@@ -197,11 +232,23 @@ class TrainConfig(Options):
         return min(self.warmup_steps, total_steps // 10)  # in a run of one step the only rate would be 0
 
     def resolved_decay(self, total_steps: int) -> int:
-        """Return the steps of the fall at the end of ``warmup_stable_decay``: the last fifth."""
+        """Return how many steps the final decay of ``warmup_stable_decay`` takes: the last fifth.
+
+        Examples
+        --------
+        >>> snb.TrainConfig(lr_scheduler_type="warmup_stable_decay").resolved_decay(60)
+        12
+        """
         return max(1, min(total_steps // 5, total_steps - self.resolved_warmup(total_steps)))
 
     def resolved_eval_steps(self, total_steps: int) -> int:
-        """Return the steps between evaluations."""
+        """Return the number of steps between evaluations.
+
+        Examples
+        --------
+        >>> snb.TrainConfig().resolved_eval_steps(60), snb.TrainConfig(eval_steps=0.1).resolved_eval_steps(60)
+        (15, 6)
+        """
         if self.eval_steps is None:
             return max(1, total_steps // 4)
         if self.eval_steps < 1:
@@ -209,11 +256,17 @@ class TrainConfig(Options):
         return int(self.eval_steps)
 
     def resolved_save_steps(self, total_steps: int) -> int:
-        """Return the steps between checkpoints."""
+        """Return the number of steps between checkpoints.
+
+        Examples
+        --------
+        >>> snb.TrainConfig().resolved_save_steps(60)
+        15
+        """
         return self.save_steps if self.save_steps is not None else max(1, total_steps // 4)
 
     def resolved_target_modules(self) -> str | tuple[str, ...]:
-        """Return the layer names peft gets, presets expanded."""
+        """Return the target modules as peft takes them, with presets expanded."""
         if isinstance(self.target_modules, str):
             return TARGET_PRESETS[self.target_modules]
         return self.target_modules
@@ -222,7 +275,7 @@ class TrainConfig(Options):
 
     @property
     def changed(self) -> dict[str, Any]:
-        """The fields that were given explicitly and differ from their default (the method's, where it has one)."""
+        """The options that were given and differ from their default (of the method, if it has its own), with their values."""
         return {
             name: getattr(self, name)
             for name in (*type(self).model_fields, *self._chosen.given)
@@ -236,7 +289,13 @@ class TrainConfig(Options):
         return every[name].default if name in every else self._chosen.default_of(name)
 
     def replace(self, **values: Any) -> TrainConfig:
-        """Return a copy with other values, validated again."""
+        """Return a copy with other values, validated again.
+
+        Examples
+        --------
+        >>> snb.TrainConfig(max_steps=30).replace(lora_r=8).changed
+        {'max_steps': 30, 'lora_r': 8}
+        """
         given = {name: getattr(self, name) for name in self.model_fields_set}
         return self._made({**given, **values}, known=self.executor, spec=self._spec)
 
@@ -251,7 +310,15 @@ class TrainConfig(Options):
         return {**self.model_dump(mode="json"), **self._chosen.as_json()}
 
     def to_yaml(self, *, only_changed: bool = False) -> str:
-        """Return YAML that :meth:`from_yaml` reads back to an equal config."""
+        """Return the options as YAML, which :meth:`from_yaml` reads back; ``only_changed`` leaves out defaults.
+
+        Examples
+        --------
+        >>> print(snb.TrainConfig(max_steps=30, lora_r=8).to_yaml(only_changed=True))
+        method: lora
+        max_steps: 30
+        lora_r: 8
+        """
         values = self.to_dict()
         if only_changed:
             values = {name: values[name] for name in ["method", *self.changed] if name in values}
@@ -261,15 +328,20 @@ class TrainConfig(Options):
     def from_yaml(
         cls, source: str | Path, *, given: Collection[str] | None = None, spec: MethodSpec | None = None
     ) -> TrainConfig:
-        """Read a config from YAML text, or from a file when given a path.
+        r"""Read a config from YAML text, or from a file when given a path.
 
         Parameters
         ----------
         given
-            The options that somebody chose, of a run's record. Others that are unknown here are of another version and had its
-            default, so they are left out instead of refused. None: all were chosen.
+            For the record of a run: the options that were chosen by somebody. An unknown option that is not among them had its
+            default in another version, and is left out instead of refused. None: all count as chosen.
         spec
-            What the method is, of a run's record; None takes what is registered by its name.
+            For the record of a run: the method's spec. None uses the registered one.
+
+        Examples
+        --------
+        >>> snb.TrainConfig.from_yaml("method: lora\nlora_r: 8\n").lora_r
+        8
         """
         text = Path(source).read_text(encoding="utf-8") if isinstance(source, Path) else source
         try:
@@ -305,7 +377,13 @@ class TrainConfig(Options):
 
     @classmethod
     def describe(cls) -> str:
-        """Return a table of all options as text: name, type, default, help."""
+        """Return a table of all options as text, one per line: name, type, default, help.
+
+        Examples
+        --------
+        >>> print(snb.TrainConfig.describe().splitlines()[1])
+        learning_rate   float   None   Peak learning rate; ...
+        """
         rows = [f"{f.name:28} {f.kind:10} {f.default!s:12} {f.help}" for f in config_fields()]
         return "\n".join(rows)
 

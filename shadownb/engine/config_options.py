@@ -68,17 +68,17 @@ class Options(BaseModel):
     # -- method, length and rate ----------------------------------------------------------------------------------
 
     method: str = option(
-        "lora", "Training method; shadownb.methods.available() and the verb methods list them.", "method"
+        "lora", "Training method; shadownb.methods.available() and `shadownb methods` list them.", "method"
     )
     learning_rate: float | None = option(
-        None, "Peak learning rate; empty means the method's own default.", "schedule", gt=0, le=10
+        None, "Peak learning rate; empty uses the method's default.", "schedule", gt=0, le=10
     )
     num_train_epochs: float | None = option(
-        None, "Passes over the data. max_steps wins where both are set.", "schedule", gt=0, unit="epochs"
+        None, "Passes over the data; max_steps takes precedence if both are set.", "schedule", gt=0, unit="epochs"
     )
     max_steps: int | None = option(
         None,
-        f"Optimizer steps. Empty: from num_train_epochs, or {DEFAULT_MAX_STEPS} if that is empty too.",
+        f"Number of optimizer steps. Empty: taken from num_train_epochs, or {DEFAULT_MAX_STEPS} if that is empty too.",
         "schedule",
         ge=1,
         unit="steps",
@@ -93,49 +93,55 @@ class Options(BaseModel):
         "warmup_stable_decay",
     ] = option(
         "linear",
-        "How the learning rate falls after warm-up; cosine_with_min_lr ends at a tenth of it, warmup_stable_decay falls in "
-        "the last fifth of the run.",
+        "How the learning rate changes after warm-up. cosine_with_min_lr ends at a tenth of the peak; warmup_stable_decay "
+        "stays at the peak and decays over the last fifth of the run.",
         "schedule",
         advanced=True,
     )
     warmup_steps: int = option(
         5,
-        "Steps over which the rate rises from 0; unless given, at most a tenth of the run.",
+        "Steps over which the learning rate rises from 0; the default is shortened to a tenth of a short run.",
         "schedule",
         advanced=True,
         ge=0,
         unit="steps",
     )
     warmup_ratio: float | None = option(
-        None, "Warm-up as a share of all steps; wins over warmup_steps.", "schedule", advanced=True, ge=0, lt=1
+        None,
+        "Warm-up as a fraction of all steps; takes precedence over warmup_steps.",
+        "schedule",
+        advanced=True,
+        ge=0,
+        lt=1,
     )
-    weight_decay: float = option(0.01, "AdamW weight decay.", "schedule", advanced=True, ge=0, le=1)
+    weight_decay: float = option(0.01, "Weight decay (AdamW).", "schedule", advanced=True, ge=0, le=1)
     max_grad_norm: float = option(
         1.0, "Gradients are clipped to this norm; 0 turns clipping off.", "schedule", advanced=True, ge=0
     )
     on_divergence: Literal["stop", "continue"] = option(
         "stop",
-        "When the loss has climbed far above where it began: stop at the last good checkpoint, or continue with a warning.",
+        "What to do when the loss climbs far above where it began: stop at the last good checkpoint, or continue with a warning.",
         "schedule",
         advanced=True,
     )
     optim: str = option(
         "auto",
-        "Optimizer by its name in transformers (adamw_torch, adamw_8bit, ...), or a function that makes one, by module:function; "
-        "auto picks by hardware.",
+        "Optimizer: a name that transformers uses (adamw_torch, adamw_8bit, ...), or module:function for a function that returns "
+        "one; auto chooses by hardware.",
         "schedule",
         advanced=True,
     )
 
     # -- rows of a step -------------------------------------------------------------------------------------------
 
-    per_device_train_batch_size: int = option(2, "Rows in one batch on a device.", "batch", ge=1, unit="rows")
+    per_device_train_batch_size: int = option(2, "Rows in one batch on each device.", "batch", ge=1, unit="rows")
     gradient_accumulation_steps: int = option(
-        4, "Batches whose gradients are summed into one optimizer step.", "batch", ge=1, unit="batches"
+        4, "Batches whose gradients are accumulated into one optimizer step.", "batch", ge=1, unit="batches"
     )
     max_tokens_per_forward: int = option(
         2048,
-        "The rows of one step are computed in pieces of at most this many tokens; bounds memory, not results.",
+        "Most tokens of one forward pass. A step is split into passes of this size, which limits memory and does not change "
+        "the result.",
         "memory",
         advanced=True,
         ge=16,
@@ -143,22 +149,22 @@ class Options(BaseModel):
     )
     max_length: int | None = option(
         None,
-        "Rows longer than this are cut (cpt splits them instead); empty means the model's max_length.",
+        "Longer rows are truncated (cpt splits them instead); empty uses the model's max_length.",
         "batch",
         ge=8,
         unit="tokens",
     )
     packing: bool = option(
         False,
-        "Fill each batch row with several documents up to max_length; attention stays inside each.",
+        "Put several documents into one sequence of up to max_length tokens; no document attends to another.",
         "batch",
         advanced=True,
     )
 
     shards: int = option(
         1,
-        "Parts of a step whose gradients are computed by themselves and summed in order, so that several processes that share "
-        "them come to the same bits as one.",
+        "Split each step into this many parts whose gradients are computed separately and summed in a fixed order, so that one "
+        "process and several give bit-identical results.",
         "batch",
         advanced=True,
         ge=1,
@@ -167,31 +173,38 @@ class Options(BaseModel):
 
     # -- what is trained ------------------------------------------------------------------------------------------
 
-    lora_r: int = option(16, "Adapter rank (bottleneck width for method adapter).", "adapter", ge=1, le=1024)
-    lora_alpha: int = option(32, "Adapter scale is lora_alpha / lora_r.", "adapter", ge=1)
-    lora_dropout: float = option(0.0, "Dropout on the adapter's input.", "adapter", advanced=True, ge=0, lt=1)
+    lora_r: int = option(
+        16, "Rank of the adapter (for method=adapter: width of the bottleneck).", "adapter", ge=1, le=1024
+    )
+    lora_alpha: int = option(32, "The adapter's output is scaled by lora_alpha / lora_r.", "adapter", ge=1)
+    lora_dropout: float = option(
+        0.0, "Dropout probability on the adapter's input.", "adapter", advanced=True, ge=0, lt=1
+    )
     target_modules: str | tuple[str, ...] = option(
         "all",
-        "What gets an adapter: all, attention, mlp, or names of layers and expert tensors.",
+        "Which layers get an adapter: all, attention, mlp, or names of layers and expert tensors.",
         "adapter",
         advanced=True,
     )
-    use_rslora: bool = option(False, "Rank-stabilised scale: lora_alpha / sqrt(lora_r).", "adapter", advanced=True)
+    use_rslora: bool = option(
+        False, "Rank-stabilised LoRA: scale by lora_alpha / sqrt(lora_r) instead.", "adapter", advanced=True
+    )
     init_lora_weights: Literal["default", "pissa", "loftq"] = option(
         "default",
-        "How LoRA starts: as nothing, from the base's principal directions (pissa), or from what 4 bits lost (loftq).",
+        "How LoRA weights are initialised: default leaves the model unchanged at the start, pissa uses the base's principal "
+        "directions, loftq makes up for the error of 4-bit quantisation.",
         "adapter",
         advanced=True,
     )
     train_embeddings: bool = option(
-        False, "Train the input and output embeddings as well (new words, new scripts).", "adapter", advanced=True
+        False, "Also train the input and output embeddings (for new words or scripts).", "adapter", advanced=True
     )
     num_virtual_tokens: int = option(
-        16, "Length of the learned prompt (prompt, ptuning).", "adapter", ge=1, unit="tokens"
+        16, "Length of the learned prompt (prompt and ptuning).", "adapter", ge=1, unit="tokens"
     )
     prompt_tuning_init_text: str = option(
         "",
-        "Text whose embeddings the learned prompt starts from; empty takes frequent tokens of the training answers.",
+        "Text whose embeddings the learned prompt starts from; empty uses frequent tokens of the training answers.",
         "adapter",
         advanced=True,
     )
@@ -199,61 +212,68 @@ class Options(BaseModel):
     # -- tokens, seed ---------------------------------------------------------------------------------------------
 
     loss_on: Literal["assistant", "last", "all"] = option(
-        "assistant", "Tokens that are trained: every assistant turn, the last one, or all.", "data"
+        "assistant", "Which tokens count in the loss: those of every assistant turn, of the last one, or all.", "data"
     )
     assistant_only_loss: bool | None = option(
-        None, "As trl says it: true is loss_on=assistant, false is loss_on=all.", "data", advanced=True
+        None, "trl's name for the same: true means loss_on=assistant, false means loss_on=all.", "data", advanced=True
     )
     on_template_drop: Literal["auto", "refuse", "leave_out", "bundled"] = option(
         "auto",
-        "Where the model's chat template does not write a part of a row (system text, text beside a tool call, reasoning): "
-        "refuse leaves the row out, leave_out trains the rest of it, bundled has a bundled template write it; auto refuses "
-        "lost text and leaves out reasoning and names. Everything is counted.",
+        "What to do if the model's chat template drops part of a row (a system prompt, text beside a tool call, reasoning): "
+        "refuse skips the row, leave_out trains the rest of it, bundled writes the part with a bundled template; auto refuses "
+        "rows that lose text, and leaves out reasoning and names. All of it is counted.",
         "data",
         advanced=True,
     )
-    seed: int = option(3407, "Seeds adapter initialisation, data order and dropout.", "runtime", advanced=True, ge=0)
+    seed: int = option(
+        3407,
+        "Seed of the adapter's initialisation, the order of the data, and dropout.",
+        "runtime",
+        advanced=True,
+        ge=0,
+    )
 
     # -- curves, evaluation, samples ------------------------------------------------------------------------------
 
-    logging_steps: int = option(
-        1, "Steps between two points of the curves.", "evaluation", advanced=True, ge=1, unit="steps"
-    )
+    logging_steps: int = option(1, "Steps between two logged points.", "evaluation", advanced=True, ge=1, unit="steps")
     eval_steps: int | float | None = option(
         None,
-        "Steps between evaluations; below 1 a share of the run; empty means four times in a run.",
+        "Steps between evaluations; below 1 a fraction of the run; empty means four evaluations in a run.",
         "evaluation",
         gt=0,
         unit="steps",
     )
     sample_prompts: tuple[str, ...] = option(
         (),
-        "Prompts answered at each evaluation; empty takes three from the evaluation data.",
+        "Prompts that the model answers at each evaluation; empty takes three from the evaluation data.",
         "evaluation",
         advanced=True,
     )
     sample_max_new_tokens: int = option(
-        48, "Longest sampled answer; 0 turns samples off.", "evaluation", advanced=True, ge=0, unit="tokens"
+        48, "Longest sample answer; 0 turns samples off.", "evaluation", advanced=True, ge=0, unit="tokens"
     )
     early_stopping_patience: int | None = option(
-        None, "Stop after this many evaluations without improvement.", "evaluation", ge=1, unit="evaluations"
+        None, "Stop after this many evaluations in a row without improvement.", "evaluation", ge=1, unit="evaluations"
     )
     early_stopping_threshold: float = option(
-        0.0, "Improvement of the evaluation loss that counts.", "evaluation", advanced=True, ge=0
+        0.0, "How much the evaluation loss must fall to count as an improvement.", "evaluation", advanced=True, ge=0
     )
 
     # -- checkpoints ----------------------------------------------------------------------------------------------
 
     save_steps: int | None = option(
-        None, "Steps between checkpoints; empty means four times in a run.", "saving", ge=1, unit="steps"
+        None, "Steps between checkpoints; empty means four checkpoints in a run.", "saving", ge=1, unit="steps"
     )
-    save_total_limit: int = option(2, "Newest checkpoints to keep.", "saving", advanced=True, ge=1)
+    save_total_limit: int = option(
+        2, "How many checkpoints to keep; older ones are deleted.", "saving", advanced=True, ge=1
+    )
     load_best_model_at_end: bool = option(
-        False, "End with the checkpoint of the lowest evaluation loss instead of the last.", "saving"
+        False, "Finish with the checkpoint that had the lowest evaluation loss instead of the last one.", "saving"
     )
     resume_from_checkpoint: str | None = option(
         None,
-        "Checkpoint folder (or run id) to start from, optimizer state included; rates and schedule are the new run's.",
+        "Checkpoint folder (or run id) to start from, including the optimizer's state; learning rate and schedule are those of "
+        "the new run.",
         "saving",
         advanced=True,
     )
@@ -261,17 +281,20 @@ class Options(BaseModel):
     # -- the machine, trackers ------------------------------------------------------------------------------------
 
     gradient_checkpointing: Literal["auto", "on", "off"] = option(
-        "auto", "Recompute activations to save memory; auto only where they would not fit.", "memory", advanced=True
+        "auto",
+        "Recompute activations in the backward pass to save memory; auto does so only if they would not fit.",
+        "memory",
+        advanced=True,
     )
     executor: str = option(
         "auto",
-        "Where training runs: a thread of this process, or a worker process that survives the kernel.",
+        "Where the training runs: thread (in this process) or process (a worker that survives the kernel).",
         "runtime",
         registered="executor",
     )
     report_to: tuple[str, ...] = option(
         (),
-        "Trackers known to transformers (trackio, tensorboard, mlflow, wandb); none by default.",
+        "Experiment trackers that transformers knows (trackio, tensorboard, mlflow, wandb); none by default.",
         "runtime",
         advanced=True,
     )

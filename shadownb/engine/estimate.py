@@ -86,7 +86,7 @@ def estimate(
     """
     if config.spec.guest:
         raise MethodError(
-            f"What method={config.method!r} needs is not estimated.",
+            f"The memory that method={config.method!r} needs is not estimated.",
             why=f"Its loop is {config.spec.guest}'s, which computes rows in another way.",
             fix="Try it for a few steps: max_steps=3, then run.state.last['peak_memory_gb'].",
         )

@@ -16,6 +16,13 @@ are listed or one is looked for that is not known, and gets a function to regist
         add("scorer", "rouge", "our_package.rouge:Rouge")
 
 In a program or a notebook :func:`register` does the same for this process alone.
+
+Examples
+--------
+>>> snb.registry.names("scorer")[:2]
+('exact', 'json_exact')
+>>> snb.registry.resolve("scorer", "exact") is snb.Exact
+True
 """
 
 from __future__ import annotations
@@ -49,21 +56,28 @@ def fill(implementations: Mapping[str, Mapping[str, str]]) -> None:
 
 
 def register(kind: str, name: str, target: str, *, replace: bool = False) -> None:
-    """Make an implementation known by a name in this process.
+    """Make an implementation available by a name, in this process.
 
     Parameters
     ----------
     kind
-        One of :func:`kinds`.
+        One of :func:`kinds`, for example ``scorer``.
     target
-        ``"module:attribute"``. It is imported when the name is first asked for, so that a mistake in it is reported then.
+        ``"module:attribute"``. It is imported when the name is first used; a mistake in it is reported then.
     replace
-        Take the place of one that has this name.
+        Whether to replace an implementation of this name.
 
     Raises
     ------
     ConfigError
-        No such kind, the name is taken, or ``target`` is not of this form.
+        There is no such kind, the name is taken, or ``target`` does not have this form.
+
+    Examples
+    --------
+    >>> snb.registry.register("scorer", "shortness", "my_scorers:Shortness")
+    >>> snb.registry.target("scorer", "shortness")
+    'my_scorers:Shortness'
+    >>> snb.registry.unregister("scorer", "shortness")
     """
     _check(kind, name, target)
     known = _known(kind)
@@ -77,12 +91,19 @@ def register(kind: str, name: str, target: str, *, replace: bool = False) -> Non
 
 
 def unregister(kind: str, name: str) -> None:
-    """Take back what :func:`register` or a plugin added; what that had replaced is there again.
+    """Undo a registration by :func:`register` or a plugin; what it had replaced is available again.
 
     Raises
     ------
     ConfigError
-        Nothing was added by this name.
+        Nothing was added under this name.
+
+    Examples
+    --------
+    >>> snb.registry.register("scorer", "shortness", "my_scorers:Shortness")
+    >>> snb.registry.unregister("scorer", "shortness")
+    >>> snb.registry.has("scorer", "shortness")
+    False
     """
     with _lock:
         if _added.get(kind, {}).pop(name, None) is None:
@@ -90,17 +111,28 @@ def unregister(kind: str, name: str) -> None:
 
 
 def kinds() -> tuple[str, ...]:
-    """Return the kinds of which there can be implementations."""
+    """Return the kinds of implementations: ``method``, ``scorer``, ``executor``, ...
+
+    Examples
+    --------
+    >>> "scorer" in snb.registry.kinds()
+    True
+    """
     return tuple(_ours)
 
 
 def names(kind: str) -> tuple[str, ...]:
-    """Return the names of a kind: the package's own first, then those added.
+    """Return the names of a kind: ShadowNB's own first, then those that were added.
 
     Raises
     ------
     ConfigError
         No such kind.
+
+    Examples
+    --------
+    >>> "lora" in snb.registry.names("method"), "exact" in snb.registry.names("scorer")
+    (True, True)
     """
     _check_kind(kind)
     _call_plugins()
@@ -108,24 +140,39 @@ def names(kind: str) -> tuple[str, ...]:
 
 
 def has(kind: str, name: str) -> bool:
-    """Return whether a name of a kind is known; plugins are asked only where it is not.
+    """Return whether there is an implementation of this kind and name.
 
     Raises
     ------
     ConfigError
         No such kind.
+
+    Examples
+    --------
+    >>> snb.registry.has("executor", "thread"), snb.registry.has("executor", "cluster")
+    (True, False)
     """
     _check_kind(kind)
     return name in _known(kind) or name in names(kind)
 
 
 def target(kind: str, name: str) -> str:
-    """Return the ``"module:attribute"`` that a name stands for, without importing it.
+    """Return the ``"module:attribute"`` of a name, without importing it.
 
     Raises
     ------
     ConfigError
-        No such kind, or none of it has this name; the message lists those that exist.
+        There is no such kind or name; the message lists those that exist.
+
+    Examples
+    --------
+    >>> snb.registry.target("scorer", "exact")
+    'shadownb.engine.scoring:Exact'
+    >>> snb.registry.target("scorer", "exakt")
+    Traceback (most recent call last):
+        ...
+    shadownb.errors.ConfigError: No scorer is named 'exakt'. Did you mean 'exact'?
+    Next: Choose one of: exact, ...
     """
     _check_kind(kind)
     if name not in _known(kind):
@@ -141,14 +188,19 @@ def target(kind: str, name: str) -> str:
 
 
 def resolve(kind: str, name: str) -> Any:
-    """Return the implementation that a name stands for, importing it.
+    """Import and return the implementation of a name.
 
     Raises
     ------
     ConfigError
-        No such kind or name, or what it stands for cannot be imported.
+        There is no such kind or name, or the implementation cannot be imported.
     MissingDependencyError
         A module that it needs is not installed.
+
+    Examples
+    --------
+    >>> snb.registry.resolve("scorer", "exact") is snb.Exact
+    True
     """
     wanted = target(kind, name)
     module, _, path = wanted.partition(":")
@@ -179,7 +231,13 @@ def resolve(kind: str, name: str) -> Any:
 
 
 def failures() -> str:
-    """Return which plugins could not be used, and why; empty where none has failed, or none was asked for yet."""
+    """Return which plugins failed and why; an empty string if none has failed, or none was needed yet.
+
+    Examples
+    --------
+    >>> snb.registry.failures()
+    ''
+    """
     return " ".join(f"The plugin {plugin} could not be used: {why}." for plugin, why in _failed.items())
 
 

@@ -74,7 +74,7 @@ class EpisodeTable:
         """Return the row of an episode. Raises :class:`DataError` if it is there no more."""
         rows = self._read("SELECT * FROM episodes WHERE id = ?", [number])
         if not rows:
-            raise DataError("This episode went on since the list was made.", fix="Choose it again in the list.")
+            raise DataError("This episode has continued since the list was made.", fix="Choose it again in the list.")
         return rows[0]
 
     def of_root(self, root: int, *, but: int = -1, limit: int) -> list[dict[str, Any]]:

@@ -210,7 +210,7 @@ class Selection:
         if self.model is None:
             raise ModelError("No model is loaded.", fix="Choose a model in the second part of the panel.")
         if self.config is None:
-            raise ConfigError("An option is wrong.", fix="Mend the option that is marked.")
+            raise ConfigError("An option is wrong.", fix="Correct the marked option.")
         if self.eval_kind == "data" and self.eval_data is None:
             raise DataError("No evaluation data is chosen.", fix="Choose it, or hold back a share of the rows.")
         return self.model.train(

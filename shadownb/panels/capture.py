@@ -26,15 +26,22 @@ _KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY")
 
 
 class CapturePanel(SnapshotPanel):
-    """The live view of a recording, or the form that starts one; usable alone.
+    """Shows a recording live, or the form that starts one.
 
     Parameters
     ----------
     source
-        A base URL or a loaded model, which goes into the form; or a capture, its store or its id, which is shown. None:
-        the one that records in this kernel, if there is one.
+        A base URL or a loaded model, to fill in the form; or a capture, its store or its id, to show. None shows the
+        capture that is recording in this kernel, if there is one.
     namespace
-        Where loaded models are looked up; None means the notebook's variables.
+        A dict in which loaded models are looked up; None means the notebook's variables.
+
+    Examples
+    --------
+    >>> panel = snb.CapturePanel(store)
+    >>> panel.settle(), panel.store.count(), panel.proxy
+    (True, 3, None)
+    >>> panel.close()
     """
 
     _bundle = "capture"
@@ -68,16 +75,24 @@ class CapturePanel(SnapshotPanel):
 
     @property
     def proxy(self) -> Any:
-        """The handle of the recording that is shown, or None while nothing records here."""
+        """The running capture that is shown, or None."""
         return self._recorder if self._recorder is not None and self._recorder.is_running else None
 
     @property
     def store(self) -> Any:
-        """The store that is shown, or None."""
+        """The :class:`CaptureStore` that is shown, or None."""
         return self._store
 
     def show(self, capture: Any) -> None:
-        """Show a capture, its store, or the capture of an id."""
+        """Show a capture: the object, its store or its id.
+
+        Examples
+        --------
+        >>> panel = snb.CapturePanel()
+        >>> panel.show("tickets")
+        >>> panel.settle(), panel.store.count()
+        (True, 3)
+        """
         from shadownb.engine.capture import CaptureStore
 
         store = capture if isinstance(capture, CaptureStore) else getattr(capture, "store", None)
@@ -94,15 +109,24 @@ class CapturePanel(SnapshotPanel):
             callback(self._store)
 
     def on_show(self, callback: Callable[[Any], None]) -> None:
-        """Call back with the store whenever another one is shown."""
+        """Call ``callback(store)`` whenever another store is shown.
+
+        Examples
+        --------
+        >>> panel, shown = snb.CapturePanel(), []
+        >>> panel.on_show(shown.append)
+        >>> panel.show("tickets")
+        >>> panel.settle(), [each.id for each in shown]
+        (True, ['tickets'])
+        """
         self._watchers.append(callback)
 
     def settle(self, timeout: float | None = 30.0) -> bool:
-        """Wait until commands are handled and nothing starts or stops any more; False if that took longer."""
+        """Wait until all commands are done; False if that takes longer than ``timeout`` seconds."""
         return super().settle(timeout) and self._heavy.wait(timeout)
 
     def close(self) -> None:
-        """Take the panel off the page; the recording goes on."""
+        """Remove the panel from the page; the recording continues."""
         self._leave()
         super().close()
 
@@ -160,7 +184,7 @@ class CapturePanel(SnapshotPanel):
     def _do_token(self) -> None:
         recorder = self.proxy
         if recorder is None:
-            raise ConfigError("Nothing records here, so there is no token.", fix="Start a recording.")
+            raise ConfigError("Nothing is being recorded here, so there is no token.", fix="Start a recording.")
         with self._gate:
             self.send({"kind": "token", "capture": recorder.id, "token": recorder.token})
 
@@ -184,7 +208,7 @@ class CapturePanel(SnapshotPanel):
     def _do_open(self, call: str) -> None:
         found = self._store.find(call) if self._store is not None else None
         if found is None:
-            raise ConfigError("This call is in the store no more.", fix="Choose another one.")
+            raise ConfigError("This call is no longer in the store.", fix="Choose another one.")
         self.call = _recording.detail_of(found)
 
     def _do_shut(self) -> None:
@@ -217,7 +241,7 @@ class CapturePanel(SnapshotPanel):
             return None
         models = loaded_models(self._names(), self._given)
         if choice not in models:
-            raise ModelError("The notebook has that model no more.", fix="Choose a model again.")
+            raise ModelError("The notebook no longer has that model.", fix="Choose a model again.")
         return models[choice][1]
 
     def _not_started(self, error: Exception) -> None:

@@ -45,14 +45,26 @@ _FLUSH_SECONDS = 0.1
 
 
 class ChatPanel(Panel):
-    """Chat with a model; usable alone.
+    """Chat with a model: streamed answers of base and tuned model side by side.
 
     Parameters
     ----------
     model
         A loaded model.
     run
-        A run whose model answers; loaded from its newest checkpoint where it isn't in memory.
+        A run whose model answers; it is loaded from the newest checkpoint if it is not in memory.
+
+    Examples
+    --------
+    >>> panel = snb.ChatPanel(model)
+    >>> panel.ask("Where is my parcel?")
+    >>> panel.settle(), len(panel.turns)
+    (True, 1)
+    >>> panel.stop()
+    >>> panel.refresh()
+    >>> panel.model is model
+    True
+    >>> panel.close()
     """
 
     _bundle = "chat"
@@ -95,7 +107,15 @@ class ChatPanel(Panel):
         return f'ChatPanel(snb.load("{loadable_name(self._model)}"))' if self._model is not None else super()._revival()
 
     def use(self, model: Any) -> None:
-        """Let another model answer from now on; the conversation stays."""
+        """Let another model answer from now on; the conversation is kept.
+
+        Examples
+        --------
+        >>> panel = snb.ChatPanel()
+        >>> panel.use(model)
+        >>> panel.settle(), panel.model is model
+        (True, True)
+        """
         if getattr(model, "has_base", True) is False:
             raise ModelError(
                 f"The Chat panel cannot ask {model.name}: it shows base and tuned weights side by side.",
@@ -106,35 +126,61 @@ class ChatPanel(Panel):
         self.refresh()
 
     def use_run(self, run: Any) -> None:
-        """Load the model of a run on the worker thread and let it answer."""
+        """Load the model of a run in the background and let it answer.
+
+        Examples
+        --------
+        >>> panel = snb.ChatPanel()
+        >>> panel.use_run(run)
+        >>> panel.settle(), panel.model.answering == f"step 40 of run {run.id}"
+        (True, True)
+        """
         self.model_state = {"stage": "loading", "name": run.id, "phase": f"Loading the model of run {run.id}"}
         self._worker.submit(lambda: self._load_run(run), key="load")
 
     def refresh(self) -> None:
-        """Show again which step or checkpoint will answer."""
+        """Update the display of which step or checkpoint answers."""
         self.model_state = describe(self._model)
         self._say_how_asked()
         self._follow()
 
     def close(self) -> None:
-        """Take the panel off the page; a run goes on."""
+        """Remove the panel from the page; a run continues."""
         self._unfollow()
         super().close()
 
     def ask(self, prompt: str) -> None:
-        """Queue a prompt, as if it had been typed; returns at once."""
+        """Ask a prompt as if it had been typed; returns at once.
+
+        Examples
+        --------
+        >>> panel = snb.ChatPanel(model)
+        >>> panel.ask("I paid twice.")
+        >>> panel.settle(), len(panel.turns)
+        (True, 1)
+        """
         self._do_send(prompt)
 
     def try_row(self, at: int = 0) -> None:
-        """Queue a row that the run was evaluated on, as if its button had been pressed; returns at once."""
+        """Ask evaluation row number ``at`` of the run, as its button does; returns at once.
+
+        Examples
+        --------
+        >>> panel = snb.ChatPanel(run=run)
+        >>> panel.settle()
+        True
+        >>> panel.try_row(1)
+        >>> panel.settle(), len(panel.turns)
+        (True, 1)
+        """
         self._do_try_row(at)
 
     def stop(self) -> None:
-        """Stop the answer that is being written; what is there stays."""
+        """Stop the answer that is being written; the part that exists is kept."""
         self._do_stop()
 
     def settle(self, timeout: float | None = 30.0) -> bool:
-        """Wait until commands are handled and nothing is loaded or answered any more; False if that took longer."""
+        """Wait until nothing is loaded or answered any more; False if that takes longer than ``timeout`` seconds."""
         return super().settle(timeout) and self._worker.wait(timeout)
 
     # -- what trains the model -------------------------------------------------------------------------------------

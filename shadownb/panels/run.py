@@ -27,12 +27,19 @@ _KEPT_SAMPLES = 12  # evaluations whose sampled answers the page gets
 
 
 class RunPanel(SnapshotPanel):
-    """The live view of one run.
+    """Shows one run live: phase, progress, curves, samples, and buttons to stop, pause and resume.
 
     Parameters
     ----------
     run
         A run, or the id of one: of this kernel or another process, active or ended.
+
+    Examples
+    --------
+    >>> panel = snb.RunPanel(run)
+    >>> panel.settle(), panel.run is run
+    (True, True)
+    >>> panel.close()
     """
 
     _bundle = "run"
@@ -70,7 +77,7 @@ class RunPanel(SnapshotPanel):
         return self._run
 
     def close(self) -> None:
-        """Stop following the run and take the panel off the page; the run goes on."""
+        """Remove the panel from the page and stop following the run; the run continues."""
         self._unsubscribe()
         super().close()
 

@@ -34,17 +34,26 @@ TABS = ("capture", "trajectories", "train", "run", "chat")
 
 
 class Studio(Panel):
-    """The panels as tabs.
+    """All panels as tabs: Capture, Trajectories, Train, Run, Chat.
 
     Parameters
     ----------
     model, dataset
-        What is chosen at first; both can be chosen in the Train panel. None: what an earlier Studio of this kernel had, or
-        for the model the newest variable that holds one.
+        The model and data to begin with; both can be changed in the Train panel. None takes those of an earlier Studio in
+        this kernel, or for the model the newest variable that holds one.
     run
-        A run to show, live or past, or its id. None: the one that trains a model of this kernel, if there is one.
+        A run to show, active or past, or its id. None shows the run that trains a model of this kernel, if there is one.
     namespace
-        Where variables are looked up; None means the notebook's.
+        A dict in which variables are looked up; None means the notebook's variables.
+
+    Examples
+    --------
+    >>> studio = snb.Studio(model, rows, run)
+    >>> studio.settle(), studio.model is model, studio.run is run
+    (True, True, True)
+    >>> studio.panels  # none of another package
+    {}
+    >>> studio.close()
     """
 
     _bundle = "studio"
@@ -107,7 +116,7 @@ class Studio(Panel):
 
     @property
     def panels(self) -> dict[str, Any]:
-        """The panels that other packages bring, by name."""
+        """Panels that other packages add, by name."""
         return dict(self._added.by_name)
 
     @property
@@ -117,17 +126,17 @@ class Studio(Panel):
 
     @property
     def model(self) -> Any:
-        """The model that is chosen, or None while none is loaded."""
+        """The chosen model, or None if none is loaded."""
         return self.train.model
 
     def settle(self, timeout: float | None = 30.0) -> bool:
-        """Wait until the panels have done everything that was asked for so far; False if that took longer."""
+        """Wait until all panels have done what was asked for; False if that takes longer than ``timeout`` seconds."""
         added = (panel for panel in self._added.by_name.values() if isinstance(panel, Panel))
         panels = (self.capture, self.trajectories, self.train, self.chat, *added)
         return super().settle(timeout) and all(panel.settle(timeout) for panel in panels)
 
     def close(self) -> None:
-        """Take Studio and its panels off the page; a run and a recording go on."""
+        """Remove Studio and its panels from the page; runs and recordings continue."""
         own = (self.capture, self.trajectories, self.train, self.run_panel, self.chat)
         for panel in (*own, *self._added.by_name.values()):
             if panel is not None:

@@ -24,14 +24,20 @@ _NOTHING: dict[str, Any] = {"stage": "none"}
 
 
 class TrainPanel(Panel):
-    """The form that starts a run; usable alone.
+    """The form that starts a run: data, model, method, options, estimate.
 
     Parameters
     ----------
     model, dataset
-        What is chosen at first (a Model; a Dataset, list of rows or DataFrame); both can be chosen in the panel.
+        The model and data to begin with (a Model; a Dataset, list of rows or DataFrame); both can be changed in the panel.
     namespace
-        Where variables are looked up; None means the notebook's.
+        A dict in which variables are looked up; None means the notebook's variables.
+
+    Examples
+    --------
+    >>> panel = snb.TrainPanel(model, rows)
+    >>> panel.settle(), panel.model is model, len(panel.dataset), panel.config.method, panel.run
+    (True, True, 12, 'lora', None)
     """
 
     _bundle = "train"
@@ -87,22 +93,22 @@ class TrainPanel(Panel):
 
     @property
     def dataset(self) -> Any:
-        """The chosen Dataset, or None."""
+        """The chosen :class:`Dataset`, or None."""
         return self._chosen.data
 
     @property
     def model(self) -> Any:
-        """The chosen model if it is loaded, or None."""
+        """The chosen model, or None if none is loaded."""
         return self._chosen.model
 
     @property
     def config(self) -> Any:
-        """The TrainConfig that the form stands for, or None while an option is wrong."""
+        """The :class:`TrainConfig` of the form, or None while an option is wrong."""
         return self._chosen.config
 
     @property
     def run(self) -> Any:
-        """The run started last from this panel, or None."""
+        """The run that was started last from this panel, or None."""
         return self._run
 
     def _revival(self) -> str:
@@ -112,7 +118,13 @@ class TrainPanel(Panel):
         return f"TrainPanel({', '.join(given)}){watch}"
 
     def on_start(self, callback: Callable[[Any], None]) -> None:
-        """Call ``callback(run)`` on the panel's writer thread when a run has been started."""
+        """Call ``callback(run)`` when the panel has started a run; called in the panel's own thread.
+
+        Examples
+        --------
+        >>> panel, started = snb.TrainPanel(model, rows), []
+        >>> panel.on_start(started.append)  # called with each run that the button Start begins
+        """
         self._starters.append(callback)
 
     def settle(self, timeout: float | None = 30.0) -> bool:
@@ -297,7 +309,7 @@ class TrainPanel(Panel):
             self.write(inspection=_NOTHING)
             return
         if config is None:
-            wrong = ConfigError("An option is wrong.", fix="Mend the option that is marked.")
+            wrong = ConfigError("An option is wrong.", fix="Correct the marked option.")
             self._inspected = {}
             self.write(inspection={"stage": "failed", "row": row, "error": as_card(wrong)})
             return

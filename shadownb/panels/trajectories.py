@@ -37,16 +37,23 @@ _QUERY: dict[str, Any] = {
 
 
 class TrajectoriesPanel(SnapshotPanel):
-    """Episodes as a list and as conversations; usable alone.
+    """Shows episodes as a list and as conversations, with branches, tools and tokens.
 
     Parameters
     ----------
     source
-        A capture, its store or its id; or trajectories in memory, for example scored ones. None: to be chosen.
+        A capture, its store or its id; or a list of trajectories, for example scored ones. None: choose one in the panel.
     model
-        A loaded model (or tokenizer) whose tokens are shown; one of the notebook's can be chosen in the panel.
+        A loaded model (or tokenizer) whose tokens are shown; can be changed in the panel.
     namespace
-        Where loaded models are looked up; None means the notebook's variables.
+        A dict in which loaded models are looked up; None means the notebook's variables.
+
+    Examples
+    --------
+    >>> panel = snb.TrajectoriesPanel(store, model=model)
+    >>> panel.settle(), panel.store is store, panel.trajectory
+    (True, True, None)
+    >>> panel.close()
     """
 
     _bundle = "trajectories"
@@ -87,19 +94,27 @@ class TrajectoriesPanel(SnapshotPanel):
 
     @property
     def store(self) -> Any:
-        """The store that is shown, or None."""
+        """The :class:`CaptureStore` that is shown, or None."""
         return self._store
 
     @property
     def trajectory(self) -> Any:
-        """The episode that is open, or None."""
+        """The :class:`Trajectory` that is open, or None."""
         return self._open
 
     def _revival(self) -> str:
         return f'TrajectoriesPanel("{self._store.id}")' if self._store is not None else super()._revival()
 
     def show(self, source: Any) -> None:
-        """Show a capture, its store, the capture of an id, or trajectories; reads on a thread."""
+        """Show a capture (the object, its store or its id) or a list of trajectories; they are read in the background.
+
+        Examples
+        --------
+        >>> panel = snb.TrajectoriesPanel()
+        >>> panel.show(snb.traces.from_spans("spans.json"))
+        >>> panel.settle(), panel.store
+        (True, None)
+        """
         from shadownb.engine.capture import CaptureStore
 
         store, given = None, None
@@ -132,11 +147,11 @@ class TrajectoriesPanel(SnapshotPanel):
             )
 
     def settle(self, timeout: float | None = 30.0) -> bool:
-        """Wait until commands are handled and nothing is read or rendered any more; False if that took longer."""
+        """Wait until nothing is read or rendered any more; False if that takes longer than ``timeout`` seconds."""
         return super().settle(timeout) and self._reader.wait(timeout) and self._heavy.wait(timeout)
 
     def close(self) -> None:
-        """Stop reading and take the panel off the page."""
+        """Remove the panel from the page and stop reading."""
         self._leave()
         super().close()
 

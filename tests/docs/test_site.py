@@ -14,6 +14,7 @@ import pytest
 import shadownb
 from shadownb.engine import capabilities, methods, objectives
 from tests.docs.building import ROOT
+from tests.docs.public_names import REFERENCE
 
 # What a browser fetches by itself; a link that somebody may follow is another thing.
 _FETCHED = {
@@ -142,7 +143,7 @@ def test_a_method_has_a_page_that_says_what_its_spec_says(spec: methods.MethodSp
         assert reason.replace("`", "") in text
     support = capabilities.supported_fields(spec.name)
     own = [name for name in (*spec.fields, *objectives.get(spec.objective).honoured()) if support[name] is None]
-    first, _, rest = text.partition("Options that it shares")
+    first, _, rest = text.partition("Options shared with")
     assert not [name for name in own if name not in first]
     assert not [name for name, reason in support.items() if reason is None and name not in own and name not in rest]
 
@@ -164,6 +165,14 @@ def test_whatever_the_package_exports_is_in_the_reference(site: Path) -> None:
     there = {anchor for file, page in pages(site) if file.parent.name == "reference" for anchor in page.anchors}
     gone = [name for name in shadownb.__all__ if f"shadownb.{name}" not in there and not name.startswith("__")]
     assert not gone
+
+
+def test_the_reference_has_the_examples_and_nothing_that_is_for_the_engine_alone(site: Path) -> None:
+    shown = {file.stem: page for file, page in pages(site) if file.parent.name == "reference"}
+    assert '>>> model.generate(["I paid twice.", "I cannot log in."]' in shown["models"].text
+    for owner, names in REFERENCE.FOR_THE_ENGINE.items():
+        there = {anchor for page in shown.values() for anchor in page.anchors}
+        assert not {f"shadownb.{owner}.{name}" for name in names} & there
 
 
 def test_a_docstring_shows_no_markup_of_another_tool(site: Path) -> None:

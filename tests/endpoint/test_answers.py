@@ -79,10 +79,10 @@ def test_calls_are_read_and_those_that_cannot_be_are_counted(made: Any) -> None:
     assert [json.loads(each["function"]["arguments"]) for each in good.tool_calls] == [{"a": 1}, {}, {"a": 2}]
     assert (good.outcome, good.finish_reason, good.content) == ("called", "stop", "")
     for broken, why in (
-        ("{bad", "no JSON"),
-        ("[1]", "no JSON object"),
+        ("{bad", "not valid JSON"),
+        ("[1]", "a list, not an object"),
         ('{"a": 1, "a": 2}', "twice"),
-        ("3", "no JSON object"),
+        ("3", "not an object"),
     ):
         reply = outcome(call('{"a": 1}'), call(broken))
         assert reply.outcome == "malformed" and len(reply.tool_calls) == 1, broken

@@ -281,7 +281,7 @@ def test_columns_are_mapped_in_every_constructor(tmp_path: Any) -> None:
     ("options", "said"),
     [
         ({"columns": {"frag": "prompt"}}, "'frag', which no row has. Did you mean 'frage'"),
-        ({"columns": {"frage": "promt"}}, "'promt' is no column that is read. Did you mean 'prompt'"),
+        ({"columns": {"frage": "promt"}}, "'promt' is not a column that is read. Did you mean 'prompt'"),
         ({"columns": {"frage": "prompt", "antwort": "prompt"}}, "'frage', 'antwort' to 'prompt'"),
         ({"ignore": "notizen"}, "'notizen', which no row has. Did you mean 'notiz'"),
     ],

@@ -21,7 +21,7 @@ USABLE = [name for name in known.trainers() if not known.unusable(name)]
 def test_the_version_is_a_known_one_and_others_are_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     known.check_version()
     monkeypatch.setattr(known.metadata, "version", lambda name: "1.17.3")
-    with pytest.raises(MethodError, match=r"trl 1\.17\.3 is not known here; trl 1\.16 is"):
+    with pytest.raises(MethodError, match=r"trl 1\.17\.3 is not a tested version; trl 1\.16 is"):
         known.check_version()
 
     def missing(name: str) -> str:

@@ -372,6 +372,77 @@ def test_rows_of_which_nothing_is_left_are_told(home: Path, byte_model_dir: Path
     assert [warning["what"] for warning in run.state.warnings] == ["trl's DPOTrainer leaves out 1 of 2 rows."]
 
 
+@pytest.mark.parametrize("name", ["sft", "orpo", "dpo"])
+def test_rows_that_are_cut_are_counted(home: Path, byte_model_dir: Path, name: str) -> None:
+    """trl cuts them and says nothing; where nothing of an answer is left, orpo's loss would be NaN."""
+    model = snb.load(str(byte_model_dir), dtype="float32", max_length=64)
+    rows = [
+        {"prompt": "Q", "chosen": "a", "rejected": "b"},
+        {"prompt": "Q", "chosen": "a" * 90, "rejected": "b"},
+        {"prompt": "Q" * 90, "chosen": "a", "rejected": "b"},
+    ]
+    if name == "sft":
+        rows = [{"prompt": row["prompt"], "completion": row["chosen"]} for row in rows]
+    run = model.train(rows, method=f"trl:{name}", eval_dataset=rows[:2], **SHORT)
+    assert {warning["code"]: warning["what"] for warning in run.state.warnings} == {
+        "rows-skipped": f"trl's {run.state.record['actual_setup']['trainer'].split()[0][4:]} leaves out 1 of 3 rows.",
+        "rows-truncated": "1 of 2 evaluation rows are longer than max_length=64 and are cut.",
+    }
+    assert [warning["what"] for warning in run.state.warnings if warning["code"] == "rows-truncated"] == [
+        "1 of 3 rows are longer than max_length=64 and are cut.",
+        "1 of 2 evaluation rows are longer than max_length=64 and are cut.",
+    ]
+
+
+@pytest.mark.parametrize(
+    "loaded", [{"dtype": "bfloat16"}, {"dtype": "float32", "quantize": "4bit"}], ids=["bf16", "4bit"]
+)
+@pytest.mark.parametrize("name", ["sft", "orpo"])
+def test_the_adapter_is_trained_in_32_bits_whatever_its_base_is(
+    home: Path, byte_model_dir: Path, name: str, loaded: dict[str, Any]
+) -> None:
+    """trl makes an adapter of 16 bits on a 4-bit base, in which small updates are lost."""
+    model = snb.load(str(byte_model_dir), max_length=256, **loaded)
+    run = model.train(CASES[name][0], method=f"trl:{name}", **{**SHORT, "max_steps": 2})
+    assert run.state.record["actual_setup"]["trained_dtypes"] == ["float32"]
+    assert {str(tensor.dtype) for tensor in model.adapter.owned().values()} == {"torch.float32"}
+
+
+def test_a_file_of_that_name_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A script that is called trl.py hides the package."""
+    (tmp_path / "trl.py").write_text("", encoding="utf-8")
+    command = [sys.executable, "-c", "import shadownb as snb; snb.methods.get('trl:sft')"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "which is not the package trl" in done.stderr and "Rename that file" in done.stderr
+
+
+def test_the_list_of_trainers_says_what_a_resume_is_and_whom_the_data_suits(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from shadownb.cli import main
+
+    file = snb.Dataset(pairs()).save(tmp_path / "pairs.jsonl")
+    assert main(["methods", "--trl", "--data", str(file)]) == 0
+    told = capsys.readouterr().out.strip()
+    assert "the same training but not the same bits" in told.splitlines()[-1]
+    usable = {line.split()[0]: line for line in told.splitlines() if line.startswith("trl:")}
+    assert usable["trl:orpo"].endswith("yes") and "this data is preference" in usable["trl:sft"]
+
+
+def test_a_tracker_hears_of_its_steps(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers.integrations import integration_utils
+
+    heard: list[float] = []
+
+    class Tracker(TrainerCallback):
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+            heard.extend([logs["loss"]] if "loss" in logs else [])
+
+    monkeypatch.setitem(integration_utils.INTEGRATION_TO_CALLBACK, "remembering", Tracker)
+    run = model.train(pairs(), method="trl:orpo", report_to="remembering", **SHORT)
+    assert heard == pytest.approx(run.losses(), abs=1e-3)
+
+
 def test_nothing_is_estimated_of_it(model: Any) -> None:
     from shadownb.engine.config import TrainConfig
     from shadownb.engine.estimate import estimate

@@ -76,7 +76,7 @@ class ToyPieces:
 
 def _words(turns: Any) -> list[str]:
     if not isinstance(turns, list) or not turns or not all(isinstance(turn, dict) for turn in turns):
-        raise DataError(f"{turns!r} is no conversation.")
+        raise DataError(f"{turns!r} is not a conversation.")
     return re.findall(r"\S+\s*", turns[-1]["content"]) * 20
 
 

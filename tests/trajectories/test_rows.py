@@ -139,7 +139,7 @@ def test_groups_and_filters() -> None:
     assert len(snb.Dataset.from_trajectories([group])) == 2
     with pytest.raises(DataError, match="type str"):
         snb.Dataset.from_trajectories(["Hi"])  # type: ignore[list-item]
-    with pytest.raises(DataError, match="no capture"):
+    with pytest.raises(DataError, match="is not a capture"):
         snb.Dataset.from_captures(7)
 
 

@@ -101,7 +101,7 @@ class CaptureApp:
             _log.error("capture: %s while serving %s", type(error).__name__, route)
             if not started:
                 await wire.send_json(
-                    send, 500, shape.error(WireError(500, "The capture failed inside.", code="internal"))
+                    send, 500, shape.error(WireError(500, "The capture failed internally.", code="internal"))
                 )
 
     async def _record(self, speaks: Dialect, headers: Headers, query: bytes, receive: Receive, send: Send) -> None:

@@ -161,7 +161,7 @@ class Call:
         except Exception as error:  # a defect of ours, or a damaged file; no reason to lose the other calls as well
             return request, {}, [], f"The {part} cannot be read: {type(error).__name__}."
         apart = self._wire.no_conversation(request)
-        return request, response, choices, f"It is no conversation: {apart}." if apart else None
+        return request, response, choices, f"It is not a conversation: {apart}." if apart else None
 
     @property
     def unread(self) -> str | None:

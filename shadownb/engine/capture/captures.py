@@ -1,10 +1,11 @@
-"""Captures: listing, opening, attaching to and deleting what was recorded, from any kernel.
+"""Captures: list, open, attach to and delete recordings, from any kernel.
 
-::
-
-    from shadownb import captures
-    captures.list()
-    store = captures.open("20261122-090000-1a2b")
+Examples
+--------
+>>> [each["calls"] for each in snb.captures.list() if each["id"] == "tickets"]
+[3]
+>>> snb.captures.open("tickets").count()
+3
 """
 
 from __future__ import annotations
@@ -23,9 +24,15 @@ __all__ = ["attach", "delete", "find", "latest", "list", "open", "running", "sta
 
 
 def list(limit: int | None = None, *, home: str | Path | None = None) -> builtins.list[dict[str, Any]]:
-    """Return what is known of each capture, newest first: id, upstream, model, calls, cost, and whether it records now.
+    """Return facts about each capture as dicts, newest first: id, upstream, model, calls, cost, whether it is recording.
 
-    ``home``, here and below, is another home than that of ``SHADOWNB_HOME``.
+    ``limit`` is how many at most. ``home``, here and below, is another home than ``SHADOWNB_HOME``.
+
+    Examples
+    --------
+    >>> found = next(each for each in snb.captures.list() if each["id"] == "tickets")
+    >>> found["calls"], found["recording"]
+    (3, False)
     """
     found = []
     for folder in CaptureFolder.all(home)[:limit]:
@@ -46,12 +53,31 @@ def list(limit: int | None = None, *, home: str | Path | None = None) -> builtin
 
 
 def open(path_or_id: str, *, home: str | Path | None = None) -> CaptureStore:
-    """Return the store of a capture. Raises :class:`DataError` if there is none."""
+    """Return the store of a capture, by its id or the path of its folder. Raises :class:`DataError` if there is none.
+
+    Examples
+    --------
+    >>> snb.captures.open("tickets").count()
+    3
+    >>> snb.captures.open("tikets")
+    Traceback (most recent call last):
+        ...
+    shadownb.errors.DataError: There is not a capture 'tikets'. Did you mean 'tickets'?
+    Next: shadownb.captures.list() shows those there are.
+    """
     return CaptureStore.open(path_or_id, home)
 
 
 def latest(*, home: str | Path | None = None) -> CaptureStore:
-    """Return the store of the newest capture. Raises :class:`DataError` if there is none yet."""
+    """Return the store of the newest capture. Raises :class:`DataError` if there is none yet.
+
+    Examples
+    --------
+    >>> with snb.capture(model, name="newest"):
+    ...     pass
+    >>> snb.captures.latest().id
+    'newest'
+    """
     folders = CaptureFolder.all(home)
     if not folders:
         raise DataError("There are no captures yet.", fix="Start one with shadownb.capture(target).")
@@ -59,17 +85,32 @@ def latest(*, home: str | Path | None = None) -> CaptureStore:
 
 
 def delete(capture_id: str, *, home: str | Path | None = None) -> None:
-    """Delete a capture with all its calls. Raises :class:`BusyError` while it records."""
+    """Delete a capture with all its calls. Raises :class:`BusyError` while it records.
+
+    Examples
+    --------
+    >>> with snb.capture(model, name="to-forget"):
+    ...     pass
+    >>> snb.captures.delete("to-forget")
+    >>> "to-forget" in [each["id"] for each in snb.captures.list()]
+    False
+    """
     CaptureFolder.find(capture_id, home).delete()
 
 
 def find(name: str | None = None) -> Capture:
-    """Return the capture of a name that records now, here or in a process of its own; without a name the only one.
+    """Return the running capture of a name, in this process or its own; without a name, the only one that is running.
 
     Raises
     ------
     DataError, RunError
-        There is none, or without a name more than one.
+        There is none; or there are several, and no name was given.
+
+    Examples
+    --------
+    >>> with snb.capture(model, name="now"):
+    ...     snb.captures.find("now").is_running
+    True
     """
     from shadownb.engine.capture.proxy import running_here
 

@@ -64,7 +64,7 @@ class CaptureFolder:
         if (path / FILE).is_file():
             return cls(path)
         raise DataError(
-            f"There is no capture {text!r}.{did_you_mean(text, [folder.id for folder in cls.all(home)])}",
+            f"There is not a capture {text!r}.{did_you_mean(text, [folder.id for folder in cls.all(home)])}",
             fix="shadownb.captures.list() shows those there are.",
         )
 

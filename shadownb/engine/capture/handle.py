@@ -50,7 +50,7 @@ class Capture(ABC):
 
     @property
     def base_url(self) -> str:
-        """What goes into ``OPENAI_BASE_URL`` (and, as the proxy knows both forms, ``ANTHROPIC_BASE_URL``)."""
+        """The address for ``OPENAI_BASE_URL``; it works as ``ANTHROPIC_BASE_URL``, too."""
         return f"{self.root_url}/v1"
 
     @property
@@ -60,17 +60,25 @@ class Capture(ABC):
 
     @property
     def calls(self) -> Calls:
-        """The recorded calls, newest first, read as they are looked at."""
+        """The recorded calls, newest first, as a sequence that reads them when they are needed."""
         return Calls(self.store)
 
     def trajectories(self, **options: Any) -> Sequence[Any]:
-        """Return the episodes that the calls add up to, as trajectories."""
+        """Return the episodes that the calls form, as a sequence of :class:`Trajectory`.
+
+        Examples
+        --------
+        >>> with snb.capture(model, name="tickets") as recorder:  # goes on with what the name holds
+        ...     episodes = recorder.trajectories()
+        >>> [episode.final_content() for episode in episodes]
+        ['shipping', 'billing', 'account']
+        """
         from shadownb.engine.trajectories import trajectories_of
 
         return trajectories_of(self.store, **options)
 
     def environment(self) -> dict[str, str]:
-        """Return the variables that point OpenAI's and Anthropic's clients here; they hold the token."""
+        """Return the environment variables that make OpenAI's and Anthropic's clients use this proxy; they contain the token."""
         return {
             "OPENAI_BASE_URL": self.base_url,
             "OPENAI_API_KEY": self.token,

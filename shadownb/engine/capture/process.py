@@ -108,17 +108,26 @@ def start(
     home: str | Path | None = None,
     **options: Any,
 ) -> CaptureProcess:
-    """Start a capture in a process of its own; the options of :func:`shadownb.capture` that are text or numbers.
+    """Start a capture in its own process, which outlives this one. Options are those of :func:`shadownb.capture`.
 
     Parameters
     ----------
     model
-        Name, folder or run id of a model that the process loads.
+        Name, folder or run id of a model, which the process loads.
 
     Raises
     ------
     ConfigError
-        An option is wrong, unknown, or cannot be given to another process.
+        An option is wrong or unknown, or is an object that cannot be given to another process.
+
+    Examples
+    --------
+    >>> agent = snb.captures.start("http://127.0.0.1:11434/v1", name="agent")  # a server of Ollama, for example
+    >>> agent.is_running, agent.base_url.endswith("/v1")
+    (True, True)
+    >>> agent.stop()
+    >>> agent.is_running
+    False
     """
     from shadownb.engine.capture.proxy import CaptureProxy
 
@@ -170,23 +179,39 @@ def start(
 
 
 def attach(path_or_id: str, home: str | Path | None = None) -> CaptureProcess:
-    """Return the handle of a capture that runs in a process of its own.
+    """Return a capture that runs in its own process, to look at it or stop it.
 
     Raises
     ------
     RunError
-        It does not run.
+        It is not running.
+
+    Examples
+    --------
+    >>> agent = snb.captures.start("http://127.0.0.1:11434/v1", name="agent-2")
+    >>> again = snb.captures.attach("agent-2")  # in another kernel, for example
+    >>> again.stop()
+    >>> agent.is_running
+    False
     """
     capture = CaptureProcess(CaptureFolder.find(path_or_id, home))
     if not capture.is_running:
         raise RunError(
-            f"The capture {capture.id!r} does not run in a process of its own.", fix="Start it, or open its store."
+            f"The capture {capture.id!r} does not run in its own process.", fix="Start it, or open its store."
         )
     return capture
 
 
 def running(home: str | Path | None = None) -> list[CaptureProcess]:
-    """Return the captures that run in processes of their own, newest first."""
+    """Return the captures that run in their own processes, newest first.
+
+    Examples
+    --------
+    >>> agent = snb.captures.start("http://127.0.0.1:11434/v1", name="agent-3")
+    >>> [each.id for each in snb.captures.running()]
+    ['agent-3']
+    >>> agent.stop()
+    """
     return [capture for folder in CaptureFolder.all(home) if (capture := CaptureProcess(folder)).is_running]
 
 

@@ -33,45 +33,64 @@ _HOUSEKEEPING_SECONDS = 2.0
 
 
 class CaptureProxy(Capture):
-    """A recording proxy; ``with`` or ``start()`` starts it, the end of the block or ``stop()`` ends it.
+    """A proxy that records model calls; ``with`` or ``start()`` starts it, the end of the block or ``stop()`` stops it.
 
     Parameters
     ----------
     target
-        Base URL of the model's API, or a loaded model. The key comes from the environment: ``ANTHROPIC_API_KEY`` for
+        Base URL of the model's API, or a loaded model. The key is read from the environment: ``ANTHROPIC_API_KEY`` for
         Anthropic's API and ``/v1/messages``, else ``OPENAI_API_KEY``.
     model
-        A loaded model beside the upstream: requests that name it are answered by it.
+        A loaded model in addition to the upstream; it answers the requests that name it.
     api_key_env
-        Another variable that holds the upstream's key.
+        Another environment variable with the upstream's key.
     host, port
-        Where to listen; 0 is any free port.
+        Where to listen; port 0 takes any free port.
     token
-        What clients give as their API key, 16 characters or more; made if left out.
+        What clients use as API key, at least 16 characters; generated if omitted.
     allow_hosts
-        Names other than this machine's own by which clients may reach it, for containers.
+        Further host names by which clients may reach the proxy, for containers.
     name
-        Record under this name, going on with what it holds; made from the time if left out.
+        Name of the recording; an existing one of this name is continued. Made from the time if omitted.
     home
-        Where it is kept, in ``captures/NAME``; None is ``SHADOWNB_HOME``.
+        Where it is stored, in ``captures/NAME``; None is ``SHADOWNB_HOME``.
     redact
-        ``"email"``, ``"phone"``, ``"card"``, ``"key"``, functions ``text -> text``, or a list of these; applied to what is
-        recorded and never to what passes through.
+        What to remove from the recording, never from what passes through: ``"email"``, ``"phone"``, ``"card"``, ``"key"``, a
+        function ``text -> text``, or a list of these.
     sample
-        Share of the conversations to record, 0 to 1.
+        The fraction of conversations to record, 0 to 1.
     prices
-        Table, dict or YAML file laid over the shipped prices.
+        US dollars per million tokens: a table, dict or YAML file that overrides the included prices.
     keep_days, keep_calls, keep_bytes
-        Delete the oldest calls beyond these limits.
+        Delete the oldest calls when there are more than this.
     max_body
         Longest request body, in bytes.
     timeout
-        Seconds the upstream may be silent.
+        How many seconds the upstream may be silent.
 
     Raises
     ------
     ConfigError
         An option is wrong, or the upstream's key is not set.
+
+    Examples
+    --------
+    >>> from openai import OpenAI
+    >>> with snb.capture(model) as recorder:  # or the address of a provider's API
+    ...     client = OpenAI(base_url=recorder.base_url, api_key=recorder.token)
+    ...     answer = client.chat.completions.create(
+    ...         model="tiny", messages=[{"role": "user", "content": "I paid twice."}], temperature=0
+    ...     )
+    ...     recorder.is_running, recorder.base_url == recorder.root_url + "/v1", sorted(recorder.environment())[-2:]
+    (True, True, ['OPENAI_API_KEY', 'OPENAI_BASE_URL'])
+    >>> recorder.calls[0].text, recorder.trajectories()[0].final_content()
+    ('billing', 'billing')
+    >>> recorder.counters["recorded"], recorder.folder.name == recorder.store.id
+    (1, True)
+    >>> recorder.prices
+    PriceTable(... US dollars for a million tokens)
+    >>> recorder.is_running
+    False
     """
 
     def __init__(
@@ -133,14 +152,21 @@ class CaptureProxy(Capture):
     # -- life -----------------------------------------------------------------------------------------------------
 
     def start(self) -> Self:
-        """Listen and record; returns when requests are taken.
+        """Start to listen and record; returns once requests are accepted.
 
         Raises
         ------
         BusyError
-            Somebody records under this name already, or the port is taken.
+            A recording of this name is running already, or the port is in use.
         DataError
-            The store of this name is none of ours, or a newer version wrote it.
+            The folder of this name is not a recording, or a newer version wrote it.
+
+        Examples
+        --------
+        >>> recorder = snb.capture(model, name="until-stopped").start()
+        >>> recorder.base_url  # what a client gets
+        'http://127.0.0.1:.../v1'
+        >>> recorder.stop()
         """
         if self.is_running:
             return self
@@ -162,7 +188,17 @@ class CaptureProxy(Capture):
         return self
 
     def stop(self, *, wait_s: float = 5.0) -> None:
-        """Stop listening, let what goes on end (``wait_s`` at most), and close the store. What was recorded stays."""
+        """Stop listening, wait up to ``wait_s`` seconds for calls to end, and close the store. The recording stays.
+
+        Examples
+        --------
+        >>> recorder = snb.capture(model, name="by-hand").start()
+        >>> recorder.is_running
+        True
+        >>> recorder.stop()
+        >>> recorder.is_running
+        False
+        """
         if running_here.get(self.id) is self:
             del running_here[self.id]
         self._closing.set()
@@ -179,7 +215,7 @@ class CaptureProxy(Capture):
 
     @property
     def is_running(self) -> bool:
-        """Whether requests are taken."""
+        """Whether it accepts requests."""
         return self._serving is not None and self._serving.is_running
 
     def __enter__(self) -> Self:
@@ -192,21 +228,23 @@ class CaptureProxy(Capture):
 
     @property
     def root_url(self) -> str:
+        """The address without ``/v1``, which Anthropic's client takes."""
         host = "127.0.0.1" if self._host in ("0.0.0.0", "::") else self._host
         return f"http://{f'[{host}]' if ':' in host else host}:{self._port}"
 
     @property
     def token(self) -> str:
+        """What a client gives as its API key."""
         return self._token
 
     @property
     def prices(self) -> PriceTable:
-        """What calls are priced by."""
+        """The prices that costs are computed with."""
         return self._prices
 
     @property
     def counters(self) -> dict[str, Any]:
-        """Calls going on, recorded, left out by sampling, refused, and not recorded because the store failed (and why)."""
+        """Numbers of calls: active, recorded, left out by sampling, refused, and failed (not recorded because the store failed)."""
         recorder, writer = self._recorder, self._writer
         return {
             "active": recorder.active if recorder else 0,

@@ -48,7 +48,9 @@ def connect(path: Path, *, write: bool = False) -> sqlite3.Connection:
         There is no store, it is not one of ours, or a newer major version wrote it.
     """
     if not write and not path.is_file():
-        raise DataError(f"There is no capture store at {path}.", fix="shadownb.captures.list() shows those there are.")
+        raise DataError(
+            f"There is not a capture store at {path}.", fix="shadownb.captures.list() shows those there are."
+        )
     connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
     connection.row_factory = sqlite3.Row
     try:

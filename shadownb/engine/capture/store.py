@@ -32,11 +32,18 @@ _PAGE = 500
 class CaptureStore:
     """The recorded calls of one capture.
 
-    ::
-
-        store = CaptureStore.open("20261122-090000-1a2b")
-        for call in store.calls(limit=20, newest_first=True):
-            print(call.model, call.text)
+    Examples
+    --------
+    >>> store
+    CaptureStore('tickets', ...)
+    >>> store.count()
+    3
+    >>> for call in store.calls(limit=2, newest_first=True):
+    ...     print(call.model, call.usage["prompt_tokens"], call.text)
+    tiny 40 account
+    tiny 32 billing
+    >>> copy = snb.CaptureStore.open("tickets")  # in another kernel, for example
+    >>> copy.close()
     """
 
     def __init__(self, folder: CaptureFolder) -> None:
@@ -49,19 +56,24 @@ class CaptureStore:
 
     @classmethod
     def open(cls, path_or_id: str | Path, home: str | Path | None = None) -> CaptureStore:
-        """Open the store of a capture's id or of the path of its folder; ids are of a home, that of ``SHADOWNB_HOME`` if None.
+        """Open the store of a capture by its id or the path of its folder; ``home`` is that of the id (default ``SHADOWNB_HOME``).
 
         Raises
         ------
         DataError
-            There is none; the message has the closest id.
+            There is none; the message suggests the closest id.
+
+        Examples
+        --------
+        >>> snb.CaptureStore.open("tickets").count()
+        3
         """
         store = cls(CaptureFolder.find(path_or_id, home))
         store.read("SELECT 1")
         return store
 
     def close(self) -> None:
-        """Close the file; reading opens it again."""
+        """Close the file; the next read opens it again."""
         with self._lock:
             if self._connection is not None:
                 self._connection.close()
@@ -79,16 +91,16 @@ class CaptureStore:
         newest_first: bool = False,
         **filters: Any,
     ) -> list[Call]:
-        """Return calls in the order they were recorded.
+        """Return calls in the order in which they were recorded.
 
         Parameters
         ----------
         after, before
-            Only calls whose ``seq`` is greater or less: the way to page, equally fast at any place.
+            Only calls whose ``seq`` is greater or less than this; the way to page through many calls.
         limit, offset
-            At most so many, leaving out so many.
+            How many at most, after skipping ``offset``.
         newest_first
-            The other way round.
+            Return the newest calls first.
         **filters
             ``session, model, dialect, route, status, finish_reason, id`` (a value or a list of them), ``since`` and
             ``until`` (seconds since 1970), ``min_cost``, ``search`` (in the title or the session).
@@ -96,7 +108,15 @@ class CaptureStore:
         Raises
         ------
         ConfigError
-            There is no such filter.
+            A filter is unknown.
+
+        Examples
+        --------
+        >>> first = store.calls(limit=1)[0]
+        >>> [call.text for call in store.calls(after=first.seq)]
+        ['billing', 'account']
+        >>> len(store.calls(search="parcel", finish_reason="stop"))
+        1
         """
         bounds = {name: value for name, value in (("after", after), ("before", before)) if value is not None}
         clause, values = where({**filters, **bounds})
@@ -108,28 +128,59 @@ class CaptureStore:
         return [Call.from_row(row, self) for row in rows]
 
     def iterate(self, *, after: int = 0, **filters: Any) -> Iterator[Call]:
-        """Go through all calls page by page, oldest first; memory does not grow with their number."""
+        """Yield all calls, oldest first; they are read in pages, so memory does not grow with their number.
+
+        Examples
+        --------
+        >>> sum(call.usage["completion_tokens"] for call in store.iterate())
+        25
+        """
         while page := self.calls(after=after, limit=_PAGE, **filters):
             yield from page
             after = page[-1].seq
 
     def find(self, call_id: str) -> Call | None:
-        """Return the call of an id, or None."""
+        """Return the call with this id, or None.
+
+        Examples
+        --------
+        >>> call = store.calls(limit=1)[0]
+        >>> store.find(call.id).text
+        'shipping'
+        """
         rows = self.read("SELECT * FROM calls WHERE id = ?", [call_id])
         return Call.from_row(rows[0], self) if rows else None
 
     def find_response(self, response_id: str) -> Call | None:
-        """Return the newest call whose answer has this id, or None."""
+        """Return the newest call whose answer has this id (``chatcmpl-...``), or None.
+
+        Examples
+        --------
+        >>> print(store.find_response("chatcmpl-unknown"))
+        None
+        """
         rows = self.read("SELECT * FROM calls WHERE response_id = ? ORDER BY seq DESC LIMIT 1", [response_id])
         return Call.from_row(rows[0], self) if rows else None
 
     def count(self, **filters: Any) -> int:
-        """Return the number of calls."""
+        """Return the number of calls; filters as in :meth:`calls`.
+
+        Examples
+        --------
+        >>> store.count(), store.count(status="error")
+        (3, 0)
+        """
         clause, values = where(filters)
         return int(self.read(f"SELECT COUNT(*) FROM calls {clause}", values)[0][0])
 
     def sessions(self, *, limit: int = 100) -> list[dict[str, Any]]:
-        """Return the newest sessions with their number of calls."""
+        """Return the newest sessions as dicts, each with its number of calls.
+
+        Examples
+        --------
+        >>> [(session["session"], session["calls"]) for session in store.sessions(limit=5)]
+        []
+        """
         rows = self.read(
             "SELECT session, COUNT(*) AS calls, MIN(seq) AS first_seq, MAX(seq) AS last_seq FROM calls "
             "WHERE session IS NOT NULL GROUP BY session ORDER BY last_seq DESC LIMIT ?",
@@ -138,14 +189,28 @@ class CaptureStore:
         return [dict(row) for row in rows]
 
     def summary(self, **filters: Any) -> dict[str, Any]:
-        """Return sums: calls, statuses, tokens, cost, bytes, and the same by model.
+        """Return totals as a dict: calls, statuses, tokens, cost (US dollars), bytes, and the same for each model.
 
-        ``cost`` is the sum of what is known; ``unpriced`` counts the calls that are not in it. It is None if none is known.
+        ``cost`` is the sum of the known costs, None if none is known; ``unpriced`` counts calls without a price. Filters as in
+        :meth:`calls`.
+
+        Examples
+        --------
+        >>> sums = store.summary()
+        >>> sums["calls"], sums["cost"], sums["unpriced"]  # a model of one's own has no price
+        (3, None, 3)
         """
         return summary(self.read, filters)
 
     def body(self, call_id: str) -> tuple[bytes, bytes, list[list[float]]]:
-        """Return request bytes, answer bytes, and ``[milliseconds, size]`` of each piece of the answer."""
+        """Return the request, the answer (both bytes), and ``[milliseconds, size in bytes]`` of each piece of the answer.
+
+        Examples
+        --------
+        >>> request, answer, pieces = store.body(store.calls(limit=1)[0].id)
+        >>> request[:20], len(pieces)
+        (b'{"model": "tiny", "m', 1)
+        """
         rows = self.read("SELECT request, response, frames FROM bodies WHERE id = ?", [call_id])
         if not rows:
             return b"", b"", []
@@ -154,13 +219,26 @@ class CaptureStore:
     # -- exporting ------------------------------------------------------------------------------------------------
 
     def export(self, path: str | Path, *, fmt: str | None = None, **filters: Any) -> Path:
-        """Write calls to a file: ``.jsonl`` or ``.parquet`` by its ending, or by ``fmt``. See :mod:`exports`."""
+        """Write calls to a ``.jsonl`` or ``.parquet`` file (or as ``fmt`` says) and return its path; filters as in :meth:`calls`.
+
+        Examples
+        --------
+        >>> path = store.export("calls.jsonl", search="parcel")
+        >>> len(path.read_text().splitlines())
+        1
+        """
         from shadownb.engine.capture.exports import export
 
         return export(self, path, fmt=fmt, **filters)
 
     def to_dataset(self, **filters: Any) -> datasets.Dataset:
-        """Return calls as a ``datasets.Dataset``; nested columns are JSON text."""
+        """Return calls as a ``datasets.Dataset`` with nested columns as JSON text; filters as in :meth:`calls`.
+
+        Examples
+        --------
+        >>> store.to_dataset(search="parcel").num_rows
+        1
+        """
         from shadownb.engine.capture.exports import to_dataset
 
         return to_dataset(self, **filters)
@@ -168,7 +246,15 @@ class CaptureStore:
     # -- deleting -------------------------------------------------------------------------------------------------
 
     def delete(self, *ids: str, **filters: Any) -> int:
-        """Delete calls by id or by filters; returns how many. Without either nothing is deleted."""
+        """Delete calls by id or by the filters of :meth:`calls`; returns how many. Without both, nothing is deleted.
+
+        Examples
+        --------
+        >>> store.delete(search="parcel")
+        1
+        >>> store.count()
+        2
+        """
         if ids:
             filters["id"] = ids
         if not filters:
@@ -177,17 +263,41 @@ class CaptureStore:
         return upkeep.delete(self, f"SELECT id FROM calls {clause}", values)
 
     def clear(self) -> int:
-        """Delete every call; returns how many."""
+        """Delete all calls; returns how many.
+
+        Examples
+        --------
+        >>> store.clear()
+        3
+        >>> store.count()
+        0
+        """
         return upkeep.delete(self, "SELECT id FROM calls")
 
     def retain(
         self, *, max_age_s: float | None = None, max_calls: int | None = None, max_bytes: int | None = None
     ) -> int:
-        """Delete the oldest calls until all limits hold; returns how many."""
+        """Delete the oldest calls until all limits are met (age in seconds, number, size in bytes); returns how many.
+
+        Examples
+        --------
+        >>> store.retain(max_calls=2)
+        1
+        >>> [call.text for call in store.calls()]
+        ['billing', 'account']
+        """
         return upkeep.retain(self, max_age_s=max_age_s, max_calls=max_calls, max_bytes=max_bytes)
 
     def reprice(self, prices: PriceTable | dict[str, Any] | str | Path | None = None) -> int:
-        """Compute the cost of every call again, by the current table or ``prices``; returns how many changed."""
+        """Recompute the cost of every call from ``prices`` (default: the included table); returns how many changed.
+
+        Examples
+        --------
+        >>> store.reprice({"tiny": {"input": 1.0, "output": 2.0}})  # US dollars for a million tokens
+        3
+        >>> store.summary()["cost"]
+        0.00016
+        """
         return upkeep.reprice(self, prices)
 
     def scrub(
@@ -197,30 +307,35 @@ class CaptureStore:
         secrets: Iterable[str] = (),
         api_key_env: str | None = None,
     ) -> Scrubbed:
-        """Take keys out of everything that is stored already, and what ``redact`` names; rewrites the file.
+        """Remove keys, and what ``redact`` names, from everything that is stored; rewrites the file.
 
-        Keys of the environment are known, and so is what has the shape of a key. May be interrupted and run again.
+        Keys in the environment are found, and everything that looks like a key. It can be interrupted and run again.
 
         Parameters
         ----------
         redact
-            Rules, as :func:`shadownb.capture` takes them; those that it was recorded with apply as well.
+            Rules as for :func:`shadownb.capture`; those of the recording apply as well.
         secrets
-            Other strings to take out, of 12 characters or more.
+            Other strings to remove, at least 12 characters long.
         api_key_env
-            Another variable of the environment that holds a key.
+            Another environment variable that holds a key.
 
         Returns
         -------
         Scrubbed
-            How many calls were changed, and where.
+            How many calls were changed, and in which parts.
 
         Raises
         ------
         BusyError
-            Somebody records here, or another process reads the store, so that its log cannot be emptied.
+            The capture is recording, or another process reads the store, so that its log cannot be emptied.
         DiskFullError
             There is no room to write the file anew.
+
+        Examples
+        --------
+        >>> store.scrub("email")
+        0 of 3 calls of tickets were changed.
         """
         from shadownb.engine.capture.scrubbing import scrub
 

@@ -96,7 +96,7 @@ class Target:
         for name, key in given.items() if host not in _LOOPBACK else ():
             if key.startswith(TOKEN_BEGINS):
                 raise ConfigError(
-                    f"{name} holds the token of a capture, which is no key for {host}.",
+                    f"{name} holds the token of a capture, which is not a key for {host}.",
                     fix="Start the capture before its token goes into the environment, or name the key's variable: api_key_env=.",
                 )
         return cls(base, next(iter(given), None), keys)

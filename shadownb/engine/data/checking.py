@@ -63,7 +63,7 @@ def _check_names(columns: dict[str, str], ignore: frozenset[str], there: list[st
     for name, target in columns.items():
         if target not in KNOWN:
             raise DataError(
-                f"columns={{{name!r}: {target!r}}}: {target!r} is no column that is read.{did_you_mean(target, TARGETS)}",
+                f"columns={{{name!r}: {target!r}}}: {target!r} is not a column that is read.{did_you_mean(target, TARGETS)}",
                 fix=f"Map to one of {', '.join(TARGETS)}.",
             )
     twice = next((target for target, count in Counter(columns.values()).items() if count > 1), None)

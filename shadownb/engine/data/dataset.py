@@ -32,46 +32,62 @@ Row = dict[str, Any]
 
 
 class Dataset(Sources):
-    """Rows to train or evaluate on. Make one with ``from_list``, ``load``, ``sample``, ...; it is not changed later.
+    """Rows to train or evaluate on, checked when they are read. Make one with ``from_list``, ``load``, ``sample``, ...; it does not
+    change afterwards.
 
     Attributes
     ----------
     rows
-        Every row that could be read, as given, bad ones included.
+        All rows as they were given, including those that cannot be used.
     format
         ``chat``, ``sharegpt``, ``preference``, ``unpaired_preference``, ``instruction``, ``text``,
         ``prompt_completion`` or ``raw``.
     name, source
-        A short name, and where the rows come from.
+        A short name, and where the rows came from.
     report
-        What was found when the rows were checked.
+        The result of checking the rows: how many can be used, which cannot and why, which columns were not read.
     reading
-        The format, columns and names to ignore that were given.
+        The ``format``, ``columns`` and ``ignore`` that were given.
+
+    Examples
+    --------
+    >>> data = snb.Dataset.from_list(rows)
+    >>> data
+    Dataset('list', 12 rows, format='chat')
+    >>> data.format, data.columns, data.numbers[:3], len(data)
+    ('chat', ['messages'], [0, 1, 2], 12)
+    >>> print(data.report)
+    12 of 12 rows can be used as chat
+    >>> len(data.valid_rows()), len(data.usable()), len(data.fingerprint)
+    (12, 12, 64)
+    >>> data.canonical_rows()[0]["messages"][1]
+    {'role': 'assistant', 'content': 'shipping'}
     """
 
     # -- content -------------------------------------------------------------------------------------------------
 
     @property
     def columns(self) -> list[str]:
-        """The columns of all rows, in the order they first occur."""
+        """The names of all columns, in the order in which they first occur."""
         return columns(self.rows)
 
     @property
     def numbers(self) -> list[int]:
-        """The number that each row has in its source, as the report counts: a line, a spreadsheet's row, an index."""
+        """The number of each row in its source, as the report counts them: line, spreadsheet row or index."""
         return list(self._loaded.numbers)
 
     def valid_rows(self) -> list[Row]:
-        """Return the rows that can be used, as given."""
+        """Return the rows that can be used, as they were given."""
         return [row for row, canonical in zip(self.rows, self._checked.canonical, strict=True) if canonical is not None]
 
     def canonical_rows(self) -> list[Row]:
-        """Return the rows that can be used in canonical form (see :mod:`shadownb.engine.data.formats`).
+        """Return the usable rows in canonical form: dicts of ``messages`` (chats), ``text``, or ``prompt`` with ``chosen`` and
+        ``rejected`` or ``completion`` and ``label`` (see :mod:`shadownb.engine.data.formats`).
 
         Raises
         ------
         DataError
-            If no row can be used, or the format is ``raw``.
+            No row can be used, or the format is ``raw``.
         """
         self._refuse_raw()
         rows = [row for row in self._checked.canonical if row is not None]
@@ -84,7 +100,14 @@ class Dataset(Sources):
         return rows
 
     def canonical_row(self, index: int) -> Row:
-        """Return one row in canonical form. Raises :class:`DataError` with the reason if it is a bad one."""
+        """Return row number ``index`` in canonical form. Raises :class:`DataError` with the reason if it cannot be used.
+
+        Examples
+        --------
+        >>> data = snb.Dataset.from_list([{"instruction": "Say hello.", "output": "Hello!"}])
+        >>> data.canonical_row(0)
+        {'messages': [{'role': 'user', 'content': 'Say hello.'}, {'role': 'assistant', 'content': 'Hello!'}]}
+        """
         self._refuse_raw()
         if not -len(self.rows) <= index < len(self.rows):
             raise DataError(
@@ -110,7 +133,7 @@ class Dataset(Sources):
 
     @cached_property
     def fingerprint(self) -> str:
-        """The sha256 of the rows as canonical JSON (keys sorted, order of rows kept)."""
+        """The sha256 of the rows as JSON (keys sorted, order of rows kept), 64 hexadecimal digits."""
         digest = hashlib.sha256()
         for row in self.rows:
             digest.update(to_json(row, sort_keys=True, separators=(",", ":")).encode(errors="surrogatepass"))
@@ -120,23 +143,37 @@ class Dataset(Sources):
     # -- parts ---------------------------------------------------------------------------------------------------
 
     def split(self, test_size: float = 0.1, *, seed: int = 0) -> tuple[Dataset, Dataset]:
-        """Return (train, test), drawn at random with a seed of their own; each keeps the order of the rows.
+        """Split into (train, test) at random; each keeps the order of the rows.
 
         Parameters
         ----------
         test_size
-            A share between 0 and 1, or a whole number of rows. Each side gets at least one row.
+            A fraction between 0 and 1, or a whole number of rows. Each side gets at least one row.
+        seed
+            The same seed gives the same split; the global generators are not used.
 
         Raises
         ------
         DataError
-            If there are fewer than two rows, or ``test_size`` is out of range.
+            There are fewer than two rows, or ``test_size`` is out of range.
+
+        Examples
+        --------
+        >>> train, test = snb.Dataset.from_list(rows).split(0.25, seed=1)
+        >>> len(train), len(test)
+        (9, 3)
         """
         train, test = split_indices(len(self.rows), test_size, seed, self.name)
         return self._part(train, f"{self.name}.train"), self._part(test, f"{self.name}.test")
 
     def head(self, n: int = 5) -> Dataset:
-        """Return the first ``n`` rows."""
+        """Return the first ``n`` rows.
+
+        Examples
+        --------
+        >>> len(snb.Dataset.from_list(rows).head(3))
+        3
+        """
         return self[:n]
 
     def _part(self, indices: Sequence[int], name: str) -> Dataset:
@@ -151,12 +188,19 @@ class Dataset(Sources):
         return part
 
     def keeping(self, columns: Sequence[str]) -> Dataset:
-        """Return the same rows, whose canonical form has these columns, too, as ``columns``.
+        """Return the same rows with these columns kept in their canonical form, under the key ``columns``.
 
         Raises
         ------
         DataError
-            A usable row lacks one of them, or has something there that JSON cannot say.
+            A usable row lacks one of the columns, or its value cannot be written as JSON.
+
+        Examples
+        --------
+        >>> numbered = [{**row, "ticket": number} for number, row in enumerate(rows)]
+        >>> data = snb.Dataset.from_list(numbered, ignore="ticket")
+        >>> data.keeping(["ticket"]).canonical_row(3)["columns"]
+        {'ticket': 3}
         """
         if not columns:
             return self
@@ -169,7 +213,7 @@ class Dataset(Sources):
         return kept
 
     def usable(self) -> Dataset:
-        """Return the rows that can be used as a set of their own, read as they are here."""
+        """Return a dataset of only the rows that can be used."""
         indices = [index for index, row in enumerate(self._checked.canonical) if row is not None]
         return self if len(indices) == len(self) else self._part(indices, self.name)
 
@@ -195,7 +239,22 @@ class Dataset(Sources):
     def token_statistics(
         self, model: Any, *, loss_on: LossOn = "assistant", max_length: int | None = None
     ) -> TokenStatistics:
-        """Return token counts for a model or tokenizer; ``max_length`` defaults to the model's ``max_length``."""
+        """Return how many tokens the rows have for a model or tokenizer: minimum, median, mean, maximum, trained tokens.
+
+        Parameters
+        ----------
+        model
+            A loaded model or a transformers tokenizer.
+        loss_on
+            Which tokens count as trained, as in :class:`TrainConfig`.
+        max_length
+            Rows longer than this are counted; None is the model's ``max_length``.
+
+        Examples
+        --------
+        >>> snb.Dataset.from_list(rows).token_statistics(model, max_length=48)
+        TokenStatistics(rows: 12, tokens a row: 40 to 48, median: 46, ... longer than 48: 0)
+        """
         from shadownb.engine.data.statistics import token_statistics
 
         limit = _longest_row(model, max_length)
@@ -211,24 +270,33 @@ class Dataset(Sources):
         max_length: int | None = None,
         on_template_drop: OnDrop | None = None,
     ) -> Inspection:
-        """Return the exact tokens the model (or tokenizer) sees for a row, and which of them are trained.
+        """Return the exact tokens that a model (or tokenizer) sees for a row, and which of them are trained.
 
         Parameters
         ----------
         method
-            The training method; None takes what the row's shape suggests.
+            The training method; None chooses one by the row's shape.
         max_length
-            Most tokens of a sequence; None is the model's ``max_length``. No more than it has positions for.
-
+            Most tokens of a sequence; None is the model's ``max_length``. Never more than the model has positions.
         on_template_drop
-            As of a training; None is the model's.
+            As in :class:`TrainConfig`; None is the model's setting.
 
         Raises
         ------
         DataError
-            The row is a bad one, or the chat template refuses it or leaves out a part of it.
+            The row cannot be used, or the chat template refuses it or drops part of it.
         MethodError
-            The method trains on other data than this.
+            The method needs rows of another shape.
+
+        Examples
+        --------
+        >>> print(snb.Dataset.from_list(rows).inspect(model, row=4))
+        row 4; 40 tokens, 8 trained (loss on assistant)
+        [[...]] is trained. ...
+        <|im_start|>user
+        I paid twice.<|im_end|>
+        <|im_start|>assistant
+        [[billing<|im_end|>]]
         """
         from shadownb.engine import methods
         from shadownb.engine.objectives.inspection import inspect_row
@@ -252,7 +320,14 @@ class Dataset(Sources):
     # -- out -----------------------------------------------------------------------------------------------------
 
     def save(self, path: str | Path) -> Path:
-        """Write the rows to a .jsonl, .ndjson, .json, .csv or .parquet file and return its path."""
+        """Write the rows to a .jsonl, .ndjson, .json, .csv or .parquet file and return its path.
+
+        Examples
+        --------
+        >>> path = snb.Dataset.from_list(rows).save("kept.jsonl")
+        >>> len(snb.Dataset.load(path))
+        12
+        """
         return write_file(self.rows, Path(path).expanduser())
 
     def __repr__(self) -> str:

@@ -101,28 +101,36 @@ class LeakageReport:
 
 
 def leakage(train: Any, heldout: Any, *, threshold: float = 0.7, compare: Compare = "task") -> LeakageReport:
-    """Return which held-out rows training saw.
+    """Find held-out rows that are also, or nearly, among the training rows.
 
     Parameters
     ----------
     train, heldout
-        Trajectories, groups of them, or what holds chat rows: a Dataset, a list, a data frame, a ``datasets.Dataset``.
+        Chat rows (a Dataset, a list, a data frame, a ``datasets.Dataset``), trajectories, or groups of trajectories.
     threshold
-        From which share of common five-word shingles two rows are alike, above 0 to 1.
+        Two rows count as alike from this share of common five-word sequences (Jaccard similarity), above 0 to 1.
     compare
-        ``task``: what was asked for, system text left out. ``conversation``: everything but system text.
+        ``task`` compares what was asked, without system prompts; ``conversation`` compares everything but system prompts.
 
     Returns
     -------
     LeakageReport
-        For each leaked row the training row that is most like it.
+        The leaked rows, each with the training row most like it; ``ok`` is True if there is none.
 
     Raises
     ------
     ConfigError
-        If an option is out of range.
+        An option is out of range.
     DataError
-        If rows are no conversations.
+        The rows are not conversations.
+
+    Examples
+    --------
+    >>> print(snb.leakage(rows, rows[:1]))
+    Leak: 1 held-out rows against 12 training rows; 1 the same, 0 at least 70% alike.
+      held-out row 0 is the same as training row 0: Where is my parcel?
+    >>> snb.leakage(rows[:8], rows[8:]).ok
+    True
     """
     if not 0 < threshold <= 1:
         raise ConfigError(f"threshold={threshold!r} is out of range.", fix="Use a share above 0, at most 1.")
@@ -155,7 +163,7 @@ def _conversations(source: Any, name: str) -> list[list[Mapping[str, Any]]]:
         rows = source.canonical_rows()
         if not all("messages" in row for row in rows):
             raise DataError(
-                f"{name}: {source.format} rows are no conversations.", fix="Pass chat rows, or trajectories."
+                f"{name}: {source.format} rows are not conversations.", fix="Pass chat rows, or trajectories."
             )
         return [row["messages"] for row in rows]
     if isinstance(source, (str, Mapping)) or not isinstance(source, (Iterable, Trajectory)):

@@ -66,13 +66,28 @@ class Sources:
     def read_as(
         self, *, format: str | None = None, columns: Names | None = None, ignore: Sequence[str] | str = ()
     ) -> Self:
-        """Return the same rows read in another way, for example with a column mapped that ``report`` names as unread."""
+        """Return the same rows, read in another way: for example with a column mapped that ``report`` names as unread.
+
+        Examples
+        --------
+        >>> data = snb.Dataset.load("tickets.csv", columns={"ticket": "prompt", "queue": "completion"})
+        >>> data.read_as(columns={"ticket": "text"}, ignore="queue").format
+        'text'
+        """
         return type(self)(
             self._loaded, name=self.name, source=self.source, format=format, columns=columns, ignore=ignore
         )
 
     def read_like(self, *, columns: Names | None = None, ignore: Sequence[str] | str = ()) -> Self:
-        """Return the rows read as others are, as far as they have these columns: evaluation rows beside training rows."""
+        """Return the rows read like other rows (evaluation rows like training rows), as far as they have those columns.
+
+        Examples
+        --------
+        >>> data = snb.Dataset.load("tickets.csv")
+        >>> mapped = data.read_like(columns={"ticket": "prompt", "queue": "completion"})
+        >>> mapped.format
+        'instruction'
+        """
         there = {str(name) for row in self.rows for name in row}
         names = [ignore] if isinstance(ignore, str) else ignore
         return self.read_as(
@@ -84,7 +99,15 @@ class Sources:
     def of(
         cls, rows: Any, *, name: str | None = None, columns: Names | None = None, ignore: Sequence[str] | str = ()
     ) -> Self:
-        """Return whatever holds rows as a Dataset: a list, a data frame, an Arrow table, a ``datasets.Dataset``."""
+        """Return a Dataset of whatever holds rows: a list, a data frame, an Arrow table, a ``datasets.Dataset``.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> frame = pd.DataFrame({"prompt": ["I paid twice."], "completion": ["billing"]})
+        >>> len(snb.Dataset.of(rows)), len(snb.Dataset.of(frame))
+        (12, 1)
+        """
         return accepted(rows, cls, "rows", name=name, columns=columns, ignore=ignore)
 
     @classmethod
@@ -97,7 +120,13 @@ class Sources:
         columns: Names | None = None,
         ignore: Sequence[str] | str = (),
     ) -> Self:
-        """Return a dataset of dicts. Raises :class:`DataError` if there is none."""
+        """Return a dataset of a list of dicts. Raises :class:`DataError` if the list is empty.
+
+        Examples
+        --------
+        >>> snb.Dataset.from_list(rows, name="tickets")
+        Dataset('tickets', 12 rows, format='chat')
+        """
         return cls(from_values(rows), name=name, source="list", format=format, columns=columns, ignore=ignore)
 
     @classmethod
@@ -110,7 +139,15 @@ class Sources:
         columns: Names | None = None,
         ignore: Sequence[str] | str = (),
     ) -> Self:
-        """Read a .jsonl, .ndjson, .json, .csv or .parquet file."""
+        """Read a .jsonl, .ndjson, .json, .csv or .parquet file.
+
+        Examples
+        --------
+        >>> snb.Dataset.load("tickets.jsonl").format
+        'chat'
+        >>> snb.Dataset.load("tickets.csv", columns={"ticket": "prompt", "queue": "completion"}).format
+        'instruction'
+        """
         return cls._from_file(readers.read_file, path, name, format=format, columns=columns, ignore=ignore)
 
     @classmethod
@@ -123,7 +160,13 @@ class Sources:
         columns: Names | None = None,
         ignore: Sequence[str] | str = (),
     ) -> Self:
-        """Read one JSON object a line. A line that is not one is in the report with its number."""
+        """Read a file with one JSON object per line. Other lines are in the report, with their numbers.
+
+        Examples
+        --------
+        >>> len(snb.Dataset.from_jsonl("tickets.jsonl"))
+        12
+        """
         return cls._from_file(readers.read_jsonl, path, name, format=format, columns=columns, ignore=ignore)
 
     @classmethod
@@ -136,7 +179,13 @@ class Sources:
         columns: Names | None = None,
         ignore: Sequence[str] | str = (),
     ) -> Self:
-        """Read a JSON list of objects, an object that holds exactly one list, or one row."""
+        """Read a JSON file: a list of objects, an object that holds exactly one list, or a single row.
+
+        Examples
+        --------
+        >>> len(snb.Dataset.from_json("tickets.json"))
+        12
+        """
         return cls._from_file(readers.read_json, path, name, format=format, columns=columns, ignore=ignore)
 
     @classmethod
@@ -149,7 +198,14 @@ class Sources:
         columns: Names | None = None,
         ignore: Sequence[str] | str = (),
     ) -> Self:
-        """Read a CSV file with a header line, with or without a byte order mark."""
+        """Read a CSV file with a header line, with or without a byte order mark.
+
+        Examples
+        --------
+        >>> data = snb.Dataset.from_csv("tickets.csv", columns={"ticket": "prompt", "queue": "completion"})
+        >>> data.canonical_row(0)["messages"]
+        [{'role': 'user', 'content': 'Where is my parcel?'}, {'role': 'assistant', 'content': 'shipping'}]
+        """
         return cls._from_file(readers.read_csv, path, name, format=format, columns=columns, ignore=ignore)
 
     @classmethod
@@ -162,7 +218,14 @@ class Sources:
         columns: Names | None = None,
         ignore: Sequence[str] | str = (),
     ) -> Self:
-        """Read a parquet file."""
+        """Read a parquet file.
+
+        Examples
+        --------
+        >>> path = snb.Dataset.from_list(rows).save("tickets.parquet")
+        >>> len(snb.Dataset.from_parquet(path))
+        12
+        """
         return cls._from_file(readers.read_parquet, path, name, format=format, columns=columns, ignore=ignore)
 
     @classmethod
@@ -181,7 +244,15 @@ class Sources:
         columns: Names | None = None,
         ignore: Sequence[str] | str = (),
     ) -> Self:
-        """Return the rows of a pandas frame."""
+        """Return the rows of a pandas frame.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> frame = pd.DataFrame({"prompt": ["I paid twice."], "completion": ["billing"]})
+        >>> snb.Dataset.from_pandas(frame).format
+        'instruction'
+        """
         return cls(readers.read_frame(frame), name=name, source="pandas", format=format, columns=columns, ignore=ignore)
 
     @classmethod
@@ -194,7 +265,14 @@ class Sources:
         columns: Names | None = None,
         ignore: Sequence[str] | str = (),
     ) -> Self:
-        """Return the rows of a ``datasets.Dataset``; nulls that Arrow filled into schemas and arguments are taken out."""
+        """Return the rows of a ``datasets.Dataset``; nulls that Arrow added to schemas and arguments are removed.
+
+        Examples
+        --------
+        >>> import datasets
+        >>> snb.Dataset.from_datasets(datasets.Dataset.from_list(rows)).format
+        'chat'
+        """
         known = name or getattr(rows.info, "dataset_name", None) or "dataset"
         loaded = from_arrow(rows.with_format(None))
         return cls(loaded, name=known, source="datasets", format=format, columns=columns, ignore=ignore)
@@ -209,7 +287,14 @@ class Sources:
         columns: Names | None = None,
         ignore: Sequence[str] | str = (),
     ) -> Self:
-        """Return the rows of a pyarrow table, or of a polars frame."""
+        """Return the rows of a pyarrow table, or of a polars frame.
+
+        Examples
+        --------
+        >>> import pyarrow
+        >>> snb.Dataset.from_arrow(pyarrow.Table.from_pylist(rows)).format
+        'chat'
+        """
         rows = table.to_dicts() if hasattr(table, "to_dicts") else table.to_pylist()
         return cls(from_arrow(rows), name=name, source="arrow", format=format, columns=columns, ignore=ignore)
 
@@ -226,7 +311,12 @@ class Sources:
         columns: Names | None = None,
         ignore: Sequence[str] | str = (),
     ) -> Self:
-        """Download one split of a Hugging Face hub data set; ``limit`` keeps only its first rows."""
+        """Download one split of a data set from the Hugging Face hub; ``limit`` keeps only its first rows.
+
+        Examples
+        --------
+        >>> snb.Dataset.from_hub("trl-lib/Capybara", limit=1000)  # doctest: +SKIP
+        """
         from shadownb.engine.data.hub import read_hub
 
         loaded = read_hub(repo, subset=subset, split=split, token=token, limit=limit)
@@ -241,10 +331,16 @@ class Sources:
         name: str = "trajectories",
         ignore: Sequence[str] | str = (),
     ) -> Self:
-        """Return one chat row a trajectory, tools kept; only answers that a model really gave, and gave whole, are trained.
+        """Return one chat row per trajectory, with its tools. Only complete answers that a model really gave are trained.
 
-        Each recorded answer is trained once, even where several trajectories begin with it. Warns once where a
-        provider's model gave the answers. Raises :class:`DataError` if no trajectory has an answer to train.
+        Each recorded answer is trained once, even if several trajectories begin with it. A warning says so if a provider's
+        model gave the answers. Raises :class:`DataError` if no trajectory has an answer to train on.
+
+        Examples
+        --------
+        >>> episodes = snb.traces.from_otlp("spans.json")
+        >>> snb.Dataset.from_trajectories(episodes)
+        Dataset('trajectories', 2 rows, format='chat')
         """
         from shadownb.engine.trajectories.rows import chat_rows
 
@@ -261,19 +357,26 @@ class Sources:
     ) -> Self:
         """Return the episodes of a capture as chat rows; see :meth:`from_trajectories`.
 
-        Calls that cannot be read (nested too deeply, no JSON) are in the report, each with the reason.
+        Calls that cannot be read (nested too deeply, not JSON) are in the report, each with the reason.
 
         Parameters
         ----------
         source
             A capture proxy, its store, the id or folder of a capture, or recorded calls.
         where
-            Keeps the episodes for which it returns True, for example ``lambda t: "refund" in t.first_user_content()``.
+            A function that returns True for the episodes to keep, for example ``lambda t: "refund" in t.first_user_content()``.
 
         Raises
         ------
         DataError
-            If the source is no capture, or no episode with an answer to train is left.
+            The source is not a capture, or no episode with an answer to train on is left.
+
+        Examples
+        --------
+        >>> len(snb.Dataset.from_captures(store))
+        3
+        >>> len(snb.Dataset.from_captures("tickets", where=lambda t: "parcel" in t.first_user_content()))
+        1
         """
         from shadownb.engine.trajectories.rows import chat_rows, trajectories_of
 
@@ -293,10 +396,16 @@ class Sources:
 
     @classmethod
     def sample(cls, name: str = "support-triage", split: str = "train") -> Self:
-        """Return a data set that ships with ShadowNB; ``split`` is ``train`` or ``heldout``.
+        """Return a data set that is included in ShadowNB; ``split`` is ``train`` or ``heldout``.
 
-        ``support-triage`` is a task to train on; ``general-text`` (held out only) is plain prose on everyday things, to see
+        ``support-triage`` is a task to train on; ``general-text`` (only ``heldout``) is prose about everyday things, to measure
         what a model forgets.
+
+        Examples
+        --------
+        >>> train, held_out = snb.Dataset.sample(), snb.Dataset.sample(split="heldout")
+        >>> len(train), len(held_out)
+        (384, 96)
         """
         if name not in SAMPLES:
             known = ", ".join(SAMPLES)

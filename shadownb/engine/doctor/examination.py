@@ -34,12 +34,20 @@ _GB = 1e9
 
 
 def doctor(kernel: Any = None) -> Report:
-    """Examine this machine.
+    """Examine this machine: versions, hardware, what is ready, what is cached; prints as a table with next steps.
 
     Parameters
     ----------
     kernel
-        The running ipykernel, if there is one; it knows whether the front end gets subshells.
+        The running ipykernel, if there is one; it knows whether the front end supports subshells.
+
+    Examples
+    --------
+    >>> report = snb.doctor()
+    >>> for line in report.lines:
+    ...     assert line.status == "ok" or line.fix, line
+    >>> print(report.summary)
+    Ready...
     """
     findings: dict[str, Callable[[], Iterator[Line]]] = {
         "Python": _python,

@@ -32,52 +32,60 @@ _LOST = "the-key-is-in-no-pickle"
 
 
 class Endpoint:
-    """A :class:`~shadownb.engine.ports.chat_model.ChatModel` behind an address.
-
-    ::
-
-        rented = snb.Endpoint("https://api.openai.com/v1", model="gpt-4.1-mini")
-        snb.compare(model, held_out, snb.JsonExact(), against=rented)
+    """A model behind a server of OpenAI's chat completions, asked like a loaded model
+    (a :class:`~shadownb.engine.ports.chat_model.ChatModel`): ``snb.Endpoint("https://api.openai.com/v1", model="gpt-4.1-mini")``.
 
     Parameters
     ----------
     base_url
-        Up to and with ``/v1``, or what the server has in its place.
+        The server's address, including ``/v1`` (or what the server has instead).
     model
-        As the server calls it.
+        The server's name for the model.
     api_key
-        Left out it comes from the environment. It is kept in memory alone: not in pickles, errors, logs and reprs.
+        The key; if omitted, it is read from the environment. It is kept only in memory: not in pickles, errors, logs or reprs.
     api_key_env
-        Variable the key is in; left out ``OPENAI_API_KEY``, or ``ANTHROPIC_API_KEY`` for Anthropic's hosts.
+        Environment variable with the key; by default ``OPENAI_API_KEY``, or ``ANTHROPIC_API_KEY`` for Anthropic's hosts.
     concurrency
-        Conversations that are asked at the same time.
+        How many conversations are sent at the same time.
     timeout
-        Seconds for one whole answer; of a stream for each piece.
+        Seconds for one whole answer; for a stream, seconds for each piece.
     max_retries
-        How often a request is made again after 408, 409, 425, 429, 5xx, a lost connection or an answer without anything in
-        it, after 0.5, 1, 2, ... up to 30 seconds or as ``Retry-After`` says (up to two minutes; longer is given up). ``totals``
-        counts them. What timed out is not asked again, since it may have been answered, and charged.
+        How often a request is repeated after status 408, 409, 425, 429 or 5xx, a lost connection, or an empty answer. It waits
+        0.5, 1, 2, ... up to 30 seconds, or as ``Retry-After`` says (at most two minutes, else it gives up). ``totals``
+        counts the repetitions. A request that timed out is not repeated, because it may have been answered and charged.
     extra_body
-        Fields of each request that this server takes: ``{"top_k": 20}``, ``{"response_format": ...}``. None takes a field out
-        that would be sent: ``{"temperature": None}`` for models that refuse it. The options ``top_k`` and
-        ``repetition_penalty`` are taken only where they are named here, because servers that don't know them ignore them.
+        Additional fields for each request: ``{"top_k": 20}``, ``{"response_format": ...}``. None removes a field that would be
+        sent: ``{"temperature": None}`` for models that refuse it. The options ``top_k`` and ``repetition_penalty`` are accepted
+        only if they are named here, because servers that do not know them ignore them silently.
     reasoning_field
-        Name under which reasoning of earlier turns is sent, such as ``"reasoning_content"``; None leaves it out, which many
-        servers insist on.
+        Field in which the reasoning of earlier turns is sent, such as ``"reasoning_content"``; None does not send it, which
+        many servers require.
     prices
-        As for ``capture``: a table, dict or file that is laid over the one that ships.
+        US dollars per million tokens, as for :func:`shadownb.capture`: a table, dict or file that overrides the included prices.
     name
-        What the endpoint is called beside others; the model's name unless given.
+        The endpoint's name in comparisons; by default the model's name.
 
     Attributes
     ----------
     totals
-        A :class:`Totals`: answers, failures, requests made again, tokens, dollars since it was made.
+        A :class:`Totals`: answers, failures, repeated requests, tokens and dollars so far.
 
     Raises
     ------
     ConfigError
-        An option is wrong, or there is no key for a host that is known to need one.
+        An option is wrong, or there is no key although the host is known to need one.
+
+    Examples
+    --------
+    >>> with snb.capture(model) as recorder:  # any server of chat completions; here one with a loaded model behind it
+    ...     rented = snb.Endpoint(recorder.base_url, model="tiny", api_key=recorder.token)
+    ...     comparison = snb.compare(model, rows[:4], "exact", against=rented, max_new_tokens=16)
+    >>> comparison.mean("tiny")
+    1.0
+    >>> rented.totals.answered, rented.totals.failed, rented.totals.tokens["completion_tokens"]
+    (4, 0, 36)
+    >>> rented.base_url == recorder.base_url
+    True
     """
 
     has_base = False
@@ -98,7 +106,7 @@ class Endpoint:
         name: str | None = None,
     ) -> None:
         if not isinstance(model, str) or not model.strip():
-            raise ConfigError(f"model={model!r} is no name of a model.", fix="Give it as the server calls it.")
+            raise ConfigError(f"model={model!r} is not the name of a model.", fix="Give it as the server calls it.")
         if api_key is not None and api_key_env is not None:
             raise ConfigError("api_key= and api_key_env= are both given.", fix="Give one of them.")
         self.model = model
@@ -126,7 +134,7 @@ class Endpoint:
 
     @property
     def base_url(self) -> str:
-        """The address, as it may be shown."""
+        """The address, without credentials."""
         return self._target.shown
 
     @property
@@ -155,21 +163,32 @@ class Endpoint:
         Parameters
         ----------
         messages
-            OpenAI's messages. Arguments of calls may be objects; ids that calls and results lack are made.
+            Messages as in OpenAI's API, of one conversation or a list of them. Arguments of tool calls may be objects; missing
+            ids of calls and results are added.
         tools
-            Schemas that are offered.
+            Schemas of the tools that are offered.
         should_stop
-            What has not ended when it is true is given as it is, with ``finish_reason`` ``"cancelled"``.
+            Called repeatedly; once it returns True, unfinished answers are returned as they are, with ``finish_reason``
+            ``"cancelled"``.
         **options
-            ``max_new_tokens, temperature, top_p, stop, seed, reasoning_effort``. Only what is given is sent: the rest is as
-            the server has it.
+            ``max_new_tokens, temperature, top_p, stop, seed, reasoning_effort``. Only options that are given are
+            sent; for the others the server's defaults hold.
 
         Raises
         ------
         ConfigError, DataError
-            An option that the wire does not know, or no conversation; nothing has been sent.
+            An option cannot be sent, or there is not a conversation; nothing has been sent.
         EndpointError
-            A conversation got no answer: ``error.replies`` has what the others got, and the error of each that failed.
+            A conversation got no answer. ``error.replies`` holds the replies of the others, and the error of each that failed.
+
+        Examples
+        --------
+        >>> with snb.capture(model) as recorder:
+        ...     rented = snb.Endpoint(recorder.base_url, model="tiny", api_key=recorder.token)
+        ...     reply = rented.chat([{"role": "user", "content": "I paid twice."}], temperature=0.0)
+        ...     replies = rented.chat([row["messages"][:1] for row in rows[:2]], temperature=0.0)
+        >>> reply.content, reply.finish_reason, [each.content for each in replies]
+        ('billing', 'stop', ['shipping', 'shipping'])
         """
         single = bool(messages) and isinstance(messages[0], Mapping)
         conversations: Any = [messages] if single else messages
@@ -198,10 +217,20 @@ class Endpoint:
         should_stop: Callable[[], bool] | None = None,
         **options: Any,
     ) -> EndpointStream:
-        """Answer piece by piece: iterate over the content, ``close()`` to stop; ``reply`` has the whole at the end.
+        """Answer piece by piece: iterate over the stream for the text, call its ``close()`` to stop; at the end ``reply`` holds
+        the whole :class:`Reply`.
 
-        Options and errors as for :meth:`chat`. A stream that breaks off raises where it is read; it is asked again only as long
-        as nothing of it was given.
+        Options and errors are those of :meth:`chat`. If a stream breaks off, the error is raised where it is read; the request
+        is repeated only if nothing had arrived yet.
+
+        Examples
+        --------
+        >>> with snb.capture(model) as recorder:
+        ...     rented = snb.Endpoint(recorder.base_url, model="tiny", api_key=recorder.token)
+        ...     stream = rented.stream("I paid twice.", temperature=0.0)
+        ...     text = "".join(stream)
+        >>> text, stream.reply.finish_reason
+        ('billing', 'stop')
         """
         messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
         schemas, (body,) = self._bodies([messages], tools, options)
@@ -290,11 +319,13 @@ def _key(api_key: Any) -> str | None:
     if api_key is None:
         return None
     if not isinstance(api_key, str) or not api_key.strip():
-        raise ConfigError("api_key= is empty or no text.", fix="Give the key, or leave it out: the environment has it.")
+        raise ConfigError(
+            "api_key= is empty or not a string.", fix="Give the key, or leave it out: the environment has it."
+        )
     return api_key.strip()
 
 
 def _whole(option: str, value: Any, low: int, high: int) -> int:
     if not isinstance(value, int):
-        raise ConfigError(f"{option}={value!r} is no whole number.", fix=f"Give one from {low} to {high}.")
+        raise ConfigError(f"{option}={value!r} is not a whole number.", fix=f"Give one from {low} to {high}.")
     return int(between(option, value, low, high))

@@ -10,7 +10,8 @@ from shadownb.engine.capture.dialects.base import listed, mapped, text_of
 from shadownb.engine.capture.dialects.chat import ChatDialect
 from shadownb.engine.capture.dialects.contents import part_text
 from shadownb.engine.inference import Reply
-from shadownb.engine.jsontext import RepeatedKey, dumps, loads_piece
+from shadownb.engine.jsontext import dumps
+from shadownb.engine.messages.calls import call_arguments
 from shadownb.engine.replies import Reader, TextReader, choose_markup, collected, open_reader
 from shadownb.engine.trajectories.endings import ended_by_itself, plain_reason
 
@@ -131,28 +132,13 @@ def _calls(message: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[dict[
         try:
             if not isinstance(name, str) or not name:
                 raise ValueError("it has no name")
-            found = {"id": mapped(call).get("id"), "name": name, "arguments": _arguments(arguments)}
+            found = {"id": mapped(call).get("id"), "name": name, "arguments": call_arguments(arguments)}
         except ValueError as error:
             text = arguments if isinstance(arguments, str) and not name else dumps(function or call)
             malformed.append({"text": text, "reason": str(error)})
         else:
             calls.append(found)
     return calls, malformed
-
-
-def _arguments(given: Any) -> dict[str, Any]:
-    if given is None or (isinstance(given, str) and not given.strip()):
-        return {}
-    if isinstance(given, str):
-        try:
-            given = loads_piece(given, unique=True)
-        except RepeatedKey as error:
-            raise ValueError(f"in its arguments {error}") from None
-        except ValueError:
-            raise ValueError("its arguments are no JSON") from None
-    if not isinstance(given, dict):
-        raise ValueError("its arguments are no JSON object")
-    return given
 
 
 def _words(error: Any) -> str:

@@ -55,13 +55,13 @@ def options_of(options: Mapping[str, Any], extra: Mapping[str, Any], limit_name:
             )
         if name == "enable_thinking":
             raise ConfigError(
-                f"enable_thinking={value!r} is no option of chat completions.",
+                f"enable_thinking={value!r} is not an option of chat completions.",
                 fix="If the server takes it: Endpoint(..., extra_body={'chat_template_kwargs': {'enable_thinking': "
                 f"{value!r}}}}}), as vLLM does. Many know reasoning_effort= instead.",
             )
         if name in _NEEDS_CONSENT and name not in extra:
             raise ConfigError(
-                f"{name}={value!r} is no option of chat completions, and servers that do not know it ignore it.",
+                f"{name}={value!r} is not an option of chat completions, and servers that do not know it ignore it.",
                 fix=f"If the server takes it: Endpoint(..., extra_body={{{name!r}: {value!r}}}).",
             )
         known = [*Sampling.__dataclass_fields__, "reasoning_effort"]
@@ -97,11 +97,11 @@ def wire_messages(messages: Any, reasoning_field: str | None) -> tuple[list[dict
     Raises
     ------
     DataError
-        It is no conversation.
+        It is not a conversation.
     """
     if isinstance(messages, str | bytes) or not isinstance(messages, Sequence) or not messages:
         raise DataError(
-            f"{_short(messages)} is no conversation.", fix="Give messages: [{'role': 'user', 'content': '...'}]."
+            f"{_short(messages)} is not a conversation.", fix="Give messages: [{'role': 'user', 'content': '...'}]."
         )
     sent: list[dict[str, Any]] = []
     lost = 0

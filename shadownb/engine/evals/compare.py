@@ -46,52 +46,63 @@ def compare(
     reasoning_effort: str | None = None,
     reuse_answers: bool = True,
 ) -> Comparison:
-    """Answer held-out rows with the base and the tuned weights, and with others, and score them.
+    """Have the base and the tuned model (and others) answer held-out rows, and score the answers.
 
-    What is scored is what stands after the reasoning. Tool calls are compared as structures: neither the order of an
-    argument's keys nor JSON text instead of an object counts; the order of parallel calls does.
+    What is scored is the answer without its reasoning. Tool calls are compared as structures: the order of keys and whether
+    arguments are JSON text or an object make no difference; the order of parallel calls does.
 
     Parameters
     ----------
     model
-        A :class:`~shadownb.engine.ports.chat_model.ChatModel`. One with a base beside it is asked for both; an endpoint, which
-        has none, is the first of the pair, and the first of ``against`` the second.
+        A loaded model, which is asked with its base and its tuned weights; or an endpoint, which has no base and is compared
+        with the first of ``against``.
     dataset
-        Whatever holds rows with an answer: a Dataset, a list, a data frame, a ``datasets.Dataset``.
+        Rows with an answer: a Dataset, a list, a data frame, a ``datasets.Dataset``.
     scorer
-        ``scorer(output, expected)`` returning a Score, or a number; it gets ``prompt=``, ``messages=``, ``tools=`` and ``row=``
-        where it takes those (:class:`shadownb.engine.scoring.Scorer` says what it owes). Or the name of a registered one:
-        ``"exact"``, ``"json_exact"``, what plugins bring. It is tried before anything is generated. A row that it cannot
-        score is counted and left out of the means.
+        A function ``scorer(output, expected)`` that returns a number or a :class:`Score`; if it takes ``prompt=``,
+        ``messages=``, ``tools=`` or ``row=``, it gets those as well (:class:`Scorer` has the details). Or the name of a
+        registered scorer: ``"exact"``, ``"json_exact"``, those of plugins. It is tried before anything is generated. A row
+        that it cannot score is counted and left out of the means.
     against
-        Whoever else answers the same rows: an :class:`~shadownb.engine.endpoint.Endpoint`, a loaded model, several of them in a
-        list or, with names, in a dict. A row counts where all have answered it. What an endpoint costs is told, and its
-        failures are counted and never scored.
+        Others that answer the same rows: an :class:`~shadownb.engine.endpoint.Endpoint`, a loaded model, or several in a list
+        or a dict (with names). A row counts if all have answered it. The cost of an endpoint is shown; its failures are
+        counted, and never scored.
     sampling
-        For all sides; greedy by default. Without a seed a sampling that is not greedy gets seed 0.
+        How all models are sampled; greedy by default. If sampling is not greedy and has no seed, the seed is 0.
     max_new_tokens
-        Longest answer, instead of the sampling's; a task with short answers is compared much faster with it.
+        Longest answer, in tokens; overrides the one in ``sampling``. A low value makes tasks with short answers much faster.
     max_rows
-        Use only the first so many rows.
+        Use only this many rows, from the first.
     batch_rows
-        Rows a call of ``chat``; ``progress`` is called between them.
+        Rows per call of ``chat``; ``progress`` is called between the calls.
     progress
-        ``progress(done, total)``, counted in answers (one a row and side); without it a line in the cell or terminal shows them.
+        ``progress(done, total)``, in answers (one per row and model); without it a line in the cell or terminal shows the
+        progress.
     enable_thinking, reasoning_effort
-        As for :meth:`Model.chat`, for ``model`` alone: the others are asked as they were made (``Endpoint(..., extra_body=)``).
+        As for :meth:`Model.chat`; only for ``model`` (for an endpoint use ``Endpoint(..., extra_body=)``).
     reuse_answers
-        Take answers that the same weights gave to the same prompts before; they are kept in ``SHADOWNB_HOME/answers``,
-        also of a comparison that broke off. Of an endpoint only those that the same ``Endpoint`` object was given.
+        Reuse answers that the same weights gave to the same prompts, also in a comparison that was interrupted; they are
+        stored in ``SHADOWNB_HOME/answers``. Answers of an endpoint are reused only with the same ``Endpoint`` object.
 
     Raises
     ------
     DataError
-        No row has a conversation that ends in an assistant turn, or the scorer can judge none of the references.
+        No row has a conversation that ends with an assistant turn, or the scorer can judge none of the expected answers.
     ConfigError
-        ``max_rows`` or ``batch_rows`` is below 1, the scorer cannot be called or gives no number, there is nothing to compare
-        with, or an endpoint does not know an option of the sampling.
+        ``max_rows`` or ``batch_rows`` is below 1, the scorer cannot be called or does not return a number, there is nothing to
+        compare with, or an endpoint does not support an option of the sampling.
     EndpointError
-        An endpoint answers nothing at all. Where it stops in the middle the rows until then are compared.
+        An endpoint answers nothing at all. If it fails later, the rows until then are compared.
+
+    Examples
+    --------
+    >>> comparison = snb.compare(model, rows, "exact", max_new_tokens=16)
+    >>> comparison.base, comparison.tuned
+    (0.0, 1.0)
+    >>> def first_letter(output, expected):
+    ...     return float(output[:1] == expected[:1])
+    >>> snb.compare(model, rows, first_letter, max_rows=6, max_new_tokens=16).tuned
+    1.0
     """
     for name, value in (("max_rows", max_rows), ("batch_rows", batch_rows)):
         if value is not None and value < 1:

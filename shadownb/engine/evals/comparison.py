@@ -113,30 +113,49 @@ class UnscoredRow:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Base against tuned, and others beside them, on the same rows.
+    """The scores of the base, the tuned model and others on the same rows; the result of :func:`shadownb.compare`.
 
     Attributes
     ----------
     rows
-        In the order of the data set.
+        The compared rows with answers and scores, in the order of the data set.
     scorer
         Name of the scorer.
     sampling
-        What all sides were sampled with.
+        The sampling that all models used.
     seconds
-        How long generating and scoring took.
+        How many seconds generating and scoring took.
     skipped
-        Rows of the data set that had no reference answer.
+        Number of rows without an expected answer.
     left_out
-        (row, reason) of those that the model cannot answer, because they are too long or its template refuses them.
+        (row, reason) of each row that the model cannot answer, because it is too long or the template refuses it.
     unscored
-        Rows that could not be asked or scored, with the reason; they are in no mean.
+        Rows that could not be answered or scored, with the reason; they are in no mean.
     reused
-        Answers that were kept from an earlier comparison.
+        Number of answers that were reused from an earlier comparison.
     sides
-        Names of those that answered. The first two are the pair that ``base``, ``tuned`` and ``difference`` speak of.
+        Names of the models that answered. ``base``, ``tuned`` and ``difference`` refer to the first two.
     rented
-        What sides that are endpoints were asked: model, address, tokens, dollars, failures, requests made again.
+        For each endpoint: model, address, tokens, dollars, failures, repeated requests.
+
+    Examples
+    --------
+    >>> comparison = snb.compare(model, rows, "exact", max_new_tokens=16)
+    >>> comparison.base, comparison.tuned, comparison.difference
+    (0.0, 1.0, 1.0)
+    >>> comparison.base_interval, comparison.tuned_interval
+    ((0.0, 0.242...), (0.757..., 1.0))
+    >>> comparison.interval  # all twelve rows changed alike
+    (1.0, 1.0)
+    >>> comparison.wins, comparison.losses, comparison.ties, comparison.p_value
+    (12, 0, 0, 0.00048828125)
+    >>> comparison.regressions()
+    []
+    >>> comparison.to_frame()[["prompt", "expected", "tuned", "tuned_score"]].head(1)
+                    prompt  expected     tuned  tuned_score
+    0  Where is my parcel?  shipping  shipping          1.0
+    >>> comparison.to_dict()["rows"]
+    12
     """
 
     rows: tuple[ComparedRow, ...]
@@ -177,34 +196,56 @@ class Comparison:
 
     @property
     def difference(self) -> float:
-        """Mean of the rows' differences, tuned minus base."""
+        """Mean difference of the scores, tuned minus base."""
         return fmean(self._scores("difference"))
 
     @property
     def base_interval(self) -> tuple[float, float]:
-        """95 % interval of the base's mean score (Wilson for 0/1 scores, else bootstrap)."""
+        """95 % confidence interval of the base's mean score (Wilson, 1927, for 0/1 scores; else bootstrap)."""
         return self._interval("base", lambda: mean_interval(self._scores("base_score")))
 
     @property
     def tuned_interval(self) -> tuple[float, float]:
-        """95 % interval of the tuned mean score (Wilson for 0/1 scores, else bootstrap)."""
+        """95 % confidence interval of the tuned mean score (Wilson for 0/1 scores, else bootstrap)."""
         return self._interval("tuned", lambda: mean_interval(self._scores("tuned_score")))
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % paired bootstrap interval of the difference. Without width where all rows changed alike."""
+        """95 % paired bootstrap interval of the difference (percentiles of 10,000 resamples with a fixed seed).
+
+        It has no width if all rows changed by the same amount.
+        """
         return self._interval("difference", lambda: bootstrap_interval(self._scores("difference")))
 
     def mean(self, side: str) -> float:
-        """Return the mean score of a side."""
+        """Return a model's mean score; ``side`` is its name in ``sides``.
+
+        Examples
+        --------
+        >>> snb.compare(model, rows, "exact", max_new_tokens=16).mean("tuned")
+        1.0
+        """
         return fmean(self._scores_of(side))
 
     def mean_interval(self, side: str) -> tuple[float, float]:
-        """Return the 95 % interval of a side's mean score (Wilson for 0/1 scores, else bootstrap)."""
+        """Return the 95 % confidence interval of a model's mean score (Wilson for 0/1 scores, else bootstrap).
+
+        Examples
+        --------
+        >>> snb.compare(model, rows, "exact", max_new_tokens=16).mean_interval("tuned")
+        (0.757..., 1.0)
+        """
         return self._interval(f"mean {side}", lambda: mean_interval(self._scores_of(side)))
 
     def gap(self, side: str, to: str) -> tuple[float, tuple[float, float]]:
-        """Return the mean of the rows' differences, ``side`` minus ``to``, and its 95 % paired bootstrap interval."""
+        """Return the mean difference of the scores, ``side`` minus ``to``, and its 95 % paired bootstrap interval.
+
+        Examples
+        --------
+        >>> comparison = snb.compare(model, rows, "exact", max_new_tokens=16)
+        >>> comparison.gap("tuned", to="base") == (comparison.difference, comparison.interval)
+        True
+        """
         gaps = [a - b for a, b in zip(self._scores_of(side), self._scores_of(to), strict=True)]
         return fmean(gaps), self._interval(f"gap {side} {to}", lambda: bootstrap_interval(gaps))
 
@@ -216,34 +257,41 @@ class Comparison:
 
     @property
     def wins(self) -> int:
-        """Rows where tuned scored higher."""
+        """Number of rows where the tuned model scored higher."""
         return sum(row.difference > 0 for row in self.rows)
 
     @property
     def losses(self) -> int:
-        """Rows where tuned scored lower."""
+        """Number of rows where the tuned model scored lower."""
         return sum(row.difference < 0 for row in self.rows)
 
     @property
     def ties(self) -> int:
-        """Rows where both scored the same."""
+        """Number of rows where both scored the same."""
         return len(self.rows) - self.wins - self.losses
 
     @property
     def p_value(self) -> float:
-        """Exact two-sided sign test of wins against losses (McNemar's test for 0/1 scores)."""
+        """p-value of an exact two-sided sign test of wins against losses (for 0/1 scores: McNemar's test)."""
         return sign_test(self.wins, self.losses)
 
     def worst(self, k: int = 5) -> list[ComparedRow]:
-        """Return the ``k`` rows where tuned scored lowest; among equals those that got worse come first."""
+        """Return the ``k`` rows where the tuned model scored lowest; of equal ones, those that got worse come first.
+
+        Examples
+        --------
+        >>> comparison = snb.compare(model, rows, "exact", max_new_tokens=16)
+        >>> [row.prompt for row in comparison.worst(2)]
+        ['Where is my parcel?', 'The parcel is late.']
+        """
         return sorted(self.rows, key=lambda row: (row.tuned_score, row.difference, row.index))[:k]
 
     def regressions(self) -> list[ComparedRow]:
-        """Return the rows where tuned scored lower than base, the largest loss first."""
+        """Return the rows where the tuned model scored lower than the base, the largest drop first."""
         return sorted((row for row in self.rows if row.difference < 0), key=lambda row: (row.difference, row.index))
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one line a row as a pandas DataFrame."""
+        """Return a pandas DataFrame with one line per compared row."""
         import pandas as pd
 
         names = ["index", "prompt", "expected", "base", "tuned", "base_score", "tuned_score", "difference"]
@@ -255,7 +303,7 @@ class Comparison:
         return frame
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the summary as plain JSON values, without the rows."""
+        """Return the summary as JSON values, without the rows."""
         return {
             "scorer": self.scorer,
             "rows": len(self),

@@ -51,24 +51,24 @@ class SamplingOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Sampling:
-    """How tokens are picked; validated on creation.
+    """How tokens are sampled; validated on creation.
 
     Attributes
     ----------
     max_new_tokens
         Most tokens to produce for one prompt, the stop token included; at least 1.
     temperature
-        0 takes the likeliest token each time (greedy); higher is more varied.
+        0 always takes the most likely token (greedy); higher values give more varied answers.
     top_p
         Keep the likeliest tokens that together hold this share of the probability; above 0, at most 1.
     top_k
         Keep only this many of the likeliest tokens; 0 keeps all.
     repetition_penalty
-        Above 1 makes tokens that already stand in prompt or answer less likely; 1 is off.
+        Above 1 makes tokens that already occur in the prompt or answer less likely; 1 turns it off.
     stop
-        Strings that end the answer; the text is cut before them. A single string is taken as one of them.
+        Strings that end the answer; the text is cut before them. A single string is allowed, too.
     seed
-        Same seed, prompt and weights: same answer. ``None`` draws a fresh one. Never touches the global RNG.
+        The same seed, prompt and weights give the same answer. ``None`` draws a new seed. The global RNG is not used.
     logprobs
         Whether to return the log-probability of each token. It is that of the model's own distribution, before temperature,
         top_p, top_k and repetition_penalty: what a policy gradient and a judge need. From those the one that was sampled

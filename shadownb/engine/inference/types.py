@@ -57,35 +57,47 @@ class Completion:
 
 @dataclass
 class Reply:
-    """One assistant turn, parsed.
-
-    ``str(reply)`` is its content. An id that a call lacks is made.
+    """A model's answer, taken apart. ``str(reply)`` is its content.
 
     Attributes
     ----------
     content
-        The answer, without reasoning and calls.
+        The answer, without reasoning and tool calls.
     tool_calls
-        As in OpenAI's API: ``{"id", "type": "function", "function": {"name", "arguments"}}``, the arguments as JSON text. They
-        may be given as ``{"name", "arguments"}`` with the arguments as an object, too.
+        As in OpenAI's API: ``{"id", "type": "function", "function": {"name", "arguments"}}``, the arguments as JSON text. A
+        reply may also be made with ``{"name", "arguments"}``; ids that are missing are added.
     raw
         The text as it was generated, with the markers around reasoning and calls.
     finish_reason
-        ``stop``, ``length`` (cut at the limit) or ``cancelled``.
+        ``stop``, ``length`` (the answer reached ``max_new_tokens``) or ``cancelled``.
     usage
-        Counts of tokens.
+        Numbers of tokens: ``prompt_tokens``, ``completion_tokens``, ``total_tokens``.
     reasoning
-        What the model wrote to itself before the answer; empty where it wrote nothing.
+        The model's reasoning before the answer; empty if there is none.
     malformed_calls
-        ``{"text", "reason"}`` of what was meant as a call and cannot be read as one.
+        ``{"text", "reason"}`` of each attempted tool call that cannot be read.
     reasoning_open
         Whether the reply ended before its reasoning did, so that there is no answer.
     remarks
-        What else a reader should know, in sentences: of how a server ended it, for example.
+        Other things worth knowing, in sentences, for example how a server ended the answer.
     token_ids
-        Every token that was generated, a closing stop token included; empty where the text comes from elsewhere.
+        Every generated token, including a final stop token; empty if the text comes from elsewhere.
     logprobs
-        The log-probability of each of them as the model has it, with ``logprobs=True`` (see :class:`Sampling`); else None.
+        With ``logprobs=True``, the natural log-probability of each token in ``token_ids`` under the model's own distribution
+        (see :class:`Sampling`); else None.
+
+    Examples
+    --------
+    >>> reply = model.chat([{"role": "user", "content": "I paid twice."}], temperature=0, logprobs=True)
+    >>> str(reply), reply.outcome, reply.notes
+    ('billing', 'abstained', [])
+    >>> len(reply.token_ids), len(reply.logprobs), max(reply.logprobs) <= 0
+    (8, 8, True)
+    >>> reply.to_message()
+    {'role': 'assistant', 'content': 'billing'}
+    >>> call = snb.Reply("", tool_calls=[{"name": "refund", "arguments": {"order": 7}}])
+    >>> call.tool_calls[0]["function"]
+    {'name': 'refund', 'arguments': '{"order": 7}'}
     """
 
     content: str
@@ -126,13 +138,13 @@ class Reply:
 
     @property
     def outcome(self) -> Outcome:
-        """Whether it called a tool, called none, or tried to and wrote something that is no call."""
+        """``called`` if it called a tool, ``abstained`` if not, ``malformed`` if it tried to and the call cannot be read."""
         return "malformed" if self.malformed_calls else "called" if self.tool_calls else "abstained"
 
     def to_message(self) -> dict[str, Any]:
-        """Return it as a message of OpenAI's API, to go on with the conversation.
+        """Return it as a message of OpenAI's API, to continue the conversation.
 
-        Reasoning goes beside the content as ``reasoning_content``, where chat templates look for it.
+        The reasoning is in ``reasoning_content``, where chat templates look for it.
         """
         message: dict[str, Any] = {"role": self.role, "content": self.content}
         if self.reasoning:
@@ -146,7 +158,7 @@ class Reply:
 
     @property
     def notes(self) -> list[str]:
-        """What a reader should know about how it ended, in sentences."""
+        """What is worth knowing about how the reply ended, in sentences; empty if nothing is."""
         found = [f"Not a valid call: {each['reason']}." for each in self.malformed_calls]
         if self.finish_reason == "length":
             found.append("Cut off at max_new_tokens.")

@@ -86,27 +86,27 @@ class LoadedModel:
 
     @property
     def backend(self) -> Backend:
-        """What computes it."""
+        """The backend that computes the model, for example torch."""
         return backend(self.backend_name)
 
     @property
     def module(self) -> Any:
-        """The backend's own object, with what it carries; None once unloaded."""
+        """The backend's own object (of torch a module, adapter included); None once it was unloaded."""
         return self.weights.module
 
     @property
     def is_loaded(self) -> bool:
-        """Whether the weights are there."""
+        """Whether the weights are in memory."""
         return self.weights.module is not None
 
     @property
     def adapter(self) -> Any:
-        """What was trained, as the backend has it; None for the bare base."""
+        """The adapter as the backend's object; None for the bare base."""
         return self.weights.adapter
 
     @property
     def device(self) -> Any:
-        """Where the weights are."""
+        """The device that the weights are on, such as ``cpu`` or ``cuda:0``."""
         self.require_loaded()
         return self.weights.device
 
@@ -135,7 +135,7 @@ class LoadedModel:
 
     @property
     def lengths(self) -> Lengths:
-        """What there is room for, in tokens."""
+        """How long rows may be, in tokens: ``max_length`` of training, and the ``positions`` of the architecture."""
         if not self.is_loaded:
             return Lengths(self.max_length)
         return Lengths(self.max_length, self.weights.positions, self.weights.virtual_tokens)
@@ -148,7 +148,7 @@ class LoadedModel:
             )
 
     def describe(self) -> dict[str, Any]:
-        """Return the facts a run's record keeps."""
+        """Return facts about the model as JSON values, as a run's record keeps them."""
         return {
             "name": self.name,
             "source": self.source,
@@ -168,7 +168,7 @@ class LoadedModel:
 
     @property
     def renderer(self) -> Renderer:
-        """Makes tokens of conversations, by the chat template that the weights were trained with."""
+        """Turns conversations into tokens, with the chat template that the weights were trained with."""
         return self._template.renderer
 
     def renderer_of(self, source: AdapterSource) -> Renderer:
@@ -193,12 +193,12 @@ class LoadedModel:
 
     @property
     def active_run(self) -> Any:
-        """The run that is training this model now, or the first that waits to; None where there is none."""
+        """The run that is training this model now, or the first that waits to; None if there is none."""
         return self._trainers.active
 
     @property
     def live_run(self) -> Any:
-        """The run whose live weights answer: it trains in this process, and has done a step; None where there is none."""
+        """The run whose live weights answer: it trains in this process and has done at least one step; None if there is none."""
         return self._trainers.live
 
     def begin_run(self, run: TrainingRun) -> None:
@@ -221,13 +221,13 @@ class LoadedModel:
 
     @property
     def state_now(self) -> tuple[str, int] | None:
-        """(run id, step) of the weights that answer now; None for the base and for adapters from elsewhere."""
+        """(run id, step) of the weights that answer now; None for the base, and for adapters that no run here made."""
         run = self.live_run
         return (run.id, run.step) if run is not None else self.trained
 
     @property
     def answering(self) -> str:
-        """Which state of the weights answers now, in words."""
+        """In words, which state of the weights answers now: ``the base``, ``step 40 of run ...``."""
         live = self.live_run
         if live is not None:
             return f"live weights at step {live.step} of run {live.id}"
@@ -237,11 +237,11 @@ class LoadedModel:
 
     @property
     def trained_on(self) -> TrainedOn | None:
-        """What the rows had in common that the weights were trained on: system prompt, tools, chat or plain text.
+        """What the training rows had in common: system prompt, tools, chat or plain text.
 
-        ``generate``, ``chat`` and ``stream`` start from it where they are not told otherwise. It is learned from the rows when
-        a run is launched, and lies beside checkpoints and saved models. None where nothing is known: the bare base, or an
-        adapter made elsewhere.
+        ``generate``, ``chat`` and ``stream`` use it unless they are told otherwise. It is learned from the rows when a run is
+        launched, and stored with checkpoints and saved models. None if nothing is known: for the bare base, or an adapter made
+        elsewhere.
         """
         run = self.live_run
         found: TrainedOn | None = run.trained_on if run is not None else self._trained_on
@@ -290,6 +290,6 @@ class LoadedModel:
 
     @property
     def generator(self) -> Generator:
-        """Answers token ids with the weights as they are."""
+        """The generator of the weights as they are now: takes and returns token ids."""
         self.require_loaded()
         return self.backend.generator(self)

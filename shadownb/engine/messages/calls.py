@@ -73,19 +73,33 @@ def _plain_type(held: Mapping[str, Any]) -> tuple[str, ...]:
     return ("type",) if held.get("type") in (None, "function") else ()
 
 
-def _arguments(value: Any, name: str, where: str) -> dict[str, Any]:
-    if value is None or value == "":
+def call_arguments(value: Any) -> dict[str, Any]:
+    """Return the arguments of a call, which most write as JSON text; nothing is a call without any.
+
+    Raises
+    ------
+    ValueError
+        They are no JSON object; says what they are.
+    """
+    if value is None or (isinstance(value, str) and not value.strip()):
         return {}
     if isinstance(value, str):
         try:
             value = loads_piece(value, unique=True)
         except RepeatedKey as error:
-            raise RowProblem(f"{where}: in the arguments of the call to {name!r} {error}") from None
+            raise ValueError(f"in its arguments {error}") from None
         except ValueError:
-            raise RowProblem(f"{where}: the arguments of the call to {name!r} are not valid JSON") from None
+            raise ValueError("its arguments are not valid JSON") from None
     if not isinstance(value, dict):
-        raise RowProblem(f"{where}: the arguments of the call to {name!r} are {word_for(value)}, not an object")
+        raise ValueError(f"its arguments are {word_for(value)}, not an object")
     return value
+
+
+def _arguments(value: Any, name: str, where: str) -> dict[str, Any]:
+    try:
+        return call_arguments(value)
+    except ValueError as error:
+        raise RowProblem(f"{where}: in the call to {name!r} {error}") from None
 
 
 def tagged_calls(content: str) -> tuple[str, list[dict[str, Any]]] | None:

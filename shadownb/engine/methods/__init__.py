@@ -1,14 +1,18 @@
 """The training methods: short declarative specs, known by name.
 
-Backends read a spec's fields and never its name, so a method that combines known parts is one registration::
+:func:`register` adds a method that combines known parts, for this process. An installed package adds one for every process
+with an entry point (:mod:`shadownb.engine.registry`): ``add("method", "wide", "our_package.wide:SPEC")``.
 
-    from shadownb import methods
-    methods.register(methods.get("lora").replace(name="wide", title="Wide LoRA", default_learning_rate=1e-4))
+A name with a colon (``trl:orpo``) belongs to a guest: a package with its own training loop. :func:`guests` lists those.
 
-That holds for this process. An installed package adds a method for every process by an entry point
-(:mod:`shadownb.engine.registry`): ``add("method", "wide", "our_package.wide:SPEC")``.
-
-A name with a colon (``trl:orpo``) is of a guest, which has a training loop of its own; :func:`guests` lists those.
+Examples
+--------
+>>> snb.methods.get("lora").default_learning_rate
+0.0005
+>>> wide = snb.methods.get("lora").replace(name="wide", title="Wide LoRA", default_learning_rate=1e-4)
+>>> snb.methods.register(wide).title
+'Wide LoRA'
+>>> snb.methods.unregister("wide")
 """
 
 from __future__ import annotations
@@ -32,7 +36,14 @@ def register(spec: MethodSpec, *, replace: bool = False) -> MethodSpec:
     Raises
     ------
     MethodError
-        The name is taken and ``replace`` is false.
+        The name is taken, and ``replace`` is False.
+
+    Examples
+    --------
+    >>> wide = snb.methods.register(snb.methods.get("lora").replace(name="wide", title="Wide LoRA"))
+    >>> snb.methods.known("wide")
+    True
+    >>> snb.methods.unregister("wide")
     """
     if not replace and known(spec.name):
         raise MethodError(
@@ -43,12 +54,19 @@ def register(spec: MethodSpec, *, replace: bool = False) -> MethodSpec:
 
 
 def unregister(name: str) -> None:
-    """Take back what :func:`register` added; a method that it had replaced is there again.
+    """Undo :func:`register`; a method that had been replaced is available again.
 
     Raises
     ------
     MethodError
-        Nothing was registered here by this name.
+        No method of this name was registered in this process.
+
+    Examples
+    --------
+    >>> wide = snb.methods.register(snb.methods.get("lora").replace(name="wide", title="Wide LoRA"))
+    >>> snb.methods.unregister("wide")
+    >>> snb.methods.known("wide")
+    False
     """
     if _registered.pop(name, None) is None:
         get(name)  # says what there is, where there is no such method at all
@@ -64,10 +82,20 @@ def get(name: str) -> MethodSpec:
     Raises
     ------
     MethodError
-        No method has this name (the message lists those that exist), or what a package registered by it is no method. Or it
-        is one of a guest that cannot be used here.
+        No method has this name (the message lists those that exist), what a package registered under it is not a method, or it
+        is a guest's method that cannot be used here.
     ConfigError, MissingDependencyError
-        It is of a package that cannot be imported.
+        It belongs to a package that cannot be imported.
+
+    Examples
+    --------
+    >>> snb.methods.get("lora").title
+    'LoRA'
+    >>> snb.methods.get("lorra")
+    Traceback (most recent call last):
+        ...
+    shadownb.errors.MethodError: method='lorra' is not a training method. Did you mean 'lora'?
+    Next: Choose one of: lora, qlora, ...
     """
     if name in _registered:
         return _registered[name]
@@ -91,7 +119,13 @@ def get(name: str) -> MethodSpec:
 
 
 def known(name: object) -> bool:
-    """Return whether a method has this name, one of a guest that can be used here included."""
+    """Return whether there is a method of this name; usable methods of guests count.
+
+    Examples
+    --------
+    >>> snb.methods.known("lora"), snb.methods.known("trl:orpo"), snb.methods.known("lorra")
+    (True, True, False)
+    """
     if name in _registered or not isinstance(name, str):
         return name in _registered
     if ":" not in name or registry.has(_KIND, name):
@@ -104,9 +138,14 @@ def known(name: object) -> bool:
 
 
 def available() -> tuple[MethodSpec, ...]:
-    """Return all methods but those of guests, in the order a picker shows them.
+    """Return all methods except those of guests, in the order in which menus show them.
 
-    One whose package is broken is named in a warning and left out.
+    A method whose package cannot be imported is named in a warning and left out.
+
+    Examples
+    --------
+    >>> [spec.name for spec in snb.methods.available()][:4]
+    ['lora', 'qlora', 'dora', 'miss']
     """
     found = []
     for name in _names():

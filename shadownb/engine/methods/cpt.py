@@ -8,7 +8,7 @@ SPEC = lora.SPEC.replace(
     name="cpt",
     title="Continued pre-training",
     group="pretraining",
-    hint="Reads whole documents, no token lost. For a new domain's words and facts, before teaching a task.",
+    hint="Trains on whole documents without dropping a token. For the vocabulary and facts of a new domain, before a task.",
     data_shape="plain text (a column named text)",
     data_formats=("text",),
     default_learning_rate=2e-4,
@@ -17,9 +17,8 @@ SPEC = lora.SPEC.replace(
     options=(),
     defaults=(("packing", True),),
     when_not=(
-        "You want a task done: it teaches words and facts. On the shipped task it left the answers where the base "
-        "had them, at 0 % (`notebooks/01_methods.ipynb`). Train `lora` on examples, afterwards if the domain is "
-        "new.",
-        "Your rows are conversations or pairs: the chat template would not be applied. Use `lora`.",
+        "You want the model to do a task: this teaches vocabulary and facts. On the shipped task the answers stayed at the "
+        "base's 0 % (`notebooks/01_methods.ipynb`). Train `lora` on examples (after `cpt`, if the domain is new).",
+        "Your rows are conversations or pairs: `cpt` does not apply the chat template. Use `lora`.",
     ),
 )

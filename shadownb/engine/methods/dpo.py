@@ -10,7 +10,7 @@ SPEC = lora.SPEC.replace(
     name="dpo",
     title="DPO",
     group="preference",
-    hint="Shifts answers towards the better of two. Start from a model that can do the task already.",
+    hint="Moves answers towards the better of two. Start from a model that can already do the task.",
     data_shape="preference pairs (prompt, chosen, rejected)",
     data_formats=FORMATS,
     default_learning_rate=5e-5,
@@ -19,12 +19,12 @@ SPEC = lora.SPEC.replace(
     options=(),
     fields=lora.FIELDS,
     when_not=(
-        "The model cannot do the task yet: it shifts what is there. Train `lora` on right answers first and go on "
-        "from that run.",
-        "Each question has one right answer: imitation names it directly. On the shipped task, from 71 %, it kept "
-        "68 %, and DPO alone (`sft_weight=0`) fell to 52 % (`notebooks/01_methods.ipynb`).",
+        "The model cannot do the task yet: DPO only changes how it does it. Train `lora` on right answers first and "
+        "continue from that run.",
+        "Each question has one right answer: train on that answer directly. On the shipped task `dpo` went from 71 % to "
+        "68 %, and plain DPO (`sft_weight=0`) to 52 % (`notebooks/01_methods.ipynb`).",
         "You have thumbs up and down on single answers instead of pairs: use `kto`.",
-        "The two answers of a pair are almost alike: what is pushed down takes the better one along. A run warns "
-        "of that.",
+        "The two answers of a pair are almost the same: pushing the worse one down takes the better one with it. The run "
+        "warns about that.",
     ),
 )

@@ -16,16 +16,22 @@ from shadownb.engine.methods.spec import MethodSpec
 
 @dataclass(frozen=True)
 class GuestMethod:
-    """A trainer of a guest, as it is listed.
+    """A guest's trainer, as :func:`guests` lists it.
 
     Attributes
     ----------
     name
-        What ``train(method=...)`` takes.
+        The name for ``train(method=...)``.
     data_shape
-        The rows that it wants, and options without which it does not begin.
+        The rows that it needs, and options that have to be given.
     unusable
-        Why it cannot be used here; empty where it can.
+        Why it cannot be used here; empty if it can.
+
+    Examples
+    --------
+    >>> orpo = next(method for method in snb.methods.guests() if method.name == "trl:orpo")
+    >>> orpo.title, orpo.data_shape
+    ('ORPOTrainer (trl.experimental)', 'preference pairs (prompt, chosen, rejected)')
     """
 
     name: str
@@ -35,14 +41,19 @@ class GuestMethod:
 
 
 def guests() -> tuple[GuestMethod, ...]:
-    """Return the trainers of all guests that are installed, with the data each wants.
+    """Return the trainers of all installed guests, with the rows that each needs.
 
     Raises
     ------
     MethodError
-        A guest is installed in a version that is not known here.
+        A guest is installed in a version that has not been tested.
     MissingDependencyError
-        The package of a guest is not installed.
+        A guest's package is not installed.
+
+    Examples
+    --------
+    >>> {method.name: method.unusable for method in snb.methods.guests()}["trl:reward"]
+    'it trains a head that gives one number instead of words, and a model here is to answer'
     """
     return tuple(method for name in registry.names("guest") for method in guest(name).methods())
 

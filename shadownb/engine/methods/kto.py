@@ -13,10 +13,10 @@ SPEC = dpo.SPEC.replace(
     objective="kto",
     fields=lora.FIELDS,
     when_not=(
-        "The model cannot do the task yet: it shifts what is there. Train `lora` on right answers first and go on "
-        "from that run.",
-        "Each question has one right answer: on the shipped task it fell from 71 % to 35 % "
-        "(`notebooks/01_methods.ipynb`). Use `lora` on the right ones.",
+        "The model cannot do the task yet: KTO only changes how it does it. Train `lora` on right answers first and "
+        "continue from that run.",
+        "Each question has one right answer: on the shipped task `kto` went from 71 % to 35 % "
+        "(`notebooks/01_methods.ipynb`). Train `lora` on the right answers.",
         "You have pairs: `dpo` compares the two answers with each other.",
     ),
 )

@@ -7,14 +7,14 @@ from shadownb.engine.methods import prompt
 SPEC = prompt.SPEC.replace(
     name="ptuning",
     title="P-tuning",
-    hint="Prompt tuning whose embeddings come from a small network: steadier, learns faster.",
+    hint="Prompt tuning whose embeddings come from a small network: more stable, learns faster.",
     default_learning_rate=5e-3,
-    rate_source="as peft's method comparison for learned prompts; measured: 0.20 nats held out after 30 steps",
+    rate_source="the rate of peft's method comparison for learned prompts; measured: 0.20 nats held out after 30 steps",
     tuner="P_TUNING",
     when_not=(
-        "The model is small: it learned a third of what `lora` did on the shipped task (24 % to 71 %, "
+        "The model is small: it learned a third of what `lora` did on the shipped task (24 % against 71 %, "
         "`notebooks/01_methods.ipynb`).",
-        "Every position is needed: the learned tokens stand before each row and take its room.",
-        "You want one whole model to hand on: it is not part of the weights and cannot be merged.",
+        "Your rows need the whole context: the learned tokens come before each row and take up positions.",
+        "You want a single merged model: a learned prompt is not part of the weights and cannot be merged.",
     ),
 )

@@ -7,12 +7,12 @@ from shadownb.engine.methods import lora
 SPEC = lora.SPEC.replace(
     name="qlora",
     title="QLoRA",
-    hint="LoRA on a 4-bit base. Least memory; slower steps, because weights are unpacked on the way.",
+    hint="LoRA on a 4-bit base. Needs the least memory; steps are slower, because weights are unpacked in every pass.",
     quantized_base=True,
     when_not=(
-        "The model fits without it: rounding the base to 4 bits costs some right answers (56 % instead of 71 % of "
-        "the shipped task at the same settings, `notebooks/01_methods.ipynb`), and a step takes longer.",
-        "You want one whole model to hand on: the adapter is not merged into 4-bit weights. Save it, load the "
-        "16-bit base with it, and merge there.",
+        "The model fits in memory without it: rounding the base to 4 bits costs accuracy (56 % instead of 71 % of the shipped "
+        "task at the same settings, `notebooks/01_methods.ipynb`), and each step takes longer.",
+        "You want a single merged model: the adapter is not merged into 4-bit weights. Save it, load it on the 16-bit base, "
+        "and merge there.",
     ),
 )

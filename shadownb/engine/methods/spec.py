@@ -21,38 +21,48 @@ SUPERVISED_FORMATS = ("chat", "sharegpt", "instruction", "prompt_completion", "t
 
 @dataclass(frozen=True)
 class MethodSpec:
-    """One training method.
+    """A training method: a declaration of what is trained, with which loss, on which rows.
 
     Attributes
     ----------
     adapter
-        What is trained; a model carries one. ``lora``: low-rank adapters; ``layers``: another peft tuner on the linear
-        layers; ``prompt``: learned embeddings; ``bias``: the biases; ``bottleneck``: networks behind the blocks;
+        What is trained; a model has one at a time. ``lora``: low-rank adapters; ``layers``: another peft tuner on the linear
+        layers; ``prompt``: learned embeddings; ``bias``: the biases; ``bottleneck``: small networks after the blocks;
         ``weights``: the base itself.
     objective
-        Which loss, by its name in the registry: ``sft`` (next-token loss on the marked tokens), ``dpo`` (pairs), ``kto``
-        (answers with a verdict), or one of your own.
+        The loss, by its name in the registry: ``sft`` (next-token loss on the trained tokens), ``dpo`` (pairs), ``kto``
+        (labelled answers), or your own.
     tuner
-        peft's name of the adapter type, where several types are of one kind.
+        peft's name for the type of adapter, if there are several of one kind.
     options
         Values for peft's config, as (name, value).
     defaults
-        TrainConfig fields that start with another value for this method, as (name, value).
+        Options of TrainConfig that have another default with this method, as (name, value).
     long_rows
-        What happens to texts over ``max_length``: ``cut``, or ``split`` into sequences that lose no token.
+        What happens to rows longer than ``max_length``: ``cut``, or ``split`` into sequences without losing a token.
     quantized_base
-        True: needs a quantised base; False: cannot use one; None: either.
+        True: needs a quantised base; False: cannot use one; None: both work.
     fields
-        TrainConfig fields that only methods with this adapter honour; those of its objective come with that.
+        Options of TrainConfig that only methods with this adapter use; its objective adds its own.
     guest
-        Who trains it in a loop of its own, by its name in the registry (``trl``); empty for our loop. The objective then says
-        only what rows look like: loss and options are the guest's.
+        Name of the package that trains it in its own loop (``trl``); empty for ShadowNB's loop. The objective then only
+        says what rows look like; loss and options are those of the guest.
     guest_trainer
-        Which of the guest's trainers, by the guest's name for it.
+        The guest's name for the trainer.
     rate_source
-        Where the default learning rate comes from.
+        Where the default learning rate comes from: a paper, another library, or a measurement.
     when_not
-        Whom it does not serve, each a sentence with its reason, and the method that would; for the method's page.
+        When not to use it: sentences with the reason and a better method, for the method's page.
+
+    Examples
+    --------
+    >>> spec = snb.methods.get("lora")
+    >>> spec.title, spec.adapter, spec.objective, spec.default_learning_rate
+    ('LoRA', 'lora', 'sft', 0.0005)
+    >>> spec.changes_base_weights, snb.methods.get("full").changes_base_weights
+    (False, True)
+    >>> spec.to_dict()["name"]
+    'lora'
     """
 
     name: str
@@ -81,22 +91,44 @@ class MethodSpec:
         return self.adapter == "weights"
 
     def replace(self, **changes: Any) -> MethodSpec:
-        """Return a copy with other values, for registering a variant."""
+        """Return a copy with some values changed, for example to register a variant.
+
+        Examples
+        --------
+        >>> wide = snb.methods.get("lora").replace(name="wide", title="Wide LoRA", defaults=(("lora_r", 64),))
+        >>> wide.name, wide.defaults
+        ('wide', (('lora_r', 64),))
+        """
         return dataclasses.replace(self, **changes)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the spec as JSON-compatible values."""
+        """Return the spec as values that JSON can hold."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> MethodSpec:
-        """Return the spec that :meth:`to_dict` wrote; fields this version does not know are left out."""
+        """Return the spec that :meth:`to_dict` wrote; fields this version does not know are left out.
+
+        Examples
+        --------
+        >>> spec = snb.methods.get("dpo")
+        >>> snb.MethodSpec.from_dict(spec.to_dict()) == spec
+        True
+        """
         known = {field.name for field in dataclasses.fields(cls)}
         values = {name: _frozen(value) for name, value in content.items() if name in known}
         return cls(**values)
 
     def unfit(self, data_format: str | None) -> str | None:
-        """Return what the data's shape speaks against the method, or None."""
+        """Return why data of this format cannot be trained with the method, or None if it can.
+
+        Examples
+        --------
+        >>> print(snb.methods.get("dpo").unfit("chat"))
+        dpo needs preference pairs (prompt, chosen, rejected); this data is chat
+        >>> print(snb.methods.get("dpo").unfit("preference"))
+        None
+        """
         if data_format is not None and data_format not in self.data_formats:
             return f"{self.name} needs {self.data_shape}; this data is {data_format}"
         return None

@@ -87,7 +87,13 @@ _CATALOG = (
 
 
 def catalog() -> tuple[ModelInfo, ...]:
-    """Return the models that have a short name."""
+    """Return the models that have a short name, with their size and whether they are on this machine.
+
+    Examples
+    --------
+    >>> "smollm2-135m" in [info.name for info in snb.models()]
+    True
+    """
     return _CATALOG
 
 

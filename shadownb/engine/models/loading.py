@@ -45,7 +45,7 @@ def load(
     enable_thinking: bool | None = None,
     reasoning_effort: str | None = None,
 ) -> Model:
-    """Load a model.
+    """Load a model and return it ready to be asked and trained.
 
     Parameters
     ----------
@@ -56,29 +56,38 @@ def load(
     device
         ``auto``, ``cpu``, ``cuda``, ``mps`` or ``xpu``.
     dtype
-        ``auto`` (by what the device computes fast; of a run's id: the format that the run was asked to train in, on the
-        same kind of device), ``float32``, ``bfloat16`` or ``float16``.
+        ``float32``, ``bfloat16``, ``float16`` or ``auto``: 32 bits on CPUs, elsewhere what the device computes fast; for a run's
+        id the format that the run trained in, on the same kind of device.
     quantize
-        ``"4bit"`` (nf4) or ``"8bit"`` through bitsandbytes, for ``qlora``; None keeps the weights (of a run's id: loads the
-        base as the run did; ``load(base, adapter=run_id)`` puts the adapter on the unquantised base).
+        ``"4bit"`` (nf4) or ``"8bit"`` with bitsandbytes, for ``qlora``; None does not quantise (for a run's id: loads the base
+        as the run did; ``load(base, adapter=run_id)`` puts its adapter on the unquantised base).
     adapter
         Folder of a saved adapter, or a run's id, to put on the base.
     max_length
-        Most tokens of a row in training, unless the run's configuration says otherwise; None is 2048, or as many as the model
-        has positions for where those are fewer.
+        Most tokens of a row in training, unless the run's configuration says otherwise; None is 2048, or the model's number of
+        positions if that is less.
     accelerator
-        ``auto``: what only makes it faster; ``shadow``: also what saves memory (4-bit base, 8-bit optimizer, fused
-        kernels) where it helps on this hardware; ``none``: plain torch. Each decision is kept with its reason.
+        ``auto`` turns on what only makes things faster; ``shadow`` also what saves memory (4-bit base, 8-bit optimizer, fused
+        kernels), if it helps on this hardware; ``none`` is plain torch. Each decision is recorded with its reason.
     enable_thinking, reasoning_effort
-        Whether the model thinks before its answer and how much, in training and answering, where its chat template knows
-        it; None leaves it to what the model was trained with, else to the template.
+        Whether the model thinks before its answer, and how much, in training and when it is asked, if its chat template
+        supports it; None uses what the model was trained with, else the template's default.
 
     Raises
     ------
     ModelNotFoundError
-        Nothing goes by this name, with the closest one that does.
+        Nothing has this name; the message suggests the closest one.
     ConfigError
-        An option has a value that is not allowed, or that this machine cannot fulfil.
+        An option has a value that is not allowed, or that this machine does not support.
+
+    Examples
+    --------
+    >>> small = snb.load(run.base_model, dtype="float32", max_length=128)
+    >>> small.dtype_name, small.lengths.max_length
+    ('float32', 128)
+    >>> tuned = snb.load(run.id)  # the base with what that run trained
+    >>> tuned.generate("Where is my parcel?", temperature=0)
+    'shipping'
     """
     backend_name = DEFAULT if backend == "auto" else backend
     if backend_name not in registry.names("backend"):

@@ -30,7 +30,40 @@ if TYPE_CHECKING:
 
 
 class Model(LoadedModel):
-    """A loaded model; made by :func:`shadownb.load`."""
+    """A loaded model, as :func:`shadownb.load` returns it: train, ask, save.
+
+    Examples
+    --------
+    >>> model
+    Model('tiny', ... float32 on cpu; step 40 of run ...)
+    >>> model.generate("Where is my parcel?", temperature=0)
+    'shipping'
+    >>> model.adapter_kind, model.is_loaded, model.parameters_total  # weights of the base, without the adapter
+    ('lora', True, 90624)
+    >>> str(model.device), model.dtype_name, model.lengths.max_length  # tokens
+    ('cpu', 'float32', 1024)
+    >>> len(model.base_hash), model.describe()["parameters"], isinstance(model.public_name, str)
+    (64, 90624, True)
+    >>> model.answering == f"step 40 of run {run.id}", model.state_now == (run.id, 40)
+    (True, True)
+    >>> print(model.active_run, model.live_run)  # nothing trains it now
+    None None
+    >>> print(model.trained_on.system.value)  # the rows had no system prompt
+    None
+    >>> len(model.renderer.render_prompt(rows[0]["messages"][:1]))  # tokens of the question as the model is asked it
+    38
+    >>> type(model.backend).__name__, type(model.module).__name__, type(model.generator).__name__
+    ('TorchBackend', 'PeftModelForCausalLM', 'TransformersGenerator')
+    >>> model.resident_adapters
+    []
+    >>> model.free_adapters()
+    >>> copy = model.fresh_copy()  # the base a second time, in memory of its own
+    >>> print(copy.adapter_kind, copy.adapter)
+    None None
+    >>> copy.unload()
+    >>> copy.is_loaded
+    False
+    """
 
     has_base = True
 
@@ -40,7 +73,7 @@ class Model(LoadedModel):
 
     @property
     def adapter_kind(self) -> str | None:
-        """What is trained on it: ``lora``, ``weights``, ``prompt``, ...; None for the bare base."""
+        """The kind of adapter on the model: ``lora``, ``weights`` (all weights), ``prompt``, ...; None for the bare base."""
         return self.weights.kind
 
     @property
@@ -50,7 +83,17 @@ class Model(LoadedModel):
         return info.hub_id if info is not None else self.source
 
     def blocked(self, method: str, data_format: str | None = None) -> str | None:
-        """Return why a method cannot be used on this model and what to do about it, or None if it can."""
+        """Return why a method cannot be used on this model and what to do about it; None if it can be used.
+
+        With ``data_format`` (``dataset.format``) the shape of the rows is checked as well.
+
+        Examples
+        --------
+        >>> print(model.blocked("lora"))
+        None
+        >>> print(model.blocked("qlora"))
+        qlora needs a base in 4 or 8 bits, this one is float32; load it with shadownb.load("...", quantize="4bit")
+        """
         return capabilities.blocked(methods.get(method), self, data_format)
 
     def __repr__(self) -> str:
@@ -84,41 +127,55 @@ class Model(LoadedModel):
     ) -> str | list[str]:
         """Answer one prompt (returns a string) or a list of prompts (returns a list, computed in batches).
 
-        The string is what stands after the reasoning; calls stay in it as they were written. :meth:`chat` gives the
-        reasoning, the calls and the raw text.
+        The string is the answer without its reasoning; tool calls stay in it as the model wrote them. :meth:`chat` returns
+        the reasoning, the calls and the raw text separately.
 
         Parameters
         ----------
         prompt
-            User message, put through the chat template exactly as in training.
+            User message, rendered with the chat template exactly as in training.
         system, tools
-            What stands before it. Left out: the system prompt and tools that the rows of the training share
-            (``model.trained_on``), so that the model is asked as it was trained. None or "" means none.
+            System prompt and tool schemas before the prompt. If omitted, those that the training rows share
+            (``model.trained_on``), so that the model is asked the way it was trained. None or "" means none.
         template
-            False goes on from the prompt as plain text, True puts it through the chat template. None does as the training
+            True renders the prompt with the chat template, False continues it as plain text. None does what the training
             did: plain text after training on plain text (``cpt``).
         use
-            Which weights answer: ``"tuned"``, or ``"base"`` for the model before training, which is asked in the same way; or
-            an adapter that is not on the model and answers beside it, asked as it was trained itself: a run or one of its
-            ``checkpoints()``, a run's id, the folder of an adapter, tensors (:class:`~shadownb.engine.inference.AdapterSource`).
-            A list has one for each prompt. What is on the model stays as it is, also while it trains.
+            Which weights answer: ``"tuned"``, or ``"base"`` for the model before training, which is asked in the same way. Or
+            another adapter, which is asked the way it was trained: a run or one of its ``checkpoints()``, a run's id, the
+            folder of an adapter, or tensors (:class:`~shadownb.engine.inference.AdapterSource`). A list gives one for each
+            prompt. The adapter on the model is not touched, even while it trains.
         enable_thinking, reasoning_effort
-            Whether to think before the answer and how much; only where the chat template knows it. None is what the model
+            Whether to think before the answer, and how much; only if the chat template supports it. None uses what the model
             was loaded or trained with.
         **sampling
-            ``max_new_tokens, temperature, top_p, top_k, repetition_penalty, stop, seed``; of :meth:`chat` and :meth:`stream`,
-            whose replies have a place for them, ``logprobs`` as well (see :class:`~shadownb.engine.inference.Sampling`).
+            ``max_new_tokens`` (256), ``temperature`` (0.7; 0 is greedy), ``top_p``, ``top_k``, ``repetition_penalty``, ``stop``,
+            ``seed``; for :meth:`chat` and :meth:`stream` also ``logprobs`` (see
+            :class:`~shadownb.engine.inference.Sampling`).
 
         Raises
         ------
         ModelError, CheckpointError
-            An adapter cannot answer here, with the reason: it belongs to another base or does not fit, is a whole model or
-            damaged, or this model's own weights were trained, so that it has no base.
+            The adapter in ``use`` cannot answer here: it belongs to another base or does not fit, is a whole model, or is
+            damaged; or all weights of this model were trained, so that it has no base. The message says which.
 
         Warns
         -----
         ShadowWarning
-            Once for each kind of difference: the question differs from every row of the training.
+            The question differs from every training row (another system prompt, other tools); once for each kind of
+            difference.
+
+        Examples
+        --------
+        >>> model.generate("Where is my parcel?", temperature=0)
+        'shipping'
+        >>> model.generate(["I paid twice.", "I cannot log in."], temperature=0)
+        ['billing', 'account']
+        >>> model.generate("I paid twice.", use="base", temperature=0, max_new_tokens=4) == "billing"  # as it was before training
+        False
+        >>> earlier, last = run.checkpoints()
+        >>> model.generate("I paid twice.", use=last, temperature=0)
+        'billing'
         """
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
         opening = Opening(system, tools, template, enable_thinking, reasoning_effort)
@@ -152,7 +209,19 @@ class Model(LoadedModel):
     ) -> Reply | list[Reply]:
         """Return the :class:`Reply` to a conversation, or a list of them for a list of conversations.
 
-        Options as for :meth:`generate`; messages that begin with a system message keep it.
+        Messages are dicts as in OpenAI's API (``role``, ``content``, ``tool_calls``, ...). Options and errors are those of
+        :meth:`generate`; if the first message is a system message, it is used instead of the trained one.
+
+        Examples
+        --------
+        >>> reply = model.chat([{"role": "user", "content": "I paid twice."}], temperature=0)
+        >>> reply.content, reply.finish_reason
+        ('billing', 'stop')
+        >>> reply.usage
+        {'prompt_tokens': 32, 'completion_tokens': 8, 'total_tokens': 40}
+        >>> further = [{"role": "user", "content": "I paid twice."}, reply.to_message(), {"role": "user", "content": "And now?"}]
+        >>> [answer.role for answer in model.chat([further[:1], further], max_new_tokens=4)]
+        ['assistant', 'assistant']
         """
         single = bool(messages) and isinstance(messages[0], dict)
         conversations: Any = [messages] if single else messages
@@ -173,10 +242,20 @@ class Model(LoadedModel):
         reasoning_effort: str | None = None,
         **sampling: Unpack[SamplingOptions],
     ) -> ReplyStream:
-        """Answer piece by piece: iterate over the content, ``close()`` to stop; ``reply`` has the whole at the end.
+        """Answer piece by piece: iterate over the stream for the text, call its ``close()`` to stop; at the end ``reply`` holds
+        the whole :class:`Reply`.
 
-        The pieces are the content of what :meth:`chat` returns for the same seed; ``parts()`` gives reasoning and calls as
-        well. A prompt is taken as by :meth:`generate`, messages as by :meth:`chat`.
+        The pieces add up to the content that :meth:`chat` returns for the same seed; ``parts()`` yields reasoning and calls
+        as well. A string is taken as by :meth:`generate`, a list of messages as by :meth:`chat`, with the same options and
+        errors.
+
+        Examples
+        --------
+        >>> stream = model.stream("Where is my parcel?", temperature=0)
+        >>> "".join(stream)
+        'shipping'
+        >>> stream.reply.finish_reason
+        'stop'
         """
         opening = Opening(system, tools, template, enable_thinking, reasoning_effort)
         return self.generation.stream(prompt, opening, use, Sampling.from_options(**sampling), should_stop)
@@ -189,16 +268,32 @@ class Model(LoadedModel):
         loss_on: Literal["assistant", "last", "all"] = "assistant",
         max_length: int | None = None,
     ) -> float:
-        """Return the mean loss of a data set's trained tokens, in nats a token; nothing is trained.
+        """Return the mean next-token loss over a data set's trained tokens, in nats per token; nothing is trained.
 
-        On held-out rows it says how well a task is known. On unrelated text the difference between ``use="tuned"`` and
-        ``use="base"`` says how much was forgotten. Rows that the chat template refuses are left out, and those longer than
-        ``max_length`` are cut, as in a run; a :class:`ShadowWarning` counts them.
+        On held-out rows it shows how well the model knows a task. On unrelated text the difference between ``use="tuned"``
+        and ``use="base"`` shows how much was forgotten. As in a run, rows that the chat template refuses are left out and
+        rows longer than ``max_length`` are truncated; a :class:`ShadowWarning` counts both.
+
+        Parameters
+        ----------
+        dataset
+            Whatever :meth:`train` takes.
+        use
+            Which weights, as for :meth:`generate`.
+        loss_on
+            Which tokens count: those of every ``assistant`` turn, of the ``last``, or ``all``.
+        max_length
+            Most tokens of a row; None is the model's ``max_length``.
 
         Raises
         ------
         DataError
-            No row can be rendered (the error is that of the first), or none has a token to train.
+            No row can be rendered (the error is that of the first row), or none has a token to train.
+
+        Examples
+        --------
+        >>> model.loss(rows) < 0.1 < 5 < model.loss(rows, use="base")
+        True
         """
         from shadownb.engine.models.likelihood import mean_loss
 
@@ -206,14 +301,14 @@ class Model(LoadedModel):
 
     @property
     def resident_adapters(self) -> list[ResidentAdapter]:
-        """The adapters that ``use=`` has brought into memory beside the one on the model, with their bytes.
+        """The adapters that ``use=`` has loaded in addition to the one on the model, with their size in bytes.
 
-        A few are kept, those that were asked last; :meth:`free_adapters` frees them.
+        The four that were used last are kept; :meth:`free_adapters` frees them.
         """
         return list(self.weights.resident)
 
     def free_adapters(self) -> None:
-        """Free the adapters that ``use=`` has brought into memory; the one on the model stays."""
+        """Free the adapters that ``use=`` has loaded; the one on the model stays."""
         with self.gate.inference():
             self.weights.free_resident()
 
@@ -230,37 +325,47 @@ class Model(LoadedModel):
         callbacks: list[Any] | None = None,
         **fields: Any,
     ) -> Run:
-        """Fine-tune on a dataset; returns the run, whose result this model answers with.
+        """Fine-tune on a dataset and return the run; afterwards the model answers with the result.
 
         Parameters
         ----------
         dataset
-            A :class:`Dataset` or a list of rows in one of its formats.
+            A :class:`Dataset`, or a list of rows, a data frame, an Arrow table or a ``datasets.Dataset``.
         method
-            See ``shadownb.methods.available()``.
+            Name of a training method; ``shadownb.methods.available()`` lists them.
         background
-            True returns at once, False blocks until the end; None does the first in a notebook, the second in a script.
+            True returns at once, False blocks until the run has ended; None is True in a notebook and False in a script.
         eval_dataset
-            Rows to evaluate on; ``"auto"`` holds out a tenth, ``0.15`` or ``"15%"`` that share.
+            Rows to evaluate on; ``"auto"`` holds out a tenth of the rows, ``0.15`` or ``"15%"`` that share of them.
         start
-            ``"base"``: the fresh base, as if nothing had been trained; the result of an earlier run stays in its folder.
-            ``"trained"``: what this model is when the run's turn comes, so that a second run trains the first one's result
-            on. A run, its id, or the folder of an adapter or checkpoint: that result. None is ``"trained"``, with a
-            :class:`ShadowWarning` where an earlier run has trained this model since it was loaded. ``run.started_from``
-            says it.
+            What to begin with. ``"base"``: the fresh base, as if nothing had been trained (the result of an earlier run stays
+            in its folder). ``"trained"``: the model as it is when the run begins, so that a second run continues from the
+            first one's result. A run, its id, or the folder of an adapter or checkpoint: that result. None means
+            ``"trained"``, with a :class:`ShadowWarning` if a run has trained this model since it was loaded.
+            ``run.started_from`` says what it was.
         store
-            Where the run is kept, ``runs.FolderStore(home)``; None is the home of ``SHADOWNB_HOME``.
+            Where the run is stored: ``runs.FolderStore(home)``. None is the home in ``SHADOWNB_HOME`` (``~/.shadownb``).
         callbacks
-            ``transformers.TrainerCallback``s, called in the training thread when training begins and ends, after each step, at
-            reports, evaluations and checkpoints; ``control.should_training_stop``, ``should_save``, ``should_evaluate`` and
-            ``should_log`` are obeyed. One that fails is named in the run's warnings and left out. Only ``executor="thread"``.
+            Objects of ``transformers.TrainerCallback``, called in the training thread: when training begins and ends, after
+            each step, and at each log, evaluation and checkpoint. ``control.should_training_stop``, ``should_save``,
+            ``should_evaluate`` and ``should_log`` take effect. A callback that fails is named in the run's warnings and not
+            called again. Only with ``executor="thread"``.
         **fields
-            Any option of :class:`shadownb.TrainConfig`, and of the method's objective.
+            Any option of :class:`shadownb.TrainConfig`, including those of the method's objective.
 
         Raises
         ------
         ConfigError, DataError, MethodError, BusyError
-            Before anything starts, naming the option. When blocking, also what made the run fail.
+            Raised before anything starts; the message names the option. With ``background=False`` also the error that made
+            the run fail.
+
+        Examples
+        --------
+        >>> second = model.train(rows, method="lora", start="base", lora_r=8, max_steps=4, eval_dataset="25%", background=False)
+        >>> second.status, second.step, second.started_from
+        ('succeeded', 4, 'the base')
+        >>> model.answering == f"step 4 of run {second.id}"
+        True
         """
         from shadownb.engine.runs.launch import launch
 
@@ -279,28 +384,46 @@ class Model(LoadedModel):
     # -- trained state ----------------------------------------------------------------------------------------------
 
     def verify_base(self) -> tuple[bool, str]:
-        """Check that the base is what was loaded: compare every base weight in memory with its file.
+        """Check that the base is unchanged: compare every base weight in memory with its file.
 
-        Returns (whether all are equal, what was compared). For a trained base, the second copy is what answers as base.
+        Returns (whether all are equal, what was compared). If the base itself was trained, its second copy, which answers for
+        ``use="base"``, is compared.
+
+        Examples
+        --------
+        >>> model.verify_base()
+        (True, 'all 20 base tensors equal the file (sha256 ...)')
         """
         self.require_loaded()
         return self.weights.verify_base()
 
     def certify(self) -> Certificate:
-        """Prove on probes what the chat template does with a row: what is written, what is trained, what is read back."""
+        """Check with test conversations what the chat template does with a row: what it writes, what is trained, what is read back.
+
+        See :func:`shadownb.certify`.
+
+        Examples
+        --------
+        >>> print(model.certify())
+        13 of 14 proofs pass on the chat template of tiny; not: reasoning.
+        ...
+        ✓ pass  masks         each reply is trained once, and nothing else
+        ✓ pass  stop          a reply ends with <|im_end|>, trained once
+        ...
+        """
         from shadownb.engine.models.certifying import certify
 
         return certify(self)
 
     def fresh_copy(self) -> Model:
-        """Load the base a second time, untrained, beside this model, which stays as it is.
+        """Load the base a second time, untrained; this model does not change.
 
-        The copy shares nothing with it, so it takes the memory of the base once more; ``train(start="base")`` takes none.
+        The copy shares nothing with this model, so it needs the memory of the base again (``train(start="base")`` does not).
 
         Raises
         ------
         OutOfMemoryError
-            The base does not fit a second time.
+            The base does not fit in memory a second time.
         """
         from shadownb.engine.opening import open_again
 
@@ -310,23 +433,32 @@ class Model(LoadedModel):
     # -- keeping ----------------------------------------------------------------------------------------------------
 
     def save(self, path: str | Path, fmt: str = "adapter") -> Path:
-        """Write the trained model to a folder; returns it. What an earlier save wrote there, of any kind, is replaced.
+        """Write the trained model to a folder and return its path. An earlier save in the same folder is replaced.
 
-        Of a run that has not come to its end, the weights of its newest step are saved; a :class:`ShadowWarning` names the
-        step, and so does ``shadownb.json`` in the folder.
+        If the run has not ended, the weights of its newest step are saved; a :class:`ShadowWarning` and ``shadownb.json`` in
+        the folder name the step.
 
         Parameters
         ----------
         fmt
-            ``"adapter"``: what was trained, apart from the base: a few kilobytes to megabytes. Loads with
-            ``shadownb.load(path)``, and with peft where peft knows the method.
-            ``"merged"``: a whole model without any adapter, loads anywhere transformers does. This model stays as it is.
+            ``"adapter"``: only what was trained, kilobytes to megabytes. It loads with ``shadownb.load(path)``, and with peft if
+            peft knows the method. ``"merged"``: a whole model without an adapter, which loads wherever transformers does. This
+            model does not change.
 
         Raises
         ------
         ExportError
-            The format is unknown, or does not fit what was trained; or the folder holds another model or adapter, which no
-            save wrote, or this model's base.
+            The format is unknown or does not suit what was trained; or the folder holds this model's base, or a model or
+            adapter that ``save`` did not write.
+
+        Examples
+        --------
+        >>> folder = model.save("triage-adapter")
+        >>> snb.load(run.base_model, adapter=folder).generate("I paid twice.", temperature=0)
+        'billing'
+        >>> whole = model.save("triage-model", fmt="merged")
+        >>> snb.load(str(whole)).generate("I paid twice.", temperature=0)
+        'billing'
         """
         from shadownb.engine.models.saving import save
 
@@ -335,7 +467,7 @@ class Model(LoadedModel):
         return save(self, Path(path).expanduser(), fmt)
 
     def unload(self) -> None:
-        """Free the weights. The handle stays, to say what it was; load again to go on.
+        """Free the weights. The object still says what it was; to ask or train it again, load it again.
 
         Raises
         ------

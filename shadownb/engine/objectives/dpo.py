@@ -28,15 +28,15 @@ _ALIKE = 0.75
 
 
 class DpoOptions(ReferenceOptions):
-    """What is chosen of DPO."""
+    """DPO's own options."""
 
     loss_type: Literal["sigmoid", "hinge", "ipo"] = option(
-        "sigmoid", "Loss over a pair's margin, as trl's loss_type.", "preference", advanced=True
+        "sigmoid", "Loss function of the pair's reward margin, named as in trl.", "preference", advanced=True
     )
     sft_weight: float = option(
         1.0,
-        "Weight of a next-token loss on the better answer beside dpo's, so that it becomes likely and not only less unlikely "
-        "than the worse one: trl's loss_type ['sigmoid', 'sft'], RPO's alpha. 0 is DPO alone.",
+        "Weight of a next-token loss on the better answer, added to the DPO loss, so that this answer becomes likely and not "
+        "merely less unlikely than the worse one (trl: loss_type ['sigmoid', 'sft']; RPO: alpha). 0 is plain DPO.",
         "preference",
         ge=0,
     )

@@ -27,8 +27,12 @@ if TYPE_CHECKING:
 class KtoOptions(ReferenceOptions):
     """What is chosen of KTO."""
 
-    desirable_weight: float = option(1.0, "Weight of answers found good.", "preference", advanced=True, gt=0)
-    undesirable_weight: float = option(1.0, "Weight of answers found bad.", "preference", advanced=True, gt=0)
+    desirable_weight: float = option(
+        1.0, "Weight of the answers labelled good in the loss.", "preference", advanced=True, gt=0
+    )
+    undesirable_weight: float = option(
+        1.0, "Weight of the answers labelled bad in the loss.", "preference", advanced=True, gt=0
+    )
 
 
 class Kto(Referenced):

@@ -38,7 +38,9 @@ REWARDS = Chart(
 class ReferenceOptions(BaseModel):
     """What is chosen of a reference."""
 
-    beta: float = option(0.1, "Strength of the pull towards the reference model.", "preference", gt=0)
+    beta: float = option(
+        0.1, "How strongly the model is held to the reference; higher values keep it closer.", "preference", gt=0
+    )
 
 
 class Referenced(Objective):

@@ -1,7 +1,9 @@
-"""The port of a backend: what the engine asks of whatever computes, and what whoever implements it owes.
+"""The port of a backend: what the engine asks of whatever computes models, and what an implementation has to do.
 
 A backend is known by name (``registry.register("backend", "mlx", "my_package.mlx:MlxBackend")``); the class is made once in a
 process, without arguments, and importing it must not import the framework: that happens when something is loaded.
+
+Recipe: CONTRIBUTING.md, "A backend"; suite: tests/ports/test_backend.py.
 """
 
 from __future__ import annotations

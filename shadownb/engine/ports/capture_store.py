@@ -1,4 +1,7 @@
-"""Where recorded calls are kept: what a store of one capture is asked, and what whoever implements one owes."""
+"""Where recorded calls are kept: what the store of one capture has to do.
+
+Suite: tests/ports/test_capture_store.py.
+"""
 
 from __future__ import annotations
 

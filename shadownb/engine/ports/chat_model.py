@@ -1,4 +1,7 @@
-"""Something that answers conversations: a loaded model or an endpoint, to whoever judges, evaluates, chats or routes."""
+"""Something that answers conversations: a loaded model, an endpoint, or a class of yours (``compare(..., against=)``).
+
+Suite: tests/ports/test_chat_model.py; tests/ports/toy_chat_model.py is the smallest one.
+"""
 
 from __future__ import annotations
 

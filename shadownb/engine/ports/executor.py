@@ -1,4 +1,7 @@
-"""Where an attempt of a run is trained: what an executor is asked, and what whoever implements one owes."""
+"""Where an attempt of a run is trained: what an executor has to do.
+
+Recipe: CONTRIBUTING.md, "An executor"; suite: tests/ports/test_executor.py.
+"""
 
 from __future__ import annotations
 

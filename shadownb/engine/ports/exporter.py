@@ -1,4 +1,7 @@
-"""One way to write a trained model to a folder: what an exporter is asked, and what whoever implements one owes."""
+"""A format in which a trained model is written to a folder: what an exporter has to do.
+
+Recipe: CONTRIBUTING.md, "An exporter"; suite: tests/ports/test_exporter.py.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The port of a guest: somebody with a training loop of its own, and what the run does for it.
+"""The port of a guest: a package with its own training loop, and what the run does for it.
 
-A guest brings methods that are named ``guest:trainer``. The backend puts on the model what is trained, as for our own loop, and
-the guest moves it. Journal, checkpoints, commands, samples and the weights' gate stay the run's: the guest says through
-:class:`GuestRun` where it is, and does what that asks.
+A guest's methods are named ``guest:trainer``. As for our own loop, the backend puts the adapter on the model; the guest trains it.
+Journal, checkpoints, commands, samples and the gate over the weights belong to the run: the guest reports its progress to
+:class:`GuestRun` and does what that asks. There is one guest, trl; its suite is tests/engine/test_trl_guest.py.
 """
 
 from __future__ import annotations

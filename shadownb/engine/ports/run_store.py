@@ -1,4 +1,7 @@
-"""Where runs are kept: what a store of runs is asked, and what whoever implements one owes."""
+"""Where runs are kept: what a store of runs has to do.
+
+Suite: tests/ports/test_run_store.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What the loop asks of a backend while it trains, what a backend may ask of the run, and where examples come from."""
+"""What the loop asks of a backend while it trains, what a backend may ask of the run, and where examples come from.
+
+A part of a backend. Recipe: CONTRIBUTING.md, "A backend"; suite: tests/ports/test_backend.py.
+"""
 
 from __future__ import annotations
 

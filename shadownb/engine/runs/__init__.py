@@ -1,10 +1,10 @@
-"""Runs: listing, loading, comparing and deleting what was trained, from any kernel.
+"""Runs: list, load, compare and delete them, from any kernel.
 
-::
-
-    from shadownb import runs
-    runs.list()
-    run = runs.load("20261122-090000-lora-1a2b")
+Examples
+--------
+>>> newest = snb.runs.list()[0]
+>>> snb.runs.load(run.id).status  # by its id, in any kernel
+'succeeded'
 """
 
 from __future__ import annotations
@@ -32,10 +32,19 @@ _COLUMNS = ("id", "status", "method", "model", "step", "total_steps", "loss", "e
 
 
 class RunList(builtins.list[Run]):
-    """Runs, newest first, with a table as display."""
+    """A list of runs, newest first, that shows itself as a table.
+
+    Examples
+    --------
+    >>> snb.runs.list(status="succeeded")
+    id     status     method  model  step  total_steps  loss ...
+    ...
+    >>> snb.runs.list(status="succeeded").to_frame()["method"].iloc[-1]
+    'lora'
+    """
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row a run."""
+        """Return a pandas DataFrame with one row per run."""
         import pandas as pd
 
         return pd.DataFrame([entry.summary for entry in _entries(self)])
@@ -72,16 +81,22 @@ def _cell(value: Any) -> str:
 
 
 def list(limit: int | None = None, *, status: str | None = None, store: RunStore[RunFolder] | None = None) -> RunList:
-    """Return the runs, newest first. A record that cannot be read is shown as such by its own handle, never hidden.
+    """Return the runs, newest first. A run whose record cannot be read is listed and says so.
 
     Parameters
     ----------
     limit
-        At most so many.
+        How many at most; None returns all.
     status
-        Only those in this status.
+        Only runs with this status (see :attr:`Run.status`).
     store
-        Another than that of ``SHADOWNB_HOME``: ``FolderStore(home)``.
+        Another store than that of ``SHADOWNB_HOME``: ``FolderStore(home)``.
+
+    Examples
+    --------
+    >>> finished = snb.runs.list(status="succeeded")
+    >>> run.id in [each.id for each in finished]
+    True
     """
     where = _store(store)
     folders = where.all()
@@ -92,17 +107,33 @@ def list(limit: int | None = None, *, status: str | None = None, store: RunStore
 
 
 def active(*, store: RunStore[RunFolder] | None = None) -> RunList:
-    """Return the runs that somebody works on, or will, newest first."""
+    """Return the runs that are running, paused or waiting to start, newest first.
+
+    Examples
+    --------
+    >>> snb.runs.active()  # none is going on
+    no runs yet
+    """
     return RunList(Run(folder) for folder in _store(store).active())
 
 
 def load(run_id: str, *, store: RunStore[RunFolder] | None = None) -> Run:
-    """Return the handle of a run. The beginning of an id is enough where no other run's begins so.
+    """Return a run by its id; the beginning of the id is enough if no other run begins with it.
 
     Raises
     ------
     RunNotFoundError
-        No run has this id; the message has the closest one. Or several begin so.
+        No run has this id (the message suggests the closest one), or several ids begin with it.
+
+    Examples
+    --------
+    >>> snb.runs.load(run.id).status
+    'succeeded'
+    >>> snb.runs.load("no-such-run")
+    Traceback (most recent call last):
+        ...
+    shadownb.errors.RunNotFoundError: There is no run 'no-such-run'.
+    Next: shadownb.runs.list() shows the runs.
     """
     return Run(_store(store).find(run_id, beginning=True))
 
@@ -114,6 +145,12 @@ def latest(*, store: RunStore[RunFolder] | None = None) -> Run:
     ------
     RunNotFoundError
         There is none yet.
+
+    Examples
+    --------
+    >>> last = model.train(rows, start="base", max_steps=2, background=False)
+    >>> snb.runs.latest().id == last.id
+    True
     """
     folders = _store(store).all()
     if not folders:
@@ -122,21 +159,40 @@ def latest(*, store: RunStore[RunFolder] | None = None) -> Run:
 
 
 def attach(run_id: str, *, store: RunStore[RunFolder] | None = None) -> Run:
-    """Return the handle of a run that is going on, whoever trains it.
+    """Return a run that is active, in whichever process it trains.
 
     Raises
     ------
     RunError
-        Nobody works on it any more.
+        The run is not active any more.
+
+    Examples
+    --------
+    >>> going = model.train(rows, start="base", max_steps=2000, save_steps=2000, background=True)
+    >>> snb.runs.attach(going.id).is_active  # from any kernel
+    True
+    >>> going.discard().wait(timeout=60).status
+    'discarded'
     """
     run = load(run_id, store=store)
     if not run.is_active:
-        raise RunError(f"Run {run.id} is {run.status}; nobody works on it.", fix="run.resume() goes on with it.")
+        raise RunError(f"Run {run.id} is {run.status}, not active.", fix="run.resume() goes on with it.")
     return run
 
 
 def diff(*run_ids: str | Run | Sequence[str | Run]) -> Any:
-    """Return a :class:`~shadownb.engine.runs.comparison.RunComparison`: the options that differ, results, losses."""
+    """Compare runs: the options that differ, their results, and their losses in one chart.
+
+    Returns a :class:`~shadownb.engine.runs.comparison.RunComparison`, which shows itself as a table.
+
+    Examples
+    --------
+    >>> other = model.train(rows, start="base", max_steps=2, lora_r=4, background=False)
+    >>> print(snb.runs.diff(run, other))
+    run  eval_dataset  learning_rate  max_steps ... lora_r ... status ...
+    ...  list, 3 rows  0.01  40 ... succeeded ...
+    ...  none  0.0005  2 ... 4 ... succeeded ...
+    """
     from shadownb.engine.runs.comparison import RunComparison
 
     flat: builtins.list[str | Run] = []
@@ -151,7 +207,14 @@ def delete(run_id: str, *, store: RunStore[RunFolder] | None = None) -> None:
     Raises
     ------
     RunError
-        It is still going on, or another run that is not done began with its result.
+        The run is still active, or an unfinished run started from its result.
+
+    Examples
+    --------
+    >>> short = model.train(rows, start="base", max_steps=2, background=False)
+    >>> snb.runs.delete(short.id)
+    >>> short.path.exists()
+    False
     """
     where = _store(store)
     run = Run(where.find(run_id))

@@ -29,7 +29,27 @@ _ASIDE = ".writing-"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One complete checkpoint; ``final`` is the one that the run ended with, or was stopped at."""
+    """One complete checkpoint of a run.
+
+    Attributes
+    ----------
+    step
+        The optimizer step it was written after.
+    path
+        Its folder; ``shadownb.load(base, adapter=path)`` loads it.
+    final
+        Whether the run ended, or was stopped, with it.
+    manifest
+        Size and sha256 of each file, and facts about the weights, as in ``manifest.json``.
+
+    Examples
+    --------
+    >>> checkpoint = run.checkpoint_at(40)
+    >>> checkpoint.step, checkpoint.final, checkpoint.path == run.checkpoint
+    (40, True, True)
+    >>> checkpoint.weights_bytes  # 32,768 numbers in 32 bits, and their names
+    134616
+    """
 
     step: int
     path: Path
@@ -43,7 +63,7 @@ class Checkpoint:
 
     @property
     def weights_bytes(self) -> int:
-        """Bytes of the trained weights: what an adapter or a model takes on disk, without what only a resume needs."""
+        """Size of the trained weights on disk in bytes, without the files that only a resume needs."""
         files = self.manifest.get("files", {})
         return sum(
             fact["size"]

@@ -45,7 +45,7 @@ def _never_began(run: Run, error: BaseException) -> None:
 
 
 def resume_attempt(folder: RunFolder, callbacks: tuple[Any, ...] = ()) -> Attempt:
-    """Return the attempt that goes on from the newest valid checkpoint, deaf to earlier commands."""
+    """Return the attempt that resumes from the newest valid checkpoint; commands sent before it are ignored."""
     return Attempt(end_offset(folder.commands), resume=True, callbacks=callbacks)
 
 

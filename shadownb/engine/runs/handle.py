@@ -33,14 +33,45 @@ if TYPE_CHECKING:
 
 
 class Run:
-    """A training run.
+    """A training run: its state, curves and checkpoints, and the commands that stop, pause and resume it.
 
     Attributes
     ----------
     id
-        Its name; ``shadownb.runs.load(id)`` gives the handle in any kernel.
+        Its id; ``shadownb.runs.load(id)`` returns the run in any kernel.
     path
         Its folder.
+
+    Examples
+    --------
+    >>> run
+    Run('...', succeeded, step 40 of 40, from the base, loss 0.0...)
+    >>> run.status, run.is_active, run.step, run.total_steps, run.progress
+    ('succeeded', False, 40, 40, 1.0)
+    >>> run.loss < 0.1, run.eval_loss < 0.1, run.losses()[0] > 1
+    (True, True, True)
+    >>> run.metrics[-1].step, [row.step for row in run.eval_metrics], run.state.phase["name"]
+    (40, [20, 40], 'succeeded')
+    >>> run.config.max_steps, run.trained_parameters, run.started_from, run.parent, run.resumed
+    (40, 32768, 'the base', None, False)
+    >>> run.started_at < run.ended_at, run.duration_s > 0, run.eta_s
+    (True, True, 0.0)
+    >>> run.tokens, run.steps_per_s > 0, run.peak_memory_gb > 0, run.estimated_memory_gb > 0
+    (21960, True, True, True)
+    >>> [checkpoint.step for checkpoint in run.checkpoints()], run.result().step, run.checkpoint.name
+    ([20, 40], 40, 'step-000040')
+    >>> print(run.error, repr(run.traceback()))
+    None ''
+    >>> run.executor, run.shares_memory, run.base_model.endswith("tiny")
+    ('thread', True, True)
+    >>> print(run.trained_on.system.value)
+    None
+    >>> print(run.reach)
+    adapters on 14 layers of 7 kinds (q_proj, ...); frozen: embeddings (train_embeddings trains them), norms
+    >>> run.samples()[-1]["items"][0]
+    {'prompt': 'Where is my parcel?', 'completion': 'shipping'}
+    >>> list(run.to_frame().columns)[:3], run.to_dict()["method"]
+    (['loss', 'learning_rate', 'grad_norm'], 'lora')
     """
 
     def __init__(self, folder: RunFolder, *, model: LoadedModel | None = None) -> None:
@@ -53,19 +84,19 @@ class Run:
 
     @property
     def config(self) -> TrainConfig:
-        """The configuration it was launched with."""
+        """The :class:`TrainConfig` it was launched with."""
         if self._config is None:
             self._config = self.folder.config
         return self._config
 
     @property
     def base_model(self) -> str:
-        """Name of the model that it trains, as it was given to ``load()``."""
+        """Name of the model it trains, as it was given to ``load()``."""
         return str(self.folder.spec["model"]["name"])
 
     @property
     def state(self) -> RunState:
-        """Everything known now: progress, last metrics, curves (bounded), samples, checkpoints, warnings, error."""
+        """Everything known now: progress, newest metrics, curves (thinned out), samples, checkpoints, warnings, error."""
         state = self._view.observe(lambda state: observed_status(self.folder, state))
         if state.status == "interrupted":
             state.phase = {"name": "interrupted", "done": state.step, "total": state.total_steps, "unit": "steps"}
@@ -84,28 +115,28 @@ class Run:
 
     @property
     def is_active(self) -> bool:
-        """Whether somebody works on it, or will."""
+        """Whether it is running, paused or waiting to start."""
         return self.status in ACTIVE
 
     @property
     def executor(self) -> str:
-        """Name of the executor that trains it: ``thread``, ``process``, or one that was registered."""
+        """Name of the executor that trains it: ``thread``, ``process``, or a registered one."""
         return self._view.refresh().executor
 
     @property
     def shares_memory(self) -> bool:
-        """Whether it trains the very model that it was started on, or waits to: that one answers with the newest weights."""
+        """Whether it trains the model object it was started on, so that this model answers with the newest weights."""
         return executors.known_by(self.executor).shares_memory
 
     @property
     def error(self) -> ShadowError | None:
-        """What made it fail, or None."""
+        """The error that made it fail, or None."""
         found = self.state.error
         return error_from_dict(found) if found else None
 
     @property
     def step(self) -> int:
-        """Optimizer steps done."""
+        """Optimizer steps done so far."""
         return self.state.step
 
     @property
@@ -115,105 +146,112 @@ class Run:
 
     @property
     def progress(self) -> float:
-        """Share done, 0 to 1."""
+        """The fraction that is done, 0 to 1."""
         state = self.state
         return state.step / state.total_steps if state.total_steps else 0.0
 
     @property
     def loss(self) -> float | None:
-        """Last training loss."""
+        """The newest training loss, in nats per token for methods with a next-token loss; None before the first step."""
         return self.state.last.get("loss")
 
     @property
     def eval_loss(self) -> float | None:
-        """Last evaluation loss."""
+        """The newest evaluation loss; None before the first evaluation."""
         last = self.state.evals.last
         return last[1] if last else None
 
     @property
     def started_at(self) -> float | None:
-        """When its first attempt began, in seconds since 1970; None while it waits."""
+        """When it first started, in seconds since 1970; None while it waits."""
         return self.state.started_at
 
     @property
     def ended_at(self) -> float | None:
-        """When it ended, in seconds since 1970; None while it goes on, and where nothing could note the end (interrupted)."""
+        """When it ended, in seconds since 1970; None while it is active, and if it was interrupted before it could note the end."""
         return self.state.ended_at
 
     @property
     def duration_s(self) -> float:
-        """Seconds of its work up to the newest step, without pauses and waiting for inference.
+        """Seconds of work up to the newest step, without pauses and without waiting for inference.
 
-        Its work is steps, evaluations, samples, checkpoints, and the reference of DPO and KTO; loading and preparing data and
-        model is not.
+        Work is steps, evaluations, samples, checkpoints, and computing the reference of DPO and KTO; loading and preparing the
+        data and the model are not counted.
         """
         return self.state.elapsed_s
 
     @property
     def eta_s(self) -> float | None:
-        """Seconds to go; None while that is still being estimated."""
+        """Estimated seconds until the end; None as long as there is no estimate."""
         return self.state.eta_s
 
     @property
     def steps_per_s(self) -> float | None:
-        """Optimizer steps a second of :attr:`duration_s`, which has more than steps; a step's own is its ``tokens_per_s``."""
+        """Optimizer steps per second of :attr:`duration_s`, evaluations and checkpoints included."""
         state = self.state
         return state.step / state.elapsed_s if state.elapsed_s else None
 
     @property
     def tokens(self) -> int:
-        """Real tokens trained on so far."""
+        """Tokens trained on so far, without padding."""
         return int(self.state.last.get("tokens") or 0)
 
     @property
     def peak_memory_gb(self) -> float | None:
-        """Most memory seen while training, in units of 1e9 bytes."""
+        """Peak memory while training, in GB (1e9 bytes)."""
         return self.state.last.get("peak_memory_gb")
 
     @property
     def estimated_memory_gb(self) -> float | None:
-        """What it was expected to need before the first step, in units of 1e9 bytes; beside :attr:`peak_memory_gb`."""
+        """The estimate of :attr:`peak_memory_gb` before the first step, in GB (1e9 bytes)."""
         found = (self.state.record.get("estimate") or {}).get("expected_gb")
         return None if found is None else float(found)
 
     @property
     def trained_parameters(self) -> int | None:
-        """How many numbers it trains; None before the model is prepared."""
+        """Number of trained parameters; None before the model is prepared."""
         found = (self.state.record.get("actual_setup") or {}).get("trained_parameters")
         return None if found is None else int(found)
 
     @property
     def reach(self) -> str | None:
-        """What is trained of the model, what stays frozen and why, in words; None before the model is prepared."""
+        """In words, what is trained and what stays frozen and why; None before the model is prepared."""
         found = self.state.record.get("reach") or {}
         return found.get("words")
 
     @property
     def resumed(self) -> bool:
-        """Whether an attempt went on from a checkpoint."""
+        """Whether it was resumed from a checkpoint at some time."""
         return any(attempt.get("checkpoint") for attempt in self.state.attempts)
 
     @cached_property
     def trained_on(self) -> TrainedOn | None:
-        """What its rows have in common: system prompt, tools, chat or plain text; None where that is not known any more."""
+        """What its rows have in common: system prompt, tools, chat or plain text; None if that is no longer known."""
         return self.folder.trained_on
 
     @property
     def parent(self) -> str | None:
-        """Id of the run whose result it started from."""
+        """Id of the run whose result it started from, or None."""
         return self.folder.spec.get("parent")
 
     @property
     def started_from(self) -> str:
-        """What its weights were at the start, in words: ``the base``, ``step 40 of run ...``, ``the adapter in ...``."""
+        """In words, what it started from: ``the base``, ``step 40 of run ...``, ``the adapter in ...``."""
         return in_words(self.folder.spec)
 
     def events(self, since: int = 0) -> Iterator[Event]:
-        """Yield the journal's events with a sequence number above ``since``."""
+        """Yield the events of the journal whose number (``seq``) is greater than ``since``; each is a dict with a ``type``.
+
+        Examples
+        --------
+        >>> types = [event["type"] for event in run.events()]
+        >>> types.count("step"), types.count("eval")
+        (40, 2)
+        """
         return executors.known_by(self.executor).events(self.path, since)
 
     def traceback(self) -> str:
-        """Return the technical details of a failure, or an empty string."""
+        """Return the Python traceback of a failure, or an empty string."""
         found = [event["text"] for event in self.events() if event["type"] == "traceback"]
         return found[-1] if found else ""
 
@@ -221,33 +259,41 @@ class Run:
 
     @property
     def metrics(self) -> list[Metric]:
-        """Every reported step: loss, learning_rate, grad_norm, epoch, elapsed_s, tokens, tokens_per_s, peak_memory_gb, eta_s.
+        """Every logged step as a :class:`Metric`: loss, learning_rate, grad_norm, epoch, elapsed_s, tokens, tokens_per_s, ...
 
-        Preference methods add rewards_chosen, rewards_rejected and rewards_margin, dpo also rewards_accuracy (0 to 1).
+        Preference methods add rewards_chosen, rewards_rejected and rewards_margin; dpo also adds rewards_accuracy (0 to 1).
         """
         return read_metrics(self.folder.events)[0]
 
     @property
     def eval_metrics(self) -> list[Metric]:
-        """Every evaluation: step, eval_loss, seconds, and what the method adds (all names begin with ``eval_``)."""
+        """Every evaluation as a :class:`Metric`: step, eval_loss, seconds, and what the method adds (``eval_...``)."""
         return read_metrics(self.folder.events)[1]
 
     def losses(self) -> list[float]:
-        """Return the training loss of every reported step."""
+        """Return the training loss of every logged step."""
         return [m["loss"] for m in self.metrics if m.get("loss") is not None]
 
     def series(self, metric: str = "loss") -> tuple[list[int], list[float]]:
-        """Return (steps, values) of a metric of the steps, or of the evaluations (``eval_loss``).
+        """Return (steps, values) of a metric, of the training steps or of the evaluations (``eval_loss``).
 
         Raises
         ------
         RunError
             The run has no such metric.
+
+        Examples
+        --------
+        >>> steps, losses = run.series("loss")
+        >>> steps[-1], losses[-1] < losses[0]
+        (40, True)
+        >>> run.series("eval_loss")[0]
+        [20, 40]
         """
         return metrics.series(self, metric)
 
     def to_frame(self) -> pd.DataFrame:
-        """Return steps and evaluations as one data frame, indexed by step."""
+        """Return steps and evaluations as one pandas DataFrame, indexed by step."""
         return metrics.to_frame(self)
 
     def figure(
@@ -259,9 +305,15 @@ class Run:
         window: int | None = None,
         clip: float | None = None,
     ) -> go.Figure:
-        """Return a plotly figure: one metric, or loss and what else the method is watched by, with evaluations.
+        """Return a plotly figure of one metric, or of the loss and the method's other charts, with evaluations.
 
-        ``smooth`` and ``log`` are for the first chart, ``window`` and ``clip`` for all; see :meth:`plot`.
+        ``smooth`` and ``log`` apply to the first chart, ``window`` and ``clip`` to all; :meth:`plot` explains them.
+
+        Examples
+        --------
+        >>> figure = run.figure("loss", smooth=0.6, log=True)
+        >>> [trace.name for trace in figure.data]
+        ['loss', 'loss, smoothed']
         """
         return curves.figure(self, metric, smooth=curves.smoothing(smooth, metric), log=log, window=window, clip=clip)
 
@@ -281,16 +333,25 @@ class Run:
         Parameters
         ----------
         smooth
-            Weight of the exponential moving average drawn over the points, 0 (none) to below 1; None is 0.6 for the
-            loss and 0 for anything else.
+            Smoothing of the line, as the weight of an exponential moving average: 0 (none) to below 1. None is 0.6 for
+            the loss and 0 for other metrics.
         width, height
-            In characters.
+            Size in characters.
         window
-            Only the last so many points.
+            How many of the newest points to draw; None draws all.
         log
-            Logarithmic scale; points at or below 0 are left out.
+            Use a logarithmic scale; points at or below 0 are left out.
         clip
-            Share of the points, 0 to 1, that the scale has to show; those above are drawn at its edge.
+            The fraction of points, 0 to 1, that the scale has to cover; higher points are drawn at its edge.
+
+        Examples
+        --------
+        >>> print(run.plot("loss", width=40, height=4))
+        loss of ..., • smoothed
+             6... ┤••••...
+        ...
+                   └────────────────────────────────────────
+              step  1 to 40
         """
         return curves.text_chart(
             *self.series(metric),
@@ -306,7 +367,7 @@ class Run:
     # -- results ----------------------------------------------------------------------------------------------------
 
     def result(self) -> Checkpoint | None:
-        """Return the checkpoint it ended with, or None where it has none."""
+        """Return the checkpoint it ended with, or None if there is none."""
         try:
             return result_of(self.folder)
         except CheckpointError:
@@ -314,26 +375,36 @@ class Run:
 
     @property
     def checkpoint(self) -> Path | None:
-        """Folder of the result."""
+        """Folder of the checkpoint it ended with, or None."""
         result = self.result()
         return result.path if result else None
 
     def checkpoints(self) -> list[Checkpoint]:
-        """Return the checkpoints that are there, by step."""
+        """Return the checkpoints that still exist, in order of their steps."""
         return checkpoints.list_checkpoints(self.folder.checkpoints)
 
     def checkpoint_at(self, step: int | None = None) -> Checkpoint:
-        """Return the checkpoint of a step, None for the newest.
+        """Return the checkpoint of a step; of the newest step for None.
 
         Raises
         ------
         CheckpointError
-            There is none of that step; the message lists those there are.
+            There is no checkpoint of that step; the message lists the steps that have one.
+
+        Examples
+        --------
+        >>> run.checkpoint_at().step, run.checkpoint_at(20).step
+        (40, 20)
+        >>> run.checkpoint_at(7)
+        Traceback (most recent call last):
+            ...
+        shadownb.errors.CheckpointError: Run ... has no checkpoint of step 7.
+        Next: Steps with one: 20, 40.
         """
         return checkpoint_at(self.folder, step)
 
     def samples(self) -> list[dict[str, Any]]:
-        """Return what the fixed prompts were answered at each evaluation: step and items of prompt and completion."""
+        """Return the answers to the sample prompts at each evaluation: dicts of ``step`` and ``items`` (prompt, completion)."""
         return samples_of(self.folder, self.state)
 
     def to_dict(self) -> dict[str, Any]:
@@ -349,28 +420,50 @@ class Run:
     # -- following --------------------------------------------------------------------------------------------------
 
     def subscribe(self, callback: Callable[[RunState], None]) -> Callable[[], None]:
-        """Call back with the state, at most four times a second and once after the end; returns the unsubscriber.
+        """Call ``callback(state)`` on changes, at most four times a second and once after the end.
 
-        All callbacks come from one thread of this process.
+        Returns a function that ends the subscription. All callbacks are called from one thread of this process.
+
+        Examples
+        --------
+        >>> seen = []
+        >>> going = model.train(rows, start="base", max_steps=2, background=True)
+        >>> unsubscribe = going.subscribe(lambda state: seen.append(state.step))
+        >>> going.wait(timeout=60).status
+        'succeeded'
+        >>> unsubscribe()
         """
         from shadownb.engine.runs.watching import subscribe
 
         return subscribe(self, callback)
 
     def wait(self, timeout: float | None = None, *, raise_on_failure: bool = False) -> Run:
-        """Wait for the end and return the run; until then a line in the cell or the terminal shows how far it is.
+        """Wait for the end and return the run; meanwhile a line in the cell or terminal shows the progress.
 
-        Ctrl-C (in a notebook: interrupting the cell) ends the waiting and is raised on, so that no later cell works with a
-        half-trained model. In a notebook the run goes on; in a script, which would end without it, it is stopped and saved.
+        Ctrl-C (in a notebook: interrupting the cell) ends the waiting with a KeyboardInterrupt, so that no later cell works
+        with a half-trained model. In a notebook the run continues; in a script, which would end, it is stopped and saved.
+
+        Parameters
+        ----------
+        timeout
+            Seconds; None waits as long as it takes.
+        raise_on_failure
+            Raise the error of a run that failed, instead of returning the run.
 
         Raises
         ------
         KeyboardInterrupt
             The waiting was interrupted.
         TimeoutError
-            It was still going on after ``timeout`` seconds.
+            It was still active after ``timeout`` seconds.
         ShadowError
-            It failed, and ``raise_on_failure`` is set.
+            The run failed, and ``raise_on_failure`` is set.
+
+        Examples
+        --------
+        >>> going = model.train(rows, start="base", max_steps=2, background=True)
+        >>> going.wait(timeout=60, raise_on_failure=True).status
+        'succeeded'
         """
         from shadownb.engine.runs.waiting import wait
 
@@ -380,33 +473,67 @@ class Run:
     # -- commands ---------------------------------------------------------------------------------------------------
 
     def stop(self, save: bool = True) -> Run:
-        """Ask for a stop within a step; ``save=False`` is :meth:`discard`. Returns at once."""
+        """Ask the run to stop within a step and keep what it has learned; ``save=False`` is :meth:`discard`. Returns at once.
+
+        Examples
+        --------
+        >>> going = model.train(rows, start="base", max_steps=2000, save_steps=2000, background=True)
+        >>> going.stop().wait(timeout=60).status
+        'stopped'
+        """
         return self._send("stop" if save else "discard", save=save)
 
     def discard(self) -> Run:
-        """Ask for a stop that keeps nothing of the attempt: the model goes back to where it was."""
+        """Ask the run to stop and throw away what it has learned since it was started or resumed. Returns at once.
+
+        Examples
+        --------
+        >>> going = model.train(rows, start="base", max_steps=2000, save_steps=2000, background=True)
+        >>> going.discard().wait(timeout=60).status
+        'discarded'
+        """
         return self._send("discard", save=False)
 
     def pause(self) -> Run:
-        """Ask for a pause at the next step: a checkpoint is written, memory is kept, the model is free for chat."""
+        """Ask the run to pause at the next step: it writes a checkpoint and keeps its memory. Returns at once.
+
+        Examples
+        --------
+        >>> going = model.train(rows, start="base", max_steps=2000, save_steps=2000, background=True)
+        >>> going.pause().is_active  # it keeps its memory, until resume() has it go on or stop() ends it
+        True
+        >>> going.stop().wait(timeout=60).status
+        'stopped'
+        """
         return self._send("pause")
 
     def resume(self, model: LoadedModel | None = None, *, executor: str | None = None, callbacks: Any = None) -> Run:
-        """Go on: from a pause, or from the newest valid checkpoint of a run that stopped, failed or was interrupted.
+        """Continue after a pause, or from the newest valid checkpoint of a run that was stopped, failed or was interrupted.
 
         Parameters
         ----------
         model
-            A loaded model of the same base to train in; None takes the one at hand or loads it.
+            A loaded model of the same base to train; None uses the one that the run knows, or loads it.
         executor
-            ``thread``, ``process`` or one that was registered; None keeps the run's.
+            ``thread``, ``process`` or a registered one; None keeps the run's.
         callbacks
-            As of ``train``; a record cannot hold those that the run had.
+            As for ``train``; those that the run had cannot be stored, so give them again.
 
         Raises
         ------
         RunError
-            The run is going on, or has done all its steps; or it is paused and would have to move for what was asked.
+            The run is active already or has done all its steps; or it is paused, and another model or executor was given.
+
+        Examples
+        --------
+        >>> going = model.train(rows, start="base", max_steps=2000, save_steps=2000, background=True)
+        >>> going.stop().wait(timeout=60).status
+        'stopped'
+        >>> again = going.resume()
+        >>> again.id == going.id, again.is_active
+        (True, True)
+        >>> again.discard().wait(timeout=60).status
+        'discarded'
         """
         from shadownb.engine.runs.resuming import check_stays, resume
 

@@ -45,7 +45,16 @@ def default_store() -> RunStore[RunFolder]:
 
 
 class FolderStore:
-    """The runs of one home."""
+    """The runs in one home folder; ``train(store=)`` and ``runs.list(store=)`` take it.
+
+    Examples
+    --------
+    >>> elsewhere = snb.runs.FolderStore("other-home")
+    >>> fresh = model.fresh_copy()
+    >>> there = fresh.train(rows, max_steps=2, background=False, store=elsewhere)
+    >>> snb.runs.latest(store=elsewhere).id == there.id
+    True
+    """
 
     def __init__(self, home: str | Path) -> None:
         self.home = Path(home).expanduser().absolute()

@@ -89,14 +89,25 @@ def _kept(events: list[Event]) -> list[Event]:
 class Metric(dict[str, Any]):
     """The numbers of one step or evaluation, as attributes and as keys: ``metric.loss`` is ``metric["loss"]``.
 
-    A step has step, loss, learning_rate, grad_norm, epoch, elapsed_s, tokens, tokens_per_s, peak_memory_gb, eta_s and what its
-    method adds; an evaluation step, eval_loss, seconds and what the method adds. Numbers are floats or ints in the units that
-    their names say, and None where there is none (a norm of a step that fp16 skipped, a time left that is not known yet).
+    A training step has step, loss, learning_rate, grad_norm, epoch, elapsed_s, tokens, tokens_per_s, peak_memory_gb, eta_s and
+    what the method adds; an evaluation has step, eval_loss, seconds and what the method adds. Values are floats or ints in the
+    unit that the name says (``_s`` seconds, ``_gb`` 1e9 bytes), or None if there is no value: the norm of a step that fp16
+    skipped, a time left that is not known yet.
 
     Raises
     ------
     AttributeError
-        It has no number of that name; the message lists those it has.
+        There is no number of that name; the message lists those there are.
+
+    Examples
+    --------
+    >>> metric = run.metrics[-1]
+    >>> metric.step, metric.loss == metric["loss"]
+    (40, True)
+    >>> metric.perplexity
+    Traceback (most recent call last):
+        ...
+    AttributeError: no metric 'perplexity' here; there are time, step, total_steps, loss, ...
     """
 
     __slots__ = ()

@@ -18,15 +18,22 @@ from typing import Any, Protocol, runtime_checkable
 
 @dataclass(frozen=True)
 class Score:
-    """The verdict on one model output.
+    """A scorer's verdict on one output.
 
     Attributes
     ----------
     value : float or None
-        Finite; from 0.0 (wrong) to 1.0 (right) where nothing else is agreed on. None where the output cannot be judged: such
-        a row is in no mean and no baseline. A verdict that is missing is never 0.0.
+        A finite number, usually from 0.0 (wrong) to 1.0 (right). None if the output cannot be judged; such a row is in no mean
+        and no baseline. A missing verdict is never 0.0.
     reason : str
-        One line that says why, fit to be shown next to the output.
+        One line that says why, to be shown next to the output.
+
+    Examples
+    --------
+    >>> snb.Score(1.0)
+    Score(value=1.0, reason='')
+    >>> snb.Score(None, "the output holds no number").value is None
+    True
     """
 
     value: float | None
@@ -68,20 +75,32 @@ SHOWN = ("prompt", "messages", "tools", "row")  # what a scorer gets beside outp
 class Scorer(Protocol):
     """Anything that can judge an output against an expected answer.
 
-    Who implements one owes:
+    A scorer has to give:
 
-    - a verdict for every output, however odd: models write anything. An exception means that the row is at fault, and leaves
-      it without a score;
-    - ``Score(None, reason)`` where it cannot say; never 0.0 in place of a verdict that is missing. A bare None is as good for a
-      row, but a scorer that begins with it is taken for one that forgot to return;
-    - the same verdict for the same arguments, in any thread, and the arguments as they were;
-    - the best value that it gives for the reference itself, where the reference is a right answer.
+    - a verdict for every output, however odd: models write anything. An exception means that something is wrong with the row,
+      which then has no score;
+    - ``Score(None, reason)`` if it cannot judge, never 0.0 instead. A bare None is accepted for a row, but a scorer whose first
+      result is None is taken for one that forgot to return;
+    - the same verdict for the same arguments, in any thread, without changing the arguments;
+    - its best value for the expected answer itself, if that is a right answer.
 
-    A scorer may have ``check(expected)``, which raises ValueError where an expected answer cannot be compared with: that is then
-    known before answers are made.
+    A scorer may have ``check(expected)``, which raises ValueError if an expected answer cannot be compared with. This is called
+    before answers are generated.
 
-    A function that returns a number is one as well: its name is the function's. One that stands in the registry under the kind
-    ``scorer``, as a function or as a class that can be made without arguments, is known by that name wherever a scorer is taken.
+    A function that returns a number is a scorer, too; its name is the function's. A scorer that is registered under the kind
+    ``scorer`` (a function, or a class that needs no arguments) can be given by its name wherever a scorer is taken.
+
+    Examples
+    --------
+    >>> class Shortness:
+    ...     name = "shortness"
+    ...
+    ...     def __call__(self, output, expected):
+    ...         return snb.Score(min(1.0, len(expected) / max(1, len(output))), f"{len(output)} characters")
+    >>> isinstance(Shortness(), snb.Scorer)
+    True
+    >>> snb.compare(model, rows, Shortness(), max_new_tokens=16).tuned
+    1.0
     """
 
     @property

@@ -8,14 +8,24 @@ from shadownb.engine.scoring.base import Score
 
 
 class Exact:
-    """Score 1.0 where the output is the expected text.
+    r"""Scores 1.0 if the output is the expected text, else 0.0.
 
     Parameters
     ----------
     ignore_case
-        Compare without regard to case.
+        Whether case makes no difference.
     ignore_spaces
-        Take runs of white space as one blank, and drop those at the ends.
+        Whether runs of white space count as one blank, and are ignored at both ends.
+
+    Examples
+    --------
+    >>> score = snb.Exact()
+    >>> score(" Billing\n", "billing").value
+    1.0
+    >>> score("billing, I think", "billing").value
+    0.0
+    >>> snb.Exact(ignore_case=False)("Billing", "billing").value
+    0.0
     """
 
     name: str = "exact"

@@ -48,7 +48,7 @@ def _same(left: Any, right: Any) -> bool:
 
 
 class JsonExact:
-    """Score 1.0 when the output is the expected JSON object and nothing else.
+    """Scores 1.0 if the output is the expected JSON object and nothing else, else 0.0.
 
     The whole output has to parse as one strict JSON object. Whitespace around it and inside it
     does not count, nor does the order of the keys. A code fence, a sentence before or after
@@ -63,7 +63,7 @@ class JsonExact:
 
     Examples
     --------
-    >>> score = JsonExact()
+    >>> score = snb.JsonExact()
     >>> score('{"urgency": "low"}', '{"urgency": "low"}').value
     1.0
     >>> score('{"urgency": "high"}', '{"urgency": "low"}').reason
@@ -115,7 +115,16 @@ class JsonExact:
         return Score(1.0, "exact match")
 
     def check(self, expected: str) -> None:
-        """Raise ValueError where an expected answer cannot be compared with, so that it is known before answers are made."""
+        """Raise ValueError if an expected answer is not a JSON object, so that this is known before answers are generated.
+
+        Examples
+        --------
+        >>> snb.JsonExact().check('{"urgency": "low"}')
+        >>> snb.JsonExact().check("low")
+        Traceback (most recent call last):
+            ...
+        ValueError: the expected answer is not valid JSON: Expecting value: line 1 column 1 (char 0)
+        """
         self._reference(expected)
 
     def _reference(self, expected: str) -> dict[str, Any]:

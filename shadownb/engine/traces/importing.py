@@ -21,7 +21,14 @@ Builder = Literal["conversation", "per_request"]
 
 
 class Imported(list[Trajectory]):
-    """The trajectories of an import, a list, with the ``report`` of what became of the spans."""
+    """The imported trajectories: a list, with a ``report`` of what became of the spans.
+
+    Examples
+    --------
+    >>> episodes = snb.traces.from_otlp("spans.json")
+    >>> len(episodes), episodes.report.total
+    (2, 2)
+    """
 
     def __init__(self, trajectories: Iterable[Trajectory], report: TraceReport) -> None:
         super().__init__(trajectories)
@@ -37,19 +44,19 @@ class Imported(list[Trajectory]):
 def from_spans(
     spans: Any, *, builder: Builder = "conversation", reward_key: str | None = None, thinking: bool = False
 ) -> Imported:
-    """Return the trajectories of spans.
+    """Return the trajectories in a list of spans; for a file use :func:`from_otlp`.
 
     Parameters
     ----------
     spans
-        Spans as objects of JSON, in any envelope; or the SDK's ``ReadableSpan`` objects.
+        Spans as JSON objects, in any envelope; or ``ReadableSpan`` objects of OpenTelemetry's SDK.
     builder
-        ``conversation``: calls that go on with a conversation become one trajectory. ``per_request``: one for each call.
+        ``conversation`` makes one trajectory of the calls that continue a conversation; ``per_request`` makes one of each call.
     reward_key
-        The attribute (or the Langfuse score) that holds the reward: of a trajectory's last call that has it, else of any
-        span of its trace. Where none has it the reward is None.
+        The attribute (or Langfuse score) with the reward: of the trajectory's last call that has it, else of any span of its
+        trace. If none has it, the reward is None.
     thinking
-        Keep what the model thought, as ``reasoning_content``.
+        Keep the model's reasoning, as ``reasoning_content``.
 
     Returns
     -------
@@ -59,7 +66,15 @@ def from_spans(
     Raises
     ------
     ConfigError
-        If ``builder`` is unknown.
+        ``builder`` is unknown.
+
+    Examples
+    --------
+    >>> import json
+    >>> spans = json.load(open("spans.json"))
+    >>> episodes = snb.traces.from_spans(spans, reward_key="reward")
+    >>> [(episode.final_content(), episode.reward) for episode in episodes]
+    [('shipping', 0.0), ('billing', 1.0)]
     """
     return _imported(spans, TraceReport(), builder, reward_key, thinking)
 
@@ -70,6 +85,12 @@ def from_otlp(
     """Return the trajectories of a trace export: a path, JSON text (of any length), JSON lines, a dict or a list.
 
     Options and result are those of :func:`from_spans`. Raises :class:`DataError` if the source is neither JSON nor a file.
+
+    Examples
+    --------
+    >>> episodes = snb.traces.from_otlp("spans.json")
+    >>> [episode.first_user_content() for episode in episodes]
+    ['Where is my parcel?', 'I paid twice.']
     """
     report = TraceReport()
     return _imported(load(source, report), report, builder, reward_key, thinking)
@@ -84,17 +105,22 @@ def to_dataset(
     min_reward: float | None = None,
     name: str = "traces",
 ) -> Dataset:
-    """Return a chat data set of a trace export, of spans, or of trajectories.
+    """Return a dataset of chat rows from a trace export, spans, or trajectories. Options are those of :func:`from_spans`.
 
     Parameters
     ----------
     min_reward
-        Keep only trajectories with at least this reward; one without any is not among them.
+        Keep only trajectories with at least this reward; those without a reward are left out.
 
     Raises
     ------
     DataError
-        If no model call was understood (with the reasons), or none reaches ``min_reward``.
+        No model call was understood (the message has the reasons), or none reaches ``min_reward``.
+
+    Examples
+    --------
+    >>> snb.traces.to_dataset("spans.json", reward_key="reward", min_reward=0.5)
+    Dataset('traces', 1 row, format='chat')
     """
     from shadownb.engine.data import Dataset
 

@@ -12,7 +12,15 @@ EXAMPLES = 3
 
 @dataclass
 class LeftOut:
-    """Spans that were left out for one reason: how many, and what the first of them are called."""
+    """Spans left out for one reason: how many (``count``), and the names of the first few (``examples``).
+
+    Examples
+    --------
+    >>> spans = [{"name": "GET /health", "span_id": "1", "attributes": {"http.status": 200}}]
+    >>> report = snb.traces.from_spans(spans).report
+    >>> {reason: left_out.count for reason, left_out in report.left_out.items()}
+    {'not written in a known convention': 1}
+    """
 
     count: int = 0
     examples: list[str] = field(default_factory=list)
@@ -26,20 +34,30 @@ class LeftOut:
 
 @dataclass
 class TraceReport:
-    """The outcome of an import.
+    """The outcome of an import: what was understood, and what was left out and why.
 
     Attributes
     ----------
     understood
-        How many spans became model calls, by convention.
+        Number of spans that became model calls, by convention.
     left_out
-        The others, by reason.
+        The other spans, by reason.
     not_trained
-        Those of the understood ones whose answer is never trained, by reason: the span failed, or its content was cut off.
+        Model calls whose answer is not trained on, by reason: the span failed, or its content was cut off.
     sources
-        How many spans came in which form (``otlp``, ``sdk``, ``langfuse``, ``phoenix``).
+        Number of spans in each form (``otlp``, ``sdk``, ``langfuse``, ``phoenix``).
     trajectories
-        How many episodes came of them.
+        Number of resulting episodes.
+
+    Examples
+    --------
+    >>> report = snb.traces.from_otlp("spans.json").report
+    >>> report.total, report.trajectories, dict(report.understood)
+    (2, 2, {'otel-genai': 2})
+    >>> print(report.summary())
+    2 of 2 spans are model calls that were understood (2 otel-genai); they make 2 trajectories
+    >>> report.to_dict()["trajectories"]
+    2
     """
 
     understood: Counter[str] = field(default_factory=Counter)
@@ -50,7 +68,7 @@ class TraceReport:
 
     @property
     def total(self) -> int:
-        """All spans, and entries that are none."""
+        """Number of all entries, including those that are not spans."""
         return self.understood.total() + sum(entry.count for entry in self.left_out.values())
 
     def leave_out(self, reason: str, example: str) -> None:
@@ -62,7 +80,7 @@ class TraceReport:
         self.not_trained.setdefault(reason, LeftOut()).add(example)
 
     def summary(self) -> str:
-        """Return one line."""
+        """Return the outcome in one line."""
         by = ", ".join(f"{count:,} {name}" for name, count in self.understood.most_common())
         line = f"{self.understood.total():,} of {self.total:,} spans are model calls that were understood"
         count = f"{self.trajectories:,} trajector{'y' if self.trajectories == 1 else 'ies'}"
@@ -87,7 +105,7 @@ class TraceReport:
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
+        """Return it as JSON values."""
         return {
             "total": self.total,
             "understood": dict(self.understood),

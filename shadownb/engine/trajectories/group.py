@@ -16,16 +16,31 @@ Row = dict[str, Any]
 
 
 class TrajectoryGroup:
-    """Attempts at one task.
+    """Several attempts at one task, to compare their rewards.
 
     Parameters
     ----------
     trajectories
         The attempts.
     metrics
-        Named figures of the group.
+        Named numbers of the group.
     logs
-        Lines about the group.
+        Lines of text about the group.
+
+    Examples
+    --------
+    >>> asked = {"role": "user", "content": "Name a colour."}
+    >>> attempts = [
+    ...     snb.Trajectory([asked, {"role": "assistant", "content": text}], reward=reward)
+    ...     for text, reward in (("blue", 1.0), ("seven", 0.0), ("red", 1.0))
+    ... ]
+    >>> group = snb.TrajectoryGroup(attempts)
+    >>> group.task, group.rewards, len(group)
+    ('Name a colour.', [1.0, 0.0, 1.0], 3)
+    >>> group.best().final_content(), group.worst().final_content()
+    ('blue', 'seven')
+    >>> snb.TrajectoryGroup.from_dict(group.to_dict()).rewards
+    [1.0, 0.0, 1.0]
     """
 
     def __init__(
@@ -50,16 +65,16 @@ class TrajectoryGroup:
 
     @property
     def task(self) -> str:
-        """The task of the first attempt; "" for an empty group."""
+        """The task of the first attempt, or "" if the group is empty."""
         return self.trajectories[0].task if self.trajectories else ""
 
     @property
     def rewards(self) -> list[float | None]:
-        """The rewards, in the order of the attempts; None for one that nothing has scored."""
+        """The rewards in the order of the attempts; None for attempts that are not scored."""
         return [None if t.reward is None else float(t.reward) for t in self.trajectories]
 
     def best(self) -> Trajectory:
-        """Return the attempt with the highest reward, the first of equals. Raises :class:`DataError` if there is none."""
+        """Return the attempt with the highest reward, the first of equals. Raises :class:`DataError` if none has one."""
         return max(self._scored(), key=_worth)
 
     def worst(self) -> Trajectory:
@@ -75,18 +90,30 @@ class TrajectoryGroup:
         return scored
 
     def advantages(self, *, scale: bool = True) -> list[float]:
-        """Return how far each reward lies from the mean of the group.
+        """Return each reward minus the mean of the group, as in GRPO (Shao et al., 2024).
 
         Parameters
         ----------
         scale
-            Divide by the standard deviation of the group (of the population, not of a sample).
+            Divide by the standard deviation of the group (population, not sample).
 
         Returns
         -------
         list of float
-            One an attempt; all exactly 0 where the rewards are equal. An attempt without a reward is in neither mean nor
-            deviation, and has 0.
+            One per attempt; exactly 0 if all rewards are equal. Attempts without a reward count in neither mean nor deviation,
+            and get 0.
+
+        Examples
+        --------
+        >>> asked = {"role": "user", "content": "Name a colour."}
+        >>> attempts = [
+        ...     snb.Trajectory([asked, {"role": "assistant", "content": text}], reward=reward)
+        ...     for text, reward in (("blue", 1.0), ("seven", 0.0))
+        ... ]
+        >>> snb.TrajectoryGroup(attempts).advantages()
+        [1.0, -1.0]
+        >>> snb.TrajectoryGroup(attempts).advantages(scale=False)
+        [0.5, -0.5]
         """
         rewards = self.rewards
         known = [reward for reward in rewards if reward is not None]
@@ -97,31 +124,42 @@ class TrajectoryGroup:
         return [0.0 if reward is None else (reward - mean) / spread for reward in rewards]
 
     def preference_rows(self, *, margin: float = 0.0, pairs: str = "all") -> list[Row]:
-        """Return pairs of a better and a worse attempt, ready for preference methods.
+        """Return pairs of a better and a worse attempt, as rows for ``dpo``.
 
         Parameters
         ----------
         margin
             Only pairs whose rewards differ by more than this.
         pairs
-            ``all``, or ``best_worst`` for one pair.
+            ``all`` pairs, or only ``best_worst``.
 
         Returns
         -------
         list of dict
-            ``{"prompt", "chosen", "rejected", "tools"?, "margin"}``, messages each, the largest margin first. The prompt
-            is what both attempts share. Pairs that share nothing, or are the same, are left out, and so are attempts without a
-            reward.
+            ``{"prompt", "chosen", "rejected", "tools"?, "margin"}``, each a list of messages; the largest margin
+            first. The prompt is the part that both attempts share. Pairs that share nothing or are identical are left out, and
+            so are attempts without a reward.
 
         Warns
         -----
         ShadowWarning
-            Some attempts have a reward, and some have none.
+            Some attempts have a reward and some do not.
 
         Raises
         ------
         ConfigError
-            If ``margin`` is negative or ``pairs`` is unknown.
+            ``margin`` is negative, or ``pairs`` is unknown.
+
+        Examples
+        --------
+        >>> asked = {"role": "user", "content": "Name a colour."}
+        >>> attempts = [
+        ...     snb.Trajectory([asked, {"role": "assistant", "content": text}], reward=reward)
+        ...     for text, reward in (("blue", 1.0), ("seven", 0.0))
+        ... ]
+        >>> pair = snb.TrajectoryGroup(attempts).preference_rows()[0]
+        >>> pair["chosen"], pair["rejected"], pair["margin"]
+        ([{'role': 'assistant', 'content': 'blue'}], [{'role': 'assistant', 'content': 'seven'}], 1.0)
         """
         if margin < 0:
             raise ConfigError(f"margin={margin!r} is negative.", fix="Use 0 or more, in units of the reward.")
@@ -136,12 +174,19 @@ class TrajectoryGroup:
         return sorted(rows, key=lambda row: -float(row["margin"]))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
+        """Return it as JSON values."""
         return {"trajectories": [t.to_dict() for t in self.trajectories], "metrics": self.metrics, "logs": self.logs}
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> TrajectoryGroup:
-        """Return the group that :meth:`to_dict` described. Raises :class:`DataError` if it is none."""
+        """Return the group of :meth:`to_dict`. Raises :class:`DataError` if the content is not one.
+
+        Examples
+        --------
+        >>> content = snb.TrajectoryGroup([snb.Trajectory([{"role": "user", "content": "Hi"}], reward=0.5)]).to_dict()
+        >>> snb.TrajectoryGroup.from_dict(content).rewards
+        [0.5]
+        """
         items = content.get("trajectories") if isinstance(content, dict) else None
         if not isinstance(items, list):
             raise DataError("A group needs trajectories, a list.", fix="Pass what to_dict() returned.")
@@ -204,20 +249,27 @@ def _shared(one: list[Row], other: list[Row]) -> int:
 def group(
     trajectories: Iterable[Trajectory], *, by: str | Callable[[Trajectory], Any] = "task", min_size: int = 2
 ) -> list[TrajectoryGroup]:
-    """Return the trajectories in groups, in the order in which each group first occurs.
+    """Group trajectories, for example by task; groups are in the order of their first members.
 
     Parameters
     ----------
     by
-        ``task`` (what was asked for, see :attr:`Trajectory.task_hash`), a key of ``metadata``, or a function of a
-        trajectory. Trajectories without the key, or for which the function returns None, are left out.
+        ``task`` (what was asked, see :attr:`Trajectory.task_hash`), a key of ``metadata``, or a function of a trajectory.
+        Trajectories without the key, or for which the function returns None, are left out.
     min_size
-        Smaller groups are left out: one attempt has nothing to be compared with.
+        Smaller groups are left out; a single attempt cannot be compared.
 
     Raises
     ------
     ConfigError
-        If ``min_size`` is below 1.
+        ``min_size`` is below 1.
+
+    Examples
+    --------
+    >>> asked = {"role": "user", "content": "Name a colour."}
+    >>> attempts = [snb.Trajectory([asked, {"role": "assistant", "content": text}]) for text in ("blue", "red")]
+    >>> [len(group) for group in snb.traces.group(attempts)]
+    [2]
     """
     if min_size < 1:
         raise ConfigError(f"min_size={min_size!r} is below 1.", fix="Use 1 to keep every group.")

@@ -42,7 +42,8 @@ def flatten(source: Trajectory | TrajectoryGroup | Iterable[Trajectory | Traject
             yield from flatten(item)
         else:
             raise DataError(
-                f"An entry of type {type(item).__name__} is no trajectory.", fix="Pass Trajectory or TrajectoryGroup."
+                f"An entry of type {type(item).__name__} is not a trajectory.",
+                fix="Pass Trajectory or TrajectoryGroup.",
             )
 
 
@@ -186,7 +187,7 @@ def trajectories_of(source: Any, **filters: Any) -> Found:
     if isinstance(source, Iterable) and not filters:
         return Found(episodes_graph(source))
     raise DataError(
-        f"A {type(source).__name__} is no capture{' that can be filtered' if filters else ''}.",
+        f"A {type(source).__name__} is not a capture{' that can be filtered' if filters else ''}.",
         fix="Pass a proxy, a store, the id of a capture, or its calls.",
     )
 

@@ -68,25 +68,53 @@ class CallFacts:
 
 @dataclass
 class Trajectory:
-    """One episode.
+    """One episode: a conversation, its tools and its reward.
 
     Attributes
     ----------
     messages
-        OpenAI chat messages, from the first one to the last answer.
+        Messages as in OpenAI's API, from the first to the last answer.
     tools
-        The tool schemas that the model had, or None.
+        Schemas of the tools that the model had, or None.
     reward
-        What the episode is worth; None until something scores it, which is not the same as 0.0.
+        The score of the episode; None until it is scored, which is not the same as 0.0.
     metrics
-        Named figures beside the reward.
+        Other named numbers.
     metadata
         Anything else, for example ``session``, ``task`` and ``kind`` (see :mod:`~shadownb.engine.trajectories.episodes`).
     logs
-        Lines that whoever ran or scored the episode wrote down.
+        Lines of text that the code which ran or scored the episode added.
     calls
-        The recorded calls, one for each assistant turn that a model really produced. Empty for a trajectory made by
-        hand: then every assistant turn counts as produced.
+        The recorded calls, one for each assistant turn that a model really produced. If empty (a trajectory made by hand),
+        every assistant turn counts as produced.
+
+    Examples
+    --------
+    >>> track = {"id": "c1", "type": "function", "function": {"name": "track", "arguments": '{"parcel": 7}'}}
+    >>> episode = snb.Trajectory(
+    ...     [
+    ...         {"role": "user", "content": "Where is parcel 7?"},
+    ...         {"role": "assistant", "content": None, "tool_calls": [track]},
+    ...         {"role": "tool", "tool_call_id": "c1", "content": "in Utrecht"},
+    ...         {"role": "assistant", "content": "It is in Utrecht."},
+    ...     ],
+    ...     reward=1.0,
+    ... )
+    >>> episode.first_user_content(), episode.final_content()
+    ('Where is parcel 7?', 'It is in Utrecht.')
+    >>> episode.assistant_turns, episode.sampled_turns, episode.trainable_turns
+    ([1, 3], [1, 3], [1, 3])
+    >>> episode.tool_calls
+    [{'id': 'c1', 'name': 'track', 'arguments': {'parcel': 7}}]
+    >>> episode.task, len(episode.task_hash)
+    ('Where is parcel 7?', 32)
+    >>> snb.Trajectory.from_json(episode.to_json()).to_dict() == episode.to_dict()
+    True
+    >>> recorded = snb.traces.from_otlp("spans.json")[0]
+    >>> recorded.models, recorded.call_ids, recorded.usage, recorded.cost
+    (...)
+    >>> recorded.started_at, recorded.duration_s  # seconds
+    (1000000000.0, 0.5)
     """
 
     messages: list[Message]
@@ -103,38 +131,38 @@ class Trajectory:
         return len(self.messages)
 
     def final_content(self) -> str:
-        """Return the text of the last assistant turn; "" where there is none."""
+        """Return the text of the last assistant turn, or ""."""
         return next((message_text(m) for m in reversed(self.messages) if role_of(m) == "assistant"), "")
 
     def first_user_content(self) -> str:
-        """Return the text of the first user message; "" where there is none."""
+        """Return the text of the first user message, or ""."""
         return next((message_text(m) for m in self.messages if role_of(m) == "user"), "")
 
     @property
     def task(self) -> str:
-        """The name of the task in ``metadata``, else the text of what was asked for (system text left out)."""
+        """``metadata["task"]``, else the text of what was asked, without system prompts."""
         named = self.metadata.get("task")
         return str(named) if named is not None else task_text(self.messages)
 
     @property
     def task_hash(self) -> str:
-        """The same text for every attempt at one task: of the task's name in ``metadata``, else of what was asked for."""
+        """A hash of the task, 32 hexadecimal digits: the same for all attempts at one task."""
         named = self.metadata.get("task")
         return task_hash([{"role": "user", "content": str(named)}] if named is not None else self.messages)
 
     @property
     def assistant_turns(self) -> list[int]:
-        """The indices of all assistant messages."""
+        """Indices of all assistant messages."""
         return [index for index, message in enumerate(self.messages) if role_of(message) == "assistant"]
 
     @property
     def sampled_turns(self) -> list[int]:
-        """The indices of the assistant messages that a recorded call produced; all where no calls are known."""
+        """Indices of the assistant messages that a recorded call produced; of all if no calls are known."""
         return sorted({call.message for call in self.calls}) if self.calls else self.assistant_turns
 
     @property
     def trainable_turns(self) -> list[int]:
-        """Those of ``sampled_turns`` whose answer arrived whole and ended by itself."""
+        """Those of ``sampled_turns`` whose answer is complete."""
         if not self.calls:
             return self.assistant_turns
         return sorted({call.message for call in self.calls if call.complete})
@@ -153,12 +181,12 @@ class Trajectory:
 
     @property
     def models(self) -> list[str]:
-        """The models that answered, each once."""
+        """Names of the models that answered, each once."""
         return list(dict.fromkeys(call.model for call in self.calls if call.model))
 
     @property
     def usage(self) -> dict[str, int]:
-        """Tokens by kind, summed over the calls that say."""
+        """Numbers of tokens by kind, summed over the calls that report them."""
         total: Counter[str] = Counter()
         for call in self.calls:
             total.update(
@@ -168,7 +196,7 @@ class Trajectory:
 
     @property
     def cost(self) -> float | None:
-        """US dollars over all calls; None as soon as one of them is not known."""
+        """Cost of all calls in US dollars; None if that of any call is unknown."""
         costs = [call.cost for call in self.calls]
         return sum(cost for cost in costs if cost is not None) if costs and None not in costs else None
 
@@ -179,14 +207,14 @@ class Trajectory:
 
     @property
     def duration_s(self) -> float | None:
-        """Seconds from the beginning of the first call to the end of the last, what lay between them included."""
+        """Seconds from the start of the first call to the end of the last, including the time between calls."""
         ends = [c.started_at + (c.duration_s or 0.0) for c in self.calls if c.started_at is not None]
         return max(ends) - self.started_at if ends and self.started_at is not None else None
 
     # -- out ----------------------------------------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form; fields without content are left out."""
+        """Return it as JSON values; empty fields are left out."""
         found: dict[str, Any] = {"messages": self.messages}
         for name in ("tools", "metrics", "metadata", "logs"):
             if getattr(self, name):
@@ -199,12 +227,19 @@ class Trajectory:
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Trajectory:
-        """Return the trajectory that :meth:`to_dict` described; fields of later versions are ignored.
+        """Return the trajectory of :meth:`to_dict`; fields of later versions are ignored.
 
         Raises
         ------
         DataError
-            If there are no messages.
+            There are no messages.
+
+        Examples
+        --------
+        >>> messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+        >>> episode = snb.Trajectory.from_dict({"messages": messages, "reward": 1.0})
+        >>> episode.final_content()
+        'Hello'
         """
         messages = content.get("messages") if isinstance(content, dict) else None
         if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
@@ -220,7 +255,14 @@ class Trajectory:
 
     @classmethod
     def from_json(cls, text: str) -> Trajectory:
-        """Return the trajectory of :meth:`to_json`. Raises :class:`DataError` if it is none."""
+        """Return the trajectory of :meth:`to_json`. Raises :class:`DataError` if the text is not one.
+
+        Examples
+        --------
+        >>> text = snb.Trajectory([{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]).to_json()
+        >>> snb.Trajectory.from_json(text).final_content()
+        'Hello'
+        """
         try:
             return cls.from_dict(loads(text, max_depth=MAX_DEPTH + 32))
         except ValueError as error:

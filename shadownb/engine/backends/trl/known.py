@@ -65,6 +65,8 @@ class Trainer:
         Whether it takes a ``teacher_model``.
     evaluates
         Whether it computes a loss of evaluation rows.
+    keeps_empty
+        Whether it trains rows of whose answers nothing is left within ``max_length``, where its loss is not a number.
     refused
         Why it cannot be a method here; empty where it can.
     """
@@ -74,6 +76,7 @@ class Trainer:
     judged: bool = False
     taught: bool = False
     evaluates: bool = True
+    keeps_empty: bool = False
     refused: str = ""
 
     @property
@@ -94,8 +97,8 @@ _SERVER = "it generates on a vLLM server, and this run has none"
 TRAINERS: dict[str, Trainer] = {
     "sft": Trainer(),
     "dpo": Trainer("pairs"),
-    "orpo": Trainer("pairs"),
-    "cpo": Trainer("pairs"),
+    "orpo": Trainer("pairs", keeps_empty=True),
+    "cpo": Trainer("pairs", keeps_empty=True),
     "tpo": Trainer("pairs", columns=("reference",)),
     "kto": Trainer("verdicts"),
     "grpo": Trainer("prompts", judged=True),
@@ -138,7 +141,7 @@ def check_version() -> None:
     found = version()
     if ".".join(found.split(".")[:2]) not in VERSIONS:
         raise MethodError(
-            f"trl {found} is not known here; trl {', '.join(VERSIONS)} is.",
+            f"trl {found} is not a tested version; trl {', '.join(VERSIONS)} is.",
             why="Another version may mean something else by the same names.",
             fix=f'pip install "trl=={VERSIONS[-1]}.*", or use one of shadownb.methods.available().',
         )
@@ -178,7 +181,11 @@ def trainers() -> dict[str, Found]:
     """Return the trainers in the files of the installed trl, stable ones first; nothing of it is imported."""
     check_version()
     spec = importlib.util.find_spec("trl")
-    assert spec is not None and spec.submodule_search_locations is not None
+    if spec is None or spec.submodule_search_locations is None:  # a file of that name in the working directory
+        raise MethodError(
+            f"'import trl' finds {spec.origin if spec is not None else 'nothing'}, which is not the package trl.",
+            fix="Rename that file.",
+        )
     root = Path(next(iter(spec.submodule_search_locations)))
     found: dict[str, Found] = {}
     for file in (*sorted(root.glob("trainer/*_trainer.py")), *sorted(root.glob("experimental/*/*_trainer.py"))):

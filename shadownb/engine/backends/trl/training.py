@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import dataclasses
 import gc
 import inspect
 import math
@@ -19,6 +20,7 @@ from shadownb.engine.backends.torch.memory import PeakMemory
 from shadownb.engine.backends.torch.training import TorchTraining
 from shadownb.engine.backends.torch.updates import not_finite
 from shadownb.engine.backends.trl import known, options
+from shadownb.engine.backends.trl.lengths import Fitted, fitted
 from shadownb.engine.backends.trl.rows import Row, as_table, stoppable_preparation, trains_every_turn
 from shadownb.engine.backends.trl.surroundings import model_as_it_was, process_as_it_was
 from shadownb.engine.backends.trl.trainer import Leading, led, load_copies, plain, save_state, stop_within_passes
@@ -117,6 +119,8 @@ def opened(
     assert isinstance(session, TorchTraining)
     with contextlib.ExitStack() as stack:
         stack.enter_context(process_as_it_was(run.check))
+        tokenizer = _tokenizer(session, run)
+        fit, eval_fit = (_fitted(found, part, tokenizer, run) for part in (rows, eval_rows))
         opening = stack.enter_context(contextlib.ExitStack())
         opening.enter_context(run.weights())  # making the trainer changes the model
         stack.enter_context(model_as_it_was(session.module, run.gate))
@@ -127,12 +131,18 @@ def opened(
                 why="It is two adapters in one, and trl's references copy one.",
                 fix="Give start='base', or save(fmt='merged') and load that.",
             )
-        given = _given(found, session, rows, eval_rows, run, functions, stack)
+        given = _given(found, session, tokenizer, fit.rows, eval_fit.rows, run, functions, stack)
+        formats = [(parameter, parameter.dtype) for parameter in session.module.parameters()]
         kind = found.trainer_class()
         stack.enter_context(_replaced(kind, "tqdm", _silent_bars))
         with _replaced(kind, "create_reference_model", lambda _: _no_copy), stoppable_preparation(run):
             trainer = led(kind, run)(**given)
-        _tell(found, rows, run, trainer)
+        for parameter, dtype in formats:
+            if (
+                parameter.dtype is not dtype
+            ):  # in 16 bits, as trl makes adapters on a 4-bit base, small updates are lost
+                parameter.data = parameter.data.to(dtype)
+        _tell(found, rows, eval_rows, fit, eval_fit, run, trainer)
         from transformers import PrinterCallback, ProgressCallback
 
         for talking in (PrinterCallback, ProgressCallback):
@@ -149,9 +159,35 @@ def _forget(training: TrlTraining, folder: Path) -> None:
         folder.rmdir()
 
 
+def _tokenizer(session: TorchTraining, run: GuestRun) -> Any:
+    """Return a tokenizer of the trainer's own, which gives it a padding side, a pad token, a template."""
+    tokenizer: Any = copy.deepcopy(session.tokenizer)
+    tokenizer.chat_template = run.chat_template
+    return tokenizer
+
+
+def _fitted(found: known.Found, rows: Sequence[Row], tokenizer: Any, run: GuestRun) -> Fitted:
+    """Return the rows that the trainer is given; raises where it is to have some and none can be used."""
+    if not rows or not any(field.name == "max_length" for field in dataclasses.fields(found.config_class())):
+        return Fitted(list(rows), 0)
+    fit = fitted(rows, known.TRAINERS[found.name], tokenizer, run)
+    if not fit.rows:
+        raise _nothing_left(found, len(rows), run)
+    return fit
+
+
+def _nothing_left(found: known.Found, rows: int, run: GuestRun) -> DataError:
+    return DataError(
+        f"trl's {found.trainer} leaves out all {rows:,} rows.",
+        why=f"Nothing of their answers is within max_length={run.max_length}.",
+        fix="Give a larger max_length, or shorter rows.",
+    )
+
+
 def _given(
     found: known.Found,
     session: TorchTraining,
+    tokenizer: Any,
     rows: Sequence[Row],
     eval_rows: Sequence[Row],
     run: GuestRun,
@@ -165,8 +201,6 @@ def _given(
             f"method={run.config.method!r} trains on {arguments.device}, and the model is on {session.device}.",
             fix=f"Load it with shadownb.load(..., device={str(arguments.device)!r}).",
         )
-    tokenizer: Any = copy.deepcopy(session.tokenizer)  # trainers give it a padding side, a pad token, a template
-    tokenizer.chat_template = run.chat_template
     given = {
         "model": session.module,
         "args": arguments,
@@ -211,15 +245,29 @@ def _no_copy(model: Any) -> None:
     """Copy no whole model as reference: without one the adapter is switched off."""
 
 
-def _tell(found: known.Found, rows: Sequence[Row], run: GuestRun, trainer: Any) -> None:
+def _tell_cut(found: known.Found, unit: str, total: int, cut: int, run: GuestRun) -> None:
+    if cut > 0:
+        run.warn(
+            f"{cut:,} of {total:,} {unit} are longer than max_length={run.max_length} and are cut.",
+            why=f"It is trl's {found.trainer} that cuts them.",
+            fix="Give a larger max_length, or shorter rows, so that nothing is cut off.",
+            code="rows-truncated",
+        )
+
+
+def _tell(
+    found: known.Found,
+    rows: Sequence[Row],
+    eval_rows: Sequence[Row],
+    fit: Fitted,
+    eval_fit: Fitted,
+    run: GuestRun,
+    trainer: Any,
+) -> None:
     """Say what is otherwise than somebody would expect who knows our own methods; raises where no row is left."""
     left = len(trainer.train_dataset)
     if not left:
-        raise DataError(
-            f"trl's {found.trainer} leaves out all {len(rows):,} rows.",
-            why=f"Nothing of their answers is within max_length={run.max_length}.",
-            fix="Give a larger max_length, or shorter rows.",
-        )
+        raise _nothing_left(found, len(rows), run)
     if left < len(rows):
         run.warn(
             f"trl's {found.trainer} leaves out {len(rows) - left:,} of {len(rows):,} rows.",
@@ -227,6 +275,8 @@ def _tell(found: known.Found, rows: Sequence[Row], run: GuestRun, trainer: Any) 
             fix="Give a larger max_length, or shorter rows.",
             code="rows-skipped",
         )
+    _tell_cut(found, "rows", len(rows), fit.cut - (len(rows) - left), run)
+    _tell_cut(found, "evaluation rows", len(eval_rows), eval_fit.cut - (len(eval_rows) - len(eval_fit.rows)), run)
     if trains_every_turn(rows) and not getattr(trainer.args, "assistant_only_loss", True):
         run.warn(
             f"trl's {found.trainer} trains every token of these conversations, the questions too.",

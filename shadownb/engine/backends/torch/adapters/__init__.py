@@ -79,7 +79,7 @@ def check(base: Any, adapter: Adapter | None, config: TrainConfig) -> None:
         return
     if adapter.replaces_base and not kind.replaces_base:
         raise MethodError(
-            f"method={config.method!r} trains an adapter on a base that stays as it is, but this base has been trained.",
+            f"method={config.method!r} trains an adapter on an unchanged base, but this base has been trained.",
             why="The adapter alone would not give this model again.",
             fix="Save it with model.save(path, fmt='merged') and load that folder, or load a fresh model.",
         )

@@ -1,4 +1,4 @@
-"""Bottleneck adapters: behind every block a narrow network that starts as nothing (Houlsby et al., 2019).
+"""Bottleneck adapters (Houlsby et al., 2019): a small network after every block, whose output is zero at the start.
 
 peft has no bottleneck adapter and a tuner of our own cannot be registered there (its list of types is closed), so these
 are forty lines: ``x + up(gelu(down(norm(x))))`` on a block's output, ``up`` zero at the start.
