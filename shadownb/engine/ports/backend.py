@@ -60,6 +60,8 @@ class Costs:
         How many weights every token meets: not the experts that others read, nor embeddings that are looked up.
     kept_bytes
         Bytes that a kept number takes, in the mean of all of them.
+    logits_at_once
+        For how many trained tokens logits stand at the same time where the accelerator may be used; None is all of a pass.
     """
 
     trainable: int
@@ -71,6 +73,7 @@ class Costs:
     vocabulary: int
     computed: int
     kept_bytes: float = 4.0
+    logits_at_once: int | None = None
 
 
 @dataclass(frozen=True)
