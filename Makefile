@@ -9,7 +9,7 @@ PROCESSES ?= 3
 PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -q -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 export SHADOWNB_DATA ?= $(abspath ../shared/data)
 
-.PHONY: demo lab test test-full test-portable test-installed test-other-cpu lint lint-forms unit widgets gpu-check gpu-wheels docs setup setup-dev setup-browser \
+.PHONY: demo lab test test-full test-portable test-installed test-other-cpu lint lint-forms unit widgets gpu-check gpu-wheels docs setup setup-dev setup-browser setup-sandbox \
   lock dist clean
 
 ## Set up and run the main job: fine-tune, compare with the base, say what to do next.
@@ -22,7 +22,7 @@ lab: setup-dev
 	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/00_quickstart.ipynb
 
 ## Everything that is checked: lint, types, engine, notebooks, browser, front end; at the end as on the other kind of CPU.
-test: setup-dev setup-browser lint widgets unit test-other-cpu
+test: setup-dev setup-browser setup-sandbox lint widgets unit test-other-cpu
 
 ## The same with the whole of every product of which `make test` takes a sample.
 test-full:
@@ -38,7 +38,7 @@ docs: setup-dev
 
 ## What runs on every system: the engine, captures, trajectories and ports, without browser, notebooks and front end
 ## (docs/platforms.md).
-PORTABLE := tests/engine tests/capture tests/trajectories tests/ports
+PORTABLE := tests/engine tests/capture tests/trajectories tests/ports tests/scoring
 test-portable: setup-dev
 	$(MAKE) unit PARTS="$(PORTABLE)"
 
@@ -89,6 +89,11 @@ lock: setup
 setup-browser:
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
 	  && apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } || echo "no chromium: browser tests will skip"
+
+# bubblewrap for programs that models write, where this user may install it; elsewhere the kernel's namespaces have to do.
+setup-sandbox:
+	@command -v bwrap >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	  && apt-get update -qq && apt-get install -y -qq bubblewrap >/dev/null; } || echo "no bubblewrap: its tests will skip"
 
 lint: lint-forms
 	$(BIN)/ruff check .

@@ -24,14 +24,15 @@ from shadownb.engine.live import notebook_shell
 from shadownb.errors import ShadowError, ShadowWarning
 
 if TYPE_CHECKING:
-    from shadownb.engine import methods, runs, traces
+    from shadownb.engine import methods, runs, sandbox, scoring, traces
     from shadownb.engine.capture import CaptureStore, capture, captures
     from shadownb.engine.config import TrainConfig
     from shadownb.engine.data import Dataset
     from shadownb.engine.data.leakage import leakage
     from shadownb.engine.doctor import doctor
     from shadownb.engine.endpoint import Endpoint
-    from shadownb.engine.evals import Comparison, compare
+    from shadownb.engine.evals import Comparison, compare, evaluations, suites
+    from shadownb.engine.evals.evaluation import Contender, Evaluation, GateError, evaluate
     from shadownb.engine.inference import Reply
     from shadownb.engine.methods import MethodSpec
     from shadownb.engine.models import Model, certify, load
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from shadownb.engine.runs.checkpoints import Checkpoint
     from shadownb.engine.scoring import Exact, JsonExact, Score, Scorer
     from shadownb.engine.trajectories import Trajectory, TrajectoryGroup
-    from shadownb.panels import CapturePanel, ChatPanel, RunPanel, Studio, TrainPanel, TrajectoriesPanel
+    from shadownb.panels import CapturePanel, ChatPanel, RewardsPanel, RunPanel, Studio, TrainPanel, TrajectoriesPanel
 
 _HOMES = {
     "CapturePanel": "shadownb.panels",
@@ -51,12 +52,14 @@ _HOMES = {
     "Dataset": "shadownb.engine.data",
     "Endpoint": "shadownb.engine.endpoint",
     "Exact": "shadownb.engine.scoring",
+    "GateError": "shadownb.engine.evals.evaluation",
     "JsonExact": "shadownb.engine.scoring",
     "MethodSpec": "shadownb.engine.methods",
     "Metric": "shadownb.engine.runs",
     "Model": "shadownb.engine.models",
     "Reply": "shadownb.engine.inference",
     "Run": "shadownb.engine.runs",
+    "RewardsPanel": "shadownb.panels",
     "RunPanel": "shadownb.panels",
     "Score": "shadownb.engine.scoring",
     "Scorer": "shadownb.engine.scoring",
@@ -69,15 +72,22 @@ _HOMES = {
     "capture": "shadownb.engine.capture",
     "certify": "shadownb.engine.models",
     "compare": "shadownb.engine.evals",
+    "Contender": "shadownb.engine.evals.evaluation",
+    "Evaluation": "shadownb.engine.evals.evaluation",
+    "evaluate": "shadownb.engine.evals.evaluation",
     "doctor": "shadownb.engine.doctor",
     "leakage": "shadownb.engine.data.leakage",
     "load": "shadownb.engine.models",
 }
 _MODULES = {
     "captures": "shadownb.engine.capture.captures",
+    "evaluations": "shadownb.engine.evals.evaluations",
     "methods": "shadownb.engine.methods",
     "registry": "shadownb.engine.registry",
     "runs": "shadownb.engine.runs",
+    "sandbox": "shadownb.engine.sandbox",
+    "scoring": "shadownb.engine.scoring",
+    "suites": "shadownb.engine.evals.suites",
     "traces": "shadownb.engine.traces",
 }
 _RENAMED = {"models": ("shadownb.engine.models", "catalog")}
@@ -94,6 +104,12 @@ _IMPLEMENTATIONS = {
     "executor": {
         "thread": "shadownb.engine.runs.executors.thread:ThreadExecutor",
         "process": "shadownb.engine.runs.executors.process:ProcessExecutor",
+    },
+    # Who keeps texts of people: asked by captures.delete(where=...), in this order.
+    "eraser": {
+        "runs": "shadownb.engine.runs.erasing:erase",
+        "answers": "shadownb.engine.evals.erasing:erase",
+        "models": "shadownb.engine.models.saves:erase",
     },
     "guest": {"trl": "shadownb.engine.backends.trl.guest:Trl"},
     "exporter": {
@@ -120,6 +136,7 @@ _IMPLEMENTATIONS = {
         "capture": "shadownb.panels.capture:CapturePanel",
         "trajectories": "shadownb.panels.trajectories:TrajectoriesPanel",
         "train": "shadownb.panels.train:TrainPanel",
+        "rewards": "shadownb.panels.rewards:RewardsPanel",
         "run": "shadownb.panels.run:RunPanel",
         "chat": "shadownb.panels.chat:ChatPanel",
         "studio": "shadownb.panels.studio:Studio",
@@ -128,14 +145,38 @@ _IMPLEMENTATIONS = {
     "scorer": {
         "exact": "shadownb.engine.scoring:Exact",
         "json_exact": "shadownb.engine.scoring:JsonExact",
+        "json_fields": "shadownb.engine.scoring:JsonFields",
+        "numeric": "shadownb.engine.scoring:Numeric",
+        "contains": "shadownb.engine.scoring:Contains",
+        "regex": "shadownb.engine.scoring:Regex",
+        "tool_call": "shadownb.engine.scoring:ToolCall",
+        "code": "shadownb.engine.sandbox.scorer:CodeTests",
+        "token_f1": "shadownb.engine.scoring:TokenF1",
+        "rouge": "shadownb.engine.scoring:Rouge",
+        "similarity": "shadownb.engine.backends.torch.similarity:Similarity",
+        "tags": "shadownb.engine.scoring:Tags",
+        "format": "shadownb.engine.scoring:Format",
+        "reasoning_steps": "shadownb.engine.scoring:ReasoningSteps",
+        "length": "shadownb.engine.scoring:Length",
+        "repetition": "shadownb.engine.scoring:Repetition",
+    },
+    "suite": {
+        "humaneval": "shadownb.engine.evals.suites.humaneval:HumanEval",
+        "mbpp": "shadownb.engine.evals.suites.mbpp:Mbpp",
+        "sql": "shadownb.engine.evals.suites.sql:SqlEval",
+        "gsm8k": "shadownb.engine.evals.suites.gsm8k:Gsm8k",
+        "math500": "shadownb.engine.evals.suites.math500:Math500",
+        "bbh": "shadownb.engine.evals.suites.bbh:Bbh",
+        "text": "shadownb.engine.evals.suites.text:Text",
     },
 }
 
 __all__ = [
-    "CapturePanel", "CaptureStore", "ChatPanel", "Checkpoint", "Comparison", "Dataset", "Endpoint", "Exact", "JsonExact",
-    "MethodSpec", "Metric", "Model", "Reply", "Run", "RunPanel", "Score", "Scorer", "ShadowError", "ShadowWarning", "Studio",
-    "TrainConfig", "TrainPanel", "TrajectoriesPanel", "Trajectory", "TrajectoryGroup", "__version__", "capture", "captures",
-    "certify", "compare", "doctor", "leakage", "load", "methods", "models", "registry", "runs", "traces",
+    "CapturePanel", "CaptureStore", "ChatPanel", "Checkpoint", "Comparison", "Contender", "Dataset", "Endpoint", "Evaluation",
+    "Exact", "GateError", "JsonExact", "MethodSpec", "Metric", "Model", "Reply", "RewardsPanel", "Run", "RunPanel", "Score",
+    "Scorer", "ShadowError", "ShadowWarning", "Studio", "TrainConfig", "TrainPanel", "TrajectoriesPanel", "Trajectory",
+    "TrajectoryGroup", "__version__", "capture", "captures", "certify", "compare", "doctor", "evaluate", "evaluations", "leakage",
+    "load", "methods", "models", "registry", "runs", "sandbox", "scoring", "suites", "traces",
 ]  # fmt: skip
 
 

@@ -186,6 +186,20 @@ class EndpointError(ShadowError, RuntimeError):
         return (*super().__reduce__(), dict(self.__dict__))
 
 
+class SandboxError(ShadowError, RuntimeError):
+    """This machine cannot enclose a program of a model, so none was run.
+
+    Examples
+    --------
+    >>> try:
+    ...     outcome = snb.sandbox.run_python("print(6 * 7)")
+    ... except snb.sandbox.SandboxError as error:
+    ...     print(error.fix)
+    """
+
+    code = "sandbox"
+
+
 class MissingDependencyError(ShadowError, ImportError):
     """An optional package is not installed."""
 

@@ -41,6 +41,7 @@ FLOORS: dict[str, int] = {
     "shadownb.engine.capture": 4,
     "shadownb.engine.loaded": 4,
     "shadownb.engine.ports": 4,
+    "shadownb.engine.sandbox": 4,
     "shadownb.engine.traces": 4,
     "shadownb.engine.config": 3,
     "shadownb.engine.config_fields": 3,

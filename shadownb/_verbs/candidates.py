@@ -26,6 +26,7 @@ _VERBS = (
     "watch",
     "plot",
     "compare",
+    "eval",
     "diff",
     "inspect",
     "models",

@@ -31,9 +31,9 @@ _TAKES: dict[str, tuple[str, ...]] = {
     "trajectories": ("search", "kind", "limit"),
     "export": ("file", "search", "status"),
     "scrub": ("redact", "api_key_env"),
-    "delete": ("yes",),
+    "delete": ("where", "dry_run", "yes"),
 }  # fmt: skip
-_FLAGS = {"allow_hosts": "allow-host", "file": "to"}
+_FLAGS = {"allow_hosts": "allow-host", "file": "to", "dry_run": "dry-run"}
 
 
 def _complete_capture(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -68,7 +68,7 @@ def _complete_capture(ctx: click.Context, param: click.Parameter, incomplete: st
     "--redact",
     multiple=True,
     metavar="RULE",
-    help="email, phone, card or key, to remove from the recording; may be repeated.",
+    help="personal, email, phone, phone:DE, card, iban, address, name:FILE or key, to remove from the recording; may be repeated.",
 )
 @click.option("--sample", type=Value("float"), help="Fraction of the conversations to record.")
 @click.option("--keep-days", type=Value("float"), help="Delete calls older than this.")
@@ -89,6 +89,13 @@ def _complete_capture(ctx: click.Context, param: click.Parameter, incomplete: st
 )
 @click.option("--kind", help="Only episodes of this kind, such as branch or subagent.")
 @click.option("--limit", type=Value("int"), help=f"At most so many; {_LISTED} calls, or all episodes, if left out.")
+@click.option(
+    "--where",
+    multiple=True,
+    metavar="TEXT",
+    help="Delete whoever this name, address or number is of: in recordings, rows and samples of runs; repeatable.",
+)
+@click.option("--dry-run", "dry_run", is_flag=True, help="Only say what would be deleted.")
 @click.option("--yes", is_flag=True, help="Delete without asking.")
 @click.option(
     "--to",
@@ -101,6 +108,7 @@ def capture(front_end: FrontEnd, action: str, name: str | None, **options: Any) 
     """Record what an agent and a model say to each other.
 
     PROG capture start https://api.openai.com/v1 gives an address and a token; point the agent at them.
+    PROG capture delete --where "Ada Lovelace" deletes a person from all recordings and runs.
     PROG capture scrub NAME takes keys (and --redact rules) out of what an earlier version has stored.
     """
     from shadownb.engine.capture import captures
@@ -119,7 +127,11 @@ def capture(front_end: FrontEnd, action: str, name: str | None, **options: Any) 
         if name is None:
             front_end.refuse("name the capture to scrub")
         return captures.open(name).scrub(**given)
+    if action == "delete" and "where" in given:
+        return _forget(front_end, name, list(given["where"]), given)
     if action == "delete":
+        if "dry_run" in given:
+            front_end.refuse("--dry-run goes with --where")
         if name is None:
             front_end.refuse("name the capture to delete")
         store = captures.open(name)
@@ -132,6 +144,18 @@ def capture(front_end: FrontEnd, action: str, name: str | None, **options: Any) 
         return _environment(front_end, found.environment())
     found.stop()
     return found
+
+
+def _forget(front_end: FrontEnd, name: str | None, where: list[str], given: dict[str, Any]) -> Any:
+    """Delete a person, after saying what that takes."""
+    from shadownb.engine.capture import captures
+
+    planned = captures.delete(name, where=where, dry_run=True)
+    if "dry_run" in given:
+        return planned
+    if "yes" not in given and not front_end.confirm(f"{planned}\nGo on?"):
+        return None
+    return captures.delete(name, where=where)
 
 
 def _start(front_end: FrontEnd, target: str | None, options: dict[str, Any]) -> Any:

@@ -22,8 +22,8 @@ def is_full(error: BaseException) -> bool:
     """Return whether an error means that the disk is full."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True
-    # safetensors reports a failed write as its own error type, with the number only in the text.
-    return "No space left" in str(error) or "os error 28" in str(error)
+    # SQLite and safetensors report a failed write as error types of their own, with the cause only in the text.
+    return any(words in str(error) for words in ("No space left", "os error 28", "database or disk is full"))
 
 
 @contextlib.contextmanager

@@ -13,17 +13,28 @@ if TYPE_CHECKING:
     from ._base import Panel
     from .capture import CapturePanel
     from .chat import ChatPanel
+    from .rewards import RewardsPanel
     from .run import RunPanel
     from .studio import Studio
     from .train import TrainPanel
     from .trajectories import TrajectoriesPanel
 
-__all__ = ["CapturePanel", "ChatPanel", "Panel", "RunPanel", "Studio", "TrainPanel", "TrajectoriesPanel"]
+__all__ = [
+    "CapturePanel",
+    "ChatPanel",
+    "Panel",
+    "RewardsPanel",
+    "RunPanel",
+    "Studio",
+    "TrainPanel",
+    "TrajectoriesPanel",
+]
 
 _HOMES = {
     "CapturePanel": "capture",
     "ChatPanel": "chat",
     "Panel": "_base",
+    "RewardsPanel": "rewards",
     "RunPanel": "run",
     "Studio": "studio",
     "TrainPanel": "train",

@@ -15,7 +15,7 @@ TOKEN = "{token}"
 """Where a client form holds the token; the page fills it in, so that no trait ever does."""
 
 MARKER = "ShadowNB capture"
-RULES = ("email", "phone", "card", "key")
+RULES = ("email", "phone", "card", "iban", "address", "key")
 DEFAULTS: dict[str, Any] = {
     "url": "https://api.openai.com/v1",
     "model": "",

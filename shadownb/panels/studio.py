@@ -1,4 +1,4 @@
-"""Studio: the Capture, Trajectories, Train, Run and Chat panels in one widget with tabs.
+"""Studio: the Capture, Trajectories, Rewards, Train, Run and Chat panels in one widget with tabs.
 
 Each panel is a widget of its own that Studio's front end draws inside; all can be used alone as well. Starting a run in
 Train shows it in Run and lets Chat talk to the model that is being trained; what Capture shows is read by Trajectories
@@ -22,6 +22,7 @@ from ._going_on import active_runs, models_at_hand, offer_of, run_of_this_kernel
 from ._run_values import as_run
 from .capture import CapturePanel
 from .chat import ChatPanel
+from .rewards import RewardsPanel
 from .run import RunPanel
 from .train import TrainPanel
 from .trajectories import TrajectoriesPanel
@@ -30,7 +31,7 @@ _opened: weakref.WeakValueDictionary[str, Studio] = (
     weakref.WeakValueDictionary()
 )  # over the notebook's variables, by age
 
-TABS = ("capture", "trajectories", "train", "run", "chat")
+TABS = ("capture", "trajectories", "rewards", "train", "run", "chat")
 
 
 class Studio(Panel):
@@ -62,6 +63,7 @@ class Studio(Panel):
     tab = t.Unicode("train", help="The tab that is open.").tag(sync=True)
     capture = anywidget.WidgetTrait().tag(sync=True)
     trajectories = anywidget.WidgetTrait().tag(sync=True)
+    rewards = anywidget.WidgetTrait().tag(sync=True)
     train = anywidget.WidgetTrait().tag(sync=True)
     run_panel = anywidget.WidgetTrait().tag(sync=True)
     chat = anywidget.WidgetTrait().tag(sync=True)
@@ -89,6 +91,7 @@ class Studio(Panel):
         super().__init__(
             capture=capture,
             trajectories=TrajectoriesPanel(namespace=namespace),
+            rewards=RewardsPanel(namespace=namespace),
             train=train,
             chat=ChatPanel(model, run if model is None else None),
             added=self._added.tabs,
@@ -132,12 +135,12 @@ class Studio(Panel):
     def settle(self, timeout: float | None = 30.0) -> bool:
         """Wait until all panels have done what was asked for; False if that takes longer than ``timeout`` seconds."""
         added = (panel for panel in self._added.by_name.values() if isinstance(panel, Panel))
-        panels = (self.capture, self.trajectories, self.train, self.chat, *added)
+        panels = (self.capture, self.trajectories, self.rewards, self.train, self.chat, *added)
         return super().settle(timeout) and all(panel.settle(timeout) for panel in panels)
 
     def close(self) -> None:
         """Remove Studio and its panels from the page; runs and recordings continue."""
-        own = (self.capture, self.trajectories, self.train, self.run_panel, self.chat)
+        own = (self.capture, self.trajectories, self.rewards, self.train, self.run_panel, self.chat)
         for panel in (*own, *self._added.by_name.values()):
             if panel is not None:
                 panel.close()

@@ -112,6 +112,38 @@ def test_run(notebook: Notebook, photograph: Photograph) -> None:
         assert violations(panel) == [], tab
 
 
+def test_rewards(notebook: Notebook, photograph: Photograph) -> None:
+    """The lab in the browser: chosen, looked at, found; a scorer that is fooled and one that is not."""
+    words = (("snow", "white"), ("coal", "black"), ("grass", "green"), ("blood", "red"))
+    code = (
+        f"colours = [{{'prompt': f'Which colour has {{thing}}?', 'completion': colour}} for thing, colour in {words!r}]\n"
+        "def mentions(output, expected):\n    return Score(float(expected in output), 'looked for it')\n"
+        "from shadownb import Score\nsnb.RewardsPanel()"
+    )
+    notebook.run(PANEL, code)
+    rewards = notebook.panel(PANEL, "Rewards")
+    expect(rewards.get_by_role("button", name="Run the lab")).to_be_disabled()
+    photograph(rewards, "rewards-empty")
+    rewards.get_by_role("combobox", name="Scorer").select_option("var:mentions")
+    rewards.get_by_role("combobox", name="Right answers").select_option("var:colours")
+    rewards.get_by_role("button", name="Run the lab").click()
+    expect(rewards.get_by_role("heading", name="every option at once")).to_be_visible()
+    open_folds(rewards)
+    photograph(rewards, "rewards-fooled")
+    assert violations(rewards) == []
+    rewards.get_by_role("tab", name="Wrong answers").click()
+    photograph(rewards, "rewards-answers")
+    assert violations(rewards) == []
+    rewards.get_by_role("combobox", name="Scorer").select_option("name:exact")
+    rewards.get_by_role("button", name="Run the lab").click()
+    expect(rewards).to_contain_text("Nothing found")
+    photograph(rewards, "rewards-sound")
+    rewards.get_by_role("combobox", name="Right answers").select_option("sample:support-triage")
+    rewards.get_by_role("button", name="Run the lab").click()
+    expect(rewards).to_contain_text("50")
+    expect(rewards).to_contain_text("Nothing found")
+
+
 def test_chat_and_studio(notebook: Notebook, photograph: Photograph) -> None:
     notebook.run(PANEL, "snb.ChatPanel()")
     chat = notebook.panel(PANEL, "Chat")

@@ -188,6 +188,7 @@ NOT_COMPLETE = {
     "completions": ["length", "abort", None],
     "messages": ["max_tokens", "pause_turn", "refusal", "model_context_window_exceeded", "stop", None],
     "responses": ["incomplete", "max_output_tokens", "failed", "cancelled", "queued", "in_progress", "stop", None],
+    "gemini": ["MAX_TOKENS", "SAFETY", "MALFORMED_FUNCTION_CALL", "FINISH_REASON_UNSPECIFIED", None],
 }
 
 

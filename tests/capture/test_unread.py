@@ -223,7 +223,7 @@ def test_odd_streams_that_say_everything_are_read(tmp_path: Path, odd: str) -> N
 
 
 def test_a_compressed_answer_that_claims_gigabytes_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shadownb.engine.capture.exchange.MAX_BYTES", 1 << 20)
+    monkeypatch.setattr("shadownb.engine.capture.encodings.MAX_BYTES", 1 << 20)
     packer = zlib.compressobj(wbits=31)
     bomb = packer.compress(b"0" * (64 << 20)) + packer.flush()
     exchange = Exchange(dialect("chat"), json.dumps(FINE).encode(), FINE, "upstream", http_status=200, encoding="gzip")

@@ -5,15 +5,18 @@ from __future__ import annotations
 import dataclasses
 import functools
 import threading
+import types
 from collections import Counter
 from typing import Any
 
 import pytest
 import torch
+from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from shadownb.engine.backends.torch.generation.generator import TransformersGenerator
-from shadownb.engine.backends.torch.generation.sampler import ExactConfig, PrivateSampler, processors
+from shadownb.engine.backends.torch.generation.sampler import ExactConfig, Sampler, at_share
 from shadownb.engine.inference import Sampling
+from shadownb.engine.inference.draws import row_draws
 from shadownb.errors import ModelError, OutOfMemoryError
 
 GREEDY = Sampling(temperature=0, max_new_tokens=16)
@@ -43,19 +46,28 @@ def test_a_batch_gives_each_row_what_it_gets_elsewhere(generator: TransformersGe
     assert generator.generate([], sampling) == []
 
 
-def test_batches_stay_within_the_token_budget(generator: TransformersGenerator, monkeypatch: Any) -> None:
-    shapes = []
-    original = generator.model.generate
+@pytest.mark.parametrize("ours", [True, False], ids=["ours", "the library's"])
+def test_batches_stay_within_the_token_budget(generator: TransformersGenerator, monkeypatch: Any, ours: bool) -> None:
+    if not ours:
+        monkeypatch.setattr("shadownb.engine.backends.torch.generation.generator.refused", lambda model: "for the test")
+    prompts, most = [*PROMPTS, [5] * 200], 100
+    whole = generator.generate(prompts, GREEDY)
+    generator.max_batch_tokens = most
+    shapes: list[tuple[int, int]] = []
+    original = generator.model.forward
 
-    def watched(**options: Any) -> Any:
-        shapes.append(tuple(options["input_ids"].shape))
-        return original(**options)
+    @functools.wraps(original)  # the library looks at the signature
+    def watched(*args: Any, **options: Any) -> Any:
+        ids, places = options["input_ids"], options["position_ids"]
+        decoded = ids.shape[1] if places.shape[0] == 1 and ours else ids.shape[0]
+        if int(places.min()) > 0:  # a token of each row, and no prompt
+            shapes.append((decoded, int(places.max()) + 1))
+        return original(*args, **options)
 
-    monkeypatch.setattr(generator.model, "generate", watched)
-    generator.max_batch_tokens = 100
-    generator.generate([*PROMPTS, [5] * 200], GREEDY)
-    assert [rows for rows, _ in shapes] == [1, 1, 3]
-    assert all(rows == 1 or rows * (width + 16) <= 100 for rows, width in shapes)
+    monkeypatch.setattr(generator.model, "forward", watched)
+    assert generator.generate(prompts, GREEDY) == whole
+    assert max(rows for rows, _ in shapes) > 1
+    assert all(rows == 1 or rows * width <= most for rows, width in shapes)
 
 
 def test_a_seed_gives_the_same_answer_everywhere_and_leaves_the_global_state(generator: TransformersGenerator) -> None:
@@ -82,15 +94,36 @@ def test_without_a_seed_answers_differ(generator: TransformersGenerator) -> None
 
 
 def test_the_sampler_draws_from_the_softmax() -> None:
-    shares = torch.tensor([0.6, 0.3, 0.1, 0.0])
-    rows = 6000
-    scores = shares.log().expand(rows, -1)
-    drawn = PrivateSampler(5, range(rows), torch.device("cpu"))(torch.zeros(rows, 1), scores).argmax(-1).tolist()
-    counts = Counter(drawn)
-    assert counts[3] == 0
-    for token, share in enumerate((0.6, 0.3, 0.1)):
-        # Five standard deviations of a binomial draw.
-        assert abs(counts[token] / rows - share) < 5 * (share * (1 - share) / rows) ** 0.5
+    """Each token where the numbers from 0 to 1 fall into its share, however large the vocabulary; none without a share."""
+    for size in (5, 256, 700):
+        shares = torch.zeros(size)
+        shares[[0, 1, size // 2, size - 2]] = torch.tensor([0.1, 0.6, 0.05, 0.25]) * 3  # need not sum to one
+        luck = torch.linspace(0, 1, 2001, dtype=torch.float64)[:-1]
+        counts = Counter(at_share(shares.expand(2000, -1), luck).tolist())
+        want = Counter({0: 200, 1: 1200})
+        want[size // 2] += 100
+        want[size - 2] += 500
+        assert counts.keys() == want.keys() and all(abs(counts[token] - want[token]) <= 2 for token in want)
+    edges = torch.tensor([0.0, 1 - 2**-53], dtype=torch.float64)
+    assert at_share(torch.tensor([[0.0, 0.1, 0.8, 0.1, 0.0]] * 2), edges).tolist() == [1, 3]
+
+
+def test_top_p_and_top_k_keep_what_the_library_keeps(generator: TransformersGenerator) -> None:
+    """Distributions so flat that top_p needs most of the vocabulary, and so steep that one token is enough."""
+    size, count = 700, 3000
+    logits = torch.randn(1, size, generator=torch.Generator().manual_seed(1)) * 3
+    for temperature, top_k, top_p in ((1.0, 0, 0.9), (30.0, 0, 0.95), (20.0, 0, 0.02), (0.01, 0, 0.5), (1.5, 40, 0.6)):
+        sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, max_new_tokens=1)
+        chain = LogitsProcessorList([TemperatureLogitsWarper(temperature), TopPLogitsWarper(top_p)])
+        if top_k:
+            chain.insert(1, TopKLogitsWarper(top_k))
+        kept = chain(torch.zeros(1, 1, dtype=torch.long), logits.clone()).softmax(-1)[0]
+        rows = [types.SimpleNamespace(draws=row_draws(3, number)) for number in range(count)]
+        tokens, _ = Sampler(sampling).take(rows, logits.expand(count, -1))  # type: ignore[arg-type]
+        drawn = torch.tensor(tokens).bincount(minlength=size)
+        assert not drawn[kept == 0].any(), (temperature, top_k, top_p)
+        # Five standard deviations of a binomial draw, and as many tokens where few are expected.
+        assert ((drawn - count * kept).abs() <= 5 * (count * kept).sqrt() + 5).all(), (temperature, top_k, top_p)
 
 
 def test_every_sampling_option_counts(generator: TransformersGenerator) -> None:
@@ -105,7 +138,6 @@ def test_every_sampling_option_counts(generator: TransformersGenerator) -> None:
     penalised = Sampling(temperature=0, repetition_penalty=50, max_new_tokens=16)
     for completion in generator.generate(PROMPTS, penalised):
         assert len(set(completion.token_ids)) == len(completion.token_ids), "a token was repeated"
-    assert processors(GREEDY, 0, [0], torch.device("cpu")) == []
 
 
 def test_the_model_file_cannot_change_the_sampling(generator: TransformersGenerator) -> None:

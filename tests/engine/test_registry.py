@@ -149,7 +149,7 @@ def test_an_installed_package_adds_names_when_they_are_looked_for(tmp_path: Path
         "print(registry.resolve('scorer', 'outside').__name__, registry.names('scorer'))"
     )
     out, err = told(code, environment)
-    assert out == "False called Outside ('exact', 'json_exact', 'outside')", err
+    assert out.startswith("False called Outside ('exact', 'json_exact', ") and out.endswith(", 'outside')"), err
 
 
 def test_a_plugin_that_fails_takes_nothing_with_it(tmp_path: Path) -> None:
@@ -165,7 +165,8 @@ def test_a_plugin_that_fails_takes_nothing_with_it(tmp_path: Path) -> None:
     )
     out, err = told(code, environment)
     first, *rest = out.splitlines()
-    assert first == "called ('exact', 'json_exact', 'outside') shadownb.engine.scoring:Exact"
+    assert first.startswith("called ('exact', 'json_exact', ") and "half" not in first
+    assert first.endswith(", 'outside') shadownb.engine.scoring:Exact")
     assert "No scorer is named 'half'" in rest[0]
     for said in (err, "\n".join(rest)):
         assert "a (outside_package:half) could not be used: ConfigError" in said

@@ -15,6 +15,8 @@ from transformers.pytorch_utils import Conv1D
 import shadownb as snb
 from shadownb.engine.backends.torch import adapters
 from shadownb.engine.backends.torch.adapters import merging, products, rounded_once
+from shadownb.engine.backends.torch.generation import products as answering
+from shadownb.engine.backends.torch.kernels import onednn_linear
 from tests.engine.methods_data import OPTIONS, chats
 from tests.tiny_models import byte_llama_of
 
@@ -225,12 +227,37 @@ def test_an_untrained_dora_adapter_leaves_the_base_as_it_is(home: Path, wide_mod
 def test_an_answer_is_computed_as_in_training(
     home: Path, byte_model_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The pair is summed inside the base's product there, too, whichever product that is."""
     model = snb.load(str(byte_model_dir), dtype="bfloat16", max_length=256)
     model.train(chats(), background=False, **{**OPTIONS, "max_steps": 2}, lora_r=4)
     assert rounded_once.installed(model.module) == 14
+    draw = torch.Generator().manual_seed(0)
+    layers = [module for module in model.module.modules() if hasattr(module, "lora_A")]
+    lost = 0
+    with torch.no_grad():
+        for layer in layers:
+            layer.lora_B["default"].weight.normal_(std=0.1, generator=draw)
+            rows = torch.randn(5, layer.in_features, generator=draw).bfloat16()
+            trained = layer(rows)
+            with answering.computing(layer):
+                answered = layer(rows)
+            exact = layer.get_base_layer().weight.float() @ rows.float().t()
+            down, up = layer.lora_A["default"].weight, layer.lora_B["default"].weight
+            exact = (exact + layer.scaling["default"] * up @ (down @ rows.float().t())).t()
+            off, peft_off = (
+                float((found.float() - exact).square().mean()) for found in (answered, type(layer).forward(layer, rows))
+            )
+            lost += peft_off > 1.2 * off
+            torch.testing.assert_close(answered, trained, rtol=2**-7, atol=1e-2)
+    assert len(layers) == 14 and lost >= 10, lost
     made: list[int] = []
-    onto = products.Onto.forward
+    onto, product = products.Onto.forward, onednn_linear.product
     monkeypatch.setattr(products.Onto, "forward", staticmethod(lambda *args: made.append(1) or onto(*args)))
+    monkeypatch.setattr(
+        onednn_linear, "product", lambda *args: (made.append(1) if len(args) == 4 else None) or product(*args)
+    )
+    model.generate("Colour number 3?", max_new_tokens=1)  # with the trial of the decoder in it
+    made.clear()
     model.generate("Colour number 3?", max_new_tokens=1)
     assert len(made) == 14
     made.clear()

@@ -48,6 +48,7 @@ def test_help_lists_every_verb(kernel: Kernel, code: str) -> None:
         "runs",
         "plot",
         "compare",
+        "eval",
         "diff",
         "inspect",
         "models",
@@ -317,6 +318,16 @@ def test_compare_asks_base_and_tuned(tiny: Kernel) -> None:
     assert tiny.value("(type(found).__name__, len(found), found.sides)") == "('Comparison', 2, ('base', 'tuned'))"
     refused = tiny.run("%shadow compare model data --scorer exactly")
     assert "json_exact" in refused.stderr + str(refused)
+
+
+def test_eval_asks_rows_and_says_what_does_not_hold(tiny: Kernel) -> None:
+    asked = "%shadow eval model --rows data --limit 3 --max-new-tokens 4 --folder by-magic"
+    outcome = tiny.run(f"judged = {asked}")
+    assert outcome.status == "ok", outcome
+    assert tiny.value("(type(judged).__name__, judged.sides[0], judged.suites)") == "('Evaluation', 'base', ('exact',))"
+    again = tiny.run(f"{asked} --require 'exact >= 90 %'")
+    assert "failed: exact >= 90 %" in again.stderr + str(again)
+    assert "humaneval" in tiny.run("%shadow eval model").stderr
 
 
 def test_diff_shows_a_table_and_the_losses(tiny: Kernel) -> None:

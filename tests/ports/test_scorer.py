@@ -18,9 +18,12 @@ import pytest
 
 import shadownb as snb
 from shadownb.engine import registry
+from shadownb.engine.backends.torch.similarity import Similarity
 from shadownb.engine.inference import Reply
-from shadownb.engine.scoring import Sample, Score, Scorer, ScorerFailed, Scoring
+from shadownb.engine.sandbox import find_wall
+from shadownb.engine.scoring import Cached, Sample, Score, Scorer, ScorerFailed, Scoring, Weighted
 from tests.engine.test_registry import installed
+from tests.scoring.tiny_encoder import tiny_encoder
 
 TOOLS = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}]
 MESSAGES = [{"role": "system", "content": "Sort."}, {"role": "user", "content": "Where is it?"}]
@@ -49,6 +52,11 @@ def share_of_words(output: str, expected: str) -> float:
     return len(wanted & set(output.split())) / len(wanted)
 
 
+def in_a_batch(completions: list[str], answer: list[str]) -> list[float]:
+    """A toy in the shape that trl's trainers know."""
+    return [float(given == right) for given, right in zip(completions, answer, strict=True)]
+
+
 # By name: (the scorer or its name, a sample whose output is right, an output that is wrong).
 EXAMPLES: dict[str, tuple[Any, Sample, str]] = {
     "exact": ("exact", Sample("Red", "red"), "blue"),
@@ -60,6 +68,27 @@ EXAMPLES: dict[str, tuple[Any, Sample, str]] = {
         ),
         "I cannot.",
     ),
+    "json_fields": ("json_fields", Sample('{"a": 1}', '{"a": 1}'), '{"a": 2}'),
+    "numeric": ("numeric", Sample("It is 1,000.", "1000"), "It is 1.000,5"),
+    "contains": ("contains", Sample("It is red.", "red"), "blue"),
+    "regex": ("regex", Sample("ab", "[a-b]+"), "abc"),
+    "tool_call": ("tool_call", Sample('[{"name": "look", "arguments": {}}]', '[{"name": "look"}]'), "I cannot."),
+    "code": ("code", Sample("def one(): return 1", "assert one() == 1"), "def one(): return 2"),
+    "token_f1": ("token_f1", Sample("It is red", "it is red."), "blue"),
+    "rouge": ("rouge", Sample("It is red", "it is red."), "blue"),
+    "similarity": (lambda: Similarity(str(tiny_encoder())), Sample("red", "red"), "blue"),
+    "tags": ("tags", Sample("<think>a</think><answer>b</answer>", ""), "<answer>b</answer>"),
+    "format": ("format", Sample('{"a": 1}', ""), "none"),
+    "reasoning_steps": (
+        "reasoning_steps",
+        Sample("1. one thing that is said\n2. other things that are said\n3. all that was not said", ""),
+        "1. one thing that is said",
+    ),
+    "length": ("length", Sample("three words here", "these three words"), "one"),
+    "repetition": ("repetition", Sample("nothing stands here twice", ""), "a a a a a a a"),
+    "weighted": (Weighted({"exact": 1.0, "token_f1": 0.5}), Sample("it is red", "It is red"), "it is blue"),
+    "cached": (Cached("exact"), Sample("red", "red"), "blue"),
+    "a batch": (in_a_batch, Sample("red", "red", row={"answer": "red"}), "blue"),
     "share_of_words": (share_of_words, Sample("a b", "a b"), "c"),
 }
 
@@ -94,7 +123,13 @@ def owes(scorer: Any, right: Sample, wrong: str) -> None:
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_each_scorer_gives_what_the_port_asks_for(name: str) -> None:
-    owes(*EXAMPLES[name])
+    if name == "code":
+        try:
+            find_wall()
+        except snb.ShadowError as error:
+            pytest.skip(error.as_text())
+    scorer, right, wrong = EXAMPLES[name]
+    owes(scorer() if name == "similarity" else scorer, right, wrong)
 
 
 def test_every_registered_scorer_is_among_them() -> None:
@@ -223,7 +258,7 @@ def test_a_scorer_goes_by_its_name() -> None:
             set(),
         ),  # the first two are the output and the expected answer, whatever they are called
         (lambda output, expected, /, row, *, tools: 1.0, {"row", "tools"}),
-        (lambda output, expected, **more: 1.0, {"prompt", "messages", "tools", "row"}),
+        (lambda output, expected, **more: 1.0, {"prompt", "messages", "tools", "row", "completion"}),
         (lambda *both: 1.0, set()),
         (max, set()),
     ],

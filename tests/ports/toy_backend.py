@@ -6,6 +6,7 @@ The base is a table of logits, one row for each token that may come before; what
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -14,7 +15,8 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from shadownb.engine.inference import AdapterSource, Completion, Sampling, TokenStream, WeightsGate
+from shadownb.engine.inference import AdapterSource, Completion, Rollout, Sampling, TokenStream, WeightsGate
+from shadownb.engine.inference.draws import row_draws, seed_of
 from shadownb.engine.inference.text import AnswerText
 from shadownb.engine.objectives import Objective
 from shadownb.engine.ports.backend import Costs, ResidentAdapter
@@ -334,8 +336,8 @@ class ToyGenerator:
         uses = use if isinstance(use, list) else [use] * len(prompts)
         with self._gate.inference():
             return [
-                self._one(list(prompt), sampling, each, should_stop, lambda _: None)
-                for prompt, each in zip(prompts, uses, strict=True)
+                self._one(list(prompt), sampling, each, should_stop, lambda _: None, (number,))
+                for number, (prompt, each) in enumerate(zip(prompts, uses, strict=True))
             ]
 
     def stream(self, prompt: Any, sampling: Sampling, *, use: Any = "tuned", should_stop: Any = None) -> TokenStream:
@@ -347,13 +349,42 @@ class ToyGenerator:
 
         return TokenStream(produce)
 
+    def rollouts(
+        self, prompts: Any, n: int, sampling: Sampling, *, use: Any = "tuned", skip: Any = (), should_stop: Any = None
+    ) -> Iterator[Rollout]:
+        if n < 1:
+            raise ConfigError(f"n={n}: each prompt needs a completion.", fix="Give n from 1 on.")
+        for number, prompt in enumerate(prompts):
+            if not prompt:
+                raise ModelError(f"Prompt {number} has no tokens.", fix="Give some text or a message.")
+        asked = dataclasses.replace(sampling, logprobs=True, seed=seed_of(sampling))
+        return self._rollouts([list(prompt) for prompt in prompts], n, asked, use, skip, should_stop)
+
+    def _rollouts(self, prompts: Any, n: int, sampling: Sampling, use: Any, skip: Any, stop: Any) -> Iterator[Rollout]:
+        known = self._weights.table(use).copy()
+        for number, prompt in enumerate(prompts):
+            for sample in sorted(set(range(n)) - {s for p, s in skip if p == number}):
+                with self._gate.inference():
+                    if not np.array_equal(known, self._weights.table(use)):
+                        raise ModelError("The weights were changed between two completions of a batch of rollouts.")
+                    found = self._one(prompt, sampling, use, stop, lambda _: None, (number, sample))
+                if found.finish_reason == "cancelled":
+                    return
+                yield Rollout(number, sample, found)
+
     def _one(
-        self, prompt: list[int], sampling: Sampling, use: Any, stop: Any, emit: Callable[[str], None]
+        self,
+        prompt: list[int],
+        sampling: Sampling,
+        use: Any,
+        stop: Any,
+        emit: Callable[[str], None],
+        row: tuple[int, ...] = (0,),
     ) -> Completion:
         renderer = self._model.renderer_of(use) if isinstance(use, AdapterSource) else self._model.renderer
         table, made, ends = self._weights.table(use), [], set(renderer.stop_token_ids)
         text = AnswerText(self._model.tokenizer, sampling.stop, dropped=renderer.dropped_token_ids)
-        draw, reason, known = np.random.default_rng(sampling.seed), "length", []
+        draw, reason, known = row_draws(seed_of(sampling), *row), "length", []
         while len(made) < sampling.max_new_tokens:
             if stop is not None and stop():
                 reason = "cancelled"
@@ -364,7 +395,7 @@ class ToyGenerator:
                 int(
                     np.argmax(logits)
                     if sampling.temperature == 0
-                    else draw.choice(len(logits), p=chances / chances.sum())
+                    else np.searchsorted(chances.cumsum(), draw.random() * chances.sum(), side="right")
                 )
             )
             known.append(float(logits[made[-1]] - np.logaddexp.reduce(logits)))

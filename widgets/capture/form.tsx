@@ -6,7 +6,14 @@ import { useDraft } from "../lib/use-draft";
 import { urlProblem, variableProblem } from "./checks";
 import type { Choices, Form, Recording } from "./types";
 
-const RULES: Record<string, string> = { email: "E-mail", phone: "Phone", card: "Card", key: "Keys" };
+const RULES: Record<string, string> = {
+  email: "E-mail",
+  phone: "Phone",
+  card: "Card",
+  iban: "IBAN",
+  address: "Address",
+  key: "Keys",
+};
 
 export function StartForm() {
   const form = useTraitValue<Form>("form");

@@ -10,6 +10,7 @@ import "./studio.css";
 const TABS = [
   { id: "capture", title: "Capture", trait: "capture" },
   { id: "trajectories", title: "Trajectories", trait: "trajectories" },
+  { id: "rewards", title: "Rewards", trait: "rewards" },
   { id: "train", title: "Train", trait: "train" },
   { id: "run", title: "Run", trait: "run_panel" },
   { id: "chat", title: "Chat", trait: "chat" },

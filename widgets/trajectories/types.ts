@@ -149,6 +149,8 @@ export const KINDS: Record<string, string> = {
   choice: "other choice",
   subagent: "subagent",
   rewritten: "rewritten history",
+  handoff: "handoff",
+  summary: "summary",
 };
 
 export const kindWords = (kind: string): string => KINDS[kind] ?? kind;

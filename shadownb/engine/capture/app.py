@@ -3,37 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import re
 from collections.abc import Callable
 from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
-from shadownb.engine.capture import wire
+from shadownb.engine.capture import routes, wire
 from shadownb.engine.capture.delivery import Delivery
-from shadownb.engine.capture.dialects import Dialect, WireError, by_path, dialect
+from shadownb.engine.capture.dialects import WireError, dialect
 from shadownb.engine.capture.local import LocalModel
 from shadownb.engine.capture.recorder import Recorder
 from shadownb.engine.capture.upstream import Upstream
 from shadownb.errors import ShadowError
 
 _log = logging.getLogger("shadownb.capture")
-
-_ID = r"[\w.:@~-]+"
-# Passed on and not recorded. Whole paths, so that none can climb out of the upstream's base.
-_PASSED = {
-    "GET": re.compile(rf"/models|/models/{_ID}(/{_ID})*|/(responses|conversations)/{_ID}(/[a-z_]+(/{_ID})?)?"),
-    "POST": re.compile(
-        rf"/embeddings|/messages/count_tokens|/responses/input_tokens"
-        rf"|/responses/{_ID}/[a-z_]+|/conversations(/{_ID}(/items)?)?"
-    ),
-    "DELETE": re.compile(rf"/(responses|conversations)/{_ID}(/items/{_ID})?"),
-}
-COUNTERS = "/shadownb/counters"  # our own: what the recording counts, for a handle in another process
-_WITHOUT_VERSION = re.compile(r"^(/v1)+(?=/)")
 
 
 class CaptureApp:
@@ -62,11 +47,11 @@ class CaptureApp:
                 await send({"type": "websocket.close", "code": 1008})
             return
         # Anthropic's client adds /v1 to its base URL, OpenAI's does not: both get along with either form.
-        path = _WITHOUT_VERSION.sub("", scope["path"])
+        path = scope["path"]
         headers = Headers(scope=scope)
-        speaks = by_path(path)
-        shape = dialect("messages" if path.startswith("/messages") or "anthropic-version" in headers else "chat")
+        shape = routes.shape_of(path, is_anthropic="anthropic-version" in headers)
         started = read = False
+        route: routes.Route | None = None
 
         async def tracked_send(message: Any) -> None:
             nonlocal started
@@ -82,36 +67,53 @@ class CaptureApp:
         try:
             self._guard.check(headers)
             query = self._guard.without_token(scope["query_string"])
-            if speaks is not None and scope["method"] == "POST":
-                await self._record(speaks, headers, query, tracked_receive, tracked_send)
-            elif path == COUNTERS and scope["method"] == "GET":
+            if path == routes.COUNTERS and scope["method"] == "GET":
                 await wire.send_json(send, 200, self._counters())
+                return
+            route = routes.find(scope["method"], path)
+            if route.dialect is not None:
+                await self._record(route, headers, query, tracked_receive, tracked_send)
             else:
-                await self._pass(path, scope["method"], query, headers, tracked_receive, tracked_send)
+                await self._pass(route, scope["method"], query, headers, tracked_receive, tracked_send)
         except WireError as error:
             self._recorder.refused += 1
             if not started:
                 if not read:  # a client that is still writing cannot read why it was refused
-                    with contextlib.suppress(WireError):
-                        await wire.read_body(receive, headers, 0)
-                await wire.send_json(send, error.status, shape.error(error))
+                    await wire.drain(receive, headers, known=error.status not in (401, 403))
+                await wire.send_json(
+                    send, error.status, shape.error(error), hang_up=not read and error.status in (401, 403, 408)
+                )
         except Exception as error:
             # A defect of ours. The type says enough for a report; a message could quote a conversation.
-            route = path if speaks is not None else "another route"  # a path is the client's, and may hold anything
-            _log.error("capture: %s while serving %s", type(error).__name__, route)
+            # A path is the client's, and may hold anything.
+            where = route.dialect.name if route is not None and route.dialect is not None else "another route"
+            _log.error("capture: %s while serving %s", type(error).__name__, where)
             if not started:
                 await wire.send_json(
                     send, 500, shape.error(WireError(500, "The capture failed internally.", code="internal"))
                 )
 
-    async def _record(self, speaks: Dialect, headers: Headers, query: bytes, receive: Receive, send: Send) -> None:
-        body = await wire.read_body(receive, headers, self._max_body)
-        if body is None:
+    async def _record(self, route: routes.Route, headers: Headers, query: bytes, receive: Receive, send: Send) -> None:
+        speaks = route.dialect
+        assert speaks is not None
+        sent = await wire.read_body(receive, headers, self._max_body)
+        if sent is None:
             return
+        body = wire.plain_body(sent, headers, self._max_body)
         request = wire.parse_object(body)
+        if route.model is not None and not request.get("model"):  # the path names it
+            request = {**request, "model": route.model}
         speaks.validate(request)
         is_local = self._serves_locally(request.get("model"))
+        if is_local and speaks.name == "gemini":
+            raise WireError(
+                404,
+                "A local model does not speak Gemini's dialect; OpenAI's and Anthropic's it does.",
+                code="not_found",
+            )
         exchange = self._recorder.begin(speaks, headers, body, request, "local" if is_local else "upstream")
+        exchange.path, exchange.at_host = route.path, route.at_host
+        exchange.sent_body = sent if sent is not body else None
         delivery = Delivery(exchange, send, self._recorder)
         if is_local:
             assert self._local is not None
@@ -141,21 +143,19 @@ class CaptureApp:
             gone.cancel()
             self._recorder.active -= 1
 
-    async def _pass(self, path: str, method: str, query: bytes, headers: Headers, receive: Receive, send: Send) -> None:
-        pattern = _PASSED.get(method)
-        if pattern is None or not pattern.fullmatch(path) or ".." in path:
-            known = by_path(path) is not None or any(p.fullmatch(path) for p in _PASSED.values())
-            if known and ".." not in path:
-                raise WireError(405, f"{method} is not possible at {path}.", code="method_not_allowed")
-            raise WireError(404, f"There is nothing at {path}.", code="not_found")
+    async def _pass(
+        self, route: routes.Route, method: str, query: bytes, headers: Headers, receive: Receive, send: Send
+    ) -> None:
         body = await wire.read_body(receive, headers, self._max_body)
         if body is None:
             return
-        if await self._pass_locally(path, headers, body, send):
+        if await self._pass_locally(route.path, headers, body, send):
             return
         if self._upstream is None:
-            raise WireError(404, f"A local model has nothing at {path}.", code="not_found")
-        await self._upstream.pass_through(method, path, query, headers, body, send)
+            raise WireError(404, f"A local model has nothing at {route.path}.", code="not_found")
+        self._recorder.count_passed(route.group)
+        watch = self._recorder.watch(method, route.path, wire.plain_body(body, headers, self._max_body))
+        await self._upstream.pass_through(method, route, query, headers, body, send, watch)
 
     async def _pass_locally(self, path: str, headers: Headers, body: bytes, send: Send) -> bool:
         """Answer by the local model where it is meant; returns whether it was."""

@@ -172,6 +172,23 @@ class Call:
         return self._read[3]
 
     @property
+    def adds_only(self) -> bool:
+        """Whether it added to a conversation that the provider keeps, and asked nothing."""
+        return bool(self.extra.get("adds_only"))
+
+    @cached_property
+    def withheld(self) -> str | None:
+        """What of the prompt is not known here, so that the answer is not trained; None where all of it is."""
+        if why := self._wire.hidden(self.request):
+            return why
+        if self.references and len(self._items) < len(self.references):
+            return "names a part of its prompt that was not recorded"
+        missing = self.dialect == "responses" and self.request.get("previous_response_id") and self.parent is None
+        if missing or (self.store is not None and not self.store.history.is_whole(self.parent)):
+            return "goes on from an answer that was not recorded"
+        return None
+
+    @property
     def request(self) -> dict[str, Any]:
         """The request's JSON; empty where it cannot be read."""
         return self._read[0]
@@ -190,8 +207,19 @@ class Call:
 
     @property
     def own_messages(self) -> list[dict[str, Any]]:
-        """The messages of this request alone, in OpenAI's chat form."""
-        return self._wire.messages(self.request)
+        """The messages of this request alone, in OpenAI's chat form; what it names of earlier answers in its place."""
+        return self._wire.messages(
+            self._wire.with_items(self.request, self._items) if self.references else self.request
+        )
+
+    @property
+    def references(self) -> list[str]:
+        """The ids of earlier items that the request names instead of repeating them."""
+        return self._wire.references(self.request)
+
+    @cached_property
+    def _items(self) -> dict[str, dict[str, Any]]:
+        return self.store.history.items(self) if self.store is not None else {}
 
     @property
     def leading(self) -> int:

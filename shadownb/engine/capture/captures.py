@@ -11,14 +11,20 @@ Examples
 from __future__ import annotations
 
 import builtins
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from shadownb.engine import registry
+from shadownb.engine.capture.call import Call
 from shadownb.engine.capture.folder import CaptureFolder
 from shadownb.engine.capture.handle import Capture
 from shadownb.engine.capture.process import attach, running, start
 from shadownb.engine.capture.store import CaptureStore
-from shadownb.errors import DataError
+from shadownb.engine.home import home as default_home
+from shadownb.engine.privacy.erasing import Erased, Eraser, Wanted
+from shadownb.errors import ConfigError, DataError
 
 __all__ = ["attach", "delete", "find", "latest", "list", "open", "running", "start"]
 
@@ -84,8 +90,39 @@ def latest(*, home: str | Path | None = None) -> CaptureStore:
     return CaptureStore(folders[0])
 
 
-def delete(capture_id: str, *, home: str | Path | None = None) -> None:
-    """Delete a capture with all its calls. Raises :class:`BusyError` while it records.
+def delete(
+    capture_id: str | None = None,
+    *,
+    where: str | builtins.list[str] | Callable[[Call], bool] | None = None,
+    dry_run: bool = False,
+    home: str | Path | None = None,
+) -> Erased | None:
+    """Delete a capture with all its calls, or a person by what is written of them, wherever it is kept.
+
+    With ``where`` the conversations go that the text stands in, in this capture or in all; and where no capture is named also
+    the rows of runs, their samples, and kept answers of comparisons. Runs that were trained on such rows, those that went on from
+    them, and models saved from any are named and marked; what weights have learned stays in them. Recordings that go on now are
+    searched, too.
+
+    Parameters
+    ----------
+    where
+        A name, an address, a number, or a list of them; capitals, line breaks, and blanks in numbers make no difference. Or a
+        function of a call, by which calls alone are found.
+    dry_run
+        Only say what would be deleted.
+
+    Returns
+    -------
+    Erased
+        What was deleted; None without ``where``.
+
+    Raises
+    ------
+    BusyError
+        It records now, and is to be deleted whole.
+    ConfigError
+        Neither a capture nor ``where`` is given, or a text is too short.
 
     Examples
     --------
@@ -94,8 +131,35 @@ def delete(capture_id: str, *, home: str | Path | None = None) -> None:
     >>> snb.captures.delete("to-forget")
     >>> "to-forget" in [each["id"] for each in snb.captures.list()]
     False
+    >>> sum(snb.captures.delete(where="Nobody Atall", dry_run=True).calls.values())
+    0
     """
-    CaptureFolder.find(capture_id, home).delete()
+    if where is None:
+        if capture_id is None:
+            raise ConfigError(
+                "Nothing says what to delete.", fix="Give the id of a capture, or where='the name of a customer'."
+            )
+        CaptureFolder.find(capture_id, home).delete()
+        return None
+    from shadownb.engine.capture.erasing import conversations_with, delete_calls, stands_in
+
+    wanted = None if callable(where) else Wanted(where)
+    fits = where if callable(where) else partial(stands_in, wanted=Wanted(where))
+    erased = Erased(dry_run=dry_run)
+    folders = CaptureFolder.all(home) if capture_id is None else [CaptureFolder.find(capture_id, home)]
+    for folder in folders:
+        store = CaptureStore(folder)
+        ids = conversations_with(store, fits)
+        if ids:
+            erased.calls[folder.id] += len(ids) if dry_run else delete_calls(store, ids)
+            if folder.is_owned and not dry_run:
+                erased.notes.append(f"{folder.id} records now: its log keeps old pages until it is stopped.")
+        store.close()
+    if wanted is not None and capture_id is None:
+        for name in registry.names("eraser"):
+            eraser: Eraser = registry.resolve("eraser", name)
+            eraser(wanted, Path(home).expanduser() if home is not None else default_home(), erased)
+    return erased
 
 
 def find(name: str | None = None) -> Capture:

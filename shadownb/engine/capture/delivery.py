@@ -1,21 +1,22 @@
 """Delivery: hands an answer to the client piece by piece, and its end only when the call is in the store.
 
 What "the end" is depends on the body. Of a stream of events it is the event that ends it (``[DONE]`` and the like), so
-that no client can take an answer for complete that a kill would lose; of any other body it is the last piece.
+that no client can take an answer for complete that a kill would lose; of any other body it is the last piece. Which of the two a
+body is its first bytes say: streams come as ``application/json`` and ``text/plain``, and JSON as ``text/event-stream``.
 """
 
 from __future__ import annotations
 
 import asyncio
-import zlib
 
 from starlette.types import Send
 
 from shadownb.engine.capture.call import Status
 from shadownb.engine.capture.dialects import WireError
-from shadownb.engine.capture.exchange import Exchange, inflater
+from shadownb.engine.capture.encodings import Decoder, NotDecoded, decoder
+from shadownb.engine.capture.exchange import Exchange
 from shadownb.engine.capture.recorder import Recorder
-from shadownb.engine.capture.sse import EndWatch
+from shadownb.engine.capture.sse import EndWatch, begins_as_stream
 from shadownb.engine.capture.wire import send_json
 
 _MOST_INFLATED = 1 << 24
@@ -33,8 +34,9 @@ class Delivery:
         self._sent_start = False
         self._held: list[bytes] = []
         self._held_bytes = 0
-        self._watch = EndWatch(exchange.dialect.end_marks, exchange.dialect.end_types)
-        self._inflate: object = None
+        self._watch = EndWatch(exchange.dialect.end_marks, exchange.dialect.end_types, exchange.dialect.end_fields)
+        self._inflate: Decoder | None = None
+        self._beginning: bytes | None = None  # what came of a body of which it is not known whether it is a stream
         self._stored_frames = -1  # how many pieces the store has; -1: the call is not there
         self._committing = False
 
@@ -48,14 +50,14 @@ class Delivery:
         named = {name: value.decode("latin-1") for name, value in headers}
         self._exchange.http_status = status
         kind = named.get(b"content-type", "").partition(";")[0].strip().lower()
-        # Some servers do not say that what they send is a stream.
-        asked = status == 200 and self._exchange.request.get("stream") is True and kind in ("", "text/plain")
-        self._exchange.sse = asked or kind == "text/event-stream"
+        said = kind == "text/event-stream"
+        self._exchange.sse = said
+        self._beginning = b"" if said or (status < 400 and self._exchange.request.get("stream") is True) else None
         self._exchange.encoding = named.get(b"content-encoding", "").strip().lower().replace("identity", "")
-        if self._exchange.encoding and self._exchange.sse:
-            self._inflate = inflater(self._exchange.encoding)
+        if self._exchange.encoding and self._beginning is not None:
+            self._inflate = decoder(self._exchange.encoding, _MOST_INFLATED)
         self._start = {"type": "http.response.start", "status": status, "headers": headers}
-        if self._exchange.sse:
+        if said:
             await self._send_start()
 
     async def push(self, piece: bytes) -> None:
@@ -63,6 +65,24 @@ class Delivery:
         if not piece:
             return
         self._exchange.add(piece)
+        plain = b""
+        if self._beginning is not None:
+            plain = self._plain(piece)
+            self._beginning += plain
+            is_stream = begins_as_stream(self._beginning)
+            if is_stream is None:
+                self._held.append(piece)
+                self._held_bytes += len(piece)
+                return
+            self._exchange.sse = is_stream
+            plain, self._beginning = self._beginning, None
+            if is_stream:
+                await self._release()
+        elif self._exchange.sse:
+            plain = self._plain(piece)
+        await self._go_on(piece, plain)
+
+    async def _go_on(self, piece: bytes, plain: bytes) -> None:
         if not self._exchange.sse:
             self._held.append(piece)
             self._held_bytes += len(piece)
@@ -70,7 +90,7 @@ class Delivery:
                 await self._release(keep=1)
             return
         if not self._watch.complete:
-            self._watch.feed(self._plain(piece))
+            self._watch.feed(plain)
         if self._watch.begun and self._stored_frames < 0:
             self._held.append(piece)
             if self._watch.complete:
@@ -135,7 +155,7 @@ class Delivery:
         if self._inflate is None:
             return piece
         try:
-            # What a piece inflates to beyond this is not looked at: then the end of the answer is that of its bytes.
-            return self._inflate.decompress(piece, _MOST_INFLATED)  # type: ignore[attr-defined,no-any-return]
-        except zlib.error:
+            # What the answer inflates to beyond this is not looked at: then its end is that of its bytes.
+            return self._inflate.feed(piece)
+        except NotDecoded:
             return b""

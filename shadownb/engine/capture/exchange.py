@@ -16,9 +16,13 @@ from typing import Any
 from shadownb.engine.capture.call import JSON_COLUMNS, Status
 from shadownb.engine.capture.dialects import Dialect, Facts
 from shadownb.engine.capture.dialects.base import text_of
+from shadownb.engine.capture.encodings import decoded
 from shadownb.engine.capture.prices import PriceTable
 from shadownb.engine.capture.redaction import Redactor
-from shadownb.engine.jsontext import MAX_BYTES, Unreadable, check_depth, dumps, loads
+from shadownb.engine.jsontext import Unreadable, check_depth, dumps, loads
+
+MOST_KEPT = 64 * 2**20
+"""Bytes of an answer: as many as of a request. What is longer passes through, and its call is ``unread``."""
 
 _TITLE_CHARACTERS = 160
 
@@ -49,12 +53,22 @@ class Exchange:
     encoding: str = ""  # content-encoding of the frames
     status: Status | None = None  # None: to be judged by what the answer says of itself
     error: dict[str, Any] | None = None
+    sent_body: bytes | None = None  # the request as it goes on, where it came compressed
+    path: str = ""  # where it goes at the upstream; empty: where its dialect's calls go
+    at_host: bool = False  # whether that is below the upstream's host, and not its base
+    adds_only: bool = False  # it adds to a conversation that the provider keeps, and asks nothing
+    size: int = 0  # bytes of the answer so far
     ended_s: float | None = None  # seconds after the start, when it was last handed in to be stored
     kept: bool = True  # False: passed through, but left out by sampling
 
     def add(self, chunk: bytes) -> None:
-        """Remember a piece of the answer and when it came."""
-        self.frames.append((time.perf_counter() - self.clock, chunk))
+        """Remember a piece of the answer and when it came; of an answer that is too long only that."""
+        self.size += len(chunk)
+        at = time.perf_counter() - self.clock
+        if self.size > MOST_KEPT:
+            self.frames = [((self.frames or [(at, b"")])[0][0], b"")]
+        else:
+            self.frames.append((at, chunk))
 
 
 @dataclass
@@ -79,6 +93,8 @@ class Record:
         facts, no_answer = _facts(exchange, body)
         if encoding:
             no_answer = f"The answer came in the encoding {encoding[:40]!r}, which is not read."
+        if exchange.size > MOST_KEPT:
+            no_answer = f"The answer has {exchange.size:,} bytes, more than the {MOST_KEPT:,} that are kept."
         unread = no_request or no_answer
         failed = (exchange.http_status or 0) >= 400 or facts.error is not None
         status: Status = exchange.status or (
@@ -106,7 +122,9 @@ class Record:
             "completion_tokens": usage.get("completion_tokens") if usage else None,
             "usage": usage,
             # A local model that answers to a provider's name does not cost what the provider takes.
-            "cost": prices.cost((facts.model, model) if exchange.route == "upstream" else facts.model, usage),
+            "cost": 0.0
+            if exchange.adds_only
+            else prices.cost((facts.model, model) if exchange.route == "upstream" else facts.model, usage),
             "status": status,
             "http_status": exchange.http_status,
             "finish_reason": facts.finish_reason,
@@ -115,7 +133,11 @@ class Record:
             "title": _title(exchange.dialect, request),
             "redacted": int(redacted),
             "headers": exchange.headers,
-            "extra": {"sse": exchange.sse, **({"encoding": encoding} if encoding else {})},
+            "extra": {
+                "sse": exchange.sse,
+                **({"encoding": encoding} if encoding else {}),
+                **({"adds_only": True} if exchange.adds_only else {}),
+            },
         }
         columns = redactor.columns(columns)
         if failure is not None and error is failure:  # it is ours, and the rule that failed would take it out
@@ -142,44 +164,6 @@ def sealed(columns: dict[str, Any]) -> dict[str, Any]:
     found = {n: _text(v) if isinstance(v, str) else v for n, v in columns.items()}
     found.update({name: _json(found[name]) for name in JSON_COLUMNS if found.get(name) is not None})
     return {**found, "title": found["title"] or ""} if "title" in found else found
-
-
-def decoded(frames: list[tuple[float, bytes]], encoding: str) -> tuple[list[tuple[float, bytes]], str]:
-    """Return frames decompressed and the encoding that is left: empty, unless the bytes are not what they claim, or more than is
-    read: a megabyte can claim to be a gigabyte."""
-    if not encoding:
-        return list(frames), ""
-    for wbits in (31,) if "gzip" in encoding else (15, -15):  # some send deflate without zlib's head
-        plain = _inflated(frames, wbits)
-        if plain is not None:
-            return [(at, piece) for at, piece in plain if piece], ""
-    return list(frames), encoding
-
-
-def _inflated(frames: list[tuple[float, bytes]], wbits: int) -> list[tuple[float, bytes]] | None:
-    inflate = zlib.decompressobj(wbits)
-    plain: list[tuple[float, bytes]] = []
-    size, ended = 0, False
-    try:
-        for at, piece in frames:
-            rest = piece
-            while rest:
-                inflated = inflate.decompress(rest, MAX_BYTES + 1 - size)
-                size += len(inflated)
-                if size > MAX_BYTES:
-                    return None
-                plain.append((at, inflated))
-                rest = inflate.unconsumed_tail
-                if inflate.eof:  # several of them may follow one another
-                    rest, inflate, ended = inflate.unused_data, zlib.decompressobj(wbits), True
-    except zlib.error:
-        return plain if ended else None  # what follows a whole one and is none is padding
-    return plain
-
-
-def inflater(encoding: str) -> Any:
-    """Return a decompressor for ``gzip`` or ``deflate``; the only encodings that are asked of an upstream."""
-    return zlib.decompressobj(wbits=31 if "gzip" in encoding else 15)
 
 
 def _utf8(body: bytes) -> bytes:

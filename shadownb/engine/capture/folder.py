@@ -7,6 +7,7 @@ import contextlib
 import datetime
 import json
 import os
+import random
 import re
 import shutil
 import uuid
@@ -17,10 +18,11 @@ from filelock import FileLock, Timeout
 
 from shadownb.engine.capture.schema import FILE
 from shadownb.engine.capture.spellings import Spellings
-from shadownb.engine.disk import put_in_place
+from shadownb.engine.disk import is_full, put_in_place
 from shadownb.engine.home import home as default_home
-from shadownb.errors import BusyError, ConfigError, DataError, did_you_mean
+from shadownb.errors import BusyError, ConfigError, DataError, DiskFullError, ShadowError, did_you_mean
 
+_RESERVED = 1 << 20  # bytes
 _PROBED_SECONDS = 0.3  # a list of captures holds each lock for an instant, to see whether somebody else does
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
@@ -36,6 +38,7 @@ class CaptureFolder:
         self.token = path / "token"
         self.log = path / "process.log"
         self.end = path / "end"
+        self._reserve = path / "reserve"
         self._facts = path / "capture.json"
         self._lock = FileLock(path / "owner.lock")
 
@@ -49,7 +52,10 @@ class CaptureFolder:
         if not _NAME.fullmatch(name):
             raise ConfigError(f"name={name!r} cannot name a capture.", fix="Use letters, digits, '.', '_' and '-'.")
         path = _captures(home) / name
-        path.mkdir(parents=True, exist_ok=True)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _no_folder(path, error) from error
         path.chmod(0o700)  # conversations are nobody else's business
         return cls(path)
 
@@ -119,14 +125,53 @@ class CaptureFolder:
         return read_json(self._facts)
 
     def write_facts(self, facts: dict[str, Any]) -> None:
-        """Keep how the capture was started."""
-        write_private(self._facts, json.dumps(facts, indent=1))
+        """Keep how the capture was started. Raises :class:`DiskFullError` where there is no room."""
+        try:
+            write_private(self._facts, json.dumps(facts, indent=1))
+        except OSError as error:
+            if not is_full(error):
+                raise
+            raise _no_folder(self.path, error) from error
+
+    def keep_room(self) -> None:
+        """Hold some room on the disk: what deletes calls writes first, and on a full disk could not.
+
+        Raises
+        ------
+        DiskFullError
+            There is none.
+        """
+        try:
+            if not self._reserve.exists():
+                self._reserve.write_bytes(random.randbytes(_RESERVED))  # not a hole, also where the disk compresses
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                self._reserve.unlink(missing_ok=True)
+            raise _no_folder(self.path, error) from error
+
+    def give_room(self) -> None:
+        """Let go of that room."""
+        self._reserve.unlink(missing_ok=True)
 
     def delete(self) -> None:
         """Delete the capture with all its calls. Raises :class:`BusyError` while it records."""
         if self.is_owned:
             raise BusyError(f"The capture {self.id!r} is recording.", fix="Stop it first.")
         shutil.rmtree(self.path)
+
+
+def _no_folder(path: Path, error: OSError) -> ShadowError:
+    """Return the error of a folder that cannot be written to."""
+    if is_full(error):
+        what, fix = (
+            f"There is no room to record at {path}: the disk is full.",
+            "Free disk space, or set SHADOWNB_HOME to a larger disk.",
+        )
+        return DiskFullError(what, fix=fix)
+    return ConfigError(
+        f"Nothing can be recorded at {path}: {error.strerror}.",
+        fix="Set SHADOWNB_HOME to a folder that you may write to, or give home=.",
+    )
 
 
 def _captures(home: str | Path | None) -> Path:
@@ -147,6 +192,9 @@ def write_private(path: Path, text: str) -> None:
     """Write a file that only its owner can read, whole or not at all."""
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    put_in_place(part, path)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        put_in_place(part, path)
+    finally:
+        part.unlink(missing_ok=True)

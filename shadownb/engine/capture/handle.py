@@ -91,13 +91,34 @@ class Capture(ABC):
         """What the recording counts beside the calls in its store; empty where it does not run."""
         return {}
 
+    @property
+    def not_recorded(self) -> int:
+        """How many calls passed through and could not be stored: of this recording, or, once it is stopped, of the last one.
+
+        Examples
+        --------
+        >>> with snb.capture(model) as proxy:
+        ...     proxy.not_recorded
+        0
+        """
+        found: int = self.counters.get("failed") or 0
+        return found or int(self.files.facts.get("not_recorded") or 0)
+
+    @property
+    def _not_recorded_words(self) -> str:
+        """The same in a sentence, with the reason where it is known."""
+        count = self.not_recorded
+        why = self.counters.get("last_error")
+        what = f"{count:,} call{'' if count == 1 else 's'} passed through {self.id!r} and could not be stored"
+        return f"{what}: {why}." if why else f"{what}."
+
     def _shown(self) -> dict[str, Any]:
         facts = self.files.facts
         summary = self.store.summary() if self.files.database.is_file() else {}
         cost = summary.get("cost")
         unpriced = f", {summary['unpriced']} calls without a price" if summary.get("unpriced") else ""
-        failed = self.counters.get("failed")
-        lost = {"not recorded": f"{failed:,} calls: {self.counters['last_error']}"} if failed else {}
+        why = self.counters.get("last_error")
+        lost = {"not recorded": f"{self.not_recorded:,} calls{f': {why}' if why else ''}"} if self.not_recorded else {}
         unread = summary.get("statuses", {}).get("unread")
         if unread:
             lost["not readable"] = f"{unread:,} calls: stored, and in no trajectory"
@@ -116,7 +137,8 @@ class Capture(ABC):
     def __repr__(self) -> str:
         state = f"recording at {self.base_url}" if self.is_running else "stopped"
         number = self.store.count() if self.files.database.is_file() else 0
-        return f"{type(self).__name__}({self.id!r}, {state}, {number} calls)"
+        lost = f", {self.not_recorded} not recorded" if self.not_recorded else ""
+        return f"{type(self).__name__}({self.id!r}, {state}, {number} calls{lost})"
 
     def _repr_html_(self) -> str:
         from shadownb.engine.displays import facts_html

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from shadownb.engine.ports.capture_store import CaptureStore
 
 _LONGEST_CHAIN = 10_000  # a store cannot hold a longer one by accident; guards against a loop
+_LOOKED_BACK = 256  # calls; a client names items of the conversation that it is in
 _REMEMBERED = 1024  # calls; a loop of 200 calls would else be read 20,000 times
 
 
@@ -19,6 +20,7 @@ class Added(NamedTuple):
 
     parent: str | None
     turns: list[dict[str, Any]]
+    broken: bool  # it has no answer, or goes on from a call that is not in the store
 
 
 class History:
@@ -28,6 +30,7 @@ class History:
         self._store = store
         self._lock = threading.Lock()
         self._known: OrderedDict[str, Added] = OrderedDict()
+        self._outputs: OrderedDict[str, list[Any]] = OrderedDict()
 
     def up_to(self, call_id: str | None) -> list[dict[str, Any]]:
         """Return the turns up to and with a call, oldest first, without instructions; what is not in the store is missing."""
@@ -42,10 +45,48 @@ class History:
             call_id = added.parent
         return [dict(turn) for added in reversed(chain) for turn in added.turns]
 
+    def items(self, call: Call) -> dict[str, dict[str, Any]]:
+        """Return the items of earlier answers that a call's request names, by their ids, as far as they are in the store."""
+        wanted = set(call.references)
+        found: dict[str, dict[str, Any]] = {}
+        earlier = self._store.calls(before=call.seq, dialect="responses", newest_first=True, limit=_LOOKED_BACK)
+        for other in earlier:
+            if len(found) == len(wanted):
+                break
+            for item in self._output(other):
+                if isinstance(item, dict) and item.get("id") in wanted:
+                    found.setdefault(item["id"], item)
+        return found
+
+    def _output(self, call: Call) -> list[Any]:
+        with self._lock:
+            known = self._outputs.get(call.id)
+        if known is None:
+            output = call.response.get("output")
+            known = output if isinstance(output, list) else []
+            with self._lock:
+                self._outputs[call.id] = known
+                if len(self._outputs) > _REMEMBERED:
+                    self._outputs.popitem(last=False)
+        return known
+
+    def is_whole(self, call_id: str | None) -> bool:
+        """Return whether the turns up to a call are all known: it and those it goes on from are in the store, and none of them
+        names one that is not."""
+        seen: set[str] = set()
+        while call_id is not None and call_id not in seen and len(seen) < _LONGEST_CHAIN:
+            seen.add(call_id)
+            added = self._added(call_id)
+            if added is None or added.broken:
+                return False
+            call_id = added.parent
+        return True
+
     def forget(self) -> None:
         """Forget what was read: calls were deleted."""
         with self._lock:
             self._known.clear()
+            self._outputs.clear()
 
     def _added(self, call_id: str) -> Added | None:
         with self._lock:
@@ -56,7 +97,9 @@ class History:
         if call is None:
             return None
         answer = call.response_message
-        added = Added(call.parent, call.own_messages[call.leading :] + ([answer] if answer is not None else []))
+        turns = call.own_messages[call.leading :] + ([answer] if answer is not None else [])
+        names_one = call.parent is None and bool(call.request.get("previous_response_id"))
+        added = Added(call.parent, turns, names_one or (answer is None and not call.adds_only))
         with self._lock:
             self._known[call_id] = added
             if len(self._known) > _REMEMBERED:

@@ -10,9 +10,9 @@ import json
 import re
 from typing import Any
 
-from shadownb.engine.capture.literals import Change, changed_inside, changed_strings
 from shadownb.engine.capture.sse import Event, events
 from shadownb.engine.jsontext import loads_piece, parse
+from shadownb.engine.privacy.literals import Change, changed_inside, changed_strings
 
 # Fields whose strings are pieces of one text when they come in a stream.
 PIECES = frozenset(

@@ -54,7 +54,7 @@ class CaptureProcess(Capture):
     def _ask_for_counters(self) -> dict[str, Any]:
         import httpx
 
-        from shadownb.engine.capture.app import COUNTERS
+        from shadownb.engine.capture.routes import COUNTERS
 
         if not self.is_running:
             return {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+import warnings
 from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -14,12 +15,13 @@ from shadownb.engine.capture.handle import Capture
 from shadownb.engine.capture.options import between, checked_address, checked_token, limits, listen
 from shadownb.engine.capture.prices import PriceTable
 from shadownb.engine.capture.redaction import Redactor
-from shadownb.engine.capture.rules import Rule
 from shadownb.engine.capture.serving import Serving
+from shadownb.engine.capture.spellings import SHORTEST
 from shadownb.engine.capture.store import CaptureStore
 from shadownb.engine.capture.target import Target
 from shadownb.engine.capture.writer import Writer
-from shadownb.errors import BusyError, ConfigError
+from shadownb.engine.privacy.rules import Rule
+from shadownb.errors import BusyError, ConfigError, DiskFullError, ShadowWarning
 
 if TYPE_CHECKING:
     from shadownb.engine.capture.app import CaptureApp
@@ -138,7 +140,9 @@ class CaptureProxy(Capture):
         self._max_body = int(between("max_body", max_body, 1, 2**31))
         self._timeout = between("timeout", timeout, 0.001, 1e6)
         self._prices = PriceTable.load(prices)
-        self._redactor = Redactor(redact, secrets=(self._token, *(self.target.secrets if self.target else ())))
+        keys = self.target.secrets if self.target else ()
+        lasting = next((key for key in keys if len(key) >= SHORTEST), None)
+        self._redactor = Redactor(redact, secrets=(self._token, *keys), lasting=lasting)
         if name is not None and self._redactor.without_keys(name) != name:
             raise ConfigError("The name of a capture cannot be a key.", fix="Give another name, or leave it out.")
         folder = CaptureFolder.create(name, home)
@@ -170,6 +174,7 @@ class CaptureProxy(Capture):
         """
         if self.is_running:
             return self
+        self.files.keep_room()
         self.files.own()
         try:
             self._writer = Writer(self.files.database, self._prices, self._redactor)
@@ -202,6 +207,7 @@ class CaptureProxy(Capture):
         if running_here.get(self.id) is self:
             del running_here[self.id]
         self._closing.set()
+        was_open = self._is_open
         try:
             if self._serving is not None:
                 self._serving.stop(wait_s)
@@ -209,9 +215,15 @@ class CaptureProxy(Capture):
                 self._writer.close()
                 self.store.retain(**self._limits)
                 self.store.checkpoint(truncate=True)
+                self.files.give_room()  # what is not recorded to has no log that could fill the disk
         finally:
             self._serving, self._is_open = None, False
+            if was_open and self.not_recorded:
+                with contextlib.suppress(OSError, DiskFullError):
+                    self.files.write_facts({**self.files.facts, "not_recorded": self.not_recorded})
             self.files.disown()
+        if was_open and self.not_recorded:
+            warnings.warn(self._not_recorded_words, ShadowWarning, stacklevel=2)
 
     @property
     def is_running(self) -> bool:
@@ -252,6 +264,7 @@ class CaptureProxy(Capture):
             "commits": writer.commits if writer else 0,
             "left_out": recorder.passed if recorder else 0,
             "refused": recorder.refused if recorder else 0,
+            "passed_through": dict(recorder.passed_through) if recorder else {},
             "failed": writer.failed if writer else 0,
             "last_error": writer.last_error if writer else "",
         }

@@ -4,18 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from starlette.datastructures import Headers
 
 from shadownb.engine.capture import wire
 from shadownb.engine.capture.call import Call
-from shadownb.engine.capture.dialects import Dialect
+from shadownb.engine.capture.dialects import Dialect, dialect
+from shadownb.engine.capture.encodings import decoded
 from shadownb.engine.capture.exchange import Exchange
 from shadownb.engine.capture.sessions import Conversations, Retries, conversation_of, is_sampled, session_of, trace_of
+from shadownb.engine.capture.sse import begins_as_stream
 from shadownb.engine.capture.writer import Writer
+from shadownb.engine.jsontext import dumps, loads
 from shadownb.engine.ports.capture_store import CaptureStore
+
+Watch = Callable[[int, str, bytes], Awaitable[None]]
+"""Is given status, content encoding and bytes of an answer that passes through."""
+
+_ANSWER = re.compile(r"/responses/([\w.:@~-]+)")
+_CONVERSATION = re.compile(r"/conversations(?:/([\w.:@~-]+)/items)?")
+_UNDER_WAY = ("queued", "in_progress")
 
 
 class Recorder:
@@ -29,6 +43,8 @@ class Recorder:
         Calls that sampling left out.
     refused
         Requests that were answered 4xx before they were calls.
+    passed_through
+        Requests that are no calls (files, batches, audio, ...), by the first part of their path.
     """
 
     def __init__(self, writer: Writer, store: CaptureStore[Call], sample: float) -> None:
@@ -38,6 +54,7 @@ class Recorder:
         self._retries = Retries()
         self._conversations = Conversations(store)
         self.active = self.passed = self.refused = 0
+        self.passed_through: Counter[str] = Counter()
 
     def begin(self, dialect: Dialect, headers: Headers, body: bytes, request: dict[str, Any], route: str) -> Exchange:
         """Return a new exchange for a request that has been read."""
@@ -62,6 +79,67 @@ class Recorder:
         if not exchange.kept:
             self.passed += 1
         return exchange
+
+    def count_passed(self, group: str) -> None:
+        """Count a request that only passes through."""
+        self.passed_through[group] += 1
+
+    def watch(self, method: str, path: str, body: bytes) -> Watch | None:
+        """Return who has to see the answer to a request that only passes through; None where it tells nothing of a call."""
+        if method == "GET" and (found := _ANSWER.fullmatch(path)):
+            return partial(self._learn_answer, found[1])
+        if method == "POST" and (found := _CONVERSATION.fullmatch(path)):
+            return partial(self._learn_items, found[1], body)
+        return None
+
+    async def _learn_answer(self, response_id: str, status: int, encoding: str, body: bytes) -> None:
+        """Put an answer that was made in the background into the record of its call, once it is fetched."""
+        call = self._store.find_response(response_id)
+        if call is None or status != 200 or call.finish_reason not in (None, *_UNDER_WAY):
+            return
+        speaks = dialect("responses")
+        plain, left = decoded([(0.0, body)], encoding)
+        data = b"".join(piece for _, piece in plain)
+        streamed = begins_as_stream(data) is True
+        try:
+            facts = speaks.facts(data, streamed=streamed)
+        except ValueError:
+            return
+        if left or not facts.whole or facts.finish_reason in _UNDER_WAY:
+            return
+        exchange = Exchange(
+            speaks, call.request_body, call.request, call.route, id=call.id, session=call.session, parent=call.parent,
+            retry_of=call.retry_of, headers=call.headers, started_at=call.started_at, http_status=200, sse=streamed,
+        )  # fmt: skip
+        exchange.clock -= max(0.0, time.time() - call.started_at)
+        exchange.add(data)
+        await self.submit(exchange)
+        self._store.history.forget()
+
+    async def _learn_items(
+        self, conversation: str | None, body: bytes, status: int, encoding: str, answer: bytes
+    ) -> None:
+        """Record what a client adds to a conversation that the provider keeps: the next answer rests on it."""
+        if status >= 300:
+            return
+        plain, _ = decoded([(0.0, answer)], encoding)
+        try:
+            request, told = loads(body or b"{}"), loads(b"".join(piece for _, piece in plain))
+        except ValueError:
+            return
+        named = conversation or (told.get("id") if isinstance(told, dict) else None)
+        if not isinstance(named, str) or not isinstance(request, dict):
+            return
+        items = request.get("items") if isinstance(request.get("items"), list) else []
+        given = {"input": items, "conversation": named}
+        exchange = Exchange(
+            dialect("responses"), dumps(given).encode("utf-8", "replace"), given, "upstream", session=named
+        )
+        exchange.parent = self._conversations.before(named)
+        exchange.kept = is_sampled(self._sample, self._store.id, named, exchange.dialect, given)
+        exchange.http_status, exchange.adds_only = status, True
+        exchange.add(b"{}")
+        await self.submit(exchange)
 
     def turns_before(self, exchange: Exchange) -> list[dict[str, Any]]:
         """Return the turns that an exchange goes on from and does not repeat."""

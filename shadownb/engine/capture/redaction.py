@@ -1,8 +1,9 @@
 """The gate: whatever is stored of a call goes through a :class:`Redactor`, bodies, columns, headers and errors alike.
 
 The upstream's key and the proxy's token are always taken out, however they are written (:mod:`spellings`), and so is what has the
-shape of a key (:mod:`rules`). ``redact=`` adds ready rules by name and functions ``text -> text``. The bytes that pass through are
-never touched, and all of this is work of the writer's thread.
+shape of a key (:mod:`~shadownb.engine.privacy.keys`). ``redact=`` adds ready rules by name and functions ``text -> text``
+(:mod:`~shadownb.engine.privacy.rules`). The bytes that pass through are never touched, and all of this is work of the writer's
+thread.
 """
 
 from __future__ import annotations
@@ -13,10 +14,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from shadownb.engine.capture import pieces
-from shadownb.engine.capture.literals import changed_inside, rewritten
-from shadownb.engine.capture.rules import RULES, Rule
 from shadownb.engine.capture.spellings import Spellings
-from shadownb.errors import ConfigError, did_you_mean
+from shadownb.engine.privacy.literals import changed_inside, rewritten
+from shadownb.engine.privacy.rules import Rule, Rules, hashed
 
 Frames = list[tuple[float, bytes]]
 
@@ -34,10 +34,14 @@ class Redactor:
     Parameters
     ----------
     rules
-        Names of ready rules (``email``, ``card``, ``key``, ``phone``), functions ``text -> text``, or one of these.
+        Names of ready rules (``email``, ``iban``, ``card``, ``key``, ``address``, ``phone``, ``personal`` for all of them but
+        ``key``, ``phone:DE``, ``name:FILE``), functions ``text -> text``, or one of these.
     secrets
         Strings that are always replaced, in everything that is stored. One of less than 12 characters is none: local
         servers take ``EMPTY`` or ``ollama`` as a key, and those words stay in what is recorded.
+    lasting
+        A secret that is the same the next time a capture goes on, so that what is taken out has the marks that it had; it is not
+        kept. Without one each Redactor has marks of its own.
 
     Raises
     ------
@@ -45,25 +49,18 @@ class Redactor:
         A name is not one of the ready rules.
     """
 
-    def __init__(self, rules: str | Rule | Iterable[str | Rule] | None = None, *, secrets: Iterable[str] = ()) -> None:
-        given = [rules] if isinstance(rules, str) or callable(rules) else list(rules or ())
-        self.names: list[str] = []
-        chosen: list[tuple[int, Rule]] = []
-        for rule in given:
-            if callable(rule):
-                self.names.append(getattr(rule, "__name__", "function"))
-                chosen.append((-1, rule))
-            elif rule in RULES:
-                self.names.append(rule)
-                chosen.append((list(RULES).index(rule), RULES[rule]))
-            else:
-                raise ConfigError(
-                    f"redact={rule!r} is not a rule.{did_you_mean(str(rule), list(RULES))}",
-                    fix=f"Use {', '.join(map(repr, RULES))}, or a function that takes text and returns it.",
-                )
-        self._rules = [rule for _, rule in sorted(chosen, key=lambda pair: pair[0])]
+    def __init__(
+        self,
+        rules: str | Rule | Iterable[str | Rule] | None = None,
+        *,
+        secrets: Iterable[str] = (),
+        lasting: str | None = None,
+    ) -> None:
+        self._rules = Rules.of(rules)
+        self.names = list(self._rules.names)
         self._spellings = Spellings(secrets)
-        self._salt = random.token_bytes(16)
+        self._salt = hashlib.blake2b(lasting.encode()).digest() if lasting else random.token_bytes(16)
+        self._mark_of = hashed(self._salt)
 
     def __repr__(self) -> str:
         return f"Redactor({self.names})"
@@ -168,11 +165,7 @@ class Redactor:
         return pieces.clean_stream(clean, self._apply)
 
     def _apply(self, text: str) -> str:
-        for rule in self._rules:
-            text = rule(text)
-            if not isinstance(text, str):
-                raise TypeError("a rule must return text")
-        return self._spellings.clean_text(text)
+        return self._spellings.clean_text(self._rules.apply(text, self._mark_of))
 
     def _mark(self, value: str) -> str:
         return hashlib.blake2b(value.encode("utf-8", "replace"), key=self._salt, digest_size=4).hexdigest()

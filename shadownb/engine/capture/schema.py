@@ -9,10 +9,13 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from shadownb.errors import DataError
+from shadownb.engine.disk import is_full
+from shadownb.errors import DataError, DiskFullError
 
 VERSION = 1
 FILE = "calls.sqlite"
+_PAGES_AT_ONCE = 1000
+_MAKE_ROOM = "Free disk space, or set SHADOWNB_HOME to a larger disk."
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS calls (
@@ -59,6 +62,8 @@ def connect(path: Path, *, write: bool = False) -> sqlite3.Connection:
         version = int(connection.execute("PRAGMA user_version").fetchone()[0])
     except sqlite3.DatabaseError as error:
         connection.close()
+        if is_full(error):
+            raise DiskFullError(f"{path} cannot be opened to record: the disk is full.", fix=_MAKE_ROOM) from error
         raise DataError(
             f"{path} cannot be read as a capture store: {error}.", fix="Give the folder of a capture."
         ) from error
@@ -83,3 +88,21 @@ def _prepare(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA wal_autocheckpoint=0")
     if int(connection.execute("PRAGMA user_version").fetchone()[0]) == 0:
         connection.executescript("BEGIN IMMEDIATE;" + _TABLES + f"PRAGMA user_version={VERSION}; COMMIT;")
+
+
+def give_back(connection: sqlite3.Connection) -> None:
+    """Shorten the file by its free pages, some at a time, so that whoever records waits for no more than that.
+
+    A script, because of a statement that returns no columns Python's module makes one step, and each step frees one page.
+    """
+    while free := int(connection.execute("PRAGMA freelist_count").fetchone()[0]):
+        connection.executescript(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})")
+        if int(connection.execute("PRAGMA freelist_count").fetchone()[0]) >= free:
+            return  # a store of before the file could be shortened
+
+
+def give_back_here(connection: sqlite3.Connection) -> None:
+    """Do the same within the transaction that goes on."""
+    free = int(connection.execute("PRAGMA freelist_count").fetchone()[0])
+    for _ in range(free):
+        connection.execute("PRAGMA incremental_vacuum(1)")

@@ -19,8 +19,8 @@ from shadownb.engine.capture.call import JSON_COLUMNS
 from shadownb.engine.capture.exchange import pack, sealed, unpack
 from shadownb.engine.capture.folder import write_private
 from shadownb.engine.capture.redaction import Redactor
-from shadownb.engine.capture.rules import RULES, Rule
 from shadownb.engine.jsontext import loads
+from shadownb.engine.privacy.rules import Rule, is_ready
 from shadownb.errors import BusyError, ConfigError, DiskFullError
 
 if TYPE_CHECKING:
@@ -72,7 +72,8 @@ def scrub(
 ) -> Scrubbed:
     """Take keys out of everything a capture has stored; see ``CaptureStore.scrub``."""
     rules = [redact] if isinstance(redact, str) or callable(redact) else list(redact or ())
-    recorded = [name for name in store.files.facts.get("redact") or () if name in RULES and name not in rules]
+    # A function is known by its name alone, which says nothing here.
+    recorded = [name for name in store.files.facts.get("redact") or () if is_ready(name) and name not in rules]
     redactor = Redactor([*rules, *recorded], secrets=[*secrets, *_known(store, api_key_env)])
     store.files.own()  # raises while somebody records
     try:

@@ -10,13 +10,16 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.capture.dialects import Dialect
+from shadownb.engine.jsontext import loads
 
 if TYPE_CHECKING:
     from shadownb.engine.capture.call import Call
     from shadownb.engine.ports.capture_store import CaptureStore
 
 # Codex sends session_id; x-session-id is what many agents' clients can be told to send.
-_HEADERS = ("x-session-id", "session-id", "session_id", "x-conversation-id", "conversation_id")
+_HEADERS = (
+    "x-session-id", "session-id", "session_id", "x-claude-code-session-id", "x-conversation-id", "conversation_id",
+)  # fmt: skip
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _CLAUDE_CODE = re.compile(r"session_([0-9a-f-]{36})")  # in metadata.user_id
 _LONGEST = 200
@@ -33,9 +36,23 @@ def session_of(headers: Mapping[str, str], request: dict[str, Any]) -> str | Non
         return conversation
     metadata = request.get("metadata")
     user = metadata.get("user_id") if isinstance(metadata, dict) else None
-    if isinstance(user, str) and (found := _CLAUDE_CODE.search(user)):
+    if not isinstance(user, str):
+        return None
+    if found := _CLAUDE_CODE.search(user):
         return found.group(1)
-    return None
+    return _session_in(user)
+
+
+def _session_in(user: str) -> str | None:
+    """Return the session of a ``user_id`` that is JSON, as Claude Code sends it since 2.1."""
+    if not user.lstrip().startswith("{"):
+        return None
+    try:
+        value = loads(user)
+    except ValueError:
+        return None
+    session = value.get("session_id") if isinstance(value, dict) else None
+    return session[:_LONGEST_READ] if isinstance(session, str) and session else None
 
 
 def conversation_of(request: dict[str, Any], longest: int = _LONGEST) -> str | None:

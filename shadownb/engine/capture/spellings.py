@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from urllib.parse import quote
 
-from shadownb.engine.capture.rules import without_keys
+from shadownb.engine.privacy.keys import without_keys
 
 SHORTEST = 12
 """Characters; a shorter string is no secret: local servers take ``EMPTY`` or ``ollama`` as a key."""

@@ -42,6 +42,8 @@ class Event(NamedTuple):
             if self.whole and self.data.lstrip()[:1] == b"{":
                 raise Unreadable("an event of the stream is no JSON") from None
             return {}
+        if isinstance(value, list) and len(value) == 1:  # some gateways send each chunk as a list
+            value = value[0]
         return value if isinstance(value, dict) else {}
 
 
@@ -92,6 +94,17 @@ def events(body: bytes) -> Iterator[Event]:
     yield from reader.finish()
 
 
+_BEGINNINGS = (b"data:", b"event:", b"id:", b"retry:", b":")
+
+
+def begins_as_stream(beginning: bytes) -> bool | None:
+    """Return whether a body is a stream of events by how it begins, whatever its content type says; None where too little came."""
+    text = beginning.removeprefix(codecs.BOM_UTF8).lstrip()
+    if text.startswith(_BEGINNINGS):
+        return True
+    return None if any(known.startswith(text) for known in _BEGINNINGS) else False
+
+
 class EndWatch:
     """Says of passing chunks when the event that ends a stream begins, and when it is complete.
 
@@ -102,11 +115,14 @@ class EndWatch:
     types
         Values of the field ``type``, anywhere in an event's data, that do the same. Text that quotes the field is none: in
         it the quotation marks are escaped.
+    fields
+        Fields that do the same, as they are written.
     """
 
-    def __init__(self, marks: Iterable[bytes], types: Iterable[str] = ()) -> None:
+    def __init__(self, marks: Iterable[bytes], types: Iterable[str] = (), fields: Iterable[bytes] = ()) -> None:
         self._marks = tuple(marks)
-        self._fields = tuple(f'"type":{space}"{each}"'.encode() for each in types for space in ("", " "))
+        typed = tuple(f'"type":{space}"{each}"'.encode() for each in types for space in ("", " "))
+        self._fields = (*typed, *fields)
         self._overlap = max(map(len, self._fields), default=1) - 1
         self._tail = b""  # so much of what came that a field which is split over chunks is found
         longest = max((len(mark) for mark in self._marks), default=1)

@@ -15,7 +15,7 @@ from shadownb.engine.capture.exchange import unpack
 from shadownb.engine.capture.filters import where
 from shadownb.engine.capture.folder import CaptureFolder
 from shadownb.engine.capture.history import History
-from shadownb.engine.capture.schema import connect
+from shadownb.engine.capture.schema import connect, give_back
 from shadownb.engine.capture.sums import summary
 from shadownb.engine.jsontext import loads
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import datasets
 
     from shadownb.engine.capture.prices import PriceTable
-    from shadownb.engine.capture.rules import Rule
     from shadownb.engine.capture.scrubbing import Scrubbed
+    from shadownb.engine.privacy.rules import Rule
 
 _PAGE = 500
 
@@ -343,10 +343,10 @@ class CaptureStore:
 
     def checkpoint(self, *, truncate: bool = False) -> None:
         """Move the write-ahead log into the file; ``truncate`` also empties it and returns free pages."""
-        with self.writing() as connection, contextlib.suppress(sqlite3.Error):
+        with upkeep.NO_CHECKPOINT, self.writing() as connection, contextlib.suppress(sqlite3.Error):
             connection.execute("PRAGMA busy_timeout=500")  # truncating keeps writers out while it waits for readers
             if truncate:
-                connection.execute("PRAGMA incremental_vacuum").fetchall()
+                give_back(connection)
             connection.execute(f"PRAGMA wal_checkpoint({'TRUNCATE' if truncate else 'PASSIVE'})").fetchall()
 
     # -- the file -------------------------------------------------------------------------------------------------

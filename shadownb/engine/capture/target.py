@@ -13,6 +13,7 @@ from shadownb.engine.capture.spellings import Spellings
 from shadownb.errors import ConfigError
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
+_DIALECT_OF_BASE = re.compile(r"(?:/openai)?(?:/v1(?:beta|alpha)?)?(?:/openai)?$")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -80,12 +81,8 @@ class Target:
                 raise ConfigError(
                     f"api_key_env={api_key_env!r} is not set in the environment.", fix="Set it, then start again."
                 )
-        elif _is_of(host, "anthropic.com"):
-            names = ("ANTHROPIC_API_KEY", "ANTHROPIC_API_KEY")
-        elif _is_of(host, "openai.com"):
-            names = ("OPENAI_API_KEY", "OPENAI_API_KEY")
         else:
-            names = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY")
+            names = _variables(host)
         keys = _key(names[0]), _key(names[1])
         if names[0] == names[1] and keys[0] is None:
             raise ConfigError(
@@ -111,13 +108,23 @@ class Target:
         """Whether it is on this machine."""
         return urlsplit(self.base).hostname in _LOOPBACK
 
+    @property
+    def host(self) -> str:
+        """The base without what OpenAI's dialect has there: Azure's and Gemini's own paths begin behind it."""
+        return _DIALECT_OF_BASE.sub("", self.base)
+
     def authorisation(self, path: str) -> list[tuple[str, str]]:
         """Return the headers that carry the key on a path."""
         key = self._keys[1 if path.startswith("/messages") else 0]
         if key is None:
             return []
+        host = urlsplit(self.base).hostname or ""
+        if _is_of(host, "azure.com") or path.startswith("/openai/"):
+            return [("api-key", key)]
+        if ":" in path.rpartition("/")[2] and path.startswith("/v1"):  # Gemini's own
+            return [("x-goog-api-key", key)]
         bearer, own = ("authorization", f"Bearer {key}"), ("x-api-key", key)
-        if _is_of(urlsplit(self.base).hostname or "", "anthropic.com"):
+        if _is_of(host, "anthropic.com"):
             # There OpenAI's dialect is a guest; everything else, lists of models too, wants Anthropic's own header.
             return [bearer] if path.startswith("/chat/") else [own]
         # Servers that only speak Anthropic's dialect mostly take the key as OpenAI's do.
@@ -146,6 +153,16 @@ class WithoutKeys(logging.Filter):
                 arg if isinstance(arg, int | float) else self._spellings.clean_text(str(arg)) for arg in record.args
             )
         return True
+
+
+def _variables(host: str) -> tuple[str, str]:
+    """Return where the keys of a host come from: for OpenAI's dialects, and for Anthropic's."""
+    if _is_of(host, "googleapis.com"):
+        name = next((name for name in ("GEMINI_API_KEY", "GOOGLE_API_KEY") if _key(name)), "GEMINI_API_KEY")
+        return name, name
+    owners = {"anthropic.com": "ANTHROPIC_API_KEY", "openai.com": "OPENAI_API_KEY", "azure.com": "AZURE_OPENAI_API_KEY"}
+    known = next((name for owner, name in owners.items() if _is_of(host, owner)), None)
+    return ("OPENAI_API_KEY", "ANTHROPIC_API_KEY") if known is None else (known, known)
 
 
 def _key(name: str) -> str | None:

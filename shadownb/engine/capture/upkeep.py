@@ -2,34 +2,83 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
+import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from shadownb.engine.capture.schema import give_back_here
+from shadownb.engine.disk import is_full
+from shadownb.errors import DiskFullError
 
 if TYPE_CHECKING:
     from shadownb.engine.capture.call import Call
     from shadownb.engine.capture.prices import PriceTable
     from shadownb.engine.capture.store import CaptureStore
 
+NO_CHECKPOINT = threading.RLock()
+"""Held while a full disk is made room on: a checkpoint beside it would take that room for itself."""
 _BATCH = 200  # calls deleted in one transaction
 
 
 def delete(store: CaptureStore, query: str, values: Iterable[Any] = ()) -> int:
     """Delete the calls whose ids a query gives, a few at a time: whoever records meanwhile waits for one batch at most."""
     ids = [row[0] for row in store.read(query, values)]
-    with store.writing() as connection:
-        for begin in range(0, len(ids), _BATCH):
-            batch = ids[begin : begin + _BATCH]
-            marks = ", ".join("?" * len(batch))
-            connection.execute("BEGIN IMMEDIATE")
-            connection.execute(f"DELETE FROM bodies WHERE id IN ({marks})", batch)
-            connection.execute(f"DELETE FROM calls WHERE id IN ({marks})", batch)
-            connection.execute("COMMIT")
+    try:
+        with store.writing() as connection:
+            for begin in range(0, len(ids), _BATCH):
+                _delete(connection, ids[begin : begin + _BATCH])
+    except sqlite3.OperationalError as error:
+        if not is_full(error):
+            raise
+        _delete_without_room(store, ids)
     if ids:
         store.history.forget()
         store.checkpoint(truncate=True)
     return len(ids)
+
+
+def _delete(connection: sqlite3.Connection, ids: list[str], *, vacuum: bool = False) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for begin in range(0, len(ids), _BATCH):
+            batch = ids[begin : begin + _BATCH]
+            marks = ", ".join("?" * len(batch))
+            connection.execute(f"DELETE FROM bodies WHERE id IN ({marks})", batch)
+            connection.execute(f"DELETE FROM calls WHERE id IN ({marks})", batch)
+        if vacuum:
+            give_back_here(connection)
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def _delete_without_room(store: CaptureStore, ids: list[str]) -> None:
+    """Delete calls on a full disk: into the room that was held for it, and without writing what is deleted over first.
+
+    Its pages leave the file in the same transaction, and the log is emptied afterwards, so nothing of it is left all the same.
+    """
+    try:
+        with NO_CHECKPOINT, store.writing() as connection:
+            store.files.give_room()
+            connection.execute("PRAGMA secure_delete=FAST")
+            connection.execute("PRAGMA cache_spill=OFF")  # no page goes into the log before the end, and then once
+            _delete(connection, ids, vacuum=True)  # at once: the log holds each page that is left a single time
+            with contextlib.suppress(sqlite3.OperationalError):  # as far as there is room for what stays
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    except sqlite3.OperationalError as error:
+        if not is_full(error):
+            raise
+        raise DiskFullError(
+            f"The calls of {store.id!r} cannot be deleted: the disk is too full even for that.",
+            fix="Free a few megabytes elsewhere and run this again, or delete the capture as a whole.",
+        ) from error
+    with contextlib.suppress(DiskFullError):
+        store.files.keep_room()
 
 
 def retain(store: CaptureStore, *, max_age_s: float | None, max_calls: int | None, max_bytes: int | None) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hmac
 import json
 from collections.abc import Iterable
@@ -12,6 +14,7 @@ from starlette.datastructures import Headers
 from starlette.types import Receive, Send
 
 from shadownb.engine.capture.dialects import WireError
+from shadownb.engine.capture.encodings import NotDecoded, decoder
 from shadownb.engine.jsontext import parse
 
 # Hop by hop (RFC 9110), or this proxy's own business.
@@ -28,11 +31,13 @@ _NOT_RETURNED = frozenset(
 _KEPT = frozenset(
     {"user-agent", "content-type", "anthropic-version", "anthropic-beta", "openai-beta", "traceparent", "x-request-id",
      "request-id", "openai-processing-ms", "openai-version", "retry-after", "x-stainless-retry-count", "x-stainless-lang",
-     "x-stainless-package-version"}
+     "x-stainless-package-version", "x-claude-code-agent-id", "x-claude-code-parent-agent-id"}
 )  # fmt: skip
 _DECODABLE = ("gzip", "deflate", "identity")
 _LONGEST_READ = 4000
 _DRAINED = 256 * 2**20  # bytes of a refused body that are read so that the client gets to see the refusal
+_DRAINED_OF_STRANGERS = 1 << 20  # of one who has no token
+_SILENT_SECONDS = 60.0  # that a client may be silent in the middle of a body
 
 
 class Guard:
@@ -53,7 +58,8 @@ class Guard:
         if origin is not None and not self._is_allowed(origin.partition("://")[2]):
             raise WireError(403, "This Origin is not allowed here.", code="origin_not_allowed")
         bearer = headers.get("authorization", "")
-        given = [bearer[7:].strip() if bearer[:7].lower() == "bearer " else "", headers.get("x-api-key", "")]
+        given = [bearer[7:].strip() if bearer[:7].lower() == "bearer " else ""]
+        given += [headers.get(name, "") for name in ("x-api-key", "api-key", "x-goog-api-key")]
         if not any(hmac.compare_digest(each.encode("latin-1", "replace"), self._token) for each in given):
             raise WireError(
                 401, "Wrong API key: give the capture's token (proxy.token) as the API key.", code="invalid_api_key"
@@ -72,17 +78,28 @@ class Guard:
         return host in self._allowed or (name in self._allowed and port in ("", str(self._port)))
 
 
-async def read_body(receive: Receive, headers: Headers, cap: int) -> bytes | None:
+async def drain(receive: Receive, headers: Headers, *, known: bool) -> None:
+    """Read what a refused client still writes, so that it gets to see why; of one without the token no more than a little."""
+    with contextlib.suppress(WireError):
+        await read_body(receive, headers, 0, drained=_DRAINED if known else _DRAINED_OF_STRANGERS)
+
+
+async def read_body(receive: Receive, headers: Headers, cap: int, *, drained: int = _DRAINED) -> bytes | None:
     """Return a request's body, or None if the client has gone.
 
     Raises
     ------
     WireError
-        413 when it is longer than ``cap`` bytes, 415 when it is compressed.
+        413 when it is longer than ``cap`` bytes, 408 when nothing more of it comes.
     """
     size, parts = 0, []
     while True:
-        message = await receive()
+        try:
+            message = await asyncio.wait_for(receive(), _SILENT_SECONDS)
+        except TimeoutError:
+            raise WireError(
+                408, f"Nothing more of the body came for {_SILENT_SECONDS:.0f} seconds.", code="request_timeout"
+            ) from None
         if message["type"] == "http.disconnect":
             return None
         part = message.get("body", b"")
@@ -93,17 +110,41 @@ async def read_body(receive: Receive, headers: Headers, cap: int) -> bytes | Non
             parts.clear()
         if not message.get("more_body", False):
             break
-        if size > cap + _DRAINED:
+        if size > cap + drained:
             break
     if size > cap:
         raise WireError(
             413, f"The body has more than {cap} bytes, the most that is taken here.", code="request_too_large"
         )
-    if headers.get("content-encoding", "identity").lower() not in ("", "identity"):
-        raise WireError(
-            415, "A compressed request body is not taken here; send it as it is.", code="unsupported_encoding"
-        )
     return b"".join(parts)
+
+
+def plain_body(body: bytes, headers: Headers, cap: int) -> bytes:
+    """Return a request's body decompressed; the same object where it is not compressed.
+
+    Raises
+    ------
+    WireError
+        413 when it comes to more than ``cap`` bytes, 415 when its encoding is not known, 400 when it is not encoded so.
+    """
+    encoding = headers.get("content-encoding", "").strip().lower()
+    if encoding in ("", "identity"):
+        return body
+    known = decoder(encoding, cap)
+    if known is None:
+        raise WireError(
+            415,
+            f"The encoding {encoding[:40]!r} is not taken here; gzip, deflate, br and zstd are.",
+            code="unsupported_encoding",
+        )
+    try:
+        return known.feed(body)
+    except NotDecoded as error:
+        if "more than is read" in str(error):
+            raise WireError(
+                413, f"The body comes to more than {cap} bytes, the most that is taken here.", code="request_too_large"
+            ) from None
+        raise WireError(400, f"The body is not {encoding[:40]}.", code="invalid_encoding") from None
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
@@ -139,9 +180,10 @@ def kept(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
     return {name.lower(): value[:_LONGEST_READ] for name, value in headers if name.lower() in _KEPT}
 
 
-async def send_json(send: Send, status: int, content: Any) -> None:
-    """Send a JSON answer of our own."""
+async def send_json(send: Send, status: int, content: Any, *, hang_up: bool = False) -> None:
+    """Send a JSON answer of our own; ``hang_up`` ends the connection with it."""
     body = json.dumps(content, ensure_ascii=False).encode("utf-8", "replace")
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    headers += [(b"connection", b"close")] if hang_up else []
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

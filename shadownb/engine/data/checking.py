@@ -124,6 +124,9 @@ class Checked:
             BadRow(loaded.numbers[index], shorten(why, _LONGEST_REASON), loaded.place, index)
             for index, why in self.reasons.items()
         ]
+        taken: Counter[str] = Counter()
+        for counts in loaded.redacted or ():
+            taken.update(counts)
         return DatasetReport(
             format=self.format,
             total=len(loaded.rows) + len(loaded.unreadable),
@@ -131,6 +134,8 @@ class Checked:
             bad=tuple(sorted([*loaded.unreadable, *bad], key=lambda entry: entry.row)),
             formats=dict(Counter(self.looks).most_common()),
             unread=(*counted(self.unread, self.examples), *loaded.beside),
+            redacted=dict(taken.most_common()) if loaded.redacted is not None else None,
+            not_covered=loaded.not_covered,
         )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,7 @@ from shadownb.engine.data.display import dataset_html, dataset_text
 from shadownb.engine.data.loaded import Loaded
 from shadownb.engine.data.sources import Sources
 from shadownb.engine.data.writers import columns, to_json, write_file
+from shadownb.engine.privacy.rules import Rule, Rules
 from shadownb.errors import ConfigError, DataError, MethodError
 
 if TYPE_CHECKING:
@@ -182,10 +183,49 @@ class Dataset(Sources):
             [self._loaded.numbers[index] for index in indices],
             self._loaded.place,
             arrow=self._loaded.arrow,
+            redacted=[given[index] for index in indices] if (given := self._loaded.redacted) is not None else None,
+            not_covered=self._loaded.not_covered,
         )
         part = Dataset.__new__(Dataset)
         part._settle(loaded, self._checked.part(indices), self.reading, name, self.source)
         return part
+
+    def redact(self, rules: str | Rule | Iterable[str | Rule] = "personal") -> Dataset:
+        """Return the same rows without personal data; ``report`` counts what was taken out and names what was not looked for.
+
+        One value has one mark throughout a row: the first address in it is ``[email 1]``, also in tool calls and their results.
+
+        Parameters
+        ----------
+        rules
+            ``personal`` (``email``, ``iban``, ``card``, ``address``, ``phone``), some of these, ``key``, ``phone:DE`` (numbers as
+            they are written within a country), ``name:FILE`` (a list with one name a line), or functions ``text -> text``.
+            A function that finds names by a model says so by ``covers = ("name",)``.
+
+        Raises
+        ------
+        ConfigError
+            There is no such rule.
+
+        Examples
+        --------
+        >>> row = {"prompt": "Write to ann@example.org.", "completion": "Written to ann@example.org."}
+        >>> clean = snb.Dataset.from_list([row]).redact("email")
+        >>> clean.rows[0]["prompt"]
+        'Write to [email 1].'
+        >>> clean.report.redacted
+        {'email': 2}
+        """
+        loaded = self._loaded.without(Rules.of(rules))
+        reading = self.reading
+        return type(self)(
+            loaded,
+            name=self.name,
+            source=self.source,
+            format=reading.format,
+            columns=reading.columns,
+            ignore=sorted(reading.ignore),
+        )
 
     def keeping(self, columns: Sequence[str]) -> Dataset:
         """Return the same rows with these columns kept in their canonical form, under the key ``columns``.

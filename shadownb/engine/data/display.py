@@ -52,7 +52,8 @@ def dataset_text(dataset: Dataset) -> str:
     line = f"Dataset({dataset.name!r}, {count:,} row{'' if count == 1 else 's'}, format={dataset.format!r})"
     if not dataset.report.ok:
         return f"{line}\n{dataset.report}"
-    return f"{line}\n  {dataset.report.unread_line()}" if dataset.report.unread else line
+    told = (dataset.report.unread_line(), dataset.report.redacted_line())
+    return "\n  ".join([line, *filter(None, told)])
 
 
 def dataset_html(dataset: Dataset) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from shadownb.engine.data.padding import unfilled
 from shadownb.engine.data.report import BadRow, UnreadColumn
 from shadownb.engine.jsontext import Unreadable, check_depth
+from shadownb.engine.privacy.rows import cleaned
+from shadownb.engine.privacy.rules import Rules
 
 Row = dict[str, Any]
 
@@ -29,6 +32,10 @@ class Loaded:
         Whether the values come out of Arrow, which fills nulls in; see :mod:`padding`.
     beside
         What stands beside the rows and is not read, such as other keys of a JSON object that holds them.
+    redacted
+        By row, of how many places each kind of personal data was taken; None where nobody asked for it.
+    not_covered
+        The personal data that was not looked for, in words.
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -37,6 +44,8 @@ class Loaded:
     unreadable: list[BadRow] = field(default_factory=list)
     arrow: bool = False
     beside: list[UnreadColumn] = field(default_factory=list)
+    redacted: list[dict[str, int]] | None = None
+    not_covered: tuple[str, ...] = ()
 
     def add(self, number: int, value: Any) -> None:
         """Take a row, or note why ``value`` is none."""
@@ -54,6 +63,19 @@ class Loaded:
     def refuse(self, number: int, reason: str) -> None:
         """Note that what has this number is not a row."""
         self.unreadable.append(BadRow(number, reason, self.place))
+
+    def without(self, rules: Rules) -> Loaded:
+        """Return the same rows without what rules find; marks that a recording left are numbered anew in each."""
+        found = [cleaned(row, rules) for row in self.rows]
+        before = self.redacted or [{} for _ in found]
+        counts = [dict(Counter(old) + Counter(new)) for old, (_, new) in zip(before, found, strict=True)]
+        told = rules or self.redacted is not None or any(counts)
+        return replace(
+            self,
+            rows=[row for row, _ in found],
+            redacted=counts if told else None,
+            not_covered=rules.not_covered() if rules else self.not_covered,
+        )
 
 
 def from_values(values: Iterable[Any], place: str = "index", first: int = 0, *, arrow: bool = False) -> Loaded:

@@ -83,6 +83,11 @@ class DatasetReport:
         How many rows look like which format; more than one entry means a mixed set.
     unread
         The columns and keys that were not read, with the number of rows that have them.
+    redacted
+        Of how many places each kind of personal data was taken, when it was recorded or by ``redact``; None where nobody
+        asked for it.
+    not_covered
+        The personal data that was not looked for, in words, such as ``names``.
     """
 
     format: str
@@ -91,6 +96,8 @@ class DatasetReport:
     bad: tuple[BadRow, ...] = ()
     formats: dict[str, int] = field(default_factory=dict)
     unread: tuple[UnreadColumn, ...] = ()
+    redacted: dict[str, int] | None = None
+    not_covered: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -122,9 +129,16 @@ class DatasetReport:
         more = f" and {len(self.unread) - SHOWN:,} more: see report.unread" if len(self.unread) > SHOWN else ""
         return f"not read: {', '.join(map(str, self.unread[:SHOWN]))}{more}"
 
+    def redacted_line(self) -> str:
+        """Return one line that counts what was taken out and names what was not looked for; "" where nobody asked for it."""
+        if self.redacted is None:
+            return ""
+        counts = ", ".join(f"{count:,} {kind}" for kind, count in self.redacted.items()) or "nothing"
+        return f"taken out: {counts}" + (f"; not covered: {', '.join(self.not_covered)}" if self.not_covered else "")
+
     def __str__(self) -> str:
         lines = [self.summary()]
-        lines += [f"  {self.unread_line()}"] if self.unread else []
+        lines += [f"  {line}" for line in (self.unread_line(), self.redacted_line()) if line]
         lines += [f"  {bad}" for bad in self.bad[:SHOWN]]
         if len(self.bad) > SHOWN:
             lines.append(f"  and {len(self.bad) - SHOWN:,} more: see report.bad")
@@ -142,6 +156,7 @@ class DatasetReport:
             "counts": self.counts,
             "rows": shown,
             "unread": [asdict(column) for column in self.unread],
+            **({"redacted": self.redacted, "not_covered": list(self.not_covered)} if self.redacted is not None else {}),
         }
 
 

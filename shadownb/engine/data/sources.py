@@ -12,6 +12,7 @@ from shadownb.engine.data.accepting import accepted
 from shadownb.engine.data.checking import Checked, Reading, check
 from shadownb.engine.data.loaded import Loaded, from_arrow, from_values
 from shadownb.engine.data.report import BadRow
+from shadownb.engine.privacy.rules import Rule, Rules
 from shadownb.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
@@ -330,11 +331,13 @@ class Sources:
         *,
         name: str = "trajectories",
         ignore: Sequence[str] | str = (),
+        redact: str | Rule | Iterable[str | Rule] | None = None,
     ) -> Self:
         """Return one chat row per trajectory, with its tools. Only complete answers that a model really gave are trained.
 
         Each recorded answer is trained once, even if several trajectories begin with it. A warning says so if a provider's
         model gave the answers. Raises :class:`DataError` if no trajectory has an answer to train on.
+        ``redact`` removes personal data, as :meth:`Dataset.redact` does; what was removed when it was recorded is counted, too.
 
         Examples
         --------
@@ -344,7 +347,7 @@ class Sources:
         """
         from shadownb.engine.trajectories.rows import chat_rows
 
-        return cls._recorded(from_values(chat_rows(trajectories)), name, "trajectories", ignore)
+        return cls._recorded(from_values(chat_rows(trajectories)), name, "trajectories", ignore, redact)
 
     @classmethod
     def from_captures(
@@ -354,6 +357,7 @@ class Sources:
         where: Callable[[Trajectory], bool] | None = None,
         name: str = "captures",
         ignore: Sequence[str] | str = (),
+        redact: str | Rule | Iterable[str | Rule] | None = None,
     ) -> Self:
         """Return the episodes of a capture as chat rows; see :meth:`from_trajectories`.
 
@@ -365,6 +369,8 @@ class Sources:
             A capture proxy, its store, the id or folder of a capture, or recorded calls.
         where
             A function that returns True for the episodes to keep, for example ``lambda t: "refund" in t.first_user_content()``.
+        redact
+            Removes personal data, as :meth:`Dataset.redact` does.
 
         Raises
         ------
@@ -385,14 +391,21 @@ class Sources:
         loaded = from_values(rows)
         for number, (call, why) in enumerate(getattr(episodes, "unread", {}).items(), start=1):
             loaded.unreadable.append(BadRow(number, f"{call}: {why}", "unread call"))
-        return cls._recorded(loaded, name, "captures", ignore)
+        return cls._recorded(loaded, name, "captures", ignore, redact)
 
     @classmethod
-    def _recorded(cls, loaded: Loaded, name: str, source: str, ignore: Sequence[str] | str) -> Self:
+    def _recorded(
+        cls,
+        loaded: Loaded,
+        name: str,
+        source: str,
+        ignore: Sequence[str] | str,
+        redact: str | Rule | Iterable[str | Rule] | None,
+    ) -> Self:
         from shadownb.engine.trajectories.rows import BESIDE_ANSWERS
 
         left = (*BESIDE_ANSWERS, *([ignore] if isinstance(ignore, str) else ignore))
-        return cls(loaded, name=name, source=source, format="chat", ignore=left)
+        return cls(loaded.without(Rules.of(redact)), name=name, source=source, format="chat", ignore=left)
 
     @classmethod
     def sample(cls, name: str = "support-triage", split: str = "train") -> Self:

@@ -55,6 +55,7 @@ def doctor(kernel: Any = None) -> Report:
         "kernel": lambda: _notebook(kernel),
         "devices": _hardware,
         "memory": _memory,
+        "sandbox": _sandbox,
         "fits": _fitting,
         "home": _disk,
         "storage": storage.lines,
@@ -119,6 +120,18 @@ def _optional(package: str, use: str, extra: str) -> Line:
             f"not installed: no {use}",
             f"pip install {package}, if you want {extra}",
         )
+
+
+def _sandbox() -> Iterator[Line]:
+    from shadownb.engine.sandbox import SandboxError, find_wall
+
+    try:
+        wall = find_wall()
+    except SandboxError as error:
+        said = "none, so no program of a model is run"
+        yield Line("warn", "sandbox", f"{said}: {error.why}", error.fix, shared=said)
+    else:
+        yield Line("ok", "sandbox", f"{wall.name}, for programs of a model")
 
 
 def _requirements() -> dict[str, Any]:

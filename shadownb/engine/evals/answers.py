@@ -22,6 +22,7 @@ from shadownb.engine.evals.cases import Case
 from shadownb.engine.evals.sides import Side
 from shadownb.engine.evals.turns import Turn
 from shadownb.engine.home import subfolder
+from shadownb.engine.inference.draws import RULE
 from shadownb.engine.inference.types import Sampling
 from shadownb.errors import DataError, DiskFullError, EndpointError, ModelError
 
@@ -166,7 +167,8 @@ def _is_live(model: Any) -> bool:
 
 def _deciding(sampling: Sampling) -> dict[str, Any]:
     """Return what decides an answer; whether its log-probabilities are told does not."""
-    return {name: value for name, value in asdict(sampling).items() if name != "logprobs"}
+    rule = {} if sampling.greedy else {"draws": RULE}
+    return {name: value for name, value in asdict(sampling).items() if name != "logprobs"} | rule
 
 
 def _given(sampling: Sampling) -> dict[str, Any]:

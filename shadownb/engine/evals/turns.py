@@ -30,6 +30,8 @@ class Turn:
         Whether it ended inside the reasoning.
     remarks
         What else is to be known of an answer, in sentences.
+    raw
+        An answer as it was written, with its reasoning and markup; empty of a reference.
     """
 
     content: str
@@ -38,6 +40,7 @@ class Turn:
     finish: str = "stop"
     reasoning_open: bool = False
     remarks: list[str] = field(default_factory=list)
+    raw: str = ""
 
     @classmethod
     def of_message(cls, message: Mapping[str, Any]) -> Turn:
@@ -69,7 +72,7 @@ class Turn:
         broken = [str(each.get("text", "")) for each in getattr(reply, "malformed_calls", ())]
         finish = str(getattr(reply, "finish_reason", "stop"))
         is_open, remarks = bool(getattr(reply, "reasoning_open", False)), list(getattr(reply, "remarks", ()))
-        return cls(turn.content, turn.calls, broken, finish, is_open, remarks)
+        return cls(turn.content, turn.calls, broken, finish, is_open, remarks, str(getattr(reply, "raw", "") or ""))
 
     @property
     def outcome(self) -> str:
@@ -110,6 +113,7 @@ class Turn:
             "finish": self.finish,
             "reasoning_open": self.reasoning_open,
             "remarks": self.remarks,
+            "raw": self.raw,
         }
 
 

@@ -7,7 +7,7 @@ from shadownb.engine.inference.adapters import AdapterId, AdapterSource
 from shadownb.engine.inference.gate import WeightsGate
 from shadownb.engine.inference.reply_stream import ReplyStream
 from shadownb.engine.inference.stream import TokenStream
-from shadownb.engine.inference.types import Completion, Generator, Reply, Sampling, TextStream
+from shadownb.engine.inference.types import Completion, Generator, Reply, Rollout, Sampling, TextStream
 
 __all__ = [
     "AdapterId",
@@ -16,6 +16,7 @@ __all__ = [
     "Generator",
     "Reply",
     "ReplyStream",
+    "Rollout",
     "Sampling",
     "TextStream",
     "TokenStream",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 import json
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -17,7 +17,18 @@ from shadownb.engine.inference.adapters import AdapterSource
 from shadownb.engine.inference.options import EFFORTS, Sampling
 from shadownb.engine.replies.parts import ParsedReply
 
-__all__ = ["EFFORTS", "Completion", "FinishReason", "Generator", "Outcome", "Reply", "Sampling", "TextStream", "Use"]
+__all__ = [
+    "EFFORTS",
+    "Completion",
+    "FinishReason",
+    "Generator",
+    "Outcome",
+    "Reply",
+    "Rollout",
+    "Sampling",
+    "TextStream",
+    "Use",
+]
 
 FinishReason = Literal["stop", "length", "cancelled"]
 Outcome = Literal["called", "abstained", "malformed"]
@@ -53,6 +64,25 @@ class Completion:
     completion_tokens: int
     stop_string: str | None = None
     logprobs: list[float] | None = None
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """One of several completions of one prompt, as :meth:`Generator.rollouts` gives them.
+
+    Attributes
+    ----------
+    prompt
+        The number of its prompt in the call.
+    sample
+        Which of the prompt's completions it is, from 0.
+    completion
+        With ``logprobs``.
+    """
+
+    prompt: int
+    sample: int
+    completion: Completion
 
 
 @dataclass
@@ -237,4 +267,38 @@ class Generator(Protocol):
         should_stop: Callable[[], bool] | None = None,
     ) -> TextStream:
         """Complete one prompt piece by piece; the joined pieces are the completion's text."""
+        ...
+
+    def rollouts(
+        self,
+        prompts: Sequence[Sequence[int]],
+        n: int,
+        sampling: Sampling,
+        *,
+        use: Use = "tuned",
+        skip: Collection[tuple[int, int]] = (),
+        should_stop: Callable[[], bool] | None = None,
+    ) -> Iterator[Rollout]:
+        """Complete each prompt ``n`` times and give every completion once it is finished, in any order.
+
+        A completion depends on the weights, its prompt, ``sampling.seed`` and its two numbers alone (to rounding: products of
+        other shapes sum in another order), so that a batch that was broken off goes on with the same tokens.
+
+        The weights are held while tokens are computed and free while the caller has a completion, so that whoever waits for
+        them is answered in between. Closing the iterator ends it.
+
+        Parameters
+        ----------
+        skip
+            ``(prompt, sample)`` of completions that are there already.
+        should_stop
+            Looked at after every token and while waiting for the weights; true ends the iteration, without what is unfinished.
+
+        Raises
+        ------
+        ModelError
+            As in :meth:`generate`, before anything is computed; or the weights were changed between two completions.
+        ConfigError
+            ``n`` is below 1.
+        """
         ...

@@ -20,6 +20,7 @@ from shadownb.engine import registry
 from shadownb.engine.disk import saving
 from shadownb.engine.loaded import sidecar
 from shadownb.engine.loaded.sidecar import RECORD
+from shadownb.engine.models import saves
 from shadownb.errors import ExportError, ShadowError, ShadowWarning, did_you_mean
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def save(model: Model, target: Path, fmt: str) -> Path:
             exporter.write(model, folder)  # first, because it may be refused
             sidecar.write(folder, trained_on=model.trained_on, trained=trained)
             model.save_tokenizer(folder)
+    saves.note(target, trained)
     _warn_if_unfinished(trained, model, target)
     return target
 

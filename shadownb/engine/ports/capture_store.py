@@ -30,6 +30,12 @@ class Conversation(Protocol):
     def up_to(self, call_id: str | None) -> list[dict[str, Any]]:
         """Return the turns up to and with a call, oldest first; what is not in the store is missing."""
 
+    def is_whole(self, call_id: str | None) -> bool:
+        """Return whether the turns up to a call are all in the store."""
+
+    def items(self, call: Any) -> dict[str, dict[str, Any]]:
+        """Return the items of earlier answers that a call names, by their ids, as far as they are in the store."""
+
     def forget(self) -> None:
         """Forget what was read: calls were deleted."""
 

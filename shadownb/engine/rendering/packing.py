@@ -78,6 +78,8 @@ class Tree:
         The tokens of the whole sequence, and the place of each in its row.
     keep, targets, owners
         Positions whose next token is trained, that token, and the number of the row it belongs to.
+    leaves
+        By the row's number the segment that is its own and ends it.
     """
 
     rows: Sequence[Rendered]
@@ -88,6 +90,7 @@ class Tree:
     keep: list[int] = field(default_factory=list)
     targets: list[int] = field(default_factory=list)
     owners: list[int] = field(default_factory=list)
+    leaves: dict[int, Segment] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._free = [_shareable(row) if self.share else 0 for row in self.rows]
@@ -121,7 +124,8 @@ class Tree:
     def _leaf(self, member: int, depth: int, behind: tuple[tuple[int, int], ...]) -> None:
         row = self.rows[member]
         needed = _needed(row)
-        offset = self._segment(row.input_ids[depth:needed], depth, behind).start - depth
+        leaf = self.leaves[member] = self._segment(row.input_ids[depth:needed], depth, behind)
+        offset = leaf.start - depth
         for position in range(depth, min(needed, len(row.input_ids) - 1)):
             if row.labels[position + 1] != NOT_TRAINED:
                 self.keep.append(offset + position)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.displays import facts_html
@@ -37,6 +38,7 @@ def summary(run: Run) -> dict[str, Any]:
         "ended_at": state.ended_at,
         "parent": run.parent,
         "started_from": run.started_from,
+        "erased": run.erased,
     }
 
 
@@ -46,7 +48,8 @@ def one_line(run: Run) -> str:
     steps = f"step {state.step}" + (f" of {state.total_steps}" if state.total_steps else "")
     loss = f", loss {state.last['loss']:.4f}" if state.last.get("loss") is not None else ""
     more = "".join(f", {title} {value}" for title, value in headlines(state))
-    return f"Run({run.id!r}, {state.status}, {steps}, from {run.started_from}{loss}{more})"
+    erased = ", trained on data that was deleted since" if run.erased else ""
+    return f"Run({run.id!r}, {state.status}, {steps}, from {run.started_from}{loss}{more}{erased})"
 
 
 def run_html(run: Run) -> str:
@@ -54,6 +57,11 @@ def run_html(run: Run) -> str:
     state = run.state
     facts = {"status": state.status, "method": run.config.method, "model": run.folder.spec["model"]["name"]}
     facts["started from"] = run.started_from
+    if run.erased:
+        when = time.strftime("%Y-%m-%d", time.localtime(run.erased["at"]))
+        facts["data deleted"] = (
+            f"{when}: the weights have learned from it. Train again without it, then delete this run."
+        )
     if run.reach:
         facts["trains"] = run.reach
     facts["steps"] = f"{state.step} of {state.total_steps if state.total_steps is not None else '?'}"

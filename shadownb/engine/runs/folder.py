@@ -155,8 +155,14 @@ def load_rows(reference: dict[str, Any]) -> list[dict[str, Any]]:
     Raises
     ------
     RunError
-        The file is gone, or holds other rows than the run was launched with.
+        The file is gone, holds other rows than the run was launched with, or rows of it were deleted for a person's sake.
     """
+    if reference.get("erased"):
+        raise RunError(
+            f"{reference['erased']:,} rows of the data {reference['name']!r} of the run were deleted for a person's sake.",
+            why="It would go on with other rows than it began with.",
+            fix=f"Start a new run with the {reference['rows']:,} rows that are left: Dataset.load({str(reference['path'])!r}).",
+        )
     path = Path(reference["path"])
     if not path.exists():
         path = subfolder("datasets") / path.name

@@ -230,6 +230,19 @@ class Run:
         return self.folder.trained_on
 
     @property
+    def erased(self) -> dict[str, Any] | None:
+        """When data that this run, or one it went on from, was trained on was deleted for a person's sake (``at``), and how many
+        rows (``rows``, 0 where it was the other run's); None where none was. See ``captures.delete(where=...)``.
+
+        Examples
+        --------
+        >>> run.erased is None
+        True
+        """
+        found: dict[str, Any] | None = self.folder.spec.get("erased")
+        return found
+
+    @property
     def parent(self) -> str | None:
         """Id of the run whose result it started from, or None."""
         return self.folder.spec.get("parent")

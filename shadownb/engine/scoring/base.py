@@ -7,6 +7,12 @@ in its signature::
         if "must_call" not in row:
             return Score(None, "the row does not say which tool is meant")
         return f'"{row["must_call"]}"' in output
+
+Or it takes a whole batch, in the shape that trl's trainers know; each column of the rows is there by its name, and either shape
+may be ``async``::
+
+    def short(prompts, completions, **columns):
+        return [1 / (1 + len(completion)) for completion in completions]
 """
 
 from __future__ import annotations
@@ -58,6 +64,11 @@ class Sample:
         The schemas of the tools that were offered.
     row : mapping
         The row as it was given, with every column that it has.
+    completion : str
+        All that the model wrote, its reasoning too; the output where nothing else is known.
+    given, given_prompt
+        Completion and prompt as they came, texts or lists of messages; None where they are the texts. Functions of a whole
+        batch get these.
     """
 
     output: str
@@ -66,9 +77,22 @@ class Sample:
     messages: Sequence[dict[str, Any]] = ()
     tools: Sequence[dict[str, Any]] | None = None
     row: Mapping[str, Any] = field(default_factory=dict)
+    completion: str = ""
+    given: Any = None
+    given_prompt: Any = None
+
+    def __post_init__(self) -> None:
+        if not self.completion:
+            object.__setattr__(self, "completion", self.output)
 
 
-SHOWN = ("prompt", "messages", "tools", "row")  # what a scorer gets beside output and expected, if it names it
+SHOWN = (
+    "prompt",
+    "messages",
+    "tools",
+    "row",
+    "completion",
+)  # what a scorer gets beside output and expected, if it names it
 
 
 @runtime_checkable
@@ -115,7 +139,7 @@ class Scorer(Protocol):
         ----------
         output, expected
             As in :class:`Sample`.
-        prompt, messages, tools, row
+        prompt, messages, tools, row, completion
             As in :class:`Sample`, by keyword; only those that the signature names, or all where it has ``**more``.
 
         Returns

@@ -36,14 +36,14 @@ def _parse(text: str) -> Any:
         raise ValueError("nested too deeply") from None
 
 
-def _same(left: Any, right: Any) -> bool:
+def same_json(left: Any, right: Any) -> bool:
     """Compare two JSON values, keeping true apart from 1 and 1 from 1.0."""
     if type(left) is not type(right):
         return False
     if isinstance(left, dict):
-        return left.keys() == right.keys() and all(_same(left[key], right[key]) for key in left)
+        return left.keys() == right.keys() and all(same_json(left[key], right[key]) for key in left)
     if isinstance(left, list):
-        return len(left) == len(right) and all(map(_same, left, right))
+        return len(left) == len(right) and all(map(same_json, left, right))
     return bool(left == right)
 
 
@@ -108,7 +108,7 @@ class JsonExact:
         problems += [
             f"{key}: got {_show(got[key])}, expected {_show(want[key])}"
             for key in want
-            if key in got and not _same(got[key], want[key])
+            if key in got and not same_json(got[key], want[key])
         ]
         if problems:
             return Score(0.0, "; ".join(problems))

@@ -17,7 +17,9 @@ _SPANS = (
     _CHAT | _MESSAGES | _RESPONSES | {"tool_call", "tool-calls", "complete", "finish", "finished", "eot", "endoftext"}
 )
 
-GOOD = {"chat": _CHAT, "completions": _CHAT, "messages": _MESSAGES, "responses": _RESPONSES}
+_GEMINI = frozenset({"stop"})  # not max_tokens, safety, recitation, malformed_function_call, ...
+
+GOOD = {"chat": _CHAT, "completions": _CHAT, "messages": _MESSAGES, "responses": _RESPONSES, "gemini": _GEMINI}
 
 
 def ended_by_itself(dialect: str | None, reason: Any) -> bool:

@@ -12,6 +12,12 @@ leaf says why (``metadata["kind"]``):
 ``choice``      one of several answers to one request (``n`` above 1)
 ``subagent``    another conversation inside a session whose agent waits for a tool
 ``rewritten``   another history in one session under the same system text: compaction, or the next task
+``handoff``     another agent goes on with what this one had come to
+``summary``     the call that made the summary which a shortened history begins with
+
+The last four are told by what their prompts hold, where that says it (:mod:`linking`), else by the session; ``parent_call``,
+``root_call`` and ``confidence`` in the metadata say what they belong to. A client that writes its history down anew (``Calling
+tools: ...`` as text) goes on with its conversation all the same; ``rendered`` has how it wrote each answer.
 
 An answer is never merged with an equal one: two attempts with the same words are two leaves, so that fifty conversations
 that run at once come out as fifty even where nothing but their number tells them apart.
@@ -35,6 +41,7 @@ from shadownb.engine.trajectories.graph import (
     trajectories,
 )
 from shadownb.engine.trajectories.identity import PathHash, calls_of, message_text, role_of
+from shadownb.engine.trajectories.linking import Links, says_the_same
 from shadownb.engine.trajectories.trajectory import Trajectory
 
 
@@ -91,6 +98,9 @@ class Episodes:
         self._failed: dict[bytes, list[str]] = {}
         self._waiting: defaultdict[str, dict[int, None]] = defaultdict(dict)  # by session: answers with open tool calls
         self._last: dict[str, int] = {}  # by session: the latest answer
+        self._digests: dict[int, bytes] = {}
+        self._answers_to: dict[int, list[int]] = {}  # by the last message of a prompt: the answers to it
+        self._links = Links(self.nodes)
 
     def extend(self, calls: Iterable[RecordedCall]) -> Episodes:
         """Add calls, and return self."""
@@ -121,15 +131,19 @@ class Episodes:
         return self._add(read, walk)
 
     def _add(self, call: RecordedCall, walk: _Walk) -> list[int]:
+        if getattr(call, "adds_only", False):
+            return []
         answers = [choice for choice in call.choices if isinstance(choice.get("message"), Mapping)]
         if not answers:
             self.unanswered.append(call.id)
             self._failed.setdefault(walk.end, []).append(call.id)
             return []
         start = self._start(call, walk)
-        related = self._related(call) if start.kind == "episode" else None
+        begins = start.kind == "episode"
+        related = self._related(call) if begins else None
         failed = tuple(self._failed.pop(walk.end, ()))
         self._went_on(call, start.node)
+        self._links.went_on(start.node, call.messages[start.depth :])
         prompt = start.node
         for index in range(start.depth, len(call.messages)):
             message = tidy(call.messages[index])
@@ -143,7 +157,12 @@ class Episodes:
             node.related, node.failed = related, failed
             digest = walk.path.copy().push(node.message)
             made.append(self._append(node, digest))
+            self._answers_to.setdefault(prompt, []).append(made[-1])
             self._offer(call, digest, made[-1])
+            self._links.answered(made[-1], start.node, call.session)
+        if begins:
+            own = "\n".join(message_text(message) for message in call.messages if role_of(message) == "system")
+            self._links.begin(made[0], call.messages, call.session, own, lambda node: system_text(self.nodes, node))
         self._remember(call, walk, made[0])
         return made
 
@@ -151,7 +170,10 @@ class Episodes:
 
     def _walk(self, call: RecordedCall) -> _Walk:
         own = call.session is not None and not self._is_loose(call)
-        path = PathHash(f"session {call.session}" if own else "")
+        agent = (getattr(call, "headers", None) or {}).get(
+            "x-claude-code-agent-id", ""
+        )  # of a sub-agent within the session
+        path = PathHash(f"session {call.session}{agent and f' agent {agent}'}" if own else "")
         hashes: list[bytes] = []
         answers: list[int] = []
         known = answered = 0
@@ -173,6 +195,8 @@ class Episodes:
 
     def _start(self, call: RecordedCall, walk: _Walk) -> _Start:
         """Return the node to go on from, how many messages lead to it, and the kind of leaf that begins."""
+        if (rendered := self._rendered(call, walk)) is not None:
+            return rendered
         if walk.answered:
             node = self._take(walk.hashes[walk.answered - 1], call.session)
             if node is not None:
@@ -187,6 +211,21 @@ class Episodes:
             return _Start(node, walk.known, "episode")
         again = walk.end in self._failed or getattr(call, "retry_of", None) is not None
         return _Start(node, walk.known, "retry" if again else "regenerate")
+
+    def _rendered(self, call: RecordedCall, walk: _Walk) -> _Start | None:
+        """Return where a prompt goes on from an answer that the client wrote down in its own way."""
+        at = walk.known
+        if not 0 < at < len(call.messages) or role_of(call.messages[at]) != "assistant":
+            return None
+        given = call.messages[at]
+        for node in reversed(self._answers_to.get(self._latest[walk.hashes[at - 1]], ())):
+            free = self._free.get((self._digests[node], call.session))
+            if free and node in free and says_the_same(self.nodes[node].message, given):
+                free.remove(node)
+                self.nodes[node].rendered = tidy(given)
+                self._latest[walk.hashes[at]] = node
+                return _Start(node, at + 1, None)
+        return None
 
     def _take(self, digest: bytes, session: str | None) -> int | None:
         """Return an answer at this place that nobody went on from, one of this session if there is one."""
@@ -224,6 +263,7 @@ class Episodes:
 
     def _offer(self, call: RecordedCall, digest: bytes, node: int) -> None:
         self._answered.add(digest)
+        self._digests[node] = digest
         self._free.setdefault((digest, call.session), []).append(node)
         if self._is_loose(call):
             self._sessions_at.setdefault(digest, {})[call.session] = None
@@ -251,7 +291,10 @@ def episodes(calls: Iterable[RecordedCall], *, join_sessions: bool = False) -> l
 def episodes_graph(calls: Iterable[RecordedCall], *, join_sessions: bool = False) -> Episodes:
     """Return the graph of calls that are added in the order in which they began, where all of them say when."""
     found = list(calls)
-    if all(isinstance(getattr(call, "started_at", None), (int, float)) for call in found):
+    stores = {id(getattr(call, "store", None)) for call in found}
+    if len(stores) == 1 and getattr(found[0], "store", None) is not None:
+        found.sort(key=lambda call: int(call.seq))  # type: ignore[attr-defined]  # as they ended: a clock may be set back
+    elif all(isinstance(getattr(call, "started_at", None), (int, float)) for call in found):
         found.sort(key=_began)
     return Episodes(join_sessions=join_sessions).extend(found)
 

@@ -62,11 +62,18 @@ class Node:
         Why a leaf begins here, and how many messages it shares with others; None where it only goes on.
     related
         For a first answer in a session that had others: the answer it may come from.
+    relation, confidence
+        What this answer's conversation is to that of ``related``, where its content says so, and how sure that is.
+    rendered
+        How the client wrote this answer down when it sent it back in words of its own; None where it sent it back as it was.
     failed
         Ids of calls with the same prompt that had no whole answer.
     """
 
-    __slots__ = ("answers", "children", "facts", "failed", "kind", "message", "parent", "related", "shared", "tools")
+    __slots__ = (
+        "answers", "children", "confidence", "facts", "failed", "kind", "message", "parent", "related", "relation", "rendered",
+        "shared", "tools",
+    )  # fmt: skip
 
     def __init__(self, message: dict[str, Any], parent: int, answers: int = -1) -> None:
         self.message = message
@@ -78,6 +85,9 @@ class Node:
         self.kind: str | None = None
         self.shared = 0
         self.related: int | None = None
+        self.relation: str | None = None
+        self.confidence: str | None = None
+        self.rendered: dict[str, Any] | None = None
         self.failed: tuple[str, ...] = ()
 
 
@@ -107,7 +117,27 @@ def facts_of(call: RecordedCall, choice: Mapping[str, Any], number: int) -> Call
         duration_s=known("duration_s"),
         usage=known("usage"),
         cost=known("cost"),
+        withheld=known("withheld") or _ran_at_the_provider(choice),
     )
+
+
+# Beside an answer and no part of what it rests on: reasoning that only the provider can read, and what it made of a long prompt.
+_SEALED = ("redacted_thinking", "compaction", "reasoning", "container_upload")
+
+
+def _ran_at_the_provider(choice: Mapping[str, Any]) -> str | None:
+    """Return that an answer rests on tools which the provider ran, whose results are not in the conversation."""
+    message = choice.get("message")
+    others = [message.get(key) for key in ("other_items", "other_blocks")] if isinstance(message, Mapping) else []
+    kinds = [
+        str(item.get("type"))
+        for items in others
+        if isinstance(items, list)
+        for item in items
+        if isinstance(item, Mapping)
+    ]
+    ran = [kind for kind in kinds if kind not in _SEALED]
+    return f"rests on {ran[0]} of the provider" if ran else None
 
 
 def trajectories(nodes: list[Node]) -> list[Trajectory]:
@@ -162,17 +192,34 @@ def _metadata(nodes: list[Node], answers: list[Node], path: list[int]) -> dict[s
         other = nodes[first.related]
         parent = other.facts.id if other.facts else None
         if kind == "episode":
-            kind = _relation(nodes, other, first.related, path[0])
+            kind = first.relation or _relation(nodes, other, first.related, path[0])
     found: dict[str, Any] = {"kind": kind}
     session = next((node.facts.session for node in answers if node.facts and node.facts.session), None)
     if session is not None:
         found["session"] = session
     if begins.shared and kind != "episode":
         found["shared_messages"] = begins.shared
-    if kind in ("subagent", "rewritten") or (parent and kind != "episode"):
+    if kind in ("subagent", "rewritten", "handoff", "summary") or (parent and kind != "episode"):
         found["parent_call"] = parent
+        found["root_call"] = _root_call(nodes, first)
+        found["confidence"] = first.confidence or "possible"
+    rendered = [
+        {"index": at, "message": as_sent} for at, i in enumerate(path) if (as_sent := nodes[i].rendered) is not None
+    ]
+    if rendered:
+        found["rendered"] = rendered
     failed = [identifier for node in answers for identifier in node.failed]
     return {**found, "failed_calls": failed} if failed else found
+
+
+def _root_call(nodes: list[Node], answer: Node) -> str | None:
+    """Return the first call of the conversation that an answer's goes back to, over all that lie between."""
+    seen: set[int] = set()
+    while answer.related is not None and answer.related not in seen:
+        seen.add(answer.related)
+        path = path_to(nodes, answer.related)
+        answer = next(nodes[index] for index in path if nodes[index].facts is not None)
+    return answer.facts.id if answer.facts is not None else None
 
 
 def _relation(nodes: list[Node], other: Node, index: int, root: int) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ BESIDE_ANSWERS = tuple(
     f"messages[].{key}"
     for key in (
         "annotations", "audio", "citations", "context", "encrypted_content", "executed_tools", "logprobs",
-        "provider_specific_fields", "reasoning_details", "signature", "thinking_blocks", "usage",
+        "provider_specific_fields", "reasoning_details", "signature", "thinking_blocks", "usage", "other_blocks", "other_items",
     )
 )  # fmt: skip
 _told: set[str] = set()
@@ -48,7 +49,8 @@ def flatten(source: Trajectory | TrajectoryGroup | Iterable[Trajectory | Traject
 
 
 def chat_rows(trajectories: Iterable[Trajectory | TrajectoryGroup]) -> list[Row]:
-    """Return one chat row for each trajectory that has an answer to train.
+    """Return one chat row for each trajectory that has an answer to train; one for each answer where the client writes its
+    history down in words of its own, so that each is trained behind the prompt that it was given.
 
     Warns
     -----
@@ -67,7 +69,7 @@ def chat_rows(trajectories: Iterable[Trajectory | TrajectoryGroup]) -> list[Row]
     for trajectory in found:
         trained = _fresh_turns(trajectory, done)
         if trained:
-            rows.append(chat_row(trajectory, trained))
+            rows += _rows_of(trajectory, trained)
         else:
             left_out += 1
     if not rows:
@@ -80,6 +82,18 @@ def chat_rows(trajectories: Iterable[Trajectory | TrajectoryGroup]) -> list[Row]
         what = f"{left_out:,} of {len(found):,} trajectories are left out: none of their answers came whole"
         warnings.warn(f"{what} ({_reasons(found)}).", ShadowWarning, stacklevel=3)
     terms_notice(found)
+    return rows
+
+
+def _rows_of(trajectory: Trajectory, trained: set[int]) -> list[Row]:
+    rendered = {each["index"]: each["message"] for each in trajectory.metadata.get("rendered") or ()}
+    if not rendered:
+        return [chat_row(trajectory, trained)]
+    rows = []
+    for turn in sorted(trained):
+        given = [rendered.get(at, message) for at, message in enumerate(trajectory.messages[:turn])]
+        seen = replace(trajectory, messages=[*given, trajectory.messages[turn]])
+        rows.append(chat_row(seen, {turn}))
     return rows
 
 
@@ -183,6 +197,8 @@ def trajectories_of(source: Any, **filters: Any) -> Found:
     store = next((s for s in (source, getattr(source, "store", None)) if callable(getattr(s, "iterate", None))), None)
     if store is not None:
         # A store gives them in the order in which they ended, so that no more than a page is held at a time.
+        if words := _not_recorded(source, store):
+            warnings.warn(words, ShadowWarning, stacklevel=3)
         return Found(Episodes().extend(store.iterate(**filters)))
     if isinstance(source, Iterable) and not filters:
         return Found(episodes_graph(source))
@@ -190,6 +206,13 @@ def trajectories_of(source: Any, **filters: Any) -> Found:
         f"A {type(source).__name__} is not a capture{' that can be filtered' if filters else ''}.",
         fix="Pass a proxy, a store, the id of a capture, or its calls.",
     )
+
+
+def _not_recorded(source: Any, store: Any) -> str:
+    """Return that calls of this capture could not be stored; empty where all were."""
+    facts = getattr(getattr(store, "files", None), "facts", None) or {}
+    count = getattr(source, "not_recorded", 0) or facts.get("not_recorded")
+    return f"{count:,} calls passed through {store.id!r} and could not be stored." if count else ""
 
 
 def terms_notice(trajectories: Iterable[Trajectory]) -> None:

@@ -35,6 +35,9 @@ class CallFacts:
         Seconds since 1970, and seconds.
     usage, cost
         Tokens by kind, and US dollars; None where they are not known.
+    withheld
+        Why an answer that came whole is not trained: it rests on what only the provider knows (a search that it made, a part of the
+        prompt that was not sent); None where it does not.
     """
 
     id: str
@@ -50,11 +53,13 @@ class CallFacts:
     duration_s: float | None = None
     usage: dict[str, Any] | None = None
     cost: float | None = None
+    withheld: str | None = None
 
     @property
     def complete(self) -> bool:
-        """Whether the answer arrived whole and ended by itself, in one of the ways that its dialect is known for."""
-        return self.status == "ok" and ended_by_itself(self.dialect, self.finish_reason)
+        """Whether the answer arrived whole and ended by itself, in one of the ways that its dialect is known for, and what it
+        rests on is known."""
+        return self.status == "ok" and self.withheld is None and ended_by_itself(self.dialect, self.finish_reason)
 
     @property
     def why_not_complete(self) -> str:
@@ -63,6 +68,8 @@ class CallFacts:
             return ""
         if self.status != "ok":
             return _STATUS_WORDS.get(self.status, self.status)
+        if self.withheld is not None:
+            return self.withheld
         return "no finish reason" if self.finish_reason is None else f"ended with {self.finish_reason!r}"
 
 
@@ -113,6 +120,8 @@ class Trajectory:
     >>> recorded = snb.traces.from_otlp("spans.json")[0]
     >>> recorded.models, recorded.call_ids, recorded.usage, recorded.cost
     (...)
+    >>> recorded.root_call == recorded.call_ids[0]  # it is no sub-agent's
+    True
     >>> recorded.started_at, recorded.duration_s  # seconds
     (1000000000.0, 0.5)
     """
@@ -171,6 +180,12 @@ class Trajectory:
     def tool_calls(self) -> list[dict[str, Any]]:
         """All tool calls as ``{"id", "name", "arguments"}``, in order."""
         return [call for index in self.assistant_turns for call in calls_of(self.messages[index])]
+
+    @property
+    def root_call(self) -> str | None:
+        """The first call of the task that this is a part of: the same for an agent, its sub-agents, and who it was handed to."""
+        named = self.metadata.get("root_call")
+        return str(named) if named is not None else next(iter(self.call_ids), None)
 
     # -- of the calls -----------------------------------------------------------------------------------------------
 

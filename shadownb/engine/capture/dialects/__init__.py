@@ -5,14 +5,21 @@ from __future__ import annotations
 from shadownb.engine.capture.dialects.base import Dialect, Facts, WireError
 from shadownb.engine.capture.dialects.chat import ChatDialect
 from shadownb.engine.capture.dialects.completions import CompletionsDialect
+from shadownb.engine.capture.dialects.gemini import GeminiDialect
 from shadownb.engine.capture.dialects.messages import MessagesDialect
 from shadownb.engine.capture.dialects.responses import ResponsesDialect
 
 __all__ = ["Dialect", "Facts", "WireError", "by_path", "dialect"]
 
-_DIALECTS: tuple[Dialect, ...] = (ChatDialect(), CompletionsDialect(), ResponsesDialect(), MessagesDialect())
+_DIALECTS: tuple[Dialect, ...] = (
+    ChatDialect(),
+    CompletionsDialect(),
+    ResponsesDialect(),
+    MessagesDialect(),
+    GeminiDialect(),
+)
 _BY_NAME = {each.name: each for each in _DIALECTS}
-_BY_PATH = {each.path: each for each in _DIALECTS}
+_BY_PATH = {each.path: each for each in _DIALECTS if each.path}
 
 
 def dialect(name: str) -> Dialect:

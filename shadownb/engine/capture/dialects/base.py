@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from shadownb.engine.capture.dialects import offered
 from shadownb.engine.capture.sse import Event, events
 from shadownb.engine.jsontext import Unreadable, dumps, loads, may_hold_halves, mended
 
@@ -57,6 +58,9 @@ class Dialect(ABC):
     end_types: tuple[str, ...] = ()
     """``type`` of the event that ends a stream, for senders that do not name their events."""
 
+    end_fields: tuple[bytes, ...] = ()
+    """Fields with which the last event of a stream begins that has no end of its own."""
+
     # -- requests -------------------------------------------------------------------------------------------------
 
     def validate(self, request: dict[str, Any]) -> None:
@@ -82,9 +86,26 @@ class Dialect(ABC):
         """Return why a request and its answer are no conversation in chat form; None where they are one."""
         return None
 
+    def references(self, request: dict[str, Any]) -> list[str]:
+        """Return the ids of earlier items that a request names instead of repeating them."""
+        return []
+
+    def with_items(self, request: dict[str, Any], items: dict[str, dict[str, Any]]) -> dict[str, Any]:
+        """Return a request with items in the place of their ids."""
+        return request
+
+    def hidden(self, request: dict[str, Any]) -> str | None:
+        """Return what of the prompt only the provider knows; None where the request says it all, or names what was recorded."""
+        return None
+
     def tools(self, request: dict[str, Any]) -> list[dict[str, Any]]:
-        """Return the request's tool schemas in OpenAI's chat form."""
-        return [tool for tool in listed(request.get("tools")) if isinstance(tool, dict)]
+        """Return the tools that the client runs in OpenAI's chat form (see :mod:`.offered`)."""
+        given = [tool for tool in listed(request.get("tools")) if isinstance(tool, dict)]
+        return [found for tool in given for found in self.tool(tool)]
+
+    def tool(self, tool: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return what one entry of ``tools`` offers; nothing where the provider runs it."""
+        return offered.of_chat(tool)
 
     # -- answers --------------------------------------------------------------------------------------------------
 
@@ -118,7 +139,7 @@ class Dialect(ABC):
     def facts(self, body: bytes, *, streamed: bool) -> Facts:
         """Return what a row keeps, reading no more of a stream than that needs."""
         if streamed:
-            return self.stream_facts(events(body))
+            return self.stream_facts(_unbroken(events(body)))
         return self.response_facts(self.response(body, streamed=False))
 
     @abstractmethod
@@ -135,6 +156,14 @@ class Dialect(ABC):
         """Return the body of a refusal; OpenAI's shape unless a dialect has its own."""
         kind = "invalid_request_error" if error.status < 500 else "server_error"
         return {"error": {"message": error.message, "type": kind, "param": error.param, "code": error.code}}
+
+
+def _unbroken(stream: Iterator[Event]) -> Iterator[Event]:
+    """Yield events. Raises :class:`Unreadable` where one breaks off, which no reader of few events would see."""
+    for event in stream:
+        if event.whole and event.data.lstrip()[:1] == b"{" and not event.data.rstrip().endswith(b"}"):
+            raise Unreadable("an event of the stream is no JSON")
+        yield event
 
 
 def need(request: dict[str, Any], field: str, kind: type | tuple[type, ...], *, required: bool = False) -> None:

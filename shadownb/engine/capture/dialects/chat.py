@@ -17,9 +17,10 @@ from shadownb.engine.capture.dialects.base import (
     place_of,
 )
 from shadownb.engine.capture.dialects.contents import spread_content
-from shadownb.engine.capture.dialects.deltas import merge
+from shadownb.engine.capture.dialects.deltas import merge, settled
 from shadownb.engine.capture.dialects.tool_deltas import ToolCalls, longer_name
 from shadownb.engine.capture.sse import Event
+from shadownb.engine.trajectories.endings import ended_by_itself
 
 USAGE = {
     "prompt_tokens": "prompt_tokens",
@@ -46,6 +47,13 @@ class ChatDialect(Dialect):
     def messages(self, request: dict[str, Any]) -> list[dict[str, Any]]:
         return [message for message in listed(request.get("messages")) if isinstance(message, dict)]
 
+    def tools(self, request: dict[str, Any]) -> list[dict[str, Any]]:
+        # Before there were tools there were functions.
+        functions = [{"function": each} for each in listed(request.get("functions")) if isinstance(each, dict)]
+        return super().tools(
+            {"tools": [*listed(request.get("tools")), *({"type": "function", **f} for f in functions)]}
+        )
+
     def rebuild(self, stream: Sequence[Event]) -> dict[str, Any]:
         whole: dict[str, Any] = {}
         choices: dict[int, dict[str, Any]] = {}
@@ -65,15 +73,25 @@ class ChatDialect(Dialect):
         if isinstance(whole.get("object"), str):
             whole["object"] = whole["object"].removesuffix(".chunk")
         for place, found in calls.items():
-            if found.calls:
+            if found.calls and not choices[place].get("message", {}).get("tool_calls"):
                 message = choices[place].setdefault("message", {"role": "assistant", "content": None})
                 message["tool_calls"] = found.calls
-        whole["choices"] = [choices[index] for index in sorted(choices)]
+        whole["choices"] = [settled(choices[index]) for index in sorted(choices)]
         return whole
 
     def _add(self, total: dict[str, Any], choice: dict[str, Any], calls: ToolCalls) -> None:
+        whole = choice.get("message")
+        if isinstance(whole, dict):  # the answer once more in one piece, or only in one
+            total["message"] = dict(whole)
+            choice = {key: value for key, value in choice.items() if key not in ("message", "delta")}
         delta = choice.get("delta")
+        if not isinstance(delta, dict):  # from servers that have text completions in mind
+            text = delta if isinstance(delta, str) else choice.get("text")
+            choice = {key: value for key, value in choice.items() if key not in ("delta", "text")}
+            delta = {"content": text} if isinstance(text, str) else None
         message = total.setdefault("message", {"role": "assistant", "content": None})
+        if known := total.get("finish_reason"):
+            choice = {**choice, "finish_reason": worse_ending(known, choice.get("finish_reason"))}
         if isinstance(delta, dict):
             delta = spread_content(delta)
             given = delta.pop("tool_calls", None)
@@ -112,6 +130,9 @@ class ChatDialect(Dialect):
         for number, event in enumerate(stream):
             if event.data.strip() == b"[DONE]":
                 facts.whole = True
+            elif event.name == "error":
+                data = event.json()
+                facts.error = error_of({**data, "type": "error"}) if "error" not in data else error_of(data)
             elif number == 0 or _TELLING.search(event.data):
                 _take(facts, event.json())
         facts.whole = facts.whole or facts.finish_reason is not None
@@ -125,8 +146,14 @@ def _take(facts: Facts, chunk: dict[str, Any]) -> None:
     facts.usage = counts(chunk.get("usage"), USAGE) or facts.usage
     facts.error = error_of(chunk) or facts.error
     first = next((c for c in listed(chunk.get("choices")) if isinstance(c, dict) and place_of(c, "index") == 0), {})
+    facts.error = error_of(first) or facts.error  # of a router, whose provider failed
     if isinstance(first.get("finish_reason"), str):
-        facts.finish_reason = first["finish_reason"]
+        facts.finish_reason = worse_ending(facts.finish_reason, first["finish_reason"])
+
+
+def worse_ending(known: Any, new: Any) -> Any:
+    """Return the finish reason of a choice that names two: the one that says that the answer is not whole."""
+    return known if known and (not new or not ended_by_itself("chat", known)) else new
 
 
 def _plain(message: dict[str, Any]) -> dict[str, Any]:

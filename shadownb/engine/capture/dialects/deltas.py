@@ -11,17 +11,52 @@ _WHOLE = frozenset(
 )
 
 
+class Growing:
+    """A text that grows by pieces; a string that grows in an object is copied whole for each of them."""
+
+    __slots__ = ("_pieces",)
+
+    def __init__(self, *pieces: str) -> None:
+        self._pieces = list(pieces)
+
+    def __deepcopy__(self, memo: Any) -> Growing:
+        return Growing(*self._pieces)
+
+    def __bool__(self) -> bool:
+        return any(self._pieces)
+
+    def __str__(self) -> str:
+        if len(self._pieces) > 1:
+            self._pieces = ["".join(self._pieces)]
+        return self._pieces[0] if self._pieces else ""
+
+    def add(self, piece: str) -> None:
+        """Add a piece."""
+        self._pieces.append(piece)
+
+
+def settled(value: Any) -> Any:
+    """Return what deltas add up to with every growing text as a string."""
+    if isinstance(value, Growing):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: settled(item) for key, item in value.items()}
+    return [settled(item) for item in value] if isinstance(value, list) else value
+
+
 def merge(total: dict[str, Any], delta: dict[str, Any]) -> dict[str, Any]:
-    """Add ``delta`` to ``total`` in place: text is appended, lists are merged by the ``index`` of their items."""
+    """Add ``delta`` to ``total`` in place: text grows (see :func:`settled`), lists are merged by the ``index`` of their items."""
     for key, value in delta.items():
         known = total.get(key)
         if value is None:
             total.setdefault(key, None)
         elif known is None:
             total[key] = _by_index([], value) if isinstance(value, list) else copy.deepcopy(value)
+        elif isinstance(value, str) and isinstance(known, Growing):
+            known.add(value)
         elif isinstance(value, str) and isinstance(known, str):
             if key not in _WHOLE:
-                total[key] = known + value
+                total[key] = Growing(known, value)
             elif value:
                 total[key] = value
         elif isinstance(value, dict) and isinstance(known, dict):

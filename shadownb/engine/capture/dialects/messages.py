@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from shadownb.engine.capture.dialects import offered
 from shadownb.engine.capture.dialects.base import (
     Dialect,
     Facts,
@@ -20,8 +21,9 @@ from shadownb.engine.capture.dialects.base import (
     place_of,
     text_of,
 )
+from shadownb.engine.capture.dialects.deltas import Growing, settled
 from shadownb.engine.capture.sse import Event
-from shadownb.engine.jsontext import loads
+from shadownb.engine.jsontext import Unreadable, loads
 
 _ERRORS = {400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "not_found_error",
            413: "request_too_large", 429: "rate_limit_error", 529: "overloaded_error"}  # fmt: skip
@@ -57,18 +59,8 @@ class MessagesDialect(Dialect):
                     found.append({"role": message.get("role"), "content": text_of(content)})
         return found
 
-    def tools(self, request: dict[str, Any]) -> list[dict[str, Any]]:
-        found = []
-        for tool in super().tools(request):
-            function = {
-                "name": tool.get("name"),
-                "description": tool.get("description"),
-                "parameters": tool.get("input_schema"),
-            }
-            kept = {key: value for key, value in function.items() if value is not None}
-            # Tools that run at the provider have a type and no schema; they stay as they are.
-            found.append({"type": "function", "function": kept} if "input_schema" in tool else tool)
-        return found
+    def tool(self, tool: dict[str, Any]) -> list[dict[str, Any]]:
+        return offered.of_messages(tool)
 
     def rebuild(self, stream: Sequence[Event]) -> dict[str, Any]:
         whole: dict[str, Any] = {}
@@ -77,6 +69,8 @@ class MessagesDialect(Dialect):
             data = event.json()
             kind, index = kind_of(event, data), place_of(data, "index")
             if kind == "message_start" and isinstance(data.get("message"), dict):
+                if whole:
+                    raise Unreadable("a second answer begins in the same stream")
                 whole.update(data["message"])
             elif kind == "content_block_start" and isinstance(data.get("content_block"), dict):
                 blocks.begin(index, data["content_block"])
@@ -213,7 +207,9 @@ class _Blocks:
             self._partial.setdefault(id(block), []).append(str(delta.get("partial_json") or ""))
         elif kind in _DELTA_FIELDS:
             field = _DELTA_FIELDS[kind]
-            block[field] = str(block.get(field) or "") + str(delta.get(field) or "")
+            if not isinstance(block.get(field), Growing):
+                block[field] = Growing(str(block.get(field) or ""))
+            block[field].add(str(delta.get(field) or ""))
         elif kind == "citations_delta":
             block["citations"] = [*listed(block.get("citations")), delta.get("citation")]
         else:
@@ -224,7 +220,7 @@ class _Blocks:
             text = "".join(self._partial.get(id(block), ()))
             if text.strip():  # a block may begin with its whole input, and empty deltas follow
                 block["input"] = _object(text)
-        return [block for _, block in sorted(self.found, key=lambda one: one[0])]
+        return [settled(block) for _, block in sorted(self.found, key=lambda one: one[0])]
 
 
 def _object(text: str) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from shadownb.engine.capture.dialects import offered
 from shadownb.engine.capture.dialects.base import (
     Dialect,
     Facts,
@@ -13,11 +14,12 @@ from shadownb.engine.capture.dialects.base import (
     error_of,
     kind_of,
     listed,
+    mapped,
     need,
     place_of,
-    text_of,
 )
-from shadownb.engine.capture.dialects.deltas import merge
+from shadownb.engine.capture.dialects.deltas import merge, settled
+from shadownb.engine.capture.dialects.items import items_to_messages
 from shadownb.engine.capture.sse import Event
 
 _ENDS = ("response.completed", "response.incomplete", "response.failed")
@@ -64,14 +66,29 @@ class ResponsesDialect(Dialect):
     def leading(self, request: dict[str, Any]) -> int:
         return len(_instructions(request))
 
-    def tools(self, request: dict[str, Any]) -> list[dict[str, Any]]:
-        found = []
-        for tool in super().tools(request):
-            if tool.get("type") == "function" and "function" not in tool:
-                found.append({"type": "function", "function": {k: v for k, v in tool.items() if k != "type"}})
-            else:
-                found.append(tool)
-        return found
+    def tool(self, tool: dict[str, Any]) -> list[dict[str, Any]]:
+        return offered.of_responses(tool)
+
+    def references(self, request: dict[str, Any]) -> list[str]:
+        given = listed(request.get("input"))
+        return [
+            i["id"]
+            for i in given
+            if isinstance(i, dict) and i.get("type") == "item_reference" and isinstance(i.get("id"), str)
+        ]
+
+    def with_items(self, request: dict[str, Any], items: dict[str, dict[str, Any]]) -> dict[str, Any]:
+        def resolved(item: Any) -> Any:
+            named = item.get("id") if isinstance(item, dict) and item.get("type") == "item_reference" else None
+            return items.get(named, item) if isinstance(named, str) else item
+
+        return {**request, "input": [resolved(item) for item in listed(request.get("input"))]}
+
+    def hidden(self, request: dict[str, Any]) -> str | None:
+        if isinstance(request.get("prompt"), dict):
+            return "its instructions are a prompt that the provider keeps"
+        kinds = [item.get("type") for item in listed(request.get("input")) if isinstance(item, dict)]
+        return "a part of its prompt is compacted, and only the provider can read it" if "compaction" in kinds else None
 
     def rebuild(self, stream: Sequence[Event]) -> dict[str, Any]:
         whole: dict[str, Any] = {}
@@ -79,23 +96,29 @@ class ResponsesDialect(Dialect):
         for event in stream:
             data = event.json()
             kind = kind_of(event, data)
-            if isinstance(data.get("response"), dict):
-                whole = data["response"]
-                if kind in _ENDS:
+            if isinstance(data.get("response"), dict) or kind in _ENDS:
+                said = mapped(data.get("response"))
+                if kind in _ENDS:  # the end of some gateways is empty, or does not say that it is one
+                    whole = {**whole, **said, "status": said.get("status") or kind.removeprefix("response.")}
                     break
+                whole = said
             elif kind in ("response.output_item.added", "response.output_item.done") and isinstance(
                 data.get("item"), dict
             ):
                 items.put(place_of(data, "output_index"), data["item"], ended=kind.endswith("done"))
             elif isinstance(data.get("delta"), str):
-                if (item := items.of(data)) is not None:
+                item = items.of(data)
+                if item is None and kind in _PIECES:  # its beginning was lost, or never sent
+                    item = {"type": "reasoning" if "reasoning" in kind else "message", "role": "assistant"}
+                    items.put(place_of(data, "output_index"), item, ended=False)
+                if item is not None:
                     _add(item, kind, data)
             elif error := error_of({**data, "type": kind} if kind == "error" else data):
                 whole = {**whole, "error": {k: v for k, v in error.items() if k != "sequence_number"}}
         if listed(whole.get("output")) or not items.found:
             return whole
         # The stream broke off, or its end does not repeat what came before it, as that of some gateways.
-        return {**whole, "output": items.found}
+        return {**whole, "output": settled(items.found)}
 
     def choices(self, response: dict[str, Any]) -> list[dict[str, Any]]:
         found = items_to_messages(listed(response.get("output")))
@@ -129,66 +152,6 @@ def _instructions(request: dict[str, Any]) -> list[dict[str, Any]]:
     if isinstance(given, str):
         return [{"role": "system", "content": given}] if given else []
     return items_to_messages(listed(given))
-
-
-def items_to_messages(items: list[Any]) -> list[dict[str, Any]]:
-    """Return items in chat form: reasoning, text and calls of one turn become one assistant message."""
-    found: list[dict[str, Any]] = []
-    open_turn: dict[str, Any] | None = None
-    for item in items:
-        if not isinstance(item, dict):
-            continue
-        kind = item.get("type") or ("message" if "role" in item else None)
-        if kind == "message" and item.get("role") != "assistant":
-            open_turn = None
-            found.append({"role": item.get("role"), "content": _content(item.get("content"))})
-            continue
-        if kind == "function_call_output":
-            open_turn = None
-            output = item.get("output")
-            content = output if isinstance(output, str) else _content(output)
-            found.append({"role": "tool", "tool_call_id": item.get("call_id"), "content": content})
-            continue
-        if open_turn is None:
-            open_turn = {"role": "assistant", "content": None}
-            found.append(open_turn)
-        _into_turn(open_turn, kind, item)
-    return found
-
-
-def _into_turn(turn: dict[str, Any], kind: str | None, item: dict[str, Any]) -> None:
-    if kind == "message":
-        turn["content"] = (turn["content"] or "") + text_of(item.get("content"))
-        refusals = [p.get("refusal") for p in listed(item.get("content")) if isinstance(p, dict) and p.get("refusal")]
-        if refusals:
-            turn["refusal"] = "".join(map(str, refusals))
-    elif kind == "function_call":
-        function = {"name": item.get("name"), "arguments": item.get("arguments") or "{}"}
-        call = {"id": item.get("call_id") or item.get("id"), "type": "function", "function": function}
-        turn.setdefault("tool_calls", []).append(call)
-    elif kind == "reasoning":
-        text = text_of(item.get("content")) or text_of(item.get("summary"))
-        if text:
-            turn["reasoning_content"] = turn.get("reasoning_content", "") + text
-    else:
-        turn.setdefault("other_items", []).append(item)
-
-
-def _content(content: Any) -> Any:
-    parts = listed(content)
-    if isinstance(content, str) or not parts:
-        return content
-    if all(isinstance(part, dict) and part.get("type") in ("input_text", "output_text", "text") for part in parts):
-        return text_of(parts)
-    return [_part(part) for part in parts]
-
-
-def _part(part: Any) -> Any:
-    if isinstance(part, dict) and part.get("type") in ("input_text", "output_text"):
-        return {"type": "text", "text": part.get("text") or ""}
-    if isinstance(part, dict) and part.get("type") == "input_image" and isinstance(part.get("image_url"), str):
-        return {"type": "image_url", "image_url": {"url": part["image_url"]}}
-    return part
 
 
 class _Items:
@@ -236,7 +199,7 @@ def _add(item: dict[str, Any], kind: str, data: dict[str, Any]) -> None:
     """Add a delta to an item whose end has not come."""
     for event, field in (("function_call_arguments", "arguments"), ("custom_tool_call_input", "input")):
         if kind == f"response.{event}.delta":
-            item[field] = str(item.get(field) or "") + data["delta"]
+            merge(item, {field: data["delta"]})
             return
     if kind in _PIECES:
         holder, part, field = _PIECES[kind]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from shadownb.engine.capture.dialects.deltas import merge
+from shadownb.engine.capture.dialects.deltas import merge, settled
 from shadownb.engine.jsontext import loads
 
 _LONGEST_ARGUMENTS = (
@@ -56,7 +56,7 @@ class ToolCalls:
         if known is None or not isinstance(name, str) or not name:
             return known  # without a name nothing begins, whatever the id
         function, has_id = _function(known), bool(known.get("id"))
-        arguments = function.get("arguments")
+        arguments = settled(function.get("arguments"))
         if identifier and (has_id or index is None):
             return known if arguments and name == function.get("name") and not _is_whole(arguments) else None
         if arguments and not identifier and _is_whole(arguments):
@@ -80,8 +80,8 @@ def _go_on(call: dict[str, Any], delta: dict[str, Any]) -> None:
     if isinstance(given, dict) and isinstance(function, dict):
         rest["function"] = {key: value for key, value in given.items() if key != "name"}
         function["name"] = longer_name(function.get("name"), given.get("name"), bool(function.get("arguments")))
-        said = function.get("arguments")
-        if delta.get("id") and said and given.get("arguments") == said and _is_whole(said):
+        said = settled(function.get("arguments")) if delta.get("id") else None
+        if said and given.get("arguments") == said and _is_whole(said):
             del rest["function"]["arguments"]  # the whole call once more, as its end
     merge(call, rest)
 

@@ -1,1 +1,1 @@
-"""Answers on torch: transformers' ``generate`` on rows of our own making, with weights that are borrowed and given back."""
+"""Answers on torch: rows decoded together, or by transformers' ``generate``, with weights that are borrowed and given back."""

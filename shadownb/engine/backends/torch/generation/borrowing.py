@@ -62,6 +62,29 @@ def plain_view(model: Any) -> View:
     return View(model, off, lambda: None)
 
 
+class State:
+    """What tells whether the weights of a view are still those that they were: equal where nothing was written since."""
+
+    def __init__(self, view: View) -> None:
+        self._model = view.model
+        self._written = [(p.data_ptr(), p._version) for p in view.model.parameters()]
+        self._prefix = view.prefix()
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, State) or self._model is not other._model or self._written != other._written:
+            return False
+        if self._prefix is None or other._prefix is None:
+            return self._prefix is other._prefix
+        return self._prefix.shape == other._prefix.shape and bool((self._prefix == other._prefix).all())
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def bare(model: Any) -> Any:
+    """Return the transformers model under a peft model, or the model itself."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
 def own_side(use: Use) -> Own:
     """Return which side of a module answers; an adapter beside the model has one of its own, and is the tuned side there.
 

@@ -1,32 +1,48 @@
 """TransformersGenerator: generation with a loaded transformers (or peft) model.
 
-The decoding loop, caches and warpers are the library's; added are a private random generator, stop strings, cancelling
-and streaming. One call sees one state of the weights: it holds the gate from its first to its last token, also over
-several batches. Gradients are switched off with ``no_grad`` rather than ``inference_mode``: on a 135M model the two
-are equally fast, and a buffer that a module makes during generation stays usable in training.
+Rows are decoded together by :mod:`.decoder`, or by the library's own loop where that does not know the model
+(:mod:`.support`); around both are stop strings, cancelling and streaming. One call sees one state of the weights: it holds the
+gate from its first to its last token, also over several batches. Gradients are switched off with ``no_grad`` rather than
+``inference_mode``: on a 135M model the two are equally fast, and a buffer that a module makes during generation stays usable in
+training.
 """
 
 from __future__ import annotations
 
-import secrets
+import dataclasses
+import itertools
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import StoppingCriteriaList
 
-from shadownb.engine.backends.torch.generation.borrowing import View, borrowed, max_positions, own_side, plain_view
-from shadownb.engine.backends.torch.generation.rows import Emit, Row, RowEnds, ShouldStop, plan_batches
-from shadownb.engine.backends.torch.generation.sampler import ExactConfig, TokenLogProbs, processors
+from shadownb.engine.backends.torch.generation.borrowing import (
+    View,
+    borrowed,
+    max_positions,
+    own_side,
+    plain_view,
+)
+from shadownb.engine.backends.torch.generation.decoder import Decoder
+from shadownb.engine.backends.torch.generation.library import LibraryBatches
+from shadownb.engine.backends.torch.generation.products import computing
+from shadownb.engine.backends.torch.generation.rollouts import as_they_finish
+from shadownb.engine.backends.torch.generation.rows import Emit, Row, ShouldStop
+from shadownb.engine.backends.torch.generation.sampler import Sampler
+from shadownb.engine.backends.torch.generation.support import refused
 from shadownb.engine.backends.torch.quantized import dense_meanwhile
 from shadownb.engine.inference.adapters import AdapterSource
+from shadownb.engine.inference.draws import row_draws, seed_of
 from shadownb.engine.inference.gate import WaitCancelled, WeightsGate
 from shadownb.engine.inference.stream import TokenStream
 from shadownb.engine.inference.text import AnswerText
-from shadownb.engine.inference.types import Completion, Sampling, Use
+from shadownb.engine.inference.types import Completion, Rollout, Sampling, Use
 from shadownb.engine.rendering import Renderer
-from shadownb.errors import ModelError, OutOfMemoryError
+from shadownb.errors import ConfigError, ModelError, OutOfMemoryError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class TransformersGenerator:
@@ -41,7 +57,8 @@ class TransformersGenerator:
     stop_token_ids
         Tokens that end an answer; they are not part of its text.
     max_batch_tokens
-        Most prompt and new tokens, padding included, in one batch; bounds the memory of the cache.
+        Most prompt and new tokens in one batch, padding included; bounds the memory of the cache. What several rows start with
+        counts once.
     dropped_token_ids
         Tokens that are left out of the text, beside the stop tokens; by default every special one.
     view
@@ -104,17 +121,17 @@ class TransformersGenerator:
             The device ran out of memory.
         """
         stop = should_stop or _never
-        seed = _seed(sampling)
+        seed = seed_of(sampling)
         uses = [use] * len(prompts) if isinstance(use, str | AdapterSource) else use
         rows = [
-            self._row(number, prompt, sampling, each)
+            self._row(number, prompt, sampling, each, row_draws(seed, number))
             for number, (prompt, each) in enumerate(zip(prompts, uses, strict=True))
         ]
         try:
             with self.gate.inference(cancelled=stop):
                 for each in dict.fromkeys(uses):
                     if not stop():
-                        self._answer([row for row in rows if row.use == each], sampling, seed, None, stop)
+                        self._answer([row for row in rows if row.use == each], sampling, None, stop)
         except WaitCancelled:
             pass
         for row in rows:
@@ -136,7 +153,7 @@ class TransformersGenerator:
         the stream, or drop it, to stop early.
         """
         stop = should_stop or _never
-        row = self._row(0, prompt, sampling, use)
+        row = self._row(0, prompt, sampling, use, row_draws(seed_of(sampling), 0))
         loan = self.gate.lend()
 
         def produce(emit: Emit, closed: ShouldStop) -> Completion:
@@ -145,7 +162,7 @@ class TransformersGenerator:
 
             try:
                 with self.gate.inference(cancelled=cancelled, loan=loan):
-                    self._answer([row], sampling, _seed(sampling), emit, cancelled)
+                    self._answer([row], sampling, emit, cancelled)
             except WaitCancelled:
                 pass
             if row.reason is None:
@@ -159,7 +176,35 @@ class TransformersGenerator:
                 loan.give_back()
             raise
 
-    def _row(self, number: int, prompt: Sequence[int], sampling: Sampling, use: Use) -> Row:
+    def rollouts(
+        self,
+        prompts: Sequence[Sequence[int]],
+        n: int,
+        sampling: Sampling,
+        *,
+        use: Use = "tuned",
+        skip: Collection[tuple[int, int]] = (),
+        should_stop: ShouldStop | None = None,
+    ) -> Iterator[Rollout]:
+        """Complete each prompt ``n`` times, in any order; see :class:`~shadownb.engine.inference.Generator`."""
+        if n < 1:
+            raise ConfigError(f"n={n}: each prompt needs a completion.", fix="Give n from 1 on.")
+        seed, asked, there = seed_of(sampling), dataclasses.replace(sampling, logprobs=True), set(skip)
+        places: dict[Row, tuple[int, int]] = {}
+        for place in itertools.product(range(len(prompts)), range(n)):
+            row = self._row(place[0], prompts[place[0]], asked, use, row_draws(seed, *place))
+            if place not in there:
+                places[row] = place
+        stop = should_stop or _never
+        return as_they_finish(
+            places,
+            self.gate,
+            lambda: self._ready(use),
+            lambda view: self._batch(view, list(places), asked, None, stop),
+            stop,
+        )
+
+    def _row(self, number: int, prompt: Sequence[int], sampling: Sampling, use: Use, draws: np.random.Generator) -> Row:
         ids = [int(i) for i in prompt]
         if not ids:
             raise ModelError(f"Prompt {number} has no tokens.", fix="Give some text or a message.")
@@ -168,7 +213,7 @@ class TransformersGenerator:
             renderer = self._renderer_of(use)
             stop_ids, dropped = frozenset(renderer.stop_token_ids), frozenset(renderer.dropped_token_ids)
         text = AnswerText(self.tokenizer, sampling.stop, dropped=dropped)
-        row = Row(number, ids, sampling.max_new_tokens, text, use, stop_ids, logprobs=sampling.logprobs)
+        row = Row(number, ids, sampling.max_new_tokens, text, use, stop_ids, draws, logprobs=sampling.logprobs)
         self._fit(row, 0 if isinstance(use, AdapterSource) else self._reserved)
         return row
 
@@ -191,20 +236,32 @@ class TransformersGenerator:
             raise ModelError(f"use={use.name!r}: this generator has one model and no adapters beside it.")
         return plain_view(self.model).side(own_side(use))
 
-    def _answer(self, rows: list[Row], sampling: Sampling, seed: int, emit: Emit | None, stop: ShouldStop) -> None:
+    def _answer(self, rows: list[Row], sampling: Sampling, emit: Emit | None, stop: ShouldStop) -> None:
         """Complete rows of one side; the weights are held."""
         with self._ready(rows[0].use) as view:
-            for row in rows:
-                self._fit(row, view.reserved)
-            for batch in plan_batches(rows, self.max_batch_tokens):
-                if not stop():
-                    self._run(view, batch, sampling, seed, emit, stop)
+            batch = self._batch(view, rows, sampling, emit, stop)
+            while not batch.done and not stop():
+                batch.advance()
+
+    def _batch(
+        self, view: View, rows: list[Row], sampling: Sampling, emit: Emit | None, stop: ShouldStop
+    ) -> Decoder | LibraryBatches:
+        for row in rows:
+            self._fit(row, view.reserved)
+        if refused(view.model):
+            return LibraryBatches(view, rows, sampling, self.max_batch_tokens, emit, stop)
+        return Decoder(view, rows, Sampler(sampling), self.max_batch_tokens, emit, stop)
 
     @contextmanager
     def _ready(self, use: Use) -> Iterator[View]:
         try:
             view = self._view(use)
-            with borrowed(view.model, own_side(use), view.switched_off), torch.no_grad(), dense_meanwhile(view.model):
+            with (
+                borrowed(view.model, own_side(use), view.switched_off),
+                torch.no_grad(),
+                dense_meanwhile(view.model),
+                computing(view.model),
+            ):
                 yield view
         except RuntimeError as error:
             if any(sign in str(error) for sign in ("out of memory", "can't allocate memory")):
@@ -215,45 +272,6 @@ class TransformersGenerator:
                 ) from error
             raise
 
-    def _run(
-        self, view: View, rows: list[Row], sampling: Sampling, seed: int, emit: Emit | None, stop: ShouldStop
-    ) -> None:
-        device = view.model.device
-        prefix = view.prefix()
-        learned = 0 if prefix is None else prefix.shape[1]
-        width = max(len(row.prompt) for row in rows) + learned
-        pad = min(rows[0].stop_ids, default=0)
-        padding = [width - learned - len(row.prompt) for row in rows]
-        ids = torch.tensor([[pad] * (n + learned) + row.prompt for n, row in zip(padding, rows, strict=True)]).to(
-            device
-        )
-        inputs = {"input_ids": ids}
-        if prefix is not None:
-            embeds = view.model.get_input_embeddings()(ids)
-            for number, start in enumerate(padding):
-                embeds[number, start : start + learned] = prefix[0]
-            inputs["inputs_embeds"] = embeds
-        log_probs = TokenLogProbs() if sampling.logprobs else None
-        numbers = [row.number for row in rows]
-        view.model.generate(
-            **inputs,
-            attention_mask=torch.tensor([[0] * n + [1] * (width - n) for n in padding]).to(device),
-            generation_config=ExactConfig(
-                max_new_tokens=rows[0].limit,
-                do_sample=False,
-                use_cache=True,
-                pad_token_id=pad,
-            ),
-            logits_processor=processors(
-                sampling, seed, numbers, device, padding=torch.tensor(padding, device=device), log_probs=log_probs
-            ),
-            stopping_criteria=StoppingCriteriaList([RowEnds(rows, emit, stop, log_probs)]),
-        )
-
 
 def _never() -> bool:
     return False
-
-
-def _seed(sampling: Sampling) -> int:
-    return secrets.randbits(63) if sampling.seed is None else sampling.seed

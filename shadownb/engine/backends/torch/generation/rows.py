@@ -1,23 +1,32 @@
-"""The rows of one generation: how each follows its own tokens and ends, whatever its batch does."""
+"""The rows of one generation: how each follows its own tokens and ends, whatever others do."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import torch
-from transformers import StoppingCriteria
-
-from shadownb.engine.backends.torch.generation.sampler import TokenLogProbs
 from shadownb.engine.inference.text import AnswerText
 from shadownb.engine.inference.types import Completion, FinishReason, Use
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Emit = Callable[[str], None]
 ShouldStop = Callable[[], bool]
 
 
 class Row:
-    """One prompt on its way to a completion, by the weights that ``use`` names."""
+    """One prompt on its way to a completion, by the weights that ``use`` names.
+
+    Attributes
+    ----------
+    number
+        Of its prompt, in messages.
+    draws
+        Its luck; see :func:`shadownb.engine.inference.draws.row_draws`.
+    limit
+        Most tokens of its completion.
+    """
 
     def __init__(
         self,
@@ -27,6 +36,7 @@ class Row:
         text: AnswerText,
         use: Use,
         stop_ids: frozenset[int],
+        draws: np.random.Generator,
         *,
         logprobs: bool = False,
     ) -> None:
@@ -36,6 +46,7 @@ class Row:
         self.prompt = prompt
         self.limit = limit
         self.text = text
+        self.draws = draws
         self.ids: list[int] = []
         self.logprobs: list[float] | None = [] if logprobs else None
         self.reason: FinishReason | None = None
@@ -63,46 +74,16 @@ class Row:
         )
 
 
-class RowEnds(StoppingCriteria):
-    """Tells the loop which rows are done, by stop token, stop string, length or cancelling."""
-
-    def __init__(
-        self,
-        rows: Sequence[Row],
-        emit: Emit | None,
-        should_stop: ShouldStop,
-        log_probs: TokenLogProbs | None = None,
-    ) -> None:
-        self._log_probs = log_probs
-        self._rows = rows
-        self._emit = emit
-        self._should_stop = should_stop
-
-    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
-        cancel = self._should_stop()
-        taken = input_ids[:, -1]
-        known = [None] * len(self._rows) if self._log_probs is None else self._log_probs.of(taken)
-        for row, token_id, log_prob in zip(self._rows, taken.tolist(), known, strict=True):
-            if row.reason is None:
-                piece = row.push(token_id, log_prob)
-                if cancel and row.reason is None:
-                    piece += row.cancel()
-                if piece and self._emit is not None:
-                    self._emit(piece)
-        return torch.tensor([row.reason is not None for row in self._rows], device=input_ids.device)
-
-
-def plan_batches(rows: Sequence[Row], max_tokens: int) -> list[list[Row]]:
-    """Group rows of similar length, longest first, so that padded prompts and answers stay within ``max_tokens``.
-
-    Rows with another limit go apart: a row that ended goes on with its batch, and must not run past its last position.
-    """
-    batches: list[list[Row]] = []
-    room = 0
-    for row in sorted(rows, key=lambda r: len(r.prompt), reverse=True):
-        if room < 1 or row.limit != batches[-1][0].limit:
-            batches.append([])
-            room = max(1, max_tokens // (len(row.prompt) + row.limit))
-        batches[-1].append(row)
-        room -= 1
-    return batches
+def push_all(
+    rows: list[Row], tokens: list[int], known: list[float | None], emit: Emit | None, should_stop: ShouldStop
+) -> bool:
+    """Give each unfinished row its token; returns whether the caller was told to stop, which ends them all."""
+    cancel = should_stop()
+    for row, token_id, log_prob in zip(rows, tokens, known, strict=True):
+        if row.reason is None:
+            piece = row.push(token_id, log_prob)
+            if cancel and row.reason is None:
+                piece += row.cancel()
+            if piece and emit is not None:
+                emit(piece)
+    return cancel

@@ -1,0 +1,67 @@
+"""The ``eval`` verb: models on suites, kept in a folder, with intervals and conditions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from shadownb._verbs import completion
+from shadownb._verbs.declare import verb
+from shadownb._verbs.front_end import FrontEnd
+from shadownb._verbs.options import DATA_OPTIONS, MODEL_OPTIONS, Value, data_options, given, model_options, reading_of
+
+
+@verb("eval")
+@click.argument("name", metavar="MODEL", shell_complete=completion.complete_model, help="Variable, run id or folder.")
+@click.argument("suites", metavar="SUITE...", nargs=-1, help="Names of suites; without one, those that there are.")
+@click.option("--against", multiple=True, help="Another model, or a variable that holds an endpoint; may be repeated.")
+@click.option("--rows", help="Held-out rows of yours as a suite besides.", shell_complete=completion.complete_data)
+@click.option("--scorer", default="exact", help="How answers to --rows are judged.")
+@click.option("--limit", type=Value("int"), help="Only so many items of each suite, drawn with a fixed seed.")
+@click.option("--samples", type=Value("int"), help="Answers to each item; more than one needs --temperature.")
+@click.option("--temperature", type=Value("float"), help="0 takes the likeliest token.")
+@click.option("--max-new-tokens", type=Value("int"), help="Longest answer.")
+@click.option("--folder", "folder", help="Name of the evaluation; one that broke off goes on.")
+@click.option("--require", multiple=True, help="A condition, such as 'sql >= base - 2 points'; may be repeated.")
+@click.option("--html", help="Write the report to this file.")
+@model_options
+@data_options
+def evaluate(
+    front_end: FrontEnd,
+    name: str,
+    suites: tuple[str, ...],
+    against: tuple[str, ...],
+    rows: str | None,
+    scorer: str,
+    folder: str | None,
+    require: tuple[str, ...],
+    html: str | None,
+    **_: Any,
+) -> Any:
+    """Ask models the items of suites, grade the answers, and say how sure the difference is.
+
+    Example: PROG eval model humaneval sql --limit 50 --require "humaneval >= base - 2 points"
+    """
+    from shadownb.engine.evals import suites as known
+    from shadownb.engine.evals.evaluation import evaluate as evaluated
+    from shadownb.errors import ConfigError
+
+    asked: list[Any] = list(suites)
+    if rows is not None:
+        asked.append(known.rows(front_end.data(rows, **reading_of(given(DATA_OPTIONS))), scorer))
+    if not asked:
+        raise ConfigError("No suite was named.", fix=f"Name one of {', '.join(known.available())}, or give --rows.")
+    model = front_end.chat_model(name, **given(MODEL_OPTIONS))
+    others = [front_end.chat_model(each) for each in against]
+    found = evaluated(
+        [model, *others],
+        asked,
+        name=folder,
+        **given(("limit", "samples", "temperature", "max_new_tokens")),
+    )
+    if html is not None:
+        found.to_html(html)
+    if require:
+        found.require(*require)
+    return found

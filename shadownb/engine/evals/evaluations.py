@@ -1,0 +1,73 @@
+"""The evaluations of the store: which there are, and each by its name.
+
+Examples
+--------
+>>> _ = snb.evaluate(model, snb.suites.rows(rows[:3], snb.Exact(), name="queues"), name="nightly", max_new_tokens=8)
+>>> "nightly" in snb.evaluations.list()
+True
+"""
+
+from __future__ import annotations
+
+import shutil
+
+from shadownb.engine.evals.evaluation.evaluation import Evaluation
+from shadownb.engine.evals.evaluation.folder import EvaluationFolder
+from shadownb.engine.home import home
+from shadownb.errors import DataError
+
+__all__ = ["delete", "list", "open"]
+
+
+def list() -> tuple[str, ...]:
+    """Return the names of all evaluations, the newest first.
+
+    Examples
+    --------
+    >>> _ = snb.evaluate(model, snb.suites.rows(rows[:3], snb.Exact(), name="queues"), name="newest", max_new_tokens=8)
+    >>> snb.evaluations.list()[0]
+    'newest'
+    """
+    found = [path.parent for path in (home() / "evaluations").glob("*/evaluation.json")]
+    return tuple(path.name for path in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True))
+
+
+def open(name: str) -> Evaluation:
+    """Return an evaluation by its name, also while it is made elsewhere.
+
+    Examples
+    --------
+    >>> _ = snb.evaluate(model, snb.suites.rows(rows[:3], snb.Exact(), name="queues"), name="mine", max_new_tokens=8)
+    >>> snb.evaluations.open("mine").suites
+    ('queues',)
+
+    Raises
+    ------
+    DataError
+        There is none of this name.
+    """
+    return Evaluation.open(name)
+
+
+def delete(name: str) -> None:
+    """Delete an evaluation with all its answers.
+
+    Examples
+    --------
+    >>> _ = snb.evaluate(model, snb.suites.rows(rows[:3], snb.Exact(), name="queues"), name="old", max_new_tokens=8)
+    >>> snb.evaluations.delete("old")
+    >>> "old" in snb.evaluations.list()
+    False
+
+    Raises
+    ------
+    DataError
+        There is none of this name.
+    BusyError
+        It is being made.
+    """
+    folder = EvaluationFolder.named(name)
+    if not folder.exists:
+        raise DataError(f"There is no evaluation {name!r}.", fix="snb.evaluations.list() shows those that there are.")
+    with folder.lock():
+        shutil.rmtree(folder.path)

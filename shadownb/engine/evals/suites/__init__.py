@@ -1,0 +1,74 @@
+"""Suites: what a model can be evaluated on, by name or as an object.
+
+::
+
+    snb.evaluate(model, ["humaneval", "sql", snb.suites.rows(held_out, snb.JsonExact())])
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shadownb.engine import registry
+from shadownb.engine.evals.suites.base import Item, Suite, Verdict
+from shadownb.engine.evals.suites.rows import Rows
+from shadownb.engine.evals.suites.text import Text
+from shadownb.errors import ConfigError
+
+rows = Rows
+text = Text
+
+__all__ = ["Item", "Rows", "Suite", "Text", "Verdict", "available", "get", "register", "rows", "text"]
+
+
+def available() -> tuple[str, ...]:
+    """Return the names of the suites that can be asked for."""
+    return registry.names("suite")
+
+
+def get(suite: str | Suite) -> Suite:
+    """Return the suite of a name; a suite is returned as it is.
+
+    Examples
+    --------
+    >>> snb.suites.get("text").name
+    'text'
+
+    Raises
+    ------
+    ConfigError
+        None goes by this name, or it is no suite.
+    """
+    made: Any = registry.resolve("suite", suite) if isinstance(suite, str) else suite
+    if isinstance(suite, str) and (isinstance(made, type) or not isinstance(made, Suite)):
+        made = made()
+    if not isinstance(made, Suite):
+        raise ConfigError(
+            f"suite={suite!r} is no suite.",
+            fix=f"Give one of {', '.join(available())}, snb.suites.rows(dataset, scorer), or an object with name, sampling, "
+            "rules, items() and grade().",
+        )
+    return made
+
+
+def register(name: str, target: str, *, replace: bool = False) -> None:
+    """Make a suite known by a name in this process.
+
+    Examples
+    --------
+    >>> snb.suites.register("prose", "shadownb.engine.evals.suites.text:Text")
+    >>> "prose" in snb.suites.available()
+    True
+    >>> snb.registry.unregister("suite", "prose")
+
+    Parameters
+    ----------
+    target
+        ``"module:attribute"`` of a class or a function that is called without arguments, or of a suite.
+
+    Raises
+    ------
+    ConfigError
+        The name is taken, or ``target`` is not of this form.
+    """
+    registry.register("suite", name, target, replace=replace)

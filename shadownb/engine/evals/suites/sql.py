@@ -1,0 +1,214 @@
+"""SQL-Eval: 190 questions about seven databases (Defog), graded by what the query gives.
+
+Asked in SQLite's dialect. A question has several right queries; an answer is right where its rows are those of one of them, in
+any order of rows, and its columns hold those of it. An empty result is matched by no other empty result: it is right only as
+the same query, wrong where rows came, and else cannot be graded. The outcome tells schema linking, execution and exactness
+apart.
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+import re
+import sqlite3
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+from shadownb.engine.evals.suites import places, sql_tables
+from shadownb.engine.evals.suites.base import Item, Verdict
+from shadownb.engine.evals.suites.sql_tables import Result
+from shadownb.engine.evals.turns import Turn
+from shadownb.engine.inference.types import Sampling
+from shadownb.engine.scoring.answers import fences, without_reasoning
+
+RULES = ("fence", "first statement", "whole")
+_FIX = "Set SHADOWNB_DATA to a folder that has sql/ with questions_gen_sqlite.csv, export/ and metadata/ (defog-ai/sql-eval)."
+_ASKED = """Write a SQLite query that answers the question. Answer with the query in one code block.
+
+Question: {question}{instructions}
+
+The tables of the database:
+
+{tables}"""
+_SECONDS, _MOST_ROWS = 10.0, 20_000
+_STATEMENT = re.compile(r"\b(?:SELECT|WITH)\b.*?(?:;|\Z)", re.IGNORECASE | re.DOTALL)
+_WIDEST = 8  # columns of an answer among which those of the reference are looked for
+
+
+class SqlEval:
+    """SQL-Eval on SQLite.
+
+    Attributes
+    ----------
+    skipped : int
+        Questions about databases of which there is no dump.
+    """
+
+    name = "sql"
+    rules: Sequence[str] = RULES
+    sampling = Sampling(temperature=0.0, max_new_tokens=256)
+
+    def __init__(self) -> None:
+        self._databases: dict[str, sqlite3.Connection] = {}
+        self._lock = threading.Lock()
+        self.skipped = 0
+
+    @cached_property
+    def _rows(self) -> places.Rows:
+        path = places.file("sql/questions_gen_sqlite.csv", of="SQL-Eval", fix=_FIX)
+        with path.open(encoding="utf-8", newline="") as lines:
+            rows = list(csv.DictReader(lines))
+        there = [row for row in rows if (path.parent / "export" / f"{row['db_name']}.sql").exists()]
+        self.skipped = len(rows) - len(there)
+        return [{**row, "tables": self._tables(row["db_name"])} for row in there]
+
+    def _tables(self, database: str) -> str:
+        path = places.file(f"sql/metadata/{database}.json", of="SQL-Eval", fix=_FIX)
+        tables = json.loads(path.read_text(encoding="utf-8"))["table_metadata"]
+        return "\n".join(
+            f"CREATE TABLE {table} ("
+            + ", ".join(f"{column['column_name']} {column['data_type']}" for column in columns)
+            + ");"
+            for table, columns in tables.items()
+        )
+
+    def items(self) -> list[Item]:
+        """Return the questions; those of one database are a cluster. Raises :class:`DataError` where they are not here."""
+        found = []
+        for number, row in enumerate(self._rows):
+            hint = f"\n{row['instructions']}" if row.get("instructions") else ""
+            asked = _ASKED.format(question=row["question"], instructions=hint, tables=row["tables"])
+            found.append(
+                Item(
+                    f"{row['db_name']}/{number}",
+                    [{"role": "user", "content": asked}],
+                    row["query"].split(";")[0],
+                    cluster=row["db_name"],
+                    row=row,
+                )
+            )
+        return found
+
+    def grade(self, asked: Sequence[tuple[Item, Turn]]) -> list[Verdict]:
+        """Return whether each query gives what one of the reference queries gives."""
+        with self._lock:
+            return [self._verdict(item, answer.text) for item, answer in asked]
+
+    def _verdict(self, item: Item, answer: str) -> Verdict:
+        by_rule = queries(answer)
+        database = self._database(item.row["db_name"])
+        references = [query.strip() for query in item.row["query"].split(";") if query.strip()]
+        right = [sql_tables.ask(database, query, seconds=_SECONDS, most_rows=_MOST_ROWS) for query in references]
+        graded = {
+            query: _graded(query, self._result(database, query), references, right) for query in set(by_rule.values())
+        }
+        value, outcome, reason = graded[by_rule[RULES[0]]]
+        scores = {rule: score for rule, query in by_rule.items() if (score := graded[query][0]) is not None}
+        return Verdict(value, reason, by_rule[RULES[0]], outcome, scores)
+
+    def _result(self, database: sqlite3.Connection, query: str) -> Result:
+        if not query:
+            return Result(None, "there is no query")
+        return sql_tables.ask(database, query, seconds=_SECONDS, most_rows=_MOST_ROWS)
+
+    def _database(self, name: str) -> sqlite3.Connection:
+        if name not in self._databases:
+            dump = places.file(f"sql/export/{name}.sql", of="SQL-Eval", fix=_FIX)
+            self._databases[name] = sql_tables.load(dump)
+        return self._databases[name]
+
+
+def queries(answer: str) -> dict[str, str]:
+    """Return the query that each rule takes out of an answer."""
+    text = without_reasoning(answer).strip()
+    found = fences(text)
+    marked = [inside for language, inside in found if language in ("sql", "sqlite", "postgresql")]
+    begun = _STATEMENT.search(text)
+    statement = begun[0].split("```")[0] if begun else ""
+    fenced = (marked or [inside for _, inside in found] or [statement])[0]
+    return {
+        rule: query.strip().rstrip(";").strip() for rule, query in zip(RULES, (fenced, statement, text), strict=True)
+    }
+
+
+def _graded(
+    query: str, result: Result, references: Sequence[str], right: Sequence[Result]
+) -> tuple[float | None, str, str]:
+    """Return value, outcome and reason."""
+    if not query:
+        return 0.0, "no query", "the answer holds no query"
+    if _plain(query) in {_plain(reference) for reference in references}:
+        return 1.0, "exact", "it is a reference query"
+    if result.rows is None:
+        return 0.0, _kind(result.error), result.error
+    if not result.read and any(reference.read for reference in right):
+        return 0.0, "wrong tables", "it reads no table"
+    empty = True
+    for reference in right:
+        if not reference.rows:
+            continue
+        empty = False
+        if _same(reference.rows, result.rows):
+            return 1.0, "exact", "same rows and columns"
+        if _holds(reference.rows, result.rows):
+            return 1.0, "passed", "same rows, with columns beside"
+    if empty and not result.rows:
+        return None, "empty", "reference and answer give no rows, so whether they mean the same cannot be seen"
+    if not any(reference.read <= result.read for reference in right):
+        _, missing = min((len(each.read - result.read), sorted(each.read - result.read)) for each in right)
+        return 0.0, "wrong tables", f"it does not read {', '.join(missing)}"
+    return 0.0, "other result", f"{len(result.rows)} rows, not those of a reference query"
+
+
+def _kind(error: str) -> str:
+    for words, outcome in (
+        ("no such table", "unknown table"),
+        ("no such column", "unknown column"),
+        ("ambiguous column", "unknown column"),
+        ("timed out", "timed out"),
+        ("not authorized", "not a question"),
+        ("only execute one statement", "several statements"),
+    ):
+        if words in error:
+            return outcome
+    return "error"
+
+
+def _plain(query: str) -> str:
+    return re.sub(r"\s+", " ", query.strip().rstrip(";")).casefold()
+
+
+def _cell(value: Any) -> Any:
+    """Return a value so that equal numbers are equal: to six digits, whole or not, also written as text."""
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, int | float):
+        return float(f"{value:.6g}")
+    return value
+
+
+def _bag(rows: Sequence[Sequence[Any]]) -> Counter[tuple[Any, ...]]:
+    return Counter(tuple(map(_cell, row)) for row in rows)
+
+
+def _same(reference: Sequence[tuple[Any, ...]], rows: Sequence[tuple[Any, ...]]) -> bool:
+    return len(reference) == len(rows) and len(reference[0]) == len(rows[0]) and _bag(reference) == _bag(rows)
+
+
+def _holds(reference: Sequence[tuple[Any, ...]], rows: Sequence[tuple[Any, ...]]) -> bool:
+    """Whether some columns of the answer, in some order, are those of the reference."""
+    if len(reference) != len(rows) or len(rows[0]) < len(reference[0]):
+        return False
+    wanted = [Counter(_cell(row[place]) for row in reference) for place in range(len(reference[0]))]
+    given = [Counter(_cell(row[place]) for row in rows) for place in range(min(len(rows[0]), _WIDEST))]
+    fits = [[place for place, column in enumerate(given) if column == want] for want in wanted]
+    bag = _bag(reference)
+    return any(
+        len(set(chosen)) == len(chosen) and _bag([[row[place] for place in chosen] for row in rows]) == bag
+        for chosen in itertools.islice(itertools.product(*fits), 5000)
+    )

@@ -1,0 +1,69 @@
+"""Models for evaluations without weights: one answers from a table, one fails half of the time, one knows every answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from shadownb.engine.inference import Reply
+from shadownb.errors import DataError
+
+
+class Says:
+    """Answers each question by a function of (question, seed)."""
+
+    has_base = False
+
+    def __init__(self, name: str, answer: Callable[[str, int], str]) -> None:
+        self.name, self._answer = name, answer
+        self.kept_under = None
+        self.asked: list[str] = []
+
+    def chat(self, messages: Sequence[Any], tools: Any = None, *, seed: int = 0, **sampling: Any) -> list[Reply]:
+        """Return an answer a conversation."""
+        self.asked += [turns[-1]["content"] for turns in messages]
+        told = [self._answer(turns[-1]["content"], seed or 0) for turns in messages]
+        return [Reply(content=text, raw=text) for text in told]
+
+
+def table(name: str, answers: Mapping[str, str], otherwise: str = "") -> Says:
+    """Return one that answers from a table of questions."""
+    return Says(name, lambda question, _: answers.get(question, otherwise))
+
+
+class Refuses(Says):
+    """Cannot answer questions with this word in them."""
+
+    def __init__(self, name: str, word: str) -> None:
+        super().__init__(name, lambda question, _: question)
+        self._word = word
+
+    def chat(self, messages: Sequence[Any], tools: Any = None, **sampling: Any) -> list[Reply]:
+        """Return an answer a conversation, or raise."""
+        if any(self._word in turns[-1]["content"] for turns in messages):
+            raise DataError(f"A question has {self._word}.")
+        return super().chat(messages, tools, **sampling)
+
+
+def rows(count: int) -> list[dict[str, Any]]:
+    """Return conversations whose right answer is their number."""
+    return [
+        {
+            "messages": [
+                {"role": "user", "content": f"question {number}"},
+                {"role": "assistant", "content": f"answer {number}"},
+            ],
+            "source": f"source {number % 5}",
+        }
+        for number in range(count)
+    ]
+
+
+def right_up_to(name: str, count: int) -> Says:
+    """Return one that knows the answers of the first ``count`` questions."""
+
+    def answer(question: str, _: int) -> str:
+        number = int(question.split()[1])
+        return f"answer {number}" if number < count else "no idea"
+
+    return Says(name, answer)
