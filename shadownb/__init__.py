@@ -94,12 +94,16 @@ _RENAMED = {"models": ("shadownb.engine.models", "catalog")}
 
 # What the package itself brings of each kind that varies. The engine asks the registry for these and imports none of them.
 _IMPLEMENTATIONS = {
-    "backend": {"torch": "shadownb.engine.backends.torch.backend:TorchBackend"},
+    "backend": {
+        "torch": "shadownb.engine.backends.torch.backend:TorchBackend",
+        "mlx": "shadownb.engine.backends.mlx.backend:MlxBackend",
+    },
     "capture_store": {"sqlite": "shadownb.engine.capture:CaptureStore"},
     "objective": {
         "dpo": "shadownb.engine.objectives.dpo:Dpo",
         "facts": "shadownb.engine.objectives.facts:Facts",
         "kto": "shadownb.engine.objectives.kto:Kto",
+        "grpo": "shadownb.engine.objectives.policy.gradient:PolicyGradient",
         "sft": "shadownb.engine.objectives.supervised:Supervised",
     },
     "executor": {
@@ -117,6 +121,7 @@ _IMPLEMENTATIONS = {
     "exporter": {
         "adapter": "shadownb.engine.exporters.adapter:AdapterExporter",
         "merged": "shadownb.engine.exporters.merged:MergedExporter",
+        "mlx": "shadownb.engine.exporters.mlx:MlxExporter",
     },
     "method": {
         "lora": "shadownb.engine.methods.lora:SPEC",
@@ -133,6 +138,9 @@ _IMPLEMENTATIONS = {
         "dpo": "shadownb.engine.methods.dpo:SPEC",
         "kto": "shadownb.engine.methods.kto:SPEC",
         "more_plus": "shadownb.engine.methods.more_plus:SPEC",
+        "grpo": "shadownb.engine.methods.grpo:SPEC",
+        "rloo": "shadownb.engine.methods.rloo:SPEC",
+        "reinforce_pp": "shadownb.engine.methods.reinforce_pp:SPEC",
     },
     "model": {"facade": "shadownb.engine.models.model:Model", "load": "shadownb.engine.models.loading:load"},
     "panel": {

@@ -5,6 +5,7 @@ Exit code 0 means done, 1 that the work failed or was stopped, 2 that the comman
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -95,6 +96,8 @@ def main(args: list[str] | None = None) -> int:
 
 
 def _run(front_end: ShellFrontEnd, args: list[str] | None) -> int:
+    if os.getcwd() not in sys.path:  # as of a notebook: functions that options name may lie in this folder
+        sys.path.append(os.getcwd())
     # Outside its standalone mode click returns the code of an Exit in place of the verb's result.
     result = verbs_for(ShellFrontEnd).main(args, prog_name=front_end.prog, standalone_mode=False, obj=front_end)
     if isinstance(result, int):

@@ -20,6 +20,7 @@ LONGEST_FIRST = (
     "tests/browser/test_kernel_gone.py",
     "notebooks/01_methods.ipynb",
     "tests/engine/test_runs_resume.py",
+    "tests/mlx/test_front_ends.py",
     "tests/browser/test_panels.py",
     "tests/browser/test_studio.py",
     "tests/engine/test_resume_from.py",

@@ -27,7 +27,12 @@ _BASE = {
     False: "in 16 or 32 bits, not quantised",
 }
 _LONG = {"cut": "are cut", "split": "are split into sequences that lose no token"}
-_ROWS = {"text": "documents.jsonl", "preference": "pairs.jsonl", "unpaired_preference": "verdicts.jsonl"}
+_ROWS = {
+    "text": "documents.jsonl",
+    "preference": "pairs.jsonl",
+    "unpaired_preference": "verdicts.jsonl",
+    "prompt": "prompts.jsonl",
+}
 
 
 def navigation() -> list[tuple[str, str]]:
@@ -68,6 +73,9 @@ def text(spec: MethodSpec) -> str:
     """Return a method's page."""
     rows = _ROWS.get(spec.data_formats[0], "rows.jsonl")
     quantize = ', quantize="4bit"' if spec.quantized_base else ""
+    scored = bool(objectives.get(spec.objective).functions)
+    call = ', reward_fns=["rewards:mine"]' if scored else ""
+    flags = f"{' --reward-fns rewards:mine' if scored else ''}{' --quantize 4bit' if quantize else ''}"
     facts = {
         "What is trained": _TRAINED.get(spec.adapter, spec.adapter),
         "The loss": _loss(spec),
@@ -80,7 +88,7 @@ def text(spec: MethodSpec) -> str:
         facts["Its other defaults"] = ", ".join(f"`{name}={value}`" for name, value in spec.defaults)
     support = capabilities.supported_fields(spec.name)
     own = {*spec.fields, *objectives.get(spec.objective).honoured()}
-    honoured = [field for field in config_fields() if support.get(field.name, "no") is None]
+    honoured = [field for field in config_fields(spec.objective) if support.get(field.name, "no") is None]
     first = [field for field in honoured if field.name in own]
     rest = [field for field in honoured if field.name not in own and field.name != "method"]
     defaults = {**dict(spec.defaults), "learning_rate": f"{spec.default_learning_rate:g}"}
@@ -95,13 +103,13 @@ def text(spec: MethodSpec) -> str:
         "    import shadownb as snb",
         "",
         f'    model = snb.load("smollm2-135m"{quantize})',
-        f'    run = model.train(snb.Dataset.load("{rows}"), method="{spec.name}")',
+        f'    run = model.train(snb.Dataset.load("{rows}"), method="{spec.name}"{call})',
         "    ```",
         "",
         '=== "Shell"',
         "",
         "    ```",
-        f"    shadownb train {rows} --model smollm2-135m --method {spec.name}{' --quantize 4bit' if quantize else ''}",
+        f"    shadownb train {rows} --model smollm2-135m --method {spec.name}{flags}",
         "    ```",
         "",
         "| | |",

@@ -12,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shadownb.engine import registry
+from shadownb.engine.functions import takes_completions
 from shadownb.engine.home import home
 
 if TYPE_CHECKING:
@@ -165,6 +167,11 @@ FIELD_VALUES: dict[str, tuple[str, ...]] = {
 
 def complete_field(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Complete the value of a training option that is text."""
+    kind = getattr(getattr(param, "field", None), "functions", None)
+    if kind is not None:
+        held = getattr(ctx.obj, "variables", {})
+        own = [name for name, value in list(held.items()) if name[:1] != "_" and takes_completions(value)]
+        return _starting(incomplete, own, registry.names(kind))
     return _starting(incomplete, FIELD_VALUES.get(param.name or "", ()))
 
 

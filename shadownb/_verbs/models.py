@@ -256,7 +256,7 @@ def generate(front_end: FrontEnd, name: str, words: tuple[str, ...], **_: Any) -
     "--fmt",
     type=RegisteredChoice(lambda: registry.names("exporter")),
     default="adapter",
-    help="Only the adapter, or base and adapter merged into one model.",
+    help="Only the adapter, base and adapter merged into one model, or the adapter in mlx-lm's files.",
 )
 def export(front_end: FrontEnd, name: str, folder: str, fmt: str) -> Any:
     """Save what a run has trained."""

@@ -24,7 +24,7 @@ from shadownb._verbs.options import (
     model_options,
     reading_of,
 )
-from shadownb.engine import methods
+from shadownb.engine import functions, methods, objectives
 from shadownb.engine.config import TrainConfig
 from shadownb.engine.config_objectives import option_names
 from shadownb.errors import ShadowError, did_you_mean
@@ -100,15 +100,22 @@ def train(front_end: FrontEnd, words: tuple[str, ...], file: str | None, **_: An
     loading = {option: values.pop(option) for option in MODEL_OPTIONS if option in values}
     reading = reading_of(values)
     config = _validated(values, front_end)
+    of_functions = () if config.spec.guest else objectives.get(config.spec.objective).functions
     stays = {"executor": _outliving(config.executor, front_end)} if background and not front_end.notebook else {}
 
+    typed = {key: values[key] for key in of_functions if key in values}
     values = {key: getattr(config, key) for key in values} | stays  # YAML reads 1e-3 as text, the config as a number
+    values |= {key: functions.of_variables(_listed(names), front_end.variables) for key, names in typed.items()}
     data, eval_data = front_end.data(data_name, **reading), front_end.eval_data(eval_name, **reading)
     model = front_end.model(name, **_with_quantized_base(loading, config, name, front_end))
     if front_end.notebook:
         return model.train(data, eval_dataset=eval_data, background=background, **start, **values)
     run = model.train(data, eval_dataset=eval_data, background=True, **start, **values)
     return run if background else front_end.watch(run)
+
+
+def _listed(names: Any) -> list[Any]:
+    return list(names) if isinstance(names, list | tuple) else [names]
 
 
 def read_yaml(text: str, front_end: FrontEnd) -> dict[str, Any]:

@@ -8,12 +8,13 @@ torch, to compare with. What a run truly had is read from the trainer afterwards
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import psutil
 
 from shadownb.engine import hardware
+from shadownb.engine.ports.backend import Choices
 from shadownb.engine.ports.training import Plan
 from shadownb.errors import ConfigError, did_you_mean
 
@@ -43,12 +44,15 @@ class Facts:
         Which of the optional packages are installed.
     dtype
         The number format that training computes in.
+    always
+        What the backend has no choice in.
     """
 
     device: str
     free_gb: float
     packages: frozenset[str] = frozenset()
     dtype: str = "float32"
+    always: Choices = field(default_factory=Choices)
 
 
 def facts(backend: Backend, device: str, dtype: str) -> Facts:
@@ -57,7 +61,9 @@ def facts(backend: Backend, device: str, dtype: str) -> Facts:
     free = backend.free_memory_gb(device)
     names = ("flash_attn", "kernels", "bitsandbytes", "liger_kernel")
     installed = frozenset(name for name in names if hardware.has_package(name))
-    return Facts(kind, psutil.virtual_memory().available / 1e9 if free is None else free, installed, dtype)
+    return Facts(
+        kind, psutil.virtual_memory().available / 1e9 if free is None else free, installed, dtype, backend.choices()
+    )
 
 
 def check(accelerator: str) -> None:
@@ -71,6 +77,8 @@ def check(accelerator: str) -> None:
 
 def choose_attention(accelerator: str, known: Facts) -> Decision:
     """Return the attention implementation to load a model with."""
+    if known.always.attention is not None:
+        return known.always.attention
     if accelerator == "none":
         return "sdpa", "torch's own, because accelerator='none'"
     if known.device != "cuda":
@@ -111,6 +119,8 @@ def choose_optimizer(asked: str, accelerator: str, trained: int, needed_gb: floa
     """
     if asked != "auto":
         return asked, "asked for"
+    if known.always.optimizer is not None:
+        return known.always.optimizer
     if accelerator == "none":
         return "adamw_torch", "plain, because accelerator='none'"
     small = trained < _MANY_TRAINED
@@ -141,6 +151,8 @@ def choose_checkpointing(asked: str, accelerator: str, needed_gb: float, known: 
 
 def choose_kernels(accelerator: str, known: Facts) -> tuple[bool, str]:
     """Return (whether fused kernels for norms and activations are used, reason)."""
+    if known.always.kernels is not None:
+        return known.always.kernels
     if accelerator != "shadow":
         return False, "only with accelerator='shadow'"
     if known.device != "cuda":
@@ -150,15 +162,13 @@ def choose_kernels(accelerator: str, known: Facts) -> tuple[bool, str]:
     return True, "liger-kernel is installed"
 
 
-def choose_adapter_operation(accelerator: str) -> tuple[bool, str]:
-    """Return (whether a plain LoRA layer and its base are computed as one operation, reason).
-
-    It is about layers in 32 bits. In 16 the adapter is summed inside its base's product, whatever the accelerator: that is
-    no matter of speed.
-    """
+def choose_own_kernels(accelerator: str, known: Facts) -> tuple[bool, str]:
+    """Return (whether the backend may compute parts of a model in faster ways of its own, reason); it decides which."""
+    if known.always.own_kernels is not None:
+        return known.always.own_kernels
     if accelerator == "none":
-        return False, "peft's own, because accelerator='none'"
-    return True, "plain LoRA adds into its base's output and gradients; other adapters stay peft's"
+        return False, "plain torch, because accelerator='none'"
+    return True, "those that fit the model and are faster in a trial on this machine"
 
 
 def plan(accelerator: str, optim: str, checkpointing: str, *, trained: int, needed_gb: float, known: Facts) -> Plan:
@@ -167,5 +177,5 @@ def plan(accelerator: str, optim: str, checkpointing: str, *, trained: int, need
         choose_optimizer(optim, accelerator, trained, needed_gb, known),
         choose_checkpointing(checkpointing, accelerator, needed_gb, known),
         choose_kernels(accelerator, known),
-        choose_adapter_operation(accelerator),
+        choose_own_kernels(accelerator, known),
     )

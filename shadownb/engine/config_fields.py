@@ -28,6 +28,7 @@ class ConfigField:
     unit: str
     optional: bool
     listed: tuple[str, ...] = ()  # the choices of a type that lists them
+    functions: str | None = None  # the kind in the registry whose names it takes, beside functions of the notebook
     registered: str | None = None  # else the kind in the registry whose names are chosen from
     minimum: float | None = None
     exclusive_minimum: float | None = None
@@ -40,17 +41,21 @@ class ConfigField:
         return self.listed if self.registered is None else ("auto", *registry.names(self.registered))
 
 
-def config_fields() -> tuple[ConfigField, ...]:
-    """Return the options in the order of forms and help: every training's, and before its evaluation those of objectives."""
+def config_fields(objective: str | None = None) -> tuple[ConfigField, ...]:
+    """Return the options in the order of forms and help: every training's, and before its evaluation those of objectives.
+
+    Several objectives may have one of a name; with ``objective`` its own is meant, else it is told as the first of them has it.
+    """
     hints = typing.get_type_hints(Options)
     every = [_field(name, info, hints[name]) for name, info in Options.model_fields.items()]
     behind = next(place for place, field in enumerate(every) if field.group == "evaluation")
-    own = [_of_objectives(name, having) for name, having in fields_of_objectives().items()]
+    own = [_of_objectives(name, having, objective) for name, having in fields_of_objectives().items()]
     return (*every[:behind], *own, *every[behind:])
 
 
-def _of_objectives(name: str, having: list[tuple[str, type[BaseModel]]]) -> ConfigField:
-    """Return an option that only some objectives have, as the first of them knows it, with the methods it is for."""
+def _of_objectives(name: str, having: list[tuple[str, type[BaseModel]]], wanted: str | None) -> ConfigField:
+    """Return an option that only some objectives have, as the wanted or the first of them knows it, with its methods."""
+    having = [(objective, table) for objective, table in having if objective == wanted] or having
     found = [_field(name, table.model_fields[name], typing.get_type_hints(table)[name]) for _, table in having]
     objectives = [objective for objective, _ in having]
     users = [spec.name for spec in methods.available() if spec.objective in objectives] or objectives
@@ -62,7 +67,7 @@ def _of_objectives(name: str, having: list[tuple[str, type[BaseModel]]]) -> Conf
 
 def _field(name: str, info: FieldInfo, hint: Any) -> ConfigField:
     extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
-    told = {"group": "objective", "advanced": False, "unit": "", "registered": None, **extra}
+    told = {"group": "objective", "advanced": False, "unit": "", "registered": None, "functions": None, **extra}
     kind, optional, listed = kind_of(hint)
     limits = {
         type(rule).__name__.lower(): getattr(rule, type(rule).__name__.lower())
@@ -81,6 +86,7 @@ def _field(name: str, info: FieldInfo, hint: Any) -> ConfigField:
         optional=optional,
         listed=listed,
         registered=registered,
+        functions=typing.cast("str | None", told["functions"]),
         minimum=limits.get("ge"),
         exclusive_minimum=limits.get("gt"),
         maximum=limits.get("le"),

@@ -14,7 +14,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 GROUPS = (
-    "method", "schedule", "batch", "adapter", "data", "evaluation", "saving", "preference", "objective", "memory", "runtime",
+    "method", "schedule", "batch", "adapter", "data", "evaluation", "saving", "preference", "reward", "objective", "memory",
+    "runtime",
 )  # fmt: skip
 
 # Which layers of a Llama-like block each preset means; where a model calls them otherwise, those of its attention and its
@@ -37,6 +38,7 @@ def option(
     advanced: bool = False,
     unit: str = "",
     registered: str | None = None,
+    functions: str | None = None,
     **rules: Any,
 ) -> Any:
     """Return the field of an option, for the tables of objectives, too.
@@ -49,13 +51,21 @@ def option(
         Whether a form shows it only to who asks for more.
     registered
         The kind in the registry whose names, and "auto", are its choices.
+    functions
+        The kind in the registry whose names it takes, beside functions of the notebook.
     rules
         pydantic's: ``gt``, ``ge``, ``lt``, ``le``.
     """
     return Field(
         default,
         description=help,
-        json_schema_extra={"group": group, "advanced": advanced, "unit": unit, "registered": registered},
+        json_schema_extra={
+            "group": group,
+            "advanced": advanced,
+            "unit": unit,
+            "registered": registered,
+            "functions": functions,
+        },
         **rules,
     )
 

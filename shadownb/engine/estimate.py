@@ -99,6 +99,8 @@ def estimate(
     count = round(total * len(rendered) / len(sample))
     items = max(1, math.ceil(count / _examples_per_item(model, config, rendered, count)))
     # Rows that all give as many examples do so beyond the sample as well; lengths, and so packs and windows, differ.
+    kind = objectives.get(config.spec.objective)
+    rendered = list(kind(config, _length(model, config)).expected(rendered))
     steady = len({len(found) for found in given}) == 1 and not config.packing
     steady = steady and config.spec.long_rows == "cut"
     found = estimate_from(model, config, rendered, config.resolved_total_steps(items), count=count, from_base=from_base)
@@ -155,7 +157,9 @@ def estimate_from(
     kept = costs.kept_per_token
     blocks = costs.layers * costs.hidden + kept if checkpointing else costs.layers * kept
     activations = (piece * blocks + costs.kept_fixed) * costs.kept_bytes
-    logits = _copies_of_logits(model) * trained_in_piece * costs.vocabulary * _FLOAT
+    limit = None if model.accelerator == "none" else costs.logits_at_once
+    at_once = trained_in_piece if limit is None else min(limit, trained_in_piece)
+    logits = _copies_of_logits(model) * at_once * costs.vocabulary * _FLOAT
     overhead = 0.0 if model.device.type == "cuda" else _UNSEEN
     copied = spec.changes_base_weights and model.dtype_name != "float32"
     lines = (

@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-from shadownb.engine.loaded.backends import DEFAULT, backend
+from shadownb.engine.loaded.backends import DEFAULT, backend, packages
 from shadownb.engine.ports.backend import Device
 from shadownb.errors import ConfigError, did_you_mean
 
@@ -206,7 +206,8 @@ def describe(backend_name: str = DEFAULT) -> dict[str, Any]:
 def versions() -> dict[str, str]:
     """Return the versions of what takes part in training."""
     found = {"python": platform.python_version()}
-    for name in ("shadownb", "torch", "transformers", "peft", "trl", "accelerate", "bitsandbytes", "tokenizers"):
+    ours = ("shadownb", "torch", "transformers", "peft", "trl", "accelerate", "bitsandbytes", "tokenizers")
+    for name in dict.fromkeys((*ours, *packages())):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

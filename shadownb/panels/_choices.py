@@ -10,8 +10,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from shadownb.engine import registry
 from shadownb.engine.data.accepting import KINDS
 from shadownb.engine.data.columns import TARGETS
+from shadownb.engine.functions import takes_completions
 from shadownb.engine.messages.texts import shown
 from shadownb.errors import DataError
 
@@ -74,6 +76,15 @@ def data_choices(namespace: Mapping[str, Any], given: Any = None, files: tuple[s
     found += [{"id": f"file:{path}", "title": Path(path).name, "group": "Files"} for path in files]
     found += [{"id": key, "title": title, "group": "Shipped"} for key, (_, _, title) in SAMPLES.items()]
     return found
+
+
+def function_choices(namespace: Mapping[str, Any], kind: str) -> list[dict[str, str]]:
+    """Return the functions that an option can name: the notebook's own that take completions or an output, then registered ones."""
+    own = [name for name, value in variables(namespace) if takes_completions(value)]
+    return [
+        *({"name": name, "group": "Notebook"} for name in own),
+        *({"name": name, "group": "Built in"} for name in registry.names(kind) if name not in own),
+    ]
 
 
 def describe_data(data: Any) -> dict[str, Any]:

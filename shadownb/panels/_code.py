@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from shadownb.engine import functions
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -76,7 +78,7 @@ def as_python(choice: Choice) -> str:
         arguments.append(f"eval_dataset={evaluation}")
     if choice.start is not None:
         arguments.append(f"start={literal(choice.start)}")
-    arguments += [f"{name}={literal(value)}" for name, value in choice.options.items()]
+    arguments += [f"{name}={_argument(value)}" for name, value in choice.options.items()]
     arguments.append("background=True")
     if len(arguments) <= 3:
         lines.append(f"run = {model}.train({', '.join(arguments)})")
@@ -99,8 +101,19 @@ def as_magic(choice: Choice) -> str:
     options.update(choice.reading)
     options.update(choice.load_options or {})
     options["method"] = choice.method
-    options.update({name: list(value) if isinstance(value, tuple) else value for name, value in choice.options.items()})
+    options.update({name: _yaml_value(value) for name, value in choice.options.items()})
     return "%%shadow train\n" + yaml.safe_dump(options, sort_keys=False, allow_unicode=True)
+
+
+def _argument(value: Any) -> str:
+    """Return a value as Python; a function of a cell is the variable that holds it."""
+    if not isinstance(value, tuple) or not any(functions.of_this_notebook(one) for one in value):
+        return literal(value)
+    return f"[{', '.join(functions.of_this_notebook(one) or literal(one) for one in value)}]"
+
+
+def _yaml_value(value: Any) -> Any:
+    return [functions.of_this_notebook(one) or one for one in value] if isinstance(value, tuple) else value
 
 
 def chat_as_python(

@@ -44,6 +44,7 @@ GROUP_TITLES = {
     "evaluation": "Evaluation",
     "saving": "Checkpoints",
     "preference": "Preferences",
+    "reward": "Answers and rewards",
     "objective": "Objective",
     "memory": "Memory",
     "runtime": "Where and how",
@@ -67,9 +68,10 @@ def title_of(name: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-def form_fields() -> list[dict[str, Any]]:
-    """Return every option with the control it gets, in declaration order."""
-    return [_as_dict(field) for field in config_fields() if field.name not in _ELSEWHERE]
+def form_fields(method: str | None = None) -> list[dict[str, Any]]:
+    """Return every option with the control it gets, in declaration order; those of several objectives as the method's has them."""
+    objective = methods.get(method).objective if method is not None and methods.known(method) else None
+    return [_as_dict(field) for field in config_fields(objective) if field.name not in _ELSEWHERE]
 
 
 def _as_dict(field: ConfigField) -> dict[str, Any]:
@@ -86,6 +88,7 @@ def _as_dict(field: ConfigField) -> dict[str, Any]:
         "unit": "" if field.unit and title.lower().endswith(field.unit) else field.unit,
         "optional": field.optional,
         "choices": list(field.choices),
+        "functions": field.functions or "",
         "minimum": field.minimum,
         "exclusive_minimum": field.exclusive_minimum,
         "maximum": field.maximum,

@@ -63,6 +63,7 @@ def describe_model(model: Any) -> dict[str, Any]:
         "parameters": model.parameters_total,
         "dtype": model.dtype_name,
         "device": str(model.device),
+        "backend": model.backend_name,
         "quantization": model.quantization,
         "max_length": model.max_length,
         "base_hash": model.base_hash[:12],
@@ -100,7 +101,7 @@ def estimate(model: Any, config: Any, data: Any, rows: int | None = None, from_b
 
 def find_hardware() -> dict[str, Any]:
     """Return what the machine has: devices (usable or not, with the reason), cores, memory, the recommended one."""
-    from shadownb.engine import hardware
+    from shadownb.engine import hardware, registry
 
     found = hardware.detect()
     return {
@@ -115,6 +116,7 @@ def find_hardware() -> dict[str, Any]:
             }
             for device in found.devices
         ],
+        "backends": list(registry.names("backend")),
         "recommended": found.recommended,
         "reason": found.reason,
         "cores": found.cores,

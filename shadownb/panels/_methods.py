@@ -74,6 +74,9 @@ def config_for(method: str, options: Mapping[str, Any]) -> TrainConfig:
         return TrainConfig(method=method)
 
 
-def unsupported_fields(method: str) -> dict[str, str]:
-    """Return the options that the method cannot honour, with the reason."""
-    return {name: reason for name, reason in capabilities.supported_fields(method).items() if reason is not None}
+def unsupported_fields(method: str, model: Any = None) -> dict[str, str]:
+    """Return the options that the method cannot honour on the chosen model's backend, with the reason."""
+    where = (model.backend_name,) if model is not None else ()
+    return {
+        name: reason for name, reason in capabilities.supported_fields(method, *where).items() if reason is not None
+    }

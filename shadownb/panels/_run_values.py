@@ -79,7 +79,7 @@ def status_of(state: Any, status: str) -> dict[str, Any]:
 def chart_of(chart: Chart) -> dict[str, Any]:
     """Return a chart beside the common ones: id, title, curves, whether its values are shares."""
     curves = [list(curve) for curve in chart.curves]
-    return {"id": chart.name, "title": chart.title, "curves": curves, "share": chart.share}
+    return {"id": chart.name, "title": chart.title, "curves": curves, "share": chart.share, "first": chart.first}
 
 
 def record_of(record: dict[str, Any]) -> dict[str, Any]:
@@ -101,10 +101,11 @@ def _number(value: float) -> float:
 
 def shortened(sample: dict[str, Any]) -> dict[str, Any]:
     """Return the answers sampled at an evaluation, long ones cut."""
-    items = [{k: _short(item.get(k, "")) for k in ("prompt", "completion")} for item in sample["items"]]
+    items = [{k: short(item.get(k, "")) for k in ("prompt", "completion")} for item in sample["items"]]
     return {"step": sample["step"], "items": items}
 
 
-def _short(text: Any) -> str:
+def short(text: Any) -> str:
+    """Return a text as it is shown, cut where it is long."""
     shown: str = text if isinstance(text, str) else json.dumps(text, ensure_ascii=False)
     return shown if len(shown) <= _SAMPLE_LENGTH else shown[: _SAMPLE_LENGTH - 1] + "…"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from shadownb.engine import functions, methods, objectives
 from shadownb.engine.config import TrainConfig
 from shadownb.errors import ConfigError, DataError, ModelError
 
@@ -122,7 +123,7 @@ class Selection:
 
     def settle(self) -> dict[str, Any]:
         """Build the config from the values and return the form's state for the front end."""
-        unsupported = _methods.unsupported_fields(self.method)
+        unsupported = _methods.unsupported_fields(self.method, self.model)
         self.config, problems = _form.build(self.method, self.values, unsupported)
         if self.config is not None:
             self.options = _form.set_options(self.config, self.values)
@@ -197,8 +198,8 @@ class Selection:
         )
         return {"python": _code.as_python(choice), "magic": _code.as_magic(choice)}
 
-    def start(self) -> Any:
-        """Start training in the background and return the run.
+    def start(self, names: Mapping[str, Any]) -> Any:
+        """Start training in the background and return the run; ``names`` are the notebook's variables.
 
         Raises
         ------
@@ -219,8 +220,14 @@ class Selection:
             background=True,
             eval_dataset=self.evaluation(),
             start=self.start_choice.argument(),
-            **self.options,
+            **_with_functions(self.method, self.options, names),
         )
+
+
+def _with_functions(method: str, options: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options with the functions of variables in the place of their names."""
+    own = objectives.get(methods.get(method).objective).functions
+    return {name: functions.of_variables(value, names) if name in own else value for name, value in options.items()}
 
 
 def _is_named(model_id: str) -> bool:

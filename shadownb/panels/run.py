@@ -16,6 +16,7 @@ import traitlets as t
 from shadownb.engine.runs.charts import extra_charts
 from shadownb.engine.runs.state import ENDED
 
+from ._completions import NOTHING, Completions
 from ._feed import CurveFeed
 from ._line import show_in_this_cell
 from ._run_values import about_of, as_run, chart_of, code_of, record_of, shortened, status_of
@@ -52,6 +53,7 @@ class RunPanel(SnapshotPanel):
     charts: t.List[Any] = t.List(help="Charts beside the common ones: id, title, curves, share.").tag(sync=True)
     record = t.Dict(help="What the run was estimated to need and what it really ran with.").tag(sync=True)
     samples: t.List[Any] = t.List(help="Answers sampled at evaluations.").tag(sync=True)
+    answers = t.Dict(NOTHING, help="Scored answers of a step of reinforcement, group by group.").tag(sync=True)
     checkpoints: t.List[Any] = t.List().tag(sync=True)
     warnings: t.List[Any] = t.List().tag(sync=True)
     failure = t.Dict(help="Why the run failed, as a card, or empty.").tag(sync=True)
@@ -64,6 +66,7 @@ class RunPanel(SnapshotPanel):
         self._unsubscribe: Callable[[], None] = lambda: None
         self._samples_known: tuple[int, int] | None = None
         self._samples_shown: list[dict[str, Any]] = []
+        self._completions = Completions(run)
         self._slow = Worker("RunPanel resume", self.show_error)
         state = run.state
         # Before the model opens: what its first snapshot has beyond this, the first delta repeats and the page drops.
@@ -105,6 +108,7 @@ class RunPanel(SnapshotPanel):
             "charts": [chart_of(chart) for chart in extra_charts(state.series)],
             "record": record_of(state.record),
             "samples": self._samples_of(state),
+            "answers": self._completions.of(state),
             "checkpoints": self._checkpoints_of(state),
             "warnings": list(state.warnings),
             "failure": self._failure_of(state),
@@ -142,6 +146,11 @@ class RunPanel(SnapshotPanel):
 
     def _do_resync(self) -> None:
         self.snapshot = self._feed.snapshot(self._run.state)
+
+    def _do_show_answers(self, step: int | None = None) -> None:
+        """Show the scored answers of a step; without one those of the newest, as they come."""
+        self._completions.choose(step)
+        self.answers = self._completions.of(self._run.state)
 
     def _do_stop(self) -> None:
         self._run.stop(save=True)

@@ -77,7 +77,7 @@ class TrainPanel(Panel):
         self._inspected: dict[str, Any] = {}  # what the row that is shown was rendered with
         self._run: Any = None
         self._starters: list[Callable[[Any], None]] = []
-        super().__init__(fields=_form.form_fields())
+        super().__init__(fields=_form.form_fields(_methods.DEFAULT_METHOD))
         self._heavy = Background("TrainPanel worker", self._writer)
         self._costs = Costs(self, self._heavy)
         self._do_refresh()
@@ -139,7 +139,9 @@ class TrainPanel(Panel):
         names = self._names()
         data = _choices.data_choices(names, self._given_data, self._files)
         models = _machine.model_choices(names, self._given_model, self._copy[0])
-        self.write(choices={"data": data, "models": models})
+        kinds = {field["functions"] for field in self.fields if field["functions"]}
+        functions = {kind: _choices.function_choices(names, kind) for kind in kinds}
+        self.write(choices={"data": data, "models": models, "functions": functions})
         self._settle_form()
 
     def _do_choose_data(self, choice: str = "") -> None:
@@ -223,9 +225,10 @@ class TrainPanel(Panel):
             model = _machine.loaded_model(choice, self._names(), self._given_model)
             self._get_model(lambda: model, f"Reading {model.name}")
 
-    def _do_load_options(self, quantize: str = "", device: str = "") -> None:
+    def _do_load_options(self, quantize: str = "", device: str = "", backend: str = "") -> None:
         """Choose how the model is loaded; one that was loaded before has to be loaded again."""
-        self._chosen.load_options = {name: v for name, v in (("quantize", quantize), ("device", device)) if v}
+        given = {"quantize": quantize, "device": device, "backend": backend}
+        self._chosen.load_options = {name: value for name, value in given.items() if value}
         self._do_choose_model(self._chosen.model_id)
 
     def _do_load_model(self) -> None:
@@ -289,7 +292,7 @@ class TrainPanel(Panel):
     def _do_choose_method(self, name: str) -> None:
         """Choose a registered method."""
         self._chosen.method = name
-        self.write(method=name)
+        self.write(method=name, fields=_form.form_fields(name))
         self._settle_form()
 
     def _do_set(self, values: dict[str, Any]) -> None:
@@ -326,7 +329,8 @@ class TrainPanel(Panel):
         """Start training in the background."""
         if self.run_state["stage"] not in ("starting", "active"):
             self.write(run_state={"stage": "starting"})
-            self._heavy.submit("start", self._chosen.start, self._started, self._not_started)
+            names = self._names()
+            self._heavy.submit("start", lambda: self._chosen.start(names), self._started, self._not_started)
 
     # -- results of the worker, on the writer thread -------------------------------------------------------------
 

@@ -51,6 +51,29 @@ ERROR = {
     "fix": "Set max_tokens_per_forward=1024, or per_device_train_batch_size=1.",
 }
 
+ANSWERED = """import json
+def answer(text, reward, cut=False, reason=""):
+    return {"completion": text, "reward": reward, "rewards": {"words": reward, "ended": float(not cut)},
+            "reasons": {"words": reason} if reason else {}, "advantage": 0.0 if reward is None else (reward - 0.5) / 0.3,
+            "tokens": len(text.split()) + 1, "finish_reason": "length" if cut else "stop"}
+hand.begin(60)
+for step in (1, 2):
+    better = 0.2 * step
+    groups = [
+        {"row": "rows/0", "prompt": "Describe rain in exactly 5 words.", "completions": [
+            answer("Water that falls from clouds.", 0.6 + better, reason="5 of 5 words"),
+            answer("Rain is when drops of water come down from the sky and make everything wet and", 0.0, cut=True),
+            answer("Wet.", 0.2), answer("", None, reason="nothing to count")]},
+        {"row": f"rows/{step}", "prompt": "Describe a library in exactly 8 words.", "completions": [answer("Quiet.", 0.1)] * 4},
+    ]
+    path = hand.run.folder.samples / f"completions-{step}.json"
+    path.write_text(json.dumps({"step": step, "groups": groups}))
+    hand.append("completions", step=step, path=path.name, count=8)
+    hand.step(step, reward=0.3 * step, reward_std=0.2, entropy=1.4, completion_length=9.0, frac_reward_zero_std=0.5, kl=0.01,
+              clipped_ratio=0.25, clip_ratio=0.1, rollout_s=3.1, update_s=5.3)
+hand.journal.flush()
+"""
+
 
 @pytest.fixture
 def notebook(lab: Lab, page: Page, tiny_model_dir: Path) -> Notebook:
@@ -110,6 +133,18 @@ def test_run(notebook: Notebook, photograph: Photograph) -> None:
         panel.get_by_role("tab", name=tab).click()
         photograph(panel, f"run-tab-{tab.split()[0].lower()}")
         assert violations(panel) == [], tab
+
+
+def test_scored_answers(notebook: Notebook, photograph: Photograph) -> None:
+    panel = notebook.panel(PANEL, "Run")
+    notebook.run(PANEL, "hand = HandRun(method='grpo', reward_fns=['exact'])\n" + ANSWERED + "snb.RunPanel(hand.run)")
+    expect(panel.get_by_role("tab", name="Scored answers")).to_have_attribute("aria-selected", "true")
+    panel.get_by_role("button", name="Reward", exact=True).first.click()
+    open_folds(panel)
+    photograph(panel, "run-answers")
+    assert violations(panel) == []
+    panel.get_by_role("button", name="Earlier").click()
+    expect(panel.get_by_role("button", name="Follow the newest")).to_be_visible()
 
 
 def test_rewards(notebook: Notebook, photograph: Photograph) -> None:

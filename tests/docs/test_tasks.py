@@ -72,6 +72,10 @@ def cells(page: str, model: Path) -> list[str]:
     found = _CELLS.findall((ROOT / "docs" / "tasks" / f"{page}.md").read_text(encoding="utf-8"))
     found = [cell.replace('"smollm2-135m"', f'{str(model)!r}, dtype="float32"') for cell in found]
     found = [cell.replace("max_steps=120", "max_steps=2").replace("max_steps=40", "max_steps=2") for cell in found]
+    if page == "train-on-what-scores-well":
+        found = [
+            cell.replace("max_completion_length=20", "max_completion_length=4, num_generations=2") for cell in found
+        ]
     if page == "keep-what-my-agent-does":
         found[0] = found[0].replace('"https://api.openai.com/v1"', 'f"http://127.0.0.1:{server.server_port}/v1"')
         found = [_UPSTREAM, found[0], _AGENT, *found[1:]]

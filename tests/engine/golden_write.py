@@ -15,13 +15,20 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from shadownb.engine import methods, objectives
 from shadownb.engine.runs import Run
 from tests.engine.methods_data import CASES, curve
 from tests.tiny_models import byte_llama
 
+
+def has_a_curve(method: str) -> bool:
+    """Whether a method's loss falls as it learns. Where the model answers, one token that rounding turns makes another run."""
+    return objectives.get(methods.get(method).objective).judged_by_loss
+
+
 FOLDER = Path(__file__).with_name("golden")
 STEPS = 50
-NAMES = [name for name, case in CASES.items() if name == case.method]
+NAMES = [name for name, case in CASES.items() if name == case.method and has_a_curve(name)]
 
 
 def train(name: str, base: Path) -> Run:

@@ -18,6 +18,7 @@ import shadownb as snb
 from shadownb.engine.backends.torch.adapters import digest
 from shadownb.engine.runs import Run, commands
 from shadownb.engine.runs.loop import Loop
+from tests import mlx
 from tests.tiny_models import UNUSUAL, biased, unusual
 
 SYSTEM = {"role": "system", "content": "Name the colour."}
@@ -84,7 +85,12 @@ def tool_chat() -> dict[str, Any]:
     }
 
 
-DATA = {"chat": chats, "preference": pairs, "unpaired": verdicts, "text": documents}
+def prompts(count: int = 8) -> list[dict[str, Any]]:
+    """Questions alone, for the model to answer."""
+    return [{"prompt": question(n), "number": n} for n in range(count)]
+
+
+DATA = {"prompt": prompts, "chat": chats, "preference": pairs, "unpaired": verdicts, "text": documents}
 
 # Every run of these tests, unless it says otherwise: two epochs of two steps.
 OPTIONS: dict[str, Any] = {
@@ -118,6 +124,10 @@ class Case:
         Whether the result can be written apart from the base.
     dtype
         The number format it is loaded in.
+    backend
+        What computes it.
+    needed
+        Options that every training of it has, also one that leaves the others to what is on the model.
     """
 
     method: str
@@ -128,6 +138,8 @@ class Case:
     merged: bool = True
     adapter: bool = True
     dtype: str = "float32"
+    backend: str = "torch"
+    needed: dict[str, Any] = field(default_factory=dict)
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -139,15 +151,27 @@ class Case:
         source = biased(folder) if self.base == "biased" else folder
         source = unusual(folder, self.base) if self.base in UNUSUAL else source
         quantize: Any = "4bit" if self.base == "4bit" else None
-        return snb.load(str(source), max_length=256, quantize=quantize, dtype=self.dtype)
+        return self.open(source, max_length=256, quantize=quantize)
+
+    def open(self, source: Path, **options: Any) -> Any:
+        """Load anything with this case's backend and number format."""
+        if self.backend == "mlx":
+            mlx.needed()
+        return snb.load(str(source), dtype=self.dtype, backend=self.backend, **options)
 
     def train(self, model: Any, **more: Any) -> Run:
         """Train in a thread to the end of the run."""
-        run: Run = model.train(self.rows, method=self.method, background=True, **{**OPTIONS, **self.options, **more})
+        run: Run = model.train(
+            self.rows, method=self.method, background=True, **{**OPTIONS, **self.needed, **self.options, **more}
+        )
         return run.wait(timeout=120)
 
 
 _PROMPT = {"num_virtual_tokens": 4}
+_SCORED = {
+    "reward_fns": ("tests.policy.scorers:vowels",), "num_generations": 4, "max_completion_length": 6, "beta": 0.05,
+    "per_device_train_batch_size": 2,
+}  # fmt: skip
 CASES = {
     "lora": Case("lora", DROPOUT),
     "qlora": Case("qlora", DROPOUT, base="4bit", merged=False),
@@ -162,6 +186,9 @@ CASES = {
     "cpt": Case("cpt", {**DROPOUT, "max_length": 64}, data="text"),
     "dpo": Case("dpo", DROPOUT, data="preference"),
     "kto": Case("kto", DROPOUT, data="unpaired"),
+    "grpo": Case("grpo", {"lora_r": 4}, data="prompt", needed={**_SCORED, "num_iterations": 2}),
+    "rloo": Case("rloo", {"lora_r": 4}, data="prompt", needed=_SCORED),
+    "reinforce_pp": Case("reinforce_pp", {"lora_r": 4}, data="prompt", needed={**_SCORED, "beta": 0.0}),
     "lora rslora": Case("lora", {**DROPOUT, "use_rslora": True}),
     "lora pissa": Case(
         "lora", {**DROPOUT, "init_lora_weights": "pissa"}, owned=(".lora_A.default.", ".lora_B.default.")
@@ -188,6 +215,20 @@ IN_16_BITS = {
 }
 
 
+_MLX_LORA = (".lora_a", ".lora_b")
+# The other backend, through the same life. Its arrays stand under other names.
+ON_MLX = {
+    f"mlx {name}": replace(CASES[name], backend="mlx", owned=owned)
+    for name, owned in {
+        "lora": _MLX_LORA, "dora": (*_MLX_LORA, "_proj.m"), "cpt": _MLX_LORA, "dpo": _MLX_LORA,
+        "kto": _MLX_LORA, "adapter": (".bottleneck.",), "full": ("",), "bitfit": (".bias",),
+    }.items()
+} | {
+    "mlx qlora": replace(CASES["qlora"], backend="mlx", owned=_MLX_LORA, merged=True),
+    "mlx full bf16": replace(CASES["full"], backend="mlx", dtype="bfloat16"),
+}  # fmt: skip
+
+
 # -- looking at a model -------------------------------------------------------------------------------------------------
 
 PROMPT = "Colour number 3?"
@@ -195,7 +236,10 @@ PROMPT = "Colour number 3?"
 
 def logits(model: Any, use: str = "tuned") -> torch.Tensor:
     """Return the logits (tokens, vocabulary) of a fixed prompt, of the trained model or of its base."""
-    ids = torch.tensor([model.renderer.render_prompt([{"role": "user", "content": PROMPT}])])
+    prompt = model.renderer.render_prompt([{"role": "user", "content": PROMPT}])
+    if model.backend_name == "mlx":
+        return mlx_logits(model, prompt, use)
+    ids = torch.tensor([prompt])
     with model.gate.inference(), torch.no_grad():
         view = model.weights.view(use)
         prefix = view.prefix()
@@ -206,6 +250,30 @@ def logits(model: Any, use: str = "tuned") -> torch.Tensor:
     return found
 
 
+def mlx_logits(model: Any, ids: list[int], use: str = "tuned") -> torch.Tensor:
+    """Return the logits (tokens, vocabulary) of a row by mlx-lm's own model, as torch's."""
+    import mlx.core as mx
+
+    from shadownb.engine.backends.mlx import worker
+
+    with model.gate.inference():
+        module = model.weights.answering(use)
+        return torch.tensor(worker.run(lambda: module(mx.array([ids]))[0].astype(mx.float32).tolist()))
+
+
+def mlx_tensors(module: Any) -> dict[str, torch.Tensor]:
+    """Return the arrays of a model of mlx-lm as torch's tensors, bit for bit."""
+    import mlx.core as mx
+    import numpy as np
+
+    from shadownb.engine.backends.mlx import loading, worker
+
+    def as_tensor(array: Any) -> torch.Tensor:
+        return torch.tensor(np.array(array.view(mx.uint16) if array.dtype == mx.bfloat16 else array))
+
+    return worker.run(lambda: {name: as_tensor(array) for name, array in loading.parameters(module).items()})
+
+
 @contextmanager
 def nothing() -> Iterator[None]:
     """Change nothing inside the block."""
@@ -214,11 +282,17 @@ def nothing() -> Iterator[None]:
 
 def sha(model: Any) -> str:
     """Return the sha256 of what a model's adapter owns."""
+    if model.backend_name == "mlx":
+        from shadownb.engine.backends.mlx import adapters, worker
+
+        return worker.run(lambda: adapters.digest(model.adapter.owned()))
     return digest(model.adapter.owned())
 
 
 def base_shas(model: Any) -> dict[str, str]:
     """Return the sha256 of every parameter of the base, by its own name."""
+    if model.backend_name == "mlx":
+        return {name: digest({name: t}) for name, t in mlx_tensors(model.weights.base_module()).items()}
     return {name: digest({name: tensor}) for name, tensor in model.weights.base_parameters().items()}
 
 

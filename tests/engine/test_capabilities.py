@@ -78,6 +78,12 @@ OTHER: dict[str, Any] = {
     "question_forms": 1,
     "assistant_only_loss": True,
     "prompt_tuning_init_text": "Count.",
+    "reward_fns": ("exact",),
+    "reward_weights": (1.0,),
+    "loss_type": "hinge",
+    "epsilon_high": 0.3,
+    "delta": 4.0,
+    "max_kl": 1.0,
 }
 
 

@@ -204,7 +204,6 @@ def test_text_parts_are_joined_and_other_parts_are_bad():
         ([USER, {"role": "assistant", "content": 4}], "messages[1] has content of type int"),
         ([{"role": "user", "content": None}, ANSWER], "messages[0] has no content"),
         ([USER, {"role": "assistant", "content": " \n"}], "messages[1] is an assistant message without text"),
-        ([USER], "no assistant message"),
         ([], "messages is empty"),
         ("hello", "messages is text, not a list"),
         (None, "messages is missing, not a list"),
@@ -303,7 +302,25 @@ def test_a_given_format_is_used_and_an_unknown_one_is_refused():
         "prompt_completion",
         "raw",
         "unpaired_preference",
+        "prompt",
     }
+
+
+def test_rows_that_only_ask_are_a_format_where_no_row_answers():
+    """What stands beside the question is for whoever scores answers, so it refuses no row."""
+    system = {"role": "system", "content": "Be brief."}
+    beside = {"word": "A text that no reader of rows would know what to do with.", "n": 5}
+    assert one({"prompt": "q", **beside}) == ("prompt", {"prompt": [USER | {"content": "q"}]})
+    assert one({"messages": [system, USER], **beside}) == ("prompt", {"prompt": [system, USER]})
+    assert one({"question": "q", "tools": None}) == ("prompt", {"prompt": [USER | {"content": "q"}]})
+    told = Dataset.from_list([{"messages": [USER]}], format="chat").report.bad
+    assert "no assistant message" in told[0].reason
+    mixed = Dataset.from_list([{"messages": [USER]}, {"messages": [USER]}, {"messages": [USER, ANSWER]}])
+    assert (mixed.format, mixed.report.valid) == ("chat", 1), (
+        "rows that lack their answer are told, and no format of their own"
+    )
+    for row in ({"prompt": "q", "chosen": "a", "rejected": "b"}, {"prompt": "q", "completion": "a"}, {"text": "t"}):
+        assert Dataset.from_list([row]).format != "prompt"
 
 
 # -- what only looks like a conversation ---------------------------------------------------------------------------------

@@ -16,16 +16,14 @@ from shadownb import methods
 from shadownb.engine.backends.torch.packed_batch import PackedBatch
 from shadownb.engine.backends.torch.passes import Passes
 from shadownb.engine.runs import Run
-from tests.engine.golden_write import FOLDER, NAMES, STEPS, train
+from tests.engine.golden_write import FOLDER, NAMES, STEPS, has_a_curve, train
 from tests.engine.methods_data import Case, curve
 
 pytestmark = pytest.mark.other_cpu
 
 
 def test_every_method_has_a_golden_curve() -> None:
-    names = {
-        spec.name for spec in methods.available() if spec.adapter != "facts"
-    }  # whose loss begins anew with each fact
+    names = {spec.name for spec in methods.available() if has_a_curve(spec.name)}
     assert set(NAMES) == names
     assert {path.stem for path in FOLDER.glob("*.json")} == names
 

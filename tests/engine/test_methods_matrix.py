@@ -6,6 +6,7 @@ result; exactly what belongs to the method changes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,17 +23,19 @@ from shadownb.errors import ExportError, MethodError
 from tests.engine.methods_data import (
     CASES,
     IN_16_BITS,
+    ON_MLX,
     OPTIONS,
     PROMPT,
     Case,
     base_shas,
     curve,
     logits,
+    mlx_tensors,
     sha,
     stop_after,
 )
 
-ALL = {**CASES, **IN_16_BITS}
+ALL = {**CASES, **IN_16_BITS, **ON_MLX}
 
 
 @dataclass
@@ -69,9 +72,24 @@ def trained(
 
 def everything_else(model: Any, owned: dict[str, Any]) -> dict[str, str]:
     """Return the sha256 of every tensor of the module, buffers too, but for some parameters (also under a second name)."""
+    if model.backend_name == "mlx":
+        return {name: digest({"": tensor}) for name, tensor in mlx_tensors(model.module).items() if name not in owned}
     tensors = {**model.module.state_dict(keep_vars=True), **dict(model.module.named_buffers())}
     mine = {id(parameter) for parameter in owned.values()}
     return {name: digest({"": tensor}) for name, tensor in tensors.items() if id(tensor) not in mine}
+
+
+def names(model: Any) -> set[str]:
+    """Return the names of all parameters of the module."""
+    return set(mlx_tensors(model.module)) if model.backend_name == "mlx" else set(dict(model.module.named_parameters()))
+
+
+def shas(model: Any) -> dict[str, str]:
+    """Return the sha256 of what the adapter owns, by name."""
+    if model.backend_name == "mlx":
+        tensors = mlx_tensors(model.module)
+        return {name: digest({"": tensors[name]}) for name in model.adapter.owned()}
+    return {name: digest({"": parameter}) for name, parameter in model.adapter.owned().items()}
 
 
 def test_it_learns_something(trained: Trained) -> None:
@@ -105,11 +123,9 @@ def test_one_seed_gives_one_result(trained: Trained) -> None:
 
 
 def test_the_count_before_training_is_the_count(trained: Trained) -> None:
-    from shadownb.engine.backends.torch import adapters
-
     config = snb.TrainConfig(method=trained.case.method, **trained.case.options)
     fresh = trained.case.load(trained.folder)
-    assert adapters.count(fresh.module, None, config) == trained.run.state.record["trainable_parameters"]
+    assert fresh.backend.costs(fresh, config).trainable == trained.run.state.record["trainable_parameters"]
 
 
 @pytest.mark.other_cpu
@@ -143,18 +159,19 @@ def test_it_loads_by_the_run_and_trains_on_what_belongs_to_it(trained: Trained) 
     assert sha(model) == sha(trained.model)
 
     owned = model.adapter.owned()
-    intended = {name for name, _ in model.module.named_parameters() if any(part in name for part in case.owned)}
+    intended = {name for name in names(model) if any(part in name for part in case.owned)}
     assert set(owned) == intended
-    rest, mine = everything_else(model, owned), {name: digest({"": p}) for name, p in owned.items()}
-    run = model.train(case.rows, method=case.method, background=True, **OPTIONS).wait(timeout=120)
+    rest, mine = everything_else(model, owned), shas(model)
+    run = model.train(case.rows, method=case.method, background=True, **{**OPTIONS, **case.needed}).wait(timeout=120)
     assert run.status == "succeeded", run.error or run.traceback()
     assert run.parent == trained.run.id
     assert (logits(model) - before).abs().max() > 1e-2
-    assert {name for name, p in model.module.named_parameters() if p.requires_grad} == intended
+    if case.backend == "torch":
+        assert {name for name, p in model.module.named_parameters() if p.requires_grad} == intended
     assert everything_else(model, model.adapter.owned()) == rest, (
         "something was changed that does not belong to the method"
     )
-    unmoved = [name for name, p in model.adapter.owned().items() if digest({"": p}) == mine[name]]
+    unmoved = [name for name, found in shas(model).items() if found == mine[name]]
     # A step may be less than half of what 16 bits tell apart at 1, where the weights of norms start; see test_precision.py.
     assert unmoved == [] or (case.dtype != "float32" and all("norm" in name for name in unmoved))
 
@@ -162,7 +179,7 @@ def test_it_loads_by_the_run_and_trains_on_what_belongs_to_it(trained: Trained) 
     config = run.state.record["config"]
     shape = {name: value for name, value in case.options.items() if name != "max_length"}
     assert {name: config[name] for name in shape} == shape
-    assert run.state.record["trainable_parameters"] == sum(p.numel() for p in owned.values())
+    assert run.state.record["trainable_parameters"] == sum(math.prod(p.shape) for p in owned.values())
     assert torch.equal(logits(snb.load(run.id)), logits(model))
 
 
@@ -180,7 +197,7 @@ def test_training_on_resumes_exactly_too(
     def more() -> Run:
         model = case.load(byte_model_dir)
         assert case.train(model, max_steps=1).status == "succeeded"
-        run: Run = model.train(case.rows, method=case.method, background=True, **OPTIONS)
+        run: Run = model.train(case.rows, method=case.method, background=True, **{**OPTIONS, **case.needed})
         return run.wait(timeout=120)
 
     straight = more()
@@ -242,7 +259,7 @@ def test_merged(trained: Trained, tmp_path: Path) -> None:
     before = logits(trained.model)
     trained.model.save(target, fmt="merged")
     assert not (target / "adapter_config.json").exists()
-    whole = snb.load(str(target), dtype=trained.case.dtype)
+    whole = trained.case.open(target)
     assert whole.adapter is None
     # Logits up to 5; in 16 bits each product is rounded by up to 0.4 %, and a merged weight once more.
     torch.testing.assert_close(logits(whole), before, atol=1e-4 if whole.dtype_name == "float32" else 0.4, rtol=0)
@@ -262,9 +279,7 @@ def test_saved_apart_from_the_base(trained: Trained, tmp_path: Path) -> None:
     assert not any(path.name.startswith("model") for path in target.iterdir()), "the base is not part of it"
     on_4_bits = trained.case.base == "4bit"
     again = (
-        snb.load(str(trained.folder), adapter=target, quantize="4bit", dtype=trained.case.dtype)
-        if on_4_bits
-        else snb.load(str(target), dtype=trained.case.dtype)
+        trained.case.open(trained.folder, adapter=target, quantize="4bit") if on_4_bits else trained.case.open(target)
     )
     assert torch.equal(logits(again), logits(trained.model))
     assert sha(again) == sha(trained.model)
@@ -280,7 +295,7 @@ def test_another_shape_is_an_error_and_no_false_record(trained: Trained) -> None
     runs = len(snb.runs.list())
     for name in changed:
         with pytest.raises(MethodError, match=f"{name}={wanted[name]}"):
-            model.train(case.rows, method=case.method, **{**OPTIONS, name: wanted[name]})
+            model.train(case.rows, method=case.method, **{**OPTIONS, **case.needed, name: wanted[name]})
     for other in ("dora", "miss", "prompt", "adapter", "full"):
         same = case.method in (other, "dora") and other == "dora"
         if other != case.method and not same and not (case.base == "4bit" and other in ("miss", "full")):

@@ -1,17 +1,13 @@
-"""The loss shapes that come next, written over the port alone: GRPO, PPO with a value head, a teacher's top k, rollouts."""
+"""The loss shapes that come next, written over the port alone: PPO with a value head, a teacher's top k, rollouts."""
 
 from __future__ import annotations
 
 import json
 import statistics
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
-from shadownb.engine.config_options import option
 from shadownb.engine.inference import Sampling
 from shadownb.engine.objectives import Example
 from shadownb.engine.objectives.supervised import Supervised
@@ -52,44 +48,6 @@ class _Next(Supervised):
     def load(self, folder: Path) -> bool:
         self.kept = json.loads((folder / "kept.json").read_text())
         return True
-
-
-class GrpoOptions(BaseModel):
-    clip: float = option(0.2, "How far the ratio to the sampling weights counts.", gt=0)
-    kl_beta: float = option(0.04, "Strength of the pull towards the reference.", ge=0)
-
-
-class Grpo(_Next):
-    """Advantages within a group of answers to one prompt, clipped ratio, k3 divergence from the weights of the start."""
-
-    columns, options, own = ("group", "reward", "old"), GrpoOptions, GrpoOptions()
-
-    def arrange(self, examples: list[Example]) -> list[Example]:
-        groups: dict[Any, list[float]] = {}
-        for example in examples:
-            groups.setdefault(example.columns["group"], []).append(example.columns["reward"])
-        found = []
-        for example in examples:
-            rewards = groups[example.columns["group"]]
-            advantage = (example.columns["reward"] - statistics.fmean(rewards)) / (statistics.pstdev(rewards) + 1e-4)
-            found.append(replace(example, columns={**example.columns, "advantage": advantage}))
-        return found
-
-    def prepare(self, ops: Any, examples: Any, score: Any, *, needed: Sequence[int], held_out: bool) -> None:
-        wanted = [examples[number] for number in needed]
-        if not self.kept:
-            self.look(score, wanted, reference="logp")
-        self.kept["old"] = {example.id: [example.columns["old"]] for example in wanted}
-
-    def loss(self, ops: Any, tokens: Any, examples: Sequence[Example], *, held_out: bool) -> Any:
-        advantage = self.over(tokens, "advantage", examples)
-        ratio = ops.exp(tokens.logp - self.spread(tokens, "old", examples))
-        clipped = ops.clip(ratio, 1 - self.own.clip, 1 + self.own.clip)
-        gain = ops.minimum(ratio * advantage, clipped * advantage)
-        apart = self.spread(tokens, "reference", examples) - tokens.logp
-        divergence = ops.exp(apart) - apart - 1
-        self.note(ops, "divergence", divergence)
-        return ops.sum(self.own.kl_beta * divergence - gain)
 
 
 class Ppo(_Next):
@@ -169,8 +127,8 @@ class Rollouts:
 class Online(_Next):
     """Policy gradient on rollouts; the weights that made a batch are the old ones of both its steps."""
 
-    def source(self, epochs: Any, answer: Any) -> Rollouts:
-        return Rollouts(epochs, answer, self.config.seed)
+    def source(self, epochs: Any, run: Any) -> Rollouts:
+        return Rollouts(epochs, run.answer, self.config.seed)
 
     def begin(self, ops: Any, examples: Any, score: Any, *, held_out: bool) -> None:
         if examples[0].id not in self.kept.get("old", {}):
@@ -184,4 +142,4 @@ class Online(_Next):
         return -ops.sum(ops.minimum(ratio * advantage, ops.clip(ratio, 0.8, 1.2) * advantage))
 
 
-ALL = {"grpo": Grpo, "ppo": Ppo, "distil": Distil, "online": Online}
+ALL = {"ppo": Ppo, "distil": Distil, "online": Online}

@@ -15,6 +15,7 @@ from shadownb.engine.objectives import Objective
 from shadownb.engine.runs import commands
 from shadownb.engine.runs.loop import Loop
 from shadownb.errors import MethodError, RunError
+from tests import mlx
 from tests.engine.conftest import until
 from tests.ports import toy_backend, toy_objectives
 
@@ -47,10 +48,12 @@ def toys() -> Iterator[None]:
     registry.unregister("backend", "toy")
 
 
-@pytest.fixture(params=["torch", "toy"])
+@pytest.fixture(params=["torch", "mlx", "toy"])
 def load(request: pytest.FixtureRequest, home: Path, byte_model_dir: Path, tmp_path: Path) -> Any:
     """Loads a model of the backend; its ``folder`` is the base."""
-    folder = byte_model_dir if request.param == "torch" else toy_backend.write_base(tmp_path / "bigram")
+    if request.param == "mlx":
+        mlx.needed()
+    folder = toy_backend.write_base(tmp_path / "bigram") if request.param == "toy" else byte_model_dir
 
     def made(**options: Any) -> Any:
         return snb.load(str(folder), backend=request.param, dtype="float32", max_length=256, **options)
@@ -134,7 +137,7 @@ def test_a_step_that_breaks_leaves_no_gradient(load: Any, monkeypatch: pytest.Mo
     with monkeypatch.context() as patch:
         patch.setattr(Supervised, "loss", broken)
         with pytest.raises(RunError, match="ZeroDivisionError"):
-            model.train(ROWS, **{**OPTIONS, "max_tokens_per_forward": 32} if model.backend_name == "torch" else OPTIONS)
+            model.train(ROWS, **{**OPTIONS, "max_tokens_per_forward": 32} if model.backend_name != "toy" else OPTIONS)
     run = snb.runs.latest()
     run.resume(model, executor="thread").wait(timeout=60)
     assert run.status == "succeeded", run.error

@@ -17,6 +17,7 @@ from shadownb import methods
 from shadownb.engine import objectives, registry
 from shadownb.engine.data import Dataset
 from shadownb.errors import DataError
+from tests import mlx
 from tests.engine.methods_data import stop_after
 from tests.ports import next_objectives, toy_backend
 
@@ -42,9 +43,11 @@ def known() -> Iterator[None]:
     registry.unregister("backend", "toy")
 
 
-@pytest.fixture(params=["torch", "toy"])
+@pytest.fixture(params=["torch", "mlx", "toy"])
 def load(request: pytest.FixtureRequest, home: Path, byte_model_dir: Path, tmp_path: Path) -> Callable[..., Any]:
-    folder = byte_model_dir if request.param == "torch" else toy_backend.write_base(tmp_path / "bigram")
+    if request.param == "mlx":
+        mlx.needed()
+    folder = toy_backend.write_base(tmp_path / "bigram") if request.param == "toy" else byte_model_dir
     return lambda **more: snb.load(str(folder), backend=request.param, dtype="float32", max_length=256, **more)
 
 
@@ -61,6 +64,9 @@ def plain(model: Any, rows: list[Any], training: Path | None = None, table: torc
         if model.backend_name == "toy":
             logits = (torch.tensor(model.weights.table()) if table is None else table)[row.input_ids]
             values = torch.zeros(len(ids)) if head is None or "head" not in head else head["head"][ids]
+        elif model.backend_name == "mlx":
+            logits, hidden = mlx_pass(model, row.input_ids)
+            values = torch.zeros(len(ids)) if head is None else (hidden @ head["weight"].T + head["bias"])[:, 0]
         else:
             with torch.no_grad():
                 out = model.module.eval()(input_ids=ids[None], output_hidden_states=True)
@@ -71,17 +77,31 @@ def plain(model: Any, rows: list[Any], training: Path | None = None, table: torc
     return found
 
 
+def mlx_pass(model: Any, ids: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits and hidden states of a row by mlx-lm's own model, as torch's tensors."""
+    import mlx.core as mx
+
+    from shadownb.engine.backends.mlx import worker
+
+    def computed() -> tuple[Any, Any]:
+        row = mx.array([ids])
+        return model.module(row)[0].tolist(), model.module.model(row)[0].tolist()
+
+    logits, hidden = worker.run(computed)
+    return torch.tensor(logits), torch.tensor(hidden)
+
+
 def logp(seen: Seen) -> list[torch.Tensor]:
     return [logs.gather(1, targets[:, None])[:, 0] for logs, targets, _ in seen]
 
 
 def grpo(now: Seen, start: Seen, rows: list[dict[str, Any]]) -> torch.Tensor:
     rewards = torch.tensor([row["reward"] for row in rows]).double().view(2, 3)
-    spread = rewards.std(1, correction=0, keepdim=True) + 1e-4
+    spread = rewards.std(1, correction=1, keepdim=True) + 1e-4
     advantages = ((rewards - rewards.mean(1, keepdim=True)) / spread).flatten()
     total, count = torch.zeros(()).double(), 0
     for new, ref, row, advantage in zip(logp(now), logp(start), rows, advantages, strict=True):
-        ratio = (new - torch.tensor(row["old"]).double()).exp()
+        ratio = (new - torch.tensor(row["old_logprobs"]).double()).exp()
         surrogate = torch.min(ratio * advantage, ratio.clamp(0.8, 1.2) * advantage)
         kl = (ref - new).exp() - (ref - new) - 1
         total, count = total - (surrogate - 0.5 * kl).sum(), count + len(new)
@@ -115,7 +135,7 @@ def given(name: str, start: Seen) -> list[dict[str, Any]]:
     for number, (row, old, (logs, _, _)) in enumerate(zip(PROMPTS, logp(start), start, strict=True)):
         more: dict[str, Any] = {"reward": round(draw.uniform(0.2, 1.0), 3)}
         if name == "grpo":  # answers of other weights, so that some ratios are clipped
-            more |= {"group": number // 3, "old": [float(v) + draw.uniform(-0.4, 0.4) for v in old]}
+            more |= {"group": number // 3, "old_logprobs": [float(v) + draw.uniform(-0.4, 0.4) for v in old]}
         if name == "distil":
             ids = [[draw.randrange(logs.shape[1]) for _ in range(3)] for _ in old]
             more |= {"teacher_ids": ids, "teacher_logprobs": [[-0.5, -1.5, -2.5] for _ in old]}
@@ -135,7 +155,7 @@ def test_each_loss_is_that_of_a_plain_formula(
     assert made[0].rows[0] == sequences[0]
     start = plain(model, sequences)
     rows = given(name, start)
-    options = {**OPTIONS, "method": f"next_{name}", **({"kl_beta": 0.5} if name == "grpo" else {})}
+    options = {**OPTIONS, **({"method": "grpo", "beta": 0.5} if name == "grpo" else {"method": f"next_{name}"})}
     run = model.train(rows, **options)
     assert run.status == "succeeded", run.error
     for step, loss in enumerate(run.losses()):

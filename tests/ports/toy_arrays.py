@@ -56,6 +56,12 @@ class Array:
     def __rsub__(self, other: Any) -> Array:
         return -self + other
 
+    def __lt__(self, other: Any) -> Array:
+        return Array(self.value < _value(other))
+
+    def __gt__(self, other: Any) -> Array:
+        return Array(self.value > _value(other))
+
     def backward(self) -> None:
         """Add to the ``grad`` of everything that this number was computed from."""
         order: list[Array] = []

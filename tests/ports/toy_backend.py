@@ -19,7 +19,7 @@ from shadownb.engine.inference import AdapterSource, Completion, Rollout, Sampli
 from shadownb.engine.inference.draws import row_draws, seed_of
 from shadownb.engine.inference.text import AnswerText
 from shadownb.engine.objectives import Objective
-from shadownb.engine.ports.backend import Costs, ResidentAdapter
+from shadownb.engine.ports.backend import Choices, Costs, ResidentAdapter
 from shadownb.engine.ports.reach import Reach
 from shadownb.engine.ports.training import Listener
 from shadownb.engine.rendering.examples import Example
@@ -75,6 +75,7 @@ class ToyWeights:
     parameters_total = property(lambda self: int(self.base.size))
     base_bytes = property(lambda self: int(self.base.nbytes))
     unread_bytes = 0
+    merges_dense = True
 
     def table(self, use: Any = "tuned") -> np.ndarray:
         if isinstance(use, AdapterSource):
@@ -215,13 +216,14 @@ class ToyTraining:
         self.weights, self.config, self.services, self.ops = weights, config, services, ToyOps()
         self.momentum = np.zeros_like(weights.base)
         self._needs: frozenset[str] = frozenset()
+        self._temperature = 1.0
         self.head: Array | None = None
 
     trained_parameters = property(lambda self: int(self.weights.base.size))
 
     @contextlib.contextmanager
     def opened(self, plan: Any, objective: Objective) -> Iterator[None]:
-        self._needs = objective.needs
+        self._needs, self._temperature = objective.needs, objective.temperature
         self.head = Array(np.zeros(len(self.weights.base))) if "value" in objective.needs else None
         self.forget_gradients()
         yield
@@ -259,7 +261,7 @@ class ToyTraining:
                 tokens = self._tokens(example.rows)
                 loss = objective.loss(self.ops, tokens, [example], held_out=False) / total
                 loss.backward()
-                np.add.at(self._grad, tokens._before, tokens.weights.grad)
+                np.add.at(self._grad, tokens._before, tokens.weights.grad / self._temperature)
                 loss_sum += float(loss.value)
         except BaseException:
             self.forget_gradients()
@@ -279,7 +281,7 @@ class ToyTraining:
         return norm
 
     def _tokens(self, rows: Sequence[Any]) -> ToyTokens:
-        return ToyTokens(self.weights.table(), rows, self._needs, self.head)
+        return ToyTokens(self.weights.table() / self._temperature, rows, self._needs, self.head)
 
     def losses(self, examples: Sequence[Example], objective: Objective) -> Iterator[tuple[float, int]]:
         for example in examples:
@@ -428,6 +430,12 @@ class ToyBackend:
             "executor", "on_template_drop",
         }
     )  # fmt: skip
+
+    def preferred(self) -> str:
+        return ""
+
+    def choices(self) -> Choices:
+        return Choices(optimizer=("momentum", "it has no other"))
 
     def warm_up(self) -> None: ...
     def empty_cache(self) -> None: ...

@@ -22,7 +22,8 @@ interface ChartsProps {
 
 export function Charts({ curves, status, extra }: ChartsProps) {
   const version = useCurveVersion(curves);
-  const [selected, setSelected] = useState("loss");
+  const [picked, setSelected] = useState("");
+  const selected = picked || (extra.find((chart) => chart.first)?.id ?? "loss");
   const [scale, setScale] = useState<Scale>("linear");
   const [smoothing, setSmoothing] = useState(0.6);
   const body = useId();

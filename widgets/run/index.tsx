@@ -8,13 +8,22 @@ import { ErrorCard } from "../lib/error-card";
 import { type ErrorInfo, usePanel, useTraitValue } from "../lib/model";
 import { definePanel } from "../lib/panel";
 import { StatusLine } from "../lib/status-line";
+import { AnswerTable } from "./answers";
 import { Charts } from "./charts";
 import { Checkpoints, Code, Samples, Warnings } from "./details";
 import { Header } from "./header";
 import { RecordDetails } from "./record";
 import { curvesOf, follow } from "./store";
 import type { Status, Warning } from "./types";
-import { type About, type ChartInfo, type Checkpoint, isActive, type RunRecord, type Sample } from "./types";
+import {
+  type About,
+  type Answers,
+  type ChartInfo,
+  type Checkpoint,
+  isActive,
+  type RunRecord,
+  type Sample,
+} from "./types";
 import "./run.css";
 
 function Run() {
@@ -24,11 +33,14 @@ function Run() {
   const charts = useTraitValue<ChartInfo[]>("charts");
   const record = useTraitValue<RunRecord>("record");
   const samples = useTraitValue<Sample[]>("samples");
+  const answers = useTraitValue<Answers>("answers");
   const checkpoints = useTraitValue<Checkpoint[]>("checkpoints");
   const warnings = useTraitValue<Warning[]>("warnings");
   const failure = useTraitValue<ErrorInfo | Record<string, never>>("failure");
   const code = useTraitValue<Record<string, string>>("code");
-  const [tab, setTab] = useState("samples");
+  const scored = answers.steps.length > 0;
+  const [picked, setTab] = useState("");
+  const tab = picked || (scored ? "answers" : "samples");
   const root = useRef<HTMLDivElement>(null);
   const [kept, setKept] = useState<string | null>(null);
   useEffect(
@@ -56,6 +68,15 @@ function Run() {
         selected={tab}
         onSelect={setTab}
         tabs={[
+          ...(scored
+            ? [
+                {
+                  id: "answers",
+                  title: "Scored answers",
+                  body: () => <AnswerTable answers={answers} ended={!isActive(status.status)} />,
+                },
+              ]
+            : []),
           {
             id: "samples",
             title: "Samples",

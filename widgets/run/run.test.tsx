@@ -49,6 +49,7 @@ beforeEach(() => {
     record: {},
     pictured: "",
     samples: [],
+    answers: { steps: [], step: 0, following: true, groups: [] },
     checkpoints: [],
     warnings: [],
     failure: {},
@@ -232,6 +233,48 @@ test("the record shows the estimate beside what was measured", () => {
   expect(told).toContain("pieces row by row");
   expect(told).toContain("gradient checkpointingno it fits");
   expect(told).toContain("optimizer: torch.AdamW; fused kernels: none; trained dtypes: float32");
+});
+
+test("scored answers come first, sort by a column, say what changed since, and move between steps", () => {
+  const answer = (completion: string, reward: number | null, more = {}) => ({
+    completion,
+    reward,
+    rewards: { words: reward },
+    reasons: {},
+    advantage: 0,
+    tokens: completion.length,
+    finish_reason: "stop",
+    ...more,
+  });
+  const group = {
+    row: "rows/1",
+    prompt: "Describe rain.",
+    mean: 0.5,
+    low: 0.2,
+    high: 0.8,
+    completions: [
+      answer("low", 0.2),
+      answer("high", 0.8, { reasons: { words: "five of six" } }),
+      answer("none", null, { finish_reason: "length" }),
+    ],
+    before: { step: 3, mean: 0.25, completions: [answer("before", 0.25)] },
+  };
+  expect(el.textContent).not.toContain("Scored answers");
+  act(() => model.receive({ answers: { steps: [3, 7], step: 7, following: true, groups: [group] } }));
+  expect(el.querySelector('[role="tab"][aria-selected="true"][id*="answers"], [aria-selected="true"]')).not.toBeNull();
+  const cells = () => [...el.querySelectorAll(".run-group > .snb-tablewrap tbody tr")].map((row) => row.textContent);
+  expect(el.textContent).toContain("+0.2500 since step 3");
+  expect(el.textContent).toContain("words: five of six");
+  expect(cells()[2]).toContain("cut off");
+  click("Reward");
+  expect(cells().map((text) => text?.slice(0, 3))).toEqual(["hig", "low", "non"]);
+  expect(el.querySelector('th[aria-sort="descending"]')?.textContent).toContain("Reward");
+  click("Reward ↓");
+  expect(cells().map((text) => text?.slice(0, 3))).toEqual(["low", "hig", "non"]);
+  expect(button("Later")?.disabled).toBe(true);
+  expect(button("Follow the newest")).toBeUndefined();
+  click("Earlier");
+  expect(model.commands.at(-1)).toMatchObject({ kind: "show_answers", step: 3 });
 });
 
 test("a run that ended without samples does not promise any", () => {

@@ -29,6 +29,8 @@ export interface ChartInfo {
   title: string;
   curves: [name: string, words: string][];
   share: boolean;
+  /** Whether the run is watched by it rather than by its loss. */
+  first?: boolean;
 }
 
 /** What the run was estimated to need, and what it really ran with; empty before the run has said. */
@@ -60,6 +62,39 @@ export interface About {
 export interface Sample {
   step: number;
   items: { prompt: string; completion: string }[];
+}
+
+export interface Answer {
+  completion: string;
+  /** Null where nothing could score it. */
+  reward: number | null;
+  /** What each scorer gave, and why. */
+  rewards: Record<string, number | null>;
+  reasons: Record<string, string>;
+  advantage: number;
+  tokens: number;
+  finish_reason: string;
+}
+
+export interface AnswerGroup {
+  /** Names the prompt's row. */
+  row: string;
+  prompt: string;
+  mean: number | null;
+  low: number | null;
+  high: number | null;
+  completions: Answer[];
+  /** The last time that the prompt was asked before. */
+  before: { step: number; mean: number | null; completions: Answer[] } | null;
+}
+
+/** Scored answers of a step of reinforcement; no steps where the run has none. */
+export interface Answers {
+  steps: number[];
+  step: number;
+  /** Whether it moves on to each new step. */
+  following: boolean;
+  groups: AnswerGroup[];
 }
 
 export interface Checkpoint {

@@ -12,6 +12,8 @@ export interface Field {
   unit: string;
   optional: boolean;
   choices: string[];
+  /** The kind of functions that it names, where it does. */
+  functions?: string;
   minimum: number | null;
   exclusive_minimum: number | null;
   maximum: number | null;
@@ -45,6 +47,17 @@ export function groups(
 
 export const isEmpty = (value: Value | undefined): boolean =>
   value === undefined || value === null || (typeof value === "string" && value.trim() === "");
+
+/** The entries of a list as it is typed, one a line. */
+export const linesOf = (text: string): string[] =>
+  text
+    .split("\n")
+    .map((line) => line.trim())
+    .filter((line) => line !== "");
+
+/** The entries with a name added, or taken away where it was there. */
+export const toggled = (lines: readonly string[], name: string): string[] =>
+  lines.includes(name) ? lines.filter((line) => line !== name) : [...lines, name];
 
 /** What an empty field means: what the method makes of it, else its default. */
 export function defaultOf(field: Field, resolved: Record<string, unknown>): unknown {

@@ -9,7 +9,7 @@ import { useId } from "../lib/use-id";
 import { FormPart, Picker } from "./picker";
 import { StartFromPart } from "./start-from";
 import { TextChoice } from "./text-choice";
-import type { Choices, Device, Hardware, ModelState, RunStateInfo } from "./types";
+import type { Choices, Device, Hardware, LoadOptions, ModelState, RunStateInfo } from "./types";
 
 const PRECISION = [
   ["", "16 or 32 bits"],
@@ -23,6 +23,8 @@ export function ModelPart() {
   const run = useTraitValue<RunStateInfo>("run_state");
   const [send] = useCommand();
   const options = model.load_options ?? {};
+  const backends = useTraitValue<Hardware>("hardware").backends ?? [];
+  const change = (changed: LoadOptions) => send("load_options", { ...options, ...changed });
   const inMemory = model.choice === "given" || /^(var|copy):/.test(model.choice ?? "");
   const note = choices.find((choice) => choice.id === model.choice)?.note;
   return (
@@ -43,6 +45,18 @@ export function ModelPart() {
           onSubmit={(name) => send("choose_model", { choice: `path:${name}` })}
         />
       </div>
+      {model.stage !== "none" && !inMemory && backends.length > 1 && (
+        <div class="snb-row">
+          <span class="train-label">Compute with</span>
+          <Segmented
+            label="Compute with"
+            value={options.backend ?? ""}
+            options={[["", "whichever is best here"], ...backends.map((name) => [name, name] as const)]}
+            disabled={model.stage === "loading"}
+            onChange={(backend) => change({ backend })}
+          />
+        </div>
+      )}
       {model.stage !== "none" && !inMemory && (
         <div class="snb-row">
           <span class="train-label">Hold the base in</span>
@@ -51,7 +65,7 @@ export function ModelPart() {
             value={(options.quantize ?? "") as "" | "8bit" | "4bit"}
             options={PRECISION}
             disabled={model.stage === "loading"}
-            onChange={(quantize) => send("load_options", { quantize, device: options.device ?? "" })}
+            onChange={(quantize) => change({ quantize })}
           />
           {(model.stage === "chosen" || model.stage === "failed") && (
             <Button kind="primary" onClick={() => send("load_model")}>
@@ -67,7 +81,7 @@ export function ModelPart() {
       <Devices
         chosen={(model.stage === "ready" ? model.device : options.device) ?? ""}
         fixed={Boolean(inMemory) || model.stage === "ready"}
-        onChange={(device) => send("load_options", { quantize: options.quantize ?? "", device })}
+        onChange={(device) => change({ device })}
       />
     </FormPart>
   );

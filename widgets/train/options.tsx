@@ -2,8 +2,20 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Button, Fold, Field as Labelled, Toggle } from "../lib/controls";
 import { useTraitValue } from "../lib/model";
-import { defaultOf, type Field, groups, isEmpty, placeholder, range, type Value, type Values } from "./form";
+import {
+  defaultOf,
+  type Field,
+  groups,
+  isEmpty,
+  linesOf,
+  placeholder,
+  range,
+  toggled,
+  type Value,
+  type Values,
+} from "./form";
 import { FormPart } from "./picker";
+import type { Choices } from "./types";
 
 export interface Form {
   values?: Values;
@@ -163,15 +175,18 @@ function Control({ field, value, resolved, problem, onEdit, onLeave }: ControlPr
         }
         if (field.kind === "list") {
           return (
-            <textarea
-              {...ids}
-              {...shared}
-              class="snb-input"
-              rows={2}
-              placeholder={`${hint} (one a line)`}
-              value={text}
-              onInput={(event) => onEdit(event.currentTarget.value)}
-            />
+            <>
+              <textarea
+                {...ids}
+                {...shared}
+                class="snb-input"
+                rows={2}
+                placeholder={`${hint} (one a line)`}
+                value={text}
+                onInput={(event) => onEdit(event.currentTarget.value)}
+              />
+              {field.functions && <Functions kind={field.functions} text={text} onEdit={onEdit} onLeave={onLeave} />}
+            </>
           );
         }
         return (
@@ -188,5 +203,40 @@ function Control({ field, value, resolved, problem, onEdit, onLeave }: ControlPr
         );
       }}
     </Labelled>
+  );
+}
+
+interface FunctionsProps {
+  kind: string;
+  text: string;
+  onEdit: (value: Value) => void;
+  onLeave: () => void;
+}
+
+/** The functions of the notebook, and those built in, that can be named: a press adds a line, another takes it away. */
+function Functions({ kind, text, onEdit, onLeave }: FunctionsProps) {
+  const choices = useTraitValue<Choices>("choices");
+  const lines = linesOf(text);
+  const named = choices.functions?.[kind] ?? [];
+  return (
+    <fieldset class="train-functions">
+      <legend class="snb-hidden">Functions that can be named</legend>
+      {named.map(({ name, group }) => (
+        <button
+          key={name}
+          type="button"
+          class="train-function"
+          title={group}
+          aria-pressed={lines.includes(name)}
+          onClick={() => {
+            onEdit(toggled(lines, name).join("\n"));
+            onLeave();
+          }}
+        >
+          {name}
+          {group === "Notebook" && <span class="snb-muted"> in this notebook</span>}
+        </button>
+      ))}
+    </fieldset>
   );
 }

@@ -95,6 +95,26 @@ function type(name: string, text: string): void {
   });
 }
 
+test("functions of the notebook are named by a press, and taken back by another", () => {
+  const rewards = field("reward_fns", "Reward functions", { kind: "list", default: [], functions: "scorer" });
+  const functions = {
+    scorer: [
+      { name: "words", group: "Notebook" },
+      { name: "exact", group: "Built in" },
+    ],
+  };
+  act(() => model.receive({ fields: [rewards], choices: { functions } }));
+  const chip = (name: string) =>
+    [...el.querySelectorAll<HTMLButtonElement>(".train-function")].find((b) => b.textContent?.startsWith(name));
+  act(() => chip("words")?.click());
+  expect(model.commands.at(-1)).toMatchObject({ kind: "set", values: { reward_fns: "words" } });
+  expect(chip("words")?.getAttribute("aria-pressed")).toBe("true");
+  act(() => chip("exact")?.click());
+  expect(model.commands.at(-1)).toMatchObject({ kind: "set", values: { reward_fns: "words\nexact" } });
+  act(() => chip("words")?.click());
+  expect(model.commands.at(-1)).toMatchObject({ kind: "set", values: { reward_fns: "exact" } });
+});
+
 test("what is typed goes to the kernel once it pauses, and the button waits for the answer", () => {
   for (const text of ["-", "-1"]) type("learning_rate", text);
   expect(kinds()).toEqual([]);

@@ -13,6 +13,8 @@ export interface Choice {
 export interface Choices {
   data?: Choice[];
   models?: Choice[];
+  /** By kind: functions that an option can name, of the notebook and built in. */
+  functions?: Record<string, { name: string; group: string }[]>;
 }
 
 export interface Part {
@@ -54,6 +56,13 @@ export interface EvalState {
   error?: ErrorInfo;
 }
 
+/** How a model is loaded; what is left out is decided by the machine. */
+export interface LoadOptions {
+  quantize?: string;
+  device?: string;
+  backend?: string;
+}
+
 export interface ModelState {
   stage: Stage;
   choice?: string;
@@ -66,7 +75,7 @@ export interface ModelState {
   max_length?: number;
   base_hash?: string;
   trained?: [string, number] | null;
-  load_options?: { quantize?: string; device?: string };
+  load_options?: LoadOptions;
   error?: ErrorInfo;
 }
 
@@ -105,6 +114,7 @@ export interface Device {
 
 export interface Hardware {
   devices?: Device[];
+  backends?: string[];
   recommended?: string;
   reason?: string;
   free_memory_gb?: number;

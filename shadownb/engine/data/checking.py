@@ -10,13 +10,14 @@ from typing import Any
 
 from shadownb.engine.data.columns import KNOWN, OTHER_SHAPES, TARGETS, Columns
 from shadownb.engine.data.display import shorten
-from shadownb.engine.data.formats import FORMATS, canonical_row, detect_row
+from shadownb.engine.data.formats import FORMATS, PROMPT, canonical_row, detect_row, only_asks
 from shadownb.engine.data.loaded import Loaded
 from shadownb.engine.data.padding import without_padding
 from shadownb.engine.data.report import BadRow, DatasetReport
 from shadownb.engine.data.unread import Tally, counted, refusal, words_of
 from shadownb.engine.messages import RowProblem
 from shadownb.engine.messages.texts import shown
+from shadownb.engine.messages.values import plain_name
 from shadownb.errors import DataError, did_you_mean
 
 Row = dict[str, Any]
@@ -145,6 +146,11 @@ def check(loaded: Loaded, source: str, reading: Reading) -> Checked:
         raise _nothing(source, loaded)
     columns = [Columns(row, reading.columns, reading.ignore) for row in loaded.rows]
     looks = [detect_row(row) for row in columns]
+    unclear = ("raw", "chat", "sharegpt")  # one answer in the set, and the others lack theirs
+    if reading.format is None and all(
+        look in unclear and only_asks(row) for look, row in zip(looks, columns, strict=True)
+    ):
+        looks = [PROMPT] * len(looks)
     format = reading.format or Counter(looks).most_common(1)[0][0]  # of most rows, the earlier one in a tie
     given = reading.format is not None
     canonical: list[Row | None] = []
@@ -164,7 +170,8 @@ def check(loaded: Loaded, source: str, reading: Reading) -> Checked:
             read = canonical[index] or {}
             said = [message["content"] for message in read.get("messages", ()) if message["content"]]
             texts = said if format in ("chat", "sharegpt") else row.texts
-            tally.add(index, rest, words_of(read), texts, OTHER_SHAPES if given else frozenset())
+            left = frozenset(plain_name(name) for name, _ in rest) if format == PROMPT else frozenset()
+            tally.add(index, rest, words_of(read), texts, OTHER_SHAPES if given and format != PROMPT else left)
     tally.judge_frames()
     unread = [tally.kinds.get(index, {}) for index in range(len(columns))]
     reasons |= {index: why for index, kinds in enumerate(unread) if (why := refusal(kinds)) is not None}

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from shadownb.engine.data.accepting import accepted
+from shadownb.engine.data.beside import beside_question
 from shadownb.engine.data.checking import split_indices
 from shadownb.engine.data.display import dataset_html, dataset_text
 from shadownb.engine.data.loaded import Loaded
@@ -42,7 +43,7 @@ class Dataset(Sources):
         All rows as they were given, including those that cannot be used.
     format
         ``chat``, ``sharegpt``, ``preference``, ``unpaired_preference``, ``instruction``, ``text``,
-        ``prompt_completion`` or ``raw``.
+        ``prompt_completion``, ``prompt`` (no row has an answer) or ``raw``.
     name, source
         A short name, and where the rows came from.
     report
@@ -230,6 +231,8 @@ class Dataset(Sources):
     def keeping(self, columns: Sequence[str]) -> Dataset:
         """Return the same rows with these columns kept in their canonical form, under the key ``columns``.
 
+        ``*`` is whatever stands beside question and conversation, which no row has to have.
+
         Raises
         ------
         DataError
@@ -244,10 +247,19 @@ class Dataset(Sources):
         """
         if not columns:
             return self
+        if "*" in columns:
+            beside = [
+                made and {**made, "columns": beside_question(row, made)}
+                for row, made in zip(self.rows, self._checked.canonical, strict=True)
+            ]
+            return self._with(beside)
         canonical = [
             {**made, "columns": {name: _json_value(row, name, number, self.name) for name in columns}} if made else None
             for row, made, number in zip(self.rows, self._checked.canonical, self.numbers, strict=True)
         ]
+        return self._with(canonical)
+
+    def _with(self, canonical: list[Row | None]) -> Dataset:
         kept = Dataset.__new__(Dataset)
         kept._settle(self._loaded, replace(self._checked, canonical=canonical), self.reading, self.name, self.source)
         return kept

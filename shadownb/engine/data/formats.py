@@ -1,8 +1,8 @@
 """The row formats: how a row is recognised and how it becomes the canonical form that everything else reads.
 
 A canonical row is ``{"messages": [...], "tools"?: [...], "train_from"?: int}``, ``{"text": str}``,
-``{"prompt": [...], "chosen": [...], "rejected": [...], "tools"?: [...]}``, or ``{"prompt": [...], "completion": [...],
-"label": bool, "tools"?: [...]}`` with lists of canonical messages.
+``{"prompt": [...], "chosen": [...], "rejected": [...], "tools"?: [...]}``, ``{"prompt": [...], "completion": [...],
+"label": bool, "tools"?: [...]}`` or ``{"prompt": [...], "tools"?: [...]}`` with lists of canonical messages.
 ``train_from`` is the index of the first message that may be trained: a prompt/completion row trains its completion.
 What is read of which column is in :mod:`parts`; what is not read stays in ``Columns.rest()``.
 """
@@ -30,8 +30,10 @@ from shadownb.engine.messages.values import is_empty, verdict_of
 Row = dict[str, Any]
 Message = dict[str, Any]
 
+PROMPT = "prompt"  # a question without an answer; what stands beside it is for whoever scores the model's answers
 
 _SAY_SO = ("messages", "conversations")
+_ANSWERING = ("assistant", "gpt", "model", "bot", "chatgpt")
 
 
 def detect_row(row: Columns) -> str:
@@ -58,6 +60,18 @@ def detect_row(row: Columns) -> str:
     # A known column whose value is missing still says what the row was meant to be.
     meant = row.first(CONVERSATIONS)
     return "raw" if meant is None else "chat" if meant == "messages" else "sharegpt"
+
+
+def only_asks(row: Columns) -> bool:
+    """Whether a row has a question and no answer: what a model answers in reinforcement, and nothing to imitate."""
+    spoken = _spoken(row)
+    if spoken is not None:
+        turns = as_messages(row.see(spoken))
+        return is_message_list(turns) and not any(
+            str(turn.get("role", turn.get("from"))).lower() in _ANSWERING for turn in turns
+        )
+    column = row.filled(PROMPTS)
+    return column is not None and row.first((*RESPONSES, *CALLS)) is None
 
 
 def shows_a_row(value: Row) -> bool:
@@ -124,6 +138,16 @@ def _prompt_completion(row: Columns) -> Row:
     prompt, completion = _unrepeated(prompt, completion)
     prompt = with_system(row, prompt)
     return with_tools(row, {"messages": prompt + completion, "train_from": len(prompt)})
+
+
+def _prompt(row: Columns) -> Row:
+    spoken = _spoken(row)
+    prompt = conversation(row, spoken) if spoken is not None else asked(row)
+    if not prompt:
+        text_of(row, row.first(PROMPTS) or "prompt")  # raises with what is wrong with it
+    if not any(message["role"] == "user" for message in prompt):
+        raise RowProblem(f"{row.title(spoken or 'prompt')} has no user message, so nothing is asked")
+    return with_tools(row, {"prompt": with_system(row, prompt)})
 
 
 def _text(row: Columns) -> Row:
@@ -254,6 +278,7 @@ CANONICAL: dict[str, Callable[[Columns], Row]] = {
     "instruction": _instruction,
     "text": _text,
     "prompt_completion": _prompt_completion,
+    PROMPT: _prompt,
     "raw": _raw,
 }
 FORMATS = tuple(CANONICAL)

@@ -18,7 +18,7 @@ class MergedExporter:
 
     def check(self, model: LoadedModel) -> None:
         """Raise ExportError where merging would round what was trained into a quantised base."""
-        if model.quantization:
+        if model.quantization and not model.weights.merges_dense:
             raise ExportError(
                 f"fmt='merged': the base is {model.quantization}; merging would round the adapter into it.",
                 fix=f"Save the adapter, then merge it onto the 16-bit base: "

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shadownb.engine import registry
-from shadownb.errors import ConfigError, MissingDependencyError, ShadowWarning
+from shadownb.errors import ConfigError, MissingDependencyError, ShadowWarning, did_you_mean
 
 if TYPE_CHECKING:
     from shadownb.engine.ports.backend import Backend
@@ -25,6 +26,48 @@ def backend(name: str = DEFAULT) -> Backend:
         There is none of that name; the message lists those that there are.
     """
     return _made(registry.target("backend", name), name)
+
+
+def chosen(asked: str, trained_with: str | None = None) -> tuple[str, str]:
+    """Return (name, reason) of the backend that ``backend=`` means; ``auto`` is what this machine computes best with.
+
+    ``trained_with`` is that of the run whose result is loaded: it answers as it was trained, where its backend is here.
+
+    Raises
+    ------
+    ConfigError
+        There is none of that name; the message lists those that there are.
+    """
+    names = registry.names("backend")
+    if asked != "auto":
+        if asked not in names:
+            there = ("auto", *names)
+            raise ConfigError(
+                f"backend={asked!r} is not available.{did_you_mean(asked, there)}",
+                fix=f"Use one of {', '.join(there)}.",
+            )
+        return asked, "asked for"
+    if trained_with in names:
+        with contextlib.suppress(MissingDependencyError):
+            backend(trained_with).warm_up()
+            return trained_with, "the run was trained with it"
+    for name in names:
+        try:
+            why = backend(name).preferred()
+        except (ConfigError, MissingDependencyError):  # of a package that is broken, or not here
+            continue
+        if why:
+            return name, why
+    return DEFAULT, "it runs everywhere"
+
+
+def packages() -> tuple[str, ...]:
+    """Return the packages whose versions decide what comes out of any backend that can be imported."""
+    found: list[str] = []
+    for name in registry.names("backend"):
+        with contextlib.suppress(ConfigError, MissingDependencyError):
+            found += backend(name).packages
+    return tuple(dict.fromkeys(found))
 
 
 def description_in(folder: Path) -> Path | None:

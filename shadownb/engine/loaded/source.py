@@ -19,6 +19,7 @@ class Source:
     trained: tuple[str, int] | None = None  # (run id, step)
     quantize: Quantize | None = None  # of the base that was trained on
     dtype: tuple[str, str] | None = None  # (device kind, number format) that a run's training was asked to use
+    backend: str | None = None  # that a run trained it with
     base_hash: str | None = None  # which a run's record demands of the base
     variables: dict[str, Any] = field(default_factory=dict)  # of the chat template, as what was trained had them
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from shadownb.engine import acceleration, hardware, live, registry
+from shadownb.engine import acceleration, hardware, live
 from shadownb.engine.acceleration import Accelerator
 from shadownb.engine.loaded import backends
-from shadownb.engine.loaded.backends import DEFAULT
 from shadownb.engine.loaded.source import Quantize
 from shadownb.engine.models.sources import resolve, with_adapter
 from shadownb.engine.opening import check_base, open_model
-from shadownb.errors import ConfigError, did_you_mean
+from shadownb.errors import ConfigError
 
 if TYPE_CHECKING:
     from shadownb.engine.models.model import Model
@@ -52,15 +51,16 @@ def load(
     name
         A short name (``smollm2-135m``), a hub id, a folder, a GGUF file, or the id of a run.
     backend
-        ``auto``, ``torch``, or the name of another that is registered.
+        ``auto`` (``mlx`` on Apple silicon where it is installed, else ``torch``), ``torch``, ``mlx``, or the name of another
+        that is registered.
     device
         ``auto``, ``cpu``, ``cuda``, ``mps`` or ``xpu``.
     dtype
         ``float32``, ``bfloat16``, ``float16`` or ``auto``: 32 bits on CPUs, elsewhere what the device computes fast; for a run's
         id the format that the run trained in, on the same kind of device.
     quantize
-        ``"4bit"`` (nf4) or ``"8bit"`` with bitsandbytes, for ``qlora``; None does not quantise (for a run's id: loads the base
-        as the run did; ``load(base, adapter=run_id)`` puts its adapter on the unquantised base).
+        ``"4bit"`` or ``"8bit"``, for ``qlora``, in the backend's format: bitsandbytes (nf4), or MLX's own; None does not quantise
+        (for a run's id: loads the base as the run did; ``load(base, adapter=run_id)`` puts its adapter on the unquantised base).
     adapter
         Folder of a saved adapter, or a run's id, to put on the base.
     max_length
@@ -89,23 +89,18 @@ def load(
     >>> tuned.generate("Where is my parcel?", temperature=0)
     'shipping'
     """
-    backend_name = DEFAULT if backend == "auto" else backend
-    if backend_name not in registry.names("backend"):
-        there = ("auto", *registry.names("backend"))
-        raise ConfigError(
-            f"backend={backend!r} is not available.{did_you_mean(backend, there)}",
-            fix=f"Use one of {', '.join(there)}.",
-        )
+    backends.chosen(backend)  # refuses a name that is not there before anything is looked for
     if quantize not in (None, "4bit", "8bit"):
         raise ConfigError(f"quantize={quantize!r} is not known.", fix="Use '4bit', '8bit' or None.")
     if max_length is not None and (type(max_length) is not int or max_length < 8):
         raise ConfigError(f"max_length={max_length!r} must be a whole number of at least 8 tokens.")
     acceleration.check(accelerator)
     live.tell("loading libraries")
+    source = resolve(str(name))
+    backend_name, _ = backends.chosen(backend, source.backend)
     computing = backends.backend(backend_name)
     computing.warm_up()
     chosen_device = hardware.choose_device(device, backend_name)
-    source = resolve(str(name))
     chosen_dtype = hardware.choose_dtype(dtype, chosen_device[0], source.size_gb(), backend_name)
     if adapter is not None:
         source = with_adapter(source, adapter)

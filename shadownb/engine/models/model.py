@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from shadownb.engine.ports.run_store import RunStore
     from shadownb.engine.rendering.certificate import Certificate
     from shadownb.engine.runs.handle import Run
+    from shadownb.engine.trajectories import TrajectoryGroup
 
 
 class Model(LoadedModel):
@@ -336,7 +337,7 @@ class Model(LoadedModel):
 
     def train(
         self,
-        dataset: Dataset | list[dict[str, Any]],
+        dataset: Dataset | list[dict[str, Any]] | TrajectoryGroup | list[TrajectoryGroup],
         method: str = "lora",
         background: bool | None = None,
         eval_dataset: Dataset | list[dict[str, Any]] | str | float | None = None,
@@ -350,7 +351,8 @@ class Model(LoadedModel):
         Parameters
         ----------
         dataset
-            A :class:`Dataset`, or a list of rows, a data frame, an Arrow table or a ``datasets.Dataset``.
+            A :class:`Dataset`, or a list of rows, a data frame, an Arrow table or a ``datasets.Dataset``; for
+            ``grpo`` and its like also scored :class:`~shadownb.TrajectoryGroup` objects.
         method
             Name of a training method; ``shadownb.methods.available()`` lists them.
         background
@@ -463,7 +465,7 @@ class Model(LoadedModel):
         fmt
             ``"adapter"``: only what was trained, kilobytes to megabytes. It loads with ``shadownb.load(path)``, and with peft if
             peft knows the method. ``"merged"``: a whole model without an adapter, which loads wherever transformers does. This
-            model does not change.
+            model does not change. ``"mlx"``: a LoRA or DoRA adapter in mlx-lm's files, whatever trained it.
 
         Raises
         ------

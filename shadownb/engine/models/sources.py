@@ -104,6 +104,7 @@ def _run(run_id: str) -> Source:
         trained=trained,
         quantize=spec.get("quantization"),
         dtype=(device.split(":", maxsplit=1)[0], dtype) if reason.startswith(ASKED_FOR) else None,
+        backend=spec.get("backend"),
         base_hash=spec.get("base_hash"),
         variables=spec.get("template_variables") or {},
     )

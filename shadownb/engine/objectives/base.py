@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 
     from shadownb.engine.config import TrainConfig
     from shadownb.engine.objectives.arrays import Need, Ops, Tokens
-    from shadownb.engine.objectives.sources import Answer, ExampleSource
+    from shadownb.engine.objectives.sources import ExampleSource, SourceRun
     from shadownb.engine.rendering.renderer import Renderer
 
 # (rows of each bundle) -> yields (numbers of the bundles of a pass, their tokens), of the weights as they are
 Score = Callable[[Sequence[Sequence[Rendered]]], "Iterator[tuple[list[int], Tokens[Any]]]"]
 Row = dict[str, Any]
+EVERY_COLUMN = "*"
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,15 @@ class Chart:
         (metric, what it is called), the headline first.
     share
         Whether values are shares between 0 and 1.
+    first
+        Whether a run is watched by it rather than by its loss.
     """
 
     name: str
     title: str
     curves: tuple[tuple[str, str], ...]
     share: bool = False
+    first: bool = False
 
     @property
     def headline(self) -> str:
@@ -91,13 +95,22 @@ class Objective:
         The values of these options, an instance of that model.
     columns
         Columns of the data set that it reads beside what rows are rendered from (a reward, a teacher's tokens). Every row has
-        to have them; they are kept with the run's rows, and examples have them as ``columns``.
+        to have them; they are kept with the run's rows, and examples have them as ``columns``. :data:`EVERY_COLUMN` is whatever
+        stands beside question and conversation, and no row has to have it.
+    functions
+        Those of its options that name functions and other objects (see :mod:`shadownb.engine.functions`).
     needs
         What it needs of the forward pass beside log-probabilities; nothing else is computed.
     charts
         What is drawn beside the loss.
-    loss_falls
-        Whether the losses of a run's steps are of one thing, so that one that climbs means trouble.
+    judged_by_loss
+        Whether a loss that climbs says that training goes wrong.
+    temperature
+        What logits are divided by before log-probabilities are taken: of answers that were sampled so.
+    iterations
+        Steps that each batch of the source is trained for.
+    ended
+        Why the training is to end before its last step; empty while it goes on. Looked at after each step.
     max_length
         Most tokens of a row, also of one that the objective makes.
     """
@@ -107,9 +120,13 @@ class Objective:
     fields: ClassVar[tuple[str, ...]] = ()
     options: ClassVar[type[BaseModel] | None] = None
     columns: ClassVar[tuple[str, ...]] = ()
+    functions: ClassVar[tuple[str, ...]] = ()
+    judged_by_loss: ClassVar[bool] = True
     needs: ClassVar[frozenset[Need]] = frozenset()
     charts: ClassVar[tuple[Chart, ...]] = ()
-    loss_falls: ClassVar[bool] = True
+    temperature: float = 1.0
+    iterations: int = 1
+    ended: str = ""
 
     def __init__(self, config: TrainConfig, max_length: int) -> None:
         self.config = config
@@ -128,6 +145,21 @@ class Objective:
     def suits(cls, row: Row) -> bool:
         """Return whether a canonical row's own shape suggests this objective."""
         return False
+
+    @classmethod
+    def rows_of(cls, value: Any) -> list[Row] | None:
+        """Return the rows of something that this objective alone takes as data; None for anything else."""
+        return None
+
+    @classmethod
+    def check(cls, config: TrainConfig, rows: Sequence[Row], eval_rows: Sequence[Row]) -> None:
+        """Raise for what speaks against training on canonical rows with these options, before anything starts.
+
+        Raises
+        ------
+        ConfigError, DataError
+            With what to do.
+        """
 
     @classmethod
     def examples(
@@ -151,19 +183,27 @@ class Objective:
         """Return the examples as they are trained, after all were rendered."""
         return examples
 
-    def source(self, epochs: ExampleSource, answer: Answer) -> ExampleSource:
+    def source(self, epochs: ExampleSource, run: SourceRun) -> ExampleSource:
         """Return where the examples of each step come from: the epochs over the rows, or what it makes of them in the run.
 
         Parameters
         ----------
-        answer
-            Has the weights of the moment answer prompts.
+        run
+            What the run does for a source: has the weights of the moment answer prompts, keeps what was answered.
         """
         return epochs
 
     @classmethod
     def total_steps(cls, config: TrainConfig, items: int) -> int | None:
         """Return how many steps a run over so many rows has; None where that is the options of every training to say."""
+        return None
+
+    def expected(self, examples: Sequence[Example]) -> Sequence[Example]:
+        """Return what stands for the rows' share of the work where time and memory are estimated: the examples as they are."""
+        return examples
+
+    def evaluate(self, source: ExampleSource, held_out: Sequence[Example]) -> tuple[float, dict[str, float]] | None:
+        """Return (what is to be low, metrics) of the evaluation examples; None where that is the loss on them."""
         return None
 
     def remarks(self, examples: Sequence[Example], unit: str) -> Iterator[Remark]:
@@ -210,6 +250,12 @@ class Objective:
         total = self.since_log.setdefault(name, [0.0, 0.0])
         total[0] += float(ops.listed(ops.sum(numbers)))
         total[1] += len(numbers) if getattr(numbers, "shape", ()) else 1
+
+    def note_number(self, name: str, value: float) -> None:
+        """Remember a number of which the next report gives the mean."""
+        total = self.since_log.setdefault(name, [0.0, 0.0])
+        total[0] += value
+        total[1] += 1
 
     def metrics(self) -> dict[str, float]:
         """Return the means since the last call."""

@@ -79,7 +79,7 @@ class Facts(Objective):
     formats = ("chat", "sharegpt", "instruction", "prompt_completion")
     options = FactOptions
     own: FactOptions
-    loss_falls = False
+    judged_by_loss = False
     charts = (Chart("facts", "Facts learned", (("facts", "facts learned"),)),)
 
     def __init__(self, config: TrainConfig, max_length: int) -> None:

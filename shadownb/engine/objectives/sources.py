@@ -2,15 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from shadownb.engine.inference.types import Completion, Sampling
+from shadownb.engine.inference.types import Completion, Rollout, Sampling
 from shadownb.engine.rendering.examples import Example
+from shadownb.engine.rendering.packing import Bundle
 
-# (token ids of prompts, how) -> answers of the weights as they are; a stop of the run is raised, so none is broken off
-Answer = Callable[[Sequence[Sequence[int]], Sampling], list[Completion]]
+
+class SourceRun(Protocol):
+    """What a run does for a source: its weights answer and score, and it keeps what they answered.
+
+    A stop of the run is raised by whatever takes long, so that nobody trains on answers that it broke off.
+
+    Attributes
+    ----------
+    samples
+        The folder of the run for answers.
+    """
+
+    @property
+    def samples(self) -> Path: ...
+
+    def answer(self, prompts: Sequence[Sequence[int]], sampling: Sampling) -> list[Completion]:
+        """Have the weights of the moment answer prompts, given as token ids."""
+
+    def rollouts(
+        self, prompts: Sequence[Sequence[int]], n: int, sampling: Sampling, skip: Collection[tuple[int, int]] = ()
+    ) -> Iterator[Rollout]:
+        """Have them answer each prompt ``n`` times; each answer comes when it is finished, those of ``skip`` are left out."""
+
+    def log_probs(self, bundles: Sequence[Bundle], *, reference: bool = False) -> list[list[list[float]]]:
+        """Return the log-probabilities of the trained tokens of each row of each bundle.
+
+        ``reference`` asks the model as the run found it; only where :meth:`keep_reference` was called before the first step.
+        """
+
+    def keep_reference(self) -> None:
+        """Keep the model as the run found it; to be called before the first step, and in each attempt."""
+
+    def weights_digest(self) -> str:
+        """Return the sha256 of what is trained, as it is now."""
+
+    def said(self, completion: Completion, prompt: Sequence[int]) -> str:
+        """Return what an answer says behind its reasoning; all of it where that was not ended."""
+
+    def answered(self, step: int, groups: Sequence[dict[str, Any]]) -> None:
+        """Write the scored answers of a step into ``samples``, for readers of the run."""
+
+    def check(self) -> None:
+        """Raise where a stop was asked for."""
+
+    def phase(self, name: str, done: int = 0, total: int | None = None, unit: str = "") -> None:
+        """Tell what is going on."""
+
+    def warn(self, what: str, *, why: str = "", fix: str = "", code: str = "warning") -> None:
+        """Tell the user something that does not stop the run."""
 
 
 class ExampleSource(Protocol):

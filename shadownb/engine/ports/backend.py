@@ -41,6 +41,28 @@ class Device:
 
 
 @dataclass(frozen=True)
+class Choices:
+    """What a backend has no choice in, each with its reason; None leaves it to the engine, which decides from facts.
+
+    Attributes
+    ----------
+    attention
+        The attention kernel.
+    optimizer
+        What ``optim="auto"`` is.
+    kernels
+        Whether norms and activations are fused by kernels of another package.
+    own_kernels
+        Whether the backend may compute parts of a model in faster ways of its own.
+    """
+
+    attention: tuple[str, str] | None = None
+    optimizer: tuple[str, str] | None = None
+    kernels: tuple[bool, str] | None = None
+    own_kernels: tuple[bool, str] | None = None
+
+
+@dataclass(frozen=True)
 class Costs:
     """What memory and time of a training are counted from.
 
@@ -60,6 +82,8 @@ class Costs:
         How many weights every token meets: not the experts that others read, nor embeddings that are looked up.
     kept_bytes
         Bytes that a kept number takes, in the mean of all of them.
+    logits_at_once
+        For how many trained tokens logits stand at the same time where the accelerator may be used; None is all of a pass.
     """
 
     trainable: int
@@ -71,6 +95,7 @@ class Costs:
     vocabulary: int
     computed: int
     kept_bytes: float = 4.0
+    logits_at_once: int | None = None
 
 
 @dataclass(frozen=True)
@@ -151,6 +176,10 @@ class Weights(Protocol):
     def unread_bytes(self) -> int:
         """Bytes of the base's weights that are mapped from their files and were not read into memory yet."""
 
+    @property
+    def merges_dense(self) -> bool:
+        """Whether :meth:`save_whole` writes 16 or 32 bits for what the base holds in fewer, so that no adapter is rounded away."""
+
     def load_adapter(self, folder: Path) -> None:
         """Put the trained state that a folder holds on the base, in the place of whatever is there, trainable."""
 
@@ -209,6 +238,12 @@ class Backend(Protocol):
     fields: frozenset[str]
     packages: tuple[str, ...]
 
+    def preferred(self) -> str:
+        """Return why ``backend="auto"`` is to be this one on this machine; empty where it is not. It imports nothing heavy."""
+
+    def choices(self) -> Choices:
+        """Return what is always so here, so that nothing else is planned, told and kept."""
+
     def warm_up(self) -> None:
         """Import what loading and training need, so that other cells are answered meanwhile."""
 
@@ -233,7 +268,8 @@ class Backend(Protocol):
         Parameters
         ----------
         decisions
-            ``device``, ``dtype``, ``attention`` and ``quantization``, each with its reason.
+            ``device``, ``dtype``, ``attention`` and ``quantization``, each with its reason. Where the files themselves hold the
+            weights in 4 or 8 bits, the backend puts that in.
         gate
             Guards the weights, for what takes it by itself.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,10 @@ class Example:
         What the row says beside its text, as far as the objective asked for it.
     id
         Names it among all examples of a run, those to evaluate on included.
+    asks
+        Whether it is a question alone, for the model to answer; nothing of it is trained.
+    said
+        The question as messages, where it is one.
     """
 
     sequences: tuple[Rendered, ...]
@@ -32,6 +36,8 @@ class Example:
     desirable: bool = True
     columns: Mapping[str, Any] = field(default_factory=dict)
     id: str = ""
+    asks: bool = False
+    said: Sequence[Mapping[str, Any]] = ()
 
     @property
     def rows(self) -> tuple[Rendered, ...]:
@@ -40,8 +46,10 @@ class Example:
 
     @property
     def trains(self) -> bool:
-        """Whether every side has a token that counts in the loss."""
-        return all(any(row.predicted_tokens for row in side) for side in (self.sequences, self.rejected) if side)
+        """Whether it is of use: every side has a token that counts in the loss, or it is a question."""
+        return self.asks or all(
+            any(row.predicted_tokens for row in side) for side in (self.sequences, self.rejected) if side
+        )
 
 
 def windows(row: Rendered, length: int | None) -> list[Rendered]:

@@ -15,6 +15,7 @@ from shadownb.engine.methods.guests import guest
 from shadownb.engine.objectives import Objective, Remark
 from shadownb.engine.rendering.examples import Example
 from shadownb.engine.runs import checkpoints, preparation
+from shadownb.engine.runs.answering import Answering
 from shadownb.engine.runs.checkpoints import Checkpoint
 from shadownb.engine.runs.clock import RunClock
 from shadownb.engine.runs.control import StopRequested
@@ -100,11 +101,11 @@ def _train_session(
         services.warn(remark.what, why=remark.why, fix=remark.fix, code=remark.code)
     rows, eval_rows = objective.arrange(rows), objective.arrange(eval_rows)
     epochs = Epochs(rows, config.rows_per_step, config.seed, packing=config.packing, max_length=services.max_length)
-    source = objective.source(epochs, services.answer)
-    services.plan_steps(epochs.items)
+    source = objective.source(epochs, Answering(services, session))
+    services.plan_steps(epochs.items, objective.iterations)
     _check_resume(services)
     services.journal.append("plan", total_steps=services.total_steps, rows=len(rows), eval_rows=len(eval_rows))
-    plan, expected = plan_of(services, session, rows)
+    plan, expected = plan_of(services, session, list(objective.expected(rows)))
     with session.opened(plan, objective), contextlib.ExitStack() as heard:  # the last checkpoint is told of, too
         loop = Loop(session, source, objective, eval_rows, services, services.rate(), RunClock(services.gate))
         services.journal.append("record", values=planned(services, session, rows, plan, expected))
@@ -215,7 +216,9 @@ def _loop(services: RunServices, loop: Loop, rows: list[Example], heard: context
         raise stop
     asked = loop.listener.asked.stop
     note = f"stopped early: {asked} asked for it" if asked and not loop.last else ""
-    note = note or ("stopped early: no improvement" if loop.stopped_early and not asked else "")
+    note = note or (f"stopped early: {loop.objective.ended}" if loop.objective.ended and not loop.last else "")
+    quiet = not asked and not loop.objective.ended
+    note = note or ("stopped early: no improvement" if loop.stopped_early and quiet else "")
     return _ended(services, loop, note)
 
 

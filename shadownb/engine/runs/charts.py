@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from shadownb.engine.runs.state import RunState
 
 # Every method records these; loss is the first chart, the others are not drawn unless asked for.
+_SPREAD = "_std"  # what a spread is called beside its mean, with which it shares a chart
 COMMON = ("loss", "learning_rate", "grad_norm", "tokens_per_s", "peak_memory_gb")
 
 
@@ -33,12 +34,14 @@ def extra_charts(metrics: Iterable[str]) -> list[Chart]:
         if curves:
             # KTO with answers of one verdict has the rewards of one side, and those are no margin.
             title = chart.title if curves[0] == chart.curves[0] else f"{chart.name.capitalize()} ({curves[0][1]})"
-            found.append(Chart(chart.name, title, curves, chart.share))
+            found.append(Chart(chart.name, title, curves, chart.share, chart.first))
     drawn = {name for chart in found for name, _ in chart.curves}
     for name in present:
-        if name not in drawn:
-            words = name.replace("_", " ")
-            found.append(Chart(name, words[:1].upper() + words[1:], ((name, words),)))
+        if name in drawn or (name.endswith(_SPREAD) and name.removesuffix(_SPREAD) in present):
+            continue
+        words = name.replace("_", " ")
+        spread = ((name + _SPREAD, "spread"),) if name + _SPREAD in present else ()
+        found.append(Chart(name, words[:1].upper() + words[1:], ((name, words), *spread)))
     return found
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from shadownb.engine.data import Dataset
 from shadownb.engine.data import as_dataset as dataset_of
+from shadownb.engine.data.beside import refusing_nothing
+from shadownb.engine.objectives.base import EVERY_COLUMN
 from shadownb.errors import ConfigError, DataError
 
 
@@ -38,7 +40,10 @@ def as_dataset(value: Any, option: str, columns: Sequence[str] = ()) -> Dataset:
 
     ``columns`` are read by the method, so they make no row a bad one; a Dataset has been read already.
     """
-    data = dataset_of(value, option, ignore=() if isinstance(value, Dataset) else columns)
+    every = EVERY_COLUMN in columns
+    data = dataset_of(value, option, ignore=() if every or isinstance(value, Dataset) else columns)
+    if every:
+        data = refusing_nothing(data)
     if not data.canonical_rows():
         raise DataError(
             f"{option}: none of its {len(data)} rows can be used.",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from shadownb.engine import functions, objectives
+from shadownb.engine.config import TrainConfig
 from shadownb.engine.ports.executor import Attempt, Executor
 from shadownb.engine.processes import process_mark
 from shadownb.engine.runs import executors
@@ -47,6 +50,47 @@ def _never_began(run: Run, error: BaseException) -> None:
 def resume_attempt(folder: RunFolder, callbacks: tuple[Any, ...] = ()) -> Attempt:
     """Return the attempt that resumes from the newest valid checkpoint; commands sent before it are ignored."""
     return Attempt(end_offset(folder.commands), resume=True, callbacks=callbacks)
+
+
+def refuse_functions(config: TrainConfig, executor: Executor) -> None:
+    """Raise ConfigError for a function of this process where the executor trains in another one."""
+    if executor.takes_functions or config.spec.guest:
+        return
+    for option in objectives.get(config.spec.objective).functions:
+        functions.refuse(option, getattr(config, option), executor.where)
+
+
+def find_functions(config: TrainConfig, executor: Executor, given: Mapping[str, Sequence[Any] | None]) -> None:
+    """See that the functions which a run's options name can be had where it goes on.
+
+    Parameters
+    ----------
+    given
+        By option: those that stand for the recorded ones, in their order.
+
+    Raises
+    ------
+    ConfigError
+        One of them is of a process that is gone or of another one; or others are given than the run was started with.
+    """
+    known = () if config.spec.guest else objectives.get(config.spec.objective).functions
+    for option, found in given.items():
+        names = list(getattr(config, option)) if option in known else []
+        if found is not None and len(found) != len(names):
+            raise ConfigError(
+                f"{option} has {len(found)} entries, and the run was started with {len(names)}.",
+                fix=f"Give what stands for {', '.join(map(functions.shown, names)) or 'none'}, or leave it out.",
+            )
+        for name, function in zip(names, found or (), strict=False):
+            if not isinstance(function, str):
+                functions.give(name, function)
+    for option in known:
+        names = list(getattr(config, option))
+        if not executor.takes_functions:
+            functions.refuse(option, names, executor.where)
+        for name in names:
+            if executor.shares_memory and ":" in name:
+                functions.load(option, name)
 
 
 def callable_back(callbacks: Any, executor: Executor, backend: Backend) -> tuple[Any, ...]:

@@ -15,9 +15,16 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    session: TrainingSession, objective: Objective, examples: Sequence[Example], services: RunServices
+    session: TrainingSession,
+    objective: Objective,
+    examples: Sequence[Example],
+    services: RunServices,
+    source: ExampleSource,
 ) -> tuple[float, dict[str, float]]:
     """Return the mean loss over the evaluation examples and the objective's metrics there (``eval_...``)."""
+    judged = objective.evaluate(source, examples)
+    if judged is not None:
+        return judged
     loss_sum, total, done = 0.0, 0, 0
     training, objective.since_log = objective.since_log, {}
     at_once = services.config.rows_per_step if objective.unit != "tokens" else len(examples)

@@ -12,6 +12,7 @@ from shadownb.engine import objectives
 from shadownb.engine.loaded.model import LoadedModel
 from shadownb.engine.ports.executor import Attempt
 from shadownb.engine.runs import checkpoints, preparation
+from shadownb.engine.runs.answering import Answering
 from shadownb.engine.runs.checkpoints import TRAINING, Checkpoint
 from shadownb.engine.runs.epochs import Epochs
 from shadownb.engine.runs.evaluation import prepare_objective
@@ -20,6 +21,7 @@ from shadownb.engine.runs.job import load_model
 from shadownb.engine.runs.progress_state import Progress
 from shadownb.engine.runs.record import plan_of
 from shadownb.engine.runs.services import RunServices
+from shadownb.errors import MethodError
 
 
 class _Unwritten:
@@ -88,11 +90,16 @@ def _follow(folder: RunFolder, model: LoadedModel, resume: Checkpoint | None) ->
     objective = objectives.get(config.spec.objective)(config, services.max_length)
     rows, eval_rows = objective.arrange(rows), objective.arrange(eval_rows)
     epochs = Epochs(rows, config.rows_per_step, config.seed, packing=config.packing, max_length=services.max_length)
-    source = objective.source(epochs, services.answer)
-    services.plan_steps(epochs.items)
+    source = objective.source(epochs, Answering(services, session))
+    services.plan_steps(epochs.items, objective.iterations)
     plan, _ = plan_of(services, session, rows)
     rate, skipped = services.rate(), 0
     with _ended_by_the_first(), session.opened(plan, objective):
+        if source is not epochs:
+            raise MethodError(
+                f"method={config.method!r} cannot be trained by several processes: each would answer for itself.",
+                fix="Train it in one process.",
+            )
         if resume is not None:
             objective.load(resume.path / TRAINING)
         prepare_objective(session, objective, source, rows, eval_rows, services)

@@ -6,7 +6,7 @@ a handle can be made in any kernel, at any time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from shadownb.engine.runs.folder import RunFolder
 from shadownb.engine.runs.journal import Event
 from shadownb.engine.runs.liveness import observed_status
 from shadownb.engine.runs.origin import in_words
-from shadownb.engine.runs.results import checkpoint_at, result_of, samples_of
+from shadownb.engine.runs.results import checkpoint_at, completions_of, result_of, samples_of
 from shadownb.engine.runs.state import ACTIVE, RunState
 from shadownb.engine.runs.view import Metric, RunView, read_metrics
 from shadownb.errors import CheckpointError, RunError, ShadowError, error_from_dict
@@ -420,6 +420,32 @@ class Run:
         """Return the answers to the sample prompts at each evaluation: dicts of ``step`` and ``items`` (prompt, completion)."""
         return samples_of(self.folder, self.state)
 
+    def completions(self, step: int | None = None) -> list[dict[str, Any]]:
+        """Return the scored answers that a step of reinforcement trained on, group by group; None for the newest.
+
+        Returns
+        -------
+        list of dict
+            ``{"row", "prompt", "completions"}``, each of these ``{"completion", "reward", "rewards", "reasons", "advantage",
+            "tokens", "finish_reason"}``: rewards and reasons by scorer, and None where one gave no reward.
+
+        Raises
+        ------
+        RunError
+            There are none of that step, with the steps that have some.
+
+        Examples
+        --------
+        >>> def shortness(prompts, completions, **columns):
+        ...     return [1 / (1 + len(said)) for said in completions]
+        >>> asked = [{"prompt": "Where is my parcel?"}, {"prompt": "I paid twice."}]
+        >>> options = {"method": "grpo", "num_generations": 2, "max_completion_length": 4, "max_steps": 1}
+        >>> scored = model.train(asked, reward_fns=[shortness], start="base", background=False, **options)
+        >>> [len(group["completions"]) for group in scored.completions()]
+        [2, 2]
+        """
+        return completions_of(self.folder, self.state, step)
+
     def to_dict(self) -> dict[str, Any]:
         """Return a summary as JSON-compatible values."""
         return displays.summary(self)
@@ -520,7 +546,14 @@ class Run:
         """
         return self._send("pause")
 
-    def resume(self, model: LoadedModel | None = None, *, executor: str | None = None, callbacks: Any = None) -> Run:
+    def resume(
+        self,
+        model: LoadedModel | None = None,
+        *,
+        executor: str | None = None,
+        callbacks: Any = None,
+        reward_fns: Sequence[Any] | None = None,
+    ) -> Run:
         """Continue after a pause, or from the newest valid checkpoint of a run that was stopped, failed or was interrupted.
 
         Parameters
@@ -531,6 +564,9 @@ class Run:
             ``thread``, ``process`` or a registered one; None keeps the run's.
         callbacks
             As for ``train``; those that the run had cannot be stored, so give them again.
+        reward_fns
+            The functions that score answers, in the order that the run was started with: needed where they were objects of a
+            process that has ended. Functions in modules, and in cells that this kernel has run, are found by their names.
 
         Raises
         ------
@@ -551,9 +587,9 @@ class Run:
         from shadownb.engine.runs.resuming import check_stays, resume
 
         if self.state.status == "paused":
-            check_stays(self, model, executor, callbacks)
+            check_stays(self, model, executor, callbacks or reward_fns)
             return self._send("resume")
-        resume(self, model or self._model, executor, callbacks)
+        resume(self, model or self._model, executor, callbacks, {"reward_fns": reward_fns})
         return self
 
     def _send(self, kind: commands.CommandKind, **fields: Any) -> Run:

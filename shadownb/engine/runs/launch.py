@@ -20,7 +20,7 @@ from shadownb.engine.ports.executor import Attempt, Executor
 from shadownb.engine.runs import checkpoints, executors
 from shadownb.engine.runs.chosen_start import Start
 from shadownb.engine.runs.data_arguments import as_dataset, data_warnings, resolve_data
-from shadownb.engine.runs.dispatch import callable_back, start
+from shadownb.engine.runs.dispatch import callable_back, refuse_functions, start
 from shadownb.engine.runs.folder import RunFolder
 from shadownb.engine.runs.handle import Run
 from shadownb.engine.runs.journal import Journal
@@ -68,7 +68,7 @@ def launch(
             fix="Give start for the weights alone, or resume_from_checkpoint for weights and optimizer.",
         )
     capabilities.check(config, model.backend_name)
-    given = as_dataset(dataset, "dataset", _columns(config))
+    given = as_dataset(_rows_of(config, dataset), "dataset", _columns(config))
     train, held_out = resolve_data(given, eval_dataset, config.seed, _columns(config))
     if held_out is None:
         capabilities.check_without_evaluation(config, samples=_samples(config, train))
@@ -79,6 +79,7 @@ def launch(
     in_background = in_notebook() if background is None else background
     executor = executors.chosen(config.executor)
     called = callable_back(callbacks, executor, model.backend)
+    refuse_functions(config, executor)
     _refuse_busy(model, executor)
     begin.check(model, executor, store)
     state = begin.planned(model, store)
@@ -150,7 +151,18 @@ def _fitting(
     if spec.guest:
         judged = held_out.canonical_rows() if held_out is not None else []
         guest(spec.guest).check(config, model.backend_name, train.canonical_rows(), judged)
+    else:
+        judged = held_out.canonical_rows() if held_out is not None else []
+        objectives.get(spec.objective).check(config, train.canonical_rows(), judged)
     return train, held_out
+
+
+def _rows_of(config: TrainConfig, dataset: Any) -> Any:
+    """Return the data, as rows where it is something that the method's objective alone knows."""
+    if config.spec.guest:
+        return dataset
+    found = objectives.get(config.spec.objective).rows_of(dataset)
+    return dataset if found is None else found
 
 
 def _columns(config: TrainConfig) -> tuple[str, ...]:

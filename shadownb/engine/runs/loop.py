@@ -69,9 +69,9 @@ class Loop:
 
     @property
     def stopped_early(self) -> bool:
-        """Whether a callback asked for it, or as many evaluations as the patience allows brought nothing better."""
+        """Whether a callback or the objective asked for it, or evaluations have brought nothing better for too long."""
         patience, without = self.config.early_stopping_patience, self.progress.evals_without_improvement
-        return bool(self.listener.asked.stop) or (patience is not None and without >= patience)
+        return bool(self.listener.asked.stop or self.objective.ended) or (patience is not None and without >= patience)
 
     @property
     def over(self) -> bool:
@@ -96,7 +96,9 @@ class Loop:
 
     def _step(self) -> None:
         progress, services, step = self.progress, self.services, self.progress.step
+        began = time.perf_counter()
         examples = self.source.next(step)
+        making = time.perf_counter() - began  # most of a step where the model answers, nothing for rows
         rate = self.rate(step - progress.skipped_steps)
         waited = services.take_weights()
         try:
@@ -112,7 +114,7 @@ class Loop:
         if norm is None and not progress.skipped_steps:
             services.tell_skipped(step + 1)
         tokens = progress.count(examples, loss, skipped=norm is None)
-        self.clock.step_took(seconds)
+        self.clock.step_took(making + seconds)
         progress.elapsed_s = self.clock.elapsed()
         self._after(loss, norm, rate, tokens / seconds)
 
@@ -131,7 +133,7 @@ class Loop:
         if not self._record_told:
             services.journal.append("record", values={"actual_setup": self.session.actual_setup()})
             self._record_told = True
-        diverged = self.objective.loss_falls and self.divergence.look(step, loss)
+        diverged = self.objective.judged_by_loss and self.divergence.look(step, loss)
         self.listener.stepped(step, self.source.epoch(step))
         asked = self.listener.asked
         if step % self.config.logging_steps == 0 or self.last or diverged or asked.report:
@@ -176,7 +178,7 @@ class Loop:
     def evaluate(self) -> None:
         """Judge the weights by the evaluation rows: is this the best step, and has patience run out."""
         progress, started = self.progress, time.perf_counter()
-        loss, extra = evaluate(self.session, self.objective, self.held_out, self.services)
+        loss, extra = evaluate(self.session, self.objective, self.held_out, self.services, self.source)
         progress.judge(loss, self.config.early_stopping_threshold)
         seconds = round(time.perf_counter() - started, 3)
         self.services.journal.append("eval", step=self.step, eval_loss=loss, seconds=seconds, **extra)

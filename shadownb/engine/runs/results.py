@@ -10,7 +10,7 @@ from shadownb.engine.runs.checkpoints import Checkpoint
 from shadownb.engine.runs.folder import RunFolder
 from shadownb.engine.runs.journal import JournalReader
 from shadownb.engine.runs.state import RunState
-from shadownb.errors import CheckpointError
+from shadownb.errors import CheckpointError, RunError
 
 
 def result_of(folder: RunFolder, *, verified: bool = True) -> Checkpoint:
@@ -48,6 +48,24 @@ def checkpoint_at(folder: RunFolder, step: int | None) -> Checkpoint:
             return checkpoint
     have = ", ".join(str(c.step) for c in found) or "none"
     raise CheckpointError(f"Run {folder.id} has no checkpoint of step {step}.", fix=f"Steps with one: {have}.")
+
+
+def completions_of(folder: RunFolder, state: RunState, step: int | None) -> list[dict[str, Any]]:
+    """Return the scored answers of a step, group by group; None for the newest.
+
+    Raises
+    ------
+    RunError
+        There are none of that step.
+    """
+    found = [event for event in state.completions if step is None or event["step"] == step]
+    path = folder.samples / found[-1]["path"] if found else None
+    if path is None or not path.is_file():
+        have = ", ".join(str(event["step"]) for event in state.completions[-12:]) or "none"
+        of = "" if step is None else f" of step {step}"
+        raise RunError(f"Run {folder.id} has no scored answers{of}.", fix=f"Steps with some: {have}.")
+    groups: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["groups"]
+    return groups
 
 
 def samples_of(folder: RunFolder, state: RunState) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.loaded.backends import DEFAULT, backend
@@ -34,9 +35,11 @@ def check_stays(run: Run, model: LoadedModel | None, executor: str | None, callb
         )
 
 
-def resume(run: Run, model: LoadedModel | None, executor: str | None, callbacks: Any) -> None:
+def resume(
+    run: Run, model: LoadedModel | None, executor: str | None, callbacks: Any, given: Mapping[str, Sequence[Any] | None]
+) -> None:
     """Start a new attempt; see :meth:`Run.resume`."""
-    from shadownb.engine.runs.dispatch import callable_back, resume_attempt, start
+    from shadownb.engine.runs.dispatch import callable_back, find_functions, resume_attempt, start
 
     state = run.state
     if run.is_active:
@@ -63,10 +66,18 @@ def resume(run: Run, model: LoadedModel | None, executor: str | None, callbacks:
                 why=f"Its base hashes to {expected['base_hash'][:12]}, this one to {model.base_hash[:12]}.",
                 fix="Leave model out, and the right one is loaded.",
             )
+        own = expected.get("backend", DEFAULT)
+        if model.backend_name != own:
+            raise ModelError(
+                f"Run {run.id} was trained with backend={own!r}, and {model.name!r} is loaded with {model.backend_name!r}.",
+                why="What a resume needs beside the weights is of its own backend.",
+                fix=f"Leave model out, or load it with backend={own!r}.",
+            )
         busy = model.active_run
         if busy is not None:
             raise BusyError(f"Run {busy.id} is training this model.", fix="Wait for it, or stop it first.")
     called = callable_back(callbacks, chosen, backend(expected.get("backend", DEFAULT)))
+    find_functions(run.folder.config, chosen, given)
     if chosen.shares_memory and (model is None or not model.is_loaded):
         model = load_model(run.folder)
     run._model = model

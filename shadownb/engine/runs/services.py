@@ -84,8 +84,13 @@ class RunServices:
         """Most tokens of a sequence."""
         return self.model.lengths.longest_row(self.config.max_length, self.config)
 
-    def plan_steps(self, items: int) -> None:
-        """Say how many steps there are, for so many rows or packs, and between which it is evaluated and saved."""
+    def plan_steps(self, items: int, iterations: int = 1) -> None:
+        """Say how many steps there are, for so many rows or packs, and between which it is evaluated and saved.
+
+        ``iterations`` is how many steps each row takes part in before the next ones come.
+        """
+        rows = self.config.rows_per_step
+        items = items if iterations == 1 else -(-items // rows) * rows * iterations
         self.total_steps = self.config.resolved_total_steps(items)
         self.eval_steps = self.config.resolved_eval_steps(self.total_steps)
         self.save_steps = self.config.resolved_save_steps(self.total_steps)
@@ -271,7 +276,7 @@ class RunServices:
         sampling = Sampling(max_new_tokens=self.config.sample_max_new_tokens, temperature=0.0)
         completions = self.answer([ids for _, ids in self.sample_prompts], sampling)
         items = [
-            {"prompt": prompt, "completion": self._said(completion.text, ids)}
+            {"prompt": prompt, "completion": self.said(completion.text, ids)}
             for (prompt, ids), completion in zip(self.sample_prompts, completions, strict=True)
         ]
         content = json.dumps({"step": step, "items": items}, ensure_ascii=False)
@@ -285,7 +290,7 @@ class RunServices:
         digest = hashlib.sha256(content.encode()).hexdigest()
         self.journal.append("sample", step=step, path=path.name, count=len(items), sha256=digest)
 
-    def _said(self, text: str, prompt: list[int]) -> str:
+    def said(self, text: str, prompt: list[int]) -> str:
         """Return what stands after the reasoning; all of it where the limit came before its end."""
         reply = self.model.renderer.read_reply(text, [], prompt=prompt, calls=False)
         return text if reply.reasoning_open else reply.content

@@ -21,6 +21,7 @@ _NO_CURVES = frozenset({"seq", "time", "type", "step", "total_steps", "epoch", "
 _MOST_CURVES = 32  # keeps a state bounded whatever a method writes
 
 _KEPT_WARNINGS = 100
+_KEPT_COMPLETIONS = 1000  # steps whose answers can be shown; the files of all stay
 
 
 @dataclass
@@ -45,6 +46,7 @@ class RunState:
     series: dict[str, Series] = field(default_factory=dict)
     evals: Series = field(default_factory=Series)
     samples: list[dict[str, Any]] = field(default_factory=list)
+    completions: list[dict[str, Any]] = field(default_factory=list)
     checkpoints: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[dict[str, Any]] = field(default_factory=list)
     error: dict[str, Any] | None = None
@@ -137,6 +139,12 @@ class RunState:
 
     def _on_sample(self, event: Event) -> None:
         self.samples.append({k: v for k, v in event.items() if k not in ("type", "seq")})
+
+    def _on_completions(self, event: Event) -> None:
+        """Scored answers of a step; an attempt that comes to a step again writes the same file anew."""
+        self.completions = [kept for kept in self.completions if kept["step"] < event["step"]]
+        self.completions.append({k: event.get(k) for k in ("step", "path", "count")})
+        del self.completions[:-_KEPT_COMPLETIONS]
 
     def _on_checkpoint(self, event: Event) -> None:
         gone = set(event.get("removed", ()))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.inference.gate import WeightsGate
-from shadownb.engine.ports.backend import Costs, Device
+from shadownb.engine.ports.backend import Choices, Costs, Device
 from shadownb.engine.ports.decisions import Decision
 
 if TYPE_CHECKING:
@@ -42,6 +42,14 @@ class TorchBackend:
     )  # fmt: skip
 
     # -- the machine ------------------------------------------------------------------------------------------------
+
+    def preferred(self) -> str:
+        """Return nothing: it is the one that every machine can use, where none is preferred."""
+        return ""
+
+    def choices(self) -> Choices:
+        """Leave all to the engine."""
+        return Choices()
 
     def warm_up(self) -> None:
         """Import what loading and training need, so that other cells are answered meanwhile."""

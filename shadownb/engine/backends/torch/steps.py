@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from shadownb.engine.backends.texts import not_finite
 from shadownb.engine.backends.torch.arrays import TorchOps
 from shadownb.engine.backends.torch.gradient_check import GradientCheck
 from shadownb.engine.backends.torch.memory import PeakMemory
 from shadownb.engine.backends.torch.passes import Passes
 from shadownb.engine.backends.torch.randomness import DropoutClock
 from shadownb.engine.backends.torch.shards import Processes, Shards
-from shadownb.engine.backends.torch.updates import WeightUpdates, not_finite
+from shadownb.engine.backends.torch.updates import WeightUpdates
 from shadownb.engine.objectives import Objective
 from shadownb.engine.rendering.examples import Example
 

@@ -100,6 +100,11 @@ class TorchWeights:
         """Bytes of the base's weights that are mapped from their files and were not read into memory yet."""
         return memory.unread_bytes(weight_files(self._source.location)) if self.device.type == "cpu" else 0
 
+    @property
+    def merges_dense(self) -> bool:
+        """bitsandbytes merges into its own bits."""
+        return False
+
     def identity(self) -> list[Any] | None:
         """Return what tells the trained state from all others, from its tensors themselves; None for the bare base."""
         if self.adapter is None:

@@ -3,6 +3,21 @@
 ::
 
     snb.evaluate(model, ["humaneval", "sql", snb.suites.rows(held_out, snb.JsonExact())])
+
+A suite of one's own has items and grades their answers.
+
+Examples
+--------
+>>> class Polite:
+...     name, rules, sampling = "polite", (), snb.suites.get("text").sampling
+...     def items(self):
+...         return [snb.suites.Item("thanks", [{"role": "user", "content": "Thank you!"}])]
+...     def grade(self, asked):
+...         return [snb.suites.Verdict(float("welcome" in answer.text)) for item, answer in asked]
+>>> snb.evaluate(model, Polite()).cell("polite", "tuned").mean.value
+0.0
+>>> snb.suites.available()
+('humaneval', 'mbpp', 'sql', ...)
 """
 
 from __future__ import annotations
@@ -22,7 +37,13 @@ __all__ = ["Item", "Rows", "Suite", "Text", "Verdict", "available", "get", "regi
 
 
 def available() -> tuple[str, ...]:
-    """Return the names of the suites that can be asked for."""
+    """Return the names of the suites that can be asked for.
+
+    Examples
+    --------
+    >>> "sql" in snb.suites.available()
+    True
+    """
     return registry.names("suite")
 
 

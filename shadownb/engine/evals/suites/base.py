@@ -14,6 +14,11 @@ from shadownb.engine.inference.types import Sampling
 class Item:
     """One question of a suite.
 
+    Examples
+    --------
+    >>> snb.suites.Item("capital", [{"role": "user", "content": "Capital of France?"}], "Paris").expected
+    'Paris'
+
     Attributes
     ----------
     id
@@ -42,6 +47,11 @@ class Item:
 @dataclass(frozen=True)
 class Verdict:
     """How one answer was graded.
+
+    Examples
+    --------
+    >>> snb.suites.Verdict(1.0, "the same number", "42", "passed").value
+    1.0
 
     Attributes
     ----------
@@ -77,6 +87,11 @@ class Verdict:
 @runtime_checkable
 class Suite(Protocol):
     """Items and how their answers are graded. Made by :func:`shadownb.engine.evals.suites.get` from a name, or by a user.
+
+    Examples
+    --------
+    >>> isinstance(snb.suites.rows(rows, snb.Exact()), snb.suites.Suite)
+    True
 
     Attributes
     ----------

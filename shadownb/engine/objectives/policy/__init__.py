@@ -1,0 +1,1 @@
+"""Policy gradients: answers of the model itself, or recorded ones, made more or less likely by what they scored."""

@@ -1,0 +1,108 @@
+"""Answers are those of the torch backend: token by token, with the same ends, limits, penalties, readers and errors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import shadownb as snb
+from shadownb.engine.backends.mlx.sampler import Sampler
+from shadownb.engine.inference import Sampling
+from shadownb.errors import ConfigError, ModelError
+from tests.engine.methods_data import tool_chat
+
+QUESTIONS = [[{"role": "user", "content": f"Colour number {n}?" + " Please." * n}] for n in range(4)]
+
+
+@pytest.fixture(scope="module")
+def both(home: Path, byte_model_dir: Path) -> tuple[Any, Any]:
+    made = [snb.load(str(byte_model_dir), backend=name, dtype="float32", max_length=256) for name in ("torch", "mlx")]
+    return made[0], made[1]
+
+
+def said(replies: Any) -> list[tuple[list[int], str, str, dict[str, int]]]:
+    return [(reply.token_ids, reply.raw, reply.finish_reason, reply.usage) for reply in replies]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"repetition_penalty": 1.7}, {"max_new_tokens": 3}, {"top_k": 1, "temperature": 2.0, "seed": 1}],
+    ids=lambda options: " ".join(options) or "greedy",
+)
+def test_the_same_tokens_and_log_probabilities(both: tuple[Any, Any], options: dict[str, Any]) -> None:
+    asked = {"temperature": 0.0, "max_new_tokens": 24, "logprobs": True, **options}
+    theirs, mine = (model.chat(QUESTIONS, **asked) for model in both)
+    assert said(mine) == said(theirs)
+    for one, other in zip(mine, theirs, strict=True):
+        assert one.logprobs == pytest.approx(other.logprobs, abs=1e-3)
+
+
+def test_a_stop_string_ends_a_text_in_the_middle_of_a_stream(both: tuple[Any, Any]) -> None:
+    torch_model, model = both
+    whole = torch_model.chat(QUESTIONS[1], temperature=0.0, max_new_tokens=24).raw
+    stop = whole[4:6]
+    replies = [each.chat(QUESTIONS[1], temperature=0.0, max_new_tokens=24, stop=stop) for each in both]
+    assert said(replies[:1]) == said(replies[1:]) and stop not in replies[1].raw
+    stream = model.stream(QUESTIONS[1], temperature=0.0, max_new_tokens=24, stop=stop)
+    pieces = list(stream)
+    assert "".join(pieces) == replies[1].content and not any(stop in piece for piece in pieces)
+
+
+def test_a_prompt_longer_than_what_is_computed_at_once(both: tuple[Any, Any]) -> None:
+    long = "word " * 150  # 750 bytes, and a token each
+    theirs, mine = (model.generate(long, template=False, temperature=0.0, max_new_tokens=6) for model in both)
+    assert mine == theirs
+
+
+def test_a_conversation_with_tools_is_read_by_the_same_reader(both: tuple[Any, Any]) -> None:
+    chat = tool_chat()
+    theirs, mine = (
+        model.chat(chat["messages"][:4], tools=chat["tools"], temperature=0.0, max_new_tokens=12) for model in both
+    )
+    assert (mine.content, mine.tool_calls, mine.reasoning, mine.outcome, mine.usage) == (
+        theirs.content, theirs.tool_calls, theirs.reasoning, theirs.outcome, theirs.usage
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("prompt", "options", "kind"),
+    [
+        ("x" * 1100, {}, ModelError),
+        ("Hello", {"use": "nobody"}, Exception),
+        ("Hello", {"temperature": -1}, ConfigError),
+    ],
+    ids=["too long", "unknown weights", "cold"],
+)
+def test_what_cannot_be_answered_is_the_same_error(
+    both: tuple[Any, Any], prompt: str, options: dict[str, Any], kind: Any
+) -> None:
+    told = []
+    for model in both:
+        with pytest.raises(kind) as caught:
+            model.generate(prompt, template=False, **options)
+        told.append(str(caught.value))
+    assert told[0] == told[1]
+
+
+def test_a_prompt_without_tokens_is_the_same_error(both: tuple[Any, Any]) -> None:
+    told = []
+    for model in both:
+        with pytest.raises(ModelError) as caught:
+            model.generator.generate([[1], []], Sampling())
+        told.append(str(caught.value))
+    assert told[0] == told[1]
+
+
+def test_a_draw_follows_the_distribution_that_is_kept() -> None:
+    """Of many draws each token comes as often as its share among those that top_p keeps."""
+    logits = np.log(np.array([0.4, 0.3, 0.2, 0.1]))
+    sampling = Sampling(temperature=1.0, top_p=0.85)
+    counts = np.zeros(4)
+    for seed in range(3000):
+        counts[Sampler(sampling, seed, 0, []).take(logits)] += 1
+    assert counts[3] == 0 and np.abs(counts[:3] / 3000 - np.array([4, 3, 2]) / 9).max() < 0.03
+    again = [Sampler(sampling, 7, number, []).take(logits) for number in range(40)]
+    assert len(set(again)) > 1, "each prompt has luck of its own"
