@@ -19,7 +19,7 @@ from shadownb.engine.routing.words import telling
 if TYPE_CHECKING:
     from shadownb.engine.config import TrainConfig
     from shadownb.engine.objectives.arrays import Ops, Tokens
-    from shadownb.engine.objectives.sources import Answer, ExampleSource
+    from shadownb.engine.objectives.sources import ExampleSource, SourceRun
     from shadownb.engine.rendering.renderer import Renderer
 
 
@@ -133,7 +133,7 @@ class Facts(Objective):
                 code="rows-skipped",
             )
 
-    def source(self, epochs: ExampleSource, answer: Answer) -> ExampleSource:
+    def source(self, epochs: ExampleSource, run: SourceRun) -> ExampleSource:
         """Return the facts in groups."""
         examples: Sequence[Example] = epochs.examples  # type: ignore[attr-defined]
         size = self.own.unit_size

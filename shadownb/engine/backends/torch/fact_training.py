@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
+from shadownb.engine.backends.texts import not_finite
 from shadownb.engine.backends.torch.adapters.facts import FactsAdapter
 from shadownb.engine.backends.torch.adapters.places import final_norm
 from shadownb.engine.backends.torch.adapters.tensors import for_file
 from shadownb.engine.backends.torch.fact_group import FactGroup, Seen, Tail
 from shadownb.engine.backends.torch.memory import PeakMemory
 from shadownb.engine.backends.torch.training import TorchTraining
-from shadownb.engine.backends.torch.updates import not_finite
 from shadownb.engine.embedding import embedder
 from shadownb.engine.objectives import Objective, Remark
 from shadownb.engine.ports.training import Plan
@@ -53,7 +53,8 @@ class FactTraining(TorchTraining):
     @contextlib.contextmanager
     def opened(self, plan: Plan, objective: Objective) -> Iterator[None]:
         """Have everything that steps need inside the block."""
-        self.passes = self._make_passes(plan, objective, None)
+        self.passes = self._make_passes(objective, None)
+        self._kernels = ("none", "a step of facts meets the last block only")
         self.memory = PeakMemory(self.device)
         self._tail = Tail(final_norm(self.base), self.base.get_output_embeddings())
         self.module.eval()
