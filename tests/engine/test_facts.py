@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 import shadownb as snb
 from shadownb.engine.backends.torch.fact_training import FactTraining
 from shadownb.engine.facts.reading import read
+from shadownb.engine.inference import Sampling
 from shadownb.engine.objectives import examples
 from shadownb.engine.rendering.last_turn import LastTurn
 from shadownb.engine.runs import Run
@@ -109,6 +110,21 @@ def test_rows_of_a_batch_have_experts_of_their_own(learned: tuple[Any, Run]) -> 
     both = model.generate(asked, use=["base"] * 5 + ["tuned"] * 5, **GREEDY)
     assert both == [*model.generate(list(FACTS), use="base", **GREEDY), *model.generate(list(FACTS), **GREEDY)]
     assert both[:5] != both[5:]
+
+
+def test_rollouts_of_facts_and_others_are_the_answers_alone(learned: tuple[Any, Run]) -> None:
+    model, _ = learned
+    asked = [*list(FACTS)[:2], *OFF_TOPIC[:2]]
+    ids = [model.renderer.render_prompt([{"role": "user", "content": text}]) for text in asked]
+    sampling = Sampling(temperature=0.0, max_new_tokens=8)
+    for use in ("tuned", "base"):
+        found = {
+            (each.prompt, each.sample): each.completion.text
+            for each in model.generator.rollouts(ids, 2, sampling, use=use)
+        }
+        alone = [model.generator.generate([prompt], sampling, use=use)[0].text for prompt in ids]
+        assert found == {(number, sample): alone[number] for number in range(4) for sample in range(2)}
+        assert (alone[:2] == list(FACTS.values())[:2]) == (use == "tuned")
 
 
 def test_who_is_trained_beside_an_expert_changes_nothing_of_it(learned: tuple[Any, Run], ending_dir: Path) -> None:
