@@ -137,10 +137,10 @@ _IMPLEMENTATIONS = {
         "cpt": "shadownb.engine.methods.cpt:SPEC",
         "dpo": "shadownb.engine.methods.dpo:SPEC",
         "kto": "shadownb.engine.methods.kto:SPEC",
-        "more_plus": "shadownb.engine.methods.more_plus:SPEC",
         "grpo": "shadownb.engine.methods.grpo:SPEC",
         "rloo": "shadownb.engine.methods.rloo:SPEC",
         "reinforce_pp": "shadownb.engine.methods.reinforce_pp:SPEC",
+        "more_plus": "shadownb.engine.methods.more_plus:SPEC",
     },
     "model": {"facade": "shadownb.engine.models.model:Model", "load": "shadownb.engine.models.loading:load"},
     "panel": {
