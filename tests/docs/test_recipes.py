@@ -24,6 +24,7 @@ PRINTS = {
     "backend": "succeeded one_thread 1",
     "executor": "succeeded here",
     "scorer": "first_word",
+    "suite": r"5 \{'read': 5\}",
     "exporter": r"After step 1 of run \S+: lora\.\nlora",
     "panel": r"\['Steps'\] \S+: step 2 of 2",
 }
@@ -106,7 +107,8 @@ def test_there_is_a_recipe_for_what_a_package_can_add() -> None:
         "capture_store",
         "guest",
         "embedder",
-    }  # a guest is half a package: docs/architecture.md
+        "eraser",
+    }  # a guest is half a package: docs/architecture.md; an eraser comes with what keeps rows
 
 
 @pytest.mark.parametrize("name", PRINTS)
