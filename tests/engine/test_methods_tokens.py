@@ -23,7 +23,7 @@ from shadownb.errors import ConfigError
 from tests.engine.methods_data import OPTIONS, WEATHER, documents, tool_chat
 from tests.tiny_models import biased, byte_gpt2
 
-EVERY = [spec.name for spec in methods.available() if spec.adapter != "facts"]  # those are in test_facts.py
+EVERY = [spec.name for spec in methods.available()]
 ROWS: dict[str, list[dict[str, Any]]] = {
     "sft": [tool_chat()],
     "dpo": [

@@ -48,7 +48,6 @@ def test_help_lists_every_verb(kernel: Kernel, code: str) -> None:
         "runs",
         "plot",
         "compare",
-        "facts",
         "eval",
         "diff",
         "inspect",

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -53,9 +52,7 @@ class LibraryBatches:
         max_tokens: int,
         emit: Emit | None,
         should_stop: ShouldStop,
-        routed: Callable[[Sequence[Row]], AbstractContextManager[None]] | None = None,
     ) -> None:
-        self._routed = routed if routed is not None else lambda _: nullcontext()
         self.view, self._sampling, self._emit, self._should_stop = view, sampling, emit, should_stop
         self._batches = plan_batches(rows, max_tokens)
 
@@ -70,8 +67,7 @@ class LibraryBatches:
             self._batches = []
             return []
         rows = self._batches.pop(0)
-        with self._routed(rows):
-            _run(self.view, rows, self._sampling, self._emit, self._should_stop)
+        _run(self.view, rows, self._sampling, self._emit, self._should_stop)
         return rows
 
 
