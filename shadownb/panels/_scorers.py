@@ -58,7 +58,8 @@ def answer_choices(namespace: Mapping[str, Any], given: Any = None) -> list[dict
     texts = [
         {"id": f"var:{name}", "title": f"{name} (texts, {len(value):,})", "group": "Notebook variables"}
         for name, value in _choices.variables(namespace)
-        if isinstance(value, list) and value and all(isinstance(text, str) for text in value)
+        # A list of a user's own kind may do anything when it is looked through.
+        if type(value) is list and value and all(isinstance(text, str) for text in value)
     ]
     data = _choices.data_choices(namespace, given if _choices.kind_of(given) is not None else None)
     if given is not None and _choices.kind_of(given) is None and _choices.name_of(given, namespace) is None:

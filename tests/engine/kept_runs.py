@@ -27,7 +27,8 @@ from tests.engine.methods_data import CASES, DATA
 from tests.tiny_models import byte_llama_of
 
 FOLDER = Path(__file__).with_name("kept")
-METHODS = sorted({case.method for case in CASES.values()})
+# Format 1 is older than the methods that train on rewards; tests/policy has their resumes.
+METHODS = sorted({case.method for case in CASES.values()} - {"grpo", "rloo", "reinforce_pp"})
 STEPS = 10
 _HOME = "@HOME@"  # stands for the home's path in what names it
 _NAMING = ("run.json", "events.jsonl")

@@ -102,14 +102,21 @@ def _ancestors(record: dict[str, Any]) -> set[str]:
 
 
 def _samples(run: RunFolder, wanted: Wanted, dry_run: bool) -> int:
+    """Take out samples and scored answers that name the person; answers of a batch that is not over go with their file."""
     taken = 0
     for path in run.samples.glob("*.json"):
         content = json.loads(path.read_text(encoding="utf-8"))
-        kept = [item for item in content["items"] if not wanted.is_in(json.dumps(item, ensure_ascii=False))]
-        if len(kept) < len(content["items"]):
-            taken += len(content["items"]) - len(kept)
+        listed = "groups" if "groups" in content else "items"
+        kept = [item for item in content[listed] if not wanted.is_in(json.dumps(item, ensure_ascii=False))]
+        if len(kept) < len(content[listed]):
+            taken += len(content[listed]) - len(kept)
             if not dry_run:
-                write_atomically(path, json.dumps({**content, "items": kept}, ensure_ascii=False))
+                write_atomically(path, json.dumps({**content, listed: kept}, ensure_ascii=False))
+    for path in run.samples.glob("*.jsonl"):
+        if wanted.is_in_body(path.read_bytes()):
+            taken += 1
+            if not dry_run:
+                path.unlink(missing_ok=True)
     return taken
 
 
