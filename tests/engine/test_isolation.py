@@ -103,6 +103,8 @@ with open(os.environ["TRAP_LOG"] + ".armed", "a") as armed:
     armed.write(f"{os.getpid()}\\n")
 """
 
+_PROGRAMS = ("worker.py", "harness.py", "inside.py")  # run in processes of their own, and are imported nowhere
+
 NO_NOTEBOOK = """
 class _OutOfReach:
     def find_spec(self, name, path=None, target=None):
@@ -186,7 +188,7 @@ def life(tmp_path_factory: pytest.TempPathFactory, tiny_model_dir: Path) -> Life
     modules = [
         "shadownb." + ".".join(file.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
         for file in sorted((PACKAGE / "engine").rglob("*.py"))
-        if file.name != "worker.py"
+        if file.name not in _PROGRAMS
     ]
     done = subprocess.run(
         [sys.executable, "-c", LIFE, json.dumps(rows), str(folder), *modules],
