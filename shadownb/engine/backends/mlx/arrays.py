@@ -187,7 +187,13 @@ class MlxOps:
         return _computed(lambda: mx.array(found if found.dtype == np.bool_ else found.astype(np.float32)))
 
     def listed(self, x: MlxArray) -> Any:
-        return worker.run(x.value.tolist)
+        def read() -> Any:
+            mx.eval(
+                x.value
+            )  # lets other threads of Python go on meanwhile; in tolist() alone a run was seen to stand still
+            return x.value.tolist()
+
+        return worker.run(read)
 
 
 class MlxTokens:
