@@ -175,7 +175,7 @@ _IMPLEMENTATIONS = {
         "gsm8k": "shadownb.engine.evals.suites.gsm8k:Gsm8k",
         "math500": "shadownb.engine.evals.suites.math500:Math500",
         "bbh": "shadownb.engine.evals.suites.bbh:Bbh",
-        "text": "shadownb.engine.evals.suites.text:Text",
+        "text": "shadownb.engine.evals.suites.known_text:Text",
     },
 }
 

@@ -271,3 +271,50 @@ def test_what_was_forgotten_stands_beside_the_gain() -> None:
     with pytest.raises(snb.GateError, match="failed"):
         found.require("text >= base - 0.1")
     assert snb.suites.get("text").items()
+
+
+def test_a_suite_that_raises_or_miscounts_is_named_and_the_others_go_on() -> None:
+    class Broken:
+        name, rules, sampling = "broken", (), suite().sampling
+
+        def __init__(self, grade: Any) -> None:
+            self.grade = grade
+
+        def items(self) -> list[Any]:
+            return [snb.suites.Item("one", [{"role": "user", "content": "question 1"}])]
+
+    def raises(asked: Any) -> Any:
+        raise KeyError("answer")
+
+    for grade, said in ((raises, "KeyError: 'answer'"), (lambda asked: [], "broken gave 0 verdicts for 2 answers")):
+        with pytest.warns(ShadowWarning, match="broken is in no mean"):
+            found = snb.evaluate(pair(), [Broken(grade), suite()])
+        assert said in found.refused["broken"] and found.cell("mine", "tuned").mean.items == 40
+
+
+def test_a_scorer_that_hangs_costs_its_item_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    from shadownb.engine.evals.suites import own_rows as module
+
+    monkeypatch.setattr(module, "_SECONDS", 0.5)
+
+    def slow(output: str, expected: str) -> float:
+        while output == "answer 2":
+            pass
+        return float(output == expected)
+
+    own = [
+        *rows(2),
+        {"messages": [*rows(3)[2]["messages"][:1], {"role": "assistant", "content": "another"}]},
+        *rows(5)[3:],
+    ]
+    with pytest.warns(ShadowWarning, match="1 answers of b could not be graded"):
+        found = snb.evaluate(right_up_to("b", 30), snb.suites.rows(own, slow, name="mine"))
+    assert found.cell("mine", "b").mean.items == 4
+
+
+def test_names_that_no_file_or_condition_can_have() -> None:
+    for name in ("a/b", "../x", "two words", ""):
+        if name:
+            with pytest.raises(ConfigError, match="A suite cannot be called"):
+                snb.evaluate(pair(), snb.suites.rows(rows(2), snb.Exact(), name=name))
+    assert snb.suites.rows(rows(2), lambda output, expected: 1.0).name == "rows"

@@ -7,7 +7,7 @@ from typing import Any
 
 from shadownb.engine.evals.cases import Case
 from shadownb.engine.evals.turns import Turn
-from shadownb.engine.scoring import Sample, ScorerFailed, Scoring
+from shadownb.engine.scoring import Sample, Score, ScorerFailed, Scoring
 from shadownb.errors import ConfigError, DataError
 
 _TRIED = 3  # references that a scorer is tried on; a judge that costs money is not asked about each
@@ -62,6 +62,10 @@ class Judge:
         if score.value is None:
             raise Unscorable(score.reason)
         return score.value, score.reason
+
+    def score_many(self, asked: Sequence[tuple[Case, Turn]], *, timeout: float) -> list[Score]:
+        """Return the verdict of each answer, of None where there is none; ``timeout`` is of one call, in seconds."""
+        return self._scoring.score_many([_sample(case, answer) for case, answer in asked], timeout=timeout)
 
 
 def _sample(case: Case, answer: Turn) -> Sample:

@@ -282,10 +282,16 @@ class _Work:
             live.tell("grading", partial(_grading, suite, begin, len(left)))
             try:
                 verdicts = plan.suite.grade([(items[key[3]], self._answers[key]) for key in part])
+                if len(verdicts) != len(part):
+                    raise ConfigError(f"{suite} gave {len(verdicts)} verdicts for {len(part)} answers.")
             except ShadowError as error:
                 self._journal.append("refused", suite=suite, reason=error.what, why=error.why, fix=error.fix)
                 return
-            assert len(verdicts) == len(part), "a suite grades every answer"
+            except Exception as error:  # a suite of a user's; its answers are kept, and the other suites go on
+                said = f"grading failed with {type(error).__name__}: {error}".splitlines()[0]
+                fix = "Mend grade() and evaluate again by the same name: what was answered is not asked again."
+                self._journal.append("refused", suite=suite, reason=said, why="", fix=fix)
+                return
             for (_, side, sample, item), verdict in zip(part, verdicts, strict=True):
                 told = {"suite": suite, "side": side, "sample": sample, "item": item}
                 self._journal.append("verdict", **told, **verdict.to_dict())

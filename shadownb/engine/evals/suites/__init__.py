@@ -22,13 +22,16 @@ Examples
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from shadownb.engine import registry
 from shadownb.engine.evals.suites.base import Item, Suite, Verdict
-from shadownb.engine.evals.suites.rows import Rows
-from shadownb.engine.evals.suites.text import Text
+from shadownb.engine.evals.suites.known_text import Text
+from shadownb.engine.evals.suites.own_rows import Rows
 from shadownb.errors import ConfigError
+
+_NAME = re.compile(r"\w[\w.-]{0,99}")
 
 rows = Rows
 text = Text
@@ -69,6 +72,11 @@ def get(suite: str | Suite) -> Suite:
             fix=f"Give one of {', '.join(available())}, snb.suites.rows(dataset, scorer), or an object with name, sampling, "
             "rules, items() and grade().",
         )
+    if not _NAME.fullmatch(made.name):
+        raise ConfigError(
+            f"A suite cannot be called {made.name!r}: a file and conditions have its name.",
+            fix="Use letters, digits, '.', '_' and '-': snb.suites.rows(..., name='mine').",
+        )
     return made
 
 
@@ -77,7 +85,7 @@ def register(name: str, target: str, *, replace: bool = False) -> None:
 
     Examples
     --------
-    >>> snb.suites.register("prose", "shadownb.engine.evals.suites.text:Text")
+    >>> snb.suites.register("prose", "shadownb.engine.evals.suites.known_text:Text")
     >>> "prose" in snb.suites.available()
     True
     >>> snb.registry.unregister("suite", "prose")

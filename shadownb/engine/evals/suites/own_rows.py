@@ -7,12 +7,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from shadownb.engine.evals.cases import Case, cases_of
-from shadownb.engine.evals.judging import Judge, Unscorable
+from shadownb.engine.evals.judging import Judge
 from shadownb.engine.evals.suites.base import Item, Verdict
 from shadownb.engine.evals.turns import Turn
 from shadownb.engine.inference.types import Sampling
 from shadownb.engine.jsontext import dumps
 from shadownb.errors import ConfigError
+
+_SECONDS = 120.0  # of one call of a scorer; a judge that is asked over the network takes some
 
 
 class Rows:
@@ -30,7 +32,7 @@ class Rows:
     scorer
         As for :func:`shadownb.compare`.
     name
-        What it is called in tables; the scorer's name by default.
+        What it is called in tables, gates and the folder; the scorer's name by default.
     cluster
         A column whose value rows of one source share (a customer, a document), so that the interval knows.
     max_new_tokens
@@ -65,7 +67,9 @@ class Rows:
         self._judge = Judge(scorer)
         self._cases, self.skipped = cases_of(dataset)
         self.unfit = self._judge.unfit(self._cases)
-        self.name = name or self._judge.name
+        self.name = name or (
+            self._judge.name if self._judge.name.isidentifier() else "rows"
+        )  # that of a lambda is none
         self.sampling = Sampling(temperature=0.0, max_new_tokens=max_new_tokens)
         if cluster is not None and not any(cluster in case.row for case in self._cases):
             columns = dict.fromkeys(column for case in self._cases for column in case.row)
@@ -94,12 +98,13 @@ class Rows:
         return None if found is None else str(found)
 
     def grade(self, asked: Sequence[tuple[Item, Turn]]) -> list[Verdict]:
-        """Return the scorer's verdicts."""
-        return [self._verdict(self._of[item.id], answer) for item, answer in asked]
+        """Return the scorer's verdicts; one that takes too long gives none."""
+        scores = self._judge.score_many([(self._of[item.id], answer) for item, answer in asked], timeout=_SECONDS)
+        return [
+            Verdict(score.value, score.reason, answer.text, "" if score.value is None else _outcome(score.value))
+            for score, (_, answer) in zip(scores, asked, strict=True)
+        ]
 
-    def _verdict(self, case: Case, answer: Turn) -> Verdict:
-        try:
-            value, reason = self._judge.score(case, answer)
-        except Unscorable as error:
-            return Verdict(None, str(error), answer.text)
-        return Verdict(value, reason, answer.text, "passed" if value >= 1 else "failed")
+
+def _outcome(value: float) -> str:
+    return "passed" if value >= 1 else "failed"
