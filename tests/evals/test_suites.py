@@ -127,7 +127,10 @@ def test_sql_answers_that_mean_the_same_are_right() -> None:
     for item in generator.sample(items, 50):
         query = item.expected
         for answer, value in (
-            (f"SELECT * FROM ({query}) ORDER BY 1 DESC", (1.0, None)),
+            (
+                f"SELECT * FROM ({query}) ORDER BY 1 DESC",
+                (0.0, 1.0, None) if item.row["query_category"] == "order_by" else (1.0, None),
+            ),
             (f"SELECT *, 'beside' FROM ({query})", (1.0, None)),
             (f"Here you are:\n\n{query};\n\nIt joins two tables.", (1.0,)),
             (f"SELECT * FROM ({query}) UNION ALL SELECT * FROM ({query})", (0.0, None)),
@@ -218,3 +221,34 @@ def test_last_answers_are_read_as_people_write_them() -> None:
         ("", "Yes", 0),
     ):
         assert last_answer(output, expected).value == value, (output, expected)
+
+
+def test_a_question_that_asks_for_an_order_is_answered_in_it() -> None:
+    suite = data("sql")
+    asked = [i for i in suite.items() if i.row["query_category"] == "order_by" and "LIMIT" not in i.expected.upper()]
+    wrong, right, ties = [], [], []
+    for item in asked:
+        bare = re.sub(r"\s+ORDER BY [^()]*$", "", item.expected.strip(), flags=re.IGNORECASE)
+        if bare != item.expected.strip():
+            wrong.append((item, f"SELECT * FROM ({bare}) ORDER BY hex(randomblob(4))"))
+            right.append((item, f"SELECT * FROM ({item.expected})"))
+            ties.append((item, f"SELECT *, 1 FROM ({item.expected})"))
+    assert len(wrong) > 15
+    assert {v.value for v in graded(suite, right)} <= {1.0, None} and {v.value for v in graded(suite, ties)} <= {
+        1.0,
+        None,
+    }
+    outcomes = Counter(v.outcome for v in graded(suite, wrong))
+    assert outcomes["other order"] > 0.7 * len(wrong), outcomes  # of few rows some come right by luck
+
+
+def test_a_box_that_is_not_closed_is_no_answer() -> None:
+    pytest.importorskip("math_verify", reason="math-verify is not installed: make setup-dev")
+    from shadownb.engine.evals.suites.math500 import SymbolicEquality
+
+    scorer = SymbolicEquality()
+    for output, value in (
+        (r"\boxed{4} \boxed{", 0),
+        (r"\boxed{\frac{8}{2}}", 1),
+    ):
+        assert scorer(output, "4").value == value, output

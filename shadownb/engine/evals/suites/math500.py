@@ -70,8 +70,25 @@ class SymbolicEquality:
         wanted = self._library.parse(f"${expected}$", parsing_timeout=None)
         if not wanted:
             return Score(None, f"the expected answer {expected!r} cannot be read as a formula")
-        given = self._library.parse(plain(output), parsing_timeout=None)
+        text = plain(output)
+        if _open_box(text):
+            return Score(0.0, "its last box is not closed")
+        given = self._library.parse(text, parsing_timeout=None)
         if not given:
             return Score(0.0, "no formula was found in the answer")
         same = self._library.verify(wanted, given, timeout_seconds=None)
         return Score(float(same), "equal" if same else f"gives {str(given[0])[:60]}, expected {expected[:60]}")
+
+
+def _open_box(text: str) -> bool:
+    """Whether the last box of an answer is not closed; math-verify would take an earlier one."""
+    begin = text.rfind("\\boxed{")
+    if begin < 0:
+        return False
+    depth = 0
+    for place in range(begin, len(text)):
+        if text[place] in "{}" and text[place - 1] != "\\":
+            depth += 1 if text[place] == "{" else -1
+            if depth == 0:
+                return False
+    return True

@@ -1,9 +1,9 @@
 """SQL-Eval: 190 questions about seven databases (Defog), graded by what the query gives.
 
 Asked in SQLite's dialect. A question has several right queries; an answer is right where its rows are those of one of them, in
-any order of rows, and its columns hold those of it. An empty result is matched by no other empty result: it is right only as
-the same query, wrong where rows came, and else cannot be graded. The outcome tells schema linking, execution and exactness
-apart.
+the order that the question asks for and else in any, and its columns hold those of it. An empty result is matched by no other
+empty result: it is right only as the same query, wrong where rows came, and else cannot be graded. The outcome tells schema
+linking, execution and exactness apart.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import re
 import sqlite3
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -105,7 +105,8 @@ class SqlEval:
         references = [query.strip() for query in item.row["query"].split(";") if query.strip()]
         right = [sql_tables.ask(database, query, seconds=_SECONDS, most_rows=_MOST_ROWS) for query in references]
         graded = {
-            query: _graded(query, self._result(database, query), references, right) for query in set(by_rule.values())
+            query: _graded(query, self._result(database, query), references, right, ordered=_asks_for_order(item))
+            for query in set(by_rule.values())
         }
         value, outcome, reason = graded[by_rule[RULES[0]]]
         scores = {rule: score for rule, query in by_rule.items() if (score := graded[query][0]) is not None}
@@ -123,6 +124,10 @@ class SqlEval:
         return self._databases[name]
 
 
+def _asks_for_order(item: Item) -> bool:
+    return item.row["query_category"] == "order_by" and "ORDER BY" in item.expected.upper()
+
+
 def queries(answer: str) -> dict[str, str]:
     """Return the query that each rule takes out of an answer."""
     text = without_reasoning(answer).strip()
@@ -137,9 +142,9 @@ def queries(answer: str) -> dict[str, str]:
 
 
 def _graded(
-    query: str, result: Result, references: Sequence[str], right: Sequence[Result]
+    query: str, result: Result, references: Sequence[str], right: Sequence[Result], *, ordered: bool
 ) -> tuple[float | None, str, str]:
-    """Return value, outcome and reason."""
+    """Return value, outcome and reason; ``ordered`` says whether the question asks for an order."""
     if not query:
         return 0.0, "no query", "the answer holds no query"
     if _plain(query) in {_plain(reference) for reference in references}:
@@ -153,10 +158,14 @@ def _graded(
         if not reference.rows:
             continue
         empty = False
-        if _same(reference.rows, result.rows):
+        found = next(_projections(reference.rows, result.rows), None)
+        if found is None:
+            continue
+        if ordered and not any(_in_order(reference.rows, each) for each in _projections(reference.rows, result.rows)):
+            return 0.0, "other order", "the right rows, not in the order that was asked for"
+        if len(result.rows[0]) == len(reference.rows[0]):
             return 1.0, "exact", "same rows and columns"
-        if _holds(reference.rows, result.rows):
-            return 1.0, "passed", "same rows, with columns beside"
+        return 1.0, "passed", "same rows, with columns beside"
     if empty and not result.rows:
         return None, "empty", "reference and answer give no rows, so whether they mean the same cannot be seen"
     if not any(reference.read <= result.read for reference in right):
@@ -196,19 +205,38 @@ def _bag(rows: Sequence[Sequence[Any]]) -> Counter[tuple[Any, ...]]:
     return Counter(tuple(map(_cell, row)) for row in rows)
 
 
-def _same(reference: Sequence[tuple[Any, ...]], rows: Sequence[tuple[Any, ...]]) -> bool:
-    return len(reference) == len(rows) and len(reference[0]) == len(rows[0]) and _bag(reference) == _bag(rows)
-
-
-def _holds(reference: Sequence[tuple[Any, ...]], rows: Sequence[tuple[Any, ...]]) -> bool:
-    """Whether some columns of the answer, in some order, are those of the reference."""
+def _projections(
+    reference: Sequence[tuple[Any, ...]], rows: Sequence[tuple[Any, ...]]
+) -> Iterator[list[tuple[Any, ...]]]:
+    """Yield columns of the answer, in some order, whose rows are those of the reference, as they are in the answer."""
     if len(reference) != len(rows) or len(rows[0]) < len(reference[0]):
-        return False
+        return
     wanted = [Counter(_cell(row[place]) for row in reference) for place in range(len(reference[0]))]
     given = [Counter(_cell(row[place]) for row in rows) for place in range(min(len(rows[0]), _WIDEST))]
     fits = [[place for place, column in enumerate(given) if column == want] for want in wanted]
     bag = _bag(reference)
-    return any(
-        len(set(chosen)) == len(chosen) and _bag([[row[place] for place in chosen] for row in rows]) == bag
-        for chosen in itertools.islice(itertools.product(*fits), 5000)
-    )
+    for chosen in itertools.islice(itertools.product(*fits), 5000):
+        if len(set(chosen)) == len(chosen):
+            projected = [tuple(row[place] for place in chosen) for row in rows]
+            if _bag(projected) == bag:
+                yield projected
+
+
+def _in_order(reference: Sequence[tuple[Any, ...]], rows: Sequence[tuple[Any, ...]]) -> bool:
+    """Whether rows come in the order of the reference, as far as that is asked: rows that tie may stand in any.
+
+    The reference was asked by some column, which rises or falls in it; where none does, the order itself is compared.
+    """
+    columns = [([_cell(a[n]) for a in reference], [_cell(b[n]) for b in rows]) for n in range(len(reference[0]))]
+    keys = [(wanted, given) for wanted, given in columns if _rises(wanted) or _rises(wanted[::-1])]
+    if keys:
+        return any(wanted == given for wanted, given in keys)
+    return [tuple(map(_cell, row)) for row in reference] == [tuple(map(_cell, row)) for row in rows]
+
+
+def _rises(column: Sequence[Any]) -> bool:
+    known = [value for value in column if value is not None]
+    try:
+        return len(set(known)) > 1 and all(a <= b for a, b in itertools.pairwise(known))
+    except TypeError:  # texts among numbers
+        return False
