@@ -146,3 +146,12 @@ def test_what_a_recording_marked_is_numbered_in_rows() -> None:
     again = snb.Dataset.from_captures(recorded, redact="personal")
     assert again.rows[0]["messages"][1]["content"] == "[email 1], hello; [phone 1]"
     assert again.report.redacted == {"email": 3, "phone": 1}
+
+
+def test_the_end_of_a_longer_mark_is_no_phone_number() -> None:
+    for text in ("order no. 2026-0000-1234", "invoice RE/2026-0012-345678", "part AB-030 1234567"):
+        rows = [{"messages": [{"role": "user", "content": text}, {"role": "assistant", "content": "ok"}]}]
+        assert snb.Dataset.from_list(rows).redact("phone").canonical_rows()[0]["messages"][0]["content"] == text
+    for text in ("call 030 1234567", "call: 030/1234567", "(0049 30 1234567)", "tel 555-123-4567"):
+        rows = [{"messages": [{"role": "user", "content": text}, {"role": "assistant", "content": "ok"}]}]
+        assert "[phone 1]" in snb.Dataset.from_list(rows).redact("phone").canonical_rows()[0]["messages"][0]["content"]
