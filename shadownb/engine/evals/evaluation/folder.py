@@ -21,10 +21,11 @@ from shadownb.engine.disk import write_atomically
 from shadownb.engine.evals.suites.base import Item
 from shadownb.engine.home import subfolder
 from shadownb.engine.jsontext import dumps
-from shadownb.engine.runs.journal import Journal
+from shadownb.engine.runs.journal import Journal, JournalReader
 from shadownb.errors import BusyError, ConfigError, DataError
 
 FORMAT = 1
+_LOOKS = 0.5  # seconds; whoever looks whether somebody is at work holds the lock for an instant
 _NAME = re.compile(r"[\w.-]{1,100}")
 
 
@@ -123,12 +124,26 @@ class EvaluationFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.path / "owner.lock")
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=_LOOKS)
         except Timeout:
             raise BusyError(
                 f"The evaluation {self.name!r} is at work in another process or thread.", fix="Wait for it."
             ) from None
         return lock
+
+    @property
+    def is_owned(self) -> bool:
+        """Whether somebody evaluates here now."""
+        lock = FileLock(self.path / "owner.lock")
+        if not self.path.is_dir() or not os.path.exists(lock.lock_file):
+            return False
+        try:
+            with lock.acquire(timeout=0):
+                return False
+        except Timeout:
+            return True
+        except OSError:
+            return False
 
     def journal(self) -> Journal:
         """Return the writer of its events."""
@@ -159,6 +174,10 @@ class EvaluationFolder:
         if not path.exists():
             return []
         return [Item(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines() if line]
+
+    def reader(self) -> JournalReader:
+        """Return a reader of its events that goes on from where it last stopped."""
+        return JournalReader(self.path / "events.jsonl")
 
     def events(self) -> Iterator[dict[str, Any]]:
         """Yield the events; one that a kill cut off is left out, for it is asked again."""
