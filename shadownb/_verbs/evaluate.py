@@ -24,7 +24,7 @@ from shadownb._verbs.options import DATA_OPTIONS, MODEL_OPTIONS, Value, data_opt
 @click.option("--max-new-tokens", type=Value("int"), help="Longest answer.")
 @click.option("--folder", "folder", help="Name of the evaluation; one that broke off goes on.")
 @click.option("--require", multiple=True, help="A condition, such as 'sql >= base - 2 points'; may be repeated.")
-@click.option("--html", help="Write the report to this file.")
+@click.option("--report", help="Write the report to this file: HTML, or Markdown where it ends in .md.")
 @model_options
 @data_options
 def evaluate(
@@ -36,7 +36,7 @@ def evaluate(
     scorer: str,
     folder: str | None,
     require: tuple[str, ...],
-    html: str | None,
+    report: str | None,
     **_: Any,
 ) -> Any:
     """Ask models the items of suites, grade the answers, and say how sure the difference is.
@@ -60,8 +60,8 @@ def evaluate(
         name=folder,
         **given(("limit", "samples", "temperature", "max_new_tokens")),
     )
-    if html is not None:
-        found.to_html(html)
+    if report is not None:
+        (found.to_markdown if report.lower().endswith((".md", ".markdown")) else found.to_html)(report)
     if require:
         found.require(*require)
     return found

@@ -163,12 +163,14 @@ def difference_of(
     middle = float(padded.sum() / padded_sizes.sum())
     variance = _variance_of_mean(padded - middle * padded_sizes, float(padded_sizes.sum()))
     half = _t(len(padded) - 1) * math.sqrt(variance)
+    # Shares differ by at most 1.
+    most = 1.0 if min(*scores, *others) >= 0 and max(*scores, *others) <= 1 else math.inf
     signs = np.sign(sums)
     p_value = sign_test(int((signs > 0).sum()), int((signs < 0).sum()))
     return Difference(
         value,
-        middle - half,
-        middle + half,
+        max(-most, middle - half),
+        min(most, middle + half),
         count,
         len(sizes),
         wins,

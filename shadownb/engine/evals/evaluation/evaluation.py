@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from collections import Counter
 from collections.abc import Sequence
@@ -410,6 +409,24 @@ class Evaluation:
                     told.append(f"{suite}: {cell.ungraded} answers of {side} could not be graded and are in no mean")
         return told
 
+    def findings(self, to: str | None = None) -> list[str]:
+        """Return in sentences what changed from one side to the others: what got worse first, then gains with what they cost.
+
+        Examples
+        --------
+        >>> found = snb.evaluate(model, snb.suites.rows(rows, snb.Exact(), name="queues"), max_new_tokens=8)
+        >>> print(found.findings()[0])
+        queues: tuned is 100.0 points above base (+67.8 to +100.0, 12 items). What was forgotten for it was not measured: ...
+
+        Parameters
+        ----------
+        to
+            The side that the others are compared with; the first by default.
+        """
+        from shadownb.engine.evals.evaluation.summary import findings
+
+        return findings(self, to)
+
     def to_frame(self) -> pd.DataFrame:
         """Return one line an answer as a pandas DataFrame: suite, side, item, sample, score, outcome, extracted, answer.
 
@@ -440,11 +457,11 @@ class Evaluation:
         ]
         return pd.DataFrame(lines)
 
-    def to_markdown(self) -> str:
-        """Return the table of models and suites as Markdown."""
-        from shadownb.engine.evals.evaluation.report import markdown
+    def to_markdown(self, path: str | Path | None = None) -> str:
+        """Return the report as Markdown: the table, what changed, what regressed; written to ``path`` where that is given."""
+        from shadownb.engine.evals.evaluation.report import markdown, written
 
-        return markdown(self)
+        return written(markdown(self), path)
 
     def to_html(self, path: str | Path | None = None) -> str:
         """Return the report as HTML, in one page with all that regressed; written to ``path`` where that is given.
@@ -455,9 +472,9 @@ class Evaluation:
         >>> found.to_html("report.html").startswith("<!doctype html>")
         True
         """
-        from shadownb.engine.evals.evaluation.report import page
+        from shadownb.engine.evals.evaluation.report import page, written
 
-        return page(self, Path(path) if path is not None else None)
+        return written(page(self), path)
 
     def __repr__(self) -> str:
         return f"Evaluation({self.name!r}, {len(self.sides)} sides, {len(self.suites)} suites)"
@@ -481,8 +498,3 @@ def _clusters(items: Sequence[Graded]) -> list[Any] | None:
     if all(each.item.cluster is None for each in items):
         return None
     return [each.item.cluster if each.item.cluster is not None else (each.item.id,) for each in items]
-
-
-def is_share(mean: Mean) -> bool:
-    """Whether a mean is one of scores between 0 and 1, shown as a percentage."""
-    return math.isnan(mean.value) or 0 <= mean.low <= mean.high <= 1

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -22,7 +23,7 @@ from shadownb.engine.evals.suites.base import Item
 from shadownb.engine.home import subfolder
 from shadownb.engine.jsontext import dumps
 from shadownb.engine.runs.journal import Journal, JournalReader
-from shadownb.errors import BusyError, ConfigError, DataError
+from shadownb.errors import BusyError, ConfigError, DataError, DiskFullError
 
 FORMAT = 1
 _LOOKS = 0.5  # seconds; whoever looks whether somebody is at work holds the lock for an instant
@@ -192,6 +193,27 @@ class EvaluationFolder:
                     continue
                 if isinstance(event, dict):
                     yield event
+
+    def stamp(self) -> list[int]:
+        """Return what tells whether events were written: size and time of their file."""
+        try:
+            found = (self.path / "events.jsonl").stat()
+        except OSError:
+            return [0, 0]
+        return [found.st_size, found.st_mtime_ns]
+
+    def summary(self) -> dict[str, Any] | None:
+        """Return the summary that was kept; None where there is none that can be read."""
+        try:
+            found: dict[str, Any] = json.loads((self.path / "summary.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return found if isinstance(found, dict) else None
+
+    def keep_summary(self, summary: dict[str, Any]) -> None:
+        """Keep a summary, which is only a convenience."""
+        with contextlib.suppress(OSError, DiskFullError):
+            write_atomically(self.path / "summary.json", dumps(summary))
 
     def bytes(self) -> int:
         """Return how much disk it takes."""

@@ -269,10 +269,10 @@ class _Work:
                 for each, batch in zip(asked, batches, strict=True):
                     if batch is None:
                         continue
+                    self._tell(plan.suite.name, each.side, done, total)
                     if self.stopped:
                         self._grade(plan, items)
                         return
-                    self._tell(plan.suite.name, each.side, done, total)
                     each.ask(batch)
                     done += len(batch)
                 if not self._grade(plan, items):
