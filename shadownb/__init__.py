@@ -41,7 +41,16 @@ if TYPE_CHECKING:
     from shadownb.engine.runs.checkpoints import Checkpoint
     from shadownb.engine.scoring import Exact, JsonExact, Score, Scorer
     from shadownb.engine.trajectories import Trajectory, TrajectoryGroup
-    from shadownb.panels import CapturePanel, ChatPanel, RewardsPanel, RunPanel, Studio, TrainPanel, TrajectoriesPanel
+    from shadownb.panels import (
+        CapturePanel,
+        ChatPanel,
+        EvaluatePanel,
+        RewardsPanel,
+        RunPanel,
+        Studio,
+        TrainPanel,
+        TrajectoriesPanel,
+    )
 
 _HOMES = {
     "CapturePanel": "shadownb.panels",
@@ -51,6 +60,7 @@ _HOMES = {
     "Comparison": "shadownb.engine.evals",
     "Dataset": "shadownb.engine.data",
     "Endpoint": "shadownb.engine.endpoint",
+    "EvaluatePanel": "shadownb.panels",
     "Exact": "shadownb.engine.scoring",
     "GateError": "shadownb.engine.evals.evaluation",
     "JsonExact": "shadownb.engine.scoring",
@@ -146,6 +156,7 @@ _IMPLEMENTATIONS = {
         "train": "shadownb.panels.train:TrainPanel",
         "rewards": "shadownb.panels.rewards:RewardsPanel",
         "run": "shadownb.panels.run:RunPanel",
+        "evaluate": "shadownb.panels.evaluate:EvaluatePanel",
         "chat": "shadownb.panels.chat:ChatPanel",
         "studio": "shadownb.panels.studio:Studio",
     },
@@ -180,8 +191,8 @@ _IMPLEMENTATIONS = {
 }
 
 __all__ = [
-    "CapturePanel", "CaptureStore", "ChatPanel", "Checkpoint", "Comparison", "Contender", "Dataset", "Endpoint", "Evaluation",
-    "Exact", "GateError", "JsonExact", "MethodSpec", "Metric", "Model", "Reply", "RewardsPanel", "Run", "RunPanel", "Score",
+    "CapturePanel", "CaptureStore", "ChatPanel", "Checkpoint", "Comparison", "Contender", "Dataset", "Endpoint", "EvaluatePanel",
+    "Evaluation", "Exact", "GateError", "JsonExact", "MethodSpec", "Metric", "Model", "Reply", "RewardsPanel", "Run", "RunPanel", "Score",
     "Scorer", "ShadowError", "ShadowWarning", "Studio", "TrainConfig", "TrainPanel", "TrajectoriesPanel", "Trajectory",
     "TrajectoryGroup", "__version__", "capture", "captures", "certify", "compare", "doctor", "evaluate", "evaluations", "leakage",
     "load", "methods", "models", "registry", "runs", "sandbox", "scoring", "suites", "traces",

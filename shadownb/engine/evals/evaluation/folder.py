@@ -215,6 +215,19 @@ class EvaluationFolder:
         with contextlib.suppress(OSError, DiskFullError):
             write_atomically(self.path / "summary.json", dumps(summary))
 
+    def choice(self) -> dict[str, Any] | None:
+        """Return what a panel needs to go on with it; None where it was begun elsewhere."""
+        try:
+            found = json.loads((self.path / "choice.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return found if isinstance(found, dict) else None
+
+    def keep_choice(self, choice: dict[str, Any]) -> None:
+        """Keep what a panel needs to go on with it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.path / "choice.json", dumps(choice))
+
     def bytes(self) -> int:
         """Return how much disk it takes."""
         return sum(os.path.getsize(file) for file in self.path.rglob("*") if file.is_file())

@@ -33,7 +33,7 @@ class Entry:
     group
         Which of several sets of items of this suite, from 1, the largest first: scores of different ones cannot be compared.
     value, low, high
-        Mean and its 95 % interval.
+        Mean and its 95 % interval; None where a single item has none.
     share
         Whether scores lie between 0 and 1.
     items, graded
@@ -50,8 +50,8 @@ class Entry:
     place: int
     group: int
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     share: bool
     items: int
     graded: int
@@ -63,9 +63,11 @@ class Entry:
     @property
     def score(self) -> str:
         """Mean and interval as text."""
-        if self.share:
-            return f"{100 * self.value:.1f} % ({100 * self.low:.1f} to {100 * self.high:.1f})"
-        return f"{self.value:.3g} ({self.low:.3g} to {self.high:.3g})"
+        scale, unit, digits = (100, " %", ".1f") if self.share else (1, "", ".3g")
+        text = f"{scale * self.value:{digits}}{unit}"
+        if self.low is None or self.high is None:  # a single item
+            return text
+        return f"{text} ({scale * self.low:{digits}} to {scale * self.high:{digits}})"
 
 
 class Leaderboard:

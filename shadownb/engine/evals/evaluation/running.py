@@ -102,6 +102,37 @@ def evaluate(
     ShadowError
         Not a single suite could be asked.
     """
+    found = work_through(
+        models,
+        suites,
+        limit=limit,
+        samples=samples,
+        name=name,
+        batch_rows=batch_rows,
+        reuse_answers=reuse_answers,
+        progress=progress,
+        should_stop=should_stop,
+        **sampling,
+    )
+    for problem in found.problems():
+        warnings.warn(problem, ShadowWarning, stacklevel=3)
+    return found
+
+
+def work_through(
+    models: Any,
+    suites: str | Suite | Sequence[str | Suite],
+    *,
+    limit: int | None = None,
+    samples: int = 1,
+    name: str | None = None,
+    batch_rows: int = 32,
+    reuse_answers: bool = True,
+    progress: Progress | None = None,
+    should_stop: Callable[[], bool] | None = None,
+    **sampling: Unpack[SamplingOptions],
+) -> Evaluation:
+    """Do what :func:`evaluate` does and leave its warnings to whoever shows :meth:`Evaluation.problems`."""
     for option, value in (("limit", limit), ("samples", samples), ("batch_rows", batch_rows)):
         if value is not None and value < 1:
             raise ConfigError(f"{option}={value} is out of range.", fix=f"Give {option} from 1 on.")
@@ -137,10 +168,7 @@ def evaluate(
         finally:
             journal.flush()
             journal.close()
-    found = Evaluation(folder)
-    for problem in found.problems():
-        warnings.warn(problem, ShadowWarning, stacklevel=3)
-    return found
+    return Evaluation(folder)
 
 
 def _sampling(suite: Suite, samples: int, given: dict[str, Any]) -> Sampling:

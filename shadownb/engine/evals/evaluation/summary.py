@@ -161,3 +161,26 @@ def said(value: float, share: bool, *, signed: bool = True) -> str:
 def _range(gap: Difference, share: bool) -> str:
     low, high = (said(each, share).removesuffix(" points") for each in (gap.low, gap.high))
     return f"{low} to {high}"
+
+
+def progress(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """Return for each suite how far it is: what was answered (or measured), graded and failed, of how many."""
+    found = []
+    for suite in evaluation.suites:
+        graded = [each for side in evaluation.sides for each in evaluation.items(suite, side)]
+        measured = suite in _measured(evaluation)
+        slots = 1 if measured else evaluation.samples
+        verdicts = sum(verdict is not None for each in graded for verdict in each.verdicts)
+        answers = verdicts if measured else sum(turn is not None for each in graded for turn in each.turns)
+        failed = sum(bool(error) for each in graded for error in each.errors)
+        found.append(
+            {
+                "suite": suite,
+                "done": answers + failed,
+                "graded": verdicts,
+                "failed": failed,
+                "total": len(graded) * slots,
+                "refused": evaluation.refused.get(suite, ""),
+            }
+        )
+    return found
