@@ -9,6 +9,7 @@ import click
 from shadownb._verbs import completion
 from shadownb._verbs.declare import verb
 from shadownb._verbs.front_end import FrontEnd
+from shadownb._verbs.lab import complete_scorer, scorer_of
 from shadownb._verbs.options import DATA_OPTIONS, MODEL_OPTIONS, Value, data_options, given, model_options, reading_of
 
 
@@ -17,7 +18,13 @@ from shadownb._verbs.options import DATA_OPTIONS, MODEL_OPTIONS, Value, data_opt
 @click.argument("suites", metavar="SUITE...", nargs=-1, help="Names of suites; without one, those that there are.")
 @click.option("--against", multiple=True, help="Another model, or a variable that holds an endpoint; may be repeated.")
 @click.option("--rows", help="Held-out rows of yours as a suite besides.", shell_complete=completion.complete_data)
-@click.option("--scorer", default="exact", help="How answers to --rows are judged.")
+@click.option(
+    "--scorer",
+    default="exact",
+    shell_complete=complete_scorer,
+    help="How answers to --rows are judged: a variable, or the name of a scorer.",
+)
+@click.option("--rows-name", help="What --rows are called in tables and conditions; else as the scorer.")
 @click.option("--limit", type=Value("int"), help="Only so many items of each suite, drawn with a fixed seed.")
 @click.option("--samples", type=Value("int"), help="Answers to each item; more than one needs --temperature.")
 @click.option("--temperature", type=Value("float"), help="0 takes the likeliest token.")
@@ -34,6 +41,7 @@ def evaluate(
     against: tuple[str, ...],
     rows: str | None,
     scorer: str,
+    rows_name: str | None,
     folder: str | None,
     require: tuple[str, ...],
     report: str | None,
@@ -49,7 +57,7 @@ def evaluate(
 
     asked: list[Any] = list(suites)
     if rows is not None:
-        asked.append(known.rows(front_end.data(rows, **reading_of(given(DATA_OPTIONS))), scorer))
+        asked.append(known.rows(front_end.data(rows, **reading_of(given(DATA_OPTIONS))), scorer_of(front_end, scorer), name=rows_name))
     if not asked:
         raise ConfigError("No suite was named.", fix=f"Name one of {', '.join(known.available())}, or give --rows.")
     model = front_end.chat_model(name, **given(MODEL_OPTIONS))

@@ -74,7 +74,11 @@ def _of_runs() -> list[dict[str, str]]:
 def _loadable() -> list[dict[str, str]]:
     from shadownb.engine.models.catalog import catalog
 
-    return [_choice(f"alias:{entry.name}", f"{entry.name} (is loaded first)", "Not loaded") for entry in catalog() if entry.cached]
+    return [
+        _choice(f"alias:{entry.name}", f"{entry.name} (is loaded first)", "Not loaded")
+        for entry in catalog()
+        if entry.cached
+    ]
 
 
 class Contestants:

@@ -11,9 +11,7 @@ from ._code import literal
 NO_MAGIC = "# %shadow eval takes one model of a variable, a run or a name; what is chosen here takes a cell of Python."
 
 
-def code(
-    models: Mapping[str, str], suites: Sequence[Mapping[str, str]], options: Mapping[str, Any]
-) -> dict[str, str]:
+def code(models: Mapping[str, str], suites: Sequence[Mapping[str, str]], options: Mapping[str, Any]) -> dict[str, str]:
     """Return code by kind; empty while something is missing.
 
     Parameters
@@ -101,7 +99,7 @@ def _magic(models: Mapping[str, str], suites: Sequence[Mapping[str, str]], optio
     if own is not None:
         kind, _, data = own["data"].partition(":")
         words += ["--rows", shlex.quote(data.replace(":", ".") if kind == "sample" else data)]
-        words += ["--scorer", own["scorer"].partition(":")[2]]
+        words += ["--scorer", own["scorer"].partition(":")[2], "--rows-name", own["id"].partition(":")[2]]
     flags = {"name": "--folder", "max_new_tokens": "--max-new-tokens"}
     for name, value in options.items():
         words += [flags.get(name, f"--{name}"), shlex.quote(str(value))]

@@ -55,7 +55,8 @@ class EvaluationView:
             "progress": {"status": status, "suites": far, "missing": sum(each["total"] - each["done"] for each in far)},
             "summary": numbers,
             "findings": {"changed": findings(found, first), "missing": found.problems()},
-            "narrowing": dict(self._narrowing) if working else {},
+            # Copies: a trait that is set to what it holds already is not sent.
+            "narrowing": {name: list(past) for name, past in self._narrowing.items()} if working else {},
         }
 
     def _left(self, far: dict[str, Any]) -> float | None:

@@ -55,9 +55,9 @@ class EvaluatePanel(SnapshotPanel):
     _revived_by = ("shown",)
 
     choices: t.Dict[str, Any] = t.Dict(help="Models, suites, rows and scorers to choose from.").tag(sync=True)
-    chosen: t.Dict[str, Any] = t.Dict(help="What is chosen: models, suites, options, and what is wrong with those.").tag(
-        sync=True
-    )
+    chosen: t.Dict[str, Any] = t.Dict(
+        help="What is chosen: models, suites, options, and what is wrong with those."
+    ).tag(sync=True)
     work: t.Dict[str, Any] = t.Dict(_NOTHING, help="What this panel is doing.").tag(sync=True)
     shown = t.Unicode("", help="The name of the evaluation that is shown.").tag(sync=True)
     progress = t.Dict(help="How far it is, suite by suite.").tag(sync=True)
@@ -206,9 +206,7 @@ class EvaluatePanel(SnapshotPanel):
         if problems:
             raise ConfigError("An option is wrong.", fix="Correct the marked option.")
         name = str(options.pop("name", "") or EvaluationFolder.named(None).name)
-        models = dict(
-            zip(_contestants.names(self.chosen["models"], self._given), self.chosen["models"], strict=True)
-        )
+        models = dict(zip(_contestants.names(self.chosen["models"], self._given), self.chosen["models"], strict=True))
         suites = [dict(each) for each in self.chosen["suites"]]
         names = self._names()
         again = dict(zip(models, _contestants.again(list(models.values()), names), strict=True))
@@ -368,9 +366,7 @@ class EvaluatePanel(SnapshotPanel):
 
     def _do_show_item(self, item: str) -> None:
         asked = self.browse
-        self.item = _evaluation_items.detail(
-            self._evaluation_shown(), asked["suite"], item, asked["side"], asked["to"]
-        )
+        self.item = _evaluation_items.detail(self._evaluation_shown(), asked["suite"], item, asked["side"], asked["to"])
 
     def _do_show_board(self, suite: str = "") -> None:
         self.board = _evaluation_view.board(suite or None)

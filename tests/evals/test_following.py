@@ -115,7 +115,7 @@ def test_what_got_worse_is_said_first_and_a_gain_with_its_cost() -> None:
         assert report.index("lost: tuned is") < report.index("mine: tuned is")
     assert "<svg" in page and "items that would show it" in text and "```diff" in text
     without = snb.evaluate(pair(), suite(), name="without").findings()
-    assert without[0].endswith("ask the suite 'text', too.")
+    assert without[1].endswith("ask the suite 'text', too.")
     unsure = snb.evaluate(
         {"base": right_up_to("a", 20), "tuned": right_up_to("b", 22)}, suite(), name="unsure"
     ).findings()

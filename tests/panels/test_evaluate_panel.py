@@ -16,7 +16,7 @@ import shadownb as snb
 from shadownb.errors import EndpointError
 from shadownb.panels import _contestants
 from shadownb.panels._evaluation_items import FILTERS, diff
-from tests.evals.contestants import Says, right_up_to, rows
+from tests.evals.contestants import Says, Waits, right_up_to, rows
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +72,10 @@ def test_what_came_out_and_what_got_worse(here: Path) -> None:
     first = panel.browse["items"][0]
     assert [cell["score"] for cell in first["cells"]] == [1.0, 0.0]
     press(panel, "show_item", item=first["id"])
-    assert {what for what, _ in panel.item["diff"]} >= {"removed", "added"} and panel.item["between"] == ["tuned", "base"]
+    assert {what for what, _ in panel.item["diff"]} >= {"removed", "added"} and panel.item["between"] == [
+        "tuned",
+        "base",
+    ]
     assert [each["side"] for each in panel.item["answers"]] == ["base", "tuned"]
     press(panel, "browse", filter="all", page=1)
     assert panel.browse["items"][0]["asked"] == "question 20" and panel.item == {}
@@ -82,28 +85,22 @@ def test_what_came_out_and_what_got_worse(here: Path) -> None:
 
 
 def test_it_is_watched_while_it_works_and_can_be_stopped_and_gone_on_with() -> None:
-    held, go = threading.Event(), threading.Event()
-
-    def slow(question: str, _: int) -> str:
-        if question == "question 20":
-            held.set()
-            assert go.wait(60)
-        return question.replace("question", "answer")
-
-    names = {"slow": Says("slow", slow)}
+    slow = Waits("slow", 20)
+    names = {"slow": slow}
     panel = snb.EvaluatePanel(suites=suite(), namespace=names)
     press(panel, "choose_model", choice="var:slow", on=True)
     press(panel, "set_option", name="name", value="night")
     send(panel, "start")
-    assert held.wait(60)
+    assert slow.waiting.wait(60)
     wait_for(panel, "progress", lambda value: value.get("status") == "working")
     assert panel.progress["suites"][0]["state"] == "working"
     wait_for(panel, "summary", lambda value: value["suites"][0]["cells"]["slow"]["graded"] >= 16)
+    assert [items for items, *_ in panel.narrowing["mine/slow"]] == [16]
     send(panel, "start")
     wait_for(panel, "error", lambda value: "evaluates already" in value.get("what", ""))
     send(panel, "stop")
     wait_for(panel, "work", lambda value: value["stage"] == "stopping")
-    go.set()
+    slow.go.set()
     assert panel.settle(60)
     assert panel.progress["status"] == "incomplete" and 0 < panel.progress["missing"] < 40
     press(panel, "go_on")
@@ -131,7 +128,10 @@ def test_a_killed_one_is_gone_on_with_in_another_kernel_by_a_click(here: Path) -
         panel.settle(60)
         """
     root = str(Path(__file__).parents[2])
-    done = subprocess.run([sys.executable, "-c", f"import sys; sys.path.insert(0, {root!r})\n" + textwrap.dedent(program)])
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, {root!r})\n" + textwrap.dedent(program)],
+        check=False,
+    )
     assert done.returncode == -9
     again = Says("m", lambda question, _: question.replace("question", "answer"))
     panel = snb.EvaluatePanel(evaluation="killed", namespace={"held_out": rows(40)})
@@ -153,24 +153,18 @@ def test_one_that_a_cell_began_says_how_to_go_on() -> None:
 
 
 def test_one_that_another_process_makes_is_followed() -> None:
-    begun, go = threading.Event(), threading.Event()
-
-    def slow(question: str, _: int) -> str:
-        if question == "question 8":
-            begun.set()
-            assert go.wait(60)
-        return question
+    slow = Waits("slow", 9)
 
     def work() -> None:
-        snb.evaluate(Says("slow", slow), suite(), name="elsewhere", batch_rows=8, progress=lambda *_: None)
+        snb.evaluate(slow, suite(), name="elsewhere", batch_rows=8, progress=lambda *_: None)
 
     thread = threading.Thread(target=work)
     thread.start()
-    assert begun.wait(60)
+    assert slow.waiting.wait(60)
     panel = snb.EvaluatePanel(evaluation="elsewhere", namespace={})
     assert panel.settle() and panel.progress["status"] == "working"
     assert panel.summary["suites"][0]["cells"]["slow"]["graded"] == 8
-    go.set()
+    slow.go.set()
     wait_for(panel, "progress", lambda value: value["status"] == "complete")
     thread.join()
     panel.close()
@@ -268,7 +262,15 @@ def test_runs_and_checkpoints_are_asked_beside_the_base(tiny_model_dir: Path) ->
 def test_a_checkpoint_never_gets_the_answers_of_the_tuned_weights(tiny_model_dir: Path) -> None:
     model = snb.load(str(tiny_model_dir), dtype="float32")
     own = [{"prompt": f"Say {n}.", "completion": "yes yes"} for n in range(6)]
-    run = model.train(own, max_steps=60, save_steps=2, save_total_limit=40, learning_rate=1e-2, sample_max_new_tokens=0, background=False)
+    run = model.train(
+        own,
+        max_steps=60,
+        save_steps=2,
+        save_total_limit=40,
+        learning_rate=1e-2,
+        sample_max_new_tokens=0,
+        background=False,
+    )
     early = snb.Contender(model, use=run.checkpoint_at(2))
     mine = snb.suites.rows(own, snb.Exact(), name="mine")
     found = snb.evaluate([snb.Contender(model, use="tuned"), early], mine, max_new_tokens=8)

@@ -46,7 +46,7 @@ export function IntervalLine({ value, low, high }: Interval) {
     return null;
   }
   return (
-    <svg class="evaluate-line" viewBox={`0 0 ${WIDE} 10`} width={WIDE} height="10" aria-hidden="true">
+    <svg class="evaluate-line" viewBox={`-5 0 ${WIDE + 10} 10`} width={WIDE + 10} height="10" aria-hidden="true">
       <line x1="0" x2={WIDE} y1="5" y2="5" />
       <rect x={low * WIDE} width={Math.max(1, (high - low) * WIDE)} y="3" height="4" rx="2" />
       <circle cx={value * WIDE} cy="5" r="4" />

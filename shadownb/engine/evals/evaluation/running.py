@@ -7,7 +7,7 @@ import hashlib
 import itertools
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Unpack
 
@@ -130,9 +130,16 @@ def work_through(
     reuse_answers: bool = True,
     progress: Progress | None = None,
     should_stop: Callable[[], bool] | None = None,
+    folder: EvaluationFolder | None = None,
     **sampling: Unpack[SamplingOptions],
 ) -> Evaluation:
-    """Do what :func:`evaluate` does and leave its warnings to whoever shows :meth:`Evaluation.problems`."""
+    """Do what :func:`evaluate` does and leave its warnings to whoever shows :meth:`Evaluation.problems`.
+
+    Parameters
+    ----------
+    folder
+        Where it is kept, in the place of that of ``name``.
+    """
     for option, value in (("limit", limit), ("samples", samples), ("batch_rows", batch_rows)):
         if value is not None and value < 1:
             raise ConfigError(f"{option}={value} is out of range.", fix=f"Give {option} from 1 on.")
@@ -142,7 +149,7 @@ def work_through(
     names = [suite.name for suite in chosen]
     if double := next((each for each in names if names.count(each) > 1), None):
         raise ConfigError(f"Two suites are called {double!r}.", fix="Name yours: snb.suites.rows(..., name='mine').")
-    folder = EvaluationFolder.named(name)
+    folder = folder or EvaluationFolder.named(name)
     planned: list[_Planned] = []
     refused: dict[str, ShadowError] = {}
     for suite in chosen:
@@ -187,8 +194,12 @@ def _drawn(items: Sequence[Item], limit: int | None) -> Sequence[Item]:
     """Return ``limit`` items in their order, drawn by their ids: the same ones whoever asks."""
     if limit is None or limit >= len(items):
         return items
-    kept = {item.id for item in sorted(items, key=lambda item: hashlib.sha256(item.id.encode()).digest())[:limit]}
+    kept = {item.id for item in sorted(items, key=_drawing)[:limit]}
     return [item for item in items if item.id in kept]
+
+
+def _drawing(item: Item) -> bytes:
+    return hashlib.sha256(item.id.encode()).digest()
 
 
 def _spec(sides: list[Contender], planned: list[_Planned], samples: int) -> dict[str, Any]:
@@ -216,7 +227,7 @@ class _Asked:
     """What one side is asked of a suite, in batches; ``unfit`` counts the items that it cannot be asked."""
 
     side: Contender
-    batches: Iterator[list[Case]]
+    batches: Sequence[list[Case]]
     ask: Callable[[list[Case]], None]
     unfit: int
 
@@ -338,7 +349,10 @@ class _Work:
                     self._note(suite, side, sample, by_index[case.index], error)
             self._journal.flush()
 
-        return _Asked(side, batches_of(asked, self._batch_rows), ask, len(unfit))
+        # Neighbours stay in one batch, since they often begin alike; batches come in no order, so that what is there so far is a
+        # fair sample of a suite that is sorted by task.
+        batches = sorted(batches_of(asked, self._batch_rows), key=lambda batch: _drawing(by_index[batch[0].index]))
+        return _Asked(side, batches, ask, len(unfit))
 
     def _note(self, suite: str, side: Contender, sample: int, item: Item, answer: Turn | Exception) -> None:
         told: dict[str, Any] = {"suite": suite, "side": side.name, "sample": sample, "item": item.id}

@@ -104,6 +104,7 @@ def findings(evaluation: Evaluation, to: str | None = None) -> list[str]:
     """Return in sentences what changed from one side to the others: what got worse first, then gains with what they cost."""
     first = to or evaluation.sides[0]
     worse, better, undecided = [], [], []
+    measured = _measured(evaluation)
     for side in (side for side in evaluation.sides if side != first):
         forgot = _forgotten(evaluation, side, first)
         for suite in evaluation.suites:
@@ -115,8 +116,7 @@ def findings(evaluation: Evaluation, to: str | None = None) -> list[str]:
                 case "worse":
                     worse.append(f"{suite}: {side} is {size} below {first} ({interval}){lost}.")
                 case "better":
-                    measured = suite in _measured(evaluation)
-                    cost = "" if measured else f" {forgot}"
+                    cost = f" {forgot}" if forgot and suite not in measured else ""
                     better.append(f"{suite}: {side} is {size} above {first} ({interval}){lost}.{cost}")
                 case "undecided":
                     needed = ""
@@ -125,7 +125,10 @@ def findings(evaluation: Evaluation, to: str | None = None) -> list[str]:
                     undecided.append(
                         f"{suite}: whether {side} or {first} is better cannot be said ({interval}){lost}{needed}."
                     )
-    return [*worse, *better, *undecided]
+    unknown = (
+        ["What was forgotten for it was not measured: ask the suite 'text', too."] if better and not measured else []
+    )
+    return [*worse, *better, *unknown, *undecided]
 
 
 def _measured(evaluation: Evaluation) -> list[str]:
@@ -146,9 +149,7 @@ def _forgotten(evaluation: Evaluation, side: str, first: str) -> str:
             verb = "lost" if lost else "changed by" if direction(gap) == "undecided" else "gained"
             value = said(gap.value, False, signed=not lost and direction(gap) == "undecided")
             told.append(f"On {suite} it {verb} {value} ({_range(gap, False)})")
-    if not told:
-        return "What was forgotten for it was not measured: ask the suite 'text', too."
-    return "; ".join(told) + "."
+    return "; ".join(told) + "." if told else ""
 
 
 def said(value: float, share: bool, *, signed: bool = True) -> str:
