@@ -57,7 +57,11 @@ def evaluate(
 
     asked: list[Any] = list(suites)
     if rows is not None:
-        asked.append(known.rows(front_end.data(rows, **reading_of(given(DATA_OPTIONS))), scorer_of(front_end, scorer), name=rows_name))
+        asked.append(
+            known.rows(
+                front_end.data(rows, **reading_of(given(DATA_OPTIONS))), scorer_of(front_end, scorer), name=rows_name
+            )
+        )
     if not asked:
         raise ConfigError("No suite was named.", fix=f"Name one of {', '.join(known.available())}, or give --rows.")
     model = front_end.chat_model(name, **given(MODEL_OPTIONS))

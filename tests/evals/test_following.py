@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import shadownb as snb
+from shadownb.cli import main
 from shadownb.engine.evals.evaluation.folder import EvaluationFolder
 from shadownb.engine.evals.evaluation.leaderboard import kept_summary
 from shadownb.engine.evals.evaluation.summary import summary
@@ -163,3 +164,18 @@ def test_a_kept_summary_is_renewed_when_there_is_more(home: Path, monkeypatch: p
     assert kept_summary(folder) == first and (home / "evaluations/kept/summary.json").exists()
     snb.evaluate(pair(), [suite(), suite(3, "more")], name="kept")
     assert [each["name"] for each in kept_summary(folder)["suites"]] == ["mine", "more"]
+
+
+def test_the_verb_writes_a_report_and_scores_by_a_function(
+    tiny_model_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in rows(4)), encoding="utf-8")
+    report = tmp_path / "report.md"
+    words = ["eval", str(tiny_model_dir), "--dtype", "float32", "--rows", str(path), "--ignore", "source"]
+    words += ["--rows-name", "mine", "--max-new-tokens", "2", "--report"]
+    assert main([*words, str(report)]) == 0
+    assert "mine" in capsys.readouterr().out and report.read_text(encoding="utf-8").startswith("| suite |")
+    assert main([*words, str(tmp_path / "report.html"), "--require", "mine >= 50 %"]) == 1
+    assert "do not hold" in capsys.readouterr().err
+    assert (tmp_path / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")

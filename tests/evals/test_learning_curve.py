@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 import shadownb as snb
+from shadownb.cli import main
 from shadownb.engine.data import Dataset
 from shadownb.engine.evals.learning.folder import CurveFolder
 from shadownb.engine.evals.learning.judgement import ENOUGH, MORE, UNSURE, judged, luck, mean_over
@@ -134,6 +136,7 @@ def test_growing_parts_of_the_rows_on_held_out_ones(model: Any) -> None:
     lines = [set(Path(path).read_text(encoding="utf-8").splitlines()) for path in (small, whole)]
     assert lines[0] < lines[1], "the smaller part lies in the larger one"
     assert curve.verdict in (MORE, ENOUGH, UNSURE) and curve.reason in str(curve) and "<svg" in curve._repr_html_()
+    assert model.trained is None, "it carries again what it carried before"
     assert snb.LearningCurve.open("first").points == curve.points and "| 16 |" in curve.to_markdown()
     assert list(curve.to_frame().rows) == [0, 4, 4, 16, 16]
     # Nothing is trained twice, and another question under this name is refused.
@@ -255,9 +258,23 @@ def test_the_latest_rows_are_held_out() -> None:
 
 
 def test_sources_stay_whole_in_growing_parts(model: Any) -> None:
+    run = model.train(PLAIN, start="base", background=False, **QUICK)
     curve = snb.learning_curve(
         model, ROWS, "exact", fractions=(0.5, 1), seeds=1, test_size=8, group="customer", max_new_tokens=4, **QUICK
     )
-    assert curve.points[0].rows == 0 and curve.held_out == 8
+    assert curve.points[0].rows == 0 and curve.held_out == 8 and model.trained == (run.id, 2)
     # Two sources of four rows each: an interval of rows alone would be narrower.
     assert curve.points[-1].high - curve.points[-1].low > 0.5
+
+
+# -- the verb ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_verb(tiny_model_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in PLAIN), encoding="utf-8")
+    words = ["curve", str(tiny_model_dir), str(path), "--fractions", "0.5,1", "--seeds", "1", "--max-new-tokens", "2"]
+    assert main([*words, "--max-steps", "1", "--dtype", "float32", "--method", "prompt"]) == 0
+    told = capsys.readouterr().out
+    assert "can't tell: From 10 to 19 rows" in told and "-prompt-" in told
+    assert main([*words, "--fractions", "half"]) == 2 and "--fractions half" in capsys.readouterr().err

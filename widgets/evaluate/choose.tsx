@@ -58,16 +58,17 @@ function Tick({ option, ticked, command }: { option: Choice; ticked: boolean; co
       <input
         type="checkbox"
         checked={shown}
-        aria-describedby={option.about ? id : undefined}
+        aria-labelledby={`${id}-title`}
+        aria-describedby={option.about ? `${id}-about` : undefined}
         onChange={(event) => {
           edit(event.currentTarget.checked);
           send(command, { choice: option.id, on: event.currentTarget.checked });
           sent();
         }}
       />
-      <span>{option.title}</span>
+      <span id={`${id}-title`}>{option.title}</span>
       {option.about && (
-        <small id={id} class="snb-muted evaluate-about">
+        <small id={`${id}-about`} class="snb-muted evaluate-about">
           {option.about}
         </small>
       )}

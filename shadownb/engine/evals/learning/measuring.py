@@ -19,6 +19,8 @@ from shadownb.engine.evals.learning.curve import LearningCurve
 from shadownb.engine.evals.learning.folder import CurveFolder
 from shadownb.engine.evals.suites import Rows
 from shadownb.engine.jsontext import dumps
+from shadownb.engine.runs.chosen_start import is_at, saved_state
+from shadownb.engine.runs.store import default_store
 from shadownb.engine.scoring import Scoring
 from shadownb.errors import CheckpointError, ConfigError, DataError, RunError, RunNotFoundError
 
@@ -68,7 +70,7 @@ def learning_curve(
     Parameters
     ----------
     model
-        A loaded model; afterwards it answers with what the last part made of it.
+        A loaded model; afterwards it carries again what it carried before.
     data
         Rows to train on, as for :meth:`Model.train`; without ``held_out`` some of them are held out.
     scorer
@@ -139,6 +141,7 @@ def learning_curve(
         "split": {"held_out": len(asked), "leaked": leaked, "group": group, "time": time},
         "clusters": {item.id: clusters(item.row) for item in suite.items()} if clusters is not None else None,
     }
+    before = saved_state(model, default_store())
     with folder.lock():
         folder.begin(spec)
         journal = folder.journal()
@@ -155,6 +158,8 @@ def learning_curve(
         finally:
             journal.flush()
             journal.close()
+            if model.active_run is None and not is_at(model, before):
+                model.restore_start(before)
     return LearningCurve.of(folder, worth)
 
 
