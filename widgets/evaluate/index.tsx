@@ -130,6 +130,7 @@ function Shown({ busy }: { busy: boolean }) {
   const progress = useTraitValue<EvaluationProgress>("progress");
   const shown = useTraitValue<string>("shown");
   const [tab, setTab] = useState("result");
+  const [asked, setAsked] = useState(false);
   const [send, waiting] = useCommand();
   const [words, tone] = STATUS[progress.status ?? "incomplete"];
   const failed = (progress.suites ?? []).reduce((sum, suite) => sum + suite.failed, 0);
@@ -159,14 +160,15 @@ function Shown({ busy }: { busy: boolean }) {
             title: "Result",
             body: () => (
               <Result
-                onBrowse={(asked) => {
-                  send("browse", asked);
+                onBrowse={(wanted) => {
+                  send("browse", wanted);
+                  setAsked(true);
                   setTab("items");
                 }}
               />
             ),
           },
-          { id: "items", title: "Items", body: () => <Items /> },
+          { id: "items", title: "Items", body: () => <Items asked={asked} /> },
           {
             id: "board",
             title: "Leaderboard",

@@ -9,12 +9,13 @@ import type { Browse, BrowsedItem, Item, Sample, Summary } from "./types";
 
 const PAGE = 20;
 
-export function Items() {
+/** `asked`: somebody has asked for a list already, which has not come yet. */
+export function Items({ asked }: { asked: boolean }) {
   const browse = useTraitValue<Browse | Record<string, never>>("browse");
   const [send] = useCommand();
   const known = "filters" in browse;
   useEffect(() => {
-    if (!known) {
+    if (!known && !asked) {
       send("browse");
     }
   }, [known]);
