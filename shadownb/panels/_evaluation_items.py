@@ -175,15 +175,17 @@ def diff(before: str, after: str) -> list[list[str]]:
     if len(old) + len(new) > _LONGEST_DIFF:
         old, new = before.splitlines(keepends=True), after.splitlines(keepends=True)
     pieces: list[list[str]] = []
-    for what, i, j, k, m in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-        if what == "equal":
-            pieces.append(["same", "".join(old[i:j])])
+    removed = added = ""
+    codes = difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
+    for place, (what, i, j, k, m) in enumerate(codes):
+        before, after = "".join(old[i:j]), "".join(new[k:m])
+        if what != "equal" or (not before.strip() and removed and added and place + 1 < len(codes)):
+            removed, added = removed + before, added + after  # blanks between two changes are part of one
             continue
-        if j > i:
-            pieces.append(["removed", "".join(old[i:j])])
-        if m > k:
-            pieces.append(["added", "".join(new[k:m])])
-    return pieces
+        pieces += [[name, text] for name, text in (("removed", removed), ("added", added)) if text]
+        removed = added = ""
+        pieces.append(["same", before])
+    return pieces + [[name, text] for name, text in (("removed", removed), ("added", added)) if text]
 
 
 def _words_of(text: str) -> list[str]:

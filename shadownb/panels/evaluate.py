@@ -348,7 +348,7 @@ class EvaluatePanel(SnapshotPanel):
         found = self._evaluation_shown()
         sides = found.sides
         first = str(self.summary.get("to") or sides[0])
-        whole = {
+        whole: dict[str, Any] = {
             "suite": found.suites[0] if found.suites else "",
             "to": first,
             "side": next((side for side in reversed(sides) if side != first), first),

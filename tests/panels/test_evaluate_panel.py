@@ -324,6 +324,8 @@ def test_a_difference_is_told_by_words_and_long_ones_by_lines() -> None:
         ["added", "b"],
         ["same", " FROM t"],
     ]
+    assert diff("answer 22", "no idea") == [["removed", "answer 22"], ["added", "no idea"]]
+    assert diff("a b", "a b c") == [["same", "a b"], ["added", " c"]]
     long = "word " * 3000
     assert "".join(text for what, text in diff(long, long + "\nmore") if what != "removed") == long + "\nmore"
     assert list(FILTERS) == [

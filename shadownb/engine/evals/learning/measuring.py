@@ -8,6 +8,7 @@ import random
 import time as clock  # an option is called time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from shadownb.engine import live, runs
@@ -152,7 +153,7 @@ def learning_curve(
                 if progress is not None:
                     progress(place, len(planned))
                 live.tell(f"{size:,} rows, seed {seed}: {place + 1} of {len(planned)}")
-                work.measure(size, seed, lambda size=size, seed=seed: _part(rows, size, seed, group))
+                work.measure(size, seed, partial(_part, rows, size, seed, group))
             if progress is not None:
                 progress(len(planned), len(planned))
         finally:
