@@ -416,7 +416,7 @@ class Evaluation:
         --------
         >>> found = snb.evaluate(model, snb.suites.rows(rows, snb.Exact(), name="queues"), max_new_tokens=8)
         >>> print(found.findings()[0])
-        queues: tuned is 100.0 points above base (+67.8 to +100.0, 12 items). What was forgotten for it was not measured: ...
+        queues: tuned is 100.0 points above base (+54.9 to +100.0, 12 items).
 
         Parameters
         ----------
@@ -458,7 +458,14 @@ class Evaluation:
         return pd.DataFrame(lines)
 
     def to_markdown(self, path: str | Path | None = None) -> str:
-        """Return the report as Markdown: the table, what changed, what regressed; written to ``path`` where that is given."""
+        """Return the report as Markdown: the table, what changed, what regressed; written to ``path`` where that is given.
+
+        Examples
+        --------
+        >>> found = snb.evaluate(model, snb.suites.rows(rows, snb.Exact(), name="queues"), max_new_tokens=8)
+        >>> found.to_markdown("report.md").splitlines()[0]
+        '| suite | items | base | tuned | tuned minus base |'
+        """
         from shadownb.engine.evals.evaluation.report import markdown, written
 
         return written(markdown(self), path)

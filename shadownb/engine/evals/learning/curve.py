@@ -147,7 +147,15 @@ class LearningCurve:
         )
 
     def to_markdown(self) -> str:
-        """Return the table and the verdict as Markdown."""
+        """Return the table and the verdict as Markdown.
+
+        Examples
+        --------
+        >>> train = dict(max_steps=2, sample_max_new_tokens=0)
+        >>> curve = snb.learning_curve(model, rows, "exact", fractions=(0.5, 1), seeds=1, max_new_tokens=4, **train)
+        >>> curve.to_markdown().splitlines()[0]
+        '| rows | held-out score | 95 % interval | each training | runs |'
+        """
         lines = [list(_HEAD), ["---"] * len(_HEAD), *self._table()]
         return "\n".join(f"| {' | '.join(line)} |" for line in lines) + f"\n\n**{self.verdict}**: {self._said()}\n"
 
