@@ -179,3 +179,23 @@ def test_the_verb_writes_a_report_and_scores_by_a_function(
     assert main([*words, str(tmp_path / "report.html"), "--require", "mine >= 50 %"]) == 1
     assert "do not hold" in capsys.readouterr().err
     assert (tmp_path / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_a_person_is_deleted_from_evaluations(home: Path) -> None:
+    named = [
+        {
+            "messages": [
+                {"role": "user", "content": "question 3 of Zoë Quill-Adams"},
+                {"role": "assistant", "content": "answer 3"},
+            ]
+        }
+    ]
+    mine = snb.suites.rows([*rows(3), *named], snb.Exact(), name="mine")
+    gossip = Says("gossip", lambda question, _: "ask Zoë Quill-Adams" if question == "question 1" else question)
+    snb.evaluate({"quiet": right_up_to("a", 9), "gossip": gossip}, mine, name="kept")
+    before = snb.captures.delete(where="Zoë Quill-Adams", dry_run=True)
+    assert before.answers == 3 and snb.evaluations.open("kept").cell("mine", "quiet").mean.items == 4
+    assert snb.captures.delete(where="Zoë Quill-Adams").answers == 3
+    left = snb.evaluations.open("kept")
+    assert (left.cell("mine", "quiet").mean.items, left.cell("mine", "gossip").mean.items) == (3, 2)
+    assert not any(b"Quill" in path.read_bytes() for path in home.rglob("*") if path.is_file())
