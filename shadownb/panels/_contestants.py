@@ -47,9 +47,12 @@ def _is_loaded(name: str, value: Any, namespace: Mapping[str, Any]) -> bool:
 def _is_contender(value: Any) -> bool:
     if isinstance(value, type):
         return False
-    if type(value).__name__ == "Contender" and hasattr(value, "identity"):
-        return True
-    return getattr(value, "has_base", True) is False and callable(getattr(value, "chat", None))
+    try:
+        if type(value).__name__ == "Contender" and hasattr(value, "identity"):
+            return True
+        return getattr(value, "has_base", True) is False and callable(getattr(value, "chat", None))
+    except Exception:  # an object of a user's own kind may do anything when it is asked for an attribute
+        return False
 
 
 def _of_runs() -> list[dict[str, str]]:

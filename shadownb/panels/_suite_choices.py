@@ -49,7 +49,10 @@ def _about(name: str) -> str:
 def _is_suite(value: Any) -> bool:
     from shadownb.engine.evals.suites.base import Suite
 
-    return not isinstance(value, type) and isinstance(value, Suite)
+    try:
+        return not isinstance(value, type) and isinstance(value, Suite) and isinstance(value.name, str)
+    except Exception:  # an object of a user's own kind may do anything when it is asked for an attribute
+        return False
 
 
 def name_of(chosen: Mapping[str, str], namespace: Mapping[str, Any], given: Sequence[Any] = ()) -> str:

@@ -85,6 +85,7 @@ class EvaluatePanel(SnapshotPanel):
         self._given_suites = [suite_of(each) for each in listed if not isinstance(each, str)]
         self._contestants = _contestants.Contestants(self._given)
         self._stop = threading.Event()
+        self._chosen_for: list[str] = []  # models that nobody has chosen: those of the model that Studio has
         self._view: _evaluation_view.EvaluationView | None = None
         self._follower: Follower | None = None
         suites_chosen = [{"id": f"given:{at}"} for at in range(len(self._given_suites))]
@@ -141,14 +142,15 @@ class EvaluatePanel(SnapshotPanel):
         super().close()
 
     def take_model(self, model: Any) -> None:
-        """List a model that Studio has now, and choose it where nothing is chosen yet."""
+        """List a model that Studio has now, and choose it, base and tuned, where nobody has chosen another."""
         self._writer.submit(partial(self._take_model, model))
 
     def _take_model(self, model: Any) -> None:
         self._do_look()
         name = _choices.name_of(model, self._names())
-        if name is not None and not self.chosen["models"] and self.work["stage"] == "none":
+        if name is not None and self.chosen["models"] == self._chosen_for:
             ids = [each["id"] for each in self.choices.get("models", []) if each["id"].startswith(f"var:{name}/")]
+            self._chosen_for = ids
             self._choose(models=ids)
 
     def take_run(self, run: Any) -> None:

@@ -199,3 +199,23 @@ def test_a_person_is_deleted_from_evaluations(home: Path) -> None:
     left = snb.evaluations.open("kept")
     assert (left.cell("mine", "quiet").mean.items, left.cell("mine", "gossip").mean.items) == (3, 2)
     assert not any(b"Quill" in path.read_bytes() for path in home.rglob("*") if path.is_file())
+
+
+def test_what_is_there_so_far_is_no_beginning_of_a_sorted_suite() -> None:
+    told: list[int] = []
+
+    def progress(name: str, done: int, total: int) -> None:
+        told.append(done)
+
+    model = right_up_to("a", 40)
+    found = snb.evaluate(
+        {"a": model},
+        suite(),
+        name="sorted",
+        batch_rows=4,
+        progress=progress,
+        should_stop=lambda: bool(told) and told[-1] >= 12,
+    )
+    asked = [int(question.split()[1]) for question in model.asked]
+    assert len(asked) == 12 and asked != list(range(12)) and found.cell("mine", "a").mean.items == 12
+    assert all(asked[at] % 4 == 0 and asked[at + 3] == asked[at] + 3 for at in (0, 4, 8)), "neighbours stay together"

@@ -201,6 +201,14 @@ def test_held_out_rows_that_were_trained_on_are_left_out_and_counted(model: Any)
         snb.learning_curve(model, PLAIN, "exact", held_out=PLAIN[:3], **QUICK)
 
 
+def test_pairs_are_trained_on_and_conversations_asked(model: Any) -> None:
+    pairs = [{"prompt": f"Say {number}.", "chosen": "yes", "rejected": "no"} for number in range(8)]
+    curve = snb.learning_curve(
+        model, pairs, "exact", held_out=PLAIN[:4], fractions=(1,), seeds=1, method="dpo", max_new_tokens=2, **QUICK
+    )
+    assert curve.leaked is None and "cannot be looked for" in str(curve) and len(curve.points[-1].runs) == 1
+
+
 def test_what_is_wrong_is_said_before_anything_is_trained(model: Any) -> None:
     before = len(snb.runs.list())
     for options, said in (

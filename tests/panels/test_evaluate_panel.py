@@ -294,6 +294,17 @@ def test_the_code_does_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(names["small"].asked) == 4
 
 
+def test_variables_that_do_anything_when_they_are_looked_at_hide_no_others() -> None:
+    class Hostile:
+        def __getattr__(self, name: str) -> Any:
+            raise RuntimeError("do not touch me")
+
+    panel = snb.EvaluatePanel(namespace={"mine": Hostile(), "small": right_up_to("s", 3), "poems": suite(2, "poems")})
+    assert panel.settle() and panel.error == {}
+    assert "var:small" in [each["id"] for each in panel.choices["models"]]
+    assert "var:poems" in [each["id"] for each in panel.choices["suites"]]
+
+
 def test_what_is_wrong_is_said(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     panel = snb.EvaluatePanel(namespace={})
     press(panel, "start")
@@ -338,5 +349,11 @@ def test_studio_has_it_and_chooses_its_model(tiny_model_dir: Path) -> None:
     studio = snb.Studio(namespace={"model": model})
     assert studio.settle()
     assert studio.evaluate.chosen["models"] == ["var:model/base"]
+    model.train(rows(6), max_steps=1, sample_max_new_tokens=0, background=False)
+    studio.evaluate.take_model(model)
+    assert studio.settle() and studio.evaluate.chosen["models"] == ["var:model/base", "var:model/tuned"]
+    press(studio.evaluate, "choose_model", choice="var:model/base", on=False)
+    studio.evaluate.take_model(model)
+    assert studio.settle() and studio.evaluate.chosen["models"] == ["var:model/tuned"], "somebody has chosen"
     studio.tab = "evaluate"
     studio.close()

@@ -69,11 +69,12 @@ class LearningCurve:
     gain : tuple of float or None
         What twice as many rows brought at the last step: value, low and high of the 95 % interval; None with a single part.
     held_out, leaked
-        How many rows were asked, and how many were left out because they were seen in training.
+        How many rows were asked, and how many were left out because they were seen in training; None where that cannot be
+        looked for, in rows that are no conversations.
     """
 
     def __init__(
-        self, name: str, points: Sequence[Point], verdict: Verdict, *, held_out: int, leaked: int, share: bool
+        self, name: str, points: Sequence[Point], verdict: Verdict, *, held_out: int, leaked: int | None, share: bool
     ) -> None:
         self.name, self.points = name, tuple(points)
         self.verdict, self.reason = verdict.word, verdict.reason
@@ -176,6 +177,8 @@ class LearningCurve:
 
     def _said(self) -> str:
         seen = f" {self.leaked:,} held-out rows were seen in training and left out." if self.leaked else ""
+        if self.leaked is None:
+            seen = " Whether they were seen in training cannot be looked for in rows that are no conversations."
         return f"{self.reason} Scored on {self.held_out:,} held-out rows.{seen}"
 
     def __str__(self) -> str:

@@ -237,8 +237,11 @@ class _Work:
 
 def _parts(
     data: Any, held_out: Any, test_size: float, group: str | None, time_column: str | None
-) -> tuple[Dataset, Dataset, Callable[[Any], Hashable] | None, int]:
-    """Return rows to train on, rows that are held out and were not seen in training, what those share, and how many were seen."""
+) -> tuple[Dataset, Dataset, Callable[[Any], Hashable] | None, int | None]:
+    """Return rows to train on, rows that are held out and were not seen in training, what those share, and how many were seen.
+
+    The number is None where that cannot be looked for.
+    """
     from shadownb.engine.data import as_dataset
 
     rows = _unread(as_dataset(data), group=group, time=time_column)
@@ -247,7 +250,10 @@ def _parts(
     else:
         asked = as_dataset(held_out)
         asked = asked.read_like(columns=rows.reading.columns, ignore=sorted(rows.reading.ignore | asked.reading.ignore))
-    seen = set(leakage(rows, asked).leaked)
+    try:
+        seen = set(leakage(rows, asked).leaked)
+    except DataError:  # rows of another kind than conversations, such as pairs
+        return rows.usable(), asked, None if group is None else partial(_source, group), None
     left = [index for index in range(len(asked)) if index not in seen]
     if not left:
         raise DataError(
@@ -257,11 +263,12 @@ def _parts(
         )
     asked = asked._part(left, asked.name) if seen else asked
 
-    def cluster(row: Any) -> Hashable:
-        value = row.get(group)
-        return None if value is None else str(value)
+    return rows.usable(), asked, None if group is None else partial(_source, group), len(seen)
 
-    return rows.usable(), asked, cluster if group is not None else None, len(seen)
+
+def _source(group: str, row: Any) -> Hashable:
+    value = row.get(group)
+    return None if value is None else str(value)
 
 
 def _unread(rows: Dataset, **named: str | None) -> Dataset:
