@@ -152,7 +152,7 @@ def learning_curve(
             for place, (size, seed) in enumerate(planned):
                 if progress is not None:
                     progress(place, len(planned))
-                live.tell(f"{size:,} rows, seed {seed}: {place + 1} of {len(planned)}")
+                work.tell(f"{size:,} rows, seed {seed}" if size else "the base", place, len(planned))
                 work.measure(size, seed, partial(_part, rows, size, seed, group))
             if progress is not None:
                 progress(len(planned), len(planned))
@@ -170,6 +170,7 @@ class _Work:
     def __init__(self, model: Any, folder: CurveFolder, journal: Any, suite: Rows, options: dict[str, Any]) -> None:
         self._model, self._folder, self._journal = model, folder, journal
         self._suite, self._options = suite, options
+        self._training: Run | None = None
         self._runs: dict[tuple[int, int], str] = {}
         self._done: set[tuple[int, int]] = set()
         for event in folder.events():
@@ -177,6 +178,16 @@ class _Work:
                 self._runs[event["rows"], event["seed"]] = event["run"]
             elif event["type"] == "point":
                 self._done.add((event["rows"], event["seed"]))
+
+    def tell(self, words: str, place: int, total: int) -> None:
+        """Say which part is measured now; the line follows the run that trains it."""
+
+        def measure() -> tuple[str, float, float | None]:
+            run = self._training
+            step = f", step {run.step} of {run.total_steps or '?'}" if run is not None else ""
+            return f"{words}{step} ({place + 1} of {total})", place, total
+
+        live.tell(words, measure)
 
     def measure(self, size: int, seed: int, part: Callable[[], Dataset]) -> None:
         """Train a part, unless that was done, and score it."""
@@ -202,6 +213,10 @@ class _Work:
 
     def _trained(self, size: int, seed: int, part: Callable[[], Dataset]) -> Run:
         """Return the run of a part, ended: begun now, or gone on with where it was killed."""
+        with live.quiet():  # the line says how far it is; a picture of each run would bury the curve
+            return self._trained_quietly(size, seed, part)
+
+    def _trained_quietly(self, size: int, seed: int, part: Callable[[], Dataset]) -> Run:
         run = self._begun(size, seed)
         if run is None or run.status == "discarded":
             run = self._model.train(part(), start="base", seed=seed, background=True, **self._options)
@@ -209,12 +224,15 @@ class _Work:
             self._journal.flush()
         elif run.status != "succeeded" and not run.is_active:
             run.resume(self._model)
+        self._training = run
         try:
             return run.wait(raise_on_failure=True)
         except KeyboardInterrupt:
             with contextlib.suppress(RunError):
                 run.stop(save=True).wait(timeout=60)
             raise
+        finally:
+            self._training = None
 
     def _begun(self, size: int, seed: int) -> Run | None:
         known = self._runs.get((size, seed))
