@@ -52,14 +52,14 @@ class Choices:
         What ``optim="auto"`` is.
     kernels
         Whether norms and activations are fused by kernels of another package.
-    adapter_operation
-        Whether an adapter and its layer are computed as one operation.
+    own_kernels
+        Whether the backend may compute parts of a model in faster ways of its own.
     """
 
     attention: tuple[str, str] | None = None
     optimizer: tuple[str, str] | None = None
     kernels: tuple[bool, str] | None = None
-    adapter_operation: tuple[bool, str] | None = None
+    own_kernels: tuple[bool, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,8 @@ class Costs:
         How many weights every token meets: not the experts that others read, nor embeddings that are looked up.
     kept_bytes
         Bytes that a kept number takes, in the mean of all of them.
+    logits_at_once
+        For how many trained tokens logits stand at the same time where the accelerator may be used; None is all of a pass.
     """
 
     trainable: int
@@ -93,6 +95,7 @@ class Costs:
     vocabulary: int
     computed: int
     kept_bytes: float = 4.0
+    logits_at_once: int | None = None
 
 
 @dataclass(frozen=True)

@@ -123,13 +123,19 @@ class Tree:
 
     def _leaf(self, member: int, depth: int, behind: tuple[tuple[int, int], ...]) -> None:
         row = self.rows[member]
-        leaf = self.leaves[member] = self._segment(row.input_ids[depth:], depth, behind)
+        needed = _needed(row)
+        leaf = self.leaves[member] = self._segment(row.input_ids[depth:needed], depth, behind)
         offset = leaf.start - depth
-        for position in range(depth, len(row.input_ids) - 1):
+        for position in range(depth, min(needed, len(row.input_ids) - 1)):
             if row.labels[position + 1] != NOT_TRAINED:
                 self.keep.append(offset + position)
                 self.targets.append(row.labels[position + 1])
                 self.owners.append(member)
+
+
+def _needed(row: Rendered) -> int:
+    """Return how many first tokens of a row are computed: none sees those behind it, and the last target is no input."""
+    return next((n for n in range(len(row.labels) - 1, 0, -1) if row.labels[n] != NOT_TRAINED), len(row.input_ids))
 
 
 def _shareable(row: Rendered) -> int:
@@ -148,5 +154,5 @@ def _common(rows: Sequence[Rendered], free: Sequence[int], depth: int) -> int:
 
 
 def _packed_length(bundle: Bundle, *, share: bool) -> int:
-    total = sum(len(row.input_ids) for row in bundle)
+    total = sum(_needed(row) for row in bundle)
     return total - (len(bundle) - 1) * common_start(bundle) if share else total

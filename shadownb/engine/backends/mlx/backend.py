@@ -88,7 +88,7 @@ class MlxBackend:
             attention=("mlx", f"{own} has one kernel"),
             optimizer=("adamw", "MLX's AdamW"),
             kernels=(False, f"{own} fuses by itself"),
-            adapter_operation=(False, f"the layers are mlx-lm's on {own}"),
+            own_kernels=(False, f"the layers are mlx-lm's on {own}"),
         )
 
     def describe(self) -> dict[str, Any]:

@@ -1,0 +1,193 @@
+"""Which kernels are faster than plain torch on this machine, at a model's own widths: a short trial, kept in the home.
+
+What is kept is named by all that it depends on: the processor, its threads and instruction set, the versions of torch and of what
+is in it, the number format and the widths. Whoever writes first decides for all processes, so that they compute alike.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from shadownb.engine.backends.torch.kernels import head_loss, linears, rms_norm, rotary, wide_attention
+from shadownb.engine.backends.torch.kernels.installed import ATTENTION, HEAD, LINEARS, NORMS, ROTARY, Kernels
+from shadownb.engine.home import subfolder
+
+_ROWS, _MOST_ROWS_TIMES_WEIGHTS = 128, 1e8  # a wide model's layers are tried on fewer rows
+_HEAD_ROWS = 16
+_ROUNDS = 5
+
+Ways = tuple[Callable[[], Any], Callable[[], Any]]  # (ours, theirs), forward and back
+
+
+def speeds(kernels: Kernels, head: nn.Linear | None, names: frozenset[str], *, like: torch.Tensor) -> dict[str, float]:
+    """Return how many times as fast as plain torch each of the kernels is for this model, from the home or by trying it.
+
+    ``like`` is a parameter of the base, for its number format and device.
+    """
+    key = {
+        **_machine(like.device),
+        "dtype": str(like.dtype),
+        "layers": sorted(
+            {(*layer.weight.shape, layer.down is not None, layer.weight.requires_grad) for _, layer in kernels.layers()}
+        ),
+        "norms": sorted({p.numel() for module in kernels.modules(NORMS) for p in module.parameters()}),
+        "head": None if head is None else [*head.weight.shape, head.weight.requires_grad],
+        "kernels": sorted(names),
+    }
+    file = subfolder("kernels") / (hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24] + ".json")
+    if kept := _kept(file, names):
+        return kept
+    found = {}
+    for name in sorted(names):
+        try:
+            found[name] = round(_ratio(name, kernels, head, like), 3)
+        except RuntimeError:  # of torch: this device has no such operation, or no room for it
+            found[name] = 0.0
+    with contextlib.suppress(OSError):  # a home that cannot be written to costs a trial a run
+        draft = file.with_name(f".{file.name}.{os.getpid():08x}")
+        draft.write_text(json.dumps({"key": key, "speeds": found}, indent=1), encoding="utf-8")
+        try:
+            os.link(draft, file)  # unlike a rename, it leaves a file that is there
+        except FileExistsError:
+            found = _kept(file, names) or found
+            if not _kept(file, names):  # damaged
+                draft.replace(file)
+        finally:
+            draft.unlink(missing_ok=True)
+    return found
+
+
+def _kept(file: Path, names: frozenset[str]) -> dict[str, float]:
+    """Return what a file has of these kernels, nothing where it is not there or damaged."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        kept = json.loads(file.read_text(encoding="utf-8"))["speeds"]
+        return {name: float(kept[name]) for name in sorted(names)}
+    return {}
+
+
+def _machine(device: torch.device) -> dict[str, Any]:
+    described: dict[str, Any] = {"torch": torch.__version__, "device": device.type}
+    if device.type == "cuda":
+        return {**described, "name": torch.cuda.get_device_name(device), "cuda": torch.version.cuda}
+    if device.type != "cpu":
+        return {**described, "host": platform.node()}
+    return {
+        **described,
+        "processor": platform.processor() or platform.machine(),
+        "host": platform.node(),
+        "threads": torch.get_num_threads(),
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "onednn": os.environ.get("ONEDNN_MAX_CPU_ISA", ""),
+    }
+
+
+def _ratio(name: str, kernels: Kernels, head: nn.Linear | None, like: torch.Tensor) -> float:
+    """Return the time of the plain way over the kernel's, the best of interleaved rounds each, summed over its shapes."""
+    made: Mapping[str, Callable[[], Iterator[Ways]]] = {
+        LINEARS: lambda: _linears(kernels),
+        NORMS: lambda: _norms(kernels),
+        ROTARY: lambda: _rotary(like),
+        HEAD: lambda: _head(head, kernels.onednn),
+        ATTENTION: lambda: _attention(like),
+    }
+    ours = theirs = 0.0
+    # On a CPU the time of this thread, which has its share of every product: what else the machine does is not in it.
+    on_cpu = like.device.type == "cpu"
+    clock = time.thread_time if on_cpu else time.perf_counter
+    with torch.enable_grad():
+        for pair in made[name]():
+            best = [float("inf"), float("inf")]
+            for round_ in range(1 + _ROUNDS):
+                for side, way in enumerate(pair):
+                    began = clock()
+                    way()
+                    if not on_cpu:
+                        torch.accelerator.synchronize(like.device)
+                    if round_:  # the first one loads and compiles
+                        best[side] = min(best[side], clock() - began)
+            ours, theirs = ours + best[0], theirs + best[1]
+    return theirs / ours if ours else 0.0
+
+
+def _numbers(*shape: int, like: torch.Tensor) -> torch.Tensor:
+    count = int(torch.tensor(shape).prod())
+    return torch.linspace(-9, 9, count, device=like.device).sin().view(shape).to(like.dtype).requires_grad_()
+
+
+def _there_and_back(way: Callable[..., Any], *given: torch.Tensor, trained: list[torch.Tensor] | None = None) -> Any:
+    def both() -> None:
+        outputs = way(*given)
+        outputs = outputs if isinstance(outputs, tuple | list) else [outputs]
+        # Not of a sum: its gradient is one number for all, with strides of zero, which products are slow with.
+        torch.autograd.grad(outputs, [*given, *(trained or [])], [o.detach() for o in outputs], allow_unused=True)
+
+    return both
+
+
+def _linears(kernels: Kernels) -> Iterator[Ways]:
+    shapes: dict[Any, tuple[nn.Module, linears.Layer]] = {}
+    for module, layer in kernels.layers():
+        shapes.setdefault((layer.weight.shape, layer.down is not None), (module, layer))
+    for module, layer in sorted(shapes.values(), key=lambda pair: -pair[1].weight.numel())[:3]:
+        rows = max(16, min(_ROWS, int(_MOST_ROWS_TIMES_WEIGHTS / layer.weight.numel())))
+        given = _numbers(rows, layer.weight.shape[1], like=layer.weight)
+        trained = [p for p in (layer.weight, layer.down, layer.up) if p is not None and p.requires_grad]
+        theirs = kernels.without(module)
+
+        def ours(x: torch.Tensor, layer: linears.Layer = layer) -> Any:
+            return linears.computed(x, [layer], onednn=kernels.onednn)
+
+        yield _there_and_back(ours, given, trained=trained), _there_and_back(theirs, given, trained=trained)
+
+
+def _norms(kernels: Kernels) -> Iterator[Ways]:
+    module: Any = kernels.modules(NORMS)[0]
+    given, eps = _numbers(_ROWS, len(module.weight), like=module.weight), rms_norm.eps_of(module)
+    assert eps is not None
+    yield (
+        _there_and_back(lambda x: rms_norm.computed(x, module.weight, eps), given),
+        _there_and_back(module.forward, given),
+    )
+
+
+def _rotary(like: torch.Tensor) -> Iterator[Ways]:
+    query, key = (_numbers(1, _ROWS, heads, 64, like=like).transpose(1, 2) for heads in (8, 4))
+    angles = _numbers(1, _ROWS, 64, like=like).detach()
+
+    def with_angles(way: Callable[..., Any]) -> Any:
+        return _there_and_back(lambda q, k: way(q, k, angles.cos(), angles.sin()), query, key)
+
+    yield with_angles(rotary.computed), with_angles(rotary.plain)
+
+
+def _head(head: nn.Linear | None, onednn: bool) -> Iterator[Ways]:
+    assert head is not None
+    hidden = _numbers(_HEAD_ROWS, head.weight.shape[1], like=head.weight)
+    targets = torch.arange(_HEAD_ROWS, device=head.weight.device)
+
+    def ours(x: torch.Tensor) -> torch.Tensor:
+        return head_loss.computed(x, head.weight, head.bias, targets, onednn=onednn)
+
+    yield (
+        _there_and_back(ours, hidden),
+        _there_and_back(lambda x: head_loss.plain(x, head.weight, head.bias, targets), hidden),
+    )
+
+
+def _attention(like: torch.Tensor) -> Iterator[Ways]:
+    given = [_numbers(1, 64, 8, 64, like=like).transpose(1, 2) for _ in range(3)]
+    yield tuple(  # type: ignore[misc]
+        _there_and_back(lambda q, k, v, way=way: way(q, k, v, is_causal=True), *given)  # type: ignore[misc]
+        for way in (wide_attention.computed, wide_attention.plain)
+    )
