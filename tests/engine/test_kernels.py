@@ -284,6 +284,26 @@ def test_a_trial_says_how_fast_each_one_is_and_where_the_rule_loses() -> None:
     assert rule.loses({"rms_norm"}, {"rms_norm": 1.2}) == []
 
 
+@pytest.mark.skipif(torch.accelerator.is_available(), reason="the doctor tries them where training is on the CPU")
+def test_doctor_tries_them_and_warns_where_the_rule_loses(
+    home: Path, all_are_faster: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def line() -> Any:
+        (found,) = [line for line in snb.doctor().lines if line.name == "training kernels"]
+        return found
+
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    assert all(f"{name} " in line().found for name in HAD)
+    assert torch.equal(torch.rand(3), expected), "the trial drew from the user's generator"
+    monkeypatch.setattr(trial, "_ratio", lambda name, *_: 0.5 if name == "rotary" else 2.0)
+    assert line().status == "warn"
+    assert line().found.startswith("linears 2.00, head_loss 2.00, rms_norm 2.00, rotary 0.50 times as fast")
+    assert line().found.endswith("slower here is rotary")
+    assert "accelerator='none'" in line().fix
+
+
 # -- a resume ---------------------------------------------------------------------------------------------------------
 
 LONG = {**OPTIONS, "max_steps": 4, "save_steps": 4, "lora_r": 4}

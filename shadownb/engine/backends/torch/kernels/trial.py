@@ -5,6 +5,7 @@ It decides nothing (:mod:`.rule` says why); it shows whether the rule holds on a
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -12,8 +13,19 @@ from typing import Any
 import torch
 from torch import nn
 
-from shadownb.engine.backends.torch.kernels import head_loss, linears, rms_norm, rotary, wide_attention
-from shadownb.engine.backends.torch.kernels.installed import ATTENTION, HEAD, LINEARS, NORMS, ROTARY, Kernels
+from shadownb.engine.backends.torch.kernels import head_loss, linears, rms_norm, rotary, rule, wide_attention
+from shadownb.engine.backends.torch.kernels.installed import (
+    ATTENTION,
+    HEAD,
+    LINEARS,
+    NAMES,
+    NORMS,
+    ROTARY,
+    Kernels,
+    Reader,
+)
+from shadownb.engine.backends.torch.randomness import seeded_draws
+from shadownb.engine.ports.backend import KernelTrial
 
 _ROWS, _MOST_ROWS_TIMES_WEIGHTS = 128, 1e8  # a wide model's layers are tried on fewer rows
 _HEAD_ROWS = 16
@@ -34,6 +46,28 @@ def speeds(kernels: Kernels, head: nn.Linear | None, names: frozenset[str], *, l
         except RuntimeError:  # of torch: this device has no such operation, or no room for it
             found[name] = 0.0
     return found
+
+
+def on_this_machine() -> KernelTrial:
+    """Return how fast each kernel is on the CPU in 32 bits, on a block of SmolLM2-135M's widths with random weights."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    widths = LlamaConfig(
+        hidden_size=576, intermediate_size=1536, num_attention_heads=9, num_key_value_heads=3, num_hidden_layers=1,
+        vocab_size=8192,
+    )  # fmt: skip
+    with seeded_draws(0, "trial"):  # a user's generator is not to be moved by it
+        model = LlamaForCausalLM(widths).requires_grad_(False)
+    layers = [module for module in model.model.modules() if type(module) is nn.Linear]
+    readers: dict[nn.Module, Reader] = {layer: functools.partial(linears.Layer, layer.weight) for layer in layers}
+    dtype, device = torch.float32, torch.device("cpu")
+    kernels = Kernels(model, readers, onednn=rule.takes_onednn(dtype, device))
+    names = frozenset({LINEARS, NORMS, ROTARY, HEAD})
+    on, _ = rule.chosen(names, dtype, device)
+    found = speeds(kernels, model.lm_head, names, like=model.lm_head.weight)
+    order = [name for name in NAMES if name in names]
+    told = {name: found[name] for name in order}
+    return KernelTrial(rule.kind(dtype, device), tuple(n for n in order if n in on), told, tuple(rule.loses(on, found)))
 
 
 def _ratio(name: str, kernels: Kernels, head: nn.Linear | None, like: torch.Tensor) -> float:
