@@ -54,5 +54,6 @@ def _by_kernel(weights: TorchWeights, config: TrainConfig, text: object) -> bool
         and not config.spec.changes_base_weights
         and not config.train_embeddings
         and not objectives.get(config.spec.objective).needs
+        and getattr(config.objective_options, "temperature", 1.0) == 1.0
         and not any(getattr(text, name, None) for name in _BEHIND_THE_HEAD)
     )
