@@ -1,10 +1,11 @@
 """GRPO on a task that a program can judge: "Describe W in exactly N words", on words and numbers that were not trained.
 
-The reward is 1 - 2 |n - N| / N, at least 0, and 0 for an answer that is not ended in 20 tokens. Printed for each seed: the reward on held-out
-prompts before and after, sampled at temperature 1 and greedy; the share of ended answers and the reward among them, so that
-learning to stop alone would show; and the same of SFT on answers that a program writes, for as many CPU seconds.
+The reward is 1 - 2 |n - N| / N, at least 0, and 0 for an answer that is not ended in 20 tokens. Printed for each seed: the
+reward on held-out prompts before and after, sampled at temperature 1 and greedy; the share of ended answers and the reward
+among them, so that learning to stop alone would show; and the same of SFT on answers that a program writes, for as many CPU
+seconds.
 
-    python benchmarks/grpo_task.py                 # three seeds, about 15 minutes on two idle cores
+    python benchmarks/grpo_task.py                 # three seeds: 440 CPU seconds each, and as many for SFT
     python benchmarks/grpo_task.py --seeds 3407    # one
     python benchmarks/grpo_task.py --model FOLDER --steps 2 --held-out 4   # whether it runs at all
 """
