@@ -82,9 +82,9 @@ function Sides({ suite, sides, narrowing }: SidesProps) {
         return cell === undefined ? null : (
           <li key={side}>
             <span class="evaluate-side">{side}</span>
-            <span>{score(cell.value, suite.share)}</span>
+            <span class="evaluate-score">{score(cell.value, suite.share)}</span>
             {suite.share && <IntervalLine {...cell} />}
-            <span class="snb-muted">
+            <span class="snb-muted evaluate-range">
               {range(cell, suite.share)}, {count(cell.graded)} items
             </span>
             <Funnel
