@@ -9,7 +9,7 @@ from __future__ import annotations
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from shadownb.engine.capture.exchange import Exchange, Record
@@ -20,6 +20,21 @@ from shadownb.engine.capture.schema import connect
 Done = Callable[[Exception | None], None]
 
 _MOST_IN_ONE_COMMIT = 256
+
+
+def insert(connection: sqlite3.Connection, records: Iterable[Record]) -> None:
+    """Put records in, or in the place of those of the same calls, within a transaction of whoever asks."""
+    for record in records:
+        names = list(record.columns)
+        connection.execute(
+            f"INSERT INTO calls ({', '.join(names)}) VALUES ({', '.join('?' * len(names))}) "
+            f"ON CONFLICT(id) DO UPDATE SET {', '.join(f'{n}=excluded.{n}' for n in names if n != 'id')}",
+            list(record.columns.values()),
+        )
+        connection.execute(
+            "INSERT OR REPLACE INTO bodies (id, request, response, frames) VALUES (?, ?, ?, ?)",
+            (record.columns["id"], record.request, record.response, record.frames),
+        )
 
 
 class Writer:
@@ -95,17 +110,7 @@ class Writer:
     def _commit(self, records: list[Record]) -> None:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
-            for record in records:
-                names = list(record.columns)
-                self._connection.execute(
-                    f"INSERT INTO calls ({', '.join(names)}) VALUES ({', '.join('?' * len(names))}) "
-                    f"ON CONFLICT(id) DO UPDATE SET {', '.join(f'{n}=excluded.{n}' for n in names if n != 'id')}",
-                    list(record.columns.values()),
-                )
-                self._connection.execute(
-                    "INSERT OR REPLACE INTO bodies (id, request, response, frames) VALUES (?, ?, ?, ?)",
-                    (record.columns["id"], record.request, record.response, record.frames),
-                )
+            insert(self._connection, records)
             self._connection.execute("COMMIT")
         finally:
             if self._connection.in_transaction:
