@@ -15,16 +15,19 @@ from shadownb.engine.capture.exchange import unpack
 from shadownb.engine.capture.filters import where
 from shadownb.engine.capture.folder import CaptureFolder
 from shadownb.engine.capture.history import History
-from shadownb.engine.capture.schema import connect, give_back
+from shadownb.engine.capture.schema import VERSION, connect, give_back
 from shadownb.engine.capture.sums import summary
 from shadownb.engine.jsontext import loads
+from shadownb.errors import DataError
 
 if TYPE_CHECKING:
     import datasets
 
+    from shadownb.engine.capture.index import CaptureIndex
     from shadownb.engine.capture.prices import PriceTable
     from shadownb.engine.capture.scrubbing import Scrubbed
     from shadownb.engine.privacy.rules import Rule
+    from shadownb.engine.trajectories.trajectory import Trajectory
 
 _PAGE = 500
 
@@ -53,6 +56,7 @@ class CaptureStore:
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self.history = History(self)
+        self._index: CaptureIndex | None = None
 
     @classmethod
     def open(cls, path_or_id: str | Path, home: str | Path | None = None) -> CaptureStore:
@@ -78,6 +82,8 @@ class CaptureStore:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
+            if self._index is not None:
+                self._index.close()
 
     # -- reading --------------------------------------------------------------------------------------------------
 
@@ -216,6 +222,34 @@ class CaptureStore:
             return b"", b"", []
         return unpack(rows[0]["request"]), unpack(rows[0]["response"]), loads(unpack(rows[0]["frames"]) or b"[]")
 
+    # -- episodes -------------------------------------------------------------------------------------------------
+
+    @property
+    def index(self) -> CaptureIndex:
+        """The episodes and words of the calls, kept beside them; whoever reads it brings it up to date first."""
+        from shadownb.engine.capture.index import CaptureIndex
+
+        with self._lock:
+            if self._index is None:
+                self._index = CaptureIndex(self)
+            return self._index
+
+    def trajectories(self, **filters: Any) -> Iterator[Trajectory]:
+        """Yield the episodes that the calls form, one in memory at a time; with filters as in :meth:`calls`, those of some calls.
+
+        Examples
+        --------
+        >>> [episode.final_content() for episode in store.trajectories()]
+        ['shipping', 'billing', 'account']
+        """
+        if filters:
+            from shadownb.engine.trajectories.episodes import Episodes
+
+            yield from Episodes().extend(self.iterate(**filters)).trajectories()
+            return
+        self.index.catch_up()
+        yield from self.index.trajectories()
+
     # -- exporting ------------------------------------------------------------------------------------------------
 
     def export(self, path: str | Path, *, fmt: str | None = None, **filters: Any) -> Path:
@@ -350,6 +384,30 @@ class CaptureStore:
             connection.execute(f"PRAGMA wal_checkpoint({'TRUNCATE' if truncate else 'PASSIVE'})").fetchall()
 
     # -- the file -------------------------------------------------------------------------------------------------
+
+    def name_of_calls(self) -> str | None:
+        """Return what tells these calls from those of any other store; None where none can be kept (they cannot be written to)."""
+        with contextlib.suppress(DataError, sqlite3.OperationalError):
+            if int(self.read("PRAGMA user_version")[0][0]) < VERSION:
+                connect(self.files.database, write=True).close()
+            return str(self.read("SELECT value FROM about WHERE key = 'store'")[0][0])
+        return None
+
+    def last_position(self) -> int:
+        """Return the highest position that a call was ever given."""
+        rows = self.read("SELECT seq FROM sqlite_sequence WHERE name = 'calls'")
+        return int(rows[0][0]) if rows else 0
+
+    def last_change(self) -> int:
+        """Return the number of the latest change or deletion of a call."""
+        rows = self.read("SELECT seq FROM sqlite_sequence WHERE name = 'log'")
+        return int(rows[0][0]) if rows else 0
+
+    def changes(self, after: int) -> list[tuple[int, int]]:
+        """Return (number, position of the call) of the changes after one."""
+        if self.last_change() <= after:
+            return []
+        return [(row[0], row[1]) for row in self.read("SELECT n, seq FROM log WHERE n > ? ORDER BY n", [after])]
 
     def read(self, query: str, values: Iterable[Any] = ()) -> list[sqlite3.Row]:
         """Run a query that changes nothing and return all its rows."""

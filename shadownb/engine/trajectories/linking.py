@@ -72,6 +72,7 @@ class Links:
         if found is not None:
             same = made.system == self._nodes[found].system
             made.related, made.relation, made.confidence = found, "rewritten" if same else "handoff", "certain"
+            self._places.changed(node)
             if same:
                 self._find_summary(prompt, found)
             return True
@@ -84,6 +85,7 @@ class Links:
         parent, waiting, whole = task
         made.related, made.relation = parent, "subagent"
         made.confidence = "likely" if whole else "possible"
+        self._places.changed(node)
         waiting.subs.append(node)
         self._places.keep_open(parent, waiting)
         return True
@@ -136,8 +138,9 @@ class Links:
         if not waiting.subs:
             return
         shown = "\n".join(message_text(message) for message in results)
-        for sub in waiting.subs:
-            last = self._nodes[self._nodes[sub].tail].message
+        for sub in filter(self._places.has, waiting.subs):
+            tail = self._nodes[sub].tail
+            last = self._nodes[tail if self._places.has(tail) else sub].message
             said = [message_text(last), *(text for call in calls_of(last) for text in texts_in(call["arguments"]))]
             if any(text.strip() and text.strip() in shown for text in said):
                 self._nodes[sub].confidence = "certain"
@@ -147,7 +150,7 @@ class Links:
         """Take note of an answer; ``before`` is the answer that its conversation had come to, or -1."""
         made = self._nodes[node]
         known = self._nodes[before] if before != ROOT else None
-        made.root = known.root if known is not None and known.is_answer else node
+        made.root = known.root if known is not None and known.is_answer and self._places.has(known.root) else node
         self._nodes[made.root].tail = node
         self._places.changed(made.root)
         tasks = [text.strip() for call in calls_of(made.message) for text in texts_in(call["arguments"])]

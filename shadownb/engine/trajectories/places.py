@@ -46,6 +46,9 @@ class Places(Protocol):
     def append(self, node: Node, place: bytes) -> int:
         """Keep a node and return its number; the numbers rise."""
 
+    def has(self, index: int) -> bool:
+        """Return whether a node is still there."""
+
     def changed(self, index: int) -> None:
         """Take note that a node's fields were changed."""
 
@@ -155,6 +158,9 @@ class Memory:
             if node.waits:
                 self._waiting[node.session][index] = None
         return index
+
+    def has(self, index: int) -> bool:
+        return True
 
     def changed(self, index: int) -> None:
         """Nothing is to be done: the node is the one that is kept."""

@@ -1,4 +1,4 @@
-"""EpisodeTable: one row an episode in a private SQLite table, searched, filtered, ordered and paged there."""
+"""EpisodeTable: one row an episode in SQLite, searched, filtered, ordered and paged there."""
 
 from __future__ import annotations
 
@@ -7,75 +7,147 @@ import threading
 from collections.abc import Iterable
 from typing import Any
 
+from shadownb.engine.capture.index import words
 from shadownb.errors import DataError
 
 PAGE = 20
 
 SORTS = {
-    "newest": "id DESC",
-    "oldest": "id ASC",
-    "longest": "messages DESC, id DESC",
-    "shortest": "messages ASC, id DESC",
-    "costliest": "cost IS NULL, cost DESC, id DESC",
-    "best": "score IS NULL, score DESC, id DESC",
-    "worst": "score IS NULL, score ASC, id DESC",
+    "newest": "tip DESC",
+    "oldest": "tip ASC",
+    "longest": "messages DESC, tip DESC",
+    "shortest": "messages ASC, tip DESC",
+    "costliest": "cost DESC, tip DESC",  # NULL comes last
+    "best": "score DESC, tip DESC",
+    "worst": "score IS NULL, score ASC, tip DESC",
 }
 COLUMNS = (
-    "id", "call_id", "choice", "kind", "session", "root", "shared", "parent_node", "parent_root", "messages", "answers",
-    "tool_calls", "tools", "tokens_in", "tokens_out", "cost", "score", "started_at", "seconds", "models", "whole",
+    "id", "tip", "first", "call_id", "choice", "kind", "session", "root", "shared", "parent_node", "parent_root", "messages",
+    "answers", "tool_calls", "tools", "tokens_in", "tokens_out", "cost", "score", "started_at", "seconds", "models", "whole",
     "title", "last",
 )  # fmt: skip
-_TABLE = (
-    f"CREATE TABLE episodes (id INTEGER PRIMARY KEY, {', '.join(COLUMNS[1:])});"
-    "CREATE INDEX by_root ON episodes (root); CREATE INDEX by_parent ON episodes (parent_root);"
-)
+TABLES = f"""
+CREATE TABLE episodes (id INTEGER PRIMARY KEY, {", ".join(COLUMNS[1:])});
+CREATE UNIQUE INDEX episodes_tip ON episodes (tip);
+CREATE INDEX episodes_first ON episodes (first, tip);
+CREATE INDEX episodes_kind ON episodes (kind, tip);
+CREATE INDEX episodes_messages ON episodes (messages, tip);
+CREATE INDEX episodes_cost ON episodes (cost, tip);
+CREATE INDEX episodes_score ON episodes (score, tip) WHERE score IS NOT NULL;
+CREATE INDEX episodes_root ON episodes (root);
+CREATE INDEX episodes_parent ON episodes (parent_root) WHERE parent_root IS NOT NULL;
+CREATE INDEX episodes_related ON episodes (parent_node) WHERE parent_node IS NOT NULL;
+CREATE TABLE names (kind TEXT, name TEXT, episode INTEGER, PRIMARY KEY (kind, name, episode)) WITHOUT ROWID;
+CREATE INDEX names_episode ON names (episode);
+CREATE TABLE known_names (kind TEXT, name TEXT, PRIMARY KEY (kind, name)) WITHOUT ROWID;
+"""
+_NAMED = {"model": "models", "tool": "tools"}
+_FEW = 200  # names of models and tools that can be chosen from
+_MARKS = ", ".join(f":{name}" for name in COLUMNS)
 
 
 class EpisodeTable:
-    """The rows of an index, kept by ``id``."""
+    """The rows of an index; ``id`` names an episode, ``tip`` is its latest answer.
 
-    def __init__(self) -> None:
-        self._lock = threading.RLock()
-        # No name: a private file that SQLite makes when memory does not suffice, and that is gone when it is closed.
-        self._table = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        self._table.row_factory = sqlite3.Row
-        self._table.executescript(_TABLE)
+    Parameters
+    ----------
+    connection
+        To where they are kept; None keeps them in a private file that is gone when it is closed.
+    lock
+        Of whoever else uses the connection.
+    """
 
-    def write(self, rows: list[dict[str, Any]], gone: Iterable[int] = ()) -> None:
-        """Put rows in, or in the place of those with the same id, and take others out."""
+    def __init__(self, connection: sqlite3.Connection | None = None, lock: threading.RLock | None = None) -> None:
+        self._lock = lock if lock is not None else threading.RLock()
+        self._has_words = connection is not None
+        if connection is None:
+            connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+            connection.row_factory = sqlite3.Row
+            connection.executescript(TABLES)
+        self._table = connection
+
+    # -- writing ------------------------------------------------------------------------------------------------------
+
+    def write(self, rows: Iterable[dict[str, Any]]) -> None:
+        """Put rows in, or in the place of those with the same id."""
         with self._lock:
-            self._table.execute("BEGIN")
-            marks = ", ".join(f":{name}" for name in COLUMNS)
-            self._table.executemany(f"INSERT OR REPLACE INTO episodes VALUES ({marks})", rows)
-            self._table.executemany("DELETE FROM episodes WHERE id = ?", [(index,) for index in gone])
-            self._table.execute("COMMIT")
+            for row in rows:
+                self._table.execute(f"INSERT OR REPLACE INTO episodes VALUES ({_MARKS})", row)
+                for kind, column in _NAMED.items():
+                    for name in _names(row[column]):
+                        self._table.execute("INSERT OR IGNORE INTO names VALUES (?, ?, ?)", (kind, name, row["id"]))
+                        self._table.execute("INSERT OR IGNORE INTO known_names VALUES (?, ?)", (kind, name))
+
+    def remove(self, number: int) -> None:
+        """Take an episode out."""
+        with self._lock:
+            self._table.execute("DELETE FROM episodes WHERE id = ?", (number,))
+            self._table.execute("DELETE FROM names WHERE episode = ?", (number,))
+
+    # -- reading ------------------------------------------------------------------------------------------------------
 
     def page(self, query: dict[str, Any], limit: int = PAGE) -> tuple[list[dict[str, Any]], int]:
-        """Return the rows of one page and how many there are in all; see ``where`` for the query."""
-        clause, values = where(query)
-        order = SORTS[query.get("sort") or "newest"]
-        begin = max(0, int(query.get("offset") or 0))
-        rows = self._read(f"SELECT * FROM episodes {clause} ORDER BY {order} LIMIT ? OFFSET ?", [*values, limit, begin])
-        total = self._read(f"SELECT COUNT(*) AS n FROM episodes {clause}", values)[0]["n"]
-        return rows, total
+        """Return the rows of one page and how many there are in all.
+
+        Equally fast at any place: numbers of rows are skipped over in an index, from the end that is nearer.
+
+        Parameters
+        ----------
+        query
+            ``search``, ``kind``, ``model``, ``tool``, ``min_messages``, ``sort`` (see ``SORTS``) and ``offset``, each optional.
+        """
+        with self._lock:
+            clause, values = self._where(query)
+            order = SORTS[query.get("sort") or "newest"]
+            begin = max(0, int(query.get("offset") or 0))
+            total = int(self._read(f"SELECT COUNT(*) AS n FROM episodes {clause}", values)[0]["n"])
+            limit = max(0, min(limit, total - begin))
+            backwards = begin > total // 2
+            if backwards:
+                order, begin = _reversed(order), total - begin - limit
+            rows = self._read(
+                "SELECT episodes.* FROM (SELECT id AS found, ROW_NUMBER() OVER () AS place FROM "
+                f"(SELECT id FROM episodes {clause} ORDER BY {order} LIMIT ? OFFSET ?)) "
+                "JOIN episodes ON id = found ORDER BY place",
+                [*values, limit, begin],
+            )
+            return (rows[::-1] if backwards else rows), total
 
     def facets(self) -> dict[str, Any]:
         """Return what there is to filter by: kinds with their numbers, models, tools, and whether scores are known."""
-        kinds = self._read(
-            "SELECT kind, COUNT(*) AS n, COUNT(score) AS scored FROM episodes GROUP BY kind ORDER BY kind"
-        )
+        kinds = self._read("SELECT kind, COUNT(*) AS n FROM episodes GROUP BY kind ORDER BY kind")
+        names = self._read("SELECT kind, name FROM known_names ORDER BY kind, name")
         return {
             "episodes": sum(row["n"] for row in kinds),
             "kinds": {row["kind"]: row["n"] for row in kinds},
-            "scored": any(row["scored"] for row in kinds),
+            "scored": bool(self._read("SELECT 1 FROM episodes WHERE score IS NOT NULL LIMIT 1")),
+            **{column: [r["name"] for r in names if r["kind"] == kind][:_FEW] for kind, column in _NAMED.items()},
         }
 
     def find(self, number: int) -> dict[str, Any]:
         """Return the row of an episode. Raises :class:`DataError` if it is there no more."""
         rows = self._read("SELECT * FROM episodes WHERE id = ?", [number])
         if not rows:
-            raise DataError("This episode has continued since the list was made.", fix="Choose it again in the list.")
+            raise DataError("The calls of this episode were deleted.", fix="Read the capture again.")
         return rows[0]
+
+    def ending_at(self, tip: int) -> dict[str, Any] | None:
+        """Return the row of the episode with this latest answer, or None."""
+        rows = self._read("SELECT * FROM episodes WHERE tip = ?", [tip])
+        return rows[0] if rows else None
+
+    def after(self, first: int, tip: int, *, limit: int) -> list[tuple[int, int]]:
+        """Return the first and the latest answers of the next episodes, in the order of the first ones."""
+        query = "SELECT first, tip FROM episodes WHERE (first, tip) > (?, ?) ORDER BY first, tip LIMIT ?"
+        return [(row["first"], row["tip"]) for row in self._read(query, [first, tip, limit])]
+
+    def beginning_with(self, first: int) -> list[dict[str, Any]]:
+        """Return the rows of episodes whose first answer this is."""
+        return self._read("SELECT * FROM episodes WHERE first = ?", [first])
+
+    def related_to(self, node: int) -> list[dict[str, Any]]:
+        """Return the rows of conversations that an answer may have started."""
+        return self._read("SELECT * FROM episodes WHERE parent_node = ?", [node])
 
     def of_root(self, root: int, *, but: int = -1, limit: int) -> list[dict[str, Any]]:
         """Return the rows that begin with the same message."""
@@ -85,31 +157,45 @@ class EpisodeTable:
         """Return the rows of agents that the conversations with this beginning started."""
         return self._read("SELECT * FROM episodes WHERE parent_root = ? ORDER BY id LIMIT ?", [root, limit])
 
+    def _where(self, query: dict[str, Any]) -> tuple[str, list[Any]]:
+        clauses: list[str] = []
+        values: list[Any] = []
+        if text := str(query.get("search") or "").strip():
+            clause, given = self._search(text)
+            clauses.append(clause)
+            values += given
+        if query.get("kind"):
+            clauses.append("kind = ?")
+            values.append(query["kind"])
+        for kind in _NAMED:
+            if query.get(kind):
+                clauses.append("id IN (SELECT episode FROM names WHERE kind = ? AND name = ?)")
+                values += [kind, str(query[kind])]
+        if query.get("min_messages"):
+            clauses.append("messages >= ?")
+            values.append(int(query["min_messages"]))
+        return (f"WHERE {' AND '.join(clauses)}" if clauses else ""), values
+
+    def _search(self, text: str) -> tuple[str, list[Any]]:
+        """Return the clause for episodes in which the text stands; where none has it, for titles and sessions with a part of it."""
+        asked = words.query_of(self._table, text) if self._has_words else None
+        if asked is not None:
+            hits = "SELECT rowid FROM said WHERE said MATCH ? ORDER BY rowid DESC LIMIT ?"
+            return f"id IN (SELECT episode FROM parts WHERE seq IN ({hits}))", [asked, words.MOST_HITS]
+        pattern = "%" + text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+        return "(title LIKE ? ESCAPE '\\' OR last LIKE ? ESCAPE '\\' OR session LIKE ? ESCAPE '\\')", [pattern] * 3
+
     def _read(self, query: str, values: Iterable[Any] = ()) -> list[dict[str, Any]]:
         with self._lock:
             return [dict(row) for row in self._table.execute(query, list(values))]
 
 
-def where(query: dict[str, Any]) -> tuple[str, list[Any]]:
-    """Return the clause of a query: ``search``, ``kind``, ``model``, ``tool`` and ``min_messages``, each optional."""
-    clauses: list[str] = []
-    values: list[Any] = []
-    if text := str(query.get("search") or "").strip():
-        pattern = f"%{_escaped(text)}%"
-        clauses.append("(title LIKE ? ESCAPE '\\' OR last LIKE ? ESCAPE '\\' OR session LIKE ? ESCAPE '\\')")
-        values += [pattern] * 3
-    if query.get("kind"):
-        clauses.append("kind = ?")
-        values.append(query["kind"])
-    for name, column in (("model", "models"), ("tool", "tools")):
-        if query.get(name):
-            clauses.append(f"{column} LIKE ? ESCAPE '\\'")
-            values.append(f"%|{_escaped(str(query[name]))}|%")
-    if query.get("min_messages"):
-        clauses.append("messages >= ?")
-        values.append(int(query["min_messages"]))
-    return (f"WHERE {' AND '.join(clauses)}" if clauses else ""), values
+def _names(listed: Any) -> list[str]:
+    return [name for name in str(listed or "").split("|") if name]
 
 
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+def _reversed(order: str) -> str:
+    return ", ".join(
+        term.replace(" DESC", " ASC") if term.endswith(" DESC") else f"{term.removesuffix(' ASC')} DESC"
+        for term in order.split(", ")
+    )

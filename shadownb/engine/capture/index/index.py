@@ -1,0 +1,316 @@
+"""CaptureIndex: brings the index of a capture up to date, and reads episodes from it as a list or a stream."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from shadownb.engine.capture.index import file, words
+from shadownb.engine.capture.index.forgetting import Forgetting
+from shadownb.engine.capture.index.nodes import ReadCalls, StoredPlaces
+from shadownb.engine.capture.index.rows import Rows
+from shadownb.engine.capture.index.table import EpisodeTable
+from shadownb.engine.trajectories.episodes import Episodes
+from shadownb.engine.trajectories.graph import trajectory_at
+from shadownb.engine.trajectories.identity import role_of
+from shadownb.errors import DataError
+
+if TYPE_CHECKING:
+    from shadownb.engine.capture.call import Call
+    from shadownb.engine.capture.store import CaptureStore
+    from shadownb.engine.trajectories.trajectory import Trajectory
+
+AT_ONCE = 200  # calls in one transaction
+_RELATED = 20  # other paths that one conversation lists
+_PAGE = 500  # episodes of a stream that are known at a time
+
+
+class CaptureIndex:
+    """The episodes and words of a capture's calls; several processes may keep up one.
+
+    Attributes
+    ----------
+    last_seq, read
+        The position up to which calls are in it, and how many those were.
+    """
+
+    def __init__(self, store: CaptureStore) -> None:
+        self._store = store
+        self.path = store.path / file.FILE
+        self._lock = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+        self._inode = 0
+        self.last_seq = self.read = 0
+
+    def close(self) -> None:
+        """Close the file; the next use opens it again."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def drop(self) -> None:
+        """Remove the index with all that stands in it; the next use makes it anew."""
+        with self._lock:
+            self.close()
+            file.remove(self.path)
+
+    # -- keeping up ---------------------------------------------------------------------------------------------------
+
+    def catch_up(
+        self, told: Callable[[], None] = lambda: None, stopped: Callable[[], bool] = lambda: False, *, most: int | None = None
+    ) -> None:
+        """Bring it up to date: take in the calls that came, and let go of those that are gone.
+
+        Parameters
+        ----------
+        told
+            Called after each few calls, when ``last_seq`` and ``read`` have risen.
+        stopped
+            Ends it early.
+        most
+            So many calls at most.
+        """
+        taken = 0
+        while not stopped() and (most is None or taken < most):
+            with self._lock:
+                number = self._take_in(AT_ONCE if most is None else min(AT_ONCE, most - taken))
+            taken += number
+            if number:
+                told()
+            else:
+                return
+
+    def _take_in(self, most: int) -> int:
+        """Add the next calls in one transaction; returns how many came."""
+        db = self._opened()
+        if not self._is_behind(db):
+            return 0
+        db.execute("BEGIN IMMEDIATE")  # whoever else keeps it up waits, and then goes on behind these
+        try:
+            self._places.start()
+            again = self._forget_what_changed(db)
+            self.last_seq, self.read = (int(self._about(db, key)) for key in ("last_seq", "read"))
+            page = self._store.calls(after=self.last_seq, limit=most)
+            for call in [*again, *page]:
+                self._add(db, call)
+            if page:
+                self.last_seq, self.read = page[-1].seq, self.read + len(page)
+            db.executemany("UPDATE about SET value = ? WHERE key = ?", [(self.last_seq, "last_seq"), (self.read, "read")])
+            self._places.flush()
+            db.execute("COMMIT")
+        finally:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            self._places.nodes.clear()
+            self._calls.clear()
+        return len(page)
+
+    def _is_behind(self, db: sqlite3.Connection) -> bool:
+        self.last_seq, self.read = int(self._about(db, "last_seq")), int(self._about(db, "read"))
+        newest = self._store.read("SELECT MAX(seq) FROM calls")[0][0] or 0
+        return newest > self.last_seq or self._store.last_change() > int(self._about(db, "log"))
+
+    def _add(self, db: sqlite3.Connection, call: Call) -> None:
+        graph, places = self._graph, self._places
+        places.begin(call.seq)
+        self._calls.keep(call.seq, call)
+        made = graph.add(call)
+        if call.id in graph.unread or call.id in graph.unanswered:
+            db.execute("INSERT OR REPLACE INTO left_out VALUES (?, ?, ?)", (call.seq, call.id, graph.unread.get(call.id)))
+            graph.unread.clear()
+            graph.unanswered.clear()
+        if not made:
+            return
+        episodes = self._rows.add(call, made)
+        db.executemany("INSERT OR IGNORE INTO parts VALUES (?, ?)", [(call.seq, episode) for episode in episodes])
+        new = len(places.appended) - len(made)
+        given = call.messages[len(call.messages) - new :]
+        first = next((message for message in call.messages if role_of(message) == "user"), None)
+        begins = new < len(call.messages) and any(episode in made for episode in episodes) and first is not None
+        answers = [places.nodes[index].message for index in made]
+        words.add(db, call.seq, words.words_of([*([first] if begins and first is not None else []), *given, *answers]))
+
+    # -- letting go ---------------------------------------------------------------------------------------------------
+
+    def forget(self) -> None:
+        """Let go of the calls that were deleted, words and all; where there is no room for that, of the whole index."""
+        with self._lock:
+            if not self.path.exists() and self._connection is None:
+                return
+            try:
+                db = self._opened()
+                db.execute("BEGIN IMMEDIATE")
+                try:
+                    self._places.start()
+                    again = self._forget_what_changed(db)
+                    for call in again:
+                        self._add(db, call)
+                    self._places.flush()
+                    words.settle(db)
+                    db.execute("COMMIT")
+                finally:
+                    if db.in_transaction:
+                        db.execute("ROLLBACK")
+                db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            except sqlite3.Error:
+                self.drop()
+
+    def _forget_what_changed(self, db: sqlite3.Connection) -> list[Call]:
+        """Let go of calls that were changed or deleted since; returns those that are still there, as they are now."""
+        seen = int(self._about(db, "log"))
+        changes = self._store.changes(seen)
+        if not changes:
+            return []
+        last = int(self._about(db, "last_seq"))
+        seqs = sorted({seq for _, seq in changes if seq <= last})
+        held = {row[0] for begin in range(0, len(seqs), 500) for row in _among(db, seqs[begin : begin + 500])}
+        gone = [seq for seq in seqs if seq in held]
+        Forgetting(db, self._places, self._rows, self._table).forget(gone)
+        db.execute("UPDATE about SET value = ? WHERE key = 'log'", (changes[-1][0],))
+        return [call for seq in gone for call in self._store.calls(after=seq - 1, before=seq + 1)]
+
+    # -- lists --------------------------------------------------------------------------------------------------------
+
+    @property
+    def table(self) -> EpisodeTable:
+        """The rows of the episodes, as far as they are in it."""
+        with self._lock:
+            self._opened()
+            return self._table
+
+    @property
+    def unanswered(self) -> list[str]:
+        """The ids of the calls without an answer."""
+        return [row[0] for row in self._opened().execute("SELECT id FROM left_out WHERE why IS NULL ORDER BY seq")]
+
+    @property
+    def unread(self) -> dict[str, str]:
+        """Why calls that cannot be read are in no episode, by their ids."""
+        rows = self._opened().execute("SELECT id, why FROM left_out WHERE why IS NOT NULL ORDER BY seq")
+        return {row[0]: row[1] for row in rows}
+
+    def counts(self) -> tuple[int, int]:
+        """Return how many calls had no answer, and how many cannot be read."""
+        row = self._opened().execute("SELECT COUNT(*) - COUNT(why), COUNT(why) FROM left_out").fetchone()
+        return int(row[0]), int(row[1])
+
+    def related(self, number: int) -> list[dict[str, Any]]:
+        """Return other paths of the same conversation, the agents it started and the one that started it.
+
+        Each is a row with ``relation`` (``path``, ``child`` or ``parent``) and ``at``: how many messages of this one come
+        before the place where they part.
+        """
+        with self._lock:
+            table, nodes = self.table, self._places.nodes
+            row = table.find(number)
+            place = {index: at for at, index in enumerate(nodes.path_to(row["tip"]), start=1)}
+            found: list[dict[str, Any]] = []
+            for other in table.of_root(row["root"], but=number, limit=_RELATED):
+                at = max((place[i] for i in nodes.path_to(other["tip"]) if i in place), default=0)
+                found.append({**other, "relation": "path", "at": at})
+            for child in table.started_by(row["root"], limit=_RELATED):
+                if child["parent_node"] in place:
+                    found.append({**child, "relation": "child", "at": place[child["parent_node"]]})
+            if row["parent_root"] is not None:
+                found += [{**p, "relation": "parent", "at": 0} for p in table.of_root(row["parent_root"], limit=1)]
+            self._done()
+            return found
+
+    # -- episodes -----------------------------------------------------------------------------------------------------
+
+    def trajectory(self, number: int) -> Trajectory:
+        """Return an episode whole, from its calls. Raises :class:`DataError` if they were deleted."""
+        with self._lock:
+            found = self._at(self.table.find(number)["tip"])
+            self._done()
+            if found is None:
+                raise DataError("The calls of this episode were deleted.", fix="Read the capture again.")
+            return found
+
+    def trajectories(self) -> Iterator[Trajectory]:
+        """Yield the episodes that are in it, in the order in which their first answers came; one is in memory at a time."""
+        after = (-1, -1)
+        while True:
+            with self._lock:
+                rows = self.table.after(*after, limit=_PAGE)
+            if not rows:
+                return
+            for first, tip in rows:
+                with self._lock:
+                    self.table  # noqa: B018  # it may have been made anew meanwhile
+                    found = self._at(tip)
+                    self._places.nodes.clear()
+                if found is not None:
+                    yield found
+            after = rows[-1]
+            self._calls.clear()
+
+    def _at(self, tip: int) -> Trajectory | None:
+        nodes = self._places.nodes
+        try:
+            path = nodes.path_to(tip)
+        except (KeyError, IndexError):
+            return None
+        if any(self._calls[nodes[index].seq] is None for index in path):
+            return None  # deleted a moment ago
+        return trajectory_at(nodes, path)
+
+    def _done(self) -> None:
+        self._places.nodes.clear()
+        self._calls.clear()
+
+    # -- words --------------------------------------------------------------------------------------------------------
+
+    def found(self, text: str) -> Path | None:
+        """Bring it up to date and return its file, if it has one that other connections can read."""
+        self.catch_up()
+        return self.path if self.path.exists() else None
+
+    def query_of(self, text: str) -> str | None:
+        """Return the query of FTS5 for calls in which a text stands; None where there are none."""
+        with self._lock:
+            return words.query_of(self._opened(), text)
+
+    # -- the file -----------------------------------------------------------------------------------------------------
+
+    def _opened(self) -> sqlite3.Connection:
+        """Return the connection; a new one where another process has made the file anew."""
+        with self._lock:
+            if self._connection is not None and self._inode != _inode(self.path):
+                self.close()
+            if self._connection is None:
+                name = self._store.name_of_calls()
+                self._connection = file.connect(self.path if name is not None else None, name or "")
+                if int(self._about(self._connection, "last_seq")) > self._store.last_position():  # other calls than it was made of
+                    self._connection.close()
+                    file.remove(self.path)
+                    self._connection = file.connect(self.path, name or "")
+                self._inode = _inode(self.path)
+                self._calls = ReadCalls(self._store)
+                self._places = StoredPlaces(self._connection, self._calls)
+                self._graph = Episodes(places=self._places)
+                self._table = EpisodeTable(self._connection, self._lock)
+                self._rows = Rows(self._places, self._table)
+            return self._connection
+
+    @staticmethod
+    def _about(db: sqlite3.Connection, key: str) -> Any:
+        return db.execute("SELECT value FROM about WHERE key = ?", (key,)).fetchone()[0]
+
+
+def _inode(path: Path) -> int:
+    with contextlib.suppress(FileNotFoundError):
+        return path.stat().st_ino
+    return 0
+
+
+def _among(db: sqlite3.Connection, seqs: list[int]) -> list[Any]:
+    marks = ", ".join("?" * len(seqs))
+    return db.execute(
+        f"SELECT seq FROM nodes WHERE seq IN ({marks}) UNION SELECT seq FROM left_out WHERE seq IN ({marks})", [*seqs, *seqs]
+    ).fetchall()
