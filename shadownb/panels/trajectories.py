@@ -13,11 +13,11 @@ from typing import Any
 
 import traitlets as t
 
+from shadownb.engine.capture.index import PAGE, SORTS
 from shadownb.errors import DataError, ModelError
 
 from . import _choices, _conversation, _episode_words
 from ._base import as_card
-from ._episode_table import PAGE, SORTS
 from ._episodes import EpisodeIndex
 from ._snapshot_panel import SnapshotPanel
 from ._stores import (
@@ -185,9 +185,9 @@ class TrajectoriesPanel(SnapshotPanel):
         if self._store is not None:
             found["id"] = self._store.id
             found["calls"] = max(index.read, self._store.count())
-            found["unanswered"], found["unread"] = index.unanswered, index.unread
+            found["unanswered"], found["unread"] = index.counts()
             found["live"] = self._live
-        self.write(source=found, facets=index.facets())
+        self.write(source=found, facets=index.table.facets())
         self._show_page()
         self._refresh_displays()
 

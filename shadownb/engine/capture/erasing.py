@@ -34,23 +34,11 @@ def stands_in(call: Call, wanted: Wanted) -> bool:
 
 def conversations_with(store: CaptureStore, fits: Callable[[Call], bool]) -> list[str]:
     """Return the ids of the calls that fit, and of all others of the conversations that these belong to."""
-    from shadownb.engine.trajectories.episodes import Episodes
-
-    found: dict[str, None] = {}
-    sessions: dict[str | None, None] = {}
-    for call in store.iterate():
-        if fits(call):
-            found[call.id] = None
-            sessions[call.session] = None
+    found = {call.id: call.seq for call in store.iterate() if fits(call)}
     if not found:
         return []
-    graph = Episodes()
-    # A conversation stays within its session, or is without one: the others need not be read again.
-    graph.extend(call for call in store.iterate() if call.session in sessions)
-    for trajectory in graph.trajectories():
-        if any(identifier in found for identifier in trajectory.call_ids):
-            found.update(dict.fromkeys([*trajectory.call_ids, *trajectory.metadata.get("failed_calls", ())]))
-    return list(found)
+    store.index.catch_up()
+    return list(dict.fromkeys([*found, *store.index.conversations_with(list(found.values()))]))
 
 
 def delete_calls(store: CaptureStore, ids: list[str]) -> int:

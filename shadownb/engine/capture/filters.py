@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -41,6 +42,7 @@ FILTERS: dict[str, Callable[[Any], tuple[str, list[Any]]]] = {
     "after": _compare("seq", ">"),
     "before": _compare("seq", "<"),
     "search": _search,
+    "text": lambda found: ("seq IN (SELECT value FROM json_each(?))", [json.dumps(found)]),  # positions, by the index
 }
 
 

@@ -32,6 +32,9 @@ running_here: dict[str, CaptureProxy] = {}
 """The captures that record in this process, by id."""
 
 _HOUSEKEEPING_SECONDS = 2.0
+_INDEXING_SECONDS = 1.0
+_INDEXED_AT_ONCE = 10  # calls in one transaction, which take 5 to 10 ms
+_PAUSE_SECONDS = 0.005
 
 
 class CaptureProxy(Capture):
@@ -187,9 +190,10 @@ class CaptureProxy(Capture):
             raise
         self._closing = threading.Event()
         running_here[self.id] = self
-        threading.Thread(
-            target=self._keep_house, args=(self._closing,), name="shadownb-capture-house", daemon=True
-        ).start()
+        for keep, name in ((self._keep_house, "house"), (self._keep_index, "index")):
+            threading.Thread(
+                target=keep, args=(self._closing,), name=f"shadownb-capture-{name}", daemon=True
+            ).start()
         return self
 
     def stop(self, *, wait_s: float = 5.0) -> None:
@@ -321,3 +325,9 @@ class CaptureProxy(Capture):
                 if any(limit is not None for limit in self._limits.values()):
                     self.store.retain(**self._limits)
                 self.store.checkpoint()
+
+    def _keep_index(self, closing: threading.Event) -> None:
+        """Bring the index up to date a few calls at a time, so that a list is there when somebody looks, and no answer waits for it."""
+        while not closing.wait(_INDEXING_SECONDS):
+            with contextlib.suppress(Exception):
+                self.store.index.catch_up(lambda: closing.wait(_PAUSE_SECONDS), closing.is_set, at_once=_INDEXED_AT_ONCE)

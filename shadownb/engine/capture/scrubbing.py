@@ -79,6 +79,7 @@ def scrub(
     try:
         found = Scrubbed(store.id)
         store.close()
+        store.index.drop()  # it holds the same texts; whoever needs it makes it of the clean ones
         with store.writing() as connection:
             _sessions(connection, redactor, found)
             _calls(connection, redactor, found)

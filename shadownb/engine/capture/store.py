@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
@@ -18,7 +19,7 @@ from shadownb.engine.capture.history import History
 from shadownb.engine.capture.schema import VERSION, connect, give_back
 from shadownb.engine.capture.sums import summary
 from shadownb.engine.jsontext import loads
-from shadownb.errors import DataError
+from shadownb.errors import ShadowError
 
 if TYPE_CHECKING:
     import datasets
@@ -109,7 +110,8 @@ class CaptureStore:
             Return the newest calls first.
         **filters
             ``session, model, dialect, route, status, finish_reason, id`` (a value or a list of them), ``since`` and
-            ``until`` (seconds since 1970), ``min_cost``, ``search`` (in the title or the session).
+            ``until`` (seconds since 1970), ``min_cost``, ``search`` (in the title or the session), ``text`` (words of a message,
+            an answer or a tool call; the last one may be only begun).
 
         Raises
         ------
@@ -123,9 +125,17 @@ class CaptureStore:
         ['billing', 'account']
         >>> len(store.calls(search="parcel", finish_reason="stop"))
         1
+        >>> [call.text for call in store.calls(text="ship")]
+        ['shipping']
         """
         bounds = {name: value for name, value in (("after", after), ("before", before)) if value is not None}
-        clause, values = where({**filters, **bounds})
+        if set(filters) == {"text"}:  # as FTS5 finds them, no more than are asked for
+            self.index.catch_up()
+            paged = {"limit": -1 if limit is None else limit, "offset": offset, "newest_first": newest_first, **bounds}
+            seqs = self.index.seqs(str(filters["text"]), **paged)
+            rows = self._at(seqs)
+            return [Call.from_row(rows[seq], self) for seq in seqs if seq in rows]
+        clause, values = self._where({**filters, **bounds})
         order = "DESC" if newest_first else "ASC"
         rows = self.read(
             f"SELECT * FROM calls {clause} ORDER BY seq {order} LIMIT ? OFFSET ?",
@@ -176,7 +186,10 @@ class CaptureStore:
         >>> store.count(), store.count(status="error")
         (3, 0)
         """
-        clause, values = where(filters)
+        if set(filters) == {"text"}:
+            self.index.catch_up()
+            return self.index.number_with(str(filters["text"]))
+        clause, values = self._where(filters)
         return int(self.read(f"SELECT COUNT(*) FROM calls {clause}", values)[0][0])
 
     def sessions(self, *, limit: int = 100) -> list[dict[str, Any]]:
@@ -206,7 +219,7 @@ class CaptureStore:
         >>> sums["calls"], sums["cost"], sums["unpriced"]  # a model of one's own has no price
         (3, None, 3)
         """
-        return summary(self.read, filters)
+        return summary(self.read, self._found(filters))
 
     def body(self, call_id: str) -> tuple[bytes, bytes, list[list[float]]]:
         """Return the request, the answer (both bytes), and ``[milliseconds, size in bytes]`` of each piece of the answer.
@@ -249,6 +262,54 @@ class CaptureStore:
             return
         self.index.catch_up()
         yield from self.index.trajectories()
+
+    def episodes(self, *, limit: int = 20, offset: int = 0, **query: Any) -> list[dict[str, Any]]:
+        """Return facts about a page of the episodes as dicts, equally fast at any place; :meth:`trajectory` reads one by its ``id``.
+
+        Parameters
+        ----------
+        limit, offset
+            How many at most, after skipping ``offset``.
+        **query
+            ``search`` (words that stand in it), ``kind``, ``model``, ``tool``, ``min_messages``, and ``sort``: ``newest``,
+            ``oldest``, ``longest``, ``shortest``, ``costliest``, ``best`` or ``worst``.
+
+        Raises
+        ------
+        ConfigError
+            The query has another name or order.
+
+        Examples
+        --------
+        >>> [(each["title"][:20], each["messages"]) for each in store.episodes(search="ship", limit=1)]
+        [('My parcel has not ar', 2)]
+        """
+        from shadownb.engine.capture.index.table import checked
+
+        wanted = checked(query)
+        self.index.catch_up()
+        return self.index.table.page({**wanted, "offset": offset}, limit)[0]
+
+    def trajectory(self, episode: int) -> Trajectory:
+        """Return the episode with this ``id`` whole. Raises :class:`DataError` if it was deleted.
+
+        Examples
+        --------
+        >>> store.trajectory(store.episodes(search="ship")[0]["id"]).final_content()
+        'shipping'
+        """
+        return self.index.trajectory(episode)
+
+    def left_out(self) -> tuple[dict[str, str], list[str]]:
+        """Return which calls are in no episode: why some cannot be read, by their ids, and the ids of those without an answer.
+
+        Examples
+        --------
+        >>> store.left_out()
+        ({}, [])
+        """
+        self.index.catch_up()
+        return self.index.unread, self.index.unanswered
 
     # -- exporting ------------------------------------------------------------------------------------------------
 
@@ -293,7 +354,7 @@ class CaptureStore:
             filters["id"] = ids
         if not filters:
             return 0
-        clause, values = where(filters)
+        clause, values = self._where(filters)
         return upkeep.delete(self, f"SELECT id FROM calls {clause}", values)
 
     def clear(self) -> int:
@@ -380,14 +441,31 @@ class CaptureStore:
         with upkeep.NO_CHECKPOINT, self.writing() as connection, contextlib.suppress(sqlite3.Error):
             connection.execute("PRAGMA busy_timeout=500")  # truncating keeps writers out while it waits for readers
             if truncate:
+                self.index.settle()
                 give_back(connection)
             connection.execute(f"PRAGMA wal_checkpoint({'TRUNCATE' if truncate else 'PASSIVE'})").fetchall()
+
+    # -- inside ---------------------------------------------------------------------------------------------------
+
+    def _found(self, filters: dict[str, Any]) -> dict[str, Any]:
+        """Return filters with the positions of the calls in which a text stands in its place."""
+        if filters.get("text") is None:
+            return filters
+        self.index.catch_up()
+        return {**filters, "text": self.index.seqs(str(filters["text"]))}
+
+    def _where(self, filters: dict[str, Any]) -> tuple[str, list[Any]]:
+        return where(self._found(filters))
+
+    def _at(self, seqs: list[int]) -> dict[int, sqlite3.Row]:
+        query = "SELECT * FROM calls WHERE seq IN (SELECT value FROM json_each(?))"
+        return {row["seq"]: row for row in self.read(query, [json.dumps(seqs)])}
 
     # -- the file -------------------------------------------------------------------------------------------------
 
     def name_of_calls(self) -> str | None:
         """Return what tells these calls from those of any other store; None where none can be kept (they cannot be written to)."""
-        with contextlib.suppress(DataError, sqlite3.OperationalError):
+        with contextlib.suppress(ShadowError, sqlite3.OperationalError):
             if int(self.read("PRAGMA user_version")[0][0]) < VERSION:
                 connect(self.files.database, write=True).close()
             return str(self.read("SELECT value FROM about WHERE key = 'store'")[0][0])

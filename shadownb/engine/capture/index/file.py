@@ -20,7 +20,7 @@ CREATE TABLE nodes (
   id INTEGER PRIMARY KEY, parent INTEGER, place BLOB, seq INTEGER, at INTEGER, choice INTEGER, answers INTEGER,
   children INTEGER NOT NULL DEFAULT 0, session TEXT, loose INTEGER, free INTEGER, waits INTEGER, waiting INTEGER, said BLOB,
   system BLOB, kind TEXT, shared INTEGER, related INTEGER, relation TEXT, confidence TEXT, rendered_seq INTEGER,
-  rendered_at INTEGER, failed TEXT, root INTEGER, tail INTEGER, is_system INTEGER
+  rendered_at INTEGER, failed TEXT, root INTEGER, tail INTEGER, begin INTEGER
 );
 CREATE INDEX nodes_parent ON nodes (parent);
 CREATE INDEX nodes_seq ON nodes (seq);

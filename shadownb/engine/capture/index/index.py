@@ -6,8 +6,9 @@ import contextlib
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from shadownb.engine.capture.index import file, words
 from shadownb.engine.capture.index.forgetting import Forgetting
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 AT_ONCE = 200  # calls in one transaction
 _RELATED = 20  # other paths that one conversation lists
+NO_INDEX = 2**62  # what an index knows of that is not there: all there ever is
+_ID = "SELECT id FROM calls WHERE seq = ?"
+_T = TypeVar("_T")
 _PAGE = 500  # episodes of a stream that are known at a time
 
 
@@ -62,7 +66,7 @@ class CaptureIndex:
     # -- keeping up ---------------------------------------------------------------------------------------------------
 
     def catch_up(
-        self, told: Callable[[], None] = lambda: None, stopped: Callable[[], bool] = lambda: False, *, most: int | None = None
+        self, told: Callable[[], object] = lambda: None, stopped: Callable[[], bool] = lambda: False, *, at_once: int | None = None
     ) -> None:
         """Bring it up to date: take in the calls that came, and let go of those that are gone.
 
@@ -72,14 +76,12 @@ class CaptureIndex:
             Called after each few calls, when ``last_seq`` and ``read`` have risen.
         stopped
             Ends it early.
-        most
-            So many calls at most.
+        at_once
+            Calls in one transaction.
         """
-        taken = 0
-        while not stopped() and (most is None or taken < most):
+        while not stopped():
             with self._lock:
-                number = self._take_in(AT_ONCE if most is None else min(AT_ONCE, most - taken))
-            taken += number
+                number = self._take_in(at_once or AT_ONCE)
             if number:
                 told()
             else:
@@ -90,24 +92,17 @@ class CaptureIndex:
         db = self._opened()
         if not self._is_behind(db):
             return 0
-        db.execute("BEGIN IMMEDIATE")  # whoever else keeps it up waits, and then goes on behind these
-        try:
-            self._places.start()
-            again = self._forget_what_changed(db)
-            self.last_seq, self.read = (int(self._about(db, key)) for key in ("last_seq", "read"))
-            page = self._store.calls(after=self.last_seq, limit=most)
-            for call in [*again, *page]:
-                self._add(db, call)
-            if page:
-                self.last_seq, self.read = page[-1].seq, self.read + len(page)
-            db.executemany("UPDATE about SET value = ? WHERE key = ?", [(self.last_seq, "last_seq"), (self.read, "read")])
-            self._places.flush()
-            db.execute("COMMIT")
-        finally:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
-            self._places.nodes.clear()
-            self._calls.clear()
+        return self._in_transaction(db, partial(self._add_next, most=most))
+
+    def _add_next(self, db: sqlite3.Connection, *, most: int) -> int:
+        self._follow_changes(db)
+        self.last_seq, self.read = (int(self._about(db, key)) for key in ("last_seq", "read"))
+        page = self._store.calls(after=self.last_seq, limit=most)
+        for call in page:
+            self._add(db, call)
+        if page:
+            self.last_seq, self.read = page[-1].seq, self.read + len(page)
+        db.executemany("UPDATE about SET value = ? WHERE key = ?", [(self.last_seq, "last_seq"), (self.read, "read")])
         return len(page)
 
     def _is_behind(self, db: sqlite3.Connection) -> bool:
@@ -137,28 +132,81 @@ class CaptureIndex:
 
     # -- letting go ---------------------------------------------------------------------------------------------------
 
-    def forget(self) -> None:
-        """Let go of the calls that were deleted, words and all; where there is no room for that, of the whole index."""
+    def forget(self, *, settle: bool = True) -> int:
+        """Let go of the calls that were deleted, words and all; where there is no room for that, of the whole index.
+
+        Parameters
+        ----------
+        settle
+            Write the words anew, so that none is left in the file that only they had; else :meth:`settle` does.
+
+        Returns
+        -------
+        int
+            The number of the last change that it knows of; more than there are where there is no index.
+        """
+        with self._lock:
+            if not self.path.exists() and self._connection is None:
+                return NO_INDEX
+            try:
+                db = self._opened()
+                self._in_transaction(db, self._follow_changes)
+                if settle:
+                    self.settle()
+                return int(self._about(db, "log"))
+            except sqlite3.Error:
+                self.drop()
+                return NO_INDEX
+
+    def settle(self) -> None:
+        """Write the words anew after some were deleted, and empty the log, so that neither holds them any more."""
         with self._lock:
             if not self.path.exists() and self._connection is None:
                 return
             try:
                 db = self._opened()
-                db.execute("BEGIN IMMEDIATE")
-                try:
-                    self._places.start()
-                    again = self._forget_what_changed(db)
-                    for call in again:
-                        self._add(db, call)
-                    self._places.flush()
+                if db.execute("SELECT 1 FROM about WHERE key = 'unsettled'").fetchone():
                     words.settle(db)
-                    db.execute("COMMIT")
-                finally:
-                    if db.in_transaction:
-                        db.execute("ROLLBACK")
-                db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                    db.execute("DELETE FROM about WHERE key = 'unsettled'")
+                    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             except sqlite3.Error:
                 self.drop()
+
+    def reprice(self) -> None:
+        """Take over the costs of the calls, which were computed anew."""
+        with self._lock:
+            if self.path.exists() or self._connection is not None:
+                self._in_transaction(self._opened(), self._take_costs)
+
+    def _take_costs(self, db: sqlite3.Connection) -> None:
+        after = (-1, -1)
+        while rows := self._table.after(*after, limit=_PAGE):
+            after = rows[-1]
+            for _, tip in rows:
+                seqs = [node.seq for i in self._places.nodes.path_to(tip) if (node := self._places.nodes[i]).is_answer]
+                self._places.nodes.clear()
+                marks = ", ".join("?" * len(seqs))
+                query = f"SELECT COUNT(*) = COUNT(cost), SUM(cost) FROM calls WHERE seq IN ({marks})"
+                whole, cost = self._store.read(query, seqs)[0]
+                db.execute("UPDATE episodes SET cost = ? WHERE tip = ?", (cost if whole else None, tip))
+
+    def _follow_changes(self, db: sqlite3.Connection) -> None:
+        for call in self._forget_what_changed(db):
+            self._add(db, call)
+
+    def _in_transaction(self, db: sqlite3.Connection, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Do something that others wait for, who then go on behind it."""
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            self._places.start()
+            done = work(db)
+            self._places.flush()
+            db.execute("COMMIT")
+            return done
+        finally:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            self._done()
 
     def _forget_what_changed(self, db: sqlite3.Connection) -> list[Call]:
         """Let go of calls that were changed or deleted since; returns those that are still there, as they are now."""
@@ -172,7 +220,12 @@ class CaptureIndex:
         gone = [seq for seq in seqs if seq in held]
         Forgetting(db, self._places, self._rows, self._table).forget(gone)
         db.execute("UPDATE about SET value = ? WHERE key = 'log'", (changes[-1][0],))
-        return [call for seq in gone for call in self._store.calls(after=seq - 1, before=seq + 1)]
+        if gone:
+            db.execute("INSERT OR REPLACE INTO about VALUES ('unsettled', 1)")
+            db.execute("UPDATE about SET value = value - ? WHERE key = 'read'", (len(gone),))
+        again = [call for seq in gone for call in self._store.calls(after=seq - 1, before=seq + 1)]
+        db.execute("UPDATE about SET value = value + ? WHERE key = 'read'", (len(again),))
+        return again
 
     # -- lists --------------------------------------------------------------------------------------------------------
 
@@ -266,15 +319,51 @@ class CaptureIndex:
 
     # -- words --------------------------------------------------------------------------------------------------------
 
-    def found(self, text: str) -> Path | None:
-        """Bring it up to date and return its file, if it has one that other connections can read."""
-        self.catch_up()
-        return self.path if self.path.exists() else None
-
-    def query_of(self, text: str) -> str | None:
-        """Return the query of FTS5 for calls in which a text stands; None where there are none."""
+    def seqs(
+        self,
+        text: str,
+        *,
+        after: int = 0,
+        before: int | None = None,
+        limit: int = -1,
+        offset: int = 0,
+        newest_first: bool = False,
+    ) -> list[int]:
+        """Return the positions of the calls in which a text stands, the last of its words perhaps only begun."""
         with self._lock:
-            return words.query_of(self._opened(), text)
+            db = self._opened()
+            asked = words.query_of(db, text)
+            order = "DESC" if newest_first else "ASC"
+            query = f"SELECT rowid FROM said WHERE said MATCH ? AND rowid > ? AND rowid < ? ORDER BY rowid {order} LIMIT ? OFFSET ?"
+            found = db.execute(query, (asked, after, before or 2**62, limit, offset)) if asked else []
+            return [row[0] for row in found]
+
+    def number_with(self, text: str) -> int:
+        """Return in how many calls a text stands."""
+        with self._lock:
+            db = self._opened()
+            asked = words.query_of(db, text)
+            return int(db.execute("SELECT COUNT(*) FROM said WHERE said MATCH ?", (asked,)).fetchone()[0]) if asked else 0
+
+    def conversations_with(self, seqs: list[int]) -> list[str]:
+        """Return the ids of all calls of the conversations that the calls at these positions belong to."""
+        with self._lock:
+            db, nodes = self._opened(), self._places.nodes
+            below = (
+                "WITH RECURSIVE down (id) AS (SELECT id FROM nodes WHERE seq = ? AND choice IS NOT NULL UNION "
+                "SELECT nodes.id FROM down JOIN nodes ON nodes.parent = down.id) "
+                "SELECT tip FROM down JOIN episodes ON episodes.tip = down.id"
+            )
+            tips = dict.fromkeys(row[0] for seq in seqs for row in db.execute(below, (seq,)))
+            found: dict[int, None] = {}
+            failed: dict[str, None] = {}
+            for tip in tips:
+                for index in nodes.path_to(tip):
+                    if (node := nodes[index]).is_answer:
+                        found[node.seq] = None
+                        failed.update(dict.fromkeys(node.failed))
+                nodes.clear()
+            return [*dict.fromkeys(row[0] for seq in found for row in self._store.read(_ID, [seq])), *failed]
 
     # -- the file -----------------------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _CALLS = 32  # read calls that are kept, because a conversation's messages are spread over few
 _COLUMNS = (
     "id", "parent", "place", "seq", "at", "choice", "answers", "children", "session", "loose", "free", "waits", "waiting", "said",
-    "system", "kind", "shared", "related", "relation", "confidence", "rendered_seq", "rendered_at", "failed", "root", "tail", "is_system",
+    "system", "kind", "shared", "related", "relation", "confidence", "rendered_seq", "rendered_at", "failed", "root", "tail", "begin",
 )  # fmt: skip
 _CHANGING = ("children", "kind", "related", "relation", "confidence", "rendered_seq", "rendered_at", "root", "tail")
 _INSERT = f"INSERT INTO nodes ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
@@ -52,7 +52,7 @@ class ReadCalls:
 class StoredNode(Node):
     """A node whose message, facts and tools are read when somebody looks at them."""
 
-    __slots__ = ("_calls", "_read", "at", "is_system", "rendered_at", "rendered_seq", "seq")
+    __slots__ = ("_calls", "_read", "at", "begin", "rendered_at", "rendered_seq", "seq")
 
     def __init__(self, calls: ReadCalls, row: Mapping[str, Any]) -> None:
         self._calls = calls
@@ -62,7 +62,7 @@ class StoredNode(Node):
         for name in ("place", "choice", "children", "session", "kind", "related", "relation", "confidence", "said", "seq", "at"):
             setattr(self, name, row[name])
         self.rendered_seq, self.rendered_at = row["rendered_seq"], row["rendered_at"]
-        self.is_loose, self.waits, self.is_system = bool(row["loose"]), bool(row["waits"]), bool(row["is_system"])
+        self.is_loose, self.waits, self.begin = bool(row["loose"]), bool(row["waits"]), row["begin"]
         self.shared, self.system = row["shared"] or 0, row["system"] or b""
         self.failed = tuple(json.loads(row["failed"])) if row["failed"] else ()
         self.root, self.tail = (ROOT if row[name] is None else row[name] for name in ("root", "tail"))
@@ -218,7 +218,7 @@ class StoredPlaces:
             "system": node.system or None, "kind": node.kind, "shared": node.shared, "related": node.related,
             "relation": node.relation, "confidence": node.confidence, "rendered_seq": None, "rendered_at": None,
             "failed": json.dumps(node.failed) if node.failed else None, "root": node.root, "tail": node.tail,
-            "is_system": int(role_of(node.message) == "system"),
+            "begin": self._begin(index, node),
         }  # fmt: skip
         self._db.execute(_INSERT, [values[name] for name in _COLUMNS])
         stored = StoredNode(self.nodes._calls, values)
@@ -234,6 +234,11 @@ class StoredPlaces:
             self._changed.add(node.parent)
         self.appended.append(index)
         return index
+
+    def _begin(self, index: int, node: Node) -> int | None:
+        """Return the first message up to a node that is not system text, which conversations share that have nothing in common."""
+        begin = self.nodes[node.parent].begin if node.parent != ROOT else None
+        return index if begin is None and role_of(node.message) != "system" else begin
 
     def _depth(self, parent: int) -> int:
         """Return the place of a message in its prompt; of those that one call adds each stands behind the one before."""

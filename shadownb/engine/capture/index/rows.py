@@ -75,7 +75,7 @@ class Rows:
                 row = self.along(index)
             if node.kind is not None and known is not None:
                 row["kind"], row["shared"] = node.kind, node.shared
-            self._table.write([row])
+            self._table.write([row], known if known is not None and number == 0 else None)
             found.append(int(row["id"]))
         self._relate(before)
         return found
@@ -154,10 +154,8 @@ class Rows:
         return self._related(row, path)
 
     def _root(self, index: int) -> int:
-        """Return the first message that is not system text, which conversations share that have nothing in common."""
-        nodes = self._places.nodes
-        path = nodes.path_to(index)
-        return next((i for i in path if not nodes[i].is_system), path[0])
+        begin = self._places.nodes[index].begin
+        return index if begin is None else begin
 
     # -- what conversations are to each other -------------------------------------------------------------------------
 
@@ -178,7 +176,7 @@ class Rows:
         for row in changed:
             old = dict(row)
             if self._related(row, self._places.nodes.path_to(row["tip"])) != old:
-                self._table.write([row])
+                self._table.write([row], old)
 
 
 def _tools(messages: Iterable[Mapping[str, Any]]) -> list[str]:

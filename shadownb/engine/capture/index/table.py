@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from shadownb.engine.capture.index import words
-from shadownb.errors import DataError
+from shadownb.errors import ConfigError, DataError, did_you_mean
 
 PAGE = 20
 
@@ -21,6 +21,7 @@ SORTS = {
     "best": "score DESC, tip DESC",
     "worst": "score IS NULL, score ASC, tip DESC",
 }
+QUERY = ("search", "kind", "model", "tool", "min_messages", "sort")
 COLUMNS = (
     "id", "tip", "first", "call_id", "choice", "kind", "session", "root", "shared", "parent_node", "parent_root", "messages",
     "answers", "tool_calls", "tools", "tokens_in", "tokens_out", "cost", "score", "started_at", "seconds", "models", "whole",
@@ -46,6 +47,20 @@ _FEW = 200  # names of models and tools that can be chosen from
 _MARKS = ", ".join(f":{name}" for name in COLUMNS)
 
 
+def checked(query: dict[str, Any]) -> dict[str, Any]:
+    """Return a query whose names and order there are. Raises :class:`ConfigError` otherwise."""
+    for name in query:
+        if name not in QUERY:
+            raise ConfigError(
+                f"Episodes cannot be filtered by {name}={query[name]!r}.{did_you_mean(name, QUERY)}",
+                fix=f"Filters: {', '.join(QUERY)}.",
+            )
+    sort = query.get("sort") or "newest"
+    if sort not in SORTS:
+        raise ConfigError(f"sort={sort!r} is no order of episodes.{did_you_mean(str(sort), list(SORTS))}", fix=f"Orders: {', '.join(SORTS)}.")
+    return query
+
+
 class EpisodeTable:
     """The rows of an index; ``id`` names an episode, ``tip`` is its latest answer.
 
@@ -68,15 +83,23 @@ class EpisodeTable:
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
-    def write(self, rows: Iterable[dict[str, Any]]) -> None:
-        """Put rows in, or in the place of those with the same id."""
+    def write(self, rows: Iterable[dict[str, Any]], before: dict[str, Any] | None = None) -> None:
+        """Put rows in, or in the place of those with the same id; of one that is there ``before`` says what it was."""
         with self._lock:
             for row in rows:
-                self._table.execute(f"INSERT OR REPLACE INTO episodes VALUES ({_MARKS})", row)
+                if before is None:
+                    self._table.execute(f"INSERT OR REPLACE INTO episodes VALUES ({_MARKS})", row)
+                elif changed := [name for name in COLUMNS if row[name] != before[name]]:
+                    marks = ", ".join(f"{name} = :{name}" for name in changed)
+                    self._table.execute(f"UPDATE episodes SET {marks} WHERE id = :id", row)
                 for kind, column in _NAMED.items():
-                    for name in _names(row[column]):
-                        self._table.execute("INSERT OR IGNORE INTO names VALUES (?, ?, ?)", (kind, name, row["id"]))
-                        self._table.execute("INSERT OR IGNORE INTO known_names VALUES (?, ?)", (kind, name))
+                    if before is None or row[column] != before[column]:
+                        self._keep_names(kind, _names(row[column]), row["id"])
+
+    def _keep_names(self, kind: str, names: list[str], number: int) -> None:
+        for name in names:
+            self._table.execute("INSERT OR IGNORE INTO names VALUES (?, ?, ?)", (kind, name, number))
+            self._table.execute("INSERT OR IGNORE INTO known_names VALUES (?, ?)", (kind, name))
 
     def remove(self, number: int) -> None:
         """Take an episode out."""
