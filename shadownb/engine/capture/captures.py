@@ -17,16 +17,20 @@ from pathlib import Path
 from typing import Any
 
 from shadownb.engine import registry
+from shadownb.engine.capture import totals
 from shadownb.engine.capture.call import Call
 from shadownb.engine.capture.folder import CaptureFolder
 from shadownb.engine.capture.handle import Capture
+from shadownb.engine.capture.backups import backup, migrate, restore, vacuum
 from shadownb.engine.capture.process import attach, running, start
 from shadownb.engine.capture.store import CaptureStore
 from shadownb.engine.home import home as default_home
 from shadownb.engine.privacy.erasing import Erased, Eraser, Wanted
 from shadownb.errors import ConfigError, DataError
 
-__all__ = ["attach", "delete", "find", "latest", "list", "open", "running", "start"]
+__all__ = [
+    "attach", "backup", "delete", "find", "latest", "list", "migrate", "open", "restore", "running", "start", "vacuum",
+]  # fmt: skip
 
 
 def list(limit: int | None = None, *, home: str | Path | None = None) -> builtins.list[dict[str, Any]]:
@@ -42,7 +46,7 @@ def list(limit: int | None = None, *, home: str | Path | None = None) -> builtin
     """
     found = []
     for folder in CaptureFolder.all(home)[:limit]:
-        facts, summary = folder.facts, CaptureStore(folder).summary()
+        facts, summary = folder.facts, totals.of(folder)
         found.append(
             {
                 "id": folder.id,

@@ -154,11 +154,6 @@ def pack(data: bytes) -> bytes:
     return zlib.compress(data, 1)
 
 
-def unpack(data: bytes | None) -> bytes:
-    """Return what :func:`pack` was given."""
-    return zlib.decompress(data) if data else b""
-
-
 def sealed(columns: dict[str, Any]) -> dict[str, Any]:
     """Return columns in the types that a database takes; the title is never missing."""
     found = {n: _text(v) if isinstance(v, str) else v for n, v in columns.items()}

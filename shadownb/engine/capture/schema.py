@@ -101,6 +101,15 @@ def _prepare(connection: sqlite3.Connection) -> None:
     migrate(connection)
 
 
+def version_of(path: Path) -> int:
+    """Return the version of a store's file."""
+    connection = connect(path)
+    try:
+        return int(connection.execute("PRAGMA user_version").fetchone()[0])
+    finally:
+        connection.close()
+
+
 def migrate(connection: sqlite3.Connection) -> bool:
     """Bring a store to this version; returns whether it was of an earlier one. Its calls stay as they are."""
     if int(connection.execute("PRAGMA user_version").fetchone()[0]) != 1:

@@ -15,8 +15,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from shadownb.engine.capture.call import JSON_COLUMNS
-from shadownb.engine.capture.exchange import pack, sealed, unpack
+from shadownb.engine.capture.call import JSON_COLUMNS, unpack
+from shadownb.engine.capture.exchange import pack, sealed
 from shadownb.engine.capture.folder import write_private
 from shadownb.engine.capture.redaction import Redactor
 from shadownb.engine.jsontext import loads

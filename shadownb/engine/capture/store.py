@@ -6,19 +6,17 @@ import contextlib
 import json
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.capture import upkeep
-from shadownb.engine.capture.call import Call
-from shadownb.engine.capture.exchange import unpack
+from shadownb.engine.capture.call import BODIES, Call, unpack, unpacked
 from shadownb.engine.capture.filters import where
 from shadownb.engine.capture.folder import CaptureFolder
 from shadownb.engine.capture.history import History
 from shadownb.engine.capture.schema import VERSION, connect, give_back
 from shadownb.engine.capture.sums import summary
-from shadownb.engine.jsontext import loads
 from shadownb.errors import ShadowError
 
 if TYPE_CHECKING:
@@ -30,7 +28,8 @@ if TYPE_CHECKING:
     from shadownb.engine.privacy.rules import Rule
     from shadownb.engine.trajectories.trajectory import Trajectory
 
-_PAGE = 500
+_WITH_BODIES = 200  # calls that are read at once with what they said
+_MOST_BYTES = 4 * 2**20  # of them, as they are stored; read they are ten times as large
 
 
 class CaptureStore:
@@ -144,16 +143,52 @@ class CaptureStore:
         return [Call.from_row(row, self) for row in rows]
 
     def iterate(self, *, after: int = 0, **filters: Any) -> Iterator[Call]:
-        """Yield all calls, oldest first; they are read in pages, so memory does not grow with their number.
+        """Yield all calls, oldest first; they are read in pages with what they said, so memory does not grow with their number.
 
         Examples
         --------
         >>> sum(call.usage["completion_tokens"] for call in store.iterate())
         25
         """
-        while page := self.calls(after=after, limit=_PAGE, **filters):
-            yield from page
+        found = self._found(filters)
+        while page := self.with_bodies(after, **found):
             after = page[-1].seq
+            yield from page
+
+    def with_bodies(self, after: int, limit: int = _WITH_BODIES, **filters: Any) -> list[Call]:
+        """Return the next calls with what they said, as many as fit into a few megabytes; one in any case."""
+        clause, values = where({**filters, "after": after})
+        sizes = self.read(f"SELECT seq, stored_bytes FROM calls {clause} ORDER BY seq LIMIT ?", [*values, limit])
+        if not sizes:
+            return []
+        total, last = 0, sizes[0]["seq"]
+        for row in sizes:
+            total += row["stored_bytes"]
+            if total > _MOST_BYTES and row is not sizes[0]:
+                break
+            last = row["seq"]
+        clause, values = where({**filters, "after": after, "before": last + 1})
+        query = f"SELECT calls.*, {BODIES} FROM calls LEFT JOIN bodies USING (id) {clause} ORDER BY seq"
+        return [Call.from_row(row, self) for row in self.read(query, values)]
+
+    def stored_columns(self, names: Sequence[str], **filters: Any) -> Iterator[dict[str, list[Any]]]:
+        """Yield pages of calls as columns: facts as they are stored (nested ones as JSON text), ``request`` and ``response`` as text."""
+        found, after = self._found(filters), 0
+        given = ", ".join(f"calls.{name}" for name in names)
+        while True:
+            clause, values = where({**found, "after": after})
+            query = f"SELECT seq, {given}, {BODIES} FROM calls LEFT JOIN bodies USING (id) {clause} ORDER BY seq LIMIT {_WITH_BODIES}"
+            rows = [tuple(row) for row in self.read(query, values)]
+            if not rows:
+                return
+            after = rows[-1][0]
+            columns = list(zip(*rows, strict=True))
+            page = {name: list(column) for name, column in zip(names, columns[1:], strict=False)}
+            for name in page.keys() & {"stream", "redacted"}:
+                page[name] = [bool(value) for value in page[name]]
+            for name, packed in zip(("request", "response"), columns[-3:], strict=False):
+                page[name] = [unpack(value).decode("utf-8", "replace") for value in packed]
+            yield page
 
     def find(self, call_id: str) -> Call | None:
         """Return the call with this id, or None.
@@ -230,10 +265,8 @@ class CaptureStore:
         >>> request[:20], len(pieces)
         (b'{"model": "tiny", "m', 1)
         """
-        rows = self.read("SELECT request, response, frames FROM bodies WHERE id = ?", [call_id])
-        if not rows:
-            return b"", b"", []
-        return unpack(rows[0]["request"]), unpack(rows[0]["response"]), loads(unpack(rows[0]["frames"]) or b"[]")
+        rows = self.read(f"SELECT {BODIES} FROM bodies WHERE id = ?", [call_id])
+        return unpacked(*rows[0]) if rows else (b"", b"", [])
 
     # -- episodes -------------------------------------------------------------------------------------------------
 
@@ -313,8 +346,10 @@ class CaptureStore:
 
     # -- exporting ------------------------------------------------------------------------------------------------
 
-    def export(self, path: str | Path, *, fmt: str | None = None, **filters: Any) -> Path:
+    def export(self, path: str | Path, *, fmt: str | None = None, parsed: bool = True, **filters: Any) -> Path:
         """Write calls to a ``.jsonl`` or ``.parquet`` file (or as ``fmt`` says) and return its path; filters as in :meth:`calls`.
+
+        ``parsed=False`` writes requests and answers as they are stored, as text, without reading them: several times as fast.
 
         Examples
         --------
@@ -324,7 +359,7 @@ class CaptureStore:
         """
         from shadownb.engine.capture.exports import export
 
-        return export(self, path, fmt=fmt, **filters)
+        return export(self, path, fmt=fmt, parsed=parsed, **filters)
 
     def to_dataset(self, **filters: Any) -> datasets.Dataset:
         """Return calls as a ``datasets.Dataset`` with nested columns as JSON text; filters as in :meth:`calls`.

@@ -97,7 +97,7 @@ class CaptureIndex:
     def _add_next(self, db: sqlite3.Connection, *, most: int) -> int:
         self._follow_changes(db)
         self.last_seq, self.read = (int(self._about(db, key)) for key in ("last_seq", "read"))
-        page = self._store.calls(after=self.last_seq, limit=most)
+        page = self._store.with_bodies(self.last_seq, most)
         for call in page:
             self._add(db, call)
         if page:
@@ -171,6 +171,19 @@ class CaptureIndex:
                     db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             except sqlite3.Error:
                 self.drop()
+
+    def vacuum(self) -> None:
+        """Write the file anew, without the room that deleted calls have left."""
+        with self._lock:
+            if self.path.exists():
+                self.settle()
+                try:
+                    db = self._opened()
+                    db.execute("INSERT INTO said (said) VALUES ('optimize')")
+                    db.execute("VACUUM")
+                    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                except sqlite3.Error:
+                    self.drop()
 
     def reprice(self) -> None:
         """Take over the costs of the calls, which were computed anew."""

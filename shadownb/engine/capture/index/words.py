@@ -10,7 +10,8 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from shadownb.engine.capture.exchange import pack, unpack
+from shadownb.engine.capture.call import unpack
+from shadownb.engine.capture.exchange import pack
 from shadownb.engine.trajectories.identity import calls_as_sent, message_text, reasoning_of
 from shadownb.engine.trajectories.linking import texts_in
 
