@@ -1,4 +1,4 @@
-"""EpisodeIndex: the episodes that the Trajectories panel lists, of a capture (whose index has them) or of trajectories in memory."""
+"""EpisodeIndex: the episodes that the Trajectories panel lists, of a capture (by its index) or of trajectories in memory."""
 
 from __future__ import annotations
 

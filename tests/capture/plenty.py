@@ -26,7 +26,7 @@ TOOLS = [
     }
     for name in ("track", "refund", "customer", "depot")
 ]
-WORDS = (
+WORDS = (  # noqa: SIM905
     "parcel late depot van door neighbour signature weight label customs letter box damaged wet lost found scan route city "
     "driver weekend morning address street number code refund invoice price stamp return sender receiver"
 ).split()
@@ -35,7 +35,7 @@ _AT_ONCE = 1000
 
 
 def records(calls: int, seed: int = 0) -> Iterator[Record]:
-    """Yield calls of agents that use a tool none to six times, eight of them at once; a fifth streams, some fail, half have sessions."""
+    """Yield calls of agents that use a tool none to six times, eight at once; a fifth streams, some fail, half have sessions."""
     chance = Random(seed)
     running = [_agent(chance, number) for number in range(8)]
     begun = len(running)
@@ -91,7 +91,13 @@ def _agent(chance: Random, number: int) -> Iterator[tuple[str | None, str, list[
             yield session, model, list(messages), {"role": "assistant", "content": "cut"}, "cut"
         yield session, model, list(messages), answer, "ok"
         messages += [answer, {"role": "tool", "tool_call_id": call["id"], "content": _sentence(chance, 20, 120)}]
-    yield session, model, messages, {"role": "assistant", "content": f"Answer {number}: {_sentence(chance, 10, 60)}."}, "ok"
+    yield (
+        session,
+        model,
+        messages,
+        {"role": "assistant", "content": f"Answer {number}: {_sentence(chance, 10, 60)}."},
+        "ok",
+    )
 
 
 def _record(

@@ -18,10 +18,10 @@ from typing import Any
 
 from shadownb.engine import registry
 from shadownb.engine.capture import totals
+from shadownb.engine.capture.backups import backup, migrate, restore, vacuum
 from shadownb.engine.capture.call import Call
 from shadownb.engine.capture.folder import CaptureFolder
 from shadownb.engine.capture.handle import Capture
-from shadownb.engine.capture.backups import backup, migrate, restore, vacuum
 from shadownb.engine.capture.process import attach, running, start
 from shadownb.engine.capture.store import CaptureStore
 from shadownb.engine.home import home as default_home

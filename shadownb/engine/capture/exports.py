@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from shadownb.engine.capture.call import Call
-    from shadownb.engine.capture.store import CaptureStore as SqliteStore
     from shadownb.engine.ports.capture_store import CaptureStore
 
 FORMATS = ("jsonl", "parquet")
@@ -55,9 +54,15 @@ def export(
     part = target.with_name(f".{target.name}.part-{os.getpid()}")
     try:
         if chosen == "jsonl":
-            _jsonl((call.to_dict() for call in store.iterate(**filters)) if parsed else _stored_rows(store, filters), part)
+            _jsonl(
+                (call.to_dict() for call in store.iterate(**filters)) if parsed else _stored_rows(store, filters), part
+            )
         else:
-            _parquet(_read_columns(store, filters) if parsed else store.stored_columns(EXPORTED, **filters), part, parsed=parsed)
+            _parquet(
+                _read_columns(store, filters) if parsed else _stored_columns(store, filters),
+                part,
+                parsed=parsed,
+            )
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
@@ -92,8 +97,23 @@ def _read_columns(store: CaptureStore[Call], filters: dict[str, Any]) -> Iterato
         yield {name: [row[name] for row in page] for name in names}
 
 
+def _stored_columns(store: CaptureStore[Call], filters: dict[str, Any]) -> Iterator[dict[str, list[Any]]]:
+    """Yield pages of calls as they are stored: as columns by a store that has them so, else from its calls."""
+    columns = getattr(store, "stored_columns", None)
+    if callable(columns):
+        yield from columns(EXPORTED, **filters)
+        return
+    for call in store.iterate(**filters):
+        facts = {name: getattr(call, name) for name in EXPORTED}
+        facts = {name: dumps(value) if isinstance(value, dict) else value for name, value in facts.items()}
+        bodies = {"request": call.request_body, "response": call.response_body}
+        yield {name: [value] for name, value in facts.items()} | {
+            name: [body.decode("utf-8", "replace")] for name, body in bodies.items()
+        }
+
+
 def _stored_rows(store: CaptureStore[Call], filters: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for columns in store.stored_columns(EXPORTED, **filters):
+    for columns in _stored_columns(store, filters):
         for values in zip(*columns.values(), strict=True):
             yield dict(zip(columns, values, strict=True))
 
@@ -109,7 +129,9 @@ def _parquet(pages: Iterator[dict[str, list[Any]]], path: Path, *, parsed: bool)
     import pyarrow.parquet as pq
 
     schema = _schema(parsed=parsed)
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+    repeated = ["session", "dialect", "model", "response_model", "route", "status", "finish_reason", "headers"]
+    # A dictionary of long texts, of which no two are equal, would be built and thrown away again.
+    with pq.ParquetWriter(path, schema, compression="zstd", compression_level=1, use_dictionary=repeated) as writer:
         for columns in pages:
             writer.write_batch(pa.RecordBatch.from_pydict(columns, schema=schema))
 

@@ -191,9 +191,7 @@ class CaptureProxy(Capture):
         self._closing = threading.Event()
         running_here[self.id] = self
         for keep, name in ((self._keep_house, "house"), (self._keep_index, "index")):
-            threading.Thread(
-                target=keep, args=(self._closing,), name=f"shadownb-capture-{name}", daemon=True
-            ).start()
+            threading.Thread(target=keep, args=(self._closing,), name=f"shadownb-capture-{name}", daemon=True).start()
         return self
 
     def stop(self, *, wait_s: float = 5.0) -> None:
@@ -327,7 +325,11 @@ class CaptureProxy(Capture):
                 self.store.checkpoint()
 
     def _keep_index(self, closing: threading.Event) -> None:
-        """Bring the index up to date a few calls at a time, so that a list is there when somebody looks, and no answer waits for it."""
+        """Bring the index up to date, a few calls at a time: a list is there when somebody looks, and no answer waits."""
         while not closing.wait(_INDEXING_SECONDS):
             with contextlib.suppress(Exception):
-                self.store.index.catch_up(lambda: closing.wait(_PAUSE_SECONDS), closing.is_set, at_once=_INDEXED_AT_ONCE)
+                if not self.store.index.is_kept:
+                    return  # the disk is full: what room there is belongs to the calls
+                self.store.index.catch_up(
+                    lambda: closing.wait(_PAUSE_SECONDS), closing.is_set, at_once=_INDEXED_AT_ONCE
+                )

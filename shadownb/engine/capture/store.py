@@ -130,10 +130,16 @@ class CaptureStore:
         bounds = {name: value for name, value in (("after", after), ("before", before)) if value is not None}
         if set(filters) == {"text"}:  # as FTS5 finds them, no more than are asked for
             self.index.catch_up()
-            paged = {"limit": -1 if limit is None else limit, "offset": offset, "newest_first": newest_first, **bounds}
-            seqs = self.index.seqs(str(filters["text"]), **paged)
-            rows = self._at(seqs)
-            return [Call.from_row(rows[seq], self) for seq in seqs if seq in rows]
+            most = -1 if limit is None else limit
+            seqs = self.index.seqs(
+                str(filters["text"]),
+                after=after or 0,
+                before=before,
+                limit=most,
+                offset=offset,
+                newest_first=newest_first,
+            )
+            return self._at(seqs)
         clause, values = self._where({**filters, **bounds})
         order = "DESC" if newest_first else "ASC"
         rows = self.read(
@@ -172,13 +178,13 @@ class CaptureStore:
         return [Call.from_row(row, self) for row in self.read(query, values)]
 
     def stored_columns(self, names: Sequence[str], **filters: Any) -> Iterator[dict[str, list[Any]]]:
-        """Yield pages of calls as columns: facts as they are stored (nested ones as JSON text), ``request`` and ``response`` as text."""
+        """Yield pages of calls as columns: facts as they are stored, nested ones as JSON text, and both bodies as text."""
         found, after = self._found(filters), 0
         given = ", ".join(f"calls.{name}" for name in names)
         while True:
             clause, values = where({**found, "after": after})
-            query = f"SELECT seq, {given}, {BODIES} FROM calls LEFT JOIN bodies USING (id) {clause} ORDER BY seq LIMIT {_WITH_BODIES}"
-            rows = [tuple(row) for row in self.read(query, values)]
+            query = f"SELECT seq, {given}, {BODIES} FROM calls LEFT JOIN bodies USING (id) {clause} ORDER BY seq LIMIT ?"
+            rows = [tuple(row) for row in self.read(query, [*values, _WITH_BODIES])]
             if not rows:
                 return
             after = rows[-1][0]
@@ -297,7 +303,7 @@ class CaptureStore:
         yield from self.index.trajectories()
 
     def episodes(self, *, limit: int = 20, offset: int = 0, **query: Any) -> list[dict[str, Any]]:
-        """Return facts about a page of the episodes as dicts, equally fast at any place; :meth:`trajectory` reads one by its ``id``.
+        """Return facts about a page of the episodes as dicts, equally fast at any place; :meth:`trajectory` reads one.
 
         Parameters
         ----------
@@ -492,9 +498,10 @@ class CaptureStore:
     def _where(self, filters: dict[str, Any]) -> tuple[str, list[Any]]:
         return where(self._found(filters))
 
-    def _at(self, seqs: list[int]) -> dict[int, sqlite3.Row]:
+    def _at(self, seqs: list[int]) -> list[Call]:
         query = "SELECT * FROM calls WHERE seq IN (SELECT value FROM json_each(?))"
-        return {row["seq"]: row for row in self.read(query, [json.dumps(seqs)])}
+        rows = {row["seq"]: row for row in self.read(query, [json.dumps(seqs)])}
+        return [Call.from_row(rows[seq], self) for seq in seqs if seq in rows]
 
     # -- the file -------------------------------------------------------------------------------------------------
 

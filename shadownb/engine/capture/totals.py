@@ -20,7 +20,8 @@ def of(folder: CaptureFolder) -> dict[str, Any]:
     if state is not None and known.get("state") == state:
         return {name: known.get(name) for name in _KEPT}
     store = CaptureStore(folder)
-    found = {name: store.summary()[name] for name in _KEPT}
+    summary = store.summary()
+    found = {name: summary[name] for name in _KEPT}
     store.close()
     if state is not None and _state(folder) == state:
         with contextlib.suppress(OSError):  # it only costs time to do without

@@ -44,7 +44,6 @@ from shadownb.engine.trajectories.linking import Links, said_key, says_the_same
 from shadownb.engine.trajectories.places import Memory, Places
 from shadownb.engine.trajectories.trajectory import Trajectory
 
-
 _DIGEST = 8  # bytes, to tell a few hundred agents apart
 _LOOKED_AT = 64  # answers to one prompt, of which one may be what the client wrote down in another way
 

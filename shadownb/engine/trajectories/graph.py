@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from shadownb.engine.jsontext import MAX_DEPTH, Unreadable, check_depth
-from shadownb.engine.trajectories.identity import calls_of, message_text, role_of
+from shadownb.engine.trajectories.identity import calls_of, role_of
 from shadownb.engine.trajectories.trajectory import CallFacts, Trajectory
 
 ROOT = -1
@@ -177,7 +177,9 @@ def _ran_at_the_provider(choice: Mapping[str, Any]) -> str | None:
 
 def trajectories(nodes: list[Node]) -> list[Trajectory]:
     """Return one trajectory a leaf, in the order in which their first answers came."""
-    leaves = [(index, path_to(nodes, index)) for index, node in enumerate(nodes) if node.is_answer and not node.children]
+    leaves = [
+        (index, path_to(nodes, index)) for index, node in enumerate(nodes) if node.is_answer and not node.children
+    ]
     leaves.sort(key=lambda leaf: (next(i for i in leaf[1] if nodes[i].is_answer), leaf[0]))
     return [trajectory_at(nodes, path) for _, path in leaves]
 

@@ -61,7 +61,9 @@ def connect(path: Path | None, store: str) -> sqlite3.Connection:
             connection.close()
         except sqlite3.Error:
             if path is None or last:
-                return connect(None, store)  # no room, or not to be written to: it is made in memory, as far as that goes
+                return connect(
+                    None, store
+                )  # no room, or not to be written to: it is made in memory, as far as that goes
         if path is not None:
             remove(path)
     return connect(None, store)
@@ -77,7 +79,9 @@ def remove(path: Path) -> None:
 def _open(path: Path | None) -> sqlite3.Connection:
     if path is not None and not path.exists():
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
-    connection = sqlite3.connect("" if path is None else path, timeout=_WAITED_S, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(
+        "" if path is None else path, timeout=_WAITED_S, isolation_level=None, check_same_thread=False
+    )
     connection.row_factory = sqlite3.Row
     try:
         connection.execute("PRAGMA journal_mode=WAL")
@@ -98,12 +102,16 @@ def _is_ours(connection: sqlite3.Connection, store: str) -> bool:
         if version == 0 and not connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
             for statement in (_NODES + EPISODES + WORDS).split(";\n"):
                 connection.execute(statement)
-            connection.execute("INSERT INTO about VALUES ('store', ?), ('last_seq', 0), ('read', 0), ('log', 0)", (store,))
+            connection.execute(
+                "INSERT INTO about VALUES ('store', ?), ('last_seq', 0), ('read', 0), ('log', 0)", (store,)
+            )
             connection.execute(f"PRAGMA user_version={_VERSION}")
             version = _VERSION
-        found = version == _VERSION and connection.execute("SELECT value FROM about WHERE key='store'").fetchone()
+        found = (
+            connection.execute("SELECT value FROM about WHERE key='store'").fetchone() if version == _VERSION else None
+        )
         connection.execute("COMMIT")
     finally:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-    return bool(found) and found[0] == store
+    return found is not None and found[0] == store

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from shadownb.engine.capture.index import words
+from shadownb.engine.capture.index.nodes import DEPTH
 from shadownb.engine.trajectories.graph import ROOT
 
 if TYPE_CHECKING:
@@ -26,10 +27,12 @@ class Forgetting:
         self._db, self._places, self._rows, self._table = db, places, rows, table
         self._above: dict[int, int] = {}  # of deleted nodes: the one before
         self._touched: dict[int, None] = {}  # episodes
+        self._heirs: dict[int, None] = {}  # positions of calls that messages were given to
 
     def forget(self, seqs: Sequence[int]) -> None:
         """Let go of the calls at these positions."""
         for seq in sorted(seqs, reverse=True):  # what others hang from stays until they are gone
+            self._heirs.pop(seq, None)
             self._touch(self._ids("SELECT episode FROM parts WHERE seq = ?", seq))
             for node in self._ids("SELECT id FROM nodes WHERE seq = ? ORDER BY id DESC", seq):
                 self._let_go(node)
@@ -38,6 +41,11 @@ class Forgetting:
         words.remove(self._db, seqs)
         for number in self._touched:
             self._settle(number)
+        nodes = self._places.nodes
+        for seq in self._heirs:
+            theirs = self._ids("SELECT id FROM nodes WHERE seq = ? ORDER BY id", seq)
+            words.remove(self._db, [seq])
+            words.add(self._db, seq, words.words_of(nodes[index].message for index in theirs))
 
     def _let_go(self, node: int) -> None:
         parent, place, choice, children = self._db.execute(
@@ -59,11 +67,8 @@ class Forgetting:
     def _give_away(self, node: int, *, was_answer: bool) -> None:
         """Let a message that others go on from be one of their prompts."""
         heir = self._ids("SELECT seq FROM nodes WHERE parent = ? ORDER BY id LIMIT 1", node)[0]
-        at = self._ids(
-            "WITH RECURSIVE up (id, n) AS (SELECT ?, -1 UNION ALL SELECT nodes.parent, n + 1 FROM up JOIN nodes ON nodes.id = up.id) "
-            "SELECT MAX(n) FROM up",
-            node,
-        )[0]
+        self._heirs[heir] = None
+        at = self._ids(DEPTH, node)[0] - 1
         self._db.execute(
             "UPDATE nodes SET seq = ?, at = ?, choice = NULL, free = 0, waits = 0, waiting = 0, said = NULL, system = NULL, "
             "kind = NULL, related = NULL, relation = NULL, confidence = NULL, rendered_seq = NULL, failed = NULL WHERE id = ?",

@@ -15,6 +15,7 @@ from shadownb.engine.capture.index.forgetting import Forgetting
 from shadownb.engine.capture.index.nodes import ReadCalls, StoredPlaces
 from shadownb.engine.capture.index.rows import Rows
 from shadownb.engine.capture.index.table import EpisodeTable
+from shadownb.engine.disk import is_full
 from shadownb.engine.trajectories.episodes import Episodes
 from shadownb.engine.trajectories.graph import trajectory_at
 from shadownb.engine.trajectories.identity import role_of
@@ -22,7 +23,7 @@ from shadownb.errors import DataError
 
 if TYPE_CHECKING:
     from shadownb.engine.capture.call import Call
-    from shadownb.engine.capture.store import CaptureStore
+    from shadownb.engine.capture.index.source import IndexedCalls
     from shadownb.engine.trajectories.trajectory import Trajectory
 
 AT_ONCE = 200  # calls in one transaction
@@ -42,13 +43,19 @@ class CaptureIndex:
         The position up to which calls are in it, and how many those were.
     """
 
-    def __init__(self, store: CaptureStore) -> None:
+    def __init__(self, store: IndexedCalls) -> None:
         self._store = store
         self.path = store.path / file.FILE
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
+        self._is_fleeting = False
         self.last_seq = self.read = 0
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether it is in a file; where there is no room for one, it is in a private one that is gone when it is closed."""
+        return not self._is_fleeting
 
     def close(self) -> None:
         """Close the file; the next use opens it again."""
@@ -66,7 +73,11 @@ class CaptureIndex:
     # -- keeping up ---------------------------------------------------------------------------------------------------
 
     def catch_up(
-        self, told: Callable[[], object] = lambda: None, stopped: Callable[[], bool] = lambda: False, *, at_once: int | None = None
+        self,
+        told: Callable[[], object] = lambda: None,
+        stopped: Callable[[], bool] = lambda: False,
+        *,
+        at_once: int | None = None,
     ) -> None:
         """Bring it up to date: take in the calls that came, and let go of those that are gone.
 
@@ -81,7 +92,14 @@ class CaptureIndex:
         """
         while not stopped():
             with self._lock:
-                number = self._take_in(at_once or AT_ONCE)
+                try:
+                    number = self._take_in(at_once or AT_ONCE)
+                except sqlite3.OperationalError as error:
+                    if not is_full(error) or self._is_fleeting:
+                        raise
+                    self.drop()  # recording needs the room
+                    self._is_fleeting = True
+                    number = 1
             if number:
                 told()
             else:
@@ -116,7 +134,9 @@ class CaptureIndex:
         self._calls.keep(call.seq, call)
         made = graph.add(call)
         if call.id in graph.unread or call.id in graph.unanswered:
-            db.execute("INSERT OR REPLACE INTO left_out VALUES (?, ?, ?)", (call.seq, call.id, graph.unread.get(call.id)))
+            db.execute(
+                "INSERT OR REPLACE INTO left_out VALUES (?, ?, ?)", (call.seq, call.id, graph.unread.get(call.id))
+            )
             graph.unread.clear()
             graph.unanswered.clear()
         if not made:
@@ -306,7 +326,7 @@ class CaptureIndex:
                 rows = self.table.after(*after, limit=_PAGE)
             if not rows:
                 return
-            for first, tip in rows:
+            for _, tip in rows:
                 with self._lock:
                     self.table  # noqa: B018  # it may have been made anew meanwhile
                     found = self._at(tip)
@@ -356,7 +376,9 @@ class CaptureIndex:
         with self._lock:
             db = self._opened()
             asked = words.query_of(db, text)
-            return int(db.execute("SELECT COUNT(*) FROM said WHERE said MATCH ?", (asked,)).fetchone()[0]) if asked else 0
+            return (
+                int(db.execute("SELECT COUNT(*) FROM said WHERE said MATCH ?", (asked,)).fetchone()[0]) if asked else 0
+            )
 
     def conversations_with(self, seqs: list[int]) -> list[str]:
         """Return the ids of all calls of the conversations that the calls at these positions belong to."""
@@ -387,8 +409,11 @@ class CaptureIndex:
                 self.close()
             if self._connection is None:
                 name = self._store.name_of_calls()
-                self._connection = file.connect(self.path if name is not None else None, name or "")
-                if int(self._about(self._connection, "last_seq")) > self._store.last_position():  # other calls than it was made of
+                kept = name is not None and not self._is_fleeting
+                self._connection = file.connect(self.path if kept else None, name or "")
+                if (
+                    int(self._about(self._connection, "last_seq")) > self._store.last_position()
+                ):  # other calls than it was made of
                     self._connection.close()
                     file.remove(self.path)
                     self._connection = file.connect(self.path, name or "")
@@ -414,5 +439,6 @@ def _inode(path: Path) -> int:
 def _among(db: sqlite3.Connection, seqs: list[int]) -> list[Any]:
     marks = ", ".join("?" * len(seqs))
     return db.execute(
-        f"SELECT seq FROM nodes WHERE seq IN ({marks}) UNION SELECT seq FROM left_out WHERE seq IN ({marks})", [*seqs, *seqs]
+        f"SELECT seq FROM nodes WHERE seq IN ({marks}) UNION SELECT seq FROM left_out WHERE seq IN ({marks})",
+        [*seqs, *seqs],
     ).fetchall()

@@ -14,23 +14,31 @@ from shadownb.engine.trajectories.places import MOST_OPEN, RECENT, Open
 
 if TYPE_CHECKING:
     from shadownb.engine.capture.call import Call
-    from shadownb.engine.capture.store import CaptureStore
+    from shadownb.engine.capture.index.source import IndexedCalls
     from shadownb.engine.trajectories.trajectory import CallFacts
 
 _CALLS = 32  # read calls that are kept, because a conversation's messages are spread over few
 _COLUMNS = (
     "id", "parent", "place", "seq", "at", "choice", "answers", "children", "session", "loose", "free", "waits", "waiting", "said",
-    "system", "kind", "shared", "related", "relation", "confidence", "rendered_seq", "rendered_at", "failed", "root", "tail", "begin",
+    "system", "kind", "shared", "related", "relation", "confidence", "rendered_seq", "rendered_at", "failed", "root", "tail",
+    "begin",
 )  # fmt: skip
 _CHANGING = ("children", "kind", "related", "relation", "confidence", "rendered_seq", "rendered_at", "root", "tail")
 _INSERT = f"INSERT INTO nodes ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
 _UPDATE = f"UPDATE nodes SET {', '.join(f'{name} = ?' for name in _CHANGING)} WHERE id = ?"
 
 
+DEPTH = (
+    "WITH RECURSIVE up (id, n) AS (SELECT ?, 0 UNION ALL SELECT parent, n + 1 FROM up JOIN nodes USING (id)) "
+    "SELECT MAX(n) FROM up"
+)
+"""How many messages a conversation has up to and with a node."""
+
+
 class ReadCalls:
     """Calls by their positions, a few of them kept."""
 
-    def __init__(self, store: CaptureStore) -> None:
+    def __init__(self, store: IndexedCalls) -> None:
         self._store = store
         self._kept: OrderedDict[int, Call | None] = OrderedDict()
 
@@ -54,12 +62,27 @@ class StoredNode(Node):
 
     __slots__ = ("_calls", "_read", "at", "begin", "rendered_at", "rendered_seq", "seq")
 
+    seq: int
+    at: int | None
+
     def __init__(self, calls: ReadCalls, row: Mapping[str, Any]) -> None:
         self._calls = calls
         self._read: dict[str, Any] = {}
         super().__init__({}, row["parent"], row["answers"])
         self._read = {}
-        for name in ("place", "choice", "children", "session", "kind", "related", "relation", "confidence", "said", "seq", "at"):
+        for name in (
+            "place",
+            "choice",
+            "children",
+            "session",
+            "kind",
+            "related",
+            "relation",
+            "confidence",
+            "said",
+            "seq",
+            "at",
+        ):
             setattr(self, name, row[name])
         self.rendered_seq, self.rendered_at = row["rendered_seq"], row["rendered_at"]
         self.is_loose, self.waits, self.begin = bool(row["loose"]), bool(row["waits"]), row["begin"]
@@ -69,7 +92,8 @@ class StoredNode(Node):
 
     @property
     def message(self) -> dict[str, Any]:  # type: ignore[override]
-        return self._once("message", self._message)
+        found: dict[str, Any] = self._once("message", self._message)
+        return found
 
     @message.setter
     def message(self, value: dict[str, Any]) -> None:
@@ -109,7 +133,7 @@ class StoredNode(Node):
 
     def _message(self) -> dict[str, Any]:
         if self.choice is None:
-            return self._at(self.seq, self.at)
+            return self._at(self.seq, self.at or 0)
         choice = self._choice()
         return {"role": "assistant", **tidy(choice["message"])} if choice else {"role": "assistant", "content": ""}
 
@@ -247,12 +271,7 @@ class StoredPlaces:
         before = self.nodes[parent]
         if before.at is not None:
             return before.at + 1
-        row = self._db.execute(
-            "WITH RECURSIVE up (id, n) AS (SELECT ?, 0 UNION ALL SELECT nodes.parent, n + 1 FROM up JOIN nodes ON nodes.id = up.id) "
-            "SELECT MAX(n) FROM up",
-            (parent,),
-        ).fetchone()
-        return int(row[0])
+        return int(self._db.execute(DEPTH, (parent,)).fetchone()[0])
 
     def has(self, index: int) -> bool:
         return index in self.nodes.looked_at or self._one("SELECT 1 FROM nodes WHERE id = ?", index) is not None
@@ -268,7 +287,9 @@ class StoredPlaces:
         found: dict[bytes, tuple[int, bool]] = {}
         for begin in range(0, len(places), 500):
             some = places[begin : begin + 500]
-            rows = self._db.execute(f"SELECT place, node, answered FROM places WHERE place IN ({', '.join('?' * len(some))})", some)
+            rows = self._db.execute(
+                f"SELECT place, node, answered FROM places WHERE place IN ({', '.join('?' * len(some))})", some
+            )
             found |= {row[0]: (row[1], bool(row[2])) for row in rows}
         return found
 
@@ -347,7 +368,8 @@ class StoredPlaces:
         )
         if node in self.appended:  # one more
             self._db.execute(
-                "DELETE FROM opened WHERE node <= (SELECT node FROM opened ORDER BY node DESC LIMIT 1 OFFSET ?)", (MOST_OPEN,)
+                "DELETE FROM opened WHERE node <= (SELECT node FROM opened ORDER BY node DESC LIMIT 1 OFFSET ?)",
+                (MOST_OPEN,),
             )
 
     def close(self, node: int) -> None:

@@ -49,15 +49,18 @@ _MARKS = ", ".join(f":{name}" for name in COLUMNS)
 
 def checked(query: dict[str, Any]) -> dict[str, Any]:
     """Return a query whose names and order there are. Raises :class:`ConfigError` otherwise."""
-    for name in query:
+    for name, value in query.items():
         if name not in QUERY:
             raise ConfigError(
-                f"Episodes cannot be filtered by {name}={query[name]!r}.{did_you_mean(name, QUERY)}",
+                f"Episodes cannot be filtered by {name}={value!r}.{did_you_mean(name, QUERY)}",
                 fix=f"Filters: {', '.join(QUERY)}.",
             )
     sort = query.get("sort") or "newest"
     if sort not in SORTS:
-        raise ConfigError(f"sort={sort!r} is no order of episodes.{did_you_mean(str(sort), list(SORTS))}", fix=f"Orders: {', '.join(SORTS)}.")
+        raise ConfigError(
+            f"sort={sort!r} is no order of episodes.{did_you_mean(str(sort), list(SORTS))}",
+            fix=f"Orders: {', '.join(SORTS)}.",
+        )
     return query
 
 
