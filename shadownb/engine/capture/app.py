@@ -42,9 +42,6 @@ class CaptureApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            if scope["type"] == "websocket":
-                await receive()
-                await send({"type": "websocket.close", "code": 1008})
             return
         # Anthropic's client adds /v1 to its base URL, OpenAI's does not: both get along with either form.
         path = scope["path"]
@@ -67,6 +64,13 @@ class CaptureApp:
         try:
             self._guard.check(headers)
             query = self._guard.without_token(scope["query_string"])
+            if headers.get("upgrade", "").lower() == "websocket":
+                raise WireError(
+                    501,
+                    "Realtime sessions over a websocket are neither recorded nor passed on. Connect to the provider itself for "
+                    "these, or use its HTTP routes here.",
+                    code="websocket_not_supported",
+                )
             if path == routes.COUNTERS and scope["method"] == "GET":
                 await wire.send_json(send, 200, self._counters())
                 return
