@@ -198,7 +198,8 @@ def test_a_client_that_does_not_end_its_head_is_let_go_and_a_slow_answer_is_not(
     with capture(upstream.url) as proxy:
         host, port = proxy.root_url.removeprefix("http://").split(":")
         body = json.dumps(BODIES[PATHS[0]]).encode()
-        head = f"POST {PATHS[0]} HTTP/1.1\r\nhost: {host}:{port}\r\ncontent-length: {len(body)}\r\nauthorization: Bearer {proxy.token}"
+        head = f"POST {PATHS[0]} HTTP/1.1\r\nhost: {host}:{port}\r\ncontent-length: {len(body)}\r\n"
+        head += f"authorization: Bearer {proxy.token}"
         slow = socket.create_connection((host, int(port)), timeout=30)
         answered = socket.create_connection((host, int(port)), timeout=30)
         with slow, answered:
@@ -213,7 +214,12 @@ def test_a_client_that_does_not_end_its_head_is_let_go_and_a_slow_answer_is_not(
 
 
 def test_a_websocket_is_refused_by_name(proxy: CaptureProxy) -> None:
-    upgrade = {"upgrade": "websocket", "connection": "upgrade", "sec-websocket-key": "eA==", "sec-websocket-version": "13"}
+    upgrade = {
+        "upgrade": "websocket",
+        "connection": "upgrade",
+        "sec-websocket-key": "eA==",
+        "sec-websocket-version": "13",
+    }
     for path in ("/v1/realtime?model=gpt-realtime", "/openai/realtime", "/v1/responses"):
         got = WEB.get(proxy.root_url + path, headers={**auth(proxy), **upgrade})
         assert (got.status_code, got.json()["error"]["code"]) == (501, "websocket_not_supported")

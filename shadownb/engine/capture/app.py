@@ -18,6 +18,7 @@ from shadownb.engine.capture.recorder import Recorder
 from shadownb.engine.capture.upstream import Upstream
 from shadownb.errors import ShadowError
 
+_LONGEST_FEEDBACK = 1 << 16
 _log = logging.getLogger("shadownb.capture")
 
 
@@ -73,6 +74,11 @@ class CaptureApp:
                 )
             if path == routes.COUNTERS and scope["method"] == "GET":
                 await wire.send_json(send, 200, self._counters())
+                return
+            if path == routes.FEEDBACK and scope["method"] == "POST":
+                body = await wire.read_body(tracked_receive, headers, _LONGEST_FEEDBACK)
+                if body is not None:
+                    await wire.send_json(send, 200, await self._recorder.give_feedback(wire.parse_object(body)))
                 return
             route = routes.find(scope["method"], path)
             if route.dialect is not None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import sqlite3
 
     from shadownb.engine.capture.dialects.base import Dialect
+    from shadownb.engine.capture.feedback import Score
     from shadownb.engine.ports.capture_store import CaptureStore
 
 Status = Literal["ok", "error", "cut", "client_gone", "unread"]
@@ -184,6 +185,19 @@ class Call:
         The bytes are there all the same. Such a call is in no trajectory.
         """
         return self._read[3]
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What the client called it by, in the header ``x-shadownb-tags``."""
+        found = self.extra.get("tags")
+        return dict(found) if isinstance(found, dict) else {}
+
+    @property
+    def scores(self) -> list[Score]:
+        """What people and programs think of it, oldest first; see ``CaptureStore.score``."""
+        scores = getattr(self.store, "scores", None)
+        found: list[Score] = scores(self.id).get(self.id, []) if callable(scores) else []
+        return found
 
     @property
     def is_streamed(self) -> bool:

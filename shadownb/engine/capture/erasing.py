@@ -19,7 +19,8 @@ _AT_ONCE = 500  # ids in one query
 
 def stands_in(call: Call, wanted: Wanted) -> bool:
     """Return whether a text stands in a call, wherever: its columns, its request, its answer, also in pieces of a stream."""
-    columns = (call.title, call.session, call.model, call.headers, call.error, call.response_id)
+    notes = [score.note for score in call.scores]
+    columns = (call.title, call.session, call.model, call.headers, call.error, call.response_id, call.tags, *notes)
     if any(wanted.is_in(part if isinstance(part, str) else dumps(part)) for part in columns if part):
         return True
     try:

@@ -42,11 +42,21 @@ CREATE INDEX IF NOT EXISTS calls_sums
   ON calls (model, status, prompt_tokens, completion_tokens, cost, duration_s, stored_bytes);
 """
 
-# Version 2: what names a store, and which calls were changed or deleted, for whoever keeps an index of them.
+# Version 2: what names a store, which calls were changed or deleted, for whoever keeps an index of them; scores and tags.
 _SINCE_2 = """
 CREATE TABLE IF NOT EXISTS about (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS log (n INTEGER PRIMARY KEY AUTOINCREMENT, seq INTEGER NOT NULL);
-CREATE TRIGGER IF NOT EXISTS call_deleted AFTER DELETE ON calls BEGIN INSERT INTO log (seq) VALUES (old.seq); END;
+CREATE TABLE IF NOT EXISTS feedback (
+  n INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, name TEXT NOT NULL, value REAL, note TEXT NOT NULL, at REAL NOT NULL
+);
+CREATE INDEX IF NOT EXISTS feedback_call ON feedback (id);
+CREATE TABLE IF NOT EXISTS tags (name TEXT, value TEXT, id TEXT, PRIMARY KEY (name, value, id)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS tags_call ON tags (id);
+CREATE TRIGGER IF NOT EXISTS call_deleted AFTER DELETE ON calls BEGIN
+  INSERT INTO log (seq) VALUES (old.seq);
+  DELETE FROM feedback WHERE id = old.id;
+  DELETE FROM tags WHERE id = old.id;
+END;
 CREATE TRIGGER IF NOT EXISTS call_changed AFTER UPDATE OF status, session, title ON calls
   BEGIN INSERT INTO log (seq) VALUES (old.seq); END;
 """

@@ -83,6 +83,7 @@ def scrub(
         with store.writing() as connection:
             _sessions(connection, redactor, found)
             _calls(connection, redactor, found)
+            _notes(connection, redactor, found)
             _files(store, redactor, found)
             _rebuild(connection, store)
         store.history.forget()
@@ -136,6 +137,19 @@ def _calls(connection: sqlite3.Connection, redactor: Redactor, found: Scrubbed) 
                 found.changed += 1
                 connection.execute(_update("calls", columns), [*columns.values(), row["id"]])
         connection.execute("COMMIT")
+
+
+def _notes(connection: sqlite3.Connection, redactor: Redactor, found: Scrubbed) -> None:
+    """Clean what was noted of calls, and how they were called."""
+    connection.execute("BEGIN IMMEDIATE")
+    for table, column in (("feedback", "note"), ("tags", "value")):
+        given = [row[0] for row in connection.execute(f"SELECT DISTINCT {column} FROM {table}")]
+        for old in given:
+            if (new := redactor.text(old)) != old:
+                found.places[column] += connection.execute(
+                    f"UPDATE OR REPLACE {table} SET {column} = ? WHERE {column} = ?", (new, old)
+                ).rowcount
+    connection.execute("COMMIT")
 
 
 def _columns(row: sqlite3.Row, redactor: Redactor) -> dict[str, Any]:

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.capture import upkeep
 from shadownb.engine.capture.call import BODIES, Call, unpack, unpacked
-from shadownb.engine.capture.filters import where
+from shadownb.engine.capture.feedback import REWARD, Score, checked, reward_and_metrics
+from shadownb.engine.capture.filters import SINCE_2, where
 from shadownb.engine.capture.folder import CaptureFolder
 from shadownb.engine.capture.history import History
 from shadownb.engine.capture.schema import VERSION, connect, give_back
 from shadownb.engine.capture.sums import summary
-from shadownb.errors import ShadowError
+from shadownb.errors import DataError, ShadowError
 
 if TYPE_CHECKING:
     import datasets
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from shadownb.engine.capture.index import CaptureIndex
     from shadownb.engine.capture.prices import PriceTable
     from shadownb.engine.capture.scrubbing import Scrubbed
+    from shadownb.engine.capture.spending import Spent
     from shadownb.engine.privacy.rules import Rule
     from shadownb.engine.trajectories.trajectory import Trajectory
 
@@ -110,7 +112,8 @@ class CaptureStore:
         **filters
             ``session, model, dialect, route, status, finish_reason, id`` (a value or a list of them), ``since`` and
             ``until`` (seconds since 1970), ``min_cost``, ``search`` (in the title or the session), ``text`` (words of a message,
-            an answer or a tool call; the last one may be only begun).
+            an answer or a tool call; the last one may be only begun), ``tag`` (``name=value``, or ``name``), ``scored`` (True,
+            False, or the name of a score).
 
         Raises
         ------
@@ -183,7 +186,9 @@ class CaptureStore:
         given = ", ".join(f"calls.{name}" for name in names)
         while True:
             clause, values = where({**found, "after": after})
-            query = f"SELECT seq, {given}, {BODIES} FROM calls LEFT JOIN bodies USING (id) {clause} ORDER BY seq LIMIT ?"
+            query = (
+                f"SELECT seq, {given}, {BODIES} FROM calls LEFT JOIN bodies USING (id) {clause} ORDER BY seq LIMIT ?"
+            )
             rows = [tuple(row) for row in self.read(query, [*values, _WITH_BODIES])]
             if not rows:
                 return
@@ -297,7 +302,9 @@ class CaptureStore:
         if filters:
             from shadownb.engine.trajectories.episodes import Episodes
 
-            yield from Episodes().extend(self.iterate(**filters)).trajectories()
+            for found in Episodes().extend(self.iterate(**filters)).trajectories():
+                found.reward, found.metrics = reward_and_metrics(self.scores(*found.call_ids), found.call_ids)
+                yield found
             return
         self.index.catch_up()
         yield from self.index.trajectories()
@@ -349,6 +356,83 @@ class CaptureStore:
         """
         self.index.catch_up()
         return self.index.unread, self.index.unanswered
+
+    # -- scores ---------------------------------------------------------------------------------------------------
+
+    def score(self, call: str | Trajectory, value: float | None = None, *, name: str = REWARD, note: str = "") -> Score:
+        """Keep what somebody thinks of a call, or of an episode: a number, words, or both. Of each name the newest value counts.
+
+        Parameters
+        ----------
+        call
+            Its id or the id of its answer (``chatcmpl-...``); or an episode, of which its last call is scored.
+        value
+            Usually 1.0 for good and 0.0 for bad.
+        name
+            What is judged. ``score`` is the reward of the episode, any other name is one of its metrics.
+
+        Raises
+        ------
+        DataError
+            There is no such call.
+        ConfigError
+            Neither a value nor a note is given, or one of them is none.
+
+        Examples
+        --------
+        >>> call = store.calls(limit=1)[0]
+        >>> store.score(call.id, 1.0, note="The right queue.").value
+        1.0
+        >>> [(score.name, score.value) for score in call.scores], next(store.trajectories()).reward
+        ([('score', 1.0)], 1.0)
+        """
+        asked = call if isinstance(call, str) else next(reversed(call.call_ids), "")
+        found = self.find(asked) or self.find_response(asked)
+        if found is None:
+            raise DataError(f"There is no call {asked!r} in {self.id}.", fix="Give the id of a call or of its answer.")
+        score = checked(found.id, value, name, note)
+        with self.writing() as connection:
+            connection.execute(
+                "INSERT INTO feedback (id, name, value, note, at) VALUES (?, ?, ?, ?, ?)",
+                (score.call, score.name, score.value, score.note, score.at),
+            )
+        return score
+
+    def scores(self, *calls: str) -> dict[str, list[Score]]:
+        """Return the scores of calls by their ids, oldest first; without ids, those of all.
+
+        Examples
+        --------
+        >>> store.scores()
+        {}
+        """
+        if self.name_of_calls() is None:
+            return {}
+        clause = f"WHERE id IN ({', '.join('?' * len(calls))})" if calls else ""
+        found: dict[str, list[Score]] = {}
+        for row in self.read(f"SELECT id, name, value, note, at FROM feedback {clause} ORDER BY n", calls):
+            found.setdefault(row["id"], []).append(Score(*row))
+        return found
+
+    def costs(self, by: str = "system", *, prices: Any = None, **filters: Any) -> list[Spent]:
+        """Return what each call site took, the most expensive first; filters as in :meth:`calls`.
+
+        Parameters
+        ----------
+        by
+            ``system`` (the beginning of the system text), ``tag:NAME`` (a tag of the client), ``model``, ``session``,
+            ``dialect`` or ``status``.
+        prices
+            For estimated tokens, where an answer does not say how many it took (default: the included table).
+
+        Examples
+        --------
+        >>> [(spent.site, spent.calls, spent.completion_tokens) for spent in store.costs("model")]
+        [('tiny', 3, 25)]
+        """
+        from shadownb.engine.capture.spending import costs
+
+        return costs(self, by, prices, **filters)
 
     # -- exporting ------------------------------------------------------------------------------------------------
 
@@ -490,6 +574,8 @@ class CaptureStore:
 
     def _found(self, filters: dict[str, Any]) -> dict[str, Any]:
         """Return filters with the positions of the calls in which a text stands in its place."""
+        if filters.keys() & set(SINCE_2):
+            self.name_of_calls()  # brings a store of version 1 to this one
         if filters.get("text") is None:
             return filters
         self.index.catch_up()
@@ -513,19 +599,14 @@ class CaptureStore:
             return str(self.read("SELECT value FROM about WHERE key = 'store'")[0][0])
         return None
 
-    def last_position(self) -> int:
-        """Return the highest position that a call was ever given."""
-        rows = self.read("SELECT seq FROM sqlite_sequence WHERE name = 'calls'")
-        return int(rows[0][0]) if rows else 0
-
-    def last_change(self) -> int:
-        """Return the number of the latest change or deletion of a call."""
-        rows = self.read("SELECT seq FROM sqlite_sequence WHERE name = 'log'")
+    def last_of(self, table: str) -> int:
+        """Return the highest number that was ever given in ``calls``, in ``log`` (changes of calls) or in ``feedback``."""
+        rows = self.read("SELECT seq FROM sqlite_sequence WHERE name = ?", [table])
         return int(rows[0][0]) if rows else 0
 
     def changes(self, after: int) -> list[tuple[int, int]]:
         """Return (number, position of the call) of the changes after one."""
-        if self.last_change() <= after:
+        if self.last_of("log") <= after:
             return []
         return [(row[0], row[1]) for row in self.read("SELECT n, seq FROM log WHERE n > ? ORDER BY n", [after])]
 

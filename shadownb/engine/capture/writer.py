@@ -16,6 +16,7 @@ from shadownb.engine.capture.exchange import Exchange, Record
 from shadownb.engine.capture.prices import PriceTable
 from shadownb.engine.capture.redaction import Redactor
 from shadownb.engine.capture.schema import connect
+from shadownb.engine.jsontext import loads
 
 Done = Callable[[Exception | None], None]
 
@@ -31,6 +32,11 @@ def insert(connection: sqlite3.Connection, records: Iterable[Record]) -> None:
             f"ON CONFLICT(id) DO UPDATE SET {', '.join(f'{n}=excluded.{n}' for n in names if n != 'id')}",
             list(record.columns.values()),
         )
+        if '"tags"' in (record.columns.get("extra") or ""):
+            tags = loads(record.columns["extra"]).get("tags") or {}
+            connection.executemany(
+                "INSERT OR IGNORE INTO tags VALUES (?, ?, ?)", [(n, v, record.columns["id"]) for n, v in tags.items()]
+            )
         connection.execute(
             "INSERT OR REPLACE INTO bodies (id, request, response, frames) VALUES (?, ?, ?, ?)",
             (record.columns["id"], record.request, record.response, record.frames),
@@ -51,7 +57,7 @@ class Writer:
     def __init__(self, path: Path, prices: PriceTable, redactor: Redactor) -> None:
         self._connection = connect(path, write=True)
         self._prices = prices
-        self._redactor = redactor
+        self.redactor = redactor
         self._queue: queue.SimpleQueue[tuple[Exchange, Done] | None] = queue.SimpleQueue()
         self.written = self.commits = self.failed = 0
         self.last_error = ""
@@ -81,7 +87,7 @@ class Writer:
         pending: list[tuple[Record, Done]] = []
         for exchange, done in batch:
             try:
-                pending.append((Record.of(exchange, self._prices, self._redactor), done))
+                pending.append((Record.of(exchange, self._prices, self.redactor), done))
             except Exception as error:
                 self._tell(done, error)
         self._store(pending)
@@ -122,5 +128,5 @@ class Writer:
             self.written += 1
         else:
             self.failed += 1
-            self.last_error = self._redactor.without_keys(f"{type(problem).__name__}: {problem}")[:500]
+            self.last_error = self.redactor.without_keys(f"{type(problem).__name__}: {problem}")[:500]
         done(problem)

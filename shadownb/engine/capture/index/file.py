@@ -103,7 +103,8 @@ def _is_ours(connection: sqlite3.Connection, store: str) -> bool:
             for statement in (_NODES + EPISODES + WORDS).split(";\n"):
                 connection.execute(statement)
             connection.execute(
-                "INSERT INTO about VALUES ('store', ?), ('last_seq', 0), ('read', 0), ('log', 0)", (store,)
+                "INSERT INTO about VALUES ('store', ?), ('last_seq', 0), ('read', 0), ('log', 0), ('feedback', 0)",
+                (store,),
             )
             connection.execute(f"PRAGMA user_version={_VERSION}")
             version = _VERSION

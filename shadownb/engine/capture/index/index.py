@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from shadownb.engine.capture.feedback import reward_and_metrics
 from shadownb.engine.capture.index import file, words
 from shadownb.engine.capture.index.forgetting import Forgetting
 from shadownb.engine.capture.index.nodes import ReadCalls, StoredPlaces
@@ -30,6 +31,11 @@ AT_ONCE = 200  # calls in one transaction
 _RELATED = 20  # other paths that one conversation lists
 NO_INDEX = 2**62  # what an index knows of that is not there: all there ever is
 _ID = "SELECT id FROM calls WHERE seq = ?"
+_BELOW = (
+    "WITH RECURSIVE down (id) AS (SELECT id FROM nodes WHERE seq = ? AND choice IS NOT NULL UNION "
+    "SELECT nodes.id FROM down JOIN nodes ON nodes.parent = down.id) "
+    "SELECT tip FROM down JOIN episodes ON episodes.tip = down.id"
+)
 _T = TypeVar("_T")
 _PAGE = 500  # episodes of a stream that are known at a time
 
@@ -121,12 +127,41 @@ class CaptureIndex:
         if page:
             self.last_seq, self.read = page[-1].seq, self.read + len(page)
         db.executemany("UPDATE about SET value = ? WHERE key = ?", [(self.last_seq, "last_seq"), (self.read, "read")])
+        self._take_scores(db)
         return len(page)
+
+    def _take_scores(self, db: sqlite3.Connection) -> None:
+        """Let episodes have the scores that their calls were given since; that of a call to come comes with it."""
+        seen = int(self._about(db, "feedback"))
+        if self._store.last_of("feedback") <= seen:
+            return
+        query = "SELECT n, seq FROM feedback LEFT JOIN calls USING (id) WHERE n > ? ORDER BY n"
+        for number, seq in self._store.read(query, [seen]):
+            if seq is not None and seq > self.last_seq:
+                break
+            seen = number
+            for tip in self._tips_below(db, seq) if seq is not None else ():
+                ids = self._ids_to(tip)
+                reward, _ = reward_and_metrics(self._store.scores(*ids), ids)
+                db.execute("UPDATE episodes SET score = ? WHERE tip = ?", (reward, tip))
+        db.execute("UPDATE about SET value = ? WHERE key = 'feedback'", (seen,))
+
+    def _tips_below(self, db: sqlite3.Connection, seq: int) -> list[int]:
+        """Return the latest answers of the episodes that a call is part of."""
+        return [row[0] for row in db.execute(_BELOW, (seq,))]
+
+    def _ids_to(self, tip: int) -> list[str]:
+        """Return the ids of the calls of an episode."""
+        nodes = self._places.nodes
+        seqs = [nodes[index].seq for index in nodes.path_to(tip) if nodes[index].is_answer]
+        return [row[0] for seq in seqs for row in self._store.read(_ID, [seq])]
 
     def _is_behind(self, db: sqlite3.Connection) -> bool:
         self.last_seq, self.read = int(self._about(db, "last_seq")), int(self._about(db, "read"))
         newest = self._store.read("SELECT MAX(seq) FROM calls")[0][0] or 0
-        return newest > self.last_seq or self._store.last_change() > int(self._about(db, "log"))
+        return newest > self.last_seq or any(
+            self._store.last_of(table) > int(self._about(db, table)) for table in ("log", "feedback")
+        )
 
     def _add(self, db: sqlite3.Connection, call: Call) -> None:
         graph, places = self._graph, self._places
@@ -344,7 +379,9 @@ class CaptureIndex:
             return None
         if any(self._calls[nodes[index].seq] is None for index in path):
             return None  # deleted a moment ago
-        return trajectory_at(nodes, path)
+        found = trajectory_at(nodes, path)
+        found.reward, found.metrics = reward_and_metrics(self._store.scores(*found.call_ids), found.call_ids)
+        return found
 
     def _done(self) -> None:
         self._places.nodes.clear()
@@ -384,12 +421,7 @@ class CaptureIndex:
         """Return the ids of all calls of the conversations that the calls at these positions belong to."""
         with self._lock:
             db, nodes = self._opened(), self._places.nodes
-            below = (
-                "WITH RECURSIVE down (id) AS (SELECT id FROM nodes WHERE seq = ? AND choice IS NOT NULL UNION "
-                "SELECT nodes.id FROM down JOIN nodes ON nodes.parent = down.id) "
-                "SELECT tip FROM down JOIN episodes ON episodes.tip = down.id"
-            )
-            tips = dict.fromkeys(row[0] for seq in seqs for row in db.execute(below, (seq,)))
+            tips = dict.fromkeys(tip for seq in seqs for tip in self._tips_below(db, seq))
             found: dict[int, None] = {}
             failed: dict[str, None] = {}
             for tip in tips:
@@ -411,8 +443,8 @@ class CaptureIndex:
                 name = self._store.name_of_calls()
                 kept = name is not None and not self._is_fleeting
                 self._connection = file.connect(self.path if kept else None, name or "")
-                if (
-                    int(self._about(self._connection, "last_seq")) > self._store.last_position()
+                if int(self._about(self._connection, "last_seq")) > self._store.last_of(
+                    "calls"
                 ):  # other calls than it was made of
                     self._connection.close()
                     file.remove(self.path)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from shadownb.engine.capture.call import Call
+from shadownb.engine.capture.feedback import Score
 
 
 class IndexedCalls(Protocol):
@@ -27,11 +28,11 @@ class IndexedCalls(Protocol):
     def name_of_calls(self) -> str | None:
         """Return what tells these calls from those of any other store; None where none can be kept."""
 
-    def last_position(self) -> int:
-        """Return the highest position that a call was ever given."""
+    def last_of(self, table: str) -> int:
+        """Return the highest number that was ever given in ``calls``, in ``log`` (changes of calls) or in ``feedback``."""
 
-    def last_change(self) -> int:
-        """Return the number of the latest change or deletion of a call."""
+    def scores(self, *calls: str) -> dict[str, list[Score]]:
+        """Return the scores of calls by their ids."""
 
     def changes(self, after: int) -> list[tuple[int, int]]:
         """Return (number, position of the call) of the changes after one."""
