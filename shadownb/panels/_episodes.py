@@ -9,6 +9,8 @@ from shadownb.engine.capture.index import EpisodeTable
 from shadownb.engine.capture.index.rows import row_of
 from shadownb.engine.trajectories import Trajectory, TrajectoryGroup
 
+_NOTES = 20  # that are shown of one episode
+
 
 class EpisodeIndex:
     """The episodes of a capture's store, or of trajectories in memory."""
@@ -44,6 +46,28 @@ class EpisodeIndex:
 
         self._given += flatten(trajectories)
         self.table.write(row_of(number, trajectory, root=number) for number, trajectory in enumerate(self._given))
+
+    def score(self, number: int, value: float | None, note: str) -> Trajectory:
+        """Keep what somebody thinks of an episode; returns it as it is then."""
+        trajectory = self.trajectory(number)
+        if self.store is not None:
+            self.store.score(trajectory, value, note=note)
+            self.store.index.catch_up()
+            return self.trajectory(number)
+        if value is not None:
+            trajectory.reward = value
+            row = self.table.find(number)
+            self.table.write([{**row, "score": value}], row)
+        trajectory.logs += [note] if note.strip() else []
+        return trajectory
+
+    def notes(self, trajectory: Trajectory) -> list[dict[str, Any]]:
+        """Return what was said of an episode, the newest first."""
+        if self.store is None:
+            return []
+        scores = self.store.scores(*trajectory.call_ids) if trajectory.call_ids else {}
+        found = sorted((each for given in scores.values() for each in given), key=lambda each: -each.at)
+        return [{"name": each.name, "value": each.value, "note": each.note, "at": each.at} for each in found[:_NOTES]]
 
     def related(self, number: int) -> list[dict[str, Any]]:
         """Return other paths of the same conversation, the agents it started and the one that started it."""

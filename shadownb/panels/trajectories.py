@@ -235,6 +235,14 @@ class TrajectoriesPanel(SnapshotPanel):
         self.write(conversation=self._window(row["id"], 0), inspection=_NOTHING)
         self._show_code()
 
+    def _do_score(self, value: float | None = None, note: str = "") -> None:
+        if self._open is None:
+            return
+        index, number = self._need_index(), self.conversation["id"]
+        self._open = index.score(number, value, note)
+        self.write(conversation=self._window(number, self.conversation["begin"]), facets=index.table.facets())
+        self._show_page()
+
     def _do_window(self, begin: int) -> None:
         if self._open is not None:
             self.conversation = self._window(self.conversation["id"], int(begin))
@@ -289,7 +297,8 @@ class TrajectoriesPanel(SnapshotPanel):
 
     def _window(self, number: int, begin: int) -> dict[str, Any]:
         index = self._need_index()
-        return _conversation.conversation(index.table.find(number), self._open, index.related(number), begin)
+        notes = index.notes(self._open)
+        return _conversation.conversation(index.table.find(number), self._open, index.related(number), begin, notes)
 
     def _show_page(self) -> None:
         if self._index is None:

@@ -261,6 +261,21 @@ def test_trajectories_in_memory_with_scores() -> None:
     assert panel.trajectory is made[2] and panel.conversation["metrics"] == {"f1": 2}
 
 
+def test_an_episode_is_judged_where_it_is_read() -> None:
+    panel = shown(varied())
+    open_titled(panel, "find the parcel")
+    press(panel, "score", value=1, note="")
+    press(panel, "score", value=None, note="Found at once.")
+    assert panel.facets["scored"] and panel.conversation["facts"]["score"] == 1 and panel.trajectory.reward == 1
+    assert {(note["value"], note["note"]) for note in panel.conversation["notes"]} == {(1, ""), (None, "Found at once.")}
+    press(panel, "query", values={"sort": "best"})
+    assert titles(panel)[0] == "find the parcel"
+    assert [t.reward for t in trajectories_of(panel.store)].count(1.0) == 1
+    press(panel, "score", value=0)
+    assert panel.page["rows"][0]["score"] == 0
+    panel.close()
+
+
 def test_trajectories_that_nothing_has_scored_have_no_score() -> None:
     made = [Trajectory([user(f"task {n}"), says("a")]) for n in range(3)]
     made[1].reward, made[2].reward = 0.0, 0.5
