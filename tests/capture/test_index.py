@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from shadownb.engine.capture import Call, Calls, CaptureStore, captures
+from shadownb.engine.capture.database import Database
 from shadownb.engine.capture.folder import CaptureFolder
 from shadownb.engine.trajectories import Trajectory, trajectories_of
 from shadownb.engine.trajectories.episodes import Episodes
@@ -282,7 +283,7 @@ def test_a_store_that_nobody_may_write_to_is_read_all_the_same(
     from shadownb.engine.capture.index import file
 
     old = of_before(small)
-    monkeypatch.setattr(CaptureStore, "name_of_calls", lambda self: None)
+    monkeypatch.setattr(Database, "name", lambda self: None)
     assert as_dicts(old.trajectories()) == as_dicts(in_memory(small))
     assert not (old.path / file.FILE).exists()
 

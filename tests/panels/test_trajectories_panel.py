@@ -267,7 +267,10 @@ def test_an_episode_is_judged_where_it_is_read() -> None:
     press(panel, "score", value=1, note="")
     press(panel, "score", value=None, note="Found at once.")
     assert panel.facets["scored"] and panel.conversation["facts"]["score"] == 1 and panel.trajectory.reward == 1
-    assert {(note["value"], note["note"]) for note in panel.conversation["notes"]} == {(1, ""), (None, "Found at once.")}
+    assert {(note["value"], note["note"]) for note in panel.conversation["notes"]} == {
+        (1, ""),
+        (None, "Found at once."),
+    }
     press(panel, "query", values={"sort": "best"})
     assert titles(panel)[0] == "find the parcel"
     assert [t.reward for t in trajectories_of(panel.store)].count(1.0) == 1

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.capture.call import EXPORTED
+from shadownb.engine.capture.database import Database
 from shadownb.engine.jsontext import dumps, may_hold_halves
 from shadownb.errors import ExportError, did_you_mean
 
@@ -99,9 +100,9 @@ def _read_columns(store: CaptureStore[Call], filters: dict[str, Any]) -> Iterato
 
 def _stored_columns(store: CaptureStore[Call], filters: dict[str, Any]) -> Iterator[dict[str, list[Any]]]:
     """Yield pages of calls as they are stored: as columns by a store that has them so, else from its calls."""
-    columns = getattr(store, "stored_columns", None)
-    if callable(columns):
-        yield from columns(EXPORTED, **filters)
+    database = getattr(store, "database", None)
+    if isinstance(database, Database) and "text" not in filters:
+        yield from database.columns(EXPORTED, **filters)
         return
     for call in store.iterate(**filters):
         facts = {name: getattr(call, name) for name in EXPORTED}

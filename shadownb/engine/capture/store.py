@@ -5,20 +5,21 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.capture import upkeep
-from shadownb.engine.capture.call import BODIES, Call, unpack, unpacked
+from shadownb.engine.capture.call import BODIES, Call, unpacked
+from shadownb.engine.capture.database import Database
 from shadownb.engine.capture.feedback import REWARD, Score, checked, reward_and_metrics
 from shadownb.engine.capture.filters import SINCE_2, where
 from shadownb.engine.capture.folder import CaptureFolder
 from shadownb.engine.capture.history import History
-from shadownb.engine.capture.schema import VERSION, connect, give_back
+from shadownb.engine.capture.index import CaptureIndex
+from shadownb.engine.capture.schema import give_back
 from shadownb.engine.capture.sums import summary
-from shadownb.errors import DataError, ShadowError
+from shadownb.errors import DataError
 
 if TYPE_CHECKING:
     import datasets
@@ -55,10 +56,9 @@ class CaptureStore:
         self.files = folder
         self.path = folder.path
         self.id = folder.id
-        self._lock = threading.RLock()
-        self._connection: sqlite3.Connection | None = None
+        self.database = Database(folder.database)
         self.history = History(self)
-        self._index: CaptureIndex | None = None
+        self.index = CaptureIndex(self)  # its episodes and words; whoever reads it brings it up to date first
 
     @classmethod
     def open(cls, path_or_id: str | Path, home: str | Path | None = None) -> CaptureStore:
@@ -80,12 +80,8 @@ class CaptureStore:
 
     def close(self) -> None:
         """Close the file; the next read opens it again."""
-        with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
-            if self._index is not None:
-                self._index.close()
+        self.database.close()
+        self.index.close()
 
     # -- reading --------------------------------------------------------------------------------------------------
 
@@ -160,46 +156,9 @@ class CaptureStore:
         25
         """
         found = self._found(filters)
-        while page := self.with_bodies(after, **found):
+        while page := self.database.with_bodies(self, after, **found):
             after = page[-1].seq
             yield from page
-
-    def with_bodies(self, after: int, limit: int = _WITH_BODIES, **filters: Any) -> list[Call]:
-        """Return the next calls with what they said, as many as fit into a few megabytes; one in any case."""
-        clause, values = where({**filters, "after": after})
-        sizes = self.read(f"SELECT seq, stored_bytes FROM calls {clause} ORDER BY seq LIMIT ?", [*values, limit])
-        if not sizes:
-            return []
-        total, last = 0, sizes[0]["seq"]
-        for row in sizes:
-            total += row["stored_bytes"]
-            if total > _MOST_BYTES and row is not sizes[0]:
-                break
-            last = row["seq"]
-        clause, values = where({**filters, "after": after, "before": last + 1})
-        query = f"SELECT calls.*, {BODIES} FROM calls LEFT JOIN bodies USING (id) {clause} ORDER BY seq"
-        return [Call.from_row(row, self) for row in self.read(query, values)]
-
-    def stored_columns(self, names: Sequence[str], **filters: Any) -> Iterator[dict[str, list[Any]]]:
-        """Yield pages of calls as columns: facts as they are stored, nested ones as JSON text, and both bodies as text."""
-        found, after = self._found(filters), 0
-        given = ", ".join(f"calls.{name}" for name in names)
-        while True:
-            clause, values = where({**found, "after": after})
-            query = (
-                f"SELECT seq, {given}, {BODIES} FROM calls LEFT JOIN bodies USING (id) {clause} ORDER BY seq LIMIT ?"
-            )
-            rows = [tuple(row) for row in self.read(query, [*values, _WITH_BODIES])]
-            if not rows:
-                return
-            after = rows[-1][0]
-            columns = list(zip(*rows, strict=True))
-            page = {name: list(column) for name, column in zip(names, columns[1:], strict=False)}
-            for name in page.keys() & {"stream", "redacted"}:
-                page[name] = [bool(value) for value in page[name]]
-            for name, packed in zip(("request", "response"), columns[-3:], strict=False):
-                page[name] = [unpack(value).decode("utf-8", "replace") for value in packed]
-            yield page
 
     def find(self, call_id: str) -> Call | None:
         """Return the call with this id, or None.
@@ -281,16 +240,6 @@ class CaptureStore:
 
     # -- episodes -------------------------------------------------------------------------------------------------
 
-    @property
-    def index(self) -> CaptureIndex:
-        """The episodes and words of the calls, kept beside them; whoever reads it brings it up to date first."""
-        from shadownb.engine.capture.index import CaptureIndex
-
-        with self._lock:
-            if self._index is None:
-                self._index = CaptureIndex(self)
-            return self._index
-
     def trajectories(self, **filters: Any) -> Iterator[Trajectory]:
         """Yield the episodes that the calls form, one in memory at a time; with filters as in :meth:`calls`, those of some calls.
 
@@ -328,7 +277,7 @@ class CaptureStore:
         Examples
         --------
         >>> [(each["title"][:20], each["messages"]) for each in store.episodes(search="ship", limit=1)]
-        [('My parcel has not ar', 2)]
+        [('Where is my parcel?', 2)]
         """
         from shadownb.engine.capture.index.table import checked
 
@@ -406,7 +355,7 @@ class CaptureStore:
         >>> store.scores()
         {}
         """
-        if self.name_of_calls() is None:
+        if self.database.name() is None:
             return {}
         clause = f"WHERE id IN ({', '.join('?' * len(calls))})" if calls else ""
         found: dict[str, list[Score]] = {}
@@ -575,7 +524,7 @@ class CaptureStore:
     def _found(self, filters: dict[str, Any]) -> dict[str, Any]:
         """Return filters with the positions of the calls in which a text stands in its place."""
         if filters.keys() & set(SINCE_2):
-            self.name_of_calls()  # brings a store of version 1 to this one
+            self.database.name()  # brings a store of version 1 to this one
         if filters.get("text") is None:
             return filters
         self.index.catch_up()
@@ -591,41 +540,13 @@ class CaptureStore:
 
     # -- the file -------------------------------------------------------------------------------------------------
 
-    def name_of_calls(self) -> str | None:
-        """Return what tells these calls from those of any other store; None where none can be kept (they cannot be written to)."""
-        with contextlib.suppress(ShadowError, sqlite3.OperationalError):
-            if int(self.read("PRAGMA user_version")[0][0]) < VERSION:
-                connect(self.files.database, write=True).close()
-            return str(self.read("SELECT value FROM about WHERE key = 'store'")[0][0])
-        return None
-
-    def last_of(self, table: str) -> int:
-        """Return the highest number that was ever given in ``calls``, in ``log`` (changes of calls) or in ``feedback``."""
-        rows = self.read("SELECT seq FROM sqlite_sequence WHERE name = ?", [table])
-        return int(rows[0][0]) if rows else 0
-
-    def changes(self, after: int) -> list[tuple[int, int]]:
-        """Return (number, position of the call) of the changes after one."""
-        if self.last_of("log") <= after:
-            return []
-        return [(row[0], row[1]) for row in self.read("SELECT n, seq FROM log WHERE n > ? ORDER BY n", [after])]
-
     def read(self, query: str, values: Iterable[Any] = ()) -> list[sqlite3.Row]:
         """Run a query that changes nothing and return all its rows."""
-        with self._lock:
-            if self._connection is None:
-                self._connection = connect(self.files.database)
-                self._connection.execute("PRAGMA query_only=1")
-            return self._connection.execute(query, list(values)).fetchall()
+        return self.database.read(query, values)
 
-    @contextlib.contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
+    def writing(self) -> contextlib.AbstractContextManager[sqlite3.Connection]:
         """Give a connection that may change the store; what is not committed at the end is undone."""
-        connection = connect(self.files.database, write=True)
-        try:
-            yield connection
-        finally:
-            connection.close()
+        return self.database.writing()
 
     def __len__(self) -> int:
         return self.count()

@@ -47,7 +47,7 @@ def delete(store: CaptureStore, query: str, values: Iterable[Any] = (), *, settl
 
 def _leave_index(store: CaptureStore, *, settle: bool) -> None:
     """Let the index go of what was deleted, and then the store of the list of it."""
-    last = store.last_of("log")
+    last = store.database.last_of("log")
     if store.index.forget(settle=settle) >= last:
         with contextlib.suppress(sqlite3.OperationalError), store.writing() as connection:
             connection.execute("DELETE FROM log WHERE n <= ?", (last,))

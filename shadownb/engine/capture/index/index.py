@@ -121,7 +121,7 @@ class CaptureIndex:
     def _add_next(self, db: sqlite3.Connection, *, most: int) -> int:
         self._follow_changes(db)
         self.last_seq, self.read = (int(self._about(db, key)) for key in ("last_seq", "read"))
-        page = self._store.with_bodies(self.last_seq, most)
+        page = self._store.database.with_bodies(self._store, self.last_seq, most)
         for call in page:
             self._add(db, call)
         if page:
@@ -133,10 +133,10 @@ class CaptureIndex:
     def _take_scores(self, db: sqlite3.Connection) -> None:
         """Let episodes have the scores that their calls were given since; that of a call to come comes with it."""
         seen = int(self._about(db, "feedback"))
-        if self._store.last_of("feedback") <= seen:
+        if self._store.database.last_of("feedback") <= seen:
             return
         query = "SELECT n, seq FROM feedback LEFT JOIN calls USING (id) WHERE n > ? ORDER BY n"
-        for number, seq in self._store.read(query, [seen]):
+        for number, seq in self._store.database.read(query, [seen]):
             if seq is not None and seq > self.last_seq:
                 break
             seen = number
@@ -154,13 +154,13 @@ class CaptureIndex:
         """Return the ids of the calls of an episode."""
         nodes = self._places.nodes
         seqs = [nodes[index].seq for index in nodes.path_to(tip) if nodes[index].is_answer]
-        return [row[0] for seq in seqs for row in self._store.read(_ID, [seq])]
+        return [row[0] for seq in seqs for row in self._store.database.read(_ID, [seq])]
 
     def _is_behind(self, db: sqlite3.Connection) -> bool:
         self.last_seq, self.read = int(self._about(db, "last_seq")), int(self._about(db, "read"))
-        newest = self._store.read("SELECT MAX(seq) FROM calls")[0][0] or 0
+        newest = self._store.database.read("SELECT MAX(seq) FROM calls")[0][0] or 0
         return newest > self.last_seq or any(
-            self._store.last_of(table) > int(self._about(db, table)) for table in ("log", "feedback")
+            self._store.database.last_of(table) > int(self._about(db, table)) for table in ("log", "feedback")
         )
 
     def _add(self, db: sqlite3.Connection, call: Call) -> None:
@@ -255,7 +255,7 @@ class CaptureIndex:
                 self._places.nodes.clear()
                 marks = ", ".join("?" * len(seqs))
                 query = f"SELECT COUNT(*) = COUNT(cost), SUM(cost) FROM calls WHERE seq IN ({marks})"
-                whole, cost = self._store.read(query, seqs)[0]
+                whole, cost = self._store.database.read(query, seqs)[0]
                 db.execute("UPDATE episodes SET cost = ? WHERE tip = ?", (cost if whole else None, tip))
 
     def _follow_changes(self, db: sqlite3.Connection) -> None:
@@ -279,7 +279,7 @@ class CaptureIndex:
     def _forget_what_changed(self, db: sqlite3.Connection) -> list[Call]:
         """Let go of calls that were changed or deleted since; returns those that are still there, as they are now."""
         seen = int(self._about(db, "log"))
-        changes = self._store.changes(seen)
+        changes = self._store.database.changes(seen)
         if not changes:
             return []
         last = int(self._about(db, "last_seq"))
@@ -430,7 +430,7 @@ class CaptureIndex:
                         found[node.seq] = None
                         failed.update(dict.fromkeys(node.failed))
                 nodes.clear()
-            return [*dict.fromkeys(row[0] for seq in found for row in self._store.read(_ID, [seq])), *failed]
+            return [*dict.fromkeys(row[0] for seq in found for row in self._store.database.read(_ID, [seq])), *failed]
 
     # -- the file -----------------------------------------------------------------------------------------------------
 
@@ -440,10 +440,10 @@ class CaptureIndex:
             if self._connection is not None and self._inode != _inode(self.path):
                 self.close()
             if self._connection is None:
-                name = self._store.name_of_calls()
+                name = self._store.database.name()
                 kept = name is not None and not self._is_fleeting
                 self._connection = file.connect(self.path if kept else None, name or "")
-                if int(self._about(self._connection, "last_seq")) > self._store.last_of(
+                if int(self._about(self._connection, "last_seq")) > self._store.database.last_of(
                     "calls"
                 ):  # other calls than it was made of
                     self._connection.close()
