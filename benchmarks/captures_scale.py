@@ -39,7 +39,9 @@ def median_ms(work: Callable[[int], Any]) -> str:
 
 def show(calls: int, home: Path) -> None:
     seconds, store = cpu(lambda: plenty(calls, f"c{calls}", home))
-    print(f"\n{calls:,} calls, {store.files.database.stat().st_size / 1e6:,.0f} MB (made in {seconds:.0f} s)", flush=True)
+    print(
+        f"\n{calls:,} calls, {store.files.database.stat().st_size / 1e6:,.0f} MB (made in {seconds:.0f} s)", flush=True
+    )
     seconds, _ = cpu(store.index.catch_up)
     size = store.index.path.stat().st_size / 1e6
     print(f"  index                      {seconds:7.1f} s, {calls / seconds:,.0f} calls/s, {size:,.0f} MB", flush=True)
@@ -54,9 +56,21 @@ def show(calls: int, home: Path) -> None:
     }
     for name, query in queries.items():
         print(f"  {name:<27}" + median_ms(lambda n, query=query: table.page({**query, "offset": at[n]})))  # type: ignore[misc]
-    texts = ["customs", f"case {total // 2}", "letter box", "depot", "neighbour weight", "p4242", "track", "answer 77", "zebra"]
+    texts = [
+        "customs",
+        f"case {total // 2}",
+        "letter box",
+        "depot",
+        "neighbour weight",
+        "p4242",
+        "track",
+        "answer 77",
+        "zebra",
+    ]
     print("  search of episodes         " + median_ms(lambda n: table.page({"search": texts[n]})))
-    print("  search of calls            " + median_ms(lambda n: store.calls(text=texts[n], limit=20, newest_first=True)))
+    print(
+        "  search of calls            " + median_ms(lambda n: store.calls(text=texts[n], limit=20, newest_first=True))
+    )
     print("  counts of found calls      " + median_ms(lambda n: store.count(text=texts[n])), flush=True)
     for name, work in (
         ("export as stored, parquet", lambda: store.export(home / "x.parquet", parsed=False)),
@@ -71,7 +85,9 @@ def show(calls: int, home: Path) -> None:
         "n = sum(1 for _ in s.trajectories());"
         "print(f'{n:,} in {time.process_time():.1f} s, {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB')"
     )
-    said = subprocess.run([sys.executable, "-c", code, str(store.path)], capture_output=True, text=True, check=True).stdout
+    said = subprocess.run(
+        [sys.executable, "-c", code, str(store.path)], capture_output=True, text=True, check=True
+    ).stdout
     print(f"  trajectories(), a process  {said.strip()}", flush=True)
     store.close()
 

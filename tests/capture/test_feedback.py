@@ -10,6 +10,7 @@ import pytest
 
 from shadownb.engine.capture import CaptureStore, captures
 from shadownb.engine.capture.proxy import CaptureProxy
+from shadownb.engine.capture.spending import estimate
 from shadownb.errors import ConfigError, DataError
 from tests.capture.conftest import CANARY, WEB
 from tests.capture.plenty import plenty
@@ -127,7 +128,7 @@ def test_tokens_that_nobody_told_are_estimated_and_marked(proxy: CaptureProxy, u
     say(proxy, "x" * 400)
     call = CaptureStore.open(proxy.id).calls()[0]
     assert call.usage is None and call.cost is None, "an estimate is no usage"
-    guess = call.extra["estimated_usage"]
-    assert 100 <= guess["prompt_tokens"] <= 110 and 50 <= guess["completion_tokens"] <= 55
+    guess = estimate(call)
+    assert guess is not None and 100 <= guess["prompt_tokens"] <= 110 and 50 <= guess["completion_tokens"] <= 55
     (spent,) = proxy.store.costs("model")
     assert (spent.estimated, spent.cost, spent.unpriced) == (1, None, 0) and spent.estimated_cost > 0

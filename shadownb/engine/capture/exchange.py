@@ -20,14 +20,11 @@ from shadownb.engine.capture.encodings import decoded
 from shadownb.engine.capture.prices import PriceTable
 from shadownb.engine.capture.redaction import Redactor
 from shadownb.engine.jsontext import Unreadable, check_depth, dumps, loads
-from shadownb.engine.trajectories.linking import texts_in
 
 MOST_KEPT = 64 * 2**20
 """Bytes of an answer: as many as of a request. What is longer passes through, and its call is ``unread``."""
 
 _TITLE_CHARACTERS = 160
-_CHARACTERS = 4  # of a token, in English as most tokenizers cut it; in other languages a token has fewer
-ASKED = ("messages", "input", "instructions", "system", "prompt", "contents", "systemInstruction", "tools", "functions")
 
 
 def new_id() -> str:
@@ -142,7 +139,6 @@ class Record:
                 **({"encoding": encoding} if encoding else {}),
                 **({"adds_only": True} if exchange.adds_only else {}),
                 **({"tags": exchange.tags} if exchange.tags else {}),
-                **({"estimated_usage": estimated} if (estimated := _estimate(exchange, request, facts, body)) else {}),
             },
         }
         columns = redactor.columns(columns)
@@ -193,19 +189,6 @@ def _facts(exchange: Exchange, body: bytes) -> tuple[Facts, str]:
     except Exception as error:  # an upstream may send anything; its bytes are worth a record all the same
         reason = str(error) if isinstance(error, Unreadable) else type(error).__name__
         return Facts(), f"The answer cannot be read: {reason}."
-
-
-def _estimate(exchange: Exchange, request: dict[str, Any], facts: Facts, body: bytes) -> dict[str, int] | None:
-    """Return about how many tokens a call took whose answer does not say: a token for four characters; None where it says."""
-    if facts.usage or exchange.adds_only or not facts.whole or facts.error is not None:
-        return None
-    asked = sum(len(text) for text in texts_in({key: request.get(key) for key in ASKED}))
-    try:
-        choices = exchange.dialect.choices(exchange.dialect.response(body, streamed=exchange.sse))
-    except ValueError:
-        return None
-    answered = sum(len(text) for text in texts_in([choice.get("message") for choice in choices]))
-    return {"prompt_tokens": -(-asked // _CHARACTERS), "completion_tokens": -(-answered // _CHARACTERS)}
 
 
 def _title(dialect: Dialect, request: dict[str, Any]) -> str:

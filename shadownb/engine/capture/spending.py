@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.capture.prices import PriceTable
+from shadownb.engine.trajectories.linking import texts_in
 from shadownb.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -15,7 +16,17 @@ if TYPE_CHECKING:
 
 _BY_COLUMN = ("model", "session", "dialect", "status")
 _SITE_CHARACTERS = 60
+_CHARACTERS = 4  # of a token, in English as most tokenizers cut it; in other languages a token has fewer
 _DAY, _MONTH_DAYS = 86_400.0, 30.0
+
+
+def estimate(call: Call) -> dict[str, int] | None:
+    """Return about how many tokens a call took whose answer does not say, a token for four characters; None where it says."""
+    if call.usage is not None or call.status != "ok" or call.adds_only or not call.choices:
+        return None
+    asked = sum(len(text) for text in texts_in([call.messages, call.tools or []]))
+    answered = sum(len(text) for text in texts_in([choice.get("message") for choice in call.choices]))
+    return {"prompt_tokens": -(-asked // _CHARACTERS), "completion_tokens": -(-answered // _CHARACTERS)}
 
 
 @dataclass
@@ -49,7 +60,7 @@ class Spent:
     def add(self, call: Call, prices: PriceTable) -> None:
         """Count a call."""
         self.calls += 1
-        guess = call.extra.get("estimated_usage") if call.usage is None else None
+        guess = estimate(call)
         usage = guess or call.usage or {}
         self.prompt_tokens += usage.get("prompt_tokens") or 0
         self.completion_tokens += usage.get("completion_tokens") or 0
@@ -176,8 +187,7 @@ def savings(
     times: list[float] = []
     for call in store.iterate(**filters):
         all_of.add(call, table)
-        guessed = call.usage is None and call.extra.get("estimated_usage")
-        if call.cost is not None or guessed:
+        if call.cost is not None or estimate(call):
             priced.add(call, table)
             times.append(call.started_at)
     if not times:
