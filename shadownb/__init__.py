@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from shadownb.engine.endpoint import Endpoint
     from shadownb.engine.evals import Comparison, compare, evaluations, suites
     from shadownb.engine.evals.evaluation import Contender, Evaluation, GateError, evaluate
+    from shadownb.engine.evals.learning import LearningCurve, learning_curve
     from shadownb.engine.inference import Reply
     from shadownb.engine.methods import MethodSpec
     from shadownb.engine.models import Model, certify, load
@@ -41,7 +42,16 @@ if TYPE_CHECKING:
     from shadownb.engine.runs.checkpoints import Checkpoint
     from shadownb.engine.scoring import Exact, JsonExact, Score, Scorer
     from shadownb.engine.trajectories import Trajectory, TrajectoryGroup
-    from shadownb.panels import CapturePanel, ChatPanel, RewardsPanel, RunPanel, Studio, TrainPanel, TrajectoriesPanel
+    from shadownb.panels import (
+        CapturePanel,
+        ChatPanel,
+        EvaluatePanel,
+        RewardsPanel,
+        RunPanel,
+        Studio,
+        TrainPanel,
+        TrajectoriesPanel,
+    )
 
 _HOMES = {
     "CapturePanel": "shadownb.panels",
@@ -51,6 +61,7 @@ _HOMES = {
     "Comparison": "shadownb.engine.evals",
     "Dataset": "shadownb.engine.data",
     "Endpoint": "shadownb.engine.endpoint",
+    "EvaluatePanel": "shadownb.panels",
     "Exact": "shadownb.engine.scoring",
     "GateError": "shadownb.engine.evals.evaluation",
     "JsonExact": "shadownb.engine.scoring",
@@ -77,6 +88,8 @@ _HOMES = {
     "evaluate": "shadownb.engine.evals.evaluation",
     "doctor": "shadownb.engine.doctor",
     "leakage": "shadownb.engine.data.leakage",
+    "LearningCurve": "shadownb.engine.evals.learning",
+    "learning_curve": "shadownb.engine.evals.learning",
     "load": "shadownb.engine.models",
 }
 _MODULES = {
@@ -146,6 +159,7 @@ _IMPLEMENTATIONS = {
         "train": "shadownb.panels.train:TrainPanel",
         "rewards": "shadownb.panels.rewards:RewardsPanel",
         "run": "shadownb.panels.run:RunPanel",
+        "evaluate": "shadownb.panels.evaluate:EvaluatePanel",
         "chat": "shadownb.panels.chat:ChatPanel",
         "studio": "shadownb.panels.studio:Studio",
     },
@@ -180,11 +194,12 @@ _IMPLEMENTATIONS = {
 }
 
 __all__ = [
-    "CapturePanel", "CaptureStore", "ChatPanel", "Checkpoint", "Comparison", "Contender", "Dataset", "Endpoint", "Evaluation",
-    "Exact", "GateError", "JsonExact", "MethodSpec", "Metric", "Model", "Reply", "RewardsPanel", "Run", "RunPanel", "Score",
-    "Scorer", "ShadowError", "ShadowWarning", "Studio", "TrainConfig", "TrainPanel", "TrajectoriesPanel", "Trajectory",
-    "TrajectoryGroup", "__version__", "capture", "captures", "certify", "compare", "doctor", "evaluate", "evaluations", "leakage",
-    "load", "methods", "models", "registry", "runs", "sandbox", "scoring", "suites", "traces",
+    "CapturePanel", "CaptureStore", "ChatPanel", "Checkpoint", "Comparison", "Contender", "Dataset", "Endpoint",
+    "EvaluatePanel", "Evaluation", "Exact", "GateError", "JsonExact", "LearningCurve", "MethodSpec", "Metric", "Model", "Reply",
+    "RewardsPanel", "Run", "RunPanel", "Score", "Scorer", "ShadowError", "ShadowWarning", "Studio", "TrainConfig", "TrainPanel",
+    "TrajectoriesPanel", "Trajectory", "TrajectoryGroup", "__version__", "capture", "captures", "certify", "compare", "doctor",
+    "evaluate", "evaluations", "leakage", "learning_curve", "load", "methods", "models", "registry", "runs", "sandbox",
+    "scoring", "suites", "traces",
 ]  # fmt: skip
 
 
