@@ -170,6 +170,9 @@ _IMPLEMENTATIONS = {
     },
     "suite": {
         "humaneval": "shadownb.engine.evals.suites.humaneval:HumanEval",
+        "humanevalpack": "shadownb.engine.evals.suites.humanevalpack:HumanEvalPack",
+        "humanevalpack-fix": "shadownb.engine.evals.suites.humanevalpack:HumanEvalFix",
+        "multipl_e": "shadownb.engine.evals.suites.multipl_e:MultiPlE",
         "mbpp": "shadownb.engine.evals.suites.mbpp:Mbpp",
         "sql": "shadownb.engine.evals.suites.sql:SqlEval",
         "gsm8k": "shadownb.engine.evals.suites.gsm8k:Gsm8k",

@@ -22,6 +22,7 @@ Examples
 
 from __future__ import annotations
 
+import inspect
 import re
 from typing import Any
 
@@ -53,19 +54,26 @@ def available() -> tuple[str, ...]:
 def get(suite: str | Suite) -> Suite:
     """Return the suite of a name; a suite is returned as it is.
 
+    Behind a colon stand parts of it, where it has some: ``"humanevalpack:js,cpp"`` is ``HumanEvalPack("js", "cpp")``.
+
     Examples
     --------
     >>> snb.suites.get("text").name
     'text'
+    >>> snb.suites.get("humaneval:continue").name
+    'humaneval-continue'
 
     Raises
     ------
     ConfigError
         None goes by this name, or it is no suite.
     """
-    made: Any = registry.resolve("suite", suite) if isinstance(suite, str) else suite
-    if isinstance(suite, str) and (isinstance(made, type) or not isinstance(made, Suite)):
-        made = made()
+    made: Any = suite
+    if isinstance(suite, str):
+        name, _, parts = suite.partition(":")
+        made = registry.resolve("suite", name)
+        if isinstance(made, type) or not isinstance(made, Suite):
+            made = _made(made, name, [part for part in parts.split(",") if part])
     if not isinstance(made, Suite):
         raise ConfigError(
             f"suite={suite!r} is no suite.",
@@ -78,6 +86,18 @@ def get(suite: str | Suite) -> Suite:
             fix="Use letters, digits, '.', '_' and '-': snb.suites.rows(..., name='mine').",
         )
     return made
+
+
+def _made(suite: Any, name: str, parts: list[str]) -> Any:
+    if not parts:
+        return suite()
+    try:
+        inspect.signature(suite).bind(*parts)
+    except TypeError:
+        raise ConfigError(
+            f"The suite {name!r} has no part {', '.join(parts)}.", fix=f"Ask for {name!r} as a whole."
+        ) from None
+    return suite(*parts)
 
 
 def register(name: str, target: str, *, replace: bool = False) -> None:

@@ -31,7 +31,7 @@ class HumanEval:
     ----------
     style
         How it is asked: ``instruct`` asks for the whole function in a code block, ``continue`` gives signature and docstring alone.
-        Both side by side: ``[HumanEval(), HumanEval(style="continue")]``.
+        Both side by side: ``["humaneval", "humaneval:continue"]``.
 
     Raises
     ------
@@ -42,7 +42,7 @@ class HumanEval:
     rules: Sequence[str] = programs.RULES
     sampling = Sampling(temperature=0.0, max_new_tokens=512)
 
-    def __init__(self, *, style: str = "instruct") -> None:
+    def __init__(self, style: str = "instruct") -> None:
         from shadownb.errors import ConfigError
 
         if style not in STYLES:
