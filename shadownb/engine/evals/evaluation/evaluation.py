@@ -281,6 +281,11 @@ class Evaluation:
         asked = [suite for suite in self.suites if self.difference(suite, side, to).items]
         return dict(zip(asked, holm([self.difference(suite, side, to).p_value for suite in asked]), strict=True))
 
+    def sampling(self, suite: str) -> dict[str, Any]:
+        """Return how a suite was answered: temperature, top_p, max_new_tokens and so on."""
+        self._of(suite, self.sides[0])
+        return dict(self._spec["suites"][suite]["sampling"])
+
     def regressions(self, suite: str, side: str, to: str) -> list[tuple[Graded, Graded]]:
         """Return the items on which ``side`` scored lower than ``to``, as (of ``to``, of ``side``), the largest loss first.
 
@@ -343,7 +348,16 @@ class Evaluation:
                     first = next(e for each in self.items(suite, side) for e in each.errors if e)
                     told.append(f"{suite}: {side} gave no answer to {cell.unanswered} questions ({first})")
                 if cell.ungraded:
-                    told.append(f"{suite}: {cell.ungraded} answers of {side} could not be graded and are in no mean")
+                    why = Counter(
+                        v["reason"] for e in self.items(suite, side) for v in e.verdicts if v and v["value"] is None
+                    )
+                    most = f" ({why.most_common(1)[0][0]})" if any(why) else ""
+                    told.append(
+                        f"{suite}: {cell.ungraded} answers of {side} could not be graded and are in no mean{most}"
+                    )
+                waiting = cell.answered - cell.ungraded - sum(len(each.values) for each in self.items(suite, side))
+                if waiting > 0 and suite not in self.refused:
+                    told.append(f"{suite}: {waiting} answers of {side} are not graded yet; evaluate again by this name")
         return told
 
     def to_frame(self) -> pd.DataFrame:

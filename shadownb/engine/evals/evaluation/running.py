@@ -17,7 +17,7 @@ from shadownb.engine.evals.cases import Case, batches_of, fitting
 from shadownb.engine.evals.evaluation.contenders import Contender, contenders
 from shadownb.engine.evals.evaluation.evaluation import Evaluation
 from shadownb.engine.evals.evaluation.folder import EvaluationFolder
-from shadownb.engine.evals.suites.base import Item, Measured, Suite
+from shadownb.engine.evals.suites.base import NO_TOOLCHAIN, Item, Measured, Suite
 from shadownb.engine.evals.turns import Turn
 from shadownb.engine.inference.options import SamplingOptions
 from shadownb.engine.inference.types import Sampling
@@ -49,6 +49,7 @@ def evaluate(
     name: str | None = None,
     batch_rows: int = 32,
     reuse_answers: bool = True,
+    grade: bool = True,
     progress: Progress | None = None,
     **sampling: Unpack[SamplingOptions],
 ) -> Evaluation:
@@ -78,6 +79,8 @@ def evaluate(
         Items a call of ``chat``.
     reuse_answers
         Take answers that the same weights gave to the same prompts before.
+    grade
+        False: the answers are kept and graded by the next call of this name, which may be on another machine.
     progress
         ``progress(suite, done, total)``, counted in answers; without it a line in the cell or terminal shows them.
     **sampling
@@ -99,6 +102,9 @@ def evaluate(
         if value is not None and value < 1:
             raise ConfigError(f"{option}={value} is out of range.", fix=f"Give {option} from 1 on.")
     sides = contenders(models)
+    if samples == 1:  # files of samples say how many they hold
+        samples = max(int(getattr(side.model, "samples", 1)) for side in sides)
+    only_read = all(hasattr(side.model, "answer_to") for side in sides)
     listed: Sequence[Any] = suites if isinstance(suites, list | tuple) else [suites]
     chosen = [suite_names.get(suite) for suite in listed]
     names = [suite.name for suite in chosen]
@@ -108,7 +114,7 @@ def evaluate(
     planned: list[_Planned] = []
     refused: dict[str, ShadowError] = {}
     for suite in chosen:
-        told = _sampling(suite, samples, dict(sampling))
+        told = _sampling(suite, 1 if only_read else samples, dict(sampling))
         try:
             planned.append(_Planned(suite, _drawn(suite.items(), limit), told))
         except ShadowError as error:
@@ -124,7 +130,7 @@ def evaluate(
                 journal.append("refused", suite=suite_name, reason=why.what, why=why.why, fix=why.fix)
             for plan in planned:
                 folder.write_items(plan.suite.name, plan.items)
-            _Work(folder, journal, sides, samples, batch_rows, reuse_answers, progress).run(planned)
+            _Work(folder, journal, sides, samples, batch_rows, reuse_answers, progress, grade=grade).run(planned)
         finally:
             journal.flush()
             journal.close()
@@ -185,15 +191,17 @@ class _Work:
         batch_rows: int,
         reuse: bool,
         progress: Progress | None,
+        *,
+        grade: bool,
     ) -> None:
         self._journal, self._sides, self._samples = journal, sides, samples
-        self._batch_rows, self._reuse, self._progress = batch_rows, reuse, progress
+        self._batch_rows, self._reuse, self._progress, self._grades = batch_rows, reuse, progress, grade
         self._answers: dict[tuple[str, str, int, str], Turn] = {}
         self._graded: set[tuple[str, str, int, str]] = set()
         for event in folder.events():
             if event.get("type") == "answer" and "turn" in event:
                 self._answers[_key(event)] = Turn(**event["turn"])
-            elif event.get("type") == "verdict":
+            elif event.get("type") == "verdict" and event.get("outcome") != NO_TOOLCHAIN:
                 self._graded.add(_key(event))
 
     def run(self, planned: list[_Planned]) -> None:
@@ -207,7 +215,8 @@ class _Work:
             for side in sides:
                 for sample in range(self._samples):
                     done = self._ask(plan, side, sample, done, total)
-            self._grade(plan, sides)
+            if self._grades:
+                self._grade(plan, sides)
 
     def _measure(self, plan: _Planned, suite: Measured) -> None:
         """Measure what a suite does not ask: once a side, whatever the number of samples."""
@@ -232,6 +241,11 @@ class _Work:
         self._tell(suite, side, done, total)
         if not left:
             return done
+        if (given := getattr(side.model, "answer_to", None)) is not None:
+            for item in left:
+                self._note(suite, side, sample, item, given(item, sample))
+            self._journal.flush()
+            return done + len(left)
         by_index = dict(enumerate(left))
         cases = [Case(index, item.messages, Turn(""), item.tools, item.row) for index, item in by_index.items()]
         asked = side.cases(cases)

@@ -24,10 +24,12 @@ from __future__ import annotations
 
 import inspect
 import re
+from pathlib import Path
 from typing import Any
 
 from shadownb.engine import registry
 from shadownb.engine.evals.suites.base import Item, Suite, Verdict
+from shadownb.engine.evals.suites.exchange import Samples, write
 from shadownb.engine.evals.suites.known_text import Text
 from shadownb.engine.evals.suites.own_rows import Rows
 from shadownb.errors import ConfigError
@@ -35,9 +37,13 @@ from shadownb.errors import ConfigError
 _NAME = re.compile(r"\w[\w.-]{0,99}")
 
 rows = Rows
+samples = Samples
 text = Text
 
-__all__ = ["Item", "Rows", "Suite", "Text", "Verdict", "available", "get", "register", "rows", "text"]
+__all__ = [
+    "Item", "Rows", "Samples", "Suite", "Text", "Verdict", "available", "get", "register", "rows", "samples", "text",
+    "write_samples",
+]  # fmt: skip
 
 
 def available() -> tuple[str, ...]:
@@ -121,3 +127,32 @@ def register(name: str, target: str, *, replace: bool = False) -> None:
         The name is taken, or ``target`` is not of this form.
     """
     registry.register("suite", name, target, replace=replace)
+
+
+def write_samples(evaluation: Any, suite: str | Suite, path: str | Path, *, side: str | None = None) -> Path:
+    """Write one model's answers to a suite as its tools exchange them, with their verdicts where they are graded.
+
+    Examples
+    --------
+    >>> mine = snb.suites.rows(rows[:3], snb.Exact(), name="queues")
+    >>> found = snb.evaluate(model, mine, max_new_tokens=8)
+    >>> snb.suites.write_samples(found, mine, "samples.jsonl", side="tuned").name
+    'samples.jsonl'
+
+    Parameters
+    ----------
+    evaluation
+        An :class:`~shadownb.engine.evals.evaluation.evaluation.Evaluation`.
+    path
+        A file ``*.jsonl`` (or ``.jsonl.gz``) of lines; else a folder with a file a problem, as MultiPL-E has them.
+    side
+        Whose answers; the last one's by default.
+
+    Raises
+    ------
+    ConfigError
+        It was not asked this suite, or there is no such side.
+    """
+    place = Path(path).expanduser()
+    write(evaluation, get(suite), place, side or evaluation.sides[-1])
+    return place

@@ -9,6 +9,9 @@ from typing import Any, Protocol, runtime_checkable
 from shadownb.engine.evals.turns import Turn
 from shadownb.engine.inference.types import Sampling
 
+NO_TOOLCHAIN = "no toolchain"
+"""The outcome of an answer that cannot be graded on this machine; it is graded again where it can."""
+
 
 @dataclass(frozen=True)
 class Item:

@@ -81,14 +81,16 @@ def grade(asked: Sequence[tuple[Item, Turn]], tasks: Mapping[str, Task]) -> list
     mark = toolchains.new_mark()
 
     def codes_of(item: Item, answer: Turn) -> Mapping[str, str]:
-        task = tasks[item.id]
-        return programs.codes(answer.text, _problem(task)) if task.language == PYTHON else codes(answer.text, task)
+        return _codes_of(answer, tasks[item.id])
 
     def job_of(item: Item, code: str) -> tuple[Task, tuple[str, ...]]:
         task = tasks[item.id]
         if task.language == PYTHON:
             return task, (programs.program(code, _problem(task)),)
-        return task, tuple(languages.sources(task.language, task.prompt, code, task.tests, task.name, mark))
+        goes_on = isinstance(code, programs.Continuation)
+        return task, tuple(
+            languages.sources(task.language, task.prompt, code, task.tests, task.name, mark, goes_on=goes_on)
+        )
 
     def run(job: tuple[Task, tuple[str, ...]]) -> Ran:
         task, sources = job
@@ -101,6 +103,20 @@ def grade(asked: Sequence[tuple[Item, Turn]], tasks: Mapping[str, Task]) -> list
         )
 
     return programs.grade_by_rule(asked, codes_of, job_of, run)
+
+
+def completion(answer: Turn, task: Task) -> str:
+    """Return what goes on from the task's prompt and is the answer's program; of a whole function what its braces hold."""
+    code = _codes_of(answer, task)[RULES[0]]
+    if task.language == PYTHON:
+        return programs.completion(answer, _problem(task))
+    return languages.body_of(task.language, code, task.tests, task.name)
+
+
+def _codes_of(answer: Turn, task: Task) -> dict[str, str]:
+    if answer.continues:
+        return {programs.AS_GIVEN: programs.Continuation(answer.text)}
+    return programs.codes(answer.text, _problem(task)) if task.language == PYTHON else codes(answer.text, task)
 
 
 def _problem(task: Task) -> programs.Problem:

@@ -79,6 +79,10 @@ class HumanEval:
         """Return whether each program passes the tests. Raises :class:`SandboxError` where none can be run."""
         return programs.grade(asked, problem, Limits(cpu_seconds=_SECONDS, wall_seconds=3 * _SECONDS))
 
+    def completion(self, item: Item, answer: Turn) -> str:
+        """Return what goes on from the prompt and is the answer's program, as the harness of the paper takes it."""
+        return programs.completion(answer, problem(item))
+
 
 def problem(item: Item) -> programs.Problem:
     """Return the problem of an item; its tests are a function ``check`` that is called with the answer's function."""

@@ -86,6 +86,10 @@ class HumanEvalPack:
         """Return whether each program passes its tests; see :func:`compiled.grade`."""
         return compiled.grade(asked, self._tasks)
 
+    def completion(self, item: Item, answer: Turn) -> str:
+        """Return what goes on from the prompt and is the answer's program, as harnesses take it."""
+        return compiled.completion(answer, self._tasks[item.id])
+
 
 class HumanEvalFix(HumanEvalPack):
     """Functions to repair: each has one bug, and its tests are given."""

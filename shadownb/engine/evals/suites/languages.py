@@ -74,7 +74,32 @@ def head_of(language: str, prompt: str, name: str) -> str:
     return prompt[: found[-1].start()] if found else ""
 
 
-def sources(language: str, prompt: str, code: str, tests: str, name: str, mark: str) -> list[str]:
+def body_of(language: str, code: str, tests: str, name: str) -> str:
+    """Return what of code goes on from a prompt that has opened the function: of a whole function what its braces hold.
+
+    The closing brace is left out where the tests begin with it.
+    """
+    found = re.search(_DEFINES[language].format(name=re.escape(name)), code, re.MULTILINE)
+    if found is None:
+        return code
+    opened = code.find("{", found.end() - 1)
+    arrow = code.find("=>", found.end())
+    begin = code.find("{", arrow) if language in ("js", "ts") and "=" in found[0] and arrow >= 0 else opened
+    end, depth = len(code), 0
+    for place in range(begin, len(code)):
+        depth += {"{": 1, "}": -1}.get(code[place], 0)
+        if depth == 0:
+            end = place + 1
+            break
+    # What stands behind the function belongs to the program, too: helpers that it calls.
+    behind = code[end:] if language not in ("java",) else ""
+    closes = tests.lstrip().startswith("}")
+    return code[begin + 1 : end - 1] + ("" if closes else "}" + behind)
+
+
+def sources(
+    language: str, prompt: str, code: str, tests: str, name: str, mark: str, *, goes_on: bool = False
+) -> list[str]:
     """Return the programs that an answer may stand for, the likeliest first; the first that can be built is meant.
 
     Parameters
@@ -91,7 +116,11 @@ def sources(language: str, prompt: str, code: str, tests: str, name: str, mark: 
         The function's name.
     mark
         What is printed behind the last test.
+    goes_on
+        Whether it goes on from the prompt as it stands, whatever it looks like.
     """
+    if goes_on:
+        return _PUT.get(language, _plain)(_Parts(language, prompt, code, tests, name, mark, whole=False))[:1]
     code = code.strip("\n") + "\n"  # so that what rules agree on is one program
     if not code.strip():
         return []

@@ -93,6 +93,10 @@ class MultiPlE:
         """Return whether each program passes its tests; see :func:`compiled.grade`."""
         return compiled.grade(asked, self._tasks)
 
+    def completion(self, item: Item, answer: Turn) -> str:
+        """Return what goes on from the prompt and is the answer's program, as harnesses take it."""
+        return compiled.completion(answer, self._tasks[item.id])
+
 
 def _read(language: str) -> places.Rows:
     def of_folder() -> places.Rows:

@@ -54,12 +54,25 @@ def codes(answer: str, problem: Problem) -> dict[str, str]:
     return dict(zip(RULES, (fenced, text, text[:cut]), strict=True))
 
 
+def codes_of(answer: Turn, problem: Problem) -> dict[str, str]:
+    """Return the program that each rule takes out of an answer, or the one that it is."""
+    return {AS_GIVEN: Continuation(answer.text)} if answer.continues else codes(answer.text, problem)
+
+
+def completion(answer: Turn, problem: Problem) -> str:
+    """Return what goes on from the problem's start and is the program of an answer."""
+    whole = program(codes_of(answer, problem)[RULES[0]], problem)
+    return whole.removeprefix(problem.start.rstrip()) if problem.start.strip() else whole
+
+
 def program(code: str, problem: Problem) -> str:
     """Return the program that is run: what the answer goes on from, and the answer.
 
     One that defines the function itself stands behind the start as a program of its own; a body is put below the signature, and
     indented where it is not.
     """
+    if isinstance(code, Continuation):
+        return problem.start + code
     if not problem.start:
         return code
     if re.search(rf"^(?:async\s+)?def\s+{re.escape(problem.entry_point)}\b", code, re.MULTILINE):
@@ -90,6 +103,15 @@ class Ran:
     outcome: str
     reason: str = ""
 
+
+class Continuation(str):
+    """Code that goes on from a problem's prompt as it stands; nothing is taken out of it and nothing mended."""
+
+    __slots__ = ()
+
+
+AS_GIVEN = "as given"
+"""The only rule by which a completion of a file of samples is graded."""
 
 Job = TypeVar("Job", bound=Hashable)
 
@@ -149,7 +171,7 @@ def grade(asked: Sequence[tuple[Item, Turn]], problem_of: Callable[[Item], Probl
 
     return grade_by_rule(
         asked,
-        lambda item, answer: codes(answer.text, problem_of(item)),
+        lambda item, answer: codes_of(answer, problem_of(item)),
         lambda item, code: (program(code, problem_of(item)), problem_of(item).tests),
         run,
     )

@@ -17,13 +17,11 @@ from functools import cache
 from pathlib import Path
 
 from shadownb.engine.evals.suites import stubs
+from shadownb.engine.evals.suites.base import NO_TOOLCHAIN
 from shadownb.engine.evals.suites.programs import OUTCOMES, Ran
 from shadownb.engine.sandbox.limits import MIB, Limits
 from shadownb.engine.sandbox.running import run
 from shadownb.errors import MissingDependencyError
-
-NO_TOOLCHAIN = "no toolchain"
-"""The outcome of a program that cannot be built here; it is graded again where it can."""
 
 _BUILD_SECONDS, _RUN_SECONDS = 40, 10  # of CPU time; reference solutions take up to 4 and 1
 _NOT_BUILT = 90  # an exit code that no compiler and no signal gives
