@@ -179,6 +179,9 @@ _IMPLEMENTATIONS = {
         "math500": "shadownb.engine.evals.suites.math500:Math500",
         "bbh": "shadownb.engine.evals.suites.bbh:Bbh",
         "text": "shadownb.engine.evals.suites.known_text:Text",
+        "bfcl": "shadownb.engine.evals.suites.bfcl:Bfcl",
+        "toolbench": "shadownb.engine.evals.suites.toolbench:ToolBench",
+        "lm_eval": "shadownb.engine.evals.lm_eval.suite:LmEval",
     },
 }
 

@@ -224,8 +224,9 @@ class _Work:
         for side in self._sides:
             left = [item for item in plan.items if (plan.suite.name, side.name, 0, item.id) not in self._graded]
             done += len(plan.items) - len(left)
-            for begin in range(0, len(left), self._batch_rows):
-                part = left[begin : begin + self._batch_rows]
+            size = getattr(suite, "together", self._batch_rows)
+            for begin in range(0, len(left), size):
+                part = left[begin : begin + size]
                 self._tell(plan.suite.name, side, done, total)
                 for item, verdict in zip(part, suite.measure(side.model, side.use, part), strict=True):
                     told = {"suite": plan.suite.name, "side": side.name, "sample": 0, "item": item.id}
