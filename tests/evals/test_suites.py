@@ -166,7 +166,7 @@ def test_a_query_can_only_read_and_only_for_so_long() -> None:
         assert found.value == 0 and (found.outcome == outcome or outcome in found.reason), (answer, found)
     (again,) = graded(suite, [(item, item.expected)])
     assert again.value == 1.0
-    database = suite._database("academic")
+    database = suite._engine._databases["academic"]
     endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
     assert sql.sql_tables.ask(database, endless, seconds=0.2, most_rows=10).error == "timed out"
 
