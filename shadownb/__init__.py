@@ -179,6 +179,8 @@ _IMPLEMENTATIONS = {
         "math500": "shadownb.engine.evals.suites.math500:Math500",
         "bbh": "shadownb.engine.evals.suites.bbh:Bbh",
         "text": "shadownb.engine.evals.suites.known_text:Text",
+        "humaneval-plus": "shadownb.engine.evals.suites.humaneval_plus:HumanEvalPlus",
+        "reasoning_gym": "shadownb.engine.evals.suites.reasoning:ReasoningGym",
         "bfcl": "shadownb.engine.evals.suites.bfcl:Bfcl",
         "toolbench": "shadownb.engine.evals.suites.toolbench:ToolBench",
         "lm_eval": "shadownb.engine.evals.lm_eval.suite:LmEval",

@@ -154,8 +154,10 @@ def grade_by_rule(
     return verdicts
 
 
-def grade(asked: Sequence[tuple[Item, Turn]], problem_of: Callable[[Item], Problem], limits: Limits) -> list[Verdict]:
-    """Return whether each answer is a program of Python that passes its tests.
+def grade(
+    asked: Sequence[tuple[Item, Turn]], problem_of: Callable[[Item], Problem], limits: Limits, *, packages: bool = False
+) -> list[Verdict]:
+    """Return whether each answer is a program of Python that passes its tests; ``packages`` lets it import what is installed.
 
     Raises
     ------
@@ -165,7 +167,7 @@ def grade(asked: Sequence[tuple[Item, Turn]], problem_of: Callable[[Item], Probl
     find_wall()  # raises before anything is counted as wrong
 
     def run(job: tuple[str, tuple[str, ...]]) -> Ran:
-        ran = tested(job[0], list(job[1]), limits=limits)
+        ran = tested(job[0], list(job[1]), limits=limits, packages=packages)
         outcome = "passed" if ran.passed else OUTCOMES.get(ran.status, "failed")
         return Ran(float(ran.passed), outcome, ran.reason)
 
