@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -134,7 +135,8 @@ def test_tasks_of_files_are_a_suite_beside_others(model: Any, folder: Path) -> N
     cell = found.cell("lm_eval-colours", "base")
     results: Any = suites[0].results["base"]  # type: ignore[attr-defined]
     assert cell.mean.items == 12 and cell.mean.value == pytest.approx(results["results"]["colours"]["acc,none"])
-    assert "colours" in suites[0].table("base") and "acc_norm" in suites[0].table("base")  # type: ignore[attr-defined]
+    assert found.tables()["lm_eval-colours", "base"] == suites[0].table("base")  # type: ignore[attr-defined]
+    assert "|acc_norm|" in re.sub(r"\s", "", str(found)) and "as its own tool has it" in found.to_html()
     assert found.cell("lm_eval-prose", "base").mean.value < 0  # log-probability a word
     assert found.items("lm_eval-colours", "base")[0].verdicts[0]["reason"].startswith("acc ")  # type: ignore[index]
     again = snb.evaluate(Says("base", lambda *_: ""), queues) and snb.evaluations.open("mixed")

@@ -337,6 +337,10 @@ class Evaluation:
             raise GateError(found)
         return found
 
+    def tables(self) -> dict[tuple[str, str], str]:
+        """Return the tables that suites' own tools make, such as lm-eval's, by suite and side."""
+        return {(suite, side): table for suite in self.suites for side, table in self._folder.tables(suite).items()}
+
     def problems(self) -> list[str]:
         """Return in sentences what is missing: suites that could not be asked, questions without an answer or a verdict."""
         self._graded  # noqa: B018  refusals are read with it

@@ -95,7 +95,7 @@ def text(evaluation: Evaluation) -> str:
         "  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in [head, *lines]
     ]
-    return "\n".join([*body, "", *remarks(evaluation)])
+    return "\n".join([*body, "", *remarks(evaluation), *_theirs(evaluation)])
 
 
 def markdown(evaluation: Evaluation) -> str:
@@ -103,7 +103,12 @@ def markdown(evaluation: Evaluation) -> str:
     head, lines = table(evaluation)
     rows = [head, ["---"] * len(head), *lines]
     body = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
-    return body + "\n\n" + "\n".join(f"- {line}" for line in remarks(evaluation)) + "\n"
+    return body + "\n\n" + "\n".join([*(f"- {line}" for line in remarks(evaluation)), *_theirs(evaluation)]) + "\n"
+
+
+def _theirs(evaluation: Evaluation) -> list[str]:
+    told = evaluation.tables().items()
+    return [f"\n{suite}, {side}, as its own tool has it:\n\n{table}" for (suite, side), table in told]
 
 
 def html(evaluation: Evaluation) -> str:
@@ -117,9 +122,13 @@ def html(evaluation: Evaluation) -> str:
         for line in lines
     )
     told = "".join(f"<li>{escape(line)}</li>" for line in remarks(evaluation))
+    theirs = "".join(
+        f"<details><summary>{escape(suite)}, {escape(side)}, as its own tool has it</summary><pre>{escape(table)}</pre></details>"
+        for (suite, side), table in evaluation.tables().items()
+    )
     return (
         f'<div class="shadownb-evaluation"><p>Evaluation {escape(evaluation.name)}</p>'
-        f"<table><thead><tr>{titles}</tr></thead><tbody>{rows}</tbody></table><ul>{told}</ul>{_regressions(evaluation)}</div>"
+        f"<table><thead><tr>{titles}</tr></thead><tbody>{rows}</tbody></table><ul>{told}</ul>{theirs}{_regressions(evaluation)}</div>"
     )
 
 

@@ -17,7 +17,7 @@ from shadownb.engine.evals.cases import Case, batches_of, fitting
 from shadownb.engine.evals.evaluation.contenders import Contender, contenders
 from shadownb.engine.evals.evaluation.evaluation import Evaluation
 from shadownb.engine.evals.evaluation.folder import EvaluationFolder
-from shadownb.engine.evals.suites.base import NO_TOOLCHAIN, Item, Measured, Suite
+from shadownb.engine.evals.suites.base import NO_TOOLCHAIN, Item, Measured, Suite, Tabled
 from shadownb.engine.evals.turns import Turn
 from shadownb.engine.inference.options import SamplingOptions
 from shadownb.engine.inference.types import Sampling
@@ -194,7 +194,7 @@ class _Work:
         *,
         grade: bool,
     ) -> None:
-        self._journal, self._sides, self._samples = journal, sides, samples
+        self._folder, self._journal, self._sides, self._samples = folder, journal, sides, samples
         self._batch_rows, self._reuse, self._progress, self._grades = batch_rows, reuse, progress, grade
         self._answers: dict[tuple[str, str, int, str], Turn] = {}
         self._graded: set[tuple[str, str, int, str]] = set()
@@ -233,6 +233,8 @@ class _Work:
                     self._journal.append("verdict", **told, **verdict.to_dict())
                 self._journal.flush()
                 done += len(part)
+            if left and isinstance(suite, Tabled) and (table := suite.table(side.use)):
+                self._folder.write_table(plan.suite.name, side.name, table)
         self._tell(plan.suite.name, self._sides[-1], done, total)
 
     def _ask(self, plan: _Planned, side: Contender, sample: int, done: int, total: int) -> int:

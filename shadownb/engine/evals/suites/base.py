@@ -150,3 +150,11 @@ class Measured(Protocol):
         model, use
             As of a :class:`~shadownb.engine.evals.evaluation.contenders.Contender`.
         """
+
+
+@runtime_checkable
+class Tabled(Protocol):
+    """A suite with a tool of its own that makes a table, shown beside ours."""
+
+    def table(self, use: Any) -> str:
+        """Return the tool's table of what was measured last of these weights; nothing where nothing was."""
