@@ -6,7 +6,6 @@ import json
 import os
 import random
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import pytest
 
 import shadownb as snb
 from shadownb.engine.evals.suites.bfcl import Bfcl
-from shadownb.engine.evals.suites.call_matching import calls_in
+from shadownb.engine.evals.suites.call_matching import calls_in, wrong_with
 from shadownb.engine.evals.suites.toolbench import ToolBench
 from shadownb.engine.evals.turns import Turn
 from shadownb.errors import ConfigError, DataError
@@ -56,7 +55,7 @@ POSSIBLE: dict[str, Any] = {
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     made = tmp_path / "bfcl"
     (made / "possible_answer").mkdir(parents=True)
 
@@ -75,9 +74,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             )
     monkeypatch.setenv("SHADOWNB_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("SHADOWNB_PROGRESS", "0")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SHADOWNB_DATA", str(tmp_path))
-        yield made
+    monkeypatch.setenv("SHADOWNB_DATA", str(tmp_path))
+    return made
 
 
 def graded(task: str, calls: list[tuple[str, Any]] | str) -> Any:
@@ -125,6 +123,7 @@ def test_parallel_calls_stand_in_any_order_and_each_once() -> None:
     other = [("geometry.area", {"base": 3, "height": 4})]
     assert graded("parallel", [*other, *area()]).value == 1
     assert graded("parallel", [*area(), *area()]).value == 0
+    assert wrong_with([*area(), *other], [RIGHT, RIGHT], [AREA]), "one call is not two"
     assert graded("parallel", area()).reason == "1 calls, expected 2"
     assert graded("parallel_multiple", [("send", {"to": "me"}), *area()]).value == 1
 

@@ -87,9 +87,13 @@ def test_a_file_of_samples_gets_the_verdicts_of_the_harness(
 
 
 def test_what_is_written_is_what_the_harness_takes(problems: list[Any], home: Path) -> None:
-    item = problems[0]
-    whole = f"Here:\n```python\n{item.row['prompt']}{item.expected}\n```"
-    model = Says("m", lambda question, _: whole if item.row["prompt"] in question else "I do not know.")
+    answers = {
+        item.messages[-1]["content"]: f"Here:\n```python\n{item.row['prompt']}{item.expected}\n```"
+        if number % 2
+        else "No."
+        for number, item in enumerate(problems)
+    }
+    model = Says("m", lambda question, _: answers[question])
     found = snb.evaluate(model, "humaneval", limit=12, name="ours", grade=False)
     assert any("not graded yet" in problem for problem in found.problems())
     snb.suites.write_samples(found, "humaneval", "ungraded.jsonl")
@@ -98,6 +102,7 @@ def test_what_is_written_is_what_the_harness_takes(problems: list[Any], home: Pa
     assert not again.problems()
     path = snb.suites.write_samples(again, "humaneval", "samples.jsonl.gz")
     told = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
+    assert {line["passed"] for line in told} == {True, False}
     assert len(told) == 12 and {"task_id", "completion", "passed", "result"} <= set(told[0])
     by_id = {each.id: each for each in problems}
     for line in told:

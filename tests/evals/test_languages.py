@@ -67,6 +67,17 @@ def test_reference_solutions_pass_and_each_bug_fails(language: str, step: int, r
     assert {v.value for v in graded(suite, bugs)} <= {0.0, None}
 
 
+def test_a_helper_of_the_prompt_may_be_repeated_or_left_out() -> None:
+    """An answer with the helper again would define it twice, one without it would lack it."""
+    suite = ready(HumanEvalPack("js"))
+    item = suite.items()[38]
+    whole = f"{item.row['prompt']}{item.expected}"
+    begin = whole.index("const decodeCyclic")
+    assert "const encodeCyclic" in whole[:begin]
+    found = graded(suite, [(item, f"```js\n{whole}```"), (item, f"```js\n{whole[begin:]}```")])
+    assert [v.value for v in found] == [1.0, 1.0], found
+
+
 def test_what_is_to_be_repaired_is_shown_with_its_tests() -> None:
     suite = ready(HumanEvalFix("js"))
     item = suite.items()[0]

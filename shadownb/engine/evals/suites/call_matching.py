@@ -142,8 +142,6 @@ def _typed(value: Any, details: Mapping[str, Any], possible: Sequence[Any]) -> b
     as_answered = next((type(each) for each in possible if each != ""), None)
     if as_answered is not None and type(value) is as_answered:
         return True
-    if isinstance(value, bool) and bool not in wanted:
-        return False
     return isinstance(value, wanted)
 
 
