@@ -49,7 +49,7 @@ def test_reference_queries_are_right_where_they_run(suite: Any, request: pytest.
     assert len(items) == 190 and "Write a PostgreSQL query" in items[0].messages[0]["content"]
     dates = [item for item in items if item.row["query_category"] == "date_functions"]
     some = items if request.config.getoption("--full") else [*items[::4], *dates]
-    found = suite.grade([(item, Turn(f"```sql\n{item.expected};\n```")) for item in some])
+    found = [_best(suite, item) for item in some]
     counts = Counter(verdict.value for verdict in found)
     assert set(counts) <= {1.0, None} and counts[None] <= 8, [v for v in found if v.value == 0]
     assert {v.outcome for v in found if v.value is None} <= {"no reference"}
@@ -58,6 +58,12 @@ def test_reference_queries_are_right_where_they_run(suite: Any, request: pytest.
     asked = [(item, Turn(f"SELECT 'beside' AS x_, q.* FROM ({item.expected}) AS q")) for item in again]
     values = Counter(verdict.value for verdict in suite.grade(asked))
     assert values[1.0] >= 17, values  # ungraded where there are no rows, wrong where a column has no name of its own
+
+
+def _best(suite: Any, item: Any) -> Any:
+    """Return the verdict of the reference query that fares best: one of a question may be SQLite's alone."""
+    asked = [(item, Turn(f"```sql\n{query};\n```")) for query in suite._references(item)]
+    return max(suite.grade(asked), key=lambda verdict: -1.0 if verdict.value is None else verdict.value)
 
 
 def test_an_answer_can_read_alone_and_says_what_is_wrong(suite: Any) -> None:
