@@ -162,17 +162,13 @@ def choose_kernels(accelerator: str, known: Facts) -> tuple[bool, str]:
     return True, "liger-kernel is installed"
 
 
-def choose_adapter_operation(accelerator: str, known: Facts) -> tuple[bool, str]:
-    """Return (whether a plain LoRA layer and its base are computed as one operation, reason).
-
-    It is about layers in 32 bits. In 16 the adapter is summed inside its base's product, whatever the accelerator: that is
-    no matter of speed.
-    """
-    if known.always.adapter_operation is not None:
-        return known.always.adapter_operation
+def choose_own_kernels(accelerator: str, known: Facts) -> tuple[bool, str]:
+    """Return (whether the backend may compute parts of a model in faster ways of its own, reason); it decides which."""
+    if known.always.own_kernels is not None:
+        return known.always.own_kernels
     if accelerator == "none":
-        return False, "peft's own, because accelerator='none'"
-    return True, "plain LoRA adds into its base's output and gradients; other adapters stay peft's"
+        return False, "plain torch, because accelerator='none'"
+    return True, "those that fit the model and are faster on processors of this kind"
 
 
 def plan(accelerator: str, optim: str, checkpointing: str, *, trained: int, needed_gb: float, known: Facts) -> Plan:
@@ -181,5 +177,5 @@ def plan(accelerator: str, optim: str, checkpointing: str, *, trained: int, need
         choose_optimizer(optim, accelerator, trained, needed_gb, known),
         choose_checkpointing(checkpointing, accelerator, needed_gb, known),
         choose_kernels(accelerator, known),
-        choose_adapter_operation(accelerator, known),
+        choose_own_kernels(accelerator, known),
     )

@@ -157,7 +157,9 @@ def estimate_from(
     kept = costs.kept_per_token
     blocks = costs.layers * costs.hidden + kept if checkpointing else costs.layers * kept
     activations = (piece * blocks + costs.kept_fixed) * costs.kept_bytes
-    logits = _copies_of_logits(model) * trained_in_piece * costs.vocabulary * _FLOAT
+    limit = None if model.accelerator == "none" else costs.logits_at_once
+    at_once = trained_in_piece if limit is None else min(limit, trained_in_piece)
+    logits = _copies_of_logits(model) * at_once * costs.vocabulary * _FLOAT
     overhead = 0.0 if model.device.type == "cuda" else _UNSEEN
     copied = spec.changes_base_weights and model.dtype_name != "float32"
     lines = (

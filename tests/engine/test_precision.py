@@ -98,7 +98,7 @@ def scaled(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], list[TorchTrain
     def start(scale: float) -> list[TorchTraining]:
         def make(training: TorchTraining) -> torch.amp.GradScaler:
             training.autocast = training.passes.autocast = torch.float16
-            training.passes.one_operation = False
+            training.passes.kernels.on = frozenset()
             made.append(training)
             return torch.amp.GradScaler("cpu", init_scale=scale)
 

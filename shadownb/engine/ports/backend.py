@@ -8,7 +8,7 @@ Recipe: CONTRIBUTING.md, "A backend"; suite: tests/ports/test_backend.py.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -52,14 +52,36 @@ class Choices:
         What ``optim="auto"`` is.
     kernels
         Whether norms and activations are fused by kernels of another package.
-    adapter_operation
-        Whether an adapter and its layer are computed as one operation.
+    own_kernels
+        Whether the backend may compute parts of a model in faster ways of its own.
     """
 
     attention: tuple[str, str] | None = None
     optimizer: tuple[str, str] | None = None
     kernels: tuple[bool, str] | None = None
-    adapter_operation: tuple[bool, str] | None = None
+    own_kernels: tuple[bool, str] | None = None
+
+
+@dataclass(frozen=True)
+class KernelTrial:
+    """How fast a backend's own ways of computing are on this machine.
+
+    Attributes
+    ----------
+    where
+        The kind of processor and number format, in words.
+    on
+        Those that training takes here.
+    speeds
+        How many times as fast as the plain way each is.
+    slower
+        Those that are on and lose.
+    """
+
+    where: str
+    on: tuple[str, ...]
+    speeds: Mapping[str, float]
+    slower: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -82,6 +104,8 @@ class Costs:
         How many weights every token meets: not the experts that others read, nor embeddings that are looked up.
     kept_bytes
         Bytes that a kept number takes, in the mean of all of them.
+    logits_at_once
+        For how many trained tokens logits stand at the same time where the accelerator may be used; None is all of a pass.
     """
 
     trainable: int
@@ -93,6 +117,7 @@ class Costs:
     vocabulary: int
     computed: int
     kept_bytes: float = 4.0
+    logits_at_once: int | None = None
 
 
 @dataclass(frozen=True)
@@ -258,6 +283,9 @@ class Backend(Protocol):
 
     def flops(self) -> float:
         """Return this machine's fp32 matrix product rate in FLOP/s, measured once."""
+
+    def try_kernels(self) -> KernelTrial | None:
+        """Time the backend's own ways of computing on the CPU beside the plain ones, in about a second; None where it has none."""
 
     def load(self, source: Source, decisions: dict[str, Decision], gate: Any) -> tuple[Weights, Tokenizer]:
         """Load a source's base.

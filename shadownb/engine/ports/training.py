@@ -25,12 +25,20 @@ __all__ = ["Asked", "ExampleSource", "Listener", "Plan", "TrainingServices", "Tr
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run asks its training for: (value, reason) of each."""
+    """What a run asks its training for: (value, reason) of each.
+
+    Attributes
+    ----------
+    kernels
+        Whether a package's fused kernels are put on the model.
+    own_kernels
+        Whether the backend may take faster ways of its own; which ones it took is among the session's decisions.
+    """
 
     optimizer: tuple[str, str]
     checkpointing: tuple[bool, str]
     kernels: tuple[bool, str]
-    adapter_operation: tuple[bool, str]
+    own_kernels: tuple[bool, str]
 
     def to_dict(self) -> dict[str, list[object]]:
         """Return the decisions for a run's record."""
@@ -38,7 +46,6 @@ class Plan:
             "optimizer": list(self.optimizer),
             "gradient_checkpointing": list(self.checkpointing),
             "fused_kernels": list(self.kernels),
-            "adapter_operation": list(self.adapter_operation),
         }
 
 

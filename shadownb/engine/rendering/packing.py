@@ -80,6 +80,9 @@ class Tree:
         Positions whose next token is trained, that token, and the number of the row it belongs to.
     leaves
         By the row's number the segment that is its own and ends it.
+    places, whole
+        Where each token stands, and how many there are, where rows are laid down with all their tokens: a dropout mask is drawn
+        for those, so that what is not computed changes no number of it.
     """
 
     rows: Sequence[Rendered]
@@ -91,6 +94,8 @@ class Tree:
     targets: list[int] = field(default_factory=list)
     owners: list[int] = field(default_factory=list)
     leaves: dict[int, Segment] = field(default_factory=dict)
+    places: list[int] = field(default_factory=list)
+    whole: int = 0
 
     def __post_init__(self) -> None:
         self._free = [_shareable(row) if self.share else 0 for row in self.rows]
@@ -114,22 +119,33 @@ class Tree:
         for branch in branches.values():
             self._place(branch, depth, behind)
 
-    def _segment(self, ids: Sequence[int], depth: int, behind: tuple[tuple[int, int], ...]) -> Segment:
+    def _segment(
+        self, ids: Sequence[int], depth: int, behind: tuple[tuple[int, int], ...], *, left_out: int = 0
+    ) -> Segment:
         segment = Segment(len(self.ids), len(ids), behind)
         self.segments.append(segment)
         self.ids.extend(ids)
+        self.places.extend(range(self.whole, self.whole + len(ids)))
+        self.whole += len(ids) + left_out
         self.positions.extend(range(depth, depth + len(ids)))
         return segment
 
     def _leaf(self, member: int, depth: int, behind: tuple[tuple[int, int], ...]) -> None:
         row = self.rows[member]
-        leaf = self.leaves[member] = self._segment(row.input_ids[depth:], depth, behind)
+        needed = _needed(row)
+        left_out = len(row.input_ids) - needed
+        leaf = self.leaves[member] = self._segment(row.input_ids[depth:needed], depth, behind, left_out=left_out)
         offset = leaf.start - depth
-        for position in range(depth, len(row.input_ids) - 1):
+        for position in range(depth, min(needed, len(row.input_ids) - 1)):
             if row.labels[position + 1] != NOT_TRAINED:
                 self.keep.append(offset + position)
                 self.targets.append(row.labels[position + 1])
                 self.owners.append(member)
+
+
+def _needed(row: Rendered) -> int:
+    """Return how many first tokens of a row are computed: none sees those behind it, and the last target is no input."""
+    return next((n for n in range(len(row.labels) - 1, 0, -1) if row.labels[n] != NOT_TRAINED), len(row.input_ids))
 
 
 def _shareable(row: Rendered) -> int:

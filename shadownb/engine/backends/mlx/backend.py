@@ -88,7 +88,7 @@ class MlxBackend:
             attention=("mlx", f"{own} has one kernel"),
             optimizer=("adamw", "MLX's AdamW"),
             kernels=(False, f"{own} fuses by itself"),
-            adapter_operation=(False, f"the layers are mlx-lm's on {own}"),
+            own_kernels=(False, f"the layers are mlx-lm's on {own}"),
         )
 
     def describe(self) -> dict[str, Any]:
@@ -103,6 +103,9 @@ class MlxBackend:
         from shadownb.engine.backends.mlx import devices, worker
 
         return worker.run(devices.matmul_flops)
+
+    def try_kernels(self) -> None:
+        """Return nothing: MLX fuses by itself."""
 
     def empty_cache(self) -> None:
         """Give memory back that nobody uses."""

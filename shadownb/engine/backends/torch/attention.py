@@ -22,12 +22,14 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 
 from shadownb.engine.backends.torch.generation.borrowing import borrowed
+from shadownb.engine.backends.torch.kernels import wide_attention
 from shadownb.engine.backends.torch.packed_batch import PackedBatch, pack
 from shadownb.engine.rendering import Rendered
 from shadownb.engine.rendering.masks import NOT_TRAINED
 from shadownb.errors import ModelError
 
 NAME = "shadownb_rows"
+_WIDE = "shadownb_rows_in_32_bits"
 
 # Logits of a row that sees another one are off by 0.016 (a random BioGPT) to 0.5 of their spread (SmolLM2-135M); those of
 # a row that does not, by less than 1e-6 in 32 bits.
@@ -114,10 +116,13 @@ def _logits_of(rows: list[Rendered], model: PreTrainedModel, packing: Packing) -
 
 
 @contextlib.contextmanager
-def batch_layout(model: PreTrainedModel, batch: PackedBatch, packing: Packing) -> Iterator[dict[str, Any]]:
+def batch_layout(
+    model: PreTrainedModel, batch: PackedBatch, packing: Packing, *, wide: bool = False
+) -> Iterator[dict[str, Any]]:
     """Make the model's attention follow ``batch`` inside the block, which holds forward and backward pass.
 
-    Yields keyword arguments for the forward pass, which transformers hands on to the attention function.
+    Yields keyword arguments for the forward pass, which transformers hands on to the attention function. ``wide`` computes
+    attention in 32 bits, where that is this module's.
     """
     if packing.kind == "single":
         yield {}  # a row alone has the positions that every model counts by itself, and some take none
@@ -128,7 +133,7 @@ def batch_layout(model: PreTrainedModel, batch: PackedBatch, packing: Packing) -
     _register()
     config = model.config.get_text_config()
     before = config._attn_implementation
-    config._attn_implementation_internal = NAME
+    config._attn_implementation_internal = _WIDE if wide else NAME
     try:
         yield {"position_ids": batch.position_ids, "row_layout": batch}
     finally:
@@ -136,7 +141,12 @@ def batch_layout(model: PreTrainedModel, batch: PackedBatch, packing: Packing) -
 
 
 def target_logits(called: Any, batch: PackedBatch, inputs: dict[str, Any], layout: dict[str, Any]) -> torch.Tensor:
-    """Return the logits that predict a batch's targets, in 32 bits, shape (N, vocabulary); no others are computed.
+    """Return the logits that predict a batch's targets, in 32 bits, shape (N, vocabulary); no others are computed."""
+    return target_outputs(called, batch, inputs, layout).float()
+
+
+def target_outputs(called: Any, batch: PackedBatch, inputs: dict[str, Any], layout: dict[str, Any]) -> torch.Tensor:
+    """Return what a model gives as logits at the positions of a batch's targets, in its own number format, shape (N, ...).
 
     Parameters
     ----------
@@ -145,9 +155,8 @@ def target_logits(called: Any, batch: PackedBatch, inputs: dict[str, Any], layou
     layout
         What :func:`batch_layout` yielded.
     """
-    found = called(**inputs, logits_to_keep=batch.keep, use_cache=False, **layout).logits
-    logits: torch.Tensor = found[0].float()
-    return logits
+    found: torch.Tensor = called(**inputs, logits_to_keep=batch.keep, use_cache=False, **layout).logits[0]
+    return found
 
 
 def _rows_attention(
@@ -197,6 +206,9 @@ def _rows_attention(
     return torch.cat(outputs, dim=2).transpose(1, 2).contiguous(), None
 
 
+_wide_rows_attention = wide_attention.widened(_rows_attention)
+
+
 @functools.lru_cache(maxsize=256)
 def _causal_behind(shared: int, length: int, device: torch.device) -> torch.Tensor:
     """Return the (length, shared + length) mask of a segment behind ``shared`` tokens: True where it may look."""
@@ -208,5 +220,6 @@ def _no_mask(*_: Any, **__: Any) -> None:
 
 
 def _register() -> None:
-    AttentionInterface.register(NAME, _rows_attention)
-    AttentionMaskInterface.register(NAME, _no_mask)
+    for name, attend in ((NAME, _rows_attention), (_WIDE, _wide_rows_attention)):
+        AttentionInterface.register(name, attend)
+        AttentionMaskInterface.register(name, _no_mask)

@@ -32,10 +32,10 @@ _FIX = (
 
 @dataclass(frozen=True)
 class _Computed:
-    """The output of one module in a pass: its node in the graph, None where no gradient goes there."""
+    """The output of one module in a pass: its node in the graph and its number there, None where no gradient goes there."""
 
     name: str
-    node: Any
+    node: tuple[Any, int] | None
     block: int  # the number of the decoder's block that it is in, -1 outside
     needed: bool  # whether what it was computed from has a gradient
 
@@ -104,20 +104,20 @@ class GradientCheck:
             does not lead to the loss.
         """
         computed, self._computed = self._computed, []  # recomputing in the backward pass is not noted
-        nodes = _nodes_behind(loss.grad_fn) if loss.grad_fn is not None else set()
-        for node in nodes:
-            if "NotImplemented" in node.name():
-                behind = (part.name for part in computed if part.node and node in _nodes_behind(part.node))
+        edges = edges_behind((loss.grad_fn, loss.output_nr)) if loss.grad_fn is not None else set()
+        for edge in edges:
+            if "NotImplemented" in edge[0].name():
+                behind = (part.name for part in computed if part.node and edge in edges_behind(part.node))
                 raise _no_backward(next(behind, "the model"))
-        if any("CheckpointFunction" in node.name() for node in nodes):
+        if any("CheckpointFunction" in node.name() for node, _ in edges):
             return  # the reentrant kind has a graph of its own in the backward pass; arrived() sees what comes of it
         lowest = min((part.block for part in computed if part.node and part.block >= 0), default=-1)
         for part in computed:
             # Of the lowest block, some layers stand below or beside what is trained; of those above it, none does.
             wanted = part.needed or part.node is not None or part.block > lowest
-            if wanted and part.block >= 0 and part.node not in nodes:
+            if wanted and part.block >= 0 and part.node not in edges:
                 raise _cut(part.name)
-        if not nodes:
+        if not edges:
             raise _cut("the loss")
 
     def arrived(self, gradient_of: Callable[[nn.Parameter], torch.Tensor | None]) -> None:
@@ -176,19 +176,26 @@ def _block_prefix(adapter: Adapter) -> str:
     return next((f"{name}." for name in lists), "")
 
 
-def _node(output: torch.Tensor) -> Any:
-    """Return an output's node in the graph: of a view, that of what it shows, because adding to it in place replaces its own."""
+def _node(output: torch.Tensor) -> tuple[Any, int] | None:
+    """Return an output's place in the graph: of a view, that of what it shows, because adding to it in place replaces its own.
+
+    Layers that are computed as one are one node, each with its own number: query may lead to the loss where key does not.
+    """
     base = output._base if output._is_view() else None
-    return output.grad_fn if base is None or base.grad_fn is None else base.grad_fn
+    shown = output if base is None or base.grad_fn is None else base
+    return None if shown.grad_fn is None else (shown.grad_fn, shown.output_nr)
 
 
-def _nodes_behind(node: Any) -> set[Any]:
-    found, waiting = {node}, [node]
+def edges_behind(edge: tuple[Any, int]) -> set[tuple[Any, int]]:
+    """Return the places in the graph, as (node, number of its output), that a gradient comes to from one of them."""
+    found, walked, waiting = {edge}, {edge[0]}, [edge[0]]
     while waiting:
-        for following, _ in waiting.pop().next_functions:
-            if following is not None and following not in found:
-                found.add(following)
-                waiting.append(following)
+        for following, number in waiting.pop().next_functions:
+            if following is not None:
+                found.add((following, number))
+                if following not in walked:
+                    walked.add(following)
+                    waiting.append(following)
     return found
 
 

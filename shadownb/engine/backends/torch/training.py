@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,10 +16,11 @@ import torch
 
 from shadownb.engine.backends.texts import not_finite
 from shadownb.engine.backends.torch import adapters, randomness, record
+from shadownb.engine.backends.torch.adapters import lora_operation
 from shadownb.engine.backends.torch.arrays import TorchOps, TorchTokens
 from shadownb.engine.backends.torch.attention import Packing, choose_packing
 from shadownb.engine.backends.torch.gradient_check import GradientCheck
-from shadownb.engine.backends.torch.kernels import liger
+from shadownb.engine.backends.torch.kernels import choosing, liger
 from shadownb.engine.backends.torch.memory import PeakMemory
 from shadownb.engine.backends.torch.passes import Passes
 from shadownb.engine.backends.torch.randomness import DropoutClock
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from shadownb.engine.ports.training import TrainingServices
 
 _NARROW = (torch.bfloat16, torch.float16)
+_KERNELS = "kernels.json"
 
 
 class TorchTraining:
@@ -62,6 +65,7 @@ class TorchTraining:
         self.config = self.adapter.effective_config(config)
         self._weights = weights
         self._packing: Packing | None = None
+        self._kernels: Decision = ("none", "not decided yet")
         self.ops = TorchOps(self.device)
         self.autocast = weights.dtype if self.device.type == "cuda" and weights.dtype in _NARROW else None
         self.processes = Processes.joined()
@@ -80,7 +84,9 @@ class TorchTraining:
             if self.device.type in ("cuda", "xpu"):
                 stack.enter_context(torch.accelerator.device_index(self.device.index))  # of this thread
             head = scalar_head(self.base.get_output_embeddings(), self.device) if "value" in objective.needs else None
-            self.passes = self._make_passes(plan, objective, head)
+            self.passes = self._make_passes(objective, head)
+            with self.services.weights():
+                self._kernels = choosing.choose(self.passes, self._weights.dtype, plan.own_kernels)
             if plan.checkpointing[0]:
                 self.module.activation_checkpointing_enable()
             scaler = self.make_scaler()
@@ -93,18 +99,19 @@ class TorchTraining:
             stack.enter_context(randomness.owned_dropout(self.module, self.dropout))
             yield
 
-    def _make_passes(self, plan: Plan, objective: Objective, head: torch.nn.Module | None) -> Passes:
+    def _make_passes(self, objective: Objective, head: torch.nn.Module | None) -> Passes:
         config, packing = self.config, self.packing
         # A shared start is computed once, with one dropout mask for all rows; that would be another training.
         one_mask = config.lora_dropout > 0 or bool(randomness.functional_dropout(self.base))
+        readers = lora_operation.linears(self.adapter.module, self.base.get_output_embeddings())
         return Passes(
             self.adapter,
             packing,
             self.device,
             config.max_tokens_per_forward,
-            shares=packing.shares_start and not one_mask,
+            packing.shares_start and not one_mask,
+            choosing.find(self.base, readers, self._weights.dtype, self.device),
             autocast=self.autocast,
-            one_operation=plan.adapter_operation[0] and self.autocast is None,  # autocast converts between the products
             needs=objective.needs,
             head=head,
             temperature=objective.temperature,
@@ -143,7 +150,7 @@ class TorchTraining:
 
     def decisions(self) -> dict[str, Decision]:
         """Return what was decided by looking at the model."""
-        return {"packing": (self.packing.kind, self.packing.reason)}
+        return {"packing": (self.packing.kind, self.packing.reason), "kernels": self._kernels}
 
     def remarks(self) -> Iterator[Remark]:
         """Yield what is to be said of training this on this model."""
@@ -232,12 +239,26 @@ class TorchTraining:
     # -- kept -------------------------------------------------------------------------------------------------------
 
     def save(self, folder: Path) -> None:
-        """Write the optimizer's state, the scale of the gradients and the 32-bit copies."""
+        """Write the optimizer's state, the scale of the gradients, the 32-bit copies, and which kernels computed them."""
         self.updates.save(folder)
+        (folder / _KERNELS).write_text(json.dumps(choosing.recorded(self.passes.kernels)), encoding="utf-8")
 
     def load(self, folder: Path, *, own: bool) -> None:
-        """Read what :meth:`save` wrote; of another run everything but the rates and the decay."""
+        """Read what :meth:`save` wrote; of another run everything but the rates and the decay.
+
+        The run's own kernels go on, whatever the rule says here: a resume is exact.
+        """
         self.updates.load(folder, own=own)
+        if not own or not (folder / _KERNELS).is_file():
+            return
+        record = json.loads((folder / _KERNELS).read_text(encoding="utf-8"))
+        if missing := choosing.resume(self.passes, self._weights.dtype, record):
+            self.services.warn(
+                f"The run goes on with other kernels than those that it began with: {missing}.",
+                why="They round in another order, so the last bits of its losses are not what they would have been.",
+                fix="Nothing needs to be done; for the same bits, resume it on the machine and with the torch that it began with.",
+                code="other-kernels",
+            )
 
     def save_weights(self, folder: Path) -> None:
         """Write what is trained, as it loads on its own."""

@@ -175,10 +175,6 @@ class Adapter:
         """Return (what to call, the batch as it is computed, the inputs of the forward pass)."""
         return module, batch, {"input_ids": batch.input_ids}
 
-    def in_one_operation(self) -> contextlib.AbstractContextManager[int]:
-        """Inside the block, compute what the adapter adds together with its layers where that goes; yields how many those are."""
-        return contextlib.nullcontext(0)
-
     # -- answers ----------------------------------------------------------------------------------------------------
 
     @property

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from shadownb.engine.backends.torch import randomness
-from shadownb.engine.backends.torch.adapters import experts, linear, lora_operation, refusals, rounded_once, targets
+from shadownb.engine.backends.torch.adapters import experts, linear, refusals, rounded_once, targets
 from shadownb.engine.backends.torch.adapters.base import Adapter, Start
 from shadownb.engine.backends.torch.adapters.layered import ADAPTER_FILE, LayerAdapter, saved_peft_type
 from shadownb.engine.backends.torch.adapters.sizes import Kept, block_count, frozen_block, layer_inputs
@@ -134,9 +134,6 @@ class LoraAdapter(LayerAdapter):
             p = self.have.lora_dropout = config.lora_dropout
             for _, layer in lora_layers(self.module):
                 layer.lora_dropout["default"] = nn.Dropout(p) if p > 0 else nn.Identity()
-
-    def in_one_operation(self) -> contextlib.AbstractContextManager[int]:
-        return lora_operation.in_one_operation(lora_operation.suited(self.module))
 
     def shape(self) -> dict[str, Any]:
         return _shape(self.have, self.began)
