@@ -184,12 +184,20 @@ _IMPLEMENTATIONS = {
     },
     "suite": {
         "humaneval": "shadownb.engine.evals.suites.humaneval:HumanEval",
+        "humanevalpack": "shadownb.engine.evals.suites.humanevalpack:HumanEvalPack",
+        "humanevalpack-fix": "shadownb.engine.evals.suites.humanevalpack:HumanEvalFix",
+        "multipl_e": "shadownb.engine.evals.suites.multipl_e:MultiPlE",
         "mbpp": "shadownb.engine.evals.suites.mbpp:Mbpp",
         "sql": "shadownb.engine.evals.suites.sql:SqlEval",
         "gsm8k": "shadownb.engine.evals.suites.gsm8k:Gsm8k",
         "math500": "shadownb.engine.evals.suites.math500:Math500",
         "bbh": "shadownb.engine.evals.suites.bbh:Bbh",
         "text": "shadownb.engine.evals.suites.known_text:Text",
+        "humaneval-plus": "shadownb.engine.evals.suites.humaneval_plus:HumanEvalPlus",
+        "reasoning_gym": "shadownb.engine.evals.suites.reasoning:ReasoningGym",
+        "bfcl": "shadownb.engine.evals.suites.bfcl:Bfcl",
+        "toolbench": "shadownb.engine.evals.suites.toolbench:ToolBench",
+        "lm_eval": "shadownb.engine.evals.lm_eval.suite:LmEval",
     },
 }
 

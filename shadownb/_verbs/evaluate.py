@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +12,9 @@ from shadownb._verbs.declare import verb
 from shadownb._verbs.front_end import FrontEnd
 from shadownb._verbs.lab import complete_scorer, scorer_of
 from shadownb._verbs.options import DATA_OPTIONS, MODEL_OPTIONS, Value, data_options, given, model_options, reading_of
+
+if TYPE_CHECKING:
+    from shadownb.engine.evals.evaluation import Evaluation
 
 
 @verb("eval")
@@ -32,6 +36,12 @@ from shadownb._verbs.options import DATA_OPTIONS, MODEL_OPTIONS, Value, data_opt
 @click.option("--folder", "folder", help="Name of the evaluation; one that broke off goes on.")
 @click.option("--require", multiple=True, help="A condition, such as 'sql >= base - 2 points'; may be repeated.")
 @click.option("--report", help="Write the report to this file: HTML, or Markdown where it ends in .md.")
+@click.option("--generate-only", is_flag=True, help="Keep the answers and grade them by a later call of this --folder.")
+@click.option(
+    "--samples-to",
+    metavar="FILE",
+    help="Write each suite's answers and verdicts as {task_id, completion} lines; without .jsonl a folder as MultiPL-E has it.",
+)
 @model_options
 @data_options
 def evaluate(
@@ -45,11 +55,18 @@ def evaluate(
     folder: str | None,
     require: tuple[str, ...],
     report: str | None,
+    generate_only: bool,
+    samples_to: str | None,
     **_: Any,
 ) -> Any:
     """Ask models the items of suites, grade the answers, and say how sure the difference is.
 
+    Answers of other tools are graded alike: in the place of MODEL stands their file of {task_id, completion} lines, or MultiPL-E's
+    folder.
+
     Example: PROG eval model humaneval sql --limit 50 --require "humaneval >= base - 2 points"
+    Example: PROG eval model humaneval --generate-only --samples-to samples.jsonl
+    Example: PROG eval samples.jsonl humaneval
     """
     from shadownb.engine.evals import suites as known
     from shadownb.engine.evals.evaluation import evaluate as evaluated
@@ -64,16 +81,40 @@ def evaluate(
         )
     if not asked:
         raise ConfigError("No suite was named.", fix=f"Name one of {', '.join(known.available())}, or give --rows.")
-    model = front_end.chat_model(name, **given(MODEL_OPTIONS))
-    others = [front_end.chat_model(each) for each in against]
+    listed = [_answers_of(front_end, name, **given(MODEL_OPTIONS)), *(_answers_of(front_end, each) for each in against)]
     found = evaluated(
-        [model, *others],
+        listed,
         asked,
         name=folder,
+        grade=not generate_only,
         **given(("limit", "samples", "temperature", "max_new_tokens")),
     )
+    if samples_to is not None:
+        _write_samples(found, asked, Path(samples_to))
     if report is not None:
         (found.to_markdown if report.lower().endswith((".md", ".markdown")) else found.to_html)(report)
     if require:
         found.require(*require)
     return found
+
+
+def _answers_of(front_end: FrontEnd, name: str, **options: Any) -> Any:
+    """Return who answers under a name: a file of samples, else a model or an endpoint."""
+    from shadownb.engine.evals.suites import exchange
+
+    if name not in front_end.variables and exchange.is_samples(name):
+        return exchange.Samples(name)
+    return front_end.chat_model(name, **options)
+
+
+def _write_samples(found: Evaluation, asked: list[Any], path: Path) -> None:
+    """Write the answers of each side to each suite; where there are several, the file's name says whose they are."""
+    from shadownb.engine.evals import suites as known
+
+    made = [known.get(suite) for suite in asked]
+    several = len(made) > 1, len(found.sides) > 1
+    for suite in (suite for suite in made if suite.name in found.suites):
+        for side in found.sides:
+            told = [name for name, wanted in zip((suite.name, side), several, strict=True) if wanted]
+            stem, dot, kind = path.name.partition(".")
+            known.write_samples(found, suite, path.with_name("-".join([stem, *told]) + dot + kind), side=side)

@@ -42,7 +42,7 @@ def saving(target: Path) -> Iterator[None]:
         ) from error
 
 
-def write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a small file completely or leave the old one.
 
     Raises
@@ -52,8 +52,8 @@ def write_atomically(path: Path, text: str) -> None:
     """
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
-        with open(aside, "w", encoding="utf-8", newline="") as file:  # the bytes that were hashed, on every system
-            file.write(text)
+        with open(aside, "wb") as file:  # the bytes that were hashed, on every system
+            file.write(content.encode("utf-8") if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         put_in_place(aside, path)

@@ -32,6 +32,8 @@ class Turn:
         What else is to be known of an answer, in sentences.
     raw
         An answer as it was written, with its reasoning and markup; empty of a reference.
+    continues
+        Whether it goes on from a problem's prompt as it stands: a completion of a file of samples.
     """
 
     content: str
@@ -41,6 +43,7 @@ class Turn:
     reasoning_open: bool = False
     remarks: list[str] = field(default_factory=list)
     raw: str = ""
+    continues: bool = False
 
     @classmethod
     def of_message(cls, message: Mapping[str, Any]) -> Turn:
@@ -114,6 +117,7 @@ class Turn:
             "reasoning_open": self.reasoning_open,
             "remarks": self.remarks,
             "raw": self.raw,
+            **({"continues": True} if self.continues else {}),
         }
 
 

@@ -1,15 +1,19 @@
-"""How likely a model finds rows: the mean loss of their trained tokens, with nothing trained."""
+"""How likely a model finds rows, with nothing trained: the mean loss of their trained tokens, or each of given ones."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from shadownb.engine.inference import AdapterSource
 from shadownb.engine.models.adapters import Asked, weights_asked
 from shadownb.engine.objectives import examples
+from shadownb.engine.ports.backend import TellsTokens
+from shadownb.engine.rendering import Rendered
+from shadownb.engine.rendering.masks import NOT_TRAINED
 from shadownb.engine.runs.data_arguments import as_dataset
-from shadownb.errors import DataError, ShadowWarning
+from shadownb.errors import DataError, ModelError, ShadowWarning
 
 if TYPE_CHECKING:
     from shadownb.engine.loaded.model import LoadedModel
@@ -51,6 +55,32 @@ def mean_loss(
     if cut:
         _warn(f"{cut:,} of {len(rows):,} rows of {data.name!r} are longer than max_length={limit} and are cut.")
     return model.backend.loss(model, found, use)
+
+
+def token_scores(
+    model: LoadedModel, rows: Sequence[tuple[Sequence[int], Sequence[int]]], asked: Asked
+) -> list[list[tuple[float, bool]]]:
+    """Return how likely a model finds given tokens: of each the log-probability in nats, and whether it is the likeliest there.
+
+    Parameters
+    ----------
+    rows
+        (tokens before, tokens that are meant), each of at least one token.
+
+    Raises
+    ------
+    ModelError
+        This model's backend does not tell it.
+    """
+    model.require_loaded()
+    model.catch_up()
+    if not isinstance(model.backend, TellsTokens):
+        raise ModelError(
+            f"backend={model.backend.name!r} tells no probabilities of given tokens.",
+            fix="Load the model with backend='torch'.",
+        )
+    rendered = [Rendered([*before, *meant], [*[NOT_TRAINED] * len(before), *meant]) for before, meant in rows]
+    return model.backend.token_scores(model, rendered, weights_asked(asked, model))
 
 
 def _warn(text: str) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from shadownb.engine.inference.adapters import AdapterId, AdapterSource
 from shadownb.engine.ports.decisions import Decision
@@ -367,3 +367,11 @@ class Backend(Protocol):
 
     def empty_cache(self) -> None:
         """Give memory back that nobody uses: a device's, and what this process's allocator kept."""
+
+
+@runtime_checkable
+class TellsTokens(Protocol):
+    """A backend that can tell, too, how likely a model finds each of given tokens."""
+
+    def token_scores(self, model: Loaded, rows: Sequence[Rendered], use: Use) -> list[list[tuple[float, bool]]]:
+        """Return of each row's trained tokens the log-probability in nats, and whether it is the likeliest in its place."""

@@ -160,6 +160,12 @@ class TorchBackend:
 
         return mean_loss(model, examples, use)
 
+    def token_scores(self, model: Loaded, rows: Sequence[Rendered], use: Use) -> list[list[tuple[float, bool]]]:
+        """Return of each row's marked tokens the log-probability in nats, and whether it is the likeliest."""
+        from shadownb.engine.backends.torch.likelihood import token_scores
+
+        return token_scores(model, rows, use)
+
     # -- training ---------------------------------------------------------------------------------------------------
 
     def check_options(self, config: TrainConfig) -> None:

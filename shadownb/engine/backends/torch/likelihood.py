@@ -1,11 +1,12 @@
-"""How likely a model finds rows that it is not trained on: the mean loss of their marked tokens.
+"""How likely a model finds rows that it is not trained on: the loss of their marked tokens, or each of them.
 
-On the rows of a task it says how well it is known, on unrelated text how much training made the model forget.
+On the rows of a task it says how well it is known, on unrelated text how much training made the model forget. What rows start with
+in common is computed once where the model allows it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,8 +14,9 @@ from torch.nn.functional import cross_entropy
 
 from shadownb.engine.backends.torch.attention import batch_layout, choose_packing, target_logits
 from shadownb.engine.backends.torch.generation.borrowing import borrowed, own_side
-from shadownb.engine.backends.torch.packed_batch import pack
+from shadownb.engine.backends.torch.packed_batch import PackedBatch, pack
 from shadownb.engine.inference.types import Use
+from shadownb.engine.rendering import Rendered
 from shadownb.engine.rendering.examples import Example
 from shadownb.engine.rendering.packing import split
 
@@ -28,6 +30,30 @@ def mean_loss(model: Loaded, examples: Sequence[Example], use: Use) -> float:
     """Return the mean negative log-probability of the trained tokens, of which there is at least one, in nats."""
     total, count = 0.0, 0
     rows = [row for example in examples for row in example.rows]
+    for logits, batch, _ in _passes(model, rows, use):
+        total += float(cross_entropy(logits, batch.targets, reduction="sum"))
+        count += batch.targets.numel()
+    return total / count
+
+
+def token_scores(model: Loaded, rows: Sequence[Rendered], use: Use) -> list[list[tuple[float, bool]]]:
+    """Return of each row's marked tokens the log-probability in nats, and whether it is the likeliest; see the port."""
+    found: list[list[tuple[float, bool]]] = [[] for _ in rows]
+    for logits, batch, members in _passes(model, rows, use, by_start=True):
+        log_probs = (-cross_entropy(logits, batch.targets, reduction="none")).tolist()
+        likeliest = (logits.argmax(-1) == batch.targets).tolist()
+        for owner, log_prob, is_so in zip(batch.owners.tolist(), log_probs, likeliest, strict=True):
+            found[members[owner]].append((log_prob, is_so))
+    return found
+
+
+def _passes(
+    model: Loaded, rows: Sequence[Rendered], use: Use, *, by_start: bool = False
+) -> Iterator[tuple[torch.Tensor, PackedBatch, Sequence[int]]]:
+    """Yield the logits of marked tokens, shape (N, vocabulary), of each pass, its batch and the numbers of its rows.
+
+    With ``by_start`` rows that start alike stand in one pass, as many as its tokens allow once those are counted once.
+    """
     weights: Any = model.weights
     with model.gate.inference():
         view, adapter = weights.view(use), weights.adapter_of(use)
@@ -35,13 +61,34 @@ def mean_loss(model: Loaded, examples: Sequence[Example], use: Use) -> float:
         packing = choose_packing(base, prefixed=adapter is not None and adapter.prefix() is not None)
         limit = 0 if packing.kind == "single" else _PIECE_TOKENS
         with borrowed(view.model, own_side(use), view.switched_off), torch.no_grad():
-            for group in split([(row,) for row in rows], limit, share=packing.shares_start):
+            shared = packing.shares_start and by_start
+            for group in _alike(rows) if shared else split([(row,) for row in rows], limit, share=packing.shares_start):
                 batch = pack([rows[number] for number in group], share=packing.shares_start, device=base.device)
                 called, computed, inputs = view.model, batch, {"input_ids": batch.input_ids}
                 if adapter is not None:
                     called, computed, inputs = adapter.feed(adapter.module, batch)
                 with batch_layout(base, computed, packing) as layout:
                     logits = target_logits(called, computed, inputs, layout)
-                total += float(cross_entropy(logits, computed.targets, reduction="sum"))
-                count += computed.targets.numel()
-    return total / count
+                yield logits, computed, group
+
+
+def _alike(rows: Sequence[Rendered]) -> Iterator[list[int]]:
+    """Yield the numbers of rows that follow each other in the order of their tokens, so many that their trees fit into a pass."""
+    order = sorted(range(len(rows)), key=lambda number: rows[number].input_ids)
+    group: list[int] = []
+    size = 0
+    for number in order:
+        ids = rows[number].input_ids
+        common = 0
+        if group:
+            before = rows[group[-1]].input_ids
+            common = next(
+                (n for n, (a, b) in enumerate(zip(ids, before, strict=False)) if a != b), min(len(ids), len(before))
+            )
+        if group and size + len(ids) - common > _PIECE_TOKENS:
+            yield group
+            group, size, common = [], 0, 0
+        group.append(number)
+        size += len(ids) - common
+    if group:
+        yield group

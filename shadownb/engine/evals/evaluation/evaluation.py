@@ -344,6 +344,11 @@ class Evaluation:
         asked = [suite for suite in self.suites if self.difference(suite, side, to).items]
         return dict(zip(asked, holm([self.difference(suite, side, to).p_value for suite in asked]), strict=True))
 
+    def sampling(self, suite: str) -> dict[str, Any]:
+        """Return how a suite was answered: temperature, top_p, max_new_tokens and so on."""
+        self._of(suite, self.sides[0])
+        return dict(self._spec["suites"][suite]["sampling"])
+
     def regressions(self, suite: str, side: str, to: str) -> list[tuple[Graded, Graded]]:
         """Return the items on which ``side`` scored lower than ``to``, as (of ``to``, of ``side``), the largest loss first.
 
@@ -395,6 +400,10 @@ class Evaluation:
             raise GateError(found)
         return found
 
+    def tables(self) -> dict[tuple[str, str], str]:
+        """Return the tables that suites' own tools make, such as lm-eval's, by suite and side."""
+        return {(suite, side): table for suite in self.suites for side, table in self._folder.tables(suite).items()}
+
     def problems(self) -> list[str]:
         """Return in sentences what is missing: suites that could not be asked, questions without an answer or a verdict."""
         self._graded  # noqa: B018  refusals are read with it
@@ -406,7 +415,16 @@ class Evaluation:
                     first = next(e for each in self.items(suite, side) for e in each.errors if e)
                     told.append(f"{suite}: {side} gave no answer to {cell.unanswered} questions ({first})")
                 if cell.ungraded:
-                    told.append(f"{suite}: {cell.ungraded} answers of {side} could not be graded and are in no mean")
+                    why = Counter(
+                        v["reason"] for e in self.items(suite, side) for v in e.verdicts if v and v["value"] is None
+                    )
+                    most = f" ({why.most_common(1)[0][0]})" if any(why) else ""
+                    told.append(
+                        f"{suite}: {cell.ungraded} answers of {side} could not be graded and are in no mean{most}"
+                    )
+                waiting = cell.answered - cell.ungraded - sum(len(each.values) for each in self.items(suite, side))
+                if waiting > 0 and suite not in self.refused:
+                    told.append(f"{suite}: {waiting} answers of {side} are not graded yet; evaluate again by this name")
         return told
 
     def findings(self, to: str | None = None) -> list[str]:

@@ -180,6 +180,19 @@ class EvaluationFolder:
         """Return a reader of its events that goes on from where it last stopped."""
         return JournalReader(self.path / "events.jsonl")
 
+    def write_table(self, suite: str, side: str, table: str) -> None:
+        """Keep the table that a suite's own tool makes of what it measured."""
+        path = self.path / "tables" / f"{suite}.json"
+        known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        path.parent.mkdir(exist_ok=True)
+        write_atomically(path, dumps({**known, side: table}, indent=1))
+
+    def tables(self, suite: str) -> dict[str, str]:
+        """Return the tables of a suite's own tool by side; none where it has no such tool."""
+        path = self.path / "tables" / f"{suite}.json"
+        found: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return found
+
     def events(self) -> Iterator[dict[str, Any]]:
         """Yield the events; one that a kill cut off is left out, for it is asked again."""
         path = self.path / "events.jsonl"

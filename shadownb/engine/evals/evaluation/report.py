@@ -94,7 +94,7 @@ def text(evaluation: Evaluation) -> str:
         for line in [head, *lines]
     ]
     told = findings(evaluation)
-    return "\n".join([*body, "", *told, *([""] if told else []), *remarks(evaluation)])
+    return "\n".join([*body, "", *told, *([""] if told else []), *remarks(evaluation), *_theirs(evaluation)])
 
 
 def markdown(evaluation: Evaluation) -> str:
@@ -105,6 +105,7 @@ def markdown(evaluation: Evaluation) -> str:
     if len(evaluation.sides) > 1:
         parts.append(_markdown_table(*differences(evaluation)))
     parts.append("\n".join(f"- {line}" for line in remarks(evaluation)))
+    parts += [told.strip() for told in _theirs(evaluation)]
     for title, lost in _lost(evaluation):
         rows = "\n\n".join(f"**{_changed(*pair)[0]}**\n\n{_fenced(_changed(*pair)[1])}" for pair in lost)
         parts.append(f"<details><summary>{escape(title)}</summary>\n\n{rows}\n\n</details>")
@@ -141,6 +142,11 @@ def differences(evaluation: Evaluation) -> tuple[list[str], list[list[str]]]:
     return ["suite", "", "difference", "better", "worse", "same", "p", "items that would show it"], lines
 
 
+def _theirs(evaluation: Evaluation) -> list[str]:
+    told = evaluation.tables().items()
+    return [f"\n{suite}, {side}, as its own tool has it:\n\n{table}" for (suite, side), table in told]
+
+
 def html(evaluation: Evaluation) -> str:
     """Return findings, tables and remarks as HTML, with regressions folded below."""
     head, lines = table(evaluation)
@@ -152,6 +158,10 @@ def html(evaluation: Evaluation) -> str:
         pairs = _html_table(head, [[line[0], *map(escape, line[1:])] for line in lines])
         whole.append(f"<details><summary>Paired differences</summary>{pairs}</details>")
     whole.append("<ul>" + "".join(f"<li>{escape(line)}</li>" for line in remarks(evaluation)) + "</ul>")
+    whole += [
+        f"<details><summary>{escape(suite)}, {escape(side)}, as its own tool has it</summary><pre>{escape(told)}</pre></details>"
+        for (suite, side), told in evaluation.tables().items()
+    ]
     name = escape(evaluation.name)
     return f'<div class="shadownb-evaluation"><p>Evaluation {name}</p>{"".join(whole)}{_regressions(evaluation)}</div>'
 

@@ -18,7 +18,7 @@ from shadownb.engine.evals.cases import Case, batches_of, fitting
 from shadownb.engine.evals.evaluation.contenders import Contender, contenders
 from shadownb.engine.evals.evaluation.evaluation import Evaluation
 from shadownb.engine.evals.evaluation.folder import EvaluationFolder
-from shadownb.engine.evals.suites.base import Item, Measured, Suite
+from shadownb.engine.evals.suites.base import NO_TOOLCHAIN, Item, Measured, Suite, Tabled
 from shadownb.engine.evals.turns import Turn
 from shadownb.engine.inference.options import SamplingOptions
 from shadownb.engine.inference.types import Sampling
@@ -52,6 +52,7 @@ def evaluate(
     name: str | None = None,
     batch_rows: int = 32,
     reuse_answers: bool = True,
+    grade: bool = True,
     progress: Progress | None = None,
     should_stop: Callable[[], bool] | None = None,
     **sampling: Unpack[SamplingOptions],
@@ -82,6 +83,8 @@ def evaluate(
         Items a call of ``chat``.
     reuse_answers
         Take answers that the same weights gave to the same prompts before.
+    grade
+        False: the answers are kept and graded by the next call of this name, which may be on another machine.
     progress
         ``progress(suite, done, total)``, counted in answers; without it a line in the cell or terminal shows them.
     should_stop
@@ -110,6 +113,7 @@ def evaluate(
         name=name,
         batch_rows=batch_rows,
         reuse_answers=reuse_answers,
+        grade=grade,
         progress=progress,
         should_stop=should_stop,
         **sampling,
@@ -128,6 +132,7 @@ def work_through(
     name: str | None = None,
     batch_rows: int = 32,
     reuse_answers: bool = True,
+    grade: bool = True,
     progress: Progress | None = None,
     should_stop: Callable[[], bool] | None = None,
     folder: EvaluationFolder | None = None,
@@ -144,6 +149,9 @@ def work_through(
         if value is not None and value < 1:
             raise ConfigError(f"{option}={value} is out of range.", fix=f"Give {option} from 1 on.")
     sides = contenders(models)
+    if samples == 1:  # files of samples say how many they hold
+        samples = max(int(getattr(side.model, "samples", 1)) for side in sides)
+    only_read = all(hasattr(side.model, "answer_to") for side in sides)
     listed: Sequence[Any] = suites if isinstance(suites, list | tuple) else [suites]
     chosen = [suite_names.get(suite) for suite in listed]
     names = [suite.name for suite in chosen]
@@ -153,7 +161,7 @@ def work_through(
     planned: list[_Planned] = []
     refused: dict[str, ShadowError] = {}
     for suite in chosen:
-        told = _sampling(suite, samples, dict(sampling))
+        told = _sampling(suite, 1 if only_read else samples, dict(sampling))
         try:
             planned.append(_Planned(suite, _drawn(suite.items(), limit), told))
         except ShadowError as error:
@@ -169,9 +177,9 @@ def work_through(
                 journal.append("refused", suite=suite_name, reason=why.what, why=why.why, fix=why.fix)
             for plan in planned:
                 folder.write_items(plan.suite.name, plan.items)
-            work = _Work(folder, journal, sides, samples, batch_rows, reuse_answers, progress, should_stop)
+            work = _Work(folder, journal, sides, samples, batch_rows, reuse_answers, progress, should_stop, grade=grade)
             work.run(planned)
-            journal.append("end", stopped=work.stopped)
+            journal.append("end", stopped=work.stopped or not grade)
         finally:
             journal.flush()
             journal.close()
@@ -245,16 +253,18 @@ class _Work:
         reuse: bool,
         progress: Progress | None,
         should_stop: Callable[[], bool] | None,
+        *,
+        grade: bool,
     ) -> None:
-        self._journal, self._sides, self._samples = journal, sides, samples
-        self._batch_rows, self._reuse, self._progress = batch_rows, reuse, progress
+        self._folder, self._journal, self._sides, self._samples = folder, journal, sides, samples
+        self._batch_rows, self._reuse, self._progress, self._grades = batch_rows, reuse, progress, grade
         self._should_stop = should_stop
         self._answers: dict[Key, Turn] = {}
         graded: set[Key] = set()
         for event in folder.events():
             if event.get("type") == "answer" and "turn" in event:
                 self._answers[_key(event)] = Turn(**event["turn"])
-            elif event.get("type") == "verdict":
+            elif event.get("type") == "verdict" and event.get("outcome") != NO_TOOLCHAIN:
                 graded.add(_key(event))
         self._graded = graded
         self._ungraded = [key for key in self._answers if key not in graded]
@@ -281,16 +291,19 @@ class _Work:
         for side in self._sides:
             left = [item for item in plan.items if (plan.suite.name, side.name, 0, item.id) not in self._graded]
             done += len(plan.items) - len(left)
-            for begin in range(0, len(left), _MEASURED_AT_ONCE):
+            size = getattr(suite, "together", _MEASURED_AT_ONCE)
+            for begin in range(0, len(left), size):
                 if self.stopped:
                     return
-                part = left[begin : begin + _MEASURED_AT_ONCE]
+                part = left[begin : begin + size]
                 self._tell(plan.suite.name, side, done, total)
                 for item, verdict in zip(part, suite.measure(side.model, side.use, part), strict=True):
                     told = {"suite": plan.suite.name, "side": side.name, "sample": 0, "item": item.id}
                     self._journal.append("verdict", **told, **verdict.to_dict())
                 self._journal.flush()
                 done += len(part)
+            if left and isinstance(suite, Tabled) and (table := suite.table(side.use)):
+                self._folder.write_table(plan.suite.name, side.name, table)
         self._tell(plan.suite.name, self._sides[-1], done, total)
 
     def _answer(self, plan: _Planned, sides: list[Contender]) -> None:
@@ -304,6 +317,8 @@ class _Work:
         for sample in range(self._samples):
             asked = [self._batches(plan, side, sample) for side in sides]
             done += sum(each.unfit for each in asked)
+            if not self._grade(plan, items):  # what was read from files
+                return
             for batches in itertools.zip_longest(*(each.batches for each in asked)):
                 for each, batch in zip(asked, batches, strict=True):
                     if batch is None:
@@ -322,6 +337,11 @@ class _Work:
         """Return what a side has not answered."""
         suite = plan.suite.name
         left = [item for item in plan.items if (suite, side.name, sample, item.id) not in self._answers]
+        if left and (given := getattr(side.model, "answer_to", None)) is not None:  # a file of samples
+            for item in left:
+                self._note(suite, side, sample, item, given(item, sample))
+            self._journal.flush()
+            return _Asked(side, [], lambda batch: None, len(left))
         by_index = dict(enumerate(left))
         cases = [Case(index, item.messages, Turn(""), item.tools, item.row) for index, item in by_index.items()]
         asked = side.cases(cases)
@@ -369,6 +389,8 @@ class _Work:
     def _grade(self, plan: _Planned, items: dict[str, Item]) -> bool:
         """Grade what has answers and no verdict; False where the suite cannot, which is written down."""
         suite = plan.suite.name
+        if not self._grades:
+            return True
         left = [key for key in self._ungraded if key[0] == suite and key[3] in items]
         # In parts, so that a kill loses little of what took long to run.
         size = max(1, self._batch_rows * 4)

@@ -22,11 +22,14 @@ Examples
 
 from __future__ import annotations
 
+import inspect
 import re
+from pathlib import Path
 from typing import Any
 
 from shadownb.engine import registry
 from shadownb.engine.evals.suites.base import Item, Suite, Verdict
+from shadownb.engine.evals.suites.exchange import Samples, write
 from shadownb.engine.evals.suites.known_text import Text
 from shadownb.engine.evals.suites.own_rows import Rows
 from shadownb.errors import ConfigError
@@ -34,9 +37,13 @@ from shadownb.errors import ConfigError
 _NAME = re.compile(r"\w[\w.-]{0,99}")
 
 rows = Rows
+samples = Samples
 text = Text
 
-__all__ = ["Item", "Rows", "Suite", "Text", "Verdict", "available", "get", "register", "rows", "text"]
+__all__ = [
+    "Item", "Rows", "Samples", "Suite", "Text", "Verdict", "available", "get", "register", "rows", "samples", "text",
+    "write_samples",
+]  # fmt: skip
 
 
 def available() -> tuple[str, ...]:
@@ -53,19 +60,26 @@ def available() -> tuple[str, ...]:
 def get(suite: str | Suite) -> Suite:
     """Return the suite of a name; a suite is returned as it is.
 
+    Behind a colon stand parts of it, where it has some: ``"humanevalpack:js,cpp"`` is ``HumanEvalPack("js", "cpp")``.
+
     Examples
     --------
     >>> snb.suites.get("text").name
     'text'
+    >>> snb.suites.get("humaneval:continue").name
+    'humaneval-continue'
 
     Raises
     ------
     ConfigError
         None goes by this name, or it is no suite.
     """
-    made: Any = registry.resolve("suite", suite) if isinstance(suite, str) else suite
-    if isinstance(suite, str) and (isinstance(made, type) or not isinstance(made, Suite)):
-        made = made()
+    made: Any = suite
+    if isinstance(suite, str):
+        name, _, parts = suite.partition(":")
+        made = registry.resolve("suite", name)
+        if isinstance(made, type) or not isinstance(made, Suite):
+            made = _made(made, name, [part for part in parts.split(",") if part])
     if not isinstance(made, Suite):
         raise ConfigError(
             f"suite={suite!r} is no suite.",
@@ -78,6 +92,18 @@ def get(suite: str | Suite) -> Suite:
             fix="Use letters, digits, '.', '_' and '-': snb.suites.rows(..., name='mine').",
         )
     return made
+
+
+def _made(suite: Any, name: str, parts: list[str]) -> Any:
+    if not parts:
+        return suite()
+    try:
+        inspect.signature(suite).bind(*parts)
+    except TypeError:
+        raise ConfigError(
+            f"The suite {name!r} has no part {', '.join(parts)}.", fix=f"Ask for {name!r} as a whole."
+        ) from None
+    return suite(*parts)
 
 
 def register(name: str, target: str, *, replace: bool = False) -> None:
@@ -101,3 +127,32 @@ def register(name: str, target: str, *, replace: bool = False) -> None:
         The name is taken, or ``target`` is not of this form.
     """
     registry.register("suite", name, target, replace=replace)
+
+
+def write_samples(evaluation: Any, suite: str | Suite, path: str | Path, *, side: str | None = None) -> Path:
+    """Write one model's answers to a suite as its tools exchange them, with their verdicts where they are graded.
+
+    Examples
+    --------
+    >>> mine = snb.suites.rows(rows[:3], snb.Exact(), name="queues")
+    >>> found = snb.evaluate(model, mine, max_new_tokens=8)
+    >>> snb.suites.write_samples(found, mine, "samples.jsonl", side="tuned").name
+    'samples.jsonl'
+
+    Parameters
+    ----------
+    evaluation
+        An :class:`~shadownb.engine.evals.evaluation.evaluation.Evaluation`.
+    path
+        A file ``*.jsonl`` (or ``.jsonl.gz``) of lines; else a folder with a file a problem, as MultiPL-E has them.
+    side
+        Whose answers; the last one's by default.
+
+    Raises
+    ------
+    ConfigError
+        It was not asked this suite, or there is no such side.
+    """
+    place = Path(path).expanduser()
+    write(evaluation, get(suite), place, side or evaluation.sides[-1])
+    return place

@@ -9,6 +9,9 @@ from typing import Any, Protocol, runtime_checkable
 from shadownb.engine.evals.turns import Turn
 from shadownb.engine.inference.types import Sampling
 
+NO_TOOLCHAIN = "no toolchain"
+"""The outcome of an answer that cannot be graded on this machine; it is graded again where it can."""
+
 
 @dataclass(frozen=True)
 class Item:
@@ -147,3 +150,11 @@ class Measured(Protocol):
         model, use
             As of a :class:`~shadownb.engine.evals.evaluation.contenders.Contender`.
         """
+
+
+@runtime_checkable
+class Tabled(Protocol):
+    """A suite with a tool of its own that makes a table, shown beside ours."""
+
+    def table(self, use: Any) -> str:
+        """Return the tool's table of what was measured last of these weights; nothing where nothing was."""

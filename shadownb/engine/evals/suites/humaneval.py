@@ -31,7 +31,7 @@ class HumanEval:
     ----------
     style
         How it is asked: ``instruct`` asks for the whole function in a code block, ``continue`` gives signature and docstring alone.
-        Both side by side: ``[HumanEval(), HumanEval(style="continue")]``.
+        Both side by side: ``["humaneval", "humaneval:continue"]``.
 
     Raises
     ------
@@ -42,7 +42,7 @@ class HumanEval:
     rules: Sequence[str] = programs.RULES
     sampling = Sampling(temperature=0.0, max_new_tokens=512)
 
-    def __init__(self, *, style: str = "instruct") -> None:
+    def __init__(self, style: str = "instruct") -> None:
         from shadownb.errors import ConfigError
 
         if style not in STYLES:
@@ -78,6 +78,10 @@ class HumanEval:
     def grade(self, asked: Sequence[tuple[Item, Turn]]) -> list[Verdict]:
         """Return whether each program passes the tests. Raises :class:`SandboxError` where none can be run."""
         return programs.grade(asked, problem, Limits(cpu_seconds=_SECONDS, wall_seconds=3 * _SECONDS))
+
+    def completion(self, item: Item, answer: Turn) -> str:
+        """Return what goes on from the prompt and is the answer's program, as the harness of the paper takes it."""
+        return programs.completion(answer, problem(item))
 
 
 def problem(item: Item) -> programs.Problem:

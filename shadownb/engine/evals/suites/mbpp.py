@@ -57,6 +57,10 @@ class Mbpp:
         """Return whether each program passes the tests. Raises :class:`SandboxError` where none can be run."""
         return programs.grade(asked, _problem, Limits(cpu_seconds=_SECONDS, wall_seconds=3 * _SECONDS))
 
+    def completion(self, item: Item, answer: Turn) -> str:
+        """Return the answer's program; there is nothing that it goes on from."""
+        return programs.completion(answer, _problem(item))
+
 
 def _problem(item: Item) -> programs.Problem:
     row = item.row

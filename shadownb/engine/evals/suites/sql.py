@@ -1,34 +1,36 @@
 """SQL-Eval: 190 questions about seven databases (Defog), graded by what the query gives.
 
-Asked in SQLite's dialect. A question has several right queries; an answer is right where its rows are those of one of them, in
-the order that the question asks for and else in any, and its columns hold those of it. An empty result is matched by no other
-empty result: it is right only as the same query, wrong where rows came, and else cannot be graded. The outcome tells schema
-linking, execution and exactness apart.
+Asked in SQLite's dialect, or in Postgres' on a server that the suite starts (``sql:postgres``). A question has several right
+queries; an answer is right where its rows are those of one of them, in the order that the question asks for and else in any, and
+its columns hold those of it. An empty result is matched by no other empty result: it is right only as the same query, wrong where
+rows came, and else cannot be graded. The outcome tells schema linking, execution and exactness apart.
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import itertools
 import json
+import logging
 import re
-import sqlite3
-import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 from shadownb.engine.evals.suites import places, sql_tables
 from shadownb.engine.evals.suites.base import Item, Verdict
-from shadownb.engine.evals.suites.sql_tables import Result
+from shadownb.engine.evals.suites.sql_postgres import Postgres, programs
+from shadownb.engine.evals.suites.sql_tables import Result, Sqlite
 from shadownb.engine.evals.turns import Turn
 from shadownb.engine.inference.types import Sampling
 from shadownb.engine.scoring.answers import fences, without_reasoning
+from shadownb.errors import ConfigError, DataError
 
 RULES = ("fence", "first statement", "whole")
 _FIX = "Set SHADOWNB_DATA to a folder that has sql/ with questions_gen_sqlite.csv, export/ and metadata/ (defog-ai/sql-eval)."
-_ASKED = """Write a SQLite query that answers the question. Answer with the query in one code block.
+_ASKED = """Write a {dialect} query that answers the question. Answer with the query in one code block.
 
 Question: {question}{instructions}
 
@@ -40,8 +42,16 @@ _STATEMENT = re.compile(r"\b(?:SELECT|WITH)\b.*?(?:;|\Z)", re.IGNORECASE | re.DO
 _WIDEST = 8  # columns of an answer among which those of the reference are looked for
 
 
+_ENGINES: Mapping[str, type[Sqlite] | type[Postgres]] = {"sqlite": sql_tables.Sqlite, "postgres": Postgres}
+
+
 class SqlEval:
-    """SQL-Eval on SQLite.
+    """SQL-Eval. Where the data has no ``questions_gen_postgres.csv``, SQLite's reference queries are translated for Postgres.
+
+    Parameters
+    ----------
+    engine
+        ``sqlite``, or ``postgres`` where its programs are; see :mod:`shadownb.engine.evals.suites.sql_postgres`.
 
     Attributes
     ----------
@@ -49,18 +59,26 @@ class SqlEval:
         Questions about databases of which there is no dump.
     """
 
-    name = "sql"
     rules: Sequence[str] = RULES
     sampling = Sampling(temperature=0.0, max_new_tokens=256)
 
-    def __init__(self) -> None:
-        self._databases: dict[str, sqlite3.Connection] = {}
-        self._lock = threading.Lock()
+    def __init__(self, engine: str = "sqlite") -> None:
+        if engine not in _ENGINES:
+            raise ConfigError(f"engine={engine!r} is not known.", fix=f"Use {' or '.join(map(repr, _ENGINES))}.")
+        self.name = "sql" if engine == "sqlite" else f"sql-{engine}"
+        self._engine: Sqlite | Postgres = _ENGINES[engine]()
+        self._native = True  # whether the references are written in its dialect
         self.skipped = 0
 
     @cached_property
     def _rows(self) -> places.Rows:
-        path = places.file("sql/questions_gen_sqlite.csv", of="SQL-Eval", fix=_FIX)
+        if isinstance(self._engine, Postgres):
+            programs()  # before anything is asked that cannot be graded here
+        try:
+            own = "sqlite" if isinstance(self._engine, Sqlite) else "postgres"
+            path = places.file(f"sql/questions_gen_{own}.csv", of="SQL-Eval", fix=_FIX)
+        except DataError:
+            path, self._native = places.file("sql/questions_gen_sqlite.csv", of="SQL-Eval", fix=_FIX), False
         with path.open(encoding="utf-8", newline="") as lines:
             rows = list(csv.DictReader(lines))
         there = [row for row in rows if (path.parent / "export" / f"{row['db_name']}.sql").exists()]
@@ -82,7 +100,9 @@ class SqlEval:
         found = []
         for number, row in enumerate(self._rows):
             hint = f"\n{row['instructions']}" if row.get("instructions") else ""
-            asked = _ASKED.format(question=row["question"], instructions=hint, tables=row["tables"])
+            asked = _ASKED.format(
+                dialect=self._engine.dialect, question=row["question"], instructions=hint, tables=row["tables"]
+            )
             found.append(
                 Item(
                     f"{row['db_name']}/{number}",
@@ -96,32 +116,47 @@ class SqlEval:
 
     def grade(self, asked: Sequence[tuple[Item, Turn]]) -> list[Verdict]:
         """Return whether each query gives what one of the reference queries gives."""
-        with self._lock:
-            return [self._verdict(item, answer.text) for item, answer in asked]
+        return [self._verdict(item, answer.text) for item, answer in asked]
 
     def _verdict(self, item: Item, answer: str) -> Verdict:
         by_rule = queries(answer)
-        database = self._database(item.row["db_name"])
-        references = [query.strip() for query in item.row["query"].split(";") if query.strip()]
-        right = [sql_tables.ask(database, query, seconds=_SECONDS, most_rows=_MOST_ROWS) for query in references]
+        references = self._references(item)
+        right = [self._ask(item, query) for query in references]
+        if all(reference.rows is None for reference in right):
+            return Verdict(
+                None, f"no reference query runs on {self._engine.dialect}: {right[0].error}", "", "no reference"
+            )
+        ran = [(query, found) for query, found in zip(references, right, strict=True) if found.rows is not None]
+        references, right = [query for query, _ in ran], [found for _, found in ran]
         graded = {
-            query: _graded(query, self._result(database, query), references, right, ordered=_asks_for_order(item))
+            query: _graded(query, self._result(item, query), references, right, ordered=_asks_for_order(item))
             for query in set(by_rule.values())
         }
         value, outcome, reason = graded[by_rule[RULES[0]]]
         scores = {rule: score for rule, query in by_rule.items() if (score := graded[query][0]) is not None}
         return Verdict(value, reason, by_rule[RULES[0]], outcome, scores)
 
-    def _result(self, database: sqlite3.Connection, query: str) -> Result:
-        if not query:
-            return Result(None, "there is no query")
-        return sql_tables.ask(database, query, seconds=_SECONDS, most_rows=_MOST_ROWS)
+    def _references(self, item: Item) -> list[str]:
+        """Return the reference queries, as they are and, where they are of the other dialect, translated."""
+        given = [query.strip() for query in item.row["query"].split(";") if query.strip()]
+        if self._native:
+            return given
+        import sqlglot
 
-    def _database(self, name: str) -> sqlite3.Connection:
-        if name not in self._databases:
-            dump = places.file(f"sql/export/{name}.sql", of="SQL-Eval", fix=_FIX)
-            self._databases[name] = sql_tables.load(dump)
-        return self._databases[name]
+        logging.getLogger("sqlglot").setLevel(logging.ERROR)
+        found = list(given)
+        for query in given:
+            with contextlib.suppress(sqlglot.errors.SqlglotError):
+                found += sqlglot.transpile(query, read="sqlite", write="postgres")
+        return list(dict.fromkeys(found))
+
+    def _result(self, item: Item, query: str) -> Result:
+        return self._ask(item, query) if query else Result(None, "there is no query")
+
+    def _ask(self, item: Item, query: str) -> Result:
+        name = item.row["db_name"]
+        dump = places.file(f"sql/export/{name}.sql", of="SQL-Eval", fix=_FIX)
+        return self._engine.ask(name, dump, query, seconds=_SECONDS, most_rows=_MOST_ROWS)
 
 
 def _asks_for_order(item: Item) -> bool:
@@ -182,6 +217,12 @@ def _kind(error: str) -> str:
         ("timed out", "timed out"),
         ("not authorized", "not a question"),
         ("only execute one statement", "several statements"),
+        ("multiple commands", "several statements"),
+        ("relation", "unknown table"),
+        ("missing FROM-clause", "unknown column"),
+        ("column", "unknown column"),
+        ("permission denied", "not a question"),
+        ("read-only", "not a question"),
     ):
         if words in error:
             return outcome

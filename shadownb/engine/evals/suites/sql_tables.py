@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -107,3 +108,26 @@ def ask(database: sqlite3.Connection, query: str, *, seconds: float, most_rows: 
         database.set_progress_handler(None, 0)
         database.set_authorizer(None)
     return result
+
+
+class Sqlite:
+    """Databases of dumps in memory, each made when it is first asked about.
+
+    Attributes
+    ----------
+    dialect
+        What its queries are written in.
+    """
+
+    dialect = "SQLite"
+
+    def __init__(self) -> None:
+        self._databases: dict[str, sqlite3.Connection] = {}
+        self._lock = threading.Lock()
+
+    def ask(self, name: str, dump: Path, query: str, *, seconds: float, most_rows: int) -> Result:
+        """Return what a query gives on the database of a dump."""
+        with self._lock:
+            if name not in self._databases:
+                self._databases[name] = load(dump)
+            return ask(self._databases[name], query, seconds=seconds, most_rows=most_rows)

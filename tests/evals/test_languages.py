@@ -1,0 +1,209 @@
+"""Programs of several languages are graded as they run: solutions pass, bugs fail, and what is not installed fails nobody."""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+import pytest
+
+import shadownb as snb
+from shadownb.engine.evals import suites
+from shadownb.engine.evals.suites import languages, toolchains
+from shadownb.engine.evals.suites.base import Item, Verdict
+from shadownb.engine.evals.suites.humanevalpack import HumanEvalFix, HumanEvalPack
+from shadownb.engine.evals.suites.multipl_e import MultiPlE
+from shadownb.engine.evals.turns import Turn
+from shadownb.errors import ConfigError, MissingDependencyError, ShadowError
+
+TOOLS = {"cpp": "g++", "go": "go", "java": "javac", "js": "node", "rust": "rustc", "rs": "rustc", "sh": "bash", "pl": "perl",
+         "ts": "tsc"}  # fmt: skip
+
+
+def ready(suite: Any) -> Any:
+    """Return a suite, or skip where its data or its tool is not here."""
+    for language in suite._languages:
+        if language in TOOLS and shutil.which(TOOLS[language]) is None:
+            pytest.skip(f"{TOOLS[language]} is not installed")
+    try:
+        suite.items()
+    except ShadowError as error:
+        pytest.skip(f"SHADOWNB_DATA has no data of {suite.name}: {error.what}")
+    return suite
+
+
+def graded(suite: Any, asked: list[tuple[Item, str]]) -> list[Verdict]:
+    found: list[Verdict] = suite.grade([(item, Turn(answer)) for item, answer in asked])
+    return found
+
+
+# Reference solutions that cannot be told here, or fail, of 164 each, and why.
+EXCEPTIONS = {
+    "js": {"js/162": "js-md5"},
+    "cpp": {"cpp/22": "boost", "cpp/137": "boost"},
+    "rust": {f"rust/{number}": "crate" for number in (32, 38, 50, 53, 91, 162)},
+}
+
+
+@pytest.mark.parametrize(
+    ("language", "step"), [("js", 27), ("cpp", 164), ("rust", 82), ("java", 164), ("go", 164), ("python", 41)]
+)
+def test_reference_solutions_pass_and_each_bug_fails(language: str, step: int, request: pytest.FixtureRequest) -> None:
+    suite = ready(HumanEvalPack(language))
+    items = suite.items()
+    assert len(items) == 164
+    some = items if request.config.getoption("--full") else items[5::step]
+    whole = [(i, f"Here it is:\n\n```{language}\n{i.row['prompt']}{i.expected}\n```\n") for i in some]
+    bodies = [(i, i.expected) for i in some[: 164 // step]]
+    missed = [
+        (i.id, v.value, v.reason)
+        for (i, _), v in zip(whole + bodies, graded(suite, whole + bodies), strict=True)
+        if v.value != 1
+    ]
+    known = EXCEPTIONS.get(language, {})
+    assert not [each for each in missed if each[0] not in known], missed
+    assert all(value is None for _, value, _ in missed), "a library that is missing is no failed item"
+    bugs = [(i, f"```{language}\n{i.row['prompt']}{i.row['buggy_solution']}\n```") for i in some]
+    assert {v.value for v in graded(suite, bugs)} <= {0.0, None}
+
+
+def test_a_helper_of_the_prompt_may_be_repeated_or_left_out() -> None:
+    """An answer with the helper again would define it twice, one without it would lack it."""
+    suite = ready(HumanEvalPack("js"))
+    item = suite.items()[38]
+    whole = f"{item.row['prompt']}{item.expected}"
+    begin = whole.index("const decodeCyclic")
+    assert "const encodeCyclic" in whole[:begin]
+    found = graded(suite, [(item, f"```js\n{whole}```"), (item, f"```js\n{whole[begin:]}```")])
+    assert [v.value for v in found] == [1.0, 1.0], found
+
+
+def test_what_is_to_be_repaired_is_shown_with_its_tests() -> None:
+    suite = ready(HumanEvalFix("js"))
+    item = suite.items()[0]
+    asked = item.messages[-1]["content"]
+    assert item.row["buggy_solution"] in asked and item.row["test"] in asked
+    right, same = graded(
+        suite,
+        [
+            (item, f"The distance has a sign.\n```javascript\n{item.row['prompt']}{item.expected}```"),
+            (item, f"```javascript\n{item.row['prompt']}{item.row['buggy_solution']}```"),
+        ],
+    )
+    assert (right.value, same.value) == (1.0, 0.0)
+
+
+# x + y, as models write it: a body, a whole function with a main of its own, one that is wrong, one that ends early.
+ADD: dict[str, tuple[list[str], list[str]]] = {
+    "js": (
+        ["  return x + y;\n}", "Sure:\n```javascript\nconst add = (x, y) => x + y;\nconsole.log(add(1, 2));\n```"],
+        ["```js\nfunction add(x, y) { return x - y; }\n```", "```js\nfunction add(x, y) { process.exit(0); }\n```"],
+    ),
+    "cpp": (
+        ["    return x + y;\n", "```cpp\nlong add(long x, long y) { return x + y; }\nint main() { return add(1, 2); }\n```"],
+        ["```cpp\n#include <cstdlib>\nlong add(long x, long y) { std::exit(0); }\n```"],
+    ),
+    "rs": (
+        ["    x + y", "```rust\nfn add(x: isize, y: isize) -> isize { x + y }\n\nfn main() { println!(\"{}\", add(1, 2)); }\n```"],
+        ["```rust\nfn add(x: isize, y: isize) -> isize { std::process::exit(0) }\n```", "    x - y\n"],
+    ),
+    "sh": (
+        ["    echo $(($1 + $2))\n", "```bash\nadd() {\n    echo $(($1 + $2))\n}\nadd 1 2\n```"],
+        ["```sh\nexit 0\n```", "    echo $(($1 - $2))\n"],
+    ),
+    "pl": (
+        ["    return $x + $y;\n}\n", "```perl\nsub add { return $_[0] + $_[1]; }\n```"],
+        ["    exit 0;\n}\n", "    return 1;\n}\n"],
+    ),
+    "java": (
+        [
+            "        return x + y;\n",
+            "```java\npublic class Problem {\n    public static long add(long x, long y) { return x + y; }\n"
+            "    public static void main(String[] args) { System.out.println(add(1, 2)); }\n}\n```",
+        ],
+        ["        System.exit(0); return 0;\n"],
+    ),
+    "go": (["    return x + y\n}\n"], ["    return x - y\n}\n"]),
+    "ts": (["    return x + y;\n}\n"], ["    return x - y;\n}\n"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("language", ADD)
+def test_answers_go_on_from_the_prompt_or_are_whole(language: str) -> None:
+    suite = ready(MultiPlE(language))
+    item = next(i for i in suite.items() if "_53_add" in i.id)
+    right, wrong = ADD[language]
+    found = graded(suite, [(item, answer) for answer in [*right, *wrong]])
+    assert [v.value for v in found] == [1.0] * len(right) + [0.0] * len(wrong), found
+
+
+def test_solutions_of_one_set_are_solutions_of_the_other() -> None:
+    """MultiPL-E has no solutions; bodies of HumanEvalPack's go on from the same signatures where the names agree."""
+    pack, suite = ready(HumanEvalPack("js")), ready(MultiPlE("js"))
+    bodies = {i.row["entry_point"].lower(): i.expected for i in pack.items()}
+    asked = []
+    for item in suite.items()[::10]:
+        name = suite._tasks[item.id].name
+        if (body := bodies.get(name.replace("_", ""))) is not None:
+            asked.append((item, body))
+    found = [v.value for v in graded(suite, asked)]
+    assert len(asked) > 12 and found.count(1.0) > 0.8 * len(asked), found
+
+
+def test_what_is_not_installed_is_named_and_fails_nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    there = shutil.which
+    monkeypatch.setenv("SHADOWNB_HOME", str(tmp_path))
+    monkeypatch.setattr(
+        shutil, "which", lambda tool, *a, **k: None if tool in ("go", "rustc") else there(tool, *a, **k)
+    )
+    toolchains.find.cache_clear()
+    go, js = ready_data(HumanEvalPack("go")), ready_data(HumanEvalPack("go", "js"))
+    with pytest.raises(MissingDependencyError, match="go is not installed"):
+        graded(go, [(go.items()[0], "x")])
+    items = js.items()
+    one, other = graded(js, [(items[0], "func f() {}"), (items[164], items[164].expected)])
+    assert (one.value, one.outcome) == (None, "no toolchain") and "apt install golang" in one.reason
+    assert other.value == 1.0 and items[0].cluster == items[164].cluster == "0"
+    toolchains.find.cache_clear()
+
+
+def ready_data(suite: Any) -> Any:
+    try:
+        suite.items()
+    except ShadowError as error:
+        pytest.skip(f"no data: {error.what}")
+    return suite
+
+
+def test_a_library_that_the_answer_alone_wants_is_its_fault() -> None:
+    suite = ready(HumanEvalPack("js"))
+    item = suite.items()[0]
+    (found,) = graded(suite, [(item, f"```js\nconst x = require('lodash');\n{item.row['prompt']}{item.expected}```")])
+    assert found.value == 0.0 and "lodash" in found.reason
+
+
+def test_parts_of_a_suite_by_name() -> None:
+    assert suites.get("humanevalpack:js,cpp").name == "humanevalpack-js-cpp"
+    assert suites.get("multipl_e:rs").name == "multipl_e-rs"
+    assert suites.get("humaneval:continue").name == "humaneval-continue"
+    with pytest.raises(ConfigError, match="language='cobol'"):
+        snb.suites.get("humanevalpack:cobol")
+    with pytest.raises(ConfigError, match="no part"):
+        snb.suites.get("mbpp:js")
+
+
+@pytest.mark.parametrize(
+    ("language", "code", "name", "is_so"),
+    [
+        ("cpp", "vector<int> f(vector<int> x) {", "f", True),
+        ("cpp", "  return f(x) + 1;\n}", "f", False),
+        ("java", "    public static List<Integer> f(int x) {", "f", True),
+        ("js", "const f = (x) => x", "f", True),
+        ("js", "  return f(x)", "f", False),
+        ("rs", "pub fn f(x: i32) -> i32 {", "f", True),
+        ("sh", "f() {", "f", True),
+        ("go", "func f(x int) int {", "f", True),
+    ],
+)
+def test_a_definition_is_told_from_a_call(language: str, code: str, name: str, is_so: bool) -> None:
+    assert languages.defines(language, code, name) is is_so
