@@ -213,6 +213,13 @@ def test_parts_of_a_suite_by_name() -> None:
         ("rs", "pub fn f(x: i32) -> i32 {", "f", True),
         ("sh", "f() {", "f", True),
         ("go", "func f(x int) int {", "f", True),
+        ("cpp", "std::string *f (int a,\n  int b) const {", "f", True),
+        ("cpp", "vector<string>f(int x){", "f", True),
+        ("java", "  >>> f(1)\n", "f", False),
+        ("java", "/* >>> f(1)\n  static int g() { */ int x; {", "f", False),
+        ("java", "    Map<String, List<Integer>> f(int x) throws IOException {", "f", True),
+        ("java", " " * 30_000 + "\t" * 30_000, "f", False),
+        ("cpp", "int " * 10_000 + " " * 30_000, "f", False),
     ],
 )
 def test_a_definition_is_told_from_a_call(language: str, code: str, name: str, is_so: bool) -> None:

@@ -23,10 +23,12 @@ FENCES: Mapping[str, tuple[str, ...]] = {
 }
 """Marks of a language's code fences."""
 
+# Words and blanks never match in two ways: a model may write thousands of blanks.
 _DEFINES: Mapping[str, str] = {
-    "cpp": r"^[ \t]*(?!return\b|else\b)[\w:<>,&*\s]+?[\s&*>]{name}\s*\([^;{{]*\)[^;{{]*\{{",
+    "cpp": r"^[ \t]*(?!return\b|else\b)(?:(?:[\w:<>,&*]+\s+)+[&*]*|(?:[\w:<>,&*]+\s+)*[\w:<>,&*]*[>&*]){name}"
+    r"\s*\([^;{{]*\)[^;{{]*\{{",
     "go": r"^func\s+{name}\s*\(",
-    "java": r"^[ \t]*(?:public|private|protected|static|final|\s)*[\w<>\[\],.? ]+\s{name}\s*\([^;{{]*\)[^;{{]*\{{",
+    "java": r"^[ \t]*(?!return\b|new\b)(?:[\w<>\[\],.?@]+[ \t]+)+{name}\s*\([^;{{]*\)[^;{{]*\{{",
     "js": r"^[ \t]*(?:(?:const|let|var)\s+{name}\s*=|(?:async\s+)?function\s*\*?\s*{name}\s*\()",
     "ts": r"^[ \t]*(?:export\s+)?(?:(?:const|let|var)\s+{name}\s*[:=]|(?:async\s+)?function\s*\*?\s*{name}\s*[<(])",
     "pl": r"^[ \t]*sub\s+{name}\b",
@@ -53,9 +55,9 @@ _CRATES = r"(?m)^[ \t]*use (?:rand|regex|md5)\b[^;]*;"  # not part of Rust; what
 
 
 def _definitions(language: str, code: str, name: str) -> list[re.Match[str]]:
-    """Return where code defines a function; comments count as blanks, for examples in them look like code."""
+    """Return where code defines a function; comments are out of sight, for examples in them look like code."""
     comment = r"#[^\n]*" if language in ("pl", "sh") else r"/\*.*?\*/|//[^\n]*"
-    bare = re.sub(comment, lambda found: re.sub(r"[^\n]", " ", found[0]), code, flags=re.DOTALL)
+    bare = re.sub(comment, lambda found: re.sub(r"[^\n]", "\0", found[0]), code, flags=re.DOTALL)
     return list(re.finditer(_DEFINES[language].format(name=re.escape(name)), bare, re.MULTILINE))
 
 
