@@ -176,6 +176,9 @@ def test_bad_files_of_samples_say_where(home: Path, problems: list[Any]) -> None
     (home / "bad.jsonl.gz").write_bytes(b"none")
     with pytest.raises(DataError, match="cannot be read"):
         snb.suites.samples("bad.jsonl.gz")
+    marked = '\ufeff{"task_id": "HumanEval/0", "solution": "x"}\r\n\r\n'  # as editors of Windows and EvalPlus write it
+    (home / "marked.jsonl").write_text(marked, encoding="utf-8", newline="")
+    assert snb.suites.samples("marked.jsonl").samples == 1
     (home / "few.jsonl").write_text('{"task_id": "HumanEval/0", "completion": "    return 1"}', encoding="utf-8")
     with pytest.warns(UserWarning, match="gave no answer to 3 questions"):
         found = snb.evaluate(snb.suites.samples("few.jsonl"), "humaneval", limit=3)

@@ -215,7 +215,7 @@ def _read(path: Path) -> Iterator[tuple[str, str]]:
 def _text(path: Path) -> str:
     data = path.read_bytes()
     try:
-        return (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8")
+        return (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8-sig")
     except (OSError, EOFError, ValueError) as error:
         raise DataError(
             f"{path} cannot be read: {error}.", fix="It has to be UTF-8, with .gz in its name where it is compressed."
