@@ -101,6 +101,7 @@ _IMPLEMENTATIONS = {
     "capture_store": {"sqlite": "shadownb.engine.capture:CaptureStore"},
     "objective": {
         "dpo": "shadownb.engine.objectives.dpo:Dpo",
+        "facts": "shadownb.engine.objectives.facts:Facts",
         "kto": "shadownb.engine.objectives.kto:Kto",
         "grpo": "shadownb.engine.objectives.policy.gradient:PolicyGradient",
         "sft": "shadownb.engine.objectives.supervised:Supervised",
@@ -109,6 +110,7 @@ _IMPLEMENTATIONS = {
         "thread": "shadownb.engine.runs.executors.thread:ThreadExecutor",
         "process": "shadownb.engine.runs.executors.process:ProcessExecutor",
     },
+    "embedder": {"minilm": "shadownb.engine.backends.torch.embedder:MiniLm"},
     # Who keeps texts of people: asked by captures.delete(where=...), in this order.
     "eraser": {
         "runs": "shadownb.engine.runs.erasing:erase",
@@ -138,6 +140,7 @@ _IMPLEMENTATIONS = {
         "grpo": "shadownb.engine.methods.grpo:SPEC",
         "rloo": "shadownb.engine.methods.rloo:SPEC",
         "reinforce_pp": "shadownb.engine.methods.reinforce_pp:SPEC",
+        "more_plus": "shadownb.engine.methods.more_plus:SPEC",
     },
     "model": {"facade": "shadownb.engine.models.model:Model", "load": "shadownb.engine.models.loading:load"},
     "panel": {
