@@ -39,10 +39,10 @@ def says(answers: list[str], values: list[str]) -> int:
 
 def routing() -> None:
     """What all 200 facts are found by."""
-    rows = read("facts.psv")
+    rows = read("facts_eval/facts.psv")
     router = router_of(rows)
     taken: list[float] = []
-    for kind, each in questions(rows, lines("off_topic.txt")).items():
+    for kind, each in questions(rows, lines("facts_eval/off_topic.txt")).items():
         right = wrong = 0
         for question, expected in each:
             started = time.process_time()
@@ -90,7 +90,7 @@ def main() -> None:
     given = parser.parse_args()
     if "routing" in given.parts:
         routing()
-    every = read("facts.psv")
+    every = read("facts_eval/facts.psv")
     rows = every[:: max(1, len(every) // given.facts)][: given.facts]
     model = snb.load(MODEL, max_length=256)
     if "more_plus" in given.parts:

@@ -44,7 +44,9 @@ def whole_passes(session: Any, examples: Any) -> float:
 
 
 def learning() -> None:
-    rows = [{"prompt": row["question"], "completion": row["value"]} for row in read("tuning_facts.psv")[:FACTS]]
+    rows = [
+        {"prompt": row["question"], "completion": row["value"]} for row in read("facts_eval/tuning_facts.psv")[:FACTS]
+    ]
     model = snb.load("smollm2-135m", max_length=256)
     found: dict[str, list[float]] = {"whole": [], "group, one wording": [], "group, six wordings": []}
     compute = FactTraining.compute

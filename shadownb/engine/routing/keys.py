@@ -3,40 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from shadownb.engine.embedding import Embedder
-from shadownb.engine.routing.attributes import QUESTIONS
+from shadownb.engine.routing.attributes import Attributes, described
 from shadownb.engine.routing.units import Fact
 from shadownb.engine.routing.words import names, telling, without
-
-
-class Common:
-    """The common questions as vectors of one embedder."""
-
-    _known: ClassVar[dict[str, Common]] = {}
-
-    def __init__(self, vectors: Any) -> None:
-        self.vectors = vectors
-        self._middle = vectors.mean(axis=0)
-
-    @classmethod
-    def of(cls, embedder: Embedder) -> Common:
-        """Return them, made once for an embedder."""
-        if embedder.id not in cls._known:
-            cls._known[embedder.id] = cls(embedder.embed(QUESTIONS))
-        return cls._known[embedder.id]
-
-    def centred(self, vectors: Any) -> Any:
-        """Return vectors as they are seen from the middle of common questions, of length 1."""
-        moved = vectors - self._middle
-        return moved / np.maximum(np.linalg.norm(moved, axis=-1, keepdims=True), 1e-9)
-
-    def seen(self, vector: Any) -> tuple[Any, Any]:
-        """Return one vector from the middle, and how near it is to each common question."""
-        return self.centred(vector), self.vectors @ vector
 
 
 class Keys:
@@ -46,10 +20,12 @@ class Keys:
     ----------
     meaning
         Shape (2, facts, width): of the question, and of question and answer.
+    near
+        Shape (facts, attributes): how near the question without the names in it comes to each attribute of :mod:`.attributes`.
     asked
-        Shape (facts, width): of the question without the names in it, seen from the middle of common questions.
-    common
-        The common questions.
+        The same as descriptions of length 1, by which questions are compared.
+    attributes
+        What may be asked of a thing.
     """
 
     def __init__(self, facts: Sequence[Fact], embedder: Embedder, vectors: Any = None) -> None:
@@ -60,18 +36,15 @@ class Keys:
         self.said = [{*own, *telling(fact.answer)} for own, fact in zip(self.words, self.facts, strict=True)]
         found = vectors if vectors is not None else vectors_of(self.facts, embedder)
         self.meaning, self._bare = found[:2], found[2]
-        self.common = Common.of(embedder)
-        self.asked = self.common.centred(self._bare)
+        self.attributes = Attributes.of(embedder)
+        self.near = self.attributes.near(self._bare)
+        self.asked = described(self.near)
         self._index = self._lexical()
 
     @property
     def vectors(self) -> Any:
         """All vectors, as they are kept in a file: shape (3, facts, width)."""
         return np.concatenate([self.meaning, self._bare[None]])
-
-    def common_of(self, number: int) -> Any:
-        """Return how near a fact's bare question is to each common question; shape (common questions,)."""
-        return self.common.vectors @ self._bare[number]
 
     def _lexical(self) -> Any:
         if not any(self.words):

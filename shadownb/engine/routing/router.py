@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from shadownb.engine.embedding import Embedder, embedder
+from shadownb.engine.routing.attributes import described
 from shadownb.engine.routing.keys import Keys, vectors_of
 from shadownb.engine.routing.units import Fact, Unit
 from shadownb.engine.routing.words import answers_kind, asked_kind, differs, is_code, names, swapped, telling, without
@@ -32,10 +33,10 @@ class Signals:
     semantic
         Cosine of the question with the fact's, or with question and answer, whichever is nearer.
     asked
-        Cosine of both questions with the names taken out, measured from the middle of common questions: whether the same is
-        asked of the thing.
+        Whether the same is asked of the thing: how alike both questions, with the names taken out, are in what they are near to
+        (:mod:`.attributes`); a cosine.
     elsewhere
-        How much nearer the question is than the fact's to some other common question (:mod:`.attributes`).
+        How much nearer the question is than the fact's to some attribute.
     swapped
         How much of the sentence is the fact's own, word for word, where a telling word of it is another: the same said of
         something else. A question that asks for the fact in other words changes more than one.
@@ -63,10 +64,11 @@ class Signals:
 
 
 # In the order of Signals. Two weigh more than was fitted, whatever the facts: a code that a fact does not have is always another
-# thing (4 at least), and a fact about a named thing is asked for by a name (3).
-WEIGHTS = (0.00, 4.86, 5.22, -3.56, -5.59, -4.00, -0.85, -0.90, -3.00, -2.53)
-BIAS = -5.14
-THRESHOLD = -0.95
+# thing, and a fact about a named thing is asked for by a name (8 at least). Words tell nothing that the others do not; they
+# find candidates.
+WEIGHTS = (0.0, 2.07, 6.53, -3.92, -5.86, -8.0, -1.22, -1.01, -8.0, -0.88)
+BIAS = -3.15
+THRESHOLD = -1.0
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,7 @@ class Router:
     ) -> None:
         self.units = list(units)
         self.threshold = threshold
+        self.but_nearer_than: float | None = None  # see Attributes.near; for fitting weights alone
         self._unit_of = [number for number, unit in enumerate(self.units) for _ in unit.facts]
         facts = [fact for unit in self.units for fact in unit.facts]
         self.keys = Keys(facts, by or embedder(), vectors)
@@ -172,21 +175,22 @@ class Router:
             return []
         mine = names(question, keys.known_names)
         whole, bare = keys.embedder.embed([question, without(question, mine)])
-        bare_asked, bare_common = keys.common.seen(bare)
+        near = keys.attributes.near(bare[None], self.but_nearer_than)[0]
+        asked_like = described(near)
         lexical = np.minimum(keys.lexical(asked), 1.0)
         semantic = (keys.meaning @ whole).max(axis=0)
-        near = {*_best(lexical, _CANDIDATES), *_best(semantic, _CANDIDATES), *_best(lexical + semantic, _CANDIDATES)}
+        close = {*_best(lexical, _CANDIDATES), *_best(semantic, _CANDIDATES), *_best(lexical + semantic, _CANDIDATES)}
         kind = asked_kind(question)
         found = []
-        for number in sorted(near):
+        for number in sorted(close):
             fact = keys.facts[number]
             strange = mine - keys.said[number]
             own = keys.names[number]
             signals = Signals(
                 float(lexical[number]),
                 float(semantic[number]),
-                float(keys.asked[number] @ bare_asked),
-                float((bare_common - keys.common_of(number)).max()),
+                float(keys.asked[number] @ asked_like),
+                float((near - keys.near[number]).max()),
                 swapped(question, fact.question),
                 float(any(map(is_code, strange))),
                 float(any(not is_code(word) for word in strange)),

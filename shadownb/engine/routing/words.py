@@ -43,6 +43,11 @@ _ASKED = (
     ("number", re.compile(r"\bhow (many|much)\b", re.IGNORECASE)),
     ("where", re.compile(r"\bwhere\b", re.IGNORECASE)),
 )
+_WANTED = _set_of("who whose when where why")
+_WHEN = re.compile(
+    r"\b(?:(?:at|on|in|by|from|until|since) )?(?:what|which) (?:time|day|date|year|month|hour)\b", re.IGNORECASE
+)
+_BY_WHOM = re.compile(r"\b(?:by )?whom\b", re.IGNORECASE)
 
 
 def words(text: str) -> list[str]:
@@ -89,11 +94,20 @@ def without(text: str, taken: Collection[str]) -> str:
 
 
 def swapped(question: str, other: str) -> float:
-    """Return the share of words that two sentences have in the same order, where each has telling ones of its own; else 0."""
-    one, two = words(question), words(other)
-    if not ({*one} - {*two} - STOP_WORDS and {*two} - {*one} - STOP_WORDS):
+    """Return the share of words that two sentences have in the same order, where each has telling ones of its own; else 0.
+
+    Who, when, where, why and how are telling here, and so are what and which where the other asks for one of these: "What was it
+    paved with?" is not "When was it paved?".
+    """
+    one, two = (words(_BY_WHOM.sub("who", _WHEN.sub("when", text))) for text in (question, other))
+    mine, others = {*one} - {*two}, {*two} - {*one}
+    if not (_tells(mine, others) and _tells(others, mine)):
         return 0.0
     return SequenceMatcher(None, one, two, autojunk=False).ratio()
+
+
+def _tells(mine: set[str], others: set[str]) -> bool:
+    return bool(mine - STOP_WORDS or mine & {*_WANTED, "how"} or (mine & {"what", "which"} and others & _WANTED))
 
 
 def asked_kind(question: str) -> str:
