@@ -1,14 +1,14 @@
-"""What a memory of facts recalls, and what it leaves alone, beside plain retrieval in the prompt and the base.
+"""What a memory of facts recalls, and what it leaves alone, beside the base, plain retrieval in the prompt, and LoRA.
 
-``python benchmarks/facts.py --facts 60`` takes every third fact of ``facts_eval/`` for the experts; routing is always looked at
-on all 200. Intervals are Wilson's, of 95 %. A question that is routed nowhere is answered by the base, bit for bit
-(``tests/engine/test_facts.py``), so those are not generated again.
+``python benchmarks/facts.py --facts 60`` takes every third fact of ``facts_eval/`` and every second of its unrelated questions;
+routing is always looked at on all 200. Intervals are Wilson's, of 95 %; times are CPU seconds. 60 facts take about 15
+minutes of one core, 12 about 4. The nearest system's own two methods are not run here: their package has to be installed by hand
+(see ``shadowlm.py``).
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import tempfile
 import time
@@ -21,6 +21,12 @@ import shadownb as snb
 from shadownb.engine.embedding import embedder
 
 MODEL = "smollm2-135m"
+_LORA_EPOCHS = 20
+_UNRELATED = (
+    "The river rose in the night, and by the morning the lower meadow was under water.",
+    "To sort a list, compare neighbours and swap them until nothing changes any more.",
+    "She closed the shop early, because nobody had come in since noon and the snow was getting deeper.",
+)
 GREEDY: dict[str, Any] = {"max_new_tokens": 20, "temperature": 0.0}
 
 
@@ -83,34 +89,70 @@ def retrieved(model: Any, rows: list[dict[str, str]]) -> Any:
     return ask
 
 
+def damage(model: Any, off_topic: list[str]) -> None:
+    """How many answers to unrelated questions are no longer the base's, and what that does to the loss on unrelated text."""
+    tuned, base = (model.generate(off_topic, use=use, max_new_tokens=12, temperature=0.0) for use in ("tuned", "base"))
+    changed = sum(one != other for one, other in zip(tuned, base, strict=True))
+    texts = [{"text": text} for text in _UNRELATED]
+    losses = [float(model.loss(texts, use=use)) for use in ("tuned", "base")]
+    print(f"  unrelated answers changed {share(changed, len(off_topic))}; loss on unrelated text {losses[0]:.3f}, base {losses[1]:.3f}")
+
+
+def changed(model: Any, method: str, rows: list[dict[str, str]]) -> None:
+    """What it costs to change one fact: that fact alone, or everything again."""
+    started = time.process_time()
+    if method == "more_plus":
+        model.facts.update(rows[0]["question"], "something else", test=False)
+    else:
+        learn(model, method, [{**rows[0], "value": "something else"}, *rows[1:]])
+    print(f"  changing one fact takes {time.process_time() - started:.1f} s of CPU", flush=True)
+
+
+def learn(model: Any, method: str, rows: list[dict[str, str]]) -> Any:
+    options: dict[str, Any] = {"sample_max_new_tokens": 0, "background": False, "start": "base"}
+    if method == "lora":
+        options |= {"num_train_epochs": _LORA_EPOCHS, "learning_rate": 1e-3, "lora_r": 16, "lora_alpha": 32}
+        options |= {"per_device_train_batch_size": 8, "lr_scheduler_type": "cosine"}
+    return model.train(
+        [{"prompt": row["question"], "completion": row["value"]} for row in rows], method=method, **options
+    )
+
+
+def trained(method: str, rows: list[dict[str, str]], off_topic: list[str]) -> None:
+    model = snb.load(MODEL, max_length=256)
+    started = time.process_time()
+    run = learn(model, method, rows)
+    spent = time.process_time() - started
+    with tempfile.TemporaryDirectory() as folder:
+        saved = model.save(Path(folder) / "memory")
+        size = sum(file.stat().st_size for file in saved.glob("*.safetensors"))
+    each = f"{spent / len(rows):.2f} s each; {size / 1e6:.1f} MB, {size / len(rows) / 1e3:.0f} kB each"
+    print(f"{method}: {len(rows)} facts learned in {spent:.0f} s of CPU, {each}; last loss {run.metrics[-1]['loss']:.3f}")
+    recall(model, rows, method, lambda asked: model.generate(asked, **GREEDY))
+    damage(model, off_topic)
+    changed(model, method, rows)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--facts", type=int, default=60)
-    parser.add_argument("--parts", nargs="*", default=["routing", "more_plus", "retrieval", "base"])
+    parser.add_argument("--parts", nargs="*", default=["routing", "base", "retrieval", "lora", "more_plus"])
     given = parser.parse_args()
     if "routing" in given.parts:
         routing()
     every = read("facts_eval/facts.psv")
     rows = every[:: max(1, len(every) // given.facts)][: given.facts]
-    model = snb.load(MODEL, max_length=256)
-    if "more_plus" in given.parts:
-        started = time.process_time()
-        run = model.train(
-            [{"prompt": row["question"], "completion": row["value"]} for row in rows],
-            method="more_plus", background=False, sample_max_new_tokens=0,
-        )  # fmt: skip
-        spent = time.process_time() - started
-        with tempfile.TemporaryDirectory() as folder:
-            saved = model.save(Path(folder) / "memory")
-            size = sum(file.stat().st_size for file in saved.glob("facts*"))
-        each = f"{spent / len(rows):.2f} s each; {size / len(rows) / 1e3:.0f} kB each"
-        print(f"more_plus: {len(rows)} facts learned in {spent:.0f} s of CPU, {each}", flush=True)
-        print("last losses", json.dumps([round(m["loss"], 3) for m in run.metrics][-3:]))
-        recall(model, rows, "more_plus", lambda asked: model.generate(asked, **GREEDY))
-    if "retrieval" in given.parts:
-        recall(model, rows, "retrieval", retrieved(model, rows))
-    if "base" in given.parts:
-        recall(model, rows, "base", lambda asked: model.generate(asked, use="base", **GREEDY))
+    off_topic = lines("facts_eval/off_topic.txt")
+    off_topic = off_topic[:: max(1, len(off_topic) // given.facts)][: given.facts]
+    if {"base", "retrieval"} & {*given.parts}:
+        model = snb.load(MODEL, max_length=256)
+        if "base" in given.parts:
+            recall(model, rows, "base", lambda asked: model.generate(asked, use="base", **GREEDY))
+        if "retrieval" in given.parts:
+            recall(model, rows, "retrieval", retrieved(model, rows))
+    for method in ("lora", "more_plus"):
+        if method in given.parts:
+            trained(method, rows, off_topic)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,16 @@ if TYPE_CHECKING:
     from shadownb.engine.runs.checkpoints import Checkpoint
     from shadownb.engine.scoring import Exact, JsonExact, Score, Scorer
     from shadownb.engine.trajectories import Trajectory, TrajectoryGroup
-    from shadownb.panels import CapturePanel, ChatPanel, RewardsPanel, RunPanel, Studio, TrainPanel, TrajectoriesPanel
+    from shadownb.panels import (
+        CapturePanel,
+        ChatPanel,
+        FactsPanel,
+        RewardsPanel,
+        RunPanel,
+        Studio,
+        TrainPanel,
+        TrajectoriesPanel,
+    )
 
 _HOMES = {
     "CapturePanel": "shadownb.panels",
@@ -52,6 +61,7 @@ _HOMES = {
     "Dataset": "shadownb.engine.data",
     "Endpoint": "shadownb.engine.endpoint",
     "Exact": "shadownb.engine.scoring",
+    "FactsPanel": "shadownb.panels",
     "GateError": "shadownb.engine.evals.evaluation",
     "JsonExact": "shadownb.engine.scoring",
     "MethodSpec": "shadownb.engine.methods",
@@ -149,6 +159,7 @@ _IMPLEMENTATIONS = {
         "train": "shadownb.panels.train:TrainPanel",
         "rewards": "shadownb.panels.rewards:RewardsPanel",
         "run": "shadownb.panels.run:RunPanel",
+        "facts": "shadownb.panels.facts:FactsPanel",
         "chat": "shadownb.panels.chat:ChatPanel",
         "studio": "shadownb.panels.studio:Studio",
     },
@@ -184,8 +195,8 @@ _IMPLEMENTATIONS = {
 
 __all__ = [
     "CapturePanel", "CaptureStore", "ChatPanel", "Checkpoint", "Comparison", "Contender", "Dataset", "Endpoint", "Evaluation",
-    "Exact", "GateError", "JsonExact", "MethodSpec", "Metric", "Model", "Reply", "RewardsPanel", "Run", "RunPanel", "Score",
-    "Scorer", "ShadowError", "ShadowWarning", "Studio", "TrainConfig", "TrainPanel", "TrajectoriesPanel", "Trajectory",
+    "Exact", "FactsPanel", "GateError", "JsonExact", "MethodSpec", "Metric", "Model", "Reply", "RewardsPanel", "Run", "RunPanel",
+    "Score", "Scorer", "ShadowError", "ShadowWarning", "Studio", "TrainConfig", "TrainPanel", "TrajectoriesPanel", "Trajectory",
     "TrajectoryGroup", "__version__", "capture", "captures", "certify", "compare", "doctor", "evaluate", "evaluations", "leakage",
     "load", "methods", "models", "registry", "runs", "sandbox", "scoring", "suites", "traces",
 ]  # fmt: skip

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ._base import Panel
     from .capture import CapturePanel
     from .chat import ChatPanel
+    from .facts import FactsPanel
     from .rewards import RewardsPanel
     from .run import RunPanel
     from .studio import Studio
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CapturePanel",
     "ChatPanel",
+    "FactsPanel",
     "Panel",
     "RewardsPanel",
     "RunPanel",
@@ -33,6 +35,7 @@ __all__ = [
 _HOMES = {
     "CapturePanel": "capture",
     "ChatPanel": "chat",
+    "FactsPanel": "facts",
     "Panel": "_base",
     "RewardsPanel": "rewards",
     "RunPanel": "run",

@@ -83,6 +83,11 @@ class Facts:
         return self._tested(self.list() if which is None else [self._find(which)])
 
     @property
+    def undoable(self) -> bool:
+        """Whether there is an edit of this session for :meth:`undo`."""
+        return bool(self._before)
+
+    @property
     def history(self) -> Sequence[Edit]:
         """What was done, oldest first; saved with the model."""
         memory = self._memory
