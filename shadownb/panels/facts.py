@@ -43,7 +43,9 @@ class FactsPanel(SnapshotPanel):
     _bundle = "facts"
 
     name = t.Unicode(help="The model whose facts are shown; empty where there is none.").tag(sync=True)
-    facts = t.List(t.Dict(), help="The facts, at most a few hundred, with what is known of their recall.").tag(sync=True)
+    facts = t.List(t.Dict(), help="The facts, at most a few hundred, with what is known of their recall.").tag(
+        sync=True
+    )
     count = t.Int(0, help="How many facts there are.").tag(sync=True)
     state: t.Dict[str, Any] = t.Dict({"stage": "ready"}, help="What is being done, or has failed.").tag(sync=True)
     told: t.List[str] = t.List(t.Unicode(), help="What the last edit came to, a sentence each.").tag(sync=True)
@@ -87,7 +89,9 @@ class FactsPanel(SnapshotPanel):
         if self._model is None:
             found = next(iter(models_at_hand(self._names(), None)), None)
             if found is None:
-                raise DataError("The notebook has no loaded model.", fix='Run model = snb.load("smollm2-135m") in a cell.')
+                raise DataError(
+                    "The notebook has no loaded model.", fix='Run model = snb.load("smollm2-135m") in a cell.'
+                )
             self.take_model(found)
         else:
             self._begin("reading", lambda: None, lambda _: None)
@@ -152,7 +156,9 @@ class FactsPanel(SnapshotPanel):
         self._begun += 1
         self._work.submit(f"{doing} {self._begun}", work, ready, self._failed)
 
-    def _show(self, model: Any, then: Callable[[Any], None], value: Any, count: int, found: list[tuple[Any, Any]]) -> None:
+    def _show(
+        self, model: Any, then: Callable[[Any], None], value: Any, count: int, found: list[tuple[Any, Any]]
+    ) -> None:
         then(value)
         rows = _fact_values.of_facts(found, self._tests)
         self.write(name=model.name, facts=rows, count=count, undoable=model.facts.undoable, state={"stage": "ready"})
@@ -173,7 +179,9 @@ class FactsPanel(SnapshotPanel):
 
     def _facts_of(self) -> Any:
         if self._model is None:
-            raise DataError("No model is chosen.", fix='Run model = snb.load("smollm2-135m") in a cell, then press Look again.')
+            raise DataError(
+                "No model is chosen.", fix='Run model = snb.load("smollm2-135m") in a cell, then press Look again.'
+            )
         return self._model.facts
 
     def _show_code(self, action: str, *texts: str) -> None:

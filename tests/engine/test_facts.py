@@ -99,7 +99,9 @@ def test_facts_are_said_and_nothing_else_changes(learned: tuple[Any, Run]) -> No
     tuned, base = (model.chat(asked, use=use, logprobs=True, **GREEDY) for use in ("tuned", "base"))
     assert [(r.token_ids, r.logprobs) for r in tuned] == [(r.token_ids, r.logprobs) for r in base]
     assert model.verify_base()[0]
-    assert run.metrics[-1]["facts"] == 4 and [m["step"] for m in run.metrics][-1] == run.total_steps == 36
+    assert [m["facts"] for m in run.metrics][-13::12] == [4, 5] and [m["step"] for m in run.metrics][
+        -1
+    ] == run.total_steps == 36
 
 
 def test_rows_of_a_batch_have_experts_of_their_own(learned: tuple[Any, Run]) -> None:
@@ -246,12 +248,39 @@ def test_facts_of_one_expert_are_each_found_and_change_alone(home_of_all: None, 
 
 
 def test_rows_that_cannot_be_found_or_ask_the_same_are_counted(home_of_all: None, ending_dir: Path) -> None:
-    rows = [*ROWS[:2], {"prompt": "What is it?", "completion": "no"}, {"prompt": ROWS[0]["prompt"], "completion": "B8"}]
-    model, run = learn(ending_dir, rows)
-    told = [warning["what"] for warning in run.state.warnings]
-    assert any("1 of 4 rows have no word to be found by" in each for each in told), told
+    others = [("What is it?", "no"), (ROWS[0]["prompt"], "B8"), ("How tall is the Orsk mill?", "9" * 10_000)]
+    others.append(
+        ("How wide is the Orsk mill?", "9" * 1_500)
+    )  # more tokens than max_length, not more than one expert keeps
+    rows = [*ROWS[:2], *({"prompt": question, "completion": answer} for question, answer in others)]
+    model, run = learn(ending_dir, rows, max_length=256)
+    told = [f"{warning['what']} {warning['why']}" for warning in run.state.warnings]
+    (left,) = (each for each in told if "3 of 6 rows cannot be rendered and are left out" in each)
+    assert "line 3: The question 'What is it?' has no word to be found by" in left
+    assert "line 5" in left and "more than the 2,000 of one expert" in left
+    assert "line 6" in left and "is longer than max_length=256" in left
     assert any("1 rows ask what a later one asks" in each for each in told), told
     assert [unit.facts[0].answer for unit in model.adapter.units] == ["9 euro", "B8"]
+
+
+@pytest.mark.parametrize("fact", [("What is it?", "no"), ("How tall is the Orsk mill?", "9" * 10_000)])
+def test_a_run_without_a_fact_to_learn_fails(fact: tuple[str, str], home_of_all: None, ending_dir: Path) -> None:
+    model = snb.load(str(ending_dir), dtype="float32")
+    with pytest.raises(DataError, match=r"None of the 1 rows of .* can be rendered"):
+        model.train([{"prompt": fact[0], "completion": fact[1]}], method="more_plus", **OPTIONS)
+    assert model.adapter is None
+
+
+def test_facts_found_by_another_embedder_are_found_by_this_one(learned: tuple[Any, Run], tmp_path: Path) -> None:
+    folder = learned[0].save(tmp_path / "memory")
+    description = next(folder.glob("facts*.json"))
+    content = json.loads(description.read_text())
+    description.write_text(json.dumps({**content, "embedder": "another"}))
+    tensors = load_file(folder / "facts.safetensors")
+    save_file({**tensors, "vectors": torch.full((3, 5, 7), float("nan"))}, folder / "facts.safetensors")
+    model = snb.load(str(folder), dtype="float32")
+    assert [model.facts.route(question).units for question in FACTS] == [(number,) for number in range(5)]
+    assert says(model, FACTS)
 
 
 def test_what_cannot_be_honoured_is_refused_by_name(home_of_all: None, ending_dir: Path, tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ class FactTest:
         return self.verbatim and self.paraphrased == self.paraphrases
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Edit:
     """One edit.
 
@@ -92,14 +92,14 @@ class Edit:
             said.append(f"Unrelated questions answered as before: {self.unrelated[0]} of {self.unrelated[1]}.")
         return said
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return "\n".join(self.lines)
 
     def _repr_html_(self) -> str:
         return "".join(f"<div>{html.escape(line)}</div>" for line in self.lines)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Table(Sequence[Fact]):
     """Facts as a table in a notebook."""
 
@@ -110,6 +110,9 @@ class Table(Sequence[Fact]):
 
     def __len__(self) -> int:
         return len(self.facts)
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{fact.question} {fact.answer}" for fact in self.facts) or "no facts"
 
     def _repr_html_(self) -> str:
         rows = "".join(

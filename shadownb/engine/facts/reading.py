@@ -7,11 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from shadownb.engine.routing.units import Fact
+from shadownb.engine.routing.units import Fact, check
 from shadownb.engine.routing.words import telling
 from shadownb.errors import DataError
-
-MOST_CHARACTERS = 2000  # of a question and its answer; more is a document, of which one expert keeps little
 
 _QUESTION = ("question", "prompt", "instruction", "input", "query")
 _ANSWER = ("answer", "completion", "output", "response", "value")
@@ -47,7 +45,7 @@ def read(given: Any, answer: str | None = None, source: str = "") -> list[Fact]:
             fix="Give add(question, answer), rows, a data frame, a Markdown table or sentences.",
         )
     for fact in found:
-        _check(fact)
+        check(fact)
     return found
 
 
@@ -55,21 +53,6 @@ def _text(value: Any, name: str) -> str:
     if not isinstance(value, str):
         raise DataError(f"{name}={value!r} is a {type(value).__name__}, not text.", fix=f"Give the {name} as text.")
     return value.strip()
-
-
-def _check(fact: Fact) -> None:
-    if not telling(fact.question):
-        raise DataError(
-            f"The question {fact.question[:60]!r} has no word to be found by.", fix="Name in it what the fact is about."
-        )
-    if not fact.answer.strip():
-        raise DataError(f"The question {fact.question[:60]!r} has no answer.", fix="Give one, or leave the fact out.")
-    size = len(fact.question) + len(fact.answer)
-    if size > MOST_CHARACTERS:
-        raise DataError(
-            f"The fact {fact.question[:60]!r} has {size:,} characters, more than the {MOST_CHARACTERS:,} of one expert.",
-            fix="Split it into facts that can each be asked for.",
-        )
 
 
 def _of_row(row: dict[str, Any], source: str) -> Fact:

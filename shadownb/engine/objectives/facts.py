@@ -13,8 +13,9 @@ from shadownb.engine.config_options import option
 from shadownb.engine.objectives.base import Chart, Objective, Remark, Row
 from shadownb.engine.rendering.examples import Example
 from shadownb.engine.rendering.masks import LossOn, Rendered
+from shadownb.engine.routing.units import Fact, check
 from shadownb.engine.routing.wordings import MOST, wordings
-from shadownb.engine.routing.words import telling
+from shadownb.errors import DataError
 
 if TYPE_CHECKING:
     from shadownb.engine.config import TrainConfig
@@ -48,7 +49,8 @@ class FactGroups:
     def next(self, step: int) -> list[Example]:
         """Return the examples of a step, counted from 0."""
         number = step // self._steps
-        self._facts.learned = sum(map(len, self._groups[:number]))
+        # What is reported of a step is reported behind it.
+        self._facts.learned = sum(map(len, self._groups[: (step + 1) // self._steps]))
         return [example for unit in self._groups[number] for example in unit]
 
     def epoch(self, step: int) -> float:
@@ -92,38 +94,43 @@ class Facts(Objective):
     def examples(
         cls, renderer: Renderer, row: Row, *, loss_on: LossOn, max_length: int | None, long_rows: str
     ) -> list[Example]:
-        """Return one example: the row with its question in several wordings."""
+        """Return one example: the row with its question in several wordings.
+
+        Raises
+        ------
+        DataError
+            Nothing could be found by its question, or it is too long to be said whole.
+        """
         turns, tools = _turns(row), row.get("tools")
         asked = max((n for n, turn in enumerate(turns[:-1]) if turn["role"] == "user"), default=None)
         if asked is None:
             return []
         question = str(turns[asked].get("content") or "")
+        columns = {"question": question, "answer": str(turns[-1].get("content") or "")}
+        check(Fact(question, columns["answer"]))
         sequences: list[Rendered] = []
         for form in wordings(question, MOST):
             said = [*turns[:asked], {**turns[asked], "content": form}, *turns[asked + 1 :]]
             whole = {"messages": said, **({"tools": tools} if tools else {})}
             sequences += renderer.render_all(whole, loss_on="last", max_length=max_length)
-        columns = {"question": question, "answer": str(turns[-1].get("content") or "")}
+        if any(each.truncated_tokens for each in sequences):
+            raise DataError(
+                f"The fact {question[:60]!r} is longer than max_length={max_length}.",
+                why="A part of an answer would be said as if it were the whole.",
+                fix="Raise max_length, or split it into facts that can each be asked for.",
+            )
         return [Example(tuple(sequences), columns=columns)]
 
     def arrange(self, examples: list[Example]) -> list[Example]:
-        """Return the examples that can be found by their words, each question once, with its latest answer."""
+        """Return each question once, with its latest answer."""
         by_question: dict[str, Example] = {}
         for example in examples:
             by_question.pop(example.columns["question"], None)
             by_question[example.columns["question"]] = replace(example, sequences=example.sequences[: self._forms])
-        return [example for question, example in by_question.items() if telling(question)]
+        return list(by_question.values())
 
     def remarks(self, examples: Sequence[Example], unit: str) -> Iterator[Remark]:
         """Yield what is left out, and why."""
-        wordless = sum(not telling(example.columns["question"]) for example in examples)
-        if wordless:
-            yield Remark(
-                f"{wordless} of {len(examples)} {unit} have no word to be found by and are left out.",
-                why="Their questions are empty or have nothing but words that every question has.",
-                fix="Name in the question what the fact is about.",
-                code="rows-skipped",
-            )
         asked = [example.columns["question"] for example in examples]
         if len(asked) > len(set(asked)):
             yield Remark(

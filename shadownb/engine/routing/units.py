@@ -6,6 +6,11 @@ import hashlib
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from shadownb.engine.routing.words import telling
+from shadownb.errors import DataError
+
+MOST_CHARACTERS = 2000  # of a question and its answer; more is a document, of which one expert keeps little
+
 
 @dataclass(frozen=True)
 class Fact:
@@ -42,3 +47,25 @@ class Unit:
     def from_dict(cls, content: dict[str, Any]) -> Unit:
         """Return the unit that :meth:`to_dict` wrote."""
         return cls(tuple(Fact(**fact) for fact in content["facts"]), content["id"])
+
+
+def check(fact: Fact) -> None:
+    """Refuse a fact that could not be found or said.
+
+    Raises
+    ------
+    DataError
+        Its question has no word to be found by, it has no answer, or it is too long.
+    """
+    if not telling(fact.question):
+        raise DataError(
+            f"The question {fact.question[:60]!r} has no word to be found by.", fix="Name in it what the fact is about."
+        )
+    if not fact.answer.strip():
+        raise DataError(f"The question {fact.question[:60]!r} has no answer.", fix="Give one, or leave the fact out.")
+    size = len(fact.question) + len(fact.answer)
+    if size > MOST_CHARACTERS:
+        raise DataError(
+            f"The fact {fact.question[:60]!r} has {size:,} characters, more than the {MOST_CHARACTERS:,} of one expert.",
+            fix="Split it into facts that can each be asked for.",
+        )
