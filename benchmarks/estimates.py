@@ -1,6 +1,7 @@
 """Promised against measured peak memory: ``python benchmarks/estimates.py [METHOD ...] [--dtype float32 ...] [--chats]``.
 
-SmolLM2-135M on the shipped task; dpo and kto on pairs of it, cpt on its messages as plain text. Each method trains in a process
+SmolLM2-135M on the shipped task; dpo and kto on pairs of it, cpt on its messages as plain text, the methods of rewards on its
+questions, whose answers a length scores. Each method trains in a process
 of its own, so that its peak resident memory is its own: interpreter and libraries included. The promise is that of the
 Train panel, ``estimate()`` before the run; the peak is what the run measured. ``--chats`` answers 24 questions before the promise
 is made, trains, answers again and trains once more, so that what a kernel holds by then is not counted twice.
@@ -83,6 +84,8 @@ def measure(method: str, dtype: str, options: argparse.Namespace) -> dict[str, A
         "gradient_accumulation_steps": 1,
         "sample_max_new_tokens": 0,
     }
+    if snb.methods.get(method).objective == "grpo":
+        chosen |= {"reward_fns": [shorter], "max_completion_length": 64}
     runs = []
     for when in ("after chats", "and once more") if options.chats else ("at once",):
         if options.chats:
@@ -102,6 +105,11 @@ def measure(method: str, dtype: str, options: argparse.Namespace) -> dict[str, A
     return {"runs": runs}
 
 
+def shorter(prompts: list[str], completions: list[str], **columns: Any) -> list[float]:
+    """A reward that differs between most answers, so that every group trains."""
+    return [-len(str(completion)) / 100 for completion in completions]
+
+
 def ask(model: Any) -> None:
     """Answer questions, several at a time and one after the other, as somebody who tries the model does."""
     rows = [row["messages"][:-1] for row in rows_for(None, 1).canonical_rows()[:24]]
@@ -117,6 +125,8 @@ def rows_for(spec: Any, longer: int) -> Any:
     if spec is not None and spec.objective in ("dpo", "kto"):
         return snb.Dataset.from_list(make_pairs(96))
     talks = [row["messages"] for row in snb.Dataset.sample("support-triage").canonical_rows()]
+    if spec is not None and spec.objective == "grpo":
+        return snb.Dataset.from_list([{"prompt": talk[:-1]} for talk in talks])
     if spec is not None and spec.name == "cpt":
         return snb.Dataset.from_list([{"text": " ".join(m["content"] for m in talk)} for talk in talks])
     joined = [

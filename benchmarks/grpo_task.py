@@ -1,10 +1,11 @@
 """GRPO on a task that a program can judge: "Describe W in exactly N words", on words and numbers that were not trained.
 
-The reward is 1 - |n - N| / N, and 0 for an answer that is not ended in 20 tokens. Printed for each seed: the reward on held-out
-prompts before and after, sampled at temperature 1 and greedy; the share of ended answers and the reward among them, so that
-learning to stop alone would show; and the same of SFT on answers that a program writes, for as many CPU seconds.
+The reward is 1 - 2 |n - N| / N, at least 0, and 0 for an answer that is not ended in 20 tokens. Printed for each seed: the
+reward on held-out prompts before and after, sampled at temperature 1 and greedy; the share of ended answers and the reward
+among them, so that learning to stop alone would show; and the same of SFT on answers that a program writes, for as many CPU
+seconds.
 
-    python benchmarks/grpo_task.py                 # three seeds, about 15 minutes on two idle cores
+    python benchmarks/grpo_task.py                 # three seeds: 440 CPU seconds each, and as many for SFT
     python benchmarks/grpo_task.py --seeds 3407    # one
     python benchmarks/grpo_task.py --model FOLDER --steps 2 --held-out 4   # whether it runs at all
 """
@@ -54,9 +55,9 @@ def prompts(words: tuple[str, ...], numbers: tuple[int, ...]) -> list[dict[str, 
 def words_off(
     prompts: list[str], completions: list[str], n: list[int], finish_reason: list[str], **columns: Any
 ) -> list[float]:
-    """1 for exactly as many words as asked for, less for each that is missing or too many; 0 for what was cut off."""
+    """1 for exactly as many words as asked for, 0 for half as many off, in between by share; 0 for what was cut off."""
     return [
-        max(0.0, 1 - abs(len(said.split()) - wanted) / wanted) if ended == "stop" else 0.0
+        max(0.0, 1 - 2 * abs(len(said.split()) - wanted) / wanted) if ended == "stop" else 0.0
         for said, wanted, ended in zip(completions, n, finish_reason, strict=True)
     ]
 
@@ -88,7 +89,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="smollm2-135m")
     parser.add_argument("--seeds", type=int, nargs="+", default=[3407, 1, 2])
-    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--rate", type=float, default=3e-4)
     parser.add_argument("--held-out", type=int, default=24)
     parser.add_argument("--no-sft", action="store_true", help="leave SFT beside it out")

@@ -1,6 +1,7 @@
 """Where the time of a step goes, part by part, beside what this machine could do.
 
-Run: ``python benchmarks/parts.py [--method lora] [--dtype float32] [--model smollm2-135m] [--rounds 6] [--rows FILE.jsonl]``
+Run: ``python benchmarks/parts.py [--method lora] [--dtype float32] [--model smollm2-135m] [--rounds 6] [--rows FILE.jsonl]
+[--only-kernels]``. The figures of ``kernels/rule.py`` are those of the last table.
 
 Three tables, all of the third step of a real run on the shipped task (pairs of it for dpo and kto), 8 rows a step:
 
@@ -8,8 +9,8 @@ Three tables, all of the third step of a real run on the shipped task (pairs of 
   products and nothing else, each at its shape with its layer's own weights, by the faster of torch's and oneDNN's; those of
   blocks, head and adapters are counted, forward and back (attention's own are not: they are 1 % here);
 * the step by parts, from torch's profiler (which makes the last part, Python, larger than it is);
-* CPU seconds of the step with each kernel alone, with those that the run chose, and without any, interleaved; and how far the
-  loss is off.
+* CPU seconds of the step with all kernels, with those that the run chose, without any, and with all but one each,
+  interleaved; how far the loss is off; and what the short trial of ``shadownb doctor`` finds of each.
 
 All seconds but the profiler's are CPU seconds of the process. With ``OMP_NUM_THREADS=1`` they say the same on a busy machine as on
 an idle one.
@@ -30,7 +31,7 @@ from dpo import make_pairs
 
 import shadownb as snb
 from shadownb.engine.backends.torch import training as torch_training
-from shadownb.engine.backends.torch.kernels import onednn_linear
+from shadownb.engine.backends.torch.kernels import choosing, onednn_linear, rule, trial
 from shadownb.engine.backends.torch.kernels.installed import NAMES
 
 _LOOKED_AT = 2  # the step that is measured, counted from 0: the first ones load and compile
@@ -45,6 +46,7 @@ def main() -> None:
     parser.add_argument("--model", default="smollm2-135m")
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--rows", help="JSONL file instead of the shipped task")
+    parser.add_argument("--only-kernels", action="store_true", help="the last table alone")
     options = parser.parse_args()
     quantize = "4bit" if options.method == "qlora" else None
     model = snb.load(options.model, dtype=options.dtype, quantize=quantize)
@@ -87,6 +89,10 @@ class _looking:
 
 def look(session: Any, examples: Sequence[Any], once: Callable[[], float], options: argparse.Namespace) -> None:
     """Print the three tables of one step."""
+    if options.only_kernels:
+        once()
+        by_kernel(session, once, options.rounds)
+        return
     passes = session.passes
     batches = [batch for batch, _ in passes.batches(examples)]
     shapes = [(batch.input_ids.shape[1], len(batch.targets)) for batch in batches]
@@ -227,11 +233,12 @@ def _part(name: str, shapes: list[list[int]], vocabulary: int) -> str:
 
 
 def by_kernel(session: Any, once: Callable[[], float], rounds: int) -> None:
-    """Print what each kernel makes of the step's CPU seconds."""
-    kernels = session.passes.kernels
-    chosen = kernels.on
-    possible = [name for name in NAMES if name in chosen or kernels.modules(name)]
-    ways = {"none": frozenset(), **{name: frozenset({name}) for name in possible}, "all chosen": chosen}
+    """Print what each kernel makes of the step's CPU seconds where the others are on, and what a trial of it alone says."""
+    passes, kernels, chosen = session.passes, session.passes.kernels, session.passes.kernels.on
+    there = choosing.possible(passes, passes.adapter.base.dtype)
+    tried = trial.speeds(kernels, passes.head_layer, there, like=next(passes.adapter.base.parameters()))
+    ways = {"none": frozenset(), "all": there, "chosen": chosen}
+    ways |= {name: there - {name} for name in NAMES if name in there}
     spent: dict[str, list[float]] = {name: [] for name in ways}
     losses: dict[str, float] = {}
     for number in range(rounds):
@@ -241,12 +248,22 @@ def by_kernel(session: Any, once: Callable[[], float], rounds: int) -> None:
             losses[name] = once()
             spent[name].append(time.process_time() - began)
     kernels.on = chosen
-    print(f"{'kernel':18}{'CPU s':>8}{'times as fast':>15}{'(range)':>16}{'loss off by':>14}")
-    for name, seconds in spent.items():
-        ratios = [plain / mine for plain, mine in zip(spent["none"], seconds, strict=True)]
-        between = f"({min(ratios):.2f} to {max(ratios):.2f})"
-        off = abs(losses[name] - losses["none"])
-        print(f"{name:18}{statistics.median(seconds):8.3f}{statistics.median(ratios):15.2f}{between:>16}{off:14.1e}")
+    print(f"on {rule.kind(passes.adapter.base.dtype, passes.device)}")
+    print(f"{'kernels':10}{'CPU s':>8}{'times as fast':>15}{'(range)':>16}{'loss off by':>14}")
+    for name in ("none", "all", "chosen"):
+        told = _ratio(spent["none"], spent[name])
+        print(f"{name:10}{statistics.median(spent[name]):8.3f}{told}{abs(losses[name] - losses['none']):14.1e}")
+    print(f"{'a step with it, of one with all others':38}{'':9}{'':>16}{'in a trial alone':>18}")
+    for name in ways.keys() & there:
+        print(f"  {name:16}{_ratio(spent[name], spent['all'])}{tried[name]:18.2f}")
+    if lost := rule.loses(chosen, tried):
+        print(f"the rule loses here: {', '.join(lost)}")
+
+
+def _ratio(plain: Sequence[float], mine: Sequence[float]) -> str:
+    ratios = [a / b for a, b in zip(plain, mine, strict=True)]
+    between = f"({min(ratios):.2f} to {max(ratios):.2f})"
+    return f"{statistics.median(ratios):15.3f}{between:>16}"
 
 
 if __name__ == "__main__":

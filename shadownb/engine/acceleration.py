@@ -168,7 +168,7 @@ def choose_own_kernels(accelerator: str, known: Facts) -> tuple[bool, str]:
         return known.always.own_kernels
     if accelerator == "none":
         return False, "plain torch, because accelerator='none'"
-    return True, "those that fit the model and are faster in a trial on this machine"
+    return True, "those that fit the model and are faster on processors of this kind"
 
 
 def plan(accelerator: str, optim: str, checkpointing: str, *, trained: int, needed_gb: float, known: Facts) -> Plan:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def home() -> Path:
-    """Return the home folder; it holds ``models/``, ``datasets/``, ``runs/``, ``captures/``, ``answers/`` and other folders."""
+    """Return the home folder; it holds ``models/``, ``datasets/``, ``runs/``, ``captures/``, ``answers/``, ``adapters/``."""
     return Path(os.environ.get("SHADOWNB_HOME") or "~/.shadownb").expanduser()
 
 

@@ -90,10 +90,10 @@ def test_the_record_says_what_the_trainer_had(
     assert had["gradient_checkpointing"] is False
     assert had["attention"] == "shadownb_rows over sdpa"
     assert (had["quantized_layers"], had["fused_kernels"], had["autocast"]) == (0, [], "no")
-    assert bool(had["kernels"]) <= (accelerator != "none")  # which ones, a trial on this machine decides
-    assert had["layers_in_one_operation"] == (
-        14 if "linears" in had["kernels"] else 0
-    )  # two blocks of seven linear layers
+    # The linear layers are computed so on every processor; two blocks of seven. The others are where they were timed.
+    assert ("linears" in had["kernels"]) is (accelerator != "none")
+    assert had["layers_in_one_operation"] == (0 if accelerator == "none" else 14)
+    assert accelerator != "none" or (had["kernels"], had["products_by"]) == ([], "torch")
     assert had["trained_dtypes"] == ["float32"]
     assert had["trained_parameters"] == record["trainable_parameters"]
 

@@ -16,6 +16,7 @@ import shadownb as snb
 from shadownb.engine import estimate, methods, objectives
 from shadownb.engine.backends.torch import adapters, attention, memory, packed_batch
 from shadownb.engine.backends.torch.backend import TorchBackend
+from shadownb.engine.backends.torch.kernels import head_loss, rule
 from shadownb.engine.config import TrainConfig
 from shadownb.engine.rendering import Rendered
 from tests.engine.methods_data import pairs, verdicts
@@ -88,6 +89,25 @@ def test_the_estimate_has_its_lines(tiny: Any, rows: list[dict[str, Any]]) -> No
     assert sum(gb for _, gb in found.lines) == pytest.approx(found.expected_gb)
     assert found.low_gb < found.expected_gb < found.high_gb
     assert {"weights", "activations", "logits of trained tokens"} <= {name for name, _ in found.lines}
+
+
+@pytest.mark.parametrize(
+    ("options", "at_once"),
+    [
+        ({"method": "lora"}, head_loss.CHUNK),
+        ({"method": "grpo"}, head_loss.CHUNK),
+        ({"method": "grpo", "temperature": 0.7}, None),  # divides logits, which the kernel never has
+        ({"method": "full"}, None),  # a trained head keeps them
+        ({"method": "lora", "train_embeddings": True}, None),
+    ],
+)
+def test_logits_are_counted_as_they_stand(
+    tiny: Any, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], at_once: int | None
+) -> None:
+    monkeypatch.setattr(rule, "chosen", lambda possible, *_: (possible, "on every processor"))
+    assert tiny.backend.costs(tiny, TrainConfig(**options)).logits_at_once == at_once
+    monkeypatch.setattr(rule, "chosen", lambda *_: (frozenset(), "on none"))
+    assert tiny.backend.costs(tiny, TrainConfig(**options)).logits_at_once is None
 
 
 def test_recomputing_needs_less(tiny: Any, rows: list[dict[str, Any]]) -> None:

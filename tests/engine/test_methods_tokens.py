@@ -59,8 +59,8 @@ TRAINED = {
 class Batches:
     """What the trainer computed: the examples of its steps, the targets of their batches with what stands before each.
 
-    ``longest`` is the length of the longest row of all batches: also of evaluations, of the reference and of KTO's mismatched
-    answers.
+    ``longest`` is the length of the longest row of all batches up to its last target, which is no input: also of evaluations, of
+    the reference and of KTO's mismatched answers.
     """
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> Batches:
         if self.adapter.module.training:
             before = batch.input_ids[0, batch.keep]
             seen.targets.append(list(zip(before.tolist(), batch.targets.tolist(), strict=True)))
-        seen.longest = max(seen.longest, int(batch.position_ids.max()) + 1)
+        seen.longest = max(seen.longest, int(batch.position_ids[0, batch.keep].max()) + 2)
         return tokens(self, batch)
 
     monkeypatch.setattr(Loop, "compute", watched_step)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from shadownb.engine.backends.torch import adapters, attention, packed_batch
+from shadownb.engine.backends.torch import adapters, attention, packed_batch, randomness
 from shadownb.engine.config import TrainConfig
 from shadownb.engine.rendering import Rendered, packing
 
@@ -126,6 +126,32 @@ def test_what_stands_behind_the_last_target_is_not_computed(adapted: Any) -> Non
     none = packed_batch.pack([Rendered([1, 2, 3], [-100] * 3)], share=True)
     assert none.input_ids.tolist() == [[1, 2, 3]]
     assert len(none.targets) == 0
+
+
+@pytest.mark.parametrize("learned", [0, 3])
+@pytest.mark.parametrize("way", ["one behind the other", "a shared start", "one by one"])
+def test_a_dropout_mask_is_that_of_whole_rows(monkeypatch: pytest.MonkeyPatch, way: str, learned: int) -> None:
+    """What is not computed changes no number that is drawn for the rest, or a run of before would not be repeated."""
+
+    def masked(rows: list[Rendered]) -> list[torch.Tensor]:
+        batch = packed_batch.pack(rows, share=way == "a shared start")
+        parts = batch.alone() if way == "one by one" else [batch]
+        clock = randomness.DropoutClock(7)
+        clock.begin(5, parts, learned)
+        layer = randomness.RunDropout(0.5, "a layer", clock).train()
+        masks = [layer(torch.ones(1, learned + part.input_ids.shape[1], 8))[0] for part in parts]
+        spans = [(mask, part, segment) for mask, part in zip(masks, parts, strict=True) for segment in part.segments]
+        return [*(mask[:learned] for mask in masks), *(mask[learned + s.start :][: s.length] for mask, _, s in spans)]
+
+    rows = make_rows()
+    cut = masked(rows)
+    monkeypatch.setattr(packing, "_needed", lambda row: len(row.input_ids))
+    whole = masked(rows)
+    assert len(cut) == len(whole)
+    assert sum(map(len, whole)) == sum(map(len, cut)) + len(rows)
+    for found, wanted in zip(cut, whole, strict=True):
+        assert torch.equal(found, wanted[: len(found)])
+        assert 0.2 < float(found.bool().float().mean()) < 0.8 or len(found) < 5
 
 
 def test_rows_of_a_bundle_stay_in_one_piece() -> None:

@@ -460,6 +460,9 @@ class ToyBackend:
     def flops(self) -> float:
         return 1e9
 
+    def try_kernels(self) -> None:
+        return None
+
     def load(self, source: Any, decisions: Any, gate: WeightsGate) -> tuple[ToyWeights, Tokenizer]:
         return ToyWeights(Path(source.location)), Tokenizer()
 

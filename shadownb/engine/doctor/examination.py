@@ -54,6 +54,7 @@ def doctor(kernel: Any = None) -> Report:
         "libraries": _libraries,
         "kernel": lambda: _notebook(kernel),
         "devices": _hardware,
+        "training kernels": _kernels,
         "memory": _memory,
         "sandbox": _sandbox,
         "fits": _fitting,
@@ -197,6 +198,23 @@ def _hardware() -> Iterator[Line]:
             "" if device.usable else device.reason,
         )
     yield Line("ok", "cores", str(found.cores))
+
+
+def _kernels() -> Iterator[Line]:
+    """Say whether the backend's own ways of computing, which are chosen by figures of other machines, are faster on this one."""
+    from shadownb.engine import hardware
+    from shadownb.engine.loaded.backends import DEFAULT, backend
+
+    tried = backend(DEFAULT).try_kernels() if hardware.detect().recommended == "cpu" else None
+    if tried is None:
+        return
+    speeds = ", ".join(f"{name} {tried.speeds[name]:.2f}" for name in tried.on)
+    text = f"{speeds} times as fast as plain ones ({tried.where})" if speeds else f"none on {tried.where}"
+    if tried.slower:
+        fix = "Look again when the machine is idle; shadownb.load(..., accelerator='none') trains without them."
+        yield Line("warn", "training kernels", f"{text}: slower here is {', '.join(tried.slower)}", fix)
+    else:
+        yield Line("ok", "training kernels", text)
 
 
 def _memory() -> Iterator[Line]:

@@ -8,7 +8,7 @@ Recipe: CONTRIBUTING.md, "A backend"; suite: tests/ports/test_backend.py.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -60,6 +60,28 @@ class Choices:
     optimizer: tuple[str, str] | None = None
     kernels: tuple[bool, str] | None = None
     own_kernels: tuple[bool, str] | None = None
+
+
+@dataclass(frozen=True)
+class KernelTrial:
+    """How fast a backend's own ways of computing are on this machine.
+
+    Attributes
+    ----------
+    where
+        The kind of processor and number format, in words.
+    on
+        Those that training takes here.
+    speeds
+        How many times as fast as the plain way each is.
+    slower
+        Those that are on and lose.
+    """
+
+    where: str
+    on: tuple[str, ...]
+    speeds: Mapping[str, float]
+    slower: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -261,6 +283,9 @@ class Backend(Protocol):
 
     def flops(self) -> float:
         """Return this machine's fp32 matrix product rate in FLOP/s, measured once."""
+
+    def try_kernels(self) -> KernelTrial | None:
+        """Time the backend's own ways of computing on the CPU beside the plain ones, in about a second; None where it has none."""
 
     def load(self, source: Source, decisions: dict[str, Decision], gate: Any) -> tuple[Weights, Tokenizer]:
         """Load a source's base.

@@ -80,6 +80,9 @@ class Tree:
         Positions whose next token is trained, that token, and the number of the row it belongs to.
     leaves
         By the row's number the segment that is its own and ends it.
+    places, whole
+        Where each token stands, and how many there are, where rows are laid down with all their tokens: a dropout mask is drawn
+        for those, so that what is not computed changes no number of it.
     """
 
     rows: Sequence[Rendered]
@@ -91,6 +94,8 @@ class Tree:
     targets: list[int] = field(default_factory=list)
     owners: list[int] = field(default_factory=list)
     leaves: dict[int, Segment] = field(default_factory=dict)
+    places: list[int] = field(default_factory=list)
+    whole: int = 0
 
     def __post_init__(self) -> None:
         self._free = [_shareable(row) if self.share else 0 for row in self.rows]
@@ -114,17 +119,22 @@ class Tree:
         for branch in branches.values():
             self._place(branch, depth, behind)
 
-    def _segment(self, ids: Sequence[int], depth: int, behind: tuple[tuple[int, int], ...]) -> Segment:
+    def _segment(
+        self, ids: Sequence[int], depth: int, behind: tuple[tuple[int, int], ...], *, left_out: int = 0
+    ) -> Segment:
         segment = Segment(len(self.ids), len(ids), behind)
         self.segments.append(segment)
         self.ids.extend(ids)
+        self.places.extend(range(self.whole, self.whole + len(ids)))
+        self.whole += len(ids) + left_out
         self.positions.extend(range(depth, depth + len(ids)))
         return segment
 
     def _leaf(self, member: int, depth: int, behind: tuple[tuple[int, int], ...]) -> None:
         row = self.rows[member]
         needed = _needed(row)
-        leaf = self.leaves[member] = self._segment(row.input_ids[depth:needed], depth, behind)
+        left_out = len(row.input_ids) - needed
+        leaf = self.leaves[member] = self._segment(row.input_ids[depth:needed], depth, behind, left_out=left_out)
         offset = leaf.start - depth
         for position in range(depth, min(needed, len(row.input_ids) - 1)):
             if row.labels[position + 1] != NOT_TRAINED:
@@ -154,5 +164,5 @@ def _common(rows: Sequence[Rendered], free: Sequence[int], depth: int) -> int:
 
 
 def _packed_length(bundle: Bundle, *, share: bool) -> int:
-    total = sum(_needed(row) for row in bundle)
+    total = sum(len(row.input_ids) for row in bundle)
     return total - (len(bundle) - 1) * common_start(bundle) if share else total

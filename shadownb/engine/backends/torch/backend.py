@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.inference.gate import WeightsGate
-from shadownb.engine.ports.backend import Choices, Costs, Device
+from shadownb.engine.ports.backend import Choices, Costs, Device, KernelTrial
 from shadownb.engine.ports.decisions import Decision
 
 if TYPE_CHECKING:
@@ -86,6 +86,12 @@ class TorchBackend:
         from shadownb.engine.backends.torch import devices
 
         return devices.matmul_flops()
+
+    def try_kernels(self) -> KernelTrial:
+        """Time the kernels of a step in fp32 on the CPU, at the widths of a small model."""
+        from shadownb.engine.backends.torch.kernels import trial
+
+        return trial.on_this_machine()
 
     def empty_cache(self) -> None:
         """Give memory back that nobody uses: the GPU's, and what the allocator of this process kept."""

@@ -10,7 +10,8 @@ import torch
 from shadownb.engine import objectives
 from shadownb.engine.backends.torch import adapters
 from shadownb.engine.backends.torch.adapters.sizes import idle_weights
-from shadownb.engine.backends.torch.kernels import choosing, head_loss
+from shadownb.engine.backends.torch.kernels import head_loss, rule
+from shadownb.engine.backends.torch.kernels.installed import HEAD
 from shadownb.engine.ports.backend import Costs
 
 if TYPE_CHECKING:
@@ -48,11 +49,11 @@ def _by_kernel(weights: TorchWeights, config: TrainConfig, text: object) -> bool
     """Return whether head and loss will be one operation with a frozen head: only what can be known before a run looks."""
     base: Any = weights.base_module()
     return (
-        weights.device.type in ("cpu", "cuda")
-        and weights.dtype in choosing.FORMATS
+        HEAD in rule.chosen(frozenset({HEAD}), weights.dtype, weights.device)[0]
         and type(base.get_output_embeddings()) is torch.nn.Linear
         and not config.spec.changes_base_weights
         and not config.train_embeddings
         and not objectives.get(config.spec.objective).needs
+        and getattr(config.objective_options, "temperature", 1.0) == 1.0
         and not any(getattr(text, name, None) for name in _BEHIND_THE_HEAD)
     )

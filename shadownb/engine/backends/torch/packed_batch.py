@@ -35,6 +35,9 @@ class PackedBatch:
         Shape (N,): the number of the row each of them belongs to.
     rows
         How many rows are packed.
+    places, whole
+        Shape (T,): where each token stands among the ``whole`` tokens that there would be if what no loss depends on were computed
+        as well. None where nothing was left out.
     """
 
     input_ids: torch.Tensor
@@ -44,6 +47,8 @@ class PackedBatch:
     targets: torch.Tensor
     owners: torch.Tensor
     rows: int
+    places: torch.Tensor | None = None
+    whole: int = 0
 
     def behind_prefix(self, length: int) -> PackedBatch:
         """Return the batch with room for ``length`` learned embeddings that every row sees; ``input_ids`` stay as they are."""
@@ -66,7 +71,11 @@ class PackedBatch:
 
     def _part(self, number: int, segment: Segment) -> PackedBatch:
         span = slice(segment.start, segment.start + segment.length)
-        mine = self.owners == number
+        mine, places, whole = self.owners == number, None, segment.length
+        if self.places is not None:
+            starts = [int(self.places[other.start]) for other in self.segments]
+            places = self.places[span] - starts[number]
+            whole = [*starts, self.whole][number + 1] - starts[number]
         return PackedBatch(
             self.input_ids[:, span],
             self.position_ids[:, span],
@@ -75,6 +84,8 @@ class PackedBatch:
             self.targets[mine],
             self.owners[mine] - number,
             1,
+            places,
+            whole,
         )
 
 
@@ -89,4 +100,6 @@ def pack(rows: Sequence[Rendered], *, share: bool, device: torch.device | str = 
         targets=torch.tensor(tree.targets, dtype=torch.long, device=device),
         owners=torch.tensor(tree.owners, dtype=torch.long, device=device),
         rows=len(rows),
+        places=torch.tensor(tree.places, device=device) if tree.whole > len(tree.ids) else None,
+        whole=tree.whole,
     )

@@ -77,7 +77,7 @@ class Passes:
         """Yield the trained tokens of a batch; logits exist only at those positions, and stay only where they are needed."""
         # Gradient checkpointing runs the forward pass again in the backward pass, so the layout holds for both.
         with contextlib.ExitStack() as layouts:
-            found = [self._part(part, layouts) for part in self._parts(batch)]
+            found = [self._part(part, layouts) for part in self.parts(batch)]
             yield TorchTokens(-torch.cat([nll for nll, _ in found]), batch, _joined([watched for _, watched in found]))
 
     def _part(self, batch: PackedBatch, layouts: contextlib.ExitStack) -> tuple[torch.Tensor, Watched]:
@@ -110,11 +110,12 @@ class Passes:
 
     def logits(self, batch: PackedBatch) -> Iterator[torch.Tensor]:
         """Yield the logits of a batch, of each of its rows where these are computed one by one."""
-        for part in self._parts(batch):
+        for part in self.parts(batch):
             with contextlib.ExitStack() as layouts:
                 yield self._logits(part, layouts)[0]
 
-    def _parts(self, batch: PackedBatch) -> list[PackedBatch]:
+    def parts(self, batch: PackedBatch) -> list[PackedBatch]:
+        """Return what goes through the model in a pass each: the batch, or its rows one by one."""
         return batch.alone() if self.packing.kind == "single" and batch.rows > 1 else [batch]
 
     @property

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from shadownb.engine.seeds import derived_seed
+
+if TYPE_CHECKING:
+    from shadownb.engine.backends.torch.packed_batch import PackedBatch
 
 
 def generator(*parts: int | str, device: torch.device | str = "cpu") -> torch.Generator:
@@ -81,7 +84,12 @@ class RunDropout(nn.Module):
         if not self.training or self.p == 0.0:
             return x
         draw = generator(self.clock.seed, self.clock.step, self.clock.batch, self.layer, device=x.device)
-        keep = torch.empty_like(x).bernoulli_(1.0 - self.p, generator=draw)
+        drawn = self.clock.drawn(x.shape[-2]) if x.dim() == 3 and x.shape[0] == 1 else None
+        if drawn is None:
+            keep = torch.empty_like(x).bernoulli_(1.0 - self.p, generator=draw)
+        else:
+            whole, places = drawn
+            keep = x.new_empty(1, whole, x.shape[-1]).bernoulli_(1.0 - self.p, generator=draw)[:, places]
         return x * keep.div_(1.0 - self.p)
 
     def extra_repr(self) -> str:
@@ -89,12 +97,30 @@ class RunDropout(nn.Module):
 
 
 class DropoutClock:
-    """Where a run stands, for its dropout layers."""
+    """Where a run stands, for its dropout layers: the step, and the batch with how its rows lie.
+
+    A mask is drawn for whole rows: which tokens are computed (what stands behind a row's last target is not) must change no
+    number of it, or each such change of ours would be another run.
+    """
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.step = 0
         self.batch = 0
+        self._drawn: dict[int, tuple[int, torch.Tensor]] = {}
+
+    def begin(self, batch: int, parts: Sequence[PackedBatch], virtual_tokens: int) -> None:
+        """Say what is computed next: a batch of this number, in parts, each behind so many learned embeddings."""
+        self.batch, self._drawn = batch, {}
+        for part in parts:
+            if part.places is not None:
+                learned = torch.arange(virtual_tokens, device=part.places.device)
+                places = torch.cat((learned, part.places + virtual_tokens))
+                self._drawn[len(places)] = (virtual_tokens + part.whole, places)
+
+    def drawn(self, tokens: int) -> tuple[int, torch.Tensor] | None:
+        """Return (for how many tokens a mask is drawn, which of them are computed); None where that is for all of them."""
+        return self._drawn.get(tokens)
 
 
 @contextlib.contextmanager

@@ -27,6 +27,7 @@ def actual_setup(training: TorchTraining) -> dict[str, Any]:
         "gradient_checkpointing": any(getattr(module, "gradient_checkpointing", False) for module in modules),
         "fused_kernels": liger.fused(modules),
         "kernels": sorted(training.passes.kernels.on),
+        "products_by": "oneDNN" if training.passes.kernels.computes_by_onednn else "torch",
         "layers_in_one_operation": training.passes.kernels.adapted,
         "layers_rounded_once": rounded_once.installed(adapter.module),
         "expert_tensors_by_rows": expert_products.installed(adapter.module),

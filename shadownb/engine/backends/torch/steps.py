@@ -87,7 +87,8 @@ class StepGradients:
         for index, (batch, members) in enumerate(self._passes.batches(examples)):
             if self._processes.size == 1:  # several obey between steps, or the others would wait for what never comes
                 self._services.check()
-            self._dropout.batch = shard * _BATCHES + index
+            number, learned = shard * _BATCHES + index, self._passes.adapter.virtual_tokens
+            self._dropout.begin(number, self._passes.parts(batch), learned)
             answered = self._services.gate.answered
             looking = answered != self._looked_after  # an answer may leave a model in another state
             with (

@@ -241,16 +241,24 @@ class TorchTraining:
     def save(self, folder: Path) -> None:
         """Write the optimizer's state, the scale of the gradients, the 32-bit copies, and which kernels computed them."""
         self.updates.save(folder)
-        (folder / _KERNELS).write_text(json.dumps(sorted(self.passes.kernels.on)), encoding="utf-8")
+        (folder / _KERNELS).write_text(json.dumps(choosing.recorded(self.passes.kernels)), encoding="utf-8")
 
     def load(self, folder: Path, *, own: bool) -> None:
         """Read what :meth:`save` wrote; of another run everything but the rates and the decay.
 
-        The run's own kernels go on, whatever a new trial has found: a resume is exact.
+        The run's own kernels go on, whatever the rule says here: a resume is exact.
         """
         self.updates.load(folder, own=own)
-        if own and (folder / _KERNELS).is_file():
-            self.passes.kernels.on = frozenset(json.loads((folder / _KERNELS).read_text(encoding="utf-8")))
+        if not own or not (folder / _KERNELS).is_file():
+            return
+        record = json.loads((folder / _KERNELS).read_text(encoding="utf-8"))
+        if missing := choosing.resume(self.passes, self._weights.dtype, record):
+            self.services.warn(
+                f"The run goes on with other kernels than those that it began with: {missing}.",
+                why="They round in another order, so the last bits of its losses are not what they would have been.",
+                fix="Nothing needs to be done; for the same bits, resume it on the machine and with the torch that it began with.",
+                code="other-kernels",
+            )
 
     def save_weights(self, folder: Path) -> None:
         """Write what is trained, as it loads on its own."""

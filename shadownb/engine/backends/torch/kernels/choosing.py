@@ -1,4 +1,4 @@
-"""Which kernels a training has: those that fit its model, are faster here, and compute what plain torch computes.
+"""Which kernels a training has: those that fit its model, are faster by the rule, and compute what plain torch computes.
 
 The last is looked at on the loaded model, as a packing is: two short rows go forth and back without and with them.
 """
@@ -8,13 +8,13 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from shadownb.engine.backends.torch.gradient_check import edges_behind
-from shadownb.engine.backends.torch.kernels import onednn_linear, trial
+from shadownb.engine.backends.torch.kernels import onednn_linear, rule
 from shadownb.engine.backends.torch.kernels.installed import ATTENTION, HEAD, LINEARS, NAMES, Kernels, Reader
 from shadownb.engine.ports.decisions import Decision
 from shadownb.engine.rendering import Rendered
@@ -26,19 +26,16 @@ if TYPE_CHECKING:
     from shadownb.engine.backends.torch.packed_batch import PackedBatch
     from shadownb.engine.backends.torch.passes import Passes
 
-FORMATS = (torch.float32, torch.bfloat16)
-_FASTER = 1.02  # below that, two timings of the same work differ as much
-_AS_FAST = 0.9  # is enough for the head, which then takes memory for a few rows of logits instead of for all of them
 # How far log-probabilities and gradients may be off from plain torch's, of their size. By rounding alone it is less than 1e-5 in
 # 32 bits and 0.1 in bf16; by another formula (a scale, a cap, other halves of a head) about 1.
 _TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.3}
-_START, _OWN = 16, 8  # tokens that both rows of the trial share, and that are one row's own
+_START, _OWN = 16, 8  # tokens that both rows of the comparison share, and that are one row's own
 _LOOKED_AT = 8  # parameters whose gradients are compared: those lowest in the model, below everything
 
 
 def find(base: nn.Module, readers: Mapping[nn.Module, Reader], dtype: torch.dtype, device: torch.device) -> Kernels:
     """Return the kernels for a model, all switched off."""
-    return Kernels(base, readers, onednn=not onednn_linear.refused(dtype, device))
+    return Kernels(base, readers, onednn=rule.takes_onednn(dtype, device))
 
 
 def choose(passes: Passes, dtype: torch.dtype, wanted: tuple[bool, str]) -> Decision:
@@ -47,16 +44,9 @@ def choose(passes: Passes, dtype: torch.dtype, wanted: tuple[bool, str]) -> Deci
     kernels.on = frozenset()
     if not wanted[0]:
         return "none", wanted[1]
-    if dtype not in FORMATS:
+    if dtype not in rule.FORMATS:
         return "none", f"not for {str(dtype).removeprefix('torch.')}"
-    possible = _possible(passes, dtype)
-    head = passes.head_layer
-    speeds = trial.speeds(
-        kernels, head if HEAD in possible else None, possible, like=next(passes.adapter.base.parameters())
-    )
-    faster = frozenset(name for name, speed in speeds.items() if speed >= (_AS_FAST if name == HEAD else _FASTER))
-    told = ", ".join(f"{name} {speeds[name]:.2f}" for name in NAMES if name in speeds)
-    reason = f"times as fast as plain torch in a trial on this machine: {told}"
+    faster, reason = rule.chosen(possible(passes, dtype), dtype, passes.device)
     off = _off(passes, faster)
     unfit = [
         name
@@ -68,12 +58,36 @@ def choose(passes: Passes, dtype: torch.dtype, wanted: tuple[bool, str]) -> Deci
     kernels.on = faster - set(unfit)
     if unfit:
         reason += f"; {', '.join(unfit)} would give this model other numbers"
-    if kernels.on and not kernels.onednn and passes.device.type == "cpu":
-        reason += f"; products by torch: {onednn_linear.refused(dtype, passes.device)}"
-    return ", ".join(name for name in NAMES if name in kernels.on) or "none", reason
+    return _told(kernels.on), reason
 
 
-def _possible(passes: Passes, dtype: torch.dtype) -> frozenset[str]:
+def recorded(kernels: Kernels) -> dict[str, Any]:
+    """Return what computes, for a checkpoint: which kernels, and whether their products are oneDNN's."""
+    return {"on": [name for name in NAMES if name in kernels.on], "onednn": kernels.onednn}
+
+
+def resume(passes: Passes, dtype: torch.dtype, record: Mapping[str, Any]) -> str:
+    """Switch on what a record has; returns what of it cannot be had here and why, an empty string where all can.
+
+    Whoever calls holds the gate. What the rule says does not count: a resume goes on in the numbers of its run.
+    """
+    if passes.kernels.onednn and not record["onednn"]:
+        passes.kernels = passes.kernels.without_onednn()
+    kernels, wanted = passes.kernels, frozenset(record["on"])
+    there = possible(passes, dtype) if wanted else wanted
+    kernels.on = wanted & there
+    missing = [f"{name} does not fit this model here" for name in sorted(wanted - there)]
+    if kernels.on & {LINEARS, HEAD} and record["onednn"] and not kernels.onednn:
+        missing.append(f"products are torch's, because {onednn_linear.refused(dtype, passes.device)}")
+    return "; ".join(missing)
+
+
+def _told(names: frozenset[str]) -> str:
+    return ", ".join(name for name in NAMES if name in names) or "none"
+
+
+def possible(passes: Passes, dtype: torch.dtype) -> frozenset[str]:
+    """Return the kernels that something of this model, in this format, could be computed by; finds layers with one input."""
     kernels, on_cpu = passes.kernels, passes.device.type == "cpu"
     found = {name for name in NAMES if kernels.modules(name)}
     if dtype != torch.float32 and on_cpu and not kernels.onednn:

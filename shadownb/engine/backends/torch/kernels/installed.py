@@ -13,14 +13,7 @@ from torch import nn
 from shadownb.engine.backends.torch.kernels import linears, rms_norm, rotary
 
 # In the order in which a reader wants to know them; what each does is in the module of that name.
-LINEARS, NORMS, SWIGLU, ROTARY, HEAD, ATTENTION = (
-    "linears",
-    "rms_norm",
-    "swiglu",
-    "rotary",
-    "head_loss",
-    "wide_attention",
-)
+LINEARS, NORMS, ROTARY, HEAD, ATTENTION = "linears", "rms_norm", "rotary", "head_loss", "wide_attention"
 NAMES = (LINEARS, HEAD, NORMS, ROTARY, ATTENTION)
 
 Reader = Callable[[], linears.Layer | None]
@@ -31,6 +24,8 @@ class Kernels:
 
     Attributes
     ----------
+    onednn
+        Whether products are oneDNN's.
     on
         The names of those that are on; may be set.
     """
@@ -46,8 +41,12 @@ class Kernels:
             NORMS: dict(_norms(base)),
             ROTARY: dict(_rotary(base)),
         }
-        self._readers = readers
+        self._base, self._readers = base, readers
         self._groups: list[_Together] = []
+
+    def without_onednn(self) -> Kernels:
+        """Return the same kernels with torch's own products, switched off."""
+        return Kernels(self._base, self._readers, onednn=False)
 
     def modules(self, name: str) -> list[nn.Module]:
         """Return the modules that a kernel computes, where it is one for modules."""
@@ -61,6 +60,11 @@ class Kernels:
     def without(self, module: nn.Module) -> Callable[..., Any]:
         """Return what computes a module where no kernel does."""
         return _theirs(module)
+
+    @property
+    def computes_by_onednn(self) -> bool:
+        """Whether a kernel that is on takes oneDNN's products."""
+        return self.onednn and bool(self.on & {LINEARS, HEAD})
 
     @property
     def adapted(self) -> int:

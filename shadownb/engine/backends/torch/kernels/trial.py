@@ -1,27 +1,31 @@
-"""Which kernels are faster than plain torch on this machine, at a model's own widths: a short trial, kept in the home.
+"""How fast each kernel is beside plain torch on this machine, at a model's own widths: half a second of CPU.
 
-What is kept is named by all that it depends on: the processor, its threads and instruction set, the versions of torch and of what
-is in it, the number format and the widths. Whoever writes first decides for all processes, so that they compute alike.
+It decides nothing (:mod:`.rule` says why); it shows whether the rule holds on a machine that nobody has timed.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import json
-import os
-import platform
+import functools
 import time
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from shadownb.engine.backends.torch.kernels import head_loss, linears, rms_norm, rotary, wide_attention
-from shadownb.engine.backends.torch.kernels.installed import ATTENTION, HEAD, LINEARS, NORMS, ROTARY, Kernels
-from shadownb.engine.home import subfolder
+from shadownb.engine.backends.torch.kernels import head_loss, linears, rms_norm, rotary, rule, wide_attention
+from shadownb.engine.backends.torch.kernels.installed import (
+    ATTENTION,
+    HEAD,
+    LINEARS,
+    NAMES,
+    NORMS,
+    ROTARY,
+    Kernels,
+    Reader,
+)
+from shadownb.engine.backends.torch.randomness import seeded_draws
+from shadownb.engine.ports.backend import KernelTrial
 
 _ROWS, _MOST_ROWS_TIMES_WEIGHTS = 128, 1e8  # a wide model's layers are tried on fewer rows
 _HEAD_ROWS = 16
@@ -31,65 +35,39 @@ Ways = tuple[Callable[[], Any], Callable[[], Any]]  # (ours, theirs), forward an
 
 
 def speeds(kernels: Kernels, head: nn.Linear | None, names: frozenset[str], *, like: torch.Tensor) -> dict[str, float]:
-    """Return how many times as fast as plain torch each of the kernels is for this model, from the home or by trying it.
+    """Return how many times as fast as plain torch each of the kernels is for this model, 0 where it cannot be computed.
 
     ``like`` is a parameter of the base, for its number format and device.
     """
-    key = {
-        **_machine(like.device),
-        "dtype": str(like.dtype),
-        "layers": sorted(
-            {(*layer.weight.shape, layer.down is not None, layer.weight.requires_grad) for _, layer in kernels.layers()}
-        ),
-        "norms": sorted({p.numel() for module in kernels.modules(NORMS) for p in module.parameters()}),
-        "head": None if head is None else [*head.weight.shape, head.weight.requires_grad],
-        "kernels": sorted(names),
-    }
-    file = subfolder("kernels") / (hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24] + ".json")
-    if kept := _kept(file, names):
-        return kept
     found = {}
     for name in sorted(names):
         try:
             found[name] = round(_ratio(name, kernels, head, like), 3)
         except RuntimeError:  # of torch: this device has no such operation, or no room for it
             found[name] = 0.0
-    with contextlib.suppress(OSError):  # a home that cannot be written to costs a trial a run
-        draft = file.with_name(f".{file.name}.{os.getpid():08x}")
-        draft.write_text(json.dumps({"key": key, "speeds": found}, indent=1), encoding="utf-8")
-        try:
-            os.link(draft, file)  # unlike a rename, it leaves a file that is there
-        except FileExistsError:
-            found = _kept(file, names) or found
-            if not _kept(file, names):  # damaged
-                draft.replace(file)
-        finally:
-            draft.unlink(missing_ok=True)
     return found
 
 
-def _kept(file: Path, names: frozenset[str]) -> dict[str, float]:
-    """Return what a file has of these kernels, nothing where it is not there or damaged."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-        kept = json.loads(file.read_text(encoding="utf-8"))["speeds"]
-        return {name: float(kept[name]) for name in sorted(names)}
-    return {}
+def on_this_machine() -> KernelTrial:
+    """Return how fast each kernel is on the CPU in 32 bits, on a block of SmolLM2-135M's widths with random weights."""
+    from transformers import LlamaConfig, LlamaForCausalLM
 
-
-def _machine(device: torch.device) -> dict[str, Any]:
-    described: dict[str, Any] = {"torch": torch.__version__, "device": device.type}
-    if device.type == "cuda":
-        return {**described, "name": torch.cuda.get_device_name(device), "cuda": torch.version.cuda}
-    if device.type != "cpu":
-        return {**described, "host": platform.node()}
-    return {
-        **described,
-        "processor": platform.processor() or platform.machine(),
-        "host": platform.node(),
-        "threads": torch.get_num_threads(),
-        "capability": torch.backends.cpu.get_cpu_capability(),
-        "onednn": os.environ.get("ONEDNN_MAX_CPU_ISA", ""),
-    }
+    widths = LlamaConfig(
+        hidden_size=576, intermediate_size=1536, num_attention_heads=9, num_key_value_heads=3, num_hidden_layers=1,
+        vocab_size=8192,
+    )  # fmt: skip
+    with seeded_draws(0, "trial"):  # a user's generator is not to be moved by it
+        model = LlamaForCausalLM(widths).requires_grad_(False)
+    layers = [module for module in model.model.modules() if type(module) is nn.Linear]
+    readers: dict[nn.Module, Reader] = {layer: functools.partial(linears.Layer, layer.weight) for layer in layers}
+    dtype, device = torch.float32, torch.device("cpu")
+    kernels = Kernels(model, readers, onednn=rule.takes_onednn(dtype, device))
+    names = frozenset({LINEARS, NORMS, ROTARY, HEAD})
+    on, _ = rule.chosen(names, dtype, device)
+    found = speeds(kernels, model.lm_head, names, like=model.lm_head.weight)
+    order = [name for name in NAMES if name in names]
+    told = {name: found[name] for name in order}
+    return KernelTrial(rule.kind(dtype, device), tuple(n for n in order if n in on), told, tuple(rule.loses(on, found)))
 
 
 def _ratio(name: str, kernels: Kernels, head: nn.Linear | None, like: torch.Tensor) -> float:
