@@ -95,7 +95,8 @@ def damage(model: Any, off_topic: list[str]) -> None:
     changed = sum(one != other for one, other in zip(tuned, base, strict=True))
     texts = [{"text": text} for text in _UNRELATED]
     losses = [float(model.loss(texts, use=use)) for use in ("tuned", "base")]
-    print(f"  unrelated answers changed {share(changed, len(off_topic))}; loss on unrelated text {losses[0]:.3f}, base {losses[1]:.3f}")
+    told = f"unrelated answers changed {share(changed, len(off_topic))}"
+    print(f"  {told}; loss on unrelated text {losses[0]:.3f}, base {losses[1]:.3f}")
 
 
 def changed(model: Any, method: str, rows: list[dict[str, str]]) -> None:
@@ -127,7 +128,9 @@ def trained(method: str, rows: list[dict[str, str]], off_topic: list[str]) -> No
         saved = model.save(Path(folder) / "memory")
         size = sum(file.stat().st_size for file in saved.glob("*.safetensors"))
     each = f"{spent / len(rows):.2f} s each; {size / 1e6:.1f} MB, {size / len(rows) / 1e3:.0f} kB each"
-    print(f"{method}: {len(rows)} facts learned in {spent:.0f} s of CPU, {each}; last loss {run.metrics[-1]['loss']:.3f}")
+    print(
+        f"{method}: {len(rows)} facts learned in {spent:.0f} s of CPU, {each}; last loss {run.metrics[-1]['loss']:.3f}"
+    )
     recall(model, rows, method, lambda asked: model.generate(asked, **GREEDY))
     damage(model, off_topic)
     changed(model, method, rows)

@@ -37,7 +37,16 @@ _PARTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         "Panels",
         "panels",
-        ("Studio", "TrainPanel", "RunPanel", "ChatPanel", "CapturePanel", "TrajectoriesPanel", "RewardsPanel", "FactsPanel"),
+        (
+            "Studio",
+            "TrainPanel",
+            "RunPanel",
+            "ChatPanel",
+            "CapturePanel",
+            "TrajectoriesPanel",
+            "RewardsPanel",
+            "FactsPanel",
+        ),
     ),
     ("Extending, errors, the machine", "more", ("registry", "doctor", "ShadowError", "ShadowWarning")),
 )

@@ -69,11 +69,26 @@ class FactsPanel(SnapshotPanel):
 
     @property
     def model(self) -> Any:
-        """The model whose facts are shown, or None."""
+        """The model whose facts are shown, or None.
+
+        Examples
+        --------
+        >>> snb.FactsPanel(namespace={}).model is None
+        True
+        """
         return self._model
 
     def take_model(self, model: Any) -> None:
-        """Show the facts of a model; of the same one, read them again."""
+        """Show the facts of a model; of the same one, read them again.
+
+        Examples
+        --------
+        >>> panel = snb.FactsPanel(namespace={})
+        >>> panel.take_model(model)
+        >>> panel.settle(), panel.model is model
+        (True, True)
+        >>> panel.close()
+        """
         if model is not self._model:
             self._model, self._tests = model, {}
             self._writer.submit(lambda: self.write(answer={}, told=[], undoable=False, code={}))
