@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from shadownb.engine.endpoint import Endpoint
     from shadownb.engine.evals import Comparison, compare, evaluations, suites
     from shadownb.engine.evals.evaluation import Contender, Evaluation, GateError, evaluate
+    from shadownb.engine.evals.learning import LearningCurve, learning_curve
     from shadownb.engine.inference import Reply
     from shadownb.engine.methods import MethodSpec
     from shadownb.engine.models import Model, certify, load
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from shadownb.panels import (
         CapturePanel,
         ChatPanel,
+        EvaluatePanel,
         FactsPanel,
         RewardsPanel,
         RunPanel,
@@ -60,6 +62,7 @@ _HOMES = {
     "Comparison": "shadownb.engine.evals",
     "Dataset": "shadownb.engine.data",
     "Endpoint": "shadownb.engine.endpoint",
+    "EvaluatePanel": "shadownb.panels",
     "Exact": "shadownb.engine.scoring",
     "FactsPanel": "shadownb.panels",
     "GateError": "shadownb.engine.evals.evaluation",
@@ -87,6 +90,8 @@ _HOMES = {
     "evaluate": "shadownb.engine.evals.evaluation",
     "doctor": "shadownb.engine.doctor",
     "leakage": "shadownb.engine.data.leakage",
+    "LearningCurve": "shadownb.engine.evals.learning",
+    "learning_curve": "shadownb.engine.evals.learning",
     "load": "shadownb.engine.models",
 }
 _MODULES = {
@@ -159,6 +164,7 @@ _IMPLEMENTATIONS = {
         "train": "shadownb.panels.train:TrainPanel",
         "rewards": "shadownb.panels.rewards:RewardsPanel",
         "run": "shadownb.panels.run:RunPanel",
+        "evaluate": "shadownb.panels.evaluate:EvaluatePanel",
         "facts": "shadownb.panels.facts:FactsPanel",
         "chat": "shadownb.panels.chat:ChatPanel",
         "studio": "shadownb.panels.studio:Studio",
@@ -194,11 +200,12 @@ _IMPLEMENTATIONS = {
 }
 
 __all__ = [
-    "CapturePanel", "CaptureStore", "ChatPanel", "Checkpoint", "Comparison", "Contender", "Dataset", "Endpoint", "Evaluation",
-    "Exact", "FactsPanel", "GateError", "JsonExact", "MethodSpec", "Metric", "Model", "Reply", "RewardsPanel", "Run", "RunPanel",
-    "Score", "Scorer", "ShadowError", "ShadowWarning", "Studio", "TrainConfig", "TrainPanel", "TrajectoriesPanel", "Trajectory",
-    "TrajectoryGroup", "__version__", "capture", "captures", "certify", "compare", "doctor", "evaluate", "evaluations", "leakage",
-    "load", "methods", "models", "registry", "runs", "sandbox", "scoring", "suites", "traces",
+    "CapturePanel", "CaptureStore", "ChatPanel", "Checkpoint", "Comparison", "Contender", "Dataset", "Endpoint",
+    "EvaluatePanel", "Evaluation", "Exact", "FactsPanel", "GateError", "JsonExact", "LearningCurve", "MethodSpec", "Metric",
+    "Model", "Reply", "RewardsPanel", "Run", "RunPanel", "Score", "Scorer", "ShadowError", "ShadowWarning", "Studio",
+    "TrainConfig", "TrainPanel", "TrajectoriesPanel", "Trajectory", "TrajectoryGroup", "__version__", "capture", "captures",
+    "certify", "compare", "doctor", "evaluate", "evaluations", "leakage", "learning_curve", "load", "methods", "models",
+    "registry", "runs", "sandbox", "scoring", "suites", "traces",
 ]  # fmt: skip
 
 

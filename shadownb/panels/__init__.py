@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ._base import Panel
     from .capture import CapturePanel
     from .chat import ChatPanel
+    from .evaluate import EvaluatePanel
     from .facts import FactsPanel
     from .rewards import RewardsPanel
     from .run import RunPanel
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CapturePanel",
     "ChatPanel",
+    "EvaluatePanel",
     "FactsPanel",
     "Panel",
     "RewardsPanel",
@@ -35,6 +37,7 @@ __all__ = [
 _HOMES = {
     "CapturePanel": "capture",
     "ChatPanel": "chat",
+    "EvaluatePanel": "evaluate",
     "FactsPanel": "facts",
     "Panel": "_base",
     "RewardsPanel": "rewards",

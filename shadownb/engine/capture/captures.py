@@ -100,9 +100,9 @@ def delete(
     """Delete a capture with all its calls, or a person by what is written of them, wherever it is kept.
 
     With ``where`` the conversations go that the text stands in, in this capture or in all; and where no capture is named also
-    the rows of runs, their samples, and kept answers of comparisons. Runs that were trained on such rows, those that went on from
-    them, and models saved from any are named and marked; what weights have learned stays in them. Recordings that go on now are
-    searched, too.
+    the rows of runs, their samples, and kept answers of comparisons and evaluations. Runs that were trained on such rows, those
+    that went on from them, and models saved from any are named and marked; what weights have learned stays in them. Recordings
+    that go on now are searched, too.
 
     Parameters
     ----------

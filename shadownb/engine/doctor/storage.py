@@ -34,6 +34,8 @@ KINDS = (
     ),
     Kind("models", "converted model", "converted models", "delete its folder"),
     Kind("datasets", "set of rows", "sets of rows"),
+    Kind("evaluations", "evaluation", "evaluations", "snb.evaluations.delete(NAME)"),
+    Kind("curves", "learning curve", "learning curves", "delete its folder"),
     Kind("answers", "kept batch of answers", "kept batches of answers"),
 )
 
