@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         CapturePanel,
         ChatPanel,
         EvaluatePanel,
+        FactsPanel,
         RewardsPanel,
         RunPanel,
         Studio,
@@ -63,6 +64,7 @@ _HOMES = {
     "Endpoint": "shadownb.engine.endpoint",
     "EvaluatePanel": "shadownb.panels",
     "Exact": "shadownb.engine.scoring",
+    "FactsPanel": "shadownb.panels",
     "GateError": "shadownb.engine.evals.evaluation",
     "JsonExact": "shadownb.engine.scoring",
     "MethodSpec": "shadownb.engine.methods",
@@ -114,6 +116,7 @@ _IMPLEMENTATIONS = {
     "capture_store": {"sqlite": "shadownb.engine.capture:CaptureStore"},
     "objective": {
         "dpo": "shadownb.engine.objectives.dpo:Dpo",
+        "facts": "shadownb.engine.objectives.facts:Facts",
         "kto": "shadownb.engine.objectives.kto:Kto",
         "grpo": "shadownb.engine.objectives.policy.gradient:PolicyGradient",
         "sft": "shadownb.engine.objectives.supervised:Supervised",
@@ -122,6 +125,7 @@ _IMPLEMENTATIONS = {
         "thread": "shadownb.engine.runs.executors.thread:ThreadExecutor",
         "process": "shadownb.engine.runs.executors.process:ProcessExecutor",
     },
+    "embedder": {"minilm": "shadownb.engine.backends.torch.embedder:MiniLm"},
     # Who keeps texts of people: asked by captures.delete(where=...), in this order.
     "eraser": {
         "runs": "shadownb.engine.runs.erasing:erase",
@@ -151,6 +155,7 @@ _IMPLEMENTATIONS = {
         "grpo": "shadownb.engine.methods.grpo:SPEC",
         "rloo": "shadownb.engine.methods.rloo:SPEC",
         "reinforce_pp": "shadownb.engine.methods.reinforce_pp:SPEC",
+        "more_plus": "shadownb.engine.methods.more_plus:SPEC",
     },
     "model": {"facade": "shadownb.engine.models.model:Model", "load": "shadownb.engine.models.loading:load"},
     "panel": {
@@ -160,6 +165,7 @@ _IMPLEMENTATIONS = {
         "rewards": "shadownb.panels.rewards:RewardsPanel",
         "run": "shadownb.panels.run:RunPanel",
         "evaluate": "shadownb.panels.evaluate:EvaluatePanel",
+        "facts": "shadownb.panels.facts:FactsPanel",
         "chat": "shadownb.panels.chat:ChatPanel",
         "studio": "shadownb.panels.studio:Studio",
     },
@@ -203,11 +209,11 @@ _IMPLEMENTATIONS = {
 
 __all__ = [
     "CapturePanel", "CaptureStore", "ChatPanel", "Checkpoint", "Comparison", "Contender", "Dataset", "Endpoint",
-    "EvaluatePanel", "Evaluation", "Exact", "GateError", "JsonExact", "LearningCurve", "MethodSpec", "Metric", "Model", "Reply",
-    "RewardsPanel", "Run", "RunPanel", "Score", "Scorer", "ShadowError", "ShadowWarning", "Studio", "TrainConfig", "TrainPanel",
-    "TrajectoriesPanel", "Trajectory", "TrajectoryGroup", "__version__", "capture", "captures", "certify", "compare", "doctor",
-    "evaluate", "evaluations", "leakage", "learning_curve", "load", "methods", "models", "registry", "runs", "sandbox",
-    "scoring", "suites", "traces",
+    "EvaluatePanel", "Evaluation", "Exact", "FactsPanel", "GateError", "JsonExact", "LearningCurve", "MethodSpec", "Metric",
+    "Model", "Reply", "RewardsPanel", "Run", "RunPanel", "Score", "Scorer", "ShadowError", "ShadowWarning", "Studio",
+    "TrainConfig", "TrainPanel", "TrajectoriesPanel", "Trajectory", "TrajectoryGroup", "__version__", "capture", "captures",
+    "certify", "compare", "doctor", "evaluate", "evaluations", "leakage", "learning_curve", "load", "methods", "models",
+    "registry", "runs", "sandbox", "scoring", "suites", "traces",
 ]  # fmt: skip
 
 

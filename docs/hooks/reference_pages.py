@@ -48,6 +48,7 @@ _PARTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             "CapturePanel",
             "TrajectoriesPanel",
             "RewardsPanel",
+            "FactsPanel",
         ),
     ),
     ("Extending, errors, the machine", "more", ("registry", "doctor", "ShadowError", "ShadowWarning")),
@@ -64,7 +65,7 @@ WHOLE = (
 # What the engine does with an object of a user's, and no user; it is not shown.
 FOR_THE_ENGINE = {
     "Model": (
-        "begin_run", "catch_up", "detach_adapter", "load_adapter", "renderer_of", "require_loaded", "restore_start",
+        "begin_run", "catch_up", "detach_adapter", "edited", "load_adapter", "renderer_of", "require_loaded", "restore_start",
         "save_tokenizer", "start_renderer", "trained_in_place", "use_renderer",
     ),
     "TrainConfig": ("as_given", "model_post_init"),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .capture import CapturePanel
     from .chat import ChatPanel
     from .evaluate import EvaluatePanel
+    from .facts import FactsPanel
     from .rewards import RewardsPanel
     from .run import RunPanel
     from .studio import Studio
@@ -24,6 +25,7 @@ __all__ = [
     "CapturePanel",
     "ChatPanel",
     "EvaluatePanel",
+    "FactsPanel",
     "Panel",
     "RewardsPanel",
     "RunPanel",
@@ -36,6 +38,7 @@ _HOMES = {
     "CapturePanel": "capture",
     "ChatPanel": "chat",
     "EvaluatePanel": "evaluate",
+    "FactsPanel": "facts",
     "Panel": "_base",
     "RewardsPanel": "rewards",
     "RunPanel": "run",

@@ -1,4 +1,4 @@
-"""Studio: the Capture, Trajectories, Rewards, Train, Run, Evaluate and Chat panels in one widget with tabs.
+"""Studio: the Capture, Trajectories, Rewards, Train, Run, Evaluate, Facts and Chat panels in one widget with tabs.
 
 Each panel is a widget of its own that Studio's front end draws inside; all can be used alone as well. Starting a run in
 Train shows it in Run and lets Chat talk to the model that is being trained; what Capture shows is read by Trajectories
@@ -23,6 +23,7 @@ from ._run_values import as_run
 from .capture import CapturePanel
 from .chat import ChatPanel
 from .evaluate import EvaluatePanel
+from .facts import FactsPanel
 from .rewards import RewardsPanel
 from .run import RunPanel
 from .train import TrainPanel
@@ -32,11 +33,11 @@ _opened: weakref.WeakValueDictionary[str, Studio] = (
     weakref.WeakValueDictionary()
 )  # over the notebook's variables, by age
 
-TABS = ("capture", "trajectories", "rewards", "train", "run", "evaluate", "chat")
+TABS = ("capture", "trajectories", "rewards", "train", "run", "evaluate", "facts", "chat")
 
 
 class Studio(Panel):
-    """All panels as tabs: Capture, Trajectories, Rewards, Train, Run, Evaluate, Chat.
+    """All panels as tabs: Capture, Trajectories, Rewards, Train, Run, Evaluate, Facts, Chat.
 
     Parameters
     ----------
@@ -68,6 +69,7 @@ class Studio(Panel):
     train = anywidget.WidgetTrait().tag(sync=True)
     run_panel = anywidget.WidgetTrait().tag(sync=True)
     evaluate = anywidget.WidgetTrait().tag(sync=True)
+    facts = anywidget.WidgetTrait().tag(sync=True)
     chat = anywidget.WidgetTrait().tag(sync=True)
     added: t.List[dict[str, Any]] = t.List(help="Tabs of panels that other packages bring.").tag(sync=True)
     going_on: t.List[dict[str, str]] = t.List(help="Runs that go on elsewhere and are not shown.").tag(sync=True)
@@ -96,6 +98,7 @@ class Studio(Panel):
             rewards=RewardsPanel(namespace=namespace),
             train=train,
             evaluate=EvaluatePanel(namespace=namespace),
+            facts=FactsPanel(model, namespace=namespace),
             chat=ChatPanel(model, run if model is None else None),
             added=self._added.tabs,
             going_on=[offer_of(other) for other in active if run is None or other.id != run.id],
@@ -139,13 +142,31 @@ class Studio(Panel):
     def settle(self, timeout: float | None = 30.0) -> bool:
         """Wait until all panels have done what was asked for; False if that takes longer than ``timeout`` seconds."""
         added = (panel for panel in self._added.by_name.values() if isinstance(panel, Panel))
-        panels = (self.capture, self.trajectories, self.rewards, self.train, self.evaluate, self.chat, *added)
+        panels = (
+            self.capture,
+            self.trajectories,
+            self.rewards,
+            self.train,
+            self.evaluate,
+            self.facts,
+            self.chat,
+            *added,
+        )
         return super().settle(timeout) and all(panel.settle(timeout) for panel in panels)
 
     def close(self) -> None:
         """Remove Studio and its panels from the page; runs and recordings continue."""
-        panels = (self.capture, self.trajectories, self.rewards, self.train, self.run_panel, self.evaluate, self.chat)
-        for panel in (*panels, *self._added.by_name.values()):
+        own = (
+            self.capture,
+            self.trajectories,
+            self.rewards,
+            self.train,
+            self.run_panel,
+            self.evaluate,
+            self.facts,
+            self.chat,
+        )
+        for panel in (*own, *self._added.by_name.values()):
             if panel is not None:
                 panel.close()
         super().close()
@@ -203,6 +224,7 @@ class Studio(Panel):
         model = self.train.model
         if model is None:
             return
+        self.facts.take_model(model)
         if model is self.chat.model:
             self.chat.refresh()
         else:

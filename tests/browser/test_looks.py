@@ -148,6 +148,48 @@ def test_scored_answers(notebook: Notebook, photograph: Photograph) -> None:
     expect(panel.get_by_role("button", name="Follow the newest")).to_be_visible()
 
 
+def test_facts(notebook: Notebook, photograph: Photograph) -> None:
+    panel = notebook.panel(PANEL, "Facts")
+    notebook.run(PANEL, "snb.FactsPanel(namespace={})")
+    expect(panel).to_contain_text("No model yet")
+    photograph(panel, "facts-none")
+    assert violations(panel) == []
+    notebook.run(PANEL, "facts = snb.FactsPanel(model, expert_steps=2, question_forms=1)\nfacts")
+    expect(panel).to_contain_text("knows nothing by heart yet")
+    photograph(panel, "facts-empty")
+    assert violations(panel) == []
+    form = panel.get_by_role("form", name="Add a fact")
+    for question, answer, source in (
+        ("What is the part number of the pump seal?", "DW-4471-C", "parts list, May"),
+        ("How long may goods be returned?", "23 days", ""),
+    ):
+        form.get_by_label("Question").fill(question)
+        form.get_by_label("Answer").fill(answer)
+        form.get_by_label("Source").fill(source)
+        form.get_by_role("button", name="Learn it").click()
+        expect(panel.get_by_role("row", name=question)).to_be_visible()
+    photograph(panel, "facts-learned")
+    assert violations(panel) == []
+    ask = panel.get_by_role("region", name="Ask")
+    ask.get_by_label("Question").fill("Which part number does the pump seal have?")
+    ask.get_by_role("button", name="Ask").click()
+    expect(ask).to_contain_text("With memory")
+    panel.get_by_role("button", name="Edit: How long may goods be returned?").click()
+    photograph(panel, "facts-asked")
+    assert violations(panel) == []
+    notebook.run(
+        PANEL,
+        "facts.state = {'stage': 'working', 'doing': 'learning'}\nfacts",
+    )
+    expect(panel.get_by_role("progressbar", name="Learning")).to_be_visible()
+    photograph(panel, "facts-working")
+    assert violations(panel) == []
+    notebook.run(PANEL, f"facts.state = {{'stage': 'failed', 'error': {ERROR!r}}}\nfacts")
+    expect(panel.get_by_role("alert")).to_be_visible()
+    photograph(panel, "facts-failed")
+    assert violations(panel) == []
+
+
 def test_rewards(notebook: Notebook, photograph: Photograph) -> None:
     """The lab in the browser: chosen, looked at, found; a scorer that is fooled and one that is not."""
     words = (("snow", "white"), ("coal", "black"), ("grass", "green"), ("blood", "red"))
