@@ -76,7 +76,7 @@ def token_scores(
     model.catch_up()
     if not isinstance(model.backend, TellsTokens):
         raise ModelError(
-            f"backend={model.backend.name!r} tells no probabilities of given tokens.",
+            f"backend={model.backend_name!r} tells no probabilities of given tokens.",
             fix="Load the model with backend='torch'.",
         )
     rendered = [Rendered([*before, *meant], [*[NOT_TRAINED] * len(before), *meant]) for before, meant in rows]
