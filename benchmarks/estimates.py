@@ -85,7 +85,7 @@ def measure(method: str, dtype: str, options: argparse.Namespace) -> dict[str, A
         "sample_max_new_tokens": 0,
     }
     if snb.methods.get(method).objective == "grpo":
-        chosen |= {"reward_fns": [shorter], "max_completion_length": 64}
+        chosen |= {"reward_fns": [shorter], "max_completion_length": 32}
     runs = []
     for when in ("after chats", "and once more") if options.chats else ("at once",):
         if options.chats:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from shadownb.engine.endpoint import Endpoint
     from shadownb.engine.evals import Comparison, compare, evaluations, suites
     from shadownb.engine.evals.evaluation import Contender, Evaluation, GateError, evaluate
+    from shadownb.engine.evals.learning import LearningCurve, learning_curve
     from shadownb.engine.inference import Reply
     from shadownb.engine.methods import MethodSpec
     from shadownb.engine.models import Model, certify, load
@@ -41,7 +42,17 @@ if TYPE_CHECKING:
     from shadownb.engine.runs.checkpoints import Checkpoint
     from shadownb.engine.scoring import Exact, JsonExact, Score, Scorer
     from shadownb.engine.trajectories import Trajectory, TrajectoryGroup
-    from shadownb.panels import CapturePanel, ChatPanel, RewardsPanel, RunPanel, Studio, TrainPanel, TrajectoriesPanel
+    from shadownb.panels import (
+        CapturePanel,
+        ChatPanel,
+        EvaluatePanel,
+        FactsPanel,
+        RewardsPanel,
+        RunPanel,
+        Studio,
+        TrainPanel,
+        TrajectoriesPanel,
+    )
 
 _HOMES = {
     "CapturePanel": "shadownb.panels",
@@ -51,7 +62,9 @@ _HOMES = {
     "Comparison": "shadownb.engine.evals",
     "Dataset": "shadownb.engine.data",
     "Endpoint": "shadownb.engine.endpoint",
+    "EvaluatePanel": "shadownb.panels",
     "Exact": "shadownb.engine.scoring",
+    "FactsPanel": "shadownb.panels",
     "GateError": "shadownb.engine.evals.evaluation",
     "JsonExact": "shadownb.engine.scoring",
     "MethodSpec": "shadownb.engine.methods",
@@ -77,6 +90,8 @@ _HOMES = {
     "evaluate": "shadownb.engine.evals.evaluation",
     "doctor": "shadownb.engine.doctor",
     "leakage": "shadownb.engine.data.leakage",
+    "LearningCurve": "shadownb.engine.evals.learning",
+    "learning_curve": "shadownb.engine.evals.learning",
     "load": "shadownb.engine.models",
 }
 _MODULES = {
@@ -101,6 +116,7 @@ _IMPLEMENTATIONS = {
     "capture_store": {"sqlite": "shadownb.engine.capture:CaptureStore"},
     "objective": {
         "dpo": "shadownb.engine.objectives.dpo:Dpo",
+        "facts": "shadownb.engine.objectives.facts:Facts",
         "kto": "shadownb.engine.objectives.kto:Kto",
         "grpo": "shadownb.engine.objectives.policy.gradient:PolicyGradient",
         "sft": "shadownb.engine.objectives.supervised:Supervised",
@@ -109,6 +125,7 @@ _IMPLEMENTATIONS = {
         "thread": "shadownb.engine.runs.executors.thread:ThreadExecutor",
         "process": "shadownb.engine.runs.executors.process:ProcessExecutor",
     },
+    "embedder": {"minilm": "shadownb.engine.backends.torch.embedder:MiniLm"},
     # Who keeps texts of people: asked by captures.delete(where=...), in this order.
     "eraser": {
         "runs": "shadownb.engine.runs.erasing:erase",
@@ -138,6 +155,7 @@ _IMPLEMENTATIONS = {
         "grpo": "shadownb.engine.methods.grpo:SPEC",
         "rloo": "shadownb.engine.methods.rloo:SPEC",
         "reinforce_pp": "shadownb.engine.methods.reinforce_pp:SPEC",
+        "more_plus": "shadownb.engine.methods.more_plus:SPEC",
     },
     "model": {"facade": "shadownb.engine.models.model:Model", "load": "shadownb.engine.models.loading:load"},
     "panel": {
@@ -146,6 +164,8 @@ _IMPLEMENTATIONS = {
         "train": "shadownb.panels.train:TrainPanel",
         "rewards": "shadownb.panels.rewards:RewardsPanel",
         "run": "shadownb.panels.run:RunPanel",
+        "evaluate": "shadownb.panels.evaluate:EvaluatePanel",
+        "facts": "shadownb.panels.facts:FactsPanel",
         "chat": "shadownb.panels.chat:ChatPanel",
         "studio": "shadownb.panels.studio:Studio",
     },
@@ -188,11 +208,12 @@ _IMPLEMENTATIONS = {
 }
 
 __all__ = [
-    "CapturePanel", "CaptureStore", "ChatPanel", "Checkpoint", "Comparison", "Contender", "Dataset", "Endpoint", "Evaluation",
-    "Exact", "GateError", "JsonExact", "MethodSpec", "Metric", "Model", "Reply", "RewardsPanel", "Run", "RunPanel", "Score",
-    "Scorer", "ShadowError", "ShadowWarning", "Studio", "TrainConfig", "TrainPanel", "TrajectoriesPanel", "Trajectory",
-    "TrajectoryGroup", "__version__", "capture", "captures", "certify", "compare", "doctor", "evaluate", "evaluations", "leakage",
-    "load", "methods", "models", "registry", "runs", "sandbox", "scoring", "suites", "traces",
+    "CapturePanel", "CaptureStore", "ChatPanel", "Checkpoint", "Comparison", "Contender", "Dataset", "Endpoint",
+    "EvaluatePanel", "Evaluation", "Exact", "FactsPanel", "GateError", "JsonExact", "LearningCurve", "MethodSpec", "Metric",
+    "Model", "Reply", "RewardsPanel", "Run", "RunPanel", "Score", "Scorer", "ShadowError", "ShadowWarning", "Studio",
+    "TrainConfig", "TrainPanel", "TrajectoriesPanel", "Trajectory", "TrajectoryGroup", "__version__", "capture", "captures",
+    "certify", "compare", "doctor", "evaluate", "evaluations", "leakage", "learning_curve", "load", "methods", "models",
+    "registry", "runs", "sandbox", "scoring", "suites", "traces",
 ]  # fmt: skip
 
 

@@ -19,6 +19,7 @@ _TRAINED = {
     "bias": "the bias vectors of the model, where it has any",
     "bottleneck": "a small bottleneck network after every block; the base stays unchanged",
     "weights": "every weight of the base",
+    "facts": "low-rank factors for each fact beside the last feed-forward layer, added where a question asks for it",
 }
 _BASE = {
     None: "in any number format",

@@ -24,6 +24,8 @@ _PARTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             "Evaluation",
             "Contender",
             "GateError",
+            "learning_curve",
+            "LearningCurve",
             "Score",
             "Scorer",
             "Exact",
@@ -37,7 +39,17 @@ _PARTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         "Panels",
         "panels",
-        ("Studio", "TrainPanel", "RunPanel", "ChatPanel", "CapturePanel", "TrajectoriesPanel", "RewardsPanel"),
+        (
+            "Studio",
+            "TrainPanel",
+            "RunPanel",
+            "EvaluatePanel",
+            "ChatPanel",
+            "CapturePanel",
+            "TrajectoriesPanel",
+            "RewardsPanel",
+            "FactsPanel",
+        ),
     ),
     ("Extending, errors, the machine", "more", ("registry", "doctor", "ShadowError", "ShadowWarning")),
 )
@@ -53,7 +65,7 @@ WHOLE = (
 # What the engine does with an object of a user's, and no user; it is not shown.
 FOR_THE_ENGINE = {
     "Model": (
-        "begin_run", "catch_up", "detach_adapter", "load_adapter", "renderer_of", "require_loaded", "restore_start",
+        "begin_run", "catch_up", "detach_adapter", "edited", "load_adapter", "renderer_of", "require_loaded", "restore_start",
         "save_tokenizer", "start_renderer", "trained_in_place", "use_renderer",
     ),
     "TrainConfig": ("as_given", "model_post_init"),
@@ -63,7 +75,9 @@ FOR_THE_ENGINE = {
     "Scorer": ("name",),
     "Checkpoint": ("of",),
     "Endpoint": ("kept_under",),
-    "Contender": ("cases", "identity", "side"),
+    "Contender": ("cases", "identity", "origin", "side"),
+    "EvaluatePanel": ("take_model", "take_run"),
+    "LearningCurve": ("of",),
     "suites.Rows": ("grade", "items"),
     "suites.Suite": ("grade", "items", "name", "rules", "sampling"),
     "suites.Text": ("grade", "items", "measure"),

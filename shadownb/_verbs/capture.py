@@ -20,20 +20,26 @@ if TYPE_CHECKING:
     from shadownb.engine.capture import Call, CaptureStore
     from shadownb.engine.trajectories import Trajectory
 
-ACTIONS = ("start", "stop", "status", "env", "calls", "trajectories", "export", "scrub", "delete")
+ACTIONS = (
+    "start", "stop", "status", "env", "calls", "trajectories", "export", "backup", "restore", "migrate", "vacuum", "scrub",
+    "delete",
+)  # fmt: skip
 _LISTED = 20
+_ALL = 2**31
 _TAKES: dict[str, tuple[str, ...]] = {
     "start": (
         "model", "as_name", "api_key_env", "host", "port", "allow_hosts", "redact", "sample", "prices",
         "keep_days", "keep_calls", "keep_bytes",
     ),
-    "calls": ("search", "status", "limit"),
+    "calls": ("search", "text", "status", "limit"),
     "trajectories": ("search", "kind", "limit"),
-    "export": ("file", "search", "status"),
+    "export": ("file", "search", "text", "status", "as_stored"),
+    "backup": ("file",),
+    "restore": ("as_name",),
     "scrub": ("redact", "api_key_env"),
     "delete": ("where", "dry_run", "yes"),
 }  # fmt: skip
-_FLAGS = {"allow_hosts": "allow-host", "file": "to", "dry_run": "dry-run"}
+_FLAGS = {"allow_hosts": "allow-host", "file": "to"}
 
 
 def _complete_capture(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -46,7 +52,8 @@ def _complete_capture(ctx: click.Context, param: click.Parameter, incomplete: st
 @click.argument("action", type=Choice(ACTIONS), help=f"{', '.join(ACTIONS[:-1])} or {ACTIONS[-1]}.")
 @click.argument(
     "name", metavar="[URL|NAME]", required=False, shell_complete=_complete_capture,
-    help="For start: the upstream's base URL. Otherwise: the capture (default: the only one that is running, or the latest).",
+    help="For start: the upstream's base URL. For restore: the backup. Otherwise: the capture (default: the only one that is "
+    "running, or the latest).",
 )  # fmt: skip
 @click.option(
     "--model", shell_complete=completion.complete_model, help="Local model that answers, alone or beside the upstream."
@@ -83,7 +90,10 @@ def _complete_capture(ctx: click.Context, param: click.Parameter, incomplete: st
     metavar="FILE",
     help="YAML file with prices by model; overrides the included prices.",
 )
-@click.option("--search", help="Only calls or episodes with this in what was asked, or in the session.")
+@click.option(
+    "--search", help="Only calls with this in what was asked, or in the session; or episodes in which it is said."
+)
+@click.option("--text", metavar="WORDS", help="Only calls in whose messages, answers or tool calls these words stand.")
 @click.option(
     "--status", type=Choice(("ok", "error", "cut", "client_gone", "unread")), help="Only calls with this status."
 )
@@ -102,13 +112,20 @@ def _complete_capture(ctx: click.Context, param: click.Parameter, incomplete: st
     "file",
     type=click.Path(dir_okay=False),
     shell_complete=completion.complete_file,
-    help="File to export to: .jsonl or .parquet.",
+    help="File to export to: .jsonl or .parquet; or to back up to.",
+)
+@click.option(
+    "--as-stored",
+    "as_stored",
+    is_flag=True,
+    help="Export requests and answers as they are stored, without reading them.",
 )
 def capture(front_end: FrontEnd, action: str, name: str | None, **options: Any) -> Any:
     """Record what an agent and a model say to each other.
 
     PROG capture start https://api.openai.com/v1 gives an address and a token; point the agent at them.
     PROG capture delete --where "Ada Lovelace" deletes a person from all recordings and runs.
+    PROG capture backup NAME writes it into one file, also while it records; PROG capture restore FILE makes a capture of that.
     PROG capture scrub NAME takes keys (and --redact rules) out of what an earlier version has stored.
     """
     from shadownb.engine.capture import captures
@@ -123,27 +140,48 @@ def capture(front_end: FrontEnd, action: str, name: str | None, **options: Any) 
         return _listing([row for row in captures.list() if name in (None, row["id"])])
     if action in ("calls", "trajectories", "export"):
         return _READS[action](captures.open(name) if name else captures.latest(), **given)
+    if action in ("backup", "restore", "migrate", "vacuum"):
+        return _keep_files(front_end, action, name, given)
     if action == "scrub":
         if name is None:
             front_end.refuse("name the capture to scrub")
         return captures.open(name).scrub(**given)
-    if action == "delete" and "where" in given:
-        return _forget(front_end, name, list(given["where"]), given)
     if action == "delete":
-        if "dry_run" in given:
-            front_end.refuse("--dry-run goes with --where")
-        if name is None:
-            front_end.refuse("name the capture to delete")
-        store = captures.open(name)
-        if not given and not front_end.confirm(f"Delete the capture {store.id} with its {store.count():,} calls?"):
-            return None
-        captures.delete(name)
-        return None
+        return _delete(front_end, name, given)
     found = captures.find(name)
     if action == "env":
         return _environment(front_end, found.environment())
     found.stop()
     return found
+
+
+def _keep_files(front_end: FrontEnd, action: str, name: str | None, given: dict[str, Any]) -> Any:
+    from shadownb.engine.capture import captures
+
+    if action == "restore":
+        if name is None:
+            front_end.refuse("name the file to restore from")
+        return captures.restore(name, given.get("as_name"))
+    chosen = name or captures.latest().id
+    if action == "backup":
+        return captures.backup(chosen, given.get("file"))
+    return captures.migrate(chosen) if action == "migrate" else captures.vacuum(chosen)
+
+
+def _delete(front_end: FrontEnd, name: str | None, given: dict[str, Any]) -> Any:
+    from shadownb.engine.capture import captures
+
+    if "where" in given:
+        return _forget(front_end, name, list(given["where"]), given)
+    if "dry_run" in given:
+        front_end.refuse("--dry-run goes with --where")
+    if name is None:
+        front_end.refuse("name the capture to delete")
+    store = captures.open(name)
+    if not given and not front_end.confirm(f"Delete the capture {store.id} with its {store.count():,} calls?"):
+        return None
+    captures.delete(name)
+    return None
 
 
 def _forget(front_end: FrontEnd, name: str | None, where: list[str], given: dict[str, Any]) -> Any:
@@ -206,19 +244,13 @@ def _calls(store: CaptureStore, limit: int = _LISTED, **filters: Any) -> Listing
 def _trajectories(
     store: CaptureStore, search: str = "", kind: str | None = None, limit: int | None = None
 ) -> Listing[Trajectory]:
-    from shadownb.engine.trajectories import trajectories_of
-
-    def fits(found: Trajectory) -> bool:
-        said = (found.first_user_content(), found.final_content(), str(found.metadata.get("session") or ""))
-        return kind in (None, found.metadata.get("kind")) and search.lower() in " ".join(said).lower()
-
-    episodes = trajectories_of(store)
-    empty = "No episode fits." if episodes else "No call of this capture has an answer yet."
-    return _episodes([found for found in episodes if fits(found)][:limit], empty)
+    found = store.episodes(search=search, kind=kind, sort="oldest", limit=_ALL if limit is None else limit)
+    empty = "No episode fits." if search or kind else "No call of this capture has an answer yet."
+    return _episodes([store.trajectory(row["id"]) for row in found], empty)
 
 
-def _export(store: CaptureStore, file: str | None = None, **filters: Any) -> Path:
-    return store.export(file or Path(f"{store.id}.jsonl"), **filters)
+def _export(store: CaptureStore, file: str | None = None, as_stored: bool = False, **filters: Any) -> Path:
+    return store.export(file or Path(f"{store.id}.jsonl"), parsed=not as_stored, **filters)
 
 
 _READS: dict[str, Callable[..., Any]] = {"calls": _calls, "trajectories": _trajectories, "export": _export}

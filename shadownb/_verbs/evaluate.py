@@ -10,6 +10,7 @@ import click
 from shadownb._verbs import completion
 from shadownb._verbs.declare import verb
 from shadownb._verbs.front_end import FrontEnd
+from shadownb._verbs.lab import complete_scorer, scorer_of
 from shadownb._verbs.options import DATA_OPTIONS, MODEL_OPTIONS, Value, data_options, given, model_options, reading_of
 
 if TYPE_CHECKING:
@@ -21,14 +22,20 @@ if TYPE_CHECKING:
 @click.argument("suites", metavar="SUITE...", nargs=-1, help="Names of suites; without one, those that there are.")
 @click.option("--against", multiple=True, help="Another model, or a variable that holds an endpoint; may be repeated.")
 @click.option("--rows", help="Held-out rows of yours as a suite besides.", shell_complete=completion.complete_data)
-@click.option("--scorer", default="exact", help="How answers to --rows are judged.")
+@click.option(
+    "--scorer",
+    default="exact",
+    shell_complete=complete_scorer,
+    help="How answers to --rows are judged: a variable, or the name of a scorer.",
+)
+@click.option("--rows-name", help="What --rows are called in tables and conditions; else as the scorer.")
 @click.option("--limit", type=Value("int"), help="Only so many items of each suite, drawn with a fixed seed.")
 @click.option("--samples", type=Value("int"), help="Answers to each item; more than one needs --temperature.")
 @click.option("--temperature", type=Value("float"), help="0 takes the likeliest token.")
 @click.option("--max-new-tokens", type=Value("int"), help="Longest answer.")
 @click.option("--folder", "folder", help="Name of the evaluation; one that broke off goes on.")
 @click.option("--require", multiple=True, help="A condition, such as 'sql >= base - 2 points'; may be repeated.")
-@click.option("--html", help="Write the report to this file.")
+@click.option("--report", help="Write the report to this file: HTML, or Markdown where it ends in .md.")
 @click.option("--generate-only", is_flag=True, help="Keep the answers and grade them by a later call of this --folder.")
 @click.option(
     "--samples-to",
@@ -44,9 +51,10 @@ def evaluate(
     against: tuple[str, ...],
     rows: str | None,
     scorer: str,
+    rows_name: str | None,
     folder: str | None,
     require: tuple[str, ...],
-    html: str | None,
+    report: str | None,
     generate_only: bool,
     samples_to: str | None,
     **_: Any,
@@ -66,7 +74,11 @@ def evaluate(
 
     asked: list[Any] = list(suites)
     if rows is not None:
-        asked.append(known.rows(front_end.data(rows, **reading_of(given(DATA_OPTIONS))), scorer))
+        asked.append(
+            known.rows(
+                front_end.data(rows, **reading_of(given(DATA_OPTIONS))), scorer_of(front_end, scorer), name=rows_name
+            )
+        )
     if not asked:
         raise ConfigError("No suite was named.", fix=f"Name one of {', '.join(known.available())}, or give --rows.")
     listed = [_answers_of(front_end, name, **given(MODEL_OPTIONS)), *(_answers_of(front_end, each) for each in against)]
@@ -79,8 +91,8 @@ def evaluate(
     )
     if samples_to is not None:
         _write_samples(found, asked, Path(samples_to))
-    if html is not None:
-        found.to_html(html)
+    if report is not None:
+        (found.to_markdown if report.lower().endswith((".md", ".markdown")) else found.to_html)(report)
     if require:
         found.require(*require)
     return found

@@ -14,7 +14,8 @@ from shadownb._verbs.options import Value, given
 from shadownb.engine import registry
 
 
-def _complete_scorer(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+def complete_scorer(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Complete a scorer: one by its name, or a function of the notebook."""
     variables = ctx.obj.variables if isinstance(ctx.obj, FrontEnd) else {}
     mine = [name for name, value in variables.items() if callable(value) and not name.startswith("_")]
     return [name for name in (*registry.names("scorer"), *mine) if name.startswith(incomplete)]
@@ -22,7 +23,7 @@ def _complete_scorer(ctx: click.Context, param: click.Parameter, incomplete: str
 
 @verb("lab")
 @click.argument(
-    "scorer", metavar="SCORER", shell_complete=_complete_scorer, help="Variable, name of a scorer, or module:function."
+    "scorer", metavar="SCORER", shell_complete=complete_scorer, help="Variable, name of a scorer, or module:function."
 )
 @click.argument("good", metavar="GOOD", shell_complete=completion.complete_data, help="Rows with right answers.")
 @click.option(
@@ -38,14 +39,15 @@ def lab(front_end: FrontEnd, scorer: str, good: str, bad: str | None, **_: Any) 
     from shadownb.engine import scoring
 
     return scoring.lab(
-        _scorer(front_end, scorer),
+        scorer_of(front_end, scorer),
         _answers(front_end, good),
         None if bad is None else _answers(front_end, bad),
         **given(("expected", "max_rows")),
     )
 
 
-def _scorer(front_end: FrontEnd, name: str) -> Any:
+def scorer_of(front_end: FrontEnd, name: str) -> Any:
+    """Return the scorer of a name: a variable's, else the name, which the registry knows."""
     value = front_end.variables.get(name)
     return value if callable(value) or isinstance(value, Mapping | list | str) else name
 

@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from shadownb.engine.loaded.model import LoadedModel
 
 
+# Options of a run whose steps all move the same weights.
+_WHOLE_RUN = (
+    "max_steps", "num_train_epochs", "lr_scheduler_type", "warmup_steps", "warmup_ratio", "weight_decay", "max_grad_norm",
+    "on_divergence", "optim", "per_device_train_batch_size", "gradient_accumulation_steps", "gradient_checkpointing", "shards",
+    "early_stopping_patience", "early_stopping_threshold", "load_best_model_at_end", "resume_from_checkpoint",
+)  # fmt: skip
+
+
 def blocked(
     spec: MethodSpec, model: LoadedModel | None = None, data_format: str | None = None, *, from_base: bool = False
 ) -> str | None:
@@ -81,6 +89,8 @@ def _pointless(spec: MethodSpec) -> dict[str, str]:
         for name in ("loss_on", "assistant_only_loss"):
             found[name] = f"{spec.name} trains every token of a text"
         found["on_template_drop"] = f"{spec.name} trains texts as they are, without a chat template"
+    if spec.adapter == "facts":
+        found |= {name: f"{spec.name} trains each fact for expert_steps steps" for name in _WHOLE_RUN}
     if spec.adapter == "bias":
         found["weight_decay"] = f"{spec.name} trains biases, which AdamW does not decay"
     return found

@@ -208,6 +208,11 @@ class TrainConfig(Options):
         >>> snb.TrainConfig().resolved_total_steps(100)
         60
         """
+        spec = self.spec
+        if not spec.guest and registry.has("objective", spec.objective):
+            said = registry.resolve("objective", spec.objective).total_steps(self, items)
+            if said is not None:
+                return int(said)
         if self.max_steps is not None:
             return self.max_steps
         if self.num_train_epochs is not None:

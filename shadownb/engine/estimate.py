@@ -157,15 +157,15 @@ def estimate_from(
     kept = costs.kept_per_token
     blocks = costs.layers * costs.hidden + kept if checkpointing else costs.layers * kept
     activations = (piece * blocks + costs.kept_fixed) * costs.kept_bytes
-    limit = None if model.accelerator == "none" else costs.logits_at_once
-    at_once = trained_in_piece if limit is None else min(limit, trained_in_piece)
-    logits = _copies_of_logits(model) * at_once * costs.vocabulary * _FLOAT
+    logits = _logits(model, costs, trained_in_piece)
     overhead = 0.0 if model.device.type == "cuda" else _UNSEEN
     copied = spec.changes_base_weights and model.dtype_name != "float32"
+    # Gradients of whole weights come as the activations go: with long rows, when the first is there, none of the others is.
+    own = trainable * _FLOAT if not spec.changes_base_weights else max(0.0, trainable * _FLOAT - activations - logits)
     lines = (
         ("weights", weights / 1e9),
         ("this process besides the weights", here / 1e9),
-        ("trained weights" if not spec.changes_base_weights else "gradients", trainable * _FLOAT / 1e9),
+        ("trained weights" if not spec.changes_base_weights else "gradients beyond activations", own / 1e9),
         (
             "gradients and optimizer" if not spec.changes_base_weights else "optimizer",
             (3 if not spec.changes_base_weights else 2) * trainable * _FLOAT / 1e9,
@@ -228,8 +228,16 @@ def _largest_pass(config: TrainConfig, rendered: Sequence[Example], step_rows: i
     return largest
 
 
+def _logits(model: LoadedModel, costs: Costs, trained: float) -> float:
+    """Return the bytes of logits that stand at the peak of a pass with so many trained tokens."""
+    ours = model.accelerator != "none"
+    at_once = min(costs.logits_at_once, trained) if ours and costs.logits_at_once is not None else trained
+    copies = costs.logits_copies if ours and costs.logits_copies is not None else _copies_of_logits(model)
+    return copies * at_once * costs.vocabulary * _FLOAT
+
+
 def _copies_of_logits(model: LoadedModel) -> int:
-    """Return how many 32-bit copies of the trained tokens' logits stand at the peak.
+    """Return how many 32-bit copies of the trained tokens' logits stand at the peak with plain operations.
 
     Logits, their softmax and its gradient; on a CPU two more for the products with the head, and one for 16 bits. Seen with cpt,
     whose every token is trained: 6.05 GB in fp32 and 5.59 in bf16, of which 0.40 GB are one copy.

@@ -73,8 +73,13 @@ def loads_piece(text: str | bytes, *, max_depth: int = MAX_DEPTH, unique: bool =
         return loads_piece(text.decode("utf-8", "replace"), max_depth=max_depth, unique=unique)
     except RecursionError:
         raise Unreadable(_too_deep(max_depth)) from None
-    check_depth(value, max_depth)
+    if _brackets(text) > max_depth:  # with fewer nothing can be nested deeper
+        check_depth(value, max_depth)
     return value
+
+
+def _brackets(text: str | bytes) -> int:
+    return text.count("{") + text.count("[") if isinstance(text, str) else text.count(b"{") + text.count(b"[")
 
 
 def parse(text: str | bytes, *, unique: bool = False) -> Any:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from ._base import Panel
     from .capture import CapturePanel
     from .chat import ChatPanel
+    from .evaluate import EvaluatePanel
+    from .facts import FactsPanel
     from .rewards import RewardsPanel
     from .run import RunPanel
     from .studio import Studio
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = [
     "CapturePanel",
     "ChatPanel",
+    "EvaluatePanel",
+    "FactsPanel",
     "Panel",
     "RewardsPanel",
     "RunPanel",
@@ -33,6 +37,8 @@ __all__ = [
 _HOMES = {
     "CapturePanel": "capture",
     "ChatPanel": "chat",
+    "EvaluatePanel": "evaluate",
+    "FactsPanel": "facts",
     "Panel": "_base",
     "RewardsPanel": "rewards",
     "RunPanel": "run",

@@ -29,7 +29,11 @@ _FACTS = (
 
 
 def conversation(
-    row: Mapping[str, Any], trajectory: Trajectory, related: list[dict[str, Any]], begin: int
+    row: Mapping[str, Any],
+    trajectory: Trajectory,
+    related: list[dict[str, Any]],
+    begin: int,
+    notes: list[dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Return the messages from ``begin`` on, at most ``MESSAGES``, with what is known about the whole episode."""
     begin = max(0, min(begin, len(trajectory.messages) - 1))
@@ -60,6 +64,7 @@ def conversation(
         "total": len(trajectory.messages),
         "begin": begin,
         "messages": shown,
+        "notes": notes or [],
         "related": [_related(other) for other in related],
     }
 

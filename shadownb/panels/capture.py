@@ -200,10 +200,24 @@ class CapturePanel(SnapshotPanel):
         self._show_page()
 
     def _do_filter(self, search: str = "", status: str = "") -> None:
-        given = {"search": search.strip(), "status": status}
+        """Show the calls in which a text stands; where none has it, those with a part of it in title or session."""
+        given = {"text": search.strip(), "status": status}
         self._filters = {name: value for name, value in given.items() if value}
         self._before = None
-        self._show_page()
+        store = self._store
+        if store is None or "text" not in self._filters:
+            self._show_page()
+            return
+
+        def found(number: int) -> None:
+            if store is not self._store or self._filters.get("text") != given["text"]:
+                return  # something else is shown or asked for by now
+            if not number:
+                self._filters["search"] = self._filters.pop("text")
+            self._show_page()
+
+        # A store of an earlier version is indexed for that, once, which takes a while.
+        self._heavy.submit("search", lambda: store.count(text=given["text"]), found, self.show_error)
 
     def _do_open(self, call: str) -> None:
         found = self._store.find(call) if self._store is not None else None
@@ -286,7 +300,7 @@ class CapturePanel(SnapshotPanel):
             "older": len(calls) > _recording.PAGE,
             "newer": self._before is not None,
             "total": self._store.count(**self._filters) if self._filters else self.totals.get("calls", 0),
-            "search": self._filters.get("search", ""),
+            "search": self._filters.get("text", "") or self._filters.get("search", ""),
             "status": self._filters.get("status", ""),
         }
 

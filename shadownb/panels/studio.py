@@ -1,4 +1,4 @@
-"""Studio: the Capture, Trajectories, Rewards, Train, Run and Chat panels in one widget with tabs.
+"""Studio: the Capture, Trajectories, Rewards, Train, Run, Evaluate, Facts and Chat panels in one widget with tabs.
 
 Each panel is a widget of its own that Studio's front end draws inside; all can be used alone as well. Starting a run in
 Train shows it in Run and lets Chat talk to the model that is being trained; what Capture shows is read by Trajectories
@@ -22,6 +22,8 @@ from ._going_on import active_runs, models_at_hand, offer_of, run_of_this_kernel
 from ._run_values import as_run
 from .capture import CapturePanel
 from .chat import ChatPanel
+from .evaluate import EvaluatePanel
+from .facts import FactsPanel
 from .rewards import RewardsPanel
 from .run import RunPanel
 from .train import TrainPanel
@@ -31,11 +33,11 @@ _opened: weakref.WeakValueDictionary[str, Studio] = (
     weakref.WeakValueDictionary()
 )  # over the notebook's variables, by age
 
-TABS = ("capture", "trajectories", "rewards", "train", "run", "chat")
+TABS = ("capture", "trajectories", "rewards", "train", "run", "evaluate", "facts", "chat")
 
 
 class Studio(Panel):
-    """All panels as tabs: Capture, Trajectories, Train, Run, Chat.
+    """All panels as tabs: Capture, Trajectories, Rewards, Train, Run, Evaluate, Facts, Chat.
 
     Parameters
     ----------
@@ -66,6 +68,8 @@ class Studio(Panel):
     rewards = anywidget.WidgetTrait().tag(sync=True)
     train = anywidget.WidgetTrait().tag(sync=True)
     run_panel = anywidget.WidgetTrait().tag(sync=True)
+    evaluate = anywidget.WidgetTrait().tag(sync=True)
+    facts = anywidget.WidgetTrait().tag(sync=True)
     chat = anywidget.WidgetTrait().tag(sync=True)
     added: t.List[dict[str, Any]] = t.List(help="Tabs of panels that other packages bring.").tag(sync=True)
     going_on: t.List[dict[str, str]] = t.List(help="Runs that go on elsewhere and are not shown.").tag(sync=True)
@@ -93,6 +97,8 @@ class Studio(Panel):
             trajectories=TrajectoriesPanel(namespace=namespace),
             rewards=RewardsPanel(namespace=namespace),
             train=train,
+            evaluate=EvaluatePanel(namespace=namespace),
+            facts=FactsPanel(model, namespace=namespace),
             chat=ChatPanel(model, run if model is None else None),
             added=self._added.tabs,
             going_on=[offer_of(other) for other in active if run is None or other.id != run.id],
@@ -104,6 +110,7 @@ class Studio(Panel):
         train.on_start(self._started)
         train.observe(self._model_changed, names=["model_state"])
         if self.model is not None:
+            self.evaluate.take_model(self.model)
             self._added.tell("take_model", self.model, self.show_error)
         if run is not None:
             self._show(run)
@@ -135,12 +142,30 @@ class Studio(Panel):
     def settle(self, timeout: float | None = 30.0) -> bool:
         """Wait until all panels have done what was asked for; False if that takes longer than ``timeout`` seconds."""
         added = (panel for panel in self._added.by_name.values() if isinstance(panel, Panel))
-        panels = (self.capture, self.trajectories, self.rewards, self.train, self.chat, *added)
+        panels = (
+            self.capture,
+            self.trajectories,
+            self.rewards,
+            self.train,
+            self.evaluate,
+            self.facts,
+            self.chat,
+            *added,
+        )
         return super().settle(timeout) and all(panel.settle(timeout) for panel in panels)
 
     def close(self) -> None:
         """Remove Studio and its panels from the page; runs and recordings continue."""
-        own = (self.capture, self.trajectories, self.rewards, self.train, self.run_panel, self.chat)
+        own = (
+            self.capture,
+            self.trajectories,
+            self.rewards,
+            self.train,
+            self.run_panel,
+            self.evaluate,
+            self.facts,
+            self.chat,
+        )
         for panel in (*own, *self._added.by_name.values()):
             if panel is not None:
                 panel.close()
@@ -199,10 +224,12 @@ class Studio(Panel):
         model = self.train.model
         if model is None:
             return
+        self.facts.take_model(model)
         if model is self.chat.model:
             self.chat.refresh()
         else:
             self.chat.use(model)
+        self.evaluate.take_model(model)
         self._added.tell("take_model", model, self.show_error)
 
     def __repr__(self) -> str:

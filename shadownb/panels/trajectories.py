@@ -13,11 +13,11 @@ from typing import Any
 
 import traitlets as t
 
+from shadownb.engine.capture.index import PAGE, SORTS
 from shadownb.errors import DataError, ModelError
 
 from . import _choices, _conversation, _episode_words
 from ._base import as_card
-from ._episode_table import PAGE, SORTS
 from ._episodes import EpisodeIndex
 from ._snapshot_panel import SnapshotPanel
 from ._stores import (
@@ -185,9 +185,9 @@ class TrajectoriesPanel(SnapshotPanel):
         if self._store is not None:
             found["id"] = self._store.id
             found["calls"] = max(index.read, self._store.count())
-            found["unanswered"], found["unread"] = index.unanswered, index.unread
+            found["unanswered"], found["unread"] = index.counts()
             found["live"] = self._live
-        self.write(source=found, facets=index.facets())
+        self.write(source=found, facets=index.table.facets())
         self._show_page()
         self._refresh_displays()
 
@@ -234,6 +234,14 @@ class TrajectoriesPanel(SnapshotPanel):
         self._inspected = None
         self.write(conversation=self._window(row["id"], 0), inspection=_NOTHING)
         self._show_code()
+
+    def _do_score(self, value: float | None = None, note: str = "") -> None:
+        if self._open is None:
+            return
+        index, number = self._need_index(), self.conversation["id"]
+        self._open = index.score(number, value, note)
+        self.write(conversation=self._window(number, self.conversation["begin"]), facets=index.table.facets())
+        self._show_page()
 
     def _do_window(self, begin: int) -> None:
         if self._open is not None:
@@ -289,7 +297,8 @@ class TrajectoriesPanel(SnapshotPanel):
 
     def _window(self, number: int, begin: int) -> dict[str, Any]:
         index = self._need_index()
-        return _conversation.conversation(index.table.find(number), self._open, index.related(number), begin)
+        notes = index.notes(self._open)
+        return _conversation.conversation(index.table.find(number), self._open, index.related(number), begin, notes)
 
     def _show_page(self) -> None:
         if self._index is None:

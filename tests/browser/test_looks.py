@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -147,6 +148,48 @@ def test_scored_answers(notebook: Notebook, photograph: Photograph) -> None:
     expect(panel.get_by_role("button", name="Follow the newest")).to_be_visible()
 
 
+def test_facts(notebook: Notebook, photograph: Photograph) -> None:
+    panel = notebook.panel(PANEL, "Facts")
+    notebook.run(PANEL, "snb.FactsPanel(namespace={})")
+    expect(panel).to_contain_text("No model yet")
+    photograph(panel, "facts-none")
+    assert violations(panel) == []
+    notebook.run(PANEL, "facts = snb.FactsPanel(model, expert_steps=2, question_forms=1)\nfacts")
+    expect(panel).to_contain_text("knows nothing by heart yet")
+    photograph(panel, "facts-empty")
+    assert violations(panel) == []
+    form = panel.get_by_role("form", name="Add a fact")
+    for question, answer, source in (
+        ("What is the part number of the pump seal?", "DW-4471-C", "parts list, May"),
+        ("How long may goods be returned?", "23 days", ""),
+    ):
+        form.get_by_label("Question").fill(question)
+        form.get_by_label("Answer").fill(answer)
+        form.get_by_label("Source").fill(source)
+        form.get_by_role("button", name="Learn it").click()
+        expect(panel.get_by_role("row", name=question)).to_be_visible()
+    photograph(panel, "facts-learned")
+    assert violations(panel) == []
+    ask = panel.get_by_role("region", name="Ask")
+    ask.get_by_label("Question").fill("Which part number does the pump seal have?")
+    ask.get_by_role("button", name="Ask").click()
+    expect(ask).to_contain_text("With memory")
+    panel.get_by_role("button", name="Edit: How long may goods be returned?").click()
+    photograph(panel, "facts-asked")
+    assert violations(panel) == []
+    notebook.run(
+        PANEL,
+        "facts.state = {'stage': 'working', 'doing': 'learning'}\nfacts",
+    )
+    expect(panel.get_by_role("progressbar", name="Learning")).to_be_visible()
+    photograph(panel, "facts-working")
+    assert violations(panel) == []
+    notebook.run(PANEL, f"facts.state = {{'stage': 'failed', 'error': {ERROR!r}}}\nfacts")
+    expect(panel.get_by_role("alert")).to_be_visible()
+    photograph(panel, "facts-failed")
+    assert violations(panel) == []
+
+
 def test_rewards(notebook: Notebook, photograph: Photograph) -> None:
     """The lab in the browser: chosen, looked at, found; a scorer that is fooled and one that is not."""
     words = (("snow", "white"), ("coal", "black"), ("grass", "green"), ("blood", "red"))
@@ -177,6 +220,95 @@ def test_rewards(notebook: Notebook, photograph: Photograph) -> None:
     rewards.get_by_role("button", name="Run the lab").click()
     expect(rewards).to_contain_text("50")
     expect(rewards).to_contain_text("Nothing found")
+
+
+EVALUATED = """from tests.evals.contestants import Waits, right_up_to, rows as conversations
+def odd(output, expected):
+    if expected.endswith("7"):
+        raise ValueError("I do not like sevens")
+    return float(output == expected)
+base, tuned = Waits("base", 17, 22), Waits("tuned", 33)
+held_out = conversations(40)
+mine = snb.suites.rows(held_out, snb.Exact(), name="held_out")
+kept = snb.evaluate({"base": right_up_to("b", 20), "other": right_up_to("o", 33)}, mine, name="kept")
+panel = snb.EvaluatePanel(namespace={"base": base, "tuned": tuned, "held_out": held_out, "odd": odd})
+panel"""
+
+
+def test_evaluate(notebook: Notebook, photograph: Photograph) -> None:
+    """Chosen by clicks, watched while it works, over a reload, stopped, gone on with, looked at item by item."""
+    notebook.run(PANEL, f"sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n{EVALUATED}")
+    panel = notebook.panel(PANEL, "Evaluate")
+    choose_what_to_evaluate(panel, photograph)
+    watch_stop_and_go_on(notebook, panel, photograph)
+    look_at_what_came_out(panel, photograph)
+    panel.get_by_role("button", name="kept", exact=True).first.click()
+    expect(panel.get_by_role("region", name="Evaluation", exact=True)).to_contain_text("kept")
+    panel.get_by_role("checkbox", name=re.compile("^tuned ")).uncheck()
+    notebook.run(START, "panel._namespace.pop('held_out')")
+    panel.get_by_role("button", name="Evaluate", exact=True).click()
+    expect(panel.get_by_role("alert")).to_contain_text("no variable 'held_out'")
+    photograph(panel, "evaluate-failed")
+    assert violations(panel) == []
+
+
+def choose_what_to_evaluate(panel: Locator, photograph: Photograph) -> None:
+    begin = panel.get_by_role("button", name="Evaluate", exact=True)
+    expect(begin).to_be_disabled()
+    expect(panel.get_by_role("checkbox", name="humaneval")).to_be_visible()
+    photograph(panel, "evaluate-empty")
+    assert violations(panel) == []
+    for name in ("base", "tuned"):
+        panel.get_by_role("checkbox", name=re.compile(f"^{name} ")).check()
+    for scorer, name in (("name:exact", "held_out"), ("var:odd", "held_out-2")):
+        panel.get_by_role("combobox", name="Your rows").select_option("var:held_out")
+        panel.get_by_role("combobox", name="Scorer").select_option(scorer)
+        panel.get_by_role("button", name="Add rows").click()
+        expect(panel.get_by_role("checkbox", name=name, exact=True)).to_be_checked()
+    panel.get_by_role("textbox", name="Name").fill("clicked")
+    panel.get_by_role("textbox", name="Name").press("Tab")
+    expect(begin).to_be_enabled()
+    begin.click()
+
+
+def watch_stop_and_go_on(notebook: Notebook, panel: Locator, photograph: Photograph) -> None:
+    progress = panel.get_by_role("list", name="Progress by suite")
+    expect(progress).to_contain_text("16 items")
+    notebook.run(START, "base.go.set()")
+    expect(progress.get_by_role("img", name="Interval of base on held_out: ")).to_be_visible()
+    photograph(panel, "evaluate-working")
+    assert violations(panel) == []
+    notebook.reload()
+    expect(progress).to_contain_text("32 items")
+    panel.get_by_role("button", name="Stop", exact=True).click()
+    expect(panel.get_by_role("button", name="Stopping")).to_be_visible()
+    notebook.run(START, "tuned.go.set()")
+    state = panel.get_by_role("region", name="Evaluation", exact=True)
+    expect(state).to_contain_text("not finished")
+    photograph(panel, "evaluate-stopped")
+    panel.get_by_role("button", name="Go on").click()
+    expect(state).to_contain_text("complete")
+
+
+def look_at_what_came_out(panel: Locator, photograph: Photograph) -> None:
+    changed = panel.get_by_role("region", name="What changed")
+    expect(changed).to_contain_text("tuned is 45.0 points above base")
+    expect(panel.get_by_role("region", name="What is missing")).to_contain_text("4 answers of base could not be graded")
+    open_folds(panel)
+    photograph(panel, "evaluate-result")
+    assert violations(panel) == []
+    panel.get_by_role("combobox", name="Compared with").select_option("tuned")
+    expect(changed).to_contain_text("base is 45.0 points below tuned")
+    panel.get_by_role("button", name="What got worse on held_out", exact=True).click()
+    panel.get_by_role("region", name="Items").get_by_role("button").first.click()
+    opened = panel.get_by_role("article", name="Item", exact=True)
+    expect(opened.get_by_role("region", name="Difference").locator("del")).to_have_text("answer 22")
+    photograph(panel, "evaluate-items")
+    assert violations(panel) == []
+    panel.get_by_role("tab", name="Leaderboard").click()
+    expect(panel.get_by_role("region", name="Scores", exact=True)).to_contain_text("82.5 %")
+    photograph(panel, "evaluate-board")
+    assert violations(panel) == []
 
 
 def test_chat_and_studio(notebook: Notebook, photograph: Photograph) -> None:

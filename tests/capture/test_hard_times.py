@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import socket
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 
 from shadownb import Dataset
-from shadownb.engine.capture import capture, exchange, wire
+from shadownb.engine.capture import capture, exchange, serving, wire
 from shadownb.engine.capture.dialects import dialect
 from shadownb.engine.capture.proxy import CaptureProxy
 from shadownb.engine.trajectories.rows import trajectories_of
@@ -24,7 +25,7 @@ from shadownb.errors import DiskFullError, ShadowWarning
 from tests.capture.conftest import WEB
 from tests.capture.test_pass_through import BODIES, PATHS, auth
 from tests.capture.test_store import say
-from tests.capture.upstream import Reply, Seen, Upstream, event
+from tests.capture.upstream import Reply, Seen, Upstream, event, whole
 
 MESSAGE = {"role": "user", "content": ""}
 
@@ -180,6 +181,51 @@ def test_a_client_that_stops_in_the_middle_of_a_body_is_told_so(
         line.sendall(head.encode() + b'{"model')
         assert b" 408 " in line.recv(4096)
     assert len(proxy.calls) == 0
+
+
+def test_a_client_that_does_not_end_its_head_is_let_go_and_a_slow_answer_is_not(
+    upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "_HEAD_SECONDS", 0.3)
+    asked = threading.Event()
+
+    async def late(seen: Seen, reply: Reply) -> None:
+        while not asked.is_set():
+            await asyncio.sleep(0.01)
+        await reply.json(whole(PATHS[0], "late"))
+
+    upstream.answer = late
+    with capture(upstream.url) as proxy:
+        host, port = proxy.root_url.removeprefix("http://").split(":")
+        body = json.dumps(BODIES[PATHS[0]]).encode()
+        head = f"POST {PATHS[0]} HTTP/1.1\r\nhost: {host}:{port}\r\ncontent-length: {len(body)}\r\n"
+        head += f"authorization: Bearer {proxy.token}"
+        slow = socket.create_connection((host, int(port)), timeout=30)
+        answered = socket.create_connection((host, int(port)), timeout=30)
+        with slow, answered:
+            answered.sendall(head.encode() + b"\r\n\r\n" + body)
+            slow.sendall(head.encode())
+            assert slow.recv(100) == b"", "it is let go"
+            asked.set()  # by now the other has waited as long
+            assert b" 200 " in answered.recv(4096)
+            answered.sendall(b"POST /v1/cha")  # half a head of a second request
+            while answered.recv(4096):
+                pass
+
+
+def test_a_websocket_is_refused_by_name(proxy: CaptureProxy) -> None:
+    upgrade = {
+        "upgrade": "websocket",
+        "connection": "upgrade",
+        "sec-websocket-key": "eA==",
+        "sec-websocket-version": "13",
+    }
+    for path in ("/v1/realtime?model=gpt-realtime", "/openai/realtime", "/v1/responses"):
+        got = WEB.get(proxy.root_url + path, headers={**auth(proxy), **upgrade})
+        assert (got.status_code, got.json()["error"]["code"]) == (501, "websocket_not_supported")
+        assert "websocket" in got.json()["error"]["message"]
+    assert WEB.get(f"{proxy.root_url}/v1/realtime", headers=upgrade).status_code == 401
+    assert proxy.counters["refused"] == 4
 
 
 @pytest.mark.parametrize(

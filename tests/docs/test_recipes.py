@@ -106,6 +106,7 @@ def test_there_is_a_recipe_for_what_a_package_can_add() -> None:
         "run_store",
         "capture_store",
         "guest",
+        "embedder",
         "eraser",
     }  # a guest is half a package: docs/architecture.md; an eraser comes with what keeps rows
 

@@ -58,6 +58,9 @@ def other_value(name: str) -> Any:
     option = next(option for option in config_fields() if option.name == name)
     if name in OTHER:
         return OTHER[name]
+    if option.default is None or option.kind in ("str", "list"):
+        value = CASES[name].value
+        return "a-folder" if callable(value) else value
     if option.kind == "float":
         return option.default / 2
     if option.kind == "bool":
@@ -68,11 +71,12 @@ def other_value(name: str) -> Any:
     return option.default + 1
 
 
-DEFAULTS = {option.name: option.default for option in config_fields()}
 OTHER: dict[str, Any] = {
     "target_modules": "mlp",
     "lora_dropout": 0.5,
     "sft_weight": 0.5,
+    "early_stopping_threshold": 0.1,
+    "question_forms": 1,
     "assistant_only_loss": True,
     "prompt_tuning_init_text": "Count.",
     "reward_fns": ("exact",),
@@ -97,7 +101,7 @@ def test_an_option_without_effect_is_refused_by_name(method: str, name: str) -> 
     value = other_value(name)
     with pytest.raises(errors.ConfigError, match=f"{name}=.* has no effect: {method}"):
         capabilities.check(TrainConfig(method=method, **{name: value}))
-    capabilities.check(TrainConfig(method=method, **{name: DEFAULTS[name]}))
+    capabilities.check(TrainConfig(method=method, **{name: getattr(TrainConfig(method=method), name)}))
 
 
 # -- every honoured option changes something ----------------------------------------------------------------------------
@@ -188,7 +192,8 @@ _seen: dict[str, Seen] = {}
 
 def train(folder: Path, **options: Any) -> Seen:
     """Train a fresh model with BASE and these options; the same options are run once."""
-    merged = {**BASE, **options}
+    support = capabilities.supported_fields(options.get("method", "lora"))
+    merged = {**{name: value for name, value in BASE.items() if support[name] is None}, **options}
     key = repr(sorted(merged.items(), key=lambda item: item[0]))
     if key not in _seen:
         model = snb.load(str(folder), max_length=256, dtype="float32")
@@ -201,7 +206,7 @@ def train(folder: Path, **options: Any) -> Seen:
         # Inside the block and before the pass: what is computed again is computed only as far as it is needed.
         model.module.get_decoder().layers[0].self_attn.register_forward_pre_hook(count)
         Tracker.told = []
-        pairs = methods.get(merged.get("method", "lora")).objective != "sft"
+        pairs = methods.get(merged.get("method", "lora")).objective in ("dpo", "kto")
         data, held_out = (PAIRS, PAIRS[:2]) if pairs else (ROWS, HELD_OUT)
         run = model.train(data, background=True, eval_dataset=held_out, **merged)
         run.wait(raise_on_failure=False)
@@ -284,6 +289,10 @@ CASES: dict[str, Case] = {
     "beta": Case(0.5, lambda seen: seen.column("grad_norm")[0], beside={"method": "dpo"}),
     "loss_type": Case("hinge", lambda seen: seen.column("loss")[0], 1.0, {"method": "dpo", "sft_weight": 0.0}),
     "sft_weight": Case(2.0, lambda seen: seen.column("loss")[0], beside={"method": "dpo"}),
+    "expert_steps": Case(3, lambda seen: seen.steps[-1], 3, {"method": "more_plus"}),
+    "facts_at_once": Case(4, lambda seen: seen.steps[-1], 80, {"method": "more_plus"}),
+    "unit_size": Case(2, lambda seen: seen.weights, beside={"method": "more_plus"}),
+    "question_forms": Case(1, lambda seen: seen.weights, beside={"method": "more_plus"}),
     "desirable_weight": Case(3.0, lambda seen: seen.run.losses(), beside={"method": "kto"}),
     "undesirable_weight": Case(3.0, lambda seen: seen.run.losses(), beside={"method": "kto"}),
 }  # fmt: skip

@@ -50,6 +50,7 @@ def test_help_lists_the_verbs_of_a_shell(capsys: pytest.CaptureFixture[str]) -> 
         "watch",
         "plot",
         "compare",
+        "facts",
         "diff",
         "inspect",
         "models",

@@ -24,7 +24,8 @@ from tests.engine.methods_data import pairs, verdicts
 pytestmark = pytest.mark.other_cpu
 
 ROWS = [Rendered(list(range(100 + n, 160 + n)), [-100] * 50 + list(range(150 + n, 160 + n))) for n in range(4)]
-METHODS = [spec.name for spec in methods.available() if spec.adapter != "bias"]  # this model has no biases
+# This model has no biases, and experts are counted by fact.
+METHODS = [spec.name for spec in methods.available() if spec.adapter not in ("bias", "facts")]
 
 
 def kept_numbers(adapter: Any) -> int:
@@ -91,22 +92,24 @@ def test_the_estimate_has_its_lines(tiny: Any, rows: list[dict[str, Any]]) -> No
 
 
 @pytest.mark.parametrize(
-    ("options", "at_once"),
+    ("options", "at_once", "copies"),
     [
-        ({"method": "lora"}, head_loss.CHUNK),
-        ({"method": "grpo"}, head_loss.CHUNK),
-        ({"method": "grpo", "temperature": 0.7}, None),  # divides logits, which the kernel never has
-        ({"method": "full"}, None),  # a trained head keeps them
-        ({"method": "lora", "train_embeddings": True}, None),
+        ({"method": "lora"}, head_loss.CHUNK, None),
+        ({"method": "grpo"}, head_loss.CHUNK, None),
+        ({"method": "grpo", "temperature": 0.7}, None, None),  # divides logits, which the kernel never has
+        ({"method": "full"}, None, 3),  # a trained head keeps them
+        ({"method": "lora", "train_embeddings": True}, None, 3),
     ],
 )
 def test_logits_are_counted_as_they_stand(
-    tiny: Any, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], at_once: int | None
+    tiny: Any, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], at_once: int | None, copies: int | None
 ) -> None:
     monkeypatch.setattr(rule, "chosen", lambda possible, *_: (possible, "on every processor"))
-    assert tiny.backend.costs(tiny, TrainConfig(**options)).logits_at_once == at_once
+    found = tiny.backend.costs(tiny, TrainConfig(**options))
+    assert (found.logits_at_once, found.logits_copies) == (at_once, copies)
     monkeypatch.setattr(rule, "chosen", lambda *_: (frozenset(), "on none"))
-    assert tiny.backend.costs(tiny, TrainConfig(**options)).logits_at_once is None
+    found = tiny.backend.costs(tiny, TrainConfig(**options))
+    assert (found.logits_at_once, found.logits_copies) == (None, None)
 
 
 def test_recomputing_needs_less(tiny: Any, rows: list[dict[str, Any]]) -> None:

@@ -395,11 +395,19 @@ def test_weights_and_trained_parameters_are_counted_exactly(
     assert set(as_dict(found)) == {"lines", "low_gb", "expected_gb", "high_gb", "seconds"}
     tiny.train(rows, **{**FAST, "max_steps": 1}, **options)
     trainable = sum(p.numel() for p in adapters.trainable(tiny.module).values())
-    counted = lines["gradients" if options["method"] == "full" else "trained weights"]
-    assert counted * 1e9 == pytest.approx(4 * trainable)
+    name, times = ("optimizer", 2) if options["method"] == "full" else ("trained weights", 1)
+    assert lines[name] * 1e9 == pytest.approx(times * 4 * trainable)
     again = dict(estimate(tiny, snb.TrainConfig(method=options["method"]), data).lines)
-    counted = again["gradients" if options["method"] == "full" else "trained weights"]
-    assert counted * 1e9 == pytest.approx(4 * trainable), "an adapter that is there is counted as it is"
+    assert again[name] * 1e9 == pytest.approx(times * 4 * trainable), "an adapter that is there is counted as it is"
+
+
+def test_gradients_of_whole_weights_take_the_place_of_activations(tiny: Any, rows: list[Any]) -> None:
+    """When the last activations are gone the last gradients come: the peak has no more than the larger of the two."""
+    data = Dataset.from_list(rows)
+    lines = dict(estimate(tiny, snb.TrainConfig(method="full"), data).lines)
+    others = lines["activations"] + lines["logits of trained tokens"]
+    expected = max(0.0, 4 * tiny.parameters_total / 1e9 - others)
+    assert lines["gradients beyond activations"] == pytest.approx(expected)
 
 
 def test_the_machine_is_described(home: Path) -> None:

@@ -245,7 +245,7 @@ def test_the_folder_says_all_there_is(home: Path) -> None:
     (item, _) = (json.loads(line) for line in (folder / "items/mine.jsonl").read_text(encoding="utf-8").splitlines())
     assert item["messages"] == [{"role": "user", "content": "question 0"}] and item["expected"] == "answer 0"
     events = [json.loads(line) for line in (folder / "events.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert {event["type"] for event in events} == {"attempt", "answer", "verdict"}
+    assert {event["type"] for event in events} == {"attempt", "answer", "verdict", "end"}
     raw = next(event for event in events if event["type"] == "answer")
     assert raw["turn"]["raw"] == "answer 0" and abs(raw["time"] - time.time()) < 600
     snb.evaluations.delete("kept")

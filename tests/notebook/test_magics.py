@@ -48,6 +48,7 @@ def test_help_lists_every_verb(kernel: Kernel, code: str) -> None:
         "runs",
         "plot",
         "compare",
+        "facts",
         "eval",
         "diff",
         "inspect",

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from shadownb.engine.capture import CaptureStore
+from shadownb.engine.capture.database import Database
 from shadownb.engine.capture.exchange import pack
 from shadownb.engine.capture.folder import CaptureFolder
 from shadownb.engine.capture.schema import connect
@@ -92,19 +93,19 @@ class Traffic:
 
     def __init__(self, panel: Any, monkeypatch: Any) -> None:
         self.bytes = self.rows = 0
-        send, read = panel._send, CaptureStore.read
+        send, read = panel._send, Database.read
 
         def counted_send(message: Any, buffers: Any = None) -> Any:
             self.bytes += len(json.dumps(message, default=str))
             return send(message, buffers)
 
-        def counted_read(store: Any, *args: Any) -> Any:
-            found = read(store, *args)
+        def counted_read(database: Any, *args: Any) -> Any:
+            found = read(database, *args)
             self.rows += len(found)
             return found
 
         monkeypatch.setattr(panel, "_send", counted_send)
-        monkeypatch.setattr(CaptureStore, "read", counted_read)
+        monkeypatch.setattr(Database, "read", counted_read)
 
     def clear(self) -> None:
         self.bytes = self.rows = 0

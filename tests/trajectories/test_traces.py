@@ -488,3 +488,12 @@ def test_damaged_exports_are_reported_and_never_break_the_import(file: Path, ran
     for trajectory in imported:
         assert snb.Trajectory.from_json(trajectory.to_json()).call_ids == trajectory.call_ids
     assert imported._repr_html_()
+
+
+def test_spans_of_a_file_are_read_and_a_missing_one_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    path.write_text(json.dumps([_span("a", score=0.5)]), encoding="utf-8")
+    for source in (path, str(path), path.read_text(encoding="utf-8")):
+        assert [t.reward for t in snb.traces.from_spans(source, reward_key="score")] == [0.5]
+    with pytest.raises(DataError, match=r"no-such\.json"):
+        snb.traces.from_spans(str(tmp_path / "no-such.json"))

@@ -13,6 +13,8 @@ const TABS = [
   { id: "rewards", title: "Rewards", trait: "rewards" },
   { id: "train", title: "Train", trait: "train" },
   { id: "run", title: "Run", trait: "run_panel" },
+  { id: "evaluate", title: "Evaluate", trait: "evaluate" },
+  { id: "facts", title: "Facts", trait: "facts" },
   { id: "chat", title: "Chat", trait: "chat" },
 ] as const;
 

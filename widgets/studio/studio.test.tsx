@@ -37,6 +37,7 @@ beforeEach(() => {
     rewards: "anywidget:w",
     train: "anywidget:t",
     run_panel: null,
+    facts: "anywidget:f",
     chat: "anywidget:c",
     runtime: null,
   });
@@ -62,7 +63,7 @@ async function press(key: string): Promise<void> {
 
 test("tabs follow the ARIA pattern: one tab stop, arrows turn around the ends, each names its panel", async () => {
   await show({ host });
-  expect(tabs().map((tab) => tab.tabIndex)).toEqual([-1, -1, -1, 0, -1, -1]);
+  expect(tabs().map((tab) => tab.tabIndex)).toEqual([-1, -1, -1, 0, -1, -1, -1, -1]);
   for (const [key, name] of [
     ["ArrowRight", "Run"],
     ["End", "Chat"],
@@ -126,6 +127,8 @@ test("a panel that a package brings has a tab like the others, and one that fail
     "Rewards",
     "Train",
     "Run",
+    "Evaluate",
+    "Facts",
     "Chat",
     "Hello",
     "Broken",

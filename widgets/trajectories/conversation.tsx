@@ -5,6 +5,7 @@ import { count, counted, dollars, latency, number } from "../lib/format";
 import { useCommand } from "../lib/model";
 import { Opened } from "../lib/opened";
 import { Pager, range } from "../lib/pager";
+import { Judgement } from "./judgement";
 import { firstLine, MessageView } from "./message";
 import { Tokens } from "./tokens";
 import { type Conversation, kindWords, type Related } from "./types";
@@ -64,6 +65,7 @@ export function ConversationView({ conversation }: { conversation: Conversation 
         ))}
       </ol>
       <Window label="Pages of messages, below them" begin={begin} total={total} shown={messages.length} />
+      <Judgement score={facts.score} notes={conversation.notes} />
       <Tokens rented={conversation.rented} />
     </Opened>
   );

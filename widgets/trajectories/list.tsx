@@ -173,7 +173,7 @@ function Filters({ query, facets }: { query: Query; facets: Facets }) {
             {...ids}
             type="search"
             class="snb-input"
-            placeholder="task, last answer, session"
+            placeholder="words of a message, an answer, a tool call"
             value={search}
             onInput={(event) => editSearch(event.currentTarget.value)}
             onChange={(event) => {

@@ -43,6 +43,7 @@ const conversation: Conversation = {
   rented: ["gpt"],
   metrics: {},
   failed: [],
+  notes: [{ name: "score", value: 1, note: "Found it at once.", at: 5 }],
   tools: [{ name: "look", schema: "{}" }],
   total: 5,
   begin: 0,
@@ -187,4 +188,11 @@ test("no capture, reading, and a failure each say what is next", () => {
     model.receive({ source: { stage: "failed", error: { code: "data", what: "It broke.", fix: "Mend it." } } }),
   );
   expect(el.querySelector('[role="alert"]')?.textContent).toContain("Mend it.");
+});
+
+test("an episode is judged, with a note or without", () => {
+  show({ conversation });
+  expect(el.textContent).toContain("score 1 Found it at once.");
+  press("Bad");
+  expect(last()).toEqual({ kind: "score", value: 0, note: "" });
 });

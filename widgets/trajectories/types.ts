@@ -123,11 +123,20 @@ export interface Conversation {
   rented: string[];
   metrics: Record<string, number>;
   failed: string[];
+  /** What people and programs said of it. */
+  notes: Note[];
   tools: { name: string; schema: string }[];
   total: number;
   begin: number;
   messages: Message[];
   related: Related[];
+}
+
+export interface Note {
+  name: string;
+  value: number | null;
+  note: string;
+  at: number;
 }
 
 export interface Inspection {

@@ -18,6 +18,7 @@ from shadownb.engine.capture.recorder import Recorder
 from shadownb.engine.capture.upstream import Upstream
 from shadownb.errors import ShadowError
 
+_LONGEST_FEEDBACK = 1 << 16
 _log = logging.getLogger("shadownb.capture")
 
 
@@ -42,9 +43,6 @@ class CaptureApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            if scope["type"] == "websocket":
-                await receive()
-                await send({"type": "websocket.close", "code": 1008})
             return
         # Anthropic's client adds /v1 to its base URL, OpenAI's does not: both get along with either form.
         path = scope["path"]
@@ -67,8 +65,20 @@ class CaptureApp:
         try:
             self._guard.check(headers)
             query = self._guard.without_token(scope["query_string"])
+            if headers.get("upgrade", "").lower() == "websocket":
+                raise WireError(
+                    501,
+                    "Realtime sessions over a websocket are neither recorded nor passed on. Connect to the provider itself for "
+                    "these, or use its HTTP routes here.",
+                    code="websocket_not_supported",
+                )
             if path == routes.COUNTERS and scope["method"] == "GET":
                 await wire.send_json(send, 200, self._counters())
+                return
+            if path == routes.FEEDBACK and scope["method"] == "POST":
+                body = await wire.read_body(tracked_receive, headers, _LONGEST_FEEDBACK)
+                if body is not None:
+                    await wire.send_json(send, 200, await self._recorder.give_feedback(wire.parse_object(body)))
                 return
             route = routes.find(scope["method"], path)
             if route.dialect is not None:

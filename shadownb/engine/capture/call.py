@@ -7,6 +7,7 @@ The fields come from one small row, so that a page of a hundred calls is cheap. 
 from __future__ import annotations
 
 import html
+import zlib
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,12 +18,20 @@ if TYPE_CHECKING:
     import sqlite3
 
     from shadownb.engine.capture.dialects.base import Dialect
+    from shadownb.engine.capture.feedback import Score
     from shadownb.engine.ports.capture_store import CaptureStore
 
 Status = Literal["ok", "error", "cut", "client_gone", "unread"]
 STATUSES: tuple[Status, ...] = ("ok", "error", "cut", "client_gone", "unread")
 MOST_CHOICES = 1024
 """Answers to one request that are read; OpenAI's API gives 128 at most."""
+
+
+_BODIES = ("packed_request", "packed_response", "packed_frames")
+BODIES = "request AS packed_request, response AS packed_response, frames AS packed_frames"
+"""How bodies are read with the columns of calls."""
+
+Body = tuple[bytes, bytes, list[list[float]]]
 
 
 @dataclass(eq=False, repr=False)
@@ -100,14 +109,20 @@ class Call:
         values["headers"] = values["headers"] or {}
         values["stream"], values["redacted"] = bool(values["stream"]), bool(values["redacted"])
         del values["prompt_tokens"], values["completion_tokens"]  # for sums; usage has them
+        packed = [values.pop(name) for name in _BODIES if name in values]
         unknown = {name: values.pop(name) for name in list(values) if name not in cls.__dataclass_fields__}
         values["extra"] = {**{k: v for k, v in unknown.items() if v is not None}, **(values["extra"] or {})}
-        return cls(store=store, **values)
+        call = cls(store=store, **values)
+        if packed:
+            call.__dict__["_packed"] = packed
+        return call
 
     # -- as it went over the wire ---------------------------------------------------------------------------------
 
     @cached_property
     def _body(self) -> tuple[bytes, bytes, list[list[float]]]:
+        if (packed := self.__dict__.pop("_packed", None)) is not None:  # it was read with the row
+            return unpacked(*packed)
         return self.store.body(self.id) if self.store is not None else (b"", b"", [])
 
     @property
@@ -147,7 +162,7 @@ class Call:
             value = loads(self.request_body)
             request = value if isinstance(value, dict) else {}
             part = "answer"
-            response = self._wire.response(self.response_body, streamed=bool(self.extra.get("sse", self.stream)))
+            response = self._wire.response(self.response_body, streamed=self.is_streamed)
             choices = self._wire.choices(response)
             if len(choices) > MOST_CHOICES:
                 raise Unreadable(f"it has {len(choices):,} choices, more than the {MOST_CHOICES:,} that are read")
@@ -170,6 +185,24 @@ class Call:
         The bytes are there all the same. Such a call is in no trajectory.
         """
         return self._read[3]
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What the client called it by, in the header ``x-shadownb-tags``."""
+        found = self.extra.get("tags")
+        return dict(found) if isinstance(found, dict) else {}
+
+    @property
+    def scores(self) -> list[Score]:
+        """What people and programs think of it, oldest first; see ``CaptureStore.score``."""
+        scores = getattr(self.store, "scores", None)
+        found: list[Score] = scores(self.id).get(self.id, []) if callable(scores) else []
+        return found
+
+    @property
+    def is_streamed(self) -> bool:
+        """Whether the answer came as a stream of events."""
+        return bool(self.extra.get("sse", self.stream))
 
     @property
     def adds_only(self) -> bool:
@@ -252,7 +285,7 @@ class Call:
     def to_dict(self) -> dict[str, Any]:
         """Return everything a reader of an export needs, messages in chat form."""
         return {
-            **{name: getattr(self, name) for name in _EXPORTED},
+            **{name: getattr(self, name) for name in EXPORTED},
             "messages": self.messages,
             "tools": self.tools,
             "choices": self.choices,
@@ -274,7 +307,7 @@ class Call:
         return facts_html(f"Call {self.id}", facts) + f'<div style="white-space:pre-wrap">{answer}</div>'
 
 
-_EXPORTED = (
+EXPORTED = (
     "id", "session", "parent", "dialect", "model", "response_model", "response_id", "route", "stream", "started_at",
     "first_byte_s", "duration_s", "usage", "cost", "status", "http_status", "finish_reason", "error", "retry_of",
     "redacted", "headers",
@@ -288,6 +321,16 @@ def _object(text: Any) -> Any:
     except (ValueError, TypeError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def unpacked(request: bytes | None, response: bytes | None, frames: bytes | None) -> Body:
+    """Return request, answer, and time and size of its pieces, of bodies as they are stored."""
+    return unpack(request), unpack(response), loads(unpack(frames) or b"[]")
+
+
+def unpack(data: bytes | None) -> bytes:
+    """Return what was compressed to be stored."""
+    return zlib.decompress(data) if data else b""
 
 
 JSON_COLUMNS = ("usage", "error", "headers", "extra")

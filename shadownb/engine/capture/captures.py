@@ -17,16 +17,22 @@ from pathlib import Path
 from typing import Any
 
 from shadownb.engine import registry
+from shadownb.engine.capture import totals
+from shadownb.engine.capture.backups import backup, migrate, restore, vacuum
 from shadownb.engine.capture.call import Call
 from shadownb.engine.capture.folder import CaptureFolder
 from shadownb.engine.capture.handle import Capture
 from shadownb.engine.capture.process import attach, running, start
+from shadownb.engine.capture.spending import Savings
+from shadownb.engine.capture.spending import savings as _savings
 from shadownb.engine.capture.store import CaptureStore
 from shadownb.engine.home import home as default_home
 from shadownb.engine.privacy.erasing import Erased, Eraser, Wanted
 from shadownb.errors import ConfigError, DataError
 
-__all__ = ["attach", "delete", "find", "latest", "list", "open", "running", "start"]
+__all__ = [
+    "attach", "backup", "delete", "find", "latest", "list", "migrate", "open", "restore", "running", "savings", "start", "vacuum",
+]  # fmt: skip
 
 
 def list(limit: int | None = None, *, home: str | Path | None = None) -> builtins.list[dict[str, Any]]:
@@ -42,7 +48,7 @@ def list(limit: int | None = None, *, home: str | Path | None = None) -> builtin
     """
     found = []
     for folder in CaptureFolder.all(home)[:limit]:
-        facts, summary = folder.facts, CaptureStore(folder).summary()
+        facts, summary = folder.facts, totals.of(folder)
         found.append(
             {
                 "id": folder.id,
@@ -100,9 +106,9 @@ def delete(
     """Delete a capture with all its calls, or a person by what is written of them, wherever it is kept.
 
     With ``where`` the conversations go that the text stands in, in this capture or in all; and where no capture is named also
-    the rows of runs, their samples, and kept answers of comparisons. Runs that were trained on such rows, those that went on from
-    them, and models saved from any are named and marked; what weights have learned stays in them. Recordings that go on now are
-    searched, too.
+    the rows of runs, their samples, and kept answers of comparisons and evaluations. Runs that were trained on such rows, those
+    that went on from them, and models saved from any are named and marked; what weights have learned stays in them. Recordings
+    that go on now are searched, too.
 
     Parameters
     ----------
@@ -160,6 +166,58 @@ def delete(
             eraser: Eraser = registry.resolve("eraser", name)
             eraser(wanted, Path(home).expanduser() if home is not None else default_home(), erased)
     return erased
+
+
+def savings(
+    capture_id: str | None = None,
+    *,
+    hour: float,
+    tokens_per_s: float,
+    prompt_tokens_per_s: float | None = None,
+    training: float = 0.0,
+    prices: Any = None,
+    home: str | Path | None = None,
+    **filters: Any,
+) -> Savings:
+    """Return what recorded traffic costs, what it would cost on a model of your own, and when training has paid for itself.
+
+    Only calls with a price count, on both sides. One request is answered at a time; a server that batches costs less.
+
+    Parameters
+    ----------
+    capture_id
+        None is the newest.
+    hour
+        What the machine costs, US dollars.
+    tokens_per_s
+        Tokens that it answers in a second, as ``shadownb.compare`` measures them; ``prompt_tokens_per_s`` are those it reads
+        (default: ten times as many).
+    training
+        What the model costs once, US dollars.
+    **filters
+        Which calls, as ``CaptureStore.calls`` takes them, for example ``tag="feature=triage"``.
+
+    Raises
+    ------
+    ConfigError
+        A number is none that costs or speeds can be.
+    DataError
+        No call has a price.
+
+    Examples
+    --------
+    >>> store.reprice({"tiny": {"input": 1000.0, "output": 2000.0}})
+    3
+    >>> print(snb.captures.savings("tickets", hour=0.5, tokens_per_s=50, training=1.0))
+    3 calls in 0.0 days cost $0.16; on a model of your own $0.00 (0.00 hours of the machine).
+    At this rate a month costs ... now and ... then.
+    Training for $1.00 has paid for itself after 19 such calls, 0.3 days.
+    """
+    store = open(capture_id, home=home) if capture_id is not None else latest(home=home)
+    return _savings(
+        store, hour=hour, tokens_per_s=tokens_per_s, prompt_tokens_per_s=prompt_tokens_per_s, training=training, prices=prices,
+        **filters,
+    )  # fmt: skip
 
 
 def find(name: str | None = None) -> Capture:

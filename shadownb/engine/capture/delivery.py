@@ -56,7 +56,8 @@ class Delivery:
         self._exchange.encoding = named.get(b"content-encoding", "").strip().lower().replace("identity", "")
         if self._exchange.encoding and self._beginning is not None:
             self._inflate = decoder(self._exchange.encoding, _MOST_INFLATED)
-        self._start = {"type": "http.response.start", "status": status, "headers": headers}
+        told = [(b"x-shadownb-call", self._exchange.id.encode())] if self._exchange.kept else []
+        self._start = {"type": "http.response.start", "status": status, "headers": [*headers, *told]}
         if said:
             await self._send_start()
 

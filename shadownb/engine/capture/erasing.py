@@ -19,7 +19,8 @@ _AT_ONCE = 500  # ids in one query
 
 def stands_in(call: Call, wanted: Wanted) -> bool:
     """Return whether a text stands in a call, wherever: its columns, its request, its answer, also in pieces of a stream."""
-    columns = (call.title, call.session, call.model, call.headers, call.error, call.response_id)
+    notes = [score.note for score in call.scores]
+    columns = (call.title, call.session, call.model, call.headers, call.error, call.response_id, call.tags, *notes)
     if any(wanted.is_in(part if isinstance(part, str) else dumps(part)) for part in columns if part):
         return True
     try:
@@ -34,23 +35,11 @@ def stands_in(call: Call, wanted: Wanted) -> bool:
 
 def conversations_with(store: CaptureStore, fits: Callable[[Call], bool]) -> list[str]:
     """Return the ids of the calls that fit, and of all others of the conversations that these belong to."""
-    from shadownb.engine.trajectories.episodes import Episodes
-
-    found: dict[str, None] = {}
-    sessions: dict[str | None, None] = {}
-    for call in store.iterate():
-        if fits(call):
-            found[call.id] = None
-            sessions[call.session] = None
+    found = {call.id: call.seq for call in store.iterate() if fits(call)}
     if not found:
         return []
-    graph = Episodes()
-    # A conversation stays within its session, or is without one: the others need not be read again.
-    graph.extend(call for call in store.iterate() if call.session in sessions)
-    for trajectory in graph.trajectories():
-        if any(identifier in found for identifier in trajectory.call_ids):
-            found.update(dict.fromkeys([*trajectory.call_ids, *trajectory.metadata.get("failed_calls", ())]))
-    return list(found)
+    store.index.catch_up()
+    return list(dict.fromkeys([*found, *store.index.conversations_with(list(found.values()))]))
 
 
 def delete_calls(store: CaptureStore, ids: list[str]) -> int:

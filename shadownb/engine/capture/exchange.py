@@ -56,6 +56,7 @@ class Exchange:
     sent_body: bytes | None = None  # the request as it goes on, where it came compressed
     path: str = ""  # where it goes at the upstream; empty: where its dialect's calls go
     at_host: bool = False  # whether that is below the upstream's host, and not its base
+    tags: dict[str, str] = field(default_factory=dict)  # that the client gave it
     adds_only: bool = False  # it adds to a conversation that the provider keeps, and asks nothing
     size: int = 0  # bytes of the answer so far
     ended_s: float | None = None  # seconds after the start, when it was last handed in to be stored
@@ -137,6 +138,7 @@ class Record:
                 "sse": exchange.sse,
                 **({"encoding": encoding} if encoding else {}),
                 **({"adds_only": True} if exchange.adds_only else {}),
+                **({"tags": exchange.tags} if exchange.tags else {}),
             },
         }
         columns = redactor.columns(columns)
@@ -152,11 +154,6 @@ class Record:
 def pack(data: bytes) -> bytes:
     """Return data as it is stored: compressed, level 1 (a stream's events shrink to about a tenth)."""
     return zlib.compress(data, 1)
-
-
-def unpack(data: bytes | None) -> bytes:
-    """Return what :func:`pack` was given."""
-    return zlib.decompress(data) if data else b""
 
 
 def sealed(columns: dict[str, Any]) -> dict[str, Any]:

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shadownb.engine.jsontext import dumps
+from shadownb.engine.capture.call import EXPORTED
+from shadownb.engine.capture.database import Database
+from shadownb.engine.jsontext import dumps, may_hold_halves
 from shadownb.errors import ExportError, did_you_mean
 
 if TYPE_CHECKING:
@@ -26,11 +29,15 @@ FORMATS = ("jsonl", "parquet")
 _NESTED = ("usage", "error", "headers", "messages", "tools", "choices", "request", "response")
 _TYPES = {"stream": "bool", "redacted": "bool", "http_status": "int64", "started_at": "double", "first_byte_s": "double",
           "duration_s": "double", "cost": "double"}  # fmt: skip
-_PAGE = 500
+_PAGE = 200
 
 
-def export(store: CaptureStore[Call], path: str | Path, *, fmt: str | None = None, **filters: Any) -> Path:
+def export(
+    store: CaptureStore[Call], path: str | Path, *, fmt: str | None = None, parsed: bool = True, **filters: Any
+) -> Path:
     """Write calls to a file; returns its path. A file that is there is replaced when the new one is complete.
+
+    Without ``parsed`` they are written as they are stored.
 
     Raises
     ------
@@ -47,7 +54,16 @@ def export(store: CaptureStore[Call], path: str | Path, *, fmt: str | None = Non
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.part-{os.getpid()}")
     try:
-        (_jsonl if chosen == "jsonl" else _parquet)(store.iterate(**filters), part)
+        if chosen == "jsonl":
+            _jsonl(
+                (call.to_dict() for call in store.iterate(**filters)) if parsed else _stored_rows(store, filters), part
+            )
+        else:
+            _parquet(
+                _read_columns(store, filters) if parsed else _stored_columns(store, filters),
+                part,
+                parsed=parsed,
+            )
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
@@ -59,49 +75,70 @@ def to_dataset(store: CaptureStore[Call], **filters: Any) -> datasets.Dataset:
     import datasets
     import pyarrow as pa
 
-    batches = list(_batches(store.iterate(**filters)))
-    return datasets.Dataset(pa.Table.from_batches(batches, schema=_schema()))
+    schema = _schema()
+    batches = [pa.RecordBatch.from_pydict(columns, schema=schema) for columns in _read_columns(store, filters)]
+    return datasets.Dataset(pa.Table.from_batches(batches, schema=schema))
 
 
 def flat_row(call: Call) -> dict[str, Any]:
     """Return a call with its nested columns as JSON text."""
     row = call.to_dict()
+    for name, body in (("request", call.request_body), ("response", b"" if call.is_streamed else call.response_body)):
+        if row[name] and body and not may_hold_halves(body):
+            row[name] = body.decode("utf-8", "replace")  # it is JSON already
     for name in _NESTED:
-        row[name] = None if row[name] is None else dumps(row[name])
+        row[name] = row[name] if row[name] is None or isinstance(row[name], str) else dumps(row[name])
     return row
 
 
-def _jsonl(calls: Iterator[Call], path: Path) -> None:
+def _read_columns(store: CaptureStore[Call], filters: dict[str, Any]) -> Iterator[dict[str, list[Any]]]:
+    rows = map(flat_row, store.iterate(**filters))
+    names = _schema().names
+    while page := list(islice(rows, _PAGE)):
+        yield {name: [row[name] for row in page] for name in names}
+
+
+def _stored_columns(store: CaptureStore[Call], filters: dict[str, Any]) -> Iterator[dict[str, list[Any]]]:
+    """Yield pages of calls as they are stored: as columns by a store that has them so, else from its calls."""
+    database = getattr(store, "database", None)
+    if isinstance(database, Database) and "text" not in filters:
+        yield from database.columns(EXPORTED, **filters)
+        return
+    for call in store.iterate(**filters):
+        facts = {name: getattr(call, name) for name in EXPORTED}
+        facts = {name: dumps(value) if isinstance(value, dict) else value for name, value in facts.items()}
+        bodies = {"request": call.request_body, "response": call.response_body}
+        yield {name: [value] for name, value in facts.items()} | {
+            name: [body.decode("utf-8", "replace")] for name, body in bodies.items()
+        }
+
+
+def _stored_rows(store: CaptureStore[Call], filters: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for columns in _stored_columns(store, filters):
+        for values in zip(*columns.values(), strict=True):
+            yield dict(zip(columns, values, strict=True))
+
+
+def _jsonl(rows: Iterator[dict[str, Any]], path: Path) -> None:
     with open(path, "w", encoding="utf-8", errors="replace") as file:
-        for call in calls:
-            file.write(dumps(call.to_dict()) + "\n")
+        for row in rows:
+            file.write(dumps(row) + "\n")
 
 
-def _parquet(calls: Iterator[Call], path: Path) -> None:
+def _parquet(pages: Iterator[dict[str, list[Any]]], path: Path, *, parsed: bool) -> None:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with pq.ParquetWriter(path, _schema(), compression="zstd") as writer:
-        for batch in _batches(calls):
-            writer.write_batch(batch)
+    schema = _schema(parsed=parsed)
+    repeated = ["session", "dialect", "model", "response_model", "route", "status", "finish_reason", "headers"]
+    # A dictionary of long texts, of which no two are equal, would be built and thrown away again.
+    with pq.ParquetWriter(path, schema, compression="zstd", compression_level=1, use_dictionary=repeated) as writer:
+        for columns in pages:
+            writer.write_batch(pa.RecordBatch.from_pydict(columns, schema=schema))
 
 
-def _batches(calls: Iterator[Call]) -> Iterator[pa.RecordBatch]:
+def _schema(*, parsed: bool = True) -> pa.Schema:
     import pyarrow as pa
 
-    page: list[dict[str, Any]] = []
-    for call in calls:
-        page.append(flat_row(call))
-        if len(page) == _PAGE:
-            yield pa.RecordBatch.from_pylist(page, schema=_schema())
-            page = []
-    if page:
-        yield pa.RecordBatch.from_pylist(page, schema=_schema())
-
-
-def _schema() -> pa.Schema:
-    import pyarrow as pa
-
-    from shadownb.engine.capture.call import _EXPORTED
-
-    names = [*_EXPORTED, *(name for name in _NESTED if name not in _EXPORTED), "unread"]
-    return pa.schema([(name, pa.type_for_alias(_TYPES.get(name, "string"))) for name in names])
+    read = (*(name for name in _NESTED if name not in EXPORTED), "unread") if parsed else ("request", "response")
+    return pa.schema([(name, pa.type_for_alias(_TYPES.get(name, "string"))) for name in (*EXPORTED, *read)])

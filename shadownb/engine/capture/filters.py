@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -27,6 +28,17 @@ def _search(value: Any) -> tuple[str, list[Any]]:
     return "(title LIKE ? ESCAPE '\\' OR session LIKE ? ESCAPE '\\' OR id = ?)", [pattern, pattern, str(value)]
 
 
+def _tag(value: Any) -> tuple[str, list[Any]]:
+    name, equals, wanted = str(value).partition("=")
+    return (
+        "id IN (SELECT id FROM tags WHERE name = ?" + (" AND value = ?)" if equals else ")"),
+        [name.strip(), wanted.strip()] if equals else [name.strip()],
+    )
+
+
+SINCE_2 = ("tag", "scored")
+"""Filters that look into tables which a store of version 1 does not have."""
+
 FILTERS: dict[str, Callable[[Any], tuple[str, list[Any]]]] = {
     "id": _among("id"),
     "session": _among("session"),
@@ -41,6 +53,15 @@ FILTERS: dict[str, Callable[[Any], tuple[str, list[Any]]]] = {
     "after": _compare("seq", ">"),
     "before": _compare("seq", "<"),
     "search": _search,
+    "tag": _tag,
+    "scored": lambda name: (
+        ("id IN (SELECT id FROM feedback)", [])
+        if name is True
+        else ("id NOT IN (SELECT id FROM feedback)", [])
+        if name is False
+        else ("id IN (SELECT id FROM feedback WHERE name = ? AND value IS NOT NULL)", [name])
+    ),
+    "text": lambda found: ("seq IN (SELECT value FROM json_each(?))", [json.dumps(found)]),  # positions, by the index
 }
 
 

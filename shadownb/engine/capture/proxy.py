@@ -32,6 +32,12 @@ running_here: dict[str, CaptureProxy] = {}
 """The captures that record in this process, by id."""
 
 _HOUSEKEEPING_SECONDS = 2.0
+_INDEXING_SECONDS = 1.0
+_INDEXED_AT_ONCE = 5  # calls in one transaction, which take about 4 ms
+_PAUSE_SECONDS = 0.005
+_REST = 9
+_QUIET_SECONDS = 0.5
+_LEFT_BEHIND = 2000  # calls
 
 
 class CaptureProxy(Capture):
@@ -187,9 +193,8 @@ class CaptureProxy(Capture):
             raise
         self._closing = threading.Event()
         running_here[self.id] = self
-        threading.Thread(
-            target=self._keep_house, args=(self._closing,), name="shadownb-capture-house", daemon=True
-        ).start()
+        for keep, name in ((self._keep_house, "house"), (self._keep_index, "index")):
+            threading.Thread(target=keep, args=(self._closing,), name=f"shadownb-capture-{name}", daemon=True).start()
         return self
 
     def stop(self, *, wait_s: float = 5.0) -> None:
@@ -321,3 +326,37 @@ class CaptureProxy(Capture):
                 if any(limit is not None for limit in self._limits.values()):
                     self.store.retain(**self._limits)
                 self.store.checkpoint()
+
+    def _keep_index(self, closing: threading.Event) -> None:
+        """Bring the index up to date while no call goes on: no answer waits for it, and a list is there when somebody looks.
+
+        Where there is never such a moment it is left behind by some thousands of calls, which a reader takes in within seconds,
+        and then kept up with rests nine times as long as the work.
+        """
+        recorder, writer = self._recorder, self._writer
+        began = busy_at = time.monotonic()
+        written = -1
+
+        def is_busy() -> bool:
+            """Whether a call goes on, or did a moment ago: between two of an agent is no time either."""
+            nonlocal written, busy_at
+            now = writer.written if writer is not None else 0
+            if now != written or (recorder is not None and recorder.active):
+                written, busy_at = now, time.monotonic()
+            return time.monotonic() - busy_at < _QUIET_SECONDS
+
+        def give_way() -> bool:
+            behind = self.store.database.last_of("calls") - self.store.index.last_seq
+            return closing.is_set() or (is_busy() and behind < _LEFT_BEHIND)
+
+        def rest() -> None:
+            nonlocal began
+            closing.wait(_REST * (time.monotonic() - began) if is_busy() else _PAUSE_SECONDS)
+            began = time.monotonic()
+
+        while not closing.wait(_INDEXING_SECONDS):
+            with contextlib.suppress(Exception):
+                if not self.store.index.is_kept:
+                    return  # the disk is full: what room there is belongs to the calls
+                began = time.monotonic()
+                self.store.index.catch_up(rest, give_way, at_once=_INDEXED_AT_ONCE)

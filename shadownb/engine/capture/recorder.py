@@ -14,15 +14,24 @@ from typing import Any
 from starlette.datastructures import Headers
 
 from shadownb.engine.capture import wire
-from shadownb.engine.capture.call import Call
-from shadownb.engine.capture.dialects import Dialect, dialect
+from shadownb.engine.capture.dialects import Dialect, WireError, dialect
 from shadownb.engine.capture.encodings import decoded
 from shadownb.engine.capture.exchange import Exchange
+from shadownb.engine.capture.feedback import REWARD, tags_of
 from shadownb.engine.capture.sessions import Conversations, Retries, conversation_of, is_sampled, session_of, trace_of
 from shadownb.engine.capture.sse import begins_as_stream
+from shadownb.engine.capture.store import CaptureStore
 from shadownb.engine.capture.writer import Writer
 from shadownb.engine.jsontext import dumps, loads
-from shadownb.engine.ports.capture_store import CaptureStore
+from shadownb.errors import ConfigError, DataError
+
+
+def _tags(headers: Headers) -> dict[str, str]:
+    try:
+        return tags_of(headers.get(wire.TAGS))
+    except ConfigError as error:
+        raise WireError(400, f"{wire.TAGS}: {' '.join(error.as_text().split(chr(10)))}", code="invalid_tags") from None
+
 
 Watch = Callable[[int, str, bytes], Awaitable[None]]
 """Is given status, content encoding and bytes of an answer that passes through."""
@@ -47,7 +56,7 @@ class Recorder:
         Requests that are no calls (files, batches, audio, ...), by the first part of their path.
     """
 
-    def __init__(self, writer: Writer, store: CaptureStore[Call], sample: float) -> None:
+    def __init__(self, writer: Writer, store: CaptureStore, sample: float) -> None:
         self._writer = writer
         self._store = store
         self._sample = sample
@@ -59,6 +68,7 @@ class Recorder:
     def begin(self, dialect: Dialect, headers: Headers, body: bytes, request: dict[str, Any], route: str) -> Exchange:
         """Return a new exchange for a request that has been read."""
         exchange = Exchange(dialect, body, request, route, headers=wire.kept(headers.items()))
+        exchange.tags = _tags(headers)
         exchange.retry_of = self._retries.see(exchange.id, headers, body)
         exchange.session = session_of(headers, request)
         previous = request.get("previous_response_id") if dialect.name == "responses" else None
@@ -79,6 +89,23 @@ class Recorder:
         if not exchange.kept:
             self.passed += 1
         return exchange
+
+    async def give_feedback(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Keep the score of a call that a client sends. Raises :class:`WireError` where it is none, or of no call."""
+        call = given.get("call") or given.get("response_id")
+        if not isinstance(call, str):
+            raise WireError(400, "'call' is missing: the id of a call or of its answer.", param="call", code="missing")
+        note: Any = given.get("note") or ""
+        note = self._writer.redactor.text(note) if isinstance(note, str) else note
+        try:
+            score = await asyncio.to_thread(
+                partial(self._store.score, call, given.get("score"), name=given.get("name") or REWARD, note=note)
+            )
+        except DataError as error:
+            raise WireError(404, error.what, param="call", code="not_found") from None
+        except ConfigError as error:
+            raise WireError(400, " ".join(error.as_text().split("\n")), code="invalid_value") from None
+        return {"ok": True, **score.to_dict()}
 
     def count_passed(self, group: str) -> None:
         """Count a request that only passes through."""

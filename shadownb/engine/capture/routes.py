@@ -30,6 +30,7 @@ _PASSED = {
     ),
     "DELETE": re.compile(rf"/(?:models|messages/batches|{_KEPT_THERE})(/{_ID})+"),
 }
+FEEDBACK = "/shadownb/feedback"  # an app says what it thinks of a call
 COUNTERS = "/shadownb/counters"  # our own: what the recording counts, for a handle in another process
 
 

@@ -7,12 +7,13 @@ columns. A store of a newer *major* version is refused.
 from __future__ import annotations
 
 import sqlite3
+import uuid
 from pathlib import Path
 
 from shadownb.engine.disk import is_full
 from shadownb.errors import DataError, DiskFullError
 
-VERSION = 1
+VERSION = 2
 FILE = "calls.sqlite"
 _PAGES_AT_ONCE = 1000
 _MAKE_ROOM = "Free disk space, or set SHADOWNB_HOME to a larger disk."
@@ -39,6 +40,25 @@ CREATE INDEX IF NOT EXISTS calls_response ON calls (response_id) WHERE response_
 CREATE INDEX IF NOT EXISTS calls_status ON calls (status, seq);
 CREATE INDEX IF NOT EXISTS calls_sums
   ON calls (model, status, prompt_tokens, completion_tokens, cost, duration_s, stored_bytes);
+"""
+
+# Version 2: what names a store, which calls were changed or deleted, for whoever keeps an index of them; scores and tags.
+_SINCE_2 = """
+CREATE TABLE IF NOT EXISTS about (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS log (n INTEGER PRIMARY KEY AUTOINCREMENT, seq INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS feedback (
+  n INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, name TEXT NOT NULL, value REAL, note TEXT NOT NULL, at REAL NOT NULL
+);
+CREATE INDEX IF NOT EXISTS feedback_call ON feedback (id);
+CREATE TABLE IF NOT EXISTS tags (name TEXT, value TEXT, id TEXT, PRIMARY KEY (name, value, id)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS tags_call ON tags (id);
+CREATE TRIGGER IF NOT EXISTS call_deleted AFTER DELETE ON calls BEGIN
+  INSERT INTO log (seq) VALUES (old.seq);
+  DELETE FROM feedback WHERE id = old.id;
+  DELETE FROM tags WHERE id = old.id;
+END;
+CREATE TRIGGER IF NOT EXISTS call_changed AFTER UPDATE OF status, session, title ON calls
+  BEGIN INSERT INTO log (seq) VALUES (old.seq); END;
 """
 
 
@@ -87,7 +107,26 @@ def _prepare(connection: sqlite3.Connection) -> None:
     # Checkpoints sync to the disk; the housekeeper makes them, so that no answer waits for one.
     connection.execute("PRAGMA wal_autocheckpoint=0")
     if int(connection.execute("PRAGMA user_version").fetchone()[0]) == 0:
-        connection.executescript("BEGIN IMMEDIATE;" + _TABLES + f"PRAGMA user_version={VERSION}; COMMIT;")
+        connection.executescript("BEGIN IMMEDIATE;" + _TABLES + "PRAGMA user_version=1; COMMIT;")
+    migrate(connection)
+
+
+def version_of(path: Path) -> int:
+    """Return the version of a store's file."""
+    connection = connect(path)
+    try:
+        return int(connection.execute("PRAGMA user_version").fetchone()[0])
+    finally:
+        connection.close()
+
+
+def migrate(connection: sqlite3.Connection) -> bool:
+    """Bring a store to this version; returns whether it was of an earlier one. Its calls stay as they are."""
+    if int(connection.execute("PRAGMA user_version").fetchone()[0]) != 1:
+        return False
+    name = f"INSERT OR IGNORE INTO about VALUES ('store', '{uuid.uuid4().hex}');"
+    connection.executescript(f"BEGIN IMMEDIATE; {_SINCE_2} {name} PRAGMA user_version={VERSION}; COMMIT;")
+    return True
 
 
 def give_back(connection: sqlite3.Connection) -> None:

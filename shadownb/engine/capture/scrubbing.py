@@ -15,8 +15,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from shadownb.engine.capture.call import JSON_COLUMNS
-from shadownb.engine.capture.exchange import pack, sealed, unpack
+from shadownb.engine.capture.call import JSON_COLUMNS, unpack
+from shadownb.engine.capture.exchange import pack, sealed
 from shadownb.engine.capture.folder import write_private
 from shadownb.engine.capture.redaction import Redactor
 from shadownb.engine.jsontext import loads
@@ -79,9 +79,11 @@ def scrub(
     try:
         found = Scrubbed(store.id)
         store.close()
+        store.index.drop()  # it holds the same texts; whoever needs it makes it of the clean ones
         with store.writing() as connection:
             _sessions(connection, redactor, found)
             _calls(connection, redactor, found)
+            _notes(connection, redactor, found)
             _files(store, redactor, found)
             _rebuild(connection, store)
         store.history.forget()
@@ -135,6 +137,19 @@ def _calls(connection: sqlite3.Connection, redactor: Redactor, found: Scrubbed) 
                 found.changed += 1
                 connection.execute(_update("calls", columns), [*columns.values(), row["id"]])
         connection.execute("COMMIT")
+
+
+def _notes(connection: sqlite3.Connection, redactor: Redactor, found: Scrubbed) -> None:
+    """Clean what was noted of calls, and how they were called."""
+    connection.execute("BEGIN IMMEDIATE")
+    for table, column in (("feedback", "note"), ("tags", "value")):
+        given = [row[0] for row in connection.execute(f"SELECT DISTINCT {column} FROM {table}")]
+        for old in given:
+            if (new := redactor.text(old)) != old:
+                found.places[column] += connection.execute(
+                    f"UPDATE OR REPLACE {table} SET {column} = ? WHERE {column} = ?", (new, old)
+                ).rowcount
+    connection.execute("COMMIT")
 
 
 def _columns(row: sqlite3.Row, redactor: Redactor) -> dict[str, Any]:

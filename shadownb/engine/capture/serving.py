@@ -14,6 +14,8 @@ from shadownb.errors import BusyError
 _START_SECONDS = 30.0
 _END_SECONDS = 10.0  # more than what goes on may take to end
 
+_HEAD_SECONDS = 75.0  # that a connection may take to send the head of a request
+
 Open = Callable[[], AbstractAsyncContextManager[Any]]
 """Gives the application, in the loop that will run it, and closes what it needs."""
 
@@ -74,6 +76,8 @@ class Serving:
                 server_header=False,
                 date_header=False,
                 timeout_keep_alive=75,  # longer than clients keep idle connections: none is closed under a request
+                http=_patient(),
+                ws="none",  # what asks for a websocket is a request like others, and refused with a reason
             )
             self._server = uvicorn.Server(config)
             serving = asyncio.ensure_future(self._server.serve(sockets=[self._listener]))
@@ -82,3 +86,41 @@ class Serving:
             if self._server.started:
                 self._ready.set()
             await serving
+
+
+def _patient() -> Any:
+    """Return uvicorn's protocol, which waits for the head of a request for ever, with an end to that."""
+    from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+    class Patient(AutoHTTPProtocol):  # type: ignore[valid-type, misc]
+        _head: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self._head = self.loop.call_later(_HEAD_SECONDS, self._give_up)
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if self._is_answering():
+                self._forget_head()
+            elif self._head is None:  # another request begins
+                self._head = self.loop.call_later(_HEAD_SECONDS, self._give_up)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._forget_head()
+            super().connection_lost(exc)
+
+        def _is_answering(self) -> bool:
+            return self.cycle is not None and not self.cycle.response_complete
+
+        def _forget_head(self) -> None:
+            if self._head is not None:
+                self._head.cancel()
+                self._head = None
+
+        def _give_up(self) -> None:
+            self._head = None
+            if not self._is_answering() and not self.transport.is_closing():
+                self.transport.close()
+
+    return Patient

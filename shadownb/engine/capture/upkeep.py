@@ -24,8 +24,11 @@ NO_CHECKPOINT = threading.RLock()
 _BATCH = 200  # calls deleted in one transaction
 
 
-def delete(store: CaptureStore, query: str, values: Iterable[Any] = ()) -> int:
-    """Delete the calls whose ids a query gives, a few at a time: whoever records meanwhile waits for one batch at most."""
+def delete(store: CaptureStore, query: str, values: Iterable[Any] = (), *, settle: bool = True) -> int:
+    """Delete the calls whose ids a query gives, a few at a time: whoever records meanwhile waits for one batch at most.
+
+    ``settle`` also takes the words out of the search index that only they had; else that is done when recording ends.
+    """
     ids = [row[0] for row in store.read(query, values)]
     try:
         with store.writing() as connection:
@@ -37,8 +40,17 @@ def delete(store: CaptureStore, query: str, values: Iterable[Any] = ()) -> int:
         _delete_without_room(store, ids)
     if ids:
         store.history.forget()
+        _leave_index(store, settle=settle)
         store.checkpoint(truncate=True)
     return len(ids)
+
+
+def _leave_index(store: CaptureStore, *, settle: bool) -> None:
+    """Let the index go of what was deleted, and then the store of the list of it."""
+    last = store.database.last_of("log")
+    if store.index.forget(settle=settle) >= last:
+        with contextlib.suppress(sqlite3.OperationalError), store.writing() as connection:
+            connection.execute("DELETE FROM log WHERE n <= ?", (last,))
 
 
 def _delete(connection: sqlite3.Connection, ids: list[str], *, vacuum: bool = False) -> None:
@@ -63,6 +75,7 @@ def _delete_without_room(store: CaptureStore, ids: list[str]) -> None:
     Its pages leave the file in the same transaction, and the log is emptied afterwards, so nothing of it is left all the same.
     """
     try:
+        store.index.drop()  # it can be made again
         with NO_CHECKPOINT, store.writing() as connection:
             store.files.give_room()
             connection.execute("PRAGMA secure_delete=FAST")
@@ -85,12 +98,13 @@ def retain(store: CaptureStore, *, max_age_s: float | None, max_calls: int | Non
     """Delete the oldest calls until all limits hold; returns how many."""
     deleted = 0
     if max_age_s is not None:
-        deleted += store.delete(until=time.time() - max_age_s)
+        deleted += delete(store, "SELECT id FROM calls WHERE started_at < ?", [time.time() - max_age_s], settle=False)
     if max_calls is not None:
-        deleted += delete(store, "SELECT id FROM calls ORDER BY seq DESC LIMIT -1 OFFSET ?", [max_calls])
+        old = "SELECT id FROM calls ORDER BY seq DESC LIMIT -1 OFFSET ?"
+        deleted += delete(store, old, [max_calls], settle=False)
     if max_bytes is not None:
         so_far = "SELECT id, SUM(stored_bytes) OVER (ORDER BY seq DESC) AS so_far FROM calls"
-        deleted += delete(store, f"SELECT id FROM ({so_far}) WHERE so_far > ?", [max_bytes])
+        deleted += delete(store, f"SELECT id FROM ({so_far}) WHERE so_far > ?", [max_bytes], settle=False)
     return deleted
 
 
@@ -106,6 +120,8 @@ def reprice(store: CaptureStore, prices: PriceTable | dict[str, Any] | str | Pat
         connection.execute("BEGIN IMMEDIATE")
         connection.executemany("UPDATE calls SET cost = ? WHERE id = ?", changed)
         connection.execute("COMMIT")
+    if changed:
+        store.index.reprice()
     return len(changed)
 
 

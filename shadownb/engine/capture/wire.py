@@ -17,12 +17,15 @@ from shadownb.engine.capture.dialects import WireError
 from shadownb.engine.capture.encodings import NotDecoded, decoder
 from shadownb.engine.jsontext import parse
 
+TAGS = "x-shadownb-tags"
+"""Header in which a client gives its call tags: ``name=value, name=value``."""
+
 # Hop by hop (RFC 9110), or this proxy's own business.
 _NOT_FORWARDED = frozenset(
     {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
      "transfer-encoding", "upgrade", "host", "content-length", "authorization", "x-api-key", "api-key", "x-goog-api-key",
      "cookie", "origin", "referer", "forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "expect",
-     "accept-encoding"}
+     "accept-encoding", TAGS}
 )  # fmt: skip
 _NOT_RETURNED = frozenset(
     {"connection", "keep-alive", "proxy-authenticate", "te", "trailer", "transfer-encoding", "upgrade"}

@@ -9,17 +9,38 @@ from __future__ import annotations
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from shadownb.engine.capture.exchange import Exchange, Record
 from shadownb.engine.capture.prices import PriceTable
 from shadownb.engine.capture.redaction import Redactor
 from shadownb.engine.capture.schema import connect
+from shadownb.engine.jsontext import loads
 
 Done = Callable[[Exception | None], None]
 
 _MOST_IN_ONE_COMMIT = 256
+
+
+def insert(connection: sqlite3.Connection, records: Iterable[Record]) -> None:
+    """Put records in, or in the place of those of the same calls, within a transaction of whoever asks."""
+    for record in records:
+        names = list(record.columns)
+        connection.execute(
+            f"INSERT INTO calls ({', '.join(names)}) VALUES ({', '.join('?' * len(names))}) "
+            f"ON CONFLICT(id) DO UPDATE SET {', '.join(f'{n}=excluded.{n}' for n in names if n != 'id')}",
+            list(record.columns.values()),
+        )
+        if '"tags"' in (record.columns.get("extra") or ""):
+            tags = loads(record.columns["extra"]).get("tags") or {}
+            connection.executemany(
+                "INSERT OR IGNORE INTO tags VALUES (?, ?, ?)", [(n, v, record.columns["id"]) for n, v in tags.items()]
+            )
+        connection.execute(
+            "INSERT OR REPLACE INTO bodies (id, request, response, frames) VALUES (?, ?, ?, ?)",
+            (record.columns["id"], record.request, record.response, record.frames),
+        )
 
 
 class Writer:
@@ -36,7 +57,7 @@ class Writer:
     def __init__(self, path: Path, prices: PriceTable, redactor: Redactor) -> None:
         self._connection = connect(path, write=True)
         self._prices = prices
-        self._redactor = redactor
+        self.redactor = redactor
         self._queue: queue.SimpleQueue[tuple[Exchange, Done] | None] = queue.SimpleQueue()
         self.written = self.commits = self.failed = 0
         self.last_error = ""
@@ -66,7 +87,7 @@ class Writer:
         pending: list[tuple[Record, Done]] = []
         for exchange, done in batch:
             try:
-                pending.append((Record.of(exchange, self._prices, self._redactor), done))
+                pending.append((Record.of(exchange, self._prices, self.redactor), done))
             except Exception as error:
                 self._tell(done, error)
         self._store(pending)
@@ -95,17 +116,7 @@ class Writer:
     def _commit(self, records: list[Record]) -> None:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
-            for record in records:
-                names = list(record.columns)
-                self._connection.execute(
-                    f"INSERT INTO calls ({', '.join(names)}) VALUES ({', '.join('?' * len(names))}) "
-                    f"ON CONFLICT(id) DO UPDATE SET {', '.join(f'{n}=excluded.{n}' for n in names if n != 'id')}",
-                    list(record.columns.values()),
-                )
-                self._connection.execute(
-                    "INSERT OR REPLACE INTO bodies (id, request, response, frames) VALUES (?, ?, ?, ?)",
-                    (record.columns["id"], record.request, record.response, record.frames),
-                )
+            insert(self._connection, records)
             self._connection.execute("COMMIT")
         finally:
             if self._connection.in_transaction:
@@ -117,5 +128,5 @@ class Writer:
             self.written += 1
         else:
             self.failed += 1
-            self.last_error = self._redactor.without_keys(f"{type(problem).__name__}: {problem}")[:500]
+            self.last_error = self.redactor.without_keys(f"{type(problem).__name__}: {problem}")[:500]
         done(problem)

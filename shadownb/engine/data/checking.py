@@ -206,6 +206,13 @@ def _nothing(source: str, loaded: Loaded) -> DataError:
 
 def split_indices(count: int, test_size: float, seed: int, name: str) -> tuple[list[int], list[int]]:
     """Return the row positions of (train, test), each in the order of the rows; raises :class:`DataError`."""
+    wanted = held_out_count(count, test_size, name)
+    test = set(random.Random(seed).sample(range(count), wanted))
+    return [index for index in range(count) if index not in test], sorted(test)
+
+
+def held_out_count(count: int, test_size: float, name: str) -> int:
+    """Return how many of ``count`` rows are held out; raises :class:`DataError`."""
     if count == 1:
         raise DataError(f"{name!r} has one row, which cannot be split.", fix="Add rows.")
     number = isinstance(test_size, (int, float)) and not isinstance(test_size, bool)
@@ -216,5 +223,4 @@ def split_indices(count: int, test_size: float, seed: int, name: str) -> tuple[l
             fix=f"Use a share between 0 and 1, or a number of rows from 1 to {count - 1}.",
         )
     wanted = int(test_size) if whole else round(count * test_size)
-    test = set(random.Random(seed).sample(range(count), min(max(wanted, 1), count - 1)))
-    return [index for index in range(count) if index not in test], sorted(test)
+    return min(max(wanted, 1), count - 1)

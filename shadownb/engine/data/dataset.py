@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, overload
 
 from shadownb.engine.data.accepting import accepted
 from shadownb.engine.data.beside import beside_question
-from shadownb.engine.data.checking import split_indices
+from shadownb.engine.data.checking import held_out_count, split_indices
 from shadownb.engine.data.display import dataset_html, dataset_text
 from shadownb.engine.data.loaded import Loaded
 from shadownb.engine.data.sources import Sources
+from shadownb.engine.data.splitting import by_group, by_time
 from shadownb.engine.data.writers import columns, to_json, write_file
 from shadownb.engine.privacy.rules import Rule, Rules
 from shadownb.errors import ConfigError, DataError, MethodError
@@ -144,8 +145,10 @@ class Dataset(Sources):
 
     # -- parts ---------------------------------------------------------------------------------------------------
 
-    def split(self, test_size: float = 0.1, *, seed: int = 0) -> tuple[Dataset, Dataset]:
-        """Split into (train, test) at random; each keeps the order of the rows.
+    def split(
+        self, test_size: float = 0.1, *, seed: int = 0, group: str | None = None, time: str | None = None
+    ) -> tuple[Dataset, Dataset]:
+        """Split into (train, test), at random, by source or by time; each keeps the order of the rows.
 
         Parameters
         ----------
@@ -153,11 +156,18 @@ class Dataset(Sources):
             A fraction between 0 and 1, or a whole number of rows. Each side gets at least one row.
         seed
             The same seed gives the same split; the global generators are not used.
+        group
+            A column (a customer, a document): rows with the same value are on the same side, so that the test side tells how
+            well the model does on sources that it has not seen.
+        time
+            A column with numbers or dates: the test side has the latest rows, as in use.
 
         Raises
         ------
         DataError
-            There are fewer than two rows, or ``test_size`` is out of range.
+            There are fewer than two rows, ``test_size`` is out of range, or a column is missing or does not tell rows apart.
+        ConfigError
+            Both ``group`` and ``time`` are given.
 
         Examples
         --------
@@ -165,7 +175,17 @@ class Dataset(Sources):
         >>> len(train), len(test)
         (9, 3)
         """
-        train, test = split_indices(len(self.rows), test_size, seed, self.name)
+        if group is not None and time is not None:
+            raise ConfigError(
+                f"group={group!r} and time={time!r} cannot both decide what is held out.", fix="Give one of them."
+            )
+        if group is None and time is None:
+            train, test = split_indices(len(self.rows), test_size, seed, self.name)
+        else:
+            wanted = held_out_count(len(self.rows), test_size, self.name)
+            train, test = (
+                by_group(self.rows, group, wanted, seed) if group is not None else by_time(self.rows, str(time), wanted)
+            )
         return self._part(train, f"{self.name}.train"), self._part(test, f"{self.name}.test")
 
     def head(self, n: int = 5) -> Dataset:

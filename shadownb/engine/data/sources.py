@@ -386,8 +386,8 @@ class Sources:
         """
         from shadownb.engine.trajectories.rows import chat_rows, trajectories_of
 
-        episodes = trajectories_of(source)
-        rows = chat_rows(trajectory for trajectory in episodes if where is None or where(trajectory))
+        episodes = trajectories_of(source, where=where)
+        rows = chat_rows(episodes)
         loaded = from_values(rows)
         for number, (call, why) in enumerate(getattr(episodes, "unread", {}).items(), start=1):
             loaded.unreadable.append(BadRow(number, f"{call}: {why}", "unread call"))

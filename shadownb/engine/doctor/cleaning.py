@@ -122,7 +122,7 @@ def _searched() -> Iterator[Path]:
     """Yield the folders in which something is written aside before it is renamed."""
     root = home()
     yield root
-    for name in ("models", "datasets", "answers", "adapters", "runs", "captures", "index"):
+    for name in ("models", "datasets", "answers", "adapters", "facts", "runs", "captures", "index"):
         yield root / name
     for name in ("runs", "captures", "adapters"):
         for folder in _listed(root / name):

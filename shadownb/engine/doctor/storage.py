@@ -26,8 +26,16 @@ KINDS = (
     Kind("runs", "run", "runs", "shadownb delete RUN"),
     Kind("captures", "capture", "captures", "shadownb capture delete NAME"),
     Kind("adapters", "saved adapter", "saved adapters", "delete its folder"),
+    Kind(
+        "facts",
+        "state of edited facts",
+        "states of edited facts",
+        "save what you need with model.save, delete its folder",
+    ),
     Kind("models", "converted model", "converted models", "delete its folder"),
     Kind("datasets", "set of rows", "sets of rows"),
+    Kind("evaluations", "evaluation", "evaluations", "snb.evaluations.delete(NAME)"),
+    Kind("curves", "learning curve", "learning curves", "delete its folder"),
     Kind("answers", "kept batch of answers", "kept batches of answers"),
 )
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
@@ -39,8 +39,17 @@ class Asker:
         How many answers came from the disk.
     """
 
-    def __init__(self, side: Side, sampling: Sampling, options: dict[str, Any], *, reuse: bool) -> None:
+    def __init__(
+        self,
+        side: Side,
+        sampling: Sampling,
+        options: dict[str, Any],
+        *,
+        reuse: bool,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> None:
         self._side = side
+        self._stop = {"should_stop": should_stop} if should_stop is not None else {}
         self._before = side.totals
         self._model = side.model
         self._use = {"use": side.use} if side.use is not None else {}
@@ -110,7 +119,12 @@ class Asker:
         if hasattr(self._model, "trained_on"):  # it would start by itself from what its rows share
             as_they_are = {"tools": batch[0].tools, "system": None}
         replies = self._model.chat(
-            [case.messages for case in batch], **self._use, **_given(self._sampling), **self._options, **as_they_are
+            [case.messages for case in batch],
+            **self._use,
+            **_given(self._sampling),
+            **self._options,
+            **as_they_are,
+            **self._stop,
         )
         assert len(replies) == len(batch), "model.chat answers every conversation"
         turns = [Turn.of_reply(reply) for reply in replies]
@@ -146,14 +160,22 @@ def _file_of(asked: list[Any]) -> Path:
     return subfolder("answers") / f"{key}.json"
 
 
-def weights_of(model: Any, use: str | None) -> list[Any] | None:
-    """Return what tells the weights of one side from all others, or None where that is not known."""
+def weights_of(model: Any, use: Any) -> list[Any] | None:
+    """Return what tells the weights of one side from all others, or None where that is not known.
+
+    Of a run, a checkpoint or a folder it is the content of the adapter's files.
+    """
     if (known := getattr(model, "kept_under", None)) is not None:
         return [known, __version__]
     if getattr(model, "base_hash", None) is None or not hasattr(model, "renderer") or _is_live(model):
         return None
     facts = [model.base_hash, model.quantization, model.dtype_name, str(model.device), model.accelerator]
     versions = [*(metadata.version(name) for name in model.backend.packages), __version__]
+    if use not in ("base", "tuned", None):
+        from shadownb.engine.models.adapters import weights_asked
+
+        asked = weights_asked(use, model)
+        return [facts, versions, asked if isinstance(asked, str) else ["beside", asked.id.revision]]
     if use == "base" or model.weights.kind is None:
         return [facts, versions, None]
     with model.gate.inference():

@@ -10,13 +10,17 @@ True
 from __future__ import annotations
 
 import shutil
+from typing import TYPE_CHECKING
 
 from shadownb.engine.evals.evaluation.evaluation import Evaluation
 from shadownb.engine.evals.evaluation.folder import EvaluationFolder
 from shadownb.engine.home import home
 from shadownb.errors import DataError
 
-__all__ = ["delete", "list", "open"]
+if TYPE_CHECKING:
+    from shadownb.engine.evals.evaluation.leaderboard import Leaderboard
+
+__all__ = ["delete", "leaderboard", "list", "open"]
 
 
 def list() -> tuple[str, ...]:
@@ -47,6 +51,25 @@ def open(name: str) -> Evaluation:
         There is none of this name.
     """
     return Evaluation.open(name)
+
+
+def leaderboard(suite: str | None = None) -> Leaderboard:
+    """Return who did best on which suite, over all kept evaluations, and which runs were not evaluated yet.
+
+    Examples
+    --------
+    >>> _ = snb.evaluate(model, snb.suites.rows(rows[:3], snb.Exact(), name="board3"), max_new_tokens=8)
+    >>> [(entry.place, entry.side) for entry in snb.evaluations.leaderboard("board3").entries]
+    [(1, 'tuned'), (2, 'base')]
+
+    Parameters
+    ----------
+    suite
+        Only of this suite; None is of all.
+    """
+    from shadownb.engine.evals.evaluation import leaderboard as boards
+
+    return boards.leaderboard([EvaluationFolder.named(name) for name in list()], suite)
 
 
 def delete(name: str) -> None:

@@ -112,7 +112,7 @@ def mean_of(scores: Sequence[float], clusters: Sequence[Hashable] | None = None)
     sums, sizes = _clustered(values, clusters)
     groups, mean = len(sizes), float(values.mean())
     variance = _variance_of_mean(sums - mean * sizes, count)
-    t = _t(groups - 1)
+    t = student(groups - 1)
     if values.min() < 0 or values.max() > 1:
         half = t * math.sqrt(variance) if groups > 1 else math.inf
         plain = float(values.var(ddof=1)) / count if count > 1 else math.nan
@@ -162,13 +162,15 @@ def difference_of(
     padded_sizes = np.concatenate([sizes, [1.0, 1.0]])
     middle = float(padded.sum() / padded_sizes.sum())
     variance = _variance_of_mean(padded - middle * padded_sizes, float(padded_sizes.sum()))
-    half = _t(len(padded) - 1) * math.sqrt(variance)
+    half = student(len(padded) - 1) * math.sqrt(variance)
+    # Shares differ by at most 1.
+    most = 1.0 if min(*scores, *others) >= 0 and max(*scores, *others) <= 1 else math.inf
     signs = np.sign(sums)
     p_value = sign_test(int((signs > 0).sum()), int((signs < 0).sum()))
     return Difference(
         value,
-        middle - half,
-        middle + half,
+        max(-most, middle - half),
+        min(most, middle + half),
         count,
         len(sizes),
         wins,
@@ -249,8 +251,8 @@ def _z() -> float:
     return _quantile((1 + LEVEL) / 2)
 
 
-def _t(freedom: int) -> float:
-    """Return Student's quantile; without a degree of freedom nothing is known."""
+def student(freedom: int) -> float:
+    """Return Student's quantile for a 95 % interval; without a degree of freedom nothing is known."""
     from scipy import special
 
     return float(special.stdtrit(freedom, (1 + LEVEL) / 2)) if freedom > 0 else math.inf

@@ -21,7 +21,7 @@ class Side:
 
     name: str
     model: Any
-    use: str | None = None
+    use: Any = None
 
     @property
     def totals(self) -> Any:

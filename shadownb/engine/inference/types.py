@@ -110,6 +110,8 @@ class Reply:
         Whether the reply ended before its reasoning did, so that there is no answer.
     remarks
         Other things worth knowing, in sentences, for example how a server ended the answer.
+    sources
+        Where the facts it was answered with come from (``model.facts``), if that was said when they were learned.
     token_ids
         Every generated token, including a final stop token; empty if the text comes from elsewhere.
     logprobs
@@ -140,6 +142,7 @@ class Reply:
     malformed_calls: list[dict[str, str]] = field(default_factory=list)
     reasoning_open: bool = False
     remarks: list[str] = field(default_factory=list)
+    sources: list[str] = field(default_factory=list)
     token_ids: list[int] = field(default_factory=list, repr=False)
     logprobs: list[float] | None = field(default=None, repr=False)
 
@@ -196,6 +199,7 @@ class Reply:
             found.append("It ended before its reasoning did, so there is no answer.")
         elif self.finish_reason == "stop" and self.outcome == "abstained" and not self.content.strip():
             found.append("The answer is empty.")
+        found += [f"From memory: {source}." for source in self.sources]
         return [*found, *self.remarks]
 
     def _repr_html_(self) -> str:

@@ -270,6 +270,10 @@ class LoadedModel:
         """Note that the weights are those of a run's step: it trained this very model."""
         self.trained, self.saved_at, self._trained_on = (run_id, step), None, trained_on
 
+    def edited(self, folder: Path) -> None:
+        """Note that what the weights carry was changed without a run, and lies in a folder now."""
+        self.trained, self.saved_at = None, folder.resolve()
+
     def restore_start(self, start: dict[str, Any] | None) -> None:
         """Put the state back that a run started from (``model.start`` in its record), where the weights are of another."""
         path = Path(start["path"]) if start else None

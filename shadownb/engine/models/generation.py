@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from shadownb.engine.inference import AdapterSource, Reply, ReplyStream, Sampling
 from shadownb.engine.loaded import sidecar
 from shadownb.engine.models.questions import Message, Opening, Question, Side
+from shadownb.engine.rendering.last_turn import LastTurn
 from shadownb.errors import ConfigError, ShadowWarning
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from shadownb.engine.inference.types import Use
     from shadownb.engine.loaded.model import LoadedModel
     from shadownb.engine.models.adapters import Asked
+    from shadownb.engine.ports.facts import FactMemory
 
 ShouldStop = Callable[[], bool]
 
@@ -89,7 +91,13 @@ class Generation:
         completions = self.generator_for(uses).generate(
             [question.ids for question in asked], sampling, use=uses, should_stop=should_stop
         )
-        return [question.reply(each, calls=calls) for question, each in zip(asked, completions, strict=True)]
+        replies = [question.reply(each, calls=calls) for question, each in zip(asked, completions, strict=True)]
+        if self._model.weights.kind == "facts":
+            memory: FactMemory = self._model.adapter
+            for question, reply in zip(asked, replies, strict=True):
+                if question.side.use == "tuned":
+                    reply.sources.extend(memory.sources(LastTurn.by(self._model.renderer).of(question.ids)))
+        return replies
 
     # -- by whom ----------------------------------------------------------------------------------------------------
 

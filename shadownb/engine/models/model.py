@@ -19,6 +19,7 @@ from shadownb.errors import BusyError
 
 if TYPE_CHECKING:
     from shadownb.engine.data import Dataset
+    from shadownb.engine.facts import Facts
     from shadownb.engine.inference import Reply, ReplyStream
     from shadownb.engine.inference.options import SamplingOptions
     from shadownb.engine.models.adapters import Asked
@@ -71,6 +72,7 @@ class Model(LoadedModel):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.generation = Generation(self)
+        self._facts: Facts | None = None
 
     @property
     def adapter_kind(self) -> str | None:
@@ -312,6 +314,24 @@ class Model(LoadedModel):
         """Free the adapters that ``use=`` has loaded; the one on the model stays."""
         with self.gate.inference():
             self.weights.free_resident()
+
+    @property
+    def facts(self) -> Facts:
+        """What it knows by heart: add, change and take away facts one by one (method ``more_plus``).
+
+        Examples
+        --------
+        >>> own = model.fresh_copy()
+        >>> own.facts.add("What is the code of the pump seal?", "A7", test=False, expert_steps=5).action
+        'add'
+        >>> own.facts.route("What is the code of the pump seal?").abstains, len(own.facts)
+        (False, 1)
+        """
+        from shadownb.engine.facts import Facts
+
+        if self._facts is None:
+            self._facts = Facts(self)
+        return self._facts
 
     # -- training ---------------------------------------------------------------------------------------------------
 

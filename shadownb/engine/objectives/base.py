@@ -193,6 +193,11 @@ class Objective:
         """
         return epochs
 
+    @classmethod
+    def total_steps(cls, config: TrainConfig, items: int) -> int | None:
+        """Return how many steps a run over so many rows has; None where that is the options of every training to say."""
+        return None
+
     def expected(self, examples: Sequence[Example]) -> Sequence[Example]:
         """Return what stands for the rows' share of the work where time and memory are estimated: the examples as they are."""
         return examples

@@ -106,6 +106,8 @@ class Costs:
         Bytes that a kept number takes, in the mean of all of them.
     logits_at_once
         For how many trained tokens logits stand at the same time where the accelerator may be used; None is all of a pass.
+    logits_copies
+        How often they stand there, in 32 bits, where the accelerator may be used; None is as often as plain operations have them.
     """
 
     trainable: int
@@ -118,6 +120,7 @@ class Costs:
     computed: int
     kept_bytes: float = 4.0
     logits_at_once: int | None = None
+    logits_copies: int | None = None
 
 
 @dataclass(frozen=True)

@@ -44,12 +44,12 @@ class Imported(list[Trajectory]):
 def from_spans(
     spans: Any, *, builder: Builder = "conversation", reward_key: str | None = None, thinking: bool = False
 ) -> Imported:
-    """Return the trajectories in a list of spans; for a file use :func:`from_otlp`.
+    """Return the trajectories in a list of spans, or in a file of them as :func:`from_otlp` reads it.
 
     Parameters
     ----------
     spans
-        Spans as JSON objects, in any envelope; or ``ReadableSpan`` objects of OpenTelemetry's SDK.
+        Spans as JSON objects, in any envelope; ``ReadableSpan`` objects of OpenTelemetry's SDK; or the path of a file.
     builder
         ``conversation`` makes one trajectory of the calls that continue a conversation; ``per_request`` makes one of each call.
     reward_key
@@ -67,6 +67,8 @@ def from_spans(
     ------
     ConfigError
         ``builder`` is unknown.
+    DataError
+        A text is neither JSON nor the path of a file.
 
     Examples
     --------
@@ -76,7 +78,8 @@ def from_spans(
     >>> [(episode.final_content(), episode.reward) for episode in episodes]
     [('shipping', 0.0), ('billing', 1.0)]
     """
-    return _imported(spans, TraceReport(), builder, reward_key, thinking)
+    report = TraceReport()
+    return _imported(load(spans, report), report, builder, reward_key, thinking)
 
 
 def from_otlp(

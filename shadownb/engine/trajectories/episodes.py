@@ -25,7 +25,7 @@ that run at once come out as fifty even where nothing but their number tells the
 
 from __future__ import annotations
 
-from collections import defaultdict
+import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -36,13 +36,16 @@ from shadownb.engine.trajectories.graph import (
     RecordedCall,
     facts_of,
     read_call,
-    system_text,
     tidy,
     trajectories,
 )
 from shadownb.engine.trajectories.identity import PathHash, calls_of, message_text, role_of
-from shadownb.engine.trajectories.linking import Links, says_the_same
+from shadownb.engine.trajectories.linking import Links, said_key, says_the_same
+from shadownb.engine.trajectories.places import Memory, Places
 from shadownb.engine.trajectories.trajectory import Trajectory
+
+_DIGEST = 8  # bytes, to tell a few hundred agents apart
+_LOOKED_AT = 64  # answers to one prompt, of which one may be what the client wrote down in another way
 
 
 class _Walk(NamedTuple):
@@ -51,8 +54,12 @@ class _Walk(NamedTuple):
     path: PathHash
     hashes: list[bytes]
     answers: list[int]
-    known: int
+    nodes: list[int]
     answered: int
+
+    @property
+    def known(self) -> int:
+        return len(self.nodes)
 
     @property
     def end(self) -> bytes:
@@ -74,6 +81,8 @@ class Episodes:
         Let a conversation go on under another session id: for ids that name one request rather than one conversation, as
         trace ids do. They then only decide between conversations that are otherwise equal. A session that was taken from
         a ``traceparent`` header is always treated so.
+    places
+        Where the graph is kept; None is in memory.
 
     Attributes
     ----------
@@ -85,22 +94,17 @@ class Episodes:
         Why calls that cannot be read are in no conversation, by their ids.
     """
 
-    def __init__(self, *, join_sessions: bool = False) -> None:
+    def __init__(self, *, join_sessions: bool = False, places: Places | None = None) -> None:
         self.join_sessions = join_sessions
-        self.nodes: list[Node] = []
         self.unanswered: list[str] = []
         self.unread: dict[str, str] = {}
-        self._latest: dict[bytes, int] = {}  # path hash to the newest node there
-        self._answered: set[bytes] = set()  # path hashes that end with an answer of ours
-        self._free: dict[tuple[bytes, str | None], list[int]] = {}  # answers that nobody went on from
-        self._sessions_at: dict[bytes, dict[str | None, None]] = {}  # whose they are, only where sessions are joined
-        self._prompts: set[tuple[bytes, str | None]] = set()
-        self._failed: dict[bytes, list[str]] = {}
-        self._waiting: defaultdict[str, dict[int, None]] = defaultdict(dict)  # by session: answers with open tool calls
-        self._last: dict[str, int] = {}  # by session: the latest answer
-        self._digests: dict[int, bytes] = {}
-        self._answers_to: dict[int, list[int]] = {}  # by the last message of a prompt: the answers to it
-        self._links = Links(self.nodes)
+        self._places: Places = Memory() if places is None else places
+        self._links = Links(self._places)
+
+    @property
+    def nodes(self) -> list[Node]:
+        assert isinstance(self._places, Memory)
+        return self._places.nodes
 
     def extend(self, calls: Iterable[RecordedCall]) -> Episodes:
         """Add calls, and return self."""
@@ -113,7 +117,7 @@ class Episodes:
         return trajectories(self.nodes)
 
     def __len__(self) -> int:
-        return sum(node.facts is not None and not node.children for node in self.nodes)
+        return sum(node.is_answer and not node.children for node in self.nodes)
 
     def __repr__(self) -> str:
         return f"Episodes({len(self):,} trajectories, {len(self.nodes):,} messages)"
@@ -134,36 +138,40 @@ class Episodes:
         if getattr(call, "adds_only", False):
             return []
         answers = [choice for choice in call.choices if isinstance(choice.get("message"), Mapping)]
+        places = self._places
         if not answers:
             self.unanswered.append(call.id)
-            self._failed.setdefault(walk.end, []).append(call.id)
+            places.failed(walk.end, call.id)
             return []
         start = self._start(call, walk)
         begins = start.kind == "episode"
         related = self._related(call) if begins else None
-        failed = tuple(self._failed.pop(walk.end, ()))
-        self._went_on(call, start.node)
+        failed = tuple(places.take_failed(walk.end))
+        if start.node != ROOT:
+            places.waits_no_more(start.node)
         self._links.went_on(start.node, call.messages[start.depth :])
         prompt = start.node
         for index in range(start.depth, len(call.messages)):
-            message = tidy(call.messages[index])
-            prompt = self._append(Node(message, prompt, walk.answers[index]), walk.hashes[index])
+            prompt = places.append(Node(tidy(call.messages[index]), prompt, walk.answers[index]), walk.hashes[index])
+        system = _system_of(call)
         made = []
         for number, choice in enumerate(answers):
             node = Node({"role": "assistant", **tidy(choice["message"])}, prompt)
-            node.facts, node.tools = facts_of(call, choice, number), call.tools or None
+            node.facts, node.tools, node.choice = facts_of(call, choice, number), call.tools or None, number
             node.kind = start.kind if number == 0 else "choice"
             node.shared = start.depth if number == 0 else len(call.messages)
-            node.related, node.failed = related, failed
-            digest = walk.path.copy().push(node.message)
-            made.append(self._append(node, digest))
-            self._answers_to.setdefault(prompt, []).append(made[-1])
-            self._offer(call, digest, made[-1])
-            self._links.answered(made[-1], start.node, call.session)
+            node.related, node.failed, node.system = related, failed, system
+            node.session, node.is_loose = call.session, self._is_loose(call)
+            node.waits = call.session is not None and bool(calls_of(node.message))
+            node.said = said_key(node.message)
+            made.append(places.append(node, walk.path.copy().push(node.message)))
+            self._links.answered(made[-1], start.node)
         if begins:
-            own = "\n".join(message_text(message) for message in call.messages if role_of(message) == "system")
-            self._links.begin(made[0], call.messages, call.session, own, lambda node: system_text(self.nodes, node))
-        self._remember(call, walk, made[0])
+            self._links.begin(made[0], call.messages, call.session)
+        if getattr(call, "status", "ok") not in ("ok", None):
+            places.failed(walk.end, call.id)
+        if self._is_loose(call):
+            places.will_have_asked(walk.end, call.session)
         return made
 
     # -- where a call belongs ------------------------------------------------------------------------------------------
@@ -176,16 +184,20 @@ class Episodes:
         path = PathHash(f"session {call.session}{agent and f' agent {agent}'}" if own else "")
         hashes: list[bytes] = []
         answers: list[int] = []
-        known = answered = 0
-        for count, message in enumerate(call.messages, start=1):
-            digest = path.push(message)
-            hashes.append(digest)
+        for message in call.messages:
+            hashes.append(path.push(message))
             answers.append(path.answers)
-            if known == count - 1 and digest in self._latest:
-                known = count
-                if digest in self._answered:
-                    answered = count
-        return _Walk(path, hashes, answers, known, answered)
+        found = self._places.known(hashes)
+        nodes: list[int] = []
+        answered = 0
+        for count, place in enumerate(hashes, start=1):
+            if place not in found:
+                break
+            node, is_answer = found[place]
+            nodes.append(node)
+            if is_answer:
+                answered = count
+        return _Walk(path, hashes, answers, nodes, answered)
 
     def _is_loose(self, call: RecordedCall) -> bool:
         """Whether the call's session names a request (its trace) and not a conversation."""
@@ -203,13 +215,13 @@ class Episodes:
                 return _Start(node, walk.answered, None)
         if not walk.known:
             return _Start(ROOT, 0, "episode")
-        node = self._latest[walk.hashes[walk.known - 1]]
+        node = walk.nodes[-1]
         if walk.known < len(call.messages):
             # Conversations may begin with the same words; only one of our answers makes it the same conversation.
             return _Start(node, walk.known, "branch" if walk.answered else "episode")
-        if self._is_loose(call) and (walk.end, call.session) not in self._prompts:
+        if self._is_loose(call) and not self._places.asked(walk.end, call.session):
             return _Start(node, walk.known, "episode")
-        again = walk.end in self._failed or getattr(call, "retry_of", None) is not None
+        again = self._places.has_failed(walk.end) or getattr(call, "retry_of", None) is not None
         return _Start(node, walk.known, "retry" if again else "regenerate")
 
     def _rendered(self, call: RecordedCall, walk: _Walk) -> _Start | None:
@@ -217,70 +229,42 @@ class Episodes:
         at = walk.known
         if not 0 < at < len(call.messages) or role_of(call.messages[at]) != "assistant":
             return None
-        given = call.messages[at]
-        for node in reversed(self._answers_to.get(self._latest[walk.hashes[at - 1]], ())):
-            free = self._free.get((self._digests[node], call.session))
-            if free and node in free and says_the_same(self.nodes[node].message, given):
-                free.remove(node)
-                self.nodes[node].rendered = tidy(given)
-                self._latest[walk.hashes[at]] = node
-                return _Start(node, at + 1, None)
+        given, places = call.messages[at], self._places
+        for index in places.answers_to(walk.nodes[-1], _LOOKED_AT):
+            node = places.nodes[index]
+            if node.session == call.session and places.is_free(index) and says_the_same(node.message, given):
+                places.take(index)
+                node.rendered = tidy(given)
+                places.changed(index)
+                places.alias(walk.hashes[at], index)
+                return _Start(index, at + 1, None)
         return None
 
-    def _take(self, digest: bytes, session: str | None) -> int | None:
+    def _take(self, place: bytes, session: str | None) -> int | None:
         """Return an answer at this place that nobody went on from, one of this session if there is one."""
-        own = self._free.get((digest, session))
-        if own:
-            return own.pop()  # the latest: after a retry, it is the answer that the client has got
-        for other in list(self._sessions_at.get(digest, ())):
-            free = self._free.get((digest, other))
-            if free:
-                return free.pop()
-            del self._sessions_at[digest][other]
-        return None
+        # Of its own session the latest: after a retry, it is the answer that the client has got.
+        found = self._places.free(place, session)
+        found = self._places.free_of_others(place) if found is None else found
+        if found is not None:
+            self._places.take(found)
+        return found
 
     def _related(self, call: RecordedCall) -> int | None:
         """Return the answer of the same session that a new conversation may come from."""
-        if call.session is None or call.session not in self._last:
+        if call.session is None or (last := self._places.last(call.session)) is None:
             return None
-        waiting = self._waiting[call.session]
         # The outermost of those that wait: agents that run side by side have one parent.
-        related = next(iter(waiting), self._last[call.session])
-        own = "\n".join(message_text(message) for message in call.messages if role_of(message) == "system")
-        if own == system_text(self.nodes, related):
-            waiting.pop(related, None)  # as it seems, that history was given up for a shorter one
+        waiting = self._places.waiting(call.session)
+        related = last if waiting is None else waiting
+        if _system_of(call) == self._places.nodes[related].system:
+            self._places.waits_no_more(related)  # as it seems, that history was given up for a shorter one
         return related
 
-    # -- what a call leaves behind ---------------------------------------------------------------------------------------
 
-    def _append(self, node: Node, digest: bytes) -> int:
-        index = len(self.nodes)
-        self.nodes.append(node)
-        self._latest[digest] = index
-        if node.parent != ROOT:
-            self.nodes[node.parent].children += 1
-        return index
-
-    def _offer(self, call: RecordedCall, digest: bytes, node: int) -> None:
-        self._answered.add(digest)
-        self._digests[node] = digest
-        self._free.setdefault((digest, call.session), []).append(node)
-        if self._is_loose(call):
-            self._sessions_at.setdefault(digest, {})[call.session] = None
-
-    def _went_on(self, call: RecordedCall, node: int) -> None:
-        if call.session is not None:
-            self._waiting[call.session].pop(node, None)
-
-    def _remember(self, call: RecordedCall, walk: _Walk, node: int) -> None:
-        if getattr(call, "status", "ok") not in ("ok", None):
-            self._failed.setdefault(walk.end, []).append(call.id)
-        if self._is_loose(call):
-            self._prompts.add((walk.end, call.session))
-        if call.session is not None:
-            self._last[call.session] = node
-            if calls_of(self.nodes[node].message):
-                self._waiting[call.session][node] = None
+def _system_of(call: RecordedCall) -> bytes:
+    """Return what tells agents apart: a hash of the system text that a call was given."""
+    text = "\n".join(message_text(message) for message in call.messages if role_of(message) == "system")
+    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=_DIGEST).digest()
 
 
 def episodes(calls: Iterable[RecordedCall], *, join_sessions: bool = False) -> list[Trajectory]:

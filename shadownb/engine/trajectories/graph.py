@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from shadownb.engine.jsontext import MAX_DEPTH, Unreadable, check_depth
-from shadownb.engine.trajectories.identity import calls_of, message_text, role_of
+from shadownb.engine.trajectories.identity import calls_of, role_of
 from shadownb.engine.trajectories.trajectory import CallFacts, Trajectory
 
 ROOT = -1
@@ -68,18 +68,37 @@ class Node:
         How the client wrote this answer down when it sent it back in words of its own; None where it sent it back as it was.
     failed
         Ids of calls with the same prompt that had no whole answer.
+    place
+        The hash of the conversation up to and with it.
+
+    Of answers alone:
+
+    choice
+        Which of several answers to one request it is.
+    session, is_loose
+        That of its call, and whether it names a request rather than a conversation.
+    waits
+        Whether it calls tools.
+    said
+        What tells it from other answers wherever it stands; None where it says too little.
+    system
+        The hash of the system text that it was given.
+    root, tail
+        The first answer of its conversation; and of that one, the latest.
     """
 
     __slots__ = (
-        "answers", "children", "confidence", "facts", "failed", "kind", "message", "parent", "related", "relation", "rendered",
-        "shared", "tools",
+        "answers", "children", "choice", "confidence", "facts", "failed", "is_loose", "kind", "message", "parent", "place",
+        "related", "relation", "rendered", "root", "said", "session", "shared", "system", "tail", "tools", "waits",
     )  # fmt: skip
 
     def __init__(self, message: dict[str, Any], parent: int, answers: int = -1) -> None:
         self.message = message
         self.parent = parent
+        self.place = b""
         self.answers = answers
         self.children = 0
+        self.choice: int | None = None
         self.facts: CallFacts | None = None
         self.tools: list[dict[str, Any]] | None = None
         self.kind: str | None = None
@@ -89,6 +108,22 @@ class Node:
         self.confidence: str | None = None
         self.rendered: dict[str, Any] | None = None
         self.failed: tuple[str, ...] = ()
+        self.session: str | None = None
+        self.is_loose = self.waits = False
+        self.said: bytes | None = None
+        self.system = b""
+        self.root = self.tail = ROOT
+
+    @property
+    def is_answer(self) -> bool:
+        """Whether a recorded call produced it."""
+        return self.choice is not None
+
+
+class Nodes(Protocol):
+    """Nodes by their numbers."""
+
+    def __getitem__(self, index: int, /) -> Node: ...
 
 
 def tidy(message: Mapping[str, Any]) -> dict[str, Any]:
@@ -142,12 +177,14 @@ def _ran_at_the_provider(choice: Mapping[str, Any]) -> str | None:
 
 def trajectories(nodes: list[Node]) -> list[Trajectory]:
     """Return one trajectory a leaf, in the order in which their first answers came."""
-    leaves = [(index, path_to(nodes, index)) for index, node in enumerate(nodes) if node.facts and not node.children]
-    leaves.sort(key=lambda leaf: (next(i for i in leaf[1] if nodes[i].facts), leaf[0]))
+    leaves = [
+        (index, path_to(nodes, index)) for index, node in enumerate(nodes) if node.is_answer and not node.children
+    ]
+    leaves.sort(key=lambda leaf: (next(i for i in leaf[1] if nodes[i].is_answer), leaf[0]))
     return [trajectory_at(nodes, path) for _, path in leaves]
 
 
-def path_to(nodes: list[Node], index: int) -> list[int]:
+def path_to(nodes: Nodes, index: int) -> list[int]:
     """Return the nodes from the first message to this one."""
     path = []
     while index != ROOT:
@@ -156,20 +193,13 @@ def path_to(nodes: list[Node], index: int) -> list[int]:
     return path[::-1]
 
 
-def system_text(nodes: list[Node], index: int) -> str:
-    """Return the system text of the conversation that a node belongs to."""
-    return "\n".join(
-        message_text(nodes[i].message) for i in path_to(nodes, index) if role_of(nodes[i].message) == "system"
-    )
-
-
-def trajectory_at(nodes: list[Node], path: list[int]) -> Trajectory:
+def trajectory_at(nodes: Nodes, path: list[int]) -> Trajectory:
     """Return the trajectory along a path that ends with an answer."""
     messages = list(_with_ids([nodes[index] for index in path]))
     calls = [replace(facts, message=at) for at, index in enumerate(path) if (facts := nodes[index].facts) is not None]
-    answers = [nodes[index] for index in path if nodes[index].facts is not None]
+    answers = [nodes[index] for index in path if nodes[index].is_answer]
     tools = next((node.tools for node in reversed(answers) if node.tools), None)
-    return Trajectory(messages, tools=tools, metadata=_metadata(nodes, answers, path), calls=calls)
+    return Trajectory(messages, tools=tools, metadata=metadata_of(nodes, path), calls=calls)
 
 
 def _with_ids(nodes: list[Node]) -> Iterator[dict[str, Any]]:
@@ -185,14 +215,23 @@ def _with_ids(nodes: list[Node]) -> Iterator[dict[str, Any]]:
         yield message
 
 
-def _metadata(nodes: list[Node], answers: list[Node], path: list[int]) -> dict[str, Any]:
-    first, begins = answers[0], next(node for node in reversed(answers) if node.kind)
-    kind, parent = begins.kind, None
+def kind_at(nodes: Nodes, path: list[int]) -> str:
+    """Return what the conversation along a path is."""
+    answers = [nodes[index] for index in path if nodes[index].is_answer]
+    first, kind = answers[0], next((node.kind for node in reversed(answers) if node.kind), "episode")
+    if first.related is not None and kind == "episode":
+        return first.relation or _relation(first, nodes[first.related])
+    return kind
+
+
+def metadata_of(nodes: Nodes, path: list[int]) -> dict[str, Any]:
+    """Return the metadata of the trajectory along a path."""
+    answers = [nodes[index] for index in path if nodes[index].is_answer]
+    first, begins = answers[0], next((node for node in reversed(answers) if node.kind), answers[0])
+    kind, parent = kind_at(nodes, path), None
     if first.related is not None:
         other = nodes[first.related]
         parent = other.facts.id if other.facts else None
-        if kind == "episode":
-            kind = first.relation or _relation(nodes, other, first.related, path[0])
     found: dict[str, Any] = {"kind": kind}
     session = next((node.facts.session for node in answers if node.facts and node.facts.session), None)
     if session is not None:
@@ -212,21 +251,18 @@ def _metadata(nodes: list[Node], answers: list[Node], path: list[int]) -> dict[s
     return {**found, "failed_calls": failed} if failed else found
 
 
-def _root_call(nodes: list[Node], answer: Node) -> str | None:
+def _root_call(nodes: Nodes, answer: Node) -> str | None:
     """Return the first call of the conversation that an answer's goes back to, over all that lie between."""
     seen: set[int] = set()
     while answer.related is not None and answer.related not in seen:
         seen.add(answer.related)
         path = path_to(nodes, answer.related)
-        answer = next(nodes[index] for index in path if nodes[index].facts is not None)
+        answer = next(nodes[index] for index in path if nodes[index].is_answer)
     return answer.facts.id if answer.facts is not None else None
 
 
-def _relation(nodes: list[Node], other: Node, index: int, root: int) -> str:
-    waited = bool(calls_of(other.message))
-    if waited and other.children:
+def _relation(first: Node, other: Node) -> str:
+    """Return what a conversation is to an answer of the same session, where nothing that it holds says so."""
+    if other.waits and other.children:
         return "subagent"
-    own = message_text(nodes[root].message) if role_of(nodes[root].message) == "system" else ""
-    if own == system_text(nodes, index):
-        return "rewritten"
-    return "subagent" if waited else "episode"
+    return "rewritten" if first.system == other.system else "subagent" if other.waits else "episode"

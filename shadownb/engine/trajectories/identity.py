@@ -68,6 +68,11 @@ def reasoning_of(message: Mapping[str, Any]) -> str:
 
 def calls_of(message: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the tool calls of a message as ``{"id", "name", "arguments"}``, arguments parsed where they are JSON."""
+    return [{**call, "arguments": _parsed(call["arguments"])} for call in calls_as_sent(message)]
+
+
+def calls_as_sent(message: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the same with arguments as they are, mostly text."""
     given = message.get("tool_calls")
     if not given and isinstance(message.get("function_call"), Mapping):
         given = [{"function": message["function_call"]}]
@@ -80,7 +85,7 @@ def calls_of(message: Mapping[str, Any]) -> list[dict[str, Any]]:
         inner = item.get("function")
         function = inner if isinstance(inner, dict) else item
         arguments = next((function[key] for key in _ARGUMENTS if key in function), None)
-        calls.append({"id": item.get("id"), "name": str(function.get("name") or ""), "arguments": _parsed(arguments)})
+        calls.append({"id": item.get("id"), "name": str(function.get("name") or ""), "arguments": arguments})
     return calls
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -158,10 +158,9 @@ class Found(list[Trajectory]):
         The ids of the calls without an answer.
     """
 
-    def __init__(self, graph: Episodes) -> None:
-        super().__init__(graph.trajectories())
-        self.unread = dict(graph.unread)
-        self.unanswered = list(graph.unanswered)
+    def __init__(self, episodes: Iterable[Trajectory], unread: dict[str, str], unanswered: list[str]) -> None:
+        super().__init__(episodes)
+        self.unread, self.unanswered = unread, unanswered
         if self.unread:
             first, why = next(iter(self.unread.items()))
             plural = "s" if len(self.unread) > 1 else ""
@@ -169,7 +168,13 @@ class Found(list[Trajectory]):
             warnings.warn(f"{what}, for example {first}: {why}", ShadowWarning, stacklevel=4)
 
 
-def trajectories_of(source: Any, **filters: Any) -> Found:
+def _parts(
+    graph: Episodes, where: Callable[[Trajectory], bool] | None
+) -> tuple[Iterable[Trajectory], dict[str, str], list[str]]:
+    return filter(where, graph.trajectories()), dict(graph.unread), list(graph.unanswered)
+
+
+def trajectories_of(source: Any, *, where: Callable[[Trajectory], bool] | None = None, **filters: Any) -> Found:
     """Return the episodes of a capture; an empty list where it holds no answered call.
 
     Calls that cannot be read are left out, and are in ``unread`` of what is returned.
@@ -178,6 +183,8 @@ def trajectories_of(source: Any, **filters: Any) -> Found:
     ----------
     source
         A proxy, its store, the id or the folder of a capture, or recorded calls in any order.
+    where
+        Which episodes to keep; the others are read one at a time and let go.
     **filters
         Which calls of a store to read, as ``CaptureStore.calls`` takes them, for example ``session="s1"``.
 
@@ -199,9 +206,11 @@ def trajectories_of(source: Any, **filters: Any) -> Found:
         # A store gives them in the order in which they ended, so that no more than a page is held at a time.
         if words := _not_recorded(source, store):
             warnings.warn(words, ShadowWarning, stacklevel=3)
-        return Found(Episodes().extend(store.iterate(**filters)))
+        if not filters and callable(getattr(store, "trajectories", None)):
+            return Found(filter(where, store.trajectories()), *store.left_out())
+        return Found(*_parts(Episodes().extend(store.iterate(**filters)), where))
     if isinstance(source, Iterable) and not filters:
-        return Found(episodes_graph(source))
+        return Found(*_parts(episodes_graph(source), where))
     raise DataError(
         f"A {type(source).__name__} is not a capture{' that can be filtered' if filters else ''}.",
         fix="Pass a proxy, a store, the id of a capture, or its calls.",

@@ -136,6 +136,7 @@ class TorchBackend:
     def generator(self, model: Loaded, *, separate_base: bool = False) -> Generator:
         """Return what answers with the model as it is now, or with a second copy of its base."""
         from shadownb.engine.backends.torch.generation.generator import TransformersGenerator
+        from shadownb.engine.rendering.last_turn import LastTurn
 
         weights: Any = model.weights
         ends: dict[str, Any] = {
@@ -151,6 +152,7 @@ class TorchBackend:
             view=weights.view,
             reserved=weights.virtual_tokens or 0,
             renderer_of=model.renderer_of,
+            question_of=lambda ids: LastTurn.by(model.renderer).of(ids),
             **ends,
         )
 
@@ -201,6 +203,10 @@ class TorchBackend:
         self, model: Loaded, config: TrainConfig, rows: Sequence[Rendered], services: TrainingServices
     ) -> TorchTraining:
         """Put what is trained on the model; returns its session, not opened yet."""
+        if config.spec.adapter == "facts":
+            from shadownb.engine.backends.torch.fact_training import FactTraining
+
+            return FactTraining(model, config, rows, services)
         from shadownb.engine.backends.torch.training import TorchTraining
 
         return TorchTraining(model, config, rows, services)

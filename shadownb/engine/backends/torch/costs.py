@@ -18,9 +18,8 @@ if TYPE_CHECKING:
     from shadownb.engine.backends.torch.weights import TorchWeights
     from shadownb.engine.config import TrainConfig
 
-# Of the numbers that a block keeps in 16 bits some stay in 32 (norms, the adapter's own). Counted with saved_tensors_hooks on a
-# Llama of eight layers: 2.2 to 2.7 bytes for one of fp32's four, by method.
-_NARROW_BYTES = 2.4
+# In 32 bits: the probabilities that the kernel keeps for the backward pass, their gradient there, and what is made of it.
+_COPIES_OF_A_TRAINED_HEAD = 3
 # What models do to logits behind their head: a cap, a scale. A kernel that never has all of them cannot do that.
 _BEHIND_THE_HEAD = ("final_logit_softcapping", "logit_scale", "logits_scaling")
 
@@ -28,31 +27,32 @@ _BEHIND_THE_HEAD = ("final_logit_softcapping", "logit_scale", "logits_scaling")
 def costs(weights: TorchWeights, config: TrainConfig, *, from_base: bool) -> Costs:
     """Return the figures of a training on these weights, or on their fresh base."""
     at_start, base = weights.at_start(from_base=from_base), weights.base_module()
+    trains_head = config.spec.changes_base_weights or config.train_embeddings
     text = weights.module.config.get_text_config() if hasattr(weights.module, "config") else None
     get = functools.partial(getattr, text)
     kept = adapters.KINDS[config.spec.adapter].kept(base, config, config.spec)
+    by_kernel = _by_kernel(weights, config, text)
     return Costs(
         trainable=adapters.count(*at_start, config),
         reach=adapters.reached(*at_start, config),
         kept_per_token=kept.per_token,
         kept_fixed=kept.fixed,
-        kept_bytes=4.0 if weights.dtype == torch.float32 else _NARROW_BYTES,
+        kept_bytes=4.0 if weights.dtype == torch.float32 else kept.narrow_bytes,
         layers=get("num_hidden_layers", 12),
         hidden=get("hidden_size", 512),
         vocabulary=get("vocab_size", 32000),
         computed=weights.parameters_total - idle_weights(base),
-        logits_at_once=head_loss.CHUNK if _by_kernel(weights, config, text) else None,
+        logits_at_once=head_loss.CHUNK if by_kernel and not trains_head else None,
+        logits_copies=_COPIES_OF_A_TRAINED_HEAD if by_kernel and trains_head else None,
     )
 
 
 def _by_kernel(weights: TorchWeights, config: TrainConfig, text: object) -> bool:
-    """Return whether head and loss will be one operation with a frozen head: only what can be known before a run looks."""
+    """Return whether head and loss will be one operation: only what can be known before a run looks."""
     base: Any = weights.base_module()
     return (
         HEAD in rule.chosen(frozenset({HEAD}), weights.dtype, weights.device)[0]
         and type(base.get_output_embeddings()) is torch.nn.Linear
-        and not config.spec.changes_base_weights
-        and not config.train_embeddings
         and not objectives.get(config.spec.objective).needs
         and getattr(config.objective_options, "temperature", 1.0) == 1.0
         and not any(getattr(text, name, None) for name in _BEHIND_THE_HEAD)

@@ -210,7 +210,15 @@ class TorchWeights:
             found = plain_view(self.module)
         else:
             base = self.base_copy if adapter.replaces_base else None
-            found = View(adapter.speaker, adapter.switched_off, adapter.prefix, base, adapter.virtual_tokens)
+            found = View(
+                adapter.speaker,
+                adapter.switched_off,
+                adapter.prefix,
+                base,
+                adapter.virtual_tokens,
+                adapter.routed,
+                adapter.knows,
+            )
         return found.side(own_side(use))
 
     @property

@@ -9,6 +9,7 @@ from typing import Any
 from shadownb.engine.evals.answers import weights_of
 from shadownb.engine.evals.cases import Case
 from shadownb.engine.evals.sides import Side
+from shadownb.engine.runs.checkpoints import Checkpoint
 from shadownb.errors import ConfigError
 
 
@@ -60,9 +61,22 @@ class Contender:
         told: dict[str, Any] = {"name": self.name, "system": self.system}
         if (address := getattr(model, "base_url", None)) is not None:
             return {**told, "endpoint": str(address), "model": str(model.model)}
-        if isinstance(self.use, str) or self.use is None:
-            return {**told, "use": self.use, "weights": weights_of(model, self.use)}
-        return {**told, "use": str(self.use), "weights": getattr(model, "base_hash", None)}
+        return {**told, "use": _words(self.use), "weights": weights_of(model, self.use)}
+
+    def origin(self) -> dict[str, Any]:
+        """Return where it comes from, for people: model, address, base, run and step, as far as each is known."""
+        model, use = self.model, self.use
+        told: dict[str, Any] = {"model": str(getattr(model, "model", None) or getattr(model, "name", ""))}
+        if (address := getattr(model, "base_url", None)) is not None:
+            return {**told, "endpoint": str(address)}
+        if isinstance(use, Checkpoint):
+            return {**told, "run": use.path.parent.parent.name, "step": use.step}
+        if (run := getattr(use, "id", None)) is not None:
+            return {**told, "run": str(run)}
+        trained = getattr(model, "trained", None)
+        if use != "base" and isinstance(trained, tuple):
+            return {**told, "run": str(trained[0]), "step": int(trained[1])}
+        return told
 
 
 def contenders(models: Any) -> list[Contender]:
@@ -116,11 +130,20 @@ def _single(model: Any) -> list[Contender]:
 def _name(contender: Contender) -> str:
     _check(contender.model)
     parts = [contender.use if contender.use in ("base", "tuned") else getattr(contender.model, "name", "model")]
-    if contender.use not in ("base", "tuned", None):
-        parts.append(str(getattr(contender.use, "id", None) or getattr(contender.use, "name", None) or contender.use))
+    if isinstance(contender.use, Checkpoint):
+        parts = [f"step {contender.use.step}"]
+    elif contender.use not in ("base", "tuned", None):
+        parts.append(_words(contender.use) or "")
     if contender.system is not None:
         parts.append("prompted")
     return " ".join(map(str, parts))
+
+
+def _words(use: Any) -> str | None:
+    """Return what ``use`` is called, the same in every process."""
+    if isinstance(use, Checkpoint):
+        return f"step {use.step} of {use.path.parent.parent.name}"
+    return None if use is None else str(getattr(use, "id", None) or getattr(use, "name", None) or use)
 
 
 def _check(model: Any) -> None:

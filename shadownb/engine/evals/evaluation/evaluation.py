@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
+import threading
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -106,6 +105,8 @@ class Evaluation:
         Who was asked, and what. A suite that could not be asked is in ``refused`` and in none of the means.
     refused : dict
         Why suites could not be asked or graded, by name.
+    ended : bool
+        Whether all that was asked for was done.
     """
 
     def __init__(self, folder: EvaluationFolder) -> None:
@@ -117,6 +118,11 @@ class Evaluation:
         self.sides = tuple(side["name"] for side in self._spec["sides"])
         self.suites = tuple(self._spec["suites"])
         self.refused: dict[str, str] = {}
+        self.ended = False
+        self._read = False
+        self._reading = threading.Lock()
+        self._reader = folder.reader()
+        self._items: dict[tuple[str, str], dict[str, Graded]] = {}
         self._cells: dict[tuple[str, str], Cell] = {}
         self._differences: dict[tuple[str, str, str], Difference] = {}
 
@@ -132,34 +138,91 @@ class Evaluation:
         """
         return cls(EvaluationFolder.named(name))
 
-    @cached_property
+    @property
     def _graded(self) -> dict[tuple[str, str], dict[str, Graded]]:
-        found = {
-            (suite, side): {
-                item.id: Graded(item, [None] * self.samples, [""] * self.samples, [None] * self.samples)
-                for item in self._folder.items(suite)
-            }
-            for suite in self.suites
-            for side in self.sides
+        if not self._read:
+            self.refresh()
+        return self._items
+
+    def refresh(self) -> bool:
+        """Read what was answered and graded since; return whether there was anything.
+
+        Examples
+        --------
+        >>> found = snb.evaluate(model, snb.suites.rows(rows[:3], snb.Exact(), name="queues"), name="live", max_new_tokens=8)
+        >>> found.refresh()  # nobody has answered more meanwhile
+        False
+        """
+        with self._reading:
+            self._read = True
+            before = self._reader.offset
+            if (spec := self._folder.spec()) != self._spec:
+                self._spec, self.suites = spec, tuple(spec["suites"])
+            for suite in self.suites:
+                for side in self.sides:
+                    if not self._items.get((suite, side)):  # of a suite that was added, or could not be asked before
+                        self._items[suite, side] = self._empty(suite)
+            for event in self._reader:
+                self._take(event)
+            return self._reader.offset != before
+
+    def _empty(self, suite: str) -> dict[str, Graded]:
+        return {
+            item.id: Graded(item, [None] * self.samples, [""] * self.samples, [None] * self.samples)
+            for item in self._folder.items(suite)
         }
-        for event in self._folder.events():
-            kind = event.get("type")
-            if kind == "attempt":
-                self.refused.clear()
-            elif kind == "refused":
-                self.refused[event["suite"]] = event["reason"] + (f" {event['fix']}" if event.get("fix") else "")
-            elif kind in ("answer", "verdict"):
-                graded = found.get((event["suite"], event["side"]), {}).get(event["item"])
-                if graded is None or event["sample"] >= self.samples:
-                    continue
-                if kind == "verdict":
-                    graded.verdicts[event["sample"]] = event
-                elif "turn" in event:
-                    graded.turns[event["sample"]] = Turn(**event["turn"])
-                    graded.errors[event["sample"]] = ""
-                else:
-                    graded.errors[event["sample"]] = event["error"]
-        return found
+
+    def _take(self, event: dict[str, Any]) -> None:
+        kind = event["type"]
+        if kind == "attempt":
+            self.refused.clear()
+            self.ended = False
+        elif kind == "end":
+            self.ended = not event["stopped"]
+        elif kind == "refused":
+            self.refused[event["suite"]] = event["reason"] + (f" {event['fix']}" if event.get("fix") else "")
+        elif kind in ("answer", "verdict"):
+            suite, side, sample = event["suite"], event["side"], event["sample"]
+            graded = self._items.get((suite, side), {}).get(event["item"])
+            if graded is None or sample >= self.samples:
+                return
+            if kind == "verdict":
+                graded.verdicts[sample] = event
+            elif "turn" in event:
+                graded.turns[sample], graded.errors[sample] = Turn(**event["turn"]), ""
+            else:
+                graded.errors[sample] = event["error"]
+            self._cells.pop((suite, side), None)
+            for key in [key for key in self._differences if key[0] == suite and side in key[1:]]:
+                del self._differences[key]
+
+    @property
+    def status(self) -> str:
+        """``working`` (somebody evaluates now), ``complete``, or ``incomplete``: it goes on when it is called again.
+
+        Complete is also one in which an endpoint gave no answer to some items; those are asked again when it is called again.
+
+        Examples
+        --------
+        >>> snb.evaluate(model, snb.suites.rows(rows[:3], snb.Exact(), name="queues"), max_new_tokens=8).status
+        'complete'
+        """
+        if self._folder.is_owned:
+            return "working"
+        self._graded  # noqa: B018  how it ended is read with it
+        return "complete" if self.ended else "incomplete"
+
+    @property
+    def origins(self) -> dict[str, dict[str, Any]]:
+        """Where each side comes from: its model, run and step, or the address of its endpoint, as far as they are known.
+
+        Examples
+        --------
+        >>> found = snb.evaluate(model, snb.suites.rows(rows[:3], snb.Exact(), name="queues"), max_new_tokens=8)
+        >>> found.origins["tuned"]["run"] == model.trained[0]
+        True
+        """
+        return {side: dict(self._spec.get("origins", {}).get(side, {})) for side in self.sides}
 
     def items(self, suite: str, side: str) -> list[Graded]:
         """Return the items of a suite with what a model answered and scored.
@@ -364,6 +427,24 @@ class Evaluation:
                     told.append(f"{suite}: {waiting} answers of {side} are not graded yet; evaluate again by this name")
         return told
 
+    def findings(self, to: str | None = None) -> list[str]:
+        """Return in sentences what changed from one side to the others: what got worse first, then gains with what they cost.
+
+        Examples
+        --------
+        >>> found = snb.evaluate(model, snb.suites.rows(rows, snb.Exact(), name="queues"), max_new_tokens=8)
+        >>> print(found.findings()[0])
+        queues: tuned is 100.0 points above base (+54.9 to +100.0, 12 items).
+
+        Parameters
+        ----------
+        to
+            The side that the others are compared with; the first by default.
+        """
+        from shadownb.engine.evals.evaluation.summary import findings
+
+        return findings(self, to)
+
     def to_frame(self) -> pd.DataFrame:
         """Return one line an answer as a pandas DataFrame: suite, side, item, sample, score, outcome, extracted, answer.
 
@@ -394,11 +475,18 @@ class Evaluation:
         ]
         return pd.DataFrame(lines)
 
-    def to_markdown(self) -> str:
-        """Return the table of models and suites as Markdown."""
-        from shadownb.engine.evals.evaluation.report import markdown
+    def to_markdown(self, path: str | Path | None = None) -> str:
+        """Return the report as Markdown: the table, what changed, what regressed; written to ``path`` where that is given.
 
-        return markdown(self)
+        Examples
+        --------
+        >>> found = snb.evaluate(model, snb.suites.rows(rows, snb.Exact(), name="queues"), max_new_tokens=8)
+        >>> found.to_markdown("report.md").splitlines()[0]
+        '| suite | items | base | tuned | tuned minus base |'
+        """
+        from shadownb.engine.evals.evaluation.report import markdown, written
+
+        return written(markdown(self), path)
 
     def to_html(self, path: str | Path | None = None) -> str:
         """Return the report as HTML, in one page with all that regressed; written to ``path`` where that is given.
@@ -409,9 +497,9 @@ class Evaluation:
         >>> found.to_html("report.html").startswith("<!doctype html>")
         True
         """
-        from shadownb.engine.evals.evaluation.report import page
+        from shadownb.engine.evals.evaluation.report import page, written
 
-        return page(self, Path(path) if path is not None else None)
+        return written(page(self), path)
 
     def __repr__(self) -> str:
         return f"Evaluation({self.name!r}, {len(self.sides)} sides, {len(self.suites)} suites)"
@@ -435,8 +523,3 @@ def _clusters(items: Sequence[Graded]) -> list[Any] | None:
     if all(each.item.cluster is None for each in items):
         return None
     return [each.item.cluster if each.item.cluster is not None else (each.item.id,) for each in items]
-
-
-def is_share(mean: Mean) -> bool:
-    """Whether a mean is one of scores between 0 and 1, shown as a percentage."""
-    return math.isnan(mean.value) or 0 <= mean.low <= mean.high <= 1

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -21,10 +22,11 @@ from shadownb.engine.disk import write_atomically
 from shadownb.engine.evals.suites.base import Item
 from shadownb.engine.home import subfolder
 from shadownb.engine.jsontext import dumps
-from shadownb.engine.runs.journal import Journal
-from shadownb.errors import BusyError, ConfigError, DataError
+from shadownb.engine.runs.journal import Journal, JournalReader
+from shadownb.errors import BusyError, ConfigError, DataError, DiskFullError
 
 FORMAT = 1
+_LOOKS = 0.5  # seconds; whoever looks whether somebody is at work holds the lock for an instant
 _NAME = re.compile(r"[\w.-]{1,100}")
 
 
@@ -123,12 +125,26 @@ class EvaluationFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.path / "owner.lock")
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=_LOOKS)
         except Timeout:
             raise BusyError(
                 f"The evaluation {self.name!r} is at work in another process or thread.", fix="Wait for it."
             ) from None
         return lock
+
+    @property
+    def is_owned(self) -> bool:
+        """Whether somebody evaluates here now."""
+        lock = FileLock(self.path / "owner.lock")
+        if not self.path.is_dir() or not os.path.exists(lock.lock_file):
+            return False
+        try:
+            with lock.acquire(timeout=0):
+                return False
+        except Timeout:
+            return True
+        except OSError:
+            return False
 
     def journal(self) -> Journal:
         """Return the writer of its events."""
@@ -160,6 +176,10 @@ class EvaluationFolder:
             return []
         return [Item(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines() if line]
 
+    def reader(self) -> JournalReader:
+        """Return a reader of its events that goes on from where it last stopped."""
+        return JournalReader(self.path / "events.jsonl")
+
     def write_table(self, suite: str, side: str, table: str) -> None:
         """Keep the table that a suite's own tool makes of what it measured."""
         path = self.path / "tables" / f"{suite}.json"
@@ -186,6 +206,40 @@ class EvaluationFolder:
                     continue
                 if isinstance(event, dict):
                     yield event
+
+    def stamp(self) -> list[int]:
+        """Return what tells whether events were written: size and time of their file."""
+        try:
+            found = (self.path / "events.jsonl").stat()
+        except OSError:
+            return [0, 0]
+        return [found.st_size, found.st_mtime_ns]
+
+    def summary(self) -> dict[str, Any] | None:
+        """Return the summary that was kept; None where there is none that can be read."""
+        try:
+            found: dict[str, Any] = json.loads((self.path / "summary.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return found if isinstance(found, dict) else None
+
+    def keep_summary(self, summary: dict[str, Any]) -> None:
+        """Keep a summary, which is only a convenience."""
+        with contextlib.suppress(OSError, DiskFullError):
+            write_atomically(self.path / "summary.json", dumps(summary))
+
+    def choice(self) -> dict[str, Any] | None:
+        """Return what a panel needs to go on with it; None where it was begun elsewhere."""
+        try:
+            found = json.loads((self.path / "choice.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return found if isinstance(found, dict) else None
+
+    def keep_choice(self, choice: dict[str, Any]) -> None:
+        """Keep what a panel needs to go on with it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.path / "choice.json", dumps(choice))
 
     def bytes(self) -> int:
         """Return how much disk it takes."""

@@ -1,19 +1,23 @@
-"""How an evaluation is shown: a table of models and suites as text, Markdown and HTML, and what regressed, item by item."""
+"""How an evaluation is shown as text, Markdown and HTML: what got worse first, models by suites, and regressions item by item."""
 
 from __future__ import annotations
 
 import difflib
 import math
+import re
+from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from shadownb.engine.evals.evaluation.summary import findings, is_share
 from shadownb.engine.evals.intervals import Difference, Mean
 
 if TYPE_CHECKING:
     from shadownb.engine.evals.evaluation.evaluation import Evaluation, Graded
 
 _REGRESSIONS = 20  # items a suite that a page shows
+_WIDE = 120  # pixels of an interval's picture
 _SHOWN = 1500  # characters of an answer on a page
 _STYLE = (
     "body{font:14px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color-scheme:light dark}"
@@ -47,7 +51,7 @@ def table(evaluation: Evaluation) -> tuple[list[str], list[list[str]]]:
     lines = []
     for suite in evaluation.suites:
         cells = [evaluation.cell(suite, side) for side in evaluation.sides]
-        share = all(cell.mean.low >= 0 and cell.mean.high <= 1 for cell in cells if not math.isnan(cell.mean.value))
+        share = is_share(cells)
         line = [suite, str(max(cell.mean.items for cell in cells)), *(shown(cell.mean) for cell in cells)]
         for side in others:
             told = shown_difference(evaluation.difference(suite, side, first), share=share)
@@ -78,32 +82,64 @@ def remarks(evaluation: Evaluation) -> list[str]:
                 ways.append(f"{cell.by_extraction} verdicts hang on how the answer is taken out ({by_rule})")
             if notes or ways:
                 told.append(f"{suite}, {side}: {', '.join([*notes, *ways])}.")
-    first, *others = evaluation.sides
-    for side in others:
-        for suite in evaluation.suites:
-            lost = len(evaluation.regressions(suite, side, first))
-            if lost:
-                told.append(f"{suite}: {lost} items got worse from {first} to {side}.")
     return [*told, *(f"{problem}." for problem in evaluation.problems())]
 
 
 def text(evaluation: Evaluation) -> str:
-    """Return the table and the remarks as plain text."""
+    """Return table, findings and remarks as plain text."""
     head, lines = table(evaluation)
     widths = [max(len(line[place]) for line in [head, *lines]) for place in range(len(head))]
     body = [
         "  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in [head, *lines]
     ]
-    return "\n".join([*body, "", *remarks(evaluation), *_theirs(evaluation)])
+    told = findings(evaluation)
+    return "\n".join([*body, "", *told, *([""] if told else []), *remarks(evaluation), *_theirs(evaluation)])
 
 
 def markdown(evaluation: Evaluation) -> str:
-    """Return the table and the remarks as Markdown."""
-    head, lines = table(evaluation)
+    """Return table, findings, remarks and what regressed as Markdown."""
+    parts = [_markdown_table(*table(evaluation))]
+    if told := findings(evaluation):
+        parts.append("\n".join(f"- {line}" for line in told))
+    if len(evaluation.sides) > 1:
+        parts.append(_markdown_table(*differences(evaluation)))
+    parts.append("\n".join(f"- {line}" for line in remarks(evaluation)))
+    parts += [told.strip() for told in _theirs(evaluation)]
+    for title, lost in _lost(evaluation):
+        rows = "\n\n".join(f"**{_changed(*pair)[0]}**\n\n{_fenced(_changed(*pair)[1])}" for pair in lost)
+        parts.append(f"<details><summary>{escape(title)}</summary>\n\n{rows}\n\n</details>")
+    return "\n\n".join(parts) + "\n"
+
+
+def _markdown_table(head: list[str], lines: list[list[str]]) -> str:
     rows = [head, ["---"] * len(head), *lines]
-    body = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
-    return body + "\n\n" + "\n".join([*(f"- {line}" for line in remarks(evaluation)), *_theirs(evaluation)]) + "\n"
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
+
+
+def _fenced(text: str) -> str:
+    """Return text in a fence that is longer than any in it."""
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}diff\n{text}\n{fence}"
+
+
+def differences(evaluation: Evaluation) -> tuple[list[str], list[list[str]]]:
+    """Return head and lines of the paired differences: how often each side was better, and how many items would show it."""
+    first, *others = evaluation.sides
+    lines = []
+    for side in others:
+        corrected = evaluation.p_values(side, first)
+        for suite in evaluation.suites:
+            gap = evaluation.difference(suite, side, first)
+            if not gap.items:
+                continue
+            share = is_share([evaluation.cell(suite, each) for each in (side, first)])
+            needed = f"{gap.items_needed:,}" if gap.items_needed is not None else "--"
+            told = shown_difference(gap, share=share)
+            numbers = [str(gap.wins), str(gap.losses), str(gap.ties)]
+            lines.append([suite, f"{side} minus {first}", told, *numbers, _chance(corrected[suite]), needed])
+    return ["suite", "", "difference", "better", "worse", "same", "p", "items that would show it"], lines
 
 
 def _theirs(evaluation: Evaluation) -> list[str]:
@@ -112,60 +148,108 @@ def _theirs(evaluation: Evaluation) -> list[str]:
 
 
 def html(evaluation: Evaluation) -> str:
-    """Return the table and the remarks as HTML, with regressions folded below."""
+    """Return findings, tables and remarks as HTML, with regressions folded below."""
     head, lines = table(evaluation)
+    whole = [_html_table(head, [[*line[:2], *_pictured(evaluation, line)] for line in lines])]
+    if told := findings(evaluation):
+        whole.insert(0, "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in told) + "</ul>")
+    if len(evaluation.sides) > 1:
+        head, lines = differences(evaluation)
+        pairs = _html_table(head, [[line[0], *map(escape, line[1:])] for line in lines])
+        whole.append(f"<details><summary>Paired differences</summary>{pairs}</details>")
+    whole.append("<ul>" + "".join(f"<li>{escape(line)}</li>" for line in remarks(evaluation)) + "</ul>")
+    whole += [
+        f"<details><summary>{escape(suite)}, {escape(side)}, as its own tool has it</summary><pre>{escape(told)}</pre></details>"
+        for (suite, side), told in evaluation.tables().items()
+    ]
+    name = escape(evaluation.name)
+    return f'<div class="shadownb-evaluation"><p>Evaluation {name}</p>{"".join(whole)}{_regressions(evaluation)}</div>'
+
+
+def _html_table(head: list[str], lines: list[list[str]]) -> str:
+    """Return a table; cells behind the first are HTML already."""
     titles = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in head)
     rows = "".join(
-        f'<tr><th scope="row">{escape(line[0])}</th>'
-        + "".join(f"<td>{escape(cell)}</td>" for cell in line[1:])
-        + "</tr>"
+        f'<tr><th scope="row">{escape(line[0])}</th>' + "".join(f"<td>{cell}</td>" for cell in line[1:]) + "</tr>"
         for line in lines
     )
-    told = "".join(f"<li>{escape(line)}</li>" for line in remarks(evaluation))
-    theirs = "".join(
-        f"<details><summary>{escape(suite)}, {escape(side)}, as its own tool has it</summary><pre>{escape(table)}</pre></details>"
-        for (suite, side), table in evaluation.tables().items()
-    )
+    return f"<table><thead><tr>{titles}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def _pictured(evaluation: Evaluation, line: list[str]) -> list[str]:
+    """Return a line's means with a picture of each interval, where they are shares, and its differences."""
+    cells = [evaluation.cell(line[0], side) for side in evaluation.sides]
+    pictures = [_interval(cell.mean) if is_share(cells) else "" for cell in cells]
+    means = [f"{escape(words)}{picture}" for words, picture in zip(line[2 : 2 + len(cells)], pictures, strict=True)]
+    return [*means, *map(escape, line[2 + len(cells) :])]
+
+
+def _interval(mean: Mean) -> str:
+    """Return an interval on a line from 0 to 1 as a small picture."""
+    if math.isnan(mean.value):
+        return ""
+    left, right, middle = (round(_WIDE * value, 1) for value in (mean.low, mean.high, mean.value))
     return (
-        f'<div class="shadownb-evaluation"><p>Evaluation {escape(evaluation.name)}</p>'
-        f"<table><thead><tr>{titles}</tr></thead><tbody>{rows}</tbody></table><ul>{told}</ul>{theirs}{_regressions(evaluation)}</div>"
+        f'<br><svg width="{_WIDE}" height="8" aria-hidden="true"><path d="M0 4H{_WIDE}" stroke="#8884"/>'
+        f'<path d="M{left} 4H{right}" stroke="#2456c7" stroke-width="3"/>'
+        f'<circle cx="{middle}" cy="4" r="3.5" fill="#2456c7"/></svg>'
     )
 
 
-def page(evaluation: Evaluation, path: Path | None) -> str:
-    """Return a whole page, and write it where a path is given."""
-    whole = (
+def page(evaluation: Evaluation) -> str:
+    """Return a whole page."""
+    return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(evaluation.name)}</title>'
         f"<style>{_STYLE}</style><body>{html(evaluation)}</body></html>"
     )
+
+
+def written(report: str, path: str | Path | None) -> str:
+    """Return a report, written to a file where one is named."""
     if path is not None:
         from shadownb.engine.disk import write_atomically
 
-        write_atomically(path, whole)
-    return whole
+        write_atomically(Path(path).expanduser(), report)
+    return report
+
+
+def _lost(evaluation: Evaluation) -> Iterator[tuple[str, list[tuple[Graded, Graded]]]]:
+    """Yield a title and the items for each suite and side that got worse than the first on some."""
+    first, *others = evaluation.sides
+    for side in others:
+        for suite in evaluation.suites:
+            if lost := evaluation.regressions(suite, side, first):
+                of_these = f", {_REGRESSIONS} of them here" if len(lost) > _REGRESSIONS else ""
+                yield f"{suite}: {len(lost)} items got worse from {first} to {side}{of_these}", lost[:_REGRESSIONS]
 
 
 def _regressions(evaluation: Evaluation) -> str:
-    first, *others = evaluation.sides
     parts = []
-    for side in others:
-        for suite in evaluation.suites:
-            lost = evaluation.regressions(suite, side, first)
-            if lost:
-                rows = "".join(_regression(before, after) for before, after in lost[:_REGRESSIONS])
-                parts.append(
-                    f"<details><summary>{escape(suite)}: {len(lost)} items got worse from {escape(first)} to {escape(side)}"
-                    f"{f', {_REGRESSIONS} of them here' if len(lost) > _REGRESSIONS else ''}</summary>"
-                    f"<table><thead><tr><th>item</th><th>what changed</th><th>why</th></tr></thead><tbody>{rows}</tbody></table>"
-                    "</details>"
-                )
+    for title, lost in _lost(evaluation):
+        rows = [[name, *(f"<pre>{escape(cell)}</pre>" for cell in rest)] for name, *rest in map(_changed_pair, lost)]
+        parts.append(
+            f"<details><summary>{escape(title)}</summary>"
+            f"{_html_table(['item', 'asked', 'what changed', 'why'], rows)}</details>"
+        )
     return "".join(parts)
 
 
-def _regression(before: Graded, after: Graded) -> str:
+def _changed_pair(pair: tuple[Graded, Graded]) -> tuple[str, str, str, str]:
+    name, changes, reason = _changed(*pair)
+    return name, asked_of(pair[0])[:_SHOWN], changes, reason
+
+
+def asked_of(graded: Graded) -> str:
+    """Return the last message of an item's question; empty where it is measured."""
+    messages = graded.item.messages
+    content = messages[-1].get("content") if messages else ""
+    return content if isinstance(content, str) else str(content or "")
+
+
+def _changed(before: Graded, after: Graded) -> tuple[str, str, str]:
+    """Return an item's name, what changed in the graded part of its answers, and why the second is worse."""
     place = next((n for n, v in enumerate(after.verdicts) if v is not None), 0)
     old, new = (str((each.verdicts[place] or {}).get("extracted") or "")[:_SHOWN] for each in (before, after))
     changes = difflib.unified_diff(old.splitlines(), new.splitlines(), "before", "after", lineterm="", n=2)
     reason = (after.verdicts[place] or {}).get("reason", "")
-    cells = (after.item.id, "\n".join(changes) or "the same text", str(reason))
-    return "<tr>" + "".join(f"<td><pre>{escape(cell)}</pre></td>" for cell in cells) + "</tr>"
+    return after.item.id, "\n".join(changes) or "the same text", str(reason)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -26,6 +27,8 @@ from shadownb.engine.runs.journal import Journal
 from shadownb.errors import ConfigError, DataError, EndpointError, ShadowError, ShadowWarning
 
 Progress = Callable[[str, int, int], None]
+Key = tuple[str, str, int, str]  # suite, side, sample, item
+_MEASURED_AT_ONCE = 4  # texts between two looks at whether to stop
 
 
 def _outcome(found: Evaluation) -> str:
@@ -51,6 +54,7 @@ def evaluate(
     reuse_answers: bool = True,
     grade: bool = True,
     progress: Progress | None = None,
+    should_stop: Callable[[], bool] | None = None,
     **sampling: Unpack[SamplingOptions],
 ) -> Evaluation:
     """Ask models the same items of suites and grade their answers; everything is kept in a folder while it comes.
@@ -83,6 +87,9 @@ def evaluate(
         False: the answers are kept and graded by the next call of this name, which may be on another machine.
     progress
         ``progress(suite, done, total)``, counted in answers; without it a line in the cell or terminal shows them.
+    should_stop
+        Asked again and again; soon after it is true the evaluation ends as far as it is, and goes on when it is called again by
+        the same ``name``.
     **sampling
         ``max_new_tokens``, ``temperature``, ``top_p`` and so on, in the place of the suites' own; greedy unless they say otherwise.
 
@@ -98,6 +105,46 @@ def evaluate(
     ShadowError
         Not a single suite could be asked.
     """
+    found = work_through(
+        models,
+        suites,
+        limit=limit,
+        samples=samples,
+        name=name,
+        batch_rows=batch_rows,
+        reuse_answers=reuse_answers,
+        grade=grade,
+        progress=progress,
+        should_stop=should_stop,
+        **sampling,
+    )
+    for problem in found.problems():
+        warnings.warn(problem, ShadowWarning, stacklevel=3)
+    return found
+
+
+def work_through(
+    models: Any,
+    suites: str | Suite | Sequence[str | Suite],
+    *,
+    limit: int | None = None,
+    samples: int = 1,
+    name: str | None = None,
+    batch_rows: int = 32,
+    reuse_answers: bool = True,
+    grade: bool = True,
+    progress: Progress | None = None,
+    should_stop: Callable[[], bool] | None = None,
+    folder: EvaluationFolder | None = None,
+    **sampling: Unpack[SamplingOptions],
+) -> Evaluation:
+    """Do what :func:`evaluate` does and leave its warnings to whoever shows :meth:`Evaluation.problems`.
+
+    Parameters
+    ----------
+    folder
+        Where it is kept, in the place of that of ``name``.
+    """
     for option, value in (("limit", limit), ("samples", samples), ("batch_rows", batch_rows)):
         if value is not None and value < 1:
             raise ConfigError(f"{option}={value} is out of range.", fix=f"Give {option} from 1 on.")
@@ -110,7 +157,7 @@ def evaluate(
     names = [suite.name for suite in chosen]
     if double := next((each for each in names if names.count(each) > 1), None):
         raise ConfigError(f"Two suites are called {double!r}.", fix="Name yours: snb.suites.rows(..., name='mine').")
-    folder = EvaluationFolder.named(name)
+    folder = folder or EvaluationFolder.named(name)
     planned: list[_Planned] = []
     refused: dict[str, ShadowError] = {}
     for suite in chosen:
@@ -130,14 +177,13 @@ def evaluate(
                 journal.append("refused", suite=suite_name, reason=why.what, why=why.why, fix=why.fix)
             for plan in planned:
                 folder.write_items(plan.suite.name, plan.items)
-            _Work(folder, journal, sides, samples, batch_rows, reuse_answers, progress, grade=grade).run(planned)
+            work = _Work(folder, journal, sides, samples, batch_rows, reuse_answers, progress, should_stop, grade=grade)
+            work.run(planned)
+            journal.append("end", stopped=work.stopped or not grade)
         finally:
             journal.flush()
             journal.close()
-    found = Evaluation(folder)
-    for problem in found.problems():
-        warnings.warn(problem, ShadowWarning, stacklevel=3)
-    return found
+    return Evaluation(folder)
 
 
 def _sampling(suite: Suite, samples: int, given: dict[str, Any]) -> Sampling:
@@ -156,8 +202,12 @@ def _drawn(items: Sequence[Item], limit: int | None) -> Sequence[Item]:
     """Return ``limit`` items in their order, drawn by their ids: the same ones whoever asks."""
     if limit is None or limit >= len(items):
         return items
-    kept = {item.id for item in sorted(items, key=lambda item: hashlib.sha256(item.id.encode()).digest())[:limit]}
+    kept = {item.id for item in sorted(items, key=_drawing)[:limit]}
     return [item for item in items if item.id in kept]
+
+
+def _drawing(item: Item) -> bytes:
+    return hashlib.sha256(item.id.encode()).digest()
 
 
 def _spec(sides: list[Contender], planned: list[_Planned], samples: int) -> dict[str, Any]:
@@ -174,9 +224,20 @@ def _spec(sides: list[Contender], planned: list[_Planned], samples: int) -> dict
     return {
         "created": time.time(),
         "sides": [side.identity() for side in sides],
+        "origins": {side.name: side.origin() for side in sides},
         "suites": {plan.suite.name: told(plan) for plan in planned},
         "samples": samples,
     }
+
+
+@dataclasses.dataclass(frozen=True)
+class _Asked:
+    """What one side is asked of a suite, in batches; ``unfit`` counts the items that it cannot be asked."""
+
+    side: Contender
+    batches: Sequence[list[Case]]
+    ask: Callable[[list[Case]], None]
+    unfit: int
 
 
 class _Work:
@@ -191,32 +252,38 @@ class _Work:
         batch_rows: int,
         reuse: bool,
         progress: Progress | None,
+        should_stop: Callable[[], bool] | None,
         *,
         grade: bool,
     ) -> None:
         self._folder, self._journal, self._sides, self._samples = folder, journal, sides, samples
         self._batch_rows, self._reuse, self._progress, self._grades = batch_rows, reuse, progress, grade
-        self._answers: dict[tuple[str, str, int, str], Turn] = {}
-        self._graded: set[tuple[str, str, int, str]] = set()
+        self._should_stop = should_stop
+        self._answers: dict[Key, Turn] = {}
+        graded: set[Key] = set()
         for event in folder.events():
             if event.get("type") == "answer" and "turn" in event:
                 self._answers[_key(event)] = Turn(**event["turn"])
             elif event.get("type") == "verdict" and event.get("outcome") != NO_TOOLCHAIN:
-                self._graded.add(_key(event))
+                graded.add(_key(event))
+        self._graded = graded
+        self._ungraded = [key for key in self._answers if key not in graded]
+
+    @property
+    def stopped(self) -> bool:
+        """Whether somebody wants it to end here."""
+        return self._should_stop is not None and self._should_stop()
 
     def run(self, planned: list[_Planned]) -> None:
         """Ask and grade all that is planned, endpoints first: a wrong key shows before anything was computed here."""
         sides = sorted(self._sides, key=lambda side: side.side.totals is None)
         for plan in planned:
+            if self.stopped:
+                return
             if isinstance(plan.suite, Measured):
                 self._measure(plan, plan.suite)
-                continue
-            total, done = len(plan.items) * len(sides) * self._samples, 0
-            for side in sides:
-                for sample in range(self._samples):
-                    done = self._ask(plan, side, sample, done, total)
-            if self._grades:
-                self._grade(plan, sides)
+            else:
+                self._answer(plan, sides)
 
     def _measure(self, plan: _Planned, suite: Measured) -> None:
         """Measure what a suite does not ask: once a side, whatever the number of samples."""
@@ -224,8 +291,10 @@ class _Work:
         for side in self._sides:
             left = [item for item in plan.items if (plan.suite.name, side.name, 0, item.id) not in self._graded]
             done += len(plan.items) - len(left)
-            size = getattr(suite, "together", self._batch_rows)
+            size = getattr(suite, "together", _MEASURED_AT_ONCE)
             for begin in range(0, len(left), size):
+                if self.stopped:
+                    return
                 part = left[begin : begin + size]
                 self._tell(plan.suite.name, side, done, total)
                 for item, verdict in zip(part, suite.measure(side.model, side.use, part), strict=True):
@@ -237,37 +306,61 @@ class _Work:
                 self._folder.write_table(plan.suite.name, side.name, table)
         self._tell(plan.suite.name, self._sides[-1], done, total)
 
-    def _ask(self, plan: _Planned, side: Contender, sample: int, done: int, total: int) -> int:
+    def _answer(self, plan: _Planned, sides: list[Contender]) -> None:
+        """Have all sides answer one batch after the other, each graded before the next: who watches sees all of them grow."""
+        items = {item.id: item for item in plan.items}
+        total = len(plan.items) * len(sides) * self._samples
+        if not self._grade(plan, items):
+            return
+        done = sum(key[0] == plan.suite.name and key[3] in items for key in self._answers)
+        self._tell(plan.suite.name, sides[0], done, total)
+        for sample in range(self._samples):
+            asked = [self._batches(plan, side, sample) for side in sides]
+            done += sum(each.unfit for each in asked)
+            if not self._grade(plan, items):  # what was read from files
+                return
+            for batches in itertools.zip_longest(*(each.batches for each in asked)):
+                for each, batch in zip(asked, batches, strict=True):
+                    if batch is None:
+                        continue
+                    self._tell(plan.suite.name, each.side, done, total)
+                    if self.stopped:
+                        self._grade(plan, items)
+                        return
+                    each.ask(batch)
+                    done += len(batch)
+                if not self._grade(plan, items):
+                    return
+        self._tell(plan.suite.name, sides[-1], total, total)
+
+    def _batches(self, plan: _Planned, side: Contender, sample: int) -> _Asked:
+        """Return what a side has not answered."""
         suite = plan.suite.name
         left = [item for item in plan.items if (suite, side.name, sample, item.id) not in self._answers]
-        done += len(plan.items) - len(left)
-        self._tell(suite, side, done, total)
-        if not left:
-            return done
-        if (given := getattr(side.model, "answer_to", None)) is not None:
+        if left and (given := getattr(side.model, "answer_to", None)) is not None:  # a file of samples
             for item in left:
                 self._note(suite, side, sample, item, given(item, sample))
             self._journal.flush()
-            return done + len(left)
+            return _Asked(side, [], lambda batch: None, len(left))
         by_index = dict(enumerate(left))
         cases = [Case(index, item.messages, Turn(""), item.tools, item.row) for index, item in by_index.items()]
         asked = side.cases(cases)
         try:
-            asked, unfit = fitting(side.model, asked)
+            asked, unfit = fitting(side.model, asked) if asked else (asked, [])
         except DataError as error:
             asked, unfit = [], [(case.index, error.what) for case in asked]
         for index, reason in unfit:
             self._journal.append(
                 "answer", suite=suite, side=side.name, sample=sample, item=by_index[index].id, error=reason
             )
-        done += len(unfit)
-        if hasattr(side.model, "catch_up"):
+        if asked and hasattr(side.model, "catch_up"):
             side.model.catch_up()
         sampling = plan.sampling
         if sampling.seed is not None:
             sampling = dataclasses.replace(sampling, seed=sampling.seed + sample)
-        asker = Asker(side.side, sampling, {}, reuse=self._reuse)
-        for batch in batches_of(asked, self._batch_rows):
+        asker = Asker(side.side, sampling, {}, reuse=self._reuse and bool(asked), should_stop=self._should_stop)
+
+        def ask(batch: list[Case]) -> None:
             try:
                 for case, answer in asker.ask(batch):
                     self._note(suite, side, sample, by_index[case.index], answer)
@@ -275,9 +368,11 @@ class _Work:
                 for case in batch:
                     self._note(suite, side, sample, by_index[case.index], error)
             self._journal.flush()
-            done += len(batch)
-            self._tell(suite, side, done, total)
-        return done
+
+        # Neighbours stay in one batch, since they often begin alike; batches come in no order, so that what is there so far is a
+        # fair sample of a suite that is sorted by task.
+        batches = sorted(batches_of(asked, self._batch_rows), key=lambda batch: _drawing(by_index[batch[0].index]))
+        return _Asked(side, batches, ask, len(unfit))
 
     def _note(self, suite: str, side: Contender, sample: int, item: Item, answer: Turn | Exception) -> None:
         told: dict[str, Any] = {"suite": suite, "side": side.name, "sample": sample, "item": item.id}
@@ -285,13 +380,18 @@ class _Work:
             error = getattr(answer, "what", None) or str(answer)
             self._journal.append("answer", **told, error=str(error).splitlines()[0])
             return
+        if answer.finish == "cancelled" and self.stopped:
+            return
         self._journal.append("answer", **told, turn=answer.to_dict())
         self._answers[suite, side.name, sample, item.id] = answer
+        self._ungraded.append((suite, side.name, sample, item.id))
 
-    def _grade(self, plan: _Planned, sides: list[Contender]) -> None:
+    def _grade(self, plan: _Planned, items: dict[str, Item]) -> bool:
+        """Grade what has answers and no verdict; False where the suite cannot, which is written down."""
         suite = plan.suite.name
-        items = {item.id: item for item in plan.items}
-        left = [key for key in self._answers if key[0] == suite and key not in self._graded and key[3] in items]
+        if not self._grades:
+            return True
+        left = [key for key in self._ungraded if key[0] == suite and key[3] in items]
         # In parts, so that a kill loses little of what took long to run.
         size = max(1, self._batch_rows * 4)
         for begin in range(0, len(left), size):
@@ -303,17 +403,19 @@ class _Work:
                     raise ConfigError(f"{suite} gave {len(verdicts)} verdicts for {len(part)} answers.")
             except ShadowError as error:
                 self._journal.append("refused", suite=suite, reason=error.what, why=error.why, fix=error.fix)
-                return
+                return False
             except Exception as error:  # a suite of a user's; its answers are kept, and the other suites go on
                 said = f"grading failed with {type(error).__name__}: {error}".splitlines()[0]
                 fix = "Mend grade() and evaluate again by the same name: what was answered is not asked again."
                 self._journal.append("refused", suite=suite, reason=said, why="", fix=fix)
-                return
+                return False
             for (_, side, sample, item), verdict in zip(part, verdicts, strict=True):
                 told = {"suite": suite, "side": side, "sample": sample, "item": item}
                 self._journal.append("verdict", **told, **verdict.to_dict())
             self._graded.update(part)
+            self._ungraded = [key for key in self._ungraded if key not in self._graded]
             self._journal.flush()
+        return True
 
     def _tell(self, suite: str, side: Contender, done: int, total: int) -> None:
         if self._progress is not None:
@@ -326,5 +428,5 @@ def _grading(suite: str, done: int, total: int) -> tuple[str, float, float]:
     return f"{suite}: grading {done} of {total}", done, total
 
 
-def _key(event: dict[str, Any]) -> tuple[str, str, int, str]:
+def _key(event: dict[str, Any]) -> Key:
     return event["suite"], event["side"], int(event["sample"]), event["item"]

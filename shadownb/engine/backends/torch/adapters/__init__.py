@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from shadownb.engine.backends.torch.adapters.base import Adapter, Start
 from shadownb.engine.backends.torch.adapters.biases import BiasAdapter
 from shadownb.engine.backends.torch.adapters.bottleneck import BottleneckAdapter
+from shadownb.engine.backends.torch.adapters.facts import FactsAdapter
 from shadownb.engine.backends.torch.adapters.layered import ADAPTER_CONFIG, ADAPTER_FILE, LayerAdapter
 from shadownb.engine.backends.torch.adapters.lora import LoraAdapter
 from shadownb.engine.backends.torch.adapters.pissa import PissaAdapter
@@ -46,7 +47,7 @@ __all__ = [
 
 KINDS: dict[str, type[Adapter]] = {
     kind.kind: kind
-    for kind in (LoraAdapter, LayerAdapter, PromptAdapter, BiasAdapter, BottleneckAdapter, WeightsAdapter)
+    for kind in (LoraAdapter, LayerAdapter, PromptAdapter, BiasAdapter, BottleneckAdapter, WeightsAdapter, FactsAdapter)
 }
 
 
@@ -95,7 +96,7 @@ def check(base: Any, adapter: Adapter | None, config: TrainConfig) -> None:
 def count(base: Any, adapter: Adapter | None, config: TrainConfig) -> int:
     """Return how many weights the method would train on this model."""
     spec = config.spec
-    if adapter is not None and adapter.kind == spec.adapter:
+    if adapter is not None and adapter.kind == spec.adapter and not adapter.grows:
         return sum(parameter.numel() for parameter in adapter.owned().values())
     return KINDS[spec.adapter].count(adapter.base if adapter is not None else base, config, spec)
 

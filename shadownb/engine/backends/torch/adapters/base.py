@@ -64,6 +64,8 @@ class Adapter:
     replaces_base: ClassVar[bool] = False
     # Whether what was trained exists apart from the whole model, so that save(fmt="adapter") has something to write.
     separate: ClassVar[bool] = True
+    # Whether a training adds to what is there and leaves that as it is.
+    grows: ClassVar[bool] = False
     noun: ClassVar[str]  # as in "this model carries ..."
 
     def __init__(self, module: Any) -> None:
@@ -190,6 +192,9 @@ class Adapter:
     def prefix(self) -> torch.Tensor | None:
         """Return embeddings that stand before every prompt, shape (1, n, hidden), or None."""
         return None
+
+    routed: ClassVar[Any] = None  # a method where what answers a row depends on its question: (questions) -> a block
+    knows: ClassVar[Any] = None  # a method beside it: (question) -> whether anything but the base answers it
 
     @contextlib.contextmanager
     def switched_off(self) -> Iterator[None]:

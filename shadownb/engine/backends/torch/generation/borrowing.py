@@ -7,7 +7,7 @@ saved and restored either: putting it back would rewind draws that a cell makes 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -39,6 +39,10 @@ class View:
         Gives another module that answers as the base, where switching off cannot bring it back.
     reserved
         Positions that the prefix takes.
+    routed
+        Inside this block the rows of a batch are answered by what their questions ask for; None where all are by the same.
+    knows
+        Whether a question asks for anything that is stored; outside of that block all others have the same answers.
     """
 
     model: Any
@@ -46,6 +50,8 @@ class View:
     prefix: Callable[[], torch.Tensor | None]
     base: Callable[[], Any] | None = None
     reserved: int = 0
+    routed: Callable[[Sequence[str]], AbstractContextManager[None]] | None = None
+    knows: Callable[[str], bool] | None = None
 
     def side(self, use: Own) -> View:
         """Return the view of one side."""

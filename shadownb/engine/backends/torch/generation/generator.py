@@ -12,11 +12,12 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from shadownb.engine.backends.torch.generation.batches import Batches, InTurn
 from shadownb.engine.backends.torch.generation.borrowing import (
     View,
     borrowed,
@@ -67,6 +68,8 @@ class TransformersGenerator:
         Positions that a learned prompt takes.
     renderer_of
         Gives the renderer of an adapter beside the model, whose answers end by other tokens where its template is another.
+    question_of
+        Gives what a prompt asks last, for weights that answer by it.
     """
 
     def __init__(
@@ -81,6 +84,7 @@ class TransformersGenerator:
         view: Callable[[Use], View] | None = None,
         reserved: int = 0,
         renderer_of: Callable[[AdapterSource], Renderer] | None = None,
+        question_of: Callable[[Sequence[int]], str] | None = None,
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
@@ -92,6 +96,7 @@ class TransformersGenerator:
         self._view = view or self._plain
         self._reserved = reserved
         self._renderer_of = renderer_of
+        self._question_of = question_of
 
     def generate(
         self,
@@ -243,14 +248,22 @@ class TransformersGenerator:
             while not batch.done and not stop():
                 batch.advance()
 
-    def _batch(
-        self, view: View, rows: list[Row], sampling: Sampling, emit: Emit | None, stop: ShouldStop
-    ) -> Decoder | LibraryBatches:
+    def _batch(self, view: View, rows: list[Row], sampling: Sampling, emit: Emit | None, stop: ShouldStop) -> Batches:
         for row in rows:
             self._fit(row, view.reserved)
-        if refused(view.model):
-            return LibraryBatches(view, rows, sampling, self.max_batch_tokens, emit, stop)
-        return Decoder(view, rows, Sampler(sampling), self.max_batch_tokens, emit, stop)
+        known = self._known(view, rows)
+        others = [row for row in rows if row not in known]
+        groups: list[Batches] = []
+        if others:  # as if nothing were stored, and by the very passes that the base has
+            groups.append(
+                LibraryBatches(view, others, sampling, self.max_batch_tokens, emit, stop)
+                if refused(view.model)
+                else Decoder(view, others, Sampler(sampling), self.max_batch_tokens, emit, stop)
+            )
+        if known:  # our decoder's passes have several prompts in a row, and an expert is added to one
+            routed = self._routed(view)
+            groups.append(LibraryBatches(view, list(known), sampling, self.max_batch_tokens, emit, stop, routed))
+        return groups[0] if len(groups) == 1 else InTurn(view, groups)
 
     @contextmanager
     def _ready(self, use: Use) -> Iterator[View]:
@@ -271,6 +284,20 @@ class TransformersGenerator:
                     fix="Give fewer or shorter prompts, or a smaller max_new_tokens.",
                 ) from error
             raise
+
+    def _known(self, view: View, rows: Sequence[Row]) -> dict[Row, None]:
+        """Return the rows whose questions ask for something that the weights answer by the question."""
+        knows, asked = view.knows, self._question_of
+        if knows is None or asked is None:
+            return {}
+        return {row: None for row in rows if knows(asked(row.prompt))}
+
+    def _routed(self, view: View) -> Callable[[Sequence[Row]], AbstractContextManager[None]] | None:
+        """Return what has weights that answer by the question know those of a batch; None where all rows are answered alike."""
+        routed, asked = view.routed, self._question_of
+        if routed is None or asked is None:
+            return None
+        return lambda rows: routed([asked(row.prompt) for row in rows])
 
 
 def _never() -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -52,7 +53,9 @@ class LibraryBatches:
         max_tokens: int,
         emit: Emit | None,
         should_stop: ShouldStop,
+        routed: Callable[[Sequence[Row]], AbstractContextManager[None]] | None = None,
     ) -> None:
+        self._routed = routed if routed is not None else lambda _: nullcontext()
         self.view, self._sampling, self._emit, self._should_stop = view, sampling, emit, should_stop
         self._batches = plan_batches(rows, max_tokens)
 
@@ -67,7 +70,8 @@ class LibraryBatches:
             self._batches = []
             return []
         rows = self._batches.pop(0)
-        _run(self.view, rows, self._sampling, self._emit, self._should_stop)
+        with self._routed(rows):
+            _run(self.view, rows, self._sampling, self._emit, self._should_stop)
         return rows
 
 

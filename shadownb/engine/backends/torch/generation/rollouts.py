@@ -6,9 +6,8 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 
+from shadownb.engine.backends.torch.generation.batches import Batches
 from shadownb.engine.backends.torch.generation.borrowing import State, View
-from shadownb.engine.backends.torch.generation.decoder import Decoder
-from shadownb.engine.backends.torch.generation.library import LibraryBatches
 from shadownb.engine.backends.torch.generation.rows import Row, ShouldStop
 from shadownb.engine.inference.gate import WaitCancelled, WeightsGate
 from shadownb.engine.inference.types import Rollout
@@ -21,7 +20,7 @@ def as_they_finish(
     places: Mapping[Row, tuple[int, int]],
     gate: WeightsGate,
     ready: Callable[[], AbstractContextManager[View]],
-    begun: Callable[[View], Decoder | LibraryBatches],
+    begun: Callable[[View], Batches],
     stop: ShouldStop,
 ) -> Iterator[Rollout]:
     """Yield a rollout for each row that finishes.
@@ -35,7 +34,7 @@ def as_they_finish(
     begun
         Makes the batch of all rows, when the weights are there for the first time.
     """
-    batch: Decoder | LibraryBatches | None = None
+    batch: Batches | None = None
     state: State | None = None
     while places if batch is None else not batch.done:
         finished: list[Row] = []

@@ -1,0 +1,145 @@
+"""Fits the weights and the threshold by which facts are routed, on facts that no figure is reported of.
+
+``python benchmarks/facts_router.py`` fits on each of two sets of tuning facts and reports on the other, then fits on both; ``-v``
+shows what goes wrong, ``--attributes`` makes the vectors of the attributes anew that are shipped for the embedder.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from dataclasses import astuple
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from shadownb.engine.embedding import embedder
+from shadownb.engine.routing import Router, Unit, attributes
+from shadownb.engine.routing import router as routing
+from shadownb.engine.routing.attributes import Attributes
+from shadownb.engine.routing.units import Fact
+
+HERE = Path(__file__).parent
+_NEARLY = 0.85  # cosine from which on a wording of an attribute may have been taken from the question
+
+
+def read(name: str) -> list[dict[str, str]]:
+    with open(HERE / name, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file, delimiter="|", quoting=csv.QUOTE_NONE))
+
+
+def lines(name: str) -> list[str]:
+    return (HERE / name).read_text(encoding="utf-8").splitlines()
+
+
+def questions(rows: list[dict[str, str]], off_topic: list[str]) -> dict[str, list[tuple[str, int | None]]]:
+    return {
+        "verbatim": [(row["question"], n) for n, row in enumerate(rows)],
+        "paraphrase": [(row[f"paraphrase {k}"], n) for n, row in enumerate(rows) for k in (1, 2)],
+        "near miss": [(row["near miss"], None) for row in rows],
+        "off topic": [(text, None) for text in off_topic],
+    }
+
+
+def router_of(rows: list[dict[str, str]]) -> Router:
+    return Router([Unit((Fact(row["question"], row["value"]),)) for row in rows])
+
+
+def tuning(facts: str, off_topic: str) -> dict[str, list[tuple[str, int | None, Any]]]:
+    """What is seen of a tuning set, without wordings of attributes that are nearly its own questions."""
+    rows = read(facts)
+    router = router_of(rows)
+    router.but_nearer_than = _NEARLY
+    return looked_at(router, questions(rows, lines(off_topic)))
+
+
+def looked_at(
+    router: Router, asked: dict[str, list[tuple[str, int | None]]]
+) -> dict[str, list[tuple[str, int | None, Any]]]:
+    return {kind: [(q, n, router.candidates(q)) for q, n in each] for kind, each in asked.items()}
+
+
+def fit(seen: dict[str, list[tuple[str, int | None, Any]]]) -> tuple[Any, float]:
+    """Logistic regression with a ridge and signs that make sense: for the right fact against every other candidate."""
+    data, truth, importance = [], [], []
+    for kind, each in seen.items():
+        for _, right, candidates in each:
+            for candidate in candidates:
+                data.append(astuple(candidate.signals))
+                truth.append(float(candidate.unit == right))
+                importance.append(4.0 if kind == "near miss" else 1.0)
+    x, y, w = (np.asarray(each, dtype=float) for each in (data, truth, importance))
+    w /= w.sum()
+    weights, bias = np.zeros(x.shape[1]), 0.0
+    signs = np.array([0, 1, 1, -1, -1, -1, -1, -1, -1, -1])
+    for _ in range(6000):
+        p = 1 / (1 + np.exp(-(x @ weights + bias)))
+        error = w * (p - y)
+        weights -= 2.0 * (x.T @ error + 2e-4 * weights)
+        weights = signs * np.maximum(signs * weights, [0, 0, 0, 0, 0, 8, 0, 0, 8, 0])
+        bias -= 2.0 * error.sum()
+    return weights, bias
+
+
+def report(
+    seen: dict[str, list[tuple[str, int | None, Any]]], weights: Any, bias: float, threshold: float, show: bool
+) -> None:
+    for kind, each in seen.items():
+        right = wrong = 0
+        for question, expected, candidates in each:
+            best = max(candidates, key=lambda c: np.dot(weights, astuple(c.signals)), default=None)
+            score = bias + np.dot(weights, astuple(best.signals)) if best else -9
+            taken = best.unit if best is not None and score > threshold else None
+            right += taken == expected
+            wrong += taken is not None and taken != expected
+            if show and taken != expected:
+                signals = [round(v, 2) for v in astuple(best.signals)] if best else []
+                print(f"   {kind}: {question!r} -> {best and best.fact.question!r} {score:.2f} {signals}")
+        print(f"{kind:12} right {right}/{len(each)}, wrongly routed {wrong}")
+
+
+def cost(seen: dict[str, list[tuple[str, int | None, Any]]], weights: Any, bias: float, threshold: float) -> float:
+    """Questions that go wrong, where a false value counts as much as three that are left to the model."""
+    total = 0.0
+    for each in seen.values():
+        for (_, right, found), score in zip(each, best_scores(each, weights, bias), strict=True):
+            if score > threshold:
+                best = max(found, key=lambda c: np.dot(weights, astuple(c.signals)))
+                total += 3.0 * (best.unit != right)
+            else:
+                total += right is not None
+    return total
+
+
+def best_scores(each: list[tuple[str, int | None, Any]], weights: Any, bias: float) -> list[float]:
+    return [max((bias + np.dot(weights, astuple(c.signals)) for c in found), default=-9.0) for _, _, found in each]
+
+
+def chosen(seen: dict[str, list[tuple[str, int | None, Any]]]) -> tuple[Any, float, float]:
+    weights, bias = fit(seen)
+    costs = {t: cost(seen, weights, bias, t) for t in np.arange(-4, 2, 0.05)}
+    return weights, bias, min(costs, key=lambda t: costs[t])
+
+
+def ship(by: Any) -> None:
+    tensors = {name: np.ascontiguousarray(each) for name, each in Attributes.fitted(by).items()}
+    save_file(tensors, Path(attributes.__file__).parent / f"attributes-{by.id}.safetensors")
+
+
+if __name__ == "__main__":
+    if "--attributes" in sys.argv:
+        ship(embedder())
+    first = tuning("facts_eval/tuning_facts.psv", "facts_eval/tuning_off_topic.txt")
+    second = tuning("facts_tune/facts.psv", "facts_tune/off_topic.txt")
+    both = {kind: [*first[kind], *second[kind]] for kind in first}
+    for name, learned, judged in (
+        ("first on second", first, second),
+        ("second on first", second, first),
+        ("both", both, both),
+    ):
+        weights, bias, threshold = chosen(learned)
+        print(f"{name}: threshold {threshold:.2f}")
+        report(judged, weights, bias, threshold, show="-v" in sys.argv and name == "both")
+    print(dict(zip(routing.SIGNALS, weights.round(2).tolist(), strict=True)), "bias", round(bias, 2))

@@ -1,0 +1,55 @@
+"""What a user said last, read back from the tokens of a prompt: whoever generates has tokens alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+from weakref import WeakKeyDictionary
+
+from shadownb.engine.rendering.renderer import Renderer
+from shadownb.errors import DataError
+
+_MARK = "QUESTION-0f7b"
+_MOST_CHARACTERS = 2000
+
+
+class LastTurn:
+    """Finds the last user turn of prompts that a renderer made, by what its template writes around one."""
+
+    _known: ClassVar[WeakKeyDictionary[Renderer, LastTurn]] = WeakKeyDictionary()
+
+    @classmethod
+    def by(cls, renderer: Renderer) -> LastTurn:
+        """Return the one of a renderer, made when first asked for."""
+        if renderer not in cls._known:
+            cls._known[renderer] = cls(renderer)
+        return cls._known[renderer]
+
+    def __init__(self, renderer: Renderer) -> None:
+        self._tokenizer = renderer.tokenizer  # the renderer itself would keep its own entry alive
+        self._opening = self._closing = ""
+        try:
+            text = self._decoded(renderer.render_prompt([{"role": "user", "content": _MARK}]))
+        except DataError:  # a template that takes no such conversation: every prompt is plain text
+            return
+        before, found, after = text.partition(_MARK)
+        if found:
+            special = sorted((str(t) for t in self._tokenizer.added_tokens_encoder), key=len, reverse=True)
+            begins = max((before.rfind(token) for token in special), default=-1)
+            self._opening = before[max(begins, 0) :]
+            ends = [place for token in special if (place := after.find(token)) >= 0]
+            self._closing = after[: min(ends)] if ends and min(ends) > 0 else ""
+            if ends and min(ends) == 0:
+                self._closing = next(token for token in special if after.startswith(token))
+
+    def of(self, prompt: Sequence[int]) -> str:
+        """Return the last user turn of a prompt; of plain text its end."""
+        text = self._decoded(prompt)
+        place = text.rfind(self._opening) if self._opening else -1
+        if place < 0:
+            return text[-_MOST_CHARACTERS:].strip()
+        said = text[place + len(self._opening) :]
+        return (said.partition(self._closing)[0] if self._closing else said).strip()
+
+    def _decoded(self, ids: Sequence[int]) -> str:
+        return str(self._tokenizer.decode(list(ids), skip_special_tokens=False))

@@ -1,0 +1,74 @@
+"""What facts are found by: their words in an index, their meaning as vectors, and what sets them apart from their neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from shadownb.engine.embedding import Embedder
+from shadownb.engine.routing.attributes import Attributes, described
+from shadownb.engine.routing.units import Fact
+from shadownb.engine.routing.words import names, telling, without
+
+
+class Keys:
+    """The keys of facts, in their order.
+
+    Attributes
+    ----------
+    meaning
+        Shape (2, facts, width): of the question, and of question and answer.
+    near
+        Shape (facts, attributes): how near the question without the names in it comes to each attribute of :mod:`.attributes`.
+    asked
+        The same as descriptions of length 1, by which questions are compared.
+    attributes
+        What may be asked of a thing.
+    """
+
+    def __init__(self, facts: Sequence[Fact], embedder: Embedder, vectors: Any = None) -> None:
+        self.facts, self.embedder = list(facts), embedder
+        self.names = [names(fact.question) for fact in self.facts]
+        self.known_names = set().union(*self.names) if self.names else set()
+        self.words = [telling(fact.question) for fact in self.facts]
+        self.said = [{*own, *telling(fact.answer)} for own, fact in zip(self.words, self.facts, strict=True)]
+        found = vectors if vectors is not None else vectors_of(self.facts, embedder)
+        self.meaning, self._bare = found[:2], found[2]
+        self.attributes = Attributes.of(embedder)
+        self.near = self.attributes.near(self._bare)
+        self.asked = described(self.near)
+        self._index = self._lexical()
+
+    @property
+    def vectors(self) -> Any:
+        """All vectors, as they are kept in a file: shape (3, facts, width)."""
+        return np.concatenate([self.meaning, self._bare[None]])
+
+    def _lexical(self) -> Any:
+        if not any(self.words):
+            return None
+        import bm25s
+
+        index = bm25s.BM25()
+        index.index([own or [""] for own in self.words], show_progress=False)
+        # What a fact's own question scores: the measure of a whole hit.
+        self._own = np.array([float(index.get_scores(w)[n]) if w else 0.0 for n, w in enumerate(self.words)])
+        self._vocabulary = index.vocab_dict
+        return index
+
+    def lexical(self, asked: Sequence[str]) -> Any:
+        """Return the BM25 score of each fact for words, as a share of what its own question scores; shape (facts,)."""
+        known = [word for word in asked if self._index is not None and word in self._vocabulary]
+        if not known:
+            return np.zeros(len(self.facts), dtype=np.float32)
+        return self._index.get_scores(known) / np.maximum(self._own, 1e-9)
+
+
+def vectors_of(facts: Sequence[Fact], by: Embedder) -> Any:
+    """Return the vectors of facts, shape (3, facts, width): question, question with answer, and question without names."""
+    texts = [fact.question for fact in facts]
+    texts += [f"{fact.question} {fact.answer}" for fact in facts]
+    texts += [without(fact.question, names(fact.question)) for fact in facts]
+    return by.embed(texts).reshape(3, len(facts), by.width)

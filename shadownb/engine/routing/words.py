@@ -1,0 +1,131 @@
+"""Words of questions and facts: which carry meaning, which are names or codes, and what is asked for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from difflib import SequenceMatcher
+
+# A code with its hyphens, points and slashes is one word: one digit off is another code.
+_WORD = re.compile(r"\w+(?:[-./:,&]\w+)*")
+_SENTENCE_END = ".!?:;\n"
+_DIGIT = re.compile(r"\d")
+
+
+def _set_of(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+STOP_WORDS = _set_of(
+    "a about am an and any are as at be been being by can could did do does doing for from had has have having he her hers him "
+    "his how i if in into is it its just may me mine must my of on one or our ours please shall she should so some tell than that "
+    "the their theirs them then there these they this those to upon us want was we were what when where which while who whom "
+    "whose why will with would you your yours give need know get"
+)
+_NUMBER_WORDS = _set_of(
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen "
+    "nineteen twenty thirty forty fifty hundred thousand million half dozen first second third fourth fifth sixth seventh eighth "
+    "ninth tenth twice every no none"
+)
+_TIME_WORDS = _set_of(
+    "january february march april may june july august september october november december monday tuesday wednesday thursday "
+    "friday saturday sunday mondays tuesdays wednesdays thursdays fridays saturdays sundays day days week weeks month months year "
+    "years noon midnight morning evening night daily weekly"
+)
+_ASKED = (
+    ("who", re.compile(r"\b(who|whom|whose)\b", re.IGNORECASE)),
+    (
+        "when",
+        re.compile(
+            r"\b(when|until when|since when|what time|which day|what day|what date|which date)\b", re.IGNORECASE
+        ),
+    ),
+    ("number", re.compile(r"\bhow (many|much)\b", re.IGNORECASE)),
+    ("where", re.compile(r"\bwhere\b", re.IGNORECASE)),
+)
+_WANTED = _set_of("who whose when where why")
+_WHEN = re.compile(
+    r"\b(?:(?:at|on|in|by|from|until|since) )?(?:what|which) (?:time|day|date|year|month|hour)\b", re.IGNORECASE
+)
+_BY_WHOM = re.compile(r"\b(?:by )?whom\b", re.IGNORECASE)
+
+
+def words(text: str) -> list[str]:
+    """Return the words of a text in lower case, a plural as its singular, in their order."""
+    return [stem(found.group().lower()) for found in _WORD.finditer(text.replace("’", "'").replace("'s", ""))]
+
+
+def stem(word: str) -> str:
+    """Return a word without the ending of a plural."""
+    if len(word) > 4 and word.endswith("ies"):
+        return word[:-3] + "y"
+    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")) else word
+
+
+def telling(text: str) -> list[str]:
+    """Return the words that say what a text is about."""
+    return [word for word in words(text) if word not in STOP_WORDS]
+
+
+def names(text: str, known: Collection[str] = ()) -> set[str]:
+    """Return the words that name one thing: with a digit, with a capital inside a sentence, or among ``known``."""
+    text = text.replace("’", "'").replace("'s", "")
+    found = set()
+    for match in _WORD.finditer(text):
+        word, before = match.group(), text[: match.start()].rstrip(" \"'(")
+        low = stem(word.lower())
+        begins = not before or before[-1] in _SENTENCE_END
+        if low in STOP_WORDS:
+            continue
+        if _DIGIT.search(word) or low in known or (word[0].isupper() and not begins):
+            found.add(low)
+    return found
+
+
+def is_code(word: str) -> bool:
+    """Return whether a word has a digit, so that one that is nearly the same is another."""
+    return bool(_DIGIT.search(word))
+
+
+def without(text: str, taken: Collection[str]) -> str:
+    """Return a text with ``it`` in the place of some words, so that what is asked of a thing is left."""
+    cleared = _WORD.sub(lambda m: "it" if stem(m.group().lower()) in taken else m.group(), text.replace("'s", ""))
+    return re.sub(r"\b(the |a |an )?it( it)*\b", "it", cleared)
+
+
+def swapped(question: str, other: str) -> float:
+    """Return the share of words that two sentences have in the same order, where each has telling ones of its own; else 0.
+
+    Who, when, where, why and how are telling here, and so are what and which where the other asks for one of these: "What was it
+    paved with?" is not "When was it paved?".
+    """
+    one, two = (words(_BY_WHOM.sub("who", _WHEN.sub("when", text))) for text in (question, other))
+    mine, others = {*one} - {*two}, {*two} - {*one}
+    if not (_tells(mine, others) and _tells(others, mine)):
+        return 0.0
+    return SequenceMatcher(None, one, two, autojunk=False).ratio()
+
+
+def _tells(mine: set[str], others: set[str]) -> bool:
+    return bool(mine - STOP_WORDS or mine & {*_WANTED, "how"} or (mine & {"what", "which"} and others & _WANTED))
+
+
+def asked_kind(question: str) -> str:
+    """Return what kind of thing a question wants: ``who``, ``when``, ``number``, ``where``, or ``""`` where it does not say."""
+    return next((kind for kind, pattern in _ASKED if pattern.search(question)), "")
+
+
+def differs(kind: str, other: str) -> bool:
+    """Return whether two questions say that they want things of different kinds."""
+    return bool(kind and other and kind != other)
+
+
+def answers_kind(kind: str, answer: str) -> bool:
+    """Return whether an answer can be of the kind that a question wants."""
+    said = {word.lower() for word in re.findall(r"[^\W\d_]+", answer)}
+    digits = bool(_DIGIT.search(answer))
+    if kind == "number":
+        return digits or bool(said & _NUMBER_WORDS)
+    if kind == "when":
+        return digits or bool(said & (_TIME_WORDS | _NUMBER_WORDS))
+    return not digits if kind in ("who", "where") else True

@@ -1,0 +1,134 @@
+"""Scores, tags and costs: what an app and a user say of calls is there where episodes are chosen; costs by call site."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shadownb.engine.capture import CaptureStore, captures
+from shadownb.engine.capture.proxy import CaptureProxy
+from shadownb.engine.capture.spending import estimate
+from shadownb.errors import ConfigError, DataError
+from tests.capture.conftest import CANARY, WEB
+from tests.capture.plenty import plenty
+from tests.capture.test_pass_through import BODIES, PATHS, auth
+from tests.capture.test_store import say
+from tests.capture.upstream import Upstream
+
+ROUTE = "/shadownb/feedback"
+
+
+def post(proxy: CaptureProxy, body: dict[str, Any]) -> Any:
+    return WEB.post(proxy.root_url + ROUTE, json=body, headers=auth(proxy))
+
+
+def test_an_app_sends_feedback_by_the_id_that_it_got(proxy: CaptureProxy, upstream: Upstream) -> None:
+    answer = WEB.post(proxy.root_url + PATHS[0], json=BODIES[PATHS[0]], headers=auth(proxy))
+    call = answer.headers["x-shadownb-call"]
+    assert proxy.calls[0].id == call
+    assert post(proxy, {"call": call, "score": 1, "note": f"good, by {CANARY}"}).json()["call"] == call
+    assert post(proxy, {"response_id": answer.json()["id"], "score": 0.25, "name": "tone"}).status_code == 200
+    assert post(proxy, {"call": call, "score": 0}).status_code == 200
+    found = proxy.calls[0].scores
+    assert [(score.name, score.value) for score in found] == [("score", 1.0), ("tone", 0.25), ("score", 0.0)]
+    assert found[0].note.startswith("good, by ") and CANARY not in found[0].note
+    (episode,) = proxy.trajectories()
+    assert (episode.reward, episode.metrics) == (0.0, {"tone": 0.25})
+    assert len(upstream.seen) == 1, "it goes nowhere else"
+    for body, status in (
+        ({"call": "call_no", "score": 1}, 404), ({"score": 1}, 400), ({"call": call}, 400), ({"call": call, "score": "x"}, 400),
+        ({"call": call, "score": 1, "name": "1 2"}, 400), ({"call": call, "note": 7}, 400),
+    ):  # fmt: skip
+        assert post(proxy, body).status_code == status, body
+    assert WEB.post(proxy.root_url + ROUTE, json={"call": call, "score": 1}).status_code == 401
+
+
+def test_scores_reach_lists_groups_and_go_with_the_calls(tmp_path: Path) -> None:
+    store = plenty(200, home=tmp_path, seed=4)
+    store.index.catch_up()
+    episodes = sorted(store.trajectories(), key=len)
+    store.score(episodes[-1], 1.0)
+    store.score(episodes[-2].call_ids[0], 0.5, name="score")
+    store.score(episodes[0].call_ids[0], note="Look at this one.")
+    best = store.episodes(sort="best", limit=2)
+    assert [row["score"] for row in best] == [1.0, 0.5]
+    assert best[0]["call_id"] == episodes[-1].call_ids[-1]
+    assert store.count(scored=True) == 3 and store.count(scored="score") == 2 and store.count(scored=False) == 197
+    rewards = {t.reward for t in store.trajectories()}
+    assert rewards == {None, 0.5, 1.0}
+    store.index.drop()
+    assert [row["score"] for row in store.episodes(sort="best", limit=2)] == [1.0, 0.5], "an index made anew has them"
+    assert captures.delete("plenty", where="Look at this one", home=tmp_path) is not None
+    assert store.count(scored=True) == 2 and len(store.scores()) == 2
+    store.delete(*episodes[-1].call_ids)
+    assert list(store.scores()) == [episodes[-2].call_ids[0]]
+    with pytest.raises(DataError, match="no call"):
+        store.score("nothing", 1.0)
+    for wrong in ({"value": float("nan")}, {"value": None}, {"value": 1.0, "name": ""}):
+        with pytest.raises(ConfigError):
+            store.score(episodes[-2].call_ids[0], **wrong)  # type: ignore[arg-type]
+
+
+def test_tags_are_kept_and_do_not_go_on(proxy: CaptureProxy, upstream: Upstream) -> None:
+    say(proxy, "one", headers={"x-shadownb-tags": "feature=triage, env=prod"})
+    say(proxy, "two", headers={"x-shadownb-tags": f"feature=search, key={CANARY}"})
+    say(proxy, "three")
+    assert not any(name.startswith("x-shadownb") for seen in upstream.seen for name in seen.headers)
+    one = proxy.store.calls(tag="feature=triage")
+    assert [call.tags for call in one] == [{"feature": "triage", "env": "prod"}]
+    assert len(proxy.store.calls(tag="feature")) == 2 and CANARY not in json.dumps(
+        [c.tags for c in proxy.store.calls()]
+    )
+    assert CANARY.encode() not in b"".join(path.read_bytes() for path in proxy.files.path.glob("*.sqlite*"))
+    spent = {each.site: each.calls for each in proxy.store.costs("tag:feature")}
+    assert spent == {"triage": 1, "search": 1, "": 1}
+    wrong = WEB.post(
+        proxy.root_url + PATHS[0], json=BODIES[PATHS[0]], headers={**auth(proxy), "x-shadownb-tags": "no value"}
+    )
+    assert wrong.status_code == 400 and "x-shadownb-tags" in wrong.json()["error"]["message"]
+    proxy.store.delete(one[0].id)
+    assert proxy.store.count(tag="env=prod") == 0
+
+
+def test_costs_by_call_site_and_savings(tmp_path: Path) -> None:
+    store = plenty(300, home=tmp_path, seed=6)
+    by_model = store.costs("model")
+    assert sum(each.calls for each in by_model) == 300
+    assert sum(each.cost or 0 for each in by_model) == pytest.approx(store.summary()["cost"])
+    assert sum(each.unpriced for each in by_model) == store.summary()["unpriced"]
+    assert [each.site[:24] for each in store.costs("system")] == ["You answer customers of "]
+    with pytest.raises(ConfigError, match="by='colour'"):
+        store.costs("colour")
+    found = captures.savings(
+        "plenty", hour=1.0, tokens_per_s=100, prompt_tokens_per_s=1000, training=10.0, home=tmp_path
+    )
+    priced = [call for call in store.calls() if call.cost is not None]
+    usage = [call.usage or {} for call in priced]
+    hours = sum(u["prompt_tokens"] / 1000 + u["completion_tokens"] / 100 for u in usage) / 3600
+    assert (found.calls, found.own_hours, found.own) == (len(priced), pytest.approx(hours), pytest.approx(hours))
+    assert found.now == pytest.approx(sum(call.cost or 0 for call in priced)) and found.unpriced == 300 - len(priced)
+    gain = (found.now - found.own) / len(priced)
+    assert found.break_even_calls is not None and found.break_even_calls * gain == pytest.approx(10.0, abs=gain)
+    assert "paid for itself" in repr(found) and "have no price" in repr(found)
+    never = captures.savings("plenty", hour=1e6, tokens_per_s=1, home=tmp_path)
+    assert never.break_even_calls is None and "does not pay" in repr(never)
+    with pytest.raises(ConfigError, match="tokens_per_s=0"):
+        captures.savings("plenty", hour=1.0, tokens_per_s=0, home=tmp_path)
+
+
+def test_tokens_that_nobody_told_are_estimated_and_marked(proxy: CaptureProxy, upstream: Upstream) -> None:
+    async def silent(seen: Any, reply: Any) -> None:
+        message = {"role": "assistant", "content": "word " * 40}
+        await reply.json({"model": "gpt-4o", "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]})
+
+    upstream.answer = silent
+    say(proxy, "x" * 400)
+    call = CaptureStore.open(proxy.id).calls()[0]
+    assert call.usage is None and call.cost is None, "an estimate is no usage"
+    guess = estimate(call)
+    assert guess is not None and 100 <= guess["prompt_tokens"] <= 110 and 50 <= guess["completion_tokens"] <= 55
+    (spent,) = proxy.store.costs("model")
+    assert (spent.estimated, spent.cost, spent.unpriced) == (1, None, 0) and spent.estimated_cost > 0

@@ -1,0 +1,100 @@
+"""Routing: the fact that is asked for in other words, and none where something else is asked of the same thing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from shadownb.engine.embedding import embedder
+from shadownb.engine.routing import Router, Unit
+from shadownb.engine.routing.attributes import Attributes, described
+from shadownb.engine.routing.units import Fact
+from shadownb.engine.routing.words import swapped
+
+FACTS = {
+    "When was the Varlock bridge painted?": "in 2019",
+    "What does the Ilmari canoe cost?": "870 euros",
+    "What is the part number of the Tarn valve?": "TV-4471",
+    "How heavy is the Ilmari canoe?": "24 kilograms",
+    "When is supper at Hotel Osprey?": "from 18:45",
+    "What is the limit?": "500",
+}
+
+
+@pytest.fixture(scope="module")
+def router() -> Router:
+    return Router([Unit((Fact(question, answer),)) for question, answer in FACTS.items()])
+
+
+@pytest.mark.parametrize(
+    ("asked", "meant"),
+    [
+        ("How expensive is an Ilmari canoe?", 1),
+        ("I want to buy the Ilmari canoe. What do I pay?", 1),
+        ("What is the weight of the Ilmari canoe?", 3),
+        ("In which year did the Varlock bridge get its paint?", 0),
+        ("At what time do they serve supper at Hotel Osprey?", 4),
+        ("What's the limit", 5),  # a fact without a name is found without one
+        *((question, number) for number, question in enumerate(FACTS)),
+    ],
+)
+def test_a_fact_is_found_in_other_words(asked: str, meant: int, router: Router) -> None:
+    assert router.route(asked).units == (meant,), router.route(asked).why
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "What was the Varlock bridge painted with?",
+        "Who painted the Varlock bridge?",
+        "What is for supper at Hotel Osprey?",
+        "What is the part number of the Tarn hinge?",
+        "What is the part number of the Tarn valve TV-9?",
+        "How long is the Ilmari canoe?",
+        "What is a part number?",
+        "How much does a canoe cost?",
+        "What does the Ilmari paddle cost?",
+    ],
+)
+def test_something_else_about_a_known_thing_is_left_to_the_model(asked: str, router: Router) -> None:
+    assert router.route(asked).abstains, router.route(asked).why
+
+
+def test_the_shipped_attributes_are_those_of_their_wordings() -> None:
+    by = embedder()
+    shipped = Attributes.of(by)
+    made = Attributes.fitted(by)
+    texts = ["What does it cost?", "How many panes does it have?", "By whom was it carved?"]
+    vectors = by.embed(texts)
+    again = Attributes(made, shipped._numbers)
+    one, other = (described(each.near(vectors)) for each in (shipped, again))
+    assert np.abs(one - other).max() < 0.02  # of vectors with 8 and 16 bits, on whichever kind of CPU
+
+
+def test_an_embedder_without_shipped_attributes_has_its_own() -> None:
+    class Turned:
+        """MiniLM's vectors in another order of their numbers: nothing that is shipped fits them."""
+
+        id, width = "turned", 384
+
+        def embed(self, texts: list[str]) -> np.ndarray:
+            return embedder().embed(texts)[:, ::-1].copy()
+
+    facts = [Unit((Fact(question, answer),)) for question, answer in FACTS.items()]
+    assert Router(facts, by=Turned()).route("How expensive is an Ilmari canoe?").units == (1,)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_swapped"),
+    [
+        ("What was the bridge painted with?", "When was the bridge painted?", True),
+        ("Who waters the garden?", "When is the garden watered?", False),
+        ("At what time does the hall open?", "When does the hall open?", False),
+        ("By whom was the hall built?", "Who built the hall?", False),
+        ("Which colour is the hall?", "What colour is the hall?", False),
+        ("How much does the lamp cost?", "What does the lamp cost?", False),
+        ("What does the lamp weigh?", "What does the lamp cost?", True),
+    ],
+)
+def test_a_sentence_with_one_word_swapped_is_another_question(one: str, other: str, is_swapped: bool) -> None:
+    assert (swapped(one, other) > 0.7) == is_swapped

@@ -1,0 +1,150 @@
+import { act } from "preact/test-utils";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { FakeModel } from "../lib/testing/fake-model";
+import widget from "./index";
+import type { Answered, FactRow } from "./types";
+
+const { render } = widget as unknown as {
+  render: (options: { model: FakeModel; el: HTMLElement }) => () => void;
+};
+
+const row = (question: string, values: Partial<FactRow> = {}): FactRow => ({
+  question,
+  answer: "A7",
+  source: "",
+  found: true,
+  score: 2.5,
+  recalled: null,
+  ...values,
+});
+const answered: Answered = {
+  question: "Gate code?",
+  why: "It asks for the gate.",
+  abstains: false,
+  threshold: -1,
+  candidates: [
+    { question: "What is the code?", answer: "A7", score: 1.25, words: 0.5, meaning: 0.8, asked: 0.9, taken: true },
+  ],
+  told: "A7",
+  alone: "<b>I don't know</b>",
+  sources: ["manual"],
+};
+
+let model: FakeModel;
+let el: HTMLElement;
+let stop: () => void;
+
+function show(values: Record<string, unknown> = {}): void {
+  model = new FakeModel({
+    name: "tiny",
+    facts: [],
+    count: 0,
+    state: { stage: "ready" },
+    told: [],
+    undoable: false,
+    answer: {},
+    code: {},
+    error: {},
+    runtime: null,
+    ...values,
+  });
+  act(() => {
+    stop = render({ model, el });
+  });
+}
+
+beforeEach(() => {
+  el = document.createElement("div");
+  document.body.append(el);
+});
+
+afterEach(() => {
+  act(() => stop());
+  el.remove();
+});
+
+const sent = () => (model.get("commands") as Record<string, unknown>[]) ?? [];
+const button = (text: string) => [...el.querySelectorAll("button")].find((each) => each.textContent === text);
+const field = (label: string, within = "form") =>
+  [...el.querySelectorAll<HTMLInputElement>(`${within} input`)].find(
+    (each) => el.querySelector(`label[for="${each.id}"]`)?.textContent === label,
+  );
+
+function type(label: string, text: string, within?: string): void {
+  const input = field(label, within);
+  if (input === undefined) throw new Error(`no field ${label}`);
+  input.value = text;
+  act(() => {
+    input.dispatchEvent(new Event("input", { bubbles: true }));
+  });
+}
+
+test("without a model it says what to do", () => {
+  show({ name: "" });
+  expect(el.textContent).toContain("No model yet");
+  act(() => button("Look again")?.click());
+  expect(sent().at(-1)).toMatchObject({ kind: "look" });
+});
+
+test("a fact is added once it has a question and an answer", () => {
+  show();
+  expect(el.textContent).toContain("knows nothing by heart yet");
+  expect(button("Learn it")?.disabled).toBe(true);
+  type("Question", "What is the code of the gate?");
+  type("Answer", "A7");
+  act(() => button("Learn it")?.click());
+  expect(sent().at(-1)).toMatchObject({ kind: "add", question: "What is the code of the gate?", answer: "A7" });
+  expect(field("Question")?.value).toBe("");
+});
+
+test("another answer is given to the very fact", () => {
+  show({ facts: [row("What is it?"), row("What is the code?", { source: "manual" })], count: 2 });
+  act(() => el.querySelector<HTMLElement>('[aria-label="Edit: What is the code?"]')?.click());
+  expect(field("Question")?.readOnly).toBe(true);
+  type("Answer", "B8");
+  act(() => button("Learn the new answer")?.click());
+  expect(sent().at(-1)).toMatchObject({ kind: "update", which: "What is the code?", answer: "B8", source: "manual" });
+  expect(button("Learn it")).toBeDefined();
+});
+
+test("the table says what is found and what is recalled", () => {
+  const recalled = { verbatim: false, paraphrased: 1, of: 3, said: "<i>B8</i>" };
+  show({ facts: [row("What is it?", { found: false }), row("What is the code?", { recalled })], count: 300 });
+  expect(el.textContent).toContain("not found");
+  expect(el.textContent).toContain("1 of 3 in other words");
+  expect(el.textContent).toContain("It says: <i>B8</i>");
+  expect(el.textContent).toContain("The first 2 are shown");
+  act(() => el.querySelector<HTMLElement>('[aria-label="Remove: What is it?"]')?.click());
+  expect(sent().at(-1)).toMatchObject({ kind: "remove", which: "What is it?" });
+});
+
+test("a question shows where it goes, and both answers as text", () => {
+  show({ facts: [row("What is the code?")], count: 1, answer: answered });
+  expect(el.textContent).toContain("from memory");
+  expect(el.textContent).toContain("<b>I don't know</b>");
+  expect(el.querySelector(".facts-side b")).toBeNull();
+  expect(el.textContent).toContain("Source: manual");
+  type("Question", "Gate?", ".facts-ask");
+  act(() => button("Ask")?.click());
+  expect(sent().at(-1)).toMatchObject({ kind: "ask", question: "Gate?" });
+});
+
+test("nothing can be changed while something is learned", () => {
+  show({ facts: [row("What is the code?")], count: 1, state: { stage: "working", doing: "learning" }, undoable: true });
+  expect(el.querySelector('[role="progressbar"]')?.getAttribute("aria-label")).toBe("Learning");
+  for (const text of ["Undo the last edit", "Ask for every fact", "Remove", "Edit"]) {
+    expect(button(text)?.disabled, text).toBe(true);
+  }
+});
+
+test("what failed is a card", () => {
+  const error = {
+    code: "method",
+    kind: "MethodError",
+    what: "It carries lora.",
+    why: "One.",
+    fix: "Load a fresh one.",
+  };
+  show({ state: { stage: "failed", error } });
+  expect(el.querySelector('[role="alert"]')?.textContent).toContain("It carries lora.");
+});
