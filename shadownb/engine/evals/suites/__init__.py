@@ -17,7 +17,7 @@ Examples
 >>> snb.evaluate(model, Polite()).cell("polite", "tuned").mean.value
 0.0
 >>> snb.suites.available()
-('humaneval', 'mbpp', 'sql', ...)
+('humaneval', 'humanevalpack', ..., 'sql', ...)
 """
 
 from __future__ import annotations
