@@ -255,7 +255,7 @@ def test_evaluate(notebook: Notebook, photograph: Photograph) -> None:
 def choose_what_to_evaluate(panel: Locator, photograph: Photograph) -> None:
     begin = panel.get_by_role("button", name="Evaluate", exact=True)
     expect(begin).to_be_disabled()
-    expect(panel.get_by_role("checkbox", name="humaneval")).to_be_visible()
+    expect(panel.get_by_role("checkbox", name="humaneval", exact=True)).to_be_visible()
     photograph(panel, "evaluate-empty")
     assert violations(panel) == []
     for name in ("base", "tuned"):

@@ -345,7 +345,14 @@ class Evaluation:
         return dict(zip(asked, holm([self.difference(suite, side, to).p_value for suite in asked]), strict=True))
 
     def sampling(self, suite: str) -> dict[str, Any]:
-        """Return how a suite was answered: temperature, top_p, max_new_tokens and so on."""
+        """Return how a suite was answered: temperature, top_p, max_new_tokens and so on.
+
+        Examples
+        --------
+        >>> found = snb.evaluate(model, snb.suites.rows(rows, snb.Exact(), name="queues"), max_new_tokens=8)
+        >>> found.sampling("queues")["max_new_tokens"]
+        8
+        """
         self._of(suite, self.sides[0])
         return dict(self._spec["suites"][suite]["sampling"])
 
@@ -401,7 +408,14 @@ class Evaluation:
         return found
 
     def tables(self) -> dict[tuple[str, str], str]:
-        """Return the tables that suites' own tools make, such as lm-eval's, by suite and side."""
+        """Return the tables that suites' own tools make, such as lm-eval's, by suite and side.
+
+        Examples
+        --------
+        >>> found = snb.evaluate(model, snb.suites.rows(rows, snb.Exact(), name="queues"), max_new_tokens=8)
+        >>> found.tables()  # your own rows have no other tool
+        {}
+        """
         return {(suite, side): table for suite in self.suites for side, table in self._folder.tables(suite).items()}
 
     def problems(self) -> list[str]:

@@ -79,14 +79,38 @@ class Samples:
         return f"Samples({self.path.name!r}, {len(self._of)} tasks, up to {self.samples} samples)"
 
     def answer_to(self, item: Item, sample: int) -> Turn | ShadowError:
-        """Return the answer to an item, or why there is none."""
+        """Return the answer to an item, or why there is none.
+
+        Examples
+        --------
+        >>> from pathlib import Path
+        >>> _ = Path("given.jsonl").write_text('{"task_id": "HumanEval/0", "completion": "    return False"}')
+        >>> given = snb.suites.samples("given.jsonl")
+        >>> given.answer_to(snb.suites.Item("HumanEval/0", []), 0).content
+        '    return False'
+        """
         given = self._of.get(item.id) or self._of.get(str(item.row.get("task_id") or item.row.get("name")))
         if given is None or sample >= len(given):
             return DataError(f"{self.path.name} has no sample {sample + 1} of {item.id}.")
         return Turn(given[sample], raw=given[sample], continues=True)
 
     def chat(self, messages: Any, *_: Any, **__: Any) -> Any:
-        """Raise: what is not in the file has no answer."""
+        """Raise: what is not in the file has no answer.
+
+        Examples
+        --------
+        >>> from pathlib import Path
+        >>> _ = Path("given.jsonl").write_text('{"task_id": "HumanEval/0", "completion": "    return False"}')
+        >>> snb.suites.samples("given.jsonl").chat("What is 1 + 1?")
+        Traceback (most recent call last):
+        ...
+        shadownb.errors.DataError: given.jsonl holds answers that were given, and answers no question...
+
+        Raises
+        ------
+        DataError
+            Always.
+        """
         raise DataError(
             f"{self.path.name} holds answers that were given, and answers no question.",
             fix="Give it to snb.evaluate with the suite that it answers.",
