@@ -39,10 +39,18 @@ def numbers(*shape: int, dtype: torch.dtype = torch.float32, seed: int = 0) -> t
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).to(dtype)
 
 
+def has_products(dtype: torch.dtype) -> bool:
+    """Return whether oneDNN has these products; only those of bf16 are missing on some processors, which have AVX2 alone."""
+    reason = onednn_linear.refused(dtype)
+    assert reason == "" or (dtype == torch.bfloat16 and "does not compute it" in reason), reason
+    return not reason
+
+
 @pytest.mark.parametrize("dtype", FORMATS)
 @pytest.mark.parametrize(("shape", "out"), [((1, 24), 8), ((0, 24), 8), ((2, 3, 70), 33), ((131, 64), 48)])
 def test_products_are_the_plain_ones(dtype: torch.dtype, shape: tuple[int, ...], out: int) -> None:
-    assert onednn_linear.refused(dtype) == ""
+    if not has_products(dtype):
+        pytest.skip(f"bf16: {onednn_linear.refused(dtype)}")
     rows, weight = numbers(*shape, dtype=dtype), numbers(out, shape[-1], dtype=dtype, seed=1)
     bias, onto = numbers(out, dtype=dtype, seed=2), numbers(*shape[:-1], out, dtype=dtype, seed=3)
     before = onto.clone()
@@ -77,7 +85,7 @@ def test_products_are_refused_where_they_cannot_be_had(monkeypatch: pytest.Monke
     monkeypatch.undo()
     monkeypatch.setattr(onednn_linear, "plain", lambda rows, weight, bias=None, onto=None: rows @ weight.t() * 1.1)
     onednn_linear._refused.cache_clear()
-    assert "computes something else" in onednn_linear.refused(torch.bfloat16)
+    assert "computes something else" in onednn_linear.refused(torch.float32)
     onednn_linear._refused.cache_clear()
 
 
@@ -136,10 +144,11 @@ def test_losses_of_the_head_are_the_plain_ones(dtype: torch.dtype, rows: int, bi
         return lambda h, w, b=None: of(h, w, b, targets, **options)
 
     plain = both_ways(way(head_loss.plain), *given)
-    for onednn in (False, True):
+    ways = (False, True) if has_products(dtype) else (False,)
+    for onednn in ways:
         assert_alike(both_ways(way(head_loss.computed, onednn=onednn), *given), plain, LIMIT[dtype])
     with torch.no_grad():
-        torch.testing.assert_close(way(head_loss.computed, onednn=True)(*given), plain[0], **CLOSE[dtype])
+        torch.testing.assert_close(way(head_loss.computed, onednn=ways[-1])(*given), plain[0], **CLOSE[dtype])
 
 
 def test_losses_are_nearer_to_64_bits_than_the_plain_ones() -> None:
