@@ -1,6 +1,7 @@
 /** What is evaluated: models and suites to tick, rows of one's own with a scorer, and a few options. */
 import { useState } from "preact/hooks";
 import { Button, Field } from "../lib/controls";
+import { GroupedOptions, groups } from "../lib/grouped";
 import { useCommand, useTraitValue } from "../lib/model";
 import { useDraft } from "../lib/use-draft";
 import { useId } from "../lib/use-id";
@@ -14,14 +15,6 @@ export function Choose({ busy }: { busy: boolean }) {
       <Options busy={busy} />
     </div>
   );
-}
-
-function groups<T extends Choice>(options: T[]): [string, T[]][] {
-  const found = new Map<string, T[]>();
-  for (const option of options) {
-    found.set(option.group, [...(found.get(option.group) ?? []), option]);
-  }
-  return [...found];
 }
 
 interface TicksProps {
@@ -143,15 +136,7 @@ function OwnRows({ busy }: { busy: boolean }) {
           onChange={(event) => set(event.currentTarget.value)}
         >
           <option value="">Choose</option>
-          {groups(options).map(([group, members]) => (
-            <optgroup key={group} label={group}>
-              {members.map(({ id, title }) => (
-                <option key={id} value={id}>
-                  {title}
-                </option>
-              ))}
-            </optgroup>
-          ))}
+          <GroupedOptions options={options} />
         </select>
       )}
     </Field>

@@ -1,13 +1,9 @@
 import { act } from "preact/test-utils";
-import { afterEach, beforeEach, expect, test } from "vitest";
-import { FakeModel } from "../lib/testing/fake-model";
+import { expect, test } from "vitest";
+import { mounted } from "../lib/testing/mounted";
 import widget from "./index";
 import { chance, gap, range, score } from "./scores";
 import type { Browse, Cell, Difference, Item, Summary } from "./types";
-
-const { render } = widget as unknown as {
-  render: (options: { model: FakeModel; el: HTMLElement }) => () => void;
-};
 
 const cell = (value: number | null, values: Partial<Cell> = {}): Cell => ({
   value,
@@ -95,59 +91,35 @@ const item: Item = {
   between: ["base", "tuned"],
 };
 
-let model: FakeModel;
-let el: HTMLElement;
-let stop: () => void;
-
-function show(values: Record<string, unknown> = {}): void {
-  model = new FakeModel({
-    choices: {
-      models: [{ id: "var:model/base", title: "model, base", group: "Loaded models" }],
-      suites: [{ id: "name:sql", title: "sql", about: "190 questions", group: "Suites" }],
-      data: [],
-      scorers: [],
-      kept: [],
-    },
-    chosen: { models: [], suites: [], options: { limit: "50" }, problems: {} },
-    work: { stage: "none" },
-    shown: "",
-    progress: {},
-    summary: {},
-    findings: {},
-    narrowing: {},
-    browse: {},
-    item: {},
-    board: {},
-    saved: "",
-    code: {},
-    error: {},
-    runtime: null,
-    ...values,
-  });
-  act(() => {
-    stop = render({ model, el });
-  });
-}
-
-beforeEach(() => {
-  el = document.createElement("div");
-  document.body.append(el);
+const page = mounted(widget, {
+  choices: {
+    models: [{ id: "var:model/base", title: "model, base", group: "Loaded models" }],
+    suites: [{ id: "name:sql", title: "sql", about: "190 questions", group: "Suites" }],
+    data: [],
+    scorers: [],
+    kept: [],
+  },
+  chosen: { models: [], suites: [], options: { limit: "50" }, problems: {} },
+  work: { stage: "none" },
+  shown: "",
+  progress: {},
+  summary: {},
+  findings: {},
+  narrowing: {},
+  browse: {},
+  item: {},
+  board: {},
+  saved: "",
+  code: {},
 });
-
-afterEach(() => {
-  act(() => stop());
-  el.remove();
-});
-
-const sent = () => (model.get("commands") as Record<string, unknown>[]) ?? [];
-const button = (text: string) => [...el.querySelectorAll("button")].find((each) => each.textContent === text);
+const { show, sent, button } = page;
 const result = { shown: "night", summary, progress: { status: "complete", suites: [], missing: 0 } };
 
 test("nothing is evaluated before models and suites are chosen", () => {
   show();
   expect(button("Evaluate")?.disabled).toBe(true);
-  expect(el.textContent).toContain("Choose models and suites.");
-  const box = el.querySelector<HTMLInputElement>("input[type=checkbox]");
+  expect(page.el.textContent).toContain("Choose models and suites.");
+  const box = page.el.querySelector<HTMLInputElement>("input[type=checkbox]");
   act(() => box?.click());
   expect(sent().at(-1)).toMatchObject({ kind: "choose_model", choice: "var:model/base", on: true });
 });
@@ -158,7 +130,7 @@ test("progress has the time that is left, and says what was refused", () => {
     { suite: "mbpp", done: 0, graded: 0, failed: 0, total: 0, refused: "no sandbox here", state: "refused", eta: null },
   ];
   show({ ...result, progress: { status: "working", suites, missing: 30 }, work: { stage: "running" } });
-  const list = el.querySelector('[aria-label="Progress by suite"]');
+  const list = page.el.querySelector('[aria-label="Progress by suite"]');
   expect(list?.textContent).toContain("10 of 40 answers, 2 without an answer, about 1:05 left");
   expect(list?.textContent).toContain("no sandbox here");
   act(() => button("Stop")?.click());
@@ -167,7 +139,7 @@ test("progress has the time that is left, and says what was refused", () => {
 
 test("what got worse is a click from its items", () => {
   show({ ...result, findings: { changed: ["sql: tuned is 20 points below base."], missing: [] } });
-  const matrix = el.querySelector('[aria-label="Models by suites"]');
+  const matrix = page.el.querySelector('[aria-label="Models by suites"]');
   expect(matrix?.textContent).toContain("-20.0 points (-35.0 to -5.0)");
   expect(matrix?.textContent).toContain("worse, p 0.031");
   expect(matrix?.textContent).toContain("1 better, 5 worse, 14 the same");
@@ -185,12 +157,16 @@ test("an unfinished evaluation is gone on with by a click, one without answers a
 
 test("an item shows answers side by side, as text, and what differs", () => {
   show({ ...result, browse, item });
-  act(() => [...el.querySelectorAll<HTMLElement>('[role="tab"]')].find((tab) => tab.textContent === "Items")?.click());
-  expect(el.querySelector("option[value=worse]")?.textContent).toBe("Got worse (1)");
-  expect(el.querySelector('[aria-label="Answer of tuned"]')?.textContent).toContain("<img src=x onerror=alert(1)>");
-  expect(el.querySelector("img[src]")).toBeNull();
-  expect(el.querySelector("del")?.textContent).toBe("1");
-  expect(el.querySelector("ins")?.textContent).toBe("2");
+  act(() =>
+    [...page.el.querySelectorAll<HTMLElement>('[role="tab"]')].find((tab) => tab.textContent === "Items")?.click(),
+  );
+  expect(page.el.querySelector("option[value=worse]")?.textContent).toBe("Got worse (1)");
+  expect(page.el.querySelector('[aria-label="Answer of tuned"]')?.textContent).toContain(
+    "<img src=x onerror=alert(1)>",
+  );
+  expect(page.el.querySelector("img[src]")).toBeNull();
+  expect(page.el.querySelector("del")?.textContent).toBe("1");
+  expect(page.el.querySelector("ins")?.textContent).toBe("2");
 });
 
 test("numbers have their unit, and what is not known is said", () => {

@@ -1,9 +1,8 @@
 /** What the kernel sends of evaluations; see shadownb/panels/evaluate.py and shadownb/engine/evals/evaluation/summary.py. */
 
-export interface Choice {
-  id: string;
-  title: string;
-  group: string;
+import type { Choice as Grouped } from "../lib/grouped";
+
+export interface Choice extends Grouped {
   about?: string;
 }
 

@@ -1,12 +1,8 @@
 import { act } from "preact/test-utils";
-import { afterEach, beforeEach, expect, test } from "vitest";
-import { FakeModel } from "../lib/testing/fake-model";
+import { expect, test } from "vitest";
+import { mounted } from "../lib/testing/mounted";
 import widget from "./index";
 import type { Answered, FactRow } from "./types";
-
-const { render } = widget as unknown as {
-  render: (options: { model: FakeModel; el: HTMLElement }) => () => void;
-};
 
 const row = (question: string, values: Partial<FactRow> = {}): FactRow => ({
   question,
@@ -30,44 +26,20 @@ const answered: Answered = {
   sources: ["manual"],
 };
 
-let model: FakeModel;
-let el: HTMLElement;
-let stop: () => void;
-
-function show(values: Record<string, unknown> = {}): void {
-  model = new FakeModel({
-    name: "tiny",
-    facts: [],
-    count: 0,
-    state: { stage: "ready" },
-    told: [],
-    undoable: false,
-    answer: {},
-    code: {},
-    error: {},
-    runtime: null,
-    ...values,
-  });
-  act(() => {
-    stop = render({ model, el });
-  });
-}
-
-beforeEach(() => {
-  el = document.createElement("div");
-  document.body.append(el);
+const page = mounted(widget, {
+  name: "tiny",
+  facts: [],
+  count: 0,
+  state: { stage: "ready" },
+  told: [],
+  undoable: false,
+  answer: {},
+  code: {},
 });
-
-afterEach(() => {
-  act(() => stop());
-  el.remove();
-});
-
-const sent = () => (model.get("commands") as Record<string, unknown>[]) ?? [];
-const button = (text: string) => [...el.querySelectorAll("button")].find((each) => each.textContent === text);
+const { show, sent, button } = page;
 const field = (label: string, within = "form") =>
-  [...el.querySelectorAll<HTMLInputElement>(`${within} input`)].find(
-    (each) => el.querySelector(`label[for="${each.id}"]`)?.textContent === label,
+  [...page.el.querySelectorAll<HTMLInputElement>(`${within} input`)].find(
+    (each) => page.el.querySelector(`label[for="${each.id}"]`)?.textContent === label,
   );
 
 function type(label: string, text: string, within?: string): void {
@@ -81,14 +53,14 @@ function type(label: string, text: string, within?: string): void {
 
 test("without a model it says what to do", () => {
   show({ name: "" });
-  expect(el.textContent).toContain("No model yet");
+  expect(page.el.textContent).toContain("No model yet");
   act(() => button("Look again")?.click());
   expect(sent().at(-1)).toMatchObject({ kind: "look" });
 });
 
 test("a fact is added once it has a question and an answer", () => {
   show();
-  expect(el.textContent).toContain("knows nothing by heart yet");
+  expect(page.el.textContent).toContain("knows nothing by heart yet");
   expect(button("Learn it")?.disabled).toBe(true);
   type("Question", "What is the code of the gate?");
   type("Answer", "A7");
@@ -99,7 +71,7 @@ test("a fact is added once it has a question and an answer", () => {
 
 test("another answer is given to the very fact", () => {
   show({ facts: [row("What is it?"), row("What is the code?", { source: "manual" })], count: 2 });
-  act(() => el.querySelector<HTMLElement>('[aria-label="Edit: What is the code?"]')?.click());
+  act(() => page.el.querySelector<HTMLElement>('[aria-label="Edit: What is the code?"]')?.click());
   expect(field("Question")?.readOnly).toBe(true);
   type("Answer", "B8");
   act(() => button("Learn the new answer")?.click());
@@ -110,20 +82,20 @@ test("another answer is given to the very fact", () => {
 test("the table says what is found and what is recalled", () => {
   const recalled = { verbatim: false, paraphrased: 1, of: 3, said: "<i>B8</i>" };
   show({ facts: [row("What is it?", { found: false }), row("What is the code?", { recalled })], count: 300 });
-  expect(el.textContent).toContain("not found");
-  expect(el.textContent).toContain("1 of 3 in other words");
-  expect(el.textContent).toContain("It says: <i>B8</i>");
-  expect(el.textContent).toContain("The first 2 are shown");
-  act(() => el.querySelector<HTMLElement>('[aria-label="Remove: What is it?"]')?.click());
+  expect(page.el.textContent).toContain("not found");
+  expect(page.el.textContent).toContain("1 of 3 in other words");
+  expect(page.el.textContent).toContain("It says: <i>B8</i>");
+  expect(page.el.textContent).toContain("The first 2 are shown");
+  act(() => page.el.querySelector<HTMLElement>('[aria-label="Remove: What is it?"]')?.click());
   expect(sent().at(-1)).toMatchObject({ kind: "remove", which: "What is it?" });
 });
 
 test("a question shows where it goes, and both answers as text", () => {
   show({ facts: [row("What is the code?")], count: 1, answer: answered });
-  expect(el.textContent).toContain("from memory");
-  expect(el.textContent).toContain("<b>I don't know</b>");
-  expect(el.querySelector(".facts-side b")).toBeNull();
-  expect(el.textContent).toContain("Source: manual");
+  expect(page.el.textContent).toContain("from memory");
+  expect(page.el.textContent).toContain("<b>I don't know</b>");
+  expect(page.el.querySelector(".facts-side b")).toBeNull();
+  expect(page.el.textContent).toContain("Source: manual");
   type("Question", "Gate?", ".facts-ask");
   act(() => button("Ask")?.click());
   expect(sent().at(-1)).toMatchObject({ kind: "ask", question: "Gate?" });
@@ -131,7 +103,7 @@ test("a question shows where it goes, and both answers as text", () => {
 
 test("nothing can be changed while something is learned", () => {
   show({ facts: [row("What is the code?")], count: 1, state: { stage: "working", doing: "learning" }, undoable: true });
-  expect(el.querySelector('[role="progressbar"]')?.getAttribute("aria-label")).toBe("Learning");
+  expect(page.el.querySelector('[role="progressbar"]')?.getAttribute("aria-label")).toBe("Learning");
   for (const text of ["Undo the last edit", "Ask for every fact", "Remove", "Edit"]) {
     expect(button(text)?.disabled, text).toBe(true);
   }
@@ -146,5 +118,5 @@ test("what failed is a card", () => {
     fix: "Load a fresh one.",
   };
   show({ state: { stage: "failed", error } });
-  expect(el.querySelector('[role="alert"]')?.textContent).toContain("It carries lora.");
+  expect(page.el.querySelector('[role="alert"]')?.textContent).toContain("It carries lora.");
 });

@@ -5,10 +5,11 @@ import { CommandError } from "../lib/command-error";
 import { Button, Field, Progress } from "../lib/controls";
 import { coverSnapshot } from "../lib/cover";
 import { ErrorCard } from "../lib/error-card";
+import { type Choice, GroupedOptions } from "../lib/grouped";
 import { useCommand, useTraitValue } from "../lib/model";
 import { definePanel } from "../lib/panel";
 import { Report } from "./report";
-import type { Choice, Choices, Chosen, Found, State } from "./types";
+import type { Choices, Chosen, Found, State } from "./types";
 import "./rewards.css";
 
 function Rewards() {
@@ -62,15 +63,7 @@ function Selection({ state }: { state: State }) {
           onChange={(event) => send("choose", { [what]: event.currentTarget.value })}
         >
           <option value={what === "bad" ? "other" : ""}>{none}</option>
-          {groups(options).map(([group, members]) => (
-            <optgroup key={group} label={group}>
-              {members.map(({ id, title }) => (
-                <option key={id} value={id}>
-                  {title}
-                </option>
-              ))}
-            </optgroup>
-          ))}
+          <GroupedOptions options={options} />
         </select>
       )}
     </Field>
@@ -109,14 +102,6 @@ function Selection({ state }: { state: State }) {
       </div>
     </>
   );
-}
-
-function groups(options: Choice[]): [string, Choice[]][] {
-  const found = new Map<string, Choice[]>();
-  for (const option of options) {
-    found.set(option.group, [...(found.get(option.group) ?? []), option]);
-  }
-  return [...found];
 }
 
 export default definePanel(Rewards, { label: "Rewards" });

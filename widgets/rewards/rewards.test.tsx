@@ -1,12 +1,8 @@
 import { act } from "preact/test-utils";
-import { afterEach, beforeEach, expect, test } from "vitest";
-import { FakeModel } from "../lib/testing/fake-model";
+import { expect, test } from "vitest";
+import { mounted } from "../lib/testing/mounted";
 import widget from "./index";
 import type { Found, Scored } from "./types";
-
-const { render } = widget as unknown as {
-  render: (options: { model: FakeModel; el: HTMLElement }) => () => void;
-};
 
 const scored = (text: string, value: number | null, values: Partial<Scored> = {}): Scored => ({
   text,
@@ -39,93 +35,71 @@ const found: Found = {
   seconds: 0.002,
 };
 
-let model: FakeModel;
-let el: HTMLElement;
-let stop: () => void;
-
-function show(values: Record<string, unknown> = {}): void {
-  model = new FakeModel({
-    choices: {
-      scorers: [
-        { id: "var:mine", title: "mine", group: "Notebook variables" },
-        { id: "name:exact", title: "exact", group: "Registered" },
-      ],
-      good: [{ id: "var:rows", title: "rows", group: "Notebook variables" }],
-      bad: [],
-    },
-    chosen: { scorer: "", good: "", bad: "other" },
-    state: { stage: "none" },
-    found: {},
-    code: {},
-    error: {},
-    runtime: null,
-    ...values,
-  });
-  act(() => {
-    stop = render({ model, el });
-  });
-}
-
-beforeEach(() => {
-  el = document.createElement("div");
-  document.body.append(el);
+const page = mounted(widget, {
+  choices: {
+    scorers: [
+      { id: "var:mine", title: "mine", group: "Notebook variables" },
+      { id: "name:exact", title: "exact", group: "Registered" },
+    ],
+    good: [{ id: "var:rows", title: "rows", group: "Notebook variables" }],
+    bad: [],
+  },
+  chosen: { scorer: "", good: "", bad: "other" },
+  state: { stage: "none" },
+  found: {},
+  code: {},
 });
-
-afterEach(() => {
-  act(() => stop());
-  el.remove();
-});
-
-const sent = () => (model.get("commands") as Record<string, unknown>[]) ?? [];
-const button = (text: string) => [...el.querySelectorAll("button")].find((each) => each.textContent === text);
+const { show, sent, button } = page;
 
 test("nothing runs before a scorer and right answers are chosen", () => {
   show();
   expect(button("Run the lab")?.disabled).toBe(true);
-  const [scorer] = el.querySelectorAll("select");
+  const [scorer] = page.el.querySelectorAll("select");
   if (scorer === undefined) throw new Error("no choice");
   scorer.value = "name:exact";
   act(() => {
     scorer.dispatchEvent(new Event("change", { bubbles: true }));
   });
   expect(sent().at(-1)).toMatchObject({ kind: "choose", scorer: "name:exact" });
-  expect([...el.querySelectorAll("optgroup")].map(({ label }) => label)).toContain("Registered");
+  expect([...page.el.querySelectorAll("optgroup")].map(({ label }) => label)).toContain("Registered");
 });
 
 test("a lab that goes on can be stopped", () => {
   show({ chosen: { scorer: "name:exact", good: "var:rows", bad: "other" }, state: { stage: "running", done: 0.4 } });
-  expect(el.querySelector('[role="progressbar"]')?.getAttribute("aria-valuenow")).toBe("40");
+  expect(page.el.querySelector('[role="progressbar"]')?.getAttribute("aria-valuenow")).toBe("40");
   act(() => button("Stop")?.click());
   expect(sent().at(-1)).toMatchObject({ kind: "stop" });
 });
 
 test("what fools a scorer is shown with its text, as text", () => {
   show({ state: { stage: "ready" }, found });
-  expect(el.textContent).toContain("1 finding");
-  expect(el.textContent).toContain("<img src=x onerror=alert(1)> red, blue");
-  expect(el.querySelector("img[src]")).toBeNull();
-  expect(el.textContent).toContain("(empty)");
-  expect(el.textContent).toContain("0.950, nearly");
-  expect(el.textContent).toContain("Harmless: long padding (0.10).");
+  expect(page.el.textContent).toContain("1 finding");
+  expect(page.el.textContent).toContain("<img src=x onerror=alert(1)> red, blue");
+  expect(page.el.querySelector("img[src]")).toBeNull();
+  expect(page.el.textContent).toContain("(empty)");
+  expect(page.el.textContent).toContain("0.950, nearly");
+  expect(page.el.textContent).toContain("Harmless: long padding (0.10).");
 });
 
 test("answers come with the suspicious end first", () => {
   show({ state: { stage: "ready" }, found });
   const open = (text: string) =>
     act(() =>
-      [...el.querySelectorAll<HTMLElement>('[role="tab"]')].find((tab) => tab.textContent?.startsWith(text))?.click(),
+      [...page.el.querySelectorAll<HTMLElement>('[role="tab"]')]
+        .find((tab) => tab.textContent?.startsWith(text))
+        ?.click(),
     );
-  const first = () => el.querySelector("tbody tr")?.textContent;
+  const first = () => page.el.querySelector("tbody tr")?.textContent;
   open("Right");
   expect(first()).toContain("it is red");
   open("Wrong");
   expect(first()).toContain("green");
-  expect(el.querySelector("tbody tr:last-child")?.textContent).toContain("--");
+  expect(page.el.querySelector("tbody tr:last-child")?.textContent).toContain("--");
 });
 
 test("the picture says in words where the scores lie", () => {
   show({ state: { stage: "ready" }, found });
-  const labels = [...el.querySelectorAll('svg[role="img"]')].map((each) => each.getAttribute("aria-label"));
+  const labels = [...page.el.querySelectorAll('svg[role="img"]')].map((each) => each.getAttribute("aria-label"));
   expect(labels[0]).toBe("Right answers: 2 from 0.50 to 1");
   expect(labels[1]).toBe("Wrong answers: 2 from 0 to 0.50, 1 from 0.50 to 1");
   expect(labels[2]).toBe("Hacks: no scores");
@@ -133,5 +107,5 @@ test("the picture says in words where the scores lie", () => {
 
 test("a sound scorer is told so", () => {
   show({ state: { stage: "ready" }, found: { ...found, fooled: [], findings: [] } });
-  expect(el.textContent).toContain("Nothing found: none of 3 kinds of hacks");
+  expect(page.el.textContent).toContain("Nothing found: none of 3 kinds of hacks");
 });

@@ -1,10 +1,6 @@
 /** What the kernel sends of the lab; see shadownb/engine/scoring/laboratory/report.py. */
 
-export interface Choice {
-  id: string;
-  title: string;
-  group: string;
-}
+import type { Choice } from "../lib/grouped";
 
 export interface Choices {
   scorers: Choice[];
