@@ -14,7 +14,7 @@ export function Judgement({ score, notes }: { score: number | null; notes: Note[
   };
   return (
     <section class="snb-stack" aria-label="Judgement">
-      <div class="snb-row">
+      <div class="snb-row trajectories-judgement">
         <Button small disabled={waiting !== null} aria-pressed={score === 1} onClick={() => judge(1)}>
           Good
         </Button>
