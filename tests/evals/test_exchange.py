@@ -167,6 +167,8 @@ def test_bad_files_of_samples_say_where(home: Path, problems: list[Any]) -> None
         ('{"task_id": "HumanEval/0"}', "Line 1"),
         ('{"task_id": "HumanEval/0", "completion": "x"}\n{', "Line 2 of bad.jsonl is no JSON"),
         ("[1]", "no object"),
+        ('{"task_id": "HumanEval/0", "completion": null}', r"completion \(NoneType\)"),
+        ('{"task_id": "HumanEval/0", "completion": [{"text": "x"}]}', r"completion \(list\)"),  # as some APIs answer
     ):
         (home / "bad.jsonl").write_text(text, encoding="utf-8")
         with pytest.raises(DataError, match=said):
@@ -179,6 +181,9 @@ def test_bad_files_of_samples_say_where(home: Path, problems: list[Any]) -> None
     marked = '\ufeff{"task_id": "HumanEval/0", "solution": "x"}\r\n\r\n'  # as editors of Windows and EvalPlus write it
     (home / "marked.jsonl").write_text(marked, encoding="utf-8", newline="")
     assert snb.suites.samples("marked.jsonl").samples == 1
+    line = '{"task_id": "HumanEval/0", "completion": "a\u2028b"}'  # a separator of lines for Unicode, none for JSON
+    (home / "separated.jsonl").write_text(line, encoding="utf-8")
+    assert snb.suites.samples("separated.jsonl").answer_to(snb.suites.Item("HumanEval/0", []), 0).content == "a\u2028b"
     (home / "few.jsonl").write_text('{"task_id": "HumanEval/0", "completion": "    return 1"}', encoding="utf-8")
     with pytest.warns(UserWarning, match="gave no answer to 3 questions"):
         found = snb.evaluate(snb.suites.samples("few.jsonl"), "humaneval", limit=3)

@@ -220,19 +220,22 @@ def _read(path: Path) -> Iterator[tuple[str, str]]:
                     f"{problem} has no completions.", fix="MultiPL-E's files have name, language and completions."
                 )
             task = f"{found['language']}/{found['name']}" if found.get("language") else str(found["name"])
-            yield from ((task, str(completion)) for completion in found["completions"])
+            if not all(isinstance(completion, str) for completion in found["completions"]):
+                raise DataError(f"{problem} has completions that are no text.", fix="Each is a program.")
+            yield from ((task, completion) for completion in found["completions"])
         return
-    for number, line in enumerate(_text(path).splitlines(), start=1):
+    for number, line in enumerate(_text(path).split("\n"), start=1):  # a text may hold other separators as they are
         if not line.strip():
             continue
         found = _json(line, path, number)
-        completion = found.get("completion", found.get("solution"))
-        if "task_id" not in found or completion is None:
+        given = found.get("completion", found.get("solution"))
+        several = given if isinstance(given, list) else [given]
+        if "task_id" not in found or not all(isinstance(each, str) for each in several):
             raise DataError(
-                f"Line {number} of {path.name} has {', '.join(map(str, found)) or 'nothing'}, not task_id and completion.",
+                f"Line {number} of {path.name} has no task_id with a text as its completion: it has "
+                f"{', '.join(f'{key} ({type(value).__name__})' for key, value in found.items()) or 'nothing'}.",
                 fix="A line is {'task_id': 'HumanEval/0', 'completion': '    return ...'}.",
             )
-        several = completion if isinstance(completion, list) else [completion]
         yield from ((str(found["task_id"]), str(each)) for each in several)
 
 
