@@ -219,3 +219,18 @@ def test_what_is_there_so_far_is_no_beginning_of_a_sorted_suite() -> None:
     asked = [int(question.split()[1]) for question in model.asked]
     assert len(asked) == 12 and asked != list(range(12)) and found.cell("mine", "a").mean.items == 12
     assert all(asked[at] % 4 == 0 and asked[at + 3] == asked[at] + 3 for at in (0, 4, 8)), "neighbours stay together"
+
+
+def test_text_with_other_line_ends_than_a_newline_is_read_again(tmp_path: Path) -> None:
+    """U+2028 and U+0085 stand in people's text, and JSON leaves them as they are."""
+    said = "one\u2028two\x85three\x0cfour"
+    turns = [{"role": "user", "content": said}, {"role": "assistant", "content": "yes"}]
+    mine = snb.suites.rows([{"messages": turns}], snb.Exact(), name="mine")
+    found = snb.evaluate(Says("it", lambda *_: "yes"), mine, name="lines")
+    (item,) = found.items("mine", "it")
+    assert item.item.messages[0]["content"] == said and item.score == 1.0
+    given = tmp_path / "given.jsonl"
+    line = json.dumps({"task_id": "HumanEval/0", "completion": f"    return '{said}'"}, ensure_ascii=False)
+    given.write_text(f"{line}\n", encoding="utf-8")
+    answer = snb.suites.samples(given).answer_to(snb.suites.Item("HumanEval/0", []), 0)
+    assert answer.content == f"    return '{said}'"

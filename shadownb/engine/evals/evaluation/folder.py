@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 
 from shadownb.engine.disk import write_atomically
 from shadownb.engine.evals.suites.base import Item
+from shadownb.engine.evals.suites.places import json_lines
 from shadownb.engine.home import subfolder
 from shadownb.engine.jsontext import dumps
 from shadownb.engine.runs.journal import Journal, JournalReader
@@ -174,7 +175,7 @@ class EvaluationFolder:
         path = self.path / "items" / f"{suite}.jsonl"
         if not path.exists():
             return []
-        return [Item(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines() if line]
+        return [Item(**row) for row in json_lines(path)]
 
     def reader(self) -> JournalReader:
         """Return a reader of its events that goes on from where it last stopped."""

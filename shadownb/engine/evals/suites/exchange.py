@@ -222,7 +222,7 @@ def _read(path: Path) -> Iterator[tuple[str, str]]:
             task = f"{found['language']}/{found['name']}" if found.get("language") else str(found["name"])
             yield from ((task, str(completion)) for completion in found["completions"])
         return
-    for number, line in enumerate(_text(path).splitlines(), start=1):
+    for number, line in enumerate(_text(path).split("\n"), start=1):
         if not line.strip():
             continue
         found = _json(line, path, number)

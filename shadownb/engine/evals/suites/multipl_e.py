@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -101,7 +100,7 @@ class MultiPlE:
 def _read(language: str) -> places.Rows:
     def of_folder() -> places.Rows:
         path = places.file(f"multipl_e/humaneval-{language}-reworded.jsonl", of="MultiPL-E", fix=_FIX)
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        return places.json_lines(path)
 
     return places.first_of(
         [
