@@ -14,6 +14,8 @@ from shadownb.cli import main
 from shadownb.engine.evals.evaluation.folder import EvaluationFolder
 from shadownb.engine.evals.evaluation.leaderboard import kept_summary
 from shadownb.engine.evals.evaluation.summary import summary
+from shadownb.engine.inference.types import Sampling
+from shadownb.errors import DataError
 from tests.evals.contestants import Says, right_up_to, rows
 
 
@@ -234,3 +236,19 @@ def test_text_with_other_line_ends_than_a_newline_is_read_again(tmp_path: Path) 
     given.write_text(f"{line}\n", encoding="utf-8")
     answer = snb.suites.samples(given).answer_to(snb.suites.Item("HumanEval/0", []), 0)
     assert answer.content == f"    return '{said}'"
+
+
+def test_a_suite_that_calls_two_items_the_same_is_refused() -> None:
+    """Answers and verdicts are kept by the item's name: one of the two would be lost."""
+
+    class Twins:
+        name, rules, sampling = "twins", (), Sampling()
+
+        def items(self) -> list[snb.suites.Item]:
+            return [snb.suites.Item("same", [{"role": "user", "content": each}]) for each in "ab"]
+
+        def grade(self, asked: Any) -> list[snb.suites.Verdict]:
+            return [snb.suites.Verdict(1.0) for _ in asked]
+
+    with pytest.raises(DataError, match="Two items of twins are called 'same'"):
+        snb.evaluate(Says("it", lambda *_: ""), Twins())

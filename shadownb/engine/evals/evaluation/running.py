@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Unpack
@@ -163,7 +164,7 @@ def work_through(
     for suite in chosen:
         told = _sampling(suite, 1 if only_read else samples, dict(sampling))
         try:
-            planned.append(_Planned(suite, _drawn(suite.items(), limit), told))
+            planned.append(_Planned(suite, _drawn(_distinct(suite), limit), told))
         except ShadowError as error:
             refused[suite.name] = error
     if not planned:
@@ -196,6 +197,15 @@ def _sampling(suite: Suite, samples: int, given: dict[str, Any]) -> Sampling:
     if not found.greedy and found.seed is None:
         found = dataclasses.replace(found, seed=0)
     return found
+
+
+def _distinct(suite: Suite) -> Sequence[Item]:
+    """Return a suite's items, each by a name of its own: answers are kept by it, and one of two would be lost."""
+    items = suite.items()
+    names = Counter(item.id for item in items)
+    if double := next((name for name, count in names.items() if count > 1), None):
+        raise DataError(f"Two items of {suite.name} are called {double!r}.", fix="Give each Item an id of its own.")
+    return items
 
 
 def _drawn(items: Sequence[Item], limit: int | None) -> Sequence[Item]:
