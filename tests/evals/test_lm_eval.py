@@ -181,6 +181,14 @@ def test_what_is_longer_than_the_context_is_counted(model: Any) -> None:
     assert lm.loglikelihood_rolling(requests((long,)))[0] < 0
 
 
+def test_an_answer_longer_than_the_context_is_refused(model: Any) -> None:
+    """Nothing of the question would be left, and a cut from the wrong end would leave some other part."""
+    lm = ours(model)
+    for count in (lm.max_length, lm.max_length + 100):
+        with pytest.raises(DataError, match=f"asks for {count} new tokens"):
+            lm.generate_until(requests(("One two three", {"until": ["\n"], "max_gen_toks": count})))
+
+
 def test_bad_names_say_what_to_do(folder: Path) -> None:
     with pytest.raises(ConfigError, match="No task"):
         snb.suites.get("lm_eval")
