@@ -15,7 +15,7 @@ from shadownb.engine.evals.evaluation.folder import EvaluationFolder
 from shadownb.engine.evals.evaluation.leaderboard import kept_summary
 from shadownb.engine.evals.evaluation.summary import summary
 from shadownb.engine.inference.types import Sampling
-from shadownb.errors import DataError
+from shadownb.errors import ConfigError, DataError
 from tests.evals.contestants import Says, right_up_to, rows
 
 
@@ -252,3 +252,14 @@ def test_a_suite_that_calls_two_items_the_same_is_refused() -> None:
 
     with pytest.raises(DataError, match="Two items of twins are called 'same'"):
         snb.evaluate(Says("it", lambda *_: ""), Twins())
+
+
+def test_another_scorer_makes_other_scores() -> None:
+    """Of rows with a name of their own, only the scorer differs; its verdicts are no ones of another."""
+    strict, lenient = (snb.suites.rows(rows(4), scorer, name="mine") for scorer in (snb.Exact(), "contains"))
+    it = Says("it", lambda *_: "answer 1 and more")
+    snb.evaluate(it, strict, name="first")
+    with pytest.raises(ConfigError, match="suite mine"):
+        snb.evaluate(it, lenient, name="first")
+    snb.evaluate(it, lenient, name="second")
+    assert [entry.place for entry in snb.evaluations.leaderboard("mine").entries] == [1, 1]

@@ -189,6 +189,15 @@ def test_an_answer_longer_than_the_context_is_refused(model: Any) -> None:
             lm.generate_until(requests(("One two three", {"until": ["\n"], "max_gen_toks": count})))
 
 
+def test_other_few_shot_examples_are_another_question(model: Any, folder: Path) -> None:
+    """They stand in no item, and decide the score."""
+    from shadownb.engine.evals.lm_eval.suite import LmEval
+
+    snb.evaluate(model, LmEval(task(folder, "colours"), num_fewshot=0), name="shots")
+    with pytest.raises(ConfigError, match="other suite lm_eval-colours"):
+        snb.evaluate(model, LmEval(task(folder, "colours"), num_fewshot=1), name="shots")
+
+
 def test_bad_names_say_what_to_do(folder: Path) -> None:
     with pytest.raises(ConfigError, match="No task"):
         snb.suites.get("lm_eval")

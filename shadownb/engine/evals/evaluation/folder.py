@@ -104,7 +104,11 @@ class EvaluationFolder:
             before = self.spec()
             differs = [key for key in ("sides", "samples") if before.get(key) != spec[key]]
             suites = before["suites"]
-            differs += [f"suite {name}" for name, told in spec["suites"].items() if suites.get(name, told) != told]
+            differs += [
+                f"suite {name}"
+                for name, told in spec["suites"].items()
+                if any(suites.get(name, told).get(key, value) != value for key, value in told.items())
+            ]
             if differs:
                 raise ConfigError(
                     f"The evaluation {self.name!r} was begun with other {', '.join(differs)}.",

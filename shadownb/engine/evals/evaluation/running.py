@@ -229,6 +229,7 @@ def _spec(sides: list[Contender], planned: list[_Planned], samples: int) -> dict
             "sampling": dataclasses.asdict(plan.sampling),
             "rules": list(plan.suite.rules),
             "skipped": int(getattr(plan.suite, "skipped", 0)),
+            "options": dict(getattr(plan.suite, "options", {})),
         }
 
     return {

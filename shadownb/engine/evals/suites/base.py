@@ -105,6 +105,9 @@ class Suite(Protocol):
     rules
         Names of the ways in which the graded part is taken out of an answer; the first is the one that counts. Empty where
         there is one way alone.
+    options : Mapping[str, Any]
+        Where there are any: what decides the scores beside items and sampling, as plain values (a scorer, few-shot examples). An
+        evaluation goes on with the same ones alone, and the leaderboard ranks those of the same ones.
     """
 
     @property
