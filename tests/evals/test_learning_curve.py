@@ -275,6 +275,31 @@ def test_sources_stay_whole_in_growing_parts(model: Any) -> None:
     assert curve.points[-1].high - curve.points[-1].low > 0.5
 
 
+def test_a_person_by_whom_rows_were_grouped_is_deleted(model: Any, home: Path) -> None:
+    named = [{**row, "customer": f"Zoë Quill-{row['customer']}"} for row in ROWS]
+    snb.learning_curve(
+        model,
+        named,
+        "exact",
+        fractions=(1,),
+        seeds=1,
+        test_size=8,
+        group="customer",
+        max_new_tokens=2,
+        name="named",
+        **QUICK,
+    )
+    kept = home / "curves" / "named" / "curve.json"
+    before = json.loads(kept.read_text(encoding="utf-8"))["clusters"]
+    assert len(set(before.values())) == 2
+    snb.captures.delete(where="Zoë Quill", dry_run=True)
+    assert json.loads(kept.read_text(encoding="utf-8"))["clusters"] == before
+    snb.captures.delete(where="Zoë Quill")
+    after = json.loads(kept.read_text(encoding="utf-8"))["clusters"]
+    assert "Quill" not in kept.read_text(encoding="utf-8") and len(set(after.values())) == 2
+    assert snb.LearningCurve.open("named").points
+
+
 # -- the verb ----------------------------------------------------------------------------------------------------------
 
 
