@@ -150,6 +150,28 @@ def test_a_scorer_that_raises_costs_its_items_alone() -> None:
     assert found.cell("mine", "b").mean.items == 36 and found.cell("mine", "b").ungraded == 4
 
 
+def test_what_a_judge_could_not_grade_is_graded_by_the_next_call() -> None:
+    """It was down: nothing is asked twice, what has a score keeps it, and the rest gets one."""
+    down = {"3", "4"}
+    judged: list[str] = []
+
+    def judge(output: str, expected: str) -> float:
+        judged.append(expected)
+        if expected.removeprefix("answer ") in down:
+            raise RuntimeError("no connection")
+        return 1.0
+
+    it, mine = right_up_to("it", 9), snb.suites.rows(rows(6), judge, name="mine")
+    with pytest.warns(ShadowWarning, match="2 answers of it could not be graded"):
+        snb.evaluate(it, mine, name="judged")
+    asked = len(it.asked)
+    down.clear()
+    judged.clear()
+    again = snb.evaluate(it, mine, name="judged")
+    assert again.cell("mine", "it").mean.items == 6 and again.problems() == [] and len(it.asked) == asked
+    assert sorted(judged) == ["answer 3", "answer 4"]
+
+
 def test_a_suite_without_its_data_is_named_and_in_no_mean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SHADOWNB_DATA", str(tmp_path / "nothing"))
     with pytest.warns(ShadowWarning, match="sql is in no mean: The data of SQL-Eval is not here"):

@@ -19,7 +19,7 @@ from shadownb.engine.evals.cases import Case, batches_of, fitting
 from shadownb.engine.evals.evaluation.contenders import Contender, contenders
 from shadownb.engine.evals.evaluation.evaluation import Evaluation
 from shadownb.engine.evals.evaluation.folder import EvaluationFolder
-from shadownb.engine.evals.suites.base import NO_TOOLCHAIN, Item, Measured, Suite, Tabled
+from shadownb.engine.evals.suites.base import Item, Measured, Suite, Tabled
 from shadownb.engine.evals.turns import Turn
 from shadownb.engine.inference.options import SamplingOptions
 from shadownb.engine.inference.types import Sampling
@@ -272,11 +272,16 @@ class _Work:
         self._should_stop = should_stop
         self._answers: dict[Key, Turn] = {}
         graded: set[Key] = set()
+        without_score: set[Key] = set()
         for event in folder.events():
             if event.get("type") == "answer" and "turn" in event:
                 self._answers[_key(event)] = Turn(**event["turn"])
-            elif event.get("type") == "verdict" and event.get("outcome") != NO_TOOLCHAIN:
-                graded.add(_key(event))
+            elif event.get("type") == "verdict":
+                scored = event.get("value") is not None
+                (graded if scored else without_score).add(_key(event))
+                (without_score if scored else graded).discard(_key(event))
+        # A judge may answer again, a toolchain be there; what is measured and not answered has the same verdict each time.
+        graded |= without_score - self._answers.keys()
         self._graded = graded
         self._ungraded = [key for key in self._answers if key not in graded]
 

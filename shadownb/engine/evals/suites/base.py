@@ -10,7 +10,7 @@ from shadownb.engine.evals.turns import Turn
 from shadownb.engine.inference.types import Sampling
 
 NO_TOOLCHAIN = "no toolchain"
-"""The outcome of an answer that cannot be graded on this machine; it is graded again where it can."""
+"""The outcome of an answer that cannot be graded on this machine."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Verdict:
     Attributes
     ----------
     value
-        The score; None where the answer could not be graded, and then it is in no mean.
+        The score; None where the answer could not be graded: it is in no mean, and is graded again by the next call.
     reason
         Why, in a line.
     extracted
