@@ -139,6 +139,20 @@ def test_an_item_that_cannot_be_asked_is_counted_and_the_rest_goes_on() -> None:
     assert "no answer to 2 questions" in str(found)
 
 
+def test_a_question_that_is_longer_than_the_context_is_counted(byte_model_dir: Path) -> None:
+    """It is neither cut nor lost; what is shorter is answered."""
+    model = snb.load(str(byte_model_dir), dtype="float32")
+    asked = [
+        {"messages": [{"role": "user", "content": text}, {"role": "assistant", "content": "yes"}]}
+        for text in ("short", "long " * 400, "short, too")
+    ]
+    with pytest.warns(ShadowWarning, match="mine: base gave no answer to 1 questions"):
+        found = snb.evaluate(model, snb.suites.rows(asked, snb.Exact(), name="mine"), max_new_tokens=2)
+    cell = found.cell("mine", "base")
+    assert (cell.answered, cell.unanswered, cell.mean.items) == (2, 1, 2)
+    assert "2,0" in found.items("mine", "base")[1].errors[0], "it says how many tokens it has"
+
+
 def test_a_scorer_that_raises_costs_its_items_alone() -> None:
     def odd(output: str, expected: str) -> float:
         if expected.endswith("3"):

@@ -255,11 +255,16 @@ def test_a_suite_that_calls_two_items_the_same_is_refused() -> None:
 
 
 def test_another_scorer_makes_other_scores() -> None:
-    """Of rows with a name of their own, only the scorer differs; its verdicts are no ones of another."""
+    """Of rows with a name of their own; neither is a score ranked beside those of another scorer or another sampling."""
     strict, lenient = (snb.suites.rows(rows(4), scorer, name="mine") for scorer in (snb.Exact(), "contains"))
     it = Says("it", lambda *_: "answer 1 and more")
     snb.evaluate(it, strict, name="first")
     with pytest.raises(ConfigError, match="suite mine"):
         snb.evaluate(it, lenient, name="first")
     snb.evaluate(it, lenient, name="second")
-    assert [entry.place for entry in snb.evaluations.leaderboard("mine").entries] == [1, 1]
+    snb.evaluate(it, lenient, name="third", max_new_tokens=3)
+    assert [(entry.place, entry.group) for entry in snb.evaluations.leaderboard("mine").entries] == [
+        (1, 1),
+        (1, 2),
+        (1, 3),
+    ]
