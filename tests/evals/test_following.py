@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 import threading
 from pathlib import Path
 from typing import Any
@@ -195,6 +197,13 @@ def test_a_person_is_deleted_from_evaluations(home: Path) -> None:
     mine = snb.suites.rows([*rows(3), *named], snb.Exact(), name="mine")
     gossip = Says("gossip", lambda question, _: "ask Zoë Quill-Adams" if question == "question 1" else question)
     snb.evaluate({"quiet": right_up_to("a", 9), "gossip": gossip}, mine, name="kept")
+    (home / "answers").mkdir(exist_ok=True)
+    with contextlib.closing(
+        sqlite3.connect(home / "answers" / "lm-eval-1.db")
+    ) as cache:  # as the harness keeps answers
+        cache.execute("CREATE TABLE kept (key TEXT, value BLOB)")
+        cache.execute("INSERT INTO kept VALUES ('1', ?)", ["ask Zoë Quill-Adams".encode()])
+        cache.commit()
     before = snb.captures.delete(where="Zoë Quill-Adams", dry_run=True)
     assert before.answers == 3 and snb.evaluations.open("kept").cell("mine", "quiet").mean.items == 4
     assert snb.captures.delete(where="Zoë Quill-Adams").answers == 3
