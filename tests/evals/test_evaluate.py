@@ -139,6 +139,20 @@ def test_an_item_that_cannot_be_asked_is_counted_and_the_rest_goes_on() -> None:
     assert "no answer to 2 questions" in str(found)
 
 
+def test_a_question_that_is_longer_than_the_context_is_counted(byte_model_dir: Path) -> None:
+    """It is neither cut nor lost; what is shorter is answered."""
+    model = snb.load(str(byte_model_dir), dtype="float32")
+    asked = [
+        {"messages": [{"role": "user", "content": text}, {"role": "assistant", "content": "yes"}]}
+        for text in ("short", "long " * 400, "short, too")
+    ]
+    with pytest.warns(ShadowWarning, match="mine: base gave no answer to 1 questions"):
+        found = snb.evaluate(model, snb.suites.rows(asked, snb.Exact(), name="mine"), max_new_tokens=2)
+    cell = found.cell("mine", "base")
+    assert (cell.answered, cell.unanswered, cell.mean.items) == (2, 1, 2)
+    assert "2,0" in found.items("mine", "base")[1].errors[0], "it says how many tokens it has"
+
+
 def test_a_scorer_that_raises_costs_its_items_alone() -> None:
     def odd(output: str, expected: str) -> float:
         if expected.endswith("3"):
@@ -148,6 +162,28 @@ def test_a_scorer_that_raises_costs_its_items_alone() -> None:
     with pytest.warns(ShadowWarning, match="4 answers of b could not be graded"):
         found = snb.evaluate(right_up_to("b", 30), snb.suites.rows(rows(40), odd, name="mine"))
     assert found.cell("mine", "b").mean.items == 36 and found.cell("mine", "b").ungraded == 4
+
+
+def test_what_a_judge_could_not_grade_is_graded_by_the_next_call() -> None:
+    """It was down: nothing is asked twice, what has a score keeps it, and the rest gets one."""
+    down = {"3", "4"}
+    judged: list[str] = []
+
+    def judge(output: str, expected: str) -> float:
+        judged.append(expected)
+        if expected.removeprefix("answer ") in down:
+            raise RuntimeError("no connection")
+        return 1.0
+
+    it, mine = right_up_to("it", 9), snb.suites.rows(rows(6), judge, name="mine")
+    with pytest.warns(ShadowWarning, match="2 answers of it could not be graded"):
+        snb.evaluate(it, mine, name="judged")
+    asked = len(it.asked)
+    down.clear()
+    judged.clear()
+    again = snb.evaluate(it, mine, name="judged")
+    assert again.cell("mine", "it").mean.items == 6 and again.problems() == [] and len(it.asked) == asked
+    assert sorted(judged) == ["answer 3", "answer 4"]
 
 
 def test_a_suite_without_its_data_is_named_and_in_no_mean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 import threading
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ from shadownb.cli import main
 from shadownb.engine.evals.evaluation.folder import EvaluationFolder
 from shadownb.engine.evals.evaluation.leaderboard import kept_summary
 from shadownb.engine.evals.evaluation.summary import summary
+from shadownb.engine.inference.types import Sampling
+from shadownb.errors import ConfigError, DataError
 from tests.evals.contestants import Says, right_up_to, rows
 
 
@@ -193,6 +197,13 @@ def test_a_person_is_deleted_from_evaluations(home: Path) -> None:
     mine = snb.suites.rows([*rows(3), *named], snb.Exact(), name="mine")
     gossip = Says("gossip", lambda question, _: "ask Zoë Quill-Adams" if question == "question 1" else question)
     snb.evaluate({"quiet": right_up_to("a", 9), "gossip": gossip}, mine, name="kept")
+    (home / "answers").mkdir(exist_ok=True)
+    with contextlib.closing(
+        sqlite3.connect(home / "answers" / "lm-eval-1.db")
+    ) as cache:  # as the harness keeps answers
+        cache.execute("CREATE TABLE kept (key TEXT, value BLOB)")
+        cache.execute("INSERT INTO kept VALUES ('1', ?)", ["ask Zoë Quill-Adams".encode()])
+        cache.commit()
     before = snb.captures.delete(where="Zoë Quill-Adams", dry_run=True)
     assert before.answers == 3 and snb.evaluations.open("kept").cell("mine", "quiet").mean.items == 4
     assert snb.captures.delete(where="Zoë Quill-Adams").answers == 3
@@ -219,3 +230,50 @@ def test_what_is_there_so_far_is_no_beginning_of_a_sorted_suite() -> None:
     asked = [int(question.split()[1]) for question in model.asked]
     assert len(asked) == 12 and asked != list(range(12)) and found.cell("mine", "a").mean.items == 12
     assert all(asked[at] % 4 == 0 and asked[at + 3] == asked[at] + 3 for at in (0, 4, 8)), "neighbours stay together"
+
+
+def test_text_with_other_line_ends_than_a_newline_is_read_again(tmp_path: Path) -> None:
+    """U+2028 and U+0085 stand in people's text, and JSON leaves them as they are."""
+    said = "one\u2028two\x85three\x0cfour"
+    turns = [{"role": "user", "content": said}, {"role": "assistant", "content": "yes"}]
+    mine = snb.suites.rows([{"messages": turns}], snb.Exact(), name="mine")
+    found = snb.evaluate(Says("it", lambda *_: "yes"), mine, name="lines")
+    (item,) = found.items("mine", "it")
+    assert item.item.messages[0]["content"] == said and item.score == 1.0
+    given = tmp_path / "given.jsonl"
+    line = json.dumps({"task_id": "HumanEval/0", "completion": f"    return '{said}'"}, ensure_ascii=False)
+    given.write_text(f"{line}\n", encoding="utf-8")
+    answer = snb.suites.samples(given).answer_to(snb.suites.Item("HumanEval/0", []), 0)
+    assert answer.content == f"    return '{said}'"
+
+
+def test_a_suite_that_calls_two_items_the_same_is_refused() -> None:
+    """Answers and verdicts are kept by the item's name: one of the two would be lost."""
+
+    class Twins:
+        name, rules, sampling = "twins", (), Sampling()
+
+        def items(self) -> list[snb.suites.Item]:
+            return [snb.suites.Item("same", [{"role": "user", "content": each}]) for each in "ab"]
+
+        def grade(self, asked: Any) -> list[snb.suites.Verdict]:
+            return [snb.suites.Verdict(1.0) for _ in asked]
+
+    with pytest.raises(DataError, match="Two items of twins are called 'same'"):
+        snb.evaluate(Says("it", lambda *_: ""), Twins())
+
+
+def test_another_scorer_makes_other_scores() -> None:
+    """Of rows with a name of their own; neither is a score ranked beside those of another scorer or another sampling."""
+    strict, lenient = (snb.suites.rows(rows(4), scorer, name="mine") for scorer in (snb.Exact(), "contains"))
+    it = Says("it", lambda *_: "answer 1 and more")
+    snb.evaluate(it, strict, name="first")
+    with pytest.raises(ConfigError, match="suite mine"):
+        snb.evaluate(it, lenient, name="first")
+    snb.evaluate(it, lenient, name="second")
+    snb.evaluate(it, lenient, name="third", max_new_tokens=3)
+    assert [(entry.place, entry.group) for entry in snb.evaluations.leaderboard("mine").entries] == [
+        (1, 1),
+        (1, 2),
+        (1, 3),
+    ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ from shadownb.engine.evals.suites.base import Item, Verdict
 from shadownb.engine.evals.suites.humanevalpack import HumanEvalFix, HumanEvalPack
 from shadownb.engine.evals.suites.multipl_e import MultiPlE
 from shadownb.engine.evals.turns import Turn
-from shadownb.errors import ConfigError, MissingDependencyError, ShadowError
+from shadownb.errors import ConfigError, DataError, MissingDependencyError, ShadowError, ShadowWarning
 
 TOOLS = {"cpp": "g++", "go": "go", "java": "javac", "js": "node", "rust": "rustc", "rs": "rustc", "sh": "bash", "pl": "perl",
          "ts": "tsc"}  # fmt: skip
@@ -224,3 +226,18 @@ def test_parts_of_a_suite_by_name() -> None:
 )
 def test_a_definition_is_told_from_a_call(language: str, code: str, name: str, is_so: bool) -> None:
     assert languages.defines(language, code, name) is is_so
+
+
+def test_a_language_whose_problems_are_not_here_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked for by name it is an error; of all, the others are asked and it is named."""
+    row = {"name": "a", "prompt": "fn f() {", "tests": "}", "stop_tokens": []}
+    folder = tmp_path / "multipl_e"
+    folder.mkdir()
+    (folder / "humaneval-rs-reworded.jsonl").write_text(json.dumps(row), encoding="utf-8")
+    monkeypatch.setenv("SHADOWNB_DATA", str(tmp_path))
+    monkeypatch.setenv("SHADOWNB_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(DataError, match="data of MultiPL-E"):
+        MultiPlE("rs", "js").items()
+    with pytest.warns(ShadowWarning, match="without cpp, go, java, js, pl, sh, ts"):
+        assert [item.id for item in MultiPlE().items()] == ["rs/a"]

@@ -20,7 +20,7 @@ from shadownb.cli import main
 from shadownb.engine.data import Dataset
 from shadownb.engine.evals.learning.folder import CurveFolder
 from shadownb.engine.evals.learning.judgement import ENOUGH, MORE, UNSURE, judged, luck, mean_over
-from shadownb.errors import BusyError, ConfigError, DataError
+from shadownb.errors import BusyError, ConfigError, DataError, RunError, ShadowWarning
 
 QUICK: dict[str, Any] = {"max_steps": 2, "sample_max_new_tokens": 0}
 THINGS = ("parcel", "invoice", "password", "refund", "address", "charger", "ticket", "order")
@@ -273,6 +273,57 @@ def test_sources_stay_whole_in_growing_parts(model: Any) -> None:
     assert curve.points[0].rows == 0 and curve.held_out == 8 and model.trained == (run.id, 2)
     # Two sources of four rows each: an interval of rows alone would be narrower.
     assert curve.points[-1].high - curve.points[-1].low > 0.5
+
+
+def test_a_part_without_scores_is_an_error_and_is_scored_by_the_next_call(model: Any) -> None:
+    """A judge that is down costs no part of the curve, nor a training; what was trained answers then from its files."""
+    learned = [{"messages": [row["messages"][0], {"role": "assistant", "content": "yes"}]} for row in PLAIN]
+    options = {"max_steps": 20, "learning_rate": 1e-2, "sample_max_new_tokens": 0}
+    up = {"calls": 1 + 8 + 4}  # the first reference on trial, the base, half of a part
+
+    def judge(output: str, expected: str) -> float:
+        up["calls"] -= 1
+        if up["calls"] < 0:
+            raise RuntimeError("the judge is down")
+        return float(output.startswith(expected))  # when to end takes longer to learn
+
+    def ask() -> snb.LearningCurve:
+        return snb.learning_curve(
+            model, learned, judge, fractions=(0.5, 1), seeds=1, test_size=8, max_new_tokens=4, name="judged", **options
+        )
+
+    with pytest.warns(ShadowWarning, match="held-out rows, 8-0: "), pytest.raises(RunError, match="No held-out answer"):
+        ask()
+    before = len(snb.runs.list())
+    up["calls"] = 100
+    curve = ask()
+    assert [(point.rows, point.value) for point in curve.points] == [(0, 0.0), (8, 1.0), (16, 1.0)]
+    assert len(snb.runs.list()) == before
+
+
+def test_a_person_by_whom_rows_were_grouped_is_deleted(model: Any, home: Path) -> None:
+    named = [{**row, "customer": f"Zoë Quill-{row['customer']}"} for row in ROWS]
+    snb.learning_curve(
+        model,
+        named,
+        "exact",
+        fractions=(1,),
+        seeds=1,
+        test_size=8,
+        group="customer",
+        max_new_tokens=2,
+        name="named",
+        **QUICK,
+    )
+    kept = home / "curves" / "named" / "curve.json"
+    before = json.loads(kept.read_text(encoding="utf-8"))["clusters"]
+    assert len(set(before.values())) == 2
+    snb.captures.delete(where="Zoë Quill", dry_run=True)
+    assert json.loads(kept.read_text(encoding="utf-8"))["clusters"] == before
+    snb.captures.delete(where="Zoë Quill")
+    after = json.loads(kept.read_text(encoding="utf-8"))["clusters"]
+    assert "Quill" not in kept.read_text(encoding="utf-8") and len(set(after.values())) == 2
+    assert snb.LearningCurve.open("named").points
 
 
 # -- the verb ----------------------------------------------------------------------------------------------------------

@@ -41,6 +41,20 @@ doc_to_target: "{target}"
 generation_kwargs: {{until: ["\\n", "."], max_gen_toks: 6}}
 metric_list: [{{metric: exact_match}}]
 """
+FILTERED = """
+task: filtered
+dataset_path: json
+dataset_kwargs: {{data_files: {{test: {data}}}}}
+test_split: test
+output_type: generate_until
+doc_to_text: "{{{{question}}}} ="
+doc_to_target: "yes"
+generation_kwargs: {{until: ["\\n"], max_gen_toks: 2}}
+filter_list:
+  - {{name: counts, filter: [{{function: regex, regex_pattern: "(.*)", fallback: "no"}}, {{function: take_first}}]}}
+  - {{name: beside, filter: [{{function: regex, regex_pattern: "^(?!x)x$", fallback: "yes"}}, {{function: take_first}}]}}
+metric_list: [{{metric: exact_match}}]
+"""
 ROLLING = """
 task: prose
 dataset_path: json
@@ -59,7 +73,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     rows = [{"question": f"Which colour has thing number {n}?", "label": n % 3, "answer": str(n)} for n in range(12)]
     (made / "data.json").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     (made / "lost.yaml").write_text(CHOICE.format(data=made / "nowhere.json"), encoding="utf-8")
-    for name, text in (("colours", CHOICE), ("sums", WRITTEN), ("prose", ROLLING), ("blank", WRITTEN)):
+    for name, text in (
+        ("colours", CHOICE),
+        ("sums", WRITTEN),
+        ("prose", ROLLING),
+        ("blank", WRITTEN),
+        ("filtered", FILTERED),
+    ):
         target = "{{answer}}"
         told = text.format(data=made / "data.json", target=f" {target}" if name == "blank" else target)
         (made / f"{name}.yaml").write_text(told.replace("task: sums", f"task: {name}"), encoding="utf-8")
@@ -143,6 +163,12 @@ def test_tasks_of_files_are_a_suite_beside_others(model: Any, folder: Path) -> N
     assert again.cell("lm_eval-colours", "base").mean.value == cell.mean.value
 
 
+def test_of_several_filters_the_first_counts(model: Any, folder: Path) -> None:
+    found = snb.evaluate(model, f"lm_eval:{task(folder, 'filtered')}", limit=3)
+    assert found.cell("lm_eval-filtered", "base").mean.value == 0.0
+    assert "beside" in found.tables()["lm_eval-filtered", "base"]
+
+
 def test_part_of_a_task_has_the_answers_of_the_whole(model: Any, folder: Path) -> None:
     name = f"lm_eval:{task(folder, 'prose')}"
     whole, part = snb.evaluate(model, name), snb.evaluate(model, name, limit=5)
@@ -179,6 +205,23 @@ def test_what_is_longer_than_the_context_is_counted(model: Any) -> None:
     ((value, _),) = lm.loglikelihood(requests((long, " end")))
     assert lm.cut == 1 and value < 0
     assert lm.loglikelihood_rolling(requests((long,)))[0] < 0
+
+
+def test_an_answer_longer_than_the_context_is_refused(model: Any) -> None:
+    """Nothing of the question would be left, and a cut from the wrong end would leave some other part."""
+    lm = ours(model)
+    for count in (lm.max_length, lm.max_length + 100):
+        with pytest.raises(DataError, match=f"asks for {count} new tokens"):
+            lm.generate_until(requests(("One two three", {"until": ["\n"], "max_gen_toks": count})))
+
+
+def test_other_few_shot_examples_are_another_question(model: Any, folder: Path) -> None:
+    """They stand in no item, and decide the score."""
+    from shadownb.engine.evals.lm_eval.suite import LmEval
+
+    snb.evaluate(model, LmEval(task(folder, "colours"), num_fewshot=0), name="shots")
+    with pytest.raises(ConfigError, match="other suite lm_eval-colours"):
+        snb.evaluate(model, LmEval(task(folder, "colours"), num_fewshot=1), name="shots")
 
 
 def test_bad_names_say_what_to_do(folder: Path) -> None:

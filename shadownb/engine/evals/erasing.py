@@ -1,7 +1,8 @@
 """Deleting a person from what comparisons and evaluations keep.
 
 Kept answers of comparisons are only a convenience: the files they stand in go whole. Of an evaluation the items that name the
-person go, with what every model answered to them, and so do answers that name the person.
+person go, with what every model answered to them, and so do answers that name the person. A learning curve keeps what held-out
+rows share, such as a customer: that goes, too.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from pathlib import Path
 
 from shadownb.engine.disk import write_atomically
 from shadownb.engine.evals.evaluation.folder import EvaluationFolder
-from shadownb.engine.privacy.erasing import Erased, Wanted
+from shadownb.engine.jsontext import dumps
+from shadownb.engine.privacy.erasing import DELETED, Erased, Wanted
 
 
 def erase(wanted: Wanted, home: Path, erased: Erased) -> None:
@@ -22,6 +24,12 @@ def erase(wanted: Wanted, home: Path, erased: Erased) -> None:
             erased.answers += 1
             if not erased.dry_run:
                 path.unlink(missing_ok=True)
+    for path in (home / "answers").glob("lm-eval-*.db"):
+        if not erased.dry_run and wanted.is_in_body(path.read_bytes()):
+            path.unlink(missing_ok=True)
+    for path in home.glob("curves/*/curve.json"):
+        if not erased.dry_run:
+            _from_curve(path, wanted)
     for spec in sorted((*home.glob("evaluations/*/evaluation.json"), *home.glob("curves/*/points/*/evaluation.json"))):
         _from_evaluation(EvaluationFolder(spec.parent), wanted, erased)
 
@@ -50,6 +58,18 @@ def _from_evaluation(folder: EvaluationFolder, wanted: Wanted, erased: Erased) -
             write_atomically(path, b"".join(left).decode("utf-8"))
     write_atomically(events, b"".join(kept).decode("utf-8"))
     (folder.path / "summary.json").unlink(missing_ok=True)
+
+
+def _from_curve(path: Path, wanted: Wanted) -> None:
+    """Take persons out of what held-out rows share; which rows share it stays, for intervals need that."""
+    spec = json.loads(path.read_text(encoding="utf-8"))
+    clusters = {name: str(value) for name, value in (spec.get("clusters") or {}).items()}
+    named = dict.fromkeys(value for value in clusters.values() if wanted.is_in(value))
+    if not named:
+        return
+    instead = {value: f"{DELETED} {number}" for number, value in enumerate(named, start=1)}
+    told = {name: instead.get(clusters[name], value) for name, value in spec["clusters"].items()}
+    write_atomically(path, dumps({**spec, "clusters": told}, indent=1))
 
 
 def _of_one(line: bytes, gone: set[tuple[str, str]]) -> bool:

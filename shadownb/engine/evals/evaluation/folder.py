@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 
 from shadownb.engine.disk import write_atomically
 from shadownb.engine.evals.suites.base import Item
+from shadownb.engine.evals.suites.places import json_lines
 from shadownb.engine.home import subfolder
 from shadownb.engine.jsontext import dumps
 from shadownb.engine.runs.journal import Journal, JournalReader
@@ -103,7 +104,11 @@ class EvaluationFolder:
             before = self.spec()
             differs = [key for key in ("sides", "samples") if before.get(key) != spec[key]]
             suites = before["suites"]
-            differs += [f"suite {name}" for name, told in spec["suites"].items() if suites.get(name, told) != told]
+            differs += [
+                f"suite {name}"
+                for name, told in spec["suites"].items()
+                if any(suites.get(name, told).get(key, value) != value for key, value in told.items())
+            ]
             if differs:
                 raise ConfigError(
                     f"The evaluation {self.name!r} was begun with other {', '.join(differs)}.",
@@ -174,7 +179,7 @@ class EvaluationFolder:
         path = self.path / "items" / f"{suite}.jsonl"
         if not path.exists():
             return []
-        return [Item(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines() if line]
+        return [Item(**row) for row in json_lines(path)]
 
     def reader(self) -> JournalReader:
         """Return a reader of its events that goes on from where it last stopped."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _HEAD = ("suite", "place", "who", "score", "items", "run", "evaluation")
-_ASKED_ALIKE = ("hash", "sampling")  # of a suite, as evaluation.json has it
+_ASKED_ALIKE = ("hash", "sampling", "options")  # of a suite, as evaluation.json has it
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,9 @@ def _entries(folder: EvaluationFolder, spec: dict[str, Any]) -> Iterator[dict[st
                 "suite": suite["name"],
                 "side": side,
                 "evaluation": folder.name,
-                "alike": json.dumps([asked.get(name) for name in _ASKED_ALIKE] + [spec["samples"]], sort_keys=True),
+                "alike": json.dumps(
+                    [asked.get(name) or None for name in _ASKED_ALIKE] + [spec["samples"]], sort_keys=True
+                ),
                 "value": cell["value"],
                 "low": cell["low"],
                 "high": cell["high"],

@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Unpack
@@ -18,7 +19,7 @@ from shadownb.engine.evals.cases import Case, batches_of, fitting
 from shadownb.engine.evals.evaluation.contenders import Contender, contenders
 from shadownb.engine.evals.evaluation.evaluation import Evaluation
 from shadownb.engine.evals.evaluation.folder import EvaluationFolder
-from shadownb.engine.evals.suites.base import NO_TOOLCHAIN, Item, Measured, Suite, Tabled
+from shadownb.engine.evals.suites.base import Item, Measured, Suite, Tabled
 from shadownb.engine.evals.turns import Turn
 from shadownb.engine.inference.options import SamplingOptions
 from shadownb.engine.inference.types import Sampling
@@ -163,7 +164,7 @@ def work_through(
     for suite in chosen:
         told = _sampling(suite, 1 if only_read else samples, dict(sampling))
         try:
-            planned.append(_Planned(suite, _drawn(suite.items(), limit), told))
+            planned.append(_Planned(suite, _drawn(_distinct(suite), limit), told))
         except ShadowError as error:
             refused[suite.name] = error
     if not planned:
@@ -198,6 +199,15 @@ def _sampling(suite: Suite, samples: int, given: dict[str, Any]) -> Sampling:
     return found
 
 
+def _distinct(suite: Suite) -> Sequence[Item]:
+    """Return a suite's items, each by a name of its own: answers are kept by it, and one of two would be lost."""
+    items = suite.items()
+    names = Counter(item.id for item in items)
+    if double := next((name for name, count in names.items() if count > 1), None):
+        raise DataError(f"Two items of {suite.name} are called {double!r}.", fix="Give each Item an id of its own.")
+    return items
+
+
 def _drawn(items: Sequence[Item], limit: int | None) -> Sequence[Item]:
     """Return ``limit`` items in their order, drawn by their ids: the same ones whoever asks."""
     if limit is None or limit >= len(items):
@@ -219,6 +229,7 @@ def _spec(sides: list[Contender], planned: list[_Planned], samples: int) -> dict
             "sampling": dataclasses.asdict(plan.sampling),
             "rules": list(plan.suite.rules),
             "skipped": int(getattr(plan.suite, "skipped", 0)),
+            "options": dict(getattr(plan.suite, "options", {})),
         }
 
     return {
@@ -261,11 +272,16 @@ class _Work:
         self._should_stop = should_stop
         self._answers: dict[Key, Turn] = {}
         graded: set[Key] = set()
+        without_score: set[Key] = set()
         for event in folder.events():
             if event.get("type") == "answer" and "turn" in event:
                 self._answers[_key(event)] = Turn(**event["turn"])
-            elif event.get("type") == "verdict" and event.get("outcome") != NO_TOOLCHAIN:
-                graded.add(_key(event))
+            elif event.get("type") == "verdict":
+                scored = event.get("value") is not None
+                (graded if scored else without_score).add(_key(event))
+                (without_score if scored else graded).discard(_key(event))
+        # A judge may answer again, a toolchain be there; what is measured and not answered has the same verdict each time.
+        graded |= without_score - self._answers.keys()
         self._graded = graded
         self._ungraded = [key for key in self._answers if key not in graded]
 

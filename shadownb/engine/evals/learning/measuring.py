@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import random
 import time as clock  # an option is called time
+import warnings
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -23,7 +24,7 @@ from shadownb.engine.jsontext import dumps
 from shadownb.engine.runs.chosen_start import is_at, saved_state
 from shadownb.engine.runs.store import default_store
 from shadownb.engine.scoring import Scoring
-from shadownb.errors import CheckpointError, ConfigError, DataError, RunError, RunNotFoundError
+from shadownb.errors import CheckpointError, ConfigError, DataError, RunError, RunNotFoundError, ShadowWarning
 
 if TYPE_CHECKING:
     from shadownb.engine.data import Dataset
@@ -106,7 +107,7 @@ def learning_curve(
     DataError
         There are too few rows, or every held-out row was seen in training.
     RunError
-        A training failed; the same call goes on once what it says is mended.
+        A training failed, or no answer of a part could be scored; the same call goes on once what it says is mended.
     """
     folder = CurveFolder.named(name)
     _check_fractions(fractions)
@@ -176,7 +177,7 @@ class _Work:
         for event in folder.events():
             if event["type"] == "run":
                 self._runs[event["rows"], event["seed"]] = event["run"]
-            elif event["type"] == "point":
+            elif event["type"] == "point" and event["scores"]:
                 self._done.add((event["rows"], event["seed"]))
 
     def tell(self, words: str, place: int, total: int) -> None:
@@ -250,7 +251,17 @@ class _Work:
             raise RunError(
                 f"The result of a part cannot be asked: {error.what}", why=error.why, fix=error.fix
             ) from error
-        return {each.item.id: each.score for each in found.items(_SUITE, "part") if each.score is not None}
+        scores = {each.item.id: each.score for each in found.items(_SUITE, "part") if each.score is not None}
+        problems = found.problems()
+        if not scores:
+            raise RunError(
+                "No held-out answer of a part has a score.",
+                why="; ".join(problems),
+                fix="Mend what it says, and make the same call with the same name again: nothing is trained twice.",
+            )
+        for problem in problems:
+            warnings.warn(problem.replace(f"{_SUITE}: ", f"held-out rows, {key}: "), ShadowWarning, stacklevel=4)
+        return scores
 
 
 def _parts(

@@ -13,6 +13,7 @@ from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 from shadownb.engine.inference.types import Sampling
 from shadownb.engine.models.adapters import weights_asked
 from shadownb.engine.models.likelihood import token_scores
+from shadownb.errors import DataError
 
 Request = tuple[Any, list[int], list[int]]
 
@@ -143,6 +144,12 @@ class ShadowLM(TemplateLM):  # type: ignore[misc]  # the harness has no types
             told = normalize_gen_kwargs(copy.deepcopy(requests[numbers[0]].args[1]), self.max_gen_toks)
             sampling = _sampling(told, handle_stop_sequences(told.get("until"), eos=end))
             room = self.max_length - sampling.max_new_tokens
+            if room < 1:
+                raise DataError(
+                    f"A task asks for {sampling.max_new_tokens} new tokens, the model has {self.max_length} positions.",
+                    why="No token of a question would be left.",
+                    fix="Set a lower max_gen_toks in the task's generation_kwargs, or take a model with a longer context.",
+                )
             prompts = [self.tok_encode(requests[number].args[0]) for number in numbers]
             self.cut += sum(len(prompt) > room for prompt in prompts)
             use = weights_asked(self._use, self._model)

@@ -41,6 +41,8 @@ class LmEval:
 
     Attributes
     ----------
+    options : dict
+        What of ``num_fewshot`` and ``chat`` was chosen: it is in no item, and decides the scores.
     results : dict
         What the harness returned, by the side's ``use``.
 
@@ -66,6 +68,8 @@ class LmEval:
         self._asked, self._shots, self._chat, self._folder = tasks, num_fewshot, chat, folder
         parts = [Path(task).stem if task.endswith((".yaml", ".yml")) else task for task in tasks]
         self.name = "-".join(["lm_eval", *(each.replace("*", "all") for each in parts)])[:100]
+        given = {"num_fewshot": num_fewshot, "chat": chat or None}
+        self.options = {name: value for name, value in given.items() if value is not None}
         self.results: dict[str, dict[str, Any]] = {}
 
     @cached_property
@@ -106,14 +110,12 @@ class LmEval:
         for name, task in self._tasks.items():
             for number, doc in enumerate(task.eval_docs):
                 asked, expected = _text(task.doc_to_text, doc), _text(task.doc_to_target, doc)
-                told = hashlib.sha256(dumps([self._shots, self._chat]).encode()).hexdigest()[:8]
                 found.append(
                     Item(
                         f"{name}/{number}",
                         [{"role": "user", "content": asked}],
                         expected,
                         cluster=name if len(self._tasks) > 1 else None,
-                        row={"options": told},
                     )
                 )
         return found

@@ -10,7 +10,7 @@ from shadownb.engine.evals.turns import Turn
 from shadownb.engine.inference.types import Sampling
 
 NO_TOOLCHAIN = "no toolchain"
-"""The outcome of an answer that cannot be graded on this machine; it is graded again where it can."""
+"""The outcome of an answer that cannot be graded on this machine."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Verdict:
     Attributes
     ----------
     value
-        The score; None where the answer could not be graded, and then it is in no mean.
+        The score; None where the answer could not be graded: it is in no mean, and is graded again by the next call.
     reason
         Why, in a line.
     extracted
@@ -105,6 +105,9 @@ class Suite(Protocol):
     rules
         Names of the ways in which the graded part is taken out of an answer; the first is the one that counts. Empty where
         there is one way alone.
+    options : Mapping[str, Any]
+        Where there are any: what decides the scores beside items and sampling, as plain values (a scorer, few-shot examples). An
+        evaluation goes on with the same ones alone, and the leaderboard ranks those of the same ones.
     """
 
     @property

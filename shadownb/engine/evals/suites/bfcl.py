@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
@@ -144,15 +143,11 @@ def _of_files(folder: Path, task: str) -> places.Rows:
     found = sorted(path for path in folder.glob("BFCL_v*.json") if re.fullmatch(rf"BFCL_v\d+_{task}\.json", path.name))
     if not found:
         raise DataError(f"{folder} has no BFCL_v*_{task}.json.", fix=_FIX)
-    rows = _lines(found[-1])
+    rows = places.json_lines(found[-1])
     answers = folder / "possible_answer" / found[-1].name
     if answers.exists():
-        right = {row["id"]: row["ground_truth"] for row in _lines(answers)}
+        right = {row["id"]: row["ground_truth"] for row in places.json_lines(answers)}
         rows = [{**row, "ground_truth": right[row["id"]]} for row in rows if row["id"] in right]
     elif not task.endswith("relevance"):
         raise DataError(f"{answers} is missing.", fix=_FIX)
     return rows
-
-
-def _lines(path: Path) -> places.Rows:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]

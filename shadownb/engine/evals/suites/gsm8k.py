@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -27,7 +26,7 @@ class Gsm8k(Scored):
 
     def _of_folder(self) -> places.Rows:
         path = places.file("gsm8k/test.jsonl", of=self.name, fix=self.fix)
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        return places.json_lines(path)
 
     def item(self, number: int, row: Mapping[str, Any]) -> Item:
         """Return the problem, asked for its number behind ``####``."""

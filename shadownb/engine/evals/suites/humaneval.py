@@ -100,7 +100,7 @@ def _of_package() -> places.Rows:
 
 def _of_folder() -> places.Rows:
     path = places.file("humanevalpack/python.jsonl", of="HumanEval", fix=_FIX)
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    rows = places.json_lines(path)
     # HumanEvalPack calls the check in its test, and names the problems by language.
     return [
         {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -37,4 +36,4 @@ class HumanEvalPlus(HumanEval):
 
 def _of_folder() -> places.Rows:
     path = places.file("evalplus/humanevalplus.jsonl", of="HumanEval+", fix=_FIX)
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    return places.json_lines(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -108,7 +107,7 @@ def _function(language: str, row: Mapping[str, Any]) -> str:
 def _read(language: str) -> places.Rows:
     def of_folder() -> places.Rows:
         path = places.file(f"humanevalpack/{language}.jsonl", of="HumanEvalPack", fix=_FIX)
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        return places.json_lines(path)
 
     return places.first_of(
         [

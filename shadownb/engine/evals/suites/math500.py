@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -30,7 +29,7 @@ class Math500(Scored):
 
     def _of_folder(self) -> places.Rows:
         path = places.file("math/math_500.jsonl", of=self.name, fix=self.fix)
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        return places.json_lines(path)
 
     def item(self, number: int, row: Mapping[str, Any]) -> Item:
         r"""Return the problem, asked for its answer in ``\boxed{}``."""

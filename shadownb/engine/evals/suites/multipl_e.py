@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import warnings
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -12,7 +12,7 @@ from shadownb.engine.evals.suites.compiled import Task
 from shadownb.engine.evals.suites.programs import RULES
 from shadownb.engine.evals.turns import Turn
 from shadownb.engine.inference.types import Sampling
-from shadownb.errors import ConfigError, DataError
+from shadownb.errors import ConfigError, DataError, ShadowWarning
 
 LANGUAGES = {
     "cpp": "C++", "go": "Go", "java": "Java", "js": "JavaScript", "pl": "Perl", "rs": "Rust", "sh": "Bash", "ts": "TypeScript",
@@ -40,18 +40,26 @@ class MultiPlE:
     def __init__(self, *chosen: str) -> None:
         if unknown := [each for each in chosen if each not in LANGUAGES]:
             raise ConfigError(f"language={unknown[0]!r} is not in MultiPL-E.", fix=f"Use {', '.join(LANGUAGES)}.")
-        self._languages = chosen or tuple(LANGUAGES)
+        self._chosen, self._languages = bool(chosen), chosen or tuple(LANGUAGES)
         self.name = "-".join(["multipl_e", *chosen])
 
     @cached_property
     def _rows(self) -> dict[str, places.Rows]:
         found = {}
+        missing = []
         for language in self._languages:
             try:
                 found[language] = _read(language)
             except DataError:
-                if language == self._languages[-1] and not found:
+                missing.append(language)
+                if self._chosen or len(missing) == len(LANGUAGES):
                     raise
+        if missing:
+            warnings.warn(
+                f"{self.name} is asked without {', '.join(missing)}: their problems are not here. {_FIX}",
+                ShadowWarning,
+                stacklevel=2,
+            )
         return found
 
     def items(self) -> list[Item]:
@@ -101,7 +109,7 @@ class MultiPlE:
 def _read(language: str) -> places.Rows:
     def of_folder() -> places.Rows:
         path = places.file(f"multipl_e/humaneval-{language}-reworded.jsonl", of="MultiPL-E", fix=_FIX)
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        return places.json_lines(path)
 
     return places.first_of(
         [

@@ -42,6 +42,8 @@ class Rows:
     ----------
     skipped : int
         Rows without a reference answer.
+    options : dict
+        The scorer's name: rows under one name have the scores of one scorer.
     unfit : dict
         Rows whose reference the scorer cannot compare with, and why; they are not asked.
 
@@ -70,6 +72,7 @@ class Rows:
         self.name = name or (
             self._judge.name if self._judge.name.isidentifier() else "rows"
         )  # that of a lambda is none
+        self.options = {"scorer": self._judge.name}
         self.sampling = Sampling(temperature=0.0, max_new_tokens=max_new_tokens)
         if cluster is not None and not any(cluster in case.row for case in self._cases):
             columns = dict.fromkeys(column for case in self._cases for column in case.row)

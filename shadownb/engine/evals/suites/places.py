@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -32,6 +33,14 @@ def file(name: str, *, of: str, fix: str) -> Path:
             return folder / name
     looked = ", ".join(str(folder / name) for folder in folders())
     raise DataError(f"The data of {of} is not here.", why=f"Looked for {looked}.", fix=fix)
+
+
+def json_lines(path: Path) -> Rows:
+    """Return the objects of a file with one a line.
+
+    Only a newline ends one: ``splitlines`` would cut a text that holds U+2028, U+0085 or a form feed.
+    """
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
 
 
 def first_of(sources: Sequence[tuple[str, Callable[[], Rows]]], *, of: str, fix: str) -> Rows:
