@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from shadownb.engine.capture import CaptureStore, captures
@@ -44,6 +45,34 @@ def test_an_app_sends_feedback_by_the_id_that_it_got(proxy: CaptureProxy, upstre
     ):  # fmt: skip
         assert post(proxy, body).status_code == status, body
     assert WEB.post(proxy.root_url + ROUTE, json={"call": call, "score": 1}).status_code == 401
+
+
+def test_bodies_that_no_app_should_send_are_refused_and_none_is_kept_as_it_came(proxy: CaptureProxy) -> None:
+    say(proxy, "one")
+    call = proxy.calls[0].id
+    for given, status in (
+        ('"call": "\\ud800", "score": 1', 404), (f'"call": "{call}", "score": 1{"0" * 400}', 400),
+        (f'"call": "{call}", "score": NaN', 400), (f'"call": "{call}", "score": 1, "name": "{CANARY}"', 400),
+        (f'"call": "{call}", "note": "half \\ud800"', 200),
+    ):  # fmt: skip
+        content = f"{{{given}}}".encode()
+        assert WEB.post(proxy.root_url + ROUTE, content=content, headers=auth(proxy)).status_code == status, given[:90]
+    assert [score.note for score in proxy.calls[0].scores] == ["half \ufffd"]
+    assert CANARY.encode() not in b"".join(path.read_bytes() for path in proxy.files.path.glob("*.sqlite*"))
+
+
+def test_scores_may_be_numbers_of_numpy_and_go_to_no_call_that_is_deleted_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = plenty(3, home=tmp_path, seed=4)
+    first, second, _ = store.calls()
+    assert store.score(first.id, np.float32(0.5)).value == 0.5 and store.score(first.id, np.int64(1)).value == 1.0
+    found = store.find(second.id)
+    monkeypatch.setattr(store, "find", lambda _: found)
+    store.delete(second.id)
+    with pytest.raises(DataError, match="no call"):
+        store.score(second.id, note="left behind")
+    assert list(store.scores()) == [first.id]
 
 
 def test_scores_reach_lists_groups_and_go_with_the_calls(tmp_path: Path) -> None:
@@ -85,6 +114,10 @@ def test_tags_are_kept_and_do_not_go_on(proxy: CaptureProxy, upstream: Upstream)
     assert CANARY.encode() not in b"".join(path.read_bytes() for path in proxy.files.path.glob("*.sqlite*"))
     spent = {each.site: each.calls for each in proxy.store.costs("tag:feature")}
     assert spent == {"triage": 1, "search": 1, "": 1}
+    tags = [("x-shadownb-tags", "a=größe".encode()), ("x-shadownb-tags", b"b=2")]  # in UTF-8, and in two headers
+    given = [*((name, value.encode()) for name, value in auth(proxy).items()), *tags]
+    WEB.post(proxy.root_url + PATHS[0], json=BODIES[PATHS[0]], headers=given)
+    assert proxy.store.calls(tag="a=größe")[0].tags == {"a": "größe", "b": "2"}
     wrong = WEB.post(
         proxy.root_url + PATHS[0], json=BODIES[PATHS[0]], headers={**auth(proxy), "x-shadownb-tags": "no value"}
     )
