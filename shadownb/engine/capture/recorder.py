@@ -147,6 +147,7 @@ class Recorder:
             speaks, call.request_body, call.request, call.route, id=call.id, session=call.session, parent=call.parent,
             retry_of=call.retry_of, headers=call.headers, started_at=call.started_at, http_status=200, sse=streamed,
         )  # fmt: skip
+        exchange.tags = call.tags
         exchange.clock -= max(0.0, time.time() - call.started_at)
         exchange.add(data)
         await self.submit(exchange)
