@@ -150,13 +150,17 @@ def test_costs_by_call_site_and_savings(tmp_path: Path) -> None:
     assert never.break_even_calls is None and "does not pay" in repr(never)
     with pytest.raises(ConfigError, match="tokens_per_s=0"):
         captures.savings("plenty", hour=1.0, tokens_per_s=0, home=tmp_path)
+    with pytest.raises(ConfigError, match="prompt_tokens_per_s=0"):
+        captures.savings("plenty", hour=1.0, tokens_per_s=1, prompt_tokens_per_s=0, home=tmp_path)
 
 
 def test_tokens_that_nobody_told_are_estimated_and_marked(proxy: CaptureProxy, upstream: Upstream) -> None:
     async def silent(seen: Any, reply: Any) -> None:
         message = {"role": "assistant", "content": "word " * 40}
-        await reply.json({"model": "gpt-4o", "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]})
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        await reply.json({"model": model, "choices": [choice]})
 
+    model = "gpt-4o"
     upstream.answer = silent
     say(proxy, "x" * 400)
     call = CaptureStore.open(proxy.id).calls()[0]
@@ -165,3 +169,16 @@ def test_tokens_that_nobody_told_are_estimated_and_marked(proxy: CaptureProxy, u
     assert guess is not None and 100 <= guess["prompt_tokens"] <= 110 and 50 <= guess["completion_tokens"] <= 55
     (spent,) = proxy.store.costs("model")
     assert (spent.estimated, spent.cost, spent.unpriced) == (1, None, 0) and spent.estimated_cost > 0
+
+    model = "nobody-prices-this"
+    WEB.post(
+        proxy.root_url + PATHS[0],
+        json={"model": model, "messages": [{"role": "user", "content": "x"}]},
+        headers=auth(proxy),
+    )
+    (unpriced,) = (each for each in proxy.store.costs("model") if each.site == model)
+    assert (unpriced.estimated, unpriced.unpriced, unpriced.total) == (1, 1, 0.0)
+    found = captures.savings(proxy.id, hour=1.0, tokens_per_s=100)
+    assert (found.calls, found.unpriced, found.estimated) == (1, 1, 1), "none without a price, on either side"
+    with pytest.raises(DataError, match="has a price"):
+        captures.savings(proxy.id, hour=1.0, tokens_per_s=100, model=model)
