@@ -104,10 +104,7 @@ class Recorder:
         if not isinstance(call, str):
             raise WireError(400, "'call' is missing: the id of a call or of its answer.", param="call", code="missing")
         # A name that is a key, or what is to be removed, is none any more, and is refused as such.
-        name, note = (
-            self._writer.redactor.text(text) if isinstance(text, str) else text
-            for text in (given.get("name") or REWARD, given.get("note") or "")
-        )
+        name, note = (self._cleaned(given.get(field) or empty) for field, empty in (("name", REWARD), ("note", "")))
         try:
             score = await asyncio.to_thread(partial(self._store.score, call, given.get("score"), name=name, note=note))
         except DataError as error:
@@ -115,6 +112,9 @@ class Recorder:
         except ConfigError as error:
             raise WireError(400, " ".join(error.as_text().split("\n")), code="invalid_value") from None
         return {"ok": True, **score.to_dict()}
+
+    def _cleaned(self, text: Any) -> Any:
+        return self._writer.redactor.text(text) if isinstance(text, str) else text
 
     def count_passed(self, group: str) -> None:
         """Count a request that only passes through."""
