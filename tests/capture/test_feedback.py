@@ -182,3 +182,22 @@ def test_tokens_that_nobody_told_are_estimated_and_marked(proxy: CaptureProxy, u
     assert (found.calls, found.unpriced, found.estimated) == (1, 1, 1), "none without a price, on either side"
     with pytest.raises(DataError, match="has a price"):
         captures.savings(proxy.id, hour=1.0, tokens_per_s=100, model=model)
+
+
+def test_costs_and_savings_in_a_shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from shadownb.cli import main
+
+    store = plenty(30, home=tmp_path / "home", seed=6)
+    assert main(["capture", "costs", "plenty", "--by", "model"]) == 0
+    said = capsys.readouterr().out
+    for spent in store.costs("model"):
+        (line,) = (line for line in said.splitlines() if line.split()[0] == spent.site)
+        assert line.split()[1] == str(spent.calls) and (f"${spent.total:.4f}" in line) == (spent.cost is not None)
+    prices = tmp_path / "prices.yaml"
+    prices.write_text("models: {none: {input: 1, output: 1}}")
+    assert main(["capture", "savings", "plenty", "--hour", "1", "--tokens-per-s", "100", "--prices", str(prices)]) == 0
+    assert repr(captures.savings("plenty", hour=1, tokens_per_s=100, home=tmp_path / "home")) in capsys.readouterr().out
+    assert main(["capture", "savings", "plenty", "--hour", "1"]) != 0
+    assert "--tokens-per-s" in capsys.readouterr().err
+    assert main(["capture", "calls", "plenty", "--hour", "1"]) != 0
+    assert "--hour belongs to capture savings" in capsys.readouterr().err
