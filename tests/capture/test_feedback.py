@@ -53,6 +53,7 @@ def test_bodies_that_no_app_should_send_are_refused_and_none_is_kept_as_it_came(
     for given, status in (
         ('"call": "\\ud800", "score": 1', 404), (f'"call": "{call}", "score": 1{"0" * 400}', 400),
         (f'"call": "{call}", "score": NaN', 400), (f'"call": "{call}", "score": 1, "name": "{CANARY}"', 400),
+        (f'"call": "{call}", "note": "{"x" * 70_000}"', 413),
         (f'"call": "{call}", "note": "half \\ud800"', 200),
     ):  # fmt: skip
         content = f"{{{given}}}".encode()
@@ -118,6 +119,11 @@ def test_tags_are_kept_and_do_not_go_on(proxy: CaptureProxy, upstream: Upstream)
     given = [*((name, value.encode()) for name, value in auth(proxy).items()), *tags]
     WEB.post(proxy.root_url + PATHS[0], json=BODIES[PATHS[0]], headers=given)
     assert proxy.store.calls(tag="a=größe")[0].tags == {"a": "größe", "b": "2"}
+    for many in ("a=" + "x" * 201, ",".join(f"t{n}=1" for n in range(17))):
+        sent = WEB.post(
+            proxy.root_url + PATHS[0], json=BODIES[PATHS[0]], headers={**auth(proxy), "x-shadownb-tags": many}
+        )
+        assert sent.status_code == 400, many[:20]
     wrong = WEB.post(
         proxy.root_url + PATHS[0], json=BODIES[PATHS[0]], headers={**auth(proxy), "x-shadownb-tags": "no value"}
     )
