@@ -1,4 +1,4 @@
-"""The verb ``capture``: start, stop, list, export, scrub and delete recordings; list their calls and episodes."""
+"""The verb ``capture``: start, stop, list, export, scrub and delete recordings; list their calls, episodes and costs."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from shadownb._verbs.options import Choice, Value
 
 if TYPE_CHECKING:
     from shadownb.engine.capture import Call, CaptureStore
+    from shadownb.engine.capture.spending import Savings, Spent
     from shadownb.engine.trajectories import Trajectory
 
 ACTIONS = (
-    "start", "stop", "status", "env", "calls", "trajectories", "export", "backup", "restore", "migrate", "vacuum", "scrub",
-    "delete",
+    "start", "stop", "status", "env", "calls", "trajectories", "costs", "savings", "export", "backup", "restore", "migrate",
+    "vacuum", "scrub", "delete",
 )  # fmt: skip
 _LISTED = 20
 _ALL = 2**31
@@ -33,6 +34,8 @@ _TAKES: dict[str, tuple[str, ...]] = {
     ),
     "calls": ("search", "text", "status", "limit"),
     "trajectories": ("search", "kind", "limit"),
+    "costs": ("by", "prices", "search", "text", "status"),
+    "savings": ("hour", "tokens_per_s", "prompt_tokens_per_s", "training", "prices", "search", "text", "status"),
     "export": ("file", "search", "text", "status", "as_stored"),
     "backup": ("file",),
     "restore": ("as_name",),
@@ -99,6 +102,16 @@ def _complete_capture(ctx: click.Context, param: click.Parameter, incomplete: st
 )
 @click.option("--kind", help="Only episodes of this kind, such as branch or subagent.")
 @click.option("--limit", type=Value("int"), help=f"At most so many; {_LISTED} calls, or all episodes, if left out.")
+@click.option("--by", help="What costs are added up by: system (default), tag:NAME, model, session, dialect or status.")
+@click.option("--hour", type=Value("float"), help="US dollars for an hour of a machine of your own, for savings.")
+@click.option("--tokens-per-s", "tokens_per_s", type=Value("float"), help="Tokens that your model answers in a second.")
+@click.option(
+    "--prompt-tokens-per-s",
+    "prompt_tokens_per_s",
+    type=Value("float"),
+    help="Tokens that it reads in a second (default: ten times as many).",
+)
+@click.option("--training", type=Value("float"), help="US dollars that your model costs once.")
 @click.option(
     "--where",
     multiple=True,
@@ -124,6 +137,7 @@ def capture(front_end: FrontEnd, action: str, name: str | None, **options: Any) 
     """Record what an agent and a model say to each other.
 
     PROG capture start https://api.openai.com/v1 gives an address and a token; point the agent at them.
+    PROG capture costs NAME --by tag:feature says what each call site took.
     PROG capture delete --where "Ada Lovelace" deletes a person from all recordings and runs.
     PROG capture backup NAME writes it into one file, also while it records; PROG capture restore FILE makes a capture of that.
     PROG capture scrub NAME takes keys (and --redact rules) out of what an earlier version has stored.
@@ -138,7 +152,11 @@ def capture(front_end: FrontEnd, action: str, name: str | None, **options: Any) 
         return _start(front_end, name, given)
     if action == "status":
         return _listing([row for row in captures.list() if name in (None, row["id"])])
-    if action in ("calls", "trajectories", "export"):
+    if action == "savings" and not {"hour", "tokens_per_s"} <= given.keys():
+        front_end.refuse(
+            "savings need --hour and --tokens-per-s: what a machine of yours costs, and how fast it answers"
+        )
+    if action in _READS:
         return _READS[action](captures.open(name) if name else captures.latest(), **given)
     if action in ("backup", "restore", "migrate", "vacuum"):
         return _keep_files(front_end, action, name, given)
@@ -253,7 +271,32 @@ def _export(store: CaptureStore, file: str | None = None, as_stored: bool = Fals
     return store.export(file or Path(f"{store.id}.jsonl"), parsed=not as_stored, **filters)
 
 
-_READS: dict[str, Callable[..., Any]] = {"calls": _calls, "trajectories": _trajectories, "export": _export}
+def _costs(store: CaptureStore, by: str = "system", **given: Any) -> Listing[Spent]:
+    columns = {
+        by: lambda spent: spent.site or "--",
+        "calls": lambda spent: f"{spent.calls:,}",
+        "tokens": lambda spent: f"{spent.prompt_tokens:,} / {spent.completion_tokens:,}",
+        "cost": lambda spent: None if spent.unpriced == spent.calls else f"${spent.total:.4f}",
+        "without a price": lambda spent: f"{spent.unpriced:,}" if spent.unpriced else None,
+        "estimated": lambda spent: f"{spent.estimated:,}" if spent.estimated else None,
+    }
+    found = store.costs(by, **given)
+    told = any(spent.estimated for spent in found)
+    note = (
+        "Estimated: the answer does not say how many tokens it took; four characters are taken for one." if told else ""
+    )
+    return Listing(found, columns, empty="No call fits." if given else "No calls yet.", note=note)
+
+
+def _savings(store: CaptureStore, **given: Any) -> Savings:
+    from shadownb.engine.capture.spending import savings
+
+    return savings(store, **given)
+
+
+_READS: dict[str, Callable[..., Any]] = {
+    "calls": _calls, "trajectories": _trajectories, "costs": _costs, "savings": _savings, "export": _export,
+}  # fmt: skip
 
 
 def _listing(rows: list[dict[str, Any]]) -> Listing[dict[str, Any]]:

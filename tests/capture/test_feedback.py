@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from shadownb.engine.capture import CaptureStore, captures
@@ -44,6 +45,35 @@ def test_an_app_sends_feedback_by_the_id_that_it_got(proxy: CaptureProxy, upstre
     ):  # fmt: skip
         assert post(proxy, body).status_code == status, body
     assert WEB.post(proxy.root_url + ROUTE, json={"call": call, "score": 1}).status_code == 401
+
+
+def test_bodies_that_no_app_should_send_are_refused_and_none_is_kept_as_it_came(proxy: CaptureProxy) -> None:
+    say(proxy, "one")
+    call = proxy.calls[0].id
+    for given, status in (
+        ('"call": "\\ud800", "score": 1', 404), (f'"call": "{call}", "score": 1{"0" * 400}', 400),
+        (f'"call": "{call}", "score": NaN', 400), (f'"call": "{call}", "score": 1, "name": "{CANARY}"', 400),
+        (f'"call": "{call}", "note": "{"x" * 70_000}"', 413),
+        (f'"call": "{call}", "note": "half \\ud800"', 200),
+    ):  # fmt: skip
+        content = f"{{{given}}}".encode()
+        assert WEB.post(proxy.root_url + ROUTE, content=content, headers=auth(proxy)).status_code == status, given[:90]
+    assert [score.note for score in proxy.calls[0].scores] == ["half \ufffd"]
+    assert CANARY.encode() not in b"".join(path.read_bytes() for path in proxy.files.path.glob("*.sqlite*"))
+
+
+def test_scores_may_be_numbers_of_numpy_and_go_to_no_call_that_is_deleted_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = plenty(3, home=tmp_path, seed=4)
+    first, second, _ = store.calls()
+    assert store.score(first.id, np.float32(0.5)).value == 0.5 and store.score(first.id, np.int64(1)).value == 1.0
+    found = store.find(second.id)
+    monkeypatch.setattr(store, "find", lambda _: found)
+    store.delete(second.id)
+    with pytest.raises(DataError, match="no call"):
+        store.score(second.id, note="left behind")
+    assert list(store.scores()) == [first.id]
 
 
 def test_scores_reach_lists_groups_and_go_with_the_calls(tmp_path: Path) -> None:
@@ -85,6 +115,15 @@ def test_tags_are_kept_and_do_not_go_on(proxy: CaptureProxy, upstream: Upstream)
     assert CANARY.encode() not in b"".join(path.read_bytes() for path in proxy.files.path.glob("*.sqlite*"))
     spent = {each.site: each.calls for each in proxy.store.costs("tag:feature")}
     assert spent == {"triage": 1, "search": 1, "": 1}
+    tags = [("x-shadownb-tags", "a=größe".encode()), ("x-shadownb-tags", b"b=2")]  # in UTF-8, and in two headers
+    given = [*((name, value.encode()) for name, value in auth(proxy).items()), *tags]
+    WEB.post(proxy.root_url + PATHS[0], json=BODIES[PATHS[0]], headers=given)
+    assert proxy.store.calls(tag="a=größe")[0].tags == {"a": "größe", "b": "2"}
+    for many in ("a=" + "x" * 201, ",".join(f"t{n}=1" for n in range(17))):
+        sent = WEB.post(
+            proxy.root_url + PATHS[0], json=BODIES[PATHS[0]], headers={**auth(proxy), "x-shadownb-tags": many}
+        )
+        assert sent.status_code == 400, many[:20]
     wrong = WEB.post(
         proxy.root_url + PATHS[0], json=BODIES[PATHS[0]], headers={**auth(proxy), "x-shadownb-tags": "no value"}
     )
@@ -117,13 +156,17 @@ def test_costs_by_call_site_and_savings(tmp_path: Path) -> None:
     assert never.break_even_calls is None and "does not pay" in repr(never)
     with pytest.raises(ConfigError, match="tokens_per_s=0"):
         captures.savings("plenty", hour=1.0, tokens_per_s=0, home=tmp_path)
+    with pytest.raises(ConfigError, match="prompt_tokens_per_s=0"):
+        captures.savings("plenty", hour=1.0, tokens_per_s=1, prompt_tokens_per_s=0, home=tmp_path)
 
 
 def test_tokens_that_nobody_told_are_estimated_and_marked(proxy: CaptureProxy, upstream: Upstream) -> None:
     async def silent(seen: Any, reply: Any) -> None:
         message = {"role": "assistant", "content": "word " * 40}
-        await reply.json({"model": "gpt-4o", "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]})
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        await reply.json({"model": model, "choices": [choice]})
 
+    model = "gpt-4o"
     upstream.answer = silent
     say(proxy, "x" * 400)
     call = CaptureStore.open(proxy.id).calls()[0]
@@ -132,3 +175,35 @@ def test_tokens_that_nobody_told_are_estimated_and_marked(proxy: CaptureProxy, u
     assert guess is not None and 100 <= guess["prompt_tokens"] <= 110 and 50 <= guess["completion_tokens"] <= 55
     (spent,) = proxy.store.costs("model")
     assert (spent.estimated, spent.cost, spent.unpriced) == (1, None, 0) and spent.estimated_cost > 0
+
+    model = "nobody-prices-this"
+    WEB.post(
+        proxy.root_url + PATHS[0],
+        json={"model": model, "messages": [{"role": "user", "content": "x"}]},
+        headers=auth(proxy),
+    )
+    (unpriced,) = (each for each in proxy.store.costs("model") if each.site == model)
+    assert (unpriced.estimated, unpriced.unpriced, unpriced.total) == (1, 1, 0.0)
+    found = captures.savings(proxy.id, hour=1.0, tokens_per_s=100)
+    assert (found.calls, found.unpriced, found.estimated) == (1, 1, 1), "none without a price, on either side"
+    with pytest.raises(DataError, match="has a price"):
+        captures.savings(proxy.id, hour=1.0, tokens_per_s=100, model=model)
+
+
+def test_costs_and_savings_in_a_shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from shadownb.cli import main
+
+    store = plenty(30, home=tmp_path / "home", seed=6)
+    assert main(["capture", "costs", "plenty", "--by", "model"]) == 0
+    said = capsys.readouterr().out
+    for spent in store.costs("model"):
+        (line,) = (line for line in said.splitlines() if line.split()[0] == spent.site)
+        assert line.split()[1] == str(spent.calls) and (f"${spent.total:.4f}" in line) == (spent.cost is not None)
+    prices = tmp_path / "prices.yaml"
+    prices.write_text("models: {none: {input: 1, output: 1}}")
+    assert main(["capture", "savings", "plenty", "--hour", "1", "--tokens-per-s", "100", "--prices", str(prices)]) == 0
+    assert repr(captures.savings("plenty", hour=1, tokens_per_s=100, home=tmp_path / "home")) in capsys.readouterr().out
+    assert main(["capture", "savings", "plenty", "--hour", "1"]) != 0
+    assert "--tokens-per-s" in capsys.readouterr().err
+    assert main(["capture", "calls", "plenty", "--hour", "1"]) != 0
+    assert "--hour belongs to capture savings" in capsys.readouterr().err

@@ -205,6 +205,20 @@ def test_a_call_that_is_stored_again_and_costs_that_are_computed_again_are_taken
     assert {row["call_id"]: row["cost"] for row in small.episodes(limit=1000)} == pytest.approx(costs)
 
 
+def test_an_index_that_has_followed_all_changes_writes_no_more(small: CaptureStore) -> None:
+    first, second = small.calls(limit=2)
+    small.delete(first.id)  # before there is an index: what it was is not kept
+    small.score(second.id, 1.0)
+    small.delete(second.id)
+    small.index.catch_up()
+    file_of = sqlite3.connect(small.index.path)
+    seen = file_of.execute("PRAGMA data_version").fetchone()
+    small.index.catch_up()
+    assert not small.index._is_behind(small.index._opened())
+    assert file_of.execute("PRAGMA data_version").fetchone() == seen
+    file_of.close()
+
+
 def test_an_index_is_only_a_cache(small: CaptureStore) -> None:
     expected = as_dicts(small.trajectories())
     path = small.index.path
@@ -310,6 +324,26 @@ def test_a_backup_holds_the_capture_as_it_was(small: CaptureStore, tmp_path: Pat
     assert not (home / "captures" / "third").exists()
 
 
+def test_a_database_that_is_no_backup_makes_no_capture_and_a_folder_gets_the_file(
+    small: CaptureStore, tmp_path: Path
+) -> None:
+    home = small.path.parents[1]
+    path = captures.backup("plenty", tmp_path, home=home)
+    assert path == tmp_path / "plenty.sqlite"
+    with sqlite3.connect(path) as changed:
+        changed.execute("UPDATE about SET value = '[1]' WHERE key = 'facts'")
+    changed.close()
+    assert captures.restore(path, "again", home=home).count() == 300, "what it says of itself is not needed"
+    for version in (0, 1, 2):
+        other = sqlite3.connect(tmp_path / f"{version}.sqlite")
+        other.executescript(f"CREATE TABLE t (x); PRAGMA user_version={version};")
+        other.close()
+        with pytest.raises(DataError, match="no backup"):
+            captures.restore(tmp_path / f"{version}.sqlite", "third", home=home)
+    assert {each["id"] for each in captures.list(home=home)} == {"plenty", "again"}
+    assert not (home / "captures" / "third").exists()
+
+
 def test_vacuum_gives_room_back_and_not_while_it_records(small: CaptureStore) -> None:
     home = small.path.parents[1]
     small.index.catch_up()
@@ -355,6 +389,19 @@ def test_exports_as_stored_are_the_same_calls(small: CaptureStore, tmp_path: Pat
         assert {
             k: v for k, v in one.items() if k in call.to_dict() and k not in ("request", "response", "usage", "headers")
         } == {k: v for k, v in other.items() if k in one and k not in ("request", "response", "usage", "headers")}
+
+
+def test_a_damaged_call_stops_no_export_and_a_deletion_says_that_it_was_not_searched(
+    small: CaptureStore, tmp_path: Path
+) -> None:
+    call = small.calls(limit=1)[0]
+    with small.writing() as connection:
+        connection.execute("UPDATE bodies SET request = x'00ff' WHERE id = ?", (call.id,))
+    rows = [json.loads(line) for line in small.export(tmp_path / "all.jsonl", parsed=False).read_text().splitlines()]
+    assert len(rows) == 300 and rows[0]["request"] is None and rows[0]["response"] and rows[1]["request"]
+    erased = captures.delete(where="Nobody Atall", dry_run=True, home=small.path.parents[1])
+    assert erased is not None and not erased.calls
+    assert [note for note in erased.notes if "1 calls of plenty are damaged" in note and call.id in note]
 
 
 def test_a_recording_keeps_its_index_up_and_the_verbs_reach_it(

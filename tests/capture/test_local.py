@@ -255,7 +255,7 @@ def test_beside_an_upstream_only_its_own_name_is_local(upstream: Upstream, model
 
 
 def test_its_own_models_are_listed_where_the_upstream_is_down(upstream: Upstream, model: Any) -> None:
-    upstream._loop.call_soon_threadsafe(upstream._server.close)
+    upstream.stop_listening()
     with capture(upstream.url, model=model) as proxy:
         got = WEB.get(proxy.base_url + "/models", headers={"x-api-key": proxy.token})
         assert [each["id"] for each in got.json()["data"]] == [model.name]

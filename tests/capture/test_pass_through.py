@@ -194,7 +194,7 @@ def test_errors_of_the_upstream_pass_as_they_are_and_are_recorded(
 def test_an_upstream_that_cannot_be_reached_is_a_502_in_the_dialects_shape(
     upstream: Upstream, proxy: CaptureProxy
 ) -> None:
-    upstream._loop.call_soon_threadsafe(upstream._server.close)
+    upstream.stop_listening()
     chat = WEB.post(proxy.base_url + "/chat/completions", json=BODIES[PATHS[0]], headers=auth(proxy))
     messages = WEB.post(proxy.base_url + "/messages", json=BODIES[PATHS[3]], headers=auth(proxy))
     assert chat.status_code == messages.status_code == 502

@@ -88,7 +88,8 @@ def test_what_is_put_into_a_conversation_is_part_of_it(
 def test_an_answer_in_the_background_is_recorded_when_it_is_fetched(
     proxy: CaptureProxy, provider: Provider, openai_client: Any, how: str
 ) -> None:
-    asked = openai_client.responses.create(model="gpt-4o", input="take your time", background=True)
+    tags = {"x-shadownb-tags": "feature=slow"}
+    asked = openai_client.responses.create(model="gpt-4o", input="take your time", background=True, extra_headers=tags)
     before = proxy.calls[0]
     assert (before.finish_reason, before.text, said(proxy)) == ("queued", "", [])
     if how == "whole":
@@ -98,6 +99,7 @@ def test_an_answer_in_the_background_is_recorded_when_it_is_fetched(
     (call,) = proxy.calls
     assert (call.id, call.seq, call.finish_reason, call.text) == (before.id, before.seq, "completed", "answer 1")
     assert call.usage is not None
+    assert call.tags == {"feature": "slow"}
     assert call.duration_s >= before.duration_s
     openai_client.responses.create(model="m", input="and?", previous_response_id=asked.id)
     assert said(proxy) == [["take your time", "answer 1", "and?", "answer 2"]]

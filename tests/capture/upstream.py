@@ -96,6 +96,14 @@ class Upstream:
         self._loop.call_soon_threadsafe(stop)
         self._thread.join(10)
 
+    def stop_listening(self) -> None:
+        """Take no more connections. On return the port is closed: who connects earlier waits to be accepted, and is reset."""
+
+        async def close() -> None:
+            self._server.close()
+
+        asyncio.run_coroutine_threadsafe(close(), self._loop).result(10)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):

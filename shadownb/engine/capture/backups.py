@@ -9,6 +9,7 @@ import sqlite3
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from shadownb.engine.capture.folder import CaptureFolder
 from shadownb.engine.capture.schema import VERSION, connect, version_of
@@ -25,7 +26,7 @@ def backup(capture_id: str, path: str | Path | None = None, *, home: str | Path 
     Parameters
     ----------
     path
-        The file (default: ``<id>.sqlite`` here). One that is there is replaced when the new one is complete.
+        The file, or a folder for it (default: ``<id>.sqlite`` here). One that is there is replaced when the new one is complete.
 
     Raises
     ------
@@ -38,7 +39,8 @@ def backup(capture_id: str, path: str | Path | None = None, *, home: str | Path 
     'tickets-backup.sqlite'
     """
     folder = CaptureFolder.find(capture_id, home)
-    target = Path(path if path is not None else f"{folder.id}.sqlite").expanduser()
+    target = Path(path or ".").expanduser()
+    target = target / f"{folder.id}.sqlite" if target.is_dir() else target
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.part-{os.getpid()}")
     with saving(target):
@@ -89,9 +91,11 @@ def restore(path: str | Path, name: str | None = None, *, home: str | Path | Non
         wrong = source.execute("PRAGMA quick_check(1)").fetchone()[0]
         if wrong != "ok":
             raise DataError(f"{file} is damaged: {wrong}.", fix="Use another backup.")
-        facts = {}
-        with contextlib.suppress(sqlite3.OperationalError, ValueError, TypeError):
-            facts = json.loads(source.execute("SELECT value FROM about WHERE key = 'facts'").fetchone()[0])
+        if source.execute("SELECT COUNT(*) FROM sqlite_master WHERE name IN ('calls', 'bodies')").fetchone()[0] != 2:
+            raise DataError(
+                f"{file} is a database, but no backup of a capture.", fix="Give one that capture backup wrote."
+            )
+        facts = _facts(source)
         chosen = name or str(facts.get("id") or file.stem)
         folder = CaptureFolder.create(chosen, home)
         if folder.database.exists():
@@ -119,6 +123,13 @@ def restore(path: str | Path, name: str | None = None, *, home: str | Path | Non
     finally:
         source.close()
     return CaptureStore(folder)
+
+
+def _facts(backup: sqlite3.Connection) -> dict[str, Any]:
+    with contextlib.suppress(sqlite3.OperationalError, ValueError, TypeError):
+        found = json.loads(backup.execute("SELECT value FROM about WHERE key = 'facts'").fetchone()[0])
+        return found if isinstance(found, dict) else {}
+    return {}
 
 
 @dataclass

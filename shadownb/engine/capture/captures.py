@@ -150,12 +150,18 @@ def delete(
     from shadownb.engine.capture.erasing import conversations_with, delete_calls, stands_in
 
     wanted = None if callable(where) else Wanted(where)
-    fits = where if callable(where) else partial(stands_in, wanted=Wanted(where))
+    damaged: builtins.list[str] = []
+    fits = where if callable(where) else partial(stands_in, wanted=Wanted(where), damaged=damaged)
     erased = Erased(dry_run=dry_run)
     folders = CaptureFolder.all(home) if capture_id is None else [CaptureFolder.find(capture_id, home)]
     for folder in folders:
         store = CaptureStore(folder)
+        damaged.clear()
         ids = conversations_with(store, fits)
+        if damaged:
+            erased.notes.append(
+                f"{len(damaged):,} calls of {folder.id} are damaged and could not be searched, for example {damaged[0]}."
+            )
         if ids:
             erased.calls[folder.id] += len(ids) if dry_run else delete_calls(store, ids)
             if folder.is_owned and not dry_run:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,8 +71,6 @@ class Database:
 
     def changes(self, after: int) -> list[tuple[int, int]]:
         """Return (number, position of the call) of the changes after one."""
-        if self.last_of("log") <= after:
-            return []
         return [(row[0], row[1]) for row in self.read("SELECT n, seq FROM log WHERE n > ? ORDER BY n", [after])]
 
     # -- pages --------------------------------------------------------------------------------------------------------
@@ -95,7 +94,10 @@ class Database:
         return [Call.from_row(row, store) for row in self.read(query, values)]
 
     def columns(self, names: Sequence[str], **filters: Any) -> Iterator[dict[str, list[Any]]]:
-        """Yield pages of calls as columns: facts as they are stored, nested ones as JSON text, and both bodies as text."""
+        """Yield pages of calls as columns: facts as they are stored, nested ones as JSON text, and both bodies as text.
+
+        A body that is damaged is None.
+        """
         after = 0
         given = ", ".join(f"calls.{name}" for name in names)
         while True:
@@ -112,5 +114,11 @@ class Database:
             for name in page.keys() & {"stream", "redacted"}:
                 page[name] = [bool(value) for value in page[name]]
             for name, packed in zip(("request", "response"), columns[-3:], strict=False):
-                page[name] = [unpack(value).decode("utf-8", "replace") for value in packed]
+                page[name] = [_text(value) for value in packed]
             yield page
+
+
+def _text(packed: bytes | None) -> str | None:
+    with contextlib.suppress(zlib.error):
+        return unpack(packed).decode("utf-8", "replace")
+    return None

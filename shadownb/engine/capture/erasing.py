@@ -17,15 +17,19 @@ if TYPE_CHECKING:
 _AT_ONCE = 500  # ids in one query
 
 
-def stands_in(call: Call, wanted: Wanted) -> bool:
-    """Return whether a text stands in a call, wherever: its columns, its request, its answer, also in pieces of a stream."""
+def stands_in(call: Call, wanted: Wanted, damaged: list[str]) -> bool:
+    """Return whether a text stands in a call, wherever: its columns, its request, its answer, also in pieces of a stream.
+
+    The ids of calls of which request or answer cannot be looked at are added to ``damaged``.
+    """
     notes = [score.note for score in call.scores]
     columns = (call.title, call.session, call.model, call.headers, call.error, call.response_id, call.tags, *notes)
     if any(wanted.is_in(part if isinstance(part, str) else dumps(part)) for part in columns if part):
         return True
     try:
         request, response = call.request_body, call.response_body
-    except zlib.error:  # damaged: nothing can be read of it, so nothing can be found
+    except zlib.error:  # nothing can be read of it, so nothing can be found
+        damaged.append(call.id)
         return False
     if wanted.is_in_body(request) or wanted.is_in_body(response):
         return True

@@ -6,13 +6,16 @@ for whoever reads the calls in another way.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from numbers import Real
 from typing import Any
 
+from shadownb.engine.jsontext import mended_text
 from shadownb.errors import ConfigError
 
 REWARD = "score"
@@ -58,11 +61,18 @@ def checked(call: str, value: Any, name: Any, note: Any) -> Score:
         raise ConfigError(f"note= is no text of at most {_LONGEST_NOTE:,} characters.", fix="Give a shorter text.")
     if value is None and not note.strip():
         raise ConfigError("Neither a value nor a note is given.", fix="Give value=1.0, note='...', or both.")
-    if value is not None and (not isinstance(value, int | float) or not math.isfinite(value)):
-        raise ConfigError(
-            f"value={value!r} is not a number.", fix="Give one, for example 1.0 for good and 0.0 for bad."
-        )
-    return Score(call, name, None if value is None else float(value), note.strip().replace("\0", ""), time.time())
+    number = None if value is None else _number(value)
+    return Score(call, name, number, mended_text(note.strip().replace("\0", "")), time.time())
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, Real):  # those of numpy as well
+        with contextlib.suppress(OverflowError):  # JSON may have integers of any length
+            if math.isfinite(number := float(value)):
+                return number
+    raise ConfigError(
+        f"value={str(value)[:40]} is not a number.", fix="Give one, for example 1.0 for good and 0.0 for bad."
+    )
 
 
 def tags_of(header: str | None) -> dict[str, str]:

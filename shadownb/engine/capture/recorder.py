@@ -22,15 +22,22 @@ from shadownb.engine.capture.sessions import Conversations, Retries, conversatio
 from shadownb.engine.capture.sse import begins_as_stream
 from shadownb.engine.capture.store import CaptureStore
 from shadownb.engine.capture.writer import Writer
-from shadownb.engine.jsontext import dumps, loads
+from shadownb.engine.jsontext import dumps, loads, mended
 from shadownb.errors import ConfigError, DataError
 
 
 def _tags(headers: Headers) -> dict[str, str]:
     try:
-        return tags_of(headers.get(wire.TAGS))
+        return tags_of(", ".join(map(_as_meant, headers.getlist(wire.TAGS))))
     except ConfigError as error:
         raise WireError(400, f"{wire.TAGS}: {' '.join(error.as_text().split(chr(10)))}", code="invalid_tags") from None
+
+
+def _as_meant(value: str) -> str:
+    """Return the text of a header that was written in UTF-8, as most are, and read as Latin-1, as HTTP has it."""
+    with contextlib.suppress(UnicodeError):
+        return value.encode("latin-1").decode("utf-8")
+    return value
 
 
 Watch = Callable[[int, str, bytes], Awaitable[None]]
@@ -92,20 +99,22 @@ class Recorder:
 
     async def give_feedback(self, given: dict[str, Any]) -> dict[str, Any]:
         """Keep the score of a call that a client sends. Raises :class:`WireError` where it is none, or of no call."""
+        given = mended(given)
         call = given.get("call") or given.get("response_id")
         if not isinstance(call, str):
             raise WireError(400, "'call' is missing: the id of a call or of its answer.", param="call", code="missing")
-        note: Any = given.get("note") or ""
-        note = self._writer.redactor.text(note) if isinstance(note, str) else note
+        # A name that is a key, or what is to be removed, is none any more, and is refused as such.
+        name, note = (self._cleaned(given.get(field) or empty) for field, empty in (("name", REWARD), ("note", "")))
         try:
-            score = await asyncio.to_thread(
-                partial(self._store.score, call, given.get("score"), name=given.get("name") or REWARD, note=note)
-            )
+            score = await asyncio.to_thread(partial(self._store.score, call, given.get("score"), name=name, note=note))
         except DataError as error:
             raise WireError(404, error.what, param="call", code="not_found") from None
         except ConfigError as error:
             raise WireError(400, " ".join(error.as_text().split("\n")), code="invalid_value") from None
         return {"ok": True, **score.to_dict()}
+
+    def _cleaned(self, text: Any) -> Any:
+        return self._writer.redactor.text(text) if isinstance(text, str) else text
 
     def count_passed(self, group: str) -> None:
         """Count a request that only passes through."""
@@ -138,6 +147,7 @@ class Recorder:
             speaks, call.request_body, call.request, call.route, id=call.id, session=call.session, parent=call.parent,
             retry_of=call.retry_of, headers=call.headers, started_at=call.started_at, http_status=200, sse=streamed,
         )  # fmt: skip
+        exchange.tags = call.tags
         exchange.clock -= max(0.0, time.time() - call.started_at)
         exchange.add(data)
         await self.submit(exchange)

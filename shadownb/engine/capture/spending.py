@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.capture.prices import PriceTable
+from shadownb.engine.capture.upkeep import priced_as
 from shadownb.engine.trajectories.linking import texts_in
 from shadownb.errors import ConfigError, DataError
 
@@ -57,21 +58,22 @@ class Spent:
     estimated: int = 0
     estimated_cost: float = 0.0
 
-    def add(self, call: Call, prices: PriceTable) -> None:
-        """Count a call."""
+    def add(self, call: Call, prices: PriceTable) -> bool:
+        """Count a call; returns whether it has a price."""
         self.calls += 1
         guess = estimate(call)
         usage = guess or call.usage or {}
         self.prompt_tokens += usage.get("prompt_tokens") or 0
         self.completion_tokens += usage.get("completion_tokens") or 0
-        if guess:
-            self.estimated += 1
-            names = (call.response_model, call.model) if call.route == "upstream" else (call.response_model,)
-            self.estimated_cost += prices.cost(names, guess) or 0.0
-        elif call.cost is None:
+        cost = prices.cost(priced_as(call), guess) if guess else call.cost
+        self.estimated += guess is not None
+        if cost is None:
             self.unpriced += 1
+        elif guess:
+            self.estimated_cost += cost
         else:
-            self.cost = (self.cost or 0.0) + call.cost
+            self.cost = (self.cost or 0.0) + cost
+        return cost is not None
 
     @property
     def total(self) -> float:
@@ -173,7 +175,10 @@ def savings(
 ) -> Savings:
     """Compute what ``snb.captures.savings`` returns."""
     given = {"hour": hour, "training": training}
-    speeds = {"tokens_per_s": tokens_per_s, "prompt_tokens_per_s": prompt_tokens_per_s or 10 * tokens_per_s}
+    speeds = {
+        "tokens_per_s": tokens_per_s,
+        "prompt_tokens_per_s": 10 * tokens_per_s if prompt_tokens_per_s is None else prompt_tokens_per_s,
+    }
     for name, value in given.items():
         if not 0 <= value < 1e12:
             raise ConfigError(f"{name}={value!r} are no US dollars.", fix="Give a number of 0 or more.")
@@ -186,8 +191,7 @@ def savings(
     all_of, priced = Spent(""), Spent("")
     times: list[float] = []
     for call in store.iterate(**filters):
-        all_of.add(call, table)
-        if call.cost is not None or estimate(call):
+        if all_of.add(call, table):
             priced.add(call, table)
             times.append(call.started_at)
     if not times:

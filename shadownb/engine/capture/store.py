@@ -24,15 +24,11 @@ from shadownb.errors import DataError
 if TYPE_CHECKING:
     import datasets
 
-    from shadownb.engine.capture.index import CaptureIndex
     from shadownb.engine.capture.prices import PriceTable
     from shadownb.engine.capture.scrubbing import Scrubbed
     from shadownb.engine.capture.spending import Spent
     from shadownb.engine.privacy.rules import Rule
     from shadownb.engine.trajectories.trajectory import Trajectory
-
-_WITH_BODIES = 200  # calls that are read at once with what they said
-_MOST_BYTES = 4 * 2**20  # of them, as they are stored; read they are ten times as large
 
 
 class CaptureStore:
@@ -338,13 +334,16 @@ class CaptureStore:
         asked = call if isinstance(call, str) else next(reversed(call.call_ids), "")
         found = self.find(asked) or self.find_response(asked)
         if found is None:
-            raise DataError(f"There is no call {asked!r} in {self.id}.", fix="Give the id of a call or of its answer.")
+            raise _no_call(asked, self.id)
         score = checked(found.id, value, name, note)
-        with self.writing() as connection:
-            connection.execute(
-                "INSERT INTO feedback (id, name, value, note, at) VALUES (?, ?, ?, ?, ?)",
-                (score.call, score.name, score.value, score.note, score.at),
-            )
+        with self.writing() as connection:  # by then it may be deleted, and nothing would take the note away any more
+            kept = connection.execute(
+                "INSERT INTO feedback (id, name, value, note, at) "
+                "SELECT ?, ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM calls WHERE id = ?)",
+                (score.call, score.name, score.value, score.note, score.at, score.call),
+            ).rowcount
+        if not kept:
+            raise _no_call(asked, self.id)
         return score
 
     def scores(self, *calls: str) -> dict[str, list[Score]]:
@@ -556,3 +555,7 @@ class CaptureStore:
 
     def __repr__(self) -> str:
         return f"CaptureStore({self.id!r}, {self.count()} calls)"
+
+
+def _no_call(asked: str, store: str) -> DataError:
+    return DataError(f"There is no call {asked!r} in {store}.", fix="Give the id of a call or of its answer.")

@@ -114,7 +114,7 @@ def reprice(store: CaptureStore, prices: PriceTable | dict[str, Any] | str | Pat
 
     table = PriceTable.load(prices)
     changed = [
-        (cost, call.id) for call in store.iterate() if (cost := table.cost(_priced_as(call), call.usage)) != call.cost
+        (cost, call.id) for call in store.iterate() if (cost := table.cost(priced_as(call), call.usage)) != call.cost
     ]
     with store.writing() as connection:
         connection.execute("BEGIN IMMEDIATE")
@@ -125,5 +125,6 @@ def reprice(store: CaptureStore, prices: PriceTable | dict[str, Any] | str | Pat
     return len(changed)
 
 
-def _priced_as(call: Call) -> tuple[str | None, ...]:
+def priced_as(call: Call) -> tuple[str | None, ...]:
+    """Return the models by which a call is priced; a local one that answers to a provider's name does not cost what that takes."""
     return (call.response_model, call.model) if call.route == "upstream" else (call.response_model,)

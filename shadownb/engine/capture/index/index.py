@@ -132,8 +132,8 @@ class CaptureIndex:
 
     def _take_scores(self, db: sqlite3.Connection) -> None:
         """Let episodes have the scores that their calls were given since; that of a call to come comes with it."""
-        seen = int(self._about(db, "feedback"))
-        if self._store.database.last_of("feedback") <= seen:
+        seen, newest = int(self._about(db, "feedback")), self._store.database.last_of("feedback")
+        if newest <= seen:
             return
         query = "SELECT n, seq FROM feedback LEFT JOIN calls USING (id) WHERE n > ? ORDER BY n"
         for number, seq in self._store.database.read(query, [seen]):
@@ -144,6 +144,8 @@ class CaptureIndex:
                 ids = self._ids_to(tip)
                 reward, _ = reward_and_metrics(self._store.scores(*ids), ids)
                 db.execute("UPDATE episodes SET score = ? WHERE tip = ?", (reward, tip))
+        else:
+            seen = max(seen, newest)  # those that are missing went with their calls
         db.execute("UPDATE about SET value = ? WHERE key = 'feedback'", (seen,))
 
     def _tips_below(self, db: sqlite3.Connection, seq: int) -> list[int]:
@@ -278,16 +280,16 @@ class CaptureIndex:
 
     def _forget_what_changed(self, db: sqlite3.Connection) -> list[Call]:
         """Let go of calls that were changed or deleted since; returns those that are still there, as they are now."""
-        seen = int(self._about(db, "log"))
-        changes = self._store.database.changes(seen)
-        if not changes:
+        seen, newest = int(self._about(db, "log")), self._store.database.last_of("log")
+        if newest <= seen:
             return []
+        changes = self._store.database.changes(seen)  # may be fewer: what an index knows of is not kept
         last = int(self._about(db, "last_seq"))
         seqs = sorted({seq for _, seq in changes if seq <= last})
         held = {row[0] for begin in range(0, len(seqs), 500) for row in _among(db, seqs[begin : begin + 500])}
         gone = [seq for seq in seqs if seq in held]
         Forgetting(db, self._places, self._rows, self._table).forget(gone)
-        db.execute("UPDATE about SET value = ? WHERE key = 'log'", (changes[-1][0],))
+        db.execute("UPDATE about SET value = ? WHERE key = 'log'", (max([newest, *(n for n, _ in changes)]),))
         if gone:
             db.execute("INSERT OR REPLACE INTO about VALUES ('unsettled', 1)")
             db.execute("UPDATE about SET value = value - ? WHERE key = 'read'", (len(gone),))
