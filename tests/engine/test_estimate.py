@@ -15,8 +15,10 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, Qwen3MoeC
 import shadownb as snb
 from shadownb.engine import estimate, methods, objectives
 from shadownb.engine.backends.torch import adapters, attention, memory, packed_batch
+from shadownb.engine.backends.torch.adapters import lora_operation
 from shadownb.engine.backends.torch.backend import TorchBackend
 from shadownb.engine.backends.torch.kernels import head_loss, rule
+from shadownb.engine.backends.torch.kernels.installed import LINEARS
 from shadownb.engine.config import TrainConfig
 from shadownb.engine.rendering import Rendered
 from tests.engine.methods_data import pairs, verdicts
@@ -151,6 +153,35 @@ def test_the_time_of_a_packed_step_is_that_of_its_packs(tiny: Any, monkeypatch: 
     assert plain.seconds is not None and packed.seconds is not None and packed.items is not None
     assert packed.seconds / plain.seconds == pytest.approx(len(SHORT) / packed.items, rel=0.02)
     assert dict(packed.lines)["activations"] > dict(plain.lines)["activations"]
+
+
+def test_the_time_is_that_of_the_kernels(
+    tiny: Any, rows: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As fast as the rule's figure for linear layers says, and as plain torch where the rule or the user is against it."""
+    monkeypatch.setattr(TorchBackend, "flops", lambda _: 1e6)  # so that only the products count
+    data, config = snb.Dataset.from_list(rows), TrainConfig(max_steps=3)
+
+    def seconds() -> float:
+        found = estimate.estimate(tiny, config, data).seconds
+        assert found is not None
+        return found
+
+    monkeypatch.setattr(
+        rule, "kind", lambda *_: "a processor of next year"
+    )  # the kernel is on, but nobody has timed it
+    plain = seconds()
+    monkeypatch.setattr(rule, "kind", lambda *_: "AVX512 in float32")
+    ours = seconds()
+    assert plain / ours == pytest.approx(rule.MEASURED["AVX512 in float32"][LINEARS], rel=0.02)
+    with monkeypatch.context() as asked:
+        asked.setattr(tiny, "accelerator", "none")
+        assert seconds() == pytest.approx(plain)
+    with monkeypatch.context() as decided:
+        decided.setattr(rule, "chosen", lambda *_: (frozenset(), "none is faster"))
+        assert seconds() == pytest.approx(plain)
+    monkeypatch.setattr(lora_operation, "linears", lambda *_: {})  # layers of the model's own classes
+    assert seconds() == pytest.approx(plain)
 
 
 @pytest.mark.parametrize(
