@@ -269,7 +269,7 @@ def _seconds(model: LoadedModel, costs: Costs, tokens: float, looked_at: float, 
     blocks = costs.computed - costs.vocabulary * costs.hidden
     # Operations a weight and token: 2 forward, 2 back to the inputs, 2 to the gradient of a weight that is trained.
     share = _EFFICIENCY * (costs.speedup if model.accelerator != "none" else 1.0)
-    return (tokens * (6 if full else 4) + looked_at * 2) * blocks / (share * model.backend.flops())
+    return (tokens * (6 if full else 4) + looked_at * 2) * blocks / (share * model.backend.flops(model.dtype_name))
 
 
 def as_dict(found: Estimate) -> dict[str, Any]:

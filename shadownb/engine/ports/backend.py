@@ -287,8 +287,8 @@ class Backend(Protocol):
     def describe(self) -> dict[str, Any]:
         """Return what else decides the bits that come out here, for a run's record: threads, instruction sets."""
 
-    def flops(self) -> float:
-        """Return this machine's fp32 matrix product rate in FLOP/s, measured once."""
+    def flops(self, dtype: str) -> float:
+        """Return this machine's matrix product rate in a number format, in FLOP/s, measured once."""
 
     def try_kernels(self) -> KernelTrial | None:
         """Time the backend's own ways of computing on the CPU beside the plain ones, in about a second; None where it has none."""
