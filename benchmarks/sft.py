@@ -153,7 +153,7 @@ def summary(metrics: list[dict[str, Any]], tokens: list[int], computed: int, sec
         "losses": [m["loss"] for m in metrics],
         "grad_norms": [m["grad_norm"] for m in metrics],
         "tokens_per_s": sum(tokens[1:]) / seconds,
-        "share_of_peak": 4 * blocks * counted / seconds / matmul_flops() if device == "cpu" else math.nan,
+        "share_of_peak": 4 * blocks * counted / seconds / matmul_flops("float32") if device == "cpu" else math.nan,
         "peak_memory_gb": memory,
     }
 

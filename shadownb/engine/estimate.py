@@ -2,8 +2,8 @@
 
 Weights, adapters, gradients and optimizer state are counted exactly. Activations follow from the shapes of a Llama-like
 block and the model's number format, for the largest of the steps that are drawn from the rows; time from a matrix product
-measured on this machine and the share of it that training reached (0.55 to 0.75 of the peak on two AVX2 cores), without
-evaluations and samples. A run's record keeps the estimate beside the measured peak.
+measured on this machine, the share of it that training with plain operations reaches, and how many times as fast the backend's
+own kernels are, without evaluations and samples. A run's record keeps the estimate beside the measured peak.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ _SPREAD = 0.25  # of what is not counted exactly, to both sides
 # On a CPU, bytes that no other line has: what libraries load and compile for the first step, and freed blocks between those in
 # use. 100 to 190 MB were seen with SmolLM2-135M, whatever the method and the number format (benchmarks/estimates.py).
 _UNSEEN = 150e6
-_EFFICIENCY = 0.6  # share of the matmul peak that training reaches
+# Share of the matmul peak that training reaches with plain operations; own kernels make it 0.92 on AVX-512 in fp32, where
+# benchmarks/sft.py saw 0.98, and 0.64 on AVX2.
+_EFFICIENCY = 0.6
 _STEP_SECONDS, _BLOCK_SECONDS = 0.05, 0.004  # of a step, beside its products: bookkeeping, optimizer, small operations
 _SAMPLE_ROWS = 200  # rows tokenised to know lengths
 _PACKED_EXAMPLES = 1000  # packed to know how many fit together
@@ -266,7 +268,8 @@ def _seconds(model: LoadedModel, costs: Costs, tokens: float, looked_at: float, 
         return None
     blocks = costs.computed - costs.vocabulary * costs.hidden
     # Operations a weight and token: 2 forward, 2 back to the inputs, 2 to the gradient of a weight that is trained.
-    return (tokens * (6 if full else 4) + looked_at * 2) * blocks / (_EFFICIENCY * model.backend.flops())
+    share = _EFFICIENCY * (costs.speedup if model.accelerator != "none" else 1.0)
+    return (tokens * (6 if full else 4) + looked_at * 2) * blocks / (share * model.backend.flops(model.dtype_name))
 
 
 def as_dict(found: Estimate) -> dict[str, Any]:

@@ -14,9 +14,11 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, Qwen3MoeC
 
 import shadownb as snb
 from shadownb.engine import estimate, methods, objectives
-from shadownb.engine.backends.torch import adapters, attention, memory, packed_batch
+from shadownb.engine.backends.torch import adapters, attention, devices, memory, packed_batch
+from shadownb.engine.backends.torch.adapters import lora_operation
 from shadownb.engine.backends.torch.backend import TorchBackend
 from shadownb.engine.backends.torch.kernels import head_loss, rule
+from shadownb.engine.backends.torch.kernels.installed import LINEARS
 from shadownb.engine.config import TrainConfig
 from shadownb.engine.rendering import Rendered
 from tests.engine.methods_data import pairs, verdicts
@@ -144,13 +146,64 @@ def test_an_epoch_goes_through_what_the_sampler_yields(
 
 
 def test_the_time_of_a_packed_step_is_that_of_its_packs(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(TorchBackend, "flops", lambda _: 1e6)  # so that only the products count
+    monkeypatch.setattr(TorchBackend, "flops", lambda *_: 1e6)  # so that only the products count
     data, options = snb.Dataset.from_list(SHORT), {"max_steps": 3, "max_length": 96}
     plain = estimate.estimate(tiny, TrainConfig(**options), data)
     packed = estimate.estimate(tiny, TrainConfig(packing=True, **options), data)
     assert plain.seconds is not None and packed.seconds is not None and packed.items is not None
     assert packed.seconds / plain.seconds == pytest.approx(len(SHORT) / packed.items, rel=0.02)
     assert dict(packed.lines)["activations"] > dict(plain.lines)["activations"]
+
+
+def test_the_time_is_that_of_the_number_format(
+    home: Path, deep_model_dir: Path, rows: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A CPU with units for bf16 is two to three times as fast in it, one without them 40 times as slow."""
+    rates = {"float32": 1e6, "bfloat16": 4e6}
+    monkeypatch.setattr(TorchBackend, "flops", lambda _, dtype: rates[dtype])
+    monkeypatch.setattr(rule, "kind", lambda *_: "a processor of next year")
+    data, config = snb.Dataset.from_list(rows), TrainConfig(max_steps=3)
+    models = [snb.load(str(deep_model_dir), dtype=dtype) for dtype in rates]
+    wide, narrow = (estimate.estimate(model, config, data).seconds for model in models)
+    assert wide is not None and narrow is not None
+    assert wide / narrow == pytest.approx(4, rel=0.01)
+
+
+def test_the_rate_of_products_is_measured_in_their_format(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "matmul_flops", devices.matmul_flops.__wrapped__)
+    product, seen = torch.mm, []
+    monkeypatch.setattr(torch, "mm", lambda a, b: seen.append(a.dtype) or product(a[:4], b))
+    assert all(TorchBackend().flops(dtype) > 0 for dtype in ("float32", "bfloat16"))
+    assert set(seen) == {torch.float32, torch.bfloat16}
+
+
+def test_the_time_is_that_of_the_kernels(
+    tiny: Any, rows: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As fast as the rule's figure for linear layers says, and as plain torch where the rule or the user is against it."""
+    monkeypatch.setattr(TorchBackend, "flops", lambda *_: 1e6)  # so that only the products count
+    data, config = snb.Dataset.from_list(rows), TrainConfig(max_steps=3)
+
+    def seconds() -> float:
+        found = estimate.estimate(tiny, config, data).seconds
+        assert found is not None
+        return found
+
+    monkeypatch.setattr(
+        rule, "kind", lambda *_: "a processor of next year"
+    )  # the kernel is on, but nobody has timed it
+    plain = seconds()
+    monkeypatch.setattr(rule, "kind", lambda *_: "AVX512 in float32")
+    ours = seconds()
+    assert plain / ours == pytest.approx(rule.MEASURED["AVX512 in float32"][LINEARS], rel=0.02)
+    with monkeypatch.context() as asked:
+        asked.setattr(tiny, "accelerator", "none")
+        assert seconds() == pytest.approx(plain)
+    with monkeypatch.context() as decided:
+        decided.setattr(rule, "chosen", lambda *_: (frozenset(), "none is faster"))
+        assert seconds() == pytest.approx(plain)
+    monkeypatch.setattr(lora_operation, "linears", lambda *_: {})  # layers of the model's own classes
+    assert seconds() == pytest.approx(plain)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +214,7 @@ def test_the_time_of_a_packed_step_is_that_of_its_packs(tiny: Any, monkeypatch: 
 def test_the_time_has_the_passes_of_the_reference_and_of_the_drift(
     tiny: Any, monkeypatch: pytest.MonkeyPatch, method: str, steps: int, share: float
 ) -> None:
-    monkeypatch.setattr(TorchBackend, "flops", lambda _: 1e6)  # so that only the products count
+    monkeypatch.setattr(TorchBackend, "flops", lambda *_: 1e6)  # so that only the products count
     data = snb.Dataset.from_list(pairs(60) if method == "dpo" else verdicts(60))
     config = TrainConfig(method=method, max_steps=steps, per_device_train_batch_size=8, gradient_accumulation_steps=1)
     whole = estimate.estimate(tiny, config, data).seconds

@@ -363,6 +363,15 @@ def test_a_resume_takes_the_products_of_its_run(
     assert again.losses() == whole.losses()
 
 
+def test_a_resume_takes_onednn_where_nobody_has_timed_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a processor of another kind than the run's: the rule would take torch's products there, the run had oneDNN's."""
+    monkeypatch.setattr(rule, "kind", lambda *_: "a processor of next year")
+    passes = passes_of(made("llama"))
+    assert not passes.kernels.onednn
+    assert choosing.resume(passes, torch.float32, {"on": ["linears"], "onednn": True}) == ""
+    assert choosing.recorded(passes.kernels) == {"on": ["linears"], "onednn": True}
+
+
 def test_a_resume_says_what_it_cannot_compute_as_its_run_did(
     home: Path, byte_model_dir: Path, all_are_faster: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -457,7 +457,7 @@ class ToyBackend:
     def describe(self) -> dict[str, Any]:
         return {"numpy": np.__version__}
 
-    def flops(self) -> float:
+    def flops(self, dtype: str) -> float:
         return 1e9
 
     def try_kernels(self) -> None:

@@ -108,6 +108,8 @@ class Costs:
         For how many trained tokens logits stand at the same time where the accelerator may be used; None is all of a pass.
     logits_copies
         How often they stand there, in 32 bits, where the accelerator may be used; None is as often as plain operations have them.
+    speedup
+        How many times as fast as with plain operations a step is where the accelerator may be used.
     """
 
     trainable: int
@@ -121,6 +123,7 @@ class Costs:
     kept_bytes: float = 4.0
     logits_at_once: int | None = None
     logits_copies: int | None = None
+    speedup: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -284,8 +287,8 @@ class Backend(Protocol):
     def describe(self) -> dict[str, Any]:
         """Return what else decides the bits that come out here, for a run's record: threads, instruction sets."""
 
-    def flops(self) -> float:
-        """Return this machine's fp32 matrix product rate in FLOP/s, measured once."""
+    def flops(self, dtype: str) -> float:
+        """Return this machine's matrix product rate in a number format, in FLOP/s, measured once."""
 
     def try_kernels(self) -> KernelTrial | None:
         """Time the backend's own ways of computing on the CPU beside the plain ones, in about a second; None where it has none."""

@@ -98,11 +98,11 @@ class MlxBackend:
 
         return worker.run(devices.describe)
 
-    def flops(self) -> float:
-        """Return this machine's fp32 matrix product rate in FLOP/s."""
+    def flops(self, dtype: str) -> float:
+        """Return this machine's matrix product rate in a number format, in FLOP/s."""
         from shadownb.engine.backends.mlx import devices, worker
 
-        return worker.run(devices.matmul_flops)
+        return worker.run(lambda: devices.matmul_flops(dtype))
 
     def try_kernels(self) -> None:
         """Return nothing: MLX fuses by itself."""

@@ -33,9 +33,9 @@ def describe() -> dict[str, Any]:
 
 
 @functools.cache
-def matmul_flops() -> float:
-    """Return this machine's fp32 matrix product rate in FLOP/s (measured once)."""
-    a, b = mx.ones((256, 576)), mx.ones((576, 1536))
+def matmul_flops(dtype: str) -> float:
+    """Return this machine's matrix product rate in FLOP/s (measured once)."""
+    a, b = mx.ones((256, 576), getattr(mx, dtype)), mx.ones((576, 1536), getattr(mx, dtype))
     mx.eval(a @ b)
     best = float("inf")
     for _ in range(3):

@@ -81,11 +81,11 @@ class TorchBackend:
 
         return {"threads": torch.get_num_threads(), "cpu_capability": torch.backends.cpu.get_cpu_capability()}
 
-    def flops(self) -> float:
-        """Return this machine's fp32 matrix product rate in FLOP/s."""
+    def flops(self, dtype: str) -> float:
+        """Return this machine's matrix product rate in a number format, in FLOP/s."""
         from shadownb.engine.backends.torch import devices
 
-        return devices.matmul_flops()
+        return devices.matmul_flops(dtype)
 
     def try_kernels(self) -> KernelTrial:
         """Time the kernels of a step in fp32 on the CPU, at the widths of a small model."""

@@ -9,9 +9,10 @@ import torch
 
 from shadownb.engine import objectives
 from shadownb.engine.backends.torch import adapters
+from shadownb.engine.backends.torch.adapters import lora_operation
 from shadownb.engine.backends.torch.adapters.sizes import idle_weights
 from shadownb.engine.backends.torch.kernels import head_loss, rule
-from shadownb.engine.backends.torch.kernels.installed import HEAD
+from shadownb.engine.backends.torch.kernels.installed import HEAD, LINEARS
 from shadownb.engine.ports.backend import Costs
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ def costs(weights: TorchWeights, config: TrainConfig, *, from_base: bool) -> Cos
     get = functools.partial(getattr, text)
     kept = adapters.KINDS[config.spec.adapter].kept(base, config, config.spec)
     by_kernel = _by_kernel(weights, config, text)
+    hidden, vocabulary = get("hidden_size", 512), get("vocab_size", 32000)
+    computed = weights.parameters_total - idle_weights(base)
     return Costs(
         trainable=adapters.count(*at_start, config),
         reach=adapters.reached(*at_start, config),
@@ -39,12 +42,24 @@ def costs(weights: TorchWeights, config: TrainConfig, *, from_base: bool) -> Cos
         kept_fixed=kept.fixed,
         kept_bytes=4.0 if weights.dtype == torch.float32 else kept.narrow_bytes,
         layers=get("num_hidden_layers", 12),
-        hidden=get("hidden_size", 512),
-        vocabulary=get("vocab_size", 32000),
-        computed=weights.parameters_total - idle_weights(base),
+        hidden=hidden,
+        vocabulary=vocabulary,
+        computed=computed,
         logits_at_once=head_loss.CHUNK if by_kernel and not trains_head else None,
         logits_copies=_COPIES_OF_A_TRAINED_HEAD if by_kernel and trains_head else None,
+        speedup=_speedup(weights, computed - vocabulary * hidden),
     )
+
+
+def _speedup(weights: TorchWeights, blocks: int) -> float:
+    """Return what the kernel of linear layers makes of a step, by their share of the weights that the blocks compute with.
+
+    The others make hardly more than the noise of it. Experts and layers of a model's own classes stay as they are.
+    """
+    base: Any = weights.base_module()
+    layers: Any = lora_operation.linears(base, base.get_output_embeddings())
+    share: float = min(1.0, sum(layer.weight.numel() for layer in layers) / max(1, blocks))
+    return 1 / (1 - share + share / rule.speedup(LINEARS, weights.dtype, weights.device))
 
 
 def _by_kernel(weights: TorchWeights, config: TrainConfig, text: object) -> bool:

@@ -71,14 +71,15 @@ def resume(passes: Passes, dtype: torch.dtype, record: Mapping[str, Any]) -> str
 
     Whoever calls holds the gate. What the rule says does not count: a resume goes on in the numbers of its run.
     """
-    if passes.kernels.onednn and not record["onednn"]:
-        passes.kernels = passes.kernels.without_onednn()
+    refused = onednn_linear.refused(dtype, passes.device) if record["onednn"] else ""
+    if passes.kernels.onednn != (onednn := record["onednn"] and not refused):
+        passes.kernels = passes.kernels.with_products(onednn=onednn)
     kernels, wanted = passes.kernels, frozenset(record["on"])
     there = possible(passes, dtype) if wanted else wanted
     kernels.on = wanted & there
     missing = [f"{name} does not fit this model here" for name in sorted(wanted - there)]
-    if kernels.on & {LINEARS, HEAD} and record["onednn"] and not kernels.onednn:
-        missing.append(f"products are torch's, because {onednn_linear.refused(dtype, passes.device)}")
+    if kernels.on & {LINEARS, HEAD} and refused:
+        missing.append(f"products are torch's, because {refused}")
     return "; ".join(missing)
 
 

@@ -44,9 +44,9 @@ class Kernels:
         self._base, self._readers = base, readers
         self._groups: list[_Together] = []
 
-    def without_onednn(self) -> Kernels:
-        """Return the same kernels with torch's own products, switched off."""
-        return Kernels(self._base, self._readers, onednn=False)
+    def with_products(self, *, onednn: bool) -> Kernels:
+        """Return the same kernels with oneDNN's products or torch's own, switched off."""
+        return Kernels(self._base, self._readers, onednn=onednn)
 
     def modules(self, name: str) -> list[nn.Module]:
         """Return the modules that a kernel computes, where it is one for modules."""

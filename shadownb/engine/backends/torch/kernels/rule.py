@@ -49,6 +49,12 @@ def chosen(possible: frozenset[str], dtype: torch.dtype, device: torch.device) -
     )
 
 
+def speedup(name: str, dtype: torch.dtype, device: torch.device) -> float:
+    """Return how many times as fast a step is with a kernel, 1 where it is off or nobody has timed it."""
+    on, _ = chosen(frozenset({name}), dtype, device)
+    return MEASURED.get(kind(dtype, device), {}).get(name, 1.0) if on else 1.0
+
+
 def loses(on: Iterable[str], speeds: Mapping[str, float]) -> list[str]:
     """Return the kernels that are on though a trial on this machine found them slower than plain torch."""
     return [name for name in NAMES if name in on and name in speeds and speeds[name] < _LOSES]
