@@ -73,12 +73,12 @@ def fit(seen: dict[str, list[tuple[str, int | None, Any]]]) -> tuple[Any, float]
     x, y, w = (np.asarray(each, dtype=float) for each in (data, truth, importance))
     w /= w.sum()
     weights, bias = np.zeros(x.shape[1]), 0.0
-    signs = np.array([0, 1, 1, -1, -1, -1, -1, -1, -1, -1])
+    signs = np.array([0, 1, 1, -1, -1, -1, -1, -1, -1, -1, -1])
     for _ in range(6000):
         p = 1 / (1 + np.exp(-(x @ weights + bias)))
         error = w * (p - y)
         weights -= 2.0 * (x.T @ error + 2e-4 * weights)
-        weights = signs * np.maximum(signs * weights, [0, 0, 0, 0, 0, 8, 0, 0, 8, 0])
+        weights = signs * np.maximum(signs * weights, [0, 0, 0, 0, 0, 8, 0, 0, 8, 0, 8])
         bias -= 2.0 * error.sum()
     return weights, bias
 

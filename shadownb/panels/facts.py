@@ -190,7 +190,8 @@ class FactsPanel(SnapshotPanel):
         self.answer = answer
 
     def _failed(self, error: Exception) -> None:
-        self.write(name=getattr(self._model, "name", ""), state={"stage": "failed", "error": as_card(error)})
+        # What an edit before this one came to would read as if this one had.
+        self.write(name=getattr(self._model, "name", ""), told=[], state={"stage": "failed", "error": as_card(error)})
 
     def _facts_of(self) -> Any:
         if self._model is None:

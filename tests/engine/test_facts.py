@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas
@@ -15,12 +17,15 @@ from safetensors.torch import load_file, save_file
 
 import shadownb as snb
 from shadownb.engine.backends.torch.fact_training import FactTraining
+from shadownb.engine.facts import Facts
+from shadownb.engine.facts.edits import Table
 from shadownb.engine.facts.reading import read
 from shadownb.engine.inference import Sampling
 from shadownb.engine.objectives import examples
 from shadownb.engine.rendering.last_turn import LastTurn
+from shadownb.engine.routing.units import Fact
 from shadownb.engine.runs import Run
-from shadownb.errors import ConfigError, DataError, ExportError, MethodError
+from shadownb.errors import ConfigError, DataError, ExportError, MethodError, RunError
 from tests.engine.methods_data import stop_after
 from tests.tiny_models import byte_gpt2, unusual
 
@@ -387,16 +392,80 @@ def test_a_fact_that_says_otherwise_is_flagged_in_other_words_too(bare: Any) -> 
     assert "A stored fact said otherwise" in str(edit)
 
 
-def test_tables_come_back_as_they_were_written(learned: tuple[Any, Run], tmp_path: Path) -> None:
+def test_facts_that_share_their_words_are_kept_beside_each_other(bare: Any) -> None:
+    given = [
+        ("When was the Ibex hall built?", "1999"), ("Who built the Ibex hall?", "Ned"), ("Where was the Ibex hall built?", "Lyon"),
+        ("Does Alice owe Bob?", "yes"), ("Does Bob owe Alice?", "no"),
+    ]  # fmt: skip
+    short = {**LEARNING, "expert_steps": 1, "question_forms": 1}
+    for question, answer in given:
+        bare.facts.add(question, answer, test=False, **short)
+    assert [(fact.question, fact.answer) for fact in bare.facts.list()] == given
+    edit = bare.facts.add("when was  Ibex hall built", "2001", test=False, **short)
+    assert [fact.answer for fact in edit.contradicted][:1] == ["1999"]
+    assert [fact.answer for fact in bare.facts.list()] == ["Ned", "Lyon", "yes", "no", "2001"]
+
+
+def test_two_answers_given_together_are_flagged_and_the_later_holds(bare: Any) -> None:
+    given = [("How tall is the Orsk mill?", "9 metres"), ("How tall is Orsk mill", "11 metres")]
+    edit = bare.facts.add(given, test=False, **LEARNING)
+    assert [fact.answer for fact in edit.contradicted] == ["9 metres"]
+    assert [fact.answer for fact in edit.facts] == [fact.answer for fact in bare.facts.list()] == ["11 metres"]
+
+
+@pytest.mark.parametrize("failed", ["stopped", "fails"])
+def test_an_edit_that_comes_to_nothing_leaves_what_was_there(
+    failed: str, bare: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bare.facts.add(ROWS[0]["prompt"], "A7", test=False, **LEARNING)
+    before, at = weights_of(bare), len(bare.facts.history)
+    with monkeypatch.context() as patch:
+        if failed == "stopped":
+            stop_after(patch, 3)
+        else:
+            patch.setattr("shadownb.engine.backends.torch.fact_group.FactGroup.update", lambda *_: float("nan"))
+        with pytest.raises(RunError):
+            bare.facts.update(ROWS[0]["prompt"], "B8", test=False, **LEARNING)
+    assert same(weights_of(bare), before) and len(bare.facts.history) == at and says(bare, {ROWS[0]["prompt"]: "A7"})
+    bare.facts.add(ROWS[1]["prompt"], "9 euro", test=False, **LEARNING)
+    assert [fact.answer for fact in bare.facts.list()] == ["A7", "9 euro"]
+
+
+def test_a_first_edit_that_is_stopped_leaves_no_fact(bare: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop_after(monkeypatch, 3)
+    with pytest.raises(RunError, match="was stopped at step 3, before its facts were learned"):
+        bare.facts.add(ROWS[:2], test=False, **LEARNING)
+    assert len(bare.facts) == 0 and bare.facts.history == []
+
+
+@pytest.mark.parametrize("ending", [".csv", ".json", ".md"])
+def test_tables_come_back_as_they_were_written(ending: str, tmp_path: Path) -> None:
+    known = [
+        Fact("How tall is the Orsk mill?", '9 | 11\nmetres, "about"', "a sign"),
+        Fact("What is the Ibex port?", "81"),
+    ]
+    facts = Facts(SimpleNamespace(name="a model"))  # type: ignore[arg-type]
+    facts.list = lambda: Table(tuple(known))  # type: ignore[method-assign]
+    path = facts.export(tmp_path / f"table{ending}")
+    for given in (path, str(path)):
+        assert read(given) == [known[0], replace(known[1], source=path.name)]
+
+
+def test_facts_are_read_from_frames_pairs_and_bad_files(tmp_path: Path) -> None:
+    frame = pandas.DataFrame({"question": ["How tall is the Orsk mill?"], "answer": ["9 m"], "source": [float("nan")]})
+    wanted = [Fact("How tall is the Orsk mill?", "9 m")]
+    assert read(frame) == read(frame.to_dict("records")) == read([("How tall is the Orsk mill?", "9 m")]) == wanted
+    with pytest.raises(DataError, match="has no answer"):
+        read(frame.assign(answer=float("nan")))
+    with pytest.raises(DataError, match="does not exist"):
+        read("no-such.csv")
+    (tmp_path / "bad.csv").write_text("question,answer\nHow tall is the Orsk mill?,9,m\n")
+    with pytest.raises(DataError, match="row 2: it has 3 cells"):
+        read(tmp_path / "bad.csv")
+
+
+def test_names_of_exports_and_sentences(learned: tuple[Any, Run], tmp_path: Path) -> None:
     facts = learned[0].facts
-    for ending in (".csv", ".json", ".md"):
-        path = facts.export(tmp_path / f"table{ending}")
-        given: Any = path
-        if ending == ".csv":
-            given = pandas.read_csv(path, keep_default_na=False)
-        if ending == ".json":
-            given = json.loads(path.read_text())
-        assert [(fact.question, fact.answer) for fact in read(given)] == list(FACTS.items())
     with pytest.raises(DataError, match=r"ends in '\.txt'"):
         facts.export(tmp_path / "table.txt")
     told = read("The Orsk mill is closed on Mondays. The Orsk bridge is 40 m long.", source="a sign")

@@ -60,6 +60,47 @@ def test_something_else_about_a_known_thing_is_left_to_the_model(asked: str, rou
     assert router.route(asked).abstains, router.route(asked).why
 
 
+UNREAD = {
+    "祖布林门的密码是什么？": "A7",
+    "TV4471バルブの価格は？": "9円",
+    "ज़ुब्रिन गेट का कोड क्या है?": "B8",
+    "ما هو رمز بوابة زوبرين؟": "C9",
+    "รหัสประตูซูบรินคืออะไร": "D1",
+    "Какой лимит?": "500",
+    "Giới hạn là bao nhiêu?": "3",
+    "Cafe\u0301 Zubrin: which code?": "E2",
+}
+
+
+@pytest.fixture(scope="module")
+def unread() -> Router:
+    return Router([Unit((Fact(question, answer),)) for question, answer in UNREAD.items()])
+
+
+@pytest.mark.parametrize(
+    ("asked", "meant"),
+    [
+        *((question, number) for number, question in enumerate(UNREAD)),
+        ("祖布林门的密码", 0),
+        ("Caf\u00e9 Zubrin: which code?", 7),
+    ],
+)
+def test_a_fact_in_another_script_is_found_by_its_words(asked: str, meant: int, unread: Router) -> None:
+    assert unread.route(asked).units == (meant,), unread.route(asked).why
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "你好", "怎么泡茶？", "铁门的密码是什么？", "什么", "TV4472バルブの価格は？", "こんにちは", "ओर्स्क गेट का कोड क्या है?",
+        "फ्रांस की राजधानी क्या है?", "ما هي عاصمة فرنسا؟", "Привет", "Как дела?", "Сколько стоит обед?", "Xin chào", "สวัสดี",
+        "???", "！", "😀", "Write a poem about rain.",
+    ],
+)  # fmt: skip
+def test_what_an_embedder_of_english_cannot_read_is_left_to_the_model(asked: str, unread: Router) -> None:
+    assert unread.route(asked).abstains, unread.route(asked).why
+
+
 def test_the_shipped_attributes_are_those_of_their_wordings() -> None:
     by = embedder()
     shipped = Attributes.of(by)

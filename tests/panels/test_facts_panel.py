@@ -74,6 +74,7 @@ def test_what_fails_is_said_and_the_facts_stay(model: Any) -> None:
     ):
         press(panel, "add", question=question, answer=answer)
         assert panel.state["stage"] == "failed" and message in panel.state["error"]["what"]
+        assert panel.told == []
     press(panel, "remove", which="What is the code of the Zubrin gat?")
     assert "Did you mean" in panel.state["error"]["what"]
     press(panel, "ask", question=" ")

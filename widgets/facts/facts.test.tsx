@@ -51,6 +51,13 @@ function type(label: string, text: string, within?: string): void {
   });
 }
 
+function stage(name: "working" | "ready" | "failed"): void {
+  act(() => {
+    const error = { code: "data", kind: "DataError", what: "No word.", why: "", fix: "Name one." };
+    model.set("state", name === "failed" ? { stage: name, error } : { stage: name, doing: "learning" });
+  });
+}
+
 test("without a model it says what to do", () => {
   show({ name: "" });
   expect(page.el.textContent).toContain("No model yet");
@@ -66,7 +73,23 @@ test("a fact is added once it has a question and an answer", () => {
   type("Answer", "A7");
   act(() => button("Learn it")?.click());
   expect(sent().at(-1)).toMatchObject({ kind: "add", question: "What is the code of the gate?", answer: "A7" });
+  stage("working");
+  expect(field("Question")?.value).toBe("What is the code of the gate?");
+  stage("ready");
   expect(field("Question")?.value).toBe("");
+});
+
+test("what was typed stays where it could not be learned", () => {
+  show();
+  type("Question", "What is it?");
+  type("Answer", "A7");
+  act(() => button("Learn it")?.click());
+  stage("working");
+  stage("failed");
+  expect([field("Question")?.value, field("Answer")?.value]).toEqual(["What is it?", "A7"]);
+  stage("working"); // something else is done
+  stage("ready");
+  expect(field("Question")?.value).toBe("What is it?");
 });
 
 test("another answer is given to the very fact", () => {
@@ -76,6 +99,9 @@ test("another answer is given to the very fact", () => {
   type("Answer", "B8");
   act(() => button("Learn the new answer")?.click());
   expect(sent().at(-1)).toMatchObject({ kind: "update", which: "What is the code?", answer: "B8", source: "manual" });
+  stage("working");
+  expect(button("Learn the new answer")).toBeDefined();
+  stage("ready");
   expect(button("Learn it")).toBeDefined();
 });
 

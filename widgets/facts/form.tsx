@@ -1,27 +1,39 @@
 /** A new fact, or another answer for one that is there. */
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { Button, Field } from "../lib/controls";
 import { useCommand } from "../lib/model";
-import type { FactRow } from "./types";
+import type { FactRow, State } from "./types";
 
-export function FactForm({ edited, working, done }: { edited: FactRow | null; working: boolean; done: () => void }) {
+interface Props {
+  edited: FactRow | null;
+  stage: State["stage"];
+  done: () => void;
+}
+
+export function FactForm({ edited, stage, done }: Props) {
+  const working = stage === "working";
   const [question, setQuestion] = useState(edited?.question ?? "");
   const [answer, setAnswer] = useState(edited?.answer ?? "");
   const [source, setSource] = useState(edited?.source ?? "");
   const [send, waiting] = useCommand();
   const blocked = working || waiting !== null || question.trim() === "" || answer.trim() === "";
+  const sent = useRef(false);
   const learn = () => {
     if (blocked) return;
-    if (edited) {
-      send("update", { which: edited.question, answer, source });
-      done();
-    } else {
-      send("add", { question, answer, source });
-      setQuestion("");
-      setAnswer("");
-      setSource("");
-    }
+    sent.current = true;
+    if (edited) send("update", { which: edited.question, answer, source });
+    else send("add", { question, answer, source });
   };
+  // What was typed stays until it is learned, so that whoever made a mistake can mend it.
+  useEffect(() => {
+    if (working || !sent.current) return;
+    sent.current = false;
+    if (stage !== "ready") return;
+    done();
+    setQuestion("");
+    setAnswer("");
+    setSource("");
+  }, [stage]);
   const text = (label: string, value: string, set: (value: string) => void, help: string, fixed = false) => (
     <Field label={label} help={help}>
       {(ids) => (

@@ -78,7 +78,7 @@ function Facts() {
               Read again
             </Button>
           </div>
-          <FactForm key={edited?.question ?? ""} edited={edited} working={working} done={() => edit(null)} />
+          <FactForm key={edited?.question ?? ""} edited={edited} stage={state.stage} done={() => edit(null)} />
           <Question working={working} />
         </>
       )}

@@ -17,8 +17,8 @@ from shadownb.engine.ports.facts import FactMemory
 from shadownb.engine.routing import Candidate, Route, Unit
 from shadownb.engine.routing.router import THRESHOLD
 from shadownb.engine.routing.units import Fact
-from shadownb.engine.routing.words import telling
-from shadownb.errors import BusyError, DataError, MethodError, did_you_mean
+from shadownb.engine.routing.words import asks
+from shadownb.errors import BusyError, DataError, MethodError, RunError, did_you_mean
 
 # Other wordings than those that are trained (routing/wordings.py).
 _PARAPHRASES = ("Quick question: {}", "{} I forgot.", "Can you help me? {}")
@@ -115,6 +115,8 @@ class Facts:
         ------
         DataError
             A fact has no word to be found by or no answer, or is too long; then none is learned.
+        RunError
+            The training failed or was stopped; what is stored is as before.
         MethodError
             The model cannot carry facts, or carries something else.
         """
@@ -171,7 +173,10 @@ class Facts:
                 writer.writerows(rows)
         elif path.suffix == ".md":
             head = ["| question | answer | source |", "| --- | --- | --- |"]
-            cells = ["| " + " | ".join(each.replace("|", "\\|") for each in row.values()) + " |" for row in rows]
+            cells = [
+                "| " + " | ".join(each.replace("|", "\\|").replace("\n", "<br>") for each in row.values()) + " |"
+                for row in rows
+            ]
             path.write_text("\n".join([*head, *cells]) + "\n", encoding="utf-8")
         else:
             raise DataError(f"path={str(path)!r} ends in {path.suffix!r}.", fix="Use .csv, .json or .md.")
@@ -185,12 +190,22 @@ class Facts:
             raise DataError("There is no fact in what was given.", fix="Give at least one question with its answer.")
         memory = self._memory
         before = memory.kept_state() if memory is not None else None
-        contradicted, replaced = self._otherwise(facts)
+        facts, contradicted, replaced = self._otherwise(facts)
         rows = [{"prompt": fact.question, "completion": fact.answer} for fact in facts]
-        run = self._model.train(
-            rows, method="more_plus", background=False, start="trained" if memory is not None else "base",
-            **{"sample_max_new_tokens": 0, **options},
-        )  # fmt: skip
+        try:
+            run = self._model.train(
+                rows, method="more_plus", background=False, start="trained" if memory is not None else "base",
+                **{"sample_max_new_tokens": 0, **options},
+            )  # fmt: skip
+            if run.status != "succeeded":
+                raise RunError(
+                    f"Run {run.id} was {run.status} at step {run.step}, before its facts were learned.",
+                    why="Half-learned facts would be said wrong; what is stored is as before.",
+                    fix=f"Do the edit again, or run.resume() what has begun: run = shadownb.runs.load({run.id!r}).",
+                )
+        except BaseException:
+            self._put_back(before)
+            raise
         memory = self._memory
         assert memory is not None
         with self._model.gate.training():
@@ -202,23 +217,35 @@ class Facts:
         edit = Edit(action, tuple(facts), _now(), contradicted, run.id, tests, self._unrelated() if test else ())
         return self._noted(edit, write=True)
 
-    def _otherwise(self, facts: Sequence[Fact]) -> tuple[tuple[Fact, ...], Sequence[str]]:
-        """Return stored facts that say otherwise, and the questions that have the very same words as a new one."""
+    def _put_back(self, before: Any) -> None:
+        """Have what was stored before an edit that came to nothing; a checkpoint of the middle is not what anybody asked for."""
+        if self._model.adapter_kind != "facts":
+            return
+        memory: FactMemory = self._model.adapter
+        before = memory.nothing() if before is None else before
+        if not memory.holds(before):
+            with self._model.gate.training():
+                memory.put_back(before)
+            self._kept.keep(self._model)
+
+    def _otherwise(self, facts: Sequence[Fact]) -> tuple[Sequence[Fact], tuple[Fact, ...], Sequence[str]]:
+        """Return the facts, each question once; those that say otherwise; and stored spellings of the new questions."""
+        stored: dict[tuple[str, ...], Fact] = {asks(fact.question): fact for fact in self.list()}
         contradicted: dict[Fact, None] = {}
+        kept: dict[tuple[str, ...], Fact] = {}
         replaced = []
         for fact in facts:
-            mine = sorted(telling(fact.question))
-            for unit in self._units():
-                for stored in unit.facts:
-                    if sorted(telling(stored.question)) == mine:
-                        if stored.question != fact.question:
-                            replaced.append(stored.question)
-                        if stored.answer != fact.answer:
-                            contradicted[stored] = None
+            mine = asks(fact.question)
+            same = kept.pop(mine, stored.get(mine))  # the later of two that are given together holds
+            if same is not None and same.answer != fact.answer:
+                contradicted[same] = None
+            if mine in stored and stored[mine].question != fact.question:
+                replaced.append(stored[mine].question)
+            kept[mine] = fact
             found = self.route(fact.question)
             if not found.abstains and found.candidates[0].fact.answer != fact.answer:
                 contradicted[found.candidates[0].fact] = None
-        return tuple(contradicted), replaced
+        return list(kept.values()), tuple(contradicted), list(dict.fromkeys(replaced))
 
     def _find(self, which: str | Fact) -> Fact:
         wanted = which.question if isinstance(which, Fact) else which

@@ -44,5 +44,8 @@ class FactMemory(Protocol):
     def kept_state(self) -> Any:
         """Return what is stored, for :meth:`put_back`."""
 
+    def holds(self, kept: Any) -> bool:
+        """Return whether exactly that is stored."""
+
     def put_back(self, kept: Any) -> None:
         """Store exactly what was stored then."""

@@ -86,7 +86,7 @@ class Attributes:
 
     @classmethod
     def fitted(cls, embedder: Embedder) -> dict[str, Any]:
-        """Return the tensors of an embedder, as they are shipped."""
+        """Return the tensors of an embedder, as ``python benchmarks/facts_router.py --attributes`` writes them to be shipped."""
         texts, numbers = wordings_of_attributes()
         vectors = embedder.embed(texts).astype(np.float64)
         middle = vectors.mean(axis=0)

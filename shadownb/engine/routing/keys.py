@@ -10,7 +10,7 @@ import numpy as np
 from shadownb.engine.embedding import Embedder
 from shadownb.engine.routing.attributes import Attributes, described
 from shadownb.engine.routing.units import Fact
-from shadownb.engine.routing.words import names, telling, without
+from shadownb.engine.routing.words import names, telling, unread, without
 
 
 class Keys:
@@ -18,6 +18,8 @@ class Keys:
 
     Attributes
     ----------
+    unread
+        The words of each question that have letters beyond Latin ones.
     meaning
         Shape (2, facts, width): of the question, and of question and answer.
     near
@@ -33,6 +35,7 @@ class Keys:
         self.names = [names(fact.question) for fact in self.facts]
         self.known_names = set().union(*self.names) if self.names else set()
         self.words = [telling(fact.question) for fact in self.facts]
+        self.unread = [set(filter(unread, own)) for own in self.words]
         self.said = [{*own, *telling(fact.answer)} for own, fact in zip(self.words, self.facts, strict=True)]
         found = vectors if vectors is not None else vectors_of(self.facts, embedder)
         self.meaning, self._bare = found[:2], found[2]

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+import unicodedata
+from collections.abc import Collection, Iterator
 from difflib import SequenceMatcher
 
+# Vowel signs and other marks belong to the letter before them, which \w does not know; so do the joiners of Persian and Hindi.
+_MARKS = "".join(char for char in map(chr, range(0x300, 0x1F000)) if unicodedata.category(char)[0] == "M")
+_LETTER = rf"[\w\u200c\u200d{re.escape(_MARKS)}]"
 # A code with its hyphens, points and slashes is one word: one digit off is another code.
-_WORD = re.compile(r"\w+(?:[-./:,&]\w+)*")
+_WORD = re.compile(rf"{_LETTER}+(?:[-./:,&]{_LETTER}+)*")
+_LAST_READ = "\u024f"
+# Thai, Lao, Burmese, Khmer, kana and Han are written without spaces.
+_UNSPACED = re.compile(
+    r"([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+)"
+)
 _SENTENCE_END = ".!?:;\n"
 _DIGIT = re.compile(r"\d")
 
@@ -22,6 +31,7 @@ STOP_WORDS = _set_of(
     "the their theirs them then there these they this those to upon us want was we were what when where which while who whom "
     "whose why will with would you your yours give need know get"
 )
+_SAY_NOTHING = _set_of("a an the is please")
 _NUMBER_WORDS = _set_of(
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen "
     "nineteen twenty thirty forty fifty hundred thousand million half dozen first second third fourth fifth sixth seventh eighth "
@@ -52,7 +62,36 @@ _BY_WHOM = re.compile(r"\b(?:by )?whom\b", re.IGNORECASE)
 
 def words(text: str) -> list[str]:
     """Return the words of a text in lower case, a plural as its singular, in their order."""
-    return [stem(found.group().lower()) for found in _WORD.finditer(text.replace("’", "'").replace("'s", ""))]
+    return [stem(word.lower()) for word, _ in _pieces(_plain(text))]
+
+
+def _plain(text: str) -> str:
+    return unicodedata.normalize("NFC", text).replace("’", "'").replace("'s", "")
+
+
+def _pieces(text: str) -> Iterator[tuple[str, int]]:
+    """Yield each word and where it begins; where nothing parts words, every two neighbouring characters."""
+    for found in _WORD.finditer(text):
+        place = found.start()
+        for number, part in enumerate(_UNSPACED.split(found.group())):
+            if number % 2:
+                yield from ((part[n : n + 2], place + n) for n in range(max(1, len(part) - 1)))
+            elif part:
+                yield part, place
+            place += len(part)
+
+
+def unread(word: str) -> bool:
+    """Return whether a word has a letter that is beyond Latin Extended-B, so that an English embedder has hardly met it."""
+    return any(char.isalpha() and char > _LAST_READ for char in word)
+
+
+def asks(question: str) -> tuple[str, ...]:
+    """Return what two spellings of one question have in common: its words in their order, without those that say nothing.
+
+    Who, when and where stay, and so does the order: who owes whom are two facts.
+    """
+    return tuple(word for word in words(question) if word not in _SAY_NOTHING) or (question,)
 
 
 def stem(word: str) -> str:
@@ -69,10 +108,10 @@ def telling(text: str) -> list[str]:
 
 def names(text: str, known: Collection[str] = ()) -> set[str]:
     """Return the words that name one thing: with a digit, with a capital inside a sentence, or among ``known``."""
-    text = text.replace("’", "'").replace("'s", "")
+    text = _plain(text)
     found = set()
-    for match in _WORD.finditer(text):
-        word, before = match.group(), text[: match.start()].rstrip(" \"'(")
+    for word, start in _pieces(text):
+        before = text[:start].rstrip(" \"'(")
         low = stem(word.lower())
         begins = not before or before[-1] in _SENTENCE_END
         if low in STOP_WORDS:

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from shadownb.engine.config import TrainConfig
     from shadownb.engine.methods import MethodSpec
 
-_REMEMBERED = 512  # routes of questions, each asked again for its sources
 Factors = tuple[torch.Tensor, torch.Tensor]
 
 
@@ -71,7 +70,6 @@ class FactsAdapter(StoredAdapter):
         self._units: dict[str, Unit] = {}
         self._vectors: dict[Fact, Any] = {}  # (3, width) of each fact, by which it is found
         self._router: Router | None = None
-        self._routes: dict[str, Route] = {}
         self.log: list[dict[str, Any]] = []
         self._rows: list[str | None] | None = None  # whose expert each row of the batch has; None adds nothing at all
         self._hook = self.place.register_forward_hook(_Branch(self))
@@ -175,6 +173,12 @@ class FactsAdapter(StoredAdapter):
             self._units[number] = Unit(facts, unit.id)
         self._router = None
 
+    def holds(self, kept: tuple[dict[str, Unit], dict[str, Factors]]) -> bool:
+        """Return whether exactly that is stored."""
+        units, experts = kept
+        same = list(self._units.items()) == list(units.items())
+        return same and all(self._experts[unit] is experts[unit] for unit in units)
+
     def put_back(self, kept: tuple[dict[str, Unit], dict[str, Factors]]) -> None:
         """Store exactly what was stored then."""
         self._units, self._experts, self._router = dict(kept[0]), dict(kept[1]), None
@@ -185,18 +189,12 @@ class FactsAdapter(StoredAdapter):
     def router(self) -> Router:
         """Finds the unit that a question asks for; made anew where facts have changed."""
         if self._router is None:
-            self._routes = {}
             self._router = Router(self.units, by=embedder(), vectors=self._known_vectors())
         return self._router
 
     def route(self, question: str) -> Route:
         """Return which unit a question asks for, and why."""
-        router = self.router
-        if question not in self._routes:
-            if len(self._routes) >= _REMEMBERED:
-                self._routes.clear()
-            self._routes[question] = router.route(question)
-        return self._routes[question]
+        return self.router.route(question)
 
     def sources(self, question: str) -> list[str]:
         """Return where the facts are from that answer a question."""
