@@ -74,15 +74,18 @@ def test_an_answer_that_was_cut_by_the_stop_is_none() -> None:
 def test_whoever_has_it_open_sees_it_grow() -> None:
     seen: list[tuple[str, int]] = []
     opened: list[Any] = []
+    told: list[str] = []
 
     def progress(name: str, done: int, total: int) -> None:
         if not opened:
             opened.append(snb.evaluations.open("live"))
         opened[0].refresh()
         seen.append((opened[0].status, opened[0].cell("mine", "tuned").mean.items))
+        told.extend(opened[0].problems())
 
     snb.evaluate(pair(), suite(), name="live", batch_rows=10, progress=progress)
     assert {status for status, _ in seen} == {"working"}
+    assert told == [], "what is being asked is not missing"
     counts = [count for _, count in seen]
     assert counts == sorted(counts) and len(set(counts)) == 5
     opened[0].refresh()

@@ -54,7 +54,7 @@ function type(label: string, text: string, within?: string): void {
 function stage(name: "working" | "ready" | "failed"): void {
   act(() => {
     const error = { code: "data", kind: "DataError", what: "No word.", why: "", fix: "Name one." };
-    model.set("state", name === "failed" ? { stage: name, error } : { stage: name, doing: "learning" });
+    page.model.set("state", name === "failed" ? { stage: name, error } : { stage: name, doing: "learning" });
   });
 }
 

@@ -437,7 +437,7 @@ class Evaluation:
                         f"{suite}: {cell.ungraded} answers of {side} could not be graded and are in no mean{most}"
                     )
                 waiting = cell.answered - cell.ungraded - sum(len(each.values) for each in self.items(suite, side))
-                if waiting > 0 and suite not in self.refused:
+                if waiting > 0 and suite not in self.refused and self.status != "working":
                     told.append(f"{suite}: {waiting} answers of {side} are not graded yet; evaluate again by this name")
         return told
 
