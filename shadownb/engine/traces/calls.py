@@ -11,13 +11,17 @@ from shadownb.engine.traces.conventions import CONVENTIONS
 from shadownb.engine.traces.cut import as_long_as, hidden_in, length_limit, without_cuts
 from shadownb.engine.traces.exchange import Exchange, conversation_of
 from shadownb.engine.traces.report import TraceReport
+from shadownb.engine.traces.sessions import Turn
+from shadownb.engine.traces.sources import SOURCES
 from shadownb.engine.traces.spans import Span
 from shadownb.engine.trajectories.endings import ended_by_itself
 from shadownb.engine.trajectories.identity import PathHash
 
 _CALLS = ("chat", "generate_content", "text_completion", "completion", "responses", "message")
 _KINDS = ("openinference.span.kind", "traceloop.span.kind", "langfuse.observation.type")
+_NO_PROMPT = "no prompt was recorded"
 _SWITCH_ON = "switch on the recording of content in the instrumentation"
+_RECORDS = frozenset(source.NAME for source in SOURCES)
 _SIGNS = ("gen_ai.request.model", "gen_ai.response.model", "gen_ai.usage.", "llm.model_name", "llm.request.")
 
 
@@ -155,6 +159,9 @@ def read_calls(spans: list[Span], report: TraceReport) -> list[SpanCall]:
 
 def _read(span: Span) -> SpanCall | str:
     """Return the call of a span, or the reason why it is none."""
+    if isinstance(span, Turn):
+        hidden = hidden_in([], [choice["message"] for choice in span.exchange.choices])
+        return SpanCall(span, span.exchange, span.source, hidden=tuple(hidden)) if span.exchange.messages else _NO_PROMPT
     other = _not_a_call(span)
     if other is not None:
         return other
@@ -166,11 +173,11 @@ def _read(span: Span) -> SpanCall | str:
         check_depth(exchange.messages, MAX_DEPTH + 16)
         check_depth(exchange.choices, MAX_DEPTH + 16)
         if not any(message.get("content") for message in exchange.messages):
-            return f"no prompt was recorded ({name}); {_SWITCH_ON}"
+            return f"{_NO_PROMPT} ({name}); {_SWITCH_ON}"
         if not exchange.choices:
             return f"no answer was recorded ({name})"
         hidden = hidden_in(exchange.messages, [choice["message"] for choice in exchange.choices])
-        return SpanCall(span, exchange, name, tuple(cut), hidden=tuple(hidden))
+        return SpanCall(span, exchange, span.source if span.source in _RECORDS else name, tuple(cut), hidden=tuple(hidden))
     if span.attributes.any(*_SIGNS) or span.kind == "LLM":
         return f"a model call without its content; {_SWITCH_ON}"
     return "not written in a known convention"
