@@ -125,7 +125,7 @@ def _complete_capture(ctx: click.Context, param: click.Parameter, incomplete: st
     "file",
     type=click.Path(dir_okay=False),
     shell_complete=completion.complete_file,
-    help="File to export to: .jsonl or .parquet; or to back up to.",
+    help="File to export to: .jsonl, .parquet, or .otlp.jsonl for spans of OpenTelemetry; or to back up to.",
 )
 @click.option(
     "--as-stored",

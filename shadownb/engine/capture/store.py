@@ -387,6 +387,7 @@ class CaptureStore:
     def export(self, path: str | Path, *, fmt: str | None = None, parsed: bool = True, **filters: Any) -> Path:
         """Write calls to a ``.jsonl`` or ``.parquet`` file (or as ``fmt`` says) and return its path; filters as in :meth:`calls`.
 
+        A file that ends in ``.otlp.jsonl`` (``fmt="otlp"``) holds spans of OpenTelemetry's GenAI convention, with the scores.
         ``parsed=False`` writes requests and answers as they are stored, as text, without reading them: several times as fast.
 
         Examples

@@ -61,7 +61,9 @@ def _file(path: Path, report: TraceReport) -> Any:
 
 def _folder(path: Path, report: TraceReport) -> list[Any]:
     """Return what the files of a folder hold, each as it is; one that cannot be read is counted."""
-    files = [each for each in sorted(path.rglob("*")) if each.suffix in (".json", ".jsonl", ".ndjson") and each.is_file()]
+    files = [
+        each for each in sorted(path.rglob("*")) if each.suffix in (".json", ".jsonl", ".ndjson") and each.is_file()
+    ]
     found = []
     for each in files:
         try:

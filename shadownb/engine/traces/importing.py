@@ -9,7 +9,7 @@ from shadownb.engine.traces.calls import SpanCall, read_calls
 from shadownb.engine.traces.envelopes import load, spans_in
 from shadownb.engine.traces.exchange import Exchange
 from shadownb.engine.traces.report import TraceReport
-from shadownb.engine.traces.spans import Span, finite
+from shadownb.engine.traces.spans import EVALUATION, Span, finite
 from shadownb.engine.trajectories.episodes import Episodes
 from shadownb.engine.trajectories.trajectory import Trajectory
 from shadownb.errors import ConfigError, DataError
@@ -195,6 +195,9 @@ def _forget_thoughts(exchange: Exchange) -> None:
 
 def _value(span: Span, key: str) -> float | None:
     value = span.attributes.first(key, f"langfuse.score.{key}")
+    for event in span.events if value is None else ():
+        if event.name == EVALUATION and event.attributes.text("gen_ai.evaluation.name") == key:
+            value = event.attributes.get("gen_ai.evaluation.score.value")
     return float(value) if isinstance(value, bool) else finite(value)
 
 

@@ -21,11 +21,9 @@ class Format(Protocol):
     NAME: str
     MISSING: str
 
-    @staticmethod
-    def recognises(lines: Sequence[Line], /) -> bool: ...
+    def recognises(self, lines: Sequence[Line], /) -> bool: ...
 
-    @staticmethod
-    def turns_of(lines: Sequence[Line], /) -> Iterator[Turn]: ...
+    def turns_of(self, lines: Sequence[Line], /) -> Iterator[Turn]: ...
 
 
 FORMATS: tuple[Format, ...] = (claude_code, codex, pi, simple)

@@ -22,7 +22,8 @@ Line = Mapping[str, Any]
 def recognises(lines: Sequence[Line]) -> bool:
     """Whether the lines are a rollout."""
     return any(
-        line.get("type") in ("session_meta", "response_item") and isinstance(line.get("payload"), Mapping) for line in lines
+        line.get("type") in ("session_meta", "response_item") and isinstance(line.get("payload"), Mapping)
+        for line in lines
     )
 
 
@@ -131,7 +132,11 @@ class _Session:
 
 def _is_input(item: Line) -> bool:
     kind = str(item.get("type") or "message")
-    return kind.endswith("_output") or (kind == "message" and item.get("role") != "assistant") or kind == "compaction_trigger"
+    return (
+        kind.endswith("_output")
+        or (kind == "message" and item.get("role") != "assistant")
+        or kind == "compaction_trigger"
+    )
 
 
 def _tokens(usage: Any) -> dict[str, int] | None:

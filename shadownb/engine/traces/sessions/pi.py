@@ -15,9 +15,19 @@ from shadownb.engine.traces.spans import finite, seconds
 NAME = "pi"
 MISSING = "the system prompt and the tool schemas"
 
-_ROLES = {"toolResult": "tool", "bashExecution": "user", "custom": "user", "branchSummary": "user", "compactionSummary": "user"}
+_ROLES = {
+    "toolResult": "tool",
+    "bashExecution": "user",
+    "custom": "user",
+    "branchSummary": "user",
+    "compactionSummary": "user",
+}
 _REASONS = {"toolUse": "tool_use", "stop": "stop"}
-_COUNTS = {"prompt_tokens": ("input", "cacheRead", "cacheWrite"), "completion_tokens": ("output",), "cached_tokens": ("cacheRead",)}
+_COUNTS = {
+    "prompt_tokens": ("input", "cacheRead", "cacheWrite"),
+    "completion_tokens": ("output",),
+    "cached_tokens": ("cacheRead",),
+}
 
 
 def recognises(lines: Sequence[Mapping[str, Any]]) -> bool:
@@ -40,7 +50,11 @@ def turns_of(lines: Sequence[Mapping[str, Any]]) -> Iterator[Turn]:
         before = prompts.get(str(parent), []) if parent else []
         if kind in ("compaction", "branch_summary") and line.get("summary"):
             kept = _kept(lines, line, prompts) if kind == "compaction" else before
-            after = [{"role": "user", "content": str(line["summary"])}, *kept] if kind == "compaction" else [*before, {"role": "user", "content": str(line["summary"])}]
+            after = (
+                [{"role": "user", "content": str(line["summary"])}, *kept]
+                if kind == "compaction"
+                else [*before, {"role": "user", "content": str(line["summary"])}]
+            )
         elif kind in ("message", "custom_message"):
             given = line.get("message") if kind == "message" else line
             messages = _messages(given) if isinstance(given, Mapping) else []
@@ -54,7 +68,9 @@ def turns_of(lines: Sequence[Mapping[str, Any]]) -> Iterator[Turn]:
         prompts[name], last = after, name
 
 
-def _kept(lines: Sequence[Mapping[str, Any]], entry: Mapping[str, Any], prompts: dict[str, list[Message]]) -> list[Message]:
+def _kept(
+    lines: Sequence[Mapping[str, Any]], entry: Mapping[str, Any], prompts: dict[str, list[Message]]
+) -> list[Message]:
     """Return the messages that a compaction left as they were: those from its first kept entry on."""
     first = str(entry.get("firstKeptEntryId") or "")
     before = prompts.get(str(entry.get("parentId")), [])
@@ -77,7 +93,12 @@ def _messages(given: Mapping[str, Any]) -> list[Message]:
 
 def _block(block: Any) -> Any:
     if isinstance(block, Mapping) and block.get("type") == "toolCall":
-        return {"type": "tool_call", "id": block.get("id"), "name": block.get("name"), "arguments": block.get("arguments")}
+        return {
+            "type": "tool_call",
+            "id": block.get("id"),
+            "name": block.get("name"),
+            "arguments": block.get("arguments"),
+        }
     if isinstance(block, Mapping) and block.get("type") == "image" and "data" in block:
         return {"type": "image_url", "image_url": {"url": f"data:{block.get('mimeType')};base64,{block['data']}"}}
     return block
@@ -88,7 +109,9 @@ def _turn(
 ) -> Turn:
     usage = given.get("usage")
     held = usage if isinstance(usage, Mapping) else {}
-    counts = {ours: sum(finite(held.get(key)) or 0 for key in theirs) for ours, theirs in _COUNTS.items()} if held else {}
+    counts = (
+        {ours: sum(finite(held.get(key)) or 0 for key in theirs) for ours, theirs in _COUNTS.items()} if held else {}
+    )
     costs = held.get("cost")
     reason = given.get("stopReason")
     failed = reason in ("error", "aborted")

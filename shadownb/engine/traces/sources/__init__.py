@@ -19,11 +19,9 @@ class Source(Protocol):
 
     NAME: str
 
-    @staticmethod
-    def recognises(item: Mapping[str, Any], /) -> bool: ...
+    def recognises(self, item: Mapping[str, Any], /) -> bool: ...
 
-    @staticmethod
-    def span_of(item: Mapping[str, Any], /) -> Span: ...
+    def span_of(self, item: Mapping[str, Any], /) -> Span: ...
 
 
 SOURCES: tuple[Source, ...] = (agents_sdk, langsmith, litellm, helicone)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from shadownb.engine.traces.spans import Attributes, Span, seconds
+from shadownb.engine.traces.spans import UNTOLD, Attributes, Span, seconds
 
 NAME = "agents-sdk"
 
@@ -29,7 +29,7 @@ def exported(value: Any) -> dict[str, Any]:
     found: dict[str, Any] = dict(value.export() or {})
     data = value.span_data
     response = getattr(data, "response", None)
-    if found and callable(getattr(response, "model_dump", None)):
+    if found and response is not None and callable(getattr(response, "model_dump", None)):
         given = {"input": getattr(data, "input", None), "response": response.model_dump(exclude_none=True)}
         found["span_data"] = {**(found.get("span_data") or {}), **given}
     return found
@@ -45,7 +45,9 @@ def span_of(item: Mapping[str, Any]) -> Span:
         # The SDK passes instructions and tools beside the input, and the answer repeats them.
         request = {"instructions": response.get("instructions"), "input": request, "tools": response.get("tools")}
     output = response if isinstance(response, Mapping) else data.get("output")
-    answers = isinstance(output, list) and len(output) == 1 and isinstance(output[0], Mapping) and "message" in output[0]
+    answers = (
+        isinstance(output, list) and len(output) == 1 and isinstance(output[0], Mapping) and "message" in output[0]
+    )
     usage = data.get("usage")
     found = {
         "openinference.span.kind": "llm" if kind in ("generation", "response") else kind or "span",
@@ -55,6 +57,10 @@ def span_of(item: Mapping[str, Any]) -> Span:
         **(_tokens(usage) if isinstance(usage, Mapping) else {}),
     }
     error = item.get("error")
+    if kind == "response" and not isinstance(response, Mapping):
+        found[UNTOLD] = (
+            "its export names the answer, which the API keeps; capture, or a processor of the SDK's tracing, holds it"
+        )
     return Span(
         trace_id=str(item.get("trace_id") or ""),
         span_id=str(item.get("id") or ""),
@@ -70,5 +76,7 @@ def span_of(item: Mapping[str, Any]) -> Span:
 
 def _tokens(usage: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        f"gen_ai.usage.{name}": usage.get(name) for name in ("input_tokens", "output_tokens") if usage.get(name) is not None
+        f"gen_ai.usage.{name}": usage.get(name)
+        for name in ("input_tokens", "output_tokens")
+        if usage.get(name) is not None
     }

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from shadownb.engine.capture.dialects import dialect
+from shadownb.engine.jsontext import dumps
 from shadownb.engine.messages.values import from_json_text
 from shadownb.engine.traces.spans import Attributes, Span, finite, seconds
 
@@ -30,7 +32,7 @@ def _logged(item: Mapping[str, Any]) -> Span:
     times = timing if isinstance(timing, Mapping) else {}
     return _span(
         request.get("json"),
-        response.get("json"),
+        response.get("json") or _streamed(response.get("textBody")),
         identifier=about.get("helicone-request-id"),
         session=about.get("helicone-session-id"),
         status=response.get("status"),
@@ -81,7 +83,7 @@ def _span(
         "session.id": session,
         "gen_ai.request.model": request.get("model") if isinstance(request, Mapping) else None,
     }
-    name = str(identifier or answer.get("id") or "")
+    name = str(identifier or f"{answer.get('id') or 'request'}-{start}")  # a gateway may give one id to many answers
     return Span(
         trace_id=name,
         span_id=name,
@@ -92,6 +94,20 @@ def _span(
         attributes=Attributes({key: value for key, value in found.items() if value is not None}),
         failure=(str(error)[:200] if error else f"status {code:g}") if failed and code is not None else None,
     )
+
+
+def _streamed(body: Any) -> Any:
+    """Return the answer in the body of a stream: its chunks one a line, or as events; a text that is neither as it is."""
+    if not isinstance(body, str) or not body.strip():
+        return None
+    parts = [line.removeprefix("data:").strip() for line in body.splitlines()]
+    chunks = [chunk for part in parts if isinstance(chunk := from_json_text(part), Mapping)]
+    if not chunks:
+        return body
+    kind = str(chunks[0].get("type") or "")
+    wire = "messages" if kind == "message_start" else "responses" if kind.startswith("response.") else "chat"
+    events = b"".join(b"data: " + dumps(chunk).encode() + b"\n\n" for chunk in chunks)
+    return dialect(wire).response(events, streamed=True)
 
 
 def _moment(value: Any) -> float | None:

@@ -34,7 +34,9 @@ def span_of(item: Mapping[str, Any]) -> Span:
         "gen_ai.usage.input_tokens": usage.get("input_tokens", item.get("prompt_tokens")),
         "gen_ai.usage.output_tokens": usage.get("output_tokens", item.get("completion_tokens")),
         "gen_ai.usage.cost": finite(item.get("total_cost")),
-        "session.id": next((metadata[key] for key in ("session_id", "thread_id", "conversation_id") if metadata.get(key)), None),
+        "session.id": next(
+            (metadata[key] for key in ("session_id", "thread_id", "conversation_id") if metadata.get(key)), None
+        ),
         **_scores(item.get("feedback_stats")),
     }
     return Span(

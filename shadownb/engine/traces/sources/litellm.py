@@ -47,7 +47,8 @@ def span_of(item: Mapping[str, Any]) -> Span:
         "gen_ai.request.model": pick("model", "model_group"),
         "gen_ai.usage.input_tokens": pick("prompt_tokens"),
         "gen_ai.usage.output_tokens": pick("completion_tokens"),
-        "gen_ai.usage.cost": pick("response_cost", "spend"),
+        # Of a model without a price it says 0, and why that is no price.
+        "gen_ai.usage.cost": None if item.get("response_cost_failure_debug_info") else pick("response_cost", "spend"),
         "session.id": pick("session_id"),
     }
     return Span(
