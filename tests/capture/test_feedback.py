@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shadownb.engine.capture import CaptureStore, captures
+from shadownb.engine.capture import CaptureStore, capture, captures
 from shadownb.engine.capture.proxy import CaptureProxy
 from shadownb.engine.capture.spending import estimate
 from shadownb.errors import ConfigError, DataError
@@ -60,6 +60,18 @@ def test_bodies_that_no_app_should_send_are_refused_and_none_is_kept_as_it_came(
         assert WEB.post(proxy.root_url + ROUTE, content=content, headers=auth(proxy)).status_code == status, given[:90]
     assert [score.note for score in proxy.calls[0].scores] == ["half \ufffd"]
     assert CANARY.encode() not in b"".join(path.read_bytes() for path in proxy.files.path.glob("*.sqlite*"))
+
+
+def test_what_a_recording_removes_is_removed_from_notes(upstream: Upstream, tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_text("Ada Lovelace\n")
+    with capture(upstream.url, redact=["email", f"name:{tmp_path / 'names.txt'}"]) as proxy:
+        say(proxy, "Hello")
+    store = CaptureStore.open(proxy.store.id)
+    told = f"Ada Lovelace (ada@example.com) used {CANARY}; send the next to her."
+    note = store.score(store.calls()[0].id, 0.0, note=told).note
+    assert note.endswith("send the next to her.")
+    assert not any(word in note for word in ("Ada", "ada@", CANARY))
+    assert store.scores()[store.calls()[0].id][0].note == note
 
 
 def test_scores_may_be_numbers_of_numpy_and_go_to_no_call_that_is_deleted_meanwhile(

@@ -71,10 +71,7 @@ def scrub(
     api_key_env: str | None = None,
 ) -> Scrubbed:
     """Take keys out of everything a capture has stored; see ``CaptureStore.scrub``."""
-    rules = [redact] if isinstance(redact, str) or callable(redact) else list(redact or ())
-    # A function is known by its name alone, which says nothing here.
-    recorded = [name for name in store.files.facts.get("redact") or () if is_ready(name) and name not in rules]
-    redactor = Redactor([*rules, *recorded], secrets=[*secrets, *_known(store, api_key_env)])
+    redactor = redactor_of(store, redact, secrets=secrets, api_key_env=api_key_env)
     store.files.own()  # raises while somebody records
     try:
         found = Scrubbed(store.id)
@@ -92,6 +89,20 @@ def scrub(
     if redactor.without_keys(store.id) != store.id:
         found.notes.append("The name of the capture holds a key itself: rename its folder while nothing records.")
     return found
+
+
+def redactor_of(
+    store: CaptureStore,
+    redact: str | Rule | Iterable[str | Rule] | None = None,
+    *,
+    secrets: Iterable[str] = (),
+    api_key_env: str | None = None,
+) -> Redactor:
+    """Return what takes out of a text whatever the recording took out, and the keys that are known here."""
+    rules = [redact] if isinstance(redact, str) or callable(redact) else list(redact or ())
+    # A function is known by its name alone, which says nothing here.
+    recorded = [name for name in store.files.facts.get("redact") or () if is_ready(name) and name not in rules]
+    return Redactor([*rules, *recorded], secrets=[*secrets, *_known(store, api_key_env)])
 
 
 def _known(store: CaptureStore, api_key_env: str | None) -> list[str]:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -315,6 +316,8 @@ class CaptureStore:
             Usually 1.0 for good and 0.0 for bad.
         name
             What is judged. ``score`` is the reward of the episode, any other name is one of its metrics.
+        note
+            Words about it. What the recording removes (keys, and what ``redact=`` named) is removed here, too.
 
         Raises
         ------
@@ -331,11 +334,14 @@ class CaptureStore:
         >>> [(score.name, score.value) for score in call.scores], next(store.trajectories()).reward
         ([('score', 1.0)], 1.0)
         """
+        from shadownb.engine.capture.scrubbing import redactor_of
+
         asked = call if isinstance(call, str) else next(reversed(call.call_ids), "")
         found = self.find(asked) or self.find_response(asked)
         if found is None:
             raise _no_call(asked, self.id)
         score = checked(found.id, value, name, note)
+        score = replace(score, note=redactor_of(self).text(score.note) or "")
         with self.writing() as connection:  # by then it may be deleted, and nothing would take the note away any more
             kept = connection.execute(
                 "INSERT INTO feedback (id, name, value, note, at) "
