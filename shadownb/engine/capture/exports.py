@@ -9,7 +9,7 @@ first rows would drop or refuse the others.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,9 +83,11 @@ def to_dataset(store: CaptureStore[Call], **filters: Any) -> datasets.Dataset:
     return datasets.Dataset(pa.Table.from_batches(batches, schema=schema))
 
 
-def flat_row(call: Call) -> dict[str, Any]:
-    """Return a call with its nested columns as JSON text."""
+def flat_row(call: Call, tools: Callable[[Any], str] = dumps) -> dict[str, Any]:
+    """Return a call with its nested columns as JSON text; ``tools`` writes those of its tools."""
     row = call.to_dict()
+    row |= {name: call.as_json(name) for name in ("usage", "error", "headers")}
+    row["tools"] = row["tools"] and tools(row["tools"])
     for name, body in (("request", call.request_body), ("response", b"" if call.is_streamed else call.response_body)):
         if row[name] and body and not may_hold_halves(body):
             row[name] = body.decode("utf-8", "replace")  # it is JSON already
@@ -95,10 +97,24 @@ def flat_row(call: Call) -> dict[str, Any]:
 
 
 def _read_columns(store: CaptureStore[Call], filters: dict[str, Any]) -> Iterator[dict[str, list[Any]]]:
-    rows = map(flat_row, store.iterate(**filters))
+    tools = _Repeated()
+    rows = (flat_row(call, tools) for call in store.iterate(**filters))
     names = _schema().names
     while page := list(islice(rows, _PAGE)):
         yield {name: [row[name] for row in page] for name in names}
+
+
+class _Repeated:
+    """Writes what is mostly the same from one call to the next, as an agent's tools are."""
+
+    def __init__(self) -> None:
+        self._last: Any = None
+        self._text = ""
+
+    def __call__(self, value: Any) -> str:
+        if value != self._last:
+            self._last, self._text = value, dumps(value)
+        return self._text
 
 
 def _stored_columns(store: CaptureStore[Call], filters: dict[str, Any]) -> Iterator[dict[str, list[Any]]]:
