@@ -368,6 +368,22 @@ class CaptureStore:
             found.setdefault(row["id"], []).append(Score(*row))
         return found
 
+    def tags(self, *, limit: int = 100) -> list[dict[str, Any]]:
+        """Return the tags that clients gave their calls, the commonest first, as dicts with name, value and number of calls.
+
+        Examples
+        --------
+        >>> store.tags()
+        []
+        """
+        if self.database.name() is None:
+            return []
+        rows = self.read(
+            "SELECT name, value, COUNT(*) AS calls FROM tags GROUP BY name, value ORDER BY calls DESC, name, value LIMIT ?",
+            [limit],
+        )
+        return [dict(row) for row in rows]
+
     def costs(self, by: str = "system", *, prices: Any = None, **filters: Any) -> list[Spent]:
         """Return what each call site took, the most expensive first; filters as in :meth:`calls`.
 
