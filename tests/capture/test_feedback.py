@@ -219,3 +219,30 @@ def test_costs_and_savings_in_a_shell(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "--tokens-per-s" in capsys.readouterr().err
     assert main(["capture", "calls", "plenty", "--hour", "1"]) != 0
     assert "--hour belongs to capture savings" in capsys.readouterr().err
+
+
+def test_scores_and_tags_in_a_shell(
+    proxy: CaptureProxy, upstream: Upstream, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from shadownb.cli import main
+
+    say(proxy, "Where is my parcel?", headers={"x-shadownb-tags": "feature=triage"})
+    say(proxy, "Hello")
+    proxy.stop()
+    name, first = proxy.store.id, proxy.store.calls()[0].id
+    assert main(["capture", "score", name, "--call", first, "--value", "0.5", "--note", "Too short."]) == 0
+    assert main(["capture", "score", name, "--call", first, "--value", "1", "--of", "tone"]) == 0
+    assert [(s.name, s.value, s.note) for s in proxy.store.scores()[first]] == [
+        ("score", 0.5, "Too short."),
+        ("tone", 1.0, ""),
+    ]
+    capsys.readouterr()
+    assert main(["capture", "calls", name, "--tag", "feature=triage"]) == 0
+    (line,) = capsys.readouterr().out.strip().splitlines()[1:]
+    assert "Where is my parcel?" in line and "0.5, tone 1" in line and first in line
+    assert main(["capture", "tags", name]) == 0
+    assert capsys.readouterr().out.split() == ["tag", "calls", "feature=triage", "1"]
+    assert main(["capture", "score", name, "--value", "1"]) != 0
+    assert "--call" in capsys.readouterr().err
+    assert main(["capture", "score", name, "--call", "nothing", "--value", "1"]) != 0
+    assert "no call 'nothing'" in capsys.readouterr().err

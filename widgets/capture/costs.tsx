@@ -22,7 +22,7 @@ export function CallSites() {
       <div class="snb-stack">
         <div class="snb-row">
           <select
-            class="snb-select"
+            class="snb-select capture-status"
             aria-label="Add up by"
             value={by}
             disabled={busy}
