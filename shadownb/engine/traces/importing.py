@@ -49,7 +49,8 @@ def from_spans(
     Parameters
     ----------
     spans
-        Spans as JSON objects, in any envelope; ``ReadableSpan`` objects of OpenTelemetry's SDK; or the path of a file.
+        Spans as JSON objects, in any envelope; span, trace and run objects of OpenTelemetry's SDK, MLflow, LangSmith and the
+        Agents SDK; or the path of a file, or of a folder of exports and session files.
     builder
         ``conversation`` makes one trajectory of the calls that continue a conversation; ``per_request`` makes one of each call.
     reward_key
