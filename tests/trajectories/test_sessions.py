@@ -3,6 +3,7 @@ their vendors wrote into prompts is replaced."""
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -226,6 +227,41 @@ def test_a_shortened_history_of_pi_begins_with_its_summary() -> None:
     )
     last = next(t for t in imported if t.final_content() == "Three.")
     assert [m["content"] for m in last.messages] == ["They counted to two.", "Second?", "Two.", "Third?", "Three."]
+
+
+def test_a_clock_that_is_set_back_orders_no_session_wrongly() -> None:
+    def at(second: int, line: dict[str, Any]) -> dict[str, Any]:
+        return {**line, "timestamp": f"2026-01-01T00:00:{second:02}Z"}
+
+    imported = of_lines(
+        at(50, claude("1", None, "user", "First?")),
+        at(51, said("2", "1", "One.", "end_turn", "m1")),
+        at(10, claude("3", "2", "user", "Second?")),
+        at(11, said("4", "3", "Two.", "end_turn", "m2")),
+    )
+    assert [t.trainable_turns for t in imported] == [[1, 3]]
+
+
+def test_odd_lines_of_a_session_take_no_other_along() -> None:
+    imported = of_lines(
+        claude("1", None, "user", "First?"),
+        said("2", "1", "One.", "end_turn", "m1"),
+        {
+            **claude("3", None, "assistant", 5, message={"id": {"x": 1}, "usage": "no", "model": ["m"]}),
+            "parentUuid": {"a": 1},
+        },
+        {**claude("3", "3", "user", [5, {"type": "tool_result"}]), "sessionId": 5},
+    )
+    assert [t.final_content() for t in imported if t.messages[0]["content"] == "First?"] == ["One."]
+
+
+def test_a_compressed_file(tmp_path: Path) -> None:
+    packed = gzip.compress((SESSIONS / "pi_0_73.jsonl").read_bytes())
+    (tmp_path / "s.jsonl.gz").write_bytes(packed)
+    assert len(snb.traces.from_otlp(tmp_path)) == len(snb.traces.from_otlp(tmp_path / "s.jsonl.gz")) == 1
+    (tmp_path / "half.gz").write_bytes(packed[:200])
+    with pytest.raises(DataError, match="cannot be unpacked"):
+        snb.traces.from_otlp(tmp_path / "half.gz")
 
 
 def test_a_folder_of_anything_and_lines_that_break_off(tmp_path: Path) -> None:

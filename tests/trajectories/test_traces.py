@@ -526,7 +526,7 @@ def test_bodies_of_other_apis_and_frames_with_gaps() -> None:
 
 # -- damage -------------------------------------------------------------------------------------------------------------------
 
-FILES = sorted([*DATA.glob("*.json*"), *(DATA / "real").iterdir()])
+FILES = sorted([*DATA.glob("*.json*"), *(DATA / "real").iterdir(), *(DATA / "sessions").rglob("*.jsonl")])
 ODD: list[Any] = [
     None, 7, -1.5, 10**400, math.nan, "", "x", "[{", [], {}, [1], [None], {"a": 1}, {"role": None}, [{"role": 3}],
     {"stringValue": None}, {"intValue": "x"}, {"arrayValue": None}, {"kvlistValue": {"values": None}},

@@ -7,6 +7,8 @@ Read are OTLP (``resourceSpans``, also as log records with ``resourceLogs``), li
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from typing import Any
 from shadownb.engine.jsontext import Unreadable, check_depth, loads, parse
 from shadownb.engine.traces.conventions import langfuse, mlflow, phoenix
 from shadownb.engine.traces.report import TraceReport
-from shadownb.engine.traces.sessions import Format, format_of
+from shadownb.engine.traces.sessions import Format, Turn, format_of
 from shadownb.engine.traces.sources import agents_sdk, source_of
 from shadownb.engine.traces.spans import Span, event_from_dict, objects, span_from_dict
 from shadownb.errors import DataError
@@ -22,6 +24,7 @@ from shadownb.errors import DataError
 _HOLDERS = ("data", "traces", "trace", "observations", "spans", "batches", "results", "items")
 _DEEPEST = 256  # levels of a span; OTLP takes four for one level of what an attribute holds
 _MOST_ENVELOPES, _LEVEL = 16, " level"  # traces in sessions in pages are three
+_SUFFIXES, _GZIP = (".json", ".jsonl", ".ndjson", ".gz"), b"\x1f\x8b"
 _LONGEST_PATH = 4096  # PATH_MAX of Linux; no file name is longer
 
 
@@ -56,18 +59,26 @@ def _file(path: Path, report: TraceReport) -> Any:
         return _folder(path, report)
     if not path.is_file():
         raise DataError(f"There is no file {path}.", fix="Pass the path of a trace export, or its JSON text.")
-    return _parse(path.read_text(encoding="utf-8-sig", errors="replace"), str(path), report)
+    return _parse(_text_of(path), str(path), report)
+
+
+def _text_of(path: Path) -> str:
+    """Return the text of a file, also of one that is compressed, as exports to object stores are."""
+    data = path.read_bytes()
+    try:
+        plain = gzip.decompress(data) if data[:2] == _GZIP else data
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path} cannot be unpacked: {error}", fix="Pass a whole file.") from None
+    return plain.decode("utf-8-sig", errors="replace")
 
 
 def _folder(path: Path, report: TraceReport) -> list[Any]:
     """Return what the files of a folder hold, each as it is; one that cannot be read is counted."""
-    files = [
-        each for each in sorted(path.rglob("*")) if each.suffix in (".json", ".jsonl", ".ndjson") and each.is_file()
-    ]
+    files = [each for each in sorted(path.rglob("*")) if each.suffix in _SUFFIXES and each.is_file()]
     found = []
     for each in files:
         try:
-            found.append(_parse(each.read_text(encoding="utf-8-sig", errors="replace"), str(each), report))
+            found.append(_parse(_text_of(each), str(each), report))
         except (DataError, OSError) as error:
             report.leave_out("the file cannot be read", f"{each.relative_to(path)}: {error}"[:200])
     if not found:
@@ -139,7 +150,15 @@ def _walk(value: Any, holder: Mapping[str, Any], logs: list[Mapping[str, Any]], 
 def _session(session: Format, lines: list[Any], report: TraceReport) -> Iterator[Span]:
     """Yield the answers in a session file; lines that are none of them are no spans that were left out."""
     readable = [line for line in lines if isinstance(line, Mapping) and _is_readable(line, report)]
-    turns = list(session.turns_of(readable))
+    turns: list[Turn] = []
+    try:
+        turns.extend(session.turns_of(readable))
+    except Exception as error:  # whatever it holds: what was read until then is there, and other files are
+        report.leave_out("the rest of a session cannot be read", f"{session.NAME}: {type(error).__name__}")
+    latest = 0.0
+    for turn in turns:  # a file has its order, whatever the clock did meanwhile
+        latest = max(latest, turn.start or 0.0)
+        turn.start = latest or None
     if turns:
         report.notes[f"files of {session.NAME} do not hold {session.MISSING}"] += 1
     else:

@@ -65,19 +65,19 @@ class _Entries:
     def __init__(self, lines: Sequence[Line]) -> None:
         self.by_name: dict[str, _Entry] = {}  # also of lines that are no messages, through which the way leads
         self.answers: list[_Entry] = []
-        self.results: dict[tuple[str, Any], Message] = {}
+        self.results: dict[tuple[str, str], Message] = {}
         self._ways: dict[int, list[Message]] = {}
         by_answer: dict[tuple[Any, ...], _Entry] = {}
         for line in lines:
             name = str(line.get("uuid") or "")
             if not name or line.get("isVisibleInTranscriptOnly"):
                 continue
-            parent = line.get("parentUuid") or None
+            parent = str(line.get("parentUuid") or "") or None
             message = line.get("message") if _is_message(line) else None
             if message is None or message.get("model") == _NOT_A_MODEL or line.get("isApiErrorMessage"):
                 self.by_name[name] = _Entry({**line, "type": "aside"}, parent, [])
             elif line["type"] == "assistant":
-                key = (_agent(line), message.get("id") or name)
+                key = (_agent(line), str(message.get("id") or name))
                 entry = by_answer.get(key)
                 if entry is None:
                     entry = by_answer[key] = _Entry(line, parent, [])
@@ -93,7 +93,7 @@ class _Entries:
                 self.by_name[name] = entry
                 for told in entry.messages:
                     if told["role"] == "tool":
-                        self.results[_agent(line), told.get("tool_call_id")] = told
+                        self.results[_agent(line), str(told.get("tool_call_id"))] = told
                     elif message_text(told).startswith(_INTERRUPTED):
                         self._interrupt(parent)
         for entry in self.answers:
@@ -142,7 +142,7 @@ class _Entries:
         if not entry.is_answer:
             return [message for message in entry.messages if message["role"] != "tool"]
         agent = _agent(entry.line)
-        results = [self.results.get((agent, call["id"])) for call in calls_of(entry.messages[0])]
+        results = [self.results.get((agent, str(call["id"]))) for call in calls_of(entry.messages[0])]
         return [*entry.messages, *(result for result in results if result is not None)]
 
 
