@@ -55,6 +55,7 @@ _PARTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 )
 _MODULES = ("methods", "runs", "captures", "traces", "registry", "scoring", "sandbox", "suites", "evaluations")
 WHOLE = (
+    "CaptureStore",
     "Model",
     "Dataset",
     "Run",

@@ -25,6 +25,7 @@ from shadownb.errors import BusyError, ConfigError, DiskFullError
 
 if TYPE_CHECKING:
     from shadownb.engine.capture.store import CaptureStore
+    from shadownb.engine.capture.stored import StoredCalls
 
 _BATCH = 50  # calls rewritten in one transaction
 _ENDINGS = ("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")
@@ -92,7 +93,7 @@ def scrub(
 
 
 def redactor_of(
-    store: CaptureStore,
+    store: StoredCalls,
     redact: str | Rule | Iterable[str | Rule] | None = None,
     *,
     secrets: Iterable[str] = (),
@@ -105,7 +106,7 @@ def redactor_of(
     return Redactor([*rules, *recorded], secrets=[*secrets, *_known(store, api_key_env)])
 
 
-def _known(store: CaptureStore, api_key_env: str | None) -> list[str]:
+def _known(store: StoredCalls, api_key_env: str | None) -> list[str]:
     """Return the keys that are known here: those of the environment, and the token of a process that was killed."""
     if api_key_env is not None and not os.environ.get(api_key_env, "").strip():
         raise ConfigError(
