@@ -27,7 +27,10 @@ def store(home: Path) -> Any:
 
 def run_of(store: Any, *, data: str = "mails", losses: tuple[float, ...] = (2.0, 1.0), **options: Any) -> RunFolder:
     """Return the folder of a run that succeeded, with these losses and options."""
-    record = {"model": {"name": "tiny", "start": None}, "dataset": {"name": data, "rows": 7, "path": "x", "sha256": "0"}}
+    record = {
+        "model": {"name": "tiny", "start": None},
+        "dataset": {"name": data, "rows": 7, "path": "x", "sha256": "0"},
+    }
     run: RunFolder = store.create(TrainConfig(max_steps=len(losses) or 1, **options), record)
     go_on(
         run,

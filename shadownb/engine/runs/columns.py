@@ -44,7 +44,7 @@ def read_columns(run: RunFolder) -> Row | None:
             "data": (spec.get("dataset") or {}).get("name", ""),
             "rows": (spec.get("dataset") or {}).get("rows"),
             "eval_data": (spec.get("eval_dataset") or {}).get("name", ""),
-            "options": {name: values[name] for name in given if _is_shown(values[name])},
+            "options": {name: values[name] for name in given if name != "method" and _is_shown(values[name])},
             "metrics": metrics,
             "marks": marks_of(run),
         }

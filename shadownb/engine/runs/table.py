@@ -79,6 +79,7 @@ class RunTable:
             yield len(fresh), len(runs)
         if not runs:
             self._rows = {}
+            yield 0, 0
 
     def refresh_some(self, ids: Sequence[str]) -> None:
         """Read these runs again, which are in the table: those that go on, or that were changed just now."""
