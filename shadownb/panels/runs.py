@@ -88,6 +88,7 @@ class RunsPanel(Panel):
         self._store = default_store()
         self._table = RunTable(self._store)
         self._follower: Follower | None = None
+        self._listed = 0  # when the folder of runs was changed last, of those that were read
         self._show: Callable[[Run], None] | None = None
         self._undo: list[str] = []
         super().__init__(asked={**_ASKED, **_remembered(), "query": query})
@@ -143,19 +144,29 @@ class RunsPanel(Panel):
 
     def _stamp(self) -> tuple[Any, ...]:
         """Return what changes when a run begins, goes, or goes on."""
-        folder = self._store.home / "runs"
         going_on = []
         for run_id in self._table.active:
             with contextlib.suppress(ShadowError):
                 going_on.append(stamp_of(self._store.find(run_id).events))
-        with contextlib.suppress(OSError):
-            return (os.stat(folder).st_mtime_ns, *going_on)
-        return tuple(going_on)
+        return (self._folder_changed(), *going_on)
+
+    def _folder_changed(self) -> int:
+        try:
+            return os.stat(self._store.home / "runs").st_mtime_ns
+        except OSError:
+            return 0
 
     def _changed(self) -> None:
         self._slow.submit(self._read, key="read")
 
     def _read(self) -> None:
+        """Read what changed: all of it where runs came or went, else those that go on, which is quick with any number."""
+        listed = self._folder_changed()
+        if listed == self._listed and self._table.active:
+            self._table.refresh_some(self._table.active)
+            self._writer.submit(self._turn_page, key="page")
+            return
+        self._listed = listed
         for done, count in self._table.refreshing():
             reading = [done, count] if done < count else None
             self._writer.submit(partial(self._turn_page, reading), key="page")

@@ -49,7 +49,7 @@ def keys_of(rows: Iterable[Row]) -> dict[str, list[str]]:
     return {kind: list(names) if kind == "summary" else sorted(names) for kind, names in found.items()}
 
 
-def parsed(query: str, rows: list[Row]) -> Test:
+def parsed(query: str, known: Callable[[], dict[str, list[str]]]) -> Test:
     """Return whether a row is asked for by a query; all its parts have to hold.
 
     Parameters
@@ -58,8 +58,8 @@ def parsed(query: str, rows: list[Row]) -> Test:
         Words, each to stand somewhere in id, status, method, model, data, tags or note; and conditions on columns,
         ``key:text`` (contains), ``key=value`` and ``key!=value``, ``key<number`` and the like. A ``-`` before one turns it round,
         quotes keep words together.
-    rows
-        The rows that are searched, for the columns that there are.
+    known
+        Gives the columns that there are, as :func:`keys_of` does; called where the query has a condition.
 
     Raises
     ------
@@ -67,14 +67,9 @@ def parsed(query: str, rows: list[Row]) -> Test:
         No run has the column, or what is compared is no number.
     """
     tests: list[Test] = []
-    known: dict[str, list[str]] | None = None
     for part in _PART.finditer(query):
         text = part["quoted"] if part["quoted"] is not None else part["plain"]
-        if part["key"] is None:
-            test = _has_word(text)
-        else:
-            known = known or keys_of(rows)
-            test = _holds(_known(part["key"], known), part["how"], text)
+        test = _has_word(text) if part["key"] is None else _holds(_known(part["key"], known()), part["how"], text)
         tests.append(_not(test) if part["no"] else test)
     return lambda row: all(test(row) for test in tests)
 

@@ -47,6 +47,7 @@ class RunTable:
     def __init__(self, store: RunStore[RunFolder]) -> None:
         self.store = store
         self._rows: dict[str, Row] = {}
+        self._keys: dict[str, list[str]] | None = None
 
     @property
     def rows(self) -> list[Row]:
@@ -61,7 +62,9 @@ class RunTable:
     @property
     def keys(self) -> dict[str, list[str]]:
         """The columns that some run has, by kind."""
-        return keys_of(self._rows.values())
+        if self._keys is None:
+            self._keys = keys_of(self._rows.values())
+        return self._keys
 
     def refresh(self) -> None:
         """Read what changed."""
@@ -76,15 +79,17 @@ class RunTable:
             part = runs[at : at + _AT_ONCE]
             fresh.update((row["id"], row) for row in self.store.columns(part))
             self._rows = {**fresh, **{run.id: self._rows[run.id] for run in runs[len(fresh) :] if run.id in self._rows}}
+            self._keys = None
             yield len(fresh), len(runs)
         if not runs:
-            self._rows = {}
+            self._rows, self._keys = {}, None
             yield 0, 0
 
     def refresh_some(self, ids: Sequence[str]) -> None:
         """Read these runs again, which are in the table: those that go on, or that were changed just now."""
         runs = [RunFolder(self.store.find(one).path, self.store) for one in ids if one in self._rows]
         self._rows |= {row["id"]: row for row in self.store.columns(runs)}
+        self._keys = None
 
     def page(
         self,
@@ -103,9 +108,8 @@ class RunTable:
         ConfigError
             The query cannot be read.
         """
-        rows = self.rows
-        test = parsed(query, rows)
-        found = [row for row in rows if test(row)]
+        test = parsed(query, lambda: self.keys)
+        found = [row for row in self.rows if test(row)]
         hidden = [row for row in found if row["marks"]["archived"] and not archived]
         if hidden:
             found = [row for row in found if not row["marks"]["archived"]]
