@@ -44,6 +44,10 @@ function Studio() {
     if (before.current !== selected && (root.current?.getBoundingClientRect().top ?? 0) < 0) {
       root.current?.scrollIntoView({ block: "start" });
     }
+    // What had the focus is hidden now, where a panel opened another tab: the browser would begin again at the page's top.
+    if (before.current !== selected && lostFocus(root.current)) {
+      row.current?.querySelector<HTMLElement>('[aria-selected="true"]')?.focus({ preventScroll: true });
+    }
     before.current = selected;
   }, [selected]);
   return (
@@ -93,6 +97,15 @@ function Studio() {
         </div>
       ))}
     </div>
+  );
+}
+
+function lostFocus(root: HTMLElement | null): boolean {
+  const active = document.activeElement;
+  return (
+    active === null ||
+    active === document.body ||
+    (root?.contains(active) === true && active.closest("[hidden]") !== null)
   );
 }
 
