@@ -449,7 +449,18 @@ class Run:
 
     @property
     def marks(self) -> Marks:
-        """What people noted about it: tags, note, pinned, archived."""
+        """What people noted about it: tags, note, pinned, archived.
+
+        Raises
+        ------
+        RunError
+            The file is damaged.
+
+        Examples
+        --------
+        >>> run.marks
+        Marks(tags=(), note='', pinned=False, archived=False)
+        """
         return read_marks(self.folder)
 
     def mark(
