@@ -141,8 +141,8 @@ class Judge:
     >>> judge = snb.Judge(model, "Right answers name the queue.")
     >>> judge.name, judge.requests
     ('judge', 0)
-    >>> snb.compare(model, rows[:2], judge, max_new_tokens=16).skipped
-    0
+    >>> judge("shipping", prompt="Where is my parcel?").reason  # this model was trained to answer with one word
+    "no verdict: there is no JSON with verdicts in the judge's reply"
     """
 
     needs_expected = False
@@ -183,7 +183,13 @@ class Judge:
 
     @property
     def cost(self) -> float:
-        """US dollars that an endpoint has cost so far; 0 where that is not known."""
+        """US dollars that an endpoint has cost so far; 0 where that is not known.
+
+        Examples
+        --------
+        >>> snb.Judge(model).cost
+        0.0
+        """
         return float(self._side.totals.since(self._before).cost) if self._before is not None else 0.0
 
     def __repr__(self) -> str:

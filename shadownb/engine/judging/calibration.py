@@ -73,7 +73,13 @@ class Calibration:
 
     @property
     def width(self) -> float:
-        """How wide the interval is."""
+        """How wide the interval is.
+
+        Examples
+        --------
+        >>> snb.judging.calibrate([0.9, 0.1] * 50, dict(enumerate([1, 0] * 6))).width < 0.5
+        True
+        """
         return self.interval[1] - self.interval[0]
 
     def more_clicks(self, width: float) -> int | None:

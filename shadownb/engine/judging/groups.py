@@ -112,7 +112,15 @@ class JudgedGroups(Sequence[TrajectoryGroup]):
 
     @property
     def unscored(self) -> int:
-        """How many attempts have no score."""
+        """How many attempts have no score.
+
+        Examples
+        --------
+        >>> asked = {"role": "user", "content": "Name a colour."}
+        >>> group = snb.TrajectoryGroup([snb.Trajectory([asked, {"role": "assistant", "content": "red"}])])
+        >>> snb.judging.JudgedGroups([group], [], snb.Judge(model)).unscored
+        1
+        """
         return sum(reward is None for group in self._groups for reward in group.rewards)
 
     def __repr__(self) -> str:
