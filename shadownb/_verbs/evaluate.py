@@ -100,10 +100,10 @@ def evaluate(
 
 def _answers_of(front_end: FrontEnd, name: str, **options: Any) -> Any:
     """Return who answers under a name: a file of samples, else a model or an endpoint."""
-    from shadownb.engine.evals.suites import exchange
+    from shadownb.engine.evals.suites.given_answers import Samples, is_samples
 
-    if name not in front_end.variables and exchange.is_samples(name):
-        return exchange.Samples(name)
+    if name not in front_end.variables and is_samples(name):
+        return Samples(name)
     return front_end.chat_model(name, **options)
 
 

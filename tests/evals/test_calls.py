@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 import shadownb as snb
-from shadownb.engine.evals.suites.bfcl import Bfcl
-from shadownb.engine.evals.suites.call_matching import calls_in, wrong_with
-from shadownb.engine.evals.suites.toolbench import ToolBench
+from shadownb.engine.evals.suites.calls.bfcl import Bfcl
+from shadownb.engine.evals.suites.calls.matching import calls_in, wrong_with
+from shadownb.engine.evals.suites.calls.toolbench import ToolBench
 from shadownb.engine.evals.turns import Turn
 from shadownb.errors import ConfigError, DataError
 from tests.evals.contestants import Says

@@ -11,10 +11,10 @@ import pytest
 
 import shadownb as snb
 from shadownb.engine.evals import suites
-from shadownb.engine.evals.suites import languages, toolchains
 from shadownb.engine.evals.suites.base import Item, Verdict
-from shadownb.engine.evals.suites.humanevalpack import HumanEvalFix, HumanEvalPack
-from shadownb.engine.evals.suites.multipl_e import MultiPlE
+from shadownb.engine.evals.suites.coding import languages, toolchains
+from shadownb.engine.evals.suites.coding.humanevalpack import HumanEvalFix, HumanEvalPack
+from shadownb.engine.evals.suites.coding.multipl_e import MultiPlE
 from shadownb.engine.evals.turns import Turn
 from shadownb.errors import ConfigError, DataError, MissingDependencyError, ShadowError, ShadowWarning
 

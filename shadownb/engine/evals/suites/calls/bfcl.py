@@ -11,7 +11,7 @@ from typing import Any
 
 from shadownb.engine.evals.suites import places
 from shadownb.engine.evals.suites.base import Item, Verdict
-from shadownb.engine.evals.suites.call_matching import Call, calls_in, plain_name, wrong_with
+from shadownb.engine.evals.suites.calls.matching import Call, calls_in, plain_name, wrong_with
 from shadownb.engine.evals.turns import Turn
 from shadownb.engine.inference.types import Sampling
 from shadownb.engine.jsontext import dumps

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from shadownb.engine.evals.suites import stubs
 from shadownb.engine.evals.suites.base import NO_TOOLCHAIN
-from shadownb.engine.evals.suites.programs import OUTCOMES, Ran
+from shadownb.engine.evals.suites.coding import stubs
+from shadownb.engine.evals.suites.coding.programs import OUTCOMES, Ran
 from shadownb.engine.sandbox.limits import MIB, Limits
 from shadownb.engine.sandbox.running import run
 from shadownb.errors import MissingDependencyError

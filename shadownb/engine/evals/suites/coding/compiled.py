@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from shadownb.engine.evals.suites import languages, programs, toolchains
 from shadownb.engine.evals.suites.base import Item, Verdict
-from shadownb.engine.evals.suites.programs import RULES, Ran
+from shadownb.engine.evals.suites.coding import languages, programs, toolchains
+from shadownb.engine.evals.suites.coding.programs import RULES, Ran
+from shadownb.engine.evals.suites.coding.sources import sources
 from shadownb.engine.evals.turns import Turn
 from shadownb.engine.sandbox.limits import Limits
 from shadownb.engine.sandbox.scorer import tested
@@ -25,9 +26,9 @@ class Task:
     Attributes
     ----------
     language
-        A key of :data:`~shadownb.engine.evals.suites.languages.FENCES`, or ``python``.
+        A key of :data:`~shadownb.engine.evals.suites.coding.languages.FENCES`, or ``python``.
     prompt, tests, name
-        As :func:`~shadownb.engine.evals.suites.languages.sources` takes them.
+        As :func:`~shadownb.engine.evals.suites.coding.sources.sources` takes them.
     ends
         What ends a completion.
     keep_end
@@ -88,16 +89,14 @@ def grade(asked: Sequence[tuple[Item, Turn]], tasks: Mapping[str, Task]) -> list
         if task.language == PYTHON:
             return task, (programs.program(code, _problem(task)),)
         goes_on = isinstance(code, programs.Continuation)
-        return task, tuple(
-            languages.sources(task.language, task.prompt, code, task.tests, task.name, mark, goes_on=goes_on)
-        )
+        return task, tuple(sources(task.language, task.prompt, code, task.tests, task.name, mark, goes_on=goes_on))
 
     def run(job: tuple[Task, tuple[str, ...]]) -> Ran:
-        task, sources = job
+        task, several = job
         if task.language != PYTHON:
-            return toolchains.find(task.language).try_all(sources, mark, task.needed)
+            return toolchains.find(task.language).try_all(several, mark, task.needed)
         limits = Limits(cpu_seconds=_SECONDS, wall_seconds=3 * _SECONDS)
-        ran = tested(sources[0], [task.tests], limits=limits)
+        ran = tested(several[0], [task.tests], limits=limits)
         return Ran(
             float(ran.passed), "passed" if ran.passed else programs.OUTCOMES.get(ran.status, "failed"), ran.reason
         )
