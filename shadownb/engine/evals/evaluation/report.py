@@ -14,7 +14,8 @@ from shadownb.engine.evals.evaluation.summary import findings, is_share
 from shadownb.engine.evals.intervals import Difference, Mean
 
 if TYPE_CHECKING:
-    from shadownb.engine.evals.evaluation.evaluation import Evaluation, Graded
+    from shadownb.engine.evals.evaluation.evaluation import Evaluation
+    from shadownb.engine.evals.evaluation.graded import Graded
 
 _REGRESSIONS = 20  # items a suite that a page shows
 _WIDE = 120  # pixels of an interval's picture

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from shadownb.engine.evals.intervals import Difference, Mean
 
 if TYPE_CHECKING:
-    from shadownb.engine.evals.evaluation.evaluation import Cell, Evaluation
+    from shadownb.engine.evals.evaluation.evaluation import Evaluation
+    from shadownb.engine.evals.evaluation.graded import Cell
 
 
 def summary(evaluation: Evaluation, to: str | None = None) -> dict[str, Any]:

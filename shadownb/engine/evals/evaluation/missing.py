@@ -1,0 +1,30 @@
+"""What an evaluation lacks, in sentences: suites that could not be asked, questions without an answer or a verdict."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from shadownb.engine.evals.evaluation.evaluation import Evaluation
+
+
+def missing(evaluation: Evaluation) -> list[str]:
+    """Return a sentence for each thing that is missing."""
+    told = [f"{suite} is in no mean: {reason}" for suite, reason in evaluation.refused.items()]
+    for suite in evaluation.suites:
+        for side in evaluation.sides:
+            cell = evaluation.cell(suite, side)
+            if cell.unanswered:
+                first = next(e for each in evaluation.items(suite, side) for e in each.errors if e)
+                told.append(f"{suite}: {side} gave no answer to {cell.unanswered} questions ({first})")
+            if cell.ungraded:
+                why = Counter(
+                    v["reason"] for e in evaluation.items(suite, side) for v in e.verdicts if v and v["value"] is None
+                )
+                most = f" ({why.most_common(1)[0][0]})" if any(why) else ""
+                told.append(f"{suite}: {cell.ungraded} answers of {side} could not be graded and are in no mean{most}")
+            waiting = cell.answered - cell.ungraded - sum(len(each.values) for each in evaluation.items(suite, side))
+            if waiting > 0 and suite not in evaluation.refused and evaluation.status != "working":
+                told.append(f"{suite}: {waiting} answers of {side} are not graded yet; evaluate again by this name")
+    return told
