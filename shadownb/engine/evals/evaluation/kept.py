@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from shadownb.engine.evals.evaluation.contents import Contents
 from shadownb.engine.evals.evaluation.folder import EvaluationFolder
-from shadownb.engine.evals.evaluation.graded import Graded
+from shadownb.engine.evals.evaluation.graded import Cell, Graded
+from shadownb.engine.evals.evaluation.parts import by_part, matrix
 from shadownb.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
@@ -119,6 +120,30 @@ class KeptAnswers:
         """
         self._of(suite, self.sides[0])
         return dict(self._contents.spec["suites"][suite]["sampling"])
+
+    def by_part(self, suite: str, side: str) -> dict[str, Cell]:
+        """Return the outcome of one model on each part of a suite: its languages, tasks or databases.
+
+        Examples
+        --------
+        >>> found = snb.evaluate(model, snb.suites.rows(rows, snb.Exact(), name="queues"), max_new_tokens=8)
+        >>> found.by_part("queues", "tuned")  # your own rows are one part
+        {}
+        """
+        return by_part(suite, side, self.items(suite, side))
+
+    def matrix(self, suite: str, side: str) -> pd.DataFrame:
+        """Return scores by problem (lines) and part (columns) of a suite that asks each problem in several languages.
+
+        NaN stands where a part has no such problem or no verdict of it; empty for suites whose parts share no problem.
+
+        Examples
+        --------
+        >>> found = snb.evaluate(model, snb.suites.rows(rows, snb.Exact(), name="queues"), max_new_tokens=8)
+        >>> found.matrix("queues", "tuned").empty
+        True
+        """
+        return matrix(self.items(suite, side))
 
     def tables(self) -> dict[tuple[str, str], str]:
         """Return the tables that suites' own tools make, such as lm-eval's, by suite and side.

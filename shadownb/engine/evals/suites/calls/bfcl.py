@@ -80,7 +80,8 @@ class Bfcl:
             tools = [{"type": "function", "function": _schema(function)} for function in row["function"]]
         expected = dumps(row["ground_truth"]) if row.get("ground_truth") else ""
         several = len(self._tasks) > 1
-        return Item(f"{task}/{number}", messages, expected, tools, task if several else None, {**row, "task": task})
+        cluster = task if several else None
+        return Item(f"{task}/{number}", messages, expected, tools, cluster, {**row, "task": task}, task)
 
     def grade(self, asked: Sequence[tuple[Item, Turn]]) -> list[Verdict]:
         """Return whether each answer calls what is meant; called, abstained and malformed are told apart."""

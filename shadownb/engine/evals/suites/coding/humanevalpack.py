@@ -61,6 +61,7 @@ class HumanEvalPack:
                 row["canonical_solution"],
                 cluster=str(number) if several else None,
                 row=row,
+                part=language,
             )
             for language, rows in self._rows.items()
             for number, row in enumerate(rows)

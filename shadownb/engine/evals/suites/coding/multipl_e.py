@@ -77,6 +77,7 @@ class MultiPlE:
                 ],
                 cluster=row["name"] if several else None,
                 row=row,
+                part=language,
             )
             for language, rows in self._rows.items()
             for row in rows

@@ -103,6 +103,7 @@ class SqlEval:
                     row["query"].split(";")[0],
                     cluster=row["db_name"],
                     row=row,
+                    part=row["db_name"],
                 )
             )
         return found
