@@ -14,48 +14,15 @@ from shadownb.engine.evals.evaluation.graded import Graded
 from shadownb.engine.evals.evaluation.parts import grid
 from shadownb.engine.evals.evaluation.summary import summary
 from shadownb.errors import DataError
-from tests.evals.contestants import Says
-
-# Who can do which problem in which language; "go" cannot be graded, and one problem is in one language alone.
-KNOWN = {"base": {("js", "0")}, "tuned": {("js", "0"), ("js", "1"), ("py", "1")}}
-
-
-class Polyglot:
-    """Three problems in up to three languages."""
-
-    name, rules, sampling = "polyglot", (), suites.get("text").sampling
-
-    def items(self) -> list[Any]:
-        asked = [("js", "0"), ("js", "1"), ("py", "0"), ("py", "1"), ("go", "0"), ("js", "2")]
-        return [
-            suites.Item(
-                f"{language}/{problem}",
-                [{"role": "user", "content": f"{language} {problem}"}],
-                cluster=problem,
-                part=language,
-            )
-            for language, problem in asked
-        ]
-
-    def grade(self, asked: Any) -> list[Any]:
-        return [
-            suites.Verdict(None, "go is not installed", outcome="no toolchain")
-            if item.part == "go"
-            else suites.Verdict(float(answer.text == "right"), outcome="passed" if answer.text == "right" else "failed")
-            for item, answer in asked
-        ]
+from tests.evals.contestants import Polyglot, speakers
 
 
 @pytest.fixture
 def found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("SHADOWNB_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("SHADOWNB_PROGRESS", "0")
-
-    def model(side: str) -> Says:
-        return Says(side, lambda question, _: "right" if tuple(question.split()) in KNOWN[side] else "wrong")
-
     with pytest.warns(snb.ShadowWarning, match="could not be graded"):
-        snb.evaluate({side: model(side) for side in KNOWN}, Polyglot(), name="parts")
+        snb.evaluate(speakers(), Polyglot(), name="parts")
     return snb.Evaluation.open("parts")  # as its folder has it
 
 

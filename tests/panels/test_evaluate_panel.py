@@ -16,7 +16,7 @@ import shadownb as snb
 from shadownb.errors import EndpointError
 from shadownb.panels import _contestants
 from shadownb.panels._evaluation_items import FILTERS, diff
-from tests.evals.contestants import Says, Waits, right_up_to, rows
+from tests.evals.contestants import Polyglot, Says, Waits, right_up_to, rows, speakers
 
 
 @pytest.fixture(autouse=True)
@@ -112,7 +112,7 @@ def test_a_killed_one_is_gone_on_with_in_another_kernel_by_a_click(here: Path) -
     program = """
         import os, threading
         import shadownb as snb
-        from tests.evals.contestants import Says, rows
+        from tests.evals.contestants import Polyglot, Says, rows
         answered = []
         def answer(question, seed):
             answered.append(question)
@@ -357,3 +357,26 @@ def test_studio_has_it_and_chooses_its_model(tiny_model_dir: Path) -> None:
     assert studio.settle() and studio.evaluate.chosen["models"] == ["var:model/tuned"], "somebody has chosen"
     studio.tab = "evaluate"
     studio.close()
+
+
+def test_problems_by_languages_and_an_item_of_them() -> None:
+    """What a square shows is what the item browser opens; another evaluation has none of it."""
+    plain = snb.evaluate(pair(), suite(3), name="plain")
+    panel = snb.EvaluatePanel(speakers(), Polyglot(), namespace={})
+    assert panel.settle()
+    press(panel, "start")
+    (told,) = panel.summary["suites"]
+    assert [part["name"] for part in told["parts"]] == ["js", "py", "go"] and told["has_grid"]
+    press(panel, "show_grid", suite="polyglot", side="tuned")
+    squares = {each["id"]: each for line in panel.grid["lines"] for each in line["squares"] if each is not None}
+    assert panel.grid["parts"] == ["js", "py", "go"] and len(squares) == 6
+    assert squares["py/1"] == {"id": "py/1", "score": 1.0, "before": 0.0} and squares["go/0"]["score"] is None
+    press(panel, "browse", suite="polyglot", side="tuned", to="base", filter="all", item="py/1")
+    assert panel.item["id"] == "py/1" and panel.browse["suite"] == "polyglot"
+    press(panel, "compare_to", side="tuned")
+    assert panel.grid["to"] == "tuned"
+    press(panel, "open", name=plain.name)
+    assert panel.grid == {}
+    press(panel, "show_grid", suite="mine", side="tuned")
+    assert "no problem in several parts" in str(panel.error)
+    panel.close()
