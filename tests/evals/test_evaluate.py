@@ -146,7 +146,7 @@ def test_a_question_that_is_longer_than_the_context_is_counted(byte_model_dir: P
         {"messages": [{"role": "user", "content": text}, {"role": "assistant", "content": "yes"}]}
         for text in ("short", "long " * 400, "short, too")
     ]
-    with pytest.warns(ShadowWarning, match="mine: base gave no answer to 1 questions"):
+    with pytest.warns(ShadowWarning, match="mine: base gave no answer to 1 question "):
         found = snb.evaluate(model, snb.suites.rows(asked, snb.Exact(), name="mine"), max_new_tokens=2)
     cell = found.cell("mine", "base")
     assert (cell.answered, cell.unanswered, cell.mean.items) == (2, 1, 2)
@@ -343,7 +343,7 @@ def test_a_scorer_that_hangs_costs_its_item_alone(monkeypatch: pytest.MonkeyPatc
         {"messages": [*rows(3)[2]["messages"][:1], {"role": "assistant", "content": "another"}]},
         *rows(5)[3:],
     ]
-    with pytest.warns(ShadowWarning, match="1 answers of b could not be graded"):
+    with pytest.warns(ShadowWarning, match="1 answer of b could not be graded"):
         found = snb.evaluate(right_up_to("b", 30), snb.suites.rows(own, slow, name="mine"))
     assert found.cell("mine", "b").mean.items == 4
 

@@ -107,7 +107,7 @@ test("problems by languages: what changed has a frame, and a square opens its it
   };
   only("Changed");
   expect(squares().map((square) => square.title)).toEqual(["js/1: right, was wrong", "go/1: wrong"]);
-  only("Not the same in all languages");
+  only("Differ by language");
   expect(squares()).toHaveLength(2);
   act(() => squares()[0]?.click());
   expect(sent().at(-1)).toMatchObject({ kind: "browse", suite: "polyglot", side: "tuned", item: "js/1" });

@@ -15,8 +15,10 @@ export function Parts({ summary, onBrowse }: { summary: Summary; onBrowse: OnBro
     <>
       {parted.map((suite) => (
         <Fold key={suite.name} summary={`${suite.name}, part by part`}>
-          <Table suite={suite} parts={suite.parts ?? []} sides={summary.sides} />
-          {suite.has_grid && <Problems suite={suite.name} summary={summary} onBrowse={onBrowse} />}
+          <div class="snb-stack">
+            <Table suite={suite} parts={suite.parts ?? []} sides={summary.sides} />
+            {suite.has_grid && <Problems suite={suite.name} summary={summary} onBrowse={onBrowse} />}
+          </div>
         </Fold>
       ))}
     </>
@@ -76,7 +78,7 @@ function PartMean({ cell, share }: { cell: Cell | undefined; share: boolean }) {
 
 const SHOWN = [
   ["all", "All problems"],
-  ["uneven", "Not the same in all languages"],
+  ["uneven", "Differ by language"],
   ["changed", "Changed"],
 ] as const;
 
@@ -98,7 +100,7 @@ function Problems({ suite, summary, onBrowse }: { suite: string; summary: Summar
   }
   return (
     <section class="snb-stack" aria-label={`Problems of ${suite} by language`}>
-      <div class="evaluate-filters">
+      <div class="evaluate-which">
         <Field label="Model">
           {(ids) => (
             <select
