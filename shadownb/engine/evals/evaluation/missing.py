@@ -23,20 +23,14 @@ def missing(evaluation: Evaluation) -> list[str]:
                     v["reason"] for e in evaluation.items(suite, side) for v in e.verdicts if v and v["value"] is None
                 )
                 most = f" ({why.most_common(1)[0][0]})" if any(why) else ""
-                told.append(
-                    f"{suite}: {_counted(cell.ungraded, 'answer')} of {side} could not be graded and {_is(cell.ungraded)} in no mean{most}"
-                )
+                count, are = _counted(cell.ungraded, "answer"), "is" if cell.ungraded == 1 else "are"
+                told.append(f"{suite}: {count} of {side} could not be graded and {are} in no mean{most}")
             waiting = cell.answered - cell.ungraded - sum(len(each.values) for each in evaluation.items(suite, side))
             if waiting > 0 and suite not in evaluation.refused and evaluation.status != "working":
-                told.append(
-                    f"{suite}: {_counted(waiting, 'answer')} of {side} {_is(waiting)} not graded yet; evaluate again by this name"
-                )
+                count, are = _counted(waiting, "answer"), "is" if waiting == 1 else "are"
+                told.append(f"{suite}: {count} of {side} {are} not graded yet; evaluate again by this name")
     return told
 
 
 def _counted(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
-
-
-def _is(count: int) -> str:
-    return "is" if count == 1 else "are"
