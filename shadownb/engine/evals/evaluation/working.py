@@ -141,13 +141,18 @@ class Work:
                 self._note(suite, side, sample, item, given(item, sample))
             self._journal.flush()
             return _Asked(side, [], lambda batch: None, len(left))
-        by_index = dict(enumerate(left))
+        if not left:
+            return _Asked(side, [], lambda batch: None, 0)
+        missing = {item.id for item in left}
+        # Batches of all items, those that are answered among them: what a kill broke off is asked in the company that it had.
+        by_index = dict(enumerate(plan.items))
         cases = [Case(index, item.messages, Turn(""), item.tools, item.row) for index, item in by_index.items()]
         asked = side.cases(cases)
         try:
-            asked, unfit = fitting(side.model, asked) if asked else (asked, [])
+            asked, unfit = fitting(side.model, asked)
         except DataError as error:
             asked, unfit = [], [(case.index, error.what) for case in asked]
+        unfit = [(index, reason) for index, reason in unfit if by_index[index].id in missing]
         for index, reason in unfit:
             self._journal.append(
                 "answer", suite=suite, side=side.name, sample=sample, item=by_index[index].id, error=reason
@@ -157,20 +162,38 @@ class Work:
         sampling = plan.sampling
         if sampling.seed is not None:
             sampling = dataclasses.replace(sampling, seed=sampling.seed + sample)
-        asker = Asker(side.side, sampling, {}, reuse=self._reuse and bool(asked), should_stop=self._should_stop)
+
+        def note(case: Case, answer: Turn | Exception) -> None:
+            self._note(suite, side, sample, by_index[case.index], answer)
+
+        asker = Asker(
+            side.side,
+            sampling,
+            {},
+            reuse=self._reuse and bool(asked),
+            should_stop=self._should_stop,
+            arrived=note,
+        )
 
         def ask(batch: list[Case]) -> None:
+            whole = together[batch[0].index]
+            known = asker.kept(whole) if len(batch) < len(whole) else None
             try:
-                for case, answer in asker.ask(batch):
-                    self._note(suite, side, sample, by_index[case.index], answer)
+                for case, answer in zip(whole, known, strict=True) if known is not None else asker.ask(batch):
+                    note(case, answer)
             except EndpointError as error:  # it answers nothing at all; the others go on
                 for case in batch:
-                    self._note(suite, side, sample, by_index[case.index], error)
+                    note(case, error)
             self._journal.flush()
 
         # Neighbours stay in one batch, since they often begin alike; batches come in no order, so that what is there so far is a
         # fair sample of a suite that is sorted by task.
-        batches = sorted(batches_of(asked, self._batch_rows), key=lambda batch: by_draw(by_index[batch[0].index]))
+        wholes = sorted(batches_of(asked, self._batch_rows), key=lambda batch: by_draw(by_index[batch[0].index]))
+        batches, together = [], {}
+        for whole in wholes:
+            if batch := [case for case in whole if by_index[case.index].id in missing]:
+                batches.append(batch)
+                together[batch[0].index] = whole
         return _Asked(side, batches, ask, len(unfit))
 
     def _note(self, suite: str, side: Contender, sample: int, item: Item, answer: Turn | Exception) -> None:
@@ -179,7 +202,7 @@ class Work:
             error = getattr(answer, "what", None) or str(answer)
             self._journal.append("answer", **told, error=str(error).splitlines()[0])
             return
-        if answer.finish == "cancelled" and self.stopped:
+        if (suite, side.name, sample, item.id) in self._answers or (answer.finish == "cancelled" and self.stopped):
             return
         self._journal.append("answer", **told, turn=answer.to_dict())
         self._answers[suite, side.name, sample, item.id] = answer
