@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 _RIGHT, _WRONG = "#0a7d4022", "#c6283022"
 
 
+def shares_problems(evaluation: Evaluation, suite: str) -> bool:
+    """Whether a suite asks the same problems in several parts: languages; plain text tells those apart alone."""
+    return grid(evaluation.items(suite, evaluation.sides[0])) is not None
+
+
 def parts_table(evaluation: Evaluation, suite: str) -> tuple[list[str], list[list[str]]] | None:
     """Return head and lines: a line a part, a column a side; None where the suite has no parts."""
     by_side = {side: evaluation.by_part(suite, side) for side in evaluation.sides}

@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shadownb.engine.evals.evaluation.parts_report import parts_html, parts_table
+from shadownb.engine.evals.evaluation.parts_report import parts_html, parts_table, shares_problems
 from shadownb.engine.evals.evaluation.summary import findings, is_share
 from shadownb.engine.evals.evaluation.tables import (
     html_table,
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from shadownb.engine.evals.evaluation.graded import Graded
 
 _REGRESSIONS = 20  # items a suite that a page shows
-_PARTS = 12  # of a suite that plain text tells apart; Markdown and HTML have all
 _SHOWN = 1500  # characters of an answer on a page
 _STYLE = (
     "body{font:14px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color-scheme:light dark}"
@@ -82,7 +81,7 @@ def text(evaluation: Evaluation) -> str:
     body = text_lines(head, lines)
     told = findings(evaluation)
     for suite in evaluation.suites:
-        if (found := parts_table(evaluation, suite)) and len(found[1]) <= _PARTS:
+        if shares_problems(evaluation, suite) and (found := parts_table(evaluation, suite)):
             body += ["", *text_lines(*found)]
     return "\n".join([*body, "", *told, *([""] if told else []), *remarks(evaluation), *_theirs(evaluation)])
 
@@ -92,7 +91,11 @@ def markdown(evaluation: Evaluation) -> str:
     parts = [markdown_table(*table(evaluation))]
     if told := findings(evaluation):
         parts.append("\n".join(f"- {line}" for line in told))
-    parts += [markdown_table(*found) for suite in evaluation.suites if (found := parts_table(evaluation, suite))]
+    for suite in evaluation.suites:
+        if found := parts_table(evaluation, suite):
+            parts.append(
+                f"<details><summary>{escape(suite)}, part by part</summary>\n\n{markdown_table(*found)}\n\n</details>"
+            )
     if len(evaluation.sides) > 1:
         parts.append(markdown_table(*differences(evaluation)))
     parts.append("\n".join(f"- {line}" for line in remarks(evaluation)))
