@@ -72,7 +72,7 @@ def remarks(evaluation: Evaluation) -> list[str]:
                 ways.append(f"{cell.by_extraction} verdicts hang on how the answer is taken out ({by_rule})")
             if notes or ways:
                 told.append(f"{suite}, {side}: {', '.join([*notes, *ways])}.")
-    return [*told, *(f"{problem}." for problem in evaluation.problems())]
+    return [*told, *(f"{problem.rstrip('.')}." for problem in evaluation.problems())]
 
 
 def text(evaluation: Evaluation) -> str:

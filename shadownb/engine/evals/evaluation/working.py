@@ -21,6 +21,7 @@ from shadownb.errors import ConfigError, DataError, EndpointError, ShadowError
 
 Progress = Callable[[str, int, int], None]
 Key = tuple[str, str, int, str]  # suite, side, sample, item
+_LONGEST_REASON = 400  # characters
 _MEASURED_AT_ONCE = 4  # texts between two looks at whether to stop
 
 
@@ -199,8 +200,7 @@ class Work:
     def _note(self, suite: str, side: Contender, sample: int, item: Item, answer: Turn | Exception) -> None:
         told: dict[str, Any] = {"suite": suite, "side": side.name, "sample": sample, "item": item.id}
         if isinstance(answer, Exception):
-            error = getattr(answer, "what", None) or str(answer)
-            self._journal.append("answer", **told, error=str(error).splitlines()[0])
+            self._journal.append("answer", **told, error=_reason(answer))
             return
         if (suite, side.name, sample, item.id) in self._answers or (answer.finish == "cancelled" and self.stopped):
             return
@@ -244,6 +244,13 @@ class Work:
             self._progress(suite, done, total)
         else:
             live.tell("answering", lambda: (f"{suite}: {side.name}, {done} of {total} answers", done, total))
+
+
+def _reason(error: Exception) -> str:
+    """Return in a line why there is no answer; what a server says of it stands in the error's ``why``."""
+    if not isinstance(error, ShadowError):
+        return (str(error) or type(error).__name__).splitlines()[0]
+    return " ".join(part.splitlines()[0] for part in (error.what, error.why) if part)[:_LONGEST_REASON]
 
 
 def _grading(suite: str, done: int, total: int) -> tuple[str, float, float]:
