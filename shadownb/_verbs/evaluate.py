@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @click.option("--samples", type=Value("int"), help="Answers to each item; more than one needs --temperature.")
 @click.option("--temperature", type=Value("float"), help="0 takes the likeliest token.")
 @click.option("--max-new-tokens", type=Value("int"), help="Longest answer.")
-@click.option("--folder", "folder", help="Name of the evaluation; one that broke off goes on.")
+@click.option("--folder", "--name", "folder", help="Name of the evaluation; one that broke off goes on.")
 @click.option("--require", multiple=True, help="A condition, such as 'sql >= base - 2 points'; may be repeated.")
 @click.option("--report", help="Write the report to this file: HTML, or Markdown where it ends in .md.")
 @click.option("--generate-only", is_flag=True, help="Keep the answers and grade them by a later call of this --folder.")

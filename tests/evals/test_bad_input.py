@@ -15,6 +15,7 @@ from shadownb.engine.evals.suites import own_rows
 from shadownb.engine.evals.suites.coding import installed
 from shadownb.errors import ShadowWarning
 from tests.endpoint.server import Upstream, completion, said_to
+from tests.evals.contestants import table
 
 
 def conversation(question: str, answer: str) -> dict[str, Any]:
@@ -78,3 +79,24 @@ def test_trouble_of_five_kinds_is_told_counted_and_the_rest_goes_on(
     assert "its prompt has 2,0" in told and "against the content policy" in told and "took longer than 0.5 s" in told
     assert {str(each.message) for each in warned} >= set(found.problems())
     assert ".." not in str(found)
+
+
+def test_rows_that_are_not_asked_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line that is no JSON, a row without an answer, a reference that is no number: none of them goes by in silence."""
+    monkeypatch.setenv("SHADOWNB_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("SHADOWNB_PROGRESS", "0")
+    rows = [conversation("one", "1"), conversation("two", "two"), {"messages": [{"role": "user", "content": "three"}]}]
+    path = tmp_path / "strange.jsonl"
+    path.write_text("\ufeff" + "\r\n".join([*map(json.dumps, rows), '{"messages": [']), encoding="utf-8")
+    says = table("m", {"one": "1"})
+    with pytest.warns(ShadowWarning) as warned:
+        found = snb.evaluate(
+            says, snb.suites.rows(snb.Dataset.from_jsonl(path), "numeric", name="mine"), name="strange"
+        )
+    assert found.cell("mine", "m").mean.items == 1
+    told = found.problems()
+    assert (
+        told[0].startswith("mine: 2 rows are left out (line 3: ") and "1 row is left out, because the scorer" in told[1]
+    )
+    assert [str(each.message) for each in warned] == told and all(line in str(found) for line in told)
+    assert snb.Evaluation.open("strange").problems() == told

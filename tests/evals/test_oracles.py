@@ -66,6 +66,9 @@ PARTS = {
     "humanevalpack-fix": "js,python",
     "reasoning_gym": "leg_counting,simple_equations",
 }
+# Items of which the data is at fault. BBH has four questions twice, two of them with yes and no as answers: what the oracle says
+# is right for the second of them.
+FAULTS = {"parallel_multiple/26": "its possible answer names an argument that the function does not have"}
 # Suites whose truth is tested elsewhere: no solutions come with MultiPL-E (test_languages), HumanEval+ is on the hub alone
 # (test_mutated_answers), lm-eval asks loaded models (test_lm_eval), and a text has no right answer.
 ELSEWHERE = {"multipl_e", "humaneval-plus", "lm_eval", "text"}
@@ -110,10 +113,11 @@ def test_an_oracle_is_right_everywhere_and_another_answer_nowhere(
         for verdict in each.verdicts
         if verdict is None or not (verdict["value"] == value or (side == "wrong" and verdict["value"] is None))
     ]
-    assert [each for each in missed if not _known(*each)] == []
+    answered = {of_question[str(item.messages), str(item.tools)].id for item in items}
+    at_fault = FAULTS.keys() | {item.id for item in items if item.id not in answered}
+    assert [each for each in missed if each[0] not in at_fault and not _no_library(*each)] == []
+    assert len(answered) >= len(items) - 4
 
 
-def _known(item: str, value: float | None, reason: str, _: str) -> bool:
-    """Whether the data is at fault, or a library that one item needs is not here."""
-    mbpp = item == "MBPP/..."
-    return mbpp or (value is None and reason.endswith("is not installed"))
+def _no_library(item: str, value: float | None, reason: str, _: str) -> bool:
+    return value is None and reason.endswith("is not installed")

@@ -98,6 +98,18 @@ class KeptAnswers:
         """
         return list(self._of(suite, side).values())
 
+    def left_out(self, suite: str) -> list[str]:
+        """Return in sentences which of your rows a suite does not ask, and why.
+
+        Examples
+        --------
+        >>> mine = snb.suites.rows([*rows, {"messages": [{"role": "user", "content": "Hello"}]}], snb.Exact(), name="queues")
+        >>> found = snb.evaluate(model, mine, max_new_tokens=8)
+        >>> found.left_out("queues")
+        ['1 row is left out (no assistant turn that could be the reference answer)']
+        """
+        return list(self._contents.spec["suites"].get(suite, {}).get("left_out", ()))
+
     def _of(self, suite: str, side: str) -> dict[str, Graded]:
         for what, value, known in (("suite", suite, self.suites), ("side", side, self.sides)):
             if value not in known:

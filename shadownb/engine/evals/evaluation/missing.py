@@ -13,6 +13,7 @@ def missing(evaluation: Evaluation) -> list[str]:
     """Return a sentence for each thing that is missing."""
     told = [f"{suite} is in no mean: {reason}" for suite, reason in evaluation.refused.items()]
     for suite in evaluation.suites:
+        told += [f"{suite}: {each}" for each in evaluation.left_out(suite)]
         for side in evaluation.sides:
             cell = evaluation.cell(suite, side)
             if cell.unanswered:

@@ -67,6 +67,7 @@ def spec_of(sides: list[Contender], planned: list[Planned], samples: int) -> dic
             "sampling": dataclasses.asdict(plan.sampling),
             "rules": list(plan.suite.rules),
             "skipped": int(getattr(plan.suite, "skipped", 0)),
+            "left_out": list(getattr(plan.suite, "left_out", ())),
             "options": dict(getattr(plan.suite, "options", {})),
         }
 
