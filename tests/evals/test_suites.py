@@ -55,7 +55,8 @@ def test_every_suite_that_is_registered_is_one() -> None:
 def test_humaneval_reference_solutions_pass_and_buggy_ones_fail(humaneval: Any, request: pytest.FixtureRequest) -> None:
     items = humaneval.items()
     assert len(items) == 164
-    some = items if request.config.getoption("--full") else items[::8]
+    # The bug of 160 never ends, which takes its whole limit of time.
+    some = items if request.config.getoption("--full") else items[:160:8]
     assert {v.value for v in graded(humaneval, [(i, f"```python\n{function(i)}\n```") for i in some])} == {1.0}
     buggy = [(i, i.row["prompt"] + i.row["buggy_solution"]) for i in some if "buggy_solution" in i.row]
     assert {v.value for v in graded(humaneval, buggy)} <= {0.0}

@@ -13,6 +13,7 @@ import pytest
 from panel_driver import press, send, wait_for
 
 import shadownb as snb
+from shadownb import cli
 from shadownb.errors import EndpointError
 from shadownb.panels import _contestants
 from shadownb.panels._evaluation_items import FILTERS, diff
@@ -220,8 +221,8 @@ def test_hanging_scorers_and_items_over_the_context_are_shown(
     (told,) = panel.summary["suites"]
     cell = told["cells"][panel.summary["sides"][0]]
     assert (cell["graded"], cell["unanswered"], cell["ungraded"]) == (3, 1, 1)
-    assert any("no answer to 1 questions" in line and "tokens" in line for line in panel.findings["missing"])
-    assert any("1 answers" in line and "could not be graded" in line for line in panel.findings["missing"])
+    assert any("no answer to 1 question " in line and "tokens" in line for line in panel.findings["missing"])
+    assert any("1 answer " in line and "could not be graded" in line for line in panel.findings["missing"])
     press(panel, "browse", filter="ungraded")
     press(panel, "show_item", item=panel.browse["items"][0]["id"])
     assert "0.5 s" in panel.item["answers"][0]["samples"][0]["reason"]
@@ -251,6 +252,13 @@ def test_runs_and_checkpoints_are_asked_beside_the_base(tiny_model_dir: Path) ->
     assert panel.summary["origins"]["step 2"] == {"model": model.name, "run": run.id, "step": 2}
     press(panel, "show_board", suite="text")
     assert {(each["run"], each["step"]) for each in panel.board["entries"]} >= {(run.id, 4), (run.id, 2)}
+    # From a shell: base, tuned and a checkpoint by one command.
+    shell = ["eval", run.id, "text", "--checkpoint", "2", "--limit", "3", "--name", "shell"]
+    assert cli.main(shell) == 0
+    found = snb.Evaluation.open("shell")
+    assert found.sides == ("base", "tuned", "step 2")
+    assert found.cell("text", "step 2").mean.value == pytest.approx(text["step 2"]["value"], abs=1e-4)
+    assert cli.main([*shell[:3], "--checkpoint", "3"]) == 2
     # What was chosen means the same where no variable has the model.
     again = _contestants.again(wanted, names)
     assert again[1] == f"load:{run.id}/tuned" and again[2:] == wanted[2:]
