@@ -14,13 +14,19 @@ from shadownb._verbs.lab import complete_scorer, scorer_of
 from shadownb._verbs.options import DATA_OPTIONS, MODEL_OPTIONS, Value, data_options, given, model_options, reading_of
 
 if TYPE_CHECKING:
-    from shadownb.engine.evals.evaluation import Evaluation
+    from shadownb.engine.evals.evaluation import Contender, Evaluation
 
 
 @verb("eval")
 @click.argument("name", metavar="MODEL", shell_complete=completion.complete_model, help="Variable, run id or folder.")
 @click.argument("suites", metavar="SUITE...", nargs=-1, help="Names of suites; without one, those that there are.")
 @click.option("--against", multiple=True, help="Another model, or a variable that holds an endpoint; may be repeated.")
+@click.option(
+    "--checkpoint",
+    type=Value("int"),
+    multiple=True,
+    help="A kept step of the run that trained MODEL, beside its end; may be repeated.",
+)
 @click.option("--rows", help="Held-out rows of yours as a suite besides.", shell_complete=completion.complete_data)
 @click.option(
     "--scorer",
@@ -33,7 +39,7 @@ if TYPE_CHECKING:
 @click.option("--samples", type=Value("int"), help="Answers to each item; more than one needs --temperature.")
 @click.option("--temperature", type=Value("float"), help="0 takes the likeliest token.")
 @click.option("--max-new-tokens", type=Value("int"), help="Longest answer.")
-@click.option("--folder", "folder", help="Name of the evaluation; one that broke off goes on.")
+@click.option("--folder", "--name", "folder", help="Name of the evaluation; one that broke off goes on.")
 @click.option("--require", multiple=True, help="A condition, such as 'sql >= base - 2 points'; may be repeated.")
 @click.option("--report", help="Write the report to this file: HTML, or Markdown where it ends in .md.")
 @click.option("--generate-only", is_flag=True, help="Keep the answers and grade them by a later call of this --folder.")
@@ -49,6 +55,7 @@ def evaluate(
     name: str,
     suites: tuple[str, ...],
     against: tuple[str, ...],
+    checkpoint: tuple[int, ...],
     rows: str | None,
     scorer: str,
     rows_name: str | None,
@@ -65,6 +72,7 @@ def evaluate(
     folder.
 
     Example: PROG eval model humaneval sql --limit 50 --require "humaneval >= base - 2 points"
+    Example: PROG eval RUN text sql --rows held_out.jsonl --scorer json_exact --checkpoint 40 --report report.html
     Example: PROG eval model humaneval --generate-only --samples-to samples.jsonl
     Example: PROG eval samples.jsonl humaneval
     """
@@ -81,7 +89,12 @@ def evaluate(
         )
     if not asked:
         raise ConfigError("No suite was named.", fix=f"Name one of {', '.join(known.available())}, or give --rows.")
-    listed = [_answers_of(front_end, name, **given(MODEL_OPTIONS)), *(_answers_of(front_end, each) for each in against)]
+    model = _answers_of(front_end, name, **given(MODEL_OPTIONS))
+    listed = [
+        model,
+        *(_at_step(model, step) for step in checkpoint),
+        *(_answers_of(front_end, each) for each in against),
+    ]
     found = evaluated(
         listed,
         asked,
@@ -100,11 +113,27 @@ def evaluate(
 
 def _answers_of(front_end: FrontEnd, name: str, **options: Any) -> Any:
     """Return who answers under a name: a file of samples, else a model or an endpoint."""
-    from shadownb.engine.evals.suites import exchange
+    from shadownb.engine.evals.suites.given_answers import Samples, is_samples
 
-    if name not in front_end.variables and exchange.is_samples(name):
-        return exchange.Samples(name)
+    if name not in front_end.variables and is_samples(name):
+        return Samples(name)
     return front_end.chat_model(name, **options)
+
+
+def _at_step(model: Any, step: int) -> Contender:
+    """Return a model as it was at a kept step of the run that trained it."""
+    from shadownb.engine import runs
+    from shadownb.engine.evals.evaluation import Contender
+    from shadownb.errors import ConfigError
+
+    trained = getattr(model, "trained", None)
+    kept = {each.step: each for each in runs.load(trained[0]).checkpoints()} if trained else {}
+    if step not in kept:
+        raise ConfigError(
+            f"checkpoint={step} is not kept." if kept else f"checkpoint={step}: no run trained this model.",
+            fix=f"Give one of {', '.join(map(str, kept))}." if kept else "Give the id of a run as MODEL.",
+        )
+    return Contender(model, use=kept[step])
 
 
 def _write_samples(found: Evaluation, asked: list[Any], path: Path) -> None:

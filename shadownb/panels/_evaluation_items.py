@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from shadownb.engine.evals.evaluation.evaluation import Evaluation, Graded
+    from shadownb.engine.evals.evaluation.evaluation import Evaluation
+    from shadownb.engine.evals.evaluation.graded import Graded
 
 PAGE = 20
 _SHORT, _LONGEST = 160, 20_000  # characters on the page of a list's cell, of a text

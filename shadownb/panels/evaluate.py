@@ -17,7 +17,7 @@ from shadownb.engine.evals.evaluation.running import work_through
 from shadownb.engine.evals.suites import get as suite_of
 from shadownb.errors import ConfigError, DataError
 
-from . import _choices, _contestants, _evaluation_items, _evaluation_view, _scorers, _suite_choices
+from . import _choices, _contestants, _evaluation_grid, _evaluation_items, _evaluation_view, _scorers, _suite_choices
 from ._base import as_card
 from ._evaluate_code import code
 from ._evaluate_options import DEFAULTS, read
@@ -66,6 +66,7 @@ class EvaluatePanel(SnapshotPanel):
     narrowing = t.Dict(help="How its intervals became narrower while it was watched.").tag(sync=True)
     browse = t.Dict(help="The page of items that is open.").tag(sync=True)
     item = t.Dict(help="The item that is open.").tag(sync=True)
+    grid = t.Dict(help="The problems by languages of a suite that are open.").tag(sync=True)
     board = t.Dict(help="The leaderboard, once somebody has looked at it.").tag(sync=True)
     saved = t.Unicode("", help="Where the report was written.").tag(sync=True)
     code = t.Dict(help="What does the same in a cell.").tag(sync=True)
@@ -329,7 +330,7 @@ class EvaluatePanel(SnapshotPanel):
     def _forget(self) -> None:
         self._follow(None)
         self._view = None
-        self.write(shown="", progress={}, summary={}, findings={}, narrowing={}, browse={}, item={}, saved="")
+        self.write(shown="", progress={}, summary={}, findings={}, narrowing={}, browse={}, item={}, grid={}, saved="")
 
     def _look_at(self, name: str) -> None:
         if self._view is None or self._view.evaluation.name != name:
@@ -338,6 +339,8 @@ class EvaluatePanel(SnapshotPanel):
         self.write(shown=name, **values)
         if self.browse:
             self._browse(self.browse)
+        if self.grid:
+            self._do_show_grid(self.grid["suite"], self.grid["side"])
         self._refresh_displays()
 
     def _do_compare_to(self, side: str) -> None:
@@ -346,7 +349,7 @@ class EvaluatePanel(SnapshotPanel):
         if self.browse:
             self._browse({**self.browse, "to": side})
 
-    def _do_browse(self, **asked: Any) -> None:
+    def _do_browse(self, item: str = "", **asked: Any) -> None:
         found = self._evaluation_shown()
         sides = found.sides
         first = str(self.summary.get("to") or sides[0])
@@ -361,6 +364,8 @@ class EvaluatePanel(SnapshotPanel):
         }
         self.item = {}
         self._browse(whole)
+        if item:
+            self._do_show_item(item)
 
     def _browse(self, asked: Mapping[str, Any]) -> None:
         names = ("suite", "side", "to", "filter", "page")
@@ -369,6 +374,11 @@ class EvaluatePanel(SnapshotPanel):
     def _do_show_item(self, item: str) -> None:
         asked = self.browse
         self.item = _evaluation_items.detail(self._evaluation_shown(), asked["suite"], item, asked["side"], asked["to"])
+
+    def _do_show_grid(self, suite: str, side: str) -> None:
+        found = self._evaluation_shown()
+        to = str(self.summary.get("to") or found.sides[0])
+        self.grid = _evaluation_grid.squares(found, suite, side, to)
 
     def _do_show_board(self, suite: str = "") -> None:
         self.board = _evaluation_view.board(suite or None)

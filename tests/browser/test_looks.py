@@ -274,7 +274,7 @@ def test_rewards(notebook: Notebook, photograph: Photograph) -> None:
     expect(rewards).to_contain_text("Nothing found")
 
 
-EVALUATED = """from tests.evals.contestants import Waits, right_up_to, rows as conversations
+EVALUATED = """from tests.evals.contestants import Polyglot, Waits, right_up_to, speakers, rows as conversations
 def odd(output, expected):
     if expected.endswith("7"):
         raise ValueError("I do not like sevens")
@@ -283,6 +283,7 @@ base, tuned = Waits("base", 17, 22), Waits("tuned", 33)
 held_out = conversations(40)
 mine = snb.suites.rows(held_out, snb.Exact(), name="held_out")
 kept = snb.evaluate({"base": right_up_to("b", 20), "other": right_up_to("o", 33)}, mine, name="kept")
+languages = snb.evaluate(speakers(), Polyglot(), name="languages")
 panel = snb.EvaluatePanel(namespace={"base": base, "tuned": tuned, "held_out": held_out, "odd": odd})
 panel"""
 
@@ -302,6 +303,7 @@ def test_evaluate(notebook: Notebook, photograph: Photograph) -> None:
     expect(panel.get_by_role("alert")).to_contain_text("no variable 'held_out'")
     photograph(panel, "evaluate-failed")
     assert violations(panel) == []
+    look_at_languages(panel, photograph)
 
 
 def choose_what_to_evaluate(panel: Locator, photograph: Photograph) -> None:
@@ -361,6 +363,20 @@ def look_at_what_came_out(panel: Locator, photograph: Photograph) -> None:
     expect(panel.get_by_role("region", name="Scores", exact=True)).to_contain_text("82.5 %")
     photograph(panel, "evaluate-board")
     assert violations(panel) == []
+
+
+def look_at_languages(panel: Locator, photograph: Photograph) -> None:
+    """Problems by languages: what changed has a frame, and a square opens its item."""
+    kept = panel.get_by_role("combobox", name="Kept evaluations")
+    kept.select_option("languages")
+    open_folds(panel)
+    panel.get_by_role("button", name="Problems by language").click()
+    square = panel.get_by_role("button", name="py/1: right, was wrong")
+    expect(square).to_be_visible()
+    photograph(panel, "evaluate-languages")
+    assert violations(panel) == []
+    square.click()
+    expect(panel.get_by_role("article", name="Item", exact=True)).to_contain_text("py 1")
 
 
 def test_chat_and_studio(notebook: Notebook, photograph: Photograph) -> None:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from shadownb.engine.evals import suites
 from shadownb.engine.inference import Reply
 from shadownb.errors import DataError
 
@@ -84,3 +85,44 @@ def right_up_to(name: str, count: int) -> Says:
         return f"answer {number}" if number < count else "no idea"
 
     return Says(name, answer)
+
+
+# Who can do which problem in which language; "go" cannot be graded, and one problem is in one language alone.
+_SPOKEN = {"base": {("js", "0")}, "tuned": {("js", "0"), ("js", "1"), ("py", "1")}}
+
+
+class Polyglot:
+    """Three problems in up to three languages."""
+
+    name, rules, sampling = "polyglot", (), suites.get("text").sampling
+
+    def items(self) -> list[Any]:
+        """Return the problems, language by language."""
+        asked = [("js", "0"), ("js", "1"), ("py", "0"), ("py", "1"), ("go", "0"), ("js", "2")]
+        return [
+            suites.Item(
+                f"{language}/{problem}",
+                [{"role": "user", "content": f"{language} {problem}"}],
+                cluster=problem,
+                part=language,
+            )
+            for language, problem in asked
+        ]
+
+    def grade(self, asked: Any) -> list[Any]:
+        """Return whether each answer says so; nothing can be told of one language."""
+        return [
+            suites.Verdict(None, "go is not installed", outcome="no toolchain")
+            if item.part == "go"
+            else suites.Verdict(float(answer.text == "right"), outcome="passed" if answer.text == "right" else "failed")
+            for item, answer in asked
+        ]
+
+
+def speakers() -> dict[str, Says]:
+    """Return two models that know some of :class:`Polyglot`."""
+
+    def model(side: str) -> Says:
+        return Says(side, lambda question, _: "right" if tuple(question.split()) in _SPOKEN[side] else "wrong")
+
+    return {side: model(side) for side in _SPOKEN}

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 import shadownb as snb
-from shadownb.engine.evals.suites.bfcl import Bfcl
-from shadownb.engine.evals.suites.call_matching import calls_in, wrong_with
-from shadownb.engine.evals.suites.toolbench import ToolBench
+from shadownb.engine.evals.suites.calls.bfcl import Bfcl
+from shadownb.engine.evals.suites.calls.matching import calls_in, wrong_with
+from shadownb.engine.evals.suites.calls.toolbench import ToolBench
 from shadownb.engine.evals.turns import Turn
 from shadownb.errors import ConfigError, DataError
 from tests.evals.contestants import Says
@@ -117,6 +117,62 @@ def area(**arguments: Any) -> list[tuple[str, Any]]:
 )  # fmt: skip
 def test_a_call_is_right_by_names_types_and_values(calls: list[tuple[str, Any]], value: float) -> None:
     assert graded("simple_python", calls).value == value
+
+
+# Changes of one argument of a right call, each with the verdict; DROP leaves it out.
+DROP = object()
+CHANGES: list[tuple[dict[str, Any], float]] = [
+    ({}, 1), ({"height": 5}, 1), ({"unit": "cm"}, 1), ({"unit": "C.M."}, 1), ({"unit": "Centi-metres"}, 1), ({"unit": ""}, 1),
+    ({"day": "April 1, 2024"}, 1), ({"day": "april 1 2024"}, 1), ({"day": "April_1_2024"}, 1), ({"names": ["a", "b"]}, 1),
+    ({"names": ["A", "B"]}, 1), ({"style": {"colour": "red"}}, 1), ({"style": {"colour": "BLUE"}}, 1),
+    ({"unit": "cm", "day": "April 1, 2024"}, 1), ({"unit": "cm", "names": ["a", "b"], "style": {"colour": "red"}}, 1),
+    ({"base": DROP}, 0), ({"height": DROP}, 0), ({"base": DROP, "height": DROP}, 0), ({"base": 11}, 0), ({"base": -10}, 0),
+    ({"base": 10.0}, 0), ({"base": 10.5}, 0), ({"base": "10"}, 0), ({"base": True}, 0), ({"base": None}, 0), ({"base": [10]}, 0),
+    ({"height": 5.1}, 0), ({"height": "5"}, 0), ({"height": False}, 0), ({"height": None}, 0), ({"base": 5, "height": 10.0}, 0),
+    ({"unit": "m"}, 0), ({"unit": 1}, 0), ({"unit": ["cm"]}, 0), ({"unit": "cmm"}, 0), ({"unit": None}, 0),
+    ({"day": "April 2, 2024"}, 0), ({"day": "2024"}, 0), ({"day": 20240401}, 0), ({"names": ["b", "a"]}, 0), ({"names": ["a"]}, 0),
+    ({"names": ["a", "b", "c"]}, 0), ({"names": "a, b"}, 0), ({"names": []}, 0), ({"names": {"a": "b"}}, 0),
+    ({"style": {"colour": "green"}}, 0), ({"style": {}}, 0), ({"style": "red"}, 0), ({"style": {"colour": "red", "size": 1}}, 0),
+    ({"style": {"color": "red"}}, 0), ({"depth": 1}, 0), ({"Base": 10}, 0),
+]  # fmt: skip
+
+
+def _python(call: dict[str, Any]) -> str:
+    return f"[{call['name']}({', '.join(f'{key}={value!r}' for key, value in call['arguments'].items())})]"
+
+
+# How a call is written; the first as servers give it.
+FORMS: dict[str, Any] = {
+    "tool call": lambda call: Turn("", [call]),
+    "JSON": lambda call: Turn(json.dumps(call)),
+    "JSON in a fence, thought before": lambda call: Turn(
+        f"<think>no_such()</think>\n```json\n{json.dumps([call])}\n```"
+    ),
+    "function": lambda call: Turn(json.dumps([{"type": "function", "function": call}])),
+    "Python": lambda call: Turn(_python(call)),
+    "Python in prose": lambda call: Turn(f"This is what is needed: {_python(call)} Shall I go on?"),
+}
+
+
+def test_changed_calls_get_the_verdicts_that_they_deserve() -> None:
+    """Each change in each form, arguments in two orders: 624."""
+    suite = Bfcl("simple_python")
+    item = suite.items()[0]
+    asked, expected = [], []
+    for changes, value in CHANGES:
+        arguments = {"base": 10, "height": 5.0, **changes}
+        arguments = {key: each for key, each in arguments.items() if each is not DROP}
+        for ordered in (arguments, dict(reversed(arguments.items()))):
+            for form, written in FORMS.items():
+                asked.append((item, written({"name": "geometry.area", "arguments": ordered})))
+                expected.append((form, changes, float(value)))
+    assert len(asked) >= 600
+    wrong = [
+        (*told, verdict.value, verdict.reason)
+        for told, verdict in zip(expected, suite.grade(asked), strict=True)
+        if verdict.value != told[2]
+    ]
+    assert not wrong, wrong[:6]
 
 
 def test_parallel_calls_stand_in_any_order_and_each_once() -> None:

@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import textwrap
 import time
 from pathlib import Path
 from typing import Any
@@ -79,47 +74,6 @@ def test_another_question_under_the_same_name_is_refused() -> None:
         snb.evaluate(pair(), suite(), name="../x")
 
 
-def test_killed_at_any_point_it_goes_on_to_the_same_result(home: Path) -> None:
-    program = """
-        import os, sys, time
-        import shadownb as snb
-        from tests.evals.contestants import Says, right_up_to, rows
-        kill_at = int(sys.argv[1])
-        count = 0
-        def slow(inner):
-            def answer(question, seed):
-                global count
-                count += 1
-                if count == kill_at:
-                    os.kill(os.getpid(), 9)
-                return inner(question, seed)
-            return answer
-        models = {"base": right_up_to("a", 10), "tuned": right_up_to("b", 30)}
-        for model in models.values():
-            model._answer = slow(model._answer)
-        snb.evaluate(models, snb.suites.rows(rows(40), snb.Exact(), name="mine"), name="killed", batch_rows=4)
-        """
-    expected = snb.evaluate(pair(), suite(), name="whole").to_frame()
-    answered = 0
-    for kill_at in (3, 20, 30, 0):
-        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-        done = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(program), str(kill_at)],
-            check=False,
-            env=environment,
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == (-signal.SIGKILL if kill_at else 0), done.stderr
-        events = (home / "evaluations/killed/events.jsonl").read_text(encoding="utf-8").splitlines()
-        now = sum('"type": "answer"' in line or '"type":"answer"' in line for line in events)
-        assert now >= answered
-        answered = now
-    found = snb.evaluations.open("killed").to_frame()
-    assert answered == 80  # none was asked twice
-    assert found.drop(columns="reason").equals(expected.drop(columns="reason"))
-
-
 def test_a_torn_last_line_is_asked_again(home: Path) -> None:
     snb.evaluate(pair(), suite(), name="torn")
     path = home / "evaluations/torn/events.jsonl"
@@ -146,7 +100,7 @@ def test_a_question_that_is_longer_than_the_context_is_counted(byte_model_dir: P
         {"messages": [{"role": "user", "content": text}, {"role": "assistant", "content": "yes"}]}
         for text in ("short", "long " * 400, "short, too")
     ]
-    with pytest.warns(ShadowWarning, match="mine: base gave no answer to 1 questions"):
+    with pytest.warns(ShadowWarning, match="mine: base gave no answer to 1 question "):
         found = snb.evaluate(model, snb.suites.rows(asked, snb.Exact(), name="mine"), max_new_tokens=2)
     cell = found.cell("mine", "base")
     assert (cell.answered, cell.unanswered, cell.mean.items) == (2, 1, 2)
@@ -343,7 +297,7 @@ def test_a_scorer_that_hangs_costs_its_item_alone(monkeypatch: pytest.MonkeyPatc
         {"messages": [*rows(3)[2]["messages"][:1], {"role": "assistant", "content": "another"}]},
         *rows(5)[3:],
     ]
-    with pytest.warns(ShadowWarning, match="1 answers of b could not be graded"):
+    with pytest.warns(ShadowWarning, match="1 answer of b could not be graded"):
         found = snb.evaluate(right_up_to("b", 30), snb.suites.rows(own, slow, name="mine"))
     assert found.cell("mine", "b").mean.items == 4
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +13,26 @@ import pytest
 
 import shadownb as snb
 from shadownb.engine.evals import suites
-from shadownb.engine.evals.suites import languages, toolchains
 from shadownb.engine.evals.suites.base import Item, Verdict
-from shadownb.engine.evals.suites.humanevalpack import HumanEvalFix, HumanEvalPack
-from shadownb.engine.evals.suites.multipl_e import MultiPlE
+from shadownb.engine.evals.suites.coding import installed, languages
+from shadownb.engine.evals.suites.coding.humanevalpack import HumanEvalFix, HumanEvalPack
+from shadownb.engine.evals.suites.coding.multipl_e import MultiPlE
 from shadownb.engine.evals.turns import Turn
 from shadownb.errors import ConfigError, DataError, MissingDependencyError, ShadowError, ShadowWarning
 
 TOOLS = {"cpp": "g++", "go": "go", "java": "javac", "js": "node", "rust": "rustc", "rs": "rustc", "sh": "bash", "pl": "perl",
          "ts": "tsc"}  # fmt: skip
+
+
+TYPESCRIPT = Path(__file__).parents[2] / "widgets/node_modules/.bin"  # that of the front end, where it was built
+
+
+@pytest.fixture(autouse=True, scope="module")
+def tsc() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        if shutil.which("tsc") is None and (TYPESCRIPT / "tsc").exists():
+            patch.setenv("PATH", f"{TYPESCRIPT}{os.pathsep}{os.environ['PATH']}")
+        yield
 
 
 def ready(suite: Any) -> Any:
@@ -168,7 +181,7 @@ def test_what_is_not_installed_is_named_and_fails_nobody(monkeypatch: pytest.Mon
     monkeypatch.setattr(
         shutil, "which", lambda tool, *a, **k: None if tool in ("go", "rustc") else there(tool, *a, **k)
     )
-    toolchains.find.cache_clear()
+    monkeypatch.setattr(installed, "_WORKING", {})
     go, js = ready_data(HumanEvalPack("go")), ready_data(HumanEvalPack("go", "js"))
     with pytest.raises(MissingDependencyError, match="go is not installed"):
         graded(go, [(go.items()[0], "x")])
@@ -176,7 +189,41 @@ def test_what_is_not_installed_is_named_and_fails_nobody(monkeypatch: pytest.Mon
     one, other = graded(js, [(items[0], "func f() {}"), (items[164], items[164].expected)])
     assert (one.value, one.outcome) == (None, "no toolchain") and "apt install golang" in one.reason
     assert other.value == 1.0 and items[0].cluster == items[164].cluster == "0"
-    toolchains.find.cache_clear()
+
+
+def test_a_compiler_that_is_broken_fails_nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Else every answer would not compile; once it is mended, in the same process, it grades."""
+    ready(MultiPlE("js"))
+    suite = ready_data(MultiPlE("ts", "js"))
+    monkeypatch.setattr(installed, "_WORKING", {})
+    items = [next(i for i in suite.items() if i.id == f"{language}/HumanEval_53_add") for language in ("ts", "js")]
+    asked = [(item, "    return x + y;\n}\n") for item in items]
+    with monkeypatch.context() as patch:
+        broken = tmp_path / "bin/tsc"
+        broken.parent.mkdir()
+        broken.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+        broken.chmod(0o755)
+        patch.setenv("PATH", f"{broken.parent}{os.pathsep}{os.environ['PATH']}")
+        typed, plain = graded(suite, asked)
+    assert (typed.value, typed.outcome, plain.value) == (None, "no toolchain", 1.0) and "tsc cannot" in typed.reason
+    ready(suite)  # skips where there is no other
+    assert [v.value for v in graded(suite, asked)] == [1.0, 1.0]
+
+
+def test_a_program_of_typescript_is_graded_for_its_types_too() -> None:
+    """As by MultiPL-E's harness: what the compiler refuses is not run, and what it lets pass may be of no type at all."""
+    pack, suite = ready(HumanEvalPack("js")), ready(MultiPlE("ts"))
+    bodies = {i.row["entry_point"].lower(): i.expected for i in pack.items()}
+    asked = [
+        (item, bodies[name])
+        for item in suite.items()[::20]
+        if (name := suite._tasks[item.id].name.replace("_", "").lower()) in bodies
+    ]
+    found = {item.id: verdict for (item, _), verdict in zip(asked, graded(suite, asked), strict=True)}
+    refused = {name: verdict.reason for name, verdict in found.items() if verdict.outcome == "does not compile"}
+    assert sorted(refused) == ["ts/HumanEval_136_largest_smallest_integers", "ts/HumanEval_65_circular_shift"]
+    assert all("error TS" in reason for reason in refused.values())
+    assert len(found) == 8 and {v.outcome for v in found.values()} == {"passed", "does not compile"}
 
 
 def ready_data(suite: Any) -> Any:

@@ -160,7 +160,7 @@ def test_a_suite_of_a_set_on_the_hub_is_a_short_file(tmp_path: Any, monkeypatch:
     import inspect
     import json
 
-    from shadownb.engine.evals.suites import humaneval_plus
+    from shadownb.engine.evals.suites.coding import humaneval_plus
 
     def row(number: int, name: str, body: str, inputs: list[Any], results: list[Any]) -> dict[str, Any]:
         test = (

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from shadownb.engine.evals import suites
-from shadownb.engine.evals.suites import sql_postgres
-from shadownb.engine.evals.suites.sql import SqlEval
+from shadownb.engine.evals.suites.sql import postgres as sql_postgres
+from shadownb.engine.evals.suites.sql.sql_eval import SqlEval
 from shadownb.engine.evals.turns import Turn
 from shadownb.errors import ConfigError, MissingDependencyError, ShadowError
 
@@ -132,7 +132,7 @@ def test_without_postgres_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) ->
     def missing() -> Path:
         raise MissingDependencyError("The programs of Postgres are not here.", fix="apt install postgresql")
 
-    monkeypatch.setattr("shadownb.engine.evals.suites.sql.programs", missing)
+    monkeypatch.setattr("shadownb.engine.evals.suites.sql.sql_eval.programs", missing)
     with pytest.raises(MissingDependencyError, match="not here"):
         SqlEval("postgres").items()
     with pytest.raises(ConfigError, match="engine='oracle'"):

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from shadownb.engine.evals import suites
-from shadownb.engine.evals.suites import programs, sql
 from shadownb.engine.evals.suites.base import Item, Suite, Verdict
-from shadownb.engine.evals.suites.humaneval import HumanEval, problem
+from shadownb.engine.evals.suites.coding import programs
+from shadownb.engine.evals.suites.coding.humaneval import HumanEval, problem
+from shadownb.engine.evals.suites.sql import sqlite
 from shadownb.engine.evals.turns import Turn
 from shadownb.engine.inference.types import Sampling
 
@@ -54,7 +55,8 @@ def test_every_suite_that_is_registered_is_one() -> None:
 def test_humaneval_reference_solutions_pass_and_buggy_ones_fail(humaneval: Any, request: pytest.FixtureRequest) -> None:
     items = humaneval.items()
     assert len(items) == 164
-    some = items if request.config.getoption("--full") else items[::8]
+    # The bug of 160 never ends, which takes its whole limit of time.
+    some = items if request.config.getoption("--full") else items[:160:8]
     assert {v.value for v in graded(humaneval, [(i, f"```python\n{function(i)}\n```") for i in some])} == {1.0}
     buggy = [(i, i.row["prompt"] + i.row["buggy_solution"]) for i in some if "buggy_solution" in i.row]
     assert {v.value for v in graded(humaneval, buggy)} <= {0.0}
@@ -173,7 +175,7 @@ def test_a_query_can_only_read_and_only_for_so_long() -> None:
     assert again.value == 1.0
     database = suite._engine._databases["academic"]
     endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
-    assert sql.sql_tables.ask(database, endless, seconds=0.2, most_rows=10).error == "timed out"
+    assert sqlite.ask(database, endless, seconds=0.2, most_rows=10).error == "timed out"
 
 
 @pytest.mark.parametrize(("name", "count"), [("gsm8k", 1319), ("math500", 500), ("bbh", 6511)])
@@ -210,7 +212,7 @@ def test_an_oracle_is_right_and_a_wrong_answer_is_not(name: str, count: int, req
 
 
 def test_last_answers_are_read_as_people_write_them() -> None:
-    from shadownb.engine.evals.suites.bbh import last_answer
+    from shadownb.engine.evals.suites.reasoning.bbh import last_answer
 
     for output, expected, value in (
         ("The answer is (B).", "(B)", 1),
@@ -249,7 +251,7 @@ def test_a_question_that_asks_for_an_order_is_answered_in_it() -> None:
 
 def test_a_box_that_is_not_closed_is_no_answer() -> None:
     pytest.importorskip("math_verify", reason="math-verify is not installed: make setup-dev")
-    from shadownb.engine.evals.suites.math500 import SymbolicEquality
+    from shadownb.engine.evals.suites.reasoning.math500 import SymbolicEquality
 
     scorer = SymbolicEquality()
     for output, value in (

@@ -13,10 +13,11 @@ import pytest
 from panel_driver import press, send, wait_for
 
 import shadownb as snb
+from shadownb import cli
 from shadownb.errors import EndpointError
 from shadownb.panels import _contestants
 from shadownb.panels._evaluation_items import FILTERS, diff
-from tests.evals.contestants import Says, Waits, right_up_to, rows
+from tests.evals.contestants import Polyglot, Says, Waits, right_up_to, rows, speakers
 
 
 @pytest.fixture(autouse=True)
@@ -112,7 +113,7 @@ def test_a_killed_one_is_gone_on_with_in_another_kernel_by_a_click(here: Path) -
     program = """
         import os, threading
         import shadownb as snb
-        from tests.evals.contestants import Says, rows
+        from tests.evals.contestants import Polyglot, Says, rows
         answered = []
         def answer(question, seed):
             answered.append(question)
@@ -220,8 +221,8 @@ def test_hanging_scorers_and_items_over_the_context_are_shown(
     (told,) = panel.summary["suites"]
     cell = told["cells"][panel.summary["sides"][0]]
     assert (cell["graded"], cell["unanswered"], cell["ungraded"]) == (3, 1, 1)
-    assert any("no answer to 1 questions" in line and "tokens" in line for line in panel.findings["missing"])
-    assert any("1 answers" in line and "could not be graded" in line for line in panel.findings["missing"])
+    assert any("no answer to 1 question " in line and "tokens" in line for line in panel.findings["missing"])
+    assert any("1 answer " in line and "could not be graded" in line for line in panel.findings["missing"])
     press(panel, "browse", filter="ungraded")
     press(panel, "show_item", item=panel.browse["items"][0]["id"])
     assert "0.5 s" in panel.item["answers"][0]["samples"][0]["reason"]
@@ -251,6 +252,13 @@ def test_runs_and_checkpoints_are_asked_beside_the_base(tiny_model_dir: Path) ->
     assert panel.summary["origins"]["step 2"] == {"model": model.name, "run": run.id, "step": 2}
     press(panel, "show_board", suite="text")
     assert {(each["run"], each["step"]) for each in panel.board["entries"]} >= {(run.id, 4), (run.id, 2)}
+    # From a shell: base, tuned and a checkpoint by one command.
+    shell = ["eval", run.id, "text", "--checkpoint", "2", "--limit", "3", "--name", "shell"]
+    assert cli.main(shell) == 0
+    found = snb.Evaluation.open("shell")
+    assert found.sides == ("base", "tuned", "step 2")
+    assert found.cell("text", "step 2").mean.value == pytest.approx(text["step 2"]["value"], abs=1e-4)
+    assert cli.main([*shell[:3], "--checkpoint", "3"]) == 2
     # What was chosen means the same where no variable has the model.
     again = _contestants.again(wanted, names)
     assert again[1] == f"load:{run.id}/tuned" and again[2:] == wanted[2:]
@@ -357,3 +365,26 @@ def test_studio_has_it_and_chooses_its_model(tiny_model_dir: Path) -> None:
     assert studio.settle() and studio.evaluate.chosen["models"] == ["var:model/tuned"], "somebody has chosen"
     studio.tab = "evaluate"
     studio.close()
+
+
+def test_problems_by_languages_and_an_item_of_them() -> None:
+    """What a square shows is what the item browser opens; another evaluation has none of it."""
+    plain = snb.evaluate(pair(), suite(3), name="plain")
+    panel = snb.EvaluatePanel(speakers(), Polyglot(), namespace={})
+    assert panel.settle()
+    press(panel, "start")
+    (told,) = panel.summary["suites"]
+    assert [part["name"] for part in told["parts"]] == ["js", "py", "go"] and told["has_grid"]
+    press(panel, "show_grid", suite="polyglot", side="tuned")
+    squares = {each["id"]: each for line in panel.grid["lines"] for each in line["squares"] if each is not None}
+    assert panel.grid["parts"] == ["js", "py", "go"] and len(squares) == 6
+    assert squares["py/1"] == {"id": "py/1", "score": 1.0, "before": 0.0} and squares["go/0"]["score"] is None
+    press(panel, "browse", suite="polyglot", side="tuned", to="base", filter="all", item="py/1")
+    assert panel.item["id"] == "py/1" and panel.browse["suite"] == "polyglot"
+    press(panel, "compare_to", side="tuned")
+    assert panel.grid["to"] == "tuned"
+    press(panel, "open", name=plain.name)
+    assert panel.grid == {}
+    press(panel, "show_grid", suite="mine", side="tuned")
+    assert "no problem in several parts" in str(panel.error)
+    panel.close()

@@ -49,7 +49,7 @@ def test_several_and_none(text: str, values: list[int]) -> None:
         ("5 miles", "5 km", False), ("5 apples", "5 km", True), ("$5", "5 dollars", True), ("€5", "$5", False),
         ("0.3333", "1/3", False),
         ("0.33333333", "1/3", True), ("1234567.0000001", "1234567", True), ("0", "0", True), ("-0", "0", True),
-        ("0.0001", "0", False),
+        ("0.0001", "0", False), ("43,5007", "43,500", False), ("1.234.5678", "1,234,567", False),
         (r"\boxed{\frac{1}{2}}", r"\frac{1}{2}", True), (r"\boxed{10,\!080}", "10,080", True), ("x = 5", "5", True),
         (r"The answer is $\frac{1}{2}$.", "1/2", True),
         ("<answer>7</answer>", "#### 7", True),

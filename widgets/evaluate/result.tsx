@@ -3,6 +3,7 @@ import { useState } from "preact/hooks";
 import { Button, Field, Fold } from "../lib/controls";
 import { count, MISSING } from "../lib/format";
 import { useCommand, useTraitValue } from "../lib/model";
+import { Parts } from "./parts";
 import { chance, gap, IntervalLine, range, score } from "./scores";
 import type { Cell, Difference, Findings, SuiteSummary, Summary } from "./types";
 
@@ -16,6 +17,7 @@ export function Result({ onBrowse }: { onBrowse: (asked: Record<string, string>)
       <Said title="What is missing" lines={findings.missing ?? []} warn />
       {others.length > 0 && <ComparedWith summary={summary} />}
       <Matrix summary={summary} others={others} onBrowse={onBrowse} />
+      <Parts summary={summary} onBrowse={onBrowse} />
       {others.length > 0 && (
         <p class="snb-muted">
           Intervals hold 95 %. p is the sign test, corrected for {count(summary.suites.length)} suite

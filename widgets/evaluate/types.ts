@@ -92,6 +92,29 @@ export interface SuiteSummary {
   share: boolean;
   cells: Record<string, Cell>;
   differences: Record<string, Difference>;
+  /** Languages, tasks or databases, where it has several; in an evaluation of an older version there are none. */
+  parts?: Part[];
+  has_grid?: boolean;
+}
+
+export interface Part {
+  name: string;
+  cells: Record<string, Cell>;
+}
+
+/** An item of one part: its score, and that of the model it is compared with. */
+export interface Square {
+  id: string;
+  score: number | null;
+  before: number | null;
+}
+
+export interface Grid {
+  suite: string;
+  side: string;
+  to: string;
+  parts: string[];
+  lines: { problem: string; squares: (Square | null)[] }[];
 }
 
 export interface Summary {

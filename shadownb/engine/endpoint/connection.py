@@ -93,15 +93,21 @@ class Connection:
                 log.removeFilter(self._guard)
 
     async def answer_all(
-        self, bodies: Sequence[Body], tools: Tools, results: list[Reply | EndpointError | None]
+        self,
+        bodies: Sequence[Body],
+        tools: Tools,
+        results: list[Reply | EndpointError | None],
+        on_reply: Callable[[int, Reply], None] | None = None,
     ) -> None:
-        """Put reply or error of each request at its place among the results, as soon as it is there."""
+        """Put reply or error of each request at its place among the results, as soon as it is there, and tell of replies."""
         places = asyncio.Semaphore(self.settings.concurrency)
 
         async def one(at: int) -> None:
             async with places:
                 try:
-                    results[at] = await self.answer(bodies[at], tools)
+                    results[at] = reply = await self.answer(bodies[at], tools)
+                    if on_reply is not None:
+                        on_reply(at, reply)
                 except EndpointError as error:
                     results[at] = error
 

@@ -156,6 +156,7 @@ class Endpoint:
         tools: list[dict[str, Any]] | None = None,
         *,
         should_stop: Callable[[], bool] | None = None,
+        on_reply: Callable[[int, Reply], None] | None = None,
         **options: Any,
     ) -> Reply | list[Reply]:
         """Return the :class:`Reply` to a conversation, or a list of them, in order, for a list of conversations.
@@ -170,6 +171,9 @@ class Endpoint:
         should_stop
             Called repeatedly; once it returns True, unfinished answers are returned as they are, with ``finish_reason``
             ``"cancelled"``.
+        on_reply
+            Called with the place of a conversation and its reply as soon as that is there, from another thread, so that what was
+            paid for can be kept before the others have answered.
         **options
             ``max_new_tokens, temperature, top_p, stop, seed, reasoning_effort``. Only options that are given are
             sent; for the others the server's defaults hold.
@@ -198,7 +202,7 @@ class Endpoint:
 
         async def work() -> None:
             async with Connection(settings) as connection:
-                await connection.answer_all(bodies, schemas, results)
+                await connection.answer_all(bodies, schemas, results, on_reply)
 
         if bodies:
             Background(work).wait(should_stop)

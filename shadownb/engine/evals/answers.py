@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from shadownb._version import __version__
+from shadownb.engine.endpoint import Endpoint
 from shadownb.engine.evals.cases import Case
 from shadownb.engine.evals.sides import Side
 from shadownb.engine.evals.turns import Turn
@@ -33,6 +34,12 @@ _MOST_FILES = 4000  # of 32 answers each; a hundred comparisons of a thousand ro
 class Asker:
     """Asks one side.
 
+    Parameters
+    ----------
+    arrived
+        Called with each answer of an endpoint as soon as it is there, from another thread: it was paid for, and a kill before the
+        last of its batch must not lose it.
+
     Attributes
     ----------
     reused
@@ -47,8 +54,10 @@ class Asker:
         *,
         reuse: bool,
         should_stop: Callable[[], bool] | None = None,
+        arrived: Callable[[Case, Turn], None] | None = None,
     ) -> None:
         self._side = side
+        self._arrived = arrived if isinstance(side.model, Endpoint) else None
         self._stop = {"should_stop": should_stop} if should_stop is not None else {}
         self._before = side.totals
         self._model = side.model
@@ -93,6 +102,15 @@ class Asker:
             return
         yield from zip(batch, turns, strict=True)
 
+    def kept(self, batch: Sequence[Case]) -> list[Turn] | None:
+        """Return the answers that were kept of this very batch; None where there are none."""
+        return self._kept_at(self._path(batch), len(batch))
+
+    def _kept_at(self, path: Path | None, count: int) -> list[Turn] | None:
+        known = _read(path, count) if path is not None else None
+        self.reused += len(known or ())
+        return known
+
     def _sorted_out(self, error: EndpointError, batch: Sequence[Case]) -> list[Turn | Exception]:
         """Return answer or error of each row of a batch in which some got none; what was answered was paid for."""
         replies = error.replies or [error] * len(batch)
@@ -112,8 +130,7 @@ class Asker:
 
     def _known_or_asked(self, batch: Sequence[Case]) -> list[Turn]:
         path = self._path(batch)
-        if path is not None and (known := _read(path, len(batch))) is not None:
-            self.reused += len(batch)
+        if (known := self._kept_at(path, len(batch))) is not None:
             return known
         as_they_are: dict[str, Any] = {"tools": batch[0].tools} if batch[0].tools else {}
         if hasattr(self._model, "trained_on"):  # it would start by itself from what its rows share
@@ -125,6 +142,7 @@ class Asker:
             **self._options,
             **as_they_are,
             **self._stop,
+            **self._as_they_come(batch),
         )
         assert len(replies) == len(batch), "model.chat answers every conversation"
         turns = [Turn.of_reply(reply) for reply in replies]
@@ -133,6 +151,13 @@ class Asker:
         if path is not None and not any(turn.finish == "cancelled" for turn in turns) and not _is_live(self._model):
             _keep(path, turns)
         return turns
+
+    def _as_they_come(self, batch: Sequence[Case]) -> dict[str, Any]:
+        """Return the option by which an endpoint tells of each answer before it has all."""
+        arrived = self._arrived
+        if arrived is None:
+            return {}
+        return {"on_reply": lambda at, reply: arrived(batch[at], Turn.of_reply(reply))}
 
     def _path(self, batch: Sequence[Case]) -> Path | None:
         if self._weights is None:

@@ -26,7 +26,7 @@ _NUMBER = re.compile(
         \\[dt]?frac\{{\s*(?P<latex_top>-?\d+)\s*\}}\{{\s*(?P<latex_bottom>\d+)\s*\}}
       | (?:(?P<whole>\d+){_SPACE})?(?P<top>\d+){_SPACE}?[/⁄]{_SPACE}?(?P<bottom>\d+)(?![\d/.])
       | (?P<before>\d+)?(?P<vulgar>[{_VULGAR}])
-      | (?P<body>{_GROUPED}|{_DECIMAL})(?:(?:[eE]|{_SPACE}?[×x*]{_SPACE}?10\^?\{{?)(?P<exponent>[-+−]?\d+)\}}?)?
+      | (?P<body>(?:{_GROUPED})(?!\d)|{_DECIMAL})(?:(?:[eE]|{_SPACE}?[×x*]{_SPACE}?10\^?\{{?)(?P<exponent>[-+−]?\d+)\}}?)?
     )
     (?P<percent>{_SPACE}?(?:%|\\%|percent\b|per{_SPACE}cent\b))?""",
     re.X,

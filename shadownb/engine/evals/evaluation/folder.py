@@ -168,6 +168,7 @@ class EvaluationFolder:
                         "expected": item.expected,
                         "tools": item.tools,
                         "cluster": item.cluster,
+                        "part": item.part,
                     }
                 )
                 for item in items

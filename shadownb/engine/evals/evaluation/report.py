@@ -3,44 +3,34 @@
 from __future__ import annotations
 
 import difflib
-import math
 import re
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from shadownb.engine.evals.evaluation.parts_report import parts_html, parts_table, shares_problems
 from shadownb.engine.evals.evaluation.summary import findings, is_share
-from shadownb.engine.evals.intervals import Difference, Mean
+from shadownb.engine.evals.evaluation.tables import (
+    html_table,
+    interval_picture,
+    markdown_table,
+    shown,
+    shown_difference,
+    text_lines,
+)
 
 if TYPE_CHECKING:
-    from shadownb.engine.evals.evaluation.evaluation import Evaluation, Graded
+    from shadownb.engine.evals.evaluation.evaluation import Evaluation
+    from shadownb.engine.evals.evaluation.graded import Graded
 
 _REGRESSIONS = 20  # items a suite that a page shows
-_WIDE = 120  # pixels of an interval's picture
 _SHOWN = 1500  # characters of an answer on a page
 _STYLE = (
     "body{font:14px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color-scheme:light dark}"
     "table{border-collapse:collapse}td,th{padding:.3rem .7rem;border-bottom:1px solid #8886;text-align:left;vertical-align:top}"
     "pre{white-space:pre-wrap;overflow-wrap:anywhere;margin:0}"
 )
-
-
-def shown(mean: Mean) -> str:
-    """Return a mean with its interval: in percent where it is a share."""
-    if math.isnan(mean.value):
-        return "--"
-    if mean.low >= 0 and mean.high <= 1:
-        return f"{100 * mean.value:.1f} % ({100 * mean.low:.1f} to {100 * mean.high:.1f})"
-    return f"{mean.value:.3g} ({mean.low:.3g} to {mean.high:.3g})"
-
-
-def shown_difference(gap: Difference, *, share: bool) -> str:
-    """Return a difference with its interval: in points where it is one of shares."""
-    if not gap.items:
-        return "--"
-    scale, unit, digits = (100, " points", ".1f") if share else (1, "", ".3g")
-    return f"{scale * gap.value:+{digits}}{unit} ({scale * gap.low:+{digits}} to {scale * gap.high:+{digits}})"
 
 
 def table(evaluation: Evaluation) -> tuple[list[str], list[list[str]]]:
@@ -82,39 +72,38 @@ def remarks(evaluation: Evaluation) -> list[str]:
                 ways.append(f"{cell.by_extraction} verdicts hang on how the answer is taken out ({by_rule})")
             if notes or ways:
                 told.append(f"{suite}, {side}: {', '.join([*notes, *ways])}.")
-    return [*told, *(f"{problem}." for problem in evaluation.problems())]
+    return [*told, *(f"{problem.rstrip('.')}." for problem in evaluation.problems())]
 
 
 def text(evaluation: Evaluation) -> str:
     """Return table, findings and remarks as plain text."""
     head, lines = table(evaluation)
-    widths = [max(len(line[place]) for line in [head, *lines]) for place in range(len(head))]
-    body = [
-        "  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in [head, *lines]
-    ]
+    body = text_lines(head, lines)
     told = findings(evaluation)
+    for suite in evaluation.suites:
+        if shares_problems(evaluation, suite) and (found := parts_table(evaluation, suite)):
+            body += ["", *text_lines(*found)]
     return "\n".join([*body, "", *told, *([""] if told else []), *remarks(evaluation), *_theirs(evaluation)])
 
 
 def markdown(evaluation: Evaluation) -> str:
     """Return table, findings, remarks and what regressed as Markdown."""
-    parts = [_markdown_table(*table(evaluation))]
+    parts = [markdown_table(*table(evaluation))]
     if told := findings(evaluation):
         parts.append("\n".join(f"- {line}" for line in told))
+    for suite in evaluation.suites:
+        if found := parts_table(evaluation, suite):
+            parts.append(
+                f"<details><summary>{escape(suite)}, part by part</summary>\n\n{markdown_table(*found)}\n\n</details>"
+            )
     if len(evaluation.sides) > 1:
-        parts.append(_markdown_table(*differences(evaluation)))
+        parts.append(markdown_table(*differences(evaluation)))
     parts.append("\n".join(f"- {line}" for line in remarks(evaluation)))
     parts += [told.strip() for told in _theirs(evaluation)]
     for title, lost in _lost(evaluation):
         rows = "\n\n".join(f"**{_changed(*pair)[0]}**\n\n{_fenced(_changed(*pair)[1])}" for pair in lost)
         parts.append(f"<details><summary>{escape(title)}</summary>\n\n{rows}\n\n</details>")
     return "\n\n".join(parts) + "\n"
-
-
-def _markdown_table(head: list[str], lines: list[list[str]]) -> str:
-    rows = [head, ["---"] * len(head), *lines]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
 
 
 def _fenced(text: str) -> str:
@@ -150,12 +139,13 @@ def _theirs(evaluation: Evaluation) -> list[str]:
 def html(evaluation: Evaluation) -> str:
     """Return findings, tables and remarks as HTML, with regressions folded below."""
     head, lines = table(evaluation)
-    whole = [_html_table(head, [[*line[:2], *_pictured(evaluation, line)] for line in lines])]
+    whole = [html_table(head, [[*line[:2], *_pictured(evaluation, line)] for line in lines])]
     if told := findings(evaluation):
         whole.insert(0, "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in told) + "</ul>")
+    whole += [folded for suite in evaluation.suites if (folded := parts_html(evaluation, suite))]
     if len(evaluation.sides) > 1:
         head, lines = differences(evaluation)
-        pairs = _html_table(head, [[line[0], *map(escape, line[1:])] for line in lines])
+        pairs = html_table(head, [[line[0], *map(escape, line[1:])] for line in lines])
         whole.append(f"<details><summary>Paired differences</summary>{pairs}</details>")
     whole.append("<ul>" + "".join(f"<li>{escape(line)}</li>" for line in remarks(evaluation)) + "</ul>")
     whole += [
@@ -166,34 +156,12 @@ def html(evaluation: Evaluation) -> str:
     return f'<div class="shadownb-evaluation"><p>Evaluation {name}</p>{"".join(whole)}{_regressions(evaluation)}</div>'
 
 
-def _html_table(head: list[str], lines: list[list[str]]) -> str:
-    """Return a table; cells behind the first are HTML already."""
-    titles = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in head)
-    rows = "".join(
-        f'<tr><th scope="row">{escape(line[0])}</th>' + "".join(f"<td>{cell}</td>" for cell in line[1:]) + "</tr>"
-        for line in lines
-    )
-    return f"<table><thead><tr>{titles}</tr></thead><tbody>{rows}</tbody></table>"
-
-
 def _pictured(evaluation: Evaluation, line: list[str]) -> list[str]:
     """Return a line's means with a picture of each interval, where they are shares, and its differences."""
     cells = [evaluation.cell(line[0], side) for side in evaluation.sides]
-    pictures = [_interval(cell.mean) if is_share(cells) else "" for cell in cells]
+    pictures = [interval_picture(cell.mean) if is_share(cells) else "" for cell in cells]
     means = [f"{escape(words)}{picture}" for words, picture in zip(line[2 : 2 + len(cells)], pictures, strict=True)]
     return [*means, *map(escape, line[2 + len(cells) :])]
-
-
-def _interval(mean: Mean) -> str:
-    """Return an interval on a line from 0 to 1 as a small picture."""
-    if math.isnan(mean.value):
-        return ""
-    left, right, middle = (round(_WIDE * value, 1) for value in (mean.low, mean.high, mean.value))
-    return (
-        f'<br><svg width="{_WIDE}" height="8" aria-hidden="true"><path d="M0 4H{_WIDE}" stroke="#8884"/>'
-        f'<path d="M{left} 4H{right}" stroke="#2456c7" stroke-width="3"/>'
-        f'<circle cx="{middle}" cy="4" r="3.5" fill="#2456c7"/></svg>'
-    )
 
 
 def page(evaluation: Evaluation) -> str:
@@ -229,7 +197,7 @@ def _regressions(evaluation: Evaluation) -> str:
         rows = [[name, *(f"<pre>{escape(cell)}</pre>" for cell in rest)] for name, *rest in map(_changed_pair, lost)]
         parts.append(
             f"<details><summary>{escape(title)}</summary>"
-            f"{_html_table(['item', 'asked', 'what changed', 'why'], rows)}</details>"
+            f"{html_table(['item', 'asked', 'what changed', 'why'], rows)}</details>"
         )
     return "".join(parts)
 

@@ -6,10 +6,12 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from shadownb.engine.evals.evaluation.parts import grid
 from shadownb.engine.evals.intervals import Difference, Mean
 
 if TYPE_CHECKING:
-    from shadownb.engine.evals.evaluation.evaluation import Cell, Evaluation
+    from shadownb.engine.evals.evaluation.evaluation import Evaluation
+    from shadownb.engine.evals.evaluation.graded import Cell
 
 
 def summary(evaluation: Evaluation, to: str | None = None) -> dict[str, Any]:
@@ -32,6 +34,7 @@ def summary(evaluation: Evaluation, to: str | None = None) -> dict[str, Any]:
                 "items": len(evaluation.items(suite, first)),
                 "share": is_share(list(cells.values())),
                 "cells": {side: _cell(cell) for side, cell in cells.items()},
+                **_parts(evaluation, suite),
                 "differences": {
                     side: difference(evaluation.difference(suite, side, first), corrected[side].get(suite))
                     for side in others
@@ -47,6 +50,14 @@ def summary(evaluation: Evaluation, to: str | None = None) -> dict[str, Any]:
         "suites": suites,
         "refused": dict(evaluation.refused),
     }
+
+
+def _parts(evaluation: Evaluation, suite: str) -> dict[str, Any]:
+    """Return the means of a suite's parts by side, and whether parts share problems."""
+    by_side = {side: evaluation.by_part(suite, side) for side in evaluation.sides}
+    named = list(next(iter(by_side.values())))
+    parts = [{"name": part, "cells": {side: _cell(found[part]) for side, found in by_side.items()}} for part in named]
+    return {"parts": parts, "has_grid": bool(parts) and grid(evaluation.items(suite, evaluation.sides[0])) is not None}
 
 
 def is_share(cells: Sequence[Cell]) -> bool:

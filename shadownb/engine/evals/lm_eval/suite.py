@@ -116,6 +116,7 @@ class LmEval:
                         [{"role": "user", "content": asked}],
                         expected,
                         cluster=name if len(self._tasks) > 1 else None,
+                        part=name,
                     )
                 )
         return found

@@ -29,7 +29,8 @@ from typing import Any
 
 from shadownb.engine import registry
 from shadownb.engine.evals.suites.base import Item, Suite, Verdict
-from shadownb.engine.evals.suites.exchange import Samples, write
+from shadownb.engine.evals.suites.exchange import write
+from shadownb.engine.evals.suites.given_answers import Samples
 from shadownb.engine.evals.suites.known_text import Text
 from shadownb.engine.evals.suites.own_rows import Rows
 from shadownb.errors import ConfigError

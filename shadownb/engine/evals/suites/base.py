@@ -37,6 +37,9 @@ class Item:
         intervals are computed.
     row
         What grading needs beside.
+    part
+        The part of the suite that it belongs to (a language, a task, a database), by which results are told apart, too; empty
+        where there are none.
     """
 
     id: str
@@ -45,6 +48,7 @@ class Item:
     tools: list[dict[str, Any]] | None = None
     cluster: str | None = None
     row: Mapping[str, Any] = field(default_factory=dict)
+    part: str = ""
 
 
 @dataclass(frozen=True)

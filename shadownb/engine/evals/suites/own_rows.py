@@ -44,6 +44,8 @@ class Rows:
         Rows without a reference answer.
     options : dict
         The scorer's name: rows under one name have the scores of one scorer.
+    left_out : tuple of str
+        The same in sentences, with lines of a file that could not be read.
     unfit : dict
         Rows whose reference the scorer cannot compare with, and why; they are not asked.
 
@@ -69,6 +71,7 @@ class Rows:
         self._judge = Judge(scorer)
         self._cases, self.skipped = cases_of(dataset)
         self.unfit = self._judge.unfit(self._cases)
+        self.left_out = _left_out(dataset, self.skipped, self.unfit)
         self.name = name or (
             self._judge.name if self._judge.name.isidentifier() else "rows"
         )  # that of a lambda is none
@@ -107,6 +110,26 @@ class Rows:
             Verdict(score.value, score.reason, answer.text, "" if score.value is None else _outcome(score.value))
             for score, (_, answer) in zip(scores, asked, strict=True)
         ]
+
+
+def _left_out(dataset: Any, skipped: int, unfit: dict[int, str]) -> tuple[str, ...]:
+    """Return in sentences which rows are not asked."""
+    bad = getattr(getattr(dataset, "report", None), "bad", ())
+    count = skipped + sum(each.index is None for each in bad)
+    told = []
+    if count:
+        why = str(bad[0]) if bad else "no assistant turn that could be the reference answer"
+        told.append(f"{_rows(count)} left out ({why})")
+    if unfit:
+        row, why = next(iter(unfit.items()))
+        told.append(
+            f"{_rows(len(unfit))} left out, because the scorer cannot compare with the reference (row {row}: {why})"
+        )
+    return tuple(told)
+
+
+def _rows(count: int) -> str:
+    return "1 row is" if count == 1 else f"{count} rows are"
 
 
 def _outcome(value: float) -> str:

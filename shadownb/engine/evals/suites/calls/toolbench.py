@@ -88,7 +88,8 @@ def _item(name: str, row: Mapping[str, Any]) -> Item | None:
     lines = [f"{number}. {_described(listed[each])}" for number, each in enumerate(order, start=1)]
     right = sorted(order.index(each) + 1 for each in needed)
     asked = _ASKED.format(query=row["query"], listed="\n".join(lines))
-    return Item(f"{name}/{row['query_id']}", asks(asked), str(right), row={"right": right, "count": len(order)})
+    needed_here = {"right": right, "count": len(order)}
+    return Item(f"{name}/{row['query_id']}", asks(asked), str(right), row=needed_here, part=name)
 
 
 def _described(api: Mapping[str, Any]) -> str:

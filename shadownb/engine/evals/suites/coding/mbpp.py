@@ -7,8 +7,9 @@ import re
 from collections.abc import Sequence
 from functools import cached_property
 
-from shadownb.engine.evals.suites import places, programs
+from shadownb.engine.evals.suites import places
 from shadownb.engine.evals.suites.base import Item, Verdict
+from shadownb.engine.evals.suites.coding import programs
 from shadownb.engine.evals.turns import Turn
 from shadownb.engine.inference.types import Sampling
 from shadownb.engine.sandbox.limits import Limits

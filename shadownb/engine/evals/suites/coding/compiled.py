@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from shadownb.engine.evals.suites import languages, programs, toolchains
-from shadownb.engine.evals.suites.base import Item, Verdict
-from shadownb.engine.evals.suites.programs import RULES, Ran
+from shadownb.engine.evals.suites.base import NO_TOOLCHAIN, Item, Verdict
+from shadownb.engine.evals.suites.coding import installed, languages, programs
+from shadownb.engine.evals.suites.coding.programs import RULES, Ran
+from shadownb.engine.evals.suites.coding.sources import sources
+from shadownb.engine.evals.suites.coding.toolchains import new_mark
 from shadownb.engine.evals.turns import Turn
 from shadownb.engine.sandbox.limits import Limits
 from shadownb.engine.sandbox.scorer import tested
@@ -25,9 +27,9 @@ class Task:
     Attributes
     ----------
     language
-        A key of :data:`~shadownb.engine.evals.suites.languages.FENCES`, or ``python``.
+        A key of :data:`~shadownb.engine.evals.suites.coding.languages.FENCES`, or ``python``.
     prompt, tests, name
-        As :func:`~shadownb.engine.evals.suites.languages.sources` takes them.
+        As :func:`~shadownb.engine.evals.suites.coding.sources.sources` takes them.
     ends
         What ends a completion.
     keep_end
@@ -72,13 +74,14 @@ def grade(asked: Sequence[tuple[Item, Turn]], tasks: Mapping[str, Task]) -> list
     SandboxError
         This machine cannot enclose a program.
     MissingDependencyError
-        None of the languages has a toolchain here.
+        None of the languages has a toolchain here that works.
     """
     find_wall()
     needed = {tasks[item.id].language for item, _ in asked}
-    if PYTHON not in needed:
-        toolchains.check(sorted(needed))
-    mark = toolchains.new_mark()
+    troubles = installed.troubles(sorted(needed - {PYTHON}))
+    if needed and len(troubles) == len(needed):
+        raise installed.none_works(list(troubles.values()))
+    mark = new_mark()
 
     def codes_of(item: Item, answer: Turn) -> Mapping[str, str]:
         return _codes_of(answer, tasks[item.id])
@@ -88,16 +91,16 @@ def grade(asked: Sequence[tuple[Item, Turn]], tasks: Mapping[str, Task]) -> list
         if task.language == PYTHON:
             return task, (programs.program(code, _problem(task)),)
         goes_on = isinstance(code, programs.Continuation)
-        return task, tuple(
-            languages.sources(task.language, task.prompt, code, task.tests, task.name, mark, goes_on=goes_on)
-        )
+        return task, tuple(sources(task.language, task.prompt, code, task.tests, task.name, mark, goes_on=goes_on))
 
     def run(job: tuple[Task, tuple[str, ...]]) -> Ran:
-        task, sources = job
+        task, several = job
+        if task.language in troubles:
+            return Ran(None, NO_TOOLCHAIN, troubles[task.language])
         if task.language != PYTHON:
-            return toolchains.find(task.language).try_all(sources, mark, task.needed)
+            return installed.find(task.language).try_all(several, mark, task.needed)
         limits = Limits(cpu_seconds=_SECONDS, wall_seconds=3 * _SECONDS)
-        ran = tested(sources[0], [task.tests], limits=limits)
+        ran = tested(several[0], [task.tests], limits=limits)
         return Ran(
             float(ran.passed), "passed" if ran.passed else programs.OUTCOMES.get(ran.status, "failed"), ran.reason
         )

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from shadownb.engine.evals.suites.sql_tables import Result
+from shadownb.engine.evals.suites.sql.sqlite import Result
 from shadownb.errors import MissingDependencyError, SandboxError
 
 _NOBODY = 65534  # Postgres refuses to run as root

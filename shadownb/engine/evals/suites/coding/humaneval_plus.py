@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 
-from shadownb.engine.evals.suites import places, programs
+from shadownb.engine.evals.suites import places
 from shadownb.engine.evals.suites.base import Item, Verdict
-from shadownb.engine.evals.suites.humaneval import HumanEval, problem
+from shadownb.engine.evals.suites.coding import programs
+from shadownb.engine.evals.suites.coding.humaneval import HumanEval, problem
 from shadownb.engine.evals.turns import Turn
 from shadownb.engine.sandbox.limits import Limits
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from shadownb.engine.evals.suites import places
 from shadownb.engine.evals.suites.base import Item, Verdict
-from shadownb.engine.evals.suites.call_matching import Call, calls_in, plain_name, wrong_with
+from shadownb.engine.evals.suites.calls.matching import Call, calls_in, plain_name, wrong_with
 from shadownb.engine.evals.turns import Turn
 from shadownb.engine.inference.types import Sampling
 from shadownb.engine.jsontext import dumps
@@ -80,7 +80,8 @@ class Bfcl:
             tools = [{"type": "function", "function": _schema(function)} for function in row["function"]]
         expected = dumps(row["ground_truth"]) if row.get("ground_truth") else ""
         several = len(self._tasks) > 1
-        return Item(f"{task}/{number}", messages, expected, tools, task if several else None, {**row, "task": task})
+        cluster = task if several else None
+        return Item(f"{task}/{number}", messages, expected, tools, cluster, {**row, "task": task}, task)
 
     def grade(self, asked: Sequence[tuple[Item, Turn]]) -> list[Verdict]:
         """Return whether each answer calls what is meant; called, abstained and malformed are told apart."""

@@ -42,7 +42,8 @@ class Bbh(Scored):
     def item(self, number: int, row: Mapping[str, Any]) -> Item:
         """Return the question, asked for a last line that gives the answer."""
         asked = f"{row['input']}\n\nThink step by step, then end with: the answer is ..."
-        return Item(f"{row['task']}/{row['number']}", asks(asked), row["target"], cluster=row["task"], row=row)
+        name = f"{row['task']}/{row['number']}"
+        return Item(name, asks(asked), row["target"], cluster=row["task"], row=row, part=row["task"])
 
     def scorer(self) -> Callable[..., Any]:
         """Return the scorer of last answers."""

@@ -69,6 +69,7 @@ class ReasoningGym:
                 str(entry["answer"]),
                 cluster=task if len(self._made) > 1 else None,
                 row={"task": task, "number": number},
+                part=task,
             )
             for task, made in self._made.items()
             for number, entry in enumerate(made)

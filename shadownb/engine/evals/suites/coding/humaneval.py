@@ -9,8 +9,9 @@ from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 
-from shadownb.engine.evals.suites import places, programs
+from shadownb.engine.evals.suites import places
 from shadownb.engine.evals.suites.base import Item, Verdict
+from shadownb.engine.evals.suites.coding import programs
 from shadownb.engine.evals.turns import Turn
 from shadownb.engine.inference.types import Sampling
 from shadownb.engine.sandbox.limits import Limits

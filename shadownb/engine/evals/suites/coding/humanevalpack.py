@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from shadownb.engine.evals.suites import compiled, languages, places
+from shadownb.engine.evals.suites import places
 from shadownb.engine.evals.suites.base import Item, Verdict
-from shadownb.engine.evals.suites.compiled import Task
-from shadownb.engine.evals.suites.programs import RULES
+from shadownb.engine.evals.suites.coding import compiled, languages
+from shadownb.engine.evals.suites.coding.compiled import Task
+from shadownb.engine.evals.suites.coding.programs import RULES
 from shadownb.engine.evals.turns import Turn
 from shadownb.engine.inference.types import Sampling
 from shadownb.errors import ConfigError
@@ -60,6 +61,7 @@ class HumanEvalPack:
                 row["canonical_solution"],
                 cluster=str(number) if several else None,
                 row=row,
+                part=language,
             )
             for language, rows in self._rows.items()
             for number, row in enumerate(rows)

@@ -6,10 +6,11 @@ import warnings
 from collections.abc import Sequence
 from functools import cached_property
 
-from shadownb.engine.evals.suites import compiled, languages, places
+from shadownb.engine.evals.suites import places
 from shadownb.engine.evals.suites.base import Item, Verdict
-from shadownb.engine.evals.suites.compiled import Task
-from shadownb.engine.evals.suites.programs import RULES
+from shadownb.engine.evals.suites.coding import compiled, languages
+from shadownb.engine.evals.suites.coding.compiled import Task
+from shadownb.engine.evals.suites.coding.programs import RULES
 from shadownb.engine.evals.turns import Turn
 from shadownb.engine.inference.types import Sampling
 from shadownb.errors import ConfigError, DataError, ShadowWarning
@@ -76,6 +77,7 @@ class MultiPlE:
                 ],
                 cluster=row["name"] if several else None,
                 row=row,
+                part=language,
             )
             for language, rows in self._rows.items()
             for row in rows
