@@ -96,13 +96,7 @@ def test_two_runs_of_one_seed_are_one(load: Any) -> None:
 
 
 @pytest.mark.parametrize("method", ["lora", "dpo", "kto"])
-def test_a_resume_is_exact(
-    load: Any, method: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> None:
-    if method == "kto" and "mlx" in request.node.name:
-        pytest.skip(
-            "a run of KTO stood still inside MLX here, twice on a busy machine; the matrix of the methods has its resume"
-        )
+def test_a_resume_is_exact(load: Any, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = ROWS if method == "lora" else PAIRS
     straight = load().train(rows, method=method, **OPTIONS)
     assert straight.status == "succeeded", straight.error
