@@ -18,8 +18,9 @@ import numpy as np
 from shadownb.engine.backends.mlx import memory, worker
 from shadownb.engine.backends.mlx.library import make_prompt_cache
 from shadownb.engine.backends.mlx.loading import parameters
-from shadownb.engine.backends.mlx.sampler import Sampler, log_probability
+from shadownb.engine.backends.mlx.sampler import Sampler, likeliest, log_probability
 from shadownb.engine.inference.adapters import AdapterSource
+from shadownb.engine.inference.constraining import Matcher
 from shadownb.engine.inference.gate import WaitCancelled, WeightsGate
 from shadownb.engine.inference.stream import TokenStream
 from shadownb.engine.inference.text import AnswerText
@@ -43,17 +44,23 @@ class _Row:
     text: AnswerText
     use: Use
     ends: frozenset[int]
+    sampling: Sampling
+    matcher: Matcher | None = None
     ids: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
+    tops: list[list[tuple[int, float]]] = field(default_factory=list)
     reason: FinishReason | None = None
 
     def push(self, token: int) -> str:
         self.ids.append(token)
-        ended = token in self.ends
+        ended = token in self.ends and not self.sampling.ignore_eos
+        if self.matcher is not None and not ended:
+            self.matcher.take(token)
         piece = "" if ended else self.text.push(token)
-        if ended or self.text.stopped or len(self.ids) >= self.limit:
+        done = ended or self.text.stopped or (self.matcher is not None and self.matcher.complete)
+        if done or len(self.ids) >= self.limit:
             piece += self.text.finish()
-            self.reason = "stop" if ended or self.text.stopped else "length"
+            self.reason = "stop" if done or self.text.stopped else "length"
         return piece
 
     def cancel(self) -> str:
@@ -64,7 +71,8 @@ class _Row:
         assert self.reason is not None
         counts = len(self.prompt), len(self.ids)
         known = self.logprobs if logprobs else None
-        return Completion(self.text.text, self.ids, self.reason, *counts, self.text.stop_string, known)
+        tops = self.tops if self.sampling.top_logprobs else None
+        return Completion(self.text.text, self.ids, self.reason, *counts, self.text.stop_string, known, tops)
 
 
 class MlxGenerator:
@@ -208,7 +216,9 @@ class MlxGenerator:
                 )
             limit = min(limit, room)
         text = AnswerText(self._tokenizer, sampling.stop, dropped=renderer.dropped_token_ids)
-        return _Row(number, ids, limit, text, use, frozenset(renderer.stop_token_ids))
+        ends, form = frozenset(renderer.stop_token_ids), sampling.constraint
+        matcher = None if form is None else Matcher(self._tokenizer, form, ends)
+        return _Row(number, ids, limit, text, use, ends, sampling, matcher)
 
     def _complete(self, rows: list[_Row], sampling: Sampling, seed: int, emit: Emit | None, stop: ShouldStop) -> None:
         """Complete rows with the weights held."""
@@ -238,13 +248,15 @@ class MlxGenerator:
             mx.eval([part.state for part in cache])
             if stop() or worker.given_up():
                 return
-        sampler, token = Sampler(sampling, seed, row.number, row.prompt), last
+        sampler, token = Sampler(sampling, seed, row.number, row.prompt, row.ends, row.matcher), last
         while row.reason is None:
             found = model(mx.array([[token]]), cache=cache)[0, -1].astype(mx.float32)
             logits = np.array(found).astype(np.float64)
             token = sampler.take(logits)
             if sampling.logprobs:
                 row.logprobs.append(log_probability(logits, token))
+            if sampling.top_logprobs:
+                row.tops.append(likeliest(logits, sampling.top_logprobs))
             piece = row.push(token)
             if row.reason is None and (stop() or worker.given_up()):
                 piece += row.cancel()

@@ -6,11 +6,13 @@ thread and beside any other prompts, and base and tuned weights share their luck
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from shadownb.engine.inference.constraining import Matcher
 from shadownb.engine.inference.types import Sampling
 from shadownb.engine.seeds import derived_seed
 
@@ -18,26 +20,59 @@ Numbers = npt.NDArray[np.float64]
 
 
 class Sampler:
-    """Picks the tokens of one prompt."""
+    """Picks the tokens of one prompt.
 
-    def __init__(self, sampling: Sampling, seed: int, number: int, prompt: Sequence[int]) -> None:
+    Parameters
+    ----------
+    stops
+        Tokens that end the answer.
+    matcher
+        Follows the form that the answer has to have; None where it is free.
+    """
+
+    def __init__(
+        self,
+        sampling: Sampling,
+        seed: int,
+        number: int,
+        prompt: Sequence[int],
+        stops: Collection[int] = (),
+        matcher: Matcher | None = None,
+    ) -> None:
         self._sampling = sampling
         self._draw = np.random.default_rng(derived_seed(seed, number))
         self._seen = set(prompt)
+        self._counts: Counter[int] = Counter()
+        self._stops, self._matcher = list(stops), matcher
 
     def take(self, logits: Numbers) -> int:
         """Return a token, given the logits of shape (vocabulary,)."""
-        sampling, scores = self._sampling, logits
-        if sampling.repetition_penalty != 1:
-            scores = scores.copy()
-            seen = np.fromiter(self._seen, np.int64)
-            penalty = sampling.repetition_penalty
-            scores[seen] = np.where(scores[seen] < 0, scores[seen] * penalty, scores[seen] / penalty)
-        if not sampling.greedy:
-            scores = self._noisy(self._kept(scores / sampling.temperature))
+        scores = self._changed(logits)
+        if not self._sampling.greedy:
+            scores = self._noisy(self._kept(scores / self._sampling.temperature))
         token = int(np.argmax(scores))
         self._seen.add(token)
+        self._counts[token] += 1
         return token
+
+    def _changed(self, logits: Numbers) -> Numbers:
+        """Return the logits that are sampled from: penalties and biases added, and what is forbidden left no chance."""
+        asked, scores = self._sampling, logits.copy()
+        if asked.repetition_penalty != 1:
+            seen = np.fromiter(self._seen, np.int64)
+            penalty = asked.repetition_penalty
+            scores[seen] = np.where(scores[seen] < 0, scores[seen] * penalty, scores[seen] / penalty)
+        if asked.presence_penalty or asked.frequency_penalty:
+            for token, times in self._counts.items():
+                scores[token] -= asked.presence_penalty + asked.frequency_penalty * times
+        for token, bias in asked.logit_bias:
+            if token < len(scores):
+                scores[token] += bias
+        if asked.ignore_eos:
+            scores[[token for token in self._stops if token < len(scores)]] = -np.inf
+        if self._matcher is not None:
+            scores[~self._matcher.allowed(len(scores))] = -np.inf
+        return scores
 
     def _kept(self, scores: Numbers) -> Numbers:
         if 0 < self._sampling.top_k < len(scores):
@@ -51,6 +86,8 @@ class Sampler:
             out[-1] = False
             scores = scores.copy()
             scores[order[out]] = -np.inf
+        if self._sampling.min_p:
+            scores = np.where(scores < scores.max() + np.log(self._sampling.min_p), -np.inf, scores)
         return scores
 
     def _noisy(self, scores: Numbers) -> Numbers:
@@ -63,3 +100,9 @@ def log_probability(logits: Numbers, token: int) -> float:
     """Return the log-probability of a token in the model's own distribution, in nats."""
     most = float(logits.max())
     return min(0.0, float(logits[token]) - most - float(np.log(np.exp(logits - most).sum())))
+
+
+def likeliest(logits: Numbers, count: int) -> list[tuple[int, float]]:
+    """Return the ids and log-probabilities of the likeliest tokens, likeliest first."""
+    ids = np.argsort(-logits, kind="stable")[:count]
+    return [(int(token), log_probability(logits, int(token))) for token in ids]

@@ -226,7 +226,7 @@ def _spec(sides: list[Contender], planned: list[_Planned], samples: int) -> dict
         return {
             "items": len(plan.items),
             "hash": hashlib.sha256(asked.encode("utf-8", "surrogatepass")).hexdigest()[:16],
-            "sampling": dataclasses.asdict(plan.sampling),
+            "sampling": plan.sampling.as_dict(),
             "rules": list(plan.suite.rules),
             "skipped": int(getattr(plan.suite, "skipped", 0)),
             "options": dict(getattr(plan.suite, "options", {})),

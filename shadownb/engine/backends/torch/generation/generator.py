@@ -34,6 +34,7 @@ from shadownb.engine.backends.torch.generation.sampler import Sampler
 from shadownb.engine.backends.torch.generation.support import refused
 from shadownb.engine.backends.torch.quantized import dense_meanwhile
 from shadownb.engine.inference.adapters import AdapterSource
+from shadownb.engine.inference.constraining import Matcher
 from shadownb.engine.inference.draws import row_draws, seed_of
 from shadownb.engine.inference.gate import WaitCancelled, WeightsGate
 from shadownb.engine.inference.stream import TokenStream
@@ -218,7 +219,9 @@ class TransformersGenerator:
             renderer = self._renderer_of(use)
             stop_ids, dropped = frozenset(renderer.stop_token_ids), frozenset(renderer.dropped_token_ids)
         text = AnswerText(self.tokenizer, sampling.stop, dropped=dropped)
-        row = Row(number, ids, sampling.max_new_tokens, text, use, stop_ids, draws, logprobs=sampling.logprobs)
+        form = sampling.constraint
+        matcher = None if form is None else Matcher(self.tokenizer, form, stop_ids)
+        row = Row(number, ids, sampling.max_new_tokens, text, use, stop_ids, draws, sampling, matcher=matcher)
         self._fit(row, 0 if isinstance(use, AdapterSource) else self._reserved)
         return row
 

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from shadownb.engine.inference.text import AnswerText
-from shadownb.engine.inference.types import Completion, FinishReason, Use
+from shadownb.engine.inference.types import Completion, FinishReason, Sampling, Use
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from shadownb.engine.inference.constraining import Matcher
 
 Emit = Callable[[str], None]
 ShouldStop = Callable[[], bool]
@@ -26,6 +28,10 @@ class Row:
         Its luck; see :func:`shadownb.engine.inference.draws.row_draws`.
     limit
         Most tokens of its completion.
+    matcher
+        Follows the form that its answer has to have; None where it is free.
+    tops
+        At each place the likeliest tokens, where they were asked for.
     """
 
     def __init__(
@@ -37,9 +43,11 @@ class Row:
         use: Use,
         stop_ids: frozenset[int],
         draws: np.random.Generator,
+        sampling: Sampling | None = None,
         *,
-        logprobs: bool = False,
+        matcher: Matcher | None = None,
     ) -> None:
+        asked = sampling if sampling is not None else Sampling()
         self.use = use
         self.stop_ids = stop_ids
         self.number = number
@@ -48,19 +56,27 @@ class Row:
         self.text = text
         self.draws = draws
         self.ids: list[int] = []
-        self.logprobs: list[float] | None = [] if logprobs else None
+        self.sampling = asked
+        self.matcher = matcher
+        self.logprobs: list[float] | None = [] if asked.logprobs else None
+        self.tops: list[list[tuple[int, float]]] | None = [] if asked.top_logprobs else None
         self.reason: FinishReason | None = None
 
     def push(self, token_id: int, log_prob: float | None = None) -> str:
         self.ids.append(token_id)
         if self.logprobs is not None and log_prob is not None:
             self.logprobs.append(log_prob)
-        stop_token = token_id in self.stop_ids
+        stop_token = token_id in self.stop_ids and not self.sampling.ignore_eos
+        if self.matcher is not None and not stop_token:
+            self.matcher.take(token_id)
         piece = "" if stop_token else self.text.push(token_id)
-        if stop_token or self.text.stopped or len(self.ids) >= self.limit:
+        if stop_token or self.text.stopped or len(self.ids) >= self.limit or self._complete():
             piece += self.text.finish()
-            self.reason = "stop" if stop_token or self.text.stopped else "length"
+            self.reason = "stop" if stop_token or self.text.stopped or self._complete() else "length"
         return piece
+
+    def _complete(self) -> bool:
+        return self.matcher is not None and self.matcher.complete
 
     def cancel(self) -> str:
         self.reason = "cancelled"
@@ -69,9 +85,8 @@ class Row:
     def completion(self) -> Completion:
         assert self.reason is not None
         text = self.text
-        return Completion(
-            text.text, self.ids, self.reason, len(self.prompt), len(self.ids), text.stop_string, self.logprobs
-        )
+        counts = len(self.prompt), len(self.ids)
+        return Completion(text.text, self.ids, self.reason, *counts, text.stop_string, self.logprobs, self.tops)
 
 
 def push_all(
