@@ -29,7 +29,6 @@ from shadownb.engine.backends.torch.generation.decoder import Decoder
 from shadownb.engine.backends.torch.generation.library import LibraryBatches
 from shadownb.engine.backends.torch.generation.products import computing
 from shadownb.engine.backends.torch.generation.rollouts import as_they_finish
-from shadownb.engine.backends.torch.generation.rows import Emit, Row, ShouldStop
 from shadownb.engine.backends.torch.generation.sampler import Sampler
 from shadownb.engine.backends.torch.generation.support import refused
 from shadownb.engine.backends.torch.quantized import dense_meanwhile
@@ -37,6 +36,7 @@ from shadownb.engine.inference.adapters import AdapterSource
 from shadownb.engine.inference.constraining import Matcher
 from shadownb.engine.inference.draws import row_draws, seed_of
 from shadownb.engine.inference.gate import WaitCancelled, WeightsGate
+from shadownb.engine.inference.rows import Emit, Row, ShouldStop
 from shadownb.engine.inference.stream import TokenStream
 from shadownb.engine.inference.text import AnswerText
 from shadownb.engine.inference.types import Completion, Rollout, Sampling, Use

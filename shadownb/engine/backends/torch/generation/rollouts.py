@@ -8,8 +8,8 @@ from contextlib import AbstractContextManager
 
 from shadownb.engine.backends.torch.generation.batches import Batches
 from shadownb.engine.backends.torch.generation.borrowing import State, View
-from shadownb.engine.backends.torch.generation.rows import Row, ShouldStop
 from shadownb.engine.inference.gate import WaitCancelled, WeightsGate
+from shadownb.engine.inference.rows import Row, ShouldStop
 from shadownb.engine.inference.types import Rollout
 from shadownb.errors import ModelError
 

@@ -15,7 +15,7 @@ import torch
 from torch.nn.functional import pad
 from transformers import GenerationConfig
 
-from shadownb.engine.backends.torch.generation.rows import Row
+from shadownb.engine.inference.rows import Row
 from shadownb.engine.inference.types import Sampling
 
 _RUN = 256  # tokens whose probabilities are summed first, so that only one run of a row is gone through token by token
