@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 
 import shadownb as snb
-from shadownb.engine.backends.mlx.sampler import Sampler
 from shadownb.engine.inference import Sampling
+from shadownb.engine.inference.draws import row_draws
+from shadownb.engine.inference.numpy_sampler import Sampler
+from shadownb.engine.inference.rows import Row
+from shadownb.engine.inference.text import AnswerText
 from shadownb.errors import ConfigError, ModelError
 from tests.engine.methods_data import tool_chat
 
@@ -96,13 +99,61 @@ def test_a_prompt_without_tokens_is_the_same_error(both: tuple[Any, Any]) -> Non
     assert told[0] == told[1]
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {}, {"temperature": 0.7, "top_p": 0.9}, {"top_k": 5, "top_p": 0.6}, {"top_p": 0.05}, {"min_p": 0.2},
+        {"repetition_penalty": 1.3, "presence_penalty": 0.5, "frequency_penalty": 0.5},
+    ],
+    ids=lambda options: " ".join(options) or "drawn",
+)  # fmt: skip
+def test_a_seed_draws_the_same_tokens_on_both(both: tuple[Any, Any], options: dict[str, Any]) -> None:
+    """The luck of a row is one rule for every backend, also of rollouts; logits differ by rounding alone."""
+    asked = {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 16, "seed": 7, "logprobs": True, **options}
+    theirs, mine = (model.chat(QUESTIONS, **asked) for model in both)
+    assert said(mine) == said(theirs)
+    found = []
+    for model in both:
+        prompts = [model.renderer.render_prompt(question) for question in QUESTIONS[:2]]
+        rollouts = model.generator.rollouts(prompts, 3, Sampling(**{**asked, "logprobs": False}))
+        found.append({(each.prompt, each.sample): each.completion for each in rollouts})
+    assert found[0].keys() == found[1].keys() and len(found[0]) == 6
+    for place, one in found[1].items():
+        other = found[0][place]
+        assert (one.token_ids, one.text, one.finish_reason) == (other.token_ids, other.text, other.finish_reason)
+        assert one.logprobs == pytest.approx(other.logprobs, abs=2e-5)
+
+
+def test_a_group_that_is_gone_on_with_has_the_same_bits(both: tuple[Any, Any]) -> None:
+    """Products of other shapes round in another way, so what is missing is decoded beside what is there already."""
+    model = both[1]
+    prompts = [model.renderer.render_prompt(question) for question in QUESTIONS[:2]]
+    asked = Sampling(temperature=1.0, top_p=1.0, max_new_tokens=8, seed=3)
+
+    def found(skip: Any = ()) -> dict[Any, Any]:
+        return {
+            (each.prompt, each.sample): each.completion
+            for each in model.generator.rollouts(prompts, 5, asked, skip=skip)
+        }
+
+    whole = found()
+    rest = found([(0, 0), (0, 1), (0, 2), (0, 4)])
+    assert {place: vars(each) for place, each in rest.items()} == {place: vars(whole[place]) for place in rest}
+    assert rest.keys() == {(0, 3), *((1, sample) for sample in range(5))}
+
+
 def test_a_draw_follows_the_distribution_that_is_kept() -> None:
     """Of many draws each token comes as often as its share among those that top_p keeps."""
-    logits = np.log(np.array([0.4, 0.3, 0.2, 0.1]))
-    sampling = Sampling(temperature=1.0, top_p=0.85)
-    counts = np.zeros(4)
-    for seed in range(3000):
-        counts[Sampler(sampling, seed, 0, []).take(logits)] += 1
+    logits = np.log(np.array([[0.4, 0.3, 0.2, 0.1]], np.float32))
+
+    def drawn(seed: int, number: int, **options: Any) -> int:
+        asked = Sampling(temperature=1.0, **options)
+        text = AnswerText(None)
+        row = Row(number, [0], 4, text, "tuned", frozenset(), row_draws(seed, number), asked)
+        return Sampler(asked).take([row], logits)[0][0]
+
+    counts = np.bincount([drawn(seed, 0, top_p=0.85) for seed in range(3000)], minlength=4)
     assert counts[3] == 0 and np.abs(counts[:3] / 3000 - np.array([4, 3, 2]) / 9).max() < 0.03
-    again = [Sampler(sampling, 7, number, []).take(logits) for number in range(40)]
-    assert len(set(again)) > 1, "each prompt has luck of its own"
+    rare = np.bincount([drawn(seed, 0, top_p=0.3) for seed in range(200)], minlength=4)
+    assert rare[0] == 200, "after three tries the likeliest are sorted"
+    assert len({drawn(7, number) for number in range(40)}) > 1, "each prompt has luck of its own"

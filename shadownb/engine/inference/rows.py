@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING, Any
 
+from shadownb.engine.inference.constraining import Matcher
 from shadownb.engine.inference.text import AnswerText
 from shadownb.engine.inference.types import Completion, FinishReason, Sampling, Use
+from shadownb.errors import ConfigError, ModelError, OutOfMemoryError
 
 if TYPE_CHECKING:
     import numpy as np
-
-    from shadownb.engine.inference.constraining import Matcher
 
 Emit = Callable[[str], None]
 ShouldStop = Callable[[], bool]
@@ -102,3 +102,74 @@ def push_all(
             if piece and emit is not None:
                 emit(piece)
     return cancel
+
+
+def begun(
+    number: int,
+    prompt: Sequence[int],
+    sampling: Sampling,
+    use: Use,
+    draws: np.random.Generator,
+    *,
+    tokenizer: Any,
+    stop_ids: Collection[int],
+    dropped: Collection[int],
+) -> Row:
+    """Return the row of a prompt before its first token.
+
+    Raises
+    ------
+    ModelError
+        The prompt has no tokens.
+    """
+    ids = [int(i) for i in prompt]
+    if not ids:
+        raise ModelError(f"Prompt {number} has no tokens.", fix="Give some text or a message.")
+    ends, form = frozenset(stop_ids), sampling.constraint
+    text = AnswerText(tokenizer, sampling.stop, dropped=dropped)
+    matcher = None if form is None else Matcher(tokenizer, form, ends)
+    return Row(number, ids, sampling.max_new_tokens, text, use, ends, draws, sampling, matcher=matcher)
+
+
+def keep_within(row: Row, positions: int | None, reserved: int = 0) -> None:
+    """Let a row's answer end where the model's positions do, of which ``reserved`` are taken; None sets no limit.
+
+    Raises
+    ------
+    ModelError
+        The prompt leaves no position for an answer.
+    """
+    if positions is None:
+        return
+    room = positions - len(row.prompt) - reserved
+    if room < 1:
+        raise ModelError(
+            f"Prompt {row.number} has {len(row.prompt)} tokens, more than the model can take.",
+            why=f"The model attends to at most {positions} tokens, prompt and answer together.",
+            fix="Shorten the prompt, or drop the oldest messages of the conversation.",
+        )
+    row.limit = min(row.limit, room)
+
+
+def check_completions(n: int) -> None:
+    """Raise ConfigError where no completion of a prompt is asked for."""
+    if n < 1:
+        raise ConfigError(f"n={n}: each prompt needs a completion.", fix="Give n from 1 on.")
+
+
+def weights_changed() -> ModelError:
+    """Return the error for weights that were changed between two completions."""
+    return ModelError(
+        "The weights were changed between two completions of a batch of rollouts.",
+        why="The rest would be answers of other weights.",
+        fix="Take all completions before the next training step, or ask again with skip= for what is missing.",
+    )
+
+
+def out_of_memory(error: BaseException, where: str = "") -> OutOfMemoryError:
+    """Return the error for an answer that memory had no room for."""
+    return OutOfMemoryError(
+        f"Generating ran out of memory{where and f' on {where}'}.",
+        why=str(error).splitlines()[0],
+        fix="Give fewer or shorter prompts, or a smaller max_new_tokens.",
+    )
