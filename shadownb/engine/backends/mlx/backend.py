@@ -175,6 +175,15 @@ class MlxBackend:
             module = weights.answering(use)
             return worker.run(lambda: passes.mean_loss(module, examples, _PIECE_TOKENS))
 
+    def token_scores(self, model: Loaded, rows: Sequence[Rendered], use: Use) -> list[list[tuple[float, bool]]]:
+        """Return of each row's trained tokens the log-probability in nats, and whether it is the likeliest in its place."""
+        from shadownb.engine.backends.mlx import passes, worker
+
+        weights: Any = model.weights
+        with model.gate.inference():
+            module = weights.answering(use)
+            return worker.run(lambda: passes.token_scores(module, rows, _PIECE_TOKENS))
+
     # -- training ---------------------------------------------------------------------------------------------------
 
     def check_options(self, config: TrainConfig) -> None:

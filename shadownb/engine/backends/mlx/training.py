@@ -65,6 +65,7 @@ class MlxTraining:
         self._device = weights.device
         self._clock = Clock(config.seed)
         self._needs: frozenset[Need] = frozenset()
+        self._temperature = 1.0
         self._step = 0
         self._memory = PeakMemory(on_gpu=self._device.type != "cpu")
         self._recomputed = False
@@ -73,7 +74,7 @@ class MlxTraining:
     @contextlib.contextmanager
     def opened(self, plan: Plan, objective: Objective) -> Iterator[None]:
         """Have everything that steps need inside the block, and give the model back as it was found."""
-        module, self._needs = self.adapter.module, objective.needs
+        module, self._needs, self._temperature = self.adapter.module, objective.needs, objective.temperature
         width = width_of(module) if "value" in objective.needs else None
         name, self._recomputed = plan.optimizer[0], plan.checkpointing[0]
         self.updates = worker.run(lambda: WeightUpdates(self.adapter, self.config, name, width=width))
@@ -190,7 +191,7 @@ class MlxTraining:
             def head(hidden: Any) -> Any:
                 return hidden @ weight + bias
 
-        return passes.tokens(self.adapter.module, batch, self._needs, head)
+        return passes.tokens(self.adapter.module, batch, self._needs, head, self._temperature)
 
     def _tell_absent(self) -> None:
         """Say once which layers got no gradient at all: they have no part in answers to text."""
