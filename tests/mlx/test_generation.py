@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -122,6 +123,19 @@ def test_a_seed_draws_the_same_tokens_on_both(both: tuple[Any, Any], options: di
         other = found[0][place]
         assert (one.token_ids, one.text, one.finish_reason) == (other.token_ids, other.text, other.finish_reason)
         assert one.logprobs == pytest.approx(other.logprobs, abs=2e-5)
+
+
+def test_the_evaluation_harness_gets_the_same_numbers_of_both(both: tuple[Any, Any]) -> None:
+    pytest.importorskip("lm_eval", reason="lm-eval is not installed: make setup-dev")
+    from shadownb.engine.evals.lm_eval.model import ShadowLM
+
+    asked = [(f"Question {number}?", each) for number in range(3) for each in (" red", " dark green")] + [
+        ("", "Alone.")
+    ]
+    requests = [SimpleNamespace(args=each, task_name="t") for each in asked]
+    theirs, mine = (ShadowLM(model).loglikelihood(requests) for model in both)
+    assert [value for value, _ in mine] == pytest.approx([value for value, _ in theirs], abs=1e-4)
+    assert [greedy for _, greedy in mine] == [greedy for _, greedy in theirs]
 
 
 def test_a_group_that_is_gone_on_with_has_the_same_bits(both: tuple[Any, Any]) -> None:
