@@ -19,6 +19,7 @@ def method_choices(
     options: Mapping[str, Any] | None = None,
     *,
     from_base: bool = False,
+    backend: str | None = None,
 ) -> list[dict[str, Any]]:
     """Return every registered method as the picker shows it, those of a group together.
 
@@ -32,6 +33,8 @@ def method_choices(
         Training options that were set; a rank, say, decides about the share.
     from_base
         Whether the training starts from the fresh base, whatever the model carries now.
+    backend
+        What a model that is not loaded yet will be loaded with, where that was chosen.
     """
     found = [
         {
@@ -46,7 +49,7 @@ def method_choices(
             "share": None if blocked else share_trained(spec, model, options or {}, from_base),
         }
         for spec in methods.available()
-        for blocked in (capabilities.blocked(spec, model, data_format, from_base=from_base),)
+        for blocked in (capabilities.blocked(spec, model, data_format, from_base=from_base, backend_name=backend),)
     ]
     order = list(GROUPS.values())
     return sorted(found, key=lambda row: order.index(row["group"]) if row["group"] in order else len(order))

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shadownb.engine.backends.mlx import missing
 from shadownb.engine.inference.gate import WeightsGate
 from shadownb.engine.ports.backend import Choices, Costs, Device
 from shadownb.engine.ports.decisions import Decision
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from shadownb.engine.inference import Generator
     from shadownb.engine.inference.types import Use
     from shadownb.engine.loaded.source import Source
+    from shadownb.engine.methods import MethodSpec
     from shadownb.engine.ports.loaded import Loaded
     from shadownb.engine.ports.training import TrainingServices
     from shadownb.engine.rendering import Rendered
@@ -185,6 +187,11 @@ class MlxBackend:
             return worker.run(lambda: passes.token_scores(module, rows, _PIECE_TOKENS))
 
     # -- training ---------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def lacks(spec: MethodSpec) -> str | None:
+        """Return why a method is not there on MLX; None where it is."""
+        return missing.lacks(spec)
 
     def check_options(self, config: TrainConfig) -> None:
         """Raise ConfigError for an optimizer that is not here."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from shadownb.engine.backends.mlx import memory, worker
 from shadownb.engine.backends.mlx.loading import parameters
@@ -34,6 +34,8 @@ from shadownb.engine.rendering import Renderer, Tokenizer
 
 if TYPE_CHECKING:
     import numpy as np
+
+T = TypeVar("T")
 
 _AT_ONCE = 32  # answers of a group that are decoded together; bounds the memory of the caches
 _STEPS = 8  # tokens of each row between two looks at who else wants the weights, once an answer is finished
@@ -204,7 +206,7 @@ class MlxGenerator:
 
         self._computed(there)
 
-    def _computed(self, work: Callable[[], Any]) -> Any:
+    def _computed(self, work: Callable[[], T]) -> T:
         try:
             return worker.run(work)
         except RuntimeError as error:

@@ -16,11 +16,12 @@ from shadownb.engine import live
 from shadownb.engine.backends.mlx import memory, reading
 from shadownb.engine.backends.mlx.head import find_head
 from shadownb.engine.backends.mlx.library import classes_of, load_model
+from shadownb.engine.backends.texts import does_not_fit, unreachable
 from shadownb.engine.fetching import Fetching
 from shadownb.engine.loaded.source import Source
 from shadownb.engine.ports.decisions import Decision
 from shadownb.engine.progress_bars import HUB, without_bars
-from shadownb.errors import ModelError, ModelNotFoundError, OutOfMemoryError
+from shadownb.errors import ModelError
 
 _GROUPS = (64, 32)  # weights that share a scale, the largest that divides every layer
 # Never code: what is downloaded is what is read.
@@ -73,11 +74,7 @@ def load_module(source: Source, decisions: dict[str, Decision]) -> tuple[Any, Fi
         raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError, RuntimeError) as error:
         if memory.is_out_of_memory(error):
-            raise OutOfMemoryError(
-                f"{source.name} does not fit into the memory of {decisions['device'][0]}.",
-                why=str(error).splitlines()[0],
-                fix="Load it with quantize='4bit', or choose a smaller model.",
-            ) from error
+            raise does_not_fit(source.name, str(decisions["device"][0]), error) from error
         raise ModelError(
             f"The model in {folder} cannot be read by mlx-lm.",
             why=f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}",
@@ -96,17 +93,7 @@ def located(source: Source) -> Path:
         with without_bars(HUB):
             return Path(snapshot_download(source.location, allow_patterns=list(_FILES)))
     except (OSError, ValueError) as error:
-        text = str(error)
-        first = (text.splitlines() or [type(error).__name__])[0]
-        if "gated" in text or "401" in text or "403" in text:
-            raise ModelError(
-                f"{source.name!r} is gated on the hub.", why=first, fix="Accept its terms there and set HF_TOKEN."
-            ) from error
-        raise ModelNotFoundError(
-            f"{source.name!r} is not on this machine and could not be fetched from the hub.",
-            why=first,
-            fix="Check the name and the network, or give a folder. shadownb.models() shows what is here.",
-        ) from error
+        raise unreachable(source.name, error) from error
 
 
 def load_tokenizer(location: str) -> Any:

@@ -21,7 +21,7 @@ from shadownb.engine.backends.mlx.arrays import MlxOps, MlxTokens
 from shadownb.engine.backends.mlx.head import width_of
 from shadownb.engine.backends.mlx.memory import PeakMemory
 from shadownb.engine.backends.mlx.updates import HEAD, WeightUpdates
-from shadownb.engine.backends.texts import not_finite
+from shadownb.engine.backends.texts import not_finite, untrained_layers
 from shadownb.engine.objectives import Objective, Remark
 from shadownb.engine.ports.decisions import Decision
 from shadownb.engine.ports.training import Listener, Plan
@@ -204,12 +204,8 @@ class MlxTraining:
             by_layer[layer] = by_layer.get(layer, False) or bool(mx.any(grad != 0).item())
         absent = [layer for layer, got in by_layer.items() if not got and not layer.startswith(HEAD[:-1])]
         if absent:
-            self.services.warn(
-                f"{len(absent)} trained layers were not computed in the first step, first {absent[0]}.",
-                why="They have no part in answers to text, so nothing was trained there.",
-                fix="Leave them out with target_modules, so that the adapter is no larger than it needs to be.",
-                code="untrained-layers",
-            )
+            what, more = untrained_layers(absent)
+            self.services.warn(what, **more)
 
     def update(self, rate: float) -> float | None:
         """Clip and move the weights; returns the norm before clipping."""

@@ -13,12 +13,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from transformers.utils import find_adapter_config_file
 
 from shadownb.engine import live
+from shadownb.engine.backends.texts import does_not_fit, unreachable
 from shadownb.engine.backends.torch.quantized import never_pack
 from shadownb.engine.backends.torch.quiet import quiet_progress_bars
 from shadownb.engine.fetching import Fetching
 from shadownb.engine.loaded.source import Source
 from shadownb.engine.ports.decisions import Decision
-from shadownb.errors import MissingDependencyError, ModelError, ModelNotFoundError, OutOfMemoryError
+from shadownb.errors import MissingDependencyError, ModelError
 
 
 def load_module(source: Source, decisions: dict[str, Decision]) -> tuple[Any, Any]:
@@ -48,11 +49,7 @@ def load_module(source: Source, decisions: dict[str, Decision]) -> tuple[Any, An
             tokenizer = AutoTokenizer.from_pretrained(source.location, trust_remote_code=False)
             module = AutoModelForCausalLM.from_pretrained(source.location, **options)
     except (torch.OutOfMemoryError, MemoryError) as error:
-        raise OutOfMemoryError(
-            f"{source.name} does not fit into the memory of {device}.",
-            why=str(error).splitlines()[0],
-            fix="Load it with quantize='4bit', or choose a smaller model.",
-        ) from error
+        raise does_not_fit(source.name, str(device), error) from error
     except (OSError, ValueError, SafetensorError) as error:
         raise _unreadable(source, error) from error
     if quantize is None:
@@ -94,12 +91,4 @@ def _unreadable(source: Source, error: Exception) -> ModelError:
         return ModelError(
             f"The model in {source.location} cannot be read.", why=first, fix="Save or download it again."
         )
-    if "gated" in text or "401" in text or "403" in text:
-        return ModelError(
-            f"{source.name!r} is gated on the hub.", why=first, fix="Accept its terms there and set HF_TOKEN."
-        )
-    return ModelNotFoundError(
-        f"{source.name!r} is not on this machine and could not be fetched from the hub.",
-        why=first,
-        fix="Check the name and the network, or give a folder. shadownb.models() shows what is here.",
-    )
+    return unreachable(source.name, error)
