@@ -27,6 +27,12 @@ def does_not_fit(name: str, device: str, error: BaseException) -> OutOfMemoryErr
     )
 
 
+def unreadable(location: str, error: BaseException) -> ModelError:
+    """Return the error of a folder whose files say nothing that could be loaded."""
+    why = (str(error).splitlines() or [type(error).__name__])[0]
+    return ModelError(f"The model in {location} cannot be read.", why=why, fix="Save or download it again.")
+
+
 def unreachable(name: str, error: BaseException) -> ModelError:
     """Return the error of a hub id that could not be fetched; the libraries' messages mix the reasons."""
     text = str(error)

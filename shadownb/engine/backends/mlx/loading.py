@@ -16,7 +16,7 @@ from shadownb.engine import live
 from shadownb.engine.backends.mlx import memory, reading
 from shadownb.engine.backends.mlx.head import find_head
 from shadownb.engine.backends.mlx.library import classes_of, load_model
-from shadownb.engine.backends.texts import does_not_fit, unreachable
+from shadownb.engine.backends.texts import does_not_fit, unreachable, unreadable
 from shadownb.engine.fetching import Fetching
 from shadownb.engine.loaded.source import Source
 from shadownb.engine.ports.decisions import Decision
@@ -77,7 +77,7 @@ def load_module(source: Source, decisions: dict[str, Decision]) -> tuple[Any, Fi
             raise does_not_fit(source.name, str(decisions["device"][0]), error) from error
         raise ModelError(
             f"The model in {folder} cannot be read by mlx-lm.",
-            why=f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}",
+            why=f"{type(error).__name__}: {' '.join(str(error).split())[:300]}",
             fix="Save or download it again, or load it with backend='torch'.",
         ) from error
     return module, files
@@ -97,11 +97,20 @@ def located(source: Source) -> Path:
 
 
 def load_tokenizer(location: str) -> Any:
-    """Return the tokenizer of a folder or a hub id."""
+    """Return the tokenizer of a folder or a hub id.
+
+    Raises
+    ------
+    ModelError
+        It is not there, or cannot be read.
+    """
     from transformers import AutoTokenizer
 
-    with without_bars(HUB):
-        return AutoTokenizer.from_pretrained(location, trust_remote_code=False)
+    try:
+        with without_bars(HUB):
+            return AutoTokenizer.from_pretrained(location, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise unreadable(location, error) from error
 
 
 def _shapes(folder: Path) -> dict[str, tuple[int, ...]]:
