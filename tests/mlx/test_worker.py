@@ -17,7 +17,7 @@ import shadownb as snb
 from shadownb.engine.backends.mlx import worker
 from shadownb.engine.backends.mlx.backend import MlxBackend
 from shadownb.engine.loaded import backends
-from shadownb.errors import ConfigError, MissingDependencyError, ModelError, OutOfMemoryError
+from shadownb.errors import ConfigError, MissingDependencyError, ModelError, OutOfMemoryError, RunError
 from tests.engine.conftest import until
 from tests.engine.methods_data import OPTIONS, chats
 
@@ -190,6 +190,10 @@ def test_a_run_goes_on_with_its_own_backend_alone(byte_model_dir: Path) -> None:
     other = snb.load(str(byte_model_dir), backend="torch", dtype="float32", max_length=256)
     with pytest.raises(ModelError, match="backend='mlx'"):
         snb.runs.load(run.id).resume(other)
+    mark = str(run.checkpoints()[-1].path)
+    with pytest.raises(RunError, match="written with backend='mlx', and the model is loaded with 'torch'"):
+        other.train(chats(), background=False, resume_from_checkpoint=mark, **{**OPTIONS, "max_steps": 3000})
+    assert other.weights.kind is None or other.train(chats(), background=False, **OPTIONS).status == "succeeded"
     assert snb.load(run.id).backend_name == "mlx", "by its id it is loaded as it was trained"
     assert snb.load(run.id, backend="torch", dtype="float32").weights.kind == "lora"
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from shadownb.errors import (
+    CheckpointError,
     ConfigError,
     ExportError,
     MethodError,
@@ -137,6 +138,16 @@ def check_side(use: object) -> None:
 
 
 # -- training ---------------------------------------------------------------------------------------------------------
+
+
+def other_backend(theirs: str, own: str) -> CheckpointError:
+    """Return the error for a checkpoint whose optimizer was another backend's."""
+    return CheckpointError(
+        f"The checkpoint was written with backend={theirs!r}, and the model is loaded with {own!r}.",
+        why="Its weights load with either; the state of its optimizer is of its own backend.",
+        fix=f"Load the model with backend={theirs!r}, or load the checkpoint with shadownb.load() and train on without "
+        "resume_from_checkpoint.",
+    )
 
 
 class Warned(TypedDict):
