@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from shadownb.engine import live
 from shadownb.engine.backends.mlx import memory, reading
 from shadownb.engine.backends.mlx.head import find_head
-from shadownb.engine.backends.mlx.library import classes_of, load_model
+from shadownb.engine.backends.mlx.library import classes_of, load_model, make_prompt_cache
 from shadownb.engine.backends.texts import does_not_fit, unreachable, unreadable
 from shadownb.engine.fetching import Fetching
 from shadownb.engine.loaded.source import Source
@@ -38,11 +38,14 @@ class Files:
         Its ``config.json``.
     shapes
         The shape of each tensor in its files.
+    window
+        Up to how many tokens mlx-lm computes this model, where it leaves out windows that the model has; None sets no limit.
     """
 
     folder: Path
     config: dict[str, Any]
     shapes: dict[str, tuple[int, ...]]
+    window: int | None = None
 
     @property
     def bits(self) -> int | None:
@@ -66,6 +69,7 @@ def load_module(source: Source, decisions: dict[str, Decision]) -> tuple[Any, Fi
         changes = reading.told(files.config, frozenset(files.shapes), classes_of)
         module: Any = load_model(folder, lazy=True, model_config=changes)[0]
         reading.check_rotations(module, files.config, changes)
+        files = replace(files, window=reading.window_missed(files.config, make_prompt_cache(module)))
         _in_format(module, files, decisions)
         module.freeze()
         module.eval()

@@ -113,11 +113,12 @@ class MlxWeights:
 
     @property
     def positions(self) -> int | None:
-        """How many positions the architecture has; None where it sets no limit."""
+        """How many positions the architecture has, as far as mlx-lm computes it; None where nothing sets a limit."""
         config = self._files.config
         text = config.get("text_config") or config
-        limit = text.get("max_position_embeddings", text.get("n_positions"))
-        return limit if isinstance(limit, int) and limit > 0 else None
+        limits = text.get("max_position_embeddings", text.get("n_positions")), self._files.window
+        known = [limit for limit in limits if isinstance(limit, int) and limit > 0]
+        return min(known, default=None)
 
     @property
     def config(self) -> dict[str, Any]:
