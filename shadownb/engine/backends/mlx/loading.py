@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from shadownb.engine import live
 from shadownb.engine.backends.mlx import memory, reading
 from shadownb.engine.backends.mlx.head import find_head
-from shadownb.engine.backends.mlx.library import classes_of, load_model, make_prompt_cache
+from shadownb.engine.backends.mlx.library import SwitchLinear, classes_of, load_model, make_prompt_cache
 from shadownb.engine.backends.texts import does_not_fit, unreachable, unreadable
 from shadownb.engine.fetching import Fetching
 from shadownb.engine.loaded.source import Source
@@ -130,6 +130,12 @@ def _shapes(folder: Path) -> dict[str, tuple[int, ...]]:
 
 def _in_format(module: Any, files: Files, decisions: dict[str, Decision]) -> None:
     """Bring the weights to the number format and the bits that were decided."""
+    experts = any(type(part) is SwitchLinear for _, part in module.named_modules())
+    if experts and decisions["device"][0] == "cpu" and decisions["dtype"][0] != "float32":
+        raise ModelError(
+            f"dtype={decisions['dtype'][0]!r}: MLX computes experts in 32 bits alone on a CPU.",
+            fix="Load it with dtype='float32', or with backend='torch'.",
+        )
     module.set_dtype(getattr(mx, str(decisions["dtype"][0])))
     asked = str(decisions["quantization"][0] or "")
     there = f"{files.bits}bit" if files.bits is not None else ""
