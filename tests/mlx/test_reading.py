@@ -124,7 +124,9 @@ def test_windows_that_mlx_lm_leaves_out_bound_the_positions(tmp_path: Path, kind
 
 def test_of_experts_it_is_said_that_they_get_no_adapter(tmp_path: Path) -> None:
     folder = byte_unusual(tmp_path / "moe", "Qwen3Moe")
-    with pytest.raises(ModelError, match=r"dtype='bfloat16'.*32 bits alone on a CPU"):  # else answers ended in MLX's own error
+    with pytest.raises(
+        ModelError, match=r"dtype='bfloat16'.*32 bits alone on a CPU"
+    ):  # else answers ended in MLX's own error
         snb.load(str(folder), backend="mlx", dtype="bfloat16", device="cpu")
     model = snb.load(str(folder), backend="mlx", dtype="float32", max_length=64)
     rows = [{"prompt": "One?", "completion": "two"}]

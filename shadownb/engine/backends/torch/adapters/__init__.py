@@ -78,9 +78,7 @@ def check(base: Any, adapter: Adapter | None, config: TrainConfig) -> None:
     if adapter is None:
         kind.refuse(base, config, spec)
         return
-    check_replacing(
-        config.method, replaces=kind.replaces_base, trained=adapter.replaces_base, noun=adapter.noun
-    )
+    check_replacing(config.method, replaces=kind.replaces_base, trained=adapter.replaces_base, noun=adapter.noun)
     kind.refuse(adapter.base, config, spec)
     adapter.check(config, spec)
 

@@ -214,5 +214,3 @@ class Adapter:
     def merged(self) -> PreTrainedModel:
         """Return a copy of the model that carries the trained state in its own weights."""
         raise not_mergeable(self.kind)
-
-

@@ -93,7 +93,9 @@ class Sampler:
             self._penalise_counts(rows, scores)
         if asked.logit_bias:
             ids = [token for token, _ in asked.logit_bias if token < scores.shape[1]]
-            scores[:, ids] += torch.tensor([b for t, b in asked.logit_bias if t < scores.shape[1]], device=scores.device)
+            scores[:, ids] += torch.tensor(
+                [b for t, b in asked.logit_bias if t < scores.shape[1]], device=scores.device
+            )
         if asked.ignore_eos:
             for row, own in zip(rows, scores, strict=True):
                 own[[token for token in row.stop_ids if token < len(own)]] = float("-inf")
@@ -114,8 +116,8 @@ class Sampler:
         """Take off what OpenAI's penalties do: only the answer's own tokens count."""
         for row, own in zip(rows, scores, strict=True):
             if row.ids:
-                seen, times = torch.tensor(row.ids, device=own.device).unique(return_counts=True)
-                own[seen] -= self._sampling.presence_penalty + self._sampling.frequency_penalty * times
+                times = torch.bincount(torch.tensor(row.ids, device=own.device), minlength=len(own))
+                own.sub_(self._sampling.presence_penalty * (times > 0) + self._sampling.frequency_penalty * times)
 
     def _drawn(self, rows: Sequence[Row], scores: torch.Tensor, luck: torch.Tensor) -> torch.Tensor:
         top_k, top_p = min(self._sampling.top_k, scores.shape[1]), self._sampling.top_p
