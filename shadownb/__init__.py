@@ -24,7 +24,7 @@ from shadownb.engine.live import notebook_shell
 from shadownb.errors import ShadowError, ShadowWarning
 
 if TYPE_CHECKING:
-    from shadownb.engine import methods, runs, sandbox, scoring, traces
+    from shadownb.engine import judging, methods, runs, sandbox, scoring, traces
     from shadownb.engine.capture import CaptureStore, capture, captures
     from shadownb.engine.config import TrainConfig
     from shadownb.engine.data import Dataset
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from shadownb.engine.evals.evaluation import Contender, Evaluation, GateError, evaluate
     from shadownb.engine.evals.learning import LearningCurve, learning_curve
     from shadownb.engine.inference import Reply
+    from shadownb.engine.judging import Judge, judge, judge_group
     from shadownb.engine.methods import MethodSpec
     from shadownb.engine.models import Model, certify, load
     from shadownb.engine.models import catalog as models
@@ -91,6 +92,9 @@ _HOMES = {
     "Evaluation": "shadownb.engine.evals.evaluation",
     "evaluate": "shadownb.engine.evals.evaluation",
     "doctor": "shadownb.engine.doctor",
+    "Judge": "shadownb.engine.judging",
+    "judge": "shadownb.engine.judging",
+    "judge_group": "shadownb.engine.judging",
     "leakage": "shadownb.engine.data.leakage",
     "LearningCurve": "shadownb.engine.evals.learning",
     "learning_curve": "shadownb.engine.evals.learning",
@@ -99,6 +103,7 @@ _HOMES = {
 _MODULES = {
     "captures": "shadownb.engine.capture.captures",
     "evaluations": "shadownb.engine.evals.evaluations",
+    "judging": "shadownb.engine.judging",
     "methods": "shadownb.engine.methods",
     "registry": "shadownb.engine.registry",
     "runs": "shadownb.engine.runs",
@@ -212,11 +217,11 @@ _IMPLEMENTATIONS = {
 
 __all__ = [
     "CapturePanel", "CaptureStore", "ChatPanel", "Checkpoint", "Comparison", "Contender", "Dataset", "Endpoint",
-    "EvaluatePanel", "Evaluation", "Exact", "FactsPanel", "GateError", "JsonExact", "LearningCurve", "MethodSpec", "Metric",
-    "Model", "Reply", "RewardsPanel", "Run", "RunPanel", "RunsPanel", "Score", "Scorer", "ShadowError", "ShadowWarning", "Studio",
-    "TrainConfig", "TrainPanel", "TrajectoriesPanel", "Trajectory", "TrajectoryGroup", "__version__", "capture", "captures",
-    "certify", "compare", "doctor", "evaluate", "evaluations", "leakage", "learning_curve", "load", "methods", "models",
-    "registry", "runs", "sandbox", "scoring", "suites", "traces",
+    "EvaluatePanel", "Evaluation", "Exact", "FactsPanel", "GateError", "JsonExact", "Judge", "LearningCurve", "MethodSpec",
+    "Metric", "Model", "Reply", "RewardsPanel", "Run", "RunPanel", "RunsPanel", "Score", "Scorer", "ShadowError",
+    "ShadowWarning", "Studio", "TrainConfig", "TrainPanel", "TrajectoriesPanel", "Trajectory", "TrajectoryGroup", "__version__",
+    "capture", "captures", "certify", "compare", "doctor", "evaluate", "evaluations", "judge", "judge_group", "judging",
+    "leakage", "learning_curve", "load", "methods", "models", "registry", "runs", "sandbox", "scoring", "suites", "traces",
 ]  # fmt: skip
 
 

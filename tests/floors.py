@@ -30,6 +30,7 @@ FLOORS: dict[str, int] = {
     "shadownb.engine.doctor": 8,
     "shadownb.engine.evals": 8,
     "shadownb.engine.facts": 8,
+    "shadownb.engine.judging": 8,
     "shadownb.engine.models": 8,
     "shadownb.engine.backends": 7,
     "shadownb.engine.exporters": 7,
