@@ -73,6 +73,15 @@ def test_a_training_that_cannot_be_is_the_same_error(both: tuple[Any, Any], name
     assert made[1] == made[0] and both[1].weights.kind is None
 
 
+def test_what_the_table_says_is_what_a_model_says(both: tuple[Any, Any]) -> None:
+    """Told of the class, before anything is loaded, and of a loaded model; a method that is there may still not fit a base."""
+    for spec in snb.methods.available():
+        told = snb.methods.backends(spec.name)
+        assert told["torch"] is None
+        blocked = both[1].blocked(spec.name)
+        assert ("is not there on backend mlx" in (blocked or "")) == (told["mlx"] is not None), (spec.name, blocked)
+
+
 def test_the_next_training_works(home: Path, byte_model_dir: Path) -> None:
     model = snb.load(str(byte_model_dir), backend="mlx", dtype="float32", max_length=256)
     before = logits(model)
