@@ -117,13 +117,13 @@ def test_importing_it_changes_nothing_of_the_process() -> None:
 
 
 def test_out_of_memory_is_said_as_on_torch(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from shadownb.engine.backends.mlx import generation
+    from shadownb.engine.backends.mlx import together
 
     def full(*_: Any) -> Any:
         raise RuntimeError("[malloc] Unable to allocate 1125899906842624 bytes.")
 
     with monkeypatch.context() as patch:
-        patch.setattr(generation, "make_prompt_cache", full)
+        patch.setattr(together, "make_prompt_cache", full)
         with pytest.raises(OutOfMemoryError, match="ran out of memory") as caught:
             model.generate("Hello", **ASK)
     assert "max_new_tokens" in caught.value.fix
