@@ -155,7 +155,12 @@ def models(front_end: FrontEnd) -> Any:
 )
 def methods(front_end: FrontEnd, model_name: str | None, data_name: str | None, of_trl: bool) -> Any:
     """List the training methods."""
-    from shadownb.engine.methods import MethodSpec, available
+    from shadownb.engine.methods import MethodSpec, available, backends
+
+    def computed_by(spec: MethodSpec) -> str:
+        told = backends(spec.name)
+        have = [name for name, why in told.items() if why is None]
+        return "; ".join([", ".join(have), *(f"not {name}: {why}" for name, why in told.items() if why is not None)])
 
     model = front_end.model(model_name) if model_name else None
     data_format = front_end.data(data_name).format if data_name else None
@@ -168,6 +173,7 @@ def methods(front_end: FrontEnd, model_name: str | None, data_name: str | None, 
         "data": lambda spec: spec.data_shape,
         "learning rate": lambda spec: f"{spec.default_learning_rate:g}",
         "what it does": lambda spec: spec.hint,
+        "computed by": computed_by,
     }
     if model is not None or data_format is not None:
         columns["usable"] = lambda spec: capabilities.blocked(spec, model, data_format) or "yes"

@@ -12,6 +12,7 @@ from shadownb.engine.config import TrainConfig
 from shadownb.engine.config_objectives import option_names, table_of_method
 from shadownb.engine.loaded.backends import DEFAULT, backend
 from shadownb.engine.methods import MethodSpec
+from shadownb.engine.methods.computed_by import lacking
 from shadownb.engine.methods.guests import guest
 from shadownb.errors import ConfigError, MethodError, MissingDependencyError
 
@@ -28,11 +29,17 @@ _WHOLE_RUN = (
 
 
 def blocked(
-    spec: MethodSpec, model: LoadedModel | None = None, data_format: str | None = None, *, from_base: bool = False
+    spec: MethodSpec,
+    model: LoadedModel | None = None,
+    data_format: str | None = None,
+    *,
+    from_base: bool = False,
+    backend_name: str | None = None,
 ) -> str | None:
     """Return why a method cannot be used here and what to do about it, or None if it can.
 
-    With ``from_base`` the training starts from the fresh base, whatever the model carries now.
+    With ``from_base`` the training starts from the fresh base, whatever the model carries now. ``backend_name`` is that which a
+    model that is not loaded yet will be loaded with, where it is known.
     """
     reason = unfit(spec, model, data_format)
     if reason is not None:
@@ -42,7 +49,8 @@ def blocked(
     except (ConfigError, MissingDependencyError) as error:  # of a package that is broken, or not here
         return error.what.rstrip(".")
     if model is None or not model.is_loaded:
-        return None
+        why = None if backend_name is None else lacking(spec, backend_name)
+        return None if why is None else f"{spec.name} is not there on backend {backend_name}: {why}"
     try:
         model.backend.check(model, TrainConfig(method=spec.name), from_base=from_base)
     except MethodError as error:

@@ -19,6 +19,7 @@ def method_choices(
     options: Mapping[str, Any] | None = None,
     *,
     from_base: bool = False,
+    backend: str | None = None,
 ) -> list[dict[str, Any]]:
     """Return every registered method as the picker shows it, those of a group together.
 
@@ -32,6 +33,8 @@ def method_choices(
         Training options that were set; a rank, say, decides about the share.
     from_base
         Whether the training starts from the fresh base, whatever the model carries now.
+    backend
+        What a model that is not loaded yet will be loaded with, where that was chosen.
     """
     found = [
         {
@@ -46,15 +49,15 @@ def method_choices(
             "share": None if blocked else share_trained(spec, model, options or {}, from_base),
         }
         for spec in methods.available()
-        for blocked in (_blocked(spec, model, data_format, from_base),)
+        for blocked in (_blocked(spec, model, data_format, from_base, backend),)
     ]
     order = list(GROUPS.values())
     return sorted(found, key=lambda row: order.index(row["group"]) if row["group"] in order else len(order))
 
 
-def _blocked(spec: Any, model: Any, data_format: str | None, from_base: bool) -> str | None:
+def _blocked(spec: Any, model: Any, data_format: str | None, from_base: bool, backend: str | None) -> str | None:
     """Return why a method cannot be chosen; where a switch of the panel would help, by its name and not as code."""
-    reason = capabilities.blocked(spec, model, data_format, from_base=from_base)
+    reason = capabilities.blocked(spec, model, data_format, from_base=from_base, backend_name=backend)
     if reason is not None and model is not None and spec.quantized_base and "quantize=" in reason:
         return f"{reason.partition(';')[0]}; choose the model by its name above, hold the base in 4 bits, and load it"
     return reason

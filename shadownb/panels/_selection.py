@@ -140,7 +140,13 @@ class Selection:
     def methods(self) -> list[dict[str, Any]]:
         """Return the method picker's rows for this model and data."""
         data_format = self.data.format if self.data is not None else None
-        return _methods.method_choices(self.model, data_format, self.options, from_base=self.start_choice.from_base)
+        return _methods.method_choices(
+            self.model,
+            data_format,
+            self.options,
+            from_base=self.start_choice.from_base,
+            backend=self.load_options.get("backend") if self.model is None else None,
+        )
 
     def evaluation(self) -> Any:
         """Return ``eval_dataset`` as :meth:`Model.train` takes it."""

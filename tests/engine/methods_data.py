@@ -221,7 +221,7 @@ ON_MLX = {
     f"mlx {name}": replace(CASES[name], backend="mlx", owned=owned)
     for name, owned in {
         "lora": _MLX_LORA, "dora": (*_MLX_LORA, "_proj.m"), "cpt": _MLX_LORA, "dpo": _MLX_LORA,
-        "kto": _MLX_LORA, "adapter": (".bottleneck.",), "full": ("",), "bitfit": (".bias",),
+        "kto": _MLX_LORA, "grpo": _MLX_LORA, "adapter": (".bottleneck.",), "full": ("",), "bitfit": (".bias",),
     }.items()
 } | {
     "mlx qlora": replace(CASES["qlora"], backend="mlx", owned=_MLX_LORA, merged=True),

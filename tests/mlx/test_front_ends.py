@@ -38,6 +38,10 @@ def test_the_command_line_trains_and_answers(
     assert cli.main(["generate", run.id, "Hello", "--max-new-tokens", "3", "--temperature", "0"]) == 0
     assert cli.main(["methods", "--model", run.id]) == 0
     assert "is not there on backend mlx" in " ".join(capsys.readouterr().out.split())
+    assert cli.main(["methods"]) == 0
+    listed = capsys.readouterr().out
+    assert "torch, mlx" in listed and "not mlx: it trains adapters of another kind" in listed
+    assert snb.methods.backends("grpo") == {"torch": None, "mlx": None}
 
 
 def test_the_train_panel_loads_with_it_and_says_what_is_not_there(byte_model_dir: Path) -> None:
@@ -47,6 +51,8 @@ def test_the_train_panel_loads_with_it_and_says_what_is_not_there(byte_model_dir
         assert {"torch", "mlx"} <= set(panel.hardware["backends"])
         press(panel, "choose_model", choice=f"path:{byte_model_dir}")
         press(panel, "load_options", backend="mlx")
+        before = {method["name"]: method.get("blocked") for method in all_methods(panel)}
+        assert "backend mlx" in before["miss"] and not before["lora"], "it is known before the model is loaded"
         press(panel, "load_model")
         assert panel.model_state["stage"] == "ready" and panel.model_state["backend"] == "mlx"
         blocked = {method["name"]: method.get("blocked") for method in all_methods(panel)}

@@ -13,7 +13,7 @@ import torch
 
 import shadownb as snb
 from shadownb.errors import ModelError
-from tests.engine.methods_data import logits
+from tests.engine.methods_data import logits, mlx_logits
 from tests.tiny_models import byte_gpt2, byte_unusual
 
 
@@ -96,8 +96,39 @@ def test_files_that_mlx_lm_finds_no_place_for_are_an_error_with_a_way_on(tmp_pat
     assert "backend='torch'" in caught.value.fix
 
 
+@pytest.mark.parametrize("kind", ["Gemma2", "Mistral", "Qwen3"])
+def test_windows_that_mlx_lm_leaves_out_bound_the_positions(tmp_path: Path, kind: str) -> None:
+    """Beyond a window it computes another model without a word: logits of Gemma 2 were off by 3.7."""
+    import transformers
+
+    from tests.tiny_models import TEMPLATE, byte_tokenizer
+
+    tokenizer = byte_tokenizer(TEMPLATE)
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{kind}Config")(
+        hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=16,
+        max_position_embeddings=512, initializer_range=0.2, vocab_size=len(tokenizer), sliding_window=24,
+        bos_token_id=None, eos_token_id=tokenizer.eos_token_id, pad_token_id=None,
+    )  # fmt: skip
+    getattr(transformers, f"{kind}ForCausalLM")(config).save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    mlx, theirs = (snb.load(str(tmp_path / "model"), backend=name, dtype="float32") for name in ("mlx", "torch"))
+    ids = [3 + 7 * n % 200 for n in range(60)]
+    here = min(60, mlx.weights.positions)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            mlx_logits(mlx, ids[:here]), theirs.module(torch.tensor([ids[:here]])).logits[0], atol=1e-3, rtol=0
+        )
+    assert mlx.weights.positions == (512 if kind == "Qwen3" else 24), "Qwen 3 has no windows unless it says so"
+
+
 def test_of_experts_it_is_said_that_they_get_no_adapter(tmp_path: Path) -> None:
-    model = snb.load(str(byte_unusual(tmp_path / "moe", "Qwen3Moe")), backend="mlx", dtype="float32", max_length=64)
+    folder = byte_unusual(tmp_path / "moe", "Qwen3Moe")
+    with pytest.raises(
+        ModelError, match=r"dtype='bfloat16'.*32 bits alone on a CPU"
+    ):  # else answers ended in MLX's own error
+        snb.load(str(folder), backend="mlx", dtype="bfloat16", device="cpu")
+    model = snb.load(str(folder), backend="mlx", dtype="float32", max_length=64)
     rows = [{"prompt": "One?", "completion": "two"}]
     run = model.train(rows, max_steps=1, background=False, sample_max_new_tokens=0)
     assert run.status == "succeeded", run.error

@@ -17,7 +17,7 @@ import shadownb as snb
 from shadownb.engine.backends.mlx import worker
 from shadownb.engine.backends.mlx.backend import MlxBackend
 from shadownb.engine.loaded import backends
-from shadownb.errors import ConfigError, MissingDependencyError, ModelError, OutOfMemoryError
+from shadownb.errors import ConfigError, MissingDependencyError, ModelError, OutOfMemoryError, RunError
 from tests.engine.conftest import until
 from tests.engine.methods_data import OPTIONS, chats
 
@@ -117,13 +117,13 @@ def test_importing_it_changes_nothing_of_the_process() -> None:
 
 
 def test_out_of_memory_is_said_as_on_torch(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from shadownb.engine.backends.mlx import generation
+    from shadownb.engine.backends.mlx import together
 
     def full(*_: Any) -> Any:
         raise RuntimeError("[malloc] Unable to allocate 1125899906842624 bytes.")
 
     with monkeypatch.context() as patch:
-        patch.setattr(generation, "make_prompt_cache", full)
+        patch.setattr(together, "make_prompt_cache", full)
         with pytest.raises(OutOfMemoryError, match="ran out of memory") as caught:
             model.generate("Hello", **ASK)
     assert "max_new_tokens" in caught.value.fix
@@ -190,6 +190,10 @@ def test_a_run_goes_on_with_its_own_backend_alone(byte_model_dir: Path) -> None:
     other = snb.load(str(byte_model_dir), backend="torch", dtype="float32", max_length=256)
     with pytest.raises(ModelError, match="backend='mlx'"):
         snb.runs.load(run.id).resume(other)
+    mark = str(run.checkpoints()[-1].path)
+    with pytest.raises(RunError, match="written with backend='mlx', and the model is loaded with 'torch'"):
+        other.train(chats(), background=False, resume_from_checkpoint=mark, **{**OPTIONS, "max_steps": 3000})
+    assert other.weights.kind is None or other.train(chats(), background=False, **OPTIONS).status == "succeeded"
     assert snb.load(run.id).backend_name == "mlx", "by its id it is loaded as it was trained"
     assert snb.load(run.id, backend="torch", dtype="float32").weights.kind == "lora"
 

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,8 +14,9 @@ from shadownb.engine.objectives.policy import rollouts as policy_rollouts
 from shadownb.engine.objectives.policy.kept import KeptAnswers
 from shadownb.engine.runs import Run
 from shadownb.engine.runs.loop import Loop
-from tests.engine.methods_data import curve, stop_after
+from tests.engine.methods_data import stop_after
 from tests.policy.conftest import OPTIONS, ROWS
+from tests.policy.killed import EIGHT, goes_on, same_result
 from tests.policy.scorers import vowels
 
 Train = Callable[..., Run]
@@ -28,12 +25,6 @@ Train = Callable[..., Run]
 def ended(run: Run) -> Run:
     assert run.status == "succeeded", run.error or run.traceback()
     return run
-
-
-def same_result(one: Run, other: Run) -> None:
-    assert curve(one) == curve(other)
-    assert one.completions() == other.completions()
-    assert one.checkpoint_at().manifest["trained_sha256"] == other.checkpoint_at().manifest["trained_sha256"]
 
 
 def test_sampled_tokens_are_the_trained_ones(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,47 +47,10 @@ def test_sampled_tokens_are_the_trained_ones(train: Train, monkeypatch: pytest.M
     assert sorted(sampled) == sorted(trained) and len(sampled) == 2 * 2 * 4
 
 
-_KILLED = """
-import os, signal
-import shadownb as snb
-from shadownb.engine.objectives.policy.kept import KeptAnswers
-from tests.policy.conftest import OPTIONS, ROWS
-scored, done = KeptAnswers.scored, []
-def dying(self, prompt, scores):
-    scored(self, prompt, scores)
-    done.append(prompt)
-    if len(done) == {dies_at}:
-        os.kill(os.getpid(), signal.SIGKILL)
-KeptAnswers.scored = dying
-model = snb.load({folder!r}, max_length=256, dtype="float32")
-model.train(ROWS, background=False, **{{**OPTIONS, **{options!r}}})
-"""
-EIGHT = {"reward_fns": ["tests.policy.scorers:vowels"], "per_device_train_batch_size": 8, "max_steps": 2, "beta": 0.1}
-
-
 def test_killed_after_the_third_of_eight_groups_it_goes_on_with_the_same_tokens(
     train: Train, byte_model_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    script = _KILLED.format(folder=str(byte_model_dir), dies_at=8 + 3, options=EIGHT)
-    killed = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, env=dict(os.environ), check=False
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-    run = snb.runs.load(snb.runs.list()[0].id)
-    assert (run.status, run.step) == ("interrupted", 1)
-    straight = ended(train(**EIGHT))
-
-    kept = run.path / "samples" / "answering-000001.jsonl"
-    there = [json.loads(line) for line in kept.read_text().splitlines()]
-    assert sum("scores" in entry for entry in there) == 3
-    asked: list[Any] = []
-    score = policy_rollouts.Rollouts._scores
-    monkeypatch.setattr(policy_rollouts.Rollouts, "_scores", lambda *a: asked.append(a[1].id) or score(*a))
-    ended(run.resume().wait(timeout=120))
-    assert len(asked) == 5, "what was scored before is not scored again"
-    same_result(run, straight)
-    after = [json.loads(line) for line in kept.read_text().splitlines()]
-    assert after[: len(there)] == there, "finished answers were found again"
+    goes_on(byte_model_dir, "torch", ended(train(**EIGHT)), monkeypatch)
 
 
 def test_answers_of_other_weights_are_not_taken(train: Train) -> None:

@@ -11,10 +11,13 @@ import pytest
 import shadownb as snb
 from shadownb import methods
 from shadownb.engine import registry
+from shadownb.engine.inference import Sampling
+from shadownb.engine.models.likelihood import token_scores
 from shadownb.engine.objectives import Objective
+from shadownb.engine.ports.backend import TellsTokens
 from shadownb.engine.runs import commands
 from shadownb.engine.runs.loop import Loop
-from shadownb.errors import MethodError, RunError
+from shadownb.errors import MethodError, ModelError, RunError
 from tests import mlx
 from tests.engine.conftest import until
 from tests.ports import toy_backend, toy_objectives
@@ -96,13 +99,7 @@ def test_two_runs_of_one_seed_are_one(load: Any) -> None:
 
 
 @pytest.mark.parametrize("method", ["lora", "dpo", "kto"])
-def test_a_resume_is_exact(
-    load: Any, method: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> None:
-    if method == "kto" and "mlx" in request.node.name:
-        pytest.skip(
-            "a run of KTO stood still inside MLX here, twice on a busy machine; the matrix of the methods has its resume"
-        )
+def test_a_resume_is_exact(load: Any, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = ROWS if method == "lora" else PAIRS
     straight = load().train(rows, method=method, **OPTIONS)
     assert straight.status == "succeeded", straight.error
@@ -213,6 +210,33 @@ def test_each_token_has_its_log_probability_in_the_models_own_distribution(load:
     assert cold.token_ids == greedy.token_ids and cold.logprobs == pytest.approx(greedy.logprobs, abs=1e-5)
     stream = model.stream(asked, temperature=1.5, logprobs=True, **options)
     assert "".join(stream) == told.content and stream.reply.logprobs == told.logprobs
+
+
+def test_given_tokens_are_as_likely_as_when_they_are_answered_or_lost(load: Any) -> None:
+    """Of backends that tell it, of rows of any lengths, by any weights; what is not there yet is refused by name."""
+    model = load()
+    run = model.train(ROWS, **OPTIONS)
+    asked = [model.renderer.render_prompt(row["messages"][:1]) for row in ROWS[:3]]
+    if not isinstance(model.backend, TellsTokens):
+        with pytest.raises(ModelError, match="tells no probabilities"):
+            token_scores(model, [(asked[0], asked[1])], "tuned")
+        return
+    greedy = Sampling(temperature=0, max_new_tokens=5, logprobs=True)
+    answers = model.generator.generate(asked, greedy)
+    for scores, answer in zip(
+        token_scores(model, [(a, b.token_ids) for a, b in zip(asked, answers, strict=True)], "tuned"),
+        answers,
+        strict=True,
+    ):
+        assert [log_prob for log_prob, _ in scores] == pytest.approx(answer.logprobs, abs=1e-4)
+        assert all(likeliest for _, likeliest in scores)
+    long = ([*asked[0], *asked[1]], asked[2])
+    for use in ("tuned", "base", run.checkpoints()[0]):
+        together = token_scores(model, [long, (asked[0][:1], asked[0][1:])], use)
+        alone = [token_scores(model, [row], use)[0] for row in (long, (asked[0][:1], asked[0][1:]))]
+        for one, other in zip(together, alone, strict=True):
+            assert [each[0] for each in one] == pytest.approx([each[0] for each in other], abs=1e-4)
+            assert [each[1] for each in one] == [each[1] for each in other] and not all(each[1] for each in one)
 
 
 def test_a_panel_shows_its_runs_and_a_chat_answers_with_them(load: Any) -> None:

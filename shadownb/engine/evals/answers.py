@@ -12,7 +12,6 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -215,7 +214,8 @@ def _is_live(model: Any) -> bool:
 def _deciding(sampling: Sampling) -> dict[str, Any]:
     """Return what decides an answer; whether its log-probabilities are told does not."""
     rule = {} if sampling.greedy else {"draws": RULE}
-    return {name: value for name, value in asdict(sampling).items() if name != "logprobs"} | rule
+    told = ("logprobs", "top_logprobs")
+    return {name: value for name, value in sampling.as_dict().items() if name not in told} | rule
 
 
 def _given(sampling: Sampling) -> dict[str, Any]:

@@ -4,6 +4,7 @@
 """
 
 from shadownb.engine.inference.adapters import AdapterId, AdapterSource
+from shadownb.engine.inference.constraint import Constraint
 from shadownb.engine.inference.gate import WeightsGate
 from shadownb.engine.inference.reply_stream import ReplyStream
 from shadownb.engine.inference.stream import TokenStream
@@ -13,6 +14,7 @@ __all__ = [
     "AdapterId",
     "AdapterSource",
     "Completion",
+    "Constraint",
     "Generator",
     "Reply",
     "ReplyStream",

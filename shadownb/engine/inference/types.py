@@ -55,6 +55,9 @@ class Completion:
     logprobs
         Natural logarithm of the probability of each of ``token_ids`` in the model's own distribution, whatever the sampling
         made of that (see :class:`Sampling`); None where they were not asked for.
+    top_logprobs
+        At each of ``token_ids`` the likeliest tokens in that distribution, likeliest first, as (id, log-probability); None
+        where they were not asked for.
     """
 
     text: str
@@ -64,6 +67,7 @@ class Completion:
     completion_tokens: int
     stop_string: str | None = None
     logprobs: list[float] | None = None
+    top_logprobs: list[list[tuple[int, float]]] | None = None
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,9 @@ class Reply:
     logprobs
         With ``logprobs=True``, the natural log-probability of each token in ``token_ids`` under the model's own distribution
         (see :class:`Sampling`); else None.
+    parsed
+        With ``schema=`` the answer as a value: an instance of the pydantic model that was given, else plain JSON; None where the
+        answer was cut off.
 
     Examples
     --------
@@ -145,6 +152,7 @@ class Reply:
     sources: list[str] = field(default_factory=list)
     token_ids: list[int] = field(default_factory=list, repr=False)
     logprobs: list[float] | None = field(default=None, repr=False)
+    parsed: Any = None
 
     def __post_init__(self) -> None:
         self.tool_calls = [_as_wire(call) for call in self.tool_calls]

@@ -20,11 +20,12 @@ from __future__ import annotations
 import warnings
 
 from shadownb.engine import registry
+from shadownb.engine.methods.computed_by import by_backend
 from shadownb.engine.methods.guests import GuestMethod, guest_spec, guests
 from shadownb.engine.methods.spec import MethodSpec
 from shadownb.errors import ConfigError, MethodError, MissingDependencyError, ShadowError, ShadowWarning, did_you_mean
 
-__all__ = ["GuestMethod", "MethodSpec", "available", "get", "guests", "known", "register", "unregister"]
+__all__ = ["GuestMethod", "MethodSpec", "available", "backends", "get", "guests", "known", "register", "unregister"]
 
 _KIND = "method"
 _registered: dict[str, MethodSpec] = {}  # in this process alone; they go before what the registry has of these names
@@ -154,6 +155,26 @@ def available() -> tuple[MethodSpec, ...]:
         except ShadowError as error:
             warnings.warn(f"{error.what} It is left out of the methods.", ShadowWarning, stacklevel=2)
     return tuple(found)
+
+
+def backends(name: str) -> dict[str, str | None]:
+    """Return for each backend None where it has a method, else the reason why not; no model is loaded for it.
+
+    Whether a method fits one model is :meth:`shadownb.Model.blocked`.
+
+    Raises
+    ------
+    MethodError
+        There is no such method.
+
+    Examples
+    --------
+    >>> snb.methods.backends("dora")
+    {'torch': None, 'mlx': None}
+    >>> snb.methods.backends("miss")["mlx"]
+    "it trains adapters of another kind than LoRA, whose layers are peft's"
+    """
+    return by_backend(get(name))
 
 
 def _names() -> tuple[str, ...]:

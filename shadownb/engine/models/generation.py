@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.inference import AdapterSource, Reply, ReplyStream, Sampling
@@ -81,13 +82,14 @@ class Generation:
         side = self._side(use)
         put: Any = side.text if isinstance(prompt, str) else side.conversation
         asked: Question = put(prompt, opening, self.told)
+        sampling = _held([asked], sampling)
         stream = self.generator_for([side.use]).stream(asked.ids, sampling, use=side.use, should_stop=should_stop)
         return ReplyStream(stream, asked.open_reader(), asked.reply)
 
     def _answers(
         self, asked: Sequence[Question], sampling: Sampling, should_stop: ShouldStop | None, *, calls: bool = True
     ) -> list[Reply]:
-        uses = [question.side.use for question in asked]
+        uses, sampling = [question.side.use for question in asked], _held(asked, sampling)
         completions = self.generator_for(uses).generate(
             [question.ids for question in asked], sampling, use=uses, should_stop=should_stop
         )
@@ -133,3 +135,11 @@ class Generation:
         if (training or model.weights.replaces_base) and all(use == "base" for use in uses):
             return model.backend.generator(model, separate_base=True)
         return model.generator
+
+
+def _held(asked: Sequence[Question], sampling: Sampling) -> Sampling:
+    """Return the sampling with its form behind the reasoning that the prompts open; those of one call open it alike."""
+    form = sampling.constraint
+    if form is None or not asked or asked[0].plain:
+        return sampling
+    return replace(sampling, constraint=asked[0].side.renderer.held(form, asked[0].ids))

@@ -15,6 +15,7 @@ from shadownb.engine.models import describing
 from shadownb.engine.models.catalog import find
 from shadownb.engine.models.generation import Generation
 from shadownb.engine.models.questions import Message, Opening
+from shadownb.engine.models.typed import all_typed, is_typed, value_of
 from shadownb.errors import BusyError
 
 if TYPE_CHECKING:
@@ -152,8 +153,10 @@ class Model(LoadedModel):
             Whether to think before the answer, and how much; only if the chat template supports it. None uses what the model
             was loaded or trained with.
         **sampling
-            ``max_new_tokens`` (256), ``temperature`` (0.7; 0 is greedy), ``top_p``, ``top_k``, ``repetition_penalty``, ``stop``,
-            ``seed``; for :meth:`chat` and :meth:`stream` also ``logprobs`` (see
+            ``max_new_tokens`` (256), ``temperature`` (0.7; 0 is greedy), ``top_p``, ``top_k``, ``min_p``, ``repetition_penalty``,
+            ``presence_penalty``, ``frequency_penalty``, ``logit_bias``, ``stop``, ``seed``; the form of the answer by ``schema``
+            (a JSON schema or a pydantic model, of which instances are returned), ``regex`` or ``grammar`` (Lark or GBNF); for
+            :meth:`chat` and :meth:`stream` also ``logprobs`` (see
             :class:`~shadownb.engine.inference.Sampling`).
 
         Raises
@@ -183,6 +186,8 @@ class Model(LoadedModel):
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
         opening = Opening(system, tools, template, enable_thinking, reasoning_effort)
         texts = self.generation.texts(prompts, opening, use, Sampling.from_options(**sampling), should_stop)
+        if is_typed(schema := sampling.get("schema")):
+            return all_typed(schema, texts)[0] if isinstance(prompt, str) else all_typed(schema, texts)
         return texts[0] if isinstance(prompt, str) else texts
 
     @overload
@@ -230,6 +235,9 @@ class Model(LoadedModel):
         conversations: Any = [messages] if single else messages
         opening = Opening(system, tools, None, enable_thinking, reasoning_effort)
         replies = self.generation.replies(conversations, opening, use, Sampling.from_options(**sampling), should_stop)
+        if (schema := sampling.get("schema")) is not None:
+            for reply in replies:
+                reply.parsed = value_of(schema, reply.content)
         return replies[0] if single else replies
 
     def stream(

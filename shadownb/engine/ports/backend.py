@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from shadownb.engine.inference import Generator
     from shadownb.engine.inference.types import Use
     from shadownb.engine.loaded.source import Source
+    from shadownb.engine.methods import MethodSpec
     from shadownb.engine.ports.loaded import Loaded
     from shadownb.engine.ports.training import TrainingServices, TrainingSession
 
@@ -378,3 +379,15 @@ class TellsTokens(Protocol):
 
     def token_scores(self, model: Loaded, rows: Sequence[Rendered], use: Use) -> list[list[tuple[float, bool]]]:
         """Return of each row's trained tokens the log-probability in nats, and whether it is the likeliest in its place."""
+
+
+@runtime_checkable
+class LacksMethods(Protocol):
+    """A backend that does not have every method; one that is not such is taken to have them all."""
+
+    @staticmethod
+    def lacks(spec: MethodSpec) -> str | None:
+        """Return why a method is not there, on whatever model: a clause that follows "because"; None where it is.
+
+        It is asked of the class, for tables and menus, before any model is loaded: nothing of the framework is imported for it.
+        """

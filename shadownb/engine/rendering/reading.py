@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from shadownb.engine.inference.constraint import Constraint
 from shadownb.engine.messages import canonical_tools
+from shadownb.engine.rendering.call_form import CallForm, call_form
 from shadownb.engine.rendering.styles import styled
 from shadownb.engine.rendering.templates import TemplateChoice, render_text
 from shadownb.engine.rendering.tokenizer import Tokenizer
@@ -20,6 +23,7 @@ from shadownb.engine.replies import (
     parse_reply,
     parsers,
 )
+from shadownb.errors import ConfigError
 
 # Has what templates of Python-style calls write differently: a quote, a backslash and a line break.
 _ARGUMENTS = {"probe_text": "it's a\\b\nend"}
@@ -77,6 +81,30 @@ class Reading:
 
     def _added_tokens(self) -> dict[str, Any]:
         return {token.content: token for token in self.tokenizer.added_tokens_decoder.values()}
+
+    @cached_property
+    def call_form(self) -> CallForm | None:
+        """How the template writes a call, as a grammar; None where it has no calls, or writes none in JSON."""
+        markers = [frame.open for frame in self.markup.frames]
+        return call_form(_written_call(self.tokenizer, self._choice), markers)
+
+    @cached_property
+    def special_tokens(self) -> tuple[tuple[str, int], ...]:
+        """The tokens that are added to the vocabulary, as (text, id): a grammar names them by their ids."""
+        return tuple((token.content, number) for number, token in self.tokenizer.added_tokens_decoder.items())
+
+    def held(self, constraint: Constraint, prompt: Sequence[int]) -> Constraint:
+        """Return the form that an answer to a prompt is held to: behind its reasoning, where the prompt has opened that.
+
+        Raises :class:`ConfigError` where replies have headers, between which no form could be found.
+        """
+        if self.markup.channels:
+            raise ConfigError(
+                f"{constraint.kind}= cannot be held by a model that answers in channels.",
+                fix="Say in the prompt which form you want, and check the answer.",
+            )
+        span = self.markup.begins_inside(self._tail(prompt))
+        return constraint if span is None else replace(constraint, after=span.close)
 
     def open_reader(
         self,

@@ -15,8 +15,7 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 
-from shadownb.engine.backends.mlx import worker
-from shadownb.engine.backends.mlx.sums import log_sum_exp, sum_last
+from shadownb.engine.backends.mlx import sums, worker
 
 Raw = Any  # an array of MLX
 
@@ -171,10 +170,10 @@ class MlxOps:
         return _computed(lambda v: mx.clip(v, low, high), x)
 
     def sum(self, x: MlxArray) -> MlxArray:
-        return _computed(mx.sum, x)
+        return _computed(sums.total, x)
 
     def mean(self, x: MlxArray) -> MlxArray:
-        return _computed(mx.mean, x)
+        return _computed(sums.mean, x)
 
     def stack(self, parts: Sequence[MlxArray]) -> MlxArray:
         return _computed(lambda *values: mx.stack(list(values)), *parts)
@@ -187,13 +186,7 @@ class MlxOps:
         return _computed(lambda: mx.array(found if found.dtype == np.bool_ else found.astype(np.float32)))
 
     def listed(self, x: MlxArray) -> Any:
-        def read() -> Any:
-            mx.eval(
-                x.value
-            )  # lets other threads of Python go on meanwhile; in tolist() alone a run was seen to stand still
-            return x.value.tolist()
-
-        return worker.run(read)
+        return worker.run(x.value.tolist)
 
 
 class MlxTokens:
@@ -224,7 +217,7 @@ class MlxTokens:
     ) -> None:
         self.rows = len(counts)
         self._counts, self._needs, self._hidden, self._value = counts, needs, hidden, value
-        self._whole = log_sum_exp(logits)
+        self._whole = sums.log_sum_exp(logits)
         self.logp = MlxArray(mx.take_along_axis(logits, targets[:, None], axis=-1)[:, 0] - self._whole)
         self._logits = logits if needs & {"logits", "entropy", "top_k"} else None
 
@@ -243,7 +236,7 @@ class MlxTokens:
 
         def summed(raw: Raw) -> Raw:
             spans = zip([0, *self._ends], self._ends, strict=False)
-            return mx.stack([mx.sum(raw[start:end]) for start, end in spans])
+            return mx.stack([sums.total(raw[start:end]) for start, end in spans])
 
         return _computed(summed, values)
 
@@ -272,7 +265,7 @@ class MlxTokens:
 
         def found(logits: Raw, whole: Raw) -> Raw:
             logs = logits - whole[:, None]
-            return -sum_last(mx.exp(logs) * logs)
+            return -sums.sum_last(mx.exp(logs) * logs)
 
         return _computed(found, MlxArray(self._logits), MlxArray(self._whole))
 

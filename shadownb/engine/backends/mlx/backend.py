@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shadownb.engine.backends.mlx import missing
 from shadownb.engine.inference.gate import WeightsGate
 from shadownb.engine.ports.backend import Choices, Costs, Device
 from shadownb.engine.ports.decisions import Decision
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from shadownb.engine.inference import Generator
     from shadownb.engine.inference.types import Use
     from shadownb.engine.loaded.source import Source
+    from shadownb.engine.methods import MethodSpec
     from shadownb.engine.ports.loaded import Loaded
     from shadownb.engine.ports.training import TrainingServices
     from shadownb.engine.rendering import Rendered
@@ -175,7 +177,21 @@ class MlxBackend:
             module = weights.answering(use)
             return worker.run(lambda: passes.mean_loss(module, examples, _PIECE_TOKENS))
 
+    def token_scores(self, model: Loaded, rows: Sequence[Rendered], use: Use) -> list[list[tuple[float, bool]]]:
+        """Return of each row's trained tokens the log-probability in nats, and whether it is the likeliest in its place."""
+        from shadownb.engine.backends.mlx import passes, worker
+
+        weights: Any = model.weights
+        with model.gate.inference():
+            module = weights.answering(use)
+            return worker.run(lambda: passes.token_scores(module, rows, _PIECE_TOKENS))
+
     # -- training ---------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def lacks(spec: MethodSpec) -> str | None:
+        """Return why a method is not there on MLX; None where it is."""
+        return missing.lacks(spec)
 
     def check_options(self, config: TrainConfig) -> None:
         """Raise ConfigError for an optimizer that is not here."""

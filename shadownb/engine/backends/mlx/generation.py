@@ -1,70 +1,44 @@
-"""MlxGenerator: generation with a model of mlx-lm, row by row, with its caches; implements :class:`~..inference.types.Generator`.
+"""MlxGenerator: generation with a model of mlx-lm and its caches; implements :class:`~..inference.types.Generator`.
 
-A call sees one state of the weights: it holds the gate from its first to its last token. Rows are computed one after the other, so
-that a prompt has the same bits whatever is asked beside it.
+A call sees one state of the weights: it holds the gate from its first to its last token. Prompts are computed one after the other,
+so that each has the same bits whatever is asked beside it; answers to one prompt are decoded together (:mod:`.together`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import secrets
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
-
-import mlx.core as mx
-import numpy as np
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from shadownb.engine.backends.mlx import memory, worker
-from shadownb.engine.backends.mlx.library import make_prompt_cache
 from shadownb.engine.backends.mlx.loading import parameters
-from shadownb.engine.backends.mlx.sampler import Sampler, log_probability
+from shadownb.engine.backends.mlx.together import Together
 from shadownb.engine.inference.adapters import AdapterSource
+from shadownb.engine.inference.draws import row_draws, seed_of
 from shadownb.engine.inference.gate import WaitCancelled, WeightsGate
+from shadownb.engine.inference.numpy_sampler import Sampler
+from shadownb.engine.inference.rows import (
+    Emit,
+    Row,
+    ShouldStop,
+    begun,
+    check_completions,
+    keep_within,
+    out_of_memory,
+    weights_changed,
+)
 from shadownb.engine.inference.stream import TokenStream
-from shadownb.engine.inference.text import AnswerText
-from shadownb.engine.inference.types import Completion, FinishReason, Rollout, Sampling, Use
+from shadownb.engine.inference.types import Completion, Rollout, Sampling, Use
 from shadownb.engine.rendering import Renderer, Tokenizer
-from shadownb.engine.seeds import derived_seed
-from shadownb.errors import ConfigError, ModelError, OutOfMemoryError
 
-Emit = Callable[[str], None]
-ShouldStop = Callable[[], bool]
-_CHUNK = 512  # tokens of a prompt that are computed at once; bounds the memory of a long one
+if TYPE_CHECKING:
+    import numpy as np
 
+T = TypeVar("T")
 
-@dataclass
-class _Row:
-    """One prompt on its way to a completion."""
-
-    number: int
-    prompt: list[int]
-    limit: int
-    text: AnswerText
-    use: Use
-    ends: frozenset[int]
-    ids: list[int] = field(default_factory=list)
-    logprobs: list[float] = field(default_factory=list)
-    reason: FinishReason | None = None
-
-    def push(self, token: int) -> str:
-        self.ids.append(token)
-        ended = token in self.ends
-        piece = "" if ended else self.text.push(token)
-        if ended or self.text.stopped or len(self.ids) >= self.limit:
-            piece += self.text.finish()
-            self.reason = "stop" if ended or self.text.stopped else "length"
-        return piece
-
-    def cancel(self) -> str:
-        self.reason = "cancelled"
-        return self.text.finish()
-
-    def completion(self, *, logprobs: bool) -> Completion:
-        assert self.reason is not None
-        counts = len(self.prompt), len(self.ids)
-        known = self.logprobs if logprobs else None
-        return Completion(self.text.text, self.ids, self.reason, *counts, self.text.stop_string, known)
+_AT_ONCE = 32  # answers of a group that are decoded together; bounds the memory of the caches
+_STEPS = 8  # tokens of each row between two looks at who else wants the weights, once an answer is finished
 
 
 class MlxGenerator:
@@ -102,27 +76,28 @@ class MlxGenerator:
         should_stop: ShouldStop | None = None,
     ) -> list[Completion]:
         """Complete each prompt; the result has the order of ``prompts``."""
-        stop = should_stop or _never
+        stop, seed = should_stop or _never, seed_of(sampling)
         uses = [use] * len(prompts) if isinstance(use, str | AdapterSource) else use
         rows = [
-            self._row(n, prompt, sampling, each) for n, (prompt, each) in enumerate(zip(prompts, uses, strict=True))
+            self._row(n, prompt, sampling, each, row_draws(seed, n))
+            for n, (prompt, each) in enumerate(zip(prompts, uses, strict=True))
         ]
         try:
             with self._gate.inference(cancelled=stop):
-                self._complete(rows, sampling, _seed(sampling), None, stop)
+                self._complete(rows, sampling, None, stop)
         except WaitCancelled:
             pass
         for row in rows:
             if row.reason is None:
                 row.cancel()
-        return [row.completion(logprobs=sampling.logprobs) for row in rows]
+        return [row.completion() for row in rows]
 
     def stream(
         self, prompt: Sequence[int], sampling: Sampling, *, use: Use = "tuned", should_stop: ShouldStop | None = None
     ) -> TokenStream:
         """Complete one prompt piece by piece; the joined pieces are the completion's text."""
         stop = should_stop or _never
-        row = self._row(0, prompt, sampling, use)
+        row = self._row(0, prompt, sampling, use, row_draws(seed_of(sampling), 0))
         loan = self._gate.lend()
 
         def produce(emit: Emit, closed: ShouldStop) -> Completion:
@@ -131,12 +106,12 @@ class MlxGenerator:
 
             try:
                 with self._gate.inference(cancelled=cancelled, loan=loan):
-                    self._complete([row], sampling, _seed(sampling), emit, cancelled)
+                    self._complete([row], sampling, emit, cancelled)
             except WaitCancelled:
                 pass
             if row.reason is None:
                 row.cancel()
-            return row.completion(logprobs=sampling.logprobs)
+            return row.completion()
 
         try:
             return TokenStream(produce)
@@ -155,106 +130,90 @@ class MlxGenerator:
         skip: Collection[tuple[int, int]] = (),
         should_stop: ShouldStop | None = None,
     ) -> Iterator[Rollout]:
-        """Complete each prompt ``n`` times, one after the other; the weights are free between two completions."""
-        if n < 1:
-            raise ConfigError(f"n={n}: each prompt needs a completion.", fix="Give n from 1 on.")
-        asked = dataclasses.replace(sampling, logprobs=True, seed=_seed(sampling))
-        for number, prompt in enumerate(prompts):
-            self._row(number, prompt, asked, use)  # refuses what cannot be answered before anything is computed
-        return self._rollouts(
-            [list(prompt) for prompt in prompts], n, asked, use, frozenset(skip), should_stop or _never
-        )
+        """Complete each prompt ``n`` times, the answers of one together; see :class:`~shadownb.engine.inference.Generator`."""
+        check_completions(n)
+        asked = dataclasses.replace(sampling, logprobs=True, seed=seed_of(sampling))
+        groups = []
+        for number, prompt in enumerate(prompts):  # what cannot be answered is refused before anything is computed
+            places = [(number, sample) for sample in range(n)]
+            rows = [
+                (self._row(number, prompt, asked, use, row_draws(seed_of(asked), *place)), place) for place in places
+            ]
+            groups += [rows[start : start + _AT_ONCE] for start in range(0, n, _AT_ONCE)]
+        return self._rollouts([dict(group) for group in groups], asked, use, frozenset(skip), should_stop or _never)
 
     def _rollouts(
         self,
-        prompts: list[list[int]],
-        n: int,
+        groups: list[dict[Row, tuple[int, int]]],
         sampling: Sampling,
         use: Use,
         skip: frozenset[tuple[int, int]],
         stop: ShouldStop,
     ) -> Iterator[Rollout]:
+        """Yield what is missing, group by group; the weights are free while the caller has a completion."""
         known: list[Any] | None = None
-        for number, prompt in enumerate(prompts):
-            for sample in (s for s in range(n) if (number, s) not in skip):
-                row = self._row(number, prompt, sampling, use)
-                seed = derived_seed(_seed(sampling), number, sample)
-                try:
-                    with self._gate.inference(cancelled=stop):
-                        now = list(parameters(self._answering(use)).values())
-                        if known is not None and any(a is not b for a, b in zip(known, now, strict=True)):
-                            raise ModelError("The weights were changed between two completions of a batch of rollouts.")
-                        known = now
-                        self._complete([row], sampling, seed, None, stop)
-                except WaitCancelled:
+        for places in groups:
+            if skip.issuperset(places.values()):
+                continue
+            batch: Together | None = None
+            while batch is None or batch.live:
+                finished: list[Row] = []
+                with contextlib.suppress(WaitCancelled), self._gate.inference(cancelled=stop):
+                    model = self._answering(use)
+                    now = list(parameters(model).values())
+                    if known is not None and any(a is not b for a, b in zip(known, now, strict=True)):
+                        raise weights_changed()
+                    known = now
+                    batch = batch or Together(model, list(places), Sampler(sampling), stop=stop)
+                    finished = self._some(batch, stop)
+                for row in finished:
+                    if row.reason in ("stop", "length") and places[row] not in skip:
+                        yield Rollout(*places[row], row.completion())
+                if stop():
                     return
-                if row.reason in (None, "cancelled"):
-                    return
-                yield Rollout(number, sample, row.completion(logprobs=True))
 
-    def _row(self, number: int, prompt: Sequence[int], sampling: Sampling, use: Use) -> _Row:
-        ids = [int(i) for i in prompt]
-        if not ids:
-            raise ModelError(f"Prompt {number} has no tokens.", fix="Give some text or a message.")
+    def _some(self, batch: Together, stop: ShouldStop) -> list[Row]:
+        """Have a batch go on until rows are finished and somebody waits for the weights; returns those."""
+
+        def there() -> list[Row]:
+            finished: list[Row] = []
+            steps = 0
+            while batch.live and not (stop() or worker.given_up()):
+                if finished and (steps >= _STEPS or self._gate.waiting):
+                    break
+                finished += batch.advance()
+                steps += 1
+            return finished
+
+        return self._computed(there)
+
+    def _row(self, number: int, prompt: Sequence[int], sampling: Sampling, use: Use, draws: np.random.Generator) -> Row:
         renderer = self._renderer_of(use) if isinstance(use, AdapterSource) else self._renderer
-        limit = sampling.max_new_tokens
-        if self._positions is not None:
-            room = self._positions - len(ids)
-            if room < 1:
-                raise ModelError(
-                    f"Prompt {number} has {len(ids)} tokens, more than the model can take.",
-                    why=f"The model attends to at most {self._positions} tokens, prompt and answer together.",
-                    fix="Shorten the prompt, or drop the oldest messages of the conversation.",
-                )
-            limit = min(limit, room)
-        text = AnswerText(self._tokenizer, sampling.stop, dropped=renderer.dropped_token_ids)
-        return _Row(number, ids, limit, text, use, frozenset(renderer.stop_token_ids))
+        ends, dropped = renderer.stop_token_ids, renderer.dropped_token_ids
+        row = begun(number, prompt, sampling, use, draws, tokenizer=self._tokenizer, stop_ids=ends, dropped=dropped)
+        keep_within(row, self._positions)
+        return row
 
-    def _complete(self, rows: list[_Row], sampling: Sampling, seed: int, emit: Emit | None, stop: ShouldStop) -> None:
+    def _complete(self, rows: list[Row], sampling: Sampling, emit: Emit | None, stop: ShouldStop) -> None:
         """Complete rows with the weights held."""
         models = {use: self._answering(use) for use in dict.fromkeys(row.use for row in rows)}
 
         def there() -> None:
             for row in rows:
-                if not stop() and not worker.given_up():
-                    self._one(models[row.use], row, sampling, seed, emit, stop)
+                one = Together(models[row.use], [row], Sampler(sampling), emit, stop)
+                while one.live and not (stop() or worker.given_up()):
+                    one.advance()
 
+        self._computed(there)
+
+    def _computed(self, work: Callable[[], T]) -> T:
         try:
-            worker.run(there)
+            return worker.run(work)
         except RuntimeError as error:
             if memory.is_out_of_memory(error):
-                raise OutOfMemoryError(
-                    "Generating ran out of memory.",
-                    why=str(error).splitlines()[0],
-                    fix="Give fewer or shorter prompts, or a smaller max_new_tokens.",
-                ) from error
+                raise out_of_memory(error) from error
             raise
-
-    def _one(self, model: Any, row: _Row, sampling: Sampling, seed: int, emit: Emit | None, stop: ShouldStop) -> None:
-        cache = make_prompt_cache(model)
-        *start, last = row.prompt
-        for begin in range(0, len(start), _CHUNK):
-            model(mx.array([start[begin : begin + _CHUNK]]), cache=cache)  # its logits are never evaluated
-            mx.eval([part.state for part in cache])
-            if stop() or worker.given_up():
-                return
-        sampler, token = Sampler(sampling, seed, row.number, row.prompt), last
-        while row.reason is None:
-            found = model(mx.array([[token]]), cache=cache)[0, -1].astype(mx.float32)
-            logits = np.array(found).astype(np.float64)
-            token = sampler.take(logits)
-            if sampling.logprobs:
-                row.logprobs.append(log_probability(logits, token))
-            piece = row.push(token)
-            if row.reason is None and (stop() or worker.given_up()):
-                piece += row.cancel()
-            if piece and emit is not None:
-                emit(piece)
 
 
 def _never() -> bool:
     return False
-
-
-def _seed(sampling: Sampling) -> int:
-    return secrets.randbits(62) if sampling.seed is None else sampling.seed

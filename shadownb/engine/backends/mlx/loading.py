@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,13 @@ from safetensors import SafetensorError, safe_open
 from shadownb.engine import live
 from shadownb.engine.backends.mlx import memory, reading
 from shadownb.engine.backends.mlx.head import find_head
-from shadownb.engine.backends.mlx.library import classes_of, load_model
+from shadownb.engine.backends.mlx.library import SwitchLinear, classes_of, load_model, make_prompt_cache
+from shadownb.engine.backends.texts import does_not_fit, unreachable, unreadable
 from shadownb.engine.fetching import Fetching
 from shadownb.engine.loaded.source import Source
 from shadownb.engine.ports.decisions import Decision
 from shadownb.engine.progress_bars import HUB, without_bars
-from shadownb.errors import ModelError, ModelNotFoundError, OutOfMemoryError
+from shadownb.errors import ModelError
 
 _GROUPS = (64, 32)  # weights that share a scale, the largest that divides every layer
 # Never code: what is downloaded is what is read.
@@ -37,11 +38,14 @@ class Files:
         Its ``config.json``.
     shapes
         The shape of each tensor in its files.
+    window
+        Up to how many tokens mlx-lm computes this model, where it leaves out windows that the model has; None sets no limit.
     """
 
     folder: Path
     config: dict[str, Any]
     shapes: dict[str, tuple[int, ...]]
+    window: int | None = None
 
     @property
     def bits(self) -> int | None:
@@ -65,6 +69,7 @@ def load_module(source: Source, decisions: dict[str, Decision]) -> tuple[Any, Fi
         changes = reading.told(files.config, frozenset(files.shapes), classes_of)
         module: Any = load_model(folder, lazy=True, model_config=changes)[0]
         reading.check_rotations(module, files.config, changes)
+        files = replace(files, window=reading.window_missed(files.config, make_prompt_cache(module)))
         _in_format(module, files, decisions)
         module.freeze()
         module.eval()
@@ -73,14 +78,10 @@ def load_module(source: Source, decisions: dict[str, Decision]) -> tuple[Any, Fi
         raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError, RuntimeError) as error:
         if memory.is_out_of_memory(error):
-            raise OutOfMemoryError(
-                f"{source.name} does not fit into the memory of {decisions['device'][0]}.",
-                why=str(error).splitlines()[0],
-                fix="Load it with quantize='4bit', or choose a smaller model.",
-            ) from error
+            raise does_not_fit(source.name, str(decisions["device"][0]), error) from error
         raise ModelError(
             f"The model in {folder} cannot be read by mlx-lm.",
-            why=f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}",
+            why=f"{type(error).__name__}: {' '.join(str(error).split())[:300]}",
             fix="Save or download it again, or load it with backend='torch'.",
         ) from error
     return module, files
@@ -96,25 +97,24 @@ def located(source: Source) -> Path:
         with without_bars(HUB):
             return Path(snapshot_download(source.location, allow_patterns=list(_FILES)))
     except (OSError, ValueError) as error:
-        text = str(error)
-        first = (text.splitlines() or [type(error).__name__])[0]
-        if "gated" in text or "401" in text or "403" in text:
-            raise ModelError(
-                f"{source.name!r} is gated on the hub.", why=first, fix="Accept its terms there and set HF_TOKEN."
-            ) from error
-        raise ModelNotFoundError(
-            f"{source.name!r} is not on this machine and could not be fetched from the hub.",
-            why=first,
-            fix="Check the name and the network, or give a folder. shadownb.models() shows what is here.",
-        ) from error
+        raise unreachable(source.name, error) from error
 
 
 def load_tokenizer(location: str) -> Any:
-    """Return the tokenizer of a folder or a hub id."""
+    """Return the tokenizer of a folder or a hub id.
+
+    Raises
+    ------
+    ModelError
+        It is not there, or cannot be read.
+    """
     from transformers import AutoTokenizer
 
-    with without_bars(HUB):
-        return AutoTokenizer.from_pretrained(location, trust_remote_code=False)
+    try:
+        with without_bars(HUB):
+            return AutoTokenizer.from_pretrained(location, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise unreadable(location, error) from error
 
 
 def _shapes(folder: Path) -> dict[str, tuple[int, ...]]:
@@ -130,6 +130,12 @@ def _shapes(folder: Path) -> dict[str, tuple[int, ...]]:
 
 def _in_format(module: Any, files: Files, decisions: dict[str, Decision]) -> None:
     """Bring the weights to the number format and the bits that were decided."""
+    experts = any(type(part) is SwitchLinear for _, part in module.named_modules())
+    if experts and decisions["device"][0] == "cpu" and decisions["dtype"][0] != "float32":
+        raise ModelError(
+            f"dtype={decisions['dtype'][0]!r}: MLX computes experts in 32 bits alone on a CPU.",
+            fix="Load it with dtype='float32', or with backend='torch'.",
+        )
     module.set_dtype(getattr(mx, str(decisions["dtype"][0])))
     asked = str(decisions["quantization"][0] or "")
     there = f"{files.bits}bit" if files.bits is not None else ""

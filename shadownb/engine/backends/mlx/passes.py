@@ -7,6 +7,7 @@ where a token is trained.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -87,10 +88,17 @@ def filled_up(rows: Sequence[Rendered]) -> Batch:
     return Batch(mx.array(ids), mx.array(keep, mx.int32), mx.array(targets, mx.int32), counts)
 
 
-def tokens(module: Any, batch: Batch, needs: frozenset[Need] = frozenset(), head: Head | None = None) -> MlxTokens:
-    """Return the trained tokens of a batch; nothing is evaluated."""
+def tokens(
+    module: Any,
+    batch: Batch,
+    needs: frozenset[Need] = frozenset(),
+    head: Head | None = None,
+    temperature: float = 1.0,
+) -> MlxTokens:
+    """Return the trained tokens of a batch, of logits divided by ``temperature``; nothing is evaluated."""
     with chosen(module, batch.keep) as seen:
         logits = module(batch.ids)[0].astype(mx.float32)
+    logits = logits if temperature == 1.0 else logits / temperature
     hidden = seen[-1].astype(mx.float32) if needs & {"hidden", "value"} else None
     value = head(hidden) if head is not None and "value" in needs else None
     return MlxTokens(logits, batch.targets, batch.counts, needs, hidden, value)
@@ -104,3 +112,19 @@ def mean_loss(module: Any, examples: Sequence[Example], max_tokens: int) -> floa
             total -= as_number(mx.sum(tokens(module, batch).logp.value))
             count += sum(batch.counts)
     return total / count
+
+
+def token_scores(module: Any, rows: Sequence[Rendered], max_tokens: int) -> list[list[tuple[float, bool]]]:
+    """Return of each row's marked tokens the log-probability in nats, and whether it is the likeliest in its place."""
+    found: list[list[tuple[float, bool]]] = [[] for _ in rows]
+    for group in grouped([(row,) for row in rows], max_tokens):
+        batch = filled_up([rows[number] for number in group])
+        if not sum(batch.counts):
+            continue
+        told = tokens(module, batch, frozenset({"logits"}))
+        likeliest = mx.argmax(told.logits.value, axis=-1) == batch.targets
+        mx.eval(told.logp.value, likeliest)
+        pairs = zip(told.logp.value.tolist(), likeliest.tolist(), strict=True)
+        for number, count in zip(group, batch.counts, strict=True):
+            found[number] = list(itertools.islice(pairs, count))
+    return found

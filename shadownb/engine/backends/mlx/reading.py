@@ -109,6 +109,28 @@ def check_rotations(module: Any, config: Config, changes: Config) -> None:
         raise _other(kind, f"rope_theta={sorted(meant)}", f"mlx-lm built it with {sorted(bases)}")
 
 
+def window_missed(config: Config, caches: list[Any]) -> int | None:
+    """Return how far back a model's windowed layers look where mlx-lm has them look at everything; None where it has the windows.
+
+    Up to so many tokens both compute the same: mlx-lm's Gemma 2 and Mistral leave the windows out without a word.
+
+    Parameters
+    ----------
+    caches
+        What mlx-lm makes for an answer: a layer with a window has one of its size.
+    """
+    said = config.get("text_config") or config
+    window, kinds = said.get("sliding_window"), said.get("layer_types")
+    if not isinstance(window, int) or said.get("use_sliding_window") is False:
+        return None
+    meant = kinds.count("sliding_attention") if isinstance(kinds, list) else None
+    if meant == 0:
+        return None
+    parts = [part for cache in caches for part in getattr(cache, "caches", [cache])]
+    there = sum(getattr(part, "max_size", None) == window for part in parts)
+    return None if there and meant in (None, there) else window
+
+
 def _other(kind: str, what: str, why: str) -> ModelError:
     return ModelError(
         f"mlx-lm would compute another model than {kind!r} with {what}.",

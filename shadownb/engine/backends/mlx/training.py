@@ -21,7 +21,7 @@ from shadownb.engine.backends.mlx.arrays import MlxOps, MlxTokens
 from shadownb.engine.backends.mlx.head import width_of
 from shadownb.engine.backends.mlx.memory import PeakMemory
 from shadownb.engine.backends.mlx.updates import HEAD, WeightUpdates
-from shadownb.engine.backends.texts import not_finite
+from shadownb.engine.backends.texts import not_finite, untrained_layers
 from shadownb.engine.objectives import Objective, Remark
 from shadownb.engine.ports.decisions import Decision
 from shadownb.engine.ports.training import Listener, Plan
@@ -65,6 +65,7 @@ class MlxTraining:
         self._device = weights.device
         self._clock = Clock(config.seed)
         self._needs: frozenset[Need] = frozenset()
+        self._temperature = 1.0
         self._step = 0
         self._memory = PeakMemory(on_gpu=self._device.type != "cpu")
         self._recomputed = False
@@ -73,7 +74,7 @@ class MlxTraining:
     @contextlib.contextmanager
     def opened(self, plan: Plan, objective: Objective) -> Iterator[None]:
         """Have everything that steps need inside the block, and give the model back as it was found."""
-        module, self._needs = self.adapter.module, objective.needs
+        module, self._needs, self._temperature = self.adapter.module, objective.needs, objective.temperature
         width = width_of(module) if "value" in objective.needs else None
         name, self._recomputed = plan.optimizer[0], plan.checkpointing[0]
         self.updates = worker.run(lambda: WeightUpdates(self.adapter, self.config, name, width=width))
@@ -190,7 +191,7 @@ class MlxTraining:
             def head(hidden: Any) -> Any:
                 return hidden @ weight + bias
 
-        return passes.tokens(self.adapter.module, batch, self._needs, head)
+        return passes.tokens(self.adapter.module, batch, self._needs, head, self._temperature)
 
     def _tell_absent(self) -> None:
         """Say once which layers got no gradient at all: they have no part in answers to text."""
@@ -203,12 +204,8 @@ class MlxTraining:
             by_layer[layer] = by_layer.get(layer, False) or bool(mx.any(grad != 0).item())
         absent = [layer for layer, got in by_layer.items() if not got and not layer.startswith(HEAD[:-1])]
         if absent:
-            self.services.warn(
-                f"{len(absent)} trained layers were not computed in the first step, first {absent[0]}.",
-                why="They have no part in answers to text, so nothing was trained there.",
-                fix="Leave them out with target_modules, so that the adapter is no larger than it needs to be.",
-                code="untrained-layers",
-            )
+            what, more = untrained_layers(absent)
+            self.services.warn(what, **more)
 
     def update(self, rate: float) -> float | None:
         """Clip and move the weights; returns the norm before clipping."""

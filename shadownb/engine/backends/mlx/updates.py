@@ -14,7 +14,7 @@ from shadownb.engine.backends.mlx.adapters import Adapter
 from shadownb.engine.backends.mlx.arrays import number
 from shadownb.engine.backends.mlx.loading import read_arrays
 from shadownb.engine.backends.mlx.optimizers import make_optimizer
-from shadownb.engine.backends.texts import not_finite
+from shadownb.engine.backends.texts import not_finite, other_backend
 from shadownb.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -134,11 +134,13 @@ class WeightUpdates:
         """
         said = json.loads((folder / GROUPS).read_text(encoding="utf-8"))
         mine = type(self.optimizer).__name__
-        if said.get("backend") != "mlx" or said.get("optimizer") != mine:
+        if said.get("backend") != "mlx":
+            raise other_backend(said.get("backend", "torch"), "mlx")
+        if said.get("optimizer") != mine:
             raise CheckpointError(
                 f"The checkpoint's optimizer is not backend mlx's {mine}: optim={self._config.optim!r} cannot go on with it.",
-                fix="Resume it with the backend and the optimizer it was trained with, or load it with shadownb.load() and "
-                "train on without resume_from_checkpoint.",
+                fix="Resume it with the optimizer it was trained with, or load it with shadownb.load() and train on without "
+                "resume_from_checkpoint.",
             )
         copies: Arrays = {}
         states: dict[str, Arrays] = {}

@@ -16,6 +16,7 @@ from shadownb.engine.backends.mlx import adapters, memory, worker
 from shadownb.engine.backends.mlx.adapters import Adapter, Base
 from shadownb.engine.backends.mlx.loading import Files, load_module, parameters
 from shadownb.engine.backends.mlx.twin import twin_of
+from shadownb.engine.backends.texts import cannot_answer, check_side, no_base_for, whole_model
 from shadownb.engine.inference import WeightsGate
 from shadownb.engine.inference.adapters import AdapterId, AdapterSource
 from shadownb.engine.inference.types import Use
@@ -23,7 +24,7 @@ from shadownb.engine.loaded.hashing import weights_hash
 from shadownb.engine.loaded.source import Source
 from shadownb.engine.ports.backend import ResidentAdapter
 from shadownb.engine.ports.decisions import Decision
-from shadownb.errors import ConfigError, MethodError, ModelError, OutOfMemoryError, ShadowError
+from shadownb.errors import MethodError, OutOfMemoryError, ShadowError
 
 MOST = 4  # adapters beside the trained state that are kept
 T = TypeVar("T")
@@ -112,11 +113,12 @@ class MlxWeights:
 
     @property
     def positions(self) -> int | None:
-        """How many positions the architecture has; None where it sets no limit."""
+        """How many positions the architecture has, as far as mlx-lm computes it; None where nothing sets a limit."""
         config = self._files.config
         text = config.get("text_config") or config
-        limit = text.get("max_position_embeddings", text.get("n_positions"))
-        return limit if isinstance(limit, int) and limit > 0 else None
+        limits = text.get("max_position_embeddings", text.get("n_positions")), self._files.window
+        known = [limit for limit in limits if isinstance(limit, int) and limit > 0]
+        return min(known, default=None)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -238,10 +240,7 @@ class MlxWeights:
         """Return the model that answers for one side, as it is now; the gate is held."""
         if isinstance(use, AdapterSource):
             return self._resident(use).module
-        if use not in ("tuned", "base"):
-            raise ConfigError(
-                f"use={use!r} is unknown.", fix="use='tuned' for the trained weights, use='base' without."
-            )
+        check_side(use)
         return self.base_module() if use == "base" or self.adapter is None else self.adapter.module
 
     @property
@@ -252,18 +251,10 @@ class MlxWeights:
     def check_beside(self, source: AdapterSource) -> None:
         """Raise ModelError where an adapter cannot answer beside what is here."""
         if self.replaces_base:
-            raise ModelError(
-                f"use={source.name!r}: the weights of this model itself were trained, so an adapter has no base to stand on.",
-                why="An adapter belongs to the weights that it was trained on.",
-                fix="Load the base again beside this model, and ask the adapter there.",
-            )
+            raise no_base_for(source.name)
         if source.folder is None or not adapters.kind_of(source.folder).replaces_base:
             return
-        raise ModelError(
-            f"use={source.name!r} is a whole model, not an adapter.",
-            why="All of its weights were trained, so that it takes as much memory as this one and shares nothing with it.",
-            fix=f"Load it: shadownb.load({str(source.folder)!r}).",
-        )
+        raise whole_model(source.name, source.folder)
 
     def _resident(self, source: AdapterSource) -> Adapter:
         self.check_beside(source)
@@ -291,8 +282,7 @@ class MlxWeights:
             if memory.is_out_of_memory(error):
                 raise OutOfMemoryError(f"use={source.name!r} does not fit beside the model.", why=str(error)) from error
             why, fix = f"It cannot be read: {error}.", ""
-        fix = fix or "Load the base that it was trained on, and ask it there."
-        raise ModelError(f"use={source.name!r} cannot answer on this base.", why=why, fix=fix)
+        raise cannot_answer(source.name, why, fix)
 
     def free_resident(self) -> None:
         """Free the adapters beside the trained state."""

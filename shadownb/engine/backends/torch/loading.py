@@ -8,17 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from transformers.utils import find_adapter_config_file
 
 from shadownb.engine import live
+from shadownb.engine.backends.texts import does_not_fit, unreachable, unreadable
 from shadownb.engine.backends.torch.quantized import never_pack
 from shadownb.engine.backends.torch.quiet import quiet_progress_bars
 from shadownb.engine.fetching import Fetching
 from shadownb.engine.loaded.source import Source
 from shadownb.engine.ports.decisions import Decision
-from shadownb.errors import MissingDependencyError, ModelError, ModelNotFoundError, OutOfMemoryError
+from shadownb.errors import MissingDependencyError, ModelError
 
 
 def load_module(source: Source, decisions: dict[str, Decision]) -> tuple[Any, Any]:
@@ -46,15 +48,18 @@ def load_module(source: Source, decisions: dict[str, Decision]) -> tuple[Any, An
     try:
         with quiet_progress_bars():
             tokenizer = AutoTokenizer.from_pretrained(source.location, trust_remote_code=False)
-            module = AutoModelForCausalLM.from_pretrained(source.location, **options)
+            module, told = AutoModelForCausalLM.from_pretrained(source.location, output_loading_info=True, **options)
     except (torch.OutOfMemoryError, MemoryError) as error:
-        raise OutOfMemoryError(
-            f"{source.name} does not fit into the memory of {device}.",
-            why=str(error).splitlines()[0],
-            fix="Load it with quantize='4bit', or choose a smaller model.",
-        ) from error
-    except (OSError, ValueError, SafetensorError) as error:
+        raise does_not_fit(source.name, str(device), error) from error
+    except (OSError, ValueError, SafetensorError, StrictDataclassError) as error:
         raise _unreadable(source, error) from error
+    if told["missing_keys"]:  # transformers would have them at random
+        absent = sorted(told["missing_keys"])
+        raise ModelError(
+            f"The files of {source.name} have not all of its weights.",
+            why=f"{len(absent)} are missing, first {absent[0]}.",
+            fix="Save or download it again.",
+        )
     if quantize is None:
         module.to(device)
     never_pack(module)
@@ -88,18 +93,6 @@ def _refuse_adapter(source: Source) -> None:
 
 def _unreadable(source: Source, error: Exception) -> ModelError:
     """Say whether a model is gated, out of reach, or not readable; the library's messages mix these."""
-    text = str(error)
-    first = text.splitlines()[0] if text else type(error).__name__
     if Path(source.location).is_dir():
-        return ModelError(
-            f"The model in {source.location} cannot be read.", why=first, fix="Save or download it again."
-        )
-    if "gated" in text or "401" in text or "403" in text:
-        return ModelError(
-            f"{source.name!r} is gated on the hub.", why=first, fix="Accept its terms there and set HF_TOKEN."
-        )
-    return ModelNotFoundError(
-        f"{source.name!r} is not on this machine and could not be fetched from the hub.",
-        why=first,
-        fix="Check the name and the network, or give a folder. shadownb.models() shows what is here.",
-    )
+        return unreadable(source.location, error)
+    return unreachable(source.name, error)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from shadownb.engine.backends.texts import not_finite
+from shadownb.engine.backends.texts import not_finite, untrained_layers
 from shadownb.engine.backends.torch.arrays import TorchOps
 from shadownb.engine.backends.torch.gradient_check import GradientCheck
 from shadownb.engine.backends.torch.memory import PeakMemory
@@ -107,9 +107,5 @@ class StepGradients:
     def _tell_absent(self) -> None:
         absent = self._check.absent
         if absent:
-            self._services.warn(
-                f"{len(absent)} trained layers were not computed in the first step, first {absent[0]}.",
-                why="They have no part in answers to text, so nothing was trained there.",
-                fix="Leave them out with target_modules, so that the adapter is no larger than it needs to be.",
-                code="untrained-layers",
-            )
+            what, more = untrained_layers(absent)
+            self._services.warn(what, **more)

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
+from shadownb.engine.backends.texts import other_backend
 from shadownb.errors import CheckpointError
 
 OPTIMIZER = "optimizer.safetensors"
@@ -58,6 +59,8 @@ def load_optimizer(optimizer: torch.optim.Optimizer, folder: Path, asked: str) -
         It is of another optimizer, or of other parameters.
     """
     content = json.loads((folder / OPTIMIZER_GROUPS).read_text(encoding="utf-8"))
+    if content.get("backend", "torch") != "torch":
+        raise other_backend(content["backend"], "torch")
     groups = content["param_groups"]
     _check_same(optimizer, asked, content.get("optimizer"), groups, folder)
     plain: dict[str, Any] = content["state"]

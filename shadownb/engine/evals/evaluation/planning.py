@@ -64,7 +64,7 @@ def spec_of(sides: list[Contender], planned: list[Planned], samples: int) -> dic
         return {
             "items": len(plan.items),
             "hash": hashlib.sha256(asked.encode("utf-8", "surrogatepass")).hexdigest()[:16],
-            "sampling": dataclasses.asdict(plan.sampling),
+            "sampling": plan.sampling.as_dict(),
             "rules": list(plan.suite.rules),
             "skipped": int(getattr(plan.suite, "skipped", 0)),
             "left_out": list(getattr(plan.suite, "left_out", ())),

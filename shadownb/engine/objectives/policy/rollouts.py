@@ -118,7 +118,7 @@ class Rollouts:
         sampling = self._sampling("rollouts", number)
         asked = {
             "prompts": [prompt.id for prompt in prompts],
-            "sampling": {**vars(sampling), "stop": list(sampling.stop)},
+            "sampling": {**sampling.as_dict(), "stop": list(sampling.stop)},
             "scorers": list(self._own.reward_fns),
         }
         kept = KeptAnswers(self._run.samples, number, self._run.weights_digest(), asked)

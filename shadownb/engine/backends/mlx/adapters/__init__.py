@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import mlx.core as mx
 import numpy as np
 
+from shadownb.engine.backends.mlx import missing
 from shadownb.engine.backends.mlx.adapters.base import Adapter, Base, as_bytes, digest
 from shadownb.engine.backends.mlx.adapters.biases import BiasAdapter
 from shadownb.engine.backends.mlx.adapters.bottleneck import BottleneckAdapter, blocks
@@ -17,6 +18,7 @@ from shadownb.engine.backends.mlx.adapters.lora import CONFIG, FILE, LoraAdapter
 from shadownb.engine.backends.mlx.adapters.stored import StoredAdapter
 from shadownb.engine.backends.mlx.adapters.weights import WeightsAdapter
 from shadownb.engine.backends.mlx.adapters.whole import save_whole
+from shadownb.engine.backends.texts import check_replacing, nothing_trained
 from shadownb.engine.ports.reach import Reach
 from shadownb.errors import MethodError, ModelError
 
@@ -41,34 +43,20 @@ def prepare(base: Base, config: TrainConfig) -> Adapter:
 def check(base: Base, adapter: Adapter | None, config: TrainConfig) -> None:
     """Raise MethodError where the method or its options do not fit the base or what the model carries."""
     spec = config.spec
-    kind = KINDS.get(spec.adapter)
-    if kind is None or (kind is LoraAdapter and spec.tuner != "LORA"):
+    why = missing.lacks(spec)
+    if why is not None:
         raise MethodError(
             f"method={config.method!r} is not there on backend mlx.",
-            why=f"It trains {_WORDS.get(spec.adapter, spec.adapter)}, which are peft's and need torch."
-            if spec.adapter in _WORDS
-            else "",
+            why=f"{why[0].upper()}{why[1:]}.",
             fix=f"Use method='lora', or load the model with backend='torch' for {config.method}.",
         )
+    kind = KINDS[spec.adapter]
     if adapter is None:
         kind.refuse(base, config, spec)
         return
-    if adapter.replaces_base and not kind.replaces_base:
-        raise MethodError(
-            f"method={config.method!r} trains an adapter on a base that stays as it is, but this base has been trained.",
-            why="The adapter alone would not give this model again.",
-            fix="Save it with model.save(path, fmt='merged') and load that folder, or load a fresh model.",
-        )
-    if kind.replaces_base and not adapter.replaces_base:
-        raise MethodError(
-            f"method={config.method!r} trains the base weights, but this model carries {adapter.noun}.",
-            fix="Load a fresh model, or merge the adapter first with model.save(path, fmt='merged').",
-        )
+    check_replacing(config.method, replaces=kind.replaces_base, trained=adapter.replaces_base, noun=adapter.noun)
     kind.refuse(adapter.base, config, spec)
     adapter.check(config, spec)
-
-
-_WORDS = {"layers": "adapters of another kind than LoRA", "prompt": "learned prompts"}
 
 
 def count(base: Base, adapter: Adapter | None, config: TrainConfig) -> int:
@@ -106,9 +94,7 @@ def kind_of(folder: Path) -> type[Adapter]:
         raise ModelError(
             f"{folder} holds something trained that backend mlx does not have.", fix="Load it with backend='torch'."
         )
-    raise ModelError(
-        f"{folder} holds no adapter and no weights.", fix="Give a checkpoint, or a folder that save() wrote."
-    )
+    raise nothing_trained(folder)
 
 
 def attach_saved(base: Base, folder: Path) -> Adapter:

@@ -17,8 +17,9 @@ import numpy as np
 from mlx import nn
 
 from shadownb.engine.backends.mlx.loading import Files
+from shadownb.engine.backends.texts import not_mergeable, other_kind, other_shape
 from shadownb.engine.ports.reach import Reach
-from shadownb.errors import ExportError, MethodError, ModelError
+from shadownb.errors import ModelError
 
 if TYPE_CHECKING:
     from shadownb.engine.config import TrainConfig
@@ -143,11 +144,7 @@ class Adapter:
             raise other_kind(config.method, self.noun)
         for option, value in self.shape().items():
             if option in config.model_fields_set and getattr(config, option) != value:
-                raise MethodError(
-                    f"{option}={getattr(config, option)!r}: this model carries {self.noun} with {option}={value!r}.",
-                    why="Training continues on what is there; its shape cannot change.",
-                    fix=f"Leave {option} out to train on, or load a fresh model.",
-                )
+                raise other_shape(option, getattr(config, option), self.noun, value)
 
     def begin(self, config: TrainConfig) -> None:
         """Take over the options of a training that may differ from those of the one before."""
@@ -173,20 +170,7 @@ class Adapter:
 
     def merged(self, twin: Any) -> Any:
         """Return a plain model that has the trained state in its own weights, made of a twin of the base."""
-        raise ExportError(
-            f"fmt='merged': what was trained here ({self.kind}) is no part of the base's weights.",
-            why="It computes something that no weight of the base could.",
-            fix="Use fmt='adapter'; shadownb.load(path) puts it on the base again.",
-        )
-
-
-def other_kind(method: str, have: str) -> MethodError:
-    """Return the error for a model that carries something else."""
-    return MethodError(
-        f"method={method!r}: this model carries {have}, which this method does not train.",
-        why="A model carries one trained state; two on top of each other could not be told apart.",
-        fix="Load a fresh model, or save this one with model.save(path, fmt='merged') and load that folder.",
-    )
+        raise not_mergeable(self.kind)
 
 
 def digest(arrays: Mapping[str, Any]) -> str:

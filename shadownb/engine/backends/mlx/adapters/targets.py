@@ -82,6 +82,7 @@ def refuse(base: Base, config: TrainConfig) -> None:
         given = f"target_modules={list(config.target_modules)}"
         for name in config.target_modules:
             if not _ending(linear_layers(base.module), (name,)):
+                _refuse_embedding(base, name, given)
                 raise MethodError(
                     f"{given}: this model has no linear layer named {name!r}.", fix=f"Choose from {choices}, {presets}."
                 )
@@ -100,6 +101,21 @@ def refuse(base: Base, config: TrainConfig) -> None:
             why=f"{why[0].upper()}{why[1:]}." if why else "",
             fix=f"Load it with backend='torch', or choose from {choices}.",
         )
+
+
+def _refuse_embedding(base: Base, name: str, given: str) -> None:
+    """Raise MethodError where a name means input or output embeddings."""
+    modules = dict(base.module.named_modules())
+    meant = next(iter(_ending(modules, (name,)).values()), None) if name else None
+    if meant is None or not (
+        isinstance(meant, nn.Embedding | nn.QuantizedEmbedding) or meant is find_head(base.module)[0]
+    ):
+        return
+    what = "embedding" if isinstance(meant, nn.Embedding | nn.QuantizedEmbedding) else "output head"
+    raise MethodError(
+        f"{given}: {name} is the {what}, which has no adapter.",
+        fix="Leave it out, or load the model with backend='torch', where train_embeddings=True trains embeddings themselves.",
+    )
 
 
 def given_name(base: Base, have: set[str], config: TrainConfig) -> str | tuple[str, ...]:

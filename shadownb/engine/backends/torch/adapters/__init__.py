@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors.torch import save_file
 
+from shadownb.engine.backends.texts import check_replacing, nothing_trained
 from shadownb.engine.backends.torch.adapters.base import Adapter, Start
 from shadownb.engine.backends.torch.adapters.biases import BiasAdapter
 from shadownb.engine.backends.torch.adapters.bottleneck import BottleneckAdapter
@@ -22,7 +23,6 @@ from shadownb.engine.backends.torch.adapters.reach import Reach
 from shadownb.engine.backends.torch.adapters.stored import StoredAdapter
 from shadownb.engine.backends.torch.adapters.tensors import digest, for_file, restore, snapshot, trainable
 from shadownb.engine.backends.torch.adapters.weights import WeightsAdapter
-from shadownb.errors import MethodError, ModelError
 
 if TYPE_CHECKING:
     from shadownb.engine.config import TrainConfig
@@ -78,17 +78,7 @@ def check(base: Any, adapter: Adapter | None, config: TrainConfig) -> None:
     if adapter is None:
         kind.refuse(base, config, spec)
         return
-    if adapter.replaces_base and not kind.replaces_base:
-        raise MethodError(
-            f"method={config.method!r} trains an adapter on an unchanged base, but this base has been trained.",
-            why="The adapter alone would not give this model again.",
-            fix="Save it with model.save(path, fmt='merged') and load that folder, or load a fresh model.",
-        )
-    if kind.replaces_base and not adapter.replaces_base:
-        raise MethodError(
-            f"method={config.method!r} trains the base weights, but this model carries {adapter.noun}.",
-            fix="Load a fresh model, or merge the adapter first with model.save(path, fmt='merged').",
-        )
+    check_replacing(config.method, replaces=kind.replaces_base, trained=adapter.replaces_base, noun=adapter.noun)
     kind.refuse(adapter.base, config, spec)
     adapter.check(config, spec)
 
@@ -127,9 +117,7 @@ def kind_of(folder: Path) -> type[Adapter]:
     for kind in saved:
         if kind.reads(folder):
             return kind
-    raise ModelError(
-        f"{folder} holds no adapter and no weights.", fix="Give a checkpoint, or a folder that save() wrote."
-    )
+    raise nothing_trained(folder)
 
 
 def attach_saved(base: Any, folder: Path) -> Adapter:

@@ -16,11 +16,11 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from shadownb.engine.backends.texts import not_mergeable, other_kind, other_shape
 from shadownb.engine.backends.torch.adapters import experts
 from shadownb.engine.backends.torch.adapters.reach import Reach
 from shadownb.engine.backends.torch.adapters.sizes import Kept, frozen_block
 from shadownb.engine.rendering import Rendered
-from shadownb.errors import ExportError, MethodError
 
 if TYPE_CHECKING:
     from shadownb.engine.backends.torch.packed_batch import PackedBatch
@@ -144,11 +144,7 @@ class Adapter:
         self.check_kind(config, spec)
         for option, value in self.shape().items():
             if option in config.model_fields_set and getattr(config, option) != value:
-                raise MethodError(
-                    f"{option}={getattr(config, option)!r}: this model carries {self.noun} with {option}={value!r}.",
-                    why="Training continues on what is there; its shape cannot change.",
-                    fix=f"Leave {option} out to train on, or load a fresh model.",
-                )
+                raise other_shape(option, getattr(config, option), self.noun, value)
 
     def check_kind(self, config: TrainConfig, spec: MethodSpec) -> None:
         """Raise MethodError where a method trains something else."""
@@ -217,17 +213,4 @@ class Adapter:
 
     def merged(self) -> PreTrainedModel:
         """Return a copy of the model that carries the trained state in its own weights."""
-        raise ExportError(
-            f"fmt='merged': what was trained here ({self.kind}) is no part of the base's weights.",
-            why="It computes something that no weight of the base could.",
-            fix="Use fmt='adapter'; shadownb.load(path) puts it on the base again.",
-        )
-
-
-def other_kind(method: str, have: str) -> MethodError:
-    """Return the error for a model that carries something else."""
-    return MethodError(
-        f"method={method!r}: this model carries {have}, which this method does not train.",
-        why="A model carries one trained state; two on top of each other could not be told apart.",
-        fix="Load a fresh model, or save this one with model.save(path, fmt='merged') and load that folder.",
-    )
+        raise not_mergeable(self.kind)

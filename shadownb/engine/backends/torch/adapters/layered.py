@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers import PreTrainedModel
 
+from shadownb.engine.backends.texts import other_kind
 from shadownb.engine.backends.torch import randomness
 from shadownb.engine.backends.torch.adapters import (
     expert_products,
@@ -28,7 +29,7 @@ from shadownb.engine.backends.torch.adapters import (
     rounded_once,
     targets,
 )
-from shadownb.engine.backends.torch.adapters.base import Adapter, Start, other_kind
+from shadownb.engine.backends.torch.adapters.base import Adapter, Start
 from shadownb.engine.backends.torch.adapters.merging import merged_copy
 from shadownb.engine.backends.torch.adapters.reach import Reach
 from shadownb.engine.backends.torch.adapters.sizes import Kept, frozen_block, layer_inputs

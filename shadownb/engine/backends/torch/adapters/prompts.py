@@ -20,8 +20,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoTokenizer
 
+from shadownb.engine.backends.texts import other_kind
 from shadownb.engine.backends.torch import randomness
-from shadownb.engine.backends.torch.adapters.base import Adapter, Start, other_kind
+from shadownb.engine.backends.torch.adapters.base import Adapter, Start
 from shadownb.engine.backends.torch.adapters.layered import ADAPTER_CONFIG, saved_peft_type
 from shadownb.engine.backends.torch.adapters.reach import Reach
 from shadownb.engine.backends.torch.adapters.sizes import hidden_size

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from shadownb.engine.backends.torch.generation.borrowing import View
-from shadownb.engine.backends.torch.generation.rows import Row
+from shadownb.engine.inference.rows import Row
 
 
 class Batches(Protocol):

@@ -12,8 +12,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from shadownb.engine.backends.texts import check_side
 from shadownb.engine.inference.adapters import AdapterSource
-from shadownb.errors import ConfigError
 
 if TYPE_CHECKING:
     import torch
@@ -101,8 +101,7 @@ def own_side(use: Use) -> Own:
     """
     if isinstance(use, AdapterSource):
         return "tuned"
-    if use not in ("tuned", "base"):
-        raise ConfigError(f"use={use!r} is unknown.", fix="use='tuned' for the trained weights, use='base' without.")
+    check_side(use)
     return use
 
 

@@ -11,9 +11,9 @@ import torch
 from shadownb.engine.backends.torch.generation.attending import Stepping, attending
 from shadownb.engine.backends.torch.generation.borrowing import View
 from shadownb.engine.backends.torch.generation.prompts import WORTH_SHARING, Prompt, fill
-from shadownb.engine.backends.torch.generation.rows import Emit, Row, ShouldStop, push_all
 from shadownb.engine.backends.torch.generation.sampler import Sampler
 from shadownb.engine.backends.torch.generation.seen import Block, Group, OwnTokens, grouped
+from shadownb.engine.inference.rows import Emit, Row, ShouldStop, push_all
 
 MOST_ROWS = 128  # that are decoded at once; more bring no more tokens a second
 _PASS_TOKENS = 2048  # of prompts in one pass

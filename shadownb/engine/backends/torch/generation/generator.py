@@ -29,18 +29,17 @@ from shadownb.engine.backends.torch.generation.decoder import Decoder
 from shadownb.engine.backends.torch.generation.library import LibraryBatches
 from shadownb.engine.backends.torch.generation.products import computing
 from shadownb.engine.backends.torch.generation.rollouts import as_they_finish
-from shadownb.engine.backends.torch.generation.rows import Emit, Row, ShouldStop
 from shadownb.engine.backends.torch.generation.sampler import Sampler
 from shadownb.engine.backends.torch.generation.support import refused
 from shadownb.engine.backends.torch.quantized import dense_meanwhile
 from shadownb.engine.inference.adapters import AdapterSource
 from shadownb.engine.inference.draws import row_draws, seed_of
 from shadownb.engine.inference.gate import WaitCancelled, WeightsGate
+from shadownb.engine.inference.rows import Emit, Row, ShouldStop, begun, check_completions, keep_within, out_of_memory
 from shadownb.engine.inference.stream import TokenStream
-from shadownb.engine.inference.text import AnswerText
 from shadownb.engine.inference.types import Completion, Rollout, Sampling, Use
 from shadownb.engine.rendering import Renderer
-from shadownb.errors import ConfigError, ModelError, OutOfMemoryError
+from shadownb.errors import ModelError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -192,8 +191,7 @@ class TransformersGenerator:
         should_stop: ShouldStop | None = None,
     ) -> Iterator[Rollout]:
         """Complete each prompt ``n`` times, in any order; see :class:`~shadownb.engine.inference.Generator`."""
-        if n < 1:
-            raise ConfigError(f"n={n}: each prompt needs a completion.", fix="Give n from 1 on.")
+        check_completions(n)
         seed, asked, there = seed_of(sampling), dataclasses.replace(sampling, logprobs=True), set(skip)
         places: dict[Row, tuple[int, int]] = {}
         for place in itertools.product(range(len(prompts)), range(n)):
@@ -210,31 +208,16 @@ class TransformersGenerator:
         )
 
     def _row(self, number: int, prompt: Sequence[int], sampling: Sampling, use: Use, draws: np.random.Generator) -> Row:
-        ids = [int(i) for i in prompt]
-        if not ids:
-            raise ModelError(f"Prompt {number} has no tokens.", fix="Give some text or a message.")
         stop_ids, dropped = self.stop_token_ids, self.dropped_token_ids
         if isinstance(use, AdapterSource) and self._renderer_of is not None:
             renderer = self._renderer_of(use)
             stop_ids, dropped = frozenset(renderer.stop_token_ids), frozenset(renderer.dropped_token_ids)
-        text = AnswerText(self.tokenizer, sampling.stop, dropped=dropped)
-        row = Row(number, ids, sampling.max_new_tokens, text, use, stop_ids, draws, logprobs=sampling.logprobs)
+        row = begun(number, prompt, sampling, use, draws, tokenizer=self.tokenizer, stop_ids=stop_ids, dropped=dropped)
         self._fit(row, 0 if isinstance(use, AdapterSource) else self._reserved)
         return row
 
     def _fit(self, row: Row, reserved: int) -> None:
-        """Keep a row within the model's positions, of which ``reserved`` are taken."""
-        most = max_positions(self.model)
-        if most is None:
-            return
-        room = most - len(row.prompt) - reserved
-        if room < 1:
-            raise ModelError(
-                f"Prompt {row.number} has {len(row.prompt)} tokens, more than the model can take.",
-                why=f"The model attends to at most {most} tokens, prompt and answer together.",
-                fix="Shorten the prompt, or drop the oldest messages of the conversation.",
-            )
-        row.limit = min(row.limit, room)
+        keep_within(row, max_positions(self.model), reserved)
 
     def _plain(self, use: Use) -> View:
         if isinstance(use, AdapterSource):
@@ -278,11 +261,7 @@ class TransformersGenerator:
                 yield view
         except RuntimeError as error:
             if any(sign in str(error) for sign in ("out of memory", "can't allocate memory")):
-                raise OutOfMemoryError(
-                    f"Generating ran out of memory on {self.model.device}.",
-                    why=str(error).splitlines()[0],
-                    fix="Give fewer or shorter prompts, or a smaller max_new_tokens.",
-                ) from error
+                raise out_of_memory(error, str(self.model.device)) from error
             raise
 
     def _known(self, view: View, rows: Sequence[Row]) -> dict[Row, None]:

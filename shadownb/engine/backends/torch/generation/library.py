@@ -10,8 +10,8 @@ import torch
 from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
 from shadownb.engine.backends.torch.generation.borrowing import View
-from shadownb.engine.backends.torch.generation.rows import Emit, Row, ShouldStop, push_all
 from shadownb.engine.backends.torch.generation.sampler import ExactConfig, Sampler
+from shadownb.engine.inference.rows import Emit, Row, ShouldStop, push_all
 from shadownb.engine.inference.types import Sampling
 
 

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
+from shadownb.engine.backends.texts import cannot_answer, no_base_for, whole_model
 from shadownb.engine.backends.torch import adapters
 from shadownb.engine.backends.torch.adapters import Adapter
 from shadownb.engine.backends.torch.generation.twin import TrainedBase, twin_of
 from shadownb.engine.inference.adapters import AdapterId, AdapterSource
 from shadownb.engine.ports.backend import ResidentAdapter
-from shadownb.errors import ModelError, ShadowError
+from shadownb.errors import ShadowError
 
 MOST = 4  # adapters that are kept; the one that was asked longest ago goes first
 
@@ -28,18 +29,10 @@ class ResidentAdapters:
     def check(self, source: AdapterSource) -> None:
         """Raise ModelError where an adapter cannot answer here, as far as that is known without its tensors."""
         if self._weights.replaces_base:
-            raise ModelError(
-                f"use={source.name!r}: the weights of this model itself were trained, so an adapter has no base to stand on.",
-                why="An adapter belongs to the weights that it was trained on.",
-                fix="Load the base again beside this model, and ask the adapter there.",
-            )
+            raise no_base_for(source.name)
         if source.folder is None or not adapters.kind_of(source.folder).replaces_base:
             return
-        raise ModelError(
-            f"use={source.name!r} is a whole model, not an adapter.",
-            why="All of its weights were trained, so that it takes as much memory as this one and shares nothing with it.",
-            fix=f"Load it: shadownb.load({str(source.folder)!r}).",
-        )
+        raise whole_model(source.name, source.folder)
 
     def adapter(self, source: AdapterSource) -> Adapter:
         """Return an adapter on its twin of the base; read where it is not here.
@@ -78,8 +71,7 @@ class ResidentAdapters:
             why, fix = f"{error.what} {error.why}".strip(), error.fix
         except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:  # files that are no adapter's
             why, fix = f"It cannot be read: {error}.", ""
-        fix = fix or "Load the base that it was trained on, and ask it there."
-        raise ModelError(f"use={source.name!r} cannot answer on this base.", why=why, fix=fix)
+        raise cannot_answer(source.name, why, fix)
 
     def _attached(self, folder: Path) -> Adapter:
         kind = adapters.kind_of(folder)

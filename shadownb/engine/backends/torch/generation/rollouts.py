@@ -8,10 +8,9 @@ from contextlib import AbstractContextManager
 
 from shadownb.engine.backends.torch.generation.batches import Batches
 from shadownb.engine.backends.torch.generation.borrowing import State, View
-from shadownb.engine.backends.torch.generation.rows import Row, ShouldStop
 from shadownb.engine.inference.gate import WaitCancelled, WeightsGate
+from shadownb.engine.inference.rows import Row, ShouldStop, weights_changed
 from shadownb.engine.inference.types import Rollout
-from shadownb.errors import ModelError
 
 _STEPS = 8  # tokens of each row between two looks at who else wants the weights; putting them into place costs a tenth of one
 
@@ -42,11 +41,7 @@ def as_they_finish(
             if batch is None:
                 batch, state = begun(view), State(view)
             elif State(view) != state:
-                raise ModelError(
-                    "The weights were changed between two completions of a batch of rollouts.",
-                    why="The rest would be answers of other weights.",
-                    fix="Take all completions before the next training step, or ask again with skip= for what is missing.",
-                )
+                raise weights_changed()
             batch.view = view
             steps = 0
             while not (batch.done or stop() or (finished and (steps >= _STEPS or gate.waiting))):

@@ -15,7 +15,7 @@ import torch
 from torch.nn.functional import pad
 from transformers import GenerationConfig
 
-from shadownb.engine.backends.torch.generation.rows import Row
+from shadownb.engine.inference.rows import Row
 from shadownb.engine.inference.types import Sampling
 
 _RUN = 256  # tokens whose probabilities are summed first, so that only one run of a row is gone through token by token
@@ -40,7 +40,10 @@ class ExactConfig(GenerationConfig):
 
 
 class Sampler:
-    """Takes a token for each row, in the order of the options as transformers has it: penalty, temperature, top_k, top_p."""
+    """Takes a token for each row, in the order of the options as transformers has it: penalties, temperature, top_k, top_p, min_p.
+
+    What a row's form forbids has no chance from the beginning.
+    """
 
     def __init__(self, sampling: Sampling) -> None:
         self._sampling = sampling
@@ -54,7 +57,7 @@ class Sampler:
             As the model gives them, in 32 bits, shape (rows, vocabulary); stay as they are.
         """
         asked = self._sampling
-        scores = logits if asked.repetition_penalty == 1 else self._penalised(rows, logits)
+        scores = self._changed(rows, logits)
         if asked.greedy:
             tokens = scores.argmax(-1)
         else:
@@ -63,26 +66,71 @@ class Sampler:
             luck = torch.tensor([row.draws.random() for row in rows], dtype=torch.float64)
             tokens = self._drawn(rows, scores, luck).to(logits.device)
         known: list[float | None] = [None] * len(rows)
-        if asked.logprobs:
-            known = (logits.gather(1, tokens[:, None])[:, 0] - logits.logsumexp(1)).tolist()
+        if asked.logprobs or asked.top_logprobs:
+            total = logits.logsumexp(1)
+            known = (logits.gather(1, tokens[:, None])[:, 0] - total).tolist()
+            if asked.top_logprobs:
+                self._note_likeliest(rows, logits, total)
         return tokens.tolist(), known
 
-    def _penalised(self, rows: Sequence[Row], logits: torch.Tensor) -> torch.Tensor:
-        scores, penalty = logits.clone(), self._sampling.repetition_penalty
+    def _note_likeliest(self, rows: Sequence[Row], logits: torch.Tensor, total: torch.Tensor) -> None:
+        best, tokens = logits.topk(min(self._sampling.top_logprobs, logits.shape[1]))
+        for row, ids, values in zip(rows, tokens.tolist(), (best - total[:, None]).tolist(), strict=True):
+            if row.reason is None and row.tops is not None:
+                row.tops.append(list(zip(ids, values, strict=True)))
+
+    def _changed(self, rows: Sequence[Row], logits: torch.Tensor) -> torch.Tensor:
+        """Return the logits that are sampled from: penalties and biases added, and what is forbidden left no chance."""
+        asked = self._sampling
+        counted = asked.presence_penalty != 0 or asked.frequency_penalty != 0
+        bound = [row for row in rows if row.matcher is not None and row.reason is None]
+        if not (asked.repetition_penalty != 1 or counted or asked.logit_bias or asked.ignore_eos or bound):
+            return logits
+        scores = logits.clone()
+        if asked.repetition_penalty != 1:
+            self._penalise(rows, scores)
+        if counted:
+            self._penalise_counts(rows, scores)
+        if asked.logit_bias:
+            ids = [token for token, _ in asked.logit_bias if token < scores.shape[1]]
+            scores[:, ids] += torch.tensor(
+                [b for t, b in asked.logit_bias if t < scores.shape[1]], device=scores.device
+            )
+        if asked.ignore_eos:
+            for row, own in zip(rows, scores, strict=True):
+                own[[token for token in row.stop_ids if token < len(own)]] = float("-inf")
+        if bound:
+            for row, own in zip(rows, scores, strict=True):
+                if row.matcher is not None and row.reason is None:
+                    own.masked_fill_(~torch.from_numpy(row.matcher.allowed(len(own))).to(own.device), float("-inf"))
+        return scores
+
+    def _penalise(self, rows: Sequence[Row], scores: torch.Tensor) -> None:
+        penalty = self._sampling.repetition_penalty
         for row, own in zip(rows, scores, strict=True):
-            seen = torch.tensor(row.prompt + row.ids, device=logits.device)
+            seen = torch.tensor(row.prompt + row.ids, device=scores.device)
             before = own[seen]
             own[seen] = torch.where(before < 0, before * penalty, before / penalty)
-        return scores
+
+    def _penalise_counts(self, rows: Sequence[Row], scores: torch.Tensor) -> None:
+        """Take off what OpenAI's penalties do: only the answer's own tokens count."""
+        for row, own in zip(rows, scores, strict=True):
+            if row.ids:
+                times = torch.bincount(torch.tensor(row.ids, device=own.device), minlength=len(own))
+                own.sub_(self._sampling.presence_penalty * (times > 0) + self._sampling.frequency_penalty * times)
 
     def _drawn(self, rows: Sequence[Row], scores: torch.Tensor, luck: torch.Tensor) -> torch.Tensor:
         top_k, top_p = min(self._sampling.top_k, scores.shape[1]), self._sampling.top_p
-        if not top_k and top_p == 1:
-            return at_share(scores.softmax(-1), luck)
         if top_k:
             best, tokens = scores.topk(top_k)
-            return _nucleus(best.softmax(-1), tokens, top_p, luck)
-        return self._from_nucleus(rows, scores.softmax(-1), luck)
+            return _nucleus(self._likely(best.softmax(-1)), tokens, top_p, luck)
+        shares = self._likely(scores.softmax(-1))
+        return at_share(shares, luck) if top_p == 1 else self._from_nucleus(rows, shares, luck)
+
+    def _likely(self, shares: torch.Tensor) -> torch.Tensor:
+        """Return shares without those that min_p leaves out. What is likelier than a kept one is kept, so top_p sees no change."""
+        min_p = self._sampling.min_p
+        return shares if min_p == 0 else shares.where(shares >= min_p * shares.max(-1, keepdim=True).values, 0)
 
     def _from_nucleus(self, rows: Sequence[Row], shares: torch.Tensor, luck: torch.Tensor) -> torch.Tensor:
         """Draw from the likeliest tokens that together hold top_p, shape (rows,) on the CPU.

@@ -11,10 +11,10 @@ import torch
 from shadownb.engine.backends.torch import attention
 from shadownb.engine.backends.torch.generation.borrowing import bare, plain_view
 from shadownb.engine.backends.torch.generation.decoder import Decoder
-from shadownb.engine.backends.torch.generation.rows import Row
 from shadownb.engine.backends.torch.generation.sampler import Sampler
 from shadownb.engine.backends.torch.memory import is_out_of_memory
 from shadownb.engine.inference.draws import row_draws
+from shadownb.engine.inference.rows import Row
 from shadownb.engine.inference.text import AnswerText
 from shadownb.engine.inference.types import Sampling
 from shadownb.errors import ModelError
