@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 from shadownb.engine.capture import routes, wire
 from shadownb.engine.capture.delivery import Delivery
 from shadownb.engine.capture.dialects import WireError, dialect
-from shadownb.engine.capture.local import LocalModel
+from shadownb.engine.answering.local import LocalModel
 from shadownb.engine.capture.recorder import Recorder
 from shadownb.engine.capture.upstream import Upstream
 from shadownb.errors import ShadowError

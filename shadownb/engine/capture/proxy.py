@@ -302,7 +302,7 @@ class CaptureProxy(Capture):
     async def _app(self) -> AsyncIterator[CaptureApp]:
         from shadownb.engine.capture import wire
         from shadownb.engine.capture.app import CaptureApp
-        from shadownb.engine.capture.local import LocalModel
+        from shadownb.engine.answering.local import LocalModel
         from shadownb.engine.capture.recorder import Recorder
         from shadownb.engine.capture.upstream import Upstream
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from shadownb.engine.capture.answers.base import AnswerWriter, Choice, frame, token_counts
+from shadownb.engine.answering.writers.base import AnswerWriter, Choice, frame, token_counts
 
 
 class ChatWriter(AnswerWriter):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from shadownb.engine.capture.answers.base import AnswerWriter, Choice
-from shadownb.engine.capture.answers.chat import ChatWriter, CompletionsWriter
-from shadownb.engine.capture.answers.messages import MessagesWriter
-from shadownb.engine.capture.answers.responses import ResponsesWriter
+from shadownb.engine.answering.writers.base import AnswerWriter, Choice
+from shadownb.engine.answering.writers.chat import ChatWriter, CompletionsWriter
+from shadownb.engine.answering.writers.messages import MessagesWriter
+from shadownb.engine.answering.writers.responses import ResponsesWriter
 
 __all__ = ["AnswerWriter", "Choice", "writer_for"]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from shadownb.engine.capture.asks import Ask
+    from shadownb.engine.answering.asks import Ask
 
 
 @dataclass

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from shadownb.engine.capture.answers import AnswerWriter, Choice, writer_for
-from shadownb.engine.capture.asks import Ask
+from shadownb.engine.answering.writers import AnswerWriter, Choice, writer_for
+from shadownb.engine.answering.asks import Ask
 from shadownb.engine.capture.delivery import Delivery
 from shadownb.engine.capture.dialects import Dialect, WireError
 from shadownb.engine.capture.exchange import Exchange

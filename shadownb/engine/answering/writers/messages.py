@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from shadownb.engine.capture.answers.base import AnswerWriter, Choice, frame
+from shadownb.engine.answering.writers.base import AnswerWriter, Choice, frame
 
 _REASONS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
 
