@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from shadownb.engine.runs import Metric, Run
     from shadownb.engine.runs.checkpoints import Checkpoint
     from shadownb.engine.scoring import Exact, JsonExact, Score, Scorer
+    from shadownb.engine.serving import Server, serve
     from shadownb.engine.trajectories import Trajectory, TrajectoryGroup
     from shadownb.panels import (
         CapturePanel,
@@ -93,6 +94,8 @@ _HOMES = {
     "LearningCurve": "shadownb.engine.evals.learning",
     "learning_curve": "shadownb.engine.evals.learning",
     "load": "shadownb.engine.models",
+    "Server": "shadownb.engine.serving",
+    "serve": "shadownb.engine.serving",
 }
 _MODULES = {
     "captures": "shadownb.engine.capture.captures",
@@ -210,10 +213,10 @@ _IMPLEMENTATIONS = {
 __all__ = [
     "CapturePanel", "CaptureStore", "ChatPanel", "Checkpoint", "Comparison", "Contender", "Dataset", "Endpoint",
     "EvaluatePanel", "Evaluation", "Exact", "FactsPanel", "GateError", "JsonExact", "LearningCurve", "MethodSpec", "Metric",
-    "Model", "Reply", "RewardsPanel", "Run", "RunPanel", "Score", "Scorer", "ShadowError", "ShadowWarning", "Studio",
+    "Model", "Reply", "RewardsPanel", "Run", "RunPanel", "Score", "Scorer", "Server", "ShadowError", "ShadowWarning", "Studio",
     "TrainConfig", "TrainPanel", "TrajectoriesPanel", "Trajectory", "TrajectoryGroup", "__version__", "capture", "captures",
     "certify", "compare", "doctor", "evaluate", "evaluations", "leakage", "learning_curve", "load", "methods", "models",
-    "registry", "runs", "sandbox", "scoring", "suites", "traces",
+    "registry", "runs", "sandbox", "scoring", "serve", "suites", "traces",
 ]  # fmt: skip
 
 

@@ -46,7 +46,9 @@ class Matcher:
         self._require()
         mask = np.zeros(size, bool)
         mask[: min(size, len(found))] = found[:size]
-        if any(mask[stop] for stop in self._stops if stop < size):  # the library knows one end, a template may have several
+        if any(
+            mask[stop] for stop in self._stops if stop < size
+        ):  # the library knows one end, a template may have several
             mask[[stop for stop in self._stops if stop < size]] = True
         return mask
 

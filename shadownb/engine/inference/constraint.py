@@ -12,7 +12,8 @@ from shadownb.errors import ConfigError, MissingDependencyError
 
 Kind = Literal["schema", "regex", "grammar"]
 
-# Between two tokens of JSON: nothing, a space, or a new line with its indentation. Without an end a small model writes blanks for ever.
+# Between two tokens of JSON: nothing, a space, or a new line with its indentation. Without an end a small model writes blanks
+# for ever.
 _BLANKS = r"(\n {0,16}| ?)"
 _FREE = {"type": "object"}  # what json_object of OpenAI's API means
 

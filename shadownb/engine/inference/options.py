@@ -164,7 +164,9 @@ class Sampling:
         for token, _ in read:
             _integer("logit_bias", token, 0, 2**31)
         return tuple(
-            sorted((t, _number("logit_bias", number, "from -100 to 100", lambda x: -100 <= x <= 100)) for t, number in read)
+            sorted(
+                (t, _number("logit_bias", number, "from -100 to 100", lambda x: -100 <= x <= 100)) for t, number in read
+            )
         )
 
     @staticmethod

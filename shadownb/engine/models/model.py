@@ -155,7 +155,8 @@ class Model(LoadedModel):
         **sampling
             ``max_new_tokens`` (256), ``temperature`` (0.7; 0 is greedy), ``top_p``, ``top_k``, ``min_p``, ``repetition_penalty``,
             ``presence_penalty``, ``frequency_penalty``, ``logit_bias``, ``stop``, ``seed``; the form of the answer by ``schema``
-            (a JSON schema or a pydantic model, of which instances are returned), ``regex`` or ``grammar`` (Lark or GBNF); for :meth:`chat` and :meth:`stream` also ``logprobs`` (see
+            (a JSON schema or a pydantic model, of which instances are returned), ``regex`` or ``grammar`` (Lark or GBNF); for
+            :meth:`chat` and :meth:`stream` also ``logprobs`` and ``top_logprobs`` (see
             :class:`~shadownb.engine.inference.Sampling`).
 
         Raises

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from shadownb.engine.inference.types import Use
     from shadownb.engine.loaded.source import Source
     from shadownb.engine.ports.loaded import Loaded
+    from shadownb.engine.ports.speaker import Speaker
     from shadownb.engine.ports.training import TrainingServices, TrainingSession
 
 
@@ -378,3 +379,11 @@ class TellsTokens(Protocol):
 
     def token_scores(self, model: Loaded, rows: Sequence[Rendered], use: Use) -> list[list[tuple[float, bool]]]:
         """Return of each row's trained tokens the log-probability in nats, and whether it is the likeliest in its place."""
+
+
+@runtime_checkable
+class Speaks(Protocol):
+    """A backend that can answer many callers of a server together; one without is asked by threads that take turns."""
+
+    def speaker(self, model: Loaded) -> Speaker:
+        """Return what answers them; whoever asks for it closes it."""

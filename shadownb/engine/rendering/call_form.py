@@ -79,7 +79,11 @@ class CallForm:
         if self.keys:
             known = dict(self.fixed)
             values = {
-                key: {"const": name} if place == "name" else arguments if place == "arguments" else {"const": known[key]}
+                key: {"const": name}
+                if place == "name"
+                else arguments
+                if place == "arguments"
+                else {"const": known[key]}
                 for key, place in zip(self.keys, self._places(), strict=True)
             }
             schema: Schema = _closed(values)
@@ -91,13 +95,18 @@ class CallForm:
         if behind_marker:
             before = before.partition(self.marker)[2]
         opening, closing = ("[", "]") if self.listed else ("", "")
-        parts = [_written(before + opening, special), f"%json {json.dumps(spaced(schema))}", _written(closing + self.after, special)]
+        parts = [
+            _written(before + opening, special),
+            f"%json {json.dumps(spaced(schema))}",
+            _written(closing + self.after, special),
+        ]
         return " ".join(part for part in parts if part)
 
     def _places(self) -> list[str]:
         known = dict(self.fixed)
         found = [key for key in self.keys if key not in known]
         return ["fixed" if key in known else "name" if key == found[0] else "arguments" for key in self.keys]
+
 
 def call_form(written: str, markers: Sequence[str] = ()) -> CallForm | None:
     """Return the form of the probe call as a template wrote it, with which of ``markers`` it begins; None where it is no JSON."""

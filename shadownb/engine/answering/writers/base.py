@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from shadownb.engine.answering.asks import Ask
+    from shadownb.engine.answering.tokens import TokenChance
 
 
 @dataclass
@@ -21,6 +22,8 @@ class Choice:
     ----------
     malformed
         ``{"text", "reason"}`` of what looks like a call and is none; the text is part of the content as well.
+    logprobs
+        Its tokens with their log-probabilities; None where they were not asked for.
     """
 
     index: int
@@ -31,6 +34,14 @@ class Choice:
     tokens: int = 0
     reasoning: str = ""
     malformed: list[dict[str, str]] = field(default_factory=list)
+    logprobs: list[TokenChance] | None = None
+
+    def message(self) -> dict[str, Any]:
+        """Return it as a message in chat form, to go on from."""
+        found: dict[str, Any] = {"role": "assistant", "content": self.content}
+        if self.reasoning:
+            found["reasoning_content"] = self.reasoning
+        return {**found, "tool_calls": self.tool_calls} if self.tool_calls else found
 
 
 class AnswerWriter(ABC):

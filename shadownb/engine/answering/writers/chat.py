@@ -28,7 +28,7 @@ class ChatWriter(AnswerWriter):
             for place, call in enumerate(choice.tool_calls)
         )
         told = {"malformed_tool_calls": choice.malformed} if choice.malformed else {}
-        return calls + self._chunk(choice.index, told, choice.finish)
+        return calls + self._chunk(choice.index, told, choice.finish, self._chances(choice))
 
     def end(self, choices: list[Choice], prompt_tokens: int, completion_tokens: int) -> bytes:
         usage = b""
@@ -58,10 +58,22 @@ class ChatWriter(AnswerWriter):
             message["reasoning_content"] = choice.reasoning
         if choice.malformed:
             message["malformed_tool_calls"] = choice.malformed
-        return {"index": choice.index, "message": message, "logprobs": None, "finish_reason": choice.finish}
+        return {
+            "index": choice.index,
+            "message": message,
+            "logprobs": self._chances(choice),
+            "finish_reason": choice.finish,
+        }
 
-    def _chunk(self, index: int, delta: dict[str, Any], finish: str | None = None) -> bytes:
-        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
+    def _chances(self, choice: Choice) -> dict[str, Any] | None:
+        if choice.logprobs is None:
+            return None
+        return {"content": [each.as_chat() for each in choice.logprobs], "refusal": None}
+
+    def _chunk(
+        self, index: int, delta: dict[str, Any], finish: str | None = None, chances: dict[str, Any] | None = None
+    ) -> bytes:
+        choice = {"index": index, "delta": delta, "logprobs": chances, "finish_reason": finish}
         return frame({**self._head(self.object_chunk), "choices": [choice]})
 
     def _head(self, kind: str) -> dict[str, Any]:
@@ -81,11 +93,29 @@ class CompletionsWriter(ChatWriter):
         return self._text_chunk(index, piece, None)
 
     def finish(self, choice: Choice) -> bytes:
-        return self._text_chunk(choice.index, "", choice.finish)
+        return self._text_chunk(choice.index, "", choice.finish, self._chances(choice))
 
     def _choice(self, choice: Choice) -> dict[str, Any]:
-        return {"index": choice.index, "text": choice.content, "logprobs": None, "finish_reason": choice.finish}
+        chances = self._chances(choice)
+        return {"index": choice.index, "text": choice.content, "logprobs": chances, "finish_reason": choice.finish}
 
-    def _text_chunk(self, index: int, piece: str, finish: str | None) -> bytes:
-        choice = {"index": index, "text": piece, "logprobs": None, "finish_reason": finish}
+    def _chances(self, choice: Choice) -> dict[str, Any] | None:
+        if choice.logprobs is None:
+            return None
+        at = len(choice.content) - len("".join(each.text for each in choice.logprobs)) if self.ask.echo else 0
+        offsets = []
+        for each in choice.logprobs:
+            offsets.append(at)
+            at += len(each.text)
+        return {
+            "tokens": [each.text for each in choice.logprobs],
+            "token_logprobs": [each.logprob for each in choice.logprobs],
+            "top_logprobs": [{top.text: top.logprob for top in each.top} for each in choice.logprobs]
+            if self.ask.sampling.top_logprobs
+            else None,
+            "text_offset": offsets,
+        }
+
+    def _text_chunk(self, index: int, piece: str, finish: str | None, chances: dict[str, Any] | None = None) -> bytes:
+        choice = {"index": index, "text": piece, "logprobs": chances, "finish_reason": finish}
         return frame({**self._head(self.object_chunk), "choices": [choice]})

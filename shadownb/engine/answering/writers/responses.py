@@ -21,6 +21,7 @@ class ResponsesWriter(AnswerWriter):
         self._thought = ""
         self._open = ""  # the kind of item that is being written
         self._done = 0  # items that are finished
+        self._chances: list[dict[str, Any]] = []  # of the whole answer, known at its end
 
     def begin(self) -> bytes:
         response = self._response("in_progress", [], None)
@@ -61,13 +62,14 @@ class ResponsesWriter(AnswerWriter):
             frames += self._event("response.output_item.done", output_index=self._done, item=item)
         elif kind == "message":
             item = self._message("completed", self._said)
-            frames = self._text_event("response.output_text.done", text=self._said, logprobs=[])
-            frames += self._text_event("response.content_part.done", part=_part(self._said))
+            frames = self._text_event("response.output_text.done", text=self._said, logprobs=self._chances)
+            frames += self._text_event("response.content_part.done", part=_part(self._said, self._chances))
             frames += self._event("response.output_item.done", output_index=self._done, item=item)
         self._done += bool(kind)
         return frames
 
     def finish(self, choice: Choice) -> bytes:
+        self._chances = [each.as_chat() for each in choice.logprobs or []]
         frames = self._item_done()
         for number, call in enumerate(choice.tool_calls):
             item, index = self._call(call), self._done + number
@@ -93,6 +95,7 @@ class ResponsesWriter(AnswerWriter):
         return self._final(choices[0], prompt_tokens, completion_tokens)
 
     def _final(self, choice: Choice, prompt_tokens: int, completion_tokens: int) -> dict[str, Any]:
+        self._chances = [each.as_chat() for each in choice.logprobs or []]
         items = [self._reasoning("completed", choice.reasoning)] if choice.reasoning else []
         items += [self._message("completed", choice.content)] if choice.content or not choice.tool_calls else []
         items += [self._call(call) for call in choice.tool_calls]
@@ -117,13 +120,17 @@ class ResponsesWriter(AnswerWriter):
             "metadata": {},
             "model": self.model,
             "output": output,
-            "parallel_tool_calls": True,
+            "parallel_tool_calls": not self.ask.one_call,
             "temperature": self.ask.sampling.temperature,
-            "tool_choice": "auto",
+            "tool_choice": self._tool_choice(),
             "tools": [],
             "top_p": self.ask.sampling.top_p,
             "usage": usage,
         }
+
+    def _tool_choice(self) -> Any:
+        forced = self.ask.forced
+        return {"type": "function", "name": forced} if forced not in ("", "required") else forced or "auto"
 
     def _message(self, status: str, text: str = "") -> dict[str, Any]:
         return {
@@ -131,7 +138,7 @@ class ResponsesWriter(AnswerWriter):
             "type": "message",
             "status": status,
             "role": "assistant",
-            "content": [_part(text)],
+            "content": [_part(text, self._chances)],
         }
 
     def _reasoning(self, status: str, text: str) -> dict[str, Any]:
@@ -161,5 +168,5 @@ class ResponsesWriter(AnswerWriter):
         return frame({"type": kind, "sequence_number": number, **fields}, event=kind)
 
 
-def _part(text: str) -> dict[str, Any]:
-    return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+def _part(text: str, chances: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+    return {"type": "output_text", "text": text, "annotations": [], "logprobs": chances or []}

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from shadownb.engine.inference.gate import WeightsGate
 from shadownb.engine.ports.backend import Choices, Costs, Device, KernelTrial
 from shadownb.engine.ports.decisions import Decision
 
 if TYPE_CHECKING:
+    from shadownb.engine.backends.torch.generation.generator import TransformersGenerator
     from shadownb.engine.backends.torch.training import TorchTraining
     from shadownb.engine.backends.torch.weights import TorchWeights
     from shadownb.engine.config import TrainConfig
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from shadownb.engine.inference.types import Use
     from shadownb.engine.loaded.source import Source
     from shadownb.engine.ports.loaded import Loaded
+    from shadownb.engine.ports.speaker import Speaker
     from shadownb.engine.ports.training import TrainingServices
     from shadownb.engine.rendering import Rendered
     from shadownb.engine.rendering.examples import Example
@@ -155,6 +157,12 @@ class TorchBackend:
             question_of=lambda ids: LastTurn.by(model.renderer).of(ids),
             **ends,
         )
+
+    def speaker(self, model: Loaded) -> Speaker:
+        """Return what answers many callers of a server at once."""
+        from shadownb.engine.backends.torch.generation.batcher import Batcher
+
+        return Batcher(lambda: cast("TransformersGenerator", self.generator(model)))
 
     def loss(self, model: Loaded, examples: Sequence[Example], use: Use) -> float:
         """Return the mean negative log-probability of the trained tokens, in nats."""

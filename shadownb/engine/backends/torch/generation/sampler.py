@@ -93,7 +93,9 @@ class Sampler:
             self._penalise_counts(rows, scores)
         if asked.logit_bias:
             ids = [token for token, _ in asked.logit_bias if token < scores.shape[1]]
-            scores[:, ids] += torch.tensor([b for t, b in asked.logit_bias if t < scores.shape[1]], device=scores.device)
+            scores[:, ids] += torch.tensor(
+                [b for t, b in asked.logit_bias if t < scores.shape[1]], device=scores.device
+            )
         if asked.ignore_eos:
             for row, own in zip(rows, scores, strict=True):
                 own[[token for token in row.stop_ids if token < len(own)]] = float("-inf")
