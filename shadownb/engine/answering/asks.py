@@ -286,10 +286,10 @@ def _logprobs(name: str, request: dict[str, Any]) -> dict[str, Any]:
         return {"logprobs": wanted or bool(top), "top_logprobs": top or 0}
     if name != "chat":
         return {}
-    wanted = request.get("logprobs")
-    if top and wanted is not True:
+    asked = request.get("logprobs")
+    if top and asked is not True:
         raise WireError(400, "top_logprobs needs logprobs: true.", param="top_logprobs", code="invalid_value")
-    return {} if wanted is None else {"logprobs": wanted, "top_logprobs": top or 0}
+    return {} if asked is None else {"logprobs": asked, "top_logprobs": top or 0}
 
 
 _INCLUDED = "message.output_text.logprobs"

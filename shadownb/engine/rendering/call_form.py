@@ -147,7 +147,7 @@ def _closed(properties: dict[str, Any]) -> Schema:
 
 def _lifted(schema: Schema, inner: Schema) -> Schema:
     """Return a schema with the definitions of the one inside it at its own top."""
-    kept = {key: inner[key] for key in ("$defs", "definitions") if key in inner}
+    kept: Schema = {key: inner[key] for key in ("$defs", "definitions") if key in inner}
     return {**schema, **kept}
 
 

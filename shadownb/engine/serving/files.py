@@ -28,11 +28,12 @@ class Files:
 
 def files_of(model: Any, name: str | None, adapters: dict[str, Any], folder: Path) -> Files:
     """Return the files of a model, a run or a folder; what was trained and is no LoRA is merged into a folder of the server's."""
-    loaded = model if isinstance(model, LoadedModel) else load(model.id if isinstance(model, Run) else str(model))
+    loaded: Any = model if isinstance(model, LoadedModel) else load(model.id if isinstance(model, Run) else str(model))
     try:
         name = name or loaded.name
         if loaded.weights.kind is None:
-            base, found, base_name = loaded.source, {}, name
+            base, base_name = loaded.source, name
+            found: dict[str, str] = {}
         else:
             base, found, base_name = _trained(loaded, name, folder)
         for each, asked in adapters.items():

@@ -21,11 +21,12 @@ from shadownb.engine.backends.torch.generation.sampler import Sampler
 from shadownb.engine.backends.torch.generation.support import refused
 from shadownb.engine.inference.draws import row_draws, seed_of
 from shadownb.engine.inference.gate import WaitCancelled
+from shadownb.engine.inference.types import Sampling
 from shadownb.errors import BusyError
 
 if TYPE_CHECKING:
     from shadownb.engine.backends.torch.generation.generator import TransformersGenerator
-    from shadownb.engine.inference.types import Completion, Sampling, Use
+    from shadownb.engine.inference.types import Completion, Use
 
 _STEPS = 8  # tokens of each row between two looks at who has come and at the other sides of the weights
 
@@ -49,28 +50,11 @@ class _Job:
             self.answer.set_exception(error)
 
 
-class _Live:
-    """Lets a row hand out its own text, and end where its caller has gone."""
-
-    def __init__(self, row: Row, job: _Job) -> None:
-        self.row, self.job = row, job
-        push = row.push
-
-        def told(token: int, log_prob: float | None = None) -> str:
-            piece = push(token, log_prob)
-            if row.reason is None and job.gone():
-                piece += row.cancel()
-            if piece:
-                job.said(piece)
-            return ""
-
-        row.push = told  # type: ignore[method-assign]
-
-
-class _Mixed:
+class _Mixed(Sampler):
     """Takes the tokens of rows that are sampled in different ways."""
 
     def __init__(self) -> None:
+        super().__init__(Sampling())
         self._samplers: dict[Sampling, Sampler] = {}
 
     def take(self, rows: Sequence[Row], logits: torch.Tensor) -> tuple[list[int], list[float | None]]:
@@ -79,12 +63,13 @@ class _Mixed:
             places.setdefault(row.sampling, []).append(place)
         if len(places) == 1:
             return self._of(rows[0].sampling).take(rows, logits)
-        tokens, known = [0] * len(rows), [None] * len(rows)
+        tokens: list[int] = [0] * len(rows)
+        known: list[float | None] = [None] * len(rows)
         for sampling, where in places.items():
             found = self._of(sampling).take([rows[n] for n in where], logits[where])
             for place, token, log_prob in zip(where, *found, strict=True):
-                tokens[place], known[place] = token, log_prob  # type: ignore[call-overload]
-        return tokens, known  # type: ignore[return-value]
+                tokens[place], known[place] = token, log_prob
+        return tokens, known
 
     def _of(self, sampling: Sampling) -> Sampler:
         if len(self._samplers) > 64:
@@ -203,13 +188,15 @@ class _Side:
     def __init__(self, use: Use) -> None:
         self._use = use
         self._decoder: Decoder | None = None
-        self._new: list[_Live] = []
-        self._live: dict[Row, _Live] = {}
+        self._new: dict[Row, _Job] = {}
+        self._live: dict[Row, _Job] = {}
 
     def add(self, generator: TransformersGenerator, job: _Job) -> None:
         """Let a prompt be answered here. Raises what the generator raises for one that it cannot take."""
         draws = row_draws(seed_of(job.sampling), 0)
-        self._new.append(_Live(generator._row(0, job.prompt, job.sampling, job.use, draws), job))
+        row = generator._row(0, job.prompt, job.sampling, job.use, draws)
+        row.listened_by(job.said, job.gone)
+        self._new[row] = job
 
     def advance(self, generator: TransformersGenerator) -> bool:
         """Compute some tokens; returns whether everybody is answered."""
@@ -217,26 +204,27 @@ class _Side:
             with generator._ready(self._use) as view:
                 self._go_on(generator, view)
         except BaseException as error:
-            for each in [*self._new, *self._live.values()]:
-                each.job.fail(error)
+            for job in (self._new | self._live).values():
+                job.fail(error)
             return True
         return not self._live and not self._new
 
     def _go_on(self, generator: TransformersGenerator, view: Any) -> None:
-        new, self._new = self._new, []
-        rows = [each.row for each in new]
-        for row in rows:
+        new, self._new = self._new, {}
+        for row in new:
             generator._fit(row, view.reserved)
-        known = generator._known(view, rows)  # what weights answer by the question goes by the library's loop, alone
+        known = generator._known(
+            view, list(new)
+        )  # what weights answer by the question goes by the library's loop, alone
         alone = bool(refused(view.model))
-        for each in new:
-            if alone or each.row in known:
-                self._by_itself(generator, view, each)
+        for row, job in new.items():
+            if alone or row in known:
+                self._by_itself(generator, view, row, job)
             else:
-                self._live[each.row] = each
+                self._live[row] = job
                 if self._decoder is None:
-                    self._decoder = Decoder(view, [], _Mixed(), generator.max_batch_tokens, None, _never)  # type: ignore[arg-type]
-                self._decoder.add(each.row)
+                    self._decoder = Decoder(view, [], _Mixed(), generator.max_batch_tokens, None, _never)
+                self._decoder.add(row)
         if self._decoder is None:
             return
         self._decoder.view = view
@@ -249,24 +237,23 @@ class _Side:
 
     def _leave(self) -> None:
         for row in [row for row in self._live if row.reason is not None]:
-            each = self._live.pop(row)
-            each.job.answer.set_result(row.completion())
+            self._live.pop(row).answer.set_result(row.completion())
 
     @staticmethod
-    def _by_itself(generator: TransformersGenerator, view: Any, each: _Live) -> None:
-        batch = generator._batch(view, [each.row], each.job.sampling, None, each.job.gone)
-        while not batch.done and not each.job.gone():
+    def _by_itself(generator: TransformersGenerator, view: Any, row: Row, job: _Job) -> None:
+        batch = generator._batch(view, [row], job.sampling, None, job.gone)
+        while not batch.done and not job.gone():
             batch.advance()
-        if each.row.reason is None:
-            each.row.cancel()
-        each.job.answer.set_result(each.row.completion())
+        if row.reason is None:
+            row.cancel()
+        job.answer.set_result(row.completion())
 
     def end(self) -> None:
         """Break off what is left."""
-        for each in [*self._new, *self._live.values()]:
-            if each.row.reason is None:
-                each.row.cancel()
-            each.job.answer.set_result(each.row.completion())
+        for row, job in (self._new | self._live).items():
+            if row.reason is None:
+                row.cancel()
+            job.answer.set_result(row.completion())
 
 
 def _never() -> bool:

@@ -116,8 +116,8 @@ class Sampler:
         """Take off what OpenAI's penalties do: only the answer's own tokens count."""
         for row, own in zip(rows, scores, strict=True):
             if row.ids:
-                seen, times = torch.tensor(row.ids, device=own.device).unique(return_counts=True)
-                own[seen] -= self._sampling.presence_penalty + self._sampling.frequency_penalty * times
+                times = torch.bincount(torch.tensor(row.ids, device=own.device), minlength=len(own))
+                own -= self._sampling.presence_penalty * (times > 0) + self._sampling.frequency_penalty * times
 
     def _drawn(self, rows: Sequence[Row], scores: torch.Tensor, luck: torch.Tensor) -> torch.Tensor:
         top_k, top_p = min(self._sampling.top_k, scores.shape[1]), self._sampling.top_p
