@@ -8,7 +8,7 @@ Recipe: CONTRIBUTING.md, "A backend"; suite: tests/ports/test_backend.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -378,3 +378,16 @@ class TellsTokens(Protocol):
 
     def token_scores(self, model: Loaded, rows: Sequence[Rendered], use: Use) -> list[list[tuple[float, bool]]]:
         """Return of each row's trained tokens the log-probability in nats, and whether it is the likeliest in its place."""
+
+
+@runtime_checkable
+class TellsDistributions(Protocol):
+    """A backend that can tell the whole distribution where a marked token comes next, so that two models can be compared."""
+
+    def distributions(
+        self, model: Loaded, rows: Sequence[Rendered], use: Use
+    ) -> Iterator[tuple[int, Sequence[int], Any]]:
+        """Yield pieces of rows, in order: (number of the row, its next marked tokens, log-probabilities at their places).
+
+        The log-probabilities are natural logarithms, a numpy array of shape (tokens, vocabulary).
+        """
