@@ -13,7 +13,7 @@ from shadownb.engine.gguf.tensors import Array
 from shadownb.errors import ExportError
 
 # llama.cpp turns pairs of neighbours in these, where transformers turns the first half with the second.
-NEIGHBOURS = ("llama",)
+NEIGHBOURS = ("llama", "granite")
 _QUERY = re.compile(r"\.(q|k)_proj$")
 
 
