@@ -115,6 +115,7 @@ _IMPLEMENTATIONS = {
     "backend": {
         "torch": "shadownb.engine.backends.torch.backend:TorchBackend",
         "mlx": "shadownb.engine.backends.mlx.backend:MlxBackend",
+        "llamacpp": "shadownb.engine.backends.llamacpp.backend:LlamaCppBackend",
     },
     "capture_store": {"sqlite": "shadownb.engine.capture:CaptureStore"},
     "objective": {

@@ -33,6 +33,7 @@ FLOORS: dict[str, int] = {
     "shadownb.engine.serving": 8,
     "shadownb.engine.backends": 7,
     "shadownb.engine.exporters": 7,
+    "shadownb.engine.gguf": 7,
     "shadownb.engine.runs": 6,
     "shadownb.engine.acceleration": 5,
     "shadownb.engine.capabilities": 5,

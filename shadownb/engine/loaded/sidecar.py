@@ -47,9 +47,9 @@ def add_files(folder: Path, names: set[str]) -> Path:
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """Return the record of a folder; empty where there is none that can be read."""
+    """Return the record of a folder, or of the one that a single file of weights lies in; empty where there is none to be read."""
     try:
-        content = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        content = json.loads(((folder.parent if folder.is_file() else folder) / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

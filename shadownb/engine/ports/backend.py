@@ -8,7 +8,7 @@ Recipe: CONTRIBUTING.md, "A backend"; suite: tests/ports/test_backend.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -387,3 +387,16 @@ class Speaks(Protocol):
 
     def speaker(self, model: Loaded) -> Speaker:
         """Return what answers them; whoever asks for it closes it."""
+
+
+@runtime_checkable
+class TellsDistributions(Protocol):
+    """A backend that can tell the whole distribution where a marked token comes next, so that two models can be compared."""
+
+    def distributions(
+        self, model: Loaded, rows: Sequence[Rendered], use: Use
+    ) -> Iterator[tuple[int, Sequence[int], Any]]:
+        """Yield pieces of rows, in order: (number of the row, its next marked tokens, log-probabilities at their places).
+
+        The log-probabilities are natural logarithms, a numpy array of shape (tokens, vocabulary).
+        """

@@ -18,10 +18,11 @@ import numpy as np
 from shadownb.engine.backends.mlx import memory, worker
 from shadownb.engine.backends.mlx.library import make_prompt_cache
 from shadownb.engine.backends.mlx.loading import parameters
-from shadownb.engine.backends.mlx.sampler import Sampler, likeliest, log_probability
+from shadownb.engine.backends.mlx.sampler import Sampler, log_probability
 from shadownb.engine.inference.adapters import AdapterSource
 from shadownb.engine.inference.constraining import Matcher
 from shadownb.engine.inference.gate import WaitCancelled, WeightsGate
+from shadownb.engine.inference.scores import likeliest
 from shadownb.engine.inference.stream import TokenStream
 from shadownb.engine.inference.text import AnswerText
 from shadownb.engine.inference.types import Completion, FinishReason, Rollout, Sampling, Use

@@ -6,13 +6,13 @@ thread and beside any other prompts, and base and tuned weights share their luck
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from shadownb.engine.inference.constraining import Matcher
+from shadownb.engine.inference.scores import changed
 from shadownb.engine.inference.types import Sampling
 from shadownb.engine.seeds import derived_seed
 
@@ -41,38 +41,17 @@ class Sampler:
     ) -> None:
         self._sampling = sampling
         self._draw = np.random.default_rng(derived_seed(seed, number))
-        self._seen = set(prompt)
-        self._counts: Counter[int] = Counter()
+        self._prompt, self._answer = list(prompt), list[int]()
         self._stops, self._matcher = list(stops), matcher
 
     def take(self, logits: Numbers) -> int:
         """Return a token, given the logits of shape (vocabulary,)."""
-        scores = self._changed(logits)
+        scores = changed(logits, self._sampling, self._prompt, self._answer, self._stops, self._matcher)
         if not self._sampling.greedy:
             scores = self._noisy(self._kept(scores / self._sampling.temperature))
         token = int(np.argmax(scores))
-        self._seen.add(token)
-        self._counts[token] += 1
+        self._answer.append(token)
         return token
-
-    def _changed(self, logits: Numbers) -> Numbers:
-        """Return the logits that are sampled from: penalties and biases added, and what is forbidden left no chance."""
-        asked, scores = self._sampling, logits.copy()
-        if asked.repetition_penalty != 1:
-            seen = np.fromiter(self._seen, np.int64)
-            penalty = asked.repetition_penalty
-            scores[seen] = np.where(scores[seen] < 0, scores[seen] * penalty, scores[seen] / penalty)
-        if asked.presence_penalty or asked.frequency_penalty:
-            for token, times in self._counts.items():
-                scores[token] -= asked.presence_penalty + asked.frequency_penalty * times
-        for token, bias in asked.logit_bias:
-            if token < len(scores):
-                scores[token] += bias
-        if asked.ignore_eos:
-            scores[[token for token in self._stops if token < len(scores)]] = -np.inf
-        if self._matcher is not None:
-            scores[~self._matcher.allowed(len(scores))] = -np.inf
-        return scores
 
     def _kept(self, scores: Numbers) -> Numbers:
         if 0 < self._sampling.top_k < len(scores):
@@ -100,9 +79,3 @@ def log_probability(logits: Numbers, token: int) -> float:
     """Return the log-probability of a token in the model's own distribution, in nats."""
     most = float(logits.max())
     return min(0.0, float(logits[token]) - most - float(np.log(np.exp(logits - most).sum())))
-
-
-def likeliest(logits: Numbers, count: int) -> list[tuple[int, float]]:
-    """Return the ids and log-probabilities of the likeliest tokens, likeliest first."""
-    ids = np.argsort(-logits, kind="stable")[:count]
-    return [(int(token), log_probability(logits, int(token))) for token in ids]

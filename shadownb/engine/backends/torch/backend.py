@@ -160,7 +160,7 @@ class TorchBackend:
 
     def speaker(self, model: Loaded) -> Speaker:
         """Return what answers many callers of a server at once."""
-        from shadownb.engine.backends.torch.generation.batcher import Batcher
+        from shadownb.engine.inference.batcher import Batcher
 
         return Batcher(lambda: cast("TransformersGenerator", self.generator(model)))
 

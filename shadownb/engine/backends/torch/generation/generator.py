@@ -46,6 +46,8 @@ from shadownb.errors import ConfigError, ModelError, OutOfMemoryError
 if TYPE_CHECKING:
     import numpy as np
 
+    from shadownb.engine.backends.torch.generation.side import TorchSide
+
 
 class TransformersGenerator:
     """Generates with a transformers or peft causal language model.
@@ -209,6 +211,12 @@ class TransformersGenerator:
             lambda view: self._batch(view, list(places), asked, None, stop),
             stop,
         )
+
+    def side(self, use: Use) -> TorchSide:
+        """Return an empty side, whose rows come and go; called with the gate held."""
+        from shadownb.engine.backends.torch.generation.side import TorchSide
+
+        return TorchSide(self, use)
 
     def _row(self, number: int, prompt: Sequence[int], sampling: Sampling, use: Use, draws: np.random.Generator) -> Row:
         ids = [int(i) for i in prompt]

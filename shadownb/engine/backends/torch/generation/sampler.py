@@ -117,7 +117,7 @@ class Sampler:
         for row, own in zip(rows, scores, strict=True):
             if row.ids:
                 times = torch.bincount(torch.tensor(row.ids, device=own.device), minlength=len(own))
-                own -= self._sampling.presence_penalty * (times > 0) + self._sampling.frequency_penalty * times
+                own.sub_(self._sampling.presence_penalty * (times > 0) + self._sampling.frequency_penalty * times)
 
     def _drawn(self, rows: Sequence[Row], scores: torch.Tensor, luck: torch.Tensor) -> torch.Tensor:
         top_k, top_p = min(self._sampling.top_k, scores.shape[1]), self._sampling.top_p
