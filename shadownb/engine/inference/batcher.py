@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Protocol
 
@@ -74,6 +74,9 @@ class Batching(Protocol):
     """
 
     gate: WeightsGate
+
+    def weights_of(self, use: Use) -> Hashable:
+        """Return what tells the weights that answer for a side from others: prompts of equal ones are computed together."""
 
     def side(self, use: Use) -> Side:
         """Return an empty side; called with the gate held."""
@@ -161,39 +164,40 @@ class Batcher:
     def _hold(self) -> None:
         """Answer whoever has come and whoever comes, with the weights held."""
         generator = self._generator()
-        sides: dict[Use, Side] = {}
+        sides: dict[Hashable, Side] = {}
         with contextlib.suppress(WaitCancelled), generator.gate.inference(cancelled=self._stopped):
             while not self._stopped():
                 if not (sides and generator.gate.waiting):
                     self._take_new()
                     self._seat(generator, sides)
-                for use in list(sides):
-                    self._advance(sides, use)
+                for weights in list(sides):
+                    self._advance(sides, weights)
                 if not sides and (generator.gate.waiting or not self._waiting):
                     break
             for side in sides.values():
                 side.end()
 
-    def _seat(self, generator: Batching, sides: dict[Use, Side]) -> None:
+    def _seat(self, generator: Batching, sides: dict[Hashable, Side]) -> None:
         jobs, self._waiting = self._waiting, []
         for job in jobs:
             if job.gone():
                 job.fail(_stopping())
                 continue
             try:
-                side = sides.get(job.use) or generator.side(job.use)
+                weights = generator.weights_of(job.use)
+                side = sides.get(weights) or generator.side(job.use)
                 side.add(job)
-                sides[job.use] = side
+                sides[weights] = side
             except BaseException as error:
                 job.fail(error)
 
     @staticmethod
-    def _advance(sides: dict[Use, Side], use: Use) -> None:
+    def _advance(sides: dict[Hashable, Side], weights: Hashable) -> None:
         try:
-            if sides[use].advance():
-                sides.pop(use).end()
+            if sides[weights].advance():
+                sides.pop(weights).end()
         except BaseException as error:
-            sides.pop(use).end(error)
+            sides.pop(weights).end(error)
 
 
 def _stopping() -> BusyError:

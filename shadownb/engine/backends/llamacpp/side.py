@@ -115,6 +115,10 @@ class Speaking:
     def __init__(self, generator: LlamaCppGenerator, rooms: Rooms) -> None:
         self._generator, self._rooms, self.gate = generator, rooms, generator.gate
 
+    def weights_of(self, use: Use) -> Path | None:
+        """Return the adapter that answers for a side: with none the file and its base are one."""
+        return self._generator.adapter_of(use)
+
     def side(self, use: Use) -> LlamaCppSide:
         """Return an empty side."""
         return LlamaCppSide(self._generator, use, self._rooms)

@@ -212,6 +212,10 @@ class TransformersGenerator:
             stop,
         )
 
+    def weights_of(self, use: Use) -> Use:
+        """Return what tells the weights of a side from others."""
+        return use
+
     def side(self, use: Use) -> TorchSide:
         """Return an empty side, whose rows come and go; called with the gate held."""
         from shadownb.engine.backends.torch.generation.side import TorchSide
