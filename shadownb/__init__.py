@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from shadownb.engine.runs import Metric, Run
     from shadownb.engine.runs.checkpoints import Checkpoint
     from shadownb.engine.scoring import Exact, JsonExact, Score, Scorer
-    from shadownb.engine.serving import Server, serve
+    from shadownb.engine.serving import Server, batch, serve
     from shadownb.engine.trajectories import Trajectory, TrajectoryGroup
     from shadownb.panels import (
         CapturePanel,
@@ -95,6 +95,7 @@ _HOMES = {
     "learning_curve": "shadownb.engine.evals.learning",
     "load": "shadownb.engine.models",
     "Server": "shadownb.engine.serving",
+    "batch": "shadownb.engine.serving",
     "serve": "shadownb.engine.serving",
 }
 _MODULES = {
@@ -215,7 +216,7 @@ __all__ = [
     "CapturePanel", "CaptureStore", "ChatPanel", "Checkpoint", "Comparison", "Contender", "Dataset", "Endpoint",
     "EvaluatePanel", "Evaluation", "Exact", "FactsPanel", "GateError", "JsonExact", "LearningCurve", "MethodSpec", "Metric",
     "Model", "Reply", "RewardsPanel", "Run", "RunPanel", "Score", "Scorer", "Server", "ShadowError", "ShadowWarning", "Studio",
-    "TrainConfig", "TrainPanel", "TrajectoriesPanel", "Trajectory", "TrajectoryGroup", "__version__", "capture", "captures",
+    "TrainConfig", "TrainPanel", "TrajectoriesPanel", "Trajectory", "TrajectoryGroup", "__version__", "batch", "capture", "captures",
     "certify", "compare", "doctor", "evaluate", "evaluations", "leakage", "learning_curve", "load", "methods", "models",
     "registry", "runs", "sandbox", "scoring", "serve", "suites", "traces",
 ]  # fmt: skip

@@ -224,9 +224,9 @@ class LocalModel:
         places = [(place, prompt, number) for place, prompt in enumerate(prompts) for number in range(ask.choices)]
         jobs = [_Job(index, place, number, prompt) for index, (place, prompt, number) in enumerate(places)]
         counted: dict[int, int] = {}  # each prompt counts once, however many answers it gets
-        if ask.echo:
-            for job in jobs:
-                job.choice.content = self._text_of(job.prompt)
+        echoed = {job.index: self._text_of(job.prompt) for job in jobs} if ask.echo else {}
+        for job in jobs:
+            job.choice.content = echoed.get(job.index, "")
         async for job, part in self._parts(ask, jobs):
             if spent.first_piece is not None:
                 spent.first_piece()
@@ -236,7 +236,7 @@ class LocalModel:
                     continue
                 said = _take(job.choice, part)
                 if ask.stream and said and part.call is None:  # calls come whole at the end
-                    await self._begin(delivery, writer, jobs if ask.echo else [])
+                    await self._begin(delivery, writer, echoed)
                     say = writer.reasoning if part.kind == "reasoning" else writer.text
                     await delivery.push(say(job.index, said))
                 continue
@@ -246,7 +246,7 @@ class LocalModel:
             self._end(job.choice, part, ask)
             counted[job.place] = part.prompt_tokens
             if ask.stream:
-                await self._begin(delivery, writer, jobs if ask.echo else [])
+                await self._begin(delivery, writer, echoed)
                 await delivery.push(writer.finish(job.choice))
         choices = [job.choice for job in jobs]
         spent.prompt_tokens, spent.completion_tokens = sum(counted.values()), sum(each.tokens for each in choices)
@@ -275,15 +275,15 @@ class LocalModel:
             choice.logprobs = chances_of(completion, self.model.tokenizer, hidden)
 
     @staticmethod
-    async def _begin(delivery: Delivery, writer: AnswerWriter, echoed: list[_Job]) -> None:
+    async def _begin(delivery: Delivery, writer: AnswerWriter, echoed: dict[int, str]) -> None:
         """Send the head, once; with the first piece and not before, so that a refusal is possible until then."""
         if not delivery.started:
             await delivery.start(
                 200, [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
             )
             await delivery.push(writer.begin())
-            for job in echoed:
-                await delivery.push(writer.text(job.index, job.choice.content))
+            for index, text in echoed.items():
+                await delivery.push(writer.text(index, text))
 
     async def _parts(self, ask: Ask, jobs: list[_Job]) -> AsyncIterator[tuple[_Job, Part | Completion]]:
         """Yield the answers part by part, each with its completion at the end; closing this stops them all."""

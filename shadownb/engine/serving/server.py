@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
-import os
 import threading
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -17,6 +16,7 @@ from shadownb.engine.capture.options import checked_address, checked_token, list
 from shadownb.engine.capture.serving import Serving
 from shadownb.engine.home import subfolder
 from shadownb.engine.ports.decisions import Decision
+from shadownb.engine.processes import process_mark
 from shadownb.engine.serving import addresses, snippets
 from shadownb.engine.serving.measured import Measured
 from shadownb.engine.serving.places import Places
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 running_here: dict[str, Server] = {}
 """The servers of this process, by id."""
 
+FACTS = "server.json"
 _DRAIN_SECONDS = 10.0
 
 
@@ -107,8 +108,8 @@ class Server:
             self.stop(wait_s=0.0)
             raise
         running_here[self.id] = self
-        facts = {"id": self.id, "url": self.url, "pid": os.getpid(), "models": self.models, "engine": self.engine}
-        (self.folder / "server.json").write_text(json.dumps(facts), encoding="utf-8")
+        facts = {"id": self.id, "url": self.url, "engine": self.engine, "models": self.models, "mark": process_mark()}
+        (self.folder / FACTS).write_text(json.dumps(facts), encoding="utf-8")
         return self
 
     def stop(self, *, wait_s: float = _DRAIN_SECONDS) -> None:
@@ -123,6 +124,7 @@ class Server:
         """
         with self._lock:
             running_here.pop(self.id, None)
+            (self.folder / FACTS).unlink(missing_ok=True)
             if self._places is not None:
                 self._places.closing = True
             if self._serving is not None:
