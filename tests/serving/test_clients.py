@@ -141,7 +141,9 @@ def test_an_answer_goes_on_from_how_it_has_begun(server: Any, openai_client: Any
     )
     assert json.loads('{"team": "ship' + chat.choices[0].message.content)["team"] == "shipping"
     wrong = [*USER, {"role": "assistant", "content": "no JSON"}]
-    got = post(server, "/messages", {"model": "tiny", "messages": wrong, "max_tokens": 5, "output_config": {"format": flat}})
+    got = post(
+        server, "/messages", {"model": "tiny", "messages": wrong, "max_tokens": 5, "output_config": {"format": flat}}
+    )
     assert got.status_code == 400 and "does not allow" in got.json()["error"]["message"]
 
 
@@ -157,10 +159,14 @@ def test_completions_take_token_ids_echo_and_log_probabilities(server: Any, open
     assert [choice.index for choice in by_ids.choices] == [0, 1] and by_ids.usage.prompt_tokens == 3
 
 
-def test_responses_are_remembered_and_conversations_count(server: Any, openai_client: Any, anthropic_client: Any) -> None:
+def test_responses_are_remembered_and_conversations_count(
+    server: Any, openai_client: Any, anthropic_client: Any
+) -> None:
     import openai
 
-    first = openai_client.responses.create(model="tiny", input="hello there", instructions="be kind", max_output_tokens=6)
+    first = openai_client.responses.create(
+        model="tiny", input="hello there", instructions="be kind", max_output_tokens=6
+    )
     second = openai_client.responses.create(
         model="tiny", input="and now?", previous_response_id=first.id, max_output_tokens=6
     )
