@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         FactsPanel,
         RewardsPanel,
         RunPanel,
+        ServePanel,
         Studio,
         TrainPanel,
         TrajectoriesPanel,
@@ -94,6 +95,7 @@ _HOMES = {
     "LearningCurve": "shadownb.engine.evals.learning",
     "learning_curve": "shadownb.engine.evals.learning",
     "load": "shadownb.engine.models",
+    "ServePanel": "shadownb.panels",
     "Server": "shadownb.engine.serving",
     "batch": "shadownb.engine.serving",
     "serve": "shadownb.engine.serving",
@@ -171,6 +173,7 @@ _IMPLEMENTATIONS = {
         "run": "shadownb.panels.run:RunPanel",
         "evaluate": "shadownb.panels.evaluate:EvaluatePanel",
         "facts": "shadownb.panels.facts:FactsPanel",
+        "serve": "shadownb.panels.serve:ServePanel",
         "chat": "shadownb.panels.chat:ChatPanel",
         "studio": "shadownb.panels.studio:Studio",
     },
@@ -215,10 +218,10 @@ _IMPLEMENTATIONS = {
 __all__ = [
     "CapturePanel", "CaptureStore", "ChatPanel", "Checkpoint", "Comparison", "Contender", "Dataset", "Endpoint",
     "EvaluatePanel", "Evaluation", "Exact", "FactsPanel", "GateError", "JsonExact", "LearningCurve", "MethodSpec", "Metric",
-    "Model", "Reply", "RewardsPanel", "Run", "RunPanel", "Score", "Scorer", "Server", "ShadowError", "ShadowWarning", "Studio",
-    "TrainConfig", "TrainPanel", "TrajectoriesPanel", "Trajectory", "TrajectoryGroup", "__version__", "batch", "capture", "captures",
-    "certify", "compare", "doctor", "evaluate", "evaluations", "leakage", "learning_curve", "load", "methods", "models",
-    "registry", "runs", "sandbox", "scoring", "serve", "suites", "traces",
+    "Model", "Reply", "RewardsPanel", "Run", "RunPanel", "Score", "Scorer", "ServePanel", "Server", "ShadowError",
+    "ShadowWarning", "Studio", "TrainConfig", "TrainPanel", "TrajectoriesPanel", "Trajectory", "TrajectoryGroup",
+    "__version__", "batch", "capture", "captures", "certify", "compare", "doctor", "evaluate", "evaluations", "leakage",
+    "learning_curve", "load", "methods", "models", "registry", "runs", "sandbox", "scoring", "serve", "suites", "traces",
 ]  # fmt: skip
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .facts import FactsPanel
     from .rewards import RewardsPanel
     from .run import RunPanel
+    from .serve import ServePanel
     from .studio import Studio
     from .train import TrainPanel
     from .trajectories import TrajectoriesPanel
@@ -29,6 +30,7 @@ __all__ = [
     "Panel",
     "RewardsPanel",
     "RunPanel",
+    "ServePanel",
     "Studio",
     "TrainPanel",
     "TrajectoriesPanel",
@@ -42,6 +44,7 @@ _HOMES = {
     "Panel": "_base",
     "RewardsPanel": "rewards",
     "RunPanel": "run",
+    "ServePanel": "serve",
     "Studio": "studio",
     "TrainPanel": "train",
     "TrajectoriesPanel": "trajectories",
