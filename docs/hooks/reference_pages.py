@@ -35,6 +35,7 @@ _PARTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ),
     ),
     ("Scorers and rewards", "scoring", ("scoring", "sandbox")),
+    ("Serving", "serving", ("serve", "Server", "batch")),
     ("Recording", "recording", ("capture", "captures", "CaptureStore", "Trajectory", "TrajectoryGroup", "traces")),
     (
         "Panels",
@@ -49,6 +50,7 @@ _PARTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             "TrajectoriesPanel",
             "RewardsPanel",
             "FactsPanel",
+            "ServePanel",
         ),
     ),
     ("Extending, errors, the machine", "more", ("registry", "doctor", "ShadowError", "ShadowWarning")),
