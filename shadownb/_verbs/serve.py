@@ -63,14 +63,14 @@ def serve(front_end: FrontEnd, target: str | None, server: str | None, model: st
     name = target or model
     if name is None:
         front_end.refuse("name a model: shadownb serve smollm2-135m")
-    import shadownb
+    from shadownb.engine import serving
 
     given = {key: value for key, value in options.items() if value not in (None, ())}
     given["adapters"] = dict(_pair(front_end, each) for each in given.pop("adapters", ()))
     if (variable := given.pop("token_env", None)) is not None:
         given["token"] = os.environ.get(variable) or front_end.refuse(f"--token-env {variable}: it is not set")
     is_address = name.startswith(("http://", "https://"))
-    running = shadownb.serve(name if is_address else front_end.unloaded(name), **given)
+    running = serving.serve(name if is_address else front_end.unloaded(name), **given)
     return running if front_end.notebook else _hold(front_end, running)
 
 
@@ -89,11 +89,11 @@ def serve(front_end: FrontEnd, target: str | None, server: str | None, model: st
 @click.option("--at-once", type=Value("int"), help="Requests that are answered together (default: 32).")
 def batch(front_end: FrontEnd, requests: str, answers: str, model: str, engine: str, at_once: int | None) -> Any:
     """Answer a file of requests in the shape of OpenAI's batches; the same call again goes on where the last one ended."""
-    import shadownb
+    from shadownb.engine import serving
 
     name = model if model.startswith(("http://", "https://")) else front_end.unloaded(model)
     given = {} if at_once is None else {"at_once": at_once}
-    return shadownb.batch(requests, answers, name, engine=engine, **given)
+    return serving.batch(requests, answers, name, engine=engine, **given)
 
 
 def _pair(front_end: FrontEnd, text: str) -> tuple[str, Any]:
