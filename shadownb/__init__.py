@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from shadownb.engine.evals import Comparison, compare, evaluations, suites
     from shadownb.engine.evals.evaluation import Contender, Evaluation, GateError, evaluate
     from shadownb.engine.evals.learning import LearningCurve, learning_curve
+    from shadownb.engine.exports.lineage import lineage
+    from shadownb.engine.exports.result import Export
     from shadownb.engine.inference import Reply
     from shadownb.engine.methods import MethodSpec
     from shadownb.engine.models import Model, certify, load
@@ -89,6 +91,8 @@ _HOMES = {
     "Evaluation": "shadownb.engine.evals.evaluation",
     "evaluate": "shadownb.engine.evals.evaluation",
     "doctor": "shadownb.engine.doctor",
+    "Export": "shadownb.engine.exports.result",
+    "lineage": "shadownb.engine.exports.lineage",
     "leakage": "shadownb.engine.data.leakage",
     "LearningCurve": "shadownb.engine.evals.learning",
     "learning_curve": "shadownb.engine.evals.learning",
@@ -137,6 +141,10 @@ _IMPLEMENTATIONS = {
     "exporter": {
         "adapter": "shadownb.engine.exporters.adapter:AdapterExporter",
         "merged": "shadownb.engine.exporters.merged:MergedExporter",
+        "gguf": "shadownb.engine.exporters.gguf:GgufExporter",
+        "gguf-lora": "shadownb.engine.exporters.gguf:GgufLoraExporter",
+        "awq": "shadownb.engine.exporters.autoround:AwqExporter",
+        "gptq": "shadownb.engine.exporters.autoround:GptqExporter",
         "mlx": "shadownb.engine.exporters.mlx:MlxExporter",
     },
     "method": {
@@ -210,10 +218,10 @@ _IMPLEMENTATIONS = {
 
 __all__ = [
     "CapturePanel", "CaptureStore", "ChatPanel", "Checkpoint", "Comparison", "Contender", "Dataset", "Endpoint",
-    "EvaluatePanel", "Evaluation", "Exact", "FactsPanel", "GateError", "JsonExact", "LearningCurve", "MethodSpec", "Metric",
-    "Model", "Reply", "RewardsPanel", "Run", "RunPanel", "Score", "Scorer", "ShadowError", "ShadowWarning", "Studio",
+    "EvaluatePanel", "Evaluation", "Exact", "Export", "FactsPanel", "GateError", "JsonExact", "LearningCurve", "MethodSpec",
+    "Metric", "Model", "Reply", "RewardsPanel", "Run", "RunPanel", "Score", "Scorer", "ShadowError", "ShadowWarning", "Studio",
     "TrainConfig", "TrainPanel", "TrajectoriesPanel", "Trajectory", "TrajectoryGroup", "__version__", "capture", "captures",
-    "certify", "compare", "doctor", "evaluate", "evaluations", "leakage", "learning_curve", "load", "methods", "models",
+    "certify", "compare", "doctor", "evaluate", "evaluations", "leakage", "learning_curve", "lineage", "load", "methods", "models",
     "registry", "runs", "sandbox", "scoring", "suites", "traces",
 ]  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import mmap
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,6 +62,10 @@ class Tensors:
     def shape(self, name: str) -> tuple[int, ...]:
         """Return a tensor's shape without reading it."""
         return tuple(self._where[name][2]["shape"])
+
+    def size(self, name: str) -> int:
+        """Return how many numbers a tensor has."""
+        return math.prod(self.shape(name))
 
     def format(self, name: str) -> str:
         """Return the number format that a tensor is stored in, as safetensors calls it."""
