@@ -34,13 +34,15 @@ KINDS: dict[str, dict[str, Any]] = {
     "Granite": {"attention_multiplier": 0.3, "embedding_multiplier": 3.0, "residual_multiplier": 0.5, "logits_scaling": 2.0},
     "Olmo2": {},
 }  # fmt: skip
-TEXT = "Café déjà vu — 123 😊\n\tif x:\n        return 'Straße'  東京 привет <|im_start|>user\nI'm HELLO_world<|im_end|>"
+TEXT = (
+    "Café déjà vu — 123 😊\n\tif x:\n        return 'Straße'  東京 привет <|im_start|>user\nI'm HELLO_world<|im_end|>"
+)
 
 
 def made(folder: Path, kind: str, **options: Any) -> Any:
     """Write a random model of two layers whose norms are not all one."""
     words = byte_tokenizer(TEMPLATE)
-    name = kind.split("-")[0]
+    name = kind.split("-", maxsplit=1)[0]
     config = getattr(transformers, "Gemma3TextConfig" if name == "Gemma3" else f"{name}Config")(
         **{
             "vocab_size": len(words), "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2,

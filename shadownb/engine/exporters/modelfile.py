@@ -93,7 +93,7 @@ def _cut(system: str, behind_system: str, middle: str, end: str, alone: str) -> 
             ends_system, ends_assistant = behind_system[:length], behind_assistant[: len(behind_assistant) - len(user)]
             first = alone.split(_MARKS["user"], 1)[0]
             if not first.endswith(user):
-                return None
+                continue
             common = _common_start(ends_assistant, end)
             around = {
                 "system": (system, ends_system),

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import safetensors
 
-from shadownb.engine.gguf.tensors import Array, Tensors
+from shadownb.engine.gguf.tensors import Array, Tensors, write_tensors
 from shadownb.engine.seeds import derived_seed
 from shadownb.errors import ConfigError
 
@@ -36,9 +35,14 @@ def narrow_files(folder: Path, dtype: str, rounding: Rounding = "seeded", seed: 
     """Write the safetensors files of a folder anew in 16 bits, and say so in its config; the same seed gives the same bytes."""
     for file in sorted(folder.glob("*.safetensors")):
         with Tensors([file]) as tensors:
-            content = {name: _narrowed(tensors, name, dtype, rounding, seed) for name in tensors}
             aside = file.with_suffix(".narrow")
-            safetensors.serialize_file(cast(Any, content), str(aside), {"format": "pt"})
+            write_tensors(
+                aside,
+                {name: (_NAMES[dtype], tensors.shape(name)) for name in tensors},
+                lambda name, tensors=tensors: rounded(
+                    tensors.read(name), dtype, rounding, derived_seed("merge", name, seed)
+                ),
+            )
         aside.replace(file)
     index = folder / "model.safetensors.index.json"
     if index.is_file():
@@ -49,12 +53,6 @@ def narrow_files(folder: Path, dtype: str, rounding: Rounding = "seeded", seed: 
     said = json.loads(config.read_text(encoding="utf-8"))
     said[next((key for key in ("dtype", "torch_dtype") if key in said), "dtype")] = dtype
     config.write_text(json.dumps(said, indent=2), encoding="utf-8")
-
-
-def _narrowed(tensors: Tensors, name: str, dtype: str, rounding: Rounding, seed: int) -> dict[str, Any]:
-    values = tensors.read(name)
-    numbers = rounded(values, dtype, rounding, derived_seed("merge", name, seed))
-    return {"dtype": dtype, "shape": list(values.shape), "data": numbers.tobytes()}
 
 
 def rounded(values: Array, dtype: str, rounding: Rounding, seed: int) -> npt.NDArray[Any]:

@@ -168,7 +168,7 @@ def data_of(model: LoadedModel) -> Facts:
     left_out = {"were left out: they could not be rendered": _skipped(run), "were deleted later": int(dataset.get("erased") or 0),
                 "have marks in the place of personal data or secrets": _marked(run)}  # fmt: skip
     return Facts(
-        spec.get("method") or config.method, _steps(run), options, dataset.get("name"), dataset.get("sha256", ""),
+        config.method, _steps(run), options, dataset.get("name"), dataset.get("sha256", ""),
         int(dataset.get("rows") or 0), int(held_out.get("rows") or 0), left_out, sum(map(len, recorded.values())),
         tuple(sorted({host for name in recorded if (host := _host(name))})),
     )  # fmt: skip

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from shadownb.engine import live
 from shadownb.engine.evals.compare import compare
 from shadownb.engine.evals.intervals import difference_of, mean_of
-from shadownb.engine.exports.quality import Quality, Reference, load, probe
+from shadownb.engine.exports.quality import Quality, Reference, load, probe, question_of
 from shadownb.errors import MissingDependencyError, ShadowError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def measured(model: LoadedModel, name: str, format: str, place: Path, known: Ref
     figures: dict[str, Any] = {}
     if format != "gguf-lora" and known.rows:
         figures = probe(
-            _place(place), _backend(model, format), known.rows[0].input_ids[:256], _adapter(model, format, place)
+            _place(place), _backend(model, format), question_of(known.rows[0]), _adapter(model, format, place)
         )
     return Quality(
         name, engine, size, figures.get("load_seconds"), figures.get("memory"), figures.get("tokens_per_second"),

@@ -142,6 +142,12 @@ def _by_row(model: Any, rows: Sequence[Rendered]) -> Iterator[npt.NDArray[np.flo
         yield np.concatenate(parts)
 
 
+def question_of(row: Rendered) -> list[int]:
+    """Return the tokens of a row up to its first marked one: what a model is asked."""
+    first = next((n for n, label in enumerate(row.labels) if label >= 0), len(row.labels))
+    return row.input_ids[: max(1, first)]
+
+
 def probe(place: Path, backend: str, prompt: Sequence[int], adapter: Path | None = None) -> dict[str, Any]:
     """Return load time, memory and speed of a file in a fresh process, with one thread; empty where that process failed."""
     asked = {

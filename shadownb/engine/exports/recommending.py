@@ -57,9 +57,8 @@ def _words(each: Quality) -> str:
 
 
 def _why(each: Quality) -> str:
-    wanted = each.name.split("_")[0]
-    other = sum(count for name, count in each.types.items() if not name.startswith((wanted, "f32", "q6", "q8")))
     whole = sum(count for name, count in each.types.items() if name != "f32")
-    if not other or "_k" not in each.name:
+    other = sum(count for name, count in each.types.items() if name != "f32" and not name.endswith("_k"))
+    if "_k" not in each.name or 2 * other < whole:
         return ""
     return f": rows of this model are no multiple of 256, so {other} of {whole} tensors are in another format"

@@ -57,7 +57,8 @@ def save(
         trained = trained_state(model)
         with saving(target), _replacing(target, descriptions) as folder:
             exporter.write(model, folder)  # first, because it may be refused
-            sidecar.write(folder, trained_on=model.trained_on, trained=trained)
+            untrained = model.base_hash if model.weights.kind is None else None
+            sidecar.write(folder, trained_on=model.trained_on, trained=trained, made_of=untrained)
             model.save_tokenizer(folder)
             finish(folder)
     saves.note(target, trained)
