@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from shadownb.engine.methods import MethodSpec
     from shadownb.engine.models import Model, certify, load
     from shadownb.engine.models import catalog as models
+    from shadownb.engine.models.merging import merge
     from shadownb.engine.runs import Metric, Run
     from shadownb.engine.runs.checkpoints import Checkpoint
     from shadownb.engine.scoring import Exact, JsonExact, Score, Scorer
@@ -97,6 +98,7 @@ _HOMES = {
     "LearningCurve": "shadownb.engine.evals.learning",
     "learning_curve": "shadownb.engine.evals.learning",
     "load": "shadownb.engine.models",
+    "merge": "shadownb.engine.models.merging",
 }
 _MODULES = {
     "captures": "shadownb.engine.capture.captures",
@@ -219,10 +221,10 @@ _IMPLEMENTATIONS = {
 __all__ = [
     "CapturePanel", "CaptureStore", "ChatPanel", "Checkpoint", "Comparison", "Contender", "Dataset", "Endpoint",
     "EvaluatePanel", "Evaluation", "Exact", "Export", "FactsPanel", "GateError", "JsonExact", "LearningCurve", "MethodSpec",
-    "Metric", "Model", "Reply", "RewardsPanel", "Run", "RunPanel", "Score", "Scorer", "ShadowError", "ShadowWarning", "Studio",
-    "TrainConfig", "TrainPanel", "TrajectoriesPanel", "Trajectory", "TrajectoryGroup", "__version__", "capture", "captures",
-    "certify", "compare", "doctor", "evaluate", "evaluations", "leakage", "learning_curve", "lineage", "load", "methods", "models",
-    "registry", "runs", "sandbox", "scoring", "suites", "traces",
+    "Metric", "Model", "Reply", "RewardsPanel", "Run", "RunPanel", "Score", "Scorer", "ShadowError", "ShadowWarning",
+    "Studio", "TrainConfig", "TrainPanel", "TrajectoriesPanel", "Trajectory", "TrajectoryGroup", "__version__", "capture",
+    "captures", "certify", "compare", "doctor", "evaluate", "evaluations", "leakage", "learning_curve", "lineage", "load",
+    "merge", "methods", "models", "registry", "runs", "sandbox", "scoring", "suites", "traces",
 ]  # fmt: skip
 
 

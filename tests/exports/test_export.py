@@ -20,6 +20,7 @@ from shadownb.engine.exporters.rounding import rounded
 from shadownb.engine.exports.quality import Quality
 from shadownb.engine.exports.recommending import recommended
 from shadownb.errors import ConfigError, DiskFullError, ExportError, MissingDependencyError
+from tests import mlx
 from tests.exports.conftest import ROWS
 
 ASKED = [row["messages"][:2] for row in ROWS[:6]]
@@ -259,3 +260,17 @@ class Note:
 
     def write(self, model: Any, folder: Path) -> None:
         (folder / "note.txt").write_text(self._text)
+
+
+@pytest.mark.parametrize("bits", [16, 4])
+def test_a_model_in_mlx_is_loaded_by_mlx(tuned: Any, tmp_path: Path, bits: int) -> None:
+    mlx.needed()
+    found = tuned.export(tmp_path / "out", format="mlx", bits=bits)
+    (quality,) = found.quality
+    assert quality.engine.startswith("mlx") or quality.notes, quality
+    loaded = snb.load(str(tmp_path / "out"), backend="mlx", dtype="float32")
+    if bits == 16:
+        assert answers(loaded) == answers(tuned)
+    else:
+        assert loaded.loss(ROWS) == pytest.approx(tuned.loss(ROWS), abs=0.3)
+    loaded.unload()

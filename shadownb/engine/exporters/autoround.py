@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _GROUPS = (32, 64, 128)
 _MOST_ROWS = 128  # of calibration: more changed nothing that could be seen on the shipped task
-_SCRIPT = Path(__file__).parents[1] / "backends" / "autoround_job.py"
+_SCRIPT = Path(__file__).parents[1] / "backends" / "autoround" / "job.py"
 
 
 class _AutoRoundExporter:

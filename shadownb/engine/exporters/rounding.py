@@ -36,13 +36,11 @@ def narrow_files(folder: Path, dtype: str, rounding: Rounding = "seeded", seed: 
     for file in sorted(folder.glob("*.safetensors")):
         with Tensors([file]) as tensors:
             aside = file.with_suffix(".narrow")
-            write_tensors(
-                aside,
-                {name: (_NAMES[dtype], tensors.shape(name)) for name in tensors},
-                lambda name, tensors=tensors: rounded(
-                    tensors.read(name), dtype, rounding, derived_seed("merge", name, seed)
-                ),
-            )
+
+            def read(name: str, tensors: Tensors = tensors) -> npt.NDArray[Any]:
+                return rounded(tensors.read(name), dtype, rounding, derived_seed("merge", name, seed))
+
+            write_tensors(aside, {name: (_NAMES[dtype], tensors.shape(name)) for name in tensors}, read)
         aside.replace(file)
     index = folder / "model.safetensors.index.json"
     if index.is_file():

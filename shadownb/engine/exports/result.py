@@ -6,9 +6,12 @@ import json
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.exports.quality import Quality
+
+if TYPE_CHECKING:
+    from shadownb.engine.exports.hub import Pushed
 
 REPORT = "export.json"
 _HEADS = ("format", "MB", "KL", "same token", "perplexity", "tokens/s", "load", "memory", "score")
@@ -121,6 +124,36 @@ class Export:
             table = f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
         said = "".join(f"<p>{escape(text)}</p>" for text in (self.recommendation, *self.notes) if text)
         return head + table + said
+
+    def push_to_hub(self, repo: str, *, private: bool = True, dry_run: bool = True) -> Pushed:
+        """Upload the files, card included, to a repository of the Hugging Face hub.
+
+        Parameters
+        ----------
+        repo
+            ``owner/name``; made where it is not there yet.
+        private
+            Whether a new repository is private.
+        dry_run
+            Only say what would be sent; nothing goes over the network. False sends it.
+
+        Raises
+        ------
+        ConfigError
+            ``repo`` is no ``owner/name``.
+        ExportError
+            The hub refused it, or cannot be reached; the message says which.
+
+        Examples
+        --------
+        >>> exported = model.export("triage-hub", quant="q8_0", report=False)
+        >>> print(exported.push_to_hub("me/triage"))
+        Would be sent to me/triage (private): ... files, ... MB.
+        ...
+        """
+        from shadownb.engine.exports.hub import push
+
+        return push(self, repo, private=private, dry_run=dry_run)
 
     def write(self) -> None:
         """Write the report beside the files."""

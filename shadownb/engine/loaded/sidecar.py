@@ -2,8 +2,7 @@
 
 Its keys: ``files``, the names of the files that ``model.save`` wrote; ``trained_on``, what the rows had in common, so that the
 model is asked as it was trained wherever it is loaded; ``made_of``, the hash of the base that an exported base was made of;
-``trained``, the ``run`` and ``step`` that made them, and of a save also
-how that run stood then (``total_steps``, ``status``).
+``trained``, the ``run`` and ``step`` that made them, and of a save also how that run stood then (``total_steps``, ``status``).
 """
 
 from __future__ import annotations
@@ -85,7 +84,7 @@ def trained_on(folder: Path) -> TrainedOn | None:
 
 
 def made_of(folder: Path) -> str | None:
-    """Return the hash of the base that a folder's weights, which nothing was trained on, were made of; None where nothing says so."""
+    """Return the hash of the base that untrained weights in a folder were made of; None where nothing says so."""
     found = read(folder).get("made_of")
     return found if isinstance(found, str) else None
 

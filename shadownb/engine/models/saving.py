@@ -55,7 +55,7 @@ def save(
     _refuse_used(target, model.source, descriptions)
     with model.gate.inference():
         trained = trained_state(model)
-        with saving(target), _replacing(target, descriptions) as folder:
+        with saving(target), replacing(target, descriptions) as folder:
             exporter.write(model, folder)  # first, because it may be refused
             untrained = model.base_hash if model.weights.kind is None else None
             sidecar.write(folder, trained_on=model.trained_on, trained=trained, made_of=untrained)
@@ -135,7 +135,7 @@ def _refuse_used(target: Path, source: str, descriptions: tuple[str, ...]) -> No
 
 
 @contextlib.contextmanager
-def _replacing(target: Path, descriptions: tuple[str, ...]) -> Iterator[Path]:
+def replacing(target: Path, descriptions: tuple[str, ...]) -> Iterator[Path]:
     """Yield an empty folder to write to; in the end its files take the place of those that the last save wrote to ``target``."""
     is_new = not target.exists()
     target.mkdir(parents=True, exist_ok=True)
