@@ -120,6 +120,7 @@ class GgufLoraExporter:
 
     def check(self, model: LoadedModel) -> None:
         """Raise ExportError where the model carries no LoRA that GGUF has a place for."""
+        check_mergeable(model, "gguf-lora")
         if model.weights.kind != "lora":
             have = "It has not been trained." if model.weights.kind is None else f"It is {model.weights.kind}."
             raise ExportError(

@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
 
 def check_mergeable(model: LoadedModel, format_name: str) -> None:
-    """Raise ExportError where merging would round what was trained into a quantised base."""
+    """Raise ExportError where merging would round what was trained into a quantised base, or the weights are an exported file."""
+    if getattr(model.backend, "files", ()):
+        raise ExportError(
+            f"{model.name} is an exported file, of which nothing more can be made.",
+            fix="Export from the model that it was made of.",
+        )
     if model.quantization and not model.weights.merges_dense:
         raise ExportError(
             f"format={format_name!r}: the base is {model.quantization}; merging would round the adapter into it.",

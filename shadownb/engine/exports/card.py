@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shadownb._version import __version__
-from shadownb.engine.exports.lineage import data_of
+from shadownb.engine.exports.lineage import Facts, data_of
 from shadownb.engine.exports.result import Export
 
 if TYPE_CHECKING:
@@ -37,16 +37,16 @@ def write(exported: Export, model: LoadedModel) -> Path:
 
 def text_of(exported: Export, model: LoadedModel) -> str:
     """Return the card as Markdown with the hub's front matter."""
-    base = model.public_name
+    base, facts = model.public_name, data_of(model)
     licence, of_base = licence_of(model)
     head: dict[str, Any] = {"base_model": base, "license": licence, "library_name": _LIBRARIES.get(exported.format, "transformers"),
                             "tags": ["shadownb", exported.format]}  # fmt: skip
     lines = ["---", *(f"{key}: {json.dumps(value)}" for key, value in head.items()), "---", "",
              f"# {model.name}, fine-tuned", ""]  # fmt: skip
-    lines += _training(model)
-    lines += _data(model)
+    lines += _training(model, facts)
+    lines += _data(facts)
     lines += _quality(exported)
-    lines += ["## Licences", "", f"- Base model {base}: {of_base}.", *(_terms(model)), ""]
+    lines += ["## Licences", "", f"- Base model {base}: {of_base}.", *(_terms(facts)), ""]
     lines += ["## How to run it", "", "```bash", *commands(exported, model), "```", ""]
     lines += [f"Written by ShadowNB {__version__} from the run's record.", ""]
     return "\n".join(lines)
@@ -77,12 +77,11 @@ def _places(model: LoadedModel) -> list[Path]:
     return [file.parent for file in weight_files(model.source)[:1]]
 
 
-def _training(model: LoadedModel) -> list[str]:
+def _training(model: LoadedModel, facts: Facts) -> list[str]:
     lines = ["## Training", ""]
     if model.trained is None:
         return [*lines, "It carries nothing that a run of ShadowNB has trained.", ""]
     run, step = model.trained
-    facts = data_of(model)
     lines.append(f"Method {facts.method}, step {step}{f' of {facts.steps}' if facts.steps else ''}, run `{run}`.")
     if facts.options:
         said = ", ".join(f"{name} {value}" for name, value in facts.options.items())
@@ -90,8 +89,7 @@ def _training(model: LoadedModel) -> list[str]:
     return [*lines, ""]
 
 
-def _data(model: LoadedModel) -> list[str]:
-    facts = data_of(model)
+def _data(facts: Facts) -> list[str]:
     lines = ["## Data", ""]
     if facts.name is None:
         return [*lines, "What it was trained on is not known here.", ""]
@@ -125,13 +123,12 @@ def _quality(exported: Export) -> list[str]:
     return [*filter(None, lines[:-1]), lines[-1], ""] if exported.recommendation else [*lines[:-1], ""]
 
 
-def _terms(model: LoadedModel) -> list[str]:
-    found = data_of(model).providers
+def _terms(facts: Facts) -> list[str]:
     return [
         f"- Rows contain answers of {TERMS[host][0]} ({host}), whose terms say what may be trained on them: {TERMS[host][1]}"
         if host in TERMS
         else f"- Rows contain answers of {host}: its terms say what may be trained on them."
-        for host in found
+        for host in facts.providers
     ]
 
 
