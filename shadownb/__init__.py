@@ -34,10 +34,13 @@ if TYPE_CHECKING:
     from shadownb.engine.evals import Comparison, compare, evaluations, suites
     from shadownb.engine.evals.evaluation import Contender, Evaluation, GateError, evaluate
     from shadownb.engine.evals.learning import LearningCurve, learning_curve
+    from shadownb.engine.exports.lineage import lineage
+    from shadownb.engine.exports.result import Export
     from shadownb.engine.inference import Reply
     from shadownb.engine.methods import MethodSpec
     from shadownb.engine.models import Model, certify, load
     from shadownb.engine.models import catalog as models
+    from shadownb.engine.models.merging import merge
     from shadownb.engine.runs import Metric, Run
     from shadownb.engine.runs.checkpoints import Checkpoint
     from shadownb.engine.scoring import Exact, JsonExact, Score, Scorer
@@ -91,6 +94,8 @@ _HOMES = {
     "Evaluation": "shadownb.engine.evals.evaluation",
     "evaluate": "shadownb.engine.evals.evaluation",
     "doctor": "shadownb.engine.doctor",
+    "Export": "shadownb.engine.exports.result",
+    "lineage": "shadownb.engine.exports.lineage",
     "leakage": "shadownb.engine.data.leakage",
     "LearningCurve": "shadownb.engine.evals.learning",
     "learning_curve": "shadownb.engine.evals.learning",
@@ -99,6 +104,7 @@ _HOMES = {
     "Server": "shadownb.engine.serving",
     "batch": "shadownb.engine.serving",
     "serve": "shadownb.engine.serving",
+    "merge": "shadownb.engine.models.merging",
 }
 _MODULES = {
     "captures": "shadownb.engine.capture.captures",
@@ -143,6 +149,10 @@ _IMPLEMENTATIONS = {
     "exporter": {
         "adapter": "shadownb.engine.exporters.adapter:AdapterExporter",
         "merged": "shadownb.engine.exporters.merged:MergedExporter",
+        "gguf": "shadownb.engine.exporters.gguf:GgufExporter",
+        "gguf-lora": "shadownb.engine.exporters.gguf:GgufLoraExporter",
+        "awq": "shadownb.engine.exporters.autoround:AwqExporter",
+        "gptq": "shadownb.engine.exporters.autoround:GptqExporter",
         "mlx": "shadownb.engine.exporters.mlx:MlxExporter",
     },
     "method": {
@@ -217,11 +227,12 @@ _IMPLEMENTATIONS = {
 
 __all__ = [
     "CapturePanel", "CaptureStore", "ChatPanel", "Checkpoint", "Comparison", "Contender", "Dataset", "Endpoint",
-    "EvaluatePanel", "Evaluation", "Exact", "FactsPanel", "GateError", "JsonExact", "LearningCurve", "MethodSpec", "Metric",
-    "Model", "Reply", "RewardsPanel", "Run", "RunPanel", "Score", "Scorer", "ServePanel", "Server", "ShadowError",
+    "EvaluatePanel", "Evaluation", "Exact", "Export", "FactsPanel", "GateError", "JsonExact", "LearningCurve", "MethodSpec",
+    "Metric", "Model", "Reply", "RewardsPanel", "Run", "RunPanel", "Score", "Scorer", "ServePanel", "Server", "ShadowError",
     "ShadowWarning", "Studio", "TrainConfig", "TrainPanel", "TrajectoriesPanel", "Trajectory", "TrajectoryGroup",
     "__version__", "batch", "capture", "captures", "certify", "compare", "doctor", "evaluate", "evaluations", "leakage",
-    "learning_curve", "load", "methods", "models", "registry", "runs", "sandbox", "scoring", "serve", "suites", "traces",
+    "learning_curve", "lineage", "load", "merge", "methods", "models", "registry", "runs", "sandbox", "scoring", "serve",
+    "suites", "traces",
 ]  # fmt: skip
 
 

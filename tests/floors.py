@@ -28,6 +28,7 @@ FLOORS: dict[str, int] = {
     "shadownb.panels": 9,
     "shadownb.engine.doctor": 8,
     "shadownb.engine.evals": 8,
+    "shadownb.engine.exports": 8,
     "shadownb.engine.facts": 8,
     "shadownb.engine.models": 8,
     "shadownb.engine.serving": 8,

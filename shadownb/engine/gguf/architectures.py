@@ -103,7 +103,7 @@ def of(config: Config) -> Architecture:
         raise ExportError(
             f"format='gguf': {name} is not one of the architectures that ShadowNB writes itself.",
             why=f"Those are {', '.join(sorted(KNOWN))}.",
-            fix="converter='official' uses llama.cpp's own converter; format='merged' is read by every engine of transformers' models.",
+            fix="converter='official' uses llama.cpp's own converter; format='merged' is for engines of transformers' models.",
         )
     missing = [key for key in _NEEDED if not isinstance(config.get(key), int)]
     if missing:
@@ -115,7 +115,7 @@ def of(config: Config) -> Architecture:
 
 def rope_of(config: Config) -> Config:
     """Return what a config says of its rotary positions, whichever release of transformers wrote it."""
-    said = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    said: Config = config.get("rope_parameters") or config.get("rope_scaling") or {}
     said = said.get("full_attention", said)
     theta = said.get("rope_theta", config.get("rope_theta", 10000.0))
     return {**said, "rope_theta": theta, "rope_type": said.get("rope_type") or said.get("type") or "default"}

@@ -19,9 +19,7 @@ from shadownb.errors import ExportError, MissingDependencyError
 _PLAIN = (gguf.GGMLQuantizationType.F32, gguf.GGMLQuantizationType.F16, gguf.GGMLQuantizationType.BF16)
 
 
-def quantised(
-    rows: Array, kind: gguf.GGMLQuantizationType, importance: Array | None = None
-) -> npt.NDArray[Any]:
+def quantised(rows: Array, kind: gguf.GGMLQuantizationType, importance: Array | None = None) -> npt.NDArray[Any]:
     """Return a tensor in a format: of 16 and 32 bits as numbers, else as bytes, shape (rows, bytes of a row).
 
     Parameters
@@ -57,9 +55,7 @@ def quantised(
     return _by_ggml(np.ascontiguousarray(rows, np.float32), kind, importance)
 
 
-def _by_ggml(
-    rows: Array, kind: gguf.GGMLQuantizationType, importance: Array | None
-) -> npt.NDArray[np.uint8]:
+def _by_ggml(rows: Array, kind: gguf.GGMLQuantizationType, importance: Array | None) -> npt.NDArray[np.uint8]:
     lib, width = library(), rows.shape[-1]
     count = rows.size // width
     size = int(lib.ggml_row_size(int(kind), width))

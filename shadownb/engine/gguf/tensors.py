@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import mmap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -62,6 +63,10 @@ class Tensors:
         """Return a tensor's shape without reading it."""
         return tuple(self._where[name][2]["shape"])
 
+    def size(self, name: str) -> int:
+        """Return how many numbers a tensor has."""
+        return math.prod(self.shape(name))
+
     def format(self, name: str) -> str:
         """Return the number format that a tensor is stored in, as safetensors calls it."""
         return str(self._where[name][2]["dtype"])
@@ -94,3 +99,29 @@ class Tensors:
     def __exit__(self, *_: object) -> None:
         for mapped in self._maps:
             mapped.close()
+
+
+def write_tensors(
+    path: Path, facts: Mapping[str, tuple[str, tuple[int, ...]]], read: Callable[[str], npt.NDArray[Any]]
+) -> None:
+    """Write a safetensors file, one tensor at a time: its Python package takes no bf16 without a framework.
+
+    Parameters
+    ----------
+    facts
+        Of each tensor its format, as safetensors calls it, and its shape.
+    read
+        Gives the numbers of a tensor, whose bytes are written as they are.
+    """
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    place = 0
+    for name, (kind, shape) in facts.items():
+        end = place + math.prod(shape) * _WIDTHS[kind].itemsize
+        header[name] = {"dtype": kind, "shape": list(shape), "data_offsets": [place, end]}
+        place = end
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path, "wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for name in facts:
+            file.write(np.ascontiguousarray(read(name)).tobytes())

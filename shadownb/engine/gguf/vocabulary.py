@@ -155,7 +155,7 @@ def _special(writer: gguf.GGUFWriter, folder: Path, tokens: list[str], stops: Se
 
     def named(key: str) -> int | None:
         value = config.get(key)
-        return number.get(value["content"] if isinstance(value, dict) else value)
+        return number.get(str(value["content"] if isinstance(value, dict) else value))
 
     bos, pad, unknown = (named(f"{key}_token") for key in ("bos", "pad", "unk"))
     if bos is not None:
@@ -165,7 +165,9 @@ def _special(writer: gguf.GGUFWriter, folder: Path, tokens: list[str], stops: Se
     if unknown is not None:
         writer.add_unk_token_id(unknown)
     # The first is what ends an answer; llama.cpp ends one by the two others as well.
-    for add, stop in zip((writer.add_eos_token_id, writer.add_eot_token_id, writer.add_eom_token_id), stops, strict=False):
+    for add, stop in zip(
+        (writer.add_eos_token_id, writer.add_eot_token_id, writer.add_eom_token_id), stops, strict=False
+    ):
         add(stop)
     whole = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
     ids = whole.encode("a", add_special_tokens=True).ids

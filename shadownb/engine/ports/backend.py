@@ -390,6 +390,22 @@ class Speaks(Protocol):
 
 
 @runtime_checkable
+class SavesExact(Protocol):
+    """Weights that can be written in 32 bits with what was trained in them, whatever format they are held in."""
+
+    def save_exact(self, folder: Path) -> None:
+        """Write as :meth:`Weights.save_whole` does, with nothing rounded into 16 bits."""
+
+
+@runtime_checkable
+class TellsActivations(Protocol):
+    """A backend that can tell how much each input of a linear layer is used on given rows."""
+
+    def activations(self, model: Loaded, rows: Sequence[Rendered], use: Use) -> dict[str, Any]:
+        """Return of each linear layer, by its name in the model, the mean square of each input: float32, shape (inputs,)."""
+
+
+@runtime_checkable
 class TellsDistributions(Protocol):
     """A backend that can tell the whole distribution where a marked token comes next, so that two models can be compared."""
 

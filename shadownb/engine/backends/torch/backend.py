@@ -5,7 +5,7 @@ Nothing heavy is imported until something is asked that needs it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -175,6 +175,20 @@ class TorchBackend:
         from shadownb.engine.backends.torch.likelihood import token_scores
 
         return token_scores(model, rows, use)
+
+    def distributions(
+        self, model: Loaded, rows: Sequence[Rendered], use: Use
+    ) -> Iterator[tuple[int, Sequence[int], Any]]:
+        """Yield the log-probabilities of all tokens where a marked one comes next."""
+        from shadownb.engine.backends.torch.likelihood import distributions
+
+        return distributions(model, rows, use)
+
+    def activations(self, model: Loaded, rows: Sequence[Rendered], use: Use) -> dict[str, Any]:
+        """Return the mean square of each input of each linear layer on rows."""
+        from shadownb.engine.backends.torch.likelihood import activations
+
+        return activations(model, rows, use)
 
     # -- training ---------------------------------------------------------------------------------------------------
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from transformers.utils import find_adapter_config_file
 
 from shadownb.engine import live
+from shadownb.engine.backends.torch.packed_weights import dense_tensors, method_of, put_on
 from shadownb.engine.backends.torch.quantized import never_pack
 from shadownb.engine.backends.torch.quiet import quiet_progress_bars
 from shadownb.engine.fetching import Fetching
@@ -46,7 +47,15 @@ def load_module(source: Source, decisions: dict[str, Decision]) -> tuple[Any, An
     try:
         with quiet_progress_bars():
             tokenizer = AutoTokenizer.from_pretrained(source.location, trust_remote_code=False)
-            module = AutoModelForCausalLM.from_pretrained(source.location, **options)
+            packed = method_of(Path(source.location))
+            if packed is None or importlib.util.find_spec("gptqmodel") is not None:
+                module = AutoModelForCausalLM.from_pretrained(source.location, **options)
+            else:
+                module = _unpacked(Path(source.location), packed, options["dtype"])
+                decisions["dtype"] = (
+                    dtype,
+                    f"its {packed['quant_method']} weights, unpacked: nothing here computes them packed",
+                )
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise OutOfMemoryError(
             f"{source.name} does not fit into the memory of {device}.",
@@ -60,6 +69,14 @@ def load_module(source: Source, decisions: dict[str, Decision]) -> tuple[Any, An
     never_pack(module)
     module.eval()
     return module, tokenizer
+
+
+def _unpacked(folder: Path, packed: dict[str, Any], dtype: torch.dtype) -> Any:
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    del config.quantization_config  # with it the library would look for packed weights
+    module = AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=False)
+    put_on(module, dense_tensors(folder, packed))
+    return module
 
 
 def load_tokenizer(location: str) -> Any:
