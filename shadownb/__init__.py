@@ -53,6 +53,7 @@ if TYPE_CHECKING:
         FactsPanel,
         RewardsPanel,
         RunPanel,
+        RunsPanel,
         ServePanel,
         Studio,
         TrainPanel,
@@ -79,6 +80,7 @@ _HOMES = {
     "Run": "shadownb.engine.runs",
     "RewardsPanel": "shadownb.panels",
     "RunPanel": "shadownb.panels",
+    "RunsPanel": "shadownb.panels",
     "Score": "shadownb.engine.scoring",
     "Scorer": "shadownb.engine.scoring",
     "Studio": "shadownb.panels",
@@ -180,6 +182,7 @@ _IMPLEMENTATIONS = {
         "trajectories": "shadownb.panels.trajectories:TrajectoriesPanel",
         "train": "shadownb.panels.train:TrainPanel",
         "rewards": "shadownb.panels.rewards:RewardsPanel",
+        "runs": "shadownb.panels.runs:RunsPanel",
         "run": "shadownb.panels.run:RunPanel",
         "evaluate": "shadownb.panels.evaluate:EvaluatePanel",
         "facts": "shadownb.panels.facts:FactsPanel",
@@ -228,11 +231,11 @@ _IMPLEMENTATIONS = {
 __all__ = [
     "CapturePanel", "CaptureStore", "ChatPanel", "Checkpoint", "Comparison", "Contender", "Dataset", "Endpoint",
     "EvaluatePanel", "Evaluation", "Exact", "Export", "FactsPanel", "GateError", "JsonExact", "LearningCurve", "MethodSpec",
-    "Metric", "Model", "Reply", "RewardsPanel", "Run", "RunPanel", "Score", "Scorer", "ServePanel", "Server", "ShadowError",
-    "ShadowWarning", "Studio", "TrainConfig", "TrainPanel", "TrajectoriesPanel", "Trajectory", "TrajectoryGroup",
-    "__version__", "batch", "capture", "captures", "certify", "compare", "doctor", "evaluate", "evaluations", "leakage",
-    "learning_curve", "lineage", "load", "merge", "methods", "models", "registry", "runs", "sandbox", "scoring", "serve",
-    "suites", "traces",
+    "Metric", "Model", "Reply", "RewardsPanel", "Run", "RunPanel", "RunsPanel", "Score", "Scorer", "ServePanel", "Server",
+    "ShadowError", "ShadowWarning", "Studio", "TrainConfig", "TrainPanel", "TrajectoriesPanel", "Trajectory",
+    "TrajectoryGroup", "__version__", "batch", "capture", "captures", "certify", "compare", "doctor", "evaluate",
+    "evaluations", "leakage", "learning_curve", "lineage", "load", "merge", "methods", "models", "registry", "runs",
+    "sandbox", "scoring", "serve", "suites", "traces",
 ]  # fmt: skip
 
 

@@ -23,6 +23,7 @@ FLOORS: dict[str, int] = {
     "shadownb.__main__": 9,
     "shadownb.cli": 9,
     "shadownb.demo": 9,
+    "shadownb.stand_in": 9,
     "shadownb.magics": 9,
     "shadownb._verbs": 9,
     "shadownb.panels": 9,

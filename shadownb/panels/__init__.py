@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .facts import FactsPanel
     from .rewards import RewardsPanel
     from .run import RunPanel
+    from .runs import RunsPanel
     from .serve import ServePanel
     from .studio import Studio
     from .train import TrainPanel
@@ -30,6 +31,7 @@ __all__ = [
     "Panel",
     "RewardsPanel",
     "RunPanel",
+    "RunsPanel",
     "ServePanel",
     "Studio",
     "TrainPanel",
@@ -44,6 +46,7 @@ _HOMES = {
     "Panel": "_base",
     "RewardsPanel": "rewards",
     "RunPanel": "run",
+    "RunsPanel": "runs",
     "ServePanel": "serve",
     "Studio": "studio",
     "TrainPanel": "train",
