@@ -137,7 +137,9 @@ class ServePanel(SnapshotPanel):
 
         def play() -> list[dict[str, Any]]:
             with ThreadPoolExecutor(len(asked)) as threads:
-                return list(threads.map(lambda each: _served.played(*each, question, _MOST_NEW_TOKENS), asked))
+                return list(
+                    threads.map(lambda each: _served.played(each[0], each[1], question, _MOST_NEW_TOKENS), asked)
+                )
 
         def show(answers: list[dict[str, Any]]) -> None:
             self.write(played={"question": question, "answers": answers}, state={"stage": "ready"})

@@ -159,7 +159,7 @@ def _read(path: Path) -> Iterator[dict[str, Any]]:
 
 def _request(line: str, where: str) -> dict[str, Any]:
     try:
-        found = json.loads(line)
+        found: Any = json.loads(line)
     except ValueError:
         raise DataError(f"{where} is no JSON.", fix="Give one JSON object a line.") from None
     shape = isinstance(found, dict) and isinstance(found.get("custom_id"), str) and isinstance(found.get("body"), dict)
@@ -173,7 +173,7 @@ def _request(line: str, where: str) -> dict[str, Any]:
         )
     if found["body"].get("stream"):
         raise DataError(f"{where} asks for a stream.", fix="Leave stream out of a batch.")
-    return found
+    return dict(found)
 
 
 def _there(target: Path) -> dict[str, int]:
