@@ -79,8 +79,9 @@ def activations(model: Loaded, rows: Sequence[Rendered], use: Use) -> dict[str, 
             if isinstance(module, torch.nn.Linear) and ".lora_" not in name
         ]
         try:
-            for _ in _passes(model, rows, use):
-                pass
+            for row in rows:  # each by itself, so that what several start with counts as often as it stands there
+                for _ in _passes(model, [row], use):
+                    pass
         finally:
             for hook in hooks:
                 hook.remove()
