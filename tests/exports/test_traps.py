@@ -136,7 +136,7 @@ def test_numbers_of_the_activations_are_those_of_the_layers(tuned: Any) -> None:
             tuned.module(torch.tensor([row.input_ids]))
     hook.remove()
     want = torch.cat(seen).square().mean(0).numpy()
-    assert np.corrcoef(found["model.layers.1.mlp.down_proj"], want)[0, 1] > 0.99
+    assert found["model.layers.1.mlp.down_proj"] == pytest.approx(want, rel=1e-4)
     assert set(found) >= {"model.layers.0.self_attn.q_proj", "model.layers.1.mlp.gate_proj"}
 
 
