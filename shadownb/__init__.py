@@ -24,7 +24,7 @@ from shadownb.engine.live import notebook_shell
 from shadownb.errors import ShadowError, ShadowWarning
 
 if TYPE_CHECKING:
-    from shadownb.engine import methods, runs, sandbox, scoring, traces
+    from shadownb.engine import judging, methods, runs, sandbox, scoring, traces
     from shadownb.engine.capture import CaptureStore, capture, captures
     from shadownb.engine.config import TrainConfig
     from shadownb.engine.data import Dataset
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from shadownb.engine.exports.lineage import lineage
     from shadownb.engine.exports.result import Export
     from shadownb.engine.inference import Reply
+    from shadownb.engine.judging import Judge, judge, judge_group
     from shadownb.engine.methods import MethodSpec
     from shadownb.engine.models import Model, certify, load
     from shadownb.engine.models import catalog as models
@@ -98,6 +99,9 @@ _HOMES = {
     "doctor": "shadownb.engine.doctor",
     "Export": "shadownb.engine.exports.result",
     "lineage": "shadownb.engine.exports.lineage",
+    "Judge": "shadownb.engine.judging",
+    "judge": "shadownb.engine.judging",
+    "judge_group": "shadownb.engine.judging",
     "leakage": "shadownb.engine.data.leakage",
     "LearningCurve": "shadownb.engine.evals.learning",
     "learning_curve": "shadownb.engine.evals.learning",
@@ -111,6 +115,7 @@ _HOMES = {
 _MODULES = {
     "captures": "shadownb.engine.capture.captures",
     "evaluations": "shadownb.engine.evals.evaluations",
+    "judging": "shadownb.engine.judging",
     "methods": "shadownb.engine.methods",
     "registry": "shadownb.engine.registry",
     "runs": "shadownb.engine.runs",
@@ -230,12 +235,12 @@ _IMPLEMENTATIONS = {
 
 __all__ = [
     "CapturePanel", "CaptureStore", "ChatPanel", "Checkpoint", "Comparison", "Contender", "Dataset", "Endpoint",
-    "EvaluatePanel", "Evaluation", "Exact", "Export", "FactsPanel", "GateError", "JsonExact", "LearningCurve", "MethodSpec",
-    "Metric", "Model", "Reply", "RewardsPanel", "Run", "RunPanel", "RunsPanel", "Score", "Scorer", "ServePanel", "Server",
-    "ShadowError", "ShadowWarning", "Studio", "TrainConfig", "TrainPanel", "TrajectoriesPanel", "Trajectory",
+    "EvaluatePanel", "Evaluation", "Exact", "Export", "FactsPanel", "GateError", "JsonExact", "Judge", "LearningCurve",
+    "MethodSpec", "Metric", "Model", "Reply", "RewardsPanel", "Run", "RunPanel", "RunsPanel", "Score", "Scorer", "ServePanel",
+    "Server", "ShadowError", "ShadowWarning", "Studio", "TrainConfig", "TrainPanel", "TrajectoriesPanel", "Trajectory",
     "TrajectoryGroup", "__version__", "batch", "capture", "captures", "certify", "compare", "doctor", "evaluate",
-    "evaluations", "leakage", "learning_curve", "lineage", "load", "merge", "methods", "models", "registry", "runs",
-    "sandbox", "scoring", "serve", "suites", "traces",
+    "evaluations", "judge", "judge_group", "judging", "leakage", "learning_curve", "lineage", "load", "merge", "methods",
+    "models", "registry", "runs", "sandbox", "scoring", "serve", "suites", "traces",
 ]  # fmt: skip
 
 

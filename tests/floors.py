@@ -31,6 +31,7 @@ FLOORS: dict[str, int] = {
     "shadownb.engine.evals": 8,
     "shadownb.engine.exports": 8,
     "shadownb.engine.facts": 8,
+    "shadownb.engine.judging": 8,
     "shadownb.engine.models": 8,
     "shadownb.engine.serving": 8,
     "shadownb.engine.backends": 7,

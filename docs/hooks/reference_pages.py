@@ -36,6 +36,7 @@ _PARTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     ("Scorers and rewards", "scoring", ("scoring", "sandbox")),
     ("Serving", "serving", ("serve", "Server", "batch")),
+    ("Judging", "judging", ("judge", "judge_group", "Judge", "judging")),
     ("Recording", "recording", ("capture", "captures", "CaptureStore", "Trajectory", "TrajectoryGroup", "traces")),
     (
         "Panels",
@@ -56,7 +57,18 @@ _PARTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     ("Extending, errors, the machine", "more", ("registry", "doctor", "ShadowError", "ShadowWarning")),
 )
-_MODULES = ("methods", "runs", "captures", "traces", "registry", "scoring", "sandbox", "suites", "evaluations")
+_MODULES = (
+    "methods",
+    "runs",
+    "captures",
+    "traces",
+    "registry",
+    "scoring",
+    "sandbox",
+    "suites",
+    "evaluations",
+    "judging",
+)
 WHOLE = (
     "Model",
     "Dataset",
@@ -81,6 +93,7 @@ FOR_THE_ENGINE = {
     "Contender": ("cases", "identity", "origin", "side"),
     "EvaluatePanel": ("take_model", "take_run"),
     "RunsPanel": ("take_run",),
+    "Judge": ("score_many",),
     "LearningCurve": ("of",),
     "suites.Rows": ("grade", "items"),
     "suites.Suite": ("grade", "items", "name", "rules", "sampling"),

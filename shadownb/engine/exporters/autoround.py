@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from shadownb.engine import live
 from shadownb.engine.exporters import environments
 from shadownb.engine.exporters.calibration import rendered, rows_of_run
+from shadownb.engine.exporters.rounding import narrow_files
 from shadownb.engine.exporters.whole import check_mergeable, name_ends, save_exact
 from shadownb.errors import ConfigError, ExportError
 
@@ -74,6 +75,7 @@ class _AutoRoundExporter:
             environments.AUTO_ROUND.run([str(_SCRIPT), str(job)], what=f"auto-round could not write {self.format}")
             for file in _written(made):
                 shutil.move(str(file), folder / file.name)
+        narrow_files(folder, "float16", "nearest")  # embeddings and norms: engines compute packed weights in 16 bits
         name_ends(folder, model.renderer.stop_token_ids)
 
     def _rows(self, model: LoadedModel) -> list[list[int]]:

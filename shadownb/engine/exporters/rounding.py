@@ -32,15 +32,19 @@ def check(dtype: str, rounding: str) -> None:
 
 
 def narrow_files(folder: Path, dtype: str, rounding: Rounding = "seeded", seed: int = 0) -> None:
-    """Write the safetensors files of a folder anew in 16 bits, and say so in its config; the same seed gives the same bytes."""
+    """Write a folder's safetensors files anew with 16 bits for 32, and say so in its config; one seed gives the same bytes."""
     for file in sorted(folder.glob("*.safetensors")):
         with Tensors([file]) as tensors:
             aside = file.with_suffix(".narrow")
 
             def read(name: str, tensors: Tensors = tensors) -> npt.NDArray[Any]:
+                if tensors.format(name) != "F32":  # what a quantiser has packed stays so
+                    return tensors.stored(name)
                 return rounded(tensors.read(name), dtype, rounding, derived_seed("merge", name, seed))
 
-            write_tensors(aside, {name: (_NAMES[dtype], tensors.shape(name)) for name in tensors}, read)
+            write_tensors(
+                aside, {name: (_kind(tensors.format(name), dtype), tensors.shape(name)) for name in tensors}, read
+            )
         aside.replace(file)
     index = folder / "model.safetensors.index.json"
     if index.is_file():
@@ -51,6 +55,10 @@ def narrow_files(folder: Path, dtype: str, rounding: Rounding = "seeded", seed: 
     said = json.loads(config.read_text(encoding="utf-8"))
     said[next((key for key in ("dtype", "torch_dtype") if key in said), "dtype")] = dtype
     config.write_text(json.dumps(said, indent=2), encoding="utf-8")
+
+
+def _kind(format: str, dtype: str) -> str:
+    return _NAMES[dtype] if format == "F32" else format
 
 
 def rounded(values: Array, dtype: str, rounding: Rounding, seed: int) -> npt.NDArray[Any]:

@@ -23,10 +23,11 @@ def check_mergeable(model: LoadedModel, format_name: str) -> None:
             fix="Export from the model that it was made of.",
         )
     if model.quantization and not model.weights.merges_dense:
+        said = "fmt" if format_name == "merged" else "format"  # as model.save calls it, which writes it, too
+        again = "save(..., fmt='merged')" if format_name == "merged" else f"export(..., format={format_name!r})"
         raise ExportError(
-            f"format={format_name!r}: the base is {model.quantization}; merging would round the adapter into it.",
-            fix=f"Save the adapter, load it on the 16-bit base, and export that: "
-            f"shadownb.load({model.name!r}, adapter=path).export(..., format={format_name!r}).",
+            f"{said}={format_name!r}: the base is {model.quantization}; merging would round the adapter into it.",
+            fix=f"Save the adapter, then merge it onto the 16-bit base: shadownb.load({model.name!r}, adapter=path).{again}.",
         )
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 FILE = "README.md"
 # Where captured answers come from, by the host that gave them: whose terms may say what may be trained on them.
 TERMS = {
-    "api.openai.com": ("OpenAI", "https://openai.com/policies/row-terms-of-use/"),
+    "api.openai.com": ("OpenAI", "https://openai.com/policies/services-agreement/"),
     "api.anthropic.com": ("Anthropic", "https://www.anthropic.com/legal/commercial-terms"),
     "generativelanguage.googleapis.com": ("Google", "https://ai.google.dev/gemini-api/terms"),
     "api.mistral.ai": ("Mistral AI", "https://mistral.ai/terms"),

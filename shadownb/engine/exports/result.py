@@ -43,6 +43,10 @@ class Export:
     >>> exported = model.export("triage-gguf", format="gguf", quant="q8_0", dataset=rows[:8])
     >>> exported.format, exported.quality[0].name, exported.quality[0].kl < 0.05
     ('gguf', 'q8_0', True)
+    >>> exported.size > 100_000, exported.rows()[0]["format"], sorted(exported.to_dict())[:3]  # bytes; the table; as JSON
+    (True, 'q8_0', ['files', 'format', 'notes'])
+    >>> exported.plot().layout.xaxis.title.text
+    'size in MB'
     >>> snb.load(exported.path, backend="llamacpp").generate("I paid twice.", temperature=0)
     'billing'
     """
@@ -155,11 +159,12 @@ class Export:
 
         return push(self, repo, private=private, dry_run=dry_run)
 
-    def write(self) -> None:
-        """Write the report beside the files."""
-        from shadownb.engine.disk import write_atomically
 
-        write_atomically(self.path / REPORT, json.dumps(self.to_dict(), indent=1, default=str))
+def write_report(exported: Export) -> None:
+    """Write what was measured beside the files."""
+    from shadownb.engine.disk import write_atomically
+
+    write_atomically(exported.path / REPORT, json.dumps(exported.to_dict(), indent=1, default=str))
 
 
 def _cells(each: Quality) -> tuple[str, ...]:

@@ -23,6 +23,9 @@ _WIDTHS: dict[str, np.dtype[Any]] = {
 }
 
 
+_BYTES = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
+
+
 class Tensors:
     """The tensors of some safetensors files by name, mapped from the disk; a context manager."""
 
@@ -93,6 +96,12 @@ class Tensors:
         wide: Array = (raw.astype(np.uint32) << 16).view(np.float32) if bf16 else raw.astype(np.float32)
         return wide.reshape(self.shape(name))
 
+    def stored(self, name: str) -> npt.NDArray[np.uint8]:
+        """Return the bytes of a tensor as they are in the file."""
+        mapped, start, facts = self._where[name]
+        begin, end = (start + offset for offset in facts["data_offsets"])
+        return np.frombuffer(mapped[begin:end], np.uint8)
+
     def __enter__(self) -> Self:
         return self
 
@@ -116,7 +125,7 @@ def write_tensors(
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     place = 0
     for name, (kind, shape) in facts.items():
-        end = place + math.prod(shape) * _WIDTHS[kind].itemsize
+        end = place + math.prod(shape) * _BYTES[kind]
         header[name] = {"dtype": kind, "shape": list(shape), "data_offsets": [place, end]}
         place = end
     text = json.dumps(header, separators=(",", ":")).encode()

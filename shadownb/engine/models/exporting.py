@@ -18,7 +18,7 @@ from shadownb.engine.exports import card
 from shadownb.engine.exports.measuring import measured, score_all
 from shadownb.engine.exports.quality import Quality, Reference
 from shadownb.engine.exports.recommending import recommended
-from shadownb.engine.exports.result import REPORT, Export
+from shadownb.engine.exports.result import REPORT, Export, write_report
 from shadownb.engine.gguf.types import KINDS
 from shadownb.engine.loaded import sidecar
 from shadownb.engine.models.saving import kind_of, save
@@ -101,7 +101,7 @@ def export(
     why = recommended(quality)[1] if len(quality) > 1 else ""
     found = Export(path, format, _files(path), tuple(quality), why, reference, tuple(notes))
     card.write(found, model)
-    found.write()
+    write_report(found)
     sidecar.add_files(path, {*_files(path), REPORT, card.FILE})
     return Export(path, format, _files(path), found.quality, why, reference, found.notes)
 
