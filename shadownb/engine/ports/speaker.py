@@ -1,6 +1,6 @@
 """Something that completes many prompts at once for a server: a backend's own batcher, or threads over any Generator.
 
-Suite: tests/ports/test_speaker.py.
+Held by tests/serving/test_clients.py and test_front.py, on every backend that is here.
 """
 
 from __future__ import annotations
