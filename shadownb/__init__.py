@@ -34,14 +34,18 @@ if TYPE_CHECKING:
     from shadownb.engine.evals import Comparison, compare, evaluations, suites
     from shadownb.engine.evals.evaluation import Contender, Evaluation, GateError, evaluate
     from shadownb.engine.evals.learning import LearningCurve, learning_curve
+    from shadownb.engine.exports.lineage import lineage
+    from shadownb.engine.exports.result import Export
     from shadownb.engine.inference import Reply
     from shadownb.engine.judging import Judge, judge, judge_group
     from shadownb.engine.methods import MethodSpec
     from shadownb.engine.models import Model, certify, load
     from shadownb.engine.models import catalog as models
+    from shadownb.engine.models.merging import merge
     from shadownb.engine.runs import Metric, Run
     from shadownb.engine.runs.checkpoints import Checkpoint
     from shadownb.engine.scoring import Exact, JsonExact, Score, Scorer
+    from shadownb.engine.serving import Server, batch, serve
     from shadownb.engine.trajectories import Trajectory, TrajectoryGroup
     from shadownb.panels import (
         CapturePanel,
@@ -51,6 +55,7 @@ if TYPE_CHECKING:
         RewardsPanel,
         RunPanel,
         RunsPanel,
+        ServePanel,
         Studio,
         TrainPanel,
         TrajectoriesPanel,
@@ -92,6 +97,8 @@ _HOMES = {
     "Evaluation": "shadownb.engine.evals.evaluation",
     "evaluate": "shadownb.engine.evals.evaluation",
     "doctor": "shadownb.engine.doctor",
+    "Export": "shadownb.engine.exports.result",
+    "lineage": "shadownb.engine.exports.lineage",
     "Judge": "shadownb.engine.judging",
     "judge": "shadownb.engine.judging",
     "judge_group": "shadownb.engine.judging",
@@ -99,6 +106,11 @@ _HOMES = {
     "LearningCurve": "shadownb.engine.evals.learning",
     "learning_curve": "shadownb.engine.evals.learning",
     "load": "shadownb.engine.models",
+    "ServePanel": "shadownb.panels",
+    "Server": "shadownb.engine.serving",
+    "batch": "shadownb.engine.serving",
+    "serve": "shadownb.engine.serving",
+    "merge": "shadownb.engine.models.merging",
 }
 _MODULES = {
     "captures": "shadownb.engine.capture.captures",
@@ -119,6 +131,7 @@ _IMPLEMENTATIONS = {
     "backend": {
         "torch": "shadownb.engine.backends.torch.backend:TorchBackend",
         "mlx": "shadownb.engine.backends.mlx.backend:MlxBackend",
+        "llamacpp": "shadownb.engine.backends.llamacpp.backend:LlamaCppBackend",
     },
     "capture_store": {"sqlite": "shadownb.engine.capture:CaptureStore"},
     "objective": {
@@ -143,6 +156,10 @@ _IMPLEMENTATIONS = {
     "exporter": {
         "adapter": "shadownb.engine.exporters.adapter:AdapterExporter",
         "merged": "shadownb.engine.exporters.merged:MergedExporter",
+        "gguf": "shadownb.engine.exporters.gguf:GgufExporter",
+        "gguf-lora": "shadownb.engine.exporters.gguf:GgufLoraExporter",
+        "awq": "shadownb.engine.exporters.autoround:AwqExporter",
+        "gptq": "shadownb.engine.exporters.autoround:GptqExporter",
         "mlx": "shadownb.engine.exporters.mlx:MlxExporter",
     },
     "method": {
@@ -174,6 +191,7 @@ _IMPLEMENTATIONS = {
         "run": "shadownb.panels.run:RunPanel",
         "evaluate": "shadownb.panels.evaluate:EvaluatePanel",
         "facts": "shadownb.panels.facts:FactsPanel",
+        "serve": "shadownb.panels.serve:ServePanel",
         "chat": "shadownb.panels.chat:ChatPanel",
         "studio": "shadownb.panels.studio:Studio",
     },
@@ -217,11 +235,12 @@ _IMPLEMENTATIONS = {
 
 __all__ = [
     "CapturePanel", "CaptureStore", "ChatPanel", "Checkpoint", "Comparison", "Contender", "Dataset", "Endpoint",
-    "EvaluatePanel", "Evaluation", "Exact", "FactsPanel", "GateError", "JsonExact", "Judge", "LearningCurve", "MethodSpec",
-    "Metric", "Model", "Reply", "RewardsPanel", "Run", "RunPanel", "RunsPanel", "Score", "Scorer", "ShadowError",
-    "ShadowWarning", "Studio", "TrainConfig", "TrainPanel", "TrajectoriesPanel", "Trajectory", "TrajectoryGroup", "__version__",
-    "capture", "captures", "certify", "compare", "doctor", "evaluate", "evaluations", "judge", "judge_group", "judging",
-    "leakage", "learning_curve", "load", "methods", "models", "registry", "runs", "sandbox", "scoring", "suites", "traces",
+    "EvaluatePanel", "Evaluation", "Exact", "Export", "FactsPanel", "GateError", "JsonExact", "Judge", "LearningCurve",
+    "MethodSpec", "Metric", "Model", "Reply", "RewardsPanel", "Run", "RunPanel", "RunsPanel", "Score", "Scorer", "ServePanel",
+    "Server", "ShadowError", "ShadowWarning", "Studio", "TrainConfig", "TrainPanel", "TrajectoriesPanel", "Trajectory",
+    "TrajectoryGroup", "__version__", "batch", "capture", "captures", "certify", "compare", "doctor", "evaluate",
+    "evaluations", "judge", "judge_group", "judging", "leakage", "learning_curve", "lineage", "load", "merge", "methods",
+    "models", "registry", "runs", "sandbox", "scoring", "serve", "suites", "traces",
 ]  # fmt: skip
 
 

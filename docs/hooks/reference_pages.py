@@ -11,7 +11,7 @@ from shadownb.engine.config_fields import ConfigField, config_fields
 
 # (title, page, exported names); what stands nowhere comes to the last one.
 _PARTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    ("Models", "models", ("load", "Model", "models", "Endpoint", "certify")),
+    ("Models", "models", ("load", "Model", "models", "Endpoint", "certify", "Export", "merge", "lineage")),
     ("Data", "data", ("Dataset", "leakage")),
     ("Training", "training", ("TrainConfig", "methods")),
     ("Runs", "runs", ("Run", "runs")),
@@ -35,6 +35,7 @@ _PARTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ),
     ),
     ("Scorers and rewards", "scoring", ("scoring", "sandbox")),
+    ("Serving", "serving", ("serve", "Server", "batch")),
     ("Judging", "judging", ("judge", "judge_group", "Judge", "judging")),
     ("Recording", "recording", ("capture", "captures", "CaptureStore", "Trajectory", "TrajectoryGroup", "traces")),
     (
@@ -51,6 +52,7 @@ _PARTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             "TrajectoriesPanel",
             "RewardsPanel",
             "FactsPanel",
+            "ServePanel",
         ),
     ),
     ("Extending, errors, the machine", "more", ("registry", "doctor", "ShadowError", "ShadowWarning")),

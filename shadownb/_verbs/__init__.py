@@ -7,7 +7,7 @@ one only. Options of ``train`` and their help are generated from the fields of T
 
 from __future__ import annotations
 
-from shadownb._verbs import capture, compare, curve, evaluate, facts, lab, models, others, runs, train
+from shadownb._verbs import capture, compare, curve, evaluate, export, facts, lab, models, others, runs, serve, train
 from shadownb._verbs.declare import verbs_for
 from shadownb._verbs.front_end import DEFAULT_MODEL, FrontEnd, one_line
 
@@ -18,12 +18,14 @@ __all__ = [
     "compare",
     "curve",
     "evaluate",
+    "export",
     "facts",
     "lab",
     "models",
     "one_line",
     "others",
     "runs",
+    "serve",
     "train",
     "verbs_for",
 ]

@@ -1,9 +1,8 @@
-"""Verbs about models and data: load, inspect, models, methods, chat, generate, export."""
+"""Verbs about models and data: load, inspect, models, methods, chat, generate."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import click
@@ -18,7 +17,6 @@ from shadownb._verbs.options import (
     SAMPLING_OPTIONS,
     THINKING_OPTIONS,
     Choice,
-    RegisteredChoice,
     Value,
     data_options,
     given,
@@ -27,7 +25,7 @@ from shadownb._verbs.options import (
     sampling_options,
     thinking_options,
 )
-from shadownb.engine import capabilities, registry
+from shadownb.engine import capabilities
 from shadownb.engine.config import TrainConfig
 
 model_argument = click.argument(
@@ -241,30 +239,3 @@ def generate(front_end: FrontEnd, name: str, words: tuple[str, ...], **_: Any) -
     if not prompt:
         front_end.refuse("generate needs a prompt after the model")
     return front_end.model(name, **given(MODEL_OPTIONS)).generate(prompt, **given([*SAMPLING_OPTIONS, "use"]))
-
-
-@verb("export")
-@click.argument(
-    "name",
-    metavar="RUN",
-    shell_complete=completion.complete_model,
-    help="Run id or variable, or a model variable.",
-)
-@click.option(
-    "--to",
-    "folder",
-    required=True,
-    type=click.Path(),
-    shell_complete=completion.complete_folder,
-    help="Folder to write.",
-)
-@click.option(
-    "--fmt",
-    type=RegisteredChoice(lambda: registry.names("exporter")),
-    default="adapter",
-    help="Only the adapter, base and adapter merged into one model, or the adapter in mlx-lm's files.",
-)
-def export(front_end: FrontEnd, name: str, folder: str, fmt: str) -> Any:
-    """Save what a run has trained."""
-    front_end.model(name).save(folder, fmt=fmt)
-    return Path(folder)

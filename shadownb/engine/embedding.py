@@ -34,6 +34,9 @@ class Embedder(Protocol):
         A text gives the same vector whatever stands beside it. Only the beginning of a long text counts (256 tokens for MiniLM).
         """
 
+    def tokens(self, texts: Sequence[str]) -> int:
+        """Return how many tokens of these texts count, those that mark beginning and end included."""
+
 
 def embedder(name: str = DEFAULT) -> Embedder:
     """Return the embedder of a name, loaded at the first call in a process.

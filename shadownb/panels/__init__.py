@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .rewards import RewardsPanel
     from .run import RunPanel
     from .runs import RunsPanel
+    from .serve import ServePanel
     from .studio import Studio
     from .train import TrainPanel
     from .trajectories import TrajectoriesPanel
@@ -31,6 +32,7 @@ __all__ = [
     "RewardsPanel",
     "RunPanel",
     "RunsPanel",
+    "ServePanel",
     "Studio",
     "TrainPanel",
     "TrajectoriesPanel",
@@ -45,6 +47,7 @@ _HOMES = {
     "RewardsPanel": "rewards",
     "RunPanel": "run",
     "RunsPanel": "runs",
+    "ServePanel": "serve",
     "Studio": "studio",
     "TrainPanel": "train",
     "TrajectoriesPanel": "trajectories",

@@ -27,6 +27,7 @@ from .facts import FactsPanel
 from .rewards import RewardsPanel
 from .run import RunPanel
 from .runs import RunsPanel
+from .serve import ServePanel
 from .train import TrainPanel
 from .trajectories import TrajectoriesPanel
 
@@ -34,11 +35,11 @@ _opened: weakref.WeakValueDictionary[str, Studio] = (
     weakref.WeakValueDictionary()
 )  # over the notebook's variables, by age
 
-TABS = ("capture", "trajectories", "rewards", "train", "runs", "run", "evaluate", "facts", "chat")
+TABS = ("capture", "trajectories", "rewards", "train", "runs", "run", "evaluate", "facts", "serve", "chat")
 
 
 class Studio(Panel):
-    """All panels as tabs: Capture, Trajectories, Rewards, Train, Runs, Run, Evaluate, Facts, Chat.
+    """All panels as tabs: Capture, Trajectories, Rewards, Train, Runs, Run, Evaluate, Facts, Serve, Chat.
 
     Parameters
     ----------
@@ -72,6 +73,7 @@ class Studio(Panel):
     run_panel = anywidget.WidgetTrait().tag(sync=True)
     evaluate = anywidget.WidgetTrait().tag(sync=True)
     facts = anywidget.WidgetTrait().tag(sync=True)
+    serve = anywidget.WidgetTrait().tag(sync=True)
     chat = anywidget.WidgetTrait().tag(sync=True)
     added: t.List[dict[str, Any]] = t.List(help="Tabs of panels that other packages bring.").tag(sync=True)
     going_on: t.List[dict[str, str]] = t.List(help="Runs that go on elsewhere and are not shown.").tag(sync=True)
@@ -102,6 +104,7 @@ class Studio(Panel):
             runs=RunsPanel(),
             evaluate=EvaluatePanel(namespace=namespace),
             facts=FactsPanel(model, namespace=namespace),
+            serve=ServePanel(model, namespace=namespace),
             chat=ChatPanel(model, run if model is None else None),
             added=self._added.tabs,
             going_on=[offer_of(other) for other in active if run is None or other.id != run.id],
@@ -154,6 +157,7 @@ class Studio(Panel):
             self.runs,
             self.evaluate,
             self.facts,
+            self.serve,
             self.chat,
             *added,
         )
@@ -170,6 +174,7 @@ class Studio(Panel):
             self.run_panel,
             self.evaluate,
             self.facts,
+            self.serve,
             self.chat,
         )
         for panel in (*own, *self._added.by_name.values()):
@@ -234,6 +239,7 @@ class Studio(Panel):
         if model is None:
             return
         self.facts.take_model(model)
+        self.serve.take_model(model)
         if model is self.chat.model:
             self.chat.refresh()
         else:

@@ -215,18 +215,37 @@ def test_previous_response_id_goes_on_with_the_conversation(
 @pytest.mark.parametrize(
     ("path", "fields", "says"),
     [
-        ("chat/completions", {"logprobs": True}, "logprobs"),
-        ("chat/completions", {"response_format": {"type": "json_object"}}, "response_format"),
-        ("chat/completions", {"tools": TOOLS, "tool_choice": "required"}, "tool_choice"),
+        ("chat/completions", {"top_logprobs": 2}, "top_logprobs needs logprobs"),
+        ("chat/completions", {"logprobs": True, "top_logprobs": 21}, "top_logprobs=21"),
+        ("chat/completions", {"response_format": {"type": "xml"}}, "response_format"),
+        (
+            "chat/completions",
+            {"response_format": {"type": "json_schema", "json_schema": {"schema": {"not": {}}}}},
+            '"not"',
+        ),
+        ("chat/completions", {"tool_choice": "required"}, "tool_choice"),
+        ("chat/completions", {"tools": TOOLS, "tool_choice": {"type": "function", "function": {"name": "x"}}}, "'x'"),
+        ("chat/completions", {"grammar": "root = ::"}, "grammar"),
+        ("chat/completions", {"guided_json": {"const": 1}, "guided_regex": "a"}, "guided_regex"),
+        ("chat/completions", {"web_search_options": {}}, "web_search_options"),
+        ("chat/completions", {"maximum_tokens": 5}, "maximum_tokens"),
+        ("chat/completions", {"min_p": 2}, "min_p=2"),
+        ("chat/completions", {"verbosity": "low"}, "verbosity"),
         ("chat/completions", {"temperature": -1}, "temperature"),
-        ("chat/completions", {"max_tokens": 0}, "max_new_tokens"),
+        ("chat/completions", {"max_tokens": 0}, "max_tokens=0"),
+        ("chat/completions", {"max_tokens": -7}, "max_tokens=-7"),
+        ("chat/completions", {"max_tokens": 10**9}, "max_tokens=1000000000"),
         ("chat/completions", {"stop": [""]}, "stop"),
         ("chat/completions", {"n": 1000}, "n=1000"),
         ("chat/completions", {"messages": [{"role": "user", "content": "word " * 600}]}, "tokens"),
         ("chat/completions", {"messages": [{"role": "wizard", "content": "x"}]}, "wizard"),
-        ("completions", {"prompt": [1, 2]}, "prompt"),
-        ("completions", {"prompt": "x", "echo": True}, "echo"),
-        ("responses", {"input": "x", "tools": [{"type": "web_search"}]}, "tools"),
+        ("completions", {"messages": None, "prompt": [1, -2]}, "prompt"),
+        ("completions", {"messages": None, "prompt": [1, 10**7]}, "10000000"),
+        ("completions", {"messages": None, "prompt": "x", "suffix": "y"}, "suffix"),
+        ("responses", {"messages": None, "input": "x", "tools": [{"type": "web_search"}]}, "tools"),
+        ("responses", {"messages": None, "input": "x", "include": ["file_search_call.results"]}, "file_search_call"),
+        ("responses", {"messages": None, "input": "x", "truncation": "auto"}, "truncation"),
+        ("messages", {"max_tokens": 5, "output_config": {"format": {"type": "json_schema"}}}, "output_config.format"),
         ("messages", {"max_tokens": 5, "thinking": {"type": "enabled", "budget_tokens": 9}}, "thinking"),
         ("embeddings", {"input": "x"}, "embeddings"),
     ],
@@ -317,10 +336,15 @@ def test_generated_bodies_are_answered_or_refused_in_shape(proxy: CaptureProxy, 
         assert got.content.rstrip().rpartition(b"\n")[2].startswith(b"data: ")
 
 
-def test_a_field_of_another_dialect_means_nothing(proxy: CaptureProxy) -> None:
+def test_a_field_that_nobody_knows_is_refused_and_one_that_is_null_is_not(proxy: CaptureProxy) -> None:
     for path in PATHS[2:]:
-        body = {**_ASKED[path], "n": "three", "stream_options": 7}
-        assert WEB.post(proxy.root_url + path, json=body, headers={"x-api-key": proxy.token}).status_code == 200
+        for value, status in ((None, 200), ("three", 400)):
+            got = WEB.post(
+                proxy.root_url + path, json={**_ASKED[path], "best_of": value}, headers={"x-api-key": proxy.token}
+            )
+            assert got.status_code == status
+        shaped(got, path)
+        assert "best_of" in got.text
 
 
 def test_a_client_that_leaves_ends_the_generation(model: Any, proxy: CaptureProxy) -> None:

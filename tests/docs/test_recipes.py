@@ -120,5 +120,5 @@ def test_what_the_recipes_add_is_listed_as_ours_is(printed: dict[str, str]) -> N
     """In the table of methods, the choices of options, and the form of the Train panel."""
     out = printed["listed"]
     assert "Wide LoRA" in out and "Calm LoRA" in out
-    assert "--calmness" in out and "[auto|torch|mlx|one_thread]" in out and "[auto|thread|process|here]" in out
+    assert "--calmness" in out and "[auto|torch|mlx|llamacpp|one_thread]" in out and "[auto|thread|process|here]" in out
     assert out.endswith("[['auto', 'thread', 'process', 'here']]"), out[-500:]

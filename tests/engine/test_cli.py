@@ -51,6 +51,8 @@ def test_help_lists_the_verbs_of_a_shell(capsys: pytest.CaptureFixture[str]) -> 
         "plot",
         "compare",
         "facts",
+        "serve",
+        "batch",
         "diff",
         "inspect",
         "models",

@@ -337,7 +337,7 @@ def test_an_endpoint_starts_as_trained_unless_a_request_brings_its_own(
 def test_an_endpoint_offers_the_tools_of_the_rows_to_who_does_not_speak_of_tools(
     small: Any, request_: dict[str, Any], tools: Any
 ) -> None:
-    from shadownb.engine.capture.local import LocalModel
+    from shadownb.engine.answering.local import LocalModel
 
     small._trained_on = learned([row(1, tools=[TOOL])])
     messages, offered = LocalModel(small)._start(USER, request_.get("tools") or None, request_)

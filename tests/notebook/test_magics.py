@@ -49,6 +49,8 @@ def test_help_lists_every_verb(kernel: Kernel, code: str) -> None:
         "plot",
         "compare",
         "facts",
+        "serve",
+        "batch",
         "eval",
         "diff",
         "inspect",

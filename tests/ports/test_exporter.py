@@ -37,7 +37,7 @@ def trained(model: Any) -> Any:
     return model
 
 
-@pytest.mark.parametrize("fmt", ["adapter", "merged", "mlx", "card"])
+@pytest.mark.parametrize("fmt", ["adapter", "merged", "gguf", "gguf-lora", "mlx", "card"])
 def test_what_it_writes_is_whole_and_takes_the_place_of_what_was_saved(model: Any, tmp_path: Path, fmt: str) -> None:
     folder = tmp_path / "out"
     trained(model).save(folder, fmt="merged")
@@ -50,7 +50,7 @@ def test_what_it_writes_is_whole_and_takes_the_place_of_what_was_saved(model: An
     assert fmt == "merged" or "model.safetensors" in before - there
 
 
-@pytest.mark.parametrize("fmt", ["adapter", "merged", "mlx", "card"])
+@pytest.mark.parametrize("fmt", ["adapter", "merged", "gguf", "gguf-lora", "mlx", "card"])
 def test_one_that_fails_leaves_what_was_there(
     model: Any, tmp_path: Path, fmt: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -70,13 +70,15 @@ def test_one_that_fails_leaves_what_was_there(
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
 
 
-@pytest.mark.parametrize("fmt", ["adapter", "mlx", "card"])
+@pytest.mark.parametrize("fmt", ["adapter", "mlx", "gguf-lora", "card"])
 def test_what_it_cannot_write_it_refuses_before_a_folder_is_made(model: Any, tmp_path: Path, fmt: str) -> None:
-    with pytest.raises(ExportError, match=f"fmt='{fmt}'"):
+    with pytest.raises(ExportError, match=f"(fmt|format)='{fmt}'"):
         model.save(tmp_path / "none", fmt=fmt)
     assert not (tmp_path / "none").exists()
 
 
 def test_a_format_that_is_not_known_names_those_that_are(model: Any, tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match=r"Did you mean 'merged'[\s\S]*adapter, merged, mlx, card"):
+    with pytest.raises(
+        ExportError, match=r"Did you mean 'merged'[\s\S]*adapter, merged, gguf, gguf-lora, awq, gptq, mlx, card"
+    ):
         model.save(tmp_path / "none", fmt="merge")

@@ -38,6 +38,7 @@ beforeEach(() => {
     train: "anywidget:t",
     run_panel: null,
     facts: "anywidget:f",
+    serve: "anywidget:s",
     chat: "anywidget:c",
     runtime: null,
   });
@@ -63,9 +64,9 @@ async function press(key: string): Promise<void> {
 
 test("tabs follow the ARIA pattern: one tab stop, arrows turn around the ends, each names its panel", async () => {
   await show({ host });
-  expect(tabs().map((tab) => tab.tabIndex)).toEqual([-1, -1, -1, 0, -1, -1, -1, -1]);
+  expect(tabs().map((tab) => tab.tabIndex)).toEqual([-1, -1, -1, 0, -1, -1, -1, -1, -1, -1]);
   for (const [key, name] of [
-    ["ArrowRight", "Run"],
+    ["ArrowRight", "Runs"],
     ["End", "Chat"],
     ["ArrowRight", "Capture"],
     ["ArrowLeft", "Chat"],
@@ -89,6 +90,7 @@ test("a panel is drawn when first opened, and kept", async () => {
 
 test("Run has a hint until there is a run, and draws the newest one", async () => {
   await show({ host });
+  await press("ArrowRight");
   await press("ArrowRight");
   expect(openPanel()?.textContent).toContain("No run yet");
   for (const reference of ["anywidget:r1", "anywidget:r2"]) {
@@ -126,9 +128,11 @@ test("a panel that a package brings has a tab like the others, and one that fail
     "Trajectories",
     "Rewards",
     "Train",
+    "Runs",
     "Run",
     "Evaluate",
     "Facts",
+    "Serve",
     "Chat",
     "Hello",
     "Broken",

@@ -10,10 +10,11 @@ from typing import Any
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
+from shadownb.engine.answering.local import LocalModel
 from shadownb.engine.capture import routes, wire
 from shadownb.engine.capture.delivery import Delivery
 from shadownb.engine.capture.dialects import WireError, dialect
-from shadownb.engine.capture.local import LocalModel
+from shadownb.engine.capture.exchange import Exchange
 from shadownb.engine.capture.recorder import Recorder
 from shadownb.engine.capture.upstream import Upstream
 from shadownb.errors import ShadowError
@@ -127,12 +128,12 @@ class CaptureApp:
         delivery = Delivery(exchange, send, self._recorder)
         if is_local:
             assert self._local is not None
-            answering = self._local.answer(exchange, self._recorder.turns_before(exchange), delivery)
+            answering = self._answer_locally(self._local, exchange, delivery)
         else:
             assert self._upstream is not None
             answering = self._upstream.relay(exchange, headers, query, delivery)
         self._recorder.active += 1
-        work = asyncio.ensure_future(answering)
+        work: asyncio.Future[Any] = asyncio.ensure_future(answering)
         gone = asyncio.ensure_future(_client_gone(receive))
         try:
             await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -152,6 +153,13 @@ class CaptureApp:
         finally:
             gone.cancel()
             self._recorder.active -= 1
+
+    async def _answer_locally(self, local: LocalModel, exchange: Exchange, delivery: Delivery) -> None:
+        if exchange.request.get("previous_response_id") and exchange.parent is None:
+            text = "There is no recorded answer with this previous_response_id."
+            await delivery.fail(WireError(404, text, param="previous_response_id", code="not_found"))
+            return
+        await local.answer(exchange.dialect, exchange.request, self._recorder.turns_before(exchange), delivery)
 
     async def _pass(
         self, route: routes.Route, method: str, query: bytes, headers: Headers, receive: Receive, send: Send

@@ -300,9 +300,9 @@ class CaptureProxy(Capture):
 
     @contextlib.asynccontextmanager
     async def _app(self) -> AsyncIterator[CaptureApp]:
+        from shadownb.engine.answering.local import LocalModel
         from shadownb.engine.capture import wire
         from shadownb.engine.capture.app import CaptureApp
-        from shadownb.engine.capture.local import LocalModel
         from shadownb.engine.capture.recorder import Recorder
         from shadownb.engine.capture.upstream import Upstream
 
@@ -315,7 +315,7 @@ class CaptureProxy(Capture):
             yield CaptureApp(guard, self._recorder, upstream, local, self._max_body, lambda: self.counters)
         finally:
             if local is not None:
-                local.close()
+                await local.close()
             if upstream is not None:
                 await upstream.close()
 

@@ -42,7 +42,7 @@ class Serving:
         if not self._ready.wait(_START_SECONDS) or self._failure is not None:
             self.stop(0.0)
             raise BusyError(
-                f"The capture could not start: {self._failure or 'no answer in time'}.", fix="Try again."
+                f"It could not start: {self._failure or 'no answer in time'}.", fix="Try again."
             ) from self._failure
 
     def stop(self, wait_s: float) -> None:

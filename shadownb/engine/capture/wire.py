@@ -44,15 +44,26 @@ _SILENT_SECONDS = 60.0  # that a client may be silent in the middle of a body
 
 
 class Guard:
-    """Checks Host, Origin and token of every request."""
+    """Checks Host, Origin and token of every request; ``whose`` says in a refusal which token is meant."""
 
-    def __init__(self, token: str, port: int, allow_hosts: Iterable[str] = ()) -> None:
-        self._token = token.encode()
+    def __init__(
+        self, token: str, port: int, allow_hosts: Iterable[str] = (), whose: str = "the capture's token (proxy.token)"
+    ) -> None:
+        self._token, self._whose = token.encode(), whose
         self._allowed = {"127.0.0.1", "localhost", "[::1]", *(name.lower() for name in allow_hosts)}
         self._port = port
 
     def check(self, headers: Headers) -> None:
         """Raise :class:`WireError` 403 for a foreign Host or Origin, 401 for a wrong or missing token."""
+        self.check_origin(headers)
+        bearer = headers.get("authorization", "")
+        given = [bearer[7:].strip() if bearer[:7].lower() == "bearer " else ""]
+        given += [headers.get(name, "") for name in ("x-api-key", "api-key", "x-goog-api-key")]
+        if not any(hmac.compare_digest(each.encode("latin-1", "replace"), self._token) for each in given):
+            raise WireError(401, f"Wrong API key: give {self._whose} as the API key.", code="invalid_api_key")
+
+    def check_origin(self, headers: Headers) -> None:
+        """Raise :class:`WireError` 403 for a foreign Host or Origin."""
         if not self._is_allowed(headers.get("host", "")):
             raise WireError(
                 403, "This Host is not allowed here. allow_hosts= names those that are.", code="host_not_allowed"
@@ -60,13 +71,6 @@ class Guard:
         origin = headers.get("origin")
         if origin is not None and not self._is_allowed(origin.partition("://")[2]):
             raise WireError(403, "This Origin is not allowed here.", code="origin_not_allowed")
-        bearer = headers.get("authorization", "")
-        given = [bearer[7:].strip() if bearer[:7].lower() == "bearer " else ""]
-        given += [headers.get(name, "") for name in ("x-api-key", "api-key", "x-goog-api-key")]
-        if not any(hmac.compare_digest(each.encode("latin-1", "replace"), self._token) for each in given):
-            raise WireError(
-                401, "Wrong API key: give the capture's token (proxy.token) as the API key.", code="invalid_api_key"
-            )
 
     def without_token(self, query: bytes) -> bytes:
         """Return a query without the fields that hold the token: some clients send keys there, and it shall not go on."""

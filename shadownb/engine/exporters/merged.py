@@ -2,44 +2,55 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shadownb.errors import ExportError
+from shadownb.engine.exporters import rounding as narrow
+from shadownb.engine.exporters.whole import check_mergeable, name_ends, save_exact
+from shadownb.engine.gguf.tensors import Tensors
+from shadownb.engine.loaded.hashing import weight_files
 
 if TYPE_CHECKING:
     from shadownb.engine.loaded.model import LoadedModel
 
 
 class MergedExporter:
-    """A folder that loads anywhere its base does, without any adapter."""
+    """A folder that loads anywhere its base does, without any adapter.
+
+    Parameters
+    ----------
+    dtype
+        ``float32``, ``bfloat16``, ``float16``, ``auto`` (as the base's files have it), or None: as the model is held.
+    rounding
+        ``seeded`` (by a chance from a fixed seed) or ``nearest``.
+    """
+
+    def __init__(self, dtype: str | None = None, rounding: narrow.Rounding = "seeded") -> None:
+        if dtype is not None:
+            narrow.check(dtype, rounding)
+        self._dtype, self._rounding = dtype, rounding
 
     def check(self, model: LoadedModel) -> None:
         """Raise ExportError where merging would round what was trained into a quantised base."""
-        if model.quantization and not model.weights.merges_dense:
-            raise ExportError(
-                f"fmt='merged': the base is {model.quantization}; merging would round the adapter into it.",
-                fix=f"Save the adapter, then merge it onto the 16-bit base: "
-                f"shadownb.load({model.name!r}, adapter=path).save(..., fmt='merged').",
-            )
+        check_mergeable(model, "merged")
 
     def write(self, model: LoadedModel, folder: Path) -> None:
         """Write the whole model, and the tokens that end its replies."""
-        model.weights.save_whole(folder)
-        _name_ends(folder, model.renderer.stop_token_ids)
+        dtype = _of_files(model) if self._dtype == "auto" else self._dtype
+        if dtype is None:
+            model.weights.save_whole(folder)
+        else:
+            save_exact(model, folder)
+            if dtype != "float32":
+                narrow.narrow_files(folder, dtype, self._rounding)
+        name_ends(folder, model.renderer.stop_token_ids)
 
 
-def _name_ends(folder: Path, stops: Iterable[int]) -> None:
-    """Write every token that ends a reply into the generation config: others ask with it, and would not stop at the template's."""
-    path = folder / "generation_config.json"
-    if not path.is_file():
-        return
-    config = json.loads(path.read_text(encoding="utf-8"))
-    named = config.get("eos_token_id")
-    known = named if isinstance(named, list) else [] if named is None else [named]
-    ends = list(dict.fromkeys([*known, *stops]))
-    if ends != known:
-        config["eos_token_id"] = ends if len(ends) > 1 else ends[0]
-        path.write_text(json.dumps(config, indent=2), encoding="utf-8")
+def _of_files(model: LoadedModel) -> str | None:
+    """Return the format that most numbers of the base's files have; None where they are not to be found."""
+    files = weight_files(model.source)
+    if not files:
+        return None
+    with Tensors(files) as tensors:
+        largest = max(tensors, key=tensors.size)
+        return narrow.FORMATS.get(tensors.format(largest))

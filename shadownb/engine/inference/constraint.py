@@ -63,7 +63,7 @@ class Constraint:
         if schema is True:
             schema = _FREE
         if inspect.isclass(schema) and hasattr(schema, "model_json_schema"):
-            schema = schema.model_json_schema()
+            schema = _closed(schema.model_json_schema())
         if isinstance(schema, str):
             try:
                 schema = json.loads(schema)
@@ -103,6 +103,18 @@ class Constraint:
             raise ConfigError(f"grammar={_short(text)} cannot be read: {error}.", fix=_FIXES["grammar"]) from None
 
 
+def _closed(schema: Any) -> Any:
+    """Return the schema of a class with its objects closed: fields that it does not have it would only drop."""
+    if isinstance(schema, list):
+        return [_closed(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {key: value if key in _VALUES else _closed(value) for key, value in schema.items()}
+    if isinstance(schema.get("properties"), dict) and "additionalProperties" not in schema:
+        found["additionalProperties"] = False
+    return found
+
+
 _FIXES = {
     "schema": "Leave the keyword out of the schema and check it on the answer, or give a regex or a grammar.",
     "regex": "Give an expression of Rust's regex syntax, without look-around and back references.",
@@ -123,8 +135,22 @@ def library() -> Any:
 
 
 def spaced(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return a schema with the blanks that its JSON may have."""
-    return {**schema, "x-guidance": {"whitespace_pattern": _BLANKS}}
+    """Return a schema with the blanks that its JSON may have, and without the leap seconds that few readers take."""
+    return {**_without_leap_seconds(schema), "x-guidance": {"whitespace_pattern": _BLANKS}}
+
+
+def _without_leap_seconds(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_without_leap_seconds(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {key: value if key in _VALUES else _without_leap_seconds(value) for key, value in schema.items()}
+    if schema.get("format") in ("time", "date-time") and "pattern" not in schema:
+        found["pattern"] = ":[0-9]{2}:[0-5][0-9]"
+    return found
+
+
+_VALUES = ("const", "enum", "default", "examples")  # no schemas
 
 
 def grammar_of(kind: Kind, text: str) -> str:

@@ -61,8 +61,22 @@ class Row:
         self.logprobs: list[float] | None = [] if asked.logprobs else None
         self.tops: list[list[tuple[int, float]]] | None = [] if asked.top_logprobs else None
         self.reason: FinishReason | None = None
+        self._said: Emit | None = None
+        self._gone: ShouldStop | None = None
+
+    def listened_by(self, said: Emit, gone: ShouldStop) -> None:
+        """Hand each piece of the text to a listener of its own, and end where that has gone."""
+        self._said, self._gone = said, gone
 
     def push(self, token_id: int, log_prob: float | None = None) -> str:
+        piece = self._push(token_id, log_prob)
+        if self._gone is not None and self.reason is None and self._gone():
+            piece += self.cancel()
+        if self._said is not None and piece:
+            self._said(piece)
+        return piece
+
+    def _push(self, token_id: int, log_prob: float | None) -> str:
         self.ids.append(token_id)
         if self.logprobs is not None and log_prob is not None:
             self.logprobs.append(log_prob)

@@ -61,6 +61,11 @@ def chosen(asked: str, trained_with: str | None = None) -> tuple[str, str]:
     return DEFAULT, "it runs everywhere"
 
 
+def read_as_they_are(asked: str) -> tuple[str, ...]:
+    """Return the ends of the names of single files that ``backend=`` computes as they are, with no folder made of them."""
+    return getattr(backend(asked), "files", ()) if asked in registry.names("backend") else ()
+
+
 def packages() -> tuple[str, ...]:
     """Return the packages whose versions decide what comes out of any backend that can be imported."""
     found: list[str] = []

@@ -39,8 +39,10 @@ def weights_hash(source: str) -> str:
 
 
 def weight_files(source: str) -> list[Path]:
-    """Return a base's weight files, of a folder or of a hub id in the hub's cache."""
+    """Return a base's weight files, of a folder, a single file, or a hub id in the hub's cache."""
     folder = Path(source)
+    if folder.is_file():
+        return [folder]
     if not folder.is_dir():
         from huggingface_hub import try_to_load_from_cache
 

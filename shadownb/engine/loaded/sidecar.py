@@ -1,8 +1,8 @@
 """``shadownb.json``: what ShadowNB writes beside weights, so that a folder says of itself what the weights cannot.
 
 Its keys: ``files``, the names of the files that ``model.save`` wrote; ``trained_on``, what the rows had in common, so that the
-model is asked as it was trained wherever it is loaded; ``trained``, the ``run`` and ``step`` that made them, and of a save also
-how that run stood then (``total_steps``, ``status``).
+model is asked as it was trained wherever it is loaded; ``made_of``, the hash of the base that an exported base was made of;
+``trained``, the ``run`` and ``step`` that made them, and of a save also how that run stood then (``total_steps``, ``status``).
 """
 
 from __future__ import annotations
@@ -25,9 +25,12 @@ def write(
     files: set[str] | None = None,
     trained_on: TrainedOn | None = None,
     trained: dict[str, Any] | None = None,
+    made_of: str | None = None,
 ) -> Path:
     """Write the record of a folder and return its file; what is None is left out."""
     content: dict[str, Any] = {}
+    if made_of is not None:
+        content["made_of"] = made_of
     if files is not None:
         content["files"] = sorted(files - {RECORD})
     if trained is not None:
@@ -47,9 +50,9 @@ def add_files(folder: Path, names: set[str]) -> Path:
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """Return the record of a folder; empty where there is none that can be read."""
+    """Return the record of a folder, or of the one that a single file of weights lies in; empty where there is none to be read."""
     try:
-        content = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        content = json.loads(((folder.parent if folder.is_file() else folder) / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
@@ -78,6 +81,12 @@ def trained_on(folder: Path) -> TrainedOn | None:
     except RunError:
         return None
     return found
+
+
+def made_of(folder: Path) -> str | None:
+    """Return the hash of the base that untrained weights in a folder were made of; None where nothing says so."""
+    found = read(folder).get("made_of")
+    return found if isinstance(found, str) else None
 
 
 def run_of(folder: Path) -> str | None:

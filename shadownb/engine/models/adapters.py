@@ -104,7 +104,7 @@ def _checkpoint(folder: Path, name: str, model: LoadedModel) -> AdapterSource:
 
 
 def _check_base(found: str | None, name: str, model: LoadedModel) -> None:
-    if found is not None and found != model.base_hash:
+    if found is not None and found not in (model.base_hash, sidecar.made_of(Path(model.source))):
         raise ModelError(
             f"use={name!r} belongs to another base than {model.name!r}.",
             why=f"Its base hashes to {found[:12]}, this one to {model.base_hash[:12]}.",

@@ -51,8 +51,8 @@ def load(
     name
         A short name (``smollm2-135m``), a hub id, a folder, a GGUF file, or the id of a run.
     backend
-        ``auto`` (``mlx`` on Apple silicon where it is installed, else ``torch``), ``torch``, ``mlx``, or the name of another
-        that is registered.
+        ``auto`` (``mlx`` on Apple silicon where it is installed, else ``torch``), ``torch``, ``mlx``, ``llamacpp`` (a GGUF file as
+        it is, which answers and is not trained), or the name of another that is registered.
     device
         ``auto``, ``cpu``, ``cuda``, ``mps`` or ``xpu``.
     dtype
@@ -96,7 +96,7 @@ def load(
         raise ConfigError(f"max_length={max_length!r} must be a whole number of at least 8 tokens.")
     acceleration.check(accelerator)
     live.tell("loading libraries")
-    source = resolve(str(name))
+    source = resolve(str(name), backends.read_as_they_are(backend))
     backend_name, _ = backends.chosen(backend, source.backend)
     computing = backends.backend(backend_name)
     computing.warm_up()

@@ -20,6 +20,7 @@ from shadownb.errors import BusyError
 
 if TYPE_CHECKING:
     from shadownb.engine.data import Dataset
+    from shadownb.engine.exports.result import Export
     from shadownb.engine.facts import Facts
     from shadownb.engine.inference import Reply, ReplyStream
     from shadownb.engine.inference.options import SamplingOptions
@@ -156,7 +157,7 @@ class Model(LoadedModel):
             ``max_new_tokens`` (256), ``temperature`` (0.7; 0 is greedy), ``top_p``, ``top_k``, ``min_p``, ``repetition_penalty``,
             ``presence_penalty``, ``frequency_penalty``, ``logit_bias``, ``stop``, ``seed``; the form of the answer by ``schema``
             (a JSON schema or a pydantic model, of which instances are returned), ``regex`` or ``grammar`` (Lark or GBNF); for
-            :meth:`chat` and :meth:`stream` also ``logprobs`` (see
+            :meth:`chat` and :meth:`stream` also ``logprobs`` and ``top_logprobs`` (see
             :class:`~shadownb.engine.inference.Sampling`).
 
         Raises
@@ -495,6 +496,72 @@ class Model(LoadedModel):
         self.require_loaded()
         self.catch_up()
         return save(self, Path(path).expanduser(), fmt)
+
+    def export(
+        self,
+        path: str | Path,
+        format: str = "gguf",
+        *,
+        compare: Sequence[Any] = (),
+        dataset: Any = None,
+        scorer: Any = None,
+        report: bool = True,
+        **options: Any,
+    ) -> Export:
+        """Write the trained model in a format that others run, measure the file, and return what was found.
+
+        Beside the weights lie tokenizer, chat template and the tokens that end an answer, a model card, and for GGUF a Modelfile
+        of Ollama; the system prompt and tools of the training stand in ``shadownb.json``. An export replaces an earlier one in the
+        same folder as a whole; until it is whole nothing there changes.
+
+        Parameters
+        ----------
+        format
+            ``"gguf"`` (llama.cpp, Ollama, LM Studio), ``"gguf-lora"`` (the adapter alone), ``"merged"`` (transformers, vLLM),
+            ``"awq"`` and ``"gptq"`` (4 bits for vLLM), ``"mlx"`` (Apple), ``"adapter"`` (peft).
+        compare
+            Other formats to write, measure and throw away: names of GGUF's (``["q8_0", "q5_k_m"]``), or dicts of these options
+            (``{"format": "merged", "dtype": "bfloat16"}``). The returned object has the table, a picture and a recommendation.
+        dataset
+            Rows to measure on, best ones that were held out; if omitted, those of the run, where it had any.
+        scorer
+            As for :func:`shadownb.compare`: scores answers of model and file on these rows, with a paired interval.
+        report
+            Whether to measure at all: the file is loaded by the engine that will run it.
+        **options
+            What the format takes: ``quant``, ``importance`` and ``converter`` of ``gguf``; ``dtype`` and ``rounding`` of
+            ``merged``; ``bits``, ``group_size``, ``calibration`` and ``iters`` of ``awq`` and ``gptq``; ``bits`` of ``mlx``.
+
+        Raises
+        ------
+        ExportError
+            The format is unknown, does not suit what was trained or how the base was loaded, or would not answer as this model
+            does. Nothing is left behind.
+        ConfigError
+            An option is not one of the format's, or has a value that it does not take.
+        MissingDependencyError
+            A tool or an engine is not here; the message has the command that fetches it.
+
+        Examples
+        --------
+        >>> exported = model.export("triage-q8", format="gguf", quant="q8_0", report=False)
+        >>> exported.files
+        ('Modelfile', 'README.md', ...)
+        """
+        from shadownb.engine.models.exporting import export
+
+        self.require_loaded()
+        self.catch_up()
+        return export(
+            self,
+            Path(path).expanduser(),
+            format,
+            compare=compare,
+            dataset=dataset,
+            scorer=scorer,
+            report=report,
+            **options,
+        )
 
     def unload(self) -> None:
         """Free the weights. The object still says what it was; to ask or train it again, load it again.

@@ -12,7 +12,7 @@ import os
 import shutil
 import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,30 +28,59 @@ if TYPE_CHECKING:
     from shadownb.engine.ports.exporter import Exporter
 
 _ASIDE = ".saving-"
-_WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
+_WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "*.gguf")
 
 
-def save(model: Model, target: Path, fmt: str) -> Path:
-    """Write a loaded model; see :meth:`Model.save`."""
-    formats = registry.names("exporter")
-    if fmt not in formats:
-        raise ExportError(
-            f"fmt={fmt!r} is not a format.{did_you_mean(fmt, formats)}", fix=f"Use one of {', '.join(formats)}."
-        )
-    exporter: Exporter = registry.resolve("exporter", fmt)()
+def save(
+    model: Model,
+    target: Path,
+    fmt: str,
+    exporter: Exporter | None = None,
+    finish: Callable[[Path], None] = lambda folder: None,
+) -> Path:
+    """Write a loaded model; see :meth:`Model.save`.
+
+    Parameters
+    ----------
+    exporter
+        One that was made with options; None makes it without.
+    finish
+        Adds to the folder before it takes its place.
+    """
+    if exporter is None:
+        exporter = kind_of(fmt, "fmt")()
     exporter.check(model)
     # By which a folder is known to hold a model or an adapter.
     descriptions = ("config.json", *model.backend.description_names())
     _refuse_used(target, model.source, descriptions)
     with model.gate.inference():
         trained = trained_state(model)
-        with saving(target), _replacing(target, descriptions) as folder:
+        with saving(target), replacing(target, descriptions) as folder:
             exporter.write(model, folder)  # first, because it may be refused
-            sidecar.write(folder, trained_on=model.trained_on, trained=trained)
+            untrained = model.base_hash if model.weights.kind is None else None
+            sidecar.write(folder, trained_on=model.trained_on, trained=trained, made_of=untrained)
             model.save_tokenizer(folder)
+            finish(folder)
     saves.note(target, trained)
     _warn_if_unfinished(trained, model, target)
     return target
+
+
+def kind_of(fmt: str, option: str) -> Callable[..., Exporter]:
+    """Return the exporter of a format; ``option`` is what it was asked for by.
+
+    Raises
+    ------
+    ExportError
+        There is none of that name.
+    """
+    formats = registry.names("exporter")
+    if fmt not in formats:
+        raise ExportError(
+            f"{option}={fmt!r} is not a format.{did_you_mean(fmt, formats)}", fix=f"Use one of {', '.join(formats)}."
+        )
+    found: Callable[..., Exporter] = registry.resolve("exporter", fmt)
+    return found
 
 
 def trained_state(model: Model) -> dict[str, Any] | None:
@@ -106,7 +135,7 @@ def _refuse_used(target: Path, source: str, descriptions: tuple[str, ...]) -> No
 
 
 @contextlib.contextmanager
-def _replacing(target: Path, descriptions: tuple[str, ...]) -> Iterator[Path]:
+def replacing(target: Path, descriptions: tuple[str, ...]) -> Iterator[Path]:
     """Yield an empty folder to write to; in the end its files take the place of those that the last save wrote to ``target``."""
     is_new = not target.exists()
     target.mkdir(parents=True, exist_ok=True)

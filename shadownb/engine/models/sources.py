@@ -17,20 +17,28 @@ from shadownb.engine.models.catalog import ModelInfo, catalog, find
 from shadownb.errors import ModelError, ModelNotFoundError, RunNotFoundError, did_you_mean
 
 
-def resolve(name: str) -> Source:
-    """Return where a name's weights are; nothing is downloaded yet."""
+def resolve(name: str, files: tuple[str, ...] = ()) -> Source:
+    """Return where a name's weights are; nothing is downloaded yet.
+
+    ``files`` are the ends of names of single files that are taken as they are, and of which no folder is made.
+    """
     info = find(name)
     if info is not None:
+        packaged = info.packaged_file()
+        if packaged is not None and packaged.suffix in files:
+            return Source(info.name, str(packaged))
         return Source(info.name, str(_local_or_hub(info)))
     path = Path(name or os.devnull).expanduser()
+    if path.suffix in files and os.path.isfile(path):
+        return Source(path.stem, str(path.resolve()))
     # os.path rather than Path: a name that no file system takes is no error here.
     if path.suffix == ".gguf" and os.path.isfile(path):
         digest = hashlib.sha256(str(path.resolve()).encode() + str(path.stat().st_mtime_ns).encode()).hexdigest()[:8]
         return Source(path.stem, str(backend().convert(path, subfolder("models") / f"{path.stem}-{digest}")))
     if os.path.isdir(path):
-        return _folder(path)
-    if (packaged := _converted_before(path)) is not None:
-        return packaged
+        return _folder(path, files)
+    if (converted := _converted_before(path)) is not None:
+        return converted
     with contextlib.suppress(RunNotFoundError):
         return _run(name)
     if name.count("/") == 1 and not path.is_absolute() and not name.startswith("."):
@@ -65,7 +73,10 @@ def _local_or_hub(info: ModelInfo) -> str:
     return info.hub_id
 
 
-def _folder(path: Path) -> Source:
+def _folder(path: Path, files: tuple[str, ...] = ()) -> Source:
+    taken = sorted(file for file in path.iterdir() if file.suffix in files)
+    if taken:
+        return Source(path.name, str(taken[0].resolve()))
     if (path / "config.json").is_file():
         return Source(path.name, str(path.resolve()))
     description = description_in(path)

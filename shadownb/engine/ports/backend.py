@@ -8,7 +8,7 @@ Recipe: CONTRIBUTING.md, "A backend"; suite: tests/ports/test_backend.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from shadownb.engine.loaded.source import Source
     from shadownb.engine.methods import MethodSpec
     from shadownb.engine.ports.loaded import Loaded
+    from shadownb.engine.ports.speaker import Speaker
     from shadownb.engine.ports.training import TrainingServices, TrainingSession
 
 
@@ -390,4 +391,41 @@ class LacksMethods(Protocol):
         """Return why a method is not there, on whatever model: a clause that follows "because"; None where it is.
 
         It is asked of the class, for tables and menus, before any model is loaded: nothing of the framework is imported for it.
+        """
+
+
+@runtime_checkable
+class Speaks(Protocol):
+    """A backend that can answer many callers of a server together; one without is asked by threads that take turns."""
+
+    def speaker(self, model: Loaded) -> Speaker:
+        """Return what answers them; whoever asks for it closes it."""
+
+
+@runtime_checkable
+class SavesExact(Protocol):
+    """Weights that can be written in 32 bits with what was trained in them, whatever format they are held in."""
+
+    def save_exact(self, folder: Path) -> None:
+        """Write as :meth:`Weights.save_whole` does, with nothing rounded into 16 bits."""
+
+
+@runtime_checkable
+class TellsActivations(Protocol):
+    """A backend that can tell how much each input of a linear layer is used on given rows."""
+
+    def activations(self, model: Loaded, rows: Sequence[Rendered], use: Use) -> dict[str, Any]:
+        """Return of each linear layer, by its name in the model, the mean square of each input: float32, shape (inputs,)."""
+
+
+@runtime_checkable
+class TellsDistributions(Protocol):
+    """A backend that can tell the whole distribution where a marked token comes next, so that two models can be compared."""
+
+    def distributions(
+        self, model: Loaded, rows: Sequence[Rendered], use: Use
+    ) -> Iterator[tuple[int, Sequence[int], Any]]:
+        """Yield pieces of rows, in order: (number of the row, its next marked tokens, log-probabilities at their places).
+
+        The log-probabilities are natural logarithms, a numpy array of shape (tokens, vocabulary).
         """

@@ -12,9 +12,10 @@ from typing import Any, Protocol
 class Exporter(Protocol):
     """A format of ``model.save(path, fmt=name)``, known by its name: ``registry.register("exporter", name, "module:Class")``.
 
-    The class is made anew for each save, without arguments. ``write`` gets an empty folder; the files it leaves there take the
-    place of those that the last save wrote, all or none, and only when it has returned. The tokenizer, and what the rows had in
-    common, are written beside them by whoever called. The weights are held meanwhile.
+    The class is made anew for each save. What it can be told are the keywords of its ``__init__``, each with a default; they are
+    given to ``model.export(path, format=name, ...)``, and ``model.save`` gives none. ``write`` gets an empty folder; the files it
+    leaves there take the place of those that the last save wrote, all or none, and only when it has returned. The tokenizer, and
+    what the rows had in common, are written beside them by whoever called. The weights are held meanwhile.
     """
 
     def check(self, model: Any) -> None:

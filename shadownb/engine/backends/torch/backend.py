@@ -5,15 +5,16 @@ Nothing heavy is imported until something is asked that needs it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from shadownb.engine.inference.gate import WeightsGate
 from shadownb.engine.ports.backend import Choices, Costs, Device, KernelTrial
 from shadownb.engine.ports.decisions import Decision
 
 if TYPE_CHECKING:
+    from shadownb.engine.backends.torch.generation.generator import TransformersGenerator
     from shadownb.engine.backends.torch.training import TorchTraining
     from shadownb.engine.backends.torch.weights import TorchWeights
     from shadownb.engine.config import TrainConfig
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from shadownb.engine.inference.types import Use
     from shadownb.engine.loaded.source import Source
     from shadownb.engine.ports.loaded import Loaded
+    from shadownb.engine.ports.speaker import Speaker
     from shadownb.engine.ports.training import TrainingServices
     from shadownb.engine.rendering import Rendered
     from shadownb.engine.rendering.examples import Example
@@ -156,6 +158,12 @@ class TorchBackend:
             **ends,
         )
 
+    def speaker(self, model: Loaded) -> Speaker:
+        """Return what answers many callers of a server at once."""
+        from shadownb.engine.inference.batcher import Batcher
+
+        return Batcher(lambda: cast("TransformersGenerator", self.generator(model)))
+
     def loss(self, model: Loaded, examples: Sequence[Example], use: Use) -> float:
         """Return the mean negative log-probability of the trained tokens, in nats."""
         from shadownb.engine.backends.torch.likelihood import mean_loss
@@ -167,6 +175,20 @@ class TorchBackend:
         from shadownb.engine.backends.torch.likelihood import token_scores
 
         return token_scores(model, rows, use)
+
+    def distributions(
+        self, model: Loaded, rows: Sequence[Rendered], use: Use
+    ) -> Iterator[tuple[int, Sequence[int], Any]]:
+        """Yield the log-probabilities of all tokens where a marked one comes next."""
+        from shadownb.engine.backends.torch.likelihood import distributions
+
+        return distributions(model, rows, use)
+
+    def activations(self, model: Loaded, rows: Sequence[Rendered], use: Use) -> dict[str, Any]:
+        """Return the mean square of each input of each linear layer on rows."""
+        from shadownb.engine.backends.torch.likelihood import activations
+
+        return activations(model, rows, use)
 
     # -- training ---------------------------------------------------------------------------------------------------
 

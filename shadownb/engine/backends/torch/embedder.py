@@ -47,9 +47,7 @@ class MiniLm:
 
     def embed(self, texts: Sequence[str]) -> Any:
         """Return an array of shape (texts, 384), float32, rows of length 1."""
-        rows: list[list[int]] = [
-            self._tokenizer.encode(text, truncation=True, max_length=_MOST_TOKENS) for text in texts
-        ]
+        rows = self._rows(texts)
         found = torch.zeros(len(rows), self.width)
         for numbers in _by_length(rows):
             ids = torch.tensor([rows[number] for number in numbers])
@@ -57,6 +55,13 @@ class MiniLm:
                 states = self._model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
             found[numbers] = normalize(states.mean(dim=1), dim=1)
         return found.numpy()
+
+    def tokens(self, texts: Sequence[str]) -> int:
+        """Return how many tokens of these texts count."""
+        return sum(map(len, self._rows(texts)))
+
+    def _rows(self, texts: Sequence[str]) -> list[list[int]]:
+        return [self._tokenizer.encode(text, truncation=True, max_length=_MOST_TOKENS) for text in texts]
 
 
 def _by_length(rows: Sequence[Sequence[int]]) -> list[list[int]]:

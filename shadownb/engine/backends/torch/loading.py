@@ -10,11 +10,12 @@ from typing import Any
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from transformers.utils import find_adapter_config_file
 
 from shadownb.engine import live
 from shadownb.engine.backends.texts import does_not_fit, unreachable, unreadable
+from shadownb.engine.backends.torch.packed_weights import dense_tensors, method_of, put_on
 from shadownb.engine.backends.torch.quantized import never_pack
 from shadownb.engine.backends.torch.quiet import quiet_progress_bars
 from shadownb.engine.fetching import Fetching
@@ -48,13 +49,23 @@ def load_module(source: Source, decisions: dict[str, Decision]) -> tuple[Any, An
     try:
         with quiet_progress_bars():
             tokenizer = AutoTokenizer.from_pretrained(source.location, trust_remote_code=False)
-            module, told = AutoModelForCausalLM.from_pretrained(source.location, output_loading_info=True, **options)
+            packed = method_of(Path(source.location))
+            if packed is None or importlib.util.find_spec("gptqmodel") is not None:
+                module, told = AutoModelForCausalLM.from_pretrained(
+                    source.location, output_loading_info=True, **options
+                )
+                absent = sorted(told["missing_keys"])
+            else:
+                module, absent = _unpacked(Path(source.location), packed, options["dtype"]), []
+                decisions["dtype"] = (
+                    dtype,
+                    f"its {packed['quant_method']} weights, unpacked: nothing here computes them packed",
+                )
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise does_not_fit(source.name, str(device), error) from error
     except (OSError, ValueError, SafetensorError, StrictDataclassError) as error:
         raise _unreadable(source, error) from error
-    if told["missing_keys"]:  # transformers would have them at random
-        absent = sorted(told["missing_keys"])
+    if absent:  # transformers would have them at random
         raise ModelError(
             f"The files of {source.name} have not all of its weights.",
             why=f"{len(absent)} are missing, first {absent[0]}.",
@@ -65,6 +76,14 @@ def load_module(source: Source, decisions: dict[str, Decision]) -> tuple[Any, An
     never_pack(module)
     module.eval()
     return module, tokenizer
+
+
+def _unpacked(folder: Path, packed: dict[str, Any], dtype: torch.dtype) -> Any:
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    del config.quantization_config  # with it the library would look for packed weights
+    module = AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=False)
+    put_on(module, dense_tensors(folder, packed))
+    return module
 
 
 def load_tokenizer(location: str) -> Any:

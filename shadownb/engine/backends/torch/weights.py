@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import threading
 from pathlib import Path
@@ -242,6 +243,15 @@ class TorchWeights:
     def save_whole(self, folder: Path) -> None:
         """Write a whole model with what was trained in its weights; this one stays as it is."""
         save_whole(self.adapter.merged() if self.adapter is not None else self.module, folder)
+
+    def save_exact(self, folder: Path) -> None:
+        """Write a whole model in 32 bits with what was trained in its weights; this one stays as it is."""
+        if self.adapter is None:
+            save_whole(copy.deepcopy(self.module).float(), folder)
+            return
+        wide = copy.copy(self.adapter)
+        wide.module = copy.deepcopy(self.adapter.module).float()
+        save_whole(wide.merged(), folder)
 
     def unload(self) -> None:
         """Free the weights, and the adapters beside them."""

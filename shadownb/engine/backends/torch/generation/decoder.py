@@ -56,6 +56,10 @@ class Decoder:
         """Whether every row is finished."""
         return not self._waiting and not self._rows
 
+    def add(self, row: Row) -> None:
+        """Let another row take a place as soon as one is free, behind those that wait already."""
+        self._waiting.append(row)
+
     def advance(self) -> list[Row]:
         """Compute one token for each row that has a place, after waiting ones took what is free; returns who is finished."""
         with attending(self.view.model):

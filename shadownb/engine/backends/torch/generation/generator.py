@@ -44,6 +44,8 @@ from shadownb.errors import ModelError
 if TYPE_CHECKING:
     import numpy as np
 
+    from shadownb.engine.backends.torch.generation.side import TorchSide
+
 
 class TransformersGenerator:
     """Generates with a transformers or peft causal language model.
@@ -206,6 +208,16 @@ class TransformersGenerator:
             lambda view: self._batch(view, list(places), asked, None, stop),
             stop,
         )
+
+    def weights_of(self, use: Use) -> Use:
+        """Return what tells the weights of a side from others."""
+        return use
+
+    def side(self, use: Use) -> TorchSide:
+        """Return an empty side, whose rows come and go; called with the gate held."""
+        from shadownb.engine.backends.torch.generation.side import TorchSide
+
+        return TorchSide(self, use)
 
     def _row(self, number: int, prompt: Sequence[int], sampling: Sampling, use: Use, draws: np.random.Generator) -> Row:
         stop_ids, dropped = self.stop_token_ids, self.dropped_token_ids

@@ -1,0 +1,140 @@
+"""What exports of a tuned SmolLM2-135M are worth: seconds, sizes, KL, adapters, and whether llama.cpp's own tools write the same.
+
+    python benchmarks/export.py formats [RUN]       every format but AWQ and GPTQ: CPU seconds, MB, KL, same token, score
+    python benchmarks/export.py packed [RUN]        AWQ and GPTQ
+    python benchmarks/export.py adapter [RUN]       LoRA in GGUF: seconds, and greedy texts beside the merged model's
+    python benchmarks/export.py rounding            merges in bf16 to the nearest and seeded, after 4, 16 and 60 steps
+    python benchmarks/export.py official LLAMA_CPP  tensors beside those of a checkout's convert_hf_to_gguf.py
+
+RUN is a run on the shipped task; without it one of 60 steps is made. CPU seconds are this process's and its children's.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import shadownb as snb
+
+HELD_OUT = "heldout"
+_STEPS = 60
+
+
+def cpu() -> float:
+    """Return CPU seconds of this process and of children that have ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def rows(part: str) -> Any:
+    return snb.Dataset.sample("support-triage", split=part)
+
+
+def tuned(run: str | None, steps: int = _STEPS, dtype: str = "float32") -> Any:
+    if run is not None:
+        return snb.load(run, dtype=dtype)
+    model = snb.load("smollm2-135m", dtype=dtype)
+    model.train(
+        rows("train"), method="lora", max_steps=steps, learning_rate=3e-3, lr_scheduler_type="cosine", background=False,
+        per_device_train_batch_size=4, gradient_accumulation_steps=1, sample_max_new_tokens=0,
+    )  # fmt: skip
+    return model
+
+
+def measured(model: Any, place: Path, scorer: str | None = "json_exact", **options: Any) -> None:
+    started = cpu()
+    model.export(place, report=False, **options)
+    written = cpu() - started
+    found = model.export(place, dataset=rows(HELD_OUT), scorer=scorer, **options).quality[0]
+    score = "" if found.score is None else f"  score {found.score}  difference {found.difference}"
+    speed = "" if found.tokens_per_second is None else f"  {found.tokens_per_second:.0f} tokens/s"
+    same = 100 * (found.top1 or 0)
+    said = f"{found.name:14} {written:6.1f} CPU s  {found.size / 1e6:7.1f} MB  KL {found.kl:.2g}  same {same:.1f} %"
+    print(said + speed + score, flush=True)
+
+
+def formats(run: str | None) -> None:
+    model = tuned(run)
+    with tempfile.TemporaryDirectory() as place:
+        for quant in ("f32", "f16", "q8_0", "q6_k", "q5_k_m", "q4_k_m", "q3_k_m", "iq4_nl"):
+            measured(model, Path(place) / quant, format="gguf", quant=quant)
+        for bits in (16, 8, 4):
+            measured(model, Path(place) / f"mlx{bits}", scorer=None, format="mlx", bits=bits)
+        measured(model, Path(place) / "merged", scorer=None, format="merged", dtype="bfloat16")
+
+
+def packed(run: str | None) -> None:
+    model = tuned(run)
+    with tempfile.TemporaryDirectory() as place:
+        for fmt in ("awq", "gptq"):
+            measured(model, Path(place) / fmt, scorer=None, format=fmt, calibration=rows("train"))
+
+
+def adapter(run: str | None) -> None:
+    model = tuned(run)
+    asked = [row["messages"][:-1] for row in rows(HELD_OUT).canonical_rows()[:24]]
+    options: dict[str, Any] = {"system": None, "temperature": 0.0, "max_new_tokens": 32}
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        started = cpu()
+        model.export(place / "lora", format="gguf-lora", report=False)
+        print(
+            f"gguf-lora: {cpu() - started:.2f} CPU s, {sum(f.stat().st_size for f in (place / 'lora').glob('*.gguf')) / 1e6:.1f} MB"
+        )
+        model.export(place / "merged", quant="f32", report=False)
+        snb.load(model.source, dtype="float32").export(place / "base", quant="f32", report=False)
+        base, merged = (snb.load(str(place / name), backend="llamacpp") for name in ("base", "merged"))
+        base.load_adapter(place / "lora", None)
+        one, other = ([reply.content for reply in each.chat(asked, **options)] for each in (base, merged))
+        equal = sum(a == b for a, b in zip(one, other, strict=True))
+        print(f"greedy texts equal to the merged model's: {equal} of {len(asked)}")
+
+
+def rounding() -> None:
+    for steps in (4, 16, 60):
+        model = tuned(None, steps)
+        with tempfile.TemporaryDirectory() as place:
+            for way in ("nearest", "seeded"):
+                options = {"format": "merged", "dtype": "bfloat16", "rounding": way}
+                found = model.export(Path(place) / way, dataset=rows(HELD_OUT), **options).quality[0]
+                print(f"{steps} steps, {way}: KL {found.kl:.2g} to the model in 32 bits", flush=True)
+        model.unload()
+
+
+def official(checkout: str) -> None:
+    import gguf
+    import numpy as np
+
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        model = snb.load("smollm2-135m", dtype="float32")
+        model.save(place / "whole", fmt="merged")
+        theirs = place / "theirs.gguf"
+        subprocess.run(
+            [sys.executable, f"{checkout}/convert_hf_to_gguf.py", str(place / "whole"), "--outtype", "f32", "--outfile",
+             str(theirs)],
+            check=True, capture_output=True, env={**os.environ, "PYTHONPATH": f"{checkout}/gguf-py"},
+        )  # fmt: skip
+        model.export(place / "ours", quant="f32", report=False)
+        one, other = (
+            {each.name: each for each in gguf.GGUFReader(str(file)).tensors}
+            for file in (next((place / "ours").glob("*.gguf")), theirs)
+        )
+        same = sum(np.array_equal(one[name].data, other[name].data) for name in one if name in other)
+        print(f"tensors of the same name and bytes: {same} of {len(other)}")
+
+
+if __name__ == "__main__":
+    what = sys.argv[1] if len(sys.argv) > 1 else "formats"
+    given = sys.argv[2] if len(sys.argv) > 2 else None
+    if what == "rounding":
+        rounding()
+    elif what == "official":
+        assert given is not None, "official needs a checkout of llama.cpp"
+        official(given)
+    else:
+        {"formats": formats, "packed": packed, "adapter": adapter}[what](given)

@@ -1,0 +1,1 @@
+"""Exported files beside the models that they were made of: formats, engines, quality, cards, lineage."""
