@@ -110,3 +110,34 @@ def test_what_json_cannot_say_is_refused_and_not_written_as_something_else(made:
     assert server.seen == []
     made().chat(ask("half \ud83d, whole \ud83d\ude00"))
     assert said_to(server.seen[-1]) == "half \ufffd, whole \U0001f600", "halves of pairs, which UTF-8 cannot write"
+
+
+def test_options_that_a_server_would_ignore_are_refused_and_a_schema_is_sent(made: Any, server: Upstream) -> None:
+    for option in (
+        {"min_p": 0.1},
+        {"ignore_eos": True},
+        {"logprobs": True},
+        {"top_logprobs": 3},
+        {"regex": "a"},
+        {"grammar": "x"},
+    ):
+        with pytest.raises(ConfigError, match=next(iter(option))):
+            made().chat(ask(), **option)
+    with pytest.raises(ConfigError, match="constraint"):
+        made().chat(ask(), constraint=object())
+    assert server.seen == [], "it was sent all the same"
+    schema = {
+        "type": "object",
+        "properties": {"a": {"type": "integer"}},
+        "required": ["a"],
+        "additionalProperties": False,
+    }
+    reply = made().chat(
+        ask('{"a": 1}'), schema=schema, presence_penalty=0.5, frequency_penalty=-0.5, logit_bias={5: 2.0}
+    )
+    sent = {name: value for name, value in server.seen[-1].json.items() if name not in ("model", "messages")}
+    form = {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": schema}}
+    penalties = {"presence_penalty": 0.5, "frequency_penalty": -0.5}
+    assert sent == {**penalties, "logit_bias": {"5": 2.0}, "response_format": form}
+    assert reply.parsed is None, "the server echoed with a word before it"
+    assert made(extra_body={"min_p": 0.1}).chat(ask(), min_p=0.2) and server.seen[-1].json["min_p"] == 0.2

@@ -191,3 +191,12 @@ def test_verdicts_of_a_loaded_model_are_kept_by_what_was_asked(tiny: Any) -> Non
     other = snb.Judge(tiny, "Another rubric.")
     other.judge(attempts("blue", "seven"))
     assert other.reused == 0
+
+
+def test_a_loaded_model_is_held_to_the_form_of_a_verdict(tiny: Any) -> None:
+    judge = snb.Judge(tiny, orders=1)
+    assert judge.structured
+    judgement = judge.judge(attempts("blue", "seven"))
+    assert judgement.failed in ((), ("the judge's reply was cut at its limit",))
+    free = snb.Judge(tiny, orders=1, structured=False).judge(attempts("blue", "seven"))
+    assert all(score.value is None for score in free.scores), "this one writes at random"

@@ -22,6 +22,7 @@ from shadownb.engine.endpoint.stream import EndpointStream
 from shadownb.engine.endpoint.totals import Totals
 from shadownb.engine.endpoint.trouble import error_of_many
 from shadownb.engine.inference import Reply
+from shadownb.engine.inference.typed import value_of
 from shadownb.errors import ConfigError, EndpointError, ShadowWarning
 
 Message = Mapping[str, Any]
@@ -175,8 +176,9 @@ class Endpoint:
             Called with the place of a conversation and its reply as soon as that is there, from another thread, so that what was
             paid for can be kept before the others have answered.
         **options
-            ``max_new_tokens, temperature, top_p, stop, seed, reasoning_effort``. Only options that are given are
-            sent; for the others the server's defaults hold.
+            ``max_new_tokens, temperature, top_p, stop, seed, reasoning_effort, presence_penalty, frequency_penalty, logit_bias``,
+            and ``schema``, a JSON schema or a pydantic model, which is sent as ``response_format``; ``reply.parsed`` is the answer as
+            a value. Only options that are given are sent; for the others the server's defaults hold.
 
         Raises
         ------
@@ -211,6 +213,9 @@ class Endpoint:
         if failed:
             raise failed[0] if single else error_of_many(failed, replies)
         answered = [reply for reply in replies if not isinstance(reply, EndpointError)]
+        if (schema := options.get("schema")) is not None:
+            for reply in answered:
+                reply.parsed = value_of(schema, reply.content)
         return answered[0] if single else answered
 
     def stream(

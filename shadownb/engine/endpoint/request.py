@@ -13,8 +13,11 @@ from shadownb.engine.replies.parts import call_id
 from shadownb.errors import ConfigError, DataError, did_you_mean, quoted
 
 _OURS = ("model", "messages", "tools", "stream", "n")  # an answer that nobody reads would be paid for
-_WIRE = ("temperature", "top_p", "stop", "seed", "reasoning_effort")
-_NEEDS_CONSENT = ("top_k", "repetition_penalty")  # vLLM, SGLang and others take them under these names
+_WIRE = ("temperature", "top_p", "stop", "seed", "presence_penalty", "frequency_penalty")
+# vLLM, SGLang and others take them under these names.
+_NEEDS_CONSENT = ("top_k", "repetition_penalty", "min_p", "ignore_eos")
+_UNREAD = ("logprobs", "top_logprobs")
+_FORMS = ("regex", "grammar")
 _LIMITS = ("max_completion_tokens", "max_tokens")
 _REASONINGS = ("reasoning_content", "reasoning", "reasoning_details", "thinking")
 _OF_ROWS = ("weight", "train", "malformed_tool_calls")  # what rows and replies have beside the message itself
@@ -64,14 +67,33 @@ def options_of(options: Mapping[str, Any], extra: Mapping[str, Any], limit_name:
                 f"{name}={value!r} is not an option of chat completions, and servers that do not know it ignore it.",
                 fix=f"If the server takes it: Endpoint(..., extra_body={{{name!r}: {value!r}}}).",
             )
-        known = [*Sampling.__dataclass_fields__, "reasoning_effort"]
+        if name in _UNREAD and value:
+            raise ConfigError(
+                f"{name}={value!r}: log-probabilities of a server's tokens are not read.", fix="Ask a loaded model."
+            )
+        if name in _FORMS:
+            raise ConfigError(
+                f"{name}= is not an option of chat completions.",
+                fix="Give schema=, or what this server has instead in Endpoint(..., extra_body=).",
+            )
+        known = [
+            name for name in (*Sampling.__dataclass_fields__, "schema", "reasoning_effort") if name != "constraint"
+        ]
         if name not in known:
             raise ConfigError(
                 f"Unknown option {name}={value!r}.{did_you_mean(name, known)}",
                 fix=f"Known: {', '.join(known)}; what only this server knows goes into Endpoint(..., extra_body=).",
             )
-    sampling = Sampling(**given)
+    sampling = Sampling.from_options(**given)
     body: dict[str, Any] = {name: getattr(sampling, name) for name in _WIRE if name in given}
+    if sampling.logit_bias:
+        body["logit_bias"] = {str(token): number for token, number in sampling.logit_bias}
+    if sampling.constraint is not None:
+        schema = json.loads(sampling.constraint.text)
+        body["response_format"] = {
+            "type": "json_schema",
+            "json_schema": {"name": "answer", "strict": True, "schema": schema},
+        }
     if effort is not None:
         body["reasoning_effort"] = effort
     if "max_new_tokens" in given and not any(name in extra for name in _LIMITS):

@@ -226,6 +226,8 @@ def _given(sampling: Sampling) -> dict[str, Any]:
     for name in ("top_k", "repetition_penalty", "stop", "seed"):
         if getattr(sampling, name) != getattr(defaults, name):
             options[name] = getattr(sampling, name)
+    if sampling.constraint is not None:
+        options[sampling.constraint.kind] = sampling.constraint.text
     return options
 
 

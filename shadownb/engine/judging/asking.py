@@ -9,6 +9,7 @@ from itertools import islice
 from statistics import fmean
 from typing import Any
 
+from shadownb.engine.answering.speakers import honoured_by
 from shadownb.engine.evals.answers import Asker
 from shadownb.engine.evals.cases import Case
 from shadownb.engine.evals.sides import Side
@@ -17,7 +18,7 @@ from shadownb.engine.inference.types import Sampling
 from shadownb.engine.judging import rubric as rubrics
 from shadownb.engine.judging.orders import agree, orders_of
 from shadownb.engine.judging.transcripts import Shown, attempt_of, defused, task_of
-from shadownb.engine.judging.verdicts import Unreadable, Verdict, read
+from shadownb.engine.judging.verdicts import Unreadable, Verdict, read, schema_of
 from shadownb.engine.scoring.base import Sample, Score
 from shadownb.errors import ConfigError, ShadowError
 
@@ -125,6 +126,9 @@ class Judge:
         score, and the reason says so.
     use
         Which weights of a model that was trained: ``"base"`` or ``"tuned"``; None takes its present ones.
+    structured
+        Whether the reply is held to the form of a verdict while it is written, so that a small model gives one, too. None: of a
+        loaded model yes, where its backend can; of an endpoint no, since many servers refuse a schema.
 
     Attributes
     ----------
@@ -141,8 +145,9 @@ class Judge:
     >>> judge = snb.Judge(model, "Right answers name the queue.")
     >>> judge.name, judge.requests
     ('judge', 0)
-    >>> judge("shipping", prompt="Where is my parcel?").reason  # this model was trained to answer with one word
-    "no verdict: there is no JSON with verdicts in the judge's reply"
+    >>> score = judge("shipping", prompt="Where is my parcel?")
+    >>> score.value is None or 0 <= score.value <= 1
+    True
     """
 
     needs_expected = False
@@ -160,6 +165,7 @@ class Judge:
         max_cost: float | None = None,
         temperature: float = 0.0,
         use: str | None = None,
+        structured: bool | None = None,
         should_stop: Callable[[], bool] | None = None,
     ) -> None:
         for option, value, least in (("orders", orders, 1), ("max_chars", max_chars, 1000)):
@@ -179,6 +185,9 @@ class Judge:
         chosen = use if use is not None else "tuned" if getattr(model, "has_base", False) else None
         self._side = Side(name, model, chosen)
         self._before = self._side.totals
+        if structured is None:
+            structured = hasattr(model, "generator") and "constraint" in honoured_by(model)
+        self.structured = structured
         self._should_stop = should_stop
 
     @property
@@ -288,8 +297,9 @@ class Judge:
             )
             for at, (group, order) in enumerate(asked)
         ]
+        form = {"schema": schema_of(rubrics.letters(size))} if self.structured else {}
         sampling = Sampling.from_options(
-            temperature=self._sampling.temperature, max_new_tokens=_BESIDE_TOKENS + _REASON_TOKENS * size
+            temperature=self._sampling.temperature, max_new_tokens=_BESIDE_TOKENS + _REASON_TOKENS * size, **form
         )
         asker = Asker(self._side, sampling, {}, reuse=True, should_stop=self._should_stop)
         for start in range(0, len(cases), _BATCH):

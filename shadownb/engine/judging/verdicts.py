@@ -39,7 +39,7 @@ def schema_of(ids: Sequence[str]) -> dict[str, Any]:
         "type": "object",
         "properties": {
             "answer": {"enum": list(ids)},
-            "reason": {"type": "string", "maxLength": 400},
+            "reason": {"type": "string", "maxLength": 240},
             "score": {"type": "integer", "minimum": 0, "maximum": HIGHEST},
         },
         "required": ["answer", "reason", "score"],

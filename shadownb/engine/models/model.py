@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, cast, overload
 
 from shadownb.engine import capabilities, methods
 from shadownb.engine.inference import Sampling
+from shadownb.engine.inference.typed import all_typed, is_typed, value_of
 from shadownb.engine.loaded.as_trained import AS_TRAINED, AsTrained, Tools
 from shadownb.engine.loaded.model import LoadedModel
 from shadownb.engine.models import describing
 from shadownb.engine.models.catalog import find
 from shadownb.engine.models.generation import Generation
 from shadownb.engine.models.questions import Message, Opening
-from shadownb.engine.models.typed import all_typed, is_typed, value_of
 from shadownb.errors import BusyError
 
 if TYPE_CHECKING:
