@@ -52,8 +52,8 @@ def measured(model: Any, place: Path, scorer: str | None = "json_exact", **optio
     found = model.export(place, dataset=rows(HELD_OUT), scorer=scorer, **options).quality[0]
     score = "" if found.score is None else f"  score {found.score}  difference {found.difference}"
     speed = "" if found.tokens_per_second is None else f"  {found.tokens_per_second:.0f} tokens/s"
-    same = 100 * (found.top1 or 0)
-    said = f"{found.name:14} {written:6.1f} CPU s  {found.size / 1e6:7.1f} MB  KL {found.kl:.2g}  same {same:.1f} %"
+    same, kl = 100 * (found.top1 or 0), "not measured" if found.kl is None else f"{found.kl:.2g}"
+    said = f"{found.name:14} {written:6.1f} CPU s  {found.size / 1e6:7.1f} MB  KL {kl}  same {same:.1f} %"
     print(said + speed + score, flush=True)
 
 

@@ -267,7 +267,8 @@ def test_a_model_in_mlx_is_loaded_by_mlx(tuned: Any, tmp_path: Path, bits: int) 
     mlx.needed()
     found = tuned.export(tmp_path / "out", format="mlx", bits=bits)
     (quality,) = found.quality
-    assert quality.engine.startswith("mlx") or quality.notes, quality
+    assert quality.engine.startswith("mlx") and quality.types and quality.size
+    assert quality.kl is not None or "tells no distributions" in found.notes[-1], "not measured, and said so"
     loaded = snb.load(str(tmp_path / "out"), backend="mlx", dtype="float32")
     if bits == 16:
         assert answers(loaded) == answers(tuned)

@@ -14,6 +14,7 @@ from shadownb.engine import live
 from shadownb.engine.evals.compare import compare
 from shadownb.engine.evals.intervals import difference_of, mean_of
 from shadownb.engine.exports.quality import Quality, Reference, load, probe, question_of
+from shadownb.engine.ports.backend import TellsDistributions
 from shadownb.errors import MissingDependencyError, ShadowError
 
 if TYPE_CHECKING:
@@ -30,8 +31,13 @@ def measured(model: LoadedModel, name: str, format: str, place: Path, known: Ref
     live.tell(f"measuring {name}")
     try:
         with opened(model, format, place) as loaded:
-            close = known.closeness(loaded)
             engine = _engine(loaded)
+            if not isinstance(loaded.backend, TellsDistributions):
+                told = (
+                    f"{name} was loaded by {engine}, which tells no distributions, so its closeness was not measured."
+                )
+                return Quality(name, engine, size, types=types, notes=(told,))
+            close = known.closeness(loaded)
     except MissingDependencyError as error:
         return Quality(name, "", size, types=types, notes=(f"{name} was not measured: {error.what} {error.fix}",))
     figures: dict[str, Any] = {}
@@ -51,7 +57,7 @@ def score_all(
     """Return the same with the task's score of each, and its paired difference from the model's."""
     found = []
     for each, (format, place) in zip(files, places, strict=True):
-        if each.kl is None:
+        if not each.engine:  # nothing here loads it
             found.append(each)
             continue
         with opened(model, format, place) as loaded:

@@ -98,6 +98,7 @@ def export(
         quality = _measured_all(model, path, first, others, known, rows, scorer)
     elif report:
         notes.append("Nothing was measured: no rows were held out. dataset=rows measures the file on rows of yours.")
+    notes += [note for each in quality for note in each.notes]
     why = recommended(quality)[1] if len(quality) > 1 else ""
     found = Export(path, format, _files(path), tuple(quality), why, reference, tuple(notes))
     card.write(found, model)
