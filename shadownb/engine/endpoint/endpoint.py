@@ -177,8 +177,8 @@ class Endpoint:
             paid for can be kept before the others have answered.
         **options
             ``max_new_tokens, temperature, top_p, stop, seed, reasoning_effort, presence_penalty, frequency_penalty, logit_bias``,
-            and ``schema``, a JSON schema or a pydantic model, which is sent as ``response_format``; ``reply.parsed`` is the answer as
-            a value. Only options that are given are sent; for the others the server's defaults hold.
+            and ``schema``, a JSON schema or a pydantic model, which is sent as ``response_format``; ``reply.parsed`` is the answer
+            as a value. Only options that are given are sent; for the others the server's defaults hold.
 
         Raises
         ------
