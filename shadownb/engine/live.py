@@ -255,8 +255,22 @@ def work(title: str) -> Iterator[Work]:
         made.end("")
 
 
+@contextlib.contextmanager
+def heard(listener: Callable[[str], None]) -> Iterator[None]:
+    """Let ``listener`` hear each phase that this thread's work names inside the block, whether or not a line is drawn."""
+    before = getattr(_here, "listener", None)
+    _here.listener = listener
+    try:
+        yield
+    finally:
+        _here.listener = before
+
+
 def tell(phase: str, measure: Measure | None = None) -> None:
     """Name the phase of the innermost :func:`work` of this thread; nothing where there is none."""
+    listener = getattr(_here, "listener", None)
+    if listener is not None:
+        listener(phase)
     works: list[Work] = _here.__dict__.get("works", [])
     if works:
         works[-1].tell(phase, measure)
