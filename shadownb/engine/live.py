@@ -257,7 +257,7 @@ def work(title: str) -> Iterator[Work]:
 
 @contextlib.contextmanager
 def heard(listener: Callable[[str], None]) -> Iterator[None]:
-    """Let ``listener`` hear each phase that this thread's work names inside the block, whether or not a line is drawn."""
+    """Let ``listener`` hear the phases of this thread's outermost work inside the block, whether or not a line is drawn."""
     before = getattr(_here, "listener", None)
     _here.listener = listener
     try:
@@ -268,10 +268,10 @@ def heard(listener: Callable[[str], None]) -> Iterator[None]:
 
 def tell(phase: str, measure: Measure | None = None) -> None:
     """Name the phase of the innermost :func:`work` of this thread; nothing where there is none."""
-    listener = getattr(_here, "listener", None)
-    if listener is not None:
-        listener(phase)
     works: list[Work] = _here.__dict__.get("works", [])
+    listener = getattr(_here, "listener", None)
+    if listener is not None and len(works) == 1:
+        listener(phase)
     if works:
         works[-1].tell(phase, measure)
 

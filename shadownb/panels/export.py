@@ -106,12 +106,13 @@ class ExportPanel(SnapshotPanel):
         if not asked:
             raise ConfigError("No model is chosen.", fix="Choose one, or give a folder, a run or a name.")
         self._refuse_while_working()
-        self.state = {"stage": "working", "doing": f"loading {asked}", "steps": []}
+        progress = _Progress(self, f"loading {asked}")
 
         def load() -> Any:
             from shadownb.engine.models import load
 
-            return load(asked)
+            with live.heard(progress.hear):
+                return load(asked)
 
         def loaded(model: Any) -> None:
             before, self._opened = self._opened, (asked, model)
@@ -142,7 +143,7 @@ class ExportPanel(SnapshotPanel):
         opened = self.source.startswith(_OPENED)
         run = name if opened else model.trained[0] if model.trained else ""
         self.code = _exported.code(name, opened, run, first, others, target, data, scorer)
-        progress = _Progress(self, first.name)
+        progress = _Progress(self, f"exporting {first.name}")
 
         def export() -> Any:
             with live.heard(progress.hear):
@@ -258,7 +259,7 @@ class _Progress:
     def __init__(self, panel: ExportPanel, what: str) -> None:
         self._panel, self._began = panel, time.monotonic()
         self._steps: list[dict[str, Any]] = []
-        self._show(f"exporting {what}")
+        self._show(what)
 
     def hear(self, phase: str) -> None:
         """Begin a phase."""

@@ -73,8 +73,13 @@ def test_several_are_compared_on_a_thread_and_the_report_says_which_one_to_take(
     assert "score" in report["heads"]
     told = [text for text in max(steps, key=len) if not text.startswith("writing")]
     assert told == [
-        "merging in 32 bits", "measuring the model itself", "merging in 32 bits", "measuring q8_0", "measuring f32", "scoring answers"
-    ]  # fmt: skip
+        "merging in 32 bits",
+        "measuring the model itself",
+        "merging in 32 bits",
+        "measuring q8_0",
+        "measuring f32",
+        "scoring answers",
+    ]
     assert panel.code["python"].startswith("exported = mine.export(") and 'compare=["f32"]' in panel.code["python"]
     assert panel.code["magic"] == (
         "%shadow export mine --to out --fmt gguf --quant q8_0 --compare f32 --data rows --scorer exact"
@@ -84,9 +89,8 @@ def test_several_are_compared_on_a_thread_and_the_report_says_which_one_to_take(
     again: dict[str, Any] = {"mine": snb.load("out", backend="llamacpp")}
     assert again["mine"].dtype_name == "q8_0"
     other = snb.ExportPanel(namespace=again)
-    assert other.settle(60) and all(
-        "exported file" in each["refused"]["what"] for each in other.formats if each["refused"]
-    )
+    assert other.settle(60) and all(each["refused"] for each in other.formats), "of a file nothing more is made"
+    assert "exported file" in other.formats[0]["refused"]["what"]
     other.close()
 
 
@@ -102,6 +106,7 @@ def test_a_runs_result_is_loaded_and_measured_on_the_rows_that_it_held_out(model
     press(panel, "start", format=ids["gguf-lora"], folder="lora", compare=[ids["merged bfloat16"]])
     assert panel.state == {"stage": "ready"}, panel.state
     assert [row[0] for row in panel.report["rows"]] == ["gguf-lora", "merged bfloat16"]
+    assert any("gguf-lora was not measured" in note for note in panel.report["notes"])
     assert f'model = snb.load("{run.id}")' in panel.code["python"] and '"dtype": "bfloat16"' in panel.code["python"]
     assert set(panel.code) == {"python"}, "--compare takes no options"
     press(panel, "start", format=ids["adapter"], folder="adapter", compare=[])
