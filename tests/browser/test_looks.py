@@ -249,7 +249,7 @@ def test_export(notebook: Notebook, photograph: Photograph) -> None:
     photograph(panel, "export-empty")
     assert violations(panel) == []
     notebook.run(PANEL, "export = snb.ExportPanel(namespace={'model': model, 'rows': rows[:6]})\nexport")
-    expect(panel.get_by_role("row", name="adapter")).to_contain_text("carries no adapter")
+    expect(panel.get_by_role("row", name="Export adapter")).to_contain_text("carries no adapter")
     panel.get_by_role("checkbox", name="Compare q8_0").check()
     panel.get_by_role("checkbox", name="Compare f16").check()
     photograph(panel, "export-ready")
