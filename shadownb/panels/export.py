@@ -64,6 +64,7 @@ class ExportPanel(SnapshotPanel):
 
     def __init__(self, model: Any = None, *, namespace: Mapping[str, Any] | None = None) -> None:
         self._namespace, self._given = namespace, model
+        self._lists_runs = False  # only once somebody looks: reading their records takes a moment
         self._opened: tuple[str, Any] | None = None  # what it was loaded by
         self._offers: dict[str, Any] = {}
         self._counted: tuple[Any, int] = (None, 0)
@@ -76,7 +77,16 @@ class ExportPanel(SnapshotPanel):
     # -- for Python ---------------------------------------------------------------------------------------------------
 
     def take_model(self, model: Any) -> None:
-        """Offer a model first, and choose it unless an export goes on."""
+        """Offer a model first, and choose it unless an export goes on.
+
+        Examples
+        --------
+        >>> panel = snb.ExportPanel(namespace={})
+        >>> panel.take_model(model)
+        >>> panel.settle(), panel.name == model.name
+        (True, True)
+        >>> panel.close()
+        """
         self._given = model
 
         def choose() -> None:
@@ -93,6 +103,7 @@ class ExportPanel(SnapshotPanel):
     # -- commands of the page -----------------------------------------------------------------------------------------
 
     def _do_look(self) -> None:
+        self._lists_runs = True
         self._look()
 
     def _do_choose(self, source: str) -> None:
@@ -177,8 +188,9 @@ class ExportPanel(SnapshotPanel):
             self.source = self._id_of(self._given) or next(reversed(models), "")
         loaded = [
             *({**each, "group": "Loaded"} for each in as_choices(models)),
-            *(each for each in _contestants.choices({}) if each["id"].startswith("run:")),
         ]
+        if self._lists_runs:
+            loaded += [each for each in _contestants.choices({}) if each["id"].startswith("run:")]
         values: dict[str, Any] = {
             "sources": loaded,
             "data": [{key: each[key] for key in ("id", "title", "group")} for each in _choices.data_choices(names)],

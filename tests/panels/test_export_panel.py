@@ -99,6 +99,7 @@ def test_a_runs_result_is_loaded_and_measured_on_the_rows_that_it_held_out(model
     model.unload()
     panel = snb.ExportPanel(namespace={"mine": model})
     assert panel.settle(60) and panel.name == "" and panel.formats == []
+    press(panel, "look")
     assert [each["id"] for each in panel.sources] == [f"run:{run.id}"], "an unloaded model is not offered"
     press(panel, "choose", source=f"run:{run.id}")
     assert panel.source == f"open:{run.id}" and panel.held_out == 4, panel.state

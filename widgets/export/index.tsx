@@ -5,7 +5,7 @@ import { CommandError } from "../lib/command-error";
 import { Progress } from "../lib/controls";
 import { coverSnapshot } from "../lib/cover";
 import { ErrorCard } from "../lib/error-card";
-import { useTraitValue } from "../lib/model";
+import { sendCommand, usePanel, useTraitValue } from "../lib/model";
 import { definePanel } from "../lib/panel";
 import { StatusLine } from "../lib/status-line";
 import { ExportForm, Source } from "./form";
@@ -16,7 +16,11 @@ import "./export.css";
 function Export() {
   const state = useTraitValue<State>("state");
   const name = useTraitValue<string>("name");
+  const { model } = usePanel();
   const root = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    sendCommand(model, "look"); // reads what runs there are, which nobody needs before this is seen
+  }, [model]);
   useEffect(() => (root.current === null ? undefined : coverSnapshot(root.current, "ShadowNB export", () => {})), []);
   const working = state.stage === "working";
   return (
