@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -213,9 +214,9 @@ class Facts:
                 memory.forget(question)
             memory.cite({fact.question: fact.source for fact in facts if fact.source})
         self._before.append(before if before is not None else memory.nothing())
-        tests = tuple(self._tested(facts)) if test else ()
-        edit = Edit(action, tuple(facts), _now(), contradicted, run.id, tests, self._unrelated() if test else ())
-        return self._noted(edit, write=True)
+        # On the disk before it is tested: an interrupt while the model is asked takes nothing back.
+        edit = self._noted(Edit(action, tuple(facts), _now(), contradicted, run.id), write=True)
+        return replace(edit, tests=tuple(self._tested(facts)), unrelated=self._unrelated()) if test else edit
 
     def _put_back(self, before: Any) -> None:
         """Have what was stored before an edit that came to nothing; a checkpoint of the middle is not what anybody asked for."""

@@ -12,10 +12,10 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 
 from shadownb.engine.backends.torch.adapters.base import Adapter, Start
@@ -33,6 +33,14 @@ if TYPE_CHECKING:
     from shadownb.engine.methods import MethodSpec
 
 Factors = tuple[torch.Tensor, torch.Tensor]
+
+
+class Stored(NamedTuple):
+    """What a memory holds: facts, their experts, and those that are being learned."""
+
+    units: dict[str, Unit]
+    experts: dict[str, Factors]
+    learning: dict[str, tuple[Unit, Factors]]
 
 
 class _Branch:
@@ -68,6 +76,9 @@ class FactsAdapter(StoredAdapter):
         self.name, self.place = output_place(module)
         self._experts: dict[str, Factors] = {}
         self._units: dict[str, Unit] = {}
+        self._learning: dict[
+            str, tuple[Unit, Factors]
+        ] = {}  # experts that have not had all their steps; they answer nothing
         self._vectors: dict[Fact, Any] = {}  # (3, width) of each fact, by which it is found
         self._router: Router | None = None
         self.log: list[dict[str, Any]] = []
@@ -113,11 +124,12 @@ class FactsAdapter(StoredAdapter):
         return {"lora_r": self.rank, "lora_alpha": self.alpha}
 
     def owned(self) -> dict[str, nn.Parameter]:
-        sides = zip(("down", "up"), zip(*self._experts.values(), strict=True), strict=True) if self._experts else ()
+        every = {**self._experts, **{unit: factors for unit, (_, factors) in self._learning.items()}}
+        sides = zip(("down", "up"), zip(*every.values(), strict=True), strict=True) if every else ()
         return {
             f"{unit}.{side}": nn.Parameter(tensor, requires_grad=False)
             for side, tensors in sides
-            for unit, tensor in zip(self._experts, tensors, strict=True)
+            for unit, tensor in zip(every, tensors, strict=True)
         }
 
     def unfreeze(self, config: TrainConfig) -> None:
@@ -138,19 +150,32 @@ class FactsAdapter(StoredAdapter):
         """Return the factors of a unit: (rank, inner) and (hidden, rank)."""
         return self._experts[unit]
 
-    def put(self, unit: Unit, factors: Factors) -> None:
-        """Store a unit with its factors; facts that answer the same questions are gone with it."""
-        for fact in unit.facts:
-            self.forget(fact.question, but=unit.id)
-        if unit.id not in self._units:
-            self._router = None
-        self._units[unit.id], self._experts[unit.id] = unit, factors
+    @property
+    def learning(self) -> list[Unit]:
+        """The units whose experts have not had all their steps."""
+        return [unit for unit, _ in self._learning.values()]
 
-    def forget(self, question: str, but: str = "") -> None:
-        """Take the fact with a question away, and its expert with the last fact of it; unit ``but`` stays as it is."""
+    def being_learned(self, unit: str) -> Factors:
+        """Return the factors of a unit that is being learned."""
+        return self._learning[unit][1]
+
+    def begin(self, experts: Sequence[tuple[Unit, Factors]]) -> None:
+        """Hold experts that are being trained, in the place of those that were; what is stored answers meanwhile."""
+        self._learning = {unit.id: (unit, factors) for unit, factors in experts}
+
+    def learned(self) -> None:
+        """Store the experts that were being trained, as the newest; facts that answer the same questions are gone with it."""
+        for unit, (down, up) in self._learning.values():
+            for fact in unit.facts:
+                self.forget(fact.question)
+            self._units[unit.id], self._experts[unit.id] = unit, (down.clone(), up.clone())
+        self._learning, self._router = {}, None
+
+    def forget(self, question: str) -> None:
+        """Take the fact with a question away, and its expert with the last fact of it."""
         for unit in self.units:
             others = tuple(fact for fact in unit.facts if fact.question != question)
-            if unit.id == but or len(others) == len(unit.facts):
+            if len(others) == len(unit.facts):
                 continue
             self._router = None
             if others:
@@ -158,13 +183,13 @@ class FactsAdapter(StoredAdapter):
             else:
                 del self._units[unit.id], self._experts[unit.id]
 
-    def kept_state(self) -> tuple[dict[str, Unit], dict[str, Factors]]:
+    def kept_state(self) -> Stored:
         """Return what is stored, for :meth:`put_back`."""
-        return dict(self._units), dict(self._experts)  # which are only written to while they are first trained
+        return Stored(dict(self._units), dict(self._experts), dict(self._learning))
 
-    def nothing(self) -> tuple[dict[str, Unit], dict[str, Factors]]:
+    def nothing(self) -> Stored:
         """Return what :meth:`kept_state` returns of a memory without facts."""
-        return {}, {}
+        return Stored({}, {}, {})
 
     def cite(self, sources: dict[str, str]) -> None:
         """Say where facts are from, by their questions."""
@@ -173,15 +198,15 @@ class FactsAdapter(StoredAdapter):
             self._units[number] = Unit(facts, unit.id)
         self._router = None
 
-    def holds(self, kept: tuple[dict[str, Unit], dict[str, Factors]]) -> bool:
-        """Return whether exactly that is stored."""
-        units, experts = kept
-        same = list(self._units.items()) == list(units.items())
-        return same and all(self._experts[unit] is experts[unit] for unit in units)
+    def holds(self, kept: Stored) -> bool:
+        """Return whether exactly that is stored, and nothing is half learned."""
+        same = list(self._units.items()) == list(kept.units.items()) and not self._learning
+        return same and all(self._experts[unit] is kept.experts[unit] for unit in kept.units)
 
-    def put_back(self, kept: tuple[dict[str, Unit], dict[str, Factors]]) -> None:
+    def put_back(self, kept: Stored) -> None:
         """Store exactly what was stored then."""
-        self._units, self._experts, self._router = dict(kept[0]), dict(kept[1]), None
+        self._units, self._experts, self._learning = dict(kept.units), dict(kept.experts), dict(kept.learning)
+        self._router = None
 
     # -- found ------------------------------------------------------------------------------------------------------
 
@@ -222,8 +247,9 @@ class FactsAdapter(StoredAdapter):
     @contextlib.contextmanager
     def routed(self, questions: Sequence[str]) -> Iterator[None]:
         """Have the rows of a batch answered by the experts that their questions ask for."""
-        units = self.units
-        rows = [units[found.units[0]].id if found.units else None for found in map(self.route, questions)]
+        router = self.router
+        units = router.units
+        rows = [units[found.units[0]].id if found.units else None for found in map(router.route, questions)]
         with self.speaking(rows):
             yield
 
@@ -271,32 +297,44 @@ class FactsAdapter(StoredAdapter):
         return {
             **super().described(), "rank": self.rank, "alpha": self.alpha, "place": self.name, "embedder": embedder().id,
             "units": [unit.to_dict() for unit in self.units], "log": self.log,
+            **({"learning": [unit.to_dict() for unit in self.learning]} if self._learning else {}),
         }  # fmt: skip
 
     def save(self, folder: Path) -> None:
         tensors = {"vectors": torch.from_numpy(self._known_vectors())}
-        if self._experts:
-            for side, each in zip(("down", "up"), zip(*self._experts.values(), strict=True), strict=True):
+        every = [*self._experts.values(), *(factors for _, factors in self._learning.values())]
+        if every:
+            for side, each in zip(("down", "up"), zip(*every, strict=True), strict=True):
                 tensors[side] = torch.stack([tensor.detach().cpu() for tensor in each])
         save_file(tensors, self._tensors(folder))
         self.description(folder).write_text(json.dumps(self.described()), encoding="utf-8")
 
     def load_into(self, folder: Path) -> None:
-        file, content = self._tensors(folder), json.loads(self.description(folder).read_text(encoding="utf-8"))
-        if not file.is_file():
-            raise ModelError(f"{folder} holds no {self.noun}.", fix="Give a checkpoint of a run with method more_plus.")
-        tensors = load_file(file)
-        self.log = list(content.get("log", []))
-        units = [Unit.from_dict(each) for each in content["units"]]
-        shapes = (len(units), self.rank, self.place.in_features), (len(units), self.place.out_features, self.rank)
-        if units and tuple(tuple(tensors[side].shape) for side in ("down", "up")) != shapes:
+        content, tensors = self.read_description(folder), self.read_tensors(folder)
+        try:
+            units, learning = (
+                [Unit.from_dict(each) for each in content.get(name, [])] for name in ("units", "learning")
+            )
+            same_embedder, log = content["embedder"] == embedder().id, list(content.get("log", []))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise self.unreadable(folder, error) from error
+        count = len(units) + len(learning)
+        facts = [fact for unit in units for fact in unit.facts]
+        shapes: dict[str, tuple[int, ...]] = {"vectors": (3, len(facts), embedder().width)} if same_embedder else {}
+        if count:
+            shapes |= {
+                "down": (count, self.rank, self.place.in_features),
+                "up": (count, self.place.out_features, self.rank),
+            }
+        if any(name not in tensors or tuple(tensors[name].shape) != shape for name, shape in shapes.items()):
             raise ModelError(f"The facts in {folder} do not fit this model.")
+        sides = list(zip(tensors["down"], tensors["up"], strict=True)) if count else []
+        self.log = log
         self._units = {unit.id: unit for unit in units}
-        sides = zip(tensors["down"], tensors["up"], strict=True) if units else ()
-        self._experts = dict(zip(self._units, sides, strict=True))
+        self._experts = dict(zip(self._units, sides, strict=False))
+        self._learning = {unit.id: (unit, each) for unit, each in zip(learning, sides[len(units) :], strict=True)}
         self._vectors, self._router = {}, None
-        if content["embedder"] == embedder().id:  # of another embedder they are made anew
-            facts = [fact for unit in units for fact in unit.facts]
+        if same_embedder:  # of another embedder they are made anew
             self._vectors = dict(zip(facts, tensors["vectors"].numpy().transpose(1, 0, 2), strict=True))
 
     def remove(self) -> Any:
