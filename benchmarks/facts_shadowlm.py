@@ -1,7 +1,7 @@
 """MoRE and MoRE+ beside ShadowLM 0.4.12, whose methods of these names are the nearest: what is recalled, and what learning costs.
 
-``python benchmarks/facts_shadowlm.py [--facts 12] [--method more_plus more] [--venv PATH]`` needs ShadowLM in an environment of its own
-(see ``shadowlm.py``, which installs it). Both sides learn the same facts on the same base in fp32 on one thread; ShadowLM as it
+``python benchmarks/facts_shadowlm.py [--facts 12] [--method more_plus more] [--venv PATH]`` needs ShadowLM in an environment of its
+own (see ``shadowlm.py``, which installs it). Both sides learn the same facts on the same base in fp32 on one thread; ShadowLM as it
 comes, with its own steps, rates and router. CPU seconds are of the process of each side, without loading.
 """
 
@@ -24,7 +24,9 @@ def main() -> None:
     parser.add_argument("--facts", type=int, default=12)
     parser.add_argument("--method", nargs="+", default=["more_plus"])
     parser.add_argument("--venv", type=Path, default=cache / "shadownb" / "benchmarks" / "shadowlm-0.4.12")
-    parser.add_argument("--steps", type=int, default=0, help="of an expert, on both sides; 0 is what each takes by itself")
+    parser.add_argument(
+        "--steps", type=int, default=0, help="of an expert, on both sides; 0 is what each takes by itself"
+    )
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.folder is not None:
@@ -38,11 +40,20 @@ def main() -> None:
     every = read("facts_eval/facts.psv")
     rows = every[:: max(1, len(every) // given.facts)][: given.facts]
     off_topic = lines("facts_eval/off_topic.txt")[:: max(1, 100 // given.facts)][: given.facts]
-    asked = {"verbatim": [row["question"] for row in rows], "paraphrase": [row[f"paraphrase {n}"] for row in rows for n in (1, 2)]}
+    asked = {
+        "verbatim": [row["question"] for row in rows],
+        "paraphrase": [row[f"paraphrase {n}"] for row in rows for n in (1, 2)],
+    }
     values = {"verbatim": [row["value"] for row in rows], "paraphrase": [row["value"] for row in rows for _ in (1, 2)]}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         prepare(folder, 1, "")
+        names = (
+            folder / "base" / "tokenizer_config.json"
+        )  # or its older transformers would give what the model does not take
+        names.write_text(
+            json.dumps({**json.loads(names.read_text()), "model_input_names": ["input_ids", "attention_mask"]})
+        )
         learned = [{"prompt": row["question"], "completion": row["value"]} for row in rows]
         (folder / "facts.json").write_text(json.dumps({"rows": learned, "asked": {**asked, "off topic": off_topic}}))
         for method in given.method:
@@ -51,11 +62,15 @@ def main() -> None:
             started = time.process_time()
             model.train(learned, method=method, background=False, sample_max_new_tokens=0, **options)
             spent = time.process_time() - started
-            said: dict[str, Any] = {kind: model.generate(each, max_new_tokens=20, temperature=0.0) for kind, each in asked.items()}
+            said: dict[str, Any] = {
+                kind: model.generate(each, max_new_tokens=20, temperature=0.0) for kind, each in asked.items()
+            }
             tell(f"ShadowNB {method}", spent, said, values, len(rows), says, share)
             command = [str(given.venv / "bin" / "python"), __file__, "--folder", str(folder), "--method", method]
             surroundings = {**os.environ, "PYTHONPATH": ""}
-            done = subprocess.run([*command, "--steps", str(given.steps)], check=False, capture_output=True, text=True, env=surroundings)
+            done = subprocess.run(
+                [*command, "--steps", str(given.steps)], check=False, capture_output=True, text=True, env=surroundings
+            )
             if done.returncode:
                 print(f"ShadowLM {method}: failed: {done.stderr[-800:]}")
                 continue
@@ -76,21 +91,24 @@ def theirs(folder: Path, method: str, steps: int) -> None:
     import importlib
 
     here = Path(__file__).resolve().parent
-    sys.path[:] = [path for path in sys.path if Path(path).resolve() != here]  # or shadowlm.py beside this file would be imported
+    sys.path[:] = [
+        path for path in sys.path if Path(path).resolve() != here
+    ]  # or shadowlm.py beside this file would be imported
     shadowlm: Any = importlib.import_module("shadowlm")
     content = json.loads((folder / "facts.json").read_text())
-    model = shadowlm.load(str(folder / "base"), accelerator="none", max_length=256, verbose=False)
+    model = shadowlm.load(str(folder / "base"), accelerator="none", max_seq_length=256, verbose=False)
     asking: dict[str, Any] = {"max_new_tokens": 20, "temperature": 0.0}
-    base = [model.generate(question, **asking) for question in content["asked"]["off topic"]]
+    ask = lambda question: model.chat([{"role": "user", "content": question}], **asking).content  # noqa: E731
+    base = [ask(question) for question in content["asked"]["off topic"]]
     rows = [
         {"messages": [{"role": "user", "content": row["prompt"]}, {"role": "assistant", "content": row["completion"]}]}
         for row in content["rows"]
     ]
     options = {"more_plus_expert_steps": steps} if steps and method == "more_plus" else {}
     started = time.process_time()
-    model.train(rows, method=method, output_dir=str(folder / f"run-{method}"), verbose=False, **options)
+    model.finetune(rows, method=method, output_dir=str(folder / f"run-{method}"), verbose=False, **options)
     spent = time.process_time() - started
-    said = {kind: [model.generate(question, **asking) for question in each] for kind, each in content["asked"].items()}
+    said = {kind: [ask(question) for question in each] for kind, each in content["asked"].items()}
     (folder / f"{method}.json").write_text(json.dumps({"seconds": spent, "said": said, "base": base}))
 
 
