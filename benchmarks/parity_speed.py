@@ -1,9 +1,12 @@
 """Whether two commits train as fast and in as much memory: CPU seconds of steps, peak memory and imports, interleaved.
 
-Run: ``python benchmarks/parity_speed.py [OLD [NEW]] [--rounds 4 40] [--steps 40]``; OLD is ``HEAD`` unless given, NEW the files at
-hand. A round trains the same run with each commit, in processes of their own that take turns, on a small Llama of real shape.
-Counted are CPU seconds (user and system) of the steps alone, so that what else runs on the machine matters little. Rounds go on
-until the 95 % interval of the ratio is within 1 % to both sides, at most the second number of ``--rounds``.
+Run: ``python benchmarks/parity_speed.py [OLD [NEW]] [--rounds 4 40] [--steps 40] [--model smollm2-135m [--method lora]
+[--dtype OLD NEW] [--within 1e-5]]``; OLD is ``HEAD`` unless given, NEW the files at hand.
+
+A round trains the same run with each commit, in processes of their own that take turns, on a small Llama of real shape, or a model
+by name on the shipped task, each side in its own number format if wanted. ``--within`` is how far apart losses may be, 0 unless
+given. Counted are CPU seconds (user and system) of the steps alone, so that what else runs on the machine matters little. Rounds
+go on until the 95 % interval of the ratio is within 1 % to both sides, at most the second number of ``--rounds``.
 """
 
 from __future__ import annotations
@@ -36,18 +39,28 @@ def cpu():
 began = cpu()
 import shadownb as snb
 light = cpu() - began
+name, steps, method, dtype, kind = sys.argv[1:]
 older = hasattr(snb.Model, "finetune")
-length = {"max_seq_length" if older else "max_length": 256}
-model = snb.load(sys.argv[1], dtype="float32", **length)
+length = {"max_seq_length" if older else "max_length": 256} if kind == "small" else {}
+model = snb.load(name, dtype=dtype, **length)
 train = model.finetune if older else model.train
-rows = [{"messages": [{"role": "user", "content": f"Question {n}? " + "word " * (n % 7)},
-                      {"role": "assistant", "content": "Answer " * (1 + n % 5)}]} for n in range(64)]
 options = dict(background=False, lora_r=8, learning_rate=1e-4, sample_max_new_tokens=0, logging_steps=1,
                per_device_train_batch_size=4, gradient_accumulation_steps=2, save_steps=100000)
+if kind == "small":
+    rows = [{"messages": [{"role": "user", "content": f"Question {n}? " + "word " * (n % 7)},
+                          {"role": "assistant", "content": "Answer " * (1 + n % 5)}]} for n in range(64)]
+else:
+    rows = snb.Dataset.sample("support-triage").canonical_rows()
+    if method in ("dpo", "orpo", "cpo"):
+        rows = [{"prompt": row["messages"][:-1], "chosen": [row["messages"][-1]], "rejected": [rows[n - 1]["messages"][-1]]}
+                for n, row in enumerate(rows)]
+    options |= dict(method=method, lora_r=16, max_grad_norm=1.0)
+    if method == "full":
+        options.pop("lora_r")
 loaded = cpu()
-train(rows, max_steps=5, **options)
+train(rows, max_steps=5 if kind == "small" else 1, **options)
 before = cpu()
-run = train(rows, start="trained", max_steps=int(sys.argv[2]), **options)
+run = train(rows, start="trained" if kind == "small" else "base", max_steps=int(steps), **options)
 print(json.dumps({"steps": cpu() - before, "start": before - loaded, "import": light, "load": loaded - began - light,
                   "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, "loss": run.losses()}))
 """
@@ -59,17 +72,25 @@ def main() -> None:
     parser.add_argument("new", nargs="?", default=".")
     parser.add_argument("--rounds", type=int, nargs=2, default=(4, 40))
     parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--model", help="a model by name, on the shipped task")
+    parser.add_argument("--method", default="lora")
+    parser.add_argument("--dtype", nargs=2, default=("float32", "float32"), metavar=("OLD", "NEW"))
+    parser.add_argument("--within", type=float, default=0.0)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="shadownb-speed-") as folder, _trees(options.old, options.new) as trees:
-        base = _make_base(Path(folder) / "base")
+        base = options.model or str(_make_base(Path(folder) / "base"))
+        run = [str(options.steps), options.method, "named" if options.model else "small"]
         found: list[tuple[dict[str, Any], dict[str, Any]]] = []
         while len(found) < options.rounds[0] or (len(found) < options.rounds[1] and _half_width(found) > _WANTED):
-            pair = [_train(tree, Path(folder), base, options.steps) for tree in _turns(trees, len(found))]
+            sides = _turns(list(zip(trees, options.dtype, strict=True)), len(found))
+            pair = [_train(tree, Path(folder), [base, *run[:2], dtype, run[2]]) for tree, dtype in sides]
             found.append((pair[0], pair[1]) if len(found) % 2 == 0 else (pair[1], pair[0]))
             print(f"round {len(found)}: {_ratio(found):.3f} +- {_half_width(found):.3f}", flush=True)
-    same = all(old["loss"] == new["loss"] for old, new in found)
+    apart = max(abs(a - b) for old, new in found for a, b in zip(old["loss"], new["loss"], strict=True))
+    same = apart <= options.within
     print(
-        f"\n{options.new} over {options.old}, {len(found)} rounds of {options.steps} steps; losses {'equal' if same else 'DIFFER'}"
+        f"\n{options.new} over {options.old}, {len(found)} rounds of {options.steps} steps; losses "
+        f"{'equal' if not apart else f'{apart:.1e} apart'}"
     )
     print(f"CPU seconds of the steps   {_ratio(found):.3f} +- {_half_width(found):.3f} (95 %)")
     for name, words in _BESIDE.items():
@@ -78,14 +99,14 @@ def main() -> None:
     sys.exit(0 if same else 1)
 
 
-def _turns(trees: list[Path], round_number: int) -> list[Path]:
-    return trees if round_number % 2 == 0 else trees[::-1]
+def _turns(sides: list[tuple[Path, str]], round_number: int) -> list[tuple[Path, str]]:
+    return sides if round_number % 2 == 0 else sides[::-1]
 
 
-def _train(tree: Path, folder: Path, base: Path, steps: int) -> dict[str, Any]:
+def _train(tree: Path, folder: Path, run: list[str]) -> dict[str, Any]:
     environment = {**os.environ, "PYTHONPATH": str(tree), "SHADOWNB_HOME": str(folder / "home")}
     environment |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "CI": "1", "SHADOWNB_PROGRESS": "0"}
-    command = [sys.executable, "-W", "ignore", "-c", _RUN, str(base), str(steps)]
+    command = [sys.executable, "-W", "ignore", "-c", _RUN, *run]
     done = subprocess.run(command, env=environment, cwd=folder, check=True, stdout=subprocess.PIPE, text=True)
     return dict(json.loads(done.stdout.strip().splitlines()[-1]))
 

@@ -24,7 +24,7 @@ from shadownb.engine.live import notebook_shell
 from shadownb.errors import ShadowError, ShadowWarning
 
 if TYPE_CHECKING:
-    from shadownb.engine import methods, runs, sandbox, scoring, traces
+    from shadownb.engine import judging, methods, runs, sandbox, scoring, traces
     from shadownb.engine.capture import CaptureStore, capture, captures
     from shadownb.engine.config import TrainConfig
     from shadownb.engine.data import Dataset
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from shadownb.engine.evals.evaluation import Contender, Evaluation, GateError, evaluate
     from shadownb.engine.evals.learning import LearningCurve, learning_curve
     from shadownb.engine.inference import Reply
+    from shadownb.engine.judging import Judge, judge, judge_group
     from shadownb.engine.methods import MethodSpec
     from shadownb.engine.models import Model, certify, load
     from shadownb.engine.models import catalog as models
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
         FactsPanel,
         RewardsPanel,
         RunPanel,
+        RunsPanel,
         Studio,
         TrainPanel,
         TrajectoriesPanel,
@@ -74,6 +76,7 @@ _HOMES = {
     "Run": "shadownb.engine.runs",
     "RewardsPanel": "shadownb.panels",
     "RunPanel": "shadownb.panels",
+    "RunsPanel": "shadownb.panels",
     "Score": "shadownb.engine.scoring",
     "Scorer": "shadownb.engine.scoring",
     "Studio": "shadownb.panels",
@@ -89,6 +92,9 @@ _HOMES = {
     "Evaluation": "shadownb.engine.evals.evaluation",
     "evaluate": "shadownb.engine.evals.evaluation",
     "doctor": "shadownb.engine.doctor",
+    "Judge": "shadownb.engine.judging",
+    "judge": "shadownb.engine.judging",
+    "judge_group": "shadownb.engine.judging",
     "leakage": "shadownb.engine.data.leakage",
     "LearningCurve": "shadownb.engine.evals.learning",
     "learning_curve": "shadownb.engine.evals.learning",
@@ -97,6 +103,7 @@ _HOMES = {
 _MODULES = {
     "captures": "shadownb.engine.capture.captures",
     "evaluations": "shadownb.engine.evals.evaluations",
+    "judging": "shadownb.engine.judging",
     "methods": "shadownb.engine.methods",
     "registry": "shadownb.engine.registry",
     "runs": "shadownb.engine.runs",
@@ -165,6 +172,7 @@ _IMPLEMENTATIONS = {
         "trajectories": "shadownb.panels.trajectories:TrajectoriesPanel",
         "train": "shadownb.panels.train:TrainPanel",
         "rewards": "shadownb.panels.rewards:RewardsPanel",
+        "runs": "shadownb.panels.runs:RunsPanel",
         "run": "shadownb.panels.run:RunPanel",
         "evaluate": "shadownb.panels.evaluate:EvaluatePanel",
         "facts": "shadownb.panels.facts:FactsPanel",
@@ -211,11 +219,11 @@ _IMPLEMENTATIONS = {
 
 __all__ = [
     "CapturePanel", "CaptureStore", "ChatPanel", "Checkpoint", "Comparison", "Contender", "Dataset", "Endpoint",
-    "EvaluatePanel", "Evaluation", "Exact", "FactsPanel", "GateError", "JsonExact", "LearningCurve", "MethodSpec", "Metric",
-    "Model", "Reply", "RewardsPanel", "Run", "RunPanel", "Score", "Scorer", "ShadowError", "ShadowWarning", "Studio",
-    "TrainConfig", "TrainPanel", "TrajectoriesPanel", "Trajectory", "TrajectoryGroup", "__version__", "capture", "captures",
-    "certify", "compare", "doctor", "evaluate", "evaluations", "leakage", "learning_curve", "load", "methods", "models",
-    "registry", "runs", "sandbox", "scoring", "suites", "traces",
+    "EvaluatePanel", "Evaluation", "Exact", "FactsPanel", "GateError", "JsonExact", "Judge", "LearningCurve", "MethodSpec",
+    "Metric", "Model", "Reply", "RewardsPanel", "Run", "RunPanel", "RunsPanel", "Score", "Scorer", "ShadowError",
+    "ShadowWarning", "Studio", "TrainConfig", "TrainPanel", "TrajectoriesPanel", "Trajectory", "TrajectoryGroup", "__version__",
+    "capture", "captures", "certify", "compare", "doctor", "evaluate", "evaluations", "judge", "judge_group", "judging",
+    "leakage", "learning_curve", "load", "methods", "models", "registry", "runs", "sandbox", "scoring", "suites", "traces",
 ]  # fmt: skip
 
 

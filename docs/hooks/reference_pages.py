@@ -35,6 +35,7 @@ _PARTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ),
     ),
     ("Scorers and rewards", "scoring", ("scoring", "sandbox")),
+    ("Judging", "judging", ("judge", "judge_group", "Judge", "judging")),
     ("Recording", "recording", ("capture", "captures", "CaptureStore", "Trajectory", "TrajectoryGroup", "traces")),
     (
         "Panels",
@@ -43,6 +44,7 @@ _PARTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             "Studio",
             "TrainPanel",
             "RunPanel",
+            "RunsPanel",
             "EvaluatePanel",
             "ChatPanel",
             "CapturePanel",
@@ -53,7 +55,18 @@ _PARTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     ("Extending, errors, the machine", "more", ("registry", "doctor", "ShadowError", "ShadowWarning")),
 )
-_MODULES = ("methods", "runs", "captures", "traces", "registry", "scoring", "sandbox", "suites", "evaluations")
+_MODULES = (
+    "methods",
+    "runs",
+    "captures",
+    "traces",
+    "registry",
+    "scoring",
+    "sandbox",
+    "suites",
+    "evaluations",
+    "judging",
+)
 WHOLE = (
     "Model",
     "Dataset",
@@ -77,6 +90,8 @@ FOR_THE_ENGINE = {
     "Endpoint": ("kept_under",),
     "Contender": ("cases", "identity", "origin", "side"),
     "EvaluatePanel": ("take_model", "take_run"),
+    "RunsPanel": ("take_run",),
+    "Judge": ("score_many",),
     "LearningCurve": ("of",),
     "suites.Rows": ("grade", "items"),
     "suites.Suite": ("grade", "items", "name", "rules", "sampling"),
@@ -84,7 +99,9 @@ FOR_THE_ENGINE = {
     "suites.Verdict": ("to_dict",),
     "Reply": ("from_completion",),
     "registry": ("fill",),
-    "runs.FolderStore": ("active", "all", "create", "delete", "entries", "find", "starts", "store_rows"),
+    "runs.FolderStore": (
+        "active", "all", "columns", "create", "delete", "entries", "find", "restore", "starts", "store_rows", "trash", "trashed",
+    ),
     "scoring": ("Sample", "ScorerFailed", "Scoring"),
     "scoring.Cached": ("check", "score_many"),
     "scoring.Contains": ("check",),

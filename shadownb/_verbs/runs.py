@@ -10,6 +10,7 @@ import click
 from shadownb._verbs import completion
 from shadownb._verbs.declare import verb
 from shadownb._verbs.front_end import FrontEnd
+from shadownb._verbs.listing import Listing
 from shadownb._verbs.options import Value, given
 
 run_argument = click.argument(
@@ -22,17 +23,73 @@ run_argument = click.argument(
 
 
 @verb("runs")
-@click.option("--limit", type=Value("int"), default=20, help="Newest runs to list.")
+@click.argument(
+    "query",
+    metavar="[QUERY]",
+    nargs=-1,
+    help="Words and conditions, such as tag:baseline method:lora 'loss<0.5' (see snb.runs.search).",
+)
+@click.option("--limit", type=Value("int"), default=20, help="Runs to list at most.")
 @click.option(
     "--status",
     shell_complete=completion.complete_status,
     help="Only runs in this status, such as running or interrupted.",
 )
-def runs(front_end: FrontEnd, limit: int, status: str | None) -> Any:
-    """List the recorded runs, newest first."""
+@click.option("--sort", default="created_at", help="Column to sort by, largest first: an option, a metric, elapsed_s.")
+@click.option("--up", is_flag=True, help="The smallest first.")
+@click.option("--archived", is_flag=True, help="Archived runs, too.")
+@click.option("--trash", is_flag=True, help="List instead what was deleted and can be restored.")
+def runs(
+    front_end: FrontEnd,
+    query: tuple[str, ...],
+    limit: int,
+    status: str | None,
+    sort: str,
+    up: bool,
+    archived: bool,
+    trash: bool,
+) -> Any:
+    """List the recorded runs, newest first, or those that a query finds."""
     from shadownb.engine import runs as recorded
 
-    return recorded.list(limit, status=status)
+    if trash:
+        return Listing(recorded.trashed(), {"run": str}, empty="The trash is empty.")
+    wanted = " ".join([*query, *([f"status={status}"] if status else [])])
+    found = recorded.search(wanted, sort=sort, descending=not up, archived=archived)
+    if len(found) > limit:
+        front_end.note(f"{limit} of {len(found):,} runs; --limit {len(found)} lists all.")
+    return recorded.RunList(found[:limit])
+
+
+@verb("mark")
+@click.argument("name", metavar="RUN", shell_complete=completion.complete_run, help="Variable or id.")
+@click.option("--tag", "tags", multiple=True, help="Add a tag; may be given several times.")
+@click.option("--untag", multiple=True, help="Take a tag away.")
+@click.option("--note", help='Replace the note; "" takes it away.')
+@click.option("--pin/--unpin", "pinned", default=None, help="Show it above others in tables.")
+@click.option("--archive/--unarchive", "archived", default=None, help="Leave it out of tables.")
+def mark(
+    front_end: FrontEnd,
+    name: str,
+    tags: tuple[str, ...],
+    untag: tuple[str, ...],
+    note: str | None,
+    pinned: bool | None,
+    archived: bool | None,
+) -> Any:
+    """Tag, annotate, pin or archive a run."""
+    run = front_end.run(name)
+    kept = [tag for tag in (*run.marks.tags, *tags) if tag not in untag]
+    return run.mark(tags=kept if tags or untag else None, note=note, pinned=pinned, archived=archived).marks
+
+
+@verb("restore")
+@click.argument("name", metavar="RUN", help="Id of a run that was deleted with --trash.")
+def restore(front_end: FrontEnd, name: str) -> Any:
+    """Bring a run back from the trash."""
+    from shadownb.engine import runs as recorded
+
+    return recorded.restore(name)
 
 
 @verb("watch")
@@ -119,11 +176,16 @@ def resume(front_end: FrontEnd, name: str | None) -> Any:
     help="Variable or id.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def delete(front_end: FrontEnd, name: str, yes: bool) -> Any:
+@click.option("--trash", is_flag=True, help="Only so that restore brings it back.")
+def delete(front_end: FrontEnd, name: str, yes: bool, trash: bool) -> Any:
     """Delete a run with its checkpoints."""
     from shadownb.engine import runs as recorded
 
     run = front_end.run(name)
+    if trash:
+        recorded.trash(run.id)
+        front_end.note(f"Deleted {run.id}; restore {run.id} brings it back.")
+        return
     if not yes and not front_end.confirm(f"Delete run {run.id} and its checkpoints?"):
         raise click.Abort
     recorded.delete(run.id)

@@ -30,7 +30,22 @@ def table_html(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         for row in rows
     )
     table = f'<table style="color:inherit"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-    return f'<div style="overflow-x:auto">{table}</div>'
+    return f'<div style="overflow-x:auto" tabindex="0">{table}</div>'  # scrolled by keyboard, too
+
+
+# Of figures that lie on a light page or a dark one, which their maker does not know: greys and hues with 3:1 on both.
+_GREY, _GRID = "#7a7a7a", "rgba(128,128,128,0.25)"
+_HUES = ("#3b74d8", "#c8641e", "#2e9157", "#a45bb0", "#9c8200", "#6b7680")
+
+
+def on_any_page(figure: Any) -> Any:
+    """Give a plotly figure the page's own ground, and colours that are read on a light one and on a dark one."""
+    figure.update_layout(
+        paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", font={"color": _GREY}, colorway=_HUES
+    )
+    figure.update_xaxes(gridcolor=_GRID, linecolor=_GREY, zerolinecolor=_GRID)
+    figure.update_yaxes(gridcolor=_GRID, linecolor=_GREY, zerolinecolor=_GRID)
+    return figure
 
 
 def table_text(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .facts import FactsPanel
     from .rewards import RewardsPanel
     from .run import RunPanel
+    from .runs import RunsPanel
     from .studio import Studio
     from .train import TrainPanel
     from .trajectories import TrajectoriesPanel
@@ -29,6 +30,7 @@ __all__ = [
     "Panel",
     "RewardsPanel",
     "RunPanel",
+    "RunsPanel",
     "Studio",
     "TrainPanel",
     "TrajectoriesPanel",
@@ -42,6 +44,7 @@ _HOMES = {
     "Panel": "_base",
     "RewardsPanel": "rewards",
     "RunPanel": "run",
+    "RunsPanel": "runs",
     "Studio": "studio",
     "TrainPanel": "train",
     "TrajectoriesPanel": "trajectories",

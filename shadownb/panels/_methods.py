@@ -46,10 +46,18 @@ def method_choices(
             "share": None if blocked else share_trained(spec, model, options or {}, from_base),
         }
         for spec in methods.available()
-        for blocked in (capabilities.blocked(spec, model, data_format, from_base=from_base),)
+        for blocked in (_blocked(spec, model, data_format, from_base),)
     ]
     order = list(GROUPS.values())
     return sorted(found, key=lambda row: order.index(row["group"]) if row["group"] in order else len(order))
+
+
+def _blocked(spec: Any, model: Any, data_format: str | None, from_base: bool) -> str | None:
+    """Return why a method cannot be chosen; where a switch of the panel would help, by its name and not as code."""
+    reason = capabilities.blocked(spec, model, data_format, from_base=from_base)
+    if reason is not None and model is not None and spec.quantized_base and "quantize=" in reason:
+        return f"{reason.partition(';')[0]}; choose the model by its name above, hold the base in 4 bits, and load it"
+    return reason
 
 
 def share_trained(spec: Any, model: Any, options: Mapping[str, Any], from_base: bool = False) -> dict[str, Any] | None:

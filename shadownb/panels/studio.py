@@ -1,4 +1,4 @@
-"""Studio: the Capture, Trajectories, Rewards, Train, Run, Evaluate, Facts and Chat panels in one widget with tabs.
+"""Studio: the Capture, Trajectories, Rewards, Train, Runs, Run, Evaluate, Facts and Chat panels in one widget with tabs.
 
 Each panel is a widget of its own that Studio's front end draws inside; all can be used alone as well. Starting a run in
 Train shows it in Run and lets Chat talk to the model that is being trained; what Capture shows is read by Trajectories
@@ -26,6 +26,7 @@ from .evaluate import EvaluatePanel
 from .facts import FactsPanel
 from .rewards import RewardsPanel
 from .run import RunPanel
+from .runs import RunsPanel
 from .train import TrainPanel
 from .trajectories import TrajectoriesPanel
 
@@ -33,11 +34,11 @@ _opened: weakref.WeakValueDictionary[str, Studio] = (
     weakref.WeakValueDictionary()
 )  # over the notebook's variables, by age
 
-TABS = ("capture", "trajectories", "rewards", "train", "run", "evaluate", "facts", "chat")
+TABS = ("capture", "trajectories", "rewards", "train", "runs", "run", "evaluate", "facts", "chat")
 
 
 class Studio(Panel):
-    """All panels as tabs: Capture, Trajectories, Rewards, Train, Run, Evaluate, Facts, Chat.
+    """All panels as tabs: Capture, Trajectories, Rewards, Train, Runs, Run, Evaluate, Facts, Chat.
 
     Parameters
     ----------
@@ -67,6 +68,7 @@ class Studio(Panel):
     trajectories = anywidget.WidgetTrait().tag(sync=True)
     rewards = anywidget.WidgetTrait().tag(sync=True)
     train = anywidget.WidgetTrait().tag(sync=True)
+    runs = anywidget.WidgetTrait().tag(sync=True)
     run_panel = anywidget.WidgetTrait().tag(sync=True)
     evaluate = anywidget.WidgetTrait().tag(sync=True)
     facts = anywidget.WidgetTrait().tag(sync=True)
@@ -97,6 +99,7 @@ class Studio(Panel):
             trajectories=TrajectoriesPanel(namespace=namespace),
             rewards=RewardsPanel(namespace=namespace),
             train=train,
+            runs=RunsPanel(),
             evaluate=EvaluatePanel(namespace=namespace),
             facts=FactsPanel(model, namespace=namespace),
             chat=ChatPanel(model, run if model is None else None),
@@ -108,6 +111,7 @@ class Studio(Panel):
         capture.on_show(lambda _: self._writer.submit(self._hand_capture_over, key="capture"))
         self.observe(lambda _: self._writer.submit(self._hand_capture_over, key="capture"), names=["tab"])
         train.on_start(self._started)
+        self.runs.on_show(self._open_run)
         train.observe(self._model_changed, names=["model_state"])
         if self.model is not None:
             self.evaluate.take_model(self.model)
@@ -147,6 +151,7 @@ class Studio(Panel):
             self.trajectories,
             self.rewards,
             self.train,
+            self.runs,
             self.evaluate,
             self.facts,
             self.chat,
@@ -161,6 +166,7 @@ class Studio(Panel):
             self.trajectories,
             self.rewards,
             self.train,
+            self.runs,
             self.run_panel,
             self.evaluate,
             self.facts,
@@ -189,15 +195,18 @@ class Studio(Panel):
 
     def _do_show_run(self, run: str) -> None:
         """Show a run that goes on elsewhere."""
-        self._show(as_run(run))
-        self.tab = "run"
+        self._open_run(as_run(run))
 
     # -- what one panel means for the others ---------------------------------------------------------------------
 
     def _started(self, run: Any) -> None:
+        self._open_run(run)
+        self.runs.take_run(run)
+        self._hand_model_over()
+
+    def _open_run(self, run: Any) -> None:
         self._show(run)
         self.tab = "run"
-        self._hand_model_over()
 
     def _show(self, run: Any) -> None:
         before = self.run_panel

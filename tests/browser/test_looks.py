@@ -45,6 +45,22 @@ def prefer(status=None, steps=40, error=None):
     hand.journal.flush()
     return hand
 """
+RUNS = """import sys
+sys.path.insert(0, str(__import__("pathlib").Path(snb.__file__).parents[1]))
+from tests.engine.test_runs_table import run_of
+from tests.ports.run_stores import made
+store = snb.runs.FolderStore(os.environ["SHADOWNB_HOME"])
+for r in (4, 8, 16, 32):
+    losses = tuple(2.0 / (1 + step * r / 40) for step in range(30))
+    run_of(store, losses=losses, lora_r=r, learning_rate=1e-4 * r, data="support mails of May")
+run_of(store, method="dora", losses=(2.0, 1.1, 0.7), data="support mails of May")
+made(store, ended="failed")
+going = made(store, ended=None, steps=9)
+snb.runs.load(run_of(store, losses=(2.0, 0.9), max_grad_norm=0.5).id).mark(archived=True)
+snb.runs.load(going.id).mark(note="Broke off when the laptop slept.")
+newest = snb.runs.list()[3]
+newest.mark(tags=["best", "for the demo"], pinned=True)
+snb.RunsPanel()"""
 ERROR = {
     "code": "out-of-memory",
     "what": "Memory ran out in step 41.",
@@ -113,6 +129,42 @@ def test_train(notebook: Notebook, photograph: Photograph) -> None:
     expect(train.get_by_role("alert")).to_be_visible()
     photograph(train, "train-failed")
     assert violations(train) == []
+
+
+def test_runs(notebook: Notebook, photograph: Photograph) -> None:
+    panel = notebook.panel(PANEL, "Runs")
+    notebook.run(
+        PANEL, "import os; os.environ['SHADOWNB_HOME'] = os.environ['SHADOWNB_HOME'] + '-runs'; snb.RunsPanel()"
+    )
+    expect(panel.get_by_text("No run yet.")).to_be_visible()
+    photograph(panel, "runs-empty")
+    assert violations(panel) == []
+    notebook.run(PANEL, RUNS)
+    expect(panel.get_by_role("row")).to_have_count(8)
+    photograph(panel, "runs-table")
+    assert violations(panel) == []
+    for place in (1, 2, 3):
+        panel.get_by_role("row").nth(place).get_by_role("checkbox").check()
+    expect(panel.get_by_role("heading", name="3 runs side by side")).to_be_visible()
+    expect(panel.locator(".snb-chart svg.main-svg").first).to_be_visible()
+    panel.get_by_role("textbox", name="Tag to add").fill("baseline")
+    panel.get_by_role("button", name="Add tag").click()
+    expect(panel.get_by_role("cell", name="baseline").first).to_be_visible()
+    panel.get_by_role("row").nth(1).locator(".runs-open").click()
+    open_folds(panel)
+    photograph(panel, "runs-open")
+    assert violations(panel) == []
+    panel.get_by_role("button", name="Close").click()
+    panel.get_by_role("button", name="Delete", exact=True).click()
+    expect(panel.get_by_role("button", name="Undo")).to_be_visible()
+    expect(panel.get_by_role("row")).to_have_count(5)
+    panel.get_by_role("searchbox", name="Search runs").fill("rank<8")
+    panel.get_by_role("searchbox", name="Search runs").press("Enter")
+    expect(panel.get_by_role("alert")).to_contain_text("No run has a column 'rank'")
+    photograph(panel, "runs-failed")
+    assert violations(panel) == []
+    panel.get_by_role("button", name="Undo").click()
+    expect(panel.get_by_role("row")).to_have_count(8)
 
 
 def test_run(notebook: Notebook, photograph: Photograph) -> None:

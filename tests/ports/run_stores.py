@@ -15,6 +15,7 @@ from shadownb.engine.data import Dataset
 from shadownb.engine.ports.run_store import RunEntry
 from shadownb.engine.processes import process_mark
 from shadownb.engine.runs import Run
+from shadownb.engine.runs.columns import read_columns, unreadable
 from shadownb.engine.runs.folder import RunFolder
 from shadownb.engine.runs.journal import Journal
 from shadownb.errors import RunNotFoundError, ShadowError
@@ -69,6 +70,23 @@ class PlainStore:
 
     def delete(self, run: RunFolder) -> None:
         shutil.rmtree(run.path)
+
+    def columns(self, runs: Sequence[RunFolder] | None = None) -> list[dict[str, Any]]:
+        return [read_columns(run) or unreadable(run) for run in (self.all() if runs is None else runs)]
+
+    def trash(self, run: RunFolder) -> None:
+        (self.home / "trash").mkdir(exist_ok=True)
+        run.path.rename(self.home / "trash" / run.id)
+
+    def trashed(self) -> list[RunFolder]:
+        found = [RunFolder(record.parent, self) for record in self.home.glob("trash/*/run.json")]
+        return sorted(found, key=lambda run: run.launched, reverse=True)
+
+    def restore(self, run_id: str) -> RunFolder:
+        if not (self.home / "trash" / run_id).is_dir():
+            raise RunNotFoundError(run_id)
+        (self.home / "trash" / run_id).rename(self.home / "runs" / run_id)
+        return self.find(run_id)
 
     def store_rows(self, dataset: Dataset) -> dict[str, Any]:
         content = "".join(json.dumps(row) + "\n" for row in dataset.canonical_rows()).encode()

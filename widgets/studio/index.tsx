@@ -12,6 +12,7 @@ const TABS = [
   { id: "trajectories", title: "Trajectories", trait: "trajectories" },
   { id: "rewards", title: "Rewards", trait: "rewards" },
   { id: "train", title: "Train", trait: "train" },
+  { id: "runs", title: "Runs", trait: "runs" },
   { id: "run", title: "Run", trait: "run_panel" },
   { id: "evaluate", title: "Evaluate", trait: "evaluate" },
   { id: "facts", title: "Facts", trait: "facts" },
@@ -42,6 +43,10 @@ function Studio() {
     // A start at the foot of a long form opens a short tab: without this the page shows what stands below Studio.
     if (before.current !== selected && (root.current?.getBoundingClientRect().top ?? 0) < 0) {
       root.current?.scrollIntoView({ block: "start" });
+    }
+    // What had the focus is hidden now, where a panel opened another tab: the browser would begin again at the page's top.
+    if (before.current !== selected && lostFocus(root.current)) {
+      row.current?.querySelector<HTMLElement>('[aria-selected="true"]')?.focus({ preventScroll: true });
     }
     before.current = selected;
   }, [selected]);
@@ -92,6 +97,15 @@ function Studio() {
         </div>
       ))}
     </div>
+  );
+}
+
+function lostFocus(root: HTMLElement | null): boolean {
+  const active = document.activeElement;
+  return (
+    active === null ||
+    active === document.body ||
+    (root?.contains(active) === true && active.closest("[hidden]") !== null)
   );
 }
 

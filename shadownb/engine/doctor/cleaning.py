@@ -1,4 +1,4 @@
-"""Freeing disk: only what can be made again, and what was left half-written. Never a run, an adapter or a capture.
+"""Freeing disk: what can be made again, what was left half-written, and the trash. Never a listed run, an adapter or a capture.
 
 Links are left alone, and so is whatever changed within the last hour, because somebody may be writing it, here or on another
 machine that shares the home.
@@ -104,7 +104,8 @@ def freeable() -> list[Freeable]:
     found = [
         *_half_written(active),
         *_answers(),
-        *_rows_of_no_run(runs),
+        *_deleted(trashed := store.trashed()),
+        *_rows_of_no_run([*runs, *trashed]),
         *_converted(unfinished),
     ]
     return sorted((item for item in found if not item.path.is_symlink()), key=lambda item: -item.size)
@@ -128,6 +129,14 @@ def _searched() -> Iterator[Path]:
         for folder in _listed(root / name):
             if folder.is_dir() and not folder.is_symlink() and not folder.name.startswith("."):
                 yield from (folder, folder / "checkpoints", folder / "samples")
+
+
+def _deleted(trashed: Sequence[RunFolder]) -> Iterator[Freeable]:
+    for run in trashed:
+        if _is_quiet(run.path):
+            yield Freeable(
+                "deleted run", run.path, size_of(run.path), f"restore({run.id!r}) of snb.runs brings it back"
+            )
 
 
 def _answers() -> Iterator[Freeable]:

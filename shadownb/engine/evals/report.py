@@ -124,7 +124,7 @@ def comparison_html(comparison: Comparison) -> str:
         f'<tr><th scope="row" style="text-align:left">{escape(name)}</th><td>{mean}</td><td>{interval}</td></tr>'
         for name, mean, interval in _lines(comparison)
     )
-    head = "<thead><tr><th></th><th>mean</th><th>95 % interval</th></tr></thead>"
+    head = "<thead><tr><td></td><th>mean</th><th>95 % interval</th></tr></thead>"
     tail = "<br>".join(escape(line) for line in _tail(comparison))
     return (
         f'<div class="shadownb-comparison"><p>{escape(_head(comparison))}</p>'

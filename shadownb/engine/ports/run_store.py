@@ -81,11 +81,29 @@ class RunStore(Protocol[R]):
     def entries(self, runs: Sequence[R] | None = None) -> list[RunEntry]:
         """Return what a list shows of the given runs, or of all, in their order."""
 
+    def columns(self, runs: Sequence[R] | None = None) -> list[dict[str, Any]]:
+        """Return all that a table can show of the given runs, or of all, in their order; see ``runs/columns.py``."""
+
     def starts(self) -> dict[str, tuple[Path, ...]]:
         """Return, by id, the weights that each run starts from, as absolute paths; runs that start from the base have none."""
 
     def delete(self, run: R) -> None:
         """Delete a run with all that is in its folder; one that is killed in the middle leaves nothing that is listed."""
+
+    def trash(self, run: R) -> None:
+        """Take a run out of all lists, whole, so that it can be restored."""
+
+    def trashed(self) -> list[R]:
+        """Return the runs that can be restored, the newest first; :meth:`delete` takes them, too."""
+
+    def restore(self, run_id: str) -> R:
+        """Put a run back that is in the trash.
+
+        Raises
+        ------
+        RunNotFoundError
+            It is not there.
+        """
 
     def store_rows(self, dataset: Dataset) -> dict[str, Any]:
         """Keep a dataset's usable rows, once for all runs, and return the reference for a run's record."""

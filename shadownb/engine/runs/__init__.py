@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 from shadownb.engine.displays import table_html, table_text
 from shadownb.engine.runs.folder import RunFolder
 from shadownb.engine.runs.handle import Run
+from shadownb.engine.runs.marks import Marks
 from shadownb.engine.runs.starting import starts_in
 from shadownb.engine.runs.store import FolderStore, default_store
+from shadownb.engine.runs.table import RunTable
 from shadownb.engine.runs.view import Metric
 from shadownb.errors import RunError, RunNotFoundError
 
@@ -26,7 +28,25 @@ if TYPE_CHECKING:
 
     from shadownb.engine.ports.run_store import RunEntry, RunStore
 
-__all__ = ["FolderStore", "Metric", "Run", "RunList", "active", "attach", "delete", "diff", "latest", "list", "load"]
+__all__ = [
+    "FolderStore",
+    "Marks",
+    "Metric",
+    "Run",
+    "RunList",
+    "active",
+    "attach",
+    "delete",
+    "diff",
+    "empty_trash",
+    "latest",
+    "list",
+    "load",
+    "restore",
+    "search",
+    "trash",
+    "trashed",
+]
 
 _COLUMNS = ("id", "status", "method", "model", "step", "total_steps", "loss", "eval_loss", "elapsed_s")
 
@@ -104,6 +124,55 @@ def list(limit: int | None = None, *, status: str | None = None, store: RunStore
         entries = where.entries(folders)
         folders = [folder for folder, entry in zip(folders, entries, strict=True) if entry.status == status]
     return RunList(Run(folder) for folder in folders[:limit])
+
+
+def search(
+    query: str = "",
+    *,
+    sort: str = "created_at",
+    descending: bool = True,
+    limit: int | None = None,
+    archived: bool = False,
+    store: RunStore[RunFolder] | None = None,
+) -> RunList:
+    """Return the runs that a query finds: those that go on first, then pinned ones, then by a column.
+
+    Parameters
+    ----------
+    query
+        Words that stand in id, status, method, model, data, tags or note, and conditions on any option, number of the summary
+        or metric: ``tag:baseline method:lora learning_rate>=1e-4 eval_loss.min<0.5 -status:failed``. ``:`` finds a part of a
+        text, ``=`` and ``!=`` the whole; ``.min`` and ``.max`` stand behind a metric; ``-`` turns a part round; quotes keep
+        words together.
+    sort
+        A column: a key of :meth:`Run.to_dict`, an option, or a metric. Runs without a value come last.
+    descending
+        Whether the largest comes first.
+    limit
+        How many at most; None returns all.
+    archived
+        Whether to look among archived runs, too.
+    store
+        Another store than that of ``SHADOWNB_HOME``: ``FolderStore(home)``.
+
+    Raises
+    ------
+    ConfigError
+        No run has a column of that name, or what is compared is no number.
+
+    Examples
+    --------
+    >>> found = snb.runs.search("method:lora loss<0.5", sort="loss", descending=False)
+    >>> run.id in [each.id for each in found]
+    True
+    """
+    where = _store(store)
+    table = RunTable(where)
+    table.refresh()
+    page = table.page(
+        query, sort=sort, descending=descending, count=limit or max(1, len(table.rows)), archived=archived
+    )
+    return RunList(Run(where.find(row["id"])) for row in page.rows)
 
 
 def active(*, store: RunStore[RunFolder] | None = None) -> RunList:
@@ -202,7 +271,7 @@ def diff(*run_ids: str | Run | Sequence[str | Run]) -> Any:
 
 
 def delete(run_id: str, *, store: RunStore[RunFolder] | None = None) -> None:
-    """Delete a run's folder with all its checkpoints.
+    """Delete a run's folder with all its checkpoints, for good; :func:`trash` is what can be undone.
 
     Raises
     ------
@@ -217,7 +286,77 @@ def delete(run_id: str, *, store: RunStore[RunFolder] | None = None) -> None:
     False
     """
     where = _store(store)
-    run = Run(where.find(run_id))
+    where.delete(_unneeded(where.find(run_id), where))
+
+
+def trash(run_id: str, *, store: RunStore[RunFolder] | None = None) -> None:
+    """Delete a run so that :func:`restore` brings it back; its disk space is free after :func:`empty_trash`.
+
+    Raises
+    ------
+    RunError
+        The run is still active, or an unfinished run started from its result.
+
+    Examples
+    --------
+    >>> short = model.train(rows, start="base", max_steps=2, background=False)
+    >>> snb.runs.trash(short.id)
+    >>> snb.runs.trashed() == [short.id]
+    True
+    >>> snb.runs.restore(short.id).status
+    'succeeded'
+    """
+    where = _store(store)
+    where.trash(_unneeded(where.find(run_id), where))
+
+
+def trashed(*, store: RunStore[RunFolder] | None = None) -> builtins.list[str]:
+    """Return the ids of the runs that :func:`restore` brings back, newest first.
+
+    Examples
+    --------
+    >>> snb.runs.trashed()
+    []
+    """
+    return [run.id for run in _store(store).trashed()]
+
+
+def restore(run_id: str, *, store: RunStore[RunFolder] | None = None) -> Run:
+    """Bring a run back from the trash and return it.
+
+    Raises
+    ------
+    RunNotFoundError
+        It is not in the trash.
+
+    Examples
+    --------
+    >>> short = model.train(rows, start="base", max_steps=2, background=False)
+    >>> snb.runs.trash(short.id)
+    >>> snb.runs.restore(short.id).id == short.id
+    True
+    """
+    return Run(_store(store).restore(run_id))
+
+
+def empty_trash(*, store: RunStore[RunFolder] | None = None) -> int:
+    """Delete the runs in the trash for good; returns how many there were.
+
+    Examples
+    --------
+    >>> snb.runs.empty_trash()
+    0
+    """
+    where = _store(store)
+    gone = where.trashed()
+    for run in gone:
+        where.delete(run)
+    return len(gone)
+
+
+def _unneeded(folder: RunFolder, where: RunStore[RunFolder]) -> RunFolder:
+    """Return a run's folder; one that works, or that another one needs to go on, is refused."""
+    run = Run(folder)
     if run.is_active:
         raise RunError(f"Run {run.id} is {run.status}.", fix="Stop it first: run.discard().")
     for other in map(where.find, starts_in(run.folder)):
@@ -226,7 +365,7 @@ def delete(run_id: str, *, store: RunStore[RunFolder] | None = None) -> None:
                 f"Run {other.id} ({status}) began with the result of {run.id}, and cannot be resumed without it.",
                 fix=f"Resume that one to its end, or delete it first: shadownb.runs.delete({other.id!r}).",
             )
-    where.delete(run.folder)
+    return folder
 
 
 def _store(given: RunStore[RunFolder] | None) -> RunStore[RunFolder]:

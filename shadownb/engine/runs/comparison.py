@@ -8,7 +8,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from shadownb.engine import capabilities
-from shadownb.engine.displays import table_html, table_text
+from shadownb.engine.displays import on_any_page, table_html, table_text
 from shadownb.engine.runs.handle import Run
 from shadownb.engine.runs.origin import BASE
 from shadownb.engine.runs.results import result_of
@@ -121,7 +121,7 @@ class RunComparison:
             chart.update_yaxes(title_text=f"{kind} {metric}" if len(kinds) > 1 else metric, row=row, col=1)
         chart.update_xaxes(title_text="step", row=len(kinds), col=1)
         chart.update_layout(height=260 * len(kinds) + 120, hovermode="x unified")
-        return chart
+        return on_any_page(chart)
 
     def _result(self, run: Run) -> dict[str, Any]:
         size = None

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from shadownb.engine.displays import on_any_page
 from shadownb.engine.runs.charts import extra_charts
 from shadownb.errors import ConfigError, MissingDependencyError
 
@@ -148,7 +149,7 @@ def figure(
         margin={"l": 60, "r": 20, "t": 50, "b": 45},
         hovermode="x unified",
     )
-    return chart
+    return on_any_page(chart)
 
 
 def _add_curve(

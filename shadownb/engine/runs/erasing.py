@@ -19,13 +19,14 @@ from shadownb.engine.runs.folder import RunFolder
 from shadownb.engine.runs.store import FolderStore
 from shadownb.errors import RunError
 
-_TEXTS = ("events.jsonl", "run.json", "config.yaml", "commands.jsonl")
+_TEXTS = ("events.jsonl", "run.json", "config.yaml", "commands.jsonl", "marks.json")
 _REFERENCES = ("dataset", "eval_dataset")
 
 
 def erase(wanted: Wanted, home: Path, erased: Erased) -> None:
     """Delete a person from the runs of a home; see :class:`~shadownb.engine.privacy.erasing.Eraser`."""
     store = FolderStore(home)
+    _empty_trash(store, erased)
     records: dict[str, dict[str, Any]] = {}
     for run in store.all():
         with contextlib.suppress(RunError):  # a record that cannot be read names no rows
@@ -56,6 +57,14 @@ def erase(wanted: Wanted, home: Path, erased: Erased) -> None:
     if not erased.dry_run:
         for name in left:
             _let_go(store, home / "datasets" / name)
+
+
+def _empty_trash(store: FolderStore, erased: Erased) -> None:
+    trashed = store.trashed()
+    if trashed:
+        erased.notes.append(f"{len(trashed)} runs in the trash go for good, whatever they were trained on.")
+    for run in trashed if not erased.dry_run else []:
+        store.delete(run)
 
 
 def _rows(wanted: Wanted, home: Path, dry_run: bool) -> dict[str, tuple[str, int, int]]:

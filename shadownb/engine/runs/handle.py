@@ -18,6 +18,7 @@ from shadownb.engine.runs.checkpoints import Checkpoint
 from shadownb.engine.runs.folder import RunFolder
 from shadownb.engine.runs.journal import Event
 from shadownb.engine.runs.liveness import observed_status
+from shadownb.engine.runs.marks import Marks, change_marks, read_marks
 from shadownb.engine.runs.origin import in_words
 from shadownb.engine.runs.results import checkpoint_at, completions_of, result_of, samples_of
 from shadownb.engine.runs.state import ACTIVE, RunState
@@ -445,6 +446,56 @@ class Run:
         [2, 2]
         """
         return completions_of(self.folder, self.state, step)
+
+    @property
+    def marks(self) -> Marks:
+        """What people noted about it: tags, note, pinned, archived.
+
+        Raises
+        ------
+        RunError
+            The file is damaged.
+
+        Examples
+        --------
+        >>> run.marks
+        Marks(tags=(), note='', pinned=False, archived=False)
+        """
+        return read_marks(self.folder)
+
+    def mark(
+        self,
+        *,
+        tags: Sequence[str] | str | None = None,
+        note: str | None = None,
+        pinned: bool | None = None,
+        archived: bool | None = None,
+    ) -> Run:
+        """Note something about the run, for tables and searches; what is not given stays as it is.
+
+        Parameters
+        ----------
+        tags
+            All its tags; ``[]`` takes them away.
+        note
+            Free text; ``""`` takes it away.
+        pinned, archived
+            Whether tables show it above others; whether they leave it out unless asked for.
+
+        Raises
+        ------
+        ConfigError
+            A tag is empty or longer than 60 characters.
+
+        Examples
+        --------
+        >>> run.mark(tags=["baseline"], note="before the new rows").marks.note
+        'before the new rows'
+        >>> run.mark(tags=[], note="").marks == snb.runs.Marks()
+        True
+        """
+        change_marks(self.folder, tags=tags, note=note, pinned=pinned, archived=archived)
+        return self
 
     def to_dict(self) -> dict[str, Any]:
         """Return a summary as JSON-compatible values."""

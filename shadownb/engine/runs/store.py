@@ -23,7 +23,8 @@ from shadownb.engine import registry
 from shadownb.engine.disk import sha256_of, write_atomically
 from shadownb.engine.home import home
 from shadownb.engine.ports.run_store import RunEntry, RunStore
-from shadownb.engine.runs import references
+from shadownb.engine.runs import marks, references
+from shadownb.engine.runs.columns import read_columns, unreadable
 from shadownb.engine.runs.entries import observed, read_entry
 from shadownb.engine.runs.folder import FORMAT, RunFolder
 from shadownb.engine.runs.index import RunIndex, is_settled, stamp_of
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from shadownb.engine.data import Dataset
 
 _SHORTEST_BEGINNING = 4  # characters of an id that is not given whole
+_TRASH = ".trash-"  # what the name of a run's folder begins with while it can be restored
 
 
 def default_store() -> RunStore[RunFolder]:
@@ -133,6 +135,18 @@ class FolderStore:
         kept = self._kept("summary", runs, lambda run: (run.record, run.options, run.events), read_entry)
         return [observed(run, found) for run, found in kept]
 
+    def columns(self, runs: Sequence[RunFolder] | None = None) -> list[dict[str, Any]]:
+        """Return all that a table can show of the given runs, or of all; see :func:`.columns.read_columns`."""
+        kept = self._kept(
+            "columns", runs, lambda run: (run.record, run.options, run.events, run.path / marks.NAME), read_columns
+        )
+        going_on = [run for run, row in kept if row is not None and row["status"] in ACTIVE]
+        status = {entry.id: entry.status for entry in self.entries(going_on)} if going_on else {}
+        return [
+            unreadable(run) if row is None else {**row, "status": status.get(run.id, row["status"])}
+            for run, row in kept
+        ]
+
     def starts(self) -> dict[str, tuple[Path, ...]]:
         """Return, by id, the weights that each run starts from."""
         found = self._kept("start", None, lambda run: (run.record,), _places_of_start)
@@ -147,6 +161,32 @@ class FolderStore:
         run.path.rename(run.path.with_name(f".deleted-{run.id}-{time.time_ns()}"))
         for left in self._runs.glob(".deleted-*"):  # also what a delete that was killed has left
             shutil.rmtree(left, ignore_errors=True)
+
+    def trash(self, run: RunFolder) -> None:
+        """Take a run out of the lists, so that it can be restored."""
+        run.path.rename(self._runs / f"{_TRASH}{run.id}")
+
+    def trashed(self) -> list[RunFolder]:
+        """Return the runs that can be restored, the newest first; their ids are those that they had."""
+        found = [_Trashed(path, self) for path in self._runs.glob(f"{_TRASH}*") if (path / "run.json").is_file()]
+        return sorted(found, key=lambda run: run.launched, reverse=True)
+
+    def restore(self, run_id: str) -> RunFolder:
+        """Put a run back into the lists.
+
+        Raises
+        ------
+        RunNotFoundError
+            It is not in the trash.
+        """
+        known = [run.id for run in self.trashed()]
+        if run_id not in known:
+            raise RunNotFoundError(
+                f"There is no run {run_id!r} in the trash.{did_you_mean(run_id, known)}",
+                fix="shadownb.runs.trashed() lists what is there.",
+            )
+        (self._runs / f"{_TRASH}{run_id}").rename(self._runs / run_id)
+        return RunFolder(self._runs / run_id, self)
 
     def store_rows(self, dataset: Dataset) -> dict[str, Any]:
         """Write a dataset's usable rows in canonical form once, named by their sha256, and return the reference a run keeps.
@@ -211,6 +251,14 @@ def _has_ended(run: RunFolder) -> bool:
     except OSError:
         return False
     return event is not None and event["type"] == "end"
+
+
+class _Trashed(RunFolder):
+    """A run in the trash."""
+
+    def __init__(self, path: Path, store: FolderStore) -> None:
+        super().__init__(path, store)
+        self.id = path.name.removeprefix(_TRASH)
 
 
 def _places_of_start(run: RunFolder) -> list[str] | None:

@@ -40,7 +40,8 @@ def rows_of(value: Any) -> list[Row] | None:
     """
     groups = [value] if isinstance(value, TrajectoryGroup) else value
     if (
-        not isinstance(groups, list | tuple)
+        not isinstance(groups, Sequence)
+        or isinstance(groups, str)
         or not groups
         or not all(isinstance(g, TrajectoryGroup | Trajectory) for g in groups)
     ):

@@ -1,0 +1,106 @@
+"""What a judge is shown of a task and of an attempt: as much as fits, and nothing that could pass for the judge's own words."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from shadownb.engine.scoring.answers import without_reasoning
+from shadownb.engine.scoring.samples import text_of
+
+Message = Mapping[str, Any]
+
+_SHORTEST = 120  # characters that are left of a part that is cut
+# What a judge's verdict, or the frame around an answer, may look like: [[7]], "score": 10, <answer B>.
+_MARKS = (
+    (re.compile(r"\[\[(\s*[-\w./]{1,12}\s*)\]\]"), r"[ \1 ]"),
+    (re.compile(r'(["\'])(score|verdicts?|answer|rating)\1(\s*:)', re.I), r"'\2'\3"),
+    (re.compile(r"<(/?)\s*((?:answer|task|reference|verdicts?)\b[^>]{0,40})>", re.I), r"‹\1\2›"),
+)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A text for a judge.
+
+    Attributes
+    ----------
+    text
+    cut
+        How many characters were left out.
+    defused
+        How many marks in it were rewritten, because they look like a verdict or like the frame around an answer.
+    """
+
+    text: str
+    cut: int = 0
+    defused: int = 0
+
+
+def defused(text: str) -> tuple[str, int]:
+    """Return a text in which nothing looks like a verdict or a frame, and how many places were rewritten."""
+    changed = 0
+    for pattern, instead in _MARKS:
+        text, count = pattern.subn(instead, text)
+        changed += count
+    return text, changed
+
+
+def attempt_of(messages: Sequence[Message], limit: int) -> Shown:
+    """Return what an attempt did, turn by turn, in at most ``limit`` characters.
+
+    The last message is what the task gets, so it is cut last; results of tools go first, from the longest on, then earlier turns.
+    Of each the beginning and the end stay.
+    """
+    parts = [(str(message.get("role", "")), _said(message)) for message in messages]
+    labels = [f"{role}: " if len(parts) > 1 else "" for role, _ in parts]
+    texts = [text for _, text in parts]
+    cut = 0
+    order = [
+        [at for at, (role, _) in enumerate(parts[:-1]) if role == "tool"],
+        [at for at, (role, _) in enumerate(parts[:-1]) if role != "tool"],
+        [len(parts) - 1] if parts else [],
+    ]
+    for places in order:
+        cut += _shorten(texts, places, limit - sum(len(label) + 1 for label in labels))
+    text, marks = defused("\n".join(label + text for label, text in zip(labels, texts, strict=True)))
+    return Shown(text, cut, marks)
+
+
+def task_of(messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] | None, limit: int) -> Shown:
+    """Return what was asked, with the names of the tools that were offered; the last message is cut last."""
+    shown = attempt_of(messages, limit)
+    names = [str((tool.get("function") or tool).get("name", "")) for tool in tools or ()]
+    offered = f"\ntools offered: {', '.join(names)}" if names else ""
+    return Shown(shown.text + offered, shown.cut, shown.defused)
+
+
+def _said(message: Message) -> str:
+    text = text_of([dict(message)])
+    return without_reasoning(text) if message.get("role") == "assistant" else text
+
+
+def _shorten(texts: list[str], places: list[int], limit: int) -> int:
+    """Cut the longest of some texts again and again until all texts fit; returns how many characters went."""
+    cut = 0
+    while places and (over := sum(map(len, texts)) - limit) > 0:
+        at = max(places, key=lambda place: len(texts[place]))
+        text = texts[at]
+        if len(text) <= _SHORTEST:
+            break
+        keep = max(_SHORTEST, min(len(text) - over - 40, len(text) * 3 // 4))
+        head, tail = keep * 3 // 5, keep - keep * 3 // 5
+        gone = len(text) - keep
+        texts[at] = f"{text[:head]} … [{gone:,} characters left out] … {text[-tail:]}"
+        cut += gone
+        if len(texts[at]) >= len(text):
+            break
+    return cut
+
+
+def json_line(value: Any) -> str:
+    """Return a value as one line of JSON."""
+    return json.dumps(value, ensure_ascii=False)
