@@ -1,7 +1,7 @@
 """What recording costs: latency added to first and last byte, memory, and calls that are lost (none may be).
 
     python benchmarks/capture.py --against CHECKOUT [--rates 50 100 200] [--calls 1000]
-    python benchmarks/capture.py [--rate 50] [--calls 3000] [--clients 64] [--each 200] [--memory 30000]
+    python benchmarks/capture.py [--rate 50] [--calls 3000] [--clients 64] [--each 200] [--memory 30000] [--idle 10000]
 
 1. Latency, paired: at a steady rate each arrival asks the upstream directly and, in random order, through the proxy; the
    difference of each pair counts. Half of the calls stream. The upstream is a server in a process of its own that takes 20 ms to
@@ -10,6 +10,7 @@
 With --against each arrival asks this checkout's proxy and that of another, in random order; the difference of each pair counts,
    with an interval of its median and of its 99th percentile from 2,000 resamples; and the CPU time that each takes for a call.
 3. Memory of the proxy's process after 1,000 and after 30,000 requests.
+4. 10,000 connections that say nothing, and calls meanwhile: whether they are answered, and what the connections take.
 """
 
 from __future__ import annotations
@@ -260,6 +261,34 @@ async def memory(proxied: str, token: str, pid: int, requests: int) -> None:
     )
 
 
+async def idle(proxied: str, token: str, pid: int, connections: int) -> None:
+    process, asker, place = psutil.Process(pid), Asker(proxied, token), urlsplit(proxied)
+    for number in range(100):
+        await asker.ask(bool(number % 2), f"before {number}")
+    before = process.memory_info().rss / 2**20
+    held: list[asyncio.StreamWriter] = []
+    refused = 0
+    for begin in range(0, connections, 500):
+        count = min(500, connections - begin)
+        tries = [asyncio.open_connection(place.hostname, place.port) for _ in range(count)]
+        for made in await asyncio.gather(*tries, return_exceptions=True):
+            if isinstance(made, BaseException):
+                refused += 1
+            else:
+                held.append(made[1])
+    during = process.memory_info().rss / 2**20
+    begin = time.perf_counter()
+    for number in range(200):
+        await asker.ask(bool(number % 2), f"during {number}")
+    seconds = (time.perf_counter() - begin) / 200
+    print(
+        f"{len(held):,} idle connections ({refused} refused): {during - before:+.1f} MB; 200 calls meanwhile are answered, "
+        f"{seconds * 1000:.0f} ms each"
+    )
+    for writer in held:
+        writer.close()
+
+
 def upstream_process(answer: Any) -> tuple[Any, Any, str]:
     ours, theirs = multiprocessing.Pipe()
     process = multiprocessing.Process(target=serve, args=(answer, theirs), daemon=True)
@@ -278,6 +307,9 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--each", type=int, default=200)
     parser.add_argument("--memory", type=int, default=30_000)
+    parser.add_argument(
+        "--idle", type=int, default=10_000, help="Connections; each takes a file here and one in the proxy."
+    )
     args = parser.parse_args()
     cores = os.cpu_count()
     version = subprocess.run([sys.executable, "--version"], capture_output=True, text=True, check=True).stdout.strip()
@@ -299,13 +331,15 @@ def main() -> None:
             pipe.send(None)
             process.join(10)
         process, pipe, url = upstream_process(jittered)
-        for name in ("load", "memory"):
+        for name in ("load", "memory", "idle"):
             proxy = captures.start(url, name=name)
             try:
                 if name == "load" and args.each:
                     asyncio.run(load(proxy.base_url, proxy.token, args.clients, args.each, proxy.store))
                 elif name == "memory" and args.memory:
                     asyncio.run(memory(proxy.base_url, proxy.token, int(proxy._state["mark"]["pid"]), args.memory))
+                elif name == "idle" and args.idle:
+                    asyncio.run(idle(proxy.base_url, proxy.token, int(proxy._state["mark"]["pid"]), args.idle))
             finally:
                 proxy.stop()
         pipe.send(None)

@@ -68,6 +68,7 @@ _MODULES = (
     "judging",
 )
 WHOLE = (
+    "CaptureStore",
     "Model",
     "Dataset",
     "Run",

@@ -1,10 +1,10 @@
-"""The verb ``capture``: start, stop, list, export, scrub and delete recordings; list their calls, episodes and costs."""
+"""The verb ``capture``: start, stop, list, export, scrub and delete recordings; list and score their calls, add up costs."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +18,13 @@ from shadownb._verbs.options import Choice, Value
 
 if TYPE_CHECKING:
     from shadownb.engine.capture import Call, CaptureStore
+    from shadownb.engine.capture.feedback import Score
     from shadownb.engine.capture.spending import Savings, Spent
     from shadownb.engine.trajectories import Trajectory
 
 ACTIONS = (
-    "start", "stop", "status", "env", "calls", "trajectories", "costs", "savings", "export", "backup", "restore", "migrate",
-    "vacuum", "scrub", "delete",
+    "start", "stop", "status", "env", "calls", "trajectories", "score", "tags", "costs", "savings", "export", "backup", "restore",
+    "migrate", "vacuum", "scrub", "delete",
 )  # fmt: skip
 _LISTED = 20
 _ALL = 2**31
@@ -32,11 +33,13 @@ _TAKES: dict[str, tuple[str, ...]] = {
         "model", "as_name", "api_key_env", "host", "port", "allow_hosts", "redact", "sample", "prices",
         "keep_days", "keep_calls", "keep_bytes",
     ),
-    "calls": ("search", "text", "status", "limit"),
+    "calls": ("search", "text", "status", "tag", "limit"),
+    "score": ("call", "value", "note", "of"),
+    "tags": ("limit",),
     "trajectories": ("search", "kind", "limit"),
-    "costs": ("by", "prices", "search", "text", "status"),
-    "savings": ("hour", "tokens_per_s", "prompt_tokens_per_s", "training", "prices", "search", "text", "status"),
-    "export": ("file", "search", "text", "status", "as_stored"),
+    "costs": ("by", "prices", "search", "text", "status", "tag"),
+    "savings": ("hour", "tokens_per_s", "prompt_tokens_per_s", "training", "prices", "search", "text", "status", "tag"),
+    "export": ("file", "search", "text", "status", "tag", "as_stored"),
     "backup": ("file",),
     "restore": ("as_name",),
     "scrub": ("redact", "api_key_env"),
@@ -100,6 +103,11 @@ def _complete_capture(ctx: click.Context, param: click.Parameter, incomplete: st
 @click.option(
     "--status", type=Choice(("ok", "error", "cut", "client_gone", "unread")), help="Only calls with this status."
 )
+@click.option("--tag", metavar="NAME=VALUE", help="Only calls that their client tagged so, or with this name alone.")
+@click.option("--call", metavar="ID", help="The call to score: its id, or that of its answer.")
+@click.option("--value", type=Value("float"), help="The score, usually 1 for good and 0 for bad.")
+@click.option("--note", metavar="WORDS", help="Words about the call, with a score or without.")
+@click.option("--of", metavar="NAME", help="What is judged (default: score, which is the episode's reward).")
 @click.option("--kind", help="Only episodes of this kind, such as branch or subagent.")
 @click.option("--limit", type=Value("int"), help=f"At most so many; {_LISTED} calls, or all episodes, if left out.")
 @click.option("--by", help="What costs are added up by: system (default), tag:NAME, model, session, dialect or status.")
@@ -125,7 +133,7 @@ def _complete_capture(ctx: click.Context, param: click.Parameter, incomplete: st
     "file",
     type=click.Path(dir_okay=False),
     shell_complete=completion.complete_file,
-    help="File to export to: .jsonl or .parquet; or to back up to.",
+    help="File to export to: .jsonl, .parquet, or .otlp.jsonl for spans of OpenTelemetry; or to back up to.",
 )
 @click.option(
     "--as-stored",
@@ -138,6 +146,7 @@ def capture(front_end: FrontEnd, action: str, name: str | None, **options: Any) 
 
     PROG capture start https://api.openai.com/v1 gives an address and a token; point the agent at them.
     PROG capture costs NAME --by tag:feature says what each call site took.
+    PROG capture score NAME --call ID --value 1 --note "The right queue." keeps what you think of an answer.
     PROG capture delete --where "Ada Lovelace" deletes a person from all recordings and runs.
     PROG capture backup NAME writes it into one file, also while it records; PROG capture restore FILE makes a capture of that.
     PROG capture scrub NAME takes keys (and --redact rules) out of what an earlier version has stored.
@@ -156,6 +165,8 @@ def capture(front_end: FrontEnd, action: str, name: str | None, **options: Any) 
         front_end.refuse(
             "savings need --hour and --tokens-per-s: what a machine of yours costs, and how fast it answers"
         )
+    if action == "score" and "call" not in given:
+        front_end.refuse("name the call to score with --call; its id is in the answer's header x-shadownb-call")
     if action in _READS:
         return _READS[action](captures.open(name) if name else captures.latest(), **given)
     if action in ("backup", "restore", "migrate", "vacuum"):
@@ -244,19 +255,28 @@ def _environment(front_end: FrontEnd, variables: dict[str, str]) -> str | None:
 
 
 def _calls(store: CaptureStore, limit: int = _LISTED, **filters: Any) -> Listing[Call]:
-    columns = {
+    found = store.calls(limit=limit, newest_first=True, **filters)
+    scores = store.scores(*(call.id for call in found)) if found else {}
+    columns: dict[str, Callable[[Call], Any]] = {
         "time": lambda call: time.strftime("%H:%M:%S", time.localtime(call.started_at)),
         "asked": lambda call: call.title[:60],
         "model": lambda call: call.model,
         "status": lambda call: call.status,
+        **({"score": lambda call: _values(scores.get(call.id, ()))} if scores else {}),
         "tokens": lambda call: " / ".join(
             str((call.usage or {}).get(name, "--")) for name in ("prompt_tokens", "completion_tokens")
         ),
         "cost": lambda call: None if call.cost is None else f"${call.cost:.4f}",
         "took": lambda call: None if call.duration_s is None else f"{call.duration_s:.2f} s",
+        "id": lambda call: call.id,
     }
-    found = store.calls(limit=limit, newest_first=True, **filters)
     return Listing(found, columns, empty="No call fits." if filters else "No calls yet.")
+
+
+def _values(scores: Iterable[Score]) -> str | None:
+    """Return the newest value of each name, the reward without its name."""
+    found = {score.name: score.value for score in scores if score.value is not None}
+    return ", ".join(f"{value:g}" if name == "score" else f"{name} {value:g}" for name, value in found.items()) or None
 
 
 def _trajectories(
@@ -288,6 +308,20 @@ def _costs(store: CaptureStore, by: str = "system", **given: Any) -> Listing[Spe
     return Listing(found, columns, empty="No call fits." if given else "No calls yet.", note=note)
 
 
+def _score(store: CaptureStore, call: str, value: float | None = None, note: str = "", of: str = "score") -> Score:
+    return store.score(call, value, name=of, note=note)
+
+
+def _tags(store: CaptureStore, limit: int = _LISTED) -> Listing[dict[str, Any]]:
+    columns = {
+        "tag": lambda row: f"{row['name']}={row['value']}",
+        "calls": lambda row: f"{row['calls']:,}",
+    }
+    return Listing(
+        store.tags(limit=limit), columns, empty="No client of this capture sent tags (header x-shadownb-tags)."
+    )
+
+
 def _savings(store: CaptureStore, **given: Any) -> Savings:
     from shadownb.engine.capture.spending import savings
 
@@ -295,7 +329,8 @@ def _savings(store: CaptureStore, **given: Any) -> Savings:
 
 
 _READS: dict[str, Callable[..., Any]] = {
-    "calls": _calls, "trajectories": _trajectories, "costs": _costs, "savings": _savings, "export": _export,
+    "calls": _calls, "trajectories": _trajectories, "score": _score, "tags": _tags, "costs": _costs, "savings": _savings,
+    "export": _export,
 }  # fmt: skip
 
 

@@ -99,6 +99,10 @@ def parse(text: str | bytes, *, unique: bool = False) -> Any:
     """
     hook = unique_keys if unique else None
     try:
+        if isinstance(text, bytes) and text[:1] in (b"{", b"[") and text[1:2] not in (b"", b"\0"):
+            text = text.decode(
+                "utf-8", "surrogatepass"
+            )  # as json would find out, which takes it half as long as a short text
         return json.loads(text, object_pairs_hook=hook)
     except (json.JSONDecodeError, UnicodeDecodeError, RepeatedKey):
         raise
@@ -154,10 +158,17 @@ def mended_text(text: str) -> str:
 def dumps(value: Any, *, indent: int | None = None) -> str:
     """Return valid JSON on one line, or indented: NaN and infinities are null, surrogates mended, unknown objects text."""
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=str, indent=indent)
+        text = (
+            _on_one_line(value)
+            if indent is None
+            else json.dumps(value, ensure_ascii=False, allow_nan=False, default=str, indent=indent)
+        )
     except ValueError:  # the one reason left; a cycle is a defect of ours and raises again
         text = json.dumps(_finite(value), ensure_ascii=False, default=str, indent=indent)
     return mended_text(text)
+
+
+_on_one_line = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=str).encode
 
 
 def _finite(value: Any) -> Any:

@@ -15,7 +15,7 @@ import traitlets as t
 
 from shadownb.errors import BusyError, ConfigError, ModelError
 
-from . import _choices, _recording
+from . import _choices, _judging, _recording
 from ._base import as_card
 from ._snapshot_panel import SnapshotPanel
 from ._stores import Follower, as_choices, capture_choices, loaded_models, newest_seq, recorder_of
@@ -55,6 +55,7 @@ class CapturePanel(SnapshotPanel):
     totals = t.Dict(help="Calls, tokens, cost, by status and by model.").tag(sync=True)
     page = t.Dict(help="The calls that are on screen, and the filter.").tag(sync=True)
     call = t.Dict(help="The call that is open, or empty.").tag(sync=True)
+    costs = t.Dict(help="What each call site took, once that was asked for.").tag(sync=True)
     code = t.Dict(help="What does the same in a cell, as a magic, in a shell.").tag(sync=True)
 
     def __init__(self, source: Any = None, *, namespace: Mapping[str, Any] | None = None) -> None:
@@ -65,6 +66,7 @@ class CapturePanel(SnapshotPanel):
         self._follower: Follower | None = None
         self._before: int | None = None
         self._filters: dict[str, Any] = {}
+        self._tags: list[str] = []
         self._watchers: list[Callable[[Any], None]] = []
         super().__init__(form=dict(_recording.DEFAULTS))
         self._heavy = Background("CapturePanel worker", self._writer)
@@ -101,7 +103,8 @@ class CapturePanel(SnapshotPanel):
         self._store = store
         self._recorder = recorder_of(self._store)
         self._before, self._filters = None, {}
-        self.call = {}
+        self._tags = _judging.tags_of(self._store)
+        self.call = self.costs = {}
         self._tick()
         if self.recording["stage"] in ("recording", "elsewhere"):
             self._follower = Follower(self._look, self._changed, self.show_error)
@@ -143,6 +146,7 @@ class CapturePanel(SnapshotPanel):
         if self.form["model"] and self.form["model"] not in models:
             self.form = {**self.form, "model": ""}
         if self._store is not None:
+            self._tags = _judging.tags_of(self._store)
             self._tick()
         self._show_code()
 
@@ -157,7 +161,7 @@ class CapturePanel(SnapshotPanel):
         options, model = _recording.options_of(form), self._model_of(form["model"])
         self._leave()
         self._store = self._recorder = None
-        self.write(recording={"stage": "starting"}, totals={}, page={}, call={})
+        self.write(recording={"stage": "starting"}, totals={}, page={}, call={}, costs={})
         self._heavy.submit("start", lambda: _start(form, model, options), self.show, self._not_started)
 
     def _do_stop(self) -> None:
@@ -172,7 +176,7 @@ class CapturePanel(SnapshotPanel):
             return
         self._leave()
         self._store = self._recorder = None
-        self.write(recording=dict(_NOTHING), totals={}, page={}, call={})
+        self.write(recording=dict(_NOTHING), totals={}, page={}, call={}, costs={})
         self._do_refresh()
 
     def _do_show(self, capture: str) -> None:
@@ -199,9 +203,9 @@ class CapturePanel(SnapshotPanel):
             self._before = None
         self._show_page()
 
-    def _do_filter(self, search: str = "", status: str = "") -> None:
+    def _do_filter(self, search: str = "", status: str = "", tag: str = "") -> None:
         """Show the calls in which a text stands; where none has it, those with a part of it in title or session."""
-        given = {"text": search.strip(), "status": status}
+        given = {"text": search.strip(), "status": status, "tag": tag}
         self._filters = {name: value for name, value in given.items() if value}
         self._before = None
         store = self._store
@@ -223,10 +227,40 @@ class CapturePanel(SnapshotPanel):
         found = self._store.find(call) if self._store is not None else None
         if found is None:
             raise ConfigError("This call is no longer in the store.", fix="Choose another one.")
-        self.call = _recording.detail_of(found)
+        self._open(found)
+
+    def _open(self, found: Any) -> None:
+        self.call = {**_recording.detail_of(found), **_judging.details_of(found)}
 
     def _do_shut(self) -> None:
         self.call = {}
+
+    def _do_score(self, call: str, value: float | None = None, note: str = "") -> None:
+        """Keep what somebody thinks of the open call."""
+        if self._store is None:
+            raise ConfigError("No capture is shown.", fix="Open one.")
+        self._store.score(call, _judging.number(value), note=note)
+        found = self._store.find(call)
+        if found is not None and self.call.get("id") == found.id:
+            self._open(found)
+        self._show_page()
+
+    def _do_costs(self, by: str = "system") -> None:
+        """Add up what each call site took; a moment of work for each thousand calls."""
+        store = self._store
+        if store is None:
+            raise ConfigError("No capture is shown.", fix="Open one.")
+        self.costs = {"by": by, "working": True}
+
+        def shown(found: dict[str, Any]) -> None:
+            if store is self._store:
+                self.costs = found
+
+        def failed(error: Exception) -> None:
+            self.costs = {}
+            self.show_error(error)
+
+        self._heavy.submit("costs", lambda: _judging.costs_of(store, by), shown, failed)
 
     # -- what follows ----------------------------------------------------------------------------------------------
 
@@ -296,12 +330,14 @@ class CapturePanel(SnapshotPanel):
         bounds = {} if self._before is None else {"before": self._before}
         calls = self._store.calls(limit=_recording.PAGE + 1, newest_first=True, **bounds, **self._filters)
         self.page = {
-            "rows": [_recording.row_of(call) for call in calls[: _recording.PAGE]],
+            "rows": _judging.scored([_recording.row_of(call) for call in calls[: _recording.PAGE]], self._store),
             "older": len(calls) > _recording.PAGE,
             "newer": self._before is not None,
             "total": self._store.count(**self._filters) if self._filters else self.totals.get("calls", 0),
             "search": self._filters.get("text", "") or self._filters.get("search", ""),
             "status": self._filters.get("status", ""),
+            "tag": self._filters.get("tag", ""),
+            "tags": self._tags,
         }
 
     def _show_code(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shadownb.engine.capture import CaptureStore, captures
+from shadownb.engine.capture import CaptureStore, capture, captures
 from shadownb.engine.capture.proxy import CaptureProxy
 from shadownb.engine.capture.spending import estimate
 from shadownb.errors import ConfigError, DataError
@@ -60,6 +60,18 @@ def test_bodies_that_no_app_should_send_are_refused_and_none_is_kept_as_it_came(
         assert WEB.post(proxy.root_url + ROUTE, content=content, headers=auth(proxy)).status_code == status, given[:90]
     assert [score.note for score in proxy.calls[0].scores] == ["half \ufffd"]
     assert CANARY.encode() not in b"".join(path.read_bytes() for path in proxy.files.path.glob("*.sqlite*"))
+
+
+def test_what_a_recording_removes_is_removed_from_notes(upstream: Upstream, tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_text("Ada Lovelace\n")
+    with capture(upstream.url, redact=["email", f"name:{tmp_path / 'names.txt'}"]) as proxy:
+        say(proxy, "Hello")
+    store = CaptureStore.open(proxy.store.id)
+    told = f"Ada Lovelace (ada@example.com) used {CANARY}; send the next to her."
+    note = store.score(store.calls()[0].id, 0.0, note=told).note
+    assert note.endswith("send the next to her.")
+    assert not any(word in note for word in ("Ada", "ada@", CANARY))
+    assert store.scores()[store.calls()[0].id][0].note == note
 
 
 def test_scores_may_be_numbers_of_numpy_and_go_to_no_call_that_is_deleted_meanwhile(
@@ -207,3 +219,30 @@ def test_costs_and_savings_in_a_shell(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "--tokens-per-s" in capsys.readouterr().err
     assert main(["capture", "calls", "plenty", "--hour", "1"]) != 0
     assert "--hour belongs to capture savings" in capsys.readouterr().err
+
+
+def test_scores_and_tags_in_a_shell(
+    proxy: CaptureProxy, upstream: Upstream, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from shadownb.cli import main
+
+    say(proxy, "Where is my parcel?", headers={"x-shadownb-tags": "feature=triage"})
+    say(proxy, "Hello")
+    proxy.stop()
+    name, first = proxy.store.id, proxy.store.calls()[0].id
+    assert main(["capture", "score", name, "--call", first, "--value", "0.5", "--note", "Too short."]) == 0
+    assert main(["capture", "score", name, "--call", first, "--value", "1", "--of", "tone"]) == 0
+    assert [(s.name, s.value, s.note) for s in proxy.store.scores()[first]] == [
+        ("score", 0.5, "Too short."),
+        ("tone", 1.0, ""),
+    ]
+    capsys.readouterr()
+    assert main(["capture", "calls", name, "--tag", "feature=triage"]) == 0
+    (line,) = capsys.readouterr().out.strip().splitlines()[1:]
+    assert "Where is my parcel?" in line and "0.5, tone 1" in line and first in line
+    assert main(["capture", "tags", name]) == 0
+    assert capsys.readouterr().out.split() == ["tag", "calls", "feature=triage", "1"]
+    assert main(["capture", "score", name, "--value", "1"]) != 0
+    assert "--call" in capsys.readouterr().err
+    assert main(["capture", "score", name, "--call", "nothing", "--value", "1"]) != 0
+    assert "no call 'nothing'" in capsys.readouterr().err

@@ -20,10 +20,11 @@ import pytest
 from shadownb.engine.capture import Call, Calls, CaptureStore, captures
 from shadownb.engine.capture.database import Database
 from shadownb.engine.capture.folder import CaptureFolder
+from shadownb.engine.capture.writer import insert
 from shadownb.engine.trajectories import Trajectory, trajectories_of
 from shadownb.engine.trajectories.episodes import Episodes
 from shadownb.errors import BusyError, ConfigError, DataError
-from tests.capture.plenty import plenty
+from tests.capture.plenty import plenty, records
 
 NUMBER = 20_000
 
@@ -249,6 +250,48 @@ def test_two_processes_keep_one_index_up(tmp_path: Path) -> None:
     assert other.wait(60) == 0
     assert store.index.read == 600
     assert as_dicts(store.index.trajectories()) == as_dicts(in_memory(store))
+
+
+DYING = """
+import os, signal, sys
+from shadownb.engine.capture import CaptureStore
+from shadownb.engine.capture.index import index
+
+def dying(place, after):
+    whole, seen = getattr(index.CaptureIndex, place), []
+    def step(*given, **named):
+        seen.append(1)
+        if len(seen) > after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return whole(*given, **named)
+    setattr(index.CaptureIndex, place, step)
+
+dying(sys.argv[2], int(sys.argv[3]))
+CaptureStore.open(sys.argv[1]).index.catch_up(at_once=40)
+"""
+
+
+@pytest.mark.parametrize(
+    ("place", "after"),
+    [("_add", 25), ("_add", 100), ("_take_scores", 2), ("_follow_changes", 3)],
+    ids=["within a page", "within the third page", "before a commit", "between pages"],
+)
+def test_a_process_that_is_killed_between_a_call_and_its_index_entry_loses_and_doubles_none(
+    small: CaptureStore, place: str, after: int
+) -> None:
+    small.close()
+    killed = subprocess.run([sys.executable, "-c", DYING, str(small.path), place, str(after)], timeout=60, check=False)
+    assert killed.returncode == -9
+    with small.writing() as connection:  # what comes afterwards
+        insert(connection, islice(records(340, 3), 300, None))
+        connection.commit()
+    assert small.count() == 340
+    assert small.delete(search="Case 7") > 0
+    assert as_dicts(small.trajectories()) == as_dicts(in_memory(small))
+    assert small.index.is_kept
+    found = [[call.id for call in small.calls(text=word)] for word in ("parcel", "lookup", "answer")]
+    small.index.drop()
+    assert found == [[call.id for call in small.calls(text=word)] for word in ("parcel", "lookup", "answer")]
 
 
 OLD = """

@@ -307,3 +307,35 @@ def test_the_snapshot_follows_in_an_output_of_its_own(panel: CapturePanel, monke
     press(panel, "stop")
     assert f"ShadowNB capture {panel.store.id}: stopped, 1 call" in updated[-1]
     assert "7 in, 4 out" in updated[-1] and "private" not in updated[-1]
+
+
+def test_scores_tags_and_costs_of_a_capture(panel: CapturePanel, upstream: Upstream) -> None:
+    press(panel, "start")
+    ask(panel, "Where is my parcel?", extra_headers={"x-shadownb-tags": "feature=triage"})
+    ask(panel, "And my refund?", extra_headers={"x-shadownb-tags": "feature=refunds"})
+    ask(panel, "Hello?")
+    wait_for(panel, "page", lambda page: len(page.get("rows") or ()) == 3)
+    press(panel, "refresh")
+    assert panel.page["tags"] == ["feature=refunds", "feature=triage"]
+
+    first = panel.page["rows"][-1]
+    press(panel, "open", call=first["id"])
+    assert panel.call["tags"] == {"feature": "triage"} and panel.call["judged"] == []
+    press(panel, "score", call=first["id"], value=0, note=f"Write to ada@example.com with {KEY}")
+    assert panel.call["scores"] == {"score": 0.0}
+    assert KEY not in panel.call["judged"][0]["note"] and "Write to" in panel.call["judged"][0]["note"]
+    press(panel, "score", call=first["id"], value=1)
+    assert [each["value"] for each in panel.call["judged"]] == [0.0, 1.0]
+    assert [row["scores"] for row in panel.page["rows"]] == [{}, {}, {"score": 1.0}]
+    assert panel.store.scores()[first["id"]][-1].value == 1.0
+    press(panel, "score", call=first["id"], value="good")
+    assert panel.error["what"].startswith("value='good' is not a number")
+
+    press(panel, "filter", tag="feature=triage")
+    assert [row["id"] for row in panel.page["rows"]] == [first["id"]] and panel.page["tag"] == "feature=triage"
+    press(panel, "filter")
+    press(panel, "costs", by="tag:feature")
+    sites = {row["site"]: row["calls"] for row in panel.costs["rows"]}
+    assert sites == {"triage": 1, "refunds": 1, "": 1} and panel.costs["newest"] == 0
+    press(panel, "costs", by="nothing")
+    assert "names no call site" in panel.error["what"] and panel.costs == {}

@@ -303,3 +303,85 @@ def test_a_span_nested_too_deeply_is_one_span(levels: int) -> None:
 def test_a_text_deeper_than_anything_reads_is_refused_in_words() -> None:
     with pytest.raises(DataError, match="nested too deeply"):
         traces.from_otlp("[" * 100_000 + "]" * 100_000)
+
+
+# -- what an instrumentation writes in places of its own -----------------------------------------------------------------
+
+QUESTION = [{"role": "user", "content": "Who won?"}]
+
+
+def generation(given: Any, output: Any, **more: Any) -> traces.Imported:
+    times = {"startTime": "2026-01-01T00:00:00Z", "endTime": "2026-01-01T00:00:01Z"}
+    return traces.from_otlp(
+        [{"id": "o", "traceId": "t", "type": "GENERATION", **times, "input": given, "output": output, **more}]
+    )
+
+
+def test_a_call_that_is_the_whole_answer_of_the_responses_api() -> None:
+    item = {
+        "type": "function_call",
+        "id": "fc_1",
+        "call_id": "c1",
+        "name": "f",
+        "arguments": '{"a": 1}',
+        "status": "completed",
+    }
+    (found,) = generation(QUESTION, item)
+    assert [(c["id"], c["name"], c["arguments"]) for c in found.tool_calls] == [("c1", "f", {"a": 1})]
+    assert found.trainable_turns == [1]
+
+
+@pytest.mark.parametrize("status", ["completed", "incomplete", "failed"])
+def test_an_answer_of_the_responses_api_that_a_limit_ended(status: str) -> None:
+    output = [{"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "The team"}]}]
+    (found,) = generation({"input": "Who won?"}, {"object": "response", "status": status, "output": output})
+    assert found.trainable_turns == ([1] if status == "completed" else [])
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        {"output": [{"type": "web_search_call", "id": "w", "status": "completed"},
+                    {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "They did."}]}]},
+        {"role": "assistant", "content": [{"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"query": "q"}},
+                                          {"type": "web_search_tool_result", "tool_use_id": "s", "content": []},
+                                          {"type": "text", "text": "They did."}]},
+    ],
+    ids=["responses", "messages"],
+)  # fmt: skip
+def test_an_answer_that_rests_on_what_the_provider_looked_up_is_not_trained(output: Any) -> None:
+    imported = generation(QUESTION, output)
+    (found,) = imported
+    assert found.final_content() == "They did." and found.tool_calls == []
+    assert found.trainable_turns == []
+    assert "of the provider" in str(imported.report)
+
+
+def test_tools_that_stand_among_the_messages_are_tools() -> None:
+    schema = {"name": "f", "description": "d", "parameters": {"type": "object", "properties": {}}}
+    defined = {"role": "tool", "content": {"type": "function", "function": schema}}
+    (found,) = generation([*QUESTION, defined], {"role": "assistant", "content": "They did."})
+    assert [m["role"] for m in found.messages] == ["user", "assistant"]
+    assert found.tools == [{"type": "function", "function": schema}]
+
+
+def test_calls_without_ids_that_are_told_twice_are_told_once() -> None:
+    place = "llm.output_messages.0.message."
+    call = {"tool_call.function.name": "f", "tool_call.function.arguments": '{"a": 1}'}
+    (found,) = read({
+        "llm.input_messages.0.message.role": "user", "llm.input_messages.0.message.content": "q",
+        place + "role": "assistant", place + "contents.0.message_content.type": "tool_use",
+        **{f"{place}tool_calls.0.{name}": value for name, value in call.items()},
+        **{f"{place}contents.0.{name}": value for name, value in call.items()},
+    })  # fmt: skip
+    assert [(c["name"], c["arguments"]) for c in found.tool_calls] == [("f", {"a": 1})]
+
+
+def test_a_failed_call_without_an_answer_is_told_as_failed() -> None:
+    attributes = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.request.model": "m",
+        "gen_ai.input.messages": said("user", "q"),
+    }
+    report = read(attributes, status={"code": 2, "message": "429"}).report
+    assert list(report.left_out) == ["the call failed and has no answer"]

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -93,11 +94,37 @@ REAL = [
     ("phoenix_12_spans.json", "phoenix", True),
     ("phoenix_12_frame.jsonl", "phoenix", True),
     ("phoenix_12_otlp.json", "openinference", True),
+    ("langfuse_sdk_5_responses.jsonl", "langfuse", True),
+    ("openinference_langchain.jsonl", "openinference", True),
+    ("mlflow_3_17_openai.json", "mlflow", True),
+    ("mlflow_3_17_responses.json", "mlflow", True),
+    ("mlflow_3_17_langchain.json", "mlflow", True),
+    ("langsmith_0_15_wrap_openai.jsonl", "langsmith", True),
+    ("langsmith_0_15_wrap_responses.jsonl", "langsmith", True),
+    ("langsmith_0_15_langchain.jsonl", "langsmith", True),
 ]
+# Of these sources an agent's own steps are other kinds of records, or none.
+RECORDS = [
+    ("agents_sdk_0_24_chat.jsonl", "agents-sdk", False, 8),  # its spans of chat hold no schemas
+    ("agents_sdk_0_24_responses.jsonl", "agents-sdk", True, 7),  # of living spans
+    ("litellm_1_110_chat.jsonl", "litellm", True, 2),
+    ("helicone_helpers_1_2_chat.jsonl", "helicone", True, 2),
+    ("helicone_helpers_1_2_stream.jsonl", "helicone", True, 2),
+    ("langfuse_sdk_5_langchain.jsonl", "langfuse", True, 5),  # each call twice, of its model and of the client below
+]
+# Anthropic's answer has a text beside its call.
+ANTHROPIC = [
+    "openinference_anthropic_3_1.jsonl", "mlflow_3_17_anthropic.json", "langsmith_0_15_langchain_anthropic.jsonl",
+    "litellm_1_110_anthropic_stream.jsonl",
+]  # fmt: skip
 
 
-@pytest.mark.parametrize(("file", "convention", "tools"), REAL, ids=[entry[0] for entry in REAL])
-def test_what_instrumentations_really_write_is_understood(file: str, convention: str, tools: bool) -> None:
+@pytest.mark.parametrize(
+    ("file", "convention", "tools", "total"),
+    [(*entry, 3) for entry in REAL] + RECORDS,
+    ids=[e[0] for e in REAL + RECORDS],
+)
+def test_what_instrumentations_really_write_is_understood(file: str, convention: str, tools: bool, total: int) -> None:
     imported = snb.traces.from_otlp(DATA / "real" / file)
     (found,) = imported
     assert identity(found.messages) == identity(CONVERSATION)
@@ -105,7 +132,49 @@ def test_what_instrumentations_really_write_is_understood(file: str, convention:
     assert [tool["function"]["name"] for tool in found.tools or []] == ["get_weather"] * tools
     assert (found.usage["prompt_tokens"], found.usage["completion_tokens"]) == (144, 69)
     assert dict(imported.report.understood) == {convention: 2}
-    assert imported.report.total == 3  # with the span around both
+    assert imported.report.total == total  # with the span around both
+    assert found.duration_s is not None and 0 < found.duration_s < 60
+
+
+@pytest.mark.parametrize("file", ANTHROPIC)
+def test_a_call_beside_a_text_is_one_call(file: str) -> None:
+    (found,) = snb.traces.from_otlp(DATA / "real" / file)
+    first = answer("I'll look.", ("toolu_1", "get_weather", {"location": "Paris"}))
+    assert identity(found.messages) == identity(
+        [*CONVERSATION[:2], first, result("toolu_1", "rainy, 57°F"), CONVERSATION[4]]
+    )
+    assert found.trainable_turns == [2, 4]
+    assert [tool["function"]["name"] for tool in found.tools or []] == ["get_weather"]
+    assert snb.traces.to_dataset(DATA / "real" / file).report.ok
+
+
+def test_what_records_cannot_say_is_told() -> None:
+    kept_by_the_api = snb.traces.from_otlp(DATA / "real" / "agents_sdk_0_24_responses_export.jsonl")
+    assert kept_by_the_api == []
+    assert any("names the answer, which the API keeps" in reason for reason in kept_by_the_api.report.left_out)
+    failed = snb.traces.from_otlp(DATA / "real" / "litellm_1_110_failed.jsonl")
+    assert failed == [] and list(failed.report.left_out) == ["the call failed and has no answer"]
+    (unpriced,) = snb.traces.from_otlp(DATA / "real" / "litellm_1_110_anthropic_stream.jsonl")
+    assert unpriced.cost is None  # LiteLLM says 0 of a model that it has no price of
+    (priced,) = snb.traces.from_otlp(DATA / "real" / "litellm_1_110_chat.jsonl")
+    assert priced.cost == pytest.approx(0.00846)
+    (asked,) = snb.traces.from_otlp(DATA / "real" / "litellm_1_110_responses.jsonl")
+    assert identity(asked.messages) == identity(CONVERSATION[:3]) and len(asked.tools or []) == 1
+
+
+def test_living_spans_of_the_agents_sdk_hold_what_their_export_does_not() -> None:
+    lines = (DATA / "real" / "agents_sdk_0_24_responses.jsonl").read_text().splitlines()
+    spans = [_living(json.loads(line)) for line in lines]
+    (found,) = snb.traces.from_spans(spans)
+    assert identity(found.messages) == identity(CONVERSATION)
+
+
+def _living(export: dict[str, Any]) -> Any:
+    data = dict(export["span_data"])
+    response = data.pop("response", None)
+    dumped = SimpleNamespace(model_dump=lambda exclude_none: response) if response else None
+    span_data = SimpleNamespace(input=data.pop("input", None), response=dumped)
+    return SimpleNamespace(trace_id="t", span_data=span_data, export=lambda: {**export, "span_data": data})
 
 
 def test_a_data_frame_of_phoenix() -> None:
@@ -457,7 +526,7 @@ def test_bodies_of_other_apis_and_frames_with_gaps() -> None:
 
 # -- damage -------------------------------------------------------------------------------------------------------------------
 
-FILES = sorted([*DATA.glob("*.json*"), *(DATA / "real").iterdir()])
+FILES = sorted([*DATA.glob("*.json*"), *(DATA / "real").iterdir(), *(DATA / "sessions").rglob("*.jsonl")])
 ODD: list[Any] = [
     None, 7, -1.5, 10**400, math.nan, "", "x", "[{", [], {}, [1], [None], {"a": 1}, {"role": None}, [{"role": 3}],
     {"stringValue": None}, {"intValue": "x"}, {"arrayValue": None}, {"kvlistValue": {"values": None}},

@@ -1,5 +1,5 @@
 /** The recorded calls, a page at a time, newest first; one of them can be opened. */
-import { Chip, Fold } from "../lib/controls";
+import { Button, Chip, Fold } from "../lib/controls";
 import { CodeBlock } from "../lib/copy-code";
 import { ErrorCard } from "../lib/error-card";
 import { clock, count, counted, dollars, latency, MISSING } from "../lib/format";
@@ -25,7 +25,8 @@ export function Calls() {
   const call = useTraitValue<CallDetail | Record<string, never>>("call");
   const [send] = useCommand();
   const rows = page.rows ?? [];
-  const filtered = Boolean(page.search || page.status);
+  const filtered = Boolean(page.search || page.status || page.tag);
+  const scored = rows.some((row) => row.scores !== undefined && Object.keys(row.scores).length > 0);
   const turn = (to: string, there?: boolean) => (there ? () => send("turn", { to }) : null);
   if (rows.length === 0 && !filtered) {
     return (
@@ -62,6 +63,11 @@ export function Calls() {
                 <th scope="col">Asked</th>
                 <th scope="col">Model</th>
                 <th scope="col">Status</th>
+                {scored && (
+                  <th scope="col" class="is-number">
+                    Score
+                  </th>
+                )}
                 <th scope="col" class="is-number">
                   Tokens
                 </th>
@@ -75,7 +81,7 @@ export function Calls() {
             </thead>
             <tbody>
               {rows.map((row) => (
-                <Line key={row.id} row={row} open={row.id === call.id} />
+                <Line key={row.id} row={row} open={row.id === call.id} scored={scored} />
               ))}
             </tbody>
           </table>
@@ -86,7 +92,7 @@ export function Calls() {
   );
 }
 
-function Line({ row, open }: { row: CallRow; open: boolean }) {
+function Line({ row, open, scored }: { row: CallRow; open: boolean; scored: boolean }) {
   const [send] = useCommand();
   return (
     <tr class={open ? "is-open" : undefined}>
@@ -105,6 +111,7 @@ function Line({ row, open }: { row: CallRow; open: boolean }) {
       <td class="snb-nowrap">
         <Chip tone={TONES[row.status]}>{row.status === "error" && row.http ? `failed ${row.http}` : row.words}</Chip>
       </td>
+      {scored && <td class="is-number snb-nowrap">{scoresOf(row.scores)}</td>}
       <td class="is-number snb-nowrap">
         {count(row.tokens_in)} / {count(row.tokens_out)}
       </td>
@@ -117,10 +124,11 @@ function Line({ row, open }: { row: CallRow; open: boolean }) {
 function Filter({ page }: { page: CallPage }) {
   const [send, waiting] = useCommand();
   const [search, edit, sent] = useDraft(page.search ?? "", waiting !== null);
-  const ask = (values: { search?: string; status?: string }) => {
+  const ask = (values: { search?: string; status?: string; tag?: string }) => {
     sent();
-    send("filter", { search, status: page.status ?? "", ...values });
+    send("filter", { search, status: page.status ?? "", tag: page.tag ?? "", ...values });
   };
+  const tags = [...new Set([...(page.tag ? [page.tag] : []), ...(page.tags ?? [])])];
   return (
     <>
       <input
@@ -144,9 +152,33 @@ function Filter({ page }: { page: CallPage }) {
           </option>
         ))}
       </select>
+      {tags.length > 0 && (
+        <select
+          class="snb-select capture-status"
+          aria-label="Tag"
+          value={page.tag ?? ""}
+          onChange={(event) => ask({ tag: event.currentTarget.value })}
+        >
+          <option value="">every tag</option>
+          {tags.map((tag) => (
+            <option key={tag} value={tag}>
+              {tag}
+            </option>
+          ))}
+        </select>
+      )}
     </>
   );
 }
+
+/** The score, or where there is none the others by name. */
+function scoresOf(scores: Record<string, number> = {}): string {
+  const { score, ...others } = scores;
+  const named = Object.entries(others).map(([name, value]) => `${name} ${rounded(value)}`);
+  return score === undefined ? named.join(", ") : rounded(score);
+}
+
+const rounded = (value: number) => String(Number(value.toPrecision(4)));
 
 function Detail({ call }: { call: CallDetail }) {
   const [send] = useCommand();
@@ -171,6 +203,7 @@ function Detail({ call }: { call: CallDetail }) {
           .filter(Boolean)
           .join(" · ")}
       </p>
+      <Judged call={call} />
       <Text title="Last message" text={call.asked} />
       {call.answer && <Text title="Answer" text={call.answer} />}
       {call.tools.map((tool, at) => (
@@ -182,6 +215,58 @@ function Detail({ call }: { call: CallDetail }) {
         <CodeBlock title="this call in a cell" code={call.code} />
       </Fold>
     </Opened>
+  );
+}
+
+/** What was said of the call, its tags, and a place to say more. */
+function Judged({ call }: { call: CallDetail }) {
+  const [send, waiting] = useCommand();
+  const [note, edit, sent] = useDraft("", waiting !== null);
+  const tags = Object.entries(call.tags ?? {});
+  const judged = call.judged ?? [];
+  const say = (value: number | null) => {
+    sent();
+    send("score", { call: call.id, value, note });
+    edit("");
+  };
+  return (
+    <div class="snb-stack">
+      <div class="snb-row">
+        {tags.map(([name, value]) => (
+          <Chip key={name} tone="plain">{`${name}=${value}`}</Chip>
+        ))}
+        <Button small onClick={() => say(1)} disabled={waiting !== null}>
+          Good
+        </Button>
+        <Button small onClick={() => say(0)} disabled={waiting !== null}>
+          Bad
+        </Button>
+        <input
+          type="text"
+          class="snb-input capture-search"
+          aria-label="Note"
+          placeholder="Note (optional)"
+          maxLength={10000}
+          value={note}
+          onInput={(event) => edit(event.currentTarget.value)}
+        />
+        <Button small onClick={() => say(null)} disabled={waiting !== null || note.trim() === ""}>
+          Add note
+        </Button>
+      </div>
+      {judged.length > 0 && (
+        <ul class="capture-judged" aria-label="Scores and notes">
+          {judged.map((each, at) => (
+            <li key={at}>
+              <span class="snb-muted">{clock(each.at)}</span>{" "}
+              {[each.value === null ? null : `${each.name} ${rounded(each.value)}`, each.note]
+                .filter(Boolean)
+                .join(": ")}
+            </li>
+          ))}
+        </ul>
+      )}
+    </div>
   );
 }
 

@@ -57,6 +57,7 @@ function show(state: Record<string, unknown> = {}): void {
     totals: {},
     page: {},
     call: {},
+    costs: {},
     code: {},
     ...state,
   });
@@ -217,5 +218,89 @@ it("leaves no listener behind", () => {
   expect(model.listening).toBe(0);
   act(() => {
     stop = render({ model, el });
+  });
+});
+
+describe("what is said of calls", () => {
+  const detail = {
+    ...row,
+    session: null,
+    dialect: "chat",
+    finish_reason: "stop",
+    first_byte: null,
+    retry_of: null,
+    usage: {},
+    messages: 1,
+    asked: "a",
+    answer: "b",
+    tools: [],
+    error: null,
+    code: "",
+    tags: { feature: "triage" },
+    judged: [{ name: "score", value: 0.5, note: "Too short.", at: 1 }],
+  };
+  const page = { rows: [{ ...row, scores: { score: 0.5 } }], total: 1, tags: ["feature=triage"], tag: "" };
+
+  it("shows scores, notes and tags, and sends new ones", () => {
+    show({ recording: { stage: "stopped", id: "c1" }, page, call: detail });
+    expect([...el.querySelectorAll("th")].map((head) => head.textContent)).toContain("Score");
+    expect(el.querySelector('[aria-label="Scores and notes"]')?.textContent).toContain("score 0.5: Too short.");
+    expect(el.textContent).toContain("feature=triage");
+    press("Good");
+    expect(model.commands.at(-1)).toMatchObject({ kind: "score", call: "call_7", value: 1, note: "" });
+  });
+
+  it("has no column of scores where nothing is scored, and none of tags where there are none", () => {
+    show({ recording: { stage: "stopped", id: "c1" }, page: { rows: [{ ...row, scores: {} }], total: 1 } });
+    expect([...el.querySelectorAll("th")].map((head) => head.textContent)).not.toContain("Score");
+    expect(el.querySelector('[aria-label="Tag"]')).toBeNull();
+  });
+
+  it("filters by a tag, beside what is searched for", () => {
+    show({ recording: { stage: "stopped", id: "c1" }, page: { ...page, search: "parcel", status: "ok" } });
+    const select = el.querySelector('[aria-label="Tag"]') as HTMLSelectElement;
+    act(() => {
+      select.value = "feature=triage";
+      select.dispatchEvent(new Event("change", { bubbles: true }));
+    });
+    expect(model.commands.at(-1)).toMatchObject({
+      kind: "filter",
+      search: "parcel",
+      status: "ok",
+      tag: "feature=triage",
+    });
+  });
+
+  it("adds costs up by call site when that is asked for", () => {
+    const sums = { calls: 3, tokens_in: 10, tokens_out: 5, cost: 0.5, estimated: null, unpriced: 0 };
+    const costs = {
+      by: "tag:feature",
+      rows: [
+        { site: "triage", ...sums },
+        { site: "", ...sums },
+      ],
+      more: 2,
+      newest: 20000,
+    };
+    const totals = {
+      calls: 1,
+      prompt_tokens: 1,
+      completion_tokens: 1,
+      cost: null,
+      unpriced: 1,
+      statuses: {},
+      models: [],
+      more_models: 0,
+      active: 0,
+      refused: 0,
+      failed: 0,
+    };
+    show({ recording: { stage: "stopped", id: "c1" }, page, totals, costs });
+    const table = el.querySelector('table[aria-label="Costs by call site"]');
+    expect(table?.textContent).toContain("triage");
+    expect(table?.textContent).toContain("(none)");
+    expect(el.textContent).toContain("of the newest 20,000 calls");
+    press("Add up");
+    expect(model.commands.at(-1)).toMatchObject({ kind: "costs", by: "tag:feature" });
   });
 });

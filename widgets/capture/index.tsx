@@ -9,6 +9,7 @@ import { definePanel } from "../lib/panel";
 import { StatusLine } from "../lib/status-line";
 import { Address } from "./address";
 import { Calls } from "./calls";
+import { CallSites } from "./costs";
 import { StartForm } from "./form";
 import { Sums } from "./totals";
 import type { Choices, Recording, Stage } from "./types";
@@ -38,6 +39,7 @@ function Capture() {
           <About recording={recording} />
           {recording.stage === "recording" && <Address recording={recording} />}
           <Sums />
+          <CallSites />
           <Calls />
         </>
       ) : (

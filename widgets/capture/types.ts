@@ -78,6 +78,8 @@ export interface CallRow {
   cost: number | null;
   seconds: number | null;
   title: string;
+  /** The newest number of each name; `score` is the reward of the episode. */
+  scores?: Record<string, number>;
 }
 
 export interface CallPage {
@@ -87,6 +89,9 @@ export interface CallPage {
   total?: number;
   search?: string;
   status?: string;
+  tag?: string;
+  /** Tags that clients gave, as `name=value`. */
+  tags?: string[];
 }
 
 export interface CallDetail extends CallRow {
@@ -102,4 +107,24 @@ export interface CallDetail extends CallRow {
   tools: { name: string; arguments: string }[];
   error: ErrorInfo | null;
   code: string;
+  tags: Record<string, string>;
+  /** What was said of it, oldest first. */
+  judged: { name: string; value: number | null; note: string; at: number }[];
+}
+
+/** What each call site took; `newest` is how many calls that is of, where it is not of all. */
+export interface Costs {
+  by: string;
+  working?: boolean;
+  rows?: {
+    site: string;
+    calls: number;
+    tokens_in: number;
+    tokens_out: number;
+    cost: number | null;
+    estimated: number | null;
+    unpriced: number;
+  }[];
+  more?: number;
+  newest?: number;
 }

@@ -18,7 +18,10 @@ from shadownb.errors import ShadowError
 if TYPE_CHECKING:
     from shadownb.engine.ports.capture_store import CaptureStore
 
-_WITH_BODIES = 200  # calls that are read at once with what they said
+_WITH_BODIES = 200  # calls that are read at once with what they said, as they are stored
+# Of those that are taken apart fewer: what has been read of 200 is more than Python's collector of garbage holds in its
+# youngest lists, and it then goes through all of it again and again (4,500 against 5,200 rows a second).
+_TAKEN_APART = 40
 _MOST_BYTES = 4 * 2**20  # of them, as they are stored; read they are ten times as large
 
 
@@ -76,7 +79,7 @@ class Database:
     # -- pages --------------------------------------------------------------------------------------------------------
 
     def with_bodies(
-        self, store: CaptureStore[Call], after: int, limit: int = _WITH_BODIES, **filters: Any
+        self, store: CaptureStore[Call], after: int, limit: int = _TAKEN_APART, **filters: Any
     ) -> list[Call]:
         """Return the next calls with what they said, as many as fit into a few megabytes; one in any case."""
         clause, values = where({**filters, "after": after})

@@ -1,4 +1,5 @@
-"""Exports of a store: JSONL, parquet, and ``datasets``. Page by page, so that memory does not grow with the store.
+"""Exports of a store: JSONL, parquet, spans of OpenTelemetry, and ``datasets``. Page by page, so that memory does
+not grow with the store.
 
 JSONL rows are :meth:`Call.to_dict`; a call that cannot be read is there with the reason under ``unread``. In parquet and
 ``datasets`` the nested columns are JSON text: messages of different tools have no common schema, and a schema guessed from the
@@ -8,7 +9,7 @@ first rows would drop or refuse the others.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from shadownb.engine.capture.call import Call
     from shadownb.engine.ports.capture_store import CaptureStore
 
-FORMATS = ("jsonl", "parquet")
+FORMATS = ("jsonl", "parquet", "otlp")
 _NESTED = ("usage", "error", "headers", "messages", "tools", "choices", "request", "response")
 _TYPES = {"stream": "bool", "redacted": "bool", "http_status": "int64", "started_at": "double", "first_byte_s": "double",
           "duration_s": "double", "cost": "double"}  # fmt: skip
@@ -45,11 +46,11 @@ def export(
         The format is not known.
     """
     target = Path(path).expanduser()
-    chosen = fmt or target.suffix.removeprefix(".").replace("ndjson", "jsonl")
+    chosen = fmt or ("otlp" if ".otlp." in target.name else target.suffix.removeprefix(".").replace("ndjson", "jsonl"))
     if chosen not in FORMATS:
         raise ExportError(
             f"fmt={chosen!r} is not a format for calls.{did_you_mean(chosen, FORMATS)}",
-            fix="Let the file end in .jsonl or .parquet, or give fmt='jsonl'.",
+            fix="Let the file end in .jsonl, .parquet or .otlp.jsonl, or give fmt='jsonl'.",
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.part-{os.getpid()}")
@@ -58,6 +59,8 @@ def export(
             _jsonl(
                 (call.to_dict() for call in store.iterate(**filters)) if parsed else _stored_rows(store, filters), part
             )
+        elif chosen == "otlp":
+            _otlp(store, filters, part)
         else:
             _parquet(
                 _read_columns(store, filters) if parsed else _stored_columns(store, filters),
@@ -80,9 +83,11 @@ def to_dataset(store: CaptureStore[Call], **filters: Any) -> datasets.Dataset:
     return datasets.Dataset(pa.Table.from_batches(batches, schema=schema))
 
 
-def flat_row(call: Call) -> dict[str, Any]:
-    """Return a call with its nested columns as JSON text."""
+def flat_row(call: Call, tools: Callable[[Any], str] = dumps) -> dict[str, Any]:
+    """Return a call with its nested columns as JSON text; ``tools`` writes those of its tools."""
     row = call.to_dict()
+    row |= {name: call.as_json(name) for name in ("usage", "error", "headers")}
+    row["tools"] = row["tools"] and tools(row["tools"])
     for name, body in (("request", call.request_body), ("response", b"" if call.is_streamed else call.response_body)):
         if row[name] and body and not may_hold_halves(body):
             row[name] = body.decode("utf-8", "replace")  # it is JSON already
@@ -92,10 +97,24 @@ def flat_row(call: Call) -> dict[str, Any]:
 
 
 def _read_columns(store: CaptureStore[Call], filters: dict[str, Any]) -> Iterator[dict[str, list[Any]]]:
-    rows = map(flat_row, store.iterate(**filters))
+    tools = _Repeated()
+    rows = (flat_row(call, tools) for call in store.iterate(**filters))
     names = _schema().names
     while page := list(islice(rows, _PAGE)):
         yield {name: [row[name] for row in page] for name in names}
+
+
+class _Repeated:
+    """Writes what is mostly the same from one call to the next, as an agent's tools are."""
+
+    def __init__(self) -> None:
+        self._last: Any = None
+        self._text = ""
+
+    def __call__(self, value: Any) -> str:
+        if value != self._last:
+            self._last, self._text = value, dumps(value)
+        return self._text
 
 
 def _stored_columns(store: CaptureStore[Call], filters: dict[str, Any]) -> Iterator[dict[str, list[Any]]]:
@@ -123,6 +142,15 @@ def _jsonl(rows: Iterator[dict[str, Any]], path: Path) -> None:
     with open(path, "w", encoding="utf-8", errors="replace") as file:
         for row in rows:
             file.write(dumps(row) + "\n")
+
+
+def _otlp(store: CaptureStore[Call], filters: dict[str, Any], path: Path) -> None:
+    from shadownb.engine.traces.writing import otlp_lines
+
+    scores = store.scores() if hasattr(store, "scores") else {}
+    with open(path, "w", encoding="utf-8", errors="replace") as file:
+        for line in otlp_lines(store.iterate(**filters), scores):
+            file.write(line + "\n")
 
 
 def _parquet(pages: Iterator[dict[str, list[Any]]], path: Path, *, parsed: bool) -> None:

@@ -25,6 +25,7 @@ from shadownb.errors import BusyError, ConfigError, DiskFullError
 
 if TYPE_CHECKING:
     from shadownb.engine.capture.store import CaptureStore
+    from shadownb.engine.capture.stored import StoredCalls
 
 _BATCH = 50  # calls rewritten in one transaction
 _ENDINGS = ("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")
@@ -71,10 +72,7 @@ def scrub(
     api_key_env: str | None = None,
 ) -> Scrubbed:
     """Take keys out of everything a capture has stored; see ``CaptureStore.scrub``."""
-    rules = [redact] if isinstance(redact, str) or callable(redact) else list(redact or ())
-    # A function is known by its name alone, which says nothing here.
-    recorded = [name for name in store.files.facts.get("redact") or () if is_ready(name) and name not in rules]
-    redactor = Redactor([*rules, *recorded], secrets=[*secrets, *_known(store, api_key_env)])
+    redactor = redactor_of(store, redact, secrets=secrets, api_key_env=api_key_env)
     store.files.own()  # raises while somebody records
     try:
         found = Scrubbed(store.id)
@@ -94,7 +92,21 @@ def scrub(
     return found
 
 
-def _known(store: CaptureStore, api_key_env: str | None) -> list[str]:
+def redactor_of(
+    store: StoredCalls,
+    redact: str | Rule | Iterable[str | Rule] | None = None,
+    *,
+    secrets: Iterable[str] = (),
+    api_key_env: str | None = None,
+) -> Redactor:
+    """Return what takes out of a text whatever the recording took out, and the keys that are known here."""
+    rules = [redact] if isinstance(redact, str) or callable(redact) else list(redact or ())
+    # A function is known by its name alone, which says nothing here.
+    recorded = [name for name in store.files.facts.get("redact") or () if is_ready(name) and name not in rules]
+    return Redactor([*rules, *recorded], secrets=[*secrets, *_known(store, api_key_env)])
+
+
+def _known(store: StoredCalls, api_key_env: str | None) -> list[str]:
     """Return the keys that are known here: those of the environment, and the token of a process that was killed."""
     if api_key_env is not None and not os.environ.get(api_key_env, "").strip():
         raise ConfigError(

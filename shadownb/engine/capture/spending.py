@@ -14,6 +14,7 @@ from shadownb.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from shadownb.engine.capture.call import Call
     from shadownb.engine.capture.store import CaptureStore
+    from shadownb.engine.capture.stored import StoredCalls
 
 _BY_COLUMN = ("model", "session", "dialect", "status")
 _SITE_CHARACTERS = 60
@@ -81,7 +82,7 @@ class Spent:
         return (self.cost or 0.0) + self.estimated_cost
 
 
-def costs(store: CaptureStore, by: str, prices: Any = None, **filters: Any) -> list[Spent]:
+def costs(store: StoredCalls, by: str, prices: Any = None, **filters: Any) -> list[Spent]:
     """Return what each call site took, the most expensive first; see ``CaptureStore.costs``."""
     table = PriceTable.load(prices)
     found: dict[str, Spent] = {}

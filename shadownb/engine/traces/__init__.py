@@ -1,7 +1,8 @@
 """Import of model calls that other tools recorded as traces.
 
 It reads OpenTelemetry's GenAI convention and its earlier span events, OpenInference, OpenLLMetry, requests and responses as
-JSON, and exports of Langfuse and Phoenix.
+JSON; exports of Langfuse, Phoenix, MLflow, the OpenAI Agents SDK, LangSmith, LiteLLM and Helicone; and session files of Claude
+Code, Codex and Pi, and in Hugging Face's format. The way back is ``CaptureStore.export("calls.otlp.jsonl")``.
 
 Examples
 --------

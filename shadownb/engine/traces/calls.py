@@ -9,15 +9,21 @@ from typing import Any
 from shadownb.engine.jsontext import MAX_DEPTH, Unreadable, check_depth
 from shadownb.engine.traces.conventions import CONVENTIONS
 from shadownb.engine.traces.cut import as_long_as, hidden_in, length_limit, without_cuts
-from shadownb.engine.traces.exchange import Exchange, conversation_of
+from shadownb.engine.traces.exchange import WITHHELD, Exchange, conversation_of
 from shadownb.engine.traces.report import TraceReport
-from shadownb.engine.traces.spans import Span
+from shadownb.engine.traces.sessions import Turn
+from shadownb.engine.traces.sources import SOURCES
+from shadownb.engine.traces.spans import UNTOLD, Span
 from shadownb.engine.trajectories.endings import ended_by_itself
+from shadownb.engine.trajectories.graph import ran_at_the_provider
 from shadownb.engine.trajectories.identity import PathHash
 
 _CALLS = ("chat", "generate_content", "text_completion", "completion", "responses", "message")
 _KINDS = ("openinference.span.kind", "traceloop.span.kind", "langfuse.observation.type")
+_FAILED = "the call failed and has no answer"
+_NO_PROMPT = "no prompt was recorded"
 _SWITCH_ON = "switch on the recording of content in the instrumentation"
+_RECORDS = frozenset(source.NAME for source in SOURCES)
 _SIGNS = ("gen_ai.request.model", "gen_ai.response.model", "gen_ai.usage.", "llm.model_name", "llm.request.")
 
 
@@ -51,6 +57,8 @@ class SpanCall:
             return f"the text of {', '.join(self.too_long[:3])} is cut off; raise OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT"
         if self.hidden:
             return f"{self.hidden[0]} was hidden or cut off by the instrumentation"
+        if ran := self.withheld or next(filter(None, map(ran_at_the_provider, self.choices)), None):
+            return f"the answer {ran}"
         reasons = [c.get("finish_reason") for c in self.choices if not ended_by_itself(None, c.get("finish_reason"))]
         return f"the answer ended with {reasons[0]!r}" if reasons else None
 
@@ -68,6 +76,17 @@ class SpanCall:
     def session(self) -> str | None:
         """The conversation, else the trace."""
         return self.conversation or self.span.trace_id or None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What keeps the agents of one session apart, as in a recorded call."""
+        agent = self.span.agent if isinstance(self.span, Turn) else ""
+        return {"x-claude-code-agent-id": agent} if agent else {}
+
+    @property
+    def withheld(self) -> str | None:
+        """Why an answer that came whole is not trained, as a recorder wrote it down."""
+        return self.span.attributes.text(WITHHELD)
 
     @property
     def messages(self) -> list[dict[str, Any]]:
@@ -155,6 +174,11 @@ def read_calls(spans: list[Span], report: TraceReport) -> list[SpanCall]:
 
 def _read(span: Span) -> SpanCall | str:
     """Return the call of a span, or the reason why it is none."""
+    if isinstance(span, Turn):
+        hidden = hidden_in([], [choice["message"] for choice in span.exchange.choices])
+        return (
+            SpanCall(span, span.exchange, span.source, hidden=tuple(hidden)) if span.exchange.messages else _NO_PROMPT
+        )
     other = _not_a_call(span)
     if other is not None:
         return other
@@ -166,13 +190,17 @@ def _read(span: Span) -> SpanCall | str:
         check_depth(exchange.messages, MAX_DEPTH + 16)
         check_depth(exchange.choices, MAX_DEPTH + 16)
         if not any(message.get("content") for message in exchange.messages):
-            return f"no prompt was recorded ({name}); {_SWITCH_ON}"
+            return f"{_NO_PROMPT} ({name}); {_SWITCH_ON}"
         if not exchange.choices:
-            return f"no answer was recorded ({name})"
+            return _FAILED if span.failure else f"no answer was recorded ({name})"
         hidden = hidden_in(exchange.messages, [choice["message"] for choice in exchange.choices])
-        return SpanCall(span, exchange, name, tuple(cut), hidden=tuple(hidden))
+        return SpanCall(
+            span, exchange, span.source if span.source in _RECORDS else name, tuple(cut), hidden=tuple(hidden)
+        )
+    if span.failure and (span.attributes.any(*_SIGNS) or span.source in _RECORDS):
+        return _FAILED
     if span.attributes.any(*_SIGNS) or span.kind == "LLM":
-        return f"a model call without its content; {_SWITCH_ON}"
+        return f"a model call without its content; {span.attributes.text(UNTOLD) or _SWITCH_ON}"
     return "not written in a known convention"
 
 

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from shadownb.engine.capture.dialects.items import items_to_messages
 from shadownb.engine.messages.values import from_json_text
 from shadownb.engine.trajectories.identity import ROLES, calls_of, text_of
 
@@ -20,8 +21,22 @@ _THINKING = ("thinking", "reasoning", "redacted_thinking", "reasoningContent")
 _TEXT = ("text", "input_text", "output_text", "refusal")
 _CALLS = ("tool_call", "tool_use", "function_call", "tool-call", "server_tool_call")
 _RESULTS = ("tool_call_response", "tool_result", "function_call_output", "tool-result", "server_tool_call_response")
+_PARTS = ("tool_call", "server_tool_call")  # of OpenTelemetry's messages
 _WRAPPED = {"toolUse": "tool_use", "toolResult": "tool_result", "functionCall": "function_call"}
 _WRAPPED |= {"functionResponse": "tool_result", "function_response": "tool_result", "text": "text"}
+_MEDIA = (
+    "image",
+    "image_url",
+    "input_image",
+    "audio",
+    "output_audio",
+    "input_audio",
+    "video",
+    "file",
+    "blob",
+    "uri",
+    None,
+)
 _KINDS = {"human": "user", "ai": "assistant", "system": "system", "tool": "tool", "AIMessageChunk": "assistant"}
 
 
@@ -48,30 +63,17 @@ def chat_messages(value: Any, role: str = "user") -> list[Message]:
 
 
 def _grouped(items: Iterable[Any]) -> list[Any]:
-    """Put the items of one Responses answer (reasoning, text, calls) into one assistant message."""
+    """Put the items of one Responses answer (reasoning, text, calls, what the provider ran) into one assistant message."""
     parsed = [from_json_text(item) for item in items]
-    if not any(_is_item(item) for item in parsed):
-        return parsed
-    grouped: list[Any] = []
-    answer: dict[str, Any] | None = None
-    for item in parsed:
-        own = _is_item(item) and item["type"] in ("reasoning", "function_call")
-        said = isinstance(item, Mapping) and item.get("role") == "assistant"
-        if not own and not said:
-            grouped.append(item)
-            answer = None
-            continue
-        if answer is None:
-            answer = {"role": "assistant", "content": []}
-            grouped.append(answer)
-        content = [item] if own else item.get("content")
-        answer["content"] += content if isinstance(content, list) else [content]
-    return grouped
+    return items_to_messages(parsed) if any(map(is_item, parsed)) else parsed
 
 
-def _is_item(item: Any) -> bool:
-    kinds = ("reasoning", "function_call", "function_call_output")
-    return isinstance(item, Mapping) and "role" not in item and item.get("type") in kinds
+def is_item(value: Any) -> bool:
+    """Whether this is an item of the Responses API that is no message."""
+    if not isinstance(value, Mapping) or "role" in value or not isinstance(kind := value.get("type"), str):
+        return False
+    ran = kind.endswith(("_call", "_call_output")) and kind not in _PARTS
+    return ran or kind in ("reasoning", "mcp_list_tools", "mcp_approval_request", "compaction")
 
 
 def _messages(item: Any, role: str) -> list[Message]:
@@ -105,7 +107,7 @@ def _assembled(item: Mapping[str, Any], role: str, blocks: list[Any]) -> list[Me
     thoughts: list[str] = [holder[key] for holder in holders for key in names if isinstance(holder.get(key), str)]
     others: list[Any] = []
     calls = [_call(call) for call in _calls_beside(item)]
-    known = {call["id"] for call in calls if call.get("id")}
+    known = {call.get("id") or _said(call) for call in calls}
     results: list[Message] = []
     for block in blocks:
         kind, inner = _kind(block)
@@ -115,8 +117,8 @@ def _assembled(item: Mapping[str, Any], role: str, blocks: list[Any]) -> list[Me
             thoughts.append(_text(inner))
         elif kind == "call":
             call = _call(_call_fields(inner))
-            if call.get("id") not in known:  # LangChain says the calls of an Anthropic answer in both places
-                calls.append(call)
+            # LangChain and OpenInference tell Anthropic's calls in both places.
+            calls += [call] if (call.get("id") or _said(call)) not in known else []
         elif kind == "result":
             results.append(_result(inner))
         elif kind == "other":
@@ -124,17 +126,40 @@ def _assembled(item: Mapping[str, Any], role: str, blocks: list[Any]) -> list[Me
     text = "".join(texts)
     if role == "tool" and not results:
         return [_tool(item, text)]
+    others, beside = _beside(item, others) if role == "assistant" else (others, {})
     content: Any = [*([{"type": "text", "text": text}] if text else []), *others] if others else text or None
-    message: Message = {"role": role, "content": content}
+    message: Message = {"role": role, "content": content, **beside}
     if isinstance(item.get("name"), str) and role in ("user", "system"):
         message["name"] = item["name"]
     if calls:
         message["tool_calls"] = calls
     if thoughts and any(thoughts):
         message["reasoning_content"] = "\n".join(filter(None, thoughts))
-    if content is None and not calls and "reasoning_content" not in message:
+    if content is None and not calls and not beside and "reasoning_content" not in message:
         return results or ([{"role": role, "content": ""}] if role == "assistant" else [])
     return [*results, message]
+
+
+def _beside(item: Mapping[str, Any], others: list[Any]) -> tuple[list[Any], dict[str, list[Any]]]:
+    """Return the pictures and sounds of an answer, and what the provider ran, which is no part of it that could be trained."""
+    beside = {
+        name: list(held)
+        for name in ("other_items", "other_blocks")
+        if isinstance(held := item.get(name), list) and held
+    }
+    ran = [block for block in others if _kind_of(block) not in _MEDIA]
+    if ran:
+        beside["other_blocks"] = [*beside.get("other_blocks", []), *ran]
+    return [block for block in others if _kind_of(block) in _MEDIA], beside
+
+
+def _said(call: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Return what tells a call without an id from others."""
+    return call["function"]["name"], repr(from_json_text(call["function"]["arguments"]))
+
+
+def _kind_of(block: Any) -> Any:
+    return block.get("type") if isinstance(block, Mapping) else None
 
 
 def _calls_beside(item: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -154,6 +179,9 @@ def _kind(block: Any) -> tuple[str, Any]:
     if not isinstance(block, Mapping):
         return "text", json.dumps(block, ensure_ascii=False)
     kind = block.get("type")
+    if kind in ("uri", "blob") and block.get("modality") == "image":  # OpenTelemetry's
+        url = block.get("uri") or f"data:{block.get('mime_type')};base64,{block.get('content')}"
+        return "other", {"type": "image_url", "image_url": {"url": url}}
     if kind is None:
         wrapped = next((key for key in _WRAPPED if key in block), None)
         thought = next((key for key in _THINKING if key in block), None)

@@ -32,6 +32,8 @@ USAGE = {
         "llm.token_count.prompt_details.cache_read",
     ),
 }  # fmt: skip
+WITHHELD = "shadownb.withheld"
+"""The attribute that says why an answer which came whole is not trained."""
 COST = ("gen_ai.usage.cost", "llm.cost.total", "gen_ai.usage.total_cost")
 _MOST_TOKENS = 2**53
 

@@ -9,7 +9,7 @@ from shadownb.engine.traces.calls import SpanCall, read_calls
 from shadownb.engine.traces.envelopes import load, spans_in
 from shadownb.engine.traces.exchange import Exchange
 from shadownb.engine.traces.report import TraceReport
-from shadownb.engine.traces.spans import Span, finite
+from shadownb.engine.traces.spans import EVALUATION, Span, finite
 from shadownb.engine.trajectories.episodes import Episodes
 from shadownb.engine.trajectories.trajectory import Trajectory
 from shadownb.errors import ConfigError, DataError
@@ -49,7 +49,8 @@ def from_spans(
     Parameters
     ----------
     spans
-        Spans as JSON objects, in any envelope; ``ReadableSpan`` objects of OpenTelemetry's SDK; or the path of a file.
+        Spans as JSON objects, in any envelope; span, trace and run objects of OpenTelemetry's SDK, MLflow, LangSmith and the
+        Agents SDK; or the path of a file, or of a folder of exports and session files.
     builder
         ``conversation`` makes one trajectory of the calls that continue a conversation; ``per_request`` makes one of each call.
     reward_key
@@ -195,6 +196,9 @@ def _forget_thoughts(exchange: Exchange) -> None:
 
 def _value(span: Span, key: str) -> float | None:
     value = span.attributes.first(key, f"langfuse.score.{key}")
+    for event in span.events if value is None else ():
+        if event.name == EVALUATION and event.attributes.text("gen_ai.evaluation.name") == key:
+            value = event.attributes.get("gen_ai.evaluation.score.value")
     return float(value) if isinstance(value, bool) else finite(value)
 
 

@@ -45,7 +45,9 @@ class TraceReport:
     not_trained
         Model calls whose answer is not trained on, by reason: the span failed, or its content was cut off.
     sources
-        Number of spans in each form (``otlp``, ``sdk``, ``langfuse``, ``phoenix``).
+        Number of spans in each form (``otlp``, ``sdk``, ``langfuse``, ``phoenix``), or of answers in each tool's records and files.
+    notes
+        What these sources cannot say, and in how many files.
     trajectories
         Number of resulting episodes.
 
@@ -64,6 +66,7 @@ class TraceReport:
     left_out: dict[str, LeftOut] = field(default_factory=dict)
     not_trained: dict[str, LeftOut] = field(default_factory=dict)
     sources: Counter[str] = field(default_factory=Counter)
+    notes: Counter[str] = field(default_factory=Counter)
     trajectories: int = 0
 
     @property
@@ -102,6 +105,7 @@ class TraceReport:
         lines += [
             f"  {entry.count:,} {what}: {why} (for example {entry.examples[0]})" for what, why, entry in self._reasons()
         ]
+        lines += [f"  note: {note}" for note in self.notes]
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
@@ -112,6 +116,7 @@ class TraceReport:
             "left_out": {why: {"count": e.count, "examples": e.examples} for why, e in self.left_out.items()},
             "not_trained": {why: {"count": e.count, "examples": e.examples} for why, e in self.not_trained.items()},
             "sources": dict(self.sources),
+            "notes": dict(self.notes),
             "trajectories": self.trajectories,
         }
 
@@ -121,5 +126,6 @@ class TraceReport:
             "</ul></li>"
             for what, why, entry in self._reasons()
         )
+        items += "".join(f"<li>{escape(note)}</li>" for note in self.notes)
         listed = f"<details open><summary>left out, or not trained</summary><ul>{items}</ul></details>" if items else ""
         return f'<div style="color:inherit"><p>{escape(self.summary())}</p>{listed}</div>'

@@ -14,6 +14,10 @@ from typing import Any
 
 from shadownb.engine.messages.values import from_json_text
 
+EVALUATION = "gen_ai.evaluation.result"
+"""The event with which the convention tells how well a call went."""
+UNTOLD = "shadownb.untold"
+"""The attribute with which a source says why a call's content is not there."""
 _ANY_VALUE = ("stringValue", "intValue", "doubleValue", "boolValue", "arrayValue", "kvlistValue", "bytesValue")
 
 

@@ -152,7 +152,7 @@ def facts_of(call: RecordedCall, choice: Mapping[str, Any], number: int) -> Call
         duration_s=known("duration_s"),
         usage=known("usage"),
         cost=known("cost"),
-        withheld=known("withheld") or _ran_at_the_provider(choice),
+        withheld=known("withheld") or ran_at_the_provider(choice),
     )
 
 
@@ -160,8 +160,8 @@ def facts_of(call: RecordedCall, choice: Mapping[str, Any], number: int) -> Call
 _SEALED = ("redacted_thinking", "compaction", "reasoning", "container_upload")
 
 
-def _ran_at_the_provider(choice: Mapping[str, Any]) -> str | None:
-    """Return that an answer rests on tools which the provider ran, whose results are not in the conversation."""
+def ran_at_the_provider(choice: Mapping[str, Any]) -> str | None:
+    """Return that an answer rests on tools which the provider ran, whose results are not in the conversation; None for others."""
     message = choice.get("message")
     others = [message.get(key) for key in ("other_items", "other_blocks")] if isinstance(message, Mapping) else []
     kinds = [

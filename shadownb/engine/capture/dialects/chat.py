@@ -17,7 +17,7 @@ from shadownb.engine.capture.dialects.base import (
     place_of,
 )
 from shadownb.engine.capture.dialects.contents import spread_content
-from shadownb.engine.capture.dialects.deltas import merge, settled
+from shadownb.engine.capture.dialects.deltas import Growing, merge, settled
 from shadownb.engine.capture.dialects.tool_deltas import ToolCalls, longer_name
 from shadownb.engine.capture.sse import Event
 from shadownb.engine.trajectories.endings import ended_by_itself
@@ -80,6 +80,9 @@ class ChatDialect(Dialect):
         return whole
 
     def _add(self, total: dict[str, Any], choice: dict[str, Any], calls: ToolCalls) -> None:
+        if _only_text_grows(total, choice):
+            total["message"]["content"].add(choice["delta"]["content"])
+            return
         whole = choice.get("message")
         if isinstance(whole, dict):  # the answer once more in one piece, or only in one
             total["message"] = dict(whole)
@@ -137,6 +140,18 @@ class ChatDialect(Dialect):
                 _take(facts, event.json())
         facts.whole = facts.whole or facts.finish_reason is not None
         return facts
+
+
+def _only_text_grows(total: dict[str, Any], choice: dict[str, Any]) -> bool:
+    """Whether a piece adds to a text that has begun, and says nothing else; nearly all pieces of a stream do."""
+    delta = choice.get("delta")
+    if type(delta) is not dict or len(delta) != 1 or type(delta.get("content")) is not str:
+        return False
+    if not isinstance(total.get("message", {}).get("content"), Growing):
+        return False
+    return all(
+        key == "delta" or (key in total and (value is None or value == total[key])) for key, value in choice.items()
+    )
 
 
 def _take(facts: Facts, chunk: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from shadownb.engine.traces.conventions import (
     langfuse,
+    mlflow,
     openai_wire,
     openinference,
     openllmetry,
@@ -25,6 +26,7 @@ Reader = Callable[[Span], Exchange | None]
 CONVENTIONS: dict[str, Reader] = {
     langfuse.NAME: langfuse.read,
     phoenix.NAME: phoenix.read,
+    mlflow.NAME: mlflow.read,
     otel_genai.NAME: otel_genai.read,
     openinference.NAME: openinference.read,
     openllmetry.NAME: openllmetry.read,

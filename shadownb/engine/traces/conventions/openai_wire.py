@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from shadownb.engine.messages.values import from_json_text
-from shadownb.engine.traces.chat import chat_messages, tool_schemas
+from shadownb.engine.traces.chat import chat_messages, is_item, tool_schemas
 from shadownb.engine.traces.exchange import Exchange, last_answer, tokens, with_facts
 from shadownb.engine.traces.spans import Span
 
@@ -63,12 +63,27 @@ def exchange_of(request: Any, response: Any) -> Exchange:
     asked = given if given is not None else (request if not body else None)
     if isinstance(asked, list) and len(asked) == 1 and isinstance(asked[0], list):
         asked = asked[0]  # LangChain batches prompts
+    asked, defined = _without_definitions(asked)
     messages += chat_messages(asked)
     answer: Mapping[str, Any] = response if isinstance(response, Mapping) else {}
     model = answer.get("model") or body.get("model")
     usage = tokens(answer.get("usage"))
-    tools = tool_schemas(body.get("tools") or body.get("functions"))
+    tools = tool_schemas(body.get("tools") or body.get("functions")) or defined
     return Exchange(messages, _choices(response), tools, str(model) if model else None, usage)
+
+
+def _without_definitions(asked: Any) -> tuple[Any, list[dict[str, Any]]]:
+    """Return messages without the tools among them, which Langfuse writes for LangChain as messages of a tool, and those tools."""
+    if not isinstance(asked, list):
+        return asked, []
+    found = [tool_schemas([entry["content"]]) if _may_define(entry) else [] for entry in asked]
+    rest = [entry for entry, tools in zip(asked, found, strict=True) if not tools]
+    return rest, [tool for tools in found for tool in tools]
+
+
+def _may_define(entry: Any) -> bool:
+    is_tool = isinstance(entry, Mapping) and entry.get("role") == "tool" and not entry.get("tool_call_id")
+    return is_tool and isinstance(entry.get("content"), Mapping)
 
 
 def _choices(response: Any) -> list[dict[str, Any]]:
@@ -79,7 +94,11 @@ def _choices(response: Any) -> list[dict[str, Any]]:
             flat = [g for batch in response["generations"] for g in (batch if isinstance(batch, list) else [batch])]
             return [one for entry in flat for one in _choice(entry, entry.get("generation_info") or {})]
         if isinstance(response.get("output"), (list, str)):
-            return last_answer(chat_messages(response["output"], "assistant"))
+            answers = last_answer(chat_messages(response["output"], "assistant"))
+            status = response.get("status")  # of the Responses API: "incomplete" where a limit or a filter ended it
+            return [{**told, "finish_reason": status} for told in answers] if isinstance(status, str) else answers
+        if is_item(response):
+            return last_answer(chat_messages([response]))
         return _choice(response, response)
     return last_answer(chat_messages(response, "assistant"))
 

@@ -50,6 +50,14 @@ def _message(entry: Attributes) -> dict[str, Any]:
 
 def _part(part: Attributes) -> dict[str, Any]:
     kind = part.text("message_content.type") or "text"
+    if part.any("tool_call."):
+        function = _call(part)["function"]
+        return {
+            "type": "tool_use",
+            "id": part.get("tool_call.id"),
+            "name": function["name"],
+            "input": function["arguments"],
+        }
     text = part.first("message_content.text", f"message_content.{kind}", "message_content.reasoning.text")
     if kind == "image":
         return {"type": "image_url", "image_url": {"url": part.get("message_content.image.image.url")}}
