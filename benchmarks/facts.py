@@ -2,8 +2,8 @@
 
 ``python benchmarks/facts.py --facts 60`` takes every third fact of ``facts_eval/`` and every second of its unrelated questions;
 routing is always looked at on all 200. Intervals are Wilson's, of 95 %; times are CPU seconds. 60 facts take about 15
-minutes of one core, 12 about 4. The nearest system's own two methods are not run here: their package has to be installed by hand
-(see ``shadowlm.py``).
+minutes of one core, 12 about 4. ``--parts two`` asks twenty questions for two facts each. ``facts_shadowlm.py`` has the nearest
+system's own two methods on the same facts.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import shadownb as snb
 from shadownb.engine.embedding import embedder
 
 MODEL = "smollm2-135m"
+MEMORIES = ("more_plus", "more")
 _LORA_EPOCHS = 20
 _UNRELATED = (
     "The river rose in the night, and by the morning the lower meadow was under water.",
@@ -28,6 +29,7 @@ _UNRELATED = (
     "She closed the shop early, because nobody had come in since noon and the snow was getting deeper.",
 )
 GREEDY: dict[str, Any] = {"max_new_tokens": 20, "temperature": 0.0}
+BOTH: dict[str, Any] = {**GREEDY, "max_new_tokens": 40}
 
 
 def share(right: int, of: int) -> str:
@@ -74,17 +76,19 @@ def recall(model: Any, rows: list[dict[str, str]], side: str, ask: Any) -> None:
         print(f"{side}, {kind:10}: {share(right, len(asked))}, {spent:.2f} s of CPU an answer", flush=True)
 
 
-def retrieved(model: Any, rows: list[dict[str, str]]) -> Any:
-    """Plain retrieval: the nearest fact by meaning stands in the prompt, whatever it is."""
+def retrieved(model: Any, rows: list[dict[str, str]], nearest: int = 1) -> Any:
+    """Plain retrieval: the nearest facts by meaning stand in the prompt, whatever they are."""
     keys = embedder().embed([f"{row['question']} {row['value']}" for row in rows])
 
     def ask(asked: list[str]) -> list[str]:
-        nearest = (embedder().embed(asked) @ keys.T).argmax(axis=1)
-        prompts = [
-            f"Known: {rows[n]['question']} {rows[n]['value']}.\nAnswer shortly: {question}"
-            for n, question in zip(nearest, asked, strict=True)
+        scores = embedder().embed(asked) @ keys.T
+        known = [
+            [f"{rows[n]['question']} {rows[n]['value']}." for n in each[:nearest]] for each in (-scores).argsort(axis=1)
         ]
-        return list(model.generate(prompts, use="base", **GREEDY))
+        prompts = [
+            f"Known: {' '.join(each)}\nAnswer shortly: {question}" for each, question in zip(known, asked, strict=True)
+        ]
+        return list(model.generate(prompts, use="base", **(GREEDY if nearest == 1 else BOTH)))
 
     return ask
 
@@ -102,11 +106,32 @@ def damage(model: Any, off_topic: list[str]) -> None:
 def changed(model: Any, method: str, rows: list[dict[str, str]]) -> None:
     """What it costs to change one fact: that fact alone, or everything again."""
     started = time.process_time()
-    if method == "more_plus":
+    if method in MEMORIES:
         model.facts.update(rows[0]["question"], "something else", test=False)
     else:
         learn(model, method, [{**rows[0], "value": "something else"}, *rows[1:]])
     print(f"  changing one fact takes {time.process_time() - started:.1f} s of CPU", flush=True)
+
+
+def two_facts(methods: list[str]) -> None:
+    """Questions for two facts at once: whether both values are said, one, or none."""
+    rows, asked = read("facts_eval/facts.psv"), read("facts_eval/two_facts.psv")
+    values = {row[name] for row in asked for name in ("value 1", "value 2")}
+    rows = [row for row in rows if row["value"] in values]
+    model = snb.load(MODEL, max_length=256)
+    sides: dict[str, Any] = {"base": lambda questions: model.generate(questions, use="base", **BOTH)}
+    sides["retrieval"] = retrieved(model, rows, nearest=2)
+    for method in methods:
+        tuned = snb.load(MODEL, max_length=256)
+        learn(tuned, method, rows)
+        sides[method] = lambda questions, tuned=tuned: tuned.generate(questions, **BOTH)
+    for side, ask in sides.items():
+        said = ask([row["question"] for row in asked])
+        found = [
+            sum(row[f"value {n}"].lower() in text.lower() for n in (1, 2))
+            for row, text in zip(asked, said, strict=True)
+        ]
+        print(f"{side}, two facts: both {share(found.count(2), len(found))}, one alone {found.count(1)}", flush=True)
 
 
 def learn(model: Any, method: str, rows: list[dict[str, str]]) -> Any:
@@ -139,7 +164,7 @@ def trained(method: str, rows: list[dict[str, str]], off_topic: list[str]) -> No
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--facts", type=int, default=60)
-    parser.add_argument("--parts", nargs="*", default=["routing", "base", "retrieval", "lora", "more_plus"])
+    parser.add_argument("--parts", nargs="*", default=["routing", "base", "retrieval", "lora", *MEMORIES])
     given = parser.parse_args()
     if "routing" in given.parts:
         routing()
@@ -153,9 +178,11 @@ def main() -> None:
             recall(model, rows, "base", lambda asked: model.generate(asked, use="base", **GREEDY))
         if "retrieval" in given.parts:
             recall(model, rows, "retrieval", retrieved(model, rows))
-    for method in ("lora", "more_plus"):
+    for method in ("lora", *MEMORIES):
         if method in given.parts:
             trained(method, rows, off_topic)
+    if "two" in given.parts:
+        two_facts(list(MEMORIES))
 
 
 if __name__ == "__main__":

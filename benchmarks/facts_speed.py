@@ -1,6 +1,7 @@
 """What learning a fact and finding one cost: steps in groups beside whole passes, and routing among ten thousand units.
 
-``python benchmarks/facts_speed.py`` takes CPU seconds, the sides one after the other in each round, and prints the ratio with its
+``python benchmarks/facts_speed.py [finding mapped growing answering learning]`` takes CPU
+seconds, the sides one after the other in each round, and prints the ratio with its
 range. The whole passes are one fact's row at a time through the whole model with a LoRA of the same rank on the
 last down_proj and the loss on every token, as ShadowLM's MoRE+ trains, without its data handling.
 """
@@ -8,6 +9,7 @@ last down_proj and the loss on every token, as ShadowLM's MoRE+ trains, without 
 from __future__ import annotations
 
 import statistics
+import sys
 import time
 from typing import Any
 
@@ -17,7 +19,7 @@ from facts_router import read
 from torch.nn.functional import cross_entropy
 
 import shadownb as snb
-from shadownb.engine.backends.torch.fact_group import FactGroup
+from shadownb.engine.backends.torch.fact_group import FactGroup, Seen, Tail
 from shadownb.engine.backends.torch.fact_training import FactTraining
 from shadownb.engine.routing import Router, Unit
 from shadownb.engine.routing.units import Fact
@@ -109,7 +111,109 @@ def finding(count: int) -> None:
     )
 
 
+def growing() -> None:
+    """A fact's cost beside how many are learned: steps of groups, of a tiny model so that thousands fit into a minute."""
+    hidden, inner, rank, vocabulary, positions = 64, 256, 8, 512, 12
+    drawn = torch.Generator().manual_seed(0)
+    head, norm = torch.nn.Linear(hidden, vocabulary, bias=False), torch.nn.LayerNorm(hidden)
+    seen = [
+        Seen(
+            torch.randn(positions, inner, generator=drawn),
+            torch.randn(positions, hidden, generator=drawn),
+            torch.randint(vocabulary, (positions,), generator=drawn),
+        )
+        for _ in range(16)
+    ]
+    found: dict[int, list[float]] = {50: [], 500: [], 5_000: []}
+    for _ in range(ROUNDS):
+        for count, taken in found.items():
+            started = time.process_time()
+            for _ in range(count // 16 or 1):
+                start = torch.randn(16, rank, inner, generator=drawn) / 16
+                group = FactGroup(seen, Tail(norm, head), start, torch.zeros(16, hidden, rank), 2.0)
+                group.compute()
+                group.update(1e-3, 0)
+            taken.append((time.process_time() - started) / (16 * (count // 16 or 1)))
+    for count, taken in found.items():
+        middle, low, high = (1e3 * each(taken) for each in (statistics.median, min, max))
+        print(f"{count:,} facts: {middle:.3f} ms of CPU a step and fact ({low:.3f} to {high:.3f})", flush=True)
+
+
+LONG = "the blue crate stands on the third shelf behind the north door of hall seven beside the ladder and the two red barrels"
+
+
+def answering(method: str, count: int) -> None:
+    """Tokens a second of a question that the memory answers, beside the base's on the same prompt."""
+    model: Any = snb.load("smollm2-135m", dtype="float32", max_length=256)
+    asked = "Where is the Zubrin crate?"
+    options: dict[str, Any] = {"expert_steps": 40} if method == "more_plus" else {"reader_steps": 4}
+    model.train(
+        [{"prompt": asked, "completion": LONG}], method=method, background=False, sample_max_new_tokens=0, **options
+    )
+    memory = model.adapter
+    (unit,) = memory.units
+    vectors = np.random.default_rng(0).standard_normal((count, 3, 384)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=-1, keepdims=True)
+    for number in range(count - 1):
+        fact = Fact(f"What is the colour of the Vex{number} lamp?", f"X{number}")
+        other = Unit((fact,))
+        memory._units[other.id], memory._tensors_of[other.id] = other, memory._tensors_of[unit.id]
+        memory._vectors[fact] = vectors[number]
+    memory._router = None
+    assert memory.route(asked).units == (0,)
+    question: Any = [{"role": "user", "content": asked}]
+    found: dict[str, list[float]] = {"base": [], "tuned": []}
+    for number in range(2 * ROUNDS + 1):
+        for use, rates in found.items():
+            memory.router._routes.clear()  # a question is new to whoever asks it
+            started = time.process_time()
+            reply = model.chat(question, use=use, max_new_tokens=24, temperature=0.0)
+            if number:  # the first builds the index
+                rates.append(len(reply.token_ids) / (time.process_time() - started))
+    ratios = [tuned / base for tuned, base in zip(found["tuned"], found["base"], strict=True)]
+    rate, ratio = statistics.median(found["tuned"]), statistics.median(ratios)
+    told = f"{rate:.1f} tokens a CPU second, {ratio:.2f} of the base's ({min(ratios):.2f} to {max(ratios):.2f})"
+    print(f"{method}, {count:,} facts: {told}, finding the fact included", flush=True)
+
+
+def mapped(count: int) -> None:
+    """What ten thousand experts of SmolLM2's shapes take in memory when they are loaded and one is asked."""
+    import os
+    import tempfile
+    from pathlib import Path
+
+    from safetensors.torch import load_file, save_file
+
+    def resident() -> float:
+        pages = int(Path("/proc/self/statm").read_text().split()[1]) - int(
+            Path("/proc/self/statm").read_text().split()[2]
+        )
+        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6  # without what is shared with the file
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "facts.safetensors"
+        save_file({"down": torch.zeros(count, 8, 1536), "up": torch.zeros(count, 576, 8)}, file)
+        before = resident()
+        tensors = load_file(file)
+        pairs = list(zip(tensors["down"], tensors["up"], strict=True))
+        float(pairs[7][0].sum() + pairs[7][1].sum())
+        print(
+            f"{count:,} experts, {file.stat().st_size / 1e6:.0f} MB on the disk: {resident() - before:.0f} MB more in memory",
+            flush=True,
+        )
+
+
 if __name__ == "__main__":
-    for count in (100, 1_000, 10_000):
-        finding(count)
-    learning()
+    parts = sys.argv[1:] or ["finding", "mapped", "growing", "answering", "learning"]
+    if "finding" in parts:
+        for count in (100, 1_000, 10_000, 50_000):
+            finding(count)
+    if "mapped" in parts:
+        mapped(10_000)
+    if "growing" in parts:
+        growing()
+    if "answering" in parts:
+        for method, count in (("more", 50), ("more", 5_000), ("more_plus", 10_000)):
+            answering(method, count)
+    if "learning" in parts:
+        learning()

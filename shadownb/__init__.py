@@ -139,6 +139,7 @@ _IMPLEMENTATIONS = {
     "objective": {
         "dpo": "shadownb.engine.objectives.dpo:Dpo",
         "facts": "shadownb.engine.objectives.facts:Facts",
+        "reading": "shadownb.engine.objectives.reading:Reading",
         "kto": "shadownb.engine.objectives.kto:Kto",
         "grpo": "shadownb.engine.objectives.policy.gradient:PolicyGradient",
         "sft": "shadownb.engine.objectives.supervised:Supervised",
@@ -182,6 +183,7 @@ _IMPLEMENTATIONS = {
         "rloo": "shadownb.engine.methods.rloo:SPEC",
         "reinforce_pp": "shadownb.engine.methods.reinforce_pp:SPEC",
         "more_plus": "shadownb.engine.methods.more_plus:SPEC",
+        "more": "shadownb.engine.methods.more:SPEC",
     },
     "model": {"facade": "shadownb.engine.models.model:Model", "load": "shadownb.engine.models.loading:load"},
     "panel": {

@@ -96,6 +96,8 @@ FOR_THE_ENGINE = {
     "EvaluatePanel": ("take_model", "take_run"),
     "RunsPanel": ("take_run",),
     "Judge": ("score_many",),
+    "ServePanel": ("take_model",),
+    "Server": ("start",),
     "LearningCurve": ("of",),
     "suites.Rows": ("grade", "items"),
     "suites.Suite": ("grade", "items", "name", "rules", "sampling"),

@@ -31,6 +31,12 @@ _CHANGE = ("add", "update", "remove", "undo")
 @click.argument(
     "words", metavar="[TEXT ...]", nargs=-1, help="What the action is about: a question, its answer, a file."
 )
+@click.option(
+    "--method",
+    type=Choice(["more_plus", "more"]),
+    default=None,
+    help="How the first facts of a model are kept: an expert each (more_plus), or read token by token (more).",
+)
 @click.option("--source", default="", help="Where an added fact is from; it comes with the answers.")
 @click.option(
     "--save",
@@ -38,7 +44,15 @@ _CHANGE = ("add", "update", "remove", "undo")
     type=click.Path(file_okay=False),
     help="Save the model to this folder after the edit; in a shell nothing else keeps it in one place.",
 )
-def facts(front_end: FrontEnd, action: str, name: str, words: tuple[str, ...], source: str, folder: str | None) -> Any:
+def facts(
+    front_end: FrontEnd,
+    action: str,
+    name: str,
+    words: tuple[str, ...],
+    method: str | None,
+    source: str,
+    folder: str | None,
+) -> Any:
     """List, add, change, find and test facts.
 
     Example: PROG facts add smollm2-135m "What is the door code?" "58213" --save memory
@@ -53,13 +67,16 @@ def facts(front_end: FrontEnd, action: str, name: str, words: tuple[str, ...], s
         front_end.refuse(f"--save goes with {', '.join(_CHANGE)}")
     if source and action not in ("add", "update"):
         front_end.refuse("--source goes with add and update")
+    if method is not None and action not in ("add", "update"):
+        front_end.refuse("--method goes with add and update")
+    options: dict[str, Any] = {"method": method} if method is not None else {}
     model = front_end.model(name)
     known = model.facts
     if action == "add":
         from_file = len(words) == 1 and Path(words[0]).is_file()
-        found: Any = known.add(Path(words[0]) if from_file else words[0], *words[1:], source=source)
+        found: Any = known.add(Path(words[0]) if from_file else words[0], *words[1:], source=source, **options)
     elif action == "update":
-        found = known.update(*words, source=source or None)
+        found = known.update(*words, source=source or None, **options)
     elif action == "route":
         found = known.route(words[0]).why
     elif action == "test" and not words:

@@ -99,6 +99,11 @@ def _pointless(spec: MethodSpec) -> dict[str, str]:
         found["on_template_drop"] = f"{spec.name} trains texts as they are, without a chat template"
     if spec.adapter == "facts":
         found |= {name: f"{spec.name} trains each fact for expert_steps steps" for name in _WHOLE_RUN}
+    if spec.adapter == "reader":
+        found |= {
+            name: f"{spec.name} trains its reader for reader_steps steps" for name in ("max_steps", "num_train_epochs")
+        }
+        found |= {name: f"{spec.name} only looks at the model" for name in ("gradient_checkpointing", "shards")}
     if spec.adapter == "bias":
         found["weight_decay"] = f"{spec.name} trains biases, which AdamW does not decay"
     return found

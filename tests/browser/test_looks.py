@@ -131,6 +131,32 @@ def test_train(notebook: Notebook, photograph: Photograph) -> None:
     assert violations(train) == []
 
 
+def test_serve(notebook: Notebook, photograph: Photograph) -> None:
+    panel = notebook.panel(PANEL, "Serve")
+    notebook.run(PANEL, 'snb.ServePanel(namespace={"mine": model})')
+    expect(panel.get_by_text("No server runs.")).to_be_visible()
+    photograph(panel, "serve-empty")
+    assert violations(panel) == []
+    panel.get_by_role("button", name="Start", exact=True).click()
+    expect(panel.get_by_text("1 running.")).to_be_visible(timeout=60_000)
+    open_folds(panel)
+    photograph(panel, "serve-running")
+    assert violations(panel) == []
+    panel.get_by_role("textbox", name="Question").fill("Where is my parcel?")
+    panel.get_by_role("button", name="Ask them").click()
+    expect(panel.locator(".serve-answer").first).to_be_visible(timeout=60_000)
+    photograph(panel, "serve-asked")
+    assert violations(panel) == []
+    panel.get_by_role("combobox", name="Model").select_option("")
+    panel.get_by_role("textbox", name="Folder, run, file or address").fill("no-such-model")
+    panel.get_by_role("button", name="Start", exact=True).click()
+    expect(panel.get_by_role("alert")).to_be_visible(timeout=60_000)
+    photograph(panel, "serve-failed")
+    assert violations(panel) == []
+    panel.get_by_role("button", name=re.compile("^Stop ")).click()
+    expect(panel.get_by_text("No server runs.")).to_be_visible(timeout=60_000)
+
+
 def test_runs(notebook: Notebook, photograph: Photograph) -> None:
     panel = notebook.panel(PANEL, "Runs")
     notebook.run(
@@ -366,7 +392,7 @@ def watch_stop_and_go_on(notebook: Notebook, panel: Locator, photograph: Photogr
     assert violations(panel) == []
     notebook.reload()
     expect(progress).to_contain_text("32 items")
-    panel.get_by_role("button", name="Stop", exact=True).click()
+    panel.get_by_role("button", name=re.compile("^Stop ")).click()
     expect(panel.get_by_role("button", name="Stopping")).to_be_visible()
     notebook.run(START, "tuned.go.set()")
     state = panel.get_by_role("region", name="Evaluation", exact=True)

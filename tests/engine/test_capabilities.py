@@ -293,6 +293,7 @@ CASES: dict[str, Case] = {
     "facts_at_once": Case(4, lambda seen: seen.steps[-1], 80, {"method": "more_plus"}),
     "unit_size": Case(2, lambda seen: seen.weights, beside={"method": "more_plus"}),
     "question_forms": Case(1, lambda seen: seen.weights, beside={"method": "more_plus"}),
+    "reader_steps": Case(40, lambda seen: seen.steps[-1], 40, {"method": "more"}),
     "desirable_weight": Case(3.0, lambda seen: seen.run.losses(), beside={"method": "kto"}),
     "undesirable_weight": Case(3.0, lambda seen: seen.run.losses(), beside={"method": "kto"}),
 }  # fmt: skip

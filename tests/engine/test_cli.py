@@ -99,7 +99,7 @@ def test_every_verb_has_help(capsys: pytest.CaptureFixture[str]) -> None:
             ["inspect", "support-triage", "--loss-on", "assistent"],
             "Did you mean 'assistant'?",
         ),
-        (["export", "a-run"], "Missing option '--to'"),
+        (["export", "a-run"], "Missing option --to"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str], words: list[str], said: str) -> None:

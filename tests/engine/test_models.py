@@ -226,7 +226,7 @@ def test_a_whole_model_is_saved_whole(tiny: Any, rows: list[Any], tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("fmt", "message"), [("merge", "Did you mean 'merged'"), ("gguf", "fmt='gguf'"), ("", "fmt=''")]
+    ("fmt", "message"), [("merge", "Did you mean 'merged'"), ("pickle", "fmt='pickle'"), ("", "fmt=''")]
 )
 def test_unknown_formats_raise(tiny: Any, tmp_path: Path, fmt: str, message: str) -> None:
     with pytest.raises(errors.ExportError, match=message):

@@ -266,7 +266,7 @@ def test_a_method_of_an_installed_package_shows_wherever_ours_do(tmp_path: Path)
         and "a MethodSpec whose name is 'renamed'" in renamed
     )
     assert "does not exist" in broken
-    assert "Did you mean 'wide'" in typo and "more_plus, wide, lost" in typo
+    assert "Did you mean 'wide'" in typo and "more_plus, more, wide, lost" in typo
 
 
 def test_a_method_of_a_plugin_that_failed_says_so(tmp_path: Path) -> None:

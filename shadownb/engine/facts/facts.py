@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,14 @@ from shadownb.engine.facts.edits import Edit, FactTest, Table
 from shadownb.engine.facts.keeping import Kept
 from shadownb.engine.facts.owner import Owner
 from shadownb.engine.facts.reading import read
-from shadownb.engine.ports.facts import FactMemory
+from shadownb.engine.ports.facts import METHODS, FactMemory
 from shadownb.engine.routing import Candidate, Route, Unit
 from shadownb.engine.routing.router import THRESHOLD
 from shadownb.engine.routing.units import Fact
 from shadownb.engine.routing.words import asks
 from shadownb.errors import BusyError, DataError, MethodError, RunError, did_you_mean
 
+DEFAULT = "more_plus"
 # Other wordings than those that are trained (routing/wordings.py).
 _PARAPHRASES = ("Quick question: {}", "{} I forgot.", "Can you help me? {}")
 _UNRELATED = ("Write one sentence about the sea.", "What is two plus two?", "How do I make tea?")
@@ -43,7 +45,7 @@ class Facts:
         kind = self._model.adapter_kind
         if kind is None:
             return None
-        if kind != "facts":
+        if kind not in METHODS:
             raise MethodError(
                 f"This model carries {kind}, which has no facts.",
                 why="A model carries one trained state.",
@@ -109,7 +111,8 @@ class Facts:
         test
             Whether each is asked for when it is learned, and three unrelated questions beside.
         **options
-            Of the training: ``expert_steps``, ``learning_rate``, ``seed`` and so on.
+            Of the training: ``expert_steps``, ``learning_rate``, ``seed`` and so on; with the first facts of a model also
+            ``method``: ``"more_plus"``, where each has an expert, or ``"more"``, where answers are read and adding trains nothing.
 
         Raises
         ------
@@ -194,8 +197,8 @@ class Facts:
         rows = [{"prompt": fact.question, "completion": fact.answer} for fact in facts]
         try:
             run = self._model.train(
-                rows, method="more_plus", background=False, start="trained" if memory is not None else "base",
-                **{"sample_max_new_tokens": 0, **options},
+                rows, background=False, start="trained" if memory is not None else "base",
+                **{"sample_max_new_tokens": 0, **self._way(memory is not None, options)},
             )  # fmt: skip
             if run.status != "succeeded":
                 raise RunError(
@@ -213,13 +216,26 @@ class Facts:
                 memory.forget(question)
             memory.cite({fact.question: fact.source for fact in facts if fact.source})
         self._before.append(before if before is not None else memory.nothing())
-        tests = tuple(self._tested(facts)) if test else ()
-        edit = Edit(action, tuple(facts), _now(), contradicted, run.id, tests, self._unrelated() if test else ())
-        return self._noted(edit, write=True)
+        # On the disk before it is tested: an interrupt while the model is asked takes nothing back.
+        edit = self._noted(Edit(action, tuple(facts), _now(), contradicted, run.id), write=True)
+        return replace(edit, tests=tuple(self._tested(facts)), unrelated=self._unrelated()) if test else edit
+
+    def _way(self, more: bool, options: dict[str, Any]) -> dict[str, Any]:
+        """Return the options with the method of what the model carries; what is read needs no training to read one more."""
+        if not more:
+            return {"method": DEFAULT, **options}
+        method, asked = METHODS[str(self._model.adapter_kind)], options.get("method")
+        if asked not in (None, method):
+            raise MethodError(
+                f"method={asked!r}: the facts of this model were learned with {method}.",
+                why="A model carries one memory.",
+                fix=f"Leave method out, or add them to a fresh model: other.facts.add(model.facts.list(), method={asked!r}).",
+            )
+        return {**({"reader_steps": 0} if method == "more" else {}), **options, "method": method}
 
     def _put_back(self, before: Any) -> None:
         """Have what was stored before an edit that came to nothing; a checkpoint of the middle is not what anybody asked for."""
-        if self._model.adapter_kind != "facts":
+        if self._model.adapter_kind not in METHODS:
             return
         memory: FactMemory = self._model.adapter
         before = memory.nothing() if before is None else before

@@ -28,7 +28,8 @@ class MethodSpec:
     adapter
         What is trained; a model has one at a time. ``lora``: low-rank adapters; ``layers``: another peft tuner on the linear
         layers; ``prompt``: learned embeddings; ``bias``: the biases; ``bottleneck``: small networks after the blocks;
-        ``weights``: the base itself; ``facts``: an expert per fact, chosen by the question.
+        ``weights``: the base itself; ``facts``: an expert per fact, chosen by the question;
+        ``reader``: facts that are read token by token.
     objective
         The loss, by its name in the registry: ``sft`` (next-token loss on the trained tokens), ``dpo`` (pairs), ``kto``
         (labelled answers), or your own.
@@ -72,7 +73,7 @@ class MethodSpec:
     data_shape: str
     default_learning_rate: float
     rate_source: str
-    adapter: Literal["lora", "layers", "prompt", "bias", "bottleneck", "weights", "facts"] = "lora"
+    adapter: Literal["lora", "layers", "prompt", "bias", "bottleneck", "weights", "facts", "reader"] = "lora"
     objective: str = "sft"
     tuner: str = "LORA"
     long_rows: Literal["cut", "split"] = "cut"

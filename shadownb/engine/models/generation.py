@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from shadownb.engine.inference import AdapterSource, Reply, ReplyStream, Sampling
 from shadownb.engine.loaded import sidecar
 from shadownb.engine.models.questions import Message, Opening, Question, Side
+from shadownb.engine.ports.facts import METHODS
 from shadownb.engine.rendering.last_turn import LastTurn
 from shadownb.errors import ConfigError, ShadowWarning
 
@@ -94,7 +95,7 @@ class Generation:
             [question.ids for question in asked], sampling, use=uses, should_stop=should_stop
         )
         replies = [question.reply(each, calls=calls) for question, each in zip(asked, completions, strict=True)]
-        if self._model.weights.kind == "facts":
+        if self._model.weights.kind in METHODS:
             memory: FactMemory = self._model.adapter
             for question, reply in zip(asked, replies, strict=True):
                 if question.side.use == "tuned":

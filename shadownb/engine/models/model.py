@@ -326,7 +326,7 @@ class Model(LoadedModel):
 
     @property
     def facts(self) -> Facts:
-        """What it knows by heart: add, change and take away facts one by one (method ``more_plus``).
+        """What it knows by heart: add, change and take away facts one by one (methods ``more_plus`` and ``more``).
 
         Examples
         --------

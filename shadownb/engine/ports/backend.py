@@ -384,7 +384,10 @@ class TellsTokens(Protocol):
 
 @runtime_checkable
 class LacksMethods(Protocol):
-    """A backend that does not have every method; one that is not such is taken to have them all."""
+    """A backend that does not have every method; one that is not such is taken to have them all.
+
+    One that trains nothing says so by ``trains = False``, too: tables of methods leave it out.
+    """
 
     @staticmethod
     def lacks(spec: MethodSpec) -> str | None:

@@ -1,4 +1,4 @@
-"""What a backend's memory of facts offers to whoever edits it: the trained state of method ``more_plus``.
+"""What a backend's memory of facts offers to whoever edits it: the trained state of methods ``more_plus`` and ``more``.
 
 ``tests/engine/test_facts.py`` holds what it owes.
 """
@@ -10,9 +10,12 @@ from typing import Any, Protocol
 
 from shadownb.engine.routing import Route, Unit
 
+METHODS = {"facts": "more_plus", "reader": "more"}
+"""The method that adds facts to what a model carries, by the kind of that."""
+
 
 class FactMemory(Protocol):
-    """Facts with an expert each. Whoever changes it holds the weights; no weight of the base is ever changed.
+    """Facts that are found by their questions. Whoever changes it holds the weights; no weight of the base is ever changed.
 
     Attributes
     ----------

@@ -74,14 +74,9 @@ class Attributes:
     def of(cls, embedder: Embedder) -> Attributes:
         """Return them: read where they are shipped for an embedder, else made in some seconds, once in a process."""
         if embedder.id not in cls._known:
-            from safetensors.numpy import load_file
-
-            file = _HERE / f"attributes-{embedder.id}.safetensors"
             _, numbers = wordings_of_attributes()
-            tensors = load_file(file) if file.is_file() else cls.fitted(embedder)
-            if len(tensors["forms"]) != len(numbers):  # attributes.txt was changed since
-                tensors = cls.fitted(embedder)
-            cls._known[embedder.id] = cls(tensors, numbers)
+            tensors = _shipped(_HERE / f"attributes-{embedder.id}.safetensors", embedder.width, len(numbers))
+            cls._known[embedder.id] = cls(tensors or cls.fitted(embedder), numbers)
         return cls._known[embedder.id]
 
     @classmethod
@@ -117,6 +112,19 @@ class Attributes:
 def described(near: Any) -> Any:
     """Return what :meth:`Attributes.near` gave as descriptions whose product says how alike two questions are."""
     return _unit(near - near.mean(axis=-1, keepdims=True))
+
+
+def _shipped(file: Path, width: int, wordings: int) -> dict[str, Any]:
+    """Return the tensors of a file; none where it is missing, damaged, or of another attributes.txt, for they can be made anew."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        tensors: dict[str, Any] = load_file(file)
+        shapes = [tensors[name].shape for name in ("middle", "turn", "forms")]
+    except (SafetensorError, OSError, KeyError):
+        return {}
+    return tensors if shapes == [(width,), (width, _DIRECTIONS), (wordings, _DIRECTIONS)] else {}
 
 
 def _unit(vectors: Any) -> Any:

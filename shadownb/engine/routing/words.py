@@ -58,6 +58,18 @@ _WHEN = re.compile(
     r"\b(?:(?:at|on|in|by|from|until|since) )?(?:what|which) (?:time|day|date|year|month|hour)\b", re.IGNORECASE
 )
 _BY_WHOM = re.compile(r"\b(?:by )?whom\b", re.IGNORECASE)
+_HOW_MANY = re.compile(r"\bhow many (\w+)", re.IGNORECASE)
+_CONTRARIES = tuple(
+    _set_of(line)
+    for line in (
+        "open close", "first last", "begin start end finish", "minimum maximum least most", "arrive leave depart", "buy sell",
+        "adult child children student senior", "early late", "entry exit", "top bottom", "summer winter spring autumn",
+        "morning evening night noon", "left right", "north south east west", "inside outside", "old new", "send receive",
+        "width length height depth", "boil freeze melt", "lend borrow", "car lorry truck bicycle", "cat dog horse",
+        "black white red green blue grey yellow brown", "january february march april may june july august september october "
+        "november december", "monday tuesday wednesday thursday friday saturday sunday",
+    )
+)  # fmt: skip
 
 
 def words(text: str) -> list[str]:
@@ -147,6 +159,18 @@ def swapped(question: str, other: str) -> float:
 
 def _tells(mine: set[str], others: set[str]) -> bool:
     return bool(mine - STOP_WORDS or mine & {*_WANTED, "how"} or (mine & {"what", "which"} and others & _WANTED))
+
+
+def contrary(one: Collection[str], other: Collection[str]) -> bool:
+    """Return whether words of two texts, plurals as singulars, are set against each other."""
+    mine, others = {*one} - {*other}, {*other} - {*one}
+    return any(mine & words and others & words for words in _CONTRARIES)
+
+
+def counted(question: str) -> str:
+    """Return the word for what a question wants the number of; empty where it asks for no number."""
+    found = _HOW_MANY.search(question)
+    return stem(found[1].lower()) if found else ""
 
 
 def asked_kind(question: str) -> str:

@@ -158,7 +158,14 @@ class Server:
 
     @property
     def port(self) -> int:
-        """The port it listens at."""
+        """The port it listens at.
+
+        Examples
+        --------
+        >>> with snb.serve(model) as server:
+        ...     server.url == f"http://127.0.0.1:{server.port}/v1"
+        True
+        """
         return self._port
 
     @property
@@ -168,7 +175,14 @@ class Server:
 
     @property
     def engine(self) -> str:
-        """What computes the answers."""
+        """What computes the answers.
+
+        Examples
+        --------
+        >>> with snb.serve(model) as server:
+        ...     server.engine, server.decisions["engine"][1]
+        ('transformers', 'the model is loaded in this process')
+        """
         return str(self.decisions["engine"][0])
 
     @property
@@ -221,7 +235,14 @@ class Server:
 
     @property
     def address(self) -> addresses.Address:
-        """Where a browser or another machine reaches it, through the Jupyter server where that can pass it on."""
+        """Where a browser or another machine reaches it, through the Jupyter server where that can pass it on.
+
+        Examples
+        --------
+        >>> with snb.serve(model) as server:
+        ...     server.address
+        Address(...)
+        """
         return addresses.address_of(self._port)
 
     def __repr__(self) -> str:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from shadownb.engine.inference import Generator
     from shadownb.engine.inference.types import Use
     from shadownb.engine.loaded.source import Source
+    from shadownb.engine.methods import MethodSpec
     from shadownb.engine.ports.loaded import Loaded
     from shadownb.engine.ports.speaker import Speaker
     from shadownb.engine.ports.training import TrainingServices
@@ -35,6 +36,7 @@ class LlamaCppBackend:
     packages = ("xllamacpp",)
     fields: frozenset[str] = frozenset()
     files = (".gguf",)
+    trains = False  # so that tables of methods leave it out
 
     def preferred(self) -> str:
         """Return nothing: it is asked for by name, because it trains nothing."""
@@ -178,6 +180,11 @@ class LlamaCppBackend:
             yield from distributions(weights.file, rows, weights.adapter_of(use))
 
     # -- training ---------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def lacks(spec: MethodSpec) -> str:
+        """Return why no method is there."""
+        return "llama.cpp only answers"
 
     def check_options(self, config: TrainConfig) -> None:
         """Accept any: :meth:`check` refuses the training itself."""

@@ -229,6 +229,10 @@ class TorchBackend:
             from shadownb.engine.backends.torch.fact_training import FactTraining
 
             return FactTraining(model, config, rows, services)
+        if config.spec.adapter == "reader":
+            from shadownb.engine.backends.torch.reader_training import ReaderTraining
+
+            return ReaderTraining(model, config, rows, services)
         from shadownb.engine.backends.torch.training import TorchTraining
 
         return TorchTraining(model, config, rows, services)

@@ -24,6 +24,7 @@ from shadownb.engine.objectives import Objective, Remark
 from shadownb.engine.ports.training import Plan
 from shadownb.engine.rendering.examples import Example
 from shadownb.engine.routing import Unit
+from shadownb.engine.routing.attributes import Attributes
 from shadownb.engine.routing.units import Fact
 from shadownb.engine.seeds import derived_seed
 from shadownb.errors import CheckpointError, MethodError
@@ -41,14 +42,15 @@ class FactTraining(TorchTraining):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        embedder()  # without it nothing that is learned could be found
+        Attributes.of(embedder())  # without both nothing that is learned could be found
         self._steps_each = self.config.objective_options.expert_steps
         self._unit_size = self.config.objective_options.unit_size
         self._group: FactGroup | None = None
-        self._units: list[Unit] = []
+        self._units: list[Unit] = []  # of the group
         self._kept: dict[str, torch.Tensor] | None = None  # moments of a checkpoint, for the group that goes on
         self._step = 0
         self._rate = 0.0
+        self._at_once = 0  # the most experts that were trained together
 
     @contextlib.contextmanager
     def opened(self, plan: Plan, objective: Objective) -> Iterator[None]:
@@ -88,31 +90,31 @@ class FactTraining(TorchTraining):
         norm = self._group.update(self._rate, done)
         if not math.isfinite(norm):
             raise not_finite("gradient norm", norm, after=self._step, rate=self._rate)
+        if done + 1 == self._steps_each:
+            self.check_finite()
+            self.adapter.learned()
+            self._group, self._units = None, []
         return norm
 
     def _begin(self, units: list[Unit], examples: Sequence[Example], *, done: int) -> None:
         """Begin the experts of units, or go on with them where a checkpoint was of the middle of their steps."""
         seen = self._look(units, examples)
         if done:
-            there = self.adapter.units[-len(units) :]
-            if self._kept is None or there != units:
+            if self._kept is None or self.adapter.learning != units:
                 raise CheckpointError(
                     "The checkpoint is of the middle of other facts than those that come now.",
                     fix="Start a new run; what the checkpoint has learned is in it: shadownb.load(checkpoint).",
                 )
-            factors = [self.adapter.factors(unit.id) for unit in units]
+            factors = [self.adapter.being_learned(unit.id) for unit in units]
         else:
             factors = [self._fresh(unit) for unit in units]
         down, up = (torch.stack(side).to(self.device) for side in zip(*factors, strict=True))
         self._group = FactGroup(seen, self._tail, down, up, self.adapter.scale)
         if done and self._kept is not None:
             self._group.moments = {name: tensor.to(self.device) for name, tensor in self._kept.items()}
-        self._units, self._kept = units, None
-        for number, unit in enumerate(units):
-            if not done:
-                for fact in unit.facts:  # learned anew, it is the newest
-                    self.adapter.forget(fact.question)
-            self.adapter.put(unit, (self._group.down.detach()[number], self._group.up.detach()[number]))
+        self._units, self._kept, self._at_once = units, None, max(self._at_once, len(units))
+        sides = zip(self._group.down.detach(), self._group.up.detach(), strict=True)
+        self.adapter.begin(list(zip(units, sides, strict=True)))
 
     def _fresh(self, unit: Unit) -> tuple[torch.Tensor, torch.Tensor]:
         """Return new factors, drawn from the seed and the unit: who is trained beside it changes nothing."""
@@ -206,7 +208,7 @@ class FactTraining(TorchTraining):
             "packing": self.packing.kind,
             "trained_dtypes": ["float32"],
             "trained_parameters": self.trained_parameters,
-            "facts_at_once": len(self._units),
+            "facts_at_once": self._at_once,
             "device": str(self.device),
             "embedder": embedder().id,
         }
@@ -239,9 +241,9 @@ class FactTraining(TorchTraining):
 
     def check_finite(self) -> None:
         """Raise NonFiniteLossError where a factor of the group is NaN or infinite."""
-        for unit in self._units:
-            if not all(bool(torch.isfinite(side).all()) for side in self.adapter.factors(unit.id)):
-                raise not_finite("weights", math.nan, after=self._step + 1, rate=self._rate)
+        group = self._group
+        if group is not None and not all(bool(torch.isfinite(side).all()) for side in (group.down, group.up)):
+            raise not_finite("weights", math.nan, after=self._step + 1, rate=self._rate)
 
     def checkpoint_bytes(self) -> int:
         """Return the room for all experts, and the moments of a group."""

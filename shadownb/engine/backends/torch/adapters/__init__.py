@@ -20,6 +20,7 @@ from shadownb.engine.backends.torch.adapters.lora import LoraAdapter
 from shadownb.engine.backends.torch.adapters.pissa import PissaAdapter
 from shadownb.engine.backends.torch.adapters.prompts import PromptAdapter
 from shadownb.engine.backends.torch.adapters.reach import Reach
+from shadownb.engine.backends.torch.adapters.reader import ReaderAdapter
 from shadownb.engine.backends.torch.adapters.stored import StoredAdapter
 from shadownb.engine.backends.torch.adapters.tensors import digest, for_file, restore, snapshot, trainable
 from shadownb.engine.backends.torch.adapters.weights import WeightsAdapter
@@ -47,7 +48,16 @@ __all__ = [
 
 KINDS: dict[str, type[Adapter]] = {
     kind.kind: kind
-    for kind in (LoraAdapter, LayerAdapter, PromptAdapter, BiasAdapter, BottleneckAdapter, WeightsAdapter, FactsAdapter)
+    for kind in (
+        LoraAdapter,
+        LayerAdapter,
+        PromptAdapter,
+        BiasAdapter,
+        BottleneckAdapter,
+        WeightsAdapter,
+        FactsAdapter,
+        ReaderAdapter,
+    )
 }
 
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, ClassVar
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from shadownb.engine.backends.torch.adapters.base import Adapter
@@ -48,9 +49,51 @@ class StoredAdapter(Adapter):
 
     @classmethod
     def attach_saved(cls, base: Any, folder: Path) -> Adapter:
-        adapter = cls.made_like(base, json.loads(cls.description(folder).read_text(encoding="utf-8")))
-        adapter.load_into(folder)
+        adapter = cls._made_from(base, cls.read_description(folder), folder)
+        try:
+            adapter.load_into(folder)
+        except BaseException:
+            adapter.remove()
+            raise
         return adapter
+
+    @classmethod
+    def _made_from(cls, base: Any, content: dict[str, Any], folder: Path) -> StoredAdapter:
+        try:
+            return cls.made_like(base, content)
+        except (KeyError, TypeError, ValueError) as error:
+            raise cls.unreadable(folder, error) from error
+
+    @classmethod
+    def read_description(cls, folder: Path) -> dict[str, Any]:
+        """Return the content of the JSON. Raises ModelError where it is damaged."""
+        try:
+            content = json.loads(cls.description(folder).read_text(encoding="utf-8"))
+            if not isinstance(content, dict):
+                raise ValueError(f"{cls.description(folder).name} is no object")
+        except (OSError, ValueError) as error:
+            raise cls.unreadable(folder, error) from error
+        return content
+
+    @classmethod
+    def read_tensors(cls, folder: Path) -> dict[str, Any]:
+        """Return the saved tensors. Raises ModelError where they are not there or damaged."""
+        file = cls._tensors(folder)
+        if not file.is_file():
+            raise ModelError(f"{folder} holds no {cls.noun}.", fix=f"Give a checkpoint of a run with {cls.noun}.")
+        try:
+            return load_file(file)
+        except (OSError, SafetensorError) as error:
+            raise cls.unreadable(folder, error) from error
+
+    @classmethod
+    def unreadable(cls, folder: Path, error: Exception) -> ModelError:
+        """Return the error for a folder one of whose two files is damaged."""
+        return ModelError(
+            f"What {folder} holds ({cls.noun}) cannot be read: {error}.",
+            why="One of its two files is damaged, or was written by something else. What this model carries is as before.",
+            fix="Load another copy: a checkpoint of its run, or a folder that save() wrote.",
+        )
 
     def save(self, folder: Path) -> None:
         save_file(for_file(self.owned()), self._tensors(folder))
@@ -61,10 +104,7 @@ class StoredAdapter(Adapter):
         return {"type": self.stem, "base_model": self.base_name}
 
     def load_into(self, folder: Path) -> None:
-        file = self._tensors(folder)
-        if not file.is_file():
-            raise ModelError(f"{folder} holds no {self.noun}.", fix=f"Give a checkpoint of a run with {self.noun}.")
-        tensors, owned = load_file(file), self.owned()
+        tensors, owned = self.read_tensors(folder), self.owned()
         if {n: t.shape for n, t in tensors.items()} != {n: p.shape for n, p in owned.items()}:
             raise ModelError(f"The {self.noun} in {folder} do not fit this model.")
         restore(owned, tensors)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from shadownb.engine.backends.texts import check_side
 from shadownb.engine.inference.adapters import AdapterSource
@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from shadownb.engine.inference.types import Use
 
 Own = Literal["tuned", "base"]
+
+
+class Routed(Protocol):
+    """Inside its block the prompts of a pass are answered by what their questions ask for."""
+
+    def __call__(self, prompts: Sequence[Any], at: Sequence[int] | None = None) -> AbstractContextManager[None]:
+        """``at`` is where the last token of each stands, where they share one sequence."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +57,7 @@ class View:
     prefix: Callable[[], torch.Tensor | None]
     base: Callable[[], Any] | None = None
     reserved: int = 0
-    routed: Callable[[Sequence[str]], AbstractContextManager[None]] | None = None
+    routed: Routed | None = None
     knows: Callable[[str], bool] | None = None
 
     def side(self, use: Own) -> View:

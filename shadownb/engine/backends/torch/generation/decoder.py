@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 
 from shadownb.engine.backends.torch.generation.attending import Stepping, attending
-from shadownb.engine.backends.torch.generation.borrowing import View
+from shadownb.engine.backends.torch.generation.borrowing import Routed, View
 from shadownb.engine.backends.torch.generation.prompts import WORTH_SHARING, Prompt, fill
 from shadownb.engine.backends.torch.generation.sampler import Sampler
 from shadownb.engine.backends.torch.generation.seen import Block, Group, OwnTokens, grouped
@@ -27,6 +28,8 @@ class Decoder:
     ----------
     max_tokens
         Most tokens of which keys and values are kept; one row is always taken.
+    routed
+        Where rows are answered by what their questions ask for.
     """
 
     def __init__(
@@ -39,7 +42,9 @@ class Decoder:
         should_stop: ShouldStop,
         *,
         worth_sharing: int = WORTH_SHARING,
+        routed: Routed | None = None,
     ) -> None:
+        self._routed = routed
         self.view, self._sampler, self._emit, self._should_stop = view, sampler, emit, should_stop
         self._max_tokens, self._worth_sharing = max_tokens, worth_sharing
         # Longest first, so that rows beside each other are of similar length; those of one prompt one behind the other.
@@ -114,14 +119,14 @@ class Decoder:
         size = 0
         for ids, rows in counts.items():
             if part and size + len(ids) > _PASS_TOKENS:
-                self._prompts |= fill(self.view, part, self._worth_sharing)
+                self._prompts |= fill(self.view, part, self._worth_sharing, self._routed)
                 part, size = {}, 0
                 if ids not in needed:
                     break
             part[ids] = rows
             size += len(ids)
         if part:
-            self._prompts |= fill(self.view, part, self._worth_sharing)
+            self._prompts |= fill(self.view, part, self._worth_sharing, self._routed)
 
     def _seat(self, going: Sequence[tuple[Row, Prompt]]) -> None:
         if self._own is None:
@@ -161,12 +166,13 @@ class Decoder:
     def _step(self) -> list[Row]:
         assert self._own is not None
         device, rows = self.view.model.device, list(self._rows)
-        found = self.view.model(
-            input_ids=torch.tensor([[row.ids[-1] for row in rows]], device=device),
-            position_ids=torch.tensor([self._positions], device=device),
-            use_cache=False,
-            decoding=Stepping(self._own, self._groups),
-        )
+        with self._routed([row.prompt for row in rows]) if self._routed is not None else nullcontext():
+            found = self.view.model(
+                input_ids=torch.tensor([[row.ids[-1] for row in rows]], device=device),
+                position_ids=torch.tensor([self._positions], device=device),
+                use_cache=False,
+                decoding=Stepping(self._own, self._groups),
+            )
         self._own.lengths = [length + 1 for length in self._own.lengths]
         self._positions = [position + 1 for position in self._positions]
         tokens, known = self._sampler.take(rows, found.logits[0].float())

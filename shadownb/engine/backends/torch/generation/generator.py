@@ -19,6 +19,7 @@ import torch
 
 from shadownb.engine.backends.torch.generation.batches import Batches, InTurn
 from shadownb.engine.backends.torch.generation.borrowing import (
+    Routed,
     View,
     borrowed,
     max_positions,
@@ -248,16 +249,14 @@ class TransformersGenerator:
             self._fit(row, view.reserved)
         known = self._known(view, rows)
         others = [row for row in rows if row not in known]
-        groups: list[Batches] = []
-        if others:  # as if nothing were stored, and by the very passes that the base has
-            groups.append(
-                LibraryBatches(view, others, sampling, self.max_batch_tokens, emit, stop)
-                if refused(view.model)
-                else Decoder(view, others, Sampler(sampling), self.max_batch_tokens, emit, stop)
-            )
-        if known:  # our decoder's passes have several prompts in a row, and an expert is added to one
-            routed = self._routed(view)
-            groups.append(LibraryBatches(view, list(known), sampling, self.max_batch_tokens, emit, stop, routed))
+        # Others as if nothing were stored, and by the very passes that the base has.
+        groups: list[Batches] = [
+            LibraryBatches(view, part, sampling, self.max_batch_tokens, emit, stop, routed)
+            if refused(view.model)
+            else Decoder(view, part, Sampler(sampling), self.max_batch_tokens, emit, stop, routed=routed)
+            for part, routed in ((others, None), (list(known), self._routed(view)))
+            if part
+        ]
         return groups[0] if len(groups) == 1 else InTurn(view, groups)
 
     @contextmanager
@@ -283,12 +282,20 @@ class TransformersGenerator:
             return {}
         return {row: None for row in rows if knows(asked(row.prompt))}
 
-    def _routed(self, view: View) -> Callable[[Sequence[Row]], AbstractContextManager[None]] | None:
-        """Return what has weights that answer by the question know those of a batch; None where all rows are answered alike."""
+    def _routed(self, view: View) -> Routed | None:
+        """Return what has weights that answer by the question know the prompts of a pass; None where all are answered alike."""
         routed, asked = view.routed, self._question_of
         if routed is None or asked is None:
             return None
-        return lambda rows: routed([asked(row.prompt) for row in rows])
+        known: dict[tuple[int, ...], str] = {}
+
+        def of(prompts: Sequence[Sequence[int]], at: Sequence[int] | None = None) -> AbstractContextManager[None]:
+            for prompt in prompts:
+                if tuple(prompt) not in known:
+                    known[tuple(prompt)] = asked(prompt)
+            return routed([known[tuple(prompt)] for prompt in prompts], at)
+
+        return of
 
 
 def _never() -> bool:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
-from shadownb.engine.backends.torch.generation.borrowing import View
+from shadownb.engine.backends.torch.generation.borrowing import Routed, View
 from shadownb.engine.backends.torch.generation.sampler import ExactConfig, Sampler
 from shadownb.engine.inference.rows import Emit, Row, ShouldStop, push_all
 from shadownb.engine.inference.types import Sampling
@@ -53,9 +53,9 @@ class LibraryBatches:
         max_tokens: int,
         emit: Emit | None,
         should_stop: ShouldStop,
-        routed: Callable[[Sequence[Row]], AbstractContextManager[None]] | None = None,
+        routed: Routed | None = None,
     ) -> None:
-        self._routed = routed if routed is not None else lambda _: nullcontext()
+        self._routed = routed
         self.view, self._sampling, self._emit, self._should_stop = view, sampling, emit, should_stop
         self._batches = plan_batches(rows, max_tokens)
 
@@ -70,7 +70,7 @@ class LibraryBatches:
             self._batches = []
             return []
         rows = self._batches.pop(0)
-        with self._routed(rows):
+        with self._routed([row.prompt for row in rows]) if self._routed is not None else nullcontext():
             _run(self.view, rows, self._sampling, self._emit, self._should_stop)
         return rows
 

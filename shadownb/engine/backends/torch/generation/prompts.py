@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
 
 from shadownb.engine.backends.torch.generation.attending import Filling
-from shadownb.engine.backends.torch.generation.borrowing import View
+from shadownb.engine.backends.torch.generation.borrowing import Routed, View
 from shadownb.engine.backends.torch.generation.seen import Block
 from shadownb.engine.backends.torch.packed_batch import PackedBatch
 from shadownb.engine.rendering import Rendered
@@ -47,7 +48,7 @@ class Prompt:
 
 
 def fill(
-    view: View, asked: Mapping[tuple[int, ...], int], worth_sharing: int = WORTH_SHARING
+    view: View, asked: Mapping[tuple[int, ...], int], worth_sharing: int = WORTH_SHARING, routed: Routed | None = None
 ) -> dict[tuple[int, ...], Prompt]:
     """Compute prompts, each with the number of rows that go on from it; the attention is ours already."""
     tree = Tree([Rendered(list(ids), [NOT_TRAINED] * len(ids)) for ids in asked], share=True)
@@ -64,9 +65,10 @@ def fill(
         )
         chains = [[(0, learned), *((start + learned, length) for start, length in chain)] for chain in chains]
     filling = Filling(piece)
-    found = view.model(
-        **inputs, position_ids=piece.position_ids, logits_to_keep=piece.keep, use_cache=False, decoding=filling
-    )
+    with routed(list(asked), piece.keep.tolist()) if routed is not None else nullcontext():
+        found = view.model(
+            **inputs, position_ids=piece.position_ids, logits_to_keep=piece.keep, use_cache=False, decoding=filling
+        )
     keys, values = filling.seen()
     cut = _cut(chains, list(asked.values()), worth_sharing)
     blocks = {spans: Block(_part(keys, spans), _part(values, spans)) for shared, _ in cut for spans in shared}
