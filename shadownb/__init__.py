@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         CapturePanel,
         ChatPanel,
         EvaluatePanel,
+        ExportPanel,
         FactsPanel,
         RewardsPanel,
         RunPanel,
@@ -71,6 +72,7 @@ _HOMES = {
     "Endpoint": "shadownb.engine.endpoint",
     "EvaluatePanel": "shadownb.panels",
     "Exact": "shadownb.engine.scoring",
+    "ExportPanel": "shadownb.panels",
     "FactsPanel": "shadownb.panels",
     "GateError": "shadownb.engine.evals.evaluation",
     "JsonExact": "shadownb.engine.scoring",
@@ -193,6 +195,7 @@ _IMPLEMENTATIONS = {
         "run": "shadownb.panels.run:RunPanel",
         "evaluate": "shadownb.panels.evaluate:EvaluatePanel",
         "facts": "shadownb.panels.facts:FactsPanel",
+        "export": "shadownb.panels.export:ExportPanel",
         "serve": "shadownb.panels.serve:ServePanel",
         "chat": "shadownb.panels.chat:ChatPanel",
         "studio": "shadownb.panels.studio:Studio",
@@ -237,12 +240,12 @@ _IMPLEMENTATIONS = {
 
 __all__ = [
     "CapturePanel", "CaptureStore", "ChatPanel", "Checkpoint", "Comparison", "Contender", "Dataset", "Endpoint",
-    "EvaluatePanel", "Evaluation", "Exact", "Export", "FactsPanel", "GateError", "JsonExact", "Judge", "LearningCurve",
-    "MethodSpec", "Metric", "Model", "Reply", "RewardsPanel", "Run", "RunPanel", "RunsPanel", "Score", "Scorer", "ServePanel",
-    "Server", "ShadowError", "ShadowWarning", "Studio", "TrainConfig", "TrainPanel", "TrajectoriesPanel", "Trajectory",
-    "TrajectoryGroup", "__version__", "batch", "capture", "captures", "certify", "compare", "doctor", "evaluate",
-    "evaluations", "judge", "judge_group", "judging", "leakage", "learning_curve", "lineage", "load", "merge", "methods",
-    "models", "registry", "runs", "sandbox", "scoring", "serve", "suites", "traces",
+    "EvaluatePanel", "Evaluation", "Exact", "Export", "ExportPanel", "FactsPanel", "GateError", "JsonExact", "Judge",
+    "LearningCurve", "MethodSpec", "Metric", "Model", "Reply", "RewardsPanel", "Run", "RunPanel", "RunsPanel", "Score",
+    "Scorer", "ServePanel", "Server", "ShadowError", "ShadowWarning", "Studio", "TrainConfig", "TrainPanel",
+    "TrajectoriesPanel", "Trajectory", "TrajectoryGroup", "__version__", "batch", "capture", "captures", "certify",
+    "compare", "doctor", "evaluate", "evaluations", "judge", "judge_group", "judging", "leakage", "learning_curve",
+    "lineage", "load", "merge", "methods", "models", "registry", "runs", "sandbox", "scoring", "serve", "suites", "traces",
 ]  # fmt: skip
 
 

@@ -52,6 +52,7 @@ _PARTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             "TrajectoriesPanel",
             "RewardsPanel",
             "FactsPanel",
+            "ExportPanel",
             "ServePanel",
         ),
     ),

@@ -255,9 +255,23 @@ def work(title: str) -> Iterator[Work]:
         made.end("")
 
 
+@contextlib.contextmanager
+def heard(listener: Callable[[str], None]) -> Iterator[None]:
+    """Let ``listener`` hear the phases of this thread's outermost work inside the block, whether or not a line is drawn."""
+    before = getattr(_here, "listener", None)
+    _here.listener = listener
+    try:
+        yield
+    finally:
+        _here.listener = before
+
+
 def tell(phase: str, measure: Measure | None = None) -> None:
     """Name the phase of the innermost :func:`work` of this thread; nothing where there is none."""
     works: list[Work] = _here.__dict__.get("works", [])
+    listener = getattr(_here, "listener", None)
+    if listener is not None and len(works) == 1:
+        listener(phase)
     if works:
         works[-1].tell(phase, measure)
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .capture import CapturePanel
     from .chat import ChatPanel
     from .evaluate import EvaluatePanel
+    from .export import ExportPanel
     from .facts import FactsPanel
     from .rewards import RewardsPanel
     from .run import RunPanel
@@ -27,6 +28,7 @@ __all__ = [
     "CapturePanel",
     "ChatPanel",
     "EvaluatePanel",
+    "ExportPanel",
     "FactsPanel",
     "Panel",
     "RewardsPanel",
@@ -42,6 +44,7 @@ _HOMES = {
     "CapturePanel": "capture",
     "ChatPanel": "chat",
     "EvaluatePanel": "evaluate",
+    "ExportPanel": "export",
     "FactsPanel": "facts",
     "Panel": "_base",
     "RewardsPanel": "rewards",

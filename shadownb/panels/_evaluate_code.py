@@ -73,11 +73,14 @@ def _contender(choice: str) -> str:
 def _suite(chosen: Mapping[str, str]) -> str:
     kind, _, rest = chosen["id"].partition(":")
     if kind == "rows":
-        return f"snb.suites.rows({_data(chosen['data'])}, {_scorer(chosen['scorer'])}, name={literal(rest)})"
+        return (
+            f"snb.suites.rows({spelled_data(chosen['data'])}, {spelled_scorer(chosen['scorer'])}, name={literal(rest)})"
+        )
     return rest if kind == "var" else literal(rest) if kind == "name" else f"given_suite_{rest}"
 
 
-def _data(choice: str) -> str:
+def spelled_data(choice: str) -> str:
+    """Return the Python that opens chosen rows."""
     kind, _, rest = choice.partition(":")
     if kind == "sample":
         name, _, split = rest.partition(":")
@@ -85,7 +88,8 @@ def _data(choice: str) -> str:
     return rest if kind == "var" else f"snb.Dataset.load({literal(rest)})"
 
 
-def _scorer(choice: str) -> str:
+def spelled_scorer(choice: str) -> str:
+    """Return the Python that names a chosen scorer."""
     kind, _, rest = choice.partition(":")
     return rest if kind == "var" else literal(rest)
 

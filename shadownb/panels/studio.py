@@ -1,4 +1,4 @@
-"""Studio: the Capture, Trajectories, Rewards, Train, Runs, Run, Evaluate, Facts and Chat panels in one widget with tabs.
+"""Studio: the Capture, Trajectories, Rewards, Train, Runs, Run, Evaluate, Facts, Export, Serve and Chat panels in one widget.
 
 Each panel is a widget of its own that Studio's front end draws inside; all can be used alone as well. Starting a run in
 Train shows it in Run and lets Chat talk to the model that is being trained; what Capture shows is read by Trajectories
@@ -23,6 +23,7 @@ from ._run_values import as_run
 from .capture import CapturePanel
 from .chat import ChatPanel
 from .evaluate import EvaluatePanel
+from .export import ExportPanel
 from .facts import FactsPanel
 from .rewards import RewardsPanel
 from .run import RunPanel
@@ -35,11 +36,11 @@ _opened: weakref.WeakValueDictionary[str, Studio] = (
     weakref.WeakValueDictionary()
 )  # over the notebook's variables, by age
 
-TABS = ("capture", "trajectories", "rewards", "train", "runs", "run", "evaluate", "facts", "serve", "chat")
+TABS = ("capture", "trajectories", "rewards", "train", "runs", "run", "evaluate", "facts", "export", "serve", "chat")
 
 
 class Studio(Panel):
-    """All panels as tabs: Capture, Trajectories, Rewards, Train, Runs, Run, Evaluate, Facts, Serve, Chat.
+    """All panels as tabs: Capture, Trajectories, Rewards, Train, Runs, Run, Evaluate, Facts, Export, Serve, Chat.
 
     Parameters
     ----------
@@ -73,6 +74,7 @@ class Studio(Panel):
     run_panel = anywidget.WidgetTrait().tag(sync=True)
     evaluate = anywidget.WidgetTrait().tag(sync=True)
     facts = anywidget.WidgetTrait().tag(sync=True)
+    export = anywidget.WidgetTrait().tag(sync=True)
     serve = anywidget.WidgetTrait().tag(sync=True)
     chat = anywidget.WidgetTrait().tag(sync=True)
     added: t.List[dict[str, Any]] = t.List(help="Tabs of panels that other packages bring.").tag(sync=True)
@@ -104,6 +106,7 @@ class Studio(Panel):
             runs=RunsPanel(),
             evaluate=EvaluatePanel(namespace=namespace),
             facts=FactsPanel(model, namespace=namespace),
+            export=ExportPanel(model, namespace=namespace),
             serve=ServePanel(model, namespace=namespace),
             chat=ChatPanel(model, run if model is None else None),
             added=self._added.tabs,
@@ -157,6 +160,7 @@ class Studio(Panel):
             self.runs,
             self.evaluate,
             self.facts,
+            self.export,
             self.serve,
             self.chat,
             *added,
@@ -174,6 +178,7 @@ class Studio(Panel):
             self.run_panel,
             self.evaluate,
             self.facts,
+            self.export,
             self.serve,
             self.chat,
         )
@@ -239,6 +244,7 @@ class Studio(Panel):
         if model is None:
             return
         self.facts.take_model(model)
+        self.export.take_model(model)
         self.serve.take_model(model)
         if model is self.chat.model:
             self.chat.refresh()

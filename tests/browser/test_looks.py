@@ -268,6 +268,38 @@ def test_facts(notebook: Notebook, photograph: Photograph) -> None:
     assert violations(panel) == []
 
 
+def test_export(notebook: Notebook, photograph: Photograph) -> None:
+    panel = notebook.panel(PANEL, "Export")
+    notebook.run(PANEL, "snb.ExportPanel(namespace={})")
+    expect(panel).to_contain_text("No model is loaded")
+    photograph(panel, "export-empty")
+    assert violations(panel) == []
+    notebook.run(PANEL, "export = snb.ExportPanel(namespace={'model': model, 'rows': rows[:6]})\nexport")
+    expect(panel.get_by_role("row", name="Export adapter")).to_contain_text("carries no adapter")
+    panel.get_by_role("checkbox", name="Compare q8_0").check()
+    panel.get_by_role("checkbox", name="Compare f16").check()
+    photograph(panel, "export-ready")
+    assert violations(panel) == []
+    panel.get_by_role("combobox", name="Measure on").select_option("var:rows")
+    panel.get_by_role("textbox", name="Folder").fill("looks-of-an-export")
+    panel.get_by_role("button", name="Export", exact=True).click()
+    report = panel.get_by_role("region", name="Report")
+    expect(report).to_be_visible(timeout=120_000)
+    expect(report.locator(".snb-chart svg.main-svg").first).to_be_visible()
+    open_folds(panel)
+    photograph(panel, "export-done")
+    assert violations(panel) == []
+    steps = [{"text": "merging in 32 bits", "seconds": 1.2}, {"text": "writing q8_0", "seconds": None}]
+    notebook.run(PANEL, f"export.state = {{'stage': 'working', 'doing': 'writing q8_0', 'steps': {steps!r}}}\nexport")
+    expect(panel.get_by_role("progressbar", name="writing q8_0")).to_be_visible()
+    photograph(panel, "export-working")
+    assert violations(panel) == []
+    notebook.run(PANEL, f"export.state = {{'stage': 'failed', 'error': {ERROR!r}}}\nexport")
+    expect(panel.get_by_role("alert")).to_be_visible()
+    photograph(panel, "export-failed")
+    assert violations(panel) == []
+
+
 def test_rewards(notebook: Notebook, photograph: Photograph) -> None:
     """The lab in the browser: chosen, looked at, found; a scorer that is fooled and one that is not."""
     words = (("snow", "white"), ("coal", "black"), ("grass", "green"), ("blood", "red"))

@@ -16,6 +16,7 @@ const TABS = [
   { id: "run", title: "Run", trait: "run_panel" },
   { id: "evaluate", title: "Evaluate", trait: "evaluate" },
   { id: "facts", title: "Facts", trait: "facts" },
+  { id: "export", title: "Export", trait: "export" },
   { id: "serve", title: "Serve", trait: "serve" },
   { id: "chat", title: "Chat", trait: "chat" },
 ] as const;

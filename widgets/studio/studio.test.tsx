@@ -38,6 +38,7 @@ beforeEach(() => {
     train: "anywidget:t",
     run_panel: null,
     facts: "anywidget:f",
+    export: "anywidget:x",
     serve: "anywidget:s",
     chat: "anywidget:c",
     runtime: null,
@@ -64,7 +65,7 @@ async function press(key: string): Promise<void> {
 
 test("tabs follow the ARIA pattern: one tab stop, arrows turn around the ends, each names its panel", async () => {
   await show({ host });
-  expect(tabs().map((tab) => tab.tabIndex)).toEqual([-1, -1, -1, 0, -1, -1, -1, -1, -1, -1]);
+  expect(tabs().map((tab) => tab.tabIndex)).toEqual([-1, -1, -1, 0, -1, -1, -1, -1, -1, -1, -1]);
   for (const [key, name] of [
     ["ArrowRight", "Runs"],
     ["End", "Chat"],
@@ -132,6 +133,7 @@ test("a panel that a package brings has a tab like the others, and one that fail
     "Run",
     "Evaluate",
     "Facts",
+    "Export",
     "Serve",
     "Chat",
     "Hello",

@@ -28,6 +28,11 @@ def measured(model: LoadedModel, name: str, format: str, place: Path, known: Ref
     """Return what was measured of an export in a folder; where its engine is not here, size and formats with a note."""
     size = sum(file.stat().st_size for file in _weights(place))
     types = _types(place)
+    if (
+        format == "gguf-lora"
+    ):  # no engine loads it by itself, and transformers would make a model of 7 billion random numbers
+        told = f"{name} was not measured: it answers on a GGUF file of the base, load(FILE, backend='llamacpp', adapter=FOLDER)."
+        return Quality(name, "", size, types=types, notes=(told,))
     live.tell(f"measuring {name}")
     try:
         with opened(model, format, place) as loaded:
@@ -41,7 +46,7 @@ def measured(model: LoadedModel, name: str, format: str, place: Path, known: Ref
     except MissingDependencyError as error:
         return Quality(name, "", size, types=types, notes=(f"{name} was not measured: {error.what} {error.fix}",))
     figures: dict[str, Any] = {}
-    if format != "gguf-lora" and known.rows:
+    if known.rows:
         figures = probe(
             _place(place), _backend(model, format), question_of(known.rows[0]), _adapter(model, format, place)
         )

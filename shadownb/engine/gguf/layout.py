@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -54,8 +55,8 @@ class Layout:
         ExportError
             GGUF has no place for it.
         """
-        known = next((key for key, value in gguf.MODEL_ARCH_NAMES.items() if value == self.architecture), None)
-        found = None if known is None else gguf.get_tensor_name_map(known, self.blocks).get_name(module)
+        known = _names(self.architecture, self.blocks)
+        found = None if known is None else known.get_name(module)
         if found is None:
             raise ExportError(
                 f"GGUF has no place for {module} in a model of the architecture {self.architecture!r}.",
@@ -71,3 +72,10 @@ class Layout:
         heads = self.heads if found[1] == "q" else self.kv_heads
         halves = rows.reshape(heads, 2, rows.shape[0] // heads // 2, *rows.shape[1:])
         return np.ascontiguousarray(halves.swapaxes(1, 2).reshape(rows.shape))
+
+
+@functools.lru_cache(maxsize=8)
+def _names(architecture: str, blocks: int) -> gguf.TensorNameMap | None:
+    """Return the names of an architecture; making them takes about as long as looking all of a model's up."""
+    known = next((key for key, value in gguf.MODEL_ARCH_NAMES.items() if value == architecture), None)
+    return None if known is None else gguf.get_tensor_name_map(known, blocks)

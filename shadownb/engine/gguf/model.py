@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ from shadownb.engine.gguf.types import kind_of
 from shadownb.engine.gguf.vocabulary import write_vocabulary
 from shadownb.errors import ExportError
 
+_TOKEN_BYTES = 36  # a token's text, kind and merge; of SmolLM2's 49,152 they are 1.8 MB
 _NOT_WRITTEN = ("rotary_emb.inv_freq", "attn.masked_bias", "attn.bias")  # computed by whoever loads it
 
 
@@ -78,17 +80,11 @@ def write_model(
     made = architectures.of(config)
     with Tensors.of_folder(folder) as tensors:
         parts = list(_parts(tensors, config, made))
-        layout = _layout(config, made)
-        heads = config["num_attention_heads"]
-        tied = not any(name == "output.weight" for name, _, _ in parts)
-        mixture = Mixture(
-            kind, layout.blocks, heads // (config.get("num_key_value_heads") or heads), tied, bool(importance)
-        )
+        types = _types(parts, config, kind, bool(importance))
         writer = gguf.GGUFWriter(str(target), made.name)
         try:
             _describe(writer, config, made, facts, int(kind))
             write_vocabulary(writer, folder, config["vocab_size"], stops=facts.stops, chat_template=facts.chat_template)
-            types = {name: mixture.type_of(name, shape) for name, shape, _ in parts}
             for name, shape, _ in parts:
                 _announce(writer, name, shape, types[name])
             writer.write_header_to_file()
@@ -102,6 +98,41 @@ def write_model(
         finally:
             writer.close()
     return dict(collections.Counter(found.name.lower() for found in types.values()).most_common())
+
+
+def estimated_bytes(files: Sequence[Path], config: Config, quants: Sequence[str]) -> dict[str, int]:
+    """Return about how large a model's file will be in each format, from the shapes alone: its tensors, and a usual vocabulary.
+
+    Parameters
+    ----------
+    files
+        Of the model's weights.
+
+    Raises
+    ------
+    ExportError
+        It cannot be written so.
+    """
+    made = architectures.of(config)
+    with Tensors(list(files)) as tensors:
+        parts = list(_parts(tensors, config, made))
+    found = {}
+    for quant in quants:
+        types = _types(parts, config, kind_of(quant))
+        shapes = (gguf.quant_shape_to_byte_shape(shape, types[name]) for name, shape, _ in parts)
+        found[quant] = sum(math.prod(shape) for shape in shapes) + _TOKEN_BYTES * int(config["vocab_size"])
+    return found
+
+
+def _types(
+    parts: Sequence[Part], config: Config, kind: gguf.LlamaFileType, weighted: bool = False
+) -> dict[str, gguf.GGMLQuantizationType]:
+    """Return the number format that each tensor gets."""
+    heads = config["num_attention_heads"]
+    tied = not any(name == "output.weight" for name, _, _ in parts)
+    shared = heads // (config.get("num_key_value_heads") or heads)
+    mixture = Mixture(kind, config["num_hidden_layers"], shared, tied, weighted)
+    return {name: mixture.type_of(name, shape) for name, shape, _ in parts}
 
 
 def _layout(config: Config, made: Architecture) -> Layout:
