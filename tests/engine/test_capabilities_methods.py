@@ -73,7 +73,7 @@ def pairs() -> Iterator[Any]:
     """
     seen = set()
     for spec in methods.available():
-        for name in options_of(spec.name) if spec.adapter != "facts" else ():  # those are in test_facts.py
+        for name in options_of(spec.name) if spec.group != "memory" else ():  # in test_facts.py and test_reading.py
             of_parameters = name in spec.fields and name not in set(objectives.get(spec.objective).fields)
             kind = (
                 (spec.adapter, spec.tuner, spec.quantized_base) if of_parameters else (spec.objective, spec.data_shape)

@@ -68,7 +68,10 @@ def test_activations_are_estimated_within_a_quarter(home: Path, deep_model_dir: 
     kept = adapters.KINDS[spec.adapter].kept(model.module, config, spec)
     counted_before = adapters.count(model.module, None, config)
     adapter = adapters.prepare(model.module, None, config, adapters.Start("tiny", model.source, ROWS))
-    assert counted_before == sum(p.numel() for p in adapter.owned().values()), "trained weights are counted exactly"
+    owned = {
+        name: p for name, p in adapter.owned().items() if name != "reader.centre"
+    }  # which is measured, not trained
+    assert counted_before == sum(p.numel() for p in owned.values()), "trained weights are counted exactly"
     tokens = packed_batch.pack(ROWS, share=True).input_ids.shape[1]
     expected = model.module.config.num_hidden_layers * kept.per_token * tokens + kept.fixed
     assert kept_numbers(adapter) == pytest.approx(expected, rel=0.25)

@@ -118,7 +118,7 @@ def test_top_p_and_top_k_keep_what_the_library_keeps(generator: TransformersGene
         if top_k:
             chain.insert(1, TopKLogitsWarper(top_k))
         kept = chain(torch.zeros(1, 1, dtype=torch.long), logits.clone()).softmax(-1)[0]
-        rows = [types.SimpleNamespace(draws=row_draws(3, number)) for number in range(count)]
+        rows = [types.SimpleNamespace(draws=row_draws(3, number), matcher=None) for number in range(count)]
         tokens, _ = Sampler(sampling).take(rows, logits.expand(count, -1))  # type: ignore[arg-type]
         drawn = torch.tensor(tokens).bincount(minlength=size)
         assert not drawn[kept == 0].any(), (temperature, top_k, top_p)

@@ -18,7 +18,10 @@ OTHERS = {
     "shadownb.capture",
     "shadownb.json",
     "shadownb.plugins",
-}  # a logger, a file, a group of entry points
+    "shadownb.serving",
+    "shadownb.untold",
+    "shadownb.withheld",
+}  # loggers, a file, a group of entry points, attributes of spans
 
 
 def names_in(path: Path) -> set[str]:
