@@ -87,7 +87,8 @@ def _asking(dialect: str, models: Sequence[str]) -> dict[str, Any]:
     body = {"type": "object", "properties": fields, "required": _REQUIRED[dialect], "additionalProperties": False}
     found = _operation(f"Answer ({dialect}).", {"type": "object"}, "404", "413", "429", "503")
     found["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
-    found["responses"]["200"]["content"]["text/event-stream"] = {"schema": _TEXT}
+    # Without a schema: OpenAPI 3.1 has none for a stream of events, and tools take one for that of each event.
+    found["responses"]["200"]["content"]["text/event-stream"] = {}
     return found
 
 
