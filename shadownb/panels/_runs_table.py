@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -166,7 +167,7 @@ def _parallel(differences: Mapping[str, list[Any]], rows: Sequence[Row]) -> list
     """Return the axes: options that differ, then losses; texts as places in the order of their first run."""
     axes = []
     for name, values in differences.items():
-        if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        if all(_is_number(value) for value in values):
             axes.append({"title": title_of(name), "values": values, "ticks": None})
         else:
             texts = list(dict.fromkeys(map(str, values)))
@@ -174,9 +175,14 @@ def _parallel(differences: Mapping[str, list[Any]], rows: Sequence[Row]) -> list
             axes.append({"title": title_of(name), "values": places, "ticks": [text[-24:] or "--" for text in texts]})
     for name in ("loss", "eval_loss"):
         values = [value_of(row, name) for row in rows]
-        if all(isinstance(value, int | float) for value in values) and len(set(values)) > 1:
+        if all(_is_number(value) for value in values) and len(set(values)) > 1:
             axes.append({"title": title_of(name), "values": values, "ticks": None})
     return axes
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it can stand on an axis; the loss of a run that diverged cannot."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def curves_of(runs: Sequence[Run], labels: Sequence[str], metric: str, axis: str, smoothing: float) -> dict[str, Any]:
@@ -217,7 +223,7 @@ def _line(run: Run, metric: str, axis: str, smoothing: float) -> dict[str, list[
     found = [
         (float(at), float(each[metric]))
         for each in listed
-        if each.get(metric) is not None and (at := places.get(each["step"])) is not None
+        if _is_number(each.get(metric)) and (at := places.get(each["step"])) is not None
     ]
     values = ema([value for _, value in found], smoothing)
     stride = -(-len(found) // _MOST_POINTS) or 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -35,6 +36,7 @@ from ._stores import Follower
 from ._worker import Worker
 
 _PAGE = 25
+_COMPARE_SECONDS = 5.0  # while a chosen run goes on
 _MOST_CHOSEN = 12  # runs side by side; more colours cannot be told apart
 _ASKED: dict[str, Any] = {
     "query": "",
@@ -91,6 +93,11 @@ class RunsPanel(Panel):
         self._listed = 0  # when the folder of runs was changed last, of those that were read
         self._show: Callable[[Run], None] | None = None
         self._undo: list[str] = []
+        self._compared: tuple[Any, Any, float] = (
+            None,
+            None,
+            0.0,
+        )  # runs, how far each was, and when they were laid side by side
         super().__init__(asked={**_ASKED, **_remembered(), "query": query})
         self._slow = Worker("RunsPanel reading", self.show_error)
         self._renew_code()
@@ -200,7 +207,7 @@ class RunsPanel(Panel):
             opened=run_in_full(self._run(self.opened["id"]), rows) if self.opened.get("id") in rows else {},
             trash={"count": len(trashed), "undo": list(self._undo), "ids": trashed[:20]},
         )
-        self._compare()
+        self._compare_again(rows)
 
     def _run(self, run_id: str) -> Run:
         return Run(self._store.find(run_id))
@@ -280,6 +287,15 @@ class RunsPanel(Panel):
         self._turn_page()
 
     # -- several runs --------------------------------------------------------------------------------------------
+
+    def _compare_again(self, rows: dict[str, Any]) -> None:
+        """Lay the chosen runs side by side anew where one of them went on; that reads whole journals, so not at every step."""
+        runs = [(run_id, rows[run_id]["status"]) for run_id in self.chosen]
+        steps = [rows[run_id].get("step") for run_id in self.chosen]
+        runs_before, steps_before, at = self._compared
+        if runs != runs_before or (steps != steps_before and time.monotonic() - at >= _COMPARE_SECONDS):
+            self._compared = runs, steps, time.monotonic()
+            self._compare()
 
     def _compare(self) -> None:
         rows = {row["id"]: row for row in self._table.rows}

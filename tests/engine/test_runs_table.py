@@ -65,6 +65,7 @@ def test_runs_are_found_by_what_stands_in_their_row(store: Any) -> None:
     assert found("eval_loss>1.35 eval_loss.max<2") == {low.id, high.id}
     assert found("lora_r!=4 method=lora") == {high.id}
     assert found("nowhere") == set()
+    assert snb.runs.search("", limit=0) == [] and len(snb.runs.search("", limit=2)) == 2
     for wrong, words in (("lora_rank<8", "Did you mean 'lora_r'"), ("loss<small", "'small' is no number")):
         with pytest.raises(ConfigError, match=words):
             found(wrong)

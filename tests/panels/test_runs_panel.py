@@ -137,3 +137,32 @@ def test_a_page_of_many_runs_is_small(panel: Any) -> None:
     assert panel.settle()
     assert len(panel.table["lines"]) == 25
     assert len(json.dumps(panel.get_state(), default=str)) < 100_000
+
+
+def test_a_run_that_diverged_is_drawn_as_far_as_it_has_numbers(panel: Any) -> None:
+    nan = float("nan")
+    store = default_store()
+    runs = [run_of(store, losses=losses, lora_r=r) for losses, r in (((2.0, nan, nan), 4), ((2.0, 1.0, 0.5), 8))]
+    press(panel, "look")
+    press(panel, "choose", runs=[run.id for run in runs])
+    press(panel, "curves", metric="loss", axis="step", smoothing=0.0)
+    assert [line["y"] for line in panel.curves["lines"]] == [[2.0], [2.0, 1.0, 0.5]]
+    assert [axis["title"] for axis in panel.comparison["parallel"]] == ["Lora r"]
+    json.dumps([panel.curves, panel.comparison, panel.table], allow_nan=False)
+    press(panel, "open", run=runs[0].id)
+    json.dumps(panel.opened, allow_nan=False)
+
+
+def test_chosen_runs_are_read_again_only_where_one_went_on(panel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = default_store()
+    runs = [run_of(store, lora_r=r) for r in (4, 8)]
+    press(panel, "look")
+    press(panel, "choose", runs=[run.id for run in runs])
+    read: list[int] = []
+    compare = panel._compare
+    monkeypatch.setattr(panel, "_compare", lambda: (read.append(1), compare()))
+    for _ in range(3):
+        press(panel, "ask", sort="loss")
+    assert len(read) <= 1
+    press(panel, "mark", runs=[runs[0].id], tag="kept")
+    assert len(read) <= 1

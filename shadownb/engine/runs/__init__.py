@@ -169,10 +169,8 @@ def search(
     where = _store(store)
     table = RunTable(where)
     table.refresh()
-    page = table.page(
-        query, sort=sort, descending=descending, count=limit or max(1, len(table.rows)), archived=archived
-    )
-    return RunList(Run(where.find(row["id"])) for row in page.rows)
+    page = table.page(query, sort=sort, descending=descending, count=max(1, len(table.rows)), archived=archived)
+    return RunList(Run(where.find(row["id"])) for row in page.rows[:limit])
 
 
 def active(*, store: RunStore[RunFolder] | None = None) -> RunList:

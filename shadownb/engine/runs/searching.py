@@ -30,8 +30,8 @@ def value_of(row: Row, key: str) -> Any:
     """Return what stands in a column, or None: of the summary, an option, a metric (``loss.min``, ``loss.max``), a mark."""
     if key in MARKS:
         return row["marks"]["tags" if key == "tag" else key]
-    if key in row and key not in ("options", "metrics", "marks") and row[key] is not None:
-        return row[key]
+    if key in row and key not in ("options", "metrics", "marks"):
+        return row[key]  # None, too: the last finite loss of a run that diverged is not its loss
     if key in row["options"]:
         return row["options"][key]
     name, _, which = key.rpartition(".") if key.endswith((".last", ".min", ".max")) else (key, "", "")
