@@ -392,7 +392,7 @@ def watch_stop_and_go_on(notebook: Notebook, panel: Locator, photograph: Photogr
     assert violations(panel) == []
     notebook.reload()
     expect(progress).to_contain_text("32 items")
-    panel.get_by_role("button", name=re.compile("^Stop ")).click()
+    panel.get_by_role("button", name="Stop", exact=True).click()
     expect(panel.get_by_role("button", name="Stopping")).to_be_visible()
     notebook.run(START, "tuned.go.set()")
     state = panel.get_by_role("region", name="Evaluation", exact=True)

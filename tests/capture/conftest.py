@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Callable, Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,18 +55,3 @@ def anthropic_client(proxy: CaptureProxy) -> Iterator[Any]:
     web = anthropic.DefaultHttpxClient(verify=False)
     with anthropic.Anthropic(base_url=proxy.root_url, api_key=proxy.token, max_retries=0, http_client=web) as client:
         yield client
-
-
-def wait_for(done: Callable[[], Any], seconds: float = 20.0) -> Any:
-    """Return what ``done`` returns as soon as it is true."""
-    end = time.monotonic() + seconds
-    while not (value := done()):
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.005)
-    return value
-
-
-def run_async(work: Coroutine[Any, Any, Any]) -> None:
-    """Run a coroutine to its end in a thread of its own: after browser tests the main thread has a loop that runs."""
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(asyncio.run, work).result()

@@ -15,9 +15,10 @@ import pytest
 
 from shadownb.engine.capture.proxy import CaptureProxy
 from shadownb.engine.capture.sse import EndWatch, events
-from tests.capture.conftest import WEB, wait_for
+from tests.capture.conftest import WEB
 from tests.capture.test_pass_through import BODIES, PATHS, auth
 from tests.capture.upstream import Reply, Seen, Upstream, sse, stream
+from tests.waiting import wait_for
 
 CHAT = PATHS[0]
 TEXT = "echo: señor 📦 äöü [DONE] message_stop"

@@ -15,9 +15,10 @@ from shadownb.engine.capture import CaptureStore, capture, captures
 from shadownb.engine.capture.folder import CaptureFolder
 from shadownb.engine.capture.proxy import running_here
 from shadownb.errors import BusyError, ConfigError, DataError
-from tests.capture.conftest import CANARY, wait_for
+from tests.capture.conftest import CANARY
 from tests.capture.test_store import say
 from tests.capture.upstream import Upstream
+from tests.waiting import wait_for
 
 
 def test_reading_an_old_capture_does_not_make_it_the_latest(upstream: Upstream) -> None:

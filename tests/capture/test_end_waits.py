@@ -11,9 +11,10 @@ import httpx
 import pytest
 
 from shadownb.engine.capture.proxy import CaptureProxy
-from tests.capture.conftest import WEB, wait_for
+from tests.capture.conftest import WEB
 from tests.capture.test_pass_through import BODIES, PATHS, auth
 from tests.capture.upstream import Reply, Seen, Upstream, event, response, sse, stream, whole
+from tests.waiting import wait_for
 
 TEXT = "echo: one two"
 ENDS = dict(

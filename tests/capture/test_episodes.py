@@ -17,8 +17,9 @@ from shadownb.engine.capture.proxy import CaptureProxy
 from shadownb.engine.trajectories import trajectories_of
 from shadownb.errors import DataError
 from tests.capture.agents import LOOK, agent, chat_loop, found, messages_loop, responses_loop
-from tests.capture.conftest import CANARY, run_async
+from tests.capture.conftest import CANARY
 from tests.capture.upstream import Reply, Seen, Upstream, said_to, whole
+from tests.waiting import run_async
 
 LOOPS: dict[str, Callable[[Any, Any], None]] = {
     "chat": lambda openai, _: chat_loop(openai),

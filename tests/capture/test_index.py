@@ -452,8 +452,9 @@ def test_a_recording_keeps_its_index_up_and_the_verbs_reach_it(
 ) -> None:
     from shadownb.cli import main
     from shadownb.engine.capture import capture, proxy
-    from tests.capture.conftest import WEB, wait_for
+    from tests.capture.conftest import WEB
     from tests.capture.upstream import Upstream
+    from tests.waiting import wait_for
 
     monkeypatch.setattr(proxy, "_INDEXING_SECONDS", 0.01)
     with Upstream() as upstream, capture(upstream.url, name="live") as recorder:

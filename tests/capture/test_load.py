@@ -17,8 +17,9 @@ from typing import Any
 from shadownb.engine.capture.process import CaptureProcess, start
 from shadownb.engine.capture.proxy import CaptureProxy
 from shadownb.engine.capture.store import CaptureStore
-from tests.capture.conftest import WEB, run_async, wait_for
+from tests.capture.conftest import WEB
 from tests.capture.upstream import Reply, Seen, Upstream, said_to, sse, whole
+from tests.waiting import run_async, wait_for
 
 CHAT = "/v1/chat/completions"
 

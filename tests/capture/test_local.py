@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from shadownb.engine.capture import capture
 from shadownb.engine.capture.proxy import CaptureProxy
-from tests.capture.conftest import WEB, wait_for
+from tests.capture.conftest import WEB
 from tests.capture.test_pass_through import PATHS
 from tests.capture.test_refusals import _FIELDS, _JSON, shaped
 from tests.capture.upstream import Upstream
+from tests.waiting import wait_for
 
 USER: Any = [{"role": "user", "content": "hello there"}]
 TOOLS: Any = [

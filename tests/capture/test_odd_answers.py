@@ -21,9 +21,10 @@ from shadownb.engine.capture.proxy import CaptureProxy
 from shadownb.engine.capture.redaction import Redactor
 from shadownb.engine.capture.schema import FILE
 from shadownb.engine.capture.writer import Writer
-from tests.capture.conftest import WEB, wait_for
+from tests.capture.conftest import WEB
 from tests.capture.test_pass_through import BODIES, PATHS, auth
 from tests.capture.upstream import Reply, Seen, Upstream, echo, event, stream
+from tests.waiting import wait_for
 
 CHAT, COMPLETIONS, RESPONSES, MESSAGES = PATHS
 HUGE = 10**30  # more than a column of integers holds

@@ -18,9 +18,10 @@ from shadownb.engine.capture import CaptureStore, PriceTable, capture, captures
 from shadownb.engine.capture.folder import CaptureFolder
 from shadownb.engine.capture.proxy import CaptureProxy
 from shadownb.errors import BusyError, ConfigError, DataError, ExportError
-from tests.capture.conftest import WEB, wait_for
+from tests.capture.conftest import WEB
 from tests.capture.test_pass_through import BODIES, PATHS, auth
 from tests.capture.upstream import Upstream
+from tests.waiting import wait_for
 
 CHAT = PATHS[0]
 

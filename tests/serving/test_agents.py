@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
+
+from tests.waiting import run_async
 
 pytest.importorskip("agents", reason="openai-agents is not installed")
 
@@ -42,7 +43,7 @@ def test_openais_agents_sdk_calls_a_tool_and_goes_on(server: Any) -> None:
 
     for kind in (OpenAIChatCompletionsModel, OpenAIResponsesModel):
         before = len(called)
-        result = asyncio.run(run(kind))
+        result = run_async(run(kind))
         assert len(called) == before + 1 and isinstance(called[-1], bool)
         assert result.final_output is not None
     assert set(answers_of(server)) == {200}
@@ -63,5 +64,5 @@ def test_pydantic_ai_gets_an_instance_of_its_type(server: Any) -> None:
         agent = pydantic_ai.Agent(made, output_type=Ticket, retries=0, model_settings={"max_tokens": 200, "seed": 5})
         return (await agent.run("I paid twice!")).output
 
-    assert isinstance(asyncio.run(run()), Ticket)
+    assert isinstance(run_async(run()), Ticket)
     assert set(answers_of(server)) == {200}

@@ -14,7 +14,7 @@ import pytest
 
 import shadownb as snb
 from shadownb.errors import BusyError, ConfigError, DataError
-from tests.capture.conftest import wait_for
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 

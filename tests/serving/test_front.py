@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 import shadownb as snb
 from shadownb.errors import BusyError, ConfigError
-from tests.capture.conftest import wait_for
 from tests.serving.conftest import USER, WEB, post
+from tests.waiting import wait_for
 
 SECRET = "the parcel of Ada Lovelace"
 

@@ -18,8 +18,8 @@ import pytest
 
 import shadownb as snb
 from shadownb.errors import ConfigError, MissingDependencyError, RunError
-from tests.capture.conftest import wait_for
 from tests.serving.conftest import USER, WEB, post
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 
