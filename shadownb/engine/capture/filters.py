@@ -39,7 +39,9 @@ def _tag(value: Any) -> tuple[str, list[Any]]:
 SINCE_2 = ("tag", "scored")
 """Filters that look into tables which a store of version 1 does not have."""
 
-_JUDGED = "SELECT id FROM feedback WHERE value IS NOT NULL OR note != ''"  # a row of neither says that one was taken back
+_JUDGED = (
+    "SELECT id FROM feedback WHERE value IS NOT NULL OR note != ''"  # a row of neither says that one was taken back
+)
 
 FILTERS: dict[str, Callable[[Any], tuple[str, list[Any]]]] = {
     "id": _among("id"),

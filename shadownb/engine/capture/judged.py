@@ -135,7 +135,9 @@ class JudgedCalls(StoredCalls):
 
         redactor = redactor_of(self)
         kept = [replace(score, note=redactor.text(score.note) or "") for score in scores]
-        with self.writing() as connection:  # by then a call may be deleted, and nothing would take the note away any more
+        with (
+            self.writing() as connection
+        ):  # by then a call may be deleted, and nothing would take the note away any more
             connection.execute("BEGIN IMMEDIATE")
             gone = next((score.call for score in kept if not _insert(connection, score)), None)
             connection.execute("ROLLBACK" if gone is not None else "COMMIT")

@@ -71,16 +71,16 @@ class TaughtCalls(JudgedCalls):
         flat = [(place, each) for place, members in enumerate(places, start=1) for each in members]
         ids = [self._call_of(each) for _, each in flat]
         if len(ids) < 2 or len(set(ids)) < len(ids):
-            raise ConfigError(f"best_first= has {len(set(ids))} different attempts.", fix="Give two or more, each once.")
+            raise ConfigError(
+                f"best_first= has {len(set(ids))} different attempts.", fix="Give two or more, each once."
+            )
         tasks = {each.task_hash for _, each in flat if hasattr(each, "call_ids")}
         if len(tasks) > 1:
             raise ConfigError(
                 f"best_first= has attempts at {len(tasks)} different tasks.", fix="Rank attempts at the same task."
             )
         now = time.time()
-        scores = [
-            replace(checked(call, place, RANK, ""), at=now) for call, (place, _) in zip(ids, flat, strict=True)
-        ]
+        scores = [replace(checked(call, place, RANK, ""), at=now) for call, (place, _) in zip(ids, flat, strict=True)]
         return self._keep(scores)
 
     def take_back(self, *scores: Score) -> int:
