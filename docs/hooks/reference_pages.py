@@ -50,6 +50,7 @@ _PARTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             "ChatPanel",
             "CapturePanel",
             "TrajectoriesPanel",
+            "JudgePanel",
             "RewardsPanel",
             "FactsPanel",
             "ExportPanel",

@@ -47,6 +47,8 @@ class Calibration:
         answers. None without lengths, or where nothing differs.
     position
         What standing first was worth, where groups were judged; else None.
+    by
+        Whose verdicts these are, in words: ``people``, or for example ``grades of the suite``.
     by_chance
         Whether such an agreement comes about by chance in more than 5 % of the cases: the judge is no better than a coin then.
 
@@ -74,6 +76,7 @@ class Calibration:
     kappa_interval: Interval | None = None
     length_interval: Interval | None = None
     position: Position | None = None
+    by: str = "people"
     _judge: tuple[float, ...] = ()
     _people: tuple[float, ...] = ()
     _rest: tuple[float, ...] = ()
@@ -128,11 +131,14 @@ class Calibration:
         beyond = ""
         if self.kappa is not None and self.kappa_interval is not None:
             beyond = f", kappa {self.kappa:.2f} ({self.kappa_interval[0]:.2f} to {self.kappa_interval[1]:.2f})"
+        of_people = self.by == "people"
+        who = "were judged by people, who" if of_people else f"have {self.by}, which"
+        whole = "As people would judge all, the mean is" if of_people else f"With {self.by} for all, the mean is"
         told = [
-            f"{self.people} of {self.items:,} items were judged by people, who agree with the judge on {self.agreement:.0%} "
+            f"{self.people} of {self.items:,} items {who} agree with the judge on {self.agreement:.0%} "
             f"({least:.0%} to {most:.0%}){beyond}.",
-            f"As people would judge all, the mean is {self.mean:.3f} ({low:.3f} to {high:.3f}); the judge alone says "
-            f"{self.judge_mean:.3f}, people's items alone {self.people_mean:.3f} ({alone[0]:.3f} to {alone[1]:.3f}).",
+            f"{whole} {self.mean:.3f} ({low:.3f} to {high:.3f}); the judge alone says {self.judge_mean:.3f}, "
+            f"those {self.people} items alone {self.people_mean:.3f} ({alone[0]:.3f} to {alone[1]:.3f}).",
         ]
         if self.by_chance:
             told.append("The judge is no better than chance here.")
@@ -157,6 +163,7 @@ def calibrate(
     lengths: Sequence[float] | None = None,
     threshold: float = 0.5,
     position: Position | None = None,
+    by: str = "people",
 ) -> Calibration:
     """Measure a judge by people's verdicts on some of the same items.
 
@@ -173,6 +180,8 @@ def calibrate(
         The least score that counts as right.
     position
         What standing first was worth, as :attr:`JudgedGroups.position` has it; it is only said with the rest.
+    by
+        Whose verdicts these are, for the sentences.
 
     Raises
     ------
@@ -226,6 +235,7 @@ def calibrate(
         kappa[1] if kappa else None,
         over[1] if over else None,
         position,
+        by,
         tuple(f),
         tuple(y),
         tuple(rest),

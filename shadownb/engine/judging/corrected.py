@@ -8,12 +8,16 @@ from typing import Any
 import numpy as np
 
 from shadownb.engine.evals.intervals import student
+from shadownb.engine.evals.statistics import wilson_interval
 from shadownb.engine.judging.agreement import Interval, Z
 
 
 def corrected(f: Any, y: Any, rest: Any, threshold: float, factor: float = 1.0) -> tuple[float, Interval]:
     """Return mean and interval; ``factor`` is how many times as many verdicts of people there would be."""
-    if np.isin(y, (0, 1)).all():
+    binary = bool(np.isin(y, (0, 1)).all())
+    if not len(rest):  # people have judged all: nothing is left to be told by the judge
+        return float(y.mean()), wilson_interval(int(y.sum()), len(y)) if binary else plain(y)
+    if binary:
         return _in_strata(f >= threshold, y, rest >= threshold, factor)
     return _powered(f, y, rest, factor)
 

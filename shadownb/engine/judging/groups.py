@@ -10,7 +10,7 @@ from shadownb.engine.judging.asking import Judge
 from shadownb.engine.judging.disagreements import BEFORE
 from shadownb.engine.judging.judged import JudgedGroups
 from shadownb.engine.judging.judgement import Judgement
-from shadownb.engine.judging.sources import groups_of
+from shadownb.engine.judging.sources import groups_of, known_by
 from shadownb.engine.trajectories import Trajectory, TrajectoryGroup
 from shadownb.errors import ConfigError, DataError
 
@@ -61,7 +61,9 @@ def judge(
     >>> judged.unscored + sum(reward is not None for reward in judged[0].rewards)
     2
     """
-    return _judged(groups_of(attempts, by, limit), _judge_of(judge, rubric, options), progress, should_stop)
+    judged = _judged(groups_of(attempts, by, limit), _judge_of(judge, rubric, options), progress, should_stop)
+    judged.known_by = known_by(attempts)
+    return judged
 
 
 def judge_group(group: Iterable[Trajectory], judge: Any, rubric: str | None = None, **options: Any) -> TrajectoryGroup:

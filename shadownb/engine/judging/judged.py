@@ -22,6 +22,10 @@ class JudgedGroups(Sequence[TrajectoryGroup]):
     ----------
     judgements
         What the judge said, group by group.
+    judge
+        Who judged.
+    known_by
+        Whose the rewards are that attempts had before: ``people``, ``grades of the suite``, ``verdicts of their own``.
 
     Examples
     --------
@@ -32,10 +36,17 @@ class JudgedGroups(Sequence[TrajectoryGroup]):
     (1, 2)
     """
 
-    def __init__(self, groups: Iterable[TrajectoryGroup], judgements: Iterable[Judgement], judge: Judge) -> None:
+    def __init__(
+        self,
+        groups: Iterable[TrajectoryGroup],
+        judgements: Iterable[Judgement],
+        judge: Judge,
+        known_by: str = "people",
+    ) -> None:
         self._groups = builtins.list(groups)
         self.judgements = builtins.list(judgements)
         self.judge = judge
+        self.known_by = known_by
 
     @overload
     def __getitem__(self, index: int) -> TrajectoryGroup: ...
@@ -166,7 +177,8 @@ class JudgedGroups(Sequence[TrajectoryGroup]):
         scores = [reward for group in self._groups for reward in group.rewards]
         given = people_of(self._groups) if people is None else people
         lengths = lengths_of(self._groups)
-        return calibrate(scores, given, lengths=lengths, threshold=threshold, position=self.position)
+        by = self.known_by if people is None else "people"
+        return calibrate(scores, given, lengths=lengths, threshold=threshold, position=self.position, by=by)
 
     def disagreements(self, people: Mapping[int, Any] | None = None) -> builtins.list[Disagreement]:
         """Return where judge and people, or the judge and itself, say different things: people first, the widest gap first.

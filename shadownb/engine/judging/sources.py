@@ -27,6 +27,13 @@ def groups_of(attempts: Any, by: str = "task", limit: int | None = None) -> list
     return [found[at] for at in sorted(drawn)]
 
 
+def known_by(attempts: Any) -> str:
+    """Return whose the rewards are that attempts come with."""
+    if isinstance(attempts, Evaluation):
+        return "grades of the suite"
+    return "verdicts of their own" if kind_of(attempts) is not None else "people"
+
+
 def _all_groups(attempts: Any, by: str) -> list[TrajectoryGroup]:
     if isinstance(attempts, TrajectoryGroup):
         return [attempts] if len(attempts) else []
