@@ -101,6 +101,10 @@ class JudgePanel(SnapshotPanel):
         """The :class:`JudgedGroups`, also those of a judging that was stopped; or None."""
         return self._judged
 
+    def take_store(self, store: Any) -> None:
+        """Offer a capture to be judged, where nothing is chosen yet."""
+        self._writer.submit(lambda: None if self.chosen["source"] else self._do_choose(source=f"capture:{store.id}"))
+
     def start(self) -> None:
         """Judge what is chosen, in the background; :meth:`settle` waits for it."""
         self._writer.submit(self._do_start)

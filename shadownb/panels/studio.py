@@ -112,10 +112,11 @@ class Studio(Panel):
             dataset = earlier.train.dataset
         train = TrainPanel(model, dataset, namespace)
         capture = CapturePanel(namespace=namespace)
+        trajectories = TrajectoriesPanel(namespace=namespace)
         self._added = AddedPanels((*TABS, "studio"))
         super().__init__(
             capture=capture,
-            trajectories=TrajectoriesPanel(namespace=namespace),
+            trajectories=trajectories,
             judge=JudgePanel(namespace=namespace),
             rewards=RewardsPanel(namespace=namespace),
             train=train,
@@ -132,7 +133,8 @@ class Studio(Panel):
             _opened[self.panel_id] = self
         capture.on_show(lambda _: self._writer.submit(self._hand_capture_over, key="capture"))
         self.observe(lambda _: self._writer.submit(self._hand_capture_over, key="capture"), names=["tab"])
-        self.judge.on_use(self._train_on)
+        for panel in (trajectories, self.judge):
+            panel.on_use(self._train_on)
         train.on_start(self._started)
         self.runs.on_show(self._open_run)
         train.observe(self._model_changed, names=["model_state"])
@@ -259,6 +261,8 @@ class Studio(Panel):
     def _hand_capture_over(self) -> None:
         """Read what Capture shows; only when somebody looks, because reading many calls takes a while."""
         store = self.capture.store
+        if self.tab == "judge" and store is not None:
+            self.judge.take_store(store)
         if self.tab == "trajectories" and store is not None and store is not self.trajectories.store:
             self.trajectories.show(store)
 

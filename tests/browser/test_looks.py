@@ -339,8 +339,11 @@ def say(shown, prompt):
     go.wait(60)
     if "parcel 7" in prompt:
         return "I would rather not."
-    scores = {name: 9 - 4 * place if "parcel 3" in prompt else 8 if "queue" in text else 2 for place, (name, text) in enumerate(shown.items())}
-    return verdicts(scores, "It names the queue, as the rubric asks." )
+    moves = "parcel 3" in prompt
+    scores = {
+        name: 9 - 4 * place if moves else 8 if "queue" in text else 2 for place, (name, text) in enumerate(shown.items())
+    }
+    return verdicts(scores, "It names the queue, as the rubric asks.")
 rented = ScriptedJudge(say)
 attempts = [
     snb.Trajectory([{"role": "user", "content": f"Where is parcel {n}? It should have been here a week ago."},
@@ -381,7 +384,13 @@ def test_judge(notebook: Notebook, photograph: Photograph) -> None:
         expect(verdict).not_to_have_text(said, use_inner_text=True)
     verdict.get_by_role("button", name="Undo").press("u")
     expect(verdict).to_contain_text("9 verdicts given")
-    expect(panel.get_by_role("region", name="How good the judge is")).to_contain_text("more clicks would narrow it")
+    expect(panel.get_by_role("region", name="How good the judge is")).to_contain_text("The interval is")
+    width = panel.get_by_role("textbox", name="Wanted width")
+    width.fill("0.5")
+    width.press("Enter")
+    expect(panel.get_by_role("region", name="How good the judge is")).to_contain_text(
+        "more clicks would narrow it to 0.5"
+    )
     open_folds(panel)
     photograph(panel, "judge-measured")
     assert violations(panel) == []

@@ -6,7 +6,8 @@ export function onKeys(keys: Record<string, () => void>): (event: KeyboardEvent)
   return (event) => {
     const target = event.target as HTMLElement | null;
     const typing = target?.matches?.(TYPING) ?? false;
-    const does = keys[event.key];
+    const presses = event.key === "Enter" && (target?.matches?.("button, a, summary") ?? false);
+    const does = presses ? undefined : keys[event.key];
     if (typing || event.ctrlKey || event.metaKey || event.altKey || does === undefined) {
       return;
     }

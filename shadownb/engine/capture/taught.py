@@ -120,9 +120,12 @@ class TaughtCalls(JudgedCalls):
         >>> store.clicks()
         {'rated': 1, 'corrected': 0, 'ranked': 0}
         """
-        names = [{score.name for score in given} for given in self.scores().values()]
         asked = {"rated": REWARD, "corrected": CORRECTION, "ranked": RANK}
-        return {word: sum(name in each for each in names) for word, name in asked.items()}
+        found: dict[str, int] = {}
+        if self.database.name() is not None:
+            query = "SELECT name, COUNT(DISTINCT id) FROM feedback WHERE value IS NOT NULL OR name = ? AND note != '' GROUP BY name"
+            found = dict(tuple(row) for row in self.read(query, [CORRECTION]))
+        return {word: found.get(name, 0) for word, name in asked.items()}
 
     def taught(self) -> Iterator[Trajectory]:
         """Yield the episodes that were rated, corrected or ranked.

@@ -13,7 +13,8 @@ from shadownb.engine.evals.intervals import student
 from shadownb.engine.evals.statistics import wilson_interval
 
 Z = 1.959964  # 97.5 % of the normal distribution
-_RANKS = 1.06  # variance of Fisher's z of a rank correlation, times n - 3 (Fieller and others, 1957)
+_SAME = 1e-6  # of ranks, which are whole or half
+_RANKS = 1.06  # variance of Fisher's z of a rank correlation, times n - 3, and one less for what is held equal (Fieller and others, 1957)
 
 Interval = tuple[float, float]
 
@@ -82,15 +83,28 @@ def chance_of(people: Any, judge: Any) -> float:
     )
 
 
-def rank_correlation(one: Any, other: Any) -> tuple[float, Interval] | None:
-    """Return Spearman's rank correlation with 95 %, ties at their mean rank; None where one of them is the same for all."""
-    ranks = [_mean_ranks(values) for values in (one, other)]
-    if any(rank.std() == 0 for rank in ranks):
+def rank_correlation(one: Any, other: Any, given: Any) -> tuple[float, Interval] | None:
+    """Return Spearman's rank correlation of two beside a third that is held equal, with 95 %; ties at their mean rank.
+
+    Wrong answers are often longer, and a judge that gives 2 to them and 8 to right ones is further above people where these say 0:
+    without what people say held equal, that would look like a liking for length. None where nothing differs beside it.
+    """
+    held = _mean_ranks(given)
+    left = [_beside(_mean_ranks(values), held) for values in (one, other)]
+    if any(rest.std() < _SAME for rest in left):
         return None
-    value = float(np.corrcoef(*ranks)[0, 1])
-    reach = Z * math.sqrt(_RANKS / max(1, len(one) - 3))
+    value = float(np.corrcoef(*left)[0, 1])
+    reach = Z * math.sqrt(_RANKS / max(1, len(one) - 4))
     z = math.atanh(min(0.999999, max(-0.999999, value)))
     return value, (math.tanh(z - reach), math.tanh(z + reach))
+
+
+def _beside(values: Any, held: Any) -> Any:
+    """Return what is left of values once a line through ``held`` is taken off."""
+    if held.std() == 0:
+        return values - values.mean()
+    slope = float(np.cov(values, held)[0, 1] / held.var(ddof=1))
+    return values - values.mean() - slope * (held - held.mean())
 
 
 def _mean_ranks(values: Any) -> Any:

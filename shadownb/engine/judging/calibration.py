@@ -43,8 +43,8 @@ class Calibration:
     judge_mean, people_mean, people_interval
         What the judge alone says, and what people's items alone say: without the judge it would be no narrower.
     length
-        Rank correlation of how much the judge is over people with how long the answer is, -1 to 1: above 0 it favours long
-        answers. None without lengths, or where nothing differs.
+        Rank correlation of the judge's score with how long the answer is, what people say held equal, -1 to 1: above 0 it
+        favours long answers. None without lengths, or where nothing differs.
     position
         What standing first was worth, where groups were judged; else None.
     by
@@ -217,7 +217,7 @@ def calibrate(
     mean, interval = corrected(f, y, rest, threshold)
     binary = bool(np.isin(y, (0, 1)).all())
     alone = wilson_interval(int(y.sum()), len(y)) if binary else plain(y)
-    over = None if lengths is None else rank_correlation(f - y, np.array([lengths[at] for at in places]))
+    over = None if lengths is None else rank_correlation(f, np.array([lengths[at] for at in places]), y)
     kappa = kappa_of(right, said)
     return Calibration(
         len(y),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from itertools import islice
 from statistics import fmean
+from typing import Any
 
 from shadownb.engine.evals.turns import Turn
 from shadownb.engine.judging import rubric as rubrics
@@ -36,6 +37,8 @@ class Judgement:
         Why an order gave no verdict, a line each.
     first, last
         Mean score of whatever stood first and last in an order, None of one answer: what position alone is worth.
+    by_order
+        The scores that each order gave, by answer.
     cut, defused
         Characters that were left out of task and answers, and marks in answers that were rewritten since they look like a verdict.
 
@@ -57,6 +60,7 @@ class Judgement:
     last: float | None = None
     cut: int = 0
     defused: int = 0
+    by_order: tuple[tuple[float, ...], ...] = ()
 
 
 @dataclass
@@ -111,9 +115,10 @@ def take(asked: tuple[Asked, list[int]], size: int, turn: Turn | Exception | str
 
 def judgement_of(group: Asked) -> Judgement:
     scores, count = group.scores(), len(group.answers)
-    about = {
+    about: dict[str, Any] = {
         "cut": group.task.cut + sum(a.cut for a in group.answers),
         "defused": sum(a.defused for a in group.answers),
+        "by_order": tuple(map(tuple, scores)),
     }
     failed = tuple(group.failed)
     if not scores:
