@@ -14,7 +14,7 @@ from shadownb.engine.evals.statistics import wilson_interval
 
 Z = 1.959964  # 97.5 % of the normal distribution
 _SAME = 1e-6  # of ranks, which are whole or half
-_RANKS = 1.06  # variance of Fisher's z of a rank correlation, times n - 3, and one less for what is held equal (Fieller and others, 1957)
+_RANKS = 1.06  # variance of a rank correlation's z times n - 3 (Fieller and others, 1957), or n - 4 beside something held equal
 
 Interval = tuple[float, float]
 
