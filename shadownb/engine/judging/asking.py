@@ -109,8 +109,9 @@ class Judge:
         chosen = use if use is not None else "tuned" if getattr(model, "has_base", False) else None
         self._side = Side(name, model, chosen)
         self._before = self._side.totals
+        self._local = hasattr(model, "generator")
         if structured is None:
-            structured = hasattr(model, "generator") and "constraint" in honoured_by(model)
+            structured = self._local and "constraint" in honoured_by(model)
         self.structured = structured
         self._should_stop = should_stop
 
@@ -253,7 +254,7 @@ class Judge:
             )
             for at, (group, order) in enumerate(asked)
         ]
-        form = {"schema": schema_of(rubrics.letters(size))} if self.structured else {}
+        form = {"schema": schema_of(rubrics.letters(size), each_once=self._local)} if self.structured else {}
         sampling = Sampling.from_options(
             temperature=self._sampling.temperature, max_new_tokens=_BESIDE_TOKENS + _REASON_TOKENS * size, **form
         )
