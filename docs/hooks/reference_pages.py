@@ -97,6 +97,7 @@ FOR_THE_ENGINE = {
     "EvaluatePanel": ("take_model", "take_run"),
     "RunsPanel": ("take_run",),
     "Judge": ("score_many",),
+    "JudgePanel": ("take_store",),
     "ServePanel": ("take_model",),
     "Server": ("start",),
     "LearningCurve": ("of",),

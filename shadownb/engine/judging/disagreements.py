@@ -18,7 +18,12 @@ _FAR = 0.5  # from 0 to 1; nearer scores may be the same verdict in other words
 
 @dataclass(frozen=True)
 class Disagreement:
-    """One of them.
+    """A place where the judge and somebody else, or the judge and itself, say different things.
+
+    Examples
+    --------
+    >>> snb.judging.Disagreement("people", 0, 1, 0.9, "The judge gives 0.90, people 0.00.").gap
+    0.9
 
     Attributes
     ----------
