@@ -67,14 +67,16 @@ class TaughtCalls(JudgedCalls):
         >>> [(score.name, score.value) for score in proxy.store.rank(attempts)]
         [('rank', 1.0), ('rank', 2.0)]
         """
-        places = [[each] if isinstance(each, str) or hasattr(each, "call_ids") else list(each) for each in best_first]
+        from shadownb.engine.trajectories.trajectory import Trajectory
+
+        places = [[each] if isinstance(each, str | Trajectory) else list(each) for each in best_first]
         flat = [(place, each) for place, members in enumerate(places, start=1) for each in members]
         ids = [self._call_of(each) for _, each in flat]
         if len(ids) < 2 or len(set(ids)) < len(ids):
             raise ConfigError(
                 f"best_first= has {len(set(ids))} different attempts.", fix="Give two or more, each once."
             )
-        tasks = {each.task_hash for _, each in flat if hasattr(each, "call_ids")}
+        tasks = {each.task_hash for _, each in flat if isinstance(each, Trajectory)}
         if len(tasks) > 1:
             raise ConfigError(
                 f"best_first= has attempts at {len(tasks)} different tasks.", fix="Rank attempts at the same task."
