@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -58,7 +58,7 @@ def listed(
     first = {each.group: each for each in reversed(found)}
     rated = {at for number, (at, _) in enumerate(numbers(judged)) if number in people}
     order = [*dict.fromkeys(each.group for each in found), *(at for at in range(len(judged)) if at not in first)]
-    holds = {
+    holds: dict[str, Callable[[int], bool]] = {
         "disagreements": lambda at: at in first,
         "all": lambda at: True,
         "unscored": lambda at: None in judged[at].rewards,

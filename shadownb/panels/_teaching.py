@@ -73,13 +73,17 @@ class Teaching:
         if sum(map(len, places)) < 2:
             raise ConfigError("An order needs two attempts or more.", fix="Choose another attempt.")
         now = time.time()
-        for place, members in enumerate(places, start=1):
-            for episode in members:
-                before = episode.metrics.get(teaching.RANK), episode.metadata.get("ranked_at")
-                episode.metrics[teaching.RANK], episode.metadata["ranked_at"] = float(place), now
-                self._done.append(lambda episode=episode, before=before: _unrank(episode, *before))
-        backs = [self._done.pop() for members in places for _ in members]
-        self._done.append(lambda: [back() for back in backs])
+        ranked = [(place, episode) for place, members in enumerate(places, start=1) for episode in members]
+        before = [(each.metrics.get(teaching.RANK), each.metadata.get("ranked_at")) for _, each in ranked]
+        for place, episode in ranked:
+            episode.metrics[teaching.RANK], episode.metadata["ranked_at"] = float(place), now
+
+        def back() -> None:
+            for (_, episode), (rank, at) in zip(ranked, before, strict=True):
+                _put_back(episode.metrics, teaching.RANK, rank)
+                _put_back(episode.metadata, "ranked_at", at)
+
+        self._done.append(back)
 
     def undo(self) -> None:
         """Take the last click back."""
@@ -99,7 +103,7 @@ class Teaching:
 
     def attempts(self, number: int, episode: Trajectory) -> list[dict[str, Any]]:
         """Return attempts at the same task, this one among them; empty where there is no other."""
-        found = []
+        found: list[dict[str, Any]] = []
         for row in self._index.table.titled(self._index.table.find(number)["title"], limit=_LOOKED_AT):
             other = episode if row["id"] == number else self._index.trajectory(row["id"])
             if other.task_hash == episode.task_hash and len(found) < _MOST:
@@ -121,8 +125,9 @@ class Teaching:
             return list(made[what]())
         if not given:
             raise DataError("No capture is chosen.", fix="Choose one first.")
-        functions = (teaching.verdict_rows, teaching.pair_rows, teaching.demonstration_rows)
-        return dict(zip(USES, functions, strict=True))[what](given)
+        if what == "verdicts":
+            return teaching.verdict_rows(given)
+        return teaching.pair_rows(given) if what == "pairs" else teaching.demonstration_rows(given)
 
     def _kept(self, *scores: Any) -> None:
         store = self._index.store
@@ -133,11 +138,6 @@ class Teaching:
         episode.reward = value
         row = self._index.table.find(number)
         self._index.table.write([{**row, "score": value}], row)
-
-
-def _unrank(episode: Trajectory, rank: float | None, at: float | None) -> None:
-    _put_back(episode.metrics, teaching.RANK, rank)
-    _put_back(episode.metadata, "ranked_at", at)
 
 
 def _put_back(where: dict[str, Any], key: str, value: Any) -> None:

@@ -140,7 +140,7 @@ class JudgePanel(SnapshotPanel):
 
     def _do_choose(self, **values: Any) -> None:
         options = {**self.chosen["options"], **values.pop("options", {})}
-        known = {name: str(values[name]) for name in ("source", "judge", "rubric") if name in values}
+        known: dict[str, Any] = {name: str(values[name]) for name in ("source", "judge", "rubric") if name in values}
         self.chosen = {**self.chosen, **known, "options": options, "problems": _judge_options.read(options)[1]}
         self._show_code()
 
@@ -172,7 +172,7 @@ class JudgePanel(SnapshotPanel):
             kept = (each for each in (source, getattr(source, "store", None)) if hasattr(each, "take_back"))
             return judged, next(kept, None)
 
-        self._working.submit("judge", work, lambda found: self._ready(*found, stop=stop), self._failed)
+        self._working.submit("judge", work, lambda found: self._ready(found[0], found[1], stop), self._failed)
 
     def _do_stop(self) -> None:
         if self.work["stage"] == "running":

@@ -72,6 +72,7 @@ def of_rows(rows: Iterable[Mapping[str, Any]]) -> Iterator[Trajectory]:
     """Yield the answers of rows; those of pairs and verdicts with the reward that these say."""
     for number, row in enumerate(rows):
         tools, prompt = row.get("tools"), list(row.get("prompt") or ())
+        sides: list[tuple[list[Any], float | None]]
         if "messages" in row:
             sides = [(list(row["messages"]), None)]
         elif "chosen" in row:
