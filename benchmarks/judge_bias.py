@@ -1,6 +1,6 @@
 """What a real local judge is worth: right or wrong, position, length, and answers that ask it for a ten.
 
-    python benchmarks/judge_bias.py                        # smollm2-135m, 32 questions: about 300 prompts
+    python benchmarks/judge_bias.py                        # smollm2-135m, 24 questions: about 220 prompts
     python benchmarks/judge_bias.py --model FOLDER --items 8
 
 Questions have one right answer that a program knows. Printed, each with 95 %: how often the judge puts the right answer before
@@ -91,6 +91,7 @@ def truth(judge: Any, items: list[tuple[str, str, str]]) -> None:
     """Right against wrong, in one order and in two."""
     groups = [snb.TrajectoryGroup([attempt(q, right, 1.0), attempt(q, wrong, 0.0)]) for q, right, wrong in items]
     judged = snb.judge(groups, judge)
+    judged.known_by = "verdicts of a program"
     both = [each.by_order for each in judged.judgements if len(each.by_order) == 2]
     print(f"\nright against wrong, {len(items)} pairs; {len(items) - len(both)} had no verdict in one of the orders")
     print(f"  right one before the wrong one, one order:  {share([ranked(orders[0]) for orders in both])}")
@@ -98,7 +99,6 @@ def truth(judge: Any, items: list[tuple[str, str, str]]) -> None:
     print(f"  right one before the wrong one, both:       {share([ranked(scores) for scores in means])}")
     sides = [tuple(ranked(order) for order in orders) for orders in both]
     print(f"  decided the other way round once swapped:   {share([float({0.0, 1.0} == set(pair)) for pair in sides])}")
-    print(f"  {judged.position}")
     print("  " + "\n  ".join(judged.calibrate().sentences()))
 
 
@@ -135,7 +135,7 @@ def main() -> None:
     """Print all of it."""
     options = argparse.ArgumentParser()
     options.add_argument("--model", default="smollm2-135m")
-    options.add_argument("--items", type=int, default=32)
+    options.add_argument("--items", type=int, default=24)
     options.add_argument("--seed", type=int, default=0)
     asked = options.parse_args()
     model = snb.load(asked.model, dtype="float32")
