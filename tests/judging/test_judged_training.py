@@ -45,7 +45,10 @@ def test_judged_attempts_make_the_model_better_in_three_ways(tmp_path: Path, mon
     settings: dict[str, Any] = {
         "per_device_train_batch_size": 6, "gradient_accumulation_steps": 2, "sample_max_new_tokens": 0, "background": False,
     }  # fmt: skip
-    half = model.train(ROWS, learning_rate=1e-2, max_steps=24, **settings)
+    half, before = "base", 0.0
+    while before < 0.35:  # a model that is sometimes right: the attempts at a task have to differ
+        half = model.train(ROWS, learning_rate=1e-2, max_steps=5, start=half, **settings).id
+        before = right_share(model, snb.runs.load(half))
     with snb.capture(model, name="attempts") as proxy:
         client = snb.Endpoint(proxy.base_url, model=model.name, api_key=proxy.token)
         client.chat([row["messages"][:1] for row in ROWS for _ in range(ATTEMPTS)], temperature=1.0, max_new_tokens=12)
@@ -57,7 +60,6 @@ def test_judged_attempts_make_the_model_better_in_three_ways(tmp_path: Path, mon
     assert snb.judge(store, Program()).calibrate().agreement == 1.0, (
         "truth and the program that judges are the same here"
     )
-    before = right_share(model, half)
     ways = {
         "dpo": (judged.to_preferences(), "dpo", 5e-4), "best": (judged.best(0.9), "lora", 2e-3), "groups": (judged, "grpo", 2e-3),
     }  # fmt: skip
@@ -67,5 +69,5 @@ def test_judged_attempts_make_the_model_better_in_three_ways(tmp_path: Path, mon
         assert run.status == "succeeded"
         after[name] = right_share(model, run)
     print(before, after)
-    assert 0.2 < before < 0.85
+    assert before < 0.9
     assert all(share > before + 0.05 for share in after.values()), (before, after)
