@@ -142,7 +142,13 @@ _IMPLEMENTATIONS = {
         "reading": "shadownb.engine.objectives.reading:Reading",
         "kto": "shadownb.engine.objectives.kto:Kto",
         "grpo": "shadownb.engine.objectives.policy.gradient:PolicyGradient",
+        "distill": "shadownb.engine.objectives.teaching.objective:Distillation",
+        "sdft": "shadownb.engine.objectives.teaching.objective:SelfDistillation",
         "sft": "shadownb.engine.objectives.supervised:Supervised",
+    },
+    "teacher": {
+        "model": "shadownb.engine.teachers.local:LocalTeacher",
+        "served": "shadownb.engine.teachers.served:ServedTeacher",
     },
     "executor": {
         "thread": "shadownb.engine.runs.executors.thread:ThreadExecutor",
@@ -182,6 +188,8 @@ _IMPLEMENTATIONS = {
         "grpo": "shadownb.engine.methods.grpo:SPEC",
         "rloo": "shadownb.engine.methods.rloo:SPEC",
         "reinforce_pp": "shadownb.engine.methods.reinforce_pp:SPEC",
+        "distill": "shadownb.engine.methods.distill:SPEC",
+        "sdft": "shadownb.engine.methods.sdft:SPEC",
         "more_plus": "shadownb.engine.methods.more_plus:SPEC",
         "more": "shadownb.engine.methods.more:SPEC",
     },

@@ -34,6 +34,7 @@ FLOORS: dict[str, int] = {
     "shadownb.engine.judging": 8,
     "shadownb.engine.models": 8,
     "shadownb.engine.serving": 8,
+    "shadownb.engine.teachers": 8,
     "shadownb.engine.backends": 7,
     "shadownb.engine.exporters": 7,
     "shadownb.engine.gguf": 7,
