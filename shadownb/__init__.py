@@ -161,6 +161,7 @@ _IMPLEMENTATIONS = {
         "answers": "shadownb.engine.evals.erasing:erase",
         "models": "shadownb.engine.models.saves:erase",
     },
+    "environment": {},
     "guest": {"trl": "shadownb.engine.backends.trl.guest:Trl"},
     "exporter": {
         "adapter": "shadownb.engine.exporters.adapter:AdapterExporter",

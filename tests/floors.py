@@ -57,6 +57,7 @@ FLOORS: dict[str, int] = {
     "shadownb.engine.data": 3,
     "shadownb.engine.objectives": 3,
     "shadownb.engine.lengths": 3,
+    "shadownb.engine.environments": 2,
     "shadownb.engine.inference": 2,
     "shadownb.engine.methods": 2,
     "shadownb.engine.rendering": 2,

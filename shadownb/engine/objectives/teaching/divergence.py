@@ -1,9 +1,9 @@
 """How far a student's distribution of the next token is from its teacher's: the generalised Jensen-Shannon divergence.
 
-Agarwal et al. (2024), "On-Policy Distillation of Language Models", equation 1. Of the mixture ``m = beta * teacher + (1 - beta) *
-student`` it is ``beta * KL(teacher | m) + (1 - beta) * KL(student | m)``. At the ends, where that would be 0, it is what it tends to
-once it is scaled: KL(teacher | student) for beta 0 and KL(student | teacher) for beta 1, as in trl's ``generalized_jsd_loss``, with
-which tests compare loss and gradient.
+Agarwal et al. (2024), "On-Policy Distillation of Language Models", equation 1. With the mixture ``m`` of ``beta`` parts teacher and
+``1 - beta`` parts student it is ``beta * KL(teacher | m) + (1 - beta) * KL(student | m)``. At the ends, where that would be 0, it
+is what it tends to once it is scaled: KL(teacher | student) for beta 0 and KL(student | teacher) for beta 1, as in trl's
+``generalized_jsd_loss``, with which tests compare loss and gradient.
 """
 
 from __future__ import annotations
