@@ -228,7 +228,7 @@ def _begin(
         if len(each.ids) >= limits.row:
             each.ended, each.reason = (
                 "failed",
-                f"the prompt has {len(each.ids):,} tokens, and a row at most {limits.row:,}",
+                f"its prompt has {len(each.ids):,} tokens, and a row at most {limits.row:,}",
             )
 
 

@@ -38,7 +38,7 @@ class OfRows:
     """Rows that have a teacher's probabilities of their own tokens; there is nobody to ask."""
 
     name, identity = "rows' teacher", "rows"
-    tells, answers = True, False
+    tells, why, answers = True, "", False
 
     def say(
         self, asked: Sequence[Example], *, most: int, temperature: float, seed: int, stopped: Callable[[], bool]

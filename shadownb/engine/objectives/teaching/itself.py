@@ -19,7 +19,7 @@ class Itself:
     """The model of the run, with demonstrations in its context."""
 
     name = "model itself"
-    tells, answers = True, False
+    tells, why, answers = True, "", False
 
     def __init__(self, own: SdftOptions, run: SourceRun) -> None:
         self._own, self._run = own, run

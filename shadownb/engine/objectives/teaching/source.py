@@ -41,23 +41,24 @@ class TaughtAnswers:
         if self._own.lmbda and not teacher.tells:
             raise ConfigError(
                 f"lmbda={self._own.lmbda:g} asks for the student's own answers, and the {teacher.name} does not score them.",
-                why="It gives no log-probabilities of given tokens, which on-policy distillation compares.",
+                why=teacher.why or "It gives no log-probabilities of given tokens, which on-policy distillation compares.",
                 fix="Give lmbda=0, to learn from the teacher's answers alone; or a teacher that tells them: a local model, or a "
                 "server whose completions take echo with logprobs.",
             )
         if not teacher.tells:
             run.warn(
                 f"The {teacher.name} gives no log-probabilities: its answers are imitated, token by token.",
-                why="That is what method='lora' does with the same answers.",
+                why=f"{teacher.why} Method lora does the same with the same answers.".strip(),
                 code="texts-only",
             )
+        self._step = 0
         self._texts = TeacherTexts(run, teacher, self._own, self._seed)
 
     # -- the port -----------------------------------------------------------------------------------------------------
 
     def next(self, step: int) -> Sequence[Example]:
         """Return what the step trains on."""
-        started = time.perf_counter()
+        started, self._step = time.perf_counter(), step
         asked = list(self._epochs.next(step))
         own = self._whose(step, len(asked))
         answers = self._answered(step, [example for example, is_own in zip(asked, own, strict=True) if is_own])
@@ -98,7 +99,7 @@ class TaughtAnswers:
         """Write who teaches; answers of earlier steps are not needed any more."""
         kept = {"name": self._teacher.name, "identity": self._teacher.identity}
         (folder / STATE).write_text(json.dumps(kept), encoding="utf-8")
-        forget(self._run.samples, 1 << 60)
+        forget(self._run.samples, self._step)
 
     def load(self, folder: Path) -> None:
         """Read it, and refuse another teacher."""

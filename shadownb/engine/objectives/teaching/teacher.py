@@ -53,7 +53,7 @@ class Teacher(Protocol):
     name
         What it is called in messages.
     tells
-        Whether it says how likely given tokens are.
+        Whether it says how likely given tokens are; where it does not, ``why`` says why.
     answers
         Whether it answers questions itself.
     identity
@@ -62,6 +62,7 @@ class Teacher(Protocol):
 
     name: str
     tells: bool
+    why: str
     answers: bool
 
     @property
