@@ -100,7 +100,7 @@ class Played:
             tool = self.tools.get(made["name"])
             try:
                 if tool is None:
-                    raise LookupError(f"there is no tool {made['name']!r}; there are {', '.join(self.tools) or 'none'}")
+                    raise ValueError(f"there is no tool {made['name']!r}; there are {', '.join(self.tools) or 'none'}")
                 arguments = made["arguments"]
                 arguments = json.loads(arguments) if isinstance(arguments, str) else arguments
                 said = call(lambda tool=tool, arguments=arguments: tool.call(arguments))
@@ -197,5 +197,5 @@ def _told(text: str) -> list[dict[str, Any]]:
 def _words(error: Exception) -> str:
     text = as_text(str(error)).strip()
     return (
-        text if isinstance(error, ValueError | LookupError) and text else f"{type(error).__name__}: {text}".rstrip(": ")
+        text if isinstance(error, ValueError) and text else f"{type(error).__name__}: {text}".rstrip(": ")
     )
