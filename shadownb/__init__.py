@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from shadownb.engine.data.leakage import leakage
     from shadownb.engine.doctor import doctor
     from shadownb.engine.endpoint import Endpoint
-    from shadownb.engine.evals import Comparison, compare, evaluations, suites
+    from shadownb.engine.evals import Comparison, compare, environments, evaluations, suites
     from shadownb.engine.evals.evaluation import Contender, Evaluation, GateError, evaluate
     from shadownb.engine.evals.learning import LearningCurve, learning_curve
     from shadownb.engine.exports.lineage import lineage
@@ -116,6 +116,7 @@ _HOMES = {
 }
 _MODULES = {
     "captures": "shadownb.engine.capture.captures",
+    "environments": "shadownb.engine.evals.environments",
     "evaluations": "shadownb.engine.evals.evaluations",
     "judging": "shadownb.engine.judging",
     "methods": "shadownb.engine.methods",
@@ -227,6 +228,7 @@ _IMPLEMENTATIONS = {
         "reasoning_steps": "shadownb.engine.scoring:ReasoningSteps",
         "length": "shadownb.engine.scoring:Length",
         "repetition": "shadownb.engine.scoring:Repetition",
+        "reasoning_gym": "shadownb.engine.evals.environments.reasoning:score",
     },
     "suite": {
         "humaneval": "shadownb.engine.evals.suites.coding.humaneval:HumanEval",
@@ -253,7 +255,7 @@ __all__ = [
     "LearningCurve", "MethodSpec", "Metric", "Model", "Reply", "RewardsPanel", "Run", "RunPanel", "RunsPanel", "Score",
     "Scorer", "ServePanel", "Server", "ShadowError", "ShadowWarning", "Studio", "TrainConfig", "TrainPanel",
     "TrajectoriesPanel", "Trajectory", "TrajectoryGroup", "__version__", "batch", "capture", "captures", "certify",
-    "compare", "doctor", "evaluate", "evaluations", "judge", "judge_group", "judging", "leakage", "learning_curve",
+    "compare", "doctor", "environments", "evaluate", "evaluations", "judge", "judge_group", "judging", "leakage", "learning_curve",
     "lineage", "load", "merge", "methods", "models", "registry", "runs", "sandbox", "scoring", "serve", "suites", "traces",
 ]  # fmt: skip
 

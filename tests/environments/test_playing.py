@@ -47,7 +47,9 @@ class Script:
                     text = self.reply(turn, place * n + sample)
                     ids = self.ids(text)
                     logs = [-0.01 * k for k in range(len(ids))]
-                    yield Rollout(place, sample, Completion(text, ids, "stop", len(prompts[place]), len(ids), logprobs=logs))
+                    yield Rollout(
+                        place, sample, Completion(text, ids, "stop", len(prompts[place]), len(ids), logprobs=logs)
+                    )
 
 
 def played(
@@ -83,7 +85,9 @@ def test_sampled_tokens_are_kept_and_turns_are_only_appended(renderer: Renderer)
     assert renderer.tokenizer("hello", add_special_tokens=False)["input_ids"] != script.ids("hello")[:-1]
     messages = [{"role": "user", "content": "Number 0.\n\nSay a word."}]
     for asked, word, said_to_it in zip(script.asked, words, ("2 more.", "1 more.", "0 more."), strict=True):
-        assert text_of(renderer, asked) == text_of(renderer, renderer.render_prompt(messages)), "as it is asked at inference"
+        assert text_of(renderer, asked) == text_of(renderer, renderer.render_prompt(messages)), (
+            "as it is asked at inference"
+        )
         messages += [{"role": "assistant", "content": word}, {"role": "user", "content": said_to_it}]
     assert len(episode.logprobs or ()) == len(said)
     assert (episode.turns, episode.ended, episode.finish_reason) == (3, "done", "stop")
@@ -113,7 +117,9 @@ def test_a_tool_that_hangs_is_ended_and_told(renderer: Renderer) -> None:
     before = threading.active_count()
     (episode,), _ = played(renderer, games.Shop, lambda turn, _: replies[turn], seconds=0.5)
     assert episode.messages[1]["content"] == "Error: wait took longer than 0.5 s."
-    assert (episode.late_calls, episode.calls, episode.reward) == (1, 2, 1.0), "the others went on in the same environment"
+    assert (episode.late_calls, episode.calls, episode.reward) == (1, 2, 1.0), (
+        "the others went on in the same environment"
+    )
     wait_for(lambda: threading.active_count() <= before)
 
 
@@ -164,4 +170,3 @@ def test_environments_are_used_again_and_episodes_that_are_there_are_left_out(re
     for rollout in again:
         assert rollout.completion == episodes[rollout.prompt * 3 + rollout.sample]
     pool.close()
-

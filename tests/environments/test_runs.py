@@ -71,7 +71,9 @@ def test_every_turn_of_the_model_is_trained_on_its_own_tokens_and_nothing_else(
     assert sorted(e.token_ids for e in sampled) == sorted(
         [label for label in example.rows[0].labels if label >= 0] for example in trained
     )
-    assert run.metrics[0]["ratio"] == pytest.approx(1.0, abs=1e-4), "what was sampled is what is trained, behind every turn"
+    assert run.metrics[0]["ratio"] == pytest.approx(1.0, abs=1e-4), (
+        "what was sampled is what is trained, behind every turn"
+    )
     assert run.metrics[0]["turns"] == 3.0 and run.metrics[0]["reward"] > 0.5
     assert run.metrics[0]["reward"] == pytest.approx(sum(e.reward for e in sampled) / len(sampled), abs=1e-5)
     assert run.eval_metrics[-1]["eval_reward"] > 0.5
@@ -127,7 +129,9 @@ def test_one_that_hangs_is_ended_told_of_and_counted(train: Train) -> None:
 
 def test_one_that_breaks_leaves_its_episodes_out_and_counts_them(train: Train) -> None:
     run = ended(train(games.Breaks, max_steps=1, per_device_train_batch_size=4))
-    assert "reward-failed" in codes(run) and run.metrics[0]["unscored"] in (3, 6, 9), "three episodes of each odd number"
+    assert "reward-failed" in codes(run) and run.metrics[0]["unscored"] in (3, 6, 9), (
+        "three episodes of each odd number"
+    )
     told = next(event for event in run.events() if event.get("code") == "reward-failed")
     assert "reset() raised RuntimeError: no board" in told["why"]
 

@@ -53,7 +53,10 @@ def test_a_schema_says_what_signature_and_docstring_say() -> None:
     assert parameters["properties"]["order"] == {"type": "integer", "description": "Its number."}
     assert parameters["properties"]["reason"]["enum"] == ["late", "broken"]
     assert parameters["properties"]["reason"]["description"] == "Why it is paid back."
-    assert tool_of(documented).schema["function"]["parameters"]["properties"]["amount"]["description"] == "What is doubled."
+    assert (
+        tool_of(documented).schema["function"]["parameters"]["properties"]["amount"]["description"]
+        == "What is doubled."
+    )
 
 
 def test_an_argument_may_be_called_title() -> None:
@@ -62,7 +65,10 @@ def test_an_argument_may_be_called_title() -> None:
         return title
 
     tool = tool_of(book)
-    assert list(tool.schema["function"]["parameters"]["properties"]) == ["title"] and tool.call({"title": "Emma"}) == "Emma"
+    assert (
+        list(tool.schema["function"]["parameters"]["properties"]) == ["title"]
+        and tool.call({"title": "Emma"}) == "Emma"
+    )
 
 
 def test_it_is_called_with_typed_values() -> None:

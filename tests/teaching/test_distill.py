@@ -49,7 +49,9 @@ def test_a_student_comes_to_say_what_its_teacher_says(load: Load, options: dict[
     before = {student.generate("Number 3?", max_new_tokens=8, temperature=1.0, seed=seed) for seed in range(8)}
     run = ended(distilled(student, teacher=teacher, max_steps=25, learning_rate=5e-3, eval_dataset=ROWS[:4], **options))
     assert len(before) > 1, "the student knew no better before"
-    assert {student.generate("Number 3?", max_new_tokens=8, temperature=1.0, seed=seed) for seed in range(8)} == {"even"}
+    assert {student.generate("Number 3?", max_new_tokens=8, temperature=1.0, seed=seed) for seed in range(8)} == {
+        "even"
+    }
     kl = [metrics["eval_reverse_kl"] for metrics in run.eval_metrics]
     assert abs(kl[-1]) < 0.1 and run.eval_metrics[-1]["eval_loss"] == pytest.approx(kl[-1], abs=1e-5)
     assert run.metrics[-1]["on_policy"] == options.get("lmbda", 0.5)
@@ -135,7 +137,9 @@ def test_answers_that_were_there_when_a_run_was_stopped_inside_a_step_are_not_gi
     added: list[Any] = []
     monkeypatch.setattr(KeptAnswers, "add", lambda self, rollout: added.append(rollout) or _add(self, rollout))
     ended(run.resume(load(), executor="thread").wait(timeout=120))
-    assert run.losses() == straight.losses() and len(added) == 4, "the third step's four were kept, the fourth's are new"
+    assert run.losses() == straight.losses() and len(added) == 4, (
+        "the third step's four were kept, the fourth's are new"
+    )
 
 
 _add = KeptAnswers.add
@@ -146,7 +150,9 @@ def test_another_teacher_is_refused_where_a_run_goes_on(load: Load, monkeypatch:
         stop_after(patch, 1)
         run = distilled(load(), teacher=load("teacher"))
     again = run.resume(load(), teacher=load("student"), executor="thread").wait(timeout=120)
-    with pytest.raises(CheckpointError, match="learned from the teacher 'teacher', and the teacher 'student' is another"):
+    with pytest.raises(
+        CheckpointError, match="learned from the teacher 'teacher', and the teacher 'student' is another"
+    ):
         again.raise_error() if hasattr(again, "raise_error") else again.wait(raise_on_failure=True)
     ended(run.resume(load(), teacher=load("teacher"), executor="thread").wait(timeout=120))
 
@@ -206,13 +212,13 @@ def test_rows_with_a_teachers_probabilities_need_nobody_to_ask(load: Load) -> No
     rows = []
     for row, canonical in zip(ROWS, snb.Dataset.from_list(ROWS).canonical_rows(), strict=True):
         sequence = examples(student.renderer, canonical)[0].rows[0]
-        (_, targets, logs), = teacher.backend.distributions(teacher, [sequence], "tuned")
+        ((_, targets, logs),) = teacher.backend.distributions(teacher, [sequence], "tuned")
         said = narrowed(logs, targets, 8, 1.0)
         rows.append({**row, "teacher_ids": said.ids.tolist(), "teacher_logprobs": said.logs.tolist()})
     asked = ended(distilled(load(), teacher=teacher, lmbda=0.0, loss_top_k=8))
     given = ended(distilled(load(), rows, lmbda=0.0))
     assert given.losses() == pytest.approx(asked.losses(), rel=1e-4)
-    with pytest.raises(ConfigError, match="lmbda=0.5 asks for the student's own answers"):
+    with pytest.raises(ConfigError, match=r"lmbda=0\.5 asks for the student's own answers"):
         distilled(load(), rows)
     broken = [{**rows[0], "teacher_ids": rows[0]["teacher_ids"][:-1]}, *rows[1:]]
     run = distilled(load(), broken, lmbda=0.0)
@@ -225,7 +231,9 @@ def test_rows_with_a_teachers_probabilities_need_nobody_to_ask(load: Load) -> No
 
 
 def test_short_answers_raise_the_alarm(load: Load) -> None:
-    long = [{"messages": [row["messages"][0], {"role": "assistant", "content": "even, as I said before"}]} for row in ROWS]
+    long = [
+        {"messages": [row["messages"][0], {"role": "assistant", "content": "even, as I said before"}]} for row in ROWS
+    ]
     run = ended(distilled(load(), long, teacher=load("teacher"), max_steps=4))
     assert codes(run) == ["answers-short"], "it was short from the beginning, so it may go on"
     told = next(event for event in run.events() if event["type"] == "warning")

@@ -5,7 +5,9 @@ from __future__ import annotations
 from shadownb.engine.objectives.teaching.watch import LengthWatch
 
 
-def looked(lengths: list[float], *, expected: int, clipped: float = 0.0) -> tuple[LengthWatch, list[tuple[int, str]], int | None]:
+def looked(
+    lengths: list[float], *, expected: int, clipped: float = 0.0
+) -> tuple[LengthWatch, list[tuple[int, str]], int | None]:
     watch = LengthWatch()
     watch.expect([expected] * 4)
     told: list[tuple[int, str]] = []

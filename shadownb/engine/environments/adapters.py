@@ -196,6 +196,4 @@ def _told(text: str) -> list[dict[str, Any]]:
 
 def _words(error: Exception) -> str:
     text = as_text(str(error)).strip()
-    return (
-        text if isinstance(error, ValueError) and text else f"{type(error).__name__}: {text}".rstrip(": ")
-    )
+    return text if isinstance(error, ValueError) and text else f"{type(error).__name__}: {text}".rstrip(": ")

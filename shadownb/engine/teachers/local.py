@@ -52,7 +52,9 @@ class LocalTeacher:
         try:
             self.model.require_loaded()
             self.tells = isinstance(self.model.backend, TellsDistributions)
-            self.why = "" if self.tells else f"backend={self.model.backend_name!r} tells no probabilities of all tokens."
+            self.why = (
+                "" if self.tells else f"backend={self.model.backend_name!r} tells no probabilities of all tokens."
+            )
             if self.tells:
                 require_same(run.renderer, self.model.renderer, self.name)
         except BaseException:

@@ -41,7 +41,8 @@ class TaughtAnswers:
         if self._own.lmbda and not teacher.tells:
             raise ConfigError(
                 f"lmbda={self._own.lmbda:g} asks for the student's own answers, and the {teacher.name} does not score them.",
-                why=teacher.why or "It gives no log-probabilities of given tokens, which on-policy distillation compares.",
+                why=teacher.why
+                or "It gives no log-probabilities of given tokens, which on-policy distillation compares.",
                 fix="Give lmbda=0, to learn from the teacher's answers alone; or a teacher that tells them: a local model, or a "
                 "server whose completions take echo with logprobs.",
             )
