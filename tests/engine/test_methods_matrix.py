@@ -162,7 +162,9 @@ def test_it_loads_by_the_run_and_trains_on_what_belongs_to_it(trained: Trained) 
     intended = {name for name in names(model) if any(part in name for part in case.owned)}
     assert set(owned) == intended
     rest, mine = everything_else(model, owned), shas(model)
-    run = model.train(case.rows, method=case.method, background=True, **{**OPTIONS, **case.given(model)}).wait(timeout=120)
+    run = model.train(case.rows, method=case.method, background=True, **{**OPTIONS, **case.given(model)}).wait(
+        timeout=120
+    )
     assert run.status == "succeeded", run.error or run.traceback()
     assert run.parent == trained.run.id
     assert (logits(model) - before).abs().max() > 1e-2

@@ -12,6 +12,7 @@ import inspect
 import json
 import typing
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 from shadownb.engine.environments.calling import Late
@@ -103,7 +104,7 @@ class Played:
                     raise ValueError(f"there is no tool {made['name']!r}; there are {', '.join(self.tools) or 'none'}")
                 arguments = made["arguments"]
                 arguments = json.loads(arguments) if isinstance(arguments, str) else arguments
-                said = call(lambda tool=tool, arguments=arguments: tool.call(arguments))
+                said = call(partial(tool.call, arguments))
             except Late as error:
                 if not error.ended:
                     raise
