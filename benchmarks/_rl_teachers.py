@@ -1,8 +1,8 @@
 """Teachers on the task of ``grpo_task.py``, for the table of ``rl.py``: a student of another model, and one of itself.
 
-``distill`` has the longest-trained checkpoint of the task as its teacher: the same base after :data:`TEACHER_STEPS` steps of LoRA
-on answers that a program writes, none of them to words or numbers that are held out. ``sdft`` reads those answers as demonstrations.
-A batch has as many answers as one of GRPO there, 32.
+``distill`` has the longest-trained checkpoint of the task as its teacher: the same base after :data:`TEACHER_STEPS` steps of
+LoRA on answers that a program writes, none of them to words or numbers that are held out.
+``sdft`` reads those answers as demonstrations. A batch has as many answers as one of GRPO there, 32.
 
     python benchmarks/_rl_teachers.py --method distill --batches 30 --seed 3407     # one run, on its own
     python benchmarks/_rl_teachers.py --method sdft --batches 1 --held-out 4        # whether it runs at all

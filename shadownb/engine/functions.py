@@ -94,6 +94,15 @@ def takes_completions(value: Any) -> bool:
     return "completions" in taken or {"output", "expected"} <= taken
 
 
+def fits(kind: str, value: Any) -> bool:
+    """Whether a variable holds what an option of a kind (``scorer``, ``teacher``, ``environment``) can name."""
+    if kind == "teacher":
+        return not isinstance(value, type) and callable(getattr(value, "chat", None))
+    if kind == "environment":
+        return isinstance(value, type) and callable(getattr(value, "reset", None))
+    return takes_completions(value)
+
+
 def names_in(value: str | Sequence[str]) -> list[str]:
     """Return the names of an option that has several, or one."""
     return ([value] if value else []) if isinstance(value, str) else list(value)
@@ -162,6 +171,11 @@ def shown(name: str) -> str:
 def of_this_notebook(name: Any) -> str | None:
     """Return the variable that a name is of; None where it names something else."""
     return name.removeprefix(_CELL) if isinstance(name, str) and name.startswith(_CELL) else None
+
+
+def is_to_be_found(option: str, name: str) -> bool:
+    """Whether a name is that of an object or of something in a module; those of teachers are names of models otherwise."""
+    return is_of_this_process(name) if option == "teacher" else ":" in name
 
 
 def is_of_this_process(name: str) -> bool:

@@ -13,7 +13,6 @@ from shadownb.engine.objectives.policy.kept import KeptAnswers
 from shadownb.engine.runs import Run
 from shadownb.engine.runs.loop import Loop
 from shadownb.errors import ConfigError
-from tests import answering_models
 from tests.engine.methods_data import stop_after
 from tests.environments import games
 from tests.policy.killed import same_result
@@ -25,14 +24,6 @@ OPTIONS: dict[str, Any] = {
     "save_total_limit": 9, "sample_max_new_tokens": 0, "learning_rate": 1e-3, "per_device_train_batch_size": 2,
     "warmup_steps": 0, "tool_timeout": 5.0,
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def folder(byte_model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    where = tmp_path_factory.mktemp("answering")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SHADOWNB_HOME", str(where / "home"))
-        return answering_models.write(byte_model_dir, where / "model")
 
 
 @pytest.fixture

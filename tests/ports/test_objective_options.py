@@ -67,7 +67,8 @@ def test_a_run_has_them_and_goes_on_with_them(model: Any, monkeypatch: pytest.Mo
         ({"toy_shape": "step"}, r"toy_shape='step': input should be 'flat' or 'steep'"),
         (
             {"beta": 0.5},
-            r"beta=0.5 has no effect: weighted on torch does not use it \(it is for dpo, kto, grpo, rloo, reinforce_pp, distill, sdft\)",
+            r"beta=0.5 has no effect: weighted on torch does not use it "
+            r"\(it is for dpo, kto, grpo, rloo, reinforce_pp, distill, sdft\)",
         ),
         ({"method": "lora", "toy_weight": 2}, r"toy_weight=2.0 has no effect: lora .* \(it is for weighted\)"),
         ({"method": "dpo", "desirable_weight": 2.0}, r"desirable_weight=2.0 has no effect: dpo .*it is for kto"),

@@ -89,7 +89,7 @@ def find_functions(config: TrainConfig, executor: Executor, given: Mapping[str, 
         if not executor.takes_functions:
             functions.refuse(option, names, executor.where)
         for name in names:
-            if executor.shares_memory and ":" in name and "://" not in name:
+            if executor.shares_memory and functions.is_to_be_found(option, name):
                 functions.load(option, name)
 
 

@@ -87,7 +87,7 @@ class LocalTeacher:
         found: list[Any] = []
         for tools, group in groupby(asked, key=lambda example: [dict(tool) for tool in example.tools]):
             questions = [[dict(turn) for turn in example.said] for example in group]
-            found += self.model.chat(questions, tools=tools or None, seed=(seed + len(found)) % 2**63, **how)
+            found += self.model.chat(questions, tools=tools or None, seed=seed, **how)
         return [reply.to_message() for reply in takewhile(lambda reply: reply.finish_reason != "cancelled", found)]
 
     def likely(self, rows: Sequence[Taught], k: int, temperature: float) -> list[Likely]:

@@ -221,7 +221,7 @@ class TaughtAnswers:
             )
             item = {
                 "completion": answer.text, "finish_reason": answer.finish_reason, "tokens": len(answer.token_ids),
-                "reward": None if apart is None else -apart, "rewards": {}, "reasons": reasons, "advantage": 0.0,
+                "reward": None, "rewards": {}, "reasons": reasons, "advantage": 0.0,
             }  # fmt: skip
             row = example.id.rpartition("/")[0].rpartition("/")[0]
             groups.append({"row": row, "prompt": str(question["content"]) if question else "", "completions": [item]})

@@ -52,7 +52,7 @@ class TeacherTexts:
                     part,
                     most=self._own.max_completion_length,
                     temperature=self._own.temperature,
-                    seed=derived_seed(self._seed, "teacher", part[0].id),
+                    seed=derived_seed(self._seed, "teacher"),  # whatever is asked along with it
                     stopped=self._run.stopped,
                 )
                 for example, message in zip(part, said, strict=False):
