@@ -94,8 +94,13 @@ def made_by(task: str, size: int, seed: int, config: Mapping[str, Any]) -> Any:
     try:
         import reasoning_gym
         from reasoning_gym.factory import DATASETS
-    except ImportError:
-        raise MissingDependencyError("reasoning-gym is not installed.", fix="pip install reasoning-gym") from None
+    except ImportError as error:
+        missing = getattr(error, "name", None)
+        raise MissingDependencyError(
+            "reasoning-gym is not installed.",
+            why="" if missing == "reasoning_gym" else f"Its import failed: {error}.",
+            fix="pip install reasoning-gym",
+        ) from None
     if task not in DATASETS:
         raise ConfigError(f"task={task!r} is not one of reasoning-gym.", fix=f"Use {', '.join(sorted(DATASETS))}.")
     try:
