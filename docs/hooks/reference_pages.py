@@ -35,6 +35,7 @@ _PARTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ),
     ),
     ("Scorers and rewards", "scoring", ("scoring", "sandbox")),
+    ("Environments", "environments", ("environments",)),
     ("Serving", "serving", ("serve", "Server", "batch")),
     ("Judging", "judging", ("judge", "judge_group", "Judge", "judging")),
     ("Recording", "recording", ("capture", "captures", "CaptureStore", "Trajectory", "TrajectoryGroup", "traces")),
@@ -68,6 +69,7 @@ _MODULES = (
     "scoring",
     "sandbox",
     "suites",
+    "environments",
     "evaluations",
     "judging",
 )
