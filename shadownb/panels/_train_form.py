@@ -12,6 +12,7 @@ from shadownb.errors import ConfigError
 from . import _certificate, _choices, _form, _machine, _methods
 from ._base import Panel, as_card
 from ._costs import NO_ESTIMATE, Costs
+from ._presets import PRESETS
 from ._selection import Selection
 from ._worker import Background
 
@@ -36,6 +37,10 @@ class TrainForm(Panel):
     hardware = t.Dict(help="What hardware.detect() found.").tag(sync=True)
     fields: t.List[dict[str, Any]] = t.List(help="TrainConfig's options as a form needs them.").tag(sync=True)
     form = t.Dict(help="Values, problems by field, what the method can't honour.").tag(sync=True)
+    presets: t.List[dict[str, Any]] = t.List(help="Tasks that the form can be filled for.").tag(sync=True)
+    preset = t.Dict(help="The task that it was filled for last, with the reason for each value; or empty.").tag(
+        sync=True
+    )
     inspection = t.Dict(NOTHING, help="One row as tokens, the trained ones marked.").tag(sync=True)
     plan: t.List[dict[str, str]] = t.List(help="What will really run: label, value, reason.").tag(sync=True)
     estimate = t.Dict(NO_ESTIMATE, help="Estimated memory and time.").tag(sync=True)
@@ -50,19 +55,21 @@ class TrainForm(Panel):
         self._given_model, self._given_data = model, dataset
         self._copy: tuple[str, Any] = ("", None)  # choice id and model
         self._files: tuple[str, ...] = ()
+        self._taken: tuple[str, ...] = ()  # choices that another panel has made here
         self._chosen = Selection()
         self._opened: Any = None  # the data as it was opened, to be read again with other columns
         self._inspected: dict[str, Any] = {}  # what the row that is shown was rendered with
         self._run: Any = None
         self._starters: list[Callable[[Any], None]] = []
-        super().__init__(fields=_form.form_fields(_methods.DEFAULT_METHOD))
+        presets = [{"name": each.name, "title": each.title, "rows": each.rows} for each in PRESETS.values()]
+        super().__init__(fields=_form.form_fields(_methods.DEFAULT_METHOD), presets=presets)
         self._heavy = Background("TrainPanel worker", self._writer)
         self._costs = Costs(self, self._heavy)
 
     def _do_refresh(self) -> None:
         """Look at the notebook's variables and the registered methods again."""
         names = self._names()
-        data = _choices.data_choices(names, self._given_data, self._files)
+        data = _choices.data_choices(names, self._given_data, self._files, self._taken)
         models = _machine.model_choices(names, self._given_model, self._copy[0])
         kinds = {field["functions"] for field in self.fields if field["functions"]}
         functions = {kind: _choices.function_choices(names, kind) for kind in kinds}

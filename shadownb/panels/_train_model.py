@@ -16,6 +16,7 @@ class ModelPart(TrainForm):
     def _do_choose_model(self, choice: str = "") -> None:
         """Choose a model; one in memory is taken at once, another one waits for ``load_model``."""
         self._chosen.model, self._chosen.model_id = None, choice
+        self._chosen.start_choice.withdraw()
         self._heavy.cancel("model")
         self._heavy.cancel("inspect")
         self.write(model_state=self._model_stage("chosen") if choice else NOTHING, inspection=NOTHING)
@@ -41,7 +42,7 @@ class ModelPart(TrainForm):
             self._get_model(lambda: _machine.load_model(name, options), f"Loading {name}")
 
     def _do_start_from(self, choice: str) -> None:
-        """Choose what the next run starts from: "base", "trained" or "first"."""
+        """Choose what the next run starts from: "base", "trained", "first" or "checkpoint"."""
         self._chosen.start_choice.pick(choice)
         self._settle_form()
 

@@ -2,7 +2,8 @@
 
 All state lives in traits, so a reload shows it again. Commands of the page run on the panel's writer thread and only
 change the selection; opening data, loading, counting, estimating and starting happen on its worker. What the parts share is in
-:mod:`._train_form`, the part about data in :mod:`._train_data`, that about the model in :mod:`._train_model`.
+:mod:`._train_form`, the part about data in :mod:`._train_data`, that about the model in :mod:`._train_model`;
+:mod:`._train_filling` lets others fill it.
 """
 
 from __future__ import annotations
@@ -14,12 +15,11 @@ from shadownb.engine.runs.state import ACTIVE
 
 from . import _form, _machine
 from ._base import as_card
-from ._train_data import DataPart
+from ._train_filling import Filling
 from ._train_form import NOTHING
-from ._train_model import ModelPart
 
 
-class TrainPanel(DataPart, ModelPart):
+class TrainPanel(Filling):
     """The form that starts a run: data, model, method, options, estimate.
 
     Parameters
