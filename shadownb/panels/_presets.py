@@ -172,7 +172,7 @@ PRESETS: dict[str, Preset] = {
                     "A fact is asked in several ways; without that other wordings are not recognised.",
                 ),
                 "expert_steps": (40, "Enough for an answer of a few words by heart; long answers need more."),
-                "sample_max_new_tokens": (32, "Facts are short."),
+                "sample_max_new_tokens": (32, "Facts are short, and so are their answers."),
             },
             ("exact", "A part number is right or wrong. The Facts tab adds and edits single facts."),
         ),

@@ -26,6 +26,9 @@ class TrainForm(Panel):
     data_state = t.Dict(NOTHING, help="The chosen data: stage, format, counts, preview, error.").tag(sync=True)
     eval_state = t.Dict({"kind": "auto"}, help="The evaluation choice.").tag(sync=True)
     model_state = t.Dict(NOTHING, help="The chosen model: stage, phase, figures, error.").tag(sync=True)
+    shelf = t.Dict(help="Models to choose from, once somebody looked: what fits, what is here, what is in memory.").tag(
+        sync=True
+    )
     start = t.Dict(help="What the next run starts from, and what it could: choice, choices, memory of a copy.").tag(
         sync=True
     )

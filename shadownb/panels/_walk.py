@@ -78,7 +78,7 @@ class Walk:
         self.look()
 
 
-_TESTS: dict[str, Callable[[Studio], bool]] = {
+_TESTS: dict[str, Callable[[Any], bool]] = {  # of a Studio
     "data": lambda studio: bool(studio.train.data_state["stage"] == "ready"),
     "model": lambda studio: bool(studio.train.model_state["stage"] == "ready"),
     "start": lambda studio: studio.train.run_state["stage"] in ("active", "ended"),

@@ -1,5 +1,4 @@
 /** Another run in the place of the one that is shown. */
-import { useEffect } from "preact/hooks";
 import { useCommand, useTraitValue } from "./model";
 
 interface Pick {
@@ -10,9 +9,8 @@ interface Pick {
 export function RunPicker({ shown }: { shown: string }) {
   const runs = useTraitValue<Pick[] | undefined>("runs") ?? [];
   const [send, waiting] = useCommand();
-  useEffect(() => {
-    send("look_for_runs");
-  }, [send]);
+  // Before it is opened, by pointer or keyboard; reading what runs there are is for nobody who only watches.
+  const look = () => send("look_for_runs");
   const options = runs.some(({ id }) => id === shown) ? runs : [{ id: shown, title: shown }, ...runs];
   return (
     <select
@@ -20,7 +18,8 @@ export function RunPicker({ shown }: { shown: string }) {
       aria-label="Run"
       value={shown}
       disabled={waiting === "show"}
-      onFocus={() => send("look_for_runs")}
+      onFocus={look}
+      onPointerEnter={look}
       onChange={(event) => send("show", { run: event.currentTarget.value })}
     >
       {options.map(({ id, title }) => (
