@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from shadownb.errors import ShadowWarning
+from shadownb.errors import ModelError, ShadowWarning
 
 from ._finish import base_at_hand
 
@@ -35,12 +35,13 @@ def promoted_or_final(run: Any, state: Any) -> str:
 def measure(run: Any, names: Mapping[str, Any], told: Callable[[dict[str, Any]], None]) -> None:
     """Tell the mean loss on the run's held-out rows of the base and of each checkpoint that is there, one after the other.
 
-    The model of a variable is asked where one has the same base; else the run's is loaded, and let go afterwards.
+    The model of a variable is asked where one has the same base; else the run's is loaded, and let go afterwards. Whole weights
+    are loaded one checkpoint at a time.
 
     Raises
     ------
     ShadowError
-        The run held no rows out, or trained whole weights, which cannot answer beside others.
+        The run held no rows out, or they are gone.
     """
     from shadownb.engine import runs
     from shadownb.engine.models import load
@@ -55,10 +56,29 @@ def measure(run: Any, names: Mapping[str, Any], told: Callable[[dict[str, Any]],
         for which, use in [("base", "base"), *((str(each.step), each) for each in kept)]:
             with warnings.catch_warnings():  # of rows that are cut, once for each checkpoint; the run has told of them
                 warnings.simplefilter("ignore", ShadowWarning)
-                loss = model.loss(rows, use=use, loss_on=run.config.loss_on, max_length=run.config.max_length)
+                loss = _loss(model, use, rows, run.config)
             state = {**state, "done": state["done"] + 1, "losses": {**state["losses"], which: round(loss, 4)}}
             told(state)
     finally:
         if at_hand is None:
             model.unload()
     told({**state, "stage": "ready"})
+
+
+def _loss(model: Any, use: Any, rows: Any, config: Any) -> float:
+    """Return the loss of some weights; those that cannot answer beside others are loaded, and let go again."""
+    from shadownb.engine.models import load
+    from shadownb.engine.models.adapters import weights_asked
+
+    asked: dict[str, Any] = {"loss_on": config.loss_on, "max_length": config.max_length}
+    try:
+        weights_asked(use, model)
+    except ModelError:
+        if isinstance(use, str):
+            raise
+        whole = load(str(use.path), device=model.device.type)
+        try:
+            return float(whole.loss(rows, **asked))
+        finally:
+            whole.unload()
+    return float(model.loss(rows, use=use, **asked))

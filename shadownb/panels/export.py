@@ -108,10 +108,10 @@ class ExportPanel(SnapshotPanel):
                 raise ConfigError(f"This panel is busy: {self.state['doing']}.", fix="Wait until that is done.")
             self._lists_runs = True
             formats = [] if what == "export" else ["adapter"] if keeps_base(run) else ["merged"]
-            self.wanted = {"what": what, "formats": formats, "measure": what == "export", "count": self._fills}
-            self._fills += 1
             choice, _ = model_at_hand(run, self._names())
             self._do_choose(choice or f"run:{run.id}")
+            self._fills += 1
+            self.wanted = {"what": what, "formats": formats, "measure": what == "export", "count": self._fills}
 
         self._writer.submit(choose)
 

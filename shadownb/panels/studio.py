@@ -254,12 +254,19 @@ class Studio(Panel):
         before = self.run_panel
         self.run_panel = RunPanel(run, namespace=self.names)
         self.run_panel.on_finish(partial(finish, self))
+        self.run_panel.observe(lambda _: self._writer.submit(self._other_run, key="run"), names=["about"])
         self.going_on = [offer for offer in self.going_on if offer["id"] != run.id]
         for snapshot in self._snapshots:
             self.run_panel.keep_current(snapshot)
         if before is not None:
             before.close()
         self._added.tell("take_run", run, self.show_error)
+
+    def _other_run(self) -> None:
+        """Follow the Run panel, where another run was picked."""
+        self._renew_revival()
+        self.going_on = [offer for offer in self.going_on if offer["id"] != self.run.id]
+        self._added.tell("take_run", self.run, self.show_error)
 
     def _model_changed(self, change: Any) -> None:
         # Inside the Train panel's lock, so only queue.

@@ -62,6 +62,7 @@ def bench(lab: Lab, page: Page) -> Bench:
     return Bench(notebook)
 
 
+@pytest.mark.timeout(600)  # nine panels, one after the other
 def test_a_job_from_nothing_to_a_served_model_and_from_recorded_calls_to_a_training(
     bench: Bench, tiny_model_dir: Path, photograph: Photograph
 ) -> None:
@@ -83,7 +84,9 @@ def train_by_clicks(bench: Bench, model: Path) -> None:
     train.get_by_role("button", name="Use", exact=True).click()
     train.get_by_role("button", name="Load", exact=True).click()
     expect(train.get_by_role("region", name="Model", exact=True)).to_contain_text("Loaded")
-    for name, value in (("Maximum steps", "80"), ("Learning rate", "0.02")):
+    # Whole, because a random model with a frozen table of tokens does not learn where to stop.
+    train.get_by_role("region", name="Method").get_by_role("radio", name="Full fine-tuning", exact=True).click()
+    for name, value in (("Maximum steps", "80"), ("Learning rate", "0.01")):
         train.get_by_role("textbox", name=name).fill(value)
         train.get_by_role("textbox", name=name).press("Tab")
     expect(train.get_by_role("region", name="What will run")).to_contain_text("80 steps")
@@ -107,20 +110,16 @@ def watch(bench: Bench, photograph: Photograph) -> None:
     expect(run.get_by_role("progressbar", name=re.compile("^Measured"))).to_have_count(0)
     photograph(run, "workbench-checkpoints")
     assert violations(run) == []
-    row = run.get_by_role("region", name="Checkpoints").get_by_role("row").last
-    row.get_by_role("checkbox").check()
-    run.get_by_role("button", name="Compare by chat").click()
 
 
 def chat(bench: Bench) -> None:
-    """The checkpoint that was ticked answers beside the others; asked as it was trained the model says what it learned."""
+    """Asked as it was trained the model says what it learned, and its base does not."""
+    bench.next("Chat")
     chat = bench.is_at("Chat")
     expect(chat.get_by_role("textbox", name="System prompt")).to_have_value(SYSTEM)
-    expect(chat.get_by_role("region", name="Checkpoints that answer too")).to_be_visible()
     chat.get_by_role("textbox", name="Message").fill("Message 100: where is my parcel?")
     chat.get_by_role("button", name="Send").click()
     expect(chat.get_by_role("article", name="Tuned answer").locator(".chat-text")).to_have_text("PARCEL")
-    expect(chat.get_by_role("article", name=re.compile(r"^Step \d+ answer$"))).to_contain_text("tokens")
     expect(chat.get_by_role("article", name="Base answer")).not_to_contain_text("PARCEL")
     expect(chat.get_by_role("button", name="Send")).to_be_visible()
 
@@ -138,8 +137,9 @@ def evaluate(bench: Bench, photograph: Photograph) -> None:
 def export(bench: Bench, photograph: Photograph) -> None:
     bench.next("Push to hub")
     panel = bench.is_at("Export")
-    expect(panel.get_by_role("radio", name="Export adapter")).to_be_checked()
-    panel.get_by_role("textbox", name="Folder", exact=True).fill("workbench-adapter")
+    expect(panel.get_by_role("radio", name=re.compile("^Export merged"))).to_have_count(2)
+    expect(panel.locator("input[name=export-format]:checked")).to_have_attribute("aria-label", re.compile("merged"))
+    panel.get_by_role("textbox", name="Folder", exact=True).fill("workbench-merged")
     panel.get_by_role("button", name="Export", exact=True).click()
     report = panel.get_by_role("region", name="Report")
     expect(report).to_be_visible()

@@ -1,11 +1,11 @@
 /** What to export, as what, where to, and what it is measured on. */
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { Button, Field } from "../lib/controls";
 import { counted, gigabytes } from "../lib/format";
 import { type Choice, GroupedOptions } from "../lib/grouped";
 import { useCommand, useTraitValue } from "../lib/model";
 import { Formats } from "./formats";
-import type { Format, Wanted } from "./types";
+import type { Format, State, Wanted } from "./types";
 
 const OTHER = "";
 const NOTHING = "none";
@@ -83,15 +83,19 @@ export function ExportForm({ working }: { working: boolean }) {
   const [scorer, setScorer] = useState("");
   const [send, waiting] = useCommand();
   const asked = useTraitValue<Wanted | undefined>("wanted");
+  const state = useTraitValue<State>("state");
+  const applied = useRef<number | undefined>(undefined);
   useEffect(() => {
-    if (asked?.count === undefined) return;
+    // Once, when the formats are those of the model that was filled in: later choices are the user's.
+    if (asked?.count === undefined || applied.current === asked.count || state.stage === "working") return;
+    applied.current = asked.count;
     const first = formats.find(({ format, refused }) => refused === null && asked.formats?.includes(format));
     want(first?.id ?? FIRST);
     compare([]);
     setFolder(null);
     setScorer("");
     setRows(asked.measure === false ? NOTHING : "");
-  }, [asked?.count, formats]);
+  }, [asked?.count, state.stage, formats]);
   const able = formats.filter(({ refused }) => refused === null);
   const chosen = able.find(({ id }) => id === wanted) ?? able[0];
   const others = able.filter(({ id }) => id !== chosen?.id && compared.includes(id));
