@@ -17,10 +17,14 @@ def listed(run: Any, state: Any) -> list[dict[str, Any]]:
     """Return the checkpoints as the page shows them: step, folder, whether it is there still, final, best, the result."""
     folder = run.path / "checkpoints"
     chosen = promoted_or_final(run, state)
+    best = next(
+        (each["step"] for each in reversed(state.checkpoints) if each.get("best")), None
+    )  # earlier ones were, then
     found = []
     for each in state.checkpoints:
-        path = folder / each["path"]
-        found.append({**each, "path": str(path), "gone": not path.is_dir(), "result": each["path"] == chosen})
+        path, is_best = folder / each["path"], best is not None and each["step"] == best
+        here = {"path": str(path), "gone": not path.is_dir(), "result": each["path"] == chosen, "best": is_best}
+        found.append({**each, **here})
     return found
 
 
