@@ -1,5 +1,6 @@
 /** What lies under the charts: sampled answers, warnings, and the code for all of it. */
 import { CodeBlock } from "../lib/copy-code";
+import { AnswerText } from "./answer-text";
 import type { Sample, Warning } from "./types";
 
 interface SamplesProps {
@@ -45,24 +46,24 @@ export function Samples({ samples, ended, start }: SamplesProps) {
           {items.map((item, row) => (
             <tr key={`${row} ${item.prompt}`}>
               <th scope="row">
-                <div class="run-answer">{item.prompt}</div>
+                <AnswerText>{item.prompt}</AnswerText>
               </th>
               {expected && (
                 <td>
-                  <div class="run-answer">{item.expected ?? "--"}</div>
+                  <AnswerText>{item.expected ?? "--"}</AnswerText>
                 </td>
               )}
               {before && (
                 <td>
-                  <div class="run-answer">{item.before ?? "--"}</div>
+                  <AnswerText>{item.before ?? "--"}</AnswerText>
                 </td>
               )}
               {newestFirst.map((sample) => (
                 <td key={sample.step}>
-                  <div class="run-answer">
+                  <AnswerText>
                     {sample.items[row]?.completion ?? "--"}
                     {isRight(sample.items[row]) && <span class="snb-muted"> ✓ as expected</span>}
-                  </div>
+                  </AnswerText>
                 </td>
               ))}
             </tr>

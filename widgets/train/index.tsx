@@ -13,6 +13,7 @@ import { MethodPart } from "./method";
 import { ModelPart } from "./model";
 import { type Form, OptionsPart } from "./options";
 import { PresetPart } from "./preset";
+import { ShelfPart } from "./shelf";
 import { type StartState, startState } from "./start";
 import { Cost, Plan } from "./summary";
 import type { DataState, Estimate, Method, ModelState, RunStateInfo, StartFrom } from "./types";
@@ -44,6 +45,7 @@ function Train() {
         <PresetPart />
         <DataPart />
         <ModelPart />
+        <ShelfPart />
         <MethodPart />
         <OptionsPart
           onChange={(values) => send("set", { values })}

@@ -7,7 +7,6 @@ import { useCommand, useTraitValue } from "../lib/model";
 import { StatusLine } from "../lib/status-line";
 import { useId } from "../lib/use-id";
 import { FormPart, Picker } from "./picker";
-import { ShelfPart } from "./shelf";
 import { StartFromPart } from "./start-from";
 import { TextChoice } from "./text-choice";
 import type { Choices, Device, Hardware, LoadOptions, ModelState, RunStateInfo } from "./types";
@@ -46,7 +45,6 @@ export function ModelPart() {
           onSubmit={(name) => send("choose_model", { choice: `path:${name}` })}
         />
       </div>
-      <ShelfPart />
       {model.stage !== "none" && !inMemory && backends.length > 1 && (
         <div class="snb-row">
           <span class="train-label">Compute with</span>

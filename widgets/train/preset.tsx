@@ -24,7 +24,7 @@ export function PresetPart() {
   }
   const name = "name" in chosen ? chosen.name : "";
   return (
-    <section class="train-preset" aria-label="Task">
+    <section class="train-preset train-wide" aria-label="Task">
       <Field label="Begin with a task" help="Fills method and options, each with its reason. All can be changed.">
         {(ids) => (
           <select

@@ -32,22 +32,24 @@ export function ShelfPart() {
   const shelf = useTraitValue<Shelf | undefined>("shelf") ?? {};
   const [send] = useCommand();
   return (
-    <Fold
-      summary="All models: what fits, disk and memory"
-      onToggle={(open) => {
-        if (open) send("look_at_models");
-      }}
-    >
-      {shelf.entries === undefined ? (
-        <p class="snb-muted">Looking at the disk…</p>
-      ) : (
-        <div class="snb-stack">
-          <Catalogue entries={shelf.entries} />
-          <Held held={shelf.held ?? []} />
-          <Others others={shelf.others ?? []} free={shelf.free_gb ?? 0} />
-        </div>
-      )}
-    </Fold>
+    <section class="train-wide" aria-label="What fits, disk and memory">
+      <Fold
+        summary="All models: what fits, disk and memory"
+        onToggle={(open) => {
+          if (open) send("look_at_models");
+        }}
+      >
+        {shelf.entries === undefined ? (
+          <p class="snb-muted">Looking at the disk…</p>
+        ) : (
+          <div class="snb-stack">
+            <Catalogue entries={shelf.entries} />
+            <Held held={shelf.held ?? []} />
+            <Others others={shelf.others ?? []} free={shelf.free_gb ?? 0} />
+          </div>
+        )}
+      </Fold>
+    </section>
   );
 }
 
@@ -180,7 +182,7 @@ function Held({ held }: { held: NonNullable<Shelf["held"]> }) {
 
 function Others({ others, free }: { others: NonNullable<Shelf["others"]>; free: number }) {
   return (
-    <section aria-label="Other models on the disk">
+    <section aria-label="Others on the disk">
       <p class="snb-muted">{gigabytes(free)} of the disk are free.</p>
       {others.length > 0 && (
         <ul>
