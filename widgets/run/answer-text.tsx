@@ -16,7 +16,6 @@ export function AnswerText({ children }: { children: ComponentChildren }) {
     return () => observer.disconnect();
   }, [children]);
   return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling block must be reachable by keyboard
     <div class="run-answer" ref={box} tabIndex={scrolls ? 0 : undefined}>
       {children}
     </div>
