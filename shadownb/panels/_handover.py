@@ -35,7 +35,7 @@ def finish(studio: Studio, action: str, run: Any, steps: Sequence[int]) -> None:
 
 def train_on(studio: Studio, choice: str) -> None:
     """Choose recorded data in Train, and open it."""
-    studio.train.take_data(choice)
+    studio.train.take_choice(choice)
     studio.tab = "train"
 
 

@@ -16,9 +16,9 @@ from ._train_model import ModelPart
 class Filling(DataPart, ModelPart):
     """What Studio asks of the form; returns at once, as a command of the page does."""
 
-    def take_data(self, choice: str) -> None:
+    def take_choice(self, choice: str) -> None:
         """Choose data by its choice id, and keep it in the list."""
-        self._writer.submit(partial(self._take_data, choice))
+        self._writer.submit(partial(self._take_choice, choice))
 
     def branch(self, run: Any, step: int | None = None) -> None:
         """Fill the form so that it trains on from a run's result, or from a checkpoint, with the rows and options of that run."""
@@ -36,7 +36,7 @@ class Filling(DataPart, ModelPart):
         self._do_choose_method(preset.method[0])
         self.write(preset=preset.shown())
 
-    def _take_data(self, choice: str) -> None:
+    def _take_choice(self, choice: str) -> None:
         if choice not in self._taken:
             self._taken = (*self._taken, choice)
         self._do_refresh()
@@ -44,7 +44,7 @@ class Filling(DataPart, ModelPart):
 
     def _branch(self, run: Any, step: int | None) -> None:
         config = run.config
-        self._take_data(f"rows:{run.id}")
+        self._take_choice(f"rows:{run.id}")
         held_out = f"heldout:{run.id}" if run.folder.spec.get("eval_dataset") else ""
         self._do_choose_eval("data" if held_out else "none", choice=held_out)
         self._do_choose_method(config.method)
