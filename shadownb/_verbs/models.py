@@ -126,6 +126,8 @@ def models(front_end: FrontEnd) -> Any:
         "model": lambda info: info.name,
         "parameters": lambda info: f"{info.parameters / 1e6:,.0f} M",
         "size": lambda info: f"{info.size_gb:.1f} GB",
+        "licence": lambda info: info.licence,
+        "context": lambda info: info.context or "",
         "here": lambda info: "yes" if info.cached else "to download",
         "note": lambda info: info.note,
     }

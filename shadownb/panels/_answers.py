@@ -8,6 +8,7 @@ from typing import Any
 from shadownb.engine.inference.types import EFFORTS
 
 SIDES = ("tuned", "base")
+_MOST_STEPS = 4  # checkpoints that answer too; more columns cannot be read
 
 # None leaves it as the model was trained: its rows' system prompt, their tools, chat or plain text.
 DEFAULTS: dict[str, Any] = {
@@ -21,6 +22,7 @@ DEFAULTS: dict[str, Any] = {
     "seed": None,
     "stop": [],
     "compare": True,
+    "steps": [],  # checkpoints that answer too, as sides
     "enable_thinking": None,
     "reasoning_effort": None,
 }
@@ -97,7 +99,20 @@ def can_compare(model: Any) -> bool:
 
 def badge_of(model: Any, side: str) -> str:
     """Return which weights answer: the base, a live step, or a finished run's step."""
-    return "the base, without what was trained" if side == "base" else str(model.answering)
+    if side in SIDES:
+        return "the base, without what was trained" if side == "base" else str(model.answering)
+    return f"step {step_of(side)[1]} of run {step_of(side)[0]}"
+
+
+def side_of(run: str, step: int) -> str:
+    """Return the name of the side that a checkpoint answers on."""
+    return f"{run}@{step}"
+
+
+def step_of(side: str) -> tuple[str, int]:
+    """Return (run, step) of a checkpoint's side."""
+    run, _, step = side.rpartition("@")
+    return run, int(step)
 
 
 def checked(values: dict[str, Any]) -> dict[str, Any]:
@@ -112,6 +127,9 @@ def checked(values: dict[str, Any]) -> dict[str, Any]:
                 found[name] = DEFAULTS[name]
     if "tools" in found:
         found["tools"] = False if found["tools"] is False else None
+    if "steps" in found:
+        given = found["steps"] if isinstance(found["steps"], list) else []
+        found["steps"] = [side for side in map(str, given) if side.rpartition("@")[2].isdigit()][:_MOST_STEPS]
     if isinstance(found.get("stop"), str):
         found["stop"] = [line for line in found["stop"].splitlines() if line]
     for name, allowed in _TEMPLATE_OPTIONS.items():

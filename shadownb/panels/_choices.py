@@ -1,14 +1,15 @@
 """What a user can choose from: data in the notebook, in files, shipped with ShadowNB.
 
 A choice is a small dict with an ``id`` that the front end sends back. Ids are ``var:NAME``, ``sample:NAME``,
-``file:PATH``, ``given`` (the object handed to the panel) and, for models, ``alias:NAME`` or ``path:TEXT``.
+``file:PATH``, ``given`` (the object handed to the panel), ``rows:RUN`` and ``heldout:RUN`` (rows of a run), ``capture:...`` (see
+:mod:`._recorded_data`) and, for models, ``alias:NAME`` or ``path:TEXT``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shadownb.engine import registry
 from shadownb.engine.data.accepting import KINDS
@@ -17,33 +18,28 @@ from shadownb.engine.functions import fits
 from shadownb.engine.messages.texts import shown
 from shadownb.errors import DataError
 
+# Panels find all about choices here, these too.
+from ._naming import is_name as is_name  # noqa: PLC0414
+from ._naming import name_of as name_of  # noqa: PLC0414
+from ._naming import user_namespace as user_namespace  # noqa: PLC0414
+from ._naming import variables as variables  # noqa: PLC0414
+from ._recorded_data import Recorded, recorded_choices
+
+if TYPE_CHECKING:
+    from shadownb.engine.runs.rows import Part
+
 # id -> (name, split, title)
 SAMPLES = {
     "sample:support-triage": ("support-triage", "train", "support-triage: messages to intent, product and urgency"),
     "sample:support-triage:heldout": ("support-triage", "heldout", "support-triage, held-out messages"),
 }
+ROWS_OF_RUN: dict[str, Part] = {"rows": "train", "heldout": "held_out"}
 _LOOKED_AT = 50
 _PREVIEW_ROWS = 3
 _SHOWN_BAD_ROWS = 20
 _SHOWN_CHARACTERS = 600
 _SHOWN_COLUMNS = 60
 IGNORE = "ignore"  # what stands for "left out" where a column's target is chosen
-
-
-def user_namespace() -> dict[str, Any]:
-    """Return a copy of the notebook's variables, or an empty dict outside IPython."""
-    try:
-        from IPython.core.getipython import get_ipython
-    except ImportError:
-        return {}
-    shell = get_ipython()
-    if shell is None:
-        return {}
-    hidden = getattr(shell, "user_ns_hidden", {})
-    # A cell may add names while this runs on another thread; list() of a dict's items is one step.
-    return {
-        name: value for name, value in list(shell.user_ns.items()) if name not in hidden and not name.startswith("_")
-    }
 
 
 # -- data ------------------------------------------------------------------------------------------------------------
@@ -59,8 +55,11 @@ def kind_of(value: Any) -> str | None:
     return kind if kind in accepting.KINDS else None
 
 
-def data_choices(namespace: Mapping[str, Any], given: Any = None, files: tuple[str, ...] = ()) -> list[dict[str, Any]]:
-    """Return the datasets that can be picked: the given one, notebook variables, files opened before, shipped sets."""
+def data_choices(
+    namespace: Mapping[str, Any], given: Any = None, files: tuple[str, ...] = (), taken: tuple[str, ...] = ()
+) -> list[dict[str, Any]]:
+    """Return the data that can be picked: the given one, notebook variables, what other panels handed over (``taken``, by their
+    choice ids), files opened before, recordings, shipped sets."""
     found: list[dict[str, Any]] = []
     known = {id(given)} if given is not None else set()
     name = name_of(given, namespace)
@@ -73,9 +72,18 @@ def data_choices(namespace: Mapping[str, Any], given: Any = None, files: tuple[s
             found.append(
                 {"id": f"var:{name}", "title": title, "group": "Notebook variables", "same": id(value) in known}
             )
+    found += [{"id": choice, "title": _title_of_choice(choice), "group": "From other panels"} for choice in taken]
     found += [{"id": f"file:{path}", "title": Path(path).name, "group": "Files"} for path in files]
+    found += [each for each in recorded_choices() if each["id"] not in taken]
     found += [{"id": key, "title": title, "group": "Shipped"} for key, (_, _, title) in SAMPLES.items()]
     return found
+
+
+def _title_of_choice(choice: str) -> str:
+    kind, _, rest = choice.partition(":")
+    if kind == "capture":
+        return Recorded.of(choice).title
+    return f"{'Held-out rows' if kind == 'heldout' else 'Rows'} of run {rest}"
 
 
 def function_choices(namespace: Mapping[str, Any], kind: str) -> list[dict[str, str]]:
@@ -183,6 +191,12 @@ def open_data(choice: str, namespace: Mapping[str, Any], given: Any = None) -> A
                 fix="Check the path, or give an absolute one.",
             )
         return Dataset.load(path)
+    if kind in ROWS_OF_RUN:
+        from shadownb.engine import runs
+
+        return runs.rows(rest, ROWS_OF_RUN[kind])
+    if kind == "capture":
+        return Recorded.of(choice).open()
     if choice in SAMPLES:
         name, split, _ = SAMPLES[choice]
         return Dataset.sample(name, split=split)
@@ -194,21 +208,6 @@ def as_dataset(value: Any, name: str | None = None) -> Any:
     from shadownb.engine.data import as_dataset
 
     return as_dataset(value, name or "This value", name=name)
-
-
-# -- shared ----------------------------------------------------------------------------------------------------------
-
-
-def name_of(value: Any, namespace: Mapping[str, Any]) -> str | None:
-    """Return the notebook variable that holds this very object, or None."""
-    if value is None:
-        return None
-    return next((name for name, held in namespace.items() if held is value and name.isidentifier()), None)
-
-
-def variables(namespace: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Return the variables that code can name."""
-    return ((name, value) for name, value in namespace.items() if name.isidentifier() and not name.startswith("_"))
 
 
 def _title_of(data: Any) -> str:

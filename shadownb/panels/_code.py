@@ -12,6 +12,11 @@ import yaml
 
 from shadownb.engine import functions
 
+from . import _choices
+from ._recorded_data import Recorded
+
+NO_MAGIC = "# %%shadow train takes variables, files and names; what is chosen here takes a cell of Python."
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -62,11 +67,11 @@ def as_python(choice: Choice) -> str:
     evaluation = None if choice.eval_data is None else _eval_expression(choice)
     # A name that is given here must not hide a variable that the same code reads.
     read = {_variable(one) for one in (choice.model, choice.data, choice.eval_data)}
-    if not model.isidentifier():
+    if not _choices.is_name(model):
         name = "model" if "model" not in read else "base_model"
         lines.append(f"{name} = {model}")
         model = name
-    if not data.isidentifier():
+    if not _choices.is_name(data):
         name = "data" if "data" not in read else "train_data"
         lines.append(f"{name} = {data}")
         data = name
@@ -91,7 +96,12 @@ def as_python(choice: Choice) -> str:
 
 
 def as_magic(choice: Choice) -> str:
-    """Return a ``%%shadow train`` cell with the options as YAML."""
+    """Return a ``%%shadow train`` cell with the options as YAML; a comment where that cannot say what is chosen."""
+    said = [choice.model, choice.data, *([choice.eval_data] if isinstance(choice.eval_data, str) else [])]
+    if any(
+        kind in ("rows", "heldout", "capture") or (kind == "var" and "." in name) for kind, _, name in map(_parts, said)
+    ):
+        return NO_MAGIC
     options: dict[str, Any] = {"model": _plain(choice.model), "dataset": _plain(choice.data)}
     if choice.eval_data is not None:
         as_it_is = isinstance(choice.eval_data, float) or choice.eval_data == "auto"
@@ -103,6 +113,10 @@ def as_magic(choice: Choice) -> str:
     options["method"] = choice.method
     options.update({name: _yaml_value(value) for name, value in choice.options.items()})
     return "%%shadow train\n" + yaml.safe_dump(options, sort_keys=False, allow_unicode=True)
+
+
+def _parts(choice: str) -> tuple[str, str, str]:
+    return choice.partition(":")
 
 
 def _argument(value: Any) -> str:
@@ -163,17 +177,21 @@ def chat_as_python(
         # Plain text has no place where a template could be told anything.
         told = {} if isinstance(prompt, str) else template_options
         written = [f"{option}={literal(value)}" for option, value in told.items()]
-        arguments = ", ".join([name, *more, *options, *written, f"use={literal(side)}"])
+        run, _, step = side.rpartition("@")
+        use = f"shadownb.runs.load({literal(run)}).checkpoint_at({step})" if run else literal(side)
+        arguments = ", ".join([name, *more, *options, *written, f"use={use}"])
         lines.append(f"for piece in {model}.stream({arguments}):")
         lines.append('    print(piece, end="")')
         lines.append("print()")
+    if any("@" in side for side in questions):
+        lines = ["import shadownb", "", *lines]
     return "\n".join(lines) + "\n"
 
 
 def _model_expression(choice: Choice) -> str:
     kind, _, rest = choice.model.partition(":")
     if kind == "var":
-        return rest
+        return rest.replace("snb.", "shadownb.", 1) if rest.startswith("snb.") else rest
     if kind == "given":
         return "model"
     if kind == "copy":
@@ -195,6 +213,11 @@ def data_expression(choice: str, kind: str, reading: Mapping[str, Any], *, like:
         name, _, split = rest.partition(":")
         part = f", split={literal(split)}" if split else ""
         return f"shadownb.Dataset.sample({literal(name)}{part}){again}"
+    if where in _choices.ROWS_OF_RUN:
+        part = ', "held_out"' if where == "heldout" else ""
+        return f"shadownb.runs.rows({literal(rest)}{part}){again}"
+    if where == "capture":
+        return f"{Recorded.of(choice).as_python()}{again}"
     if where == "file":
         return f"shadownb.Dataset.load({literal(rest)}{more}){again if like else ''}"
     return f"data{again}"

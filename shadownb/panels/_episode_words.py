@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ._stores import counted, dollars
@@ -16,6 +16,9 @@ _LINE = (
     "id", "kind", "session", "messages", "answers", "tool_calls", "tools", "tokens_in", "tokens_out", "cost", "score",
     "started_at", "seconds", "whole", "title", "last",
 )  # fmt: skip
+
+
+NO_FILTER: dict[str, Any] = {"search": "", "kind": "", "model": "", "tool": "", "min_messages": 0}
 
 
 def line(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -33,6 +36,24 @@ def code(source: str, capture_id: str, query: Mapping[str, Any], call_id: str | 
     if call_id:
         lines.append("data.inspect(model)  # the tokens, the trained ones marked")
     return {"python": "\n".join(lines), "magic": f"%shadow capture trajectories {capture_id}"}
+
+
+def finds(query: Mapping[str, Any]) -> Callable[[Any], bool] | None:
+    """Return what :func:`as_filter` says as a function; None where nothing is filtered."""
+    if not as_filter(query):
+        return None
+
+    def found(t: Any) -> bool:
+        texts = (t.first_user_content(), t.final_content(), str(t.metadata.get("session")))
+        return (
+            query["search"].lower() in " ".join(texts).lower()
+            and query["kind"] in ("", t.metadata.get("kind"))
+            and (not query["model"] or query["model"] in t.models)
+            and (not query["tool"] or any(call["name"] == query["tool"] for call in t.tool_calls))
+            and len(t) >= int(query["min_messages"] or 0)
+        )
+
+    return found
 
 
 def as_filter(query: Mapping[str, Any]) -> str:

@@ -6,7 +6,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ._code import literal
+from ._code import data_expression, literal
+from ._naming import is_name
 
 NO_MAGIC = "# %shadow eval takes one model of a variable, a run or a name; what is chosen here takes a cell of Python."
 
@@ -49,7 +50,7 @@ def _pair(models: Mapping[str, str]) -> str | None:
     wanted = [choice.removeprefix("var:").rpartition("/") for choice in models.values()]
     if len(wanted) == 2 and list(models) == ["base", "tuned"] == [use for _, _, use in wanted]:
         name = wanted[0][0]
-        return name if wanted[1][0] == name and name.isidentifier() else None
+        return name if wanted[1][0] == name and is_name(name) else None
     return None
 
 
@@ -82,10 +83,7 @@ def _suite(chosen: Mapping[str, str]) -> str:
 def spelled_data(choice: str) -> str:
     """Return the Python that opens chosen rows."""
     kind, _, rest = choice.partition(":")
-    if kind == "sample":
-        name, _, split = rest.partition(":")
-        return f"snb.Dataset.sample({literal(name)}{f', split={literal(split)}' if split else ''})"
-    return rest if kind == "var" else f"snb.Dataset.load({literal(rest)})"
+    return rest if kind == "var" else data_expression(choice, "dataset", {}).replace("shadownb.", "snb.")
 
 
 def spelled_scorer(choice: str) -> str:
@@ -95,6 +93,10 @@ def spelled_scorer(choice: str) -> str:
 
 
 def _magic(models: Mapping[str, str], suites: Sequence[Mapping[str, str]], options: Mapping[str, Any]) -> str:
+    if any(
+        "." in choice.partition(":")[2].partition("/")[0] for choice in models.values() if choice.startswith("var:")
+    ):
+        return NO_MAGIC
     model, others = _pair(models), [each for each in suites if not each["id"].startswith("name:")]
     own = others[0] if len(others) == 1 and others[0]["id"].startswith("rows:") else None
     if model is None or (others and own is None):

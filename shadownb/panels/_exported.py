@@ -75,10 +75,12 @@ def code(
     """
     found = {"python": _python(model, opened, first, others, folder, data, scorer)}
     words = _words(first, others, folder, data, scorer)
-    if words is not None:
+    if words is None:
+        return found
+    if opened or "." not in model:  # what a Studio holds is no variable
         found["magic"] = f"%shadow export {shlex.quote(model)} {words}"
-        if run and not data.startswith("var:") and not scorer.startswith("var:"):
-            found["shell"] = f"shadownb export {shlex.quote(run)} {words}"
+    if run and not data.startswith("var:") and not scorer.startswith("var:"):
+        found["shell"] = f"shadownb export {shlex.quote(run)} {words}"
     return found
 
 
@@ -97,7 +99,7 @@ def _python(model: str, opened: bool, first: Any, others: Sequence[Any], folder:
     call = f"exported = {name}.export({', '.join(arguments)})"
     if len(call) > 110:
         call = f"exported = {name}.export(\n" + "".join(f"    {each},\n" for each in arguments) + ")"
-    before = ["import shadownb as snb", ""] if opened or data.startswith(("sample:", "file:")) else []
+    before = ["import shadownb as snb", ""] if opened or model.startswith("snb.") or "snb." in call else []
     before += [f"model = snb.load({literal(model)})"] if opened else []
     return "\n".join([*before, call, 'exported  # exported.plot(), exported.push_to_hub("me/name")']) + "\n"
 
@@ -111,7 +113,7 @@ def _compared(offer: Any) -> Any:
 def _words(first: Any, others: Sequence[Any], folder: str, data: str, scorer: str) -> str | None:
     """Return the options of the command; None where it can't say them."""
     compared = [_compared(each) for each in others]
-    if any(not isinstance(each, str) for each in compared):
+    if any(not isinstance(each, str) for each in compared) or data.startswith(("rows:", "heldout:", "capture:")):
         return None
     words = ["--to", shlex.quote(folder), "--fmt", first.format]
     for name, value in first.options.items():
@@ -128,6 +130,24 @@ def _words(first: Any, others: Sequence[Any], folder: str, data: str, scorer: st
     if scorer:
         words += ["--scorer", shlex.quote(scorer.partition(":")[2])]
     return " ".join(words)
+
+
+def pushed(found: Any) -> dict[str, Any]:
+    """Return what was uploaded, or would be, as the page shows it."""
+    return {
+        "repo": found.repo,
+        "private": found.private,
+        "files": [[name, size] for name, size in found.files],
+        "sent": found.sent,
+        "url": found.url,
+    }
+
+
+def push_code(export: str, repo: str, private: bool, send: bool) -> str:
+    """Return the cell that exports and pushes."""
+    said = [literal(repo.strip()), *([] if private else ["private=False"]), *(["dry_run=False"] if send else [])]
+    lines = [line for line in export.splitlines() if not line.startswith(("exported  #", "print(exported.push_to_hub"))]
+    return "\n".join([*lines, f"print(exported.push_to_hub({', '.join(said)}))"]) + "\n"
 
 
 def snapshot(exported: Any) -> str:

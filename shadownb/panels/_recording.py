@@ -131,8 +131,10 @@ def code_of(form: Mapping[str, Any], model_name: str | None, capture_id: str | N
         python = f"import shadownb as snb\n\nproxy = snb.capture({', '.join([*given, *options])}).start()"
     start = f"capture start {form['url']}".rstrip()
     magic = f"%shadow {start}{f' --model {model_name}' if model_name else ''}{flags}"
-    shell = {} if model_name else {"shell": f"shadownb {start}{flags}"}
-    return {"python": f"{python}\nproxy.base_url", "magic": magic, **shell}
+    found = {"python": f"{python}\nproxy.base_url"}
+    if model_name is None or "." not in model_name:  # what a Studio holds is no variable
+        found["magic"] = magic
+    return found if model_name else {**found, "shell": f"shadownb {start}{flags}"}
 
 
 def describe(store: Any, recorder: Any, elsewhere: bool) -> dict[str, Any]:

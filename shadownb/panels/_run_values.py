@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shadownb.engine.runs.charts import Chart
 
+from ._snapshot import STATUS_WORDS
+
+_PICKABLE = 50  # runs; the Runs panel has all
 _SAMPLE_LENGTH = 800  # characters of a sampled prompt or answer
 
 
@@ -101,8 +105,29 @@ def _number(value: float) -> float:
 
 def shortened(sample: dict[str, Any]) -> dict[str, Any]:
     """Return the answers sampled at an evaluation, long ones cut."""
-    items = [{k: short(item.get(k, "")) for k in ("prompt", "completion")} for item in sample["items"]]
+    items = [{name: short(text) for name, text in item.items() if text is not None} for item in sample["items"]]
     return {"step": sample["step"], "items": items}
+
+
+def with_asked(sample: dict[str, Any], asked: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return sampled answers beside what their rows expect and what was answered before the first step, by prompt."""
+    known = {each["prompt"]: each for each in asked}
+    return {**sample, "items": [{**known.get(item["prompt"], {}), **item} for item in sample["items"]]}
+
+
+def pickable(shown: Any) -> list[dict[str, str]]:
+    """Return the newest runs as a list to pick from, the one that is shown in any case."""
+    from shadownb.engine.runs.store import default_store
+
+    store = default_store()
+    entries = store.entries(store.all()[:_PICKABLE])
+    found = [{"id": entry.id, "title": _in_a_list(entry)} for entry in entries]
+    return found if any(each["id"] == shown.id for each in found) else [{"id": shown.id, "title": shown.id}, *found]
+
+
+def _in_a_list(entry: Any) -> str:
+    about = [entry.summary.get("method"), entry.summary.get("model"), STATUS_WORDS.get(entry.status, entry.status)]
+    return f"{entry.id}: {', '.join(str(each) for each in about if each)}"
 
 
 def short(text: Any) -> str:

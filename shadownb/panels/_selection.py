@@ -84,7 +84,7 @@ class Selection:
             name = loadable_name(self.model, trained=False)
         model = f"snb.load({_code.literal(name)})" if name and self.model is not None else "None"
         data = ""
-        if self.data is not None and self.data_id.startswith(("sample:", "file:")):
+        if self.data is not None and self.data_id.startswith(("sample:", "file:", "rows:", "heldout:", "capture:")):
             data = _code.data_expression(self.data_id, "dataset", self.reading).replace("shadownb.", "snb.")
         return [model, data] if data else [model] if model != "None" else []
 

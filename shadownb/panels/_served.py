@@ -79,11 +79,12 @@ def code(source: str, options: Mapping[str, Any]) -> dict[str, str]:
     given = "".join(f", {key}={value!r}" for key, value in options.items())
     flags = "".join(f" --{key} {value}" for key, value in options.items())
     name = source.strip("'\"")
-    return {
-        "python": f"server = snb.serve({source}{given})\nprint(server.url, server.token)",
-        "magic": f"%shadow serve {name}{flags}",
-        "shell": f"shadownb serve {name}{flags}",
+    found = {
+        "python": f"import shadownb as snb\n\nserver = snb.serve({source}{given})\nprint(server.url, server.token)"
     }
+    if "." in source and name == source:  # what a Studio holds is no variable
+        return found
+    return {**found, "magic": f"%shadow serve {name}{flags}", "shell": f"shadownb serve {name}{flags}"}
 
 
 def snapshot(servers: list[dict[str, Any]]) -> str:

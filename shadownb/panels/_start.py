@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-BASE, TRAINED, FIRST = "base", "trained", "first"
+BASE, TRAINED, FIRST, OFFERED = "base", "trained", "first", "checkpoint"
 
 
 class StartChoice:
@@ -18,6 +18,15 @@ class StartChoice:
         self._model: Any = None
         self._first: dict[str, Any] | None = None  # the saved state when the model was chosen, None for its base
         self._picked: str | None = None
+        self._offered: tuple[str, int, str] | None = None  # run, step and folder of a checkpoint
+
+    def offer(self, run: str, step: int, folder: str) -> None:
+        """Choose a checkpoint to start from, also for a model that is still to be loaded; another model by hand drops it."""
+        self._offered, self._picked = (run, step, folder), OFFERED
+
+    def withdraw(self) -> None:
+        """Drop the checkpoint that was offered."""
+        self._offered = None
 
     def follow(self, model: Any) -> None:
         """Take a model that was chosen or described again; only another one changes what is first."""
@@ -25,11 +34,11 @@ class StartChoice:
             from shadownb.engine.runs.chosen_start import saved_state
             from shadownb.engine.runs.store import default_store
 
-            self._model, self._picked = model, None
+            self._model, self._picked = model, OFFERED if self._offered is not None else None
             self._first = saved_state(model, default_store()) if model is not None else None
 
     def pick(self, choice: str) -> None:
-        """Choose ``base``, ``trained`` (the model as it is) or ``first`` (as it was when it was chosen)."""
+        """Choose ``base``, ``trained`` (the model as it is), ``first`` (as it was when it was chosen) or ``checkpoint``."""
         self._picked = choice
 
     @property
@@ -50,13 +59,21 @@ class StartChoice:
     def argument(self) -> str:
         """Return ``start`` as :meth:`Model.train` takes it."""
         chosen = self.chosen
+        if chosen == OFFERED and self._offered is not None:
+            return self._offered[2]
         return str(self._first["path"]) if chosen == FIRST and self._first is not None else chosen
 
     def choices(self) -> list[dict[str, str]]:
         """Return what can be chosen, each with what it means for the model; the base alone where nothing was trained."""
         model = self._model
+        offered = []
+        if model is not None and self._offered is not None:
+            run, step, _ = self._offered
+            offered = [
+                {"id": OFFERED, "title": f"Train on from step {step} of run {run}", "note": "a checkpoint of that run"}
+            ]
         if model is None or model.adapter is None:
-            return [{"id": BASE, "title": "The base", "note": "nothing was trained on it yet"}]
+            return [{"id": BASE, "title": "The base", "note": "nothing was trained on it yet"}, *offered]
         left = f'run {model.trained[0]} keeps its result: shadownb.load("{model.trained[0]}")' if model.trained else ""
         found = [
             {
@@ -72,7 +89,7 @@ class StartChoice:
             found.append(
                 {"id": FIRST, "title": f"Again from {title}", "note": "as the model was when it was chosen here"}
             )
-        return found
+        return [*found, *offered]
 
     def state(self) -> dict[str, Any]:
         """Return what the page shows."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ._choices import name_of, variables
+from ._naming import name_of, variables
 
 _SLOWEST_SHARE = 0.1  # of the time; looking costs no more than this
 _LISTED_CAPTURES = 100

@@ -101,7 +101,12 @@ def own_rows(data: str, scorer: str, taken: Sequence[str]) -> dict[str, str]:
     for what, value in (("data", data), ("scorer", scorer)):
         if not value:
             raise ConfigError(f"No {what} chosen.", fix="Choose rows and a scorer, then add them.")
-    words = data.rsplit(":", maxsplit=1)[-1] if not data.startswith("sample:") else data.split(":")[1]
+    if data.startswith("heldout:"):
+        words = "held-out"
+    elif data.startswith(("sample:", "capture:")):
+        words = data.split(":")[1].partition("#")[0]
+    else:
+        words = data.rsplit(":", maxsplit=1)[-1]
     plain = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in words.rsplit("/", 1)[-1])
     name = plain.strip("-_") or "rows"
     number, free = 2, name

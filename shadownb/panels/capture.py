@@ -17,6 +17,7 @@ from shadownb.errors import BusyError, ConfigError, ModelError
 
 from . import _choices, _judging, _recording
 from ._base import as_card
+from ._recorded_data import Recorded
 from ._snapshot_panel import SnapshotPanel
 from ._stores import Follower, as_choices, capture_choices, loaded_models, newest_seq, recorder_of
 from ._worker import Background
@@ -57,6 +58,7 @@ class CapturePanel(SnapshotPanel):
     call = t.Dict(help="The call that is open, or empty.").tag(sync=True)
     costs = t.Dict(help="What each call site took, once that was asked for.").tag(sync=True)
     code = t.Dict(help="What does the same in a cell, as a magic, in a shell.").tag(sync=True)
+    trainable = t.Bool(False, help="Whether somebody trains on what is shown.").tag(sync=True)
 
     def __init__(self, source: Any = None, *, namespace: Mapping[str, Any] | None = None) -> None:
         self._namespace = namespace
@@ -68,6 +70,7 @@ class CapturePanel(SnapshotPanel):
         self._filters: dict[str, Any] = {}
         self._tags: list[str] = []
         self._watchers: list[Callable[[Any], None]] = []
+        self._train: Callable[[str], None] | None = None
         super().__init__(form=dict(_recording.DEFAULTS))
         self._heavy = Background("CapturePanel worker", self._writer)
         self._take(source)
@@ -123,6 +126,24 @@ class CapturePanel(SnapshotPanel):
         (True, ['tickets'])
         """
         self._watchers.append(callback)
+
+    def take_model(self, model: Any) -> None:
+        """Offer a model of Studio as what answers the recorded calls."""
+        self._given = model
+        self._writer.submit(self._do_refresh, key="models")
+
+    def on_train(self, train: Callable[[str], None]) -> None:
+        """Call ``train(choice)`` when somebody wants to train on what is shown; Studio chooses it in Train.
+
+        Examples
+        --------
+        >>> panel, chosen = snb.CapturePanel("tickets"), []
+        >>> panel.on_train(chosen.append)
+        >>> panel.trainable
+        True
+        """
+        self._train = train
+        self.trainable = True
 
     def settle(self, timeout: float | None = 30.0) -> bool:
         """Wait until all commands are done; False if that takes longer than ``timeout`` seconds."""
@@ -222,6 +243,13 @@ class CapturePanel(SnapshotPanel):
 
         # A store of an earlier version is indexed for that, once, which takes a while.
         self._heavy.submit("search", lambda: store.count(text=given["text"]), found, self.show_error)
+
+    def _do_train(self) -> None:
+        """Hand the calls that are shown to Train: all, or those that the filter leaves."""
+        if self._store is None or self._train is None:
+            raise ConfigError("There is nothing to train on here.", fix="Show a recording, in a Studio.")
+        selection = {"calls": dict(self._filters)} if self._filters else {}
+        self._train(Recorded(self._store.id, selection).choice)
 
     def _do_open(self, call: str) -> None:
         found = self._store.find(call) if self._store is not None else None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import traitlets as t
@@ -30,6 +30,8 @@ from ._answers import (
     describe,
     is_training,
     loadable_name,
+    side_of,
+    step_of,
     template_options,
     utf16_length,
     waits_for_steps,
@@ -53,6 +55,8 @@ class ChatPanel(Panel):
         A loaded model.
     run
         A run whose model answers; it is loaded from the newest checkpoint if it is not in memory.
+    namespace
+        A dict in which code finds what the model is called; None means the notebook's variables.
 
     Examples
     --------
@@ -82,7 +86,8 @@ class ChatPanel(Panel):
     busy = t.Bool(False).tag(sync=True)
     code = t.Dict().tag(sync=True)
 
-    def __init__(self, model: Any = None, run: Any = None) -> None:
+    def __init__(self, model: Any = None, run: Any = None, *, namespace: Mapping[str, Any] | None = None) -> None:
+        self._namespace = namespace
         self._model: Any = None
         self._stop = threading.Event()
         self._dialogue = Dialogue()
@@ -137,6 +142,22 @@ class ChatPanel(Panel):
         """
         self.model_state = {"stage": "loading", "name": run.id, "phase": f"Loading the model of run {run.id}"}
         self._worker.submit(lambda: self._load_run(run), key="load")
+
+    def beside(self, run: Any, steps: Sequence[int]) -> None:
+        """Let checkpoints of a run answer too, beside the tuned model and the base; of another base the run's model is loaded.
+
+        Examples
+        --------
+        >>> panel = snb.ChatPanel(model)
+        >>> panel.beside(run, [20])
+        >>> panel.ask("Where is my parcel?")
+        >>> panel.settle(), list(panel.turns[0]["sides"]) == ["tuned", "base", f"{run.id}@20"]
+        (True, True)
+        """
+        if self._model is None or self._model.base_hash != run.folder.spec["model"].get("base_hash"):
+            self.use_run(run)
+        sides = [side_of(run.id, step) for step in steps]
+        self._do_settings({"steps": [*(each for each in self.settings["steps"] if each not in sides), *sides]})
 
     def refresh(self) -> None:
         """Update the display of which step or checkpoint answers."""
@@ -228,7 +249,10 @@ class ChatPanel(Panel):
             )
         seed = self.settings.get("seed")
         seed = secrets.randbelow(2**31) if seed is None else seed
-        sides = SIDES if self.settings["compare"] and can_compare(self._model) else SIDES[:1]
+        sides = (
+            *(SIDES if self.settings["compare"] and can_compare(self._model) else SIDES[:1]),
+            *self.settings["steps"],
+        )
         turn = self._dialogue.add(text, seed, sides, alone=self.settings["alone"], row=row)
         turn |= {"untrained": not can_compare(self._model), "row": row_words}
         self.error = {}
@@ -319,7 +343,7 @@ class ChatPanel(Panel):
                     top_p=settings["top_p"],
                     stop=settings["stop"] or None,
                     seed=turn["seed"],
-                    use=name,
+                    use=_weights(name),
                     should_stop=self._stop.is_set,
                     **told,
                 )
@@ -371,6 +395,9 @@ class ChatPanel(Panel):
             found = {"stage": "failed", "error": as_card(error)}
         self.base_check = found
 
+    def _names(self) -> Mapping[str, Any]:
+        return self._namespace if self._namespace is not None else _choices.user_namespace()
+
     # -- helpers -------------------------------------------------------------------------------------------------
 
     def _say_how_asked(self) -> None:
@@ -399,10 +426,20 @@ class ChatPanel(Panel):
         known = self._model.trained_on if self._model is not None else None
         return {
             "python": chat_as_python(
-                _choices.name_of(self._model, _choices.user_namespace()) or "model",
+                _choices.name_of(self._model, self._names()) or "model",
                 {side: dialogue.question(turn, side, opening) for side in turn["sides"]},
                 {**self.settings, "seed": turn["seed"]},
                 as_trained.trained_tools(known),
                 template_options(self._model, self.settings),
             )
         }
+
+
+def _weights(side: str) -> Any:
+    """Return what a side's answer is asked of."""
+    if side in SIDES:
+        return side
+    from shadownb.engine import runs
+
+    run, step = step_of(side)
+    return runs.load(run).checkpoint_at(step)

@@ -21,6 +21,7 @@ from . import _choices, _contestants, _evaluation_grid, _evaluation_items, _eval
 from ._base import as_card
 from ._evaluate_code import code
 from ._evaluate_options import DEFAULTS, read
+from ._finish import model_at_hand, scorer_for
 from ._snapshot_panel import SnapshotPanel
 from ._stores import Follower
 from ._worker import Worker
@@ -86,6 +87,7 @@ class EvaluatePanel(SnapshotPanel):
         self._given_suites = [suite_of(each) for each in listed if not isinstance(each, str)]
         self._contestants = _contestants.Contestants(self._given)
         self._stop = threading.Event()
+        self._filled: list[tuple[str, str]] = []  # models of a run, (choice, title)
         self._chosen_for: list[str] = []  # models that nobody has chosen: those of the model that Studio has
         self._view: _evaluation_view.EvaluationView | None = None
         self._follower: Follower | None = None
@@ -154,6 +156,22 @@ class EvaluatePanel(SnapshotPanel):
             self._chosen_for = ids
             self._choose(models=ids)
 
+    def fill(self, run: Any) -> None:
+        """Choose the base and the result of a run, on the rows that it held out; returns at once."""
+        self._writer.submit(partial(self._fill, run))
+
+    def _fill(self, run: Any) -> None:
+        self._do_look()
+        choice, _ = model_at_hand(run, self._names())
+        models = [f"{choice}/base", f"{choice}/tuned"] if choice else [f"load:{run.id}/base", f"load:{run.id}/tuned"]
+        suites = [{"id": "name:text"}]  # what it forgot needs no rows of the task
+        if run.folder.spec.get("eval_dataset"):
+            suites = [_suite_choices.own_rows(f"heldout:{run.id}", f"name:{scorer_for(run)}", [])]
+        self._filled = [] if choice else [(each, f"{run.id}, {each.rpartition('/')[2]}") for each in models]
+        self._chosen_for = []
+        self._do_look()
+        self._choose(models=models, suites=suites)
+
     def take_run(self, run: Any) -> None:
         """List what runs have made."""
         self._writer.submit(self._do_look, key="look at runs")
@@ -166,7 +184,10 @@ class EvaluatePanel(SnapshotPanel):
     def _do_look(self) -> None:
         names = self._names()
         self.choices = {
-            "models": _contestants.choices(names, self._given),
+            "models": [
+                *({"id": each, "title": title, "group": "Of a run"} for each, title in self._filled),
+                *_contestants.choices(names, self._given),
+            ],
             "suites": _suite_choices.choices(names, self._given_suites),
             "data": [
                 {key: str(each[key]) for key in ("id", "title", "group")} for each in _choices.data_choices(names)

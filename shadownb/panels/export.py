@@ -15,6 +15,7 @@ from shadownb.errors import ConfigError, ShadowError
 
 from . import _choices, _contestants, _exported, _scorers
 from ._base import as_card
+from ._finish import keeps_base, model_at_hand
 from ._snapshot_panel import SnapshotPanel
 from ._stores import as_choices, loaded_models
 from ._worker import Background
@@ -60,6 +61,8 @@ class ExportPanel(SnapshotPanel):
     scorers = t.List(t.Dict(), help="What can score the answers.").tag(sync=True)
     state: t.Dict[str, Any] = t.Dict({"stage": "ready"}, help="What is being done, or has failed.").tag(sync=True)
     report = t.Dict(help="The last export, or empty.").tag(sync=True)
+    wanted = t.Dict(help="What the form was filled with last, or empty.").tag(sync=True)
+    pushed = t.Dict(help="What was uploaded, or would be, and what is wrong with it; or empty.").tag(sync=True)
     code = t.Dict(help="What does the same in a cell.").tag(sync=True)
 
     def __init__(self, model: Any = None, *, namespace: Mapping[str, Any] | None = None) -> None:
@@ -68,6 +71,7 @@ class ExportPanel(SnapshotPanel):
         self._opened: tuple[str, Any] | None = None  # what it was loaded by
         self._offers: dict[str, Any] = {}
         self._counted: tuple[Any, int] = (None, 0)
+        self._fills = 0
         self.exported: Any = None
         """The last :class:`~shadownb.Export` that was made here, or None."""
         super().__init__()
@@ -93,6 +97,21 @@ class ExportPanel(SnapshotPanel):
             if self.state["stage"] != "working":
                 self.source = self._id_of(model)
             self._look()
+
+        self._writer.submit(choose)
+
+    def fill(self, run: Any, what: str) -> None:
+        """Choose the result of a run and what it is written as: "save" (what was trained), "push", "export"; returns at once."""
+
+        def choose() -> None:
+            if self.state["stage"] == "working":
+                raise ConfigError(f"This panel is busy: {self.state['doing']}.", fix="Wait until that is done.")
+            self._lists_runs = True
+            formats = [] if what == "export" else ["adapter"] if keeps_base(run) else ["merged"]
+            choice, _ = model_at_hand(run, self._names())
+            self._do_choose(choice or f"run:{run.id}")
+            self._fills += 1
+            self.wanted = {"what": what, "formats": formats, "measure": what == "export", "count": self._fills}
 
         self._writer.submit(choose)
 
@@ -165,11 +184,27 @@ class ExportPanel(SnapshotPanel):
 
         self._work.submit("export", export, self._done, self._failed)
 
+    def _do_push(self, repo: str, private: bool = True, send: bool = False) -> None:
+        """Say what an upload of the last export would send, or send it."""
+        exported = self.exported
+        if exported is None:
+            raise ConfigError("Nothing was exported here yet.", fix="Export it first, then push that.")
+        self._refuse_while_working()
+        _Progress(self, f"sending to {repo}" if send else "looking at what would be sent")
+        self.code = {"python": _exported.push_code(self.code.get("python", ""), repo, private, send)}
+
+        def told(pushed: Any) -> None:
+            self.write(pushed=_exported.pushed(pushed), state={"stage": "ready"})
+
+        self._work.submit(
+            "push", lambda: exported.push_to_hub(repo.strip(), private=private, dry_run=not send), told, self._failed
+        )
+
     # -- what follows ---------------------------------------------------------------------------------------------------
 
     def _done(self, exported: Any) -> None:
         self.exported = exported
-        self.write(report=_exported.report(exported), state={"stage": "ready"})
+        self.write(report=_exported.report(exported), pushed={}, state={"stage": "ready"})
         self._look()
 
     def _failed(self, error: Exception) -> None:

@@ -1,4 +1,4 @@
-"""RunPanel: watch a run, live or past, and stop, pause or resume it.
+"""RunPanel: watch a run, live or past, stop, pause or resume it, and go on with what it made.
 
 The run's watcher thread calls back at most four times a second; each call queues one tick on the panel's writer, which
 sends a small ``status`` and the new points of the curves (``delta``). A page that loads later gets everything from
@@ -8,18 +8,25 @@ the widget, and a static snapshot that is still there when the kernel is gone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import traitlets as t
 
 from shadownb.engine.runs.charts import extra_charts
+from shadownb.engine.runs.results import asked_of
 from shadownb.engine.runs.state import ENDED
+from shadownb.errors import ShadowError
 
+from . import _checkpoints
+from ._base import as_card
 from ._completions import NOTHING, Completions
 from ._feed import CurveFeed
+from ._finish import finishes
+from ._finishing import Finishing
 from ._line import show_in_this_cell
-from ._run_values import about_of, as_run, chart_of, code_of, record_of, shortened, status_of
+from ._naming import user_namespace
+from ._run_values import about_of, as_run, chart_of, code_of, pickable, record_of, shortened, status_of, with_asked
 from ._snapshot import STATUS_WORDS, milestone, run_bundle
 from ._snapshot_panel import SnapshotPanel
 from ._worker import Worker
@@ -27,13 +34,15 @@ from ._worker import Worker
 _KEPT_SAMPLES = 12  # evaluations whose sampled answers the page gets
 
 
-class RunPanel(SnapshotPanel):
-    """Shows one run live: phase, progress, curves, samples, and buttons to stop, pause and resume.
+class RunPanel(Finishing, SnapshotPanel):
+    """Shows one run live: phase, progress, curves, samples, checkpoints; buttons to stop, pause, resume, and for what comes next.
 
     Parameters
     ----------
     run
         A run, or the id of one: of this kernel or another process, active or ended.
+    namespace
+        A dict in which loaded models are looked up; None means the notebook's variables.
 
     Examples
     --------
@@ -45,6 +54,7 @@ class RunPanel(SnapshotPanel):
 
     _bundle = "run"
     _charts = True
+    _revived_by = ("about",)
 
     about = t.Dict(help="Run id, method, model, folder.").tag(sync=True)
     status = t.Dict(help="Everything small that changes with each step.").tag(sync=True)
@@ -54,14 +64,24 @@ class RunPanel(SnapshotPanel):
     record = t.Dict(help="What the run was estimated to need and what it really ran with.").tag(sync=True)
     samples: t.List[Any] = t.List(help="Answers sampled at evaluations.").tag(sync=True)
     answers = t.Dict(NOTHING, help="Scored answers of a step of reinforcement, group by group.").tag(sync=True)
-    checkpoints: t.List[Any] = t.List().tag(sync=True)
+    checkpoints: t.List[Any] = t.List(help="Each with its step, folder, loss, and whether it is the result.").tag(
+        sync=True
+    )
+    losses = t.Dict(_checkpoints.NOT_MEASURED, help="Held-out loss of base and checkpoints, once asked for.").tag(
+        sync=True
+    )
+    finishes: t.List[Any] = t.List(help="What can be done with the run, each with its code.").tag(sync=True)
+    runs: t.List[Any] = t.List(help="Runs that can be shown instead.").tag(sync=True)
     warnings: t.List[Any] = t.List().tag(sync=True)
     failure = t.Dict(help="Why the run failed, as a card, or empty.").tag(sync=True)
     pictured = t.Unicode(help="Caption of the static snapshot that was displayed last, or empty.").tag(sync=True)
     code = t.Dict(help="What does the same in a cell.").tag(sync=True)
 
-    def __init__(self, run: Any) -> None:
+    def __init__(self, run: Any, *, namespace: Mapping[str, Any] | None = None) -> None:
         run = self._run = as_run(run)
+        self._namespace = namespace
+        self._finishes_known: tuple[Any, ...] = ()
+        self._finishes_shown: list[dict[str, Any]] = []
         self._feed = CurveFeed()
         self._unsubscribe: Callable[[], None] = lambda: None
         self._samples_known: tuple[int, int] | None = None
@@ -78,6 +98,31 @@ class RunPanel(SnapshotPanel):
     def run(self) -> Any:
         """The run that is shown."""
         return self._run
+
+    def show(self, run: Any) -> None:
+        """Show another run, or the one of an id, in the place of this one.
+
+        Examples
+        --------
+        >>> panel = snb.RunPanel(run)
+        >>> other = model.train(rows, start="base", max_steps=2, background=False)
+        >>> panel.show(other)
+        >>> panel.settle(), panel.run is other
+        (True, True)
+        >>> panel.close()
+        """
+        run = as_run(run)
+        self._unsubscribe()
+        with self._gate:
+            self._run = run
+            self._completions, self._samples_known, self._finishes_known = Completions(run), None, ()
+            sequence, self._feed = self._feed.sequence, CurveFeed()
+            self._feed.sequence = sequence + 1  # a page takes no older one
+            state = run.state
+            self._feed.begin(state)
+            values = {**self._values(state), "losses": _checkpoints.NOT_MEASURED, "delta": {}}
+            self.write(about=about_of(run), code=code_of(run.id), **values, snapshot=self._feed.snapshot(state))
+        self._unsubscribe = run.subscribe(self._on_state)
 
     def close(self) -> None:
         """Remove the panel from the page and stop following the run; the run continues."""
@@ -109,7 +154,8 @@ class RunPanel(SnapshotPanel):
             "record": record_of(state.record),
             "samples": self._samples_of(state),
             "answers": self._completions.of(state),
-            "checkpoints": self._checkpoints_of(state),
+            "checkpoints": _checkpoints.listed(self._run, state),
+            "finishes": self._finishes_of(state),
             "warnings": list(state.warnings),
             "failure": self._failure_of(state),
         }
@@ -119,12 +165,23 @@ class RunPanel(SnapshotPanel):
         known = (state.attempt, len(state.samples))
         if known != self._samples_known:
             self._samples_known = known
-            self._samples_shown = [shortened(sample) for sample in self._run.samples()[-_KEPT_SAMPLES:]]
+            asked = asked_of(self._run.folder)
+            found = self._run.samples()[-_KEPT_SAMPLES:]
+            self._samples_shown = [shortened(with_asked(sample, asked)) for sample in found]
         return self._samples_shown
 
-    def _checkpoints_of(self, state: Any) -> list[dict[str, Any]]:
-        folder = self._run.path / "checkpoints"
-        return [{**c, "path": str(folder / c["path"])} for c in state.checkpoints]
+    def _finishes_of(self, state: Any) -> list[dict[str, Any]]:
+        """Return what can be done with the run; looked for anew when it ended or was gone on with."""
+        known = (self._run.id, state.status, len(state.checkpoints))
+        if known != self._finishes_known:
+            self._finishes_known, self._finishes_shown = known, finishes(self._run, self._names())
+        return self._finishes_shown
+
+    def _names(self) -> Mapping[str, Any]:
+        return self._namespace if self._namespace is not None else user_namespace()
+
+    def _run_to_finish(self, run: str) -> Any:
+        return self._run
 
     def _failure_of(self, state: Any) -> dict[str, Any]:
         if not state.error:
@@ -166,6 +223,39 @@ class RunPanel(SnapshotPanel):
             self._run.resume()
         else:  # may load the model first
             self._slow.submit(self._run.resume)
+
+    def _do_look_for_runs(self) -> None:
+        """List the runs that can be shown instead."""
+        self._slow.submit(lambda: self.write(runs=pickable(self._run)), key="runs")
+
+    def _do_show(self, run: str) -> None:
+        self.show(run)
+
+    def _do_promote(self, step: int) -> None:
+        """Make a checkpoint what the run is loaded with."""
+        from shadownb.engine import runs
+
+        runs.promote(self._run.id, step)
+        self._finishes_known = ()
+        state = self._run.state
+        self.write(checkpoints=_checkpoints.listed(self._run, state), finishes=self._finishes_of(state))
+
+    def _do_measure(self) -> None:
+        """Compute the loss of base and checkpoints on the rows that were held out."""
+        run = self._run
+
+        def told(losses: dict[str, Any]) -> None:
+            if run is self._run:
+                self.losses = losses
+
+        def work() -> None:
+            try:
+                _checkpoints.measure(run, self._names(), told)
+            except ShadowError as error:
+                told({"stage": "failed", "error": as_card(error)})
+
+        told({"stage": "working", "done": 0, "total": 0, "losses": {}})
+        self._slow.submit(work, key="measure")
 
     # -- the static snapshot ---------------------------------------------------------------------------------------
 

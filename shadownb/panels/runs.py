@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -21,7 +21,9 @@ from shadownb.engine.runs.store import default_store
 from shadownb.engine.runs.table import RunTable
 from shadownb.errors import ConfigError, ShadowError
 
-from ._base import Panel
+from ._finish import finishes
+from ._finishing import Finishing
+from ._naming import user_namespace
 from ._runs_table import (
     DEFAULT_COLUMNS,
     columns_known,
@@ -50,7 +52,7 @@ _REMEMBERED = ("sort", "descending", "columns")
 _NO_CURVES: dict[str, Any] = {}
 
 
-class RunsPanel(Panel):
+class RunsPanel(Finishing):
     """All runs: search, sort, tag, pin, archive, delete and restore them, and lay chosen ones side by side; usable alone.
 
     The columns and their order are remembered in the home.
@@ -59,6 +61,8 @@ class RunsPanel(Panel):
     ----------
     query
         What the table is searched for at first; see :func:`shadownb.runs.search`.
+    namespace
+        A dict in which loaded models are looked up; None means the notebook's variables.
 
     Examples
     --------
@@ -86,7 +90,8 @@ class RunsPanel(Panel):
     linked = t.Bool(False, help="Whether somebody shows a run that is asked for.").tag(sync=True)
     code = t.Dict(help="What does the same in a cell.").tag(sync=True)
 
-    def __init__(self, query: str = "") -> None:
+    def __init__(self, query: str = "", *, namespace: Mapping[str, Any] | None = None) -> None:
+        self._namespace = namespace
         self._store = default_store()
         self._table = RunTable(self._store)
         self._follower: Follower | None = None
@@ -204,13 +209,21 @@ class RunsPanel(Panel):
             },
             known=columns_known(self._table.keys),
             chosen=[run_id for run_id in self.chosen if run_id in rows],
-            opened=run_in_full(self._run(self.opened["id"]), rows) if self.opened.get("id") in rows else {},
+            opened=self._in_full(self.opened["id"], rows) if self.opened.get("id") in rows else {},
             trash={"count": len(trashed), "undo": list(self._undo), "ids": trashed[:20]},
         )
         self._compare_again(rows)
 
     def _run(self, run_id: str) -> Run:
         return Run(self._store.find(run_id))
+
+    def _run_to_finish(self, run: str) -> Run:
+        return self._run(run)
+
+    def _in_full(self, run_id: str, rows: dict[str, Any]) -> dict[str, Any]:
+        run = self._run(run_id)
+        names = self._namespace if self._namespace is not None else user_namespace()
+        return {**run_in_full(run, rows), "finishes": finishes(run, names)}
 
     # -- commands of the page --------------------------------------------------------------------------------------
 
@@ -245,7 +258,7 @@ class RunsPanel(Panel):
         self.curves = curves_of(runs, labels, metric, axis, smoothing)
 
     def _do_open(self, run: str) -> None:
-        self.opened = run_in_full(self._run(run), {row["id"]: row for row in self._table.rows})
+        self.opened = self._in_full(run, {row["id"]: row for row in self._table.rows})
 
     def _do_close(self) -> None:
         self.opened = {}
@@ -253,6 +266,16 @@ class RunsPanel(Panel):
     def _do_show(self, run: str) -> None:
         if self._show is not None:
             self._show(self._run(run))
+
+    def _do_resume(self, run: str) -> None:
+        """Go on with a run; its model may have to be loaded first."""
+        found = self._run(run)
+
+        def resume() -> None:
+            found.resume()
+            self._writer.submit(partial(self._do_show, run))
+
+        self._slow.submit(resume)
 
     def _do_mark(self, runs: list[str], **marks: Any) -> None:
         """Tag, annotate, pin or archive runs; ``tag`` and ``untag`` add and take away one tag."""

@@ -17,6 +17,7 @@ from shadownb.errors import ConfigError
 
 from . import _choices, _served
 from ._base import as_card
+from ._finish import model_at_hand
 from ._snapshot_panel import SnapshotPanel
 from ._stores import loaded_models
 from ._worker import Background
@@ -57,6 +58,7 @@ class ServePanel(SnapshotPanel):
     )
     state: t.Dict[str, Any] = t.Dict({"stage": "ready"}, help="What is being done, or has failed.").tag(sync=True)
     played = t.Dict(help="The playground's last question and each server's answer, or empty.").tag(sync=True)
+    wanted: t.Dict[str, Any] = t.Dict(help="What the form was filled with last, or empty.").tag(sync=True)
     code = t.Dict(help="What does the same in a cell.").tag(sync=True)
 
     def __init__(self, model: Any = None, *, namespace: Mapping[str, Any] | None = None) -> None:
@@ -94,6 +96,16 @@ class ServePanel(SnapshotPanel):
         """Offer a model first."""
         self._given = model
         self._writer.submit(self._look)
+
+    def fill(self, run: Any) -> None:
+        """Choose the result of a run in the form; returns at once."""
+
+        def choose() -> None:
+            self._look()
+            choice, _ = model_at_hand(run, self._names())
+            self.wanted = {"source": choice or run.id, "listed": bool(choice), "count": self.wanted.get("count", 0) + 1}
+
+        self._writer.submit(choose)
 
     def settle(self, timeout: float | None = 30.0) -> bool:
         """Wait until commands are handled and all work is done; False if that took longer."""

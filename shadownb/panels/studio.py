@@ -10,16 +10,19 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import anywidget
 import traitlets as t
 
-from . import _choices
 from ._added import AddedPanels
 from ._base import Panel
 from ._going_on import active_runs, models_at_hand, offer_of, run_of_this_kernel
+from ._handover import finish, train_on
+from ._naming import StudioNames
 from ._run_values import as_run
+from ._walk import Walk
 from .capture import CapturePanel
 from .chat import ChatPanel
 from .evaluate import EvaluatePanel
@@ -95,12 +98,15 @@ class Studio(Panel):
     added: t.List[dict[str, Any]] = t.List(help="Tabs of panels that other packages bring.").tag(sync=True)
     going_on: t.List[dict[str, str]] = t.List(help="Runs that go on elsewhere and are not shown.").tag(sync=True)
 
+    walk = t.Dict(help="The first steps: whether they are shown, and which are done.").tag(sync=True)
+
     def __init__(
         self, model: Any = None, dataset: Any = None, run: Any = None, namespace: Mapping[str, Any] | None = None
     ) -> None:
         self._snapshots: list[Any] = []
-        names = namespace if namespace is not None else _choices.user_namespace()
-        earlier = next(reversed(list(_opened.values())), None) if namespace is None else None
+        self.names = StudioNames(self, namespace)
+        names = self.names
+        earlier = self.newest() if namespace is None else None
         run, active = as_run(run), active_runs()
         models = models_at_hand(names, earlier)
         shown = run is not None
@@ -110,33 +116,40 @@ class Studio(Panel):
             model = next(iter(models), None)
         if dataset is None and earlier is not None:
             dataset = earlier.train.dataset
-        train = TrainPanel(model, dataset, namespace)
-        capture = CapturePanel(namespace=namespace)
-        trajectories = TrajectoriesPanel(namespace=namespace)
+        train = TrainPanel(model, dataset, names)
+        capture = CapturePanel(namespace=names)
+        trajectories = TrajectoriesPanel(namespace=names)
         self._added = AddedPanels((*TABS, "studio"))
         super().__init__(
             capture=capture,
             trajectories=trajectories,
-            judge=JudgePanel(namespace=namespace),
-            rewards=RewardsPanel(namespace=namespace),
+            judge=JudgePanel(namespace=names),
+            rewards=RewardsPanel(namespace=names),
             train=train,
-            runs=RunsPanel(),
-            evaluate=EvaluatePanel(namespace=namespace),
-            facts=FactsPanel(model, namespace=namespace),
-            export=ExportPanel(model, namespace=namespace),
-            serve=ServePanel(model, namespace=namespace),
-            chat=ChatPanel(model, run if model is None else None),
+            runs=RunsPanel(namespace=names),
+            evaluate=EvaluatePanel(namespace=names),
+            facts=FactsPanel(model, namespace=names),
+            export=ExportPanel(model, namespace=names),
+            serve=ServePanel(model, namespace=names),
+            chat=ChatPanel(model, run if model is None else None, namespace=names),
             added=self._added.tabs,
             going_on=[offer_of(other) for other in active if run is None or other.id != run.id],
         )
         if namespace is None:
             _opened[self.panel_id] = self
+        if self.model is not None:
+            self.names.model = self.model
         capture.on_show(lambda _: self._writer.submit(self._hand_capture_over, key="capture"))
         self.observe(lambda _: self._writer.submit(self._hand_capture_over, key="capture"), names=["tab"])
         for panel in (trajectories, self.judge):
             panel.on_use(self._train_on)
         train.on_start(self._started)
+        self._walk = Walk(self)
+        self.walk = self._walk.state()
         self.runs.on_show(self._open_run)
+        self.runs.on_finish(partial(finish, self))
+        for source in (capture, self.trajectories):
+            source.on_train(partial(train_on, self))
         train.observe(self._model_changed, names=["model_state"])
         if self.model is not None:
             self.evaluate.take_model(self.model)
@@ -165,8 +178,23 @@ class Studio(Panel):
 
     @property
     def model(self) -> Any:
-        """The chosen model, or None if none is loaded."""
-        return self.train.model
+        """The chosen model, or the one that was loaded here last; None if none is loaded."""
+        model = self.train.model if self.train is not None else None
+        held = self.names.model
+        return model if model is not None or held is None or not held.is_loaded else held
+
+    @classmethod
+    def newest(cls) -> Studio | None:
+        """Return the Studio that was opened last in this kernel, or None: code refers to it where no variable holds it.
+
+        Examples
+        --------
+        >>> studio = snb.Studio()
+        >>> snb.Studio.newest() is studio
+        True
+        >>> studio.close()
+        """
+        return next(reversed(list(_opened.values())), None)
 
     def settle(self, timeout: float | None = 30.0) -> bool:
         """Wait until all panels have done what was asked for; False if that takes longer than ``timeout`` seconds."""
@@ -228,6 +256,10 @@ class Studio(Panel):
         """Show a run that goes on elsewhere."""
         self._open_run(as_run(run))
 
+    def _do_show_walk(self, shown: bool) -> None:
+        """Show the first steps, or hide them from now on."""
+        self._walk.show(shown)
+
     # -- what one panel means for the others ---------------------------------------------------------------------
 
     def _started(self, run: Any) -> None:
@@ -245,13 +277,21 @@ class Studio(Panel):
 
     def _show(self, run: Any) -> None:
         before = self.run_panel
-        self.run_panel = RunPanel(run)
+        self.run_panel = RunPanel(run, namespace=self.names)
+        self.run_panel.on_finish(partial(finish, self))
+        self.run_panel.observe(lambda _: self._writer.submit(self._other_run, key="run"), names=["about"])
         self.going_on = [offer for offer in self.going_on if offer["id"] != run.id]
         for snapshot in self._snapshots:
             self.run_panel.keep_current(snapshot)
         if before is not None:
             before.close()
         self._added.tell("take_run", run, self.show_error)
+
+    def _other_run(self) -> None:
+        """Follow the Run panel, where another run was picked."""
+        self._renew_revival()
+        self.going_on = [offer for offer in self.going_on if offer["id"] != self.run.id]
+        self._added.tell("take_run", self.run, self.show_error)
 
     def _model_changed(self, change: Any) -> None:
         # Inside the Train panel's lock, so only queue.
@@ -270,6 +310,8 @@ class Studio(Panel):
         model = self.train.model
         if model is None:
             return
+        self.names.model = model
+        self.capture.take_model(model)
         self.facts.take_model(model)
         self.export.take_model(model)
         self.serve.take_model(model)

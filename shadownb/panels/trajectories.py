@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import traitlets as t
 
 from shadownb.engine.capture.index import PAGE, SORTS
-from shadownb.errors import ModelError
+from shadownb.errors import DataError, ModelError
 
 from . import _choices, _conversation, _episode_words
 from ._base import as_card
+from ._episode_words import NO_FILTER
 from ._episodes import EpisodeIndex
+from ._recorded_data import Recorded
 from ._stores import (
     Follower,
     as_choices,
@@ -65,6 +67,7 @@ class TrajectoriesPanel(TaughtPanel):
     inspection = t.Dict(_NOTHING, help="Tokens of the open episode, the trained ones marked.").tag(sync=True)
     tokens_of = t.Unicode(help="The model whose tokens are shown.").tag(sync=True)
     code = t.Dict(help="What does the same in a cell.").tag(sync=True)
+    trainable = t.Bool(False, help="Whether somebody trains on what is shown.").tag(sync=True)
 
     def __init__(self, source: Any = None, *, model: Any = None, namespace: Mapping[str, Any] | None = None) -> None:
         self._namespace = namespace
@@ -73,6 +76,7 @@ class TrajectoriesPanel(TaughtPanel):
         self._left = threading.Event()
         self._follower: Follower | None = None
         self._live = False
+        self._train: Callable[[str], None] | None = None
         self._inspected: dict[str, Any] | None = None
         super().__init__(query=dict(_QUERY))
         self._reader = Background("TrajectoriesPanel reader", self._writer)
@@ -141,6 +145,19 @@ class TrajectoriesPanel(TaughtPanel):
                 self.show_error,
                 seconds=1.0,
             )
+
+    def on_train(self, train: Callable[[str], None]) -> None:
+        """Call ``train(choice)`` when somebody wants to train on episodes; Studio chooses them in Train.
+
+        Examples
+        --------
+        >>> panel, chosen = snb.TrajectoriesPanel(store), []
+        >>> panel.on_train(chosen.append)
+        >>> panel.trainable
+        True
+        """
+        self._train = train
+        self.trainable = True
 
     def settle(self, timeout: float | None = 30.0) -> bool:
         """Wait until nothing is read or rendered any more; False if that takes longer than ``timeout`` seconds."""
@@ -230,6 +247,16 @@ class TrajectoriesPanel(TaughtPanel):
         self._inspected = None
         self.write(conversation=self._window(row["id"], 0), inspection=_NOTHING)
         self._show_code()
+
+    def _do_train(self, only_open: bool = False) -> None:
+        """Hand the episodes that the search finds, or the open one alone, to Train."""
+        if self._store is None or self._train is None:
+            raise DataError("There is nothing to train on here.", fix="Choose a capture, in a Studio.")
+        query = {name: self.query[name] for name in NO_FILTER if self.query[name]}
+        selection: dict[str, Any] = {"query": query} if query else {}
+        if only_open and self._open is not None and self._open.call_ids:
+            selection = {"call": self._open.call_ids[-1]}
+        self._train(Recorded(self._store.id, selection).choice)
 
     def _do_window(self, begin: int) -> None:
         if self._open is not None:

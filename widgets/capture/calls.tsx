@@ -23,7 +23,8 @@ export function Calls() {
   const page = useTraitValue<CallPage>("page");
   const { stage } = useTraitValue<Recording>("recording");
   const call = useTraitValue<CallDetail | Record<string, never>>("call");
-  const [send] = useCommand();
+  const trainable = useTraitValue<boolean | undefined>("trainable") ?? false;
+  const [send, waiting] = useCommand();
   const rows = page.rows ?? [];
   const filtered = Boolean(page.search || page.status || page.tag);
   const scored = rows.some((row) => row.scores !== undefined && Object.keys(row.scores).length > 0);
@@ -40,6 +41,11 @@ export function Calls() {
       <div class="snb-row">
         <Filter page={page} />
         <span class="snb-muted">{filtered ? `${count(page.total)} found` : counted(page.total ?? 0, "call")}</span>
+        {trainable && (
+          <Button disabled={rows.length === 0 || waiting !== null} onClick={() => send("train")}>
+            {filtered ? "Train on these calls" : "Train on this recording"}
+          </Button>
+        )}
         <span class="snb-push">
           <Pager
             label="Pages of calls"

@@ -7,12 +7,19 @@ import type { Side, SideName, Turn } from "./stream";
 
 const TITLES: Record<SideName, string> = { tuned: "Tuned", base: "Base" };
 
+/** What a side is called in the heading of its answer. */
+export const titleOf = (name: SideName): string => TITLES[name] ?? `Step ${name.slice(name.lastIndexOf("@") + 1)}`;
+
 export function Answer({ name, side, turn }: { name: SideName; side: Side; turn: Turn }) {
-  const title = turn.untrained ? "Model" : TITLES[name];
+  const title = turn.untrained && name === "tuned" ? "Model" : titleOf(name);
   const right = side.status === "done" && turn.expected !== undefined && side.text.trim() === turn.expected.trim();
   const writing = side.status === "streaming";
   return (
-    <article class={`chat-answer chat-answer--${name}`} aria-label={`${title} answer`} aria-busy={writing}>
+    <article
+      class={`chat-answer chat-answer--${name in TITLES ? name : "step"}`}
+      aria-label={`${title} answer`}
+      aria-busy={writing}
+    >
       <header>
         <b>{title}</b>{" "}
         <span class="snb-muted" title={side.badge}>

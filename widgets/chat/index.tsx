@@ -7,11 +7,11 @@ import { ErrorCard } from "../lib/error-card";
 import { type ErrorInfo, useCommand, useTraitValue } from "../lib/model";
 import { definePanel } from "../lib/panel";
 import { StatusLine } from "../lib/status-line";
-import { Answer, Expected } from "./answer";
+import { Answer, Expected, titleOf } from "./answer";
 import { type Asked, AskedPart } from "./asked";
 import { SettingsFold, type TemplateOptions } from "./settings";
 import { listen, useTurns } from "./store";
-import type { SideName, Turn } from "./stream";
+import type { Turn } from "./stream";
 import { before, TriesPart } from "./tries";
 import "./chat.css";
 
@@ -42,6 +42,7 @@ function Chat() {
       {model.error && <ErrorCard error={model.error} />}
       <AskedPart />
       <Conversation turns={turns} model={model} />
+      <Beside />
       <TriesPart ready={model.stage === "ready"} />
       <CommandError />
       <Composer ready={model.stage === "ready"} />
@@ -72,6 +73,32 @@ function Head({ model, hasTurns }: { model: ModelState; hasTurns: boolean }) {
         </span>
       )}
     </div>
+  );
+}
+
+/** The checkpoints that answer too. */
+function Beside() {
+  const steps = useTraitValue<{ steps?: string[] }>("settings").steps ?? [];
+  const [send] = useCommand();
+  return steps.length === 0 ? null : (
+    <section class="snb-row" aria-label="Checkpoints that answer too">
+      <span class="snb-muted">Beside it answer</span>
+      {steps.map((side) => (
+        <span key={side} class="snb-row">
+          <Chip>
+            {titleOf(side)} of {side.slice(0, side.lastIndexOf("@"))}
+          </Chip>
+          <Button
+            kind="quiet"
+            small
+            aria-label={`Take ${titleOf(side).toLowerCase()} away`}
+            onClick={() => send("settings", { values: { steps: steps.filter((each) => each !== side) } })}
+          >
+            ×
+          </Button>
+        </span>
+      ))}
+    </section>
   );
 }
 
@@ -135,7 +162,7 @@ function Conversation({ turns, model }: { turns: Turn[]; model: ModelState }) {
 }
 
 function TurnView({ turn }: { turn: Turn }) {
-  const sides = (["tuned", "base"] as SideName[]).filter((name) => turn.sides[name]);
+  const sides = Object.keys(turn.sides);
   return (
     <div class="chat-turn">
       {turn.begins && <p class="chat-begin snb-muted">New conversation</p>}

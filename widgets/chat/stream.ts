@@ -1,7 +1,8 @@
 /** The conversation as the front end holds it, and how streamed pieces are added to it. */
 import type { ErrorInfo } from "../lib/model";
 
-export type SideName = "tuned" | "base";
+/** "tuned", "base", or a checkpoint as "RUN@STEP". */
+export type SideName = string;
 export type SideStatus = "queued" | "waiting" | "streaming" | "done" | "stopped" | "failed";
 
 export interface Side {

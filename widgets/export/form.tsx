@@ -1,11 +1,11 @@
 /** What to export, as what, where to, and what it is measured on. */
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { Button, Field } from "../lib/controls";
 import { counted, gigabytes } from "../lib/format";
 import { type Choice, GroupedOptions } from "../lib/grouped";
 import { useCommand, useTraitValue } from "../lib/model";
 import { Formats } from "./formats";
-import type { Format } from "./types";
+import type { Format, State, Wanted } from "./types";
 
 const OTHER = "";
 const NOTHING = "none";
@@ -82,6 +82,20 @@ export function ExportForm({ working }: { working: boolean }) {
   const [rows, setRows] = useState("");
   const [scorer, setScorer] = useState("");
   const [send, waiting] = useCommand();
+  const asked = useTraitValue<Wanted | undefined>("wanted");
+  const state = useTraitValue<State>("state");
+  const applied = useRef<number | undefined>(undefined);
+  useEffect(() => {
+    // Once, when the formats are those of the model that was filled in: later choices are the user's.
+    if (asked?.count === undefined || applied.current === asked.count || state.stage === "working") return;
+    applied.current = asked.count;
+    const first = formats.find(({ format, refused }) => refused === null && asked.formats?.includes(format));
+    want(first?.id ?? FIRST);
+    compare([]);
+    setFolder(null);
+    setScorer("");
+    setRows(asked.measure === false ? NOTHING : "");
+  }, [asked?.count, state.stage, formats]);
   const able = formats.filter(({ refused }) => refused === null);
   const chosen = able.find(({ id }) => id === wanted) ?? able[0];
   const others = able.filter(({ id }) => id !== chosen?.id && compared.includes(id));
@@ -127,7 +141,7 @@ export function ExportForm({ working }: { working: boolean }) {
               <option value="">
                 {heldOut > 0 ? `${counted(heldOut, "row")} that the run held out` : "Nothing: no rows were held out"}
               </option>
-              {heldOut > 0 && <option value={NOTHING}>Nothing</option>}
+              {(heldOut > 0 || rows === NOTHING) && <option value={NOTHING}>Nothing</option>}
               <GroupedOptions options={data} />
             </select>
           )}
@@ -150,8 +164,9 @@ export function ExportForm({ working }: { working: boolean }) {
       <Room chosen={chosen === undefined ? others : [chosen, ...others]} />
       <div class="snb-row">
         <Button kind="primary" type="submit" disabled={blocked}>
-          Export
+          {asked?.what === "save" ? "Save" : "Export"}
         </Button>
+        {asked?.what === "push" && <span class="snb-muted">What is written can be pushed to the hub then.</span>}
         {others.length > 0 && (
           <span class="snb-muted">{others.map(({ name }) => name).join(", ")}: written, measured and thrown away.</span>
         )}

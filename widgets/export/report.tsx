@@ -5,6 +5,7 @@ import { CopyButton } from "../lib/copy-code";
 import { gigabytes } from "../lib/format";
 import { useTraitValue } from "../lib/model";
 import { PALETTE, type Theme } from "../lib/theme";
+import { Push } from "./push";
 import type { Report as Told } from "./types";
 
 const SMALLEST = 1e-7; // a file that says the same to the last bit has a place on the logarithmic axis, too
@@ -54,6 +55,7 @@ export function Report() {
           ))}
         </ul>
       </Fold>
+      <Push />
     </section>
   );
 }

@@ -37,3 +37,20 @@ export interface State {
   steps?: { text: string; seconds: number | null }[];
   error?: ErrorInfo;
 }
+
+/** What another panel has filled in: what for, which formats come first, and whether anything is measured. */
+export interface Wanted {
+  what?: "save" | "export" | "push";
+  formats?: string[];
+  measure?: boolean;
+  count?: number;
+}
+
+/** What was uploaded, or would be. */
+export interface Pushed {
+  repo: string;
+  private: boolean;
+  files: [name: string, size: number][];
+  sent: boolean;
+  url: string;
+}

@@ -4,6 +4,7 @@ import { Button, Fold } from "../lib/controls";
 import { count, MISSING, number } from "../lib/format";
 import { useCommand } from "../lib/model";
 import { useId } from "../lib/use-id";
+import { AnswerText } from "./answer-text";
 import { changeOf, columnsOf, type Order, type Sorting, sortedAnswers, sortedGroups } from "./sorting";
 import type { Answer, AnswerGroup, Answers } from "./types";
 
@@ -166,7 +167,7 @@ function Table({ answers, sorting, onSort, caption }: TableProps) {
           {sortedAnswers(answers, sorting).map((answer, i) => (
             <tr key={i}>
               <td>
-                <div class="run-answer">{answer.completion || <span class="snb-muted">(empty)</span>}</div>
+                <AnswerText>{answer.completion || <span class="snb-muted">(empty)</span>}</AnswerText>
                 {answer.finish_reason === "length" && <span class="snb-chip snb-chip--warn">cut off</span>}
                 {Object.entries(answer.reasons).map(([name, reason]) => (
                   <p class="run-reason snb-muted" key={name}>

@@ -50,6 +50,9 @@ export class Curves {
   }
 
   replace(snapshot: Snapshot): void {
+    if (snapshot.full === true) {
+      this.#curves.clear(); // of another run, where another is shown
+    }
     for (const [name, packed] of Object.entries(snapshot.series ?? {})) {
       const { steps, values } = packed;
       this.#curves.set(name, {

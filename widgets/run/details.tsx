@@ -1,9 +1,16 @@
-/** What lies under the charts: sampled answers, checkpoints, warnings, and the code for all of it. */
+/** What lies under the charts: sampled answers, warnings, and the code for all of it. */
 import { CodeBlock } from "../lib/copy-code";
-import { number } from "../lib/format";
-import type { Checkpoint, Sample, Warning } from "./types";
+import { AnswerText } from "./answer-text";
+import type { Sample, Warning } from "./types";
 
-export function Samples({ samples, ended }: { samples: Sample[]; ended: boolean }) {
+interface SamplesProps {
+  samples: Sample[];
+  ended: boolean;
+  /** What the weights were before the first step, in words. */
+  start: string;
+}
+
+export function Samples({ samples, ended, start }: SamplesProps) {
   if (samples.length === 0) {
     return (
       <p class="snb-muted">
@@ -14,7 +21,9 @@ export function Samples({ samples, ended }: { samples: Sample[]; ended: boolean 
     );
   }
   const newestFirst = samples.toReversed();
-  const prompts = newestFirst[0]?.items.map((item) => item.prompt) ?? [];
+  const items = newestFirst[0]?.items ?? [];
+  const expected = items.some((item) => item.expected !== undefined);
+  const before = items.some((item) => item.before !== undefined);
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling block must be reachable by keyboard
     <div class="snb-tablewrap run-samples" tabIndex={0}>
@@ -23,6 +32,8 @@ export function Samples({ samples, ended }: { samples: Sample[]; ended: boolean 
         <thead>
           <tr>
             <th scope="col">Prompt</th>
+            {expected && <th scope="col">Expected</th>}
+            {before && <th scope="col">Before training{start === "the base" ? " (the base)" : ""}</th>}
             {newestFirst.map((sample, i) => (
               <th scope="col" key={sample.step}>
                 Step {sample.step}
@@ -32,14 +43,27 @@ export function Samples({ samples, ended }: { samples: Sample[]; ended: boolean 
           </tr>
         </thead>
         <tbody>
-          {prompts.map((prompt, row) => (
-            <tr key={prompt}>
+          {items.map((item, row) => (
+            <tr key={`${row} ${item.prompt}`}>
               <th scope="row">
-                <div class="run-answer">{prompt}</div>
+                <AnswerText>{item.prompt}</AnswerText>
               </th>
+              {expected && (
+                <td>
+                  <AnswerText>{item.expected ?? "--"}</AnswerText>
+                </td>
+              )}
+              {before && (
+                <td>
+                  <AnswerText>{item.before ?? "--"}</AnswerText>
+                </td>
+              )}
               {newestFirst.map((sample) => (
                 <td key={sample.step}>
-                  <div class="run-answer">{sample.items[row]?.completion ?? "--"}</div>
+                  <AnswerText>
+                    {sample.items[row]?.completion ?? "--"}
+                    {isRight(sample.items[row]) && <span class="snb-muted"> ✓ as expected</span>}
+                  </AnswerText>
                 </td>
               ))}
             </tr>
@@ -50,46 +74,8 @@ export function Samples({ samples, ended }: { samples: Sample[]; ended: boolean 
   );
 }
 
-export function Checkpoints({ checkpoints }: { checkpoints: Checkpoint[] }) {
-  if (checkpoints.length === 0) {
-    return <p class="snb-muted">No checkpoint yet.</p>;
-  }
-  return (
-    <div class="snb-tablewrap">
-      <table class="snb-table">
-        <caption class="snb-hidden">Checkpoints, newest first</caption>
-        <thead>
-          <tr>
-            <th scope="col" class="is-number">
-              Step
-            </th>
-            <th scope="col">Kind</th>
-            <th scope="col" class="is-number">
-              Eval loss
-            </th>
-            <th scope="col">Folder</th>
-          </tr>
-        </thead>
-        <tbody>
-          {checkpoints.toReversed().map((checkpoint) => (
-            <tr key={checkpoint.path}>
-              <th scope="row" class="is-number">
-                {checkpoint.step}
-              </th>
-              <td>
-                {[checkpoint.final && "final", checkpoint.best && "best"].filter(Boolean).join(", ") || "regular"}
-              </td>
-              <td class="is-number">{number(checkpoint.eval_loss)}</td>
-              <td>
-                <code>{checkpoint.path}</code>
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
-  );
-}
+const isRight = (item: Sample["items"][number] | undefined): boolean =>
+  item?.expected !== undefined && item.completion.trim() === item.expected.trim();
 
 export function Warnings({ warnings }: { warnings: Warning[] }) {
   if (warnings.length === 0) {

@@ -4,6 +4,7 @@ import { Button, Chip, Progress } from "../lib/controls";
 import { CopyButton } from "../lib/copy-code";
 import { useLife } from "../lib/life";
 import { useCommand } from "../lib/model";
+import { RunPicker } from "../lib/run-picker";
 import { StatusLine } from "../lib/status-line";
 import { type About, type Checkpoint, isActive, type Status } from "./types";
 import { chipOf, lastSeen, progressFacts, shareOf } from "./words";
@@ -43,7 +44,7 @@ export function Header({ about, status, checkpoints }: HeaderProps) {
         {name && <h2>{name}</h2>}
         {about.start && <span class="snb-muted">from {about.start}</span>}
         <span class="run-id">
-          <code class="snb-muted">{about.id}</code>
+          <RunPicker shown={about.id} />
           <CopyButton text={about.id} label="Copy run id" />
         </span>
         <span class="snb-row snb-push">

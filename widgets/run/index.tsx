@@ -5,12 +5,14 @@ import { Tabs } from "../lib/controls";
 import { CodeBlock } from "../lib/copy-code";
 import { coverSnapshot } from "../lib/cover";
 import { ErrorCard } from "../lib/error-card";
+import { type Finish, FinishButtons } from "../lib/finish";
 import { type ErrorInfo, usePanel, useTraitValue } from "../lib/model";
 import { definePanel } from "../lib/panel";
 import { StatusLine } from "../lib/status-line";
 import { AnswerTable } from "./answers";
 import { Charts } from "./charts";
-import { Checkpoints, Code, Samples, Warnings } from "./details";
+import { Checkpoints } from "./checkpoints";
+import { Code, Samples, Warnings } from "./details";
 import { Header } from "./header";
 import { RecordDetails } from "./record";
 import { curvesOf, follow } from "./store";
@@ -38,6 +40,7 @@ function Run() {
   const warnings = useTraitValue<Warning[]>("warnings");
   const failure = useTraitValue<ErrorInfo | Record<string, never>>("failure");
   const code = useTraitValue<Record<string, string>>("code");
+  const finishes = useTraitValue<Finish[] | undefined>("finishes") ?? [];
   const scored = answers.steps.length > 0;
   const [picked, setTab] = useState("");
   const tab = picked || (scored ? "answers" : "samples");
@@ -47,7 +50,6 @@ function Run() {
     () => (root.current === null ? undefined : coverSnapshot(root.current, `ShadowNB run ${about.id}`, setKept)),
     [about.id],
   );
-  const done = status.status === "succeeded" || status.status === "stopped";
   const newest = warnings.at(-1);
   return (
     <div class="snb-stack" ref={root}>
@@ -60,9 +62,9 @@ function Run() {
           from there.
         </p>
       )}
+      <FinishButtons run={about.id} actions={finishes.filter(({ id }) => id !== "resume")} />
       <Charts curves={curvesOf(model)} status={status} extra={charts} />
       <StalePicture kept={kept} ended={!isActive(status.status)} />
-      {done && <CodeBlock title="Next: chat with it, save it" code={code.next ?? ""} />}
       <Tabs
         label="Details of the run"
         selected={tab}
@@ -80,7 +82,7 @@ function Run() {
           {
             id: "samples",
             title: "Samples",
-            body: () => <Samples samples={samples} ended={!isActive(status.status)} />,
+            body: () => <Samples samples={samples} ended={!isActive(status.status)} start={about.start ?? ""} />,
           },
           {
             id: "checkpoints",

@@ -61,7 +61,8 @@ export interface About {
 
 export interface Sample {
   step: number;
-  items: { prompt: string; completion: string }[];
+  /** With what the row expects, and what was answered before the first step, where that is known. */
+  items: { prompt: string; completion: string; expected?: string; before?: string }[];
 }
 
 export interface Answer {
@@ -103,6 +104,20 @@ export interface Checkpoint {
   final?: boolean;
   best?: boolean;
   eval_loss?: number | null;
+  /** What the run is loaded with. */
+  result?: boolean;
+  /** Its folder was deleted. */
+  gone?: boolean;
+}
+
+/** Held-out losses, once asked for; by step, the base's as "base". */
+export interface Losses {
+  stage: "none" | "working" | "ready" | "failed";
+  rows?: number;
+  done?: number;
+  total?: number;
+  losses?: Record<string, number>;
+  error?: import("../lib/model").ErrorInfo;
 }
 
 export interface Warning {

@@ -2,6 +2,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { Button, Chip, Field, Fold } from "../lib/controls";
 import { CodeBlock } from "../lib/copy-code";
+import { FinishButtons } from "../lib/finish";
 import { useCommand, useTraitValue } from "../lib/model";
 import { Opened as OpenedCard } from "../lib/opened";
 import type { Opened } from "./types";
@@ -32,6 +33,7 @@ export function Detail({ run }: { run: Opened }) {
         ))}
         {run.erased && <Chip tone="warn">trained on data that was deleted since</Chip>}
       </div>
+      <FinishButtons small run={run.id} actions={run.finishes ?? []} />
       <Note run={run} />
       <dl class="runs-facts">
         {run.facts.map(([name, value]) => (

@@ -55,6 +55,8 @@ export interface Opened {
   pinned: boolean;
   archived: boolean;
   live: boolean;
+  /** What can be done with it. */
+  finishes?: import("../lib/finish").Finish[];
 }
 
 export interface Axis {

@@ -1,8 +1,8 @@
 /** What to serve, by which engine, under which name and port. */
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { Button, Field } from "../lib/controls";
 import { useCommand, useTraitValue } from "../lib/model";
-import type { Choice } from "./types";
+import type { Choice, Wanted } from "./types";
 
 const OTHER = "";
 
@@ -15,6 +15,12 @@ export function StartForm({ working }: { working: boolean }) {
   const [name, setName] = useState("");
   const [port, setPort] = useState("");
   const [send, waiting] = useCommand();
+  const wanted = useTraitValue<Wanted | undefined>("wanted");
+  useEffect(() => {
+    if (wanted?.source === undefined) return;
+    choose(wanted.listed ? wanted.source : OTHER);
+    if (!wanted.listed) setPath(wanted.source);
+  }, [wanted?.count]);
   const source = chosen ?? models[0]?.id ?? OTHER;
   const said = source === OTHER ? path.trim() : source;
   const badPort = port !== "" && !/^\d{1,5}$/.test(port);

@@ -49,3 +49,10 @@ export interface State {
   doing?: "starting" | "stopping" | "asking";
   error?: import("../lib/model").ErrorInfo;
 }
+
+/** What another panel has filled in: a listed model, or a run by its id. */
+export interface Wanted {
+  source?: string;
+  listed?: boolean;
+  count?: number;
+}

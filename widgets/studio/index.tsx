@@ -5,6 +5,7 @@ import { useLife } from "../lib/life";
 import { useCommand, usePanel, useTrait, useTraitValue } from "../lib/model";
 import { definePanel, FRAME } from "../lib/panel";
 import { useId } from "../lib/use-id";
+import { Walk } from "./walk";
 import "./studio.css";
 
 const TABS = [
@@ -56,6 +57,7 @@ function Studio() {
   return (
     <div class="studio" ref={root}>
       <GoingOn />
+      <Walk open={select} />
       <div
         class="snb-tabrow"
         role="tablist"

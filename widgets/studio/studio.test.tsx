@@ -146,3 +146,23 @@ test("a panel that a package brings has a tab like the others, and one that fail
   expect(model.get("tab")).toBe("broken");
   expect(openPanel()?.querySelector('[role="alert"]')?.textContent).toContain("division by zero");
 });
+
+test("the first steps name the next one, go there, and can be hidden", async () => {
+  const step = (id: string, tab: string, done: boolean) => ({ id, title: id, about: `About ${id}.`, tab, done });
+  model = new FakeModel({
+    tab: "train",
+    train: "anywidget:t",
+    chat: "anywidget:c",
+    walk: { shown: true, steps: [step("Data", "train", true), step("Chat", "chat", false)] },
+  });
+  await show({ host });
+  const walk = () => el.querySelector<HTMLElement>('[aria-label="First steps"]');
+  expect(walk()?.querySelector('[aria-current="step"]')?.textContent).toBe("Chat");
+  expect(walk()?.textContent).toContain("Data (done)");
+  await act(async () => walk()?.querySelector("button")?.click());
+  expect(model.get("tab")).toBe("chat");
+  await act(async () => [...(walk()?.querySelectorAll("button") ?? [])].at(-1)?.click());
+  expect(model.commands.at(-1)).toMatchObject({ kind: "show_walk", shown: false });
+  await act(async () => model.receive({ walk: { shown: false, steps: [] } }));
+  expect(walk()).toBeNull();
+});

@@ -12,6 +12,8 @@ import type { Field } from "./form";
 import { MethodPart } from "./method";
 import { ModelPart } from "./model";
 import { type Form, OptionsPart } from "./options";
+import { PresetPart } from "./preset";
+import { ShelfPart } from "./shelf";
 import { type StartState, startState } from "./start";
 import { Cost, Plan } from "./summary";
 import type { DataState, Estimate, Method, ModelState, RunStateInfo, StartFrom } from "./types";
@@ -40,8 +42,10 @@ function Train() {
   return (
     <div class="train" ref={root}>
       <div class="train-form">
+        <PresetPart />
         <DataPart />
         <ModelPart />
+        <ShelfPart />
         <MethodPart />
         <OptionsPart
           onChange={(values) => send("set", { values })}

@@ -15,7 +15,7 @@ export interface StartInput {
   fits: boolean | null;
   run: "none" | "starting" | "active" | "ended";
   /** What the run starts from. */
-  from: "base" | "trained" | "first";
+  from: "base" | "trained" | "first" | "checkpoint";
 }
 
 export interface StartState {
@@ -60,6 +60,7 @@ export function startState(now: StartInput): StartState {
 /** A button that trains again says from where: nothing else on it would. */
 function startLabel({ run, from }: StartInput): string {
   if (from === "trained") return "Train the tuned model on";
+  if (from === "checkpoint") return "Train on from the checkpoint";
   if (run !== "ended") return "Start training";
   return from === "base" ? "Train again from the base" : "Train again from the same start";
 }

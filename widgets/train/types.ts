@@ -81,8 +81,8 @@ export interface ModelState {
 
 /** What the next run starts from; no choices while no model is loaded. */
 export interface StartFrom {
-  choice?: "base" | "trained" | "first";
-  choices?: { id: "base" | "trained" | "first"; title: string; note: string }[];
+  choice?: "base" | "trained" | "first" | "checkpoint";
+  choices?: { id: "base" | "trained" | "first" | "checkpoint"; title: string; note: string }[];
   /** Memory that a fresh copy of the base takes; null where the model is the bare base itself. */
   copy_gb?: number | null;
 }

@@ -6,6 +6,7 @@ import { useCommand, useTraitValue } from "../lib/model";
 import { Pager, range } from "../lib/pager";
 import { StatusLine } from "../lib/status-line";
 import { useDraft } from "../lib/use-draft";
+import { TrainOn } from "./train-on";
 import { type Conversation, type Facets, kindWords, type Page, type Query, type Row, type Source } from "./types";
 
 const SORTS: [string, string][] = [
@@ -68,6 +69,7 @@ export function List() {
   return (
     <section class="snb-stack" aria-label="Episodes">
       <Filters query={query} facets={facets} />
+      <TrainOn />
       {rows.length === 0 ? (
         <p class="snb-empty snb-muted">{facets.episodes ? "No episode fits." : "Reading the first calls…"}</p>
       ) : (

@@ -235,21 +235,13 @@ def _fitting() -> Iterator[Line]:
     """Say which of the models with a short name can be trained here, by the rule that also chooses their number format."""
     from shadownb.engine import hardware
     from shadownb.engine.models.catalog import catalog
+    from shadownb.engine.models.fitting import fit
 
     found = hardware.detect()
-    device = next(device for device in found.devices if device.kind == found.recommended)
-    room = hardware.MOST_OF_MEMORY * (device.memory_gb or found.memory_gb)
-    whole, in_4_bits, none = [], [], []
+    sorted_by: dict[str, list[str]] = {"whole": [], "4bit": [], "none": []}
     for info in catalog():
-        dtype, _ = hardware.choose_dtype("auto", found.recommended, info.size_gb)
-        if info.size_gb * (2 if dtype == "float32" else 1) <= room:
-            whole.append(info.name)
-        elif info.size_gb / 3 <= room and hardware.has_package(
-            "bitsandbytes"
-        ):  # 4 bits a weight, scales, embeddings in 16
-            in_4_bits.append(info.name)
-        else:
-            none.append(info.name)
+        sorted_by[fit(info, found).how].append(info.name)
+    whole, in_4_bits, none = sorted_by.values()
     parts = [", ".join(whole)] if whole else []
     parts += [f"{', '.join(in_4_bits)} with quantize='4bit'"] if in_4_bits else []
     text = f"adapters can be trained on {'; '.join(parts) or 'none of the models with a short name'}"

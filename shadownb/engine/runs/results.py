@@ -9,12 +9,16 @@ from shadownb.engine.runs import checkpoints
 from shadownb.engine.runs.checkpoints import Checkpoint
 from shadownb.engine.runs.folder import RunFolder
 from shadownb.engine.runs.journal import JournalReader
+from shadownb.engine.runs.promoting import promoted
 from shadownb.engine.runs.state import RunState
 from shadownb.errors import CheckpointError, RunError
 
+ASKED = "asked.json"
+"""Beside the samples of a run: what each prompt's row expects, and what was answered before the first step."""
+
 
 def result_of(folder: RunFolder, *, verified: bool = True) -> Checkpoint:
-    """Return the checkpoint that a run ended with, or the newest valid one of a run that broke off.
+    """Return the checkpoint that was promoted, or that a run ended with, or the newest valid one of a run that broke off.
 
     Parameters
     ----------
@@ -27,6 +31,9 @@ def result_of(folder: RunFolder, *, verified: bool = True) -> Checkpoint:
         The run has no valid checkpoint.
     """
     read = checkpoints.opened if verified else checkpoints.described
+    chosen = promoted(folder)
+    if chosen is not None:
+        return read(folder.checkpoints / chosen)
     named = None
     for event in JournalReader(folder.events):
         if event["type"] in ("attempt", "end"):
@@ -72,3 +79,14 @@ def samples_of(folder: RunFolder, state: RunState) -> list[dict[str, Any]]:
     """Return what the fixed prompts were answered at each evaluation, as far as the files are there."""
     paths = [folder.samples / event["path"] for event in state.samples]
     return [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.is_file()]
+
+
+def asked_of(folder: RunFolder) -> list[dict[str, Any]]:
+    """Return what was asked at each evaluation: ``prompt``, ``expected`` and ``before`` (what the weights of the start
+    answered), None where a row has no answer. Empty for runs of earlier versions.
+    """
+    try:
+        found: list[dict[str, Any]] = json.loads((folder.samples / ASKED).read_text(encoding="utf-8"))["items"]
+    except (OSError, ValueError, KeyError):
+        return []
+    return found

@@ -12,7 +12,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from shadownb.engine.config import TrainConfig
 from shadownb.engine.disk import write_atomically
@@ -25,6 +25,7 @@ from shadownb.engine.runs.control import RunControl
 from shadownb.engine.runs.folder import RunFolder
 from shadownb.engine.runs.journal import Journal
 from shadownb.engine.runs.loop_state import save_state
+from shadownb.engine.runs.results import ASKED
 from shadownb.engine.runs.schedules import Rate, schedule
 from shadownb.engine.runs.starting import order_of_rows, others_start_from
 from shadownb.engine.runs.view import RunView
@@ -36,6 +37,14 @@ if TYPE_CHECKING:
     from shadownb.engine.runs.loop import Loop
 
 _PHASE_SECONDS = 0.25  # least time between two progress events of a phase
+
+
+class SamplePrompt(NamedTuple):
+    """What is answered at evaluation points: the question as it is shown, its tokens, and the row's own answer, if it has one."""
+
+    shown: str
+    ids: list[int]
+    expected: str | None = None
 
 
 class RunServices:
@@ -63,7 +72,7 @@ class RunServices:
         self.total_steps = 0
         self.eval_steps = 0
         self.save_steps = 0
-        self.sample_prompts: list[tuple[str, list[int]]] = []  # what to show, token ids
+        self.sample_prompts: list[SamplePrompt] = []
         self.left: int | None = None  # step of the run whose weights the model has after a failure; None: of the start
         self._attempt = 0
         self._phase_name = ""
@@ -268,27 +277,49 @@ class RunServices:
         self.control.check()
         return completions
 
+    def sample_before(self) -> None:
+        """Answer the fixed prompts with the weights of the start, to show beside what they answer later, and what rows expect."""
+        if not self.sample_prompts or self.resume is not None:
+            return
+        said = self._say()
+        asked = [
+            {"prompt": each.shown, "expected": each.expected, "before": text}
+            for each, text in zip(self.sample_prompts, said, strict=True)
+        ]
+        self._write_samples(ASKED, {"items": asked}, "before the first step")
+
     def sample(self, step: int) -> None:
         """Answer the fixed prompts with the weights as they are; the texts go to ``samples/``, the event has their hash."""
         if not self.sample_prompts:
             return
+        said = self._say()
+        items = [
+            {"prompt": each.shown, "completion": text} for each, text in zip(self.sample_prompts, said, strict=True)
+        ]
+        name = f"step-{step:06d}.json"
+        digest = self._write_samples(name, {"step": step, "items": items}, f"of step {step}")
+        if digest is not None:
+            self.journal.append("sample", step=step, path=name, count=len(items), sha256=digest)
+
+    def _say(self) -> list[str]:
         self.phase("sampling", 0, len(self.sample_prompts), "prompts")
         sampling = Sampling(max_new_tokens=self.config.sample_max_new_tokens, temperature=0.0)
-        completions = self.answer([ids for _, ids in self.sample_prompts], sampling)
-        items = [
-            {"prompt": prompt, "completion": self.said(completion.text, ids)}
-            for (prompt, ids), completion in zip(self.sample_prompts, completions, strict=True)
+        completions = self.answer([each.ids for each in self.sample_prompts], sampling)
+        return [
+            self.said(completion.text, each.ids)
+            for each, completion in zip(self.sample_prompts, completions, strict=True)
         ]
-        content = json.dumps({"step": step, "items": items}, ensure_ascii=False)
-        path = self.folder.samples / f"step-{step:06d}.json"
+
+    def _write_samples(self, name: str, values: dict[str, Any], which: str) -> str | None:
+        """Write a file of samples and return its hash; None, with a warning, where the disk does not take it."""
+        content = json.dumps(values, ensure_ascii=False)
         try:
-            write_atomically(path, content)
+            write_atomically(self.folder.samples / name, content)
         except (OSError, DiskFullError) as error:
             reason = getattr(error, "strerror", None) or "the disk is full"
-            self.warn(f"The samples of step {step} could not be written: {reason}.", fix="Free disk space.")
-            return
-        digest = hashlib.sha256(content.encode()).hexdigest()
-        self.journal.append("sample", step=step, path=path.name, count=len(items), sha256=digest)
+            self.warn(f"The samples {which} could not be written: {reason}.", fix="Free disk space.")
+            return None
+        return hashlib.sha256(content.encode()).hexdigest()
 
     def said(self, text: str, prompt: list[int]) -> str:
         """Return what stands after the reasoning; all of it where the limit came before its end."""
