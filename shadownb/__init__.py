@@ -142,6 +142,7 @@ _IMPLEMENTATIONS = {
         "reading": "shadownb.engine.objectives.reading:Reading",
         "kto": "shadownb.engine.objectives.kto:Kto",
         "grpo": "shadownb.engine.objectives.policy.gradient:PolicyGradient",
+        "ppo": "shadownb.engine.objectives.policy.ppo:Ppo",
         "sft": "shadownb.engine.objectives.supervised:Supervised",
     },
     "executor": {
@@ -182,6 +183,7 @@ _IMPLEMENTATIONS = {
         "grpo": "shadownb.engine.methods.grpo:SPEC",
         "rloo": "shadownb.engine.methods.rloo:SPEC",
         "reinforce_pp": "shadownb.engine.methods.reinforce_pp:SPEC",
+        "ppo": "shadownb.engine.methods.ppo:SPEC",
         "more_plus": "shadownb.engine.methods.more_plus:SPEC",
         "more": "shadownb.engine.methods.more:SPEC",
     },

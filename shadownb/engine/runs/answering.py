@@ -51,19 +51,25 @@ class Answering:
 
     def log_probs(self, bundles: Sequence[Bundle], *, reference: bool = False) -> list[list[list[float]]]:
         """Return the log-probabilities of the trained tokens of each row of each bundle."""
-        found: list[list[list[float]]] = [[] for _ in bundles]
         with self._services.weights():
             now = self._session.snapshot() if reference else None
             if reference:
                 self._session.restore(self._reference)
             try:
-                for numbers, tokens in self._session.score(bundles):
-                    rows = tokens.listed(tokens.logp)
-                    for number in numbers:
-                        found[number], rows = rows[: len(bundles[number])], rows[len(bundles[number]) :]
+                return self.seen(bundles, "logp")["logp"]
             finally:
                 if reference:
                     self._session.restore(now)
+
+    def seen(self, bundles: Sequence[Bundle], *names: str) -> dict[str, list[list[list[float]]]]:
+        """Return arrays of the trained tokens by name, of one pass over the weights of the moment."""
+        found: dict[str, list[list[list[float]]]] = {name: [[] for _ in bundles] for name in names}
+        with self._services.weights():
+            for numbers, tokens in self._session.score(bundles):
+                for name in names:
+                    rows = tokens.listed(getattr(tokens, name))
+                    for number in numbers:
+                        found[name][number], rows = rows[: len(bundles[number])], rows[len(bundles[number]) :]
         return found
 
     def keep_reference(self) -> None:

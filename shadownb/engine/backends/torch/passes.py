@@ -38,7 +38,7 @@ class Passes:
     needs
         What the objective needs of a pass beside log-probabilities.
     head
-        The scalar head, where the objective needs values: (N, width) to (N, 1).
+        The scalar head, where the objective needs values: (N, width) to (N,).
     temperature
         What logits are divided by.
     """
@@ -97,7 +97,7 @@ class Passes:
             self.needs,
             logits.float() if self.needs_logits else None,
             kept.float() if kept is not None and "hidden" in self.needs else None,
-            self.head(kept.float())[:, 0] if kept is not None and self.head is not None else None,
+            self.head(kept.float()) if kept is not None and self.head is not None else None,
         )
 
     def _logits(self, batch: PackedBatch, layouts: contextlib.ExitStack) -> tuple[torch.Tensor, torch.Tensor]:

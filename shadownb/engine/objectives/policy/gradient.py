@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shadownb.engine.data.beside import AS_TEXT
 from shadownb.engine.objectives.base import EVERY_COLUMN, Chart, Objective, Remark, Row, Score
 from shadownb.engine.objectives.policy import recorded, rewards
 from shadownb.engine.objectives.policy.loss import summed_loss
@@ -101,15 +100,8 @@ class PolicyGradient(Objective):
     def check(cls, config: TrainConfig, rows: Sequence[Row], eval_rows: Sequence[Row]) -> None:
         """Raise where nothing says what an answer is worth."""
         own: PolicyOptions = config.objective_options
-        if own.reward_weights and len(own.reward_weights) != len(own.reward_fns):
-            raise ConfigError(
-                f"reward_weights={own.reward_weights} has {len(own.reward_weights)} entries, reward_fns {len(own.reward_fns)}.",
-                fix="Give one weight for each, or leave reward_weights out.",
-            )
+        rewards.check(own, rows)
         if own.reward_fns:
-            found = rewards.scorers(own)
-            names = {name for row in rows[:64] for name in row.get("columns", {})}
-            rewards.check_columns(found, names - {AS_TEXT})
             if own.old_logprobs == "stored" and own.temperature != 1.0:
                 raise ConfigError(
                     f"old_logprobs='stored' cannot be used with temperature={own.temperature}.",

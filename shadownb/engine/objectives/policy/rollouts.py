@@ -90,13 +90,21 @@ class Rollouts:
             for place, prompt in enumerate(prompts)
         ]
         self._tell_failures(groups)
-        divergence = compare(groups, self._run, objective)
+        divergence = self._compare(groups, number)
         facts = noted(objective, groups, self._rewards.names, divergence, time.perf_counter() - started)
         for remark in objective.watch.look(facts, self._own):
             self._run.warn(remark.what, why=remark.why, fix=remark.fix, code=remark.code)
         objective.ended = objective.watch.collapsed(self._own)
         self._run.answered(step, [group.told() for group in groups])
-        return examples_of(groups, number, objective)
+        return self._examples(groups, number)
+
+    def _compare(self, groups: Sequence[Group], number: int) -> float | None:
+        """Fill in what tokens are compared with, and the advantages; returns the divergence from the start, if it is known."""
+        return compare(groups, self._run, self._objective)
+
+    def _examples(self, groups: Sequence[Group], number: int) -> list[Example]:
+        """Return what the steps of a batch are trained on."""
+        return examples_of(groups, number, self._objective)
 
     @property
     def _samples(self) -> range:
