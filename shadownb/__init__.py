@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from shadownb.engine.models import Model, certify, load
     from shadownb.engine.models import catalog as models
     from shadownb.engine.models.merging import merge
+    from shadownb.engine.models.rewards import RewardModel
     from shadownb.engine.runs import Metric, Run
     from shadownb.engine.runs.checkpoints import Checkpoint
     from shadownb.engine.scoring import Exact, JsonExact, Score, Scorer
@@ -81,6 +82,7 @@ _HOMES = {
     "Model": "shadownb.engine.models",
     "Reply": "shadownb.engine.inference",
     "Run": "shadownb.engine.runs",
+    "RewardModel": "shadownb.engine.models.rewards",
     "RewardsPanel": "shadownb.panels",
     "RunPanel": "shadownb.panels",
     "RunsPanel": "shadownb.panels",
@@ -141,6 +143,7 @@ _IMPLEMENTATIONS = {
         "facts": "shadownb.engine.objectives.facts:Facts",
         "reading": "shadownb.engine.objectives.reading:Reading",
         "kto": "shadownb.engine.objectives.kto:Kto",
+        "reward": "shadownb.engine.objectives.reward:Reward",
         "grpo": "shadownb.engine.objectives.policy.gradient:PolicyGradient",
         "ppo": "shadownb.engine.objectives.policy.ppo:Ppo",
         "sft": "shadownb.engine.objectives.supervised:Supervised",
@@ -180,6 +183,7 @@ _IMPLEMENTATIONS = {
         "cpt": "shadownb.engine.methods.cpt:SPEC",
         "dpo": "shadownb.engine.methods.dpo:SPEC",
         "kto": "shadownb.engine.methods.kto:SPEC",
+        "reward": "shadownb.engine.methods.reward:SPEC",
         "grpo": "shadownb.engine.methods.grpo:SPEC",
         "rloo": "shadownb.engine.methods.rloo:SPEC",
         "reinforce_pp": "shadownb.engine.methods.reinforce_pp:SPEC",
@@ -220,6 +224,7 @@ _IMPLEMENTATIONS = {
         "reasoning_steps": "shadownb.engine.scoring:ReasoningSteps",
         "length": "shadownb.engine.scoring:Length",
         "repetition": "shadownb.engine.scoring:Repetition",
+        "reward_model": "shadownb.engine.models.rewards:RewardModel",
     },
     "suite": {
         "humaneval": "shadownb.engine.evals.suites.coding.humaneval:HumanEval",
@@ -243,8 +248,8 @@ _IMPLEMENTATIONS = {
 __all__ = [
     "CapturePanel", "CaptureStore", "ChatPanel", "Checkpoint", "Comparison", "Contender", "Dataset", "Endpoint",
     "EvaluatePanel", "Evaluation", "Exact", "Export", "ExportPanel", "FactsPanel", "GateError", "JsonExact", "Judge",
-    "LearningCurve", "MethodSpec", "Metric", "Model", "Reply", "RewardsPanel", "Run", "RunPanel", "RunsPanel", "Score",
-    "Scorer", "ServePanel", "Server", "ShadowError", "ShadowWarning", "Studio", "TrainConfig", "TrainPanel",
+    "LearningCurve", "MethodSpec", "Metric", "Model", "Reply", "RewardModel", "RewardsPanel", "Run", "RunPanel", "RunsPanel",
+    "Score", "Scorer", "ServePanel", "Server", "ShadowError", "ShadowWarning", "Studio", "TrainConfig", "TrainPanel",
     "TrajectoriesPanel", "Trajectory", "TrajectoryGroup", "__version__", "batch", "capture", "captures", "certify",
     "compare", "doctor", "evaluate", "evaluations", "judge", "judge_group", "judging", "leakage", "learning_curve",
     "lineage", "load", "merge", "methods", "models", "registry", "runs", "sandbox", "scoring", "serve", "suites", "traces",

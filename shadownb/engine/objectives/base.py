@@ -120,6 +120,8 @@ class Objective:
         What it needs of the forward pass beside log-probabilities; nothing else is computed.
     charts
         What is drawn beside the loss.
+    speaks
+        Whether what it trains answers with text, so that prompts can be answered while it trains.
     judged_by_loss
         Whether a loss that climbs says that training goes wrong.
     temperature
@@ -142,6 +144,7 @@ class Objective:
     options: ClassVar[type[BaseModel] | None] = None
     columns: ClassVar[tuple[str, ...]] = ()
     functions: ClassVar[tuple[str, ...]] = ()
+    speaks: ClassVar[bool] = True
     judged_by_loss: ClassVar[bool] = True
     needs: ClassVar[frozenset[Need]] = frozenset()
     charts: ClassVar[tuple[Chart, ...]] = ()
@@ -173,6 +176,11 @@ class Objective:
     def rows_of(cls, value: Any) -> list[Row] | None:
         """Return the rows of something that this objective alone takes as data; None for anything else."""
         return None
+
+    @classmethod
+    def reads(cls, config: TrainConfig) -> tuple[str, ...]:
+        """Return the columns that it reads with these options; :attr:`columns` where no option names others."""
+        return cls.columns
 
     @classmethod
     def check(cls, config: TrainConfig, rows: Sequence[Row], eval_rows: Sequence[Row]) -> None:

@@ -288,6 +288,10 @@ class Renderer(Told, Reading):
             text = f"The chat template leaves out the {WORDS[kind]}, so the model does not see it. This is told once."
             warnings.warn(text, ShadowWarning, stacklevel=4)
 
+    def encode_piece(self, text: str) -> list[int]:
+        """Return the ids of a text that stands behind something, without tokens that begin or end one."""
+        return self._encoder.pieces(["", text])[1]
+
     def render_text(self, text: str) -> list[int]:
         """Return the token ids of plain text that the model goes on from: as a document of training begins, without its end."""
         ids = self._encoder.document(text)

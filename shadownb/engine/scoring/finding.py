@@ -1,4 +1,4 @@
-"""Scorers by name: one of the registry, or ``"module:attribute"`` of somebody's own file."""
+"""Scorers by name: one of the registry, one that is made of something (``"reward_model@RUN"``), or ``"module:attribute"``."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ def find(name: str) -> Any:
     ConfigError
         None goes by this name, or it is a class that needs arguments.
     """
+    kind, at, source = name.partition("@")
+    if at and registry.has("scorer", kind):
+        return _of_source(name, kind, source)
     module, colon, attribute = name.partition(":")
     found = _imported(name, module, attribute) if colon else registry.resolve("scorer", name)
     if not isinstance(found, type):
@@ -28,6 +31,14 @@ def find(name: str) -> Any:
             f"scorer={name!r} is a class that cannot be made without arguments: {error}.",
             fix=f"Make it yourself: scorer={found.__name__}(...).",
         ) from None
+
+
+def _of_source(name: str, kind: str, source: str) -> Any:
+    """Return a registered scorer that is made of what stands behind the @: its class has ``named``."""
+    made = getattr(registry.resolve("scorer", kind), "named", None)
+    if made is None:
+        raise ConfigError(f"scorer={name!r}: {kind} is made of nothing.", fix=f"Give {kind!r}.")
+    return made(source)
 
 
 def _imported(name: str, module: str, attribute: str) -> Any:

@@ -114,7 +114,8 @@ class WeightUpdates:
     def _take(self, moved: Arrays) -> None:
         self.head = {name: moved.get(name, array) for name, array in self.head.items()}
         self.copies = {name: moved.get(name, array) for name, array in self.copies.items()}
-        narrow = {name: moved.get(name, a).astype(a.dtype) for name, a in self.adapter.owned().items()}
+        owned = self.adapter.owned().items()
+        narrow = {name: moved.get(name, a).astype(a.dtype) for name, a in owned}
         mx.eval(narrow)
         self.adapter.put(narrow)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -51,7 +51,7 @@ class Passes:
     kernels: Kernels
     autocast: torch.dtype | None = None
     needs: frozenset[Need] = frozenset()
-    head: torch.nn.Module | None = None
+    head: Callable[[torch.Tensor], torch.Tensor] | None = None
     temperature: float = 1.0
 
     def batches(self, examples: Sequence[Example]) -> Iterator[tuple[PackedBatch, list[Example]]]:

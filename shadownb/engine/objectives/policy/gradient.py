@@ -11,12 +11,12 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from shadownb.engine.objectives.base import EVERY_COLUMN, Chart, Objective, Remark, Row, Score
 from shadownb.engine.objectives.policy import recorded, rewards
 from shadownb.engine.objectives.policy.loss import summed_loss
-from shadownb.engine.objectives.policy.options import PolicyOptions
+from shadownb.engine.objectives.policy.options import AnswerOptions, PolicyOptions
 from shadownb.engine.objectives.policy.rollouts import Rollouts
 from shadownb.engine.objectives.policy.watch import PolicyWatch
 from shadownb.engine.rendering.examples import Example
@@ -40,9 +40,9 @@ class PolicyGradient(Objective):
     columns = (EVERY_COLUMN,)
     functions = (rewards.REWARD_FNS,)
     judged_by_loss = False
-    options = PolicyOptions
+    options: ClassVar[type[AnswerOptions]] = PolicyOptions
     own: PolicyOptions
-    charts = (
+    charts: ClassVar[tuple[Chart, ...]] = (
         Chart(
             "reward",
             "Reward",

@@ -57,7 +57,7 @@ class PpoRollouts(Rollouts):
         return order[part :: own.num_mini_batches] or order[:1]  # fewer answers than parts: somebody's twice
 
     def _compare(self, groups: Sequence[Group], number: int) -> float | None:
-        """Look at the answers once with the weights of now and once with those of the start, and compute what each token is worth."""
+        """Look at the answers with the weights of now and with those of the start, and compute what each token is worth."""
         own, scale = self._objective.own, self._objective.scale
         places = [
             (group, (place, at))
