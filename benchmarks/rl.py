@@ -48,13 +48,23 @@ def one(method: str, seed: int, asked: argparse.Namespace) -> dict[str, Any]:
     steps = options.pop("steps") * asked.batches
     rows, held_out = prompts(WORDS, NUMBERS), prompts(UNSEEN_WORDS, UNSEEN_NUMBERS)[: asked.held_out]
     model: Any = snb.load(asked.model, dtype="float32")
-    found: dict[str, Any] = {"method": method, "seed": seed, "batches": asked.batches, "before": _held_out(model, held_out)}
+    found: dict[str, Any] = {
+        "method": method,
+        "seed": seed,
+        "batches": asked.batches,
+        "before": _held_out(model, held_out),
+    }
     began, wall = cpu_seconds(), time.perf_counter()
     run = model.train(
         rows, method=method, reward_fns=[words_off], background=False, seed=seed, max_steps=steps, max_completion_length=TOKENS,
         learning_rate=asked.rate, lr_scheduler_type="constant_with_warmup", sample_max_new_tokens=0, save_steps=steps, **options,
     )  # fmt: skip
-    found |= {"status": run.status, "steps": run.step, "cpu_s": cpu_seconds() - began, "wall_s": time.perf_counter() - wall}
+    found |= {
+        "status": run.status,
+        "steps": run.step,
+        "cpu_s": cpu_seconds() - began,
+        "wall_s": time.perf_counter() - wall,
+    }
     found |= {"peak_gb": run.metrics[-1]["peak_memory_gb"], "after": _held_out(model, held_out)}
     for name in ("reward", "kl", "entropy", "explained_variance", "value_loss", "completion_length"):
         found[name] = [round(one[name], 4) for one in run.metrics if name in one]
@@ -78,7 +88,10 @@ def interval(values: list[float]) -> str:
 
 def table(results: list[dict[str, Any]]) -> str:
     """Return what is known so far as Markdown."""
-    lines = ["| method | seeds | held out, sampled | greedy | CPU s | peak GB | explained variance, second half |", "|---" * 7 + "|"]
+    lines = [
+        "| method | seeds | held out, sampled | greedy | CPU s | peak GB | explained variance, second half |",
+        "|---" * 7 + "|",
+    ]
     for method in METHODS:
         mine = [result for result in results if result["method"] == method]
         if not mine:
@@ -86,7 +99,11 @@ def table(results: list[dict[str, Any]]) -> str:
         halves = [one["explained_variance"][len(one["explained_variance"]) // 2 :] for one in mine]
         explained = interval([statistics.fmean(half) for half in halves]) if all(halves) else ""
         cells = [interval([one["after"][how] for one in mine]) for how in ("sampled", "greedy")]
-        cells += [f"{statistics.fmean(one['cpu_s'] for one in mine):.0f}", f"{max(one['peak_gb'] for one in mine):.2f}", explained]
+        cells += [
+            f"{statistics.fmean(one['cpu_s'] for one in mine):.0f}",
+            f"{max(one['peak_gb'] for one in mine):.2f}",
+            explained,
+        ]
         lines.append(f"| `{method}` | {len(mine)} | " + " | ".join(cells) + " |")
     before = [result["before"] for result in results]
     if before:
@@ -121,7 +138,17 @@ def main() -> None:
         for seed in asked.seeds:
             if (method, seed, asked.batches) in done:
                 continue
-            words = [sys.executable, __file__, "--one", "--methods", method, "--seeds", str(seed), "--model", asked.model]
+            words = [
+                sys.executable,
+                __file__,
+                "--one",
+                "--methods",
+                method,
+                "--seeds",
+                str(seed),
+                "--model",
+                asked.model,
+            ]
             words += ["--batches", str(asked.batches), "--rate", str(asked.rate), "--held-out", str(asked.held_out)]
             child = subprocess.run(words, capture_output=True, text=True, check=False)
             if child.returncode:

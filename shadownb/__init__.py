@@ -224,8 +224,9 @@ _IMPLEMENTATIONS = {
         "reasoning_steps": "shadownb.engine.scoring:ReasoningSteps",
         "length": "shadownb.engine.scoring:Length",
         "repetition": "shadownb.engine.scoring:Repetition",
-        "reward_model": "shadownb.engine.models.rewards:RewardModel",
     },
+    # Scorers that are made of something: "reward_model@RUN".
+    "scorer_of": {"reward_model": "shadownb.engine.models.rewards:RewardModel"},
     "suite": {
         "humaneval": "shadownb.engine.evals.suites.coding.humaneval:HumanEval",
         "humanevalpack": "shadownb.engine.evals.suites.coding.humanevalpack:HumanEvalPack",

@@ -39,7 +39,7 @@ def name_of(option: str, value: Any) -> str:
     if not callable(value):
         raise ConfigError(f"{option}={value!r} cannot be called.", fix="Give functions, scorers, or names of those.")
     named = getattr(value, "name", None)
-    if isinstance(named, str) and "@" in named and registry.has("scorer", named.partition("@")[0]):
+    if isinstance(named, str) and "@" in named and registry.has("scorer_of", named.partition("@")[0]):
         return named  # one that any process can make of what stands behind the @
     module, qualified = getattr(value, "__module__", ""), getattr(value, "__qualname__", "")
     if qualified and "<" not in qualified:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 Messages = Sequence[dict[str, Any]]
 _NAME = "reward_model"
-_REDUCED = {
+_REDUCED: dict[str, Callable[[Sequence[float]], float]] = {
     "min": min,
     "mean": lambda values: math.fsum(values) / len(values),
     "prod": math.prod,
-    "last": lambda v: v[-1],
+    "last": lambda values: values[-1],
 }
 _open: weakref.WeakValueDictionary[str, RewardModel] = weakref.WeakValueDictionary()
 

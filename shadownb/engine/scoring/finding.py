@@ -18,8 +18,8 @@ def find(name: str) -> Any:
         None goes by this name, or it is a class that needs arguments.
     """
     kind, at, source = name.partition("@")
-    if at and registry.has("scorer", kind):
-        return _of_source(name, kind, source)
+    if at and registry.has("scorer_of", kind):
+        return registry.resolve("scorer_of", kind).named(source)
     module, colon, attribute = name.partition(":")
     found = _imported(name, module, attribute) if colon else registry.resolve("scorer", name)
     if not isinstance(found, type):
@@ -31,14 +31,6 @@ def find(name: str) -> Any:
             f"scorer={name!r} is a class that cannot be made without arguments: {error}.",
             fix=f"Make it yourself: scorer={found.__name__}(...).",
         ) from None
-
-
-def _of_source(name: str, kind: str, source: str) -> Any:
-    """Return a registered scorer that is made of what stands behind the @: its class has ``named``."""
-    made = getattr(registry.resolve("scorer", kind), "named", None)
-    if made is None:
-        raise ConfigError(f"scorer={name!r}: {kind} is made of nothing.", fix=f"Give {kind!r}.")
-    return made(source)
 
 
 def _imported(name: str, module: str, attribute: str) -> Any:
