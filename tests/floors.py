@@ -1,8 +1,8 @@
 """The floors of the house, and what goes against them: which module imports which, read from the sources.
 
-``python -m tests.floors`` prints imports that go up a floor, circles, and frameworks imported outside of ``backends``. Imports in
-functions and under ``TYPE_CHECKING`` count, because what a module names it cannot be taken apart from; only two modules of one
-package may name each other in type hints.
+``python -m tests.floors`` prints imports that go up a floor, circles, and what names a framework or a backend outside of
+``backends``. Imports in functions and under ``TYPE_CHECKING`` count, because what a module names it cannot be taken apart from;
+only two modules of one package may name each other in type hints.
 """
 
 from __future__ import annotations
@@ -68,6 +68,7 @@ FLOORS: dict[str, int] = {
 }
 
 FRAMEWORKS = ("torch", "transformers", "peft", "trl", "mlx", "mlx_lm", "accelerate", "bitsandbytes")
+_BACKENDS = "shadownb.engine.backends."
 
 
 @dataclass(frozen=True, order=True)
@@ -140,6 +141,26 @@ def frameworks() -> tuple[str, ...]:
     )
 
 
+@cache
+def backends_named() -> tuple[str, ...]:
+    """Return ``module -> backend`` where a module outside of ``backends`` names one, by an import or in a text.
+
+    Only the composition root does: it says to the registry where they are.
+    """
+    found = {
+        f"{edge.importer} -> {edge.imported}"
+        for edge in edges()
+        if edge.imported.startswith(_BACKENDS) and ".backends." not in f"{edge.importer}."
+    }
+    for name, path in modules().items():
+        if ".backends" in name or name == "shadownb":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith(_BACKENDS):
+                found.add(f"{name} -> {node.value}")
+    return tuple(sorted(found))
+
+
 def circles() -> list[list[str]]:
     """Return the circles of modules that import each other, largest first; hints within a package do not count."""
     graph = networkx.DiGraph(
@@ -186,9 +207,9 @@ def imports_of(module: str, path: Path) -> Iterator[tuple[str, bool]]:
 def main() -> None:
     """Print what goes against the floors."""
     up = sorted({str(edge) for edge in edges() if edge.goes_up})
-    print("\n".join([*up, *frameworks()]))
+    print("\n".join([*up, *frameworks(), *backends_named()]))
     print(f"\n{len(up)} imports go up, of {len(edges())} between {len(modules())} modules")
-    print(f"{len(frameworks())} name a framework outside of backends")
+    print(f"{len(frameworks())} name a framework outside of backends, {len(backends_named())} a backend")
     for part in circles():
         print(f"circle of {len(part)}: {', '.join(part[:6])}{' ...' if len(part) > 6 else ''}")
 
