@@ -231,17 +231,17 @@ def test_what_nothing_scored_is_in_no_step_and_no_mean(train: Train, monkeypatch
 
 
 def test_a_batch_that_nothing_could_score_moves_nothing(train: Train) -> None:
-    calls = []
+    batches = []
 
-    def once(prompts: Any, completions: Any, **columns: Any) -> list[float | None]:
-        calls.append(len(completions))
-        return [1.0 + place if len(calls) <= 2 else None for place in range(len(completions))]
+    def first_alone(prompts: Any, completions: Any, **columns: Any) -> list[float | None]:
+        batches.append(len(completions))
+        return [float(place) if len(batches) <= 2 else None for place in range(len(completions))]
 
     options = {**PPO, "num_mini_batches": 1, "critic_warmup": 0, "max_steps": 4}
-    run = ended(train(ROWS, reward_fns=[once], **options))
-    assert run.checkpoint_at(2).manifest["trained_sha256"] == run.checkpoint_at(4).manifest["trained_sha256"] or (
-        run.metrics[2]["grad_norm"] == run.metrics[3]["grad_norm"] == 0.0
-    )
+    run = ended(train(ROWS, reward_fns=[first_alone], **options))
+    trained = [run.checkpoint_at(step).manifest["trained_sha256"] for step in (1, 2, 3, 4)]
+    assert trained[0] != trained[1] == trained[2] == trained[3]
+    assert run.metrics[2]["unscored"] == 8 and run.metrics[2]["loss"] == run.metrics[3]["loss"] == 0.0
 
 
 def test_the_divergence_is_from_the_model_as_the_run_found_it(train: Train, load: Callable[[], Any]) -> None:

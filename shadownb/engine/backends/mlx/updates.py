@@ -112,10 +112,11 @@ class WeightUpdates:
         return norm
 
     def _take(self, moved: Arrays) -> None:
-        self.head = {name: moved.get(name, array) for name, array in self.head.items()}
-        self.copies = {name: moved.get(name, array) for name, array in self.copies.items()}
-        owned = self.adapter.owned().items()
-        narrow = {name: moved.get(name, a).astype(a.dtype) for name, a in owned}
+        owned = self.adapter.owned()
+        now: Arrays = {**owned, **self.head, **self.copies, **moved}  # what a step of the head alone leaves stays
+        self.head = {name: now[name] for name in self.head}
+        self.copies = {name: now[name] for name in self.copies}
+        narrow = {name: now[name].astype(array.dtype) for name, array in owned.items()}
         mx.eval(narrow)
         self.adapter.put(narrow)
 

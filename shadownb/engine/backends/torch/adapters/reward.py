@@ -18,6 +18,7 @@ from torch import nn
 from shadownb.engine.backends.torch.adapters.layered import ADAPTER_CONFIG
 from shadownb.engine.backends.torch.adapters.lora import LoraAdapter
 from shadownb.engine.loaded.rewarding import not_written_as_text
+from shadownb.errors import MethodError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -85,6 +86,15 @@ class RewardAdapter(LoraAdapter):
     @classmethod
     def saved_shape(cls, folder: Path) -> dict[str, Any]:
         return {**super().saved_shape(folder), "train_embeddings": False}
+
+    def check_kind(self, config: TrainConfig, spec: MethodSpec) -> None:
+        if spec.adapter != self.kind:
+            raise MethodError(
+                f"method={config.method!r}: this model carries {self.noun}, which this method does not train.",
+                why="What was trained gives a number; a model of texts has no use for it.",
+                fix="start='base' begins anew at the base; method='reward' trains this further.",
+            )
+        super().check_kind(config, spec)
 
     def base_parameters(self) -> dict[str, torch.Tensor]:
         return {name: p for name, p in super().base_parameters().items() if name.split(".")[0] != SCORE}
