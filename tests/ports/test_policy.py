@@ -49,22 +49,6 @@ def test_a_bigram_model_learns_what_scores(load: Callable[[], Any], method: str)
     assert all(metrics["ratio"] == pytest.approx(1.0, abs=1e-6) for metrics in run.metrics)
 
 
-def test_a_bigram_model_learns_what_scores_by_ppo(load: Callable[[], Any]) -> None:
-    """The head of the toy has a number a token, so it foretells what comes after each."""
-    given = {name: value for name, value in OPTIONS.items() if name not in ("num_iterations", "beta")}
-    own = {
-        "method": "ppo",
-        "num_ppo_epochs": 2,
-        "critic_warmup": 1,
-        "kl_coef": 0.0,
-        "learning_rate": 3e-2,
-        "max_steps": 60,
-    }
-    run = load().train(ROWS, background=False, reward_fns=[even], **{**given, **own})
-    rewards = [metrics["reward"] for metrics in run.metrics if "reward" in metrics]
-    assert len(rewards) == 30 and sum(rewards[-5:]) / 5 > sum(rewards[:5]) / 5 + 0.15, rewards
-
-
 def test_it_resumes_exactly_between_two_steps_of_a_batch(
     load: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
