@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from shadownb.engine.models import Model, certify, load
     from shadownb.engine.models import catalog as models
     from shadownb.engine.models.merging import merge
+    from shadownb.engine.models.rewards import RewardModel
     from shadownb.engine.runs import Metric, Run
     from shadownb.engine.runs.checkpoints import Checkpoint
     from shadownb.engine.scoring import Exact, JsonExact, Score, Scorer
@@ -82,6 +83,7 @@ _HOMES = {
     "Model": "shadownb.engine.models",
     "Reply": "shadownb.engine.inference",
     "Run": "shadownb.engine.runs",
+    "RewardModel": "shadownb.engine.models.rewards",
     "RewardsPanel": "shadownb.panels",
     "RunPanel": "shadownb.panels",
     "RunsPanel": "shadownb.panels",
@@ -144,9 +146,11 @@ _IMPLEMENTATIONS = {
         "facts": "shadownb.engine.objectives.facts:Facts",
         "reading": "shadownb.engine.objectives.reading:Reading",
         "kto": "shadownb.engine.objectives.kto:Kto",
+        "reward": "shadownb.engine.objectives.reward:Reward",
         "grpo": "shadownb.engine.objectives.policy.gradient:PolicyGradient",
         "distill": "shadownb.engine.objectives.teaching.objective:Distillation",
         "sdft": "shadownb.engine.objectives.teaching.objective:SelfDistillation",
+        "ppo": "shadownb.engine.objectives.policy.ppo:Ppo",
         "sft": "shadownb.engine.objectives.supervised:Supervised",
     },
     "teacher": {
@@ -189,11 +193,13 @@ _IMPLEMENTATIONS = {
         "cpt": "shadownb.engine.methods.cpt:SPEC",
         "dpo": "shadownb.engine.methods.dpo:SPEC",
         "kto": "shadownb.engine.methods.kto:SPEC",
+        "reward": "shadownb.engine.methods.reward:SPEC",
         "grpo": "shadownb.engine.methods.grpo:SPEC",
         "rloo": "shadownb.engine.methods.rloo:SPEC",
         "reinforce_pp": "shadownb.engine.methods.reinforce_pp:SPEC",
         "distill": "shadownb.engine.methods.distill:SPEC",
         "sdft": "shadownb.engine.methods.sdft:SPEC",
+        "ppo": "shadownb.engine.methods.ppo:SPEC",
         "more_plus": "shadownb.engine.methods.more_plus:SPEC",
         "more": "shadownb.engine.methods.more:SPEC",
     },
@@ -233,6 +239,8 @@ _IMPLEMENTATIONS = {
         "repetition": "shadownb.engine.scoring:Repetition",
         "reasoning_gym": "shadownb.engine.evals.environments.reasoning:score",
     },
+    # Scorers that are made of something: "reward_model@RUN".
+    "scorer_of": {"reward_model": "shadownb.engine.models.rewards:RewardModel"},
     "suite": {
         "humaneval": "shadownb.engine.evals.suites.coding.humaneval:HumanEval",
         "humanevalpack": "shadownb.engine.evals.suites.coding.humanevalpack:HumanEvalPack",
@@ -255,8 +263,8 @@ _IMPLEMENTATIONS = {
 __all__ = [
     "CapturePanel", "CaptureStore", "ChatPanel", "Checkpoint", "Comparison", "Contender", "Dataset", "Endpoint",
     "EvaluatePanel", "Evaluation", "Exact", "Export", "ExportPanel", "FactsPanel", "GateError", "JsonExact", "Judge",
-    "JudgePanel", "LearningCurve", "MethodSpec", "Metric", "Model", "Reply", "RewardsPanel", "Run", "RunPanel", "RunsPanel",
-    "Score", "Scorer", "ServePanel", "Server", "ShadowError", "ShadowWarning", "Studio", "TrainConfig", "TrainPanel",
+    "JudgePanel", "LearningCurve", "MethodSpec", "Metric", "Model", "Reply", "RewardModel", "RewardsPanel", "Run", "RunPanel",
+    "RunsPanel", "Score", "Scorer", "ServePanel", "Server", "ShadowError", "ShadowWarning", "Studio", "TrainConfig", "TrainPanel",
     "TrajectoriesPanel", "Trajectory", "TrajectoryGroup", "__version__", "batch", "capture", "captures", "certify",
     "compare", "doctor", "environments", "evaluate", "evaluations", "judge", "judge_group", "judging", "leakage", "learning_curve",
     "lineage", "load", "merge", "methods", "models", "registry", "runs", "sandbox", "scoring", "serve", "suites", "traces",

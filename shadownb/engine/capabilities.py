@@ -104,6 +104,8 @@ def _pointless(spec: MethodSpec) -> dict[str, str]:
             name: f"{spec.name} trains its reader for reader_steps steps" for name in ("max_steps", "num_train_epochs")
         }
         found |= {name: f"{spec.name} only looks at the model" for name in ("gradient_checkpointing", "shards")}
+    if spec.adapter == "reward":
+        found["sample_prompts"] = f"{spec.name} gives no text"
     if spec.adapter == "bias":
         found["weight_decay"] = f"{spec.name} trains biases, which AdamW does not decay"
     return found

@@ -92,7 +92,7 @@ def estimate(
             why=f"Its loop is {config.spec.guest}'s, which computes rows in another way.",
             fix="Try it for a few steps: max_steps=3, then run.state.last['peak_memory_gb'].",
         )
-    usable = dataset.keeping(objectives.get(config.spec.objective).columns).canonical_rows()
+    usable = dataset.keeping(objectives.get(config.spec.objective).reads(config)).canonical_rows()
     total = len(usable) if rows is None else rows
     sample = usable[:_SAMPLE_ROWS]
     fit = Fit()

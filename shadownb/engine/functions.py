@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from shadownb.engine import registry
 from shadownb.engine.importable import load_by_name
 from shadownb.errors import ConfigError
 
@@ -41,6 +42,9 @@ def name_of(option: str, value: Any) -> str:
     """
     if not callable(value):
         raise ConfigError(f"{option}={value!r} cannot be called.", fix="Give functions, scorers, or names of those.")
+    named = getattr(value, "name", None)
+    if isinstance(named, str) and "@" in named and registry.has("scorer_of", named.partition("@")[0]):
+        return named  # one that any process can make of what stands behind the @
     module, qualified = getattr(value, "__module__", ""), getattr(value, "__qualname__", "")
     if qualified and "<" not in qualified:
         name = f"{module}:{qualified}"

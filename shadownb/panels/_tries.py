@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shadownb.engine.evals.turns import Turn
+from shadownb.engine.objectives.reward import STEP_SEPARATOR
 from shadownb.errors import ModelError, RunError, ShadowError
 
 _MOST = 200  # rows offered; the panel is for looking, shadownb.compare scores all
@@ -132,6 +133,9 @@ def _as_try(row: dict[str, Any]) -> Iterator[Try]:
         yield _asked(row["prompt"], tools, row["chosen"], "preferred")
     elif "label" in row:
         yield _asked(row["prompt"], tools, row["completion"], "judged good" if row["label"] else "judged bad")
+    elif "steps" in row:
+        answer = [{"role": "assistant", "content": STEP_SEPARATOR.join(row["steps"])}]
+        yield _asked(row["prompt"], tools, answer, "judged right" if all(row["labels"]) else "judged wrong in a step")
     elif "messages" in row:
         messages = row["messages"]
         last = next((n for n in range(len(messages) - 1, 0, -1) if messages[n]["role"] == "assistant"), None)

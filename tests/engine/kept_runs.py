@@ -27,8 +27,11 @@ from tests.engine.methods_data import CASES, DATA
 from tests.tiny_models import byte_llama_of
 
 FOLDER = Path(__file__).with_name("kept")
-# Format 1 is older than the methods whose model answers; tests/policy and tests/teaching have their resumes.
-METHODS = sorted({case.method for case in CASES.values()} - {"grpo", "rloo", "reinforce_pp", "distill", "sdft"})
+# Format 1 is older than the methods whose model answers and reward models; tests/policy, tests/teaching and test_reward.py have
+# their resumes.
+METHODS = sorted(
+    {case.method for case in CASES.values()} - {"grpo", "rloo", "reinforce_pp", "ppo", "reward", "distill", "sdft"}
+)
 STEPS = 10
 _HOME = "@HOME@"  # stands for the home's path in what names it
 _NAMING = ("run.json", "events.jsonl")

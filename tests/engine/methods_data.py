@@ -90,7 +90,21 @@ def prompts(count: int = 8) -> list[dict[str, Any]]:
     return [{"prompt": question(n), "number": n} for n in range(count)]
 
 
-DATA = {"prompt": prompts, "chat": chats, "preference": pairs, "unpaired": verdicts, "text": documents}
+def steps(count: int = 8) -> list[dict[str, Any]]:
+    """Answers in two steps, each with a verdict."""
+    return [
+        {
+            "prompt": question(n),
+            "completions": ["I look at the list.", COLOURS[n % 5] if n % 2 else "No idea."],
+            "labels": [True, bool(n % 2)],
+        }
+        for n in range(count)
+    ]
+
+
+DATA = {
+    "prompt": prompts, "chat": chats, "preference": pairs, "unpaired": verdicts, "text": documents, "stepwise": steps,
+}  # fmt: skip
 
 # Every run of these tests, unless it says otherwise: two epochs of two steps.
 OPTIONS: dict[str, Any] = {
@@ -128,6 +142,8 @@ class Case:
         What computes it.
     needed
         Options that every training of it has, also one that leaves the others to what is on the model.
+    speaks
+        Whether the result answers with text.
     """
 
     method: str
@@ -140,6 +156,7 @@ class Case:
     dtype: str = "float32"
     backend: str = "torch"
     needed: dict[str, Any] = field(default_factory=dict)
+    speaks: bool = True
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -177,6 +194,12 @@ _SCORED = {
     "per_device_train_batch_size": 2,
 }  # fmt: skip
 _TAUGHT = {"max_completion_length": 6, "temperature": 1.3}
+_PPO = {
+    **{name: value for name, value in _SCORED.items() if name != "beta"}, "num_ppo_epochs": 2, "critic_warmup": 0,
+    "kl_coef": 0.05,
+}  # fmt: skip
+_SCORED_HEAD = (".lora_A.", ".lora_B.", ".score.modules_to_save.")
+_FAST = {"learning_rate": 5e-3}  # the head begins at zero, and so does what comes to the adapter
 CASES = {
     "lora": Case("lora", DROPOUT),
     "qlora": Case("qlora", DROPOUT, base="4bit", merged=False),
@@ -196,6 +219,11 @@ CASES = {
     "reinforce_pp": Case("reinforce_pp", {"lora_r": 4}, data="prompt", needed={**_SCORED, "beta": 0.0}),
     "distill": Case("distill", {"lora_r": 4}, needed={**_TAUGHT, "teacher": ""}),
     "sdft": Case("sdft", {"lora_r": 4}, needed=_TAUGHT),
+    "ppo": Case("ppo", {"lora_r": 4}, data="prompt", needed=_PPO),
+    "reward": Case("reward", DROPOUT, data="preference", owned=_SCORED_HEAD, merged=False, needed=_FAST, speaks=False),
+    "reward steps": Case(
+        "reward", DROPOUT, data="stepwise", owned=_SCORED_HEAD, merged=False, needed=_FAST, speaks=False
+    ),
     "lora rslora": Case("lora", {**DROPOUT, "use_rslora": True}),
     "lora pissa": Case(
         "lora", {**DROPOUT, "init_lora_weights": "pissa"}, owned=(".lora_A.default.", ".lora_B.default.")
@@ -228,7 +256,7 @@ ON_MLX = {
     f"mlx {name}": replace(CASES[name], backend="mlx", owned=owned)
     for name, owned in {
         "lora": _MLX_LORA, "dora": (*_MLX_LORA, "_proj.m"), "cpt": _MLX_LORA, "dpo": _MLX_LORA,
-        "kto": _MLX_LORA, "grpo": _MLX_LORA, "adapter": (".bottleneck.",), "full": ("",), "bitfit": (".bias",),
+        "kto": _MLX_LORA, "grpo": _MLX_LORA, "ppo": _MLX_LORA, "adapter": (".bottleneck.",), "full": ("",), "bitfit": (".bias",),
         "distill": _MLX_LORA, "sdft": _MLX_LORA,
     }.items()
 } | {

@@ -19,7 +19,7 @@ import shadownb as snb
 from shadownb import methods
 from shadownb.engine.backends.torch.adapters import digest
 from shadownb.engine.runs import Run
-from shadownb.errors import ExportError, MethodError
+from shadownb.errors import ExportError, MethodError, ModelError
 from tests.engine.methods_data import (
     CASES,
     IN_16_BITS,
@@ -223,7 +223,11 @@ def test_every_checkpoint_loads_and_answers(trained: Trained) -> None:
         model = trained.case.load(trained.folder)
         model.load_adapter(checkpoint.path, (trained.run.id, checkpoint.step))
         assert sha(model) == checkpoint.manifest["trained_sha256"]
-        assert isinstance(model.generate(PROMPT, max_new_tokens=4), str)
+        if trained.case.speaks:
+            assert isinstance(model.generate(PROMPT, max_new_tokens=4), str)
+        else:
+            with pytest.raises(ModelError, match="gives no text"):
+                model.generate(PROMPT, max_new_tokens=4)
         seen.add(sha(model))
     assert len(seen) == len(checkpoints)
 

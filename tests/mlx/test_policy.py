@@ -22,9 +22,20 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "grpo": {"beta": 0.1, "temperature": 0.7, "num_iterations": 2, "max_steps": 4},
     "grpo sequence": {"importance_sampling_level": "sequence", "loss_type": "dapo", "num_iterations": 2, "max_steps": 4},
     "rloo": {"method": "rloo", "beta": 0.1},
+    "ppo": {"method": "ppo", "num_ppo_epochs": 2, "critic_warmup": 1, "temperature": 0.7, "max_steps": 6},
     "reinforce_pp": {"method": "reinforce_pp", "beta": 0.1, "top_p": 0.9},
 }  # fmt: skip
-SAME = ("reward", "entropy", "completion_length", "kl", "ratio", "clip_ratio")
+SAME = (
+    "reward",
+    "entropy",
+    "completion_length",
+    "kl",
+    "ratio",
+    "clip_ratio",
+    "value_loss",
+    "explained_variance",
+    "value",
+)
 
 
 @pytest.fixture
@@ -46,9 +57,12 @@ def test_answers_losses_and_gradients_are_torchs(train: Callable[..., Run], vari
     ]
     assert answers[0] == answers[1], "one seed, the same tokens"
     for one, other in zip(mine.metrics, theirs.metrics, strict=True):
-        assert one["loss"] == pytest.approx(other["loss"], rel=1e-4, abs=1e-5)
+        # PPO's loss is a difference of two parts of about its size, and its ratios are to tokens of several steps before.
+        close = {"rel": 1e-3, "abs": 5e-5} if variant == "ppo" else {"rel": 1e-4, "abs": 1e-5}
+        assert one["loss"] == pytest.approx(other["loss"], **close)
         assert one["grad_norm"] == pytest.approx(other["grad_norm"], rel=1e-3, abs=1e-6)
         both = [name for name in SAME if name in other]
+        assert both == [name for name in SAME if name in one]
         assert {name: one[name] for name in both} == pytest.approx(
             {name: other[name] for name in both}, rel=1e-3, abs=1e-4
         )

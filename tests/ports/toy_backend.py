@@ -225,6 +225,7 @@ class ToyTraining:
     def opened(self, plan: Any, objective: Objective) -> Iterator[None]:
         self._needs, self._temperature = objective.needs, objective.temperature
         self.head = Array(np.zeros(len(self.weights.base))) if "value" in objective.needs else None
+        self._head_rate = objective.head.rate
         self.forget_gradients()
         yield
 
@@ -266,6 +267,8 @@ class ToyTraining:
         except BaseException:
             self.forget_gradients()
             raise
+        if objective.head_alone:
+            self._grad[:] = 0.0
         if not np.isfinite(loss_sum):
             self.forget_gradients()
             raise NonFiniteLossError(f"The loss became {loss_sum} after step {step}.", fix="Lower learning_rate.")
@@ -276,7 +279,7 @@ class ToyTraining:
         self.momentum = 0.9 * self.momentum + self._grad
         self.weights.delta = self._delta - rate * 1000 * self.momentum
         if self.head is not None:
-            self.head = Array(self.head.value - rate * 1000 * self.head.grad)
+            self.head = Array(self.head.value - self._head_rate * rate * 1000 * self.head.grad)
         self.forget_gradients()
         return norm
 

@@ -18,6 +18,7 @@ BESIDE = ("input", "context", "passage", "question", "query")
 HISTORIES = ("history",)
 TOOLS = ("tools", "functions", "available_tools")
 CALLS = ("tool_calls", "function_calls", "function_call")
+STEPS, STEP_VERDICTS = "completions", "labels"  # of an answer that is judged step by step
 VERDICTS = ("label", "kto_tag", "verdict", "desirable", "thumbs_up", "is_good")
 BETTER_WORSE = (
     ("chosen", "rejected"),
@@ -40,6 +41,7 @@ TARGETS = (
 )  # fmt: skip
 KNOWN = frozenset((
     *CONVERSATIONS, *PROMPTS, *RESPONSES, *SYSTEMS, *BESIDE, *HISTORIES, *REASONINGS, *TOOLS, *CALLS, *VERDICTS, "text",
+    STEPS, STEP_VERDICTS,
     *(name for pair in BETTER_WORSE for name in pair), *(name for compared in COMPARED for name in compared[:3]),
 ))  # fmt: skip
 # What makes a row of one format look like another: who names the format has said that these are not meant.

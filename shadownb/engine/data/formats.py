@@ -2,7 +2,8 @@
 
 A canonical row is ``{"messages": [...], "tools"?: [...], "train_from"?: int}``, ``{"text": str}``,
 ``{"prompt": [...], "chosen": [...], "rejected": [...], "tools"?: [...]}``, ``{"prompt": [...], "completion": [...],
-"label": bool, "tools"?: [...]}`` or ``{"prompt": [...], "tools"?: [...]}`` with lists of canonical messages.
+"label": bool, "tools"?: [...]}``, ``{"prompt": [...], "steps": [str], "labels": [bool], "tools"?: [...]}`` or
+``{"prompt": [...], "tools"?: [...]}`` with lists of canonical messages.
 ``train_from`` is the index of the first message that may be trained: a prompt/completion row trains its completion.
 What is read of which column is in :mod:`parts`; what is not read stays in ``Columns.rest()``.
 """
@@ -19,6 +20,8 @@ from shadownb.engine.data.columns import (
     CONVERSATIONS,
     PROMPTS,
     RESPONSES,
+    STEP_VERDICTS,
+    STEPS,
     VERDICTS,
     Columns,
 )
@@ -40,6 +43,8 @@ def detect_row(row: Columns) -> str:
     """Return the format that the columns of one row show; ``raw`` where none is known."""
     if _sides(row) is not None or _compared(row) is not None:
         return "preference"
+    if _has_steps(row):
+        return "stepwise"
     spoken, prompt, response = _spoken(row), row.filled(PROMPTS), row.filled((*RESPONSES, *CALLS))
     verdict = row.filled(VERDICTS)
     if (
@@ -244,6 +249,31 @@ def _unpaired(row: Columns) -> Row:
     return with_tools(row, {"prompt": with_system(row, prompt), "completion": completion, "label": verdict})
 
 
+def _has_steps(row: Columns) -> bool:
+    """Whether a row has the steps of an answer, and a verdict on each."""
+    return all(isinstance(row.see(name), (list, tuple)) and row.see(name) for name in (STEPS, STEP_VERDICTS))
+
+
+def _stepwise(row: Columns) -> Row:
+    for name in (STEPS, STEP_VERDICTS):
+        if not row.has(name) or not isinstance(row.see(name), (list, tuple)) or not row.see(name):
+            raise RowProblem(f"no list of {'steps' if name == STEPS else 'verdicts'} ({name})")
+    steps, given = list(row.take(STEPS)), list(row.take(STEP_VERDICTS))
+    if len(steps) != len(given):
+        raise RowProblem(f"{STEPS} has {len(steps)} steps and {STEP_VERDICTS} {len(given)} verdicts")
+    for number, step in enumerate(steps):
+        if not isinstance(step, str) or not step.strip():
+            raise RowProblem(f"{STEPS}[{number}] is {step!r:.40}, and no text")
+    labels = [verdict_of(one) for one in given]
+    if None in labels:
+        number = labels.index(None)
+        raise RowProblem(f"{STEP_VERDICTS}[{number}] is {given[number]!r}, not true or false")
+    prompt = asked(row)
+    if not prompt:
+        raise RowProblem(f"no prompt column ({', '.join(PROMPTS[:5])})")
+    return with_tools(row, {"prompt": with_system(row, prompt), "steps": steps, "labels": labels})
+
+
 def _unrepeated(prompt: list[Message], turns: list[Message]) -> tuple[list[Message], list[Message]]:
     """Return (prompt, answer) of a side that may repeat the prompt, perhaps with other white space or a system message.
 
@@ -275,6 +305,7 @@ CANONICAL: dict[str, Callable[[Columns], Row]] = {
     "sharegpt": _chat,
     "preference": _preference,
     "unpaired_preference": _unpaired,
+    "stepwise": _stepwise,
     "instruction": _instruction,
     "text": _text,
     "prompt_completion": _prompt_completion,

@@ -103,6 +103,8 @@ class TrainedOn:
         Whether they are plain text, which no chat template was put around.
     system, tools
         How they agree in the system prompt, and in the tools.
+    steps
+        Whether they are answers with a verdict on each step.
     questions
         The most user messages in one row; 1 where every row is a single question.
     """
@@ -112,6 +114,7 @@ class TrainedOn:
     system: Shared
     tools: Shared
     questions: int
+    steps: bool = False
 
     @classmethod
     def of(cls, rows: Sequence[Row]) -> TrainedOn:
@@ -122,6 +125,7 @@ class TrainedOn:
             plain=bool(rows) and all("text" in row for row in rows),
             system=Shared.of(system_of(messages) for messages in prompts),
             tools=Shared.of(row.get("tools") or None for row in rows),
+            steps=bool(rows) and all("steps" in row for row in rows),
             questions=max((sum(m["role"] == "user" for m in messages) for messages in prompts), default=0),
         )
 
@@ -133,7 +137,8 @@ class TrainedOn:
         if not (system is None or isinstance(system, str)) or not (tools is None or isinstance(tools, list)):
             raise ValueError("the system prompt is no text, or the tools are no list")
         rows, questions = int(content["rows"]), int(content["questions"])
-        return cls(rows, bool(content["plain"]), shared["system"], shared["tools"], questions)
+        steps = bool(content.get("steps", False))  # records of earlier versions know none
+        return cls(rows, bool(content["plain"]), shared["system"], shared["tools"], questions, steps)
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON-compatible values."""

@@ -16,6 +16,7 @@ from shadownb.engine.lengths import Lengths
 from shadownb.engine.loaded import sidecar
 from shadownb.engine.loaded.backends import DEFAULT, backend
 from shadownb.engine.loaded.hashing import weights_hash
+from shadownb.engine.loaded.rewarding import REWARD, gives_no_text
 from shadownb.engine.loaded.template import ModelTemplate
 from shadownb.engine.loaded.trainers import Trainers
 from shadownb.errors import ModelError
@@ -294,6 +295,14 @@ class LoadedModel:
 
     @property
     def generator(self) -> Generator:
-        """The generator of the weights as they are now: takes and returns token ids."""
+        """The generator of the weights as they are now: takes and returns token ids.
+
+        Raises
+        ------
+        ModelError
+            It is a reward model, which gives no text.
+        """
         self.require_loaded()
+        if self.weights.kind == REWARD:
+            raise gives_no_text(f"{self.name!r}, {self.answering}")
         return self.backend.generator(self)

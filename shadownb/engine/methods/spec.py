@@ -30,7 +30,7 @@ class MethodSpec:
         What is trained; a model has one at a time. ``lora``: low-rank adapters; ``layers``: another peft tuner on the linear
         layers; ``prompt``: learned embeddings; ``bias``: the biases; ``bottleneck``: small networks after the blocks;
         ``weights``: the base itself; ``facts``: an expert per fact, chosen by the question;
-        ``reader``: facts that are read token by token.
+        ``reader``: facts that are read token by token; ``reward``: low-rank adapters with a head that gives a number.
     objective
         The loss, by its name in the registry: ``sft`` (next-token loss on the trained tokens), ``dpo`` (pairs), ``kto``
         (labelled answers), or your own.
@@ -74,7 +74,7 @@ class MethodSpec:
     data_shape: str
     default_learning_rate: float
     rate_source: str
-    adapter: Literal["lora", "layers", "prompt", "bias", "bottleneck", "weights", "facts", "reader"] = "lora"
+    adapter: Literal["lora", "layers", "prompt", "bias", "bottleneck", "weights", "facts", "reader", "reward"] = "lora"
     objective: str = "sft"
     tuner: str = "LORA"
     long_rows: Literal["cut", "split"] = "cut"

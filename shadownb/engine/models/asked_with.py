@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.inference.options import SamplingOptions
 from shadownb.engine.loaded.as_trained import AsTrained, Tools
@@ -27,3 +27,5 @@ class GenerateOptions(ChatOptions, total=False):
 
     tools: Tools | AsTrained
     template: bool | None
+    best_of: int
+    scorer: Any

@@ -21,6 +21,7 @@ from shadownb.engine.exports.recommending import recommended
 from shadownb.engine.exports.result import REPORT, Export, write_report
 from shadownb.engine.gguf.types import KINDS
 from shadownb.engine.loaded import sidecar
+from shadownb.engine.loaded.rewarding import REWARD, not_written_as_text
 from shadownb.engine.models.saving import kind_of, save
 from shadownb.engine.runs.store import default_store
 from shadownb.errors import ConfigError, RunError, did_you_mean
@@ -77,6 +78,8 @@ def export(
     """Write a loaded model in a format; see :meth:`Model.export`."""
     first = Asked(format, options)
     others = [_asked(each) for each in compare]
+    if model.weights.kind == REWARD and format != "adapter":
+        raise not_written_as_text(f"format={format!r}")
     for each in (first, *others):
         each.exporter().check(model)  # so that nothing is written where the last of several cannot be
     if scorer is not None and isinstance(scorer, str):

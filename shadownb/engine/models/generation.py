@@ -135,6 +135,8 @@ class Generation:
         training = run is not None and run.config.spec.changes_base_weights
         if (training or model.weights.replaces_base) and all(use == "base" for use in uses):
             return model.backend.generator(model, separate_base=True)
+        if all(use == "base" for use in uses):  # of a reward model, too
+            return model.backend.generator(model)
         return model.generator
 
 

@@ -12,6 +12,7 @@ from shadownb.engine.inference import Sampling
 from shadownb.engine.inference.typed import all_typed, is_typed, value_of
 from shadownb.engine.loaded.as_trained import AS_TRAINED, AsTrained, Tools
 from shadownb.engine.loaded.model import LoadedModel
+from shadownb.engine.models import best_of as best_of_many
 from shadownb.engine.models import describing
 from shadownb.engine.models.catalog import find
 from shadownb.engine.models.generation import Generation
@@ -128,6 +129,8 @@ class Model(LoadedModel):
         should_stop: Callable[[], bool] | None = None,
         enable_thinking: bool | None = None,
         reasoning_effort: str | None = None,
+        best_of: int = 1,
+        scorer: Any = None,
         **sampling: Unpack[SamplingOptions],
     ) -> str | list[str]:
         """Answer one prompt (returns a string) or a list of prompts (returns a list, computed in batches).
@@ -153,6 +156,9 @@ class Model(LoadedModel):
         enable_thinking, reasoning_effort
             Whether to think before the answer, and how much; only if the chat template supports it. None uses what the model
             was loaded or trained with.
+        best_of, scorer
+            How many answers to sample for each prompt, and what scores them: the one that scores highest is returned. A
+            :class:`~shadownb.RewardModel`, or whatever a scorer can be that needs no expected answer.
         **sampling
             ``max_new_tokens`` (256), ``temperature`` (0.7; 0 is greedy), ``top_p``, ``top_k``, ``min_p``, ``repetition_penalty``,
             ``presence_penalty``, ``frequency_penalty``, ``logit_bias``, ``stop``, ``seed``; the form of the answer by ``schema``
@@ -186,7 +192,14 @@ class Model(LoadedModel):
         """
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
         opening = Opening(system, tools, template, enable_thinking, reasoning_effort)
-        texts = self.generation.texts(prompts, opening, use, Sampling.from_options(**sampling), should_stop)
+        asked = Sampling.from_options(**sampling)
+        best_of_many.check(best_of, scorer, asked)
+        if best_of > 1:
+            texts = best_of_many.texts(
+                self.generation, prompts, opening, use, asked, should_stop, best_of=best_of, scorer=scorer
+            )
+        else:
+            texts = self.generation.texts(prompts, opening, use, asked, should_stop)
         if is_typed(schema := sampling.get("schema")):
             return all_typed(schema, texts)[0] if isinstance(prompt, str) else all_typed(schema, texts)
         return texts[0] if isinstance(prompt, str) else texts

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from shadownb.engine import registry
 from shadownb.engine.disk import saving
 from shadownb.engine.loaded import sidecar
+from shadownb.engine.loaded.rewarding import REWARD, not_written_as_text
 from shadownb.engine.loaded.sidecar import RECORD
 from shadownb.engine.models import saves
 from shadownb.errors import ExportError, ShadowError, ShadowWarning, did_you_mean
@@ -49,6 +50,8 @@ def save(
     """
     if exporter is None:
         exporter = kind_of(fmt, "fmt")()
+    if model.weights.kind == REWARD and fmt != "adapter":
+        raise not_written_as_text(f"fmt={fmt!r}")
     exporter.check(model)
     # By which a folder is known to hold a model or an adapter.
     descriptions = ("config.json", *model.backend.description_names())

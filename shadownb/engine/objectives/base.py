@@ -68,6 +68,23 @@ class Chart:
 
 
 @dataclass(frozen=True)
+class ScalarHead:
+    """How the head is made and moved that an objective with ``value`` among its needs has; it starts by saying 0 of everything.
+
+    Attributes
+    ----------
+    rate
+        How many times the run's learning rate the head's is.
+    normalised
+        Whether hidden states are brought to length 1 before it. Then a step of Adam moves a value by at most the rate times the
+        root of the width, however large a few of the states' numbers are.
+    """
+
+    rate: float = 1.0
+    normalised: bool = False
+
+
+@dataclass(frozen=True)
 class Remark:
     """Something about the examples that the user should see; it does not stop the run."""
 
@@ -103,10 +120,16 @@ class Objective:
         What it needs of the forward pass beside log-probabilities; nothing else is computed.
     charts
         What is drawn beside the loss.
+    speaks
+        Whether what it trains answers with text, so that prompts can be answered while it trains.
     judged_by_loss
         Whether a loss that climbs says that training goes wrong.
     temperature
         What logits are divided by before log-probabilities are taken: of answers that were sampled so.
+    head
+        How its scalar head is made, where it needs one.
+    head_alone
+        Whether the step under way moves that head and nothing else; set by :meth:`begin`.
     iterations
         Steps that each batch of the source is trained for.
     ended
@@ -121,10 +144,13 @@ class Objective:
     options: ClassVar[type[BaseModel] | None] = None
     columns: ClassVar[tuple[str, ...]] = ()
     functions: ClassVar[tuple[str, ...]] = ()
+    speaks: ClassVar[bool] = True
     judged_by_loss: ClassVar[bool] = True
     needs: ClassVar[frozenset[Need]] = frozenset()
     charts: ClassVar[tuple[Chart, ...]] = ()
     temperature: float = 1.0
+    head: ScalarHead = ScalarHead()
+    head_alone: bool = False
     iterations: int = 1
     ended: str = ""
 
@@ -150,6 +176,11 @@ class Objective:
     def rows_of(cls, value: Any) -> list[Row] | None:
         """Return the rows of something that this objective alone takes as data; None for anything else."""
         return None
+
+    @classmethod
+    def reads(cls, config: TrainConfig) -> tuple[str, ...]:
+        """Return the columns that it reads with these options; :attr:`columns` where no option names others."""
+        return cls.columns
 
     @classmethod
     def check(cls, config: TrainConfig, rows: Sequence[Row], eval_rows: Sequence[Row]) -> None:

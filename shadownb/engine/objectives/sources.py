@@ -70,6 +70,12 @@ class SourceRun(Protocol):
     def trains(self, model: Any) -> bool:
         """Return whether a loaded model is the very one that is trained."""
 
+    def seen(self, bundles: Sequence[Bundle], *names: str) -> dict[str, list[list[list[float]]]]:
+        """Return arrays of :class:`~.arrays.Tokens` by name (``logp``, ``value``), of one pass: a number a trained token.
+
+        They are lists as :meth:`log_probs` returns them; what the objective's ``needs`` do not name is not there.
+        """
+
     def keep_reference(self) -> None:
         """Keep the model as the run found it; to be called before the first step, and in each attempt."""
 

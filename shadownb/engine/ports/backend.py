@@ -383,6 +383,14 @@ class TellsTokens(Protocol):
 
 
 @runtime_checkable
+class TellsValues(Protocol):
+    """A backend that can ask a reward model."""
+
+    def values(self, model: Loaded, rows: Sequence[Rendered]) -> list[list[float]]:
+        """Return what its head says where each row's marked tokens come next, so of all that stands before them."""
+
+
+@runtime_checkable
 class LacksMethods(Protocol):
     """A backend that does not have every method; one that is not such is taken to have them all.
 

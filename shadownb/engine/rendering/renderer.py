@@ -293,6 +293,10 @@ class Renderer(Told, Reading):
         layout = self._lay_out(messages, tools, prompt=True)
         return self._encode(layout, messages, closed=False)
 
+    def encode_piece(self, text: str) -> list[int]:
+        """Return the ids of a text that stands behind something, without tokens that begin or end one."""
+        return self._encoder.pieces(["", text])[1]
+
     def render_text(self, text: str) -> list[int]:
         """Return the token ids of plain text that the model goes on from: as a document of training begins, without its end."""
         ids = self._encoder.document(text)

@@ -70,13 +70,8 @@ class Answering:
 
     def log_probs(self, bundles: Sequence[Bundle], *, reference: bool = False) -> list[list[list[float]]]:
         """Return the log-probabilities of the trained tokens of each row of each bundle."""
-        found: list[list[list[float]]] = [[] for _ in bundles]
         with self._weights(reference):
-            for numbers, tokens in self._session.score(bundles):
-                rows = tokens.listed(tokens.logp)
-                for number in numbers:
-                    found[number], rows = rows[: len(bundles[number])], rows[len(bundles[number]) :]
-        return found
+            return self._seen(bundles, ("logp",))["logp"]
 
     def distributions(
         self, rows: Sequence[Rendered], *, reference: bool = False
@@ -103,6 +98,20 @@ class Answering:
             finally:
                 if reference:
                     self._session.restore(now)
+
+    def seen(self, bundles: Sequence[Bundle], *names: str) -> dict[str, list[list[list[float]]]]:
+        """Return arrays of the trained tokens by name, of one pass over the weights of the moment."""
+        with self._services.weights():
+            return self._seen(bundles, names)
+
+    def _seen(self, bundles: Sequence[Bundle], names: Sequence[str]) -> dict[str, list[list[list[float]]]]:
+        found: dict[str, list[list[list[float]]]] = {name: [[] for _ in bundles] for name in names}
+        for numbers, tokens in self._session.score(bundles):
+            for name in names:
+                rows = tokens.listed(getattr(tokens, name))
+                for number in numbers:
+                    found[name][number], rows = rows[: len(bundles[number])], rows[len(bundles[number]) :]
+        return found
 
     def keep_reference(self) -> None:
         """Keep the model as the run found it: in memory, and once in the run's folder, for whoever resumes it.

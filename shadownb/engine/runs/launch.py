@@ -24,6 +24,7 @@ from shadownb.engine.runs.dispatch import callable_back, refuse_functions, start
 from shadownb.engine.runs.folder import RunFolder
 from shadownb.engine.runs.handle import Run
 from shadownb.engine.runs.journal import Journal
+from shadownb.engine.runs.preparation import speaks
 from shadownb.engine.runs.starting import record_start
 from shadownb.engine.runs.store import default_store
 from shadownb.engine.runs.waiting import wait
@@ -168,13 +169,17 @@ def _rows_of(config: TrainConfig, dataset: Any) -> Any:
 def _columns(config: TrainConfig) -> tuple[str, ...]:
     """Return the columns of the data that are read beside what a row says."""
     found: tuple[str, ...] = (
-        guest(config.spec.guest).columns(config) if config.spec.guest else objectives.get(config.spec.objective).columns
+        guest(config.spec.guest).columns(config)
+        if config.spec.guest
+        else objectives.get(config.spec.objective).reads(config)
     )
     return found
 
 
 def _samples(config: TrainConfig, train: Dataset) -> bool:
     """Whether there are prompts to answer while training: given ones, or those of the rows."""
+    if not speaks(config):
+        return False
     return config.sample_max_new_tokens > 0 and (bool(config.sample_prompts) or train.format != "text")
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from shadownb.engine import objectives
 from shadownb.engine.loaded import as_trained
 from shadownb.engine.objectives import examples
 from shadownb.engine.rendering.examples import Example
@@ -18,6 +19,7 @@ from shadownb.engine.runs.services import SamplePrompt
 from shadownb.errors import DataError
 
 if TYPE_CHECKING:
+    from shadownb.engine.config import TrainConfig
     from shadownb.engine.rendering import Renderer
     from shadownb.engine.runs.services import RunServices
 
@@ -108,13 +110,18 @@ def _tell_refused(
     )
 
 
+def speaks(config: TrainConfig) -> bool:
+    """Whether what is trained answers with text."""
+    return bool(config.spec.guest) or objectives.get(config.spec.objective).speaks
+
+
 def sample_prompts(services: RunServices, reference: dict[str, Any]) -> list[SamplePrompt]:
     """Return the prompts that are answered at evaluation points.
 
     One that leaves no position for an answer is passed over, with a warning: it must not end a run whose rows are fine.
     """
     config, renderer = services.config, services.model.renderer
-    if not config.sample_max_new_tokens:
+    if not config.sample_max_new_tokens or not speaks(config):
         return []
     room = services.model.lengths.room_for_rows(services.config)
     asked: Iterable[tuple[str, Callable[[], list[int]], str | None]]

@@ -1,4 +1,4 @@
-"""Scorers by name: one of the registry, or ``"module:attribute"`` of somebody's own file."""
+"""Scorers by name: one of the registry, one that is made of something (``"reward_model@RUN"``), or ``"module:attribute"``."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ def find(name: str) -> Any:
     ConfigError
         None goes by this name, or it is a class that needs arguments.
     """
+    kind, at, source = name.partition("@")
+    if at and registry.has("scorer_of", kind):
+        return registry.resolve("scorer_of", kind).named(source)
     module, colon, attribute = name.partition(":")
     found = _imported(name, module, attribute) if colon else registry.resolve("scorer", name)
     if not isinstance(found, type):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from shadownb.engine.answering.local import LocalModel
 from shadownb.engine.answering.speakers import speaker_for
 from shadownb.engine.loaded.model import LoadedModel
+from shadownb.engine.loaded.rewarding import REWARD, gives_no_text
 from shadownb.engine.methods.computed_by import trains
 from shadownb.engine.models.adapters import weights_asked
 from shadownb.engine.models.loading import load
@@ -112,6 +113,8 @@ def _has_llamacpp() -> bool:
 def _in_process(model: LoadedModel, engine: str, name: str | None, adapters: dict[str, Any], *, ours: bool) -> Opened:
     """Serve a model that is loaded here: as it is, its base, and adapters beside it, of one speaker."""
     model.require_loaded()
+    if model.weights.kind == REWARD:
+        raise gives_no_text(f"{model.name!r}, {model.answering}")
     computes = next((each for each, backend in BACKENDS.items() if backend == model.backend_name), model.backend_name)
     if engine not in ("auto", computes):
         raise ConfigError(

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 _ADAPTERS = {
     "layers": "it trains adapters of another kind than LoRA, whose layers are peft's",
     "prompt": "it trains embeddings that stand before the prompt, and few of mlx-lm's models take any beside tokens",
+    "reward": "it trains a head that gives a number, which stands beside peft's adapter",
     "facts": "it trains experts of facts, whose passes are torch's",
 }
 HERE = ("lora", "bias", "bottleneck", "weights")  # the kinds of adapters that are here

@@ -23,6 +23,7 @@ from shadownb.engine.backends.mlx.memory import PeakMemory
 from shadownb.engine.backends.mlx.updates import HEAD, WeightUpdates
 from shadownb.engine.backends.texts import not_finite, untrained_layers
 from shadownb.engine.objectives import Objective, Remark
+from shadownb.engine.objectives.base import ScalarHead
 from shadownb.engine.ports.decisions import Decision
 from shadownb.engine.ports.training import Listener, Plan
 from shadownb.engine.rendering.examples import Example
@@ -70,6 +71,7 @@ class MlxTraining:
         self._memory = PeakMemory(on_gpu=self._device.type != "cpu")
         self._recomputed = False
         self._looked = False
+        self._head = ScalarHead()
 
     @contextlib.contextmanager
     def opened(self, plan: Plan, objective: Objective) -> Iterator[None]:
@@ -77,7 +79,9 @@ class MlxTraining:
         module, self._needs, self._temperature = self.adapter.module, objective.needs, objective.temperature
         width = width_of(module) if "value" in objective.needs else None
         name, self._recomputed = plan.optimizer[0], plan.checkpointing[0]
-        self.updates = worker.run(lambda: WeightUpdates(self.adapter, self.config, name, width=width))
+        self._head = objective.head
+        rate = objective.head.rate
+        self.updates = worker.run(lambda: WeightUpdates(self.adapter, self.config, name, width=width, head_rate=rate))
         blocks = list(adapters.blocks(module).values())
         with recomputing.recomputed(blocks) if self._recomputed else contextlib.nullcontext():
             try:
@@ -167,6 +171,8 @@ class MlxTraining:
         finally:
             self._clock.running = False
         self._tell_absent()
+        if objective.head_alone:
+            self.updates.keep_heads_gradients()
         return value
 
     def _pass(self, batch: passes.Batch, members: list[Example], objective: Objective, total: int) -> float:
@@ -189,6 +195,8 @@ class MlxTraining:
             weight, bias = arrays[f"{HEAD}weight"], arrays[f"{HEAD}bias"]
 
             def head(hidden: Any) -> Any:
+                if self._head.normalised:
+                    hidden = hidden / mx.maximum(mx.linalg.norm(hidden, axis=-1, keepdims=True), 1e-12)
                 return hidden @ weight + bias
 
         return passes.tokens(self.adapter.module, batch, self._needs, head, self._temperature)
@@ -197,12 +205,15 @@ class MlxTraining:
         """Say once which layers got no gradient at all: they have no part in answers to text."""
         if self._looked or self.updates.grads is None:
             return
-        self._looked = True
         by_layer: dict[str, bool] = {}
         for name, grad in self.updates.grads.items():
             layer = name.rsplit(".", 1)[0]
             by_layer[layer] = by_layer.get(layer, False) or bool(mx.any(grad != 0).item())
-        absent = [layer for layer, got in by_layer.items() if not got and not layer.startswith(HEAD[:-1])]
+        layers = {layer: got for layer, got in by_layer.items() if not layer.startswith(HEAD[:-1])}
+        if not any(layers.values()):
+            return  # a step that moves the scalar head alone says nothing of them
+        self._looked = True
+        absent = [layer for layer, got in layers.items() if not got]
         if absent:
             what, more = untrained_layers(absent)
             self.services.warn(what, **more)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Arrays = dict[str, Any]
 OPTIMIZER, GROUPS, HEAD_FILE = "optimizer.safetensors", "optimizer.json", "head.safetensors"
 HEAD = "head."  # begins the names of the scalar head's arrays
+DECAYED, PLAIN, OF_HEAD = "True", "False", "head"  # whose optimizer; the first two as checkpoints have had them
 _NOT_DECAYED = re.compile(r"bias|layernorm|rmsnorm|(?:^|\.)norm(?:$|\.)|_norm(?:$|\.)")
 _APART = "|"  # between a name and a part of the optimizer's state
 
@@ -40,7 +41,9 @@ class WeightUpdates:
         The learning rate of the newest update.
     """
 
-    def __init__(self, adapter: Adapter, config: TrainConfig, optimizer: str, *, width: int | None) -> None:
+    def __init__(
+        self, adapter: Adapter, config: TrainConfig, optimizer: str, *, width: int | None, head_rate: float = 1.0
+    ) -> None:
         self.adapter, self.rate, self.name = adapter, 0.0, optimizer
         self._config = config
         owned = adapter.owned()
@@ -50,19 +53,23 @@ class WeightUpdates:
         )
         mx.eval(self.copies, self.head)
         self.grads: Arrays | None = None
-        self._kinds = {name: self._decayed(name) for name in (*owned, *self.head)}
+        self._head_rate = head_rate
+        self._kinds = {name: self._kind(name) for name in (*owned, *self.head)}
         self._optimizers = {
-            decayed: make_optimizer(optimizer, config.weight_decay if decayed else 0.0) for decayed in (True, False)
+            kind: make_optimizer(optimizer, config.weight_decay if kind == DECAYED else 0.0)
+            for kind in (DECAYED, PLAIN, *((OF_HEAD,) if self.head else ()))
         }
 
     @staticmethod
-    def _decayed(name: str) -> bool:
-        return not name.startswith(HEAD) and not _NOT_DECAYED.search(name)
+    def _kind(name: str) -> str:
+        if name.startswith(HEAD):
+            return OF_HEAD
+        return PLAIN if _NOT_DECAYED.search(name) else DECAYED
 
     @property
     def optimizer(self) -> Any:
         """The optimizer of what decays."""
-        return self._optimizers[True]
+        return self._optimizers[DECAYED]
 
     def arrays(self) -> Arrays:
         """Return what gradients are computed of, by name."""
@@ -78,6 +85,11 @@ class WeightUpdates:
         self.grads = grads if self.grads is None else {name: self.grads[name] + grads[name] for name in grads}
         mx.eval(self.grads)  # or the graphs of all passes would be alive at once
 
+    def keep_heads_gradients(self) -> None:
+        """Drop the gradients of all but the head, so that the step moves nothing else."""
+        if self.grads is not None:
+            self.grads = {name: grad for name, grad in self.grads.items() if name.startswith(HEAD)}
+
     def apply(self, rate: float, *, after: int) -> float:
         """Clip and move the weights; returns the norm before clipping."""
         assert self.grads is not None
@@ -89,10 +101,10 @@ class WeightUpdates:
         scale = min(1.0, most / (norm + 1e-6)) if most else 1.0
         grads = {name: grad * scale for name, grad in self.grads.items()} if scale < 1 else self.grads
         moved: Arrays = {}
-        for decayed, optimizer in self._optimizers.items():
-            part = {name: grad for name, grad in grads.items() if self._kinds[name] is decayed}
+        for kind, optimizer in self._optimizers.items():
+            part = {name: grad for name, grad in grads.items() if self._kinds[name] == kind}
             if part:
-                optimizer.learning_rate = rate
+                optimizer.learning_rate = rate * self._head_rate if kind == OF_HEAD else rate
                 moved |= optimizer.apply_gradients(part, {**self.arrays(), **self.copies})
         mx.eval(moved, [optimizer.state for optimizer in self._optimizers.values()])
         self._take(moved)
@@ -100,9 +112,11 @@ class WeightUpdates:
         return norm
 
     def _take(self, moved: Arrays) -> None:
-        self.head = {name: moved[name] for name in self.head}
-        self.copies = {name: moved[name] for name in self.copies}
-        narrow = {name: moved[name].astype(a.dtype) for name, a in self.adapter.owned().items()}
+        owned = self.adapter.owned()
+        now: Arrays = {**owned, **self.head, **self.copies, **moved}  # what a step of the head alone leaves stays
+        self.head = {name: now[name] for name in self.head}
+        self.copies = {name: now[name] for name in self.copies}
+        narrow = {name: now[name].astype(array.dtype) for name, array in owned.items()}
         mx.eval(narrow)
         self.adapter.put(narrow)
 
@@ -112,8 +126,8 @@ class WeightUpdates:
         """Write the optimizer's state, the 32-bit copies and the head."""
         arrays = {f"copy{_APART}{name}": array for name, array in self.copies.items()}
         steps = {}
-        for decayed, optimizer in self._optimizers.items():
-            steps[str(decayed)] = int(optimizer.state["step"].item())
+        for kind, optimizer in self._optimizers.items():
+            steps[kind] = int(optimizer.state["step"].item())
             for name, state in optimizer.state.items():
                 if isinstance(state, dict):
                     arrays |= {f"state{_APART}{name}{_APART}{key}": array for key, array in state.items()}
@@ -158,8 +172,8 @@ class WeightUpdates:
         if self.head and (folder / HEAD_FILE).is_file():
             kept = read_arrays(folder / HEAD_FILE)
             self.head = {f"{HEAD}weight": kept["weight"][0], f"{HEAD}bias": kept["bias"]}
-        for decayed, optimizer in self._optimizers.items():
-            own = {name: state for name, state in states.items() if self._kinds[name] is decayed}
-            step = mx.array(said["steps"][str(decayed)], mx.uint64)
+        for kind, optimizer in self._optimizers.items():
+            own = {name: state for name, state in states.items() if self._kinds[name] == kind}
+            step = mx.array(said["steps"][kind], mx.uint64)
             optimizer.state = {"step": step, "learning_rate": mx.array(0.0), **own}
         mx.eval(self.copies, self.head, [optimizer.state for optimizer in self._optimizers.values()])

@@ -189,6 +189,12 @@ class TorchBackend:
 
         return token_scores(model, rows, use)
 
+    def values(self, model: Loaded, rows: Sequence[Rendered]) -> list[list[float]]:
+        """Return what a reward model's head says where each row's marked tokens come next."""
+        from shadownb.engine.backends.torch.likelihood import values
+
+        return values(model, rows)
+
     def distributions(
         self, model: Loaded, rows: Sequence[Rendered], use: Use
     ) -> Iterator[tuple[int, Sequence[int], Any]]:

@@ -6,6 +6,7 @@ in common is computed once where the model allows it.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,18 @@ def token_scores(model: Loaded, rows: Sequence[Rendered], use: Use) -> list[list
         likeliest = (logits.argmax(-1) == batch.targets).tolist()
         for owner, log_prob, is_so in zip(batch.owners.tolist(), log_probs, likeliest, strict=True):
             found[members[owner]].append((log_prob, is_so))
+    return found
+
+
+def values(model: Loaded, rows: Sequence[Rendered]) -> list[list[float]]:
+    """Return what a reward model's head says where each row's marked tokens come next; see the port."""
+    found: list[list[float]] = [[] for _ in rows]
+    weights: Any = model.weights
+    hidden: list[torch.Tensor] = []
+    for _, batch, members in _passes(model, rows, "tuned", by_start=True, hidden=hidden):
+        said = weights.adapter.score(hidden.pop()[0].float()).tolist()
+        for owner, value in zip(batch.owners.tolist(), said, strict=True):
+            found[members[owner]].append(value)
     return found
 
 
@@ -96,11 +109,17 @@ def _plain_name(name: str) -> str:
 
 
 def _passes(
-    model: Loaded, rows: Sequence[Rendered], use: Use, *, by_start: bool = False
+    model: Loaded,
+    rows: Sequence[Rendered],
+    use: Use,
+    *,
+    by_start: bool = False,
+    hidden: list[torch.Tensor] | None = None,
 ) -> Iterator[tuple[torch.Tensor, PackedBatch, Sequence[int]]]:
     """Yield the logits of marked tokens, shape (N, vocabulary), of each pass, its batch and the numbers of its rows.
 
-    With ``by_start`` rows that start alike stand in one pass, as many as its tokens allow once those are counted once.
+    ``hidden`` gets what the output embeddings were multiplied with, shape (1, N, width), at each pass. With ``by_start`` rows that
+    start alike stand in one pass, as many as its tokens allow once those are counted once.
     """
     weights: Any = model.weights
     with model.gate.inference():
@@ -108,7 +127,7 @@ def _passes(
         base: Any = view.model.get_base_model() if hasattr(view.model, "get_base_model") else view.model
         packing = choose_packing(base, prefixed=adapter is not None and adapter.prefix() is not None)
         limit = 0 if packing.kind == "single" else _PIECE_TOKENS
-        with borrowed(view.model, own_side(use), view.switched_off), torch.no_grad():
+        with borrowed(view.model, own_side(use), view.switched_off), torch.no_grad(), _noting(base, hidden):
             shared = packing.shares_start and by_start
             for group in _alike(rows) if shared else split([(row,) for row in rows], limit, share=packing.shares_start):
                 batch = pack([rows[number] for number in group], share=packing.shares_start, device=base.device)
@@ -118,6 +137,19 @@ def _passes(
                 with batch_layout(base, computed, packing) as layout:
                     logits = target_logits(called, computed, inputs, layout)
                 yield logits, computed, group
+
+
+@contextlib.contextmanager
+def _noting(base: Any, hidden: list[torch.Tensor] | None) -> Iterator[None]:
+    """Have what the output embeddings get inside the block put into a list, where there is one."""
+    if hidden is None:
+        yield
+        return
+    hook = base.get_output_embeddings().register_forward_pre_hook(lambda _, inputs: hidden.append(inputs[0]))
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def _alike(rows: Sequence[Rendered]) -> Iterator[list[int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -38,7 +38,7 @@ class Passes:
     needs
         What the objective needs of a pass beside log-probabilities.
     head
-        The scalar head, where the objective needs values: (N, width) to (N, 1).
+        The scalar head, where the objective needs values: (N, width) to (N,).
     temperature
         What logits are divided by.
     """
@@ -51,7 +51,7 @@ class Passes:
     kernels: Kernels
     autocast: torch.dtype | None = None
     needs: frozenset[Need] = frozenset()
-    head: torch.nn.Module | None = None
+    head: Callable[[torch.Tensor], torch.Tensor] | None = None
     temperature: float = 1.0
 
     def batches(self, examples: Sequence[Example]) -> Iterator[tuple[PackedBatch, list[Example]]]:
@@ -97,7 +97,7 @@ class Passes:
             self.needs,
             logits.float() if self.needs_logits else None,
             kept.float() if kept is not None and "hidden" in self.needs else None,
-            self.head(kept.float())[:, 0] if kept is not None and self.head is not None else None,
+            self.head(kept.float()) if kept is not None and self.head is not None else None,
         )
 
     def _logits(self, batch: PackedBatch, layouts: contextlib.ExitStack) -> tuple[torch.Tensor, torch.Tensor]:

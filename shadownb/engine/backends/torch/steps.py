@@ -80,6 +80,8 @@ class StepGradients:
         if first:
             self._check.arrived(self._updates.masters.gradient)
             self._tell_absent()
+        if objective.head_alone:
+            self._updates.keep_heads_gradients()
         return value
 
     def _shard(self, examples: Sequence[Example], objective: Objective, total: int, shard: int) -> float:

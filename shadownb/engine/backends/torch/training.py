@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,8 @@ from shadownb.engine.backends.torch.remarks import told_of
 from shadownb.engine.backends.torch.shards import Processes
 from shadownb.engine.backends.torch.steps import StepGradients
 from shadownb.engine.backends.torch.trackers import listening
-from shadownb.engine.backends.torch.updates import WeightUpdates, scalar_head
+from shadownb.engine.backends.torch.updates import WeightUpdates
+from shadownb.engine.backends.torch.values import Values
 from shadownb.engine.objectives import Objective, Remark
 from shadownb.engine.ports.decisions import Decision
 from shadownb.engine.ports.training import Listener, Plan
@@ -83,8 +84,10 @@ class TorchTraining:
                     liger.fuse(self.base)
             if self.device.type in ("cuda", "xpu"):
                 stack.enter_context(torch.accelerator.device_index(self.device.index))  # of this thread
-            head = scalar_head(self.base.get_output_embeddings(), self.device) if "value" in objective.needs else None
-            self.passes = self._make_passes(objective, head)
+            head, own = None, self.adapter.score
+            if "value" in objective.needs and own is None:
+                head = Values.beside(self.base.get_output_embeddings(), self.device, objective.head)
+            self.passes = self._make_passes(objective, own or head)
             with self.services.weights():
                 self._kernels = choosing.choose(self.passes, self._weights.dtype, plan.own_kernels)
             if plan.checkpointing[0]:
@@ -99,7 +102,7 @@ class TorchTraining:
             stack.enter_context(randomness.owned_dropout(self.module, self.dropout))
             yield
 
-    def _make_passes(self, objective: Objective, head: torch.nn.Module | None) -> Passes:
+    def _make_passes(self, objective: Objective, head: Callable[[torch.Tensor], torch.Tensor] | None) -> Passes:
         config, packing = self.config, self.packing
         # A shared start is computed once, with one dropout mask for all rows; that would be another training.
         one_mask = config.lora_dropout > 0 or bool(randomness.functional_dropout(self.base))

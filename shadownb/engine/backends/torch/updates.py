@@ -20,6 +20,7 @@ from shadownb.engine.backends.texts import not_finite
 from shadownb.engine.backends.torch import training_state
 from shadownb.engine.backends.torch.masters import Masters
 from shadownb.engine.backends.torch.optimizers import make_optimizer
+from shadownb.engine.backends.torch.values import Values
 
 if TYPE_CHECKING:
     from shadownb.engine.config import TrainConfig
@@ -61,7 +62,7 @@ class WeightUpdates:
         optimizer: str,
         *,
         scaler: torch.amp.GradScaler | None,
-        head: nn.Linear | None,
+        head: Values | None,
     ) -> None:
         self.scaler, self.head = scaler, head
         self.rate = 0.0
@@ -71,6 +72,7 @@ class WeightUpdates:
         self.masters = Masters(trained)
         self.masters.put_into(self.optimizer)
         if head is not None:
+            self._head_group = len(self.optimizer.param_groups)
             self.optimizer.add_param_group({"params": list(head.parameters()), "weight_decay": 0.0})
         self.moved = [parameter for parameter in self.masters.moved(module) if parameter.requires_grad]
         self.moved += head.parameters() if head is not None else ()
@@ -92,6 +94,13 @@ class WeightUpdates:
         if self.head is not None:
             self.head.zero_grad(set_to_none=True)
 
+    def keep_heads_gradients(self) -> None:
+        """Drop the gradients of all but the head, so that the step moves nothing else, by momentum and decay neither."""
+        of_head = {id(parameter) for parameter in self.head.parameters()} if self.head is not None else set()
+        for parameter in self.moved:
+            if id(parameter) not in of_head:
+                parameter.grad = None
+
     def apply(self, rate: float, *, after: int) -> float | None:
         """Clip and move the weights; returns the norm before clipping, None where the scale of fp16 made it infinite.
 
@@ -101,8 +110,9 @@ class WeightUpdates:
             How many steps were done before, for the error's text.
         """
         self.rate = rate
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        for number, group in enumerate(self.optimizer.param_groups):
+            of_head = self.head is not None and number == self._head_group
+            group["lr"] = rate * self.head.made.rate if of_head and self.head is not None else rate
         if self.scaler is not None:
             self.scaler.unscale_(self.optimizer)
         norm = self.clip()
@@ -146,12 +156,3 @@ class WeightUpdates:
                 group["weight_decay"] = decay
         if self.scaler is not None and (folder / training_state.SCALER).is_file():
             self.scaler.load_state_dict(training_state.load_json(folder, training_state.SCALER))
-
-
-def scalar_head(output: nn.Module, device: torch.device) -> nn.Linear:
-    """Return a head beside a model's output embeddings that says 0 of everything, so that the first step's values are known."""
-    width = output.weight.shape[1]  # type: ignore[union-attr, index]
-    head = nn.Linear(int(width), 1, device=device)
-    nn.init.zeros_(head.weight)
-    nn.init.zeros_(head.bias)
-    return head

@@ -38,3 +38,8 @@ class EnvironmentOptions(BaseModel):
             known = ":" in name or not name or registry.has("environment", name)
             return name if known else of_a_cell(name) or name
         return name_of("environment", value)
+
+
+def environment_of(own: BaseModel) -> str:
+    """Return the environment that options choose; empty where their method acts in none."""
+    return own.environment if isinstance(own, EnvironmentOptions) else ""

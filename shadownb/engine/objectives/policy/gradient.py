@@ -11,14 +11,13 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from shadownb.engine.data.beside import AS_TEXT
 from shadownb.engine.objectives.base import EVERY_COLUMN, Chart, Objective, Remark, Row, Score
 from shadownb.engine.objectives.policy import recorded, rewards
 from shadownb.engine.objectives.policy.acting import factory
 from shadownb.engine.objectives.policy.loss import summed_loss
-from shadownb.engine.objectives.policy.options import PolicyOptions
+from shadownb.engine.objectives.policy.options import AnswerOptions, PolicyOptions
 from shadownb.engine.objectives.policy.rollouts import Rollouts
 from shadownb.engine.objectives.policy.watch import PolicyWatch
 from shadownb.engine.rendering.examples import Example
@@ -42,9 +41,9 @@ class PolicyGradient(Objective):
     columns = (EVERY_COLUMN,)
     functions = (rewards.REWARD_FNS, "environment")
     judged_by_loss = False
-    options = PolicyOptions
+    options: ClassVar[type[AnswerOptions]] = PolicyOptions
     own: PolicyOptions
-    charts = (
+    charts: ClassVar[tuple[Chart, ...]] = (
         Chart(
             "reward",
             "Reward",
@@ -117,17 +116,10 @@ class PolicyGradient(Objective):
     def check(cls, config: TrainConfig, rows: Sequence[Row], eval_rows: Sequence[Row]) -> None:
         """Raise where nothing says what an answer is worth."""
         own: PolicyOptions = config.objective_options
-        if own.reward_weights and len(own.reward_weights) != len(own.reward_fns):
-            raise ConfigError(
-                f"reward_weights={own.reward_weights} has {len(own.reward_weights)} entries, reward_fns {len(own.reward_fns)}.",
-                fix="Give one weight for each, or leave reward_weights out.",
-            )
+        rewards.check(own, rows)
         if own.environment:
             factory(own.environment)
         if own.answers:
-            found = rewards.scorers(own)
-            names = {name for row in rows[:64] for name in row.get("columns", {})}
-            rewards.check_columns(found, names - {AS_TEXT})
             if own.old_logprobs == "stored" and own.temperature != 1.0:
                 raise ConfigError(
                     f"old_logprobs='stored' cannot be used with temperature={own.temperature}.",

@@ -24,13 +24,13 @@ def summed_loss(objective: PolicyGradient, ops: Ops[Any], tokens: Tokens[Any], e
     apart = tokens.logp - _kept(ops, tokens, "old", examples)
     if own.loss_type == "rloo":
         ratio = ops.exp(_by_example(ops, tokens, apart, examples))
-        total = -ops.sum(_gain(objective, ops, ratio, ops.numbers(advantages)))
+        total = -ops.sum(clipped_gain(objective, ops, ratio, ops.numbers(advantages)))
     elif own.importance_sampling_level == "sequence":
         mean = _by_example(ops, tokens, apart, examples) / ops.numbers([float(length) for length in lengths])
         weights = ops.numbers([share * length for share, length in zip(shares, lengths, strict=True)])
-        total = -ops.sum(_gain(objective, ops, ops.exp(mean), ops.numbers(advantages)) * weights)
+        total = -ops.sum(clipped_gain(objective, ops, ops.exp(mean), ops.numbers(advantages)) * weights)
     else:
-        gain = _gain(objective, ops, ops.exp(apart), _over(tokens, advantages, examples))
+        gain = clipped_gain(objective, ops, ops.exp(apart), _over(tokens, advantages, examples))
         total = -ops.sum(gain * _over(tokens, shares, examples))
     if objective.divergence_in_loss:
         away = _kept(ops, tokens, "reference", examples) - tokens.logp
@@ -40,7 +40,7 @@ def summed_loss(objective: PolicyGradient, ops: Ops[Any], tokens: Tokens[Any], e
     return total
 
 
-def _gain(objective: PolicyGradient, ops: Ops[Any], ratio: Any, advantage: Any) -> Any:
+def clipped_gain(objective: PolicyGradient, ops: Ops[Any], ratio: Any, advantage: Any) -> Any:
     """Return what an answer, or a token, is gained by: advantage times ratio, which counts within the bounds alone."""
     own = objective.own
     low, high = 1 - own.epsilon, 1 + own.high

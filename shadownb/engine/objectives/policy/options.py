@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
 from shadownb.engine import registry
 from shadownb.engine.config_options import option
@@ -20,8 +20,10 @@ def _named(name: str) -> str:
     return name if ":" in name or registry.has("scorer", name) else of_a_cell(name) or name
 
 
-class PolicyOptions(EnvironmentOptions):
-    """What is chosen of GRPO, RLOO and REINFORCE++."""
+class AnswerOptions(BaseModel):
+    """What is chosen wherever the model answers and is scored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     # -- what scores ----------------------------------------------------------------------------------------------
 
@@ -48,6 +50,44 @@ class PolicyOptions(EnvironmentOptions):
         1.0, "Sample from the likeliest tokens that hold this share.", _GROUP, advanced=True, gt=0, le=1
     )
     top_k: int = option(0, "Sample from this many of the likeliest tokens; 0 is all.", _GROUP, advanced=True, ge=0)
+
+    # -- when it ends -------------------------------------------------------------------------------------------------
+
+    max_kl: float | None = option(
+        None,
+        "Stop where the divergence from the start is above this for three batches, in nats a token; empty is 5 where beta (of ppo: "
+        "kl_coef) is above 0, and not looked at else.",
+        _GROUP,
+        advanced=True,
+        gt=0,
+    )
+    stop_on_collapse: bool = option(
+        True,
+        "Stop where answers shrink to a tenth of their first length, for three batches, and the reward is no better.",
+        _GROUP,
+        advanced=True,
+    )
+
+    @field_validator("reward_fns", mode="before")
+    @classmethod
+    def _by_name(cls, value: Any) -> Any:
+        given = value if isinstance(value, list | tuple) else () if value is None else (value,)
+        return tuple(_named(one) if isinstance(one, str) else name_of("reward_fns", one) for one in given)
+
+    @field_validator("reward_weights", mode="before")
+    @classmethod
+    def _one_weight(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, int | float | str) else () if value is None else value
+
+    @property
+    def answers(self) -> bool:
+        """Whether the model answers while it trains, and rows are no recorded answers."""
+        return bool(self.reward_fns)
+
+
+class PolicyOptions(EnvironmentOptions, AnswerOptions):
+    """What is chosen of GRPO, RLOO and REINFORCE++."""
+
     num_iterations: int = option(
         1, "Steps on each batch of answers, with the ratio to the weights that gave them.", _GROUP, advanced=True, ge=1
     )
@@ -104,34 +144,6 @@ class PolicyOptions(EnvironmentOptions):
         _GROUP,
         advanced=True,
     )
-
-    # -- when it ends -------------------------------------------------------------------------------------------------
-
-    max_kl: float | None = option(
-        None,
-        "Stop where the divergence from the start is above this for three batches, in nats a token; empty is 5 where beta is above "
-        "0, and not looked at else.",
-        _GROUP,
-        advanced=True,
-        gt=0,
-    )
-    stop_on_collapse: bool = option(
-        True,
-        "Stop where answers shrink to a tenth of their first length, for three batches, and the reward is no better.",
-        _GROUP,
-        advanced=True,
-    )
-
-    @field_validator("reward_fns", mode="before")
-    @classmethod
-    def _by_name(cls, value: Any) -> Any:
-        given = value if isinstance(value, list | tuple) else () if value is None else (value,)
-        return tuple(_named(one) if isinstance(one, str) else name_of("reward_fns", one) for one in given)
-
-    @field_validator("reward_weights", mode="before")
-    @classmethod
-    def _one_weight(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, int | float | str) else () if value is None else value
 
     @model_validator(mode="after")
     def _consistent(self) -> PolicyOptions:

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shadownb.engine import functions
+from shadownb.engine.data.beside import AS_TEXT
 from shadownb.engine.environments import Episode
 from shadownb.engine.inference.types import Completion
 from shadownb.engine.objectives.policy.acting import ENVIRONMENT
-from shadownb.engine.objectives.policy.options import PolicyOptions
+from shadownb.engine.objectives.policy.environment_options import environment_of
+from shadownb.engine.objectives.policy.options import AnswerOptions
 from shadownb.engine.scoring import Score, resolve, score_batch
 from shadownb.engine.scoring.asking import Scoring
 from shadownb.engine.scoring.samples import EXPECTED
@@ -19,7 +21,7 @@ from shadownb.errors import ConfigError
 REWARD_FNS = "reward_fns"
 
 
-def scorers(own: PolicyOptions) -> list[Scoring]:
+def scorers(own: AnswerOptions) -> list[Scoring]:
     """Return the scorers that the options name.
 
     Raises
@@ -53,11 +55,11 @@ class Rewards:
         How often each scorer gave no verdict, and its first reason.
     """
 
-    def __init__(self, own: PolicyOptions) -> None:
+    def __init__(self, own: AnswerOptions) -> None:
         self._scorers = scorers(own)
         self._weights = own.reward_weights or (1.0,) * len(self._scorers)
         self._timeout = own.reward_timeout
-        self._acts = bool(own.environment)
+        self._acts = bool(environment_of(own))
         self.names = [*labels(self._scorers), *([ENVIRONMENT] if self._acts else [])]
         self.failed: dict[str, tuple[int, str]] = {}
 
@@ -139,6 +141,18 @@ def nothing_scored(failed: Mapping[str, tuple[int, str]]) -> ConfigError:
         why=f"{told}.",
         fix="Call it yourself first, with prompts, completions and the columns of a row.",
     )
+
+
+def check(own: AnswerOptions, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Raise ConfigError for weights of other scorers, scorers that are not here, and columns that canonical rows lack."""
+    if own.reward_weights and len(own.reward_weights) != len(own.reward_fns):
+        raise ConfigError(
+            f"reward_weights={own.reward_weights} has {len(own.reward_weights)} entries, reward_fns {len(own.reward_fns)}.",
+            fix="Give one weight for each, or leave reward_weights out.",
+        )
+    if own.reward_fns:
+        names = {name for row in rows[:64] for name in row.get("columns", {})}
+        check_columns(scorers(own), names - {AS_TEXT})
 
 
 def check_columns(found: Sequence[Scoring], columns: set[str]) -> None:

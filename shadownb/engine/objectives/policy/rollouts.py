@@ -16,6 +16,7 @@ from shadownb.engine.data.beside import AS_TEXT
 from shadownb.engine.inference.options import Sampling
 from shadownb.engine.inference.types import Completion, Rollout
 from shadownb.engine.objectives.policy.acting import Acting, remarks
+from shadownb.engine.objectives.policy.environment_options import environment_of
 from shadownb.engine.objectives.policy.groups import Group, compare, examples_of
 from shadownb.engine.objectives.policy.kept import KeptAnswers, forget
 from shadownb.engine.objectives.policy.numbers import noted
@@ -39,7 +40,7 @@ class Rollouts:
         self._epochs, self._run, self._objective = epochs, run, objective
         self._own, self._seed = objective.own, objective.config.seed
         self._rewards = Rewards(self._own)
-        self._acting = Acting(run, objective) if self._own.environment else None
+        self._acting = Acting(run, objective) if environment_of(self._own) else None
         self._batch: tuple[int, list[Example]] = (-1, [])
         self._without_reward = 0
 
@@ -93,13 +94,21 @@ class Rollouts:
         ]
         self._tell_failures(groups)
         self._tell_episodes(groups)
-        divergence = compare(groups, self._run, objective)
+        divergence = self._compare(groups, number)
         facts = noted(objective, groups, self._rewards.names, divergence, time.perf_counter() - started)
         for remark in objective.watch.look(facts, self._own):
             self._run.warn(remark.what, why=remark.why, fix=remark.fix, code=remark.code)
         objective.ended = objective.watch.collapsed(self._own)
         self._run.answered(step, [group.told() for group in groups])
-        return examples_of(groups, number, objective)
+        return self._examples(groups, number)
+
+    def _compare(self, groups: Sequence[Group], number: int) -> float | None:
+        """Fill in what tokens are compared with, and the advantages; returns the divergence from the start, if it is known."""
+        return compare(groups, self._run, self._objective)
+
+    def _examples(self, groups: Sequence[Group], number: int) -> list[Example]:
+        """Return what the steps of a batch are trained on."""
+        return examples_of(groups, number, self._objective)
 
     @property
     def _samples(self) -> range:
@@ -123,7 +132,7 @@ class Rollouts:
             "prompts": [prompt.id for prompt in prompts],
             "sampling": {**sampling.as_dict(), "stop": list(sampling.stop)},
             "scorers": list(self._own.reward_fns),
-            **({"environment": self._own.environment} if self._own.environment else {}),
+            **({"environment": environment} if (environment := environment_of(self._own)) else {}),
         }
         kept = KeptAnswers(self._run.samples, number, self._run.weights_digest(), asked)
         total = len(prompts) * len(self._samples)
@@ -175,6 +184,8 @@ class Rollouts:
                 )
 
     def _tell_episodes(self, groups: Sequence[Group]) -> None:
+        if self._acting is None:
+            return
         for code, words in remarks([answer for group in groups for answer in group.answers], self._own.tool_timeout):
             if self._objective.watch.first(code):
                 self._run.warn(words["what"], why=words["why"], fix=words["fix"], code=code)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from shadownb.engine.objectives.base import Remark
-from shadownb.engine.objectives.policy.options import PolicyOptions
+from shadownb.engine.objectives.policy.options import AnswerOptions
 
 # On the shipped task 12 steps of SFT left an entropy of 0.1 nats a token, and GRPO from there changed nothing.
 _SURE = 0.3
@@ -60,7 +60,7 @@ class PolicyWatch:
     short: int = 0
     far: int = 0
 
-    def look(self, batch: BatchFacts, own: PolicyOptions) -> Iterator[Remark]:
+    def look(self, batch: BatchFacts, own: AnswerOptions) -> Iterator[Remark]:
         """Take note of a batch; yields what the user should see of a run that cannot learn."""
         known = [reward for group in batch.rewards for reward in group if reward is not None]
         mean = sum(known) / len(known) if known else 0.0
@@ -110,7 +110,7 @@ class PolicyWatch:
             self.told.append(code)
         return new
 
-    def collapsed(self, own: PolicyOptions) -> str:
+    def collapsed(self, own: AnswerOptions) -> str:
         """Return why the run is to end; empty where it is to go on."""
         if self.far >= _BATCHES:
             return f"the divergence from the start stayed above {own.max_kl or _MAX_KL:g} nats a token"

@@ -21,6 +21,7 @@ from shadownb.engine.backends.torch.adapters.pissa import PissaAdapter
 from shadownb.engine.backends.torch.adapters.prompts import PromptAdapter
 from shadownb.engine.backends.torch.adapters.reach import Reach
 from shadownb.engine.backends.torch.adapters.reader import ReaderAdapter
+from shadownb.engine.backends.torch.adapters.reward import RewardAdapter
 from shadownb.engine.backends.torch.adapters.stored import StoredAdapter
 from shadownb.engine.backends.torch.adapters.tensors import digest, for_file, restore, snapshot, trainable
 from shadownb.engine.backends.torch.adapters.weights import WeightsAdapter
@@ -49,6 +50,7 @@ __all__ = [
 KINDS: dict[str, type[Adapter]] = {
     kind.kind: kind
     for kind in (
+        RewardAdapter,  # before LoRA's, whose form its files have as well
         LoraAdapter,
         LayerAdapter,
         PromptAdapter,

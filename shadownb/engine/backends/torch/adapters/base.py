@@ -189,6 +189,11 @@ class Adapter:
         """Return embeddings that stand before every prompt, shape (1, n, hidden), or None."""
         return None
 
+    @property
+    def score(self) -> Any:
+        """What makes a reward of hidden states, (N, width) to (N,), where that is what was trained; else None."""
+        return None
+
     routed: ClassVar[Any] = None  # a method where what answers a row depends on its question: (questions) -> a block
     knows: ClassVar[Any] = None  # a method beside it: (question) -> whether anything but the base answers it
 

@@ -153,7 +153,7 @@ def _past_adapters(base: nn.Module) -> set[str]:
 
 def _without_experts(spec: MethodSpec) -> str:
     """Return why a method has no adapter for expert tensors, an empty string where it has."""
-    if spec.adapter == "lora" and spec.tuner == "LORA" and not dict(spec.options).get("use_dora"):
+    if spec.adapter in ("lora", "reward") and spec.tuner == "LORA" and not dict(spec.options).get("use_dora"):
         return ""
     return f"{spec.title} has no form for experts; lora has"
 

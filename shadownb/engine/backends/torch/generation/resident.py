@@ -13,6 +13,7 @@ from shadownb.engine.backends.torch import adapters
 from shadownb.engine.backends.torch.adapters import Adapter
 from shadownb.engine.backends.torch.generation.twin import TrainedBase, twin_of
 from shadownb.engine.inference.adapters import AdapterId, AdapterSource
+from shadownb.engine.loaded.rewarding import REWARD, gives_no_text
 from shadownb.engine.ports.backend import ResidentAdapter
 from shadownb.errors import ShadowError
 
@@ -30,9 +31,13 @@ class ResidentAdapters:
         """Raise ModelError where an adapter cannot answer here, as far as that is known without its tensors."""
         if self._weights.replaces_base:
             raise no_base_for(source.name)
-        if source.folder is None or not adapters.kind_of(source.folder).replaces_base:
+        if source.folder is None:
             return
-        raise whole_model(source.name, source.folder)
+        kind = adapters.kind_of(source.folder)
+        if kind.kind == REWARD:
+            raise gives_no_text(f"use={source.name!r}")
+        if kind.replaces_base:
+            raise whole_model(source.name, source.folder)
 
     def adapter(self, source: AdapterSource) -> Adapter:
         """Return an adapter on its twin of the base; read where it is not here.
