@@ -302,6 +302,12 @@ class Options(BaseModel):
         "runtime",
         registered="executor",
     )
+    queue: bool = option(
+        True,
+        "Wait until no other run trains on the device (snb.runs.queue() shows the line); off trains beside it at once.",
+        "runtime",
+        advanced=True,
+    )
     report_to: tuple[str, ...] = option(
         (),
         "Experiment trackers that transformers knows (trackio, tensorboard, mlflow, wandb); none by default.",

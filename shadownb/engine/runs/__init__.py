@@ -17,6 +17,7 @@ from shadownb.engine.displays import table_html, table_text
 from shadownb.engine.runs.folder import RunFolder
 from shadownb.engine.runs.handle import Run
 from shadownb.engine.runs.marks import Marks
+from shadownb.engine.runs.queues import Queue
 from shadownb.engine.runs.starting import starts_in
 from shadownb.engine.runs.store import FolderStore, default_store
 from shadownb.engine.runs.table import RunTable
@@ -32,6 +33,7 @@ __all__ = [
     "FolderStore",
     "Marks",
     "Metric",
+    "Queue",
     "Run",
     "RunList",
     "active",
@@ -42,6 +44,7 @@ __all__ = [
     "latest",
     "list",
     "load",
+    "queue",
     "restore",
     "search",
     "trash",
@@ -182,6 +185,17 @@ def active(*, store: RunStore[RunFolder] | None = None) -> RunList:
     no runs yet
     """
     return RunList(Run(folder) for folder in _store(store).active())
+
+
+def queue() -> Queue:
+    """Return what trains on this machine and what waits, device by device; it shows itself as a table.
+
+    Examples
+    --------
+    >>> snb.runs.queue()
+    no run trains or waits
+    """
+    return Queue()
 
 
 def load(run_id: str, *, store: RunStore[RunFolder] | None = None) -> Run:

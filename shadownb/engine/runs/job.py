@@ -27,6 +27,7 @@ from shadownb.engine.runs.folder import RunFolder, load_rows
 from shadownb.engine.runs.journal import Journal
 from shadownb.engine.runs.services import RunServices
 from shadownb.engine.runs.starting import record_start
+from shadownb.engine.runs.turns import Turn, Waiter
 from shadownb.errors import (
     BusyError,
     CheckpointError,
@@ -44,8 +45,25 @@ if TYPE_CHECKING:
 _LOCK_SECONDS = 5.0  # a reader that looks whether the run is owned holds the lock for some microseconds
 
 
-def execute(folder: RunFolder, attempt: Attempt, journal: Journal, model: LoadedModel | None) -> None:
-    """Run one attempt to its end. Never raises; the outcome is in the journal."""
+def execute(
+    folder: RunFolder, attempt: Attempt, journal: Journal, model: LoadedModel | None, *, turn: Turn | None = None
+) -> None:
+    """Run one attempt to its end, when its turn has come. Never raises; the outcome is in the journal.
+
+    Parameters
+    ----------
+    turn
+        The run's turn on its device, where whoever calls has waited for it.
+    """
+    if turn is None and (turn := Waiter(folder, attempt, journal).wait()) is None:
+        return  # stopped while it waited
+    try:
+        _execute(folder, turn.attempt, journal, model)
+    finally:
+        turn.end()
+
+
+def _execute(folder: RunFolder, attempt: Attempt, journal: Journal, model: LoadedModel | None) -> None:
     control = RunControl(CommandReader(folder.commands, attempt.commands_from), journal)
     lock = folder.owner_lock()
     try:
