@@ -24,7 +24,7 @@ from shadownb.engine.live import notebook_shell
 from shadownb.errors import ShadowError, ShadowWarning
 
 if TYPE_CHECKING:
-    from shadownb.engine import judging, methods, runs, sandbox, scoring, traces
+    from shadownb.engine import judging, methods, runs, sandbox, scoring, sweeps, traces
     from shadownb.engine.capture import CaptureStore, capture, captures
     from shadownb.engine.config import TrainConfig
     from shadownb.engine.data import Dataset
@@ -124,6 +124,7 @@ _MODULES = {
     "sandbox": "shadownb.engine.sandbox",
     "scoring": "shadownb.engine.scoring",
     "suites": "shadownb.engine.evals.suites",
+    "sweeps": "shadownb.engine.sweeps",
     "traces": "shadownb.engine.traces",
 }
 _RENAMED = {"models": ("shadownb.engine.models", "catalog")}
@@ -245,7 +246,8 @@ __all__ = [
     "Scorer", "ServePanel", "Server", "ShadowError", "ShadowWarning", "Studio", "TrainConfig", "TrainPanel",
     "TrajectoriesPanel", "Trajectory", "TrajectoryGroup", "__version__", "batch", "capture", "captures", "certify",
     "compare", "doctor", "evaluate", "evaluations", "judge", "judge_group", "judging", "leakage", "learning_curve",
-    "lineage", "load", "merge", "methods", "models", "registry", "runs", "sandbox", "scoring", "serve", "suites", "traces",
+    "lineage", "load", "merge", "methods", "models", "registry", "runs", "sandbox", "scoring", "serve", "suites",
+    "sweeps", "traces",
 ]  # fmt: skip
 
 

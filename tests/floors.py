@@ -37,6 +37,7 @@ FLOORS: dict[str, int] = {
     "shadownb.engine.backends": 7,
     "shadownb.engine.exporters": 7,
     "shadownb.engine.gguf": 7,
+    "shadownb.engine.sweeps": 7,
     "shadownb.engine.runs": 6,
     "shadownb.engine.acceleration": 5,
     "shadownb.engine.capabilities": 5,
