@@ -24,7 +24,7 @@ from shadownb.engine.live import notebook_shell
 from shadownb.errors import ShadowError, ShadowWarning
 
 if TYPE_CHECKING:
-    from shadownb.engine import judging, methods, runs, sandbox, scoring, sweeps, traces
+    from shadownb.engine import judging, methods, notifications, runs, sandbox, scoring, sweeps, traces
     from shadownb.engine.capture import CaptureStore, capture, captures
     from shadownb.engine.config import TrainConfig
     from shadownb.engine.data import Dataset
@@ -119,6 +119,7 @@ _MODULES = {
     "evaluations": "shadownb.engine.evals.evaluations",
     "judging": "shadownb.engine.judging",
     "methods": "shadownb.engine.methods",
+    "notifications": "shadownb.engine.notifications",
     "registry": "shadownb.engine.registry",
     "runs": "shadownb.engine.runs",
     "sandbox": "shadownb.engine.sandbox",
@@ -246,7 +247,7 @@ __all__ = [
     "Scorer", "ServePanel", "Server", "ShadowError", "ShadowWarning", "Studio", "TrainConfig", "TrainPanel",
     "TrajectoriesPanel", "Trajectory", "TrajectoryGroup", "__version__", "batch", "capture", "captures", "certify",
     "compare", "doctor", "evaluate", "evaluations", "judge", "judge_group", "judging", "leakage", "learning_curve",
-    "lineage", "load", "merge", "methods", "models", "registry", "runs", "sandbox", "scoring", "serve", "suites",
+    "lineage", "load", "merge", "methods", "models", "notifications", "registry", "runs", "sandbox", "scoring", "serve", "suites",
     "sweeps", "traces",
 ]  # fmt: skip
 

@@ -308,6 +308,12 @@ class Options(BaseModel):
         "runtime",
         advanced=True,
     )
+    notify: tuple[str, ...] = option(
+        (),
+        "Channels to tell at the end, by the names that snb.notifications.add() gave them; none by default.",
+        "runtime",
+        advanced=True,
+    )
     report_to: tuple[str, ...] = option(
         (),
         "Experiment trackers that transformers knows (trackio, tensorboard, mlflow, wandb); none by default.",

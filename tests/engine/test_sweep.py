@@ -16,7 +16,7 @@ from shadownb.engine.sweeps.space import Choices, Range, read
 from shadownb.engine.sweeps.suggesting import Told, best_so_far, prunes, suggest
 from shadownb.errors import BusyError, ConfigError, MissingDependencyError, RunError
 from tests.engine.methods_data import chats
-from tests.engine.sweep_script import OPTIONS
+from tests.engine.sweep_script import OPTIONS, SPACE
 from tests.waiting import wait_for
 
 SHORT: dict[str, Any] = {**OPTIONS, "max_steps": 2, "eval_steps": 1, "lora_dropout": 0.0, "background": False}
@@ -226,8 +226,8 @@ def test_killed_twice_it_comes_to_the_table_of_one_that_was_not(
     killed = snb.sweeps.load("eight")
     found, runs = compared(killed), [run.id for run in snb.runs.list()]
     monkeypatch.setenv("SHADOWNB_HOME", str(homes["whole"]))
-    drive(byte_model_dir, "begin", homes["whole"], until=None)
-    whole = snb.sweeps.load("eight")
+    model = snb.load(str(byte_model_dir), max_length=256, dtype="float32")
+    whole = model.sweep(chats(), SPACE, budget=8, name="eight", seed=3, background=False, **OPTIONS)
     assert len(found) == 8 and found == compared(whole)
     assert "pruned" in whole.counts, "else nothing is said of giving up"
     assert len(runs) == len(set(runs)) == 8, "no trial was started twice"

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.displays import facts_html
+from shadownb.engine.notifications.telling import problems
 from shadownb.engine.runs.charts import headlines
 
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ def run_html(run: RunReading) -> str:
         facts["time"] = f"{state.elapsed_s:.0f} s"
     if state.error:
         facts["failed"] = " ".join(filter(None, (state.error["what"], state.error.get("fix"))))
+    if missed := problems(run.path):
+        facts["notification"] = f"did not arrive. {'; '.join(missed)}"
     for warning in state.warnings[-3:]:
         facts[f"warning: {warning['code']}"] = warning["what"]
     curve = _curve(state.series["loss"].points) if "loss" in state.series else ""

@@ -25,6 +25,7 @@ from shadownb.engine.runs.commands import CommandReader
 from shadownb.engine.runs.control import RunControl, StopRequested
 from shadownb.engine.runs.folder import RunFolder, load_rows
 from shadownb.engine.runs.journal import Journal
+from shadownb.engine.runs.notices import at_the_end
 from shadownb.engine.runs.services import RunServices
 from shadownb.engine.runs.starting import record_start
 from shadownb.engine.runs.turns import Turn, Waiter
@@ -121,6 +122,7 @@ def _attempt(
             model.trained_in_place(folder.id, left, folder.trained_on)
         elif went_from is not None and in_place:
             _return(model, went_from[0], journal)
+    tell = at_the_end(folder, status)
     journal.append(
         "end",
         status=status,
@@ -128,6 +130,8 @@ def _attempt(
         note=note,
         error=problem.to_dict() if problem is not None else None,
     )
+    journal.flush()
+    tell()
 
 
 def _choose_checkpoint(folder: RunFolder, attempt: Attempt, journal: Journal) -> Checkpoint | None:

@@ -17,6 +17,7 @@ from shadownb.engine.config import TrainConfig
 from shadownb.engine.data.trained_on import TrainedOn
 from shadownb.engine.live import notebook_shell
 from shadownb.engine.methods.guests import guest
+from shadownb.engine.notifications import channels
 from shadownb.engine.ports.executor import Attempt, Executor
 from shadownb.engine.runs import checkpoints, executors
 from shadownb.engine.runs.chosen_start import Start
@@ -80,6 +81,8 @@ def launch(
             fix="Give start for the weights alone, or resume_from_checkpoint for weights and optimizer.",
         )
     capabilities.check(config, model.backend_name)
+    for channel in config.notify:
+        channels.found(channel)
     given = as_dataset(rows_of(config, dataset), "dataset", columns_of(config))
     train, held_out = resolve_data(given, eval_dataset, config.seed, columns_of(config))
     if held_out is None:

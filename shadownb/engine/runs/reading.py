@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.config import TrainConfig
+from shadownb.engine.notifications.telling import told
 from shadownb.engine.runs import checkpoints, curves, displays, executors, metrics
 from shadownb.engine.runs.checkpoints import Checkpoint
 from shadownb.engine.runs.folder import RunFolder
@@ -209,6 +210,29 @@ class RunReading:
     def started_from(self) -> str:
         """In words, what it started from: ``the base``, ``step 40 of run ...``, ``the adapter in ...``."""
         return in_words(self.folder.spec)
+
+    @property
+    def sweep(self) -> dict[str, Any] | None:
+        """``name`` and ``trial`` (from 0) of the sweep that it belongs to, or None.
+
+        Examples
+        --------
+        >>> print(run.sweep)
+        None
+        """
+        found: dict[str, Any] | None = self.folder.spec.get("sweep")
+        return found
+
+    @property
+    def notifications(self) -> list[dict[str, Any]]:
+        """What channels were told of its end: ``channel``, ``time``, ``ok`` (None where it is not known) and ``problem``.
+
+        Examples
+        --------
+        >>> run.notifications
+        []
+        """
+        return told(self.path)
 
     def events(self, since: int = 0) -> Iterator[Event]:
         """Yield the events of the journal whose number (``seq``) is greater than ``since``; each is a dict with a ``type``.

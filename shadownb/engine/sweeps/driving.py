@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.data import as_dataset
+from shadownb.engine.notifications.telling import announce
 from shadownb.engine.objectives.base import EVERY_COLUMN
 from shadownb.engine.runs.commands import CommandReader
 from shadownb.engine.runs.folder import RunFolder, load_rows
@@ -75,8 +76,31 @@ class Driver:
             problem = RunError(f"The sweep failed: {type(error).__name__}: {error}", fix="sweep.resume() goes on.")
         if problem is None:
             self._adopt(journal)
+        tell = (
+            (lambda: None)
+            if self.stopped
+            else announce(self.folder.path, self.spec.get("notify", ()), lambda: self._message(status))
+        )
         journal.append("end", status=status, note=note, error=problem.to_dict() if problem is not None else None)
         journal.flush()
+        tell()
+
+    def _message(self, status: str) -> dict[str, Any]:
+        """Return what channels are told at the end."""
+        state, metric = self.folder.state(), self.spec["metric"]
+        best = best_of(state, minimize=self.minimize)
+        told = (
+            f", best {metric} {best.value:.4g} with {best.params}"
+            if best is not None and best.value is not None
+            else ""
+        )
+        why = f" {state.error['what']}" if state.error else ""
+        return {
+            "text": f"ShadowNB: sweep {self.folder.name} {status}, {len(state.finished)} trials{told}.{why}",
+            "kind": "sweep",
+            "name": self.folder.name,
+            "status": status,
+        }
 
     def _adopt(self, journal: Journal) -> None:
         """Have the model answer with the best trial's result, where nothing else trains it."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from shadownb.engine import capabilities
 from shadownb.engine.config import TrainConfig
+from shadownb.engine.notifications import channels
 from shadownb.engine.runs.chosen_start import Start
 from shadownb.engine.runs.data_arguments import as_dataset, resolve_data
 from shadownb.engine.runs.launch import columns_of, rows_of
@@ -60,6 +61,7 @@ def start(
         )
     if (busy := model.active_run) is not None:
         raise BusyError(f"Run {busy.id} is training this model.", fix="Wait for it, or use model.fresh_copy().")
+    fields = dict(fields)
     axes = spaces.read(space, fields, method)
     toward = direction_of(metric, direction)
     trials, seconds = _budget(budget)
@@ -68,6 +70,9 @@ def start(
     if chosen == "grid":
         size = int(spaces.size_of(axes))
         trials = size if trials is None and seconds is None else min(trials or size, size)
+    notify = tuple(TrainConfig(notify=fields.pop("notify", ())).notify)
+    for channel in notify:
+        channels.found(channel)
     fields = {"save_total_limit": 1, **fields} if "save_total_limit" not in fields else dict(fields)
     given = TrainConfig(method=method, **fields)
     capabilities.check(given, model.backend_name)
@@ -98,6 +103,7 @@ def start(
         "method": method,
         "fields": {key: list(value) if isinstance(value, tuple) else value for key, value in recorded.items()},
         "columns": list(columns),
+        "notify": list(notify),
         "start": start_from if isinstance(start_from, str) else getattr(start_from, "id", str(start_from)),
         "model": {**model.describe(), "start": None},
         "dataset": store.store_rows(train.keeping(columns)),
