@@ -25,6 +25,7 @@ FLOORS: dict[str, int] = {
     "shadownb.demo": 9,
     "shadownb.stand_in": 9,
     "shadownb.magics": 9,
+    "shadownb.mcp": 9,
     "shadownb._verbs": 9,
     "shadownb.panels": 9,
     "shadownb.engine.doctor": 8,
