@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from shadownb.engine.runs.checkpoints import Checkpoint
     from shadownb.engine.scoring import Exact, JsonExact, Score, Scorer
     from shadownb.engine.serving import Server, batch, serve
+    from shadownb.engine.sweeps import Sweep
     from shadownb.engine.trajectories import Trajectory, TrajectoryGroup
     from shadownb.panels import (
         CapturePanel,
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
         RunsPanel,
         ServePanel,
         Studio,
+        SweepPanel,
         TrainPanel,
         TrajectoriesPanel,
     )
@@ -87,6 +89,8 @@ _HOMES = {
     "Score": "shadownb.engine.scoring",
     "Scorer": "shadownb.engine.scoring",
     "Studio": "shadownb.panels",
+    "Sweep": "shadownb.engine.sweeps",
+    "SweepPanel": "shadownb.panels",
     "TrainConfig": "shadownb.engine.config",
     "TrainPanel": "shadownb.panels",
     "TrajectoriesPanel": "shadownb.panels",
@@ -194,6 +198,7 @@ _IMPLEMENTATIONS = {
         "train": "shadownb.panels.train:TrainPanel",
         "rewards": "shadownb.panels.rewards:RewardsPanel",
         "runs": "shadownb.panels.runs:RunsPanel",
+        "sweep": "shadownb.panels.sweep:SweepPanel",
         "run": "shadownb.panels.run:RunPanel",
         "evaluate": "shadownb.panels.evaluate:EvaluatePanel",
         "facts": "shadownb.panels.facts:FactsPanel",
@@ -244,7 +249,7 @@ __all__ = [
     "CapturePanel", "CaptureStore", "ChatPanel", "Checkpoint", "Comparison", "Contender", "Dataset", "Endpoint",
     "EvaluatePanel", "Evaluation", "Exact", "Export", "ExportPanel", "FactsPanel", "GateError", "JsonExact", "Judge",
     "LearningCurve", "MethodSpec", "Metric", "Model", "Reply", "RewardsPanel", "Run", "RunPanel", "RunsPanel", "Score",
-    "Scorer", "ServePanel", "Server", "ShadowError", "ShadowWarning", "Studio", "TrainConfig", "TrainPanel",
+    "Scorer", "ServePanel", "Server", "ShadowError", "ShadowWarning", "Studio", "Sweep", "SweepPanel", "TrainConfig", "TrainPanel",
     "TrajectoriesPanel", "Trajectory", "TrajectoryGroup", "__version__", "batch", "capture", "captures", "certify",
     "compare", "doctor", "evaluate", "evaluations", "judge", "judge_group", "judging", "leakage", "learning_curve",
     "lineage", "load", "merge", "methods", "models", "notifications", "registry", "runs", "sandbox", "scoring", "serve", "suites",

@@ -7,7 +7,22 @@ one only. Options of ``train`` and their help are generated from the fields of T
 
 from __future__ import annotations
 
-from shadownb._verbs import capture, compare, curve, evaluate, export, facts, lab, models, others, runs, serve, train
+from shadownb._verbs import (
+    capture,
+    compare,
+    curve,
+    evaluate,
+    export,
+    facts,
+    lab,
+    models,
+    notify,
+    others,
+    runs,
+    serve,
+    sweep,
+    train,
+)
 from shadownb._verbs.declare import verbs_for
 from shadownb._verbs.front_end import DEFAULT_MODEL, FrontEnd, one_line
 
@@ -22,10 +37,12 @@ __all__ = [
     "facts",
     "lab",
     "models",
+    "notify",
     "one_line",
     "others",
     "runs",
     "serve",
+    "sweep",
     "train",
     "verbs_for",
 ]

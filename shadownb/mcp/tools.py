@@ -260,7 +260,7 @@ def shadownb_evaluate(
         "name": found.name,
         "report": found.to_markdown(),
         "findings": found.findings(),
-        "problems": found.problems,
+        "problems": found.problems(),
         "gates": gates,
     }
 

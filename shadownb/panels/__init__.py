@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .runs import RunsPanel
     from .serve import ServePanel
     from .studio import Studio
+    from .sweep import SweepPanel
     from .train import TrainPanel
     from .trajectories import TrajectoriesPanel
 
@@ -36,6 +37,7 @@ __all__ = [
     "RunsPanel",
     "ServePanel",
     "Studio",
+    "SweepPanel",
     "TrainPanel",
     "TrajectoriesPanel",
 ]
@@ -52,6 +54,7 @@ _HOMES = {
     "RunsPanel": "runs",
     "ServePanel": "serve",
     "Studio": "studio",
+    "SweepPanel": "sweep",
     "TrainPanel": "train",
     "TrajectoriesPanel": "trajectories",
 }

@@ -1,4 +1,4 @@
-"""Studio: the Capture, Trajectories, Rewards, Train, Runs, Run, Evaluate, Facts, Export, Serve and Chat panels in one widget.
+"""Studio: all panels, from Capture over Train and Runs to Serve and Chat, in one widget.
 
 Each panel is a widget of its own that Studio's front end draws inside; all can be used alone as well. Starting a run in
 Train shows it in Run and lets Chat talk to the model that is being trained; what Capture shows is read by Trajectories
@@ -29,6 +29,7 @@ from .rewards import RewardsPanel
 from .run import RunPanel
 from .runs import RunsPanel
 from .serve import ServePanel
+from .sweep import SweepPanel, source_of
 from .train import TrainPanel
 from .trajectories import TrajectoriesPanel
 
@@ -36,11 +37,24 @@ _opened: weakref.WeakValueDictionary[str, Studio] = (
     weakref.WeakValueDictionary()
 )  # over the notebook's variables, by age
 
-TABS = ("capture", "trajectories", "rewards", "train", "runs", "run", "evaluate", "facts", "export", "serve", "chat")
+TABS = (
+    "capture",
+    "trajectories",
+    "rewards",
+    "train",
+    "sweep",
+    "runs",
+    "run",
+    "evaluate",
+    "facts",
+    "export",
+    "serve",
+    "chat",
+)
 
 
 class Studio(Panel):
-    """All panels as tabs: Capture, Trajectories, Rewards, Train, Runs, Run, Evaluate, Facts, Export, Serve, Chat.
+    """All panels as tabs: Capture, Trajectories, Rewards, Train, Sweep, Runs, Run, Evaluate, Facts, Export, Serve, Chat.
 
     Parameters
     ----------
@@ -70,6 +84,7 @@ class Studio(Panel):
     trajectories = anywidget.WidgetTrait().tag(sync=True)
     rewards = anywidget.WidgetTrait().tag(sync=True)
     train = anywidget.WidgetTrait().tag(sync=True)
+    sweep = anywidget.WidgetTrait().tag(sync=True)
     runs = anywidget.WidgetTrait().tag(sync=True)
     run_panel = anywidget.WidgetTrait().tag(sync=True)
     evaluate = anywidget.WidgetTrait().tag(sync=True)
@@ -103,6 +118,7 @@ class Studio(Panel):
             trajectories=TrajectoriesPanel(namespace=namespace),
             rewards=RewardsPanel(namespace=namespace),
             train=train,
+            sweep=SweepPanel(),
             runs=RunsPanel(),
             evaluate=EvaluatePanel(namespace=namespace),
             facts=FactsPanel(model, namespace=namespace),
@@ -118,6 +134,7 @@ class Studio(Panel):
         self.observe(lambda _: self._writer.submit(self._hand_capture_over, key="capture"), names=["tab"])
         train.on_start(self._started)
         self.runs.on_show(self._open_run)
+        self.sweep.link(lambda: source_of(train), self._open_run, self._take_options)
         train.observe(self._model_changed, names=["model_state"])
         if self.model is not None:
             self.evaluate.take_model(self.model)
@@ -157,6 +174,7 @@ class Studio(Panel):
             self.trajectories,
             self.rewards,
             self.train,
+            self.sweep,
             self.runs,
             self.evaluate,
             self.facts,
@@ -174,6 +192,7 @@ class Studio(Panel):
             self.trajectories,
             self.rewards,
             self.train,
+            self.sweep,
             self.runs,
             self.run_panel,
             self.evaluate,
@@ -227,6 +246,17 @@ class Studio(Panel):
         if before is not None:
             before.close()
         self._added.tell("take_run", run, self.show_error)
+
+    def _take_options(self, method: str, options: dict[str, Any]) -> None:
+        """Fill the Train panel with a sweep's best options, and open it."""
+
+        def fill() -> None:
+            self.train._do_choose_method(method)
+            self.train._do_reset()
+            self.train._do_set(options)
+
+        self.train._writer.submit(fill)
+        self.tab = "train"
 
     def _model_changed(self, change: Any) -> None:
         # Inside the Train panel's lock, so only queue.

@@ -233,6 +233,11 @@ class Case:
     beside: dict[str, Any] = field(default_factory=dict)
 
 
+def channel(folder: Path) -> str:
+    snb.notifications.add("noted", command=["true"])
+    return "noted"
+
+
 def record(name: str) -> Callable[[Seen], Any]:
     return lambda seen: seen.run.state.record[name]
 
@@ -276,6 +281,8 @@ CASES: dict[str, Case] = {
     "gradient_checkpointing": Case("on", lambda seen: seen.passes, 8),
     "shards": Case(2, lambda seen: seen.passes),
     "executor": Case("process", lambda seen: seen.pid),
+    "queue": Case(False, lambda seen: [event["type"] for event in seen.run.events()].count("turn"), 0),
+    "notify": Case(channel, lambda seen: [told["channel"] for told in seen.run.notifications], ["noted"]),
     "report_to": Case("remembering", lambda seen: len(seen.tracked), 4),
     "lora_r": Case(32, record("trainable_parameters")),
     "lora_alpha": Case(64, lambda seen: seen.column("grad_norm")[0]),

@@ -57,6 +57,7 @@ async def whole_loop(model: str, data: str, folder: Path) -> dict[str, Any]:
     return got
 
 
+@pytest.mark.timeout(600)
 def test_an_agent_drives_the_whole_loop(tmp_path: Path, byte_model_dir: Path) -> None:
     data = tmp_path / "rows.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in chats()), encoding="utf-8")

@@ -5,6 +5,7 @@ import { CopyButton } from "../lib/copy-code";
 import { useLife } from "../lib/life";
 import { useCommand } from "../lib/model";
 import { StatusLine } from "../lib/status-line";
+import { Notice } from "./notice";
 import { type About, type Checkpoint, isActive, type Status } from "./types";
 import { chipOf, lastSeen, progressFacts, shareOf } from "./words";
 
@@ -12,9 +13,11 @@ interface HeaderProps {
   about: About;
   status: Status;
   checkpoints: Checkpoint[];
+  /** Why it failed, or "". */
+  why?: string;
 }
 
-export function Header({ about, status, checkpoints }: HeaderProps) {
+export function Header({ about, status, checkpoints, why = "" }: HeaderProps) {
   const [send, waiting] = useCommand();
   const [asking, setAsking] = useState(false);
   const live = useLife() === "live";
@@ -57,6 +60,7 @@ export function Header({ about, status, checkpoints }: HeaderProps) {
               Resume
             </Button>
           )}
+          <Notice about={about} status={status} why={why} />
           {active && (
             <span ref={stopButton}>
               <Button

@@ -12,6 +12,7 @@ const TABS = [
   { id: "trajectories", title: "Trajectories", trait: "trajectories" },
   { id: "rewards", title: "Rewards", trait: "rewards" },
   { id: "train", title: "Train", trait: "train" },
+  { id: "sweep", title: "Sweep", trait: "sweep" },
   { id: "runs", title: "Runs", trait: "runs" },
   { id: "run", title: "Run", trait: "run_panel" },
   { id: "evaluate", title: "Evaluate", trait: "evaluate" },
