@@ -135,7 +135,7 @@ def sweeps(
     if resume:
         return chosen.resume(background=front_end.notebook)
     if train_best:
-        changes = {} if max_steps is None else {"max_steps": max_steps}
+        changes: dict[str, Any] = {} if max_steps is None else {"max_steps": max_steps}
         run = chosen.train_best(background=True, **changes)
         return run if front_end.notebook else front_end.watch(run)
     return chosen

@@ -37,7 +37,7 @@ _WORDS = {
 def options_offered() -> list[dict[str, str]]:
     """Return the options that can be swept: numbers and choices, with their help."""
     return [
-        {"name": field.name, "title": field.title, "help": field.help, "choices": ", ".join(field.listed)}
+        {"name": field.name, "title": title_of(field.name), "help": field.help, "choices": ", ".join(field.listed)}
         for field in config_fields()
         if field.kind in ("int", "float", "choice", "bool") and field.name not in _NOT_OFFERED
     ]

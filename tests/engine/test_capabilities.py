@@ -21,6 +21,7 @@ from shadownb.engine.config_objectives import option_names
 from shadownb.engine.loaded.backends import backend
 from shadownb.engine.objectives.policy.options import PolicyOptions
 from shadownb.engine.runs import Run
+from tests.waiting import wait_for
 
 LORA = methods.get("lora")
 LORA_FIELDS = backend().fields | set(objectives.get("sft").fields) | set(LORA.fields)
@@ -238,6 +239,13 @@ def channel(folder: Path) -> str:
     return "noted"
 
 
+def heard(run: snb.Run) -> list[str]:
+    """The channels that were told; they are told beside whoever waits for the run."""
+    if run.config.notify:
+        wait_for(lambda: run.notifications)
+    return [told["channel"] for told in run.notifications]
+
+
 def record(name: str) -> Callable[[Seen], Any]:
     return lambda seen: seen.run.state.record[name]
 
@@ -282,7 +290,7 @@ CASES: dict[str, Case] = {
     "shards": Case(2, lambda seen: seen.passes),
     "executor": Case("process", lambda seen: seen.pid),
     "queue": Case(False, lambda seen: [event["type"] for event in seen.run.events()].count("turn"), 0),
-    "notify": Case(channel, lambda seen: [told["channel"] for told in seen.run.notifications], ["noted"]),
+    "notify": Case(channel, lambda seen: heard(seen.run), ["noted"]),
     "report_to": Case("remembering", lambda seen: len(seen.tracked), 4),
     "lora_r": Case(32, record("trainable_parameters")),
     "lora_alpha": Case(64, lambda seen: seen.column("grad_norm")[0]),

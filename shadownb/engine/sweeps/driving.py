@@ -76,14 +76,13 @@ class Driver:
             problem = RunError(f"The sweep failed: {type(error).__name__}: {error}", fix="sweep.resume() goes on.")
         if problem is None:
             self._adopt(journal)
-        tell = (
-            (lambda: None)
-            if self.stopped
-            else announce(self.folder.path, self.spec.get("notify", ()), lambda: self._message(status))
-        )
+        tell = None
+        if not self.stopped:
+            tell = announce(self.folder.path, self.spec.get("notify", ()), lambda: self._message(status))
         journal.append("end", status=status, note=note, error=problem.to_dict() if problem is not None else None)
         journal.flush()
-        tell()
+        if tell is not None:
+            tell()
 
     def _message(self, status: str) -> dict[str, Any]:
         """Return what channels are told at the end."""
