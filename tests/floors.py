@@ -1,8 +1,8 @@
 """The floors of the house, and what goes against them: which module imports which, read from the sources.
 
-``python -m tests.floors`` prints imports that go up a floor, circles, and frameworks imported outside of ``backends``. Imports in
-functions and under ``TYPE_CHECKING`` count, because what a module names it cannot be taken apart from; only two modules of one
-package may name each other in type hints.
+``python -m tests.floors`` prints imports that go up a floor, circles, and what names a framework or a backend outside of
+``backends``. Imports in functions and under ``TYPE_CHECKING`` count, because what a module names it cannot be taken apart from;
+only two modules of one package may name each other in type hints.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ FLOORS: dict[str, int] = {
     "shadownb.engine.judging": 8,
     "shadownb.engine.models": 8,
     "shadownb.engine.serving": 8,
+    "shadownb.engine.teachers": 8,
     "shadownb.engine.backends": 7,
     "shadownb.engine.exporters": 7,
     "shadownb.engine.gguf": 7,
@@ -58,6 +59,7 @@ FLOORS: dict[str, int] = {
     "shadownb.engine.data": 3,
     "shadownb.engine.objectives": 3,
     "shadownb.engine.lengths": 3,
+    "shadownb.engine.environments": 2,
     "shadownb.engine.inference": 2,
     "shadownb.engine.methods": 2,
     "shadownb.engine.rendering": 2,
@@ -70,6 +72,7 @@ FLOORS: dict[str, int] = {
 }
 
 FRAMEWORKS = ("torch", "transformers", "peft", "trl", "mlx", "mlx_lm", "accelerate", "bitsandbytes")
+_BACKENDS = "shadownb.engine.backends."
 
 
 @dataclass(frozen=True, order=True)
@@ -142,6 +145,26 @@ def frameworks() -> tuple[str, ...]:
     )
 
 
+@cache
+def backends_named() -> tuple[str, ...]:
+    """Return ``module -> backend`` where a module outside of ``backends`` names one, by an import or in a text.
+
+    Only the composition root does: it says to the registry where they are.
+    """
+    found = {
+        f"{edge.importer} -> {edge.imported}"
+        for edge in edges()
+        if edge.imported.startswith(_BACKENDS) and ".backends." not in f"{edge.importer}."
+    }
+    for name, path in modules().items():
+        if ".backends" in name or name == "shadownb":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith(_BACKENDS):
+                found.add(f"{name} -> {node.value}")
+    return tuple(sorted(found))
+
+
 def circles() -> list[list[str]]:
     """Return the circles of modules that import each other, largest first; hints within a package do not count."""
     graph = networkx.DiGraph(
@@ -188,9 +211,9 @@ def imports_of(module: str, path: Path) -> Iterator[tuple[str, bool]]:
 def main() -> None:
     """Print what goes against the floors."""
     up = sorted({str(edge) for edge in edges() if edge.goes_up})
-    print("\n".join([*up, *frameworks()]))
+    print("\n".join([*up, *frameworks(), *backends_named()]))
     print(f"\n{len(up)} imports go up, of {len(edges())} between {len(modules())} modules")
-    print(f"{len(frameworks())} name a framework outside of backends")
+    print(f"{len(frameworks())} name a framework outside of backends, {len(backends_named())} a backend")
     for part in circles():
         print(f"circle of {len(part)}: {', '.join(part[:6])}{' ...' if len(part) > 6 else ''}")
 

@@ -17,6 +17,10 @@ def test_frameworks_are_named_in_backends_alone() -> None:
     assert not floors.frameworks()
 
 
+def test_no_backend_is_named_outside_of_backends() -> None:
+    assert not floors.backends_named()
+
+
 def test_no_modules_import_each_other_in_a_circle() -> None:
     assert not floors.circles()
 

@@ -142,8 +142,7 @@ def test_without_llamacpp_plain_formats_are_written_and_others_say_what_is_missi
     tuned: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tuned.export(tmp_path / "with", quant="q8_0", report=False)
-    for module in ("shadownb.engine.exporters.gguf", "shadownb.engine.gguf.quantising"):
-        monkeypatch.setattr(f"{module}.missing", lambda: True)
+    monkeypatch.setattr("shadownb.engine.backends.llamacpp.bindings.missing", lambda: True)
     with pytest.raises(MissingDependencyError, match=r"q4_k_m[\s\S]*shadownb\[gguf\]"):
         tuned.export(tmp_path / "none", quant="q4_k_m")
     tuned.export(tmp_path / "without", quant="q8_0", report=False)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import shadownb as snb
-from shadownb.engine.backends.llamacpp import library as c_library
+from shadownb.engine.backends.llamacpp import bindings
 from shadownb.engine.backends.llamacpp.sequences import Sequences
 from shadownb.engine.inference import Sampling
 from shadownb.errors import MethodError, MissingDependencyError, ModelError
@@ -103,7 +103,7 @@ def test_what_it_cannot_do_it_says(file: Any, tmp_path: Path, byte_model_dir: Pa
 def test_a_library_that_understands_an_option_otherwise_is_not_believed(
     file: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lib = c_library.library()
+    lib = bindings.library()
     monkeypatch.setattr(lib, "llama_n_seq_max", lambda context: 7)
     with pytest.raises(ModelError, match="n_seq_max=1 for 7"):
         Sequences(file.weights.file, 1, 64)
@@ -111,12 +111,12 @@ def test_a_library_that_understands_an_option_otherwise_is_not_believed(
 
 def test_without_the_package_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "any.gguf").write_bytes(b"GGUF")
-    monkeypatch.setattr(c_library, "_find", lambda: None)
-    c_library.library.cache_clear()
+    monkeypatch.setattr(bindings, "_find", lambda: None)
+    bindings.library.cache_clear()
     with pytest.raises(MissingDependencyError, match=r"shadownb\[gguf\]"):
         snb.load(str(tmp_path), backend="llamacpp")
     monkeypatch.undo()
-    assert c_library.library().version.startswith(("xllamacpp", "llama-cpp-python"))
+    assert bindings.library().version.startswith(("xllamacpp", "llama-cpp-python"))
 
 
 def test_it_is_compared_and_recorded_as_any_model(tuned: Any, file: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import importlib.util
 import json
 import threading
 import time
@@ -231,6 +232,25 @@ def test_it_answers_with_live_weights_while_a_run_trains(byte_model_dir: Path) -
     with snb.serve(model, name="tiny", adapters={"first": run}) as server:
         both = [ask(server, model=name, messages=asked, temperature=0).json() for name in ("first", "tiny")]
         assert both[0]["choices"] == both[1]["choices"] and both[0]["model"] == "first"
+
+
+def test_the_base_has_a_name_where_it_can_differ(
+    model: Any, tiny_model_dir: Path, gguf_dir: Path, tmp_path: Path
+) -> None:
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    adapter = tmp_path / "adapter"
+    get_peft_model(AutoModelForCausalLM.from_pretrained(tiny_model_dir), LoraConfig(r=2)).save_pretrained(adapter)
+    with snb.serve(str(tiny_model_dir), name="it", adapters={"it-base": adapter}, embeddings=False) as server:
+        assert server.models == ["it", "it-base"], "the base is the folder itself, so that the name is free"
+    with snb.serve(str(adapter), name="it", embeddings=False) as server:
+        assert server.models == ["it", "it-base"]
+    with snb.serve(model, name="it", embeddings=False) as server:
+        assert server.models == ["it", "it-base"], "it may be trained while it is served"
+    if importlib.util.find_spec("xllamacpp") is not None:
+        with snb.serve(snb.load(str(gguf_dir), backend="llamacpp"), name="it", embeddings=False) as server:
+            assert server.models == ["it"], "llama.cpp trains nothing"
 
 
 def test_options_are_checked_before_anything_starts(model: Any) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shadownb.engine import live
-from shadownb.engine.backends.llamacpp.library import missing
 from shadownb.engine.exporters.whole import check_mergeable, config_of, sampling_of, save_exact, slug
 from shadownb.engine.gguf import adapter
 from shadownb.engine.gguf import model as written
+from shadownb.engine.gguf.computing import computing
 from shadownb.engine.gguf.layout import Layout
 from shadownb.engine.gguf.types import kind_of
 from shadownb.engine.ports.backend import TellsActivations
@@ -54,7 +54,7 @@ class GgufExporter:
             official.check()
         else:
             written.check(config_of(model), self.quant)
-        if self.quant.startswith(("q2_k", "q3_k", "q4_k", "q5_k", "q6_k", "iq")) and missing():
+        if self.quant.startswith(("q2_k", "q3_k", "q4_k", "q5_k", "q6_k", "iq")) and computing() is None:
             raise MissingDependencyError(
                 f"quant={self.quant!r} is written by llama.cpp, which is not installed.",
                 why="f32, f16, bf16, q8_0, q5_0, q5_1, q4_0 and q4_1 need nothing.",
@@ -87,8 +87,7 @@ class GgufExporter:
                 official.convert(exact, target, self.quant)
             else:
                 self.types = written.write_model(exact, target, self.quant, facts, weights)
-        if not missing():
-            _compare_words(model, target)
+        _compare_words(model, target)
 
     def _official(self, model: LoadedModel) -> bool:
         if self._converter != "auto":
@@ -148,14 +147,8 @@ def _template(folder: Path) -> str | None:
 
 def _compare_words(model: LoadedModel, target: Path) -> None:
     """Raise ExportError where llama.cpp makes other tokens of a text than the model was trained with."""
-    from shadownb.engine.backends.llamacpp import tokenizer
-    from shadownb.engine.backends.llamacpp.file import GgufFile
-
-    file = GgufFile(target)
-    try:
-        found = tokenizer.difference(file, model.tokenizer)
-    finally:
-        file.close()
+    engine = computing()
+    found = "" if engine is None else engine.reads_otherwise(target, model.tokenizer)
     if found:
         raise ExportError(
             f"format='gguf': llama.cpp reads text otherwise than {model.name} was trained to: {found}.",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -54,14 +53,12 @@ def _answered(model: Any, prompt: list[int], most: int) -> tuple[float, int]:
 
 
 def _warm_up(backend: str, place: str) -> None:
-    """Import what loading needs, so that only the model is measured."""
+    """Import what loading needs, and make the tokenizer once, so that only the model is measured."""
     from shadownb.engine.loaded.backends import backend as known
 
-    known(backend).warm_up()
-    if backend == "llamacpp":
-        from shadownb.engine.backends.llamacpp import tokenizer
-
-        tokenizer.of(Path(place))
+    computing = known(backend)
+    computing.warm_up()
+    computing.tokenizer(place)
 
 
 if __name__ == "__main__":

@@ -5,14 +5,13 @@ Both write the same bytes, where the package has the format at all: it has no K-
 
 from __future__ import annotations
 
-import ctypes as c
 from typing import Any
 
 import gguf
 import numpy as np
 import numpy.typing as npt
 
-from shadownb.engine.backends.llamacpp.library import library, missing
+from shadownb.engine.gguf.computing import computing
 from shadownb.engine.gguf.tensors import Array
 from shadownb.errors import ExportError, MissingDependencyError
 
@@ -43,7 +42,8 @@ def quantised(rows: Array, kind: gguf.GGMLQuantizationType, importance: Array | 
         )
     if kind in _PLAIN:
         return gguf.quants.quantize(rows, kind)
-    if missing():
+    ggml = computing()
+    if ggml is None:
         try:
             return gguf.quants.quantize(rows, kind)
         except NotImplementedError:
@@ -52,27 +52,7 @@ def quantised(rows: Array, kind: gguf.GGMLQuantizationType, importance: Array | 
                 why="f16, bf16, q8_0, q5_0, q5_1, q4_0 and q4_1 need nothing.",
                 fix="pip install 'shadownb[gguf]'",
             ) from None
-    return _by_ggml(np.ascontiguousarray(rows, np.float32), kind, importance)
-
-
-def _by_ggml(rows: Array, kind: gguf.GGMLQuantizationType, importance: Array | None) -> npt.NDArray[np.uint8]:
-    lib, width = library(), rows.shape[-1]
-    count = rows.size // width
-    size = int(lib.ggml_row_size(int(kind), width))
-    target = np.zeros((count, size), np.uint8)
-    weights: Any = None
-    if importance is not None:
-        if importance.shape != (width,):
-            raise ExportError(f"The importance of {width} columns has the shape {importance.shape}.")
-        weights = np.ascontiguousarray(importance, np.float32)
-    written = lib.ggml_quantize_chunk(
-        int(kind),
-        rows.ctypes.data_as(c.POINTER(c.c_float)),
-        target.ctypes.data_as(c.c_void_p),
-        0,
-        count,
-        width,
-        None if weights is None else weights.ctypes.data_as(c.c_void_p),
-    )
-    assert written == target.nbytes, "ggml writes as many bytes as it says a row takes"
-    return target.reshape(*rows.shape[:-1], size)
+    if importance is not None and importance.shape != rows.shape[-1:]:
+        raise ExportError(f"The importance of {rows.shape[-1]} columns has the shape {importance.shape}.")
+    found: npt.NDArray[Any] = ggml.packed(rows, int(kind), importance)
+    return found

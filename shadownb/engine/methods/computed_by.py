@@ -22,10 +22,11 @@ def lacking(spec: MethodSpec, backend: str) -> str | None:
 
 def by_backend(spec: MethodSpec) -> dict[str, str | None]:
     """Return for each backend that trains None where it has a method, else the reason why not."""
-    return {name: lacking(spec, name) for name in registry.names("backend") if _trains(name)}
+    return {name: lacking(spec, name) for name in registry.names("backend") if trains(name)}
 
 
-def _trains(backend: str) -> bool:
+def trains(backend: str) -> bool:
+    """Return whether a backend trains at all; some only answer."""
     try:
         return bool(getattr(registry.resolve("backend", backend), "trains", True))
     except (ConfigError, MissingDependencyError):  # it is told why

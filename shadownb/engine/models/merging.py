@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from shadownb.engine.disk import saving
 from shadownb.engine.loaded import sidecar
-from shadownb.engine.loaded.backends import description_in
+from shadownb.engine.loaded.backends import DEFAULT, backend, description_in
 from shadownb.engine.models.loading import load
 from shadownb.engine.models.saving import replacing
 from shadownb.engine.models.sources import resolve
+from shadownb.engine.ports.model_files import Combines
 from shadownb.engine.runs.results import result_of
 from shadownb.engine.runs.store import default_store
 from shadownb.errors import ConfigError, RunError, did_you_mean
@@ -74,8 +74,9 @@ def merge(
             "merge() was given adapters and whole models.",
             fix="Give one kind; model.save(fmt='merged') makes whole ones.",
         )
-    combining = importlib.import_module("shadownb.engine.backends.torch.combining")
-    known = combining.ADAPTERS if kinds == {True} else combining.WHOLE
+    combining = backend()
+    assert isinstance(combining, Combines), "the backend that every installation has merges models"
+    known = combining.adapter_ways if kinds == {True} else combining.whole_ways
     if method is None:
         method = "cat" if kinds == {True} else "linear"
     if method not in known:
@@ -90,13 +91,13 @@ def merge(
     target = Path(path).expanduser()
     with saving(target), replacing(target, ("config.json", "adapter_config.json")) as folder:
         if kinds == {True}:
-            model = load(str(folders[0]), backend="torch", dtype="float32")
+            model = load(str(folders[0]), backend=DEFAULT, dtype="float32")
             model.detach_adapter()
-            combining.adapters(model.module, folders, folder, method, factors, density, seed)
+            combining.combine_adapters(model, folders, folder, method, factors, density, seed)
             model.save_tokenizer(folder)
         else:
             start = Path(resolve(str(base)).location) if base is not None else None
-            combining.whole(folders, start, folder, method, factors, density, seed)
+            combining.combine_whole(folders, start, folder, method, factors, density, seed)
         sidecar.write(folder, trained_on=sidecar.trained_on(folders[0]))
     return target
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from shadownb.engine.answering.local import LocalModel
 from shadownb.engine.answering.speakers import speaker_for
 from shadownb.engine.loaded.model import LoadedModel
+from shadownb.engine.methods.computed_by import trains
 from shadownb.engine.models.adapters import weights_asked
 from shadownb.engine.models.loading import load
 from shadownb.engine.ports.decisions import Decision
@@ -118,7 +119,9 @@ def _in_process(model: LoadedModel, engine: str, name: str | None, adapters: dic
             fix=f"Give its folder, name or run instead, or load(..., backend={BACKENDS.get(engine)!r}).",
         )
     name = name or model.name
-    uses: dict[str, Any] = {name: "tuned", f"{name}-base": "base"}
+    uses: dict[str, Any] = {name: "tuned"}
+    if model.weights.kind is not None or (not ours and trains(model.backend_name)):
+        uses[f"{name}-base"] = "base"  # else the same weights would answer under two names
     for each, asked in adapters.items():
         if each in uses:
             raise ConfigError(f"adapters= has the name {each!r}, which the model itself has.", fix="Give another name.")

@@ -49,7 +49,8 @@ def serve(
         or ``sglang``, whose own server is started, watched and ended; of an address what it is: ``openai`` (whatever
         it is), ``vllm`` or ``sglang``. What was chosen, and why, is in ``server.decisions``.
     name
-        What requests call the model. The base answers beside it as ``NAME-base``.
+        What requests call the model. The base answers beside it as ``NAME-base``, except where it cannot differ: of a folder or
+        a GGUF file without an adapter that only this server holds.
     adapters
         Further names, each with what ``use=`` of :meth:`shadownb.Model.generate` takes: a run, a checkpoint, a folder. They share
         the base's weights.

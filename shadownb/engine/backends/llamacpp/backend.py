@@ -54,7 +54,7 @@ class LlamaCppBackend:
 
     def warm_up(self) -> None:
         """Load the library."""
-        from shadownb.engine.backends.llamacpp.library import library
+        from shadownb.engine.backends.llamacpp.bindings import library
 
         library()
 
@@ -72,7 +72,7 @@ class LlamaCppBackend:
 
     def describe(self) -> dict[str, Any]:
         """Return what computes here."""
-        from shadownb.engine.backends.llamacpp.library import library
+        from shadownb.engine.backends.llamacpp.bindings import library
         from shadownb.engine.backends.llamacpp.sequences import cores
 
         return {"library": library().version, "threads": cores()}
@@ -178,6 +178,31 @@ class LlamaCppBackend:
         weights: Any = model.weights
         with model.gate.inference():
             yield from distributions(weights.file, rows, weights.adapter_of(use))
+
+    # -- files ------------------------------------------------------------------------------------------------------
+
+    def missing(self) -> bool:
+        """Return whether there is no library here, without loading one."""
+        from shadownb.engine.backends.llamacpp.bindings import missing
+
+        return missing()
+
+    def packed(self, rows: Any, kind: int, importance: Any | None = None) -> Any:
+        """Return numbers in one of ggml's formats; see :class:`shadownb.engine.ports.model_files.ComputesGguf`."""
+        from shadownb.engine.backends.llamacpp.packing import packed
+
+        return packed(rows, kind, importance)
+
+    def reads_otherwise(self, file: Path, tokenizer: Any) -> str:
+        """Return where llama.cpp reads a test text otherwise than the tokenizer does, in words; empty where both agree."""
+        from shadownb.engine.backends.llamacpp.file import GgufFile
+        from shadownb.engine.backends.llamacpp.tokenizer import difference
+
+        opened = GgufFile(file)
+        try:
+            return difference(opened, tokenizer)
+        finally:
+            opened.close()
 
     # -- training ---------------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import ctypes as c
 from pathlib import Path
 from typing import Any
 
-from shadownb.engine.backends.llamacpp.library import Library, ModelOptions, library
+from shadownb.engine.backends.llamacpp.bindings import Library, ModelOptions, library
 from shadownb.errors import ModelError
 
 

@@ -11,8 +11,8 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from shadownb.engine.backends.llamacpp.bindings import Batch, ContextOptions, refused
 from shadownb.engine.backends.llamacpp.file import GgufFile
-from shadownb.engine.backends.llamacpp.library import Batch, ContextOptions, refused
 from shadownb.errors import ModelError, OutOfMemoryError
 
 Logits = npt.NDArray[np.float32]

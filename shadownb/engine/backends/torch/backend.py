@@ -43,6 +43,19 @@ class TorchBackend:
         }
     )  # fmt: skip
 
+    adapter_ways = (
+        "linear",
+        "svd",
+        "cat",
+        "ties",
+        "ties_svd",
+        "dare_linear",
+        "dare_ties",
+        "dare_linear_svd",
+        "dare_ties_svd",
+    )
+    whole_ways = ("linear", "slerp", "ties", "dare_linear", "dare_ties")
+
     # -- the machine ------------------------------------------------------------------------------------------------
 
     def preferred(self) -> str:
@@ -236,3 +249,35 @@ class TorchBackend:
         from shadownb.engine.backends.torch.training import TorchTraining
 
         return TorchTraining(model, config, rows, services)
+
+    # -- several models in one --------------------------------------------------------------------------------------
+
+    def combine_adapters(
+        self,
+        model: Loaded,
+        folders: Sequence[Path],
+        target: Path,
+        method: str,
+        weights: Sequence[float],
+        density: float,
+        seed: int,
+    ) -> None:
+        """Write one adapter made of several; see :class:`shadownb.engine.ports.model_files.Combines`."""
+        from shadownb.engine.backends.torch.combining import adapters
+
+        adapters(model.weights.module, folders, target, method, weights, density, seed)
+
+    def combine_whole(
+        self,
+        folders: Sequence[Path],
+        base: Path | None,
+        target: Path,
+        method: str,
+        weights: Sequence[float],
+        density: float,
+        seed: int,
+    ) -> None:
+        """Write one whole model made of several; see :class:`shadownb.engine.ports.model_files.Combines`."""
+        from shadownb.engine.backends.torch.combining import whole
+
+        whole(folders, base, target, method, weights, density, seed)

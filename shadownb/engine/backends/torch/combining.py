@@ -20,8 +20,6 @@ from shadownb.engine.backends.torch.quiet import quiet_progress_bars
 from shadownb.engine.gguf.tensors import Tensors, write_tensors
 from shadownb.errors import ConfigError, ModelError
 
-ADAPTERS = ("linear", "svd", "cat", "ties", "ties_svd", "dare_linear", "dare_ties", "dare_linear_svd", "dare_ties_svd")
-WHOLE = ("linear", "slerp", "ties", "dare_linear", "dare_ties")
 _NAME = "merged"
 
 
