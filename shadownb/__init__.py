@@ -24,7 +24,7 @@ from shadownb.engine.live import notebook_shell
 from shadownb.errors import ShadowError, ShadowWarning
 
 if TYPE_CHECKING:
-    from shadownb.engine import judging, methods, runs, sandbox, scoring, traces
+    from shadownb.engine import judging, methods, notifications, runs, sandbox, scoring, sweeps, traces
     from shadownb.engine.capture import CaptureStore, capture, captures
     from shadownb.engine.config import TrainConfig
     from shadownb.engine.data import Dataset
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from shadownb.engine.runs.checkpoints import Checkpoint
     from shadownb.engine.scoring import Exact, JsonExact, Score, Scorer
     from shadownb.engine.serving import Server, batch, serve
+    from shadownb.engine.sweeps import Sweep
     from shadownb.engine.trajectories import Trajectory, TrajectoryGroup
     from shadownb.panels import (
         CapturePanel,
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
         RunsPanel,
         ServePanel,
         Studio,
+        SweepPanel,
         TrainPanel,
         TrajectoriesPanel,
     )
@@ -90,6 +92,8 @@ _HOMES = {
     "Score": "shadownb.engine.scoring",
     "Scorer": "shadownb.engine.scoring",
     "Studio": "shadownb.panels",
+    "Sweep": "shadownb.engine.sweeps",
+    "SweepPanel": "shadownb.panels",
     "TrainConfig": "shadownb.engine.config",
     "TrainPanel": "shadownb.panels",
     "TrajectoriesPanel": "shadownb.panels",
@@ -124,11 +128,13 @@ _MODULES = {
     "evaluations": "shadownb.engine.evals.evaluations",
     "judging": "shadownb.engine.judging",
     "methods": "shadownb.engine.methods",
+    "notifications": "shadownb.engine.notifications",
     "registry": "shadownb.engine.registry",
     "runs": "shadownb.engine.runs",
     "sandbox": "shadownb.engine.sandbox",
     "scoring": "shadownb.engine.scoring",
     "suites": "shadownb.engine.evals.suites",
+    "sweeps": "shadownb.engine.sweeps",
     "traces": "shadownb.engine.traces",
 }
 _RENAMED = {"models": ("shadownb.engine.models", "catalog")}
@@ -211,6 +217,7 @@ _IMPLEMENTATIONS = {
         "train": "shadownb.panels.train:TrainPanel",
         "rewards": "shadownb.panels.rewards:RewardsPanel",
         "runs": "shadownb.panels.runs:RunsPanel",
+        "sweep": "shadownb.panels.sweep:SweepPanel",
         "run": "shadownb.panels.run:RunPanel",
         "evaluate": "shadownb.panels.evaluate:EvaluatePanel",
         "facts": "shadownb.panels.facts:FactsPanel",
@@ -264,10 +271,11 @@ __all__ = [
     "CapturePanel", "CaptureStore", "ChatPanel", "Checkpoint", "Comparison", "Contender", "Dataset", "Endpoint",
     "EvaluatePanel", "Evaluation", "Exact", "Export", "ExportPanel", "FactsPanel", "GateError", "JsonExact", "Judge",
     "JudgePanel", "LearningCurve", "MethodSpec", "Metric", "Model", "Reply", "RewardModel", "RewardsPanel", "Run", "RunPanel",
-    "RunsPanel", "Score", "Scorer", "ServePanel", "Server", "ShadowError", "ShadowWarning", "Studio", "TrainConfig", "TrainPanel",
-    "TrajectoriesPanel", "Trajectory", "TrajectoryGroup", "__version__", "batch", "capture", "captures", "certify",
-    "compare", "doctor", "environments", "evaluate", "evaluations", "judge", "judge_group", "judging", "leakage", "learning_curve",
-    "lineage", "load", "merge", "methods", "models", "registry", "runs", "sandbox", "scoring", "serve", "suites", "traces",
+    "RunsPanel", "Score", "Scorer", "ServePanel", "Server", "ShadowError", "ShadowWarning", "Studio", "Sweep", "SweepPanel",
+    "TrainConfig", "TrainPanel", "TrajectoriesPanel", "Trajectory", "TrajectoryGroup", "__version__", "batch", "capture",
+    "captures", "certify", "compare", "doctor", "environments", "evaluate", "evaluations", "judge", "judge_group", "judging",
+    "leakage", "learning_curve", "lineage", "load", "merge", "methods", "models", "notifications", "registry", "runs",
+    "sandbox", "scoring", "serve", "suites", "sweeps", "traces",
 ]  # fmt: skip
 
 

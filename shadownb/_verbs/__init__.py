@@ -17,9 +17,11 @@ from shadownb._verbs import (
     judge,
     lab,
     models,
+    notify,
     others,
     runs,
     serve,
+    sweep,
     train,
 )
 from shadownb._verbs.declare import verbs_for
@@ -37,10 +39,12 @@ __all__ = [
     "judge",
     "lab",
     "models",
+    "notify",
     "one_line",
     "others",
     "runs",
     "serve",
+    "sweep",
     "train",
     "verbs_for",
 ]

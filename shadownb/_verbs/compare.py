@@ -19,6 +19,7 @@ from shadownb._verbs.options import (
     model_options,
     reading_of,
 )
+from shadownb._verbs.words import check_order
 from shadownb.engine import registry
 
 
@@ -43,6 +44,7 @@ def compare(front_end: FrontEnd, name: str, data: str, scorer: str, against: tup
     """
     from shadownb.engine.evals import compare as compared
 
+    check_order((name, data), front_end, "compare")
     others = {each: front_end.chat_model(each) for each in against}
     return compared(
         front_end.chat_model(name, **given(MODEL_OPTIONS)),

@@ -12,7 +12,7 @@ from shadownb._verbs.front_end import FrontEnd
 from shadownb._verbs.options import Verb
 
 _NOTEBOOK_ONLY = ("load", "panel", "studio")
-_SHELL_ONLY = ("demo",)
+_SHELL_ONLY = ("demo", "mcp")
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 _verbs: dict[str, click.Command] = {}

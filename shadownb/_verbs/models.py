@@ -25,6 +25,7 @@ from shadownb._verbs.options import (
     sampling_options,
     thinking_options,
 )
+from shadownb._verbs.words import model_and_data
 from shadownb.engine import capabilities
 from shadownb.engine.config import TrainConfig
 
@@ -55,10 +56,11 @@ def load(front_end: FrontEnd, name: str, **_: Any) -> Any:
 
 @verb("inspect")
 @click.argument(
-    "name",
-    metavar="DATA",
-    shell_complete=completion.complete_data,
-    help="Variable, shipped data set or file.",
+    "words",
+    metavar="[MODEL] DATA",
+    nargs=-1,
+    shell_complete=completion.complete_model_or_data,
+    help="Variables or names; with one word it is the data: a variable, a shipped data set or a file.",
 )
 @click.option(
     "--model",
@@ -82,7 +84,7 @@ def load(front_end: FrontEnd, name: str, **_: Any) -> Any:
 @data_options
 def inspect(
     front_end: FrontEnd,
-    name: str,
+    words: tuple[str, ...],
     model_name: str | None,
     row: int,
     method: str | None,
@@ -90,12 +92,20 @@ def inspect(
     max_length: int | None,
     **_: Any,
 ) -> Any:
-    """Show a row's tokens, and which are trained."""
+    """Show a row's tokens, and which are trained.
+
+    Example: PROG inspect model rows --row 3
+    """
+    named: dict[str, Any] = {"model": model_name} if model_name else {}
+    model_and_data(named, words, front_end, "inspect")
+    name = named.get("dataset")
+    if name is None:
+        front_end.refuse(f"inspect needs data: {front_end.prog} inspect [MODEL] DATA")
     data = front_end.data(name, **reading_of(given(DATA_OPTIONS)))
     if not -len(data) <= row < len(data):
         front_end.refuse(f"--row {row} is not in {name}, which has {len(data)} rows (0 to {len(data) - 1})")
     TrainConfig(**given(["max_length"]))  # refuses what training would
-    model = front_end.model(model_name or front_end.default_model)
+    model = front_end.model(named.get("model") or front_end.default_model)
     return data.inspect(model, row=row, method=method, loss_on=loss_on, max_length=max_length)
 
 

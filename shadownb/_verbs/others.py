@@ -1,4 +1,4 @@
-"""Verbs about ShadowNB itself: studio, panel, doctor, demo, help."""
+"""Verbs about ShadowNB itself: studio, panel, doctor, demo, mcp, help."""
 
 from __future__ import annotations
 
@@ -84,6 +84,23 @@ def demo(front_end: FrontEnd) -> Any:
     from shadownb import demo as shown
 
     raise click.exceptions.Exit(shown.main() or 0)
+
+
+@verb("mcp")
+@click.option("--skill", is_flag=True, help="Print instead what an agent should know, as a skill file.")
+def mcp(front_end: FrontEnd, skill: bool) -> Any:
+    """Serve the verbs as tools to a coding agent, over standard input and output.
+
+    Example: claude mcp add shadownb -- PROG mcp
+    """
+    from shadownb.mcp import SKILL
+
+    if skill:
+        return SKILL.read_text(encoding="utf-8")
+    from shadownb.mcp.server import serve
+
+    serve()
+    return None
 
 
 def _complete_verb(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:

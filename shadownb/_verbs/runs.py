@@ -1,4 +1,4 @@
-"""Verbs about runs: list, watch, plot and diff them; stop, pause, resume and delete them."""
+"""Verbs about runs: list, queue, watch, plot and diff them; stop, pause, resume and delete them."""
 
 from __future__ import annotations
 
@@ -59,6 +59,34 @@ def runs(
     if len(found) > limit:
         front_end.note(f"{limit} of {len(found):,} runs; --limit {len(found)} lists all.")
     return recorded.RunList(found[:limit])
+
+
+@verb("queue")
+@click.argument(
+    "name",
+    metavar="[RUN]",
+    required=False,
+    shell_complete=completion.complete_run,
+    help="A run that waits, to be moved.",
+)
+@click.option("--to", "place", type=Value("int"), help="Its new place; 1 begins next.")
+@click.option("--pause", is_flag=True, help="Have no further run begin.")
+@click.option("--resume", is_flag=True, help="Let runs begin again.")
+def queue(front_end: FrontEnd, name: str | None, place: int | None, pause: bool, resume: bool) -> Any:
+    """Show what trains and what waits; move a run, pause the queue.
+
+    A run that waits is taken out by stop, and held by pause until resume.
+    """
+    from shadownb.engine import runs as recorded
+
+    if (name is None) != (place is None):
+        front_end.refuse(f"a run is moved by both: {front_end.prog} queue RUN --to 1")
+    found = recorded.queue()
+    if name is not None and place is not None:
+        found.move(front_end.run(name), place - 1)
+    if pause or resume:
+        found = found.pause() if pause else found.resume()
+    return found
 
 
 @verb("mark")

@@ -24,6 +24,7 @@ from shadownb._verbs.options import (
     model_options,
     reading_of,
 )
+from shadownb._verbs.words import model_and_data
 from shadownb.engine import functions, methods, objectives
 from shadownb.engine.config import TrainConfig
 from shadownb.engine.config_objectives import option_names
@@ -83,7 +84,7 @@ def train(front_end: FrontEnd, words: tuple[str, ...], file: str | None, **_: An
     values = read_yaml(Path(file).read_text(encoding="utf-8"), front_end) if file else {}
     values |= read_yaml(front_end.body, front_end) if front_end.body else {}
     values |= given([*RUN_KEYS, *DATA_OPTIONS, *MODEL_OPTIONS, *option_names()])
-    _add_words(values, words, front_end)
+    model_and_data(values, words, front_end, "train")
 
     if front_end.notebook and not values.get("dataset") and values.keys() <= {"model"}:
         name = values.get("model")
@@ -133,24 +134,6 @@ def read_yaml(text: str, front_end: FrontEnd) -> dict[str, Any]:
         if key not in known:
             front_end.refuse(f"{key!r} is not a training option.{did_you_mean(str(key), known)}")
     return values
-
-
-def _add_words(values: dict[str, Any], words: tuple[str, ...], front_end: FrontEnd) -> None:
-    if len(words) > 2:
-        front_end.refuse(f"train takes a model and data, not {len(words)} names: {' '.join(words)}")
-    if len(words) == 1:
-        models = [
-            *completion.variables_of(front_end.variables, "Model"),
-            *completion.model_names(),
-        ]
-        alone = "model" if words[0] in models and "model" not in values else "dataset"
-        named = {alone: words[0]}
-    else:
-        named = dict(zip(("model", "dataset"), words, strict=False))
-    for key, word in named.items():
-        if key in values:
-            front_end.refuse(f"the {key} is given twice: {word} and {values[key]}")
-    values |= named
 
 
 def _validated(values: dict[str, Any], front_end: FrontEnd) -> TrainConfig:

@@ -114,11 +114,21 @@ class TrainConfig(Options):
         """The :class:`MethodSpec` of the method: from a run's record, else the registered one."""
         return self._spec if self._spec is not None else methods.get(self.method)
 
-    @field_validator("sample_prompts", "report_to", mode="before")
+    @field_validator("sample_prompts", "report_to", "notify", mode="before")
     @classmethod
     def _one_string_is_one_item(cls, value: Any) -> Any:
         # Otherwise report_to="wandb" becomes ("w", "a", "n", "d", "b").
         return (value,) if isinstance(value, str) and value else (value or ())
+
+    @field_validator("notify")
+    @classmethod
+    def _channels_have_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if any("://" in each or " " in each for each in value):  # it is not repeated here: errors are logged
+            raise ConfigError(
+                "notify has an address or a command, and a run's record is no place for secrets.",
+                fix="snb.notifications.add('team', url=...) keeps it, and notify='team' names it.",
+            )
+        return value
 
     @field_validator("report_to", mode="before")
     @classmethod

@@ -302,6 +302,18 @@ class Options(BaseModel):
         "runtime",
         registered="executor",
     )
+    queue: bool = option(
+        True,
+        "Wait until no other run trains on the device (snb.runs.queue() shows the line); off trains beside it at once.",
+        "runtime",
+        advanced=True,
+    )
+    notify: tuple[str, ...] = option(
+        (),
+        "Channels to tell at the end, by the names that snb.notifications.add() gave them; none by default.",
+        "runtime",
+        advanced=True,
+    )
     report_to: tuple[str, ...] = option(
         (),
         "Experiment trackers that transformers knows (trackio, tensorboard, mlflow, wandb); none by default.",

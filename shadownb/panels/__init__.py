@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .runs import RunsPanel
     from .serve import ServePanel
     from .studio import Studio
+    from .sweep import SweepPanel
     from .train import TrainPanel
     from .trajectories import TrajectoriesPanel
 
@@ -38,6 +39,7 @@ __all__ = [
     "RunsPanel",
     "ServePanel",
     "Studio",
+    "SweepPanel",
     "TrainPanel",
     "TrajectoriesPanel",
 ]
@@ -55,6 +57,7 @@ _HOMES = {
     "RunsPanel": "runs",
     "ServePanel": "serve",
     "Studio": "studio",
+    "SweepPanel": "sweep",
     "TrainPanel": "train",
     "TrajectoriesPanel": "trajectories",
 }

@@ -152,7 +152,7 @@ def side_by_side(runs: Sequence[Run], rows: Mapping[str, Row]) -> dict[str, Any]
             [name, *(line[at] for line in lines)] for at, name in enumerate(heads) if at and name not in options
         ],
         "metrics": metrics_of([rows[run.id] for run in runs]),
-        "parallel": _parallel(comparison.differences, [rows[run.id] for run in runs]),
+        "parallel": parallel(comparison.differences, [rows[run.id] for run in runs]),
     }
 
 
@@ -163,7 +163,7 @@ def metrics_of(rows: Sequence[Row]) -> list[str]:
     return [*first, *(name for name in names if name not in first)]
 
 
-def _parallel(differences: Mapping[str, list[Any]], rows: Sequence[Row]) -> list[dict[str, Any]]:
+def parallel(differences: Mapping[str, list[Any]], rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Return the axes: options that differ, then losses; texts as places in the order of their first run."""
     axes = []
     for name, values in differences.items():

@@ -8,11 +8,13 @@ the widget, and a static snapshot that is still there when the kernel is gone.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import traitlets as t
 
+from shadownb.engine.notifications.telling import chosen, problems
 from shadownb.engine.runs.charts import extra_charts
 from shadownb.engine.runs.results import asked_of
 from shadownb.engine.runs.state import ENDED
@@ -31,6 +33,7 @@ from ._snapshot import STATUS_WORDS, milestone, run_bundle
 from ._snapshot_panel import SnapshotPanel
 from ._worker import Worker
 
+_TOLD_SECONDS = 40.0  # in which channels are told of an end
 _KEPT_SAMPLES = 12  # evaluations whose sampled answers the page gets
 
 
@@ -84,6 +87,7 @@ class RunPanel(Finishing, SnapshotPanel):
         self._finishes_shown: list[dict[str, Any]] = []
         self._feed = CurveFeed()
         self._unsubscribe: Callable[[], None] = lambda: None
+        self._told = False
         self._samples_known: tuple[int, int] | None = None
         self._samples_shown: list[dict[str, Any]] = []
         self._completions = Completions(run)
@@ -146,6 +150,26 @@ class RunPanel(Finishing, SnapshotPanel):
             values["snapshot"] = snapshot
         self.write(**values)
         self._refresh_displays()
+        if values["status"]["status"] in ENDED and not self._told:
+            self._told = True
+            if chosen(self._run.config.notify):
+                self._slow.submit(self._await_notices)
+
+    def _notices(self) -> list[dict[str, Any]]:
+        """Return what did not reach a channel as warnings."""
+        return [
+            {"code": "notification", "what": f"A notification did not arrive: {each}.", "why": "", "fix": ""}
+            for each in problems(self._run.path)
+        ]
+
+    def _await_notices(self) -> None:
+        """Wait until channels have been told, which takes seconds after the end, and show what went wrong."""
+        until = time.monotonic() + _TOLD_SECONDS
+        while time.monotonic() < until and any(
+            each["ok"] is None for each in self._run.notifications or [{"ok": None}]
+        ):
+            time.sleep(0.5)
+        self._on_state(self._run.state)
 
     def _values(self, state: Any) -> dict[str, Any]:
         return {
@@ -156,7 +180,7 @@ class RunPanel(Finishing, SnapshotPanel):
             "answers": self._completions.of(state),
             "checkpoints": _checkpoints.listed(self._run, state),
             "finishes": self._finishes_of(state),
-            "warnings": list(state.warnings),
+            "warnings": [*state.warnings, *self._notices()],
             "failure": self._failure_of(state),
         }
 

@@ -24,6 +24,7 @@ from shadownb.errors import ConfigError, ShadowError
 from ._finish import finishes
 from ._finishing import Finishing
 from ._naming import user_namespace
+from ._queue import change_queue, queue_shown, queue_stamp
 from ._runs_table import (
     DEFAULT_COLUMNS,
     columns_known,
@@ -86,6 +87,9 @@ class RunsPanel(Finishing):
     comparison = t.Dict(help="The chosen runs: differences, results, axes.").tag(sync=True)
     curves = t.Dict(_NO_CURVES, help="The chosen runs' curves.").tag(sync=True)
     opened = t.Dict(help="The run that is open, in full, or empty.").tag(sync=True)
+    queue: t.List[Any] = t.List(help="Devices on which runs wait, or that are paused, with the runs in order.").tag(
+        sync=True
+    )
     trash = t.Dict(help="How many runs can be restored, and what was deleted here last.").tag(sync=True)
     linked = t.Bool(False, help="Whether somebody shows a run that is asked for.").tag(sync=True)
     code = t.Dict(help="What does the same in a cell.").tag(sync=True)
@@ -160,7 +164,7 @@ class RunsPanel(Finishing):
         for run_id in self._table.active:
             with contextlib.suppress(ShadowError):
                 going_on.append(stamp_of(self._store.find(run_id).events))
-        return (self._folder_changed(), *going_on)
+        return (self._folder_changed(), *queue_stamp(), *going_on)
 
     def _folder_changed(self) -> int:
         try:
@@ -210,6 +214,7 @@ class RunsPanel(Finishing):
             known=columns_known(self._table.keys),
             chosen=[run_id for run_id in self.chosen if run_id in rows],
             opened=self._in_full(self.opened["id"], rows) if self.opened.get("id") in rows else {},
+            queue=queue_shown(),
             trash={"count": len(trashed), "undo": list(self._undo), "ids": trashed[:20]},
         )
         self._compare_again(rows)
@@ -286,6 +291,11 @@ class RunsPanel(Finishing):
             run.mark(**marks)
         self._table.refresh_some(runs)
         self._turn_page()
+
+    def _do_queue(self, action: str, run: str = "", device: str = "", place: int = 0) -> None:
+        """Change the order of the runs that wait, hold one, let it go on, take it out; pause a device's queue."""
+        change_queue(action, self._run(run) if run else None, device, place)
+        self.queue = queue_shown()
 
     def _do_trash(self, runs: list[str]) -> None:
         gone: list[str] = []

@@ -33,6 +33,7 @@ from .rewards import RewardsPanel
 from .run import RunPanel
 from .runs import RunsPanel
 from .serve import ServePanel
+from .sweep import SweepPanel, source_of
 from .train import TrainPanel
 from .trajectories import TrajectoriesPanel
 
@@ -46,6 +47,7 @@ TABS = (
     "judge",
     "rewards",
     "train",
+    "sweep",
     "runs",
     "run",
     "evaluate",
@@ -57,7 +59,7 @@ TABS = (
 
 
 class Studio(Panel):
-    """All panels as tabs: Capture, Trajectories, Judge, Rewards, Train, Runs, Run, Evaluate, Facts, Export, Serve, Chat.
+    """All panels as tabs: Capture, Trajectories, Judge, Rewards, Train, Sweep, Runs, Run, Evaluate, Facts, Export, Serve, Chat.
 
     Parameters
     ----------
@@ -88,6 +90,7 @@ class Studio(Panel):
     judge = anywidget.WidgetTrait().tag(sync=True)
     rewards = anywidget.WidgetTrait().tag(sync=True)
     train = anywidget.WidgetTrait().tag(sync=True)
+    sweep = anywidget.WidgetTrait().tag(sync=True)
     runs = anywidget.WidgetTrait().tag(sync=True)
     run_panel = anywidget.WidgetTrait().tag(sync=True)
     evaluate = anywidget.WidgetTrait().tag(sync=True)
@@ -126,6 +129,7 @@ class Studio(Panel):
             judge=JudgePanel(namespace=names),
             rewards=RewardsPanel(namespace=names),
             train=train,
+            sweep=SweepPanel(),
             runs=RunsPanel(namespace=names),
             evaluate=EvaluatePanel(namespace=names),
             facts=FactsPanel(model, namespace=names),
@@ -150,6 +154,7 @@ class Studio(Panel):
         self.runs.on_finish(partial(finish, self))
         for source in (capture, self.trajectories):
             source.on_train(partial(train_on, self))
+        self.sweep.link(lambda: source_of(train), self._open_run, self._take_options)
         train.observe(self._model_changed, names=["model_state"])
         if self.model is not None:
             self.evaluate.take_model(self.model)
@@ -205,6 +210,7 @@ class Studio(Panel):
             self.judge,
             self.rewards,
             self.train,
+            self.sweep,
             self.runs,
             self.evaluate,
             self.facts,
@@ -223,6 +229,7 @@ class Studio(Panel):
             self.judge,
             self.rewards,
             self.train,
+            self.sweep,
             self.runs,
             self.run_panel,
             self.evaluate,
@@ -292,6 +299,17 @@ class Studio(Panel):
         self._renew_revival()
         self.going_on = [offer for offer in self.going_on if offer["id"] != self.run.id]
         self._added.tell("take_run", self.run, self.show_error)
+
+    def _take_options(self, method: str, options: dict[str, Any]) -> None:
+        """Fill the Train panel with a sweep's best options, and open it."""
+
+        def fill() -> None:
+            self.train._do_choose_method(method)
+            self.train._do_reset()
+            self.train._do_set(options)
+
+        self.train._writer.submit(fill)
+        self.tab = "train"
 
     def _model_changed(self, change: Any) -> None:
         # Inside the Train panel's lock, so only queue.

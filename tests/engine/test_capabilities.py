@@ -22,6 +22,7 @@ from shadownb.engine.loaded.backends import backend
 from shadownb.engine.objectives.policy.options import PolicyOptions
 from shadownb.engine.objectives.teaching.options import DistillOptions, SdftOptions
 from shadownb.engine.runs import Run
+from tests.waiting import wait_for
 
 LORA = methods.get("lora")
 LORA_FIELDS = backend().fields | set(objectives.get("sft").fields) | set(LORA.fields)
@@ -234,6 +235,18 @@ class Case:
     beside: dict[str, Any] = field(default_factory=dict)
 
 
+def channel(folder: Path) -> str:
+    snb.notifications.add("noted", command=["true"])
+    return "noted"
+
+
+def heard(run: snb.Run) -> list[str]:
+    """The channels that were told; they are told beside whoever waits for the run."""
+    if run.config.notify:
+        wait_for(lambda: run.notifications)
+    return [told["channel"] for told in run.notifications]
+
+
 def record(name: str) -> Callable[[Seen], Any]:
     return lambda seen: seen.run.state.record[name]
 
@@ -277,6 +290,8 @@ CASES: dict[str, Case] = {
     "gradient_checkpointing": Case("on", lambda seen: seen.passes, 8),
     "shards": Case(2, lambda seen: seen.passes),
     "executor": Case("process", lambda seen: seen.pid),
+    "queue": Case(False, lambda seen: [event["type"] for event in seen.run.events()].count("turn"), 0),
+    "notify": Case(channel, lambda seen: heard(seen.run), ["noted"]),
     "report_to": Case("remembering", lambda seen: len(seen.tracked), 4),
     "lora_r": Case(32, record("trainable_parameters")),
     "lora_alpha": Case(64, lambda seen: seen.column("grad_norm")[0]),

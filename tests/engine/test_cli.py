@@ -55,6 +55,11 @@ def test_help_lists_the_verbs_of_a_shell(capsys: pytest.CaptureFixture[str]) -> 
         "batch",
         "diff",
         "inspect",
+        "sweep",
+        "sweeps",
+        "queue",
+        "notify",
+        "mcp",
         "models",
         "methods",
         "certify",
@@ -100,6 +105,16 @@ def test_every_verb_has_help(capsys: pytest.CaptureFixture[str]) -> None:
             "Did you mean 'assistant'?",
         ),
         (["export", "a-run"], "Missing option --to"),
+        (
+            ["inspect", "support-triage", "smollm2-135m"],
+            "inspect takes the model first: shadownb inspect smollm2-135m support-triage",
+        ),
+        (["train", "rows.jsonl", "mine"], "train takes the model first: shadownb train mine rows.jsonl"),
+        (["compare", "rows.jsonl", "mine"], "compare takes the model first: shadownb compare mine rows.jsonl"),
+        (["sweep", "support-triage"], "is not OPTION=VALUES"),
+        (["sweep", "support-triage", "--space", "lora_rank=4,8"], "Did you mean 'lora_r'?"),
+        (["queue", "a-run"], "queue RUN --to 1"),
+        (["notify", "desk"], "No channel is named 'desk'"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str], words: list[str], said: str) -> None:
@@ -455,7 +470,7 @@ def test_the_whole_way(capsys: pytest.CaptureFixture[str], tiny_model_dir: Path,
     )
     assert (code, again) == (0, out)
 
-    code, out, err = run(capsys, "inspect", "rows.jsonl", "--model", str(tiny_model_dir), "--row", "1")
+    code, out, err = run(capsys, "inspect", str(tiny_model_dir), "rows.jsonl", "--row", "1")
     assert code == 0 and "yes" in out, err
     options = ["inspect", "rows.jsonl", "--model", str(tiny_model_dir), "--method", "lora", "--max-length"]
     assert "8 tokens, " in run(capsys, *options, "8")[1]

@@ -6,6 +6,7 @@ import { useLife } from "../lib/life";
 import { useCommand } from "../lib/model";
 import { RunPicker } from "../lib/run-picker";
 import { StatusLine } from "../lib/status-line";
+import { Notice } from "./notice";
 import { type About, type Checkpoint, isActive, type Status } from "./types";
 import { chipOf, lastSeen, progressFacts, shareOf } from "./words";
 
@@ -13,9 +14,11 @@ interface HeaderProps {
   about: About;
   status: Status;
   checkpoints: Checkpoint[];
+  /** Why it failed, or "". */
+  why?: string;
 }
 
-export function Header({ about, status, checkpoints }: HeaderProps) {
+export function Header({ about, status, checkpoints, why = "" }: HeaderProps) {
   const [send, waiting] = useCommand();
   const [asking, setAsking] = useState(false);
   const live = useLife() === "live";
@@ -58,6 +61,7 @@ export function Header({ about, status, checkpoints }: HeaderProps) {
               Resume
             </Button>
           )}
+          <Notice about={about} status={status} why={why} />
           {active && (
             <span ref={stopButton}>
               <Button

@@ -53,7 +53,7 @@ function Run() {
   const newest = warnings.at(-1);
   return (
     <div class="snb-stack" ref={root}>
-      <Header about={about} status={status} checkpoints={checkpoints} />
+      <Header about={about} status={status} checkpoints={checkpoints} why={"what" in failure ? failure.what : ""} />
       <CommandError />
       {"what" in failure && <ErrorCard error={failure as ErrorInfo} />}
       {status.status === "interrupted" && (

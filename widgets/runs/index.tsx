@@ -9,6 +9,7 @@ import { definePanel } from "../lib/panel";
 import { StatusLine } from "../lib/status-line";
 import { Columns } from "./columns";
 import { Detail } from "./detail";
+import { Queue } from "./queue";
 import { SideBySide } from "./side-by-side";
 import { RunTable } from "./table";
 import type { Asked, Opened, Table, Trash } from "./types";
@@ -25,6 +26,7 @@ function Runs() {
     <div class="snb-stack">
       <Head />
       <CommandError />
+      <Queue />
       <Deleted />
       {"lines" in table ? <Body table={table as Table} /> : <Progress label="Reading the runs" value={null} />}
       {"id" in opened && <Detail run={opened as Opened} />}

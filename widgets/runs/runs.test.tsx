@@ -1,7 +1,8 @@
 import { act } from "preact/test-utils";
 import { expect, test } from "vitest";
+import { parallelFigure, strokeOf } from "../lib/parallel";
 import { mounted } from "../lib/testing/mounted";
-import { curvesFigure, parallelFigure, strokeOf } from "./figures";
+import { curvesFigure } from "./figures";
 import widget from "./index";
 import type { Comparison, Curves, Line, Table } from "./types";
 

@@ -2,8 +2,9 @@
 import { Chart } from "../lib/chart";
 import { Field, Fold, Segmented, Slider } from "../lib/controls";
 import { useCommand, useTraitValue } from "../lib/model";
+import { parallelFigure } from "../lib/parallel";
 import { Pairs } from "./detail";
-import { curvesFigure, parallelFigure } from "./figures";
+import { curvesFigure } from "./figures";
 import type { Comparison, Curves } from "./types";
 
 export function SideBySide() {

@@ -1,4 +1,6 @@
 /** What the kernel tells of runs; see shadownb/panels/_runs_table.py. */
+import type { Axis } from "../lib/parallel";
+
 export interface Asked {
   query: string;
   sort: string;
@@ -59,12 +61,6 @@ export interface Opened {
   finishes?: import("../lib/finish").Finish[];
 }
 
-export interface Axis {
-  title: string;
-  values: number[];
-  ticks: string[] | null;
-}
-
 export interface Comparison {
   ids: string[];
   labels: string[];
@@ -80,6 +76,22 @@ export interface Curves {
   axis: "step" | "tokens" | "time";
   smoothing: number;
   lines: { id: string; label: string; x: number[]; y: number[] }[];
+}
+
+export interface Waiting {
+  id: string;
+  /** The others pass it. */
+  held: boolean;
+  method: string;
+  model: string;
+}
+
+export interface DeviceQueue {
+  device: string;
+  paused: boolean;
+  /** Id of the run that trains there now, or "". */
+  training: string;
+  waiting: Waiting[];
 }
 
 export interface Trash {

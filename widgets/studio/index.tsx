@@ -14,6 +14,7 @@ const TABS = [
   { id: "judge", title: "Judge", trait: "judge" },
   { id: "rewards", title: "Rewards", trait: "rewards" },
   { id: "train", title: "Train", trait: "train" },
+  { id: "sweep", title: "Sweep", trait: "sweep" },
   { id: "runs", title: "Runs", trait: "runs" },
   { id: "run", title: "Run", trait: "run_panel" },
   { id: "evaluate", title: "Evaluate", trait: "evaluate" },

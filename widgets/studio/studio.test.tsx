@@ -65,8 +65,9 @@ async function press(key: string): Promise<void> {
 
 test("tabs follow the ARIA pattern: one tab stop, arrows turn around the ends, each names its panel", async () => {
   await show({ host });
-  expect(tabs().map((tab) => tab.tabIndex)).toEqual([-1, -1, -1, -1, 0, -1, -1, -1, -1, -1, -1, -1]);
+  expect(tabs().map((tab) => tab.tabIndex)).toEqual([-1, -1, -1, -1, 0, -1, -1, -1, -1, -1, -1, -1, -1]);
   for (const [key, name] of [
+    ["ArrowRight", "Sweep"],
     ["ArrowRight", "Runs"],
     ["End", "Chat"],
     ["ArrowRight", "Capture"],
@@ -91,6 +92,7 @@ test("a panel is drawn when first opened, and kept", async () => {
 
 test("Run has a hint until there is a run, and draws the newest one", async () => {
   await show({ host });
+  await press("ArrowRight");
   await press("ArrowRight");
   await press("ArrowRight");
   expect(openPanel()?.textContent).toContain("No run yet");
@@ -130,6 +132,7 @@ test("a panel that a package brings has a tab like the others, and one that fail
     "Judge",
     "Rewards",
     "Train",
+    "Sweep",
     "Runs",
     "Run",
     "Evaluate",

@@ -6,6 +6,7 @@ import { Button } from "../lib/controls";
 import { useCommand, useTraitValue } from "../lib/model";
 import { definePanel } from "../lib/panel";
 import { StatusLine } from "../lib/status-line";
+import { useStuck } from "../lib/stuck";
 import { CertificateCard } from "./certificate";
 import { DataPart } from "./data";
 import type { Field } from "./form";
@@ -15,7 +16,7 @@ import { type Form, OptionsPart } from "./options";
 import { PresetPart } from "./preset";
 import { ShelfPart } from "./shelf";
 import { type StartState, startState } from "./start";
-import { Cost, Plan } from "./summary";
+import { Brief, Cost, Plan } from "./summary";
 import type { DataState, Estimate, Method, ModelState, RunStateInfo, StartFrom } from "./types";
 import "./train.css";
 
@@ -28,6 +29,8 @@ function Train() {
   const [send] = useCommand();
   const [pending, setPending] = useState(false);
   const root = useRef<HTMLDivElement>(null);
+  const go = useRef<HTMLDivElement>(null);
+  useStuck(go);
   const start = useStart(pending);
   const run = useTraitValue<RunStateInfo>("run_state");
   const press = () => {
@@ -56,16 +59,17 @@ function Train() {
       <div class="train-side">
         <Plan />
         <CertificateCard />
-        <div class="train-go">
-          <Cost />
-          <CommandError />
-          <Button kind={start.ready || start.goTo ? "primary" : "plain"} aria-disabled={start.busy} onClick={press}>
-            {start.label}
-          </Button>
-          <StatusLine>{runLine(run)}</StatusLine>
-        </div>
+        <Cost />
       </div>
       <AsCode title="does the same in a cell" kinds={CODE} missing="Choose data and a model first." />
+      <div class="train-go" ref={go}>
+        <CommandError />
+        <Button kind={start.ready || start.goTo ? "primary" : "plain"} aria-disabled={start.busy} onClick={press}>
+          {start.label}
+        </Button>
+        <Brief />
+        <StatusLine>{runLine(run)}</StatusLine>
+      </div>
     </div>
   );
 }

@@ -30,6 +30,20 @@ export function Plan() {
   );
 }
 
+/** The estimate in a line, beside the button. */
+export function Brief() {
+  const found = useTraitValue<Estimate>("estimate");
+  if (found.expected_gb === undefined || found.stage === "failed") {
+    return null;
+  }
+  return (
+    <span class="snb-muted">
+      {gigabytes(found.expected_gb)}, {found.seconds ? roughly(found.seconds) : "time unknown"}
+      {found.fits === false && ". May not fit."}
+    </span>
+  );
+}
+
 export function Cost() {
   const found = useTraitValue<Estimate>("estimate");
   if (found.stage === "none") {

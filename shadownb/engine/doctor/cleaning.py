@@ -23,6 +23,7 @@ from shadownb.engine.models.catalog import catalog
 from shadownb.engine.runs.folder import RunFolder
 from shadownb.engine.runs.state import ACTIVE
 from shadownb.engine.runs.store import FolderStore
+from shadownb.engine.sweeps.folder import folders as sweeps
 from shadownb.errors import RunError
 
 _QUIET_SECONDS = 3600.0
@@ -151,7 +152,8 @@ def _answers() -> Iterator[Freeable]:
 
 def _rows_of_no_run(runs: Sequence[RunFolder]) -> Iterator[Freeable]:
     try:
-        used = {Path(place).name for run in runs for place in _rows_of(run.record_as_written())}
+        records = [*(run.record_as_written() for run in runs), *(sweep.spec for sweep in sweeps())]
+        used = {Path(place).name for record in records for place in _rows_of(record)}
     except (RunError, TypeError, ValueError):  # whose rows they are is not known, as long as one record cannot be read
         return
     for path in _listed(home() / "datasets"):

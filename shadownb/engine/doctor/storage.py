@@ -34,6 +34,7 @@ KINDS = (
     ),
     Kind("models", "converted model", "converted models", "delete its folder"),
     Kind("datasets", "set of rows", "sets of rows"),
+    Kind("sweeps", "sweep", "sweeps", "delete its folder; its runs stay"),
     Kind("evaluations", "evaluation", "evaluations", "snb.evaluations.delete(NAME)"),
     Kind("curves", "learning curve", "learning curves", "delete its folder"),
     Kind("answers", "kept batch of answers", "kept batches of answers"),

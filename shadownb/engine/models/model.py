@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack, cast, overload
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from shadownb.engine.ports.run_store import RunStore
     from shadownb.engine.rendering.certificate import Certificate
     from shadownb.engine.runs.handle import Run
+    from shadownb.engine.sweeps.sweep import Sweep
     from shadownb.engine.trajectories import TrajectoryGroup
 
 
@@ -423,6 +424,89 @@ class Model(LoadedModel):
             fields=fields,
             callbacks=callbacks,
             store=store,
+        )
+
+    def sweep(
+        self,
+        dataset: Dataset | list[dict[str, Any]] | TrajectoryGroup | list[TrajectoryGroup],
+        space: Mapping[str, Any],
+        metric: str = "eval_loss",
+        budget: int | str | None = None,
+        *,
+        direction: Literal["minimize", "maximize"] | None = None,
+        sampler: Literal["auto", "grid", "tpe", "random"] = "auto",
+        pruner: Literal["auto", "median", "halving", "none"] = "auto",
+        seed: int = 0,
+        name: str | None = None,
+        method: str = "lora",
+        eval_dataset: Dataset | list[dict[str, Any]] | str | float | None = "auto",
+        start: str | Path | Run = "base",
+        background: bool | None = None,
+        **fields: Any,
+    ) -> Sweep:
+        """Train with different options, one run after the other, and return the sweep; afterwards the model answers with the best.
+
+        It can be stopped, killed and gone on with, and comes to the same table. Lists of choices need nothing more; ranges, and
+        giving trials up early, need Optuna (``pip install 'shadownb[sweep]'``).
+
+        Parameters
+        ----------
+        dataset, eval_dataset, method, background
+            As for :meth:`train`. Rows to evaluate on are held out once, the same for all trials.
+        space
+            By option: a list of choices, ``[4, 8, 16]``; a range, ``(0, 0.1)``; or a range in which factors count,
+            ``(1e-5, 1e-3, "log")``. ``method`` can be one of the options.
+        metric
+            The number by which trials are compared: ``eval_loss``, ``loss`` or another of the run's metrics, the last one or,
+            with ``.min`` and ``.max`` behind it, the lowest or highest.
+        budget
+            How many trials, or how long they may train together, such as ``"90 min"``; None tries every combination.
+        direction
+            Whether less or more of the metric is better; None tells it from the name.
+        sampler
+            How combinations are chosen: ``grid`` in order, ``random``, ``tpe`` by what earlier trials came to.
+        pruner
+            Which trials are given up early, by their evaluations: those worse than the ``median`` of earlier ones at the same
+            step, or by successive ``halving``.
+        seed
+            Of the sampler; the runs have the option ``seed``, which can be swept, under this name in ``space``.
+        name
+            Of the sweep, for :func:`shadownb.sweeps.load`; None makes one.
+        start
+            What every trial begins with: ``"base"``, a run, or an adapter.
+        **fields
+            Options that all trials share.
+
+        Raises
+        ------
+        ConfigError, DataError, MethodError, BusyError, MissingDependencyError
+            Raised before anything starts; the message names the option.
+
+        Examples
+        --------
+        >>> own = model.fresh_copy()
+        >>> sweep = own.sweep(rows, {"learning_rate": (1e-3, 1e-1, "log")}, budget=3, max_steps=2, background=False)
+        >>> len(sweep.table()), sweep.best is not None, own.state_now[0] == sweep.best.id
+        (3, True, True)
+        """
+        from shadownb.engine.sweeps.starting import start as begin
+
+        return begin(
+            self,
+            dataset,
+            space,
+            metric=metric,
+            budget=budget,
+            direction=direction,
+            sampler=sampler,
+            pruner=pruner,
+            seed=seed,
+            name=name,
+            method=method,
+            eval_dataset=eval_dataset,
+            start_from=start,
+            background=background,
+            fields=fields,
         )
 
     # -- trained state ----------------------------------------------------------------------------------------------

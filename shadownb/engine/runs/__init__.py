@@ -18,6 +18,7 @@ from shadownb.engine.runs import promoting
 from shadownb.engine.runs.folder import RunFolder
 from shadownb.engine.runs.handle import Run
 from shadownb.engine.runs.marks import Marks
+from shadownb.engine.runs.queues import Queue
 from shadownb.engine.runs.rows import Part, rows_of
 from shadownb.engine.runs.starting import starts_in
 from shadownb.engine.runs.store import FolderStore, default_store
@@ -36,6 +37,7 @@ __all__ = [
     "FolderStore",
     "Marks",
     "Metric",
+    "Queue",
     "Run",
     "RunList",
     "active",
@@ -47,6 +49,7 @@ __all__ = [
     "list",
     "load",
     "promote",
+    "queue",
     "restore",
     "rows",
     "search",
@@ -188,6 +191,17 @@ def active(*, store: RunStore[RunFolder] | None = None) -> RunList:
     no runs yet
     """
     return RunList(Run(folder) for folder in _store(store).active())
+
+
+def queue() -> Queue:
+    """Return what trains on this machine and what waits, device by device; it shows itself as a table.
+
+    Examples
+    --------
+    >>> snb.runs.queue()
+    no run trains or waits
+    """
+    return Queue()
 
 
 def load(run_id: str, *, store: RunStore[RunFolder] | None = None) -> Run:

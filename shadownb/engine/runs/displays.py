@@ -6,15 +6,16 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.displays import facts_html
+from shadownb.engine.notifications.telling import problems
 from shadownb.engine.runs.charts import headlines
 
 if TYPE_CHECKING:
-    from shadownb.engine.runs.handle import Run
+    from shadownb.engine.runs.reading import RunReading
 
 _WIDTH, _HEIGHT, _PAD = 320, 80, 4
 
 
-def summary(run: Run) -> dict[str, Any]:
+def summary(run: RunReading) -> dict[str, Any]:
     """Return a run's summary as JSON-compatible values; lists and comparisons are made of it."""
     state = run.state
     return {
@@ -42,7 +43,7 @@ def summary(run: Run) -> dict[str, Any]:
     }
 
 
-def one_line(run: Run) -> str:
+def one_line(run: RunReading) -> str:
     """Return a run's repr."""
     state = run.state
     steps = f"step {state.step}" + (f" of {state.total_steps}" if state.total_steps else "")
@@ -52,7 +53,7 @@ def one_line(run: Run) -> str:
     return f"Run({run.id!r}, {state.status}, {steps}, from {run.started_from}{loss}{more}{erased})"
 
 
-def run_html(run: Run) -> str:
+def run_html(run: RunReading) -> str:
     """Return the display of a run."""
     state = run.state
     facts = {"status": state.status, "method": run.config.method, "model": run.folder.spec["model"]["name"]}
@@ -74,6 +75,8 @@ def run_html(run: Run) -> str:
         facts["time"] = f"{state.elapsed_s:.0f} s"
     if state.error:
         facts["failed"] = " ".join(filter(None, (state.error["what"], state.error.get("fix"))))
+    if missed := problems(run.path):
+        facts["notification"] = f"did not arrive. {'; '.join(missed)}"
     for warning in state.warnings[-3:]:
         facts[f"warning: {warning['code']}"] = warning["what"]
     curve = _curve(state.series["loss"].points) if "loss" in state.series else ""

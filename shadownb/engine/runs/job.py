@@ -25,8 +25,10 @@ from shadownb.engine.runs.commands import CommandReader
 from shadownb.engine.runs.control import RunControl, StopRequested
 from shadownb.engine.runs.folder import RunFolder, load_rows
 from shadownb.engine.runs.journal import Journal
+from shadownb.engine.runs.notices import at_the_end
 from shadownb.engine.runs.services import RunServices
 from shadownb.engine.runs.starting import record_start
+from shadownb.engine.runs.turns import Turn, Waiter
 from shadownb.errors import (
     BusyError,
     CheckpointError,
@@ -44,8 +46,25 @@ if TYPE_CHECKING:
 _LOCK_SECONDS = 5.0  # a reader that looks whether the run is owned holds the lock for some microseconds
 
 
-def execute(folder: RunFolder, attempt: Attempt, journal: Journal, model: LoadedModel | None) -> None:
-    """Run one attempt to its end. Never raises; the outcome is in the journal."""
+def execute(
+    folder: RunFolder, attempt: Attempt, journal: Journal, model: LoadedModel | None, *, turn: Turn | None = None
+) -> None:
+    """Run one attempt to its end, when its turn has come. Never raises; the outcome is in the journal.
+
+    Parameters
+    ----------
+    turn
+        The run's turn on its device, where whoever calls has waited for it.
+    """
+    if turn is None and (turn := Waiter(folder, attempt, journal).wait()) is None:
+        return  # stopped while it waited
+    try:
+        _execute(folder, turn.attempt, journal, model)
+    finally:
+        turn.end()
+
+
+def _execute(folder: RunFolder, attempt: Attempt, journal: Journal, model: LoadedModel | None) -> None:
     control = RunControl(CommandReader(folder.commands, attempt.commands_from), journal)
     lock = folder.owner_lock()
     try:
@@ -103,6 +122,7 @@ def _attempt(
             model.trained_in_place(folder.id, left, folder.trained_on)
         elif went_from is not None and in_place:
             _return(model, went_from[0], journal)
+    tell = at_the_end(folder, status)
     journal.append(
         "end",
         status=status,
@@ -110,6 +130,8 @@ def _attempt(
         note=note,
         error=problem.to_dict() if problem is not None else None,
     )
+    journal.flush()
+    tell()
 
 
 def _choose_checkpoint(folder: RunFolder, attempt: Attempt, journal: Journal) -> Checkpoint | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from shadownb.engine.config import TrainConfig
 from shadownb.engine.data.trained_on import TrainedOn
 from shadownb.engine.live import notebook_shell
 from shadownb.engine.methods.guests import guest
+from shadownb.engine.notifications import channels
 from shadownb.engine.ports.executor import Attempt, Executor
 from shadownb.engine.runs import checkpoints, executors
 from shadownb.engine.runs.chosen_start import Start
@@ -24,6 +26,7 @@ from shadownb.engine.runs.dispatch import callable_back, refuse_functions, start
 from shadownb.engine.runs.folder import RunFolder
 from shadownb.engine.runs.handle import Run
 from shadownb.engine.runs.journal import Journal
+from shadownb.engine.runs.marks import change_marks
 from shadownb.engine.runs.preparation import speaks
 from shadownb.engine.runs.starting import record_start
 from shadownb.engine.runs.store import default_store
@@ -56,8 +59,18 @@ def launch(
     fields: dict[str, Any],
     callbacks: Any = None,
     store: RunStore[RunFolder] | None = None,
+    sweep: dict[str, Any] | None = None,
+    tags: Sequence[str] = (),
 ) -> Run:
-    """Start a run; see :meth:`shadownb.Model.train`."""
+    """Start a run; see :meth:`shadownb.Model.train`.
+
+    Parameters
+    ----------
+    sweep
+        ``name`` and ``trial`` of the sweep that it belongs to; kept in its record.
+    tags
+        It has them from the beginning.
+    """
     _refuse_load_options(fields)
     store = default_store() if store is None else store
     model.catch_up()
@@ -69,8 +82,10 @@ def launch(
             fix="Give start for the weights alone, or resume_from_checkpoint for weights and optimizer.",
         )
     capabilities.check(config, model.backend_name)
-    given = as_dataset(_rows_of(config, dataset), "dataset", _columns(config))
-    train, held_out = resolve_data(given, eval_dataset, config.seed, _columns(config))
+    for channel in config.notify:
+        channels.found(channel)
+    given = as_dataset(rows_of(config, dataset), "dataset", columns_of(config))
+    train, held_out = resolve_data(given, eval_dataset, config.seed, columns_of(config))
     if held_out is None:
         capabilities.check_without_evaluation(config, samples=_samples(config, train))
     spec = config.spec
@@ -97,8 +112,11 @@ def launch(
         "from_checkpoint": checkpoint,  # what resume_from_checkpoint meant: a run's id means another one later
         "method": spec.to_dict(),
         **({"callbacks": [type(callback).__name__ for callback in called]} if called else {}),
+        **({"sweep": sweep} if sweep is not None else {}),
     }
     folder = store.create(config, run_spec)
+    if tags:
+        change_marks(folder, tags=tags)
     if (
         not executor.shares_memory and begin.kind == "trained"
     ):  # one that shares memory does so when the run's turn comes
@@ -147,7 +165,7 @@ def _fitting(
             f"eval_dataset cannot be used here: {reason}.",
             fix="Give rows of the same shape as the training data, or hold out a part of that: eval_dataset='auto'.",
         )
-    columns = _columns(config)
+    columns = columns_of(config)
     train, held_out = train.keeping(columns), held_out.keeping(columns) if held_out is not None else None
     if spec.guest:
         judged = held_out.canonical_rows() if held_out is not None else []
@@ -158,7 +176,7 @@ def _fitting(
     return train, held_out
 
 
-def _rows_of(config: TrainConfig, dataset: Any) -> Any:
+def rows_of(config: TrainConfig, dataset: Any) -> Any:
     """Return the data, as rows where it is something that the method's objective alone knows."""
     if config.spec.guest:
         return dataset
@@ -166,7 +184,7 @@ def _rows_of(config: TrainConfig, dataset: Any) -> Any:
     return dataset if found is None else found
 
 
-def _columns(config: TrainConfig) -> tuple[str, ...]:
+def columns_of(config: TrainConfig) -> tuple[str, ...]:
     """Return the columns of the data that are read beside what a row says."""
     found: tuple[str, ...] = (
         guest(config.spec.guest).columns(config)

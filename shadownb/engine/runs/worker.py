@@ -21,6 +21,7 @@ from shadownb.engine.runs.folder import RunFolder
 from shadownb.engine.runs.following import follow
 from shadownb.engine.runs.job import execute, load_model
 from shadownb.engine.runs.journal import Journal
+from shadownb.engine.runs.turns import Waiter
 
 _LOOK_SECONDS = 0.1
 
@@ -34,6 +35,11 @@ def main() -> None:
         return
     journal = Journal(folder.events)
     journal.append("worker", mark=process_mark())
+    turn = Waiter(folder, attempt, journal).wait()  # before anything is loaded
+    if turn is None:
+        journal.close()
+        return
+    attempt = turn.attempt
     loaded = threading.Event()
     threading.Thread(target=_watch_while_loading, args=(folder, attempt, journal, loaded), daemon=True).start()
     lock = folder.owner_lock()
@@ -48,7 +54,7 @@ def main() -> None:
     finally:
         loaded.set()
         lock.release()
-    execute(folder, attempt, journal, model)
+    execute(folder, attempt, journal, model, turn=turn)
     journal.close()
 
 

@@ -45,7 +45,7 @@ class MlxBackend:
             "gradient_accumulation_steps", "max_tokens_per_forward", "max_length", "seed", "logging_steps", "eval_steps",
             "sample_prompts", "sample_max_new_tokens", "early_stopping_patience", "early_stopping_threshold",
             "save_steps", "save_total_limit", "load_best_model_at_end", "resume_from_checkpoint", "gradient_checkpointing",
-            "executor", "on_template_drop",
+            "executor", "queue", "notify", "on_template_drop",
         }
     )  # fmt: skip
 

@@ -26,7 +26,7 @@ FIELDS = frozenset(
         "weight_decay", "max_grad_norm", "optim", "per_device_train_batch_size", "gradient_accumulation_steps", "seed",
         "logging_steps", "eval_steps", "sample_prompts", "sample_max_new_tokens", "early_stopping_patience",
         "early_stopping_threshold", "save_steps", "save_total_limit", "load_best_model_at_end", "gradient_checkpointing",
-        "executor", "report_to",
+        "executor", "queue", "notify", "report_to",
     }
 )  # fmt: skip
 

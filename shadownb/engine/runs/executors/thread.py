@@ -6,49 +6,43 @@ One at a time, because accelerate's state belongs to the whole process. The thre
 from __future__ import annotations
 
 import threading
-from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.ports.executor import Attempt, Launch
-from shadownb.engine.runs.commands import STOPS, CommandReader
-from shadownb.engine.runs.control import end_unstarted
 from shadownb.engine.runs.executors.base import FolderExecutor
 from shadownb.engine.runs.folder import RunFolder
 from shadownb.engine.runs.job import execute
 from shadownb.engine.runs.journal import Journal
+from shadownb.engine.runs.turns import LOOK_SECONDS, Turn, Waiter
 
 if TYPE_CHECKING:
     from shadownb.engine.loaded.model import LoadedModel
-
-_LOOK_SECONDS = 0.2  # between looks for a stop of a run that still waits
 
 
 @dataclass
 class _Job:
     folder: RunFolder
-    attempt: Attempt
     journal: Journal
     model: LoadedModel
-    commands: CommandReader
+    waiter: Waiter
 
 
 class _Line:
-    """The jobs of this process, first come first served."""
+    """The jobs of this process: one at a time, each when its turn on its device has come."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._waiting: deque[_Job] = deque()
+        self._waiting: list[_Job] = []
         self._current: _Job | None = None
         self._trainer: threading.Thread | None = None
         self._watcher: threading.Thread | None = None
 
     def add(self, job: _Job) -> None:
         with self._lock:
-            ahead = len(self._waiting) + (self._current is not None)
-            job.journal.append("phase", name="queued", done=0, total=None, unit="", message=f"{ahead} ahead")
             self._waiting.append(job)
+            self._tell()
             if self._trainer is None:
                 self._trainer = threading.Thread(target=self._train, name="shadownb-train", daemon=True)
                 self._trainer.start()
@@ -57,32 +51,55 @@ class _Line:
                 self._watcher.start()
 
     def _train(self) -> None:
-        while True:
-            with self._lock:
-                if not self._waiting:
-                    self._trainer = self._current = None
-                    return
-                job = self._current = self._waiting.popleft()
-            try:
-                execute(job.folder, job.attempt, job.journal, job.model)
-            finally:
-                job.journal.close()
-
-    def _watch(self) -> None:
-        """Obey a stop of a run that waits; the training thread is busy with another one."""
         pause = threading.Event()
         while True:
-            pause.wait(_LOOK_SECONDS)
             with self._lock:
-                for job in list(self._waiting):
-                    stop = next((command for command in job.commands.poll() if command["kind"] in STOPS), None)
-                    if stop is not None:
-                        self._waiting.remove(job)
-                        end_unstarted(job.journal, stop, "while waiting in line")
-                        job.journal.close()
+                self._obey()
+                if not self._waiting:
+                    self._trainer = None
+                    return
+                job, turn = self._next()
+            if job is None or turn is None:
+                pause.wait(LOOK_SECONDS)
+                continue
+            try:
+                execute(job.folder, turn.attempt, job.journal, job.model, turn=turn)
+            finally:
+                with self._lock:
+                    self._current = None
+                job.journal.close()
+
+    def _next(self) -> tuple[_Job | None, Turn | None]:
+        """Take the job whose turn it is, if there is one."""
+        for job in self._waiting:
+            if (turn := job.waiter.take()) is not None:
+                self._waiting.remove(job)
+                self._current = job
+                return job, turn
+        return None, None
+
+    def _watch(self) -> None:
+        """Obey commands to runs that wait; the training thread is busy with another one."""
+        pause = threading.Event()
+        while True:
+            pause.wait(LOOK_SECONDS)
+            with self._lock:
+                self._obey()
                 if not self._waiting:
                     self._watcher = None
                     return
+
+    def _obey(self) -> None:
+        for job in list(self._waiting):
+            job.waiter.obey()
+            if job.waiter.stopped:
+                self._waiting.remove(job)
+                job.journal.close()
+        self._tell()
+
+    def _tell(self) -> None:
+        for place, job in enumerate(self._waiting):
+            job.waiter.tell(place + (self._current is not None))
 
     def find(self, run: str | Path) -> _Job | None:
         """Return the job of a run's folder, or of its id."""
@@ -105,9 +122,12 @@ class ThreadExecutor(FolderExecutor):
         """Put a run in line."""
         assert model is not None
         run = RunFolder(folder)
-        self._line.add(
-            _Job(run, attempt, Journal(run.events), model, CommandReader(run.commands, attempt.commands_from))
-        )
+        journal = Journal(run.events)
+        try:
+            self._line.add(_Job(run, journal, model, Waiter(run, attempt, journal)))
+        except BaseException:
+            journal.close()
+            raise
 
     def holds(self, folder: Path, launch: Launch) -> bool:
         """Whether it is trained or waits in line, here or in the process that launched it."""
