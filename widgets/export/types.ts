@@ -36,4 +36,7 @@ export interface State {
   doing?: string;
   steps?: { text: string; seconds: number | null }[];
   error?: ErrorInfo;
+  /** Whether it was asked to end, and then what came of that. */
+  stopping?: boolean;
+  stopped?: string;
 }
