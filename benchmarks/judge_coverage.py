@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from shadownb.engine.evals.statistics import wilson_interval
-from shadownb.engine.judging import calibration
+from shadownb.engine.judging.corrected import corrected, plain
 
 PEOPLE, ITEMS = (20, 40, 80, 160), (200, 1000)
 RIGHT, ACCURACY = (0.05, 0.2, 0.5, 0.8, 0.95), (0.6, 0.8, 0.95)
@@ -25,7 +25,7 @@ NOISE = (0.05, 0.2, 0.5)
 
 def held(judge: Any, people: Any, rest: Any, true: float) -> tuple[bool, float]:
     """Return whether the interval holds the true mean, and its width."""
-    low, high = calibration._interval(judge, people, rest, 0.5)[1]
+    low, high = corrected(judge, people, rest, 0.5)[1]
     return low <= true <= high, high - low
 
 
@@ -44,7 +44,7 @@ def grades(draw: Any, count: int, items: int, noise: float) -> tuple[bool, float
     truth = draw.beta(2, 3, items)
     said = np.clip(truth + 0.1 + draw.normal(0, noise, items), 0, 1)
     y = truth[:count]
-    low, high = calibration._plain(y)
+    low, high = plain(y)
     ok, width = held(said[:count], y, said[count:], 0.4)
     return ok, width, high - low
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from shadownb.engine.data.leakage import leakage
     from shadownb.engine.doctor import doctor
     from shadownb.engine.endpoint import Endpoint
-    from shadownb.engine.evals import Comparison, compare, evaluations, suites
+    from shadownb.engine.evals import Comparison, compare, environments, evaluations, suites
     from shadownb.engine.evals.evaluation import Contender, Evaluation, GateError, evaluate
     from shadownb.engine.evals.learning import LearningCurve, learning_curve
     from shadownb.engine.exports.lineage import lineage
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
         EvaluatePanel,
         ExportPanel,
         FactsPanel,
+        JudgePanel,
         RewardsPanel,
         RunPanel,
         RunsPanel,
@@ -102,6 +103,7 @@ _HOMES = {
     "Export": "shadownb.engine.exports.result",
     "lineage": "shadownb.engine.exports.lineage",
     "Judge": "shadownb.engine.judging",
+    "JudgePanel": "shadownb.panels",
     "judge": "shadownb.engine.judging",
     "judge_group": "shadownb.engine.judging",
     "leakage": "shadownb.engine.data.leakage",
@@ -116,6 +118,7 @@ _HOMES = {
 }
 _MODULES = {
     "captures": "shadownb.engine.capture.captures",
+    "environments": "shadownb.engine.evals.environments",
     "evaluations": "shadownb.engine.evals.evaluations",
     "judging": "shadownb.engine.judging",
     "methods": "shadownb.engine.methods",
@@ -142,7 +145,13 @@ _IMPLEMENTATIONS = {
         "reading": "shadownb.engine.objectives.reading:Reading",
         "kto": "shadownb.engine.objectives.kto:Kto",
         "grpo": "shadownb.engine.objectives.policy.gradient:PolicyGradient",
+        "distill": "shadownb.engine.objectives.teaching.objective:Distillation",
+        "sdft": "shadownb.engine.objectives.teaching.objective:SelfDistillation",
         "sft": "shadownb.engine.objectives.supervised:Supervised",
+    },
+    "teacher": {
+        "model": "shadownb.engine.teachers.local:LocalTeacher",
+        "served": "shadownb.engine.teachers.served:ServedTeacher",
     },
     "executor": {
         "thread": "shadownb.engine.runs.executors.thread:ThreadExecutor",
@@ -155,6 +164,7 @@ _IMPLEMENTATIONS = {
         "answers": "shadownb.engine.evals.erasing:erase",
         "models": "shadownb.engine.models.saves:erase",
     },
+    "environment": {},
     "guest": {"trl": "shadownb.engine.backends.trl.guest:Trl"},
     "exporter": {
         "adapter": "shadownb.engine.exporters.adapter:AdapterExporter",
@@ -182,6 +192,8 @@ _IMPLEMENTATIONS = {
         "grpo": "shadownb.engine.methods.grpo:SPEC",
         "rloo": "shadownb.engine.methods.rloo:SPEC",
         "reinforce_pp": "shadownb.engine.methods.reinforce_pp:SPEC",
+        "distill": "shadownb.engine.methods.distill:SPEC",
+        "sdft": "shadownb.engine.methods.sdft:SPEC",
         "more_plus": "shadownb.engine.methods.more_plus:SPEC",
         "more": "shadownb.engine.methods.more:SPEC",
     },
@@ -189,6 +201,7 @@ _IMPLEMENTATIONS = {
     "panel": {
         "capture": "shadownb.panels.capture:CapturePanel",
         "trajectories": "shadownb.panels.trajectories:TrajectoriesPanel",
+        "judge": "shadownb.panels.judge:JudgePanel",
         "train": "shadownb.panels.train:TrainPanel",
         "rewards": "shadownb.panels.rewards:RewardsPanel",
         "runs": "shadownb.panels.runs:RunsPanel",
@@ -218,6 +231,7 @@ _IMPLEMENTATIONS = {
         "reasoning_steps": "shadownb.engine.scoring:ReasoningSteps",
         "length": "shadownb.engine.scoring:Length",
         "repetition": "shadownb.engine.scoring:Repetition",
+        "reasoning_gym": "shadownb.engine.evals.environments.reasoning:score",
     },
     "suite": {
         "humaneval": "shadownb.engine.evals.suites.coding.humaneval:HumanEval",
@@ -241,10 +255,10 @@ _IMPLEMENTATIONS = {
 __all__ = [
     "CapturePanel", "CaptureStore", "ChatPanel", "Checkpoint", "Comparison", "Contender", "Dataset", "Endpoint",
     "EvaluatePanel", "Evaluation", "Exact", "Export", "ExportPanel", "FactsPanel", "GateError", "JsonExact", "Judge",
-    "LearningCurve", "MethodSpec", "Metric", "Model", "Reply", "RewardsPanel", "Run", "RunPanel", "RunsPanel", "Score",
-    "Scorer", "ServePanel", "Server", "ShadowError", "ShadowWarning", "Studio", "TrainConfig", "TrainPanel",
+    "JudgePanel", "LearningCurve", "MethodSpec", "Metric", "Model", "Reply", "RewardsPanel", "Run", "RunPanel", "RunsPanel",
+    "Score", "Scorer", "ServePanel", "Server", "ShadowError", "ShadowWarning", "Studio", "TrainConfig", "TrainPanel",
     "TrajectoriesPanel", "Trajectory", "TrajectoryGroup", "__version__", "batch", "capture", "captures", "certify",
-    "compare", "doctor", "evaluate", "evaluations", "judge", "judge_group", "judging", "leakage", "learning_curve",
+    "compare", "doctor", "environments", "evaluate", "evaluations", "judge", "judge_group", "judging", "leakage", "learning_curve",
     "lineage", "load", "merge", "methods", "models", "registry", "runs", "sandbox", "scoring", "serve", "suites", "traces",
 ]  # fmt: skip
 

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +75,22 @@ def biased(byte_model_dir: Path) -> Path:
     """Return a base like the plain byte one whose attention has biases; made once a session."""
     folder = byte_model_dir.with_name(f"{byte_model_dir.name}-biased")
     return folder if folder.exists() else byte_llama(folder, biases=True)
+
+
+def another(folder: Path) -> Path:
+    """Return a model like one in a folder, with other weights; made once."""
+    from safetensors.torch import load_file, save_file
+
+    other = folder.with_name(f"{folder.name}-another")
+    if not other.exists():
+        part = Path(tempfile.mkdtemp(dir=folder.parent))
+        shutil.copytree(folder, part, dirs_exist_ok=True)
+        draw = torch.Generator().manual_seed(7)
+        for file in part.glob("*.safetensors"):
+            tensors = {name: t + 0.05 * torch.randn(t.shape, generator=draw) for name, t in load_file(file).items()}
+            save_file(tensors, file, metadata={"format": "pt"})
+        part.rename(other)
+    return other
 
 
 _SMALL: dict[str, Any] = {

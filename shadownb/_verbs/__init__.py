@@ -7,7 +7,21 @@ one only. Options of ``train`` and their help are generated from the fields of T
 
 from __future__ import annotations
 
-from shadownb._verbs import capture, compare, curve, evaluate, export, facts, lab, models, others, runs, serve, train
+from shadownb._verbs import (
+    capture,
+    compare,
+    curve,
+    evaluate,
+    export,
+    facts,
+    judge,
+    lab,
+    models,
+    others,
+    runs,
+    serve,
+    train,
+)
 from shadownb._verbs.declare import verbs_for
 from shadownb._verbs.front_end import DEFAULT_MODEL, FrontEnd, one_line
 
@@ -20,6 +34,7 @@ __all__ = [
     "evaluate",
     "export",
     "facts",
+    "judge",
     "lab",
     "models",
     "one_line",

@@ -27,6 +27,7 @@ _VERBS = (
     "plot",
     "compare",
     "eval",
+    "judge",
     "curve",
     "diff",
     "inspect",

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shadownb.engine import registry
-from shadownb.engine.functions import takes_completions
+from shadownb.engine.functions import fits
 from shadownb.engine.home import home
 
 if TYPE_CHECKING:
@@ -170,8 +170,8 @@ def complete_field(ctx: click.Context, param: click.Parameter, incomplete: str) 
     kind = getattr(getattr(param, "field", None), "functions", None)
     if kind is not None:
         held = getattr(ctx.obj, "variables", {})
-        own = [name for name, value in list(held.items()) if name[:1] != "_" and takes_completions(value)]
-        return _starting(incomplete, own, registry.names(kind))
+        own = [name for name, value in list(held.items()) if name[:1] != "_" and fits(kind, value)]
+        return _starting(incomplete, own, model_names if kind == "teacher" else registry.names(kind))
     return _starting(incomplete, FIELD_VALUES.get(param.name or "", ()))
 
 

@@ -105,17 +105,13 @@ def train(front_end: FrontEnd, words: tuple[str, ...], file: str | None, **_: An
 
     typed = {key: values[key] for key in of_functions if key in values}
     values = {key: getattr(config, key) for key in values} | stays  # YAML reads 1e-3 as text, the config as a number
-    values |= {key: functions.of_variables(_listed(names), front_end.variables) for key, names in typed.items()}
+    values |= {key: functions.meant(getattr(config, key), given, front_end.variables) for key, given in typed.items()}
     data, eval_data = front_end.data(data_name, **reading), front_end.eval_data(eval_name, **reading)
     model = front_end.model(name, **_with_quantized_base(loading, config, name, front_end))
     if front_end.notebook:
         return model.train(data, eval_dataset=eval_data, background=background, **start, **values)
     run = model.train(data, eval_dataset=eval_data, background=True, **start, **values)
     return run if background else front_end.watch(run)
-
-
-def _listed(names: Any) -> list[Any]:
-    return list(names) if isinstance(names, list | tuple) else [names]
 
 
 def read_yaml(text: str, front_end: FrontEnd) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import inspect
 import itertools
 import sys
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from shadownb.engine.importable import load_by_name
@@ -21,10 +21,14 @@ _lock = threading.Lock()
 _objects: dict[str, Any] = {}  # by name: those that begin with here:, and what was given in the place of others
 _numbers = itertools.count(1)
 
-FIX = (
-    "Write it to a module, for example with %%writefile rewards.py in the first line of its cell, and give "
-    "reward_fns=['rewards:{name}']; or train with executor='thread'."
-)
+_FIXES = {
+    "reward_fns": "Write it to a module, for example with %%writefile rewards.py in the first line of its cell, and give "
+    "reward_fns=['rewards:{name}']; or train with executor='thread'.",
+    "environment": "Write it to a module, for example with %%writefile games.py in the first line of its cell, and give "
+    "environment='games:{name}'; or train with executor='thread'.",
+    "teacher": "Give the teacher's name, its folder, the id of its run or the address of its server; or train with "
+    "executor='thread'.",
+}
 
 
 def name_of(option: str, value: Any) -> str:
@@ -45,6 +49,23 @@ def name_of(option: str, value: Any) -> str:
                 return name
         except ConfigError:  # a method, or made within a function
             pass
+    return _of_this_process(value)
+
+
+def name_of_object(option: str, value: Any) -> str:
+    """Return the name that a record keeps of a model, an endpoint or another object given for an option.
+
+    Raises
+    ------
+    ConfigError
+        It is plain data, which nobody could be asked by.
+    """
+    if isinstance(value, int | float | list | tuple | dict | set | bytes):
+        raise ConfigError(f"{option}={value!r} is neither a name nor an object.", fix="Give a model, or its name.")
+    return _of_this_process(value)
+
+
+def _of_this_process(value: Any) -> str:
     for name, held in _cells():
         if held is value:
             return f"{_CELL}{name}"
@@ -73,6 +94,31 @@ def takes_completions(value: Any) -> bool:
     return "completions" in taken or {"output", "expected"} <= taken
 
 
+def fits(kind: str, value: Any) -> bool:
+    """Whether a variable holds what an option of a kind (``scorer``, ``teacher``, ``environment``) can name."""
+    if kind == "teacher":
+        return not isinstance(value, type) and callable(getattr(value, "chat", None))
+    if kind == "environment":
+        return isinstance(value, type) and callable(getattr(value, "reset", None))
+    return takes_completions(value)
+
+
+def names_in(value: str | Sequence[str]) -> list[str]:
+    """Return the names of an option that has several, or one."""
+    return ([value] if value else []) if isinstance(value, str) else list(value)
+
+
+def meant(value: str | Sequence[str], typed: Any, variables: Mapping[str, Any]) -> Any:
+    """Return what was typed for an option, with what variables hold in the place of their names.
+
+    ``value`` is what the option has: a text where it names one thing, such as a teacher, else a list.
+    """
+    if not isinstance(value, str):
+        return of_variables(list(typed) if isinstance(typed, list | tuple) else [typed], variables)
+    found = variables.get(typed) if isinstance(typed, str) else typed
+    return found if callable(found) or hasattr(found, "chat") else typed
+
+
 def of_variables(names: Iterable[str], variables: Mapping[str, Any]) -> list[Any]:
     """Return what names mean where somebody typed them: the function that a variable holds, else the name."""
     return [variables[name] if callable(variables.get(name)) else name for name in names]
@@ -98,7 +144,7 @@ def load(option: str, name: str) -> Any:
     if name.startswith(_HERE):
         raise ConfigError(
             f"{option}={shown(name)!r} was an object of the process that started the run, and this is another one.",
-            fix=f"Give it again: run.resume({option}=[...]).",
+            fix=f"Give it again: run.resume({option}={_given(option)}).",
         )
     if name.startswith(_CELL):
         found = [held for known, held in _cells() if known == name.removeprefix(_CELL)]
@@ -106,7 +152,7 @@ def load(option: str, name: str) -> Any:
             return found[0]
         raise ConfigError(
             f"{option}={shown(name)!r} was written in a cell that this kernel has not run.",
-            fix=f"Run the cell that has it, or give it again: run.resume({option}=[...]).",
+            fix=f"Run the cell that has it, or give it again: run.resume({option}={_given(option)}).",
         )
     return load_by_name(option, name)
 
@@ -127,6 +173,11 @@ def of_this_notebook(name: Any) -> str | None:
     return name.removeprefix(_CELL) if isinstance(name, str) and name.startswith(_CELL) else None
 
 
+def is_to_be_found(option: str, name: str) -> bool:
+    """Whether a name is that of an object or of something in a module; those of teachers are names of models otherwise."""
+    return is_of_this_process(name) if option == "teacher" else ":" in name
+
+
 def is_of_this_process(name: str) -> bool:
     """Whether another process cannot have what a name names."""
     return name.startswith((_CELL, _HERE))
@@ -139,8 +190,12 @@ def refuse(option: str, names: Iterable[str], where: str) -> None:
             raise ConfigError(
                 f"{option}=[{shown(name)}] cannot be called in {where}.",
                 why="It was written in a cell, or is an object of this process.",
-                fix=FIX.format(name=shown(name)),
+                fix=_FIXES.get(option, _FIXES["reward_fns"]).format(name=shown(name)),
             )
+
+
+def _given(option: str) -> str:
+    return "[...]" if option.endswith("s") else "..."
 
 
 def _label(value: Any) -> str:

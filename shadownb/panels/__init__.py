@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .evaluate import EvaluatePanel
     from .export import ExportPanel
     from .facts import FactsPanel
+    from .judge import JudgePanel
     from .rewards import RewardsPanel
     from .run import RunPanel
     from .runs import RunsPanel
@@ -30,6 +31,7 @@ __all__ = [
     "EvaluatePanel",
     "ExportPanel",
     "FactsPanel",
+    "JudgePanel",
     "Panel",
     "RewardsPanel",
     "RunPanel",
@@ -46,6 +48,7 @@ _HOMES = {
     "EvaluatePanel": "evaluate",
     "ExportPanel": "export",
     "FactsPanel": "facts",
+    "JudgePanel": "judge",
     "Panel": "_base",
     "RewardsPanel": "rewards",
     "RunPanel": "run",

@@ -13,7 +13,7 @@ from typing import Any
 from shadownb.engine import registry
 from shadownb.engine.data.accepting import KINDS
 from shadownb.engine.data.columns import TARGETS
-from shadownb.engine.functions import takes_completions
+from shadownb.engine.functions import fits
 from shadownb.engine.messages.texts import shown
 from shadownb.errors import DataError
 
@@ -79,11 +79,14 @@ def data_choices(namespace: Mapping[str, Any], given: Any = None, files: tuple[s
 
 
 def function_choices(namespace: Mapping[str, Any], kind: str) -> list[dict[str, str]]:
-    """Return the functions that an option can name: the notebook's own that take completions or an output, then registered ones."""
-    own = [name for name, value in variables(namespace) if takes_completions(value)]
+    """Return what an option can name: what the notebook has of its kind, then what is built in (of teachers: models by name)."""
+    from shadownb.engine.models import catalog  # not before somebody looks
+
+    own = [name for name, value in variables(namespace) if fits(kind, value)]
+    known = [info.name for info in catalog()] if kind == "teacher" else registry.names(kind)
     return [
         *({"name": name, "group": "Notebook"} for name in own),
-        *({"name": name, "group": "Built in"} for name in registry.names(kind) if name not in own),
+        *({"name": name, "group": "Built in"} for name in known if name not in own),
     ]
 
 

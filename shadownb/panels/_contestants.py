@@ -94,7 +94,7 @@ class Contestants:
     """
 
     def __init__(self, given: Sequence[Contender] = ()) -> None:
-        self._given = given
+        self.given = given
         self._loaded: dict[str, Any] = {}
 
     def open(self, chosen: Mapping[str, str], namespace: Mapping[str, Any]) -> dict[str, Contender]:
@@ -112,9 +112,9 @@ class Contestants:
 
         kind, _, rest = choice.partition(":")
         if kind == "given":
-            if int(rest) >= len(self._given):
+            if int(rest) >= len(self.given):
                 raise DataError("What this panel was given is gone.", fix="Make the panel again with the same models.")
-            return self._given[int(rest)]
+            return self.given[int(rest)]
         if kind == "var":
             name, _, use = rest.partition("/")
             if name not in namespace:

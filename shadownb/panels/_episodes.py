@@ -47,19 +47,10 @@ class EpisodeIndex:
         self._given += flatten(trajectories)
         self.table.write(row_of(number, trajectory, root=number) for number, trajectory in enumerate(self._given))
 
-    def score(self, number: int, value: float | None, note: str) -> Trajectory:
-        """Keep what somebody thinks of an episode; returns it as it is then."""
-        trajectory = self.trajectory(number)
-        if self.store is not None:
-            self.store.score(trajectory, value, note=note)
-            self.store.index.catch_up()
-            return self.trajectory(number)
-        if value is not None:
-            trajectory.reward = value
-            row = self.table.find(number)
-            self.table.write([{**row, "score": value}], row)
-        trajectory.logs += [note] if note.strip() else []
-        return trajectory
+    @property
+    def given(self) -> list[Trajectory]:
+        """The episodes that are in memory."""
+        return self._given
 
     def notes(self, trajectory: Trajectory) -> list[dict[str, Any]]:
         """Return what was said of an episode, the newest first."""

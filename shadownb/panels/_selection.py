@@ -233,7 +233,7 @@ class Selection:
 def _with_functions(method: str, options: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, Any]:
     """Return options with the functions of variables in the place of their names."""
     own = objectives.get(methods.get(method).objective).functions
-    return {name: functions.of_variables(value, names) if name in own else value for name, value in options.items()}
+    return {name: functions.meant(value, value, names) if name in own else value for name, value in options.items()}
 
 
 def _is_named(model_id: str) -> bool:

@@ -1,9 +1,9 @@
-"""Studio: the Capture, Trajectories, Rewards, Train, Runs, Run, Evaluate, Facts, Export, Serve and Chat panels in one widget.
+"""Studio: all panels in one widget, from Capture, Trajectories, Judge, Rewards and Train to Evaluate, Export, Serve and Chat.
 
 Each panel is a widget of its own that Studio's front end draws inside; all can be used alone as well. Starting a run in
 Train shows it in Run and lets Chat talk to the model that is being trained; what Capture shows is read by Trajectories
-once that tab is open. Panels that other packages bring have tabs behind these. A Studio that is made again finds what
-goes on in its kernel, and offers what goes on elsewhere.
+once that tab is open, and what Judge hands over is chosen in Train. Panels that other packages bring have tabs behind these. A
+Studio that is made again finds what goes on in its kernel, and offers what goes on elsewhere.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from .chat import ChatPanel
 from .evaluate import EvaluatePanel
 from .export import ExportPanel
 from .facts import FactsPanel
+from .judge import JudgePanel
 from .rewards import RewardsPanel
 from .run import RunPanel
 from .runs import RunsPanel
@@ -36,11 +37,24 @@ _opened: weakref.WeakValueDictionary[str, Studio] = (
     weakref.WeakValueDictionary()
 )  # over the notebook's variables, by age
 
-TABS = ("capture", "trajectories", "rewards", "train", "runs", "run", "evaluate", "facts", "export", "serve", "chat")
+TABS = (
+    "capture",
+    "trajectories",
+    "judge",
+    "rewards",
+    "train",
+    "runs",
+    "run",
+    "evaluate",
+    "facts",
+    "export",
+    "serve",
+    "chat",
+)
 
 
 class Studio(Panel):
-    """All panels as tabs: Capture, Trajectories, Rewards, Train, Runs, Run, Evaluate, Facts, Export, Serve, Chat.
+    """All panels as tabs: Capture, Trajectories, Judge, Rewards, Train, Runs, Run, Evaluate, Facts, Export, Serve, Chat.
 
     Parameters
     ----------
@@ -68,6 +82,7 @@ class Studio(Panel):
     tab = t.Unicode("train", help="The tab that is open.").tag(sync=True)
     capture = anywidget.WidgetTrait().tag(sync=True)
     trajectories = anywidget.WidgetTrait().tag(sync=True)
+    judge = anywidget.WidgetTrait().tag(sync=True)
     rewards = anywidget.WidgetTrait().tag(sync=True)
     train = anywidget.WidgetTrait().tag(sync=True)
     runs = anywidget.WidgetTrait().tag(sync=True)
@@ -97,10 +112,12 @@ class Studio(Panel):
             dataset = earlier.train.dataset
         train = TrainPanel(model, dataset, namespace)
         capture = CapturePanel(namespace=namespace)
+        trajectories = TrajectoriesPanel(namespace=namespace)
         self._added = AddedPanels((*TABS, "studio"))
         super().__init__(
             capture=capture,
-            trajectories=TrajectoriesPanel(namespace=namespace),
+            trajectories=trajectories,
+            judge=JudgePanel(namespace=namespace),
             rewards=RewardsPanel(namespace=namespace),
             train=train,
             runs=RunsPanel(),
@@ -116,6 +133,8 @@ class Studio(Panel):
             _opened[self.panel_id] = self
         capture.on_show(lambda _: self._writer.submit(self._hand_capture_over, key="capture"))
         self.observe(lambda _: self._writer.submit(self._hand_capture_over, key="capture"), names=["tab"])
+        for panel in (trajectories, self.judge):
+            panel.on_use(self._train_on)
         train.on_start(self._started)
         self.runs.on_show(self._open_run)
         train.observe(self._model_changed, names=["model_state"])
@@ -155,6 +174,7 @@ class Studio(Panel):
         panels = (
             self.capture,
             self.trajectories,
+            self.judge,
             self.rewards,
             self.train,
             self.runs,
@@ -172,6 +192,7 @@ class Studio(Panel):
         own = (
             self.capture,
             self.trajectories,
+            self.judge,
             self.rewards,
             self.train,
             self.runs,
@@ -214,6 +235,10 @@ class Studio(Panel):
         self.runs.take_run(run)
         self._hand_model_over()
 
+    def _train_on(self, rows: Any, method: str) -> None:
+        self.train.take_data(rows, method, evaluate=method != "grpo")  # recorded attempts are not answered again
+        self.tab = "train"
+
     def _open_run(self, run: Any) -> None:
         self._show(run)
         self.tab = "run"
@@ -236,6 +261,8 @@ class Studio(Panel):
     def _hand_capture_over(self) -> None:
         """Read what Capture shows; only when somebody looks, because reading many calls takes a while."""
         store = self.capture.store
+        if self.tab == "judge" and store is not None:
+            self.judge.take_store(store)
         if self.tab == "trajectories" and store is not None and store is not self.trajectories.store:
             self.trajectories.show(store)
 

@@ -127,6 +127,25 @@ class TrainPanel(Panel):
         """
         self._starters.append(callback)
 
+    def take_data(self, data: Any, method: str, *, evaluate: bool = True) -> None:
+        """Choose data that another panel hands over, the method that learns from it, and whether rows are held back.
+
+        Examples
+        --------
+        >>> panel = snb.TrainPanel(model, namespace={})
+        >>> panel.take_data([{"prompt": "Hi", "completion": "Hello", "label": True}], "kto")
+        >>> panel.settle(), panel.method, len(panel.dataset)
+        (True, 'kto', 1)
+        """
+        self._writer.submit(lambda: self._take(data, method, evaluate))
+
+    def _take(self, data: Any, method: str, evaluate: bool) -> None:
+        self._given_data = data
+        self._do_refresh()
+        self._do_choose_data("given")
+        self._do_choose_method(method)
+        self._do_choose_eval("auto" if evaluate else "none")
+
     def settle(self, timeout: float | None = 30.0) -> bool:
         """Wait until everything that was asked for is done: commands, loading, counting, estimating, starting."""
         # What a result leads to may be another job, so the writer comes last and the worker is asked again.

@@ -14,12 +14,11 @@ from typing import Any
 import traitlets as t
 
 from shadownb.engine.capture.index import PAGE, SORTS
-from shadownb.errors import DataError, ModelError
+from shadownb.errors import ModelError
 
 from . import _choices, _conversation, _episode_words
 from ._base import as_card
 from ._episodes import EpisodeIndex
-from ._snapshot_panel import SnapshotPanel
 from ._stores import (
     Follower,
     as_choices,
@@ -28,6 +27,8 @@ from ._stores import (
     newest_seq,
     recorder_of,
 )
+from ._taught_panel import TaughtPanel
+from ._teaching import Teaching
 from ._worker import Background
 
 _NOTHING: dict[str, Any] = {"stage": "none"}
@@ -36,7 +37,7 @@ _QUERY: dict[str, Any] = {
 }  # fmt: skip
 
 
-class TrajectoriesPanel(SnapshotPanel):
+class TrajectoriesPanel(TaughtPanel):
     """Shows episodes as a list and as conversations, with branches, tools and tokens.
 
     Parameters
@@ -61,10 +62,6 @@ class TrajectoriesPanel(SnapshotPanel):
 
     source = t.Dict(_NOTHING, help="What is shown, and how far it is read.").tag(sync=True)
     choices = t.Dict(help="Captures and loaded models to choose from.").tag(sync=True)
-    query: t.Dict[str, Any] = t.Dict(help="Search, filters, order, and where the page begins.").tag(sync=True)
-    facets = t.Dict(help="What there is to filter by.").tag(sync=True)
-    page = t.Dict(help="The rows on screen, and how many there are.").tag(sync=True)
-    conversation = t.Dict(help="The episode that is open, or empty.").tag(sync=True)
     inspection = t.Dict(_NOTHING, help="Tokens of the open episode, the trained ones marked.").tag(sync=True)
     tokens_of = t.Unicode(help="The model whose tokens are shown.").tag(sync=True)
     code = t.Dict(help="What does the same in a cell.").tag(sync=True)
@@ -73,11 +70,9 @@ class TrajectoriesPanel(SnapshotPanel):
         self._namespace = namespace
         self._given = model
         self._store: Any = None
-        self._index: EpisodeIndex | None = None
         self._left = threading.Event()
         self._follower: Follower | None = None
         self._live = False
-        self._open: Any = None
         self._inspected: dict[str, Any] | None = None
         super().__init__(query=dict(_QUERY))
         self._reader = Background("TrajectoriesPanel reader", self._writer)
@@ -128,7 +123,8 @@ class TrajectoriesPanel(SnapshotPanel):
         self._leave()
         self._store = store
         self._index = given or EpisodeIndex(store)
-        self.write(query=dict(_QUERY), conversation={}, inspection=_NOTHING, page={}, facets={})
+        self._teaching = Teaching(self._index)
+        self.write(query=dict(_QUERY), conversation={}, inspection=_NOTHING, page={}, facets={}, clicks={}, handed={})
         self._open = self._inspected = None
         self._list_choices()
         if store is None:
@@ -187,7 +183,7 @@ class TrajectoriesPanel(SnapshotPanel):
             found["calls"] = max(index.read, self._store.count())
             found["unanswered"], found["unread"] = index.counts()
             found["live"] = self._live
-        self.write(source=found, facets=index.table.facets())
+        self.write(source=found, facets=index.table.facets(), clicks=self._taught().counts())
         self._show_page()
         self._refresh_displays()
 
@@ -234,14 +230,6 @@ class TrajectoriesPanel(SnapshotPanel):
         self._inspected = None
         self.write(conversation=self._window(row["id"], 0), inspection=_NOTHING)
         self._show_code()
-
-    def _do_score(self, value: float | None = None, note: str = "") -> None:
-        if self._open is None:
-            return
-        index, number = self._need_index(), self.conversation["id"]
-        self._open = index.score(number, value, note)
-        self.write(conversation=self._window(number, self.conversation["begin"]), facets=index.table.facets())
-        self._show_page()
 
     def _do_window(self, begin: int) -> None:
         if self._open is not None:
@@ -290,15 +278,13 @@ class TrajectoriesPanel(SnapshotPanel):
 
     # -- what follows ------------------------------------------------------------------------------------------------
 
-    def _need_index(self) -> EpisodeIndex:
-        if self._index is None:
-            raise DataError("No capture is chosen.", fix="Choose one first.")
-        return self._index
-
     def _window(self, number: int, begin: int) -> dict[str, Any]:
-        index = self._need_index()
-        notes = index.notes(self._open)
-        return _conversation.conversation(index.table.find(number), self._open, index.related(number), begin, notes)
+        index, taught = self._need_index(), self._taught()
+        found = _conversation.conversation(
+            index.table.find(number), self._open, index.related(number), begin, index.notes(self._open)
+        )
+        answer, correction = self._open.final_content(), taught.correction(self._open)
+        return {**found, "answer": answer, "correction": correction, "attempts": taught.attempts(number, self._open)}
 
     def _show_page(self) -> None:
         if self._index is None:

@@ -332,6 +332,77 @@ def test_rewards(notebook: Notebook, photograph: Photograph) -> None:
     expect(rewards).to_contain_text("Nothing found")
 
 
+JUDGED = """import json, threading
+from tests.judging.scripted import ScriptedJudge, verdicts
+go = threading.Event()
+def say(shown, prompt):
+    go.wait(60)
+    if "parcel 7" in prompt:
+        return "I would rather not."
+    moves = "parcel 3" in prompt
+    scores = {
+        name: 9 - 4 * place if moves else 8 if "queue" in text else 2 for place, (name, text) in enumerate(shown.items())
+    }
+    return verdicts(scores, "It names the queue, as the rubric asks.")
+rented = ScriptedJudge(say)
+attempts = [
+    snb.Trajectory([{"role": "user", "content": f"Where is parcel {n}? It should have been here a week ago."},
+                    {"role": "assistant", "content": text}])
+    for n in range(24) for text in ("The queue is shipping.", "I am sorry to hear that. Have you looked behind the door?")
+]
+panel = snb.JudgePanel(namespace={"rented": rented, "attempts": attempts})
+panel"""
+
+
+def test_judge(notebook: Notebook, photograph: Photograph) -> None:
+    """Chosen, watched, looked at, clicked through by keys, measured, and what fails."""
+    notebook.run(PANEL, f"sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n{JUDGED}")
+    panel = notebook.panel(PANEL, "Judge")
+    expect(panel.get_by_role("button", name="Judge", exact=True)).to_be_disabled()
+    photograph(panel, "judge-empty")
+    assert violations(panel) == []
+    panel.get_by_role("combobox", name="Attempts").select_option("var:attempts")
+    panel.get_by_role("combobox", name="Judge").select_option("var:rented")
+    open_folds(panel)
+    panel.get_by_role("button", name="Judge", exact=True).click()
+    expect(panel.get_by_role("progressbar")).to_be_visible()
+    photograph(panel, "judge-working")
+    assert violations(panel) == []
+    notebook.run(START, "go.set()")
+    expect(panel.get_by_role("region", name="Result", exact=True)).to_contain_text("2 without a score")
+    groups = panel.get_by_role("region", name="Judged groups")
+    expect(groups).to_contain_text("orders disagree")
+    groups.get_by_role("button", name=re.compile("Where is parcel 3")).click()
+    expect(panel.get_by_role("article", name="Open group")).to_contain_text("moved by 0.40")
+    photograph(panel, "judge-result")
+    assert violations(panel) == []
+    verdict = panel.get_by_role("region", name="Your verdict")
+    verdict.get_by_role("button", name="Skip").focus()
+    for _ in range(10):
+        said = verdict.inner_text()
+        verdict.get_by_role("button", name="Skip").press("g" if "The queue is" in said else "b")
+        expect(verdict).not_to_have_text(said, use_inner_text=True)
+    verdict.get_by_role("button", name="Undo").press("u")
+    expect(verdict).to_contain_text("9 verdicts given")
+    expect(panel.get_by_role("region", name="How good the judge is")).to_contain_text("The interval is")
+    width = panel.get_by_role("textbox", name="Wanted width")
+    width.fill("0.5")
+    width.press("Enter")
+    expect(panel.get_by_role("region", name="How good the judge is")).to_contain_text(
+        "more clicks would narrow it to 0.5"
+    )
+    open_folds(panel)
+    photograph(panel, "judge-measured")
+    assert violations(panel) == []
+    panel.get_by_role("button", name="The best of each, sft").click()
+    expect(panel.get_by_role("region", name="Result", exact=True)).to_contain_text("judged.best(threshold)")
+    notebook.run(START, "panel._namespace.pop('rented')")
+    panel.get_by_role("button", name="Judge", exact=True).click()
+    expect(panel.get_by_role("alert")).to_contain_text("no variable 'rented'")
+    photograph(panel, "judge-failed")
+    assert violations(panel) == []
+
+
 EVALUATED = """from tests.evals.contestants import Polyglot, Waits, right_up_to, speakers, rows as conversations
 def odd(output, expected):
     if expected.endswith("7"):

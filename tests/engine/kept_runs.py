@@ -27,8 +27,8 @@ from tests.engine.methods_data import CASES, DATA
 from tests.tiny_models import byte_llama_of
 
 FOLDER = Path(__file__).with_name("kept")
-# Format 1 is older than the methods that train on rewards; tests/policy has their resumes.
-METHODS = sorted({case.method for case in CASES.values()} - {"grpo", "rloo", "reinforce_pp"})
+# Format 1 is older than the methods whose model answers; tests/policy and tests/teaching have their resumes.
+METHODS = sorted({case.method for case in CASES.values()} - {"grpo", "rloo", "reinforce_pp", "distill", "sdft"})
 STEPS = 10
 _HOME = "@HOME@"  # stands for the home's path in what names it
 _NAMING = ("run.json", "events.jsonl")

@@ -19,7 +19,7 @@ from shadownb.engine.backends.torch.adapters import digest
 from shadownb.engine.runs import Run, commands
 from shadownb.engine.runs.loop import Loop
 from tests import mlx
-from tests.tiny_models import UNUSUAL, biased, unusual
+from tests.tiny_models import UNUSUAL, another, biased, unusual
 
 SYSTEM = {"role": "system", "content": "Name the colour."}
 COLOURS = ("RED", "GREEN", "BLUE", "BLACK", "WHITE")
@@ -159,10 +159,14 @@ class Case:
             mlx.needed()
         return snb.load(str(source), dtype=self.dtype, backend=self.backend, **options)
 
+    def given(self, model: Any) -> dict[str, Any]:
+        """Return what is needed, with another tiny model of the base's family for a teacher."""
+        return {**self.needed, **({"teacher": str(another(Path(model.source)))} if "teacher" in self.needed else {})}
+
     def train(self, model: Any, **more: Any) -> Run:
         """Train in a thread to the end of the run."""
         run: Run = model.train(
-            self.rows, method=self.method, background=True, **{**OPTIONS, **self.needed, **self.options, **more}
+            self.rows, method=self.method, background=True, **{**OPTIONS, **self.given(model), **self.options, **more}
         )
         return run.wait(timeout=120)
 
@@ -172,6 +176,7 @@ _SCORED = {
     "reward_fns": ("tests.policy.scorers:vowels",), "num_generations": 4, "max_completion_length": 6, "beta": 0.05,
     "per_device_train_batch_size": 2,
 }  # fmt: skip
+_TAUGHT = {"max_completion_length": 6, "temperature": 1.3}
 CASES = {
     "lora": Case("lora", DROPOUT),
     "qlora": Case("qlora", DROPOUT, base="4bit", merged=False),
@@ -189,6 +194,8 @@ CASES = {
     "grpo": Case("grpo", {"lora_r": 4}, data="prompt", needed={**_SCORED, "num_iterations": 2}),
     "rloo": Case("rloo", {"lora_r": 4}, data="prompt", needed=_SCORED),
     "reinforce_pp": Case("reinforce_pp", {"lora_r": 4}, data="prompt", needed={**_SCORED, "beta": 0.0}),
+    "distill": Case("distill", {"lora_r": 4}, needed={**_TAUGHT, "teacher": ""}),
+    "sdft": Case("sdft", {"lora_r": 4}, needed=_TAUGHT),
     "lora rslora": Case("lora", {**DROPOUT, "use_rslora": True}),
     "lora pissa": Case(
         "lora", {**DROPOUT, "init_lora_weights": "pissa"}, owned=(".lora_A.default.", ".lora_B.default.")
@@ -222,6 +229,7 @@ ON_MLX = {
     for name, owned in {
         "lora": _MLX_LORA, "dora": (*_MLX_LORA, "_proj.m"), "cpt": _MLX_LORA, "dpo": _MLX_LORA,
         "kto": _MLX_LORA, "grpo": _MLX_LORA, "adapter": (".bottleneck.",), "full": ("",), "bitfit": (".bias",),
+        "distill": _MLX_LORA, "sdft": _MLX_LORA,
     }.items()
 } | {
     "mlx qlora": replace(CASES["qlora"], backend="mlx", owned=_MLX_LORA, merged=True),

@@ -20,6 +20,7 @@ from shadownb.engine.config_fields import config_fields
 from shadownb.engine.config_objectives import option_names
 from shadownb.engine.loaded.backends import backend
 from shadownb.engine.objectives.policy.options import PolicyOptions
+from shadownb.engine.objectives.teaching.options import DistillOptions, SdftOptions
 from shadownb.engine.runs import Run
 
 LORA = methods.get("lora")
@@ -364,7 +365,8 @@ def test_eval_steps_says_when_to_sample_without_evaluation_rows(tiny_model_dir: 
 
 
 def test_every_honoured_option_is_looked_at() -> None:
-    ours = set(PolicyOptions.model_fields) - set(CASES)  # tests/policy looks at those of rewards
+    tables = (PolicyOptions, DistillOptions, SdftOptions)  # tests/policy and tests/teaching look at those
+    ours = {name for table in tables for name in table.model_fields} - set(CASES)
     assert set(CASES) == HONOURED - ours
 
 

@@ -45,7 +45,7 @@ def test_yaml_keys_are_the_config_fields() -> None:
     """A config writes every training's options and those of its method; the others of a file are known, too."""
     written = {
         name
-        for method in ("lora", "dpo", "kto", "more_plus", "more", "grpo")
+        for method in ("lora", "dpo", "kto", "more_plus", "more", "grpo", "distill", "sdft")
         for name in yaml.safe_load(TrainConfig(method=method).to_yaml())
     }
     assert written == API

@@ -162,7 +162,9 @@ def test_it_loads_by_the_run_and_trains_on_what_belongs_to_it(trained: Trained) 
     intended = {name for name in names(model) if any(part in name for part in case.owned)}
     assert set(owned) == intended
     rest, mine = everything_else(model, owned), shas(model)
-    run = model.train(case.rows, method=case.method, background=True, **{**OPTIONS, **case.needed}).wait(timeout=120)
+    run = model.train(case.rows, method=case.method, background=True, **{**OPTIONS, **case.given(model)}).wait(
+        timeout=120
+    )
     assert run.status == "succeeded", run.error or run.traceback()
     assert run.parent == trained.run.id
     assert (logits(model) - before).abs().max() > 1e-2
@@ -197,7 +199,7 @@ def test_training_on_resumes_exactly_too(
     def more() -> Run:
         model = case.load(byte_model_dir)
         assert case.train(model, max_steps=1).status == "succeeded"
-        run: Run = model.train(case.rows, method=case.method, background=True, **{**OPTIONS, **case.needed})
+        run: Run = model.train(case.rows, method=case.method, background=True, **{**OPTIONS, **case.given(model)})
         return run.wait(timeout=120)
 
     straight = more()
@@ -295,7 +297,7 @@ def test_another_shape_is_an_error_and_no_false_record(trained: Trained) -> None
     runs = len(snb.runs.list())
     for name in changed:
         with pytest.raises(MethodError, match=f"{name}={wanted[name]}"):
-            model.train(case.rows, method=case.method, **{**OPTIONS, **case.needed, name: wanted[name]})
+            model.train(case.rows, method=case.method, **{**OPTIONS, **case.given(model), name: wanted[name]})
     for other in ("dora", "miss", "prompt", "adapter", "full"):
         same = case.method in (other, "dora") and other == "dora"
         if other != case.method and not same and not (case.base == "4bit" and other in ("miss", "full")):

@@ -23,8 +23,9 @@ from shadownb.errors import ConfigError
 from tests.engine.methods_data import OPTIONS, WEATHER, documents, tool_chat
 from tests.tiny_models import biased, byte_gpt2
 
-# What is trained of rewarded answers is made in the run (tests/policy looks at it), and facts are in test_facts.py.
-EVERY = [spec.name for spec in methods.available() if spec.objective != "grpo" and spec.group != "memory"]
+# What is trained where the model answers is made in the run (tests/policy and tests/teaching look at it), and facts are in
+# test_facts.py.
+EVERY = [spec.name for spec in methods.available() if spec.group not in ("rl", "teacher", "memory")]
 ROWS: dict[str, list[dict[str, Any]]] = {
     "sft": [tool_chat()],
     "dpo": [

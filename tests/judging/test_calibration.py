@@ -106,3 +106,15 @@ def test_items_without_a_score_are_left_out() -> None:
 def test_what_cannot_be_measured_is_refused(people: Any, options: dict[str, Any], words: str) -> None:
     with pytest.raises((DataError, ConfigError), match=words):
         snb.judging.calibrate([0.9, 0.1] * 10, people, **options)
+
+
+def test_wrong_answers_that_are_longer_are_no_liking_for_length() -> None:
+    right = [n % 2 == 0 for n in range(40)]
+    lengths = [20 + n % 7 if each else 60 + n % 5 for n, each in enumerate(right)]
+    compressed = [0.8 if each else 0.2 for each in right]
+    assert snb.judging.calibrate(compressed, right, lengths=lengths).length is None
+    noisy = [score + 0.01 * ((7 * n) % 11) for n, score in enumerate(compressed)]
+    found = snb.judging.calibrate(noisy, right, lengths=lengths)
+    assert "No bias by length was seen" in str(found), str(found)
+    longer = [score + (length % 20) / 100 for score, length in zip(compressed, lengths, strict=True)]
+    assert "favours long answers" in str(snb.judging.calibrate(longer, right, lengths=lengths))

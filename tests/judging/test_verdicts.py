@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from shadownb.engine.inference.constraint import grammar_of, library
 from shadownb.engine.judging.orders import agree, orders_of
 from shadownb.engine.judging.transcripts import attempt_of, defused, task_of
 from shadownb.engine.judging.verdicts import Unreadable, read, schema_of
@@ -59,10 +60,18 @@ def test_one_answer_needs_no_letter() -> None:
 
 
 def test_the_schema_asks_for_each_answer_once() -> None:
-    schema = schema_of(AB)
-    listed = schema["properties"]["verdicts"]
-    assert (listed["minItems"], listed["maxItems"], listed["items"]["properties"]["answer"]["enum"]) == (2, 2, AB)
-    assert list(listed["items"]["properties"]) == ["answer", "reason", "score"], "the reason comes before the score"
+    for each_once in (True, False):
+        listed = schema_of(AB, each_once=each_once)["properties"]["verdicts"]
+        assert (listed["minItems"], listed["maxItems"]) == (2, 2)
+        one = listed["prefixItems"][0] if each_once else listed["items"]
+        assert list(one["properties"]) == ["answer", "reason", "score"], "the reason comes before the score"
+        assert one["properties"]["answer"] == ({"const": "A"} if each_once else {"enum": AB})
+    text = '{"verdicts": [{"answer": "A", "reason": "", "score": 1}, {"answer": "%s", "reason": "", "score": 2}]}'
+    matcher = library().LLMatcher
+    for second, fits in (("B", True), ("A", False)):
+        model = library().LLTokenizer("byte")
+        held = matcher(model, grammar_of("schema", json.dumps(schema_of(AB, each_once=True))))
+        assert held.consume_tokens(model.tokenize_str(text % second)) is fits
 
 
 @pytest.mark.parametrize(

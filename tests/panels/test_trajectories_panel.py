@@ -14,7 +14,7 @@ from recorded import Traffic, calls, loop, record, result, says, tool, user
 import shadownb
 from shadownb import Dataset, Trajectory
 from shadownb.engine.capture import CaptureStore
-from shadownb.engine.capture.index import index
+from shadownb.engine.capture.index import upkeep
 from shadownb.engine.trajectories import trajectories_of
 from shadownb.panels import Studio, TrajectoriesPanel, _conversation
 
@@ -58,7 +58,7 @@ def varied() -> CaptureStore:
 
 @pytest.mark.parametrize("pages_of", [500, 3, 1])
 def test_the_list_holds_what_the_engine_makes_of_the_calls(monkeypatch: pytest.MonkeyPatch, pages_of: int) -> None:
-    monkeypatch.setattr(index, "AT_ONCE", pages_of)
+    monkeypatch.setattr(upkeep, "AT_ONCE", pages_of)
     store = varied()
     panel = shown(store)
     engine = {t.call_ids[-1]: t for t in trajectories_of(store)}

@@ -67,7 +67,8 @@ def test_a_run_has_them_and_goes_on_with_them(model: Any, monkeypatch: pytest.Mo
         ({"toy_shape": "step"}, r"toy_shape='step': input should be 'flat' or 'steep'"),
         (
             {"beta": 0.5},
-            r"beta=0.5 has no effect: weighted on torch does not use it \(it is for dpo, kto, grpo, rloo, reinforce_pp\)",
+            r"beta=0.5 has no effect: weighted on torch does not use it "
+            r"\(it is for dpo, kto, grpo, rloo, reinforce_pp, distill, sdft\)",
         ),
         ({"method": "lora", "toy_weight": 2}, r"toy_weight=2.0 has no effect: lora .* \(it is for weighted\)"),
         ({"method": "dpo", "desirable_weight": 2.0}, r"desirable_weight=2.0 has no effect: dpo .*it is for kto"),
@@ -247,7 +248,7 @@ def test_two_objectives_may_have_an_option_of_one_name(monkeypatch: pytest.Monke
         assert _form.method_defaults("other")["beta"] == 0.04
         found = {field.name: field for field in config_fields()}
         assert (found["toy_shape"].kind, found["toy_shape"].listed) == ("str", ())
-        assert found["beta"].help.endswith("(dpo, kto, grpo, rloo, reinforce_pp, other).")
+        assert found["beta"].help.endswith("(dpo, kto, grpo, rloo, reinforce_pp, distill, sdft, other).")
         assert snb.TrainConfig(method="other", toy_shape="2").toy_shape == 2.0
     finally:
         methods.unregister("other")

@@ -120,6 +120,9 @@ class ToyOps:
     def exp(self, x: Array) -> Array:
         return _one(x, np.exp(x.value), np.exp(x.value))
 
+    def log(self, x: Array) -> Array:
+        return _one(x, np.log(x.value), 1 / x.value)
+
     def log_sigmoid(self, x: Array) -> Array:
         return _one(x, -np.logaddexp(0, -x.value), 1 / (1 + np.exp(x.value)))
 
@@ -144,8 +147,12 @@ class ToyOps:
         value = np.clip(x.value, -np.inf if low is None else low, np.inf if high is None else high)
         return _one(x, value, (value == x.value).astype(float))
 
-    def sum(self, x: Array) -> Array:
-        return _one(x, x.value.sum(), np.ones_like(x.value))
+    def sum(self, x: Array, axis: int | None = None) -> Array:
+        if axis is None:
+            return _one(x, x.value.sum(), np.ones_like(x.value))
+        return Array(
+            x.value.sum(axis=axis), lambda grad: [(x, np.broadcast_to(np.expand_dims(grad, axis), x.value.shape))]
+        )
 
     def mean(self, x: Array) -> Array:
         return self.sum(x) / x.value.size

@@ -152,7 +152,14 @@ def test_completions_take_token_ids_echo_and_log_probabilities(server: Any, open
     text = openai_client.completions.create(**asked, prompt="one two").choices[0].text
     echoed = openai_client.completions.create(**asked, prompt="one two", echo=True, logprobs=2).choices[0]
     assert echoed.text == "one two" + text
-    assert len(echoed.logprobs.tokens) == 5 and echoed.logprobs.text_offset[0] == len("one two")
+    before = (
+        len(echoed.logprobs.tokens) - 5
+    )  # the prompt's own tokens stand before those of the answer, as OpenAI has it
+    assert "".join(echoed.logprobs.tokens[:before]) == "one two" and echoed.logprobs.text_offset[before] == len(
+        "one two"
+    )
+    assert echoed.logprobs.token_logprobs[0] is echoed.logprobs.top_logprobs[0] is None
+    assert all(value < 0 for value in echoed.logprobs.token_logprobs[1:])
     chunks = openai_client.completions.create(**asked, prompt="one two", echo=True, stream=True)
     assert "".join(chunk.choices[0].text for chunk in chunks) == echoed.text
     by_ids = openai_client.completions.create(**asked, prompt=[[40, 41], [42]])

@@ -10,10 +10,12 @@ interface OpenedProps {
   /** Stands beside the title. */
   chip?: ComponentChildren;
   onClose: () => void;
+  /** Plain keys as shortcuts while the focus is in it. */
+  onKeyDown?: (event: KeyboardEvent) => void;
   children: ComponentChildren;
 }
 
-export function Opened({ id, label, title, chip, onClose, children }: OpenedProps) {
+export function Opened({ id, label, title, chip, onClose, onKeyDown, children }: OpenedProps) {
   const heading = useRef<HTMLHeadingElement>(null);
   const before = useRef<string | number | null>(null);
   useEffect(() => {
@@ -24,7 +26,7 @@ export function Opened({ id, label, title, chip, onClose, children }: OpenedProp
     }
   }, [id]);
   return (
-    <article class="snb-stack snb-opened" aria-label={label}>
+    <article class="snb-stack snb-opened" aria-label={label} onKeyDown={onKeyDown}>
       <div class="snb-row">
         <h3 ref={heading} tabIndex={-1}>
           {title}

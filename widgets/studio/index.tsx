@@ -10,6 +10,7 @@ import "./studio.css";
 const TABS = [
   { id: "capture", title: "Capture", trait: "capture" },
   { id: "trajectories", title: "Trajectories", trait: "trajectories" },
+  { id: "judge", title: "Judge", trait: "judge" },
   { id: "rewards", title: "Rewards", trait: "rewards" },
   { id: "train", title: "Train", trait: "train" },
   { id: "runs", title: "Runs", trait: "runs" },

@@ -65,7 +65,7 @@ async function press(key: string): Promise<void> {
 
 test("tabs follow the ARIA pattern: one tab stop, arrows turn around the ends, each names its panel", async () => {
   await show({ host });
-  expect(tabs().map((tab) => tab.tabIndex)).toEqual([-1, -1, -1, 0, -1, -1, -1, -1, -1, -1, -1]);
+  expect(tabs().map((tab) => tab.tabIndex)).toEqual([-1, -1, -1, -1, 0, -1, -1, -1, -1, -1, -1, -1]);
   for (const [key, name] of [
     ["ArrowRight", "Runs"],
     ["End", "Chat"],
@@ -127,6 +127,7 @@ test("a panel that a package brings has a tab like the others, and one that fail
   expect(tabs().map((tab) => tab.textContent)).toEqual([
     "Capture",
     "Trajectories",
+    "Judge",
     "Rewards",
     "Train",
     "Runs",

@@ -190,16 +190,21 @@ function Control({ field, value, resolved, problem, onEdit, onLeave }: ControlPr
           );
         }
         return (
-          <input
-            {...ids}
-            {...shared}
-            class="snb-input"
-            inputMode={field.kind === "str" ? "text" : "decimal"}
-            placeholder={hint}
-            spellcheck={false}
-            value={text}
-            onInput={(event) => onEdit(event.currentTarget.value)}
-          />
+          <>
+            <input
+              {...ids}
+              {...shared}
+              class="snb-input"
+              inputMode={field.kind === "str" ? "text" : "decimal"}
+              placeholder={hint}
+              spellcheck={false}
+              value={text}
+              onInput={(event) => onEdit(event.currentTarget.value)}
+            />
+            {field.functions && (
+              <Functions kind={field.functions} text={text} onEdit={onEdit} onLeave={onLeave} single />
+            )}
+          </>
         );
       }}
     </Labelled>
@@ -211,16 +216,18 @@ interface FunctionsProps {
   text: string;
   onEdit: (value: Value) => void;
   onLeave: () => void;
+  /** Whether the option names one, so that a press takes the place of what was there. */
+  single?: boolean;
 }
 
-/** The functions of the notebook, and those built in, that can be named: a press adds a line, another takes it away. */
-function Functions({ kind, text, onEdit, onLeave }: FunctionsProps) {
+/** What of the notebook, and of what is built in, can be named: a press adds a line, another takes it away. */
+function Functions({ kind, text, onEdit, onLeave, single = false }: FunctionsProps) {
   const choices = useTraitValue<Choices>("choices");
   const lines = linesOf(text);
   const named = choices.functions?.[kind] ?? [];
   return (
     <fieldset class="train-functions">
-      <legend class="snb-hidden">Functions that can be named</legend>
+      <legend class="snb-hidden">What can be named</legend>
       {named.map(({ name, group }) => (
         <button
           key={name}
@@ -229,7 +236,7 @@ function Functions({ kind, text, onEdit, onLeave }: FunctionsProps) {
           title={group}
           aria-pressed={lines.includes(name)}
           onClick={() => {
-            onEdit(toggled(lines, name).join("\n"));
+            onEdit(single ? (lines.includes(name) ? "" : name) : toggled(lines, name).join("\n"));
             onLeave();
           }}
         >

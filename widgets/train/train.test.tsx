@@ -115,6 +115,25 @@ test("functions of the notebook are named by a press, and taken back by another"
   expect(model.commands.at(-1)).toMatchObject({ kind: "set", values: { reward_fns: "exact" } });
 });
 
+test("an option that names one thing has what was pressed last", () => {
+  const teacher = field("teacher", "Teacher", { kind: "str", default: "", functions: "teacher" });
+  const functions = {
+    teacher: [
+      { name: "big", group: "Notebook" },
+      { name: "smollm2-135m", group: "Built in" },
+    ],
+  };
+  act(() => model.receive({ fields: [teacher], choices: { functions } }));
+  const chip = (name: string) =>
+    [...el.querySelectorAll<HTMLButtonElement>(".train-function")].find((b) => b.textContent?.startsWith(name));
+  act(() => chip("big")?.click());
+  expect(model.commands.at(-1)).toMatchObject({ kind: "set", values: { teacher: "big" } });
+  act(() => chip("smollm2-135m")?.click());
+  expect(model.commands.at(-1)).toMatchObject({ kind: "set", values: { teacher: "smollm2-135m" } });
+  act(() => chip("smollm2-135m")?.click());
+  expect(model.commands.at(-1)).toMatchObject({ kind: "set", values: { teacher: "" } });
+});
+
 test("what is typed goes to the kernel once it pauses, and the button waits for the answer", () => {
   for (const text of ["-", "-1"]) type("learning_rate", text);
   expect(kinds()).toEqual([]);

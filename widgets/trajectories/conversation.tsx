@@ -1,12 +1,15 @@
 /** The open episode: what is known about it, its messages with the places where other paths part, and its tokens. */
 import { Fragment } from "preact";
+import { useRef } from "preact/hooks";
 import { Button, Chip, Fold } from "../lib/controls";
 import { count, counted, dollars, latency, number } from "../lib/format";
+import { onKeys } from "../lib/keys";
 import { useCommand } from "../lib/model";
 import { Opened } from "../lib/opened";
 import { Pager, range } from "../lib/pager";
 import { Judgement } from "./judgement";
 import { firstLine, MessageView } from "./message";
+import { RankingView, useRanking } from "./ranking";
 import { Tokens } from "./tokens";
 import { type Conversation, kindWords, type Related } from "./types";
 
@@ -14,7 +17,19 @@ const STEP = 30;
 
 export function ConversationView({ conversation }: { conversation: Conversation }) {
   const { id, facts, begin, total, messages, related } = conversation;
-  const [send] = useCommand();
+  const [send, waiting] = useCommand();
+  const editor = useRef<HTMLTextAreaElement>(null);
+  const ranking = useRanking(conversation.attempts, send);
+  const free = (does: () => void) => () => waiting === null && does();
+  const keys = onKeys({
+    g: free(() => send("score", { value: 1, note: "" })),
+    b: free(() => send("score", { value: 0, note: "" })),
+    u: free(() => send("undo")),
+    j: free(() => send("step", { by: 1 })),
+    k: free(() => send("step", { by: -1 })),
+    e: () => editor.current?.focus(),
+    ...ranking.keys,
+  });
   const parents = related.filter((other) => other.relation === "parent");
   const others = related.filter((other) => other.relation !== "parent");
   const metrics = Object.entries(conversation.metrics).map(([name, value]) => `${name} ${number(value)}`);
@@ -32,12 +47,17 @@ export function ConversationView({ conversation }: { conversation: Conversation 
   return (
     <Opened
       id={id}
+      onKeyDown={keys}
       label="Open episode"
       title={facts.title || "(no text)"}
       chip={<Chip tone={facts.kind === "episode" ? "plain" : "accent"}>{kindWords(facts.kind)}</Chip>}
       onClose={() => send("shut")}
     >
       <p class="snb-muted">{known.filter(Boolean).join(" · ")}</p>
+      <p class="snb-muted">
+        Keys: <kbd>g</kbd> good, <kbd>b</kbd> bad, <kbd>e</kbd> a better answer, <kbd>1</kbd> to <kbd>9</kbd> an order
+        of attempts, <kbd>u</kbd> undo, <kbd>j</kbd> and <kbd>k</kbd> next and previous.
+      </p>
       {parents.length > 0 && <Others title="Started by" others={parents} />}
       {others.length > 0 && (
         <p class="snb-muted">
@@ -65,7 +85,8 @@ export function ConversationView({ conversation }: { conversation: Conversation 
         ))}
       </ol>
       <Window label="Pages of messages, below them" begin={begin} total={total} shown={messages.length} />
-      <Judgement score={facts.score} notes={conversation.notes} />
+      <Judgement conversation={conversation} editor={editor} />
+      <RankingView attempts={conversation.attempts} open={id} ranking={ranking} />
       <Tokens rented={conversation.rented} />
     </Opened>
   );

@@ -8,6 +8,7 @@ import { useCommand, useTraitValue } from "../lib/model";
 import { definePanel } from "../lib/panel";
 import { ConversationView } from "./conversation";
 import { List, Reading } from "./list";
+import { Teaching } from "./teaching";
 import type { Choices, Conversation, Source } from "./types";
 import "./trajectories.css";
 
@@ -30,6 +31,7 @@ function Trajectories() {
       ) : (
         <>
           <Reading />
+          <Teaching />
           <List />
           {"id" in conversation && <ConversationView conversation={conversation as Conversation} />}
         </>

@@ -65,6 +65,13 @@ const conversation: Conversation = {
     { id: 9, kind: "subagent", relation: "child", at: 3, messages: 2, title: "search Rome", last: "", whole: 1 },
     { id: 2, kind: "episode", relation: "parent", at: 0, messages: 9, title: "the lead", last: "", whole: 1 },
   ],
+  answer: "text 4",
+  correction: "",
+  attempts: [
+    { id: 3, last: "text 4", score: null, rank: null },
+    { id: 5, last: "another", score: 1, rank: null },
+    { id: 6, last: "a third", score: null, rank: 2 },
+  ],
 };
 
 let model: FakeModel;
@@ -81,6 +88,8 @@ function show(state: Record<string, unknown> = {}): void {
     conversation: {},
     inspection: { stage: "none" },
     tokens_of: "",
+    clicks: { rated: 0, corrected: 0, ranked: 0, undo: false },
+    handed: {},
     code: {},
     ...state,
   });
@@ -193,6 +202,72 @@ test("no capture, reading, and a failure each say what is next", () => {
 test("an episode is judged, with a note or without", () => {
   show({ conversation });
   expect(el.textContent).toContain("score 1 Found it at once.");
-  press("Bad");
+  press("Bad b");
   expect(last()).toEqual({ kind: "score", value: 0, note: "" });
+});
+
+const article = () => el.querySelector('[aria-label="Open episode"]') as HTMLElement;
+const key = (name: string, where: Element = article()) => {
+  act(() => {
+    where.dispatchEvent(new KeyboardEvent("keydown", { key: name, bubbles: true, cancelable: true }));
+  });
+  act(() => model.receive({ ack: model.commands.at(-1)?.id }));
+};
+
+test("an open episode is judged by keys, never while somebody types", () => {
+  show({ conversation, clicks: { rated: 1, corrected: 0, ranked: 0, undo: true } });
+  for (const [name, sent] of [
+    ["g", { kind: "score", value: 1, note: "" }],
+    ["b", { kind: "score", value: 0, note: "" }],
+    ["u", { kind: "undo" }],
+    ["j", { kind: "step", by: 1 }],
+    ["k", { kind: "step", by: -1 }],
+  ] as const) {
+    key(name);
+    expect(last()).toEqual(sent);
+  }
+  const sent = model.commands.length;
+  key("e");
+  const editor = el.querySelector("textarea") as HTMLTextAreaElement;
+  expect(document.activeElement).toBe(editor);
+  key("g", editor);
+  key("1", editor);
+  expect(model.commands).toHaveLength(sent);
+});
+
+test("a better answer is begun with the one that was given", () => {
+  show({ conversation });
+  const editor = el.querySelector("textarea") as HTMLTextAreaElement;
+  expect(editor.value).toBe("text 4");
+  expect(button("Keep the answer").disabled).toBe(true);
+  act(() => {
+    editor.value = "much better";
+    editor.dispatchEvent(new Event("input", { bubbles: true }));
+  });
+  press("Keep the answer");
+  expect(last()).toEqual({ kind: "correct", answer: "much better" });
+});
+
+test("attempts are ranked by number keys, with ties, and nothing is sent before the order is kept", () => {
+  show({ conversation });
+  const before = model.commands.length;
+  for (const name of ["3", "1", "3", "="]) key(name);
+  expect(el.querySelector("output")?.textContent).toBe("3 > 1");
+  key("2");
+  expect(el.querySelector("output")?.textContent).toBe("3 > 1 = 2");
+  expect(model.commands).toHaveLength(before);
+  key("Backspace");
+  key("2");
+  expect(el.querySelector("output")?.textContent).toBe("3 > 1 > 2");
+  key("Enter");
+  expect(last()).toEqual({ kind: "rank", best_first: [[6], [3], [5]] });
+});
+
+test("clicks are counted and trained on", () => {
+  show({ clicks: { rated: 4, corrected: 1, ranked: 0, undo: true } });
+  expect(el.textContent).toContain("4 rated, 1 corrected, 0 ranked");
+  press("Pairs, dpo");
+  expect(last()).toEqual({ kind: "use", what: "pairs" });
+  act(() => model.receive({ handed: { what: "pairs", method: "dpo", rows: 2, taken: false } }));
+  expect(el.textContent).toContain('model.train(store.to_preferences(), method="dpo")');
 });

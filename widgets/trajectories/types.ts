@@ -130,6 +130,33 @@ export interface Conversation {
   begin: number;
   messages: Message[];
   related: Related[];
+  /** The last answer in full, and what somebody wrote in its place. */
+  answer: string;
+  correction: string;
+  /** Attempts at the same task, this one among them; empty where there is no other. */
+  attempts: Attempt[];
+}
+
+export interface Attempt {
+  id: number;
+  last: string;
+  score: number | null;
+  rank: number | null;
+}
+
+export interface Clicks {
+  rated: number;
+  corrected: number;
+  ranked: number;
+  /** Whether a click of this panel can be taken back. */
+  undo: boolean;
+}
+
+export interface Handed {
+  what: string;
+  method: string;
+  rows: number;
+  taken: boolean;
 }
 
 export interface Note {

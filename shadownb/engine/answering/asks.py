@@ -40,6 +40,10 @@ class Ask:
         Whether the answer ends with its first call.
     prefill
         How the answer begins; it is not repeated.
+    echo
+        Whether a text completion repeats its prompt, and tells its log-probabilities where those are asked for.
+    tokens_as_ids
+        Whether tokens are named by their ids, as ``token_id:42``.
     enable_thinking, reasoning_effort
         Whether to think before the answer and how much; None where the request does not say.
     """
@@ -57,6 +61,7 @@ class Ask:
     one_call: bool = False
     prefill: str = ""
     echo: bool = False
+    tokens_as_ids: bool = False
     enable_thinking: bool | None = None
     reasoning_effort: str | None = None
 
@@ -126,6 +131,7 @@ class Ask:
             one_call=bool(forced) or _one_call(name, request),
             prefill=prefill,
             echo=request.get("echo") is True,
+            tokens_as_ids=request.get("return_tokens_as_token_ids") is True,
             enable_thinking=_thinking(name, request),
             reasoning_effort=_effort(name, request),
         )

@@ -18,13 +18,13 @@ OPTIONS = (
     "max_new_tokens", "temperature", "top_p", "top_k", "min_p", "repetition_penalty", "presence_penalty",
     "frequency_penalty", "logit_bias", "seed", "stop", "ignore_eos", "n", "stream", "logprobs", "top_logprobs", "schema",
     "regex", "grammar", "tools", "tool_choice", "parallel_tool_calls", "prefill", "thinking", "echo", "token_prompts",
-    "previous_response",
+    "previous_response", "tokens_as_ids",
 )  # fmt: skip
 """What an engine may have, by our names."""
 
 FRONT = frozenset(
     {"n", "stream", "tools", "parallel_tool_calls", "prefill", "thinking", "echo", "token_prompts", "previous_response",
-     "max_new_tokens", "temperature", "top_p", "top_k", "repetition_penalty", "seed", "stop", "logprobs"}
+     "tokens_as_ids", "max_new_tokens", "temperature", "top_p", "top_k", "repetition_penalty", "seed", "stop", "logprobs"}
 )  # fmt: skip
 """What every model that we load has: its prompts are rendered and its answers read here."""
 
@@ -152,6 +152,7 @@ FIELDS: Mapping[str, Mapping[str, Field]] = {
         "logprobs": _asks("logprobs"),
         "response_format": _asks("schema", plain=_plain_format),
         "echo": _asks("echo", plain=_off),
+        "return_tokens_as_token_ids": _asks("tokens_as_ids", plain=_off),  # vLLM's
         "suffix": _refused(lambda value: value in (None, "")),
     },
     "responses": {

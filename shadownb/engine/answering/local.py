@@ -15,13 +15,15 @@ from shadownb.engine.answering.delivery import Delivery
 from shadownb.engine.answering.fields import options_of
 from shadownb.engine.answering.forms import constraint_of
 from shadownb.engine.answering.speakers import honoured_by, speaker_for
-from shadownb.engine.answering.tokens import chances_of
+from shadownb.engine.answering.tokens import TokenChance, chances_of, chances_of_prompt
 from shadownb.engine.answering.writers import AnswerWriter, Choice, writer_for
 from shadownb.engine.capture.dialects import Dialect, WireError
 from shadownb.engine.inference import AdapterSource, Completion, Reply
 from shadownb.engine.jsontext import Unreadable, check_depth
 from shadownb.engine.loaded import as_trained, sidecar
 from shadownb.engine.loaded.as_trained import AS_TRAINED
+from shadownb.engine.ports.backend import TellsDistributions
+from shadownb.engine.rendering.masks import NOT_TRAINED, Rendered
 from shadownb.engine.replies import Part, Reader, TextReader
 from shadownb.errors import BusyError, ConfigError, OutOfMemoryError, ShadowError
 
@@ -225,6 +227,7 @@ class LocalModel:
         jobs = [_Job(index, place, number, prompt) for index, (place, prompt, number) in enumerate(places)]
         counted: dict[int, int] = {}  # each prompt counts once, however many answers it gets
         echoed = {job.index: self._text_of(job.prompt) for job in jobs} if ask.echo else {}
+        before = await asyncio.to_thread(self._chances_before, ask, jobs)
         for job in jobs:
             job.choice.content = echoed.get(job.index, "")
         async for job, part in self._parts(ask, jobs):
@@ -243,7 +246,7 @@ class LocalModel:
             cut = part.finish_reason == "cancelled"
             if cut and not (ask.one_call and job.choice.tool_calls):
                 raise BusyError("The server is being stopped.", fix="Start it again.")
-            self._end(job.choice, part, ask)
+            self._end(job.choice, part, ask, before.get(job.place, []))
             counted[job.place] = part.prompt_tokens
             if ask.stream:
                 await self._begin(delivery, writer, echoed)
@@ -265,14 +268,39 @@ class LocalModel:
     def _text_of(self, prompt: str | list[int] | None) -> str:
         return prompt if isinstance(prompt, str) else str(self.model.tokenizer.decode(prompt or []))
 
-    def _end(self, choice: Choice, completion: Completion, ask: Ask) -> None:
+    def _chances_before(self, ask: Ask, jobs: list[_Job]) -> dict[int, list[TokenChance]]:
+        """Return the log-probabilities of each prompt's tokens, where the prompt is repeated and they are asked for."""
+        if not (ask.echo and ask.sampling.logprobs):
+            return {}
+        if not isinstance(self.model.backend, TellsDistributions):
+            raise ConfigError(
+                f"echo with logprobs: backend={self.model.backend_name!r} tells no log-probabilities of a prompt."
+            )
+        found: dict[int, list[TokenChance]] = {}
+        for job in jobs:
+            if job.place in found or job.prompt is None:
+                continue
+            ids = self._asked(ask, job.prompt, 0).ids
+            if len(ids) > (self.model.weights.positions or len(ids)):
+                raise ConfigError(
+                    f"prompt has {len(ids):,} tokens, and the model {self.model.weights.positions:,} positions."
+                )
+            parts = self.model.backend.distributions(self.model, [Rendered(ids, [NOT_TRAINED, *ids[1:]])], self.use)
+            logs = (at for _, _, part in parts for at in part)  # one after the other: all of them would be gigabytes
+            found[job.place] = chances_of_prompt(
+                ids, logs, ask.sampling.top_logprobs, self.model.tokenizer, as_ids=ask.tokens_as_ids
+            )
+        return found
+
+    def _end(self, choice: Choice, completion: Completion, ask: Ask, before: list[TokenChance]) -> None:
         cut = completion.finish_reason == "length"
         choice.finish = "length" if cut else "tool_calls" if choice.tool_calls else "stop"
         choice.stop_string = completion.stop_string
         choice.tokens = completion.completion_tokens
         if ask.sampling.logprobs:
             hidden = {*self._renderer.stop_token_ids}
-            choice.logprobs = chances_of(completion, self.model.tokenizer, hidden)
+            own = chances_of(completion, self.model.tokenizer, hidden, as_ids=ask.tokens_as_ids)
+            choice.logprobs = [*before, *own]
 
     @staticmethod
     async def _begin(delivery: Delivery, writer: AnswerWriter, echoed: dict[int, str]) -> None:

@@ -21,8 +21,13 @@ from shadownb.errors import ConfigError
 REWARD = "score"
 """The name under which a score is the reward of an episode; those of other names are metrics."""
 
+CORRECTION = "correction"
+"""The name under which the answer that a person would have given stands, as its note."""
+RANK = "rank"
+"""The name under which the place of an attempt among those at the same task stands, 1 for the best."""
+
 _NAME = re.compile(r"[A-Za-z][\w.-]{0,63}")
-_LONGEST_NOTE = 10_000
+_LONGEST_NOTE, _LONGEST_ANSWER = 10_000, 200_000
 _MOST_TAGS, _LONGEST_TAG = 16, 200
 
 
@@ -57,8 +62,9 @@ def checked(call: str, value: Any, name: Any, note: Any) -> Score:
         raise ConfigError(
             f"name={name!r} cannot name a score.", fix="Use letters, digits, '.', '_' and '-', a letter first."
         )
-    if not isinstance(note, str) or len(note) > _LONGEST_NOTE:
-        raise ConfigError(f"note= is no text of at most {_LONGEST_NOTE:,} characters.", fix="Give a shorter text.")
+    longest = _LONGEST_ANSWER if name == CORRECTION else _LONGEST_NOTE
+    if not isinstance(note, str) or len(note) > longest:
+        raise ConfigError(f"note= is no text of at most {longest:,} characters.", fix="Give a shorter text.")
     if value is None and not note.strip():
         raise ConfigError("Neither a value nor a note is given.", fix="Give value=1.0, note='...', or both.")
     number = None if value is None else _number(value)

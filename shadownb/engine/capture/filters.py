@@ -39,6 +39,10 @@ def _tag(value: Any) -> tuple[str, list[Any]]:
 SINCE_2 = ("tag", "scored")
 """Filters that look into tables which a store of version 1 does not have."""
 
+_JUDGED = (
+    "SELECT id FROM feedback WHERE value IS NOT NULL OR note != ''"  # a row of neither says that one was taken back
+)
+
 FILTERS: dict[str, Callable[[Any], tuple[str, list[Any]]]] = {
     "id": _among("id"),
     "session": _among("session"),
@@ -55,9 +59,9 @@ FILTERS: dict[str, Callable[[Any], tuple[str, list[Any]]]] = {
     "search": _search,
     "tag": _tag,
     "scored": lambda name: (
-        ("id IN (SELECT id FROM feedback)", [])
+        (f"id IN ({_JUDGED})", [])
         if name is True
-        else ("id NOT IN (SELECT id FROM feedback)", [])
+        else (f"id NOT IN ({_JUDGED})", [])
         if name is False
         else ("id IN (SELECT id FROM feedback WHERE name = ? AND value IS NOT NULL)", [name])
     ),

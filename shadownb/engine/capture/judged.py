@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -117,23 +118,32 @@ class JudgedCalls(StoredCalls):
         >>> [(score.name, score.value) for score in call.scores], next(store.trajectories()).reward
         ([('score', 1.0)], 1.0)
         """
-        from shadownb.engine.capture.scrubbing import redactor_of
+        score = checked(self._call_of(call), value, name, note)
+        return self._keep([score])[0]
 
+    def _call_of(self, call: str | Trajectory) -> str:
+        """Return the id of a call, of the call of an answer, or of the last call of an episode."""
         asked = call if isinstance(call, str) else next(reversed(call.call_ids), "")
         found = self.find(asked) or self.find_response(asked)
         if found is None:
             raise _no_call(asked, self.id)
-        score = checked(found.id, value, name, note)
-        score = replace(score, note=redactor_of(self).text(score.note) or "")
-        with self.writing() as connection:  # by then it may be deleted, and nothing would take the note away any more
-            kept = connection.execute(
-                "INSERT INTO feedback (id, name, value, note, at) "
-                "SELECT ?, ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM calls WHERE id = ?)",
-                (score.call, score.name, score.value, score.note, score.at, score.call),
-            ).rowcount
-        if not kept:
-            raise _no_call(asked, self.id)
-        return score
+        return str(found.id)
+
+    def _keep(self, scores: Sequence[Score]) -> list[Score]:
+        """Keep scores, all of them or none."""
+        from shadownb.engine.capture.scrubbing import redactor_of
+
+        redactor = redactor_of(self)
+        kept = [replace(score, note=redactor.text(score.note) or "") for score in scores]
+        with (
+            self.writing() as connection
+        ):  # by then a call may be deleted, and nothing would take the note away any more
+            connection.execute("BEGIN IMMEDIATE")
+            gone = next((score.call for score in kept if not _insert(connection, score)), None)
+            connection.execute("ROLLBACK" if gone is not None else "COMMIT")
+        if gone is not None:
+            raise _no_call(gone, self.id)
+        return kept
 
     def scores(self, *calls: str) -> dict[str, list[Score]]:
         """Return the scores of calls by their ids, oldest first; without ids, those of all.
@@ -145,9 +155,10 @@ class JudgedCalls(StoredCalls):
         """
         if self.database.name() is None:
             return {}
-        clause = f"WHERE id IN ({', '.join('?' * len(calls))})" if calls else ""
+        clause = f"AND id IN ({', '.join('?' * len(calls))})" if calls else ""
         found: dict[str, list[Score]] = {}
-        for row in self.read(f"SELECT id, name, value, note, at FROM feedback {clause} ORDER BY n", calls):
+        query = "SELECT id, name, value, note, at FROM feedback WHERE (value IS NOT NULL OR note != '')"
+        for row in self.read(f"{query} {clause} ORDER BY n", calls):
             found.setdefault(row["id"], []).append(Score(*row))
         return found
 
@@ -186,6 +197,15 @@ class JudgedCalls(StoredCalls):
         from shadownb.engine.capture.spending import costs
 
         return costs(self, by, prices, **filters)
+
+
+def _insert(connection: sqlite3.Connection, score: Score) -> bool:
+    rows = connection.execute(
+        "INSERT INTO feedback (id, name, value, note, at) "
+        "SELECT ?, ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM calls WHERE id = ?)",
+        (score.call, score.name, score.value, score.note, score.at, score.call),
+    ).rowcount
+    return rows > 0
 
 
 def _no_call(asked: str, store: str) -> DataError:

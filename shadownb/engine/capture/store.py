@@ -13,8 +13,8 @@ from shadownb.engine.capture.database import Database
 from shadownb.engine.capture.folder import CaptureFolder
 from shadownb.engine.capture.history import History
 from shadownb.engine.capture.index import CaptureIndex
-from shadownb.engine.capture.judged import JudgedCalls
 from shadownb.engine.capture.schema import give_back
+from shadownb.engine.capture.taught import TaughtCalls
 
 if TYPE_CHECKING:
     import datasets
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from shadownb.engine.privacy.rules import Rule
 
 
-class CaptureStore(JudgedCalls):
+class CaptureStore(TaughtCalls):
     """The recorded calls of one capture.
 
     Examples

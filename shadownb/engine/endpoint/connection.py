@@ -126,6 +126,14 @@ class Connection:
 
         return await self.until_answered(attempt)
 
+    async def post(self, path: str, content: bytes) -> httpx.Response:
+        """Send a body to another path of the API and return the whole answer. Raises :class:`Trouble`."""
+        with self._transport():
+            async with asyncio.timeout(self.settings.timeout):
+                response = await self.client.post(f"{self.settings.target.base}{path}", content=content)
+        self.check(response)
+        return response
+
     async def until_answered(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Try until there is an answer, or trouble that does not pass. Raises :class:`EndpointError`."""
         tries = 0

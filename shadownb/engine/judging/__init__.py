@@ -8,9 +8,15 @@ Judge how well each answer does what the task
 
 from __future__ import annotations
 
-from shadownb.engine.judging.asking import Judge, Judgement
+from shadownb.engine.judging.agreement import Position
+from shadownb.engine.judging.asking import Judge
 from shadownb.engine.judging.calibration import Calibration, calibrate
-from shadownb.engine.judging.groups import JudgedGroups, judge, judge_group
+from shadownb.engine.judging.disagreements import Disagreement
+from shadownb.engine.judging.groups import judge, judge_group
+from shadownb.engine.judging.judged import JudgedGroups
+from shadownb.engine.judging.judgement import Judgement
 from shadownb.engine.judging.rubric import RUBRIC
 
-__all__ = ["RUBRIC", "Calibration", "Judge", "JudgedGroups", "Judgement", "calibrate", "judge", "judge_group"]
+__all__ = [
+    "RUBRIC", "Calibration", "Disagreement", "Judge", "JudgedGroups", "Judgement", "Position", "calibrate", "judge", "judge_group",
+]  # fmt: skip

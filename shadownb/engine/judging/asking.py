@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
-from statistics import fmean
 from typing import Any
 
 from shadownb.engine.answering.speakers import honoured_by
@@ -16,89 +13,16 @@ from shadownb.engine.evals.sides import Side
 from shadownb.engine.evals.turns import Turn
 from shadownb.engine.inference.types import Sampling
 from shadownb.engine.judging import rubric as rubrics
-from shadownb.engine.judging.orders import agree, orders_of
-from shadownb.engine.judging.transcripts import Shown, attempt_of, defused, task_of
-from shadownb.engine.judging.verdicts import Unreadable, Verdict, read, schema_of
+from shadownb.engine.judging.judgement import Asked, Judgement, judgement_of, take
+from shadownb.engine.judging.orders import orders_of
+from shadownb.engine.judging.transcripts import attempt_of, defused, task_of
+from shadownb.engine.judging.verdicts import schema_of
 from shadownb.engine.scoring.base import Sample, Score
-from shadownb.errors import ConfigError, ShadowError
+from shadownb.errors import ConfigError
 
-_FEWEST = 2  # orders that are asked before they can agree
 _BATCH = 16  # prompts at a time
 _REASON_TOKENS, _BESIDE_TOKENS = 96, 48
 _TASK_SHARE = 1 / 3  # of the characters of a prompt
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """What a judge said of some answers to one task.
-
-    Attributes
-    ----------
-    scores
-        A :class:`~shadownb.engine.scoring.Score` for each answer, the mean over the orders that were asked, with the reason of the
-        order whose score is nearest to it; of None where the judge gave no verdict.
-    spread
-        How far apart the highest and the lowest score of an answer are between orders; 0 where one order was asked.
-    orders
-        In how many orders the answers were shown.
-    agreed
-        Whether all orders ranked the answers alike; None where one was asked.
-    failed
-        Why an order gave no verdict, a line each.
-    first, last
-        Mean score of whatever stood first and last in an order, None of one answer: what position alone is worth.
-    cut, defused
-        Characters that were left out of task and answers, and marks in answers that were rewritten since they look like a verdict.
-
-    Examples
-    --------
-    >>> asked = {"role": "user", "content": "Where is my parcel?"}
-    >>> attempts = [snb.Trajectory([asked, {"role": "assistant", "content": text}]) for text in ("shipping", "billing")]
-    >>> judgement = snb.Judge(model, orders=2).judge(attempts)
-    >>> len(judgement.scores)
-    2
-    """
-
-    scores: tuple[Score, ...]
-    spread: tuple[float, ...]
-    orders: int
-    agreed: bool | None
-    failed: tuple[str, ...] = ()
-    first: float | None = None
-    last: float | None = None
-    cut: int = 0
-    defused: int = 0
-
-
-@dataclass
-class _Group:
-    """A group while it is being judged."""
-
-    task: Shown
-    answers: list[Shown]
-    reference: str
-    orders: list[list[int]]
-    asked: int = 0
-    said: list[tuple[list[int], dict[str, Verdict]]] = field(default_factory=list)
-    failed: list[str] = field(default_factory=list)
-
-    def scores(self) -> list[list[float]]:
-        """Return the scores of each order that gave any, by answer."""
-        found = []
-        for order, verdicts in self.said:
-            by_answer = [0.0] * len(order)
-            for place, at in enumerate(order):
-                by_answer[at] = verdicts[rubrics.letters(len(order))[place]].score
-            found.append(by_answer)
-        return found
-
-    def is_decided(self) -> bool:
-        return self.asked >= len(self.orders) or agree(self.scores())
-
-    def due(self) -> list[list[int]]:
-        """Return the orders to ask next: two at first, then one at a time."""
-        count = 1 if self.asked >= _FEWEST else _FEWEST - self.asked
-        return list(islice(self.orders, self.asked, self.asked + count))
 
 
 class Judge:
@@ -185,8 +109,9 @@ class Judge:
         chosen = use if use is not None else "tuned" if getattr(model, "has_base", False) else None
         self._side = Side(name, model, chosen)
         self._before = self._side.totals
+        self._local = hasattr(model, "generator")
         if structured is None:
-            structured = hasattr(model, "generator") and "constraint" in honoured_by(model)
+            structured = self._local and "constraint" in honoured_by(model)
         self.structured = structured
         self._should_stop = should_stop
 
@@ -252,8 +177,21 @@ class Judge:
         """
         return self.judge_many([attempts])[0]
 
-    def judge_many(self, groups: Iterable[Iterable[Any]]) -> list[Judgement]:
+    def judge_many(
+        self,
+        groups: Iterable[Iterable[Any]],
+        *,
+        progress: Callable[[int, int], None] | None = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> list[Judgement]:
         """Judge several groups, their prompts in common batches.
+
+        Parameters
+        ----------
+        progress
+            Called with how many prompts were asked and how many are known to be due; more are where orders disagree.
+        should_stop
+            Ends the asking early; what was not asked has no score.
 
         Examples
         --------
@@ -266,27 +204,46 @@ class Judge:
             task = attempts[0].messages[:shared] if attempts else []
             tools = attempts[0].tools if attempts else None
             made.append(self._group(task, tools, [each.messages[shared:] for each in attempts], ""))
-        return self._work(made)
+        return self._work(made, progress, should_stop)
 
-    def _group(self, task: Sequence[Any], tools: Any, answers: Sequence[Sequence[Any]], reference: str) -> _Group:
+    def _group(self, task: Sequence[Any], tools: Any, answers: Sequence[Sequence[Any]], reference: str) -> Asked:
         shown_task = task_of(task, tools, int(self.max_chars * _TASK_SHARE))
         room = max(200, (self.max_chars - len(shown_task.text) - len(reference)) // max(1, len(answers)))
         shown = [attempt_of(answer, room) for answer in answers]
         key = json.dumps([shown_task.text, reference, [each.text for each in shown]], ensure_ascii=False)
-        return _Group(
+        return Asked(
             shown_task, shown, defused(reference)[0], list(orders_of(len(shown), key, self.orders)) if shown else []
         )
 
-    def _work(self, groups: list[_Group]) -> list[Judgement]:
+    def _work(
+        self,
+        groups: list[Asked],
+        progress: Callable[[int, int], None] | None = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> list[Judgement]:
+        stop = should_stop or self._should_stop
+
+        def told() -> None:
+            if progress is not None:
+                waiting = sum(len(group.due()) for group in groups if not group.is_decided())
+                done = sum(group.asked for group in groups)
+                progress(done, done + waiting)
+
         while due := [(group, order) for group in groups if not group.is_decided() for order in group.due()]:
-            by_size: dict[int, list[tuple[_Group, list[int]]]] = {}
+            by_size: dict[int, list[tuple[Asked, list[int]]]] = {}
             for group, order in due:
                 by_size.setdefault(len(order), []).append((group, order))
             for size, asked in by_size.items():
-                self._ask(size, asked)
-        return [_judgement(group) for group in groups]
+                self._ask(size, asked, told, stop)
+        return [judgement_of(group) for group in groups]
 
-    def _ask(self, size: int, asked: list[tuple[_Group, list[int]]]) -> None:
+    def _ask(
+        self,
+        size: int,
+        asked: list[tuple[Asked, list[int]]],
+        told: Callable[[], None],
+        stop: Callable[[], bool] | None,
+    ) -> None:
         cases = [
             Case(
                 at,
@@ -297,83 +254,33 @@ class Judge:
             )
             for at, (group, order) in enumerate(asked)
         ]
-        form = {"schema": schema_of(rubrics.letters(size))} if self.structured else {}
+        form = {"schema": schema_of(rubrics.letters(size), each_once=self._local)} if self.structured else {}
         sampling = Sampling.from_options(
             temperature=self._sampling.temperature, max_new_tokens=_BESIDE_TOKENS + _REASON_TOKENS * size, **form
         )
-        asker = Asker(self._side, sampling, {}, reuse=True, should_stop=self._should_stop)
+        asker = Asker(self._side, sampling, {}, reuse=True, should_stop=stop)
         for start in range(0, len(cases), _BATCH):
             batch = cases[start : start + _BATCH]
-            if (spent := self._spent(len(batch))) is not None:
+            if (spent := self._spent(len(batch), stop)) is not None:
                 for case in batch:
-                    _take(asked[case.index], size, spent)
+                    take(asked[case.index], size, spent)
                 continue
             self.requests += len(batch)
             for case, turn in asker.ask(batch):
-                _take(asked[case.index], size, turn)
+                take(asked[case.index], size, turn)
+            told()
         self.requests -= asker.reused
         self.reused += asker.reused
 
-    def _spent(self, more: int) -> str | None:
+    def _spent(self, more: int, stop: Callable[[], bool] | None) -> str | None:
         """Return why nothing more may be asked, or None."""
-        if self._should_stop is not None and self._should_stop():
+        if stop is not None and stop():
             return "it was stopped before this was asked"
         if self.max_requests is not None and self.requests + more > self.max_requests:
             return f"max_requests={self.max_requests} of the judge are spent"
         if self.max_cost is not None and self.cost >= self.max_cost:
             return f"max_cost={self.max_cost:g} US dollars of the judge are spent"
         return None
-
-
-def _take(asked: tuple[_Group, list[int]], size: int, turn: Turn | Exception | str) -> None:
-    """Note what came of an order."""
-    group, order = asked
-    group.asked += 1
-    if isinstance(turn, str):
-        group.failed.append(turn)
-    elif isinstance(turn, Exception):
-        group.failed.append(turn.what if isinstance(turn, ShadowError) else str(turn))
-    elif turn.finish == "length":
-        group.failed.append("the judge's reply was cut at its limit")
-    else:
-        try:
-            group.said.append((order, read(turn.raw or turn.content, rubrics.letters(size))))
-        except Unreadable as error:
-            group.failed.append(str(error))
-
-
-def _judgement(group: _Group) -> Judgement:
-    scores, count = group.scores(), len(group.answers)
-    about = {
-        "cut": group.task.cut + sum(a.cut for a in group.answers),
-        "defused": sum(a.defused for a in group.answers),
-    }
-    failed = tuple(group.failed)
-    if not scores:
-        why = failed[0] if failed else "there was nothing to judge"
-        return Judgement(
-            (Score(None, f"no verdict: {why}"),) * count, (0.0,) * count, group.asked, None, failed, **about
-        )
-    found, spread = [], []
-    for at in range(count):
-        values = [each[at] for each in scores]
-        mean = fmean(values)
-        nearest = min(range(len(values)), key=lambda n: abs(values[n] - mean))
-        order, verdicts = group.said[nearest]
-        reason = verdicts[rubrics.letters(count)[order.index(at)]].reason
-        found.append(Score(mean, reason))
-        spread.append(max(values) - min(values))
-    several = count > 1
-    return Judgement(
-        tuple(found),
-        tuple(spread),
-        group.asked,
-        agree(scores) if len(scores) > 1 else None,
-        failed,
-        fmean(each[order[0]] for each, (order, _) in zip(scores, group.said, strict=True)) if several else None,
-        fmean(each[order[-1]] for each, (order, _) in zip(scores, group.said, strict=True)) if several else None,
-        **about,
-    )
 
 
 def _asked(messages: Sequence[Any]) -> int:

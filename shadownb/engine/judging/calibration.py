@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from shadownb.engine.evals.intervals import student
 from shadownb.engine.evals.statistics import wilson_interval
+from shadownb.engine.judging.agreement import Interval, Position, chance_of, kappa_of, rank_correlation
+from shadownb.engine.judging.corrected import corrected, plain
 from shadownb.errors import ConfigError, DataError
 
 _FEWEST = 8  # verdicts of people; of fewer an interval says nothing
-_Z = 1.959964  # 97.5 % of the normal distribution
 _CHANCE = 0.05
 
 
@@ -36,13 +36,19 @@ class Calibration:
     agreement, kappa
         Share of items on which both say the same, right or wrong by the threshold; the same beyond what chance would give
         (Cohen), None where both say the same of all.
+    agreement_interval, kappa_interval, length_interval
+        95 % of each.
     mean, interval
         Mean of the items as people would judge all of them, with 95 %.
     judge_mean, people_mean, people_interval
         What the judge alone says, and what people's items alone say: without the judge it would be no narrower.
     length
-        Rank correlation of how much the judge is over people with how long the answer is, -1 to 1: above 0 it favours long
-        answers. None without lengths, or where nothing differs.
+        Rank correlation of the judge's score with how long the answer is, what people say held equal, -1 to 1: above 0 it
+        favours long answers. None without lengths, or where nothing differs.
+    position
+        What standing first was worth, where groups were judged; else None.
+    by
+        Whose verdicts these are, in words: ``people``, or for example ``grades of the suite``.
     by_chance
         Whether such an agreement comes about by chance in more than 5 % of the cases: the judge is no better than a coin then.
 
@@ -60,12 +66,17 @@ class Calibration:
     agreement: float
     kappa: float | None
     mean: float
-    interval: tuple[float, float]
+    interval: Interval
     judge_mean: float
     people_mean: float
-    people_interval: tuple[float, float]
+    people_interval: Interval
     length: float | None
     by_chance: bool
+    agreement_interval: Interval = (0.0, 1.0)
+    kappa_interval: Interval | None = None
+    length_interval: Interval | None = None
+    position: Position | None = None
+    by: str = "people"
     _judge: tuple[float, ...] = ()
     _people: tuple[float, ...] = ()
     _rest: tuple[float, ...] = ()
@@ -102,27 +113,47 @@ class Calibration:
         for more in sorted({0, *(round(self.people * (1.1**n - 1)) for n in range(80)), len(rest)}):
             if more <= len(rest):
                 factor = (self.people + more) / self.people
-                low, high = _interval(judge, people, rest, self._threshold, factor)[1]
+                low, high = corrected(judge, people, rest, self._threshold, factor)[1]
                 if high - low <= width:
                     return more
         return None
 
-    def __str__(self) -> str:
-        low, high = self.interval
-        alone = self.people_interval
-        lines = [
-            f"{self.people} of {self.items:,} items were judged by people, who agree with the judge on {self.agreement:.0%}"
-            + (f" (kappa {self.kappa:.2f})" if self.kappa is not None else ""),
-            f"mean {self.mean:.3f} ({low:.3f} to {high:.3f}); the judge alone says {self.judge_mean:.3f}, "
-            f"people's items alone {self.people_mean:.3f} ({alone[0]:.3f} to {alone[1]:.3f})",
+    def sentences(self) -> list[str]:
+        """Return what was found, a sentence each, with 95 % intervals in brackets.
+
+        Examples
+        --------
+        >>> found = snb.judging.calibrate([0.9, 0.1] * 50, dict(enumerate([1, 0] * 6)))
+        >>> print(found.sentences()[0])
+        12 of 100 items were judged by people, who agree with the judge on 100% (76% to 100%), kappa 1.00 (0.52 to 1.00).
+        """
+        (low, high), alone, (least, most) = self.interval, self.people_interval, self.agreement_interval
+        beyond = ""
+        if self.kappa is not None and self.kappa_interval is not None:
+            beyond = f", kappa {self.kappa:.2f} ({self.kappa_interval[0]:.2f} to {self.kappa_interval[1]:.2f})"
+        of_people = self.by == "people"
+        who = "were judged by people, who" if of_people else f"have {self.by}, which"
+        whole = "As people would judge all, the mean is" if of_people else f"With {self.by} for all, the mean is"
+        told = [
+            f"{self.people} of {self.items:,} items {who} agree with the judge on {self.agreement:.0%} "
+            f"({least:.0%} to {most:.0%}){beyond}.",
+            f"{whole} {self.mean:.3f} ({low:.3f} to {high:.3f}); the judge alone says {self.judge_mean:.3f}, "
+            f"those {self.people} items alone {self.people_mean:.3f} ({alone[0]:.3f} to {alone[1]:.3f}).",
         ]
         if self.by_chance:
-            lines.append("The judge is no better than chance here.")
-        if self.length is not None and abs(self.length) > 0.3:
-            lines.append(
-                f"It favours {'long' if self.length > 0 else 'short'} answers (rank correlation {self.length:+.2f})."
-            )
-        return "\n".join(lines)
+            told.append("The judge is no better than chance here.")
+        if self.length is not None and self.length_interval is not None:
+            figures = f"rank correlation {self.length:+.2f} ({self.length_interval[0]:+.2f} to {self.length_interval[1]:+.2f})"
+            if self.length_interval[0] > 0 or self.length_interval[1] < 0:
+                told.append(f"It favours {'long' if self.length > 0 else 'short'} answers: {figures}.")
+            else:
+                told.append(f"No bias by length was seen: {figures}.")
+        if self.position is not None:
+            told.append(str(self.position))
+        return told
+
+    def __str__(self) -> str:
+        return "\n".join(self.sentences())
 
 
 def calibrate(
@@ -131,6 +162,8 @@ def calibrate(
     *,
     lengths: Sequence[float] | None = None,
     threshold: float = 0.5,
+    position: Position | None = None,
+    by: str = "people",
 ) -> Calibration:
     """Measure a judge by people's verdicts on some of the same items.
 
@@ -145,6 +178,10 @@ def calibrate(
         How long each answer is, in any unit.
     threshold
         The least score that counts as right.
+    position
+        What standing first was worth, as :attr:`JudgedGroups.position` has it; it is only said with the rest.
+    by
+        Whose verdicts these are, for the sentences.
 
     Raises
     ------
@@ -177,22 +214,28 @@ def calibrate(
     y = np.array([verdicts[at] for at in places])
     rest = np.array([score for at, score in scores.items() if at not in verdicts])
     right, said = y >= threshold, f >= threshold
-    mean, interval = _interval(f, y, rest, threshold)
+    mean, interval = corrected(f, y, rest, threshold)
     binary = bool(np.isin(y, (0, 1)).all())
-    alone = wilson_interval(int(y.sum()), len(y)) if binary else _plain(y)
-    over = None if lengths is None else _ranks(f - y, np.array([lengths[at] for at in places]))
+    alone = wilson_interval(int(y.sum()), len(y)) if binary else plain(y)
+    over = None if lengths is None else rank_correlation(f, np.array([lengths[at] for at in places]), y)
+    kappa = kappa_of(right, said)
     return Calibration(
         len(y),
         len(scores),
         float((right == said).mean()),
-        _kappa(right, said),
+        kappa[0] if kappa else None,
         mean,
         interval,
         float(np.concatenate([f, rest]).mean()),
         float(y.mean()),
         alone,
-        over,
-        _chance_of(right, said) > _CHANCE,
+        over[0] if over else None,
+        chance_of(right, said) > _CHANCE,
+        wilson_interval(int((right == said).sum()), len(y)),
+        kappa[1] if kappa else None,
+        over[1] if over else None,
+        position,
+        by,
         tuple(f),
         tuple(y),
         tuple(rest),
@@ -205,85 +248,3 @@ def _checked(name: str, at: int, value: Any) -> float:
     if not 0 <= number <= 1:
         raise ConfigError(f"{name}= says {value!r:.40} of item {at}, which is no number from 0 to 1.")
     return number
-
-
-def _interval(f: Any, y: Any, rest: Any, threshold: float, factor: float = 1.0) -> tuple[float, tuple[float, float]]:
-    """Return mean and interval; ``factor`` is how many times as many verdicts of people there would be."""
-    if np.isin(y, (0, 1)).all():
-        return _in_strata(f >= threshold, y, rest >= threshold, factor)
-    return _powered(f, y, rest, factor)
-
-
-def _in_strata(f: Any, y: Any, rest: Any, factor: float) -> tuple[float, tuple[float, float]]:
-    everything = np.concatenate([f, rest])
-    share = float(everything.mean())
-    mean, below, above, parts = 0.0, 0.0, 0.0, []
-    for weight, members in ((share, f), (1 - share, ~f)):
-        count, right = members.sum() * factor, (y * members).sum() * factor
-        low, high, part = 0.0, 1.0, 0.5
-        if count:
-            part = float(right / count)
-            centre, reach = (
-                (part + _Z**2 / (2 * count)),
-                _Z * math.sqrt(part * (1 - part) / count + _Z**2 / (4 * count**2)),
-            )
-            low, high = (centre - reach) / (1 + _Z**2 / count), (centre + reach) / (1 + _Z**2 / count)
-        mean += weight * part
-        below += (weight * (part - low)) ** 2
-        above += (weight * (high - part)) ** 2
-        parts.append(part)
-    of_share = _Z**2 * share * (1 - share) / len(everything) * (parts[0] - parts[1]) ** 2
-    return mean, (max(0.0, mean - math.sqrt(below + of_share)), min(1.0, mean + math.sqrt(above + of_share)))
-
-
-def _powered(f: Any, y: Any, rest: Any, factor: float) -> tuple[float, tuple[float, float]]:
-    count, others = len(y), max(1, len(rest))
-    pool = rest if len(rest) > 1 else f
-    spread = float(pool.var(ddof=1)) if len(pool) > 1 else 0.0
-    weight = 0.0
-    if spread > 0:
-        weight = float(np.clip(np.cov(y, f)[0, 1] / ((1 + count / others) * spread), 0, 1))
-    left = y - weight * f
-    mean = float(weight * pool.mean() + left.mean())
-    variance = float(left.var(ddof=1)) / (count * factor) + weight**2 * spread / others
-    reach = student(max(1, round(count * factor) - 2)) * math.sqrt(variance)
-    return mean, (max(0.0, mean - reach), min(1.0, mean + reach))
-
-
-def _plain(y: Any) -> tuple[float, float]:
-    reach = student(len(y) - 1) * math.sqrt(float(y.var(ddof=1)) / len(y))
-    return max(0.0, float(y.mean()) - reach), min(1.0, float(y.mean()) + reach)
-
-
-def _kappa(one: Any, other: Any) -> float | None:
-    chance = float(one.mean() * other.mean() + (1 - one.mean()) * (1 - other.mean()))
-    return None if chance >= 1 else (float((one == other).mean()) - chance) / (1 - chance)
-
-
-def _chance_of(people: Any, judge: Any) -> float:
-    """Return how likely so many agreements are where the judge knows nothing: Fisher's exact test, one-sided."""
-    total, right, said = len(people), int(people.sum()), int(judge.sum())
-    both = int((people & judge).sum())
-    ways = math.comb(total, said)
-    return (
-        sum(
-            math.comb(right, k) * math.comb(total - right, said - k)
-            for k in range(both, min(right, said) + 1)
-            if said - k <= total - right
-        )
-        / ways
-    )
-
-
-def _ranks(one: Any, other: Any) -> float | None:
-    """Return Spearman's rank correlation, ties at their mean rank; None where one of them is the same for all."""
-    ranks = [_mean_ranks(values) for values in (one, other)]
-    if any(rank.std() == 0 for rank in ranks):
-        return None
-    return float(np.corrcoef(*ranks)[0, 1])
-
-
-def _mean_ranks(values: Any) -> Any:
-    _, place, count = np.unique(np.round(values, 12), return_inverse=True, return_counts=True)
-    ends = np.cumsum(count)
-    return ((ends - count + ends - 1) / 2)[place]

@@ -33,23 +33,37 @@ class Verdict:
     reason: str = ""
 
 
-def schema_of(ids: Sequence[str]) -> dict[str, Any]:
-    """Return the JSON schema of a reply about answers with these ids; the reason stands before the score that follows from it."""
-    one = {
-        "type": "object",
-        "properties": {
-            "answer": {"enum": list(ids)},
-            "reason": {"type": "string", "maxLength": 240},
-            "score": {"type": "integer", "minimum": 0, "maximum": HIGHEST},
-        },
-        "required": ["answer", "reason", "score"],
-        "additionalProperties": False,
-    }
-    listed = {"type": "array", "items": one, "minItems": len(ids), "maxItems": len(ids)}
+def schema_of(ids: Sequence[str], *, each_once: bool) -> dict[str, Any]:
+    """Return the JSON schema of a reply about answers with these ids; the reason stands before the score that follows from it.
+
+    Parameters
+    ----------
+    each_once
+        Whether the form itself holds a verdict on each answer, in their order: a small model else names one answer twice and
+        another not at all. Strict modes of servers do not know the keyword for it (``prefixItems``).
+    """
+    listed: dict[str, Any] = {"type": "array", "minItems": len(ids), "maxItems": len(ids)}
+    if each_once:
+        listed |= {"prefixItems": [_one_schema({"const": name}) for name in ids], "items": False}
+    else:
+        listed["items"] = _one_schema({"enum": list(ids)})
     return {
         "type": "object",
         "properties": {"verdicts": listed},
         "required": ["verdicts"],
+        "additionalProperties": False,
+    }
+
+
+def _one_schema(answer: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {
+            "answer": answer,
+            "reason": {"type": "string", "maxLength": 240},
+            "score": {"type": "integer", "minimum": 0, "maximum": HIGHEST},
+        },
+        "required": ["answer", "reason", "score"],
         "additionalProperties": False,
     }
 

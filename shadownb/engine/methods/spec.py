@@ -13,6 +13,7 @@ GROUPS: dict[str, str] = {
     "pretraining": "New knowledge from text",
     "preference": "Preferences",
     "rl": "Reinforcement learning",
+    "teacher": "Teachers",
     "memory": "Memory",
 }
 

@@ -79,4 +79,4 @@ def examples(
     kind = get(objective or natural(row))
     found = kind.examples(renderer, row, loss_on=loss_on, max_length=max_length, long_rows=long_rows)
     columns = row.get("columns")
-    return found if columns is None else [replace(example, columns=columns) for example in found]
+    return found if columns is None else [replace(example, columns={**columns, **example.columns}) for example in found]

@@ -225,6 +225,9 @@ class Objective:
         """Return how many examples are computed without gradients beside a training of ``seen``, ``distinct`` of them different."""
         return 0.0
 
+    def close(self) -> None:
+        """Give back what it alone holds, at the end of an attempt, however that ends."""
+
     def save(self, folder: Path) -> None:
         """Write what :meth:`prepare` found into a checkpoint."""
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from shadownb.engine.inference.types import Completion, Rollout, Sampling
 from shadownb.engine.rendering.examples import Example
+from shadownb.engine.rendering.masks import Rendered
 from shadownb.engine.rendering.packing import Bundle
+
+if TYPE_CHECKING:
+    from shadownb.engine.rendering.renderer import Renderer
 
 
 class SourceRun(Protocol):
@@ -20,10 +24,20 @@ class SourceRun(Protocol):
     ----------
     samples
         The folder of the run for answers.
+    renderer
+        Makes tokens of conversations, as the model is asked.
+    positions
+        How many tokens of a row the model has room for; None where there is no limit.
     """
 
     @property
     def samples(self) -> Path: ...
+
+    @property
+    def renderer(self) -> Renderer: ...
+
+    @property
+    def positions(self) -> int | None: ...
 
     def answer(self, prompts: Sequence[Sequence[int]], sampling: Sampling) -> list[Completion]:
         """Have the weights of the moment answer prompts, given as token ids."""
@@ -39,6 +53,23 @@ class SourceRun(Protocol):
         ``reference`` asks the model as the run found it; only where :meth:`keep_reference` was called before the first step.
         """
 
+    def distributions(
+        self, rows: Sequence[Rendered], *, reference: bool = False
+    ) -> Iterator[tuple[int, Sequence[int], Any]]:
+        """Yield pieces of rows, in order: (number of the row, its next trained tokens, log-probabilities at their places).
+
+        The log-probabilities are a numpy array of shape (tokens, vocabulary), at temperature 1. ``reference`` is that of
+        :meth:`log_probs`.
+
+        Raises
+        ------
+        ModelError
+            The model's backend does not tell them.
+        """
+
+    def trains(self, model: Any) -> bool:
+        """Return whether a loaded model is the very one that is trained."""
+
     def keep_reference(self) -> None:
         """Keep the model as the run found it; to be called before the first step, and in each attempt."""
 
@@ -53,6 +84,9 @@ class SourceRun(Protocol):
 
     def check(self) -> None:
         """Raise where a stop was asked for."""
+
+    def stopped(self) -> bool:
+        """Return whether one was, for what is to end by itself."""
 
     def phase(self, name: str, done: int = 0, total: int | None = None, unit: str = "") -> None:
         """Tell what is going on."""

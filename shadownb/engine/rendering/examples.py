@@ -29,6 +29,10 @@ class Example:
         Whether it is a question alone, for the model to answer; nothing of it is trained.
     said
         The question as messages, where it is one.
+    prompt
+        The question as token ids, where the example is an answer that the model may give anew; else empty.
+    tools
+        Schemas that the question offers.
     """
 
     sequences: tuple[Rendered, ...]
@@ -38,6 +42,8 @@ class Example:
     id: str = ""
     asks: bool = False
     said: Sequence[Mapping[str, Any]] = ()
+    prompt: Sequence[int] = ()
+    tools: Sequence[Mapping[str, Any]] = ()
 
     @property
     def rows(self) -> tuple[Rendered, ...]:

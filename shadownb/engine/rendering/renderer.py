@@ -288,6 +288,11 @@ class Renderer(Told, Reading):
             text = f"The chat template leaves out the {WORDS[kind]}, so the model does not see it. This is told once."
             warnings.warn(text, ShadowWarning, stacklevel=4)
 
+    def pieces(self, messages: list[dict[str, Any]], tools: Any) -> list[tuple[list[int], int | None]]:
+        """Return a canonical conversation up to where the model goes on, cut at its replies: (token ids, message or None)."""
+        layout = self._lay_out(messages, tools, prompt=True)
+        return self._encode(layout, messages, closed=False)
+
     def render_text(self, text: str) -> list[int]:
         """Return the token ids of plain text that the model goes on from: as a document of training begins, without its end."""
         ids = self._encoder.document(text)

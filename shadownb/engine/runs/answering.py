@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -11,11 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.disk import write_atomically
 from shadownb.engine.inference import Completion, Rollout, Sampling
+from shadownb.engine.ports.backend import TellsDistributions
+from shadownb.engine.rendering import Rendered
 from shadownb.engine.rendering.packing import Bundle
-from shadownb.errors import CheckpointError, DiskFullError
+from shadownb.errors import CheckpointError, DiskFullError, ModelError
 
 if TYPE_CHECKING:
     from shadownb.engine.ports.training import TrainingSession
+    from shadownb.engine.rendering import Renderer
     from shadownb.engine.runs.services import RunServices
 
 REFERENCE = "reference"  # folder of the run
@@ -28,11 +32,26 @@ class Answering:
         self._services, self._session = services, session
         self._reference: Any = None
         self.check, self.phase, self.warn = services.check, services.phase, services.warn
+        self.stopped = services.control.stopped
 
     @property
     def samples(self) -> Path:
         """The folder of the run for answers."""
         return self._services.folder.samples
+
+    @property
+    def renderer(self) -> Renderer:
+        """Makes tokens of conversations, as the model is asked."""
+        return self._services.model.renderer
+
+    @property
+    def positions(self) -> int | None:
+        """How many tokens of a row the model has room for."""
+        return self._services.model.lengths.room_for_rows(self._services.config)
+
+    def trains(self, model: Any) -> bool:
+        """Return whether a loaded model is the very one that is trained."""
+        return model is self._services.model
 
     def answer(self, prompts: Sequence[Sequence[int]], sampling: Sampling) -> list[Completion]:
         """Have the weights of the moment answer prompts."""
@@ -52,19 +71,38 @@ class Answering:
     def log_probs(self, bundles: Sequence[Bundle], *, reference: bool = False) -> list[list[list[float]]]:
         """Return the log-probabilities of the trained tokens of each row of each bundle."""
         found: list[list[list[float]]] = [[] for _ in bundles]
+        with self._weights(reference):
+            for numbers, tokens in self._session.score(bundles):
+                rows = tokens.listed(tokens.logp)
+                for number in numbers:
+                    found[number], rows = rows[: len(bundles[number])], rows[len(bundles[number]) :]
+        return found
+
+    def distributions(
+        self, rows: Sequence[Rendered], *, reference: bool = False
+    ) -> Iterator[tuple[int, Sequence[int], Any]]:
+        """Yield the whole distributions at the trained tokens of rows, piece by piece."""
+        model = self._services.model
+        if not isinstance(model.backend, TellsDistributions):
+            raise ModelError(
+                f"backend={model.backend_name!r} tells no whole distributions, which this method compares.",
+                fix="Load the model with backend='torch'.",
+            )
+        with self._weights(reference):
+            yield from model.backend.distributions(model, rows, "tuned")
+
+    @contextlib.contextmanager
+    def _weights(self, reference: bool) -> Iterator[None]:
+        """Have the weights inside the block, as they are or as the run found them."""
         with self._services.weights():
             now = self._session.snapshot() if reference else None
             if reference:
                 self._session.restore(self._reference)
             try:
-                for numbers, tokens in self._session.score(bundles):
-                    rows = tokens.listed(tokens.logp)
-                    for number in numbers:
-                        found[number], rows = rows[: len(bundles[number])], rows[len(bundles[number]) :]
+                yield
             finally:
                 if reference:
                     self._session.restore(now)
-        return found
 
     def keep_reference(self) -> None:
         """Keep the model as the run found it: in memory, and once in the run's folder, for whoever resumes it.

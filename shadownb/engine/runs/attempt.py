@@ -97,6 +97,18 @@ def _train_session(
 ) -> Outcome:
     config = session.config
     objective = objectives.get(config.spec.objective)(config, services.max_length)
+    with contextlib.closing(objective):
+        return _with_objective(services, session, objective, rows, eval_rows)
+
+
+def _with_objective(
+    services: RunServices,
+    session: TrainingSession,
+    objective: Objective,
+    rows: list[Example],
+    eval_rows: list[Example],
+) -> Outcome:
+    config = session.config
     for remark in _remarks(session, objective, rows, eval_rows):
         services.warn(remark.what, why=remark.why, fix=remark.fix, code=remark.code)
     rows, eval_rows = objective.arrange(rows), objective.arrange(eval_rows)

@@ -57,7 +57,7 @@ def refuse_functions(config: TrainConfig, executor: Executor) -> None:
     if executor.takes_functions or config.spec.guest:
         return
     for option in objectives.get(config.spec.objective).functions:
-        functions.refuse(option, getattr(config, option), executor.where)
+        functions.refuse(option, functions.names_in(getattr(config, option)), executor.where)
 
 
 def find_functions(config: TrainConfig, executor: Executor, given: Mapping[str, Sequence[Any] | None]) -> None:
@@ -75,7 +75,7 @@ def find_functions(config: TrainConfig, executor: Executor, given: Mapping[str, 
     """
     known = () if config.spec.guest else objectives.get(config.spec.objective).functions
     for option, found in given.items():
-        names = list(getattr(config, option)) if option in known else []
+        names = functions.names_in(getattr(config, option)) if option in known else []
         if found is not None and len(found) != len(names):
             raise ConfigError(
                 f"{option} has {len(found)} entries, and the run was started with {len(names)}.",
@@ -85,11 +85,11 @@ def find_functions(config: TrainConfig, executor: Executor, given: Mapping[str, 
             if not isinstance(function, str):
                 functions.give(name, function)
     for option in known:
-        names = list(getattr(config, option))
+        names = functions.names_in(getattr(config, option))
         if not executor.takes_functions:
             functions.refuse(option, names, executor.where)
         for name in names:
-            if executor.shares_memory and ":" in name:
+            if executor.shares_memory and functions.is_to_be_found(option, name):
                 functions.load(option, name)
 
 

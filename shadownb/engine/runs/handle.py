@@ -604,6 +604,8 @@ class Run:
         executor: str | None = None,
         callbacks: Any = None,
         reward_fns: Sequence[Any] | None = None,
+        teacher: Any = None,
+        environment: Any = None,
     ) -> Run:
         """Continue after a pause, or from the newest valid checkpoint of a run that was stopped, failed or was interrupted.
 
@@ -618,6 +620,8 @@ class Run:
         reward_fns
             The functions that score answers, in the order that the run was started with: needed where they were objects of a
             process that has ended. Functions in modules, and in cells that this kernel has run, are found by their names.
+        teacher, environment
+            The model that teaches, and the class of the environment; needed in the same cases.
 
         Raises
         ------
@@ -638,9 +642,13 @@ class Run:
         from shadownb.engine.runs.resuming import check_stays, resume
 
         if self.state.status == "paused":
-            check_stays(self, model, executor, callbacks or reward_fns)
+            check_stays(self, model, executor, callbacks or reward_fns or teacher or environment)
             return self._send("resume")
-        resume(self, model or self._model, executor, callbacks, {"reward_fns": reward_fns})
+        given = {"reward_fns": reward_fns}
+        given |= {
+            name: None if one is None else [one] for name, one in (("teacher", teacher), ("environment", environment))
+        }
+        resume(self, model or self._model, executor, callbacks, given)
         return self
 
     def _send(self, kind: commands.CommandKind, **fields: Any) -> Run:

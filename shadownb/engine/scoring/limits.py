@@ -15,10 +15,11 @@ T = TypeVar("T")
 
 SIDE_BY_SIDE = 16
 """Calls of an async scorer that wait at the same time: what a provider of judges takes from one key without refusing."""
-_GRACE = 1.0  # seconds in which a call that is told to stop has to end
+GRACE = 1.0
+"""Seconds in which a call that is told to stop has to end."""
 
 
-class _Stopped(BaseException):
+class Stopped(BaseException):
     """Raised inside a call that took too long; no ``except Exception`` of it holds it up."""
 
 
@@ -96,7 +97,7 @@ class _Work(threading.Thread):
 
     def run(self) -> None:
         # Twice: the exception may come when the call has just returned.
-        with contextlib.suppress(_Stopped):
+        with contextlib.suppress(Stopped):
             self._make_calls()
 
     def _make_calls(self) -> None:
@@ -108,7 +109,7 @@ class _Work(threading.Thread):
                         return
                     self.found.append(value)
                     self._changed.notify_all()
-        except _Stopped:
+        except Stopped:
             pass
         except BaseException as error:
             with self._changed:
@@ -127,11 +128,16 @@ class _Work(threading.Thread):
 
     def stop(self) -> bool:
         """Have the present call end; return whether it has."""
-        identity = self.ident
-        if self.is_alive() and identity is not None:
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(identity), ctypes.py_object(_Stopped))
-            self.join(_GRACE)
+        if self.is_alive():
+            raise_in(self)
+            self.join(GRACE)
         return not self.is_alive()
+
+
+def raise_in(thread: threading.Thread) -> None:
+    """Raise :class:`Stopped` in a thread, once it is at Python code again."""
+    if thread.ident is not None:
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(Stopped))
 
 
 async def _awaited(given: Awaitable[Any]) -> Any:

@@ -74,7 +74,10 @@ SPEECHES = {
     # Of a server that nobody has described only the fields of OpenAI's own API go on: others it might ignore.
     "openai": Speech("openai", _PLAIN, frozenset({"chat", "completions"}), _as_openai),
     "vllm": Speech(
-        "vllm", frozenset(_OPEN | {"grammar", "echo", "token_prompts"}), frozenset({"chat", "completions"}), _as_vllm
+        "vllm",
+        frozenset(_OPEN | {"grammar", "echo", "token_prompts", "tokens_as_ids"}),
+        frozenset({"chat", "completions"}),
+        _as_vllm,
     ),
     "sglang": Speech("sglang", frozenset(_OPEN), frozenset({"chat", "completions"}), _as_sglang),
 }

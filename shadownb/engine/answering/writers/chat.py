@@ -102,7 +102,7 @@ class CompletionsWriter(ChatWriter):
     def _chances(self, choice: Choice) -> dict[str, Any] | None:
         if choice.logprobs is None:
             return None
-        at = len(choice.content) - len("".join(each.text for each in choice.logprobs)) if self.ask.echo else 0
+        at = 0
         offsets = []
         for each in choice.logprobs:
             offsets.append(at)
@@ -110,7 +110,10 @@ class CompletionsWriter(ChatWriter):
         return {
             "tokens": [each.text for each in choice.logprobs],
             "token_logprobs": [each.logprob for each in choice.logprobs],
-            "top_logprobs": [{top.text: top.logprob for top in each.top} for each in choice.logprobs]
+            "top_logprobs": [
+                None if each.logprob is None else {top.text: top.logprob for top in each.top}
+                for each in choice.logprobs
+            ]
             if self.ask.sampling.top_logprobs
             else None,
             "text_offset": offsets,

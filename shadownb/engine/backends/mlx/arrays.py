@@ -148,6 +148,9 @@ class MlxOps:
     def exp(self, x: MlxArray) -> MlxArray:
         return _computed(mx.exp, x)
 
+    def log(self, x: MlxArray) -> MlxArray:
+        return _computed(mx.log, x)
+
     def log_sigmoid(self, x: MlxArray) -> MlxArray:
         return _computed(lambda v: -mx.logaddexp(-v, mx.array(0.0)), x)
 
@@ -169,8 +172,10 @@ class MlxOps:
     def clip(self, x: MlxArray, low: float | None, high: float | None) -> MlxArray:
         return _computed(lambda v: mx.clip(v, low, high), x)
 
-    def sum(self, x: MlxArray) -> MlxArray:
-        return _computed(sums.total, x)
+    def sum(self, x: MlxArray, axis: int | None = None) -> MlxArray:
+        if axis is None:
+            return _computed(sums.total, x)
+        return _computed(lambda v: sums.sum_last(mx.moveaxis(v, axis, -1)), x)
 
     def mean(self, x: MlxArray) -> MlxArray:
         return _computed(sums.mean, x)

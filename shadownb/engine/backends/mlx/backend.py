@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import importlib.util
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -185,6 +186,20 @@ class MlxBackend:
         with model.gate.inference():
             module = weights.answering(use)
             return worker.run(lambda: passes.token_scores(module, rows, _PIECE_TOKENS))
+
+    def distributions(
+        self, model: Loaded, rows: Sequence[Rendered], use: Use
+    ) -> Iterator[tuple[int, Sequence[int], Any]]:
+        """Yield the log-probabilities of all tokens where a marked one comes next, row by row."""
+        from shadownb.engine.backends.mlx import passes, worker
+
+        weights: Any = model.weights
+        for number, row in enumerate(rows):
+            if row.predicted_tokens:
+                with model.gate.inference():
+                    module = weights.answering(use)
+                    targets, logs = worker.run(partial(passes.distribution, module, row))
+                yield number, targets, logs
 
     # -- training ---------------------------------------------------------------------------------------------------
 

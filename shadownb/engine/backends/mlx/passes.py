@@ -128,3 +128,13 @@ def token_scores(module: Any, rows: Sequence[Rendered], max_tokens: int) -> list
         for number, count in zip(group, batch.counts, strict=True):
             found[number] = list(itertools.islice(pairs, count))
     return found
+
+
+def distribution(module: Any, row: Rendered) -> tuple[list[int], Any]:
+    """Return a row's marked tokens and the log-probabilities of all tokens in their places, a numpy array."""
+    batch = filled_up([row])
+    logits = tokens(module, batch, frozenset({"logits"})).logits.value
+    mx.eval(logits)
+    logs = np.array(logits, np.float64)
+    logs -= logs.max(axis=-1, keepdims=True)
+    return batch.targets.tolist(), logs - np.log(np.exp(logs).sum(axis=-1, keepdims=True))

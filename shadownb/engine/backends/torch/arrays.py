@@ -18,17 +18,21 @@ class TorchOps:
     """Functions of tensors, with those made of numbers on a device."""
 
     exp = staticmethod(torch.exp)
+    log = staticmethod(torch.log)
     log_sigmoid = staticmethod(logsigmoid)
     sigmoid = staticmethod(torch.sigmoid)
     relu = staticmethod(torch.relu)
     abs = staticmethod(torch.abs)
     minimum = staticmethod(torch.minimum)
-    sum = staticmethod(torch.sum)
     mean = staticmethod(torch.mean)
     stop = staticmethod(torch.Tensor.detach)
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
+
+    def sum(self, x: torch.Tensor, axis: int | None = None) -> torch.Tensor:
+        """Return the sum of all, or along one axis."""
+        return x.sum() if axis is None else x.sum(dim=axis)
 
     def where(self, condition: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """Return values of ``x`` where the condition holds, else of ``y``."""

@@ -167,6 +167,10 @@ class EpisodeTable:
         query = "SELECT first, tip FROM episodes WHERE (first, tip) > (?, ?) ORDER BY first, tip LIMIT ?"
         return [(row["first"], row["tip"]) for row in self._read(query, [first, tip, limit])]
 
+    def titled(self, title: str, *, limit: int) -> list[dict[str, Any]]:
+        """Return the rows of episodes whose task begins like this, the first ones."""
+        return self._read("SELECT * FROM episodes WHERE title = ? ORDER BY id LIMIT ?", [title, limit])
+
     def beginning_with(self, first: int) -> list[dict[str, Any]]:
         """Return the rows of episodes whose first answer this is."""
         return self._read("SELECT * FROM episodes WHERE first = ?", [first])

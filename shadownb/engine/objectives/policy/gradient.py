@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from shadownb.engine.data.beside import AS_TEXT
 from shadownb.engine.objectives.base import EVERY_COLUMN, Chart, Objective, Remark, Row, Score
 from shadownb.engine.objectives.policy import recorded, rewards
+from shadownb.engine.objectives.policy.acting import factory
 from shadownb.engine.objectives.policy.loss import summed_loss
 from shadownb.engine.objectives.policy.options import PolicyOptions
 from shadownb.engine.objectives.policy.rollouts import Rollouts
@@ -39,7 +40,7 @@ class PolicyGradient(Objective):
     unit = "answers"
     formats = ("prompt", "chat", "sharegpt", "instruction", "prompt_completion")
     columns = (EVERY_COLUMN,)
-    functions = (rewards.REWARD_FNS,)
+    functions = (rewards.REWARD_FNS, "environment")
     judged_by_loss = False
     options = PolicyOptions
     own: PolicyOptions
@@ -56,7 +57,11 @@ class PolicyGradient(Objective):
         Chart(
             "shares",
             "Groups without spread",
-            (("frac_reward_zero_std", "groups without spread"), ("clipped_ratio", "answers cut off")),
+            (
+                ("frac_reward_zero_std", "groups without spread"),
+                ("clipped_ratio", "answers cut off"),
+                ("unfinished_ratio", "episodes without an end"),
+            ),
             share=True,
         ),
         Chart(
@@ -67,6 +72,16 @@ class PolicyGradient(Objective):
         ),
         Chart("ratio", "Importance ratio", (("ratio", "importance ratio"),)),
         Chart("unscored", "Answers without a reward", (("unscored", "answers without a reward"),)),
+        Chart(
+            "turns",
+            "Turns of an episode",
+            (
+                ("turns", "turns"),
+                ("tool_calls", "calls of tools"),
+                ("tool_failures", "failed"),
+                ("tool_timeouts", "too slow"),
+            ),
+        ),
         Chart("seconds", "Seconds of answering", (("rollout_s", "answering"), ("update_s", "training"))),
     )
 
@@ -75,8 +90,9 @@ class PolicyGradient(Objective):
         self.watch = PolicyWatch()
         self._recorded = recorded.Recorded(self.own)
         self._began = 0.0
+        self._rollouts: Rollouts | None = None
         self.temperature = self.own.temperature
-        self.iterations = self.own.num_iterations if self.own.reward_fns else 1
+        self.iterations = self.own.num_iterations if self.own.answers else 1
 
     @property
     def divergence_in_loss(self) -> bool:
@@ -106,7 +122,9 @@ class PolicyGradient(Objective):
                 f"reward_weights={own.reward_weights} has {len(own.reward_weights)} entries, reward_fns {len(own.reward_fns)}.",
                 fix="Give one weight for each, or leave reward_weights out.",
             )
-        if own.reward_fns:
+        if own.environment:
+            factory(own.environment)
+        if own.answers:
             found = rewards.scorers(own)
             names = {name for row in rows[:64] for name in row.get("columns", {})}
             rewards.check_columns(found, names - {AS_TEXT})
@@ -119,7 +137,7 @@ class PolicyGradient(Objective):
             return
         if not all(recorded.is_scored(row) for row in rows):
             raise ConfigError(
-                f"method={config.method!r} needs reward_fns: what scores the answers that the model gives while it trains.",
+                f"method={config.method!r} needs reward_fns or environment: what scores answers that the model gives meanwhile.",
                 why="The rows are no scored attempts either, which have a reward and the group that they are compared within.",
                 fix="Give reward_fns=[fn], fn(prompts, completions, **columns) -> a number an answer, or the name of a scorer; or "
                 "train on TrajectoryGroups whose trajectories have rewards.",
@@ -148,7 +166,8 @@ class PolicyGradient(Objective):
                 f"The prompt has {len(ids):,} tokens, and max_length={max_length:,} leaves no room for an answer",
                 fix="Shorten it, or raise max_length as far as the model has positions.",
             )
-        return [Example((Rendered(ids, [NOT_TRAINED] * len(ids)),), asks=True, said=messages)]
+        tools = row.get("tools") or ()
+        return [Example((Rendered(ids, [NOT_TRAINED] * len(ids)),), asks=True, said=messages, tools=tools)]
 
     def remarks(self, examples: Sequence[Example], unit: str) -> Iterator[Remark]:
         """Tell of prompts that leave less room than an answer may take, and of attempts that teach nothing."""
@@ -171,11 +190,19 @@ class PolicyGradient(Objective):
         """Return the answers of the model to the prompts; of recorded attempts the epochs over them."""
         if self.own.beta or self.own.max_kl is not None:
             run.keep_reference()
-        return Rollouts(epochs, run, self) if self.own.reward_fns else recorded.Referenced(epochs, run, self)
+        if not self.own.answers:
+            return recorded.Referenced(epochs, run, self)
+        self._rollouts = Rollouts(epochs, run, self)
+        return self._rollouts
+
+    def close(self) -> None:
+        """Close the environments of the run."""
+        if self._rollouts is not None:
+            self._rollouts.close()
 
     def expected(self, examples: Sequence[Example]) -> Sequence[Example]:
         """Return each prompt with as many answers as it gets, of the greatest length."""
-        if not self.own.reward_fns:
+        if not self.own.answers:
             return examples
         made = []
         for example in examples:

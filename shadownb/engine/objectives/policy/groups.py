@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from shadownb.engine.environments import Episode
 from shadownb.engine.inference.types import Completion
+from shadownb.engine.objectives.policy.acting import shown
 from shadownb.engine.objectives.policy.advantages import advantages
 from shadownb.engine.rendering.examples import Example
 from shadownb.engine.rendering.masks import NOT_TRAINED, Rendered
@@ -46,7 +48,9 @@ class Group:
     def __post_init__(self) -> None:
         asked = self.prompt.rows[0].input_ids
         self.rows = [
-            Rendered([*asked, *answer.token_ids], [NOT_TRAINED] * len(asked) + list(answer.token_ids))
+            answer.row
+            if isinstance(answer, Episode)
+            else Rendered([*asked, *answer.token_ids], [NOT_TRAINED] * len(asked) + list(answer.token_ids))
             for answer in self.answers
         ]
         self.old, self.reference = [None] * len(self.rows), [None] * len(self.rows)
@@ -60,7 +64,7 @@ class Group:
         """Return the group as readers of the run see it."""
         items = [
             {
-                "completion": answer.text,
+                "completion": shown(answer),
                 "finish_reason": answer.finish_reason,
                 "tokens": len(answer.token_ids),
                 **score,

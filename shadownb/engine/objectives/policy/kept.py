@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from shadownb.engine.environments import Episode
 from shadownb.engine.inference.types import Completion, Rollout
 
 _NAME = "answering-{:06d}.jsonl"
@@ -52,7 +53,8 @@ class KeptAnswers:
             if "scores" in entry:
                 self.scores[entry["prompt"]] = entry["scores"]
             else:
-                self.answers[entry["prompt"], entry["sample"]] = Completion(**entry["completion"])
+                kind = Episode if "input_ids" in entry["completion"] else Completion
+                self.answers[entry["prompt"], entry["sample"]] = kind(**entry["completion"])
         if lines[-1]:
             whole = b"\n".join(lines[: len(entries)]) + b"\n"
             self._path.write_bytes(whole)

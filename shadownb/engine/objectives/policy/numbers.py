@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from shadownb.engine.objectives.policy import acting as episodes
 from shadownb.engine.objectives.policy.advantages import is_flat, spread
 from shadownb.engine.objectives.policy.groups import Group
 from shadownb.engine.objectives.policy.watch import BatchFacts
@@ -45,6 +46,7 @@ def noted(
         "entropy": entropy,
         "kl": None if objective.divergence_in_loss else divergence,  # else the loss notes it, token by token
         "rollout_s": seconds,
+        **episodes.numbers(answers),
     }
     for name, value in numbers.items():
         if value is not None:

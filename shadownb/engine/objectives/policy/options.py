@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
 from shadownb.engine import registry
 from shadownb.engine.config_options import option
 from shadownb.engine.functions import name_of, of_a_cell
+from shadownb.engine.objectives.policy.environment_options import EnvironmentOptions
 
 _GROUP = "reward"
 
@@ -19,10 +20,8 @@ def _named(name: str) -> str:
     return name if ":" in name or registry.has("scorer", name) else of_a_cell(name) or name
 
 
-class PolicyOptions(BaseModel):
+class PolicyOptions(EnvironmentOptions):
     """What is chosen of GRPO, RLOO and REINFORCE++."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     # -- what scores ----------------------------------------------------------------------------------------------
 
@@ -146,6 +145,11 @@ class PolicyOptions(BaseModel):
                 "method='reinforce_pp', which compares with the whole batch"
             )
         return self
+
+    @property
+    def answers(self) -> bool:
+        """Whether the model answers while it trains, and rows are no recorded answers."""
+        return bool(self.reward_fns or self.environment)
 
     @property
     def high(self) -> float:

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shadownb.engine import functions
+from shadownb.engine.environments import Episode
 from shadownb.engine.inference.types import Completion
+from shadownb.engine.objectives.policy.acting import ENVIRONMENT
 from shadownb.engine.objectives.policy.options import PolicyOptions
 from shadownb.engine.scoring import Score, resolve, score_batch
 from shadownb.engine.scoring.asking import Scoring
@@ -55,7 +57,8 @@ class Rewards:
         self._scorers = scorers(own)
         self._weights = own.reward_weights or (1.0,) * len(self._scorers)
         self._timeout = own.reward_timeout
-        self.names = labels(self._scorers)
+        self._acts = bool(own.environment)
+        self.names = [*labels(self._scorers), *([ENVIRONMENT] if self._acts else [])]
         self.failed: dict[str, tuple[int, str]] = {}
 
     def score(
@@ -84,18 +87,19 @@ class Rewards:
         """
         asked: Any = prompt[-1]["content"] if as_text else [dict(message) for message in prompt]
         texts = [answer.text for answer in answers]
-        said: list[Any] = texts if as_text else [[{"role": "assistant", "content": text}] for text in texts]
+        said: list[Any] = texts if as_text else [_messages(answer) for answer in answers]
         beside: dict[str, list[Any]] = {name: [value] * len(said) for name, value in columns.items()}
         beside["completion_ids"] = [list(answer.token_ids) for answer in answers]
         beside["finish_reason"] = [answer.finish_reason for answer in answers]
         by_scorer = score_batch(self._scorers, [asked] * len(said), said, beside, timeout=self._timeout)
+        if self._acts:
+            by_scorer = [*by_scorer, [_of_environment(answer) for answer in answers]]
         self._count(by_scorer)
         return [self._of_one(scores) for scores in zip(*by_scorer, strict=True)]
 
     def _of_one(self, scores: Sequence[Score]) -> dict[str, Any]:
-        known = [
-            weight * score.value for weight, score in zip(self._weights, scores, strict=True) if score.value is not None
-        ]
+        weights = (*self._weights, 1.0) if self._acts else self._weights  # that of an environment is 1, as trl's
+        known = [weight * score.value for weight, score in zip(weights, scores, strict=True) if score.value is not None]
         return {
             "reward": sum(known) if known else None,
             "rewards": {name: score.value for name, score in zip(self.names, scores, strict=True)},
@@ -110,8 +114,25 @@ class Rewards:
                 self.failed[name] = (count + len(missing), reason)
 
 
+def _messages(answer: Completion) -> list[dict[str, Any]]:
+    if isinstance(answer, Episode):
+        return [dict(message) for message in answer.messages]
+    return [{"role": "assistant", "content": answer.text}]
+
+
+def _of_environment(answer: Completion) -> Score:
+    assert isinstance(answer, Episode)
+    return Score(answer.reward, answer.reason)
+
+
 def nothing_scored(failed: Mapping[str, tuple[int, str]]) -> ConfigError:
     """Return the error of a batch in which no answer has a reward."""
+    if list(failed) == [ENVIRONMENT]:
+        return ConfigError(
+            "environment=: no episode of the batch got a reward.",
+            why=f"{failed[ENVIRONMENT][1]}.",
+            fix="Return a reward from step(), or give the class get_reward(); where answers are cut, raise max_completion_length.",
+        )
     told = "; ".join(f"{name}: {reason}" for name, (_, reason) in failed.items())
     return ConfigError(
         f"{REWARD_FNS}={sorted(failed)}: no answer of the batch got a reward.",

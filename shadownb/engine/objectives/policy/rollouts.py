@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.data.beside import AS_TEXT
 from shadownb.engine.inference.options import Sampling
-from shadownb.engine.inference.types import Completion
+from shadownb.engine.inference.types import Completion, Rollout
+from shadownb.engine.objectives.policy.acting import Acting, remarks
 from shadownb.engine.objectives.policy.groups import Group, compare, examples_of
 from shadownb.engine.objectives.policy.kept import KeptAnswers, forget
 from shadownb.engine.objectives.policy.numbers import noted
@@ -38,6 +39,7 @@ class Rollouts:
         self._epochs, self._run, self._objective = epochs, run, objective
         self._own, self._seed = objective.own, objective.config.seed
         self._rewards = Rewards(self._own)
+        self._acting = Acting(run, objective) if self._own.environment else None
         self._batch: tuple[int, list[Example]] = (-1, [])
         self._without_reward = 0
 
@@ -90,6 +92,7 @@ class Rollouts:
             for place, prompt in enumerate(prompts)
         ]
         self._tell_failures(groups)
+        self._tell_episodes(groups)
         divergence = compare(groups, self._run, objective)
         facts = noted(objective, groups, self._rewards.names, divergence, time.perf_counter() - started)
         for remark in objective.watch.look(facts, self._own):
@@ -120,14 +123,14 @@ class Rollouts:
             "prompts": [prompt.id for prompt in prompts],
             "sampling": {**sampling.as_dict(), "stop": list(sampling.stop)},
             "scorers": list(self._own.reward_fns),
+            **({"environment": self._own.environment} if self._own.environment else {}),
         }
         kept = KeptAnswers(self._run.samples, number, self._run.weights_digest(), asked)
         total = len(prompts) * len(self._samples)
         done = [sum((place, sample) in kept.answers for sample in self._samples) for place in range(len(prompts))]
         self._run.phase("answering", sum(done), total, "answers")
         if sum(done) < total:
-            ids = [prompt.rows[0].input_ids for prompt in prompts]
-            for rollout in self._run.rollouts(ids, len(self._samples), sampling, skip=set(kept.answers)):
+            for rollout in self._rollouts(prompts, len(self._samples), sampling, set(kept.answers)):
                 kept.add(rollout)
                 done[rollout.prompt] += 1
                 self._run.phase("answering", sum(done), total, "answers")
@@ -136,6 +139,13 @@ class Rollouts:
         for place, prompt in enumerate(prompts):  # those that were whole when the run was killed
             self._score(place, prompt, kept)
         return kept
+
+    def _rollouts(
+        self, prompts: Sequence[Example], n: int, sampling: Sampling, skip: Collection[tuple[int, int]] = ()
+    ) -> Iterator[Rollout]:
+        if self._acting is not None:
+            return self._acting.rollouts(prompts, n, sampling, skip)
+        return self._run.rollouts([prompt.rows[0].input_ids for prompt in prompts], n, sampling, skip=skip)
 
     def _score(self, place: int, prompt: Example, kept: KeptAnswers) -> None:
         if place not in kept.scores:
@@ -164,16 +174,25 @@ class Rollouts:
                     code="reward-failed",
                 )
 
+    def _tell_episodes(self, groups: Sequence[Group]) -> None:
+        for code, words in remarks([answer for group in groups for answer in group.answers], self._own.tool_timeout):
+            if self._objective.watch.first(code):
+                self._run.warn(words["what"], why=words["why"], fix=words["fix"], code=code)
+
+    def close(self) -> None:
+        """Close the environments of the run."""
+        if self._acting is not None:
+            self._acting.close()
+
     # -- evaluation ---------------------------------------------------------------------------------------------------
 
     def judged(self, held_out: Sequence[Example]) -> tuple[float, dict[str, float]]:
         """Return (less the mean reward, metrics) of one answer to each evaluation prompt, by the same luck each time."""
         answers: dict[int, Completion] = {}
-        asked = [prompt.rows[0].input_ids for prompt in held_out]
-        self._run.phase("evaluating", 0, len(asked), "rows")
-        for rollout in self._run.rollouts(asked, 1, self._sampling("held out")):
+        self._run.phase("evaluating", 0, len(held_out), "rows")
+        for rollout in self._rollouts(held_out, 1, self._sampling("held out")):
             answers[rollout.prompt] = rollout.completion
-            self._run.phase("evaluating", len(answers), len(asked), "rows")
+            self._run.phase("evaluating", len(answers), len(held_out), "rows")
         before, self._rewards.failed = self._rewards.failed, {}
         rewards = []
         for place, prompt in enumerate(held_out):

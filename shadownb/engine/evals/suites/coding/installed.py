@@ -126,7 +126,7 @@ def _described(language: str) -> Toolchain:
         ),
         "sh": Toolchain("Bash", "bash", "main.sh", "bash -n main.sh", "bash main.sh", "apt install bash", "echo %s"),
         "go": Toolchain(
-            "Go", "go", "main_test.go", f"mkdir tmp && TMPDIR=/box/tmp {shutil.which('go')} test -c -o main .", "./main",
+            "Go", "go", "main_test.go", f"mkdir tmp && TMPDIR=/box/tmp {shutil.which('go')} test -c -vet=off -o main .", "./main",
             "apt install golang",
             'package answer\nimport ("fmt"; "testing")\nfunc TestMain(m *testing.M) { fmt.Println("%s") }',
             r"cannot find (?:module|package) \"?([\w./-]+)", _go,

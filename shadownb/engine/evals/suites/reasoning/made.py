@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +15,7 @@ from shadownb.engine.scoring.answers import without_reasoning
 from shadownb.errors import ConfigError, MissingDependencyError
 
 RULES = ("answer tag", "whole")
+ASKED = "{question}\n\nThink step by step, then give the answer alone in <answer></answer>."
 _TAG = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 
 
@@ -49,23 +50,14 @@ class ReasoningGym:
 
     @cached_property
     def _made(self) -> dict[str, Any]:
-        try:
-            import reasoning_gym
-            from reasoning_gym.factory import DATASETS
-        except ImportError:
-            raise MissingDependencyError("reasoning-gym is not installed.", fix="pip install reasoning-gym") from None
-        if unknown := next((task for task in self._tasks if task not in DATASETS), None):
-            raise ConfigError(
-                f"task={unknown!r} is not one of reasoning-gym.", fix=f"Use {', '.join(sorted(DATASETS))}."
-            )
-        return {task: reasoning_gym.create_dataset(task, size=self._size, seed=self._seed) for task in self._tasks}
+        return {task: made_by(task, self._size, self._seed, {}) for task in self._tasks}
 
     def items(self) -> list[Item]:
         """Return the questions; those of one task are a cluster."""
         return [
             Item(
                 f"{task}/{number}",
-                asks(f"{entry['question']}\n\nThink step by step, then give the answer alone in <answer></answer>."),
+                asks(ASKED.format(question=entry["question"])),
                 str(entry["answer"]),
                 cluster=task if len(self._made) > 1 else None,
                 row={"task": task, "number": number},
@@ -82,10 +74,40 @@ class ReasoningGym:
     def _verdict(self, item: Item, answer: str) -> Verdict:
         made = self._made[item.row["task"]]
         entry = made[item.row["number"]]
-        text = without_reasoning(answer).strip()
-        tagged = _TAG.findall(text)
-        by_rule = dict(zip(RULES, (tagged[-1].strip() if tagged else text, text), strict=True))
+        by_rule = dict(zip(RULES, (tagged(answer), without_reasoning(answer).strip()), strict=True))
         scores = {rule: float(made.score_answer(given, entry)) for rule, given in by_rule.items()}
         value = scores[RULES[0]]
         reason = "" if value >= 1 else f"gives {by_rule[RULES[0]][:60]!r}, expected {item.expected[:60]!r}"
         return Verdict(value, reason, by_rule[RULES[0]], "passed" if value >= 1 else "failed", scores)
+
+
+def made_by(task: str, size: int, seed: int, config: Mapping[str, Any]) -> Any:
+    """Return a data set of reasoning-gym.
+
+    Raises
+    ------
+    ConfigError
+        There is no such task, or no such option of it.
+    MissingDependencyError
+        reasoning-gym is not installed.
+    """
+    try:
+        import reasoning_gym
+        from reasoning_gym.factory import DATASETS
+    except ImportError:
+        raise MissingDependencyError("reasoning-gym is not installed.", fix="pip install reasoning-gym") from None
+    if task not in DATASETS:
+        raise ConfigError(f"task={task!r} is not one of reasoning-gym.", fix=f"Use {', '.join(sorted(DATASETS))}.")
+    try:
+        return reasoning_gym.create_dataset(task, size=size, seed=seed, **config)
+    except (TypeError, AssertionError, ValueError) as error:
+        raise ConfigError(
+            f"{task} of reasoning-gym cannot be made with {dict(config)}: {error}", fix="Look at the task's options."
+        ) from None
+
+
+def tagged(answer: str) -> str:
+    """Return what stands in the last answer tag of a reply, or all of it, without its reasoning."""
+    text = without_reasoning(answer).strip()
+    found = _TAG.findall(text)
+    return found[-1].strip() if found else text

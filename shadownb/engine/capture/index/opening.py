@@ -1,0 +1,103 @@
+"""OpenedIndex: the file of an index, opened when it is used, made anew where it is of other calls; one transaction at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from shadownb.engine.capture.index import file
+from shadownb.engine.capture.index.nodes import ReadCalls, StoredPlaces
+from shadownb.engine.capture.index.rows import Rows
+from shadownb.engine.capture.index.table import EpisodeTable
+from shadownb.engine.trajectories.episodes import Episodes
+
+if TYPE_CHECKING:
+    from shadownb.engine.capture.index.source import IndexedCalls
+
+_T = TypeVar("_T")
+
+
+class OpenedIndex:
+    """The file of an index and what reads its tables; several processes may have one open."""
+
+    def __init__(self, store: IndexedCalls) -> None:
+        self._store = store
+        self.path = store.path / file.FILE
+        self._lock = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+        self._inode = 0
+        self._is_fleeting = False
+        self.last_seq = self.read = 0
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether it is in a file; where there is no room for one, it is in a private one that is gone when it is closed."""
+        return not self._is_fleeting
+
+    def close(self) -> None:
+        """Close the file; the next use opens it again."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def drop(self) -> None:
+        """Remove the index with all that stands in it; the next use makes it anew."""
+        with self._lock:
+            self.close()
+            file.remove(self.path)
+
+    def _in_transaction(self, db: sqlite3.Connection, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Do something that others wait for, who then go on behind it."""
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            self._places.start()
+            done = work(db)
+            self._places.flush()
+            db.execute("COMMIT")
+            return done
+        finally:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            self._done()
+
+    def _done(self) -> None:
+        self._places.nodes.clear()
+        self._calls.clear()
+
+    def _opened(self) -> sqlite3.Connection:
+        """Return the connection; a new one where another process has made the file anew."""
+        with self._lock:
+            if self._connection is not None and self._inode != _inode(self.path):
+                self.close()
+            if self._connection is None:
+                name = self._store.database.name()
+                kept = name is not None and not self._is_fleeting
+                self._connection = file.connect(self.path if kept else None, name or "")
+                if int(self._about(self._connection, "last_seq")) > self._store.database.last_of(
+                    "calls"
+                ):  # other calls than it was made of
+                    self._connection.close()
+                    file.remove(self.path)
+                    self._connection = file.connect(self.path, name or "")
+                self._inode = _inode(self.path)
+                self._calls = ReadCalls(self._store)
+                self._places = StoredPlaces(self._connection, self._calls)
+                self._graph = Episodes(places=self._places)
+                self._table = EpisodeTable(self._connection, self._lock)
+                self._rows = Rows(self._places, self._table)
+            return self._connection
+
+    @staticmethod
+    def _about(db: sqlite3.Connection, key: str) -> Any:
+        return db.execute("SELECT value FROM about WHERE key = ?", (key,)).fetchone()[0]
+
+
+def _inode(path: Path) -> int:
+    with contextlib.suppress(FileNotFoundError):
+        return path.stat().st_ino
+    return 0
