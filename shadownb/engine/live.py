@@ -266,8 +266,31 @@ def heard(listener: Callable[[str], None]) -> Iterator[None]:
         _here.listener = before
 
 
+class Stopped(Exception):
+    """Somebody asked for this thread's work to end; whoever does it leaves everything as it was."""
+
+
+@contextlib.contextmanager
+def stoppable(asked: Callable[[], bool]) -> Iterator[None]:
+    """Let this thread's work inside the block end at its next :func:`check` or :func:`tell` once ``asked`` returns True."""
+    before = getattr(_here, "asked", None)
+    _here.asked = asked
+    try:
+        yield
+    finally:
+        _here.asked = before
+
+
+def check() -> None:
+    """Raise :class:`Stopped` where this thread's work is to end; called between pieces of work that take a moment."""
+    asked = getattr(_here, "asked", None)
+    if asked is not None and asked():
+        raise Stopped
+
+
 def tell(phase: str, measure: Measure | None = None) -> None:
-    """Name the phase of the innermost :func:`work` of this thread; nothing where there is none."""
+    """Name the phase of the innermost :func:`work` of this thread; nothing where there is none. It is a :func:`check`, too."""
+    check()
     works: list[Work] = _here.__dict__.get("works", [])
     listener = getattr(_here, "listener", None)
     if listener is not None and len(works) == 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -72,6 +73,7 @@ class ExportPanel(SnapshotPanel):
         self._offers: dict[str, Any] = {}
         self._counted: tuple[Any, int] = (None, 0)
         self._fills = 0
+        self._stop = threading.Event()
         self.exported: Any = None
         """The last :class:`~shadownb.Export` that was made here, or None."""
         super().__init__()
@@ -136,12 +138,13 @@ class ExportPanel(SnapshotPanel):
         if not asked:
             raise ConfigError("No model is chosen.", fix="Choose one, or give a folder, a run or a name.")
         self._refuse_while_working()
+        self._stop.clear()
         progress = _Progress(self, f"loading {asked}")
 
         def load() -> Any:
             from shadownb.engine.models import load
 
-            with live.heard(progress.hear):
+            with live.heard(progress.hear), live.stoppable(self._stop.is_set):
                 return load(asked)
 
         def loaded(model: Any) -> None:
@@ -173,10 +176,11 @@ class ExportPanel(SnapshotPanel):
         opened = self.source.startswith(_OPENED)
         run = name if opened else model.trained[0] if model.trained else ""
         self.code = _exported.code(name, opened, run, first, others, target, data, scorer)
+        self._stop.clear()
         progress = _Progress(self, f"exporting {first.name}")
 
         def export() -> Any:
-            with live.heard(progress.hear):
+            with live.heard(progress.hear), live.stoppable(self._stop.is_set):
                 return model.export(
                     Path(target), first.format, dataset=rows, scorer=judge, report=data != _exported.NOTHING,
                     compare=[{"format": each.format, **each.options} for each in others], **first.options,
@@ -200,6 +204,12 @@ class ExportPanel(SnapshotPanel):
             "push", lambda: exported.push_to_hub(repo.strip(), private=private, dry_run=not send), told, self._failed
         )
 
+    def _do_stop(self) -> None:
+        """End the export at its next piece of work: files that are not whole are thrown away, whole ones are kept unmeasured."""
+        if self.state["stage"] == "working" and not self._stop.is_set():
+            self._stop.set()
+            self.state = {**self.state, "stopping": True}
+
     # -- what follows ---------------------------------------------------------------------------------------------------
 
     def _done(self, exported: Any) -> None:
@@ -208,7 +218,10 @@ class ExportPanel(SnapshotPanel):
         self._look()
 
     def _failed(self, error: Exception) -> None:
-        self.state = {"stage": "failed", "error": as_card(error)}
+        if isinstance(error, live.Stopped):
+            self.state = {"stage": "ready", "stopped": "Stopped: nothing has changed."}
+        else:
+            self.state = {"stage": "failed", "error": as_card(error)}
         self._look()
 
     def _refuse_while_working(self) -> None:
@@ -318,4 +331,5 @@ class _Progress:
         self._show(phase)
 
     def _show(self, doing: str) -> None:
-        self._panel.state = {"stage": "working", "doing": doing, "steps": [dict(each) for each in self._steps]}
+        steps = [dict(each) for each in self._steps]
+        self._panel.state = {"stage": "working", "doing": doing, "steps": steps, "stopping": self._panel._stop.is_set()}

@@ -262,6 +262,68 @@ def test_what_a_local_model_cannot_do_is_refused_by_name(
     assert {call.status for call in proxy.calls} <= {"error"}
 
 
+def test_no_option_that_changes_the_answer_is_ignored(proxy: CaptureProxy) -> None:
+    """Each is held against the same request without it: another answer, or another prompt."""
+
+    def asked(path: str, **fields: Any) -> Any:
+        body = {"model": "m", "temperature": 0, **fields}
+        got = WEB.post(f"{proxy.base_url}/{path}", json=body, headers={"x-api-key": proxy.token})
+        assert got.status_code == 200, got.text
+        return got.json()
+
+    def said(**fields: Any) -> str:
+        answer = asked("chat/completions", messages=USER, **{"max_tokens": 24, **fields})
+        return str(answer["choices"][0]["message"]["content"])
+
+    plain = said()
+    hot: Any = {"temperature": 2, "seed": 3}
+    assert said(**hot) != plain == said(**hot, top_k=1) == said(**hot, min_p=1.0)
+    assert said(repetition_penalty=5.0) != plain and said(logit_bias={"40": 100}) != plain
+    assert (said(grammar='root ::= "a"'), said(guided_json={"const": 1})) == ("a", "1")
+    assert said(parallel_tool_calls=False) == plain, "there is nothing for it to change"
+    stops = len(asked("completions", prompt="x", max_tokens=30, ignore_eos=True)["choices"][0]["text"])
+    assert (
+        stops and asked("completions", prompt="x", max_tokens=30, ignore_eos=True)["usage"]["completion_tokens"] == 30
+    )
+
+    schema = {"type": "object", "properties": {"a": {"enum": [1]}}, "required": ["a"], "additionalProperties": False}
+    form = {"format": {"type": "json_schema", "schema": schema}}
+    held = asked("messages", messages=USER, max_tokens=60, output_config=form)["content"][0]["text"]
+    assert json.loads(held) == {"a": 1}
+    begun = [*USER, {"role": "assistant", "content": '{"a":'}]
+    rest = asked("messages", messages=begun, max_tokens=60, output_config=form)["content"][0]["text"]
+    assert json.loads('{"a":' + rest) == {"a": 1}
+
+    asks = {"role": "user", "content": "What did the tool say?"}
+    call = {"type": "custom_tool_call", "call_id": "c", "name": "f", "input": "x"}
+    sizes = [
+        asked(
+            "responses",
+            max_output_tokens=2,
+            input=[asks, call, {**call, "type": f"{call['type']}_output", "output": out}],
+        )
+        for out in ("B", "BANANA")
+    ]
+    assert sizes[1]["usage"]["input_tokens"] > sizes[0]["usage"]["input_tokens"], "what the tool said is in the prompt"
+    include = ["message.output_text.logprobs"]
+    parts = asked("responses", max_output_tokens=4, input="hi", include=include)["output"][-1]["content"]
+    assert len(parts[0]["logprobs"]) == 4
+
+
+def test_a_stream_that_says_no_usage_is_recorded_with_it(proxy: CaptureProxy) -> None:
+    body = {"model": "m", "messages": USER, "max_tokens": 5, "stream": True, "ignore_eos": True}
+    got = WEB.post(f"{proxy.base_url}/chat/completions", json=body, headers={"x-api-key": proxy.token})
+    assert '"usage":{' not in got.text
+    told = WEB.post(
+        f"{proxy.base_url}/chat/completions", json={**body, "stream": False}, headers={"x-api-key": proxy.token}
+    )
+    first, second = proxy.store.calls()
+    assert (
+        first.usage == second.usage
+        and first.usage["completion_tokens"] == 5 == told.json()["usage"]["completion_tokens"]
+    )
+
+
 def test_beside_an_upstream_only_its_own_name_is_local(upstream: Upstream, model: Any) -> None:
     import openai
 

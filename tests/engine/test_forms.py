@@ -74,9 +74,8 @@ def test_a_form_with_log_probabilities_and_in_rollouts(model: Any) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"schema": {"not": {}}}, '"not"'),
-        ({"schema": {"type": "array", "uniqueItems": True}}, '"uniqueItems"'),
-        ({"schema": {"type": "string", "format": "regex"}}, "regex"),
+        ({"schema": {"not": {}}}, "not"),
+        ({"schema": {"type": "array", "uniqueItems": True}}, "uniqueItems: "),
         ({"schema": {"pattern": "(?=a)b", "type": "string"}}, "look-around"),
         ({"schema": "{"}, "no JSON"),
         ({"schema": 7}, "no JSON schema"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -127,3 +129,22 @@ def test_it_is_compared_and_recorded_as_any_model(tuned: Any, file: Any) -> None
         reply = asked.chat(ROWS[0]["messages"][:2], temperature=0.0, max_new_tokens=8)
     assert reply.content == file.chat(ROWS[0]["messages"][:2], **GREEDY).content
     assert dataclasses.is_dataclass(found)
+
+
+def test_its_tokenizer_is_the_one_it_was_trained_with_and_needs_no_torch(tuned: Any, file: Any) -> None:
+    """torch takes 1.6 s to import, which is a third of what a server of a file took to be ready."""
+    text = "Café <|im_end|> 123 naïve\n\t😊 I'm"
+    ours, theirs = tuned.tokenizer, file.tokenizer
+    for options in ({"add_special_tokens": False}, {}):
+        assert list(ours(text, **options)["input_ids"]) == list(theirs(text, **options)["input_ids"])
+    ids = ours(text)["input_ids"]
+    for option in (True, False):
+        assert ours.decode(ids, skip_special_tokens=option) == theirs.decode(ids, skip_special_tokens=option)
+    names = ("eos_token_id", "bos_token_id", "pad_token_id", "all_special_ids", "added_tokens_encoder")
+    assert [getattr(ours, name) for name in names] == [getattr(theirs, name) for name in names]
+    program = "import sys, shadownb as snb; model = snb.load(sys.argv[1], backend='llamacpp'); "
+    program += "print(model.generate('hi', max_new_tokens=1, temperature=0) is not None, 'torch' in sys.modules)"
+    said = subprocess.run(
+        [sys.executable, "-c", program, file.source], capture_output=True, text=True, check=True, timeout=200
+    )
+    assert said.stdout.split() == ["True", "False"], said.stderr

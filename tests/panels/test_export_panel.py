@@ -166,3 +166,45 @@ def test_one_export_at_a_time_and_the_page_goes_on(panel: Any, model: Any, monke
     assert panel.state["stage"] == "working" and panel.state["doing"] == "exporting q8_0"
     go.set()
     assert panel.settle(60) and panel.report["format"] == "gguf" and not Path("other").exists()
+
+
+def test_a_stop_leaves_what_was_there_and_keeps_files_that_are_whole(
+    panel: Any, model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from shadownb.engine import live
+    from shadownb.engine.gguf import model as written
+    from shadownb.engine.models import exporting
+
+    begun, go = threading.Event(), threading.Event()
+
+    def held(work: Any) -> Any:
+        def slow(*arguments: Any, **options: Any) -> Any:
+            begun.set()
+            assert go.wait(60)
+            live.check()
+            return work(*arguments, **options)
+
+        return slow
+
+    def start_and_stop() -> None:
+        begun.clear()
+        go.clear()
+        send(panel, "start", format=ids["q8_0"], folder="out", compare=[], data="var:rows")
+        assert begun.wait(60)
+        send(panel, "stop")
+        wait_for(panel, "state", lambda state: state.get("stopping"))
+        go.set()
+        assert panel.settle(60)
+
+    ids = {name: each["id"] for name, each in by_name(panel).items()}
+    with monkeypatch.context() as patch:
+        patch.setattr(written, "write_model", held(written.write_model))
+        start_and_stop()
+    assert panel.state["stage"] == "ready" and "nothing has changed" in panel.state["stopped"]
+    assert not Path("out").exists() and panel.report == {}
+    with monkeypatch.context() as patch:
+        patch.setattr(exporting, "Reference", held(exporting.Reference))
+        start_and_stop()
+    assert panel.state == {"stage": "ready"} and panel.report["rows"] == []
+    assert any("stopped while it was measured" in note for note in panel.report["notes"])
+    assert list(Path("out").glob("*.gguf")), "the file was whole"

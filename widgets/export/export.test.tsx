@@ -168,3 +168,13 @@ test("the report has the table, what to take and why, and the folder", () => {
   expect(data[0]?.y[1]).toBeGreaterThan(0);
   expect(data[0]?.marker.symbol).toEqual(["diamond", "circle"]);
 });
+
+test("an export that goes on can be stopped, and what came of that is said", () => {
+  show({ state: { stage: "working", doing: "writing", steps: [], stopping: false } });
+  act(() => button("Stop").click());
+  expect(sent("stop")).toBeDefined();
+  show({ state: { stage: "working", doing: "writing", steps: [], stopping: true } });
+  expect(button("Stopping").disabled).toBe(true);
+  show({ state: { stage: "ready", stopped: "Stopped: nothing has changed." } });
+  expect(page.el.textContent).toContain("nothing has changed");
+});

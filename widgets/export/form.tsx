@@ -4,10 +4,11 @@ import { Button, Field } from "../lib/controls";
 import { counted, gigabytes } from "../lib/format";
 import { type Choice, GroupedOptions } from "../lib/grouped";
 import { useCommand, useTraitValue } from "../lib/model";
+import { OTHER, SourceField } from "../lib/source-field";
+import { TextField } from "../lib/text-field";
 import { Formats } from "./formats";
 import type { Format, State, Wanted } from "./types";
 
-const OTHER = "";
 const NOTHING = "none";
 const FIRST = "gguf quant=q4_k_m";
 
@@ -21,46 +22,34 @@ export function Source({ working }: { working: boolean }) {
   const blocked = working || waiting !== null;
   return (
     <div class="snb-row export-source">
-      <Field label="Model" help="The result of a run is loaded first.">
-        {(ids) => (
-          <select
-            {...ids}
-            class="snb-select"
-            disabled={blocked}
-            value={known ? source : OTHER}
-            onChange={({ currentTarget: { value } }) => {
-              setOther(value === OTHER);
-              if (value !== OTHER) send("choose", { source: value });
+      <SourceField
+        options={sources}
+        help="The result of a run is loaded first."
+        other="A folder, a run or a name…"
+        disabled={blocked}
+        value={known ? source : OTHER}
+        onValue={(value) => {
+          setOther(value === OTHER);
+          if (value !== OTHER) send("choose", { source: value });
+        }}
+      />
+      {!known && (
+        <TextField
+          label="Folder, run or name"
+          help="For example run-0123, smollm2-135m."
+          value={path}
+          onValue={setPath}
+        >
+          <Button
+            disabled={blocked || path.trim() === ""}
+            onClick={() => {
+              setOther(false);
+              send("choose", { source: path.trim() });
             }}
           >
-            <GroupedOptions options={sources} />
-            <option value={OTHER}>A folder, a run or a name…</option>
-          </select>
-        )}
-      </Field>
-      {!known && (
-        <Field label="Folder, run or name" help="For example run-0123, smollm2-135m.">
-          {(ids) => (
-            <div class="snb-row">
-              <input
-                {...ids}
-                type="text"
-                class="snb-input"
-                value={path}
-                onInput={(event) => setPath(event.currentTarget.value)}
-              />
-              <Button
-                disabled={blocked || path.trim() === ""}
-                onClick={() => {
-                  setOther(false);
-                  send("choose", { source: path.trim() });
-                }}
-              >
-                Load
-              </Button>
-            </div>
-          )}
-        </Field>
+            Load
+          </Button>
+        </TextField>
       )}
       <Button kind="quiet" disabled={blocked} onClick={() => send("look")}>
         Look again
@@ -124,17 +113,12 @@ export function ExportForm({ working }: { working: boolean }) {
         showAll={showAll}
       />
       <div class="export-fields">
-        <Field label="Folder" help="An earlier export there is replaced as a whole.">
-          {(ids) => (
-            <input
-              {...ids}
-              type="text"
-              class="snb-input"
-              value={target}
-              onInput={(event) => setFolder(event.currentTarget.value)}
-            />
-          )}
-        </Field>
+        <TextField
+          label="Folder"
+          help="An earlier export there is replaced as a whole."
+          value={target}
+          onValue={setFolder}
+        />
         <Field label="Measure on" help="Best on rows that it was not trained on." error={problem}>
           {(ids) => (
             <select {...ids} class="snb-select" value={rows} onChange={(event) => setRows(event.currentTarget.value)}>

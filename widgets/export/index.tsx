@@ -2,7 +2,7 @@
 import { useEffect, useRef } from "preact/hooks";
 import { AsCode } from "../lib/as-code";
 import { CommandError } from "../lib/command-error";
-import { Progress } from "../lib/controls";
+import { Button, Progress } from "../lib/controls";
 import { coverSnapshot } from "../lib/cover";
 import { ErrorCard } from "../lib/error-card";
 import { sendCommand, usePanel, useTraitValue } from "../lib/model";
@@ -30,6 +30,14 @@ function Export() {
       {working && <Progress label={state.doing ?? "Working"} value={null} />}
       <StatusLine>{working ? `Working: ${state.doing}…` : ""}</StatusLine>
       {working && <Steps steps={state.steps ?? []} />}
+      {working && state.stopping !== undefined && (
+        <div class="snb-row">
+          <Button disabled={state.stopping} onClick={() => sendCommand(model, "stop")}>
+            {state.stopping ? "Stopping" : "Stop"}
+          </Button>
+        </div>
+      )}
+      {state.stopped && <p role="status">{state.stopped}</p>}
       {state.stage === "failed" && state.error && <ErrorCard error={state.error} />}
       <Source working={working} />
       {name === "" ? (

@@ -36,6 +36,9 @@ export interface State {
   doing?: string;
   steps?: { text: string; seconds: number | null }[];
   error?: ErrorInfo;
+  /** Whether it was asked to end, and then what came of that. */
+  stopping?: boolean;
+  stopped?: string;
 }
 
 /** What another panel has filled in: what for, which formats come first, and whether anything is measured. */

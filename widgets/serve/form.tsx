@@ -2,9 +2,9 @@
 import { useEffect, useState } from "preact/hooks";
 import { Button, Field } from "../lib/controls";
 import { useCommand, useTraitValue } from "../lib/model";
+import { OTHER, SourceField } from "../lib/source-field";
+import { TextField } from "../lib/text-field";
 import type { Choice, Wanted } from "./types";
-
-const OTHER = "";
 
 export function StartForm({ working }: { working: boolean }) {
   const models = useTraitValue<Choice[]>("models");
@@ -36,33 +36,20 @@ export function StartForm({ working }: { working: boolean }) {
     >
       <h3>Serve a model</h3>
       <div class="serve-fields">
-        <Field label="Model" help="A loaded one answers with its weights as they are, also while it trains.">
-          {(ids) => (
-            <select {...ids} class="snb-select" value={source} onChange={(event) => choose(event.currentTarget.value)}>
-              {models.map((each) => (
-                <option key={each.id} value={each.id}>
-                  {each.title}
-                </option>
-              ))}
-              <option value={OTHER}>A folder, run, GGUF file or address…</option>
-            </select>
-          )}
-        </Field>
+        <SourceField
+          options={models.map((each) => ({ ...each, group: "Loaded" }))}
+          help="A loaded one answers with its weights as they are, also while it trains."
+          other="A folder, run, GGUF file or address…"
+          value={source}
+          onValue={choose}
+        />
         {source === OTHER && (
-          <Field
+          <TextField
             label="Folder, run, file or address"
             help="For example run-0123, model.gguf, http://127.0.0.1:11434/v1."
-          >
-            {(ids) => (
-              <input
-                {...ids}
-                type="text"
-                class="snb-input"
-                value={path}
-                onInput={(event) => setPath(event.currentTarget.value)}
-              />
-            )}
-          </Field>
+            value={path}
+            onValue={setPath}
+          />
         )}
         <Field label="Engine" help="auto says afterwards what it chose, and why.">
           {(ids) => (
@@ -78,29 +65,19 @@ export function StartForm({ working }: { working: boolean }) {
             </select>
           )}
         </Field>
-        <Field label="Name" help="What requests call it; the model's own if empty.">
-          {(ids) => (
-            <input
-              {...ids}
-              type="text"
-              class="snb-input"
-              value={name}
-              onInput={(event) => setName(event.currentTarget.value)}
-            />
-          )}
-        </Field>
-        <Field label="Port" help={badPort ? "A number up to 65535." : "A free one if empty."}>
-          {(ids) => (
-            <input
-              {...ids}
-              type="text"
-              inputMode="numeric"
-              class="snb-input"
-              value={port}
-              onInput={(event) => setPort(event.currentTarget.value)}
-            />
-          )}
-        </Field>
+        <TextField
+          label="Name"
+          help="What requests call it; the model's own if empty."
+          value={name}
+          onValue={setName}
+        />
+        <TextField
+          label="Port"
+          help={badPort ? "A number up to 65535." : "A free one if empty."}
+          digits
+          value={port}
+          onValue={setPort}
+        />
       </div>
       <div class="snb-row">
         <Button kind="primary" type="submit" disabled={blocked}>

@@ -10,7 +10,7 @@ from typing import Any
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
-from shadownb.engine.answering.local import LocalModel
+from shadownb.engine.answering.local import LocalModel, Spent
 from shadownb.engine.capture import routes, wire
 from shadownb.engine.capture.delivery import Delivery
 from shadownb.engine.capture.dialects import WireError, dialect
@@ -159,7 +159,9 @@ class CaptureApp:
             text = "There is no recorded answer with this previous_response_id."
             await delivery.fail(WireError(404, text, param="previous_response_id", code="not_found"))
             return
-        await local.answer(exchange.dialect, exchange.request, self._recorder.turns_before(exchange), delivery)
+        exchange.spent = Spent()
+        before = self._recorder.turns_before(exchange)
+        await local.answer(exchange.dialect, exchange.request, before, delivery, spent=exchange.spent)
 
     async def _pass(
         self, route: routes.Route, method: str, query: bytes, headers: Headers, receive: Receive, send: Send

@@ -11,7 +11,7 @@ import secrets
 import time
 import zlib
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.capture.call import JSON_COLUMNS, Status
 from shadownb.engine.capture.dialects import Dialect, Facts
@@ -20,6 +20,9 @@ from shadownb.engine.capture.encodings import decoded
 from shadownb.engine.capture.prices import PriceTable
 from shadownb.engine.capture.redaction import Redactor
 from shadownb.engine.jsontext import Unreadable, check_depth, dumps, loads
+
+if TYPE_CHECKING:
+    from shadownb.engine.answering.local import Spent
 
 MOST_KEPT = 64 * 2**20
 """Bytes of an answer: as many as of a request. What is longer passes through, and its call is ``unread``."""
@@ -61,6 +64,7 @@ class Exchange:
     size: int = 0  # bytes of the answer so far
     ended_s: float | None = None  # seconds after the start, when it was last handed in to be stored
     kept: bool = True  # False: passed through, but left out by sampling
+    spent: Spent | None = None  # what a local model counted, of a stream that does not say it
 
     def add(self, chunk: bytes) -> None:
         """Remember a piece of the answer and when it came; of an answer that is too long only that."""
@@ -106,6 +110,12 @@ class Record:
             error = {"message": unread, "type": "unread"}
         model = _text(exchange.request.get("model")) or facts.model
         usage = facts.usage
+        if usage is None and exchange.spent is not None and exchange.spent.completion_tokens:
+            usage = {
+                "prompt_tokens": exchange.spent.prompt_tokens,
+                "completion_tokens": exchange.spent.completion_tokens,
+                "total_tokens": exchange.spent.prompt_tokens + exchange.spent.completion_tokens,
+            }
         columns = {
             "id": exchange.id,
             "session": exchange.session,

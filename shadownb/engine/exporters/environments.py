@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
-import subprocess
 import sys
 import uuid
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shadownb.engine import live
+from shadownb.engine.children import ran
 from shadownb.engine.home import subfolder
 from shadownb.errors import ConfigError, ExportError, MissingDependencyError, did_you_mean
 
@@ -70,10 +70,7 @@ class Environment:
         print(line, file=sys.stderr, flush=True)  # also where a line of progress is not shown
         aside = target.with_name(f".{target.name}-{uuid.uuid4().hex[:8]}")
         try:
-            done = subprocess.run(
-                [*_installer(), "--no-deps", "--target", str(aside), *self.packages],
-                capture_output=True, text=True, check=False,
-            )  # fmt: skip
+            done = ran([*_installer(), "--no-deps", "--target", str(aside), *self.packages])
             if done.returncode != 0:
                 raise MissingDependencyError(
                     f"{self.what} needs {', '.join(self.packages)}, which could not be fetched.",
@@ -100,9 +97,7 @@ class Environment:
         folder = self.require()
         path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
         environment = {**os.environ, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-        done = subprocess.run(
-            [sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False
-        )
+        done = ran([sys.executable, *arguments], environment=environment)
         if done.returncode != 0:
             raise ExportError(
                 f"{what} (exit code {done.returncode}).",

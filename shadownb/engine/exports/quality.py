@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from shadownb.engine import registry
+from shadownb.engine import live, registry
+from shadownb.engine.children import ran
 from shadownb.engine.evals.intervals import Difference, Mean
 from shadownb.engine.ports.backend import TellsDistributions
 from shadownb.engine.rendering import Rendered
@@ -134,6 +135,7 @@ def _by_row(model: Any, rows: Sequence[Rendered]) -> Iterator[npt.NDArray[np.flo
     parts: list[npt.NDArray[np.float64]] = []
     current = 0
     for number, _, known in model.backend.distributions(model, rows, "tuned"):
+        live.check()
         if number != current:
             yield np.concatenate(parts)
             parts, current = [], number
@@ -158,9 +160,9 @@ def probe(place: Path, backend: str, prompt: Sequence[int], adapter: Path | None
     }
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "SHADOWNB_PROGRESS": "0", "HF_HUB_OFFLINE": "1"}
     try:
-        done = subprocess.run(
+        done = ran(
             [sys.executable, "-m", f"{__package__}.probing"],
-            input=json.dumps(asked), env=environment, capture_output=True, text=True, timeout=_PROBE_SECONDS, check=False,
+            input=json.dumps(asked), environment=environment, timeout=_PROBE_SECONDS,
         )  # fmt: skip
         found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1]) if done.returncode == 0 else {}
     except (subprocess.TimeoutExpired, ValueError, IndexError):

@@ -13,6 +13,7 @@ from typing import Any
 import gguf
 import numpy as np
 
+from shadownb.engine import live
 from shadownb.engine.gguf import architectures
 from shadownb.engine.gguf.architectures import Architecture, Config
 from shadownb.engine.gguf.layout import Layout
@@ -91,6 +92,7 @@ def write_model(
             writer.write_kv_data_to_file()
             writer.write_ti_data_to_file()
             for place, (name, _, (source, read)) in enumerate(parts):
+                live.check()
                 tell(place, len(parts))
                 weight = (importance or {}).get(source.removesuffix(".weight"))
                 writer.write_tensor_data(quantised(read(), types[name], weight))

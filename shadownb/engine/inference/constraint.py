@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
+from shadownb.engine.inference.schemas import formats
+from shadownb.engine.inference.schemas.documents import Cannot, mapped, walk
+from shadownb.engine.inference.schemas.names import check_count
+from shadownb.engine.inference.schemas.rewriting import Rewriter
 from shadownb.errors import ConfigError, MissingDependencyError
 
 Kind = Literal["schema", "regex", "grammar"]
@@ -105,11 +109,9 @@ class Constraint:
 
 def _closed(schema: Any) -> Any:
     """Return the schema of a class with its objects closed: fields that it does not have it would only drop."""
-    if isinstance(schema, list):
-        return [_closed(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
-    found = {key: value if key in _VALUES else _closed(value) for key, value in schema.items()}
+    found = mapped(schema, _closed)
     if isinstance(schema.get("properties"), dict) and "additionalProperties" not in schema:
         found["additionalProperties"] = False
     return found
@@ -134,39 +136,73 @@ def library() -> Any:
     return llguidance
 
 
-def spaced(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return a schema with the blanks that its JSON may have, and without the leap seconds that few readers take."""
-    return {**_without_leap_seconds(schema), "x-guidance": {"whitespace_pattern": _BLANKS}}
-
-
-def _without_leap_seconds(schema: Any) -> Any:
-    if isinstance(schema, list):
-        return [_without_leap_seconds(each) for each in schema]
-    if not isinstance(schema, dict):
-        return schema
-    found = {key: value if key in _VALUES else _without_leap_seconds(value) for key, value in schema.items()}
-    if schema.get("format") in ("time", "date-time") and "pattern" not in schema:
-        found["pattern"] = ":[0-9]{2}:[0-5][0-9]"
-    return found
-
-
-_VALUES = ("const", "enum", "default", "examples")  # no schemas
-
-
 def grammar_of(kind: Kind, text: str) -> str:
     """Return a form as llguidance takes it."""
-    matcher = library().LLMatcher
     if kind == "schema":
-        return str(matcher.grammar_from_json_schema(json.dumps(spaced(json.loads(text)))))
+        return _grammar(json.loads(_taken(text)[0]))
+    matcher = library().LLMatcher
     return str(matcher.grammar_from_regex(text) if kind == "regex" else matcher.grammar_from_lark(text))
+
+
+def taken(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a schema as llguidance takes it, with the blanks that its JSON may have; for a part of a grammar."""
+    found: dict[str, Any] = json.loads(_taken(json.dumps(schema, ensure_ascii=False))[0])
+    return found
 
 
 @lru_cache(maxsize=512)
 def _problem(kind: Kind, text: str) -> str:
     """Return why a form cannot be held; an empty string where it can."""
-    matcher = library().LLMatcher
-    is_error, said = matcher.validate_grammar_with_warnings(grammar_of(kind, text))
-    return " ".join(str(said[0]).split())[:400] if said and (is_error or kind == "schema") else ""
+    if kind == "schema":
+        return _taken(text)[1]
+    is_error, said = library().LLMatcher.validate_grammar_with_warnings(grammar_of(kind, text))
+    return _line(said) if said and is_error else ""
+
+
+@lru_cache(maxsize=512)
+def _taken(text: str) -> tuple[str, str]:
+    """Return a schema as llguidance takes it, and why it cannot be held: as it is where it is taken so, else rewritten."""
+    schema = json.loads(text)
+    plain = _spaced(formats.exact(schema))
+    problem = _against(plain)
+    try:
+        for each in walk(schema):
+            check_count(each)
+        if not problem:
+            return json.dumps(plain), ""
+        rewriter = Rewriter(schema)
+        found = _spaced(rewriter.whole())
+        for keyword, part, lost in rewriter.sites:
+            if _against(_spaced(rewriter.with_definitions(part))):
+                raise Cannot(keyword, f"{lost} cannot be held")
+    except Cannot as error:
+        return json.dumps(plain), str(error)
+    except RecursionError:
+        return json.dumps(plain), "it is nested too deeply"
+    except (TypeError, AttributeError, ValueError, KeyError):  # of a keyword whose value is of no type that it may have
+        return json.dumps(plain), problem
+    left = _against(found)
+    if not left:
+        return json.dumps(found), ""
+    return json.dumps(plain), problem if "nimplemented" in left else f"{problem}: {left}"
+
+
+def _spaced(schema: dict[str, Any]) -> dict[str, Any]:
+    return {**schema, "x-guidance": {"whitespace_pattern": _BLANKS}}
+
+
+def _grammar(schema: dict[str, Any]) -> str:
+    return str(library().LLMatcher.grammar_from_json_schema(json.dumps(schema)))
+
+
+def _against(schema: dict[str, Any]) -> str:
+    """Return what llguidance says against a schema, warnings included."""
+    _, said = library().LLMatcher.validate_grammar_with_warnings(_grammar(schema))
+    return _line(said) if said else ""
+
+
+def _line(said: Any) -> str:
+    return " ".join(str(said[0]).split())[:400]
 
 
 def _text(option: str, value: Any) -> str:

@@ -95,10 +95,13 @@ def export(
     quality: list[Quality] = []
     reference = ""
     if report and rows is not None:
-        live.tell("measuring the model itself")
-        known = Reference(model, rendered(model, rows, most=200))
-        reference = f"{model.name} in {known.format}, {sum(row.predicted_tokens for row in known.rows):,} tokens"
-        quality = _measured_all(model, path, first, others, known, rows, scorer)
+        try:
+            live.tell("measuring the model itself")
+            known = Reference(model, rendered(model, rows, most=200))
+            reference = f"{model.name} in {known.format}, {sum(row.predicted_tokens for row in known.rows):,} tokens"
+            quality = _measured_all(model, path, first, others, known, rows, scorer)
+        except live.Stopped:  # the files are whole already
+            notes = ["It was stopped while it was measured; the files are whole."]
     elif report:
         notes.append("Nothing was measured: no rows were held out. dataset=rows measures the file on rows of yours.")
     notes += [note for each in quality for note in each.notes]

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from shadownb.engine.inference.constraint import spaced
+from shadownb.engine.inference.constraint import taken
 
 Schema = dict[str, Any]
 _NAME, _ARGUMENTS = "probe_call", {"probe_text": "it's a\\b\nend"}
@@ -97,7 +97,7 @@ class CallForm:
         opening, closing = ("[", "]") if self.listed else ("", "")
         parts = [
             _written(before + opening, special),
-            f"%json {json.dumps(spaced(schema))}",
+            f"%json {json.dumps(taken(schema))}",
             _written(closing + self.after, special),
         ]
         return " ".join(part for part in parts if part)

@@ -28,21 +28,29 @@ def of(path: Path) -> Any:
     ModelError
         Nothing lies beside it, and transformers can make none of it.
     """
+    beside = (path.parent / "tokenizer.json").is_file() or (path.parent / "tokenizer_config.json").is_file()
+    return _read(path.parent if beside else _made(path))
+
+
+def _read(folder: Path) -> Any:
+    """Return a folder's tokenizer; where it is a file tokenizer.json without importing torch, which would take 1.6 s."""
+    if (folder / "tokenizer.json").is_file():
+        from transformers import PreTrainedTokenizerFast
+
+        return PreTrainedTokenizerFast.from_pretrained(folder)
     from transformers import AutoTokenizer
 
-    if (path.parent / "tokenizer.json").is_file() or (path.parent / "tokenizer_config.json").is_file():
-        return AutoTokenizer.from_pretrained(path.parent, trust_remote_code=False)
-    return AutoTokenizer.from_pretrained(_made(path), trust_remote_code=False)
+    return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
 
 
 def _made(path: Path) -> Path:
     """Return the folder of a tokenizer made of a GGUF file, once: that takes 10 s for 50,000 tokens."""
-    from transformers import AutoTokenizer
-
     mark = f"{path.resolve()}:{path.stat().st_size}:{path.stat().st_mtime_ns}"
     target = subfolder("models") / f"tokenizer-{path.stem}-{hashlib.sha256(mark.encode()).hexdigest()[:8]}"
     if target.is_dir():
         return target
+    from transformers import AutoTokenizer
+
     try:
         tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name, trust_remote_code=False)
     except Exception as error:  # the library raises what it likes for an architecture that it does not know
