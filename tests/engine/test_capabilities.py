@@ -20,6 +20,8 @@ from shadownb.engine.config_fields import config_fields
 from shadownb.engine.config_objectives import option_names
 from shadownb.engine.loaded.backends import backend
 from shadownb.engine.objectives.policy.options import PolicyOptions
+from shadownb.engine.objectives.policy.ppo_options import PpoOptions
+from shadownb.engine.objectives.reward import RewardOptions
 from shadownb.engine.objectives.teaching.options import DistillOptions, SdftOptions
 from shadownb.engine.runs import Run
 from tests.waiting import wait_for
@@ -87,6 +89,14 @@ OTHER: dict[str, Any] = {
     "epsilon_high": 0.3,
     "delta": 4.0,
     "max_kl": 1.0,
+    "environment": "tests.environments.worlds:Counting",
+    "teacher": "a-folder",
+    "teacher_model": "a-model",
+    "teacher_prompt_template": "{prompt} {privileged_context}",
+    "missing_eos_penalty": 1.0,
+    "value_learning_rate": 1e-3,
+    "center_rewards_coefficient": 0.01,
+    "margin_column": "margin",
 }
 
 
@@ -380,7 +390,8 @@ def test_eval_steps_says_when_to_sample_without_evaluation_rows(tiny_model_dir: 
 
 
 def test_every_honoured_option_is_looked_at() -> None:
-    tables = (PolicyOptions, DistillOptions, SdftOptions)  # tests/policy and tests/teaching look at those
+    # tests/policy, tests/teaching and test_reward.py look at those.
+    tables = (PolicyOptions, PpoOptions, RewardOptions, DistillOptions, SdftOptions)
     ours = {name for table in tables for name in table.model_fields} - set(CASES)
     assert set(CASES) == HONOURED - ours
 
