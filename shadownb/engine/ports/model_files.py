@@ -1,6 +1,7 @@
 """What some backends can do with models' files, beyond the port that all of them have.
 
-Who wants it asks ``isinstance(backend, ComputesGguf)``; so no module outside of ``backends`` names one of them.
+Who wants it asks ``isinstance(backend, ComputesGguf)``; so no module outside of ``backends`` names one of them. Suites:
+tests/exports/test_llamacpp.py, tests/exports/test_lineage.py.
 """
 
 from __future__ import annotations
