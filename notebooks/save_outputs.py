@@ -6,6 +6,7 @@ and the pictures of the curves, so that a code host shows them.
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import nbformat
 from nbclient import NotebookClient
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
+_PLACE = re.compile(r"\S*ipykernel_\d+/\d+\.py(?=:\d)")  # of a cell, in a warning: a path of this machine
 LIMIT = 300_000  # bytes of a saved notebook
 
 
@@ -28,6 +30,9 @@ def main(path: Path) -> None:
             continue
         cell.metadata.pop("execution", None)
         cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
+        for output in cell.outputs:
+            if output.output_type == "stream":
+                output.text = _PLACE.sub("cell", output.text)
     nbformat.write(notebook, path)
     size = path.stat().st_size
     print(f"{path}: {size / 1000:.0f} KB")
