@@ -303,8 +303,8 @@ class Options(BaseModel):
         registered="executor",
     )
     queue: bool = option(
-        True,
-        "Wait until no other run trains on the device (snb.runs.queue() shows the line); off trains beside it at once.",
+        False,
+        "Wait in line: until no other run with this option trains on the device (snb.runs.queue() shows the line); off trains at once.",
         "runtime",
         advanced=True,
     )

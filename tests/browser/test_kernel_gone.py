@@ -60,7 +60,7 @@ def start_run(notebook: Notebook, cell: int = PANEL, **more: str) -> str:
     notebook.run(cell, f"run = model.train(rows, {options})\nsnb.RunPanel(run)")
     panel = notebook.panel(cell, "Run")
     expect(panel.get_by_role("list").filter(has_text="left")).to_contain_text(re.compile("Step [1-9]"))
-    return panel.locator(".run-id code").inner_text()
+    return panel.locator(".run-id select").input_value()
 
 
 def test_a_run_panel_after_a_restart_and_the_cell_that_goes_on(notebook: Notebook, photograph: Photograph) -> None:
@@ -139,7 +139,7 @@ def test_studio_after_a_restart_and_made_again(notebook: Notebook, photograph: P
     expect(run.get_by_role("button", name="Pause")).to_be_enabled()
     notebook.run(PANEL, "studio = snb.Studio()\nstudio")
     expect(run.get_by_role("button", name="Pause")).to_be_enabled()
-    run_id = run.locator(".run-id code").inner_text()
+    run_id = run.locator(".run-id select").input_value()
     studio.get_by_role("tab", name="Chat", exact=True).click()
     expect(notebook.panel(PANEL, "Chat").get_by_role("textbox", name="Message")).to_be_enabled()
     notebook.restart_kernel()

@@ -300,7 +300,7 @@ CASES: dict[str, Case] = {
     "gradient_checkpointing": Case("on", lambda seen: seen.passes, 8),
     "shards": Case(2, lambda seen: seen.passes),
     "executor": Case("process", lambda seen: seen.pid),
-    "queue": Case(False, lambda seen: [event["type"] for event in seen.run.events()].count("turn"), 0),
+    "queue": Case(True, lambda seen: [event["type"] for event in seen.run.events()].count("turn"), 1),
     "notify": Case(channel, lambda seen: heard(seen.run), ["noted"]),
     "report_to": Case("remembering", lambda seen: len(seen.tracked), 4),
     "lora_r": Case(32, record("trainable_parameters")),

@@ -27,6 +27,7 @@ LONG: dict[str, Any] = {
     "sample_max_new_tokens": 0,
     "lora_r": 2,
     "background": True,
+    "queue": True,
 }
 SHORT = {**LONG, "max_steps": 2, "save_steps": 2}
 
@@ -96,7 +97,9 @@ def test_a_paused_queue_begins_nothing(home: Path, byte_model_dir: Path) -> None
     run = model.train(chats(), executor="thread", start="base", **SHORT)
     until(run, lambda state: "paused" in state.phase.get("message", ""))
     beside = loaded(byte_model_dir)
-    assert beside.train(chats(), executor="process", queue=False, **SHORT).wait(timeout=120).status == "succeeded"
+    assert (
+        beside.train(chats(), executor="process", **{**SHORT, "queue": False}).wait(timeout=120).status == "succeeded"
+    )
     assert run.status == "queued"
     with pytest.raises(RunError, match="no run has waited for it"):
         snb.runs.queue().resume("cuda:7")

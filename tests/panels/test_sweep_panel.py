@@ -88,7 +88,7 @@ def test_in_studio_the_best_fills_the_train_panel(model: Any) -> None:
 
 
 def test_the_runs_panel_shows_the_queue_and_its_buttons_change_it(model: Any) -> None:
-    long = {"max_steps": 100_000, "save_steps": 100_000, "sample_max_new_tokens": 0, "background": True}
+    long = {"max_steps": 100_000, "save_steps": 100_000, "sample_max_new_tokens": 0, "background": True, "queue": True}
     first, second, third = (model.train(chats(), start="base", **long) for _ in range(3))
     until(first, lambda state: state.step >= 1)
     panel = snb.RunsPanel()

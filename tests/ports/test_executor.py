@@ -131,7 +131,7 @@ def test_what_it_says_of_memory_is_so(name: str, model: Any) -> None:
 def test_a_killed_process_leaves_no_run_that_seems_to_go_on(home: Path, byte_model_dir: Path) -> None:
     script = (
         "import shadownb as snb; from tests.engine.methods_data import chats\n"
-        f"options = {OPTIONS!r} | {{'max_steps': 100_000, 'save_steps': 100_000, 'queue': False}}\n"
+        f"options = {OPTIONS!r} | {{'max_steps': 100_000, 'save_steps': 100_000}}\n"
         f"load = lambda: snb.load({str(byte_model_dir)!r}, max_length=256, dtype='float32')\n"
         "runs = [load().train(chats(), executor=name, **options) for name in ('process', 'thread')]\n"
         "runs[0].wait()\n"

@@ -18,7 +18,7 @@ _COLUMNS = ("device", "place", "run", "status", "method", "model", "since")
 class Queue:
     """The runs that train or wait on this machine, for each device in the order in which they begin.
 
-    One trains on a device at a time; a run that was started with ``queue=False`` stands in no queue. A run that waits is stopped
+    Those that were started with ``queue=True``: one of them trains on a device at a time. A run that waits is stopped
     by ``run.stop()``; ``run.pause()`` has the others pass it, until ``run.resume()``.
 
     Attributes
@@ -31,7 +31,7 @@ class Queue:
     Examples
     --------
     >>> first, second, third = (
-    ...     model.fresh_copy().train(rows, max_steps=2000, save_steps=2000, background=True) for _ in range(3)
+    ...     model.fresh_copy().train(rows, max_steps=2000, save_steps=2000, background=True, queue=True) for _ in range(3)
     ... )
     >>> queue = snb.runs.queue()
     >>> [each.id for each in queue.waiting] == [second.id, third.id]

@@ -33,7 +33,7 @@ class Turn:
 
 
 def queue_of(folder: RunFolder) -> DeviceQueue | None:
-    """Return the queue that a run stands in; None where it trains beside others (``queue=False``)."""
+    """Return the queue that a run stands in; None where it trains beside others (without ``queue=True``)."""
     if not folder.config.queue:
         return None
     return DeviceQueue(str((folder.spec["model"].get("device") or ["cpu"])[0]))
