@@ -304,7 +304,7 @@ class Options(BaseModel):
     )
     queue: bool = option(
         False,
-        "Wait in line: until no other run with this option trains on the device (snb.runs.queue() shows the line); off trains at once.",
+        "Wait until no other run that waits in line trains on the device (snb.runs.queue() shows it); off trains at once.",
         "runtime",
         advanced=True,
     )
