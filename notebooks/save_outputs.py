@@ -14,7 +14,8 @@ import nbformat
 from nbclient import NotebookClient
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
-_PLACE = re.compile(r"\S*ipykernel_\d+/\d+\.py(?=:\d)")  # of a cell, in a warning: a path of this machine
+_CELL = re.compile(r"\S*ipykernel_\d+/\d+\.py(?=:\d)")  # where a warning is from; else a path of this machine
+_PACKAGE = re.compile(r"\S*/(?=shadownb/\S+\.py:\d)")
 LIMIT = 300_000  # bytes of a saved notebook
 
 
@@ -32,7 +33,7 @@ def main(path: Path) -> None:
         cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
         for output in cell.outputs:
             if output.output_type == "stream":
-                output.text = _PLACE.sub("cell", output.text)
+                output.text = _PACKAGE.sub("", _CELL.sub("cell", output.text))
     nbformat.write(notebook, path)
     size = path.stat().st_size
     print(f"{path}: {size / 1000:.0f} KB")

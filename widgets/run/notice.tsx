@@ -1,12 +1,14 @@
 /** "Tell me when it ends": a notification of the browser, asked for by a click and by nothing else. */
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Button } from "../lib/controls";
+import { useLife } from "../lib/life";
 import { StatusLine } from "../lib/status-line";
 import { type About, isActive, type Status } from "./types";
 
 const ENDS: Partial<Record<string, string>> = { succeeded: "is done", failed: "failed", interrupted: "broke off" };
 
 export function Notice({ about, status, why }: { about: About; status: Status; why: string }) {
+  const live = useLife() === "live"; // nobody hears of an end from a kernel that is gone
   const [wanted, setWanted] = useState(false);
   const [problem, setProblem] = useState("");
   const before = useRef(status.status);
@@ -36,7 +38,7 @@ export function Notice({ about, status, why }: { about: About; status: Status; w
   return (
     <>
       {isActive(status.status) && (
-        <Button kind="quiet" aria-pressed={wanted} onClick={press}>
+        <Button kind="quiet" disabled={!live} aria-pressed={wanted} onClick={press}>
           {wanted ? "Will tell you" : "Tell me when it ends"}
         </Button>
       )}
