@@ -18,6 +18,10 @@ STUDIO = 0
 Photograph = Callable[[Locator, str], None]
 SYSTEM = "You sort messages of a shop. Answer with one label in capitals and nothing else."
 
+# An answer that broke off is never trained on, and a random model ends none by itself.
+_FORM = {"name": "label", "strict": True, "schema": {"type": "string", "enum": ["PARCEL", "MONEY"]}}
+WHOLE = {"type": "json_schema", "json_schema": _FORM}
+
 
 class Bench:
     """The Studio of the page as a person finds their way in it: by tabs, and panels by their names."""
