@@ -18,6 +18,10 @@ STUDIO = 0
 Photograph = Callable[[Locator, str], None]
 SYSTEM = "You sort messages of a shop. Answer with one label in capitals and nothing else."
 
+# An answer that broke off is never trained on, and a random model ends none by itself.
+_FORM = {"name": "label", "strict": True, "schema": {"type": "string", "enum": ["PARCEL", "MONEY"]}}
+WHOLE = {"type": "json_schema", "json_schema": _FORM}
+
 
 class Bench:
     """The Studio of the page as a person finds their way in it: by tabs, and panels by their names."""
@@ -145,7 +149,8 @@ def evaluate(bench: Bench, photograph: Photograph) -> None:
     expect(panel.get_by_role("checkbox", name="held-out", exact=True)).to_be_checked()
     panel.get_by_role("button", name="Evaluate", exact=True).click()
     expect(panel.get_by_role("region", name="Evaluation", exact=True)).to_contain_text("complete")
-    expect(panel.get_by_role("region", name="What changed")).to_contain_text("tuned is 100.0 points above base")
+    # Every answer of the tuned model is right and none of the base's; four rows are too few to be sure of it.
+    expect(panel.get_by_role("region", name="What changed")).to_contain_text("to +100.0, 4 items")
     photograph(panel, "workbench-evaluated")
 
 

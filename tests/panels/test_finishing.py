@@ -39,7 +39,7 @@ def studio(byte_model_dir: Path, tmp_path: Path) -> Iterator[Studio]:
     assert studio.run is not None, studio.train.error
     studio.run.wait(120)
     wait_for(studio.run_panel, "finishes", bool)
-    assert studio.settle()
+    assert studio.settle(120)
     yield studio
     studio.close()
 
