@@ -23,6 +23,7 @@ from shadownb._verbs.options import (
 )
 from shadownb._verbs.words import model_and_data
 from shadownb.engine.config_objectives import option_names
+from shadownb.engine.sweeps.space import read
 from shadownb.engine.sweeps.suggesting import PRUNERS, SAMPLERS
 
 
@@ -88,10 +89,12 @@ def sweep(
     reading = reading_of(given(DATA_OPTIONS))
     fields = given(option_names())
     method = fields.pop("method", "lora")
+    wanted = {pair.partition("=")[0].strip().replace("-", "_"): pair.partition("=")[2] for pair in space}
+    read(wanted, fields, method)  # what is wrong with it is said before a model is loaded
     model = front_end.model(named.get("model") or front_end.default_model, **given(MODEL_OPTIONS))
     made = model.sweep(
         front_end.data(named["dataset"], **reading),
-        {pair.partition("=")[0].strip().replace("-", "_"): pair.partition("=")[2] for pair in space},
+        wanted,
         metric,
         int(budget) if budget is not None and budget.isdigit() else budget,
         direction=direction,

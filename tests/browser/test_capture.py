@@ -209,9 +209,10 @@ def test_trajectories_with_tokens_and_branches(notebook: Notebook, photograph: P
     search.press("Enter")
     panel.get_by_role("row", name=re.compile("regenerated")).get_by_role("button").click()
     expect(episode).to_contain_text("Also from here")
-    expect(episode.get_by_role("listitem").last).to_contain_text("Brighter evenings.")
+    last = episode.get_by_role("list", name="Messages").get_by_role("listitem").last
+    expect(last).to_contain_text("Brighter evenings.")
     episode.get_by_role("button", name="episode: Light, at last.").click()
-    expect(episode.get_by_role("listitem").last).to_contain_text("Light, at last.")
+    expect(last).to_contain_text("Light, at last.")
     panel.get_by_role("button", name="Plan the spring catalogue.").click()
     expect(episode.get_by_role("button", name="subagent: Count the lamps.")).to_be_visible()
     episode.get_by_role("button", name=re.compile("Show all 3,400 characters")).click()

@@ -303,6 +303,7 @@ def test_a_given_format_is_used_and_an_unknown_one_is_refused():
         "raw",
         "unpaired_preference",
         "prompt",
+        "stepwise",
     }
 
 
