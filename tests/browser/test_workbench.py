@@ -15,6 +15,8 @@ from .lab import Lab, Notebook
 from .looks import AXE, violations
 
 STUDIO = 0
+# Held to one of two words, a model that knows nothing comes to an end, and its answer can be trained on.
+FORM = {"type": "json_schema", "json_schema": {"name": "label", "schema": {"enum": ["PARCEL", "MONEY"]}}}
 Photograph = Callable[[Locator, str], None]
 SYSTEM = "You sort messages of a shop. Answer with one label in capitals and nothing else."
 
@@ -206,9 +208,8 @@ def capture(bench: Bench, photograph: Photograph) -> None:
     for number in range(6):
         word = "parcel" if number % 2 else "money"
         messages = [{"role": "user", "content": f"Message {number}: where is my {word}?"}]
-        client.post(
-            "chat/completions", json={"model": names[0], "messages": messages, "max_tokens": 4}
-        ).raise_for_status()
+        asked = {"model": names[0], "messages": messages, "max_tokens": 60, "response_format": FORM}
+        client.post("chat/completions", json=asked).raise_for_status()
     client.close()
     expect(panel.get_by_role("region", name="Calls", exact=True)).to_contain_text("6 calls")
     panel.get_by_role("button", name="Stop recording").click()

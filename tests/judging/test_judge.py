@@ -160,7 +160,7 @@ def test_options_that_make_no_sense_are_refused() -> None:
     for nothing in nothings:
         with pytest.raises(DataError, match="no attempt"):
             snb.judge(nothing, model)
-    with pytest.raises(DataError, match="no trajectory"):
+    with pytest.raises(DataError, match="messages is empty"):
         snb.judge([{"messages": []}], model)
 
 

@@ -63,8 +63,10 @@ def test_answers_losses_and_gradients_are_torchs(train: Callable[..., Run], vari
         assert one["grad_norm"] == pytest.approx(other["grad_norm"], rel=1e-3, abs=1e-6)
         both = [name for name in SAME if name in other]
         assert both == [name for name in SAME if name in one]
+        # A share of variance that is next to nothing is a difference of two numbers of its size.
+        near = 1e-3 if variant == "ppo" else 1e-4
         assert {name: one[name] for name in both} == pytest.approx(
-            {name: other[name] for name in both}, rel=1e-3, abs=1e-4
+            {name: other[name] for name in both}, rel=1e-3, abs=near
         )
     assert any(norm > 0 for _, norm in curve(mine))
 
