@@ -31,7 +31,7 @@ def test_a_model_is_served_asked_and_stopped_on_the_page(model: Any) -> None:
     (shown,) = panel.servers
     server = running_here[shown["id"]]
     assert shown["models"] == ["tiny", "tiny-base"] and shown["url"] == server.url and shown["health"] == ""
-    assert panel.code["python"].startswith("server = snb.serve(mine, name='tiny')")
+    assert panel.code["python"].startswith("import shadownb as snb\n\nserver = snb.serve(mine, name='tiny')")
     assert panel.code["magic"] == "%shadow serve mine --name tiny"
     messages: list[Any] = []
     panel.send = lambda content, buffers=None: messages.append(content)

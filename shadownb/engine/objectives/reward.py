@@ -58,12 +58,8 @@ class Reward(Objective):
     speaks = False
     charts: ClassVar[tuple[Chart, ...]] = (
         REWARDS,
-        Chart(
-            "rewards_accuracy",
-            "Accuracy",
-            (("rewards_accuracy", "pairs in the right order"), ("steps_accuracy", "steps judged right")),
-            share=True,
-        ),
+        Chart("rewards_accuracy", "Preference accuracy", (("rewards_accuracy", "accuracy"),), share=True),
+        Chart("steps_accuracy", "Steps judged right", (("steps_accuracy", "accuracy"),), share=True),
     )
 
     # -- rows ---------------------------------------------------------------------------------------------------------
