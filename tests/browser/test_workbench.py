@@ -16,7 +16,7 @@ from .looks import AXE, violations
 
 STUDIO = 0
 # Held to one of two words, a model that knows nothing comes to an end, and its answer can be trained on.
-FORM = {"type": "json_schema", "json_schema": {"name": "label", "schema": {"enum": ["PARCEL", "MONEY"]}}}
+FORM = {"type": "json_schema", "json_schema": {"name": "label", "schema": {"enum": ["BOX", "CASH"]}}}
 Photograph = Callable[[Locator, str], None]
 SYSTEM = "You sort messages of a shop. Answer with one label in capitals and nothing else."
 

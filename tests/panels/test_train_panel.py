@@ -296,7 +296,8 @@ def test_training_again_is_the_same_again_and_training_on_is_a_choice(tiny_model
     assert losses(again) == losses(first) and on.parent == again.id
     assert start_titles(panel)["trained"] == f"Train on from step 2 of run {on.id}"
     carried = {row["name"] for row in panel.methods if row["blocked"] is None}
-    assert carried == {"lora", "grpo", "rloo", "reinforce_pp", "ppo"}, "those that train the adapter that is carried"
+    others = {"grpo", "rloo", "reinforce_pp", "ppo", "distill", "sdft"}
+    assert carried == {"lora", *others}, "those that train the adapter that is carried"
     press(panel, "start_from", choice="base")
     assert "full" in {row["name"] for row in panel.methods if row["blocked"] is None}
     panel.close()
