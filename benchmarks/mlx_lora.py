@@ -27,7 +27,7 @@ import numpy as np
 from transformers import AutoTokenizer
 
 import shadownb as snb
-from shadownb.engine.backends.mlx import library, worker
+from shadownb.engine.backends.mlx import borrowed, worker
 from shadownb.engine.models.catalog import find
 from tests.tiny_models import byte_llama_of, smollm2_llama
 
@@ -118,8 +118,8 @@ def theirs(folder: str, rows: list[Any], options: argparse.Namespace, place: Pat
         import json
 
         config = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
-        changes = reading.told(config, frozenset(_shapes(Path(folder))), library.classes_of)
-        module: Any = library.load_model(Path(folder), model_config=changes)[0]
+        changes = reading.told(config, frozenset(_shapes(Path(folder))), borrowed.classes_of)
+        module: Any = borrowed.load_model(Path(folder), model_config=changes)[0]
         module.freeze()
         keys = [f"self_attn.{name}_proj" for name in "qkvo"] + [f"mlp.{name}_proj" for name in ("gate", "up", "down")]
         shape = {"rank": RANK, "scale": ALPHA / RANK, "dropout": 0.0, "keys": keys}

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import shadownb as snb
-from shadownb.engine.backends.mlx import library, worker
+from shadownb.engine.backends.mlx import borrowed, worker
 from shadownb.errors import ExportError, ModelError
 from tests.engine.methods_data import OPTIONS, PROMPT, Case, chats, logits, mlx_logits, pairs, verdicts
 from tests.tiny_models import biased
@@ -119,7 +119,7 @@ def in_mlx_lm(folder: Path, ids: list[int], adapter: Path | None = None) -> torc
     from mlx_lm.tuner.utils import load_adapters
 
     def computed() -> Any:
-        module: Any = library.load_model(folder)[0]
+        module: Any = borrowed.load_model(folder)[0]
         if adapter is not None:
             load_adapters(module, str(adapter))
         return module(mx.array([ids]))[0].tolist()

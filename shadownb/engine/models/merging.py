@@ -13,7 +13,7 @@ from shadownb.engine.loaded.backends import DEFAULT, backend, description_in
 from shadownb.engine.models.loading import load
 from shadownb.engine.models.saving import replacing
 from shadownb.engine.models.sources import resolve
-from shadownb.engine.ports.model_files import Combines
+from shadownb.engine.ports.model_files import Combines, Mix
 from shadownb.engine.runs.results import result_of
 from shadownb.engine.runs.store import default_store
 from shadownb.errors import ConfigError, RunError, did_you_mean
@@ -88,16 +88,16 @@ def merge(
     factors = list(weights) if weights is not None else [1.0] * len(folders)
     if len(factors) != len(folders):
         raise ConfigError(f"weights= has {len(factors)} entries for {len(folders)} sources.", fix="Give one each.")
-    target = Path(path).expanduser()
+    target, mix = Path(path).expanduser(), Mix(method, factors, density, seed)
     with saving(target), replacing(target, ("config.json", "adapter_config.json")) as folder:
         if kinds == {True}:
             model = load(str(folders[0]), backend=DEFAULT, dtype="float32")
             model.detach_adapter()
-            combining.combine_adapters(model, folders, folder, method, factors, density, seed)
+            combining.combine_adapters(model, folders, folder, mix)
             model.save_tokenizer(folder)
         else:
             start = Path(resolve(str(base)).location) if base is not None else None
-            combining.combine_whole(folders, start, folder, method, factors, density, seed)
+            combining.combine_whole(folders, start, folder, mix)
         sidecar.write(folder, trained_on=sidecar.trained_on(folders[0]))
     return target
 

@@ -7,12 +7,35 @@ tests/exports/test_llamacpp.py, tests/exports/test_lineage.py.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from shadownb.engine.ports.loaded import Loaded
     from shadownb.engine.rendering import Tokenizer
+
+
+@dataclass(frozen=True)
+class Mix:
+    """How several models become one.
+
+    Attributes
+    ----------
+    method
+        One of ``adapter_ways`` or ``whole_ways`` of :class:`Combines`.
+    weights
+        What each counts, in their order.
+    density
+        Share of each one's changes that TIES and DARE keep, above 0 and at most 1.
+    seed
+        Of what DARE drops by chance.
+    """
+
+    method: str
+    weights: Sequence[float]
+    density: float
+    seed: int
 
 
 @runtime_checkable
@@ -59,10 +82,7 @@ class Combines(Protocol):
         model: Loaded,
         folders: Sequence[Path],
         target: Path,
-        method: str,
-        weights: Sequence[float],
-        density: float,
-        seed: int,
+        mix: Mix,
     ) -> None:
         """Write one adapter made of several of a base, which is loaded without one.
 
@@ -77,10 +97,7 @@ class Combines(Protocol):
         folders: Sequence[Path],
         base: Path | None,
         target: Path,
-        method: str,
-        weights: Sequence[float],
-        density: float,
-        seed: int,
+        mix: Mix,
     ) -> None:
         """Write one whole model made of several of one architecture.
 

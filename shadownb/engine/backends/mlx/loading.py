@@ -14,8 +14,8 @@ from safetensors import SafetensorError, safe_open
 
 from shadownb.engine import live
 from shadownb.engine.backends.mlx import memory, reading
+from shadownb.engine.backends.mlx.borrowed import SwitchLinear, classes_of, load_model, make_prompt_cache
 from shadownb.engine.backends.mlx.head import find_head
-from shadownb.engine.backends.mlx.library import SwitchLinear, classes_of, load_model, make_prompt_cache
 from shadownb.engine.backends.texts import does_not_fit, unreachable, unreadable
 from shadownb.engine.fetching import Fetching
 from shadownb.engine.loaded.source import Source

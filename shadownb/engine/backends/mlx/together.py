@@ -14,7 +14,7 @@ import mlx.core as mx
 import numpy as np
 
 from shadownb.engine.backends.mlx import worker
-from shadownb.engine.backends.mlx.library import make_prompt_cache
+from shadownb.engine.backends.mlx.borrowed import make_prompt_cache
 from shadownb.engine.inference.numpy_sampler import Sampler
 from shadownb.engine.inference.rows import Emit, Row, ShouldStop, push_all
 

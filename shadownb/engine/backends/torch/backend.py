@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from shadownb.engine.inference.types import Use
     from shadownb.engine.loaded.source import Source
     from shadownb.engine.ports.loaded import Loaded
+    from shadownb.engine.ports.model_files import Mix
     from shadownb.engine.ports.speaker import Speaker
     from shadownb.engine.ports.training import TrainingServices
     from shadownb.engine.rendering import Rendered
@@ -263,27 +264,21 @@ class TorchBackend:
         model: Loaded,
         folders: Sequence[Path],
         target: Path,
-        method: str,
-        weights: Sequence[float],
-        density: float,
-        seed: int,
+        mix: Mix,
     ) -> None:
         """Write one adapter made of several; see :class:`shadownb.engine.ports.model_files.Combines`."""
         from shadownb.engine.backends.torch.combining import adapters
 
-        adapters(model.weights.module, folders, target, method, weights, density, seed)
+        adapters(model.weights.module, folders, target, mix)
 
     def combine_whole(
         self,
         folders: Sequence[Path],
         base: Path | None,
         target: Path,
-        method: str,
-        weights: Sequence[float],
-        density: float,
-        seed: int,
+        mix: Mix,
     ) -> None:
         """Write one whole model made of several; see :class:`shadownb.engine.ports.model_files.Combines`."""
         from shadownb.engine.backends.torch.combining import whole
 
-        whole(folders, base, target, method, weights, density, seed)
+        whole(folders, base, target, mix)

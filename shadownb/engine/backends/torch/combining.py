@@ -18,14 +18,13 @@ from peft.utils.merge_utils import dare_linear, dare_ties, task_arithmetic, ties
 
 from shadownb.engine.backends.torch.quiet import quiet_progress_bars
 from shadownb.engine.gguf.tensors import Tensors, write_tensors
+from shadownb.engine.ports.model_files import Mix
 from shadownb.errors import ConfigError, ModelError
 
 _NAME = "merged"
 
 
-def adapters(
-    module: Any, folders: Sequence[Path], target: Path, method: str, weights: Sequence[float], density: float, seed: int
-) -> None:
+def adapters(module: Any, folders: Sequence[Path], target: Path, mix: Mix) -> None:
     """Write one adapter made of several LoRA adapters of one base."""
     made: Any = None
     names = [f"a{number}" for number in range(len(folders))]
@@ -34,14 +33,14 @@ def adapters(
             made = PeftModel.from_pretrained(module, str(folder), adapter_name=name)
         else:
             made.load_adapter(str(folder), adapter_name=name)
-    options: dict[str, Any] = {"density": density} if "ties" in method or "dare" in method else {}
+    options: dict[str, Any] = {"density": mix.density} if "ties" in mix.method or "dare" in mix.method else {}
     with torch.random.fork_rng():
-        torch.manual_seed(seed)  # DARE drops entries by chance
+        torch.manual_seed(mix.seed)  # DARE drops entries by chance
         try:
-            made.add_weighted_adapter(names, list(weights), _NAME, combination_type=method, **options)
+            made.add_weighted_adapter(names, list(mix.weights), _NAME, combination_type=mix.method, **options)
         except ValueError as error:
             raise ModelError(
-                f"method={method!r} cannot merge these adapters.", why=str(error).splitlines()[0],
+                f"method={mix.method!r} cannot merge these adapters.", why=str(error).splitlines()[0],
                 fix="Adapters of different ranks are merged by 'svd' or 'cat'.",
             ) from error  # fmt: skip
     with quiet_progress_bars():
@@ -56,18 +55,15 @@ def whole(
     folders: Sequence[Path],
     base: Path | None,
     target: Path,
-    method: str,
-    weights: Sequence[float],
-    density: float,
-    seed: int,
+    mix: Mix,
 ) -> None:
     """Write one model made of several of one architecture; ``base`` is what they were trained from, where the method needs it."""
-    if method in ("ties", "dare_linear", "dare_ties") and base is None:
+    if mix.method in ("ties", "dare_linear", "dare_ties") and base is None:
         raise ConfigError(
-            f"method={method!r} merges what each model changed, for which it needs what they were trained from.",
+            f"method={mix.method!r} merges what each model changed, for which it needs what they were trained from.",
             fix="Give it: base='the-base'.",
         )
-    if method == "slerp" and len(folders) != 2:
+    if mix.method == "slerp" and len(folders) != 2:
         raise ConfigError(
             f"method='slerp' goes from one model to another, and {len(folders)} were given.", fix="Give two."
         )
@@ -79,12 +75,12 @@ def whole(
             odd = next((n for n in names if n not in other or other.shape(n) != opened[0].shape(n)), None)
             if odd is not None or len(list(other)) != len(names):
                 raise ModelError(f"{folder} is of another shape than {folders[0]}: {odd or 'it has other tensors'}.")
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(mix.seed)
 
         def read(name: str) -> Any:
             parts = [torch.from_numpy(each.read(name)) for each in opened]
             start = None if ground is None else torch.from_numpy(ground.read(name))
-            return _combined(parts, start, method, weights, density, generator).numpy().astype(np.float32)
+            return _combined(parts, start, mix, generator).numpy().astype(np.float32)
 
         write_tensors(target / "model.safetensors", {name: ("F32", opened[0].shape(name)) for name in names}, read)
     finally:
@@ -102,13 +98,11 @@ def whole(
 def _combined(
     parts: list[torch.Tensor],
     base: torch.Tensor | None,
-    method: str,
-    weights: Sequence[float],
-    density: float,
+    mix: Mix,
     draw: Any,
 ) -> torch.Tensor:
-    factors = torch.tensor(list(weights), dtype=torch.float32)
-    if method == "slerp":
+    factors = torch.tensor(list(mix.weights), dtype=torch.float32)
+    if mix.method == "slerp":
         return _slerp(parts[0], parts[1], float(factors[1] / factors.sum()))
     if base is None:
         share = factors / factors.sum()
@@ -116,12 +110,12 @@ def _combined(
     changes = [part - base for part in parts]
     with torch.random.fork_rng():
         torch.manual_seed(int(torch.randint(1 << 62, (1,), generator=draw)))
-        if method == "ties":
-            added = ties(changes, factors, density)
-        elif method == "dare_linear":
-            added = dare_linear(changes, factors, density)
-        elif method == "dare_ties":
-            added = dare_ties(changes, factors, density)
+        if mix.method == "ties":
+            added = ties(changes, factors, mix.density)
+        elif mix.method == "dare_linear":
+            added = dare_linear(changes, factors, mix.density)
+        elif mix.method == "dare_ties":
+            added = dare_ties(changes, factors, mix.density)
         else:
             added = task_arithmetic(changes, factors / factors.sum())
     found: torch.Tensor = base + added

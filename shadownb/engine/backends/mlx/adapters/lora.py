@@ -14,7 +14,7 @@ from mlx.utils import tree_unflatten
 
 from shadownb.engine.backends.mlx.adapters import targets
 from shadownb.engine.backends.mlx.adapters.base import Adapter, Base, Slots
-from shadownb.engine.backends.mlx.library import DoRALinear, LoRALinear
+from shadownb.engine.backends.mlx.borrowed import DoRALinear, LoRALinear
 from shadownb.engine.backends.mlx.loading import read_arrays
 from shadownb.engine.backends.texts import other_kind
 from shadownb.engine.ports.reach import Reach

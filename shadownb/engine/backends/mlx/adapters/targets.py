@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from mlx import nn
 
 from shadownb.engine.backends.mlx.adapters.base import Base
+from shadownb.engine.backends.mlx.borrowed import DoRALinear, LoRALinear, QuantizedSwitchLinear, SwitchLinear
 from shadownb.engine.backends.mlx.head import find_head
-from shadownb.engine.backends.mlx.library import DoRALinear, LoRALinear, QuantizedSwitchLinear, SwitchLinear
 from shadownb.engine.config import TARGET_PRESETS, TrainConfig
 from shadownb.engine.ports.reach import Reach
 from shadownb.errors import MethodError

@@ -27,11 +27,11 @@ from shadownb.engine.backends.torch.generation.borrowing import (
     plain_view,
 )
 from shadownb.engine.backends.torch.generation.decoder import Decoder
-from shadownb.engine.backends.torch.generation.library import LibraryBatches
 from shadownb.engine.backends.torch.generation.products import computing
 from shadownb.engine.backends.torch.generation.rollouts import as_they_finish
 from shadownb.engine.backends.torch.generation.sampler import Sampler
 from shadownb.engine.backends.torch.generation.support import refused
+from shadownb.engine.backends.torch.generation.transformers_batches import LibraryBatches
 from shadownb.engine.backends.torch.quantized import dense_meanwhile
 from shadownb.engine.inference.adapters import AdapterSource
 from shadownb.engine.inference.draws import row_draws, seed_of
