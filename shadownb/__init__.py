@@ -244,7 +244,7 @@ _IMPLEMENTATIONS = {
         "reasoning_steps": "shadownb.engine.scoring:ReasoningSteps",
         "length": "shadownb.engine.scoring:Length",
         "repetition": "shadownb.engine.scoring:Repetition",
-        "reasoning_gym": "shadownb.engine.evals.environments.reasoning:score",
+        "reasoning_gym": "shadownb.engine.evals.environments.reasoning:ReasoningGym",
     },
     # Scorers that are made of something: "reward_model@RUN".
     "scorer_of": {"reward_model": "shadownb.engine.models.rewards:RewardModel"},

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import shadownb as snb
+from shadownb.engine.scoring import Sample, Scoring
 from shadownb.errors import ConfigError, MissingDependencyError
 from tests.environments import games
 
@@ -63,15 +64,11 @@ def test_any_task_of_reasoning_gym_is_rows_with_a_scorer() -> None:
     assert data.format == "prompt" and len(data) == 5
     rows = [row["columns"] for row in data.keeping(["*"]).canonical_rows()]
 
-    from shadownb.engine.evals.environments.reasoning import score
-
-    right = [f"<answer>{row['answer']}</answer>" for row in rows]
-    asked = [row["reasoning_gym"] for row in rows]
-    assert score([""] * 5, right, reasoning_gym=asked) == [1.0] * 5
-    assert max(score([""] * 5, ["<answer>-1</answer>"] * 5, reasoning_gym=asked)) < 0.1
+    scorer = Scoring("reasoning_gym")
+    assert [scorer.ask(Sample(f"<answer>{row['answer']}</answer>", row=row)).value for row in rows] == [1.0] * 5
+    assert all(scorer.ask(Sample("<answer>-1</answer>", row=row)).value < 0.1 for row in rows)  # type: ignore[operator]
     with pytest.raises(ConfigError, match="task='leg_count' is not one of reasoning-gym"):
         snb.environments.reasoning_gym("leg_count")
     with pytest.raises(ConfigError, match="cannot be made with"):
         snb.environments.reasoning_gym("leg_counting", animals=1)
-    with pytest.raises(ConfigError, match="needs the column"):
-        score([""], ["x"])
+    assert "no column 'reasoning_gym'" in scorer.ask(Sample("x", row={})).reason

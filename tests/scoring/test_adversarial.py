@@ -101,4 +101,4 @@ def test_every_built_in_scorer_is_in_the_table() -> None:
     tested = {*TABLE["scorers"], *(name.split()[0] for name in TABLE["shapes"])}
     assert {
         name for name in registry.names("scorer") if registry.target("scorer", name).startswith("shadownb.")
-    } - tested == {"similarity"}
+    } - tested == {"similarity", "reasoning_gym"}  # the last asks another package's verifiers

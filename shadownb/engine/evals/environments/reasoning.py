@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
 from shadownb.engine.data import Dataset
 from shadownb.engine.evals.suites.reasoning.made import ASKED, made_by, tagged
-from shadownb.errors import ConfigError
+from shadownb.engine.scoring import Score
 
 COLUMN = "reasoning_gym"
 
@@ -55,19 +56,22 @@ def reasoning_gym(task: str, *, size: int = 200, seed: int = 42, **config: Any) 
     return Dataset.from_list(rows, name=f"reasoning_gym-{task}")
 
 
-def score(prompts: Any, completions: Any, **columns: Any) -> list[float]:
-    """Return what the task's verifier gives each answer, 0 to 1; what stands in its last ``<answer>`` tag counts."""
-    if COLUMN not in columns:
-        raise ConfigError(
-            f"The scorer {COLUMN} needs the column {COLUMN!r}, which says which question it is.",
-            fix="Train on snb.environments.reasoning_gym(task).",
-        )
-    found = []
-    for said, asked in zip(completions, columns[COLUMN], strict=True):
-        text = said if isinstance(said, str) else str(said[-1]["content"] or "")
+class ReasoningGym:
+    """What a task's own verifier gives an answer, 0 to 1; what stands in its last ``<answer>`` tag counts."""
+
+    name: str = "reasoning_gym"
+
+    def __call__(self, output: str, expected: str = "", *, row: Mapping[str, Any]) -> Score:
+        """Return the score of an answer; of None where its row does not say which question it is."""
+        asked = row.get(COLUMN)
+        if not isinstance(asked, Mapping):
+            return Score(
+                None,
+                f"its row has no column {COLUMN!r}; train on snb.environments.reasoning_gym(task), whose rows have",
+            )
         made = _made(asked["task"], asked["size"], asked["seed"], tuple(sorted(asked["config"].items())))
-        found.append(float(made.score_answer(tagged(text), made[asked["number"]])))
-    return found
+        value = float(made.score_answer(tagged(output), made[asked["number"]]))
+        return Score(value, f"{asked['task']}'s verifier gives {value:g}")
 
 
 @lru_cache(maxsize=32)
