@@ -65,10 +65,10 @@ def test_any_task_of_reasoning_gym_is_rows_with_a_scorer() -> None:
     rows = [row["columns"] for row in data.keeping(["*"]).canonical_rows()]
 
     scorer = Scoring("reasoning_gym")
-    assert [scorer.ask(Sample(f"<answer>{row['answer']}</answer>", row=row)).value for row in rows] == [1.0] * 5
-    assert all(scorer.ask(Sample("<answer>-1</answer>", row=row)).value < 0.1 for row in rows)  # type: ignore[operator]
+    assert [scorer.ask(Sample(f"<answer>{row['answer']}</answer>", "", row=row)).value for row in rows] == [1.0] * 5
+    assert all(scorer.ask(Sample("<answer>-1</answer>", "", row=row)).value < 0.1 for row in rows)  # type: ignore[operator]
     with pytest.raises(ConfigError, match="task='leg_count' is not one of reasoning-gym"):
         snb.environments.reasoning_gym("leg_count")
     with pytest.raises(ConfigError, match="cannot be made with"):
         snb.environments.reasoning_gym("leg_counting", animals=1)
-    assert "no column 'reasoning_gym'" in scorer.ask(Sample("x", row={})).reason
+    assert "no column 'reasoning_gym'" in scorer.ask(Sample("x", "", row={})).reason

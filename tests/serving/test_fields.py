@@ -27,6 +27,7 @@ _ENGINES = {
 }  # fmt: skip
 # A value of each field that asks for its option.
 _ASKING: dict[str, Any] = {
+    "return_tokens_as_token_ids": True,
     "temperature": 0.5, "top_p": 0.5, "top_k": 5, "seed": 1, "min_p": 0.5, "repetition_penalty": 1.5,
     "presence_penalty": 1, "frequency_penalty": 1, "logit_bias": {"5": 1}, "ignore_eos": True, "n": 2, "max_tokens": 3,
     "max_completion_tokens": 3, "max_output_tokens": 3, "stop": ["x"], "stop_sequences": ["x"], "logprobs": 1,

@@ -53,7 +53,7 @@ def reasoning_gym(task: str, *, size: int = 200, seed: int = 42, **config: Any) 
         }
         for number, entry in enumerate(made)
     ]
-    return Dataset.from_list(rows, name=f"reasoning_gym-{task}")
+    return Dataset.from_list(rows, name=f"reasoning_gym-{task}", format="prompt")
 
 
 class ReasoningGym:
