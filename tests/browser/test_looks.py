@@ -354,6 +354,48 @@ panel = snb.JudgePanel(namespace={"rented": rented, "attempts": attempts})
 panel"""
 
 
+SWEPT = """sweep = model.sweep(
+    rows, {"lora_r": [2, 4], "learning_rate": (1e-4, 1e-2, "log")}, "loss", 4, max_steps=2, sample_max_new_tokens=0,
+    background=False, name="ranks",
+)
+panel = snb.SweepPanel(model, rows, max_steps=2)
+panel"""
+LINE = """long = dict(max_steps=100_000, save_steps=100_000, sample_max_new_tokens=0, background=True, queue=True)
+waiting = [model.train(rows, start="base", **long) for _ in range(3)]
+snb.RunsPanel()"""
+
+
+def test_sweep(notebook: Notebook, photograph: Photograph) -> None:
+    panel = notebook.panel(PANEL, "Sweep")
+    notebook.run(PANEL, "snb.SweepPanel()")
+    expect(panel.get_by_role("form", name="New sweep")).to_be_visible()
+    photograph(panel, "sweep-empty")
+    assert violations(panel) == []
+    notebook.run(PANEL, SWEPT)
+    expect(panel.get_by_role("region", name="Sweep ranks")).to_contain_text("4 of 4 trials")
+    expect(panel.get_by_role("region", name="Table of trials").get_by_role("row")).to_have_count(5)
+    expect(panel.locator(".snb-chart svg.main-svg").first).to_be_visible()
+    open_folds(panel)
+    photograph(panel, "sweep-result")
+    assert violations(panel) == []
+    panel.get_by_role("textbox", name="Trials, or time of training").fill("many")
+    panel.get_by_role("button", name="Start").click()
+    expect(panel.get_by_role("alert").first).to_be_visible()
+    photograph(panel, "sweep-failed")
+    assert violations(panel) == []
+
+
+def test_the_queue(notebook: Notebook, photograph: Photograph) -> None:
+    notebook.run(PANEL, LINE)
+    panel = notebook.panel(PANEL, "Runs")
+    line = panel.get_by_role("region", name=re.compile("^Queue"))
+    expect(line.get_by_role("listitem")).to_have_count(2)
+    photograph(panel, "queue")
+    assert violations(panel) == []
+    notebook.run(START, "for run in reversed(waiting): run.discard().wait(timeout=60)")
+    expect(line).to_have_count(0)
+
+
 def test_judge(notebook: Notebook, photograph: Photograph) -> None:
     """Chosen, watched, looked at, clicked through by keys, measured, and what fails."""
     notebook.run(PANEL, f"sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n{JUDGED}")

@@ -47,7 +47,8 @@ export function shiftOf(top: number, bottom: number, height: number, visible: nu
 function visibleBottom(element: HTMLElement): number {
   let bottom = window.innerHeight;
   for (let at = element.parentElement; at !== null; at = at.parentElement) {
-    if (/auto|scroll|hidden|clip/.test(getComputedStyle(at).overflowY)) {
+    // One that has nothing to scroll ends nowhere: JupyterLab has boxes without a height around the cells.
+    if (/auto|scroll/.test(getComputedStyle(at).overflowY) && at.scrollHeight > at.clientHeight + 1) {
       bottom = Math.min(bottom, at.getBoundingClientRect().bottom);
     }
   }
