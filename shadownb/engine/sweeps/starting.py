@@ -123,7 +123,8 @@ def _budget(budget: int | str | None) -> tuple[int | None, float | None]:
     if found is not None and float(found[1]) > 0:
         return None, float(found[1]) * _UNITS[found[2][0]]
     raise ConfigError(
-        f"budget={budget!r}.", fix="A number of trials, such as 20, or a time of training, such as '90 min'."
+        f"budget={budget!r} is neither a number of trials nor a time.",
+        fix="Give a number, such as 20, or a time of training, such as '90 min'.",
     )
 
 

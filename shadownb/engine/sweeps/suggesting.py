@@ -142,7 +142,8 @@ def importance(space: Space, told: Sequence[Told], *, minimize: bool) -> dict[st
     """Return by option how much of the difference between good and other trials it accounts for, 0 to 1, the largest first.
 
     By PED-ANOVA (Watanabe et al., 2023), the one of Optuna's measures that needs no further package. A trial that was given up
-    counts with what it had reached. Empty where fewer than four trials have a value, or all values are alike.
+    counts with what it had reached. An option of which one value was tried is left out: nothing is known of it. Empty where
+    fewer than four trials have a value, or all values are alike.
     """
     counted = ("succeeded", "pruned")
     ended = [replace(each, state="succeeded") for each in told if each.state in counted and each.value is not None]
@@ -156,7 +157,8 @@ def importance(space: Space, told: Sequence[Told], *, minimize: bool) -> dict[st
             found = optuna.importance.get_param_importances(study, evaluator=evaluator)
         except (ValueError, RuntimeError):  # every option had one value
             return {}
-    return {name: float(value) for name, value in found.items()}
+    varied = {name for name in space if len({repr(each.params[name]) for each in ended}) > 1}
+    return {name: float(value) for name, value in found.items() if name in varied}
 
 
 def startup_of(trials: int | None) -> int:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from shadownb.engine.data import Dataset
 from shadownb.engine.data.accepting import accepted
 from shadownb.engine.environments import Episode
+from shadownb.engine.environments.finding import maker
 from shadownb.engine.environments.playing import Limits, Pool, Start
 from shadownb.engine.environments.playing import play as played
 from shadownb.engine.evals.intervals import Mean, mean_of
@@ -114,7 +115,8 @@ def play(
     Parameters
     ----------
     environment
-        The class, or a function that returns a new environment. ``reset`` gets the columns of the row that it takes, and ``seed``.
+        The class, a function that returns a new environment, or the name of a registered one. ``reset`` gets the columns of the
+        row that it takes, and ``seed``.
     rows
         A data set or a list of rows with prompts; their other columns are for ``reset``.
     n
@@ -152,16 +154,12 @@ def play(
             f"model={type(model).__name__} cannot be played: it has no token ids.",
             fix="Give a loaded model: snb.load(...).",
         )
-    if not callable(environment):
-        raise ConfigError(
-            f"environment={environment!r:.80} cannot be called.",
-            fix="Give the class, so that each episode has its own.",
-        )
+    made = maker(environment)
     starts = _starts(rows)
     model.catch_up()
     generator = model.generator
     positions = model.weights.positions or model.max_length
-    pool = Pool(environment, tool_timeout)
+    pool = Pool(made, tool_timeout)
     try:
         found = {
             (rollout.prompt, rollout.sample): rollout.completion

@@ -6,43 +6,18 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from shadownb.engine import functions, registry
 from shadownb.engine.data.beside import AS_TEXT
 from shadownb.engine.environments import Episode
+from shadownb.engine.environments.finding import maker
 from shadownb.engine.environments.playing import Limits, Pool, Start, play
 from shadownb.engine.inference.options import Sampling
 from shadownb.engine.inference.types import Completion, Rollout
 from shadownb.engine.rendering.examples import Example
 from shadownb.engine.seeds import derived_seed
-from shadownb.errors import ConfigError
 
 if TYPE_CHECKING:
     from shadownb.engine.objectives.base import Objective
     from shadownb.engine.objectives.sources import SourceRun
-
-ENVIRONMENT = "environment"
-
-
-def factory(name: str) -> Any:
-    """Return what makes environments of a name.
-
-    Raises
-    ------
-    ConfigError
-        There is nothing of that name here, or it cannot be called.
-    """
-    if ":" not in name and not registry.has(ENVIRONMENT, name):
-        raise ConfigError(
-            f"environment={name!r} is neither a class of a cell nor registered.",
-            fix="Give the class itself, or module:Class; or run the cell that has it.",
-        )
-    made = functions.load(ENVIRONMENT, name) if ":" in name else registry.resolve(ENVIRONMENT, name)
-    if not callable(made):
-        raise ConfigError(
-            f"environment={functions.shown(name)!r} is an object that cannot be called.",
-            fix="Give the class, or a function that returns a new one for each episode.",
-        )
-    return made
 
 
 class Acting:
@@ -57,7 +32,7 @@ class Acting:
             min(objective.max_length, run.positions or objective.max_length),
             own.tool_timeout,
         )
-        self._pool = Pool(factory(own.environment), own.tool_timeout)
+        self._pool = Pool(maker(own.environment), own.tool_timeout)
 
     def rollouts(
         self, prompts: Sequence[Example], n: int, sampling: Sampling, skip: Collection[tuple[int, int]] = ()

@@ -13,9 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from shadownb.engine.environments.finding import maker
 from shadownb.engine.objectives.base import EVERY_COLUMN, Chart, Objective, Remark, Row, Score
 from shadownb.engine.objectives.policy import recorded, rewards
-from shadownb.engine.objectives.policy.acting import factory
 from shadownb.engine.objectives.policy.loss import summed_loss
 from shadownb.engine.objectives.policy.options import AnswerOptions, PolicyOptions
 from shadownb.engine.objectives.policy.rollouts import Rollouts
@@ -118,7 +118,7 @@ class PolicyGradient(Objective):
         own: PolicyOptions = config.objective_options
         rewards.check(own, rows)
         if own.environment:
-            factory(own.environment)
+            maker(own.environment)
         if own.answers:
             if own.old_logprobs == "stored" and own.temperature != 1.0:
                 raise ConfigError(

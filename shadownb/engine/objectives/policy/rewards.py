@@ -9,8 +9,8 @@ from typing import Any
 from shadownb.engine import functions
 from shadownb.engine.data.beside import AS_TEXT
 from shadownb.engine.environments import Episode
+from shadownb.engine.environments.finding import ENVIRONMENT
 from shadownb.engine.inference.types import Completion
-from shadownb.engine.objectives.policy.acting import ENVIRONMENT
 from shadownb.engine.objectives.policy.environment_options import environment_of
 from shadownb.engine.objectives.policy.options import AnswerOptions
 from shadownb.engine.scoring import Score, resolve, score_batch
