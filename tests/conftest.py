@@ -15,6 +15,7 @@ import pytest
 
 from tests import lanes, pace
 from tests.lanes import pytest_addoption, pytest_configure, pytest_terminal_summary  # noqa: F401
+from tests.leftovers import pytest_runtest_makereport  # noqa: F401
 from tests.pace import pytest_runtest_setup  # noqa: F401
 
 if TYPE_CHECKING:

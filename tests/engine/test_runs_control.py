@@ -132,6 +132,20 @@ def test_a_second_run_waits_in_line_and_can_be_stopped_there(tiny: Any, rows: li
     assert second.parent == first.id
 
 
+def test_a_run_paused_in_line_lets_others_pass_and_is_paused_once(tiny: Any, rows: list[Any]) -> None:
+    first = tiny.train(rows, max_steps=5000, **OPTIONS)
+    until(first, lambda s: s.step >= 1)
+    held = tiny.train(rows, max_steps=3, **OPTIONS)
+    held.pause()
+    until(held, lambda s: s.status == "paused")
+    first.stop().wait(timeout=30)
+    assert tiny.train(rows, max_steps=1, **OPTIONS).wait(timeout=60).status == "succeeded"
+    assert held.status == "paused" and not held.step
+    held.resume().wait(timeout=60)
+    assert held.status == "succeeded"
+    assert [event["type"] for event in held.events()].count("paused") == 1
+
+
 def test_a_run_stopped_in_line_hides_no_run_that_trains(tiny: Any, rows: list[Any]) -> None:
     first = tiny.train(rows, max_steps=5000, **OPTIONS)
     until(first, lambda s: s.step >= 1)

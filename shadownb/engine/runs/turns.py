@@ -68,10 +68,10 @@ class Waiter:
 
     def take(self) -> Turn | None:
         """Return the turn if it is this run's now."""
-        if self.queue is None:
-            return Turn(self.attempt)
         if self._held:
             return None
+        if self.queue is None:
+            return Turn(self._rest())
         try:
             lock = self.queue.take(self.folder.id)
             self._problem = ""
@@ -82,7 +82,7 @@ class Waiter:
             return None
         waited = round(time.monotonic() - self._began, 3)
         self.journal.append("turn", device=self.queue.device, waited_s=waited)
-        return Turn(replace(self.attempt, commands_from=self._commands.offset), lock)
+        return Turn(self._rest(), lock)
 
     def obey(self) -> None:
         """Take in commands; :attr:`stopped` says whether the run has ended by one."""
@@ -107,7 +107,7 @@ class Waiter:
         ahead
             How many runs of this process come first, where that is not for the queue to say.
         """
-        words = f"{ahead} ahead" if self.queue is None else self._words(self.queue)
+        words = "" if self._held else f"{ahead} ahead" if self.queue is None else self._words(self.queue)
         if (self._held, words) == self._told:
             return
         self._told = self._held, words
@@ -126,6 +126,10 @@ class Waiter:
             self.tell()
             time.sleep(pause)
         return turn
+
+    def _rest(self) -> Attempt:
+        """Return what is to be done, behind the commands that were obeyed in line: a pause is obeyed once."""
+        return replace(self.attempt, commands_from=self._commands.offset)
 
     def _words(self, queue: DeviceQueue) -> str:
         order = queue.read()
