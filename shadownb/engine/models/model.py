@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from shadownb.engine.inference.options import SamplingOptions
     from shadownb.engine.models.adapters import Asked
     from shadownb.engine.models.asked_with import ChatOptions, GenerateOptions
-    from shadownb.engine.ports.backend import ResidentAdapter
     from shadownb.engine.ports.run_store import RunStore
+    from shadownb.engine.ports.weights import ResidentAdapter
     from shadownb.engine.rendering.certificate import Certificate
     from shadownb.engine.runs.handle import Run
     from shadownb.engine.sweeps.sweep import Sweep
