@@ -15,7 +15,7 @@ from shadownb.engine.capture.handle import Capture
 from shadownb.engine.capture.options import between, checked_address, checked_token, limits, listen
 from shadownb.engine.capture.prices import PriceTable
 from shadownb.engine.capture.redaction import Redactor
-from shadownb.engine.capture.serving import Serving
+from shadownb.engine.capture.serving import Serving, address_of
 from shadownb.engine.capture.spellings import SHORTEST
 from shadownb.engine.capture.store import CaptureStore
 from shadownb.engine.capture.target import Target
@@ -246,8 +246,7 @@ class CaptureProxy(Capture):
     @property
     def root_url(self) -> str:
         """The address without ``/v1``, which Anthropic's client takes."""
-        host = "127.0.0.1" if self._host in ("0.0.0.0", "::") else self._host
-        return f"http://{f'[{host}]' if ':' in host else host}:{self._port}"
+        return address_of(self._host, self._port)
 
     @property
     def token(self) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from shadownb.engine.capture import wire
 from shadownb.engine.capture.options import checked_address, checked_token, listen
-from shadownb.engine.capture.serving import Serving
+from shadownb.engine.capture.serving import Serving, address_of
 from shadownb.engine.home import subfolder
 from shadownb.engine.ports.decisions import Decision
 from shadownb.engine.processes import process_mark
@@ -148,8 +148,7 @@ class Server:
     @property
     def root_url(self) -> str:
         """The address without ``/v1``, which Anthropic's client takes."""
-        host = "127.0.0.1" if self._host in ("0.0.0.0", "::") else self._host
-        return f"http://{f'[{host}]' if ':' in host else host}:{self._port}"
+        return address_of(self._host, self._port)
 
     @property
     def url(self) -> str:
