@@ -21,7 +21,7 @@ from shadownb.engine.capture.store import CaptureStore
 from shadownb.engine.capture.target import Target
 from shadownb.engine.capture.writer import Writer
 from shadownb.engine.privacy.rules import Rule
-from shadownb.errors import BusyError, ConfigError, DiskFullError, ShadowWarning
+from shadownb.errors import ConfigError, DiskFullError, ShadowWarning
 
 if TYPE_CHECKING:
     from shadownb.engine.capture.app import CaptureApp
@@ -287,13 +287,7 @@ class CaptureProxy(Capture):
     # -- inside ---------------------------------------------------------------------------------------------------
 
     def _listening(self) -> Serving:
-        try:
-            listener = listen(self._host, self._port)
-        except OSError as error:
-            raise BusyError(
-                f"port={self._port} on {self._host} cannot be used: {error.strerror}.",
-                fix="Leave port at 0 for a free one.",
-            ) from error
+        listener = listen(self._host, self._port)
         self._port = listener.getsockname()[1]
         return Serving(listener, self._app, name=f"shadownb-capture-{self.id}")
 

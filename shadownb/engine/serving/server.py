@@ -20,7 +20,7 @@ from shadownb.engine.processes import process_mark
 from shadownb.engine.serving import addresses, snippets
 from shadownb.engine.serving.measured import Measured
 from shadownb.engine.serving.places import Places
-from shadownb.errors import BusyError, ConfigError
+from shadownb.errors import ConfigError
 
 if TYPE_CHECKING:
     from shadownb.engine.serving.engine import Embeds, Engine
@@ -94,13 +94,7 @@ class Server:
     def start(self) -> Self:
         """Listen, and return when requests are answered. Raises :class:`BusyError` where the port is taken."""
         try:
-            try:
-                listener = listen(self._host, self._port)
-            except OSError as error:
-                raise BusyError(
-                    f"port={self._port} on {self._host} cannot be used: {error.strerror}.",
-                    fix="Leave port at 0 for a free one.",
-                ) from error
+            listener = listen(self._host, self._port)
             self._port = listener.getsockname()[1]
             self._serving = Serving(listener, self._app, name=f"shadownb-serve-{self.id}")
             self._serving.start()
