@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import psutil
 
 from shadownb.engine import hardware
-from shadownb.engine.ports.backend import Choices
+from shadownb.engine.ports.backend_facts import Choices
 from shadownb.engine.ports.training import Plan
 from shadownb.errors import ConfigError, did_you_mean
 

@@ -26,7 +26,7 @@ from shadownb.errors import DataError, MethodError
 if TYPE_CHECKING:
     from shadownb.engine.data import Dataset
     from shadownb.engine.loaded.model import LoadedModel
-    from shadownb.engine.ports.backend import Costs
+    from shadownb.engine.ports.backend_facts import Costs
     from shadownb.engine.ports.reach import Reach
     from shadownb.engine.rendering.examples import Example
 

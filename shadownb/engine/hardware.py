@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 
 from shadownb.engine.loaded.backends import DEFAULT, backend, packages
-from shadownb.engine.ports.backend import Device
+from shadownb.engine.ports.backend_facts import Device
 from shadownb.errors import ConfigError, did_you_mean
 
 DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")

@@ -8,45 +8,24 @@ Each side keeps a conversation of its own, which starts as the model was trained
 from __future__ import annotations
 
 import secrets
-import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import traitlets as t
 
-from shadownb.engine.loaded import as_trained
-from shadownb.engine.runs import executors
-from shadownb.engine.runs.state import ACTIVE
 from shadownb.errors import ModelError
 
 from . import _choices
-from ._answers import (
-    DEFAULTS,
-    SIDES,
-    badge_of,
-    can_compare,
-    checked,
-    describe,
-    is_training,
-    loadable_name,
-    side_of,
-    step_of,
-    template_options,
-    utf16_length,
-    waits_for_steps,
-)
-from ._asked import Opening, asked_of, kept_system
-from ._base import Panel, as_card
-from ._code import chat_as_python
+from ._answering import Answering
+from ._answers import DEFAULTS, SIDES, can_compare, checked, describe, is_training, loadable_name, side_of
+from ._asked import asked_of, kept_system
+from ._chat_code import chat_code
+from ._chat_model import ChatModelPanel
 from ._dialogue import Dialogue
 from ._tries import Shelf, Try, run_of
-from ._worker import Worker
-
-_FLUSH_SECONDS = 0.1
 
 
-class ChatPanel(Panel):
+class ChatPanel(ChatModelPanel):
     """Chat with a model: streamed answers of base and tuned model side by side.
 
     Parameters
@@ -77,8 +56,6 @@ class ChatPanel(Panel):
     turns: t.List[dict[str, Any]] = t.List().tag(sync=True)
     delta = t.Dict().tag(sync=True)
     settings = t.Dict().tag(sync=True)
-    model_state = t.Dict({"stage": "none"}).tag(sync=True)
-    base_check: t.Dict[str, Any] = t.Dict({"stage": "none"}).tag(sync=True)
     asked = t.Dict(help="What stands before the next question, where it is from, what differs from the rows.").tag(
         sync=True
     )
@@ -88,14 +65,10 @@ class ChatPanel(Panel):
 
     def __init__(self, model: Any = None, run: Any = None, *, namespace: Mapping[str, Any] | None = None) -> None:
         self._namespace = namespace
-        self._model: Any = None
-        self._stop = threading.Event()
         self._dialogue = Dialogue()
         self._shelf = Shelf()
-        self._followed: Any = None
-        self._unfollow: Callable[[], None] = lambda: None
+        self._answering = Answering(self._dialogue, self._publish, self._show_piece)
         super().__init__(settings=dict(DEFAULTS))
-        self._worker = Worker("ChatPanel worker", self.show_error)
         if model is not None:
             self.use(model)
         elif run is not None:
@@ -204,32 +177,6 @@ class ChatPanel(Panel):
         """Wait until nothing is loaded or answered any more; False if that takes longer than ``timeout`` seconds."""
         return super().settle(timeout) and self._worker.wait(timeout)
 
-    # -- what trains the model -------------------------------------------------------------------------------------
-
-    def _follow(self) -> None:
-        """Let the header say which weights answer for as long as a run changes that."""
-        run = getattr(self._model, "active_run", None)
-        with self._gate:
-            if run is not None and run is not self._followed:
-                self._unfollow()
-                self._followed = run
-                self._unfollow = run.subscribe(lambda state: self._writer.submit(lambda: self._told(state), key="run"))
-
-    def _told(self, state: Any) -> None:
-        if state.status not in ACTIVE and not executors.known_by(state.executor).shares_memory:
-            self._worker.submit(self._catch_up, key="catch up")
-        self._describe_again()
-        self._follow()  # one that waited in line may be next
-
-    def _catch_up(self) -> None:
-        self._model.catch_up()
-        self._describe_again()
-
-    def _describe_again(self) -> None:
-        if self.model_state["stage"] == "ready":  # else another model is being loaded
-            self.model_state = describe(self._model)
-            self._say_how_asked()
-
     # -- commands of the front end: short, on any thread -----------------------------------------------------------
 
     def _do_send(self, prompt: str) -> None:
@@ -256,7 +203,7 @@ class ChatPanel(Panel):
         turn = self._dialogue.add(text, seed, sides, alone=self.settings["alone"], row=row)
         turn |= {"untrained": not can_compare(self._model), "row": row_words}
         self.error = {}
-        self._stop.clear()
+        self._answering.stop.clear()
         self.busy = True
         self.turns = self._dialogue.turns
         self.refresh()
@@ -272,10 +219,10 @@ class ChatPanel(Panel):
         self.tries = self._shelf.show(at)
 
     def _do_stop(self) -> None:
-        self._stop.set()
+        self._answering.stop.set()
 
     def _do_clear(self) -> None:
-        self._stop.set()
+        self._answering.stop.set()
         self._worker.submit(self._forget)
 
     def _do_settings(self, values: dict[str, Any]) -> None:
@@ -288,19 +235,7 @@ class ChatPanel(Panel):
     def _do_refresh(self) -> None:
         self.refresh()
 
-    def _do_check_base(self) -> None:
-        self._worker.submit(self._check_base, key="check")
-
     # -- jobs of the worker thread -------------------------------------------------------------------------------
-
-    def _load_run(self, run: Any) -> None:
-        from shadownb.engine import models
-
-        try:
-            self.use(models.load(run.id))
-        except Exception as error:
-            failed: dict[str, Any] = {"stage": "failed", "name": run.id, "error": as_card(error)}
-            self.model_state = failed
 
     def _forget(self) -> None:
         self._dialogue.forget()
@@ -311,10 +246,10 @@ class ChatPanel(Panel):
     def _answer(self, turn: dict[str, Any], settings: dict[str, Any]) -> None:
         try:
             for name, side in turn["sides"].items():
-                if self._stop.is_set():
+                if self._answering.stop.is_set():
                     side.update(status="stopped", note="before it began")
                 else:
-                    self._answer_side(turn, name, side, settings)
+                    self._answering.side(self._model, turn, name, settings)
         finally:
             self.busy = False
             self._publish()
@@ -323,87 +258,13 @@ class ChatPanel(Panel):
         if "base" in turn["sides"] and self.base_check["stage"] == "none" and not is_training(self._model):
             self._check_base()
 
-    def _answer_side(self, turn: dict[str, Any], name: str, side: dict[str, Any], settings: dict[str, Any]) -> None:
-        model = self._model
-        side["status"] = "waiting"
-        side["note"] = "waiting for the training step to end" if waits_for_steps(model) else ""
-        self._publish()
-        began = time.perf_counter()
-        try:
-            model.catch_up()
-            question = self._dialogue.question(turn, name, Opening.of(model, settings))
-            # Plain text has no place where a template could be told anything.
-            told = template_options(model, settings) if question.get("template") is not False else {}
-            with as_trained.quietly():  # the page shows what differs
-                stream = model.stream(
-                    question.pop("prompt"),
-                    **question,
-                    max_new_tokens=settings["max_new_tokens"],
-                    temperature=settings["temperature"],
-                    top_p=settings["top_p"],
-                    stop=settings["stop"] or None,
-                    seed=turn["seed"],
-                    use=_weights(name),
-                    should_stop=self._stop.is_set,
-                    **told,
-                )
-            self._copy(stream, turn["id"], name, side)
-        except Exception as error:
-            side.update(status="failed", error=as_card(error))
-        else:
-            side["status"] = "stopped" if self._stop.is_set() else "done"
-        side.update(
-            note="", seconds=round(time.perf_counter() - began, 2), badge=side["badge"] or badge_of(model, name)
-        )
-        self._publish()
-
-    def _copy(self, stream: Any, turn_id: int, name: str, side: dict[str, Any]) -> None:
-        """Take the pieces of an answer over and pass them on in batches."""
-        pending, last = {"text": "", "reasoning": ""}, 0.0
-        for part in stream.parts():
-            if side["status"] != "streaming":
-                side.update(status="streaming", note="", badge=badge_of(self._model, name))
-                self._publish()
-            side["tokens"] += 1
-            # What a model writes as a call is shown as it wrote it: nobody runs the tools here.
-            pending["reasoning" if part.kind == "reasoning" else "text"] += part.text
-            if time.perf_counter() - last >= _FLUSH_SECONDS:
-                self._flush(turn_id, name, side, pending)
-                last = time.perf_counter()
-        self._flush(turn_id, name, side, pending)
-        if stream.completion is not None:
-            side.update(tokens=stream.completion.completion_tokens, finish=stream.completion.finish_reason)
-
-    def _flush(self, turn_id: int, name: str, side: dict[str, Any], pending: dict[str, str]) -> None:
-        for field, text in pending.items():
-            if text:
-                delta = {"turn": turn_id, "side": name, "field": field, "at": utf16_length(side[field]), "text": text}
-                side[field] += text
-                pending[field] = ""
-                self.delta = {**delta, "status": side["status"], "tokens": side["tokens"]}
-
-    def _check_base(self) -> None:
-        model = self._model
-        if model is None:
-            return
-        self.base_check = {"stage": "loading"}
-        found: dict[str, Any]
-        try:
-            ok, detail = model.verify_base()
-            found = {"stage": "ready", "ok": bool(ok), "detail": str(detail)}
-        except Exception as error:
-            found = {"stage": "failed", "error": as_card(error)}
-        self.base_check = found
-
-    def _names(self) -> Mapping[str, Any]:
-        return self._namespace if self._namespace is not None else _choices.user_namespace()
-
     # -- helpers -------------------------------------------------------------------------------------------------
 
     def _say_how_asked(self) -> None:
         """Show what stands before the next question, as code too, and look for rows to try."""
         self.asked = asked_of(self._model, self.settings, self._dialogue.earlier(alone=self.settings["alone"]))
-        self.code = self._as_code()
+        names = self._namespace if self._namespace is not None else _choices.user_namespace()
+        self.code = chat_code(self._model, self._dialogue, self.settings, names)
         run_id = run_of(self._model) if self._model is not None else None
         if run_id != self._shelf.run:
             self._shelf.run = run_id
@@ -416,30 +277,5 @@ class ChatPanel(Panel):
         """Send the whole conversation; its dicts are changed in place, which traitlets can't see."""
         self.send_state("turns")
 
-    def _as_code(self) -> dict[str, str]:
-        opening = Opening.of(self._model, self.settings)
-        dialogue = self._dialogue
-        if not dialogue.turns:
-            dialogue = Dialogue()
-            dialogue.add("Hello", self.settings.get("seed"), SIDES[:1], alone=False)
-        turn = dialogue.turns[-1]
-        known = self._model.trained_on if self._model is not None else None
-        return {
-            "python": chat_as_python(
-                _choices.name_of(self._model, self._names()) or "model",
-                {side: dialogue.question(turn, side, opening) for side in turn["sides"]},
-                {**self.settings, "seed": turn["seed"]},
-                as_trained.trained_tools(known),
-                template_options(self._model, self.settings),
-            )
-        }
-
-
-def _weights(side: str) -> Any:
-    """Return what a side's answer is asked of."""
-    if side in SIDES:
-        return side
-    from shadownb.engine import runs
-
-    run, step = step_of(side)
-    return runs.load(run).checkpoint_at(step)
+    def _show_piece(self, piece: dict[str, Any]) -> None:
+        self.delta = piece

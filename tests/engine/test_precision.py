@@ -19,7 +19,7 @@ from shadownb.engine import hardware
 from shadownb.engine.backends.torch import masters, training_state
 from shadownb.engine.backends.torch.kernels import liger
 from shadownb.engine.backends.torch.training import TorchTraining
-from shadownb.engine.ports.backend import Device
+from shadownb.engine.ports.backend_facts import Device
 from shadownb.engine.runs.schedules import schedule
 from tests.engine.methods_data import OPTIONS, chats, curve, stop_after
 from tests.tiny_models import biased

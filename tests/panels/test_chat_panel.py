@@ -51,13 +51,13 @@ def answers(panel: ChatPanel, turn: int = -1) -> dict[str, str]:
 def watch_notes(panel: ChatPanel) -> set[str]:
     """Return a set to which every note is added that the panel shows beside an answer."""
     notes: set[str] = set()
-    real = panel._publish
+    real = panel.send_state
 
-    def watch() -> None:
+    def watch(*args: Any, **options: Any) -> None:
         notes.update(side["note"] for turn in panel.turns for side in turn["sides"].values())
-        real()
+        real(*args, **options)
 
-    panel._publish = watch  # type: ignore[method-assign]
+    panel.send_state = watch  # type: ignore[method-assign]
     return notes
 
 

@@ -14,7 +14,7 @@ from shadownb.engine import registry
 from shadownb.engine.inference import Sampling
 from shadownb.engine.models.likelihood import token_scores
 from shadownb.engine.objectives import Objective
-from shadownb.engine.ports.backend import TellsTokens
+from shadownb.engine.ports.abilities import TellsTokens
 from shadownb.engine.runs import commands
 from shadownb.engine.runs.loop import Loop
 from shadownb.errors import MethodError, ModelError, RunError

@@ -19,9 +19,10 @@ from shadownb.engine.inference import AdapterSource, Completion, Rollout, Sampli
 from shadownb.engine.inference.draws import row_draws, seed_of
 from shadownb.engine.inference.text import AnswerText
 from shadownb.engine.objectives import Objective
-from shadownb.engine.ports.backend import Choices, Costs, ResidentAdapter
+from shadownb.engine.ports.backend_facts import Choices, Costs
 from shadownb.engine.ports.reach import Reach
 from shadownb.engine.ports.training import Listener
+from shadownb.engine.ports.weights import ResidentAdapter
 from shadownb.engine.rendering.examples import Example
 from shadownb.engine.rendering.masks import NOT_TRAINED
 from shadownb.errors import ConfigError, MethodError, ModelError, NonFiniteLossError

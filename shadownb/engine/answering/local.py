@@ -22,7 +22,7 @@ from shadownb.engine.inference import AdapterSource, Completion, Reply
 from shadownb.engine.jsontext import Unreadable, check_depth
 from shadownb.engine.loaded import as_trained, sidecar
 from shadownb.engine.loaded.as_trained import AS_TRAINED
-from shadownb.engine.ports.backend import TellsDistributions
+from shadownb.engine.ports.abilities import TellsDistributions
 from shadownb.engine.rendering.masks import NOT_TRAINED, Rendered
 from shadownb.engine.replies import Part, Reader, TextReader
 from shadownb.errors import BusyError, ConfigError, OutOfMemoryError, ShadowError

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from shadownb.engine.inference.options import NEWER
-from shadownb.engine.ports.backend import Speaks
+from shadownb.engine.ports.abilities import Speaks
 
 if TYPE_CHECKING:
     from shadownb.engine.inference.types import Completion, Sampling, Use

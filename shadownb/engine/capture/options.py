@@ -8,13 +8,22 @@ import socket
 from collections.abc import Sequence
 from typing import Any
 
-from shadownb.errors import ConfigError
+from shadownb.errors import BusyError, ConfigError
 
 TOKEN_BEGINS = "snb-"
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket. Raises ``OSError`` if the address is taken."""
+    """Return a listening socket. Raises :class:`BusyError` where the address is taken or is not this machine's."""
+    try:
+        return _listening(host, port)
+    except OSError as error:
+        raise BusyError(
+            f"port={port} on {host} cannot be used: {error.strerror}.", fix="Leave port at 0 for a free one."
+        ) from error
+
+
+def _listening(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # With the protocol named, asyncio sets TCP_NODELAY on what it accepts; without, small pieces wait 40 ms for an ACK.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)

@@ -15,13 +15,13 @@ from shadownb.engine.capture.handle import Capture
 from shadownb.engine.capture.options import between, checked_address, checked_token, limits, listen
 from shadownb.engine.capture.prices import PriceTable
 from shadownb.engine.capture.redaction import Redactor
-from shadownb.engine.capture.serving import Serving
+from shadownb.engine.capture.serving import Serving, address_of
 from shadownb.engine.capture.spellings import SHORTEST
 from shadownb.engine.capture.store import CaptureStore
 from shadownb.engine.capture.target import Target
 from shadownb.engine.capture.writer import Writer
 from shadownb.engine.privacy.rules import Rule
-from shadownb.errors import BusyError, ConfigError, DiskFullError, ShadowWarning
+from shadownb.errors import ConfigError, DiskFullError, ShadowWarning
 
 if TYPE_CHECKING:
     from shadownb.engine.capture.app import CaptureApp
@@ -246,8 +246,7 @@ class CaptureProxy(Capture):
     @property
     def root_url(self) -> str:
         """The address without ``/v1``, which Anthropic's client takes."""
-        host = "127.0.0.1" if self._host in ("0.0.0.0", "::") else self._host
-        return f"http://{f'[{host}]' if ':' in host else host}:{self._port}"
+        return address_of(self._host, self._port)
 
     @property
     def token(self) -> str:
@@ -288,13 +287,7 @@ class CaptureProxy(Capture):
     # -- inside ---------------------------------------------------------------------------------------------------
 
     def _listening(self) -> Serving:
-        try:
-            listener = listen(self._host, self._port)
-        except OSError as error:
-            raise BusyError(
-                f"port={self._port} on {self._host} cannot be used: {error.strerror}.",
-                fix="Leave port at 0 for a free one.",
-            ) from error
+        listener = listen(self._host, self._port)
         self._port = listener.getsockname()[1]
         return Serving(listener, self._app, name=f"shadownb-capture-{self.id}")
 

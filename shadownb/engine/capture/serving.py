@@ -20,6 +20,12 @@ Open = Callable[[], AbstractAsyncContextManager[Any]]
 """Gives the application, in the loop that will run it, and closes what it needs."""
 
 
+def address_of(host: str, port: int) -> str:
+    """Return the address for clients on this machine of what listens at a host, of whichever kind, and a port."""
+    here = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+    return f"http://{f'[{here}]' if ':' in here else here}:{port}"
+
+
 class Serving:
     """A server that :meth:`start` starts and :meth:`stop` ends; the socket is closed with it."""
 

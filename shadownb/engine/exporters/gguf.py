@@ -14,7 +14,7 @@ from shadownb.engine.gguf import model as written
 from shadownb.engine.gguf.computing import computing
 from shadownb.engine.gguf.layout import Layout
 from shadownb.engine.gguf.types import kind_of
-from shadownb.engine.ports.backend import TellsActivations
+from shadownb.engine.ports.abilities import TellsActivations
 from shadownb.errors import ConfigError, ExportError, MissingDependencyError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.loaded.hashing import weight_files
-from shadownb.engine.ports.backend import SavesExact
+from shadownb.engine.ports.abilities import SavesExact
 from shadownb.errors import ExportError
 
 if TYPE_CHECKING:

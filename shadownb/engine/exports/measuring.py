@@ -14,7 +14,7 @@ from shadownb.engine import live
 from shadownb.engine.evals.compare import compare
 from shadownb.engine.evals.intervals import difference_of, mean_of
 from shadownb.engine.exports.quality import Quality, Reference, load, probe, question_of
-from shadownb.engine.ports.backend import TellsDistributions
+from shadownb.engine.ports.abilities import TellsDistributions
 from shadownb.errors import MissingDependencyError, ShadowError
 
 if TYPE_CHECKING:

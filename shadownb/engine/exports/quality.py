@@ -17,7 +17,7 @@ import numpy.typing as npt
 from shadownb.engine import live, registry
 from shadownb.engine.children import ran
 from shadownb.engine.evals.intervals import Difference, Mean
-from shadownb.engine.ports.backend import TellsDistributions
+from shadownb.engine.ports.abilities import TellsDistributions
 from shadownb.engine.rendering import Rendered
 from shadownb.errors import ExportError
 

@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     from shadownb.engine.data.trained_on import TrainedOn
     from shadownb.engine.inference import AdapterSource, Generator
     from shadownb.engine.loaded.source import Quantize, Source
-    from shadownb.engine.ports.backend import Backend, Weights
+    from shadownb.engine.ports.backend import Backend
     from shadownb.engine.ports.decisions import Decision
     from shadownb.engine.ports.run import TrainingRun
+    from shadownb.engine.ports.weights import Weights
     from shadownb.engine.rendering import Renderer
 
 

@@ -10,7 +10,7 @@ from shadownb.errors import ConfigError, MissingDependencyError
 def lacking(spec: MethodSpec, backend: str) -> str | None:
     """Return why a backend does not have a method, on whatever model; None where it has it.
 
-    A backend that says nothing has them all; see :class:`~shadownb.engine.ports.backend.LacksMethods`.
+    A backend that says nothing has them all; see :class:`~shadownb.engine.ports.abilities.LacksMethods`.
     """
     try:
         told = getattr(registry.resolve("backend", backend), "lacks", None)

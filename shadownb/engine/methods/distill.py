@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shadownb.engine.methods import lora
+from shadownb.engine.methods.spec import QUESTION_FORMATS
 
 SPEC = lora.SPEC.replace(
     name="distill",
@@ -10,7 +11,7 @@ SPEC = lora.SPEC.replace(
     group="teacher",
     hint="Learns from another model, token by token: on its answers, and on the student's own, which the teacher judges.",
     data_shape="questions with a teacher=, or rows with teacher_ids and teacher_logprobs",
-    data_formats=("prompt", "chat", "sharegpt", "instruction", "prompt_completion"),
+    data_formats=QUESTION_FORMATS,
     default_learning_rate=5e-4,
     rate_source="that of lora: the loss is of the same size, nats a token",
     objective="distill",

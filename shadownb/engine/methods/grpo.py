@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shadownb.engine.methods import lora
+from shadownb.engine.methods.spec import QUESTION_FORMATS
 
 SPEC = lora.SPEC.replace(
     name="grpo",
@@ -10,7 +11,7 @@ SPEC = lora.SPEC.replace(
     group="rl",
     hint="Answers each prompt several times, has your functions score the answers, and makes the better ones likelier.",
     data_shape="prompts with reward_fns, or scored TrajectoryGroups",
-    data_formats=("prompt", "chat", "sharegpt", "instruction", "prompt_completion"),
+    data_formats=QUESTION_FORMATS,
     default_learning_rate=2e-4,
     rate_source="two hundred times trl's 1e-6 for whole weights: ten for LoRA, twenty for runs of tens of steps",
     objective="grpo",

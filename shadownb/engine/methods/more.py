@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shadownb.engine.methods.spec import MethodSpec
+from shadownb.engine.methods.spec import ANSWERED_FORMATS, MethodSpec
 
 SPEC = MethodSpec(
     name="more",
@@ -10,7 +10,7 @@ SPEC = MethodSpec(
     group="memory",
     hint="Each fact is stored by one look at it and said token by token where a question asks for it; adding one trains nothing.",
     data_shape="questions and answers, a fact a row (model.facts.add also takes sentences and tables)",
-    data_formats=("chat", "sharegpt", "instruction", "prompt_completion"),
+    data_formats=ANSWERED_FORMATS,
     default_learning_rate=2e-3,
     rate_source="forty tuning facts, 120 steps: 59 of 60 answers of other facts read whole among three (5e-3: 55)",
     adapter="reader",

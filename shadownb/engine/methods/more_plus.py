@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shadownb.engine.methods.spec import MethodSpec
+from shadownb.engine.methods.spec import ANSWERED_FORMATS, MethodSpec
 
 SPEC = MethodSpec(
     name="more_plus",
@@ -10,7 +10,7 @@ SPEC = MethodSpec(
     group="memory",
     hint="Each fact is learned by itself and found by its question; others stay as they are. Facts can be changed one by one.",
     data_shape="questions and answers, a fact a row (model.facts.add also takes sentences and tables)",
-    data_formats=("chat", "sharegpt", "instruction", "prompt_completion"),
+    data_formats=ANSWERED_FORMATS,
     default_learning_rate=2e-2,
     rate_source="twelve facts with digits, 40 steps: all verbatim, 23 of 24 in other words (1e-2: 20 of 24)",
     adapter="facts",

@@ -17,7 +17,9 @@ GROUPS: dict[str, str] = {
     "memory": "Memory",
 }
 
-SUPERVISED_FORMATS = ("chat", "sharegpt", "instruction", "prompt_completion", "text")
+ANSWERED_FORMATS = ("chat", "sharegpt", "instruction", "prompt_completion")  # each row has a question and its answer
+SUPERVISED_FORMATS = (*ANSWERED_FORMATS, "text")
+QUESTION_FORMATS = ("prompt", *ANSWERED_FORMATS)  # each row has a question
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from shadownb.engine.runs.store import default_store
 from shadownb.errors import ConfigError, RunError, did_you_mean
 
 if TYPE_CHECKING:
-    from shadownb.engine.models.model import Model
+    from shadownb.engine.loaded.model import LoadedModel
     from shadownb.engine.ports.exporter import Exporter
 
 
@@ -65,7 +65,7 @@ def _outcome(found: Export) -> str:
 
 @live.shown(lambda *_, **__: "Exporting", _outcome)
 def export(
-    model: Model,
+    model: LoadedModel,
     path: Path,
     format: str,
     *,
@@ -75,7 +75,7 @@ def export(
     report: bool,
     **options: Any,
 ) -> Export:
-    """Write a loaded model in a format; see :meth:`Model.export`."""
+    """Write a loaded model in a format; see :meth:`shadownb.Model.export`."""
     first = Asked(format, options)
     others = [_asked(each) for each in compare]
     if model.weights.kind == REWARD and format != "adapter":
@@ -121,7 +121,7 @@ def _asked(each: Any) -> Asked:
     return Asked("gguf", {"quant": name}) if name in KINDS else Asked(str(each), {})
 
 
-def _beside(model: Model, folder: Path, format: str) -> None:
+def _beside(model: LoadedModel, folder: Path, format: str) -> None:
     """Write what an engine wants beside the weights."""
     files = sorted(file.name for file in folder.glob("*.gguf"))
     if files:
@@ -133,7 +133,7 @@ def _files(path: Path) -> tuple[str, ...]:
     return tuple(sorted(sidecar.files_in(path) - {sidecar.RECORD}))
 
 
-def _notes(model: Model, given: Any, rows: Any) -> Iterator[str]:
+def _notes(model: LoadedModel, given: Any, rows: Any) -> Iterator[str]:
     if given is None and rows is not None:
         yield "Measured on the rows that the run held out."
     trained = model.trained
@@ -148,7 +148,7 @@ def _notes(model: Model, given: Any, rows: Any) -> Iterator[str]:
 
 
 def _measured_all(
-    model: Model, path: Path, first: Asked, others: list[Asked], known: Reference, rows: Any, scorer: Any
+    model: LoadedModel, path: Path, first: Asked, others: list[Asked], known: Reference, rows: Any, scorer: Any
 ) -> list[Quality]:
     aside = path.parent / f".comparing-{uuid.uuid4().hex[:8]}"
     places = [(first, path)]

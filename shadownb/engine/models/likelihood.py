@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from shadownb.engine.inference import AdapterSource
 from shadownb.engine.models.adapters import Asked, weights_asked
 from shadownb.engine.objectives import examples
-from shadownb.engine.ports.backend import TellsTokens
+from shadownb.engine.ports.abilities import TellsTokens
 from shadownb.engine.rendering import Rendered
 from shadownb.engine.rendering.masks import NOT_TRAINED
 from shadownb.engine.runs.data_arguments import as_dataset

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from shadownb.engine.loaded.rewarding import REWARD
 from shadownb.engine.messages import canonical_messages
 from shadownb.engine.objectives.reward import STEP_SEPARATOR, read_answer, read_steps
-from shadownb.engine.ports.backend import TellsValues
+from shadownb.engine.ports.abilities import TellsValues
 from shadownb.engine.scoring.base import Sample, Score
 from shadownb.engine.scoring.cached import Cached
 from shadownb.errors import ConfigError, DataError, ModelError

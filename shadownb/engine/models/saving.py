@@ -25,7 +25,7 @@ from shadownb.engine.models import saves
 from shadownb.errors import ExportError, ShadowError, ShadowWarning, did_you_mean
 
 if TYPE_CHECKING:
-    from shadownb.engine.models.model import Model
+    from shadownb.engine.loaded.model import LoadedModel
     from shadownb.engine.ports.exporter import Exporter
 
 _ASIDE = ".saving-"
@@ -33,13 +33,13 @@ _WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "*.gguf")
 
 
 def save(
-    model: Model,
+    model: LoadedModel,
     target: Path,
     fmt: str,
     exporter: Exporter | None = None,
     finish: Callable[[Path], None] = lambda folder: None,
 ) -> Path:
-    """Write a loaded model; see :meth:`Model.save`.
+    """Write a loaded model; see :meth:`shadownb.Model.save`.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def kind_of(fmt: str, option: str) -> Callable[..., Exporter]:
     return found
 
 
-def trained_state(model: Model) -> dict[str, Any] | None:
+def trained_state(model: LoadedModel) -> dict[str, Any] | None:
     """Return which run's weights these are, of which step of how many, and how that run stands; None where no run made them.
 
     Called with the gate held: a run that trains them waits meanwhile.
@@ -103,7 +103,7 @@ def trained_state(model: Model) -> dict[str, Any] | None:
     return state
 
 
-def _warn_if_unfinished(trained: dict[str, Any] | None, model: Model, target: Path) -> None:
+def _warn_if_unfinished(trained: dict[str, Any] | None, model: LoadedModel, target: Path) -> None:
     """Say which step was saved where the run has more to come, or never came to its end."""
     busy = model.active_run
     what = None

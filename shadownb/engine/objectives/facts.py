@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from shadownb.engine.config_options import option
+from shadownb.engine.methods.spec import ANSWERED_FORMATS
 from shadownb.engine.objectives.base import Chart, Objective, Remark, Row
 from shadownb.engine.rendering.examples import Example
 from shadownb.engine.rendering.masks import LossOn, Rendered
@@ -78,7 +79,7 @@ class Facts(Objective):
     """
 
     unit = "facts"
-    formats = ("chat", "sharegpt", "instruction", "prompt_completion")
+    formats = ANSWERED_FORMATS
     options = FactOptions
     own: FactOptions
     judged_by_loss = False

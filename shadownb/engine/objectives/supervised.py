@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from shadownb.engine.methods.spec import SUPERVISED_FORMATS
 from shadownb.engine.objectives.base import Objective, Row
 from shadownb.engine.rendering.examples import Example, windows
 from shadownb.engine.rendering.masks import LossOn
@@ -18,7 +19,7 @@ class Supervised(Objective):
     """Next-token cross-entropy, every trained token with the same weight."""
 
     unit = "tokens"
-    formats = ("chat", "sharegpt", "instruction", "prompt_completion", "text")
+    formats = SUPERVISED_FORMATS
     # Which tokens are trained is a choice only where rows are imitated.
     fields = ("packing", "loss_on", "assistant_only_loss")
 

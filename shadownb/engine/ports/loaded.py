@@ -9,7 +9,7 @@ from shadownb.engine.inference.gate import WeightsGate
 from shadownb.engine.rendering import Renderer, Tokenizer
 
 if TYPE_CHECKING:
-    from shadownb.engine.ports.backend import Weights
+    from shadownb.engine.ports.weights import Weights
 
 
 class Loaded(Protocol):

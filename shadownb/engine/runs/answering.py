@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.disk import write_atomically
 from shadownb.engine.inference import Completion, Rollout, Sampling
-from shadownb.engine.ports.backend import TellsDistributions
+from shadownb.engine.ports.abilities import TellsDistributions
 from shadownb.engine.rendering import Rendered
 from shadownb.engine.rendering.packing import Bundle
 from shadownb.errors import CheckpointError, DiskFullError, ModelError

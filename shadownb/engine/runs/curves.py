@@ -11,7 +11,7 @@ from shadownb.engine.runs.charts import extra_charts
 from shadownb.errors import ConfigError, MissingDependencyError
 
 if TYPE_CHECKING:
-    from shadownb.engine.runs.reading import RunReading
+    from shadownb.engine.runs.figures import RunFigures
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
@@ -115,7 +115,7 @@ def _highest(values: Sequence[float], clip: float | None) -> float:
 
 
 def figure(
-    run: RunReading,
+    run: RunFigures,
     metric: str | None,
     *,
     smooth: float,
@@ -153,7 +153,7 @@ def figure(
 
 
 def _add_curve(
-    chart: Any, run: RunReading, name: str, words: str, row: int, smooth: float, since: float, clip: float | None
+    chart: Any, run: RunFigures, name: str, words: str, row: int, smooth: float, since: float, clip: float | None
 ) -> None:
     steps, values = run.series(name)
     cap = _highest(values, clip)
@@ -168,7 +168,7 @@ def _add_curve(
         add(ema(values, smooth), f"{words}, smoothed")
 
 
-def _add_evaluations(chart: Any, run: RunReading, name: str, row: int, since: float) -> None:
+def _add_evaluations(chart: Any, run: RunFigures, name: str, row: int, since: float) -> None:
     if name != "eval_loss" and name not in run.state.series:
         return
     points = [(step, value) for step, value in zip(*run.series(name), strict=True) if step >= since]

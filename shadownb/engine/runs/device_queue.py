@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 
 from shadownb.engine.disk import write_atomically
 from shadownb.engine.home import home
+from shadownb.engine.locks import is_held
 from shadownb.engine.processes import host, is_alive, process_mark
 from shadownb.errors import RunError
 
@@ -124,20 +125,7 @@ class DeviceQueue:
     def training(self) -> Waiting | None:
         """Return the run that trains now; None where none does."""
         found = self.read().training
-        return found if found is not None and self._is_taken() else None
-
-    def _is_taken(self) -> bool:
-        if not self._turn.exists():
-            return False
-        lock = FileLock(self._turn, thread_local=False)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            return True
-        except OSError:
-            return False
-        lock.release()
-        return False
+        return found if found is not None and is_held(self._turn) else None
 
     # -- changing ---------------------------------------------------------------------------------------------------
 

@@ -15,13 +15,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from shadownb.engine import older, registry
 from shadownb.engine.config import TrainConfig
 from shadownb.engine.data.trained_on import TrainedOn
 from shadownb.engine.disk import write_atomically
 from shadownb.engine.home import subfolder
+from shadownb.engine.locks import is_held
 from shadownb.engine.methods import MethodSpec
 from shadownb.engine.runs import references
 from shadownb.errors import RunError
@@ -136,17 +137,7 @@ class RunFolder:
 
     def is_owned(self) -> bool:
         """Return whether some process holds the owner's lock now."""
-        if not (self.path / "owner.lock").exists():
-            return False
-        lock = self.owner_lock()
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            return True
-        except OSError:
-            return False
-        lock.release()
-        return False
+        return is_held(self.path / "owner.lock")
 
 
 def load_rows(reference: dict[str, Any]) -> list[dict[str, Any]]:

@@ -29,7 +29,7 @@ from shadownb.engine.runs.journal import Journal
 from shadownb.engine.runs.marks import change_marks
 from shadownb.engine.runs.preparation import speaks
 from shadownb.engine.runs.starting import record_start
-from shadownb.engine.runs.store import default_store
+from shadownb.engine.runs.store import chosen
 from shadownb.engine.runs.waiting import wait
 from shadownb.errors import (
     BusyError,
@@ -72,7 +72,7 @@ def launch(
         It has them from the beginning.
     """
     _refuse_load_options(fields)
-    store = default_store() if store is None else store
+    store = chosen(store)
     model.catch_up()
     config = TrainConfig(method=method, **fields)
     begin = Start.of(start_from, store)

@@ -9,7 +9,7 @@ from shadownb.errors import RunError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from shadownb.engine.runs.reading import RunReading
+    from shadownb.engine.runs.figures import RunFigures
 
 _METRICS = (
     "loss",
@@ -24,7 +24,7 @@ _METRICS = (
 )
 
 
-def series(run: RunReading, metric: str) -> tuple[list[int], list[float]]:
+def series(run: RunFigures, metric: str) -> tuple[list[int], list[float]]:
     """Return (steps, values) of a metric. Raises RunError where the run has none of that name."""
     rows = run.eval_metrics if metric.startswith("eval_") else run.metrics
     found = [(row["step"], row[metric]) for row in rows if row.get(metric) is not None]
@@ -34,7 +34,7 @@ def series(run: RunReading, metric: str) -> tuple[list[int], list[float]]:
     return [step for step, _ in found], [value for _, value in found]
 
 
-def to_frame(run: RunReading) -> pd.DataFrame:
+def to_frame(run: RunFigures) -> pd.DataFrame:
     """Return steps and evaluations as one data frame, indexed by step."""
     import pandas as pd
 

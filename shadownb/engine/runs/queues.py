@@ -165,6 +165,17 @@ class Queue:
         return table + (f"<p>{self._note()}</p>" if self.paused else "")
 
 
+def queue() -> Queue:
+    """Return what trains on this machine and what waits, device by device; it shows itself as a table.
+
+    Examples
+    --------
+    >>> snb.runs.queue()
+    no run trains or waits
+    """
+    return Queue()
+
+
 def _run_of(entry: Waiting) -> Run | None:
     """Return the run of an entry; None where its folder is gone or cannot be read."""
     run = Run(RunFolder(Path(entry.folder)))

@@ -46,6 +46,11 @@ def default_store() -> RunStore[RunFolder]:
     return made
 
 
+def chosen(store: RunStore[RunFolder] | None) -> RunStore[RunFolder]:
+    """Return the store that was given, or the default one."""
+    return default_store() if store is None else store
+
+
 class FolderStore:
     """The runs in one home folder; ``train(store=)`` and ``runs.list(store=)`` take it.
 

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 from shadownb.engine.capture import wire
 from shadownb.engine.capture.options import checked_address, checked_token, listen
-from shadownb.engine.capture.serving import Serving
+from shadownb.engine.capture.serving import Serving, address_of
 from shadownb.engine.home import subfolder
 from shadownb.engine.ports.decisions import Decision
 from shadownb.engine.processes import process_mark
 from shadownb.engine.serving import addresses, snippets
 from shadownb.engine.serving.measured import Measured
 from shadownb.engine.serving.places import Places
-from shadownb.errors import BusyError, ConfigError
+from shadownb.errors import ConfigError
 
 if TYPE_CHECKING:
     from shadownb.engine.serving.engine import Embeds, Engine
@@ -94,13 +94,7 @@ class Server:
     def start(self) -> Self:
         """Listen, and return when requests are answered. Raises :class:`BusyError` where the port is taken."""
         try:
-            try:
-                listener = listen(self._host, self._port)
-            except OSError as error:
-                raise BusyError(
-                    f"port={self._port} on {self._host} cannot be used: {error.strerror}.",
-                    fix="Leave port at 0 for a free one.",
-                ) from error
+            listener = listen(self._host, self._port)
             self._port = listener.getsockname()[1]
             self._serving = Serving(listener, self._app, name=f"shadownb-serve-{self.id}")
             self._serving.start()
@@ -148,8 +142,7 @@ class Server:
     @property
     def root_url(self) -> str:
         """The address without ``/v1``, which Anthropic's client takes."""
-        host = "127.0.0.1" if self._host in ("0.0.0.0", "::") else self._host
-        return f"http://{f'[{host}]' if ':' in host else host}:{self._port}"
+        return address_of(self._host, self._port)
 
     @property
     def url(self) -> str:

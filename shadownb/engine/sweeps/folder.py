@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from shadownb.engine.disk import write_atomically
 from shadownb.engine.home import home
+from shadownb.engine.locks import is_held
 from shadownb.engine.runs.journal import JournalReader
 from shadownb.engine.sweeps.suggesting import Told
 from shadownb.errors import ConfigError, RunError, RunNotFoundError, did_you_mean
@@ -148,15 +149,7 @@ class SweepFolder:
 
     def is_owned(self) -> bool:
         """Return whether somebody drives it now."""
-        lock = self.owner_lock()
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            return True
-        except OSError:
-            return False
-        lock.release()
-        return False
+        return is_held(self.path / "owner.lock")
 
 
 def create(name: str | None, spec: dict[str, Any]) -> SweepFolder:

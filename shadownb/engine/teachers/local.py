@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.models.loading import load
 from shadownb.engine.objectives.teaching.teacher import Likely, Taught, joined, narrowed
-from shadownb.engine.ports.backend import TellsDistributions
+from shadownb.engine.ports.abilities import TellsDistributions
 from shadownb.engine.rendering.examples import Example
 from shadownb.engine.teachers.vocabularies import require_same
 from shadownb.errors import ConfigError, ShadowError

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from shadownb.engine.inference.gate import WeightsGate
-from shadownb.engine.ports.backend import Choices, Device
+from shadownb.engine.ports.backend_facts import Choices, Device
 from shadownb.engine.ports.decisions import Decision
 from shadownb.errors import ConfigError, MethodError, ModelError
 

@@ -15,15 +15,13 @@ from shadownb.engine.backends.llamacpp.file import GgufFile
 from shadownb.engine.backends.llamacpp.sampler import take
 from shadownb.engine.backends.llamacpp.sequences import Logits, Sequences
 from shadownb.engine.inference.adapters import AdapterSource
-from shadownb.engine.inference.constraining import Matcher
+from shadownb.engine.inference.completing import completed, never, one_each, streamed
 from shadownb.engine.inference.draws import row_draws, seed_of
-from shadownb.engine.inference.gate import WaitCancelled, WeightsGate
-from shadownb.engine.inference.rows import Emit, Row, ShouldStop
+from shadownb.engine.inference.gate import WeightsGate
+from shadownb.engine.inference.rows import Emit, Row, ShouldStop, begun, check_completions, keep_within
 from shadownb.engine.inference.stream import TokenStream
-from shadownb.engine.inference.text import AnswerText
 from shadownb.engine.inference.types import Completion, Rollout, Sampling, Use
 from shadownb.engine.rendering import Renderer, Tokenizer
-from shadownb.errors import ConfigError, ModelError
 
 ROOM_TOKENS = 32768  # of all sequences of a call together; of SmolLM2-135M they take 0.75 GB
 MOST_ROWS = 16  # computed together: beyond, a core is no faster (tokens a CPU second of Q8_0 at 8 and 32: 90 and 90)
@@ -65,37 +63,20 @@ class LlamaCppGenerator:
         should_stop: ShouldStop | None = None,
     ) -> list[Completion]:
         """Complete each prompt; the result has the order of ``prompts``."""
-        uses = [use] * len(prompts) if isinstance(use, str | AdapterSource) else list(use)
         seed = seed_of(sampling)
         rows = [
             self.row(number, prompt, sampling, each, seed, number)
-            for number, (prompt, each) in enumerate(zip(prompts, uses, strict=True))
+            for number, (prompt, each) in enumerate(zip(prompts, one_each(use, len(prompts)), strict=True))
         ]
-        self._complete(rows, sampling, should_stop or _never)
-        return [row.completion() for row in rows]
+        return self._complete(rows, sampling, should_stop or never)
 
     def stream(
         self, prompt: Sequence[int], sampling: Sampling, *, use: Use = "tuned", should_stop: ShouldStop | None = None
     ) -> TokenStream:
         """Complete one prompt piece by piece; the joined pieces are the completion's text."""
-        stop = should_stop or _never
+        stop = should_stop or never
         row = self.row(0, prompt, sampling, use, seed_of(sampling), 0)
-        loan = self.gate.lend()
-
-        def produce(emit: Emit, closed: ShouldStop) -> Completion:
-            try:
-                with self.gate.inference(cancelled=lambda: closed() or stop(), loan=loan):
-                    self._compute([row], sampling, lambda: closed() or stop(), emit)
-            except WaitCancelled:
-                pass
-            finally:
-                if loan is not None:
-                    loan.give_back()
-            if row.reason is None:
-                row.cancel()
-            return row.completion()
-
-        return TokenStream(produce)
+        return streamed(self.gate, row, lambda emit, gone: self._compute([row], sampling, gone, emit), stop)
 
     def rollouts(
         self,
@@ -108,8 +89,7 @@ class LlamaCppGenerator:
         should_stop: ShouldStop | None = None,
     ) -> Iterator[Rollout]:
         """Complete each prompt ``n`` times, a prompt after the other; the weights are free between two of them."""
-        if n < 1:
-            raise ConfigError(f"n={n}: each prompt needs a completion.", fix="Give n from 1 on.")
+        check_completions(n)
         asked = dataclasses.replace(sampling, logprobs=True)
         seed, left = seed_of(sampling), set(skip)
         rows = [
@@ -120,7 +100,7 @@ class LlamaCppGenerator:
             ]
             for number, prompt in enumerate(prompts)
         ]  # refuses what cannot be answered before anything is computed
-        return self._rollouts(rows, asked, should_stop or _never)
+        return self._rollouts(rows, asked, should_stop or never)
 
     def _rollouts(self, rows: list[list[tuple[int, Row]]], sampling: Sampling, stop: ShouldStop) -> Iterator[Rollout]:
         for group in rows:
@@ -133,33 +113,18 @@ class LlamaCppGenerator:
 
     def row(self, number: int, prompt: Sequence[int], sampling: Sampling, use: Use, seed: int, *luck: int) -> Row:
         """Return a row for a prompt; refuses one that is empty, or leaves no room for an answer."""
-        ids = [int(token) for token in prompt]
-        if not ids:
-            raise ModelError(f"Prompt {number} has no tokens.", fix="Give some text or a message.")
         renderer = self._renderer_of(use) if isinstance(use, AdapterSource) else self._renderer
-        room = self.file.positions - len(ids)
-        if room < 1:
-            raise ModelError(
-                f"Prompt {number} has {len(ids)} tokens, more than the model can take.",
-                why=f"The model attends to at most {self.file.positions} tokens, prompt and answer together.",
-                fix="Shorten the prompt, or drop the oldest messages of the conversation.",
-            )
-        text = AnswerText(self._tokenizer, sampling.stop, dropped=renderer.dropped_token_ids)
-        limit, ends = min(sampling.max_new_tokens, room), frozenset(renderer.stop_token_ids)
-        form = sampling.constraint
-        matcher = None if form is None else Matcher(self._tokenizer, form, ends)
-        return Row(number, ids, limit, text, use, ends, row_draws(seed, *luck), sampling, matcher=matcher)
+        ends, dropped, draws = renderer.stop_token_ids, renderer.dropped_token_ids, row_draws(seed, *luck)
+        row = begun(number, prompt, sampling, use, draws, tokenizer=self._tokenizer, stop_ids=ends, dropped=dropped)
+        keep_within(row, self.file.positions)
+        return row
 
-    def _complete(self, rows: list[Row], sampling: Sampling, stop: ShouldStop) -> None:
-        try:
-            with self.gate.inference(cancelled=stop):
-                for use in dict.fromkeys(row.use for row in rows):
-                    self._compute([row for row in rows if row.use == use], sampling, stop)
-        except WaitCancelled:
-            pass
-        for row in rows:
-            if row.reason is None:
-                row.cancel()
+    def _complete(self, rows: list[Row], sampling: Sampling, stop: ShouldStop) -> list[Completion]:
+        def side_by_side() -> None:
+            for use in dict.fromkeys(row.use for row in rows):
+                self._compute([row for row in rows if row.use == use], sampling, stop)
+
+        return completed(self.gate, rows, side_by_side, stop)
 
     def _compute(self, rows: list[Row], sampling: Sampling, stop: ShouldStop, emit: Emit | None = None) -> None:
         """Complete rows of one side with the gate held."""
@@ -256,7 +221,3 @@ class Table:
     def _say(self, piece: str) -> None:
         if piece and self._emit is not None:
             self._emit(piece)
-
-
-def _never() -> bool:
-    return False

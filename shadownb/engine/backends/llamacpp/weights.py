@@ -1,4 +1,4 @@
-"""GgufWeights: an open file and the adapters on and beside it; implements :class:`~..ports.backend.Weights`, and trains nothing."""
+"""GgufWeights: an open file and the adapters on and beside it; implements :class:`~..ports.weights.Weights`, and trains nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shadownb.engine.backends.llamacpp.file import GgufFile
 from shadownb.engine.inference.adapters import AdapterSource
 from shadownb.engine.inference.types import Use
 from shadownb.engine.loaded.hashing import weights_hash
-from shadownb.engine.ports.backend import ResidentAdapter
+from shadownb.engine.ports.weights import ResidentAdapter
 from shadownb.errors import ExportError, ModelError
 
 _KEPT = 4  # adapters beside the one on the model

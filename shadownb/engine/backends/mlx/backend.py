@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.backends.mlx import missing
 from shadownb.engine.inference.gate import WeightsGate
-from shadownb.engine.ports.backend import Choices, Costs, Device
+from shadownb.engine.ports.backend_facts import Choices, Costs, Device
 from shadownb.engine.ports.decisions import Decision
 from shadownb.errors import ConfigError, MissingDependencyError
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.backends.mlx import adapters
 from shadownb.engine.backends.mlx.adapters import targets
-from shadownb.engine.ports.backend import Costs
+from shadownb.engine.ports.backend_facts import Costs
 
 if TYPE_CHECKING:
     from shadownb.engine.backends.mlx.weights import MlxWeights

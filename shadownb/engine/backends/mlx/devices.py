@@ -9,7 +9,7 @@ from typing import Any
 import mlx.core as mx
 import psutil
 
-from shadownb.engine.ports.backend import Device
+from shadownb.engine.ports.backend_facts import Device
 
 GPU = "mps"  # what device= calls the Apple GPU, whatever computes on it
 

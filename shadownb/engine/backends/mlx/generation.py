@@ -15,6 +15,7 @@ from shadownb.engine.backends.mlx import memory, worker
 from shadownb.engine.backends.mlx.loading import parameters
 from shadownb.engine.backends.mlx.together import Together
 from shadownb.engine.inference.adapters import AdapterSource
+from shadownb.engine.inference.completing import completed, never, one_each, streamed
 from shadownb.engine.inference.draws import row_draws, seed_of
 from shadownb.engine.inference.gate import WaitCancelled, WeightsGate
 from shadownb.engine.inference.numpy_sampler import Sampler
@@ -76,49 +77,20 @@ class MlxGenerator:
         should_stop: ShouldStop | None = None,
     ) -> list[Completion]:
         """Complete each prompt; the result has the order of ``prompts``."""
-        stop, seed = should_stop or _never, seed_of(sampling)
-        uses = [use] * len(prompts) if isinstance(use, str | AdapterSource) else use
+        stop, seed = should_stop or never, seed_of(sampling)
         rows = [
             self._row(n, prompt, sampling, each, row_draws(seed, n))
-            for n, (prompt, each) in enumerate(zip(prompts, uses, strict=True))
+            for n, (prompt, each) in enumerate(zip(prompts, one_each(use, len(prompts)), strict=True))
         ]
-        try:
-            with self._gate.inference(cancelled=stop):
-                self._complete(rows, sampling, None, stop)
-        except WaitCancelled:
-            pass
-        for row in rows:
-            if row.reason is None:
-                row.cancel()
-        return [row.completion() for row in rows]
+        return completed(self._gate, rows, lambda: self._complete(rows, sampling, None, stop), stop)
 
     def stream(
         self, prompt: Sequence[int], sampling: Sampling, *, use: Use = "tuned", should_stop: ShouldStop | None = None
     ) -> TokenStream:
         """Complete one prompt piece by piece; the joined pieces are the completion's text."""
-        stop = should_stop or _never
+        stop = should_stop or never
         row = self._row(0, prompt, sampling, use, row_draws(seed_of(sampling), 0))
-        loan = self._gate.lend()
-
-        def produce(emit: Emit, closed: ShouldStop) -> Completion:
-            def cancelled() -> bool:
-                return closed() or stop()
-
-            try:
-                with self._gate.inference(cancelled=cancelled, loan=loan):
-                    self._complete([row], sampling, emit, cancelled)
-            except WaitCancelled:
-                pass
-            if row.reason is None:
-                row.cancel()
-            return row.completion()
-
-        try:
-            return TokenStream(produce)
-        except BaseException:
-            if loan is not None:
-                loan.give_back()
-            raise
+        return streamed(self._gate, row, lambda emit, gone: self._complete([row], sampling, emit, gone), stop)
 
     def rollouts(
         self,
@@ -140,7 +112,7 @@ class MlxGenerator:
                 (self._row(number, prompt, asked, use, row_draws(seed_of(asked), *place)), place) for place in places
             ]
             groups += [rows[start : start + _AT_ONCE] for start in range(0, n, _AT_ONCE)]
-        return self._rollouts([dict(group) for group in groups], asked, use, frozenset(skip), should_stop or _never)
+        return self._rollouts([dict(group) for group in groups], asked, use, frozenset(skip), should_stop or never)
 
     def _rollouts(
         self,
@@ -213,7 +185,3 @@ class MlxGenerator:
             if memory.is_out_of_memory(error):
                 raise out_of_memory(error) from error
             raise
-
-
-def _never() -> bool:
-    return False

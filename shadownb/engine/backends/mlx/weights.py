@@ -1,4 +1,4 @@
-"""MlxWeights: the base, what stands on a twin of it, and adapters beside; see :class:`shadownb.engine.ports.backend.Weights`."""
+"""MlxWeights: the base, what stands on a twin of it, and adapters beside; see :class:`shadownb.engine.ports.weights.Weights`."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from shadownb.engine.inference.adapters import AdapterId, AdapterSource
 from shadownb.engine.inference.types import Use
 from shadownb.engine.loaded.hashing import weights_hash
 from shadownb.engine.loaded.source import Source
-from shadownb.engine.ports.backend import ResidentAdapter
 from shadownb.engine.ports.decisions import Decision
+from shadownb.engine.ports.weights import ResidentAdapter
 from shadownb.errors import MethodError, OutOfMemoryError, ShadowError
 
 MOST = 4  # adapters beside the trained state that are kept

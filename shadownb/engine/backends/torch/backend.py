@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from shadownb.engine.inference.gate import WeightsGate
-from shadownb.engine.ports.backend import Choices, Costs, Device, KernelTrial
+from shadownb.engine.ports.backend_facts import Choices, Costs, Device, KernelTrial
 from shadownb.engine.ports.decisions import Decision
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from shadownb.engine.backends.torch.adapters import lora_operation
 from shadownb.engine.backends.torch.adapters.sizes import idle_weights
 from shadownb.engine.backends.torch.kernels import head_loss, rule
 from shadownb.engine.backends.torch.kernels.installed import HEAD, LINEARS
-from shadownb.engine.ports.backend import Costs
+from shadownb.engine.ports.backend_facts import Costs
 
 if TYPE_CHECKING:
     from shadownb.engine.backends.torch.weights import TorchWeights

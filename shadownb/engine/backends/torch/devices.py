@@ -9,7 +9,7 @@ import psutil
 import torch
 
 from shadownb.engine.backends.torch import memory
-from shadownb.engine.ports.backend import Device
+from shadownb.engine.ports.backend_facts import Device
 from shadownb.engine.ports.decisions import Decision
 
 _SLOW_PRODUCT = 0.3  # seconds

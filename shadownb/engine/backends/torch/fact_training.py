@@ -18,14 +18,12 @@ from shadownb.engine.backends.torch.adapters.places import final_norm
 from shadownb.engine.backends.torch.adapters.tensors import for_file
 from shadownb.engine.backends.torch.fact_group import FactGroup, Seen, Tail
 from shadownb.engine.backends.torch.memory import PeakMemory
-from shadownb.engine.backends.torch.training import TorchTraining
+from shadownb.engine.backends.torch.memory_training import MemoryTraining, unit_of
 from shadownb.engine.embedding import embedder
-from shadownb.engine.objectives import Objective, Remark
+from shadownb.engine.objectives import Objective
 from shadownb.engine.ports.training import Plan
 from shadownb.engine.rendering.examples import Example
 from shadownb.engine.routing import Unit
-from shadownb.engine.routing.attributes import Attributes
-from shadownb.engine.routing.units import Fact
 from shadownb.engine.seeds import derived_seed
 from shadownb.errors import CheckpointError, MethodError
 
@@ -35,14 +33,13 @@ _FALLS_TO = 0.1  # of the rate, in an expert's last step
 _APART = {torch.float32: 2e-3, torch.bfloat16: 0.3, torch.float16: 0.1}
 
 
-class FactTraining(TorchTraining):
+class FactTraining(MemoryTraining):
     """Units of facts being learned, a group of experts at a time."""
 
     adapter: FactsAdapter
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        Attributes.of(embedder())  # without both nothing that is learned could be found
         self._steps_each = self.config.objective_options.expert_steps
         self._unit_size = self.config.objective_options.unit_size
         self._group: FactGroup | None = None
@@ -70,7 +67,9 @@ class FactTraining(TorchTraining):
     def compute(self, examples: Sequence[Example], objective: Objective, *, step: int, total: int) -> float:
         """Return the mean loss of the experts of a step, each over its own tokens, and leave their gradients."""
         self._step = step
-        units = [_unit(examples[start : start + self._unit_size]) for start in range(0, len(examples), self._unit_size)]
+        units = [
+            unit_of(examples[start : start + self._unit_size]) for start in range(0, len(examples), self._unit_size)
+        ]
         if self._group is None or units != self._units:
             self._begin(units, examples, done=step % self._steps_each)
         assert self._group is not None
@@ -181,20 +180,11 @@ class FactTraining(TorchTraining):
 
     # -- facts ------------------------------------------------------------------------------------------------------
 
-    def remarks(self) -> Iterator[Remark]:
-        """Yield nothing: what is to be said is of the rows."""
-        yield from ()
-
     @property
     def trained_parameters(self) -> int:
         """How many numbers one expert has."""
         place = self.adapter.place
         return int(self.adapter.rank * (place.in_features + place.out_features))
-
-    @property
-    def may_skip(self) -> bool:
-        """No step is skipped: the experts have 32 bits."""
-        return False
 
     def forget_gradients(self) -> None:
         """Drop what a broken step left."""
@@ -214,14 +204,6 @@ class FactTraining(TorchTraining):
         }
 
     # -- kept -------------------------------------------------------------------------------------------------------
-
-    def snapshot(self) -> Any:
-        """Return a copy of what is stored."""
-        return self.adapter.kept_state()
-
-    def restore(self, kept: Any) -> None:
-        """Put a copy back."""
-        self.adapter.put_back(kept)
 
     def save(self, folder: Path) -> None:
         """Write the moments of the group that is being trained."""
@@ -248,12 +230,3 @@ class FactTraining(TorchTraining):
     def checkpoint_bytes(self) -> int:
         """Return the room for all experts, and the moments of a group."""
         return 4 * self.trained_parameters * (len(self.adapter.units) + 2 * max(1, len(self._units)))
-
-
-def _unit(examples: Sequence[Example]) -> Unit:
-    return Unit(
-        tuple(
-            Fact(example.columns["question"], example.columns["answer"], str(example.columns.get("source", "")))
-            for example in examples
-        )
-    )

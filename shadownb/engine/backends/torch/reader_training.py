@@ -18,15 +18,12 @@ from torch.nn.functional import cross_entropy, normalize
 from shadownb.engine.backends.texts import not_finite
 from shadownb.engine.backends.torch.adapters.reader import SHARP, ReaderAdapter
 from shadownb.engine.backends.torch.memory import PeakMemory
-from shadownb.engine.backends.torch.training import TorchTraining
+from shadownb.engine.backends.torch.memory_training import MemoryTraining, unit_of
 from shadownb.engine.backends.torch.updates import WeightUpdates
 from shadownb.engine.embedding import embedder
-from shadownb.engine.objectives import Objective, Remark
+from shadownb.engine.objectives import Objective
 from shadownb.engine.ports.training import Plan
 from shadownb.engine.rendering.examples import Example
-from shadownb.engine.routing import Unit
-from shadownb.engine.routing.attributes import Attributes
-from shadownb.engine.routing.units import Fact
 
 _KEPT_BYTES = 1 << 29  # of states; what does not fit is looked at again
 _LOWEST, _BELOW, _FOLLOWS = (
@@ -36,14 +33,13 @@ _LOWEST, _BELOW, _FOLLOWS = (
 )  # the floor: so far below that quantile of what is found, by so much of the way a step
 
 
-class ReaderTraining(TorchTraining):
+class ReaderTraining(MemoryTraining):
     """Facts being stored, and the reader of all being trained."""
 
     adapter: ReaderAdapter
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        Attributes.of(embedder())  # without both nothing that is stored could be found
         self._trains = self.config.objective_options.reader_steps > 0
         self._seen: dict[str, list[torch.Tensor]] = {}  # directions of each row of an example, by its id
         self._seen_bytes = 0
@@ -74,7 +70,7 @@ class ReaderTraining(TorchTraining):
         """Store the facts that are new, return the step's loss and leave its gradients."""
         self._step = step
         self.updates.forget_gradients()
-        units = [_unit(example) for example in examples]
+        units = [unit_of([example]) for example in examples]
         states = [self._look(example) for example in examples]
         reader = self.adapter.reader
         if reader.fresh:
@@ -149,19 +145,10 @@ class ReaderTraining(TorchTraining):
 
     # -- facts ------------------------------------------------------------------------------------------------------
 
-    def remarks(self) -> Iterator[Remark]:
-        """Yield nothing: what is to be said is of the rows."""
-        yield from ()
-
     @property
     def trained_parameters(self) -> int:
         """How many numbers the reader has that are trained."""
         return 2 * self.adapter.reader.down.numel()
-
-    @property
-    def may_skip(self) -> bool:
-        """No step is skipped: the reader has 32 bits."""
-        return False
 
     def forget_gradients(self) -> None:
         """Drop what a broken step left."""
@@ -181,14 +168,6 @@ class ReaderTraining(TorchTraining):
         }
 
     # -- kept -------------------------------------------------------------------------------------------------------
-
-    def snapshot(self) -> Any:
-        """Return a copy of what is stored."""
-        return self.adapter.kept_state()
-
-    def restore(self, kept: Any) -> None:
-        """Put a copy back."""
-        self.adapter.put_back(kept)
 
     def save(self, folder: Path) -> None:
         """Write the optimizer's state."""
@@ -212,8 +191,3 @@ class ReaderTraining(TorchTraining):
 def _targets(example: Example) -> torch.Tensor:
     row = example.rows[0]
     return torch.tensor([label for label in row.labels[1:] if label != -100], dtype=torch.int64)
-
-
-def _unit(example: Example) -> Unit:
-    columns = example.columns
-    return Unit((Fact(columns["question"], columns["answer"], str(columns.get("source", ""))),))

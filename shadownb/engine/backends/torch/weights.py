@@ -1,4 +1,4 @@
-"""TorchWeights: the module in memory, what it carries, and the base behind it; implements :class:`~..ports.backend.Weights`."""
+"""TorchWeights: the module in memory, what it carries, and the base behind it; implements :class:`~..ports.weights.Weights`."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from shadownb.engine.inference.adapters import AdapterSource
 from shadownb.engine.inference.types import Use
 from shadownb.engine.loaded.hashing import weight_files, weights_hash
 from shadownb.engine.loaded.source import Source
-from shadownb.engine.ports.backend import ResidentAdapter
 from shadownb.engine.ports.decisions import Decision
+from shadownb.engine.ports.weights import ResidentAdapter
 
 
 class TorchWeights:

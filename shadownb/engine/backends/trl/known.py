@@ -18,17 +18,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from shadownb.engine.backends.torch.quiet import about_kernels
+from shadownb.engine.methods.spec import ANSWERED_FORMATS, SUPERVISED_FORMATS
 from shadownb.errors import MethodError, MissingDependencyError, did_you_mean
 
 VERSIONS = ("1.16",)  # major and minor; another one may mean something else by the same names
 
 Rows = Literal["conversations", "messages", "pairs", "verdicts", "prompts"]
 
-_CHATS = ("chat", "sharegpt", "instruction", "prompt_completion")
 FORMATS: dict[str, tuple[str, ...]] = {
-    "conversations": (*_CHATS, "text"),
-    "messages": _CHATS,
-    "prompts": _CHATS,
+    "conversations": SUPERVISED_FORMATS,
+    "messages": ANSWERED_FORMATS,
+    "prompts": ANSWERED_FORMATS,
     "pairs": ("preference",),
     "verdicts": ("unpaired_preference",),
 }

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from shadownb.engine.capture.index import words
-from shadownb.engine.capture.index.nodes import DEPTH
+from shadownb.engine.capture.index.places import DEPTH
 from shadownb.engine.trajectories.graph import ROOT
 
 if TYPE_CHECKING:
-    from shadownb.engine.capture.index.nodes import StoredPlaces
+    from shadownb.engine.capture.index.places import StoredPlaces
     from shadownb.engine.capture.index.rows import Rows
     from shadownb.engine.capture.index.table import EpisodeTable
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from shadownb.engine.capture.index import file
-from shadownb.engine.capture.index.nodes import ReadCalls, StoredPlaces
+from shadownb.engine.capture.index.nodes import ReadCalls
+from shadownb.engine.capture.index.places import StoredPlaces
 from shadownb.engine.capture.index.rows import Rows
 from shadownb.engine.capture.index.table import EpisodeTable
 from shadownb.engine.trajectories.episodes import Episodes

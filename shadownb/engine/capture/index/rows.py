@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from shadownb.engine.capture.index.nodes import StoredPlaces
+from shadownb.engine.capture.index.places import StoredPlaces
 from shadownb.engine.capture.index.table import COLUMNS, EpisodeTable
 from shadownb.engine.trajectories.graph import ROOT, Node, kind_at
 from shadownb.engine.trajectories.identity import calls_as_sent, message_text, role_of

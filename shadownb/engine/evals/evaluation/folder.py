@@ -9,9 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
-import secrets
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,16 +16,16 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from shadownb.engine.disk import write_atomically
+from shadownb.engine.evals.places import place_of
 from shadownb.engine.evals.suites.base import Item
 from shadownb.engine.evals.suites.places import json_lines
-from shadownb.engine.home import subfolder
 from shadownb.engine.jsontext import dumps
+from shadownb.engine.locks import is_held
 from shadownb.engine.runs.journal import Journal, JournalReader
 from shadownb.errors import BusyError, ConfigError, DataError, DiskFullError
 
 FORMAT = 1
 _LOOKS = 0.5  # seconds; whoever looks whether somebody is at work holds the lock for an instant
-_NAME = re.compile(r"[\w.-]{1,100}")
 
 
 class EvaluationFolder:
@@ -52,11 +49,7 @@ class EvaluationFolder:
         ConfigError
             The name cannot be that of a folder.
         """
-        if name is None:
-            name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
-        if not _NAME.fullmatch(name) or name.startswith("."):
-            raise ConfigError(f"name={name!r} cannot be a folder's.", fix="Use letters, digits, '.', '_' and '-'.")
-        return cls(subfolder("evaluations") / name)
+        return cls(place_of("evaluations", name))
 
     @property
     def name(self) -> str:
@@ -140,16 +133,7 @@ class EvaluationFolder:
     @property
     def is_owned(self) -> bool:
         """Whether somebody evaluates here now."""
-        lock = FileLock(self.path / "owner.lock")
-        if not self.path.is_dir() or not os.path.exists(lock.lock_file):
-            return False
-        try:
-            with lock.acquire(timeout=0):
-                return False
-        except Timeout:
-            return True
-        except OSError:
-            return False
+        return is_held(self.path / "owner.lock")
 
     def journal(self) -> Journal:
         """Return the writer of its events."""

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-import secrets
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,13 +11,12 @@ from filelock import FileLock, Timeout
 
 from shadownb.engine.disk import write_atomically
 from shadownb.engine.evals.evaluation.folder import EvaluationFolder
-from shadownb.engine.home import subfolder
+from shadownb.engine.evals.places import place_of
 from shadownb.engine.jsontext import dumps
 from shadownb.engine.runs.journal import Journal, JournalReader
 from shadownb.errors import BusyError, ConfigError, DataError
 
 FORMAT = 1
-_NAME = re.compile(r"[\w.-]{1,100}")
 
 
 class CurveFolder:
@@ -32,11 +28,7 @@ class CurveFolder:
     @classmethod
     def named(cls, name: str | None) -> CurveFolder:
         """Return the folder of a name; a new one without a name. Raises :class:`ConfigError` where it cannot be a folder's."""
-        if name is None:
-            name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
-        if not _NAME.fullmatch(name) or name.startswith("."):
-            raise ConfigError(f"name={name!r} cannot be a folder's.", fix="Use letters, digits, '.', '_' and '-'.")
-        return cls(subfolder("curves") / name)
+        return cls(place_of("curves", name))
 
     @property
     def name(self) -> str:

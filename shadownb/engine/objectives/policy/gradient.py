@@ -6,23 +6,21 @@ What is ours is what is computed: a prompt once for all its answers, logits at a
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from shadownb.engine.environments.finding import maker
-from shadownb.engine.objectives.base import EVERY_COLUMN, Chart, Objective, Remark, Row, Score
+from shadownb.engine.objectives.answering import Answering, last_answer, question
+from shadownb.engine.objectives.base import Chart, Remark, Row
 from shadownb.engine.objectives.policy import recorded, rewards
 from shadownb.engine.objectives.policy.loss import summed_loss
 from shadownb.engine.objectives.policy.options import AnswerOptions, PolicyOptions
 from shadownb.engine.objectives.policy.rollouts import Rollouts
 from shadownb.engine.objectives.policy.watch import PolicyWatch
 from shadownb.engine.rendering.examples import Example
-from shadownb.engine.rendering.masks import NOT_TRAINED, LossOn, Rendered
-from shadownb.errors import ConfigError, DataError
+from shadownb.engine.rendering.masks import LossOn
+from shadownb.errors import ConfigError
 
 if TYPE_CHECKING:
     from shadownb.engine.config import TrainConfig
@@ -30,17 +28,15 @@ if TYPE_CHECKING:
     from shadownb.engine.objectives.sources import ExampleSource, SourceRun
     from shadownb.engine.rendering.renderer import Renderer
 
-STATE = "policy.json"
 
-
-class PolicyGradient(Objective):
+class PolicyGradient(Answering):
     """Makes answers of the model more or less likely by what they scored (GRPO: Shao et al., 2024)."""
 
     unit = "answers"
-    formats = ("prompt", "chat", "sharegpt", "instruction", "prompt_completion")
-    columns = (EVERY_COLUMN,)
     functions = (rewards.REWARD_FNS, "environment")
-    judged_by_loss = False
+    kept_as = "policy.json"
+    watching = PolicyWatch
+    watch: PolicyWatch
     options: ClassVar[type[AnswerOptions]] = PolicyOptions
     own: PolicyOptions
     charts: ClassVar[tuple[Chart, ...]] = (
@@ -86,11 +82,8 @@ class PolicyGradient(Objective):
 
     def __init__(self, config: TrainConfig, max_length: int) -> None:
         super().__init__(config, max_length)
-        self.watch = PolicyWatch()
         self._recorded = recorded.Recorded(self.own)
-        self._began = 0.0
         self._rollouts: Rollouts | None = None
-        self.temperature = self.own.temperature
         self.iterations = self.own.num_iterations if self.own.answers else 1
 
     @property
@@ -149,30 +142,13 @@ class PolicyGradient(Objective):
         if recorded.is_scored(row):
             sequences = tuple(renderer.render_all(row, loss_on=loss_on, max_length=max_length))
             return [Example(sequences)]
-        messages = row["prompt"] if "prompt" in row else _asked(row["messages"])
-        if not messages:
-            raise DataError("The row has no question.", fix="Leave it out: the model answers questions here.")
-        ids = renderer.render_prompt(messages, row.get("tools"))
-        if max_length is not None and len(ids) >= max_length:
-            raise DataError(
-                f"The prompt has {len(ids):,} tokens, and max_length={max_length:,} leaves no room for an answer",
-                fix="Shorten it, or raise max_length as far as the model has positions.",
-            )
-        tools = row.get("tools") or ()
-        return [Example((Rendered(ids, [NOT_TRAINED] * len(ids)),), asks=True, said=messages, tools=tools)]
+        messages = row["prompt"] if "prompt" in row else row["messages"][: last_answer(row["messages"])]
+        return [question(renderer, messages, row, max_length, who="the model")]
 
     def remarks(self, examples: Sequence[Example], unit: str) -> Iterator[Remark]:
         """Tell of prompts that leave less room than an answer may take, and of attempts that teach nothing."""
         yield from self._recorded.remarks(examples, unit)
-        room, asked = self.own.max_completion_length, [example for example in examples if example.asks]
-        tight = sum(len(example.rows[0].input_ids) + room > self.max_length for example in asked)
-        if tight:
-            yield Remark(
-                f"{tight:,} of {len(asked):,} {unit} have prompts that leave less than max_completion_length={room} tokens.",
-                why=f"A row has at most {self.max_length:,} tokens, prompt and answer together, so they are cut off earlier.",
-                fix="Lower max_completion_length, shorten the prompts, or raise max_length.",
-                code="answers-cut",
-            )
+        yield from self.answers_cut([example.prompt for example in examples if example.asks], unit)
 
     def arrange(self, examples: list[Example]) -> list[Example]:
         """Give recorded attempts their advantages; those without one are left out."""
@@ -196,13 +172,11 @@ class PolicyGradient(Objective):
         """Return each prompt with as many answers as it gets, of the greatest length."""
         if not self.own.answers:
             return examples
-        made = []
-        for example in examples:
-            ids = example.rows[0].input_ids
-            filler = [ids[-1]] * max(1, min(self.own.max_completion_length, self.max_length - len(ids)))
-            row = Rendered([*ids, *filler], [NOT_TRAINED] * len(ids) + filler)
-            made.append(replace(example, sequences=(row,) * self.own.num_generations, asks=False))
-        return made
+        answers = self.own.num_generations
+        return [
+            replace(example, sequences=(self.longest(example.rows[0].input_ids),) * answers, asks=False)
+            for example in examples
+        ]
 
     @classmethod
     def looked_at(cls, seen: float, distinct: float) -> float:
@@ -210,10 +184,6 @@ class PolicyGradient(Objective):
         return 1.2 * seen  # of a step of 32 answers, 3.1 CPU seconds went into them and 5.3 into the update
 
     # -- loss ---------------------------------------------------------------------------------------------------------
-
-    def begin(self, ops: Ops[Any], examples: Sequence[Example], score: Score, *, held_out: bool) -> None:
-        """Note when the step begins."""
-        self._began = time.perf_counter()
 
     def count(self, examples: Sequence[Example]) -> int:
         """Return what the summed loss is divided by: answers, or their tokens, of the whole batch."""
@@ -228,31 +198,6 @@ class PolicyGradient(Objective):
         """Return the summed loss of a pass."""
         return summed_loss(self, ops, tokens, examples)
 
-    # -- kept ---------------------------------------------------------------------------------------------------------
-
-    def metrics(self) -> dict[str, float]:
-        """Return the means since the last call, and the seconds of the newest step's training."""
-        if self._began:
-            self.note_number("update_s", time.perf_counter() - self._began)
-            self._began = 0.0
-        return super().metrics()
-
     def evaluate(self, source: ExampleSource, held_out: Sequence[Example]) -> tuple[float, dict[str, float]] | None:
         """Return less the mean reward of one answer to each of the evaluation rows, and what there is of it."""
         return source.judged(held_out) if isinstance(source, Rollouts) else None
-
-    def save(self, folder: Path) -> None:
-        """Write what was seen of the run so far."""
-        (folder / STATE).write_text(json.dumps(self.watch.state_dict()), encoding="utf-8")
-
-    def load(self, folder: Path) -> bool:
-        """Read it; returns whether it was there."""
-        if not (folder / STATE).is_file():
-            return False
-        self.watch = PolicyWatch(**json.loads((folder / STATE).read_text(encoding="utf-8")))
-        return True
-
-
-def _asked(messages: Sequence[Row]) -> Sequence[Row]:
-    last = next((at for at in range(len(messages) - 1, -1, -1) if messages[at]["role"] == "assistant"), None)
-    return messages if last is None else messages[:last]

@@ -6,14 +6,12 @@ model itself teach, with the demonstration in its context (Self-Distillation Fin
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shadownb.engine.objectives.base import EVERY_COLUMN, Chart, Objective, Remark, Row, Score
+from shadownb.engine.objectives.answering import Answering, last_answer, question
+from shadownb.engine.objectives.base import Chart, Remark, Row
 from shadownb.engine.objectives.reference import answer
 from shadownb.engine.objectives.teaching.divergence import generalized_jsd
 from shadownb.engine.objectives.teaching.options import DistillOptions, SdftOptions, TeachingOptions
@@ -21,7 +19,7 @@ from shadownb.engine.objectives.teaching.source import TaughtAnswers
 from shadownb.engine.objectives.teaching.teacher import Likely, Teacher
 from shadownb.engine.objectives.teaching.watch import LengthWatch
 from shadownb.engine.rendering.examples import Example
-from shadownb.engine.rendering.masks import NOT_TRAINED, LossOn, Rendered
+from shadownb.engine.rendering.masks import LossOn, Rendered
 from shadownb.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -30,18 +28,17 @@ if TYPE_CHECKING:
     from shadownb.engine.objectives.sources import ExampleSource, SourceRun
     from shadownb.engine.rendering.renderer import Renderer
 
-STATE = "teaching.json"
 GIVEN = ("teacher_ids", "teacher_logprobs")  # columns of rows that have a teacher's probabilities
 CONTEXT = "privileged_context"
 
 
-class Teaching(Objective):
+class Teaching(Answering):
     """What distillation from another model and from oneself share."""
 
     unit = "tokens"
-    formats = ("prompt", "chat", "sharegpt", "instruction", "prompt_completion")
-    columns = (EVERY_COLUMN,)
-    judged_by_loss = False  # answers change as the student does
+    kept_as = "teaching.json"
+    watching = LengthWatch
+    watch: LengthWatch
     options = TeachingOptions
     own: TeachingOptions
     needs = frozenset({"logits"})
@@ -77,10 +74,7 @@ class Teaching(Objective):
 
     def __init__(self, config: TrainConfig, max_length: int) -> None:
         super().__init__(config, max_length)
-        self.watch = LengthWatch()
-        self.temperature = self.own.temperature
         self.teacher: Teacher | None = None
-        self._began = 0.0
 
     def teacher_of(self, run: SourceRun) -> Teacher:
         """Return who teaches.
@@ -100,15 +94,8 @@ class Teaching(Objective):
 
     def remarks(self, examples: Sequence[Example], unit: str) -> Iterator[Remark]:
         """Tell of questions that leave less room than an answer may take, and of a start without anything to hold on to."""
-        room = self.own.max_completion_length
-        tight = sum(len(example.prompt) + room > self.max_length for example in examples)
-        if tight and self.own.lmbda:
-            yield Remark(
-                f"{tight:,} of {len(examples):,} {unit} have prompts that leave less than max_completion_length={room} tokens.",
-                why=f"A row has at most {self.max_length:,} tokens, prompt and answer together, so they are cut off earlier.",
-                fix="Lower max_completion_length, shorten the prompts, or raise max_length.",
-                code="answers-cut",
-            )
+        if self.own.lmbda:
+            yield from self.answers_cut([example.prompt for example in examples], unit)
 
     def source(self, epochs: ExampleSource, run: SourceRun) -> ExampleSource:
         """Return the student's and the teacher's answers."""
@@ -123,12 +110,10 @@ class Teaching(Objective):
 
     def expected(self, examples: Sequence[Example]) -> Sequence[Example]:
         """Return questions with an answer of the greatest length, and rows that have one as they are."""
-        return [self._longest(example) if example.asks else example for example in examples]
-
-    def _longest(self, example: Example) -> Example:
-        ids = list(example.prompt)
-        filler = [ids[-1]] * max(1, min(self.own.max_completion_length, self.max_length - len(ids)))
-        return replace(example, sequences=(Rendered([*ids, *filler], [NOT_TRAINED] * len(ids) + filler),), asks=False)
+        return [
+            replace(example, sequences=(self.longest(example.prompt),), asks=False) if example.asks else example
+            for example in examples
+        ]
 
     @classmethod
     def looked_at(cls, seen: float, distinct: float) -> float:
@@ -136,10 +121,6 @@ class Teaching(Objective):
         return 2.0 * seen
 
     # -- loss ---------------------------------------------------------------------------------------------------------
-
-    def begin(self, ops: Ops[Any], examples: Sequence[Example], score: Score, *, held_out: bool) -> None:
-        """Note when the step begins."""
-        self._began = 0.0 if held_out else time.perf_counter()
 
     def count(self, examples: Sequence[Example]) -> int:
         """Return the number of trained tokens."""
@@ -186,31 +167,11 @@ class Teaching(Objective):
             student = logits - (logits[:, :1] - first)
         return generalized_jsd(ops, student, teacher, self.own.beta, tail=bool(ids))
 
-    # -- kept ---------------------------------------------------------------------------------------------------------
-
-    def metrics(self) -> dict[str, float]:
-        """Return the means since the last call, and the seconds of the newest step's training."""
-        if self._began:
-            self.note_number("update_s", time.perf_counter() - self._began)
-            self._began = 0.0
-        return super().metrics()
-
     def evaluate(self, source: ExampleSource, held_out: Sequence[Example]) -> tuple[float, dict[str, float]] | None:
         """Return how far the student's own answers to the evaluation questions are from the teacher, and what there is of them."""
         if not isinstance(source, TaughtAnswers) or self.teacher is None or not self.teacher.tells:
             return None
         return source.judged(held_out)
-
-    def save(self, folder: Path) -> None:
-        """Write what was seen of the run so far."""
-        (folder / STATE).write_text(json.dumps(self.watch.state_dict()), encoding="utf-8")
-
-    def load(self, folder: Path) -> bool:
-        """Read it; returns whether it was there."""
-        if not (folder / STATE).is_file():
-            return False
-        self.watch = LengthWatch(**json.loads((folder / STATE).read_text(encoding="utf-8")))
-        return True
 
 
 class Distillation(Teaching):
@@ -250,21 +211,13 @@ class Distillation(Teaching):
     ) -> list[Example]:
         """Return the row, with the question that its last answer is to; or the question alone."""
         messages = row["prompt"] if "prompt" in row else row["messages"]
-        last = _last_answer(messages)
-        asked = messages if last is None else messages[:last]
-        prompt = _prompt(renderer, asked, row, max_length)
-        tools = row.get("tools") or ()
+        last = last_answer(messages)
+        asked = question(renderer, messages[:last], row, max_length, who="the student")
         if last is None:
-            return [
-                Example(
-                    (Rendered(prompt, [NOT_TRAINED] * len(prompt)),), asks=True, said=asked, prompt=prompt, tools=tools
-                )
-            ]
+            return [asked]
         sequences = tuple(renderer.render_all(row, loss_on=loss_on, max_length=max_length))
         likely = _given(row, sequences)
-        return [
-            Example(sequences, said=asked, prompt=prompt, tools=tools, columns={"likely": likely} if likely else {})
-        ]
+        return [replace(asked, sequences=sequences, asks=False, columns={"likely": likely} if likely else {})]
 
     def teacher_of(self, run: SourceRun) -> Teacher:
         """Return the teacher that the options name."""
@@ -289,7 +242,7 @@ class SelfDistillation(Teaching):
     ) -> list[Example]:
         """Return the row's last answer and its question."""
         messages = row["prompt"] if "prompt" in row else row["messages"]
-        last = _last_answer(messages)
+        last = last_answer(messages)
         context = (row.get("columns") or {}).get(CONTEXT)
         if last is None and not context:
             raise DataError(
@@ -297,45 +250,24 @@ class SelfDistillation(Teaching):
                 why="sdft has the model read an answer that the row has, and learn to give such answers without it.",
                 fix=f"Give rows with answers, or a column {CONTEXT!r}.",
             )
-        asked = messages if last is None else messages[:last]
+        asked = messages[:last]
         if not asked or asked[-1]["role"] != "user":
             raise DataError(
                 "The question does not end with a user's turn, so no demonstration can stand beside it.",
                 fix="Leave the row out, or end its question with a user's message.",
             )
-        prompt = _prompt(renderer, asked, row, max_length)
-        tools = row.get("tools") or ()
+        example = question(renderer, asked, row, max_length, who="the student")
         if last is None:
-            return [
-                Example(
-                    (Rendered(prompt, [NOT_TRAINED] * len(prompt)),), asks=True, said=asked, prompt=prompt, tools=tools
-                )
-            ]
+            return [example]
         shown = [{**message, "weight": 1} for message in messages[last : last + 1]]
         sequences = answer(renderer, {**row, "prompt": asked}, shown, max_length)
-        return [Example(sequences, said=[*asked, *shown], prompt=prompt, tools=tools)]
+        return [replace(example, sequences=sequences, said=[*asked, *shown], asks=False)]
 
     def teacher_of(self, run: SourceRun) -> Teacher:
         """Return the model of the run, as it reads demonstrations."""
         from shadownb.engine.objectives.teaching.itself import Itself
 
         return Itself(self.own, run)
-
-
-def _last_answer(messages: Sequence[Row]) -> int | None:
-    return next((at for at in range(len(messages) - 1, -1, -1) if messages[at]["role"] == "assistant"), None)
-
-
-def _prompt(renderer: Renderer, asked: Sequence[Row], row: Row, max_length: int | None) -> list[int]:
-    if not asked:
-        raise DataError("The row has no question.", fix="Leave it out: the student answers questions here.")
-    ids = renderer.render_prompt(list(asked), row.get("tools"))
-    if max_length is not None and len(ids) >= max_length:
-        raise DataError(
-            f"The prompt has {len(ids):,} tokens, and max_length={max_length:,} leaves no room for an answer",
-            fix="Shorten it, or raise max_length as far as the model has positions.",
-        )
-    return ids
 
 
 def _given(row: Row, sequences: tuple[Rendered, ...]) -> list[Likely]:

@@ -34,8 +34,9 @@ from shadownb.engine.backends.torch.generation.support import refused
 from shadownb.engine.backends.torch.generation.transformers_batches import LibraryBatches
 from shadownb.engine.backends.torch.quantized import dense_meanwhile
 from shadownb.engine.inference.adapters import AdapterSource
+from shadownb.engine.inference.completing import completed, never, one_each, streamed
 from shadownb.engine.inference.draws import row_draws, seed_of
-from shadownb.engine.inference.gate import WaitCancelled, WeightsGate
+from shadownb.engine.inference.gate import WeightsGate
 from shadownb.engine.inference.rows import Emit, Row, ShouldStop, begun, check_completions, keep_within, out_of_memory
 from shadownb.engine.inference.stream import TokenStream
 from shadownb.engine.inference.types import Completion, Rollout, Sampling, Use
@@ -127,24 +128,20 @@ class TransformersGenerator:
         OutOfMemoryError
             The device ran out of memory.
         """
-        stop = should_stop or _never
+        stop = should_stop or never
         seed = seed_of(sampling)
-        uses = [use] * len(prompts) if isinstance(use, str | AdapterSource) else use
+        uses = one_each(use, len(prompts))
         rows = [
             self._row(number, prompt, sampling, each, row_draws(seed, number))
             for number, (prompt, each) in enumerate(zip(prompts, uses, strict=True))
         ]
-        try:
-            with self.gate.inference(cancelled=stop):
-                for each in dict.fromkeys(uses):
-                    if not stop():
-                        self._answer([row for row in rows if row.use == each], sampling, None, stop)
-        except WaitCancelled:
-            pass
-        for row in rows:
-            if row.reason is None:
-                row.cancel()
-        return [row.completion() for row in rows]
+
+        def side_by_side() -> None:
+            for each in dict.fromkeys(uses):
+                if not stop():
+                    self._answer([row for row in rows if row.use == each], sampling, None, stop)
+
+        return completed(self.gate, rows, side_by_side, stop)
 
     def stream(
         self,
@@ -159,29 +156,9 @@ class TransformersGenerator:
         The pieces are whole characters and their sum is the text that :meth:`generate` gives for the same seed. Close
         the stream, or drop it, to stop early.
         """
-        stop = should_stop or _never
+        stop = should_stop or never
         row = self._row(0, prompt, sampling, use, row_draws(seed_of(sampling), 0))
-        loan = self.gate.lend()
-
-        def produce(emit: Emit, closed: ShouldStop) -> Completion:
-            def cancelled() -> bool:
-                return closed() or stop()
-
-            try:
-                with self.gate.inference(cancelled=cancelled, loan=loan):
-                    self._answer([row], sampling, emit, cancelled)
-            except WaitCancelled:
-                pass
-            if row.reason is None:
-                row.cancel()
-            return row.completion()
-
-        try:
-            return TokenStream(produce)
-        except BaseException:
-            if loan is not None:
-                loan.give_back()
-            raise
+        return streamed(self.gate, row, lambda emit, gone: self._answer([row], sampling, emit, gone), stop)
 
     def rollouts(
         self,
@@ -201,7 +178,7 @@ class TransformersGenerator:
             row = self._row(place[0], prompts[place[0]], asked, use, row_draws(seed, *place))
             if place not in there:
                 places[row] = place
-        stop = should_stop or _never
+        stop = should_stop or never
         return as_they_finish(
             places,
             self.gate,
@@ -296,7 +273,3 @@ class TransformersGenerator:
             return routed([known[tuple(prompt)] for prompt in prompts], at)
 
         return of
-
-
-def _never() -> bool:
-    return False

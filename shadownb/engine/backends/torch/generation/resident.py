@@ -14,7 +14,7 @@ from shadownb.engine.backends.torch.adapters import Adapter
 from shadownb.engine.backends.torch.generation.twin import TrainedBase, twin_of
 from shadownb.engine.inference.adapters import AdapterId, AdapterSource
 from shadownb.engine.loaded.rewarding import REWARD, gives_no_text
-from shadownb.engine.ports.backend import ResidentAdapter
+from shadownb.engine.ports.weights import ResidentAdapter
 from shadownb.errors import ShadowError
 
 MOST = 4  # adapters that are kept; the one that was asked longest ago goes first

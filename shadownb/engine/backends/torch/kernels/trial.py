@@ -25,7 +25,7 @@ from shadownb.engine.backends.torch.kernels.installed import (
     Reader,
 )
 from shadownb.engine.backends.torch.randomness import seeded_draws
-from shadownb.engine.ports.backend import KernelTrial
+from shadownb.engine.ports.backend_facts import KernelTrial
 
 _ROWS, _MOST_ROWS_TIMES_WEIGHTS = 128, 1e8  # a wide model's layers are tried on fewer rows
 _HEAD_ROWS = 16
