@@ -15,11 +15,10 @@ from shadownb.engine.data.display import dataset_html, dataset_text
 from shadownb.engine.data.rewriting import Rewriting
 from shadownb.engine.data.selecting import Selecting
 from shadownb.engine.data.sources import Sources
-from shadownb.engine.data.with_model import WithModel
 from shadownb.engine.data.writers import write_file
 
 
-class Dataset(Sources, Selecting, Rewriting, WithModel):
+class Dataset(Sources, Selecting, Rewriting):
     """Rows to train or evaluate on, checked when they are read. Make one with ``from_list``, ``load``, ``sample``, ...; it does not
     change afterwards.
 

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from shadownb.engine.data.base import CheckedRows, Row
 from shadownb.engine.data.beside import beside_question
+from shadownb.engine.data.loaded import Loaded
 from shadownb.engine.privacy.rules import Rule, Rules
 from shadownb.errors import DataError
 
@@ -42,7 +43,40 @@ class Rewriting(CheckedRows):
         >>> clean.report.redacted
         {'email': 2}
         """
-        loaded = self._loaded.without(Rules.of(rules))
+        return self._again(self._loaded.without(Rules.of(rules)))
+
+    def with_row(self, index: int, row: Row) -> Self:
+        """Return the same rows with another one in the place of one; all are checked again.
+
+        Raises
+        ------
+        DataError
+            There is no such row, or what is given is none.
+
+        Examples
+        --------
+        >>> data = snb.Dataset.from_list([{"prompt": "Where is my parcel?", "completion": "billing"}])
+        >>> data.with_row(0, {"prompt": "Where is my parcel?", "completion": "shipping"}).rows[0]["completion"]
+        'shipping'
+        """
+        if not 0 <= index < len(self.rows):
+            raise DataError(
+                f"index={index} is outside {self.name!r}, which has {len(self.rows):,} rows.", fix="Rows count from 0."
+            )
+        if not isinstance(row, dict):
+            raise DataError(
+                f"row= is a {type(row).__name__}, not a row.",
+                fix="Give an object with named columns, as the other rows are.",
+            )
+        counts = self._loaded.redacted
+        loaded = replace(
+            self._loaded,
+            rows=[*self.rows[:index], row, *self.rows[index + 1 :]],
+            redacted=[*counts[:index], {}, *counts[index + 1 :]] if counts is not None else None,
+        )
+        return self._again(loaded)
+
+    def _again(self, loaded: Loaded) -> Self:
         reading = self.reading
         return type(self)(
             loaded,
