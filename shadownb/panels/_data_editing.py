@@ -77,8 +77,7 @@ class EditingPart(DataState):
             made = data.filter(**query.given, **with_model, inverse=inverse)
             return self._history.change(part, f"{'Taken out' if inverse else 'Kept'}: {words}", code, made)
 
-        self._query, self._tokens_asked = Match(), (None, None)
-        self._step("Filtering", make)
+        self._step("Filtering", make, all_rows=True)
 
     def _do_remove(self, rows: Sequence[int]) -> None:
         """Take rows out by their positions."""

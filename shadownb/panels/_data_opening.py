@@ -9,6 +9,7 @@ from typing import Any
 
 from shadownb.engine.data import mappings
 from shadownb.engine.data.matching import Match
+from shadownb.engine.data.suggesting import suggest
 from shadownb.errors import DataError, ShadowError
 
 from . import _choices, _data_files
@@ -35,7 +36,9 @@ class OpeningPart(DataState):
         """Open data by its choice id; what was done to the data before is gone then."""
         names = self._names()
         self._heavy.cancel("step")
-        self.write(source={"stage": "loading", "choice": choice}, working="", told="")
+        # Until the new data is there, what is shown is still the old.
+        before = {name: self.source[name] for name in ("name", "from") if name in self.source}
+        self.write(source={**before, "stage": "loading", "choice": choice}, working="", told="")
 
         def read() -> tuple[Any, Step | None, str]:
             data = _choices.open_data(choice, names, self._given_data)
@@ -45,7 +48,7 @@ class OpeningPart(DataState):
             "open",
             read,
             lambda found: self._opened(choice, *found),
-            lambda error: self.write(source={"stage": "failed", "choice": choice, "error": as_card(error)}),
+            lambda error: self.write(source={**before, "stage": "failed", "choice": choice, "error": as_card(error)}),
         )
 
     def _opened(self, choice: str, data: Any, step: Step | None, told: str) -> None:
@@ -147,9 +150,8 @@ class OpeningPart(DataState):
 
     def _do_map_as_suggested(self) -> None:
         """Read columns as it was suggested."""
-        told = (self.reading.get("suggestion") or {}).get("columns", [])
-        ignore = [name for name, target, _ in told if target == _choices.IGNORE]
-        self._map({name: target for name, target, _ in told if target != _choices.IGNORE}, ignore)
+        made = suggest(self._history.part(self._shown))
+        self._map(made.columns, made.ignore)
 
     def _do_forget_columns(self) -> None:
         """Do not read the next table with these headers in this way."""

@@ -81,16 +81,26 @@ class DataState(Panel):
 
     # -- steps -------------------------------------------------------------------------------------------------------
 
-    def _step(self, words: str, make: Callable[[], Step | str]) -> None:
-        """Do a step in the background; a text instead of one says why nothing changed."""
-        if self.working:
-            raise ConfigError(f"{self.working} is not done yet.", fix="Wait for it, then try again.")
-        self.write(working=words, told="")
-        self._heavy.submit("step", make, self._stepped, self._not_stepped)
+    def _step(self, words: str, make: Callable[[], Step | str], *, all_rows: bool = False) -> None:
+        """Do a step in the background; a text instead of one says why nothing changed.
 
-    def _stepped(self, made: Step | str) -> None:
+        With ``all_rows`` nothing is looked for behind it.
+        """
+        self._require_rest()
+        self.write(working=words, told="")
+        self._heavy.submit("step", make, lambda made: self._stepped(made, all_rows), self._not_stepped)
+
+    def _require_rest(self) -> None:
+        """Raise where something goes on that a step would come between."""
+        doing = self.working or ("Reading" if self.source["stage"] == "loading" else "")
+        if doing:
+            raise ConfigError(f"{doing} is not done yet.", fix="Wait for it, then try again.")
+
+    def _stepped(self, made: Step | str, all_rows: bool) -> None:
         self.write(working="", told=made if isinstance(made, str) else "")
         if isinstance(made, Step):
+            if all_rows:
+                self._query, self._tokens_asked, self._begin = Match(), (None, None), 0
             self._history.add(made)
             self._changed()
 
@@ -99,11 +109,13 @@ class DataState(Panel):
 
     def _do_undo(self) -> None:
         """Take the last step back."""
+        self._require_rest()
         self._history.undo()
         self._changed()
 
     def _do_redo(self) -> None:
         """Do again what was taken back last."""
+        self._require_rest()
         self._history.redo()
         self._changed()
 

@@ -16,7 +16,7 @@ from shadownb.errors import ConfigError, DataError
 from . import _certificate, _machine, _naming
 from ._data_editing import EditingPart
 from ._data_opening import OpeningPart
-from ._data_steps import HELD_OUT, TRAIN, WHOLE
+from ._data_steps import HELD_OUT, TRAIN, WHOLE, Parts
 from ._stores import counted
 
 
@@ -101,6 +101,9 @@ class DataPanel(OpeningPart, EditingPart):
 
     def _choose_model(self, choice: str, model: Any) -> None:
         self._model = model
+        if model is None and self._tokens_asked != (None, None):
+            self._tokens_asked = (None, None)
+            self._look()
         self.write(model=choice)
         self._do_refresh()
         _certificate.follow(self, self._heavy, model)
@@ -113,7 +116,7 @@ class DataPanel(OpeningPart, EditingPart):
         wanted = Path(path).expanduser()
         if not path.strip() or not wanted.suffix:
             raise ConfigError(f"{path!r} names no file.", fix="Give a path such as rows.jsonl.")
-        parts = self._history.parts
+        parts = self._rows()
         files = {part: wanted if part == WHOLE else wanted.with_suffix(f".{part}{wanted.suffix}") for part in parts}
         source = Path(self._history.choice.removeprefix("file:")).expanduser()
         for file in files.values():
@@ -133,17 +136,21 @@ class DataPanel(OpeningPart, EditingPart):
 
     def _do_name(self, name: str, replace: bool = False) -> None:
         """Have a variable of the notebook hold the rows; after a split a second one, ``NAME_held_out``."""
-        parts = self._history.parts
+        parts = self._rows()
         names = {part: name if part != HELD_OUT else f"{name}_held_out" for part in parts}
         _naming.assign({names[part]: data for part, data in parts.items()}, self._namespace, replace=replace)
         said = " and ".join(f"{names[part]} holds {counted(len(data), 'row')}" for part, data in parts.items())
         self.write(told=f"In the notebook, {said}." if said else "")
         self._do_refresh()
 
+    def _rows(self) -> Parts:
+        if not self._history.parts:
+            raise DataError("No data is open.", fix="Open some first.")
+        return self._history.parts
+
     def _do_use(self) -> None:
         """Train on the rows."""
-        if self.dataset is None:
-            raise DataError("No data is open.", fix="Open some first.")
+        self._rows()
         self.dataset.canonical_rows()  # raises, with the reason, where none can be used
         for callback in self._users:
             callback()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -269,3 +271,42 @@ def test_in_studio_the_rows_are_trained_on_and_named(home: Path, table: Path) ->
         assert train.data_state["choice"] == "var:snb.Studio.newest().data.dataset"
     finally:
         studio.close()
+
+
+def test_the_hub_is_searched_by_words_of_names(panel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against a server that answers as the hub's list of data sets does."""
+    asked: list[str] = []
+    entry = {
+        "_id": "1",
+        "id": "owner/tickets",
+        "downloads": 12,
+        "likes": 3,
+        "gated": "auto",
+        "private": False,
+        "tags": [],
+    }
+
+    class Hub(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            body = json.dumps([entry]).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Hub) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+        press(panel, "search_hub", query="tickets")
+        server.shutdown()
+    assert panel.hub["stage"] == "ready", panel.hub
+    assert [(each["repo"], each["downloads"], each["gated"]) for each in panel.hub["found"]] == [
+        ("owner/tickets", 12, True)
+    ]
+    assert "search=tickets" in asked[0] and "sort=downloads" in asked[0]

@@ -39,7 +39,7 @@ function Suggested({ suggestion, busy }: { suggestion: Suggestion; busy: boolean
   const [send] = useCommand();
   return (
     <section class="snb-stack data-suggested" aria-label="Suggested columns">
-      <p>The columns are not known by their names. They may be meant so:</p>
+      <p>The columns may be meant so, by their names and what stands in them:</p>
       <div class="snb-tablewrap">
         <table class="snb-table">
           <thead>

@@ -23,7 +23,7 @@ def messages_of(row: Row) -> Iterator[Row]:
 def text_of_row(row: Row) -> str:
     """Return all that a row says, part by part: content, reasoning and tool calls of messages, and the texts beside them.
 
-    A row that has none of these, because it has no canonical form, is its JSON.
+    A row without a text, because it has no canonical form, is its JSON.
     """
     lines: list[str] = []
     for value in row.values():
@@ -33,7 +33,7 @@ def text_of_row(row: Row) -> str:
             elif isinstance(part, dict) and "role" in part:
                 calls = [f"{call['name']}({to_json(call['arguments'])})" for call in calls_of(part)]
                 lines += [reasoning_of(part), message_text(part), *calls]
-    return "\n".join(filter(None, lines)) or to_json(dict(row))
+    return "\n".join(filter(None, lines)) if lines else to_json(dict(row))
 
 
 @dataclass(frozen=True)

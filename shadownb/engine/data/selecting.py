@@ -100,9 +100,9 @@ class Selecting(WithModel):
         --------
         >>> data = snb.Dataset.from_list(rows)
         >>> len(data.filter(text="parcel")), len(data.filter(text="parcel", inverse=True))
-        (1, 11)
+        (3, 9)
         >>> len(data.filter(lambda row: len(row["messages"]) == 2)), len(data.filter(model=model, max_tokens=42))
-        (12, 5)
+        (12, 1)
         """
         held = self.matching(Match(text, role, min_characters, max_characters), model, min_tokens, max_tokens)
         if where is not None:

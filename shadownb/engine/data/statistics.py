@@ -65,7 +65,7 @@ class TokenStatistics:
         Examples
         --------
         >>> snb.Dataset.from_list(rows).token_statistics(model).histogram(3)
-        [(40, 42, 5), (43, 45, 1), (46, 48, 6)]
+        [(40, 42, 1), (43, 45, 5), (46, 48, 6)]
         """
         width = max(1, math.ceil((self.maximum - self.minimum + 1) / max(1, bins)))
         counts = [0] * ((self.maximum - self.minimum) // width + 1)

@@ -67,7 +67,7 @@ def suggest(data: CheckedRows) -> Suggestion:
     Names come first (``Kundenanfrage`` is a question, ``Antwort des Teams`` an answer). Where they do not tell, the column with
     the longest texts is the prompt and the next one the completion.
     """
-    if data.format != "raw" and data.report.ok:
+    if data.format not in _UNCLEAR and data.report.ok:
         return Suggestion()
     rows = data.rows[:LOOKED_AT]
     texts = {name: values for name in data.columns if (values := _texts(rows, name))}
