@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shadownb.engine.data.leakage import leakage
@@ -154,7 +154,7 @@ class EditingPart(DataState):
             self.write(row={}, told="The row is as it was.")
             return
         title = f"Row {data.numbers[index]} changed"
-        code = f".with_row({index}, {_code.literal(made)})"
+        code = f".with_row({index}, {_changes(part, index, data.rows[index], made)})"
         self._step("Changing the row", lambda: self._history.change(part, title, code, data.with_row(index, made)))
 
     # -- split -------------------------------------------------------------------------------------------------------
@@ -202,6 +202,14 @@ class EditingPart(DataState):
     def _model_code(self) -> str:
         kind, _, name = self.model.partition(":")
         return name if kind == "var" else "model"
+
+
+def _changes(part: str, index: int, row: Mapping[str, Any], made: Mapping[str, Any]) -> str:
+    """Return a changed row as code: what changed on top of the row, which may hold what code can't say, such as times."""
+    if not set(row) <= set(made):
+        return _code.literal(made)
+    changed = {name: value for name, value in made.items() if name not in row or row[name] != value}
+    return f"{{**{variable(part)}.rows[{index}], {_code.literal(changed)[1:]}"
 
 
 def _number(name: str, value: Any) -> int | None:

@@ -128,7 +128,7 @@ class DataState(Panel):
             self._shown, self._begin = next(iter(parts), WHOLE), 0
         self.write(
             parts=[
-                {"id": name, "title": TITLES[name], "rows": len(data), "valid": data.report.valid}
+                {"id": name, "title": TITLES[name], "rows": len(data), "valid": _valid(data)}
                 for name, data in parts.items()
             ],
             steps=self._history.shown(),
@@ -194,3 +194,8 @@ class DataState(Panel):
             lambda error: self.write(tokens={"stage": "failed", "error": as_card(error)}),
             later=True,
         )
+
+
+def _valid(data: Any) -> int:
+    """Return how many rows can be used; none while no column is known."""
+    return 0 if data.format == "raw" else int(data.report.valid)

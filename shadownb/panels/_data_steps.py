@@ -104,10 +104,11 @@ class History:
 
     def shown(self) -> list[dict[str, Any]]:
         """Return the steps as the page lists them, with how many rows each left."""
-        found, before = [], {WHOLE: self.opened}
+        found: list[dict[str, Any]] = []
+        before: Parts = {WHOLE: self.opened}
         for step in self.steps:
             found.append({"title": step.title, "rows": _rows(before, step.parts)})
-            before = dict(step.parts)
+            before = step.parts
         return found
 
     def code(self) -> str:
@@ -118,9 +119,10 @@ class History:
         taken = name.partition(".")[0] if where == "var" else "data" if where == "given" else ""
         names = {part: part if part != taken else f"{part}_rows" for part in (WHOLE, TRAIN, HELD_OUT)}
         # How columns are read is said where the data is opened, as long as nothing was done before.
-        steps, reading = list(self.steps), {}
-        while steps and steps[0].reading is not None:
-            reading = {key: value for key, value in steps.pop(0).reading.items() if value}  # type: ignore[union-attr]
+        steps, reading = list(self.steps), dict[str, Any]()
+        while steps and (said := steps[0].reading) is not None:
+            reading = {key: value for key, value in said.items() if value}
+            steps.pop(0)
         lines = ["import shadownb", ""]
         if where == "given":
             lines.append("# data: what this panel was given; put the name of your variable here")

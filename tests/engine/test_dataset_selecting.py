@@ -81,7 +81,7 @@ def test_repeated_rows_go_and_the_first_stays() -> None:
         ({"Kundennachricht": "Wo ist es?", "Antwort des Teams": "Hier."}, ("prompt", "completion")),
         ({"customerQuestion": "Where?", "agentReply": "Here.", "id": "A-17"}, ("prompt", "completion", "")),
         ({"Demande": "Où ?", "Réponse": "Ici."}, ("prompt", "completion")),
-        ({"subject": "Lamp", "body": "It came broken.", "queue": "returns"}, ("ignore", "prompt", "completion")),
+        ({"subject": "Lamp", "body": "It came broken.", "queue": "returns"}, ("", "prompt", "completion")),
         ({"text": "It came broken.", "category": "returns"}, ("prompt", "completion")),
         ({"spalte 1": "Wo ist mein Paket geblieben?", "spalte 2": "Unterwegs."}, ("prompt", "completion")),
         ({"Better answer": "Here.", "Worse answer": "No.", "Question": "Where?"}, ("chosen", "rejected", "prompt")),

@@ -15,6 +15,7 @@ export function HubPart() {
   return (
     <div class="snb-stack">
       <form
+        class="data-line"
         onSubmit={(event) => {
           event.preventDefault();
           if (query.trim()) send("search_hub", { query: query.trim() });

@@ -67,6 +67,7 @@ function Folder() {
   return (
     <div class="snb-stack">
       <form
+        class="data-line"
         onSubmit={(event) => {
           event.preventDefault();
           if (path.trim()) send("open", { choice: `file:${path.trim()}` });

@@ -38,6 +38,7 @@ function Keeping({ split }: { split: boolean }) {
     <Fold summary="Save, or name in the notebook">
       <div class="snb-stack">
         <form
+          class="data-line"
           onSubmit={(event) => {
             event.preventDefault();
             send("save", { path, replace });
@@ -59,6 +60,7 @@ function Keeping({ split }: { split: boolean }) {
           </TextField>
         </form>
         <form
+          class="data-line"
           onSubmit={(event) => {
             event.preventDefault();
             send("name", { name: name.trim(), replace });

@@ -9,8 +9,6 @@ import { TextField } from "../lib/text-field";
 import { RowEditor } from "./editor";
 import type { Asked, Edited, Page, PartOf } from "./types";
 
-const SHOWN = 10;
-
 export function Rows() {
   const page = useTraitValue<Page | Record<string, never>>("page");
   const parts = useTraitValue<PartOf[]>("parts");
@@ -43,9 +41,9 @@ export function Rows() {
       <div class="snb-row">
         <Pager
           label="Pages of rows"
-          back={[["Earlier rows", go(Math.max(0, at.begin - SHOWN), at.begin > 0)]]}
+          back={[["Earlier rows", go(at.begin - 1, at.begin > 0)]]}
           shown={at.total === 0 ? "No row" : range(at.begin, at.rows.length, at.total)}
-          on={[["Later rows", go(at.begin + SHOWN, at.begin + at.rows.length < at.total)]]}
+          on={[["Later rows", go(at.begin + at.rows.length, at.begin + at.rows.length < at.total)]]}
         />
         <span class="snb-push">
           <Button small disabled={busy || chosen.length === 0} onClick={() => send("remove", { rows: chosen })}>
@@ -133,7 +131,7 @@ function Search({ asked, found, all, busy }: { asked: Asked; found: number; all:
   const is = Object.keys(asked).length > 0;
   return (
     <form
-      class="snb-stack"
+      class="snb-stack data-line"
       aria-label="Find rows"
       onSubmit={(event) => {
         event.preventDefault();

@@ -34,8 +34,8 @@ export function Columns({ data, failed }: { data: Reading; failed: boolean }) {
     return null;
   }
   const unread = columns.filter((column) => column.unread !== null).length;
-  const summary =
-    unread === 0 ? "Columns: all are read" : `Columns: ${count(unread)} of ${count(columns.length)} not read`;
+  const read = failed ? "none is read yet" : "all are read";
+  const summary = `Columns: ${unread === 0 ? read : `${count(unread)} of ${count(columns.length)} not read`}`;
   return (
     <Fold summary={summary} open={open} onToggle={setOpen}>
       <div class="snb-tablewrap">
