@@ -90,9 +90,9 @@ def test_a_table_with_odd_headers_is_mapped_split_and_trained_on(notebook: Noteb
 
 
 def test_tokens_of_a_model_and_a_file_of_this_computer(
-    lab: Lab, page: Page, tiny_model_dir: Path, photograph: Photograph
+    lab: Lab, page: Page, byte_model_dir: Path, photograph: Photograph
 ) -> None:
-    start = f'import shadownb as snb\nmodel = snb.load("{tiny_model_dir}", dtype="float32")\nsnb.DataPanel(model=model)'
+    start = f'import shadownb as snb\nmodel = snb.load("{byte_model_dir}", dtype="float32")\nsnb.DataPanel(model=model)'
     notebook = lab.open(page, "data-tokens", start)
     notebook.execute(0)
     data = notebook.panel(0, "Data")
