@@ -4,7 +4,7 @@ import { Button, Fold } from "../lib/controls";
 import { clock, count, counted } from "../lib/format";
 import { useCommand, useTraitValue } from "../lib/model";
 import { RowParts } from "../lib/row-parts";
-import type { HowRead, Suggestion } from "./types";
+import type { HowRead, PartOf, Suggestion } from "./types";
 
 export function HowColumnsAreRead() {
   const reading = useTraitValue<HowRead>("reading");
@@ -82,7 +82,10 @@ function Suggested({ suggestion, busy }: { suggestion: Suggestion; busy: boolean
 
 function Refused({ reading }: { reading: HowRead }) {
   const [send] = useCommand();
+  const parts = useTraitValue<PartOf[]>("parts");
   const counts = reading.counts ?? [];
+  // A line that could not be read is no row that could be taken out.
+  const rows = parts.some((part) => part.rows > part.valid);
   if (counts.length === 0) {
     return null;
   }
@@ -112,9 +115,11 @@ function Refused({ reading }: { reading: HowRead }) {
           </ul>
         </Fold>
         <div class="snb-row">
-          <Button small onClick={() => send("leave_unusable")}>
-            Take them out
-          </Button>
+          {rows && (
+            <Button small onClick={() => send("leave_unusable")}>
+              Take them out
+            </Button>
+          )}
           <span class="snb-muted">Training leaves them out in any case.</span>
         </div>
       </div>

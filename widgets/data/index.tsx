@@ -49,7 +49,7 @@ function DataPanel() {
       </div>
       <Opening open={!open} />
       <CommandError />
-      <StatusLine>{working ? `${working} …` : told}</StatusLine>
+      <StatusLine hidden={!working && !told}>{working ? `${working} …` : told}</StatusLine>
       {open && (
         <>
           <HowColumnsAreRead />
