@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from shadownb.panels import (
         CapturePanel,
         ChatPanel,
+        DataPanel,
         EvaluatePanel,
         ExportPanel,
         FactsPanel,
@@ -72,6 +73,7 @@ _HOMES = {
     "ChatPanel": "shadownb.panels",
     "Checkpoint": "shadownb.engine.runs.checkpoints",
     "Comparison": "shadownb.engine.evals",
+    "DataPanel": "shadownb.panels",
     "Dataset": "shadownb.engine.data",
     "Endpoint": "shadownb.engine.endpoint",
     "EvaluatePanel": "shadownb.panels",
@@ -214,6 +216,7 @@ _IMPLEMENTATIONS = {
         "capture": "shadownb.panels.capture:CapturePanel",
         "trajectories": "shadownb.panels.trajectories:TrajectoriesPanel",
         "judge": "shadownb.panels.judge:JudgePanel",
+        "data": "shadownb.panels.data:DataPanel",
         "train": "shadownb.panels.train:TrainPanel",
         "rewards": "shadownb.panels.rewards:RewardsPanel",
         "runs": "shadownb.panels.runs:RunsPanel",
@@ -268,8 +271,8 @@ _IMPLEMENTATIONS = {
 }
 
 __all__ = [
-    "CapturePanel", "CaptureStore", "ChatPanel", "Checkpoint", "Comparison", "Contender", "Dataset", "Endpoint",
-    "EvaluatePanel", "Evaluation", "Exact", "Export", "ExportPanel", "FactsPanel", "GateError", "JsonExact", "Judge",
+    "CapturePanel", "CaptureStore", "ChatPanel", "Checkpoint", "Comparison", "Contender", "DataPanel", "Dataset",
+    "Endpoint", "EvaluatePanel", "Evaluation", "Exact", "Export", "ExportPanel", "FactsPanel", "GateError", "JsonExact", "Judge",
     "JudgePanel", "LearningCurve", "MethodSpec", "Metric", "Model", "Reply", "RewardModel", "RewardsPanel", "Run", "RunPanel",
     "RunsPanel", "Score", "Scorer", "ServePanel", "Server", "ShadowError", "ShadowWarning", "Studio", "Sweep", "SweepPanel",
     "TrainConfig", "TrainPanel", "TrajectoriesPanel", "Trajectory", "TrajectoryGroup", "__version__", "batch", "capture",

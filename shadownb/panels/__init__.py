@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ._base import Panel
     from .capture import CapturePanel
     from .chat import ChatPanel
+    from .data import DataPanel
     from .evaluate import EvaluatePanel
     from .export import ExportPanel
     from .facts import FactsPanel
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CapturePanel",
     "ChatPanel",
+    "DataPanel",
     "EvaluatePanel",
     "ExportPanel",
     "FactsPanel",
@@ -47,6 +49,7 @@ __all__ = [
 _HOMES = {
     "CapturePanel": "capture",
     "ChatPanel": "chat",
+    "DataPanel": "data",
     "EvaluatePanel": "evaluate",
     "ExportPanel": "export",
     "FactsPanel": "facts",

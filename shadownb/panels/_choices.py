@@ -2,7 +2,7 @@
 
 A choice is a small dict with an ``id`` that the front end sends back. Ids are ``var:NAME``, ``sample:NAME``,
 ``file:PATH``, ``given`` (the object handed to the panel), ``rows:RUN`` and ``heldout:RUN`` (rows of a run), ``capture:...`` (see
-:mod:`._recorded_data`) and, for models, ``alias:NAME`` or ``path:TEXT``.
+:mod:`._recorded_data`), ``hub:...`` (see :mod:`._hub_data`) and, for models, ``alias:NAME`` or ``path:TEXT``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from shadownb.engine.data.columns import TARGETS
 from shadownb.engine.functions import fits
 from shadownb.engine.messages.texts import shown
 from shadownb.errors import DataError
+
+from ._hub_data import OfHub
 
 # Panels find all about choices here, these too.
 from ._naming import is_name as is_name  # noqa: PLC0414
@@ -83,6 +85,8 @@ def _title_of_choice(choice: str) -> str:
     kind, _, rest = choice.partition(":")
     if kind == "capture":
         return Recorded.of(choice).title
+    if kind == "hub":
+        return OfHub.of(choice).title
     return f"{'Held-out rows' if kind == 'heldout' else 'Rows'} of run {rest}"
 
 
@@ -107,7 +111,7 @@ def describe_data(data: Any) -> dict[str, Any]:
         Nothing in it can be trained on.
     """
     rows = data.canonical_rows()
-    return {**describe_reading(data), "preview": [_parts(row) for row in rows[:_PREVIEW_ROWS]]}
+    return {**describe_reading(data), "preview": [row_parts(row) for row in rows[:_PREVIEW_ROWS]]}
 
 
 def describe_reading(data: Any) -> dict[str, Any]:
@@ -143,7 +147,7 @@ def _unread(column: Any) -> dict[str, Any]:
     return {"rows": column.rows, "kind": column.kind, "example": column.example, "refuses": column.refuses}
 
 
-def _parts(row: Mapping[str, Any]) -> list[dict[str, str]]:
+def row_parts(row: Mapping[str, Any]) -> list[dict[str, str]]:
     """Return a canonical row as ``role`` and ``text``, long texts cut."""
     parts: list[tuple[str, Any]] = []
     for name, value in row.items():
@@ -197,6 +201,8 @@ def open_data(choice: str, namespace: Mapping[str, Any], given: Any = None) -> A
         return runs.rows(rest, ROWS_OF_RUN[kind])
     if kind == "capture":
         return Recorded.of(choice).open()
+    if kind == "hub":
+        return OfHub.of(choice).open()
     if choice in SAMPLES:
         name, split, _ = SAMPLES[choice]
         return Dataset.sample(name, split=split)

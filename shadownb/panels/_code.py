@@ -13,6 +13,7 @@ import yaml
 from shadownb.engine import functions
 
 from . import _choices
+from ._hub_data import OfHub
 from ._recorded_data import Recorded
 
 NO_MAGIC = "# %%shadow train takes variables, files and names; what is chosen here takes a cell of Python."
@@ -99,7 +100,8 @@ def as_magic(choice: Choice) -> str:
     """Return a ``%%shadow train`` cell with the options as YAML; a comment where that cannot say what is chosen."""
     said = [choice.model, choice.data, *([choice.eval_data] if isinstance(choice.eval_data, str) else [])]
     if any(
-        kind in ("rows", "heldout", "capture") or (kind == "var" and "." in name) for kind, _, name in map(_parts, said)
+        kind in ("rows", "heldout", "capture", "hub") or (kind == "var" and "." in name)
+        for kind, _, name in map(_parts, said)
     ):
         return NO_MAGIC
     options: dict[str, Any] = {"model": _plain(choice.model), "dataset": _plain(choice.data)}
@@ -191,7 +193,7 @@ def chat_as_python(
 def _model_expression(choice: Choice) -> str:
     kind, _, rest = choice.model.partition(":")
     if kind == "var":
-        return rest.replace("snb.", "shadownb.", 1) if rest.startswith("snb.") else rest
+        return _of_package(rest)
     if kind == "given":
         return "model"
     if kind == "copy":
@@ -207,6 +209,7 @@ def data_expression(choice: str, kind: str, reading: Mapping[str, Any], *, like:
     more = f", {said}" if said and not like else ""
     again = f".{'read_like' if like else 'read_as'}({said})" if said else ""
     if where == "var":
+        rest = _of_package(rest)
         maker = _MAKERS.get(kind)
         return f"shadownb.Dataset.{maker}({rest}{more}){again if like else ''}" if maker else f"{rest}{again}"
     if where == "sample":
@@ -218,9 +221,16 @@ def data_expression(choice: str, kind: str, reading: Mapping[str, Any], *, like:
         return f"shadownb.runs.rows({literal(rest)}{part}){again}"
     if where == "capture":
         return f"{Recorded.of(choice).as_python()}{again}"
+    if where == "hub":
+        return f"{OfHub.of(choice).as_python(more)}{again if like else ''}"
     if where == "file":
         return f"shadownb.Dataset.load({literal(rest)}{more}){again if like else ''}"
     return f"data{again}"
+
+
+def _of_package(name: str) -> str:
+    """Return what a Studio is called that no variable holds, in code that imports the package by its full name."""
+    return name.replace("snb.", "shadownb.", 1) if name.startswith("snb.") else name
 
 
 _MAKERS = {

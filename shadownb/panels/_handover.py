@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ._finish import ACTIONS, model_at_hand
+from ._naming import name_of
 
 if TYPE_CHECKING:
     from .studio import Studio
@@ -36,6 +37,13 @@ def finish(studio: Studio, action: str, run: Any, steps: Sequence[int]) -> None:
 def train_on(studio: Studio, choice: str) -> None:
     """Choose recorded data in Train, and open it."""
     studio.train.take_choice(choice)
+    studio.tab = "train"
+
+
+def train_on_data(studio: Studio) -> None:
+    """Choose the rows of the Data tab in Train, those that are held out to evaluate on, and open it."""
+    held_out = name_of(studio.data.held_out, studio.names)
+    studio.train.take_split(f"var:{name_of(studio.data.dataset, studio.names)}", f"var:{held_out}" if held_out else "")
     studio.tab = "train"
 
 

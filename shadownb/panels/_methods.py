@@ -11,6 +11,7 @@ from shadownb.engine.methods.spec import GROUPS
 from shadownb.errors import ShadowError
 
 DEFAULT_METHOD = str(TrainConfig.model_fields["method"].default)
+_FIRST = (DEFAULT_METHOD, "dpo", "kto", "reward", "grpo")  # of what other panels hand over
 
 
 def method_choices(
@@ -91,3 +92,11 @@ def unsupported_fields(method: str, model: Any = None) -> dict[str, str]:
     return {
         name: reason for name, reason in capabilities.supported_fields(method, *where).items() if reason is not None
     }
+
+
+def fitting(method: str, data_format: str | None) -> str:
+    """Return a method that learns from rows of a format: the given one where it does, else the first that does."""
+    if data_format is None or methods.get(method).unfit(data_format) is None:
+        return method
+    names = [name for name in _FIRST if methods.get(name).unfit(data_format) is None]
+    return names[0] if names else method

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import keyword
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any
+
+from shadownb.errors import ConfigError
 
 UNNAMED = "snb.Studio.newest()"  # what code calls a Studio that no variable holds
 
@@ -42,8 +45,43 @@ def is_name(text: str) -> bool:
     return all(part.isidentifier() for part in text.removeprefix(f"{UNNAMED}.").split("."))
 
 
+def assign(values: Mapping[str, Any], namespace: Mapping[str, Any] | None, *, replace: bool = False) -> None:
+    """Have variables of the notebook, or of a namespace that stands for it, hold these; all of them or none.
+
+    Raises
+    ------
+    ConfigError
+        A name is none, or holds something else already and is not to be replaced; or there is no notebook.
+    """
+    for name in values:
+        if not name.isidentifier() or keyword.iskeyword(name) or name.startswith("_"):
+            raise ConfigError(f"{name!r} is no name of a variable.", fix="Use letters, digits and _, such as rows.")
+    place = _notebook(namespace)
+    taken = [name for name, value in values.items() if name in place and place[name] is not value]
+    if taken and not replace:
+        raise ConfigError(
+            f"The variable {taken[0]!r} holds something already.", fix="Use another name, or choose to replace it."
+        )
+    place.update(values)
+
+
+def _notebook(namespace: Mapping[str, Any] | None) -> MutableMapping[str, Any]:
+    if isinstance(namespace, StudioNames):
+        return _notebook(namespace.given)
+    if isinstance(namespace, MutableMapping):
+        return namespace
+    from IPython.core.getipython import get_ipython
+
+    shell = get_ipython() if namespace is None else None
+    if shell is None:
+        raise ConfigError("There is no notebook whose variables could hold it.", fix="Take panel.dataset in your code.")
+    variables: dict[str, Any] = shell.user_ns
+    return variables
+
+
 class StudioNames(Mapping[str, Any]):
-    """The notebook's variables as they are at each look, and the model of a Studio as ``studio.model`` where no variable has it.
+    """The notebook's variables as they are at each look, and what a Studio holds where no variable has it: the model as
+    ``studio.model``, the rows of its Data tab as ``studio.data.dataset`` and ``studio.data.held_out``.
 
     Parameters
     ----------
@@ -63,11 +101,24 @@ class StudioNames(Mapping[str, Any]):
         self._namespace = namespace
         self.model: Any = None
 
+    @property
+    def given(self) -> Mapping[str, Any] | None:
+        """What stands for the notebook's variables, or None."""
+        return self._namespace
+
     def _read(self) -> dict[str, Any]:
         names = user_namespace() if self._namespace is None else dict(self._namespace)
         if self.model is not None and self.model.is_loaded and name_of(self.model, names) is None:
-            names[f"{name_of(self._studio(), names) or UNNAMED}.model"] = self.model
+            names[f"{self._called(names)}.model"] = self.model
+        data = getattr(self._studio(), "data", None)
+        for part in ("dataset", "held_out") if data is not None else ():
+            rows = getattr(data, part)
+            if rows is not None and name_of(rows, names) is None:
+                names[f"{self._called(names)}.data.{part}"] = rows
         return names
+
+    def _called(self, names: Mapping[str, Any]) -> str:
+        return name_of(self._studio(), names) or UNNAMED
 
     def __getitem__(self, name: str) -> Any:
         return self._read()[name]

@@ -7,6 +7,7 @@ from typing import Any
 
 from shadownb.errors import ConfigError
 
+from . import _methods
 from ._finish import base_at_hand, model_at_hand
 from ._presets import PRESETS
 from ._train_data import DataPart
@@ -23,6 +24,19 @@ class Filling(DataPart, ModelPart):
     def branch(self, run: Any, step: int | None = None) -> None:
         """Fill the form so that it trains on from a run's result, or from a checkpoint, with the rows and options of that run."""
         self._writer.submit(partial(self._branch, run, step))
+
+    def take_split(self, choice: str, held_out: str = "") -> None:
+        """Choose rows that have a name in the notebook, those to evaluate on beside them, and a method that learns from them."""
+        self._writer.submit(partial(self._take_split, choice, held_out))
+
+    def _take_split(self, choice: str, held_out: str) -> None:
+        self._do_refresh()
+        self._do_choose_data(choice)
+        self._do_choose_eval("data" if held_out else "auto", choice=held_out)
+        data = self._names().get(choice.partition(":")[2])
+        method = _methods.fitting(self.method, getattr(data, "format", None))
+        if method != self.method:
+            self._do_choose_method(method)
 
     def _do_preset(self, name: str = "") -> None:
         """Fill method and options for a task; an empty name takes its reasons away and leaves what is filled in."""

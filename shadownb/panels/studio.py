@@ -1,4 +1,4 @@
-"""Studio: all panels in one widget, from Capture, Trajectories, Judge, Rewards and Train to Evaluate, Export, Serve and Chat.
+"""Studio: all panels in one widget, from Capture, Trajectories, Judge, Rewards, Data and Train to Evaluate, Export, Serve and Chat.
 
 Each panel is a widget of its own that Studio's front end draws inside; all can be used alone as well. Starting a run in
 Train shows it in Run and lets Chat talk to the model that is being trained; what Capture shows is read by Trajectories
@@ -19,12 +19,13 @@ import traitlets as t
 from ._added import AddedPanels
 from ._base import Panel
 from ._going_on import active_runs, models_at_hand, offer_of, run_of_this_kernel
-from ._handover import finish, train_on
+from ._handover import finish, train_on, train_on_data
 from ._naming import StudioNames
 from ._run_values import as_run
 from ._walk import Walk
 from .capture import CapturePanel
 from .chat import ChatPanel
+from .data import DataPanel
 from .evaluate import EvaluatePanel
 from .export import ExportPanel
 from .facts import FactsPanel
@@ -46,6 +47,7 @@ TABS = (
     "trajectories",
     "judge",
     "rewards",
+    "data",
     "train",
     "sweep",
     "runs",
@@ -59,7 +61,7 @@ TABS = (
 
 
 class Studio(Panel):
-    """All panels as tabs: Capture, Trajectories, Judge, Rewards, Train, Sweep, Runs, Run, Evaluate, Facts, Export, Serve, Chat.
+    """All panels as tabs: Capture, Trajectories, Judge, Rewards, Data, Train, Sweep, Runs, Run, and so on to Chat.
 
     Parameters
     ----------
@@ -89,6 +91,7 @@ class Studio(Panel):
     trajectories = anywidget.WidgetTrait().tag(sync=True)
     judge = anywidget.WidgetTrait().tag(sync=True)
     rewards = anywidget.WidgetTrait().tag(sync=True)
+    data = anywidget.WidgetTrait().tag(sync=True)
     train = anywidget.WidgetTrait().tag(sync=True)
     sweep = anywidget.WidgetTrait().tag(sync=True)
     runs = anywidget.WidgetTrait().tag(sync=True)
@@ -128,6 +131,7 @@ class Studio(Panel):
             trajectories=trajectories,
             judge=JudgePanel(namespace=names),
             rewards=RewardsPanel(namespace=names),
+            data=DataPanel(None, model, names),
             train=train,
             sweep=SweepPanel(),
             runs=RunsPanel(namespace=names),
@@ -152,6 +156,7 @@ class Studio(Panel):
         self.walk = self._walk.state()
         self.runs.on_show(self._open_run)
         self.runs.on_finish(partial(finish, self))
+        self.data.on_use(partial(train_on_data, self))
         for source in (capture, self.trajectories):
             source.on_train(partial(train_on, self))
         self.sweep.link(lambda: source_of(train), self._open_run, self._take_options)
@@ -209,6 +214,7 @@ class Studio(Panel):
             self.trajectories,
             self.judge,
             self.rewards,
+            self.data,
             self.train,
             self.sweep,
             self.runs,
@@ -228,6 +234,7 @@ class Studio(Panel):
             self.trajectories,
             self.judge,
             self.rewards,
+            self.data,
             self.train,
             self.sweep,
             self.runs,
@@ -330,6 +337,7 @@ class Studio(Panel):
             return
         self.names.model = model
         self.capture.take_model(model)
+        self.data.take_model(model)
         self.facts.take_model(model)
         self.export.take_model(model)
         self.serve.take_model(model)

@@ -13,6 +13,7 @@ const TABS = [
   { id: "trajectories", title: "Trajectories", trait: "trajectories" },
   { id: "judge", title: "Judge", trait: "judge" },
   { id: "rewards", title: "Rewards", trait: "rewards" },
+  { id: "data", title: "Data", trait: "data" },
   { id: "train", title: "Train", trait: "train" },
   { id: "sweep", title: "Sweep", trait: "sweep" },
   { id: "runs", title: "Runs", trait: "runs" },

@@ -65,7 +65,7 @@ async function press(key: string): Promise<void> {
 
 test("tabs follow the ARIA pattern: one tab stop, arrows turn around the ends, each names its panel", async () => {
   await show({ host });
-  expect(tabs().map((tab) => tab.tabIndex)).toEqual([-1, -1, -1, -1, 0, -1, -1, -1, -1, -1, -1, -1, -1]);
+  expect(tabs().map((tab) => tab.tabIndex)).toEqual([-1, -1, -1, -1, -1, 0, -1, -1, -1, -1, -1, -1, -1, -1]);
   for (const [key, name] of [
     ["ArrowRight", "Sweep"],
     ["ArrowRight", "Runs"],
@@ -131,6 +131,7 @@ test("a panel that a package brings has a tab like the others, and one that fail
     "Trajectories",
     "Judge",
     "Rewards",
+    "Data",
     "Train",
     "Sweep",
     "Runs",

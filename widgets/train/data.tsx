@@ -1,10 +1,11 @@
 /** The first part of the form: data, what is in it, and what is evaluated on. */
+import { Columns } from "../lib/columns";
 import { Button, Chip, Fold, Segmented } from "../lib/controls";
 import { ErrorCard } from "../lib/error-card";
 import { count } from "../lib/format";
 import { useCommand, useTraitValue } from "../lib/model";
+import { RowParts } from "../lib/row-parts";
 import { useDraft } from "../lib/use-draft";
-import { Columns } from "./columns";
 import { Inspector } from "./inspector";
 import { FormPart, Picker } from "./picker";
 import { TextChoice } from "./text-choice";
@@ -32,7 +33,7 @@ export function DataPart() {
         />
       </div>
       {data.error && <ErrorCard error={data.error} />}
-      <Columns data={data} />
+      <Columns data={data} failed={data.stage === "failed"} />
       {data.stage === "ready" && (
         <>
           <Preview data={data} />
@@ -72,17 +73,10 @@ function unread(data: DataState): number {
 function Preview({ data }: { data: DataState }) {
   return (
     <Fold summary="First rows">
-      <ol class="train-rows">
+      <ol class="snb-rows">
         {(data.preview ?? []).map((parts, row) => (
           <li key={row}>
-            <dl>
-              {parts.map((part, index) => (
-                <div key={index}>
-                  <dt>{part.role}</dt>
-                  <dd>{part.text}</dd>
-                </div>
-              ))}
-            </dl>
+            <RowParts parts={parts} />
           </li>
         ))}
       </ol>

@@ -1,13 +1,13 @@
 /** The Train panel: data, model, method, options; what will run and what it costs; one button that starts it. */
 import { useRef, useState } from "preact/hooks";
 import { AsCode } from "../lib/as-code";
+import { CertificateCard } from "../lib/certificate";
 import { CommandError } from "../lib/command-error";
 import { Button } from "../lib/controls";
 import { useCommand, useTraitValue } from "../lib/model";
 import { definePanel } from "../lib/panel";
 import { StatusLine } from "../lib/status-line";
 import { useStuck } from "../lib/stuck";
-import { CertificateCard } from "./certificate";
 import { DataPart } from "./data";
 import type { Field } from "./form";
 import { MethodPart } from "./method";

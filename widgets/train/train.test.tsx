@@ -249,7 +249,7 @@ test("each sequence of a row says what it is", () => {
 });
 
 test("the template's certificate says what fails and why, in words and not by colour alone", async () => {
-  expect(el.querySelector(".train-proofs")).toBeNull();
+  expect(el.querySelector(".snb-proofs")).toBeNull();
   const proof = (name: string, status: string, reason: string, example = "") => ({
     name,
     claim: "c",
@@ -272,9 +272,9 @@ test("the template's certificate says what fails and why, in words and not by co
       },
     });
   });
-  const card = el.querySelector(".train-proofs")?.closest("details");
+  const card = el.querySelector(".snb-proofs")?.closest("details");
   expect(card?.querySelector("summary")?.textContent).toBe("Chat template: 1 of 2 proofs pass");
-  expect([...el.querySelectorAll(".train-proofs tr")].map((row) => row.textContent)).toEqual([
+  expect([...el.querySelectorAll(".snb-proofs tr")].map((row) => row.textContent)).toEqual([
     "✓ passtextswritten whole",
     "✗ failparallelleft out: calls<|eot_id|>",
     "– n/aparserno tools",
@@ -322,7 +322,7 @@ test("columns say how they are read, open where rows are refused, and send what 
       },
     }),
   );
-  const table = el.querySelector(".train-columns") as HTMLTableElement;
+  const table = el.querySelector(".snb-columns") as HTMLTableElement;
   expect(table.closest("details")?.hasAttribute("open")).toBe(true);
   expect(table.textContent).toContain("2 rows refused: text (etwas)");
   const select = el.querySelector<HTMLSelectElement>('[aria-label="Read frage as"]') as HTMLSelectElement;

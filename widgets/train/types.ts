@@ -1,5 +1,7 @@
 /** The traits of TrainPanel, as shadownb/panels/train.py writes them. */
+import type { Reading } from "../lib/columns";
 import type { ErrorInfo } from "../lib/model";
+import type { Part } from "../lib/row-parts";
 import type { Token } from "../lib/token-text";
 import type { Stage } from "./start";
 
@@ -17,21 +19,7 @@ export interface Choices {
   functions?: Record<string, { name: string; group: string }[]>;
 }
 
-export interface Part {
-  role: string;
-  text: string;
-}
-
-/** A column of the rows, or a key of their messages, and how it is read. */
-export interface Column {
-  name: string;
-  /** The known column it stands for, "ignore", or "" for what its own name says. */
-  target: string;
-  key: boolean;
-  unread: { rows: number; kind: string; example: string; refuses: boolean } | null;
-}
-
-export interface DataState {
+export interface DataState extends Reading {
   stage: Stage;
   choice?: string;
   name?: string;
@@ -40,9 +28,6 @@ export interface DataState {
   valid?: number;
   bad?: { place: string; row: number; reason: string }[];
   bad_count?: number;
-  columns?: Column[];
-  targets?: string[];
-  left_out?: string[];
   preview?: Part[][];
   error?: ErrorInfo;
 }

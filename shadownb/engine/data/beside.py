@@ -6,14 +6,14 @@ import json
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from shadownb.engine.data.base import CheckedRows
 from shadownb.engine.data.columns import CONVERSATIONS, PROMPTS, RESPONSES
-from shadownb.engine.data.sources import Sources
 from shadownb.engine.messages import is_message_list
 from shadownb.engine.messages.texts import shown
 from shadownb.engine.messages.values import plain_name
 
 AS_TEXT = "asked as text"
-Rows = TypeVar("Rows", bound=Sources)
+Rows = TypeVar("Rows", bound=CheckedRows)
 
 
 def beside_question(row: Mapping[Any, Any], canonical: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,34 +1,23 @@
 """Whether held-out episodes were seen in training: the same task word for word, or nearly so, reported row by row.
 
-Equal tasks are found by their canonical hash. Near duplicates are found by MinHash over five-word shingles (candidates
-from banded signatures) and then decided by the exact share of common shingles, so that the figure in the report is no
-estimate. Shingles that most training rows have are the frame of the prompt, not the task, and do not count.
+Equal tasks are found by their canonical hash, near duplicates as :mod:`near` finds them.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from html import escape
 from typing import Any, Literal
 
-import numpy as np
-
 from shadownb.engine.data.accepting import kind_of
 from shadownb.engine.data.dataset import as_dataset
+from shadownb.engine.data.near import Near, shingles
 from shadownb.engine.trajectories.identity import message_text, role_of, task_hash, task_text
 from shadownb.engine.trajectories.rows import flatten
 from shadownb.engine.trajectories.trajectory import Trajectory
 from shadownb.errors import ConfigError, DataError
-
-WORDS = 5
-# 32 bands of 4: pairs with 0.5 in common become candidates with 87 %, with 0.7 or more with 99.98 %.
-BANDS, ROWS = 32, 4
-FRAME_SHARE, FRAME_ROWS = 0.5, 8
-_PRIME = np.uint64((1 << 61) - 1)
 
 Compare = Literal["task", "conversation"]
 
@@ -141,7 +130,7 @@ def leakage(train: Any, heldout: Any, *, threshold: float = 0.7, compare: Compar
     for number, messages in enumerate(seen):
         by_hash.setdefault(_exact(messages, compare), number)
     texts = [_text(messages, compare) for messages in seen]
-    index = _Index([_shingles(text) for text in texts])
+    index = Near([shingles(text) for text in texts])
     rows = []
     for number, messages in enumerate(asked):
         text = _text(messages, compare)
@@ -150,7 +139,7 @@ def leakage(train: Any, heldout: Any, *, threshold: float = 0.7, compare: Compar
         if same is not None:
             rows.append(LeakedRow(number, same, "same", 1.0, short))
             continue
-        other, similarity = index.nearest(_shingles(text))
+        other, similarity = index.nearest(shingles(text))
         if other is not None and similarity >= threshold:
             rows.append(LeakedRow(number, other, "similar", similarity, short))
     return LeakageReport(tuple(rows), len(seen), len(asked), threshold)
@@ -190,52 +179,3 @@ def _text(messages: list[Mapping[str, Any]], compare: Compare) -> str:
     if compare == "task":
         return task_text(messages)
     return "\n\n".join(message_text(message).strip() for message in messages if role_of(message) != "system")
-
-
-def _shingles(text: str) -> frozenset[int]:
-    words = re.findall(r"\w+", text.lower())
-    if not words:
-        return frozenset()
-    runs = (words[at : at + WORDS] for at in range(max(1, len(words) - WORDS + 1)))
-    return frozenset(
-        int.from_bytes(hashlib.blake2b(" ".join(run).encode(errors="replace"), digest_size=7).digest(), "big")
-        for run in runs
-    )
-
-
-class _Index:
-    """Training rows by the bands of their MinHash signatures."""
-
-    def __init__(self, rows: list[frozenset[int]]) -> None:
-        counts = Counter(shingle for row in rows for shingle in row)
-        often = len(rows) * FRAME_SHARE if len(rows) >= FRAME_ROWS else float("inf")
-        self._frame = frozenset(shingle for shingle, count in counts.items() if count > often)
-        generator = np.random.default_rng(0)
-        size = BANDS * ROWS
-        self._factors = generator.integers(1, 1 << 31, size, dtype=np.uint64)[:, None]
-        self._offsets = generator.integers(0, 1 << 61, size, dtype=np.uint64)[:, None]
-        self._rows = [row - self._frame for row in rows]
-        self._bands: defaultdict[tuple[int, bytes], list[int]] = defaultdict(list)
-        for number, row in enumerate(self._rows):
-            for band in self._signature(row):
-                self._bands[band].append(number)
-
-    def _signature(self, shingles: frozenset[int]) -> list[tuple[int, bytes]]:
-        if not shingles:
-            return []
-        values = np.fromiter((value & 0x3FFFFFFF for value in shingles), dtype=np.uint64, count=len(shingles))[None, :]
-        # 31-bit factors times 30-bit values stay below 2^61, so that nothing overflows.
-        lowest = ((self._factors * values + self._offsets) % _PRIME).min(axis=1)
-        return [(band, lowest[band * ROWS : (band + 1) * ROWS].tobytes()) for band in range(BANDS)]
-
-    def nearest(self, shingles: frozenset[int]) -> tuple[int | None, float]:
-        """Return the most similar training row and the share of common shingles."""
-        own = shingles - self._frame
-        candidates = {number for band in self._signature(own) for number in self._bands.get(band, ())}
-        best, number = max(((_common(own, self._rows[n]), -n) for n in candidates), default=(0.0, 1))
-        return (None, 0.0) if number > 0 else (-number, best)
-
-
-def _common(one: frozenset[int], other: frozenset[int]) -> float:
-    shared = len(one & other)
-    return shared / (len(one) + len(other) - shared) if shared else 0.0

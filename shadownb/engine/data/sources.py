@@ -1,15 +1,15 @@
-"""Where the rows of a Dataset come from: lists, files, frames, the hub, the sets that ship with ShadowNB."""
+"""Where the rows of a Dataset come from: lists, frames, the hub, recordings, the sets that ship with ShadowNB, and files."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import resources
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from shadownb.engine.data import readers, trees
+from shadownb.engine.data import readers
 from shadownb.engine.data.accepting import accepted
-from shadownb.engine.data.checking import Checked, Reading, check
+from shadownb.engine.data.base import Names, Row
+from shadownb.engine.data.from_files import FromFiles
 from shadownb.engine.data.loaded import Loaded, from_arrow, from_values
 from shadownb.engine.data.report import BadRow
 from shadownb.engine.privacy.rules import Rule, Rules
@@ -21,80 +21,11 @@ if TYPE_CHECKING:
 
     from shadownb.engine.trajectories import Trajectory, TrajectoryGroup
 
-Row = dict[str, Any]
-Names = Mapping[str, str]
-
 SAMPLES = {"support-triage": "support_triage", "general-text": "general_text"}
 
 
-class Sources:
-    """The constructors of a Dataset. Each one checks every row.
-
-    They share these parameters:
-
-    format
-        One of ``FORMATS``; None takes that of most rows.
-    columns
-        The rows' own names for known columns, as in ``{"frage": "prompt", "antwort": "completion"}``.
-    ignore
-        Columns, and keys of messages as ``messages[].audio``, that hold something and are not to be read.
-    """
-
-    def __init__(
-        self,
-        rows: Iterable[Row] | Loaded,
-        *,
-        name: str = "dataset",
-        source: str = "list",
-        format: str | None = None,
-        columns: Names | None = None,
-        ignore: Sequence[str] | str = (),
-    ) -> None:
-        loaded = rows if isinstance(rows, Loaded) else from_values(rows)
-        if not columns and format in (None, "auto") and trees.is_tree(loaded.rows):
-            loaded = trees.conversations(loaded)
-        reading = Reading.of(format, columns, ignore, loaded.rows)
-        self._settle(loaded, check(loaded, source, reading), reading, name, source)
-
-    def _settle(self, loaded: Loaded, checked: Checked, reading: Reading, name: str, source: str) -> None:
-        self._loaded, self._checked, self.reading = loaded, checked, reading
-        self.report = checked.report(loaded)
-        self.rows: list[Row] = loaded.rows
-        self.name = name
-        self.source = source
-        self.format = checked.format
-
-    def read_as(
-        self, *, format: str | None = None, columns: Names | None = None, ignore: Sequence[str] | str = ()
-    ) -> Self:
-        """Return the same rows, read in another way: for example with a column mapped that ``report`` names as unread.
-
-        Examples
-        --------
-        >>> data = snb.Dataset.load("tickets.csv", columns={"ticket": "prompt", "queue": "completion"})
-        >>> data.read_as(columns={"ticket": "text"}, ignore="queue").format
-        'text'
-        """
-        return type(self)(
-            self._loaded, name=self.name, source=self.source, format=format, columns=columns, ignore=ignore
-        )
-
-    def read_like(self, *, columns: Names | None = None, ignore: Sequence[str] | str = ()) -> Self:
-        """Return the rows read like other rows (evaluation rows like training rows), as far as they have those columns.
-
-        Examples
-        --------
-        >>> data = snb.Dataset.load("tickets.csv")
-        >>> mapped = data.read_like(columns={"ticket": "prompt", "queue": "completion"})
-        >>> mapped.format
-        'instruction'
-        """
-        there = {str(name) for row in self.rows for name in row}
-        names = [ignore] if isinstance(ignore, str) else ignore
-        return self.read_as(
-            columns={name: target for name, target in (columns or {}).items() if name in there},
-            ignore=[name for name in names if name.partition("[]")[0] in there],
-        )
+class Sources(FromFiles):
+    """The constructors of a Dataset. Each one checks every row, and takes what :class:`CheckedRows` shares."""
 
     @classmethod
     def of(
@@ -129,111 +60,6 @@ class Sources:
         Dataset('tickets', 12 rows, format='chat')
         """
         return cls(from_values(rows), name=name, source="list", format=format, columns=columns, ignore=ignore)
-
-    @classmethod
-    def load(
-        cls,
-        path: str | Path,
-        *,
-        name: str | None = None,
-        format: str | None = None,
-        columns: Names | None = None,
-        ignore: Sequence[str] | str = (),
-    ) -> Self:
-        """Read a .jsonl, .ndjson, .json, .csv or .parquet file.
-
-        Examples
-        --------
-        >>> snb.Dataset.load("tickets.jsonl").format
-        'chat'
-        >>> snb.Dataset.load("tickets.csv", columns={"ticket": "prompt", "queue": "completion"}).format
-        'instruction'
-        """
-        return cls._from_file(readers.read_file, path, name, format=format, columns=columns, ignore=ignore)
-
-    @classmethod
-    def from_jsonl(
-        cls,
-        path: str | Path,
-        *,
-        name: str | None = None,
-        format: str | None = None,
-        columns: Names | None = None,
-        ignore: Sequence[str] | str = (),
-    ) -> Self:
-        """Read a file with one JSON object per line. Other lines are in the report, with their numbers.
-
-        Examples
-        --------
-        >>> len(snb.Dataset.from_jsonl("tickets.jsonl"))
-        12
-        """
-        return cls._from_file(readers.read_jsonl, path, name, format=format, columns=columns, ignore=ignore)
-
-    @classmethod
-    def from_json(
-        cls,
-        path: str | Path,
-        *,
-        name: str | None = None,
-        format: str | None = None,
-        columns: Names | None = None,
-        ignore: Sequence[str] | str = (),
-    ) -> Self:
-        """Read a JSON file: a list of objects, an object that holds exactly one list, or a single row.
-
-        Examples
-        --------
-        >>> len(snb.Dataset.from_json("tickets.json"))
-        12
-        """
-        return cls._from_file(readers.read_json, path, name, format=format, columns=columns, ignore=ignore)
-
-    @classmethod
-    def from_csv(
-        cls,
-        path: str | Path,
-        *,
-        name: str | None = None,
-        format: str | None = None,
-        columns: Names | None = None,
-        ignore: Sequence[str] | str = (),
-    ) -> Self:
-        """Read a CSV file with a header line, with or without a byte order mark.
-
-        Examples
-        --------
-        >>> data = snb.Dataset.from_csv("tickets.csv", columns={"ticket": "prompt", "queue": "completion"})
-        >>> data.canonical_row(0)["messages"]
-        [{'role': 'user', 'content': 'Where is my parcel?'}, {'role': 'assistant', 'content': 'shipping'}]
-        """
-        return cls._from_file(readers.read_csv, path, name, format=format, columns=columns, ignore=ignore)
-
-    @classmethod
-    def from_parquet(
-        cls,
-        path: str | Path,
-        *,
-        name: str | None = None,
-        format: str | None = None,
-        columns: Names | None = None,
-        ignore: Sequence[str] | str = (),
-    ) -> Self:
-        """Read a parquet file.
-
-        Examples
-        --------
-        >>> path = snb.Dataset.from_list(rows).save("tickets.parquet")
-        >>> len(snb.Dataset.from_parquet(path))
-        12
-        """
-        return cls._from_file(readers.read_parquet, path, name, format=format, columns=columns, ignore=ignore)
-
-    @classmethod
-    def _from_file(cls, reader: Callable[[Path], Loaded], path: str | Path, name: str | None, **reading: Any) -> Self:
-        path = Path(path).expanduser()
-        readers.require_file(path)
-        return cls(reader(path), name=name or path.stem, source=str(path), **reading)
 
     @classmethod
     def from_pandas(

@@ -39,6 +39,8 @@ class TokenStatistics:
         Assistant turns that no sequence can train, because the template never prompts for them.
     left_out
         What the template leaves out of how many rows, by the name of the part.
+    lengths
+        The tokens of each row, in the order of the rows; None where it cannot be rendered.
     """
 
     rows: int
@@ -55,8 +57,26 @@ class TokenStatistics:
     refused_rows: int = 0
     untrainable_turns: int = 0
     left_out: dict[str, int] = field(default_factory=dict)
+    lengths: tuple[int | None, ...] = ()
 
-    def _entries(self) -> list[tuple[str, str]]:
+    def histogram(self, bins: int = 20) -> list[tuple[int, int, int]]:
+        """Return how many rows have how many tokens, as (fewest, most, rows) of at most so many bins of one width.
+
+        Examples
+        --------
+        >>> snb.Dataset.from_list(rows).token_statistics(model).histogram(3)
+        [(40, 42, 1), (43, 45, 5), (46, 48, 6)]
+        """
+        width = max(1, math.ceil((self.maximum - self.minimum + 1) / max(1, bins)))
+        counts = [0] * ((self.maximum - self.minimum) // width + 1)
+        for length in self.lengths:
+            if length is not None:
+                counts[(length - self.minimum) // width] += 1
+        begins = (self.minimum + at * width for at in range(len(counts)))
+        return [(begin, begin + width - 1, count) for begin, count in zip(begins, counts, strict=True)]
+
+    def figures(self) -> list[tuple[str, str]]:
+        """Return name and value of what is shown; problems only where there are some."""
         share = self.trained / self.total if self.total else 0.0
         entries = [
             ("rows", f"{self.rows:,}"),
@@ -79,22 +99,22 @@ class TokenStatistics:
         return entries
 
     def __repr__(self) -> str:
-        return "TokenStatistics(" + ", ".join(f"{name}: {value}" for name, value in self._entries()) + ")"
+        return "TokenStatistics(" + ", ".join(f"{name}: {value}" for name, value in self.figures()) + ")"
 
     def __str__(self) -> str:
-        return "\n".join(f"{name:36} {value}" for name, value in self._entries())
+        return "\n".join(f"{name:36} {value}" for name, value in self.figures())
 
     def _repr_html_(self) -> str:
         cell = 'style="text-align:left;color:inherit;padding:.1em .8em .1em 0"'
         body = "".join(
             f'<tr><th scope="row" {cell}>{escape(name)}</th><td {cell}>{escape(value)}</td></tr>'
-            for name, value in self._entries()
+            for name, value in self.figures()
         )
         return f'<table aria-label="Token statistics" style="background:transparent;color:inherit">{body}</table>'
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        return asdict(self)
+        """Return the JSON form, without the length of each row."""
+        return {name: value for name, value in asdict(self).items() if name != "lengths"}
 
 
 def token_statistics(
@@ -113,6 +133,7 @@ def token_statistics(
 
     fit = Fit()
     lengths: list[int] = []
+    by_row: list[int | None] = []
     trained = over = untrained = 0
     refused: list[DataError] = []
     for row in rows:
@@ -122,6 +143,7 @@ def token_statistics(
             found = examples(renderer, row, loss_on=loss_on, max_length=max_length)
         except DataError as error:
             refused.append(error)
+            by_row.append(None)
             continue
         fit.add(found)
         for example in found:
@@ -130,6 +152,7 @@ def token_statistics(
                 taught += sequence.trained_tokens
                 cut = cut or sequence.truncated_tokens > 0
         lengths.append(length)
+        by_row.append(length)
         trained += taught
         over += cut
         untrained += taught == 0
@@ -153,4 +176,5 @@ def token_statistics(
         refused_rows=len(refused),
         untrainable_turns=fit.untrainable_turns,
         left_out={WORDS[kind]: rows for kind, rows in fit.left_out.items()},
+        lengths=tuple(by_row),
     )

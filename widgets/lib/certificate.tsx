@@ -1,8 +1,9 @@
 /** What was proven of the chosen model's chat template: what it writes of a row, and what is trained. */
-import { Chip, Fold } from "../lib/controls";
-import { ErrorCard } from "../lib/error-card";
-import type { ErrorInfo } from "../lib/model";
-import { useTraitValue } from "../lib/model";
+import { Chip, Fold } from "./controls";
+import { ErrorCard } from "./error-card";
+import type { ErrorInfo } from "./model";
+import { useTraitValue } from "./model";
+import "./certificate.css";
 
 type Status = "pass" | "fail" | "n/a";
 
@@ -41,7 +42,7 @@ export function CertificateCard() {
           <p class="snb-muted">
             {found.template_source}: {found.template_reason}
           </p>
-          <table class="train-proofs" aria-label="Template certificate">
+          <table class="snb-proofs" aria-label="Template certificate">
             <tbody>
               {found.proofs?.map((proof) => (
                 <tr key={proof.name}>
@@ -53,7 +54,7 @@ export function CertificateCard() {
                   </th>
                   <td>
                     {proof.reason}
-                    {proof.status === "fail" && proof.example && <code class="train-proof">{proof.example}</code>}
+                    {proof.status === "fail" && proof.example && <code class="snb-proof">{proof.example}</code>}
                   </td>
                 </tr>
               ))}

@@ -1,14 +1,30 @@
 /** What each column of the rows is read as, what was not read, and the choice to read or leave it out. */
 import { useEffect, useState } from "preact/hooks";
-import { Fold } from "../lib/controls";
-import { count } from "../lib/format";
-import { useCommand } from "../lib/model";
-import type { Column, DataState } from "./types";
+import { Fold } from "./controls";
+import { count } from "./format";
+import { useCommand } from "./model";
+import "./columns.css";
 
-export function Columns({ data }: { data: DataState }) {
+/** A column of the rows, or a key of their messages, and how it is read. */
+export interface Column {
+  name: string;
+  /** The known column it stands for, "ignore", or "" for what its own name says. */
+  target: string;
+  key: boolean;
+  unread: { rows: number; kind: string; example: string; refuses: boolean } | null;
+}
+
+/** How rows are read, as shadownb/panels/_choices.py describes it. */
+export interface Reading {
+  columns?: Column[];
+  targets?: string[];
+  left_out?: string[];
+}
+
+export function Columns({ data, failed }: { data: Reading; failed: boolean }) {
   const columns = data.columns ?? [];
   const left = data.left_out ?? [];
-  const refuses = data.stage === "failed" || columns.some((column) => column.unread?.refuses);
+  const refuses = failed || columns.some((column) => column.unread?.refuses);
   const [open, setOpen] = useState(false);
   // It opens where rows are refused, and stays open while they are mended one column after the other.
   useEffect(() => {
@@ -18,12 +34,12 @@ export function Columns({ data }: { data: DataState }) {
     return null;
   }
   const unread = columns.filter((column) => column.unread !== null).length;
-  const summary =
-    unread === 0 ? "Columns: all are read" : `Columns: ${count(unread)} of ${count(columns.length)} not read`;
+  const read = failed ? "none is read yet" : "all are read";
+  const summary = `Columns: ${unread === 0 ? read : `${count(unread)} of ${count(columns.length)} not read`}`;
   return (
     <Fold summary={summary} open={open} onToggle={setOpen}>
       <div class="snb-tablewrap">
-        <table class="snb-table train-columns">
+        <table class="snb-table snb-columns">
           <thead>
             <tr>
               <th scope="col">Column</th>
