@@ -14,6 +14,8 @@ from shadownb.engine.models.fitting import fit
 from shadownb.engine.models.shelf import cached_models, forget
 from shadownb.errors import BusyError, ModelNotFoundError
 
+BESIDE = {"config.json": b"", "tokenizer.json": b""}  # no bytes, so that sizes are those of the weights
+
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -27,7 +29,7 @@ def put(cache: Path, hub_id: str, files: dict[str, bytes]) -> Path:
     snapshot = folder / "snapshots" / "abc"
     snapshot.mkdir(parents=True)
     (folder / "blobs").mkdir()
-    for name, content in files.items():
+    for name, content in {**BESIDE, **files}.items():
         (folder / "blobs" / name).write_bytes(content)
         (snapshot / name).symlink_to(folder / "blobs" / name)
     return snapshot
@@ -47,11 +49,12 @@ def test_a_model_counts_as_here_only_when_every_shard_is(cache: Path) -> None:
     put(cache, whole.hub_id, sharded())
     put(cache, smallest.hub_id, {"model.safetensors": b"x" * 10})
     put(cache, "me/config-only", {"config.json": b"{}"})
+    (put(cache, "me/no-tokenizer", {"model.safetensors": b"x" * 10}) / "tokenizer.json").unlink()
     assert whole.cached and smallest.cached and not larger.cached
     found = {each.hub_id: each for each in cached_models()}
     assert [found[info.hub_id].whole for info in (smallest, larger, whole)] == [True, False, True]
     assert found[smallest.hub_id].size == 10, "a link is no second copy"
-    assert not found["me/config-only"].whole
+    assert not found["me/config-only"].whole and not found["me/no-tokenizer"].whole
 
 
 def test_one_is_deleted_unless_a_loaded_model_is_read_from_it(cache: Path) -> None:

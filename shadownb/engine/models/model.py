@@ -63,6 +63,8 @@ class Model(LoadedModel):
     >>> model.resident_adapters
     []
     >>> model.free_adapters()
+    >>> model.pinned  # model.pinned = True keeps it from being offered for unloading
+    False
     >>> copy = model.fresh_copy()  # the base a second time, in memory of its own
     >>> print(copy.adapter_kind, copy.adapter)
     None None
@@ -72,6 +74,8 @@ class Model(LoadedModel):
     """
 
     has_base = True
+    pinned = False
+    """Whether it stays in memory: where that is short, a pinned model is not offered for unloading."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
