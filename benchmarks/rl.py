@@ -26,6 +26,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import _rl_teachers
 from grpo_task import NUMBERS, TOKENS, UNSEEN_NUMBERS, UNSEEN_WORDS, WORDS, cpu_seconds, judged, prompts, words_off
 
 # Options beside those that all have; "steps" is how many optimizer steps a batch of answers is trained for.
@@ -33,7 +34,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "grpo": {"steps": 1},
     "rloo": {"steps": 1},
     "ppo": {"steps": 2, "num_ppo_epochs": 2},
-    # On-policy teachers take these places: their options come with their methods.
+    # Taught on as many answers of their own, by the teachers of _rl_teachers.py; no reward is seen.
     "distill": {"steps": 1},
     "sdft": {"steps": 1},
 }
@@ -55,10 +56,16 @@ def one(method: str, seed: int, asked: argparse.Namespace) -> dict[str, Any]:
         "before": _held_out(model, held_out),
     }
     began, wall = cpu_seconds(), time.perf_counter()
-    run = model.train(
-        rows, method=method, reward_fns=[words_off], background=False, seed=seed, max_steps=steps, max_completion_length=TOKENS,
-        learning_rate=asked.rate, lr_scheduler_type="constant_with_warmup", sample_max_new_tokens=0, save_steps=steps, **options,
-    )  # fmt: skip
+    if method in _rl_teachers.METHODS:
+        run = _rl_teachers.train(
+            model, method, teachers=asked.teacher, batches=asked.batches, rate=asked.rate, seed=seed
+        )
+    else:
+        run = model.train(
+            rows, method=method, reward_fns=[words_off], background=False, seed=seed, max_steps=steps, max_completion_length=TOKENS,
+            learning_rate=asked.rate, lr_scheduler_type="constant_with_warmup", sample_max_new_tokens=0, save_steps=steps,
+            **options,
+        )  # fmt: skip
     found |= {
         "status": run.status,
         "steps": run.step,
@@ -120,13 +127,24 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=3e-4)
     parser.add_argument("--held-out", type=int, default=24)
     parser.add_argument("--out", type=Path, default=Path("rl.jsonl"))
+    parser.add_argument(
+        "--teacher",
+        type=Path,
+        default=Path("rl-teacher"),
+        help="folder of distill's teacher; trained once where there is none",
+    )
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    if asked.one:
-        with tempfile.TemporaryDirectory() as home:
-            os.environ.setdefault("SHADOWNB_HOME", home)
+    with tempfile.TemporaryDirectory() as home:
+        os.environ.setdefault("SHADOWNB_HOME", home)
+        if asked.one:
             print(json.dumps(one(asked.methods[0], asked.seeds[0], asked)))
-        return
+        else:
+            each(asked)
+
+
+def each(asked: argparse.Namespace) -> None:
+    """Run what is not known yet, each in a process of its own, and print the table."""
     import shadownb as snb
 
     known = [json.loads(line) for line in asked.out.read_text().splitlines()] if asked.out.is_file() else []
@@ -135,6 +153,8 @@ def main() -> None:
         if not snb.methods.known(method):
             print(f"{method}: not a method of this version, left out", flush=True)
             continue
+        if method == "distill":
+            _rl_teachers.teacher(asked.model, asked.teacher)
         for seed in asked.seeds:
             if (method, seed, asked.batches) in done:
                 continue
@@ -150,6 +170,7 @@ def main() -> None:
                 asked.model,
             ]
             words += ["--batches", str(asked.batches), "--rate", str(asked.rate), "--held-out", str(asked.held_out)]
+            words += ["--teacher", str(asked.teacher)]
             child = subprocess.run(words, capture_output=True, text=True, check=False)
             if child.returncode:
                 print(f"{method}, seed {seed}: failed\n{child.stderr[-2000:]}", flush=True)

@@ -53,7 +53,7 @@ class Bench:
 
 
 @pytest.fixture
-def bench(lab: Lab, page: Page) -> Bench:
+def bench(lab: Lab, page: Page, tmp_path: Path) -> Bench:
     if not AXE.is_file():
         pytest.skip("axe-core is not installed: npm ci in widgets/")
     told = [
@@ -63,7 +63,9 @@ def bench(lab: Lab, page: Page) -> Bench:
     ]
     rows = [{"messages": [{**m, "content": m["content"].replace("{n}", str(n))} for m in told]} for n in range(40)]
     (lab.root / "messages.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    notebook = lab.open(page, "workbench", "import shadownb as snb\nsnb.Studio()")
+    # A home in which nobody has trained yet: there the first steps are shown.
+    home = f"import os\nos.environ['SHADOWNB_HOME'] = {str(tmp_path / 'home')!r}\n"
+    notebook = lab.open(page, "workbench", f"{home}import shadownb as snb\nsnb.Studio()")
     notebook.execute(STUDIO)
     return Bench(notebook)
 

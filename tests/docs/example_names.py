@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ class ExampleNames:
         self._base = _base(folder / "tiny")
         self._model: Any = None
         self._store: Any = None
+        self._used = count()
         model = snb.load(str(self._base), dtype="float32", max_length=128)
         self._run_id = model.train(
             ROWS, eval_dataset=ROWS[::4], learning_rate=1e-2, max_steps=40, per_device_train_batch_size=6,
@@ -62,14 +64,16 @@ class ExampleNames:
             run.wait(timeout=60)
 
     def _as_trained(self) -> Any:
-        if self._model is None or not self._model.is_loaded or self._model.trained != (self._run_id, 40):
+        known = self._model is not None and self._model.is_loaded and not self._model.resident_adapters
+        if not known or self._model.trained != (self._run_id, 40):
             self._model = snb.load(self._run_id)
         return self._model
 
     def _as_recorded(self) -> Any:
         if self._store is not None:
             self._store.close()
-        shutil.rmtree(self._recorded)
+        # Whatever an earlier example left open goes on with files of its own.
+        self._recorded.rename(self.folder / f"used-{next(self._used)}")
         shutil.copytree(self.folder / "recorded", self._recorded)
         self._store = snb.CaptureStore.open("tickets")
         return self._store

@@ -61,6 +61,12 @@ def test_an_architecture_is_decoded_as_the_library_does(name: str) -> None:
         assert answer.logprobs == pytest.approx(teacher_forced(model, prompt, answer.token_ids), abs=2e-5)
 
 
+@pytest.mark.parametrize("extreme", [{"temperature": 1e-6}, {"temperature": 1000.0}, {"repetition_penalty": 100.0}])
+def test_the_least_and_the_most_that_is_taken_can_be_drawn_from(extreme: dict[str, float]) -> None:
+    answers = over(made("llama")).generate(PROMPTS, Sampling(max_new_tokens=4, seed=1, **extreme))  # type: ignore[arg-type]
+    assert all(0 < len(answer.token_ids) <= 4 for answer in answers)
+
+
 @pytest.mark.parametrize("worth", [1, decoder.WORTH_SHARING, 10**9], ids=["always", "as it is", "never"])
 def test_what_rows_start_with_is_looked_at_once_or_by_each(worth: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks change how often a token is read and nothing of what rows find there."""

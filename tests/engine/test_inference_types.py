@@ -23,11 +23,13 @@ from shadownb.errors import ConfigError
         ("temperature", -0.1),
         ("temperature", float("nan")),
         ("temperature", "hot"),
+        ("temperature", 1.3e308),  # more than fp32 has
         ("top_p", 0),
         ("top_p", 1.01),
         ("top_k", -1),
         ("repetition_penalty", 0),
         ("repetition_penalty", float("inf")),
+        ("repetition_penalty", 1e39),
         ("stop", ("",)),
         ("stop", (1,)),
         ("stop", 5),
@@ -48,7 +50,7 @@ def test_values_are_normalised() -> None:
     assert isinstance(sampling.temperature, float)
     assert Sampling(stop=["a", "b", "a"]).stop == ("a", "b")  # type: ignore[arg-type]
     assert Sampling(stop=None).stop == ()  # type: ignore[arg-type]
-    assert Sampling(temperature=0).greedy
+    assert Sampling(temperature=0).greedy and Sampling(temperature=1e-40).greedy
     assert not sampling.greedy
 
 

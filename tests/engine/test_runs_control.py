@@ -182,7 +182,9 @@ def test_stop_while_evaluating_and_sampling(tiny: Any, rows: list[Any]) -> None:
     options = {**OPTIONS, "sample_max_new_tokens": 400}
     for phase in ("sampling", "evaluating"):
         run = tiny.train(rows, max_steps=5000, eval_steps=1, eval_dataset=rows * 20, **options)
-        until(run, lambda s, p=phase: s.phase["name"] == p)
+        until(
+            run, lambda s, p=phase: s.phase["name"] == p and s.step
+        )  # the base is asked for samples before the first step
         run.stop()
         run.wait(timeout=15)
         assert run.status == "stopped"

@@ -161,6 +161,7 @@ def test_the_log_has_a_line_a_request_and_nothing_that_was_said(own: Any) -> Non
     before = len(own.log)
     ask(own, messages=[{"role": "user", "content": SECRET}])
     ask(own, messages=[{"role": "user", "content": SECRET}], unheard_of=SECRET)
+    wait_for(lambda: len(own.log) == before + 2)  # a line is written when its answer is out
     log = own.log[before:]
     assert [(line["status"], line["model"], line["route"]) for line in log] == [
         (200, "tiny", "/chat/completions"), (400, "tiny", "/chat/completions"),

@@ -62,7 +62,8 @@ class TaughtCalls(JudgedCalls):
         >>> with snb.capture(model, name="ranked") as proxy:
         ...     client = snb.Endpoint(proxy.base_url, model="tiny", api_key=proxy.token)
         ...     for seed in (1, 2):
-        ...         reply = client.chat("Where is my parcel?", seed=seed, temperature=1.0, max_new_tokens=4)
+        ...         asked = [{"role": "user", "content": "Where is my parcel?"}]
+        ...         reply = client.chat(asked, seed=seed, temperature=1.0, max_new_tokens=4)
         >>> attempts = list(proxy.store.trajectories())
         >>> [(score.name, score.value) for score in proxy.store.rank(attempts)]
         [('rank', 1.0), ('rank', 2.0)]

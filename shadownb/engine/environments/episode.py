@@ -33,6 +33,20 @@ class Episode(Completion):
         Replies of the model.
     calls, failed_calls, late_calls
         Tools called, those that raised or could not be called, and those that took too long.
+
+    Examples
+    --------
+    >>> class Word:
+    ...     def reset(self):
+    ...         return "Say a word."
+    ...     def step(self, action):
+    ...         return "Thank you.", 0.5, True
+    >>> episode = snb.environments.play(model, Word, rows[:1], max_tokens=64, temperature=0.0).episodes[0]
+    >>> episode.ended, episode.turns, episode.reward
+    ('done', 1, 0.5)
+    >>> row = episode.row  # as it is trained: only what the model said has labels
+    >>> sum(label != -100 for label in row.labels) == len(episode.token_ids)
+    True
     """
 
     input_ids: list[int] = field(default_factory=list)

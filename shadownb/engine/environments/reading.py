@@ -33,6 +33,8 @@ class Step:
     >>> from shadownb.engine.environments import Step
     >>> Step("It is higher.", reward=0.0)
     Step(observation='It is higher.', reward=0.0, done=False)
+    >>> Step("It is higher.").messages
+    [{'role': 'user', 'content': 'It is higher.'}]
     """
 
     observation: str | list[dict[str, Any]] = ""

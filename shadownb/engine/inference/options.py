@@ -59,6 +59,8 @@ class SamplingOptions(TypedDict, total=False):
     grammar: str
 
 
+# A temperature below this leaves the likeliest token alone; numbers that were divided by it would be infinite in fp32.
+_SURE = 1e-6
 _FORMS = ("schema", "regex", "grammar")  # options that become one constraint
 
 
@@ -71,7 +73,8 @@ class Sampling:
     max_new_tokens
         Most tokens to produce for one prompt, the stop token included; at least 1.
     temperature
-        0 always takes the most likely token (greedy); higher values give more varied answers.
+        0 to 1000. 0 always takes the most likely token (greedy), and so does anything below 1e-6; higher values give more varied
+        answers.
     top_p
         Keep the likeliest tokens that together hold this share of the probability; above 0, at most 1.
     top_k
@@ -126,10 +129,15 @@ class Sampling:
             object.__setattr__(self, name, value)
 
         put("max_new_tokens", _integer("max_new_tokens", self.max_new_tokens, 1, 1_000_000))
-        put("temperature", _number("temperature", self.temperature, "of at least 0", lambda x: x >= 0))
+        put("temperature", _number("temperature", self.temperature, "from 0 to 1000", lambda x: 0 <= x <= 1000))
+        if self.temperature < _SURE:
+            put("temperature", 0.0)
         put("top_p", _number("top_p", self.top_p, "above 0 and at most 1", lambda x: 0 < x <= 1))
         put("top_k", _integer("top_k", self.top_k, 0, 1_000_000))
-        put("repetition_penalty", _number("repetition_penalty", self.repetition_penalty, "above 0", lambda x: x > 0))
+        put(
+            "repetition_penalty",
+            _number("repetition_penalty", self.repetition_penalty, "from 0.01 to 100", lambda x: 0.01 <= x <= 100),
+        )
         put("stop", self._stop_strings(self.stop))
         if self.seed is not None:
             put("seed", _integer("seed", self.seed, 0, 2**63 - 1))

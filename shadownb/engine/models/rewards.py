@@ -68,8 +68,9 @@ class RewardModel:
     >>> scores = reward.score("Where is it?", ["shipping", "I cannot say."])
     >>> len(scores), all(isinstance(score, float) for score in scores)
     (2, True)
-    >>> reward.name == f"reward_model@{judged.id}"
-    True
+    >>> reward.name == f"reward_model@{judged.id}", reward.of_steps, reward.model.answering
+    (True, False, ...)
+    >>> reward.unload()  # it is loaded anew when it is asked something new
     """
 
     needs_expected = False
@@ -184,6 +185,14 @@ class RewardModel:
             It was trained on whole answers.
         DataError
             The steps do not fit into the model's positions.
+
+        Examples
+        --------
+        >>> said = [{"prompt": "2 + 3?", "completions": ["2 + 3 = 5", "So 6."], "labels": [True, False]}] * 4
+        >>> judged = snb.load(run.base_model).train(said, method="reward", max_steps=8, learning_rate=1e-2, background=False)
+        >>> right, wrong = snb.RewardModel(judged).steps("2 + 3?", ["2 + 3 = 5", "So 6."])
+        >>> right > wrong
+        True
         """
         if not self.of_steps:
             raise ModelError(
@@ -199,7 +208,18 @@ class RewardModel:
         return self.score_many([Sample(output, expected, **shown)])[0]
 
     def score_many(self, samples: Sequence[Sample], *, timeout: float | None = None) -> list[Score]:
-        """Return the rewards of many answers, of those alone computed that are new, in batches."""
+        """Return the rewards of many answers, of those alone computed that are new, in batches.
+
+        Examples
+        --------
+        >>> pairs = [{"prompt": "Where is it?", "chosen": "shipping", "rejected": "I cannot say."}] * 4
+        >>> judged = snb.load(run.base_model).train(pairs, method="reward", max_steps=2, background=False)
+        >>> asked = [{"role": "user", "content": "Where is it?"}]
+        >>> answers = [snb.scoring.Sample(said, "", messages=asked) for said in ("shipping", "I cannot say.")]
+        >>> good, bad = snb.RewardModel(judged).score_many(answers)
+        >>> good.value > bad.value
+        True
+        """
         return self._kept.score_many(samples, timeout=timeout)
 
     # -- computed -----------------------------------------------------------------------------------------------------

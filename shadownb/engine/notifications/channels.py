@@ -41,6 +41,12 @@ class Channel:
         JSON.
     always
         Whether it is told of every run, also of those that do not name it.
+
+    Examples
+    --------
+    >>> snb.notifications.add("desk", command=["true", "{text}"])
+    desk: command true
+    >>> snb.notifications.remove("desk")
     """
 
     name: str

@@ -24,9 +24,9 @@ from shadownb.engine.processes import host, is_alive, process_mark
 from shadownb.errors import RunError
 
 FOLDER = "queue"
-STARTS_SECONDS = (
-    30.0  # from being launched until a worker must have said that it waits; Python takes about 1 s when idle
-)
+# From being launched until a worker must have said that it is there. Python takes about 1 s when idle, and took over 30 s on two
+# cores with twelve busy processes.
+STARTS_SECONDS = 120.0
 _PATIENCE_S = 10.0  # for another process that changes the order, which takes milliseconds
 _PART = re.compile(r"[^A-Za-z0-9._]+")
 

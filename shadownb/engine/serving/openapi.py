@@ -19,7 +19,7 @@ _MESSAGE = {
 _KNOWN: dict[str, dict[str, Any]] = {
     "model": _TEXT,
     "stream": {"type": ["boolean", "null"]},
-    "temperature": {"type": ["number", "null"], "minimum": 0},
+    "temperature": {"type": ["number", "null"], "minimum": 0, "maximum": 1000},
     "top_p": {"type": ["number", "null"], "exclusiveMinimum": 0, "maximum": 1},
     "min_p": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
     "top_k": {"type": ["integer", "null"], "minimum": -1},
@@ -30,7 +30,7 @@ _KNOWN: dict[str, dict[str, Any]] = {
     "max_output_tokens": {"type": ["integer", "null"], "minimum": 1},
     "presence_penalty": {"type": ["number", "null"], "minimum": -2, "maximum": 2},
     "frequency_penalty": {"type": ["number", "null"], "minimum": -2, "maximum": 2},
-    "repetition_penalty": {"type": ["number", "null"], "exclusiveMinimum": 0},
+    "repetition_penalty": {"type": ["number", "null"], "minimum": 0.01, "maximum": 100},
     "stop": {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}, {"type": "null"}]},
     "stop_sequences": {"type": ["array", "null"], "items": _TEXT},
     "messages": {"type": "array", "items": _MESSAGE, "minItems": 1},

@@ -183,7 +183,7 @@ class Driver:
             raise
 
     def _launched(self, trial: Trial) -> Run:
-        options = {**self.fields, **trial.params}
+        options = {"save_total_limit": 1, **self.fields, **trial.params}
         method = options.pop("method", self.spec["method"])
         return launch(
             self.model,

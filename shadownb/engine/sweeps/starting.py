@@ -73,7 +73,6 @@ def start(
     notify = tuple(TrainConfig(notify=fields.pop("notify", ())).notify)
     for channel in notify:
         channels.found(channel)
-    fields = {"save_total_limit": 1, **fields} if "save_total_limit" not in fields else dict(fields)
     given = TrainConfig(method=method, **fields)
     capabilities.check(given, model.backend_name)
     prunes, why_pruner = _pruner(pruner, given)

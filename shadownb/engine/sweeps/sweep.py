@@ -52,6 +52,8 @@ class Sweep:
     2  succeeded  4  ...
     >>> sweep.status, sweep.counts, sweep.metric, sweep.spec["sampler"]
     ('succeeded', {'succeeded': 2}, 'loss', 'grid')
+    >>> [trial.params for trial in sweep.state.trials.values()]
+    [{'lora_r': 2}, {'lora_r': 4}]
     >>> own.trained == (sweep.best.id, 2)  # the model answers with the best trial's result
     True
     >>> snb.runs.load(sweep.best.id).marks.tags == (f"sweep:{sweep.name}",)

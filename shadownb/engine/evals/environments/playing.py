@@ -44,8 +44,10 @@ class Play:
     >>> found = snb.environments.play(model, Short, rows[:2], max_tokens=64, temperature=0.0)
     >>> [episode.ended for episode in found.episodes], found.endings
     (['done', 'done'], {'done': 2})
-    >>> found.mean, found.turns, found.unscored
-    (1.0, 1.0, 0)
+    >>> found.mean, found.turns, found.unscored, found.reasons
+    (1.0, 1.0, 0, {})
+    >>> round(found.reward.low, 3) <= 1.0 <= found.reward.high  # the mean's 95 % interval
+    True
     """
 
     episodes: tuple[Episode, ...]
