@@ -45,8 +45,9 @@ class ShelfPart(TrainForm):
 
     def _do_stop_fetching(self, hub_id: str) -> None:
         """Stop fetching a model; files that are whole stay."""
-        going = [each for each in fetching() if each.hub_id == hub_id]
-        self._heavy.submit("stop", lambda: [each.stop() for each in going], lambda _: None, self.show_error)
+        for download in fetching():
+            if download.hub_id == hub_id:
+                self._ticks.submit(download.stop)  # not behind a model that is being loaded
 
     def _follow_download(self, download: Download) -> None:
         def look() -> None:

@@ -120,7 +120,7 @@ def test_a_token_is_kept_in_the_hubs_own_place_and_opens_what_is_gated(
     kept = tmp_path / "kept" / "token"
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(kept))
     monkeypatch.setattr(constants, "HF_STORED_TOKENS_PATH", str(kept.with_name("stored_tokens")))
-    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.url)
+    monkeypatch.setattr("huggingface_hub.hf_api.api.endpoint", hub.url)  # read when its module was imported
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     hub.models["me/gated"], hub.gated = FILES, {"me/gated"}
     assert not account().signed_in

@@ -81,7 +81,7 @@ def test_a_model_is_fetched_and_stopped_in_the_panel_and_a_token_stands_in_no_tr
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     with running_hub() as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.url)
-        monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+        monkeypatch.setattr("huggingface_hub.hf_api.api.endpoint", hub.url)  # read when its module was imported
         hub.models["me/mine"] = {"config.json": b"{}", "tokenizer.json": b"[]", "model.safetensors": b"w" * 30_000_000}
         hub.gated = {"me/mine"}
         panel = TrainPanel(namespace={})
