@@ -89,3 +89,28 @@ def test_every_entry_of_the_catalogue_says_its_licence_and_context() -> None:
     for info in catalog():
         assert info.licence and info.context >= 8192 and "/" in info.hub_id
     assert len({info.name for info in catalog()}) == len(catalog())
+
+
+# Of published configurations: width, inner width, layers, heads, heads of keys, width of a head, tokens.
+SHAPES = {
+    "smollm2-135m": (576, 1536, 30, 9, 3, 64, 49_152),
+    "smollm2-360m": (960, 2560, 32, 15, 5, 64, 49_152),
+    "smollm2-1.7b": (2048, 8192, 24, 32, 32, 64, 49_152),
+    "qwen2.5-0.5b": (896, 4864, 24, 14, 2, 64, 151_936),
+    "qwen2.5-1.5b": (1536, 8960, 28, 12, 2, 128, 151_936),
+    "qwen3-0.6b": (1024, 3072, 28, 16, 8, 128, 151_936),
+    "qwen3-4b": (2560, 9728, 36, 32, 8, 128, 151_936),
+    "llama-3.2-1b": (2048, 8192, 16, 32, 8, 64, 128_256),
+    "gemma-3-1b": (1152, 6912, 26, 4, 1, 256, 262_144),
+}
+
+
+def test_the_sizes_of_the_catalogue_are_those_of_published_shapes() -> None:
+    checked = {info.name: info.parameters for info in catalog() if "size" not in info.unchecked}
+    assert checked.keys() == SHAPES.keys()
+    for name, (width, inner, layers, heads, keys, head, tokens) in SHAPES.items():
+        attention = 2 * width * heads * head + 2 * width * keys * head
+        attention += (heads + 2 * keys) * head if name.startswith("qwen2") else 0  # biases
+        attention += 2 * head if name.startswith(("qwen3", "gemma")) else 0  # norms of queries and keys
+        norms = 4 if name.startswith("gemma") else 2
+        assert checked[name] == tokens * width + layers * (attention + 3 * width * inner + norms * width) + width, name
