@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from shadownb.engine.methods import MethodSpec
     from shadownb.engine.models import Model, certify, load
     from shadownb.engine.models import catalog as models
+    from shadownb.engine.models.ahead import fetch
     from shadownb.engine.models.merging import merge
     from shadownb.engine.models.rewards import RewardModel
     from shadownb.engine.runs import Metric, Run
@@ -117,6 +118,7 @@ _HOMES = {
     "leakage": "shadownb.engine.data.leakage",
     "LearningCurve": "shadownb.engine.evals.learning",
     "learning_curve": "shadownb.engine.evals.learning",
+    "fetch": "shadownb.engine.models.ahead",
     "load": "shadownb.engine.models",
     "ServePanel": "shadownb.panels",
     "Server": "shadownb.engine.serving",
@@ -276,8 +278,8 @@ __all__ = [
     "JudgePanel", "LearningCurve", "MethodSpec", "Metric", "Model", "Reply", "RewardModel", "RewardsPanel", "Run", "RunPanel",
     "RunsPanel", "Score", "Scorer", "ServePanel", "Server", "ShadowError", "ShadowWarning", "Studio", "Sweep", "SweepPanel",
     "TrainConfig", "TrainPanel", "TrajectoriesPanel", "Trajectory", "TrajectoryGroup", "__version__", "batch", "capture",
-    "captures", "certify", "compare", "doctor", "environments", "evaluate", "evaluations", "judge", "judge_group", "judging",
-    "leakage", "learning_curve", "lineage", "load", "merge", "methods", "models", "notifications", "registry", "runs",
+    "captures", "certify", "compare", "doctor", "environments", "evaluate", "evaluations", "fetch", "judge", "judge_group",
+    "judging", "leakage", "learning_curve", "lineage", "load", "merge", "methods", "models", "notifications", "registry", "runs",
     "sandbox", "scoring", "serve", "suites", "sweeps", "traces",
 ]  # fmt: skip
 

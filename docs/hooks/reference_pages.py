@@ -11,7 +11,7 @@ from shadownb.engine.config_fields import ConfigField, config_fields
 
 # (title, page, exported names); what stands nowhere comes to the last one.
 _PARTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    ("Models", "models", ("load", "Model", "models", "Endpoint", "certify", "Export", "merge", "lineage")),
+    ("Models", "models", ("load", "Model", "models", "fetch", "Endpoint", "certify", "Export", "merge", "lineage")),
     ("Data", "data", ("Dataset", "leakage")),
     ("Training", "training", ("TrainConfig", "methods")),
     ("Runs", "runs", ("Run", "runs", "Sweep", "sweeps", "notifications")),

@@ -6,6 +6,7 @@ set), then a path or hub id.
 
 from __future__ import annotations
 
+import getpass
 import sys
 from collections.abc import Mapping
 from contextlib import closing
@@ -84,6 +85,10 @@ class FrontEnd:
     def confirm(self, question: str) -> bool:
         """Return whether the user agrees to something that cannot be undone."""
         raise NotImplementedError
+
+    def secret(self, question: str) -> str:
+        """Return what the user types where nobody sees it; the kernel passes the question to the page as it is."""
+        return getpass.getpass(question)
 
     def say(self, model: ChatModel, messages: list[dict[str, str]], options: dict[str, Any]) -> str:
         """Print an answer piece by piece and return the whole of it."""

@@ -127,9 +127,81 @@ def certify(front_end: FrontEnd, name: str | None) -> Any:
     return prove(front_end.unloaded(name or front_end.default_model))
 
 
+_ACTIONS = ("list", "fetch", "delete", "cached", "login", "logout")
+
+
 @verb("models")
-def models(front_end: FrontEnd) -> Any:
-    """List the models known by a short name."""
+@click.argument("action", type=Choice(list(_ACTIONS)), required=False, default="list")
+@click.argument(
+    "name", metavar="[NAME]", required=False, shell_complete=completion.complete_model, help="Short name or hub id."
+)
+@click.option("--yes", is_flag=True, help="With delete: do not ask.")
+def models(front_end: FrontEnd, action: str, name: str | None, yes: bool) -> Any:
+    """List the models known by a short name; fetch one ahead, delete one from the disk, sign in to the hub.
+
+    Example: PROG models fetch qwen3-0.6b
+    """
+    if action in ("fetch", "delete"):
+        if name is None:
+            front_end.refuse(f"{action} needs a model: {front_end.prog} models {action} NAME")
+        return _fetch(name) if action == "fetch" else _delete(front_end, name, yes=yes)
+    if name is not None:
+        front_end.refuse(f"{action} takes no name")
+    if action == "cached":
+        return _cached()
+    if action == "list":
+        return _catalogue()
+    return _login(front_end) if action == "login" else _logout(front_end)
+
+
+def _fetch(name: str) -> Any:
+    from shadownb.engine.models.ahead import fetch
+
+    return fetch(name)
+
+
+def _delete(front_end: FrontEnd, name: str, *, yes: bool) -> None:
+    from shadownb.engine.doctor.storage import readable
+    from shadownb.engine.models.catalog import find
+    from shadownb.engine.models.shelf import cached_of, forget
+
+    info = find(name)
+    found = cached_of(info.hub_id if info is not None else name)
+    question = f"Delete {found.hub_id} from the hub's cache, {readable(found.size)}?"
+    if not yes and not front_end.confirm(question):
+        raise click.Abort
+    loaded = [value.source for value in front_end.variables.values() if getattr(value, "is_loaded", False) is True]
+    front_end.note(f"Freed {readable(forget(found.hub_id, loaded))}.")
+
+
+def _cached() -> Listing:
+    from shadownb.engine.doctor.storage import readable
+    from shadownb.engine.models.shelf import Cached, cached_models
+
+    columns: dict[str, Callable[[Cached], Any]] = {
+        "model": lambda each: each.hub_id,
+        "size": lambda each: readable(each.size),
+        "whole": lambda each: "yes" if each.whole else "a part: fetch goes on with it, delete frees it",
+    }
+    return Listing(cached_models(), columns, empty="The hub's cache holds no model.")
+
+
+def _login(front_end: FrontEnd) -> None:
+    from shadownb.engine.hub.account import sign_in
+
+    # Asked for where nobody sees it, and it stands in no history: an argument would be in the notebook or the shell's.
+    token = front_end.secret("Token of the hub (https://huggingface.co/settings/tokens): ")
+    front_end.note(f"Signed in to the hub as {sign_in(token)}; the token lies in the hub client's own file.")
+
+
+def _logout(front_end: FrontEnd) -> None:
+    from shadownb.engine.hub.account import sign_out
+
+    sign_out()
+    front_end.note("Signed out; the token was deleted.")
+
+
+def _catalogue() -> Listing:
     from shadownb.engine.models import catalog
 
     columns: dict[str, Callable[[Any], Any]] = {
@@ -139,7 +211,9 @@ def models(front_end: FrontEnd) -> Any:
         "licence": lambda info: info.licence,
         "context": lambda info: info.context or "",
         "here": lambda info: "yes" if info.cached else "to download",
-        "note": lambda info: info.note,
+        "note": lambda info: " ".join(
+            [info.note, f"Not checked: {', '.join(info.unchecked)}." if info.unchecked else ""]
+        ).strip(),
     }
     return Listing(catalog(), columns, empty="No models.")
 

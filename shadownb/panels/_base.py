@@ -20,6 +20,7 @@ import traitlets as t
 
 from shadownb.errors import ShadowError
 
+from ._plain import as_html
 from ._routing import answer_while_busy
 from ._runtime import STATIC, ensure_runtime
 from ._worker import Worker
@@ -160,6 +161,14 @@ class Panel(anywidget.AnyWidget):
 
     def _do_dismiss(self) -> None:
         """Take the error card away, as every command does that succeeds."""
+
+    def _repr_mimebundle_(self, **options: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        bundle = super()._repr_mimebundle_(**options)
+        if bundle is None:
+            return None
+        data, metadata = bundle
+        code = getattr(self, "code", None) or {}  # what the panel is filled for, where it can say that as code
+        return {**data, "text/html": as_html(type(self).__name__, code.get("python") or self.revival)}, metadata
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"

@@ -14,7 +14,7 @@ from ._base import Panel, as_card
 from ._costs import NO_ESTIMATE, Costs
 from ._presets import PRESETS
 from ._selection import Selection
-from ._worker import Background
+from ._worker import Background, Worker
 
 NOTHING: dict[str, Any] = {"stage": "none"}
 
@@ -67,6 +67,7 @@ class TrainForm(Panel):
         presets = [{"name": each.name, "title": each.title, "rows": each.rows} for each in PRESETS.values()]
         super().__init__(fields=_form.form_fields(_methods.DEFAULT_METHOD), presets=presets)
         self._heavy = Background("TrainPanel worker", self._writer)
+        self._ticks = Worker("TrainPanel downloads", self.show_error)
         self._costs = Costs(self, self._heavy)
 
     def _do_refresh(self) -> None:

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from shadownb.engine.models.shelf import forget
-
-from . import _certificate, _machine, _shelf
+from . import _certificate, _machine
 from ._base import as_card
-from ._stores import loaded_models
-from ._train_form import NOTHING, TrainForm
+from ._train_form import NOTHING
+from ._train_shelf import ShelfPart
 
 
-class ModelPart(TrainForm):
+class ModelPart(ShelfPart):
     """Commands of the page about the model, and what the worker brings of it."""
 
     def _do_choose_model(self, choice: str = "") -> None:
@@ -25,33 +23,13 @@ class ModelPart(TrainForm):
         self.write(model_state=self._model_stage("chosen") if choice else NOTHING, inspection=NOTHING)
         _certificate.follow(self, self._heavy, None)
         self._settle_form()
+        self._look_for_room()
         if choice == self._copy[0] and choice:
             copy = self._copy[1]
             self._get_model(lambda: copy, f"Reading {copy.name}")
         elif choice == "given" or choice.startswith("var:"):
             model = _machine.loaded_model(choice, self._names(), self._given_model)
             self._get_model(lambda: model, f"Reading {model.name}")
-
-    def _do_look_at_models(self) -> None:
-        """Look at what there is to choose from: what fits, what lies on the disk, what is in memory."""
-        names = self._names()
-        self._heavy.submit("shelf", lambda: _shelf.shelf(names), lambda found: self.write(shelf=found), self.show_error)
-
-    def _do_forget_model(self, hub_id: str) -> None:
-        """Delete a model from the hub's cache."""
-        sources = [model.source for _, model in loaded_models(self._names()).values() if model.is_loaded]
-        self._heavy.submit(
-            "forget", lambda: forget(hub_id, sources), lambda _: self._do_look_at_models(), self.show_error
-        )
-
-    def _do_unload_model(self, choice: str) -> None:
-        """Take a model out of memory; one that a run trains is refused."""
-        model = _machine.loaded_model(choice, self._names(), self._given_model)
-        model.unload()
-        if model is self._chosen.model:
-            self._do_choose_model("")
-        self._do_refresh()
-        self._do_look_at_models()
 
     def _do_load_options(self, quantize: str = "", device: str = "", backend: str = "") -> None:
         """Choose how the model is loaded; one that was loaded before has to be loaded again."""

@@ -73,7 +73,6 @@ class Walk:
         """Show it or hide it, also in the next Studio."""
         self.shown = shown
         with contextlib.suppress(OSError, ShadowError):  # a home that cannot be written shows it again
-            subfolder("panels").mkdir(parents=True, exist_ok=True)
             write_atomically(subfolder("panels") / _FILE, json.dumps({"walk_hidden": not shown}))
         self.look()
 

@@ -369,5 +369,4 @@ def _remembered() -> dict[str, Any]:
 
 def _remember(values: dict[str, Any]) -> None:
     with contextlib.suppress(OSError, ShadowError):  # a home that cannot be written still has a table
-        subfolder("panels").mkdir(parents=True, exist_ok=True)
         write_atomically(subfolder("panels") / "runs.json", json.dumps(values))

@@ -627,3 +627,25 @@ def test_doctor_needs_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     assert doctor.doctor().lines
+
+
+def test_models_are_fetched_deleted_after_asking_and_a_token_is_never_an_argument(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    assert run(capsys, "models", "cached")[:2] == (0, "The hub's cache holds no model.\n")
+    snapshot = tmp_path / "models--me--mine" / "snapshots" / "abc"
+    snapshot.mkdir(parents=True)
+    (snapshot / "model.safetensors").write_bytes(b"w" * 2_000_000)
+    assert "a part: fetch goes on with it" in run(capsys, "models", "cached")[1]
+    code, _, told = run(capsys, "models", "fetch", "me/mine")
+    assert code != 0 and "HF_HUB_OFFLINE is set" in told
+    assert "needs a model" in run(capsys, "models", "fetch")[2]
+    monkeypatch.setattr("click.confirm", lambda *_, **__: False)
+    assert run(capsys, "models", "delete", "me/mine")[0] == 130 and snapshot.exists()
+    assert "Freed 2 MB" in run(capsys, "models", "delete", "me/mine", "--yes")[2] and not snapshot.exists()
+    assert "not in the hub's cache" in run(capsys, "models", "delete", "me/mine")[2]
+    monkeypatch.setattr("getpass.getpass", lambda _: "hf_secret")
+    code, out, told = run(capsys, "models", "login")
+    assert code != 0 and "the token was not kept" in told and "hf_secret" not in out + told
+    assert "takes no name" in run(capsys, "models", "login", "hf_secret")[2]

@@ -14,6 +14,8 @@ from shadownb.engine.models.fitting import fit
 from shadownb.engine.models.shelf import cached_models, forget
 from shadownb.errors import BusyError, ModelNotFoundError
 
+BESIDE = {"config.json": b"", "tokenizer.json": b""}  # no bytes, so that sizes are those of the weights
+
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -27,7 +29,7 @@ def put(cache: Path, hub_id: str, files: dict[str, bytes]) -> Path:
     snapshot = folder / "snapshots" / "abc"
     snapshot.mkdir(parents=True)
     (folder / "blobs").mkdir()
-    for name, content in files.items():
+    for name, content in {**BESIDE, **files}.items():
         (folder / "blobs" / name).write_bytes(content)
         (snapshot / name).symlink_to(folder / "blobs" / name)
     return snapshot
@@ -47,11 +49,12 @@ def test_a_model_counts_as_here_only_when_every_shard_is(cache: Path) -> None:
     put(cache, whole.hub_id, sharded())
     put(cache, smallest.hub_id, {"model.safetensors": b"x" * 10})
     put(cache, "me/config-only", {"config.json": b"{}"})
+    (put(cache, "me/no-tokenizer", {"model.safetensors": b"x" * 10}) / "tokenizer.json").unlink()
     assert whole.cached and smallest.cached and not larger.cached
     found = {each.hub_id: each for each in cached_models()}
     assert [found[info.hub_id].whole for info in (smallest, larger, whole)] == [True, False, True]
     assert found[smallest.hub_id].size == 10, "a link is no second copy"
-    assert not found["me/config-only"].whole
+    assert not found["me/config-only"].whole and not found["me/no-tokenizer"].whole
 
 
 def test_one_is_deleted_unless_a_loaded_model_is_read_from_it(cache: Path) -> None:
@@ -86,3 +89,28 @@ def test_every_entry_of_the_catalogue_says_its_licence_and_context() -> None:
     for info in catalog():
         assert info.licence and info.context >= 8192 and "/" in info.hub_id
     assert len({info.name for info in catalog()}) == len(catalog())
+
+
+# Of published configurations: width, inner width, layers, heads, heads of keys, width of a head, tokens.
+SHAPES = {
+    "smollm2-135m": (576, 1536, 30, 9, 3, 64, 49_152),
+    "smollm2-360m": (960, 2560, 32, 15, 5, 64, 49_152),
+    "smollm2-1.7b": (2048, 8192, 24, 32, 32, 64, 49_152),
+    "qwen2.5-0.5b": (896, 4864, 24, 14, 2, 64, 151_936),
+    "qwen2.5-1.5b": (1536, 8960, 28, 12, 2, 128, 151_936),
+    "qwen3-0.6b": (1024, 3072, 28, 16, 8, 128, 151_936),
+    "qwen3-4b": (2560, 9728, 36, 32, 8, 128, 151_936),
+    "llama-3.2-1b": (2048, 8192, 16, 32, 8, 64, 128_256),
+    "gemma-3-1b": (1152, 6912, 26, 4, 1, 256, 262_144),
+}
+
+
+def test_the_sizes_of_the_catalogue_are_those_of_published_shapes() -> None:
+    checked = {info.name: info.parameters for info in catalog() if "size" not in info.unchecked}
+    assert checked.keys() == SHAPES.keys()
+    for name, (width, inner, layers, heads, keys, head, tokens) in SHAPES.items():
+        attention = 2 * width * heads * head + 2 * width * keys * head
+        attention += (heads + 2 * keys) * head if name.startswith("qwen2") else 0  # biases
+        attention += 2 * head if name.startswith(("qwen3", "gemma")) else 0  # norms of queries and keys
+        norms = 4 if name.startswith("gemma") else 2
+        assert checked[name] == tokens * width + layers * (attention + 3 * width * inner + norms * width) + width, name

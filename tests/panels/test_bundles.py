@@ -59,3 +59,15 @@ def test_one_runtime_a_kernel_made_again_after_close_all() -> None:
     assert len(first.source) < 450_000
     first.close()
     assert _runtime.ensure_runtime() is not first
+
+
+def test_no_bundle_loads_anything_from_elsewhere() -> None:
+    """Hosts without a network, and VS Code and Colab with a strict one, have the bundles and nothing else."""
+    loads = re.compile(
+        r"""(?:import\s*\(?|from|src\s*[=:]|fetch\s*\(|url\s*\(|@import)\s*["'`(]?(?:https?:)?//[\w.-]+"""
+    )
+    assert loads.search('import("https://esm.sh/preact")') and loads.search("url(//fonts.example.com/a.woff2)")
+    bundles = [path for path in STATIC.iterdir() if path.suffix in (".js", ".css")]
+    assert len(bundles) > 20
+    found = {path.name: loads.findall(path.read_text(encoding="utf-8")) for path in bundles}
+    assert {name: each for name, each in found.items() if each} == {}

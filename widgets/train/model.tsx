@@ -6,6 +6,7 @@ import { count } from "../lib/format";
 import { useCommand, useTraitValue } from "../lib/model";
 import { StatusLine } from "../lib/status-line";
 import { useId } from "../lib/use-id";
+import { ShortOfRoom } from "./held";
 import { FormPart, Picker } from "./picker";
 import { StartFromPart } from "./start-from";
 import { TextChoice } from "./text-choice";
@@ -74,6 +75,7 @@ export function ModelPart() {
           )}
         </div>
       )}
+      <ShortOfRoom />
       <StatusLine hidden={model.stage !== "loading"}>{model.stage === "loading" ? model.phase : ""}</StatusLine>
       {model.stage === "loading" && <Progress label={model.phase ?? "Loading"} value={null} />}
       {model.error && <ErrorCard error={model.error} />}

@@ -26,6 +26,7 @@ const entry = (name: string, more: object = {}) => ({
   disk_gb: null,
   fits: "whole",
   reason: "It is small.",
+  unchecked: [],
   ...more,
 });
 const page = mounted(definePanel(Parts, { label: "Parts" }), {
@@ -85,8 +86,8 @@ test("models are looked at when the fold opens; deleting one is asked once more;
       ],
       others: [{ hub_id: "me/mine", disk_gb: 1, whole: false }],
       held: [
-        { choice: "var:a", title: "a (tiny)", gb: 0.1, busy: true },
-        { choice: "var:b", title: "b (tiny)", gb: 0.1, busy: false },
+        { choice: "var:a", title: "a (tiny)", gb: 0.1, pinned: false, busy: true },
+        { choice: "var:b", title: "b (tiny)", gb: 0.1, pinned: false, busy: false },
       ],
       free_gb: 50,
     }),
@@ -112,4 +113,47 @@ test("models are looked at when the fold opens; deleting one is asked once more;
   expect(named("Unload a (tiny)")?.disabled).toBe(true);
   act(() => named("Unload b (tiny)")?.click());
   expect(last()).toMatchObject({ kind: "unload_model", choice: "var:b" });
+});
+
+test("a model is fetched and stopped, a token goes by a message and through no trait, a pinned model is not unloaded", () => {
+  page.show();
+  const shelf = {
+    entries: [entry("small"), entry("part", { there: "partly here", disk_gb: 0.1, unchecked: ["size"] })],
+    others: [],
+    held: [{ choice: "var:b", title: "b (tiny)", gb: 0.1, pinned: true, busy: false }],
+    free_gb: 50,
+    account: { signed_in: false, source: "" },
+    offline: "",
+  };
+  act(() => page.model.set("shelf", shelf));
+  const named = (label: string) => page.el.querySelector<HTMLButtonElement>(`[aria-label="${label}"]`);
+  expect(page.el.textContent).toContain("not checked: size");
+  expect(named("Fetch PART")?.textContent).toBe("Fetch the rest");
+  act(() => named("Fetch SMALL")?.click());
+  expect(last()).toMatchObject({ kind: "fetch_model", name: "small" });
+  acked();
+  act(() => page.model.set("fetching", [{ hub_id: "org/small", words: "fetching 20 MB of 200 MB", share: 0.1 }]));
+  expect(named("Fetch SMALL")?.disabled).toBe(true);
+  expect(page.el.querySelector('[role="progressbar"]')?.getAttribute("aria-valuenow")).toBe("10");
+  act(() => named("Stop fetching org/small")?.click());
+  expect(last()).toMatchObject({ kind: "stop_fetching", hub_id: "org/small" });
+  acked();
+  expect(named("Unload b (tiny)")?.disabled).toBe(true);
+  act(() => named("Pin b (tiny)")?.click());
+  expect(last()).toMatchObject({ kind: "pin_model", choice: "var:b", pinned: false });
+  acked();
+  const field = page.el.querySelector<HTMLInputElement>('input[type="password"]') as HTMLInputElement;
+  field.value = "hf_secret";
+  act(() => {
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+  });
+  act(() => {
+    field.form?.dispatchEvent(new Event("submit", { bubbles: true, cancelable: true }));
+  });
+  expect(page.model.messages).toEqual([{ kind: "sign_in", token: "hf_secret" }]);
+  expect(JSON.stringify(page.model.state)).not.toContain("hf_secret");
+  expect(field.value).toBe("");
+  act(() => page.model.set("shelf", { ...shelf, offline: "HF_HUB_OFFLINE is set, so nothing can be fetched." }));
+  expect(named("Fetch PART")?.disabled).toBe(true);
+  expect(page.el.textContent).toContain("HF_HUB_OFFLINE is set");
 });

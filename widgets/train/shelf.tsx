@@ -1,8 +1,10 @@
 /** The models to choose from: what each is, whether it fits before it is downloaded, what lies on the disk and in memory. */
 import { useState } from "preact/hooks";
-import { Button, Chip, Fold } from "../lib/controls";
+import { Button, Chip, Fold, Progress } from "../lib/controls";
 import { count, gigabytes, MISSING } from "../lib/format";
 import { useCommand, useTraitValue } from "../lib/model";
+import { Account, type AccountState } from "./account";
+import { Held, type HeldModel } from "./held";
 
 interface Entry {
   name: string;
@@ -19,13 +21,25 @@ interface Entry {
   disk_gb: number | null;
   fits: "whole" | "4bit" | "none";
   reason: string;
+  /** Figures that could not be compared with a published source. */
+  unchecked: string[];
+}
+
+/** A model on its way; share is null while the hub is being asked. */
+interface Fetched {
+  hub_id: string;
+  words: string;
+  share: number | null;
 }
 
 interface Shelf {
   entries?: Entry[];
   others?: { hub_id: string; disk_gb: number; whole: boolean }[];
-  held?: { choice: string; title: string; gb: number; busy: boolean }[];
+  held?: HeldModel[];
   free_gb?: number;
+  account?: AccountState;
+  /** Why nothing can be fetched, or empty. */
+  offline?: string;
 }
 
 export function ShelfPart() {
@@ -43,9 +57,12 @@ export function ShelfPart() {
           <p class="snb-muted">Looking at the disk…</p>
         ) : (
           <div class="snb-stack">
-            <Catalogue entries={shelf.entries} />
+            {shelf.offline && <p class="snb-muted">{shelf.offline}</p>}
+            <Catalogue entries={shelf.entries} offline={shelf.offline ?? ""} />
+            <Fetching />
             <Held held={shelf.held ?? []} />
             <Others others={shelf.others ?? []} free={shelf.free_gb ?? 0} />
+            {shelf.account && <Account account={shelf.account} offline={shelf.offline ?? ""} />}
           </div>
         )}
       </Fold>
@@ -55,8 +72,9 @@ export function ShelfPart() {
 
 const FITS = { whole: ["good", "Fits"], "4bit": ["accent", "Fits in 4 bits"], none: ["warn", "Too large"] } as const;
 
-function Catalogue({ entries }: { entries: Entry[] }) {
+function Catalogue({ entries, offline }: { entries: Entry[]; offline: string }) {
   const [send, waiting] = useCommand();
+  const going = (useTraitValue<Fetched[] | undefined>("fetching") ?? []).map((each) => each.hub_id);
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling block must be reachable by keyboard
     <section class="snb-tablewrap snb-tablewrap--tall" tabIndex={0} aria-label="Catalogue">
@@ -97,6 +115,9 @@ function Catalogue({ entries }: { entries: Entry[] }) {
                 <td>
                   {each.tools || "bundled template"}
                   {each.thinking && `; thinks ${each.thinking}`}
+                  {each.unchecked.length > 0 && (
+                    <span class="snb-muted"> (not checked: {each.unchecked.join(", ")})</span>
+                  )}
                 </td>
                 <td class="snb-nowrap">
                   {each.there}
@@ -115,7 +136,17 @@ function Catalogue({ entries }: { entries: Entry[] }) {
                   >
                     Choose
                   </Button>{" "}
-                  {each.disk_gb !== null && <Forget hubId={each.hub_id} />}
+                  {each.there !== "here" && (
+                    <Button
+                      small
+                      disabled={waiting !== null || offline !== "" || going.includes(each.hub_id)}
+                      aria-label={`Fetch ${each.title}`}
+                      onClick={() => send("fetch_model", { name: each.name })}
+                    >
+                      {each.there === "partly here" ? "Fetch the rest" : "Fetch"}
+                    </Button>
+                  )}{" "}
+                  {each.disk_gb !== null && !going.includes(each.hub_id) && <Forget hubId={each.hub_id} />}
                 </td>
               </tr>
             );
@@ -155,27 +186,28 @@ function Forget({ hubId }: { hubId: string }) {
   );
 }
 
-function Held({ held }: { held: NonNullable<Shelf["held"]> }) {
+/** What is on its way, with how far it is; the rest of the panel can be used meanwhile. */
+function Fetching() {
+  const going = useTraitValue<Fetched[] | undefined>("fetching") ?? [];
   const [send, waiting] = useCommand();
-  return held.length === 0 ? null : (
-    <section aria-label="In memory">
-      <b>In memory</b>
-      <ul>
-        {held.map(({ choice, title, gb, busy }) => (
-          <li key={choice}>
-            {title}, {gigabytes(gb)}{" "}
+  return going.length === 0 ? null : (
+    <section aria-label="Being fetched">
+      {going.map(({ hub_id, words, share }) => (
+        <div key={hub_id} class="snb-stack">
+          <span class="snb-row">
+            <code>{hub_id}</code> <span>{words}</span>
             <Button
               small
-              disabled={busy || waiting !== null}
-              aria-label={`Unload ${title}`}
-              onClick={() => send("unload_model", { choice })}
+              disabled={waiting !== null}
+              aria-label={`Stop fetching ${hub_id}`}
+              onClick={() => send("stop_fetching", { hub_id })}
             >
-              Unload
+              Stop
             </Button>
-            {busy && <span class="snb-muted"> a run trains it</span>}
-          </li>
-        ))}
-      </ul>
+          </span>
+          <Progress label={`Fetching ${hub_id}`} value={share} />
+        </div>
+      ))}
     </section>
   );
 }

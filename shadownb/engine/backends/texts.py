@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TypedDict
 
+from shadownb.engine.hub.refusals import explain
 from shadownb.errors import (
     CheckpointError,
     ConfigError,
     ExportError,
     MethodError,
     ModelError,
-    ModelNotFoundError,
     NonFiniteLossError,
     OutOfMemoryError,
+    ShadowError,
 )
 
 # -- loading ----------------------------------------------------------------------------------------------------------
@@ -34,17 +35,9 @@ def unreadable(location: str, error: BaseException) -> ModelError:
     return ModelError(f"The model in {location} cannot be read.", why=why, fix="Save or download it again.")
 
 
-def unreachable(name: str, error: BaseException) -> ModelError:
-    """Return the error of a hub id that could not be fetched; the libraries' messages mix the reasons."""
-    text = str(error)
-    first = (text.splitlines() or [type(error).__name__])[0]
-    if "gated" in text or "401" in text or "403" in text:
-        return ModelError(f"{name!r} is gated on the hub.", why=first, fix="Accept its terms there and set HF_TOKEN.")
-    return ModelNotFoundError(
-        f"{name!r} is not on this machine and could not be fetched from the hub.",
-        why=first,
-        fix="Check the name and the network, or give a folder. shadownb.models() shows what is here.",
-    )
+def unreachable(name: str, error: BaseException) -> ShadowError:
+    """Return the error of a hub id that could not be fetched."""
+    return explain(name, error)
 
 
 # -- what is on a model, or beside it ---------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from shadownb.engine.capture.schema import FILE
 from shadownb.engine.capture.spellings import Spellings
 from shadownb.engine.disk import is_full, put_in_place
 from shadownb.engine.home import home as default_home
+from shadownb.engine.home import make_private
 from shadownb.errors import BusyError, ConfigError, DataError, DiskFullError, ShadowError, did_you_mean
 
 _RESERVED = 1 << 20  # bytes
@@ -53,7 +54,7 @@ class CaptureFolder:
             raise ConfigError(f"name={name!r} cannot name a capture.", fix="Use letters, digits, '.', '_' and '-'.")
         path = _captures(home) / name
         try:
-            path.mkdir(parents=True, exist_ok=True)
+            make_private(path)
         except OSError as error:
             raise _no_folder(path, error) from error
         path.chmod(0o700)  # conversations are nobody else's business

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from shadownb.engine.doctor import cleaning, storage
 from shadownb.engine.doctor.report import Line, Report
-from shadownb.engine.home import home
+from shadownb.engine.home import home, others_can_read
 
 _LIBRARIES = (
     "torch",
@@ -267,6 +267,9 @@ def _disk() -> Iterator[Line]:
     elif free < _NEEDED_DISK_GB:
         fix = "Free some disk (shadownb doctor --clean), or set SHADOWNB_HOME to a larger one."
         status, found = "warn", f"{free:.1f} GB free"
+    elif others_can_read(folder):
+        found = f"{free:.1f} GB free; other users of this machine can read it"
+        status, fix = "warn", f"chmod 700 {folder}, unless it is shared on purpose."
     else:
         status, found, fix = "ok", f"{free:.1f} GB free", ""
     yield Line(status, "home", f"{folder}, {found}", fix, shared=f"{place}, {found}")

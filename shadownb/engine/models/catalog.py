@@ -36,6 +36,8 @@ class ModelInfo:
         Whether it writes its reasoning before the answer, and whether that can be switched.
     gated
         Whether the hub asks who downloads it.
+    unchecked
+        Which of these figures could not be compared with a published source yet.
     """
 
     name: str
@@ -49,6 +51,7 @@ class ModelInfo:
     tools: str = ""
     thinking: str = ""
     gated: bool = False
+    unchecked: tuple[str, ...] = ()
 
     @property
     def size_gb(self) -> float:
@@ -84,6 +87,10 @@ class ModelInfo:
 _HERMES = "JSON in <tool_call>"
 _SWITCHED = "in <think>, can be switched off"
 
+_TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
+
+# Compared in November 2026 with the configurations and cards that are published: a size is what the shape of the configuration
+# gives (a test computes it), a context its max_position_embeddings. What no published source at hand said stands in unchecked.
 _CATALOG = (
     ModelInfo(
         "smollm2-135m",
@@ -114,7 +121,7 @@ _CATALOG = (
     ),
     ModelInfo(
         "qwen3-1.7b", "Qwen3 1.7B", "Qwen/Qwen3-1.7B", 1_720_574_976, "Understands tools; thinks before answering.",
-        context=40_960, tools=_HERMES, thinking=_SWITCHED,
+        context=40_960, tools=_HERMES, thinking=_SWITCHED, unchecked=("size",),
     ),
     ModelInfo(
         "qwen3-4b", "Qwen3 4B", "Qwen/Qwen3-4B", 4_022_468_096, "Wants a GPU.",
@@ -122,15 +129,15 @@ _CATALOG = (
     ),
     ModelInfo(
         "smollm3-3b", "SmolLM3 3B", "HuggingFaceTB/SmolLM3-3B", 3_075_098_624, "Wants a GPU.",
-        context=65_536, tools="JSON in <tool_call>, or Python", thinking=_SWITCHED,
+        context=65_536, tools="JSON in <tool_call>, or Python", thinking=_SWITCHED, unchecked=("size",),
     ),
     ModelInfo(
         "llama-3.2-1b", "Llama 3.2 1B Instruct", "meta-llama/Llama-3.2-1B-Instruct", 1_235_814_400, "Understands tools.",
-        licence="Llama 3.2 Community", context=131_072, tools="JSON", gated=True,
+        licence="Llama 3.2 Community", context=131_072, tools="JSON", gated=True, unchecked=("tools",),
     ),
     ModelInfo(
         "gemma-3-270m", "Gemma 3 270M", "google/gemma-3-270m-it", 268_098_176, "Most of its weights are embeddings.",
-        licence="Gemma", context=32_768, gated=True,
+        licence="Gemma", context=32_768, gated=True, unchecked=("size", "context"),
     ),
     ModelInfo(
         "gemma-3-1b", "Gemma 3 1B", "google/gemma-3-1b-it", 999_885_952, licence="Gemma", context=32_768, gated=True
@@ -169,10 +176,13 @@ def hub_cache_has(hub_id: str) -> bool:
 
 def is_whole(folder: Path) -> bool:
     """Whether a snapshot in a folder of the cache has every file of its weights, shards by their index."""
-    return any(_has_weights(snapshot) for snapshot in (folder / "snapshots").glob("*"))
+    return any(has_weights(snapshot) for snapshot in (folder / "snapshots").glob("*"))
 
 
-def _has_weights(snapshot: Path) -> bool:
+def has_weights(snapshot: Path) -> bool:
+    """Whether a snapshot has all that loading reads: weights, configuration and tokenizer."""
+    if not (snapshot / "config.json").exists() or not any((snapshot / name).exists() for name in _TOKENIZERS):
+        return False
     index = snapshot / "model.safetensors.index.json"
     if index.exists():
         with contextlib.suppress(OSError, ValueError, KeyError, AttributeError):

@@ -49,6 +49,8 @@ class Model(Asking, Training, Keeping):
     >>> model.resident_adapters
     []
     >>> model.free_adapters()
+    >>> model.pinned  # model.pinned = True keeps it from being offered for unloading
+    False
     >>> copy = model.fresh_copy()  # the base a second time, in memory of its own
     >>> print(copy.adapter_kind, copy.adapter)
     None None
@@ -58,6 +60,8 @@ class Model(Asking, Training, Keeping):
     """
 
     has_base = True
+    pinned = False
+    """Whether it stays in memory: where that is short, a pinned model is not offered for unloading."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from shadownb.engine.home import home as default_home
+from shadownb.engine.home import make_private
 from shadownb.engine.loaded import sidecar
 from shadownb.engine.privacy.erasing import Erased, Wanted
 
@@ -25,7 +26,7 @@ def note(target: Path, trained: dict[str, Any] | None) -> None:
         {"path": str(target.resolve()), "run": trained["run"], "step": trained["step"], "at": time.time()}
     )
     with contextlib.suppress(OSError):
-        default_home().mkdir(parents=True, exist_ok=True)
+        make_private(default_home())
         with open(default_home() / _FILE, "a", encoding="utf-8") as file:
             file.write(line + "\n")
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from shadownb.engine.models.ahead import fetching
 from shadownb.engine.models.catalog import find, hub_cache, is_whole
 from shadownb.errors import BusyError, ModelNotFoundError
 
@@ -59,15 +60,25 @@ def forget(hub_id: str, in_use: Iterable[str] = ()) -> int:
     ModelNotFoundError
         It is not in the cache.
     BusyError
-        A loaded model is read from it.
+        A loaded model is read from it, or it is being fetched.
     """
-    found = next((each for each in cached_models() if each.hub_id == hub_id), None)
-    if found is None:
-        raise ModelNotFoundError(f"{hub_id!r} is not in the hub's cache.", fix="Look again at what is there.")
+    if any(each.hub_id == hub_id for each in fetching()):
+        raise BusyError(f"{hub_id!r} is being fetched.", fix="Stop that first.")
+    found = cached_of(hub_id)
     if any(source == hub_id or Path(source).is_relative_to(found.path) for source in in_use):
         raise BusyError(f"{hub_id!r} is loaded.", fix="Unload it first: model.unload().")
     shutil.rmtree(found.path)
     return found.size
+
+
+def cached_of(hub_id: str) -> Cached:
+    """Return what the hub's cache holds of a model. Raises ModelNotFoundError where that is nothing."""
+    found = next((each for each in cached_models() if each.hub_id == hub_id), None)
+    if found is None:
+        raise ModelNotFoundError(
+            f"{hub_id!r} is not in the hub's cache.", fix="shadownb models cached lists what is there."
+        )
+    return found
 
 
 def _size(folder: Path) -> int:

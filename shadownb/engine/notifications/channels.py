@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock
 
-from shadownb.engine.home import home
+from shadownb.engine.home import home, make_private
 from shadownb.errors import ConfigError, ShadowError, did_you_mean
 
 FILE = "notify.json"
@@ -137,7 +137,7 @@ def found(name: str, known: dict[str, Channel] | None = None) -> Channel:
 
 def _write(channels: dict[str, Channel]) -> None:
     path = _path()
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_private(path.parent)
     content: list[dict[str, Any]] = [asdict(channel) for channel in channels.values()]
     with FileLock(f"{path}.lock"):
         aside = path.with_name(f".{FILE}-{os.getpid()}")

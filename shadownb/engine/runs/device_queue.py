@@ -19,7 +19,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from shadownb.engine.disk import write_atomically
-from shadownb.engine.home import home
+from shadownb.engine.home import home, make_private
 from shadownb.engine.locks import is_held
 from shadownb.engine.processes import host, is_alive, process_mark
 from shadownb.errors import RunError
@@ -200,7 +200,7 @@ class DeviceQueue:
     @contextlib.contextmanager
     def _changing(self) -> Iterator[_Change]:
         """Give the order to change, with what is gone taken out, and write it if it is another one afterwards."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_private(self.path.parent)
         lock = FileLock(self._lock, thread_local=False)
         try:
             lock.acquire(timeout=_PATIENCE_S)

@@ -17,6 +17,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
+from shadownb.engine.home import make_private
 from shadownb.engine.processes import host
 
 _FORMAT = 1  # of the tables and of what is kept in them; another one is thrown away
@@ -98,7 +99,7 @@ class RunIndex:
             connection.close()
 
     def _connect(self) -> sqlite3.Connection:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_private(self.path.parent)
         connection = sqlite3.connect(self.path, timeout=_WAIT_SECONDS, isolation_level=None)
         try:
             (application,) = connection.execute("PRAGMA application_id").fetchone()

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from shadownb.engine import registry
 from shadownb.engine.disk import sha256_of, write_atomically
-from shadownb.engine.home import home
+from shadownb.engine.home import home, make_private, not_yours
 from shadownb.engine.ports.run_store import RunEntry, RunStore
 from shadownb.engine.runs import marks, references
 from shadownb.engine.runs.columns import read_columns, unreadable
@@ -71,7 +71,10 @@ class FolderStore:
     def create(self, config: TrainConfig, record: dict[str, Any]) -> RunFolder:
         """Make the folder of a new run; the id is its time and method and a random part."""
         now = datetime.datetime.now(datetime.UTC)
-        self._runs.mkdir(parents=True, exist_ok=True)
+        try:
+            make_private(self._runs)
+        except PermissionError as error:
+            raise not_yours(self._runs, error) from error
         for _ in range(8):
             path = self._runs / f"{now:%Y%m%d-%H%M%S}-{_in_a_name(config.method)}-{uuid.uuid4().hex[:4]}"
             try:
@@ -202,7 +205,7 @@ class FolderStore:
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         digest = hashlib.sha256(text.encode()).hexdigest()
         path = self.home / "datasets" / f"{digest}.jsonl"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_private(path.parent)
         if not path.exists() or sha256_of(path) != digest:
             write_atomically(path, text)
         return {

@@ -18,7 +18,7 @@ from typing import Any
 from filelock import FileLock
 
 from shadownb.engine.disk import write_atomically
-from shadownb.engine.home import home
+from shadownb.engine.home import home, subfolder
 from shadownb.engine.locks import is_held
 from shadownb.engine.runs.journal import JournalReader
 from shadownb.engine.sweeps.suggesting import Told
@@ -160,8 +160,7 @@ def create(name: str | None, spec: dict[str, Any]) -> SweepFolder:
     ConfigError
         The name is none for a folder, or taken.
     """
-    base = home() / "sweeps"
-    base.mkdir(parents=True, exist_ok=True)
+    base = subfolder("sweeps")
     made = name or f"{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
     if not _NAME.fullmatch(made):
         raise ConfigError(

@@ -6,6 +6,8 @@ type Handler = (...args: unknown[]) => void;
 export class FakeModel {
   state: Record<string, unknown>;
   saved = 0;
+  /** What was sent to the kernel in messages of their own. */
+  messages: unknown[] = [];
   #handlers = new Map<string, Set<Handler>>();
 
   constructor(state: Record<string, unknown>) {
@@ -19,6 +21,10 @@ export class FakeModel {
   set(name: string, value: unknown): void {
     this.state[name] = value;
     this.#emit(name);
+  }
+
+  send(content: unknown): void {
+    this.messages.push(content);
   }
 
   save_changes(): void {

@@ -21,7 +21,7 @@ from shadownb.engine.backends.torch.quiet import quiet_progress_bars
 from shadownb.engine.fetching import Fetching
 from shadownb.engine.loaded.source import Source
 from shadownb.engine.ports.decisions import Decision
-from shadownb.errors import MissingDependencyError, ModelError
+from shadownb.errors import MissingDependencyError, ModelError, ShadowError
 
 
 def load_module(source: Source, decisions: dict[str, Decision]) -> tuple[Any, Any]:
@@ -110,8 +110,8 @@ def _refuse_adapter(source: Source) -> None:
     )
 
 
-def _unreadable(source: Source, error: Exception) -> ModelError:
-    """Say whether a model is gated, out of reach, or not readable; the library's messages mix these."""
+def _unreadable(source: Source, error: Exception) -> ShadowError:
+    """Say whether a model is out of reach on the hub, and why, or not readable."""
     if Path(source.location).is_dir():
         return unreadable(source.location, error)
     return unreachable(source.name, error)
