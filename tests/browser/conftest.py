@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not 
 from .lab import PATIENCE_MS, Lab, running_lab  # noqa: E402
 from .looks import SIZE, take_pictures  # noqa: E402
 
+_OWN = re.compile(r"(http|ws)://(127\.0\.0\.1|localhost)[:/]|data:|blob:|about:|file:|chrome-")
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -53,15 +55,19 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 @pytest.fixture
 def page(browser: Any) -> Iterator[Any]:
-    """A page without memory of other tests; errors that reach it fail the test."""
+    """A page without memory of other tests; errors that reach it fail the test, and so does whatever it wants from elsewhere."""
     context = browser.new_context(viewport=SIZE, permissions=["clipboard-read", "clipboard-write"])
     context.set_default_timeout(PATIENCE_MS)
     opened = context.new_page()
     errors: list[str] = []
     opened.on("pageerror", lambda error: errors.append(str(error)))
+    outside: list[str] = []
+    # Where there is no network, or a strict one, a panel that needs a content network stays empty.
+    context.on("request", lambda request: outside.append(request.url) if not _OWN.match(request.url) else None)
     yield opened
     context.close()
     assert not errors
+    assert not outside
 
 
 @pytest.fixture

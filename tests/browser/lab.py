@@ -1,4 +1,7 @@
-"""A JupyterLab server with settings of its own, and a notebook in it as a user handles it: keys, clicks, outputs."""
+"""A Jupyter server with settings of its own, and a notebook in it as a user handles it: keys, clicks, outputs.
+
+It answers below a prefix, as behind JupyterHub: so every browser test shows that no panel thinks that it is at the root.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,8 @@ from playwright.sync_api import Locator, Page, expect
 # Only failures wait this long.
 PATIENCE_MS = 120_000
 
+PREFIX = "/user/me/"
+
 _KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 
 
@@ -28,7 +33,7 @@ class Lab:
     Attributes
     ----------
     url
-        Where it answers.
+        Where it answers, without the slash at the end.
     root
         The folder whose notebooks it serves.
     home
@@ -41,16 +46,20 @@ class Lab:
 
     def open(self, page: Page, name: str, *cells: str) -> Notebook:
         """Write a notebook with these cells and open it with a running kernel in a workspace of its own."""
-        (self.root / f"{name}.ipynb").write_text(json.dumps(_notebook(cells)), encoding="utf-8")
-        page.goto(f"{self.url}/lab/workspaces/{secrets.token_hex(4)}/tree/{name}.ipynb?token={self._token}")
+        page.goto(self.address(f"lab/workspaces/{secrets.token_hex(4)}/tree", name, *cells))
         notebook = Notebook(page)
         notebook.wait_until_idle()
         return notebook
 
+    def address(self, place: str, name: str, *cells: str) -> str:
+        """Write a notebook with these cells and return where a front end of the server shows it."""
+        (self.root / f"{name}.ipynb").write_text(json.dumps(_notebook(cells)), encoding="utf-8")
+        return f"{self.url}/{place}/{name}.ipynb?token={self._token}"
+
 
 @contextmanager
-def running_lab(folder: Path) -> Iterator[Lab]:
-    """Start JupyterLab on a free port; everything it reads and writes lies in ``folder``."""
+def running_lab(folder: Path, app: str = "jupyterlab") -> Iterator[Lab]:
+    """Start JupyterLab, or the other front end ``notebook``, on a free port; all that it reads and writes lies in ``folder``."""
     root, home, token = folder / "notebooks", folder / "home", secrets.token_hex(16)
     root.mkdir()
     settings = folder / "jupyter_config_dir" / "lab" / "user-settings" / "@jupyterlab" / "apputils-extension"
@@ -60,10 +69,11 @@ def running_lab(folder: Path) -> Iterator[Lab]:
     own = {name: str(folder / name.lower()) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR")}
     own |= {"JUPYTER_RUNTIME_DIR": str(folder / "runtime"), "SHADOWNB_HOME": str(home), "OMP_WAIT_POLICY": "PASSIVE"}
     own["HF_HUB_OFFLINE"] = "1"  # without a network the hub's client tries for a minute
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", "--port=0"]
-    command += [f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}"]
+    command = [sys.executable, "-m", app, "--no-browser", "--allow-root", "--ip=127.0.0.1", "--port=0"]
+    command += [f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}", f"--ServerApp.base_url={PREFIX}"]
     # The page says which theme it shall have; nothing asks the outside for news.
-    command += ["--LabApp.expose_app_in_browser=True", "--LabApp.news_url=None"]
+    command += ["--LabApp.expose_app_in_browser=True", "--JupyterNotebookApp.expose_app_in_browser=True"]
+    command += ["--LabApp.news_url=None"]
     command += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
     server = subprocess.Popen(
         command, env={**os.environ, **own}, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
@@ -82,7 +92,7 @@ def _address(server: subprocess.Popen[str]) -> str:
     log: list[str] = []
     for line in server.stderr:
         log.append(line)
-        found = re.search(r"(http://127\.0\.0\.1:\d+)/lab", line)
+        found = re.search(rf"(http://127\.0\.0\.1:\d+{PREFIX.rstrip('/')})/(lab|tree)", line)
         if found:
             # The rest must be read, or the server stops when the pipe is full.
             threading.Thread(target=server.stderr.read, daemon=True).start()

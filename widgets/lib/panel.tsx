@@ -4,6 +4,7 @@ import { type ComponentChildren, type ComponentType, render as mount } from "pre
 import { useErrorBoundary } from "preact/hooks";
 import { DeadNote } from "./dead-note";
 import { ErrorCard } from "./error-card";
+import { keepFocus } from "./keep-focus";
 import { LifeContext, useWatchedLife } from "./life";
 import { type Model, PanelProvider } from "./model";
 import { detectHost, useTheme } from "./theme";
@@ -68,6 +69,7 @@ export function definePanel(View: ComponentType, options: PanelOptions): AnyWidg
     render({ model, el, host }) {
       requestRuntime(model, host);
       el.addEventListener("keydown", keepShortcutsOut);
+      const letFocusGo = keepFocus(el);
       const inner = el.closest(`.${FRAME}`) !== null;
       mount(
         <PanelProvider value={{ model, host }}>
@@ -79,6 +81,7 @@ export function definePanel(View: ComponentType, options: PanelOptions): AnyWidg
       );
       return () => {
         el.removeEventListener("keydown", keepShortcutsOut);
+        letFocusGo();
         mount(null, el);
       };
     },

@@ -1,0 +1,104 @@
+"""Other front ends of a notebook: Studio is drawn at its full height there, answers, and asks nothing of the network.
+
+Neither is among the packages that development needs, so each test runs where its package is installed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from .lab import PREFIX, running_lab
+
+pytestmark = pytest.mark.full
+CELL = "import shadownb as snb\nsnb.Studio(namespace={})"
+
+
+def use(studio: Locator) -> None:
+    """Choose data: the page tells the kernel, the kernel answers, and a panel within a panel shows it."""
+    train = studio.get_by_role("region", name="Train", exact=True)
+    train.get_by_role("combobox", name="Data set").select_option(
+        label="support-triage: messages to intent, product and urgency"
+    )
+    expect(train.get_by_role("region", name="Data")).to_contain_text(re.compile(r"chat\s*[\d,]+ rows"))
+    studio.get_by_role("tab", name="Runs", exact=True).click()
+    expect(studio.get_by_role("region", name="Runs", exact=True)).to_contain_text("No run yet.")
+    studio.get_by_role("tab", name="Train", exact=True).click()
+
+
+def scrolled_boxes(studio: Locator) -> list[str]:
+    """Return what lies around Studio and shows only a part of its height."""
+    return studio.evaluate(
+        """studio => {
+            const found = [];
+            for (let at = studio.parentElement; at && !at.matches('.jp-WindowedPanel-outer, body'); at = at.parentElement)
+                if (at.scrollHeight > at.clientHeight + 1 && getComputedStyle(at).overflowY !== 'visible') found.push(at.className);
+            return found;
+        }"""
+    )
+
+
+def test_notebook_7(
+    page: Page, tmp_path: Path, photograph: Callable[[Locator, str], None], request: pytest.FixtureRequest
+) -> None:
+    pytest.importorskip("notebook", reason="pip install notebook")
+    with running_lab(tmp_path, "notebook") as server:
+        page.goto(server.address("notebooks", "hosted", CELL))
+        page.locator(".jp-Cell .cm-content").first.click()
+        expect(page.locator(".jp-NotebookKernelStatus, .jp-NotebookKernelLogo").first).to_be_attached()
+        page.keyboard.press("Control+Enter")
+        studio = page.get_by_role("region", name="Studio", exact=True)
+        use(studio)
+        assert studio.evaluate("studio => studio.getBoundingClientRect().height") > 1000
+        assert scrolled_boxes(studio) == []
+        photograph(studio, "notebook-7")
+
+
+def test_voila(page: Page, tmp_path: Path) -> None:
+    pytest.importorskip("voila", reason="pip install voila")
+    import json
+
+    cell = {"cell_type": "code", "metadata": {}, "execution_count": None, "outputs": [], "id": "cell-0", "source": CELL}
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    written = {"nbformat": 4, "nbformat_minor": 5, "metadata": kernel, "cells": [cell]}
+    (tmp_path / "hosted.ipynb").write_text(json.dumps(written), encoding="utf-8")
+    port, token = 20000 + secrets.randbelow(20000), secrets.token_hex(8)
+    command = [sys.executable, "-m", "voila", str(tmp_path / "hosted.ipynb"), "--no-browser", f"--port={port}"]
+    command += [f"--base_url={PREFIX}", f"--token={token}", "--Voila.ip=127.0.0.1"]
+    own = {"SHADOWNB_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1", "IPYTHONDIR": str(tmp_path / "ipython")}
+    with open(tmp_path / "log", "w") as log:
+        server = subprocess.Popen(command, env={**os.environ, **own}, stdout=log, stderr=log)
+    try:
+        address = f"http://127.0.0.1:{port}{PREFIX}?token={token}"
+        page.wait_for_timeout(0)
+        _until_it_answers(address, server, tmp_path / "log")
+        page.goto(address)
+        studio = page.get_by_role("region", name="Studio", exact=True)
+        use(studio)
+        if folder := os.environ.get("SHADOWNB_SCREENSHOTS"):
+            studio.screenshot(path=str(Path(folder) / "voila.png"))
+    finally:
+        server.terminate()
+        server.wait(60)
+
+
+def _until_it_answers(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    import time
+    from urllib.error import URLError
+    from urllib.request import urlopen
+
+    while True:
+        assert server.poll() is None, log.read_text()
+        try:
+            urlopen(address, timeout=60).close()
+            return
+        except (URLError, ConnectionError):
+            time.sleep(0.2)
