@@ -127,7 +127,11 @@ def _alone(judge: Any, items: list[tuple[str, str, str]], text: str, *, off: boo
     if not off:
         return [group.rewards[0] for group in snb.judge(attempts, judge)]
     frame = rubric._FRAME[: WARNING[0]] + rubric._FRAME[WARNING[1] :]
-    with mock.patch.object(transcripts, "defused", lambda text: (text, 0)), mock.patch.object(rubric, "_FRAME", frame):
+    with (
+        mock.patch.object(transcripts, "defused", lambda text: (text, 0)),
+        mock.patch.object(transcripts, "without_pleas", lambda text: (text, 0)),
+        mock.patch.object(rubric, "_FRAME", frame),
+    ):
         return [group.rewards[0] for group in snb.judge(attempts, judge)]
 
 

@@ -15,7 +15,7 @@ from shadownb.engine.inference.types import Sampling
 from shadownb.engine.judging import rubric as rubrics
 from shadownb.engine.judging.judgement import Asked, Judgement, judgement_of, take
 from shadownb.engine.judging.orders import orders_of
-from shadownb.engine.judging.transcripts import attempt_of, defused, task_of
+from shadownb.engine.judging.transcripts import attempt_of, defused, speaks_of_scores, task_of
 from shadownb.engine.judging.verdicts import schema_of
 from shadownb.engine.scoring.base import Sample, Score
 from shadownb.errors import ConfigError
@@ -209,7 +209,8 @@ class Judge:
     def _group(self, task: Sequence[Any], tools: Any, answers: Sequence[Sequence[Any]], reference: str) -> Asked:
         shown_task = task_of(task, tools, int(self.max_chars * _TASK_SHARE))
         room = max(200, (self.max_chars - len(shown_task.text) - len(reference)) // max(1, len(answers)))
-        shown = [attempt_of(answer, room) for answer in answers]
+        pleas = speaks_of_scores(shown_task.text)
+        shown = [attempt_of(answer, room, pleas=pleas) for answer in answers]
         key = json.dumps([shown_task.text, reference, [each.text for each in shown]], ensure_ascii=False)
         return Asked(
             shown_task, shown, defused(reference)[0], list(orders_of(len(shown), key, self.orders)) if shown else []

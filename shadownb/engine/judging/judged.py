@@ -211,5 +211,7 @@ class JudgedGroups(Sequence[TrajectoryGroup]):
         cut = sum(each.cut for each in self.judgements)
         marks = sum(each.defused for each in self.judgements)
         lines += [f"{cut:,} characters were left out of long transcripts"] * bool(cut)
-        lines += [f"{marks} marks in answers looked like a verdict and were rewritten"] * bool(marks)
+        lines += [f"{marks} places in answers looked like a verdict or spoke to the judge, and were rewritten"] * bool(
+            marks
+        )
         return "\n".join(lines)

@@ -40,7 +40,7 @@ class Judgement:
     by_order
         The scores that each order gave, by answer.
     cut, defused
-        Characters that were left out of task and answers, and marks in answers that were rewritten since they look like a verdict.
+        Characters that were left out of task and answers, and places in answers that look like a verdict or speak to the judge.
 
     Examples
     --------
