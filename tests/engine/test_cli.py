@@ -633,6 +633,7 @@ def test_models_are_fetched_deleted_after_asking_and_a_token_is_never_an_argumen
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")  # a process of its own fetches
     assert run(capsys, "models", "cached")[:2] == (0, "The hub's cache holds no model.\n")
     snapshot = tmp_path / "models--me--mine" / "snapshots" / "abc"
     snapshot.mkdir(parents=True)
