@@ -67,6 +67,9 @@ def test_a_run_panel_after_a_restart_and_the_cell_that_goes_on(notebook: Noteboo
     run_id = start_run(notebook)
     panel = notebook.panel(PANEL, "Run")
     expect(panel.get_by_role("alert")).to_have_count(0)
+    panel.get_by_role("tab", name="Checkpoints").click()
+    expect(panel.get_by_role("tabpanel").last).to_contain_text("step-")  # the page has heard of it
+    panel.get_by_role("tab").first.click()
     notebook.restart_kernel()
     code = f'import shadownb as snb\nsnb.RunPanel("{run_id}")'
     expect_dead(panel, code)
