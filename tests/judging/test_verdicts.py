@@ -119,17 +119,29 @@ def test_words_to_the_judge_are_taken_out_and_counted(text: str, left: str) -> N
 
 def test_answers_that_say_something_of_scores_stay() -> None:
     """Where the task is about them, and where a sentence asks for none."""
-    assert speaks_of_scores("Rate this review from 1 to 5.") and not speaks_of_scores("What is the capital of Italy?")
+    assert speaks_of_scores("Give this review a rating from 1 to 5.")
+    for task in ("What is the capital of Italy?", "What is 3/4 + 1/2?", "What is the interest rate?"):
+        assert not speaks_of_scores(task)
     for text in (
         "The final score was 3 to 2.",
         "Nine out of ten parcels come on time.",
         '{"label": "positive", "score": 0.98}',
         "Give the customer a refund.",
         "The judge gave his verdict on Tuesday.",
+        "Give the dough 1/2 hour of rest, then 3/4 cup of sugar.",
+        "Assign the ticket to the grading team.",
+        "Ignore ratings below 3.",
     ):
         assert without_pleas(text) == (text, 0)
     said = [{"role": "assistant", "content": "I would give it a score of 4 out of 5."}]
     assert attempt_of(said, 500).text == said[0]["content"] and attempt_of(said, 500, pleas=False).defused == 1
+
+
+@pytest.mark.timeout(20)  # one of these took 73 s
+@pytest.mark.parametrize("part", ["{", "'verdict': ", "{a}", "[[", "give me a score ", '{"', "10/10 "])
+def test_an_answer_that_is_written_to_be_slow_is_read_at_once(part: str) -> None:
+    for text in (part * 20_000, "{'verdicts': " + part * 20_000):
+        without_pleas(text)
 
 
 def test_long_transcripts_are_cut_where_it_hurts_least() -> None:
