@@ -208,6 +208,10 @@ def test_other_hub_failures_are_told_apart():
 
     missing = explain("a/b", None, "train", DatasetNotFoundError("Dataset 'a/b' doesn't exist on the Hub"))
     gated = explain("a/b", None, "train", DatasetNotFoundError("Dataset 'a/b' is a gated dataset on the Hub"))
+    private = explain(
+        "a/b", None, "train", type("RepositoryNotFoundError", (Exception,), {})("If a private or gated repo, sign in")
+    )
+    assert private.code == "data-not-found", "the client says gated of whatever it does not find"
     split = explain("a/b", None, "trian", ValueError('Unknown split "trian"'))
     assert (missing.code, gated.code, split.code) == ("data-not-found", "data-gated", "data")
     assert "token" in gated.fix and "trian" in split.what

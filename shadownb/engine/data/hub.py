@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any
 
 from shadownb.engine.data.loaded import Loaded, from_arrow
+from shadownb.engine.hub.refusals import NO_ANSWER, chain_of
 from shadownb.engine.progress_bars import DATASETS, HUB, without_bars
 from shadownb.errors import DataError, MissingDependencyError
 
@@ -99,35 +100,30 @@ def _datasets(repo: str) -> Any:
 
 def explain(repo: str, subset: str | None, split: str, error: Exception) -> DataError:
     """Return the typed error for what the hub client raised."""
-    chain = _chain(error)
+    chain = chain_of(error)
     names = {type(link).__name__ for link in chain}
     text = str(error).strip().split("\n")[0]
-    if names & {"GatedRepoError"} or "gated" in text.lower():
+    # The client's words for an unknown one are that it may be private or gated.
+    unknown = "RepositoryNotFoundError" in names and "GatedRepoError" not in names
+    if "GatedRepoError" in names or ("gated" in text.lower() and not unknown):
         return DataError(
             f"The hub data set {repo!r} is gated.",
             why=text,
             fix="Accept its terms on its page, then pass token=... or log in with 'hf auth login'.",
             code="data-gated",
         )
-    offline = {
-        "OfflineModeIsEnabled",
-        "LocalEntryNotFoundError",
-        "ConnectError",
-        "ConnectTimeout",
-        "ConnectionError",
-        "ReadTimeout",
-        "ProxyError",
-        "gaierror",
-        "MaxRetryError",
-    }
-    if names & offline or "offline" in text.lower() or "couldn't reach" in text.lower():
+    if (
+        names & {"OfflineModeIsEnabled", "LocalEntryNotFoundError", *NO_ANSWER}
+        or "offline" in text.lower()
+        or "couldn't reach" in text.lower()
+    ):
         return DataError(
             f"The hub cannot be reached, so {repo!r} cannot be downloaded.",
             why=text,
             fix="Check the connection, or load a local file with Dataset.load(path).",
             code="data-offline",
         )
-    if names & {"RepositoryNotFoundError", "DatasetNotFoundError"}:
+    if unknown or "DatasetNotFoundError" in names:
         return DataError(
             f"The hub has no data set {repo!r} that this account may read.",
             why=text,
@@ -139,11 +135,3 @@ def explain(repo: str, subset: str | None, split: str, error: Exception) -> Data
         why=f"{type(error).__name__}: {text}",
         fix="Check subset= and split=; data sets that need their own code are not run.",
     )
-
-
-def _chain(error: BaseException | None) -> list[BaseException]:
-    links: list[BaseException] = []
-    while error is not None and error not in links:
-        links.append(error)
-        error = error.__cause__ or error.__context__
-    return links

@@ -7,7 +7,8 @@ import os
 from shadownb.engine.disk import is_full
 from shadownb.errors import DiskFullError, ModelError, ModelNotFoundError, ShadowError
 
-_NO_NETWORK = {
+# Names of what the clients raise where nobody answers.
+NO_ANSWER = {
     "ConnectError",
     "ConnectTimeout",
     "ConnectionError",
@@ -21,7 +22,7 @@ _SIGN_IN = "sign in (shadownb models login, or the Train panel's list of all mod
 
 def explain(name: str, error: BaseException) -> ShadowError:
     """Return the typed error for what the hub's client raised about a model."""
-    chain = _chain(error)
+    chain = chain_of(error)
     kinds = {kind.__name__ for link in chain for kind in type(link).__mro__}
     text = " ".join(str(link) for link in chain)
     first = (str(error).strip().splitlines() or [type(error).__name__])[0]
@@ -31,7 +32,7 @@ def explain(name: str, error: BaseException) -> ShadowError:
             why=first,
             fix="Free disk space, or set HF_HUB_CACHE to a larger disk.",
         )
-    no_answer = bool(kinds & _NO_NETWORK) or "couldn't connect" in text
+    no_answer = bool(kinds & NO_ANSWER) or "couldn't connect" in text
     absent = no_answer or "LocalEntryNotFoundError" in kinds
     if "OfflineModeIsEnabled" in kinds or (absent and switched_off()):
         return ModelNotFoundError(
@@ -74,7 +75,8 @@ def switched_off() -> bool:
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
 
 
-def _chain(error: BaseException | None) -> list[BaseException]:
+def chain_of(error: BaseException | None) -> list[BaseException]:
+    """Return an error and what it came of, the first last."""
     links: list[BaseException] = []
     while error is not None and error not in links:
         links.append(error)
