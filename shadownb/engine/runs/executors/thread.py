@@ -57,10 +57,13 @@ class _Line:
                 # Before commands are looked at: a run that is paused in its first moment begins all the same, and pauses with its
                 # weights in place, as it does in a worker.
                 job, turn = self._next()
-                self._tell() if job is not None else self._obey()
-                if job is None and not self._waiting:
-                    self._trainer = None
-                    return
+                if job is not None:
+                    self._tell()
+                else:
+                    self._obey()
+                    if not self._waiting:
+                        self._trainer = None
+                        return
             if job is None or turn is None:
                 pause.wait(LOOK_SECONDS)
                 continue
