@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests import lanes, pace
+from tests import kernels, lanes, pace
 from tests.lanes import pytest_addoption, pytest_configure, pytest_terminal_summary  # noqa: F401
 from tests.leftovers import pytest_runtest_makereport  # noqa: F401
 from tests.pace import pytest_runtest_setup  # noqa: F401
@@ -27,6 +27,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # What a shell starts in the background ignores Ctrl-C, and so would every process that the tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+with contextlib.suppress(ImportError):  # where nbval is missing no notebook is run
+    kernels.notebooks_too()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

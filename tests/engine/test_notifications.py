@@ -124,9 +124,8 @@ def test_a_sweep_tells_once_and_a_script_that_ends_with_its_run_still_sends(
 ) -> None:
     snb.notifications.add("team", url=hook.url, always=True)
     sweep = model.sweep(chats(), {"lora_r": [2, 4]}, eval_steps=2, name="told", **SHORT)
-    wait_for(lambda: hook.got)
+    wait_for(lambda: hook.got and telling.problems(sweep.path) == [])  # noted once the answer has been read
     assert [each["kind"] for each in hook.got] == ["sweep"] and "sweep told succeeded, 2 trials" in hook.got[0]["text"]
-    assert telling.problems(sweep.path) == []
     hook.got.clear()
     script = (
         "import shadownb as snb; from tests.engine.methods_data import chats\n"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from jupyter_client.manager import KernelManager
 
-from tests.notebook.kernel import _PATIENCE, Kernel
+from tests.kernels import start_kernel
+from tests.notebook.kernel import Kernel
 
 
 @pytest.fixture(scope="module")
@@ -18,15 +19,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def started(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
-    import os
-
-    manager = KernelManager(kernel_name="python3")
     environment = {**os.environ, "SHADOWNB_HOME": str(home)}
-    manager.start_kernel(env=environment, cwd=str(tmp_path_factory.mktemp("work")))
-    client = manager.blocking_client()
-    client.start_channels()
+    manager, client = start_kernel(env=environment, cwd=str(tmp_path_factory.mktemp("work")))
     try:
-        client.wait_for_ready(timeout=_PATIENCE)
         yield Kernel(manager, client)
     finally:
         client.stop_channels()

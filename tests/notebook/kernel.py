@@ -8,7 +8,7 @@ from typing import Any
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 
-_PATIENCE = 120  # seconds until a message that never comes fails a test
+from tests.kernels import PATIENCE
 
 
 @dataclass
@@ -58,7 +58,7 @@ class Kernel:
                 outcome.error = content
 
         try:
-            reply = self.client.execute_interactive(code, output_hook=collect, timeout=_PATIENCE)
+            reply = self.client.execute_interactive(code, output_hook=collect, timeout=PATIENCE)
         except TimeoutError:
             self.manager.interrupt_kernel()  # so that the next test finds it idle
             raise
@@ -73,12 +73,12 @@ class Kernel:
 
     def complete(self, line: str) -> list[str]:
         """Return what the line becomes with each completion, as a front end would insert it."""
-        content = self.client.complete(line, len(line), reply=True, timeout=_PATIENCE)["content"]
+        content = self.client.complete(line, len(line), reply=True, timeout=PATIENCE)["content"]
         start = content["cursor_start"]
         return [line[:start] + match + line[content["cursor_end"] :] for match in content["matches"]]
 
     def candidates(self, code: str, cursor: int | None = None) -> list[str]:
         """Return what is offered at a place in a cell, its end if none is given, in the order it is shown."""
         at = len(code) if cursor is None else cursor
-        matches: list[str] = self.client.complete(code, at, reply=True, timeout=_PATIENCE)["content"]["matches"]
+        matches: list[str] = self.client.complete(code, at, reply=True, timeout=PATIENCE)["content"]["matches"]
         return matches

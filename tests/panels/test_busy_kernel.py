@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
-from jupyter_client.manager import start_new_kernel
 
-PATIENCE = 120
+from tests.kernels import PATIENCE, start_kernel
 
 SETUP = """
 import threading
@@ -26,7 +25,7 @@ BUSY = "print('clicked' if arrived.wait(20) else 'nothing came')"
 
 @pytest.fixture
 def client() -> Iterator[BlockingKernelClient]:
-    manager, client = start_new_kernel()
+    manager, client = start_kernel()
     yield client
     client.stop_channels()
     manager.shutdown_kernel(now=True)
