@@ -13,7 +13,7 @@ from mlx.utils import tree_flatten
 from safetensors import SafetensorError, safe_open
 
 from shadownb.engine import live
-from shadownb.engine.backends.mlx import memory, reading
+from shadownb.engine.backends.mlx import memory, products, reading
 from shadownb.engine.backends.mlx.borrowed import SwitchLinear, classes_of, load_model, make_prompt_cache
 from shadownb.engine.backends.mlx.head import find_head
 from shadownb.engine.backends.texts import does_not_fit, unreachable, unreadable
@@ -71,6 +71,7 @@ def load_module(source: Source, decisions: dict[str, Decision]) -> tuple[Any, Fi
         reading.check_rotations(module, files.config, changes)
         files = replace(files, window=reading.window_missed(files.config, make_prompt_cache(module)))
         _in_format(module, files, decisions)
+        products.quicken(module, str(decisions["device"][0]))
         module.freeze()
         module.eval()
         mx.eval(module.parameters())

@@ -186,7 +186,7 @@ class MlxTraining:
             value, grads = mx.value_and_grad(loss)(trained)
         finally:
             self.updates.put(trained)
-        self.updates.add(grads)
+        self.updates.add(grads, value)
         return float(value.item())
 
     def _tokens(self, batch: passes.Batch, arrays: dict[str, Any]) -> MlxTokens:

@@ -79,11 +79,11 @@ class WeightUpdates:
         """Put arrays in their places; the head's are handed to it by whoever computes."""
         self.adapter.put({name: array for name, array in arrays.items() if not name.startswith(HEAD)})
 
-    def add(self, grads: Arrays) -> None:
-        """Add the gradients of a pass, in 32 bits."""
+    def add(self, grads: Arrays, value: Any) -> None:
+        """Add the gradients of a pass, in 32 bits, and compute its loss with them."""
         grads = {name: grad.astype(mx.float32) for name, grad in grads.items()}
         self.grads = grads if self.grads is None else {name: self.grads[name] + grads[name] for name in grads}
-        mx.eval(self.grads)  # or the graphs of all passes would be alive at once
+        mx.eval(self.grads, value)  # or the graphs of all passes would be alive at once
 
     def keep_heads_gradients(self) -> None:
         """Drop the gradients of all but the head, so that the step moves nothing else."""
@@ -94,7 +94,9 @@ class WeightUpdates:
         """Clip and move the weights; returns the norm before clipping."""
         assert self.grads is not None
         self.rate = rate
-        norm = math.sqrt(sum(number(mx.sum(mx.square(grad))) for grad in self.grads.values()))
+        squares = [mx.sum(mx.square(grad)) for grad in self.grads.values()]
+        mx.eval(squares)
+        norm = math.sqrt(sum(map(number, squares)))
         if not math.isfinite(norm):
             raise not_finite("gradient norm", norm, after=after, rate=rate)
         most = self._config.max_grad_norm
