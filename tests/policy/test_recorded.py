@@ -64,6 +64,14 @@ def test_the_first_ratio_is_one_to_the_model_as_the_run_found_it(train: Train) -
     assert run.metrics[-1]["ratio"] != pytest.approx(1.0, abs=1e-4)
 
 
+def test_it_is_told_once_when_attempts_are_pushed_away_further_than_others_can_be_pulled_closer(train: Train) -> None:
+    few = train(groups(), max_steps=2, **PLAIN)
+    assert not [w for w in few.state.warnings if w["code"] == "attempts-used-up"]
+    many = train(groups(), max_steps=24, learning_rate=1e-2, **PLAIN)
+    (warning,) = [w for w in many.state.warnings if w["code"] == "attempts-used-up"]
+    assert min(each["ratio"] for each in many.metrics) < 0.8 and "below the bound of 0.8" in warning["what"]
+
+
 def test_stored_log_probabilities_count_where_they_are_of_these_tokens(train: Train) -> None:
     rows = recorded.rows_of(groups())
     assert rows is not None

@@ -84,6 +84,7 @@ class PolicyGradient(Answering):
         super().__init__(config, max_length)
         self._recorded = recorded.Recorded(self.own)
         self._rollouts: Rollouts | None = None
+        self.last: dict[str, float] = {}
         self.iterations = self.own.num_iterations if self.own.answers else 1
 
     @property
@@ -197,6 +198,11 @@ class PolicyGradient(Answering):
     def loss(self, ops: Ops[Any], tokens: Tokens[Any], examples: Sequence[Example], *, held_out: bool) -> Any:
         """Return the summed loss of a pass."""
         return summed_loss(self, ops, tokens, examples)
+
+    def metrics(self) -> dict[str, float]:
+        """Return the means since the last call, which ``last`` keeps."""
+        self.last = super().metrics()
+        return self.last
 
     def evaluate(self, source: ExampleSource, held_out: Sequence[Example]) -> tuple[float, dict[str, float]] | None:
         """Return less the mean reward of one answer to each of the evaluation rows, and what there is of it."""

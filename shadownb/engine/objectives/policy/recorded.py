@@ -158,9 +158,11 @@ class Referenced:
     def __init__(self, epochs: ExampleSource, run: SourceRun, objective: PolicyGradient) -> None:
         run.keep_reference()
         self._epochs, self._run, self._objective = epochs, run, objective
+        self._told = False
 
     def next(self, step: int) -> Sequence[Example]:
         """Return the examples of a step."""
+        self._tell_used_up()
         examples = list(self._epochs.next(step))
         for example in examples:
             self._objective.note_number("reward", float(example.columns["reward"]))
@@ -179,6 +181,21 @@ class Referenced:
             )
             for example in examples
         ]
+
+    def _tell_used_up(self) -> None:
+        """Say once that the attempts are less likely, on the whole, than the bounds of the loss allow for."""
+        ratio, low = self._objective.last.get("ratio"), 1 - self._objective.own.epsilon
+        if self._told or ratio is None or ratio >= low:
+            return
+        self._told = True
+        self._run.warn(
+            f"The recorded attempts are {ratio:.2f} times as likely as at first, below the bound of {low:g}.",
+            why="Bad attempts were pushed away further than good ones could be pulled closer. What the model gives in their place "
+            "nobody has scored, and it may be worse.",
+            fix="Train fewer steps, or at a lower learning_rate; or with importance_sampling_level='sequence' and beta=0.1. "
+            "groups.best() and groups.to_preferences() learn from the same attempts without that.",
+            code="attempts-used-up",
+        )
 
     def epoch(self, step: int) -> float:
         """Return how many times ``step`` steps have gone through the attempts."""
