@@ -81,9 +81,11 @@ def show(calls: int, home: Path) -> None:
         seconds, _ = cpu(work)
         print(f"  {name:<27}{calls / seconds:7,.0f} calls/s", flush=True)
     code = (
-        "import resource, sys, time; from shadownb.engine.capture import CaptureStore; s = CaptureStore.open(sys.argv[1]);"
+        "import re, sys, time; from shadownb.engine.capture import CaptureStore; s = CaptureStore.open(sys.argv[1]);"
         "n = sum(1 for _ in s.trajectories());"
-        "print(f'{n:,} in {time.process_time():.1f} s, {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB')"
+        # Not ru_maxrss, which begins with what this process had when it started the other.
+        "most = int(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1]) / 1024;"
+        "print(f'{n:,} in {time.process_time():.1f} s, {most:.0f} MB')"
     )
     said = subprocess.run(
         [sys.executable, "-c", code, str(store.path)], capture_output=True, text=True, check=True

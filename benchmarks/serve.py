@@ -1,12 +1,15 @@
 """A server's tokens a CPU second, time to the first piece and memory at 1, 8 and 32 streams, and what the front costs.
 
     python benchmarks/serve.py [--model MODEL] [--engine ENGINE] [--streams 1,8,32] [--tokens 48] [--rounds 3]
-    python benchmarks/serve.py --front [--rounds 5]
+    python benchmarks/serve.py --front [--rounds 5] [--at-once 8]
+    python benchmarks/serve.py --equal [--rounds 5]
     python benchmarks/serve.py --soak 300 --clients 64
 
 ``--front`` compares CPU seconds of the same answers asked through the front and of the engine alone, interleaved, until the half
 width of the interval is 1.5 % or the rounds are over. ``--soak`` asks with many clients for some seconds and says whether memory
-is flat and every request was answered.
+is flat and every request was answered. ``--equal`` exports the model to GGUF in 32 bits and asks transformers and llama.cpp, in
+turns, for the same 20 greedy texts of 32 tokens: how many are the same, and the ratio of their tokens a CPU second, one at a time.
+With several ``--at-once`` the front's figure has the cost of requests that do not come at the very same moment.
 """
 
 from __future__ import annotations
@@ -126,18 +129,56 @@ def front(options: Any) -> None:
                     break
 
 
+def equal(options: Any) -> None:
+    """Compare transformers and llama.cpp on the same 32-bit weights: greedy texts, and speed one at a time."""
+    import contextlib
+    import tempfile
+
+    import shadownb as snb
+
+    questions = [_QUESTION.format(n=n) for n in range(20)]
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as open_until_the_end:
+        model = snb.load(options.model, dtype="float32")
+        file = model.export(f"{folder}/f32", format="gguf", quant="f32", report=False).path
+        tokens: dict[str, list[float]] = {"transformers": [], "llamacpp": []}
+        texts: dict[str, list[str]] = {}
+        clients = {}
+        for engine, source in (("transformers", model), ("llamacpp", str(file))):
+            began = time.perf_counter()
+            server = open_until_the_end.enter_context(snb.serve(source, engine=engine, embeddings=False))
+            print(f"{engine}: ready in {time.perf_counter() - began:.1f} s", flush=True)
+            clients[engine] = snb.Endpoint(server.url, model=server.models[0], api_key=server.token)
+        asked = [[{"role": "user", "content": question}] for question in questions]
+        for round_number in range(options.rounds):
+            for engine, client in clients.items():
+                began = time.process_time()
+                said = [client.chat([each], temperature=0.0, max_new_tokens=32)[0] for each in asked]
+                spent = time.process_time() - began
+                tokens[engine].append(sum(each.usage["completion_tokens"] for each in said) / spent)
+                texts[engine] = [str(each) for each in said]
+            ratios = [b / a for a, b in zip(*tokens.values(), strict=True)]
+            same = sum(a == b for a, b in zip(*texts.values(), strict=True))
+            print(
+                f"round {round_number + 1}: {same} of {len(asked)} texts are the same; llama.cpp gives "
+                f"{statistics.mean(ratios):.2f} times the tokens a CPU second ({min(ratios):.2f} to {max(ratios):.2f}): "
+                + ", ".join(f"{engine} {statistics.mean(rates):.1f}" for engine, rates in tokens.items()),
+                flush=True,
+            )
+
+
 def soak(options: Any) -> None:
     """Ask with many clients for a while."""
     import shadownb as snb
 
     with snb.serve(options.model, engine=options.engine, at_once=64, embeddings=False) as server:
-        client, lost, done = Client(server, options.tokens), [], [0]
+        client, lost, done, short = Client(server, options.tokens), [], [], []
         end, memory = time.monotonic() + options.soak, []
 
         def go(number: int) -> None:
             while time.monotonic() < end:
                 try:
-                    done[0] += client.ask(number)[1] == options.tokens
+                    tokens = client.ask(number)[1]
+                    (done if tokens == options.tokens else short).append(tokens)
                 except Exception as error:
                     lost.append(error)
 
@@ -147,7 +188,7 @@ def soak(options: Any) -> None:
         while time.monotonic() < end:
             time.sleep(options.soak / 10)
             memory.append(rss_gb())
-            print(f"{done[0]} answered, {len(lost)} lost, {memory[-1]:.2f} GB", flush=True)
+            print(f"{len(done)} answered, {len(short)} too short, {len(lost)} lost, {memory[-1]:.2f} GB", flush=True)
         for each in threads:
             each.join()
         half = len(memory) // 2
@@ -164,10 +205,11 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--at-once", type=int, default=8)
     options.add_argument("--front", action="store_true")
+    options.add_argument("--equal", action="store_true")
     options.add_argument("--soak", type=float, default=0.0)
     options.add_argument("--clients", type=int, default=64)
     asked = options.parse_args()
-    (front if asked.front else soak if asked.soak else speeds)(asked)
+    (front if asked.front else equal if asked.equal else soak if asked.soak else speeds)(asked)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 
-def wait_for(done: Callable[[], Any], seconds: float = 20.0) -> Any:
+def wait_for(done: Callable[[], Any], seconds: float = 60.0) -> Any:
     """Return what ``done`` returns as soon as it is true."""
     end = time.monotonic() + seconds
     while not (value := done()):

@@ -241,6 +241,8 @@ def main() -> None:
     from shadownb.engine.processes import process_mark
     from shadownb.errors import ShadowError
 
+    # The threads that write and index may keep the one that answers waiting for so long, ten times shorter than Python's own 5 ms.
+    sys.setswitchinterval(0.0005)
     folder = CaptureFolder(Path(sys.argv[1]))
     options = json.loads(sys.stdin.buffer.read())
     ended = threading.Event()
