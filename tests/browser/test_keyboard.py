@@ -102,6 +102,7 @@ def test_from_an_empty_studio_to_a_finished_run(
     keys.to("button", "Chat")
     page.keyboard.press("Enter")  # the button is switched off until the kernel has answered, and then its tab is hidden
     expect(studio.get_by_role("tab", name="Chat", exact=True)).to_be_focused()
+    expect(studio.get_by_role("textbox", name="Message")).to_be_enabled()  # as soon as the kernel has said who answers
     keys.to("textbox", "Message")
     in_forced_colours(page, studio)
 
