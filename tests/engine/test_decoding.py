@@ -9,12 +9,10 @@ from typing import Any
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
 
 from shadownb.engine.backends.torch.generation import attending, decoder, generator, seen, support
 from shadownb.engine.backends.torch.generation.generator import TransformersGenerator
 from shadownb.engine.backends.torch.generation.sampler import ExactConfig
-from shadownb.engine.backends.torch.kernels import onednn_linear
 from shadownb.engine.inference import Sampling, WeightsGate
 from shadownb.errors import ModelError
 from tests.engine.rendering_tokenizers import byte_tokenizer
@@ -95,29 +93,6 @@ def counted(model: Any, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, bool
 
     monkeypatch.setattr(model, "forward", watched)
     return passes
-
-
-def test_weights_laid_out_anew_for_many_rows_change_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = made("llama")
-    model = get_peft_model(model, LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False))
-    rolled = Sampling(temperature=1.0, top_p=1.0, max_new_tokens=24, seed=4)
-    if not onednn_linear.packs_alike(torch.float32):
-        pytest.skip("on this CPU products with weights laid out anew are not the same numbers, so none is")
-    laid_out: list[torch.Tensor] = []
-    packed = onednn_linear.packed
-    monkeypatch.setattr(onednn_linear, "packed", lambda weight: laid_out.append(weight) or packed(weight))
-
-    def rollouts() -> list[Any]:
-        found = sorted(over(model).rollouts(PROMPTS, 4, rolled), key=lambda each: (each.prompt, each.sample))
-        return [(each.completion.token_ids, each.completion.logprobs) for each in found]
-
-    with_copies = rollouts()
-    assert len(laid_out) == len({id(weight) for weight in laid_out}) == 2 * 7 + 1, "each weight once"
-    monkeypatch.setattr(onednn_linear, "packs_alike", lambda dtype: False)
-    assert rollouts() == with_copies and len(laid_out) == 2 * 7 + 1
-    monkeypatch.undo()
-    over(model).generate(PROMPTS, DRAWN)
-    assert len(laid_out) == 2 * 7 + 1, "for five rows it does not pay"
 
 
 def test_a_prompt_is_computed_once_for_all_its_samples_and_a_start_once_for_all_prompts(

@@ -27,7 +27,7 @@ from shadownb.engine.backends.torch.generation.borrowing import (
     plain_view,
 )
 from shadownb.engine.backends.torch.generation.decoder import Decoder
-from shadownb.engine.backends.torch.generation.products import Packed, computing, packing
+from shadownb.engine.backends.torch.generation.products import computing
 from shadownb.engine.backends.torch.generation.rollouts import as_they_finish
 from shadownb.engine.backends.torch.generation.sampler import Sampler
 from shadownb.engine.backends.torch.generation.support import refused
@@ -179,11 +179,10 @@ class TransformersGenerator:
             if place not in there:
                 places[row] = place
         stop = should_stop or never
-        packed = packing(self.model, len(places), asked.max_new_tokens)
         return as_they_finish(
             places,
             self.gate,
-            lambda: self._ready(use, packed),
+            lambda: self._ready(use),
             lambda view: self._batch(view, list(places), asked, None, stop),
             stop,
         )
@@ -217,8 +216,7 @@ class TransformersGenerator:
 
     def _answer(self, rows: list[Row], sampling: Sampling, emit: Emit | None, stop: ShouldStop) -> None:
         """Complete rows of one side; the weights are held."""
-        packed = packing(self.model, len(rows), sampling.max_new_tokens)
-        with self._ready(rows[0].use, packed) as view:
+        with self._ready(rows[0].use) as view:
             batch = self._batch(view, rows, sampling, emit, stop)
             while not batch.done and not stop():
                 batch.advance()
@@ -239,14 +237,14 @@ class TransformersGenerator:
         return groups[0] if len(groups) == 1 else InTurn(view, groups)
 
     @contextmanager
-    def _ready(self, use: Use, packed: Packed | None = None) -> Iterator[View]:
+    def _ready(self, use: Use) -> Iterator[View]:
         try:
             view = self._view(use)
             with (
                 borrowed(view.model, own_side(use), view.switched_off),
                 torch.no_grad(),
                 dense_meanwhile(view.model),
-                computing(view.model, packed),
+                computing(view.model),
             ):
                 yield view
         except RuntimeError as error:

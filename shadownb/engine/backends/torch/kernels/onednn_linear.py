@@ -21,8 +21,6 @@ _SCHEMAS = (
     "mkldnn::_linear_pointwise(Tensor X, Tensor W, Tensor? B, str attr, Scalar?[] scalars, str? algorithm) -> Tensor Y",
     "mkldnn::_linear_pointwise.binary(Tensor X, Tensor other, Tensor W, Tensor? B, str attr) -> Tensor Y",
 )
-_PACKS = "mkldnn::_reorder_linear_weight(Tensor self, int? batch_size=None) -> Tensor Y"
-_ROWS = 64  # that a layout is chosen for; it serves any number from two on
 _TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 0.02}  # of the largest number
 
 
@@ -68,36 +66,6 @@ def product(
     else:
         found = torch.ops.mkldnn._linear_pointwise.binary(rows, onto, weight, bias, "add")
     return found
-
-
-def packed(weight: torch.Tensor) -> torch.Tensor:
-    """Return a copy of a weight, laid out as oneDNN computes it, that :func:`product` takes in its place for two rows or more.
-
-    Only where :func:`packs_alike`. It costs as much as two products of 64 rows and saves an eighth of each.
-    """
-    found: torch.Tensor = torch.ops.mkldnn._reorder_linear_weight.default(weight.detach(), _ROWS)
-    return found
-
-
-@functools.cache
-def packs_alike(dtype: torch.dtype) -> bool:
-    """Return whether products with weights laid out anew are here, and are those of the weights as they are, bit for bit."""
-    try:
-        if str(torch.ops.mkldnn._reorder_linear_weight.default._schema) != _PACKS:
-            return False
-        with torch.no_grad():
-            for rows, out, width in ((2, 24, 40), (17, 192, 576), (64, 576, 192), (200, 640, 72)):
-                numbers = torch.linspace(-1, 1, rows * width).view(rows, width).sin().to(dtype)
-                weight = torch.linspace(-2, 3, out * width).view(out, width).cos().to(dtype)
-                onto = torch.linspace(-3, 3, rows * out).view(rows, out).to(dtype)
-                other = packed(weight)
-                if not torch.equal(product(numbers, other), product(numbers, weight)):
-                    return False
-                if not torch.equal(product(numbers, other, onto=onto), product(numbers, weight, onto=onto)):
-                    return False
-    except (AttributeError, RuntimeError):
-        return False
-    return True
 
 
 def plain(
