@@ -283,7 +283,8 @@ def test_a_language_whose_problems_are_not_here_is_said(tmp_path: Path, monkeypa
     (folder / "humaneval-rs-reworded.jsonl").write_text(json.dumps(row), encoding="utf-8")
     monkeypatch.setenv("SHADOWNB_DATA", str(tmp_path))
     monkeypatch.setenv("SHADOWNB_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    for constants in ("huggingface_hub.constants", "datasets.config"):  # without a network they try for three minutes
+        monkeypatch.setattr(f"{constants}.HF_HUB_OFFLINE", True)
     with pytest.raises(DataError, match="data of MultiPL-E"):
         MultiPlE("rs", "js").items()
     with pytest.warns(ShadowWarning, match="without cpp, go, java, js, pl, sh, ts"):
