@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from shadownb.engine.backends.torch.generation import attending, decoder, generator, seen, support
+from shadownb.engine.backends.torch.generation import attending, decoder, generator, sampler, seen, support
 from shadownb.engine.backends.torch.generation.generator import TransformersGenerator
 from shadownb.engine.backends.torch.generation.sampler import ExactConfig
 from shadownb.engine.inference import Sampling, WeightsGate
@@ -93,6 +93,15 @@ def counted(model: Any, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, bool
 
     monkeypatch.setattr(model, "forward", watched)
     return passes
+
+
+@pytest.mark.parametrize("ahead", [0.0, 60.0, 300.0])
+def test_the_sum_under_log_probabilities_is_exact_however_far_ahead_a_token_is(ahead: float) -> None:
+    logits = torch.randn(3, 5000, generator=torch.Generator().manual_seed(0)) * 3
+    logits[:, 7] += ahead
+    logits[1, 100:] = float("-inf")  # as a model leaves out tokens that it has no name for
+    row_sums = logits.double().logsumexp(-1)
+    torch.testing.assert_close(sampler._log_total(logits).double(), row_sums, rtol=3e-7, atol=2e-6)
 
 
 def test_a_prompt_is_computed_once_for_all_its_samples_and_a_start_once_for_all_prompts(

@@ -84,6 +84,11 @@ def test_stored_log_probabilities_count_where_they_are_of_these_tokens(train: Tr
     fitting = [{**row, "old_logprobs": [-1.0] * counts[row["messages"][1]["content"]]} for row in rows]
     run = train(fitting, max_steps=1, **PLAIN)
     assert not [w for w in run.state.warnings if w["code"] == "other-logprobs"], run.state.warnings
+    likelier = [{**row, "old_logprobs": [-0.001] * len(row["old_logprobs"])} for row in fitting]
+    other = train(likelier, max_steps=3, **PLAIN)
+    assert other.metrics[-1]["ratio"] < 0.5 and other.state.warnings == [], (
+        "far from whoever gave them, not pushed away"
+    )
     assert run.metrics[0]["ratio"] != pytest.approx(1.0, abs=1e-3)
     ignoring = train(fitting, max_steps=1, old_logprobs="recomputed", **PLAIN)
     assert ignoring.losses() == plain.losses()

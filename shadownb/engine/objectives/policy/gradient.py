@@ -84,7 +84,7 @@ class PolicyGradient(Answering):
         super().__init__(config, max_length)
         self._recorded = recorded.Recorded(self.own)
         self._rollouts: Rollouts | None = None
-        self.last: dict[str, float] = {}
+        self.last_metrics: dict[str, float] = {}
         self.iterations = self.own.num_iterations if self.own.answers else 1
 
     @property
@@ -200,9 +200,9 @@ class PolicyGradient(Answering):
         return summed_loss(self, ops, tokens, examples)
 
     def metrics(self) -> dict[str, float]:
-        """Return the means since the last call, which ``last`` keeps."""
-        self.last = super().metrics()
-        return self.last
+        """Return the means since the last call, which ``last_metrics`` keeps."""
+        self.last_metrics = super().metrics()
+        return self.last_metrics
 
     def evaluate(self, source: ExampleSource, held_out: Sequence[Example]) -> tuple[float, dict[str, float]] | None:
         """Return less the mean reward of one answer to each of the evaluation rows, and what there is of it."""

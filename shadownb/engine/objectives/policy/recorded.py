@@ -158,6 +158,7 @@ class Referenced:
     def __init__(self, epochs: ExampleSource, run: SourceRun, objective: PolicyGradient) -> None:
         run.keep_reference()
         self._epochs, self._run, self._objective = epochs, run, objective
+        self._first_ratio: float | None = None
         self._told = False
 
     def next(self, step: int) -> Sequence[Example]:
@@ -183,9 +184,17 @@ class Referenced:
         ]
 
     def _tell_used_up(self) -> None:
-        """Say once that the attempts are less likely, on the whole, than the bounds of the loss allow for."""
-        ratio, low = self._objective.last.get("ratio"), 1 - self._objective.own.epsilon
-        if self._told or ratio is None or ratio >= low:
+        """Say once that the attempts have become less likely, on the whole, than the bounds of the loss allow for.
+
+        Stored log-probabilities may be another model's; then the first ratio is not 1, and says nothing of this run.
+        """
+        found, low = self._objective.last_metrics.get("ratio"), 1 - self._objective.own.epsilon
+        if self._told or found is None:
+            return
+        if self._first_ratio is None:
+            self._first_ratio = found
+        ratio = found / max(self._first_ratio, 1e-9)
+        if ratio >= low:
             return
         self._told = True
         self._run.warn(
