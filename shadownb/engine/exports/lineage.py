@@ -129,7 +129,7 @@ def lineage(what: Any = None, *, where: str | list[str] | None = None) -> Lineag
     --------
     >>> snb.lineage(run.id).runs == (run.id,)
     True
-    >>> snb.lineage(where="Jane Doe").runs
+    >>> snb.lineage(where="C-1042").runs
     []
     """
     if (what is None) == (where is None):
