@@ -80,7 +80,7 @@ class Panel(anywidget.AnyWidget):
 
     def __init__(self, **traits: Any) -> None:
         self._gate = threading.RLock()
-        self._seen: deque[str] = deque(maxlen=256)
+        self._seen: deque[str] = deque(maxlen=1024)  # more than the outbox of a page ever holds
         self._writer = Worker(f"{type(self).__name__} writer", self.show_error)
         identity = traits.setdefault("panel_id", uuid.uuid4().hex)
         if self._charts:

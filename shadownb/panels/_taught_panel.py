@@ -47,15 +47,16 @@ class TaughtPanel(SnapshotPanel):
 
     # -- commands of the page -------------------------------------------------------------------------------------
 
-    def _do_score(self, value: float | None = None, note: str = "") -> None:
+    # The page names the episode that it showed: another one may be open by the time that its message is read.
+    def _do_score(self, value: float | None = None, note: str = "", episode: int | None = None) -> None:
         if self._open is None:
             return
-        self._taught().rate(self.conversation["id"], value, note)
+        self._taught().rate(self.conversation["id"] if episode is None else int(episode), value, note)
         self._clicked()
 
-    def _do_correct(self, answer: str) -> None:
+    def _do_correct(self, answer: str, episode: int | None = None) -> None:
         if self._open is not None:
-            self._taught().correct(self.conversation["id"], answer)
+            self._taught().correct(self.conversation["id"] if episode is None else int(episode), answer)
             self._clicked()
 
     def _do_rank(self, best_first: list[list[int]]) -> None:

@@ -47,8 +47,13 @@ def test_an_episode_is_rated_corrected_ranked_and_all_is_taken_back(panel: Any) 
     press(panel, "rank", best_first=[[ids["red"], ids["blue"]], [ids["seven"]]])
     assert {each["last"]: each["rank"] for each in panel.conversation["attempts"]} == {"red": 1, "blue": 1, "seven": 2}
     open_one(panel, "Name a number.", "blue")
-    press(panel, "score", value=0, note="no number")
-    press(panel, "correct", answer="eight")
+    number = panel.conversation["id"]
+    press(panel, "step", by=-1)  # the page has not shown it yet when somebody judges what is still on screen
+    assert panel.conversation["id"] != number
+    press(panel, "score", value=0, note="no number", episode=number)
+    open_one(panel, "Name a number.", "blue")
+    assert panel.conversation["facts"]["score"] == 0
+    press(panel, "correct", answer="eight", episode=number)
     assert panel.conversation["correction"] == "eight" and panel.conversation["answer"] == "blue"
     assert panel.clicks == {"rated": 2, "corrected": 1, "ranked": 3, "undo": True}
     used: list[tuple[str, list[Any]]] = []

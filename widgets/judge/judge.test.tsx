@@ -63,9 +63,9 @@ const last = () => {
   return command;
 };
 const named = (name: string) => page.el.querySelector(`[aria-label="${name}"]`) as HTMLElement;
-const press = (key: string, where: Element) =>
+const press = (key: string, where: Element, repeat = false) =>
   act(() => {
-    where.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
+    where.dispatchEvent(new KeyboardEvent("keydown", { key, repeat, bubbles: true, cancelable: true }));
   });
 
 test("empty: what to do is said, and nothing begins before both are chosen", () => {
@@ -133,6 +133,24 @@ test("verdicts by keys, blind, never while somebody types", () => {
   press("g", page.el.querySelector("textarea") as Element);
   press("x", card);
   expect(page.sent()).toHaveLength(before);
+});
+
+test("no key is lost between the next attempt on screen and the kernel's acknowledgement, and none answers twice", () => {
+  page.show(JUDGED);
+  const card = named("Your verdict");
+  const before = page.sent().length;
+  press("g", card);
+  press("b", card);
+  press("s", card);
+  expect(page.sent()).toHaveLength(before + 1);
+  act(() => page.model.receive({ click: { ...JUDGED.click, given: 3, left: 3, number: 1 } }));
+  press("b", card, true);
+  expect(page.sent()).toHaveLength(before + 1);
+  press("b", card);
+  expect(last()).toEqual({ kind: "rate", number: 1, value: 0 });
+  act(() => page.model.receive({ error: { what: "The store is read only." }, ack: page.sent().at(-1)?.id }));
+  press("b", card);
+  expect(page.sent()).toHaveLength(before + 3);
 });
 
 test("a judge no better than chance is called that, and a width is asked for", () => {

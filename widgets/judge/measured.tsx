@@ -1,7 +1,7 @@
 /** How good the judge is, by people's verdicts, in sentences with intervals; and the attempts that people are asked about. */
 import { Button, Chip, Field } from "../lib/controls";
 import { count, counted } from "../lib/format";
-import { KEY_OF, onKeys } from "../lib/keys";
+import { KEY_OF, onKeys, useOnce } from "../lib/keys";
 import { useCommand, useTraitValue } from "../lib/model";
 import { useDraft } from "../lib/use-draft";
 import type { Click, Measured } from "./types";
@@ -68,13 +68,16 @@ function Width({ measured }: { measured: Measured }) {
 function YourVerdict() {
   const click = useTraitValue<Click | Record<string, never>>("click");
   const [send, waiting] = useCommand();
+  const once = useOnce(waiting !== null);
   if (!("left" in click)) {
     return null;
   }
   const at = click.number;
-  const rate = (value: number) => () => waiting === null && at !== undefined && send("rate", { number: at, value });
-  const undo = () => waiting === null && click.undo && send("undo");
-  const skip = () => waiting === null && at !== undefined && send("skip", { number: at });
+  const answer = (kind: string, value?: number) =>
+    once(`${at}`, () => at !== undefined && send(kind, { number: at, ...(value === undefined ? {} : { value }) }));
+  const rate = (value: number) => answer("rate", value);
+  const skip = answer("skip");
+  const undo = once(`undo ${click.given} ${click.left}`, () => click.undo && send("undo"));
   const keys = onKeys({ g: rate(1), b: rate(0), h: rate(0.5), s: skip, u: undo });
   return (
     <section class="judge-click" aria-label="Your verdict" onKeyDown={keys}>

@@ -65,7 +65,9 @@ export function useTrait<T>(name: string): [T, (value: T) => void] {
   return [value, set];
 }
 
+// The page keeps what it has sent for a while, and what the kernel has not handled up to a bound that no hand reaches.
 const OUTBOX_LENGTH = 16;
+const MOST_UNHANDLED = 256;
 
 /**
  * Append a command to the outbox trait and return its id.
@@ -76,7 +78,9 @@ const OUTBOX_LENGTH = 16;
 export function sendCommand(model: Model, kind: string, options: Record<string, unknown> = {}): string {
   const id = crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
   const outbox = (model.get("commands") as Command[] | undefined) ?? [];
-  model.set("commands", [...outbox, { ...options, id, kind }].slice(-OUTBOX_LENGTH));
+  const unhandled = outbox.length - 1 - outbox.findIndex((command) => command.id === model.get("ack"));
+  const kept = Math.min(Math.max(OUTBOX_LENGTH, unhandled + 1), MOST_UNHANDLED);
+  model.set("commands", [...outbox, { ...options, id, kind }].slice(-kept));
   model.save_changes();
   return id;
 }

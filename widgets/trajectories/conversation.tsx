@@ -3,7 +3,7 @@ import { Fragment } from "preact";
 import { useRef } from "preact/hooks";
 import { Button, Chip, Fold } from "../lib/controls";
 import { count, counted, dollars, latency, number } from "../lib/format";
-import { onKeys } from "../lib/keys";
+import { onKeys, useOnce } from "../lib/keys";
 import { useCommand } from "../lib/model";
 import { Opened } from "../lib/opened";
 import { Pager, range } from "../lib/pager";
@@ -20,13 +20,15 @@ export function ConversationView({ conversation }: { conversation: Conversation 
   const [send, waiting] = useCommand();
   const editor = useRef<HTMLTextAreaElement>(null);
   const ranking = useRanking(conversation.attempts, send);
-  const free = (does: () => void) => () => waiting === null && does();
+  const once = useOnce(waiting !== null);
+  // The episode is named: a step that is under way must not bring the verdict to one that nobody has seen.
+  const score = (value: number) => once(`${id} ${value}`, () => send("score", { value, note: "", episode: id }));
   const keys = onKeys({
-    g: free(() => send("score", { value: 1, note: "" })),
-    b: free(() => send("score", { value: 0, note: "" })),
-    u: free(() => send("undo")),
-    j: free(() => send("step", { by: 1 })),
-    k: free(() => send("step", { by: -1 })),
+    g: score(1),
+    b: score(0),
+    u: () => send("undo"),
+    j: () => send("step", { by: 1 }),
+    k: () => send("step", { by: -1 }),
     e: () => editor.current?.focus(),
     ...ranking.keys,
   });

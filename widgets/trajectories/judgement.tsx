@@ -3,7 +3,7 @@ import type { RefObject } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { Button, Field } from "../lib/controls";
 import { number } from "../lib/format";
-import { KEY_OF } from "../lib/keys";
+import { KEY_OF, useOnce } from "../lib/keys";
 import { useCommand, useTraitValue } from "../lib/model";
 import type { Clicks, Conversation } from "./types";
 
@@ -18,29 +18,19 @@ export function Judgement({ conversation, editor }: JudgementProps) {
   const clicks = useTraitValue<Clicks>("clicks");
   const [send, waiting] = useCommand();
   const [note, setNote] = useState("");
-  const judge = (value: number | null) => {
-    send("score", { value, note });
-    setNote("");
-  };
+  const once = useOnce(waiting !== null);
+  const judge = (value: number | null) =>
+    once(`${conversation.id} ${value}`, () => {
+      send("score", { value, note, episode: conversation.id });
+      setNote("");
+    });
   return (
     <section class="snb-stack" aria-label="Judgement">
       <div class="snb-row trajectories-judgement">
-        <Button
-          small
-          disabled={waiting !== null}
-          aria-pressed={facts.score === 1}
-          {...KEY_OF("g")}
-          onClick={() => judge(1)}
-        >
+        <Button small aria-pressed={facts.score === 1} {...KEY_OF("g")} onClick={judge(1)}>
           Good <kbd>g</kbd>
         </Button>
-        <Button
-          small
-          disabled={waiting !== null}
-          aria-pressed={facts.score === 0}
-          {...KEY_OF("b")}
-          onClick={() => judge(0)}
-        >
+        <Button small aria-pressed={facts.score === 0} {...KEY_OF("b")} onClick={judge(0)}>
           Bad <kbd>b</kbd>
         </Button>
         <Field label="Note">
@@ -54,16 +44,10 @@ export function Judgement({ conversation, editor }: JudgementProps) {
             />
           )}
         </Field>
-        <Button small disabled={waiting !== null || note.trim() === ""} onClick={() => judge(null)}>
+        <Button small disabled={note.trim() === ""} onClick={judge(null)}>
           Keep the note
         </Button>
-        <Button
-          kind="quiet"
-          small
-          disabled={waiting !== null || !clicks.undo}
-          {...KEY_OF("u")}
-          onClick={() => send("undo")}
-        >
+        <Button kind="quiet" small disabled={!clicks.undo} {...KEY_OF("u")} onClick={() => send("undo")}>
           Undo <kbd>u</kbd>
         </Button>
       </div>
@@ -88,7 +72,7 @@ export function Judgement({ conversation, editor }: JudgementProps) {
 
 /** The answer that should have been given last, begun with the one that was. */
 function Correction({ conversation, editor }: JudgementProps) {
-  const { answer, correction } = conversation;
+  const { id, answer, correction } = conversation;
   const [draft, setDraft] = useState(correction || answer);
   const [send, waiting] = useCommand();
   useEffect(() => setDraft(correction || answer), [correction, answer]);
@@ -112,13 +96,17 @@ function Correction({ conversation, editor }: JudgementProps) {
             onInput={(event) => setDraft(event.currentTarget.value)}
             onKeyDown={(event) => {
               if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !unchanged) {
-                send("correct", { answer: draft });
+                send("correct", { answer: draft, episode: id });
               }
             }}
           />
         )}
       </Field>
-      <Button small disabled={waiting !== null || unchanged} onClick={() => send("correct", { answer: draft })}>
+      <Button
+        small
+        disabled={waiting !== null || unchanged}
+        onClick={() => send("correct", { answer: draft, episode: id })}
+      >
         Keep the answer
       </Button>
     </div>

@@ -203,7 +203,9 @@ test("an episode is judged, with a note or without", () => {
   show({ conversation });
   expect(el.textContent).toContain("score 1 Found it at once.");
   press("Bad b");
-  expect(last()).toEqual({ kind: "score", value: 0, note: "" });
+  expect(last()).toEqual({ kind: "score", value: 0, note: "", episode: 3 });
+  press("Bad b");
+  expect(model.commands).toHaveLength(1);
 });
 
 const article = () => el.querySelector('[aria-label="Open episode"]') as HTMLElement;
@@ -217,8 +219,8 @@ const key = (name: string, where: Element = article()) => {
 test("an open episode is judged by keys, never while somebody types", () => {
   show({ conversation, clicks: { rated: 1, corrected: 0, ranked: 0, undo: true } });
   for (const [name, sent] of [
-    ["g", { kind: "score", value: 1, note: "" }],
-    ["b", { kind: "score", value: 0, note: "" }],
+    ["g", { kind: "score", value: 1, note: "", episode: 3 }],
+    ["b", { kind: "score", value: 0, note: "", episode: 3 }],
     ["u", { kind: "undo" }],
     ["j", { kind: "step", by: 1 }],
     ["k", { kind: "step", by: -1 }],
@@ -235,6 +237,21 @@ test("an open episode is judged by keys, never while somebody types", () => {
   expect(model.commands).toHaveLength(sent);
 });
 
+test("keys that are pressed before the kernel has answered are kept, in their order, for the episode on screen", () => {
+  show({ conversation });
+  for (const name of [..."gjjb"]) {
+    act(() => {
+      article().dispatchEvent(new KeyboardEvent("keydown", { key: name, bubbles: true, cancelable: true }));
+    });
+  }
+  expect(model.commands.map(({ id: _, ...command }) => command)).toEqual([
+    { kind: "score", value: 1, note: "", episode: 3 },
+    { kind: "step", by: 1 },
+    { kind: "step", by: 1 },
+    { kind: "score", value: 0, note: "", episode: 3 },
+  ]);
+});
+
 test("a better answer is begun with the one that was given", () => {
   show({ conversation });
   const editor = el.querySelector("textarea") as HTMLTextAreaElement;
@@ -245,7 +262,7 @@ test("a better answer is begun with the one that was given", () => {
     editor.dispatchEvent(new Event("input", { bubbles: true }));
   });
   press("Keep the answer");
-  expect(last()).toEqual({ kind: "correct", answer: "much better" });
+  expect(last()).toEqual({ kind: "correct", answer: "much better", episode: 3 });
 });
 
 test("attempts are ranked by number keys, with ties, and nothing is sent before the order is kept", () => {
