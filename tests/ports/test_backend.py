@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import shadownb as snb
@@ -14,7 +16,8 @@ from shadownb.engine import registry
 from shadownb.engine.inference import Sampling
 from shadownb.engine.models.likelihood import token_scores
 from shadownb.engine.objectives import Objective
-from shadownb.engine.ports.abilities import TellsTokens
+from shadownb.engine.ports.abilities import TellsDistributions, TellsTokens
+from shadownb.engine.rendering.masks import NOT_TRAINED, Rendered
 from shadownb.engine.runs import commands
 from shadownb.engine.runs.loop import Loop
 from shadownb.errors import MethodError, ModelError, RunError
@@ -237,6 +240,36 @@ def test_given_tokens_are_as_likely_as_when_they_are_answered_or_lost(load: Any)
         for one, other in zip(together, alone, strict=True):
             assert [each[0] for each in one] == pytest.approx([each[0] for each in other], abs=1e-4)
             assert [each[1] for each in one] == [each[1] for each in other] and not all(each[1] for each in one)
+
+
+def test_whole_distributions_are_those_of_each_row_alone_and_in_order(load: Any) -> None:
+    """Of rows that fill several passes, some with a common start, some of them long, one that asks for nothing."""
+    model = load()
+    if not isinstance(model.backend, TellsDistributions):
+        pytest.skip("this backend tells no distributions")
+    model.train(ROWS, **OPTIONS)
+    shared = model.renderer.render_prompt(ROWS[0]["messages"][:1])
+    own = [list(range(n, n + 3 + 40 * (n % 3))) for n in range(24)]
+    rows = [Rendered([*shared, *ids], [*[NOT_TRAINED] * len(shared), *ids]) for ids in own]
+    rows[5] = Rendered(shared, [NOT_TRAINED] * len(shared))
+    rows[7] = Rendered(own[23] * 10, [NOT_TRAINED, *(own[23] * 10)[1:]])
+
+    def told(asked: list[Rendered]) -> list[tuple[int, list[int], Any]]:
+        """Pieces of a row as one."""
+        found = groupby(model.backend.distributions(model, asked, "tuned"), key=lambda piece: piece[0])
+        pieces = [(number, list(parts)) for number, parts in found]
+        return [
+            (number, [token for _, targets, _ in parts for token in targets], np.concatenate([p[2] for p in parts]))
+            for number, parts in pieces
+        ]
+
+    together = told(rows)
+    assert [number for number, _, _ in together] == [n for n in range(24) if n != 5]
+    for number, targets, logs in together[::4]:
+        ((_, alone, expected),) = told([rows[number]])
+        assert targets == alone == [label for label in rows[number].labels[1:] if label != NOT_TRAINED]
+        assert logs.shape == (len(targets), len(expected[0])) and np.exp(logs).sum(1) == pytest.approx(1, abs=1e-4)
+        assert np.abs(logs - expected).max() < 2e-4
 
 
 def test_a_panel_shows_its_runs_and_a_chat_answers_with_them(load: Any) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn.functional import cross_entropy
 
-from shadownb.engine.backends.torch.attention import batch_layout, choose_packing, target_logits
+from shadownb.engine.backends.torch.attention import Packing, batch_layout, choose_packing, target_logits
 from shadownb.engine.backends.torch.generation.borrowing import borrowed, own_side
 from shadownb.engine.backends.torch.packed_batch import PackedBatch, pack
 from shadownb.engine.inference.types import Use
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from shadownb.engine.ports.loaded import Loaded
 
 _PIECE_TOKENS = 2048
+_MOST_MARKED = 512  # whose logits a pass keeps: of 150,000 tokens they take 307 MB
 _AT_ONCE = 64  # tokens whose distributions are told together: of 150,000 tokens they take 77 MB
 
 
@@ -62,13 +63,37 @@ def values(model: Loaded, rows: Sequence[Rendered]) -> list[list[float]]:
 
 
 def distributions(model: Loaded, rows: Sequence[Rendered], use: Use) -> Iterator[tuple[int, list[int], Any]]:
-    """Yield the log-probabilities of all tokens where a marked one comes next; see the port."""
+    """Yield the log-probabilities of all tokens where a marked one comes next; see the port.
+
+    Rows that are asked about together fill a pass. Between passes others may ask the model.
+    """
+    weights: Any = model.weights
+    with model.gate.inference():
+        packing = _packing_of(weights, use)
+    for group in _following(rows, packing):
+        for logits, batch, members in _passes(model, [rows[number] for number in group], use, packing=packing):
+            owners = batch.owners
+            for owner in sorted(range(len(members)), key=lambda owner: members[owner]):
+                mine = (owners == owner).nonzero()[:, 0]
+                for part in torch.split(mine, _AT_ONCE):
+                    told = logits[part].double().log_softmax(-1).cpu().numpy()
+                    yield group[members[owner]], batch.targets[part].tolist(), told
+
+
+def _following(rows: Sequence[Rendered], packing: Packing) -> Iterator[list[int]]:
+    """Yield the numbers of rows that have marked tokens, in order, so many at a time that a pass holds them and their logits."""
+    group: list[int] = []
+    tokens = marked = 0
     for number, row in enumerate(rows):
         if not row.predicted_tokens:
             continue
-        for logits, batch, _ in _passes(model, [row], use):
-            for part, targets in zip(torch.split(logits, _AT_ONCE), torch.split(batch.targets, _AT_ONCE), strict=True):
-                yield number, targets.tolist(), part.double().log_softmax(-1).cpu().numpy()
+        tokens, marked = tokens + len(row.input_ids), marked + row.predicted_tokens
+        if group and (packing.kind == "single" or tokens > _PIECE_TOKENS or marked > _MOST_MARKED):
+            yield group
+            group, tokens, marked = [], len(row.input_ids), row.predicted_tokens
+        group.append(number)
+    if group:
+        yield group
 
 
 def activations(model: Loaded, rows: Sequence[Rendered], use: Use) -> dict[str, Any]:
@@ -115,6 +140,7 @@ def _passes(
     *,
     by_start: bool = False,
     hidden: list[torch.Tensor] | None = None,
+    packing: Packing | None = None,
 ) -> Iterator[tuple[torch.Tensor, PackedBatch, Sequence[int]]]:
     """Yield the logits of marked tokens, shape (N, vocabulary), of each pass, its batch and the numbers of its rows.
 
@@ -124,8 +150,8 @@ def _passes(
     weights: Any = model.weights
     with model.gate.inference():
         view, adapter = weights.view(use), weights.adapter_of(use)
-        base: Any = view.model.get_base_model() if hasattr(view.model, "get_base_model") else view.model
-        packing = choose_packing(base, prefixed=adapter is not None and adapter.prefix() is not None)
+        base = _base_of(view)
+        packing = packing or _packing_of(weights, use)
         limit = 0 if packing.kind == "single" else _PIECE_TOKENS
         with borrowed(view.model, own_side(use), view.switched_off), torch.no_grad(), _noting(base, hidden):
             shared = packing.shares_start and by_start
@@ -137,6 +163,16 @@ def _passes(
                 with batch_layout(base, computed, packing) as layout:
                     logits = target_logits(called, computed, inputs, layout)
                 yield logits, computed, group
+
+
+def _packing_of(weights: Any, use: Use) -> Packing:
+    """Return how rows are packed; whoever calls holds the gate."""
+    adapter = weights.adapter_of(use)
+    return choose_packing(_base_of(weights.view(use)), prefixed=adapter is not None and adapter.prefix() is not None)
+
+
+def _base_of(view: Any) -> Any:
+    return view.model.get_base_model() if hasattr(view.model, "get_base_model") else view.model
 
 
 @contextlib.contextmanager

@@ -109,7 +109,7 @@ def narrowed(logs: Numbers, targets: Sequence[int], k: int, temperature: float) 
         logs = logs - np.log(np.exp(logs).sum(axis=1, keepdims=True))
     if not k or k >= logs.shape[1]:
         return Likely(None, logs.astype(np.float32), said)
-    ids = np.argpartition(-logs, k - 1, axis=1)[:, :k]
+    ids = np.argpartition(logs, logs.shape[1] - k, axis=1)[:, -k:]
     return Likely(ids, np.take_along_axis(logs, ids, axis=1).astype(np.float32), said)
 
 
