@@ -94,6 +94,34 @@ def test_a_page_anywhere_and_a_search_are_quick(large: CaptureStore) -> None:
     assert len(pages) == len(set(pages)) == total, "each once, from either end"
 
 
+@pytest.mark.parametrize("at_once", [1, 200])
+def test_episodes_of_one_model_or_tool_are_those_that_have_it_in_the_order_asked_for(
+    small: CaptureStore, at_once: int
+) -> None:
+    """Also while calls come one by one, which lengthen episodes, and after some were deleted."""
+    small.index.catch_up(at_once=at_once)
+    chance = Random(5)
+    small.delete(*chance.sample([call.id for call in small.iterate()], 30))
+    small.index.catch_up()
+    table = small.index.table
+    rows, total = table.page({}, limit=1000)
+    assert total == len(rows) > 60
+    orders: dict[str, Callable[[dict[str, Any]], Any]] = {
+        "newest": lambda row: -row["tip"], "oldest": lambda row: row["tip"], "longest": lambda row: (-row["messages"], -row["tip"]),
+    }  # fmt: skip
+    for kind, column in (("tool", "tools"), ("model", "models")):
+        for name in [*table.facets()[column], "unheard of"]:
+            having = [row for row in rows if f"|{name}|" in f"|{row[column]}|"]
+            for sort, key in orders.items():
+                expected = [row["id"] for row in sorted(having, key=key)]
+                found = [
+                    row["id"]
+                    for begin in range(0, total, 7)
+                    for row in table.page({kind: name, "sort": sort, "offset": begin}, limit=7)[0]
+                ]
+                assert found == expected and table.page({kind: name, "sort": sort})[1] == len(having)
+
+
 def test_the_stream_takes_no_more_memory_than_a_few_episodes(large: CaptureStore) -> None:
     stream = large.trajectories()
     next(stream)

