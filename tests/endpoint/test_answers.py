@@ -38,6 +38,7 @@ def test_a_whole_answer_is_read_with_usage_and_price(made: Any) -> None:
     assert reply.usage == {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}
     assert endpoint.totals.cost == pytest.approx((1000 * 2.5 + 100 * 10) / 1e6)
     assert "1,000 + 100 tokens, $0.0035" in repr(endpoint)
+    assert endpoint.chat("Is it?").content == "Yes."
     unknown = made(says("Yes."), prices={"gpt-4o": {"input": 0, "output": 0}, "other": {"input": 1, "output": 1}})
     unknown.chat(ask())
     assert unknown.totals.cost == 0 and unknown.totals.unpriced == 0

@@ -90,7 +90,9 @@ def test_rows_become_messages_that_a_server_takes(made: Any, server: Upstream) -
     assert server.seen[-1].json["messages"][1]["reasoning"] == "Hm."
 
 
-@pytest.mark.parametrize("broken", ["hi", [ask(), "hi"], [[]], [["x"]], [[{"role": "user"}]], [[{"content": "x"}]]])
+@pytest.mark.parametrize(
+    "broken", [["hi"], ask()[0], [ask(), "hi"], [[]], [["x"]], [[{"role": "user"}]], [[{"content": "x"}]]]
+)
 def test_what_is_no_conversation_is_refused_before_anything_is_sent(made: Any, server: Upstream, broken: Any) -> None:
     with pytest.raises(DataError):
         made().chat(broken)

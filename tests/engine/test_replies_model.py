@@ -11,7 +11,7 @@ import pytest
 
 import shadownb as snb
 from shadownb.engine.replies import collected
-from shadownb.errors import ConfigError, ShadowWarning
+from shadownb.errors import ConfigError, DataError, ShadowWarning
 from tests.engine.template_families import family
 
 WORDS = ("amber", "salt")
@@ -74,6 +74,10 @@ def test_generate_chat_and_stream_say_the_same(qwen: Any) -> None:
     assert reply.raw.startswith("<think>\n\n</think>") and reply.reasoning == ""
     assert reply.outcome == "abstained" and reply.finish_reason == "stop"
     assert qwen.generate(question["content"], **ASKED) == reply.content
+    assert qwen.chat(question["content"], **ASKED) == reply, "a text is a user's message"
+    for given, said in ((question, "one message"), ([question["content"]] * 2, "generate takes a list of texts")):
+        with pytest.raises(DataError, match=said):
+            qwen.chat(given, **ASKED)
     stream = qwen.stream(question["content"], **ASKED)
     assert stream.reply is None
     assert "".join(stream) == reply.content

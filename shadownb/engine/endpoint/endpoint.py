@@ -23,6 +23,7 @@ from shadownb.engine.endpoint.totals import Totals
 from shadownb.engine.endpoint.trouble import error_of_many
 from shadownb.engine.inference import Reply
 from shadownb.engine.inference.typed import value_of
+from shadownb.engine.messages import conversations_of
 from shadownb.errors import ConfigError, EndpointError, ShadowWarning
 
 Message = Mapping[str, Any]
@@ -144,7 +145,9 @@ class Endpoint:
         return [self._mark, self.model, self.extra_body, self.reasoning_field]
 
     @overload
-    def chat(self, messages: Sequence[Message], tools: list[dict[str, Any]] | None = None, **options: Any) -> Reply: ...
+    def chat(
+        self, messages: str | Sequence[Message], tools: list[dict[str, Any]] | None = None, **options: Any
+    ) -> Reply: ...
 
     @overload
     def chat(
@@ -153,7 +156,7 @@ class Endpoint:
 
     def chat(
         self,
-        messages: Sequence[Message] | Sequence[Sequence[Message]],
+        messages: str | Sequence[Message] | Sequence[Sequence[Message]],
         tools: list[dict[str, Any]] | None = None,
         *,
         should_stop: Callable[[], bool] | None = None,
@@ -165,8 +168,8 @@ class Endpoint:
         Parameters
         ----------
         messages
-            Messages as in OpenAI's API, of one conversation or a list of them. Arguments of tool calls may be objects; missing
-            ids of calls and results are added.
+            Messages as in OpenAI's API, of one conversation or a list of them; a text is one message of a user. Arguments of
+            tool calls may be objects; missing ids of calls and results are added.
         tools
             Schemas of the tools that are offered.
         should_stop
@@ -196,8 +199,7 @@ class Endpoint:
         >>> reply.content, reply.finish_reason, [each.content for each in replies]
         ('billing', 'stop', ['shipping', 'shipping'])
         """
-        single = bool(messages) and isinstance(messages[0], Mapping)
-        conversations: Any = [messages] if single else messages
+        conversations, single = conversations_of(messages)
         schemas, bodies = self._bodies(conversations, tools, options)
         results: list[Reply | EndpointError | None] = [None] * len(bodies)
         settings = self._settings()

@@ -9,6 +9,7 @@ from shadownb.engine.inference import Sampling
 from shadownb.engine.inference.typed import all_typed, is_typed, value_of
 from shadownb.engine.loaded.as_trained import AS_TRAINED, AsTrained, Tools
 from shadownb.engine.loaded.model import LoadedModel
+from shadownb.engine.messages import conversations_of
 from shadownb.engine.models import best_of as best_of_many
 from shadownb.engine.models.generation import Generation
 from shadownb.engine.models.questions import Message, Opening
@@ -123,7 +124,7 @@ class Asking(LoadedModel):
 
     @overload
     def chat(
-        self, messages: Sequence[Message], tools: Tools | AsTrained = AS_TRAINED, **options: Unpack[ChatOptions]
+        self, messages: str | Sequence[Message], tools: Tools | AsTrained = AS_TRAINED, **options: Unpack[ChatOptions]
     ) -> Reply: ...
 
     @overload
@@ -136,7 +137,7 @@ class Asking(LoadedModel):
 
     def chat(
         self,
-        messages: Sequence[Message] | Sequence[Sequence[Message]],
+        messages: str | Sequence[Message] | Sequence[Sequence[Message]],
         tools: Tools | AsTrained = AS_TRAINED,
         *,
         system: str | AsTrained | None = AS_TRAINED,
@@ -148,8 +149,9 @@ class Asking(LoadedModel):
     ) -> Reply | list[Reply]:
         """Return the :class:`Reply` to a conversation, or a list of them for a list of conversations.
 
-        Messages are dicts as in OpenAI's API (``role``, ``content``, ``tool_calls``, ...). Options and errors are those of
-        :meth:`generate`; if the first message is a system message, it is used instead of the trained one.
+        Messages are dicts as in OpenAI's API (``role``, ``content``, ``tool_calls``, ...); a text is one message of a user.
+        Options and errors are those of :meth:`generate`; if the first message is a system message, it is used instead of the
+        trained one.
 
         Examples
         --------
@@ -162,8 +164,7 @@ class Asking(LoadedModel):
         >>> [answer.role for answer in model.chat([further[:1], further], max_new_tokens=4)]
         ['assistant', 'assistant']
         """
-        single = bool(messages) and isinstance(messages[0], dict)
-        conversations: Any = [messages] if single else messages
+        conversations, single = conversations_of(messages)
         opening = Opening(system, tools, None, enable_thinking, reasoning_effort)
         replies = self.generation.replies(conversations, opening, use, Sampling.from_options(**sampling), should_stop)
         if (schema := sampling.get("schema")) is not None:
