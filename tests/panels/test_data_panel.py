@@ -226,7 +226,9 @@ def test_a_file_that_the_page_sends_lies_in_the_notebooks_folder(panel: Any, tab
     assert panel.source["stage"] == "failed" and "No file" in panel.source["error"]["what"]
 
 
-def test_without_the_hub_the_panel_says_so(panel: Any) -> None:
+def test_without_the_hub_the_panel_says_so(panel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for constants in ("huggingface_hub.constants", "datasets.config"):  # without a network they try for a minute
+        monkeypatch.setattr(f"{constants}.HF_HUB_OFFLINE", True)
     press(panel, "search_hub", query="support tickets")
     assert panel.hub["stage"] == "failed" and panel.hub["error"]["code"] == "data-offline"
     press(panel, "open_hub", repo="owner/rows", limit="ten")
