@@ -12,10 +12,13 @@ import secrets
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.request import urlopen
 
 from playwright.sync_api import Locator, Page, expect
 
@@ -96,8 +99,22 @@ def _address(server: subprocess.Popen[str]) -> str:
         if found:
             # The rest must be read, or the server stops when the pipe is full.
             threading.Thread(target=server.stderr.read, daemon=True).start()
+            until_it_answers(found[1], server)
             return found[1]
     raise AssertionError("JupyterLab ended at once:\n" + "".join(log))
+
+
+def until_it_answers(address: str, server: subprocess.Popen[Any]) -> None:
+    """Wait until a server that was just started takes connections; what it says in its log may come before that."""
+    while True:
+        assert server.poll() is None, f"the server at {address} ended at once"
+        try:
+            urlopen(address, timeout=60).close()
+            return
+        except HTTPError:
+            return
+        except (URLError, ConnectionError):
+            time.sleep(0.2)
 
 
 def _notebook(cells: tuple[str, ...]) -> dict[str, Any]:

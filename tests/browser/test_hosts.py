@@ -10,16 +10,39 @@ import re
 import secrets
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
-from .lab import PREFIX, running_lab
+from .lab import PATIENCE_MS, PREFIX, running_lab, until_it_answers
+from .looks import SIZE
 
 pytestmark = pytest.mark.full
 CELL = "import shadownb as snb\nsnb.Studio(namespace={})"
+# What these front ends themselves take from a content network; without one they look plainer and work.
+THEIRS = re.compile(
+    r"https://(cdn\.jsdelivr\.net/npm/@fortawesome|cdnjs\.cloudflare\.com/ajax/libs/(require\.js|mathjax))"
+)
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page that fails where a panel throws or asks the network; what its front end does by itself is not looked at."""
+    context = browser.new_context(viewport=SIZE)
+    context.set_default_timeout(PATIENCE_MS)
+    opened = context.new_page()
+    errors: list[str] = []
+    outside: list[str] = []
+    # A panel's code is loaded from the memory of the page.
+    opened.on("pageerror", lambda error: errors.append(str(error.stack)) if "blob:" in str(error.stack) else None)
+    own = re.compile(r"(http|ws)://127\.0\.0\.1:|data:|blob:")
+    context.on("request", lambda request: outside.append(request.url) if not own.match(request.url) else None)
+    yield opened
+    context.close()
+    assert not errors
+    assert [url for url in outside if not THEIRS.match(url)] == []
 
 
 def use(studio: Locator) -> None:
@@ -78,8 +101,7 @@ def test_voila(page: Page, tmp_path: Path) -> None:
         server = subprocess.Popen(command, env={**os.environ, **own}, stdout=log, stderr=log)
     try:
         address = f"http://127.0.0.1:{port}{PREFIX}?token={token}"
-        page.wait_for_timeout(0)
-        _until_it_answers(address, server, tmp_path / "log")
+        until_it_answers(address, server)
         page.goto(address)
         studio = page.get_by_role("region", name="Studio", exact=True)
         use(studio)
@@ -88,17 +110,3 @@ def test_voila(page: Page, tmp_path: Path) -> None:
     finally:
         server.terminate()
         server.wait(60)
-
-
-def _until_it_answers(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    import time
-    from urllib.error import URLError
-    from urllib.request import urlopen
-
-    while True:
-        assert server.poll() is None, log.read_text()
-        try:
-            urlopen(address, timeout=60).close()
-            return
-        except (URLError, ConnectionError):
-            time.sleep(0.2)
