@@ -320,7 +320,10 @@ class TrajectoriesPanel(TaughtPanel):
         if not rows and self.query["offset"]:  # what was there is gone
             self.query = {**self.query, "offset": max(0, (total - 1) // PAGE * PAGE)}
             rows, total = self._index.table.page(self.query)
-        self.page = {"rows": [_episode_words.line(row) for row in rows], "total": total, "size": PAGE}
+        searched = self._index.table.searched(self.query)
+        self.page = {
+            "rows": [_episode_words.line(row) for row in rows], "total": total, "size": PAGE, "searched": searched
+        }  # fmt: skip
         self._show_code()
 
     def _list_choices(self) -> None:

@@ -1,22 +1,27 @@
-"""Capture and Trajectories over a store of 20,000 calls in a browser: what comes with a page is small, and comes at once."""
+"""Capture and Trajectories over a store of 20,000 calls in a browser: what comes with a page is small, and comes at once.
+
+Over a million: ``python benchmarks/captures_scale.py --calls 1000000 --keep FOLDER``, then these tests with
+``SHADOWNB_LARGE_STORE=FOLDER/captures/c1000000``.
+"""
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Locator, Page, WebSocket, expect
 
+import shadownb as snb
 from tests.capture.plenty import plenty
 
 from .lab import Lab, Notebook
 from .looks import AXE, violations
 
 SETUP, PANEL = 0, 1
-CALLS = 20_000
 MOST_BYTES = 200_000
 """What may come over the wire for one thing that a user does, and what a panel may hold."""
 Photograph = Callable[[Locator, str], None]
@@ -27,7 +32,8 @@ OPEN = "import shadownb as snb\nstore = snb.CaptureStore.open({path!r})"
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a store that is indexed, two of its calls scored."""
-    store = plenty(CALLS, "large", home=tmp_path_factory.mktemp("large"))
+    kept = os.environ.get("SHADOWNB_LARGE_STORE")
+    store = snb.CaptureStore.open(kept) if kept else plenty(20_000, "large", home=tmp_path_factory.mktemp("large"))
     store.index.catch_up()
     first, second = (call.id for call in store.calls(limit=2, newest_first=True))
     store.score(first, 1.0, note="The right queue.")
@@ -43,6 +49,11 @@ def notebook(lab: Lab, page: Page, large: Path) -> Notebook:
     opened = lab.open(page, "large", OPEN.format(path=str(large)), "")
     opened.execute(SETUP)
     return opened
+
+
+def calls_of(folder: Path) -> int:
+    with closing(snb.CaptureStore.open(str(folder))) as store:
+        return store.count()
 
 
 class Wire:
@@ -69,14 +80,16 @@ class Wire:
 
 
 @pytest.mark.full
-def test_calls_of_a_large_store_are_small_and_come_at_once(notebook: Notebook, photograph: Photograph) -> None:
+def test_calls_of_a_large_store_are_small_and_come_at_once(
+    notebook: Notebook, large: Path, photograph: Photograph
+) -> None:
     page = notebook.page
     wire = Wire(page)
     notebook.reload()  # its connection is made again, and seen
     notebook.run(PANEL, "snb.CapturePanel(store)")
     panel = notebook.panel(PANEL, "Capture")
     calls = panel.get_by_role("region", name="Calls", exact=True)
-    expect(calls).to_contain_text(f"{CALLS:,} calls", timeout=60_000)
+    expect(calls).to_contain_text(f"{calls_of(large):,} calls", timeout=60_000)
     photograph(panel, "capture-large")
     assert len(panel.inner_html()) < MOST_BYTES
     assert violations(panel) == []
@@ -109,13 +122,15 @@ def test_calls_of_a_large_store_are_small_and_come_at_once(notebook: Notebook, p
 
 
 @pytest.mark.full
-def test_episodes_of_a_large_store_are_small_and_come_at_once(notebook: Notebook, photograph: Photograph) -> None:
+def test_episodes_of_a_large_store_are_small_and_come_at_once(
+    notebook: Notebook, large: Path, photograph: Photograph
+) -> None:
     page = notebook.page
     wire = Wire(page)
     notebook.reload()
     notebook.run(PANEL, "snb.TrajectoriesPanel(store)")
     panel = notebook.panel(PANEL, "Trajectories")
-    expect(panel.get_by_role("status").first).to_contain_text(f"of {CALLS:,} calls", timeout=60_000)
+    expect(panel.get_by_role("status").first).to_contain_text(f"of {calls_of(large):,} calls", timeout=60_000)
     photograph(panel, "trajectories-large")
     with wire.small("a page on"):
         panel.get_by_role("button", name="Next", exact=True).click()

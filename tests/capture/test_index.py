@@ -20,10 +20,11 @@ import pytest
 from shadownb.engine.capture import Call, Calls, CaptureStore, captures
 from shadownb.engine.capture.database import Database
 from shadownb.engine.capture.folder import CaptureFolder
+from shadownb.engine.capture.index import words as index_words
 from shadownb.engine.capture.writer import insert
 from shadownb.engine.trajectories import Trajectory, trajectories_of
 from shadownb.engine.trajectories.episodes import Episodes
-from shadownb.errors import BusyError, ConfigError, DataError
+from shadownb.errors import BusyError, ConfigError, DataError, ShadowWarning
 from tests.capture.plenty import plenty, records
 
 NUMBER = 20_000
@@ -120,6 +121,17 @@ def test_episodes_of_one_model_or_tool_are_those_that_have_it_in_the_order_asked
                     for row in table.page({kind: name, "sort": sort, "offset": begin}, limit=7)[0]
                 ]
                 assert found == expected and table.page({kind: name, "sort": sort})[1] == len(having)
+
+
+def test_a_search_that_does_not_look_at_all_calls_says_so(large: CaptureStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = large.index.table
+    assert table.searched({"search": "case"}) == table.searched({"search": "zebra"}) == table.searched({}) == 0
+    whole = table.page({"search": "case"})[1]
+    monkeypatch.setattr(index_words, "MOST_HITS", 100)
+    assert table.searched({"search": "case"}) == 100 and table.page({"search": "case"})[1] < whole
+    with pytest.warns(ShadowWarning, match=r"search='case' stands in more than 100 calls.*newest 100"):
+        large.episodes(search="case")
+    assert large.episodes(search="case 4242")[0]["title"].startswith("Case 4242")
 
 
 def test_the_stream_takes_no_more_memory_than_a_few_episodes(large: CaptureStore) -> None:

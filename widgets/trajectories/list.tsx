@@ -106,6 +106,12 @@ export function List() {
           </table>
         </section>
       )}
+      {(page.searched ?? 0) > 0 && (
+        <p class="snb-muted" role="note">
+          These words stand in more than {count(page.searched ?? 0)} calls: only the newest {count(page.searched ?? 0)}{" "}
+          of those are looked at. Add words to find older ones.
+        </p>
+      )}
       {total > size && (
         <Pager
           label="Pages of episodes"

@@ -129,6 +129,13 @@ test("the list says kind and trouble in words, and turns by pages", () => {
   expect(last()).toEqual({ kind: "open", episode: 4 });
 });
 
+test("a search that looks at a part of the calls says so", () => {
+  show({ page: { rows: [row(1)], total: 1, size: 20, searched: 0 } });
+  expect(el.querySelector('[role="note"]')).toBeNull();
+  act(() => model.receive({ page: { rows: [row(1)], total: 1, size: 20, searched: 10000 } }));
+  expect(el.querySelector('[role="note"]')?.textContent).toContain("only the newest 10,000");
+});
+
 test("scores are a column and an order only where there are some", () => {
   show();
   expect(el.textContent).not.toMatch(/score/i);

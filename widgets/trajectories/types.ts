@@ -64,6 +64,8 @@ export interface Page {
   rows?: Row[];
   total?: number;
   size?: number;
+  /** In how many of the newest calls with the words of a search episodes are looked for; 0 for all of them. */
+  searched?: number;
 }
 
 export interface CallFacts {

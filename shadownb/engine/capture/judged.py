@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.capture.feedback import REWARD, Score, checked, reward_and_metrics
 from shadownb.engine.capture.stored import StoredCalls
-from shadownb.errors import DataError
+from shadownb.errors import DataError, ShadowWarning
 
 if TYPE_CHECKING:
     from shadownb.engine.capture.spending import Spent
@@ -48,7 +49,8 @@ class JudgedCalls(StoredCalls):
             How many at most, after skipping ``offset``.
         **query
             ``search`` (words that stand in it), ``kind``, ``model``, ``tool``, ``min_messages``, and ``sort``: ``newest``,
-            ``oldest``, ``longest``, ``shortest``, ``costliest``, ``best`` or ``worst``.
+            ``oldest``, ``longest``, ``shortest``, ``costliest``, ``best`` or ``worst``. Words that stand in more than 10,000
+            calls are looked for in the newest 10,000 of those, and a warning says so.
 
         Raises
         ------
@@ -64,6 +66,13 @@ class JudgedCalls(StoredCalls):
 
         wanted = checked(query)
         self.index.catch_up()
+        if searched := self.index.table.searched(wanted):
+            warnings.warn(
+                f"search={wanted['search']!r} stands in more than {searched:,} calls; these are episodes of the newest {searched:,}."
+                " Add words, or read them with calls(text=...), which finds all.",
+                ShadowWarning,
+                stacklevel=2,
+            )
         return self.index.table.page({**wanted, "offset": offset}, limit)[0]
 
     def trajectory(self, episode: int) -> Trajectory:

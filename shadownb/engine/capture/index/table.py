@@ -147,6 +147,18 @@ class EpisodeTable:
             )
             return (rows[::-1] if backwards else rows), total
 
+    def searched(self, query: dict[str, Any]) -> int:
+        """Return in how many of the newest calls with the words of a query episodes are looked for; 0 for all of them."""
+        text = str(query.get("search") or "").strip()
+        if not text or not self._has_words:
+            return 0
+        with self._lock:
+            asked = words.query_of(self._table, text)
+            if asked is None:
+                return 0
+            more = "SELECT 1 FROM said WHERE said MATCH ? LIMIT 1 OFFSET ?"
+            return words.MOST_HITS if self._read(more, [asked, words.MOST_HITS]) else 0
+
     def facets(self) -> dict[str, Any]:
         """Return what there is to filter by: kinds with their numbers, models, tools, and whether scores are known."""
         kinds = self._read("SELECT kind, COUNT(*) AS n FROM episodes GROUP BY kind ORDER BY kind")
