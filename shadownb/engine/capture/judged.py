@@ -68,8 +68,8 @@ class JudgedCalls(StoredCalls):
         self.index.catch_up()
         if searched := self.index.table.searched(wanted):
             warnings.warn(
-                f"search={wanted['search']!r} stands in more than {searched:,} calls; these are episodes of the newest {searched:,}."
-                " Add words, or read them with calls(text=...), which finds all.",
+                f"search={wanted['search']!r} stands in more than {searched:,} calls; these are episodes of the newest of "
+                f"them. Add words, or read them with calls(text=...), which finds all.",
                 ShadowWarning,
                 stacklevel=2,
             )
