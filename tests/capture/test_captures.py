@@ -52,7 +52,7 @@ def test_looking_who_records_keeps_nobody_from_recording(upstream: Upstream) -> 
     finally:
         over.set()
         for watcher in watchers:
-            watcher.join(20)
+            watcher.join(60)
 
 
 def test_a_start_that_fails_leaves_nothing_behind(upstream: Upstream) -> None:

@@ -81,7 +81,7 @@ def test_the_end_of_a_stream_waits(upstream: Upstream, proxy: CaptureProxy, kind
     locked = sqlite3.connect(proxy.store.files.database, isolation_level=None)
     locked.execute("BEGIN IMMEDIATE")  # nothing can be committed until this ends
     reader = Reader(proxy.root_url + path, {**BODIES[path], "stream": True}, auth(proxy))
-    assert going_on.wait(20)
+    assert going_on.wait(60)
     before = sent.index(end)
     if size == 1:  # in larger pieces the end's own piece is held as a whole
         wait_for(lambda: len(reader.read) >= before)
@@ -93,7 +93,7 @@ def test_the_end_of_a_stream_waits(upstream: Upstream, proxy: CaptureProxy, kind
     locked.close()
     wait_for(lambda: reader.read == sent)
     over.set()
-    reader.join(20)
+    reader.join(60)
     assert [call.status for call in proxy.calls] == ["ok"]
     assert proxy.calls[0].text == TEXT
 
@@ -115,7 +115,7 @@ def test_the_end_of_a_body_waits(upstream: Upstream, proxy: CaptureProxy, paddin
     assert bool(reader.read) == bool(padding)
     locked.execute("COMMIT")
     locked.close()
-    reader.join(20)
+    reader.join(60)
     assert len(reader.read) > padding
     assert reader.read.endswith(b"}")
     assert proxy.calls[0].response_body == reader.read

@@ -135,7 +135,7 @@ def test_the_writer_lives_on_whatever_a_record_holds(tmp_path: Path) -> None:
             exchange = Exchange(dialect("chat"), json.dumps(request).encode(), request, "upstream")
             exchange.http_status = status  # type: ignore[assignment]
             writer.put(exchange, lambda problem, name=name: outcomes.put((name, problem)))
-        found = dict(outcomes.get(timeout=20) for _ in range(4))
+        found = dict(outcomes.get(timeout=60) for _ in range(4))
     finally:
         writer.close()
     assert {name: problem is None for name, problem in found.items()} == {

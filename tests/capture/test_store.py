@@ -160,7 +160,7 @@ while after < 2:
     assert reader.stdout.readline() == "echo: one\n"  # read while the proxy has the file open
     say(proxy, "two")
     assert reader.stdout.readline() == "echo: two\n"
-    assert reader.wait(20) == 0
+    assert reader.wait(60) == 0
 
 
 def test_sessions_parents_and_traces(upstream: Upstream, proxy: CaptureProxy) -> None:

@@ -94,7 +94,7 @@ class Upstream:
             self._loop.call_soon(self._loop.stop)
 
         self._loop.call_soon_threadsafe(stop)
-        self._thread.join(10)
+        self._thread.join(60)
 
     def stop_listening(self) -> None:
         """Take no more connections. On return the port is closed: who connects earlier waits to be accepted, and is reset."""

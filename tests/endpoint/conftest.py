@@ -24,7 +24,7 @@ def _no_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     gc.collect()  # a stream that a test dropped
     for thread in threading.enumerate():
         if thread.name.startswith("shadownb-endpoint"):
-            thread.join(10)
+            thread.join(60)
             assert not thread.is_alive(), "a thread was left"
 
 

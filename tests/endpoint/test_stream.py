@@ -192,7 +192,7 @@ def test_closed_or_dropped_it_hangs_up(made: Any, server: Upstream) -> None:
             assert endpoint.totals.stopped == 1
         del stream
         gc.collect()
-        assert gone.wait(20), end
+        assert gone.wait(60), end
 
 
 def test_stopped_while_nothing_comes_it_ends(made: Any) -> None:

@@ -46,7 +46,7 @@ def check_fine(model: Any, rows: list[Any], **options: Any) -> None:
     assert model.trained == (run.id, 1)
     for thread in threading.enumerate():
         if thread.name.startswith(("shadownb-train", "shadownb-queue", "journal-")):
-            thread.join(timeout=10)
+            thread.join(timeout=60)
             assert not thread.is_alive(), f"{thread.name} is left"
 
 
@@ -631,7 +631,7 @@ def test_the_journal_keeps_events_while_the_disk_is_full(small_disk: Path, monke
     assert written == list(range(len(written)))
     journal.close()  # the run ends while the disk is still full
     filler.free()
-    journal._thread.join(timeout=10)
+    journal._thread.join(timeout=60)
     assert not journal._thread.is_alive()
     assert [event["step"] for event in JournalReader(path)] == list(range(400))
 
@@ -780,7 +780,7 @@ def test_out_of_memory_frees_what_training_held(tiny: Any, rows: list[Any], monk
         tiny.train(rows, background=True, max_steps=3, **FAST).wait(timeout=60)
     for thread in threading.enumerate():
         if thread.name == "shadownb-train":
-            thread.join(timeout=10)
+            thread.join(timeout=60)
     gc.collect()
     assert [kind() for kind in held] == [None, None], "the loop or its optimizer is still in memory"
     check_fine(tiny, rows)
@@ -818,7 +818,7 @@ def test_a_reader_that_fails_stops_nothing(tiny: Any, rows: list[Any]) -> None:
     run = tiny.train(rows, background=True, max_steps=2, **FAST)
     unsubscribe = run.subscribe(fails)
     run.wait(timeout=60)
-    assert seen.wait(10)
+    assert seen.wait(60)
     unsubscribe()
     assert run.status == "succeeded"
 

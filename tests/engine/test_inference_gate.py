@@ -14,7 +14,7 @@ from shadownb.engine.inference import WeightsGate
 from shadownb.engine.inference.gate import WaitCancelled
 from shadownb.errors import BusyError
 
-LIMIT = 20.0
+LIMIT = 60.0
 
 
 def until(condition: Callable[[], bool]) -> None:

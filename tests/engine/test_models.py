@@ -329,7 +329,7 @@ def test_unload_frees_the_weights(tiny: Any, rows: list[Any]) -> None:
     held = weakref.ref(tiny.module), weakref.ref(next(tiny.module.parameters()))
     for thread in threading.enumerate():
         if thread.name == "shadownb-train":
-            thread.join(timeout=10)
+            thread.join(timeout=60)
     tiny.unload()
     gc.collect()
     assert [kind() for kind in held] == [None, None]

@@ -202,7 +202,7 @@ def test_a_plugin_that_registers_while_it_is_imported_elsewhere_holds_nobody_up(
         "        registry.register('scorer', 'meanwhile', 'a:b')\n"
         "threading.Thread(target=elsewhere, daemon=True).start(); importing.wait()\n"
         "lister = threading.Thread(target=lambda: print(registry.names('scorer')), daemon=True); lister.start()\n"
-        "lister.join(20)\n"
+        "lister.join(60)\n"
     )
     out, err = told(code, environment)
     assert "'slow'" in out and "'at_import'" in out and "'meanwhile'" in out, err

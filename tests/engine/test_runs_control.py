@@ -123,7 +123,7 @@ def test_a_second_run_waits_in_line_and_can_be_stopped_there(tiny: Any, rows: li
     third = tiny.train(rows, max_steps=3, **OPTIONS)
     assert second.status == third.status == "queued"
     third.stop()
-    third.wait(timeout=10)
+    third.wait(timeout=60)
     assert third.status == "stopped"
     assert first.status == "running"
     first.stop()
@@ -149,7 +149,7 @@ def test_a_run_paused_in_line_lets_others_pass_and_is_paused_once(tiny: Any, row
 def test_a_run_stopped_in_line_hides_no_run_that_trains(tiny: Any, rows: list[Any]) -> None:
     first = tiny.train(rows, max_steps=5000, **OPTIONS)
     until(first, lambda s: s.step >= 1)
-    tiny.train(rows, max_steps=3, **OPTIONS).stop().wait(timeout=10)
+    tiny.train(rows, max_steps=3, **OPTIONS).stop().wait(timeout=60)
     assert tiny.active_run.id == first.id
     assert f"of run {first.id}" in tiny.answering
     with pytest.raises(BusyError, match=first.id):
@@ -200,7 +200,7 @@ def test_stop_while_evaluating_and_sampling(tiny: Any, rows: list[Any]) -> None:
             run, lambda s, p=phase: s.phase["name"] == p and s.step
         )  # the base is asked for samples before the first step
         run.stop()
-        run.wait(timeout=15)
+        run.wait(timeout=60)
         assert run.status == "stopped"
         assert run.checkpoint_at().step == run.state.step
 
@@ -218,7 +218,7 @@ def test_no_thread_is_left(tiny: Any, rows: list[Any]) -> None:
     run.wait(timeout=60)
     for thread in threading.enumerate():
         if thread.name.startswith(("shadownb-train", "journal-")):
-            thread.join(timeout=10)
+            thread.join(timeout=60)
             assert not thread.is_alive(), thread.name
 
 

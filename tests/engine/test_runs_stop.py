@@ -91,7 +91,7 @@ def test_while_computing_the_reference(tiny: Any) -> None:
 def test_an_answer_comes_between_the_pieces_of_the_reference(tiny: Any) -> None:
     run = tiny.train(pairs(2000), method="dpo", max_steps=5000, max_tokens_per_forward=64, **OPTIONS)
     until(run, lambda s: s.phase["name"] == "computing reference")
-    with tiny.gate.inference(timeout=5):
+    with tiny.gate.inference(timeout=60):
         assert run.state.phase["name"] == "computing reference"
     done = run.state.phase["done"]
     until(run, lambda s: s.phase["name"] == "computing reference" and s.phase["done"] > done)

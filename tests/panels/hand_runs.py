@@ -21,7 +21,7 @@ class HandRun:
     def __init__(self, **options: Any) -> None:
         folder = default_store().create(TrainConfig(**options), {"model": {"name": "tiny"}})
         self._lock = folder.owner_lock()
-        self._lock.acquire(timeout=5)
+        self._lock.acquire(timeout=60)
         self.journal = Journal(folder.events)
         self.journal.append("created", run_id=folder.id)
         self.run = Run(folder)
@@ -88,6 +88,6 @@ class RecordingComm:
             if data.get("method") == "update"
         ]
 
-    def wait_for(self, holds: Callable[[], bool], timeout: float = 20.0) -> None:
+    def wait_for(self, holds: Callable[[], bool], timeout: float = 60.0) -> None:
         with self.sent:
             assert self.sent.wait_for(holds, timeout), "the panel never sent it"

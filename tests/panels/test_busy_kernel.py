@@ -20,7 +20,7 @@ panel.observe(lambda _: arrived.set(), names=["commands"])
 print(panel.model_id)
 """
 # The cell ends as soon as the click is there, so it has arrived while the cell ran.
-BUSY = "print('clicked' if arrived.wait(20) else 'nothing came')"
+BUSY = "print('clicked' if arrived.wait(60) else 'nothing came')"
 
 
 @pytest.fixture

@@ -103,7 +103,7 @@ panel._refresh_displays = lambda: (original(), "finished" in panel.pictured and 
 for step in range(1, 5):
     hand.step(step)
 hand.append("end", status="succeeded")
-assert drawn.wait(20)
+assert drawn.wait(60)
 """
 
 AGAIN = "display(hand.run)"

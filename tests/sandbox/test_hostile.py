@@ -134,7 +134,7 @@ def test_what_meets_a_bound_is_ended_and_says_which(
     started = time.monotonic()
     outcome = hostile(name, **bounds)
     assert (outcome.status, outcome.exit_code) == (status, None) and outcome.reason and not outcome.ok, outcome
-    assert time.monotonic() - started < 20 and len(outcome.stdout) <= MIB + 64
+    assert time.monotonic() - started < 120 and len(outcome.stdout) <= MIB + 64
 
 
 def test_memory_that_belongs_to_no_process_is_not_there(hostile: Runs) -> None:

@@ -171,7 +171,7 @@ def test_many_rows_are_sampled_and_progress_is_told() -> None:
     started = time.monotonic()
     report = lab("numeric", rows, max_rows=10, progress=told.append)
     assert [each.text for each in report.good] == [str(n) for n in range(0, 1000, 100)]
-    assert told == sorted(told) and told[-1] == 1.0 and time.monotonic() - started < 30
+    assert told == sorted(told) and told[-1] == 1.0 and time.monotonic() - started < 120
 
 
 def test_the_name_of_a_registered_scorer_is_enough() -> None:

@@ -120,8 +120,8 @@ def test_one_answer_that_hangs_spares_the_others_and_no_thread_stays() -> None:
         return 1.0
 
     before = set(threading.enumerate())
-    scores = asked(hangs_at_six, timeout=0.3)
-    assert values(scores) == [1.0, None, 1.0] and "took longer than 0.3 s" in scores[1].reason
+    scores = asked(hangs_at_six, timeout=3)
+    assert values(scores) == [1.0, None, 1.0] and "took longer than 3 s" in scores[1].reason
     assert set(threading.enumerate()) <= before
 
 
@@ -157,9 +157,9 @@ def test_async_scorers_that_hang_are_cancelled() -> None:
         return [1.0 for _ in completions]
 
     started = time.monotonic()
-    assert values(asked(hangs_at_six, timeout=0.3)) == [1.0, None, 1.0] and cancelled == ["6"]
+    assert values(asked(hangs_at_six, timeout=3)) == [1.0, None, 1.0] and cancelled == ["6"]
     assert values(asked(whole_batch, timeout=0.3)) == [None] * 3
-    assert time.monotonic() - started < 60
+    assert time.monotonic() - started < 300
 
 
 def test_calls_of_an_async_scorer_go_on_side_by_side() -> None:
