@@ -14,7 +14,7 @@ from shadownb.engine.capture.proxy import CaptureProxy
 from tests.capture.upstream import Upstream
 
 # Certificates, which are not needed here, take a client 20 to 40 ms to read: so one for all, or ``verify=False``.
-WEB = httpx.Client(timeout=30, trust_env=False)
+WEB = httpx.Client(timeout=120, trust_env=False)
 CANARY = "sk-canary-4f1b7c2e9d8a6b5c3e2f1a0b9c8d7e6f"
 
 

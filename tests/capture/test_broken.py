@@ -27,7 +27,7 @@ WANTED = {path: b"".join(sse(path, TEXT)) for path in PATHS}
 
 def ask(proxy: CaptureProxy, path: str = CHAT, **headers: str) -> httpx.Response:
     return WEB.post(
-        proxy.root_url + path, json={**BODIES[path], "stream": True}, headers={**auth(proxy), **headers}, timeout=30
+        proxy.root_url + path, json={**BODIES[path], "stream": True}, headers={**auth(proxy), **headers}, timeout=120
     )
 
 

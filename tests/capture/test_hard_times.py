@@ -159,7 +159,7 @@ def test_a_stranger_is_refused_before_the_body_is_read(proxy: CaptureProxy) -> N
     host, port = proxy.root_url.removeprefix("http://").split(":")
     head = f"POST {PATHS[0]} HTTP/1.1\r\nhost: {host}:{port}\r\ncontent-length: 200000000\r\nauthorization: Bearer no\r\n\r\n"
     sent, hung_up = 0, False
-    with socket.create_connection((host, int(port)), timeout=30) as line:
+    with socket.create_connection((host, int(port)), timeout=120) as line:
         line.sendall(head.encode())
         while sent < 200_000_000 and not hung_up:
             try:
@@ -177,7 +177,7 @@ def test_a_client_that_stops_in_the_middle_of_a_body_is_told_so(
     monkeypatch.setattr(wire, "_SILENT_SECONDS", 0.05)
     host, port = proxy.root_url.removeprefix("http://").split(":")
     head = f"POST {PATHS[0]} HTTP/1.1\r\nhost: {host}:{port}\r\ncontent-length: 20\r\nauthorization: Bearer {proxy.token}\r\n\r\n"
-    with socket.create_connection((host, int(port)), timeout=30) as line:
+    with socket.create_connection((host, int(port)), timeout=120) as line:
         line.sendall(head.encode() + b'{"model')
         assert b" 408 " in line.recv(4096)
     assert len(proxy.calls) == 0
@@ -200,8 +200,8 @@ def test_a_client_that_does_not_end_its_head_is_let_go_and_a_slow_answer_is_not(
         body = json.dumps(BODIES[PATHS[0]]).encode()
         head = f"POST {PATHS[0]} HTTP/1.1\r\nhost: {host}:{port}\r\ncontent-length: {len(body)}\r\n"
         head += f"authorization: Bearer {proxy.token}"
-        slow = socket.create_connection((host, int(port)), timeout=30)
-        answered = socket.create_connection((host, int(port)), timeout=30)
+        slow = socket.create_connection((host, int(port)), timeout=120)
+        answered = socket.create_connection((host, int(port)), timeout=120)
         with slow, answered:
             answered.sendall(head.encode() + b"\r\n\r\n" + body)
             slow.sendall(head.encode())

@@ -86,7 +86,7 @@ import sys, threading, httpx, json
 url, token, out = sys.argv[1:]
 log = open(out, "a", buffering=1)
 def ask(n):
-    with httpx.Client(timeout=30, verify=False) as client:
+    with httpx.Client(timeout=120, verify=False) as client:
         for turn in range(10**6):
             said = f"{out} {n} {turn}"
             body = {"model": "gpt-4o", "messages": [{"role": "user", "content": said}], "stream": bool((n + turn) % 2)}

@@ -116,7 +116,10 @@ def asked_of(options: dict[str, Any]) -> dict[str, Any]:
 def test_tool_calls_in_every_dialect(
     model: Any, proxy: CaptureProxy, openai_client: Any, anthropic_client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The random model never calls a tool, so its tokens are replaced by those of a reply that does; all else is real."""
+    """The random model never calls a tool, so its tokens are replaced by those of a reply that does; all else is real.
+
+    Greedy, as one that is drawn may be the end.
+    """
     from shadownb.engine.inference.text import AnswerText
 
     reply = '<think>\nHm.\n</think>\n\nSure. <tool_call>{"name": "look", "arguments": {"id": 7}}</tool_call>'
@@ -132,9 +135,10 @@ def test_tool_calls_in_every_dialect(
     monkeypatch.setattr(AnswerText, "push", push)
     monkeypatch.setattr(AnswerText, "finish", lambda self: "")
     size = len(pieces) + 5
+    asked: Any = {"model": "m", "messages": USER, "tools": TOOLS, "max_tokens": size, "temperature": 0}
     deltas = []
-    whole = openai_client.chat.completions.create(model="m", messages=USER, tools=TOOLS, max_tokens=size).choices[0]
-    with openai_client.chat.completions.stream(model="m", messages=USER, tools=TOOLS, max_tokens=size) as stream:
+    whole = openai_client.chat.completions.create(**asked).choices[0]
+    with openai_client.chat.completions.stream(**asked) as stream:
         for event in stream:
             deltas += [event.chunk.choices[0].delta] if event.type == "chunk" and event.chunk.choices else []
         streamed = stream.get_final_completion().choices[0]
@@ -147,15 +151,20 @@ def test_tool_calls_in_every_dialect(
     thoughts = [getattr(delta, "reasoning_content", None) or "" for delta in deltas]
     assert "".join(thoughts) == whole.message.reasoning_content == "Hm."
     tools = [{"type": "function", "name": "look", "parameters": TOOLS[0]["function"]["parameters"]}]
-    with openai_client.responses.stream(model="m", input=USER, tools=tools, max_output_tokens=size) as stream:
+    with openai_client.responses.stream(
+        model="m", input=USER, tools=tools, max_output_tokens=size, temperature=0
+    ) as stream:
         list(stream)
         output = stream.get_final_response().output
     assert [item.type for item in output] == ["reasoning", "message", "function_call"]
     assert (output[0].content[0].text, output[1].content[0].text, output[2].arguments) == ("Hm.", "Sure.", '{"id": 7}')
-    theirs = [{"name": "look", "input_schema": TOOLS[0]["function"]["parameters"]}]
-    with anthropic_client.messages.stream(model="m", messages=USER, tools=theirs, max_tokens=size) as stream:
+    theirs: Any = {
+        "model": "m", "messages": USER, "max_tokens": size, "extra_body": {"temperature": 0},
+        "tools": [{"name": "look", "input_schema": TOOLS[0]["function"]["parameters"]}],
+    }  # fmt: skip
+    with anthropic_client.messages.stream(**theirs) as stream:
         blocks = stream.get_final_message().content
-    unstreamed = anthropic_client.messages.create(model="m", messages=USER, tools=theirs, max_tokens=size).content
+    unstreamed = anthropic_client.messages.create(**theirs).content
     for found in (blocks, unstreamed):
         assert [block.type for block in found] == ["thinking", "text", "tool_use"]
         assert (found[0].thinking, found[1].text, found[2].name, found[2].input) == ("Hm.", "Sure.", "look", {"id": 7})

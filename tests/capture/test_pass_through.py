@@ -87,7 +87,7 @@ def test_first_chunk_is_out_before_the_last_came_in(upstream: Upstream, proxy: C
 
     upstream.answer = answer
     body = {**BODIES[path], "stream": True}
-    with WEB.stream("POST", proxy.root_url + path, json=body, headers=auth(proxy), timeout=20) as response:
+    with WEB.stream("POST", proxy.root_url + path, json=body, headers=auth(proxy), timeout=120) as response:
         pieces = response.iter_raw()
         got = next(pieces)
         seen_by_client.set()

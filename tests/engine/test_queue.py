@@ -82,7 +82,7 @@ def test_a_run_that_waits_is_held_let_go_and_cancelled(home: Path, byte_model_di
     held.pause()
     until(held, lambda state: state.status == "paused")
     assert [row["status"] for row in snb.runs.queue().to_dicts()] == ["running", "held", "queued", "queued"]
-    assert cancelled.stop().wait(timeout=30).status == "stopped" and cancelled.step == 0
+    assert cancelled.stop().wait(timeout=120).status == "stopped" and cancelled.step == 0
     first.discard().wait(timeout=60)
     assert passing.wait(timeout=60).status == "succeeded"
     assert held.status == "paused" and held.step == 0, "the others pass it"

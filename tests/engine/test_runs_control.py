@@ -58,7 +58,7 @@ def test_stop_saves_and_resume_goes_on(tiny: Any, rows: list[Any]) -> None:
     run = tiny.train(rows, max_steps=500, **OPTIONS)
     until(run, lambda s: s.step >= 3)
     run.stop()
-    run.wait(timeout=30)
+    run.wait(timeout=120)
     assert run.status == "stopped", run.traceback()
     stopped_at = run.state.step
     assert 3 <= stopped_at < 500
@@ -66,7 +66,7 @@ def test_stop_saves_and_resume_goes_on(tiny: Any, rows: list[Any]) -> None:
     assert tiny.trained == (run.id, stopped_at)
     run.resume()
     until(run, lambda s: s.step >= stopped_at + 2)
-    run.stop().wait(timeout=30)
+    run.stop().wait(timeout=120)
     assert run.resumed
     assert [m["step"] for m in run.metrics] == list(range(1, run.state.step + 1))
     elapsed = [m["elapsed_s"] for m in run.metrics]
@@ -78,7 +78,7 @@ def test_discard_puts_the_model_back(tiny: Any, rows: list[Any]) -> None:
     before = trained(tiny)
     run = tiny.train(rows, max_steps=500, **{**OPTIONS, "lora_r": 4})
     until(run, lambda s: s.step >= 2)
-    run.discard().wait(timeout=30)
+    run.discard().wait(timeout=120)
     assert run.status == "discarded"
     assert trained(tiny) == before
     assert tiny.trained == (first.id, 2)
@@ -104,7 +104,7 @@ def test_pause_frees_the_model_and_goes_on(tiny: Any, rows: list[Any]) -> None:
     run.pause()
     until(run, lambda s: s.status == "paused")
     run.stop()
-    run.wait(timeout=30)
+    run.wait(timeout=120)
     assert run.status == "stopped"
 
 
@@ -112,7 +112,7 @@ def test_stop_from_another_process(tiny: Any, rows: list[Any]) -> None:
     run = tiny.train(rows, max_steps=5000, **OPTIONS)
     until(run, lambda s: s.step >= 1)
     subprocess.run([sys.executable, "-c", f"import shadownb as snb; snb.runs.attach({run.id!r}).stop()"], check=True)
-    run.wait(timeout=30)
+    run.wait(timeout=120)
     assert run.status == "stopped"
 
 
@@ -138,7 +138,7 @@ def test_a_run_paused_in_line_lets_others_pass_and_is_paused_once(tiny: Any, row
     held = tiny.train(rows, max_steps=3, **OPTIONS)
     held.pause()
     until(held, lambda s: s.status == "paused")
-    first.stop().wait(timeout=30)
+    first.stop().wait(timeout=120)
     assert tiny.train(rows, max_steps=1, **OPTIONS).wait(timeout=60).status == "succeeded"
     assert held.status == "paused" and not held.step
     held.resume().wait(timeout=60)
@@ -156,7 +156,7 @@ def test_a_run_stopped_in_line_hides_no_run_that_trains(tiny: Any, rows: list[An
         tiny.unload()
     with pytest.raises(BusyError, match=first.id):
         tiny.train(rows, max_steps=3, executor="process", **OPTIONS)
-    first.discard().wait(timeout=30)
+    first.discard().wait(timeout=120)
     assert tiny.active_run is None
 
 
@@ -189,7 +189,7 @@ def test_a_worker_process_on_a_busy_model_is_refused(tiny: Any, rows: list[Any])
     run = tiny.train(rows, max_steps=5000, **OPTIONS)
     with pytest.raises(BusyError, match=run.id):
         tiny.train(rows, max_steps=3, executor="process", **OPTIONS)
-    run.discard().wait(timeout=30)
+    run.discard().wait(timeout=120)
 
 
 def test_stop_while_evaluating_and_sampling(tiny: Any, rows: list[Any]) -> None:
@@ -287,7 +287,7 @@ def test_stops_and_resumes_keep_no_more_checkpoints(tiny: Any, rows: list[Any]) 
     for _ in range(3):
         step = run.step
         until(run, lambda s, step=step: s.step > step)
-        run.stop().wait(timeout=30)
+        run.stop().wait(timeout=120)
         assert [(c.step, c.final) for c in run.checkpoints()] == [(run.step, True)]
         run.resume()
     until(run, lambda s: s.attempt == 4)
@@ -296,5 +296,5 @@ def test_stops_and_resumes_keep_no_more_checkpoints(tiny: Any, rows: list[Any]) 
     until(run, lambda s: s.status == "paused")
     assert [(c.step, c.final) for c in run.checkpoints()] == [(step, False), (run.step, False)]
     assert [c["final"] for c in run.state.checkpoints] == [False, False]
-    run.stop().wait(timeout=30)
+    run.stop().wait(timeout=120)
     assert [c["final"] for c in run.state.checkpoints] == [True]

@@ -40,7 +40,7 @@ def test_a_worker_obeys_a_stop_while_it_is_loading(tiny: Any, rows: list[Any]) -
     until(run, lambda s: s.launched["worker"] is not None)
     assert run.state.step == 0
     run.stop()
-    run.wait(timeout=30)
+    run.wait(timeout=120)
     assert run.status == "stopped"
     assert run.state.step == 0
     assert not tiny.trained

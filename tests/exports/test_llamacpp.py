@@ -18,6 +18,7 @@ from shadownb.engine.backends.llamacpp.sequences import Sequences
 from shadownb.engine.inference import Sampling
 from shadownb.errors import MethodError, MissingDependencyError, ModelError
 from tests.exports.conftest import ROWS
+from tests.waiting import wait_for
 
 PROMPTS = [f"Number {n}? {'Think well. ' * (n % 4)}" for n in range(21)]
 GREEDY: dict[str, Any] = {"temperature": 0.0, "max_new_tokens": 8}
@@ -61,7 +62,8 @@ def test_a_stream_is_the_answer_in_pieces_and_leaves_nothing_when_it_is_closed(f
     before = threading.active_count()
     stream = file.stream("Number 3?", max_new_tokens=400, temperature=0.0)
     stream.close()
-    assert stream.completion.finish_reason == "cancelled" and threading.active_count() <= before
+    assert stream.completion.finish_reason == "cancelled"
+    wait_for(lambda: threading.active_count() <= before)
     (stopped,) = file.chat([[{"role": "user", "content": "a"}]], should_stop=lambda: True, max_new_tokens=50)
     assert stopped.finish_reason == "cancelled"
 

@@ -20,6 +20,7 @@ from shadownb.engine.loaded import backends
 from shadownb.errors import ConfigError, MissingDependencyError, ModelError, OutOfMemoryError, RunError
 from tests.engine.conftest import until
 from tests.engine.methods_data import OPTIONS, chats
+from tests.waiting import wait_for
 
 ASK: dict[str, Any] = {"temperature": 0.0, "max_new_tokens": 4}
 
@@ -41,7 +42,8 @@ def test_dozens_of_threads_that_ask_leave_none_behind(model: Any) -> None:
     run = model.train(chats(), background=True, **{**OPTIONS, "max_steps": 2}).wait(timeout=60)
     assert run.status == "succeeded", run.error
     assert len(set(said)) == 1
-    assert psutil.Process().num_threads() <= before + 1, "a run's journal may still close its writer"
+    # A thread that has ended is there for a moment, as is the writer of the run's journal.
+    wait_for(lambda: psutil.Process().num_threads() <= before + 1)
 
 
 def test_chats_are_answered_between_the_steps_of_a_training(byte_model_dir: Path) -> None:
@@ -76,7 +78,7 @@ def test_ctrl_c_ends_an_answer_and_leaves_the_weights_free(model: Any) -> None:
         return "ended"
 
     def interrupt() -> None:
-        started.wait(timeout=30)
+        started.wait(timeout=120)
         signal.pthread_kill(main, signal.SIGINT)
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it

@@ -91,7 +91,7 @@ def test_it_trains_the_same_and_the_model_answers_with_the_result(name: str, mod
     assert model.trained == (run.id, STEPS) and model.active_run is None
     for thread in threading.enumerate():  # the end is written before the thread that trained lets go of the model
         if thread.name == "shadownb-train":
-            thread.join(timeout=30)
+            thread.join(timeout=120)
     assert executors.model_of(run.id) is None
     wait_for(lambda: not run.folder.is_owned())  # a worker writes the end before its process is gone
 

@@ -15,6 +15,7 @@ import pytest
 import shadownb as snb
 from shadownb.engine import sandbox
 from shadownb.engine.sandbox import Limits, SandboxError, Wall, python_command, run, run_many, seccomp, walls
+from tests.waiting import wait_for
 
 
 def python(wall: Wall, source: str, **more: Any) -> sandbox.Outcome:
@@ -76,10 +77,14 @@ def test_nothing_is_left_in_this_process(wall: Wall, tmp_path: Path, monkeypatch
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     python(wall, "print(1)")
     process = psutil.Process()
-    before = process.num_fds(), threading.active_count(), len(process.children(recursive=True))
+
+    def there_is() -> tuple[int, int, int]:
+        return process.num_fds(), threading.active_count(), len(process.children(recursive=True))
+
+    before = there_is()
     python(wall, "print(1)")
     python(wall, "while True: pass", limits=Limits(wall_seconds=0.2))
-    assert (process.num_fds(), threading.active_count(), len(process.children(recursive=True))) == before
+    wait_for(lambda: there_is() == before)
     assert os.listdir(tmp_path) == []
 
 
