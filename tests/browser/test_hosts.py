@@ -110,3 +110,35 @@ def test_voila(page: Page, tmp_path: Path) -> None:
     finally:
         server.terminate()
         server.wait(60)
+
+
+MARIMO = """import marimo
+app = marimo.App()
+@app.cell
+def _():
+    import shadownb as snb
+    studio = snb.Studio(namespace={})
+    studio
+    return (studio,)
+"""
+
+
+def test_marimo(page: Page, tmp_path: Path) -> None:
+    pytest.importorskip("marimo", reason="pip install marimo")
+    (tmp_path / "hosted.py").write_text(MARIMO, encoding="utf-8")
+    port = 20000 + secrets.randbelow(20000)
+    command = [sys.executable, "-m", "marimo", "run", str(tmp_path / "hosted.py"), "--headless", f"--port={port}"]
+    own = {"SHADOWNB_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1", "HOME": str(tmp_path)}
+    with open(tmp_path / "log", "w") as log:
+        server = subprocess.Popen([*command, "--no-token"], env={**os.environ, **own}, stdout=log, stderr=log)
+    try:
+        address = f"http://127.0.0.1:{port}"
+        until_it_answers(address, server)
+        page.goto(address)
+        studio = page.get_by_role("region", name="Studio", exact=True)
+        use(studio)
+        if folder := os.environ.get("SHADOWNB_SCREENSHOTS"):
+            studio.screenshot(path=str(Path(folder) / "marimo.png"))
+    finally:
+        server.terminate()
+        server.wait(60)
