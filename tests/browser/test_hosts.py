@@ -69,6 +69,23 @@ def scrolled_boxes(studio: Locator) -> list[str]:
     )
 
 
+def shows(page: Page, folder: Path, host: str, command: list[str], address: str, own: dict[str, str]) -> None:
+    """Start a host whose page is Studio alone, and use it there."""
+    own |= {"SHADOWNB_HOME": str(folder / "home"), "HF_HUB_OFFLINE": "1"}
+    with open(folder / "log", "w") as log:
+        server = subprocess.Popen(command, env={**os.environ, **own}, stdout=log, stderr=log)
+    try:
+        until_it_answers(address, server)
+        page.goto(address)
+        studio = page.get_by_role("region", name="Studio", exact=True)
+        use(studio)
+        if pictures := os.environ.get("SHADOWNB_SCREENSHOTS"):
+            studio.screenshot(path=str(Path(pictures) / f"{host}.png"))
+    finally:
+        server.terminate()
+        server.wait(60)
+
+
 def test_notebook_7(
     page: Page, tmp_path: Path, photograph: Callable[[Locator, str], None], request: pytest.FixtureRequest
 ) -> None:
@@ -96,20 +113,8 @@ def test_voila(page: Page, tmp_path: Path) -> None:
     port, token = 20000 + secrets.randbelow(20000), secrets.token_hex(8)
     command = [sys.executable, "-m", "voila", str(tmp_path / "hosted.ipynb"), "--no-browser", f"--port={port}"]
     command += [f"--base_url={PREFIX}", f"--token={token}", "--Voila.ip=127.0.0.1"]
-    own = {"SHADOWNB_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1", "IPYTHONDIR": str(tmp_path / "ipython")}
-    with open(tmp_path / "log", "w") as log:
-        server = subprocess.Popen(command, env={**os.environ, **own}, stdout=log, stderr=log)
-    try:
-        address = f"http://127.0.0.1:{port}{PREFIX}?token={token}"
-        until_it_answers(address, server)
-        page.goto(address)
-        studio = page.get_by_role("region", name="Studio", exact=True)
-        use(studio)
-        if folder := os.environ.get("SHADOWNB_SCREENSHOTS"):
-            studio.screenshot(path=str(Path(folder) / "voila.png"))
-    finally:
-        server.terminate()
-        server.wait(60)
+    own = {"IPYTHONDIR": str(tmp_path / "ipython")}
+    shows(page, tmp_path, "voila", command, f"http://127.0.0.1:{port}{PREFIX}?token={token}", own)
 
 
 MARIMO = """import marimo
@@ -128,17 +133,5 @@ def test_marimo(page: Page, tmp_path: Path) -> None:
     (tmp_path / "hosted.py").write_text(MARIMO, encoding="utf-8")
     port = 20000 + secrets.randbelow(20000)
     command = [sys.executable, "-m", "marimo", "run", str(tmp_path / "hosted.py"), "--headless", f"--port={port}"]
-    own = {"SHADOWNB_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1", "HOME": str(tmp_path)}
-    with open(tmp_path / "log", "w") as log:
-        server = subprocess.Popen([*command, "--no-token"], env={**os.environ, **own}, stdout=log, stderr=log)
-    try:
-        address = f"http://127.0.0.1:{port}"
-        until_it_answers(address, server)
-        page.goto(address)
-        studio = page.get_by_role("region", name="Studio", exact=True)
-        use(studio)
-        if folder := os.environ.get("SHADOWNB_SCREENSHOTS"):
-            studio.screenshot(path=str(Path(folder) / "marimo.png"))
-    finally:
-        server.terminate()
-        server.wait(60)
+    own = {"HOME": str(tmp_path)}
+    shows(page, tmp_path, "marimo", [*command, "--no-token"], f"http://127.0.0.1:{port}", own)

@@ -75,7 +75,13 @@ def test_generate_chat_and_stream_say_the_same(qwen: Any) -> None:
     assert reply.outcome == "abstained" and reply.finish_reason == "stop"
     assert qwen.generate(question["content"], **ASKED) == reply.content
     assert qwen.chat(question["content"], **ASKED) == reply, "a text is a user's message"
-    for given, said in ((question, "one message"), ([question["content"]] * 2, "generate takes a list of texts")):
+    for given, said in (
+        (question, r"\[message\]"),
+        (ROWS[0], r"row\['messages'\]"),
+        ([question["content"]] * 2, "generate takes a list of texts"),
+        (None, "type NoneType"),
+        (b"Hi", "type bytes"),
+    ):
         with pytest.raises(DataError, match=said):
             qwen.chat(given, **ASKED)
     stream = qwen.stream(question["content"], **ASKED)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from shadownb.errors import DataError
@@ -14,12 +14,18 @@ def conversations_of(messages: Any) -> tuple[list[Any], bool]:
     Raises
     ------
     DataError
-        It is a message without a list around it, or a list of texts, which may be meant as one conversation or as several.
+        It is a message without a list around it, a list of texts, which may be meant as one conversation or as several, or
+        something else that is no list.
     """
     if isinstance(messages, str):
         return [[{"role": "user", "content": messages}]], True
     if isinstance(messages, Mapping):
-        raise DataError("messages is one message, not a list of them.", fix="Put it into a list: [message].")
+        fix = "Put it into a list: [message]." if "role" in messages else "Of a row of data give row['messages']."
+        raise DataError("messages is one mapping, not a list of messages.", fix=fix)
+    if isinstance(messages, bytes) or not isinstance(messages, Iterable):
+        raise DataError(
+            f"messages is of type {type(messages).__name__}, which is no conversation.", fix="Give a text or a list."
+        )
     given = list(messages)
     if any(isinstance(each, str) for each in given):
         raise DataError(
