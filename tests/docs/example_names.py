@@ -59,6 +59,7 @@ class ExampleNames:
         for value in left.values():
             if isinstance(value, Panel):
                 value.close()
+                value.settle(60)  # what it reads is about to be moved
         if self._model.is_loaded and (run := self._model.active_run) is not None:
             run.discard()
             run.wait(timeout=60)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import errno
 import json
 import os
 import random
@@ -16,7 +17,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from shadownb.engine.capture.schema import FILE
+from shadownb.engine.capture.schema import FILE, naming
 from shadownb.engine.capture.spellings import Spellings
 from shadownb.engine.disk import is_full, put_in_place
 from shadownb.engine.home import home as default_home
@@ -158,7 +159,19 @@ class CaptureFolder:
         """Delete the capture with all its calls. Raises :class:`BusyError` while it records."""
         if self.is_owned:
             raise BusyError(f"The capture {self.id!r} is recording.", fix="Stop it first.")
-        shutil.rmtree(self.path)
+        with naming:
+            _remove(self.path)
+
+
+def _remove(path: Path, tries: int = 100) -> None:
+    """Remove a folder in which another process may open and close files meanwhile, which adds some and takes them away."""
+    while path.exists():
+        tries -= 1
+        try:
+            shutil.rmtree(path)
+        except OSError as error:
+            if not tries or error.errno not in (errno.ENOENT, errno.ENOTEMPTY):
+                raise
 
 
 def _no_folder(path: Path, error: OSError) -> ShadowError:

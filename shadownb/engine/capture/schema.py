@@ -7,6 +7,7 @@ columns. A store of a newer *major* version is refused.
 from __future__ import annotations
 
 import sqlite3
+import threading
 import uuid
 from pathlib import Path
 
@@ -62,6 +63,11 @@ CREATE TRIGGER IF NOT EXISTS call_changed AFTER UPDATE OF status, session, title
 """
 
 
+# Held while a file is opened, and while one is removed or moved. SQLite opens a database and then, by name, the memory that its
+# connections share; where another file has taken the name between the two, this process dies of a segmentation fault.
+naming = threading.RLock()
+
+
 def connect(path: Path, *, write: bool = False) -> sqlite3.Connection:
     """Open a store's file; ``write`` makes it if it is not there.
 
@@ -74,14 +80,18 @@ def connect(path: Path, *, write: bool = False) -> sqlite3.Connection:
         raise DataError(
             f"There is not a capture store at {path}.", fix="shadownb.captures.list() shows those there are."
         )
-    connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-    connection.row_factory = sqlite3.Row
+    connection: sqlite3.Connection | None = None
     try:
+        with naming:
+            connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+            connection.row_factory = sqlite3.Row
+            connection.execute("PRAGMA user_version").fetchone()  # opens what lies beside it, too
         if write:
             _prepare(connection)
         version = int(connection.execute("PRAGMA user_version").fetchone()[0])
     except sqlite3.DatabaseError as error:
-        connection.close()
+        if connection is not None:
+            connection.close()
         if is_full(error):
             raise DiskFullError(f"{path} cannot be opened to record: the disk is full.", fix=_MAKE_ROOM) from error
         raise DataError(

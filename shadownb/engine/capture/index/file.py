@@ -9,6 +9,7 @@ from pathlib import Path
 
 from shadownb.engine.capture.index.table import TABLES as EPISODES
 from shadownb.engine.capture.index.words import TABLES as WORDS
+from shadownb.engine.capture.schema import naming
 
 FILE = "index.sqlite"
 _VERSION = 2  # 2: the names of models and tools stand in the order of the latest answers
@@ -59,7 +60,7 @@ def connect(path: Path | None, store: str) -> sqlite3.Connection:
             if _is_ours(connection, store):
                 return connection
             connection.close()
-        except sqlite3.Error:
+        except (sqlite3.Error, FileNotFoundError):  # the second where the folder is gone
             if path is None or last:
                 return connect(
                     None, store
@@ -71,12 +72,18 @@ def connect(path: Path | None, store: str) -> sqlite3.Connection:
 
 def remove(path: Path) -> None:
     """Remove an index with all that stands in it."""
-    for ending in ("", "-wal", "-shm", "-journal"):
-        with contextlib.suppress(FileNotFoundError):
-            path.with_name(path.name + ending).unlink()
+    with naming:
+        for ending in ("", "-wal", "-shm", "-journal"):
+            with contextlib.suppress(FileNotFoundError):
+                path.with_name(path.name + ending).unlink()
 
 
 def _open(path: Path | None) -> sqlite3.Connection:
+    with naming:
+        return _opened(path)
+
+
+def _opened(path: Path | None) -> sqlite3.Connection:
     if path is not None and not path.exists():
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
     connection = sqlite3.connect(

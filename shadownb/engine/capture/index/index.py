@@ -39,17 +39,17 @@ class CaptureIndex(KeptUp):
     @property
     def unanswered(self) -> list[str]:
         """The ids of the calls without an answer."""
-        return [row[0] for row in self._opened().execute("SELECT id FROM left_out WHERE why IS NULL ORDER BY seq")]
+        return [row[0] for row in self._rows_of("SELECT id FROM left_out WHERE why IS NULL ORDER BY seq")]
 
     @property
     def unread(self) -> dict[str, str]:
         """Why calls that cannot be read are in no episode, by their ids."""
-        rows = self._opened().execute("SELECT id, why FROM left_out WHERE why IS NOT NULL ORDER BY seq")
+        rows = self._rows_of("SELECT id, why FROM left_out WHERE why IS NOT NULL ORDER BY seq")
         return {row[0]: row[1] for row in rows}
 
     def counts(self) -> tuple[int, int]:
         """Return how many calls had no answer, and how many cannot be read."""
-        row = self._opened().execute("SELECT COUNT(*) - COUNT(why), COUNT(why) FROM left_out").fetchone()
+        row = self._rows_of("SELECT COUNT(*) - COUNT(why), COUNT(why) FROM left_out")[0]
         return int(row[0]), int(row[1])
 
     def related(self, number: int) -> list[dict[str, Any]]:

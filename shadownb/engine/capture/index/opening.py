@@ -89,9 +89,17 @@ class OpenedIndex:
                 self._calls = ReadCalls(self._store)
                 self._places = StoredPlaces(self._connection, self._calls)
                 self._graph = Episodes(places=self._places)
-                self._table = EpisodeTable(self._connection, self._lock)
+                self._table = EpisodeTable(self._current, self._lock)
                 self._rows = Rows(self._places, self._table)
             return self._connection
+
+    def _current(self) -> sqlite3.Connection:
+        """Return the connection as it is, within a transaction too; one that was closed is opened again."""
+        return self._connection if self._connection is not None else self._opened()
+
+    def _rows_of(self, query: str) -> list[sqlite3.Row]:
+        with self._lock:  # until the last row is read: a connection that is closed meanwhile takes the process with it
+            return self._opened().execute(query).fetchall()
 
     @staticmethod
     def _about(db: sqlite3.Connection, key: str) -> Any:

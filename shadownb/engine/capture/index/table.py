@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from shadownb.engine.capture.index import words
@@ -71,20 +71,28 @@ class EpisodeTable:
 
     Parameters
     ----------
-    connection
-        To where they are kept; None keeps them in a private file that is gone when it is closed.
+    current
+        Returns the connection to where they are kept; None keeps them in a private file that is gone when it is closed.
     lock
         Of whoever else uses the connection.
     """
 
-    def __init__(self, connection: sqlite3.Connection | None = None, lock: threading.RLock | None = None) -> None:
+    def __init__(
+        self, current: Callable[[], sqlite3.Connection] | None = None, lock: threading.RLock | None = None
+    ) -> None:
         self._lock = lock if lock is not None else threading.RLock()
-        self._has_words = connection is not None
-        if connection is None:
-            connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-            connection.row_factory = sqlite3.Row
-            connection.executescript(TABLES)
-        self._table = connection
+        self._has_words = current is not None
+        if current is None:
+            private = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+            private.row_factory = sqlite3.Row
+            private.executescript(TABLES)
+            self._current: Callable[[], sqlite3.Connection] = lambda: private
+        else:
+            self._current = current
+
+    @property
+    def _table(self) -> sqlite3.Connection:
+        return self._current()
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
