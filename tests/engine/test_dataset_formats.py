@@ -155,7 +155,8 @@ def test_sides_that_differ_only_in_the_repeated_prompt_are_the_same():
 
 def test_raw_rows_are_kept_but_cannot_be_trained():
     dataset = Dataset.from_list([{"a": 1}, {"b": 2}])
-    assert dataset.format == "raw" and dataset.report.ok and len(dataset.valid_rows()) == 2
+    assert dataset.format == "raw" and not dataset.report.ok and len(dataset.valid_rows()) == 2
+    assert dataset.report.valid == 0 and "no column has a known name (there are a, b)" in repr(dataset)
     with pytest.raises(DataError, match="a, b") as caught:
         dataset.canonical_rows()
     assert "prompt and completion" in caught.value.fix

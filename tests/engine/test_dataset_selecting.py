@@ -71,6 +71,10 @@ def test_repeated_rows_go_and_the_first_stays() -> None:
     assert data.duplicates(near=0.5) == {8: 0, 9: 1}
     assert data.dedupe(near=0.5).numbers == list(range(8))
     assert data.dedupe(near=0.5).dedupe(near=0.5).duplicates(near=0.5) == {}
+    # One word more at the end of a short question: nearly the same, whatever the answer begins with.
+    asked = "My camera is getting terribly hot and smells burnt, and it may catch fire."
+    pair = [{"prompt": text, "completion": '{"intent": "repair"}'} for text in (asked, f"{asked} Thanks")]
+    assert Dataset.from_list(pair).duplicates(near=0.8) == {1: 0}
     with pytest.raises(ConfigError, match=r"near=1\.5"):
         data.dedupe(near=1.5)
 

@@ -19,6 +19,7 @@ def test_without_a_gpu_nothing_is_claimed() -> None:
     assert done.stdout == "gpu-check: no CUDA device here, so nothing was checked and nothing is claimed.\n"
 
 
+@pytest.mark.full
 def test_its_rows_are_right_on_a_small_model_and_a_wrong_one_fails(tmp_path: Path) -> None:
     """The script itself, on the CPU: what runs waits ready, and the exit status says whether a row is wrong."""
     command = [sys.executable, str(SCRIPT), "--device", "cpu", "--methods", "lora", "--parts", "matrix"]

@@ -99,9 +99,25 @@ def test_like_is_compared_with_like_at_the_same_step() -> None:
 # -- the whole ---------------------------------------------------------------------------------------------------------
 
 
+def told_of(values: dict[tuple[Any, Any], float]) -> list[Told]:
+    return [Told({"a": a, "b": b}, "succeeded", value) for (a, b), value in values.items()]
+
+
+def test_of_all_combinations_what_decided_everything_has_all_importance(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    space = {"a": Choices((1, 2)), "b": Choices((3, 4))}
+    assert suggesting.importance(space, told_of({(1, 3): 2.0, (1, 4): 2.0, (2, 3): 1.0, (2, 4): 1.0}), minimize=True) == {
+        "a": 1.0, "b": 0.0,
+    }  # fmt: skip
+    both = suggesting.importance(space, told_of({(1, 3): 3.0, (1, 4): 2.0, (2, 3): 2.0, (2, 4): 1.0}), minimize=True)
+    assert both == {"a": 0.5, "b": 0.5}
+    only_together = told_of({(1, 3): 1.0, (1, 4): 2.0, (2, 3): 2.0, (2, 4): 1.0})
+    assert suggesting.importance(space, only_together, minimize=True) == {"a": 0.0, "b": 0.0}
+
+
 def test_a_grid_needs_no_optuna_and_trials_are_runs_like_any_other(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
-    monkeypatch.setattr(suggesting, "has_optuna", lambda: False)
+    monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(MissingDependencyError, match="tpe"):
         model.sweep(chats(), {"learning_rate": (1e-4, 1e-2)}, budget=3, **SHORT)
     sweep = model.sweep(chats(), {"learning_rate": [1e-3, 1e-2], "lora_r": [2, 4]}, name="grid", **SHORT)

@@ -131,12 +131,15 @@ class Checked:
         return DatasetReport(
             format=self.format,
             total=len(loaded.rows) + len(loaded.unreadable),
-            valid=len(loaded.rows) - len(bad),
+            valid=0 if self.format == "raw" else len(loaded.rows) - len(bad),
             bad=tuple(sorted([*loaded.unreadable, *bad], key=lambda entry: entry.row)),
             formats=dict(Counter(self.looks).most_common()),
             unread=(*counted(self.unread, self.examples), *loaded.beside),
             redacted=dict(taken.most_common()) if loaded.redacted is not None else None,
             not_covered=loaded.not_covered,
+            unknown=tuple(dict.fromkeys(str(name) for row in loaded.rows for name in row))
+            if self.format == "raw"
+            else (),
         )
 
 

@@ -21,19 +21,24 @@ def messages_of(row: Row) -> Iterator[Row]:
 
 
 def text_of_row(row: Row) -> str:
+    """Return all that a row says, a line a part."""
+    return "\n".join(texts_of_row(row))
+
+
+def texts_of_row(row: Row) -> list[str]:
     """Return all that a row says, part by part: content, reasoning and tool calls of messages, and the texts beside them.
 
     A row without a text, because it has no canonical form, is its JSON.
     """
-    lines: list[str] = []
+    parts: list[str] = []
     for value in row.values():
         for part in value if isinstance(value, list) else [value]:
             if isinstance(part, str):
-                lines.append(part)
+                parts.append(part)
             elif isinstance(part, dict) and "role" in part:
                 calls = [f"{call['name']}({to_json(call['arguments'])})" for call in calls_of(part)]
-                lines += [reasoning_of(part), message_text(part), *calls]
-    return "\n".join(filter(None, lines)) if lines else to_json(dict(row))
+                parts += [reasoning_of(part), message_text(part), *calls]
+    return [part for part in parts if part] if parts else [to_json(dict(row))]
 
 
 @dataclass(frozen=True)

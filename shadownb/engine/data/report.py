@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 
+from shadownb.engine.messages.texts import shown
+
 SHOWN = 10
 
 
@@ -88,6 +90,8 @@ class DatasetReport:
         asked for it.
     not_covered
         The personal data that was not looked for, in words, such as ``names``.
+    unknown
+        The columns, where none has a known name: no row can be used until it is said what is what.
     """
 
     format: str
@@ -98,11 +102,12 @@ class DatasetReport:
     unread: tuple[UnreadColumn, ...] = ()
     redacted: dict[str, int] | None = None
     not_covered: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
         """Whether every row can be used."""
-        return not self.bad
+        return not self.bad and self.format != "raw"
 
     @property
     def mixed(self) -> bool:
@@ -116,6 +121,9 @@ class DatasetReport:
 
     def summary(self) -> str:
         """Return one line: how many rows can be used and how many cannot."""
+        if self.format == "raw":
+            known = f"no column has a known name (there are {_listed(self.unknown)})"
+            return f"0 of {self.total:,} rows can be used: {known}; say what is what with columns="
         line = f"{self.valid:,} of {self.total:,} rows can be used as {self.format}"
         if self.mixed and self.bad:
             found = ", ".join(f"{count:,} {name}" for name, count in self.formats.items())
@@ -156,6 +164,7 @@ class DatasetReport:
             "counts": self.counts,
             "rows": shown,
             "unread": [asdict(column) for column in self.unread],
+            **({"unknown": list(self.unknown)} if self.unknown else {}),
             **({"redacted": self.redacted, "not_covered": list(self.not_covered)} if self.redacted is not None else {}),
         }
 
@@ -163,3 +172,8 @@ class DatasetReport:
 def _kind(reason: str) -> str:
     head, _, rest = reason.partition(" ")
     return rest if "[" in head and rest else reason
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+    return ", ".join(shown(name) for name in names[:SHOWN]) + more or "none"
