@@ -7,6 +7,8 @@ from typing import Any
 
 from shadownb.engine.inference.types import EFFORTS
 
+from ._tries import run_of
+
 SIDES = ("tuned", "base")
 _MOST_STEPS = 4  # checkpoints that answer too; more columns cannot be read
 
@@ -57,6 +59,7 @@ def describe(model: Any) -> dict[str, Any]:
     return {
         "stage": "ready",
         "name": model.name,
+        "run": run_of(model) or "",
         "base_hash": model.base_hash[:12],
         "answering": badge_of(model, "tuned"),
         "training": is_live(model),

@@ -115,14 +115,14 @@ def with_asked(sample: dict[str, Any], asked: Sequence[Mapping[str, Any]]) -> di
     return {**sample, "items": [{**known.get(item["prompt"], {}), **item} for item in sample["items"]]}
 
 
-def pickable(shown: Any) -> list[dict[str, str]]:
+def pickable(shown: str = "") -> list[dict[str, str]]:
     """Return the newest runs as a list to pick from, the one that is shown in any case."""
     from shadownb.engine.runs.store import default_store
 
     store = default_store()
     entries = store.entries(store.all()[:_PICKABLE])
     found = [{"id": entry.id, "title": _in_a_list(entry)} for entry in entries]
-    return found if any(each["id"] == shown.id for each in found) else [{"id": shown.id, "title": shown.id}, *found]
+    return found if not shown or any(each["id"] == shown for each in found) else [{"id": shown, "title": shown}, *found]
 
 
 def _in_a_list(entry: Any) -> str:

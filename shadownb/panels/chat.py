@@ -22,6 +22,7 @@ from ._asked import asked_of, kept_system
 from ._chat_code import chat_code
 from ._chat_model import ChatModelPanel
 from ._dialogue import Dialogue
+from ._run_values import pickable
 from ._tries import Shelf, Try, run_of
 
 
@@ -61,6 +62,7 @@ class ChatPanel(ChatModelPanel):
     )
     tries: t.Dict[str, Any] = t.Dict({"stage": "none"}, help="The row that can be tried next.").tag(sync=True)
     busy = t.Bool(False).tag(sync=True)
+    runs: t.List[Any] = t.List(help="Runs whose model can answer instead.").tag(sync=True)
     code = t.Dict().tag(sync=True)
 
     def __init__(self, model: Any = None, run: Any = None, *, namespace: Mapping[str, Any] | None = None) -> None:
@@ -231,6 +233,16 @@ class ChatPanel(ChatModelPanel):
             known["system"] = kept_system(known["system"], self._model)
         self.settings = {**self.settings, **checked(known)}
         self._say_how_asked()
+
+    def _do_look_for_runs(self) -> None:
+        """List the runs whose model can answer instead."""
+        self.runs = pickable(self.model_state.get("run", ""))
+
+    def _do_show(self, run: str) -> None:
+        """Let the model of another run answer."""
+        from shadownb.engine import runs
+
+        self.use_run(runs.load(run))
 
     def _do_refresh(self) -> None:
         self.refresh()

@@ -250,7 +250,7 @@ class RunPanel(Finishing, SnapshotPanel):
 
     def _do_look_for_runs(self) -> None:
         """List the runs that can be shown instead."""
-        self._slow.submit(lambda: self.write(runs=pickable(self._run)), key="runs")
+        self._slow.submit(lambda: self.write(runs=pickable(self._run.id)), key="runs")
 
     def _do_show(self, run: str) -> None:
         self.show(run)

@@ -468,3 +468,36 @@ def test_a_model_trained_on_plain_text_goes_on_from_a_prompt(tiny_model_dir: Pat
     press(panel, "settings", values={"plain": False})
     assert "through the chat template" in panel.asked["notes"][0]
     panel.close()
+
+
+def test_the_model_of_another_run_is_picked_and_answers(panel: ChatPanel, model: Model) -> None:
+    first = model.state_now[0]
+    assert panel.model_state["run"] == first
+    other = trained_here(model)
+    press(panel, "look_for_runs")
+    assert [each["id"] for each in panel.runs] == [first, other]
+    press(panel, "show", run=other)
+    assert panel.settle(120) and panel.model_state["run"] == other
+    assert panel.model_state["answering"] == f"step 2 of run {other}"
+    panel.ask("hi")
+    assert panel.settle(120) and panel.turns[-1]["sides"]["tuned"]["status"] == "done"
+    press(panel, "show", run="20200101-000000-lora-0000")
+    assert "20200101-000000-lora-0000" in panel.error["what"] and panel.model_state["run"] == other
+
+
+def test_without_a_model_a_run_can_be_picked(model: Model) -> None:
+    panel, run = ChatPanel(), trained_here(model)
+    press(panel, "look_for_runs")
+    assert panel.model_state == {"stage": "none"} and [each["id"] for each in panel.runs] == [run]
+    press(panel, "show", run=run)
+    assert panel.settle(120) and panel.model_state["stage"] == "ready" and panel.model_state["run"] == run
+    panel.close()
+
+
+def trained_here(model: Model) -> str:
+    """Return the id of a run of the same base in the home of this test."""
+    loaded = shadownb.load(str(model.source), dtype="float32")
+    options: dict[str, Any] = {"learning_rate": 0.05, "sample_max_new_tokens": 0, "background": False}
+    run = loaded.train(Dataset.from_list(ROWS), max_steps=2, **options)
+    loaded.unload()
+    return run.id

@@ -197,3 +197,19 @@ test("a row is asked by its number, and its answer stands beside with a mark on 
   const marked = [...el.querySelectorAll(".chat-answer")].map((one) => one.textContent?.includes("✓ as expected"));
   expect(marked).toEqual([true, false, false]);
 });
+
+test("another run is picked once its list has been asked for", () => {
+  const picker = el.querySelector<HTMLSelectElement>('select[aria-label="Run"]');
+  expect(picker?.selectedOptions[0]?.textContent).toBe("No run's model");
+  act(() => {
+    picker?.dispatchEvent(new FocusEvent("focus"));
+  });
+  expect(model.commands.at(-1)).toMatchObject({ kind: "look_for_runs" });
+  const runs = [{ id: "r2", title: "r2: lora, tiny, finished" }];
+  act(() => model.receive({ runs, ack: model.commands.at(-1)?.id }));
+  if (picker) picker.value = "r2";
+  act(() => {
+    picker?.dispatchEvent(new Event("change", { bubbles: true }));
+  });
+  expect(model.commands.at(-1)).toMatchObject({ kind: "show", run: "r2" });
+});

@@ -6,6 +6,7 @@ import { Button, Chip } from "../lib/controls";
 import { ErrorCard } from "../lib/error-card";
 import { type ErrorInfo, useCommand, useTraitValue } from "../lib/model";
 import { definePanel } from "../lib/panel";
+import { RunPicker } from "../lib/run-picker";
 import { StatusLine } from "../lib/status-line";
 import { Answer, Expected, titleOf } from "./answer";
 import { type Asked, AskedPart } from "./asked";
@@ -18,6 +19,7 @@ import "./chat.css";
 interface ModelState {
   stage: "none" | "loading" | "ready" | "failed";
   name?: string;
+  run?: string;
   phase?: string;
   answering?: string;
   training?: boolean;
@@ -59,6 +61,7 @@ function Head({ model, hasTurns }: { model: ModelState; hasTurns: boolean }) {
   return (
     <div class="snb-row">
       <h2>{model.name ?? "Chat"}</h2>
+      <RunPicker shown={model.run ?? ""} none={model.stage === "none" ? "Choose a run" : "No run's model"} />
       {model.stage === "ready" && <Chip tone={model.training ? "accent" : "plain"}>{model.answering}</Chip>}
       {model.stage === "ready" && model.can_compare && <BaseBadge />}
       <StatusLine hidden={model.stage !== "loading"}>{model.stage === "loading" ? model.phase : ""}</StatusLine>
@@ -146,7 +149,7 @@ function Conversation({ turns, model }: { turns: Turn[]; model: ModelState }) {
     return (
       <p class="snb-empty snb-muted">
         {model.stage === "none"
-          ? "No model yet. Train one, or give one: ChatPanel(model)."
+          ? "No model yet. Train one, choose a run above, or give one: ChatPanel(model)."
           : "Ask something. After training, the base answers the same prompt with the same seed beside the tuned model."}
       </p>
     );

@@ -6,12 +6,13 @@ interface Pick {
   title: string;
 }
 
-export function RunPicker({ shown }: { shown: string }) {
+/** `shown` is empty where none is; `none` is what stands there then. */
+export function RunPicker({ shown, none = "Choose a run" }: { shown: string; none?: string }) {
   const runs = useTraitValue<Pick[] | undefined>("runs") ?? [];
   const [send, waiting] = useCommand();
   // Before it is opened, by pointer or keyboard; reading what runs there are is for nobody who only watches.
   const look = () => send("look_for_runs");
-  const options = runs.some(({ id }) => id === shown) ? runs : [{ id: shown, title: shown }, ...runs];
+  const options = runs.some(({ id }) => id === shown) ? runs : [{ id: shown, title: shown || none }, ...runs];
   return (
     <select
       class="snb-select snb-runpicker"
