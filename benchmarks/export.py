@@ -4,6 +4,7 @@
     python benchmarks/export.py packed [RUN]        AWQ and GPTQ
     python benchmarks/export.py adapter [RUN]       LoRA in GGUF: seconds, and greedy texts beside the merged model's
     python benchmarks/export.py rounding            merges in bf16 to the nearest and seeded, after 4, 16 and 60 steps at two rates
+    python benchmarks/export.py merges              adapters of two halves of the rows, and models of them, judged before and after
     python benchmarks/export.py official LLAMA_CPP  tensors beside those of a checkout's convert_hf_to_gguf.py
 
 RUN is a run on the shipped task; without it one of 60 steps is made. CPU seconds are this process's and its children's.
@@ -108,6 +109,28 @@ def rounding() -> None:
             model.unload()
 
 
+def merges() -> None:
+    """Two halves of the rows, each trained alone, and what is made of both."""
+    every = rows("train").canonical_rows()
+    suite = snb.suites.rows(rows(HELD_OUT), "json_exact", name="triage")
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        for name, part in (("half-1", every[0::2]), ("half-2", every[1::2])):
+            model = snb.load("smollm2-135m", dtype="float32")
+            model.train(
+                part, max_steps=_STEPS, learning_rate=1e-3, per_device_train_batch_size=4, gradient_accumulation_steps=1,
+                sample_max_new_tokens=0, background=False,
+            )  # fmt: skip
+            model.save(place / name)
+            model.save(place / f"{name}-whole", fmt="merged")
+            model.unload()
+        adapters = [place / "half-1", place / "half-2"]
+        wholes = [place / "half-1-whole", place / "half-2-whole"]
+        for way, options in (("cat", {}), ("ties", {"density": 0.5}), ("dare_ties", {"density": 0.5})):
+            snb.merge(adapters, place / way, way, weights=[0.5, 0.5], suites=suite, **options)
+        snb.merge(wholes, place / "slerp", "slerp", weights=[0.5, 0.5], suites=suite)
+
+
 def official(checkout: str) -> None:
     import gguf
     import numpy as np
@@ -134,8 +157,8 @@ def official(checkout: str) -> None:
 if __name__ == "__main__":
     what = sys.argv[1] if len(sys.argv) > 1 else "formats"
     given = sys.argv[2] if len(sys.argv) > 2 else None
-    if what == "rounding":
-        rounding()
+    if what in ("rounding", "merges"):
+        {"rounding": rounding, "merges": merges}[what]()
     elif what == "official":
         assert given is not None, "official needs a checkout of llama.cpp"
         official(given)

@@ -115,6 +115,24 @@ def test_adapters_and_whole_models_are_merged(tuned: Any, byte_model_dir: Path, 
     assert (twice[0][name] == twice[1][name]).all() and not (twice[0][name] == parts[1][name]).all()
 
 
+def test_what_is_merged_is_judged_beside_its_parts(
+    tuned: Any, byte_model_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    suite = snb.suites.rows(ROWS, snb.Exact(), name="queues", max_new_tokens=8)
+    one = tuned.save(tmp_path / "one")
+    both = snb.merge([one, tuned.trained[0]], tmp_path / "both", weights=[0.5, 0.5], suites=suite, limit=4)
+    said = (both / "evaluation.md").read_text(encoding="utf-8")
+    assert all(name in said for name in ("one", tuned.trained[0], "both", "queues"))
+    assert "both minus one" in capsys.readouterr().out, "told with the difference"
+    assert snb.load(str(byte_model_dir), adapter=both, dtype="float32").loss(ROWS) < 6, "still what load takes"
+    whole = tuned.save(tmp_path / "whole", fmt="merged")
+    made = snb.merge([whole, byte_model_dir], tmp_path / "made", suites=[suite], limit=4)
+    assert byte_model_dir.name in (made / "evaluation.md").read_text(encoding="utf-8")
+    with pytest.raises(ConfigError, match="is no suite"):
+        snb.merge([one, one], tmp_path / "none", suites=ROWS)
+    assert not (tmp_path / "none").exists()
+
+
 def test_what_cannot_be_merged_is_refused(tuned: Any, byte_model_dir: Path, tmp_path: Path) -> None:
     one, whole = tuned.save(tmp_path / "one"), tuned.save(tmp_path / "whole", fmt="merged")
     for sources, options, error, said in (

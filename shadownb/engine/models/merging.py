@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from shadownb.engine.disk import saving
+from shadownb.engine.evals.evaluation import Contender, evaluate
+from shadownb.engine.evals.suites import get
 from shadownb.engine.loaded import sidecar
 from shadownb.engine.loaded.backends import DEFAULT, backend, description_in
 from shadownb.engine.models.loading import load
@@ -28,10 +30,12 @@ def merge(
     density: float = 0.5,
     base: Any = None,
     seed: int = 0,
+    suites: Any = None,
+    limit: int | None = None,
 ) -> Path:
     """Make one model of several that were trained from one base, and return the folder it is written to.
 
-    Compare it with what it was made of before you keep it: ``snb.evaluate([before, after], ...)`` with the same suites.
+    Whether it is better than what it was made of is for suites to say: give ``suites``, and its parts and it answer the same.
 
     Parameters
     ----------
@@ -50,6 +54,11 @@ def merge(
         What whole models were trained from: a name or a folder. TIES and DARE need it.
     seed
         Of what DARE drops.
+    suites
+        What :func:`shadownb.evaluate` asks the parts and what was made of them, once it is written; the table with intervals is
+        printed, and lies beside the model as ``evaluation.md``.
+    limit
+        Only so many items of each suite.
 
     Raises
     ------
@@ -88,6 +97,9 @@ def merge(
     factors = list(weights) if weights is not None else [1.0] * len(folders)
     if len(factors) != len(folders):
         raise ConfigError(f"weights= has {len(factors)} entries for {len(folders)} sources.", fix="Give one each.")
+    if suites is not None:
+        for suite in suites if isinstance(suites, (list, tuple)) else [suites]:
+            get(suite)  # raises now, rather than after the work
     target, mix = Path(path).expanduser(), Mix(method, factors, density, seed)
     with saving(target), replacing(target, ("config.json", "adapter_config.json")) as folder:
         if kinds == {True}:
@@ -99,7 +111,34 @@ def merge(
             start = Path(resolve(str(base)).location) if base is not None else None
             combining.combine_whole(folders, start, folder, mix)
         sidecar.write(folder, trained_on=sidecar.trained_on(folders[0]))
+    if suites is not None:
+        names = [Path(getattr(source, "id", source)).name for source in (*sources, target)]
+        _judge(dict(zip(_told_apart(names), (*folders, target), strict=True)), suites, limit, adapters=kinds == {True})
     return target
+
+
+def _judge(folders: dict[str, Path], suites: Any, limit: int | None, *, adapters: bool) -> None:
+    """Let the parts and, at the end, what was made of them answer the same, and say who did how well."""
+    made = [*folders.values()][-1]
+    held: list[Any] = []
+    try:
+        for folder in [made] if adapters else folders.values():
+            held.append(load(str(folder), backend=DEFAULT))
+        sides = (
+            [Contender(held[0], use=str(folder)) for folder in folders.values()]
+            if adapters
+            else [Contender(model, use="base") for model in held]
+        )
+        found = evaluate(dict(zip(folders, sides, strict=True)), suites, limit=limit)
+    finally:
+        for model in held:
+            model.unload()
+    found.to_markdown(made / "evaluation.md")
+    print(found)
+
+
+def _told_apart(names: list[str]) -> list[str]:
+    return [name if names.count(name) == 1 else f"{name} ({place})" for place, name in enumerate(names, start=1)]
 
 
 def _folder(source: Any) -> Path:
