@@ -5,16 +5,21 @@ Neither is among the packages that development needs, so each test runs where it
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import secrets
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
+
+from tests.waiting import wait_for
 
 from .lab import PATIENCE_MS, PREFIX, running_lab, until_it_answers
 from .looks import SIZE
@@ -104,12 +109,7 @@ def test_notebook_7(
 
 def test_voila(page: Page, tmp_path: Path) -> None:
     pytest.importorskip("voila", reason="pip install voila")
-    import json
-
-    cell = {"cell_type": "code", "metadata": {}, "execution_count": None, "outputs": [], "id": "cell-0", "source": CELL}
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    written = {"nbformat": 4, "nbformat_minor": 5, "metadata": kernel, "cells": [cell]}
-    (tmp_path / "hosted.ipynb").write_text(json.dumps(written), encoding="utf-8")
+    (tmp_path / "hosted.ipynb").write_text(json.dumps(notebook(CELL)), encoding="utf-8")
     port, token = 20000 + secrets.randbelow(20000), secrets.token_hex(8)
     command = [sys.executable, "-m", "voila", str(tmp_path / "hosted.ipynb"), "--no-browser", f"--port={port}"]
     command += [f"--base_url={PREFIX}", f"--token={token}", "--Voila.ip=127.0.0.1"]
@@ -135,3 +135,87 @@ def test_marimo(page: Page, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "marimo", "run", str(tmp_path / "hosted.py"), "--headless", f"--port={port}"]
     own = {"HOME": str(tmp_path)}
     shows(page, tmp_path, "marimo", [*command, "--no-token"], f"http://127.0.0.1:{port}", own)
+
+
+HUB = """import os, sys
+c.JupyterHub.bind_url = "http://127.0.0.1:{port}/shared/"
+c.JupyterHub.hub_bind_url = "http://127.0.0.1:{hub}"
+c.JupyterHub.db_url = "sqlite://"
+c.JupyterHub.cookie_secret_file = {secret!r}
+c.ConfigurableHTTPProxy.api_url = "http://127.0.0.1:{proxy}"
+c.ConfigurableHTTPProxy.pid_file = {pid!r}
+c.JupyterHub.authenticator_class = "dummy"
+c.DummyAuthenticator.password = {password!r}
+c.Authenticator.allow_all = True
+c.JupyterHub.spawner_class = {spawner!r}
+c.SimpleLocalProcessSpawner.home_dir_template = {homes!r}
+c.Spawner.cmd = [sys.executable, "-m", "jupyterhub.singleuser", "--allow-root"]
+c.Spawner.default_url = "/doc/tree/hosted.ipynb"
+c.Spawner.start_timeout = c.Spawner.http_timeout = 120
+c.Spawner.environment = {{"HF_HUB_OFFLINE": "1"}}
+"""
+
+
+def test_jupyterhub(page: Page, tmp_path: Path) -> None:
+    """Two users behind one address with a prefix: accounts of the machine named in ``SHADOWNB_HUB_USERS`` (as root), or two
+    folders of whoever runs this."""
+    pytest.importorskip("jupyterhub", reason="pip install jupyterhub; npm install -g configurable-http-proxy")
+    if shutil.which("configurable-http-proxy") is None:
+        pytest.skip("npm install -g configurable-http-proxy")
+    accounts = [name for name in os.environ.get("SHADOWNB_HUB_USERS", "").split(",") if name]
+    users = accounts or ["user-a", "user-b"]
+    homes = {name: Path(f"~{name}").expanduser() if accounts else tmp_path / name for name in users}
+    for name, home in homes.items():
+        home.mkdir(exist_ok=True)
+        (home / "hosted.ipynb").write_text(json.dumps(notebook(CELL)), encoding="utf-8")
+        if accounts:
+            shutil.chown(home / "hosted.ipynb", name)
+    port, hub, proxy = (20000 + secrets.randbelow(20000) for _ in range(3))
+    password = secrets.token_hex(12)
+    config = HUB.format(
+        port=port, hub=hub, proxy=proxy, password=password, secret=str(tmp_path / "secret"), pid=str(tmp_path / "pid"),
+        spawner="jupyterhub.spawner.LocalProcessSpawner" if accounts else "simple", homes=str(tmp_path / "{username}"),
+    )  # fmt: skip
+    (tmp_path / "hub.py").write_text(config, encoding="utf-8")
+    command = [sys.executable, "-m", "jupyterhub", "-f", str(tmp_path / "hub.py")]
+    own = {name: value for name, value in os.environ.items() if name != "SHADOWNB_HOME"}
+    with open(tmp_path / "log", "w") as log:
+        server = subprocess.Popen(command, env=own, stdout=log, stderr=log, cwd=tmp_path)
+    try:
+        login = f"http://127.0.0.1:{port}/shared/hub/login"
+        until_it_answers(login, server)
+        for name in users:
+            page.context.clear_cookies()
+            wait_for(lambda: page.goto(login).ok, 120)  # the proxy answers before the hub does
+            page.locator("input[name=username]").fill(name)
+            page.locator("input[name=password]").fill(password)
+            page.locator("input[type=submit]").click()
+            page.wait_for_url(f"**/shared/user/{name}/**", timeout=PATIENCE_MS)
+            page.locator(".jp-Cell .cm-content").first.click()
+            expect(page.get_by_text(re.compile(r"\| Idle$"))).to_be_visible()
+            page.keyboard.press("Control+Enter")
+            studio = page.get_by_role("region", name="Studio", exact=True)
+            use(studio)
+            if pictures := os.environ.get("SHADOWNB_SCREENSHOTS"):
+                studio.screenshot(path=str(Path(pictures) / f"jupyterhub-{name}.png"))
+        for name, home in homes.items():
+            made = home / ".shadownb"
+            assert made.is_dir() and made.stat().st_mode & 0o077 == 0
+            assert not accounts or made.owner() == name
+    finally:
+        server.terminate()
+        server.wait(60)
+
+
+def notebook(source: str) -> dict[str, Any]:
+    """Return a notebook of one cell."""
+    cell = {
+        "cell_type": "code",
+        "metadata": {},
+        "execution_count": None,
+        "outputs": [],
+        "id": "cell-0",
+        "source": source,
+    }
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    return {"nbformat": 4, "nbformat_minor": 5, "metadata": kernel, "cells": [cell]}
