@@ -5,7 +5,7 @@
     python benchmarks/export.py adapter [RUN]       LoRA in GGUF: seconds, and greedy texts beside the merged model's
     python benchmarks/export.py rounding            merges in bf16 to the nearest and seeded, after 4, 16 and 60 steps at two rates
     python benchmarks/export.py merges              adapters of two halves of the rows, and models of them, judged before and after
-    python benchmarks/export.py official LLAMA_CPP  tensors beside those of a checkout's convert_hf_to_gguf.py
+    python benchmarks/export.py official [RUN]      tensors and facts of the f32 file beside those of llama.cpp's own converter
 
 RUN is a run on the shipped task; without it one of 60 steps is made. CPU seconds are this process's and its children's.
 """
@@ -13,7 +13,6 @@ RUN is a run on the shipped task; without it one of 60 steps is made. CPU second
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -131,27 +130,24 @@ def merges() -> None:
         snb.merge(wholes, place / "slerp", "slerp", weights=[0.5, 0.5], suites=suite)
 
 
-def official(checkout: str) -> None:
+def official(run: str | None) -> None:
+    """Tensors and facts of both writers' files; theirs is fetched when it is first needed (`shadownb export --prepare gguf`)."""
     import gguf
     import numpy as np
 
+    model = tuned(run)
     with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
-        model = snb.load("smollm2-135m", dtype="float32")
-        model.save(place / "whole", fmt="merged")
-        theirs = place / "theirs.gguf"
-        subprocess.run(
-            [sys.executable, f"{checkout}/convert_hf_to_gguf.py", str(place / "whole"), "--outtype", "f32", "--outfile",
-             str(theirs)],
-            check=True, capture_output=True, env={**os.environ, "PYTHONPATH": f"{checkout}/gguf-py"},
-        )  # fmt: skip
-        model.export(place / "ours", quant="f32", report=False)
-        one, other = (
-            {each.name: each for each in gguf.GGUFReader(str(file)).tensors}
-            for file in (next((place / "ours").glob("*.gguf")), theirs)
-        )
-        same = sum(np.array_equal(one[name].data, other[name].data) for name in one if name in other)
-        print(f"tensors of the same name and bytes: {same} of {len(other)}")
+        files = []
+        for converter in ("own", "official"):
+            model.export(Path(folder) / converter, quant="f32", converter=converter, report=False)
+            files.append(gguf.GGUFReader(str(next((Path(folder) / converter).glob("*.gguf")))))
+        ours, theirs = ({tensor.name: tensor for tensor in file.tensors} for file in files)
+        same = sum(np.array_equal(ours[name].data, theirs[name].data) for name in ours if name in theirs)
+        print(f"tensors of the same name and bytes: {same} of {len(theirs)}, ours has {len(ours)}")
+        told = [{key: field.contents() for key, field in file.fields.items()} for file in files]
+        for key in sorted(told[0].keys() | told[1].keys()):
+            if told[0].get(key) != told[1].get(key):
+                print(f"  {key}: {str(told[0].get(key))[:100]} | {str(told[1].get(key))[:100]}")
 
 
 if __name__ == "__main__":
@@ -159,8 +155,5 @@ if __name__ == "__main__":
     given = sys.argv[2] if len(sys.argv) > 2 else None
     if what in ("rounding", "merges"):
         {"rounding": rounding, "merges": merges}[what]()
-    elif what == "official":
-        assert given is not None, "official needs a checkout of llama.cpp"
-        official(given)
     else:
-        {"formats": formats, "packed": packed, "adapter": adapter}[what](given)
+        {"formats": formats, "packed": packed, "adapter": adapter, "official": official}[what](given)
