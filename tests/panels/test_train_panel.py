@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 from collections.abc import Iterator
@@ -590,18 +591,27 @@ OPTIONS = {
 }
 
 
-@pytest.mark.parametrize("face", ["python", "magic"])
-@pytest.mark.parametrize("model_choice", ["var:model", "path"])
-@pytest.mark.parametrize(
-    ("data", "evaluation"),
-    [
-        ("var:data", {"how": "none"}),
-        ("var:rows", {"how": "auto"}),
-        ("var:frame", {"how": "share", "share": 0.25}),
-        ("file", {"how": "data", "choice": "var:data"}),
-        ("sample:support-triage", {"how": "data", "choice": "sample:support-triage:heldout"}),
-    ],
+SOURCES: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("var:data", {"how": "none"}),
+    ("var:rows", {"how": "auto"}),
+    ("var:frame", {"how": "share", "share": 0.25}),
+    ("file", {"how": "data", "choice": "var:data"}),
+    ("sample:support-triage", {"how": "data", "choice": "sample:support-triage:heldout"}),
 )
+
+
+def faces() -> Iterator[Any]:
+    """Yield all combinations. A path is loaded twice, so of these every second is left to ``--full``."""
+    for place, (data, evaluation) in enumerate(SOURCES):
+        for model_choice, face in itertools.product(("var:model", "path"), ("python", "magic")):
+            rare = model_choice == "path" and (face == "magic") == bool(place % 2)
+            yield pytest.param(
+                face, model_choice, data, evaluation, marks=pytest.mark.full if rare else (),
+                id=f"{data}-{model_choice}-{face}",
+            )  # fmt: skip
+
+
+@pytest.mark.parametrize(("face", "model_choice", "data", "evaluation"), faces())
 def test_the_code_does_the_same_as_the_panel(
     model: Model, tiny_model_dir: Path, tmp_path: Path, calls: list[Any], shell: InteractiveShell,
     face: str, model_choice: str, data: str, evaluation: dict[str, Any],
