@@ -10,6 +10,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from shadownb.errors import DataError
 from tests.capture.plenty import plenty
 
 CLOSING = """
@@ -86,3 +89,17 @@ def test_a_store_that_is_closed_while_others_read_is_opened_again_for_them(tmp_p
 
 def test_a_store_that_is_deleted_and_made_anew_while_others_open_it_ends_no_process(tmp_path: Path) -> None:
     assert outcome(DELETING, tmp_path) == []
+
+
+def test_of_a_deleted_capture_nothing_is_read_and_of_one_made_anew_by_its_name_the_new_one(tmp_path: Path) -> None:
+    store = plenty(60, home=tmp_path)
+    store.index.catch_up()
+    assert store.count() == 60 and store.index.table.page({})[1] > 7
+    store.files.delete()
+    with pytest.raises(DataError, match="not a capture store"):
+        store.count()
+    anew = plenty(10, home=tmp_path, seed=5)
+    anew.index.catch_up()
+    store.index.catch_up()
+    assert store.count() == anew.count() == 10
+    assert store.index.table.page({}) == anew.index.table.page({})

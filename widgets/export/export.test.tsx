@@ -30,7 +30,7 @@ const formats = [
   format("adapter", { id: "adapter", refused }),
 ];
 const report: Report = {
-  path: "/work/triage",
+  path: "/exports/triage",
   format: "gguf",
   size: 105e6,
   files: ["Modelfile"],

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from shadownb.engine.capture.call import BODIES, Call, unpack
 from shadownb.engine.capture.filters import where
-from shadownb.engine.capture.schema import VERSION, connect
+from shadownb.engine.capture.schema import VERSION, connect, inode_of
 from shadownb.errors import ShadowError
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ class Database:
         self.path = path
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
+        self._inode = 0
 
     def close(self) -> None:
         """Close the file; the next read opens it again."""
@@ -41,10 +42,17 @@ class Database:
                 self._connection = None
 
     def read(self, query: str, values: Iterable[Any] = ()) -> list[sqlite3.Row]:
-        """Run a query that changes nothing and return all its rows."""
+        """Run a query that changes nothing and return all its rows.
+
+        Of a capture that was deleted nothing is read, and of one that was made anew under its name the new one: an index kept up
+        from what an open file still holds would bring deleted words back to the disk.
+        """
         with self._lock:
+            if self._connection is not None and self._inode != inode_of(self.path):
+                self.close()
             if self._connection is None:
                 self._connection = connect(self.path)
+                self._inode = inode_of(self.path)
                 self._connection.execute("PRAGMA query_only=1")
             return self._connection.execute(query, list(values)).fetchall()
 

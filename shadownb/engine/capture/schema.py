@@ -68,6 +68,14 @@ CREATE TRIGGER IF NOT EXISTS call_changed AFTER UPDATE OF status, session, title
 naming = threading.RLock()
 
 
+def inode_of(path: Path) -> int:
+    """Return what tells a file from another one that has taken its name; 0 where there is none."""
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return 0
+
+
 def connect(path: Path, *, write: bool = False) -> sqlite3.Connection:
     """Open a store's file; ``write`` makes it if it is not there.
 

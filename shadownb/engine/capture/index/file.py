@@ -80,10 +80,10 @@ def remove(path: Path) -> None:
 
 def _open(path: Path | None) -> sqlite3.Connection:
     with naming:
-        return _opened(path)
+        return _made_ready(path)
 
 
-def _opened(path: Path | None) -> sqlite3.Connection:
+def _made_ready(path: Path | None) -> sqlite3.Connection:
     if path is not None and not path.exists():
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
     connection = sqlite3.connect(

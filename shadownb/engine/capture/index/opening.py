@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from shadownb.engine.capture.index import file
@@ -14,6 +12,7 @@ from shadownb.engine.capture.index.nodes import ReadCalls
 from shadownb.engine.capture.index.places import StoredPlaces
 from shadownb.engine.capture.index.rows import Rows
 from shadownb.engine.capture.index.table import EpisodeTable
+from shadownb.engine.capture.schema import inode_of
 from shadownb.engine.trajectories.episodes import Episodes
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ class OpenedIndex:
     def _opened(self) -> sqlite3.Connection:
         """Return the connection; a new one where another process has made the file anew."""
         with self._lock:
-            if self._connection is not None and self._inode != _inode(self.path):
+            if self._connection is not None and self._inode != inode_of(self.path):
                 self.close()
             if self._connection is None:
                 name = self._store.database.name()
@@ -85,7 +84,7 @@ class OpenedIndex:
                     self._connection.close()
                     file.remove(self.path)
                     self._connection = file.connect(self.path, name or "")
-                self._inode = _inode(self.path)
+                self._inode = inode_of(self.path)
                 self._calls = ReadCalls(self._store)
                 self._places = StoredPlaces(self._connection, self._calls)
                 self._graph = Episodes(places=self._places)
@@ -104,9 +103,3 @@ class OpenedIndex:
     @staticmethod
     def _about(db: sqlite3.Connection, key: str) -> Any:
         return db.execute("SELECT value FROM about WHERE key = ?", (key,)).fetchone()[0]
-
-
-def _inode(path: Path) -> int:
-    with contextlib.suppress(FileNotFoundError):
-        return path.stat().st_ino
-    return 0
