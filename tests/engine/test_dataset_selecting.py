@@ -75,6 +75,9 @@ def test_repeated_rows_go_and_the_first_stays() -> None:
     asked = "My camera is getting terribly hot and smells burnt, and it may catch fire."
     pair = [{"prompt": text, "completion": '{"intent": "repair"}'} for text in (asked, f"{asked} Thanks")]
     assert Dataset.from_list(pair).duplicates(near=0.8) == {1: 0}
+    # What has no word is what it is, and not the same as whatever has none.
+    signs = [{"prompt": sign, "completion": "ok"} for sign in ("👍", "👎", "👍 ")]
+    assert Dataset.from_list(signs).duplicates(near=0.8) == {2: 0}
     with pytest.raises(ConfigError, match=r"near=1\.5"):
         data.dedupe(near=1.5)
 

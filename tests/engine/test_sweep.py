@@ -111,6 +111,8 @@ def test_of_all_combinations_what_decided_everything_has_all_importance(monkeypa
     }  # fmt: skip
     both = suggesting.importance(space, told_of({(1, 3): 3.0, (1, 4): 2.0, (2, 3): 2.0, (2, 4): 1.0}), minimize=True)
     assert both == {"a": 0.5, "b": 0.5}
+    lost = told_of({(1, 3): float("nan"), (1, 4): 2.0, (2, 3): 1.0, (2, 4): float("inf")})
+    assert suggesting.importance(space, lost, minimize=True) == {}, "two that say nothing, and two that are too few"
     only_together = told_of({(1, 3): 1.0, (1, 4): 2.0, (2, 3): 2.0, (2, 4): 1.0})
     assert suggesting.importance(space, only_together, minimize=True) == {"a": 0.0, "b": 0.0}
 

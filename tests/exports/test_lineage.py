@@ -124,6 +124,13 @@ def test_what_is_merged_is_judged_beside_its_parts(
     said = (both / "evaluation.md").read_text(encoding="utf-8")
     assert all(name in said for name in ("one", tuned.trained[0], "both", "queues"))
     assert "both minus one" in capsys.readouterr().out, "told with the difference"
+    # Each side answers with its own weights, which a mark that depends on every letter shows. Half of an adapter taken from half
+    # of it leaves the base.
+    marked = snb.suites.rows(ROWS, lambda output, _: sum(map(ord, output)) % 101 / 100, name="queues", max_new_tokens=8)
+    none = snb.merge([one, tuned.trained[0]], tmp_path / "none-left", weights=[0.5, -0.5], suites=marked, limit=4)
+    row = next(line for line in (none / "evaluation.md").read_text(encoding="utf-8").splitlines() if "queues" in line)
+    first, second, merged = (cell.partition("(")[0].strip() for cell in row.strip("| ").split("|")[2:5])
+    assert first == second != merged, row
     assert snb.load(str(byte_model_dir), adapter=both, dtype="float32").loss(ROWS) < 6, "still what load takes"
     whole = tuned.save(tmp_path / "whole", fmt="merged")
     made = snb.merge([whole, byte_model_dir], tmp_path / "made", suites=[suite], limit=4)

@@ -20,8 +20,8 @@ FRAME_SHARE, FRAME_ROWS = 0.5, 8
 
 
 def shingles(text: str) -> frozenset[int]:
-    """Return the five-word sequences of a text, hashed; a shorter text is one."""
-    words = re.findall(r"\w+", text.lower())
+    """Return the five-word sequences of a text, hashed; a shorter text is one, and one without words its signs."""
+    words = re.findall(r"\w+", text.lower()) or text.split()  # signs alone, such as an emoji, are what there is then
     if not words:
         return frozenset()
     runs = (words[at : at + WORDS] for at in range(max(1, len(words) - WORDS + 1)))

@@ -12,7 +12,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from math import prod
+from math import isfinite, prod
 from statistics import fmean, pvariance
 from typing import Any
 
@@ -151,7 +151,11 @@ def importance(space: Space, told: Sequence[Told], *, minimize: bool) -> dict[st
     known of it. Empty where fewer than four trials have a value, or all values are alike.
     """
     counted = ("succeeded", "pruned")
-    ended = [replace(each, state="succeeded") for each in told if each.state in counted and each.value is not None]
+    ended = [
+        replace(each, state="succeeded")
+        for each in told
+        if each.state in counted and each.value is not None and isfinite(each.value)
+    ]
     if len(ended) < 4 or len({each.value for each in ended}) < 2:
         return {}
     if (shares := _of_variance(space, ended)) is not None:
