@@ -27,10 +27,16 @@ def main() -> None:
     parser.add_argument(
         "--steps", type=int, default=0, help="of an expert, on both sides; 0 is what each takes by itself"
     )
+    parser.add_argument(
+        "--rate", type=float, default=0.0, help="of learning, on both sides; 0 is what each takes by itself"
+    )
+    parser.add_argument(
+        "--one-wording", action="store_true", help="ours learns the question as it stands alone, as theirs does"
+    )
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.folder is not None:
-        theirs(given.folder, given.method[0], given.steps)
+        theirs(given.folder, given.method[0], given.steps, given.rate)
         return
     from facts import lines, read, says, share
     from shadowlm import prepare
@@ -58,7 +64,10 @@ def main() -> None:
         (folder / "facts.json").write_text(json.dumps({"rows": learned, "asked": {**asked, "off topic": off_topic}}))
         for method in given.method:
             model = snb.load("smollm2-135m", dtype="float32", max_length=256)
-            options = {"expert_steps": given.steps} if given.steps and method == "more_plus" else {}
+            options: dict[str, Any] = {"learning_rate": given.rate} if given.rate else {}
+            if method == "more_plus":
+                options |= {"expert_steps": given.steps} if given.steps else {}
+                options |= {"question_forms": 1} if given.one_wording else {}
             started = time.process_time()
             model.train(learned, method=method, background=False, sample_max_new_tokens=0, **options)
             spent = time.process_time() - started
@@ -66,18 +75,21 @@ def main() -> None:
                 kind: model.generate(each, max_new_tokens=20, temperature=0.0) for kind, each in asked.items()
             }
             tell(f"ShadowNB {method}", spent, said, values, len(rows), says, share)
+            ours = spent
             command = [str(given.venv / "bin" / "python"), __file__, "--folder", str(folder), "--method", method]
             surroundings = {**os.environ, "PYTHONPATH": ""}
             done = subprocess.run(
-                [*command, "--steps", str(given.steps)], check=False, capture_output=True, text=True, env=surroundings
-            )
+                [*command, "--steps", str(given.steps), "--rate", str(given.rate)],
+                check=False, capture_output=True, text=True, env=surroundings,
+            )  # fmt: skip
             if done.returncode:
                 print(f"ShadowLM {method}: failed: {done.stderr[-800:]}")
                 continue
             found = json.loads((folder / f"{method}.json").read_text())
             tell(f"ShadowLM {method}", found["seconds"], found["said"], values, len(rows), says, share)
             changed = sum(one != other for one, other in zip(found["said"]["off topic"], found["base"], strict=True))
-            print(f"  {changed} of {len(off_topic)} unrelated answers changed")
+            print(f"  {changed} of {len(off_topic)} unrelated answers changed; "
+                  f"to learn a fact takes it {found['seconds'] / ours:.1f} times what it takes ours", flush=True)  # fmt: skip
 
 
 def tell(side: str, spent: float, said: Any, values: Any, count: int, says: Any, share: Any) -> None:
@@ -86,7 +98,7 @@ def tell(side: str, spent: float, said: Any, values: Any, count: int, says: Any,
         print(f"  {kind}: {share(says(said[kind], each), len(each))}", flush=True)
 
 
-def theirs(folder: Path, method: str, steps: int) -> None:
+def theirs(folder: Path, method: str, steps: int, rate: float) -> None:
     """In ShadowLM's environment: learn, ask, write down what came out."""
     import importlib
 
@@ -104,7 +116,8 @@ def theirs(folder: Path, method: str, steps: int) -> None:
         {"messages": [{"role": "user", "content": row["prompt"]}, {"role": "assistant", "content": row["completion"]}]}
         for row in content["rows"]
     ]
-    options = {"more_plus_expert_steps": steps} if steps and method == "more_plus" else {}
+    options: dict[str, Any] = {"more_plus_expert_steps": steps} if steps and method == "more_plus" else {}
+    options |= {"learning_rate": rate} if rate else {}
     started = time.process_time()
     model.finetune(rows, method=method, output_dir=str(folder / f"run-{method}"), verbose=False, **options)
     spent = time.process_time() - started

@@ -16,6 +16,8 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy, pad
 
+from shadownb.engine.backends.torch.kernels import head_loss, onednn_linear
+
 _BETAS, _EPS = (0.9, 0.999), 1e-8
 _POSITIONS = 512  # whose logits are computed at once
 
@@ -75,7 +77,7 @@ class FactGroup:
         there = torch.arange(most, device=inner.device)[None] < torch.tensor(counts, device=inner.device)[:, None]
         added = (inner @ self.down[part].mT @ self.up[part].mT)[there] * self._scale
         stream, targets = (torch.cat([getattr(each, name) for each in seen]) for name in ("stream", "targets"))
-        nll = cross_entropy(self._tail(stream + added).float(), targets, reduction="none")
+        nll = self._tail.nll(stream + added, targets)
         losses = torch.stack([each.mean() for each in torch.split(nll, counts)])  # type: ignore[no-untyped-call]
         losses.sum().backward()  # type: ignore[no-untyped-call]
         return losses.detach()
@@ -105,5 +107,17 @@ class Tail:
 
     def __call__(self, stream: torch.Tensor) -> torch.Tensor:
         """Return the logits of a stream of shape (n, hidden)."""
-        logits: torch.Tensor = self._head(self._norm(stream.to(self._head.weight.dtype)))
+        logits: torch.Tensor = self._head(self._read(stream))
         return logits
+
+    def nll(self, stream: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Return the negative log-probability of each target behind a stream, shape (n,), in 32 bits."""
+        weight, bias = getattr(self._head, "weight", None), getattr(self._head, "bias", None)
+        if type(self._head) is not nn.Linear or weight is None:  # quantised, or with something of its own
+            return cross_entropy(self(stream).float(), targets, reduction="none")
+        onednn = not onednn_linear.refused(weight.dtype, weight.device)
+        return head_loss.computed(self._read(stream), weight, bias, targets, onednn=onednn)
+
+    def _read(self, stream: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self._norm(stream.to(self._head.weight.dtype))
+        return found
