@@ -22,6 +22,7 @@ import shadownb as snb
 from shadownb.engine.backends.torch.fact_group import FactGroup, Seen, Tail
 from shadownb.engine.backends.torch.fact_training import FactTraining
 from shadownb.engine.routing import Router, Unit
+from shadownb.engine.routing.keys import VECTORS
 from shadownb.engine.routing.units import Fact
 
 FACTS, STEPS, ROUNDS = 8, 3, 3
@@ -92,6 +93,11 @@ class Drawn:
         vectors = np.random.default_rng(0).standard_normal((len(texts), self.width)).astype(np.float32)
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
+    asked = embed
+
+    def knows(self, word: str) -> bool:
+        return True
+
 
 def finding(count: int) -> None:
     things = ("pump", "valve", "lamp", "kettle", "gate", "sensor", "motor", "cable")
@@ -152,7 +158,7 @@ def answering(method: str, count: int) -> None:
     )
     memory = model.adapter
     (unit,) = memory.units
-    vectors = np.random.default_rng(0).standard_normal((count, 3, 384)).astype(np.float32)
+    vectors = np.random.default_rng(0).standard_normal((count, VECTORS, 384)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=-1, keepdims=True)
     for number in range(count - 1):
         fact = Fact(f"What is the colour of the Vex{number} lamp?", f"X{number}")
@@ -213,7 +219,7 @@ if __name__ == "__main__":
     if "growing" in parts:
         growing()
     if "answering" in parts:
-        for method, count in (("more", 50), ("more", 5_000), ("more_plus", 10_000)):
+        for method, count in (("more", 50), ("more", 5_000), ("more", 50_000), ("more_plus", 10_000)):
             answering(method, count)
     if "learning" in parts:
         learning()

@@ -34,6 +34,15 @@ class Embedder(Protocol):
         A text gives the same vector whatever stands beside it. Only the beginning of a long text counts (256 tokens for MiniLM).
         """
 
+    def asked(self, texts: Sequence[str]) -> Any:
+        """Return vectors as :meth:`embed` does, of what is asked: near each other where two questions ask the same of a thing.
+
+        The thing's names are taken out before, and ``it`` stands for them.
+        """
+
+    def knows(self, word: str) -> bool:
+        """Return whether a word is one of its vocabulary; of others it knows the letters alone."""
+
     def tokens(self, texts: Sequence[str]) -> int:
         """Return how many tokens of these texts count, those that mark beginning and end included."""
 

@@ -52,7 +52,7 @@ def of_route(route: Any, told: Any, alone: Any) -> dict[str, Any]:
                 "words": each.signals.lexical,
                 "meaning": each.signals.semantic,
                 "asked": each.signals.asked,
-                "taken": each.unit in route.units and each.score > route.threshold,
+                "taken": each.fact in route.facts,
             }
             for each in route.candidates[:5]
         ],

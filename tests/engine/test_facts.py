@@ -119,6 +119,66 @@ def test_rows_of_a_batch_have_experts_of_their_own(learned: tuple[Any, Run]) -> 
     assert both[:5] != both[5:]
 
 
+TWO = "What does a Marlow lamp cost, and which port does the Ibex server use?"
+
+
+def test_a_question_for_two_facts_has_both_answers(learned: tuple[Any, Run]) -> None:
+    model, _ = learned
+    turn = [{"role": "user", "content": TWO}]
+    asked = {**GREEDY, "max_new_tokens": 40}
+    route = model.facts.route(TWO)
+    assert [fact.answer for fact in route.facts] == ["9 euro", "81"] and "2 facts" in route.why
+    (reply,) = model.chat([turn], logprobs=True, **asked)
+    assert reply.content == "9 euro; 81" and reply.finish_reason == "stop"
+    assert len(reply.token_ids) == len(reply.logprobs)
+    tops = Sampling(temperature=0.0, max_new_tokens=40, logprobs=True, top_logprobs=2)
+    (whole,) = model.generator.generate([model.renderer.render_prompt(turn)], tops)
+    assert whole.token_ids == reply.token_ids and len(whole.top_logprobs) == len(whole.token_ids)
+    pieces = list(model.stream(turn, **asked))
+    assert "".join(pieces) == "9 euro; 81" and len(pieces) > 2
+    mixed = [OFF_TOPIC[0], TWO, next(iter(FACTS))]
+    assert model.generate(mixed, **asked) == [model.generate(each, **asked) for each in mixed]
+    assert model.generate(TWO, use="base", **asked) != "9 euro; 81"
+    assert model.generate(TWO, temperature=0.7, seed=3, max_new_tokens=40) == model.generate(
+        TWO, temperature=0.7, seed=3, max_new_tokens=40
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "text", "reason"),
+    [({"max_new_tokens": 9}, "9 euro; 8", "length"), ({"max_new_tokens": 40, "stop": ["; "]}, "9 euro", "stop")],
+)
+def test_an_answer_of_two_facts_ends_where_one_would(
+    options: dict[str, Any], text: str, reason: str, learned: tuple[Any, Run]
+) -> None:
+    (reply,) = learned[0].chat([[{"role": "user", "content": TWO}]], temperature=0.0, **options)
+    assert (reply.content, reply.finish_reason) == (text, reason)
+
+
+def test_a_form_is_that_of_one_answer(learned: tuple[Any, Run]) -> None:
+    """Of two facts no answer of a form is put together; the base answers."""
+    both = [learned[0].generate(TWO, use=use, regex="[a-z]{3}", **GREEDY) for use in ("tuned", "base")]
+    assert both[0] == both[1]
+    assert learned[0].generate("Which port does the Ibex server use?", regex="[0-9]{2}", **GREEDY) == "81"
+
+
+def test_a_fact_is_asked_in_the_words_that_it_was_learned_with(learned: tuple[Any, Run]) -> None:
+    """However the user puts it, and whatever was said before."""
+    model, _ = learned
+    for asked in ("A Marlow lamp costs what?", "I saw a Marlow lamp. What does it cost?"):
+        assert model.generate(asked, **GREEDY) == "9 euro"
+    told = [
+        {"role": "system", "content": "Be kind."},
+        {"role": "user", "content": "Hello"},
+        {"role": "assistant", "content": "Hello!"},
+        {"role": "user", "content": "The Ibex server uses which port?"},
+    ]
+    ids = model.renderer.render_prompt([*told[:3], {"role": "user", "content": "Which port does the Ibex server use?"}])
+    sampling = Sampling(temperature=0.0, max_new_tokens=8)
+    (reply,) = model.chat([told], **GREEDY)
+    assert reply.content == model.generator.generate([ids], sampling)[0].text
+
+
 def test_rollouts_of_facts_and_others_are_the_answers_alone(learned: tuple[Any, Run]) -> None:
     model, _ = learned
     asked = [*list(FACTS)[:2], *OFF_TOPIC[:2]]
@@ -336,6 +396,13 @@ def test_the_last_turn_is_read_back_from_tokens(learned: tuple[Any, Run]) -> Non
     prompt = renderer.render_prompt([{"role": role, "content": text} for role, text in turns])
     assert last.of(prompt) == "How tall,\nand <b>why</b>?"
     assert last.of(renderer.render_text("Once upon a time")) == "Once upon a time"
+    other = last.instead(prompt, "How wide?")
+    assert last.of(other) == "How wide?" and last.instead(other, last.of(prompt)) == last.instead(
+        prompt, last.of(prompt)
+    )
+    begins = next(n for n, (one, two) in enumerate(zip(prompt, other, strict=False)) if one != two)
+    assert renderer.tokenizer.decode(prompt[:begins]).endswith("user\n  How ") and prompt[-12:] == other[-12:]
+    assert last.of(last.instead(renderer.render_text("Once upon a time"), "Now")) == "Now"
 
 
 # -- model.facts --------------------------------------------------------------------------------------------------------

@@ -13,7 +13,6 @@ from safetensors.torch import load_file, save_file
 
 import shadownb as snb
 from shadownb.engine.backends.torch.fact_training import FactTraining
-from shadownb.engine.routing import attributes
 from shadownb.errors import ModelError
 from tests.engine.methods_data import stop_after
 
@@ -110,23 +109,3 @@ def test_a_damaged_file_is_named_and_what_is_loaded_stays(
         with pytest.raises(ModelError, match=r"cannot be read|do not fit this model|does not name its base model"):
             tried()
     assert model.generate(QUESTIONS, **GREEDY) == said and len(model.facts) == 1
-
-
-@pytest.mark.parametrize("damage", [cut, emptied, without_factors, lambda file: file.unlink()])
-def test_damaged_vectors_of_the_attributes_are_made_anew(
-    damage: Callable[[Path], None], saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """They are of the installation and not of the store, and cost some seconds; here the making is what is looked for."""
-    there = attributes._HERE
-    for name in ("attributes.txt", "attributes-all-MiniLM-L6-v2.safetensors"):
-        shutil.copy(there / name, tmp_path / name)
-    file = tmp_path / "attributes-all-MiniLM-L6-v2.safetensors"
-    tensors = load_file(file)
-    save_file({**tensors, "vectors": tensors["forms"].clone()}, file)
-    damage(file)
-    monkeypatch.setattr(attributes, "_HERE", tmp_path)
-    monkeypatch.setattr(attributes.Attributes, "_known", {})
-    monkeypatch.setattr(attributes.Attributes, "fitted", lambda _: {n: t.numpy() for n, t in tensors.items()})
-    model: Any = snb.load(str(saved), dtype="float32")
-    assert model.facts.route(QUESTIONS[0]).units == (0,)
-    assert model.facts.route("Write a poem about rain.").abstains

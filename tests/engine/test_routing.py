@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
+
 import numpy as np
 import pytest
+from safetensors import safe_open
 
+from shadownb.engine.backends.torch.embedder import ASKED
 from shadownb.engine.embedding import embedder
 from shadownb.engine.routing import Router, Unit
-from shadownb.engine.routing.attributes import Attributes, described
+from shadownb.engine.routing.clauses import clauses
 from shadownb.engine.routing.units import Fact
-from shadownb.engine.routing.words import swapped
+from shadownb.engine.routing.words import contrary, loose_numbers, swapped
 
 FACTS = {
     "When was the Varlock bridge painted?": "in 2019",
@@ -104,28 +109,54 @@ def test_what_an_embedder_of_english_cannot_read_is_left_to_the_model(asked: str
     assert unread.route(asked).abstains, unread.route(asked).why
 
 
-def test_the_shipped_attributes_are_those_of_their_wordings() -> None:
-    by = embedder()
-    shipped = Attributes.of(by)
-    made = Attributes.fitted(by)
-    texts = ["What does it cost?", "How many panes does it have?", "By whom was it carved?"]
-    vectors = by.embed(texts)
-    again = Attributes(made, shipped._numbers)
-    one, other = (described(each.near(vectors)) for each in (shipped, again))
-    assert np.abs(one - other).max() < 0.02  # of vectors with 8 and 16 bits, on whichever kind of CPU
+@pytest.mark.parametrize(
+    ("asked", "same", "other"),
+    [
+        ("How long is it?", "What does it measure from end to end?", "How long does it take?"),
+        ("Who owns it?", "To whom does it belong?", "Who built it?"),
+        ("How much can it carry?", "What load does it bear at most?", "How heavy is it?"),
+    ],
+)
+def test_the_same_asked_in_other_words_is_nearer_than_a_neighbour(asked: str, same: str, other: str) -> None:
+    question, right, wrong = embedder().asked([asked, same, other])
+    assert question @ right > question @ wrong + 0.1
+    assert np.abs(np.linalg.norm(embedder().asked([asked])) - 1) < 1e-5
 
 
-def test_an_embedder_without_shipped_attributes_has_its_own() -> None:
-    class Turned:
-        """MiniLM's vectors in another order of their numbers: nothing that is shipped fits them."""
+def test_the_shipped_change_of_the_encoder_is_that_of_its_wordings() -> None:
+    """Whoever changes the wordings trains it anew: ``python benchmarks/facts_asked.py``."""
+    files = sorted((Path(__file__).parents[2] / "benchmarks" / "facts_wordings").glob("*.txt"))
+    with safe_open(ASKED, "np") as shipped:
+        assert shipped.metadata() == {
+            "wordings": hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+        }
 
-        id, width = "turned", 384
 
-        def embed(self, texts: list[str]) -> np.ndarray:
-            return embedder().embed(texts)[:, ::-1].copy()
+@pytest.mark.parametrize(
+    ("one", "other", "against"),
+    [
+        ("When does it open?", "When does it close?", True),
+        ("What is the minimum age?", "How old must one be at most?", True),
+        ("When do guests check in?", "By when must one check out?", True),
+        ("What is the maximum speed?", "How fast is it at most?", False),
+        ("How many lorries are there?", "How many trucks are there?", False),
+        ("When does it begin?", "When does it start and when does it end?", False),
+        ("From Monday to Friday?", "On Friday or on Monday?", False),
+    ],
+)
+def test_words_that_are_set_against_each_other(one: str, other: str, against: bool) -> None:
+    assert contrary(one, other) == contrary(other, one) == against
 
-    facts = [Unit((Fact(question, answer),)) for question, answer in FACTS.items()]
-    assert Router(facts, by=Turned()).route("How expensive is an Ilmari canoe?").units == (1,)
+
+def test_a_number_that_counts_names_nothing() -> None:
+    fact = (
+        Fact("What is the daily dose of Zephrolin?", "40 milligrams"),
+        Fact("What does error 77 of the Mollin oven mean?", "no fan"),
+    )
+    two = Router([Unit((each,)) for each in fact])
+    assert two.route("How much Zephrolin may I take in 24 hours?").units == (0,)
+    assert two.route("What does error 78 of the Mollin oven mean?").abstains
+    assert loose_numbers("24 hours of Plan 3, error 77") == {"24", "77"}
 
 
 @pytest.mark.parametrize(
@@ -142,3 +173,35 @@ def test_an_embedder_without_shipped_attributes_has_its_own() -> None:
 )
 def test_a_sentence_with_one_word_swapped_is_another_question(one: str, other: str, is_swapped: bool) -> None:
     assert (swapped(one, other) > 0.7) == is_swapped
+
+
+@pytest.mark.parametrize(
+    ("question", "parts"),
+    [
+        (
+            "What does the Veltro K2 cost and how heavy is it?",
+            ["What does the Veltro K2 cost?", "how heavy is Veltro K2?"],
+        ),
+        (
+            "Who owns Brill Hall and when was its roof made?",
+            ["Who owns Brill Hall?", "when was Brill Hall's roof made?"],
+        ),
+        (
+            "What is the price and the weight of the Veltro?",
+            ["What is the price of Veltro?", "What is the weight of the Veltro?"],
+        ),
+        ("Who owns Brill Hall? And who runs the Ibex bar?", ["Who owns Brill Hall?", "who runs the Ibex bar?"]),
+        ("Who owns Brill Hall?", None),
+    ],
+)
+def test_a_question_for_several_facts_is_read_as_one_for_each(question: str, parts: list[str] | None) -> None:
+    found = [[part[:1].lower() + part[1:] for part in each] for each in clauses(question)]
+    assert found == [] if parts is None else [part[:1].lower() + part[1:] for part in parts] in found
+
+
+def test_what_only_looks_like_several_facts_is_one(router: Router) -> None:
+    for fact in router.keys.facts:
+        assert router.route(fact.question).facts == (fact,)
+    unit = Unit((Fact("Who wrote Salt and Smoke?", "Ada"),)), Unit((Fact("Who printed Smoke and Salt?", "Bea"),))
+    two = Router(unit)
+    assert [fact.answer for fact in two.route("Who wrote Salt and Smoke?").facts] == ["Ada"]

@@ -259,8 +259,8 @@ class Facts:
                 replaced.append(stored[mine].question)
             kept[mine] = fact
             found = self.route(fact.question)
-            if not found.abstains and found.candidates[0].fact.answer != fact.answer:
-                contradicted[found.candidates[0].fact] = None
+            if len(found.facts) == 1 and found.facts[0].answer != fact.answer:
+                contradicted[found.facts[0]] = None
         return list(kept.values()), tuple(contradicted), list(dict.fromkeys(replaced))
 
     def _find(self, which: str | Fact) -> Fact:

@@ -93,7 +93,11 @@ class Row:
         return self.matcher is not None and self.matcher.complete
 
     def cancel(self) -> str:
-        self.reason = "cancelled"
+        return self.end("cancelled")
+
+    def end(self, reason: FinishReason) -> str:
+        """Take no more tokens; returns what was held back of the text."""
+        self.reason = reason
         return self.text.finish()
 
     def completion(self) -> Completion:

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from shadownb.engine.embedding import Embedder
-from shadownb.engine.routing.attributes import Attributes, described
 from shadownb.engine.routing.units import Fact
-from shadownb.engine.routing.words import names, telling, unread, without
+from shadownb.engine.routing.words import names, telling, uncommon, unread, without
+
+VECTORS = 3  # of each fact
 
 
 class Keys:
@@ -22,32 +23,26 @@ class Keys:
         The words of each question that have letters beyond Latin ones.
     meaning
         Shape (2, facts, width): of the question, and of question and answer.
-    near
-        Shape (facts, attributes): how near the question without the names in it comes to each attribute of :mod:`.attributes`.
     asked
-        The same as descriptions of length 1, by which questions are compared.
-    attributes
-        What may be asked of a thing.
+        Shape (facts, width): of the question without the names in it, by what it asks (:meth:`Embedder.asked`).
     """
 
     def __init__(self, facts: Sequence[Fact], embedder: Embedder, vectors: Any = None) -> None:
         self.facts, self.embedder = list(facts), embedder
-        self.names = [names(fact.question) for fact in self.facts]
+        self.names = [named(fact.question, embedder) for fact in self.facts]
         self.known_names = set().union(*self.names) if self.names else set()
         self.words = [telling(fact.question) for fact in self.facts]
         self.unread = [set(filter(unread, own)) for own in self.words]
+        self.telling = [set(own) for own in self.words]
         self.said = [{*own, *telling(fact.answer)} for own, fact in zip(self.words, self.facts, strict=True)]
         found = vectors if vectors is not None else vectors_of(self.facts, embedder)
-        self.meaning, self._bare = found[:2], found[2]
-        self.attributes = Attributes.of(embedder)
-        self.near = self.attributes.near(self._bare)
-        self.asked = described(self.near)
+        self.meaning, self.asked = found[:2], found[2]
         self._index = self._lexical()
 
     @property
     def vectors(self) -> Any:
-        """All vectors, as they are kept in a file: shape (3, facts, width)."""
-        return np.concatenate([self.meaning, self._bare[None]])
+        """All vectors, as they are kept in a file: shape (VECTORS, facts, width)."""
+        return np.concatenate([self.meaning, self.asked[None]])
 
     def _lexical(self) -> Any:
         if not any(self.words):
@@ -69,9 +64,16 @@ class Keys:
         return self._index.get_scores(known) / np.maximum(self._own, 1e-9)
 
 
+def named(question: str, by: Embedder) -> set[str]:
+    """Return the names in the question of a fact; where there is none, the words that the embedder has never met."""
+    return names(question) or uncommon(question, by.knows)
+
+
 def vectors_of(facts: Sequence[Fact], by: Embedder) -> Any:
-    """Return the vectors of facts, shape (3, facts, width): question, question with answer, and question without names."""
-    texts = [fact.question for fact in facts]
-    texts += [f"{fact.question} {fact.answer}" for fact in facts]
-    texts += [without(fact.question, names(fact.question)) for fact in facts]
-    return by.embed(texts).reshape(3, len(facts), by.width)
+    """Return the vectors of facts, shape (VECTORS, facts, width).
+
+    They are of the question, of the question with its answer, and of what the question without names asks.
+    """
+    texts = [fact.question for fact in facts] + [f"{fact.question} {fact.answer}" for fact in facts]
+    asked = by.asked([without(fact.question, named(fact.question, by)) for fact in facts])
+    return np.concatenate([by.embed(texts), asked]).reshape(VECTORS, len(facts), by.width)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from shadownb.engine.embedding import Embedder, embedder
-from shadownb.engine.routing.attributes import described
+from shadownb.engine.routing.clauses import clauses
 from shadownb.engine.routing.keys import Keys, vectors_of
 from shadownb.engine.routing.units import Fact, Unit
 from shadownb.engine.routing.words import (
@@ -24,12 +24,12 @@ from shadownb.engine.routing.words import (
     counted,
     differs,
     is_code,
+    loose_numbers,
     names,
     swapped,
     telling,
     unread,
     without,
-    words,
 )
 
 _CANDIDATES = 6
@@ -47,13 +47,8 @@ class Signals:
     semantic
         Cosine of the question with the fact's, or with question and answer, whichever is nearer.
     asked
-        Whether the same is asked of the thing: how alike both questions, with the names taken out, are in what they are near to
-        (:mod:`.attributes`); a cosine.
-    elsewhere
-        How much nearer the question is than the fact's to some attribute.
-    other_attribute
-        How sure it is that both are nearest to different attributes: the smaller of two margins, of the question's nearest one over
-        the fact's as the question sees them, and the other way round.
+        Whether the same is asked of the thing: cosine of both questions, with the names taken out, by what they ask
+        (:meth:`~shadownb.engine.embedding.Embedder.asked`).
     swapped
         How much of the sentence is the fact's own, word for word, where a telling word of it is another: the same said of
         something else. A question that asks for the fact in other words changes more than one.
@@ -62,11 +57,14 @@ class Signals:
     counted
         Whether both ask how many, of different things.
     strange_code, strange_name
-        Whether the question has a code, or names something, that the fact does not.
+        Whether the question has a code, or names something, that the fact does not. A number that names nothing (24 hours) counts
+        where the fact has another one.
     missing
         Share of the fact's names that the question lacks; people leave some out.
     nameless
         Whether it lacks all of them.
+    unlike
+        Whether the fact has no name, and the question none of its telling words.
     other_kind
         Whether the answer cannot be what the question wants (a number where it asks who), and whether the fact's question
         wants something else (when, not where); 0 to 2.
@@ -78,8 +76,6 @@ class Signals:
     lexical: float
     semantic: float
     asked: float
-    elsewhere: float
-    other_attribute: float
     swapped: float
     contrary: float
     counted: float
@@ -87,16 +83,18 @@ class Signals:
     strange_name: float
     missing: float
     nameless: float
+    unlike: float
     other_kind: float
     unread: float
 
 
-# In the order of Signals. Four weigh more than was fitted (8 at least, opposites 3), whatever the facts: a code that a fact lacks
-# is always another thing, a fact about a named thing is asked for by a name, what cannot be read is asked for in its own words, and
-# May is not June. The words of others tell nothing that the signals do not; they find candidates.
-WEIGHTS = (0.0, 2.13, 5.83, -2.95, -3.26, -5.62, -3.0, -0.34, -8.0, -1.21, -1.03, -8.0, -0.85, -8.0)
-BIAS = -2.69
-THRESHOLD = -0.85
+# In the order of Signals. Five weigh more than was fitted (8 at least, a swapped word 7.5, opposites 3), whatever the facts: a code
+# that a fact lacks is always another thing, a fact about a named thing is asked for by a name, what cannot be read is asked for in
+# its own words, May is not June, and a canoe no paddle. The words of others tell nothing that the signals do not; they find
+# candidates.
+WEIGHTS = (0.0, 2.02, 8.34, -7.5, -3.0, -0.24, -8.0, -1.52, 0.0, -8.0, -0.39, -0.75, -8.0)
+BIAS = -4.5
+THRESHOLD = -0.8
 
 
 @dataclass(frozen=True)
@@ -124,15 +122,19 @@ class Route:
     Attributes
     ----------
     units
-        The numbers of the units that answer, best first; empty where the model answers without memory.
+        The numbers of the units that answer, best first; empty where the model answers without memory. Of a question for several
+        facts one of each, in the order in which they are asked for.
     candidates
-        What was looked at, best first.
+        What was looked at, best first; of a question for several facts those of its parts before others.
+    facts
+        The facts that answer, one of each unit in ``units``.
     """
 
     question: str
     units: tuple[int, ...]
     candidates: tuple[Candidate, ...]
     threshold: float
+    facts: tuple[Fact, ...] = ()
 
     @property
     def abstains(self) -> bool:
@@ -150,6 +152,10 @@ class Route:
             f"words {signs.lexical:.2f}, meaning {signs.semantic:.2f}, what is asked {signs.asked:.2f}; "
             f"score {best.score:.2f}, threshold {self.threshold:.2f}"
         )
+        if len(self.facts) > 1:
+            return f"It asks for {len(self.facts)} facts: {' and '.join(repr(fact.question) for fact in self.facts)}."
+        if not self.abstains and best.fact.question == self.question:
+            return f"It is the question of a fact, word for word ({told})."
         if not self.abstains:
             return f"It asks for {best.fact.question!r} ({told})."
         against = [
@@ -180,29 +186,49 @@ class Router:
     ) -> None:
         self.units = list(units)
         self.threshold = threshold
-        self.but_nearer_than: float | None = None  # see Attributes.near; for fitting weights alone
         # A router's own, since its numbers of units are of no other: whoever asks while facts change has the old ones or the new.
-        self._routes: dict[tuple[str, int], Route] = {}
+        self._routes: dict[str, Route] = {}
         self._unit_of = [number for number, unit in enumerate(self.units) for _ in unit.facts]
         facts = [fact for unit in self.units for fact in unit.facts]
+        self._own = {fact.question: (number, fact) for number, fact in zip(self._unit_of, facts, strict=True)}
         self.keys = Keys(facts, by or embedder(), vectors)
 
     @staticmethod
     def vectors_of(facts: Sequence[Fact], by: Embedder) -> Any:
-        """Return the vectors of facts, shape (3, facts, width)."""
+        """Return the vectors of facts, shape (VECTORS, facts, width)."""
         return vectors_of(facts, by)
 
-    def route(self, question: str, most: int = 1) -> Route:
-        """Return where a question goes, to ``most`` units at most."""
-        route = self._routes.get((question, most))
+    def route(self, question: str) -> Route:
+        """Return where a question goes: to one fact, to several where it is made of questions for each, or to none."""
+        route = self._routes.get(question)
         if route is None:
-            found = self.candidates(question)
-            taken = tuple(dict.fromkeys(each.unit for each in found if each.score > self.threshold))[:most]
-            route = Route(question, taken, tuple(found), self.threshold)
+            route = self._found(question)
             if len(self._routes) >= _REMEMBERED:
                 self._routes.clear()
-            self._routes[question, most] = route
+            self._routes[question] = route
         return route
+
+    def _found(self, question: str) -> Route:
+        found = self.candidates(question)
+        if question in self._own:  # whatever is told of it
+            answering = [self._own[question]]
+            found.sort(key=lambda each: each.fact.question != question)
+        else:
+            several = self._several(question)
+            found = [*several, *(each for each in found if all(each.fact != other.fact for other in several))]
+            best = several or [each for each in found[:1] if each.score > self.threshold]
+            answering = [(each.unit, each.fact) for each in best]
+        units, facts = zip(*answering, strict=True) if answering else ((), ())
+        return Route(question, units, tuple(found), self.threshold, facts)
+
+    def _several(self, question: str) -> list[Candidate]:
+        """Return the facts that the clauses of a question ask for, where each asks for another; else none."""
+        for parts in clauses(question):
+            best = [next(iter(self.candidates(part)), None) for part in parts]
+            known = [each for each in best if each is not None and each.score > self.threshold]
+            if len({each.fact for each in known}) == len(parts):
+                return known
+        return []
 
     def candidates(self, question: str) -> list[Candidate]:
         """Return the facts that come near, best first."""
@@ -211,15 +237,14 @@ class Router:
         if not keys.facts or not question.strip():
             return []
         mine = names(question, keys.known_names)
-        whole, bare = keys.embedder.embed([question, without(question, mine)])
-        near = keys.attributes.near(bare[None], self.but_nearer_than)[0]
-        asked_like = described(near)
+        (whole,) = keys.embedder.embed([question])
+        (asks,) = keys.embedder.asked([without(question, mine)])
         lexical = np.minimum(keys.lexical(asked), 1.0)
         semantic = (keys.meaning @ whole).max(axis=0)
         close = {*_best(lexical, _CANDIDATES), *_best(semantic, _CANDIDATES), *_best(lexical + semantic, _CANDIDATES)}
         kind = asked_kind(question)
         mine_unread = set(filter(unread, asked))
-        said = words(question)
+        loose = loose_numbers(question)
         found = []
         for number in sorted(close):
             fact = keys.facts[number]
@@ -228,16 +253,15 @@ class Router:
             signals = Signals(
                 float(lexical[number]),
                 float(semantic[number]),
-                float(keys.asked[number] @ asked_like),
-                float((near - keys.near[number]).max()),
-                _other_attribute(near, keys.near[number]),
+                float(keys.asked[number] @ asks),
                 swapped(question, fact.question),
-                float(contrary(said, words(fact.question))),
+                float(contrary(question, fact.question)),
                 float(counted(question) != counted(fact.question) != "" != counted(question)),
-                float(any(map(is_code, strange))),
+                float(any(is_code(word) and (word not in loose or any(map(is_code, own - mine))) for word in strange)),
                 float(any(not is_code(word) for word in strange)),
                 len(own - mine) / max(1, len(own)),
                 float(bool(own) and not own & mine),
+                float(not own and not keys.telling[number] & {*asked}),
                 float(not answers_kind(kind, fact.answer)) + float(differs(kind, asked_kind(fact.question))),
                 float(
                     bool(mine_unread - keys.said[number])
@@ -247,11 +271,6 @@ class Router:
             score = BIAS + float(np.dot(WEIGHTS, astuple(signals)))
             found.append(Candidate(self._unit_of[number], fact, signals, score))
         return sorted(found, key=lambda each: -each.score)
-
-
-def _other_attribute(near: Any, own: Any) -> float:
-    asked, has = int(near.argmax()), int(own.argmax())
-    return float(min(near[asked] - near[has], own[has] - own[asked]))
 
 
 def _best(scores: Any, count: int) -> list[int]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from difflib import SequenceMatcher
+from pathlib import Path
 
 # Vowel signs and other marks belong to the letter before them, which \w does not know; so do the joiners of Persian and Hindi.
 _MARKS = "".join(char for char in map(chr, range(0x300, 0x1F000)) if unicodedata.category(char)[0] == "M")
@@ -59,17 +61,23 @@ _WHEN = re.compile(
 )
 _BY_WHOM = re.compile(r"\b(?:by )?whom\b", re.IGNORECASE)
 _HOW_MANY = re.compile(r"\bhow many (\w+)", re.IGNORECASE)
+# Words set against each other, with those that say the same joined by a stroke.
 _CONTRARIES = tuple(
-    _set_of(line)
+    {word: side for side, same in enumerate(line.split()) for word in same.split("/")}
     for line in (
-        "open close", "first last", "begin start end finish", "minimum maximum least most", "arrive leave depart", "buy sell",
-        "adult child children student senior", "early late", "entry exit", "top bottom", "summer winter spring autumn",
-        "morning evening night noon", "left right", "north south east west", "inside outside", "old new", "send receive",
-        "width length height depth", "boil freeze melt", "lend borrow", "car lorry truck bicycle", "cat dog horse",
-        "black white red green blue grey yellow brown", "january february march april may june july august september october "
-        "november december", "monday tuesday wednesday thursday friday saturday sunday",
+        "open/opened close/closed", "first last", "begin/start/beginning end/finish", "minimum/least maximum/most",
+        "arrive/arrival leave/depart/departure",
+        "buy/bought sell/sold", "adult child/children student senior", "early/earliest late/latest", "entry exit", "top bottom",
+        "summer winter spring autumn", "morning evening night noon", "left right", "north south east west", "inside outside",
+        "old new", "send/sent receive/received", "width/wide length/long height/tall/high depth/deep",
+        "boil/boiling freeze/freezing melt/melting",
+        "lend borrow", "car lorry/truck bicycle/bike", "cat dog horse", "black white red green blue grey yellow brown",
+        "checkin checkout", "login logout", "switchon switchoff", "turnon turnoff", "before after", "above below", "with without",
+        "january february march april may june july august september october november december",
+        "monday tuesday wednesday thursday friday saturday sunday",
     )
 )  # fmt: skip
+_VERB_PARTS = re.compile(r"\b(check|log|switch|turn)(?:s|ed|ing|ged|ging)?[ -](in|out|on|off)\b", re.IGNORECASE)
 
 
 def words(text: str) -> list[str]:
@@ -121,7 +129,28 @@ def telling(text: str) -> list[str]:
 def names(text: str, known: Collection[str] = ()) -> set[str]:
     """Return the words that name one thing: with a digit, with a capital inside a sentence, or among ``known``."""
     text = _plain(text)
-    found = set()
+    return {stem(text[start:end].lower()) for start, end in _names_in(text, known)}
+
+
+def uncommon(text: str, usual: Callable[[str], bool]) -> set[str]:
+    """Return the words of a text that are neither usual nor among those of ``ordinary.txt``: names in small letters, mostly."""
+    found = {word.lower() for word, _ in _pieces(_plain(text)) if word.isalpha() and not unread(word)}
+    return {stem(word) for word in found if not any(usual(form) or form in ordinary() for form in (word, stem(word)))}
+
+
+@functools.cache
+def ordinary() -> frozenset[str]:
+    """Return words that people use and the embedder's vocabulary lacks, as ``benchmarks/facts_asked.py`` found them."""
+    return frozenset((Path(__file__).parent / "ordinary.txt").read_text(encoding="utf-8").split())
+
+
+def places_of_names(text: str, known: Collection[str] = ()) -> list[tuple[int, int]]:
+    """Return where the words that :func:`names` finds begin and end."""
+    plain = unicodedata.normalize("NFC", text)
+    return list(_names_in(plain, known)) if plain == text else []
+
+
+def _names_in(text: str, known: Collection[str]) -> Iterator[tuple[int, int]]:
     for word, start in _pieces(text):
         before = text[:start].rstrip(" \"'(")
         low = stem(word.lower())
@@ -129,7 +158,17 @@ def names(text: str, known: Collection[str] = ()) -> set[str]:
         if low in STOP_WORDS:
             continue
         if _DIGIT.search(word) or low in known or (word[0].isupper() and not begins):
-            found.add(low)
+            yield start, start + len(word)
+
+
+def loose_numbers(text: str) -> set[str]:
+    """Return the numbers that count or measure rather than name: those that stand behind no name (24 hours; not Plan 3)."""
+    text = _plain(text)
+    found, before = set(), ""
+    for word, start in _pieces(text):
+        if word.isdecimal() and not (before[:1].isupper() and text[:start].endswith(f"{before} ")):
+            found.add(word)
+        before = word
     return found
 
 
@@ -161,10 +200,15 @@ def _tells(mine: set[str], others: set[str]) -> bool:
     return bool(mine - STOP_WORDS or mine & {*_WANTED, "how"} or (mine & {"what", "which"} and others & _WANTED))
 
 
-def contrary(one: Collection[str], other: Collection[str]) -> bool:
-    """Return whether words of two texts, plurals as singulars, are set against each other."""
-    mine, others = {*one} - {*other}, {*other} - {*one}
-    return any(mine & words and others & words for words in _CONTRARIES)
+def contrary(one: str, other: str) -> bool:
+    """Return whether one text has a word whose opposite the other has, and neither has both."""
+    first, second = ({*words(_VERB_PARTS.sub(r"\1\2", text))} for text in (one, other))
+    mine, others = first - second, second - first
+    for sides in _CONTRARIES:
+        here, there = ({sides[word] for word in words_ if word in sides} for words_ in (mine, others))
+        if here - there and there - here:
+            return True
+    return False
 
 
 def counted(question: str) -> str:

@@ -168,7 +168,7 @@ class TorchBackend:
             view=weights.view,
             reserved=weights.virtual_tokens or 0,
             renderer_of=model.renderer_of,
-            question_of=lambda ids: LastTurn.by(model.renderer).of(ids),
+            last_turn=lambda: LastTurn.by(model.renderer),
             **ends,
         )
 

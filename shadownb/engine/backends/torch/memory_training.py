@@ -12,7 +12,6 @@ from shadownb.engine.embedding import embedder
 from shadownb.engine.objectives import Remark
 from shadownb.engine.rendering.examples import Example
 from shadownb.engine.routing import Unit
-from shadownb.engine.routing.attributes import Attributes
 from shadownb.engine.routing.units import Fact
 
 
@@ -23,7 +22,7 @@ class MemoryTraining(TorchTraining):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        Attributes.of(embedder())  # without both nothing that is learned or stored could be found
+        embedder()  # without it nothing that is learned or stored could be found
 
     def remarks(self) -> Iterator[Remark]:
         """Yield nothing: what is to be said is of the rows."""

@@ -218,7 +218,7 @@ class TorchWeights:
                 base,
                 adapter.virtual_tokens,
                 adapter.routed,
-                adapter.knows,
+                adapter.asks,
             )
         return found.side(own_side(use))
 

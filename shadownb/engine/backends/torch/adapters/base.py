@@ -195,7 +195,7 @@ class Adapter:
         return None
 
     routed: ClassVar[Any] = None  # a method where what answers a row depends on its question: (questions) -> a block
-    knows: ClassVar[Any] = None  # a method beside it: (question) -> whether anything but the base answers it
+    asks: ClassVar[Any] = None  # a method beside it: (question) -> the stored questions that are answered in its place
 
     @contextlib.contextmanager
     def switched_off(self) -> Iterator[None]:

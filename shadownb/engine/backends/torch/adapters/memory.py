@@ -20,6 +20,7 @@ from torch import nn
 from shadownb.engine.backends.torch.adapters.stored import StoredAdapter
 from shadownb.engine.embedding import embedder
 from shadownb.engine.routing import Route, Router, Unit
+from shadownb.engine.routing.keys import VECTORS
 from shadownb.engine.routing.units import Fact
 from shadownb.errors import ExportError, ModelError
 
@@ -71,7 +72,7 @@ class MemoryAdapter(StoredAdapter):
         self._learning: dict[
             str, tuple[Unit, Tensors]
         ] = {}  # those that have not had all their steps; they answer nothing
-        self._vectors: dict[Fact, Any] = {}  # (3, width) of each fact, by which it is found
+        self._vectors: dict[Fact, Any] = {}  # (VECTORS, width) of each fact, by which it is found
         self._router: Router | None = None
         self.log: list[dict[str, Any]] = []
         self._rows: list[str | None] | None = None  # whose tensors each row of the batch has; None adds nothing at all
@@ -177,8 +178,7 @@ class MemoryAdapter(StoredAdapter):
 
     def sources(self, question: str) -> list[str]:
         """Return where the facts are from that answer a question."""
-        found = self.route(question)
-        return [each.fact.source for each in found.candidates[:1] if found.units and each.fact.source]
+        return list(dict.fromkeys(fact.source for fact in self.route(question).facts if fact.source))
 
     def _known_vectors(self) -> Any:
         """Return the vectors of all facts, those of new ones made now."""
@@ -190,13 +190,13 @@ class MemoryAdapter(StoredAdapter):
             made = Router.vectors_of(new, embedder())
             self._vectors |= {fact: made[:, number] for number, fact in enumerate(new)}
         found = [self._vectors[fact] for fact in facts]
-        return np.stack(found, axis=1) if found else np.zeros((3, 0, embedder().width), dtype=np.float32)
+        return np.stack(found, axis=1) if found else np.zeros((VECTORS, 0, embedder().width), dtype=np.float32)
 
     # -- answers ----------------------------------------------------------------------------------------------------
 
-    def knows(self, question: str) -> bool:
-        """Return whether an expert answers a question; otherwise the base does."""
-        return bool(self.route(question).units)
+    def asks(self, question: str) -> list[str]:
+        """Return the stored questions that a question asks for; where there is none, the base answers."""
+        return [fact.question for fact in self.route(question).facts]
 
     @contextlib.contextmanager
     def routed(self, questions: Sequence[str], at: Sequence[int] | None = None) -> Iterator[None]:
@@ -272,7 +272,7 @@ class MemoryAdapter(StoredAdapter):
         facts = [fact for unit in units for fact in unit.facts]
         each = self.unpacked(tensors, len(units) + len(learning))
         found = tensors.get("vectors")
-        fits = found is not None and tuple(found.shape) == (3, len(facts), embedder().width)
+        fits = found is not None and tuple(found.shape) == (VECTORS, len(facts), embedder().width)
         if each is None or (same_embedder and not fits):
             raise ModelError(f"The facts in {folder} do not fit this model.")
         self.log = log

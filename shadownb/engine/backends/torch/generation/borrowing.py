@@ -48,8 +48,8 @@ class View:
         Positions that the prefix takes.
     routed
         Inside this block the rows of a batch are answered by what their questions ask for; None where all are by the same.
-    knows
-        Whether a question asks for anything that is stored; outside of that block all others have the same answers.
+    asks
+        The stored questions that a question asks for; of one that asks for none, the answer is the same outside of that block.
     """
 
     model: Any
@@ -58,7 +58,7 @@ class View:
     base: Callable[[], Any] | None = None
     reserved: int = 0
     routed: Routed | None = None
-    knows: Callable[[str], bool] | None = None
+    asks: Callable[[str], Sequence[str]] | None = None
 
     def side(self, use: Own) -> View:
         """Return the view of one side."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -27,6 +27,7 @@ from shadownb.engine.backends.torch.generation.borrowing import (
     plain_view,
 )
 from shadownb.engine.backends.torch.generation.decoder import Decoder
+from shadownb.engine.backends.torch.generation.own_words import SEPARATOR, OwnWords, by_last_turn, in_own_words
 from shadownb.engine.backends.torch.generation.products import computing
 from shadownb.engine.backends.torch.generation.rollouts import as_they_finish
 from shadownb.engine.backends.torch.generation.sampler import Sampler
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from shadownb.engine.backends.torch.generation.side import TorchSide
+    from shadownb.engine.rendering.last_turn import LastTurn
 
 
 class TransformersGenerator:
@@ -71,8 +73,8 @@ class TransformersGenerator:
         Positions that a learned prompt takes.
     renderer_of
         Gives the renderer of an adapter beside the model, whose answers end by other tokens where its template is another.
-    question_of
-        Gives what a prompt asks last, for weights that answer by it.
+    last_turn
+        Finds what a prompt asks last, for weights that answer by it.
     """
 
     def __init__(
@@ -87,7 +89,7 @@ class TransformersGenerator:
         view: Callable[[Use], View] | None = None,
         reserved: int = 0,
         renderer_of: Callable[[AdapterSource], Renderer] | None = None,
-        question_of: Callable[[Sequence[int]], str] | None = None,
+        last_turn: Callable[[], LastTurn] | None = None,
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
@@ -99,7 +101,7 @@ class TransformersGenerator:
         self._view = view or self._plain
         self._reserved = reserved
         self._renderer_of = renderer_of
-        self._question_of = question_of
+        self._last_turn = last_turn
 
     def generate(
         self,
@@ -227,14 +229,28 @@ class TransformersGenerator:
         known = self._known(view, rows)
         others = [row for row in rows if row not in known]
         # Others as if nothing were stored, and by the very passes that the base has.
-        groups: list[Batches] = [
-            LibraryBatches(view, part, sampling, self.max_batch_tokens, emit, stop, routed)
-            if refused(view.model)
-            else Decoder(view, part, Sampler(sampling), self.max_batch_tokens, emit, stop, routed=routed)
-            for part, routed in ((others, None), (list(known), self._routed(view)))
-            if part
-        ]
+        groups: list[Batches] = [self._decoding(view, others, sampling, emit, stop)] if others or not known else []
+        if known:
+            routed = by_last_turn(view.routed, self._last_turn)
+            between = list(self.tokenizer(SEPARATOR, add_special_tokens=False)["input_ids"])
+            parts = self._decoding(
+                view, [part for each in known.values() for part in each], sampling, None, stop, routed
+            )
+            groups.append(OwnWords(view, known, parts, between, emit, stop))
         return groups[0] if len(groups) == 1 else InTurn(view, groups)
+
+    def _decoding(
+        self,
+        view: View,
+        rows: list[Row],
+        sampling: Sampling,
+        emit: Emit | None,
+        stop: ShouldStop,
+        routed: Routed | None = None,
+    ) -> Batches:
+        if refused(view.model):
+            return LibraryBatches(view, rows, sampling, self.max_batch_tokens, emit, stop, routed)
+        return Decoder(view, rows, Sampler(sampling), self.max_batch_tokens, emit, stop, routed=routed)
 
     @contextmanager
     def _ready(self, use: Use) -> Iterator[View]:
@@ -252,24 +268,15 @@ class TransformersGenerator:
                 raise out_of_memory(error, str(self.model.device)) from error
             raise
 
-    def _known(self, view: View, rows: Sequence[Row]) -> dict[Row, None]:
-        """Return the rows whose questions ask for something that the weights answer by the question."""
-        knows, asked = view.knows, self._question_of
-        if knows is None or asked is None:
+    def _known(self, view: View, rows: Sequence[Row]) -> dict[Row, list[Row]]:
+        """Return the rows that ask for something that the weights answer by the question, each with the rows that ask for it."""
+        if view.asks is None or self._last_turn is None:
             return {}
-        return {row: None for row in rows if knows(asked(row.prompt))}
 
-    def _routed(self, view: View) -> Routed | None:
-        """Return what has weights that answer by the question know the prompts of a pass; None where all are answered alike."""
-        routed, asked = view.routed, self._question_of
-        if routed is None or asked is None:
-            return None
-        known: dict[tuple[int, ...], str] = {}
+        def like(row: Row, prompt: Sequence[int], draws: np.random.Generator) -> Row:
+            part = self._row(row.number, prompt, row.sampling, row.use, draws)
+            self._fit(part, view.reserved)
+            part.limit = min(part.limit, row.limit)
+            return part
 
-        def of(prompts: Sequence[Sequence[int]], at: Sequence[int] | None = None) -> AbstractContextManager[None]:
-            for prompt in prompts:
-                if tuple(prompt) not in known:
-                    known[tuple(prompt)] = asked(prompt)
-            return routed([known[tuple(prompt)] for prompt in prompts], at)
-
-        return of
+        return in_own_words(rows, view.asks, self._last_turn(), like)
