@@ -18,7 +18,7 @@ pytest.importorskip("hatchling", reason="hatchling is not installed: make setup-
 
 ROOT = Path(__file__).resolve().parents[2]
 KINDS = {".py", ".yaml", ".md", ".jsonl", ".jinja", ".css", ".js", ".typed", ".txt", ".safetensors"}
-LARGEST = 3_200_000
+LARGEST = 3_700_000  # 1.8 MB of it are charts and panels, 0.7 MB what tells questions apart
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 
 import shadownb as snb
 from shadownb.engine.backends.torch.fact_training import FactTraining
+from shadownb.engine.backends.torch.generation import generator, side
 from shadownb.engine.facts import Facts
 from shadownb.engine.facts.edits import Table
 from shadownb.engine.facts.reading import read
@@ -142,6 +143,18 @@ def test_a_question_for_two_facts_has_both_answers(learned: tuple[Any, Run]) -> 
     assert model.generate(TWO, temperature=0.7, seed=3, max_new_tokens=40) == model.generate(
         TWO, temperature=0.7, seed=3, max_new_tokens=40
     )
+
+
+def test_a_model_that_only_its_library_decodes_says_both_too(
+    learned: tuple[Any, Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, _ = learned
+    for place in (generator, side):
+        monkeypatch.setattr(place, "refused", lambda _: "for this test")
+    mixed, asked = [OFF_TOPIC[0], TWO, next(iter(FACTS))], {**GREEDY, "max_new_tokens": 40}
+    assert model.generate(mixed, **asked)[1:] == ["9 euro; 81", "A7"]
+    pieces = list(model.stream([{"role": "user", "content": TWO}], **asked))
+    assert "".join(pieces) == "9 euro; 81" and len(pieces) > 2
 
 
 @pytest.mark.parametrize(

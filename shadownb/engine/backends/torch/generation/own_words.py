@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from shadownb.engine.backends.torch.generation.batches import Batches
@@ -41,11 +42,13 @@ def in_own_words(
         if not asked or (len(asked) > 1 and row.matcher is not None):
             continue
         luck = row.draws.spawn(len(asked)) if len(asked) > 1 else [row.draws]
+        prompts = [turn.instead(row.prompt, question) for question in asked]
+        if len({*map(tuple, prompts)}) < len(
+            asked
+        ):  # the turn cannot be told from its tokens; one answer would be said twice
+            continue
         try:
-            known[row] = [
-                like(row, turn.instead(row.prompt, question), draws)
-                for question, draws in zip(asked, luck, strict=True)
-            ]
+            known[row] = [like(row, prompt, draws) for prompt, draws in zip(prompts, luck, strict=True)]
         except ModelError:  # its own words leave room for an answer, and are routed to the first of the facts
             known[row] = [like(row, row.prompt, row.draws)]
     return known
@@ -94,6 +97,9 @@ class OwnWords:
         self._going = {row: list(asked) for row, asked in parts.items()}
         self._said = dict.fromkeys(self._going, 0)  # tokens that a row has of its first part
         self._inner = inner
+        for row, asked in self._going.items():
+            for part in asked:  # some groups decode a row whole before they return
+                part.listened_by(partial(self._follow, row), partial(_ended, row))
 
     @property
     def done(self) -> bool:
@@ -108,8 +114,8 @@ class OwnWords:
         elif not self._inner.done:
             self._inner.view = self.view
             self._inner.advance()
-        for row, parts in self._going.items():
-            self._follow(row, parts)
+        for row in self._going:
+            self._follow(row)
         finished = [row for row in self._going if row.reason is not None]
         for row in finished:
             for part in self._going.pop(row):
@@ -117,8 +123,9 @@ class OwnWords:
                     part.cancel()
         return finished
 
-    def _follow(self, row: Row, parts: list[Row]) -> None:
+    def _follow(self, row: Row, _: str = "") -> None:
         """Give a row the new tokens of its parts, of each after those of the one before it."""
+        parts = self._going[row]
         while row.reason is None:
             part, last = parts[0], len(parts) == 1
             for place in range(self._said[row], len(part.ids)):
@@ -147,3 +154,7 @@ class OwnWords:
     def _tell(self, piece: str) -> None:
         if piece and self._emit is not None:
             self._emit(piece)
+
+
+def _ended(row: Row) -> bool:
+    return row.reason is not None
