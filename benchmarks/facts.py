@@ -116,8 +116,8 @@ def changed(model: Any, method: str, rows: list[dict[str, str]]) -> None:
 def two_facts(methods: list[str]) -> None:
     """Questions for two facts at once: whether both values are said, one, or none."""
     rows, asked = read("facts_eval/facts.psv"), read("facts_eval/two_facts.psv")
-    values = {row[name] for row in asked for name in ("value 1", "value 2")}
-    rows = [row for row in rows if row["value"] in values]
+    values = {row[name].lower() for row in asked for name in ("value 1", "value 2")}
+    rows = [row for row in rows if any(value in row["value"].lower() for value in values)]  # "at 15:40" has "15:40"
     model = snb.load(MODEL, max_length=256)
     sides: dict[str, Any] = {"base": lambda questions: model.generate(questions, use="base", **BOTH)}
     sides["retrieval"] = retrieved(model, rows, nearest=2)
@@ -182,7 +182,7 @@ def main() -> None:
         if method in given.parts:
             trained(method, rows, off_topic)
     if "two" in given.parts:
-        two_facts(list(MEMORIES))
+        two_facts([method for method in MEMORIES if method in given.parts] or list(MEMORIES))
 
 
 if __name__ == "__main__":
