@@ -161,6 +161,11 @@ def _names_in(text: str, known: Collection[str]) -> Iterator[tuple[int, int]]:
             yield start, start + len(word)
 
 
+@functools.lru_cache(maxsize=4096)
+def _said(text: str) -> frozenset[str]:
+    return frozenset(words(_VERB_PARTS.sub(r"\1\2", text)))
+
+
 def loose_numbers(text: str) -> set[str]:
     """Return the numbers that count or measure rather than name: those that stand behind no name (24 hours; not Plan 3)."""
     text = _plain(text)
@@ -202,7 +207,7 @@ def _tells(mine: set[str], others: set[str]) -> bool:
 
 def contrary(one: str, other: str) -> bool:
     """Return whether one text has a word whose opposite the other has, and neither has both."""
-    first, second = ({*words(_VERB_PARTS.sub(r"\1\2", text))} for text in (one, other))
+    first, second = _said(one), _said(other)
     mine, others = first - second, second - first
     for sides in _CONTRARIES:
         here, there = ({sides[word] for word in words_ if word in sides} for words_ in (mine, others))
