@@ -205,3 +205,17 @@ def test_what_only_looks_like_several_facts_is_one(router: Router) -> None:
     unit = Unit((Fact("Who wrote Salt and Smoke?", "Ada"),)), Unit((Fact("Who printed Smoke and Salt?", "Bea"),))
     two = Router(unit)
     assert [fact.answer for fact in two.route("Who wrote Salt and Smoke?").facts] == ["Ada"]
+
+
+def test_a_text_with_many_clauses_is_not_read_as_questions(router: Router, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each reading costs passes of the encoder: a paragraph took seconds."""
+    looked: list[str] = []
+    candidates = router.candidates
+    monkeypatch.setattr(router, "candidates", lambda question: looked.append(question) or candidates(question))
+    text = " ".join(
+        ["The team met and talked about the plan and the budget, and Ann asked what was left and who pays."] * 8
+    )
+    assert router.route(f"Sum this up: {text}").abstains and len(looked) == 1
+    looked.clear()
+    assert router.route("How do I cook rice and beans and corn and peas and leeks?").abstains
+    assert len(looked) == len(set(looked)) <= 5

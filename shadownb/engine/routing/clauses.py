@@ -7,7 +7,10 @@ from collections.abc import Iterator
 
 from shadownb.engine.routing.words import names, places_of_names
 
-_MOST = 3  # facts in one question
+_LONGEST, _MOST_JOINTS = (
+    400,
+    4,
+)  # characters and places; more is a text, and each reading of it costs passes of the encoder
 # Where one question may end and the next begin. A name with "and" in it is split too, and then one half asks for nothing stored.
 _JOINTS = re.compile(
     r"\s*[,;]?\s+(?:and|as well as|plus)\s+(?:also\s+|then\s+)?|\s*\?\s+(?:and\s+)?(?=\S)", re.IGNORECASE
@@ -27,11 +30,13 @@ def clauses(question: str) -> Iterator[tuple[str, ...]]:
     "What does the Veltro cost and how heavy is it?" is "What does the Veltro cost?" and "how heavy is Veltro?".
     """
     bare = question.strip().rstrip("?.! ")
-    joints = list(_JOINTS.finditer(bare))[:8]
+    joints = list(_JOINTS.finditer(bare)) if len(bare) <= _LONGEST else []
+    if len(joints) > _MOST_JOINTS:
+        return
     for place, joint in enumerate(joints):
         left, right = bare[: joint.start()], bare[joint.end() :]
         yield _completed((left, right))
-        for later in joints[place + 1 :] if _MOST > 2 else ():
+        for later in joints[place + 1 :]:
             yield _completed((left, bare[joint.end() : later.start()], bare[later.end() :]))
 
 

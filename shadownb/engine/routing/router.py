@@ -223,10 +223,17 @@ class Router:
 
     def _several(self, question: str) -> list[Candidate]:
         """Return the facts that the clauses of a question ask for, where each asks for another; else none."""
+        looked_at: dict[str, list[Candidate]] = {}  # readings share clauses
         for parts in clauses(question):
-            best = [next(iter(self.candidates(part)), None) for part in parts]
-            known = [each for each in best if each is not None and each.score > self.threshold]
-            if len({each.fact for each in known}) == len(parts):
+            known: list[Candidate] = []
+            for part in parts:
+                if part not in looked_at:
+                    looked_at[part] = self.candidates(part)
+                found = looked_at[part]
+                if not found or found[0].score <= self.threshold or any(found[0].fact == each.fact for each in known):
+                    break
+                known.append(found[0])
+            if len(known) == len(parts):
                 return known
         return []
 

@@ -43,10 +43,8 @@ def in_own_words(
             continue
         luck = row.draws.spawn(len(asked)) if len(asked) > 1 else [row.draws]
         prompts = [turn.instead(row.prompt, question) for question in asked]
-        if len({*map(tuple, prompts)}) < len(
-            asked
-        ):  # the turn cannot be told from its tokens; one answer would be said twice
-            continue
+        if len({*map(tuple, prompts)}) < len(asked):
+            continue  # the turn cannot be told from its tokens, and one answer would be said twice
         try:
             known[row] = [like(row, prompt, draws) for prompt, draws in zip(prompts, luck, strict=True)]
         except ModelError:  # its own words leave room for an answer, and are routed to the first of the facts
