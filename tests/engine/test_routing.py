@@ -219,3 +219,14 @@ def test_a_text_with_many_clauses_is_not_read_as_questions(router: Router, monke
     looked.clear()
     assert router.route("How do I cook rice and beans and corn and peas and leeks?").abstains
     assert len(looked) == len(set(looked)) <= 5
+
+
+def test_a_word_that_the_encoder_has_never_met_is_a_name() -> None:
+    fact = Fact("How hard is the mineral corvanite?", "6 on the scale")
+    alone = Router([Unit((fact,))])
+    assert alone.keys.names == [{"corvanite"}]
+    assert alone.route("What is the hardness of corvanite?").facts == (fact,)
+    assert alone.route("How hard is the mineral tessalite?").abstains
+    assert Router([Unit((Fact("What is the expiry of vouchers?", "a year"),))]).keys.names == [
+        set()
+    ]  # people's own word
