@@ -191,6 +191,7 @@ def test_a_sentence_with_one_word_swapped_is_another_question(one: str, other: s
             ["What is the price of Veltro?", "What is the weight of the Veltro?"],
         ),
         ("Who owns Brill Hall? And who runs the Ibex bar?", ["Who owns Brill Hall?", "who runs the Ibex bar?"]),
+        ("Is the Veltro over 5 kg and under 100 euros?", ["Is the Veltro over 5 kg?", "under 100 euros of Veltro?"]),
         ("Who owns Brill Hall?", None),
     ],
 )
@@ -230,3 +231,11 @@ def test_a_word_that_the_encoder_has_never_met_is_a_name() -> None:
     assert Router([Unit((Fact("What is the expiry of vouchers?", "a year"),))]).keys.names == [
         set()
     ]  # people's own word
+
+
+@pytest.mark.parametrize("asked", ["and", "? and ?", "What is it?", "  ", "the"])
+def test_a_question_without_a_telling_word_asks_for_nothing(asked: str) -> None:
+    router = Router(
+        [Unit((Fact("What does plan A cost and include?", "9 euros"),)), Unit((Fact("What is the fee?", "5"),))]
+    )
+    assert router.route(asked).abstains and not router.route(asked).candidates

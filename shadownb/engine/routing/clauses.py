@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from shadownb.engine.routing.words import names, places_of_names
+from shadownb.engine.routing.words import loose_numbers, names, places_of_names
 
 _LONGEST, _MOST_JOINTS = (
     400,
@@ -66,7 +66,8 @@ def _put(word: str, thing: str) -> str:
 
 def _span(text: str, known: set[str]) -> str:
     """Return the last words of a text that name something and stand side by side."""
-    places = places_of_names(text, known)
+    counting = loose_numbers(text)
+    places = [(start, end) for start, end in places_of_names(text, known) if text[start:end] not in counting]
     first = len(places) - 1
     while first > 0 and not any(char.isalnum() for char in text[places[first - 1][1] : places[first][0]]):
         first -= 1

@@ -241,7 +241,7 @@ class Router:
         """Return the facts that come near, best first."""
         keys = self.keys
         asked = telling(question)
-        if not keys.facts or not question.strip():
+        if not keys.facts or not asked:  # "and?" is near to anything
             return []
         mine = names(question, keys.known_names)
         (whole,) = keys.embedder.embed([question])
