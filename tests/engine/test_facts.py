@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 import shadownb as snb
 from shadownb.engine.backends.torch.fact_training import FactTraining
-from shadownb.engine.backends.torch.generation import generator, side
+from shadownb.engine.backends.torch.generation import generator, own_words, side, transformers_batches
 from shadownb.engine.facts import Facts
 from shadownb.engine.facts.edits import Table
 from shadownb.engine.facts.reading import read
@@ -153,8 +153,14 @@ def test_a_model_that_only_its_library_decodes_says_both_too(
         monkeypatch.setattr(place, "refused", lambda _: "for this test")
     mixed, asked = [OFF_TOPIC[0], TWO, next(iter(FACTS))], {**GREEDY, "max_new_tokens": 40}
     assert model.generate(mixed, **asked)[1:] == ["9 euro; 81", "A7"]
-    pieces = list(model.stream([{"role": "user", "content": TWO}], **asked))
-    assert "".join(pieces) == "9 euro; 81" and len(pieces) > 2
+    happened: list[str] = []
+    push_all, tell = transformers_batches.push_all, own_words.OwnWords._tell
+    monkeypatch.setattr(transformers_batches, "push_all", lambda *given: happened.append("step") or push_all(*given))
+    monkeypatch.setattr(own_words.OwnWords, "_tell", lambda *given: happened.append("said") or tell(*given))
+    assert "".join(model.stream([{"role": "user", "content": TWO}], **asked)) == "9 euro; 81"
+    assert happened[:2] == ["step", "said"] and happened.index("said") < happened.index("step", 2), (
+        "said while it is decoded"
+    )
 
 
 @pytest.mark.parametrize(
