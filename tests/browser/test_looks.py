@@ -254,6 +254,10 @@ def test_facts(notebook: Notebook, photograph: Photograph) -> None:
     expect(ask).to_contain_text("With memory")
     panel.get_by_role("button", name="Edit: How long may goods be returned?").click()
     photograph(panel, "facts-asked")
+    ask.get_by_label("Question").fill("What is the part number of the pump seal, and how long may goods be returned?")
+    ask.get_by_role("button", name="Ask").click()
+    expect(ask).to_contain_text("It asks for 2 facts")
+    photograph(panel, "facts-two")
     assert violations(panel) == []
     notebook.run(
         PANEL,
